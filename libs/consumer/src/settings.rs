@@ -1,0 +1,60 @@
+//! The intervals and bounds of the runtime. Defaults are PROTOCOL's; tests shorten them, so that no test sleeps.
+
+use std::time::Duration;
+
+/// How a process works for its subscriptions.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Between two walks of the sweep over the log.
+    pub sweep_every: Duration,
+    /// Leaves younger than this are left to the stream.
+    pub sweep_age: Duration,
+    /// Between two looks for positions that are due for replay.
+    pub replay_every: Duration,
+    /// Between two progress acks of messages that are held; well under the consumers' `ack_wait`.
+    pub progress_every: Duration,
+    /// Pauses between tries in memory, in all; a longer one parks the plan.
+    pub short_retries: Duration,
+    /// How long one call of a handler may take before it counts as failed.
+    pub handler_timeout: Duration,
+    /// When replay looks again for an event that the ledger lacks, or that fails its seal.
+    pub missing_retry: Duration,
+    /// The delivery of a message by which its plan is parked before anything runs: the earlier ones may have killed a process.
+    pub worn_delivery: u64,
+    /// Events queued in memory for one plan; with more, the plan is left behind.
+    pub queued_per_plan: usize,
+    /// Bytes queued in memory for one tenant in one share; with more, its plans are left behind.
+    pub queued_bytes_per_tenant: usize,
+    /// Transactions, or outer effects, in flight at once in one share.
+    pub in_flight: usize,
+    /// Plans that move together in one transaction.
+    pub plans_per_transaction: usize,
+    /// Between two prunings of positions at rest.
+    pub prune_every: Duration,
+    /// How long a position must have been at rest to be pruned.
+    pub prune_idle: Duration,
+    /// How long work in flight may take to end at shutdown.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            sweep_every: Duration::from_secs(5),
+            sweep_age: Duration::from_secs(30),
+            replay_every: Duration::from_millis(250),
+            progress_every: Duration::from_secs(4),
+            short_retries: Duration::from_secs(1),
+            handler_timeout: Duration::from_secs(30),
+            missing_retry: Duration::from_secs(30),
+            worn_delivery: 4,
+            queued_per_plan: 64,
+            queued_bytes_per_tenant: 4 * 1024 * 1024,
+            in_flight: 4,
+            plans_per_transaction: 32,
+            prune_every: Duration::from_secs(3600),
+            prune_idle: Duration::from_secs(24 * 3600),
+            shutdown_grace: Duration::from_secs(10),
+        }
+    }
+}

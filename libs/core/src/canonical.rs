@@ -1,0 +1,45 @@
+//! Which JSON is taken, and the one text of it that is hashed and kept (INTEGRITY, Canonical payload).
+//!
+//! A text comes in through [`read`], the strict reader, which refuses whatever two JSON readers could understand in two ways:
+//! names twice, halves of surrogate pairs, integers beyond 2^53. What it gives is written by [`write`] in RFC 8785's one
+//! spelling. Those bytes are hashed, sealed and stored as they are; [`stored_matches`] says whether a text read back is still
+//! the one that was sealed, even where a database spells it anew.
+
+mod limits;
+mod number;
+mod reader;
+mod refused;
+mod stored;
+
+use serde_json::Value;
+
+pub use limits::{Limits, MAX_DEPTH, MAX_METADATA, MAX_PAYLOAD};
+pub use reader::read;
+pub use refused::{Refusal, Refused};
+pub use stored::stored_matches;
+
+/// The RFC 8785 text of a value that [`read`] gave, or that was built of such values, strings and integers within ±(2^53−1).
+pub fn write(value: &Value) -> String {
+    serde_json_canonicalizer::to_string(value).expect("a Value holds no infinity and no key but strings")
+}
+
+/// The canonical form of `text`. Refused: what [`read`] refuses, and `json_size` where the canonical form is over the cap.
+pub fn canonicalise(text: &[u8], limits: Limits) -> Result<String, Refused> {
+    capped(write(&read(text, limits)?), limits)
+}
+
+/// The canonical form of a part of a text that was read already: its own size and depth are looked at, which the limits of
+/// the whole left open.
+pub fn check(value: &Value, limits: Limits) -> Result<String, Refused> {
+    if let Some(pointer) = limits::too_deep(value, limits.depth) {
+        return Err(Refused { refusal: Refusal::Depth, pointer, offset: 0 });
+    }
+    capped(write(value), limits)
+}
+
+fn capped(canonical: String, limits: Limits) -> Result<String, Refused> {
+    if canonical.len() <= limits.bytes {
+        return Ok(canonical);
+    }
+    Err(Refused { refusal: Refusal::Size, pointer: String::new(), offset: limits.bytes })
+}

@@ -1,0 +1,265 @@
+//! The strict reader: RFC 8259, less what two readers could understand in two ways.
+
+use serde_json::{Map, Number, Value, map::Entry};
+
+use super::{Limits, Refusal, Refused, number};
+
+/// The value of a JSON text.
+///
+/// Refused, each with its own code: a text over the cap, not UTF-8, not RFC 8259, nested too deep, with a name twice in one
+/// object, with half a surrogate pair, with `\u0000`, with an integer beyond ±(2^53−1), with a number beyond the doubles.
+/// Only the text's own size is looked at here; [`super::canonicalise`] and [`super::check`] look at the canonical form's.
+///
+/// What it gives reads the same again from its canonical text: `read(write(v)) == v`.
+pub fn read(text: &[u8], limits: Limits) -> Result<Value, Refused> {
+    let refused = |refusal, offset| Refused { refusal, pointer: String::new(), offset };
+    if text.len() > limits.bytes {
+        return Err(refused(Refusal::Size, limits.bytes));
+    }
+    let text = str::from_utf8(text).map_err(|error| refused(Refusal::Utf8, error.valid_up_to()))?;
+    Reader::new(text, limits.depth(), number::strict).whole()
+}
+
+/// How the reader takes the spelling of a number; the flag says that it is of digits only.
+pub(super) type ReadNumber = fn(&str, bool) -> Result<Number, Refusal>;
+
+/// A text, and how far it has been read.
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    /// How many more arrays and objects may be opened within each other.
+    depth_left: usize,
+    read_number: ReadNumber,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a str, depth: usize, read_number: ReadNumber) -> Reader<'a> {
+        Reader { text, at: 0, depth_left: depth, read_number }
+    }
+
+    /// The one value that the whole text is.
+    pub(super) fn whole(mut self) -> Result<Value, Refused> {
+        let value = self.value()?;
+        self.skip_space();
+        if self.at == self.text.len() { Ok(value) } else { Err(self.syntax()) }
+    }
+
+    fn value(&mut self) -> Result<Value, Refused> {
+        self.skip_space();
+        match self.peek() {
+            Some(b'"') => self.string().map(Value::String),
+            Some(b'{') => self.nested(Reader::object),
+            Some(b'[') => self.nested(Reader::array),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.literal("true", Value::Bool(true)),
+            Some(b'f') => self.literal("false", Value::Bool(false)),
+            Some(b'n') => self.literal("null", Value::Null),
+            _ => Err(self.syntax()),
+        }
+    }
+
+    /// Reads an array or object, whose first byte is next, if it may be opened here.
+    fn nested(&mut self, read: fn(&mut Self) -> Result<Value, Refused>) -> Result<Value, Refused> {
+        let Some(left) = self.depth_left.checked_sub(1) else { return Err(self.refused(Refusal::Depth)) };
+        self.depth_left = left;
+        self.at += 1;
+        self.skip_space();
+        let value = read(self)?;
+        self.depth_left += 1;
+        Ok(value)
+    }
+
+    fn array(&mut self) -> Result<Value, Refused> {
+        let mut parts = Vec::new();
+        if self.take(b']') {
+            return Ok(Value::Array(parts));
+        }
+        loop {
+            let part = self.value().map_err(|refused| refused.inside(&parts.len().to_string()))?;
+            parts.push(part);
+            if self.ends(b']')? {
+                return Ok(Value::Array(parts));
+            }
+        }
+    }
+
+    fn object(&mut self) -> Result<Value, Refused> {
+        let mut members = Map::new();
+        if self.take(b'}') {
+            return Ok(Value::Object(members));
+        }
+        loop {
+            self.skip_space();
+            let name_at = self.at;
+            if self.peek() != Some(b'"') {
+                return Err(self.syntax());
+            }
+            let name = self.string()?;
+            self.skip_space();
+            if !self.take(b':') {
+                return Err(self.syntax());
+            }
+            let value = self.value().map_err(|refused| refused.inside(&name))?;
+            match members.entry(name) {
+                Entry::Vacant(vacant) => vacant.insert(value),
+                Entry::Occupied(occupied) => {
+                    let refused = Refused { refusal: Refusal::DuplicateKey, pointer: String::new(), offset: name_at };
+                    return Err(refused.inside(occupied.key()));
+                }
+            };
+            if self.ends(b'}')? {
+                return Ok(Value::Object(members));
+            }
+        }
+    }
+
+    /// Behind a part: whether the array or object ends here (true) or goes on (false).
+    fn ends(&mut self, close: u8) -> Result<bool, Refused> {
+        self.skip_space();
+        if self.take(b',') {
+            return Ok(false);
+        }
+        if self.take(close) { Ok(true) } else { Err(self.syntax()) }
+    }
+
+    fn number(&mut self) -> Result<Value, Refused> {
+        let rest = &self.text[self.at..];
+        let spelling = number::scan(rest.as_bytes()).map_err(|offset| Refused {
+            refusal: Refusal::Syntax,
+            pointer: String::new(),
+            offset: self.at + offset,
+        })?;
+        let number = (self.read_number)(&rest[..spelling.length], spelling.digits_only);
+        let number = number.map_err(|refusal| self.refused(refusal))?;
+        self.at += spelling.length;
+        Ok(Value::Number(number))
+    }
+
+    fn literal(&mut self, literal: &str, value: Value) -> Result<Value, Refused> {
+        if self.text[self.at..].starts_with(literal) {
+            self.at += literal.len();
+            return Ok(value);
+        }
+        Err(self.syntax())
+    }
+
+    /// Reads a string whose opening quote is next. One without escapes, as nearly all are, is copied once and whole.
+    fn string(&mut self) -> Result<String, Refused> {
+        self.at += 1;
+        let mut string = String::new();
+        loop {
+            let start = self.at;
+            self.at += plain_run(&self.text.as_bytes()[start..]);
+            let plain = &self.text[start..self.at];
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    if string.is_empty() {
+                        return Ok(plain.to_owned());
+                    }
+                    string.push_str(plain);
+                    return Ok(string);
+                }
+                Some(b'\\') => {
+                    string.push_str(plain);
+                    string.push(self.escape()?);
+                }
+                _ => return Err(self.syntax()),
+            }
+        }
+    }
+
+    /// Reads an escape whose backslash is next.
+    fn escape(&mut self) -> Result<char, Refused> {
+        let simple = match self.text.as_bytes().get(self.at + 1) {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => return self.unicode_escape(),
+            _ => return Err(self.syntax()),
+        };
+        self.at += 2;
+        Ok(simple)
+    }
+
+    /// Reads `\uXXXX`, or the two of a surrogate pair.
+    fn unicode_escape(&mut self) -> Result<char, Refused> {
+        let Some(first) = self.code_unit(self.at) else { return Err(self.syntax()) };
+        let second = if is_high_surrogate(first) { self.code_unit(self.at + 6) } else { None };
+        let units = [first, second.unwrap_or_default()];
+        let read = char::decode_utf16(units[..1 + usize::from(second.is_some())].iter().copied()).next();
+        match read {
+            Some(Ok('\0')) => Err(self.refused(Refusal::Nul)),
+            Some(Ok(character)) => {
+                self.at += 6 * character.len_utf16();
+                Ok(character)
+            }
+            Some(Err(_)) | None => Err(self.refused(Refusal::LoneSurrogate)),
+        }
+    }
+
+    /// The UTF-16 unit that the `\uXXXX` at this place spells, if one stands there.
+    fn code_unit(&self, at: usize) -> Option<u16> {
+        let [b'\\', b'u', digits @ ..] = self.text.as_bytes().get(at..at + 6)? else { return None };
+        digits.iter().try_fold(0, |unit, digit| {
+            let digit = u16::try_from(char::from(*digit).to_digit(16)?).ok()?;
+            Some(unit << 4 | digit)
+        })
+    }
+
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let next = self.peek() == Some(byte);
+        self.at += usize::from(next);
+        next
+    }
+
+    fn syntax(&self) -> Refused {
+        self.refused(Refusal::Syntax)
+    }
+
+    fn refused(&self, refusal: Refusal) -> Refused {
+        Refused { refusal, pointer: String::new(), offset: self.at }
+    }
+}
+
+fn is_high_surrogate(unit: u16) -> bool {
+    (0xd800..0xdc00).contains(&unit)
+}
+
+/// How many bytes at the front stand for themselves in a string: up to a quote, a backslash or a control character. Eight are
+/// looked at in one step.
+fn plain_run(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = ONES << 7;
+    // The top bit of each byte that is zero. Bits above the lowest one set may lie, so only that one is used.
+    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
+    let (words, _) = bytes.as_chunks::<8>();
+    for (index, chunk) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*chunk);
+        let quote = zero_bytes(word ^ (ONES * u64::from(b'"')));
+        let backslash = zero_bytes(word ^ (ONES * u64::from(b'\\')));
+        let control = word.wrapping_sub(ONES * 0x20) & !word & TOPS;
+        let special = quote | backslash | control;
+        if special != 0 {
+            return index * 8 + special.trailing_zeros() as usize / 8;
+        }
+    }
+    let tail = words.len() * 8;
+    let is_plain = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
+    tail + bytes[tail..].iter().take_while(|byte| is_plain(byte)).count()
+}

@@ -1,0 +1,103 @@
+//! Why a text is refused, and where.
+
+use std::fmt;
+
+/// The nine reasons for which JSON is refused. Their codes are part of the API.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Refusal {
+    /// The text, or its canonical form, is over the cap.
+    Size,
+    /// Not UTF-8.
+    Utf8,
+    /// Not RFC 8259.
+    Syntax,
+    /// An array or object inside too many others.
+    Depth,
+    /// Two equal names in one object.
+    DuplicateKey,
+    /// An escape of half a surrogate pair.
+    LoneSurrogate,
+    /// `\u0000`, which Postgres cannot hold.
+    Nul,
+    /// An integer that not every reader keeps.
+    IntegerRange,
+    /// A number beyond the largest double.
+    NumberRange,
+}
+
+impl Refusal {
+    /// All of them.
+    pub const ALL: [Refusal; 9] = [
+        Refusal::Size,
+        Refusal::Utf8,
+        Refusal::Syntax,
+        Refusal::Depth,
+        Refusal::DuplicateKey,
+        Refusal::LoneSurrogate,
+        Refusal::Nul,
+        Refusal::IntegerRange,
+        Refusal::NumberRange,
+    ];
+
+    /// The stable code: `json_size` …
+    pub fn code(self) -> &'static str {
+        match self {
+            Refusal::Size => "json_size",
+            Refusal::Utf8 => "json_utf8",
+            Refusal::Syntax => "json_syntax",
+            Refusal::Depth => "json_depth",
+            Refusal::DuplicateKey => "json_duplicate_key",
+            Refusal::LoneSurrogate => "json_lone_surrogate",
+            Refusal::Nul => "json_nul",
+            Refusal::IntegerRange => "json_integer_range",
+            Refusal::NumberRange => "json_number_range",
+        }
+    }
+
+    /// The rule that was broken, for a person to read.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Refusal::Size => "the text and its canonical form stay under the cap",
+            Refusal::Utf8 => "the text is UTF-8",
+            Refusal::Syntax => "the text is one JSON value and nothing else (RFC 8259)",
+            Refusal::Depth => "arrays and objects nest at most 64 deep",
+            Refusal::DuplicateKey => "a name stands once in an object",
+            Refusal::LoneSurrogate => "a \\ud800 to \\udfff escape is half of a pair",
+            Refusal::Nul => "no string or name holds U+0000",
+            Refusal::IntegerRange => "integers lie within ±(2^53 − 1); larger ones are sent as strings",
+            Refusal::NumberRange => "numbers lie within the range of a double",
+        }
+    }
+}
+
+/// A refused text: why, and where.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub struct Refused {
+    /// The rule that was broken. A text with several faults has one of them here.
+    pub refusal: Refusal,
+    /// JSON Pointer (RFC 6901) to the value that breaks it, or that was being read.
+    pub pointer: String,
+    /// The byte of the text at which it was seen; of a canonical form over the cap, the cap.
+    pub offset: usize,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refused { refusal, pointer, offset } = self;
+        let at = if pointer.is_empty() { String::new() } else { format!(" ({pointer})") };
+        write!(f, "{} at byte {offset}{at}: {}", refusal.code(), refusal.rule())
+    }
+}
+
+impl Refused {
+    /// The same, seen from the array or object around it: the pointer grows at the front.
+    pub(super) fn inside(mut self, token: &str) -> Refused {
+        self.pointer = format!("/{}{}", pointer_token(token), self.pointer);
+        self
+    }
+}
+
+/// A name as it stands in a JSON Pointer (RFC 6901).
+pub(super) fn pointer_token(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}

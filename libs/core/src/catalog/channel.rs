@@ -1,0 +1,76 @@
+//! A channel: policy by name. How much may wait, who listens, how a failed delivery is tried again, what is kept.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::CatalogError;
+use super::file::ChannelEntry;
+use crate::event::PayloadMode;
+use crate::retry::{Backoff, RetryPolicy};
+
+/// A channel's policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// Its name.
+    pub name: String,
+    /// How a delivery that failed is tried again.
+    pub retry: RetryPolicy,
+    /// How payloads of its types are kept, where the type does not say.
+    pub content: PayloadMode,
+    /// Events of the channel that may wait in a consumer's memory.
+    pub buffer_size: u32,
+    /// Consumers that are meant to listen; none: the catalog's default consumer.
+    pub consumers: Vec<String>,
+}
+
+impl Channel {
+    /// The policy of a channel that no file defines: the default retry policy, plain, a buffer of 1,000.
+    pub fn undefined(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            retry: RetryPolicy::default(),
+            content: PayloadMode::Plain,
+            buffer_size: 1_000,
+            consumers: Vec::new(),
+        }
+    }
+
+    /// A channel as a file defines it.
+    pub(super) fn read(file: &str, name: &str, entry: ChannelEntry) -> Result<Self, CatalogError> {
+        let refuse =
+            |detail: String| CatalogError::Value { file: file.to_owned(), at: format!("channels > {name}"), detail };
+        let default = Self::undefined(name);
+        let written =
+            [("attempts", entry.attempts), ("backoff", entry.backoff), ("initial", entry.initial), ("max", entry.max)];
+        let policy: Map<_, _> = written.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
+        let retry = serde_json::from_value(Value::Object(policy)).map_err(|error| refuse(error.to_string()))?;
+        let buffer_size = entry.buffer_size.unwrap_or(default.buffer_size);
+        if buffer_size == 0 {
+            return Err(refuse("buffer_size must be at least 1".into()));
+        }
+        let content = entry.content.unwrap_or(default.content);
+        Ok(Self { name: default.name, retry, content, buffer_size, consumers: entry.consumers })
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let backoff = match self.retry.backoff {
+            Backoff::Exponential => "exponential",
+            Backoff::Fixed => "fixed",
+        };
+        json!({
+            "name": self.name, "attempts": self.retry.attempts, "backoff": backoff,
+            "initial": spell(self.retry.initial), "max": spell(self.retry.max),
+            "content": self.content.as_str(), "buffer_size": self.buffer_size, "consumers": self.consumers,
+        })
+    }
+}
+
+/// A duration as files spell it.
+fn spell(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{}s", duration.as_secs())
+    } else {
+        format!("{}ms", duration.as_millis())
+    }
+}

@@ -1,0 +1,154 @@
+//! A JSON Schema, compiled once, whose errors name field and rule and never repeat a value.
+
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
+use serde_json::Value;
+
+use crate::error::FieldError;
+
+/// Errors of one event that are told; a document that breaks more breaks these first.
+const MAX_ERRORS: usize = 20;
+
+/// What data has to look like.
+#[derive(Debug)]
+pub struct Schema {
+    /// None: any data.
+    validator: Option<Validator>,
+    source: Value,
+}
+
+impl Schema {
+    /// Compiles the word `any`, or a schema of draft 2020-12 (unless it names another).
+    ///
+    /// `$ref` reaches within the schema only: another document is refused, not fetched. Patterns run in linear time, so
+    /// that no data can make them slow. A `format` that is not known is refused, not passed over.
+    pub(super) fn compile(source: Value) -> Result<Self, String> {
+        if source == "any" {
+            return Ok(Self { validator: None, source });
+        }
+        if !source.is_object() {
+            return Err("is the word any, or a JSON Schema as a mapping".into());
+        }
+        let validator = jsonschema::options()
+            .offline()
+            .with_draft(Draft::Draft202012)
+            .should_validate_formats(true)
+            .should_ignore_unknown_formats(false)
+            .with_pattern_options(PatternOptions::regex())
+            .build(&source)
+            .map_err(|error| format!("is no usable JSON Schema: {error}"))?;
+        Ok(Self { validator: Some(validator), source })
+    }
+
+    /// The schema as it was written.
+    pub fn source(&self) -> &Value {
+        &self.source
+    }
+
+    /// What data breaks, at most the first twenty faults, with pointers that begin at `base`. Empty: nothing.
+    pub fn validate(&self, data: &Value, base: &str) -> Vec<FieldError> {
+        let Some(validator) = &self.validator else { return Vec::new() };
+        if validator.is_valid(data) {
+            return Vec::new();
+        }
+        validator.iter_errors(data).flat_map(|error| faults(&error, base)).take(MAX_ERRORS).collect()
+    }
+}
+
+/// One error of the validator as the fields that it is about: a missing or unexpected member is named itself, not its object.
+fn faults(error: &ValidationError<'_>, base: &str) -> Vec<FieldError> {
+    let at = format!("{base}{}", error.instance_path().as_str());
+    let rule = error.kind().keyword().to_owned();
+    let fault = |pointer: String, detail: String| FieldError { pointer, rule: rule.clone(), detail };
+    match error.kind() {
+        ValidationErrorKind::Required { property: Value::String(name) } => {
+            vec![fault(member(&at, name), "is required".into())]
+        }
+        ValidationErrorKind::AdditionalProperties { unexpected }
+        | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+            unexpected.iter().map(|name| fault(member(&at, name), "is not allowed here".into())).collect()
+        }
+        _ => vec![fault(at, error.masked_with("the value").to_string())],
+    }
+}
+
+/// RFC 6901: the pointer of a member.
+fn member(object: &str, name: &str) -> String {
+    format!("{object}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn faults_of(schema: Value, data: &Value) -> Vec<(String, String)> {
+        let schema = Schema::compile(schema).expect("a schema");
+        schema.validate(data, "/data").into_iter().map(|fault| (fault.pointer, fault.rule)).collect()
+    }
+
+    #[test]
+    fn each_fault_names_field_and_rule() {
+        let schema = json!({
+            "type": "object", "required": ["amount", "a/b~c"], "additionalProperties": false,
+            "properties": { "amount": { "type": "string" }, "a/b~c": {}, "list": { "items": { "maximum": 3 } } }
+        });
+        let faults = faults_of(schema, &json!({ "amount": 5, "list": [1, 9], "other": true }));
+        for expected in [
+            ("/data/amount", "type"),
+            ("/data/a~1b~0c", "required"),
+            ("/data/list/1", "maximum"),
+            ("/data/other", "additionalProperties"),
+        ] {
+            assert!(faults.contains(&(expected.0.to_owned(), expected.1.to_owned())), "{expected:?} in {faults:?}");
+        }
+    }
+
+    #[test]
+    fn no_detail_repeats_a_value() {
+        let schema =
+            Schema::compile(json!({ "properties": { "card": { "type": "integer" }, "pin": { "enum": [1] } } }))
+                .expect("a schema");
+        for fault in schema.validate(&json!({ "card": "4111-secret", "pin": "hush-secret" }), "") {
+            assert!(!fault.detail.contains("secret"), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn faults_are_told_up_to_a_bound() {
+        let data = Value::Array(vec![json!("no number"); 500]);
+        assert_eq!(faults_of(json!({ "items": { "type": "number" } }), &data).len(), MAX_ERRORS);
+    }
+
+    #[test]
+    fn formats_are_checked_and_unknown_ones_refused() {
+        assert_eq!(faults_of(json!({ "format": "date-time" }), &json!("yesterday")).len(), 1);
+        assert!(Schema::compile(json!({ "format": "no-such-format" })).is_err());
+    }
+
+    #[test]
+    fn other_documents_are_refused_not_fetched() {
+        for reference in
+            ["http://127.0.0.1:9/schema.json", "https://example.com/schema.json", "file:///etc/hostname", "other.json"]
+        {
+            assert!(Schema::compile(json!({ "$ref": reference })).is_err(), "{reference}");
+        }
+        assert!(Schema::compile(json!({ "$ref": "#/$defs/a", "$defs": { "a": { "type": "null" } } })).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_schema_is_refused() {
+        for source in
+            [json!("anything"), json!(true), json!(null), json!({ "type": "text" }), json!({ "pattern": "(?=x)" })]
+        {
+            assert!(Schema::compile(source.clone()).is_err(), "{source}");
+        }
+    }
+
+    #[test]
+    fn any_is_any() {
+        let schema = Schema::compile(json!("any")).expect("any");
+        assert!(schema.validate(&json!({ "x": [null] }), "").is_empty());
+    }
+}

@@ -1,0 +1,174 @@
+//! CloudEvents as requests to publish.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value};
+
+use super::HEADER_PREFIX;
+use crate::error::{ErrorKind, Refused};
+use crate::names::{Plan, Tenant};
+use crate::request::{Content, EventRequest, Fields, Limits, check_text, read_value};
+
+/// A `CloudEvent` that came in: a request, and what the JSON form says outside of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Incoming {
+    /// `tenantid`, where given.
+    pub tenant: Option<Tenant>,
+    /// `subject`.
+    pub plan: Plan,
+    /// `traceparent`, where given.
+    pub traceparent: Option<String>,
+    /// The event.
+    pub request: EventRequest,
+}
+
+/// Reads structured mode: an object of attributes with `data` or `data_base64`.
+///
+/// # Errors
+/// `invalid_field`, `invalid_name`, with pointers from the object.
+pub fn from_structured(value: Value) -> Result<Incoming, Refused> {
+    let Value::Object(members) = value else {
+        return Err(Refused::field(ErrorKind::InvalidField, "", "type", "a CloudEvent is an object"));
+    };
+    let mut fields = Fields::new(members);
+    let content_type = fields.text("datacontenttype", 255)?;
+    let json = content_type.as_deref().is_none_or(is_json);
+    let (data, base64) = match (fields.take("data"), fields.take("data_base64")) {
+        (Some(_), Some(_)) => {
+            return Err(invalid("/data_base64", "exclusive", "stands beside data: one of them is given"));
+        }
+        (Some(Value::String(text)), None) if !json => (Value::String(STANDARD.encode(text)), true),
+        (Some(_), None) if !json => {
+            return Err(invalid("/data", "type", "is a string where datacontenttype is not JSON"));
+        }
+        (Some(data), None) => (data, false),
+        (None, Some(Value::String(text))) if STANDARD.decode(&text).is_ok() => (Value::String(text), true),
+        (None, Some(_)) => {
+            return Err(invalid("/data_base64", "contentEncoding", "is a string of base64 with padding"));
+        }
+        (None, None) => (Value::Null, false),
+    };
+    event(fields, Content { data, base64, content_type: content_type.and_then(kept_type) })
+}
+
+/// Reads binary mode: attributes as `ce-` headers (names in any case), the data as body.
+///
+/// # Errors
+/// As [`from_structured`]; the strict reader's codes where the body is JSON.
+pub fn from_binary(
+    headers: &[(&str, &str)],
+    content_type: Option<&str>,
+    body: &[u8],
+    limits: &Limits,
+) -> Result<Incoming, Refused> {
+    let mut attributes = Map::new();
+    for (name, value) in headers {
+        let Some(name) = attribute_of(name) else { continue };
+        let value = percent_decode_str(value).decode_utf8();
+        let value = value.map_err(|_| {
+            invalid(&format!("/{name}"), "utf8", "is UTF-8, percent-encoded where it is not printable ASCII")
+        })?;
+        if attributes.insert(name.clone(), Value::String(value.into_owned())).is_some() {
+            return Err(invalid(&format!("/{name}"), "unique", "is given once"));
+        }
+    }
+    let content_type = content_type.map(str::to_owned);
+    if let Some(content_type) = &content_type {
+        check_text("content-type", content_type, 255)?;
+    }
+    let (data, base64) = if body.is_empty() {
+        (Value::Null, false)
+    } else if content_type.as_deref().is_none_or(is_json) {
+        (read_value(body, limits)?, false)
+    } else {
+        (Value::String(STANDARD.encode(body)), true)
+    };
+    event(Fields::new(attributes), Content { data, base64, content_type: content_type.and_then(kept_type) })
+}
+
+/// Whether a media type's content is JSON: `application/json`, any other `…/json`, and `…+json`.
+pub fn is_json(media_type: &str) -> bool {
+    let essence = essence(media_type);
+    essence.ends_with("/json") || essence.ends_with("+json")
+}
+
+/// The members that all modes have, and extensions as what is left.
+fn event(mut fields: Fields, content: Content) -> Result<Incoming, Refused> {
+    match fields.take("specversion") {
+        Some(Value::String(version)) if version == "1.0" => {}
+        _ => return Err(invalid("/specversion", "const", "is 1.0")),
+    }
+    let name = |pointer: &str, error: crate::names::NameError| {
+        Refused::field(ErrorKind::InvalidName, pointer, "name", error.to_string())
+    };
+    let subject =
+        fields.text("subject", 1024)?.ok_or_else(|| invalid("/subject", "required", "is required: it is the plan"))?;
+    let plan = Plan::parse(&subject).map_err(|error| name("/subject", error))?;
+    let tenant = fields.text("tenantid", 255)?;
+    let tenant = tenant.map(|tenant| Tenant::parse(&tenant)).transpose().map_err(|error| name("/tenantid", error))?;
+    let traceparent = fields.text("traceparent", 255)?;
+    let mut request = EventRequest {
+        event_type: fields.event_type("type")?,
+        version: fields.version("dataversion")?,
+        id: fields.text("id", 1024)?,
+        source: fields.text("source", 1024)?,
+        actor: fields.text("actor", 255)?,
+        occurred_at: fields.time("time")?,
+        correlation_id: fields.text("correlationid", 255)?,
+        causation_id: fields.text("causationid", 255)?,
+        priority: fields.priority("priority")?,
+        deliver_by: fields.time("deliverby")?,
+        metadata: None,
+        content,
+    };
+    request.metadata = extensions(fields)?;
+    Ok(Incoming { tenant, plan, traceparent, request })
+}
+
+/// What is left as metadata: names of lower-case letters and digits, values that an attribute can have.
+fn extensions(fields: Fields) -> Result<Option<Map<String, Value>>, Refused> {
+    let mut metadata = Map::new();
+    for (name, value) in fields.rest() {
+        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
+            return Err(invalid(
+                &pointer,
+                "attribute",
+                "is no attribute name: those are lower-case letters and digits",
+            ));
+        }
+        if name == "sealbus" {
+            return Err(invalid(&pointer, "reserved", "is the bus's own"));
+        }
+        let fits = match &value {
+            Value::Null => continue,
+            Value::String(_) | Value::Bool(_) => true,
+            Value::Number(number) => number.is_i64() || number.is_u64(),
+            Value::Array(_) | Value::Object(_) => false,
+        };
+        if !fits {
+            return Err(invalid(&pointer, "type", "is a string, a whole number or a truth value, as attributes are"));
+        }
+        metadata.insert(name, value);
+    }
+    Ok((!metadata.is_empty()).then_some(metadata))
+}
+
+fn attribute_of(header: &str) -> Option<String> {
+    let name = header.to_ascii_lowercase();
+    name.strip_prefix(HEADER_PREFIX).map(str::to_owned)
+}
+
+/// A media type as the event keeps it: none for application/json, whatever its parameters.
+fn kept_type(media_type: String) -> Option<String> {
+    (essence(&media_type) != "application/json").then_some(media_type)
+}
+
+fn essence(media_type: &str) -> String {
+    media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn invalid(pointer: &str, rule: &str, detail: &str) -> Refused {
+    Refused::field(ErrorKind::InvalidField, pointer, rule, detail)
+}

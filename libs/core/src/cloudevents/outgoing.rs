@@ -1,0 +1,119 @@
+//! Events as `CloudEvents`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::utf8_percent_encode;
+use serde_json::{Map, Value, json};
+
+use super::{ENCODED, HEADER_PREFIX};
+use crate::event::Record;
+
+/// Names that say something of their own here, and are never a producer's extension.
+const OWN: [&str; 18] = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "subject",
+    "time",
+    "data",
+    "datacontenttype",
+    "tenantid",
+    "actor",
+    "correlationid",
+    "causationid",
+    "dataversion",
+    "priority",
+    "deliverby",
+    "traceparent",
+    "sequence",
+    "sealbus",
+];
+
+/// An event's attributes, in a fixed order: `specversion` first, extensions of the producer's own last.
+///
+/// `id` is the producer's own where it gave one that is no UUID. `datacontenttype` is left out where there is no data.
+pub fn attributes(record: &Record) -> Vec<(String, Value)> {
+    let header = &record.header;
+    let metadata = metadata(record);
+    let own = |name: &str| metadata.get("sealbus").and_then(|own| own.get(name)).and_then(Value::as_str);
+    let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
+    let mut attributes: Vec<(String, Value)> = Vec::with_capacity(20);
+    let mut add = |name: &str, value: Option<Value>| attributes.extend(value.map(|value| (name.to_owned(), value)));
+    let text = |text: &str| (!text.is_empty()).then(|| Value::from(text));
+    add("specversion", text("1.0"));
+    add("id", Some(own("id").map_or_else(|| json!(header.event_id), Value::from)));
+    add("source", text(&or(&header.source, &header.origin)));
+    add("type", text(&header.event_type));
+    add("subject", text(&header.plan));
+    add("time", Some(json!(header.occurred)));
+    add("datacontenttype", payload(record).map(|_| Value::from(own("content_type").unwrap_or("application/json"))));
+    add("tenantid", text(&header.tenant));
+    add("actor", text(&header.actor));
+    add("correlationid", text(&header.correlation_id));
+    add("causationid", text(&header.causation_id));
+    add("dataversion", Some(json!(header.data_version)));
+    add("priority", Some(json!(record.priority())));
+    add("deliverby", own("deliver_by").map(Value::from));
+    add("traceparent", own("traceparent").map(Value::from));
+    add("sequence", Some(Value::from(header.seq.to_string())));
+    attributes.extend(metadata.into_iter().filter(|(name, value)| is_extension(name, value)));
+    attributes
+}
+
+/// An event in structured mode; an element of batch mode.
+pub fn to_structured(record: &Record) -> Value {
+    let mut event: Map<_, _> = attributes(record).into_iter().collect();
+    if let Some(payload) = payload(record) {
+        let member = if is_base64(record) { "data_base64" } else { "data" };
+        // Stored text that no longer reads as JSON is shown as it is: an edited row must be seen, not hidden.
+        let data = serde_json::from_str(payload).unwrap_or_else(|_| Value::from(payload));
+        event.insert(member.to_owned(), data);
+    }
+    Value::Object(event)
+}
+
+/// An event in binary mode: headers (`ce-…`, and `content-type` where there is data) with values as a header holds them,
+/// and the data's own bytes.
+pub fn to_binary(record: &Record) -> (Vec<(String, String)>, Vec<u8>) {
+    let headers = attributes(record).into_iter().map(|(name, value)| {
+        let text = match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        if name == "datacontenttype" {
+            return ("content-type".to_owned(), text);
+        }
+        (format!("{HEADER_PREFIX}{name}"), utf8_percent_encode(&text, ENCODED).to_string())
+    });
+    let stored = payload(record).unwrap_or_default();
+    let body = if is_base64(record) {
+        let text: String = serde_json::from_str(stored).unwrap_or_default();
+        STANDARD.decode(text).unwrap_or_default()
+    } else {
+        stored.as_bytes().to_vec()
+    };
+    (headers.collect(), body)
+}
+
+/// The stored data; none where only its hash is kept, or there was none.
+fn payload(record: &Record) -> Option<&str> {
+    record.payload.as_deref().filter(|payload| *payload != "null")
+}
+
+fn is_base64(record: &Record) -> bool {
+    metadata(record).get("sealbus").is_some_and(|own| own["encoding"] == "base64")
+}
+
+fn metadata(record: &Record) -> Map<String, Value> {
+    match serde_json::from_str(&record.metadata) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    }
+}
+
+/// Whether a metadata member can be an attribute of its own.
+fn is_extension(name: &str, value: &Value) -> bool {
+    let named = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    named && !OWN.contains(&name) && (value.is_string() || value.is_boolean() || value.is_i64())
+}

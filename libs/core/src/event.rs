@@ -1,0 +1,17 @@
+//! An event: what is sealed of it, and how it is stored, logged and shown.
+
+mod header;
+mod id;
+mod leaf;
+mod mode;
+mod record;
+mod wire;
+
+pub use header::{Header, is_origin};
+pub use id::{EventIdentity, event_id};
+pub use leaf::Leaf;
+pub use mode::{PayloadMode, Priority};
+pub use record::{Record, V1};
+pub use wire::FormatError;
+
+pub(crate) use wire::{lp, plan_label};

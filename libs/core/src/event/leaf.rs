@@ -1,0 +1,67 @@
+//! A leaf of the log: an event's header and its seal.
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    event::{
+        FormatError, Header,
+        wire::{Fields, lp},
+    },
+    hash::Hash,
+    seal::Suite,
+};
+
+const LABEL: &str = "sealbus/leaf/v1\n";
+
+/// What the log, a message and a proof carry of an event: all that is needed to check its seal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Leaf {
+    /// The sealed fields.
+    pub header: Header,
+    /// 32 bytes under an HMAC key, empty under an Ed25519 one.
+    pub mac: Vec<u8>,
+    /// 64 bytes under an Ed25519 key, empty under an HMAC one.
+    pub sig: Vec<u8>,
+}
+
+impl Leaf {
+    /// The leaf that these bytes are. Refused: what [`Header::decode`] refuses, a MAC or signature that the key's suite does
+    /// not have or of another length, a byte too many.
+    pub fn decode(bytes: &[u8]) -> Result<Leaf, FormatError> {
+        let mut fields = Fields::after(LABEL, bytes)?;
+        let header = Header::decode(fields.bytes("header")?)?;
+        let (mac, sig) = (fields.bytes("mac")?, fields.bytes("sig")?);
+        fields.end()?;
+        let lengths = match header.kid.suite() {
+            Some(Suite::Hmac) => (32, 0),
+            Some(Suite::Ed25519) | None => (0, 64),
+        };
+        if (mac.is_empty(), sig.is_empty()) != (lengths.0 == 0, lengths.1 == 0) {
+            return Err(FormatError::Suite);
+        }
+        if (mac.len(), sig.len()) != lengths {
+            return Err(FormatError::Field { field: "seal", rule: "a MAC of 32 bytes or a signature of 64" });
+        }
+        Ok(Leaf { header, mac: mac.to_vec(), sig: sig.to_vec() })
+    }
+
+    /// The leaf's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(&self.header, &self.mac, &self.sig)
+    }
+}
+
+pub(super) fn encode(header: &Header, mac: &[u8], sig: &[u8]) -> Vec<u8> {
+    let header = header.encode();
+    let mut bytes = Vec::with_capacity(LABEL.len() + 12 + header.len() + mac.len() + sig.len());
+    bytes.extend_from_slice(LABEL.as_bytes());
+    for part in [&header, mac, sig] {
+        lp(&mut bytes, part);
+    }
+    bytes
+}
+
+/// RFC 6962's hash of a leaf: SHA-256 of a zero byte and the leaf.
+pub(super) fn hash(leaf: &[u8]) -> Hash {
+    Hash(Sha256::new_with_prefix([0]).chain_update(leaf).finalize().into())
+}

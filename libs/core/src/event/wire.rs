@@ -1,0 +1,115 @@
+//! The seal's byte layout in small: length-prefixed text, big-endian integers, and the one error for what breaks it.
+
+use uuid::Uuid;
+
+use crate::{hash::Hash, verify::Verdict};
+
+/// Bytes or fields that the seal's format (INTEGRITY, Scheme v2) does not allow.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// A field outside its limits.
+    #[error("{field} is {rule}")]
+    Field {
+        /// The field's name.
+        field: &'static str,
+        /// What it has to be.
+        rule: &'static str,
+    },
+    /// The label at the beginning is of no scheme known here.
+    #[error("the label at the beginning names no known scheme")]
+    Scheme,
+    /// The bytes end inside a field.
+    #[error("the bytes end inside {field}")]
+    Cut {
+        /// The field's name.
+        field: &'static str,
+    },
+    /// Bytes are left over behind the last field.
+    #[error("there are bytes behind the last field")]
+    Excess,
+    /// The suite is not the key id's, or the seal not the suite's.
+    #[error("the seal is not of the key id's suite")]
+    Suite,
+}
+
+impl FormatError {
+    /// The verdict on an event whose bytes these are: SUITE or FORMAT.
+    pub fn verdict(&self) -> Verdict {
+        if matches!(self, FormatError::Suite) { Verdict::Suite } else { Verdict::Format }
+    }
+}
+
+/// Appends the length of `bytes` as a u32, then `bytes`: so that no two lists of texts have one encoding.
+pub(crate) fn lp(out: &mut Vec<u8>, bytes: &[u8]) {
+    let length = u32::try_from(bytes.len()).expect("no field is near 4 GiB: bodies are capped far below");
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// `label ‖ lp(origin) ‖ lp(tenant) ‖ lp(plan)`: what names a plan among all deployments.
+pub(crate) fn plan_label(label: &str, origin: &str, tenant: &str, plan: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(label.len() + 12 + origin.len() + tenant.len() + plan.len());
+    bytes.extend_from_slice(label.as_bytes());
+    for text in [origin, tenant, plan] {
+        lp(&mut bytes, text.as_bytes());
+    }
+    bytes
+}
+
+/// Takes one field after another from the front of encoded bytes.
+pub(crate) struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    /// What follows `label`.
+    pub(crate) fn after(label: &str, bytes: &'a [u8]) -> Result<Fields<'a>, FormatError> {
+        bytes.strip_prefix(label.as_bytes()).map(Fields).ok_or(FormatError::Scheme)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], FormatError> {
+        let (array, rest) = self.0.split_first_chunk().ok_or(FormatError::Cut { field })?;
+        self.0 = rest;
+        Ok(*array)
+    }
+
+    pub(crate) fn u8(&mut self, field: &'static str) -> Result<u8, FormatError> {
+        self.array(field).map(u8::from_be_bytes)
+    }
+
+    pub(crate) fn u32(&mut self, field: &'static str) -> Result<u32, FormatError> {
+        self.array(field).map(u32::from_be_bytes)
+    }
+
+    pub(crate) fn u64(&mut self, field: &'static str) -> Result<u64, FormatError> {
+        self.array(field).map(u64::from_be_bytes)
+    }
+
+    pub(crate) fn i64(&mut self, field: &'static str) -> Result<i64, FormatError> {
+        self.array(field).map(i64::from_be_bytes)
+    }
+
+    pub(crate) fn hash(&mut self, field: &'static str) -> Result<Hash, FormatError> {
+        self.array(field).map(Hash)
+    }
+
+    pub(crate) fn uuid(&mut self, field: &'static str) -> Result<Uuid, FormatError> {
+        self.array(field).map(Uuid::from_bytes)
+    }
+
+    pub(crate) fn bytes(&mut self, field: &'static str) -> Result<&'a [u8], FormatError> {
+        let length = self.u32(field)?;
+        let cut = FormatError::Cut { field };
+        let Ok(length) = usize::try_from(length) else { return Err(cut) };
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(cut)?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    pub(crate) fn text(&mut self, field: &'static str) -> Result<String, FormatError> {
+        let bytes = self.bytes(field)?;
+        str::from_utf8(bytes).map(str::to_owned).map_err(|_| FormatError::Field { field, rule: "UTF-8" })
+    }
+
+    pub(crate) fn end(self) -> Result<(), FormatError> {
+        if self.0.is_empty() { Ok(()) } else { Err(FormatError::Excess) }
+    }
+}

@@ -1,0 +1,105 @@
+//! SHA-256 values.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use sha2::{Digest, Sha256};
+
+/// A SHA-256 value: an event's, a payload's, a leaf's.
+///
+/// It is written as 64 lower-case hex digits, and read back from nothing else: another spelling of the same bytes is
+/// refused, so that a hash has one text.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hash(pub [u8; 32]);
+
+/// The text is not 64 lower-case hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a hash is 64 lower-case hex digits")]
+pub struct HashError;
+
+impl Hash {
+    /// SHA-256 of `bytes`.
+    pub fn of(bytes: &[u8]) -> Hash {
+        Hash(Sha256::digest(bytes).into())
+    }
+
+    /// The hash whose bytes these are; `None` unless there are 32 of them.
+    pub fn from_slice(bytes: &[u8]) -> Option<Hash> {
+        bytes.try_into().ok().map(Hash)
+    }
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; 64];
+        hex::encode_to_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
+        f.pad(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Hash {
+    type Err = HashError;
+
+    fn from_str(text: &str) -> Result<Hash, HashError> {
+        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(HashError);
+        }
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| HashError)?;
+        Ok(Hash(bytes))
+    }
+}
+
+impl Serialize for Hash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn the_hash_of_nothing_is_fips_180_4s() {
+        assert_eq!(Hash::of(b"").to_string(), OF_NOTHING);
+        assert_eq!(OF_NOTHING.parse(), Ok(Hash::of(b"")));
+    }
+
+    #[test]
+    fn other_spellings_are_refused() {
+        for text in [&OF_NOTHING.to_uppercase(), &OF_NOTHING[1..], &format!("{OF_NOTHING}0"), &format!("0x{OF_NOTHING}"), ""] {
+            assert_eq!(text.parse::<Hash>(), Err(HashError), "{text}");
+        }
+        assert_eq!(Hash::from_slice(&[0; 31]), None);
+        assert_eq!(Hash::from_slice(&[0; 33]), None);
+    }
+
+    #[test]
+    fn json_is_the_hex_text() {
+        let json = serde_json::to_string(&Hash::of(b"")).unwrap();
+        assert_eq!(json, format!("\"{OF_NOTHING}\""));
+        assert_eq!(serde_json::from_str::<Hash>(&json).unwrap(), Hash::of(b""));
+        assert!(serde_json::from_str::<Hash>("\"00\"").is_err());
+    }
+}

@@ -1,0 +1,30 @@
+//! Keys, and what they sign and check.
+//!
+//! | file | what |
+//! |---|---|
+//! | `key_id` | what a key is called, which says its kind and its suite |
+//! | `suite` | the two suites' bytes: plan key, MAC, signed message |
+//! | `ed25519` | public keys and their signatures, by the strict rules |
+//! | `key` | one key of a keyring |
+//! | `keyring` | all keys that a process trusts: checking |
+//! | `file` | the keyring's files: reading them, and all that refuses the start |
+//! | `signer` | the one active key: signing |
+//! | `proof` | `key.added`: how a key says that it is held |
+
+mod ed25519;
+mod file;
+mod key;
+mod key_id;
+mod keyring;
+mod proof;
+mod signer;
+mod suite;
+
+pub use ed25519::PublicKey;
+pub use file::KeyringError;
+pub use key::{Status, Window};
+pub use key_id::{KeyId, KeyKind};
+pub use keyring::{Checked, Keyring};
+pub use signer::{Seal, Signer, V1Signer};
+pub(crate) use suite::check_shape;
+pub use suite::{Suite, mac, mac_matches, plan_key, signature_message};

@@ -1,0 +1,229 @@
+//! The keyring's files: `{"keys":[{"id","secret","public","status","from","until"}]}` (INTEGRITY, Keys), and all that refuses
+//! the start.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use secrecy::SecretSlice;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::seal::{
+    KeyId, KeyKind, Keyring, PublicKey, Status, Window,
+    key::Key,
+};
+
+/// Why a keyring is refused. No secret is ever part of it.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message is its documentation")]
+pub enum KeyringError {
+    #[error("the keyring {} cannot be read", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("the keyring directory {} holds no .json file", path.display())]
+    NoFile { path: PathBuf },
+    #[error("the keyring is not {{\"keys\":[{{\"id\",\"secret\",\"public\",\"status\",\"from\",\"until\"}}]}}: line {line}, column {column}")]
+    Syntax { line: usize, column: usize },
+    #[error("{id:?} is no key id: hmac-, v1-, kek-, ed25519-, log- or witness-, then 16 lower-case hex digits")]
+    Id { id: KeyId },
+    #[error("the {field} of key {id} is not base64 in its one spelling (RFC 4648 section 4, with padding)")]
+    Base64 { id: KeyId, field: &'static str },
+    #[error("the secret of key {id} has under 32 bytes, or fewer than 8 different ones")]
+    WeakSecret { id: KeyId },
+    #[error("the secret of key {id} is not of 32 bytes")]
+    SecretLength { id: KeyId },
+    #[error("key {id} has neither secret nor public key")]
+    Empty { id: KeyId },
+    #[error("key {id} has a public key, and keys of its kind have none")]
+    PublicNotWanted { id: KeyId },
+    #[error("the public key of {id} is not 32 bytes that are canonical and not of small order")]
+    Public { id: KeyId },
+    #[error("the id of key {id} is not the one of its public key, {right}")]
+    IdOfOtherKey { id: KeyId, right: KeyId },
+    #[error("the public key of {id} is not the one of its secret")]
+    PublicOfOtherSecret { id: KeyId },
+    #[error("keys {one} and {other} share an id, a secret or a public key, and no key has two uses")]
+    Shared { one: KeyId, other: KeyId },
+    #[error("the keyring has no active hmac- or ed25519- key to sign with")]
+    NoActiveKey,
+    #[error("the keyring has more than one active hmac- or ed25519- key")]
+    ManyActiveKeys,
+    #[error("the keyring lacks the secret of its active key {id}")]
+    NoSecret { id: KeyId },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    keys: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    id: KeyId,
+    secret: Option<SecretText>,
+    public: Option<String>,
+    #[serde(default)]
+    status: Status,
+    from: Option<u64>,
+    until: Option<u64>,
+}
+
+/// A secret's base64, wiped when it goes.
+#[derive(Deserialize)]
+#[serde(from = "String")]
+struct SecretText(Zeroizing<String>);
+
+impl From<String> for SecretText {
+    fn from(text: String) -> SecretText {
+        SecretText(Zeroizing::new(text))
+    }
+}
+
+impl Keyring {
+    /// The keyring of this JSON.
+    ///
+    /// Refused: another shape or an unknown member; a weak secret (under 32 bytes, or fewer than 8 different ones); an id that
+    /// is malformed or not its public key's; a public key of small order, not canonical or not its secret's; one id, secret or
+    /// public key twice.
+    pub fn parse(json: &str) -> Result<Keyring, KeyringError> {
+        Keyring::of(entries(json)?)
+    }
+
+    /// The keyring at this path: a file, or a directory whose `.json` files make one keyring together (hidden files are left
+    /// out, as a Kubernetes secret's directory has some). Refused as by [`Keyring::parse`].
+    pub fn load(path: &Path) -> Result<Keyring, KeyringError> {
+        let mut all = Vec::new();
+        for file in files(path)? {
+            let json = fs::read_to_string(&file).map_err(|source| KeyringError::Unreadable { path: file, source })?;
+            all.extend(entries(&Zeroizing::new(json))?);
+        }
+        Keyring::of(all)
+    }
+
+    /// The JSON of a keyring for development: one active Ed25519 key and one `v1-` key, made of `random` and nothing else.
+    /// The bytes have to come from the system's generator; ones without any variety are refused as a weak secret.
+    pub fn generate_dev(random: &[u8; 72]) -> Result<String, KeyringError> {
+        let (seed, rest) = random.split_at(32);
+        let (v1_secret, v1_id) = rest.split_at(32);
+        let public = PublicKey::of_seed(seed.try_into().expect("32 bytes were split off"));
+        let v1 = KeyKind::V1.id(v1_id.try_into().expect("72 bytes are 32, 32 and 8"));
+        let json = serde_json::json!({"keys": [
+            {
+                "id": KeyKind::Ed25519.id_of_public(public.as_bytes()),
+                "secret": STANDARD.encode(seed),
+                "public": STANDARD.encode(public.as_bytes()),
+                "status": "active",
+            },
+            { "id": v1, "secret": STANDARD.encode(v1_secret), "status": "active" },
+        ]});
+        let json = format!("{json:#}\n");
+        Keyring::parse(&json).map(|_| json)
+    }
+
+    /// The same keys without their secrets: what a verifier pins. Keys that are nothing without a secret are left out.
+    #[must_use]
+    pub fn public_only(&self) -> Keyring {
+        let keys = self.keys.iter().filter(|key| !matches!(key.kind, KeyKind::V1 | KeyKind::Kek));
+        let keys = keys.map(|key| Key { secret: None, id: key.id.clone(), public: key.public.clone(), ..*key });
+        Keyring { keys: keys.collect() }
+    }
+
+    fn of(entries: Vec<Entry>) -> Result<Keyring, KeyringError> {
+        let keys = entries.into_iter().map(key).collect::<Result<Vec<_>, _>>()?;
+        for (index, one) in keys.iter().enumerate() {
+            if let Some(other) = keys[..index].iter().find(|other| other.is_shared_with(one)) {
+                return Err(KeyringError::Shared { one: other.id.clone(), other: one.id.clone() });
+            }
+        }
+        Ok(Keyring { keys: keys.into() })
+    }
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, KeyringError> {
+    let unreadable = |source| KeyringError::Unreadable { path: path.to_owned(), source };
+    if !fs::metadata(path).map_err(unreadable)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && file.extension().is_some_and(|extension| extension == "json") {
+            files.push(file);
+        }
+    }
+    files.sort();
+    if files.is_empty() { Err(KeyringError::NoFile { path: path.to_owned() }) } else { Ok(files) }
+}
+
+/// serde's own message is not passed on: it may quote the text, and with it a secret in the wrong place.
+fn entries(json: &str) -> Result<Vec<Entry>, KeyringError> {
+    let file: File = serde_json::from_str(json)
+        .map_err(|error| KeyringError::Syntax { line: error.line(), column: error.column() })?;
+    Ok(file.keys)
+}
+
+fn key(entry: Entry) -> Result<Key, KeyringError> {
+    let Entry { id, secret, public, status, from, until } = entry;
+    let Some(kind) = id.kind() else { return Err(KeyringError::Id { id }) };
+    let secret = secret.map(|text| decode_secret(&id, kind, &text.0)).transpose()?;
+    let public = match public {
+        Some(_) if !kind.has_public() => return Err(KeyringError::PublicNotWanted { id }),
+        Some(text) => Some(decode_public(&id, &text)?),
+        None => None,
+    };
+    let derived = match &secret {
+        Some(secret) if kind.has_public() => {
+            let seed: &[u8; 32] = secret.as_slice().try_into().expect("decode_secret saw to 32 bytes");
+            Some(PublicKey::of_seed(seed))
+        }
+        _ => None,
+    };
+    if public.is_some() && derived.is_some() && public != derived {
+        return Err(KeyringError::PublicOfOtherSecret { id });
+    }
+    let public = public.or(derived);
+    if let Some(public) = &public {
+        let right = kind.id_of_public(public.as_bytes());
+        if id != right {
+            return Err(KeyringError::IdOfOtherKey { id, right });
+        }
+    }
+    // An hmac key may be pinned by its id alone: its MACs are then passed over.
+    if secret.is_none() && public.is_none() && kind != KeyKind::Hmac {
+        return Err(KeyringError::Empty { id });
+    }
+    let secret = secret.map(|mut secret| SecretSlice::from(std::mem::take(&mut *secret)));
+    Ok(Key { id, kind, secret, public, status, window: Window { from: from.unwrap_or(0), until } })
+}
+
+fn decode_secret(id: &KeyId, kind: KeyKind, text: &str) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+    let secret = STANDARD.decode(text).map_err(|_| KeyringError::Base64 { id: id.clone(), field: "secret" })?;
+    let secret = Zeroizing::new(secret);
+    if is_weak(&secret) {
+        return Err(KeyringError::WeakSecret { id: id.clone() });
+    }
+    if (kind.has_public() || kind == KeyKind::Kek) && secret.len() != 32 {
+        return Err(KeyringError::SecretLength { id: id.clone() });
+    }
+    Ok(secret)
+}
+
+fn decode_public(id: &KeyId, text: &str) -> Result<PublicKey, KeyringError> {
+    let bytes = STANDARD.decode(text).map_err(|_| KeyringError::Base64 { id: id.clone(), field: "public key" })?;
+    let public = bytes.as_slice().try_into().ok().and_then(PublicKey::from_bytes);
+    public.ok_or_else(|| KeyringError::Public { id: id.clone() })
+}
+
+/// Under 32 bytes, or fewer than 8 different ones.
+fn is_weak(secret: &[u8]) -> bool {
+    let mut seen = [false; 256];
+    for byte in secret {
+        seen[usize::from(*byte)] = true;
+    }
+    secret.len() < 32 || seen.iter().filter(|seen| **seen).count() < 8
+}

@@ -1,0 +1,93 @@
+//! One key of a keyring.
+
+use secrecy::{ExposeSecret, SecretSlice};
+use subtle::ConstantTimeEq;
+
+use crate::{
+    event::Header,
+    hash::Hash,
+    seal::{Checked, KeyId, KeyKind, PublicKey, Suite, suite},
+    verify::Verdict,
+};
+
+/// What a key is still used for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It signs. Of each kind one key may.
+    #[default]
+    Active,
+    /// It signs no more; what it signed counts.
+    Retired,
+    /// It is not trusted beyond its window.
+    Revoked,
+}
+
+/// The log indexes for which a key counts: `from <= index < until`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Window {
+    /// The first index.
+    pub from: u64,
+    /// The index behind the last; `None` while there is no end.
+    pub until: Option<u64>,
+}
+
+impl Window {
+    /// Whether the index lies in it.
+    pub fn contains(self, index: u64) -> bool {
+        self.from <= index && self.until.is_none_or(|until| index < until)
+    }
+
+    /// The indexes that lie in both.
+    #[must_use]
+    pub fn narrowed(self, other: Window) -> Window {
+        let until = [self.until, other.until].into_iter().flatten().min();
+        Window { from: self.from.max(other.from), until }
+    }
+}
+
+/// A key as the keyring holds it. The secret prints as nothing, and is wiped when the keyring goes.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) id: KeyId,
+    pub(super) kind: KeyKind,
+    pub(super) secret: Option<SecretSlice<u8>>,
+    pub(super) public: Option<PublicKey>,
+    pub(super) status: Status,
+    pub(super) window: Window,
+}
+
+impl Key {
+    pub(super) fn secret(&self) -> Option<&[u8]> {
+        self.secret.as_ref().map(ExposeSecret::expose_secret)
+    }
+
+    /// Checks the MAC or signature of an event that names this key.
+    pub(super) fn check(&self, header: &Header, event_hash: &Hash, mac: &[u8], sig: &[u8]) -> Result<Checked, Verdict> {
+        match suite::check_shape(&self.id, mac, sig)? {
+            Suite::Hmac => match self.secret() {
+                // Without the secret, all that can be said of a MAC is whether it can be one.
+                None if mac.len() == 32 => Ok(Checked::NoSecret),
+                Some(secret) => {
+                    let plan_key = suite::plan_key(secret, &header.origin, &header.tenant, &header.plan);
+                    if suite::mac_matches(&plan_key, event_hash, mac) { Ok(Checked::Valid) } else { Err(Verdict::Mac) }
+                }
+                None => Err(Verdict::Mac),
+            },
+            Suite::Ed25519 => {
+                let message = suite::signature_message(&self.id, event_hash);
+                let valid = self.public.as_ref().is_some_and(|public| public.verifies(&message, sig));
+                if valid { Ok(Checked::Valid) } else { Err(Verdict::Signature) }
+            }
+        }
+    }
+
+    /// Whether two keys share an id, a secret or a public half: then one key would have two uses.
+    pub(super) fn is_shared_with(&self, other: &Key) -> bool {
+        let one_secret = match (self.secret(), other.secret()) {
+            (Some(one), Some(two)) => one.ct_eq(two).into(),
+            _ => false,
+        };
+        self.id == other.id || one_secret || (self.public.is_some() && self.public == other.public)
+    }
+}

@@ -1,0 +1,64 @@
+//! Scheme v1, the older contract: an HMAC over plan, type, payload hash and the signature before (INTEGRITY, Scheme v1).
+//!
+//! It is written beside the seal for tenants whose older verifiers still want it, and proves less: nothing about time, actor,
+//! sequence, id or tenant, and whoever holds the secret can rewrite a chain.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::{
+    event::{FormatError, V1},
+    hash::Hash,
+};
+
+/// The columns of an event whose plan carries scheme v1. `prev` is the columns of the plan's event before; `None` at seq 1.
+///
+/// Refused: a plan or type that holds `|`, which is what separates them in what is signed.
+pub fn columns(
+    secret: &[u8],
+    plan: &str,
+    event_type: &str,
+    payload_hash: &Hash,
+    prev: Option<&V1>,
+) -> Result<V1, FormatError> {
+    let payload_hash = payload_hash.to_string();
+    let prev_hash = prev.map(|before| before.signature.clone());
+    let signature = sign(secret, plan, event_type, &payload_hash, prev_hash.as_deref())?;
+    Ok(V1 { payload_hash, prev_hash, signature })
+}
+
+/// The signature, in lower-case hex. Refused: a plan or type that holds `|`.
+pub fn sign(
+    secret: &[u8],
+    plan: &str,
+    event_type: &str,
+    payload_hash: &str,
+    prev_hash: Option<&str>,
+) -> Result<String, FormatError> {
+    Ok(hex::encode(keyed(secret, plan, event_type, payload_hash, prev_hash)?.finalize().into_bytes()))
+}
+
+/// Whether `signature` is the one by `secret`, in its one spelling; compared in constant time.
+pub fn is_signed(secret: &[u8], plan: &str, event_type: &str, v1: &V1) -> bool {
+    let Ok(mac) = keyed(secret, plan, event_type, &v1.payload_hash, v1.prev_hash.as_deref()) else { return false };
+    let Ok(signature) = v1.signature.parse::<Hash>() else { return false };
+    mac.verify_slice(signature.as_bytes()).is_ok()
+}
+
+fn keyed(
+    secret: &[u8],
+    plan: &str,
+    event_type: &str,
+    payload_hash: &str,
+    prev_hash: Option<&str>,
+) -> Result<Hmac<Sha256>, FormatError> {
+    for (field, text) in [("plan", plan), ("type", event_type)] {
+        if text.contains('|') {
+            return Err(FormatError::Field { field, rule: "without | where the tenant carries scheme v1" });
+        }
+    }
+    let mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
+    Ok([plan, "|", event_type, "|", payload_hash, "|", prev_hash.unwrap_or("")]
+        .into_iter()
+        .fold(mac, |mac, part| mac.chain_update(part)))
+}

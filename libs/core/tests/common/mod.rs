@@ -1,0 +1,98 @@
+//! Where the test vectors are, and how their hex is read.
+
+#![allow(dead_code, reason = "each test file uses some of these")]
+
+use std::{fs, path::Path};
+
+use sealbus_core::{
+    event::{Header, PayloadMode},
+    hash::Hash,
+    seal::{KeyId, Keyring},
+    timestamp::Timestamp,
+};
+use serde_json::Value;
+
+/// A file of the published vectors, which lie beside the project and are not part of it. A test that does not find them says
+/// so and passes.
+pub fn shared(path: &str) -> Option<Vec<u8>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors");
+    let bytes = fs::read(root.join(path)).ok();
+    if bytes.is_none() {
+        println!("SKIPPED: ../shared/vectors/{path} is not here");
+    }
+    bytes
+}
+
+/// The same, as JSON.
+pub fn shared_json(path: &str) -> Option<Value> {
+    shared(path).map(|bytes| serde_json::from_slice(&bytes).unwrap())
+}
+
+pub fn cases<'a>(file: &'a Value, name: &str) -> &'a [Value] {
+    file[name].as_array().unwrap_or_else(|| panic!("the file has {name}"))
+}
+
+pub fn text<'a>(case: &'a Value, name: &str) -> &'a str {
+    case[name].as_str().unwrap_or_else(|| panic!("{name} is a text in {case}"))
+}
+
+pub fn bytes(case: &Value, name: &str) -> Vec<u8> {
+    hex::decode(text(case, name)).unwrap_or_else(|_| panic!("{name} is hex in {case}"))
+}
+
+pub fn hash(case: &Value, name: &str) -> Hash {
+    text(case, name).parse().unwrap_or_else(|_| panic!("{name} is a hash in {case}"))
+}
+
+/// The header of a case's `event`, its times in decimal microseconds.
+pub fn header(event: &Value) -> Header {
+    let number = |name: &str| event[name].as_u64().unwrap();
+    let micros = |name: &str| Timestamp::from_micros(text(event, name).parse().unwrap()).unwrap();
+    Header {
+        origin: text(event, "origin").into(),
+        tenant: text(event, "tenant").into(),
+        plan: text(event, "plan").into(),
+        seq: number("seq"),
+        event_id: text(event, "event_id").parse().unwrap(),
+        event_type: text(event, "type").into(),
+        data_version: number("data_version").try_into().unwrap(),
+        occurred: micros("occurred_us"),
+        recorded: micros("recorded_us"),
+        source: text(event, "source").into(),
+        actor: text(event, "actor").into(),
+        correlation_id: text(event, "correlation_id").into(),
+        causation_id: text(event, "causation_id").into(),
+        payload_mode: PayloadMode::from_code(number("payload_mode").try_into().unwrap()).unwrap(),
+        payload_size: number("payload_size").try_into().unwrap(),
+        payload_hash: hash(event, "payload_hash"),
+        metadata_hash: hash(event, "metadata_hash"),
+        prev: hash(event, "prev"),
+        kid: KeyId::new(text(event, "kid")),
+    }
+}
+
+/// A keyring of `{kid: {secret | seed, public}}` in hex, with `active` as its active key.
+pub fn keyring(keys: &Value, active: &str) -> Keyring {
+    let keys = keys.as_object().unwrap().iter().map(|(kid, key)| {
+        let base64 = |name: &str| key[name].as_str().map(|hex| base64(&hex::decode(hex).unwrap()));
+        serde_json::json!({
+            "id": kid,
+            "secret": base64("secret").or(base64("seed")),
+            "public": base64("public"),
+            "status": if kid == active { "active" } else { "retired" },
+            "from": key["from"],
+            "until": key["until"],
+        })
+    });
+    Keyring::parse(&serde_json::json!({ "keys": keys.collect::<Vec<_>>() }).to_string()).unwrap()
+}
+
+pub fn base64(bytes: &[u8]) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    STANDARD.encode(bytes)
+}
+
+pub fn unbase64(text: &str) -> Vec<u8> {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    STANDARD.decode(text).unwrap()
+}

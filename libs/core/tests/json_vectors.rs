@@ -1,0 +1,76 @@
+//! The strict reader and the canonical form: our published cases, RFC 8785's files, 10,000 of ES6's numbers.
+
+mod common;
+
+use common::{bytes, cases, shared, shared_json, text};
+use sealbus_core::{
+    canonical::{self, Limits, MAX_DEPTH, MAX_PAYLOAD},
+    hash::Hash,
+};
+use serde_json::Number;
+
+#[test]
+fn texts_are_taken_or_refused_as_published() {
+    let Some(file) = shared_json("seal/strict-json.json") else { return };
+    assert_eq!((file["max_depth"].as_u64(), file["max_bytes"].as_u64()), (Some(MAX_DEPTH as u64), Some(MAX_PAYLOAD as u64)));
+    for case in cases(&file, "cases") {
+        let input = match case["input_b64"].as_str() {
+            Some(base64) => common::unbase64(base64),
+            None => text(case, "input").as_bytes().to_vec(),
+        };
+        let cap = case["max_bytes"].as_u64().map_or(MAX_PAYLOAD, |bytes| usize::try_from(bytes).unwrap());
+        match canonical::canonicalise(&input, Limits { bytes: cap, depth: MAX_DEPTH }) {
+            Ok(canonical) => assert_eq!(hex::encode(canonical), text(case, "canonical"), "{}", case["name"]),
+            Err(refused) => assert_eq!(refused.refusal.code(), text(case, "refused"), "{}: {refused}", case["name"]),
+        }
+    }
+}
+
+#[test]
+fn stored_texts_match_or_not_as_published() {
+    let Some(file) = shared_json("seal/strict-json.json") else { return };
+    for case in cases(&file, "stored") {
+        let sealed = Hash::of(text(case, "canonical").as_bytes());
+        assert_eq!(canonical::stored_matches(text(case, "stored"), &sealed), case["same"], "{}", case["name"]);
+    }
+}
+
+#[test]
+fn rfc_8785s_files() {
+    for name in ["arrays", "french", "structures", "unicode", "values", "weird"] {
+        let (Some(input), Some(output), Some(outhex)) = (
+            shared(&format!("rfc8785/testdata/input/{name}.json")),
+            shared(&format!("rfc8785/testdata/output/{name}.json")),
+            shared(&format!("rfc8785/testdata/outhex/{name}.txt")),
+        ) else {
+            return;
+        };
+        let canonical = canonical::canonicalise(&input, Limits::PAYLOAD);
+        let expected: Vec<u8> = String::from_utf8(outhex)
+            .unwrap()
+            .split_whitespace()
+            .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+            .collect();
+        assert_eq!(canonical.as_ref().map(String::as_bytes), Ok(expected.as_slice()), "{name}");
+        assert_eq!(expected, output, "{name}");
+    }
+}
+
+#[test]
+fn es6s_numbers() {
+    let Some(file) = shared("rfc8785/es6testfile_10000.txt") else { return };
+    let mut seen = 0;
+    for line in str::from_utf8(&file).unwrap().lines() {
+        let (bits, spelling) = line.split_once(',').unwrap();
+        let double = f64::from_bits(u64::from_str_radix(bits, 16).unwrap());
+        assert_eq!(canonical::write(&Number::from_f64(double).unwrap().into()), spelling, "{bits}");
+        // Digits only, beyond 2^53: the canonicaliser can spell them, the strict reader does not take them.
+        let too_large = double.abs() > 9_007_199_254_740_991.0 && double.abs() < 1e21;
+        match canonical::canonicalise(spelling.as_bytes(), Limits::PAYLOAD) {
+            Ok(canonical) => assert_eq!(canonical, spelling),
+            Err(refused) => assert!(too_large, "{spelling}: {refused}"),
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 10_000);
+}

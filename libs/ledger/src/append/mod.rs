@@ -1,0 +1,116 @@
+//! Append: the only way into the ledger. The protocol's rules under "Append" are carried out here, a file for each part.
+//!
+//! - [`call`]: what a caller asks for, and what it gets back.
+//! - [`queue`]: calls waiting for a batch, taken fairly over tenants, in order within a plan.
+//! - [`batcher`]: takes what queued up while its last commit was in flight, and sends busy plans on a path of their own.
+//! - [`transaction`]: one batch in one transaction: lock, read heads, decide, sign, insert, commit.
+//! - [`locks`]: the first statement of that transaction. [`insert`]: the last.
+//! - [`decide`]: what becomes of each call, given heads and known ids; pure.
+//! - [`link`]: an event's place in its chain: header, hash, seal; pure.
+
+mod batcher;
+mod call;
+mod decide;
+mod insert;
+mod link;
+mod locks;
+mod queue;
+mod transaction;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealbus_core::names::{Plan, Tenant};
+use sealbus_core::partition::PlanKey;
+use sealbus_core::seal::Keyring;
+use sealbus_core::timestamp::Timestamp;
+use tokio::sync::mpsc;
+
+pub use call::{AppendError, Appended, Call, Draft, Expect, Hint};
+
+use crate::{Deployment, Ledger, LedgerError};
+use batcher::Batcher;
+use insert::{Row, insert};
+use link::Linker;
+use locks::PlanState;
+
+/// How appending is shared out.
+#[derive(Debug, Clone)]
+pub struct AppendSettings {
+    /// Batchers of this replica; a plan always meets the same one.
+    pub batchers: usize,
+    /// Events in a batch, at most. A call larger than this goes alone.
+    pub batch_events: usize,
+    /// Plans in a batch, at most: so many locks it takes.
+    pub batch_plans: usize,
+    /// Events of one tenant that may wait in one batcher before its calls are answered with `overloaded`.
+    pub waiting_events: usize,
+    /// How long a call that went alone waits for its plan; longer than the longest batch.
+    pub lock_timeout: Duration,
+    /// Tenants whose new plans carry scheme v1 beside v2.
+    pub v1_tenants: HashSet<String>,
+}
+
+impl Default for AppendSettings {
+    fn default() -> Self {
+        Self { batchers: 2, batch_events: 500, batch_plans: 200, waiting_events: 20_000, lock_timeout: Duration::from_secs(10), v1_tenants: HashSet::new() }
+    }
+}
+
+/// Appends events to plans. Cloning shares the batchers; they end when the last clone is dropped.
+#[derive(Clone)]
+pub struct Appender {
+    batchers: Arc<[Batcher]>,
+}
+
+impl Appender {
+    /// Starts the batchers. What they append is offered to `hints` after its commit, without waiting for room.
+    ///
+    /// # Errors
+    /// Where the keyring has no active key.
+    pub fn start(ledger: &Ledger, keyring: &Keyring, settings: &AppendSettings, hints: Option<mpsc::Sender<Vec<Hint>>>) -> Result<Self, LedgerError> {
+        let linker = Arc::new(Linker::new(ledger.deployment(), keyring, settings)?);
+        let batchers = (0..settings.batchers.max(1)).map(|_| Batcher::start(ledger.clone(), linker.clone(), settings, hints.clone())).collect();
+        Ok(Self { batchers })
+    }
+
+    /// Appends the call's events as one atomic step of its plan, and gives their records, in the call's order.
+    ///
+    /// Answered only after the commit that the answer rests on, a refusal too. Dropping the future does not undo the call:
+    /// ask again with the same event ids to learn what became of it.
+    pub async fn append(&self, call: Call) -> Result<Vec<Appended>, AppendError> {
+        call.check()?;
+        let key = PlanKey::of(call.tenant.as_str(), call.plan.as_str());
+        // Not the bits that choose the partition, so that each batcher meets plans of all partitions.
+        let shard = usize::try_from(key.lock_key().unsigned_abs()).unwrap_or_default() % self.batchers.len();
+        self.batchers[shard].append(call, key).await
+    }
+}
+
+/// Refuses settings under which all replicas at full load could use over half of the server's lock table.
+pub async fn check_lock_table(ledger: &Ledger, settings: &AppendSettings, max_replicas: u32) -> Result<(), LedgerError> {
+    let available = locks::table_size(ledger).await?;
+    let batchers = u32::try_from(settings.batchers).unwrap_or(u32::MAX);
+    let batch = u32::try_from(settings.batch_plans).unwrap_or(u32::MAX);
+    let wanted = u64::from(max_replicas) * u64::from(batchers) * u64::from(batch);
+    if wanted * 2 <= available {
+        return Ok(());
+    }
+    Err(LedgerError::LockTable { replicas: max_replicas, batchers, batch, wanted, available })
+}
+
+/// Appends a ledger's very first event, inside the transaction that creates the ledger and under its lock.
+pub(crate) async fn append_first(
+    connection: &mut sqlx::PgConnection,
+    deployment: &Deployment,
+    keyring: &Keyring,
+    draft: &Draft,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let linker = Linker::new(deployment, keyring, &AppendSettings::default())?;
+    let mut plans = [PlanState::empty(Tenant::system().as_str(), Plan::keys().as_str())];
+    let record = linker.link(&plans[0], draft, now).map_err(|error| LedgerError::Keyring(error.to_string()))?;
+    insert(connection, &mut plans, deployment.partitions, vec![Row { plan_at: 0, record: Arc::new(record) }]).await?;
+    Ok(())
+}

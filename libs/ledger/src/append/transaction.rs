@@ -1,0 +1,169 @@
+//! One batch in one transaction, and what happens when the database does not take it.
+//!
+//! A call's own conflict is no error here: it is decided before anything is written. What is left is an id that another
+//! batch took for another plan meanwhile, or a database in trouble. Then the batch is rolled back and run again by halves,
+//! so that no caller pays for another's call.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use sealbus_core::partition::PlanKey;
+use uuid::Uuid;
+
+use super::call::{AppendError, Appended, Hint};
+use super::decide::{Known, decide};
+use super::insert::{Row, insert};
+use super::link::Linker;
+use super::locks::{Locked, lock};
+use super::queue::Waiting;
+use crate::commit::commit;
+use crate::record::{into_records, select_records};
+use crate::{Ledger, LedgerError};
+
+pub(super) use super::locks::Locking;
+
+/// What is left to do after a batch: every call but the busy ones has been answered.
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub hints: Vec<Hint>,
+    /// Calls whose plans were locked elsewhere, in their order.
+    pub busy: Vec<Waiting>,
+}
+
+/// A call's place in the batch is its place here; None where its plan was busy.
+type Answers = Vec<Option<Result<Vec<Appended>, AppendError>>>;
+
+/// Runs a batch to its end.
+pub(super) async fn run(ledger: &Ledger, linker: &Linker, calls: Vec<Waiting>, locking: Locking) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut busy_plans: HashSet<PlanKey> = HashSet::new();
+    // Last in, first out, so the first half goes before the second: a plan's calls stay in order.
+    let mut todo = vec![(calls, Tries::default())];
+    while let Some((calls, tries)) = todo.pop() {
+        let (behind, mut calls): (Vec<_>, Vec<_>) = calls.into_iter().partition(|waiting| busy_plans.contains(&waiting.key));
+        outcome.busy.extend(behind);
+        if calls.is_empty() {
+            continue;
+        }
+        match attempt(ledger, linker, &calls, locking).await {
+            Ok((answers, hints)) => {
+                outcome.hints.extend(hints);
+                for (waiting, answer) in calls.into_iter().zip(answers) {
+                    if let Some(answer) = answer {
+                        waiting.answer(answer);
+                    } else {
+                        busy_plans.insert(waiting.key);
+                        outcome.busy.push(waiting);
+                    }
+                }
+            }
+            Err(error) => match tries.after(&error, calls.len()) {
+                Next::Again(tries) => todo.push((calls, tries)),
+                Next::Halves => {
+                    let second = calls.split_off(calls.len() / 2);
+                    todo.push((second, Tries::default()));
+                    todo.push((calls, Tries::default()));
+                }
+                Next::GiveUp => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, calls = calls.len(), "appending failed; the callers were told to ask again");
+                    let detail = error.to_string();
+                    calls.into_iter().for_each(|waiting| waiting.answer(Err(AppendError::Unavailable { detail: detail.clone() })));
+                }
+            },
+        }
+    }
+    outcome
+}
+
+/// What was tried already with this very batch.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tries {
+    reconnected: bool,
+    collided: bool,
+}
+
+#[derive(Debug, PartialEq)]
+enum Next<T> {
+    Again(T),
+    Halves,
+    GiveUp,
+}
+
+impl Tries {
+    fn after(self, error: &LedgerError, calls: usize) -> Next<Self> {
+        let code = match error {
+            LedgerError::Sql(sqlx::Error::Database(database)) => database.code().map(std::borrow::Cow::into_owned),
+            _ => None,
+        };
+        match (error, code.as_deref()) {
+            // The pool may have given a connection that died long ago; a second one tells.
+            (LedgerError::Away(_), _) if !self.reconnected => Next::Again(Self { reconnected: true, ..self }),
+            // Away for good; lock_timeout, which half a batch would meet too; an outcome that only the callers' ids resolve.
+            (LedgerError::Away(_) | LedgerError::UnknownCommit(_), _) | (_, Some("55P03")) => Next::GiveUp,
+            _ if calls > 1 => Next::Halves,
+            // The id is committed by now, so that the next look at known ids decides the call.
+            (_, Some("23505")) if !self.collided => Next::Again(Self { collided: true, ..self }),
+            _ => Next::GiveUp,
+        }
+    }
+}
+
+async fn attempt(ledger: &Ledger, linker: &Linker, calls: &[Waiting], locking: Locking) -> Result<(Answers, Vec<Hint>), LedgerError> {
+    let mut transaction = ledger.pool().begin().await?;
+    let Locked { mut plans, known, now } = lock(&mut transaction, calls, locking).await?;
+    let mut known = read_known(ledger, &mut transaction, known).await?;
+    let place: HashMap<(String, String), usize> =
+        plans.iter().enumerate().map(|(at, plan)| ((plan.tenant.clone(), plan.plan.clone()), at)).collect();
+
+    let mut answers: Answers = Vec::with_capacity(calls.len());
+    let mut rows = Vec::new();
+    for Waiting { call, .. } in calls {
+        let at = place[&(call.tenant.as_str().to_owned(), call.plan.as_str().to_owned())];
+        if !plans[at].locked {
+            answers.push(None);
+            continue;
+        }
+        let answer = decide(linker, call, &mut plans[at], &mut known, now);
+        if let Ok(appended) = &answer {
+            rows.extend(appended.iter().filter(|appended| appended.new).map(|appended| Row { plan_at: at, record: appended.record.clone() }));
+        }
+        answers.push(Some(answer));
+    }
+
+    if answers.iter().all(Option::is_none) {
+        transaction.rollback().await?;
+        return Ok((answers, Vec::new()));
+    }
+    let hints = if rows.is_empty() {
+        // An answer that rests on rows read is no safer than they are: this commit waits for the standbys too.
+        sqlx::query!("-- wait_for_standbys\nSELECT pg_logical_emit_message(true, '', '')::text AS lsn").fetch_one(&mut *transaction).await?;
+        Vec::new()
+    } else {
+        insert(&mut transaction, &mut plans, linker.partitions, rows).await?
+    };
+    commit(transaction).await?;
+    Ok((answers, hints))
+}
+
+/// The records of the ids that are stored.
+async fn read_known(ledger: &Ledger, connection: &mut sqlx::PgConnection, known: Vec<(String, Uuid, i64, i64)>) -> Result<Known, LedgerError> {
+    if known.is_empty() {
+        return Ok(Known::new());
+    }
+    let plan_nos: Vec<i64> = known.iter().map(|(_, _, plan_no, _)| *plan_no).collect();
+    let seqs: Vec<i64> = known.iter().map(|(_, _, _, seq)| *seq).collect();
+    let rows = select_records!(
+        "read_known",
+        "",
+        "FROM unnest($1::bigint[], $2::bigint[]) AS w (plan_no, seq)
+         JOIN sealbus.events e ON e.plan_no = w.plan_no AND e.seq = w.seq
+         JOIN sealbus.plans p ON p.plan_no = e.plan_no
+         LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq",
+        &plan_nos,
+        &seqs
+    )
+    .fetch_all(connection)
+    .await?;
+    let records = into_records(rows, &ledger.deployment().origin)?;
+    Ok(records.into_iter().map(|record| ((record.header.tenant.clone(), record.header.event_id), Arc::new(record))).collect())
+}

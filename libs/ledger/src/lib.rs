@@ -1,0 +1,37 @@
+//! The ledger: everything that Sealbus keeps in Postgres, and the only crate of the workspace that speaks SQL.
+//!
+//! An event enters through [`append`], which writes it once, next in its plan, signed and linked to the event before;
+//! nothing changes it afterwards. What is still owed for it stands in queues beside it: the [`outbox`] for the relay and
+//! the seal queue for the sealer ([`log`]). [`trail`] reads history back, [`verification`] checks it. How far each
+//! subscription is stands in [`positions`] and [`floors`], who does which share of the work in [`leases`].
+//!
+//! The tables and the rules by which nothing is lost, forked or disordered are in the protocol's contract; each module
+//! here names the part that it carries out. All statements name their tables as `sealbus.<table>`, so that nothing
+//! depends on a search path, and open with a comment that names their function, so that an operator who sees one in
+//! `pg_stat_activity` finds it here.
+
+pub mod append;
+pub mod attempts;
+pub mod beacons;
+mod commit;
+mod creation;
+pub mod dead_letters;
+mod error;
+pub mod floors;
+pub mod lease_keeper;
+pub mod leases;
+mod ledger;
+pub mod log;
+mod migrate;
+pub mod outbox;
+pub mod parking;
+pub mod positions;
+mod record;
+pub mod subscriptions;
+pub mod trail;
+pub mod verification;
+
+pub use creation::{Creation, create};
+pub use error::LedgerError;
+pub use ledger::{Deployment, Ledger, LedgerConfig};
+pub use migrate::{EXPECTED_MIGRATION, applied_migration, migrate};

@@ -1,0 +1,261 @@
+//! The rules of append, each by a case that breaks it if it is not kept: real Postgres, two replicas where it matters.
+
+mod support;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealbus_core::event::Header;
+use sealbus_ledger::append::{AppendError, AppendSettings, Appender, Expect};
+use sealbus_ledger::trail::PageQuery;
+use sealbus_ledger::{Ledger, LedgerConfig};
+use sealbus_testkit::Postgres;
+use support::{ORIGIN, TestLedger, call, draft, plan, tenant};
+
+#[tokio::test]
+async fn a_new_ledger_begins_with_its_key() {
+    let test = TestLedger::start().await;
+    let keys = test.ledger.range(1, 1, 10, 10).await.unwrap();
+    assert_eq!(keys.len(), 1);
+    assert_eq!((keys[0].header.tenant.as_str(), keys[0].header.plan.as_str(), keys[0].header.event_type.as_str()), ("_system", "_keys", "key.added"));
+    assert_eq!(keys[0].header.kid, *test.keyring.signer().unwrap().kid());
+}
+
+#[tokio::test]
+async fn thirty_two_callers_on_two_replicas_make_one_chain() {
+    let test = TestLedger::start().await;
+    let replicas = [test.appender().await, test.appender().await];
+    let mut callers = Vec::new();
+    for caller in 0..32 {
+        let replica = replicas[caller % 2].clone();
+        callers.push(tokio::spawn(async move {
+            let mut ids = Vec::new();
+            for n in 0..10 {
+                let appended = replica.append(call("acme", "order-1", vec![draft(n)])).await.unwrap();
+                assert!(appended[0].new);
+                ids.push(appended[0].record.header.event_id);
+            }
+            ids
+        }));
+    }
+    let mut acknowledged = HashSet::new();
+    for caller in callers {
+        acknowledged.extend(caller.await.unwrap());
+    }
+    let page = test.ledger.plan_page(&tenant("acme"), &plan("order-1"), &PageQuery { limit: 1_000, ..PageQuery::default() }).await.unwrap();
+    assert_eq!(page.total, 320);
+    let mut prev = Header::genesis(ORIGIN, "acme", "order-1");
+    for (at, record) in page.records.iter().enumerate() {
+        assert_eq!(record.header.seq, at as u64 + 1, "no gap");
+        assert_eq!(record.header.prev, prev, "no fork");
+        assert_eq!(record.header.hash(), record.event_hash);
+        prev = record.event_hash;
+    }
+    assert_eq!(acknowledged, page.records.iter().map(|record| record.header.event_id).collect());
+    assert_eq!(test.count("SELECT count(*) FROM sealbus.outbox WHERE plan_no > 1").await, 320);
+    assert_eq!(test.count("SELECT count(*) FROM sealbus.seal_queue WHERE plan_no > 1").await, 320);
+}
+
+#[tokio::test]
+async fn queue_ids_rise_with_seq_within_each_plan() {
+    let test = TestLedger::start().await;
+    let appender = test.appender().await;
+    let calls = (0..40).map(|at| appender.append(call("acme", &format!("p{}", at % 5), (0..7).map(draft).collect())));
+    for answer in futures::future::join_all(calls).await {
+        answer.unwrap();
+    }
+    for queue in ["outbox", "seal_queue"] {
+        let disordered = format!(
+            "SELECT count(*) FROM (SELECT id, lag(id) OVER (PARTITION BY plan_no ORDER BY seq) AS before FROM sealbus.{queue}) q WHERE before > id"
+        );
+        assert_eq!(test.count(&disordered).await, 0, "{queue}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_is_written_once() {
+    let test = TestLedger::start().await;
+    let appender = test.appender().await;
+    let event = draft(1);
+    let first = appender.append(call("acme", "p", vec![event.clone()])).await.unwrap();
+    let again = appender.append(call("acme", "p", vec![event.clone()])).await.unwrap();
+    assert!(first[0].new && !again[0].new);
+    assert_eq!(first[0].record, again[0].record, "the first record is given back");
+
+    let other_content = support_with_id(2, event.event_id);
+    assert_eq!(appender.append(call("acme", "p", vec![other_content])).await.unwrap_err(), AppendError::IdConflict { event_id: event.event_id });
+    assert_eq!(
+        appender.append(call("acme", "other-plan", vec![event.clone()])).await.unwrap_err(),
+        AppendError::IdConflict { event_id: event.event_id },
+        "the same content in another plan is another request"
+    );
+    assert!(appender.append(call("other", "p", vec![event])).await.unwrap()[0].new, "ids are unique within a tenant only");
+}
+
+#[tokio::test]
+async fn callers_with_one_id_and_equal_content_share_one_event() {
+    let test = TestLedger::start().await;
+    let replicas = [test.appender().await, test.appender().await];
+    let event = draft(1);
+    let calls = (0..32).map(|at| replicas[at % 2].append(call("acme", "p", vec![event.clone()])));
+    let answers: Vec<_> = futures::future::join_all(calls).await.into_iter().map(|answer| answer.unwrap().remove(0)).collect();
+    assert_eq!(answers.iter().filter(|answer| answer.new).count(), 1);
+    assert!(answers.iter().all(|answer| answer.record.event_hash == answers[0].record.event_hash));
+}
+
+#[tokio::test]
+async fn an_array_skips_what_is_stored_and_is_otherwise_atomic() {
+    let test = TestLedger::start().await;
+    let appender = test.appender().await;
+    let events: Vec<_> = (0..3).map(draft).collect();
+    appender.append(call("acme", "p", events[..2].to_vec())).await.unwrap();
+    let answers = appender.append(call("acme", "p", events.clone())).await.unwrap();
+    assert_eq!(answers.iter().map(|answer| (answer.new, answer.record.header.seq)).collect::<Vec<_>>(), [(false, 1), (false, 2), (true, 3)]);
+
+    let conflicting = vec![draft(9), support_with_id(10, events[0].event_id)];
+    assert!(matches!(appender.append(call("acme", "p", conflicting)).await, Err(AppendError::IdConflict { .. })));
+    let twice = vec![events[0].clone(), events[0].clone()];
+    assert!(matches!(appender.append(call("acme", "p", twice)).await, Err(AppendError::DuplicateId { .. })));
+    assert_eq!(test.count("SELECT count(*) FROM sealbus.events WHERE plan_no > 1").await, 3, "nothing of a refused array is kept");
+}
+
+#[tokio::test]
+async fn the_expected_head_is_held_to() {
+    let test = TestLedger::start().await;
+    let appender = test.appender().await;
+    let expecting = |expect, n| {
+        let mut asked = call("acme", "p", vec![draft(n)]);
+        asked.expect = expect;
+        appender.append(asked)
+    };
+    expecting(Expect::Empty, 1).await.unwrap();
+    assert_eq!(expecting(Expect::Empty, 2).await.unwrap_err(), AppendError::HeadMismatch { head: 1 });
+    assert_eq!(expecting(Expect::Head(7), 2).await.unwrap_err(), AppendError::HeadMismatch { head: 1 });
+    expecting(Expect::Head(1), 2).await.unwrap();
+    assert_eq!(test.count("SELECT max(seq) FROM sealbus.events WHERE plan_no > 1").await, 2);
+}
+
+/// Two batches that hold the same two ids in opposite order wait for each other if each inserts in its own order.
+#[tokio::test]
+async fn swapped_ids_in_two_batches_do_not_deadlock() {
+    let test = TestLedger::start().await;
+    let replicas = [test.appender().await, test.appender().await];
+    for round in 0..20 {
+        let (a, b) = (draft(1), draft(2));
+        let x = format!("x{round}");
+        let y = format!("y{round}");
+        // Each replica's array goes to a plan of its own, so that only the ids meet.
+        let (left, right) = tokio::join!(
+            replicas[0].append(call("acme", &x, vec![a.clone(), b.clone()])),
+            replicas[1].append(call("acme", &y, vec![b, a])),
+        );
+        let outcomes = [left.is_ok(), right.is_ok()];
+        assert_eq!(outcomes.iter().filter(|ok| **ok).count(), 1, "one wins, the other is told of the conflict: {outcomes:?}");
+    }
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(test.count(deadlocks).await, 0);
+}
+
+/// A plan whose lock is held elsewhere waits alone, and its own calls keep their order.
+#[tokio::test]
+async fn a_busy_plan_holds_up_no_other() {
+    use sqlx::Connection;
+    let test = TestLedger::start().await;
+    let appender = test.appender().await;
+    let mut holder = sqlx::PgConnection::connect(&test.postgres.admin_url()).await.unwrap();
+    let key = sealbus_core::partition::PlanKey::of("acme", "busy").lock_key();
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(key).execute(&mut holder).await.unwrap();
+
+    let mut waiting = Vec::new();
+    for n in 0..10 {
+        let appender = appender.clone();
+        waiting.push(tokio::spawn(async move { appender.append(call("acme", "busy", vec![draft(n)])).await.unwrap().remove(0) }));
+        tokio::task::yield_now().await;
+    }
+    for n in 0..20 {
+        appender.append(call("acme", &format!("free-{n}"), vec![draft(n)])).await.unwrap();
+    }
+    assert!(waiting.iter().all(|call| !call.is_finished()), "the busy plan's calls wait");
+    sqlx::query("SELECT pg_advisory_unlock($1)").bind(key).execute(&mut holder).await.unwrap();
+    let mut seqs = Vec::new();
+    for call in waiting {
+        seqs.push(call.await.unwrap().record.header.seq);
+    }
+    assert_eq!(seqs, (1..=10).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_plan_locked_for_too_long_is_unavailable_and_then_goes_on() {
+    use sqlx::Connection;
+    let test = TestLedger::start().await;
+    let settings = AppendSettings { lock_timeout: Duration::from_millis(50), ..AppendSettings::default() };
+    let appender = Appender::start(&test.ledger, &test.keyring, &settings, None).unwrap();
+    let mut holder = sqlx::PgConnection::connect(&test.postgres.admin_url()).await.unwrap();
+    let key = sealbus_core::partition::PlanKey::of("acme", "busy").lock_key();
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(key).execute(&mut holder).await.unwrap();
+    let refused = appender.append(call("acme", "busy", vec![draft(1)])).await.unwrap_err();
+    assert!(matches!(refused, AppendError::Unavailable { .. }), "{refused}");
+    holder.close().await.unwrap();
+    appender.append(call("acme", "busy", vec![draft(1)])).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_database_itself_refuses_to_change_history() {
+    let test = TestLedger::start().await;
+    for table in ["deployment", "plans", "events", "log_leaves", "log_roots"] {
+        for statement in [format!("DELETE FROM sealbus.{table}"), format!("TRUNCATE sealbus.{table}")] {
+            let refused = test.admin(&statement).await.unwrap_err().to_string();
+            assert!(refused.contains("append-only"), "{statement}: {refused}");
+        }
+    }
+    let update = "UPDATE sealbus.events SET actor = 'somebody else'";
+    assert!(test.admin(update).await.unwrap_err().to_string().contains("append-only"));
+    let writer = sqlx::PgPool::connect(&test.postgres.url()).await.unwrap();
+    assert!(sqlx::query(update).execute(&writer).await.unwrap_err().to_string().contains("permission denied"));
+}
+
+#[tokio::test]
+async fn heads_are_not_read_under_an_older_snapshot() {
+    let test = TestLedger::start().await;
+    let asked = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT * FROM sealbus.lock_plans('{}', '{}', '{}', '{}', '{}', false)";
+    assert!(test.admin(asked).await.unwrap_err().to_string().contains("needs read committed"));
+}
+
+/// A cancelled wait for a standby commits here and perhaps nowhere else: no 201, and asking again tells what became of it.
+#[tokio::test]
+async fn a_commit_that_a_standby_may_lack_is_not_acknowledged() {
+    let postgres = Postgres::own_cluster().await;
+    let test = TestLedger::on(postgres).await;
+    let appender = Arc::new(test.appender().await);
+    let event = draft(1);
+    test.admin("ALTER SYSTEM SET synchronous_standby_names = 'missing'; ").await.unwrap();
+    test.admin("SELECT pg_reload_conf()").await.unwrap();
+    let waiting = {
+        let (appender, event) = (appender.clone(), event.clone());
+        tokio::spawn(async move { appender.append(call("acme", "p", vec![event])).await })
+    };
+    let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    sealbus_testkit::eventually("the commit's wait for a standby is cancelled", async || test.count(cancel).await > 0).await;
+    let refused = waiting.await.unwrap().unwrap_err();
+    assert!(matches!(&refused, AppendError::Unavailable { detail } if detail.contains("unknown")), "{refused}");
+    test.admin("ALTER SYSTEM RESET synchronous_standby_names").await.unwrap();
+    test.admin("SELECT pg_reload_conf()").await.unwrap();
+    let answer = appender.append(call("acme", "p", vec![event])).await.unwrap();
+    assert!(!answer[0].new, "it had been stored");
+}
+
+#[tokio::test]
+async fn a_ledger_keeps_its_origin_and_migrates_twice() {
+    let test = TestLedger::start().await;
+    sealbus_ledger::migrate(&test.postgres.owner_url()).await.unwrap();
+    assert_eq!(sealbus_ledger::applied_migration(&test.ledger).await.unwrap(), sealbus_ledger::EXPECTED_MIGRATION);
+    let other = test.ledger.check_origin("other.example").unwrap_err().to_string();
+    assert!(other.contains(ORIGIN) && other.contains("other.example"), "{other}");
+    let missing = Ledger::open(&LedgerConfig::new("postgres://127.0.0.1:1/none")).await;
+    assert!(missing.err().unwrap().is_away());
+}
+
+fn support_with_id(n: u64, event_id: uuid::Uuid) -> sealbus_ledger::append::Draft {
+    sealbus_ledger::append::Draft { event_id, ..draft(n) }
+}

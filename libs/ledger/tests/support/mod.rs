@@ -1,0 +1,88 @@
+//! What the ledger's tests share: a ledger of the test's own, and drafts to append to it.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use sealbus_core::event::PayloadMode;
+use sealbus_core::hash::Hash;
+use sealbus_core::names::{Plan, Tenant};
+use sealbus_core::seal::Keyring;
+use sealbus_ledger::append::{AppendSettings, Appender, Call, Draft, Expect};
+use sealbus_ledger::{Creation, Ledger, LedgerConfig, create};
+use sealbus_testkit::Postgres;
+use uuid::Uuid;
+
+pub const ORIGIN: &str = "test.example/ledger";
+
+/// A ledger in a database of the test's own.
+pub struct TestLedger {
+    pub postgres: Postgres,
+    pub ledger: Ledger,
+    pub keyring: Keyring,
+}
+
+impl TestLedger {
+    pub async fn start() -> Self {
+        Self::on(Postgres::start().await).await
+    }
+
+    pub async fn on(postgres: Postgres) -> Self {
+        let keyring = Keyring::parse(&sealbus_testkit::keyring()).unwrap();
+        let config = LedgerConfig::new(postgres.url());
+        let creation = Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
+        create(&config, &creation, &keyring).await.unwrap();
+        let ledger = Ledger::open(&config).await.unwrap();
+        Self { postgres, ledger, keyring }
+    }
+
+    /// A replica of its own: other connections, other batchers.
+    pub async fn appender(&self) -> Appender {
+        let ledger = Ledger::open(&LedgerConfig::new(self.postgres.url())).await.unwrap();
+        Appender::start(&ledger, &self.keyring, &AppendSettings::default(), None).unwrap()
+    }
+
+    /// A number that the superuser asks for.
+    pub async fn count(&self, sql: &str) -> i64 {
+        use sqlx::Connection;
+        let mut connection = sqlx::PgConnection::connect(&self.postgres.admin_url()).await.unwrap();
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap()
+    }
+
+    /// What the superuser does.
+    pub async fn admin(&self, sql: &str) -> Result<(), sqlx::Error> {
+        use sqlx::Connection;
+        let mut connection = sqlx::PgConnection::connect(&self.postgres.admin_url()).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.map(|_| ())
+    }
+}
+
+pub fn tenant(name: &str) -> Tenant {
+    Tenant::parse(name).unwrap()
+}
+
+pub fn plan(name: &str) -> Plan {
+    Plan::parse(name).unwrap()
+}
+
+/// An event that says `n`.
+pub fn draft(n: u64) -> Draft {
+    let payload = format!("{{\"n\":{n}}}");
+    Draft {
+        event_id: Uuid::now_v7(),
+        event_type: "test.happened".into(),
+        data_version: 1,
+        occurred: None,
+        source: "urn:test".into(),
+        actor: "tester".into(),
+        correlation_id: String::new(),
+        causation_id: String::new(),
+        payload_mode: PayloadMode::Plain,
+        payload_size: u32::try_from(payload.len()).unwrap(),
+        payload_hash: Hash::of(payload.as_bytes()),
+        request: payload.clone(),
+        payload: Some(payload),
+        metadata: "{}".into(),
+    }
+}
+
+pub fn call(tenant_name: &str, plan_name: &str, events: Vec<Draft>) -> Call {
+    Call { tenant: tenant(tenant_name), plan: plan(plan_name), expect: Expect::Any, events }
+}

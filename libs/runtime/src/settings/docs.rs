@@ -1,0 +1,50 @@
+//! `docs/configuration.md`, out of the table.
+
+use super::entry::{Entry, Rule, Secrecy};
+use super::table::TABLE;
+use std::fmt::Write;
+
+const INTRODUCTION: &str = "\
+<!-- Generated from libs/runtime/src/settings/table.rs: \
+`SEALBUS_WRITE_DOCS=1 cargo test -p sealbus-runtime --test configuration` -->
+# Configuration
+
+Every program of Sealbus is configured by environment variables, and by a TOML file where that is handier. \
+`sealbus config` prints what a process would use, where each value comes from, and no secret.
+
+- A value is taken from the environment, else from the TOML file that `SEALBUS_CONFIG` names, else it is the default.
+- `SEALBUS_X_FILE` names a file that holds the value of `SEALBUS_X`: so are secrets mounted. Every variable has that form \
+but those that hold a path. Giving both is refused.
+- In the TOML file the key of `SEALBUS_X` is `x`, all in one flat table; a list may be an array. An unknown key is refused.
+- A value is trimmed, and an empty one is as good as none. A bad one stops the start, with its name and the rule.
+- A `SEALBUS_…` variable that is not listed here is warned of in the log and otherwise ignored.
+- A duration is digits and a unit, `us`, `ms`, `s`, `m`, `h` or `d`; a size is bytes, or digits and `KiB`, `MiB` or `GiB`.
+";
+
+/// The page that lists every variable.
+pub fn markdown() -> String {
+    let mut page = INTRODUCTION.to_owned();
+    let mut group = "";
+    for entry in TABLE {
+        if entry.group != group {
+            group = entry.group;
+            let _ =
+                write!(page, "\n## {group}\n\n| variable | what | kind | default | read by |\n|---|---|---|---|---|\n");
+        }
+        let _ = writeln!(page, "{}", line(entry));
+    }
+    page
+}
+
+fn line(entry: &Entry) -> String {
+    let rule = match entry.rule {
+        Rule::Any => String::new(),
+        Rule::Between(least, most) => format!(", {least} to {most}"),
+        Rule::OneOf(choices) => format!(", one of {}", choices.join(" ")),
+    };
+    let secret = if entry.secrecy == Secrecy::Open || entry.kind == "secret" { "" } else { ", secret" };
+    let default = entry.default.map_or_else(String::new, |default| format!("`{default}`"));
+    let readers: Vec<String> = entry.readers.iter().map(ToString::to_string).collect();
+    let Entry { name, about, kind, .. } = entry;
+    format!("| `{name}` | {about} | {kind}{secret}{rule} | {default} | {} |", readers.join(", "))
+}

@@ -1,0 +1,282 @@
+//! The kinds of values, and how each is spelled.
+
+use super::entry::Secrecy;
+use super::secret::SecretUrl;
+use secrecy::SecretString;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A kind of value that a variable can hold.
+pub trait Value: Sized {
+    /// The kind, in a word or two.
+    const KIND: &'static str;
+    /// How much of a value may be shown.
+    const SECRECY: Secrecy = Secrecy::Open;
+    /// Whether the value may stand in a file that `…_FILE` names.
+    const FROM_FILE: bool = true;
+
+    /// Reads a value, or says what it would have to be: "a duration such as …". `text` is trimmed and never empty.
+    fn parse(text: &str) -> Result<Self, &'static str>;
+
+    /// The value as a number, for a range to be checked; `None` where the kind has no order.
+    fn measure(&self) -> Option<i128> {
+        None
+    }
+}
+
+/// Any text.
+impl Value for String {
+    const KIND: &'static str = "text";
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        Ok(text.to_owned())
+    }
+}
+
+/// A text that is shown to nobody.
+impl Value for SecretString {
+    const KIND: &'static str = "secret";
+    const SECRECY: Secrecy = Secrecy::Hidden;
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        Ok(Self::from(text))
+    }
+}
+
+/// A URL that may hold credentials.
+impl Value for SecretUrl {
+    const KIND: &'static str = "URL";
+    const SECRECY: Secrecy = Secrecy::Url;
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.contains("://") { Ok(Self::new(text)) } else { Err("a URL, scheme://host and so on") }
+    }
+}
+
+/// The path of a file or a directory. It has no `…_FILE` form: the value already names a file, and a file of secrets
+/// given by mistake would be quoted in the error about the path.
+impl Value for PathBuf {
+    const KIND: &'static str = "path";
+    const FROM_FILE: bool = false;
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        Ok(Self::from(text))
+    }
+}
+
+/// A list, its members between commas.
+impl Value for Vec<String> {
+    const KIND: &'static str = "list, between commas";
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        Ok(text.split(',').map(str::trim).filter(|member| !member.is_empty()).map(str::to_owned).collect())
+    }
+}
+
+impl Value for u32 {
+    const KIND: &'static str = "number";
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        digits(text).and_then(|number| Self::try_from(number).ok()).ok_or("a whole number of no more than ten digits")
+    }
+
+    fn measure(&self) -> Option<i128> {
+        Some((*self).into())
+    }
+}
+
+/// For what a database counts: never negative.
+impl Value for i64 {
+    const KIND: &'static str = "number";
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        digits(text).and_then(|number| Self::try_from(number).ok()).ok_or("a whole number")
+    }
+
+    fn measure(&self) -> Option<i128> {
+        Some((*self).into())
+    }
+}
+
+/// Digits and a unit: `us`, `ms`, `s`, `m`, `h` or `d`.
+impl Value for Duration {
+    const KIND: &'static str = "duration";
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        parse_duration(text).ok_or("a duration, digits and a unit, such as 100ms, 5s, 1m, 2h or 1d")
+    }
+
+    fn measure(&self) -> Option<i128> {
+        i128::try_from(self.as_micros()).ok()
+    }
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = split_unit(text);
+    let number = digits(number)?;
+    match unit {
+        "us" => Some(Duration::from_micros(number)),
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        "h" => number.checked_mul(3600).map(Duration::from_secs),
+        "d" => number.checked_mul(86_400).map(Duration::from_secs),
+        _ => None,
+    }
+}
+
+/// A number of bytes: `262144`, `256KiB`, `4MiB`, `1GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(u64);
+
+impl Size {
+    /// In bytes.
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl Value for Size {
+    const KIND: &'static str = "size";
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        parse_size(text).map(Self).ok_or("a size: bytes, or digits and KiB, MiB or GiB, such as 256KiB")
+    }
+
+    fn measure(&self) -> Option<i128> {
+        Some(self.0.into())
+    }
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let (number, unit) = split_unit(text);
+    let scale = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    digits(number)?.checked_mul(scale)
+}
+
+/// Where to listen: a name or address, a colon, a port; `0` as port takes any free one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort(String);
+
+impl HostPort {
+    /// As it is given to the operating system, `[::1]:8080` or `localhost:8080`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Value for HostPort {
+    const KIND: &'static str = "host:port";
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        const RULE: &str = "host:port, such as 127.0.0.1:8080, [::1]:8080 or localhost:0";
+        let (host, port) = text.rsplit_once(':').ok_or(RULE)?;
+        let named = host.starts_with('[') && host.ends_with(']') || !host.contains(':');
+        if host.is_empty() || !named || digits(port).is_none_or(|port| port > u16::MAX.into()) {
+            return Err(RULE);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line, for machines.
+    Json,
+    /// One line of text, for people.
+    Text,
+}
+
+impl Value for LogFormat {
+    const KIND: &'static str = "`json` or `text`";
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "json" => Ok(Self::Json),
+            "text" => Ok(Self::Text),
+            _ => Err("json or text"),
+        }
+    }
+}
+
+/// ASCII digits and nothing else: `u64::from_str` would take a plus sign.
+fn digits(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("100ms"), Some(Duration::from_millis(100)));
+        assert_eq!(parse_duration("5s"), Some(Duration::from_secs(5)));
+        assert_eq!(parse_duration("1m"), Some(Duration::from_mins(1)));
+        assert_eq!(parse_duration("2h"), Some(Duration::from_hours(2)));
+        assert_eq!(parse_duration("1d"), Some(Duration::from_hours(24)));
+        assert_eq!(parse_duration("0s"), Some(Duration::ZERO));
+        for bad in
+            ["", "5", "s", "-5s", "+5s", "1.5s", "5 s", "5S", "5sec", "99999999999999999999s", "18446744073709551615d"]
+        {
+            assert_eq!(parse_duration(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(parse_size("262144"), Some(262_144));
+        assert_eq!(parse_size("256KiB"), Some(262_144));
+        assert_eq!(parse_size("4MiB"), Some(4_194_304));
+        assert_eq!(parse_size("1GiB"), Some(1_073_741_824));
+        for bad in ["", "KiB", "4MB", "4mib", "-1", "1.5MiB", "18446744073709551615GiB"] {
+            assert_eq!(parse_size(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn where_to_listen() {
+        for good in ["127.0.0.1:8080", "[::1]:8080", "[::]:0", "localhost:65535", "sealbus-0.sealbus:80"] {
+            assert_eq!(HostPort::parse(good).expect(good).as_str(), good);
+        }
+        for bad in ["", "8080", ":8080", "localhost", "localhost:", "localhost:65536", "::1:8080", "localhost:http"] {
+            assert!(HostPort::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn lists() {
+        assert_eq!(Vec::parse("acme, globex,,initech "), Ok(vec!["acme".into(), "globex".into(), "initech".into()]));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_a_parser(text in "\\PC*") {
+            let _ = (Duration::parse(&text), Size::parse(&text), HostPort::parse(&text), u32::parse(&text), i64::parse(&text));
+        }
+
+        #[test]
+        fn whole_numbers_are_read_as_they_are_written(number: u32) {
+            prop_assert_eq!(u32::parse(&number.to_string()), Ok(number));
+        }
+    }
+}

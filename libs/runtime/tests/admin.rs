@@ -1,0 +1,83 @@
+//! The admin listener, over a real socket.
+
+use prometheus_client::registry::Registry;
+use reqwest::{Client, StatusCode};
+use sealbus_runtime::admin::{self, Health};
+use sealbus_runtime::telemetry::metrics;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+struct Admin {
+    url: String,
+    health: Arc<Health>,
+    shutdown: CancellationToken,
+    server: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+async fn serve(health: Health, registry: Registry) -> Admin {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let (health, shutdown) = (Arc::new(health), CancellationToken::new());
+    let router = admin::router(Arc::clone(&health), Arc::new(registry));
+    let server = tokio::spawn(admin::serve(listener, router, shutdown.clone()));
+    Admin { url, health, shutdown, server }
+}
+
+impl Admin {
+    async fn get(&self, path: &str) -> (StatusCode, Value) {
+        let response = Client::new().get(format!("{}{path}", self.url)).send().await.expect("answered");
+        (response.status(), response.json().await.expect("JSON"))
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_away_fails_readiness_and_not_life() {
+    let there = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&there);
+    let database = move || {
+        let answer = if asked.load(Ordering::Relaxed) { Ok(()) } else { Err("away".to_owned()) };
+        async move { answer }
+    };
+    let admin = serve(Health::new(Duration::from_secs(2)).needs("database", database), Registry::default()).await;
+
+    assert_eq!(admin.get("/startupz").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    admin.health.started();
+    assert_eq!(admin.get("/startupz").await.0, StatusCode::OK);
+    for path in ["/readyz", "/health/ready"] {
+        let expected = json!({ "status": "not ready", "checks": { "database": "away" } });
+        assert_eq!(admin.get(path).await, (StatusCode::SERVICE_UNAVAILABLE, expected));
+    }
+    for path in ["/livez", "/health"] {
+        assert_eq!(admin.get(path).await, (StatusCode::OK, json!({ "status": "alive" })));
+    }
+
+    there.store(true, Ordering::Relaxed);
+    let ready = (StatusCode::OK, json!({ "status": "ready", "checks": { "database": "ok" } }));
+    let until_ready = async { while admin.get("/readyz").await != ready {} };
+    tokio::time::timeout(Duration::from_mins(1), until_ready).await.expect("ready once the ledger is back");
+}
+
+#[tokio::test]
+async fn metrics_are_served_as_open_metrics() {
+    let admin = serve(Health::new(Duration::from_secs(2)), metrics::registry()).await;
+    let response = Client::new().get(format!("{}/metrics", admin.url)).send().await.expect("answered");
+    assert_eq!(response.headers()["content-type"], metrics::CONTENT_TYPE);
+    let text = response.text().await.expect("text");
+    assert!(text.contains("process_resident_memory_bytes ") && text.ends_with("# EOF\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_connection_that_asks_nothing_does_not_hold_up_the_end() {
+    let admin = serve(Health::new(Duration::from_secs(2)), Registry::default()).await;
+    let address = admin.url.trim_start_matches("http://");
+    let silent = TcpStream::connect(address).await.expect("connected");
+    assert_eq!(admin.get("/livez").await.0, StatusCode::OK);
+    admin.shutdown.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(30), admin.server).await.expect("it ends");
+    ended.expect("no panic").expect("no error");
+    drop(silent);
+}

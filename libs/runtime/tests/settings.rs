@@ -1,0 +1,196 @@
+//! The settings of a process, from all of their sources.
+
+use sealbus_runtime::settings::{self, LogFormat, Origin, Rule, Settings, SettingsError, TABLE};
+use secrecy::ExposeSecret;
+use std::collections::HashSet;
+use std::io::Write;
+use std::time::Duration;
+
+fn load(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    Settings::load(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+}
+
+fn refusal(variables: &[(&str, &str)]) -> String {
+    load(variables).expect_err("refused").to_string()
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(text.as_bytes()).expect("written");
+    file
+}
+
+fn path(file: &tempfile::NamedTempFile) -> &str {
+    file.path().to_str().expect("a UTF-8 path")
+}
+
+#[test]
+fn without_anything_given_the_defaults_hold() {
+    let settings = load(&[]).expect("nothing is fine");
+    assert_eq!(settings.get(settings::LEASE), Duration::from_secs(10));
+    assert_eq!(settings.get(settings::LEASE_RENEW), Duration::from_secs(3));
+    assert_eq!(settings.get(settings::SWEEP_AGE), Duration::from_secs(30));
+    assert_eq!(settings.get(settings::SEAL_WAIT), Duration::from_millis(50));
+    assert_eq!(settings.get(settings::SSE_HEARTBEAT), Duration::from_secs(15));
+    assert_eq!(settings.get(settings::PARTITIONS), 8);
+    assert_eq!(settings.get(settings::MAX_REPLICAS), 8);
+    assert_eq!(settings.get(settings::MAX_BODY).bytes(), 4 << 20);
+    assert_eq!(settings.get(settings::MAX_EVENT).bytes(), 256 << 10);
+    assert_eq!(settings.get(settings::LOG_FORMAT), LogFormat::Text);
+    assert_eq!(settings.find(settings::ORIGIN), None);
+    assert!(settings.warnings().is_empty());
+}
+
+#[test]
+fn every_default_and_every_bound_obeys_its_own_rule() {
+    for entry in TABLE {
+        let bounds = match entry.rule {
+            Rule::Between(least, most) => vec![least, most],
+            _ => vec![],
+        };
+        for value in entry.default.into_iter().chain(bounds) {
+            load(&[(entry.name, value)]).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+}
+
+#[test]
+fn names_are_unique_and_none_is_one_that_kubernetes_sets() {
+    let names: HashSet<&str> = TABLE.iter().map(|entry| entry.name).collect();
+    assert_eq!(names.len(), TABLE.len());
+    for name in names {
+        assert!(!name.ends_with("_PORT") && !name.contains("_PORT_") && !name.contains("_SERVICE_"), "{name}");
+        assert!(!name.ends_with("_FILE"), "{name} would be the file of another variable");
+    }
+    assert_eq!(TABLE[0].name, settings::CONFIG.name(), "the file is read before what may stand in it");
+}
+
+#[test]
+fn the_environment_goes_before_the_file_and_the_file_before_the_default() {
+    let config = file("lease = \"20s\"\nlease_renew = \"2s\"\nbatchers = 2\nv1_tenants = [\"acme\", \"globex\"]\n");
+    let settings = load(&[("SEALBUS_CONFIG", path(&config)), ("SEALBUS_LEASE", " 30s ")]).expect("good");
+    assert_eq!(settings.get(settings::LEASE), Duration::from_secs(30));
+    assert_eq!(settings.get(settings::LEASE_RENEW), Duration::from_secs(2));
+    assert_eq!(settings.get(settings::BATCHERS), 2);
+    assert_eq!(settings.find(settings::V1_TENANTS), Some(vec!["acme".into(), "globex".into()]));
+    let origin = |name| settings.rows().into_iter().find(|row| row.name == name).expect("a row each").origin;
+    assert_eq!(origin("SEALBUS_LEASE"), Origin::Environment);
+    assert_eq!(origin("SEALBUS_LEASE_RENEW"), Origin::ConfigFile);
+    assert_eq!(origin("SEALBUS_SWEEP_AGE"), Origin::Default);
+    assert_eq!(origin("SEALBUS_ORIGIN"), Origin::Unset);
+}
+
+#[test]
+fn a_value_may_stand_in_a_file_of_its_own() {
+    let token = file("top-secret\n");
+    let settings = load(&[("SEALBUS_TOKEN_FILE", path(&token))]).expect("good");
+    assert_eq!(settings.require(settings::TOKEN).expect("given").expose_secret(), "top-secret");
+    let row = settings.rows().into_iter().find(|row| row.name == "SEALBUS_TOKEN").expect("a row");
+    assert_eq!((row.value.as_str(), row.origin), ("***", Origin::ValueFile));
+
+    let both = refusal(&[("SEALBUS_TOKEN_FILE", path(&token)), ("SEALBUS_TOKEN", "other")]);
+    assert_eq!(both, "SEALBUS_TOKEN and SEALBUS_TOKEN_FILE are both set: give one of them");
+    let absent = refusal(&[("SEALBUS_TOKEN_FILE", "/nowhere/token")]);
+    assert_eq!(absent, "SEALBUS_TOKEN_FILE: cannot read /nowhere/token");
+}
+
+#[test]
+fn a_path_has_no_file_form_so_that_no_keyring_is_taken_for_a_path() {
+    let settings = load(&[("SEALBUS_KEYRING_FILE", "/run/secrets/keyring")]).expect("only warned of");
+    assert_eq!(settings.find(settings::KEYRING), None);
+    let warning = &settings.warnings()[0];
+    assert!(warning.ends_with("SEALBUS_KEYRING_FILE (did you mean SEALBUS_KEYRING?)"), "{warning}");
+}
+
+#[test]
+fn a_bad_value_is_named_with_its_rule() {
+    assert_eq!(
+        refusal(&[("SEALBUS_LEASE", "ten")]),
+        "SEALBUS_LEASE: \"ten\" is not a duration, digits and a unit, such as 100ms, 5s, 1m, 2h or 1d (from the environment)"
+    );
+    assert_eq!(
+        refusal(&[("SEALBUS_BATCHERS", "0")]),
+        "SEALBUS_BATCHERS: \"0\" is out of range: 1 to 64 (from the environment)"
+    );
+    assert!(refusal(&[("SEALBUS_LEASE", "6m")]).contains("is out of range: 100ms to 5m"));
+    assert!(refusal(&[("SEALBUS_PARTITIONS", "6")]).contains("has to be one of 1, 2, 4, 8, 16, 32, 64"));
+    assert!(refusal(&[("SEALBUS_MAX_EVENT", "1MiB")]).contains("is out of range: 1KiB to 256KiB"));
+    assert!(refusal(&[("SEALBUS_LISTEN", "8080")]).contains("\"8080\" is not host:port"));
+    assert!(refusal(&[("SEALBUS_LOG_FORMAT", "xml")]).contains("\"xml\" is not json or text"));
+    let config = file("batchers = 100\n");
+    let in_file = refusal(&[("SEALBUS_CONFIG", path(&config))]);
+    assert!(in_file.starts_with("SEALBUS_BATCHERS: \"100\"") && in_file.contains(path(&config)), "{in_file}");
+}
+
+#[test]
+fn what_is_missing_is_named_with_what_it_is_for() {
+    let missing = load(&[]).expect("good").require(settings::ORIGIN).expect_err("not set").to_string();
+    assert!(missing.starts_with("SEALBUS_ORIGIN is not set: The deployment's name"), "{missing}");
+}
+
+#[test]
+fn an_empty_value_is_none() {
+    let settings = load(&[("SEALBUS_LEASE", ""), ("SEALBUS_TENANT", "  ")]).expect("good");
+    assert_eq!(settings.get(settings::LEASE), Duration::from_secs(10));
+    assert_eq!(settings.find(settings::TENANT), None);
+}
+
+#[test]
+fn unknown_variables_are_warned_of_and_never_fatal() {
+    let settings = load(&[
+        ("SEALBUS_PORT", "tcp://10.0.0.1:8080"),
+        ("SEALBUS_DATABSE_URL", "postgres://user:hidden@db/bus"),
+        ("PATH", "/bin"),
+    ])
+    .expect("never fatal");
+    assert_eq!(
+        settings.warnings(),
+        ["nothing reads these variables of the environment: \
+          SEALBUS_DATABSE_URL (did you mean SEALBUS_DATABASE_URL?), SEALBUS_PORT"]
+    );
+}
+
+#[test]
+fn the_older_name_of_the_expected_migration_is_read() {
+    let settings = load(&[("EXPECTED_MIGRATION", "3")]).expect("good");
+    assert_eq!(settings.find(settings::EXPECTED_MIGRATION), Some(3));
+    let settings = load(&[("EXPECTED_MIGRATION", "3"), ("SEALBUS_EXPECTED_MIGRATION", "4")]).expect("good");
+    assert_eq!(settings.find(settings::EXPECTED_MIGRATION), Some(4));
+}
+
+#[test]
+fn a_file_with_an_unknown_key_or_a_wrong_type_is_refused() {
+    let unknown = |text: &str| {
+        let config = file(text);
+        refusal(&[("SEALBUS_CONFIG", path(&config))]).replace(path(&config), "sealbus.toml")
+    };
+    assert_eq!(unknown("databse_url = \"x\""), "sealbus.toml: unknown key `databse_url`; did you mean `database_url`?");
+    assert_eq!(unknown("wholly_other = 1"), "sealbus.toml: unknown key `wholly_other`");
+    assert_eq!(unknown("[ledger]\nurl = 1"), "sealbus.toml: unknown key `ledger`");
+    assert!(unknown("config = \"other.toml\"").starts_with("sealbus.toml: unknown key `config`"));
+    assert_eq!(unknown("lease = true"), "SEALBUS_LEASE: `lease` is not a duration (from sealbus.toml)");
+    let absent = refusal(&[("SEALBUS_CONFIG", "/nowhere/sealbus.toml")]);
+    assert_eq!(absent, "SEALBUS_CONFIG: cannot read /nowhere/sealbus.toml");
+}
+
+#[test]
+fn no_secret_is_ever_shown() {
+    let quoted = file("lease = \"10s\"\ndatabase_url = postgres://user:hidden@db/bus\n");
+    let error = load(&[("SEALBUS_CONFIG", path(&quoted))]).expect_err("not TOML");
+    assert!(error.to_string().contains("line 2"), "{error}");
+    assert!(!format!("{error:?} {error}").contains("hidden"));
+
+    let error = load(&[("SEALBUS_DATABASE_URL", "hidden")]).expect_err("not a URL");
+    assert!(!format!("{error:?} {error}").contains("hidden"));
+
+    let settings = load(&[
+        ("SEALBUS_DATABASE_URL", "postgres://user:hidden@db:5432/bus"),
+        ("SEALBUS_NATS_URL", "nats://hidden@a:4222,nats://hidden@b:4222"),
+        ("SEALBUS_TOKEN", "hidden"),
+    ])
+    .expect("good");
+    let shown = format!("{:?} {settings:?} {:?}", settings.rows(), settings.find(settings::DATABASE_URL));
+    assert!(!shown.contains("hidden"), "{shown}");
+    assert!(shown.contains("postgres://***@db:5432/bus"), "an operator sees which database: {shown}");
+    assert_eq!(settings.require(settings::DATABASE_URL).expect("set").expose(), "postgres://user:hidden@db:5432/bus");
+}

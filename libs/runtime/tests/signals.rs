@@ -1,0 +1,96 @@
+//! What a process does with SIGTERM, tried on real processes: this test program, run again as the child of a test.
+
+use sealbus_runtime::lifecycle::{Stage, Supervisor, shutdown_on_signals};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Set for the child: what its one task does when it is told to end.
+const BEHAVIOUR: &str = "SIGNALS_TEST_BEHAVIOUR";
+
+/// The child's life: not a test, unless a test has started it.
+#[test]
+fn child() {
+    let Ok(behaviour) = std::env::var(BEHAVIOUR) else { return };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let result = runtime.block_on(async {
+        let shutdown = shutdown_on_signals().expect("signals");
+        let mut supervisor = Supervisor::new(shutdown, Duration::from_mins(1));
+        supervisor.spawn("role", Stage::Intake, |token| async move {
+            println!("ready");
+            token.cancelled().await;
+            println!("told");
+            match behaviour.as_str() {
+                "ends" => Ok(()),
+                "fails" => Err(std::io::Error::other("could not finish")),
+                _ => std::future::pending().await,
+            }
+        });
+        supervisor.run().await
+    });
+    std::process::exit(i32::from(result.is_err()));
+}
+
+struct Process {
+    child: Child,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl Process {
+    fn start(behaviour: &str) -> Self {
+        let program = std::env::current_exe().expect("this program");
+        let mut child = Command::new(program)
+            .args(["--exact", "child", "--nocapture"])
+            .env(BEHAVIOUR, behaviour)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        let mut process = Self { child, output };
+        process.wait_for("ready");
+        process
+    }
+
+    fn wait_for(&mut self, word: &str) {
+        let mut line = String::new();
+        // The test harness writes the test's name on the same line.
+        while !line.trim_end().ends_with(word) {
+            line.clear();
+            assert_ne!(self.output.read_line(&mut line).expect("readable"), 0, "it ended before it said {word}");
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(status.success());
+    }
+
+    fn status(mut self) -> Option<i32> {
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+#[test]
+fn a_process_that_is_told_to_stop_ends_with_0() {
+    for signal in ["-TERM", "-INT"] {
+        let process = Process::start("ends");
+        process.signal(signal);
+        assert_eq!(process.status(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn a_task_that_fails_while_stopping_makes_the_status_say_so() {
+    let process = Process::start("fails");
+    process.signal("-TERM");
+    assert_eq!(process.status(), Some(1));
+}
+
+#[test]
+fn a_second_signal_ends_a_process_that_hangs() {
+    let mut process = Process::start("hangs");
+    process.signal("-TERM");
+    process.wait_for("told");
+    process.signal("-TERM");
+    assert_eq!(process.status(), Some(128 + 15));
+}

@@ -1,0 +1,11 @@
+//! What an operator types, a file for each command.
+
+pub mod catalog;
+pub mod config;
+pub mod dead_letters;
+pub mod import;
+pub mod migrate;
+pub mod publish;
+pub mod tail;
+pub mod trail;
+pub mod verify;
