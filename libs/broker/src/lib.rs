@@ -1,1 +1,32 @@
-//! Under construction.
+//! The broker: everything of Sealbus that speaks to NATS, and the only crate that knows its client.
+//!
+//! The broker is the fast path and never the truth: whatever it loses, doubles or forges is found and made good from the
+//! ledger. An event's way through here:
+//!
+//! 1. A publisher offers what it has committed to the relay as a [`Hint`](hints::Hint): core NATS, fire and forget.
+//! 2. The relay turns each event of the outbox into an [`EventMessage`], hands it to the connection with
+//!    [`Broker::publish`], and is told by [`Sent::acknowledged`] when the stream holds it.
+//! 3. A consumer takes messages in batches from [`Deliveries`], each read back into the record that it was made of, or into
+//!    the reason why it is none of ours, and answers each with its [`Handle`].
+//! 4. What a subscription cannot apply is shown to people as a copy ([`DeadLetter`]).
+//!
+//! Which streams and consumers there are stands in [`topology`] as data. No type of the client's appears in a signature here.
+
+mod attributes;
+mod broker;
+mod consume;
+mod dead_letters;
+mod error;
+pub mod hints;
+mod message;
+mod publish;
+mod server;
+pub mod topology;
+
+pub use broker::{Broker, BrokerConfig, Connection, StreamState};
+pub use consume::{ConsumerSpec, Delivered, Deliveries, Handle};
+pub use dead_letters::DeadLetter;
+pub use error::{BrokerError, Cause, PublishError};
+pub use message::{DecodeError, EncodeError, EventMessage};
+pub use publish::{Ack, Sent};
+pub use server::Version;

@@ -21,7 +21,7 @@ pub enum Outcome {
     /// It is stored.
     Stored(Box<Published>),
     /// It was refused, and the other events of its plan in this batch with it.
-    Refused(Problem),
+    Refused(Box<Problem>),
 }
 
 /// One result of the service's answer.
@@ -29,7 +29,7 @@ pub enum Outcome {
 struct Line {
     status: u16,
     event: Option<Box<Event>>,
-    problem: Option<Problem>,
+    problem: Option<Box<Problem>>,
 }
 
 impl Client {

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub enum ClientError {
     /// The service refused, and says why.
     #[error(transparent)]
-    Refused(Problem),
+    Refused(Box<Problem>),
     /// No URL answered, for as long as the patience lasted. What became of a publish is unknown: publish the same
     /// [`NewEvent`](crate::NewEvent) again to find out.
     #[error("no answer from {urls}")]
@@ -109,7 +109,7 @@ mod tests {
         )
         .expect("problem details");
         assert_eq!(
-            ClientError::Refused(problem).to_string(),
+            ClientError::Refused(Box::new(problem)).to_string(),
             "schema_violation (422): payment.settled version 1\n  /data/amount breaks type: not a string"
         );
     }

@@ -51,7 +51,7 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// An event with an id of its own (UUIDv7) and nothing but type and data.
+    /// An event with an id of its own (`UUIDv7`) and nothing but type and data.
     pub fn new(event_type: impl Into<String>, data: Value) -> Self {
         Self {
             id: Uuid::now_v7().to_string(),

@@ -72,12 +72,11 @@ impl Tail {
 
     /// Waits for the next piece of the stream, opening it first where it is not open. The inner error says why it broke.
     async fn read(&mut self) -> Result<Result<(), String>, ClientError> {
-        let (response, parser) = match &mut self.connection {
-            Some(connection) => connection,
-            None => {
-                let response = self.open().await?;
-                self.connection.insert((response, Parser::default()))
-            }
+        let (response, parser) = if let Some(connection) = &mut self.connection {
+            connection
+        } else {
+            let response = self.open().await?;
+            self.connection.insert((response, Parser::default()))
         };
         let silence = self.client.inner.config.silence;
         Ok(match tokio::time::timeout(silence, response.chunk()).await {

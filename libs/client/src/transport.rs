@@ -90,16 +90,60 @@ enum Failure {
     Later(ClientError, Duration),
 }
 
+/// The attempts of one call: through the URLs, and with growing pauses through them again, until the patience is used up.
+struct Attempts<'a> {
+    urls: Vec<&'a Url>,
+    at: usize,
+    pauses: Pauses,
+    /// The longest that an answer of this round asked for.
+    asked: Duration,
+    give_up_at: Instant,
+}
+
+impl<'a> Attempts<'a> {
+    fn new(client: &'a Client, call: &Call<'_>) -> Self {
+        let config = &client.inner.config;
+        let (pauses, give_up_at) = (Pauses::new(config.pause), Instant::now() + config.patience);
+        Self { urls: client.urls_for(call.affinity), at: 0, pauses, asked: Duration::ZERO, give_up_at }
+    }
+
+    fn url(&self) -> &'a Url {
+        self.urls[self.at]
+    }
+
+    /// Returns when the next attempt may be made; the error where there is to be none.
+    async fn after(&mut self, failure: Failure) -> Result<(), ClientError> {
+        let (error, asked, round_is_over) = match failure {
+            Failure::Final(error) => return Err(error),
+            Failure::Elsewhere(error, asked) => (error, asked.unwrap_or_default(), self.at + 1 == self.urls.len()),
+            Failure::Later(error, asked) => (error, asked, true),
+        };
+        tracing::debug!(url = %self.url(), %error, "an attempt failed");
+        self.asked = self.asked.max(asked);
+        if !round_is_over {
+            self.at += 1;
+            return Ok(());
+        }
+        let pause = self.pauses.next().max(self.asked);
+        if Instant::now() + pause > self.give_up_at {
+            return Err(error);
+        }
+        tokio::time::sleep(pause).await;
+        (self.at, self.asked) = (0, Duration::ZERO);
+        Ok(())
+    }
+}
+
 impl Client {
     /// Makes the call until it has an answer to the end of its body.
     pub(crate) async fn answer(&self, call: &Call<'_>) -> Result<Answer, ClientError> {
-        self.attempts(call, async |url| {
-            let response = self.attempt(call, url, Some(self.inner.config.timeout)).await?;
-            let (status, url) = (response.status().as_u16(), response.url().to_string());
-            let body = response.bytes().await.map_err(|error| self.unreachable(error))?;
-            Ok(Answer { status, url, body })
-        })
-        .await
+        let mut attempts = Attempts::new(self, call);
+        loop {
+            match self.whole_answer(call, attempts.url()).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => attempts.after(failure).await?,
+            }
+        }
     }
 
     pub(crate) async fn json<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, ClientError> {
@@ -108,45 +152,20 @@ impl Client {
 
     /// Makes the call until an answer has begun.
     pub(crate) async fn stream(&self, call: &Call<'_>) -> Result<Response, ClientError> {
-        self.attempts(call, async |url| self.attempt(call, url, None).await).await
+        let mut attempts = Attempts::new(self, call);
+        loop {
+            match self.attempt(call, attempts.url(), None).await {
+                Ok(response) => return Ok(response),
+                Err(failure) => attempts.after(failure).await?,
+            }
+        }
     }
 
-    /// Goes through the URLs, and with pauses through them again, until one attempt succeeds, one fails for good, or the
-    /// patience is used up.
-    async fn attempts<T>(
-        &self,
-        call: &Call<'_>,
-        attempt: impl AsyncFn(&Url) -> Result<T, Failure>,
-    ) -> Result<T, ClientError> {
-        let config = &self.inner.config;
-        let urls = self.urls_for(call.affinity);
-        let give_up_at = Instant::now() + config.patience;
-        let mut pauses = Pauses::new(config.pause);
-        loop {
-            let mut pause = pauses.next();
-            let mut last = None;
-            for base in &urls {
-                match attempt(base).await {
-                    Ok(value) => return Ok(value),
-                    Err(Failure::Final(error)) => return Err(error),
-                    Err(Failure::Elsewhere(error, after)) => {
-                        tracing::debug!(url = %base, %error, "an attempt failed");
-                        pause = pause.max(after.unwrap_or_default());
-                        last = Some(error);
-                    }
-                    Err(Failure::Later(error, after)) => {
-                        pause = pause.max(after);
-                        last = Some(error);
-                        break;
-                    }
-                }
-            }
-            let error = last.expect("a client has at least one URL");
-            if Instant::now() + pause > give_up_at {
-                return Err(error);
-            }
-            tokio::time::sleep(pause).await;
-        }
+    async fn whole_answer(&self, call: &Call<'_>, base: &Url) -> Result<Answer, Failure> {
+        let response = self.attempt(call, base, Some(self.inner.config.timeout)).await?;
+        let (status, url) = (response.status().as_u16(), response.url().to_string());
+        let body = response.bytes().await.map_err(|error| self.unreachable(error))?;
+        Ok(Answer { status, url, body })
     }
 
     /// One request to one URL: a response with a status of success.
@@ -171,13 +190,10 @@ impl Client {
             Ok(body) => body,
             Err(error) => return self.unreachable(error),
         };
-        let error = match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => ClientError::Refused(Problem { status, retry_after: after, ..problem }),
-            Err(_) => {
-                let text: String = String::from_utf8_lossy(&body).chars().take(200).collect();
-                unexpected(&url, status, if text.is_empty() { "it says nothing".to_owned() } else { text })
-            }
-        };
+        let error = problem(&body).map_or_else(
+            || unexpected(&url, status, beginning(&body)),
+            |problem| ClientError::Refused(Box::new(Problem { status, retry_after: after, ..problem })),
+        );
         match status {
             429 => Failure::Later(error, after.unwrap_or_default()),
             _ if may_pass(status) => Failure::Elsewhere(error, after),
@@ -200,6 +216,16 @@ pub(crate) fn may_pass(status: u16) -> bool {
 
 fn unexpected(url: &str, status: u16, what: String) -> ClientError {
     ClientError::Unexpected { url: url.to_owned(), status, what }
+}
+
+fn problem(body: &[u8]) -> Option<Problem> {
+    serde_json::from_slice(body).ok()
+}
+
+/// As much of a strange body as an operator can read.
+fn beginning(body: &[u8]) -> String {
+    let text: String = String::from_utf8_lossy(body).chars().take(200).collect();
+    if text.is_empty() { "it says nothing".to_owned() } else { text }
 }
 
 /// Seconds, the one form that Sealbus sends; a proxy's date is passed over.

@@ -19,6 +19,8 @@ mod keyring;
 mod proof;
 mod signer;
 mod suite;
+#[cfg(test)]
+mod wycheproof;
 
 pub use ed25519::PublicKey;
 pub use file::KeyringError;

@@ -51,7 +51,7 @@ impl Ledger {
             sqlx::query!(
                 "-- set_aside
                 UPDATE sealbus.positions
-                SET state = $5, seen_seq = greatest(seen_seq, next_seq, $6), attempts = $7,
+                SET state = $5, seen_seq = greatest(seen_seq, next_seq, $6::bigint), attempts = $7,
                     next_at = CASE WHEN ask IS NULL THEN clock_timestamp() + make_interval(secs => $8) ELSE clock_timestamp() END,
                     first_error = coalesce(first_error, $9), last_error = coalesce($10, last_error), epoch = $11
                 WHERE subscription_no = $1 AND plan_no = $2 AND next_seq = $3 AND state = $4",
@@ -74,8 +74,8 @@ impl Ledger {
                 "-- first_set_aside
                 INSERT INTO sealbus.positions
                     (subscription_no, plan_no, next_seq, last_hash, state, seen_seq, attempts, next_at, first_error, last_error, epoch)
-                SELECT $1, $2, $3, $4, $5, greatest($3, $6), $7, clock_timestamp() + make_interval(secs => $8), $9, $10, lease.epoch
-                FROM sealbus.leases lease WHERE lease.kind = 'deliver' AND lease.key = $11 AND lease.epoch = $12
+                SELECT $1, $2, $3::bigint, $4, $5, greatest($3::bigint, $6::bigint), $7, clock_timestamp() + make_interval(secs => $8), $9, $10, lease.epoch
+                FROM sealbus.leases lease WHERE lease.kind = $11 AND lease.key = $12 AND lease.epoch = $13
                 ON CONFLICT DO NOTHING",
                 subscription_no,
                 from.plan_no,
@@ -87,6 +87,7 @@ impl Ledger {
                 retry_in,
                 first,
                 last,
+                lease.kind,
                 lease.key,
                 lease.epoch,
             )
@@ -133,10 +134,11 @@ impl Ledger {
                     INSERT INTO sealbus.positions (subscription_no, plan_no, next_seq, last_hash, seen_seq, state, next_at, epoch)
                     SELECT $1, b.plan_no, b.next_seq, b.last_hash, greatest(b.next_seq, b.seen_seq), 'behind', clock_timestamp(), lease.epoch
                     FROM sealbus.leases lease,
-                        unnest($4::bigint[], $5::bigint[], $6::bytea[], $7::bigint[]) AS b (plan_no, next_seq, last_hash, seen_seq)
-                    WHERE lease.kind = 'deliver' AND lease.key = $2 AND lease.epoch = $3
+                        unnest($5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[]) AS b (plan_no, next_seq, last_hash, seen_seq)
+                    WHERE lease.kind = $2 AND lease.key = $3 AND lease.epoch = $4
                     ON CONFLICT DO NOTHING RETURNING plan_no",
                     subscription_no,
+                    lease.kind,
                     lease.key,
                     lease.epoch,
                     &new.iter().map(|(from, _)| from.plan_no).collect::<Vec<_>>(),

@@ -89,10 +89,12 @@ impl Ask {
     }
 }
 
-/// The lease by which somebody acts for a subscription's partition. The protocol's fencing token is its epoch.
+/// The lease by which somebody acts for a share of a subscription. Its epoch is the fencing token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseEpoch {
-    /// Key of the lease, of kind `deliver`.
+    /// Kind of the lease.
+    pub kind: String,
+    /// Key of the lease.
     pub key: String,
     /// Rises whenever the holder changes.
     pub epoch: i64,
@@ -283,10 +285,11 @@ pub async fn advance(
             "-- first_positions
             INSERT INTO sealbus.positions (subscription_no, plan_no, next_seq, last_hash, epoch)
             SELECT $1, m.plan_no, m.next_seq, m.last_hash, lease.epoch
-            FROM sealbus.leases lease, unnest($4::bigint[], $5::bigint[], $6::bytea[]) AS m (plan_no, next_seq, last_hash)
-            WHERE lease.kind = 'deliver' AND lease.key = $2 AND lease.epoch = $3
+            FROM sealbus.leases lease, unnest($5::bigint[], $6::bigint[], $7::bytea[]) AS m (plan_no, next_seq, last_hash)
+            WHERE lease.kind = $2 AND lease.key = $3 AND lease.epoch = $4
             ON CONFLICT DO NOTHING",
             subscription_no,
+            lease.kind,
             lease.key,
             lease.epoch,
             &new.iter().map(|step| step.from.plan_no).collect::<Vec<_>>(),

@@ -61,12 +61,12 @@ pub enum ReconnectError<E: Error + 'static> {
 ///
 /// Every failure is logged with `what`, so that an operator sees what the process is waiting for. An attempt under way
 /// is dropped when `shutdown` fires.
-pub async fn reconnect<T, E: Error + 'static>(
+pub async fn reconnect<T, E: Error + 'static, F: Future<Output = Result<T, E>>>(
     what: &str,
     policy: Reconnect,
     shutdown: &CancellationToken,
     transient: impl Fn(&E) -> bool,
-    mut attempt: impl AsyncFnMut() -> Result<T, E>,
+    mut attempt: impl FnMut() -> F,
 ) -> Result<T, ReconnectError<E>> {
     let mut pauses = ExponentialBackoff {
         initial_interval: policy.initial,
@@ -122,36 +122,29 @@ mod tests {
 
     #[tokio::test]
     async fn tries_until_it_succeeds() {
-        let mut attempts = 0;
-        let value = reconnect(
-            "connecting",
-            FAST,
-            &CancellationToken::new(),
-            |_| true,
-            async || {
+        async fn connect(to: &str) -> (String, usize) {
+            let (shutdown, mut attempts) = (CancellationToken::new(), 0);
+            let attempt = || {
                 attempts += 1;
-                if attempts < 5 { Err(away()) } else { Ok("here") }
-            },
-        )
-        .await;
-        assert_eq!((value.expect("in the end"), attempts), ("here", 5));
+                let answer = if attempts < 5 { Err(away()) } else { Ok(to.to_owned()) };
+                async move { answer }
+            };
+            let value = reconnect("connecting", FAST, &shutdown, |_| true, attempt).await;
+            (value.expect("in the end"), attempts)
+        }
+        // Spawned, since a role connects inside a task.
+        let task = tokio::spawn(async { connect(String::from("nats://here").as_str()).await });
+        assert_eq!(task.await.expect("no panic"), ("nats://here".to_owned(), 5));
     }
 
     #[tokio::test]
     async fn a_failure_that_stays_is_not_tried_again() {
-        let mut attempts = 0;
-        let error = reconnect(
-            "connecting",
-            FAST,
-            &CancellationToken::new(),
-            |_| false,
-            async || {
-                attempts += 1;
-                Err::<(), _>(away())
-            },
-        )
-        .await
-        .expect_err("refused");
+        let (shutdown, mut attempts) = (CancellationToken::new(), 0);
+        let attempt = || {
+            attempts += 1;
+            async { Err::<(), _>(away()) }
+        };
+        let error = reconnect("connecting", FAST, &shutdown, |_| false, attempt).await.expect_err("refused");
         assert!(matches!(error, ReconnectError::Refused { .. }));
         assert_eq!(attempts, 1);
     }
@@ -159,9 +152,8 @@ mod tests {
     #[tokio::test]
     async fn gives_up_at_the_limit_with_the_last_failure() {
         let policy = Reconnect { limit: Some(Duration::from_millis(20)), ..FAST };
-        let error = reconnect("connecting", policy, &CancellationToken::new(), |_| true, async || Err::<(), _>(away()))
-            .await
-            .expect_err("gave up");
+        let (shutdown, attempt) = (CancellationToken::new(), || async { Err::<(), _>(away()) });
+        let error = reconnect("connecting", policy, &shutdown, |_| true, attempt).await.expect_err("gave up");
         assert_eq!(error.to_string(), "connecting still failed after 20 ms");
         assert!(error.source().is_some());
     }
@@ -169,19 +161,11 @@ mod tests {
     #[tokio::test]
     async fn stops_at_once_when_the_process_does_even_inside_an_attempt() {
         let shutdown = CancellationToken::new();
-        let token = shutdown.clone();
-        let error = reconnect(
-            "connecting",
-            FAST,
-            &shutdown,
-            |_| true,
-            async move || {
-                token.cancel();
-                std::future::pending::<Result<(), io::Error>>().await
-            },
-        )
-        .await
-        .expect_err("stopped");
+        let attempt = || async {
+            shutdown.cancel();
+            std::future::pending::<Result<(), io::Error>>().await
+        };
+        let error = reconnect("connecting", FAST, &shutdown, |_| true, attempt).await.expect_err("stopped");
         assert!(matches!(error, ReconnectError::Stopped { .. }));
     }
 }

@@ -90,7 +90,7 @@ fn event_mac(plan_key: &[u8; 32], event_hash: &Hash) -> Hmac<Sha256> {
 }
 
 /// HKDF-SHA256 (RFC 5869) without a salt, 32 bytes.
-fn derive(secret: &[u8], info: &[u8]) -> Zeroizing<[u8; 32]> {
+pub(super) fn derive(secret: &[u8], info: &[u8]) -> Zeroizing<[u8; 32]> {
     let mut key = Zeroizing::new([0; 32]);
     Hkdf::<Sha256>::new(None, secret).expand(info, key.as_mut_slice()).expect("HKDF gives up to 8,160 bytes");
     key

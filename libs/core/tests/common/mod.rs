@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses some of these")]
 
+pub mod chain;
+
 use std::{fs, path::Path};
 
 use sealbus_core::{

@@ -39,11 +39,6 @@ impl Linker {
         })
     }
 
-    /// The deployment's name.
-    pub fn origin(&self) -> &str {
-        &self.origin
-    }
-
     /// The event's record, next after the plan's head; `now` is the database's clock.
     pub fn link(&self, plan: &PlanState, draft: &Draft, now: Timestamp) -> Result<Record, AppendError> {
         let head = plan.head.as_ref();

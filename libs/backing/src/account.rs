@@ -1,0 +1,53 @@
+//! As whom Postgres runs: as oneself, or, where that is root, as a user without rights.
+
+use std::os::unix::fs::chown;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::BackingError;
+
+/// Whom root runs Postgres as, unless SEALBUS_POSTGRES_USER names another; Debian's package makes this user.
+const DEFAULT_USER: &str = "postgres";
+
+/// A user to run a server as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Account {
+    uid: u32,
+    gid: u32,
+}
+
+impl Account {
+    /// None for oneself; another user where this process is root.
+    pub fn for_postgres() -> Result<Option<Account>, BackingError> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(None);
+        }
+        let user = std::env::var("SEALBUS_POSTGRES_USER").unwrap_or_else(|_| DEFAULT_USER.into());
+        let users = std::fs::read_to_string("/etc/passwd").map_err(BackingError::io("reading /etc/passwd"))?;
+        let found = users.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let (name, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+            (name == user).then_some(Account { uid: uid.parse().ok()?, gid: gid.parse().ok()? })
+        });
+        found.map(Some).ok_or(BackingError::NoUser { user })
+    }
+
+    /// Makes a command run as this user.
+    pub fn apply(self, command: &mut Command) {
+        use std::os::unix::process::CommandExt;
+        command.uid(self.uid).gid(self.gid);
+    }
+
+    /// Gives a folder or file to this user.
+    pub fn own(self, path: &Path) -> Result<(), BackingError> {
+        chown(path, Some(self.uid), Some(self.gid)).map_err(BackingError::io(format!("giving {} to Postgres' user", path.display())))
+    }
+
+    /// Whether this user can get into a folder: every folder above must let it through.
+    pub fn can_enter(self, folder: &Path) -> bool {
+        let mut enter = Command::new("sh");
+        enter.args(["-c", "cd \"$1\"", "sh"]).arg(folder).current_dir("/").stdout(Stdio::null()).stderr(Stdio::null());
+        self.apply(&mut enter);
+        enter.status().is_ok_and(|status| status.success())
+    }
+}

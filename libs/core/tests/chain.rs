@@ -1,0 +1,330 @@
+//! Chains and what is found of them, beyond the published cases.
+
+mod common;
+
+use common::chain::{ORIGIN, first_key, hmac_keyring, keyring, next, next_of_type, plan, sealed};
+use proptest::prelude::*;
+use sealbus_core::{
+    event::{PayloadMode, Record, V1},
+    hash::Hash,
+    seal::{KeyId, Keyring, Signer},
+    timestamp::Timestamp,
+    verify::{ChainCheck, ChainSummary, Trust, Verdict},
+};
+use serde_json::json;
+use uuid::Uuid;
+
+fn trust_in(keyring: &Keyring) -> Trust {
+    Trust::new(ORIGIN, keyring.clone(), [&first_key(&keyring.signer().unwrap())], 100)
+}
+
+fn summary(trust: &Trust, records: &[Record]) -> ChainSummary {
+    let mut check = ChainCheck::new(trust, "acme", "order-1");
+    let mut early: Vec<_> = records.iter().flat_map(|record| check.next(record)).collect();
+    let mut summary = check.finish();
+    early.append(&mut summary.findings);
+    ChainSummary { findings: early, ..summary }
+}
+
+fn findings(trust: &Trust, records: &[Record]) -> Vec<(Verdict, u64)> {
+    summary(trust, records).findings.iter().map(|finding| (finding.verdict, finding.seq)).collect()
+}
+
+/// A trusted chain of five events, and who sealed it.
+fn chain() -> (Trust, Signer, Vec<Record>) {
+    let keyring = keyring(1);
+    let signer = keyring.signer().unwrap();
+    (trust_in(&keyring), signer.clone(), plan(&signer, "acme", "order-1", 5))
+}
+
+#[test]
+fn an_untouched_chain_is_clean_and_counted() {
+    let (trust, _, mut records) = chain();
+    records[0].log_index = Some(1);
+    records[1].log_index = Some(7);
+    let summary = summary(&trust, &records);
+    assert_eq!((summary.events, summary.sealed, summary.unchecked), (5, 2, 0));
+    assert_eq!(summary.head, Some((5, records[4].event_hash)));
+    assert_eq!(summary.findings, []);
+    assert_eq!(findings(&trust, &[]), []);
+}
+
+#[test]
+fn a_hole_is_named_place_by_place_and_bounded() {
+    let (trust, signer, mut records) = chain();
+    records.drain(1..3);
+    assert_eq!(findings(&trust, &records), [(Verdict::SeqGap, 2), (Verdict::SeqGap, 3)]);
+    records.remove(0);
+    assert_eq!(findings(&trust, &records), [(Verdict::Genesis, 1), (Verdict::Genesis, 2), (Verdict::Genesis, 3)]);
+
+    let mut far = records[0].clone();
+    far.header.seq = (1 << 53) - 1;
+    let all = summary(&trust, &[sealed(&signer, far)]).findings;
+    assert_eq!(all.len(), 1000);
+    assert!(all[999].detail.ends_with("nor at the 9007199254739990 behind it"), "{}", all[999].detail);
+    records[0].header.seq = 1 << 53;
+    assert_eq!(findings(&trust, &records[..1]), [(Verdict::Format, 1 << 53)]);
+}
+
+#[test]
+fn one_place_has_one_verdict() {
+    let (trust, signer, records) = chain();
+    let mut forked = records.clone();
+    forked[2].payload = None;
+    let other = next(&signer, "acme", "order-1", Some(&records[1]), &json!("other"));
+    forked.insert(3, other.clone());
+    forked.insert(3, other);
+    assert_eq!(findings(&trust, &forked), [(Verdict::Fork, 3)]);
+
+    // Out of their order, records are found too, and nothing panics.
+    let mut late = records.clone();
+    late.push(records[1].clone());
+    assert_eq!(findings(&trust, &late), [(Verdict::Fork, 2)]);
+}
+
+#[test]
+fn a_row_that_is_no_record_is_format_and_breaks_no_link_that_it_has() {
+    let (trust, _, records) = chain();
+    for (stored, found) in [(Some(records[1].event_hash), vec![(Verdict::Format, 2)]), (None, vec![(Verdict::Format, 2), (Verdict::Link, 3)])] {
+        let mut check = ChainCheck::new(&trust, "acme", "order-1");
+        let mut all = check.next(&records[0]);
+        all.extend(check.next_malformed(2, stored, "payload_mode is 9"));
+        all.extend(records[2..].iter().flat_map(|record| check.next(record)));
+        all.extend(check.finish().findings);
+        assert_eq!(all.iter().map(|finding| (finding.verdict, finding.seq)).collect::<Vec<_>>(), found);
+    }
+}
+
+#[test]
+fn a_plans_suite_never_falls() {
+    let (weak, strong) = (hmac_keyring().signer().unwrap(), keyring(1).signer().unwrap());
+    let both = both_keys();
+    let mut records = vec![next(&weak, "acme", "order-1", None, &json!(1))];
+    records.push(next(&strong, "acme", "order-1", records.last(), &json!(2)));
+    assert_eq!(findings(&both, &records), []);
+    records.push(next(&weak, "acme", "order-1", records.last(), &json!(3)));
+    assert_eq!(findings(&both, &records), [(Verdict::Suite, 3)]);
+}
+
+/// Trust in an Ed25519 key and, added under it, an hmac key.
+fn both_keys() -> Trust {
+    let (ed, hmac) = (keyring(1), hmac_keyring());
+    let first = first_key(&ed.signer().unwrap());
+    let added = hmac.signer().unwrap().key_added(ORIGIN, ed.signer().unwrap().kid());
+    let second = next_of_type(
+        &ed.signer().unwrap(), "_system", "_keys", Some(&first), "key.added", &serde_json::from_str(&added).unwrap(),
+    );
+    Trust::new(ORIGIN, pinned(&[1], true), [&first, &Record { log_index: Some(1), ..second }], 100)
+}
+
+/// A keyring file of the Ed25519 keys of these numbers, without secrets, and the hmac key if asked for.
+fn pinned(numbers: &[u8], hmac: bool) -> Keyring {
+    let mut keys: Vec<_> = numbers
+        .iter()
+        .map(|number| {
+            let added = keyring(*number).signer().unwrap().key_added(ORIGIN, keyring(*number).signer().unwrap().kid());
+            let added: serde_json::Value = serde_json::from_str(&added).unwrap();
+            json!({ "id": added["kid"], "public": added["public"] })
+        })
+        .collect();
+    if hmac {
+        let secret = common::base64(&std::array::from_fn::<u8, 40, _>(|index| u8::try_from(index).unwrap()));
+        keys.push(json!({ "id": "hmac-0123456789abcdef", "secret": secret }));
+    }
+    Keyring::parse(&json!({ "keys": keys }).to_string()).unwrap()
+}
+
+#[test]
+fn a_key_counts_from_its_leaf_and_until_it_is_retired() {
+    let (old, new) = (keyring(1).signer().unwrap(), keyring(2).signer().unwrap());
+    let first = first_key(&old);
+    let added = serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap();
+    let second = next_of_type(&old, "_system", "_keys", Some(&first), "key.added", &added);
+    let second = Record { log_index: Some(10), ..second };
+    let retired = json!({ "kid": old.kid(), "until": 5 });
+    let third = next_of_type(&new, "_system", "_keys", Some(&second), "key.retired", &retired);
+    let third = Record { log_index: Some(20), ..third };
+    let trust = Trust::new(ORIGIN, pinned(&[1, 2], false), [&first, &second, &third], 30);
+
+    let at = |signer: &Signer, index: Option<u64>| {
+        let record = Record { log_index: index, ..next(signer, "acme", "order-1", None, &json!(1)) };
+        findings(&trust, &[record]).first().map(|finding| finding.0)
+    };
+    let late = Some(Verdict::KeyWindow);
+    assert_eq!([at(&old, Some(0)), at(&old, Some(19)), at(&old, Some(20)), at(&old, None)], [None, None, late, late]);
+    assert_eq!([at(&new, Some(9)), at(&new, Some(10)), at(&new, None)], [late, None, None]);
+    assert_eq!(at(&keyring(3).signer().unwrap(), Some(0)), Some(Verdict::UntrustedKey));
+}
+
+#[test]
+fn a_key_that_no_good_event_adds_has_no_window() {
+    let (old, new) = (keyring(1).signer().unwrap(), keyring(2).signer().unwrap());
+    let first = first_key(&old);
+    let event = Record { log_index: Some(50), ..next(&new, "acme", "order-1", None, &json!(1)) };
+    let verdict_with = |second: Record| {
+        let trust = Trust::new(ORIGIN, pinned(&[1, 2], false), [&first, &second], 100);
+        findings(&trust, std::slice::from_ref(&event)).first().map(|finding| finding.0)
+    };
+    let added = |payload: &str, by: &Signer| Record {
+        log_index: Some(10),
+        ..next_of_type(by, "_system", "_keys", Some(&first), "key.added", &serde_json::from_str(payload).unwrap())
+    };
+    let good = added(&new.key_added(ORIGIN, old.kid()), &old);
+    assert_eq!(verdict_with(good.clone()), None);
+    assert_eq!(verdict_with(Record { log_index: None, ..good.clone() }), Some(Verdict::KeyWindow), "not sealed yet");
+    let foreign = added(&new.key_added("bus.test/two", old.kid()), &old);
+    assert_eq!(verdict_with(foreign), Some(Verdict::KeyWindow), "a proof for another origin");
+    let other_by = added(&new.key_added(ORIGIN, new.kid()), &old);
+    assert_eq!(verdict_with(other_by), Some(Verdict::KeyWindow), "a proof for another sealing key");
+    let by_itself = added(&new.key_added(ORIGIN, new.kid()), &new);
+    assert_eq!(verdict_with(by_itself), Some(Verdict::KeyWindow), "only the first key adds itself");
+    let mut edited = good.clone();
+    edited.header.seq = 3;
+    assert_eq!(verdict_with(edited), Some(Verdict::KeyWindow), "not what was sealed");
+    let elsewhere = Record {
+        log_index: Some(10),
+        ..next_of_type(&old, "acme", "_keys", Some(&first), "key.added", &serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap())
+    };
+    assert_eq!(verdict_with(elsewhere), Some(Verdict::KeyWindow), "of another tenant");
+}
+
+#[test]
+fn a_new_ledgers_first_key_counts_before_its_leaf_is_made() {
+    let keyring = keyring(1);
+    let signer = keyring.signer().unwrap();
+    let first = Record { log_index: None, ..first_key(&signer) };
+    let trust = Trust::new(ORIGIN, keyring, [&first], 0);
+    assert_eq!(findings(&trust, &plan(&signer, "acme", "order-1", 2)), []);
+}
+
+#[test]
+fn a_mac_without_its_secret_is_passed_over_and_counted() {
+    let with_secret = hmac_keyring();
+    let records = plan(&with_secret.signer().unwrap(), "acme", "order-1", 3);
+    let first = first_key(&with_secret.signer().unwrap());
+    let trust = Trust::new(ORIGIN, with_secret.public_only(), [&first], 100);
+    let all = summary(&trust, &records);
+    assert_eq!((all.findings.len(), all.unchecked), (0, 3));
+    let mut cut = records.clone();
+    cut[1].mac.truncate(16);
+    assert_eq!(findings(&trust, &cut), [(Verdict::Mac, 2)], "no MAC has 16 bytes");
+}
+
+#[test]
+fn the_older_contract_runs_through_a_plan_or_not_at_all() {
+    let keyring = keyring(1);
+    let (trust, signer, v1) = (trust_in(&keyring), keyring.signer().unwrap(), keyring.v1_signer().unwrap());
+    let mut records = plan(&signer, "acme", "order-1", 4);
+    let mut before: Option<V1> = None;
+    for record in &mut records {
+        let columns = v1.columns("order-1", "case.step", &record.header.payload_hash, before.as_ref()).unwrap();
+        record.v1 = Some(columns.clone());
+        before = Some(columns);
+    }
+    assert_eq!(findings(&trust, &records), []);
+
+    let broken = |change: &dyn Fn(&mut [Record])| {
+        let mut records = records.clone();
+        change(&mut records);
+        findings(&trust, &records)
+    };
+    assert_eq!(broken(&|records| records[3].v1 = None), [(Verdict::V1Signature, 4)], "ended");
+    let begun = broken(&|records| records[..3].iter_mut().for_each(|record| record.v1 = None));
+    assert_eq!(begun, [(Verdict::V1Signature, 4)], "begun");
+    let column = |change: fn(&mut V1)| broken(&|records| change(records[3].v1.as_mut().unwrap()));
+    assert_eq!(column(|v1| v1.prev_hash = None), [(Verdict::V1PrevHash, 4)]);
+    assert_eq!(column(|v1| v1.payload_hash = "0".repeat(64)), [(Verdict::V1PayloadHash, 4)]);
+    assert_eq!(column(|v1| v1.signature = v1.signature.to_uppercase()), [(Verdict::V1Signature, 4)]);
+    // Behind a hole the link is not known, the rest is.
+    assert_eq!(findings(&trust, &[records[0].clone(), records[3].clone()]), [(Verdict::SeqGap, 2), (Verdict::SeqGap, 3)]);
+
+    let without_secret = Trust::new(ORIGIN, keyring.public_only(), [&first_key(&signer)], 100);
+    assert_eq!(summary(&without_secret, &records).unchecked, 4);
+}
+
+#[test]
+fn a_chain_of_another_origin_is_not_taken() {
+    let keyring = keyring(1);
+    let other = Trust::new("bus.test/two", keyring.clone(), [&first_key(&keyring.signer().unwrap())], 100);
+    let found = findings(&other, &plan(&keyring.signer().unwrap(), "acme", "order-1", 3));
+    assert_eq!(found, [(Verdict::Genesis, 1), (Verdict::EventHash, 2), (Verdict::EventHash, 3)]);
+}
+
+#[test]
+fn what_only_its_holder_could_seal_is_still_held_to_the_rules() {
+    let (trust, signer, records) = chain();
+    let resealed = |change: &dyn Fn(&mut Record)| {
+        let mut record = records[4].clone();
+        change(&mut record);
+        let mut all = records[..4].to_vec();
+        all.push(sealed(&signer, record));
+        findings(&trust, &all)
+    };
+    let back = |record: &mut Record| record.header.recorded = Timestamp::from_micros(0).unwrap();
+    assert_eq!(resealed(&back), [(Verdict::Time, 5)]);
+    assert_eq!(resealed(&|record| record.header.prev = Hash([1; 32])), [(Verdict::Link, 5)]);
+    assert_eq!(resealed(&|record| record.header.payload_mode = PayloadMode::HashOnly), [(Verdict::PayloadHash, 5)]);
+    let hash_only = |record: &mut Record| (record.header.payload_mode, record.payload) = (PayloadMode::HashOnly, None);
+    assert_eq!(resealed(&hash_only), []);
+}
+
+type Change = fn(&mut Record);
+
+/// One change of one stored thing each.
+const CHANGES: [(&str, Change); 24] = [
+    ("seq", |record| record.header.seq += 1),
+    ("tenant", |record| record.header.tenant.push('x')),
+    ("plan", |record| record.header.plan.push('x')),
+    ("event_id", |record| record.header.event_id = Uuid::from_u128(!record.header.event_id.as_u128())),
+    ("type", |record| record.header.event_type.push('x')),
+    ("data_version", |record| record.header.data_version += 1),
+    ("occurred", |record| record.header.occurred = Timestamp::from_micros(record.header.occurred.micros() - 1).unwrap()),
+    ("recorded", |record| record.header.recorded = Timestamp::from_micros(record.header.recorded.micros() + 1).unwrap()),
+    ("source", |record| record.header.source.clear()),
+    ("actor", |record| record.header.actor.push('\u{301}')),
+    ("correlation_id", |record| record.header.correlation_id.push(' ')),
+    ("causation_id", |record| record.header.causation_id.push('x')),
+    ("payload_mode", |record| record.header.payload_mode = PayloadMode::Encrypted),
+    ("payload_size", |record| record.header.payload_size += 1),
+    ("payload_hash", |record| record.header.payload_hash.0[31] ^= 1),
+    ("metadata_hash", |record| record.header.metadata_hash.0[0] ^= 1),
+    ("prev", |record| record.header.prev.0[7] ^= 0x80),
+    ("kid", |record| record.header.kid = KeyId::new("ed25519-0000000000000000")),
+    ("event_hash", |record| record.event_hash.0[0] ^= 1),
+    ("mac", |record| record.mac.push(0)),
+    ("sig", |record| record.sig[63] ^= 0x10),
+    ("payload", |record| record.payload = record.payload.as_ref().map(|text| text.replace("\"n\":", "\"n\":1"))),
+    ("metadata", |record| record.metadata = record.metadata.replace("token", "mtls")),
+    ("v1", |record| record.v1 = Some(V1 { payload_hash: String::new(), prev_hash: None, signature: String::new() })),
+];
+
+proptest! {
+    #[test]
+    fn any_change_of_one_field_is_found(place in 0..5_usize, change in 0..CHANGES.len()) {
+        let (trust, _, mut records) = chain();
+        let (name, change) = CHANGES[change];
+        change(&mut records[place]);
+        let found = findings(&trust, &records);
+        prop_assert!(!found.is_empty(), "{} of event {}", name, place + 1);
+        let seq = records[place].header.seq;
+        prop_assert!(name == "seq" || found.iter().any(|finding| finding.1.abs_diff(seq) <= 1), "{name}: {found:?}");
+    }
+
+    #[test]
+    fn any_flipped_bit_of_the_seal_is_found(place in 0..5_usize, bit in 0..512_usize) {
+        let (trust, _, mut records) = chain();
+        records[place].sig[bit / 8] ^= 1 << (bit % 8);
+        prop_assert_eq!(findings(&trust, &records), [(Verdict::Signature, place as u64 + 1)]);
+    }
+
+    #[test]
+    fn any_other_order_is_found(first in 0..5_usize, second in 0..5_usize) {
+        prop_assume!(first != second);
+        let (trust, _, mut records) = chain();
+        records.swap(first, second);
+        for (record, seq) in records.iter_mut().zip(1..) {
+            record.header.seq = seq;
+        }
+        prop_assert!(!findings(&trust, &records).is_empty());
+    }
+}

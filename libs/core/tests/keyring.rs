@@ -1,0 +1,233 @@
+//! The keyring file: what is taken, all that refuses the start, and that no secret is ever shown.
+
+mod common;
+
+use std::fs;
+
+use common::{base64, chain};
+use sealbus_core::seal::{Keyring, KeyringError, PublicKey, Status, Window};
+use serde_json::{Value, json};
+
+const SECRET: [u8; 32] = *b"0123456789abcdefghijklmnopqrstuv";
+
+fn parse(keys: &[Value]) -> Result<Keyring, KeyringError> {
+    Keyring::parse(&json!({ "keys": keys }).to_string())
+}
+
+fn hmac() -> Value {
+    json!({ "id": "hmac-0123456789abcdef", "secret": base64(&SECRET) })
+}
+
+/// The Ed25519 key of a development keyring.
+fn ed25519(number: u8) -> Value {
+    let random = std::array::from_fn(|index| u8::try_from(index).unwrap() ^ number);
+    let file: Value = serde_json::from_str(&Keyring::generate_dev(&random).unwrap()).unwrap();
+    file["keys"][0].clone()
+}
+
+fn with(mut key: Value, member: &str, value: Value) -> Value {
+    key[member] = value;
+    key
+}
+
+fn without(mut key: Value, member: &str) -> Value {
+    key.as_object_mut().unwrap().remove(member);
+    key
+}
+
+#[test]
+fn a_key_may_be_given_in_part() {
+    for key in [
+        hmac(),
+        without(hmac(), "secret"),
+        ed25519(1),
+        without(ed25519(1), "public"),
+        without(ed25519(1), "secret"),
+        with(ed25519(1), "status", json!("revoked")),
+        json!({ "id": "v1-0123456789abcdef", "secret": base64(&SECRET) }),
+        json!({ "id": "kek-0123456789abcdef", "secret": base64(&SECRET) }),
+    ] {
+        assert!(parse(std::slice::from_ref(&key)).is_ok(), "{key}");
+    }
+    let id = |key: &Value| sealbus_core::seal::KeyId::new(key["id"].as_str().unwrap());
+    let pinned = with(with(ed25519(1), "from", json!(3)), "until", json!(9));
+    let window = parse(std::slice::from_ref(&pinned)).unwrap().pinned(&id(&pinned));
+    assert_eq!(window, Some(Window { from: 3, until: Some(9) }));
+    assert_eq!(parse(&[hmac()]).unwrap().pinned(&id(&hmac())), Some(Window { from: 0, until: None }));
+    assert_eq!(parse(&[]).unwrap().pinned(&id(&hmac())), None);
+}
+
+#[test]
+fn the_start_is_refused() {
+    type Why = fn(&KeyringError) -> bool;
+    let small_order = {
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        identity
+    };
+    let not_reduced = {
+        let mut bytes = [0xff; 32];
+        (bytes[0], bytes[31]) = (0xf0, 0x7f);
+        bytes
+    };
+    let public = |bytes: &[u8; 32]| with(without(ed25519(1), "secret"), "public", json!(base64(bytes)));
+    let log_of = |key: Value| {
+        let id = key["id"].as_str().unwrap().replace("ed25519-", "log-");
+        with(key, "id", json!(id))
+    };
+    let cases: Vec<(&str, Vec<Value>, Why)> = vec![
+        ("a malformed id", vec![with(hmac(), "id", json!("hmac-0123456789ABCDEF"))], |e| matches!(e, KeyringError::Id { .. })),
+        ("an id of no kind", vec![with(hmac(), "id", json!("aes-0123456789abcdef"))], |e| matches!(e, KeyringError::Id { .. })),
+        ("no base64", vec![with(hmac(), "secret", json!("!"))], |e| matches!(e, KeyringError::Base64 { .. })),
+        ("base64 without padding", vec![with(hmac(), "secret", json!(base64(&SECRET).trim_end_matches('=')))], |e| {
+            matches!(e, KeyringError::Base64 { .. })
+        }),
+        ("base64 with bits left over", vec![with(hmac(), "secret", json!(base64(&SECRET).replace("Y=", "Z=")))], |e| {
+            matches!(e, KeyringError::Base64 { .. })
+        }),
+        ("a short secret", vec![with(hmac(), "secret", json!(base64(&SECRET[..31])))], |e| {
+            matches!(e, KeyringError::WeakSecret { .. })
+        }),
+        ("a dull secret", vec![with(hmac(), "secret", json!(base64(b"0123456012345601234560123456012345601234")))], |e| {
+            matches!(e, KeyringError::WeakSecret { .. })
+        }),
+        ("a seed of 40 bytes", vec![with(ed25519(1), "secret", json!(base64(&[SECRET.as_slice(), b"01234567"].concat())))], |e| {
+            matches!(e, KeyringError::SecretLength { .. })
+        }),
+        ("nothing but an id", vec![without(without(ed25519(1), "secret"), "public")], |e| matches!(e, KeyringError::Empty { .. })),
+        ("a v1 key without its secret", vec![json!({ "id": "v1-0123456789abcdef" })], |e| matches!(e, KeyringError::Empty { .. })),
+        ("a public key of an hmac key", vec![with(hmac(), "public", json!(base64(&SECRET)))], |e| {
+            matches!(e, KeyringError::PublicNotWanted { .. })
+        }),
+        ("a public key of small order", vec![public(&small_order)], |e| matches!(e, KeyringError::Public { .. })),
+        ("a public key not below the prime", vec![public(&not_reduced)], |e| matches!(e, KeyringError::Public { .. })),
+        ("a public key of 31 bytes", vec![with(without(ed25519(1), "secret"), "public", json!(base64(&SECRET[..31])))], |e| {
+            matches!(e, KeyringError::Public { .. })
+        }),
+        ("another key's id", vec![with(ed25519(1), "id", ed25519(2)["id"].clone())], |e| {
+            matches!(e, KeyringError::IdOfOtherKey { .. })
+        }),
+        ("another key's public half", vec![with(ed25519(1), "public", ed25519(2)["public"].clone())], |e| {
+            matches!(e, KeyringError::PublicOfOtherSecret { .. })
+        }),
+        ("one id twice", vec![hmac(), with(hmac(), "secret", json!(base64(b"vutsrqponmlkjihgfedcba9876543210")))], |e| {
+            matches!(e, KeyringError::Shared { .. })
+        }),
+        ("one secret twice", vec![hmac(), with(hmac(), "id", json!("v1-0123456789abcdef"))], |e| {
+            matches!(e, KeyringError::Shared { .. })
+        }),
+        ("one public key twice", vec![ed25519(1), log_of(without(ed25519(1), "secret"))], |e| {
+            matches!(e, KeyringError::Shared { .. })
+        }),
+        ("an unknown member", vec![with(hmac(), "scret", json!("x"))], |e| matches!(e, KeyringError::Syntax { .. })),
+        ("an unknown status", vec![with(hmac(), "status", json!("lost"))], |e| matches!(e, KeyringError::Syntax { .. })),
+        ("a number for an id", vec![with(hmac(), "id", json!(1))], |e| matches!(e, KeyringError::Syntax { .. })),
+    ];
+    for (what, keys, why) in cases {
+        let refused = parse(&keys).expect_err(what);
+        assert!(why(&refused), "{what}: {refused:?}");
+    }
+    for text in ["", "{}", "[]", "{\"keys\":{}}", "{\"keys\":[],\"more\":1}", "{\"keys\":[]} x", "{\"keys\":[],\"keys\":[]}"] {
+        assert!(matches!(Keyring::parse(text), Err(KeyringError::Syntax { .. })), "{text}");
+    }
+}
+
+#[test]
+fn exactly_one_key_signs() {
+    let retired = |key| with(key, "status", json!("retired"));
+    assert!(matches!(parse(&[]).unwrap().signer(), Err(KeyringError::NoActiveKey)));
+    assert!(matches!(parse(&[retired(hmac())]).unwrap().signer(), Err(KeyringError::NoActiveKey)));
+    assert!(matches!(parse(&[hmac(), ed25519(1)]).unwrap().signer(), Err(KeyringError::ManyActiveKeys)));
+    let public = without(ed25519(1), "secret");
+    assert!(matches!(parse(&[public]).unwrap().signer(), Err(KeyringError::NoSecret { .. })));
+    assert_eq!(parse(&[hmac(), retired(ed25519(1))]).unwrap().signer().unwrap().kid().as_str(), "hmac-0123456789abcdef");
+    assert_eq!(parse(&[ed25519(1), retired(ed25519(2))]).unwrap().signer().unwrap().kid().as_str(), ed25519(1)["id"]);
+    assert!(parse(&[ed25519(1)]).unwrap().v1_signer().is_none());
+    assert_eq!(Status::default(), Status::Active);
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let keyring = chain::keyring(1);
+    let random: [u8; 72] = std::array::from_fn(|index| u8::try_from(index).unwrap().wrapping_mul(7) ^ 1);
+    let secrets = [base64(&random[..32]), base64(&random[32..64]), hex::encode(&random[..32]), format!("{:?}", &random[..4])];
+    let signer = keyring.signer().unwrap();
+    let shown = format!("{keyring:?} {signer:?} {:?} {:#?}", keyring.v1_signer(), keyring.public_only());
+    // The messages of refusals too, when a secret stands in the wrong place.
+    let secret = base64(&SECRET);
+    let mut messages = shown;
+    for key in [
+        with(hmac(), "from", json!(secret)),
+        with(hmac(), "status", json!(secret)),
+        with(hmac(), "secret", json!(format!("{secret}!"))),
+        with(hmac(), "secret", json!([secret])),
+        with(hmac(), &secret, json!(1)),
+        with(hmac(), "public", json!(secret)),
+    ] {
+        let refused = parse(&[key]).unwrap_err();
+        messages.push_str(&format!("{refused} {refused:?}"));
+    }
+    for shown in secrets.iter().chain([&secret]) {
+        assert!(!messages.contains(shown.as_str()), "{shown} in {messages}");
+    }
+}
+
+#[test]
+fn a_directory_is_one_keyring() {
+    let folder = std::env::temp_dir().join(format!("sealbus-keyring-{}", std::process::id()));
+    fs::create_dir_all(folder.join("..data")).unwrap();
+    assert!(matches!(Keyring::load(&folder), Err(KeyringError::NoFile { .. })));
+    let write = |name: &str, keys: &[Value]| fs::write(folder.join(name), json!({ "keys": keys }).to_string()).unwrap();
+    write("a.json", &[ed25519(1)]);
+    write("b.json", &[with(ed25519(2), "status", json!("retired"))]);
+    write(".hidden.json", &[ed25519(3)]);
+    fs::write(folder.join("README"), "not a keyring").unwrap();
+    let keyring = Keyring::load(&folder).unwrap();
+    assert_eq!(keyring.signer().unwrap().kid().as_str(), ed25519(1)["id"]);
+    assert_eq!(format!("{keyring:?}"), format!("[{}, {}]", ed25519(1)["id"], ed25519(2)["id"]));
+    assert!(Keyring::load(&folder.join("a.json")).is_ok());
+    write("c.json", &[ed25519(1)]);
+    assert!(matches!(Keyring::load(&folder), Err(KeyringError::Shared { .. })), "one key in two files");
+    fs::remove_dir_all(&folder).unwrap();
+    assert!(matches!(Keyring::load(&folder), Err(KeyringError::Unreadable { .. })));
+}
+
+#[test]
+fn a_development_keyring_is_made_of_its_bytes_alone() {
+    let random = std::array::from_fn(|index| u8::try_from(index).unwrap());
+    let json = Keyring::generate_dev(&random).unwrap();
+    assert_eq!(json, Keyring::generate_dev(&random).unwrap());
+    let keyring = Keyring::parse(&json).unwrap();
+    assert!(keyring.signer().is_ok() && keyring.v1_signer().is_some());
+    assert!(matches!(Keyring::generate_dev(&[7; 72]), Err(KeyringError::WeakSecret { .. })));
+}
+
+#[test]
+fn both_libraries_make_the_same_signatures() {
+    for number in 0..32 {
+        let signer = chain::keyring(number).signer().unwrap();
+        let record = chain::next(&signer, "acme", "order-1", None, &json!({ "n": number }));
+        let seed = std::array::from_fn(|index| u8::try_from(index).unwrap().wrapping_mul(7) ^ number);
+        let message = sealbus_core::seal::signature_message(signer.kid(), &record.event_hash);
+        use ed25519_dalek::Signer as _;
+        let dalek = ed25519_dalek::SigningKey::from_bytes(&seed).sign(&message);
+        assert_eq!(record.sig, dalek.to_bytes());
+        assert!(PublicKey::of_seed(&seed).verifies(&message, &record.sig));
+    }
+}
+
+#[test]
+fn a_request_is_known_by_the_key_that_sealed_its_row() {
+    let keyring = chain::keyring(1);
+    let signer = keyring.signer().unwrap();
+    let mac = signer.request_mac("o", "acme", b"{}");
+    assert_eq!(keyring.request_mac(signer.kid(), "o", "acme", b"{}"), Some(mac));
+    assert_eq!(keyring.public_only().request_mac(signer.kid(), "o", "acme", b"{}"), None);
+    let others = [
+        signer.request_mac("o", "acm", b"e{}"),
+        signer.request_mac("oa", "cme", b"{}"),
+        signer.request_mac("o", "acme", b"{ }"),
+        chain::keyring(2).signer().unwrap().request_mac("o", "acme", b"{}"),
+    ];
+    assert!(!others.contains(&mac));
+}
