@@ -100,7 +100,7 @@ impl EventMessage {
 
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.as_str())
+        self.headers.get(name).map(async_nats::HeaderValue::as_str)
     }
 
     /// The stored payload text.
@@ -142,7 +142,7 @@ fn one_line(metadata: &str) -> String {
 }
 
 pub(crate) fn decode(headers: Option<&HeaderMap>, body: &[u8]) -> Result<Record, DecodeError> {
-    let header = |name| headers.and_then(|headers| headers.get(name)).map(|value| value.as_str());
+    let header = |name| headers.and_then(|headers| headers.get(name)).map(async_nats::HeaderValue::as_str);
     let base64 = |name, text| BASE64_STANDARD.decode(text).map_err(|_| DecodeError::Malformed(name));
 
     let leaf = base64(LEAF, header(LEAF).ok_or(DecodeError::Missing(LEAF))?)?;

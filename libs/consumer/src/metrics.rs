@@ -30,7 +30,7 @@ pub struct Metrics {
     missing: Family<Of, Counter>,
     fenced: Family<Of, Counter>,
     shares: Family<Of, Gauge>,
-    lag: Family<Of, Gauge>,
+    floor_lag: Family<Of, Gauge>,
     handler: Family<Of, Histogram>,
 }
 
@@ -63,8 +63,8 @@ pub(crate) struct SubscriptionMetrics {
     pub fenced: Counter,
     /// Shares held by this process.
     pub shares: Gauge,
-    /// Sealed events at or above the lowest floor that this process sees.
-    pub lag: Gauge,
+    /// Sealed events that the floors have not passed, the youngest among them always.
+    pub floor_lag: Gauge,
     handler: Histogram,
 }
 
@@ -91,7 +91,7 @@ impl Metrics {
             missing: Family::default(),
             fenced: Family::default(),
             shares: Family::default(),
-            lag: Family::default(),
+            floor_lag: Family::default(),
             handler: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 18))),
         };
         let counters = [
@@ -112,7 +112,7 @@ impl Metrics {
             registry.register(format!("sealbus_consumer_{name}"), help, family.clone());
         }
         registry.register("sealbus_consumer_shares", "Shares of subscriptions held by this process", metrics.shares.clone());
-        registry.register("sealbus_consumer_lag", "Sealed events at or above the lowest floor", metrics.lag.clone());
+        registry.register("sealbus_consumer_floor_lag", "Sealed events that the floors have not passed", metrics.floor_lag.clone());
         let handler = "How long calls of a handler took";
         registry.register_with_unit("sealbus_consumer_handler_duration", handler, Unit::Seconds, metrics.handler.clone());
         metrics
@@ -135,7 +135,7 @@ impl Metrics {
             missing: self.missing.get_or_create_owned(&of),
             fenced: self.fenced.get_or_create_owned(&of),
             shares: self.shares.get_or_create_owned(&of),
-            lag: self.lag.get_or_create_owned(&of),
+            floor_lag: self.floor_lag.get_or_create_owned(&of),
             handler: self.handler.get_or_create_owned(&of),
         }
     }

@@ -167,7 +167,7 @@ impl PlanActor<'_> {
         let errors = &failure.errors;
         let came = self.set_aside(&SetAside { state, seen_seq: seen, attempts: failure.attempts, retry_in, errors }).await?;
         if state == State::Dead && !matches!(came, Came::Missed) {
-            self.share.copy_dead_letter(record, errors.last().map_or("", String::as_str)).await;
+            self.share.copy_dead_letter(record, errors.last().map_or("", String::as_str), failure.attempts).await;
         }
         Ok(came)
     }

@@ -11,12 +11,16 @@ pub struct Settings {
     pub sweep_age: Duration,
     /// Between two looks for positions that are due for replay.
     pub replay_every: Duration,
-    /// Between two progress acks of messages that are held; well under the consumers' `ack_wait`.
+    /// How long the broker waits for an answer before it delivers a message again.
+    pub ack_wait: Duration,
+    /// Between two progress acks of messages that are held; well under `ack_wait`.
     pub progress_every: Duration,
     /// Pauses between tries in memory, in all; a longer one parks the plan.
     pub short_retries: Duration,
     /// How long one call of a handler may take before it counts as failed.
     pub handler_timeout: Duration,
+    /// How long a plan is put off when the ledger cannot be asked.
+    pub away_pause: Duration,
     /// When replay looks again for an event that the ledger lacks, or that fails its seal.
     pub missing_retry: Duration,
     /// The delivery of a message by which its plan is parked before anything runs: the earlier ones may have killed a process.
@@ -25,10 +29,16 @@ pub struct Settings {
     pub queued_per_plan: usize,
     /// Bytes queued in memory for one tenant in one share; with more, its plans are left behind.
     pub queued_bytes_per_tenant: usize,
-    /// Transactions, or outer effects, in flight at once in one share.
+    /// Transactions in flight at once in one share.
     pub in_flight: usize,
+    /// Plans with an effect elsewhere in flight at once in one share.
+    pub outer_in_flight: usize,
     /// Plans that move together in one transaction.
     pub plans_per_transaction: usize,
+    /// How long a lease lasts after its holder was last heard of.
+    pub lease: Duration,
+    /// Between two renewals of the leases.
+    pub renew_every: Duration,
     /// Between two prunings of positions at rest.
     pub prune_every: Duration,
     /// How long a position must have been at rest to be pruned.
@@ -43,15 +53,20 @@ impl Default for Settings {
             sweep_every: Duration::from_secs(5),
             sweep_age: Duration::from_secs(30),
             replay_every: Duration::from_millis(250),
+            ack_wait: Duration::from_secs(10),
             progress_every: Duration::from_secs(4),
             short_retries: Duration::from_secs(1),
             handler_timeout: Duration::from_secs(30),
+            away_pause: Duration::from_secs(1),
             missing_retry: Duration::from_secs(30),
             worn_delivery: 4,
             queued_per_plan: 64,
             queued_bytes_per_tenant: 4 * 1024 * 1024,
             in_flight: 4,
+            outer_in_flight: 16,
             plans_per_transaction: 32,
+            lease: Duration::from_secs(10),
+            renew_every: Duration::from_secs(3),
             prune_every: Duration::from_secs(3600),
             prune_idle: Duration::from_secs(24 * 3600),
             shutdown_grace: Duration::from_secs(10),

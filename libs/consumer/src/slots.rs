@@ -200,6 +200,7 @@ impl<M> Slots<M> {
         slot.crowded = slot.queue.len() > self.bounds.per_plan;
         slot.replay = true;
         self.free(name, owed.iter().map(Waiting::bytes).sum());
+        self.make_ready(name);
         owed.into_iter().map(|waiting| waiting.message).collect()
     }
 

@@ -46,6 +46,8 @@ pub enum ErrorKind {
     NotFound,
     /// The path knows other methods.
     MethodNotAllowed,
+    /// The body did not come in in time.
+    RequestTimeout,
     /// The id is stored already with other content.
     IdConflict,
     /// The plan's head is not the expected one.
@@ -75,8 +77,8 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// All of them, in the order of the interface's table.
-    pub const ALL: [ErrorKind; 30] = [
+    /// All of them, in the order of the interface's table and of their statuses.
+    pub const ALL: [ErrorKind; 31] = [
         ErrorKind::JsonSize,
         ErrorKind::JsonUtf8,
         ErrorKind::JsonSyntax,
@@ -94,6 +96,7 @@ impl ErrorKind {
         ErrorKind::CrossTenant,
         ErrorKind::NotFound,
         ErrorKind::MethodNotAllowed,
+        ErrorKind::RequestTimeout,
         ErrorKind::IdConflict,
         ErrorKind::HeadMismatch,
         ErrorKind::TooLarge,
@@ -131,6 +134,7 @@ impl ErrorKind {
             ErrorKind::CrossTenant => ("cross_tenant", 403, "The token does not have this tenant"),
             ErrorKind::NotFound => ("not_found", 404, "There is no such thing"),
             ErrorKind::MethodNotAllowed => ("method_not_allowed", 405, "The path does not know this method"),
+            ErrorKind::RequestTimeout => ("request_timeout", 408, "The body did not come in in time"),
             ErrorKind::IdConflict => ("id_conflict", 409, "The id is stored already with other content"),
             ErrorKind::HeadMismatch => ("head_mismatch", 412, "The plan's head is another"),
             ErrorKind::TooLarge => ("too_large", 413, "The request is too large"),

@@ -1,8 +1,8 @@
-//! The seal's published vectors: both suites, scheme v1, ids, times, keys.
+//! The seal's vectors, golden and published: both suites, scheme v1, ids, times, keys.
 
 mod common;
 
-use common::{bytes, cases, hash, header, keyring, shared_json, text};
+use common::{bytes, cases, hash, header, keyring, text};
 use sealbus_core::{
     canonical::{self, Limits},
     event::{FormatError, Header, Leaf, Record, event_id},
@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 
 #[test]
 fn events_seal_to_the_published_bytes() {
-    let Some(file) = shared_json("seal/seal-v2.json") else { return };
+    for file in seal_files() {
+        FN
     for case in cases(&file, "cases") {
         let (name, expect) = (text(case, "name"), &case["expect"]);
         let header = header(&case["event"]);
@@ -67,7 +68,8 @@ fn events_seal_to_the_published_bytes() {
 
 #[test]
 fn malformed_headers_and_leaves_are_refused() {
-    let Some(file) = shared_json("seal/seal-v2.json") else { return };
+    for file in seal_files() {
+        FN
     for case in cases(&file, "refused_headers") {
         let refused = Header::decode(&bytes(case, "header")).unwrap_err();
         assert_eq!(refused.verdict().as_str(), text(case, "refused"), "{}: {refused}", case["name"]);
@@ -80,7 +82,8 @@ fn malformed_headers_and_leaves_are_refused() {
 
 #[test]
 fn seals_get_their_verdicts() {
-    let Some(file) = shared_json("seal/seal-v2.json") else { return };
+    for file in seal_files() {
+        FN
     let keyring = keyring(&file["keys"], "");
     for case in cases(&file, "seals") {
         // All are of the first case's plan, and say so by its plan key.
@@ -103,7 +106,8 @@ fn seals_get_their_verdicts() {
 
 #[test]
 fn ids_become_uuids() {
-    let Some(file) = shared_json("seal/seal-v2.json") else { return };
+    for file in seal_files() {
+        FN
     for case in cases(&file, "event_ids") {
         let (tenant, source, id) = (text(case, "tenant"), text(case, "source"), text(case, "id"));
         match event_id(tenant, source, id) {
@@ -119,7 +123,8 @@ fn ids_become_uuids() {
 
 #[test]
 fn times_become_microseconds() {
-    let Some(file) = shared_json("seal/seal-v2.json") else { return };
+    for file in seal_files() {
+        FN
     for case in cases(&file, "times") {
         let micros = Timestamp::parse(text(case, "text")).ok().map(|timestamp| timestamp.micros().to_string());
         assert_eq!(micros.as_deref(), case["us"].as_str(), "{}", case["text"]);
@@ -128,7 +133,8 @@ fn times_become_microseconds() {
 
 #[test]
 fn keys_prove_that_they_are_held() {
-    let Some(file) = shared_json("seal/seal-v2.json") else { return };
+    for file in seal_files() {
+        FN
     for case in cases(&file, "key_proofs") {
         let signer = keyring(&file["keys"], text(case, "kid")).signer().unwrap();
         let added: Value = serde_json::from_str(&signer.key_added(text(case, "origin"), &KeyId::new(text(case, "by")))).unwrap();
@@ -141,7 +147,8 @@ fn keys_prove_that_they_are_held() {
 
 #[test]
 fn weak_secrets_stop_the_start() {
-    let Some(file) = shared_json("seal/seal-v2.json") else { return };
+    for file in seal_files() {
+        FN
     for case in cases(&file, "secrets") {
         let key = json!({ "id": "hmac-0123456789abcdef", "secret": common::base64(&bytes(case, "secret")) });
         let weak = match Keyring::parse(&json!({ "keys": [key] }).to_string()) {

@@ -84,4 +84,23 @@ impl Ledger {
         .await?;
         Ok(moved.rows_affected() > 0)
     }
+
+    /// How many leaves stand at or above the floors of some subscriptions, as (number, leaves): those too young for the
+    /// sweep are among them, and no more than 100,000 a partition are counted.
+    pub async fn floor_lags(&self, subscriptions: &[i64]) -> Result<Vec<(i64, u64)>, LedgerError> {
+        let rows = sqlx::query!(
+            r#"-- floor_lags
+            SELECT f.subscription_no, sum((
+                SELECT count(*) FROM (
+                    SELECT FROM sealbus.log_leaves l WHERE l.log_id = $2 AND l.partition = f.partition AND l.leaf_index >= f.floor LIMIT 100000
+                ) above
+            ))::bigint AS "lag!"
+            FROM sealbus.floors f WHERE f.subscription_no = ANY ($1) GROUP BY f.subscription_no"#,
+            subscriptions,
+            self.deployment().log_id,
+        )
+        .fetch_all(self.pool())
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.subscription_no, row.lag.unsigned_abs())).collect())
+    }
 }

@@ -18,6 +18,10 @@ struct Admin {
     server: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
+fn health() -> Health {
+    Health::new(Duration::from_secs(2), CancellationToken::new())
+}
+
 async fn serve(health: Health, registry: Registry) -> Admin {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
@@ -42,7 +46,7 @@ async fn a_ledger_that_is_away_fails_readiness_and_not_life() {
         let answer = if asked.load(Ordering::Relaxed) { Ok(()) } else { Err("away".to_owned()) };
         async move { answer }
     };
-    let admin = serve(Health::new(Duration::from_secs(2)).needs("database", database), Registry::default()).await;
+    let admin = serve(health().needs("database", database), Registry::default()).await;
 
     assert_eq!(admin.get("/startupz").await.0, StatusCode::SERVICE_UNAVAILABLE);
     admin.health.started();
@@ -63,7 +67,7 @@ async fn a_ledger_that_is_away_fails_readiness_and_not_life() {
 
 #[tokio::test]
 async fn metrics_are_served_as_open_metrics() {
-    let admin = serve(Health::new(Duration::from_secs(2)), metrics::registry()).await;
+    let admin = serve(health(), metrics::registry()).await;
     let response = Client::new().get(format!("{}/metrics", admin.url)).send().await.expect("answered");
     assert_eq!(response.headers()["content-type"], metrics::CONTENT_TYPE);
     let text = response.text().await.expect("text");
@@ -72,7 +76,7 @@ async fn metrics_are_served_as_open_metrics() {
 
 #[tokio::test]
 async fn a_connection_that_asks_nothing_does_not_hold_up_the_end() {
-    let admin = serve(Health::new(Duration::from_secs(2)), Registry::default()).await;
+    let admin = serve(health(), Registry::default()).await;
     let address = admin.url.trim_start_matches("http://");
     let silent = TcpStream::connect(address).await.expect("connected");
     assert_eq!(admin.get("/livez").await.0, StatusCode::OK);

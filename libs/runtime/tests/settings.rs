@@ -1,6 +1,6 @@
 //! The settings of a process, from all of their sources.
 
-use sealbus_runtime::settings::{self, LogFormat, Origin, Rule, Settings, SettingsError, TABLE};
+use sealbus_runtime::settings::{LogFormat, Origin, Rule, Settings, SettingsError, TABLE, table};
 use secrecy::ExposeSecret;
 use std::collections::HashSet;
 use std::io::Write;
@@ -27,17 +27,17 @@ fn path(file: &tempfile::NamedTempFile) -> &str {
 #[test]
 fn without_anything_given_the_defaults_hold() {
     let settings = load(&[]).expect("nothing is fine");
-    assert_eq!(settings.get(settings::LEASE), Duration::from_secs(10));
-    assert_eq!(settings.get(settings::LEASE_RENEW), Duration::from_secs(3));
-    assert_eq!(settings.get(settings::SWEEP_AGE), Duration::from_secs(30));
-    assert_eq!(settings.get(settings::SEAL_WAIT), Duration::from_millis(50));
-    assert_eq!(settings.get(settings::SSE_HEARTBEAT), Duration::from_secs(15));
-    assert_eq!(settings.get(settings::PARTITIONS), 8);
-    assert_eq!(settings.get(settings::MAX_REPLICAS), 8);
-    assert_eq!(settings.get(settings::MAX_BODY).bytes(), 4 << 20);
-    assert_eq!(settings.get(settings::MAX_EVENT).bytes(), 256 << 10);
-    assert_eq!(settings.get(settings::LOG_FORMAT), LogFormat::Text);
-    assert_eq!(settings.find(settings::ORIGIN), None);
+    assert_eq!(settings.get(table::LEASE), Duration::from_secs(10));
+    assert_eq!(settings.get(table::LEASE_RENEW), Duration::from_secs(3));
+    assert_eq!(settings.get(table::SWEEP_AGE), Duration::from_secs(30));
+    assert_eq!(settings.get(table::SEAL_WAIT), Duration::from_millis(50));
+    assert_eq!(settings.get(table::SSE_HEARTBEAT), Duration::from_secs(15));
+    assert_eq!(settings.get(table::PARTITIONS), 8);
+    assert_eq!(settings.get(table::MAX_REPLICAS), 8);
+    assert_eq!(settings.get(table::MAX_BODY).bytes(), 4 << 20);
+    assert_eq!(settings.get(table::MAX_EVENT).bytes(), 256 << 10);
+    assert_eq!(settings.get(table::LOG_FORMAT), LogFormat::Text);
+    assert_eq!(settings.find(table::ORIGIN), None);
     assert!(settings.warnings().is_empty());
 }
 
@@ -62,17 +62,17 @@ fn names_are_unique_and_none_is_one_that_kubernetes_sets() {
         assert!(!name.ends_with("_PORT") && !name.contains("_PORT_") && !name.contains("_SERVICE_"), "{name}");
         assert!(!name.ends_with("_FILE"), "{name} would be the file of another variable");
     }
-    assert_eq!(TABLE[0].name, settings::CONFIG.name(), "the file is read before what may stand in it");
+    assert_eq!(TABLE[0].name, table::CONFIG.name(), "the file is read before what may stand in it");
 }
 
 #[test]
 fn the_environment_goes_before_the_file_and_the_file_before_the_default() {
     let config = file("lease = \"20s\"\nlease_renew = \"2s\"\nbatchers = 2\nv1_tenants = [\"acme\", \"globex\"]\n");
     let settings = load(&[("SEALBUS_CONFIG", path(&config)), ("SEALBUS_LEASE", " 30s ")]).expect("good");
-    assert_eq!(settings.get(settings::LEASE), Duration::from_secs(30));
-    assert_eq!(settings.get(settings::LEASE_RENEW), Duration::from_secs(2));
-    assert_eq!(settings.get(settings::BATCHERS), 2);
-    assert_eq!(settings.find(settings::V1_TENANTS), Some(vec!["acme".into(), "globex".into()]));
+    assert_eq!(settings.get(table::LEASE), Duration::from_secs(30));
+    assert_eq!(settings.get(table::LEASE_RENEW), Duration::from_secs(2));
+    assert_eq!(settings.get(table::BATCHERS), 2);
+    assert_eq!(settings.find(table::V1_TENANTS), Some(vec!["acme".into(), "globex".into()]));
     let origin = |name| settings.rows().into_iter().find(|row| row.name == name).expect("a row each").origin;
     assert_eq!(origin("SEALBUS_LEASE"), Origin::Environment);
     assert_eq!(origin("SEALBUS_LEASE_RENEW"), Origin::ConfigFile);
@@ -84,9 +84,9 @@ fn the_environment_goes_before_the_file_and_the_file_before_the_default() {
 fn a_value_may_stand_in_a_file_of_its_own() {
     let token = file("top-secret\n");
     let settings = load(&[("SEALBUS_TOKEN_FILE", path(&token))]).expect("good");
-    assert_eq!(settings.require(settings::TOKEN).expect("given").expose_secret(), "top-secret");
+    assert_eq!(settings.require(table::TOKEN).expect("given").expose_secret(), "top-secret");
     let row = settings.rows().into_iter().find(|row| row.name == "SEALBUS_TOKEN").expect("a row");
-    assert_eq!((row.value.as_str(), row.origin), ("***", Origin::ValueFile));
+    assert_eq!((row.value.as_deref(), row.origin), (Some("***"), Origin::ValueFile));
 
     let both = refusal(&[("SEALBUS_TOKEN_FILE", path(&token)), ("SEALBUS_TOKEN", "other")]);
     assert_eq!(both, "SEALBUS_TOKEN and SEALBUS_TOKEN_FILE are both set: give one of them");
@@ -97,7 +97,7 @@ fn a_value_may_stand_in_a_file_of_its_own() {
 #[test]
 fn a_path_has_no_file_form_so_that_no_keyring_is_taken_for_a_path() {
     let settings = load(&[("SEALBUS_KEYRING_FILE", "/run/secrets/keyring")]).expect("only warned of");
-    assert_eq!(settings.find(settings::KEYRING), None);
+    assert_eq!(settings.find(table::KEYRING), None);
     let warning = &settings.warnings()[0];
     assert!(warning.ends_with("SEALBUS_KEYRING_FILE (did you mean SEALBUS_KEYRING?)"), "{warning}");
 }
@@ -124,15 +124,15 @@ fn a_bad_value_is_named_with_its_rule() {
 
 #[test]
 fn what_is_missing_is_named_with_what_it_is_for() {
-    let missing = load(&[]).expect("good").require(settings::ORIGIN).expect_err("not set").to_string();
+    let missing = load(&[]).expect("good").require(table::ORIGIN).expect_err("not set").to_string();
     assert!(missing.starts_with("SEALBUS_ORIGIN is not set: The deployment's name"), "{missing}");
 }
 
 #[test]
 fn an_empty_value_is_none() {
     let settings = load(&[("SEALBUS_LEASE", ""), ("SEALBUS_TENANT", "  ")]).expect("good");
-    assert_eq!(settings.get(settings::LEASE), Duration::from_secs(10));
-    assert_eq!(settings.find(settings::TENANT), None);
+    assert_eq!(settings.get(table::LEASE), Duration::from_secs(10));
+    assert_eq!(settings.find(table::TENANT), None);
 }
 
 #[test]
@@ -153,9 +153,9 @@ fn unknown_variables_are_warned_of_and_never_fatal() {
 #[test]
 fn the_older_name_of_the_expected_migration_is_read() {
     let settings = load(&[("EXPECTED_MIGRATION", "3")]).expect("good");
-    assert_eq!(settings.find(settings::EXPECTED_MIGRATION), Some(3));
+    assert_eq!(settings.find(table::EXPECTED_MIGRATION), Some(3));
     let settings = load(&[("EXPECTED_MIGRATION", "3"), ("SEALBUS_EXPECTED_MIGRATION", "4")]).expect("good");
-    assert_eq!(settings.find(settings::EXPECTED_MIGRATION), Some(4));
+    assert_eq!(settings.find(table::EXPECTED_MIGRATION), Some(4));
 }
 
 #[test]
@@ -189,8 +189,8 @@ fn no_secret_is_ever_shown() {
         ("SEALBUS_TOKEN", "hidden"),
     ])
     .expect("good");
-    let shown = format!("{:?} {settings:?} {:?}", settings.rows(), settings.find(settings::DATABASE_URL));
+    let shown = format!("{:?} {settings:?} {:?}", settings.rows(), settings.find(table::DATABASE_URL));
     assert!(!shown.contains("hidden"), "{shown}");
     assert!(shown.contains("postgres://***@db:5432/bus"), "an operator sees which database: {shown}");
-    assert_eq!(settings.require(settings::DATABASE_URL).expect("set").expose(), "postgres://user:hidden@db:5432/bus");
+    assert_eq!(settings.require(table::DATABASE_URL).expect("set").expose(), "postgres://user:hidden@db:5432/bus");
 }

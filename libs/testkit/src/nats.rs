@@ -1,21 +1,20 @@
 //! A nats-server of the test's own.
 
 use sealbus_backing::NatsOptions;
-use tempfile::TempDir;
 
 /// A nats-server with JetStream; gone when dropped.
 pub struct Nats {
     server: sealbus_backing::Nats,
-    _folder: TempDir,
 }
 
 impl Nats {
     /// Starts one on a free port with an empty store.
     pub async fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder for NATS");
-        let options = NatsOptions { folder: folder.path().join("nats"), port: None, ephemeral: true, sync_always: false };
+        // The server's shell removes it.
+        let folder = tempfile::tempdir().expect("a folder for NATS").keep();
+        let options = NatsOptions { folder, port: None, ephemeral: true, sync_always: false };
         let server = sealbus_backing::Nats::start(options).await.unwrap_or_else(|error| panic!("{error}"));
-        Self { server, _folder: folder }
+        Self { server }
     }
 
     /// Its address, with its password.

@@ -2,7 +2,6 @@
 
 use sealbus_backing::PostgresOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -16,17 +15,15 @@ static SHARED: OnceCell<Cluster> = OnceCell::const_new();
 
 struct Cluster {
     server: sealbus_backing::Postgres,
-    _folder: TempDir,
 }
 
 impl Cluster {
     async fn start(fsync: bool) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for Postgres");
-        // Another user may have to get in.
-        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("the folder is ours");
-        let options = PostgresOptions { folder: folder.path().join("postgres"), port: None, ephemeral: true, fsync };
+        // The server's shell removes it.
+        let folder = tempfile::tempdir().expect("a folder for Postgres").keep();
+        let options = PostgresOptions { folder, port: None, ephemeral: true, fsync };
         let server = sealbus_backing::Postgres::start(options).await.unwrap_or_else(|error| panic!("{error}"));
-        let cluster = Self { server, _folder: folder };
+        let cluster = Self { server };
         cluster.execute("postgres", &format!("CREATE DATABASE {TEMPLATE}")).await;
         cluster.execute(TEMPLATE, include_str!("../../../migrations/roles.sql")).await;
         for role in ["sealbus_owner", "sealbus_writer"] {

@@ -25,9 +25,12 @@ pub fn shared(path: &str) -> Option<Vec<u8>> {
     bytes
 }
 
-/// The same, as JSON.
-pub fn shared_json(path: &str) -> Option<Value> {
-    shared(path).map(|bytes| serde_json::from_slice(&bytes).unwrap())
+/// The project's own golden file, and the published file of the same form where it is: the same tests run on both.
+pub fn vectors(golden: &str, published: &str) -> Vec<Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let golden = fs::read(folder.join(golden)).expect("deploy/verify/vectors.py --write makes the golden files");
+    let files = [Some(golden), shared(published)].into_iter().flatten();
+    files.map(|bytes| serde_json::from_slice(&bytes).unwrap()).collect()
 }
 
 pub fn cases<'a>(file: &'a Value, name: &str) -> &'a [Value] {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 /// How long an answer of the checks is good for: however many probe, the ledger is asked once a second.
 const FRESH: Duration = Duration::from_secs(1);
@@ -18,7 +19,7 @@ pub struct Health {
     limit: Duration,
     checks: Vec<Check>,
     started: AtomicBool,
-    stopping: AtomicBool,
+    shutdown: CancellationToken,
     latest: Mutex<Option<(Instant, Report)>>,
 }
 
@@ -38,10 +39,10 @@ pub struct Report {
 }
 
 impl Health {
-    /// Without checks yet; `limit` is what one may take.
-    pub fn new(limit: Duration) -> Self {
-        let (started, stopping) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { limit, checks: Vec::new(), started, stopping, latest: Mutex::new(None) }
+    /// Without checks yet; `limit` is what one may take. From when `shutdown` fires the process is not ready, so that load
+    /// balancers look elsewhere while it finishes.
+    pub fn new(limit: Duration, shutdown: CancellationToken) -> Self {
+        Self { limit, checks: Vec::new(), started: AtomicBool::new(false), shutdown, latest: Mutex::new(None) }
     }
 
     /// Adds a check without which the process is not ready.
@@ -75,11 +76,6 @@ impl Health {
         self.started.store(true, Ordering::Relaxed);
     }
 
-    /// To be called when the process begins to stop, so that load balancers look elsewhere.
-    pub fn stopping(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
-    }
-
     /// Whether [`Health::started`] was called.
     pub fn has_started(&self) -> bool {
         self.started.load(Ordering::Relaxed)
@@ -88,7 +84,7 @@ impl Health {
     /// What the checks say, asked at most a second ago. Beside them stands `process`, while it starts or stops.
     pub async fn report(&self) -> Report {
         let mut report = self.checked().await;
-        let phase = match (self.has_started(), self.stopping.load(Ordering::Relaxed)) {
+        let phase = match (self.has_started(), self.shutdown.is_cancelled()) {
             (_, true) => "stopping",
             (false, false) => "starting",
             (true, false) => return report,
@@ -134,6 +130,10 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(2);
 
+    fn health() -> Health {
+        Health::new(LIMIT, CancellationToken::new())
+    }
+
     async fn fine() -> Result<(), String> {
         Ok(())
     }
@@ -144,31 +144,32 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_needed_decides_and_what_is_mentioned_only_tells() {
-        let publisher = Health::new(LIMIT).needs("database", fine).mentions("broker", away);
+        let publisher = health().needs("database", fine).mentions("broker", away);
         publisher.started();
         let report = publisher.report().await;
         assert!(report.ready);
         assert_eq!(report.checks, BTreeMap::from([("database", "ok".into()), ("broker", "away".into())]));
 
-        let relay = Health::new(LIMIT).needs("database", fine).needs("broker", away);
+        let relay = health().needs("database", fine).needs("broker", away);
         relay.started();
         assert!(!relay.report().await.ready);
     }
 
     #[tokio::test]
     async fn a_process_that_starts_or_stops_is_not_ready() {
-        let health = Health::new(LIMIT).needs("database", fine);
+        let shutdown = CancellationToken::new();
+        let health = Health::new(LIMIT, shutdown.clone()).needs("database", fine);
         assert_eq!(health.report().await.checks.get("process").map(String::as_str), Some("starting"));
         health.started();
         assert!(health.report().await.ready);
-        health.stopping();
+        shutdown.cancel();
         let report = health.report().await;
         assert_eq!((report.ready, report.checks.get("process").map(String::as_str)), (false, Some("stopping")));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_check_that_hangs_has_failed() {
-        let health = Health::new(LIMIT).needs("database", std::future::pending::<Result<(), String>>);
+        let health = health().needs("database", std::future::pending::<Result<(), String>>);
         health.started();
         let report = health.report().await;
         assert!(!report.ready);
@@ -179,7 +180,7 @@ mod tests {
     async fn however_many_ask_the_checks_run_once_a_second() {
         let runs = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&runs);
-        let health = Health::new(LIMIT).needs("database", move || {
+        let health = health().needs("database", move || {
             counted.fetch_add(1, Ordering::Relaxed);
             fine()
         });

@@ -10,6 +10,15 @@
 //! start; a `SEALBUS_…` variable that is none is only warned of, since Kubernetes sets `SEALBUS_PORT` and the like for a
 //! service called sealbus.
 //!
+//! ```
+//! use sealbus_runtime::settings::{Settings, table};
+//! # fn example() -> Result<(), sealbus_runtime::settings::SettingsError> {
+//! let settings = Settings::from_environment()?;
+//! let lease: std::time::Duration = settings.get(table::LEASE);
+//! let tenant: Option<String> = settings.find(table::TENANT);
+//! # Ok(()) }
+//! ```
+//!
 //! What is a secret is shown nowhere: not in errors, not in [`Settings::rows`], not by `Debug`.
 
 mod docs;
@@ -17,7 +26,7 @@ mod entry;
 mod error;
 mod secret;
 mod sources;
-mod table;
+pub mod table;
 mod value;
 
 pub use docs::markdown;
@@ -25,7 +34,7 @@ pub use entry::{Entry, OptionalSetting, Reader, Rule, Secrecy, Setting};
 pub use error::SettingsError;
 pub use secret::SecretUrl;
 pub use sources::Origin;
-pub use table::*;
+pub use table::TABLE;
 pub use value::{HostPort, LogFormat, Size, Value};
 
 use sources::{ConfigFile, Environment};
@@ -43,8 +52,8 @@ pub struct Settings {
 pub struct Row {
     /// The variable.
     pub name: &'static str,
-    /// Its value, masked as far as it is secret; empty where it has none.
-    pub value: String,
+    /// Its value, masked as far as it is secret; none where nobody gave one.
+    pub value: Option<String>,
     /// Where the value comes from.
     pub origin: Origin,
 }
@@ -76,7 +85,7 @@ impl Settings {
             if let Some(fault) = entry.fault(text) {
                 return Err(refused(entry, text, fault, origin, file.as_ref().map(ConfigFile::path)));
             }
-            if entry.name == CONFIG.name() {
+            if entry.name == table::CONFIG.name() {
                 file = Some(ConfigFile::read(entry.name, Path::new(text))?);
             }
             settings.values.insert(entry.name, (text.to_owned(), origin));
@@ -115,7 +124,7 @@ impl Settings {
     fn row(&self, entry: &Entry) -> Row {
         let given = self.values.get(entry.name).map(|(_, origin)| *origin);
         let origin = given.unwrap_or(if entry.default.is_some() { Origin::Default } else { Origin::Unset });
-        let value = self.text(entry.name).map_or_else(String::new, |text| shown(entry, text));
+        let value = self.text(entry.name).map(|text| shown(entry, text));
         Row { name: entry.name, value, origin }
     }
 

@@ -73,6 +73,8 @@ table! {
     [Publisher] MAX_BODY: Size = "4MiB", Rule::Between("1KiB", "64MiB");
     /// The largest data of an event.
     [Publisher] MAX_EVENT: Size = "256KiB", Rule::Between("1KiB", "256KiB");
+    /// The most members and elements, at all depths, that data and metadata of an event may have together.
+    [Publisher] MAX_MEMBERS: u32 = "16384", Rule::Between("16", "1000000");
     /// How often an idle event stream says that it is alive.
     [Publisher] SSE_HEARTBEAT: Duration = "15s", Rule::Between("10ms", "10m");
     /// Batchers of a replica; a plan always meets the same one.
@@ -102,24 +104,34 @@ table! {
     [Sealer] SEAL_WAIT: Duration = "50ms", Rule::Between("1ms", "10s");
     /// Events that one sealing transaction takes at most.
     [Sealer] SEAL_BATCH: u32 = "1000", Rule::Between("1", "10000");
+    /// How often the sealer looks again at a plan that failed its check.
+    [Sealer] SEAL_RETRY: Duration = "1m", Rule::Between("100ms", "1d");
 }
 "The dispatcher" {
     /// The age from which the sweep of the ledger owes a subscription a leaf that it has not seen.
     [Dispatcher] SWEEP_AGE: Duration = "30s", Rule::Between("10ms", "1h");
     /// How often the sweep of the ledger looks.
     [Dispatcher] SWEEP_INTERVAL: Duration = "5s", Rule::Between("10ms", "10m");
+    /// How often the dispatcher looks for parked plans that are due, and for plans that are behind.
+    [Dispatcher] REPLAY_INTERVAL: Duration = "250ms", Rule::Between("10ms", "1m");
+    /// How long one call of a handler may take before it counts as failed.
+    [Dispatcher] HANDLER_TIMEOUT: Duration = "30s", Rule::Between("10ms", "1h");
     /// How long the broker waits for an acknowledgement before it delivers again.
     [Dispatcher] ACK_WAIT: Duration = "10s", Rule::Between("100ms", "5m");
     /// How often a handler at work tells the broker so; well under the wait.
     [Dispatcher] PROGRESS: Duration = "4s", Rule::Between("10ms", "1m");
     /// Messages that a pull asks for at most.
-    [Dispatcher] PULL_BATCH: u32 = "256", Rule::Between("16", "10000");
+    [Dispatcher] PULL_BATCH: u32 = "256", Rule::Between("16", "256");
     /// How long a pull waits for its messages.
     [Dispatcher] PULL_EXPIRES: Duration = "5s", Rule::Between("100ms", "1m");
     /// Events of one plan that may wait in memory before the plan is set behind and replayed from the ledger.
     [Dispatcher] PLAN_QUEUE: u32 = "64", Rule::Between("1", "10000");
+    /// Bytes of one tenant's events that may wait in memory in one share of a subscription before its plans are set behind.
+    [Dispatcher] TENANT_QUEUE: Size = "4MiB", Rule::Between("64KiB", "1GiB");
     /// How long a plan has to be idle before its position may be pruned.
     [Dispatcher] PRUNE_IDLE: Duration = "1d", Rule::Between("10ms", "365d");
+    /// How often positions are pruned.
+    [Dispatcher] PRUNE_INTERVAL: Duration = "1h", Rule::Between("10ms", "1d");
 }
 "Clients and commands" {
     /// The API that commands speak to.

@@ -16,13 +16,23 @@ pub type ExtraLayer = Box<dyn Layer<Registry> + Send + Sync>;
 /// Crates that say at `info` or `debug` what no operator of Sealbus asked for. A filter that names one of them wins.
 const QUIET: &str = "sqlx=warn,async_nats=warn,hyper=warn,h2=warn,reqwest=warn,rustls=warn,tower_http=warn";
 
-/// Starts the log of this process. `filter` is a level, or `target=level` between commas; what is wrong with it is the
-/// error.
+/// The filter of the log is none.
+#[derive(Debug, thiserror::Error)]
+#[error("SEALBUS_LOG: \"{filter}\" is not a level, or target=level between commas")]
+pub struct FilterError {
+    /// What was given.
+    pub filter: String,
+    /// What is wrong with it.
+    pub source: ParseError,
+}
+
+/// Starts the log of this process. `filter` is a level, or `target=level` between commas.
 ///
 /// A second call changes nothing, and neither does one in a process whose log somebody else has started: so tests may
 /// all call it.
-pub fn start(filter: &str, format: LogFormat, mut layers: Vec<ExtraLayer>) -> Result<(), ParseError> {
-    let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))?;
+pub fn start(filter: &str, format: LogFormat, mut layers: Vec<ExtraLayer>) -> Result<(), FilterError> {
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
+        .map_err(|source| FilterError { filter: filter.to_owned(), source })?;
     let lines = fmt::layer().with_writer(std::io::stderr);
     layers.push(match format {
         LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
@@ -66,6 +76,7 @@ mod tests {
 
     #[test]
     fn a_filter_that_is_none_is_refused() {
-        assert!(start("sealbus=loud", LogFormat::Text, vec![]).is_err());
+        let error = start("sealbus=loud", LogFormat::Text, vec![]).expect_err("no level");
+        assert_eq!(error.to_string(), "SEALBUS_LOG: \"sealbus=loud\" is not a level, or target=level between commas");
     }
 }

@@ -4,4 +4,4 @@ mod log;
 pub mod metrics;
 mod process;
 
-pub use log::{ExtraLayer, start};
+pub use log::{ExtraLayer, FilterError, start};

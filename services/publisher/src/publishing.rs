@@ -1,0 +1,210 @@
+//! What all ways of publishing share: from requests to a call of the ledger, and from its answer to ours.
+
+use axum::http::{HeaderMap, header};
+use sealbus_core::error::{ErrorKind, Refused};
+use sealbus_core::names::{Plan, Tenant};
+use sealbus_core::request::{Context, EventRequest, Prepared};
+use sealbus_ledger::append::{AppendError, Appended, Call, Draft, Expect};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::caller::{Caller, single};
+use crate::clock;
+use crate::problem::Problem;
+use crate::tokens::Scope;
+
+/// Longest idempotency key.
+const MAX_KEY: usize = 200;
+
+/// What the headers of a publish call say of all of its events.
+#[derive(Debug, Clone)]
+pub struct Conditions {
+    /// `If-Match`, `If-None-Match`.
+    pub expect: Expect,
+    /// `Idempotency-Key`.
+    pub key: Option<String>,
+    /// `traceparent`, where it is one.
+    pub traceparent: Option<String>,
+}
+
+impl Conditions {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// `invalid_field` with the header's name.
+    pub fn read(headers: &HeaderMap) -> Result<Self, Refused> {
+        let key = single(headers, "idempotency-key")?;
+        if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > MAX_KEY) {
+            let detail = format!("is 1 to {MAX_KEY} characters");
+            return Err(Refused::field(ErrorKind::InvalidField, "Idempotency-Key", "length", detail));
+        }
+        let traceparent = single(headers, "traceparent")?.filter(|text| is_traceparent(text));
+        Ok(Self { expect: expect(headers)?, key, traceparent })
+    }
+}
+
+/// An event of a call with what came with it.
+#[derive(Debug)]
+pub struct Publication {
+    /// The event.
+    pub request: EventRequest,
+    /// Its own trace context, where it has one.
+    pub traceparent: Option<String>,
+    /// Its idempotency key.
+    pub key: Option<String>,
+}
+
+impl App {
+    /// Publishes events of one plan, all or none; `array`: pointers name the event by its place.
+    pub async fn publish(
+        &self,
+        caller: &Caller,
+        tenant: Tenant,
+        plan: Plan,
+        expect: Expect,
+        publications: &[Publication],
+        array: bool,
+    ) -> Result<Vec<Appended>, Problem> {
+        let mut events = Vec::with_capacity(publications.len());
+        for (at, publication) in publications.iter().enumerate() {
+            let context = Context {
+                tenant: &tenant,
+                plan: &plan,
+                credential: &caller.token.name,
+                any_actor: caller.token.may(Scope::ActorAny),
+                idempotency_key: publication.key.clone(),
+                traceparent: publication.traceparent.clone(),
+                fresh_id: clock::fresh_id(),
+            };
+            let prepared = publication.request.prepare(&context, &self.catalog, &self.limits);
+            let prepared = prepared.map_err(|refused| if array { refused.within(&format!("/{at}")) } else { refused })?;
+            events.push(draft(prepared));
+        }
+        let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
+        self.metrics.call(events.len());
+        let appended = self.appender.append(Call { tenant, plan, expect, events }).await;
+        let appended = appended.map_err(|error| refusal(error, ids, publications, array))?;
+        for event in appended.iter().filter(|event| event.new) {
+            let rule = self.catalog.resolve(&event.record.header.event_type, event.record.header.data_version);
+            self.metrics.published(rule.map_or("none", |rule| rule.channel.name.as_str()));
+        }
+        self.hub.appended(&appended);
+        Ok(appended)
+    }
+}
+
+fn draft(event: Prepared) -> Draft {
+    Draft {
+        event_id: event.event_id,
+        event_type: event.event_type,
+        data_version: event.data_version,
+        occurred: event.occurred,
+        source: event.source,
+        actor: event.actor,
+        correlation_id: event.correlation_id,
+        causation_id: event.causation_id,
+        payload_mode: event.payload_mode,
+        payload: event.payload,
+        payload_size: event.payload_size,
+        payload_hash: event.payload_hash,
+        metadata: event.metadata,
+        request: event.request,
+    }
+}
+
+/// What the ledger refused, in the caller's words.
+fn refusal(error: AppendError, ids: Vec<Uuid>, publications: &[Publication], array: bool) -> Problem {
+    let detail = error.to_string();
+    let place = |id: Uuid, last: bool| {
+        let mut places = ids.iter().enumerate().filter(|(_, known)| **known == id).map(|(at, _)| at);
+        if last { places.next_back() } else { places.next() }.unwrap_or_default()
+    };
+    let pointer = |at: usize| if array { format!("/{at}/id") } else { "/id".to_owned() };
+    match error {
+        AppendError::DuplicateId { event_id } => Refused::field(ErrorKind::DuplicateId, pointer(place(event_id, true)), "unique", detail).into(),
+        AppendError::IdConflict { event_id } => {
+            let at = place(event_id, false);
+            let by_key = publications.get(at).is_some_and(|publication| publication.request.id_comes_from_key(publication.key.as_deref()));
+            if by_key {
+                let detail = "the key was used before, with another request";
+                return Refused::field(ErrorKind::IdempotencyKeyReused, "Idempotency-Key", "unique", detail).into();
+            }
+            Refused::field(ErrorKind::IdConflict, pointer(at), "unique", detail).into()
+        }
+        AppendError::HeadMismatch { head } => Problem::new(ErrorKind::HeadMismatch, detail).with_head(head),
+        AppendError::Overloaded => Problem::new(ErrorKind::Overloaded, detail),
+        AppendError::Unavailable { .. } => {
+            tracing::warn!(error = detail, events = ids.len(), "an append has no known outcome");
+            let told = "the ledger is unavailable, and the outcome is unknown: ask again with the same ids";
+            Problem::new(ErrorKind::LedgerUnavailable, told).with_ids(ids)
+        }
+        AppendError::Length(_) => Problem::new(ErrorKind::TooLarge, detail),
+        AppendError::SuiteFalls { .. } => {
+            tracing::error!(error = detail, "an append was refused");
+            Problem::new(ErrorKind::Internal, "the plan cannot be signed; the log says why")
+        }
+    }
+}
+
+/// `If-Match: "6"`: the head is 6 (0: empty). `If-None-Match: *`: empty.
+fn expect(headers: &HeaderMap) -> Result<Expect, Refused> {
+    let refuse = |name, detail: &str| Err(Refused::field(ErrorKind::InvalidField, name, "format", detail));
+    let head = match (single(headers, header::IF_MATCH.as_str())?, single(headers, header::IF_NONE_MATCH.as_str())?) {
+        (None, None) => return Ok(Expect::Any),
+        (None, Some(any)) if any == "*" => return Ok(Expect::Empty),
+        (None, Some(_)) => return refuse("If-None-Match", "is *: the plan is to be empty"),
+        (Some(_), Some(_)) => return refuse("If-Match", "does not stand beside If-None-Match"),
+        (Some(head), None) => head,
+    };
+    let seq = head.strip_prefix('"').and_then(|head| head.strip_suffix('"'));
+    match seq.filter(|seq| seq.bytes().all(|byte| byte.is_ascii_digit())).and_then(|seq| seq.parse().ok()) {
+        Some(0) => Ok(Expect::Empty),
+        Some(seq) => Ok(Expect::Head(seq)),
+        None => refuse("If-Match", "is the seq of the plan's head in quotes, such as \"6\""),
+    }
+}
+
+/// W3C Trace Context, version 00. Another is left out, as the standard says, rather than refused.
+pub fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<_> = text.split('-').collect();
+    let hex = |part: &str, length| part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
+    matches!(parts[..], ["00", trace, parent, flags] if hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && !zero(trace) && !zero(parent))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn conditions_say_what_the_head_is_to_be() {
+        let read = |pairs: &[(&'static str, &'static str)]| Conditions::read(&headers(pairs)).map(|conditions| conditions.expect);
+        assert_eq!(read(&[]), Ok(Expect::Any));
+        assert_eq!(read(&[("if-match", "\"6\"")]), Ok(Expect::Head(6)));
+        assert_eq!(read(&[("if-match", "\"0\"")]), Ok(Expect::Empty));
+        assert_eq!(read(&[("if-none-match", "*")]), Ok(Expect::Empty));
+        for faulty in ["6", "W/\"6\"", "\"six\"", "\"-1\"", "\"\"", "*", "\"6\", \"7\"", "\"99999999999999999999\""] {
+            let refused = read(&[("if-match", faulty)]).expect_err(faulty);
+            assert_eq!((refused.kind, refused.errors[0].pointer.as_str()), (ErrorKind::InvalidField, "If-Match"), "{faulty}");
+        }
+        assert!(read(&[("if-none-match", "\"6\"")]).is_err());
+        assert!(read(&[("if-match", "\"6\""), ("if-none-match", "*")]).is_err());
+    }
+
+    #[test]
+    fn trace_contexts_that_are_none_are_left_out() {
+        let read = |value: &'static str| Conditions::read(&headers(&[("traceparent", value)])).unwrap().traceparent;
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(read(good).as_deref(), Some(good));
+        let zero = "00-00000000000000000000000000000000-b7ad6b7169203331-01";
+        for bad in ["", "x", "00-0af7-b7ad-01", "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", zero] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+}
