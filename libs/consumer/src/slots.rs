@@ -107,11 +107,6 @@ impl<M> Slots<M> {
         self.total_bytes < 4 * self.bounds.bytes_per_tenant
     }
 
-    /// Whether nothing waits and nothing is in hand.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.plans.values().all(|slot| !slot.busy)
-    }
-
     /// The next errands: one, or where `together` says so several that may share a transaction. None when no plan is ready.
     pub(crate) fn take(&mut self, together: bool, now: Instant) -> Vec<Errand> {
         let mut errands: Vec<Errand> = Vec::new();
@@ -280,3 +275,6 @@ impl<M> Slot<M> {
 fn may_acknowledge(standing: &Standing, seq: u64) -> bool {
     seq < standing.next_seq || standing.state != State::Live && seq <= standing.seen_seq
 }
+
+#[cfg(test)]
+mod tests;

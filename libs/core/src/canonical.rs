@@ -1,7 +1,7 @@
 //! Which JSON is taken, and the one text of it that is hashed and kept (INTEGRITY, Canonical payload).
 //!
 //! A text comes in through [`read`], the strict reader, which refuses whatever two JSON readers could understand in two ways:
-//! names twice, halves of surrogate pairs, integers beyond 2^53. What it gives is written by [`write`] in RFC 8785's one
+//! names twice, halves of surrogate pairs, integers beyond 2^53. What it gives is written by [`write()`] in RFC 8785's one
 //! spelling. Those bytes are hashed, sealed and stored as they are; [`stored_matches`] says whether a text read back is still
 //! the one that was sealed, even where a database spells it anew.
 

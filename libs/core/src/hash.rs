@@ -88,7 +88,9 @@ mod tests {
 
     #[test]
     fn other_spellings_are_refused() {
-        for text in [&OF_NOTHING.to_uppercase(), &OF_NOTHING[1..], &format!("{OF_NOTHING}0"), &format!("0x{OF_NOTHING}"), ""] {
+        for text in
+            [&OF_NOTHING.to_uppercase(), &OF_NOTHING[1..], &format!("{OF_NOTHING}0"), &format!("0x{OF_NOTHING}"), ""]
+        {
             assert_eq!(text.parse::<Hash>(), Err(HashError), "{text}");
         }
         assert_eq!(Hash::from_slice(&[0; 31]), None);

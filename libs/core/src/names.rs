@@ -174,7 +174,10 @@ impl EventType {
         if text.len() <= 128 && text.split('.').count() <= 8 && text.split('.').all(type_token) {
             return Ok(EventType(text.to_owned()));
         }
-        Err(NameError { what: "event type", rule: "1 to 8 tokens of A-Z, a-z, 0-9, _ and -, joined by dots, at most 128 characters" })
+        Err(NameError {
+            what: "event type",
+            rule: "1 to 8 tokens of A-Z, a-z, 0-9, _ and -, joined by dots, at most 128 characters",
+        })
     }
 }
 
@@ -267,7 +270,9 @@ mod tests {
         let matching = |pattern: &str, event_type: &str| TypePattern::parse(pattern).unwrap().matches(event_type);
         assert!(matching("*", "anything.at.all"));
         assert!(matching("shift.*", "shift.begun") && matching("shift.*", "shift.a.b"));
-        assert!(!matching("shift.*", "shift") && !matching("shift.*", "shifted.x") && !matching("shift.*", "a.shift.b"));
+        assert!(
+            !matching("shift.*", "shift") && !matching("shift.*", "shifted.x") && !matching("shift.*", "a.shift.b")
+        );
         assert!(matching("shift.begun", "shift.begun") && !matching("shift.begun", "shift.begun.x"));
         for bad in ["", "**", "shift*", "shift.*.x", ".*", "*.*", "shift.**", "shift.>"] {
             assert!(TypePattern::parse(bad).is_err(), "{bad:?}");

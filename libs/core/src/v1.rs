@@ -60,5 +60,5 @@ fn keyed(
     let mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
     Ok([plan, "|", event_type, "|", payload_hash, "|", prev_hash.unwrap_or("")]
         .into_iter()
-        .fold(mac, |mac, part| mac.chain_update(part)))
+        .fold(mac, Mac::chain_update))
 }

@@ -1,5 +1,7 @@
 //! Chains and what is found of them, beyond the published cases.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use common::chain::{ORIGIN, first_key, hmac_keyring, keyring, next, next_of_type, plan, sealed};
@@ -85,7 +87,10 @@ fn one_place_has_one_verdict() {
 #[test]
 fn a_row_that_is_no_record_is_format_and_breaks_no_link_that_it_has() {
     let (trust, _, records) = chain();
-    for (stored, found) in [(Some(records[1].event_hash), vec![(Verdict::Format, 2)]), (None, vec![(Verdict::Format, 2), (Verdict::Link, 3)])] {
+    for (stored, found) in [
+        (Some(records[1].event_hash), vec![(Verdict::Format, 2)]),
+        (None, vec![(Verdict::Format, 2), (Verdict::Link, 3)]),
+    ] {
         let mut check = ChainCheck::new(&trust, "acme", "order-1");
         let mut all = check.next(&records[0]);
         all.extend(check.next_malformed(2, stored, "payload_mode is 9"));
@@ -112,7 +117,12 @@ fn both_keys() -> Trust {
     let first = first_key(&ed.signer().unwrap());
     let added = hmac.signer().unwrap().key_added(ORIGIN, ed.signer().unwrap().kid());
     let second = next_of_type(
-        &ed.signer().unwrap(), "_system", "_keys", Some(&first), "key.added", &serde_json::from_str(&added).unwrap(),
+        &ed.signer().unwrap(),
+        "_system",
+        "_keys",
+        Some(&first),
+        "key.added",
+        &serde_json::from_str(&added).unwrap(),
     );
     Trust::new(ORIGIN, pinned(&[1], true), [&first, &Record { log_index: Some(1), ..second }], 100)
 }
@@ -183,7 +193,14 @@ fn a_key_that_no_good_event_adds_has_no_window() {
     assert_eq!(verdict_with(edited), Some(Verdict::KeyWindow), "not what was sealed");
     let elsewhere = Record {
         log_index: Some(10),
-        ..next_of_type(&old, "acme", "_keys", Some(&first), "key.added", &serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap())
+        ..next_of_type(
+            &old,
+            "acme",
+            "_keys",
+            Some(&first),
+            "key.added",
+            &serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap(),
+        )
     };
     assert_eq!(verdict_with(elsewhere), Some(Verdict::KeyWindow), "of another tenant");
 }
@@ -236,7 +253,10 @@ fn the_older_contract_runs_through_a_plan_or_not_at_all() {
     assert_eq!(column(|v1| v1.payload_hash = "0".repeat(64)), [(Verdict::V1PayloadHash, 4)]);
     assert_eq!(column(|v1| v1.signature = v1.signature.to_uppercase()), [(Verdict::V1Signature, 4)]);
     // Behind a hole the link is not known, the rest is.
-    assert_eq!(findings(&trust, &[records[0].clone(), records[3].clone()]), [(Verdict::SeqGap, 2), (Verdict::SeqGap, 3)]);
+    assert_eq!(
+        findings(&trust, &[records[0].clone(), records[3].clone()]),
+        [(Verdict::SeqGap, 2), (Verdict::SeqGap, 3)]
+    );
 
     let without_secret = Trust::new(ORIGIN, keyring.public_only(), [&first_key(&signer)], 100);
     assert_eq!(summary(&without_secret, &records).unchecked, 4);
@@ -278,8 +298,12 @@ const CHANGES: [(&str, Change); 24] = [
     ("event_id", |record| record.header.event_id = Uuid::from_u128(!record.header.event_id.as_u128())),
     ("type", |record| record.header.event_type.push('x')),
     ("data_version", |record| record.header.data_version += 1),
-    ("occurred", |record| record.header.occurred = Timestamp::from_micros(record.header.occurred.micros() - 1).unwrap()),
-    ("recorded", |record| record.header.recorded = Timestamp::from_micros(record.header.recorded.micros() + 1).unwrap()),
+    ("occurred", |record| {
+        record.header.occurred = Timestamp::from_micros(record.header.occurred.micros() - 1).unwrap();
+    }),
+    ("recorded", |record| {
+        record.header.recorded = Timestamp::from_micros(record.header.recorded.micros() + 1).unwrap();
+    }),
     ("source", |record| record.header.source.clear()),
     ("actor", |record| record.header.actor.push('\u{301}')),
     ("correlation_id", |record| record.header.correlation_id.push(' ')),

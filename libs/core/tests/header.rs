@@ -1,5 +1,7 @@
 //! Headers: one encoding each, and no limit that can be stepped over.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use common::chain;
@@ -17,19 +19,44 @@ use uuid::Uuid;
 fn header() -> impl Strategy<Value = Header> {
     let text = || "[a-c]{0,3}|[^\\x00-\\x1f\\x7f-\\x9f]{0,40}";
     let hash = || prop_oneof![Just(Hash([0; 32])), any::<[u8; 32]>().prop_map(Hash)];
-    let time = || (-62_135_596_800_000_000..=253_402_300_799_999_999_i64).prop_map(|at| Timestamp::from_micros(at).unwrap());
+    let time =
+        || (-62_135_596_800_000_000..=253_402_300_799_999_999_i64).prop_map(|at| Timestamp::from_micros(at).unwrap());
     let kid = prop_oneof!["hmac-[0-9a-f]{16}", "ed25519-[0-9a-f]{16}"].prop_map(KeyId::new);
     let mode = (1..=3_u8).prop_map(|code| PayloadMode::from_code(code).unwrap());
     let names = ("[!-*,-~]{1,9}", "[a-cA-Z0-9_-]{1,9}", "[a-c]{1,3}|[^\\x00-\\x1f\\x7f-\\x9f]{1,60}", "[!-~]{1,9}");
     let numbers = (1..1_u64 << 53, any::<u128>(), 1..1_u32 << 31, any::<u32>(), time(), time());
     (names, numbers, (text(), text(), text(), text()), mode, (hash(), hash(), hash()), kid).prop_map(
-        |((origin, tenant, plan, event_type), (seq, id, data_version, payload_size, occurred, recorded), texts, payload_mode, hashes, kid)| {
+        |(
+            (origin, tenant, plan, event_type),
+            (seq, id, data_version, payload_size, occurred, recorded),
+            texts,
+            payload_mode,
+            hashes,
+            kid,
+        )| {
             let (source, actor, correlation_id, causation_id) = texts;
             let (payload_hash, metadata_hash, prev) = hashes;
             let event_id = Uuid::from_u128(id);
             Header {
-                origin, tenant, plan, seq, event_id, event_type, data_version, occurred, recorded, source, actor, correlation_id,
-                causation_id, payload_mode, payload_size, payload_hash, metadata_hash, prev, kid,
+                origin,
+                tenant,
+                plan,
+                seq,
+                event_id,
+                event_type,
+                data_version,
+                occurred,
+                recorded,
+                source,
+                actor,
+                correlation_id,
+                causation_id,
+                payload_mode,
+                payload_size,
+                payload_hash,
+                metadata_hash,
+                prev,
+                kid,
             }
         },
     )
@@ -88,7 +115,8 @@ fn each_field_is_held_to_its_limits() {
 
 #[test]
 fn a_leafs_seal_is_its_suites() {
-    let leaf = |mac: usize, sig: usize| Leaf::decode(&Leaf { header: good(), mac: vec![0; mac], sig: vec![0; sig] }.encode());
+    let leaf =
+        |mac: usize, sig: usize| Leaf::decode(&Leaf { header: good(), mac: vec![0; mac], sig: vec![0; sig] }.encode());
     assert!(leaf(0, 64).is_ok());
     assert_eq!([leaf(32, 0), leaf(32, 64), leaf(0, 0)], [const { Err(FormatError::Suite) }; 3]);
     assert!(matches!(leaf(0, 63), Err(FormatError::Field { .. })));

@@ -1,5 +1,7 @@
 //! The keyring file: what is taken, all that refuses the start, and that no secret is ever shown.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use std::fs;
@@ -76,8 +78,12 @@ fn the_start_is_refused() {
         with(key, "id", json!(id))
     };
     let cases: Vec<(&str, Vec<Value>, Why)> = vec![
-        ("a malformed id", vec![with(hmac(), "id", json!("hmac-0123456789ABCDEF"))], |e| matches!(e, KeyringError::Id { .. })),
-        ("an id of no kind", vec![with(hmac(), "id", json!("aes-0123456789abcdef"))], |e| matches!(e, KeyringError::Id { .. })),
+        ("a malformed id", vec![with(hmac(), "id", json!("hmac-0123456789ABCDEF"))], |e| {
+            matches!(e, KeyringError::Id { .. })
+        }),
+        ("an id of no kind", vec![with(hmac(), "id", json!("aes-0123456789abcdef"))], |e| {
+            matches!(e, KeyringError::Id { .. })
+        }),
         ("no base64", vec![with(hmac(), "secret", json!("!"))], |e| matches!(e, KeyringError::Base64 { .. })),
         ("base64 without padding", vec![with(hmac(), "secret", json!(base64(&SECRET).trim_end_matches('=')))], |e| {
             matches!(e, KeyringError::Base64 { .. })
@@ -88,31 +94,43 @@ fn the_start_is_refused() {
         ("a short secret", vec![with(hmac(), "secret", json!(base64(&SECRET[..31])))], |e| {
             matches!(e, KeyringError::WeakSecret { .. })
         }),
-        ("a dull secret", vec![with(hmac(), "secret", json!(base64(b"0123456012345601234560123456012345601234")))], |e| {
-            matches!(e, KeyringError::WeakSecret { .. })
+        (
+            "a dull secret",
+            vec![with(hmac(), "secret", json!(base64(b"0123456012345601234560123456012345601234")))],
+            |e| matches!(e, KeyringError::WeakSecret { .. }),
+        ),
+        (
+            "a seed of 40 bytes",
+            vec![with(ed25519(1), "secret", json!(base64(&[SECRET.as_slice(), b"01234567"].concat())))],
+            |e| matches!(e, KeyringError::SecretLength { .. }),
+        ),
+        ("nothing but an id", vec![without(without(ed25519(1), "secret"), "public")], |e| {
+            matches!(e, KeyringError::Empty { .. })
         }),
-        ("a seed of 40 bytes", vec![with(ed25519(1), "secret", json!(base64(&[SECRET.as_slice(), b"01234567"].concat())))], |e| {
-            matches!(e, KeyringError::SecretLength { .. })
+        ("a v1 key without its secret", vec![json!({ "id": "v1-0123456789abcdef" })], |e| {
+            matches!(e, KeyringError::Empty { .. })
         }),
-        ("nothing but an id", vec![without(without(ed25519(1), "secret"), "public")], |e| matches!(e, KeyringError::Empty { .. })),
-        ("a v1 key without its secret", vec![json!({ "id": "v1-0123456789abcdef" })], |e| matches!(e, KeyringError::Empty { .. })),
         ("a public key of an hmac key", vec![with(hmac(), "public", json!(base64(&SECRET)))], |e| {
             matches!(e, KeyringError::PublicNotWanted { .. })
         }),
         ("a public key of small order", vec![public(&small_order)], |e| matches!(e, KeyringError::Public { .. })),
         ("a public key not below the prime", vec![public(&not_reduced)], |e| matches!(e, KeyringError::Public { .. })),
-        ("a public key of 31 bytes", vec![with(without(ed25519(1), "secret"), "public", json!(base64(&SECRET[..31])))], |e| {
-            matches!(e, KeyringError::Public { .. })
-        }),
+        (
+            "a public key of 31 bytes",
+            vec![with(without(ed25519(1), "secret"), "public", json!(base64(&SECRET[..31])))],
+            |e| matches!(e, KeyringError::Public { .. }),
+        ),
         ("another key's id", vec![with(ed25519(1), "id", ed25519(2)["id"].clone())], |e| {
             matches!(e, KeyringError::IdOfOtherKey { .. })
         }),
         ("another key's public half", vec![with(ed25519(1), "public", ed25519(2)["public"].clone())], |e| {
             matches!(e, KeyringError::PublicOfOtherSecret { .. })
         }),
-        ("one id twice", vec![hmac(), with(hmac(), "secret", json!(base64(b"vutsrqponmlkjihgfedcba9876543210")))], |e| {
-            matches!(e, KeyringError::Shared { .. })
-        }),
+        (
+            "one id twice",
+            vec![hmac(), with(hmac(), "secret", json!(base64(b"vutsrqponmlkjihgfedcba9876543210")))],
+            |e| matches!(e, KeyringError::Shared { .. }),
+        ),
         ("one secret twice", vec![hmac(), with(hmac(), "id", json!("v1-0123456789abcdef"))], |e| {
             matches!(e, KeyringError::Shared { .. })
         }),
@@ -120,14 +138,18 @@ fn the_start_is_refused() {
             matches!(e, KeyringError::Shared { .. })
         }),
         ("an unknown member", vec![with(hmac(), "scret", json!("x"))], |e| matches!(e, KeyringError::Syntax { .. })),
-        ("an unknown status", vec![with(hmac(), "status", json!("lost"))], |e| matches!(e, KeyringError::Syntax { .. })),
+        ("an unknown status", vec![with(hmac(), "status", json!("lost"))], |e| {
+            matches!(e, KeyringError::Syntax { .. })
+        }),
         ("a number for an id", vec![with(hmac(), "id", json!(1))], |e| matches!(e, KeyringError::Syntax { .. })),
     ];
     for (what, keys, why) in cases {
         let refused = parse(&keys).expect_err(what);
         assert!(why(&refused), "{what}: {refused:?}");
     }
-    for text in ["", "{}", "[]", "{\"keys\":{}}", "{\"keys\":[],\"more\":1}", "{\"keys\":[]} x", "{\"keys\":[],\"keys\":[]}"] {
+    for text in
+        ["", "{}", "[]", "{\"keys\":{}}", "{\"keys\":[],\"more\":1}", "{\"keys\":[]} x", "{\"keys\":[],\"keys\":[]}"]
+    {
         assert!(matches!(Keyring::parse(text), Err(KeyringError::Syntax { .. })), "{text}");
     }
 }
@@ -140,7 +162,10 @@ fn exactly_one_key_signs() {
     assert!(matches!(parse(&[hmac(), ed25519(1)]).unwrap().signer(), Err(KeyringError::ManyActiveKeys)));
     let public = without(ed25519(1), "secret");
     assert!(matches!(parse(&[public]).unwrap().signer(), Err(KeyringError::NoSecret { .. })));
-    assert_eq!(parse(&[hmac(), retired(ed25519(1))]).unwrap().signer().unwrap().kid().as_str(), "hmac-0123456789abcdef");
+    assert_eq!(
+        parse(&[hmac(), retired(ed25519(1))]).unwrap().signer().unwrap().kid().as_str(),
+        "hmac-0123456789abcdef"
+    );
     assert_eq!(parse(&[ed25519(1), retired(ed25519(2))]).unwrap().signer().unwrap().kid().as_str(), ed25519(1)["id"]);
     assert!(parse(&[ed25519(1)]).unwrap().v1_signer().is_none());
     assert_eq!(Status::default(), Status::Active);
@@ -150,23 +175,23 @@ fn exactly_one_key_signs() {
 fn no_secret_is_shown() {
     let keyring = chain::keyring(1);
     let random: [u8; 72] = std::array::from_fn(|index| u8::try_from(index).unwrap().wrapping_mul(7) ^ 1);
-    let secrets = [base64(&random[..32]), base64(&random[32..64]), hex::encode(&random[..32]), format!("{:?}", &random[..4])];
+    let secrets =
+        [base64(&random[..32]), base64(&random[32..64]), hex::encode(&random[..32]), format!("{:?}", &random[..4])];
     let signer = keyring.signer().unwrap();
     let shown = format!("{keyring:?} {signer:?} {:?} {:#?}", keyring.v1_signer(), keyring.public_only());
     // The messages of refusals too, when a secret stands in the wrong place.
     let secret = base64(&SECRET);
-    let mut messages = shown;
-    for key in [
+    let refused = [
         with(hmac(), "from", json!(secret)),
         with(hmac(), "status", json!(secret)),
         with(hmac(), "secret", json!(format!("{secret}!"))),
         with(hmac(), "secret", json!([secret])),
         with(hmac(), &secret, json!(1)),
         with(hmac(), "public", json!(secret)),
-    ] {
-        let refused = parse(&[key]).unwrap_err();
-        messages.push_str(&format!("{refused} {refused:?}"));
-    }
+    ]
+    .map(|key| parse(&[key]).unwrap_err());
+    let messages: Vec<String> = refused.iter().map(|refused| format!("{refused} {refused:?}")).chain([shown]).collect();
+    let messages = messages.concat();
     for shown in secrets.iter().chain([&secret]) {
         assert!(!messages.contains(shown.as_str()), "{shown} in {messages}");
     }
@@ -209,8 +234,7 @@ fn both_libraries_make_the_same_signatures() {
         let record = chain::next(&signer, "acme", "order-1", None, &json!({ "n": number }));
         let seed = std::array::from_fn(|index| u8::try_from(index).unwrap().wrapping_mul(7) ^ number);
         let message = sealbus_core::seal::signature_message(signer.kid(), &record.event_hash);
-        use ed25519_dalek::Signer as _;
-        let dalek = ed25519_dalek::SigningKey::from_bytes(&seed).sign(&message);
+        let dalek = ed25519_dalek::Signer::sign(&ed25519_dalek::SigningKey::from_bytes(&seed), &message);
         assert_eq!(record.sig, dalek.to_bytes());
         assert!(PublicKey::of_seed(&seed).verifies(&message, &record.sig));
     }

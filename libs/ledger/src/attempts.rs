@@ -30,7 +30,10 @@ impl Ledger {
         )
         .fetch_all(self.pool())
         .await?;
-        Ok(rows.into_iter().map(|row| Attempt { n: row.n.unsigned_abs(), at: Timestamp::from_offset(row.at), error: row.error }).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| Attempt { n: row.n.unsigned_abs(), at: Timestamp::from_offset(row.at), error: row.error })
+            .collect())
     }
 }
 

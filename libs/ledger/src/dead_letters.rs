@@ -128,6 +128,9 @@ pub enum AskError {
     /// The event named as standing is in no such place of the ledger.
     #[error("event {0} is not in the ledger's chain of that plan: only what the ledger holds can stand")]
     NotInLedger(Hash),
+    /// The reason is kept for ever, so there must be one.
+    #[error("a reason of 1 to 2,000 characters is needed, without U+0000")]
+    Reason,
     /// The position moved while it was asked: look again.
     #[error("the position moved while it was asked; look again")]
     Moved,
@@ -146,9 +149,18 @@ impl Ledger {
     }
 
     /// One position that is not live, with attempts and event.
-    pub async fn owed_detail(&self, subscription: &Subscription, tenant: &Tenant, plan: &Plan) -> Result<Option<OwedDetail>, LedgerError> {
-        let query =
-            OwedQuery { subscription: Some(subscription.clone()), tenant: Some(tenant.clone()), states: Vec::new(), limit: 1 };
+    pub async fn owed_detail(
+        &self,
+        subscription: &Subscription,
+        tenant: &Tenant,
+        plan: &Plan,
+    ) -> Result<Option<OwedDetail>, LedgerError> {
+        let query = OwedQuery {
+            subscription: Some(subscription.clone()),
+            tenant: Some(tenant.clone()),
+            states: Vec::new(),
+            limit: 1,
+        };
         let Some(owed) = self.owed_rows(&query, Some(plan.as_str())).await?.pop() else { return Ok(None) };
         let (Some(subscription_no), Some(plan_no)) =
             (self.subscription_no(subscription).await?, self.plan_no(tenant.as_str(), plan.as_str()).await?)
@@ -164,6 +176,9 @@ impl Ledger {
     ///
     /// If the ask cannot be set after its event was appended, the answer is an error and asking again is right.
     pub async fn ask(&self, appender: &Appender, order: &Order, verb: Verb) -> Result<u64, AskError> {
+        if order.reason.is_empty() || order.reason.chars().count() > 2_000 || order.reason.contains('\0') {
+            return Err(AskError::Reason);
+        }
         let detail = self.owed_detail(&order.subscription, &order.tenant, &order.plan).await?;
         let Some(owed) = detail.map(|detail| detail.owed) else {
             return Err(AskError::NotOwed {
@@ -172,9 +187,16 @@ impl Ledger {
                 plan: order.plan.to_string(),
             });
         };
-        let wrong = |hint| AskError::WrongState { tenant: owed.tenant.clone(), plan: owed.plan.clone(), state: owed.state, hint };
+        let wrong = |hint| AskError::WrongState {
+            tenant: owed.tenant.clone(),
+            plan: owed.plan.clone(),
+            state: owed.state,
+            hint,
+        };
         let (ask, event_type, about) = match (verb, owed.state) {
-            (Verb::Redrive | Verb::Skip, State::Fork) => return Err(wrong("end the fork by naming the event that stands")),
+            (Verb::Redrive | Verb::Skip, State::Fork) => {
+                return Err(wrong("end the fork by naming the event that stands"));
+            }
             (Verb::Redrive, _) => (Ask::Redrive { seq: owed.seq }, "delivery.redriven", owed.seq),
             (Verb::Skip, _) => (Ask::Skip { seq: owed.seq }, "delivery.skipped", owed.seq),
             (Verb::Settle { stands }, State::Fork) => {
@@ -272,7 +294,7 @@ impl Ledger {
             "subscription": order.subscription.as_str(), "plan": order.plan.as_str(), "seq": seq, "reason": order.reason,
         });
         if let Ask::Settle { stands, .. } = ask {
-            data["stands"] = json!(stands.to_string());
+            data["hash"] = json!(stands.to_string());
         }
         let payload = canonical::write(&data);
         let event_id = Uuid::now_v7();

@@ -40,7 +40,13 @@ impl Ledger {
     /// Leaves of a partition in log order from an index on, up to the first that was sealed less than `age` ago.
     ///
     /// The walk ends at that one even if an older clock stands on a later leaf: what is passed over is never read again.
-    pub async fn swept_leaves(&self, partition: u32, from_index: u64, age: Duration, limit: u32) -> Result<Vec<SweptLeaf>, LedgerError> {
+    pub async fn swept_leaves(
+        &self,
+        partition: u32,
+        from_index: u64,
+        age: Duration,
+        limit: u32,
+    ) -> Result<Vec<SweptLeaf>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- swept_leaves
             SELECT l.leaf_index, l.plan_no, l.seq, p.tenant, e.type AS "event_type?",
@@ -71,7 +77,13 @@ impl Ledger {
     }
 
     /// Moves a floor, if it still is where the sweep read it. Says whether it did.
-    pub async fn advance_floor(&self, subscription_no: i64, partition: u32, old: u64, new: u64) -> Result<bool, LedgerError> {
+    pub async fn advance_floor(
+        &self,
+        subscription_no: i64,
+        partition: u32,
+        old: u64,
+        new: u64,
+    ) -> Result<bool, LedgerError> {
         let moved = sqlx::query!(
             "-- advance_floor
             UPDATE sealbus.floors SET floor = $4 WHERE subscription_no = $1 AND partition = $2 AND floor = $3",

@@ -13,6 +13,7 @@
 pub mod append;
 pub mod attempts;
 pub mod beacons;
+pub mod bootstrap;
 mod commit;
 mod creation;
 pub mod dead_letters;

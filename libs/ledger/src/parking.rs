@@ -43,7 +43,13 @@ pub struct DuePlan {
 
 impl Ledger {
     /// Parks a position, makes it a dead letter or stops it at a fork, where it still stands as read.
-    pub async fn set_aside(&self, subscription_no: i64, lease: &LeaseEpoch, from: &Standing, aside: &SetAside<'_>) -> Result<bool, LedgerError> {
+    pub async fn set_aside(
+        &self,
+        subscription_no: i64,
+        lease: &LeaseEpoch,
+        from: &Standing,
+        aside: &SetAside<'_>,
+    ) -> Result<bool, LedgerError> {
         let mut transaction = self.pool().begin().await?;
         let (first, last) = (aside.errors.first(), aside.errors.last());
         let retry_in = aside.retry_in.map(|pause| pause.as_secs_f64());
@@ -105,7 +111,12 @@ impl Ledger {
 
     /// Leaves live positions behind, to be replayed from the ledger up to at least the given seqs. Gives the plans that
     /// still stood as read; the others are untouched.
-    pub async fn leave_behind(&self, subscription_no: i64, lease: &LeaseEpoch, plans: &[(&Standing, u64)]) -> Result<Vec<i64>, LedgerError> {
+    pub async fn leave_behind(
+        &self,
+        subscription_no: i64,
+        lease: &LeaseEpoch,
+        plans: &[(&Standing, u64)],
+    ) -> Result<Vec<i64>, LedgerError> {
         let (known, new): (Vec<_>, Vec<_>) = plans.iter().partition(|(from, _)| from.stored);
         let mut left = Vec::with_capacity(plans.len());
         if !known.is_empty() {
@@ -199,7 +210,12 @@ impl Ledger {
 
     /// Counts an attempt and sets when the next one is due, before replay runs anything of the row: an event that kills its
     /// handler spends its attempts too.
-    pub async fn begin_attempt(&self, subscription_no: i64, from: &Standing, retry_in: Duration) -> Result<bool, LedgerError> {
+    pub async fn begin_attempt(
+        &self,
+        subscription_no: i64,
+        from: &Standing,
+        retry_in: Duration,
+    ) -> Result<bool, LedgerError> {
         let begun = sqlx::query!(
             "-- begin_attempt
             UPDATE sealbus.positions SET attempts = attempts + 1, next_at = clock_timestamp() + make_interval(secs => $5)
@@ -232,7 +248,14 @@ impl Ledger {
 
     /// Carries out an operator's ask: the position goes on from `next_seq` after `last_hash`, parked and due at once, with
     /// all its attempts before it. Only while it stands as read, the ask included.
-    pub async fn resume(&self, subscription_no: i64, lease: &LeaseEpoch, from: &Standing, next_seq: u64, last_hash: Hash) -> Result<bool, LedgerError> {
+    pub async fn resume(
+        &self,
+        subscription_no: i64,
+        lease: &LeaseEpoch,
+        from: &Standing,
+        next_seq: u64,
+        last_hash: Hash,
+    ) -> Result<bool, LedgerError> {
         let resumed = sqlx::query!(
             "-- resume
             UPDATE sealbus.positions

@@ -138,7 +138,8 @@ pub struct Move<'a> {
 impl Ledger {
     /// Numbers of plans, by (tenant, plan); those the ledger does not know are left out.
     pub async fn plan_nos(&self, plans: &[(&str, &str)]) -> Result<HashMap<(String, String), i64>, LedgerError> {
-        let (tenants, names): (Vec<String>, Vec<String>) = plans.iter().map(|(tenant, plan)| ((*tenant).to_owned(), (*plan).to_owned())).unzip();
+        let (tenants, names): (Vec<String>, Vec<String>) =
+            plans.iter().map(|(tenant, plan)| ((*tenant).to_owned(), (*plan).to_owned())).unzip();
         let rows = sqlx::query!(
             "-- plan_nos
             SELECT p.tenant, p.plan, p.plan_no FROM unnest($1::text[], $2::text[]) AS w (tenant, plan)
@@ -155,7 +156,11 @@ impl Ledger {
     ///
     /// A plan without a row stands at 1 + its highest sealed seq below the floor; row and floor are read in this one
     /// statement, never from a cached floor (PROTOCOL, Consume, rule 5).
-    pub async fn standings(&self, subscription_no: i64, plan_nos: &[i64]) -> Result<HashMap<i64, Standing>, LedgerError> {
+    pub async fn standings(
+        &self,
+        subscription_no: i64,
+        plan_nos: &[i64],
+    ) -> Result<HashMap<i64, Standing>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- standings
             SELECT pl.plan_no, pl.tenant, pl.plan, pos.next_seq AS "next_seq?", pos.last_hash AS "last_hash?", pos.seen_seq AS "seen_seq?",
@@ -212,7 +217,10 @@ impl Ledger {
         )
         .fetch_all(self.pool())
         .await?;
-        Ok(rows.into_iter().filter_map(|row| Some((row.seq.unsigned_abs(), Hash::from_slice(&row.event_hash)?))).collect())
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| Some((row.seq.unsigned_abs(), Hash::from_slice(&row.event_hash)?)))
+            .collect())
     }
 
     /// Takes out rows that say no more than the floor does: live, at rest for `idle`, their last event sealed below the

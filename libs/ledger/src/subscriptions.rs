@@ -110,15 +110,20 @@ impl Ledger {
 
     /// The number of a subscription, where it exists.
     pub async fn subscription_no(&self, name: &Subscription) -> Result<Option<i64>, LedgerError> {
-        let number = sqlx::query_scalar!("-- subscription_no\nSELECT subscription_no FROM sealbus.subscriptions WHERE name = $1", name.as_str())
-            .fetch_optional(self.pool())
-            .await?;
+        let number = sqlx::query_scalar!(
+            "-- subscription_no\nSELECT subscription_no FROM sealbus.subscriptions WHERE name = $1",
+            name.as_str()
+        )
+        .fetch_optional(self.pool())
+        .await?;
         Ok(number)
     }
 
     /// Names of all subscriptions, in order.
     pub async fn subscriptions(&self) -> Result<Vec<String>, LedgerError> {
-        let names = sqlx::query_scalar!("-- subscriptions\nSELECT name FROM sealbus.subscriptions ORDER BY name").fetch_all(self.pool()).await?;
+        let names = sqlx::query_scalar!("-- subscriptions\nSELECT name FROM sealbus.subscriptions ORDER BY name")
+            .fetch_all(self.pool())
+            .await?;
         Ok(names)
     }
 
@@ -128,8 +133,9 @@ impl Ledger {
 }
 
 async fn newest_queued(connection: &mut sqlx::PgConnection) -> Result<i64, LedgerError> {
-    let newest = sqlx::query_scalar!(r#"SELECT coalesce(max(id), 0) AS "newest!" FROM sealbus.seal_queue -- newest_queued"#)
-        .fetch_one(connection)
-        .await?;
+    let newest =
+        sqlx::query_scalar!(r#"SELECT coalesce(max(id), 0) AS "newest!" FROM sealbus.seal_queue -- newest_queued"#)
+            .fetch_one(connection)
+            .await?;
     Ok(newest)
 }

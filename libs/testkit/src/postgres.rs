@@ -1,6 +1,7 @@
 //! A database of the test's own.
 
 use sealbus_backing::PostgresOptions;
+use sealbus_ledger::bootstrap::{OWNER, WRITER, create_database, make_roles};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -23,26 +24,17 @@ impl Cluster {
         let folder = tempfile::tempdir().expect("a folder for Postgres").keep();
         let options = PostgresOptions { folder, port: None, ephemeral: true, fsync };
         let server = sealbus_backing::Postgres::start(options).await.unwrap_or_else(|error| panic!("{error}"));
-        let cluster = Self { server };
-        cluster.execute("postgres", &format!("CREATE DATABASE {TEMPLATE}")).await;
-        cluster.execute(TEMPLATE, include_str!("../../../migrations/roles.sql")).await;
-        for role in ["sealbus_owner", "sealbus_writer"] {
-            cluster.execute(TEMPLATE, &format!("ALTER ROLE {role} LOGIN PASSWORD '{PASSWORD}'")).await;
-        }
-        sealbus_ledger::migrate(&cluster.server.url("sealbus_owner", PASSWORD, TEMPLATE)).await.expect("the migrations apply");
-        cluster
+        let admin = |database: &str| server.admin_url(database);
+        create_database(&admin("postgres"), TEMPLATE, None).await.expect("the template is made");
+        make_roles(&admin(TEMPLATE), PASSWORD, PASSWORD).await.expect("the roles are made");
+        sealbus_ledger::migrate(&server.url(OWNER, PASSWORD, TEMPLATE)).await.expect("the migrations apply");
+        Self { server }
     }
 
     async fn clone_template(&self) -> String {
         let database = format!("test_{}", Uuid::new_v4().simple());
-        self.execute("postgres", &format!("CREATE DATABASE {database} TEMPLATE {TEMPLATE}")).await;
+        create_database(&self.server.admin_url("postgres"), &database, Some(TEMPLATE)).await.expect("the template is cloned");
         database
-    }
-
-    async fn execute(&self, database: &str, sql: &str) {
-        let mut connection = PgConnection::connect(&self.server.admin_url(database)).await.expect("the superuser gets in");
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap_or_else(|error| panic!("{error}: {sql}"));
-        connection.close().await.expect("the connection closes");
     }
 }
 
@@ -68,12 +60,12 @@ impl Postgres {
 
     /// An address of the role that all services use.
     pub fn url(&self) -> String {
-        self.server().url("sealbus_writer", PASSWORD, &self.database)
+        self.server().url(WRITER, PASSWORD, &self.database)
     }
 
     /// An address of the schema's owner.
     pub fn owner_url(&self) -> String {
-        self.server().url("sealbus_owner", PASSWORD, &self.database)
+        self.server().url(OWNER, PASSWORD, &self.database)
     }
 
     /// An address of the superuser.

@@ -46,6 +46,8 @@ impl Conditions {
 /// An event of a call with what came with it.
 #[derive(Debug)]
 pub struct Publication {
+    /// Its place in the caller's array, where it came in one.
+    pub at: Option<usize>,
     /// The event.
     pub request: EventRequest,
     /// Its own trace context, where it has one.
@@ -54,8 +56,18 @@ pub struct Publication {
     pub key: Option<String>,
 }
 
+impl Publication {
+    /// A refusal of the event with its place in the caller's array.
+    fn place(&self, refused: Refused) -> Refused {
+        match self.at {
+            Some(at) => refused.within(&format!("/{at}")),
+            None => refused,
+        }
+    }
+}
+
 impl App {
-    /// Publishes events of one plan, all or none; `array`: pointers name the event by its place.
+    /// Publishes events of one plan, all or none.
     pub async fn publish(
         &self,
         caller: &Caller,
@@ -63,10 +75,9 @@ impl App {
         plan: Plan,
         expect: Expect,
         publications: &[Publication],
-        array: bool,
     ) -> Result<Vec<Appended>, Problem> {
         let mut events = Vec::with_capacity(publications.len());
-        for (at, publication) in publications.iter().enumerate() {
+        for publication in publications {
             let context = Context {
                 tenant: &tenant,
                 plan: &plan,
@@ -77,13 +88,12 @@ impl App {
                 fresh_id: clock::fresh_id(),
             };
             let prepared = publication.request.prepare(&context, &self.catalog, &self.limits);
-            let prepared = prepared.map_err(|refused| if array { refused.within(&format!("/{at}")) } else { refused })?;
-            events.push(draft(prepared));
+            events.push(draft(prepared.map_err(|refused| publication.place(refused))?));
         }
         let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
         self.metrics.call(events.len());
         let appended = self.appender.append(Call { tenant, plan, expect, events }).await;
-        let appended = appended.map_err(|error| refusal(error, ids, publications, array))?;
+        let appended = appended.map_err(|error| refusal(error, ids, publications))?;
         for event in appended.iter().filter(|event| event.new) {
             let rule = self.catalog.resolve(&event.record.header.event_type, event.record.header.data_version);
             self.metrics.published(rule.map_or("none", |rule| rule.channel.name.as_str()));
@@ -113,23 +123,23 @@ fn draft(event: Prepared) -> Draft {
 }
 
 /// What the ledger refused, in the caller's words.
-fn refusal(error: AppendError, ids: Vec<Uuid>, publications: &[Publication], array: bool) -> Problem {
+fn refusal(error: AppendError, ids: Vec<Uuid>, publications: &[Publication]) -> Problem {
     let detail = error.to_string();
-    let place = |id: Uuid, last: bool| {
-        let mut places = ids.iter().enumerate().filter(|(_, known)| **known == id).map(|(at, _)| at);
-        if last { places.next_back() } else { places.next() }.unwrap_or_default()
+    // The last of equal ids: the first one is no mistake.
+    let with_id = |id: Uuid| ids.iter().rposition(|known| *known == id).and_then(|at| publications.get(at));
+    let field = |id, kind, detail: String| {
+        let refused = Refused::field(kind, "/id", "unique", detail);
+        with_id(id).map_or(refused.clone(), |publication| publication.place(refused)).into()
     };
-    let pointer = |at: usize| if array { format!("/{at}/id") } else { "/id".to_owned() };
     match error {
-        AppendError::DuplicateId { event_id } => Refused::field(ErrorKind::DuplicateId, pointer(place(event_id, true)), "unique", detail).into(),
+        AppendError::DuplicateId { event_id } => field(event_id, ErrorKind::DuplicateId, detail),
         AppendError::IdConflict { event_id } => {
-            let at = place(event_id, false);
-            let by_key = publications.get(at).is_some_and(|publication| publication.request.id_comes_from_key(publication.key.as_deref()));
+            let by_key = with_id(event_id).is_some_and(|publication| publication.request.id_comes_from_key(publication.key.as_deref()));
             if by_key {
                 let detail = "the key was used before, with another request";
                 return Refused::field(ErrorKind::IdempotencyKeyReused, "Idempotency-Key", "unique", detail).into();
             }
-            Refused::field(ErrorKind::IdConflict, pointer(at), "unique", detail).into()
+            field(event_id, ErrorKind::IdConflict, detail)
         }
         AppendError::HeadMismatch { head } => Problem::new(ErrorKind::HeadMismatch, detail).with_head(head),
         AppendError::Overloaded => Problem::new(ErrorKind::Overloaded, detail),

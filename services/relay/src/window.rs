@@ -196,6 +196,11 @@ impl<T: Clone> Windows<T> {
         self.known.contains_key(&id)
     }
 
+    /// The plan of a known outbox row.
+    pub fn plan_of(&self, id: i64) -> Option<PlanId> {
+        self.known.get(&id).map(|(plan, _)| Arc::clone(plan))
+    }
+
     /// The lowest outbox row that is known.
     pub fn lowest_known(&self) -> Option<i64> {
         self.known.keys().min().copied()
@@ -324,16 +329,17 @@ impl<T: Clone> Windows<T> {
     }
 
     /// The attempt failed, or nobody knows what became of it: the plan is sent again from this event on. An attempt that
-    /// has been given up before changes nothing.
-    pub fn failed(&mut self, plan: &PlanId, seq: u64, ticket: u64) {
-        let Some(entry) = self.plans.get_mut(plan) else { return };
+    /// has been given up before changes nothing. Says whether it was one that counted.
+    pub fn failed(&mut self, plan: &PlanId, seq: u64, ticket: u64) -> bool {
+        let Some(entry) = self.plans.get_mut(plan) else { return false };
         if entry.sent.get(&seq).is_none_or(|sent| sent.ticket != ticket) {
-            return;
+            return false;
         }
         let again = entry.sent.split_off(&seq);
         self.sent -= again.len();
         entry.waiting.extend(again.into_iter().map(|(seq, InFlight { row, first_ticket, .. })| (seq, Waiting { row, first_ticket: Some(first_ticket) })));
         self.sort_in(plan);
+        true
     }
 
     /// The connection is another one: whatever was in flight is sent again.

@@ -78,7 +78,10 @@ fn nearest(text: &str) -> Result<f64, Refusal> {
     if double.is_finite() { Ok(double) } else { Err(Refusal::NumberRange) }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a whole double within 2^53 is an i64; −0 becomes 0, as RFC 8785 has it")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a whole double within 2^53 is an i64; −0 becomes 0, as RFC 8785 has it"
+)]
 fn number(double: f64) -> Number {
     if double.fract() == 0.0 && double.abs() <= MAX_INTEGER_DOUBLE {
         return Number::from(double as i64);

@@ -190,9 +190,9 @@ impl<'a> Reader<'a> {
     /// Reads `\uXXXX`, or the two of a surrogate pair.
     fn unicode_escape(&mut self) -> Result<char, Refused> {
         let Some(first) = self.code_unit(self.at) else { return Err(self.syntax()) };
-        let second = if is_high_surrogate(first) { self.code_unit(self.at + 6) } else { None };
-        let units = [first, second.unwrap_or_default()];
-        let read = char::decode_utf16(units[..1 + usize::from(second.is_some())].iter().copied()).next();
+        // The second unit is only taken where the first is the high half of a pair.
+        let units = [first].into_iter().chain(self.code_unit(self.at + 6));
+        let read = char::decode_utf16(units).next();
         match read {
             Some(Ok('\0')) => Err(self.refused(Refusal::Nul)),
             Some(Ok(character)) => {
@@ -235,10 +235,6 @@ impl<'a> Reader<'a> {
     fn refused(&self, refusal: Refusal) -> Refused {
         Refused { refusal, pointer: String::new(), offset: self.at }
     }
-}
-
-fn is_high_surrogate(unit: u16) -> bool {
-    (0xd800..0xdc00).contains(&unit)
 }
 
 /// How many bytes at the front stand for themselves in a string: up to a quote, a backslash or a control character. Eight are

@@ -3,11 +3,7 @@
 use uuid::{Builder, Uuid};
 
 use crate::{
-    event::{
-        FormatError,
-        header::is_text,
-        wire::lp,
-    },
+    event::{FormatError, header::is_text, wire::lp},
     hash::Hash,
 };
 

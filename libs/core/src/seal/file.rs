@@ -11,10 +11,7 @@ use secrecy::SecretSlice;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::seal::{
-    KeyId, KeyKind, Keyring, PublicKey, Status, Window,
-    key::Key,
-};
+use crate::seal::{KeyId, KeyKind, Keyring, PublicKey, Status, Window, key::Key};
 
 /// Why a keyring is refused. No secret is ever part of it.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +21,9 @@ pub enum KeyringError {
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("the keyring directory {} holds no .json file", path.display())]
     NoFile { path: PathBuf },
-    #[error("the keyring is not {{\"keys\":[{{\"id\",\"secret\",\"public\",\"status\",\"from\",\"until\"}}]}}: line {line}, column {column}")]
+    #[error(
+        "the keyring is not {{\"keys\":[{{\"id\",\"secret\",\"public\",\"status\",\"from\",\"until\"}}]}}: line {line}, column {column}"
+    )]
     Syntax { line: usize, column: usize },
     #[error("{id:?} is no key id: hmac-, v1-, kek-, ed25519-, log- or witness-, then 16 lower-case hex digits")]
     Id { id: KeyId },

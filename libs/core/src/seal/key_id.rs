@@ -118,8 +118,16 @@ mod tests {
         assert_eq!(KeyId::new("hmac-85b31553b079f460").suite(), Some(Suite::Hmac));
         assert_eq!(KeyId::new("ed25519-d77e93716b6d786d").suite(), Some(Suite::Ed25519));
         for other in [
-            "", "hmac-", "hmac-85b31553b079f46", "hmac-85b31553b079f4600", "hmac-85B31553b079f460", "HMAC-85b31553b079f460",
-            "hmac85b31553b079f460", "none-0000000000000000", "v1-85b31553b079f460", "log-85b31553b079f460",
+            "",
+            "hmac-",
+            "hmac-85b31553b079f46",
+            "hmac-85b31553b079f4600",
+            "hmac-85B31553b079f460",
+            "HMAC-85b31553b079f460",
+            "hmac85b31553b079f460",
+            "none-0000000000000000",
+            "v1-85b31553b079f460",
+            "log-85b31553b079f460",
         ] {
             assert_eq!(KeyId::new(other).suite(), None, "{other}");
         }

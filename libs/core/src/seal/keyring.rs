@@ -35,9 +35,10 @@ impl Keyring {
     /// The one active `hmac-` or `ed25519-` key, to seal with. Refused where there is none, more than one, or its secret is
     /// not here.
     pub fn signer(&self) -> Result<Signer, KeyringError> {
-        let mut active = self.keys.iter().enumerate().filter(|(_, key)| {
-            key.status == Status::Active && matches!(key.kind, KeyKind::Hmac | KeyKind::Ed25519)
-        });
+        let mut active =
+            self.keys.iter().enumerate().filter(|(_, key)| {
+                key.status == Status::Active && matches!(key.kind, KeyKind::Hmac | KeyKind::Ed25519)
+            });
         match (active.next(), active.next()) {
             (None, _) => Err(KeyringError::NoActiveKey),
             (Some(_), Some(_)) => Err(KeyringError::ManyActiveKeys),
@@ -54,7 +55,7 @@ impl Keyring {
     }
 
     /// Checks the seal of an event whose header hashes to `event_hash`: first that it is of the key's suite (SUITE), then
-    /// that the key is trusted (UNTRUSTED_KEY), then the bytes (MAC, SIGNATURE).
+    /// that the key is trusted (`UNTRUSTED_KEY`), then the bytes (MAC, SIGNATURE).
     ///
     /// The caller has made or compared `event_hash` itself. The key's window is not looked at here: it needs the log.
     pub fn check(&self, header: &Header, event_hash: &Hash, mac: &[u8], sig: &[u8]) -> Result<Checked, Verdict> {

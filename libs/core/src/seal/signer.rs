@@ -55,16 +55,12 @@ impl Signer {
     /// Seals the event. `event_hash` is `header.hash()`, given so that it is made once.
     pub fn seal(&self, header: &Header, event_hash: &Hash) -> Seal {
         debug_assert_eq!(&header.kid, self.kid(), "the header names the key that seals it");
-        match &self.pair {
-            Some(pair) => {
-                let sig = pair.sign(&suite::signature_message(self.kid(), event_hash));
-                Seal { mac: Vec::new(), sig: sig.as_ref().to_vec() }
-            }
-            None => {
-                let plan_key = suite::plan_key(self.secret(), &header.origin, &header.tenant, &header.plan);
-                Seal { mac: suite::mac(&plan_key, event_hash).to_vec(), sig: Vec::new() }
-            }
+        if let Some(pair) = &self.pair {
+            let sig = pair.sign(&suite::signature_message(self.kid(), event_hash));
+            return Seal { mac: Vec::new(), sig: sig.as_ref().to_vec() };
         }
+        let plan_key = suite::plan_key(self.secret(), &header.origin, &header.tenant, &header.plan);
+        Seal { mac: suite::mac(&plan_key, event_hash).to_vec(), sig: Vec::new() }
     }
 
     /// The MAC by which a repeated publish request is known. `request` is the canonical JSON of what the caller gave

@@ -52,8 +52,25 @@ struct Before {
     event_hash: Option<Hash>,
     suite: Option<Suite>,
     recorded: Option<Timestamp>,
-    /// As stored. Outside, whether it is known at all.
-    v1: Option<Option<V1>>,
+    older: Older,
+}
+
+/// The older contract's columns of the record before.
+#[derive(Debug)]
+enum Older {
+    /// The row is no record.
+    Unknown,
+    NotCarried,
+    Carried {
+        /// As stored.
+        signature: String,
+    },
+}
+
+impl Older {
+    fn of(v1: Option<&V1>) -> Older {
+        v1.map_or(Older::NotCarried, |v1| Older::Carried { signature: v1.signature.clone() })
+    }
 }
 
 /// A failed check: the verdict and its detail.
@@ -84,7 +101,7 @@ impl<'t> ChainCheck<'t> {
                 event_hash: Some(record.event_hash),
                 suite: record.header.kid.suite(),
                 recorded: Some(record.header.recorded),
-                v1: Some(record.v1.clone()),
+                older: Older::of(record.v1.as_ref()),
             });
             self.hold(record.header.seq, failed);
         }
@@ -96,7 +113,7 @@ impl<'t> ChainCheck<'t> {
     pub fn next_malformed(&mut self, seq: u64, event_hash: Option<Hash>, detail: &str) -> Vec<Finding> {
         let mut findings = Vec::new();
         if self.takes_place(seq, &mut findings) {
-            self.advance(Before { seq, event_hash, suite: None, recorded: None, v1: None });
+            self.advance(Before { seq, event_hash, suite: None, recorded: None, older: Older::Unknown });
             self.hold(seq, Some((Verdict::Format, detail.to_owned())));
         }
         findings
@@ -122,7 +139,11 @@ impl<'t> ChainCheck<'t> {
             return false;
         }
         if last.is_some_and(|last| seq < last) {
-            findings.push(self.finding(seq, Verdict::Fork, "a record of an earlier place follows later ones".to_owned()));
+            findings.push(self.finding(
+                seq,
+                Verdict::Fork,
+                "a record of an earlier place follows later ones".to_owned(),
+            ));
             return false;
         }
         findings.extend(self.held.take());
@@ -186,7 +207,11 @@ impl<'t> ChainCheck<'t> {
         let suite = check_shape(&record.header.kid, &record.mac, &record.sig)
             .map_err(|verdict| (verdict, "the seal is not of the key id's suite".to_owned()))?;
         let before = self.before.as_ref().and_then(|before| before.suite);
-        ensure(before.is_none_or(|before| before <= suite), Verdict::Suite, "the suite is lower than that of the event before")
+        ensure(
+            before.is_none_or(|before| before <= suite),
+            Verdict::Suite,
+            "the suite is lower than that of the event before",
+        )
     }
 
     fn check_hash(&self, record: &Record) -> Result<(), Failed> {
@@ -205,33 +230,34 @@ impl<'t> ChainCheck<'t> {
 
     fn check_v1(&mut self, record: &Record) -> Result<(), Failed> {
         let header = &record.header;
-        let before = self.before.as_ref().and_then(|before| before.v1.as_ref());
-        let carries = record.v1.is_some();
-        ensure(
-            before.is_none_or(|before| before.is_some() == carries),
-            Verdict::V1Signature,
-            "the older contract begins or ends inside the plan",
-        )?;
+        let before = self.before.as_ref().map(|before| &before.older);
+        let carried_on = match before {
+            Some(Older::NotCarried) => record.v1.is_none(),
+            Some(Older::Carried { .. }) => record.v1.is_some(),
+            Some(Older::Unknown) | None => true,
+        };
+        ensure(carried_on, Verdict::V1Signature, "the older contract begins or ends inside the plan")?;
         let Some(v1) = &record.v1 else { return Ok(()) };
 
-        let link_known = header.seq == 1 || self.adjacent(header.seq).is_some_and(|before| before.v1.is_some());
-        let before_signature = before.and_then(|before| before.as_ref()).map(|before| before.signature.as_str());
-        let linked = !link_known || v1.prev_hash.as_deref() == before_signature;
+        let linked = match self.adjacent(header.seq).map(|before| &before.older) {
+            Some(Older::Carried { signature }) => v1.prev_hash.as_ref() == Some(signature),
+            _ => header.seq != 1 || v1.prev_hash.is_none(),
+        };
         ensure(linked, Verdict::V1PrevHash, "v1 prev_hash is not the signature before it")?;
         let same = v1.payload_hash == header.payload_hash.to_string();
         ensure(same, Verdict::V1PayloadHash, "v1 payload_hash is not the sealed one")?;
-        match self.trust.keyring.v1_is_signed(&header.plan, &header.event_type, v1) {
-            Some(signed) => ensure(signed, Verdict::V1Signature, "no v1 key made the v1 signature"),
-            None => {
-                self.summary.unchecked += 1;
-                Ok(())
-            }
-        }
+        let signed = self.trust.keyring.v1_is_signed(&header.plan, &header.event_type, v1);
+        self.summary.unchecked += u64::from(signed.is_none());
+        ensure(signed.unwrap_or(true), Verdict::V1Signature, "no v1 key made the v1 signature")
     }
 
     fn check_time(&self, header: &Header) -> Result<(), Failed> {
         let before = self.before.as_ref().and_then(|before| before.recorded);
-        ensure(before.is_none_or(|before| before <= header.recorded), Verdict::Time, "recorded before the event before it")
+        ensure(
+            before.is_none_or(|before| before <= header.recorded),
+            Verdict::Time,
+            "recorded before the event before it",
+        )
     }
 }
 
@@ -242,7 +268,11 @@ fn check_texts(record: &Record) -> Result<(), Failed> {
         (Some(_), PayloadMode::HashOnly) => Err("a payload stands where only its hash is kept"),
         (None, PayloadMode::Plain | PayloadMode::Encrypted) => Err("the payload is gone"),
         (Some(text), PayloadMode::Plain | PayloadMode::Encrypted) => {
-            if stored_matches(text, &header.payload_hash) { Ok(()) } else { Err("the payload is not the sealed one") }
+            if stored_matches(text, &header.payload_hash) {
+                Ok(())
+            } else {
+                Err("the payload is not the sealed one")
+            }
         }
     };
     payload.map_err(|detail| (Verdict::PayloadHash, detail.to_owned()))?;

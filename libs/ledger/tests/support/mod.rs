@@ -27,7 +27,8 @@ impl TestLedger {
     pub async fn on(postgres: Postgres) -> Self {
         let keyring = Keyring::parse(&sealbus_testkit::keyring()).unwrap();
         let config = LedgerConfig::new(postgres.url());
-        let creation = Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
+        let creation =
+            Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
         create(&config, &creation, &keyring).await.unwrap();
         let ledger = Ledger::open(&config).await.unwrap();
         Self { postgres, ledger, keyring }

@@ -5,7 +5,8 @@
 
 use super::process::Process;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::registry::Registry;
+
+pub use prometheus_client::registry::Registry;
 
 /// The media type of [`exposition`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

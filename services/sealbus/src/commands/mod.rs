@@ -2,6 +2,8 @@
 
 pub mod catalog;
 pub mod config;
+pub mod connection;
+
 pub mod dead_letters;
 pub mod import;
 pub mod migrate;

@@ -1,0 +1,423 @@
+//! Positions against a real Postgres: the fence, the first row, parking and what ends it, asks, pruning. Each test breaks
+//! where a clause of the protocol's rules under "Consume" is left out of a statement.
+
+mod support;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use sealbus_core::event::{Header, Record};
+use sealbus_core::hash::Hash;
+use sealbus_core::names::{Plan, Subscription};
+use sealbus_ledger::append::Appender;
+use sealbus_ledger::dead_letters::{AskError, Order, OwedQuery, Verb};
+use sealbus_ledger::parking::SetAside;
+use sealbus_ledger::positions::{Ask, LeaseEpoch, Move, Standing, State, advance};
+use sealbus_ledger::subscriptions::Start;
+use sealbus_ledger::trail::PageQuery;
+use support::{ORIGIN, TestLedger, call, draft, plan, tenant};
+
+/// A ledger with one subscription, its lease, and a plan of some events.
+struct Scene {
+    test: TestLedger,
+    appender: Appender,
+    subscription_no: i64,
+    lease: LeaseEpoch,
+    plan_no: i64,
+    records: Vec<Record>,
+}
+
+fn subscription() -> Subscription {
+    Subscription::parse("audit").unwrap()
+}
+
+impl Scene {
+    async fn with(events: u64) -> Self {
+        let test = TestLedger::start().await;
+        let appender = test.appender().await;
+        for n in 0..events {
+            appender.append(call("acme", "order-1", vec![draft(n)])).await.unwrap();
+        }
+        let subscription_no = test.ledger.subscribe(&subscription(), Start::Beginning).await.unwrap().subscription_no;
+        let plan_no = test.ledger.plan_no("acme", "order-1").await.unwrap().unwrap();
+        let records = test.ledger.range(plan_no, 1, 100, 100).await.unwrap();
+        let mut scene = Scene { test, appender, subscription_no, lease: lease(1), plan_no, records };
+        scene.take_over(1).await;
+        scene
+    }
+
+    /// Another holder has the lease from now on.
+    async fn take_over(&mut self, epoch: i64) {
+        let taken = format!(
+            "INSERT INTO sealbus.leases VALUES ('deliver/audit', '0', 'holder-{epoch}', {epoch}, clock_timestamp() + interval '1 hour')
+             ON CONFLICT (kind, key) DO UPDATE SET holder = excluded.holder, epoch = excluded.epoch"
+        );
+        self.test.admin(&taken).await.unwrap();
+        self.lease = lease(epoch);
+    }
+
+    async fn standing(&self) -> Standing {
+        self.test.ledger.standings(self.subscription_no, &[self.plan_no]).await.unwrap().remove(&self.plan_no).unwrap()
+    }
+
+    /// One move in a transaction of its own.
+    async fn step(&self, lease: &LeaseEpoch, from: &Standing, to: u64) -> bool {
+        let mut transaction = self.test.ledger.effects_pool().begin().await.unwrap();
+        let step = Move { from, next_seq: to, last_hash: self.hash(to - 1) };
+        let moved = advance(&mut transaction, self.subscription_no, lease, &[step]).await.unwrap();
+        if moved {
+            transaction.commit().await.unwrap();
+        }
+        moved
+    }
+
+    fn hash(&self, seq: u64) -> Hash {
+        match seq {
+            0 => Header::genesis(ORIGIN, "acme", "order-1"),
+            seq => self.records[usize::try_from(seq).unwrap() - 1].event_hash,
+        }
+    }
+
+    async fn park(&self, from: &Standing, seen_seq: u64) -> bool {
+        let errors = ["it failed".to_owned()];
+        let aside =
+            SetAside { state: State::Parked, seen_seq, attempts: 1, retry_in: Some(Duration::ZERO), errors: &errors };
+        self.test.ledger.set_aside(self.subscription_no, &self.lease, from, &aside).await.unwrap()
+    }
+
+    /// Everything queued gets its leaf.
+    async fn seal(&self) {
+        while self.test.ledger.seal_batch(1_000, &HashSet::new()).await.unwrap().leaves > 0 {}
+    }
+
+    async fn set(&self, sql: &str) {
+        self.test.admin(&format!("UPDATE sealbus.positions SET {sql} WHERE plan_no = {}", self.plan_no)).await.unwrap();
+    }
+
+    async fn is_due(&self) -> bool {
+        let held: Vec<(i64, u32)> = (0..8).map(|partition| (self.subscription_no, partition)).collect();
+        !self.test.ledger.due_plans(&held, 10).await.unwrap().is_empty()
+    }
+}
+
+fn lease(epoch: i64) -> LeaseEpoch {
+    LeaseEpoch { kind: "deliver/audit".into(), key: "0".into(), epoch }
+}
+
+#[tokio::test]
+async fn a_plan_without_a_row_begins_at_its_genesis_and_moves_once() {
+    let scene = Scene::with(3).await;
+    let fresh = scene.standing().await;
+    assert_eq!((fresh.next_seq, fresh.last_hash, fresh.stored, fresh.state), (1, scene.hash(0), false, State::Live));
+    assert!(scene.step(&scene.lease, &fresh, 2).await);
+    assert!(!scene.step(&scene.lease, &fresh, 2).await, "the row is there now");
+    let moved = scene.standing().await;
+    assert_eq!((moved.next_seq, moved.last_hash, moved.stored, moved.agrees), (2, scene.hash(1), true, true));
+    assert!(scene.step(&scene.lease, &moved, 4).await);
+    assert!(!scene.step(&scene.lease, &moved, 3).await, "it is not where it was read");
+    assert_eq!(scene.standing().await.next_seq, 4);
+}
+
+#[tokio::test]
+async fn a_first_row_needs_the_epoch_of_the_lease() {
+    let mut scene = Scene::with(1).await;
+    let (zombie, fresh) = (scene.lease.clone(), scene.standing().await);
+    scene.take_over(2).await;
+    assert!(!scene.step(&zombie, &fresh, 2).await);
+    assert!(
+        !scene
+            .test
+            .ledger
+            .set_aside(
+                scene.subscription_no,
+                &zombie,
+                &fresh,
+                &SetAside { state: State::Parked, seen_seq: 1, attempts: 1, retry_in: None, errors: &[] }
+            )
+            .await
+            .unwrap()
+    );
+    assert!(scene.test.ledger.leave_behind(scene.subscription_no, &zombie, &[(&fresh, 1)]).await.unwrap().is_empty());
+    assert!(!scene.standing().await.stored);
+    assert!(scene.step(&scene.lease, &fresh, 2).await);
+}
+
+#[tokio::test]
+async fn of_two_holders_at_once_one_takes_effect() {
+    let scene = Scene::with(3).await;
+    assert!(scene.step(&scene.lease, &scene.standing().await, 2).await);
+    let from = scene.standing().await;
+    let mut first = scene.test.ledger.effects_pool().begin().await.unwrap();
+    let step = Move { from: &from, next_seq: 3, last_hash: scene.hash(2) };
+    assert!(advance(&mut first, scene.subscription_no, &scene.lease, &[step]).await.unwrap());
+    // The second waits for the first one's row, and then finds that it moved.
+    let second = scene.step(&scene.lease, &from, 3);
+    let (moved, committed) = tokio::join!(second, async { first.commit().await });
+    committed.unwrap();
+    assert!(!moved);
+    assert_eq!(scene.standing().await.next_seq, 3);
+}
+
+#[tokio::test]
+async fn of_several_positions_in_one_transaction_all_move_or_none() {
+    let scene = Scene::with(2).await;
+    scene.appender.append(call("acme", "order-2", vec![draft(1)])).await.unwrap();
+    let other_no = scene.test.ledger.plan_no("acme", "order-2").await.unwrap().unwrap();
+    let standings = scene.test.ledger.standings(scene.subscription_no, &[scene.plan_no, other_no]).await.unwrap();
+    let (mine, other) = (&standings[&scene.plan_no], &standings[&other_no]);
+    assert!(scene.step(&scene.lease, mine, 2).await);
+    let other_hash = scene.test.ledger.range(other_no, 1, 1, 1).await.unwrap()[0].event_hash;
+    let moves = [
+        Move { from: mine, next_seq: 3, last_hash: scene.hash(2) },
+        Move { from: other, next_seq: 2, last_hash: other_hash },
+    ];
+    let mut transaction = scene.test.ledger.effects_pool().begin().await.unwrap();
+    assert!(!advance(&mut transaction, scene.subscription_no, &scene.lease, &moves).await.unwrap());
+    transaction.rollback().await.unwrap();
+    assert!(!scene.test.ledger.standings(scene.subscription_no, &[other_no]).await.unwrap()[&other_no].stored);
+}
+
+#[tokio::test]
+async fn a_move_needs_the_state_that_was_read() {
+    let scene = Scene::with(3).await;
+    assert!(scene.step(&scene.lease, &scene.standing().await, 2).await);
+    let live = scene.standing().await;
+    assert!(scene.park(&live, 2).await);
+    assert!(!scene.step(&scene.lease, &live, 3).await, "a live move meets a parked row");
+    assert!(!scene.park(&live, 2).await);
+    let parked = scene.standing().await;
+    assert_eq!((parked.state, parked.attempts, parked.seen_seq), (State::Parked, 1, 2));
+    assert!(scene.step(&scene.lease, &parked, 3).await);
+    let moved = scene.standing().await;
+    assert_eq!((moved.state, moved.attempts), (State::Parked, 0), "a moved position has all its attempts");
+    assert!(scene.is_due().await, "and is due at once");
+}
+
+#[tokio::test]
+async fn a_plan_without_a_row_stands_above_the_floor() {
+    let scene = Scene::with(3).await;
+    scene.seal().await;
+    scene.appender.append(call("acme", "order-1", vec![draft(4)])).await.unwrap();
+    let size = scene.test.ledger.log_size().await.unwrap();
+    scene.test.admin(&format!("UPDATE sealbus.floors SET floor = {}", size - 1)).await.unwrap();
+    let standing = scene.standing().await;
+    assert_eq!((standing.next_seq, standing.last_hash, standing.agrees), (3, scene.hash(2), true));
+    scene.test.admin(&format!("UPDATE sealbus.floors SET floor = {size}")).await.unwrap();
+    assert_eq!(scene.standing().await.next_seq, 4, "the unsealed one is not below any floor");
+    scene.test.admin("DELETE FROM sealbus.floors").await.unwrap();
+    let nowhere = scene.test.ledger.standings(scene.subscription_no, &[scene.plan_no]).await.unwrap();
+    assert!(nowhere.is_empty(), "a subscription without a floor stands nowhere");
+}
+
+/// The interleaving that the protocol names: whoever comes first, the event is not lost.
+#[tokio::test]
+async fn an_event_that_arrives_while_its_plan_is_unparked() {
+    let scene = Scene::with(4).await;
+    let ledger = &scene.test.ledger;
+    assert!(scene.step(&scene.lease, &scene.standing().await, 2).await);
+    assert!(scene.park(&scene.standing().await, 2).await);
+    assert!(scene.step(&scene.lease, &scene.standing().await, 3).await);
+    // The event is noted first: there is no unparking before it is applied.
+    assert_eq!(ledger.mark_seen(scene.subscription_no, &[(scene.plan_no, 3)]).await.unwrap(), [scene.plan_no]);
+    assert!(!ledger.unpark(scene.subscription_no, scene.plan_no).await.unwrap());
+    assert!(scene.step(&scene.lease, &scene.standing().await, 4).await);
+    assert!(ledger.unpark(scene.subscription_no, scene.plan_no).await.unwrap());
+    // Unparking comes first: the event is not noted, so that it may not be acknowledged.
+    assert!(ledger.mark_seen(scene.subscription_no, &[(scene.plan_no, 4)]).await.unwrap().is_empty());
+    assert_eq!(scene.standing().await.state, State::Live);
+}
+
+#[tokio::test]
+async fn seen_seq_never_falls_and_takes_the_highest_of_a_plan() {
+    let scene = Scene::with(5).await;
+    let fresh = scene.standing().await;
+    assert_eq!(
+        scene.test.ledger.leave_behind(scene.subscription_no, &scene.lease, &[(&fresh, 3)]).await.unwrap(),
+        [scene.plan_no]
+    );
+    let seen = [(scene.plan_no, 5), (scene.plan_no, 2)];
+    assert_eq!(scene.test.ledger.mark_seen(scene.subscription_no, &seen).await.unwrap(), [scene.plan_no]);
+    assert_eq!(scene.standing().await.seen_seq, 5);
+    assert!(scene.park(&scene.standing().await, 1).await);
+    assert_eq!(scene.standing().await.seen_seq, 5);
+}
+
+#[tokio::test]
+async fn what_is_set_aside_owes_its_next_event_at_least() {
+    let scene = Scene::with(3).await;
+    assert!(scene.park(&scene.standing().await, 0).await);
+    assert_eq!(scene.standing().await.seen_seq, 1, "inserted");
+    assert!(scene.step(&scene.lease, &scene.standing().await, 3).await);
+    assert!(scene.park(&scene.standing().await, 0).await);
+    assert_eq!(scene.standing().await.seen_seq, 3, "updated");
+}
+
+#[tokio::test]
+async fn attempts_are_counted_before_anything_runs() {
+    let scene = Scene::with(3).await;
+    let ledger = &scene.test.ledger;
+    let fresh = scene.standing().await;
+    assert!(!ledger.begin_attempt(scene.subscription_no, &fresh, Duration::ZERO).await.unwrap(), "there is no row");
+    assert!(scene.park(&fresh, 2).await);
+    let parked = scene.standing().await;
+    assert!(scene.is_due().await);
+    assert!(ledger.begin_attempt(scene.subscription_no, &parked, Duration::from_secs(600)).await.unwrap());
+    assert_eq!(scene.standing().await.attempts, 2);
+    assert!(!scene.is_due().await, "not before the next pause is over");
+    assert!(scene.step(&scene.lease, &scene.standing().await, 2).await);
+    assert!(!ledger.begin_attempt(scene.subscription_no, &parked, Duration::ZERO).await.unwrap(), "it has moved");
+}
+
+#[tokio::test]
+async fn errors_are_numbered_over_all_rounds() {
+    let scene = Scene::with(1).await;
+    assert!(scene.park(&scene.standing().await, 1).await);
+    let errors = ["again".to_owned(), "and again".to_owned()];
+    let dead = SetAside { state: State::Dead, seen_seq: 1, attempts: 3, retry_in: None, errors: &errors };
+    assert!(
+        scene.test.ledger.set_aside(scene.subscription_no, &scene.lease, &scene.standing().await, &dead).await.unwrap()
+    );
+    let attempts = scene.test.ledger.attempts(scene.subscription_no, scene.plan_no, 1).await.unwrap();
+    let said: Vec<(u32, &str)> = attempts.iter().map(|attempt| (attempt.n, attempt.error.as_str())).collect();
+    assert_eq!(said, [(1, "it failed"), (2, "again"), (3, "and again")]);
+    let owed = scene
+        .test
+        .ledger
+        .owed(&OwedQuery { states: vec![State::Dead], limit: 10, ..OwedQuery::default() })
+        .await
+        .unwrap();
+    assert_eq!(owed.len(), 1);
+    assert_eq!((owed[0].first_error.as_deref(), owed[0].last_error.as_deref()), (Some("it failed"), Some("and again")));
+    assert_eq!((owed[0].seq, owed[0].state, owed[0].next_at), (1, State::Dead, None));
+    assert!(!scene.is_due().await, "a dead letter waits for an operator");
+}
+
+fn order(reason: &str) -> Order {
+    Order {
+        subscription: subscription(),
+        tenant: tenant("acme"),
+        plan: plan("order-1"),
+        actor: "olga".into(),
+        reason: reason.into(),
+    }
+}
+
+#[tokio::test]
+async fn an_ask_is_an_event_first_and_then_due() {
+    let scene = Scene::with(2).await;
+    let (ledger, appender) = (&scene.test.ledger, &scene.appender);
+    assert!(matches!(ledger.ask(appender, &order("r"), Verb::Redrive).await, Err(AskError::NotOwed { .. })));
+    assert!(scene.park(&scene.standing().await, 2).await);
+    assert!(matches!(ledger.ask(appender, &order(""), Verb::Redrive).await, Err(AskError::Reason)));
+    let settle = Verb::Settle { stands: scene.hash(1) };
+    assert!(matches!(ledger.ask(appender, &order("r"), settle).await, Err(AskError::WrongState { .. })));
+    scene.set("next_at = NULL").await;
+    assert_eq!(ledger.ask(appender, &order("the mail server is back"), Verb::Redrive).await.unwrap(), 1);
+    assert_eq!(scene.standing().await.ask, Some(Ask::Redrive { seq: 1 }));
+    assert!(scene.is_due().await);
+    assert_eq!(ledger.ask(appender, &order("never mind"), Verb::Skip).await.unwrap(), 1);
+    assert_eq!(scene.standing().await.ask, Some(Ask::Skip { seq: 1 }));
+    let page = PageQuery { limit: 10, ..PageQuery::default() };
+    let events = ledger.plan_page(&tenant("acme"), &Plan::deliveries(), &page).await.unwrap().records;
+    let types: Vec<&str> = events.iter().map(|event| event.header.event_type.as_str()).collect();
+    assert_eq!(types, ["delivery.redriven", "delivery.skipped"]);
+    assert_eq!(events[0].header.actor, "olga");
+    assert_eq!(
+        events[0].payload.as_deref(),
+        Some(r#"{"plan":"order-1","reason":"the mail server is back","seq":1,"subscription":"audit"}"#)
+    );
+    // What is done about it is in the catalog's form.
+    let catalog = sealbus_core::catalog::Catalog::shipped();
+    for event in &events {
+        let data = serde_json::from_str(event.payload.as_deref().unwrap()).unwrap();
+        let rule = catalog.resolve(&event.header.event_type, 1).unwrap();
+        assert!(rule.schema.validate(&data).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_ask_is_carried_out_where_it_was_asked_and_nowhere_else() {
+    let scene = Scene::with(3).await;
+    let (ledger, appender) = (&scene.test.ledger, &scene.appender);
+    assert!(scene.park(&scene.standing().await, 3).await);
+    let unasked = scene.standing().await;
+    ledger.ask(appender, &order("r"), Verb::Skip).await.unwrap();
+    let resume = |from: Standing, next_seq| {
+        let hash = scene.hash(next_seq - 1);
+        let scene = &scene;
+        async move { scene.test.ledger.resume(scene.subscription_no, &scene.lease, &from, next_seq, hash).await.unwrap() }
+    };
+    assert!(!resume(unasked, 2).await, "the ask was not read");
+    let asked = scene.standing().await;
+    assert!(resume(asked.clone(), 2).await);
+    let resumed = scene.standing().await;
+    assert_eq!(
+        (resumed.next_seq, resumed.last_hash, resumed.state, resumed.attempts, &resumed.ask),
+        (2, scene.hash(1), State::Parked, 0, &None)
+    );
+    assert!(!resume(asked.clone(), 2).await, "it is carried out once");
+    assert!(!ledger.clear_ask(scene.subscription_no, &asked).await.unwrap());
+    // A dead letter keeps an ask that comes while it dies due.
+    ledger.ask(appender, &order("r"), Verb::Redrive).await.unwrap();
+    let dead = SetAside { state: State::Dead, seen_seq: 3, attempts: 3, retry_in: None, errors: &[] };
+    assert!(ledger.set_aside(scene.subscription_no, &scene.lease, &resumed, &dead).await.unwrap());
+    assert!(scene.is_due().await);
+    assert!(ledger.clear_ask(scene.subscription_no, &scene.standing().await).await.unwrap());
+    assert!(!scene.is_due().await);
+}
+
+#[tokio::test]
+async fn a_fork_is_settled_by_an_event_that_the_ledger_holds() {
+    let scene = Scene::with(3).await;
+    let (ledger, appender) = (&scene.test.ledger, &scene.appender);
+    let fork = SetAside { state: State::Fork, seen_seq: 3, attempts: 0, retry_in: None, errors: &[] };
+    assert!(scene.step(&scene.lease, &scene.standing().await, 3).await);
+    assert!(ledger.set_aside(scene.subscription_no, &scene.lease, &scene.standing().await, &fork).await.unwrap());
+    assert!(!ledger.unpark(scene.subscription_no, scene.plan_no).await.unwrap());
+    assert!(matches!(ledger.ask(appender, &order("r"), Verb::Redrive).await, Err(AskError::WrongState { .. })));
+    let foreign = Verb::Settle { stands: Hash([7; 32]) };
+    assert!(matches!(ledger.ask(appender, &order("r"), foreign).await, Err(AskError::NotInLedger(_))));
+    let stands = scene.hash(2);
+    assert_eq!(ledger.ask(appender, &order("the ledger is right"), Verb::Settle { stands }).await.unwrap(), 2);
+    assert_eq!(scene.standing().await.ask, Some(Ask::Settle { seq: 3, stands }));
+    let page = PageQuery { limit: 10, ..PageQuery::default() };
+    let events = ledger.plan_page(&tenant("acme"), &Plan::deliveries(), &page).await.unwrap().records;
+    let data: serde_json::Value = serde_json::from_str(events[0].payload.as_deref().unwrap()).unwrap();
+    let catalog = sealbus_core::catalog::Catalog::shipped();
+    assert!(catalog.resolve("delivery.fork_settled", 1).unwrap().schema.validate(&data).is_empty());
+    assert_eq!(data["hash"], stands.to_string());
+}
+
+/// Each clause alone keeps a row from being pruned.
+#[tokio::test]
+async fn only_a_row_that_says_no_more_than_the_floor_is_pruned() {
+    let scene = Scene::with(2).await;
+    let ledger = &scene.test.ledger;
+    scene.seal().await;
+    assert!(scene.step(&scene.lease, &scene.standing().await, 3).await);
+    let size = ledger.log_size().await.unwrap();
+    let prune =
+        || async { ledger.prune_positions(scene.subscription_no, Duration::from_secs(86_400), 10).await.unwrap() };
+    let floor = |floor: u64| format!("UPDATE sealbus.floors SET floor = {floor}");
+    let hash = |seq| format!("last_hash = '\\x{}'", scene.hash(seq));
+
+    scene.set("moved_at = clock_timestamp() - interval '2 days'").await;
+    scene.test.admin(&floor(size - 1)).await.unwrap();
+    assert_eq!(prune().await, 0, "its last event is not below the floor");
+    scene.test.admin(&floor(size)).await.unwrap();
+    scene.set("state = 'parked'").await;
+    assert_eq!(prune().await, 0, "it is not live");
+    scene.set("state = 'live'").await;
+    scene.set(&hash(1)).await;
+    assert_eq!(prune().await, 0, "what was applied is not the ledger's");
+    scene.set(&hash(2)).await;
+    scene.set("moved_at = clock_timestamp() - interval '23 hours'").await;
+    assert_eq!(prune().await, 0, "it moved within a day");
+    scene.set("moved_at = clock_timestamp() - interval '25 hours'").await;
+    let before = scene.standing().await;
+    assert_eq!(prune().await, 1);
+    let after = scene.standing().await;
+    assert!(!after.stored);
+    assert_eq!((after.next_seq, after.last_hash), (before.next_seq, before.last_hash), "the floor says the same");
+    assert!(!scene.step(&scene.lease, &before, 4).await, "whoever remembers the row misses it");
+}

@@ -1,0 +1,37 @@
+//! The API, one file an endpoint, and the table that the router is made of.
+
+mod catalog;
+mod event;
+mod event_data;
+mod events;
+mod events_stream;
+mod plan_events;
+mod plan_head;
+mod plan_stream;
+mod plan_verification;
+mod plans;
+mod publish;
+mod publish_cloudevents;
+
+use std::sync::Arc;
+
+use axum::routing::{MethodRouter, get};
+
+use crate::app::App;
+
+/// Every route of the API. Each handler takes a [`Caller`](crate::caller::Caller), and a test walks the table to see that
+/// none answers without a token.
+pub fn table() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
+    vec![
+        ("/v1/plans/{plan}/events", get(plan_events::handle).post(publish::handle)),
+        ("/v1/plans/{plan}/events/stream", get(plan_stream::handle)),
+        ("/v1/plans/{plan}/head", get(plan_head::handle)),
+        ("/v1/plans/{plan}/verification", get(plan_verification::handle)),
+        ("/v1/plans", get(plans::handle)),
+        ("/v1/events", get(events::handle).post(publish_cloudevents::handle)),
+        ("/v1/events/stream", get(events_stream::handle)),
+        ("/v1/events/{id}", get(event::handle)),
+        ("/v1/events/{id}/data", get(event_data::handle)),
+        ("/v1/catalog", get(catalog::handle)),
+    ]
+}

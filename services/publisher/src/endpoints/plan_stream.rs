@@ -1,0 +1,29 @@
+//! `GET /v1/plans/{plan}/events/stream`: a plan's events as they happen, over Server-Sent Events.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::parameters::Parameters;
+use crate::path::PlanPath;
+use crate::problem::Problem;
+use crate::streams::{Source, begin, open};
+use crate::tokens::Scope;
+
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    PlanPath(plan): PlanPath,
+    headers: HeaderMap,
+    mut parameters: Parameters,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Read)?;
+    let tenant = caller.reads()?;
+    let after = begin(&headers, &mut parameters)?;
+    parameters.end()?;
+    open(&app, &caller, Source::Plan(tenant, plan), None, after).await
+}

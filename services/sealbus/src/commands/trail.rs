@@ -1,0 +1,65 @@
+//! `sealbus trail`: a plan's events in order.
+
+use std::process::ExitCode;
+
+use futures::{StreamExt, TryStreamExt};
+use sealbus_client::{Event, TrailQuery};
+
+use super::connection::{ConnectionArgs, client};
+use crate::failure::Failure;
+use crate::output::{Output, table};
+
+/// Which events.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The plan
+    plan: String,
+    /// Only types of this pattern; may be given several times
+    #[arg(long = "type")]
+    types: Vec<String>,
+    /// At most so many
+    #[arg(long)]
+    limit: Option<usize>,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    /// How to print: a table, or a JSON object a line
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Prints the trail, page by page.
+pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let query = TrailQuery { types: args.types, ..TrailQuery::default() };
+    let trail = client(&args.connection)?.whole_trail(&args.plan, query).take(args.limit.unwrap_or(usize::MAX));
+    let mut trail = std::pin::pin!(trail);
+    let mut printed = table(&["seq", "type", "recorded", "actor", "log", "hash"]);
+    let mut events = 0;
+    while let Some(event) = trail.try_next().await? {
+        events += 1;
+        match args.output {
+            Output::Json => println!("{}", serde_json::to_string(&event)?),
+            Output::Table => {
+                printed.add_row(row(&event));
+            }
+        }
+    }
+    if args.output == Output::Table {
+        println!("{printed}");
+    }
+    if events == 0 {
+        eprintln!("sealbus: plan {} has no such events", args.plan);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An event as a line for a person.
+pub fn row(event: &Event) -> [String; 6] {
+    [
+        event.seq.to_string(),
+        event.event_type.clone(),
+        event.recorded_at.to_string(),
+        event.actor.clone().unwrap_or_default(),
+        event.log_index.map(|index| index.to_string()).unwrap_or_default(),
+        event.seal.hash.to_string().chars().take(16).collect(),
+    ]
+}

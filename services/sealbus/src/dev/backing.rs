@@ -1,0 +1,131 @@
+//! Postgres and NATS for `sealbus dev`: children of its own, unless it is given servers that somebody else runs.
+
+use sealbus_backing::{BackingError, Nats, NatsOptions, Postgres, PostgresOptions};
+use sealbus_ledger::bootstrap::{OWNER, WRITER, create_database, make_roles};
+
+use super::folder::Folder;
+use crate::failure::Failure;
+
+/// The ledger's database.
+const DATABASE: &str = "sealbus";
+
+/// What was asked for by name.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct BackingArgs {
+    /// Port of Postgres, instead of a free one
+    #[arg(long, conflicts_with = "postgres_url")]
+    postgres_port: Option<u16>,
+    /// Port of NATS, instead of a free one
+    #[arg(long, conflicts_with = "nats_url")]
+    nats_port: Option<u16>,
+    /// A Postgres that runs already, as its superuser, instead of one of its own
+    #[arg(long)]
+    postgres_url: Option<String>,
+    /// A NATS that runs already, instead of one of its own
+    #[arg(long)]
+    nats_url: Option<String>,
+}
+
+/// Both servers.
+pub struct Backing {
+    postgres: Option<Postgres>,
+    nats: Option<Nats>,
+    /// Addresses of the ledger's database as superuser, owner and writer.
+    pub admin_url: String,
+    /// As the schema's owner.
+    pub owner_url: String,
+    /// As the role that runs Sealbus.
+    pub writer_url: String,
+    /// The broker.
+    pub nats_url: String,
+    /// Worth telling the user.
+    pub remarks: Vec<String>,
+}
+
+impl Backing {
+    /// Starts what is to be started, and makes database and roles.
+    pub async fn start(args: &BackingArgs, folder: &Folder, ephemeral: bool) -> Result<Self, Failure> {
+        let mut remarks = Vec::new();
+        let postgres = match &args.postgres_url {
+            Some(_) => None,
+            None => {
+                let options = PostgresOptions { folder: folder.server("postgres"), port: args.postgres_port, ephemeral, fsync: true };
+                Some(Postgres::start(options).await?)
+            }
+        };
+        if let Some(moved) = postgres.as_ref().and_then(Postgres::moved_to) {
+            remarks.push(format!("Postgres' user cannot get into this folder, so its data lies in {}", moved.display()));
+        }
+        let nats = match &args.nats_url {
+            Some(_) => None,
+            None => {
+                let options = NatsOptions { folder: folder.server("nats"), port: args.nats_port, ephemeral, sync_always: false };
+                Some(Nats::start(options).await?)
+            }
+        };
+        let maintenance = match (&postgres, &args.postgres_url) {
+            (Some(postgres), _) => postgres.admin_url("postgres"),
+            (None, url) => url.clone().unwrap_or_default(),
+        };
+        create_database(&maintenance, DATABASE, None).await?;
+        let admin_url = address(&maintenance, None, DATABASE)?;
+        let (owner, writer) = (folder.password(OWNER)?, folder.password(WRITER)?);
+        make_roles(&admin_url, &owner, &writer).await?;
+        let nats_url = match (&nats, &args.nats_url) {
+            (Some(nats), _) => nats.url(),
+            (None, url) => url.clone().unwrap_or_default(),
+        };
+        Ok(Self {
+            owner_url: address(&maintenance, Some((OWNER, &owner)), DATABASE)?,
+            writer_url: address(&maintenance, Some((WRITER, &writer)), DATABASE)?,
+            postgres,
+            nats,
+            admin_url,
+            nats_url,
+            remarks,
+        })
+    }
+
+    /// Waits until one of the children ends by itself, which none does in health.
+    pub async fn died(&mut self) -> BackingError {
+        match (&mut self.postgres, &mut self.nats) {
+            (Some(postgres), Some(nats)) => tokio::select! { error = postgres.died() => error, error = nats.died() => error },
+            (Some(postgres), None) => postgres.died().await,
+            (None, Some(nats)) => nats.died().await,
+            (None, None) => std::future::pending().await,
+        }
+    }
+
+    /// Stops what was started, the broker first.
+    pub async fn stop(mut self) {
+        if let Some(nats) = &mut self.nats {
+            nats.stop().await;
+        }
+        if let Some(postgres) = &mut self.postgres {
+            postgres.stop().await;
+        }
+    }
+}
+
+/// The same server, as somebody else and in another database.
+fn address(url: &str, login: Option<(&str, &str)>, database: &str) -> Result<String, Failure> {
+    let broken = || Failure::usage("the Postgres address has to look like postgres://user:password@host:port/database");
+    let (scheme, rest) = url.split_once("://").ok_or_else(broken)?;
+    let (old_login, place) = rest.rsplit_once('@').ok_or_else(broken)?;
+    let host = place.split(['/', '?']).next().ok_or_else(broken)?;
+    let login = login.map_or_else(|| old_login.to_owned(), |(user, password)| format!("{user}:{password}"));
+    Ok(format!("{scheme}://{login}@{host}/{database}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn an_address_for_somebody_else() {
+        let url = "postgres://root:a@b@127.0.0.1:5432/postgres?sslmode=disable";
+        assert_eq!(address(url, Some(("w", "p")), "sealbus").unwrap(), "postgres://w:p@127.0.0.1:5432/sealbus");
+        assert_eq!(address(url, None, "sealbus").unwrap(), "postgres://root:a@b@127.0.0.1:5432/sealbus");
+        assert!(address("nowhere", None, "x").is_err());
+    }
+}
