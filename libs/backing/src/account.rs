@@ -12,7 +12,7 @@ const DEFAULT_USER: &str = "postgres";
 /// A user to run a server as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Account {
-    uid: u32,
+    pub uid: u32,
     gid: u32,
 }
 
@@ -29,7 +29,7 @@ impl Account {
             let (name, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
             (name == user).then_some(Account { uid: uid.parse().ok()?, gid: gid.parse().ok()? })
         });
-        found.map(Some).ok_or(BackingError::NoUser { user })
+        found.filter(|account| account.uid != 0).map(Some).ok_or(BackingError::NoUser { user })
     }
 
     /// Makes a command run as this user.
@@ -40,7 +40,8 @@ impl Account {
 
     /// Gives a folder or file to this user.
     pub fn own(self, path: &Path) -> Result<(), BackingError> {
-        chown(path, Some(self.uid), Some(self.gid)).map_err(BackingError::io(format!("giving {} to Postgres' user", path.display())))
+        chown(path, Some(self.uid), Some(self.gid))
+            .map_err(BackingError::io(format!("giving {} to Postgres' user", path.display())))
     }
 
     /// Whether this user can get into a folder: every folder above must let it through.

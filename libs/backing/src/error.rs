@@ -6,19 +6,25 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum BackingError {
     /// No Postgres that is new enough.
-    #[error("no Postgres 15 or later was found (looked in {looked}); install Debian's package postgresql, or name a folder with SEALBUS_POSTGRES_BIN")]
+    #[error(
+        "no Postgres 15 or later was found (looked in {looked}); install Debian's package postgresql, or name a folder with SEALBUS_POSTGRES_BIN"
+    )]
     NoPostgres {
         /// Where.
         looked: String,
     },
     /// No nats-server at all.
-    #[error("no nats-server was found (looked in {looked}); `make run` puts one into .tools/bin, or name one with SEALBUS_NATS_SERVER")]
+    #[error(
+        "no nats-server was found (looked in {looked}); `make run` puts one into .tools/bin, or name one with SEALBUS_NATS_SERVER"
+    )]
     NoNats {
         /// Where.
         looked: String,
     },
     /// A nats-server without what Sealbus needs.
-    #[error("{path} is nats-server {found}, and Sealbus needs 2.10 or later (Debian 12's own package is older); `make run` puts one into .tools/bin")]
+    #[error(
+        "{path} is nats-server {found}, and Sealbus needs 2.10 or later (Debian 12's own package is older); `make run` puts one into .tools/bin"
+    )]
     NatsTooOld {
         /// The program.
         path: PathBuf,
@@ -45,8 +51,26 @@ pub enum BackingError {
         /// Which port.
         port: u16,
     },
+    /// The folder has a server already, and keeps it.
+    #[error("another {what} is running in {folder}; stop it, or choose another folder")]
+    InUse {
+        /// Which server.
+        what: &'static str,
+        /// Its folder.
+        folder: PathBuf,
+    },
+    /// A folder outside our own that somebody else made.
+    #[error(
+        "{folder} is where the data would go, and it belongs to somebody else; remove it, or choose a folder that Postgres' user can get into"
+    )]
+    NotOurs {
+        /// The folder, under /var/tmp.
+        folder: PathBuf,
+    },
     /// Root may not run Postgres, and there is nobody else.
-    #[error("Postgres does not run as root, and there is no user {user} to run it as; make one (`useradd --system {user}`) or name another with SEALBUS_POSTGRES_USER")]
+    #[error(
+        "Postgres does not run as root, and there is no user {user} to run it as; make one (`useradd --system {user}`) or name another with SEALBUS_POSTGRES_USER"
+    )]
     NoUser {
         /// The user looked for.
         user: String,
@@ -85,6 +109,12 @@ pub enum BackingError {
 }
 
 impl BackingError {
+    /// Whether another process was quicker to bind the port.
+    pub(crate) fn lost_its_port(&self) -> bool {
+        // Both servers give the system's words: Postgres with a capital, nats-server without.
+        matches!(self, BackingError::Died { tail, .. } if tail.contains("ddress already in use"))
+    }
+
     /// For `map_err`: names what was being done.
     pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> BackingError {
         let doing = doing.into();

@@ -14,21 +14,28 @@ const NATS_FLOOR: (u32, u32) = (2, 10);
 /// on the PATH, else the newest that Debian's packages put under /usr/lib/postgresql.
 pub fn postgres_bin() -> Result<PathBuf, BackingError> {
     if let Some(named) = std::env::var_os("SEALBUS_POSTGRES_BIN").map(PathBuf::from) {
-        return if is_postgres(&named) { Ok(named) } else { Err(BackingError::NoPostgres { looked: named.display().to_string() }) };
+        return postgres_in(&named).ok_or_else(|| BackingError::NoPostgres { looked: named.display().to_string() });
     }
-    let mut folders: Vec<PathBuf> = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
-    let mut debian: Vec<PathBuf> =
-        std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin")).collect();
+    let mut folders: Vec<PathBuf> =
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+    let mut debian: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .collect();
     debian.sort_by_key(|folder| std::cmp::Reverse(postgres_major(folder)));
     folders.extend(debian);
     folders
-        .into_iter()
-        .find(|folder| is_postgres(folder))
+        .iter()
+        .find_map(|folder| postgres_in(folder))
         .ok_or_else(|| BackingError::NoPostgres { looked: "the PATH and /usr/lib/postgresql".into() })
 }
 
-fn is_postgres(folder: &Path) -> bool {
-    ["initdb", "pg_isready"].iter().all(|program| folder.join(program).is_file()) && postgres_major(folder) >= Some(POSTGRES_FLOOR)
+/// The folder that holds the programs of a Postgres that is new enough: a link on the PATH may stand alone, so it is followed.
+fn postgres_in(folder: &Path) -> Option<PathBuf> {
+    let bin = folder.join("initdb").canonicalize().ok()?.parent()?.to_owned();
+    (postgres_major(&bin) >= Some(POSTGRES_FLOOR)).then_some(bin)
 }
 
 /// The major version of the server in a folder.
@@ -97,9 +104,21 @@ mod tests {
     }
 
     #[test]
+    fn a_link_is_followed_to_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let bin = postgres_bin().unwrap();
+        for program in ["initdb", "postgres"] {
+            std::os::unix::fs::symlink(bin.join(program), folder.path().join(program)).unwrap();
+        }
+        assert_eq!(postgres_in(folder.path()), Some(bin));
+    }
+
+    #[test]
     fn the_floor_is_checked() {
         let folder = tempfile::tempdir().unwrap();
-        for (version, taken) in [("2.9.10", false), ("2.10.0", true), ("2.15.2", true), ("3.0.0-rc1", true), ("1.4.1", false)] {
+        for (version, taken) in
+            [("2.9.10", false), ("2.10.0", true), ("2.15.2", true), ("3.0.0-rc1", true), ("1.4.1", false)]
+        {
             let found = check_nats(&pretender(folder.path(), version)).expect("it is there");
             assert_eq!(found.is_ok(), taken, "{version}");
             if let Err(refused) = found {

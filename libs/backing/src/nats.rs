@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
+use uuid::Uuid;
 
 use crate::tether::{Folder, Tethered};
 use crate::{BackingError, find, password, port};
@@ -34,19 +35,21 @@ pub struct Nats {
 
 impl Nats {
     /// Starts it and waits until JetStream answers.
-    pub async fn start(options: NatsOptions) -> Result<Self, BackingError> {
+    pub async fn start(mut options: NatsOptions) -> Result<Self, BackingError> {
         let program = find::nats_server()?;
-        std::fs::create_dir_all(&options.folder).map_err(BackingError::io(format!("making {}", options.folder.display())))?;
+        options.folder = std::path::absolute(&options.folder).map_err(BackingError::io("finding the folder"))?;
+        std::fs::create_dir_all(&options.folder)
+            .map_err(BackingError::io(format!("making {}", options.folder.display())))?;
         // A free port may be taken by another process before the server binds it.
-        let mut tries = if options.port.is_some() { 1 } else { 3 };
+        let mut tries = 3;
         loop {
             tries -= 1;
             let port = port::choose("nats-server", options.port)?;
             let password = password();
             match spawn(&program, &options, port, &password).await {
                 Ok(server) => return Ok(Self { options, program, port, password, server }),
-                Err(error) if tries == 0 => return Err(error),
-                Err(_) => {}
+                Err(error) if tries > 0 && error.lost_its_port() => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -54,6 +57,11 @@ impl Nats {
     /// Its address with its password.
     pub fn url(&self) -> String {
         format!("nats://sealbus:{}@127.0.0.1:{}", self.password, self.port)
+    }
+
+    /// The server's process id.
+    pub fn pid(&self) -> u32 {
+        self.server.pid().as_raw_nonzero().get().unsigned_abs()
     }
 
     /// Its port.
@@ -84,34 +92,56 @@ impl Nats {
     }
 }
 
+impl Drop for Nats {
+    fn drop(&mut self) {
+        self.server.sweep(Folder { path: &self.options.folder, ephemeral: self.options.ephemeral });
+    }
+}
+
 async fn spawn(program: &Path, options: &NatsOptions, port: u16, password: &str) -> Result<Tethered, BackingError> {
-    let folder = std::path::absolute(&options.folder).map_err(BackingError::io("finding the folder"))?;
+    let folder = options.folder.as_path();
+    // Told apart from a stranger who was quicker to bind the port.
+    let name = format!("sealbus-{}", Uuid::new_v4().simple());
     let sync = if options.sync_always { ", sync_interval: always" } else { "" };
     let configuration = format!(
-        "listen: \"127.0.0.1:{port}\"\nserver_name: sealbus\nmax_payload: 1MB\njetstream {{ store_dir: {:?}{sync} }}\n\
+        "listen: \"127.0.0.1:{port}\"\nserver_name: {name}\nmax_payload: 1MB\njetstream {{ store_dir: {:?}{sync} }}\n\
          authorization {{ user: sealbus, password: \"{password}\" }}\n",
         folder.join("store"),
     );
     let path = folder.join("nats.conf");
     write_secret(&path, &configuration)?;
     let arguments = ["-c".to_owned(), path.display().to_string()];
-    let mut server = Tethered::spawn("nats-server", program, &arguments, "TERM", None, Folder { path: &folder, ephemeral: options.ephemeral }).await?;
-    server.until_ready(Duration::from_secs(30), async || says_jetstream(port).await).await?;
+    let mut server = Tethered::spawn(
+        "nats-server",
+        program,
+        &arguments,
+        "TERM",
+        None,
+        Folder { path: folder, ephemeral: options.ephemeral },
+    )
+    .await?;
+    server.until_ready(Duration::from_secs(30), async || greets(port, &name).await).await?;
     Ok(server)
 }
 
-/// Whether the server greets with JetStream on.
-async fn says_jetstream(port: u16) -> bool {
+/// Whether the server of this name greets with JetStream on.
+async fn greets(port: u16, name: &str) -> bool {
     let Ok(connection) = TcpStream::connect(("127.0.0.1", port)).await else { return false };
     let mut greeting = String::new();
     let read = BufReader::new(connection).read_line(&mut greeting).await;
-    read.is_ok() && greeting.starts_with("INFO ") && greeting.contains("\"jetstream\":true")
+    read.is_ok() && greeting.starts_with("INFO ") && greeting.contains(name) && greeting.contains("\"jetstream\":true")
 }
 
 /// Writes a file that only its owner reads.
 fn write_secret(path: &Path, text: &str) -> Result<(), BackingError> {
     let doing = || format!("writing {}", path.display());
-    let file = std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path).map_err(BackingError::io(doing()))?;
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(BackingError::io(doing()))?;
     file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(BackingError::io(doing()))?;
     std::io::Write::write_all(&mut &file, text.as_bytes()).map_err(BackingError::io(doing()))
 }

@@ -1,7 +1,6 @@
 //! A Postgres on 127.0.0.1, in a folder of its own.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -56,14 +55,14 @@ impl Postgres {
         let place = Place::find(&options)?;
         let password = place.initialise().await?;
         // A free port may be taken by another process before the server binds it.
-        let mut tries = if options.port.is_some() { 1 } else { 3 };
+        let mut tries = 3;
         loop {
             tries -= 1;
             let port = port::choose("Postgres", options.port)?;
             match place.spawn(port).await {
                 Ok(server) => return Ok(Self { place, port, password, server }),
-                Err(error) if tries == 0 => return Err(error),
-                Err(_) => {}
+                Err(error) if tries > 0 && error.lost_its_port() => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -117,6 +116,12 @@ impl Postgres {
     }
 }
 
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.server.sweep(self.place.folder());
+    }
+}
+
 impl Place {
     fn find(options: &PostgresOptions) -> Result<Self, BackingError> {
         let bin = find::postgres_bin()?;
@@ -130,9 +135,23 @@ impl Place {
         if account.is_none_or(|account| account.can_enter(&folder)) {
             return Ok(Self { bin, account, folder, moved: false, ephemeral: options.ephemeral, fsync: options.fsync });
         }
-        let mut hasher = DefaultHasher::new();
-        folder.hash(&mut hasher);
-        let elsewhere = PathBuf::from(format!("/var/tmp/sealbus-{:016x}", hasher.finish()));
+        // The same place at the next run: the path itself, readably.
+        let elsewhere = PathBuf::from(format!("/var/tmp/sealbus{}", folder.display().to_string().replace('/', "-")));
+        // Anybody may write to /var/tmp, so what lies there under this name may be a trap: a link to give away, or a folder
+        // whose owner reads the data.
+        match std::fs::create_dir(&elsewhere) {
+            Ok(()) => {}
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(BackingError::io(format!("making {}", elsewhere.display()))(error));
+            }
+            Err(_) => {
+                let there = std::fs::symlink_metadata(&elsewhere)
+                    .map_err(BackingError::io(format!("looking at {}", elsewhere.display())))?;
+                if !there.is_dir() || !(there.uid() == 0 || account.is_some_and(|account| account.uid == there.uid())) {
+                    return Err(BackingError::NotOurs { folder: elsewhere });
+                }
+            }
+        }
         make(&elsewhere)?;
         Ok(Self { bin, account, folder: elsewhere, moved: true, ephemeral: options.ephemeral, fsync: options.fsync })
     }
@@ -160,7 +179,8 @@ impl Place {
         let _ = std::fs::remove_dir_all(&data);
         let password = password();
         std::fs::write(&kept, &password).map_err(BackingError::io(format!("writing {}", kept.display())))?;
-        std::fs::set_permissions(&kept, std::fs::Permissions::from_mode(0o600)).map_err(BackingError::io("closing the password file"))?;
+        std::fs::set_permissions(&kept, std::fs::Permissions::from_mode(0o600))
+            .map_err(BackingError::io("closing the password file"))?;
         if let Some(account) = self.account {
             account.own(&kept)?;
         }
@@ -170,12 +190,18 @@ impl Place {
         if let Some(account) = self.account {
             account.apply(&mut initdb);
         }
-        let output = tokio::process::Command::from(initdb).output().await.map_err(BackingError::io("running initdb"))?;
+        let output =
+            tokio::process::Command::from(initdb).output().await.map_err(BackingError::io("running initdb"))?;
         if output.status.success() {
             return Ok(password);
         }
         let tail = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(BackingError::Died { what: "initdb", status: output.status.to_string(), log: self.folder.join("log"), tail })
+        Err(BackingError::Died {
+            what: "initdb",
+            status: output.status.to_string(),
+            log: self.folder.join("log"),
+            tail,
+        })
     }
 
     async fn spawn(&self, port: u16) -> Result<Tethered, BackingError> {
@@ -188,15 +214,20 @@ impl Place {
         ];
         let mut arguments = vec!["-D".to_owned(), self.data().display().to_string()];
         arguments.extend(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
-        let mut server = Tethered::spawn("Postgres", &self.bin.join("postgres"), &arguments, "INT", self.account, self.folder()).await?;
-        let is_ready = self.bin.join("pg_isready");
-        let ready = async || {
-            let mut ask = tokio::process::Command::new(&is_ready);
-            ask.args(["-q", "-h", "127.0.0.1", "-d", "postgres", "-p", &port.to_string()]);
-            ask.status().await.is_ok_and(|status| status.success())
-        };
-        server.until_ready(Duration::from_secs(60), ready).await?;
+        let mut server =
+            Tethered::spawn("Postgres", &self.bin.join("postgres"), &arguments, "INT", self.account, self.folder())
+                .await?;
+        let pid = server.pid();
+        server.until_ready(Duration::from_secs(60), async || self.is_ready(pid)).await?;
         Ok(server)
+    }
+
+    /// Whether this very server takes connections: its file says so in its eighth line, as pg_ctl reads it.
+    fn is_ready(&self, server: Pid) -> bool {
+        let said = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        let mut lines = said.lines();
+        lines.next() == Some(server.as_raw_nonzero().to_string().as_str())
+            && lines.nth(6).map(str::trim) == Some("ready")
     }
 }
 

@@ -3,34 +3,41 @@
 //! The server runs under a small shell that reads a pipe from us. When we end, in whatever way, the pipe closes, and the
 //! shell stops the server. The server is in a process group of its own, so that a Ctrl-C at the terminal reaches us alone and
 //! the bus can drain before its database goes.
+//!
+//! One server at a time has a folder: its log there is locked (`flock`) through the descriptors that the shell, the server
+//! and all its processes inherit, so that the lock goes with the last of them, however they end.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin};
+use tokio::time::Instant;
 
 use crate::BackingError;
 use crate::account::Account;
 
-/// Runs `"$@"`, says its process id, and stops it with signal `$SIGNAL` when standard input ends; then `$REMOVE`, where it is
-/// set, is removed. A word on standard input means that the server is dead already and its data stays.
+/// Runs `"$@"`, says its process id, stops it with signal `$SIGNAL` when standard input closes, and ends with its status.
+/// `$REMOVE`, where it is set, is removed once a server that was stopped so has ended; one that ended by itself leaves it,
+/// since it may be started again.
 const SHELL: &str = r#"exec 3<&0
 "$@" 3<&- </dev/null >&2 &
 server=$!
 echo $server
 exec >&2
-(
-    if ! read -r _ <&3; then
-        kill -s "$SIGNAL" $server
-        while kill -0 $server 2>/dev/null; do sleep 0.05; done
-        [ -z "$REMOVE" ] || rm -rf -- "$REMOVE"
-    fi
-) &
-wait $server"#;
+(read -r _ <&3; kill -s "$SIGNAL" $server) &
+watch=$!
+wait $server
+status=$?
+kill $watch 2>/dev/null
+wait $watch 2>/dev/null && [ -n "$REMOVE" ] && rm -rf -- "$REMOVE"
+exit $status"#;
+
+/// How long a folder's last server is given to end: the shutdown of one whose parent was killed.
+const HANDOVER: Duration = Duration::from_secs(15);
 
 /// Where a server keeps its things.
 #[derive(Clone, Copy)]
@@ -52,7 +59,10 @@ pub(crate) struct Tethered {
 }
 
 impl Tethered {
-    /// Starts `command`, its output appended to `log`; `signal` (INT, TERM) is what stops it cleanly.
+    /// Starts `program`, its output appended to the folder's `log`; `signal` (INT, TERM) is what stops it cleanly.
+    ///
+    /// # Errors
+    /// [`BackingError::InUse`] where another server has the folder and keeps it.
     pub async fn spawn(
         what: &'static str,
         program: &Path,
@@ -63,11 +73,11 @@ impl Tethered {
     ) -> Result<Self, BackingError> {
         let log = folder.path.join("log");
         let log = log.as_path();
-        let open = File::options().create(true).append(true).open(log).map_err(BackingError::io(format!("opening {}", log.display())))?;
+        let locked = lock(what, log).await?;
         let mut shell = Command::new("sh");
         shell.args(["-c", SHELL, "sh"]).arg(program).args(arguments).env("SIGNAL", signal).current_dir("/");
         shell.env("REMOVE", if folder.ephemeral { folder.path.as_os_str() } else { "".as_ref() });
-        shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(open);
+        shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(locked);
         std::os::unix::process::CommandExt::process_group(&mut shell, 0);
         if let Some(account) = account {
             account.apply(&mut shell);
@@ -80,19 +90,37 @@ impl Tethered {
             BufReader::new(stdout).read_line(&mut said).await.map_err(BackingError::io(starting()))?;
         }
         let server = said.trim().parse().ok().and_then(Pid::from_raw);
-        let server = server.ok_or_else(|| BackingError::Died { what, status: "no process".into(), log: log.to_owned(), tail: tail(log) })?;
+        let server = server.ok_or_else(|| BackingError::Died {
+            what,
+            status: "no process".into(),
+            log: log.to_owned(),
+            tail: tail(log),
+        })?;
         Ok(Self { what, shell, pipe, server, log: log.to_owned() })
     }
 
     /// Asks `ready` until it says so.
-    pub async fn until_ready(&mut self, within: Duration, mut ready: impl AsyncFnMut() -> bool) -> Result<(), BackingError> {
-        let deadline = tokio::time::Instant::now() + within;
+    pub async fn until_ready(
+        &mut self,
+        within: Duration,
+        mut ready: impl AsyncFnMut() -> bool,
+    ) -> Result<(), BackingError> {
+        let deadline = Instant::now() + within;
         while !ready().await {
             if let Ok(Some(status)) = self.shell.try_wait() {
-                return Err(BackingError::Died { what: self.what, status: status.to_string(), log: self.log.clone(), tail: tail(&self.log) });
+                return Err(BackingError::Died {
+                    what: self.what,
+                    status: status.to_string(),
+                    log: self.log.clone(),
+                    tail: tail(&self.log),
+                });
             }
-            if tokio::time::Instant::now() > deadline {
-                return Err(BackingError::NotReady { what: self.what, seconds: within.as_secs(), log: self.log.clone() });
+            if Instant::now() > deadline {
+                return Err(BackingError::NotReady {
+                    what: self.what,
+                    seconds: within.as_secs(),
+                    log: self.log.clone(),
+                });
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -110,22 +138,43 @@ impl Tethered {
         BackingError::Died { what: self.what, status, log: self.log.clone(), tail: tail(&self.log) }
     }
 
-    /// Stops the server cleanly and waits for its end; an ephemeral folder goes.
+    /// Stops the server cleanly and waits for its end; an ephemeral folder is gone then.
     pub async fn stop(&mut self) {
         self.pipe = None;
         let _ = self.shell.wait().await;
     }
 
-    /// Kills these processes and waits for the shell; the folder stays.
+    /// Kills these processes and waits for the server's end; the folder stays.
     pub async fn kill(&mut self, processes: &[Pid]) {
-        if let Some(pipe) = &mut self.pipe {
-            let _ = pipe.write_all(b"dead\n").await;
-        }
         for process in processes {
             let _ = kill_process(*process, Signal::KILL);
         }
         let _ = self.shell.wait().await;
-        self.pipe = None;
+    }
+
+    /// Removes an ephemeral folder whose server has ended by itself or was killed; that of a living one goes with it.
+    pub fn sweep(&mut self, folder: Folder<'_>) {
+        if folder.ephemeral && matches!(self.shell.try_wait(), Ok(Some(_))) {
+            let _ = std::fs::remove_dir_all(folder.path);
+        }
+    }
+}
+
+/// Opens a log and locks it, waiting for the folder's last server to end.
+async fn lock(what: &'static str, log: &Path) -> Result<File, BackingError> {
+    let doing = || format!("opening {}", log.display());
+    let file = File::options().create(true).append(true).open(log).map_err(BackingError::io(doing()))?;
+    let deadline = Instant::now() + HANDOVER;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(BackingError::io(doing())(error)),
+            Err(TryLockError::WouldBlock) if Instant::now() > deadline => {
+                let folder = log.parent().unwrap_or(log).to_owned();
+                return Err(BackingError::InUse { what, folder });
+            }
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
     }
 }
 

@@ -13,7 +13,8 @@ use support::{folder, postgres, processes_with, wait_until};
 /// What psql answers to a statement.
 fn ask(server: &Postgres, sql: &str) -> String {
     let mut psql = Command::new(postgres_bin().unwrap().join("psql"));
-    let output = psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql]).arg(server.admin_url("postgres")).output().unwrap();
+    let output =
+        psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql]).arg(server.admin_url("postgres")).output().unwrap();
     assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
@@ -62,7 +63,10 @@ async fn data_outlives_a_crash_a_stop_and_a_new_start() {
             })
             .collect();
         wait_until("the sessions are open", || {
-            ask(&server, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(300)' AND pid <> pg_backend_pid()") == "8"
+            ask(
+                &server,
+                "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(300)' AND pid <> pg_backend_pid()",
+            ) == "8"
         });
         server.kill().await;
         server.restart().await.unwrap();
@@ -108,7 +112,10 @@ async fn data_of_another_version_is_refused() {
     std::fs::create_dir(folder.join("data")).unwrap();
     std::fs::write(folder.join("data/PG_VERSION"), "9\n").unwrap();
     let refused = Postgres::start(postgres(&folder)).await.err().unwrap();
-    assert!(matches!(&refused, BackingError::OtherVersion { found, running, .. } if found == "9" && *running >= 15), "{refused}");
+    assert!(
+        matches!(&refused, BackingError::OtherVersion { found, running, .. } if found == "9" && *running >= 15),
+        "{refused}"
+    );
     assert!(refused.to_string().contains("data of Postgres 9 "), "{refused}");
     std::fs::remove_dir_all(folder).unwrap();
 }
@@ -125,7 +132,10 @@ async fn a_death_is_told_with_the_end_of_its_log() {
 async fn a_crash_leaves_no_process() {
     let folder = folder();
     let mut server = Postgres::start(postgres(&folder)).await.unwrap();
-    let children: Vec<_> = ask(&server, "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()").lines().map(|line| pid(line.parse().unwrap())).collect();
+    let children: Vec<_> = ask(&server, "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        .lines()
+        .map(|line| pid(line.parse().unwrap()))
+        .collect();
     assert!(children.len() >= 4, "checkpointer, writer, walwriter, launcher: {children:?}");
     server.kill().await;
     wait_until("every child is gone", || children.iter().all(|child| test_kill_process(*child).is_err()));
@@ -150,6 +160,7 @@ async fn where_its_user_cannot_get_in_the_data_lies_elsewhere_and_is_found_again
         return;
     }
     let closed = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(closed.path(), PermissionsExt::from_mode(0o700)).unwrap();
     let kept = PostgresOptions { ephemeral: false, ..postgres(&closed.path().join("postgres")) };
     let mut server = Postgres::start(kept.clone()).await.unwrap();
     let moved = server.moved_to().expect("a folder of mode 0700 is closed to it").to_owned();
@@ -163,7 +174,8 @@ async fn where_its_user_cannot_get_in_the_data_lies_elsewhere_and_is_found_again
     std::fs::remove_dir_all(&moved).unwrap();
     let target = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(target.path(), &moved).unwrap();
-    let refused = Postgres::start(PostgresOptions { ephemeral: false, ..postgres(&closed.path().join("postgres")) }).await;
+    let refused =
+        Postgres::start(PostgresOptions { ephemeral: false, ..postgres(&closed.path().join("postgres")) }).await;
     std::fs::remove_file(&moved).unwrap();
     assert!(refused.is_err(), "a link that somebody laid is not followed");
     assert_eq!(std::fs::metadata(target.path()).unwrap().uid(), 0, "and what it points to keeps its owner");

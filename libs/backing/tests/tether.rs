@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use sealbus_backing::{Nats, Postgres};
-use support::{folder, nats, postgres, processes_with, wait_until};
+use support::{nats, postgres, processes_with, wait_until};
 
 /// Where [`parent`] is told to put its servers.
 const FOLDER: &str = "SEALBUS_TEST_FOLDER";
@@ -17,16 +17,16 @@ const FOLDER: &str = "SEALBUS_TEST_FOLDER";
 #[ignore = "run by dies_with_a_parent_that_is_killed, in a process of its own"]
 async fn parent() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
-    let _postgres = Postgres::start(postgres(&folder.join("postgres"))).await.unwrap();
-    let _nats = Nats::start(nats(&folder.join("nats"))).await.unwrap();
+    let _postgres = Postgres::start(postgres(&folder.with_extension("postgres"))).await.unwrap();
+    let _nats = Nats::start(nats(&folder.with_extension("nats"))).await.unwrap();
     println!("\nstarted");
     std::future::pending::<()>().await;
 }
 
 #[test]
 fn dies_with_a_parent_that_is_killed() {
-    let folder = folder();
-    std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    // Beside each other in the temporary folder: a user other than root may remove its own there, and only there.
+    let folder = std::env::temp_dir().join(format!("sealbus-tether-{}", std::process::id()));
     let mut parent = Command::new(std::env::current_exe().unwrap());
     parent.args(["parent", "--exact", "--ignored", "--nocapture"]).env(FOLDER, &folder).stdout(Stdio::piped());
     let mut parent = parent.spawn().unwrap();
@@ -39,6 +39,7 @@ fn dies_with_a_parent_that_is_killed() {
     parent.kill().unwrap();
     parent.wait().unwrap();
     wait_until("both are gone", || processes_with(&folder_name).is_empty());
-    wait_until("their ephemeral folders are gone", || std::fs::read_dir(&folder).unwrap().next().is_none());
-    std::fs::remove_dir(&folder).unwrap();
+    for ending in ["postgres", "nats"] {
+        wait_until("their ephemeral folders are gone", || !folder.with_extension(ending).exists());
+    }
 }

@@ -17,7 +17,7 @@ use crate::timestamp::Timestamp;
 
 pub(crate) use fields::{Fields, check_text};
 pub use prepare::{Context, Prepared};
-pub use read::{Limits, read_body, read_value};
+pub use read::{Limits, check_count, read_body, read_value};
 
 /// An event as its producer asks for it. Every member is of its form; what depends on tenant, plan or catalog is not
 /// checked yet.

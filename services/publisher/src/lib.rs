@@ -1,1 +1,188 @@
-//! Under construction.
+//! The publisher: takes events over HTTP, and shows history.
+//!
+//! A request's way: [`router`] finds the endpoint, [`caller`] knows the token and the tenant, [`intake`] reads the body
+//! within its caps, `sealbus_core::request` or `sealbus_core::cloudevents` make events of it, [`publishing`] has them
+//! appended by the ledger, and [`answers`] shows the records. Whatever goes wrong on the way is a [`problem`].
+//! Each endpoint is a file of [`endpoints`]; live streams are [`streams`].
+//!
+//! Replicas hold nothing that a restart would lose: the tokens' file, the window of live streams and the connections are
+//! all made anew. So any number of them serve one ledger.
+
+mod answers;
+mod app;
+mod caller;
+mod clock;
+mod cursor;
+mod endpoints;
+mod hints;
+mod intake;
+mod links;
+mod metrics;
+mod pages;
+mod parameters;
+mod path;
+mod problem;
+mod publishing;
+mod readiness;
+mod router;
+mod streams;
+pub mod tokens;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealbus_broker::BrokerConfig;
+use sealbus_core::catalog::Catalog;
+use sealbus_core::request::Limits;
+use sealbus_core::seal::Keyring;
+use sealbus_ledger::Ledger;
+use sealbus_ledger::append::{Appender, Hint};
+use sealbus_runtime::admin::Health;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+pub use hints::BrokerLink;
+pub use metrics::Metrics;
+pub use readiness::health;
+
+use app::App;
+use intake::Intake;
+use streams::Hub;
+use tokens::{Tokens, TokensError};
+
+/// Plans that are verified at once.
+const VERIFICATIONS: usize = 4;
+
+/// How a publisher runs.
+pub struct Config {
+    /// Where it listens.
+    pub listener: TcpListener,
+    /// The token file.
+    pub tokens: PathBuf,
+    /// How often the token file is looked at.
+    pub tokens_interval: Duration,
+    /// What one call may hold.
+    pub limits: Limits,
+    /// Bytes of bodies that may be in hand at once.
+    pub intake_bytes: usize,
+    /// How long a call waits for room before it is refused as `overloaded`.
+    pub intake_wait: Duration,
+    /// How long a body may take to come in.
+    pub body_time: Duration,
+    /// How often a silent stream says that it lives.
+    pub heartbeat: Duration,
+    /// How often the ledger is asked what is new, while there are streams.
+    pub stream_tick: Duration,
+    /// Streams that may be open at once.
+    pub streams: usize,
+    /// How long calls that are under way may take once the publisher is told to stop.
+    pub drain: Duration,
+    /// Where hints go.
+    pub broker: BrokerConfig,
+}
+
+impl Config {
+    /// The default settings.
+    pub fn new(listener: TcpListener, tokens: PathBuf, broker: BrokerConfig) -> Self {
+        Self {
+            listener,
+            tokens,
+            broker,
+            tokens_interval: Duration::from_secs(5),
+            limits: Limits::default(),
+            intake_bytes: 16 * 1024 * 1024,
+            intake_wait: Duration::from_secs(2),
+            body_time: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(15),
+            stream_tick: Duration::from_millis(100),
+            streams: 1_000,
+            drain: Duration::from_secs(20),
+        }
+    }
+}
+
+/// What a publisher is given, open already.
+pub struct Resources {
+    /// Where history is read.
+    pub ledger: Ledger,
+    /// Where events go.
+    pub appender: Appender,
+    /// What the appender offers after its commits.
+    pub hints: mpsc::Receiver<Vec<Hint>>,
+    /// The connection for hints, which [`run`] makes; [`health`] asks it.
+    pub broker: Arc<BrokerLink>,
+    /// What checks seals.
+    pub keyring: Arc<Keyring>,
+    /// Which types there are.
+    pub catalog: Arc<Catalog>,
+    /// The probes, served beside the API.
+    pub health: Arc<Health>,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// Why a publisher does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The token file will not do.
+    #[error("the publisher has no tokens")]
+    Tokens(#[source] TokensError),
+    /// The listener failed.
+    #[error("the publisher could not serve")]
+    Serve(#[source] std::io::Error),
+}
+
+/// Serves until `shutdown` fires; then takes no more, finishes what is under way, and ends.
+///
+/// # Errors
+/// Where the token file does not read at the start, or the listener fails.
+pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), Error> {
+    let tokens = Arc::new(Tokens::load(&config.tokens).map_err(Error::Tokens)?);
+    let hub = Arc::new(Hub::new(resources.ledger.clone()));
+    let app = Arc::new(App {
+        ledger: resources.ledger,
+        appender: resources.appender,
+        keyring: resources.keyring,
+        catalog: resources.catalog,
+        tokens: Arc::clone(&tokens),
+        limits: config.limits,
+        intake: Intake::new(config.intake_bytes, config.limits.body_bytes, config.intake_wait, config.body_time),
+        hub: Arc::clone(&hub),
+        verifications: Semaphore::new(VERIFICATIONS),
+        streams: Arc::new(Semaphore::new(config.streams)),
+        heartbeat: config.heartbeat,
+        shutdown: shutdown.clone(),
+        metrics: resources.metrics.clone(),
+    });
+    // The helpers outlive the calls that are under way, and end with this function whichever way it ends.
+    let helpers = CancellationToken::new();
+    let _ended = helpers.clone().drop_guard();
+    let serving = serve(config.listener, router::router(app, resources.health), shutdown, config.drain);
+    let following = tokens.follow(config.tokens_interval, helpers.clone());
+    let feeding = hub.run(config.stream_tick, helpers.clone());
+    let hinting = resources.broker.run(config.broker, resources.hints, resources.metrics, helpers.clone());
+    let serving = async {
+        let served = serving.await;
+        helpers.cancel();
+        served
+    };
+    let (served, (), (), ()) = tokio::join!(serving, following, feeding, hinting);
+    served.map_err(Error::Serve)
+}
+
+async fn serve(listener: TcpListener, router: axum::Router, shutdown: CancellationToken, drain: Duration) -> std::io::Result<()> {
+    let server = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let overdue = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(drain).await;
+    };
+    tokio::select! {
+        served = async { server.await } => served,
+        () = overdue => {
+            tracing::warn!(?drain, "calls were still under way and are cut off");
+            Ok(())
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sealbus_broker::Broker;
-use sealbus_core::event::Record;
+use sealbus_core::event::{PayloadMode, Record};
 use sealbus_core::hash::Hash;
 use sealbus_core::partition::PlanKey;
 use sealbus_core::seal::Keyring;
@@ -40,11 +40,14 @@ impl Expected {
     /// Whether the event may be sent on the hint's word: a seal of a trusted key, and the texts that it covers.
     fn covers(&self, record: &Record) -> Result<(), String> {
         let header = &record.header;
-        if header.origin != self.origin || PlanKey::of(&header.tenant, &header.plan).partition(self.partitions) != self.partition {
+        if header.origin != self.origin
+            || PlanKey::of(&header.tenant, &header.plan).partition(self.partitions) != self.partition
+        {
             return Err("it is of another ledger or partition".to_owned());
         }
         let payload = record.payload.as_deref().map(|payload| Hash::of(payload.as_bytes()));
-        if payload.is_some_and(|hash| hash != header.payload_hash) || Hash::of(record.metadata.as_bytes()) != header.metadata_hash {
+        let sealed = (header.payload_mode != PayloadMode::HashOnly).then_some(header.payload_hash);
+        if payload != sealed || Hash::of(record.metadata.as_bytes()) != header.metadata_hash {
             return Err("its payload or metadata is not what was sealed".to_owned());
         }
         let checked = self.keyring.check(header, &record.event_hash, &record.mac, &record.sig);
@@ -82,17 +85,26 @@ impl HintIntake {
         self.hinted.try_recv().ok()
     }
 
-    /// Comes back when hints were dropped for want of room: a sweep is to look for their events.
-    pub async fn missed(&self) {
-        self.missed.notified().await;
+    /// Notified when hints were dropped for want of room: a sweep is to look for their events.
+    pub fn missed(&self) -> Arc<Notify> {
+        Arc::clone(&self.missed)
     }
 }
 
-async fn listen(broker: Broker, expected: Expected, metrics: Metrics, taken: mpsc::Sender<Hinted>, missed: Arc<Notify>) {
+async fn listen(
+    broker: Broker,
+    expected: Expected,
+    metrics: Metrics,
+    taken: mpsc::Sender<Hinted>,
+    missed: Arc<Notify>,
+) {
     let mut hints = match broker.hints(expected.partition).await {
         Ok(hints) => hints,
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "hints cannot be listened to; events wait for the sweep");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "hints cannot be listened to; events wait for the sweep"
+            );
             return;
         }
     };
@@ -111,7 +123,11 @@ async fn listen(broker: Broker, expected: Expected, metrics: Metrics, taken: mps
             }
             Err(reason) => {
                 metrics.hint(HintFate::Refused);
-                tracing::warn!(partition = expected.partition, reason, "a hint was refused: something else than a publisher writes hints");
+                tracing::warn!(
+                    partition = expected.partition,
+                    reason,
+                    "a hint was refused: something else than a publisher writes hints"
+                );
             }
         }
     }

@@ -111,13 +111,27 @@ impl Metrics {
         group.register("duplicates", "Messages that the stream held already", metrics.duplicates.clone());
         group.register("deleted_rows", "Outbox rows deleted after their acknowledgement", metrics.deleted.clone());
         group.register("phantoms", "Acknowledged events that the ledger does not hold", metrics.phantoms.clone());
-        group.register("blocked_plans", "Times that a plan was held back, since an event of it cannot be sent", metrics.blocked.clone());
+        group.register(
+            "blocked_plans",
+            "Times that a plan was held back, since an event of it cannot be sent",
+            metrics.blocked.clone(),
+        );
         group.register("partitions_owned", "Partitions whose lease this process holds", metrics.partitions.clone());
         group.register("hints", "Hints, by what became of them", metrics.hints.clone());
         group.register("failures", "Messages without an acknowledgement, by cause", metrics.failures.clone());
-        group.register_with_unit("ack_latency", "From sending a message to its acknowledgement", Unit::Seconds, metrics.latency.clone());
+        group.register_with_unit(
+            "ack_latency",
+            "From sending a message to its acknowledgement",
+            Unit::Seconds,
+            metrics.latency.clone(),
+        );
         group.register("outbox_rows", "Rows of the outbox, in partitions owned", metrics.depth.clone());
-        group.register_with_unit("outbox_oldest_age", "Age of the event of the lowest outbox row", Unit::Seconds, metrics.oldest.clone());
+        group.register_with_unit(
+            "outbox_oldest_age",
+            "Age of the event of the lowest outbox row",
+            Unit::Seconds,
+            metrics.oldest.clone(),
+        );
         metrics
     }
 

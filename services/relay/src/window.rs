@@ -315,7 +315,11 @@ impl<T: Clone> Windows<T> {
         let row = if entry.sent.get(&seq).is_some_and(|sent| sent.first_ticket <= ticket) {
             self.sent -= 1;
             entry.sent.remove(&seq).map(|sent| sent.row)
-        } else if entry.waiting.get(&seq).is_some_and(|waiting| waiting.first_ticket.is_some_and(|first| first <= ticket)) {
+        } else if entry
+            .waiting
+            .get(&seq)
+            .is_some_and(|waiting| waiting.first_ticket.is_some_and(|first| first <= ticket))
+        {
             // It failed or its elder did, and then an acknowledgement came all the same.
             entry.waiting.remove(&seq).map(|waiting| waiting.row)
         } else {
@@ -337,16 +341,24 @@ impl<T: Clone> Windows<T> {
         }
         let again = entry.sent.split_off(&seq);
         self.sent -= again.len();
-        entry.waiting.extend(again.into_iter().map(|(seq, InFlight { row, first_ticket, .. })| (seq, Waiting { row, first_ticket: Some(first_ticket) })));
+        entry.waiting.extend(
+            again.into_iter().map(|(seq, InFlight { row, first_ticket, .. })| {
+                (seq, Waiting { row, first_ticket: Some(first_ticket) })
+            }),
+        );
         self.sort_in(plan);
         true
     }
 
     /// The connection is another one: whatever was in flight is sent again.
     pub fn connection_lost(&mut self) {
-        let plans: Vec<PlanId> = self.plans.iter().filter(|(_, entry)| !entry.sent.is_empty()).map(|(plan, _)| Arc::clone(plan)).collect();
+        let plans: Vec<PlanId> =
+            self.plans.iter().filter(|(_, entry)| !entry.sent.is_empty()).map(|(plan, _)| Arc::clone(plan)).collect();
         for plan in plans {
-            let first = self.plans.get(&plan).and_then(|entry| entry.sent.first_key_value().map(|(seq, sent)| (*seq, sent.ticket)));
+            let first = self
+                .plans
+                .get(&plan)
+                .and_then(|entry| entry.sent.first_key_value().map(|(seq, sent)| (*seq, sent.ticket)));
             if let Some((seq, ticket)) = first {
                 self.failed(&plan, seq, ticket);
             }

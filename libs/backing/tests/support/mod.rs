@@ -33,9 +33,13 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Processes whose command line holds a text: a data folder or a configuration file names its server.
 pub fn processes_with(text: &str) -> Vec<u32> {
-    let numbered = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let numbered =
+        std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     numbered
         .filter(|pid: &u32| *pid != std::process::id())
-        .filter(|pid| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(text)))
+        .filter(|pid| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(text))
+        })
         .collect()
 }

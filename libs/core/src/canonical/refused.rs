@@ -26,19 +26,6 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// All of them.
-    pub const ALL: [Refusal; 9] = [
-        Refusal::Size,
-        Refusal::Utf8,
-        Refusal::Syntax,
-        Refusal::Depth,
-        Refusal::DuplicateKey,
-        Refusal::LoneSurrogate,
-        Refusal::Nul,
-        Refusal::IntegerRange,
-        Refusal::NumberRange,
-    ];
-
     /// The stable code: `json_size` …
     pub fn code(self) -> &'static str {
         match self {

@@ -196,7 +196,8 @@ fn key(entry: Entry) -> Result<Key, KeyringError> {
     if secret.is_none() && public.is_none() && kind != KeyKind::Hmac {
         return Err(KeyringError::Empty { id });
     }
-    let secret = secret.map(|mut secret| SecretSlice::from(std::mem::take(&mut *secret)));
+    // Copied, not moved: a vector that shrinks into a box can leave its bytes behind.
+    let secret = secret.map(|secret| SecretSlice::new(Box::from(secret.as_slice())));
     Ok(Key { id, kind, secret, public, status, window: Window { from: from.unwrap_or(0), until } })
 }
 

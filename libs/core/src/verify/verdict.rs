@@ -14,9 +14,6 @@ macro_rules! verdicts {
         }
 
         impl Verdict {
-            /// All of them, in the order of the checks.
-            pub const ALL: &'static [Verdict] = &[$(Verdict::$name),*];
-
             /// INTEGRITY's name: `SEQ_GAP`.
             pub fn as_str(self) -> &'static str {
                 match self {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{OriginalUri, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
 use sealbus_core::cloudevents::BATCH;
 use sealbus_core::event::Record;
@@ -14,19 +14,15 @@ use crate::answers::{Form, json, typed, with_header};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::links;
+use crate::pages;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::tokens::Scope;
 
-/// Records that are read at a time.
-const CHUNK: u32 = 100;
-/// Payload bytes after which a page ends before its limit: what a page may take in memory.
-const PAGE_BYTES: usize = 4 * 1024 * 1024;
-
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     headers: HeaderMap,
     mut parameters: Parameters,
 ) -> Result<Response, Problem> {
@@ -36,12 +32,12 @@ pub async fn handle(
     let limit = parameters.limit()?;
     parameters.end()?;
     let (mut records, mut from, mut bytes, mut more): (Vec<Record>, _, _, _) = (Vec::new(), from_index, 0, true);
-    while more && records.len() < limit as usize && bytes < PAGE_BYTES {
-        let wanted = (limit - u32::try_from(records.len()).unwrap_or(limit)).min(CHUNK);
+    while more && records.len() < limit as usize && bytes < pages::BYTES {
+        let wanted = (limit - u32::try_from(records.len()).unwrap_or(limit)).min(pages::CHUNK);
         let chunk = app.ledger.log_page(&LogQuery { tenants: tenants.clone(), from_index: from, limit: wanted }).await?;
         more = chunk.len() == wanted as usize;
         from = chunk.last().and_then(|last| last.log_index).map_or(from, |index| index + 1);
-        bytes += chunk.iter().map(|record| record.metadata.len() + record.payload.as_ref().map_or(0, String::len)).sum::<usize>();
+        bytes += pages::weight(&chunk);
         records.extend(chunk);
     }
     let next = more.then(|| from.to_string());

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{OriginalUri, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
 use sealbus_core::cloudevents::BATCH;
 use sealbus_core::event::Record;
@@ -17,21 +17,17 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::cursor::List;
 use crate::links;
+use crate::pages;
 use crate::parameters::Parameters;
 use crate::path::PlanPath;
 use crate::problem::Problem;
 use crate::tokens::Scope;
 
-/// Records that are read at a time.
-const CHUNK: u32 = 100;
-/// Payload bytes after which a page ends before its limit: what a page may take in memory.
-const PAGE_BYTES: usize = 4 * 1024 * 1024;
-
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
     PlanPath(plan): PlanPath,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     headers: HeaderMap,
     mut parameters: Parameters,
 ) -> Result<Response, Problem> {
@@ -73,12 +69,12 @@ async fn page(ledger: &Ledger, tenant: &Tenant, plan: &Plan, query: PageQuery) -
     let mut after_seq = query.after_seq;
     let mut left = query.limit;
     let mut bytes = 0;
-    while page.more && left > 0 && bytes < PAGE_BYTES {
-        let chunk = PageQuery { after_seq, limit: left.min(CHUNK), ..query.clone() };
+    while page.more && left > 0 && bytes < pages::BYTES {
+        let chunk = PageQuery { after_seq, limit: left.min(pages::CHUNK), ..query.clone() };
         let read = ledger.plan_page(tenant, plan, &chunk).await?;
         (page.total, page.more) = (read.total, read.more);
         left -= u32::try_from(read.records.len()).unwrap_or(left).min(left);
-        bytes += read.records.iter().map(|record| record.metadata.len() + record.payload.as_ref().map_or(0, String::len)).sum::<usize>();
+        bytes += pages::weight(&read.records);
         after_seq = read.records.last().map_or(after_seq, |last| last.header.seq);
         page.records.extend(read.records);
     }

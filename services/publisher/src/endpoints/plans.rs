@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{OriginalUri, State};
-use axum::http::{StatusCode, header};
+use axum::extract::State;
+use axum::http::{StatusCode, Uri, header};
 use axum::response::Response;
 use serde_json::json;
 
@@ -18,7 +18,7 @@ use crate::tokens::Scope;
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     mut parameters: Parameters,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;

@@ -121,7 +121,11 @@ impl World {
                 self.windows.offer(&self.plans[plan], seq, row, Source::Hint);
             }
             Step::Look(plan) => {
-                let up_to = self.windows.plans.get(&self.plans[plan]).and_then(|plan| plan.waiting.last_key_value().map(|(seq, _)| *seq));
+                let up_to = self
+                    .windows
+                    .plans
+                    .get(&self.plans[plan])
+                    .and_then(|plan| plan.waiting.last_key_value().map(|(seq, _)| *seq));
                 let look = LookResult { plan, rows: self.rows(plan), up_to: up_to.unwrap_or(0), gone: HashSet::new() };
                 self.looks.push_back(look);
             }
@@ -192,7 +196,10 @@ impl World {
             .map(|message| message.seq)
             .collect();
         for elder in 1..seq {
-            assert!(self.stream.contains(&(plan, elder)) || under_way.contains(&elder), "{seq} was sent before {elder}");
+            assert!(
+                self.stream.contains(&(plan, elder)) || under_way.contains(&elder),
+                "{seq} was sent before {elder}"
+            );
         }
         self.connection.push_back(Message { plan, seq, ticket });
         let in_flight = self.windows.plans[&self.plans[plan]].sent.len();
@@ -317,7 +324,10 @@ fn a_late_hint_is_nothing_and_a_row_that_is_still_there_is_owed() {
     windows.acknowledged(&plan, 1, ticket);
     windows.deleted(10);
     assert!(!windows.offer(&plan, 1, row(10), Source::Hint));
-    assert!(windows.offer(&plan, 1, row(11), Source::Outbox), "the ledger has lost the delete, or another event is its seq 1 now");
+    assert!(
+        windows.offer(&plan, 1, row(11), Source::Outbox),
+        "the ledger has lost the delete, or another event is its seq 1 now"
+    );
     assert_eq!(sent(&mut windows).len(), 1);
 }
 

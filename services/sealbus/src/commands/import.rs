@@ -131,7 +131,13 @@ async fn publish(client: Arc<Client>, mut events: mpsc::Receiver<Numbered>) -> R
     let mut batch = Vec::with_capacity(BATCH);
     while events.recv_many(&mut batch, BATCH).await > 0 {
         let (lines, values): (Vec<u64>, Vec<Value>) = batch.drain(..).unzip();
-        for (line, outcome) in lines.into_iter().zip(client.publish_cloudevents(&values).await?) {
+        let outcomes = client.publish_cloudevents(&values).await?;
+        for ((line, value), outcome) in lines.into_iter().zip(values).zip(outcomes) {
+            // A plan's events of a batch are refused together; alone, only the wrong one is.
+            let outcome = match outcome {
+                Outcome::Refused(_) => client.publish_cloudevents(std::slice::from_ref(&value)).await?.remove(0),
+                stored @ Outcome::Stored(_) => stored,
+            };
             match outcome {
                 Outcome::Stored(published) if published.new => summary.stored += 1,
                 Outcome::Stored(_) => summary.duplicates += 1,

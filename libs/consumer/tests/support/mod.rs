@@ -1,0 +1,332 @@
+//! What the runtime's tests share: a ledger and a broker of the test's own, and handlers that remember.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use prometheus_client::registry::Registry;
+use sealbus_broker::topology::TopologySettings;
+use sealbus_broker::{Broker, BrokerConfig, EventMessage};
+use sealbus_consumer::{
+    ConsumerError, Delivery, Handler, HandlerError, LedgerEffect, Metrics, OuterEffect, Resources, Settings, SubscriptionSpec,
+};
+use sealbus_core::catalog::Catalog;
+use sealbus_core::event::{PayloadMode, Record};
+use sealbus_core::hash::Hash;
+use sealbus_core::names::{Plan, Subscription, Tenant};
+use sealbus_core::retry::{Backoff, RetryPolicy};
+use sealbus_core::seal::Keyring;
+use sealbus_ledger::append::{AppendSettings, Appender, Call, Draft, Expect};
+use sealbus_ledger::positions::Standing;
+use sealbus_ledger::{Creation, Ledger, LedgerConfig, create};
+use sealbus_testkit::{Nats, Postgres};
+use sqlx::{Connection, PgConnection};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub const ORIGIN: &str = "test.example/consumer";
+
+/// A bus without services: a ledger, a broker, and who appends.
+pub struct Bus {
+    pub postgres: Postgres,
+    pub nats: Nats,
+    pub ledger: Ledger,
+    pub broker: Broker,
+    pub keyring: Keyring,
+    pub appender: Appender,
+}
+
+/// A process that works for subscriptions.
+pub struct Process {
+    task: JoinHandle<Result<(), ConsumerError>>,
+    shutdown: CancellationToken,
+    registry: Registry,
+}
+
+impl Bus {
+    pub async fn start() -> Self {
+        let (postgres, nats) = tokio::join!(Postgres::start(), Nats::start());
+        let keyring = Keyring::parse(&sealbus_testkit::keyring()).unwrap();
+        let config = LedgerConfig::new(postgres.url());
+        let creation = Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
+        create(&config, &creation, &keyring).await.unwrap();
+        let ledger = Ledger::open(&config).await.unwrap();
+        let broker = Broker::connect(BrokerConfig::new(nats.url(), "test")).await.unwrap();
+        broker.ensure_topology(&TopologySettings::default()).await.unwrap();
+        let appender = Appender::start(&ledger, &keyring, &AppendSettings::default(), None).unwrap();
+        Bus { postgres, nats, ledger, broker, keyring, appender }
+    }
+
+    /// Appends events to a plan of tenant `acme`, as one call.
+    pub async fn append(&self, plan: &str, types: &[&str]) -> Vec<Arc<Record>> {
+        let events = types.iter().map(|event_type| draft(event_type)).collect();
+        let (tenant, plan) = (Tenant::parse("acme").unwrap(), Plan::parse(plan).unwrap());
+        let call = Call { tenant, plan, expect: Expect::Any, events };
+        self.appender.append(call).await.unwrap().into_iter().map(|appended| appended.record).collect()
+    }
+
+    /// Puts events on the stream, in this order.
+    pub async fn send(&self, records: &[Arc<Record>]) {
+        for record in records {
+            self.send_message(EventMessage::encode(record, 8).unwrap()).await;
+        }
+    }
+
+    /// Puts events on the stream once more.
+    pub async fn send_again(&self, records: &[Arc<Record>], generation: i64) {
+        for record in records {
+            self.send_message(EventMessage::encode(record, 8).unwrap().as_repair(generation)).await;
+        }
+    }
+
+    pub async fn send_message(&self, message: EventMessage) {
+        self.broker.publish(message).await.unwrap().acknowledged().await.unwrap();
+    }
+
+    /// Appends events and puts them on the stream.
+    pub async fn publish(&self, plan: &str, types: &[&str]) -> Vec<Arc<Record>> {
+        let records = self.append(plan, types).await;
+        self.send(&records).await;
+        records
+    }
+
+    /// Gives everything that is queued its leaf.
+    pub async fn seal(&self) {
+        while self.ledger.seal_batch(1_000, &HashSet::new()).await.unwrap().leaves > 0 {}
+    }
+
+    /// Starts a process for one subscription.
+    pub async fn consume(&self, spec: SubscriptionSpec, handler: Handler, settings: Settings) -> Process {
+        self.consume_all(vec![(spec, handler)], settings).await
+    }
+
+    pub async fn consume_all(&self, subscriptions: Vec<(SubscriptionSpec, Handler)>, settings: Settings) -> Process {
+        let mut registry = Registry::default();
+        let resources = Resources {
+            ledger: Ledger::open(&LedgerConfig::new(self.postgres.url())).await.unwrap(),
+            broker: Broker::connect(BrokerConfig::new(self.nats.url(), "consumer")).await.unwrap(),
+            keyring: self.keyring.clone(),
+            catalog: Arc::new(Catalog::shipped()),
+            metrics: Metrics::register(&mut registry),
+        };
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(sealbus_consumer::run(subscriptions, resources, settings, shutdown.clone()));
+        Process { task, shutdown, registry }
+    }
+
+    pub async fn standing(&self, subscription: &str, plan: &str) -> Option<Standing> {
+        let number = self.ledger.subscription_no(&Subscription::parse(subscription).unwrap()).await.unwrap()?;
+        let plan_no = self.ledger.plan_no("acme", plan).await.unwrap()?;
+        self.ledger.standings(number, &[plan_no]).await.unwrap().remove(&plan_no)
+    }
+
+    pub async fn count(&self, sql: &str) -> i64 {
+        let mut connection = PgConnection::connect(&self.postgres.admin_url()).await.unwrap();
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap()
+    }
+}
+
+impl Process {
+    /// Ends it in good order.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+
+    /// Ends it as a crash would: nothing is finished, answered or given back.
+    pub async fn crash(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+
+    /// A counter of a subscription.
+    pub fn counted(&self, name: &str, subscription: &str) -> u64 {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        let line = format!("sealbus_consumer_{name}_total{{subscription=\"{subscription}\"}} ");
+        text.lines().find_map(|read| read.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
+    }
+}
+
+/// Intervals short enough for a test. The sweep sees leaves only when they are an hour old.
+pub fn settings() -> Settings {
+    Settings {
+        sweep_every: Duration::from_millis(50),
+        sweep_age: Duration::from_secs(3_600),
+        replay_every: Duration::from_millis(20),
+        ack_wait: Duration::from_secs(2),
+        progress_every: Duration::from_millis(500),
+        missing_retry: Duration::from_millis(50),
+        away_pause: Duration::from_millis(50),
+        lease: Duration::from_secs(2),
+        renew_every: Duration::from_millis(300),
+        ..Settings::default()
+    }
+}
+
+/// The same, with a sweep that sees every leaf at once.
+pub fn sweeping() -> Settings {
+    Settings { sweep_age: Duration::ZERO, ..settings() }
+}
+
+pub fn subscription(name: &str) -> SubscriptionSpec {
+    SubscriptionSpec::new(Subscription::parse(name).unwrap())
+}
+
+/// A policy with pauses of `pause`, all the same.
+pub fn retry(attempts: u32, pause: Duration) -> RetryPolicy {
+    RetryPolicy { attempts, backoff: Backoff::Fixed, initial: pause, max: pause }
+}
+
+pub fn draft(event_type: &str) -> Draft {
+    let payload = r#"{"n":1}"#.to_owned();
+    Draft {
+        event_id: Uuid::now_v7(),
+        event_type: event_type.into(),
+        data_version: 1,
+        occurred: None,
+        source: "urn:test".into(),
+        actor: "tester".into(),
+        correlation_id: String::new(),
+        causation_id: String::new(),
+        payload_mode: PayloadMode::Plain,
+        payload_size: u32::try_from(payload.len()).unwrap(),
+        payload_hash: Hash::of(payload.as_bytes()),
+        request: payload.clone(),
+        payload: Some(payload),
+        metadata: "{}".into(),
+    }
+}
+
+/// What it is that fails, if anything does.
+type Fault = Box<dyn Fn(&Record, usize) -> Result<(), String> + Send + Sync>;
+
+/// An effect elsewhere: it remembers what it applied, in order, and how often each event was tried.
+#[derive(Clone, Default)]
+pub struct Recorder(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    applied: Mutex<Vec<(String, u64)>>,
+    tried: Mutex<BTreeMap<(String, u64), usize>>,
+    fault: Mutex<Option<Fault>>,
+    gate: Mutex<Option<Arc<tokio::sync::Semaphore>>>,
+}
+
+impl Recorder {
+    pub fn new() -> Self {
+        Recorder::default()
+    }
+
+    pub fn handler(&self) -> Handler {
+        Handler::Elsewhere(Arc::new(self.clone()))
+    }
+
+    /// From now on asks `fault` of each event, with the number of the try.
+    pub fn fails(&self, fault: impl Fn(&Record, usize) -> Result<(), String> + Send + Sync + 'static) {
+        *self.0.fault.lock().unwrap() = Some(Box::new(fault));
+    }
+
+    pub fn works(&self) {
+        *self.0.fault.lock().unwrap() = None;
+    }
+
+    /// From now on each try waits for a permit of the gate.
+    pub fn waits(&self) -> Arc<tokio::sync::Semaphore> {
+        let gate = Arc::new(tokio::sync::Semaphore::new(0));
+        *self.0.gate.lock().unwrap() = Some(gate.clone());
+        gate
+    }
+
+    /// Seqs of a plan in the order in which they were applied.
+    pub fn applied(&self, plan: &str) -> Vec<u64> {
+        self.0.applied.lock().unwrap().iter().filter(|(applied, _)| applied == plan).map(|(_, seq)| *seq).collect()
+    }
+
+    /// How often an event was tried.
+    pub fn tried(&self, plan: &str, seq: u64) -> usize {
+        self.0.tried.lock().unwrap().get(&(plan.to_owned(), seq)).copied().unwrap_or(0)
+    }
+
+    async fn one(&self, record: &Record) -> Result<(), HandlerError> {
+        let key = (record.header.plan.clone(), record.header.seq);
+        let n = {
+            let mut tried = self.0.tried.lock().unwrap();
+            let n = tried.entry(key.clone()).or_default();
+            *n += 1;
+            *n
+        };
+        let gate = self.0.gate.lock().unwrap().clone();
+        if let Some(gate) = gate {
+            gate.acquire().await.unwrap().forget();
+        }
+        if let Some(fault) = &*self.0.fault.lock().unwrap() {
+            fault(record, n).map_err(HandlerError::new)?;
+        }
+        self.0.applied.lock().unwrap().push(key);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl OuterEffect for Recorder {
+    async fn apply(&self, run: &[Delivery]) -> Result<(), HandlerError> {
+        for delivery in run {
+            self.one(&delivery.record).await?;
+        }
+        Ok(())
+    }
+}
+
+/// An effect in the ledger's database: a row for each event, without any constraint, so that a second effect would show.
+#[derive(Clone)]
+pub struct Table {
+    /// What happens besides.
+    pub recorder: Recorder,
+    longest_run: usize,
+}
+
+impl Table {
+    pub async fn create(bus: &Bus, longest_run: usize) -> Self {
+        let owner = "SET ROLE sealbus_writer; CREATE TABLE sealbus_sinks.applied (n bigint GENERATED ALWAYS AS IDENTITY, plan text, seq bigint)";
+        bus.postgres.admin(owner).await;
+        Table { recorder: Recorder::new(), longest_run }
+    }
+
+    pub fn handler(&self) -> Handler {
+        Handler::InLedger(Arc::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl LedgerEffect for Table {
+    fn longest_run(&self) -> usize {
+        self.longest_run
+    }
+
+    async fn apply(&self, run: &[Delivery], transaction: &mut PgConnection) -> Result<(), HandlerError> {
+        for delivery in run {
+            let header = &delivery.record.header;
+            sqlx::query("INSERT INTO sealbus_sinks.applied (plan, seq) VALUES ($1, $2)")
+                .bind(&header.plan)
+                .bind(i64::try_from(header.seq).unwrap())
+                .execute(&mut *transaction)
+                .await?;
+            self.recorder.one(&delivery.record).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Seqs of a plan in the order of their rows.
+pub async fn rows(bus: &Bus, plan: &str) -> Vec<i64> {
+    let mut connection = PgConnection::connect(&bus.postgres.admin_url()).await.unwrap();
+    sqlx::query_scalar("SELECT seq FROM sealbus_sinks.applied WHERE plan = $1 ORDER BY n")
+        .bind(plan)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap()
+}

@@ -1,0 +1,177 @@
+//! Tampering by a superuser, who passes the triggers, and what `verify` says of it; the sealing of what is right.
+
+mod support;
+
+use std::collections::HashSet;
+
+use sealbus_core::verify::{Finding, Verdict};
+use sealbus_ledger::verification::{Progress, Scope, Verified};
+use support::{TestLedger, call, draft, plan, tenant};
+
+async fn with_chain(length: u64) -> TestLedger {
+    let test = TestLedger::start().await;
+    let appender = test.appender().await;
+    for name in ["order-1", "order-2"] {
+        appender.append(call("acme", name, (1..=length).map(draft).collect())).await.unwrap();
+    }
+    test
+}
+
+async fn verify(test: &TestLedger, scope: Scope) -> (Verified, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let verified = test
+        .ledger
+        .verify(&scope, &test.keyring, |progress| {
+            if let Progress::Found(finding) = progress {
+                findings.push(finding.clone());
+            }
+        })
+        .await
+        .unwrap();
+    (verified, findings)
+}
+
+/// Tampers with order-1 past the triggers, and gives what is found: verdict and seq, all of order-1.
+async fn tamper(test: &TestLedger, statement: &str) -> Vec<(Verdict, u64)> {
+    let order_1 = "(SELECT plan_no FROM sealbus.plans WHERE plan = 'order-1')";
+    test.admin(&format!("SET session_replication_role = replica; {}", statement.replace(":order_1", order_1))).await.unwrap();
+    let (_, findings) = verify(test, Scope::Everything).await;
+    assert!(findings.iter().all(|finding| finding.plan == "order-1" && finding.tenant == "acme"), "{findings:?}");
+    findings.into_iter().map(|finding| (finding.verdict, finding.seq)).collect()
+}
+
+#[tokio::test]
+async fn an_untouched_ledger_holds() {
+    let test = with_chain(5).await;
+    let (verified, findings) = verify(&test, Scope::Everything).await;
+    assert_eq!((verified.events, verified.plans, findings.len()), (11, 3, 0));
+    let (verified, _) = verify(&test, Scope::Tenant(tenant("acme"))).await;
+    assert_eq!((verified.events, verified.plans), (10, 2));
+    let (verified, _) = verify(&test, Scope::Plan(tenant("acme"), plan("order-2"))).await;
+    assert_eq!((verified.events, verified.plans), (5, 1));
+}
+
+#[tokio::test]
+async fn an_edited_field_is_found() {
+    let test = with_chain(5).await;
+    let found = tamper(&test, "UPDATE sealbus.events SET actor = 'mallory' WHERE plan_no = :order_1 AND seq = 3").await;
+    assert_eq!(found, [(Verdict::EventHash, 3)]);
+}
+
+#[tokio::test]
+async fn an_edited_payload_is_found() {
+    let test = with_chain(5).await;
+    let found = tamper(&test, "UPDATE sealbus.events SET payload = '{\"n\":99}' WHERE plan_no = :order_1 AND seq = 2").await;
+    assert_eq!(found, [(Verdict::PayloadHash, 2)]);
+}
+
+#[tokio::test]
+async fn edited_metadata_are_found() {
+    let test = with_chain(5).await;
+    let found = tamper(&test, "UPDATE sealbus.events SET metadata = '{\"a\":1}' WHERE plan_no = :order_1 AND seq = 2").await;
+    assert_eq!(found, [(Verdict::MetadataHash, 2)]);
+}
+
+#[tokio::test]
+async fn a_deleted_row_in_the_middle_is_found() {
+    let test = with_chain(5).await;
+    assert_eq!(tamper(&test, "DELETE FROM sealbus.events WHERE plan_no = :order_1 AND seq = 3").await, [(Verdict::SeqGap, 3)]);
+}
+
+#[tokio::test]
+async fn a_deleted_first_row_is_found() {
+    let test = with_chain(5).await;
+    assert_eq!(tamper(&test, "DELETE FROM sealbus.events WHERE plan_no = :order_1 AND seq = 1").await, [(Verdict::Genesis, 1)]);
+}
+
+#[tokio::test]
+async fn two_swapped_rows_are_found() {
+    let test = with_chain(5).await;
+    let swap = "UPDATE sealbus.events SET seq = -2 WHERE plan_no = :order_1 AND seq = 2; \
+                UPDATE sealbus.events SET seq = 2 WHERE plan_no = :order_1 AND seq = 3; \
+                UPDATE sealbus.events SET seq = 3 WHERE plan_no = :order_1 AND seq = -2";
+    let found = tamper(&test, swap).await;
+    assert_eq!(found.first(), Some(&(Verdict::Link, 2)), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_rewritten_link_is_found() {
+    let test = with_chain(5).await;
+    let rewrite = "UPDATE sealbus.events SET prev = sha256('else') WHERE plan_no = :order_1 AND seq = 4";
+    assert_eq!(tamper(&test, rewrite).await, [(Verdict::Link, 4)]);
+}
+
+#[tokio::test]
+async fn a_cut_signature_is_found() {
+    let test = with_chain(5).await;
+    let cut = "UPDATE sealbus.events SET sig = substr(sig, 1, 63) WHERE plan_no = :order_1 AND seq = 5";
+    assert_eq!(tamper(&test, cut).await, [(Verdict::Signature, 5)]);
+}
+
+#[tokio::test]
+async fn a_renamed_plan_is_found() {
+    let test = with_chain(2).await;
+    test.admin("SET session_replication_role = replica; UPDATE sealbus.plans SET plan = 'order-9' WHERE plan = 'order-1'").await.unwrap();
+    let (_, findings) = verify(&test, Scope::Everything).await;
+    assert_eq!(findings.first().map(|finding| (finding.verdict, finding.seq)), Some((Verdict::Genesis, 1)), "{findings:?}");
+}
+
+/// A row that no constraint of the table lets in any more is a finding, not an end of the run.
+#[tokio::test]
+async fn a_column_that_is_no_hash_is_found() {
+    let test = with_chain(3).await;
+    let cut = "UPDATE sealbus.events SET payload_hash = 'short' WHERE plan_no = :order_1 AND seq = 2";
+    assert_eq!(tamper(&test, cut).await, [(Verdict::Format, 2)]);
+}
+
+#[tokio::test]
+async fn every_event_gets_a_dense_log_index_in_plan_order() {
+    let test = with_chain(20).await;
+    let stopped = HashSet::new();
+    while test.ledger.seal_batch(7, &stopped).await.unwrap().leaves > 0 {}
+    assert_eq!(test.ledger.log_size().await.unwrap(), 41);
+    assert_eq!(test.count("SELECT count(*) FROM sealbus.seal_queue").await, 0);
+    assert_eq!(test.count("SELECT count(*) FROM sealbus.log_leaves WHERE leaf_index NOT BETWEEN 0 AND 40").await, 0);
+    let disordered = "SELECT count(*) FROM (SELECT leaf_index, lag(leaf_index) OVER (PARTITION BY plan_no ORDER BY seq) AS before \
+                      FROM sealbus.log_leaves) l WHERE before > leaf_index";
+    assert_eq!(test.count(disordered).await, 0);
+    let first = test.ledger.log_page(&sealbus_ledger::trail::LogQuery { limit: 1, ..Default::default() }).await.unwrap();
+    assert_eq!(first[0].header.event_type, "key.added", "the ledger's first key is leaf 0");
+    assert!(verify(&test, Scope::Everything).await.1.is_empty());
+}
+
+#[tokio::test]
+async fn two_sealers_at_once_give_every_event_one_leaf() {
+    let test = with_chain(200).await;
+    let seal = async || {
+        let mut leaves = 0;
+        while test.count("SELECT count(*) FROM sealbus.seal_queue").await > 0 {
+            leaves += test.ledger.seal_batch(10, &HashSet::new()).await.unwrap().leaves;
+        }
+        leaves
+    };
+    let (one, other) = tokio::join!(seal(), seal());
+    assert_eq!(one + other, 401);
+    assert_eq!(test.ledger.log_size().await.unwrap(), 401);
+}
+
+/// A plan with a wrong event stops, and stops alone.
+#[tokio::test]
+async fn a_plan_that_is_wrong_is_sealed_no_further_and_holds_up_no_other() {
+    let test = with_chain(5).await;
+    test.admin(
+        "SET session_replication_role = replica; UPDATE sealbus.events SET actor = 'mallory' \
+         WHERE seq = 3 AND plan_no = (SELECT plan_no FROM sealbus.plans WHERE plan = 'order-1')",
+    )
+    .await
+    .unwrap();
+    let mut stopped = HashSet::new();
+    let sealed = test.ledger.seal_batch(100, &stopped).await.unwrap();
+    assert_eq!(sealed.leaves, 8, "the key, two of order-1, five of order-2");
+    assert_eq!(sealed.stopped.len(), 1);
+    assert_eq!((sealed.stopped[0].plan.as_str(), sealed.stopped[0].seq), ("order-1", 3));
+    assert!(sealed.stopped[0].reason.contains("EVENT_HASH"), "{}", sealed.stopped[0].reason);
+    stopped.extend(sealed.stopped.iter().map(|plan| plan.plan_no));
+    test.appender().await.append(call("acme", "order-2", vec![draft(9)])).await.unwrap();
+    assert_eq!(test.ledger.seal_batch(100, &stopped).await.unwrap().leaves, 1);
+}

@@ -1,0 +1,34 @@
+//! What makes a publisher ready: its database, with the migration that it was built or told to expect. Not the broker,
+//! which is only told of: what is published while it is away waits in the outbox.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealbus_ledger::{Ledger, applied_migration};
+use sealbus_runtime::admin::Health;
+
+use crate::hints::BrokerLink;
+
+/// A publisher's checks: `database`, `migration` and, told only, `broker`. `limit` is what one may take.
+pub fn health(ledger: &Ledger, broker: &Arc<BrokerLink>, expected_migration: i64, limit: Duration) -> Health {
+    let (pinged, migrated, broker) = (ledger.clone(), ledger.clone(), Arc::clone(broker));
+    Health::new(limit)
+        .needs("database", move || {
+            let ledger = pinged.clone();
+            async move { ledger.ping().await.map_err(|_| "away".to_owned()) }
+        })
+        .needs("migration", move || {
+            let ledger = migrated.clone();
+            async move {
+                match applied_migration(&ledger).await {
+                    Ok(applied) if applied == expected_migration => Ok(()),
+                    Ok(applied) => Err(format!("{applied} is applied, {expected_migration} is expected")),
+                    Err(_) => Err("unknown".to_owned()),
+                }
+            }
+        })
+        .mentions("broker", move || {
+            let connected = broker.is_connected();
+            async move { if connected { Ok(()) } else { Err("away".to_owned()) } }
+        })
+}

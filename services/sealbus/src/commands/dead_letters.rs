@@ -1,0 +1,172 @@
+//! `sealbus dead-letters`: what could not be delivered, and what an operator does about it.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use sealbus_core::names::{Plan, Subscription, Tenant};
+use sealbus_core::seal::Keyring;
+use sealbus_ledger::append::{AppendSettings, Appender};
+use sealbus_ledger::dead_letters::{Order, Owed, OwedQuery, Verb};
+use sealbus_ledger::positions::State;
+use sealbus_ledger::{Ledger, LedgerConfig};
+use sealbus_runtime::settings::{Settings, table};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::output::{Output, table as printed_table};
+
+/// What to do.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// List dead letters, and with --all every plan that waits
+    List {
+        /// Of this subscription only
+        #[arg(long)]
+        subscription: Option<String>,
+        /// Of this tenant only
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Parked, behind and forked plans too
+        #[arg(long)]
+        all: bool,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        /// How to print
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Show one: its event, and every attempt
+    Show {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Try the event again, with all its attempts; the plan goes on in order behind it
+    Redrive {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Pass over the event without its effect; the plan goes on behind it
+    Skip {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        why: Why,
+    },
+}
+
+/// Which position.
+#[derive(clap::Args)]
+struct Which {
+    /// The subscription
+    subscription: String,
+    /// The plan
+    plan: String,
+    /// The plan's tenant; otherwise SEALBUS_TENANT
+    #[arg(long)]
+    tenant: Option<String>,
+}
+
+/// What is kept of the decision, for ever.
+#[derive(clap::Args)]
+struct Why {
+    /// Why, in your words
+    #[arg(long)]
+    reason: String,
+    /// Who you are; otherwise the user of this shell
+    #[arg(long)]
+    actor: Option<String>,
+}
+
+/// Lists, shows, redrives or skips.
+pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let settings = Settings::from_environment()?;
+    let ledger = Ledger::open(&LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())).await?;
+    match args.what {
+        What::List { subscription, tenant, all, limit, output } => {
+            let query = OwedQuery {
+                subscription: subscription.as_deref().map(Subscription::parse).transpose()?,
+                tenant: tenant.as_deref().map(Tenant::parse_any).transpose()?,
+                states: if all { Vec::new() } else { vec![State::Dead] },
+                limit,
+            };
+            list(&ledger.owed(&query).await?, output);
+        }
+        What::Show { which } => show(&ledger, &which.names(&settings)?).await?,
+        What::Redrive { which, why } => ask(&ledger, &settings, &which, &why, Verb::Redrive).await?,
+        What::Skip { which, why } => ask(&ledger, &settings, &which, &why, Verb::Skip).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Which {
+    fn names(&self, settings: &Settings) -> Result<(Subscription, Tenant, Plan), Failure> {
+        let tenant = self.tenant.clone().or_else(|| settings.find(table::TENANT));
+        let tenant = tenant.ok_or_else(|| Failure::usage("whose plan? give --tenant or set SEALBUS_TENANT"))?;
+        Ok((Subscription::parse(&self.subscription)?, Tenant::parse_any(&tenant)?, Plan::parse_any(&self.plan)?))
+    }
+}
+
+fn list(owed: &[Owed], output: Output) {
+    match output {
+        Output::Json => println!("{}", serde_json::Value::Array(owed.iter().map(to_json).collect())),
+        Output::Table => {
+            let mut printed = printed_table(&["subscription", "tenant", "plan", "seq", "type", "state", "attempts", "waiting", "error"]);
+            for owed in owed {
+                let waiting = owed.seen_seq.saturating_sub(owed.seq) + 1;
+                printed.add_row([
+                    owed.subscription.clone(),
+                    owed.tenant.clone(),
+                    owed.plan.clone(),
+                    owed.seq.to_string(),
+                    owed.event_type.clone().unwrap_or_default(),
+                    owed.state.to_string(),
+                    owed.attempts.to_string(),
+                    waiting.to_string(),
+                    owed.last_error.clone().unwrap_or_default(),
+                ]);
+            }
+            println!("{printed}");
+        }
+    }
+}
+
+fn to_json(owed: &Owed) -> serde_json::Value {
+    json!({
+        "subscription": owed.subscription, "tenant": owed.tenant, "plan": owed.plan, "seq": owed.seq, "type": owed.event_type,
+        "seen_seq": owed.seen_seq, "state": owed.state.to_string(), "attempts": owed.attempts,
+        "next_at": owed.next_at.map(|at| at.to_string()), "first_error": owed.first_error, "last_error": owed.last_error,
+    })
+}
+
+async fn show(ledger: &Ledger, (subscription, tenant, plan): &(Subscription, Tenant, Plan)) -> Result<(), Failure> {
+    let detail = ledger.owed_detail(subscription, tenant, plan).await?;
+    let detail = detail.ok_or_else(|| Failure::new(format!("nothing of {tenant}/{plan} waits for {subscription}")))?;
+    let attempts: Vec<_> =
+        detail.attempts.iter().map(|attempt| json!({"n": attempt.n, "at": attempt.at.to_string(), "error": attempt.error})).collect();
+    let mut shown = to_json(&detail.owed);
+    shown["failed"] = attempts.into();
+    shown["event"] = detail.record.map_or(serde_json::Value::Null, |record| record.to_json());
+    println!("{shown:#}");
+    Ok(())
+}
+
+/// Appends what was decided to the tenant's plan of decisions and leaves it to the plan's actor to carry out.
+async fn ask(ledger: &Ledger, settings: &Settings, which: &Which, why: &Why, verb: Verb) -> Result<(), Failure> {
+    let (subscription, tenant, plan) = which.names(settings)?;
+    let keyring = Keyring::load(&settings.require(table::KEYRING)?)?;
+    let appender = Appender::start(ledger, &keyring, &AppendSettings::default(), None)?;
+    let actor = why.actor.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "operator".to_owned());
+    let order = Order { subscription, tenant, plan, actor, reason: why.reason.clone() };
+    let seq = ledger.ask(&appender, &order, verb).await?;
+    println!("asked for: {}/{}/{seq} on {}; the dispatcher carries it out", order.tenant, order.plan, order.subscription);
+    Ok(())
+}
