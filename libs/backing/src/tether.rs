@@ -73,7 +73,7 @@ impl Tethered {
     ) -> Result<Self, BackingError> {
         let log = folder.path.join("log");
         let log = log.as_path();
-        let locked = lock(what, log).await?;
+        let locked = lock(what, log, HANDOVER).await?;
         let mut shell = Command::new("sh");
         shell.args(["-c", SHELL, "sh"]).arg(program).args(arguments).env("SIGNAL", signal).current_dir("/");
         shell.env("REMOVE", if folder.ephemeral { folder.path.as_os_str() } else { "".as_ref() });
@@ -161,10 +161,10 @@ impl Tethered {
 }
 
 /// Opens a log and locks it, waiting for the folder's last server to end.
-async fn lock(what: &'static str, log: &Path) -> Result<File, BackingError> {
+async fn lock(what: &'static str, log: &Path, handover: Duration) -> Result<File, BackingError> {
     let doing = || format!("opening {}", log.display());
     let file = File::options().create(true).append(true).open(log).map_err(BackingError::io(doing()))?;
-    let deadline = Instant::now() + HANDOVER;
+    let deadline = Instant::now() + handover;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
@@ -184,4 +184,28 @@ fn tail(log: &Path) -> String {
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(8)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_folder_has_one_server_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, short) = (folder.path().join("log"), Duration::from_millis(50));
+        let place = Folder { path: folder.path(), ephemeral: false };
+        let mut server =
+            Tethered::spawn("sleep", Path::new("sleep"), &["1000".into()], "TERM", None, place).await.unwrap();
+        let refused = lock("sleep", &log, short).await.unwrap_err();
+        assert!(matches!(&refused, BackingError::InUse { folder: named, .. } if named == folder.path()), "{refused}");
+        // The one who started it is gone, and it is not: still no other.
+        let orphan = server.pid();
+        let _ = kill_process(Pid::from_raw(i32::try_from(server.shell.id().unwrap()).unwrap()).unwrap(), Signal::KILL);
+        let _ = server.shell.wait().await;
+        assert!(matches!(lock("sleep", &log, short).await, Err(BackingError::InUse { .. })));
+        kill_process(orphan, Signal::KILL).unwrap();
+        drop(server);
+        lock("sleep", &log, HANDOVER).await.unwrap();
+    }
 }

@@ -1,5 +1,7 @@
 //! Postgres as a child: as whom it runs, what it refuses, and what is left of it after each way to end.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot have its server has failed")]
+
 mod support;
 
 use std::net::TcpListener;

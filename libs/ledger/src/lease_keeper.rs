@@ -136,11 +136,11 @@ impl Task {
         while !stop.is_cancelled() {
             let is_able = *able.borrow_and_update();
             // No step may outlast the leases: a database that hangs must not keep them looking held.
-            let step = tokio::select! {
+            let outcome = tokio::select! {
                 () = stop.cancelled() => break,
-                step = timeout(self.config.renew, self.step(is_able)) => step,
+                outcome = timeout(self.config.renew, self.step(is_able)) => outcome,
             };
-            let pause = match step {
+            let pause = match outcome {
                 Ok(Ok(complete)) => {
                     self.reached();
                     if complete { self.config.renew } else { self.config.renew / 4 }
@@ -160,10 +160,13 @@ impl Task {
             }
         }
         let keys: Vec<String> = self.held.keys().cloned().collect();
-        keys.iter().for_each(|key| self.lose(key));
+        self.lose(&keys);
         let farewell = self.ledger.withdraw(&self.config.kind, &self.config.holder);
         if !matches!(timeout(Duration::from_secs(1), farewell).await, Ok(Ok(()))) {
-            tracing::warn!(kind = self.config.kind, "leases could not be given back; others have to wait until they expire");
+            tracing::warn!(
+                kind = self.config.kind,
+                "leases could not be given back; others have to wait until they expire"
+            );
         }
     }
 
@@ -178,16 +181,18 @@ impl Task {
         let gone: Vec<String> = self
             .held
             .iter()
-            .filter(|(key, in_hand)| !renewed.grants.iter().any(|grant| grant.key == **key && grant.epoch == in_hand.epoch))
+            .filter(|(key, in_hand)| {
+                !renewed.grants.iter().any(|grant| grant.key == **key && grant.epoch == in_hand.epoch)
+            })
             .map(|(key, _)| key.clone())
             .collect();
-        gone.iter().for_each(|key| self.lose(key));
+        self.lose(&gone);
         for in_hand in self.held.values() {
             in_hand.until.send_replace(Some(asked + lease));
         }
         if !able {
             let keys: Vec<String> = self.held.keys().cloned().collect();
-            keys.iter().for_each(|key| self.lose(key));
+            self.lose(&keys);
             ledger.withdraw(&kind, &holder).await?;
             return Ok(true);
         }
@@ -205,7 +210,7 @@ impl Task {
         let share = fair_share(keys.len(), &view.members, &holder);
         if self.held.len() > share {
             let excess: Vec<String> = self.held.keys().skip(share).cloned().collect();
-            excess.iter().for_each(|key| self.lose(key));
+            self.lose(&excess);
             ledger.release_leases(&kind, &excess, &holder).await?;
         } else if self.held.len() < share {
             let wanted = free_keys(&keys, &view, &holder, share - self.held.len());
@@ -228,18 +233,24 @@ impl Task {
         let _ = self.said.send(Change::Gained(lease));
     }
 
-    fn lose(&mut self, key: &str) {
-        let Some(InHand { epoch, until }) = self.held.remove(key) else { return };
-        until.send_replace(None);
-        tracing::info!(kind = self.config.kind, key, epoch, "lease lost");
-        let _ = self.said.send(Change::Lost(Lease { key: key.into(), epoch, until: until.subscribe() }));
+    fn lose(&mut self, keys: &[String]) {
+        for key in keys {
+            let Some(InHand { epoch, until }) = self.held.remove(key) else { continue };
+            until.send_replace(None);
+            tracing::info!(kind = self.config.kind, key, epoch, "lease lost");
+            let _ = self.said.send(Change::Lost(Lease { key: key.as_str().into(), epoch, until: until.subscribe() }));
+        }
     }
 
     fn lose_expired(&mut self) {
         let now = Instant::now();
-        let expired: Vec<String> =
-            self.held.iter().filter(|(_, in_hand)| in_hand.until.borrow().is_none_or(|until| until <= now)).map(|(key, _)| key.clone()).collect();
-        expired.iter().for_each(|key| self.lose(key));
+        let expired: Vec<String> = self
+            .held
+            .iter()
+            .filter(|(_, in_hand)| in_hand.until.borrow().is_none_or(|until| until <= now))
+            .map(|(key, _)| key.clone())
+            .collect();
+        self.lose(&expired);
     }
 
     fn first_expiry(&self) -> Option<Instant> {

@@ -101,7 +101,13 @@ impl Ledger {
     }
 
     /// Takes those of the keys that nobody holds. The epoch of each is one above its last.
-    pub async fn take_leases(&self, kind: &str, keys: &[String], holder: &str, lease: Duration) -> Result<Vec<Grant>, LedgerError> {
+    pub async fn take_leases(
+        &self,
+        kind: &str,
+        keys: &[String],
+        holder: &str,
+        lease: Duration,
+    ) -> Result<Vec<Grant>, LedgerError> {
         let grants = sqlx::query_as!(
             Grant,
             "-- take_leases

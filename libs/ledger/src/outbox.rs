@@ -109,7 +109,12 @@ impl Ledger {
         .fetch_all(self.pool())
         .await?;
         let owed = rows.into_iter().map(|row| {
-            let owed = Owed { id: row.id, plan_no: row.plan_no, seq: row.seq.unsigned_abs(), smallest: row.smallest.unsigned_abs() };
+            let owed = Owed {
+                id: row.id,
+                plan_no: row.plan_no,
+                seq: row.seq.unsigned_abs(),
+                smallest: row.smallest.unsigned_abs(),
+            };
             (usize::try_from(row.at - 1).unwrap_or(usize::MAX), owed)
         });
         Ok(owed.collect())
@@ -117,7 +122,11 @@ impl Ledger {
 
     /// The events of rows, in their order: as many from the first on as come to `bytes` of payload and metadata, and one
     /// at least.
-    pub async fn owed_events(&self, owed: &[Owed], bytes: u64) -> Result<Vec<(Owed, Result<Record, Unsendable>)>, LedgerError> {
+    pub async fn owed_events(
+        &self,
+        owed: &[Owed],
+        bytes: u64,
+    ) -> Result<Vec<(Owed, Result<Record, Unsendable>)>, LedgerError> {
         let plan_nos: Vec<i64> = owed.iter().map(|row| row.plan_no).collect();
         let seqs: Vec<i64> = owed.iter().map(|row| signed(row.seq)).collect();
         let rows = select_records!(
@@ -141,10 +150,14 @@ impl Ledger {
         .fetch_all(self.pool())
         .await?;
         let origin = &self.deployment().origin;
-        let mut found: HashMap<(i64, i64), _> =
-            rows.into_iter().map(|row| ((row.plan_no, row.seq), row.into_record(origin).map_err(Unsendable::Unreadable))).collect();
-        let mut events: Vec<_> =
-            owed.iter().map(|row| (*row, found.remove(&(row.plan_no, signed(row.seq))).unwrap_or(Err(Unsendable::Missing)))).collect();
+        let mut found: HashMap<(i64, i64), _> = rows
+            .into_iter()
+            .map(|row| ((row.plan_no, row.seq), row.into_record(origin).map_err(Unsendable::Unreadable)))
+            .collect();
+        let mut events: Vec<_> = owed
+            .iter()
+            .map(|row| (*row, found.remove(&(row.plan_no, signed(row.seq))).unwrap_or(Err(Unsendable::Missing))))
+            .collect();
         // What lies beyond the last one found was cut off, and is not missing; where none was found, nothing was cut off.
         if let Some(last) = events.iter().rposition(|(_, event)| !matches!(event, Err(Unsendable::Missing))) {
             events.truncate(last + 1);

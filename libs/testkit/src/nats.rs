@@ -31,4 +31,26 @@ impl Nats {
     pub async fn restart(&mut self) {
         self.server.restart().await.unwrap_or_else(|error| panic!("{error}"));
     }
+
+    /// Removes all messages of a stream.
+    pub async fn purge(&self, stream: &str) {
+        self.stream(stream).await.purge().await.expect("the stream is purged");
+    }
+
+    /// Removes the newest message of a stream among those of a subject, wildcards allowed.
+    pub async fn delete_last(&self, stream: &str, subject: &str) {
+        let stream = self.stream(stream).await;
+        let last = stream.get_last_raw_message_by_subject(subject).await.expect("there is a message");
+        stream.delete_message(last.sequence).await.expect("the message is deleted");
+    }
+
+    /// Messages of a stream.
+    pub async fn messages(&self, stream: &str) -> u64 {
+        self.stream(stream).await.get_info().await.expect("the stream says").state.messages
+    }
+
+    async fn stream(&self, name: &str) -> async_nats::jetstream::stream::Stream {
+        let client = async_nats::connect(self.url()).await.expect("the server is there");
+        async_nats::jetstream::new(client).get_stream(name).await.expect("the stream is there")
+    }
 }

@@ -162,7 +162,9 @@ mod tests {
                     }
                     Step::Look => {
                         let page: Vec<i64> = rows.range(water.bound()..).copied().collect();
-                        page.iter().for_each(|id| water.saw(*id));
+                        for id in &page {
+                            water.saw(*id);
+                        }
                         water.read(page.first().copied(), false);
                     }
                     Step::DeleteLowest => {

@@ -1,7 +1,7 @@
 //! The work on one partition, from the moment its lease is gained until it is lost.
 //!
-//! One loop holds all of the partition's state and decides; what takes time runs beside it: acknowledgements, hints, one look into the outbox at a time and one deletion. Nothing here is needed after a crash: what
-//! is owed stands in the outbox.
+//! One loop holds all of the partition's state and decides; what takes time runs beside it: acknowledgements, hints, one
+//! look into the outbox at a time and one deletion. Nothing here is needed after a crash: what is owed stands in the outbox.
 
 mod delete;
 mod send;

@@ -37,6 +37,8 @@ table! {
     [Publisher Dispatcher Commands Dev] CATALOG: PathBuf;
     /// The file of the subscriptions that the dispatcher feeds.
     [Dispatcher Commands Dev] SUBSCRIPTIONS: PathBuf;
+    /// How often the file of tokens is looked at for changes.
+    [Publisher] TOKENS_INTERVAL: Duration = "5s", Rule::Between("10ms", "1h");
     /// Tenants whose new plans carry scheme v1 beside v2.
     [Publisher] V1_TENANTS: Vec<String>;
 }
@@ -45,9 +47,9 @@ table! {
     [Publisher Relay Sealer Dispatcher Commands] DATABASE_URL: SecretUrl;
     /// The same database as the schema's owner, for migrations: `migrate`, and the first boot where it is given.
     [Publisher Relay Sealer Dispatcher Commands] OWNER_DATABASE_URL: SecretUrl;
-    /// What `sealbus dev --exec` gives its command: the superuser of dev's own Postgres, to try tampering. Nothing of
-    /// Sealbus reads it.
-    [Dev] ADMIN_DATABASE_URL: SecretUrl;
+    /// The ledger's database as a superuser: what `sealbus dev --exec` gives its command, to try tampering, and what
+    /// `bench` resets the database with. No role reads it.
+    [Commands Dev] ADMIN_DATABASE_URL: SecretUrl;
     /// Connections to the ledger that a process keeps at most.
     [Publisher Relay Sealer Dispatcher Commands] DATABASE_CONNECTIONS: u32 = "16", Rule::Between("2", "1000");
     /// Partitions of a ledger that is being created; fixed from then on.
@@ -75,6 +77,10 @@ table! {
     [Publisher] MAX_EVENT: Size = "256KiB", Rule::Between("1KiB", "256KiB");
     /// The most members and elements, at all depths, that data and metadata of an event may have together.
     [Publisher] MAX_MEMBERS: u32 = "16384", Rule::Between("16", "1000000");
+    /// Bytes of bodies that a publisher has in hand at once; callers beyond them wait, and are then refused.
+    [Publisher] MAX_INTAKE: Size = "16MiB", Rule::Between("4MiB", "64GiB");
+    /// Event streams that may be open at once.
+    [Publisher] SSE_STREAMS: u32 = "1000", Rule::Between("1", "1000000");
     /// How often an idle event stream says that it is alive.
     [Publisher] SSE_HEARTBEAT: Duration = "15s", Rule::Between("10ms", "10m");
     /// Batchers of a replica; a plan always meets the same one.

@@ -1,0 +1,70 @@
+//! Everything that runs is killed with SIGKILL under load, one test each. What was acknowledged is in the ledger and is
+//! delivered, in order, once.
+
+mod support;
+
+use support::{Bus, Role, load};
+
+/// Publishes while `fault` happens, and checks the outcome.
+async fn under_load(bus: &mut Bus, roles: &mut Vec<Role>, fault: impl AsyncFnOnce(&mut Bus, &mut Vec<Role>)) {
+    let client = bus.client(roles);
+    let publishing = tokio::spawn(async move { load(&client, 20, 40).await });
+    sealbus_testkit::eventually("a tenth is stored", async || bus.count("SELECT count(*) FROM sealbus.events").await > 80).await;
+    fault(bus, roles).await;
+    let acknowledged = publishing.await.unwrap();
+    bus.expect_delivered(&acknowledged).await;
+}
+
+fn position(roles: &[Role], name: &str) -> usize {
+    roles.iter().position(|role| role.name == name).unwrap()
+}
+
+async fn kill_role(name: &'static str) {
+    let mut bus = Bus::start().await;
+    let mut roles = bus.all_roles().await;
+    under_load(&mut bus, &mut roles, async |bus, roles| {
+        let at = position(roles, name);
+        roles[at].kill().await;
+        roles[at].start(bus).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher() {
+    kill_role("publisher").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay() {
+    kill_role("relay").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispatcher() {
+    kill_role("dispatcher").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nats_server() {
+    let mut bus = Bus::start().await;
+    let mut roles = bus.all_roles().await;
+    under_load(&mut bus, &mut roles, async |bus, _| {
+        bus.nats.kill().await;
+        let stored = bus.count("SELECT count(*) FROM sealbus.events").await;
+        sealbus_testkit::eventually("publishing goes on without the broker", async || bus.count("SELECT count(*) FROM sealbus.events").await > stored + 50).await;
+        bus.nats.restart().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres() {
+    let mut bus = Bus::start().await;
+    let mut roles = bus.all_roles().await;
+    under_load(&mut bus, &mut roles, async |bus, _| {
+        bus.postgres.kill().await;
+        bus.postgres.restart().await;
+    })
+    .await;
+}

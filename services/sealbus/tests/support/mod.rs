@@ -1,0 +1,233 @@
+//! A bus of real processes for the tests of the whole: own Postgres, own NATS, and each role a `sealbus` that can be killed.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Stdio;
+
+use sealbus_client::{Client, ClientConfig, NewEvent};
+use sealbus_testkit::{Nats, Postgres, eventually};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+pub const SEALBUS: &str = env!("CARGO_BIN_EXE_sealbus");
+pub const TOKEN: &str = "a token for tests";
+
+/// Backing and configuration; roles are started one by one.
+pub struct Bus {
+    pub postgres: Postgres,
+    pub nats: Nats,
+    pub folder: TempDir,
+    environment: BTreeMap<String, String>,
+}
+
+impl Bus {
+    /// A ledger that is created, and no role yet.
+    pub async fn start() -> Self {
+        Self::on(Postgres::own_cluster().await).await
+    }
+
+    pub async fn on(postgres: Postgres) -> Self {
+        let nats = Nats::start().await;
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let tokens = json!({"tokens": [{
+            "name": "tester", "sha256": sealbus_core::hash::Hash::of(TOKEN.as_bytes()).to_string(), "tenants": ["*"],
+            "default_tenant": "test", "scopes": ["publish", "read", "verify", "log.read", "actor.any", "admin"],
+        }]});
+        let catalog = folder.path().join("catalog");
+        std::fs::create_dir(&catalog).unwrap();
+        std::fs::write(catalog.join("test.yaml"), "module: test\npatterns:\n  test.*: { channel: audit, schema: any }\n").unwrap();
+        let subscriptions = "subscriptions:\n  audit-storage:\n    types: [\"*\"]\n    tenants: [\"*\"]\n    sink: { postgres: { table: audit_log } }\n";
+        let environment = [
+            ("SEALBUS_ORIGIN", "test.example/bus".to_owned()),
+            ("SEALBUS_DATABASE_URL", postgres.url()),
+            ("SEALBUS_OWNER_DATABASE_URL", postgres.owner_url()),
+            ("SEALBUS_NATS_URL", nats.url()),
+            ("SEALBUS_KEYRING", write("keyring.json", &sealbus_testkit::keyring())),
+            ("SEALBUS_TOKENS", write("tokens.json", &tokens.to_string())),
+            ("SEALBUS_TOKEN", TOKEN.to_owned()),
+            ("SEALBUS_TENANT", "test".to_owned()),
+            ("SEALBUS_CATALOG", catalog.display().to_string()),
+            ("SEALBUS_SUBSCRIPTIONS", write("subscriptions.yaml", subscriptions)),
+            ("SEALBUS_LOG", "warn".to_owned()),
+            // Intervals that production counts in seconds.
+            ("SEALBUS_LEASE", "1s".to_owned()),
+            ("SEALBUS_LEASE_RENEW", "200ms".to_owned()),
+            ("SEALBUS_RELAY_SWEEP", "50ms".to_owned()),
+            ("SEALBUS_RELAY_FULL_SWEEP", "1s".to_owned()),
+            ("SEALBUS_SWEEP_AGE", "1s".to_owned()),
+            ("SEALBUS_SWEEP_INTERVAL", "200ms".to_owned()),
+            ("SEALBUS_ACK_WAIT", "2s".to_owned()),
+            ("SEALBUS_PROGRESS", "500ms".to_owned()),
+            ("SEALBUS_PULL_EXPIRES", "1s".to_owned()),
+        ];
+        let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let bus = Self { postgres, nats, folder, environment };
+        let migrated = bus.command(&["migrate"]).output().await.unwrap();
+        assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+        bus
+    }
+
+    /// Sets a variable for what is started from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// `sealbus` with arguments, in the bus' environment and no other.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(SEALBUS);
+        command.args(arguments).env_clear().envs(&self.environment).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    /// Runs a command and gives its status and what it printed.
+    pub async fn run(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.command(arguments).output().await.unwrap();
+        let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code().unwrap_or(-1), printed)
+    }
+
+    /// Starts a role on ports of its own and waits until it is ready.
+    pub async fn role(&self, name: &'static str) -> Role {
+        let mut role = Role { name, api: free_port(), admin: free_port(), child: None };
+        role.start(self).await;
+        role
+    }
+
+    /// All roles, two of each but the sealer.
+    pub async fn all_roles(&self) -> Vec<Role> {
+        let mut roles = Vec::new();
+        for name in ["publisher", "publisher", "relay", "relay", "sealer", "dispatcher", "dispatcher"] {
+            roles.push(self.role(name).await);
+        }
+        roles
+    }
+
+    /// A client of these publishers, patient enough for a restart of anything.
+    pub fn client(&self, roles: &[Role]) -> Client {
+        let urls: Vec<String> = roles.iter().filter(|role| role.name == "publisher").map(Role::url).collect();
+        let mut config = ClientConfig::new(urls, TOKEN);
+        config.patience = std::time::Duration::from_secs(60);
+        Client::new(config).unwrap()
+    }
+
+    /// A number that the superuser asks for.
+    pub async fn count(&self, sql: &str) -> i64 {
+        self.try_count(sql).await.unwrap()
+    }
+
+    async fn try_count(&self, sql: &str) -> Result<i64, sqlx::Error> {
+        use sqlx::Connection;
+        let mut connection = sqlx::PgConnection::connect(&self.postgres.admin_url()).await?;
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await
+    }
+
+    /// Waits until audit storage holds every acknowledged event once, in the order of each plan; then checks the ledger.
+    pub async fn expect_delivered(&self, acknowledged: &Acknowledged) {
+        let events: usize = acknowledged.0.values().map(BTreeSet::len).sum();
+        eventually(&format!("audit storage holds {events} events"), async || {
+            self.try_count("SELECT count(*) FROM audit_log WHERE tenant = 'test' AND plan NOT LIKE '\\_%'").await.is_ok_and(|n| n >= events as i64)
+        })
+        .await;
+        assert_eq!(self.count("SELECT count(*) FROM (SELECT tenant, plan, seq FROM audit_log GROUP BY 1, 2, 3 HAVING count(*) > 1) twice").await, 0, "an effect happened twice");
+        let disorder = "SELECT count(*) FROM (SELECT seq, lag(seq, 1, 0::bigint) OVER (PARTITION BY tenant, plan ORDER BY n) AS before FROM audit_log) a \
+                        WHERE seq <> before + 1";
+        assert_eq!(self.count(disorder).await, 0, "a plan was applied out of order, or with a hole");
+        for (plan, ids) in &acknowledged.0 {
+            let ids = ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
+            let stored = format!(
+                "SELECT count(*) FROM sealbus.events e JOIN audit_log a ON a.event_id = e.event_id AND a.tenant = e.tenant AND a.plan = '{plan}' \
+                 WHERE e.tenant = 'test' AND e.event_id IN ({ids})"
+            );
+            assert_eq!(self.count(&stored).await, ids.split(',').count() as i64, "an acknowledged event of {plan} is missing");
+        }
+        let (status, printed) = self.run(&["verify", "--all"]).await;
+        assert_eq!(status, 0, "{printed}");
+    }
+}
+
+/// A role's process; killed when dropped.
+pub struct Role {
+    pub name: &'static str,
+    api: u16,
+    admin: u16,
+    child: Option<Child>,
+}
+
+impl Role {
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.api)
+    }
+
+    /// Its probes and metrics.
+    pub fn admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().and_then(Child::id).expect("the role runs")
+    }
+
+    /// Kills it with SIGKILL.
+    pub async fn kill(&mut self) {
+        self.child.take().expect("the role runs").kill().await.unwrap();
+    }
+
+    /// Starts it on the ports that it had, and waits until it is ready.
+    pub async fn start(&mut self, bus: &Bus) {
+        let mut command = bus.command(&[self.name]);
+        command.env("SEALBUS_LISTEN", format!("127.0.0.1:{}", self.api)).env("SEALBUS_ADMIN_LISTEN", format!("127.0.0.1:{}", self.admin));
+        self.child = Some(command.spawn().unwrap());
+        let ready = format!("{}/readyz", self.admin_url());
+        eventually(&format!("the {} is ready", self.name), async || reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success())).await;
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The events that callers were told are stored, by plan.
+#[derive(Debug, Default)]
+pub struct Acknowledged(pub BTreeMap<String, BTreeSet<Uuid>>);
+
+/// Publishes `events` to each of `plans`, one after the other within a plan and all plans at once.
+pub async fn load(client: &Client, plans: usize, events: usize) -> Acknowledged {
+    let mut publishers = JoinSet::new();
+    for plan in 0..plans {
+        let client = client.clone();
+        publishers.spawn(async move {
+            let name = format!("plan-{plan}");
+            let mut ids = BTreeSet::new();
+            for n in 0..events {
+                let published = client.publish(&name, &NewEvent::new("test.happened", json!({"n": n}))).await.unwrap();
+                ids.insert(published.event.id);
+            }
+            (name, ids)
+        });
+    }
+    let mut acknowledged = Acknowledged::default();
+    while let Some(published) = publishers.join_next().await {
+        acknowledged.0.extend([published.unwrap()]);
+    }
+    acknowledged
+}
+
+/// A path of the shared vectors and data, if they are there; says loudly that the test is skipped otherwise.
+pub fn shared(path: &str) -> Option<std::path::PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("SKIPPED: {} is not there", path.display());
+    None
+}
