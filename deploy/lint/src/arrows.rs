@@ -24,7 +24,10 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("sealbus-publisher", &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-runtime"]),
     ("sealbus-relay", &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-runtime"]),
     ("sealbus-sealer", &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-runtime"]),
-    ("sealbus-dispatcher", &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-consumer", "sealbus-runtime"]),
+    (
+        "sealbus-dispatcher",
+        &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-consumer", "sealbus-runtime"],
+    ),
     ("sealbus-lint", &[]),
 ];
 
@@ -43,8 +46,10 @@ pub fn wrong(dependency: &Dependency) -> Option<String> {
     let Dependency { from, to, only_tests } = dependency;
     if *only_tests {
         // Tests stand on the testkit, and look at whatever they want, but for services.
-        let service = ["sealbus-publisher", "sealbus-relay", "sealbus-sealer", "sealbus-dispatcher"].contains(&to.as_str());
-        return (service && from != "sealbus").then(|| format!("the tests of {from} use {to}: only sealbus wires services"));
+        let service =
+            ["sealbus-publisher", "sealbus-relay", "sealbus-sealer", "sealbus-dispatcher"].contains(&to.as_str());
+        return (service && from != "sealbus")
+            .then(|| format!("the tests of {from} use {to}: only sealbus wires services"));
     }
     if to == "sealbus-testkit" {
         return Some(format!("{from} depends on sealbus-testkit, which is for tests only"));
@@ -61,7 +66,12 @@ pub fn wrong(dependency: &Dependency) -> Option<String> {
         return None;
     }
     let allowed = HOUSE.iter().find(|(name, _)| name == from).map_or(&[][..], |(_, allowed)| *allowed);
-    (!allowed.contains(&to.as_str())).then(|| format!("{from} depends on {to}; it may depend on {}", if allowed.is_empty() { "none of the house".into() } else { allowed.join(", ") }))
+    (!allowed.contains(&to.as_str())).then(|| {
+        format!(
+            "{from} depends on {to}; it may depend on {}",
+            if allowed.is_empty() { "none of the house".into() } else { allowed.join(", ") }
+        )
+    })
 }
 
 #[cfg(test)]
@@ -92,7 +102,12 @@ mod tests {
 
     #[test]
     fn the_house_stands() {
-        for (from, to) in [("sealbus", "sealbus-publisher"), ("sealbus-ledger", "sealbus-core"), ("sealbus-ledger", "sqlx"), ("sealbus-core", "sha2")] {
+        for (from, to) in [
+            ("sealbus", "sealbus-publisher"),
+            ("sealbus-ledger", "sealbus-core"),
+            ("sealbus-ledger", "sqlx"),
+            ("sealbus-core", "sha2"),
+        ] {
             assert_eq!(wrong(&arrow(from, to)), None);
         }
         assert_eq!(wrong(&Dependency { only_tests: true, ..arrow("sealbus-ledger", "sealbus-testkit") }), None);

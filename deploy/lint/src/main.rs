@@ -13,7 +13,9 @@ fn main() -> ExitCode {
     match read() {
         Ok(dependencies) => {
             let wrong: Vec<String> = dependencies.iter().filter_map(wrong).collect();
-            wrong.iter().for_each(|arrow| eprintln!("arrows: {arrow}"));
+            for arrow in &wrong {
+                eprintln!("arrows: {arrow}");
+            }
             if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
@@ -25,7 +27,8 @@ fn main() -> ExitCode {
 
 /// Every direct dependency of a crate of the workspace.
 fn read() -> Result<Vec<Dependency>, Box<dyn std::error::Error>> {
-    let output = Command::new(env!("CARGO")).args(["metadata", "--format-version", "1", "--no-deps", "--offline"]).output()?;
+    let output =
+        Command::new(env!("CARGO")).args(["metadata", "--format-version", "1", "--no-deps", "--offline"]).output()?;
     let metadata: Value = serde_json::from_slice(&output.stdout)?;
     let list = |value: &Value, member: &str| value[member].as_array().cloned().unwrap_or_default();
     let text = |value: &Value, member: &str| value[member].as_str().unwrap_or_default().to_owned();

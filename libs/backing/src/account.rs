@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::BackingError;
 
-/// Whom root runs Postgres as, unless SEALBUS_POSTGRES_USER names another; Debian's package makes this user.
+/// Whom root runs Postgres as, unless `SEALBUS_POSTGRES_USER` names another; Debian's package makes this user.
 const DEFAULT_USER: &str = "postgres";
 
 /// A user to run a server as.

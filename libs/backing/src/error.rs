@@ -38,7 +38,7 @@ pub enum BackingError {
     OtherVersion {
         /// The data folder.
         path: PathBuf,
-        /// What PG_VERSION says.
+        /// What `PG_VERSION` says.
         found: String,
         /// The server's major version.
         running: u32,

@@ -10,7 +10,7 @@ const POSTGRES_FLOOR: u32 = 15;
 /// The oldest nats-server that is taken: 2.10 brought single filters by subject transform, metadata and more.
 const NATS_FLOOR: (u32, u32) = (2, 10);
 
-/// The folder of `postgres`, `initdb` and their kind, version 15 or later: SEALBUS_POSTGRES_BIN, else that of the programs
+/// The folder of `postgres`, `initdb` and their kind, version 15 or later: `SEALBUS_POSTGRES_BIN`, else that of the programs
 /// on the PATH, else the newest that Debian's packages put under /usr/lib/postgresql.
 pub fn postgres_bin() -> Result<PathBuf, BackingError> {
     if let Some(named) = std::env::var_os("SEALBUS_POSTGRES_BIN").map(PathBuf::from) {
@@ -45,7 +45,7 @@ pub(crate) fn postgres_major(bin: &Path) -> Option<u32> {
     said.split_once("(PostgreSQL) ")?.1.split(['.', ' ', 'd', 'b', 'r']).next()?.trim().parse().ok()
 }
 
-/// A nats-server of 2.10 or later: SEALBUS_NATS_SERVER, else `.tools/bin` of this folder or one above it, else the PATH,
+/// A nats-server of 2.10 or later: `SEALBUS_NATS_SERVER`, else `.tools/bin` of this folder or one above it, else the PATH,
 /// else where `go install` puts programs. An older one is passed over while there is another to look at.
 pub fn nats_server() -> Result<PathBuf, BackingError> {
     if let Some(named) = std::env::var_os("SEALBUS_NATS_SERVER").map(PathBuf::from) {

@@ -104,9 +104,9 @@ async fn spawn(program: &Path, options: &NatsOptions, port: u16, password: &str)
     let name = format!("sealbus-{}", Uuid::new_v4().simple());
     let sync = if options.sync_always { ", sync_interval: always" } else { "" };
     let configuration = format!(
-        "listen: \"127.0.0.1:{port}\"\nserver_name: {name}\nmax_payload: 1MB\njetstream {{ store_dir: {:?}{sync} }}\n\
+        "listen: \"127.0.0.1:{port}\"\nserver_name: {name}\nmax_payload: 1MB\njetstream {{ store_dir: \"{}\"{sync} }}\n\
          authorization {{ user: sealbus, password: \"{password}\" }}\n",
-        folder.join("store"),
+        folder.join("store").display(),
     );
     let path = folder.join("nats.conf");
     write_secret(&path, &configuration)?;

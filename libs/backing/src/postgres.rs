@@ -218,11 +218,11 @@ impl Place {
             Tethered::spawn("Postgres", &self.bin.join("postgres"), &arguments, "INT", self.account, self.folder())
                 .await?;
         let pid = server.pid();
-        server.until_ready(Duration::from_secs(60), async || self.is_ready(pid)).await?;
+        server.until_ready(Duration::from_mins(1), async || self.is_ready(pid)).await?;
         Ok(server)
     }
 
-    /// Whether this very server takes connections: its file says so in its eighth line, as pg_ctl reads it.
+    /// Whether this very server takes connections: its file says so in its eighth line, as `pg_ctl` reads it.
     fn is_ready(&self, server: Pid) -> bool {
         let said = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
         let mut lines = said.lines();

@@ -22,13 +22,14 @@ use crate::account::Account;
 
 /// Runs `"$@"`, says its process id, stops it with signal `$SIGNAL` when standard input closes, and ends with its status.
 /// `$REMOVE`, where it is set, is removed once a server that was stopped so has ended; one that ended by itself leaves it,
-/// since it may be started again.
+/// since it may be started again. The watch is deaf to its own end before it brings about the server's: which it was, is
+/// known by the watch's status.
 const SHELL: &str = r#"exec 3<&0
 "$@" 3<&- </dev/null >&2 &
 server=$!
 echo $server
 exec >&2
-(read -r _ <&3; kill -s "$SIGNAL" $server) &
+(read -r _ <&3; trap '' TERM; kill -s "$SIGNAL" $server; true) &
 watch=$!
 wait $server
 status=$?

@@ -82,7 +82,13 @@ impl Broker {
         let addresses = addresses.map_err(|error| BrokerError::Address(error.into()))?;
         let connection = Arc::new(watch::Sender::new(Connection { number: 1, up: true }));
         let observed = Arc::clone(&connection);
-        let client = ConnectOptions::new()
+        // The client takes no credentials from an address itself.
+        let credentials = addresses.iter().find_map(|address| Some((address.username()?, address.password()?)));
+        let options = match credentials {
+            Some((user, password)) => ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned()),
+            None => ConnectOptions::new(),
+        };
+        let client = options
             .name(&config.name)
             .ping_interval(Duration::from_secs(10))
             .request_timeout(Some(config.answer_timeout))

@@ -26,7 +26,9 @@ pub(crate) struct Run<'a> {
 impl Run<'_> {
     /// The standing after the first `count` of its events.
     pub(crate) fn after(&self, count: usize) -> Standing {
-        let Some(last) = count.checked_sub(1).and_then(|index| self.records.get(index)) else { return self.from.clone() };
+        let Some(last) = count.checked_sub(1).and_then(|index| self.records.get(index)) else {
+            return self.from.clone();
+        };
         let mut standing = self.from.clone();
         standing.next_seq = last.header.seq + 1;
         standing.last_hash = last.event_hash;
@@ -155,7 +157,11 @@ impl Share {
             drop(connection);
             let read = worked.ledger().standings(worked.subscription_no, &[from.plan_no]).await?.remove(&from.plan_no);
             match read {
-                Some(now) if (now.next_seq, now.last_hash, now.state) == (from.next_seq, from.last_hash, State::Behind) => from = now,
+                Some(now)
+                    if (now.next_seq, now.last_hash, now.state) == (from.next_seq, from.last_hash, State::Behind) =>
+                {
+                    from = now
+                }
                 _ => return Ok(false),
             }
         }
@@ -168,7 +174,8 @@ impl Share {
         let mut calls: Vec<Call> = Vec::new();
         let mut next = None;
         for (index, record) in run.records.iter().enumerate().filter(|(_, record)| self.worked.spec.wants(record)) {
-            let delivery = Delivery { record: record.clone(), subscription: self.worked.name.clone(), lease: self.lease.clone() };
+            let delivery =
+                Delivery { record: record.clone(), subscription: self.worked.name.clone(), lease: self.lease.clone() };
             match calls.last_mut() {
                 Some(call) if next == Some(index) && call.deliveries.len() < longest => call.deliveries.push(delivery),
                 _ => calls.push(Call { deliveries: vec![delivery], first: index }),
@@ -197,5 +204,9 @@ impl Share {
 
 /// What a panic said, where it said it in words.
 fn said(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words")
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without words")
 }

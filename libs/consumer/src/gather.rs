@@ -56,7 +56,12 @@ pub(crate) struct Chained {
 
 impl Share {
     /// Decides about arrived events, in order of seq, from a standing that was read.
-    pub(crate) async fn gather(&self, standing: &Standing, arrived: &[Arrived], crowded: bool) -> Result<Gathered, LedgerError> {
+    pub(crate) async fn gather(
+        &self,
+        standing: &Standing,
+        arrived: &[Arrived],
+        crowded: bool,
+    ) -> Result<Gathered, LedgerError> {
         let mut place = Place::from(standing);
         let mut run: Vec<Arc<Record>> = Vec::new();
         let applied = self.applied_before(standing, arrived).await?;
@@ -64,8 +69,13 @@ impl Share {
         sorted.sort_by_key(|arrived| arrived.record.header.seq);
         for arrived in sorted {
             let header = &arrived.record.header;
-            let arriving =
-                Arriving { seq: header.seq, event_hash: arrived.record.event_hash, prev: header.prev, worn: arrived.worn, crowded };
+            let arriving = Arriving {
+                seq: header.seq,
+                event_hash: arrived.record.event_hash,
+                prev: header.prev,
+                worn: arrived.worn,
+                crowded,
+            };
             loop {
                 let known = if header.seq < standing.next_seq {
                     applied.get(&header.seq).copied()
@@ -88,7 +98,10 @@ impl Share {
                         match chained.fault {
                             Some(fault) => fault,
                             None if place.next_seq > to => continue,
-                            None => Then::Missing(format!("the ledger lacks event {}, of {from} to {to} that precede one that came", place.next_seq)),
+                            None => Then::Missing(format!(
+                                "the ledger lacks event {}, of {from} to {to} that precede one that came",
+                                place.next_seq
+                            )),
                         }
                     }
                     Decision::Compare => Then::Fork(format!(
@@ -108,7 +121,11 @@ impl Share {
     }
 
     /// What was applied at the seqs of events that arrive again, by the ledger's chain, which the position agrees with.
-    async fn applied_before(&self, standing: &Standing, arrived: &[Arrived]) -> Result<HashMap<u64, Hash>, LedgerError> {
+    async fn applied_before(
+        &self,
+        standing: &Standing,
+        arrived: &[Arrived],
+    ) -> Result<HashMap<u64, Hash>, LedgerError> {
         let seqs = arrived.iter().map(|arrived| arrived.record.header.seq).filter(|seq| *seq < standing.next_seq);
         let (last, older): (Vec<u64>, Vec<u64>) = seqs.partition(|seq| seq + 1 == standing.next_seq);
         let mut applied = match older.is_empty() {
@@ -128,9 +145,14 @@ impl Share {
         let read = match ledger.range(plan_no, place.next_seq, to, limit).await {
             Err(LedgerError::Unreadable { tenant, plan, seq, detail }) => {
                 self.worked.metrics.refused.inc();
-                fault = Some(Then::Missing(format!("event {tenant}/{plan}/{seq} of the ledger cannot be read: {detail}")));
+                fault =
+                    Some(Then::Missing(format!("event {tenant}/{plan}/{seq} of the ledger cannot be read: {detail}")));
                 let before = seq.unsigned_abs().saturating_sub(1);
-                if before < place.next_seq { Vec::new() } else { ledger.range(plan_no, place.next_seq, before, limit).await? }
+                if before < place.next_seq {
+                    Vec::new()
+                } else {
+                    ledger.range(plan_no, place.next_seq, before, limit).await?
+                }
             }
             read => read?,
         };

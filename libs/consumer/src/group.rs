@@ -22,7 +22,8 @@ pub(crate) enum Attended {
 impl Share {
     /// Attends to what arrived for several plans. An error means that the ledger is away.
     pub(crate) async fn attend_together(&self, errands: &mut [Errand]) -> Result<Vec<Attended>, LedgerError> {
-        let unknown: Vec<_> = errands.iter().filter(|errand| errand.standing.is_none()).map(|errand| &errand.plan).collect();
+        let unknown: Vec<_> =
+            errands.iter().filter(|errand| errand.standing.is_none()).map(|errand| &errand.plan).collect();
         if !unknown.is_empty() {
             let mut standings = self.worked.standings(&unknown).await?;
             for errand in errands.iter_mut().filter(|errand| errand.standing.is_none()) {
@@ -50,7 +51,8 @@ impl Share {
         shared.sort_by_key(|(_, run)| run.from.plan_no);
         let (indexes, runs): (Vec<usize>, Vec<Run<'_>>) = shared.into_iter().unzip();
         let effected = if runs.is_empty() { Effected::Moved } else { self.take_effect(&runs).await? };
-        let moved: Vec<_> = runs.iter().zip(&indexes).map(|(run, index)| (*index, run.after(run.records.len()))).collect();
+        let moved: Vec<_> =
+            runs.iter().zip(&indexes).map(|(run, index)| (*index, run.after(run.records.len()))).collect();
         let met = match effected {
             Effected::Moved => {
                 for (index, standing) in moved {
@@ -63,15 +65,23 @@ impl Share {
                 culprit.map(|at| (indexes[run], Failure::first(runs[run].records[at].header.seq, error)))
             }
         };
-        let alone = |index| Attended::Alone(met.as_ref().filter(|(culprit, _)| *culprit == index).map(|(_, failure)| failure.clone()));
+        let alone = |index| {
+            Attended::Alone(met.as_ref().filter(|(culprit, _)| *culprit == index).map(|(_, failure)| failure.clone()))
+        };
         Ok((0..errands.len()).map(alone).collect())
     }
 
     /// What follows the runs that took effect together.
-    async fn conclude_all(&self, errands: &mut [Errand], gathered: Vec<Option<Gathered>>) -> Result<Vec<Attended>, LedgerError> {
+    async fn conclude_all(
+        &self,
+        errands: &mut [Errand],
+        gathered: Vec<Option<Gathered>>,
+    ) -> Result<Vec<Attended>, LedgerError> {
         let mut attended = Vec::with_capacity(errands.len());
         for (errand, gathered) in errands.iter_mut().zip(gathered) {
-            let (Some(standing), Some(gathered), Work::Arrived { arrived, .. }) = (errand.standing.take(), gathered, &errand.work) else {
+            let (Some(standing), Some(gathered), Work::Arrived { arrived, .. }) =
+                (errand.standing.take(), gathered, &errand.work)
+            else {
                 attended.push(Attended::Alone(None));
                 continue;
             };

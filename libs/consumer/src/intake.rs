@@ -34,13 +34,17 @@ impl Intake {
         if header.origin != self.origin || header.hash() != record.event_hash {
             return Err(Verdict::EventHash);
         }
-        if self.keyring.check(header, &record.event_hash, &record.mac, &record.sig)? == Checked::NoSecret && source == Source::Message {
+        if self.keyring.check(header, &record.event_hash, &record.mac, &record.sig)? == Checked::NoSecret
+            && source == Source::Message
+        {
             return Err(Verdict::UntrustedKey);
         }
         let payload_holds = match (header.payload_mode, &record.payload) {
             (PayloadMode::HashOnly, payload) => payload.is_none(),
             (PayloadMode::Plain | PayloadMode::Encrypted, None) => false,
-            (PayloadMode::Plain | PayloadMode::Encrypted, Some(payload)) => stored_matches(payload, &header.payload_hash),
+            (PayloadMode::Plain | PayloadMode::Encrypted, Some(payload)) => {
+                stored_matches(payload, &header.payload_hash)
+            }
         };
         if !payload_holds {
             return Err(Verdict::PayloadHash);

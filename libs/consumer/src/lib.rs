@@ -67,4 +67,4 @@ pub use handler::{Delivery, Handler, HandlerError, IdempotencyKey, LedgerEffect,
 pub use metrics::Metrics;
 pub use runtime::{ConsumerError, Resources, run};
 pub use settings::Settings;
-pub use subscription::{Parallelism, SubscriptionSpec, Tenants};
+pub use subscription::{Interest, Parallelism, SubscriptionSpec, Tenants};

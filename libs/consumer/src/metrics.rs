@@ -111,10 +111,23 @@ impl Metrics {
         for (name, help, family) in counters {
             registry.register(format!("sealbus_consumer_{name}"), help, family.clone());
         }
-        registry.register("sealbus_consumer_shares", "Shares of subscriptions held by this process", metrics.shares.clone());
-        registry.register("sealbus_consumer_floor_lag", "Sealed events that the floors have not passed", metrics.floor_lag.clone());
+        registry.register(
+            "sealbus_consumer_shares",
+            "Shares of subscriptions held by this process",
+            metrics.shares.clone(),
+        );
+        registry.register(
+            "sealbus_consumer_floor_lag",
+            "Sealed events that the floors have not passed",
+            metrics.floor_lag.clone(),
+        );
         let handler = "How long calls of a handler took";
-        registry.register_with_unit("sealbus_consumer_handler_duration", handler, Unit::Seconds, metrics.handler.clone());
+        registry.register_with_unit(
+            "sealbus_consumer_handler_duration",
+            handler,
+            Unit::Seconds,
+            metrics.handler.clone(),
+        );
         metrics
     }
 

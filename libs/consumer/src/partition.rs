@@ -177,7 +177,9 @@ impl Holder {
     /// Hands acks over to be sent. What finds no room goes with the next.
     fn send_acks(&mut self) {
         while let Some(handle) = self.acks.pop() {
-            if let Err(mpsc::error::TrySendError::Full(Answer::Ack(handle))) = self.answers.try_send(Answer::Ack(handle)) {
+            if let Err(mpsc::error::TrySendError::Full(Answer::Ack(handle))) =
+                self.answers.try_send(Answer::Ack(handle))
+            {
                 self.acks.push(handle);
                 return;
             }

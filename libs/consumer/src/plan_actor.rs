@@ -124,7 +124,10 @@ impl PlanActor<'_> {
                 Ok(DONE)
             }
             Then::Behind => {
-                let left = worked.ledger().leave_behind(worked.subscription_no, self.share.lease.epoch_of(), &[(standing, seen)]).await?;
+                let left = worked
+                    .ledger()
+                    .leave_behind(worked.subscription_no, self.share.lease.epoch_of(), &[(standing, seen)])
+                    .await?;
                 if left.is_empty() {
                     return Ok(Came::Missed);
                 }
@@ -134,11 +137,13 @@ impl PlanActor<'_> {
             }
             Then::Worn { event_type } => {
                 let (attempts, policy) = (standing.attempts + 1, worked.policy(&event_type));
-                let error = "delivered again and again without being applied: its handler may have ended the process".to_owned();
-                let (state, retry_in) = match after_failure(&policy, attempts, std::time::Duration::ZERO, std::time::Duration::ZERO) {
-                    Step::Dead => (State::Dead, None),
-                    Step::Again(pause) | Step::Park(pause) => (State::Parked, Some(pause)),
-                };
+                let error = "delivered again and again without being applied: its handler may have ended the process"
+                    .to_owned();
+                let (state, retry_in) =
+                    match after_failure(&policy, attempts, std::time::Duration::ZERO, std::time::Duration::ZERO) {
+                        Step::Dead => (State::Dead, None),
+                        Step::Again(pause) | Step::Park(pause) => (State::Parked, Some(pause)),
+                    };
                 self.set_aside(&SetAside { state, seen_seq: seen, attempts, retry_in, errors: &[error] }).await
             }
             Then::Missing(reason) => {
@@ -147,25 +152,40 @@ impl PlanActor<'_> {
                 // Said once: replay comes by again and again until the ledger has the event.
                 let errors = if standing.state == State::Parked { vec![] } else { vec![reason] };
                 let (attempts, retry_in) = (standing.attempts, Some(worked.settings().missing_retry));
-                self.set_aside(&SetAside { state: State::Parked, seen_seq: seen, attempts, retry_in, errors: &errors }).await
+                self.set_aside(&SetAside { state: State::Parked, seen_seq: seen, attempts, retry_in, errors: &errors })
+                    .await
             }
             Then::Fork(reason) => {
                 error!(subscription = %worked.name, plan = %self.plan, %reason, "fork: the plan stops until an operator settles it");
                 let attempts = standing.attempts;
-                self.set_aside(&SetAside { state: State::Fork, seen_seq: seen, attempts, retry_in: None, errors: &[reason] }).await
+                self.set_aside(&SetAside {
+                    state: State::Fork,
+                    seen_seq: seen,
+                    attempts,
+                    retry_in: None,
+                    errors: &[reason],
+                })
+                .await
             }
         }
     }
 
     /// Parks the plan with its failed event, or makes that a dead letter.
-    pub(crate) async fn give_up(&mut self, record: &Record, failure: Failure, step: Step, seen: u64) -> Result<Came, LedgerError> {
+    pub(crate) async fn give_up(
+        &mut self,
+        record: &Record,
+        failure: Failure,
+        step: Step,
+        seen: u64,
+    ) -> Result<Came, LedgerError> {
         let (state, retry_in) = match step {
             Step::Dead => (State::Dead, None),
             Step::Again(pause) | Step::Park(pause) => (State::Parked, Some(pause)),
         };
         // The errors of earlier rounds are written down already.
         let errors = &failure.errors;
-        let came = self.set_aside(&SetAside { state, seen_seq: seen, attempts: failure.attempts, retry_in, errors }).await?;
+        let came =
+            self.set_aside(&SetAside { state, seen_seq: seen, attempts: failure.attempts, retry_in, errors }).await?;
         if state == State::Dead && !matches!(came, Came::Missed) {
             self.share.copy_dead_letter(record, errors.last().map_or("", String::as_str), failure.attempts).await;
         }
@@ -174,7 +194,11 @@ impl PlanActor<'_> {
 
     async fn set_aside(&mut self, aside: &SetAside<'_>) -> Result<Came, LedgerError> {
         let worked = &self.share.worked;
-        if !worked.ledger().set_aside(worked.subscription_no, self.share.lease.epoch_of(), &self.standing, aside).await? {
+        if !worked
+            .ledger()
+            .set_aside(worked.subscription_no, self.share.lease.epoch_of(), &self.standing, aside)
+            .await?
+        {
             return Ok(Came::Missed);
         }
         let metrics = &worked.metrics;

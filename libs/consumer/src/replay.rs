@@ -31,7 +31,8 @@ impl PlanActor<'_> {
         let policy = worked.policy(&first.header.event_type);
         let attempts = self.standing.attempts + 1;
         if worked.spec.wants(first) && policy.spent(self.standing.attempts) {
-            let error = "all attempts were begun, and the last did not come to an end: its handler may have ended the process";
+            let error =
+                "all attempts were begun, and the last did not come to an end: its handler may have ended the process";
             let mut failure = Failure::first(self.standing.next_seq, error.to_owned());
             failure.attempts = self.standing.attempts;
             return self.give_up(first, failure, Step::Dead, 0).await;
@@ -44,7 +45,11 @@ impl PlanActor<'_> {
         }
         let earlier = self.standing.attempts;
         self.standing.attempts = attempts;
-        match self.share.try_all(&mut self.standing, &chained.records, Patience { earlier, ..Patience::default() }).await? {
+        match self
+            .share
+            .try_all(&mut self.standing, &chained.records, Patience { earlier, ..Patience::default() })
+            .await?
+        {
             Tried::Missed => Ok(Came::Missed),
             Tried::Halted => Ok(DONE),
             Tried::Aside { record, failure, step } => self.give_up(&record, failure, step, 0).await,
@@ -82,7 +87,10 @@ impl PlanActor<'_> {
         };
         let done = match target {
             Some((next_seq, last_hash)) => {
-                worked.ledger().resume(worked.subscription_no, self.share.lease.epoch_of(), standing, next_seq, last_hash).await?
+                worked
+                    .ledger()
+                    .resume(worked.subscription_no, self.share.lease.epoch_of(), standing, next_seq, last_hash)
+                    .await?
             }
             None => worked.ledger().clear_ask(worked.subscription_no, standing).await?,
         };

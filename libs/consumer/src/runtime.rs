@@ -94,7 +94,8 @@ pub async fn run(
         tasks.spawn(async move {
             let Some(subscription_no) = create(&process, &spec, &ending).await? else { return Ok(()) };
             let name = spec.name.as_str().into();
-            work(Arc::new(Worked { process, spec, name, subscription_no, handler, metrics }), &held, holder, &ending).await
+            work(Arc::new(Worked { process, spec, name, subscription_no, handler, metrics }), &held, holder, &ending)
+                .await
         });
     }
     let sweeping = crate::sweep::sweep(ledger.clone(), held.clone(), settings.clone(), ending.clone());
@@ -119,7 +120,11 @@ pub async fn run(
 }
 
 /// Finds or creates the subscription; none when the process ends first.
-async fn create(process: &Process, spec: &SubscriptionSpec, ending: &CancellationToken) -> Result<Option<i64>, ConsumerError> {
+async fn create(
+    process: &Process,
+    spec: &SubscriptionSpec,
+    ending: &CancellationToken,
+) -> Result<Option<i64>, ConsumerError> {
     let refused = |source| ConsumerError::Subscribe { subscription: spec.name.to_string(), source };
     let mut waits_for = None;
     loop {
@@ -150,11 +155,18 @@ async fn create(process: &Process, spec: &SubscriptionSpec, ending: &Cancellatio
 }
 
 /// Takes the process's share of a subscription by leases and works for it until the process ends.
-async fn work(worked: Arc<Worked>, held: &Arc<HeldShares>, holder: String, ending: &CancellationToken) -> Result<(), ConsumerError> {
+async fn work(
+    worked: Arc<Worked>,
+    held: &Arc<HeldShares>,
+    holder: String,
+    ending: &CancellationToken,
+) -> Result<(), ConsumerError> {
     let settings = worked.settings();
     let keys = match worked.spec.parallelism {
         Parallelism::One => vec![EVERYTHING.to_owned()],
-        Parallelism::Partitions => (0..worked.ledger().deployment().partitions).map(|partition| partition.to_string()).collect(),
+        Parallelism::Partitions => {
+            (0..worked.ledger().deployment().partitions).map(|partition| partition.to_string()).collect()
+        }
     };
     // A kind for each subscription: its shares are spread over the processes that work for it, and no others.
     let kind = format!("deliver/{}", worked.name);

@@ -80,7 +80,8 @@ impl Worked {
     pub(crate) async fn standings(&self, plans: &[&PlanName]) -> Result<HashMap<PlanName, Standing>, LedgerError> {
         let names: Vec<(&str, &str)> = plans.iter().map(|name| (&*name.tenant, &*name.plan)).collect();
         let numbers = self.ledger().plan_nos(&names).await?;
-        let mut standings = self.ledger().standings(self.subscription_no, &numbers.values().copied().collect::<Vec<_>>()).await?;
+        let mut standings =
+            self.ledger().standings(self.subscription_no, &numbers.values().copied().collect::<Vec<_>>()).await?;
         let named = numbers.into_iter().filter_map(|((tenant, plan), plan_no)| {
             standings.remove(&plan_no).map(|standing| (PlanName::new(&tenant, &plan), standing))
         });

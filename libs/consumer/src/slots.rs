@@ -189,7 +189,9 @@ impl<M> Slots<M> {
         slot.overflowing = false;
         let Some(standing) = standing else { return Vec::new() };
         // An event below next_seq is a duplicate only if its hash says so: the actor compares it.
-        let owed = |waiting: &Waiting<M>| standing.state != State::Live && (standing.next_seq..=standing.seen_seq).contains(&waiting.seq());
+        let owed = |waiting: &Waiting<M>| {
+            standing.state != State::Live && (standing.next_seq..=standing.seen_seq).contains(&waiting.seq())
+        };
         let (owed, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut slot.queue).into_iter().partition(owed);
         slot.queue = kept;
         slot.crowded = slot.queue.len() > self.bounds.per_plan;
@@ -249,7 +251,10 @@ impl<M> Slot<M> {
 
     fn must_be_alone(&self, worn_delivery: u64) -> bool {
         // A message that came before may have killed its handler: what it shares a transaction with would die with it.
-        self.alone || self.replay || self.crowded || worn_delivery > 1 && self.queue.iter().any(|waiting| waiting.deliveries > 1)
+        self.alone
+            || self.replay
+            || self.crowded
+            || worn_delivery > 1 && self.queue.iter().any(|waiting| waiting.deliveries > 1)
     }
 
     fn begin(&mut self, plan: PlanName, worn_delivery: u64) -> Errand {

@@ -10,10 +10,10 @@ use sealbus_ledger::subscriptions::Start;
 pub struct SubscriptionSpec {
     /// Its name: of its positions, leases, broker consumers and metrics.
     pub name: Subscription,
-    /// The types it wants. What it does not want is passed over, in its place in the plan.
-    pub types: Vec<TypePattern>,
-    /// Whose plans it follows.
-    pub tenants: Tenants,
+    /// What its handler runs for. What it does not want of a plan that it follows is passed over, in its place.
+    pub wants: Interest,
+    /// What it leaves to others, of that.
+    pub except: Vec<Interest>,
     /// From where it is owed events. Read when it is created, and never again.
     pub start: Start,
     /// How the work is shared out.
@@ -22,7 +22,16 @@ pub struct SubscriptionSpec {
     pub retry: Option<RetryPolicy>,
 }
 
-/// Whose plans a subscription follows. A plan of another tenant has no position in it.
+/// Some types of some tenants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// Event types.
+    pub types: Vec<TypePattern>,
+    /// Whose plans.
+    pub tenants: Tenants,
+}
+
+/// Whose plans.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Tenants {
     /// All but Sealbus' own.
@@ -42,36 +51,52 @@ pub enum Parallelism {
     One,
 }
 
+impl Tenants {
+    fn include(&self, tenant: &str) -> bool {
+        match self {
+            Tenants::All => !tenant.starts_with('_'),
+            Tenants::Some(tenants) => tenants.iter().any(|wanted| wanted.as_str() == tenant),
+        }
+    }
+}
+
+impl Interest {
+    /// Everything of everybody.
+    pub fn everything() -> Self {
+        Interest { types: TypePattern::parse("*").into_iter().collect(), tenants: Tenants::All }
+    }
+
+    fn includes(&self, tenant: &str, event_type: &str) -> bool {
+        self.tenants.include(tenant) && self.types.iter().any(|pattern| pattern.matches(event_type))
+    }
+}
+
 impl SubscriptionSpec {
     /// A subscription to everything of everybody, from the beginning, by the channels' policies.
     pub fn new(name: Subscription) -> Self {
-        let types = TypePattern::parse("*").into_iter().collect();
         SubscriptionSpec {
             name,
-            types,
-            tenants: Tenants::default(),
+            wants: Interest::everything(),
+            except: Vec::new(),
             start: Start::default(),
             parallelism: Parallelism::default(),
             retry: None,
         }
     }
 
-    /// Whether it follows plans of this tenant at all.
+    /// Whether it follows plans of this tenant at all. A plan of another has no position in it.
     pub fn follows(&self, tenant: &str) -> bool {
-        match &self.tenants {
-            Tenants::All => !tenant.starts_with('_'),
-            Tenants::Some(tenants) => tenants.iter().any(|wanted| wanted.as_str() == tenant),
-        }
+        self.wants.tenants.include(tenant)
     }
 
-    /// Whether its handler runs for events of this type.
-    pub fn wants_type(&self, event_type: &str) -> bool {
-        self.types.iter().any(|pattern| pattern.matches(event_type))
+    /// Whether its handler runs for events of this tenant and type.
+    pub fn runs_for(&self, tenant: &str, event_type: &str) -> bool {
+        self.wants.includes(tenant, event_type) && !self.except.iter().any(|others| others.includes(tenant, event_type))
     }
 
     /// Whether its handler runs for this event.
-    pub fn wants(&self, record: &Record) -> bool {
-        self.follows(&record.header.tenant) && self.wants_type(&record.header.event_type)
+    pub(crate) fn wants(&self, record: &Record) -> bool {
+        self.runs_for(&record.header.tenant, &record.header.event_type)
     }
 }
 
@@ -79,13 +104,26 @@ impl SubscriptionSpec {
 mod tests {
     use super::*;
 
+    fn types(patterns: &[&str]) -> Vec<TypePattern> {
+        patterns.iter().map(|pattern| TypePattern::parse(pattern).unwrap()).collect()
+    }
+
     #[test]
     fn all_tenants_are_all_but_the_bus_itself() {
         let mut spec = SubscriptionSpec::new(Subscription::parse("audit").unwrap());
-        assert!(spec.follows("acme") && !spec.follows("_system") && spec.wants_type("delivery.redriven"));
-        spec.tenants = Tenants::Some(vec![Tenant::system()]);
-        assert!(spec.follows("_system") && !spec.follows("acme"));
-        spec.types = vec![TypePattern::parse("payment.*").unwrap()];
-        assert!(spec.wants_type("payment.settled") && !spec.wants_type("payment") && !spec.wants_type("order.made"));
+        assert!(spec.follows("acme") && !spec.follows("_system") && spec.runs_for("acme", "delivery.redriven"));
+        spec.wants.tenants = Tenants::Some(vec![Tenant::system()]);
+        assert!(spec.follows("_system") && !spec.follows("acme") && !spec.runs_for("acme", "key.added"));
+        spec.wants.types = types(&["payment.*"]);
+        assert!(spec.runs_for("_system", "payment.settled") && !spec.runs_for("_system", "payment"));
+    }
+
+    #[test]
+    fn what_is_left_to_others_is_followed_and_not_run() {
+        let mut rest = SubscriptionSpec::new(Subscription::parse("rest").unwrap());
+        let acme = Tenants::Some(vec![Tenant::parse("acme").unwrap()]);
+        rest.except = vec![Interest { types: types(&["payment.*", "order.made"]), tenants: acme }];
+        assert!(rest.follows("acme") && !rest.runs_for("acme", "payment.settled") && !rest.runs_for("acme", "order.made"));
+        assert!(rest.runs_for("acme", "order.sent") && rest.runs_for("other", "payment.settled"));
     }
 }

@@ -44,7 +44,13 @@ pub(crate) async fn sweep(ledger: Ledger, held: Arc<HeldShares>, settings: Setti
     }
 }
 
-async fn round(ledger: &Ledger, held: &HeldShares, settings: &Settings, prune: bool, shutdown: &CancellationToken) -> Result<(), LedgerError> {
+async fn round(
+    ledger: &Ledger,
+    held: &HeldShares,
+    settings: &Settings,
+    prune: bool,
+    shutdown: &CancellationToken,
+) -> Result<(), LedgerError> {
     let mut partitions: BTreeMap<u32, Vec<Share>> = BTreeMap::new();
     for ((_, partition), held) in held.by_partition(ledger.deployment().partitions) {
         partitions.entry(partition).or_default().push(held.share);
@@ -110,7 +116,7 @@ impl Share {
         let (worked, ledger) = (&self.worked, self.worked.ledger());
         let mut plans: BTreeMap<i64, Vec<Step>> = BTreeMap::new();
         for leaf in leaves.iter().filter(|leaf| worked.spec.follows(&leaf.tenant)) {
-            let wanted = leaf.event_type.as_ref().is_none_or(|event_type| worked.spec.wants_type(event_type));
+            let wanted = leaf.event_type.as_ref().is_none_or(|event_type| worked.spec.runs_for(&leaf.tenant, event_type));
             plans.entry(leaf.plan_no).or_default().push(Step { seq: leaf.seq, wanted });
         }
         let standings = ledger.standings(worked.subscription_no, &plans.keys().copied().collect::<Vec<_>>()).await?;
@@ -134,8 +140,11 @@ impl Share {
             stuck.extend(seen.iter().map(|(plan_no, _)| *plan_no).filter(|plan_no| !hit.contains(plan_no)));
         }
         if !behind.is_empty() {
-            let left: HashSet<i64> =
-                ledger.leave_behind(worked.subscription_no, self.lease.epoch_of(), &behind).await?.into_iter().collect();
+            let left: HashSet<i64> = ledger
+                .leave_behind(worked.subscription_no, self.lease.epoch_of(), &behind)
+                .await?
+                .into_iter()
+                .collect();
             worked.metrics.behind.inc_by(left.len() as u64);
             stuck.extend(behind.iter().map(|(standing, _)| standing.plan_no).filter(|plan_no| !left.contains(plan_no)));
         }
@@ -145,10 +154,20 @@ impl Share {
 
     async fn stop_at_fork(&self, standing: &Standing, seen: u64) -> Result<bool, LedgerError> {
         let worked = &self.worked;
-        let reason = format!("event {} was applied as {}, and the ledger holds another, or none", standing.next_seq - 1, standing.last_hash);
-        let aside =
-            SetAside { state: State::Fork, seen_seq: seen, attempts: standing.attempts, retry_in: None, errors: std::slice::from_ref(&reason) };
-        let stopped = worked.ledger().set_aside(worked.subscription_no, self.lease.epoch_of(), standing, &aside).await?;
+        let reason = format!(
+            "event {} was applied as {}, and the ledger holds another, or none",
+            standing.next_seq - 1,
+            standing.last_hash
+        );
+        let aside = SetAside {
+            state: State::Fork,
+            seen_seq: seen,
+            attempts: standing.attempts,
+            retry_in: None,
+            errors: std::slice::from_ref(&reason),
+        };
+        let stopped =
+            worked.ledger().set_aside(worked.subscription_no, self.lease.epoch_of(), standing, &aside).await?;
         if stopped {
             worked.metrics.forks.inc();
             error!(subscription = %worked.name, plan_no = standing.plan_no, reason, "fork: the plan stops until an operator settles it");
@@ -184,7 +203,11 @@ fn judge(standing: &Standing, steps: &[Step]) -> Judgement {
     if !standing.agrees && steps.iter().any(|step| step.seq < standing.next_seq) {
         return Judgement::Fork;
     }
-    if steps.iter().any(|step| step.seq >= standing.next_seq && step.wanted) { Judgement::Behind } else { Judgement::Passed }
+    if steps.iter().any(|step| step.seq >= standing.next_seq && step.wanted) {
+        Judgement::Behind
+    } else {
+        Judgement::Passed
+    }
 }
 
 #[cfg(test)]
@@ -195,7 +218,17 @@ mod tests {
     use super::*;
 
     fn standing(next_seq: u64, state: State, agrees: bool) -> Standing {
-        Standing { plan_no: 1, next_seq, last_hash: Hash([1; 32]), seen_seq: 0, state, stored: true, attempts: 0, ask: None, agrees }
+        Standing {
+            plan_no: 1,
+            next_seq,
+            last_hash: Hash([1; 32]),
+            seen_seq: 0,
+            state,
+            stored: true,
+            attempts: 0,
+            ask: None,
+            agrees,
+        }
     }
 
     proptest! {

@@ -66,7 +66,12 @@ pub(crate) enum Tried {
 
 impl Share {
     /// Applies events in order, moving `standing` with the position.
-    pub(crate) async fn try_all(&self, standing: &mut Standing, records: &[Arc<Record>], patience: Patience) -> Result<Tried, LedgerError> {
+    pub(crate) async fn try_all(
+        &self,
+        standing: &mut Standing,
+        records: &[Arc<Record>],
+        patience: Patience,
+    ) -> Result<Tried, LedgerError> {
         let first_seq = standing.next_seq;
         let (mut rest, mut failure, mut singly) = (records, patience.met, false);
         while let Some(first) = rest.first() {

@@ -35,7 +35,8 @@ async fn missing_messages_are_read_from_the_ledger_at_once() {
     let process = bus.consume(subscription("audit"), recorder.handler(), settings()).await;
     let records = bus.append("order-1", &["a.b"; 20]).await;
     bus.send(&records[4..5]).await;
-    eventually("the fifth pulled its elders", async || recorder.applied("order-1") == (1..=5).collect::<Vec<_>>()).await;
+    eventually("the fifth pulled its elders", async || recorder.applied("order-1") == (1..=5).collect::<Vec<_>>())
+        .await;
     bus.send(&records[19..]).await;
     eventually("the last pulled the rest", async || recorder.applied("order-1") == (1..=20).collect::<Vec<_>>()).await;
     assert_eq!(process.counted("gaps_filled", "audit"), 18);
@@ -52,7 +53,10 @@ async fn a_gap_wider_than_one_read_is_left_to_replay() {
     eventually("all are applied", async || rows(&bus, "order-1").await.len() == 350).await;
     assert_eq!(rows(&bus, "order-1").await, (1..=350).collect::<Vec<_>>());
     assert_eq!(process.counted("behind", "audit"), 1);
-    eventually("the plan is live again", async || bus.standing("audit", "order-1").await.is_some_and(|at| at.state == State::Live)).await;
+    eventually("the plan is live again", async || {
+        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == State::Live)
+    })
+    .await;
     let more = bus.publish("order-1", &["a.b"]).await;
     eventually("it follows the stream", async || rows(&bus, "order-1").await.len() == 351).await;
     assert_eq!(more[0].header.seq, 351);
@@ -84,7 +88,8 @@ async fn a_thousand_plans_reach_a_table_in_order_once_each() {
         });
     }
     sending.join_all().await;
-    eventually("all are applied", async || bus.count("SELECT count(*) FROM sealbus_sinks.applied").await >= 5_000).await;
+    eventually("all are applied", async || bus.count("SELECT count(*) FROM sealbus_sinks.applied").await >= 5_000)
+        .await;
     let disordered = "SELECT count(*) FROM (SELECT seq, row_number() OVER (PARTITION BY plan ORDER BY n) AS at FROM sealbus_sinks.applied) s WHERE seq <> at";
     assert_eq!(bus.count(disordered).await, 0);
     assert_eq!(bus.count("SELECT count(*) FROM sealbus_sinks.applied").await, 5_000);
@@ -98,10 +103,17 @@ async fn what_is_not_wanted_is_passed_over_in_its_place() {
     let bus = Bus::start().await;
     let recorder = Recorder::new();
     let mut payments = subscription("payments");
-    payments.types = vec![TypePattern::parse("payment.*").unwrap()];
+    payments.wants.types = vec![TypePattern::parse("payment.*").unwrap()];
     let process = bus.consume(payments, recorder.handler(), settings()).await;
-    bus.publish("order-1", &["order.made", "payment.asked", "order.packed", "order.sent", "payment.made", "order.closed"]).await;
-    eventually("it follows to the end", async || bus.standing("payments", "order-1").await.is_some_and(|at| at.next_seq == 7)).await;
+    bus.publish(
+        "order-1",
+        &["order.made", "payment.asked", "order.packed", "order.sent", "payment.made", "order.closed"],
+    )
+    .await;
+    eventually("it follows to the end", async || {
+        bus.standing("payments", "order-1").await.is_some_and(|at| at.next_seq == 7)
+    })
+    .await;
     assert_eq!(recorder.applied("order-1"), [2, 5]);
     assert_eq!(process.counted("delivered", "payments"), 2);
     process.stop().await;
@@ -112,7 +124,7 @@ async fn plans_of_other_tenants_have_no_position() {
     let bus = Bus::start().await;
     let recorder = Recorder::new();
     let mut ours = subscription("ours");
-    ours.tenants = Tenants::Some(vec![Tenant::parse("other").unwrap()]);
+    ours.wants.tenants = Tenants::Some(vec![Tenant::parse("other").unwrap()]);
     let process = bus.consume(ours, recorder.handler(), settings()).await;
     bus.publish("order-1", &["a.b"; 3]).await;
     let mut control = subscription("all");
@@ -142,7 +154,10 @@ async fn from_now_begins_where_it_was_created() {
     eventually("it is created", async || bus.count("SELECT count(*) FROM sealbus.floors").await == 8).await;
     bus.publish("order-1", &["a.b"]).await;
     bus.publish("order-2", &["a.b"]).await;
-    eventually("what came later is applied", async || recorder.applied("order-1") == [4] && recorder.applied("order-2") == [1]).await;
+    eventually("what came later is applied", async || {
+        recorder.applied("order-1") == [4] && recorder.applied("order-2") == [1]
+    })
+    .await;
     process.stop().await;
 }
 
@@ -156,10 +171,17 @@ async fn a_crowded_plan_is_left_behind_while_its_handler_is_busy() {
     eventually("its handler is at work", async || recorder.tried("order-1", 1) == 1).await;
     let records = bus.append("order-1", &["a.b"; 120]).await;
     bus.send(&records).await;
-    eventually("it is left behind", async || bus.standing("slow", "order-1").await.is_some_and(|at| at.state == State::Behind)).await;
+    eventually("it is left behind", async || {
+        bus.standing("slow", "order-1").await.is_some_and(|at| at.state == State::Behind)
+    })
+    .await;
     gate.add_permits(100_000);
     eventually("all are applied", async || recorder.applied("order-1").len() == 121).await;
-    assert_eq!(recorder.applied("order-1"), (1..=121).collect::<Vec<_>>(), "the effect that was under way is not done again");
+    assert_eq!(
+        recorder.applied("order-1"),
+        (1..=121).collect::<Vec<_>>(),
+        "the effect that was under way is not done again"
+    );
     process.stop().await;
 }
 
@@ -195,7 +217,12 @@ async fn shares_are_spread_over_processes_and_taken_over_from_one_that_died() {
     for plan in 0..20 {
         bus.publish(&format!("plan-{plan}"), &["a.b"]).await;
     }
-    let total = || (0..20).map(|plan| format!("plan-{plan}")).map(|plan| first.applied(&plan).len() + second.applied(&plan).len()).sum::<usize>();
+    let total = || {
+        (0..20)
+            .map(|plan| format!("plan-{plan}"))
+            .map(|plan| first.applied(&plan).len() + second.applied(&plan).len())
+            .sum::<usize>()
+    };
     eventually("all are applied", async || total() == 20).await;
     dying.crash().await;
     for plan in 0..20 {

@@ -7,6 +7,7 @@
 
 mod limits;
 mod number;
+mod plain;
 mod reader;
 mod refused;
 mod stored;

@@ -135,10 +135,10 @@ impl Task {
     async fn run(mut self, mut able: watch::Receiver<bool>, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let is_able = *able.borrow_and_update();
-            // No step may outlast the leases: a database that hangs must not keep them looking held.
+            // A database that hangs must not keep anybody from learning what is lost.
             let outcome = tokio::select! {
                 () = stop.cancelled() => break,
-                outcome = timeout(self.config.renew, self.step(is_able)) => outcome,
+                outcome = timeout(self.config.lease / 2, self.step(is_able)) => outcome,
             };
             let pause = match outcome {
                 Ok(Ok(complete)) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
-use sqlx::PgExecutor;
+use sqlx::PgConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
 
@@ -61,7 +61,7 @@ impl Ledger {
         if encoding != "UTF8" {
             return Err(LedgerError::Encoding(encoding));
         }
-        let deployment = deployment(&pool).await?.ok_or(LedgerError::NotCreated)?;
+        let deployment = deployment(&mut *pool.acquire().await?).await?.ok_or(LedgerError::NotCreated)?;
         Ok(Self { pool, deployment: Arc::new(deployment) })
     }
 
@@ -110,12 +110,12 @@ pub(crate) fn pool(config: &LedgerConfig) -> Result<PgPool, LedgerError> {
 }
 
 /// The newest row of `deployment`, if there is one; the schema may be missing too.
-pub(crate) async fn deployment(executor: impl PgExecutor<'_>) -> Result<Option<Deployment>, LedgerError> {
+pub(crate) async fn deployment(connection: &mut PgConnection) -> Result<Option<Deployment>, LedgerError> {
     let row = sqlx::query!(
         "-- deployment
          SELECT generation, origin, log_id, partitions FROM sealbus.deployment ORDER BY generation DESC LIMIT 1"
     )
-    .fetch_optional(executor)
+    .fetch_optional(connection)
     .await;
     match row {
         Ok(row) => Ok(row.map(|row| Deployment {

@@ -28,7 +28,8 @@ pub async fn migrate(owner_url: &str) -> Result<(), LedgerError> {
     if !there {
         sqlx::query!("-- migrate\nCREATE SCHEMA sealbus").execute(&mut connection).await?;
     }
-    MIGRATOR.run(&mut connection).await.map_err(LedgerError::Migration)?;
+    // run() would do the same through a generic whose future cannot be spawned.
+    MIGRATOR.run_direct(None, &mut connection, false).await.map_err(LedgerError::Migration)?;
     connection.close().await?;
     Ok(())
 }

@@ -142,7 +142,7 @@ impl Ledger {
             JOIN sealbus.events e ON e.plan_no = s.plan_no AND e.seq = s.seq
             JOIN sealbus.plans p ON p.plan_no = e.plan_no
             LEFT JOIN (SELECT NULL::bigint AS leaf_index) l ON true
-            WHERE s.before < $3::bigint ORDER BY s.at",
+            WHERE s.before < greatest($3::bigint, 1) ORDER BY s.at",
             &plan_nos,
             &seqs,
             signed(bytes)

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How long the slowest machine is given.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Asks until the answer is yes.
 ///

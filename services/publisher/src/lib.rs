@@ -18,6 +18,8 @@ mod hints;
 mod intake;
 mod links;
 mod metrics;
+#[cfg(test)]
+mod outages;
 mod pages;
 mod parameters;
 mod path;
@@ -26,6 +28,8 @@ mod publishing;
 mod readiness;
 mod router;
 mod streams;
+#[cfg(test)]
+mod testing;
 pub mod tokens;
 
 use std::path::PathBuf;

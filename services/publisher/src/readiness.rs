@@ -6,13 +6,21 @@ use std::time::Duration;
 
 use sealbus_ledger::{Ledger, applied_migration};
 use sealbus_runtime::admin::Health;
+use tokio_util::sync::CancellationToken;
 
 use crate::hints::BrokerLink;
 
-/// A publisher's checks: `database`, `migration` and, told only, `broker`. `limit` is what one may take.
-pub fn health(ledger: &Ledger, broker: &Arc<BrokerLink>, expected_migration: i64, limit: Duration) -> Health {
+/// A publisher's checks: `database`, `migration` and, told only, `broker`. `limit` is what one may take; from when
+/// `shutdown` fires the publisher is not ready.
+pub fn health(
+    ledger: &Ledger,
+    broker: &Arc<BrokerLink>,
+    expected_migration: i64,
+    limit: Duration,
+    shutdown: CancellationToken,
+) -> Health {
     let (pinged, migrated, broker) = (ledger.clone(), ledger.clone(), Arc::clone(broker));
-    Health::new(limit)
+    Health::new(limit, shutdown)
         .needs("database", move || {
             let ledger = pinged.clone();
             async move { ledger.ping().await.map_err(|_| "away".to_owned()) }

@@ -59,3 +59,105 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!(panic = message.as_deref().unwrap_or("no message"), "a handler panicked");
     Problem::new(ErrorKind::Internal, "a fault of Sealbus; the log says more").into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Method;
+    use axum::routing::get;
+    use serde_json::json;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::testing::{Publisher, answer};
+
+    const METHODS: [Method; 6] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD];
+
+    /// Each path of the table, with names filled in.
+    fn paths() -> Vec<String> {
+        let id = "0197f2a1-0000-7000-8000-000000000001";
+        table().into_iter().map(|(path, _)| path.replace("{plan}", "p").replace("{id}", id)).collect()
+    }
+
+    #[tokio::test]
+    async fn no_route_of_the_api_answers_without_a_valid_token() {
+        let publisher = Publisher::start().await;
+        assert!(paths().len() >= 10);
+        let mut known = 0;
+        for path in paths() {
+            for method in METHODS {
+                for token in ["", "Bearer", "Bearer ", "Bearer nobody", "Bearer expired", "Basic YWNtZTphY21l"] {
+                    let call = publisher.bare(method.clone(), &path).header("authorization", token).body("{}");
+                    let refused = answer(call).await;
+                    assert!(matches!(refused.status, 401 | 405), "{method} {path} {token:?}: {refused:?}");
+                    known += usize::from(refused.status == 401);
+                    if refused.status == 401 && method != Method::HEAD {
+                        assert_eq!(refused.header("www-authenticate"), "Bearer");
+                        refused.is_problem("unauthenticated");
+                    }
+                }
+                assert!(answer(publisher.bare(method.clone(), &path)).await.status >= 401, "{method} {path}");
+            }
+        }
+        assert!(known >= 6 * 2 * 10, "GET and HEAD of every path are refused for want of a token, not of a method: {known}");
+    }
+
+    #[tokio::test]
+    async fn probes_are_open() {
+        let publisher = Publisher::start().await;
+        for path in ["/health", "/livez", "/readyz", "/health/ready", "/startupz"] {
+            assert_eq!(answer(publisher.bare(Method::GET, path)).await.status, 200, "{path}");
+        }
+        answer(publisher.bare(Method::GET, "/metrics")).await.is_problem("not_found");
+    }
+
+    #[tokio::test]
+    async fn the_router_s_own_refusals_are_problems() {
+        let publisher = Publisher::start().await;
+        publisher.get("/", "acme").await.is_problem("not_found");
+        publisher.get("/v1/nothing", "acme").await.is_problem("not_found");
+        publisher.get("/v1/plans/p/events/", "acme").await.is_problem("not_found");
+        let refused = answer(publisher.call(Method::DELETE, "/v1/plans/p/events", "acme")).await;
+        let allowed = refused.header("allow").to_owned();
+        assert!(allowed.contains("GET") && allowed.contains("POST"), "{refused:?}");
+        refused.is_problem("method_not_allowed");
+        answer(publisher.call(Method::POST, "/health", "acme")).await.is_problem("method_not_allowed");
+        publisher.get("/v1/plans?%ff=%ff&limit", "acme").await.is_problem("invalid_field");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem() {
+        async fn panics() -> &'static str {
+            panic!("a secret of the handler")
+        }
+        let router: Router = Router::new().route("/", get(panics)).layer(CatchPanicLayer::custom(panicked));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async { axum::serve(listener, router).await });
+        let response = reqwest::get(url).await.unwrap();
+        assert_eq!((response.status().as_u16(), &response.headers()["content-type"]), (500, &HeaderValue::from_static("application/problem+json")));
+        let text = response.text().await.unwrap();
+        assert!(text.contains("\"internal\"") && !text.contains("secret"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn what_happens_is_counted() {
+        let publisher = Publisher::start().await;
+        publisher.publish("p", &json!([{ "type": "any.a" }, { "type": "payment.settled", "data": { "amount": "1" } }])).await;
+        publisher.publish("p", &json!({ "type": "no.such" })).await;
+        publisher.get("/v1/plans/p/events", "nobody").await;
+        let numbers = publisher.numbers();
+        for line in [
+            r#"sealbus_publisher_requests_total{method="POST",route="/v1/plans/{plan}/events",status="2xx"} 1"#,
+            r#"sealbus_publisher_requests_total{method="POST",route="/v1/plans/{plan}/events",status="4xx"} 1"#,
+            r#"sealbus_publisher_events_published_total{channel="own"} 1"#,
+            r#"sealbus_publisher_events_published_total{channel="settlement"} 1"#,
+            r#"sealbus_publisher_refused_total{code="unknown_event_type"} 1"#,
+            r#"sealbus_publisher_refused_total{code="unauthenticated"} 1"#,
+            r#"sealbus_publisher_request_seconds_count{method="GET",route="/v1/plans/{plan}/events"} 1"#,
+            "sealbus_publisher_call_events_sum 2.0",
+            "sealbus_publisher_streams 0",
+        ] {
+            assert!(numbers.contains(line), "{line}\n{numbers}");
+        }
+    }
+}

@@ -135,6 +135,11 @@ impl Metrics {
         metrics
     }
 
+    /// Hints that were no event of this ledger's, or whose seal did not hold.
+    pub fn refused_hints(&self) -> u64 {
+        self.hints.get_or_create(&ByFate { fate: HintFate::Refused }).get()
+    }
+
     pub(crate) fn hint(&self, fate: HintFate) {
         self.hints.get_or_create(&ByFate { fate }).inc();
     }

@@ -26,7 +26,7 @@ pub fn nats(folder: &Path) -> NatsOptions {
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "waited a minute in vain until {what}");
+        assert!(begun.elapsed() < Duration::from_mins(1), "waited a minute in vain until {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

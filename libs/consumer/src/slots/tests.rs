@@ -80,13 +80,28 @@ fn name(plan: &str) -> PlanName {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Push { plan: u8, seq: u64 },
-    Due { plan: u8 },
-    Take { together: bool },
+    Push {
+        plan: u8,
+        seq: u64,
+    },
+    Due {
+        plan: u8,
+    },
+    Take {
+        together: bool,
+    },
     /// The errand at this place among those in hand ends: applied up to an event, or set aside.
-    Done { at: usize, applied: u64, aside: bool },
-    PutOff { at: usize },
-    Overflow { plan: u8 },
+    Done {
+        at: usize,
+        applied: u64,
+        aside: bool,
+    },
+    PutOff {
+        at: usize,
+    },
+    Overflow {
+        plan: u8,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {

@@ -10,7 +10,8 @@ use prometheus_client::registry::Registry;
 use sealbus_broker::topology::TopologySettings;
 use sealbus_broker::{Broker, BrokerConfig, EventMessage};
 use sealbus_consumer::{
-    ConsumerError, Delivery, Handler, HandlerError, LedgerEffect, Metrics, OuterEffect, Resources, Settings, SubscriptionSpec,
+    ConsumerError, Delivery, Handler, HandlerError, LedgerEffect, Metrics, OuterEffect, Resources, Settings,
+    SubscriptionSpec,
 };
 use sealbus_core::catalog::Catalog;
 use sealbus_core::event::{PayloadMode, Record};
@@ -51,7 +52,8 @@ impl Bus {
         let (postgres, nats) = tokio::join!(Postgres::start(), Nats::start());
         let keyring = Keyring::parse(&sealbus_testkit::keyring()).unwrap();
         let config = LedgerConfig::new(postgres.url());
-        let creation = Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
+        let creation =
+            Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
         create(&config, &creation, &keyring).await.unwrap();
         let ledger = Ledger::open(&config).await.unwrap();
         let broker = Broker::connect(BrokerConfig::new(nats.url(), "test")).await.unwrap();
@@ -286,7 +288,7 @@ impl OuterEffect for Recorder {
 pub struct Table {
     /// What happens besides.
     pub recorder: Recorder,
-    longest_run: usize,
+    pub longest_run: usize,
 }
 
 impl Table {
@@ -329,4 +331,11 @@ pub async fn rows(bus: &Bus, plan: &str) -> Vec<i64> {
         .fetch_all(&mut connection)
         .await
         .unwrap()
+}
+
+/// A client of the broker as any tool is one: it takes no credentials from the address.
+pub async fn nats_client(bus: &Bus) -> async_nats::Client {
+    let address: async_nats::ServerAddr = bus.nats.url().parse().unwrap();
+    let (user, password) = (address.username().unwrap().to_owned(), address.password().unwrap().to_owned());
+    async_nats::ConnectOptions::with_user_and_password(user, password).connect(address).await.unwrap()
 }

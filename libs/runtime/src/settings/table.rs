@@ -84,9 +84,11 @@ table! {
     /// How often an idle event stream says that it is alive.
     [Publisher] SSE_HEARTBEAT: Duration = "15s", Rule::Between("10ms", "10m");
     /// Batchers of a replica; a plan always meets the same one.
-    [Publisher] BATCHERS: u32 = "4", Rule::Between("1", "64");
+    [Publisher] BATCHERS: u32 = "2", Rule::Between("1", "64");
     /// Events that a batch takes at most.
     [Publisher] BATCH_EVENTS: u32 = "500", Rule::Between("1", "1000");
+    /// Plans that a batch takes at most: so many locks it holds.
+    [Publisher] BATCH_PLANS: u32 = "200", Rule::Between("1", "1000");
     /// Events of one tenant that may wait in one batcher before its calls are answered with `overloaded`.
     [Publisher] WAITING_EVENTS: u32 = "20000", Rule::Between("1", "1000000");
     /// How long a call that went alone waits for its plan; longer than the longest batch.

@@ -40,3 +40,43 @@ pub async fn handle(
     }
     Ok(answer)
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Method;
+
+    use crate::testing::{Publisher, answer};
+
+    #[tokio::test]
+    async fn data_comes_back_as_it_went_in() {
+        let publisher = Publisher::start().await;
+        let image = [0_u8, 159, 146, 150];
+        let headers = [
+            ("ce-specversion", "1.0"),
+            ("ce-id", "photo%207"),
+            ("ce-source", "/camera"),
+            ("ce-type", "any.image"),
+            ("ce-subject", "p"),
+            ("ce-place", "Z%C3%BCrich"),
+            ("content-type", "image/png"),
+        ];
+        let call = headers.into_iter().fold(publisher.call(Method::POST, "/v1/events", "acme"), |call, (name, value)| call.header(name, value));
+        let stored = answer(call.body(image.to_vec())).await;
+        assert_eq!(stored.status, 201, "{stored:?}");
+        assert_eq!(stored.body["data"], "AJ+Slg==");
+        let shown = publisher.get(&format!("{}/data", stored.header("location")), "acme").await;
+        assert_eq!(shown.bytes.as_ref(), image);
+        for (name, value) in [
+            ("content-type", "image/png"),
+            ("ce-id", "photo%207"),
+            ("ce-source", "/camera"),
+            ("ce-subject", "p"),
+            ("ce-place", "Z%C3%BCrich"),
+            ("ce-sequence", "1"),
+            ("x-content-type-options", "nosniff"),
+        ] {
+            assert_eq!(shown.header(name), value, "{name}");
+        }
+        publisher.get(&format!("{}/data", stored.header("location")), "other").await.is_problem("not_found");
+    }
+}

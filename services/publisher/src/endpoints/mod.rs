@@ -1,5 +1,7 @@
 //! The API, one file an endpoint, and the table that the router is made of.
 
+#[cfg(test)]
+mod bad_input;
 mod catalog;
 mod event;
 mod event_data;

@@ -80,3 +80,125 @@ async fn page(ledger: &Ledger, tenant: &Tenant, plan: &Plan, query: PageQuery) -
     }
     Ok(page)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::Publisher;
+
+    /// A publisher with plan `p` of seven events, of the types a, b, a, b …
+    async fn with_seven() -> Publisher {
+        let publisher = Publisher::start().await;
+        let types = ["any.a", "any.b_c"].into_iter().cycle().take(7);
+        let events: Vec<_> = types.map(|name| json!({ "type": name })).collect();
+        assert_eq!(publisher.publish("p", &json!(events)).await.status, 201);
+        publisher
+    }
+
+    fn seqs(body: &Value) -> Vec<u64> {
+        body["events"].as_array().unwrap_or_else(|| panic!("{body}")).iter().map(|event| event["seq"].as_u64().unwrap()).collect()
+    }
+
+    /// All pages of a list, by their cursors and again by their links.
+    async fn pages(publisher: &Publisher, query: &str) -> Vec<Vec<u64>> {
+        let (mut by_cursor, mut by_link) = (Vec::new(), Vec::new());
+        let mut path = format!("/v1/plans/p/events?{query}");
+        loop {
+            let page = publisher.get(&path, "acme").await;
+            by_cursor.push(seqs(&page.body));
+            let Some(next) = page.body["next"].as_str() else { break };
+            path = format!("/v1/plans/p/events?{query}&after={next}");
+        }
+        let mut path = format!("/v1/plans/p/events?{query}");
+        loop {
+            let page = publisher.get(&path, "acme").await;
+            by_link.push(seqs(&page.body));
+            let Some(link) = page.header("link").strip_prefix('<') else { break };
+            path = link.strip_suffix(">; rel=\"next\"").expect("a link to the next page").to_owned();
+        }
+        assert_eq!(by_cursor, by_link);
+        by_cursor
+    }
+
+    #[tokio::test]
+    async fn pages_follow_one_another_in_both_orders() {
+        let publisher = with_seven().await;
+        assert_eq!(pages(&publisher, "limit=3").await, [vec![1, 2, 3], vec![4, 5, 6], vec![7]]);
+        assert_eq!(pages(&publisher, "limit=3&order=desc").await, [vec![7, 6, 5], vec![4, 3, 2], vec![1]]);
+        assert_eq!(pages(&publisher, "limit=7").await, [vec![1, 2, 3, 4, 5, 6, 7]]);
+        assert_eq!(pages(&publisher, "from_seq=6&limit=1").await, [vec![6], vec![7]]);
+        assert_eq!(pages(&publisher, "from_seq=2&order=desc").await, [vec![2, 1]]);
+        assert_eq!(pages(&publisher, "from_seq=8").await, [Vec::<u64>::new()]);
+    }
+
+    #[tokio::test]
+    async fn types_choose_and_the_total_counts_what_they_chose() {
+        let publisher = with_seven().await;
+        for (query, expected) in [
+            ("type=any.a", vec![1, 3, 5, 7]),
+            ("type=any.*", vec![1, 2, 3, 4, 5, 6, 7]),
+            ("type=any.b_c,order.*", vec![2, 4, 6]),
+            ("type=any.a&type=any.b_c", vec![1, 2, 3, 4, 5, 6, 7]),
+            ("type=any.bxc", vec![]),
+            ("type=*", vec![1, 2, 3, 4, 5, 6, 7]),
+        ] {
+            let page = publisher.get(&format!("/v1/plans/p/events?{query}&limit=2"), "acme").await;
+            assert_eq!(page.body["total"], expected.len(), "{query}");
+            assert_eq!(pages(&publisher, &format!("{query}&limit=2")).await.concat(), expected, "{query}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_plan_without_events_is_an_empty_page() {
+        let publisher = Publisher::start().await;
+        let page = publisher.get("/v1/plans/nobody/events", "acme").await;
+        assert_eq!((page.status, page.body), (200, json!({ "events": [], "total": 0, "next": null })));
+    }
+
+    #[tokio::test]
+    async fn faulty_parameters_are_refused_by_name() {
+        let publisher = with_seven().await;
+        let refused = async |query: &str| publisher.get(&format!("/v1/plans/p/events?{query}"), "acme").await;
+        let cursor = refused("limit=1").await.body["next"].as_str().unwrap().to_owned();
+        refused("after=3").await.is_problem("invalid_cursor");
+        refused(&format!("after={cursor}&order=desc")).await.is_problem("invalid_cursor");
+        refused(&format!("after={cursor}&type=any.a")).await.is_problem("invalid_cursor");
+        publisher.get(&format!("/v1/plans/q/events?after={cursor}"), "acme").await.is_problem("invalid_cursor");
+        for (query, pointer, rule) in [
+            ("limit=0", "limit", "minimum"),
+            ("limit=x", "limit", "type"),
+            ("from_seq=-1", "from_seq", "type"),
+            ("order=up", "order", "enum"),
+            ("limt=3", "limt", "unknown"),
+            ("limit=1&limit=2", "limit", "unique"),
+        ] {
+            refused(query).await.is_field_problem("invalid_field", pointer, rule);
+        }
+        refused("type=a..b").await.is_field_problem("invalid_name", "type", "name");
+        assert_eq!(refused("limit=100000").await.status, 200, "a large limit is cut, not refused");
+    }
+
+    #[tokio::test]
+    async fn a_page_of_large_events_ends_early_and_goes_on() {
+        let publisher = Publisher::start().await;
+        for _ in 0..22 {
+            let events = vec![json!({ "type": "any.a", "data": "x".repeat(250_000) }); 10];
+            assert_eq!(publisher.publish("p", &json!(events)).await.status, 201);
+        }
+        let page = publisher.get("/v1/plans/p/events?limit=1000", "acme").await;
+        assert_eq!((seqs(&page.body).len(), page.body["next"].is_string()), (100, true));
+        assert_eq!(pages(&publisher, "limit=1000").await.concat(), (1..=220).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_page_as_cloudevents() {
+        let publisher = with_seven().await;
+        let call = publisher.call(axum::http::Method::GET, "/v1/plans/p/events?limit=2", "acme");
+        let page = crate::testing::answer(call.header("accept", "application/cloudevents-batch+json")).await;
+        assert_eq!(page.header("content-type"), "application/cloudevents-batch+json");
+        let sequences: Vec<_> = page.body.as_array().unwrap().iter().map(|event| event["sequence"].clone()).collect();
+        assert_eq!(sequences, ["1", "2"]);
+        assert!(page.header("link").contains("rel=\"next\""));
+    }
+}

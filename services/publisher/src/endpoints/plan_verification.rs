@@ -62,3 +62,35 @@ fn shown(finding: &Finding) -> Value {
         "verdict": finding.verdict.as_str(), "detail": finding.detail,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use sealbus_testkit::Postgres;
+    use serde_json::json;
+
+    use crate::testing::{Publisher, ledger_in};
+
+    #[tokio::test]
+    async fn a_plan_that_holds_and_one_that_was_changed() {
+        let postgres = Postgres::start().await;
+        let publisher = Publisher::on(ledger_in(&postgres).await, |_| {}).await;
+        let events = vec![json!({ "type": "any.a", "data": { "amount": "1" } }); 7];
+        assert_eq!(publisher.publish("p", &json!(events)).await.status, 201);
+        publisher.seal().await;
+        let verified = publisher.get("/v1/plans/p/verification", "acme").await;
+        assert_eq!(verified.body, json!({ "plan": "p", "verdict": "ok", "events": 7, "sealed": 7, "findings": [] }));
+        postgres
+            .admin("SET session_replication_role = replica; UPDATE sealbus.events SET payload = '{\"amount\":\"9\"}' WHERE tenant = 'acme' AND seq = 3; DELETE FROM sealbus.events WHERE tenant = 'acme' AND seq = 5")
+            .await;
+        let verified = publisher.get("/v1/plans/p/verification", "acme").await.body;
+        assert_eq!((&verified["verdict"], &verified["seq"], &verified["index"]), (&json!("PAYLOAD_HASH"), &json!(3), &json!(2)), "{verified}");
+        let found: Vec<_> = verified["findings"].as_array().unwrap().iter().map(|finding| (finding["seq"].clone(), finding["verdict"].clone())).collect();
+        assert_eq!(found, [(json!(3), json!("PAYLOAD_HASH")), (json!(5), json!("SEQ_GAP"))]);
+    }
+
+    #[tokio::test]
+    async fn a_plan_that_is_not_there_is_not_ok() {
+        let publisher = Publisher::start().await;
+        publisher.get("/v1/plans/nobody/verification", "acme").await.is_problem("not_found");
+    }
+}

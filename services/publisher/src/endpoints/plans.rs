@@ -38,3 +38,26 @@ pub async fn handle(
         None => answer,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::Publisher;
+
+    #[tokio::test]
+    async fn names_by_prefix_and_page() {
+        let publisher = Publisher::start().await;
+        for plan in ["a-1", "a+=2", "b-1", "a-3"] {
+            assert_eq!(publisher.publish(&plan.replace('+', "%2B"), &json!({ "type": "any.a" })).await.status, 201);
+        }
+        let all = publisher.get("/v1/plans", "acme").await;
+        assert_eq!(all.body, json!({ "plans": ["a+=2", "a-1", "a-3", "b-1"], "next": null }));
+        let first = publisher.get("/v1/plans?prefix=a&limit=1", "acme").await;
+        assert_eq!(first.body, json!({ "plans": ["a+=2"], "next": "a+=2" }));
+        let link = first.header("link").strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap();
+        assert_eq!(publisher.get(link, "acme").await.body, json!({ "plans": ["a-1"], "next": "a-1" }));
+        assert_eq!(publisher.get("/v1/plans?prefix=a&after=a-1", "acme").await.body, json!({ "plans": ["a-3"], "next": null }));
+        assert_eq!(publisher.get("/v1/plans", "other").await.body, json!({ "plans": [], "next": null }));
+    }
+}

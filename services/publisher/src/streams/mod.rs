@@ -9,6 +9,8 @@
 mod feed;
 mod hub;
 mod sse;
+#[cfg(test)]
+mod tests;
 
 pub use hub::{Hub, Source};
 pub use sse::{begin, open};

@@ -76,8 +76,9 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     for remark in &backing.remarks {
         eprintln!("sealbus: {remark}");
     }
+    let addresses = backing_addresses(&backing);
     let outcome = tokio::select! {
-        outcome = with_backing(&args, &settings, &folder, &backing_addresses(&backing), shutdown.clone()) => outcome,
+        outcome = with_backing(&args, &settings, &folder, &addresses, shutdown.clone()) => outcome,
         error = backing.died() => Err(error.into()),
     };
     backing.stop().await;

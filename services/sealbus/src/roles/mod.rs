@@ -4,7 +4,7 @@
 //! shares with the others, ledger, broker, keys, catalog, probes, is opened in [`parts`].
 
 mod dispatcher;
-mod parts;
+pub mod parts;
 mod publisher;
 mod relay;
 mod sealer;

@@ -24,11 +24,18 @@ pub async fn ledger(settings: &Settings, shutdown: &CancellationToken) -> Result
         ..LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())
     };
     if let Some(owner) = settings.find(table::OWNER_DATABASE_URL) {
-        let migrate = || sealbus_ledger::migrate(owner.expose());
+        let migrate = || {
+            let owner = owner.clone();
+            async move { sealbus_ledger::migrate(owner.expose()).await }
+        };
         reconnect("migrating the ledger", Reconnect::default(), shutdown, LedgerError::is_away, migrate).await?;
         migrate::create(settings).await?;
     }
-    let ledger = reconnect("opening the ledger", Reconnect::default(), shutdown, LedgerError::is_away, || Ledger::open(&config)).await?;
+    let open = || {
+        let config = config.clone();
+        async move { Ledger::open(&config).await }
+    };
+    let ledger = reconnect("opening the ledger", Reconnect::default(), shutdown, LedgerError::is_away, open).await?;
     if let Some(origin) = settings.find(table::ORIGIN) {
         ledger.check_origin(&origin)?;
     }
@@ -90,4 +97,9 @@ pub async fn admin(settings: &Settings, health: Arc<Health>, registry: Registry,
 /// A set of tasks with the grace that the settings give.
 pub fn supervisor(settings: &Settings, shutdown: CancellationToken) -> Supervisor {
     Supervisor::new(shutdown, settings.get(table::SHUTDOWN_GRACE))
+}
+
+/// A name that no other process has or had.
+pub fn holder(role: &str) -> String {
+    format!("{role}-{}", uuid::Uuid::new_v4().simple())
 }

@@ -1,0 +1,127 @@
+//! RFC 8785's one spelling of a value, in one pass.
+
+use std::cmp::Ordering;
+
+use serde_json::{Map, Number, Value};
+
+use super::{number::MAX_INTEGER, plain::plain_run};
+
+/// The RFC 8785 text of a value.
+///
+/// [`super::read`] reads it again where it gave the value, or where the value was built of such values, strings without
+/// U+0000 and integers within ±(2^53−1). A larger integer is written as the nearest double: RFC 8785 knows no other number.
+pub fn write(value: &Value) -> String {
+    let mut text = String::with_capacity(256);
+    write_value(&mut text, value);
+    text
+}
+
+fn write_value(text: &mut String, value: &Value) {
+    match value {
+        Value::Null => text.push_str("null"),
+        Value::Bool(true) => text.push_str("true"),
+        Value::Bool(false) => text.push_str("false"),
+        Value::Number(number) => write_number(text, number),
+        Value::String(string) => write_string(text, string),
+        Value::Array(parts) => {
+            text.push('[');
+            for (index, part) in parts.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                write_value(text, part);
+            }
+            text.push(']');
+        }
+        Value::Object(members) => write_object(text, members),
+    }
+}
+
+/// A map gives its members in the order of UTF-8, which nearly always is that of UTF-16 too: only otherwise are they sorted.
+fn write_object(text: &mut String, members: &Map<String, Value>) {
+    if members.keys().is_sorted_by(|one, other| utf16_order(one, other).is_lt()) {
+        return write_members(text, members);
+    }
+    let mut members: Vec<_> = members.iter().collect();
+    members.sort_unstable_by(|(one, _), (other, _)| utf16_order(one, other));
+    write_members(text, members);
+}
+
+fn write_members<'a>(text: &mut String, members: impl IntoIterator<Item = (&'a String, &'a Value)>) {
+    text.push('{');
+    for (index, (name, value)) in members.into_iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        write_string(text, name);
+        text.push(':');
+        write_value(text, value);
+    }
+    text.push('}');
+}
+
+/// How names compare by their UTF-16 code units: as by their bytes, but that U+E000–FFFF, whose first bytes are EE and EF,
+/// come after the surrogates of the characters beyond them, whose first bytes are F0 to F4.
+fn utf16_order(one: &str, other: &str) -> Ordering {
+    let rank = |byte: u8| if matches!(byte, 0xee | 0xef) { byte + 0x10 } else { byte };
+    one.bytes().map(rank).cmp(other.bytes().map(rank))
+}
+
+/// A number as ECMAScript spells it, which for integers that a double holds is their digits.
+pub(super) fn write_number(text: &mut String, number: &Number) {
+    if let Some(integer) = number.as_i64().filter(|integer| (-MAX_INTEGER..=MAX_INTEGER).contains(integer)) {
+        text.push_str(itoa::Buffer::new().format(integer));
+        return;
+    }
+    let double = number.as_f64().expect("serde_json's numbers are i64, u64 or a finite f64");
+    text.push_str(ryu_js::Buffer::new().format_finite(double));
+}
+
+fn write_string(text: &mut String, string: &str) {
+    text.push('"');
+    let mut rest = string;
+    loop {
+        let (plain, special) = rest.split_at(plain_run(rest.as_bytes()));
+        text.push_str(plain);
+        let Some(byte) = special.bytes().next() else { break };
+        write_escape(text, byte);
+        rest = &special[1..];
+    }
+    text.push('"');
+}
+
+/// A quote, a backslash or a control character.
+fn write_escape(text: &mut String, byte: u8) {
+    match byte {
+        b'"' => text.push_str("\\\""),
+        b'\\' => text.push_str("\\\\"),
+        0x08 => text.push_str("\\b"),
+        b'\t' => text.push_str("\\t"),
+        b'\n' => text.push_str("\\n"),
+        0x0c => text.push_str("\\f"),
+        b'\r' => text.push_str("\\r"),
+        control => {
+            text.push_str(if control < 0x10 { "\\u000" } else { "\\u001" });
+            text.push(char::from(b"0123456789abcdef"[usize::from(control & 0xf)]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn names_compare_as_in_utf_16(one in name(), other in name()) {
+            prop_assert_eq!(utf16_order(&one, &other), one.encode_utf16().cmp(other.encode_utf16()));
+        }
+    }
+
+    /// Mostly of the characters on either side of where the two orders part.
+    fn name() -> impl Strategy<Value = String> {
+        prop_oneof!["[a\u{d7ff}\u{e000}\u{ffff}\u{10000}\u{10ffff}]{0,4}", ".{0,6}"]
+    }
+}

@@ -1,0 +1,177 @@
+//! Leases, by the database's clock, and the keepers that share them.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sealbus_ledger::lease_keeper::{Change, Keeper, KeeperConfig, Lease};
+use sealbus_testkit::{Postgres, eventually};
+use support::TestLedger;
+
+const LONG: Duration = Duration::from_secs(600);
+
+fn keys(count: usize) -> Vec<String> {
+    (0..count).map(|key| key.to_string()).collect()
+}
+
+/// A keeper that renews fast, and holds for long enough on a busy machine.
+fn config(holder: &str, keys: Vec<String>) -> KeeperConfig {
+    let (lease, renew) = (Duration::from_secs(3), Duration::from_millis(40));
+    KeeperConfig { lease, renew, ..KeeperConfig::new("relay", keys, holder) }
+}
+
+/// A keeper and what it has said so far.
+struct Member {
+    keeper: Keeper,
+    held: BTreeMap<String, Lease>,
+}
+
+impl Member {
+    fn start(test: &TestLedger, holder: &str, keys: Vec<String>) -> Self {
+        Self { keeper: Keeper::start(test.ledger.clone(), config(holder, keys)), held: BTreeMap::new() }
+    }
+
+    fn take(&mut self, change: Change) {
+        match change {
+            Change::Gained(lease) => assert!(self.held.insert(lease.key().to_owned(), lease).is_none()),
+            Change::Lost(lease) => {
+                let had = self.held.remove(lease.key()).expect("only what was gained is lost");
+                assert_eq!(had.epoch(), lease.epoch());
+                assert!(!had.still_held());
+            }
+        }
+    }
+
+    /// Hears the keeper out until it holds so many.
+    async fn holds(&mut self, count: usize) {
+        let within = Duration::from_secs(60);
+        while self.held.len() != count {
+            let change = tokio::time::timeout(within, self.keeper.changed()).await.expect("it changes").expect("it runs");
+            self.take(change);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lease_is_taken_once_and_its_epoch_rises_with_each_holder() {
+    let test = TestLedger::start().await;
+    let ledger = &test.ledger;
+    let mut taken = ledger.take_leases("relay", &keys(3), "a", LONG).await.unwrap();
+    taken.sort_by(|a, b| a.key.cmp(&b.key));
+    assert_eq!(taken.iter().map(|grant| (grant.key.as_str(), grant.epoch)).collect::<Vec<_>>(), [("0", 1), ("1", 1), ("2", 1)]);
+    assert_eq!(ledger.take_leases("relay", &keys(3), "b", LONG).await.unwrap(), [], "they are held");
+
+    ledger.release_leases("relay", &keys(2), "b").await.unwrap();
+    assert_eq!(ledger.take_leases("relay", &keys(3), "b", LONG).await.unwrap(), [], "nobody gives back what is another's");
+    ledger.release_leases("relay", &keys(2), "a").await.unwrap();
+    let taken = ledger.take_leases("relay", &keys(3), "b", LONG).await.unwrap();
+    assert!(taken.len() == 2 && taken.iter().all(|grant| grant.epoch == 2), "{taken:?}");
+    assert_eq!(ledger.renew_leases("relay", "a", LONG).await.unwrap().grants.len(), 1);
+    assert_eq!(ledger.take_leases("deliver", &keys(1), "a", LONG).await.unwrap()[0].epoch, 1, "kinds are apart");
+}
+
+#[tokio::test]
+async fn what_has_expired_is_not_renewed_and_can_be_taken() {
+    let test = TestLedger::start().await;
+    let ledger = &test.ledger;
+    ledger.take_leases("relay", &keys(1), "a", Duration::ZERO).await.unwrap();
+    ledger.announce("relay", "a", Duration::ZERO).await.unwrap();
+    let renewed = ledger.renew_leases("relay", "a", LONG).await.unwrap();
+    assert!(!renewed.member && renewed.grants.is_empty(), "{renewed:?}");
+    assert_eq!(ledger.lease_view("relay").await.unwrap().members, [] as [String; 0]);
+    let taken = ledger.take_leases("relay", &keys(1), "b", LONG).await.unwrap();
+    assert_eq!(taken[0].epoch, 2);
+}
+
+#[tokio::test]
+async fn two_that_reach_for_the_same_keys_get_them_once_in_all() {
+    let test = TestLedger::start().await;
+    let keys = keys(64);
+    let takers = (0..8).map(|taker| {
+        let (ledger, keys) = (test.ledger.clone(), keys.clone());
+        tokio::spawn(async move { ledger.take_leases("relay", &keys, &taker.to_string(), LONG).await.unwrap().len() })
+    });
+    let mut taken = 0;
+    for taker in takers.collect::<Vec<_>>() {
+        taken += taker.await.unwrap();
+    }
+    assert_eq!(taken, 64);
+}
+
+#[tokio::test]
+async fn keepers_share_fairly_with_who_comes_and_take_over_from_who_goes() {
+    let test = TestLedger::start().await;
+    let mut first = Member::start(&test, "a", keys(8));
+    first.holds(8).await;
+    assert!(first.held.values().all(Lease::still_held));
+
+    let mut second = Member::start(&test, "b", keys(8));
+    tokio::join!(first.holds(4), second.holds(4));
+    let mut third = Member::start(&test, "c", keys(8));
+    tokio::join!(first.holds(3), second.holds(3), third.holds(2));
+    let mut all: Vec<&String> = first.held.keys().chain(second.held.keys()).chain(third.held.keys()).collect();
+    all.sort();
+    assert_eq!(all, keys(8).iter().collect::<Vec<_>>(), "each is held once");
+
+    let of_second = second.held;
+    second.keeper.stop().await;
+    assert!(of_second.values().all(|lease| !lease.still_held()));
+    tokio::join!(first.holds(4), third.holds(4));
+    // Dropped, as if the process had died: its leases run out.
+    drop(first);
+    third.holds(8).await;
+    for (key, lease) in of_second {
+        assert!(third.held[&key].epoch() > lease.epoch(), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_dead_holders_keys_are_taken_when_its_lease_has_run_out() {
+    let test = TestLedger::start().await;
+    test.ledger.announce("relay", "dead", Duration::from_secs(2)).await.unwrap();
+    let dead = test.ledger.take_leases("relay", &keys(4), "dead", Duration::from_secs(2)).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let mut member = Member::start(&test, "alive", keys(4));
+    member.holds(4).await;
+    assert!(begun.elapsed() > Duration::from_millis(1_500), "not before: {:?}", begun.elapsed());
+    assert!(dead.iter().all(|grant| member.held[&grant.key].epoch() == grant.epoch + 1));
+}
+
+#[tokio::test]
+async fn who_cannot_do_the_work_leaves_it_to_who_can() {
+    let test = TestLedger::start().await;
+    let mut first = Member::start(&test, "a", keys(4));
+    let mut second = Member::start(&test, "b", keys(4));
+    tokio::join!(first.holds(2), second.holds(2));
+    first.keeper.set_able(false);
+    tokio::join!(first.holds(0), second.holds(4));
+    first.keeper.set_able(true);
+    tokio::join!(first.holds(2), second.holds(2));
+}
+
+#[tokio::test]
+async fn a_lease_that_cannot_be_renewed_is_lost_in_time_and_gained_with_a_new_epoch() {
+    let test = TestLedger::on(Postgres::own_cluster().await).await;
+    let mut member = Member::start(&test, "a", keys(2));
+    member.holds(2).await;
+    let before = member.held.clone();
+    let TestLedger { mut postgres, .. } = test;
+    postgres.kill().await;
+    member.holds(0).await;
+    assert!(before.values().all(|lease| !lease.still_held()));
+    postgres.restart().await;
+    member.holds(2).await;
+    for (key, lease) in before {
+        assert!(member.held[&key].epoch() > lease.epoch(), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn members_long_gone_are_forgotten() {
+    let test = TestLedger::start().await;
+    test.ledger.announce("relay", "old", LONG).await.unwrap();
+    test.admin("UPDATE sealbus.leases SET expires_at = clock_timestamp() - interval '2 hours'").await.unwrap();
+    test.ledger.announce("relay", "new", LONG).await.unwrap();
+    eventually("the old one is gone", async || test.count("SELECT count(*) FROM sealbus.leases").await == 1).await;
+}

@@ -1,0 +1,55 @@
+//! Sinks: what a subscription feeds. Each declares its options, checks them, and makes a handler.
+
+mod flaky;
+mod jsonl;
+mod postgres;
+
+use serde::Deserialize;
+
+pub use flaky::FlakySpec;
+pub use jsonl::JsonlSpec;
+pub use postgres::{PostgresSpec, SinkError};
+
+use sealbus_consumer::Handler;
+use sealbus_ledger::Ledger;
+
+/// A sink as a file declares it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SinkSpec {
+    /// A row for each event in a Postgres table.
+    Postgres(PostgresSpec),
+    /// A line for each event in a file.
+    Jsonl(JsonlSpec),
+    /// Nothing, with failures by rule: for tests and the demonstration.
+    Flaky(FlakySpec),
+}
+
+impl SinkSpec {
+    /// Refuses options that cannot work, with the rule that they break.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match self {
+            SinkSpec::Postgres(spec) => spec.check(),
+            SinkSpec::Jsonl(spec) => spec.check(),
+            SinkSpec::Flaky(spec) => spec.check(),
+        }
+    }
+
+    /// What it alone may write, in words.
+    pub(crate) fn target(&self) -> Option<String> {
+        match self {
+            SinkSpec::Postgres(spec) => Some(format!("table {}", spec.table)),
+            SinkSpec::Jsonl(spec) => Some(format!("file {}", spec.path.display())),
+            SinkSpec::Flaky(_) => None,
+        }
+    }
+
+    /// Makes ready what it writes to, and the handler that does.
+    pub(crate) async fn handler(&self, ledger: &Ledger, schema: &str) -> Result<Handler, SinkError> {
+        match self {
+            SinkSpec::Postgres(spec) => postgres::handler(spec, ledger, schema).await,
+            SinkSpec::Jsonl(spec) => Ok(jsonl::handler(spec)),
+            SinkSpec::Flaky(spec) => Ok(flaky::handler(spec)),
+        }
+    }
+}

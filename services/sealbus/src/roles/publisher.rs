@@ -1,0 +1,73 @@
+//! `sealbus publisher`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use sealbus_broker::BrokerConfig;
+use sealbus_core::request::Limits;
+use sealbus_ledger::EXPECTED_MIGRATION;
+use sealbus_ledger::append::{AppendSettings, Appender, check_lock_table};
+use sealbus_publisher::{BrokerLink, Config, Metrics, Resources, health, run};
+use sealbus_runtime::lifecycle::Stage;
+use sealbus_runtime::net;
+use sealbus_runtime::settings::{Settings, table};
+use sealbus_runtime::telemetry;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::parts;
+use crate::failure::Failure;
+
+/// Batches whose hints may wait to be sent; what finds no room is found by the relay's sweep.
+const HINTS: usize = 64;
+
+pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
+    // The port first, so that one that is taken is told before anything else is waited for.
+    let listener = net::bind(table::LISTEN.name(), &settings.get(table::LISTEN)).await?;
+    let keyring = parts::keyring(settings)?;
+    let catalog = parts::catalog(settings)?;
+    let ledger = parts::ledger(settings, &shutdown).await?;
+    let append = append_settings(settings);
+    check_lock_table(&ledger, &append, settings.get(table::MAX_REPLICAS)).await?;
+
+    let (hint, hints) = mpsc::channel(HINTS);
+    let appender = Appender::start(&ledger, &keyring, &append, Some(hint))?;
+    let broker = Arc::new(BrokerLink::default());
+    let expected = settings.find(table::EXPECTED_MIGRATION).unwrap_or(EXPECTED_MIGRATION);
+    let health = Arc::new(health(&ledger, &broker, expected, settings.get(table::CHECK_TIMEOUT), shutdown.clone()));
+    let mut registry = telemetry::metrics::registry();
+    let metrics = Metrics::register(&mut registry);
+    let mut supervisor = parts::supervisor(settings, shutdown);
+    parts::admin(settings, health.clone(), registry, &mut supervisor).await?;
+
+    let nats = BrokerConfig::new(settings.require(table::NATS_URL)?.expose(), "sealbus-publisher");
+    let config = Config {
+        limits: limits(settings),
+        heartbeat: settings.get(table::SSE_HEARTBEAT),
+        drain: settings.get(table::SHUTDOWN_GRACE) / 2,
+        ..Config::new(listener, settings.require(table::TOKENS)?, nats)
+    };
+    let resources =
+        Resources { ledger: ledger.clone(), appender, hints, broker, keyring: Arc::new(keyring), catalog, health: health.clone(), metrics };
+    supervisor.spawn("publisher", Stage::Intake, move |shutdown| run(config, resources, shutdown));
+    health.started();
+    supervisor.run().await?;
+    ledger.close().await;
+    Ok(())
+}
+
+fn append_settings(settings: &Settings) -> AppendSettings {
+    AppendSettings {
+        batchers: settings.get(table::BATCHERS) as usize,
+        batch_events: settings.get(table::BATCH_EVENTS) as usize,
+        batch_plans: settings.get(table::BATCH_PLANS) as usize,
+        waiting_events: settings.get(table::WAITING_EVENTS) as usize,
+        lock_timeout: settings.get(table::LOCK_TIMEOUT),
+        v1_tenants: settings.find(table::V1_TENANTS).map(HashSet::from_iter).unwrap_or_default(),
+    }
+}
+
+fn limits(settings: &Settings) -> Limits {
+    let bytes = |size: sealbus_runtime::settings::Size| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
+    Limits { body_bytes: bytes(settings.get(table::MAX_BODY)), event_bytes: bytes(settings.get(table::MAX_EVENT)), ..Limits::default() }
+}
