@@ -82,10 +82,11 @@ impl Broker {
         let addresses = addresses.map_err(|error| BrokerError::Address(error.into()))?;
         let connection = Arc::new(watch::Sender::new(Connection { number: 1, up: true }));
         let observed = Arc::clone(&connection);
-        // The client takes no credentials from an address itself.
-        let credentials = addresses.iter().find_map(|address| Some((address.username()?, address.password()?)));
+        // The client takes no credentials from an address itself; a name alone is a token there.
+        let credentials = addresses.iter().find_map(|address| Some((address.username()?, address.password())));
         let options = match credentials {
-            Some((user, password)) => ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned()),
+            Some((user, Some(password))) => ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned()),
+            Some((token, None)) => ConnectOptions::with_token(token.to_owned()),
             None => ConnectOptions::new(),
         };
         let client = options

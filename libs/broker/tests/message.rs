@@ -8,7 +8,7 @@ use proptest::test_runner::TestRunner;
 use sealbus_broker::{ConsumerSpec, DecodeError, EncodeError, EventMessage};
 use sealbus_core::names::Subscription;
 use sealbus_core::partition::PlanKey;
-use support::{PARTITIONS, any_record, record, start};
+use support::{PARTITIONS, any_record, client, record, start};
 
 proptest! {
     #[test]
@@ -112,7 +112,7 @@ async fn records_of_every_shape_come_over_the_wire() {
     assert!(received == records, "order and bytes are kept");
 
     // What anybody can put there is told apart, by why it is none of ours.
-    let client = async_nats::connect(nats.url()).await.unwrap();
+    let client = client(&nats).await;
     let good = EventMessage::encode(&record("order-1", 1), PARTITIONS).unwrap();
     let leaf = good.header("sealbus-leaf").unwrap().to_owned();
     let foreign = [

@@ -11,10 +11,10 @@ use sealbus_broker::topology::{CHECKPOINTS, DEAD_LETTERS, EVENTS, TopologySettin
 use sealbus_broker::{Broker, BrokerConfig, BrokerError, ConsumerSpec, DeadLetter, Deliveries, EventMessage, PublishError};
 use sealbus_core::names::Subscription;
 use sealbus_testkit::{Nats, eventually};
-use support::{PARTITIONS, connect, record, settings, start};
+use support::{PARTITIONS, client, connect, record, settings, start};
 
 async fn context(nats: &Nats) -> jetstream::Context {
-    jetstream::new(async_nats::connect(nats.url()).await.unwrap())
+    jetstream::new(client(nats).await)
 }
 
 async fn config(nats: &Nats, stream: &str) -> Config {

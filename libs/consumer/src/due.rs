@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use crate::share::PlanName;
 
 /// Positions in one look, the longest due first.
-const LOOK: u32 = 256;
+const LOOK: u32 = 1_000;
 
 /// Looks again and again until the process ends.
 pub(crate) async fn watch(ledger: Ledger, held: Arc<HeldShares>, settings: Settings, shutdown: CancellationToken) {

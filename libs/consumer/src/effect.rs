@@ -84,8 +84,8 @@ impl Share {
     }
 
     async fn in_ledger(&self, effect: &dyn LedgerEffect, runs: &[Run<'_>]) -> Result<Effected, LedgerError> {
-        let pool = self.worked.ledger().effects_pool();
-        let mut transaction = pool.begin().await?;
+        let _turn = self.worked.transactions.acquire().await;
+        let mut transaction = self.worked.ledger().effects_pool().begin().await?;
         let moves: Vec<Move> = runs
             .iter()
             .map(|run| {
@@ -160,7 +160,7 @@ impl Share {
                 Some(now)
                     if (now.next_seq, now.last_hash, now.state) == (from.next_seq, from.last_hash, State::Behind) =>
                 {
-                    from = now
+                    from = now;
                 }
                 _ => return Ok(false),
             }

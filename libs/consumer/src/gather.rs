@@ -128,10 +128,10 @@ impl Share {
     ) -> Result<HashMap<u64, Hash>, LedgerError> {
         let seqs = arrived.iter().map(|arrived| arrived.record.header.seq).filter(|seq| *seq < standing.next_seq);
         let (last, older): (Vec<u64>, Vec<u64>) = seqs.partition(|seq| seq + 1 == standing.next_seq);
-        let mut applied = match older.is_empty() {
-            true => HashMap::new(),
-            false => self.worked.ledger().event_hashes(standing.plan_no, &older).await?,
-        };
+        let mut applied = HashMap::new();
+        if !older.is_empty() {
+            applied = self.worked.ledger().event_hashes(standing.plan_no, &older).await?;
+        }
         applied.extend(last.into_iter().map(|seq| (seq, standing.last_hash)));
         Ok(applied)
     }

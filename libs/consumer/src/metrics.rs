@@ -1,5 +1,6 @@
 //! What the runtime counts, by subscription. Declared here, once for a process.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -32,6 +33,7 @@ pub struct Metrics {
     shares: Family<Of, Gauge>,
     floor_lag: Family<Of, Gauge>,
     handler: Family<Of, Histogram>,
+    unsealed: Gauge<f64, AtomicU64>,
 }
 
 /// The metrics of one subscription.
@@ -92,6 +94,7 @@ impl Metrics {
             fenced: Family::default(),
             shares: Family::default(),
             floor_lag: Family::default(),
+            unsealed: Gauge::default(),
             handler: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 18))),
         };
         let counters = [
@@ -121,6 +124,8 @@ impl Metrics {
             "Sealed events that the floors have not passed",
             metrics.floor_lag.clone(),
         );
+        let unsealed = "Age of the oldest event without a leaf: while sealing stands still, floors do";
+        registry.register_with_unit("sealbus_consumer_unsealed_age", unsealed, Unit::Seconds, metrics.unsealed.clone());
         let handler = "How long calls of a handler took";
         registry.register_with_unit(
             "sealbus_consumer_handler_duration",
@@ -129,6 +134,11 @@ impl Metrics {
             metrics.handler.clone(),
         );
         metrics
+    }
+
+    /// Age of the oldest event without a leaf, in seconds.
+    pub(crate) fn unsealed(&self) -> Gauge<f64, AtomicU64> {
+        self.unsealed.clone()
     }
 
     /// Those of one subscription; they show 0 from now on.

@@ -167,7 +167,7 @@ mod tests {
         /// A position that waits runs nothing that arrives: it is owed, a duplicate or a fork.
         #[test]
         fn a_waiting_position_runs_nothing(next_seq in 1..50_u64, seq in 1..300_u64, crowded: bool, worn: bool) {
-            let arriving = Arriving { crowded, worn, ..arriving(seq) };
+            let arriving = Arriving { worn, crowded, ..arriving(seq) };
             for state in WAITING {
                 let expected = if seq < next_seq { Decision::Duplicate } else { Decision::Owed };
                 prop_assert_eq!(decide(&place(next_seq, state), &arriving, Some(hash(seq, 0))), expected);

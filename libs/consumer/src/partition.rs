@@ -19,7 +19,7 @@ use crate::share::{PlanName, Share};
 use crate::slots::{Bounds, Slots, Waiting};
 
 /// How long a plan's names and standing are kept after the last thing that happened to it.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// Answers to the broker that may wait to be sent; progress beyond that is skipped.
 const ANSWERS: usize = 8_192;
 
@@ -67,7 +67,8 @@ pub(crate) async fn hold(share: Share, mut due: mpsc::UnboundedReceiver<PlanName
     loop {
         holder.give_out();
         holder.send_acks();
-        let put_off = holder.slots.first_put_off();
+        // One that is due already waits for an errand to end, not for the clock.
+        let put_off = holder.slots.first_put_off().filter(|at| *at > Instant::now());
         tokio::select! {
             () = share.lease.gone() => break,
             Some(waiting) = pulled.recv(), if holder.slots.has_room() => {
@@ -153,7 +154,9 @@ impl Holder {
                 self.attending -= 1;
                 warn!(subscription = %self.share.worked.name, plans = plans.len(), %error, "the ledger cannot be asked: put off");
                 let again = now + self.share.worked.settings().away_pause;
-                plans.iter().for_each(|name| self.slots.put_off(name, None, Some(again)));
+                for name in &plans {
+                    self.slots.put_off(name, None, Some(again));
+                }
             }
             Finished::Attended(attended) => {
                 self.attending -= 1;

@@ -1,6 +1,6 @@
 //! From the broker into a holder's hands: messages are pulled, and refused, answered or handed on.
 //!
-//! What fails its seal is refused, counted and alarmed, and the true event is read from the ledger in its place. AckTerm is
+//! What fails its seal is refused, counted and alarmed, and the true event is read from the ledger in its place. A term is
 //! for messages that are not ours alone (PROTOCOL, Consume, rules 2 and 4).
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use sealbus_core::catalog::Catalog;
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::lease_keeper::{Change, Keeper, KeeperConfig};
 use sealbus_ledger::{Ledger, LedgerError};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -26,6 +26,8 @@ use crate::subscription::{Parallelism, SubscriptionSpec};
 
 /// The key of the lease on a subscription's one share of everything.
 const EVERYTHING: &str = "all";
+/// Connections of the pool that effects leave to leases, the sweep and reads.
+const SPARE_CONNECTIONS: usize = 4;
 
 /// What the runtime works with; all of it is open already.
 #[derive(Clone)]
@@ -85,6 +87,9 @@ pub async fn run(
     let ending = shutdown.child_token();
     let mut tasks: JoinSet<Result<(), ConsumerError>> = JoinSet::new();
     let mut names = HashSet::new();
+    let in_ledger = subscriptions.iter().filter(|(_, handler)| matches!(handler, Handler::InLedger(_))).count();
+    let connections = usize::try_from(ledger.effects_pool().options().get_max_connections()).unwrap_or(usize::MAX);
+    let transactions = (connections.saturating_sub(SPARE_CONNECTIONS) / in_ledger.max(1)).max(1);
     for (spec, handler) in subscriptions {
         if !names.insert(spec.name.clone()) {
             return Err(ConsumerError::Twice(spec.name.to_string()));
@@ -94,11 +99,13 @@ pub async fn run(
         tasks.spawn(async move {
             let Some(subscription_no) = create(&process, &spec, &ending).await? else { return Ok(()) };
             let name = spec.name.as_str().into();
-            work(Arc::new(Worked { process, spec, name, subscription_no, handler, metrics }), &held, holder, &ending)
-                .await
+            let transactions = Semaphore::new(transactions);
+            let worked = Worked { process, spec, name, subscription_no, handler, transactions, metrics };
+            work(Arc::new(worked), &held, holder, &ending).await
         });
     }
-    let sweeping = crate::sweep::sweep(ledger.clone(), held.clone(), settings.clone(), ending.clone());
+    let sweeping =
+        crate::sweep::sweep(ledger.clone(), held.clone(), settings.clone(), metrics.unsealed(), ending.clone());
     tasks.spawn(async move {
         sweeping.await;
         Ok(())

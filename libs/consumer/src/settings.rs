@@ -9,6 +9,8 @@ pub struct Settings {
     pub sweep_every: Duration,
     /// Leaves younger than this are left to the stream.
     pub sweep_age: Duration,
+    /// Age of the oldest unsealed event from which on the sweep raises an alarm; looked at as often.
+    pub sealing_alarm: Duration,
     /// Between two looks for positions that are due for replay.
     pub replay_every: Duration,
     /// How long the broker waits for an answer before it delivers a message again.
@@ -52,6 +54,7 @@ impl Default for Settings {
         Settings {
             sweep_every: Duration::from_secs(5),
             sweep_age: Duration::from_secs(30),
+            sealing_alarm: Duration::from_mins(1),
             replay_every: Duration::from_millis(250),
             ack_wait: Duration::from_secs(10),
             progress_every: Duration::from_secs(4),
@@ -67,8 +70,8 @@ impl Default for Settings {
             plans_per_transaction: 32,
             lease: Duration::from_secs(10),
             renew_every: Duration::from_secs(3),
-            prune_every: Duration::from_secs(3600),
-            prune_idle: Duration::from_secs(24 * 3600),
+            prune_every: Duration::from_hours(1),
+            prune_idle: Duration::from_hours(24),
             shutdown_grace: Duration::from_secs(10),
         }
     }

@@ -7,6 +7,7 @@ use sealbus_core::catalog::Catalog;
 use sealbus_core::retry::RetryPolicy;
 use sealbus_ledger::positions::Standing;
 use sealbus_ledger::{Ledger, LedgerError};
+use tokio::sync::Semaphore;
 
 use crate::handler::Handler;
 use crate::intake::Intake;
@@ -50,6 +51,8 @@ pub(crate) struct Worked {
     pub name: Arc<str>,
     pub subscription_no: i64,
     pub handler: Handler,
+    /// One for each connection that its effects may hold at once, so that a slow handler leaves some to everybody else.
+    pub transactions: Semaphore,
     pub metrics: SubscriptionMetrics,
 }
 
@@ -82,9 +85,9 @@ impl Worked {
         let numbers = self.ledger().plan_nos(&names).await?;
         let mut standings =
             self.ledger().standings(self.subscription_no, &numbers.values().copied().collect::<Vec<_>>()).await?;
-        let named = numbers.into_iter().filter_map(|((tenant, plan), plan_no)| {
+        let by_name = numbers.into_iter().filter_map(|((tenant, plan), plan_no)| {
             standings.remove(&plan_no).map(|standing| (PlanName::new(&tenant, &plan), standing))
         });
-        Ok(named.collect())
+        Ok(by_name.collect())
     }
 }

@@ -123,7 +123,9 @@ mod tests {
         let mut rest = SubscriptionSpec::new(Subscription::parse("rest").unwrap());
         let acme = Tenants::Some(vec![Tenant::parse("acme").unwrap()]);
         rest.except = vec![Interest { types: types(&["payment.*", "order.made"]), tenants: acme }];
-        assert!(rest.follows("acme") && !rest.runs_for("acme", "payment.settled") && !rest.runs_for("acme", "order.made"));
+        assert!(
+            rest.follows("acme") && !rest.runs_for("acme", "payment.settled") && !rest.runs_for("acme", "order.made")
+        );
         assert!(rest.runs_for("acme", "order.sent") && rest.runs_for("other", "payment.settled"));
     }
 }

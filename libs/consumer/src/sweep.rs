@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::gauge::Gauge;
 use sealbus_ledger::floors::SweptLeaf;
 use sealbus_ledger::parking::SetAside;
 use sealbus_ledger::positions::{Standing, State};
@@ -25,10 +27,17 @@ const STEP: u32 = 500;
 const PRUNE: u32 = 1_000;
 
 /// Sweeps, and prunes now and then, until the process ends.
-pub(crate) async fn sweep(ledger: Ledger, held: Arc<HeldShares>, settings: Settings, shutdown: CancellationToken) {
+pub(crate) async fn sweep(
+    ledger: Ledger,
+    held: Arc<HeldShares>,
+    settings: Settings,
+    unsealed: Gauge<f64, AtomicU64>,
+    shutdown: CancellationToken,
+) {
     let mut tick = interval(settings.sweep_every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pruned = Instant::now();
+    let mut looked: Option<Instant> = None;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -38,9 +47,27 @@ pub(crate) async fn sweep(ledger: Ledger, held: Arc<HeldShares>, settings: Setti
         if prune {
             pruned = Instant::now();
         }
+        if looked.is_none_or(|looked| looked.elapsed() >= settings.sealing_alarm) {
+            looked = Some(Instant::now());
+            watch_sealing(&ledger, &unsealed, settings.sealing_alarm).await;
+        }
         if let Err(error) = round(&ledger, &held, &settings, prune, &shutdown).await {
             warn!(%error, "the sweep stops until the ledger answers");
         }
+    }
+}
+
+/// If sealing stops, floors stop, and nothing that the stream loses is found any more: that is an alarm.
+async fn watch_sealing(ledger: &Ledger, unsealed: &Gauge<f64, AtomicU64>, alarm: Duration) {
+    // A ledger that is away is said elsewhere.
+    let Ok((waiting, oldest)) = ledger.seal_backlog().await else { return };
+    unsealed.set(oldest);
+    if oldest > alarm.as_secs_f64() {
+        error!(
+            waiting,
+            oldest_seconds = oldest,
+            "sealing has stopped or cannot keep up: floors stand still, lost messages are not found"
+        );
     }
 }
 
@@ -116,7 +143,8 @@ impl Share {
         let (worked, ledger) = (&self.worked, self.worked.ledger());
         let mut plans: BTreeMap<i64, Vec<Step>> = BTreeMap::new();
         for leaf in leaves.iter().filter(|leaf| worked.spec.follows(&leaf.tenant)) {
-            let wanted = leaf.event_type.as_ref().is_none_or(|event_type| worked.spec.runs_for(&leaf.tenant, event_type));
+            let wanted =
+                leaf.event_type.as_ref().is_none_or(|event_type| worked.spec.runs_for(&leaf.tenant, event_type));
             plans.entry(leaf.plan_no).or_default().push(Step { seq: leaf.seq, wanted });
         }
         let standings = ledger.standings(worked.subscription_no, &plans.keys().copied().collect::<Vec<_>>()).await?;

@@ -11,6 +11,7 @@ mod plain;
 mod reader;
 mod refused;
 mod stored;
+mod writer;
 
 use serde_json::Value;
 
@@ -18,11 +19,7 @@ pub use limits::{Limits, MAX_DEPTH, MAX_METADATA, MAX_PAYLOAD};
 pub use reader::read;
 pub use refused::{Refusal, Refused};
 pub use stored::stored_matches;
-
-/// The RFC 8785 text of a value that [`read`] gave, or that was built of such values, strings and integers within ±(2^53−1).
-pub fn write(value: &Value) -> String {
-    serde_json_canonicalizer::to_string(value).expect("a Value holds no infinity and no key but strings")
-}
+pub use writer::write;
 
 /// The canonical form of `text`. Refused: what [`read`] refuses, and `json_size` where the canonical form is over the cap.
 pub fn canonicalise(text: &[u8], limits: Limits) -> Result<String, Refused> {

@@ -20,15 +20,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::error::FieldError;
 use crate::event::PayloadMode;
 use crate::names::TypePattern;
 use crate::retry::RetryPolicy;
 use build::{Builder, Origin};
+use schema::Schema;
 
 pub use channel::Channel;
 pub use error::CatalogError;
 pub use own::is_own;
-pub use schema::Schema;
 pub use settlement::{NotSettlement, SettlementType};
 
 const SHIPPED: [(&str, &str); 3] = [
@@ -74,12 +75,19 @@ pub struct Rule<'a> {
     pub channel: &'a Channel,
     /// What is kept of its payload.
     pub content: PayloadMode,
-    /// What its data looks like.
-    pub schema: &'a Schema,
+    schema: &'a Schema,
     /// Encrypted: the JSON pointer to the data subject, in the data.
     pub subject: Option<&'a str>,
     /// Encrypted: metadata members that stay readable.
     pub clear: &'a [String],
+}
+
+impl Rule<'_> {
+    /// What data breaks of the type's schema, at most its first twenty faults, with pointers that begin at `/data`. Empty:
+    /// nothing.
+    pub fn validate(&self, data: &Value) -> Vec<FieldError> {
+        self.schema.validate(data, "/data")
+    }
 }
 
 /// A type, or a version of one, that no file knows.

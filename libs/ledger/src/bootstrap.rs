@@ -49,6 +49,14 @@ pub async fn make_roles(admin_url: &str, owner_password: &str, writer_password: 
     Ok(())
 }
 
+/// Lets the writer make tables in `public`, where the sinks of a development deployment keep theirs.
+pub async fn allow_tables_in_public(admin_url: &str) -> Result<(), LedgerError> {
+    let mut connection = connect(admin_url).await?;
+    execute(&mut connection, "GRANT USAGE, CREATE ON SCHEMA public TO sealbus_writer").await?;
+    connection.close().await?;
+    Ok(())
+}
+
 async fn connect(url: &str) -> Result<PgConnection, LedgerError> {
     let options = PgConnectOptions::from_str(url).map_err(LedgerError::Address)?.options([("client_min_messages", "warning")]);
     // A password in a statement must not reach the log.

@@ -267,7 +267,7 @@ pub async fn advance(
 ) -> Result<bool, LedgerError> {
     let (known, new): (Vec<&Move>, Vec<&Move>) = moves.iter().partition(|step| step.from.stored);
     if !known.is_empty() {
-        let moved = sqlx::query!(
+        let updated = sqlx::query!(
             "-- advance
             UPDATE sealbus.positions pos
             SET next_seq = m.next_seq, last_hash = m.last_hash, attempts = 0, first_error = NULL, last_error = NULL, epoch = $2,
@@ -284,7 +284,7 @@ pub async fn advance(
         )
         .execute(&mut *connection)
         .await?;
-        if moved.rows_affected() != known.len() as u64 {
+        if updated.rows_affected() != known.len() as u64 {
             return Ok(false);
         }
     }

@@ -83,8 +83,8 @@ pub fn read(files: &[(String, String)]) -> Result<Vec<Declared>, FileError> {
     let mut declared: Vec<Declared> = Vec::new();
     let mut unnamed_default = false;
     for (file, text) in files {
-        let written: Written =
-            serde_saphyr::from_str(text).map_err(|error| FileError::Form { file: file.clone(), reason: error.to_string() })?;
+        let written: Written = serde_saphyr::from_str(text)
+            .map_err(|error| FileError::Form { file: file.clone(), reason: error.to_string() })?;
         for (name, entry) in written.subscriptions {
             unnamed_default |= name == DEFAULT && entry.types.is_none();
             declared.push(entry.read(file, &name)?);
@@ -93,7 +93,11 @@ pub fn read(files: &[(String, String)]) -> Result<Vec<Declared>, FileError> {
     declared.sort_by(|one, other| one.spec.name.cmp(&other.spec.name));
     refuse_clashes(&declared)?;
     if unnamed_default {
-        let others = declared.iter().filter(|other| other.spec.name.as_str() != DEFAULT).map(|other| other.spec.wants.clone()).collect();
+        let others = declared
+            .iter()
+            .filter(|other| other.spec.name.as_str() != DEFAULT)
+            .map(|other| other.spec.wants.clone())
+            .collect();
         if let Some(default) = declared.iter_mut().find(|one| one.spec.name.as_str() == DEFAULT) {
             default.spec.except = others;
         }
@@ -107,7 +111,7 @@ fn refuse_clashes(declared: &[Declared]) -> Result<(), FileError> {
             let clash = if first.spec.name == second.spec.name {
                 Some("have one name".to_owned())
             } else {
-                first.sink.target().filter(|target| second.sink.target().as_ref() == Some(target)).map(|target| format!("both write {target}"))
+                first.sink.clash(&second.sink).map(|target| format!("both write {target}"))
             };
             if let Some(clash) = clash {
                 let (first, second) = (first.spec.name.to_string(), second.spec.name.to_string());
@@ -149,8 +153,14 @@ enum WrittenParallelism {
 
 impl Entry {
     fn read(self, file: &str, name: &str) -> Result<Declared, FileError> {
-        let refused = |field, reason: String| FileError::Field { file: file.to_owned(), subscription: name.to_owned(), field, reason };
-        let mut spec = SubscriptionSpec::new(Subscription::parse(name).map_err(|error| refused("name", error.to_string()))?);
+        let refused = |field, reason: String| FileError::Field {
+            file: file.to_owned(),
+            subscription: name.to_owned(),
+            field,
+            reason,
+        };
+        let mut spec =
+            SubscriptionSpec::new(Subscription::parse(name).map_err(|error| refused("name", error.to_string()))?);
         if let Some(types) = self.types {
             let types = types.iter().map(|pattern| TypePattern::parse(pattern));
             spec.wants.types = types.collect::<Result<_, _>>().map_err(|error| refused("types", error.to_string()))?;
@@ -161,7 +171,9 @@ impl Entry {
         spec.wants.tenants = match self.tenants {
             None => Tenants::All,
             Some(tenants) if tenants == ["*"] => Tenants::All,
-            Some(tenants) if tenants.is_empty() => return Err(refused("tenants", "at least one; [\"*\"] takes all but _system".into())),
+            Some(tenants) if tenants.is_empty() => {
+                return Err(refused("tenants", "at least one; [\"*\"] takes all but _system".into()));
+            }
             Some(tenants) if tenants.iter().any(|tenant| tenant == "*") => {
                 return Err(refused("tenants", "\"*\" stands alone: it takes all but _system".into()));
             }
@@ -175,7 +187,10 @@ impl Entry {
             WrittenParallelism::Word(word) if word == "partitions" => Parallelism::Partitions,
             WrittenParallelism::Number(1) => Parallelism::One,
             WrittenParallelism::Number(_) | WrittenParallelism::Word(_) => {
-                return Err(refused("parallelism", "`partitions`, one consumer a partition, or 1, a single one".into()));
+                return Err(refused(
+                    "parallelism",
+                    "`partitions`, one consumer a partition, or 1, a single one".into(),
+                ));
             }
         };
         (spec.start, spec.retry) = (self.from, self.retry);

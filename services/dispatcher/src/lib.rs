@@ -1,1 +1,65 @@
-//! Under construction.
+//! The dispatcher: subscriptions declared in files, and the sinks that they feed.
+//!
+//! A subscriptions file ([`file`]) says what each subscription wants, from where, and its sink ([`sinks`]); the runtime of
+//! `sealbus-consumer` does the rest. Any number of dispatchers may run: they share the work by leases.
+
+pub mod file;
+pub mod sinks;
+
+use sealbus_consumer::{ConsumerError, Settings};
+use tokio_util::sync::CancellationToken;
+
+pub use file::{Declared, FileError};
+pub use sealbus_consumer::{Metrics, Resources};
+pub use sinks::{SinkError, SinkSpec};
+
+/// What a dispatcher is to do.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The subscriptions, as read from files.
+    pub subscriptions: Vec<Declared>,
+    /// The schema of tables whose names say none. Outside of `sealbus_sinks` and `public` the role must have been let in.
+    pub schema: String,
+    /// Intervals and bounds.
+    pub settings: Settings,
+}
+
+impl Config {
+    /// The default settings for some subscriptions.
+    pub fn new(subscriptions: Vec<Declared>) -> Self {
+        Config { subscriptions, schema: "sealbus_sinks".into(), settings: Settings::default() }
+    }
+}
+
+/// Why a dispatcher ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatcherError {
+    /// A sink cannot be made ready.
+    #[error("the sink of subscription {subscription} cannot be made ready")]
+    Sink {
+        /// The subscription.
+        subscription: String,
+        /// Why.
+        #[source]
+        source: SinkError,
+    },
+    /// The runtime ended.
+    #[error(transparent)]
+    Consumer(#[from] ConsumerError),
+}
+
+/// Feeds sinks until `shutdown`; then ends what is in flight.
+///
+/// # Errors
+/// At the start, where a table in the ledger's database can neither be found nor made; later where the runtime itself
+/// fails. A sink that fails is no error: its plans are parked.
+pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), DispatcherError> {
+    let mut subscriptions = Vec::with_capacity(config.subscriptions.len());
+    for Declared { spec, sink } in config.subscriptions {
+        let handler = sink.handler(&resources.ledger, &config.schema).await;
+        let handler =
+            handler.map_err(|source| DispatcherError::Sink { subscription: spec.name.to_string(), source })?;
+        subscriptions.push((spec, handler));
+    }
+    Ok(sealbus_consumer::run(subscriptions, resources, config.settings, shutdown).await?)
+}

@@ -6,7 +6,7 @@ mod postgres;
 
 use serde::Deserialize;
 
-pub use flaky::FlakySpec;
+pub use flaky::{Fails, FlakySpec};
 pub use jsonl::JsonlSpec;
 pub use postgres::{PostgresSpec, SinkError};
 
@@ -35,12 +35,16 @@ impl SinkSpec {
         }
     }
 
-    /// What it alone may write, in words.
-    pub(crate) fn target(&self) -> Option<String> {
-        match self {
-            SinkSpec::Postgres(spec) => Some(format!("table {}", spec.table)),
-            SinkSpec::Jsonl(spec) => Some(format!("file {}", spec.path.display())),
-            SinkSpec::Flaky(_) => None,
+    /// What both of two sinks would write, in words.
+    pub(crate) fn clash(&self, other: &SinkSpec) -> Option<String> {
+        match (self, other) {
+            (SinkSpec::Postgres(one), SinkSpec::Postgres(other)) if one == other => {
+                Some(format!("table {}", one.table))
+            }
+            (SinkSpec::Jsonl(one), SinkSpec::Jsonl(other)) if one.path == other.path => {
+                Some(format!("file {}", one.path.display()))
+            }
+            _ => None,
         }
     }
 

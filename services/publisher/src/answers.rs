@@ -18,9 +18,17 @@ pub enum Form {
 impl Form {
     /// What `Accept` asks for; our own where it does not name CloudEvents.
     pub fn accepted(headers: &HeaderMap) -> Self {
-        let asked = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+        let asked = headers
+            .get_all(header::ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','));
         let mut types = asked.map(|part| part.split(';').next().unwrap_or_default().trim());
-        if types.any(|name| name == cloudevents::STRUCTURED || name == cloudevents::BATCH) { Form::CloudEvents } else { Form::Own }
+        if types.any(|name| name == cloudevents::STRUCTURED || name == cloudevents::BATCH) {
+            Form::CloudEvents
+        } else {
+            Form::Own
+        }
     }
 
     /// An event.

@@ -28,10 +28,12 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let presented = bearer(&parts.headers)
-            .ok_or_else(|| Problem::new(ErrorKind::Unauthenticated, "the header Authorization holds no bearer token"))?;
+        let presented = bearer(&parts.headers).ok_or_else(|| {
+            Problem::new(ErrorKind::Unauthenticated, "the header Authorization holds no bearer token")
+        })?;
         let token = app.tokens.authenticate(presented, clock::now());
-        let token = token.ok_or_else(|| Problem::new(ErrorKind::Unauthenticated, "the token is not known, or its time is over"))?;
+        let token = token
+            .ok_or_else(|| Problem::new(ErrorKind::Unauthenticated, "the token is not known, or its time is over"))?;
         Ok(Self { token, tenant: single(&parts.headers, TENANT)? })
     }
 }
@@ -55,9 +57,12 @@ impl Caller {
     pub fn publishes(&self, tenant_of_event: Option<&Tenant>) -> Result<Tenant, Refused> {
         let named = self.named(Tenant::parse)?;
         match (tenant_of_event, named) {
-            (Some(event), Some(header)) if *event != header => {
-                Err(Refused::field(ErrorKind::InvalidField, "/tenantid", "tenant", "is another tenant than the header Sealbus-Tenant names"))
-            }
+            (Some(event), Some(header)) if *event != header => Err(Refused::field(
+                ErrorKind::InvalidField,
+                "/tenantid",
+                "tenant",
+                "is another tenant than the header Sealbus-Tenant names",
+            )),
             (event, header) => self.resolve(event.cloned().or(header)),
         }
     }
@@ -75,13 +80,17 @@ impl Caller {
 
     fn named(&self, parse: fn(&str) -> Result<Tenant, NameError>) -> Result<Option<Tenant>, Refused> {
         let Some(name) = &self.tenant else { return Ok(None) };
-        parse(name).map(Some).map_err(|error| Refused::field(ErrorKind::InvalidName, "Sealbus-Tenant", "name", error.to_string()))
+        parse(name)
+            .map(Some)
+            .map_err(|error| Refused::field(ErrorKind::InvalidName, "Sealbus-Tenant", "name", error.to_string()))
     }
 
     fn resolve(&self, named: Option<Tenant>) -> Result<Tenant, Refused> {
         match (named, &self.token.default_tenant) {
             (Some(tenant), _) if self.token.has(&tenant) => Ok(tenant),
-            (Some(_), _) => Err(Refused::new(ErrorKind::CrossTenant, "the token does not have the tenant that is asked for")),
+            (Some(_), _) => {
+                Err(Refused::new(ErrorKind::CrossTenant, "the token does not have the tenant that is asked for"))
+            }
             (None, Some(default)) => Ok(default.clone()),
             (None, None) => {
                 let detail = "names the tenant, since the token has no default one";
@@ -124,7 +133,16 @@ mod tests {
         let stored = publisher.publish("p", &json!({ "type": "any.a" })).await;
         let event = stored.header("location").to_owned();
         let data = format!("{event}/data");
-        let reading = ["/v1/plans", "/v1/plans/p/events", "/v1/plans/p/head", "/v1/events", &event, &data, "/v1/plans/p/events/stream", "/v1/events/stream"];
+        let reading = [
+            "/v1/plans",
+            "/v1/plans/p/events",
+            "/v1/plans/p/head",
+            "/v1/events",
+            &event,
+            &data,
+            "/v1/plans/p/events/stream",
+            "/v1/events/stream",
+        ];
         for path in reading {
             publisher.get(path, "writer").await.is_problem("forbidden");
             let read = publisher.call(Method::GET, path, "reader").send().await.unwrap();
@@ -135,14 +153,18 @@ mod tests {
             publisher.get("/v1/plans/p/verification", token).await.is_problem("forbidden");
         }
         for path in ["/v1/plans/p/events", "/v1/events"] {
-            let call = publisher.call(Method::POST, path, "reader").header("content-type", "application/json").body("{}");
+            let call =
+                publisher.call(Method::POST, path, "reader").header("content-type", "application/json").body("{}");
             answer(call).await.is_problem("forbidden");
         }
         let refused = publisher.publish("p", &json!({ "type": "any.a", "actor": "user:17" })).await;
         refused.is_field_problem("forbidden", "/actor", "scope");
         let call = publisher.call(Method::POST, "/v1/plans/p/events", "both").header("sealbus-tenant", "acme");
         let named = answer(call.json(&json!({ "type": "any.a", "actor": "user:17" }))).await;
-        assert_eq!((&named.body["actor"], &named.body["metadata"]["sealbus"]["by"]), (&json!("user:17"), &json!("both")));
+        assert_eq!(
+            (&named.body["actor"], &named.body["metadata"]["sealbus"]["by"]),
+            (&json!("user:17"), &json!("both"))
+        );
     }
 
     #[tokio::test]
@@ -151,7 +173,15 @@ mod tests {
         let stored = publisher.publish("p", &json!({ "type": "any.a", "data": "acme's own" })).await;
         publisher.seal().await;
         let event = stored.header("location").to_owned();
-        for path in ["/v1/plans", "/v1/plans/p/events", "/v1/events", "/v1/plans/p/head", "/v1/plans/p/verification", &event, &format!("{event}/data")] {
+        for path in [
+            "/v1/plans",
+            "/v1/plans/p/events",
+            "/v1/events",
+            "/v1/plans/p/head",
+            "/v1/plans/p/verification",
+            &event,
+            &format!("{event}/data"),
+        ] {
             let own = publisher.get(path, "other").await;
             assert!(!String::from_utf8_lossy(&own.bytes).contains("acme"), "{path}: {own:?}");
             let asked = publisher.call(Method::GET, path, "other").header("sealbus-tenant", "acme");
@@ -184,7 +214,8 @@ mod tests {
     async fn all_tenants_are_an_operator_s_the_bus_s_own_too() {
         let publisher = Publisher::start().await;
         let keys = async |token: &str| {
-            answer(publisher.call(Method::GET, "/v1/plans/_keys/events", token).header("sealbus-tenant", "_system")).await
+            answer(publisher.call(Method::GET, "/v1/plans/_keys/events", token).header("sealbus-tenant", "_system"))
+                .await
         };
         assert_eq!(keys("operator").await.body["events"][0]["type"], "key.added");
         keys("acme").await.is_problem("cross_tenant");
@@ -198,7 +229,11 @@ mod tests {
         assert_eq!(publisher.get("/v1/plans", "reader").await.status, 200);
         let mut stream = publisher.stream("/v1/plans/p/events/stream", "reader", None).await;
         let file = publisher.tokens.path().join("tokens.json");
-        std::fs::write(file, token_file().replace(&crate::tokens::hash("reader").to_string(), &crate::tokens::hash("anew").to_string())).unwrap();
+        std::fs::write(
+            file,
+            token_file().replace(&crate::tokens::hash("reader").to_string(), &crate::tokens::hash("anew").to_string()),
+        )
+        .unwrap();
         eventually("the old token is refused", async || publisher.get("/v1/plans", "reader").await.status == 401).await;
         assert_eq!(publisher.get("/v1/plans", "anew").await.status, 200);
         assert_eq!(stream.next().await, None, "its streams end");

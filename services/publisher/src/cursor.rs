@@ -30,7 +30,12 @@ impl List<'_> {
     /// # Errors
     /// `invalid_cursor` for anything else.
     pub fn read(&self, cursor: &str) -> Result<u64, Refused> {
-        let refuse = || Refused::new(ErrorKind::InvalidCursor, "after is the cursor that a page of this list gave as next, as it was");
+        let refuse = || {
+            Refused::new(
+                ErrorKind::InvalidCursor,
+                "after is the cursor that a page of this list gave as next, as it was",
+            )
+        };
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refuse())?;
         let (seq, mark) = bytes.split_first_chunk::<8>().ok_or_else(refuse)?;
         if mark == self.mark() { Ok(u64::from_be_bytes(*seq)) } else { Err(refuse()) }
@@ -72,7 +77,11 @@ mod tests {
             assert_eq!(stranger.read(&cursor).map_err(|refused| refused.kind), Err(ErrorKind::InvalidCursor), "{what}");
         }
         for garbage in ["", "7", "x x", "AAAA", &cursor[1..]] {
-            assert_eq!(list().read(garbage).map_err(|refused| refused.kind), Err(ErrorKind::InvalidCursor), "{garbage}");
+            assert_eq!(
+                list().read(garbage).map_err(|refused| refused.kind),
+                Err(ErrorKind::InvalidCursor),
+                "{garbage}"
+            );
         }
     }
 }

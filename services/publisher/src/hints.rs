@@ -30,7 +30,13 @@ impl BrokerLink {
     }
 
     /// Takes hints from the appender and offers them, connecting first. Ends when the appender does, or at shutdown.
-    pub async fn run(&self, config: BrokerConfig, mut hints: mpsc::Receiver<Vec<Hint>>, metrics: Metrics, shutdown: CancellationToken) {
+    pub async fn run(
+        &self,
+        config: BrokerConfig,
+        mut hints: mpsc::Receiver<Vec<Hint>>,
+        metrics: Metrics,
+        shutdown: CancellationToken,
+    ) {
         let connecting = self.connect(config);
         tokio::pin!(connecting);
         let mut connected = false;
@@ -70,7 +76,10 @@ impl BrokerLink {
                 Err(error) if told => tracing::debug!(error = error_chain(&error), "the broker is still away"),
                 Err(error) => {
                     told = true;
-                    tracing::warn!(error = error_chain(&error), "the broker is away; publishing goes on, and the outbox grows");
+                    tracing::warn!(
+                        error = error_chain(&error),
+                        "the broker is away; publishing goes on, and the outbox grows"
+                    );
                 }
             }
             tokio::time::sleep(PAUSE).await;

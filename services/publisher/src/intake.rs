@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
 use futures::StreamExt as _;
+use prometheus_client::metrics::gauge::Gauge;
 use sealbus_core::error::{ErrorKind, Refused};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -20,6 +21,7 @@ const THROWN_AWAY: usize = 4;
 #[derive(Debug)]
 pub struct Intake {
     room: Arc<Semaphore>,
+    in_hand: Gauge,
     body_bytes: usize,
     wait: Duration,
     time: Duration,
@@ -30,15 +32,28 @@ pub struct Intake {
 pub struct Taken {
     /// The body.
     pub bytes: Bytes,
-    _share: OwnedSemaphorePermit,
+    _share: Share,
+}
+
+/// A share of the room, given back when it is dropped.
+#[derive(Debug)]
+struct Share {
+    in_hand: Gauge,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.in_hand.dec();
+    }
 }
 
 impl Intake {
     /// Room for `room` bytes of bodies at once, `body_bytes` of each. A call waits up to `wait` for room, and its body may
-    /// take `time` to come in.
-    pub fn new(room: usize, body_bytes: usize, wait: Duration, time: Duration) -> Self {
+    /// take `time` to come in. `in_hand` counts those that have room.
+    pub fn new(room: usize, body_bytes: usize, wait: Duration, time: Duration, in_hand: Gauge) -> Self {
         let units = units(room.max(body_bytes)) as usize;
-        Self { room: Arc::new(Semaphore::new(units)), body_bytes, wait, time }
+        Self { room: Arc::new(Semaphore::new(units)), in_hand, body_bytes, wait, time }
     }
 
     /// Reads a body.
@@ -55,15 +70,21 @@ impl Intake {
         // A body that does not say its length may turn out to be as long as any.
         let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let expected = length.unwrap_or(self.body_bytes).min(self.body_bytes);
-        let share = timeout(self.wait, Arc::clone(&self.room).acquire_many_owned(units(expected))).await;
-        let Ok(Ok(share)) = share else {
+        let permit = timeout(self.wait, Arc::clone(&self.room).acquire_many_owned(units(expected))).await;
+        let Ok(Ok(permit)) = permit else {
             return Err(Refused::new(ErrorKind::Overloaded, "too many bodies are in hand already"));
         };
+        self.in_hand.inc();
+        let share = Share { in_hand: self.in_hand.clone(), _permit: permit };
         match timeout(self.time, read(body, self.body_bytes)).await {
             Ok(Ok(Some(bytes))) => Ok(Taken { bytes, _share: share }),
-            Ok(Ok(None)) => Err(Refused::new(ErrorKind::TooLarge, format!("a body is at most {} bytes", self.body_bytes))),
+            Ok(Ok(None)) => {
+                Err(Refused::new(ErrorKind::TooLarge, format!("a body is at most {} bytes", self.body_bytes)))
+            }
             Ok(Err(_)) => Err(Refused::new(ErrorKind::InvalidField, "the body broke off")),
-            Err(_) => Err(Refused::new(ErrorKind::RequestTimeout, format!("the body did not come in within {:?}", self.time))),
+            Err(_) => {
+                Err(Refused::new(ErrorKind::RequestTimeout, format!("the body did not come in within {:?}", self.time)))
+            }
         }
     }
 }
@@ -110,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_are_taken_up_to_the_cap() {
-        let intake = Intake::new(100_000, 10_000, TIME, TIME);
+        let intake = Intake::new(100_000, 10_000, TIME, TIME, Gauge::default());
         assert_eq!(take(&intake, Body::empty()).await, Ok(0));
         assert_eq!(take(&intake, pieces(10)).await, Ok(10_000));
         assert_eq!(take(&intake, pieces(11)).await, Err(ErrorKind::TooLarge));
@@ -120,7 +141,7 @@ mod tests {
 
     #[tokio::test]
     async fn room_is_shared_and_comes_free_again() {
-        let intake = Intake::new(10_000, 10_000, TIME, TIME);
+        let intake = Intake::new(10_000, 10_000, TIME, TIME, Gauge::default());
         let first = intake.take(&HeaderMap::new(), pieces(1)).await.unwrap();
         assert_eq!(take(&intake, pieces(1)).await, Err(ErrorKind::Overloaded));
         drop(first);
@@ -129,7 +150,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_does_not_come_in_is_not_waited_for() {
-        let intake = Intake::new(10_000, 10_000, TIME, TIME);
+        let intake = Intake::new(10_000, 10_000, TIME, TIME, Gauge::default());
         let stuck = Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
         assert_eq!(take(&intake, stuck).await, Err(ErrorKind::RequestTimeout));
         let broken = Body::from_stream(stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("gone"))]));

@@ -1,9 +1,9 @@
 //! The publisher: takes events over HTTP, and shows history.
 //!
-//! A request's way: [`router`] finds the endpoint, [`caller`] knows the token and the tenant, [`intake`] reads the body
-//! within its caps, `sealbus_core::request` or `sealbus_core::cloudevents` make events of it, [`publishing`] has them
-//! appended by the ledger, and [`answers`] shows the records. Whatever goes wrong on the way is a [`problem`].
-//! Each endpoint is a file of [`endpoints`]; live streams are [`streams`].
+//! A request's way: `router` finds the endpoint, `caller` knows the token and the tenant, `intake` reads the body
+//! within its caps, `sealbus_core::request` or `sealbus_core::cloudevents` make events of it, `publishing` has them
+//! appended by the ledger, and `answers` shows the records. Whatever goes wrong on the way is a `problem`.
+//! Each endpoint is a file of `endpoints`; live streams are `streams`.
 //!
 //! Replicas hold nothing that a restart would lose: the tokens' file, the window of live streams and the connections are
 //! all made anew. So any number of them serve one ledger.
@@ -152,7 +152,13 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
         catalog: resources.catalog,
         tokens: Arc::clone(&tokens),
         limits: config.limits,
-        intake: Intake::new(config.intake_bytes, config.limits.body_bytes, config.intake_wait, config.body_time),
+        intake: Intake::new(
+            config.intake_bytes,
+            config.limits.body_bytes,
+            config.intake_wait,
+            config.body_time,
+            resources.metrics.bodies.clone(),
+        ),
         hub: Arc::clone(&hub),
         verifications: Semaphore::new(VERIFICATIONS),
         streams: Arc::new(Semaphore::new(config.streams)),
@@ -176,14 +182,19 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
     served.map_err(Error::Serve)
 }
 
-async fn serve(listener: TcpListener, router: axum::Router, shutdown: CancellationToken, drain: Duration) -> std::io::Result<()> {
-    let server = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+async fn serve(
+    listener: TcpListener,
+    router: axum::Router,
+    shutdown: CancellationToken,
+    drain: Duration,
+) -> std::io::Result<()> {
+    let answering = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let overdue = async {
         shutdown.cancelled().await;
         tokio::time::sleep(drain).await;
     };
     tokio::select! {
-        served = async { server.await } => served,
+        served = async { answering.await } => served,
         () = overdue => {
             tracing::warn!(?drain, "calls were still under way and are cut off");
             Ok(())

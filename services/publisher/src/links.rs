@@ -19,6 +19,9 @@ mod tests {
     fn one_parameter_changes_and_the_others_stay() {
         let link = |uri: &str| next(&uri.parse().unwrap(), "after", "abc");
         assert_eq!(link("/v1/plans/p/events"), "</v1/plans/p/events?after=abc>; rel=\"next\"");
-        assert_eq!(link("/v1/plans/p/events?after=old&type=a.*&limit=5"), "</v1/plans/p/events?type=a.*&limit=5&after=abc>; rel=\"next\"");
+        assert_eq!(
+            link("/v1/plans/p/events?after=old&type=a.*&limit=5"),
+            "</v1/plans/p/events?type=a.*&limit=5&after=abc>; rel=\"next\""
+        );
     }
 }

@@ -42,6 +42,8 @@ pub struct Metrics {
     published: Family<Channel, Counter>,
     refused: Family<Code, Counter>,
     call_events: Histogram,
+    /// Bodies in hand: coming in, or of calls that are not answered yet.
+    pub bodies: Gauge,
     /// Streams that are open.
     pub streams: Gauge,
     /// Events sent on streams.
@@ -59,18 +61,44 @@ impl Metrics {
             published: Family::default(),
             refused: Family::default(),
             call_events: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
+            bodies: Gauge::default(),
             streams: Gauge::default(),
             streamed: Counter::default(),
             hints: Counter::default(),
         };
-        registry.register("sealbus_publisher_requests", "Requests answered, by route and class of status", metrics.requests.clone());
-        registry.register("sealbus_publisher_request_seconds", "Time from a request's head to its answer's", metrics.seconds.clone());
-        registry.register("sealbus_publisher_events_published", "Events stored anew, by channel", metrics.published.clone());
-        registry.register("sealbus_publisher_refused", "Calls, and events of batches, that were refused, by code", metrics.refused.clone());
+        registry.register(
+            "sealbus_publisher_requests",
+            "Requests answered, by route and class of status",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "sealbus_publisher_request_seconds",
+            "Time from a request's head to its answer's",
+            metrics.seconds.clone(),
+        );
+        registry.register(
+            "sealbus_publisher_events_published",
+            "Events stored anew, by channel",
+            metrics.published.clone(),
+        );
+        registry.register(
+            "sealbus_publisher_refused",
+            "Calls, and events of batches, that were refused, by code",
+            metrics.refused.clone(),
+        );
         registry.register("sealbus_publisher_call_events", "Events in a publish call", metrics.call_events.clone());
+        registry.register(
+            "sealbus_publisher_bodies",
+            "Bodies coming in, or of calls that are not answered yet",
+            metrics.bodies.clone(),
+        );
         registry.register("sealbus_publisher_streams", "Event streams open", metrics.streams.clone());
         registry.register("sealbus_publisher_streamed_events", "Events sent on streams", metrics.streamed.clone());
-        registry.register("sealbus_publisher_hints", "Committed events offered to the broker as hints", metrics.hints.clone());
+        registry.register(
+            "sealbus_publisher_hints",
+            "Committed events offered to the broker as hints",
+            metrics.hints.clone(),
+        );
         metrics
     }
 

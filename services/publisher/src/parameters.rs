@@ -21,7 +21,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query = Query::from_request_parts(parts, state).await;
-        let Query(pairs) = query.map_err(|_| Problem::new(ErrorKind::InvalidField, "the query is not of the form name=value&…"))?;
+        let Query(pairs) =
+            query.map_err(|_| Problem::new(ErrorKind::InvalidField, "the query is not of the form name=value&…"))?;
         Ok(Self(pairs))
     }
 }

@@ -26,7 +26,9 @@ impl<S: Send + Sync> FromRequestParts<S> for PlanPath {
 impl PlanPath {
     /// The plan, where callers may publish to it.
     pub fn publishable(self) -> Result<Plan, Refused> {
-        let refuse = |error: sealbus_core::names::NameError| Refused::field(ErrorKind::InvalidName, "plan", "name", error.to_string());
+        let refuse = |error: sealbus_core::names::NameError| {
+            Refused::field(ErrorKind::InvalidName, "plan", "name", error.to_string())
+        };
         Plan::parse(self.0.as_str()).map_err(refuse)
     }
 }

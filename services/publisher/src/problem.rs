@@ -65,7 +65,8 @@ impl Problem {
 
     /// Seconds to wait, where waiting helps.
     fn retry_after(&self) -> Option<u32> {
-        let helps = matches!(self.kind(), ErrorKind::RateLimited | ErrorKind::Overloaded | ErrorKind::LedgerUnavailable);
+        let helps =
+            matches!(self.kind(), ErrorKind::RateLimited | ErrorKind::Overloaded | ErrorKind::LedgerUnavailable);
         helps.then_some(RETRY_AFTER)
     }
 }

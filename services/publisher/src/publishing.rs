@@ -93,7 +93,7 @@ impl App {
         let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
         self.metrics.call(events.len());
         let appended = self.appender.append(Call { tenant, plan, expect, events }).await;
-        let appended = appended.map_err(|error| refusal(error, ids, publications))?;
+        let appended = appended.map_err(|error| refusal(&error, ids, publications))?;
         for event in appended.iter().filter(|event| event.new) {
             let rule = self.catalog.resolve(&event.record.header.event_type, event.record.header.data_version);
             self.metrics.published(rule.map_or("none", |rule| rule.channel.name.as_str()));
@@ -123,7 +123,7 @@ fn draft(event: Prepared) -> Draft {
 }
 
 /// What the ledger refused, in the caller's words.
-fn refusal(error: AppendError, ids: Vec<Uuid>, publications: &[Publication]) -> Problem {
+fn refusal(error: &AppendError, ids: Vec<Uuid>, publications: &[Publication]) -> Problem {
     let detail = error.to_string();
     // The last of equal ids: the first one is no mistake.
     let with_id = |id: Uuid| ids.iter().rposition(|known| *known == id).and_then(|at| publications.get(at));
@@ -131,10 +131,11 @@ fn refusal(error: AppendError, ids: Vec<Uuid>, publications: &[Publication]) -> 
         let refused = Refused::field(kind, "/id", "unique", detail);
         with_id(id).map_or(refused.clone(), |publication| publication.place(refused)).into()
     };
-    match error {
+    match *error {
         AppendError::DuplicateId { event_id } => field(event_id, ErrorKind::DuplicateId, detail),
         AppendError::IdConflict { event_id } => {
-            let by_key = with_id(event_id).is_some_and(|publication| publication.request.id_comes_from_key(publication.key.as_deref()));
+            let by_key = with_id(event_id)
+                .is_some_and(|publication| publication.request.id_comes_from_key(publication.key.as_deref()));
             if by_key {
                 let detail = "the key was used before, with another request";
                 return Refused::field(ErrorKind::IdempotencyKeyReused, "Idempotency-Key", "unique", detail).into();
@@ -177,7 +178,9 @@ fn expect(headers: &HeaderMap) -> Result<Expect, Refused> {
 /// W3C Trace Context, version 00. Another is left out, as the standard says, rather than refused.
 pub fn is_traceparent(text: &str) -> bool {
     let parts: Vec<_> = text.split('-').collect();
-    let hex = |part: &str, length| part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let hex = |part: &str, length| {
+        part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
     let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
     matches!(parts[..], ["00", trace, parent, flags] if hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && !zero(trace) && !zero(parent))
 }
@@ -194,14 +197,20 @@ mod tests {
 
     #[test]
     fn conditions_say_what_the_head_is_to_be() {
-        let read = |pairs: &[(&'static str, &'static str)]| Conditions::read(&headers(pairs)).map(|conditions| conditions.expect);
+        let read = |pairs: &[(&'static str, &'static str)]| {
+            Conditions::read(&headers(pairs)).map(|conditions| conditions.expect)
+        };
         assert_eq!(read(&[]), Ok(Expect::Any));
         assert_eq!(read(&[("if-match", "\"6\"")]), Ok(Expect::Head(6)));
         assert_eq!(read(&[("if-match", "\"0\"")]), Ok(Expect::Empty));
         assert_eq!(read(&[("if-none-match", "*")]), Ok(Expect::Empty));
         for faulty in ["6", "W/\"6\"", "\"six\"", "\"-1\"", "\"\"", "*", "\"6\", \"7\"", "\"99999999999999999999\""] {
             let refused = read(&[("if-match", faulty)]).expect_err(faulty);
-            assert_eq!((refused.kind, refused.errors[0].pointer.as_str()), (ErrorKind::InvalidField, "If-Match"), "{faulty}");
+            assert_eq!(
+                (refused.kind, refused.errors[0].pointer.as_str()),
+                (ErrorKind::InvalidField, "If-Match"),
+                "{faulty}"
+            );
         }
         assert!(read(&[("if-none-match", "\"6\"")]).is_err());
         assert!(read(&[("if-match", "\"6\""), ("if-none-match", "*")]).is_err());

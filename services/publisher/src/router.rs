@@ -54,8 +54,10 @@ async fn no_such_method() -> Problem {
     Problem::new(ErrorKind::MethodNotAllowed, "the path does not know this method")
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
 fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
-    let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    let message =
+        panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
     tracing::error!(panic = message.as_deref().unwrap_or("no message"), "a handler panicked");
     Problem::new(ErrorKind::Internal, "a fault of Sealbus; the log says more").into_response()
 }
@@ -98,7 +100,10 @@ mod tests {
                 assert!(answer(publisher.bare(method.clone(), &path)).await.status >= 401, "{method} {path}");
             }
         }
-        assert!(known >= 6 * 2 * 10, "GET and HEAD of every path are refused for want of a token, not of a method: {known}");
+        assert!(
+            known >= 6 * 2 * 10,
+            "GET and HEAD of every path are refused for want of a token, not of a method: {known}"
+        );
     }
 
     #[tokio::test]
@@ -134,7 +139,10 @@ mod tests {
         let url = format!("http://{}/", listener.local_addr().unwrap());
         tokio::spawn(async { axum::serve(listener, router).await });
         let response = reqwest::get(url).await.unwrap();
-        assert_eq!((response.status().as_u16(), &response.headers()["content-type"]), (500, &HeaderValue::from_static("application/problem+json")));
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-type"]),
+            (500, &HeaderValue::from_static("application/problem+json"))
+        );
         let text = response.text().await.unwrap();
         assert!(text.contains("\"internal\"") && !text.contains("secret"), "{text}");
     }
@@ -142,7 +150,9 @@ mod tests {
     #[tokio::test]
     async fn what_happens_is_counted() {
         let publisher = Publisher::start().await;
-        publisher.publish("p", &json!([{ "type": "any.a" }, { "type": "payment.settled", "data": { "amount": "1" } }])).await;
+        publisher
+            .publish("p", &json!([{ "type": "any.a" }, { "type": "payment.settled", "data": { "amount": "1" } }]))
+            .await;
         publisher.publish("p", &json!({ "type": "no.such" })).await;
         publisher.get("/v1/plans/p/events", "nobody").await;
         let numbers = publisher.numbers();

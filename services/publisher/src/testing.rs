@@ -30,7 +30,7 @@ use crate::{BrokerLink, Config, Metrics, Resources, health, run, tokens};
 /// The origin of every test's ledger.
 pub const ORIGIN: &str = "bus.test";
 /// How long anything may take that is bound to happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const CATALOG: &str = "
 module: own
@@ -45,7 +45,8 @@ patterns:
 ";
 
 /// Compiled once for all tests.
-static SHARED: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::read(&[("own.yaml".into(), CATALOG.into())]).unwrap()));
+static SHARED: LazyLock<Arc<Catalog>> =
+    LazyLock::new(|| Arc::new(Catalog::read(&[("own.yaml".into(), CATALOG.into())]).unwrap()));
 
 /// A publisher that serves.
 pub struct Publisher {
@@ -60,7 +61,8 @@ pub struct Publisher {
 
 /// A database with a ledger in it.
 pub async fn ledger_in(postgres: &Postgres) -> Ledger {
-    let creation = Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
+    let creation =
+        Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
     let config = LedgerConfig { acquire_timeout: Duration::from_secs(2), ..LedgerConfig::new(postgres.url()) };
     create(&config, &creation, &keyring()).await.unwrap();
     Ledger::open(&config).await.unwrap()
@@ -72,9 +74,7 @@ fn keyring() -> Keyring {
 
 /// The tokens of every test. The secret of each is its name.
 pub fn token_file() -> String {
-    let token = |name: &str, tenants: &[&str], default: Option<&str>, scopes: &[&str], until: Option<&str>| {
-        json!({ "name": name, "sha256": tokens::hash(name), "tenants": tenants, "default_tenant": default, "scopes": scopes, "until": until })
-    };
+    let token = |name: &str, tenants: &[&str], default: Option<&str>, scopes: &[&str], until: Option<&str>| json!({ "name": name, "sha256": tokens::hash(name), "tenants": tenants, "default_tenant": default, "scopes": scopes, "until": until });
     let tokens = [
         token("acme", &["acme"], Some("acme"), &["publish", "read", "verify"], None),
         token("other", &["other"], Some("other"), &["publish", "read", "verify"], None),
@@ -176,7 +176,8 @@ impl Publisher {
         let response = call.send().await.unwrap();
         assert_eq!(response.status(), 200, "{path}");
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        let mut events = Events { stream: Box::pin(response.bytes_stream()), text: String::new(), blocks: VecDeque::new() };
+        let mut events =
+            Events { stream: Box::pin(response.bytes_stream()), text: String::new(), blocks: VecDeque::new() };
         assert_eq!(events.block().await.unwrap(), ": the stream is open\nretry: 1000");
         events
     }
@@ -207,9 +208,9 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
 
-    /// Checks that it is the problem of a code, with that code's status, and gives it back.
+    /// Checks that it is the problem of a code, with that code's status, and gives it.
     #[track_caller]
-    pub fn is_problem(self, code: &str) -> Value {
+    pub fn is_problem(&self, code: &str) -> Value {
         let kind = sealbus_core::error::ErrorKind::from_code(code).expect("a code");
         assert_eq!((self.status, self.body["code"].as_str()), (kind.status(), Some(code)), "{self:?}");
         assert_eq!(self.header("content-type"), "application/problem+json");
@@ -217,12 +218,12 @@ impl Answer {
         assert_eq!(self.body["status"], kind.status());
         assert_eq!(self.body["title"], kind.title());
         assert!(self.body["type"].is_string() && self.body["detail"].is_string(), "{self:?}");
-        self.body
+        self.body.clone()
     }
 
     /// Checks that it is a problem with one field, and that the field and its rule are these.
     #[track_caller]
-    pub fn is_field_problem(self, code: &str, pointer: &str, rule: &str) {
+    pub fn is_field_problem(&self, code: &str, pointer: &str, rule: &str) {
         let problem = self.is_problem(code);
         let named = (problem["errors"][0]["pointer"].as_str(), problem["errors"][0]["rule"].as_str());
         assert_eq!(named, (Some(pointer), Some(rule)), "{problem}");

@@ -155,7 +155,14 @@ impl TokenForm {
             some => Tenants::Some(some.iter().map(|name| tenant(name)).collect::<Result<_, _>>()?),
         };
         let default_tenant = self.default_tenant.map(|name| tenant(&name)).transpose()?;
-        let token = Token { name: self.name, tenants, default_tenant, scopes: self.scopes, until: self.until, sha256: self.sha256 };
+        let token = Token {
+            name: self.name,
+            tenants,
+            default_tenant,
+            scopes: self.scopes,
+            until: self.until,
+            sha256: self.sha256,
+        };
         match &token.default_tenant {
             Some(default) if !token.has(default) => Err(format!("default_tenant {default} is none of its tenants")),
             _ => Ok(token),
@@ -221,7 +228,10 @@ impl Tokens {
                 tracing::info!(tokens = loaded.tokens.len(), "the token file has changed");
                 *self.now.write().expect("as above") = loaded;
             }
-            Err(error) => tracing::error!(error = error_chain(&error), "the token file has changed, and the tokens stay as they were"),
+            Err(error) => tracing::error!(
+                error = error_chain(&error),
+                "the token file has changed, and the tokens stay as they were"
+            ),
         }
     }
 }
@@ -236,14 +246,17 @@ fn read(path: &Path) -> Result<String, TokensError> {
 }
 
 fn parse(path: &Path, text: String) -> Result<Loaded, TokensError> {
-    let form: FileForm = serde_json::from_str(&text).map_err(|source| TokensError::Form { path: path.to_owned(), source })?;
+    let form: FileForm =
+        serde_json::from_str(&text).map_err(|source| TokensError::Form { path: path.to_owned(), source })?;
     let mut tokens: Vec<Arc<Token>> = Vec::with_capacity(form.tokens.len());
     for token in form.tokens {
         let name = token.name.clone();
         let refuse = |detail| TokensError::Token { path: path.to_owned(), name, detail };
         let token = match token.check() {
             Ok(token) if tokens.iter().any(|other| other.name == token.name) => Err("the name stands twice".to_owned()),
-            Ok(token) if tokens.iter().any(|other| other.sha256 == token.sha256) => Err("its sha256 is another token's too".to_owned()),
+            Ok(token) if tokens.iter().any(|other| other.sha256 == token.sha256) => {
+                Err("its sha256 is another token's too".to_owned())
+            }
             checked => checked,
         };
         tokens.push(Arc::new(token.map_err(refuse)?));

@@ -14,10 +14,10 @@ use sealbus_core::partition::PlanKey;
 use sealbus_relay::Config;
 use sealbus_testkit::{Postgres, eventually};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use support::{NEVER, ORIGIN, World, append, config, in_order, load};
+use support::{NEVER, ORIGIN, World, append, client, config, in_order, load};
 
 async fn context(world: &World) -> jetstream::Context {
-    jetstream::new(async_nats::connect(world.nats.url()).await.unwrap())
+    jetstream::new(client(world).await)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -351,6 +351,7 @@ async fn a_backlog_of_few_plans_goes_through_pages_and_windows() {
 async fn a_beacon_says_what_the_stream_holds() {
     let world = World::start().await;
     let relay = world.relay("a").await;
+    world.nothing_is_owed().await;
     let records = append(&world.appender().await, "order-0", 3).await;
     world.nothing_is_owed().await;
     let last = records[2].event_hash;

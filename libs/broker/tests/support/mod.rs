@@ -28,6 +28,13 @@ pub async fn connect(nats: &Nats) -> Broker {
     Broker::connect(config).await.unwrap()
 }
 
+/// The client itself, for what only an operator does.
+pub async fn client(nats: &Nats) -> async_nats::Client {
+    let url: async_nats::ServerAddr = nats.url().parse().unwrap();
+    let (user, password) = (url.username().unwrap().to_owned(), url.password().unwrap().to_owned());
+    async_nats::ConnectOptions::with_user_and_password(user, password).connect(url).await.unwrap()
+}
+
 /// Streams that fit on any disk.
 pub fn settings() -> TopologySettings {
     TopologySettings { max_bytes: 64 << 20, ..TopologySettings::default() }

@@ -4,10 +4,10 @@ use std::cmp::min;
 
 use serde_json::Number;
 
-use super::Refusal;
+use super::{Refusal, writer::write_number};
 
 /// 2^53 − 1: the largest integer all of whose smaller ones are doubles too.
-const MAX_INTEGER: i64 = (1 << 53) - 1;
+pub(super) const MAX_INTEGER: i64 = (1 << 53) - 1;
 const MAX_INTEGER_DOUBLE: f64 = 9_007_199_254_740_991.0;
 /// From here on RFC 8785 spells with an exponent.
 const FIRST_WITH_EXPONENT: f64 = 1e21;
@@ -69,7 +69,8 @@ pub(super) fn strict(text: &str, digits_only: bool) -> Result<Number, Refusal> {
 /// within its double.
 pub(super) fn stored(text: &str, _digits_only: bool) -> Result<Number, Refusal> {
     let number = number(nearest(text)?);
-    let canonical = super::write(&number.clone().into());
+    let mut canonical = String::new();
+    write_number(&mut canonical, &number);
     if Decimal::of(text) == Decimal::of(&canonical) { Ok(number) } else { Err(Refusal::NumberRange) }
 }
 

@@ -1,6 +1,6 @@
 //! RFC 8785's one spelling of a value, in one pass.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, fmt::Write as _};
 
 use serde_json::{Map, Number, Value};
 
@@ -70,8 +70,7 @@ fn utf16_order(one: &str, other: &str) -> Ordering {
 /// A number as ECMAScript spells it, which for integers that a double holds is their digits.
 pub(super) fn write_number(text: &mut String, number: &Number) {
     if let Some(integer) = number.as_i64().filter(|integer| (-MAX_INTEGER..=MAX_INTEGER).contains(integer)) {
-        text.push_str(itoa::Buffer::new().format(integer));
-        return;
+        return write!(text, "{integer}").expect("a String takes all that is written");
     }
     let double = number.as_f64().expect("serde_json's numbers are i64, u64 or a finite f64");
     text.push_str(ryu_js::Buffer::new().format_finite(double));

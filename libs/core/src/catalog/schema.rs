@@ -11,7 +11,7 @@ const MAX_ERRORS: usize = 20;
 
 /// What data has to look like.
 #[derive(Debug)]
-pub struct Schema {
+pub(super) struct Schema {
     /// None: any data.
     validator: Option<Validator>,
     source: Value,

@@ -146,7 +146,7 @@ impl EventRequest {
             let detail = format!("the data is {} bytes, and the cap is {}", payload.len(), limits.event_bytes);
             return Err(Refused::field(ErrorKind::TooLarge, "/data", "maxBytes", detail));
         }
-        let errors = rule.schema.validate(&self.content.data, "/data");
+        let errors = rule.validate(&self.content.data);
         match errors.first() {
             None => Ok(payload),
             Some(first) => {

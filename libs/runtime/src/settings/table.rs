@@ -116,6 +116,8 @@ table! {
     [Sealer] SEAL_RETRY: Duration = "1m", Rule::Between("100ms", "1d");
 }
 "The dispatcher" {
+    /// The schema of sinks' tables whose names say none. Outside of `sealbus_sinks` the role has to be let in.
+    [Dispatcher] SINK_SCHEMA: String = "sealbus_sinks";
     /// The age from which the sweep of the ledger owes a subscription a leaf that it has not seen.
     [Dispatcher] SWEEP_AGE: Duration = "30s", Rule::Between("10ms", "1h");
     /// How often the sweep of the ledger looks.

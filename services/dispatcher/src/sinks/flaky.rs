@@ -80,7 +80,10 @@ impl OuterEffect for Flaky {
                 Fails::First(first) if *attempts >= first => _ = failed.remove(&key),
                 Fails::First(_) | Fails::Always => {
                     *attempts = attempts.saturating_add(1);
-                    return Err(HandlerError::new(format!("flaky: attempt {attempts} for {} fails by rule", delivery.key())));
+                    return Err(HandlerError::new(format!(
+                        "flaky: attempt {attempts} for {} fails by rule",
+                        delivery.key()
+                    )));
                 }
             }
         }
@@ -102,10 +105,20 @@ mod tests {
 
     #[test]
     fn patterns() {
-        for (pattern, name) in [("*", ""), ("*", "a"), ("a", "a"), ("order-*", "order-1"), ("*-7", "order-7"), ("o*r*7", "order-7"), ("é*", "éa")] {
+        for (pattern, name) in [
+            ("*", ""),
+            ("*", "a"),
+            ("a", "a"),
+            ("order-*", "order-1"),
+            ("*-7", "order-7"),
+            ("o*r*7", "order-7"),
+            ("é*", "éa"),
+        ] {
             assert!(matches(pattern, name), "{pattern} {name}");
         }
-        for (pattern, name) in [("", "a"), ("a", "ab"), ("order-*", "borders-1"), ("*-7", "order-77"), ("o*z*", "order")] {
+        for (pattern, name) in
+            [("", "a"), ("a", "ab"), ("order-*", "borders-1"), ("*-7", "order-77"), ("o*z*", "order")]
+        {
             assert!(!matches(pattern, name), "{pattern} {name}");
         }
     }

@@ -96,7 +96,7 @@ fn end_of_lines(file: &mut File) -> std::io::Result<u64> {
         from = if to == length { length - 1 } else { to.saturating_sub(STEP) };
         file.seek(SeekFrom::Start(from))?;
         block.clear();
-        file.by_ref().take(to - from).read_to_end(&mut block)?;
+        (&*file).take(to - from).read_to_end(&mut block)?;
         if let Some(at) = block.iter().rposition(|byte| *byte == b'\n') {
             let end = from + at as u64 + 1;
             if end < length {

@@ -39,7 +39,11 @@ async fn a_body_of_the_wrong_type() {
 
 #[tokio::test]
 async fn an_unknown_member() {
-    refused(r#"{"type":"any.a","corelation_id":"c"}"#).await.is_field_problem("invalid_field", "/corelation_id", "unknown");
+    refused(r#"{"type":"any.a","corelation_id":"c"}"#).await.is_field_problem(
+        "invalid_field",
+        "/corelation_id",
+        "unknown",
+    );
 }
 
 #[tokio::test]
@@ -61,13 +65,25 @@ async fn an_unknown_event_type() {
 
 #[tokio::test]
 async fn an_unknown_version_of_a_known_type() {
-    refused(r#"{"type":"order.placed","version":2,"data":{"amount":"1"}}"#).await.is_field_problem("unknown_event_type", "/type", "catalog");
+    refused(r#"{"type":"order.placed","version":2,"data":{"amount":"1"}}"#).await.is_field_problem(
+        "unknown_event_type",
+        "/type",
+        "catalog",
+    );
 }
 
 #[tokio::test]
 async fn data_against_its_schema() {
-    refused(r#"{"type":"order.placed","data":{"amount":10}}"#).await.is_field_problem("schema_violation", "/data/amount", "type");
-    refused(r#"{"type":"payment.settled","data":{}}"#).await.is_field_problem("schema_violation", "/data/amount", "required");
+    refused(r#"{"type":"order.placed","data":{"amount":10}}"#).await.is_field_problem(
+        "schema_violation",
+        "/data/amount",
+        "type",
+    );
+    refused(r#"{"type":"payment.settled","data":{}}"#).await.is_field_problem(
+        "schema_violation",
+        "/data/amount",
+        "required",
+    );
 }
 
 #[tokio::test]
@@ -88,7 +104,11 @@ async fn duplicate_keys() {
 
 #[tokio::test]
 async fn an_integer_beyond_2_to_the_53() {
-    refused(r#"{"type":"any.a","data":9007199254740993}"#).await.is_field_problem("json_integer_range", "/data", "json_integer_range");
+    refused(r#"{"type":"any.a","data":9007199254740993}"#).await.is_field_problem(
+        "json_integer_range",
+        "/data",
+        "json_integer_range",
+    );
 }
 
 #[tokio::test]
@@ -98,7 +118,11 @@ async fn a_number_beyond_doubles() {
 
 #[tokio::test]
 async fn a_lone_surrogate() {
-    refused(r#"{"type":"any.a","data":"\ud800"}"#).await.is_field_problem("json_lone_surrogate", "/data", "json_lone_surrogate");
+    refused(r#"{"type":"any.a","data":"\ud800"}"#).await.is_field_problem(
+        "json_lone_surrogate",
+        "/data",
+        "json_lone_surrogate",
+    );
 }
 
 #[tokio::test]

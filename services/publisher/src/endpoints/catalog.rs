@@ -30,9 +30,19 @@ mod tests {
     async fn shipped_types_and_the_user_s_own() {
         let publisher = Publisher::start().await;
         let shown = publisher.get("/v1/catalog", "writer").await;
-        let names = |list: &str, key: &str| shown.body[list].as_array().unwrap().iter().map(|entry| entry[key].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+        let names = |list: &str, key: &str| {
+            shown.body[list]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|entry| entry[key].as_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
         let types = names("types", "type");
-        assert!(types.contains(&"transaction.unwind_initiated".to_owned()) && types.contains(&"order.placed".to_owned()), "{types:?}");
+        assert!(
+            types.contains(&"transaction.unwind_initiated".to_owned()) && types.contains(&"order.placed".to_owned()),
+            "{types:?}"
+        );
         assert!(names("patterns", "pattern").contains(&"any.*".to_owned()));
         assert!(names("channels", "name").contains(&"security".to_owned()));
     }

@@ -50,8 +50,11 @@ mod tests {
     #[tokio::test]
     async fn an_event_as_a_cloudevent() {
         let publisher = Publisher::start().await;
-        let stored = publisher.publish("p", &json!({ "type": "any.a", "id": "A-1", "source": "/orders", "data": [1] })).await;
-        let call = publisher.call(axum::http::Method::GET, stored.header("location"), "acme").header("accept", "application/cloudevents+json");
+        let stored =
+            publisher.publish("p", &json!({ "type": "any.a", "id": "A-1", "source": "/orders", "data": [1] })).await;
+        let call = publisher
+            .call(axum::http::Method::GET, stored.header("location"), "acme")
+            .header("accept", "application/cloudevents+json");
         let shown = answer(call).await;
         assert_eq!(shown.header("content-type"), "application/cloudevents+json");
         let expected = json!({ "specversion": "1.0", "id": "A-1", "source": "/orders", "type": "any.a", "subject": "p", "tenantid": "acme", "sequence": "1", "data": [1] });

@@ -60,7 +60,9 @@ mod tests {
             ("ce-place", "Z%C3%BCrich"),
             ("content-type", "image/png"),
         ];
-        let call = headers.into_iter().fold(publisher.call(Method::POST, "/v1/events", "acme"), |call, (name, value)| call.header(name, value));
+        let call = headers
+            .into_iter()
+            .fold(publisher.call(Method::POST, "/v1/events", "acme"), |call, (name, value)| call.header(name, value));
         let stored = answer(call.body(image.to_vec())).await;
         assert_eq!(stored.status, 201, "{stored:?}");
         assert_eq!(stored.body["data"], "AJ+Slg==");

@@ -34,7 +34,8 @@ pub async fn handle(
     let (mut records, mut from, mut bytes, mut more): (Vec<Record>, _, _, _) = (Vec::new(), from_index, 0, true);
     while more && records.len() < limit as usize && bytes < pages::BYTES {
         let wanted = (limit - u32::try_from(records.len()).unwrap_or(limit)).min(pages::CHUNK);
-        let chunk = app.ledger.log_page(&LogQuery { tenants: tenants.clone(), from_index: from, limit: wanted }).await?;
+        let chunk =
+            app.ledger.log_page(&LogQuery { tenants: tenants.clone(), from_index: from, limit: wanted }).await?;
         more = chunk.len() == wanted as usize;
         from = chunk.last().and_then(|last| last.log_index).map_or(from, |index| index + 1);
         bytes += pages::weight(&chunk);
@@ -69,7 +70,9 @@ mod tests {
         let publisher = Publisher::start().await;
         for n in 0..6 {
             let token = ["acme", "other"][n % 2];
-            let call = publisher.call(axum::http::Method::POST, "/v1/plans/p/events", token).json(&json!({ "type": "any.a", "data": n }));
+            let call = publisher
+                .call(axum::http::Method::POST, "/v1/plans/p/events", token)
+                .json(&json!({ "type": "any.a", "data": n }));
             assert_eq!(answer(call).await.status, 201);
         }
         publisher.seal().await;
@@ -79,13 +82,19 @@ mod tests {
     #[tokio::test]
     async fn the_log_shows_a_token_its_tenants() {
         let publisher = with_two_tenants().await;
-        let indexes = async |token: &str| seen(&publisher.get("/v1/events", token).await).into_iter().map(|(_, index)| index.unwrap()).collect::<Vec<_>>();
+        let indexes = async |token: &str| {
+            seen(&publisher.get("/v1/events", token).await)
+                .into_iter()
+                .map(|(_, index)| index.unwrap())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(indexes("acme").await, [1, 3, 5]);
         assert_eq!(indexes("other").await, [2, 4, 6]);
         assert_eq!(indexes("both").await, [1, 2, 3, 4, 5, 6]);
         assert_eq!(indexes("operator").await, [0, 1, 2, 3, 4, 5, 6]);
         assert_eq!(indexes("auditor").await, [0, 1, 2, 3, 4, 5, 6], "log.read is for all tenants");
-        let named = publisher.call(axum::http::Method::GET, "/v1/events", "operator").header("sealbus-tenant", "_system");
+        let named =
+            publisher.call(axum::http::Method::GET, "/v1/events", "operator").header("sealbus-tenant", "_system");
         assert_eq!(seen(&answer(named).await), [("_system".to_owned(), Some(0))]);
         let foreign = publisher.call(axum::http::Method::GET, "/v1/events", "acme").header("sealbus-tenant", "other");
         answer(foreign).await.is_problem("cross_tenant");

@@ -43,7 +43,8 @@ pub async fn handle(
         (None, Some(seq)) => seq.saturating_sub(1),
         (None, None) => 0,
     };
-    let page = page(&app.ledger, &tenant, &plan, PageQuery { after_seq, limit, types: types.clone(), descending }).await?;
+    let page =
+        page(&app.ledger, &tenant, &plan, PageQuery { after_seq, limit, types: types.clone(), descending }).await?;
     let next = page.records.last().filter(|_| page.more).map(|last| list.cursor(last.header.seq));
     let form = Form::accepted(&headers);
     let events: Vec<Value> = page.records.iter().map(|record| form.one(record)).collect();
@@ -97,7 +98,12 @@ mod tests {
     }
 
     fn seqs(body: &Value) -> Vec<u64> {
-        body["events"].as_array().unwrap_or_else(|| panic!("{body}")).iter().map(|event| event["seq"].as_u64().unwrap()).collect()
+        body["events"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{body}"))
+            .iter()
+            .map(|event| event["seq"].as_u64().unwrap())
+            .collect()
     }
 
     /// All pages of a list, by their cursors and again by their links.

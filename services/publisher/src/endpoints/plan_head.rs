@@ -46,12 +46,22 @@ mod tests {
         let stored = publisher.publish("p", &json!(events)).await;
         let hash = |at: usize| stored.body["events"][at]["seal"]["hash"].clone();
         let head = publisher.get("/v1/plans/p/head", "acme").await;
-        assert_eq!((head.body, head.headers["etag"].to_str().unwrap()), (json!({ "seq": 3, "hash": hash(2) }), "\"3\""));
+        assert_eq!(
+            (head.body, head.headers["etag"].to_str().unwrap()),
+            (json!({ "seq": 3, "hash": hash(2) }), "\"3\"")
+        );
         publisher.get("/v1/plans/p/head?below_index=3", "acme").await.is_problem("not_found");
         publisher.seal().await;
         // Leaf 0 is the key's; the three stand at 1 to 3.
-        assert_eq!(publisher.get("/v1/plans/p/head?below_index=3", "acme").await.body, json!({ "seq": 2, "hash": hash(1) }));
+        assert_eq!(
+            publisher.get("/v1/plans/p/head?below_index=3", "acme").await.body,
+            json!({ "seq": 2, "hash": hash(1) })
+        );
         publisher.get("/v1/plans/p/head?below_index=1", "acme").await.is_problem("not_found");
-        publisher.get("/v1/plans/p/head?below_index=x", "acme").await.is_field_problem("invalid_field", "below_index", "type");
+        publisher.get("/v1/plans/p/head?below_index=x", "acme").await.is_field_problem(
+            "invalid_field",
+            "below_index",
+            "type",
+        );
     }
 }

@@ -83,8 +83,17 @@ mod tests {
             .admin("SET session_replication_role = replica; UPDATE sealbus.events SET payload = '{\"amount\":\"9\"}' WHERE tenant = 'acme' AND seq = 3; DELETE FROM sealbus.events WHERE tenant = 'acme' AND seq = 5")
             .await;
         let verified = publisher.get("/v1/plans/p/verification", "acme").await.body;
-        assert_eq!((&verified["verdict"], &verified["seq"], &verified["index"]), (&json!("PAYLOAD_HASH"), &json!(3), &json!(2)), "{verified}");
-        let found: Vec<_> = verified["findings"].as_array().unwrap().iter().map(|finding| (finding["seq"].clone(), finding["verdict"].clone())).collect();
+        assert_eq!(
+            (&verified["verdict"], &verified["seq"], &verified["index"]),
+            (&json!("PAYLOAD_HASH"), &json!(3), &json!(2)),
+            "{verified}"
+        );
+        let found: Vec<_> = verified["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|finding| (finding["seq"].clone(), finding["verdict"].clone()))
+            .collect();
         assert_eq!(found, [(json!(3), json!("PAYLOAD_HASH")), (json!(5), json!("SEQ_GAP"))]);
     }
 

@@ -34,7 +34,11 @@ pub async fn handle(
     let answer = json(StatusCode::OK, &json!({ "plans": plans, "next": next }));
     Ok(match next {
         // A plan's name may hold `+` and `=`, which a query reads as something else.
-        Some(name) => with_header(answer, header::LINK, &links::next(&uri, "after", &name.replace('+', "%2B").replace('=', "%3D"))),
+        Some(name) => with_header(
+            answer,
+            header::LINK,
+            &links::next(&uri, "after", &name.replace('+', "%2B").replace('=', "%3D")),
+        ),
         None => answer,
     })
 }
@@ -57,7 +61,10 @@ mod tests {
         assert_eq!(first.body, json!({ "plans": ["a+=2"], "next": "a+=2" }));
         let link = first.header("link").strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap();
         assert_eq!(publisher.get(link, "acme").await.body, json!({ "plans": ["a-1"], "next": "a-1" }));
-        assert_eq!(publisher.get("/v1/plans?prefix=a&after=a-1", "acme").await.body, json!({ "plans": ["a-3"], "next": null }));
+        assert_eq!(
+            publisher.get("/v1/plans?prefix=a&after=a-1", "acme").await.body,
+            json!({ "plans": ["a-3"], "next": null })
+        );
         assert_eq!(publisher.get("/v1/plans", "other").await.body, json!({ "plans": [], "next": null }));
     }
 }

@@ -114,7 +114,10 @@ mod tests {
             assert_eq!(&stored.body[name], value, "{name}");
         }
         let seal = &stored.body["seal"];
-        assert_eq!((&seal["scheme"], &seal["suite"], &seal["payload_mode"], &seal["payload_size"]), (&json!("v2"), &json!(2), &json!("plain"), &json!(18)));
+        assert_eq!(
+            (&seal["scheme"], &seal["suite"], &seal["payload_mode"], &seal["payload_size"]),
+            (&json!("v2"), &json!(2), &json!("plain"), &json!(18))
+        );
         let read = publisher.get(stored.header("location"), "acme").await;
         assert_eq!((read.status, &read.body), (200, &stored.body));
     }
@@ -125,7 +128,8 @@ mod tests {
         let event = json!({ "type": "any.thing", "id": ID, "data": { "a": 1, "b": [1.0] } });
         let first = publisher.publish("p", &event).await;
         // Other spelling, same event.
-        let again = publisher.publish_text(format!(r#"{{"data":{{"b":[1],"a":1e0}},"id":"{ID}","type":"any.thing"}}"#)).await;
+        let again =
+            publisher.publish_text(format!(r#"{{"data":{{"b":[1],"a":1e0}},"id":"{ID}","type":"any.thing"}}"#)).await;
         assert_eq!((first.status, again.status), (201, 200));
         assert_eq!(first.body, again.body);
         let minted = publisher.publish("p", &thing(&json!(1))).await;
@@ -140,15 +144,20 @@ mod tests {
         let publisher = Publisher::start().await;
         let events: Vec<_> = (0..100).map(|n| thing(&json!(n))).collect();
         let stored = publisher.publish("p", &json!(events)).await;
-        assert_eq!((stored.status, stored.header("etag"), stored.header("location")), (201, "\"100\"", "/v1/plans/p/events?from_seq=1"));
-        let data: Vec<_> = stored.body["events"].as_array().unwrap().iter().map(|event| event["data"].clone()).collect();
+        assert_eq!(
+            (stored.status, stored.header("etag"), stored.header("location")),
+            (201, "\"100\"", "/v1/plans/p/events?from_seq=1")
+        );
+        let data: Vec<_> =
+            stored.body["events"].as_array().unwrap().iter().map(|event| event["data"].clone()).collect();
         assert_eq!(data, (0..100).map(Value::from).collect::<Vec<_>>());
         let faulty = json!([thing(&json!(1)), { "type": "order.placed", "data": {} }]);
         publisher.publish("p", &faulty).await.is_field_problem("schema_violation", "/1/data/amount", "required");
         let twice = json!([{ "type": "any.a", "id": ID }, { "type": "any.b" }, { "type": "any.a", "id": ID }]);
         publisher.publish("p", &twice).await.is_field_problem("duplicate_id", "/2/id", "unique");
         assert_eq!(publisher.trail("p").await.len(), 100, "nothing of a refused array is stored");
-        let partly = json!([{ "type": "any.thing", "data": 99, "id": stored.body["events"][99]["id"] }, { "type": "any.more" }]);
+        let partly =
+            json!([{ "type": "any.thing", "data": 99, "id": stored.body["events"][99]["id"] }, { "type": "any.more" }]);
         let partly = publisher.publish("p", &partly).await;
         let seqs: Vec<_> = partly.body["events"].as_array().unwrap().iter().map(|event| event["seq"].clone()).collect();
         assert_eq!((partly.status, seqs), (201, vec![json!(100), json!(101)]), "what is there is skipped");
@@ -172,7 +181,9 @@ mod tests {
     #[tokio::test]
     async fn a_key_makes_a_call_repeatable() {
         let publisher = Publisher::start().await;
-        let publish = async |key: &str, body: &Value| answer(publisher.posting("p").header("idempotency-key", key).json(body)).await;
+        let publish = async |key: &str, body: &Value| {
+            answer(publisher.posting("p").header("idempotency-key", key).json(body)).await
+        };
         let first = publish("k-1", &thing(&json!(1))).await;
         let again = publish("k-1", &thing(&json!(1))).await;
         assert_eq!((first.status, again.status, &first.body), (201, 200, &again.body));
@@ -200,7 +211,10 @@ mod tests {
     async fn only_the_hash_of_quiet_events_is_kept() {
         let publisher = Publisher::start().await;
         let stored = publisher.publish("p", &json!({ "type": "quiet.word", "data": "hush" })).await;
-        assert_eq!((stored.status, &stored.body["data"], &stored.body["seal"]["payload_mode"]), (201, &Value::Null, &json!("hash-only")));
+        assert_eq!(
+            (stored.status, &stored.body["data"], &stored.body["seal"]["payload_mode"]),
+            (201, &Value::Null, &json!("hash-only"))
+        );
         let verified = publisher.get("/v1/plans/p/verification", "acme").await;
         assert_eq!(verified.body["verdict"], "ok");
     }
@@ -222,7 +236,8 @@ mod tests {
     #[tokio::test]
     async fn many_publishers_on_one_plan_leave_no_gap() {
         let publisher = Publisher::start().await;
-        let calls = (0..64).map(async |n| publisher.publish("p", &thing(&json!(n))).await.body["seq"].as_u64().unwrap());
+        let calls =
+            (0..64).map(async |n| publisher.publish("p", &thing(&json!(n))).await.body["seq"].as_u64().unwrap());
         let mut seqs = futures::future::join_all(calls).await;
         seqs.sort_unstable();
         assert_eq!(seqs, (1..=64).collect::<Vec<_>>());

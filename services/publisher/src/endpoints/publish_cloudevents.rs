@@ -28,11 +28,17 @@ use crate::problem::Problem;
 use crate::publishing::{Conditions, Publication, is_traceparent};
 use crate::tokens::Scope;
 
-pub async fn handle(State(app): State<Arc<App>>, caller: Caller, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
     caller.require(Scope::Publish)?;
     let conditions = Conditions::read(&headers)?;
     let content_type = single(&headers, header::CONTENT_TYPE.as_str())?;
-    let essence = content_type.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence =
+        content_type.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let binary = headers.contains_key(format!("{HEADER_PREFIX}specversion"));
     if essence != STRUCTURED && essence != BATCH && !binary {
         let detail = format!("this path takes {STRUCTURED}, {BATCH}, or any type with ce- headers");
@@ -64,7 +70,13 @@ struct Group {
 
 async fn batch(app: &App, caller: &Caller, conditions: &Conditions, body: Value) -> Result<Response, Problem> {
     if conditions.expect != Expect::Any {
-        return Err(Refused::field(ErrorKind::InvalidField, "If-Match", "mode", "does not go with a batch, which has many plans").into());
+        return Err(Refused::field(
+            ErrorKind::InvalidField,
+            "If-Match",
+            "mode",
+            "does not go with a batch, which has many plans",
+        )
+        .into());
     }
     let Value::Array(events) = body else {
         return Err(Refused::field(ErrorKind::InvalidField, "", "type", "a batch is an array").into());
@@ -115,7 +127,12 @@ async fn batch(app: &App, caller: &Caller, conditions: &Conditions, body: Value)
     Ok(json(status, &json!({ "results": results })))
 }
 
-fn read(caller: &Caller, event: Value, at: usize, conditions: &Conditions) -> Result<(Tenant, Plan, Publication), Refused> {
+fn read(
+    caller: &Caller,
+    event: Value,
+    at: usize,
+    conditions: &Conditions,
+) -> Result<(Tenant, Plan, Publication), Refused> {
     let within = |refused: Refused| refused.within(&format!("/{at}"));
     let incoming = from_structured(event).map_err(within)?;
     let tenant = caller.publishes(incoming.tenant.as_ref()).map_err(within)?;
@@ -146,8 +163,13 @@ fn refusal(app: &App, problem: &Problem) -> Value {
 }
 
 fn attributes(headers: &HeaderMap) -> Result<Vec<(&str, &str)>, Refused> {
-    let refuse = |name: &str| Refused::field(ErrorKind::InvalidField, name, "pattern", "is printable ASCII, percent-encoded beyond that");
-    headers.iter().map(|(name, value)| Ok((name.as_str(), value.to_str().map_err(|_| refuse(name.as_str()))?))).collect()
+    let refuse = |name: &str| {
+        Refused::field(ErrorKind::InvalidField, name, "pattern", "is printable ASCII, percent-encoded beyond that")
+    };
+    headers
+        .iter()
+        .map(|(name, value)| Ok((name.as_str(), value.to_str().map_err(|_| refuse(name.as_str()))?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -184,7 +206,12 @@ mod tests {
     #[tokio::test]
     async fn structured_and_binary_are_one_event() {
         let publisher = Publisher::start().await;
-        let structured = post(&publisher, "application/cloudevents+json; charset=utf-8", &cloudevent("A-1", "p", &json!({ "a": 1 }))).await;
+        let structured = post(
+            &publisher,
+            "application/cloudevents+json; charset=utf-8",
+            &cloudevent("A-1", "p", &json!({ "a": 1 })),
+        )
+        .await;
         assert_eq!(structured.status, 201, "{structured:?}");
         let expected = json!({ "region": "eu", "sealbus": { "auth": "token", "id": "A-1", "priority": "low", "traceparent": TRACE } });
         assert_eq!((&structured.body["plan"], &structured.body["metadata"]), (&json!("p"), &expected));
@@ -200,7 +227,9 @@ mod tests {
             ("ce-region", "eu"),
             ("content-type", "application/json"),
         ];
-        let call = headers.into_iter().fold(publisher.call(Method::POST, "/v1/events", "acme"), |call, (name, value)| call.header(name, value));
+        let call = headers
+            .into_iter()
+            .fold(publisher.call(Method::POST, "/v1/events", "acme"), |call, (name, value)| call.header(name, value));
         let binary = answer(call.body(r#"{"a":1}"#)).await;
         assert_eq!((binary.status, &binary.body), (200, &structured.body));
     }
@@ -211,7 +240,8 @@ mod tests {
         let events: Vec<_> = (0..6).map(|n| cloudevent(&format!("A-{n}"), ["p", "q", "r"][n % 3], &json!(n))).collect();
         let stored = batch(&publisher, &json!(events)).await;
         assert_eq!((stored.status, statuses(&stored)), (201, vec![201; 6]));
-        let data: Vec<_> = stored.body["results"].as_array().unwrap().iter().map(|result| result["event"]["data"].clone()).collect();
+        let data: Vec<_> =
+            stored.body["results"].as_array().unwrap().iter().map(|result| result["event"]["data"].clone()).collect();
         assert_eq!(data, [0, 1, 2, 3, 4, 5].map(Value::from));
         assert_eq!(publisher.trail("q").await.len(), 2);
         let again = batch(&publisher, &json!(events)).await;
@@ -235,9 +265,18 @@ mod tests {
         let answered = batch(&publisher, &events).await;
         assert_eq!((answered.status, statuses(&answered)), (207, vec![422, 201, 422, 400, 400]));
         let problem = |at: usize| answered.body["results"][at]["problem"].clone();
-        assert_eq!((&problem(0)["code"], &problem(0)["errors"][0]["pointer"]), (&json!("unknown_event_type"), &json!("/2/type")));
-        assert_eq!((&problem(3)["code"], &problem(3)["errors"][0]["pointer"]), (&json!("invalid_field"), &json!("/4/time")));
-        assert_eq!([publisher.trail("p").await.len(), publisher.trail("q").await.len(), publisher.trail("r").await.len()], [0, 1, 0]);
+        assert_eq!(
+            (&problem(0)["code"], &problem(0)["errors"][0]["pointer"]),
+            (&json!("unknown_event_type"), &json!("/2/type"))
+        );
+        assert_eq!(
+            (&problem(3)["code"], &problem(3)["errors"][0]["pointer"]),
+            (&json!("invalid_field"), &json!("/4/time"))
+        );
+        assert_eq!(
+            [publisher.trail("p").await.len(), publisher.trail("q").await.len(), publisher.trail("r").await.len()],
+            [0, 1, 0]
+        );
     }
 
     #[tokio::test]
@@ -248,8 +287,15 @@ mod tests {
             event["tenantid"] = json!(tenant);
             event
         };
-        let events = json!([in_tenant("A-0", "acme"), in_tenant("A-1", "other"), in_tenant("A-2", "third"), cloudevent("A-3", "p", &json!(null))]);
-        let call = publisher.call(Method::POST, "/v1/events", "both").header("content-type", "application/cloudevents-batch+json");
+        let events = json!([
+            in_tenant("A-0", "acme"),
+            in_tenant("A-1", "other"),
+            in_tenant("A-2", "third"),
+            cloudevent("A-3", "p", &json!(null))
+        ]);
+        let call = publisher
+            .call(Method::POST, "/v1/events", "both")
+            .header("content-type", "application/cloudevents-batch+json");
         let answered = answer(call.body(events.to_string())).await;
         assert_eq!(statuses(&answered), [201, 201, 403, 400], "{answered:?}");
         assert_eq!(answered.body["results"][2]["problem"]["code"], "cross_tenant");
@@ -262,7 +308,9 @@ mod tests {
         let mut event = cloudevent("", "p", &json!(1));
         event.as_object_mut().unwrap().remove("id");
         let post = async || {
-            let call = publisher.call(Method::POST, "/v1/events", "acme").header("content-type", "application/cloudevents-batch+json");
+            let call = publisher
+                .call(Method::POST, "/v1/events", "acme")
+                .header("content-type", "application/cloudevents-batch+json");
             answer(call.header("idempotency-key", "k").body(json!([event, event]).to_string())).await
         };
         let (first, again) = (post().await, post().await);
@@ -274,13 +322,24 @@ mod tests {
         let publisher = Publisher::start().await;
         let event = cloudevent("A-1", "p", &json!(null));
         post(&publisher, "application/json", &event).await.is_problem("unsupported_media_type");
-        post(&publisher, "application/cloudevents+json", &json!([event])).await.is_field_problem("invalid_field", "", "type");
-        post(&publisher, "application/cloudevents+json", &json!({ "specversion": "0.3" })).await.is_field_problem("invalid_field", "/specversion", "const");
+        post(&publisher, "application/cloudevents+json", &json!([event])).await.is_field_problem(
+            "invalid_field",
+            "",
+            "type",
+        );
+        post(&publisher, "application/cloudevents+json", &json!({ "specversion": "0.3" })).await.is_field_problem(
+            "invalid_field",
+            "/specversion",
+            "const",
+        );
         batch(&publisher, &event).await.is_field_problem("invalid_field", "", "type");
         batch(&publisher, &json!([])).await.is_field_problem("invalid_field", "", "minItems");
-        let call = publisher.call(Method::POST, "/v1/events", "acme").header("content-type", "application/cloudevents-batch+json");
+        let call = publisher
+            .call(Method::POST, "/v1/events", "acme")
+            .header("content-type", "application/cloudevents-batch+json");
         answer(call.header("if-match", "\"1\"").body("[]")).await.is_field_problem("invalid_field", "If-Match", "mode");
-        let call = publisher.call(Method::POST, "/v1/events", "acme").header("content-type", "application/cloudevents+json");
+        let call =
+            publisher.call(Method::POST, "/v1/events", "acme").header("content-type", "application/cloudevents+json");
         answer(call.body("{")).await.is_problem("json_syntax");
         let mut other = event.clone();
         other["tenantid"] = json!("other");

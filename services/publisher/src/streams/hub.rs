@@ -68,7 +68,10 @@ impl Hub {
         let header = &first.record.header;
         let (Ok(tenant), Ok(plan)) = (Tenant::parse_any(&header.tenant), Plan::parse_any(&header.plan)) else { return };
         if let Some(feed) = feeds.get(&Source::Plan(tenant, plan)).and_then(Weak::upgrade) {
-            events.iter().filter(|event| event.new).for_each(|event| feed.push(event.record.header.seq, Arc::clone(&event.record)));
+            events
+                .iter()
+                .filter(|event| event.new)
+                .for_each(|event| feed.push(event.record.header.seq, Arc::clone(&event.record)));
         }
     }
 
@@ -117,7 +120,8 @@ impl Hub {
 
     async fn look_at_log(&self, feed: &Feed) -> Result<(), LedgerError> {
         for _ in 0..CHUNKS {
-            let records = self.ledger.log_page(&LogQuery { tenants: None, from_index: feed.next(), limit: CHUNK }).await?;
+            let records =
+                self.ledger.log_page(&LogQuery { tenants: None, from_index: feed.next(), limit: CHUNK }).await?;
             let last = records.len() < CHUNK as usize;
             for record in records {
                 if let Some(index) = record.log_index {

@@ -37,7 +37,12 @@ pub fn begin(headers: &HeaderMap, parameters: &mut Parameters) -> Result<Option<
     match single(headers, "last-event-id")?.filter(|id| !id.is_empty()) {
         None => Ok(after),
         Some(id) => id.parse().map(Some).map_err(|_| {
-            Refused::field(ErrorKind::InvalidField, "Last-Event-ID", "type", "is the id of an event of this stream, a whole number")
+            Refused::field(
+                ErrorKind::InvalidField,
+                "Last-Event-ID",
+                "type",
+                "is the id of an event of this stream, a whole number",
+            )
         }),
     }
 }

@@ -155,6 +155,13 @@ impl World {
     }
 }
 
+/// The client itself, for what only an operator does.
+pub async fn client(world: &World) -> async_nats::Client {
+    let url: async_nats::ServerAddr = world.nats.url().parse().unwrap();
+    let (user, password) = (url.username().unwrap().to_owned(), url.password().unwrap().to_owned());
+    async_nats::ConnectOptions::with_user_and_password(user, password).connect(url).await.unwrap()
+}
+
 /// Settings that make a test short.
 pub fn config(holder: &str) -> Config {
     Config {

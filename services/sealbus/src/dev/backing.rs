@@ -1,7 +1,7 @@
 //! Postgres and NATS for `sealbus dev`: children of its own, unless it is given servers that somebody else runs.
 
 use sealbus_backing::{BackingError, Nats, NatsOptions, Postgres, PostgresOptions};
-use sealbus_ledger::bootstrap::{OWNER, WRITER, create_database, make_roles};
+use sealbus_ledger::bootstrap::{OWNER, WRITER, allow_tables_in_public, create_database, make_roles};
 
 use super::folder::Folder;
 use crate::failure::Failure;
@@ -71,6 +71,8 @@ impl Backing {
         let admin_url = address(&maintenance, None, DATABASE)?;
         let (owner, writer) = (folder.password(OWNER)?, folder.password(WRITER)?);
         make_roles(&admin_url, &owner, &writer).await?;
+        // Sinks' tables lie in public here, where a person looks first.
+        allow_tables_in_public(&admin_url).await?;
         let nats_url = match (&nats, &args.nats_url) {
             (Some(nats), _) => nats.url(),
             (None, url) => url.clone().unwrap_or_default(),

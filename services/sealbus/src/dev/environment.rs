@@ -46,6 +46,7 @@ impl Environment {
             (table::SUBSCRIPTIONS.name(), path(&subscriptions)),
             (table::TOKEN.name(), token),
             (table::TENANT.name(), "dev".to_owned()),
+            (table::SINK_SCHEMA.name(), "public".to_owned()),
         ] {
             environment.set(name, value);
         }

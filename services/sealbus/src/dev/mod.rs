@@ -116,7 +116,11 @@ async fn with_backing(args: &Args, settings: &Settings, folder: &Folder, address
             }
         };
     }
-    let mut bus = Bus::start(&environment, args.port, args.replicas.unwrap_or_else(|| settings.get(table::REPLICAS))).await?;
+    let replicas = args.replicas.unwrap_or_else(|| settings.get(table::REPLICAS));
+    let mut bus = tokio::select! {
+        started = Bus::start(&environment, args.port, replicas) => started?,
+        () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
+    };
     let outcome = tokio::select! {
         outcome = with_bus(args, &bus.environment, &bus.urls, shutdown) => outcome,
         failure = bus.ended.recv() => Err(failure.unwrap_or_else(|| Failure::new("a role ended"))),

@@ -1,11 +1,63 @@
 //! `sealbus dispatcher`.
 
-use sealbus_runtime::settings::Settings;
+use std::sync::Arc;
+
+use sealbus_consumer::Settings as ConsumerSettings;
+use sealbus_dispatcher::{Config, Metrics, Resources, file, run};
+use sealbus_runtime::lifecycle::Stage;
+use sealbus_runtime::settings::{Settings, table};
+use sealbus_runtime::telemetry;
 use tokio_util::sync::CancellationToken;
 
+use super::parts;
 use crate::failure::Failure;
 
-pub async fn serve(_settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
-    shutdown.cancelled().await;
+pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
+    let subscriptions = file::load(&settings.require(table::SUBSCRIPTIONS)?)?;
+    let keyring = parts::keyring(settings)?;
+    let catalog = parts::catalog(settings)?;
+    let ledger = parts::ledger(settings, &shutdown).await?;
+    let broker = parts::broker(settings, "sealbus-dispatcher", &shutdown).await?;
+    // Whoever comes first makes the streams: a dispatcher may start before every relay.
+    broker.ensure_topology(&super::relay::topology(settings)).await?;
+    let mut registry = telemetry::metrics::registry();
+    let metrics = Metrics::register(&mut registry);
+    let probed = broker.clone();
+    let health = parts::health(settings, &ledger, &shutdown).needs("broker", move || parts::broker_check(&probed));
+    let health = Arc::new(health);
+    let mut supervisor = parts::supervisor(settings, shutdown);
+    parts::admin(settings, health.clone(), registry, &mut supervisor).await?;
+
+    let config = Config {
+        schema: settings.get(table::SINK_SCHEMA),
+        settings: consumer_settings(settings),
+        ..Config::new(subscriptions)
+    };
+    let resources = Resources { ledger: ledger.clone(), broker: broker.clone(), keyring, catalog, metrics };
+    supervisor.spawn("dispatcher", Stage::Drain, move |shutdown| run(config, resources, shutdown));
+    health.started();
+    supervisor.run().await?;
+    broker.close().await;
+    ledger.close().await;
     Ok(())
+}
+
+fn consumer_settings(settings: &Settings) -> ConsumerSettings {
+    let tenant_queue = settings.get(table::TENANT_QUEUE).bytes();
+    ConsumerSettings {
+        sweep_every: settings.get(table::SWEEP_INTERVAL),
+        sweep_age: settings.get(table::SWEEP_AGE),
+        replay_every: settings.get(table::REPLAY_INTERVAL),
+        ack_wait: settings.get(table::ACK_WAIT),
+        progress_every: settings.get(table::PROGRESS),
+        handler_timeout: settings.get(table::HANDLER_TIMEOUT),
+        queued_per_plan: settings.get(table::PLAN_QUEUE) as usize,
+        queued_bytes_per_tenant: usize::try_from(tenant_queue).unwrap_or(usize::MAX),
+        lease: settings.get(table::LEASE),
+        renew_every: settings.get(table::LEASE_RENEW),
+        prune_every: settings.get(table::PRUNE_INTERVAL),
+        prune_idle: settings.get(table::PRUNE_IDLE),
+        shutdown_grace: settings.get(table::SHUTDOWN_GRACE) / 2,
+        ..ConsumerSettings::default()
+    }
 }

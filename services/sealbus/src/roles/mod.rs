@@ -6,7 +6,7 @@
 mod dispatcher;
 pub mod parts;
 mod publisher;
-mod relay;
+pub mod relay;
 mod sealer;
 
 use std::process::ExitCode;

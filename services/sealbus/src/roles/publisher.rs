@@ -10,7 +10,7 @@ use sealbus_ledger::append::{AppendSettings, Appender, check_lock_table};
 use sealbus_publisher::{BrokerLink, Config, Metrics, Resources, health, run};
 use sealbus_runtime::lifecycle::Stage;
 use sealbus_runtime::net;
-use sealbus_runtime::settings::{Settings, table};
+use sealbus_runtime::settings::{Settings, Size, table};
 use sealbus_runtime::telemetry;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +43,9 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(
     let nats = BrokerConfig::new(settings.require(table::NATS_URL)?.expose(), "sealbus-publisher");
     let config = Config {
         limits: limits(settings),
+        tokens_interval: settings.get(table::TOKENS_INTERVAL),
+        intake_bytes: bytes(settings.get(table::MAX_INTAKE)),
+        streams: settings.get(table::SSE_STREAMS) as usize,
         heartbeat: settings.get(table::SSE_HEARTBEAT),
         drain: settings.get(table::SHUTDOWN_GRACE) / 2,
         ..Config::new(listener, settings.require(table::TOKENS)?, nats)
@@ -68,6 +71,14 @@ fn append_settings(settings: &Settings) -> AppendSettings {
 }
 
 fn limits(settings: &Settings) -> Limits {
-    let bytes = |size: sealbus_runtime::settings::Size| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
-    Limits { body_bytes: bytes(settings.get(table::MAX_BODY)), event_bytes: bytes(settings.get(table::MAX_EVENT)), ..Limits::default() }
+    Limits {
+        body_bytes: bytes(settings.get(table::MAX_BODY)),
+        event_bytes: bytes(settings.get(table::MAX_EVENT)),
+        members: settings.get(table::MAX_MEMBERS) as usize,
+        ..Limits::default()
+    }
+}
+
+fn bytes(size: Size) -> usize {
+    usize::try_from(size.bytes()).unwrap_or(usize::MAX)
 }

@@ -16,7 +16,12 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(
     let ledger = parts::ledger(settings, &shutdown).await?;
     let mut registry = telemetry::metrics::registry();
     let resources = Resources { ledger: ledger.clone(), metrics: Metrics::register(&mut registry) };
-    let config = Config { batch: settings.get(table::SEAL_BATCH), wait: settings.get(table::SEAL_WAIT), ..Config::default() };
+    let config = Config {
+        batch: settings.get(table::SEAL_BATCH),
+        wait: settings.get(table::SEAL_WAIT),
+        retry_stopped: settings.get(table::SEAL_RETRY),
+        ..Config::default()
+    };
     let health = Arc::new(parts::health(settings, &ledger, &shutdown));
     let mut supervisor = parts::supervisor(settings, shutdown);
     parts::admin(settings, health.clone(), registry, &mut supervisor).await?;

@@ -135,17 +135,17 @@ impl Bus {
     pub async fn expect_delivered(&self, acknowledged: &Acknowledged) {
         let events: usize = acknowledged.0.values().map(BTreeSet::len).sum();
         eventually(&format!("audit storage holds {events} events"), async || {
-            self.try_count("SELECT count(*) FROM audit_log WHERE tenant = 'test' AND plan NOT LIKE '\\_%'").await.is_ok_and(|n| n >= events as i64)
+            self.try_count("SELECT count(*) FROM sealbus_sinks.audit_log WHERE tenant = 'test' AND plan NOT LIKE '\\_%'").await.is_ok_and(|n| n >= events as i64)
         })
         .await;
-        assert_eq!(self.count("SELECT count(*) FROM (SELECT tenant, plan, seq FROM audit_log GROUP BY 1, 2, 3 HAVING count(*) > 1) twice").await, 0, "an effect happened twice");
-        let disorder = "SELECT count(*) FROM (SELECT seq, lag(seq, 1, 0::bigint) OVER (PARTITION BY tenant, plan ORDER BY n) AS before FROM audit_log) a \
+        assert_eq!(self.count("SELECT count(*) FROM (SELECT tenant, plan, seq FROM sealbus_sinks.audit_log GROUP BY 1, 2, 3 HAVING count(*) > 1) twice").await, 0, "an effect happened twice");
+        let disorder = "SELECT count(*) FROM (SELECT seq, lag(seq, 1, 0::bigint) OVER (PARTITION BY tenant, plan ORDER BY n) AS before FROM sealbus_sinks.audit_log) a \
                         WHERE seq <> before + 1";
         assert_eq!(self.count(disorder).await, 0, "a plan was applied out of order, or with a hole");
         for (plan, ids) in &acknowledged.0 {
             let ids = ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
             let stored = format!(
-                "SELECT count(*) FROM sealbus.events e JOIN audit_log a ON a.event_id = e.event_id AND a.tenant = e.tenant AND a.plan = '{plan}' \
+                "SELECT count(*) FROM sealbus.events e JOIN sealbus_sinks.audit_log a ON a.event_id = e.event_id AND a.tenant = e.tenant AND a.plan = '{plan}' \
                  WHERE e.tenant = 'test' AND e.event_id IN ({ids})"
             );
             assert_eq!(self.count(&stored).await, ids.split(',').count() as i64, "an acknowledged event of {plan} is missing");
