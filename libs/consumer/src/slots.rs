@@ -46,16 +46,34 @@ impl<M> Waiting<M> {
     }
 }
 
+/// Whose turn it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Nothing is to be done.
+    Idle,
+    /// The plan waits for its turn.
+    Ready,
+    /// Its actor has an errand in hand.
+    Busy,
+}
+
+/// Whether more waits for a plan than memory is meant to hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Crowd {
+    Bearable,
+    TooMuch,
+    /// Its busy actor is being relieved of it.
+    Relieving,
+}
+
 struct Slot<M> {
     queue: Vec<Waiting<M>>,
     in_hand: Vec<Waiting<M>>,
     standing: Option<Standing>,
-    busy: bool,
-    ready: bool,
+    turn: Turn,
+    crowd: Crowd,
     replay: bool,
     replayed_last: bool,
-    crowded: bool,
-    overflowing: bool,
     /// To be attended alone: something of it failed, or may kill its handler.
     alone: bool,
     met: Option<Failure>,
@@ -88,7 +106,9 @@ impl<M> Slots<M> {
         let slot = self.plans.entry(name.clone()).or_insert_with(|| Slot::new(now));
         slot.queue.push(waiting);
         slot.touched = now;
-        slot.crowded |= too_much || slot.queue.len() > self.bounds.per_plan;
+        if slot.crowd == Crowd::Bearable && (too_much || slot.queue.len() > self.bounds.per_plan) {
+            slot.crowd = Crowd::TooMuch;
+        }
         self.make_ready(&name);
     }
 
@@ -96,7 +116,7 @@ impl<M> Slots<M> {
     pub(crate) fn replay_is_due(&mut self, name: &PlanName, now: Instant) {
         let slot = self.plans.entry(name.clone()).or_insert_with(|| Slot::new(now));
         // One that is being replayed is due again only after its pause, which it has not been given yet.
-        if !(slot.busy && slot.replayed_last) {
+        if slot.turn != Turn::Busy || !slot.replayed_last {
             (slot.replay, slot.touched) = (true, now);
             self.make_ready(name);
         }
@@ -140,8 +160,7 @@ impl<M> Slots<M> {
     /// let go of unacknowledged.
     pub(crate) fn done(&mut self, name: &PlanName, outcome: Outcome, now: Instant) -> Vec<M> {
         let Some(slot) = self.plans.get_mut(name) else { return Vec::new() };
-        (slot.busy, slot.met, slot.not_before, slot.touched) = (false, None, None, now);
-        (slot.alone, slot.crowded) = (false, slot.queue.len() > self.bounds.per_plan);
+        (slot.turn, slot.alone, slot.met, slot.not_before, slot.touched) = (Turn::Idle, false, None, None, now);
         slot.replay |= outcome.again;
         let in_hand = std::mem::take(&mut slot.in_hand);
         let mut acknowledged = Vec::new();
@@ -157,6 +176,7 @@ impl<M> Slots<M> {
             }
         }
         slot.standing = outcome.standing;
+        slot.weigh(self.bounds.per_plan);
         self.free(name, freed);
         self.make_ready(name);
         acknowledged
@@ -165,7 +185,7 @@ impl<M> Slots<M> {
     /// An errand came to nothing, and is tried again, alone: at once, or not before a time.
     pub(crate) fn put_off(&mut self, name: &PlanName, met: Option<Failure>, not_before: Option<Instant>) {
         let Some(slot) = self.plans.get_mut(name) else { return };
-        (slot.busy, slot.alone, slot.standing) = (false, true, None);
+        (slot.turn, slot.alone, slot.standing) = (Turn::Idle, true, None);
         (slot.met, slot.not_before) = (met, not_before);
         slot.replay |= slot.replayed_last;
         let mut in_hand = std::mem::take(&mut slot.in_hand);
@@ -177,8 +197,8 @@ impl<M> Slots<M> {
     /// A plan whose actor is busy while more waits for it than memory is meant to hold: the highest seq that waits. Asked
     /// once, until [`Slots::overflowed`] has answered.
     pub(crate) fn overflowing(&mut self, name: &PlanName) -> Option<u64> {
-        let slot = self.plans.get_mut(name).filter(|slot| slot.busy && slot.crowded && !slot.overflowing)?;
-        slot.overflowing = true;
+        let slot = self.plans.get_mut(name).filter(|slot| slot.turn == Turn::Busy && slot.crowd == Crowd::TooMuch)?;
+        slot.crowd = Crowd::Relieving;
         slot.queue.iter().map(Waiting::seq).max()
     }
 
@@ -186,7 +206,7 @@ impl<M> Slots<M> {
     /// acknowledged by that.
     pub(crate) fn overflowed(&mut self, name: &PlanName, standing: Option<&Standing>) -> Vec<M> {
         let Some(slot) = self.plans.get_mut(name) else { return Vec::new() };
-        slot.overflowing = false;
+        slot.crowd = Crowd::TooMuch;
         let Some(standing) = standing else { return Vec::new() };
         // An event below next_seq is a duplicate only if its hash says so: the actor compares it.
         let owed = |waiting: &Waiting<M>| {
@@ -194,7 +214,7 @@ impl<M> Slots<M> {
         };
         let (owed, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut slot.queue).into_iter().partition(owed);
         slot.queue = kept;
-        slot.crowded = slot.queue.len() > self.bounds.per_plan;
+        slot.weigh(self.bounds.per_plan);
         slot.replay = true;
         self.free(name, owed.iter().map(Waiting::bytes).sum());
         self.make_ready(name);
@@ -208,13 +228,13 @@ impl<M> Slots<M> {
 
     /// Forgets plans that nothing has happened to since a time.
     pub(crate) fn forget_idle(&mut self, since: Instant) {
-        self.plans.retain(|_, slot| slot.busy || slot.ready || slot.touched > since);
+        self.plans.retain(|_, slot| slot.turn != Turn::Idle || slot.touched > since);
     }
 
     fn make_ready(&mut self, name: &PlanName) {
         let Some(slot) = self.plans.get_mut(name) else { return };
-        if !slot.busy && !slot.ready && (slot.replay || !slot.queue.is_empty()) {
-            slot.ready = true;
+        if slot.turn == Turn::Idle && (slot.replay || !slot.queue.is_empty()) {
+            slot.turn = Turn::Ready;
             self.ready.push_back(name.clone());
         }
     }
@@ -236,12 +256,10 @@ impl<M> Slot<M> {
             queue: Vec::new(),
             in_hand: Vec::new(),
             standing: None,
-            busy: false,
-            ready: false,
+            turn: Turn::Idle,
+            crowd: Crowd::Bearable,
             replay: false,
             replayed_last: false,
-            crowded: false,
-            overflowing: false,
             alone: false,
             met: None,
             not_before: None,
@@ -249,16 +267,23 @@ impl<M> Slot<M> {
         }
     }
 
+    /// What waits is all that counts once an errand is done; one that is being relieved is weighed after that.
+    fn weigh(&mut self, per_plan: usize) {
+        if self.crowd != Crowd::Relieving {
+            self.crowd = if self.queue.len() > per_plan { Crowd::TooMuch } else { Crowd::Bearable };
+        }
+    }
+
     fn must_be_alone(&self, worn_delivery: u64) -> bool {
         // A message that came before may have killed its handler: what it shares a transaction with would die with it.
         self.alone
             || self.replay
-            || self.crowded
+            || self.crowd != Crowd::Bearable
             || worn_delivery > 1 && self.queue.iter().any(|waiting| waiting.deliveries > 1)
     }
 
     fn begin(&mut self, plan: PlanName, worn_delivery: u64) -> Errand {
-        (self.busy, self.ready) = (true, false);
+        self.turn = Turn::Busy;
         let standing = self.standing.clone();
         if self.replay && (self.queue.is_empty() || !self.replayed_last) {
             (self.replay, self.replayed_last) = (false, true);
@@ -271,7 +296,7 @@ impl<M> Slot<M> {
             .iter()
             .map(|waiting| Arrived { record: waiting.record.clone(), worn: waiting.deliveries >= worn_delivery })
             .collect();
-        let (crowded, met) = (self.crowded, self.met.take());
+        let (crowded, met) = (self.crowd != Crowd::Bearable, self.met.take());
         Errand { plan, standing, work: Work::Arrived { arrived, crowded, met } }
     }
 }

@@ -1,4 +1,5 @@
 //! Failures: what fails waits alone, is tried as often as the policy says, and is a dead letter then.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 

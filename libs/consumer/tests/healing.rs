@@ -1,4 +1,5 @@
 //! Healing: what the stream loses, forges or never had reaches every subscription from the ledger.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 

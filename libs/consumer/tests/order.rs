@@ -1,4 +1,5 @@
 //! Order: whatever the stream does with messages, a plan's events are applied in order, once where the effect is in Postgres.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 

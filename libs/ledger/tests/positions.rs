@@ -1,5 +1,6 @@
 //! Positions against a real Postgres: the fence, the first row, parking and what ends it, asks, pruning. Each test breaks
 //! where a clause of the protocol's rules under "Consume" is left out of a statement.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 

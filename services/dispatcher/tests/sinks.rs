@@ -1,4 +1,5 @@
 //! Declared subscriptions feeding their sinks, on a real ledger and broker. The sweep delivers: no relay is needed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -14,12 +14,25 @@ pub struct ConnectionArgs {
     tenant: Option<String>,
 }
 
-/// A client for the publishers at `SEALBUS_URLS` or `SEALBUS_URL`.
+impl ConnectionArgs {
+    /// The tenant that the caller or the environment names.
+    pub fn tenant(&self, settings: &Settings) -> Option<String> {
+        self.tenant.clone().or_else(|| settings.find(table::TENANT))
+    }
+}
+
+/// A client for the publishers at `SEALBUS_URLS` or `SEALBUS_URL`, acting for the tenant named.
 pub fn client(args: &ConnectionArgs) -> Result<Client, Failure> {
     let settings = Settings::from_environment()?;
+    let tenant = args.tenant(&settings);
+    client_of(&settings, tenant)
+}
+
+/// A client that acts for `tenant`, or for whom its events name.
+pub fn client_of(settings: &Settings, tenant: Option<String>) -> Result<Client, Failure> {
     let urls = settings.find(table::URLS).unwrap_or_else(|| vec![settings.get(table::URL)]);
     let token = settings.require(table::TOKEN)?;
     let mut config = ClientConfig::new(urls, token.expose_secret());
-    config.tenant = args.tenant.clone().or_else(|| settings.find(table::TENANT));
+    config.tenant = tenant;
     Ok(Client::new(config)?)
 }

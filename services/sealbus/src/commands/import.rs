@@ -13,12 +13,13 @@ use std::sync::Arc;
 use flate2::read::MultiGzDecoder;
 use sealbus_client::{Client, Outcome, Problem};
 use sealbus_core::canonical::{Limits, MAX_DEPTH, MAX_PAYLOAD, read};
+use sealbus_runtime::settings::Settings;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::connection::{ConnectionArgs, client};
+use super::connection::{ConnectionArgs, client_of};
 use crate::failure::Failure;
 use crate::output::{Output, progress};
 
@@ -55,7 +56,9 @@ type Numbered = (u64, Value);
 
 /// Imports, and prints a summary as the last line. Ends with 1 where a line was refused.
 pub async fn run(args: Args) -> Result<ExitCode, Failure> {
-    let client = Arc::new(client(&args.connection)?);
+    let settings = Settings::from_environment()?;
+    let client = Arc::new(client_of(&settings, None)?);
+    let tenant = args.connection.tenant(&settings);
     let open = |file: &Path| File::open(file).map_err(|error| Failure::usage(format!("{} cannot be opened: {error}", file.display())));
     let bytes = open(&args.file)?.metadata()?.len();
     let bar = progress(bytes, "importing");
@@ -71,7 +74,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         workers.spawn(publish(client.clone(), events));
     }
     let mut summary = Summary::default();
-    let reading = tokio::task::spawn_blocking(move || read_lines(source, &lanes));
+    let reading = tokio::task::spawn_blocking(move || read_lines(source, tenant.as_deref(), &lanes));
     while let Some(counted) = workers.join_next().await {
         let counted = counted??;
         summary.stored += counted.stored;
@@ -93,7 +96,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// Sends each line down its plan's lane; gives the lines read and those that are no JSON that Sealbus takes.
-fn read_lines(source: impl Read, lanes: &[mpsc::Sender<Numbered>]) -> Result<(u64, u64), Failure> {
+fn read_lines(source: impl Read, tenant: Option<&str>, lanes: &[mpsc::Sender<Numbered>]) -> Result<(u64, u64), Failure> {
     let (mut read_lines, mut refused) = (0, 0);
     for (line, at) in BufReader::new(source).split(b'\n').zip(1_u64..) {
         let line = line?;
@@ -102,7 +105,11 @@ fn read_lines(source: impl Read, lanes: &[mpsc::Sender<Numbered>]) -> Result<(u6
         }
         read_lines += 1;
         match read(&line, LINE) {
-            Ok(event) => {
+            Ok(mut event) => {
+                // An event names its own tenant; the one given is for those that do not.
+                if let (Value::Object(members), Some(tenant)) = (&mut event, tenant) {
+                    members.entry("tenantid").or_insert_with(|| tenant.into());
+                }
                 let lane = lane(&event) % lanes.len();
                 // A lane that is gone has failed, which its worker tells.
                 if lanes[lane].blocking_send((at, event)).is_err() {

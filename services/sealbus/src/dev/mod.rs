@@ -64,7 +64,7 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     // What roles log would drown what dev says; SEALBUS_LOG brings it back.
-    let filter = if std::env::var_os(table::LOG.name()).is_some() { settings.get(table::LOG) } else { "error".to_owned() };
+    let filter = if std::env::var_os(table::LOG.name()).is_some() { settings.get(table::LOG) } else { "error,sqlx=off".to_owned() };
     telemetry::start(&filter, settings.get(table::LOG_FORMAT), Vec::new())?;
     let shutdown = shutdown_on_signals()?;
 
