@@ -1,8 +1,9 @@
 //! A Postgres and a nats-server as children of this process: for `sealbus dev`, and for tests that want real ones.
 //!
-//! [`find`] looks for the programs on the machine, [`postgres`] and [`nats`] run them on 127.0.0.1 with made-up passwords,
-//! and [`tether`] sees to it that a child never outlives its parent, even one that is killed with SIGKILL.
-//! Postgres is never run as root: [`account`] says as whom.
+//! [`find`] looks for the programs on the machine; [`Postgres`] and [`Nats`] run them on 127.0.0.1 with made-up passwords, on
+//! a port that was free or that was asked for, in a folder that is kept or goes with the server. Inside, `tether` sees to it
+//! that a child never outlives its parent, even one that is killed with SIGKILL, and that a folder has one server at a time;
+//! `account` says as whom Postgres runs where we are root, since it never runs as root.
 
 mod account;
 mod error;

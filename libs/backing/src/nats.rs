@@ -11,6 +11,9 @@ use uuid::Uuid;
 use crate::tether::{Folder, Tethered};
 use crate::{BackingError, find, password, port};
 
+/// The one user that the server lets in.
+const USER: &str = "sealbus";
+
 /// Where and how.
 #[derive(Debug, Clone)]
 pub struct NatsOptions {
@@ -56,12 +59,17 @@ impl Nats {
 
     /// Its address with its password.
     pub fn url(&self) -> String {
-        format!("nats://sealbus:{}@127.0.0.1:{}", self.password, self.port)
+        format!("nats://{USER}:{}@127.0.0.1:{}", self.password, self.port)
     }
 
     /// The server's process id.
     pub fn pid(&self) -> u32 {
         self.server.pid().as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// The user and password in the address, for clients that want them apart.
+    pub fn login(&self) -> (&str, &str) {
+        (USER, &self.password)
     }
 
     /// Its port.
@@ -105,7 +113,7 @@ async fn spawn(program: &Path, options: &NatsOptions, port: u16, password: &str)
     let sync = if options.sync_always { ", sync_interval: always" } else { "" };
     let configuration = format!(
         "listen: \"127.0.0.1:{port}\"\nserver_name: {name}\nmax_payload: 1MB\njetstream {{ store_dir: \"{}\"{sync} }}\n\
-         authorization {{ user: sealbus, password: \"{password}\" }}\n",
+         authorization {{ user: {USER}, password: \"{password}\" }}\n",
         folder.join("store").display(),
     );
     let path = folder.join("nats.conf");

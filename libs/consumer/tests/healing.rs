@@ -154,7 +154,7 @@ async fn a_different_event_at_a_known_seq_stops_its_plan_until_it_is_settled() {
     let records = bus.publish("order-1", &["a.b"; 3]).await;
     eventually("all are applied", async || recorder.applied("order-1") == [1, 2, 3]).await;
     let other = sealed_by_us(&bus, &records[1]);
-    bus.send(&[other.clone()]).await;
+    bus.send(std::slice::from_ref(&other)).await;
     eventually("the plan stops", async || {
         bus.standing("audit", "order-1").await.is_some_and(|at| at.state == State::Fork)
     })

@@ -16,12 +16,13 @@ mod schema;
 mod settlement;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::error::FieldError;
 use crate::event::PayloadMode;
+use crate::files::files_at;
 use crate::names::TypePattern;
 use crate::retry::RetryPolicy;
 use build::{Builder, Origin};
@@ -114,16 +115,18 @@ impl Catalog {
         Self::read(&[]).expect("the shipped files are built in and a test reads them")
     }
 
-    /// The shipped files and the user's: a file, or all `*.yaml` and `*.yml` of a directory in order of their names.
+    /// The shipped files and the user's: a file, or all `*.yaml` and `*.yml` of a directory, hidden ones left out, in order of
+    /// their names.
     ///
     /// # Errors
     /// The first fault, with file and place.
     pub fn load(path: Option<&Path>) -> Result<Self, CatalogError> {
+        let Some(path) = path else { return Self::read(&[]) };
+        let unreadable = |path: &Path, source| CatalogError::Read { path: path.to_owned(), source };
         let mut files = Vec::new();
-        for path in path.map(yaml_files).transpose()?.unwrap_or_default() {
-            let text =
-                std::fs::read_to_string(&path).map_err(|source| CatalogError::Read { path: path.clone(), source })?;
-            files.push((path.display().to_string(), text));
+        for file in files_at(path, &["yaml", "yml"]).map_err(|source| unreadable(path, source))? {
+            let text = std::fs::read_to_string(&file).map_err(|source| unreadable(&file, source))?;
+            files.push((file.display().to_string(), text));
         }
         Self::read(&files)
     }
@@ -228,23 +231,6 @@ impl Catalog {
         }
         shown
     }
-}
-
-/// The YAML files of a directory by name, or the one file.
-fn yaml_files(path: &Path) -> Result<Vec<PathBuf>, CatalogError> {
-    let refuse = |source| CatalogError::Read { path: path.to_owned(), source };
-    if !std::fs::metadata(path).map_err(refuse)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(refuse)? {
-        let file = entry.map_err(refuse)?.path();
-        if file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
-            files.push(file);
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 #[cfg(test)]

@@ -9,152 +9,94 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical;
 
-/// Every reason for which Sealbus answers with something other than what was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ErrorKind {
+/// Declares the kinds once, in the order of the interface's table and of their statuses: code, HTTP status, title.
+macro_rules! error_kinds {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $title:literal,)*) => {
+        /// Every reason for which Sealbus answers with something other than what was asked.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ErrorKind {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl ErrorKind {
+            /// All of them, in the order of the interface's table and of their statuses.
+            pub const ALL: [ErrorKind; [$($code),*].len()] = [$(ErrorKind::$name),*];
+
+            const fn row(self) -> (&'static str, u16, &'static str) {
+                match self {
+                    $(ErrorKind::$name => ($code, $status, $title),)*
+                }
+            }
+        }
+    };
+}
+
+error_kinds! {
     /// JSON text or its canonical form over the cap.
-    JsonSize,
+    JsonSize = "json_size", 413, "The JSON text is too large",
     /// JSON text that is not UTF-8.
-    JsonUtf8,
+    JsonUtf8 = "json_utf8", 400, "The JSON text is not UTF-8",
     /// Text that is not JSON.
-    JsonSyntax,
+    JsonSyntax = "json_syntax", 400, "The text is not JSON",
     /// Arrays and objects nested too deeply.
-    JsonDepth,
+    JsonDepth = "json_depth", 400, "The JSON text is nested too deeply",
     /// One name twice in one object.
-    JsonDuplicateKey,
+    JsonDuplicateKey = "json_duplicate_key", 400, "A JSON object has one name twice",
     /// A surrogate escape that is half of no pair.
-    JsonLoneSurrogate,
+    JsonLoneSurrogate = "json_lone_surrogate", 400, "A JSON string holds half of a surrogate pair",
     /// The character U+0000.
-    JsonNul,
+    JsonNul = "json_nul", 400, "A JSON string holds U+0000",
     /// An integer that no double holds exactly.
-    JsonIntegerRange,
+    JsonIntegerRange = "json_integer_range", 400, "A JSON integer is beyond 2^53-1",
     /// A number that rounds to infinity.
-    JsonNumberRange,
+    JsonNumberRange = "json_number_range", 400, "A JSON number is beyond the range of a double",
     /// A tenant, plan, type or other name outside its rule.
-    InvalidName,
+    InvalidName = "invalid_name", 400, "A name is not allowed",
     /// A member, header or parameter that is unknown, missing or malformed.
-    InvalidField,
+    InvalidField = "invalid_field", 400, "A field is not allowed",
     /// A cursor that Sealbus did not give out for this list.
-    InvalidCursor,
+    InvalidCursor = "invalid_cursor", 400, "The cursor is not one of this list",
     /// No token, or one that is not known or no longer valid.
-    Unauthenticated,
+    Unauthenticated = "unauthenticated", 401, "A valid token is needed",
     /// The token lacks the scope.
-    Forbidden,
+    Forbidden = "forbidden", 403, "The token does not allow this",
     /// The token lacks the tenant.
-    CrossTenant,
+    CrossTenant = "cross_tenant", 403, "The token does not have this tenant",
     /// No such thing, for this tenant.
-    NotFound,
+    NotFound = "not_found", 404, "There is no such thing",
     /// The path knows other methods.
-    MethodNotAllowed,
+    MethodNotAllowed = "method_not_allowed", 405, "The path does not know this method",
     /// The body did not come in in time.
-    RequestTimeout,
+    RequestTimeout = "request_timeout", 408, "The body did not come in in time",
     /// The id is stored already with other content.
-    IdConflict,
+    IdConflict = "id_conflict", 409, "The id is stored already with other content",
     /// The plan's head is not the expected one.
-    HeadMismatch,
+    HeadMismatch = "head_mismatch", 412, "The plan's head is another",
     /// Body, array or event over its cap.
-    TooLarge,
+    TooLarge = "too_large", 413, "The request is too large",
     /// A body of a media type that the path does not take.
-    UnsupportedMediaType,
+    UnsupportedMediaType = "unsupported_media_type", 415, "The path does not take this media type",
     /// No catalog file knows the type, or this version of it.
-    UnknownEventType,
+    UnknownEventType = "unknown_event_type", 422, "The catalog does not know the event type",
     /// The data does not satisfy the schema of its type.
-    SchemaViolation,
+    SchemaViolation = "schema_violation", 422, "The data does not satisfy its schema",
     /// The type demands context that the event does not carry.
-    MissingContext,
+    MissingContext = "missing_context", 422, "The event lacks context that its type demands",
     /// One id twice in one call.
-    DuplicateId,
+    DuplicateId = "duplicate_id", 422, "One id stands twice in one call",
     /// The idempotency key was used for another request.
-    IdempotencyKeyReused,
+    IdempotencyKeyReused = "idempotency_key_reused", 422, "The idempotency key belongs to another request",
     /// The caller asks more often than it may.
-    RateLimited,
+    RateLimited = "rate_limited", 429, "Too many requests",
     /// Too much is in hand already.
-    Overloaded,
+    Overloaded = "overloaded", 503, "Too much is in hand already",
     /// The database is away, or what became of a commit is unknown.
-    LedgerUnavailable,
+    LedgerUnavailable = "ledger_unavailable", 503, "The ledger is unavailable",
     /// A fault of Sealbus.
-    Internal,
+    Internal = "internal", 500, "Sealbus failed",
 }
 
 impl ErrorKind {
-    /// All of them, in the order of the interface's table and of their statuses.
-    pub const ALL: [ErrorKind; 31] = [
-        ErrorKind::JsonSize,
-        ErrorKind::JsonUtf8,
-        ErrorKind::JsonSyntax,
-        ErrorKind::JsonDepth,
-        ErrorKind::JsonDuplicateKey,
-        ErrorKind::JsonLoneSurrogate,
-        ErrorKind::JsonNul,
-        ErrorKind::JsonIntegerRange,
-        ErrorKind::JsonNumberRange,
-        ErrorKind::InvalidName,
-        ErrorKind::InvalidField,
-        ErrorKind::InvalidCursor,
-        ErrorKind::Unauthenticated,
-        ErrorKind::Forbidden,
-        ErrorKind::CrossTenant,
-        ErrorKind::NotFound,
-        ErrorKind::MethodNotAllowed,
-        ErrorKind::RequestTimeout,
-        ErrorKind::IdConflict,
-        ErrorKind::HeadMismatch,
-        ErrorKind::TooLarge,
-        ErrorKind::UnsupportedMediaType,
-        ErrorKind::UnknownEventType,
-        ErrorKind::SchemaViolation,
-        ErrorKind::MissingContext,
-        ErrorKind::DuplicateId,
-        ErrorKind::IdempotencyKeyReused,
-        ErrorKind::RateLimited,
-        ErrorKind::Overloaded,
-        ErrorKind::LedgerUnavailable,
-        ErrorKind::Internal,
-    ];
-
-    /// Code, HTTP status and title: the one table.
-    const fn row(self) -> (&'static str, u16, &'static str) {
-        match self {
-            ErrorKind::JsonSize => ("json_size", 413, "The JSON text is too large"),
-            ErrorKind::JsonUtf8 => ("json_utf8", 400, "The JSON text is not UTF-8"),
-            ErrorKind::JsonSyntax => ("json_syntax", 400, "The text is not JSON"),
-            ErrorKind::JsonDepth => ("json_depth", 400, "The JSON text is nested too deeply"),
-            ErrorKind::JsonDuplicateKey => ("json_duplicate_key", 400, "A JSON object has one name twice"),
-            ErrorKind::JsonLoneSurrogate => {
-                ("json_lone_surrogate", 400, "A JSON string holds half of a surrogate pair")
-            }
-            ErrorKind::JsonNul => ("json_nul", 400, "A JSON string holds U+0000"),
-            ErrorKind::JsonIntegerRange => ("json_integer_range", 400, "A JSON integer is beyond 2^53-1"),
-            ErrorKind::JsonNumberRange => ("json_number_range", 400, "A JSON number is beyond the range of a double"),
-            ErrorKind::InvalidName => ("invalid_name", 400, "A name is not allowed"),
-            ErrorKind::InvalidField => ("invalid_field", 400, "A field is not allowed"),
-            ErrorKind::InvalidCursor => ("invalid_cursor", 400, "The cursor is not one of this list"),
-            ErrorKind::Unauthenticated => ("unauthenticated", 401, "A valid token is needed"),
-            ErrorKind::Forbidden => ("forbidden", 403, "The token does not allow this"),
-            ErrorKind::CrossTenant => ("cross_tenant", 403, "The token does not have this tenant"),
-            ErrorKind::NotFound => ("not_found", 404, "There is no such thing"),
-            ErrorKind::MethodNotAllowed => ("method_not_allowed", 405, "The path does not know this method"),
-            ErrorKind::RequestTimeout => ("request_timeout", 408, "The body did not come in in time"),
-            ErrorKind::IdConflict => ("id_conflict", 409, "The id is stored already with other content"),
-            ErrorKind::HeadMismatch => ("head_mismatch", 412, "The plan's head is another"),
-            ErrorKind::TooLarge => ("too_large", 413, "The request is too large"),
-            ErrorKind::UnsupportedMediaType => {
-                ("unsupported_media_type", 415, "The path does not take this media type")
-            }
-            ErrorKind::UnknownEventType => ("unknown_event_type", 422, "The catalog does not know the event type"),
-            ErrorKind::SchemaViolation => ("schema_violation", 422, "The data does not satisfy its schema"),
-            ErrorKind::MissingContext => ("missing_context", 422, "The event lacks context that its type demands"),
-            ErrorKind::DuplicateId => ("duplicate_id", 422, "One id stands twice in one call"),
-            ErrorKind::IdempotencyKeyReused => {
-                ("idempotency_key_reused", 422, "The idempotency key belongs to another request")
-            }
-            ErrorKind::RateLimited => ("rate_limited", 429, "Too many requests"),
-            ErrorKind::Overloaded => ("overloaded", 503, "Too much is in hand already"),
-            ErrorKind::LedgerUnavailable => ("ledger_unavailable", 503, "The ledger is unavailable"),
-            ErrorKind::Internal => ("internal", 500, "Sealbus failed"),
-        }
-    }
-
     /// The stable code: what programs compare.
     pub const fn code(self) -> &'static str {
         self.row().0
@@ -237,10 +179,9 @@ impl Refused {
 
     /// A refusal by the strict reader, of text that stands at `base` in the body.
     pub fn json(base: &str, refused: &canonical::Refused) -> Self {
-        let code = refused.refusal.code();
         let kind = ErrorKind::from(refused.refusal);
         let pointer = format!("{base}{}", refused.pointer);
-        Self::field(kind, pointer, code, format!("{} (byte {})", kind.title(), refused.offset))
+        Self::field(kind, pointer, kind.code(), format!("{} (byte {})", kind.title(), refused.offset))
     }
 
     /// The same refusal of an event that stands at `base` in its array.

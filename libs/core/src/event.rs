@@ -14,4 +14,6 @@ pub use mode::{PayloadMode, Priority};
 pub use record::{Record, V1};
 pub use wire::FormatError;
 
+pub(crate) use header::MAX_SEQ;
+pub(crate) use record::stored_json;
 pub(crate) use wire::{lp, plan_label};

@@ -27,6 +27,7 @@ pub mod catalog;
 pub mod cloudevents;
 pub mod error;
 pub mod event;
+mod files;
 pub mod hash;
 pub mod names;
 pub mod partition;

@@ -3,12 +3,13 @@
 //! It is written beside the seal for tenants whose older verifiers still want it, and proves less: nothing about time, actor,
 //! sequence, id or tenant, and whoever holds the secret can rewrite a chain.
 
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use crate::{
     event::{FormatError, V1},
     hash::Hash,
+    seal::keyed,
 };
 
 /// The columns of an event whose plan carries scheme v1. `prev` is the columns of the plan's event before; `None` at seq 1.
@@ -35,17 +36,17 @@ pub fn sign(
     payload_hash: &str,
     prev_hash: Option<&str>,
 ) -> Result<String, FormatError> {
-    Ok(hex::encode(keyed(secret, plan, event_type, payload_hash, prev_hash)?.finalize().into_bytes()))
+    Ok(hex::encode(mac(secret, plan, event_type, payload_hash, prev_hash)?.finalize().into_bytes()))
 }
 
 /// Whether `signature` is the one by `secret`, in its one spelling; compared in constant time.
 pub fn is_signed(secret: &[u8], plan: &str, event_type: &str, v1: &V1) -> bool {
-    let Ok(mac) = keyed(secret, plan, event_type, &v1.payload_hash, v1.prev_hash.as_deref()) else { return false };
+    let Ok(mac) = mac(secret, plan, event_type, &v1.payload_hash, v1.prev_hash.as_deref()) else { return false };
     let Ok(signature) = v1.signature.parse::<Hash>() else { return false };
     mac.verify_slice(signature.as_bytes()).is_ok()
 }
 
-fn keyed(
+fn mac(
     secret: &[u8],
     plan: &str,
     event_type: &str,
@@ -57,8 +58,6 @@ fn keyed(
             return Err(FormatError::Field { field, rule: "without | where the tenant carries scheme v1" });
         }
     }
-    let mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
-    Ok([plan, "|", event_type, "|", payload_hash, "|", prev_hash.unwrap_or("")]
-        .into_iter()
-        .fold(mac, Mac::chain_update))
+    let signed = [plan, "|", event_type, "|", payload_hash, "|", prev_hash.unwrap_or("")];
+    Ok(signed.into_iter().fold(keyed(secret), Mac::chain_update))
 }

@@ -7,7 +7,7 @@ mod common;
 use common::chain;
 use proptest::prelude::*;
 use sealbus_core::{
-    event::{FormatError, Header, Leaf, PayloadMode, event_id},
+    event::{FormatError, Header, Leaf, PayloadMode, event_id, is_origin},
     hash::Hash,
     seal::KeyId,
     timestamp::Timestamp,
@@ -111,6 +111,16 @@ fn each_field_is_held_to_its_limits() {
     let leaf = Leaf { header: longest, mac: Vec::new(), sig: vec![0; 64] };
     assert_eq!(leaf.encode().len(), 2933, "INTEGRITY's longest leaf");
     assert_eq!(Leaf::decode(&leaf.encode()), Ok(leaf));
+}
+
+#[test]
+fn an_origin_is_a_signed_note_key_name() {
+    for origin in ["o", "bus.example/one", "~!\"", &"o".repeat(255)] {
+        assert!(is_origin(origin), "{origin}");
+    }
+    for other in ["", "a b", "a+b", "é", "a\n", "\u{7f}", &"o".repeat(256)] {
+        assert!(!is_origin(other), "{other:?}");
+    }
 }
 
 #[test]

@@ -45,8 +45,8 @@ pub enum Look {
     Plans {
         /// The plans.
         asked: Vec<Undecided>,
-        /// The smallest seq of each that has rows.
-        smallest: Vec<(usize, u64)>,
+        /// The lowest row of each that has any.
+        lowest: Vec<(usize, Owed)>,
         /// The elders.
         events: Events,
     },
@@ -76,15 +76,15 @@ pub fn plans(ledger: Ledger, asked: Vec<Undecided>, bytes: u64) -> Looking {
         let names: Vec<(&str, &str)> =
             asked.iter().map(|ask| (ask.plan.tenant.as_str(), ask.plan.plan.as_str())).collect();
         let rows = ledger.outbox_of_plans(&names, ELDERS).await?;
-        let mut smallest: Vec<(usize, u64)> = rows.iter().map(|(at, row)| (*at, row.smallest)).collect();
-        smallest.dedup();
+        let mut lowest = rows.clone();
+        lowest.dedup_by_key(|(at, _)| *at);
         let elders: Vec<Owed> = rows
             .into_iter()
             .filter(|(at, row)| asked.get(*at).is_some_and(|ask| row.seq < ask.lowest))
             .map(|(_, row)| row)
             .collect();
         let events = if elders.is_empty() { Vec::new() } else { ledger.owed_events(&elders, bytes).await? };
-        Ok(Look::Plans { asked, smallest, events })
+        Ok(Look::Plans { asked, lowest, events })
     }
     .boxed()
 }

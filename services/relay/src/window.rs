@@ -328,6 +328,8 @@ impl<T: Clone> Windows<T> {
         self.rows -= 1;
         self.bytes -= row.bytes;
         entry.acknowledge(seq);
+        // The elders that were found have gone through; before what waits there may be more.
+        entry.asked &= !entry.sent.is_empty();
         self.sort_in(plan);
         Some(row)
     }

@@ -191,7 +191,7 @@ impl Worker {
     /// When something falls due by itself.
     fn wake(&self, draining: bool) -> Option<Instant> {
         let now = Instant::now();
-        let may_sweep = self.sweep == Sweep::Idle && self.look.is_none() && self.on.up && !draining;
+        let may_sweep = self.look.is_none() && self.on.up && !draining;
         let sweep = may_sweep.then_some(self.next_sweep);
         let sweep = sweep.map(|sweep| self.ledger_pause.map_or(sweep, |pause| pause.max(sweep)));
         [

@@ -312,9 +312,10 @@ async fn a_hint_with_anothers_row_leaves_that_row_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spoiled_event_holds_its_own_plan_back_until_it_is_whole_again() {
     let world = World::start().await;
-    let appender = world.appender().await;
+    let appender = world.hinting_appender().await;
+    let partition = PlanKey::of("acme", "order-0").partition(8);
+    let other = (1..).map(|n| format!("other-{n}")).find(|plan| PlanKey::of("acme", plan).partition(8) == partition).unwrap();
     append(&appender, "order-0", 3).await;
-    append(&appender, "order-1", 3).await;
     let edit = |actor: &str| {
         format!(
             "SET session_replication_role = replica;
@@ -322,13 +323,39 @@ async fn a_spoiled_event_holds_its_own_plan_back_until_it_is_whole_again() {
         )
     };
     world.postgres.admin(&edit("mallory")).await;
-    let relay = world.relay("a").await;
-    eventually("the spoiled plan waits alone", async || relay.metrics.blocked.get() > 0 && world.owed().await == 2).await;
-    append(&appender, "order-1", 1).await;
-    eventually("the other flows", async || world.owed().await == 2).await;
+    let relay = world.relay_with(Config { page: 20, ..config("a") }).await;
+    eventually("it is held back", async || relay.metrics.blocked.get() > 0 && world.owed().await == 2).await;
+    // Far more than may be in memory is hinted of it, and does not take the other plan's room.
+    for _ in 0..5 {
+        append(&appender, "order-0", 20).await;
+        append(&appender, &other, 20).await;
+    }
+    eventually("the other flows", async || world.owed().await == 102).await;
     world.postgres.admin(&edit("tester")).await;
     world.nothing_is_owed().await;
-    assert_eq!(world.seqs().await["order-0"], [1, 2, 3]);
+    let seqs = world.seqs().await;
+    assert_eq!(seqs["order-0"], (1..=103).collect::<Vec<_>>());
+    assert_eq!(seqs[&other], (1..=100).collect::<Vec<_>>());
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn elders_that_are_many_are_fetched_bit_by_bit() {
+    let world = World::start().await;
+    let relay = world.relay_with(Config { page: 30, sweep: NEVER, full_sweep: NEVER, ..config("a") }).await;
+    eventually("it has looked once", async || relay.metrics.partitions.get() == 8 && world.owed().await == 0).await;
+    // Nobody hints the first three hundred, and no sweep is to come: a hint pulls its elders along.
+    let silent = world.appender().await;
+    append(&silent, "order-0", 300).await;
+    let appender = world.hinting_appender().await;
+    let mut all = 300;
+    eventually("they came with their juniors", async || {
+        append(&appender, "order-0", 1).await;
+        all += 1;
+        relay.metrics.acknowledged.get() > 300
+    })
+    .await;
+    eventually("all are through", async || world.seqs().await["order-0"] == (1..=all).collect::<Vec<_>>()).await;
     relay.stop().await;
 }
 

@@ -157,7 +157,7 @@ impl Process {
 pub fn settings() -> Settings {
     Settings {
         sweep_every: Duration::from_millis(50),
-        sweep_age: Duration::from_secs(3_600),
+        sweep_age: Duration::from_hours(1),
         replay_every: Duration::from_millis(20),
         ack_wait: Duration::from_secs(2),
         progress_every: Duration::from_millis(500),

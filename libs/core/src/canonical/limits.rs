@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::refused::pointer_token;
+use super::pointer_token;
 
 /// Bytes of a payload, as sent and in its canonical form.
 pub const MAX_PAYLOAD: usize = 262_144;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::ErrorKind;
+
 /// The nine reasons for which JSON is refused. Their codes are part of the API.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Refusal {
@@ -28,17 +30,7 @@ pub enum Refusal {
 impl Refusal {
     /// The stable code: `json_size` …
     pub fn code(self) -> &'static str {
-        match self {
-            Refusal::Size => "json_size",
-            Refusal::Utf8 => "json_utf8",
-            Refusal::Syntax => "json_syntax",
-            Refusal::Depth => "json_depth",
-            Refusal::DuplicateKey => "json_duplicate_key",
-            Refusal::LoneSurrogate => "json_lone_surrogate",
-            Refusal::Nul => "json_nul",
-            Refusal::IntegerRange => "json_integer_range",
-            Refusal::NumberRange => "json_number_range",
-        }
+        ErrorKind::from(self).code()
     }
 
     /// The rule that was broken, for a person to read.
@@ -85,6 +77,6 @@ impl Refused {
 }
 
 /// A name as it stands in a JSON Pointer (RFC 6901).
-pub(super) fn pointer_token(name: &str) -> String {
+pub(crate) fn pointer_token(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }

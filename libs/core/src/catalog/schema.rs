@@ -4,6 +4,7 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
+use crate::canonical::pointer_token;
 use crate::error::FieldError;
 
 /// Errors of one event that are told; a document that breaks more breaks these first.
@@ -74,7 +75,7 @@ fn faults(error: &ValidationError<'_>, base: &str) -> Vec<FieldError> {
 
 /// RFC 6901: the pointer of a member.
 fn member(object: &str, name: &str) -> String {
-    format!("{object}/{}", name.replace('~', "~0").replace('/', "~1"))
+    format!("{object}/{}", pointer_token(name))
 }
 
 #[cfg(test)]

@@ -3,81 +3,45 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The fifteen types of the settlement module, in the order in which a transaction meets them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum SettlementType {
-    /// `transaction.created`
-    TransactionCreated,
-    /// `participants.authorized`
-    ParticipantsAuthorized,
-    /// `preconditions.satisfied`
-    PreconditionsSatisfied,
-    /// `instrument.ready`
-    InstrumentReady,
-    /// `payment.ready`
-    PaymentReady,
-    /// `transaction.prepared`
-    TransactionPrepared,
-    /// `instrument.dispatched`
-    InstrumentDispatched,
-    /// `payment.dispatched`
-    PaymentDispatched,
-    /// `instrument.acknowledged`
-    InstrumentAcknowledged,
-    /// `payment.accepted`
-    PaymentAccepted,
-    /// `payment.settled`
-    PaymentSettled,
-    /// `transaction.validated`
-    TransactionValidated,
-    /// `transaction.committed`
-    TransactionCommitted,
-    /// `transaction.aborted`
-    TransactionAborted,
-    /// `transaction.unwind_initiated`
-    TransactionUnwindInitiated,
+/// Declares the types once: each with its name as an event type.
+macro_rules! settlement_types {
+    ($($variant:ident = $name:literal,)*) => {
+        /// The fifteen types of the settlement module, in the order in which a transaction meets them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum SettlementType {
+            $(#[doc = concat!("`", $name, "`")] $variant,)*
+        }
+
+        impl SettlementType {
+            /// All of them, in that order.
+            pub const ALL: [SettlementType; 15] = [$(SettlementType::$variant),*];
+
+            /// Its name as an event type.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(SettlementType::$variant => $name,)*
+                }
+            }
+        }
+    };
 }
 
-impl SettlementType {
-    /// All of them, in that order.
-    pub const ALL: [SettlementType; 15] = [
-        SettlementType::TransactionCreated,
-        SettlementType::ParticipantsAuthorized,
-        SettlementType::PreconditionsSatisfied,
-        SettlementType::InstrumentReady,
-        SettlementType::PaymentReady,
-        SettlementType::TransactionPrepared,
-        SettlementType::InstrumentDispatched,
-        SettlementType::PaymentDispatched,
-        SettlementType::InstrumentAcknowledged,
-        SettlementType::PaymentAccepted,
-        SettlementType::PaymentSettled,
-        SettlementType::TransactionValidated,
-        SettlementType::TransactionCommitted,
-        SettlementType::TransactionAborted,
-        SettlementType::TransactionUnwindInitiated,
-    ];
-
-    /// Its name as an event type.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            SettlementType::TransactionCreated => "transaction.created",
-            SettlementType::ParticipantsAuthorized => "participants.authorized",
-            SettlementType::PreconditionsSatisfied => "preconditions.satisfied",
-            SettlementType::InstrumentReady => "instrument.ready",
-            SettlementType::PaymentReady => "payment.ready",
-            SettlementType::TransactionPrepared => "transaction.prepared",
-            SettlementType::InstrumentDispatched => "instrument.dispatched",
-            SettlementType::PaymentDispatched => "payment.dispatched",
-            SettlementType::InstrumentAcknowledged => "instrument.acknowledged",
-            SettlementType::PaymentAccepted => "payment.accepted",
-            SettlementType::PaymentSettled => "payment.settled",
-            SettlementType::TransactionValidated => "transaction.validated",
-            SettlementType::TransactionCommitted => "transaction.committed",
-            SettlementType::TransactionAborted => "transaction.aborted",
-            SettlementType::TransactionUnwindInitiated => "transaction.unwind_initiated",
-        }
-    }
+settlement_types! {
+    TransactionCreated = "transaction.created",
+    ParticipantsAuthorized = "participants.authorized",
+    PreconditionsSatisfied = "preconditions.satisfied",
+    InstrumentReady = "instrument.ready",
+    PaymentReady = "payment.ready",
+    TransactionPrepared = "transaction.prepared",
+    InstrumentDispatched = "instrument.dispatched",
+    PaymentDispatched = "payment.dispatched",
+    InstrumentAcknowledged = "instrument.acknowledged",
+    PaymentAccepted = "payment.accepted",
+    PaymentSettled = "payment.settled",
+    TransactionValidated = "transaction.validated",
+    TransactionCommitted = "transaction.committed",
+    TransactionAborted = "transaction.aborted",
+    TransactionUnwindInitiated = "transaction.unwind_initiated",
 }
 
 impl fmt::Display for SettlementType {

@@ -6,6 +6,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::HEADER_PREFIX;
+use crate::canonical::pointer_token;
 use crate::error::{ErrorKind, Refused};
 use crate::names::{Plan, Tenant};
 use crate::request::{Content, EventRequest, Fields, Limits, check_text, read_value};
@@ -130,7 +131,7 @@ fn event(mut fields: Fields, content: Content) -> Result<Incoming, Refused> {
 fn extensions(fields: Fields) -> Result<Option<Map<String, Value>>, Refused> {
     let mut metadata = Map::new();
     for (name, value) in fields.rest() {
-        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        let pointer = format!("/{}", pointer_token(&name));
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
             return Err(invalid(
                 &pointer,

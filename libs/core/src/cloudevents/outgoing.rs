@@ -6,7 +6,7 @@ use percent_encoding::utf8_percent_encode;
 use serde_json::{Map, Value, json};
 
 use super::{ENCODED, HEADER_PREFIX};
-use crate::event::Record;
+use crate::event::{Record, stored_json};
 
 /// Names that say something of their own here, and are never a producer's extension.
 const OWN: [&str; 18] = [
@@ -66,9 +66,7 @@ pub fn to_structured(record: &Record) -> Value {
     let mut event: Map<_, _> = attributes(record).into_iter().collect();
     if let Some(payload) = payload(record) {
         let member = if is_base64(record) { "data_base64" } else { "data" };
-        // Stored text that no longer reads as JSON is shown as it is: an edited row must be seen, not hidden.
-        let data = serde_json::from_str(payload).unwrap_or_else(|_| Value::from(payload));
-        event.insert(member.to_owned(), data);
+        event.insert(member.to_owned(), stored_json(payload));
     }
     Value::Object(event)
 }

@@ -15,7 +15,7 @@ use crate::{
 const LABEL: &str = "sealbus/event/v2\n";
 const GENESIS_LABEL: &str = "sealbus/genesis/v2\n";
 /// The largest integer that every JSON reader keeps: 2^53 − 1.
-const MAX_SEQ: u64 = (1 << 53) - 1;
+pub(crate) const MAX_SEQ: u64 = (1 << 53) - 1;
 
 /// Every sealed field of an event. What stands in neither the header nor the payload or metadata whose hashes it holds is
 /// not part of the event.
@@ -125,8 +125,8 @@ impl Header {
             event_id: fields.uuid("event_id")?,
             event_type: fields.text("type")?,
             data_version: fields.u32("data_version")?,
-            occurred: moment(fields.i64("occurred")?, "occurred")?,
-            recorded: moment(fields.i64("recorded")?, "recorded")?,
+            occurred: time(fields.i64("occurred")?, "occurred")?,
+            recorded: time(fields.i64("recorded")?, "recorded")?,
             source: fields.text("source")?,
             actor: fields.text("actor")?,
             correlation_id: fields.text("correlation_id")?,
@@ -160,7 +160,7 @@ fn field(field: &'static str, holds: bool, rule: &'static str) -> Result<(), For
     if holds { Ok(()) } else { Err(FormatError::Field { field, rule }) }
 }
 
-fn moment(micros: i64, field: &'static str) -> Result<Timestamp, FormatError> {
+fn time(micros: i64, field: &'static str) -> Result<Timestamp, FormatError> {
     Timestamp::from_micros(micros).ok_or(FormatError::Field { field, rule: "of the years 0001 to 9999" })
 }
 

@@ -67,8 +67,7 @@ impl Record {
 
     /// The event as INTERFACE shows it ("An event, as JSON").
     ///
-    /// A text that the event lacks is null. Stored text that no longer reads as JSON is shown as a string of itself, since
-    /// an edited row must be seen, not hidden.
+    /// A text that the event lacks is null. Stored text that no longer reads as JSON is shown as a string of itself.
     pub fn to_json(&self) -> Value {
         let header = &self.header;
         let mut seal = json!({
@@ -101,8 +100,8 @@ impl Record {
             "correlation_id": given(&header.correlation_id),
             "causation_id": given(&header.causation_id),
             "priority": self.priority(),
-            "data": self.payload.as_deref().map(stored),
-            "metadata": stored(&self.metadata),
+            "data": self.payload.as_deref().map(stored_json),
+            "metadata": stored_json(&self.metadata),
             "seal": seal,
             "log_index": self.log_index,
         });
@@ -119,6 +118,7 @@ fn given(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-fn stored(text: &str) -> Value {
+/// Stored text as JSON; text that no longer reads, as a string of itself: an edited row must be seen, not hidden.
+pub(crate) fn stored_json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::canonical::pointer_token;
 use crate::error::{ErrorKind, Refused};
 use crate::event::Priority;
 use crate::names::EventType;
@@ -92,7 +93,7 @@ impl Fields {
     pub fn end(self) -> Result<(), Refused> {
         match self.0.keys().next() {
             None => Ok(()),
-            Some(name) => Err(invalid(&escape(name), "unknown", "is no member of a publish request")),
+            Some(name) => Err(invalid(&pointer_token(name), "unknown", "is no member of a publish request")),
         }
     }
 }
@@ -117,8 +118,4 @@ fn invalid(name: &str, rule: &str, detail: impl Into<String>) -> Refused {
 
 fn pointer(name: &str) -> String {
     format!("/{name}")
-}
-
-fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{Content, EventRequest, Limits};
-use crate::canonical::{self, MAX_DEPTH, MAX_METADATA};
+use crate::canonical;
 use crate::catalog::{Catalog, Rule, is_own};
 use crate::error::{ErrorKind, Refused};
 use crate::event::{EventIdentity, PayloadMode, Priority, event_id};
@@ -139,9 +139,8 @@ impl EventRequest {
 
     /// The canonical payload, checked by the type's schema.
     fn payload(&self, rule: &Rule<'_>, limits: &Limits) -> Result<String, Refused> {
-        let reader = canonical::Limits { bytes: canonical::MAX_PAYLOAD, depth: MAX_DEPTH };
-        let payload =
-            canonical::check(&self.content.data, reader).map_err(|refused| Refused::json("/data", &refused))?;
+        let payload = canonical::check(&self.content.data, canonical::Limits::PAYLOAD)
+            .map_err(|refused| Refused::json("/data", &refused))?;
         if payload.len() > limits.event_bytes {
             let detail = format!("the data is {} bytes, and the cap is {}", payload.len(), limits.event_bytes);
             return Err(Refused::field(ErrorKind::TooLarge, "/data", "maxBytes", detail));
@@ -207,8 +206,8 @@ impl EventRequest {
             own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?)))).collect();
         let mut metadata = self.metadata.clone().unwrap_or_default();
         metadata.insert("sealbus".to_owned(), Value::Object(own));
-        let reader = canonical::Limits { bytes: MAX_METADATA, depth: MAX_DEPTH };
-        canonical::check(&Value::Object(metadata), reader).map_err(|refused| Refused::json("/metadata", &refused))
+        canonical::check(&Value::Object(metadata), canonical::Limits::METADATA)
+            .map_err(|refused| Refused::json("/metadata", &refused))
     }
 
     /// RFC 8785 of the members that the caller gave: absent is null, times are microseconds (in digits, since they pass

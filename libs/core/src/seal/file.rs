@@ -11,7 +11,10 @@ use secrecy::SecretSlice;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::seal::{KeyId, KeyKind, Keyring, PublicKey, Status, Window, key::Key};
+use crate::{
+    files::files_at,
+    seal::{KeyId, KeyKind, Keyring, PublicKey, Status, Window, key::Key},
+};
 
 /// Why a keyring is refused. No secret is ever part of it.
 #[derive(Debug, thiserror::Error)]
@@ -92,11 +95,16 @@ impl Keyring {
         Keyring::of(entries(json)?)
     }
 
-    /// The keyring at this path: a file, or a directory whose `.json` files make one keyring together (hidden files are left
-    /// out, as a Kubernetes secret's directory has some). Refused as by [`Keyring::parse`].
+    /// The keyring at this path: a file, or a directory whose `.json` files, but for hidden ones, make one keyring together.
+    /// Refused as by [`Keyring::parse`].
     pub fn load(path: &Path) -> Result<Keyring, KeyringError> {
+        let unreadable = |source| KeyringError::Unreadable { path: path.to_owned(), source };
+        let files = files_at(path, &["json"]).map_err(unreadable)?;
+        if files.is_empty() {
+            return Err(KeyringError::NoFile { path: path.to_owned() });
+        }
         let mut all = Vec::new();
-        for file in files(path)? {
+        for file in files {
             let json = fs::read_to_string(&file).map_err(|source| KeyringError::Unreadable { path: file, source })?;
             all.extend(entries(&Zeroizing::new(json))?);
         }
@@ -140,23 +148,6 @@ impl Keyring {
         }
         Ok(Keyring { keys: keys.into() })
     }
-}
-
-fn files(path: &Path) -> Result<Vec<PathBuf>, KeyringError> {
-    let unreadable = |source| KeyringError::Unreadable { path: path.to_owned(), source };
-    if !fs::metadata(path).map_err(unreadable)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut files = Vec::new();
-    for entry in fs::read_dir(path).map_err(unreadable)? {
-        let file = entry.map_err(unreadable)?.path();
-        let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && file.extension().is_some_and(|extension| extension == "json") {
-            files.push(file);
-        }
-    }
-    files.sort();
-    if files.is_empty() { Err(KeyringError::NoFile { path: path.to_owned() }) } else { Ok(files) }
 }
 
 /// serde's own message is not passed on: it may quote the text, and with it a secret in the wrong place.

@@ -9,12 +9,11 @@ use sha2::Sha256;
 use crate::{
     canonical,
     event::lp,
+    names::{Plan, Tenant},
     seal::{KeyId, KeyKind, Keyring, Signer, suite},
 };
 
 const LABEL: &[u8] = b"sealbus/key-proof/v2\n";
-const TENANT: &str = "_system";
-const PLAN: &str = "_keys";
 
 impl Signer {
     /// The canonical payload of the `key.added` event that adds this key. `by` is the key that seals that event: this one
@@ -66,5 +65,6 @@ fn message(origin: &str, kid: &KeyId, by: &KeyId) -> Vec<u8> {
 }
 
 fn mac(secret: &[u8], origin: &str, message: &[u8]) -> Hmac<Sha256> {
-    suite::keyed(suite::plan_key(secret, origin, TENANT, PLAN).as_slice()).chain_update(message)
+    let plan_key = suite::plan_key(secret, origin, Tenant::system().as_str(), Plan::keys().as_str());
+    suite::keyed(plan_key.as_slice()).chain_update(message)
 }

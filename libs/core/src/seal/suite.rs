@@ -71,7 +71,7 @@ pub(super) fn request_mac(secret: &[u8], origin: &str, tenant: &str, request: &[
 }
 
 /// HMAC-SHA256, keyed.
-pub(super) fn keyed(key: &[u8]) -> Hmac<Sha256> {
+pub(crate) fn keyed(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 

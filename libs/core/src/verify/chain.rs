@@ -2,7 +2,7 @@
 
 use crate::{
     canonical::stored_matches,
-    event::{Header, PayloadMode, Record, V1},
+    event::{Header, MAX_SEQ, PayloadMode, Record, V1},
     hash::Hash,
     seal::{Checked, Suite, check_shape},
     timestamp::Timestamp,
@@ -12,7 +12,6 @@ use crate::{
 /// Of a hole, so many places are named one by one; the last finding says how far it goes on. A renumbered row could otherwise
 /// make 2^53 of them.
 const MAX_GAP_FINDINGS: u64 = 1000;
-const MAX_SEQ: u64 = (1 << 53) - 1;
 
 /// Checks one plan's records as they are read in order of seq, in memory that does not grow with the plan.
 ///

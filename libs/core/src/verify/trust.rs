@@ -23,7 +23,8 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// What to believe of a deployment.
+    /// What to believe of a deployment. An `origin` that comes from outside is checked by [`crate::event::is_origin`] first: no
+    /// event is of one that breaks the rule.
     ///
     /// `keys` are the records of its plan `_keys` by seq; what of them is not sealed by a trusted key within its window is
     /// passed over here, and found by a [`super::ChainCheck`] of that plan. `tree_size` is the number of leaves in the log: an

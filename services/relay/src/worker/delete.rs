@@ -12,7 +12,8 @@ impl Worker {
     pub(super) fn start_deletion(&mut self, draining: bool) {
         let now = Instant::now();
         let due = draining || self.done.len() >= DELETED || self.delete_at.is_some_and(|at| now >= at);
-        if self.done.is_empty() || self.deleting.is_some() || !due {
+        let away = self.ledger_pause.is_some_and(|pause| now < pause);
+        if self.done.is_empty() || self.deleting.is_some() || !due || away {
             return;
         }
         let rest = self.done.split_off(self.done.len().min(DELETED));

@@ -30,8 +30,20 @@ impl Worker {
             return;
         }
         self.ledger_pause = None;
-        let sweep_waits = self.sweep != Sweep::Idle || now >= self.next_sweep;
-        if self.windows.has_undecided() && !(sweep_waits && std::mem::take(&mut self.asked_last)) {
+        if now >= self.next_sweep {
+            self.next_sweep = now + self.config.sweep;
+            self.windows.ask_again();
+            if self.sweep == Sweep::Idle {
+                let full = now >= self.next_full_sweep;
+                if full {
+                    self.next_full_sweep = now + self.config.full_sweep;
+                    self.blocked.clear();
+                }
+                self.sweep = Sweep::At { from: if full { i64::MIN } else { self.water.bound() }, first: true, full };
+            }
+        }
+        let may_sweep = self.sweep != Sweep::Idle && self.has_room() && self.pause.until(now).is_none();
+        if self.windows.has_undecided() && !(may_sweep && std::mem::take(&mut self.asked_last)) {
             let asked = self.windows.take_undecided(ASKED);
             if !asked.is_empty() {
                 let asked =
@@ -41,18 +53,8 @@ impl Worker {
                 return;
             }
         }
-        if self.sweep == Sweep::Idle && now >= self.next_sweep {
-            let full = now >= self.next_full_sweep;
-            if full {
-                self.next_full_sweep = now + self.config.full_sweep;
-                self.blocked.clear();
-            }
-            self.next_sweep = now + self.config.sweep;
-            self.windows.ask_again();
-            self.sweep = Sweep::At { from: if full { i64::MIN } else { self.water.bound() }, first: true, full };
-        }
         let Sweep::At { from, first, .. } = self.sweep else { return };
-        if self.has_room() && self.pause.until(now).is_none() {
+        if may_sweep {
             let ask_writers = first && now >= self.next_bound && self.water.wants_writers();
             if ask_writers {
                 self.next_bound = now + self.config.bound_every;
@@ -81,7 +83,7 @@ impl Worker {
                     self.take_row(row, event);
                 }
             }
-            Ok(Look::Plans { asked, smallest, events }) => self.plans_read(&asked, &smallest, events),
+            Ok(Look::Plans { asked, lowest, events }) => self.plans_read(&asked, &lowest, events),
             Err(error) => {
                 self.sweep = Sweep::Idle;
                 self.ledger_failed(&error);
@@ -114,7 +116,7 @@ impl Worker {
         for row in rows {
             self.water.saw(row.id);
             match self.windows.plan_of(row.id) {
-                Some(plan) => self.windows.smallest(&plan, row.smallest),
+                Some(plan) => self.plan_owes(&plan, row),
                 None if self.gone.contains(&row.id) || self.blocked.contains(&row.plan_no) => {}
                 None => unknown.push(row),
             }
@@ -134,20 +136,30 @@ impl Worker {
         }
     }
 
-    fn plans_read(&mut self, asked: &[Undecided], smallest: &[(usize, u64)], events: Events) {
+    fn plans_read(&mut self, asked: &[Undecided], lowest: &[(usize, Owed)], events: Events) {
         let mut found = vec![None; asked.len()];
-        for (at, seq) in smallest {
-            found[*at] = Some(*seq);
+        for (at, row) in lowest {
+            found[*at] = Some(*row);
         }
-        for (Undecided { plan, highest, .. }, smallest) in asked.iter().zip(found) {
-            match smallest {
-                Some(seq) => self.windows.smallest(plan, seq),
+        for (Undecided { plan, highest, .. }, lowest) in asked.iter().zip(found) {
+            match lowest {
+                Some(row) => self.plan_owes(plan, row),
                 // None of it is owed: others have sent what was hinted here.
                 None => self.windows.drop_waiting(plan, *highest),
             }
         }
         for (row, event) in events {
             self.take_row(row, event);
+        }
+    }
+
+    /// The outbox showed a row of a plan that has events in memory.
+    fn plan_owes(&mut self, plan: &PlanId, row: Owed) {
+        if self.blocked.contains(&row.plan_no) {
+            // What was hinted of it would only take up room.
+            self.windows.drop_waiting(plan, u64::MAX);
+        } else {
+            self.windows.smallest(plan, row.smallest);
         }
     }
 
