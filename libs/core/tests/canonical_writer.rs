@@ -1,6 +1,11 @@
 //! The writer against RFC 8785's own words, and against `serde_json_canonicalizer`, another implementation of them, over
 //! whatever `serde_json` can hold.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use common::json;
 use proptest::prelude::*;
 use sealbus_core::canonical;
 use serde_json::{Map, Number, Value, json};
@@ -84,18 +89,7 @@ fn value() -> impl Strategy<Value = Value> {
         "[\\x00-\\x1f\"\\\\/a\\x7f\u{2028}]{0,20}",
         "[a\u{d7ff}\u{e000}\u{fb33}\u{ffff}\u{10000}\u{1f600}\u{10ffff}]{0,3}",
     ];
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::Bool),
-        number.prop_map(Value::Number),
-        text.clone().prop_map(Value::String),
-    ];
-    leaf.prop_recursive(5, 60, 8, move |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..8).prop_map(Value::Array),
-            prop::collection::vec((text.clone(), inner), 0..8).prop_map(|members| members.into_iter().collect()),
-        ]
-    })
+    json::value(number, text)
 }
 
 proptest! {

@@ -44,9 +44,11 @@ impl Nats {
         stream.delete_message(last.sequence).await.expect("the message is deleted");
     }
 
-    /// Messages of a stream.
-    pub async fn messages(&self, stream: &str) -> u64 {
-        self.stream(stream).await.get_info().await.expect("the stream says").state.messages
+    /// Messages that a stream holds of a subject, wildcards allowed.
+    pub async fn messages_of(&self, stream: &str, subject: &str) -> usize {
+        let subjects = self.stream(stream).await.info_with_subjects(subject).await.expect("the stream says");
+        let subjects: Vec<_> = futures::TryStreamExt::try_collect(subjects).await.expect("the stream says");
+        subjects.into_iter().map(|(_, messages): (String, usize)| messages).sum()
     }
 
     async fn stream(&self, name: &str) -> async_nats::jetstream::stream::Stream {

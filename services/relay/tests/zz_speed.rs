@@ -32,11 +32,19 @@ async fn speed() {
     let owed = world.owed().await;
     println!("appended {owed} in {:?}", begun.elapsed());
     let config = sealbus_relay::Config { topology: support::topology(), ..sealbus_relay::Config::new("a") };
+    let cpu = cpu_ticks();
     let begun = Instant::now();
     let relay = world.relay_with(config).await;
     while world.owed().await > 0 { tokio::time::sleep(Duration::from_millis(20)).await; }
     let took = begun.elapsed();
     println!("relayed {owed} in {took:?}: {:.0}/s", owed as f64 / took.as_secs_f64());
+    println!("cpu {:.1} us/event", (cpu_ticks() - cpu) as f64 * 10_000.0 / owed as f64);
     println!("dups {}", relay.metrics.duplicates.get());
     relay.stop().await;
+}
+
+fn cpu_ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let rest: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    rest[11].parse::<u64>().unwrap() + rest[12].parse::<u64>().unwrap()
 }

@@ -15,3 +15,34 @@ pub fn stored_matches(stored: &str, sealed: &Hash) -> bool {
     let read = Reader::new(stored, MAX_DEPTH, number::stored).whole();
     read.is_ok_and(|value| Hash::of(write(&value).as_bytes()) == *sealed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_text_may_be_respelled_but_not_changed() {
+        let matches = |canonical: &str, stored: &str| stored_matches(stored, &Hash::of(canonical.as_bytes()));
+        for spelling in ["0", "-0", "0.0", "-0e5", "0e99999999999999999999", "0.00e-99999999999999999999"] {
+            assert!(matches("0", spelling), "{spelling}");
+        }
+        for spelling in ["1e-400", "4e-324", "-1", "00", "0 0", "\"0\""] {
+            assert!(!matches("0", spelling), "{spelling}");
+        }
+        for spelling in ["100", "1e2", "1.00e+2", "0.0001e6", "10000e-2", " 100 "] {
+            assert!(matches("100", spelling), "{spelling}");
+        }
+        for spelling in ["100.00000000000000001", "99.999999999999999999", "1e3", "-100"] {
+            assert!(!matches("100", spelling), "{spelling}");
+        }
+        assert!(matches("5e-324", "0.5e-323") && !matches("5e-324", "3e-324"));
+        assert!(matches("[1e+300]", &format!("[1{}]", "0".repeat(300))));
+        assert!(!matches("[1e+300]", &format!("[1{}1]", "0".repeat(299))));
+        // A cast can lengthen a text beyond the cap that it came in under.
+        let many = vec!["1e+300"; 30_000].join(",");
+        let long = vec![format!("1{}", "0".repeat(300)); 30_000].join(", ");
+        assert!(matches(&format!("[{many}]"), &format!("[{long}]")));
+        assert!(!matches("{\"a\":1}", "{\"a\":1,\"a\":1}"));
+        assert!(!matches("{\"a\":1}", "{\"a\":1}}"));
+    }
+}

@@ -6,6 +6,7 @@ use sealbus_core::{
     hash::Hash,
     seal::{Keyring, Signer},
     timestamp::Timestamp,
+    verify::{ChainCheck, ChainSummary, Trust, Verdict},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -97,4 +98,23 @@ pub fn plan(signer: &Signer, tenant: &str, plan: &str, events: u64) -> Vec<Recor
 pub fn first_key(signer: &Signer) -> Record {
     let added: Value = serde_json::from_str(&signer.key_added(ORIGIN, signer.kid())).unwrap();
     Record { log_index: Some(0), ..next_of_type(signer, "_system", "_keys", None, "key.added", &added) }
+}
+
+/// Trust in the keyring's active key from the log's beginning.
+pub fn trust_in(keyring: &Keyring) -> Trust {
+    Trust::new(ORIGIN, keyring.clone(), [&first_key(&keyring.signer().unwrap())], 100)
+}
+
+/// What checking the records as `order-1` of `acme` comes to, with all findings.
+pub fn summary(trust: &Trust, records: &[Record]) -> ChainSummary {
+    let mut check = ChainCheck::new(trust, "acme", "order-1");
+    let mut early: Vec<_> = records.iter().flat_map(|record| check.next(record)).collect();
+    let mut summary = check.finish();
+    early.append(&mut summary.findings);
+    ChainSummary { findings: early, ..summary }
+}
+
+/// The verdicts of that, each with its seq.
+pub fn findings(trust: &Trust, records: &[Record]) -> Vec<(Verdict, u64)> {
+    summary(trust, records).findings.iter().map(|finding| (finding.verdict, finding.seq)).collect()
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses some of these")]
 
 pub mod chain;
+pub mod json;
 
 use std::{fs, path::Path};
 

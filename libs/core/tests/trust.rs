@@ -1,0 +1,127 @@
+//! Which keys count, and where in the log: what plan `_keys` tells, and what the verifier pins.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use common::chain::{ORIGIN, findings, first_key, hmac_keyring, keyring, next, next_of_type, plan};
+use sealbus_core::{
+    event::Record,
+    seal::{Keyring, Signer},
+    verify::{Trust, Verdict},
+};
+use serde_json::json;
+
+#[test]
+fn a_plans_suite_never_falls() {
+    let (weak, strong) = (hmac_keyring().signer().unwrap(), keyring(1).signer().unwrap());
+    let both = both_keys();
+    let mut records = vec![next(&weak, "acme", "order-1", None, &json!(1))];
+    records.push(next(&strong, "acme", "order-1", records.last(), &json!(2)));
+    assert_eq!(findings(&both, &records), []);
+    records.push(next(&weak, "acme", "order-1", records.last(), &json!(3)));
+    assert_eq!(findings(&both, &records), [(Verdict::Suite, 3)]);
+}
+
+/// Trust in an Ed25519 key and, added under it, an hmac key.
+fn both_keys() -> Trust {
+    let (ed, hmac) = (keyring(1), hmac_keyring());
+    let first = first_key(&ed.signer().unwrap());
+    let added = hmac.signer().unwrap().key_added(ORIGIN, ed.signer().unwrap().kid());
+    let second = next_of_type(
+        &ed.signer().unwrap(),
+        "_system",
+        "_keys",
+        Some(&first),
+        "key.added",
+        &serde_json::from_str(&added).unwrap(),
+    );
+    Trust::new(ORIGIN, pinned(&[1], true), [&first, &Record { log_index: Some(1), ..second }], 100)
+}
+
+/// A keyring file of the Ed25519 keys of these numbers, without secrets, and the hmac key if asked for.
+fn pinned(numbers: &[u8], hmac: bool) -> Keyring {
+    let mut keys: Vec<_> = numbers
+        .iter()
+        .map(|number| {
+            let added = keyring(*number).signer().unwrap().key_added(ORIGIN, keyring(*number).signer().unwrap().kid());
+            let added: serde_json::Value = serde_json::from_str(&added).unwrap();
+            json!({ "id": added["kid"], "public": added["public"] })
+        })
+        .collect();
+    if hmac {
+        let secret = common::base64(&std::array::from_fn::<u8, 40, _>(|index| u8::try_from(index).unwrap()));
+        keys.push(json!({ "id": "hmac-0123456789abcdef", "secret": secret }));
+    }
+    Keyring::parse(&json!({ "keys": keys }).to_string()).unwrap()
+}
+
+#[test]
+fn a_key_counts_from_its_leaf_and_until_it_is_retired() {
+    let (old, new) = (keyring(1).signer().unwrap(), keyring(2).signer().unwrap());
+    let first = first_key(&old);
+    let added = serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap();
+    let second = next_of_type(&old, "_system", "_keys", Some(&first), "key.added", &added);
+    let second = Record { log_index: Some(10), ..second };
+    let retired = json!({ "kid": old.kid(), "until": 5 });
+    let third = next_of_type(&new, "_system", "_keys", Some(&second), "key.retired", &retired);
+    let third = Record { log_index: Some(20), ..third };
+    let trust = Trust::new(ORIGIN, pinned(&[1, 2], false), [&first, &second, &third], 30);
+
+    let at = |signer: &Signer, index: Option<u64>| {
+        let record = Record { log_index: index, ..next(signer, "acme", "order-1", None, &json!(1)) };
+        findings(&trust, &[record]).first().map(|finding| finding.0)
+    };
+    let late = Some(Verdict::KeyWindow);
+    assert_eq!([at(&old, Some(0)), at(&old, Some(19)), at(&old, Some(20)), at(&old, None)], [None, None, late, late]);
+    assert_eq!([at(&new, Some(9)), at(&new, Some(10)), at(&new, None)], [late, None, None]);
+    assert_eq!(at(&keyring(3).signer().unwrap(), Some(0)), Some(Verdict::UntrustedKey));
+}
+
+#[test]
+fn a_key_that_no_good_event_adds_has_no_window() {
+    let (old, new) = (keyring(1).signer().unwrap(), keyring(2).signer().unwrap());
+    let first = first_key(&old);
+    let event = Record { log_index: Some(50), ..next(&new, "acme", "order-1", None, &json!(1)) };
+    let verdict_with = |second: Record| {
+        let trust = Trust::new(ORIGIN, pinned(&[1, 2], false), [&first, &second], 100);
+        findings(&trust, std::slice::from_ref(&event)).first().map(|finding| finding.0)
+    };
+    let added = |payload: &str, by: &Signer| Record {
+        log_index: Some(10),
+        ..next_of_type(by, "_system", "_keys", Some(&first), "key.added", &serde_json::from_str(payload).unwrap())
+    };
+    let good = added(&new.key_added(ORIGIN, old.kid()), &old);
+    assert_eq!(verdict_with(good.clone()), None);
+    assert_eq!(verdict_with(Record { log_index: None, ..good.clone() }), Some(Verdict::KeyWindow), "not sealed yet");
+    let foreign = added(&new.key_added("bus.test/two", old.kid()), &old);
+    assert_eq!(verdict_with(foreign), Some(Verdict::KeyWindow), "a proof for another origin");
+    let other_by = added(&new.key_added(ORIGIN, new.kid()), &old);
+    assert_eq!(verdict_with(other_by), Some(Verdict::KeyWindow), "a proof for another sealing key");
+    let by_itself = added(&new.key_added(ORIGIN, new.kid()), &new);
+    assert_eq!(verdict_with(by_itself), Some(Verdict::KeyWindow), "only the first key adds itself");
+    let mut edited = good.clone();
+    edited.header.seq = 3;
+    assert_eq!(verdict_with(edited), Some(Verdict::KeyWindow), "not what was sealed");
+    let elsewhere = Record {
+        log_index: Some(10),
+        ..next_of_type(
+            &old,
+            "acme",
+            "_keys",
+            Some(&first),
+            "key.added",
+            &serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap(),
+        )
+    };
+    assert_eq!(verdict_with(elsewhere), Some(Verdict::KeyWindow), "of another tenant");
+}
+
+#[test]
+fn a_new_ledgers_first_key_counts_before_its_leaf_is_made() {
+    let keyring = keyring(1);
+    let signer = keyring.signer().unwrap();
+    let first = Record { log_index: None, ..first_key(&signer) };
+    let trust = Trust::new(ORIGIN, keyring, [&first], 0);
+    assert_eq!(findings(&trust, &plan(&signer, "acme", "order-1", 2)), []);
+}

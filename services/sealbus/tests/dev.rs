@@ -1,0 +1,116 @@
+//! `sealbus dev` as a user meets it: real input through `--exec`, tampering caught, one clear sentence where it cannot start.
+
+mod support;
+
+use std::process::Stdio;
+
+use support::{SEALBUS, shared};
+use tokio::process::Command;
+
+/// `sealbus dev` in a folder of its own; gives its status and what it printed.
+async fn dev(folder: &std::path::Path, arguments: &[&str]) -> (i32, String) {
+    let output = Command::new(SEALBUS).arg("dev").args(arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap();
+    let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.code().unwrap_or(-1), printed)
+}
+
+/// The receipts of a municipality: stored, relayed, and delivered to audit storage once each, in each plan's order.
+#[tokio::test]
+async fn a_real_event_log_goes_through() {
+    let Some(log) = shared("data/permit-receipts.jsonl.gz") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("receipts.yaml"), "module: receipts\npatterns:\n  receipt.*: { channel: audit, schema: any }\n").unwrap();
+    let script = format!(
+        r#"set -e
+        sql() {{ psql -qAt "$SEALBUS_ADMIN_DATABASE_URL" -c "$1"; }}
+        sealbus import {log} -o json
+        sealbus import {log} -o json
+        sealbus verify --all --wait
+        while [ "$(sql "SELECT count(*) FROM audit_log WHERE tenant = 'municipality'")" != 8577 ]; do :; done
+        echo "plans $(sql "SELECT count(DISTINCT plan) FROM audit_log WHERE tenant = 'municipality'")"
+        echo "doubled $(sql "SELECT count(*) FROM (SELECT 1 FROM audit_log GROUP BY tenant, plan, seq HAVING count(*) > 1) d")"
+        echo "disordered $(sql "SELECT count(*) FROM (SELECT seq, lag(seq, 1, 0::bigint) OVER (PARTITION BY tenant, plan ORDER BY n) AS before FROM audit_log) a WHERE seq <> before + 1")"
+        while [ "$(sql "SELECT count(*) FROM sealbus.outbox")" != 0 ]; do :; done
+        echo "relayed all"
+        "#,
+        log = log.display()
+    );
+    let (status, printed) = dev(folder.path(), &["--ephemeral", "--catalog", ".", "--exec", &script]).await;
+    assert_eq!(status, 0, "{printed}");
+    assert!(printed.contains(r#"{"read":8577,"stored":8577,"duplicates":0,"refused":0}"#), "{printed}");
+    assert!(printed.contains(r#"{"read":8577,"stored":0,"duplicates":8577,"refused":0}"#), "{printed}");
+    for said in ["plans 1434", "doubled 0", "disordered 0", "relayed all", "every chain holds"] {
+        assert!(printed.contains(said), "{said}: {printed}");
+    }
+}
+
+#[tokio::test]
+async fn a_superuser_who_tampers_is_caught() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = r#"
+        for n in 1 2 3 4; do sealbus publish order-1 payment.settled '{"amount":"10.00"}' >/dev/null || exit 99; done
+        sealbus verify --all || exit 98
+        psql -q "$SEALBUS_ADMIN_DATABASE_URL" -c "SET session_replication_role = replica;
+            UPDATE sealbus.events SET payload = '{\"amount\":\"99.00\"}' WHERE seq = 3 AND tenant = 'dev'" || exit 97
+        sealbus verify --plan order-1 -o json"#;
+    let (status, printed) = dev(folder.path(), &["--ephemeral", "--exec", script]).await;
+    assert_eq!(status, 3, "{printed}");
+    let summary: serde_json::Value = serde_json::from_str(printed.lines().rfind(|line| line.starts_with('{')).unwrap()).unwrap();
+    assert_eq!(summary["findings"][0]["verdict"], "PAYLOAD_HASH");
+    assert_eq!(summary["findings"][0]["where"], "dev/order-1/3");
+    assert_eq!(summary["findings"].as_array().unwrap().len(), 1);
+    assert_eq!(summary["vouched"], serde_json::Value::Null, "the chains alone vouch for nothing");
+}
+
+#[tokio::test]
+async fn data_is_kept_between_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let publish = r#"sealbus publish order-1 payment.settled '{"amount":"1.00"}' -o json"#;
+    for seq in [1, 2] {
+        let (status, printed) = dev(folder.path(), &["--replicas", "1", "--exec", publish]).await;
+        assert_eq!(status, 0, "{printed}");
+        assert!(printed.contains(&format!(r#""seq":{seq},"#)), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn the_commands_status_is_devs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (status, printed) = dev(folder.path(), &["--ephemeral", "--backing-only", "--exec", "test -n \"$SEALBUS_KEYRING\" && test -z \"$SEALBUS_URL\" && exit 42"]).await;
+    assert_eq!(status, 42, "{printed}");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_gets_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (flag, what) in [("--postgres-port", "Postgres"), ("--nats-port", "nats-server"), ("--port", "SEALBUS_LISTEN")] {
+        let (status, printed) = dev(folder.path(), &["--ephemeral", flag, &port]).await;
+        assert_eq!(status, 1, "{printed}");
+        assert!(printed.contains(&port) && printed.contains(what) && printed.trim().lines().count() == 1, "{flag}: {printed}");
+    }
+}
+
+#[tokio::test]
+async fn data_of_another_version_gets_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join(".sealbus/postgres/data");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("PG_VERSION"), "9\n").unwrap();
+    let (status, printed) = dev(folder.path(), &[]).await;
+    assert_eq!(status, 1, "{printed}");
+    // Where the data had to move, there is none of another version.
+    assert!(printed.contains("Postgres 9") && printed.trim().lines().count() == 1, "{printed}");
+}
+
+/// A child's death ends dev, and the sentence names the child.
+#[tokio::test]
+async fn a_child_that_dies_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let kill = "kill -9 $(psql -qAt \"$SEALBUS_ADMIN_DATABASE_URL\" -c \"SELECT pg_backend_pid()\" >/dev/null; \
+                pgrep -f \"postgres -D $(psql -qAt \"$SEALBUS_ADMIN_DATABASE_URL\" -c 'SHOW data_directory')\" | head -n 1); exec sleep 60";
+    let (status, printed) = dev(folder.path(), &["--ephemeral", "--backing-only", "--exec", kill]).await;
+    assert_eq!(status, 1, "{printed}");
+    assert!(printed.contains("Postgres stopped"), "{printed}");
+}
