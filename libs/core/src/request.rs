@@ -1,7 +1,7 @@
 //! A request to publish an event: read strictly, checked member by member, and made into what the ledger appends.
 //!
 //! [`EventRequest`] is one event as its producer asks for it, whichever face it came through: the JSON form is read here,
-//! CloudEvents in [`crate::cloudevents`]. [`EventRequest::prepare`] checks it against the catalog and gives a [`Prepared`]:
+//! CloudEvents in [`crate::cloudevents`]. [`EventRequest::prepare`] checks it against the catalog and gives a [`Draft`]:
 //! canonical texts, their hashes, the event's id, and the text by which two requests with one id are compared.
 
 mod fields;
@@ -16,7 +16,7 @@ use crate::names::EventType;
 use crate::timestamp::Timestamp;
 
 pub(crate) use fields::{Fields, check_text};
-pub use prepare::{Context, Prepared};
+pub use prepare::{Context, Draft};
 pub use read::{Limits, check_count, read_body, read_value};
 
 /// An event as its producer asks for it. Every member is of its form; what depends on tenant, plan or catalog is not

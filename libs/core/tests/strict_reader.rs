@@ -1,7 +1,5 @@
 //! Trying to break the strict reader: what it takes, what it refuses, and where it says that the fault is.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use sealbus_core::canonical::{self, Limits, MAX_DEPTH, Refusal, Refused};
 use serde_json::{Value, json};
 

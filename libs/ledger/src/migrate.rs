@@ -42,6 +42,17 @@ pub async fn applied_migration(ledger: &Ledger) -> Result<i64, LedgerError> {
     Ok(version.unwrap_or(0))
 }
 
+impl Ledger {
+    /// Whether the schema is at `expected`; otherwise a few words for an operator.
+    pub async fn check_migration(&self, expected: i64) -> Result<(), String> {
+        match applied_migration(self).await {
+            Ok(applied) if applied == expected => Ok(()),
+            Ok(applied) => Err(format!("{applied} is applied, {expected} is expected")),
+            Err(_) => Err("unknown".to_owned()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

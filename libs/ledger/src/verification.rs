@@ -56,6 +56,12 @@ impl Ledger {
     pub async fn verify(&self, scope: &Scope, keyring: &Keyring, mut tell: impl FnMut(Progress<'_>)) -> Result<Verified, LedgerError> {
         let trust = self.trust(keyring).await?;
         let mut verified = Verified::default();
+        // A seal is worth what its key is: whatever is checked, the plan that says which keys count is checked with it.
+        if !scope.holds_keys() {
+            for plan in self.plans_in(&Scope::Plan(Tenant::system(), Plan::keys()), None).await? {
+                self.verify_plan(&plan, &trust, &mut Verified::default(), &mut tell).await?;
+            }
+        }
         let mut after = None;
         loop {
             let plans = self.plans_in(scope, after.as_ref()).await?;
@@ -164,6 +170,14 @@ impl Ledger {
 }
 
 impl Scope {
+    fn holds_keys(&self) -> bool {
+        match self {
+            Scope::Everything => true,
+            Scope::Tenant(tenant) => *tenant == Tenant::system(),
+            Scope::Plan(tenant, plan) => *tenant == Tenant::system() && *plan == Plan::keys(),
+        }
+    }
+
     fn names(&self) -> (Option<&str>, Option<&str>) {
         match self {
             Scope::Everything => (None, None),

@@ -124,6 +124,15 @@ async fn a_column_that_is_no_hash_is_found() {
     assert_eq!(tamper(&test, cut).await, [(Verdict::Format, 2)]);
 }
 
+/// A seal is worth what its key is.
+#[tokio::test]
+async fn a_tampered_key_event_is_found_with_any_plan() {
+    let test = with_chain(1).await;
+    test.admin("SET session_replication_role = replica; UPDATE sealbus.events SET actor = 'mallory' WHERE type = 'key.added'").await.unwrap();
+    let (_, findings) = verify(&test, Scope::Plan(tenant("acme"), plan("order-2"))).await;
+    assert!(findings.iter().any(|finding| finding.plan == "_keys" && finding.verdict == Verdict::EventHash), "{findings:?}");
+}
+
 #[tokio::test]
 async fn every_event_gets_a_dense_log_index_in_plan_order() {
     let test = with_chain(20).await;

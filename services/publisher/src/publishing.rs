@@ -3,8 +3,8 @@
 use axum::http::{HeaderMap, header};
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::names::{Plan, Tenant};
-use sealbus_core::request::{Context, EventRequest, Prepared};
-use sealbus_ledger::append::{AppendError, Appended, Call, Draft, Expect};
+use sealbus_core::request::{Context, EventRequest};
+use sealbus_ledger::append::{AppendError, Appended, Call, Expect};
 use uuid::Uuid;
 
 use crate::app::App;
@@ -88,7 +88,7 @@ impl App {
                 fresh_id: clock::fresh_id(),
             };
             let prepared = publication.request.prepare(&context, &self.catalog, &self.limits);
-            events.push(draft(prepared.map_err(|refused| publication.place(refused))?));
+            events.push(prepared.map_err(|refused| publication.place(refused))?);
         }
         let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
         self.metrics.call(events.len());
@@ -100,25 +100,6 @@ impl App {
         }
         self.hub.appended(&appended);
         Ok(appended)
-    }
-}
-
-fn draft(event: Prepared) -> Draft {
-    Draft {
-        event_id: event.event_id,
-        event_type: event.event_type,
-        data_version: event.data_version,
-        occurred: event.occurred,
-        source: event.source,
-        actor: event.actor,
-        correlation_id: event.correlation_id,
-        causation_id: event.causation_id,
-        payload_mode: event.payload_mode,
-        payload: event.payload,
-        payload_size: event.payload_size,
-        payload_hash: event.payload_hash,
-        metadata: event.metadata,
-        request: event.request,
     }
 }
 

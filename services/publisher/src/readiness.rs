@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealbus_ledger::{Ledger, applied_migration};
+use sealbus_ledger::Ledger;
 use sealbus_runtime::admin::Health;
 use tokio_util::sync::CancellationToken;
 
@@ -27,13 +27,7 @@ pub fn health(
         })
         .needs("migration", move || {
             let ledger = migrated.clone();
-            async move {
-                match applied_migration(&ledger).await {
-                    Ok(applied) if applied == expected_migration => Ok(()),
-                    Ok(applied) => Err(format!("{applied} is applied, {expected_migration} is expected")),
-                    Err(_) => Err("unknown".to_owned()),
-                }
-            }
+            async move { ledger.check_migration(expected_migration).await }
         })
         .mentions("broker", move || {
             let connected = broker.is_connected();

@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::time::Duration;
 
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy};

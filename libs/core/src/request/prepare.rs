@@ -36,7 +36,7 @@ pub struct Context<'a> {
 
 /// An event that was accepted and has no place in its plan yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prepared {
+pub struct Draft {
     /// Given, derived, or fresh.
     pub event_id: Uuid,
     /// A type that the catalog knows.
@@ -73,7 +73,7 @@ impl EventRequest {
     /// # Errors
     /// `unknown_event_type`, `schema_violation`, `forbidden` (a type of the bus's own, another actor), `too_large`,
     /// the strict reader's codes for data and metadata, `invalid_field`; with pointers from the event.
-    pub fn prepare(&self, context: &Context<'_>, catalog: &Catalog, limits: &Limits) -> Result<Prepared, Refused> {
+    pub fn prepare(&self, context: &Context<'_>, catalog: &Catalog, limits: &Limits) -> Result<Draft, Refused> {
         let rule = self.rule(catalog)?;
         self.check_members(limits)?;
         let payload = self.payload(&rule, limits)?;
@@ -82,7 +82,7 @@ impl EventRequest {
         let (actor, by) = self.actor(context)?;
         let metadata = self.sealed_metadata(context, identity.foreign, by)?;
         let request = self.request_text(context.plan, identity.id, &payload_hash);
-        Ok(Prepared {
+        Ok(Draft {
             event_id: identity.id,
             data_version: self.version.unwrap_or(1),
             occurred: self.occurred_at,

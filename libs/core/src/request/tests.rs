@@ -45,7 +45,7 @@ fn caller() -> Caller {
 }
 
 impl Caller {
-    fn prepare(&self, value: Value) -> Result<Prepared, Refused> {
+    fn prepare(&self, value: Value) -> Result<Draft, Refused> {
         let context = Context {
             tenant: &self.tenant,
             plan: &self.plan,
@@ -59,7 +59,7 @@ impl Caller {
     }
 }
 
-fn metadata(prepared: &Prepared) -> Value {
+fn metadata(prepared: &Draft) -> Value {
     serde_json::from_str(&prepared.metadata).expect("canonical metadata is JSON")
 }
 

@@ -3,47 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use sealbus_core::event::{PayloadMode, Record};
-use sealbus_core::hash::Hash;
+use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Tenant};
-use sealbus_core::timestamp::Timestamp;
+pub use sealbus_core::request::Draft;
 use uuid::Uuid;
 
 /// Events in one call, at most.
 pub const MAX_EVENTS: usize = 1_000;
-
-/// An event that was accepted but has no place in its plan yet. The caller has validated all of it.
-#[derive(Debug, Clone)]
-pub struct Draft {
-    /// Minted before the first attempt, so that an unknown outcome is resolved by asking again.
-    pub event_id: Uuid,
-    /// A type that the catalog knows.
-    pub event_type: String,
-    /// Version of the type's schema.
-    pub data_version: u32,
-    /// When it happened, where the producer said so; otherwise it happened when it was recorded.
-    pub occurred: Option<Timestamp>,
-    /// Who produced it.
-    pub source: String,
-    /// Whom the publisher took it from.
-    pub actor: String,
-    /// Empty for none.
-    pub correlation_id: String,
-    /// Empty for none.
-    pub causation_id: String,
-    /// How the payload is kept.
-    pub payload_mode: PayloadMode,
-    /// Canonical text; none where only the hash is kept.
-    pub payload: Option<String>,
-    /// Bytes of the canonical payload.
-    pub payload_size: u32,
-    /// SHA-256 of the canonical payload.
-    pub payload_hash: Hash,
-    /// Canonical text of the metadata, the bus's own member included.
-    pub metadata: String,
-    /// Canonical JSON of what the caller gave: two requests with one id are equal when this is.
-    pub request: String,
-}
 
 /// What the caller expects the plan's head to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

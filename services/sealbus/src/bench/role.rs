@@ -3,14 +3,19 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use sealbus_backing::free_port;
 use tokio::process::{Child, Command};
 
 use crate::failure::Failure;
+
+/// The type that benchmarks publish.
+const CATALOG: &str = "module: bench\npatterns:\n  bench.*: { channel: audit, schema: any }\n";
 
 /// A running role; killed when dropped.
 pub struct Role {
     name: &'static str,
     child: Child,
+    _catalog: tempfile::TempDir,
     /// `http://host:port` of its API, where it has one.
     pub url: String,
 }
@@ -19,15 +24,18 @@ impl Role {
     /// Starts a role with this process' environment, and waits until it says that it is ready.
     pub async fn start(name: &'static str) -> Result<Self, Failure> {
         let (api, admin) = (free_port()?, free_port()?);
+        let catalog = tempfile::tempdir()?;
+        std::fs::write(catalog.path().join("bench.yaml"), CATALOG)?;
         let child = Command::new(std::env::current_exe()?)
             .arg(name)
             .env("SEALBUS_LISTEN", format!("127.0.0.1:{api}"))
             .env("SEALBUS_ADMIN_LISTEN", format!("127.0.0.1:{admin}"))
+            .env("SEALBUS_CATALOG", catalog.path())
             .env("SEALBUS_LOG", "warn")
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
-        let mut role = Self { name, child, url: format!("http://127.0.0.1:{api}") };
+        let mut role = Self { name, child, _catalog: catalog, url: format!("http://127.0.0.1:{api}") };
         let ready = format!("http://127.0.0.1:{admin}/readyz");
         let http = reqwest::Client::new();
         for _ in 0..300 {
@@ -50,8 +58,4 @@ impl Role {
         let peak = peak.map_or_else(|| "memory unknown".to_owned(), |kib| format!("{:.0} MiB at most", kib as f64 / 1_024.0));
         format!("{}: {peak}", self.name)
     }
-}
-
-fn free_port() -> Result<u16, Failure> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

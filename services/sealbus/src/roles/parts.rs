@@ -70,13 +70,7 @@ pub fn health(settings: &Settings, ledger: &Ledger, shutdown: &CancellationToken
         })
         .needs("migration", move || {
             let ledger = migrated.clone();
-            async move {
-                match sealbus_ledger::applied_migration(&ledger).await {
-                    Ok(applied) if applied == expected => Ok(()),
-                    Ok(applied) => Err(format!("{applied} is applied, {expected} is expected")),
-                    Err(_) => Err("unknown".to_owned()),
-                }
-            }
+            async move { ledger.check_migration(expected).await }
         })
 }
 
