@@ -190,10 +190,12 @@ impl Holder {
     }
 
     fn say_progress(&mut self) {
-        self.slots.forget_idle(Instant::now().checked_sub(IDLE).unwrap_or_else(Instant::now));
+        let now = Instant::now();
+        self.slots.forget_idle(now.checked_sub(IDLE).unwrap_or(now));
+        let young = now.checked_sub(self.share.worked.settings().progress_every / 2).unwrap_or(now);
         // Without a connection it would only pile up.
         if self.share.worked.process.broker.is_connected() {
-            for handle in self.slots.messages() {
+            for handle in self.slots.held_since(young) {
                 let _ = self.answers.try_send(Answer::Progress(Arc::clone(handle)));
             }
         }

@@ -4,6 +4,7 @@
 //! for messages that are not ours alone (PROTOCOL, Consume, rules 2 and 4).
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use sealbus_broker::{ConsumerSpec, Delivered, Handle};
 use sealbus_core::event::Record;
@@ -34,6 +35,7 @@ pub(crate) async fn pull(share: Share, to: mpsc::Sender<Waiting<Arc<Handle>>>) {
     let mut spec = ConsumerSpec::new(worked.spec.name.clone(), share.partition);
     spec.from_now = worked.spec.start == Start::Now;
     spec.ack_wait = settings.ack_wait;
+    spec.max_unacknowledged = settings.unacknowledged;
     let mut deliveries = worked.process.broker.deliveries(spec);
     loop {
         let batch = tokio::select! {
@@ -54,7 +56,7 @@ pub(crate) async fn pull(share: Share, to: mpsc::Sender<Waiting<Arc<Handle>>>) {
                 Taken::Term => handle.term().await,
                 Taken::Leave => {}
                 Taken::Hand(record) => {
-                    let waiting = Waiting { record, deliveries: handle.deliveries, message: Arc::new(handle) };
+                    let waiting = Waiting { record, deliveries: handle.deliveries, message: Arc::new(handle), since: Instant::now() };
                     if to.send(waiting).await.is_err() {
                         return;
                     }

@@ -15,6 +15,8 @@ pub struct Settings {
     pub replay_every: Duration,
     /// How long the broker waits for an answer before it delivers a message again.
     pub ack_wait: Duration,
+    /// Messages of one share that may be delivered and not acknowledged.
+    pub unacknowledged: i64,
     /// Between two progress acks of messages that are held; well under `ack_wait`.
     pub progress_every: Duration,
     /// Pauses between tries in memory, in all; a longer one parks the plan.
@@ -57,6 +59,7 @@ impl Default for Settings {
             sealing_alarm: Duration::from_mins(1),
             replay_every: Duration::from_millis(250),
             ack_wait: Duration::from_secs(10),
+            unacknowledged: 512,
             progress_every: Duration::from_secs(4),
             short_retries: Duration::from_secs(1),
             handler_timeout: Duration::from_secs(30),

@@ -34,6 +34,8 @@ pub(crate) struct Waiting<M> {
     pub message: M,
     pub record: Arc<Record>,
     pub deliveries: u64,
+    /// When it came in.
+    pub since: Instant,
 }
 
 impl<M> Waiting<M> {
@@ -221,9 +223,10 @@ impl<M> Slots<M> {
         owed.into_iter().map(|waiting| waiting.message).collect()
     }
 
-    /// All messages that are held.
-    pub(crate) fn messages(&self) -> impl Iterator<Item = &M> {
-        self.plans.values().flat_map(|slot| slot.queue.iter().chain(&slot.in_hand)).map(|waiting| &waiting.message)
+    /// Messages that came in before a time and are still held.
+    pub(crate) fn held_since(&self, before: Instant) -> impl Iterator<Item = &M> {
+        let held = self.plans.values().flat_map(|slot| slot.queue.iter().chain(&slot.in_hand));
+        held.filter(move |waiting| waiting.since <= before).map(|waiting| &waiting.message)
     }
 
     /// Forgets plans that nothing has happened to since a time.

@@ -39,10 +39,14 @@ pub async fn make_roles(admin_url: &str, owner_password: &str, writer_password: 
     execute(&mut connection, include_str!("../../../migrations/roles.sql")).await?;
     for (role, password) in [(OWNER, owner_password), (WRITER, writer_password)] {
         // ALTER ROLE takes no parameters, so the server quotes the password.
-        let statement = sqlx::query_scalar!(r#"-- role_password
-            SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $1::text, $2::text) AS "statement!""#, role, password)
-            .fetch_one(&mut connection)
-            .await?;
+        let statement = sqlx::query_scalar!(
+            r#"-- role_password
+            SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $1::text, $2::text) AS "statement!""#,
+            role,
+            password
+        )
+        .fetch_one(&mut connection)
+        .await?;
         execute(&mut connection, &statement).await?;
     }
     connection.close().await?;
@@ -58,7 +62,8 @@ pub async fn allow_tables_in_public(admin_url: &str) -> Result<(), LedgerError> 
 }
 
 async fn connect(url: &str) -> Result<PgConnection, LedgerError> {
-    let options = PgConnectOptions::from_str(url).map_err(LedgerError::Address)?.options([("client_min_messages", "warning")]);
+    let options =
+        PgConnectOptions::from_str(url).map_err(LedgerError::Address)?.options([("client_min_messages", "warning")]);
     // A password in a statement must not reach the log.
     Ok(options.disable_statement_logging().connect().await?)
 }

@@ -1,6 +1,6 @@
 //! The first row of a ledger: which deployment it is, and the key that seals its first event.
 
-use sealbus_core::event::PayloadMode;
+use sealbus_core::event::{PayloadMode, is_origin};
 use sealbus_core::hash::Hash;
 use sealbus_core::seal::Keyring;
 use sealbus_core::timestamp::Timestamp;
@@ -32,11 +32,16 @@ pub struct Creation {
 /// The first event is `key.added` for the keyring's active key, sealed by that key; it is leaf 0 of the log.
 ///
 /// # Errors
-/// [`LedgerError::OtherOrigin`] where the ledger exists under another name, [`LedgerError::Keyring`] where no key is active.
+/// [`LedgerError::BadOrigin`] for a name that no seal can hold, [`LedgerError::OtherOrigin`] where the ledger exists under another name, [`LedgerError::Keyring`] where no key is active.
 pub async fn create(config: &LedgerConfig, creation: &Creation, keyring: &Keyring) -> Result<(), LedgerError> {
+    if !is_origin(&creation.origin) {
+        return Err(LedgerError::BadOrigin(creation.origin.clone()));
+    }
     let pool = pool(config)?;
     let mut transaction = pool.begin().await?;
-    sqlx::query!("-- creation_lock\nSELECT pg_advisory_xact_lock($1) AS locked", CREATION_LOCK).fetch_one(&mut *transaction).await?;
+    sqlx::query!("-- creation_lock\nSELECT pg_advisory_xact_lock($1) AS locked", CREATION_LOCK)
+        .fetch_one(&mut *transaction)
+        .await?;
     if let Some(Deployment { origin, .. }) = deployment(&mut *transaction).await? {
         if origin != creation.origin {
             return Err(LedgerError::OtherOrigin { stored: origin, configured: creation.origin.clone() });

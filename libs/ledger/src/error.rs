@@ -16,13 +16,20 @@ pub enum LedgerError {
     #[error("the ledger has not been created yet: run `sealbus migrate` with SEALBUS_ORIGIN and SEALBUS_KEYRING set")]
     NotCreated,
     /// The database was made for another name.
-    #[error("the ledger belongs to origin {stored}, and SEALBUS_ORIGIN says {configured}: an origin is fixed for the life of a ledger")]
+    #[error(
+        "the ledger belongs to origin {stored}, and SEALBUS_ORIGIN says {configured}: an origin is fixed for the life of a ledger"
+    )]
     OtherOrigin {
         /// The origin in `deployment`.
         stored: String,
         /// The origin in the configuration.
         configured: String,
     },
+    /// A name that cannot stand in a header or a checkpoint.
+    #[error(
+        "SEALBUS_ORIGIN is {0:?}; an origin is 1 to 255 printable ASCII characters without space and +, such as bus.example/eu-1"
+    )]
+    BadOrigin(String),
     /// Payloads are hashed as UTF-8 text, so no other encoding can hold them.
     #[error("the database's encoding is {0}; Sealbus needs UTF8: create it with ENCODING 'UTF8'")]
     Encoding(String),
@@ -83,9 +90,15 @@ impl From<sqlx::Error> for LedgerError {
 /// (SQLSTATE class 57P) or out of connections (53300).
 pub(crate) fn is_away(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(database) => database.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08") || code == "53300"),
+        sqlx::Error::Database(database) => {
+            database.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08") || code == "53300")
+        }
         _ => false,
     }
 }

@@ -4,8 +4,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::PgConnection;
+use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
 
@@ -57,7 +57,9 @@ impl Ledger {
     /// UTF8, [`LedgerError::Away`] where nothing answers.
     pub async fn open(config: &LedgerConfig) -> Result<Self, LedgerError> {
         let pool = pool(config)?;
-        let encoding = sqlx::query_scalar!("-- encoding\nSELECT current_setting('server_encoding') AS \"encoding!\"").fetch_one(&pool).await?;
+        let encoding = sqlx::query_scalar!("-- encoding\nSELECT current_setting('server_encoding') AS \"encoding!\"")
+            .fetch_one(&pool)
+            .await?;
         if encoding != "UTF8" {
             return Err(LedgerError::Encoding(encoding));
         }

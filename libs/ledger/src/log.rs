@@ -50,9 +50,10 @@ impl Ledger {
     /// whose FORMAT, link, suite, hash or seq is wrong stops its plan and is not passed over.
     pub async fn seal_batch(&self, limit: u32, stopped: &HashSet<i64>) -> Result<Sealed, LedgerError> {
         let mut transaction = self.pool().begin().await?;
-        let leads = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "leads!" -- seal_lock"#, SEALER_LOCK)
-            .fetch_one(&mut *transaction)
-            .await?;
+        let leads =
+            sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "leads!" -- seal_lock"#, SEALER_LOCK)
+                .fetch_one(&mut *transaction)
+                .await?;
         if !leads {
             transaction.rollback().await?;
             return Ok(Sealed { elsewhere: true, ..Sealed::default() });
@@ -88,11 +89,19 @@ impl Ledger {
 
     /// Waits, asking every `interval`, until all events that are queued now have their leaves.
     pub async fn wait_until_sealed(&self, interval: std::time::Duration) -> Result<(), LedgerError> {
-        let newest = sqlx::query_scalar!("-- newest_queued\nSELECT max(id) FROM sealbus.seal_queue").fetch_one(self.pool()).await?;
+        let newest = sqlx::query_scalar!("-- newest_queued\nSELECT max(id) FROM sealbus.seal_queue")
+            .fetch_one(self.pool())
+            .await?;
         let Some(newest) = newest else { return Ok(()) };
         // A row that commits later with a lower id is waited for too: a little too long, never too short.
-        while sqlx::query_scalar!(r#"-- queued_up_to
-            SELECT EXISTS (SELECT FROM sealbus.seal_queue WHERE id <= $1) AS "queued!""#, newest).fetch_one(self.pool()).await? {
+        while sqlx::query_scalar!(
+            r#"-- queued_up_to
+            SELECT EXISTS (SELECT FROM sealbus.seal_queue WHERE id <= $1) AS "queued!""#,
+            newest
+        )
+        .fetch_one(self.pool())
+        .await?
+        {
             tokio::time::sleep(interval).await;
         }
         Ok(())
@@ -111,7 +120,12 @@ impl Ledger {
         Ok((row.waiting.unsigned_abs(), row.oldest))
     }
 
-    async fn queued(&self, connection: &mut sqlx::PgConnection, limit: u32, stopped: &HashSet<i64>) -> Result<Vec<Queued>, LedgerError> {
+    async fn queued(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        limit: u32,
+        stopped: &HashSet<i64>,
+    ) -> Result<Vec<Queued>, LedgerError> {
         let stopped: Vec<i64> = stopped.iter().copied().collect();
         let queue = sqlx::query!(
             "-- queued
@@ -133,14 +147,24 @@ impl Ledger {
         )
         .fetch_all(connection)
         .await?;
-        let mut events: HashMap<(i64, i64), RecordRow> = rows.into_iter().map(|row| ((row.plan_no, row.seq), row)).collect();
+        let mut events: HashMap<(i64, i64), RecordRow> =
+            rows.into_iter().map(|row| ((row.plan_no, row.seq), row)).collect();
         Ok(queue
             .into_iter()
-            .map(|row| Queued { id: row.id, plan_no: row.plan_no, seq: row.seq, event: events.remove(&(row.plan_no, row.seq)) })
+            .map(|row| Queued {
+                id: row.id,
+                plan_no: row.plan_no,
+                seq: row.seq,
+                event: events.remove(&(row.plan_no, row.seq)),
+            })
             .collect())
     }
 
-    async fn last_leaves(&self, connection: &mut sqlx::PgConnection, queued: &[Queued]) -> Result<LastLeaves, LedgerError> {
+    async fn last_leaves(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        queued: &[Queued],
+    ) -> Result<LastLeaves, LedgerError> {
         let plan_nos: Vec<i64> = queued.iter().map(|row| row.plan_no).collect::<HashSet<_>>().into_iter().collect();
         let rows = sqlx::query!(
             r#"-- last_leaves
@@ -243,7 +267,8 @@ impl<'a> Batch<'a> {
         if self.stopped.iter().any(|stopped| stopped.plan_no == row.plan_no) {
             return;
         }
-        let (tenant, plan) = row.event.as_ref().map_or_else(Default::default, |event| (event.tenant.clone(), event.plan.clone()));
+        let (tenant, plan) =
+            row.event.as_ref().map_or_else(Default::default, |event| (event.tenant.clone(), event.plan.clone()));
         match self.leaf(row.plan_no, row.seq, row.event) {
             Ok((partition, record)) => {
                 self.leaves.push(NewLeaf {

@@ -21,10 +21,13 @@ pub const EXPECTED_MIGRATION: i64 = 3;
 /// # Errors
 /// [`LedgerError::Migration`] names the migration; a failed one is rolled back.
 pub async fn migrate(owner_url: &str) -> Result<(), LedgerError> {
-    let options = PgConnectOptions::from_str(owner_url).map_err(LedgerError::Address)?.options([("search_path", "sealbus")]);
+    let options =
+        PgConnectOptions::from_str(owner_url).map_err(LedgerError::Address)?.options([("search_path", "sealbus")]);
     let mut connection = options.connect().await?;
     // Asked first, because IF NOT EXISTS alone still needs the right to create schemas.
-    let there = sqlx::query_scalar!("-- migrate\nSELECT to_regnamespace('sealbus') IS NOT NULL AS \"there!\"").fetch_one(&mut connection).await?;
+    let there = sqlx::query_scalar!("-- migrate\nSELECT to_regnamespace('sealbus') IS NOT NULL AS \"there!\"")
+        .fetch_one(&mut connection)
+        .await?;
     if !there {
         sqlx::query!("-- migrate\nCREATE SCHEMA sealbus").execute(&mut connection).await?;
     }
@@ -36,9 +39,11 @@ pub async fn migrate(owner_url: &str) -> Result<(), LedgerError> {
 
 /// The newest migration that the ledger's schema has seen.
 pub async fn applied_migration(ledger: &Ledger) -> Result<i64, LedgerError> {
-    let version = sqlx::query_scalar!("-- applied_migration\nSELECT max(version) AS version FROM sealbus._sqlx_migrations WHERE success")
-        .fetch_one(ledger.pool())
-        .await?;
+    let version = sqlx::query_scalar!(
+        "-- applied_migration\nSELECT max(version) AS version FROM sealbus._sqlx_migrations WHERE success"
+    )
+    .fetch_one(ledger.pool())
+    .await?;
     Ok(version.unwrap_or(0))
 }
 

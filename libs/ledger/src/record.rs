@@ -72,7 +72,9 @@ impl RecordRow {
             seq: self.seq,
             detail: detail.to_owned(),
         };
-        let hash = |bytes: &[u8], column: &str| Hash::from_slice(bytes).ok_or_else(|| unreadable(&format!("{column} is not of 32 bytes")));
+        let hash = |bytes: &[u8], column: &str| {
+            Hash::from_slice(bytes).ok_or_else(|| unreadable(&format!("{column} is not of 32 bytes")))
+        };
         let payload_mode = u8::try_from(self.payload_mode).ok().and_then(PayloadMode::from_code);
         let header = Header {
             payload_hash: hash(&self.payload_hash, "payload_hash")?,

@@ -109,7 +109,8 @@ impl Ledger {
 
     /// Sealed events in log order, from an index on.
     pub async fn log_page(&self, query: &LogQuery) -> Result<Vec<Record>, LedgerError> {
-        let tenants: Option<Vec<String>> = query.tenants.as_ref().map(|tenants| tenants.iter().map(|tenant| tenant.as_str().to_owned()).collect());
+        let tenants: Option<Vec<String>> =
+            query.tenants.as_ref().map(|tenants| tenants.iter().map(|tenant| tenant.as_str().to_owned()).collect());
         let rows = select_records!(
             "log_page",
             "",
@@ -129,7 +130,12 @@ impl Ledger {
     }
 
     /// The plan's last event; with `below_index` the last sealed one below that log index.
-    pub async fn head(&self, tenant: &Tenant, plan: &Plan, below_index: Option<u64>) -> Result<Option<Head>, LedgerError> {
+    pub async fn head(
+        &self,
+        tenant: &Tenant,
+        plan: &Plan,
+        below_index: Option<u64>,
+    ) -> Result<Option<Head>, LedgerError> {
         let row = sqlx::query!(
             r#"-- head
             SELECT e.seq, e.event_hash FROM sealbus.events e
@@ -163,7 +169,13 @@ impl Ledger {
     }
 
     /// Names of a tenant's plans in byte order, beyond `after`, that begin with `prefix`.
-    pub async fn plans(&self, tenant: &Tenant, prefix: &str, after: &str, limit: u32) -> Result<Vec<String>, LedgerError> {
+    pub async fn plans(
+        &self,
+        tenant: &Tenant,
+        prefix: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<String>, LedgerError> {
         let names = sqlx::query_scalar!(
             "-- plans
             SELECT plan FROM sealbus.plans WHERE tenant = $1 AND starts_with(plan, $2) AND plan > $3 AND plan >= $2 ORDER BY plan LIMIT $4",
@@ -179,14 +191,24 @@ impl Ledger {
 
     /// The number of a plan, once it has an event. It never changes, and is in no message or file.
     pub async fn plan_no(&self, tenant: &str, plan: &str) -> Result<Option<i64>, LedgerError> {
-        let number = sqlx::query_scalar!("-- plan_no\nSELECT plan_no FROM sealbus.plans WHERE tenant = $1 AND plan = $2", tenant, plan)
-            .fetch_optional(self.pool())
-            .await?;
+        let number = sqlx::query_scalar!(
+            "-- plan_no\nSELECT plan_no FROM sealbus.plans WHERE tenant = $1 AND plan = $2",
+            tenant,
+            plan
+        )
+        .fetch_optional(self.pool())
+        .await?;
         Ok(number)
     }
 
     /// Events of a plan from `from_seq` to `to_seq`, both included, in order, at most `limit`.
-    pub async fn range(&self, plan_no: i64, from_seq: u64, to_seq: u64, limit: u32) -> Result<Vec<Record>, LedgerError> {
+    pub async fn range(
+        &self,
+        plan_no: i64,
+        from_seq: u64,
+        to_seq: u64,
+        limit: u32,
+    ) -> Result<Vec<Record>, LedgerError> {
         let rows = select_records!(
             "range",
             "",

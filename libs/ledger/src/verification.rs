@@ -53,7 +53,12 @@ impl Ledger {
     ///
     /// # Errors
     /// Only where the ledger cannot be read; what is wrong with it is a finding.
-    pub async fn verify(&self, scope: &Scope, keyring: &Keyring, mut tell: impl FnMut(Progress<'_>)) -> Result<Verified, LedgerError> {
+    pub async fn verify(
+        &self,
+        scope: &Scope,
+        keyring: &Keyring,
+        mut tell: impl FnMut(Progress<'_>),
+    ) -> Result<Verified, LedgerError> {
         let trust = self.trust(keyring).await?;
         let mut verified = Verified::default();
         // A seal is worth what its key is: whatever is checked, the plan that says which keys count is checked with it.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sealbus_core::event::Header;
 use sealbus_ledger::append::{AppendError, AppendSettings, Appender, Expect};
 use sealbus_ledger::trail::PageQuery;
-use sealbus_ledger::{Ledger, LedgerConfig};
+use sealbus_ledger::{Creation, Ledger, LedgerConfig, LedgerError, create};
 use sealbus_testkit::Postgres;
 use support::{ORIGIN, TestLedger, call, draft, plan, tenant};
 
@@ -18,7 +18,10 @@ async fn a_new_ledger_begins_with_its_key() {
     let test = TestLedger::start().await;
     let keys = test.ledger.range(1, 1, 10, 10).await.unwrap();
     assert_eq!(keys.len(), 1);
-    assert_eq!((keys[0].header.tenant.as_str(), keys[0].header.plan.as_str(), keys[0].header.event_type.as_str()), ("_system", "_keys", "key.added"));
+    assert_eq!(
+        (keys[0].header.tenant.as_str(), keys[0].header.plan.as_str(), keys[0].header.event_type.as_str()),
+        ("_system", "_keys", "key.added")
+    );
     assert_eq!(keys[0].header.kid, *test.keyring.signer().unwrap().kid());
 }
 
@@ -43,7 +46,11 @@ async fn thirty_two_callers_on_two_replicas_make_one_chain() {
     for caller in callers {
         acknowledged.extend(caller.await.unwrap());
     }
-    let page = test.ledger.plan_page(&tenant("acme"), &plan("order-1"), &PageQuery { limit: 1_000, ..PageQuery::default() }).await.unwrap();
+    let page = test
+        .ledger
+        .plan_page(&tenant("acme"), &plan("order-1"), &PageQuery { limit: 1_000, ..PageQuery::default() })
+        .await
+        .unwrap();
     assert_eq!(page.total, 320);
     let mut prev = Header::genesis(ORIGIN, "acme", "order-1");
     for (at, record) in page.records.iter().enumerate() {
@@ -84,13 +91,19 @@ async fn an_id_is_written_once() {
     assert_eq!(first[0].record, again[0].record, "the first record is given back");
 
     let other_content = support_with_id(2, event.event_id);
-    assert_eq!(appender.append(call("acme", "p", vec![other_content])).await.unwrap_err(), AppendError::IdConflict { event_id: event.event_id });
+    assert_eq!(
+        appender.append(call("acme", "p", vec![other_content])).await.unwrap_err(),
+        AppendError::IdConflict { event_id: event.event_id }
+    );
     assert_eq!(
         appender.append(call("acme", "other-plan", vec![event.clone()])).await.unwrap_err(),
         AppendError::IdConflict { event_id: event.event_id },
         "the same content in another plan is another request"
     );
-    assert!(appender.append(call("other", "p", vec![event])).await.unwrap()[0].new, "ids are unique within a tenant only");
+    assert!(
+        appender.append(call("other", "p", vec![event])).await.unwrap()[0].new,
+        "ids are unique within a tenant only"
+    );
 }
 
 #[tokio::test]
@@ -99,7 +112,8 @@ async fn callers_with_one_id_and_equal_content_share_one_event() {
     let replicas = [test.appender().await, test.appender().await];
     let event = draft(1);
     let calls = (0..32).map(|at| replicas[at % 2].append(call("acme", "p", vec![event.clone()])));
-    let answers: Vec<_> = futures::future::join_all(calls).await.into_iter().map(|answer| answer.unwrap().remove(0)).collect();
+    let answers: Vec<_> =
+        futures::future::join_all(calls).await.into_iter().map(|answer| answer.unwrap().remove(0)).collect();
     assert_eq!(answers.iter().filter(|answer| answer.new).count(), 1);
     assert!(answers.iter().all(|answer| answer.record.event_hash == answers[0].record.event_hash));
 }
@@ -111,13 +125,20 @@ async fn an_array_skips_what_is_stored_and_is_otherwise_atomic() {
     let events: Vec<_> = (0..3).map(draft).collect();
     appender.append(call("acme", "p", events[..2].to_vec())).await.unwrap();
     let answers = appender.append(call("acme", "p", events.clone())).await.unwrap();
-    assert_eq!(answers.iter().map(|answer| (answer.new, answer.record.header.seq)).collect::<Vec<_>>(), [(false, 1), (false, 2), (true, 3)]);
+    assert_eq!(
+        answers.iter().map(|answer| (answer.new, answer.record.header.seq)).collect::<Vec<_>>(),
+        [(false, 1), (false, 2), (true, 3)]
+    );
 
     let conflicting = vec![draft(9), support_with_id(10, events[0].event_id)];
     assert!(matches!(appender.append(call("acme", "p", conflicting)).await, Err(AppendError::IdConflict { .. })));
     let twice = vec![events[0].clone(), events[0].clone()];
     assert!(matches!(appender.append(call("acme", "p", twice)).await, Err(AppendError::DuplicateId { .. })));
-    assert_eq!(test.count("SELECT count(*) FROM sealbus.events WHERE plan_no > 1").await, 3, "nothing of a refused array is kept");
+    assert_eq!(
+        test.count("SELECT count(*) FROM sealbus.events WHERE plan_no > 1").await,
+        3,
+        "nothing of a refused array is kept"
+    );
 }
 
 #[tokio::test]
@@ -151,7 +172,11 @@ async fn swapped_ids_in_two_batches_do_not_deadlock() {
             replicas[1].append(call("acme", &y, vec![b, a])),
         );
         let outcomes = [left.is_ok(), right.is_ok()];
-        assert_eq!(outcomes.iter().filter(|ok| **ok).count(), 1, "one wins, the other is told of the conflict: {outcomes:?}");
+        assert_eq!(
+            outcomes.iter().filter(|ok| **ok).count(),
+            1,
+            "one wins, the other is told of the conflict: {outcomes:?}"
+        );
     }
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(test.count(deadlocks).await, 0);
@@ -170,7 +195,9 @@ async fn a_busy_plan_holds_up_no_other() {
     let mut waiting = Vec::new();
     for n in 0..10 {
         let appender = appender.clone();
-        waiting.push(tokio::spawn(async move { appender.append(call("acme", "busy", vec![draft(n)])).await.unwrap().remove(0) }));
+        waiting.push(tokio::spawn(async move {
+            appender.append(call("acme", "busy", vec![draft(n)])).await.unwrap().remove(0)
+        }));
         tokio::task::yield_now().await;
     }
     for n in 0..20 {
@@ -218,7 +245,8 @@ async fn the_database_itself_refuses_to_change_history() {
 #[tokio::test]
 async fn heads_are_not_read_under_an_older_snapshot() {
     let test = TestLedger::start().await;
-    let asked = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT * FROM sealbus.lock_plans('{}', '{}', '{}', '{}', '{}', false)";
+    let asked =
+        "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT * FROM sealbus.lock_plans('{}', '{}', '{}', '{}', '{}', false)";
     assert!(test.admin(asked).await.unwrap_err().to_string().contains("needs read committed"));
 }
 
@@ -236,13 +264,32 @@ async fn a_commit_that_a_standby_may_lack_is_not_acknowledged() {
         tokio::spawn(async move { appender.append(call("acme", "p", vec![event])).await })
     };
     let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    sealbus_testkit::eventually("the commit's wait for a standby is cancelled", async || test.count(cancel).await > 0).await;
+    sealbus_testkit::eventually("the commit's wait for a standby is cancelled", async || test.count(cancel).await > 0)
+        .await;
     let refused = waiting.await.unwrap().unwrap_err();
     assert!(matches!(&refused, AppendError::Unavailable { detail } if detail.contains("unknown")), "{refused}");
     test.admin("ALTER SYSTEM RESET synchronous_standby_names").await.unwrap();
     test.admin("SELECT pg_reload_conf()").await.unwrap();
     let answer = appender.append(call("acme", "p", vec![event])).await.unwrap();
     assert!(!answer[0].new, "it had been stored");
+}
+
+#[tokio::test]
+async fn an_origin_that_no_seal_can_hold_begins_no_ledger() {
+    let postgres = Postgres::start().await;
+    let keyring = sealbus_core::seal::Keyring::parse(&sealbus_testkit::keyring()).unwrap();
+    let config = LedgerConfig::new(postgres.url());
+    for origin in ["", "two words", "a+b"] {
+        let creation = Creation {
+            origin: origin.into(),
+            partitions: 8,
+            first_event: uuid::Uuid::now_v7(),
+            log_id: uuid::Uuid::new_v4(),
+        };
+        let refused = create(&config, &creation, &keyring).await.unwrap_err();
+        assert!(matches!(refused, LedgerError::BadOrigin(_)), "{refused}");
+    }
+    assert!(matches!(Ledger::open(&config).await, Err(LedgerError::NotCreated)), "nothing was written");
 }
 
 #[tokio::test]

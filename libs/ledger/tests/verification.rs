@@ -34,7 +34,9 @@ async fn verify(test: &TestLedger, scope: Scope) -> (Verified, Vec<Finding>) {
 /// Tampers with order-1 past the triggers, and gives what is found: verdict and seq, all of order-1.
 async fn tamper(test: &TestLedger, statement: &str) -> Vec<(Verdict, u64)> {
     let order_1 = "(SELECT plan_no FROM sealbus.plans WHERE plan = 'order-1')";
-    test.admin(&format!("SET session_replication_role = replica; {}", statement.replace(":order_1", order_1))).await.unwrap();
+    test.admin(&format!("SET session_replication_role = replica; {}", statement.replace(":order_1", order_1)))
+        .await
+        .unwrap();
     let (_, findings) = verify(test, Scope::Everything).await;
     assert!(findings.iter().all(|finding| finding.plan == "order-1" && finding.tenant == "acme"), "{findings:?}");
     findings.into_iter().map(|finding| (finding.verdict, finding.seq)).collect()
@@ -61,27 +63,35 @@ async fn an_edited_field_is_found() {
 #[tokio::test]
 async fn an_edited_payload_is_found() {
     let test = with_chain(5).await;
-    let found = tamper(&test, "UPDATE sealbus.events SET payload = '{\"n\":99}' WHERE plan_no = :order_1 AND seq = 2").await;
+    let found =
+        tamper(&test, "UPDATE sealbus.events SET payload = '{\"n\":99}' WHERE plan_no = :order_1 AND seq = 2").await;
     assert_eq!(found, [(Verdict::PayloadHash, 2)]);
 }
 
 #[tokio::test]
 async fn edited_metadata_are_found() {
     let test = with_chain(5).await;
-    let found = tamper(&test, "UPDATE sealbus.events SET metadata = '{\"a\":1}' WHERE plan_no = :order_1 AND seq = 2").await;
+    let found =
+        tamper(&test, "UPDATE sealbus.events SET metadata = '{\"a\":1}' WHERE plan_no = :order_1 AND seq = 2").await;
     assert_eq!(found, [(Verdict::MetadataHash, 2)]);
 }
 
 #[tokio::test]
 async fn a_deleted_row_in_the_middle_is_found() {
     let test = with_chain(5).await;
-    assert_eq!(tamper(&test, "DELETE FROM sealbus.events WHERE plan_no = :order_1 AND seq = 3").await, [(Verdict::SeqGap, 3)]);
+    assert_eq!(
+        tamper(&test, "DELETE FROM sealbus.events WHERE plan_no = :order_1 AND seq = 3").await,
+        [(Verdict::SeqGap, 3)]
+    );
 }
 
 #[tokio::test]
 async fn a_deleted_first_row_is_found() {
     let test = with_chain(5).await;
-    assert_eq!(tamper(&test, "DELETE FROM sealbus.events WHERE plan_no = :order_1 AND seq = 1").await, [(Verdict::Genesis, 1)]);
+    assert_eq!(
+        tamper(&test, "DELETE FROM sealbus.events WHERE plan_no = :order_1 AND seq = 1").await,
+        [(Verdict::Genesis, 1)]
+    );
 }
 
 #[tokio::test]
@@ -111,9 +121,17 @@ async fn a_cut_signature_is_found() {
 #[tokio::test]
 async fn a_renamed_plan_is_found() {
     let test = with_chain(2).await;
-    test.admin("SET session_replication_role = replica; UPDATE sealbus.plans SET plan = 'order-9' WHERE plan = 'order-1'").await.unwrap();
+    test.admin(
+        "SET session_replication_role = replica; UPDATE sealbus.plans SET plan = 'order-9' WHERE plan = 'order-1'",
+    )
+    .await
+    .unwrap();
     let (_, findings) = verify(&test, Scope::Everything).await;
-    assert_eq!(findings.first().map(|finding| (finding.verdict, finding.seq)), Some((Verdict::Genesis, 1)), "{findings:?}");
+    assert_eq!(
+        findings.first().map(|finding| (finding.verdict, finding.seq)),
+        Some((Verdict::Genesis, 1)),
+        "{findings:?}"
+    );
 }
 
 /// A row that no constraint of the table lets in any more is a finding, not an end of the run.
@@ -128,9 +146,16 @@ async fn a_column_that_is_no_hash_is_found() {
 #[tokio::test]
 async fn a_tampered_key_event_is_found_with_any_plan() {
     let test = with_chain(1).await;
-    test.admin("SET session_replication_role = replica; UPDATE sealbus.events SET actor = 'mallory' WHERE type = 'key.added'").await.unwrap();
+    test.admin(
+        "SET session_replication_role = replica; UPDATE sealbus.events SET actor = 'mallory' WHERE type = 'key.added'",
+    )
+    .await
+    .unwrap();
     let (_, findings) = verify(&test, Scope::Plan(tenant("acme"), plan("order-2"))).await;
-    assert!(findings.iter().any(|finding| finding.plan == "_keys" && finding.verdict == Verdict::EventHash), "{findings:?}");
+    assert!(
+        findings.iter().any(|finding| finding.plan == "_keys" && finding.verdict == Verdict::EventHash),
+        "{findings:?}"
+    );
 }
 
 #[tokio::test]
@@ -144,7 +169,8 @@ async fn every_event_gets_a_dense_log_index_in_plan_order() {
     let disordered = "SELECT count(*) FROM (SELECT leaf_index, lag(leaf_index) OVER (PARTITION BY plan_no ORDER BY seq) AS before \
                       FROM sealbus.log_leaves) l WHERE before > leaf_index";
     assert_eq!(test.count(disordered).await, 0);
-    let first = test.ledger.log_page(&sealbus_ledger::trail::LogQuery { limit: 1, ..Default::default() }).await.unwrap();
+    let first =
+        test.ledger.log_page(&sealbus_ledger::trail::LogQuery { limit: 1, ..Default::default() }).await.unwrap();
     assert_eq!(first[0].header.event_type, "key.added", "the ledger's first key is leaf 0");
     assert!(verify(&test, Scope::Everything).await.1.is_empty());
 }

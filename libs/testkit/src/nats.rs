@@ -54,7 +54,8 @@ impl Nats {
     async fn stream(&self, name: &str) -> async_nats::jetstream::stream::Stream {
         let (user, password) = self.server.login();
         let options = async_nats::ConnectOptions::with_user_and_password(user.into(), password.into());
-        let client = options.connect(format!("nats://127.0.0.1:{}", self.server.port())).await.expect("the server is there");
+        let client =
+            options.connect(format!("nats://127.0.0.1:{}", self.server.port())).await.expect("the server is there");
         async_nats::jetstream::new(client).get_stream(name).await.expect("the stream is there")
     }
 }

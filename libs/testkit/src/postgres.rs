@@ -33,7 +33,9 @@ impl Cluster {
 
     async fn clone_template(&self) -> String {
         let database = format!("test_{}", Uuid::new_v4().simple());
-        create_database(&self.server.admin_url("postgres"), &database, Some(TEMPLATE)).await.expect("the template is cloned");
+        create_database(&self.server.admin_url("postgres"), &database, Some(TEMPLATE))
+            .await
+            .expect("the template is cloned");
         database
     }
 }
@@ -76,7 +78,10 @@ impl Postgres {
     /// Runs statements as the superuser.
     pub async fn admin(&self, sql: &str) {
         let mut connection = PgConnection::connect(&self.admin_url()).await.expect("the superuser gets in");
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap_or_else(|error| panic!("{error}: {sql}"));
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut connection)
+            .await
+            .unwrap_or_else(|error| panic!("{error}: {sql}"));
     }
 
     /// Kills an own cluster, as a crash would.

@@ -24,7 +24,8 @@ pub fn table(header: &[&str]) -> Table {
 
 /// A bar over `total` things, silent where stderr is no terminal.
 pub fn progress(total: u64, what: &str) -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target =
+        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}")
         .expect("the template is a constant that indicatif reads");
     ProgressBar::with_draw_target(Some(total), target).with_style(style).with_message(what.to_owned())

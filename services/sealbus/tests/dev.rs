@@ -9,7 +9,15 @@ use tokio::process::Command;
 
 /// `sealbus dev` in a folder of its own; gives its status and what it printed.
 async fn dev(folder: &std::path::Path, arguments: &[&str]) -> (i32, String) {
-    let output = Command::new(SEALBUS).arg("dev").args(arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap();
+    let output = Command::new(SEALBUS)
+        .arg("dev")
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
     let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.code().unwrap_or(-1), printed)
 }
@@ -19,7 +27,11 @@ async fn dev(folder: &std::path::Path, arguments: &[&str]) -> (i32, String) {
 async fn a_real_event_log_goes_through() {
     let Some(log) = shared("data/permit-receipts.jsonl.gz") else { return };
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("receipts.yaml"), "module: receipts\npatterns:\n  receipt.*: { channel: audit, schema: any }\n").unwrap();
+    std::fs::write(
+        folder.path().join("receipts.yaml"),
+        "module: receipts\npatterns:\n  receipt.*: { channel: audit, schema: any }\n",
+    )
+    .unwrap();
     let script = format!(
         r#"set -e
         sql() {{ psql -qAt "$SEALBUS_ADMIN_DATABASE_URL" -c "$1"; }}
@@ -55,7 +67,8 @@ async fn a_superuser_who_tampers_is_caught() {
         sealbus verify --plan order-1 -o json"#;
     let (status, printed) = dev(folder.path(), &["--ephemeral", "--exec", script]).await;
     assert_eq!(status, 3, "{printed}");
-    let summary: serde_json::Value = serde_json::from_str(printed.lines().rfind(|line| line.starts_with('{')).unwrap()).unwrap();
+    let summary: serde_json::Value =
+        serde_json::from_str(printed.lines().rfind(|line| line.starts_with('{')).unwrap()).unwrap();
     assert_eq!(summary["findings"][0]["verdict"], "PAYLOAD_HASH");
     assert_eq!(summary["findings"][0]["where"], "dev/order-1/3");
     assert_eq!(summary["findings"].as_array().unwrap().len(), 1);
@@ -76,7 +89,16 @@ async fn data_is_kept_between_runs() {
 #[tokio::test]
 async fn the_commands_status_is_devs() {
     let folder = tempfile::tempdir().unwrap();
-    let (status, printed) = dev(folder.path(), &["--ephemeral", "--backing-only", "--exec", "test -n \"$SEALBUS_KEYRING\" && test -z \"$SEALBUS_URL\" && exit 42"]).await;
+    let (status, printed) = dev(
+        folder.path(),
+        &[
+            "--ephemeral",
+            "--backing-only",
+            "--exec",
+            "test -n \"$SEALBUS_KEYRING\" && test -z \"$SEALBUS_URL\" && exit 42",
+        ],
+    )
+    .await;
     assert_eq!(status, 42, "{printed}");
 }
 
@@ -85,10 +107,14 @@ async fn a_port_that_is_taken_gets_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    for (flag, what) in [("--postgres-port", "Postgres"), ("--nats-port", "nats-server"), ("--port", "SEALBUS_LISTEN")] {
+    for (flag, what) in [("--postgres-port", "Postgres"), ("--nats-port", "nats-server"), ("--port", "SEALBUS_LISTEN")]
+    {
         let (status, printed) = dev(folder.path(), &["--ephemeral", flag, &port]).await;
         assert_eq!(status, 1, "{printed}");
-        assert!(printed.contains(&port) && printed.contains(what) && printed.trim().lines().count() == 1, "{flag}: {printed}");
+        assert!(
+            printed.contains(&port) && printed.contains(what) && printed.trim().lines().count() == 1,
+            "{flag}: {printed}"
+        );
     }
 }
 

@@ -9,7 +9,10 @@ use support::{Bus, Role, load};
 async fn under_load(bus: &mut Bus, roles: &mut Vec<Role>, fault: impl AsyncFnOnce(&mut Bus, &mut Vec<Role>)) {
     let client = bus.client(roles);
     let publishing = tokio::spawn(async move { load(&client, 20, 40).await });
-    sealbus_testkit::eventually("a tenth is stored", async || bus.count("SELECT count(*) FROM sealbus.events").await > 80).await;
+    sealbus_testkit::eventually("a tenth is stored", async || {
+        bus.count("SELECT count(*) FROM sealbus.events").await > 80
+    })
+    .await;
     fault(bus, roles).await;
     let acknowledged = publishing.await.unwrap();
     bus.expect_delivered(&acknowledged).await;
@@ -52,7 +55,10 @@ async fn nats_server() {
     under_load(&mut bus, &mut roles, async |bus, _| {
         bus.nats.kill().await;
         let stored = bus.count("SELECT count(*) FROM sealbus.events").await;
-        sealbus_testkit::eventually("publishing goes on without the broker", async || bus.count("SELECT count(*) FROM sealbus.events").await > stored + 50).await;
+        sealbus_testkit::eventually("publishing goes on without the broker", async || {
+            bus.count("SELECT count(*) FROM sealbus.events").await > stored + 50
+        })
+        .await;
         bus.nats.restart().await;
     })
     .await;

@@ -10,7 +10,10 @@ async fn the_stream_is_purged_in_mid_flight() {
     let roles = bus.all_roles().await;
     let client = bus.client(&roles);
     let publishing = tokio::spawn(async move { load(&client, 20, 40).await });
-    sealbus_testkit::eventually("some are stored", async || bus.count("SELECT count(*) FROM sealbus.events").await > 200).await;
+    sealbus_testkit::eventually("some are stored", async || {
+        bus.count("SELECT count(*) FROM sealbus.events").await > 200
+    })
+    .await;
     bus.nats.purge("SEALBUS_EVENTS").await;
     let acknowledged = publishing.await.unwrap();
     bus.nats.purge("SEALBUS_EVENTS").await;
@@ -26,7 +29,10 @@ async fn a_plans_last_message_is_deleted() {
         roles.push(bus.role(name).await);
     }
     let acknowledged = load(&bus.client(&roles), 3, 5).await;
-    sealbus_testkit::eventually("the outbox is empty", async || bus.count("SELECT count(*) FROM sealbus.outbox").await == 0).await;
+    sealbus_testkit::eventually("the outbox is empty", async || {
+        bus.count("SELECT count(*) FROM sealbus.outbox").await == 0
+    })
+    .await;
     bus.nats.delete_last("SEALBUS_EVENTS", "events.test.>").await;
     roles.push(bus.role("dispatcher").await);
     bus.expect_delivered(&acknowledged).await;

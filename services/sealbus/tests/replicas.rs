@@ -19,7 +19,14 @@ async fn thirty_two_publishers_on_two_replicas_on_one_plan() {
         callers.spawn(async move {
             let mut ids = BTreeSet::new();
             for n in 0..10 {
-                ids.insert(client.publish("one-plan", &NewEvent::new("test.happened", json!({"n": n}))).await.unwrap().event.id);
+                ids.insert(
+                    client
+                        .publish("one-plan", &NewEvent::new("test.happened", json!({"n": n})))
+                        .await
+                        .unwrap()
+                        .event
+                        .id,
+                );
             }
             ids
         });
@@ -29,7 +36,12 @@ async fn thirty_two_publishers_on_two_replicas_on_one_plan() {
         acknowledged.0.entry("one-plan".to_owned()).or_default().extend(ids.unwrap());
     }
     assert_eq!(acknowledged.0["one-plan"].len(), 320);
-    assert_eq!(bus.count("SELECT max(seq) FROM sealbus.events e JOIN sealbus.plans USING (plan_no) WHERE plan = 'one-plan'").await, 320, "no gap");
+    assert_eq!(
+        bus.count("SELECT max(seq) FROM sealbus.events e JOIN sealbus.plans USING (plan_no) WHERE plan = 'one-plan'")
+            .await,
+        320,
+        "no gap"
+    );
     bus.expect_delivered(&acknowledged).await;
 }
 
@@ -38,10 +50,22 @@ async fn thirty_two_publishers_on_two_replicas_on_one_plan() {
 async fn the_stream_holds_every_event_of_a_tenant() {
     let Some(log) = shared("data/permit-receipts.jsonl.gz") else { return };
     let bus = Bus::start().await;
-    std::fs::write(bus.folder.path().join("catalog/receipts.yaml"), "module: receipts\npatterns:\n  receipt.*: { channel: audit, schema: any }\n").unwrap();
+    std::fs::write(
+        bus.folder.path().join("catalog/receipts.yaml"),
+        "module: receipts\npatterns:\n  receipt.*: { channel: audit, schema: any }\n",
+    )
+    .unwrap();
     let roles = bus.all_roles().await;
-    let output = bus.command(&["import", &log.display().to_string(), "-o", "json"]).env("SEALBUS_URL", roles[0].url()).output().await.unwrap();
+    let output = bus
+        .command(&["import", &log.display().to_string(), "-o", "json"])
+        .env("SEALBUS_URL", roles[0].url())
+        .output()
+        .await
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    sealbus_testkit::eventually("the outbox is empty", async || bus.count("SELECT count(*) FROM sealbus.outbox").await == 0).await;
+    sealbus_testkit::eventually("the outbox is empty", async || {
+        bus.count("SELECT count(*) FROM sealbus.outbox").await == 0
+    })
+    .await;
     assert_eq!(bus.nats.messages_of("SEALBUS_EVENTS", "events.municipality.>").await, 8_577);
 }

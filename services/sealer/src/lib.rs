@@ -29,7 +29,12 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { batch: 1_000, wait: Duration::from_millis(50), retry_stopped: Duration::from_secs(60), backoff: Duration::from_secs(1) }
+        Self {
+            batch: 1_000,
+            wait: Duration::from_millis(50),
+            retry_stopped: Duration::from_secs(60),
+            backoff: Duration::from_secs(1),
+        }
     }
 }
 
@@ -59,7 +64,10 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
                 for plan in &sealed.stopped {
                     metrics.stopped.inc();
                     tracing::error!(
-                        tenant = plan.tenant, plan = plan.plan, seq = plan.seq, reason = plan.reason,
+                        tenant = plan.tenant,
+                        plan = plan.plan,
+                        seq = plan.seq,
+                        reason = plan.reason,
                         "a plan cannot be sealed further; run `sealbus verify` on it"
                     );
                 }
@@ -82,5 +90,8 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
 }
 
 fn report(error: &LedgerError) {
-    tracing::warn!(error = error as &dyn std::error::Error, "sealing failed and will be tried again; events wait in the seal queue");
+    tracing::warn!(
+        error = error as &dyn std::error::Error,
+        "sealing failed and will be tried again; events wait in the seal queue"
+    );
 }

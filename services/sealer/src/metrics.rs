@@ -19,7 +19,11 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register("sealbus_sealer_leaves", "Leaves added to the log", metrics.leaves.clone());
-        registry.register("sealbus_sealer_stopped_plans", "Plans that could not be sealed further", metrics.stopped.clone());
+        registry.register(
+            "sealbus_sealer_stopped_plans",
+            "Plans that could not be sealed further",
+            metrics.stopped.clone(),
+        );
         registry.register("sealbus_sealer_failures", "Sealing transactions that failed", metrics.failures.clone());
         metrics
     }

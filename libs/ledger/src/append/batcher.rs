@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use sealbus_core::partition::PlanKey;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::AppendSettings;
 use super::call::{AppendError, Appended, Call, Hint};
 use super::link::Linker;
 use super::queue::{Queue, Waiting};
 use super::transaction::{Locking, Outcome, run};
-use super::AppendSettings;
 use crate::Ledger;
 
 /// Batches that may find a plan busy before its calls go alone.
@@ -40,7 +40,12 @@ struct Worker {
 }
 
 impl Batcher {
-    pub fn start(ledger: Ledger, linker: Arc<Linker>, settings: &AppendSettings, hints: Option<mpsc::Sender<Vec<Hint>>>) -> Self {
+    pub fn start(
+        ledger: Ledger,
+        linker: Arc<Linker>,
+        settings: &AppendSettings,
+        hints: Option<mpsc::Sender<Vec<Hint>>>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue::new(settings.waiting_events)),
             news: Notify::new(),
@@ -58,7 +63,9 @@ impl Batcher {
             return Err(AppendError::Overloaded);
         }
         self.shared.news.notify_one();
-        answered.await.unwrap_or_else(|_| Err(AppendError::Unavailable { detail: "the batcher stopped before it answered".into() }))
+        answered.await.unwrap_or_else(|_| {
+            Err(AppendError::Unavailable { detail: "the batcher stopped before it answered".into() })
+        })
     }
 }
 
@@ -119,7 +126,8 @@ impl Worker {
         for (key, calls) in alone {
             let worker = self.clone();
             tokio::spawn(async move {
-                let Outcome { hints, busy } = run(&worker.ledger, &worker.linker, calls, Locking::Wait(worker.settings.lock_timeout)).await;
+                let Outcome { hints, busy } =
+                    run(&worker.ledger, &worker.linker, calls, Locking::Wait(worker.settings.lock_timeout)).await;
                 worker.hint(hints);
                 let mut queue = worker.shared.queue();
                 queue.put_back(busy);

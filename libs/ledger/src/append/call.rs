@@ -99,7 +99,9 @@ pub enum AppendError {
         head: u64,
     },
     /// The plan's events are signed with Ed25519 and the active key is a MAC key.
-    #[error("the plan is sealed with Ed25519 and the active key {kid} is a MAC key: a plan's suite never falls; make an Ed25519 key active")]
+    #[error(
+        "the plan is sealed with Ed25519 and the active key {kid} is a MAC key: a plan's suite never falls; make an Ed25519 key active"
+    )]
     SuiteFalls {
         /// The active key.
         kid: String,

@@ -15,7 +15,13 @@ use super::locks::{Head, PlanState};
 pub(super) type Known = HashMap<(String, Uuid), Arc<Record>>;
 
 /// Decides a call and moves the plan's head and the known ids accordingly; a refused call moves neither.
-pub(super) fn decide(linker: &Linker, call: &Call, plan: &mut PlanState, known: &mut Known, now: Timestamp) -> Result<Vec<Appended>, AppendError> {
+pub(super) fn decide(
+    linker: &Linker,
+    call: &Call,
+    plan: &mut PlanState,
+    known: &mut Known,
+    now: Timestamp,
+) -> Result<Vec<Appended>, AppendError> {
     let tenant = call.tenant.as_str();
     let mut answers = Vec::with_capacity(call.events.len());
     let mut fresh = false;

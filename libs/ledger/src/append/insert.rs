@@ -20,22 +20,31 @@ pub(super) struct Row {
 }
 
 /// Inserts the events of a batch; gives a hint for each.
-pub(super) async fn insert(connection: &mut PgConnection, plans: &mut [PlanState], partitions: u32, rows: Vec<Row>) -> Result<Vec<Hint>, LedgerError> {
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    plans: &mut [PlanState],
+    partitions: u32,
+    rows: Vec<Row>,
+) -> Result<Vec<Hint>, LedgerError> {
     begin_plans(connection, plans, partitions, &rows).await?;
     let plan_no = |row: &Row| plans[row.plan_at].plan_no.unwrap_or_default();
     let partition = |row: &Row| partition(plans[row.plan_at].key, partitions);
 
     // By (event_id, tenant) in every batch: two batches with swapped ids would wait for each other otherwise.
     let mut rows = rows;
-    rows.sort_by(|a, b| (a.record.header.event_id, &a.record.header.tenant).cmp(&(b.record.header.event_id, &b.record.header.tenant)));
+    rows.sort_by(|a, b| {
+        (a.record.header.event_id, &a.record.header.tenant).cmp(&(b.record.header.event_id, &b.record.header.tenant))
+    });
     let mut columns = Columns::with_capacity(rows.len());
     for row in &rows {
         columns.push(plan_no(row), partition(row), &row.record);
     }
     let queued = columns.insert(connection).await?;
 
-    let mut records: HashMap<(i64, i64), (u32, Arc<Record>)> =
-        rows.iter().map(|row| ((plan_no(row), seq(&row.record)), (partition(row).unsigned_abs(), row.record.clone()))).collect();
+    let mut records: HashMap<(i64, i64), (u32, Arc<Record>)> = rows
+        .iter()
+        .map(|row| ((plan_no(row), seq(&row.record)), (partition(row).unsigned_abs(), row.record.clone())))
+        .collect();
     let mut hints = Vec::with_capacity(queued.len());
     for Queued { id, plan_no, seq } in queued {
         if let Some((partition, record)) = records.remove(&(plan_no, seq)) {
@@ -47,7 +56,12 @@ pub(super) async fn insert(connection: &mut PgConnection, plans: &mut [PlanState
 }
 
 /// Gives the plans that begin in this batch their numbers.
-async fn begin_plans(connection: &mut PgConnection, plans: &mut [PlanState], partitions: u32, rows: &[Row]) -> Result<(), LedgerError> {
+async fn begin_plans(
+    connection: &mut PgConnection,
+    plans: &mut [PlanState],
+    partitions: u32,
+    rows: &[Row],
+) -> Result<(), LedgerError> {
     let mut begun: Vec<usize> = rows.iter().map(|row| row.plan_at).filter(|at| plans[*at].plan_no.is_none()).collect();
     begun.sort_unstable();
     begun.dedup();
@@ -65,7 +79,8 @@ async fn begin_plans(connection: &mut PgConnection, plans: &mut [PlanState], par
     )
     .fetch_all(connection)
     .await?;
-    let numbers: HashMap<(String, String), i64> = numbers.into_iter().map(|row| ((row.tenant, row.plan), row.plan_no)).collect();
+    let numbers: HashMap<(String, String), i64> =
+        numbers.into_iter().map(|row| ((row.tenant, row.plan), row.plan_no)).collect();
     for at in begun {
         let plan = &mut plans[at];
         plan.plan_no = numbers.get(&(plan.tenant.clone(), plan.plan.clone())).copied();

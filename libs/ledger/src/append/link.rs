@@ -7,9 +7,9 @@ use sealbus_core::hash::Hash;
 use sealbus_core::seal::{Keyring, Signer, Suite, V1Signer};
 use sealbus_core::timestamp::Timestamp;
 
+use super::AppendSettings;
 use super::call::{AppendError, Draft};
 use super::locks::{Head, PlanState};
-use super::AppendSettings;
 use crate::{Deployment, LedgerError};
 
 /// Everything but the plan that a new event's header and seal depend on.
@@ -91,10 +91,9 @@ impl Linker {
             _ => return Ok(None),
         };
         let unavailable = |detail: String| AppendError::Unavailable { detail };
-        let signer = self
-            .v1_signer
-            .as_ref()
-            .ok_or_else(|| unavailable(format!("plan {} carries scheme v1 and the keyring has no v1- key", plan.plan)))?;
+        let signer = self.v1_signer.as_ref().ok_or_else(|| {
+            unavailable(format!("plan {} carries scheme v1 and the keyring has no v1- key", plan.plan))
+        })?;
         let columns = signer.columns(&plan.plan, &draft.event_type, &draft.payload_hash, prev);
         columns.map(Some).map_err(|error| unavailable(error.to_string()))
     }

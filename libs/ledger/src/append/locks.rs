@@ -39,7 +39,14 @@ pub(super) struct PlanState {
 impl PlanState {
     /// A plan of which nothing is known yet.
     pub fn empty(tenant: &str, plan: &str) -> Self {
-        Self { tenant: tenant.to_owned(), plan: plan.to_owned(), key: PlanKey::of(tenant, plan), plan_no: None, head: None, locked: false }
+        Self {
+            tenant: tenant.to_owned(),
+            plan: plan.to_owned(),
+            key: PlanKey::of(tenant, plan),
+            plan_no: None,
+            head: None,
+            locked: false,
+        }
     }
 }
 
@@ -64,17 +71,25 @@ pub(super) struct Locked {
     pub now: Timestamp,
 }
 
-pub(super) async fn lock(connection: &mut PgConnection, calls: &[Waiting], locking: Locking) -> Result<Locked, LedgerError> {
+pub(super) async fn lock(
+    connection: &mut PgConnection,
+    calls: &[Waiting],
+    locking: Locking,
+) -> Result<Locked, LedgerError> {
     if let Locking::Wait(longest) = locking {
         let milliseconds = longest.as_millis().to_string();
-        sqlx::query!("-- lock_timeout\nSELECT set_config('lock_timeout', $1, true) AS set", milliseconds).fetch_one(&mut *connection).await?;
+        sqlx::query!("-- lock_timeout\nSELECT set_config('lock_timeout', $1, true) AS set", milliseconds)
+            .fetch_one(&mut *connection)
+            .await?;
     }
     let mut plans = distinct(calls);
     let tenants: Vec<&str> = plans.iter().map(|plan| plan.tenant.as_str()).collect();
     let names: Vec<&str> = plans.iter().map(|plan| plan.plan.as_str()).collect();
     let keys: Vec<i64> = plans.iter().map(|plan| plan.key.lock_key()).collect();
-    let ids: Vec<(&str, Uuid)> =
-        calls.iter().flat_map(|waiting| waiting.call.events.iter().map(|draft| (waiting.call.tenant.as_str(), draft.event_id))).collect();
+    let ids: Vec<(&str, Uuid)> = calls
+        .iter()
+        .flat_map(|waiting| waiting.call.events.iter().map(|draft| (waiting.call.tenant.as_str(), draft.event_id)))
+        .collect();
     let rows = sqlx::query!(
         r#"-- lock_plans
         SELECT plan_at, locked, plan_no, seq, event_hash, kid, recorded, v1_signature, now AS "now!", id_at
@@ -103,7 +118,11 @@ pub(super) async fn lock(connection: &mut PgConnection, calls: &[Waiting], locki
                     hash,
                     kid: KeyId::new(kid),
                     recorded: Timestamp::from_offset(recorded),
-                    v1: row.v1_signature.map(|signature| V1 { payload_hash: String::new(), prev_hash: None, signature }),
+                    v1: row.v1_signature.map(|signature| V1 {
+                        payload_hash: String::new(),
+                        prev_hash: None,
+                        signature,
+                    }),
                 }),
                 _ => None,
             };

@@ -54,7 +54,14 @@ pub struct AppendSettings {
 
 impl Default for AppendSettings {
     fn default() -> Self {
-        Self { batchers: 2, batch_events: 500, batch_plans: 200, waiting_events: 20_000, lock_timeout: Duration::from_secs(10), v1_tenants: HashSet::new() }
+        Self {
+            batchers: 2,
+            batch_events: 500,
+            batch_plans: 200,
+            waiting_events: 20_000,
+            lock_timeout: Duration::from_secs(10),
+            v1_tenants: HashSet::new(),
+        }
     }
 }
 
@@ -69,9 +76,16 @@ impl Appender {
     ///
     /// # Errors
     /// Where the keyring has no active key.
-    pub fn start(ledger: &Ledger, keyring: &Keyring, settings: &AppendSettings, hints: Option<mpsc::Sender<Vec<Hint>>>) -> Result<Self, LedgerError> {
+    pub fn start(
+        ledger: &Ledger,
+        keyring: &Keyring,
+        settings: &AppendSettings,
+        hints: Option<mpsc::Sender<Vec<Hint>>>,
+    ) -> Result<Self, LedgerError> {
         let linker = Arc::new(Linker::new(ledger.deployment(), keyring, settings)?);
-        let batchers = (0..settings.batchers.max(1)).map(|_| Batcher::start(ledger.clone(), linker.clone(), settings, hints.clone())).collect();
+        let batchers = (0..settings.batchers.max(1))
+            .map(|_| Batcher::start(ledger.clone(), linker.clone(), settings, hints.clone()))
+            .collect();
         Ok(Self { batchers })
     }
 
@@ -89,7 +103,11 @@ impl Appender {
 }
 
 /// Refuses settings under which all replicas at full load could use over half of the server's lock table.
-pub async fn check_lock_table(ledger: &Ledger, settings: &AppendSettings, max_replicas: u32) -> Result<(), LedgerError> {
+pub async fn check_lock_table(
+    ledger: &Ledger,
+    settings: &AppendSettings,
+    max_replicas: u32,
+) -> Result<(), LedgerError> {
     let available = locks::table_size(ledger).await?;
     let batchers = u32::try_from(settings.batchers).unwrap_or(u32::MAX);
     let batch = u32::try_from(settings.batch_plans).unwrap_or(u32::MAX);

@@ -53,7 +53,8 @@ impl Batch {
     /// A call larger than a batch goes alone.
     fn has_room(&self, waiting: &Waiting) -> bool {
         self.calls.is_empty()
-            || (waiting.events() <= self.events_left && (self.plans.len() < self.plans_at_most || self.plans.contains(&waiting.key)))
+            || (waiting.events() <= self.events_left
+                && (self.plans.len() < self.plans_at_most || self.plans.contains(&waiting.key)))
     }
 
     fn push(&mut self, waiting: Waiting) {
@@ -181,7 +182,10 @@ impl Lane {
 
     /// Whether the first call that may go waits only for its deficit to grow.
     fn wants_turn(&self, held: &HashSet<PlanKey>) -> bool {
-        self.calls.iter().find(|waiting| !held.contains(&waiting.key)).is_some_and(|waiting| waiting.events() > self.deficit)
+        self.calls
+            .iter()
+            .find(|waiting| !held.contains(&waiting.key))
+            .is_some_and(|waiting| waiting.events() > self.deficit)
     }
 }
 

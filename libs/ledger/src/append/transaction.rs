@@ -40,7 +40,8 @@ pub(super) async fn run(ledger: &Ledger, linker: &Linker, calls: Vec<Waiting>, l
     // Last in, first out, so the first half goes before the second: a plan's calls stay in order.
     let mut todo = vec![(calls, Tries::default())];
     while let Some((calls, tries)) = todo.pop() {
-        let (behind, mut calls): (Vec<_>, Vec<_>) = calls.into_iter().partition(|waiting| busy_plans.contains(&waiting.key));
+        let (behind, mut calls): (Vec<_>, Vec<_>) =
+            calls.into_iter().partition(|waiting| busy_plans.contains(&waiting.key));
         outcome.busy.extend(behind);
         if calls.is_empty() {
             continue;
@@ -65,9 +66,15 @@ pub(super) async fn run(ledger: &Ledger, linker: &Linker, calls: Vec<Waiting>, l
                     todo.push((calls, Tries::default()));
                 }
                 Next::GiveUp => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, calls = calls.len(), "appending failed; the callers were told to ask again");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        calls = calls.len(),
+                        "appending failed; the callers were told to ask again"
+                    );
                     let detail = error.to_string();
-                    calls.into_iter().for_each(|waiting| waiting.answer(Err(AppendError::Unavailable { detail: detail.clone() })));
+                    calls
+                        .into_iter()
+                        .for_each(|waiting| waiting.answer(Err(AppendError::Unavailable { detail: detail.clone() })));
                 }
             },
         }
@@ -108,7 +115,12 @@ impl Tries {
     }
 }
 
-async fn attempt(ledger: &Ledger, linker: &Linker, calls: &[Waiting], locking: Locking) -> Result<(Answers, Vec<Hint>), LedgerError> {
+async fn attempt(
+    ledger: &Ledger,
+    linker: &Linker,
+    calls: &[Waiting],
+    locking: Locking,
+) -> Result<(Answers, Vec<Hint>), LedgerError> {
     let mut transaction = ledger.pool().begin().await?;
     let Locked { mut plans, known, now } = lock(&mut transaction, calls, locking).await?;
     let mut known = read_known(ledger, &mut transaction, known).await?;
@@ -125,7 +137,12 @@ async fn attempt(ledger: &Ledger, linker: &Linker, calls: &[Waiting], locking: L
         }
         let answer = decide(linker, call, &mut plans[at], &mut known, now);
         if let Ok(appended) = &answer {
-            rows.extend(appended.iter().filter(|appended| appended.new).map(|appended| Row { plan_at: at, record: appended.record.clone() }));
+            rows.extend(
+                appended
+                    .iter()
+                    .filter(|appended| appended.new)
+                    .map(|appended| Row { plan_at: at, record: appended.record.clone() }),
+            );
         }
         answers.push(Some(answer));
     }
@@ -136,7 +153,9 @@ async fn attempt(ledger: &Ledger, linker: &Linker, calls: &[Waiting], locking: L
     }
     let hints = if rows.is_empty() {
         // An answer that rests on rows read is no safer than they are: this commit waits for the standbys too.
-        sqlx::query!("-- wait_for_standbys\nSELECT pg_logical_emit_message(true, '', '')::text AS lsn").fetch_one(&mut *transaction).await?;
+        sqlx::query!("-- wait_for_standbys\nSELECT pg_logical_emit_message(true, '', '')::text AS lsn")
+            .fetch_one(&mut *transaction)
+            .await?;
         Vec::new()
     } else {
         insert(&mut transaction, &mut plans, linker.partitions, rows).await?
@@ -146,7 +165,11 @@ async fn attempt(ledger: &Ledger, linker: &Linker, calls: &[Waiting], locking: L
 }
 
 /// The records of the ids that are stored.
-async fn read_known(ledger: &Ledger, connection: &mut sqlx::PgConnection, known: Vec<(String, Uuid, i64, i64)>) -> Result<Known, LedgerError> {
+async fn read_known(
+    ledger: &Ledger,
+    connection: &mut sqlx::PgConnection,
+    known: Vec<(String, Uuid, i64, i64)>,
+) -> Result<Known, LedgerError> {
     if known.is_empty() {
         return Ok(Known::new());
     }
@@ -165,5 +188,8 @@ async fn read_known(ledger: &Ledger, connection: &mut sqlx::PgConnection, known:
     .fetch_all(connection)
     .await?;
     let records = into_records(rows, &ledger.deployment().origin)?;
-    Ok(records.into_iter().map(|record| ((record.header.tenant.clone(), record.header.event_id), Arc::new(record))).collect())
+    Ok(records
+        .into_iter()
+        .map(|record| ((record.header.tenant.clone(), record.header.event_id), Arc::new(record)))
+        .collect())
 }

@@ -58,13 +58,15 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 /// Events a second that the publisher acknowledges.
 async fn load(url: &str, token: &str, args: &Args, time: Duration) -> Result<f64, Failure> {
     let http = reqwest::Client::builder().pool_max_idle_per_host(args.clients).build()?;
-    let event = format!(r#"{{"type":"bench.event","data":{{"text":"{}"}}}}"#, "x".repeat(args.bytes.saturating_sub(11)));
+    let event =
+        format!(r#"{{"type":"bench.event","data":{{"text":"{}"}}}}"#, "x".repeat(args.bytes.saturating_sub(11)));
     let body: Arc<str> = format!("[{}]", vec![event; args.batch].join(",")).into();
     let acknowledged = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
     let mut clients = tokio::task::JoinSet::new();
     for client in 0..args.clients {
-        let (http, url, token, body, acknowledged) = (http.clone(), url.to_owned(), token.to_owned(), body.clone(), acknowledged.clone());
+        let (http, url, token, body, acknowledged) =
+            (http.clone(), url.to_owned(), token.to_owned(), body.clone(), acknowledged.clone());
         let (plans, batch) = (args.plans, args.batch as u64);
         clients.spawn(async move {
             // A linear congruence (Knuth's MMIX) is random enough to spread calls over plans.
@@ -82,7 +84,10 @@ async fn load(url: &str, token: &str, args: &Args, time: Duration) -> Result<f64
                 let status = answer.status();
                 let text = answer.bytes().await?;
                 if status.as_u16() != 201 {
-                    return Err(Failure::new(format!("the publisher answered {status}: {}", String::from_utf8_lossy(&text))));
+                    return Err(Failure::new(format!(
+                        "the publisher answered {status}: {}",
+                        String::from_utf8_lossy(&text)
+                    )));
                 }
                 acknowledged.fetch_add(batch, Ordering::Relaxed);
             }

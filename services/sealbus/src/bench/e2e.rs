@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sealbus_client::{Client, ClientConfig, NewEvent};
-use sealbus_consumer::{Delivery, Handler, HandlerError, Metrics, OuterEffect, Resources, Settings as ConsumerSettings, SubscriptionSpec};
+use sealbus_consumer::{
+    Delivery, Handler, HandlerError, Metrics, OuterEffect, Resources, Settings as ConsumerSettings, SubscriptionSpec,
+};
 use sealbus_core::names::Subscription;
 use sealbus_ledger::subscriptions::Start;
 use sealbus_runtime::settings::{Settings, table};
@@ -43,7 +45,11 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let time = Duration::from_secs(args.seconds);
-    let floor = Floor::prepare(sealbus_backing::postgres_bin()?, settings.require(table::ADMIN_DATABASE_URL)?.expose().to_owned()).await?;
+    let floor = Floor::prepare(
+        sealbus_backing::postgres_bin()?,
+        settings.require(table::ADMIN_DATABASE_URL)?.expose().to_owned(),
+    )
+    .await?;
     let shutdown = CancellationToken::new();
     let broker = parts::broker(&settings, "sealbus-bench", &shutdown).await?;
     let roles = [Role::start("publisher").await?, Role::start("relay").await?, Role::start("sealer").await?];
@@ -54,7 +60,10 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 
     let arrivals = Arc::new(Arrivals::default());
     let consuming = {
-        let spec = SubscriptionSpec { start: Start::Now, ..SubscriptionSpec::new(Subscription::parse(&format!("bench-{}x", Uuid::new_v4().simple()))?) };
+        let spec = SubscriptionSpec {
+            start: Start::Now,
+            ..SubscriptionSpec::new(Subscription::parse(&format!("bench-{}x", Uuid::new_v4().simple()))?)
+        };
         let mut registry = telemetry::metrics::registry();
         let resources = Resources {
             ledger: ledger.clone(),
@@ -64,7 +73,12 @@ pub async fn run(args: Args) -> Result<(), Failure> {
             metrics: Metrics::register(&mut registry),
         };
         let handler = Handler::Elsewhere(arrivals.clone());
-        tokio::spawn(sealbus_consumer::run(vec![(spec, handler)], resources, ConsumerSettings::default(), shutdown.clone()))
+        tokio::spawn(sealbus_consumer::run(
+            vec![(spec, handler)],
+            resources,
+            ConsumerSettings::default(),
+            shutdown.clone(),
+        ))
     };
     let mut config = ClientConfig::new([roles[0].url.clone()], settings.require(table::TOKEN)?.expose_secret());
     config.tenant = settings.find(table::TENANT);
@@ -75,7 +89,12 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let end_to_end = Percentiles::of(delivered);
 
     let floor = commits.at(50) + acks.at(50);
-    println!("commit:  p50 {}, p99 {} ({} of them)", milliseconds(commits.at(50)), milliseconds(commits.at(99)), commits.len());
+    println!(
+        "commit:  p50 {}, p99 {} ({} of them)",
+        milliseconds(commits.at(50)),
+        milliseconds(commits.at(99)),
+        commits.len()
+    );
     println!("ack:     p50 {}, p99 {} ({} of them)", milliseconds(acks.at(50)), milliseconds(acks.at(99)), acks.len());
     println!(
         "e2e:     p50 {}, p99 {} ({} of them); p50 is {:.2} times one commit and one ack",
@@ -168,7 +187,11 @@ async fn publish(client: &Client, args: &Args, time: Duration) -> Result<Vec<(Uu
 
 /// How long JetStream takes to acknowledge single messages at the rate: events that stand in the stream already, published
 /// again as repairs.
-async fn acks(broker: &sealbus_broker::Broker, ledger: &sealbus_ledger::Ledger, args: &Args) -> Result<Percentiles, Failure> {
+async fn acks(
+    broker: &sealbus_broker::Broker,
+    ledger: &sealbus_ledger::Ledger,
+    args: &Args,
+) -> Result<Percentiles, Failure> {
     let record = ledger.log_page(&sealbus_ledger::trail::LogQuery { limit: 1, ..Default::default() }).await?;
     let mut record = record.into_iter().next().ok_or_else(|| Failure::new("the ledger has no event"))?;
     let payload = "x".repeat(args.bytes);

@@ -33,7 +33,12 @@ impl Floor {
     pub async fn reset(&self) -> Result<(), Failure> {
         let tables = self.script("floor.sql", TABLES)?;
         let mut psql = Command::new(self.bin.join("psql"));
-        output(psql.args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &self.url, "-f"]).arg(tables).env("PGOPTIONS", "-c client_min_messages=warning")).await?;
+        output(
+            psql.args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &self.url, "-f"])
+                .arg(tables)
+                .env("PGOPTIONS", "-c client_min_messages=warning"),
+        )
+        .await?;
         Ok(())
     }
 
@@ -41,7 +46,17 @@ impl Floor {
     pub async fn append(&self, batch: usize, bytes: usize, time: Duration) -> Result<f64, Failure> {
         let script = self.script("floor.pgbench", BATCH)?;
         let mut pgbench = self.pgbench(time);
-        pgbench.args(["-c", "4", "-j", "2", "-D", &format!("batch={batch}"), "-D", &format!("payload=\"{}\"", "x".repeat(bytes.saturating_sub(2))), "-f"]);
+        pgbench.args([
+            "-c",
+            "4",
+            "-j",
+            "2",
+            "-D",
+            &format!("batch={batch}"),
+            "-D",
+            &format!("payload=\"{}\"", "x".repeat(bytes.saturating_sub(2))),
+            "-f",
+        ]);
         let printed = output(pgbench.arg(script).arg(&self.url)).await?;
         let tps = printed.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse::<f64>().ok());
         Ok(tps.ok_or_else(|| Failure::new(format!("pgbench printed no tps: {printed}")))? * batch as f64)
@@ -57,7 +72,10 @@ impl Floor {
         let mut times = Vec::new();
         for entry in std::fs::read_dir(self.scratch.path())? {
             let path = entry?.path();
-            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("commit.") && path.extension().is_some_and(|ending| ending != "pgbench")) {
+            if path.file_name().is_some_and(|name| {
+                name.to_string_lossy().starts_with("commit.")
+                    && path.extension().is_some_and(|ending| ending != "pgbench")
+            }) {
                 // client transaction time script epoch µs schedule-lag: the lag is pgbench's own and not the commit's.
                 times.extend(std::fs::read_to_string(&path)?.lines().filter_map(|line| {
                     let fields: Vec<u64> = line.split(' ').filter_map(|field| field.parse().ok()).collect();
@@ -84,7 +102,8 @@ impl Floor {
 
 async fn output(command: &mut Command) -> Result<String, Failure> {
     let program = command.as_std().get_program().to_string_lossy().into_owned();
-    let output = command.output().await.map_err(|error| Failure::new(format!("{program} could not be run: {error}")))?;
+    let output =
+        command.output().await.map_err(|error| Failure::new(format!("{program} could not be run: {error}")))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

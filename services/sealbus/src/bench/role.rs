@@ -54,8 +54,11 @@ impl Role {
     pub fn cost(&self) -> String {
         let Some(pid) = self.child.id() else { return format!("{} has ended", self.name) };
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        let peak = peak.map_or_else(|| "memory unknown".to_owned(), |kib| format!("{:.0} MiB at most", kib as f64 / 1_024.0));
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        let peak =
+            peak.map_or_else(|| "memory unknown".to_owned(), |kib| format!("{:.0} MiB at most", kib as f64 / 1_024.0));
         format!("{}: {peak}", self.name)
     }
 }

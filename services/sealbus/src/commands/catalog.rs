@@ -40,7 +40,11 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
                 None => Settings::from_environment()?.find(table::CATALOG),
             };
             Catalog::load(directory.as_deref())?;
-            println!("{} is right", directory.map_or_else(|| "the built-in catalog".to_owned(), |directory| directory.display().to_string()));
+            println!(
+                "{} is right",
+                directory
+                    .map_or_else(|| "the built-in catalog".to_owned(), |directory| directory.display().to_string())
+            );
         }
         What::Show { connection } => println!("{:#}", client(&connection)?.catalog().await?),
     }

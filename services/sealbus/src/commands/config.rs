@@ -24,7 +24,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let rows = settings.rows();
     match args.output {
         Output::Json => {
-            let rows: Vec<_> = rows.iter().map(|row| serde_json::json!({"name": row.name, "value": row.value, "origin": row.origin.to_string()})).collect();
+            let rows: Vec<_> = rows
+                .iter()
+                .map(|row| serde_json::json!({"name": row.name, "value": row.value, "origin": row.origin.to_string()}))
+                .collect();
             println!("{}", serde_json::Value::Array(rows));
         }
         Output::Table => {

@@ -119,7 +119,17 @@ fn list(owed: &[Owed], output: Output) {
     match output {
         Output::Json => println!("{}", serde_json::Value::Array(owed.iter().map(to_json).collect())),
         Output::Table => {
-            let mut printed = printed_table(&["subscription", "tenant", "plan", "seq", "type", "state", "attempts", "waiting", "error"]);
+            let mut printed = printed_table(&[
+                "subscription",
+                "tenant",
+                "plan",
+                "seq",
+                "type",
+                "state",
+                "attempts",
+                "waiting",
+                "error",
+            ]);
             for owed in owed {
                 let waiting = owed.seen_seq.saturating_sub(owed.seq) + 1;
                 printed.add_row([
@@ -150,8 +160,11 @@ fn to_json(owed: &Owed) -> serde_json::Value {
 async fn show(ledger: &Ledger, (subscription, tenant, plan): &(Subscription, Tenant, Plan)) -> Result<(), Failure> {
     let detail = ledger.owed_detail(subscription, tenant, plan).await?;
     let detail = detail.ok_or_else(|| Failure::new(format!("nothing of {tenant}/{plan} waits for {subscription}")))?;
-    let attempts: Vec<_> =
-        detail.attempts.iter().map(|attempt| json!({"n": attempt.n, "at": attempt.at.to_string(), "error": attempt.error})).collect();
+    let attempts: Vec<_> = detail
+        .attempts
+        .iter()
+        .map(|attempt| json!({"n": attempt.n, "at": attempt.at.to_string(), "error": attempt.error}))
+        .collect();
     let mut shown = to_json(&detail.owed);
     shown["failed"] = attempts.into();
     shown["event"] = detail.record.map_or(serde_json::Value::Null, |record| record.to_json());
@@ -167,6 +180,9 @@ async fn ask(ledger: &Ledger, settings: &Settings, which: &Which, why: &Why, ver
     let actor = why.actor.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "operator".to_owned());
     let order = Order { subscription, tenant, plan, actor, reason: why.reason.clone() };
     let seq = ledger.ask(&appender, &order, verb).await?;
-    println!("asked for: {}/{}/{seq} on {}; the dispatcher carries it out", order.tenant, order.plan, order.subscription);
+    println!(
+        "asked for: {}/{}/{seq} on {}; the dispatcher carries it out",
+        order.tenant, order.plan, order.subscription
+    );
     Ok(())
 }

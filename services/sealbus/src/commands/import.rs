@@ -59,7 +59,9 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     let client = Arc::new(client_of(&settings, None)?);
     let tenant = args.connection.tenant(&settings);
-    let open = |file: &Path| File::open(file).map_err(|error| Failure::usage(format!("{} cannot be opened: {error}", file.display())));
+    let open = |file: &Path| {
+        File::open(file).map_err(|error| Failure::usage(format!("{} cannot be opened: {error}", file.display())))
+    };
     let bytes = open(&args.file)?.metadata()?.len();
     let bar = progress(bytes, "importing");
     let packed = args.file.extension().is_some_and(|ending| ending == "gz");
@@ -96,7 +98,11 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// Sends each line down its plan's lane; gives the lines read and those that are no JSON that Sealbus takes.
-fn read_lines(source: impl Read, tenant: Option<&str>, lanes: &[mpsc::Sender<Numbered>]) -> Result<(u64, u64), Failure> {
+fn read_lines(
+    source: impl Read,
+    tenant: Option<&str>,
+    lanes: &[mpsc::Sender<Numbered>],
+) -> Result<(u64, u64), Failure> {
     let (mut read_lines, mut refused) = (0, 0);
     for (line, at) in BufReader::new(source).split(b'\n').zip(1_u64..) {
         let line = line?;
@@ -161,7 +167,9 @@ async fn publish(client: Arc<Client>, mut events: mpsc::Receiver<Numbered>) -> R
 /// A line that is wrong is told and passed over; a service that is in trouble ends the import, which can be run again.
 fn refuse(line: u64, problem: &Problem) -> Result<(), Failure> {
     if problem.status >= 500 {
-        return Err(Failure::new(format!("line {line} could not be stored: {problem}; run the import again, what is stored is known")));
+        return Err(Failure::new(format!(
+            "line {line} could not be stored: {problem}; run the import again, what is stored is known"
+        )));
     }
     complain(line, &problem.code, &problem.to_string());
     Ok(())

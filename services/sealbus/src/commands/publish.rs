@@ -40,7 +40,8 @@ pub struct Args {
 
 /// Publishes it and prints its record.
 pub async fn run(args: Args) -> Result<ExitCode, Failure> {
-    let data = read(args.data.as_bytes(), Limits::PAYLOAD).map_err(|refused| Failure::usage(format!("the data is refused: {refused}")))?;
+    let data = read(args.data.as_bytes(), Limits::PAYLOAD)
+        .map_err(|refused| Failure::usage(format!("the data is refused: {refused}")))?;
     let mut event = NewEvent::new(args.event_type, data);
     event.id = args.id.unwrap_or(event.id);
     event.source = args.source;
@@ -57,7 +58,13 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
             let mut printed = table(&["plan", "seq", "id", "hash", ""]);
             let event = published.event;
             let note = if published.new { "stored" } else { "was there already" };
-            printed.add_row([event.plan, event.seq.to_string(), event.id.to_string(), event.seal.hash.to_string(), note.to_owned()]);
+            printed.add_row([
+                event.plan,
+                event.seq.to_string(),
+                event.id.to_string(),
+                event.seal.hash.to_string(),
+                note.to_owned(),
+            ]);
             println!("{printed}");
         }
     }

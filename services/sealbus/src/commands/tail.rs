@@ -38,7 +38,9 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         let Some(event) = event else { return Ok(ExitCode::SUCCESS) };
         match args.output {
             Output::Json => println!("{}", serde_json::to_string(&event)?),
-            Output::Table => println!("{}  {}/{}  {}  {}", event.recorded_at, event.plan, event.seq, event.event_type, event.data),
+            Output::Table => {
+                println!("{}  {}/{}  {}  {}", event.recorded_at, event.plan, event.seq, event.event_type, event.data)
+            }
         }
     }
 }

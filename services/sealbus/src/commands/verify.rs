@@ -73,8 +73,12 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
 
 fn scope(args: &Args, settings: &Settings) -> Result<Scope, Failure> {
     let tenant = args.tenant.clone().or_else(|| settings.find(table::TENANT));
-    let tenant = tenant.map(|tenant| Tenant::parse_any(&tenant)).transpose().map_err(|error| Failure::usage(error.to_string()))?;
-    let plan = args.plan.as_deref().map(Plan::parse_any).transpose().map_err(|error| Failure::usage(error.to_string()))?;
+    let tenant = tenant
+        .map(|tenant| Tenant::parse_any(&tenant))
+        .transpose()
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    let plan =
+        args.plan.as_deref().map(Plan::parse_any).transpose().map_err(|error| Failure::usage(error.to_string()))?;
     match (args.all, tenant, plan) {
         (true, _, _) => Ok(Scope::Everything),
         (false, Some(tenant), Some(plan)) => Ok(Scope::Plan(tenant, plan)),
@@ -110,8 +114,14 @@ fn sentence(verified: &Verified, findings: usize) -> String {
         1 => "1 finding".to_owned(),
         many => format!("{many} findings"),
     };
-    let passed_over = if *unchecked == 0 { String::new() } else { format!("; {unchecked} MACs were passed over for want of their key") };
-    format!("{events} events in {plans} plans, {sealed} of them sealed: {checked}{passed_over} (chains only: nothing is vouched for by a checkpoint)")
+    let passed_over = if *unchecked == 0 {
+        String::new()
+    } else {
+        format!("; {unchecked} MACs were passed over for want of their key")
+    };
+    format!(
+        "{events} events in {plans} plans, {sealed} of them sealed: {checked}{passed_over} (chains only: nothing is vouched for by a checkpoint)"
+    )
 }
 
 fn exit_code(findings: &[Finding]) -> ExitCode {

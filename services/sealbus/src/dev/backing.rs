@@ -49,17 +49,24 @@ impl Backing {
         let postgres = match &args.postgres_url {
             Some(_) => None,
             None => {
-                let options = PostgresOptions { folder: folder.server("postgres"), port: args.postgres_port, ephemeral, fsync: true };
+                let options = PostgresOptions {
+                    folder: folder.server("postgres"),
+                    port: args.postgres_port,
+                    ephemeral,
+                    fsync: true,
+                };
                 Some(Postgres::start(options).await?)
             }
         };
         if let Some(moved) = postgres.as_ref().and_then(Postgres::moved_to) {
-            remarks.push(format!("Postgres' user cannot get into this folder, so its data lies in {}", moved.display()));
+            remarks
+                .push(format!("Postgres' user cannot get into this folder, so its data lies in {}", moved.display()));
         }
         let nats = match &args.nats_url {
             Some(_) => None,
             None => {
-                let options = NatsOptions { folder: folder.server("nats"), port: args.nats_port, ephemeral, sync_always: false };
+                let options =
+                    NatsOptions { folder: folder.server("nats"), port: args.nats_port, ephemeral, sync_always: false };
                 Some(Nats::start(options).await?)
             }
         };
@@ -91,7 +98,9 @@ impl Backing {
     /// Waits until one of the children ends by itself, which none does in health.
     pub async fn died(&mut self) -> BackingError {
         match (&mut self.postgres, &mut self.nats) {
-            (Some(postgres), Some(nats)) => tokio::select! { error = postgres.died() => error, error = nats.died() => error },
+            (Some(postgres), Some(nats)) => {
+                tokio::select! { error = postgres.died() => error, error = nats.died() => error }
+            }
             (Some(postgres), None) => postgres.died().await,
             (None, Some(nats)) => nats.died().await,
             (None, None) => std::future::pending().await,

@@ -33,7 +33,13 @@ impl Bus {
     /// Starts them and waits until all say that they are ready.
     pub async fn start(environment: &Environment, port: Option<u16>, replicas: u32) -> Result<Self, Failure> {
         let (ending, ended) = mpsc::channel(1);
-        let mut bus = Self { environment: environment.clone(), urls: Vec::new(), ended, tasks: JoinSet::new(), shutdown: CancellationToken::new() };
+        let mut bus = Self {
+            environment: environment.clone(),
+            urls: Vec::new(),
+            ended,
+            tasks: JoinSet::new(),
+            shutdown: CancellationToken::new(),
+        };
         let mut probes = Vec::new();
         for replica in 0..replicas {
             let listen = match port {

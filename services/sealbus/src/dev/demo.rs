@@ -68,7 +68,9 @@ fn data(event_type: SettlementType, plan: u64) -> Value {
         PaymentReady | PaymentDispatched | PaymentAccepted | PaymentSettled => payment,
         TransactionPrepared | TransactionValidated | TransactionCommitted => transaction,
         TransactionAborted => json!({"transaction_id": format!("tx-{plan}"), "reason": "a participant withdrew"}),
-        TransactionUnwindInitiated => json!({"transaction_id": format!("tx-{plan}"), "reason": "the payment rail returned the order"}),
+        TransactionUnwindInitiated => {
+            json!({"transaction_id": format!("tx-{plan}"), "reason": "the payment rail returned the order"})
+        }
     }
 }
 
@@ -81,7 +83,10 @@ pub async fn run(environment: &Environment, urls: &[String]) -> Result<(), Failu
     let name = |plan: u64| format!("demo-{run}-{plan}");
 
     let events: u64 = (0..PLANS).map(|plan| way(plan).len() as u64).sum();
-    println!("Publishing {events} events of {PLANS} settlement plans to {} replicas, {AT_ONCE} plans at a time:", urls.len());
+    println!(
+        "Publishing {events} events of {PLANS} settlement plans to {} replicas, {AT_ONCE} plans at a time:",
+        urls.len()
+    );
     let bar = progress(events, "publishing");
     stream::iter(0..PLANS)
         .map(|plan| {
@@ -125,7 +130,9 @@ async fn show_delivery(ledger: &Ledger) -> Result<(), Failure> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-    println!("\nDelivered, by subscription (a plan that fails waits alone; `sealbus dead-letters list` shows the dead):");
+    println!(
+        "\nDelivered, by subscription (a plan that fails waits alone; `sealbus dead-letters list` shows the dead):"
+    );
     let mut printed = printed_table(&["subscription", "plans", "events passed", "plans parked", "plans dead"]);
     for count in ledger.delivery_counts().await? {
         let numbers = [count.plans, count.passed, count.parked, count.dead].map(|number| number.to_string());

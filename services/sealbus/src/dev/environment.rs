@@ -33,7 +33,9 @@ impl Environment {
         };
         let mut environment = Self { variables: Vec::new(), token: token.clone() };
         // What the caller set for all roles, intervals for one, goes to them too.
-        environment.variables.extend(std::env::vars().filter(|(name, _)| name.starts_with("SEALBUS_") && !is_own(name)));
+        environment
+            .variables
+            .extend(std::env::vars().filter(|(name, _)| name.starts_with("SEALBUS_") && !is_own(name)));
         let path = |path: &Path| path.display().to_string();
         for (name, value) in [
             (table::ORIGIN.name(), ORIGIN.to_owned()),
@@ -90,5 +92,6 @@ impl Environment {
 
 /// What dev makes itself, so that a caller's own environment does not mix with it.
 fn is_own(name: &str) -> bool {
-    [table::LISTEN.name(), table::ADMIN_LISTEN.name(), table::URL.name(), table::URLS.name(), table::CONFIG.name()].contains(&name)
+    [table::LISTEN.name(), table::ADMIN_LISTEN.name(), table::URL.name(), table::URLS.name(), table::CONFIG.name()]
+        .contains(&name)
 }

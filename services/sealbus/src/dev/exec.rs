@@ -7,7 +7,11 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::Failure;
 
 /// Runs it in a shell, with these variables; its status is ours. When we are told to end, so is it.
-pub async fn run(command: &str, environment: &[(String, String)], shutdown: CancellationToken) -> Result<ExitCode, Failure> {
+pub async fn run(
+    command: &str,
+    environment: &[(String, String)],
+    shutdown: CancellationToken,
+) -> Result<ExitCode, Failure> {
     let mut shell = tokio::process::Command::new("sh");
     shell.args(["-c", command]).envs(environment.iter().map(|(name, value)| (name, value))).kill_on_drop(true);
     // The command finds this very program as `sealbus`.
@@ -18,7 +22,8 @@ pub async fn run(command: &str, environment: &[(String, String)], shutdown: Canc
             shell.env("PATH", path);
         }
     }
-    let mut child = shell.spawn().map_err(|error| Failure::new(format!("the command could not be started: {error}")))?;
+    let mut child =
+        shell.spawn().map_err(|error| Failure::new(format!("the command could not be started: {error}")))?;
     tokio::select! {
         status = child.wait() => {
             let status = status?;

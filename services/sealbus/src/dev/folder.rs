@@ -21,7 +21,8 @@ pub struct Folder {
 impl Folder {
     /// `.sealbus/` here, kept between runs.
     pub fn kept(path: &Path) -> Result<Self, Failure> {
-        fs::create_dir_all(path).map_err(|error| Failure::new(format!("{} could not be made: {error}", path.display())))?;
+        fs::create_dir_all(path)
+            .map_err(|error| Failure::new(format!("{} could not be made: {error}", path.display())))?;
         Ok(Self { path: std::path::absolute(path)?, _ephemeral: None })
     }
 
@@ -40,14 +41,16 @@ impl Folder {
     pub fn keyring(&self) -> Result<PathBuf, Failure> {
         self.once("keyring.json", || {
             let mut random = [0_u8; 72];
-            getrandom::fill(&mut random).map_err(|error| Failure::new(format!("the system gave no randomness: {error}")))?;
+            getrandom::fill(&mut random)
+                .map_err(|error| Failure::new(format!("the system gave no randomness: {error}")))?;
             Ok(Keyring::generate_dev(&random)?)
         })
     }
 
     /// The token, and the file that holds its hash: all tenants, `dev` by default, every scope.
     pub fn token(&self) -> Result<(String, PathBuf), Failure> {
-        let secret = self.once("token", || Ok(format!("dev-{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())))?;
+        let secret =
+            self.once("token", || Ok(format!("dev-{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())))?;
         let secret = fs::read_to_string(secret)?;
         let hash = sealbus_core::hash::Hash::of(secret.as_bytes()).to_string();
         let tokens = json!({"tokens": [{
@@ -59,7 +62,9 @@ impl Folder {
 
     /// A password that stays the same between runs.
     pub fn password(&self, role: &str) -> Result<String, Failure> {
-        let file = self.once(&format!("{role}.password"), || Ok(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())))?;
+        let file = self.once(&format!("{role}.password"), || {
+            Ok(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
+        })?;
         Ok(fs::read_to_string(file)?)
     }
 

@@ -64,7 +64,11 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     // What roles log would drown what dev says; SEALBUS_LOG brings it back.
-    let filter = if std::env::var_os(table::LOG.name()).is_some() { settings.get(table::LOG) } else { "error,sqlx=off".to_owned() };
+    let filter = if std::env::var_os(table::LOG.name()).is_some() {
+        settings.get(table::LOG)
+    } else {
+        "error,sqlx=off".to_owned()
+    };
     telemetry::start(&filter, settings.get(table::LOG_FORMAT), Vec::new())?;
     let shutdown = shutdown_on_signals()?;
 
@@ -102,7 +106,13 @@ fn backing_addresses(backing: &Backing) -> Addresses {
     }
 }
 
-async fn with_backing(args: &Args, settings: &Settings, folder: &Folder, addresses: &Addresses, shutdown: CancellationToken) -> Result<ExitCode, Failure> {
+async fn with_backing(
+    args: &Args,
+    settings: &Settings,
+    folder: &Folder,
+    addresses: &Addresses,
+    shutdown: CancellationToken,
+) -> Result<ExitCode, Failure> {
     let environment = Environment::new(args, settings, folder, addresses)?;
     sealbus_ledger::migrate(&addresses.owner).await?;
     migrate::create(&environment.settings(&[])?).await?;
@@ -129,7 +139,12 @@ async fn with_backing(args: &Args, settings: &Settings, folder: &Folder, address
     outcome
 }
 
-async fn with_bus(args: &Args, environment: &Environment, urls: &[String], shutdown: CancellationToken) -> Result<ExitCode, Failure> {
+async fn with_bus(
+    args: &Args,
+    environment: &Environment,
+    urls: &[String],
+    shutdown: CancellationToken,
+) -> Result<ExitCode, Failure> {
     if let Some(command) = &args.exec {
         return exec::run(command, environment.shared(), shutdown).await;
     }

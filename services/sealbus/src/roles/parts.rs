@@ -81,7 +81,12 @@ pub fn broker_check(broker: &Broker) -> impl Future<Output = Result<(), String>>
 }
 
 /// Serves probes and metrics, to the very end of the process.
-pub async fn admin(settings: &Settings, health: Arc<Health>, registry: Registry, supervisor: &mut Supervisor) -> Result<(), Failure> {
+pub async fn admin(
+    settings: &Settings,
+    health: Arc<Health>,
+    registry: Registry,
+    supervisor: &mut Supervisor,
+) -> Result<(), Failure> {
     let listener = net::bind(table::ADMIN_LISTEN.name(), &settings.get(table::ADMIN_LISTEN)).await?;
     let router = admin::router(health, Arc::new(registry));
     supervisor.spawn("probes and metrics", Stage::Health, move |shutdown| admin::serve(listener, router, shutdown));

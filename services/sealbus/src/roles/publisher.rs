@@ -50,8 +50,16 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(
         drain: settings.get(table::SHUTDOWN_GRACE) / 2,
         ..Config::new(listener, settings.require(table::TOKENS)?, nats)
     };
-    let resources =
-        Resources { ledger: ledger.clone(), appender, hints, broker, keyring: Arc::new(keyring), catalog, health: health.clone(), metrics };
+    let resources = Resources {
+        ledger: ledger.clone(),
+        appender,
+        hints,
+        broker,
+        keyring: Arc::new(keyring),
+        catalog,
+        health: health.clone(),
+        metrics,
+    };
     supervisor.spawn("publisher", Stage::Intake, move |shutdown| run(config, resources, shutdown));
     health.started();
     supervisor.run().await?;

@@ -44,7 +44,11 @@ impl Bus {
         }]});
         let catalog = folder.path().join("catalog");
         std::fs::create_dir(&catalog).unwrap();
-        std::fs::write(catalog.join("test.yaml"), "module: test\npatterns:\n  test.*: { channel: audit, schema: any }\n").unwrap();
+        std::fs::write(
+            catalog.join("test.yaml"),
+            "module: test\npatterns:\n  test.*: { channel: audit, schema: any }\n",
+        )
+        .unwrap();
         let subscriptions = "subscriptions:\n  audit-storage:\n    types: [\"*\"]\n    tenants: [\"*\"]\n    sink: { postgres: { table: audit_log } }\n";
         let environment = [
             ("SEALBUS_ORIGIN", "test.example/bus".to_owned()),
@@ -84,7 +88,11 @@ impl Bus {
     /// `sealbus` with arguments, in the bus' environment and no other.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(SEALBUS);
-        command.args(arguments).env_clear().envs(&self.environment).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(&self.environment)
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.stdin(Stdio::null()).kill_on_drop(true);
         command
     }
@@ -135,7 +143,11 @@ impl Bus {
     pub async fn expect_delivered(&self, acknowledged: &Acknowledged) {
         let events: usize = acknowledged.0.values().map(BTreeSet::len).sum();
         eventually(&format!("audit storage holds {events} events"), async || {
-            self.try_count("SELECT count(*) FROM sealbus_sinks.audit_log WHERE tenant = 'test' AND plan NOT LIKE '\\_%'").await.is_ok_and(|n| n >= events as i64)
+            self.try_count(
+                "SELECT count(*) FROM sealbus_sinks.audit_log WHERE tenant = 'test' AND plan NOT LIKE '\\_%'",
+            )
+            .await
+            .is_ok_and(|n| n >= events as i64)
         })
         .await;
         assert_eq!(self.count("SELECT count(*) FROM (SELECT tenant, plan, seq FROM sealbus_sinks.audit_log GROUP BY 1, 2, 3 HAVING count(*) > 1) twice").await, 0, "an effect happened twice");
@@ -148,7 +160,11 @@ impl Bus {
                 "SELECT count(*) FROM sealbus.events e JOIN sealbus_sinks.audit_log a ON a.event_id = e.event_id AND a.tenant = e.tenant AND a.plan = '{plan}' \
                  WHERE e.tenant = 'test' AND e.event_id IN ({ids})"
             );
-            assert_eq!(self.count(&stored).await, ids.split(',').count() as i64, "an acknowledged event of {plan} is missing");
+            assert_eq!(
+                self.count(&stored).await,
+                ids.split(',').count() as i64,
+                "an acknowledged event of {plan} is missing"
+            );
         }
         let (status, printed) = self.run(&["verify", "--all"]).await;
         assert_eq!(status, 0, "{printed}");
@@ -185,10 +201,15 @@ impl Role {
     /// Starts it on the ports that it had, and waits until it is ready.
     pub async fn start(&mut self, bus: &Bus) {
         let mut command = bus.command(&[self.name]);
-        command.env("SEALBUS_LISTEN", format!("127.0.0.1:{}", self.api)).env("SEALBUS_ADMIN_LISTEN", format!("127.0.0.1:{}", self.admin));
+        command
+            .env("SEALBUS_LISTEN", format!("127.0.0.1:{}", self.api))
+            .env("SEALBUS_ADMIN_LISTEN", format!("127.0.0.1:{}", self.admin));
         self.child = Some(command.spawn().unwrap());
         let ready = format!("{}/readyz", self.admin_url());
-        eventually(&format!("the {} is ready", self.name), async || reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success())).await;
+        eventually(&format!("the {} is ready", self.name), async || {
+            reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success())
+        })
+        .await;
     }
 }
 
