@@ -66,11 +66,20 @@ pub(crate) struct Failed {
     pub error: String,
 }
 
-/// One call of a handler: some wanted events of a run.
+/// One call of a handler: some wanted events.
 struct Call {
     deliveries: Vec<Delivery>,
-    /// Index in the run of its first event.
+    /// The run of its first event.
+    run: usize,
+    /// Index in that run of its first event.
     first: usize,
+}
+
+impl Call {
+    /// The event that failed if the call did, where there can be no doubt: its index in its run.
+    fn culprit(&self) -> Option<usize> {
+        (self.deliveries.len() == 1).then_some(self.first)
+    }
 }
 
 impl Share {
@@ -98,38 +107,36 @@ impl Share {
             self.worked.metrics.fenced.inc();
             return Ok(Effected::Missed);
         }
-        let mut handled = 0;
-        for (index, run) in runs.iter().enumerate() {
-            for call in self.calls(run) {
-                if let Err(error) = self.call(effect.apply(&call.deliveries, &mut transaction)).await {
-                    transaction.rollback().await?;
-                    let culprit = (call.deliveries.len() == 1).then_some(call.first);
-                    return Ok(Effected::Failed(Failed { run: index, applied: 0, culprit, error }));
-                }
-                handled += call.deliveries.len() as u64;
+        let calls = self.calls(runs);
+        for call in &calls {
+            if let Err(error) = self.call(effect.apply(&call.deliveries, &mut transaction)).await {
+                transaction.rollback().await?;
+                return Ok(Effected::Failed(Failed { run: call.run, applied: 0, culprit: call.culprit(), error }));
             }
         }
         // A transaction that a swallowed error has ended would be rolled back by COMMIT without a word.
         if let Err(error) = sqlx::Executor::execute(&mut *transaction, "SELECT -- effect_is_sound").await {
             transaction.rollback().await?;
-            let single = runs.len() == 1 && runs[0].records.len() == 1;
+            let (run, culprit) = match calls.as_slice() {
+                [call] => (call.run, call.culprit()),
+                _ => (0, None),
+            };
             let error = format!("the handler left the transaction unusable: {error}");
-            return Ok(Effected::Failed(Failed { run: 0, applied: 0, culprit: single.then_some(0), error }));
+            return Ok(Effected::Failed(Failed { run, applied: 0, culprit, error }));
         }
         transaction.commit().await?;
-        self.worked.metrics.delivered.inc_by(handled);
+        self.worked.metrics.delivered.inc_by(calls.iter().map(|call| call.deliveries.len() as u64).sum());
         Ok(Effected::Moved)
     }
 
     async fn elsewhere(&self, effect: &dyn OuterEffect, run: &Run<'_>) -> Result<Effected, LedgerError> {
         let (mut handled, mut failed) = (0, None);
-        for call in self.calls(run) {
+        for call in self.calls(std::slice::from_ref(run)) {
             if !self.lease.is_held() {
                 return Ok(Effected::Missed);
             }
             if let Err(error) = self.call(effect.apply(&call.deliveries)).await {
-                let culprit = (call.deliveries.len() == 1).then_some(call.first);
-                failed = Some(Failed { run: 0, applied: call.first, culprit, error });
+                failed = Some(Failed { run: 0, applied: call.first, culprit: call.culprit(), error });
                 break;
             }
             handled += call.deliveries.len() as u64;
@@ -168,19 +175,19 @@ impl Share {
         Ok(false)
     }
 
-    /// The wanted events of a run, as the calls that the handler takes. A call never reaches over an unwanted event.
-    fn calls(&self, run: &Run<'_>) -> Vec<Call> {
+    /// The wanted events of some runs, in order, as the calls that the handler takes.
+    fn calls(&self, runs: &[Run<'_>]) -> Vec<Call> {
         let longest = self.worked.handler.longest_run();
         let mut calls: Vec<Call> = Vec::new();
-        let mut next = None;
-        for (index, record) in run.records.iter().enumerate().filter(|(_, record)| self.worked.spec.wants(record)) {
-            let delivery =
-                Delivery { record: record.clone(), subscription: self.worked.name.clone(), lease: self.lease.clone() };
-            match calls.last_mut() {
-                Some(call) if next == Some(index) && call.deliveries.len() < longest => call.deliveries.push(delivery),
-                _ => calls.push(Call { deliveries: vec![delivery], first: index }),
+        for (run, Run { records, .. }) in runs.iter().enumerate() {
+            for (index, record) in records.iter().enumerate().filter(|(_, record)| self.worked.spec.wants(record)) {
+                let (subscription, lease) = (self.worked.name.clone(), self.lease.clone());
+                let delivery = Delivery { record: record.clone(), subscription, lease };
+                match calls.last_mut() {
+                    Some(call) if call.deliveries.len() < longest => call.deliveries.push(delivery),
+                    _ => calls.push(Call { deliveries: vec![delivery], run, first: index }),
+                }
             }
-            next = Some(index + 1);
         }
         calls
     }

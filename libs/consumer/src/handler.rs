@@ -40,7 +40,8 @@ pub trait LedgerEffect: Send + Sync + 'static {
         1
     }
 
-    /// Applies events of one plan, in order and next to one another, within `transaction`, which also moves the position.
+    /// Applies events within `transaction`, which also moves their positions. They may be of several plans, each plan's in
+    /// order.
     ///
     /// It must not commit or roll back, and must give back any error of a statement: one that is swallowed is found before
     /// the commit and counts as a failure. It should not leave the transaction idle for seconds: the ledger's roles end
@@ -56,7 +57,7 @@ pub trait OuterEffect: Send + Sync + 'static {
         1
     }
 
-    /// Applies events of one plan, in order and next to one another. It may be called again for events that took effect
+    /// Applies events of one plan, in order. It may be called again for events that took effect
     /// already: after a crash between effect and position, after an error, or by a process that was paused and does not
     /// know yet that another has taken over. [`Delivery::key`] is the same each time; [`Delivery::epoch`] rises when
     /// another takes over, so that a target that remembers the highest epoch can refuse the late one.

@@ -56,7 +56,12 @@ pub(crate) async fn pull(share: Share, to: mpsc::Sender<Waiting<Arc<Handle>>>) {
                 Taken::Term => handle.term().await,
                 Taken::Leave => {}
                 Taken::Hand(record) => {
-                    let waiting = Waiting { record, deliveries: handle.deliveries, message: Arc::new(handle), since: Instant::now() };
+                    let waiting = Waiting {
+                        record,
+                        deliveries: handle.deliveries,
+                        message: Arc::new(handle),
+                        since: Instant::now(),
+                    };
                     if to.send(waiting).await.is_err() {
                         return;
                     }

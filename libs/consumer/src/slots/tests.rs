@@ -50,7 +50,12 @@ fn record(plan: &str, seq: u64, payload: usize) -> Arc<Record> {
 }
 
 fn waiting(message: u64, plan: &str, seq: u64) -> Waiting<(u64, String, u64)> {
-    Waiting { message: (message, plan.to_owned(), seq), record: record(plan, seq, 10), deliveries: 1, since: Instant::now() }
+    Waiting {
+        message: (message, plan.to_owned(), seq),
+        record: record(plan, seq, 10),
+        deliveries: 1,
+        since: Instant::now(),
+    }
 }
 
 fn standing(next_seq: u64, state: State, seen_seq: u64) -> Standing {
@@ -254,7 +259,10 @@ fn a_redelivered_message_shares_no_transaction() {
     let now = Instant::now();
     let mut slots = Slots::new(BOUNDS);
     slots.push(waiting(1, "a", 1), now);
-    slots.push(Waiting { message: (2, "b".to_owned(), 1), record: record("b", 1, 10), deliveries: 2, since: Instant::now() }, now);
+    slots.push(
+        Waiting { message: (2, "b".to_owned(), 1), record: record("b", 1, 10), deliveries: 2, since: Instant::now() },
+        now,
+    );
     slots.push(waiting(3, "c", 1), now);
     let plans: Vec<Vec<String>> = std::iter::repeat_with(|| slots.take(true, now))
         .take_while(|errands| !errands.is_empty())
