@@ -5,6 +5,7 @@ mod id;
 mod leaf;
 mod mode;
 mod record;
+mod shown;
 mod wire;
 
 pub use header::{Header, is_origin};
@@ -15,5 +16,5 @@ pub use record::{Record, V1};
 pub use wire::FormatError;
 
 pub(crate) use header::MAX_SEQ;
-pub(crate) use record::stored_json;
+pub(crate) use shown::stored_json;
 pub(crate) use wire::{lp, plan_label};

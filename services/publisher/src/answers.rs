@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sealbus_core::cloudevents;
 use sealbus_core::event::Record;
+use serde::Serialize;
 use serde_json::Value;
 
 /// How events are shown.
@@ -30,33 +31,48 @@ impl Form {
             Form::Own
         }
     }
+}
 
-    /// An event.
-    pub fn one(self, record: &Record) -> Value {
-        match self {
-            Form::Own => record.to_json(),
-            Form::CloudEvents => cloudevents::to_structured(record),
+/// A page of events.
+#[derive(Serialize)]
+pub struct Page<'a> {
+    /// In order.
+    pub events: &'a [Record],
+    /// Events on all pages, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+    /// Where the next page begins.
+    pub next: Option<&'a str>,
+}
+
+/// A page of events, in the form accepted; CloudEvents' batch has no room for the rest.
+pub fn page(form: Form, page: &Page<'_>) -> Response {
+    match form {
+        Form::Own => json(StatusCode::OK, page),
+        Form::CloudEvents => {
+            let events: Vec<Value> = page.events.iter().map(cloudevents::to_structured).collect();
+            typed(StatusCode::OK, cloudevents::BATCH, &events)
         }
     }
 }
 
 /// A JSON answer.
-pub fn json(status: StatusCode, body: &Value) -> Response {
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     typed(status, "application/json", body)
 }
 
 /// A JSON answer of a media type.
-pub fn typed(status: StatusCode, media_type: &'static str, body: &Value) -> Response {
-    (status, [(header::CONTENT_TYPE, HeaderValue::from_static(media_type))], body.to_string()).into_response()
+pub fn typed(status: StatusCode, media_type: &'static str, body: &impl Serialize) -> Response {
+    let text = serde_json::to_string(body).expect("answers are made of values that have JSON forms");
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static(media_type))], text).into_response()
 }
 
 /// One event.
 pub fn event(status: StatusCode, form: Form, record: &Record) -> Response {
-    let media_type = match form {
-        Form::Own => "application/json",
-        Form::CloudEvents => cloudevents::STRUCTURED,
-    };
-    typed(status, media_type, &form.one(record))
+    match form {
+        Form::Own => json(status, record),
+        Form::CloudEvents => typed(status, cloudevents::STRUCTURED, &cloudevents::to_structured(record)),
+    }
 }
 
 /// Adds a header; a value that no header can hold is left out.

@@ -24,6 +24,8 @@ pub struct Attempt {
     pub ticket: u64,
     /// The event.
     pub record: Arc<Record>,
+    /// Its plan's number, where the ledger told it.
+    pub plan_no: Option<i64>,
 }
 
 /// What became of an attempt.

@@ -38,8 +38,13 @@ pub enum Look {
         /// The rows, by id.
         rows: Vec<Owed>,
     },
-    /// The events of rows, or of as many of them as fit.
-    Events(Events),
+    /// The events of rows.
+    Events {
+        /// As many as fit.
+        events: Events,
+        /// The first row that did not.
+        cut: Option<i64>,
+    },
     /// What the outbox says of some plans, each by its place in `asked`, and the events that come before their lowest
     /// waiting ones.
     Plans {
@@ -67,7 +72,12 @@ pub fn page(ledger: Ledger, partition: u32, from: i64, limit: u32, seen: i64, as
 
 /// Reads the events of rows, up to so many bytes.
 pub fn events(ledger: Ledger, rows: Vec<Owed>, bytes: u64) -> Looking {
-    async move { Ok(Look::Events(ledger.owed_events(&rows, bytes).await?)) }.boxed()
+    async move {
+        let events = ledger.owed_events(&rows, bytes).await?;
+        let cut = rows.get(events.len()).map(|row| row.id);
+        Ok(Look::Events { events, cut })
+    }
+    .boxed()
 }
 
 /// Asks about plans.

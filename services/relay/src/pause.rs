@@ -32,9 +32,11 @@ impl Pause {
         true
     }
 
-    /// The broker took something.
-    pub fn succeeded(&mut self) {
-        *self = Self::default();
+    /// The broker took something. During a pause that says nothing: it was sent before.
+    pub fn succeeded(&mut self, now: Instant) {
+        if self.until(now).is_none() {
+            *self = Self::default();
+        }
     }
 }
 
@@ -54,8 +56,9 @@ mod tests {
             assert_eq!(pause.until(now), None);
         }
         assert_eq!(lengths, [20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_000, 5_000]);
-        pause.succeeded();
+        pause.succeeded(now);
         assert!(pause.failed(now));
-        assert_eq!(pause.until(now), Some(now + SHORTEST));
+        pause.succeeded(now);
+        assert_eq!(pause.until(now), Some(now + SHORTEST), "what was under way does not end it");
     }
 }

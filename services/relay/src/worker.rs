@@ -87,11 +87,10 @@ pub struct Worker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sweep {
     Idle,
-    /// The next page begins at this id.
+    /// The next page begins at this id; the first one of a sweep without bound at the lowest there can be.
     At {
         from: i64,
         first: bool,
-        full: bool,
     },
 }
 

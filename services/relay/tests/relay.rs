@@ -2,7 +2,6 @@
 
 mod support;
 
-
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy};
 use sealbus_broker::EventMessage;
@@ -54,7 +53,8 @@ async fn hints_alone_bring_events_through() {
     for _ in 0..20 {
         append(&appender, "order-1", 1).await;
     }
-    eventually("all are through", async || world.seqs().await.get("order-1").is_some_and(|seqs| seqs.len() == 40)).await;
+    eventually("all are through", async || world.seqs().await.get("order-1").is_some_and(|seqs| seqs.len() == 40))
+        .await;
     assert_eq!(world.seqs().await["order-1"], (1..=40).collect::<Vec<_>>());
     relay.stop().await;
 }
@@ -81,7 +81,8 @@ async fn relays_share_and_one_that_stops_gives_back_at_once() {
     let slow = |holder| Config { lease: NEVER, ..config(holder) };
     let first = world.relay_with(slow("a")).await;
     let second = world.relay_with(slow("b")).await;
-    eventually("they share", async || first.metrics.partitions.get() == 4 && second.metrics.partitions.get() == 4).await;
+    eventually("they share", async || first.metrics.partitions.get() == 4 && second.metrics.partitions.get() == 4)
+        .await;
     first.stop().await;
     // Not by expiry: a lease lasts an hour here.
     eventually("the other has all", async || second.metrics.partitions.get() == 8).await;
@@ -96,7 +97,8 @@ async fn a_broker_that_dies_and_comes_back_costs_nothing() {
     let loading = tokio::spawn(async move { load(&[appender], 20, 30).await });
     for _ in 0..2 {
         let before = relay.metrics.acknowledged.get();
-        eventually("it is under way", async || relay.metrics.acknowledged.get() > before + 50 || loading.is_finished()).await;
+        eventually("it is under way", async || relay.metrics.acknowledged.get() > before + 50 || loading.is_finished())
+            .await;
         world.nats.kill().await;
         world.nats.restart().await;
     }
@@ -152,7 +154,10 @@ async fn a_stream_that_refuses_pauses_the_partition_and_is_sent_to_again_from_th
     let stream = context(&world).await;
     let there = stream.get_stream(EVENTS).await.unwrap().cached_info().config.clone();
     // Room for ten more; what comes after is refused.
-    stream.update_stream(&StreamConfig { discard: DiscardPolicy::New, max_messages: 11, ..there.clone() }).await.unwrap();
+    stream
+        .update_stream(&StreamConfig { discard: DiscardPolicy::New, max_messages: 11, ..there.clone() })
+        .await
+        .unwrap();
     let appender = world.appender().await;
     append(&appender, "order-0", 30).await;
     eventually("the stream is full", async || world.owed().await == 20).await;
@@ -194,7 +199,8 @@ async fn a_row_that_committed_late_is_found_above_the_bound() {
 
     // Only the bounded look can find it: no hint, and no full sweep after the first.
     let relay = world.relay_with(Config { full_sweep: NEVER, ..config("a") }).await;
-    let plan = (0..).map(|n| format!("other-{n}")).find(|plan| PlanKey::of("acme", plan).partition(8) == partition).unwrap();
+    let plan =
+        (0..).map(|n| format!("other-{n}")).find(|plan| PlanKey::of("acme", plan).partition(8) == partition).unwrap();
     for _ in 0..20 {
         let deleted = relay.metrics.deleted.get();
         append(&appender, &plan, 1).await;
@@ -313,7 +319,8 @@ async fn a_spoiled_event_holds_its_own_plan_back_until_it_is_whole_again() {
     let world = World::start().await;
     let appender = world.hinting_appender().await;
     let partition = PlanKey::of("acme", "order-0").partition(8);
-    let other = (1..).map(|n| format!("other-{n}")).find(|plan| PlanKey::of("acme", plan).partition(8) == partition).unwrap();
+    let other =
+        (1..).map(|n| format!("other-{n}")).find(|plan| PlanKey::of("acme", plan).partition(8) == partition).unwrap();
     append(&appender, "order-0", 3).await;
     let edit = |actor: &str| {
         format!(
@@ -381,7 +388,9 @@ async fn a_beacon_says_what_the_stream_holds() {
     let records = append(&world.appender().await, "order-0", 3).await;
     world.nothing_is_owed().await;
     let last = records[2].event_hash;
-    let beacons = format!("SELECT count(*) FROM sealbus.beacons WHERE stream = '{EVENTS}' AND stream_seq = 4 AND msg_id = '{last}'");
+    let beacons = format!(
+        "SELECT count(*) FROM sealbus.beacons WHERE stream = '{EVENTS}' AND stream_seq = 4 AND msg_id = '{last}'"
+    );
     eventually("the beacon is there", async || world.number(&beacons).await == 1).await;
     relay.stop().await;
 }

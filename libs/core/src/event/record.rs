@@ -1,7 +1,7 @@
-//! An event as it is stored, and as it is shown.
+//! An event as it is stored.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     event::{Header, Priority, leaf},
@@ -64,61 +64,4 @@ impl Record {
         let metadata: Value = serde_json::from_str(&self.metadata).unwrap_or_default();
         metadata["sealbus"]["priority"].as_str().and_then(|name| name.parse().ok()).unwrap_or_default()
     }
-
-    /// The event as INTERFACE shows it ("An event, as JSON").
-    ///
-    /// A text that the event lacks is null. Stored text that no longer reads as JSON is shown as a string of itself.
-    pub fn to_json(&self) -> Value {
-        let header = &self.header;
-        let mut seal = json!({
-            "scheme": "v2",
-            "suite": header.kid.suite().map(crate::seal::Suite::code),
-            "kid": header.kid.as_str(),
-            "payload_mode": header.payload_mode.as_str(),
-            "payload_size": header.payload_size,
-            "payload_hash": header.payload_hash,
-            "metadata_hash": header.metadata_hash,
-            "prev": header.prev,
-            "hash": self.event_hash,
-        });
-        for (name, bytes) in [("mac", &self.mac), ("sig", &self.sig)] {
-            if !bytes.is_empty() {
-                seal[name] = Value::String(hex::encode(bytes));
-            }
-        }
-        let mut event = json!({
-            "id": header.event_id,
-            "tenant": header.tenant,
-            "plan": header.plan,
-            "seq": header.seq,
-            "type": header.event_type,
-            "version": header.data_version,
-            "source": given(&header.source),
-            "actor": given(&header.actor),
-            "occurred_at": header.occurred,
-            "recorded_at": header.recorded,
-            "correlation_id": given(&header.correlation_id),
-            "causation_id": given(&header.causation_id),
-            "priority": self.priority(),
-            "data": self.payload.as_deref().map(stored_json),
-            "metadata": stored_json(&self.metadata),
-            "seal": seal,
-            "log_index": self.log_index,
-        });
-        if let Some(v1) = &self.v1 {
-            event["v1"] = json!({
-                "payload_hash": v1.payload_hash, "prev_hash": v1.prev_hash, "signature": v1.signature,
-            });
-        }
-        event
-    }
-}
-
-fn given(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
-}
-
-/// Stored text as JSON; text that no longer reads, as a string of itself: an edited row must be seen, not hidden.
-pub(crate) fn stored_json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }

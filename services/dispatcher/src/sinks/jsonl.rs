@@ -55,7 +55,7 @@ impl OuterEffect for Jsonl {
     async fn apply(&self, run: &[Delivery]) -> Result<(), HandlerError> {
         let mut lines = String::new();
         for delivery in run {
-            lines.push_str(&delivery.record.to_json().to_string());
+            lines.push_str(&delivery.record.to_json_text());
             lines.push('\n');
         }
         let spec = self.spec.clone();

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
-use sealbus_core::cloudevents::BATCH;
 use sealbus_core::event::Record;
 use sealbus_ledger::trail::LogQuery;
-use serde_json::{Value, json};
 
-use crate::answers::{Form, json, typed, with_header};
+use crate::answers::{self, Form, with_header};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::links;
@@ -42,12 +40,7 @@ pub async fn handle(
         records.extend(chunk);
     }
     let next = more.then(|| from.to_string());
-    let form = Form::accepted(&headers);
-    let events: Vec<Value> = records.iter().map(|record| form.one(record)).collect();
-    let answer = match form {
-        Form::Own => json(StatusCode::OK, &json!({ "events": events, "next": next })),
-        Form::CloudEvents => typed(StatusCode::OK, BATCH, &Value::Array(events)),
-    };
+    let answer = answers::page(Form::accepted(&headers), &answers::Page { events: &records, total: None, next: next.as_deref() });
     Ok(match next {
         Some(index) => with_header(answer, header::LINK, &links::next(&uri, "from_index", &index)),
         None => answer,

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
-use sealbus_core::cloudevents::BATCH;
 use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_ledger::trail::PageQuery;
 use sealbus_ledger::{Ledger, LedgerError};
-use serde_json::{Value, json};
 
-use crate::answers::{Form, json, typed, with_header};
+use crate::answers::{self, Form, with_header};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::cursor::List;
@@ -46,12 +44,8 @@ pub async fn handle(
     let page =
         page(&app.ledger, &tenant, &plan, PageQuery { after_seq, limit, types: types.clone(), descending }).await?;
     let next = page.records.last().filter(|_| page.more).map(|last| list.cursor(last.header.seq));
-    let form = Form::accepted(&headers);
-    let events: Vec<Value> = page.records.iter().map(|record| form.one(record)).collect();
-    let answer = match form {
-        Form::Own => json(StatusCode::OK, &json!({ "events": events, "total": page.total, "next": next })),
-        Form::CloudEvents => typed(StatusCode::OK, BATCH, &Value::Array(events)),
-    };
+    let shown = answers::Page { events: &page.records, total: Some(page.total), next: next.as_deref() };
+    let answer = answers::page(Form::accepted(&headers), &shown);
     Ok(match next {
         Some(cursor) => with_header(answer, header::LINK, &links::next(&uri, "after", &cursor)),
         None => answer,

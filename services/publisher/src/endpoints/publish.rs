@@ -8,9 +8,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use sealbus_core::cloudevents::is_json;
 use sealbus_core::error::{ErrorKind, Refused};
+use sealbus_core::event::Record;
 use sealbus_core::request::read_body;
 use sealbus_ledger::append::Appended;
-use serde_json::json;
+use serde::Serialize;
 
 use crate::answers::{Form, event, json, with_header};
 use crate::app::App;
@@ -47,14 +48,20 @@ pub async fn handle(
     let appended = app.publish(&caller, tenant, plan.clone(), conditions.expect, &publications).await?;
     let first = appended.first().ok_or_else(|| Problem::new(ErrorKind::Internal, "the ledger gave no record"))?;
     let (body, location) = if array {
-        let events: Vec<_> = appended.iter().map(|event| event.record.to_json()).collect();
+        let events = appended.iter().map(|event| event.record.as_ref()).collect();
         let location = format!("/v1/plans/{plan}/events?from_seq={}", first.record.header.seq);
-        (json(status(&appended), &json!({ "events": events })), location)
+        (json(status(&appended), &Stored { events }), location)
     } else {
         return Ok(single_answer(first, Form::accepted(&headers)));
     };
     let last = appended.iter().map(|event| event.record.header.seq).max().unwrap_or_default();
     Ok(with_header(with_header(body, header::LOCATION, &location), header::ETAG, &format!("\"{last}\"")))
+}
+
+/// The answer to an array.
+#[derive(Serialize)]
+struct Stored<'a> {
+    events: Vec<&'a Record>,
 }
 
 /// The answer to one event: its record, where it is found again, and its seq as `ETag`.

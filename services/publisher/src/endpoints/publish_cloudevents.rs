@@ -14,11 +14,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use futures::future::join_all;
 use sealbus_core::cloudevents::{BATCH, HEADER_PREFIX, Incoming, STRUCTURED, from_binary, from_structured};
+use sealbus_core::event::Record;
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::request::{check_count, read_value};
 use sealbus_ledger::append::{Appended, Expect};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::publish::single_answer;
 use crate::answers::{Form, json};
@@ -82,7 +84,7 @@ async fn batch(app: &App, caller: &Caller, conditions: &Conditions, body: Value)
         return Err(Refused::field(ErrorKind::InvalidField, "", "type", "a batch is an array").into());
     };
     check_count(events.len(), &app.limits)?;
-    let mut results: Vec<Option<Value>> = vec![None; events.len()];
+    let mut results: Vec<Option<Outcome>> = (0..events.len()).map(|_| None).collect();
     let mut groups: HashMap<(Tenant, Plan), Group> = HashMap::new();
     for (at, event) in events.into_iter().enumerate() {
         let named = (event["tenantid"].as_str().map(str::to_owned), event["subject"].as_str().map(str::to_owned));
@@ -115,16 +117,15 @@ async fn batch(app: &App, caller: &Caller, conditions: &Conditions, body: Value)
             Err(problem) => places.into_iter().for_each(|at| results[at] = Some(refusal(app, &problem))),
         }
     }
-    let results: Vec<Value> = results.into_iter().flatten().collect();
-    let any = |status: u64| results.iter().any(|result| result["status"] == status);
-    let status = if results.iter().any(|result| result.get("problem").is_some()) {
+    let results: Vec<Outcome> = results.into_iter().flatten().collect();
+    let status = if results.iter().any(|result| result.problem.is_some()) {
         StatusCode::MULTI_STATUS
-    } else if any(201) {
+    } else if results.iter().any(|result| result.status == 201) {
         StatusCode::CREATED
     } else {
         StatusCode::OK
     };
-    Ok(json(status, &json!({ "results": results })))
+    Ok(json(status, &Outcomes { results }))
 }
 
 fn read(
@@ -153,13 +154,33 @@ fn publication(incoming: Incoming, at: Option<usize>, conditions: &Conditions) -
     (incoming.plan, Publication { at, request: incoming.request, traceparent, key })
 }
 
-fn stored(event: &Appended) -> Value {
-    json!({ "status": if event.new { 201 } else { 200 }, "event": event.record.to_json() })
+/// What became of one event of a batch.
+#[derive(Serialize)]
+struct Outcome {
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shared")]
+    event: Option<Arc<Record>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Value>,
 }
 
-fn refusal(app: &App, problem: &Problem) -> Value {
+/// The answer to a batch.
+#[derive(Serialize)]
+struct Outcomes {
+    results: Vec<Outcome>,
+}
+
+fn shared<S: serde::Serializer>(event: &Option<Arc<Record>>, serializer: S) -> Result<S::Ok, S::Error> {
+    event.as_deref().serialize(serializer)
+}
+
+fn stored(event: &Appended) -> Outcome {
+    Outcome { status: if event.new { 201 } else { 200 }, event: Some(event.record.clone()), problem: None }
+}
+
+fn refusal(app: &App, problem: &Problem) -> Outcome {
     app.metrics.refused(problem.kind());
-    json!({ "status": problem.kind().status(), "problem": problem.to_json() })
+    Outcome { status: problem.kind().status(), event: None, problem: Some(problem.to_json()) }
 }
 
 fn attributes(headers: &HeaderMap) -> Result<Vec<(&str, &str)>, Refused> {

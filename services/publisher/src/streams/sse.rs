@@ -121,7 +121,7 @@ impl Stream {
                 self.place = place + 1;
                 if self.wants(&record) {
                     self.app.metrics.streamed.inc();
-                    return Some(Bytes::from(format!("id: {place}\ndata: {}\n\n", record.to_json())));
+                    return Some(Bytes::from(format!("id: {place}\ndata: {}\n\n", record.to_json_text())));
                 }
                 continue;
             }

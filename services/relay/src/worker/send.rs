@@ -1,7 +1,6 @@
 //! Sending, and what comes of it.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sealbus_broker::{EventMessage, PublishError};
@@ -11,7 +10,7 @@ use super::{Event, Worker};
 use crate::acks::{Attempt, Outcome};
 use crate::look::Done;
 use crate::metrics::Cause;
-use crate::window::{PlanId, Sending};
+use crate::window::Sending;
 
 /// Sent in one go before the loop looks at anything else.
 const BURST: usize = 256;
@@ -39,8 +38,9 @@ impl Worker {
 
     /// Sends one event. Says whether to go on.
     async fn send_one(&mut self, Sending { plan, seq, ticket, event }: Sending<Event>) -> bool {
-        let attempt = Attempt { plan, seq, ticket, record: Arc::clone(&event.record) };
-        let message = EventMessage::encode(&event.record, self.ledger.deployment().partitions);
+        let Event { record, plan_no } = event;
+        let message = EventMessage::encode(&record, self.ledger.deployment().partitions);
+        let attempt = Attempt { plan, seq, ticket, record, plan_no };
         let sent = match message {
             Ok(message) => self.broker.publish(message).await,
             Err(error) => Err(error.into()),
@@ -52,7 +52,7 @@ impl Worker {
             }
             Err(error) => {
                 let goes_on = matches!(Cause::from(&error), Cause::Unsendable);
-                self.failed(&attempt, &error, event.plan_no);
+                self.failed(&attempt, &error);
                 goes_on
             }
         }
@@ -73,7 +73,7 @@ impl Worker {
             Ok(ack) => {
                 if ack.duplicate { &self.metrics.duplicates } else { &self.metrics.acknowledged }.inc();
                 self.metrics.took(took);
-                self.pause.succeeded();
+                self.pause.succeeded(Instant::now());
                 if let Some(row) = self.windows.acknowledged(&attempt.plan, attempt.seq, attempt.ticket) {
                     self.done.push(Done { id: row.id, record: row.event.record });
                     self.delete_at.get_or_insert_with(|| Instant::now() + DELETE_AFTER);
@@ -81,18 +81,18 @@ impl Worker {
                 let windows = &self.windows;
                 self.board.note(ack.stream_seq, attempt.record.event_hash, || windows.lowest_known());
             }
-            Err(error) => self.failed(&attempt, &error, None),
+            Err(error) => self.failed(&attempt, &error),
         }
     }
 
-    fn failed(&mut self, attempt: &Attempt, error: &PublishError, plan_no: Option<i64>) {
+    fn failed(&mut self, attempt: &Attempt, error: &PublishError) {
         if !self.windows.failed(&attempt.plan, attempt.seq, attempt.ticket) {
             return;
         }
         let cause = Cause::from(error);
         self.metrics.failure(cause);
         if cause == Cause::Unsendable {
-            self.block(&attempt.plan, attempt.seq, plan_no, error);
+            self.block(attempt, error);
             return;
         }
         self.streams_missing |= matches!(error, PublishError::NoStream);
@@ -103,9 +103,9 @@ impl Worker {
     }
 
     /// Holds a plan back whose event cannot be sent: what comes after it must not overtake it.
-    fn block(&mut self, plan: &PlanId, seq: u64, plan_no: Option<i64>, error: &(dyn Error + 'static)) {
+    fn block(&mut self, Attempt { plan, seq, plan_no, .. }: &Attempt, error: &(dyn Error + 'static)) {
         self.windows.drop_waiting(plan, u64::MAX);
-        self.blocked.extend(plan_no);
+        self.blocked.extend(*plan_no);
         self.metrics.blocked.inc();
         tracing::error!(
             tenant = plan.tenant,

@@ -39,7 +39,8 @@ impl Worker {
                     self.next_full_sweep = now + self.config.full_sweep;
                     self.blocked.clear();
                 }
-                self.sweep = Sweep::At { from: if full { i64::MIN } else { self.water.bound() }, first: true, full };
+                let from = if full { i64::MIN } else { self.water.bound() };
+                self.sweep = Sweep::At { from, first: true };
             }
         }
         let may_sweep = self.sweep != Sweep::Idle && self.has_room() && self.pause.until(now).is_none();
@@ -53,7 +54,7 @@ impl Worker {
                 return;
             }
         }
-        let Sweep::At { from, first, .. } = self.sweep else { return };
+        let Sweep::At { from, first } = self.sweep else { return };
         if may_sweep {
             let ask_writers = first && now >= self.next_bound && self.water.wants_writers();
             if ask_writers {
@@ -78,9 +79,12 @@ impl Worker {
     pub(super) fn looked(&mut self, look: Result<Look, LedgerError>) {
         match look {
             Ok(Look::Page { seen, writers, rows }) => self.page_read(seen, writers, rows),
-            Ok(Look::Events(events)) => {
+            Ok(Look::Events { events, cut }) => {
                 for (row, event) in events {
                     self.take_row(row, event);
+                }
+                if let Some(from) = cut {
+                    self.sweep = Sweep::At { from, first: false };
                 }
             }
             Ok(Look::Plans { asked, lowest, events }) => self.plans_read(&asked, &lowest, events),
@@ -103,12 +107,12 @@ impl Worker {
     }
 
     fn page_read(&mut self, seen: i64, writers: Option<Vec<String>>, rows: Vec<Owed>) {
-        let Sweep::At { first, full, .. } = self.sweep else { return };
+        let Sweep::At { from, first } = self.sweep else { return };
         if first {
             if let Some(writers) = writers {
                 self.water.writers(seen, writers);
             }
-            self.water.read(rows.first().map(|row| row.id), full);
+            self.water.read(rows.first().map(|row| row.id), from == i64::MIN);
         }
         let last = rows.last().map(|row| row.id);
         let page_was_full = rows.len() == self.config.page as usize;
@@ -129,7 +133,7 @@ impl Worker {
             next = Some(unknown[fits].id);
             unknown.truncate(fits);
         }
-        self.sweep = next.map_or(Sweep::Idle, |from| Sweep::At { from, first: false, full });
+        self.sweep = next.map_or(Sweep::Idle, |from| Sweep::At { from, first: false });
         if !unknown.is_empty() {
             // The same look goes on: rows deleted since it began are still to be told apart.
             self.look = Some(look::events(self.ledger.clone(), unknown, room as u64));

@@ -71,7 +71,8 @@ impl World {
     }
 
     pub async fn broker(&self) -> Broker {
-        let config = BrokerConfig { answer_timeout: Duration::from_secs(2), ..BrokerConfig::new(self.nats.url(), "test") };
+        let config =
+            BrokerConfig { answer_timeout: Duration::from_secs(2), ..BrokerConfig::new(self.nats.url(), "test") };
         Broker::connect(config).await.unwrap()
     }
 
