@@ -85,7 +85,9 @@ impl Broker {
         // The client takes no credentials from an address itself; a name alone is a token there.
         let credentials = addresses.iter().find_map(|address| Some((address.username()?, address.password())));
         let options = match credentials {
-            Some((user, Some(password))) => ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned()),
+            Some((user, Some(password))) => {
+                ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+            }
             Some((token, None)) => ConnectOptions::with_token(token.to_owned()),
             None => ConnectOptions::new(),
         };

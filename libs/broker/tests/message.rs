@@ -30,7 +30,8 @@ proptest! {
 #[test]
 fn says_what_protocol_says() {
     let mut record = record("order-42", 7);
-    record.metadata = r#"{"sealbus":{"content_type":"application/xml","priority":"high","traceparent":"00-4bf9-00f0-01"}}"#.into();
+    record.metadata =
+        r#"{"sealbus":{"content_type":"application/xml","priority":"high","traceparent":"00-4bf9-00f0-01"}}"#.into();
     let record = support::sealed(record);
     let message = EventMessage::encode(&record, PARTITIONS).unwrap();
     let partition = PlanKey::of("acme", "order-42").partition(PARTITIONS);

@@ -1,14 +1,18 @@
 //! Streams, consumers and connections, against a real server.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
+
 mod support;
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream::{Compression, Config, DiscardPolicy};
 use async_nats::jetstream;
+use async_nats::jetstream::stream::{Compression, Config, DiscardPolicy};
 use futures::FutureExt;
 use sealbus_broker::topology::{CHECKPOINTS, DEAD_LETTERS, EVENTS, TopologySettings};
-use sealbus_broker::{Broker, BrokerConfig, BrokerError, ConsumerSpec, DeadLetter, Deliveries, EventMessage, PublishError};
+use sealbus_broker::{
+    Broker, BrokerConfig, BrokerError, ConsumerSpec, DeadLetter, Deliveries, EventMessage, PublishError,
+};
 use sealbus_core::names::Subscription;
 use sealbus_testkit::{Nats, eventually};
 use support::{PARTITIONS, client, connect, record, settings, start};
@@ -38,7 +42,7 @@ fn spec(partition: Option<u32>) -> ConsumerSpec {
 async fn take(deliveries: &mut Deliveries, count: usize) -> Vec<u64> {
     let mut seqs = Vec::new();
     while seqs.len() < count {
-        let batch = tokio::time::timeout(Duration::from_secs(60), deliveries.next_batch()).await.expect("messages come");
+        let batch = tokio::time::timeout(Duration::from_mins(1), deliveries.next_batch()).await.expect("messages come");
         for delivered in batch {
             seqs.push(delivered.record.unwrap().header.seq);
             delivered.handle.ack().await;
@@ -204,7 +208,7 @@ async fn a_consumer_outlives_its_stream() {
         broker.ensure_topology(&settings()).await.unwrap();
         publish(&broker, "order-1", 2).await;
     };
-    let (_, seqs) = tokio::join!(remade, take(&mut deliveries, 1));
+    let ((), seqs) = tokio::join!(remade, take(&mut deliveries, 1));
     assert_eq!(seqs, [2]);
 }
 
@@ -223,7 +227,7 @@ async fn a_consumer_outlives_its_server() {
         })
         .await;
     };
-    let (_, seqs) = tokio::join!(restarted, async {
+    let ((), seqs) = tokio::join!(restarted, async {
         let mut seqs = take(&mut deliveries, 1).await;
         // The acknowledgement of the first may have died with the server.
         while !seqs.contains(&2) {
@@ -236,17 +240,15 @@ async fn a_consumer_outlives_its_server() {
 
 #[tokio::test]
 async fn a_consumer_from_now_begins_with_what_comes() {
-    let (_nats, broker) = start().await;
+    let (nats, broker) = start().await;
     publish(&broker, "order-1", 1).await;
     let mut deliveries = broker.deliveries(ConsumerSpec { from_now: true, ..spec(None) });
     let later = async {
-        let stream = async || broker.publish(message("order-1", 2)).await.unwrap().acknowledged().await.unwrap();
-        // Sent once the consumer is there.
-        let context = context(&_nats).await.get_stream(EVENTS).await.unwrap();
-        eventually("the consumer is there", async || context.consumer_info("archive").await.is_ok()).await;
-        stream().await;
+        let stream = context(&nats).await.get_stream(EVENTS).await.unwrap();
+        eventually("the consumer is there", async || stream.consumer_info("archive").await.is_ok()).await;
+        publish(&broker, "order-1", 2).await;
     };
-    let (_, seqs) = tokio::join!(later, take(&mut deliveries, 1));
+    let ((), seqs) = tokio::join!(later, take(&mut deliveries, 1));
     assert_eq!(seqs, [2]);
 }
 
@@ -270,7 +272,7 @@ async fn hints_reach_who_listens_and_wait_for_nobody() {
     nats.restart().await;
     connection.wait_for(|now| now.up).await.unwrap();
     // Those were lost; the subscription was not.
-    let (id, _) = tokio::join!(async { hints.next().await.unwrap().read().unwrap().0 }, async {
+    let (id, ()) = tokio::join!(async { hints.next().await.unwrap().read().unwrap().0 }, async {
         eventually("a hint comes through", async || {
             broker.hint(3, 44, &record("order-1", 1));
             true

@@ -108,7 +108,10 @@ async fn spent_attempts_make_a_dead_letter_that_is_redriven_in_order() {
     assert_eq!((detail.owed.seq, detail.owed.attempts, detail.attempts.len()), (2, 3, 3));
     assert_eq!(detail.owed.last_error.as_deref(), Some("the printer is out of paper"));
     assert_eq!(detail.record.unwrap().header.seq, 2);
-    eventually("people can see it on the broker", async || bus.nats.messages_of("SEALBUS_DEAD_LETTERS", "dlq.audit.acme.a.b").await == 1).await;
+    eventually("people can see it on the broker", async || {
+        bus.nats.messages_of("SEALBUS_DEAD_LETTERS", "dlq.audit.acme.a.b").await == 1
+    })
+    .await;
     bus.publish("order-1", &["a.b"]).await;
     table.recorder.works();
     bus.ledger.ask(&bus.appender, &order("audit", "order-1", "paper is in"), Verb::Redrive).await.unwrap();

@@ -1,9 +1,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 mod support;
+use sealbus_consumer::Settings;
+use sealbus_testkit::eventually;
 use std::sync::Arc;
 use std::time::Instant;
-use sealbus_testkit::eventually;
-use sealbus_consumer::Settings;
 use support::{Bus, Table, settings, subscription};
 #[tokio::test(flavor = "multi_thread")]
 async fn speed() {
@@ -18,21 +18,48 @@ async fn speed() {
     for part in plans.chunks(10) {
         let (bus, part) = (bus.clone(), part.to_vec());
         sending.spawn(async move {
-            for seq in 0..20 { for records in &part { bus.send(&records[seq..=seq]).await; } }
+            for seq in 0..20 {
+                for records in &part {
+                    bus.send(&records[seq..=seq]).await;
+                }
+            }
         });
     }
     sending.join_all().await;
     let table = Table::create(&bus, 64).await;
     let began = Instant::now();
-    let process = bus.consume(subscription("audit"), table.handler(), Settings { sweep_age: std::time::Duration::from_secs(3600), ..Settings::default() }).await;
+    let process = bus
+        .consume(
+            subscription("audit"),
+            table.handler(),
+            Settings { sweep_age: std::time::Duration::from_secs(3600), ..Settings::default() },
+        )
+        .await;
     for _ in 0..60 {
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         let n = bus.count("SELECT count(*) FROM sealbus_sinks.applied").await;
-        eprintln!("{:?} {n} dup {} filled {} behind {} fenced {} failed {}", began.elapsed(), process.counted("duplicates","audit"), process.counted("gaps_filled","audit"), process.counted("behind","audit"), process.counted("fenced","audit"), process.counted("failed","audit"));
-        if n >= 20_000 { break; }
+        eprintln!(
+            "{:?} {n} dup {} filled {} behind {} fenced {} failed {}",
+            began.elapsed(),
+            process.counted("duplicates", "audit"),
+            process.counted("gaps_filled", "audit"),
+            process.counted("behind", "audit"),
+            process.counted("fenced", "audit"),
+            process.counted("failed", "audit")
+        );
+        if n >= 20_000 {
+            break;
+        }
     }
     let took = began.elapsed();
-    eprintln!("20000 in {took:?}: {:.0}/s, dup {} filled {} behind {} fenced {}", 20_000.0 / took.as_secs_f64(), process.counted("duplicates","audit"), process.counted("gaps_filled","audit"), process.counted("behind","audit"), process.counted("fenced","audit"));
+    eprintln!(
+        "20000 in {took:?}: {:.0}/s, dup {} filled {} behind {} fenced {}",
+        20_000.0 / took.as_secs_f64(),
+        process.counted("duplicates", "audit"),
+        process.counted("gaps_filled", "audit"),
+        process.counted("behind", "audit"),
+        process.counted("fenced", "audit")
+    );
     process.stop().await;
     // latency
     let process = bus.consume(subscription("audit"), table.handler(), settings()).await;
@@ -41,7 +68,9 @@ async fn speed() {
         let records = bus.append(&format!("late-{}", n % 50), &["a.b"]).await;
         let began = Instant::now();
         bus.send(&records).await;
-        while table.recorder.tried(&format!("late-{}", n % 50), records[0].header.seq) == 0 { tokio::time::sleep(std::time::Duration::from_micros(200)).await; }
+        while table.recorder.tried(&format!("late-{}", n % 50), records[0].header.seq) == 0 {
+            tokio::time::sleep(std::time::Duration::from_micros(200)).await;
+        }
         all.push(began.elapsed());
     }
     all.sort();

@@ -42,7 +42,7 @@ pub async fn create(config: &LedgerConfig, creation: &Creation, keyring: &Keyrin
     sqlx::query!("-- creation_lock\nSELECT pg_advisory_xact_lock($1) AS locked", CREATION_LOCK)
         .fetch_one(&mut *transaction)
         .await?;
-    if let Some(Deployment { origin, .. }) = deployment(&mut *transaction).await? {
+    if let Some(Deployment { origin, .. }) = deployment(&mut transaction).await? {
         if origin != creation.origin {
             return Err(LedgerError::OtherOrigin { stored: origin, configured: creation.origin.clone() });
         }

@@ -94,8 +94,8 @@ pub(crate) fn is_away(error: &sqlx::Error) -> bool {
         | sqlx::Error::Tls(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => true,
-        sqlx::Error::Protocol(_) => true,
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(database) => {
             database.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08") || code == "53300")
         }

@@ -9,7 +9,7 @@ use sealbus_ledger::lease_keeper::{Change, Keeper, KeeperConfig, Lease};
 use sealbus_testkit::{Postgres, eventually};
 use support::TestLedger;
 
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_mins(10);
 
 fn keys(count: usize) -> Vec<String> {
     (0..count).map(|key| key.to_string()).collect()
@@ -45,9 +45,10 @@ impl Member {
 
     /// Hears the keeper out until it holds so many.
     async fn holds(&mut self, count: usize) {
-        let within = Duration::from_secs(60);
+        let within = Duration::from_mins(1);
         while self.held.len() != count {
-            let change = tokio::time::timeout(within, self.keeper.changed()).await.expect("it changes").expect("it runs");
+            let change =
+                tokio::time::timeout(within, self.keeper.changed()).await.expect("it changes").expect("it runs");
             self.take(change);
         }
     }
@@ -59,11 +60,18 @@ async fn a_lease_is_taken_once_and_its_epoch_rises_with_each_holder() {
     let ledger = &test.ledger;
     let mut taken = ledger.take_leases("relay", &keys(3), "a", LONG).await.unwrap();
     taken.sort_by(|a, b| a.key.cmp(&b.key));
-    assert_eq!(taken.iter().map(|grant| (grant.key.as_str(), grant.epoch)).collect::<Vec<_>>(), [("0", 1), ("1", 1), ("2", 1)]);
+    assert_eq!(
+        taken.iter().map(|grant| (grant.key.as_str(), grant.epoch)).collect::<Vec<_>>(),
+        [("0", 1), ("1", 1), ("2", 1)]
+    );
     assert_eq!(ledger.take_leases("relay", &keys(3), "b", LONG).await.unwrap(), [], "they are held");
 
     ledger.release_leases("relay", &keys(2), "b").await.unwrap();
-    assert_eq!(ledger.take_leases("relay", &keys(3), "b", LONG).await.unwrap(), [], "nobody gives back what is another's");
+    assert_eq!(
+        ledger.take_leases("relay", &keys(3), "b", LONG).await.unwrap(),
+        [],
+        "nobody gives back what is another's"
+    );
     ledger.release_leases("relay", &keys(2), "a").await.unwrap();
     let taken = ledger.take_leases("relay", &keys(3), "b", LONG).await.unwrap();
     assert!(taken.len() == 2 && taken.iter().all(|grant| grant.epoch == 2), "{taken:?}");

@@ -1,5 +1,7 @@
 //! The outbox: what a relay reads from it, what it may delete, and what lets the low-water bound move.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
+
 mod support;
 
 use sealbus_core::event::Record;
@@ -12,8 +14,8 @@ use support::{TestLedger, call, draft};
 /// Appends so many events to a plan of tenant `acme`, in one call.
 async fn append(appender: &Appender, plan: &str, count: u64) -> Vec<Record> {
     let events = (1..=count).map(draft).collect();
-    let appended = appender.append(call("acme", plan, events)).await.unwrap();
-    appended.into_iter().map(|appended| (*appended.record).clone()).collect()
+    let stored = appender.append(call("acme", plan, events)).await.unwrap();
+    stored.into_iter().map(|one| (*one.record).clone()).collect()
 }
 
 fn partition(plan: &str) -> u32 {
@@ -39,7 +41,16 @@ async fn a_pages_rows_know_their_plans_smallest_in_the_whole_outbox() {
     let acknowledged = [Acknowledged { id: all[0].id, record: &records[0] }];
     assert_eq!(test.ledger.delete_acknowledged(&acknowledged).await.unwrap(), [all[0].id]);
     assert_eq!(seqs(&test.ledger.outbox_page(partition, all[2].id, 2).await.unwrap()), [(3, 2), (4, 2)]);
-    assert_eq!(test.ledger.outbox_page((partition + 1) % 8, 0, 100).await.unwrap().iter().filter(|row| row.plan_no > 1).count(), 0);
+    assert_eq!(
+        test.ledger
+            .outbox_page((partition + 1) % 8, 0, 100)
+            .await
+            .unwrap()
+            .iter()
+            .filter(|row| row.plan_no > 1)
+            .count(),
+        0
+    );
 }
 
 #[tokio::test]

@@ -397,8 +397,7 @@ async fn only_a_row_that_says_no_more_than_the_floor_is_pruned() {
     scene.seal().await;
     assert!(scene.step(&scene.lease, &scene.standing().await, 3).await);
     let size = ledger.log_size().await.unwrap();
-    let prune =
-        || async { ledger.prune_positions(scene.subscription_no, Duration::from_hours(24), 10).await.unwrap() };
+    let prune = || async { ledger.prune_positions(scene.subscription_no, Duration::from_hours(24), 10).await.unwrap() };
     let floor = |floor: u64| format!("UPDATE sealbus.floors SET floor = {floor}");
     let hash = |seq| format!("last_hash = '\\x{}'", scene.hash(seq));
 

@@ -1,5 +1,7 @@
 //! Relays on a real ledger and a real broker: order, loss, takeover, and what goes wrong on either side.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
+
 mod support;
 
 use async_nats::jetstream;
@@ -199,8 +201,7 @@ async fn a_row_that_committed_late_is_found_above_the_bound() {
 
     // Only the bounded look can find it: no hint, and no full sweep after the first.
     let relay = world.relay_with(Config { full_sweep: NEVER, ..config("a") }).await;
-    let plan =
-        (0..).map(|n| format!("other-{n}")).find(|plan| PlanKey::of("acme", plan).partition(8) == partition).unwrap();
+    let plan = neighbour(partition);
     for _ in 0..20 {
         let deleted = relay.metrics.deleted.get();
         append(&appender, &plan, 1).await;
@@ -319,8 +320,7 @@ async fn a_spoiled_event_holds_its_own_plan_back_until_it_is_whole_again() {
     let world = World::start().await;
     let appender = world.hinting_appender().await;
     let partition = PlanKey::of("acme", "order-0").partition(8);
-    let other =
-        (1..).map(|n| format!("other-{n}")).find(|plan| PlanKey::of("acme", plan).partition(8) == partition).unwrap();
+    let other = neighbour(partition);
     append(&appender, "order-0", 3).await;
     let edit = |actor: &str| {
         format!(
@@ -393,6 +393,12 @@ async fn a_beacon_says_what_the_stream_holds() {
     );
     eventually("the beacon is there", async || world.number(&beacons).await == 1).await;
     relay.stop().await;
+}
+
+/// Another plan in that partition.
+fn neighbour(partition: u32) -> String {
+    let mut names = (0..1_000).map(|n| format!("other-{n}"));
+    names.find(|plan| PlanKey::of("acme", plan).partition(8) == partition).unwrap()
 }
 
 /// An event that is sealed with the ledger's key, as the first of its plan, and was never appended.

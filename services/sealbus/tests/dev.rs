@@ -1,5 +1,7 @@
 //! `sealbus dev` as a user meets it: real input through `--exec`, tampering caught, one clear sentence where it cannot start.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::process::Stdio;

@@ -1,14 +1,16 @@
 //! Everything that runs is killed with SIGKILL under load, one test each. What was acknowledged is in the ledger and is
 //! delivered, in order, once.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
-use support::{Bus, Role, load};
+use support::{Bus, Role, client, load};
 
 /// Publishes while `fault` happens, and checks the outcome.
 async fn under_load(bus: &mut Bus, roles: &mut Vec<Role>, fault: impl AsyncFnOnce(&mut Bus, &mut Vec<Role>)) {
-    let client = bus.client(roles);
-    let publishing = tokio::spawn(async move { load(&client, 20, 40).await });
+    let publisher = client(roles);
+    let publishing = tokio::spawn(async move { load(&publisher, 20, 40).await });
     sealbus_testkit::eventually("a tenth is stored", async || {
         bus.count("SELECT count(*) FROM sealbus.events").await > 80
     })

@@ -32,7 +32,7 @@ impl Default for Config {
         Self {
             batch: 1_000,
             wait: Duration::from_millis(50),
-            retry_stopped: Duration::from_secs(60),
+            retry_stopped: Duration::from_mins(1),
             backoff: Duration::from_secs(1),
         }
     }

@@ -1,5 +1,6 @@
 //! What the broker's tests share: a broker of the test's own, and records of every shape.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
 use std::time::Duration;
 

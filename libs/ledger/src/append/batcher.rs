@@ -120,7 +120,9 @@ impl Worker {
             }
         }
         let mut queue = self.shared.queue();
-        alone.iter().for_each(|(key, _)| queue.hold(*key));
+        for (key, _) in &alone {
+            queue.hold(*key);
+        }
         queue.put_back(again);
         drop(queue);
         for (key, calls) in alone {

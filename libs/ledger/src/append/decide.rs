@@ -42,14 +42,13 @@ pub(super) fn decide(
     let mut next = plan.clone();
     let mut appended = Vec::with_capacity(answers.len());
     for (draft, stored) in call.events.iter().zip(answers) {
-        appended.push(match stored {
-            Some(record) => Appended { record, new: false },
-            None => {
-                let record = Arc::new(linker.link(&next, draft, now)?);
-                next.head = Some(head_of(&record));
-                Appended { record, new: true }
-            }
-        });
+        if let Some(record) = stored {
+            appended.push(Appended { record, new: false });
+        } else {
+            let record = Arc::new(linker.link(&next, draft, now)?);
+            next.head = Some(head_of(&record));
+            appended.push(Appended { record, new: true });
+        }
     }
     plan.head = next.head;
     for Appended { record, .. } in appended.iter().filter(|appended| appended.new) {

@@ -76,6 +76,7 @@ impl Appender {
     ///
     /// # Errors
     /// Where the keyring has no active key.
+    #[expect(clippy::needless_pass_by_value, reason = "the hints end with the appender")]
     pub fn start(
         ledger: &Ledger,
         keyring: &Keyring,

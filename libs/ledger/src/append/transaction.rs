@@ -72,9 +72,9 @@ pub(super) async fn run(ledger: &Ledger, linker: &Linker, calls: Vec<Waiting>, l
                         "appending failed; the callers were told to ask again"
                     );
                     let detail = error.to_string();
-                    calls
-                        .into_iter()
-                        .for_each(|waiting| waiting.answer(Err(AppendError::Unavailable { detail: detail.clone() })));
+                    for waiting in calls {
+                        waiting.answer(Err(AppendError::Unavailable { detail: detail.clone() }));
+                    }
                 }
             },
         }

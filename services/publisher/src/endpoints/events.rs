@@ -40,7 +40,10 @@ pub async fn handle(
         records.extend(chunk);
     }
     let next = more.then(|| from.to_string());
-    let answer = answers::page(Form::accepted(&headers), &answers::Page { events: &records, total: None, next: next.as_deref() });
+    let answer = answers::page(
+        Form::accepted(&headers),
+        &answers::Page { events: &records, total: None, next: next.as_deref() },
+    );
     Ok(match next {
         Some(index) => with_header(answer, header::LINK, &links::next(&uri, "from_index", &index)),
         None => answer,

@@ -14,8 +14,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use futures::future::join_all;
 use sealbus_core::cloudevents::{BATCH, HEADER_PREFIX, Incoming, STRUCTURED, from_binary, from_structured};
-use sealbus_core::event::Record;
 use sealbus_core::error::{ErrorKind, Refused};
+use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::request::{check_count, read_value};
 use sealbus_ledger::append::{Appended, Expect};
@@ -158,8 +158,8 @@ fn publication(incoming: Incoming, at: Option<usize>, conditions: &Conditions) -
 #[derive(Serialize)]
 struct Outcome {
     status: u16,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shared")]
-    event: Option<Arc<Record>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<Shared>,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Value>,
 }
@@ -170,12 +170,17 @@ struct Outcomes {
     results: Vec<Outcome>,
 }
 
-fn shared<S: serde::Serializer>(event: &Option<Arc<Record>>, serializer: S) -> Result<S::Ok, S::Error> {
-    event.as_deref().serialize(serializer)
+/// A record that its answer does not copy.
+struct Shared(Arc<Record>);
+
+impl Serialize for Shared {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
 }
 
 fn stored(event: &Appended) -> Outcome {
-    Outcome { status: if event.new { 201 } else { 200 }, event: Some(event.record.clone()), problem: None }
+    Outcome { status: if event.new { 201 } else { 200 }, event: Some(Shared(event.record.clone())), problem: None }
 }
 
 fn refusal(app: &App, problem: &Problem) -> Outcome {

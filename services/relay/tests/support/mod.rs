@@ -1,5 +1,6 @@
 //! What the relay's tests share: a ledger and a broker of the test's own, relays on them, and a look at what came through.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -208,8 +209,8 @@ pub fn draft(n: u64) -> Draft {
 pub async fn append(appender: &Appender, plan: &str, count: u64) -> Vec<Record> {
     let (tenant, plan) = (Tenant::parse("acme").unwrap(), Plan::parse(plan).unwrap());
     let call = Call { tenant, plan, expect: Expect::Any, events: (1..=count).map(draft).collect() };
-    let appended = appender.append(call).await.unwrap();
-    appended.into_iter().map(|appended| (*appended.record).clone()).collect()
+    let stored = appender.append(call).await.unwrap();
+    stored.into_iter().map(|one| (*one.record).clone()).collect()
 }
 
 /// Every plan's events from 1 on, each once.

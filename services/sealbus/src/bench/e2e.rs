@@ -146,7 +146,7 @@ impl Arrivals {
 
 /// Publishes until an event arrives: only then do all parts have their leases.
 async fn warm_up(client: &Client, arrivals: &Arrivals) -> Result<(), Failure> {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let mut sent = Vec::new();
     while !sent.iter().all(|id| arrivals.of(id).is_some()) || sent.len() < 64 {
         if Instant::now() > deadline {

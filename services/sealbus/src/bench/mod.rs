@@ -4,6 +4,8 @@
 //! on the backing that the environment names, and say how much memory each took:
 //! `sealbus dev --ephemeral --backing-only --exec 'sealbus bench append'`.
 
+#![expect(clippy::cast_precision_loss, reason = "figures for a person to read")]
+
 mod append;
 mod e2e;
 mod floor;

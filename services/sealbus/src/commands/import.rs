@@ -83,9 +83,9 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         summary.duplicates += counted.duplicates;
         summary.refused += counted.refused;
     }
-    let (lines, refused) = reading.await??;
-    summary.read = lines;
-    summary.refused += refused;
+    let (read, malformed) = reading.await??;
+    summary.read = read;
+    summary.refused += malformed;
     bar.finish_and_clear();
     match args.output {
         Output::Json => println!("{}", serde_json::to_string(&summary)?),
@@ -116,9 +116,9 @@ fn read_lines(
                 if let (Value::Object(members), Some(tenant)) = (&mut event, tenant) {
                     members.entry("tenantid").or_insert_with(|| tenant.into());
                 }
-                let lane = lane(&event) % lanes.len();
+                let at_lane = lane(&event) % lanes.len();
                 // A lane that is gone has failed, which its worker tells.
-                if lanes[lane].blocking_send((at, event)).is_err() {
+                if lanes[at_lane].blocking_send((at, event)).is_err() {
                     break;
                 }
             }

@@ -39,7 +39,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         match args.output {
             Output::Json => println!("{}", serde_json::to_string(&event)?),
             Output::Table => {
-                println!("{}  {}/{}  {}  {}", event.recorded_at, event.plan, event.seq, event.event_type, event.data)
+                println!("{}  {}/{}  {}  {}", event.recorded_at, event.plan, event.seq, event.event_type, event.data);
             }
         }
     }

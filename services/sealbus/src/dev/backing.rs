@@ -46,29 +46,21 @@ impl Backing {
     /// Starts what is to be started, and makes database and roles.
     pub async fn start(args: &BackingArgs, folder: &Folder, ephemeral: bool) -> Result<Self, Failure> {
         let mut remarks = Vec::new();
-        let postgres = match &args.postgres_url {
-            Some(_) => None,
-            None => {
-                let options = PostgresOptions {
-                    folder: folder.server("postgres"),
-                    port: args.postgres_port,
-                    ephemeral,
-                    fsync: true,
-                };
-                Some(Postgres::start(options).await?)
-            }
+        let postgres = if args.postgres_url.is_some() {
+            None
+        } else {
+            let folder = folder.server("postgres");
+            Some(Postgres::start(PostgresOptions { folder, port: args.postgres_port, ephemeral, fsync: true }).await?)
         };
         if let Some(moved) = postgres.as_ref().and_then(Postgres::moved_to) {
             remarks
                 .push(format!("Postgres' user cannot get into this folder, so its data lies in {}", moved.display()));
         }
-        let nats = match &args.nats_url {
-            Some(_) => None,
-            None => {
-                let options =
-                    NatsOptions { folder: folder.server("nats"), port: args.nats_port, ephemeral, sync_always: false };
-                Some(Nats::start(options).await?)
-            }
+        let nats = if args.nats_url.is_some() {
+            None
+        } else {
+            let folder = folder.server("nats");
+            Some(Nats::start(NatsOptions { folder, port: args.nats_port, ephemeral, sync_always: false }).await?)
         };
         let maintenance = match (&postgres, &args.postgres_url) {
             (Some(postgres), _) => postgres.admin_url("postgres"),

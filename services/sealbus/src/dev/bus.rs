@@ -15,7 +15,7 @@ use crate::roles::{Role, serve};
 /// Postgres takes 200 connections in dev; with 16 replicas of each kind they suffice still.
 const CONNECTIONS: &str = "6";
 /// How long the slowest machine may take to have all roles ready.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Running roles.
 pub struct Bus {

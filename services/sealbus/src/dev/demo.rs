@@ -5,7 +5,11 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use futures::stream::{self, StreamExt};
 use sealbus_client::{Client, ClientConfig, NewEvent, TrailQuery};
-use sealbus_core::catalog::SettlementType::{self, *};
+use sealbus_core::catalog::SettlementType::{
+    self, InstrumentAcknowledged, InstrumentDispatched, InstrumentReady, ParticipantsAuthorized, PaymentAccepted,
+    PaymentDispatched, PaymentReady, PaymentSettled, PreconditionsSatisfied, TransactionAborted, TransactionCommitted,
+    TransactionCreated, TransactionPrepared, TransactionUnwindInitiated, TransactionValidated,
+};
 use sealbus_core::names::Subscription;
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::verification::{Progress, Scope};

@@ -67,7 +67,9 @@ impl Environment {
     /// Settings of a process in this environment, with some variables of its own.
     pub fn settings(&self, own: &[(&str, String)]) -> Result<Settings, Failure> {
         let mut environment = self.clone();
-        own.iter().for_each(|(name, value)| environment.set(name, value.clone()));
+        for (name, value) in own {
+            environment.set(name, value.clone());
+        }
         Ok(Settings::load(environment.variables)?)
     }
 

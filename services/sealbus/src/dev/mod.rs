@@ -117,14 +117,12 @@ async fn with_backing(
     sealbus_ledger::migrate(&addresses.owner).await?;
     migrate::create(&environment.settings(&[])?).await?;
     if args.backing_only {
-        return match &args.exec {
-            Some(command) => exec::run(command, environment.shared(), shutdown).await,
-            None => {
-                environment.print();
-                shutdown.cancelled().await;
-                Ok(ExitCode::SUCCESS)
-            }
-        };
+        if let Some(command) = &args.exec {
+            return exec::run(command, environment.shared(), shutdown).await;
+        }
+        environment.print();
+        shutdown.cancelled().await;
+        return Ok(ExitCode::SUCCESS);
     }
     let replicas = args.replicas.unwrap_or_else(|| settings.get(table::REPLICAS));
     let mut bus = tokio::select! {

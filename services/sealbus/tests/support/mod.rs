@@ -120,14 +120,6 @@ impl Bus {
         roles
     }
 
-    /// A client of these publishers, patient enough for a restart of anything.
-    pub fn client(&self, roles: &[Role]) -> Client {
-        let urls: Vec<String> = roles.iter().filter(|role| role.name == "publisher").map(Role::url).collect();
-        let mut config = ClientConfig::new(urls, TOKEN);
-        config.patience = std::time::Duration::from_secs(60);
-        Client::new(config).unwrap()
-    }
-
     /// A number that the superuser asks for.
     pub async fn count(&self, sql: &str) -> i64 {
         self.try_count(sql).await.unwrap()
@@ -141,13 +133,13 @@ impl Bus {
 
     /// Waits until audit storage holds every acknowledged event once, in the order of each plan; then checks the ledger.
     pub async fn expect_delivered(&self, acknowledged: &Acknowledged) {
-        let events: usize = acknowledged.0.values().map(BTreeSet::len).sum();
+        let events: i64 = acknowledged.0.values().map(count).sum();
         eventually(&format!("audit storage holds {events} events"), async || {
             self.try_count(
                 "SELECT count(*) FROM sealbus_sinks.audit_log WHERE tenant = 'test' AND plan NOT LIKE '\\_%'",
             )
             .await
-            .is_ok_and(|n| n >= events as i64)
+            .is_ok_and(|n| n >= events)
         })
         .await;
         assert_eq!(self.count("SELECT count(*) FROM (SELECT tenant, plan, seq FROM sealbus_sinks.audit_log GROUP BY 1, 2, 3 HAVING count(*) > 1) twice").await, 0, "an effect happened twice");
@@ -155,20 +147,25 @@ impl Bus {
                         WHERE seq <> before + 1";
         assert_eq!(self.count(disorder).await, 0, "a plan was applied out of order, or with a hole");
         for (plan, ids) in &acknowledged.0 {
+            let wanted = count(ids);
             let ids = ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
             let stored = format!(
                 "SELECT count(*) FROM sealbus.events e JOIN sealbus_sinks.audit_log a ON a.event_id = e.event_id AND a.tenant = e.tenant AND a.plan = '{plan}' \
                  WHERE e.tenant = 'test' AND e.event_id IN ({ids})"
             );
-            assert_eq!(
-                self.count(&stored).await,
-                ids.split(',').count() as i64,
-                "an acknowledged event of {plan} is missing"
-            );
+            assert_eq!(self.count(&stored).await, wanted, "an acknowledged event of {plan} is missing");
         }
         let (status, printed) = self.run(&["verify", "--all"]).await;
         assert_eq!(status, 0, "{printed}");
     }
+}
+
+/// A client of these publishers, patient enough for a restart of anything.
+pub fn client(roles: &[Role]) -> Client {
+    let urls: Vec<String> = roles.iter().filter(|role| role.name == "publisher").map(Role::url).collect();
+    let mut config = ClientConfig::new(urls, TOKEN);
+    config.patience = std::time::Duration::from_mins(1);
+    Client::new(config).unwrap()
 }
 
 /// A role's process; killed when dropped.
@@ -215,6 +212,10 @@ impl Role {
 
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn count(ids: &BTreeSet<Uuid>) -> i64 {
+    i64::try_from(ids.len()).unwrap()
 }
 
 /// The events that callers were told are stored, by plan.
