@@ -1,8 +1,8 @@
 //! `sealbus`: one binary for every role, for `dev`, and for the operator's commands.
 //!
-//! Here everything is wired: [`roles`] turns the environment into each role's configuration and resources, [`dev`] runs all
-//! of them in one process beside a Postgres and a nats-server of its own, [`commands`] holds what an operator types, a file
-//! for each, and [`bench`] measures. No other crate of the workspace knows more than one service.
+//! Here everything is wired: `roles` turns the environment into each role's configuration and resources, `dev` runs all
+//! of them in one process beside a Postgres and a nats-server of its own, `commands` holds what an operator types, a file
+//! for each, and `bench` measures. No other crate of the workspace knows more than one service.
 
 mod bench;
 mod commands;

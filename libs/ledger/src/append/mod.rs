@@ -1,12 +1,12 @@
 //! Append: the only way into the ledger. The protocol's rules under "Append" are carried out here, a file for each part.
 //!
-//! - [`call`]: what a caller asks for, and what it gets back.
-//! - [`queue`]: calls waiting for a batch, taken fairly over tenants, in order within a plan.
-//! - [`batcher`]: takes what queued up while its last commit was in flight, and sends busy plans on a path of their own.
-//! - [`transaction`]: one batch in one transaction: lock, read heads, decide, sign, insert, commit.
-//! - [`locks`]: the first statement of that transaction. [`insert`]: the last.
-//! - [`decide`]: what becomes of each call, given heads and known ids; pure.
-//! - [`link`]: an event's place in its chain: header, hash, seal; pure.
+//! - `call`: what a caller asks for, and what it gets back.
+//! - `queue`: calls waiting for a batch, taken fairly over tenants, in order within a plan.
+//! - `batcher`: takes what queued up while its last commit was in flight, and sends busy plans on a path of their own.
+//! - `transaction`: one batch in one transaction: lock, read heads, decide, sign, insert, commit.
+//! - `locks`: the first statement of that transaction. `insert`: the last.
+//! - `decide`: what becomes of each call, given heads and known ids; pure.
+//! - `link`: an event's place in its chain: header, hash, seal; pure.
 
 mod batcher;
 mod call;

@@ -1,8 +1,8 @@
 //! `sealbus dev`: the whole bus in one process, with a Postgres and a nats-server of its own.
 //!
-//! The roles are the ones that production runs, each with settings of its own, as if it were a process: [`environment`] makes
-//! them, [`bus`] runs them. [`backing`] starts the two servers, [`folder`] keeps keys and passwords, [`demo`] shows the bus at
-//! work, [`exec`] runs a command beside it.
+//! The roles are the ones that production runs, each with settings of its own, as if it were a process: `environment` makes
+//! them, `bus` runs them. `backing` starts the two servers, `folder` keeps keys and passwords, `demo` shows the bus at
+//! work, `exec` runs a command beside it.
 
 mod backing;
 mod bus;

@@ -1,7 +1,7 @@
 //! The roles: each one's configuration and resources, out of the settings, and its life.
 //!
-//! `sealbus <role>` and `sealbus dev` go the same way: [`serve`] with the settings of one process. Everything that a role
-//! shares with the others, ledger, broker, keys, catalog, probes, is opened in [`parts`].
+//! `sealbus <role>` and `sealbus dev` go the same way: `serve` with the settings of one process. Everything that a role
+//! shares with the others, ledger, broker, keys, catalog, probes, is opened in `parts`.
 
 mod dispatcher;
 pub mod parts;
