@@ -1,6 +1,6 @@
 //! The dispatcher: subscriptions declared in files, and the sinks that they feed.
 //!
-//! A subscriptions file ([`file`]) says what each subscription wants, from where, and its sink ([`sinks`]); the runtime of
+//! A subscriptions file ([`mod@file`]) says what each subscription wants, from where, and its sink ([`sinks`]); the runtime of
 //! `sealbus-consumer` does the rest. Any number of dispatchers may run: they share the work by leases.
 
 pub mod file;
