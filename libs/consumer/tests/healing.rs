@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::jetstream::{self, stream::Stream};
 use sealbus_broker::EventMessage;
@@ -263,5 +264,39 @@ async fn an_edited_row_of_the_ledger_is_not_delivered() {
     assert_eq!(recorder.applied("order-1"), [1]);
     let owed = bus.ledger.owed(&OwedQuery { limit: 1, ..OwedQuery::default() }).await.unwrap().remove(0);
     assert!(owed.last_error.as_ref().unwrap().contains("PAYLOAD_HASH"), "{owed:?}");
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_read_from_the_ledger_that_does_not_link_stops_its_plan() {
+    let bus = Bus::start().await;
+    let records = bus.append("order-1", &["a.b"; 5]).await;
+    let recorder = Recorder::new();
+    let process = bus.consume(subscription("audit"), recorder.handler(), settings()).await;
+    bus.send(&records[..2]).await;
+    eventually("they are applied", async || bus.standing("audit", "order-1").await.is_some_and(|at| at.next_seq == 3))
+        .await;
+    process.stop().await;
+    bus.postgres.admin("UPDATE sealbus.positions SET last_hash = decode(repeat('09', 32), 'hex')").await;
+    let process = bus.consume(subscription("audit"), recorder.handler(), settings()).await;
+    bus.send(&records[4..]).await;
+    eventually("the plan stops", async || {
+        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == State::Fork)
+    })
+    .await;
+    assert_eq!(recorder.applied("order-1"), [1, 2]);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sealing_that_stands_still_is_seen() {
+    let bus = Bus::start().await;
+    let mut settings = settings();
+    settings.sealing_alarm = Duration::from_millis(20);
+    let process = bus.consume(subscription("audit"), Recorder::new().handler(), settings).await;
+    bus.append("order-1", &["a.b"]).await;
+    eventually("the age shows", async || process.value("sealbus_consumer_unsealed_age_seconds") > 0.0).await;
+    bus.seal().await;
+    eventually("it is over", async || process.value("sealbus_consumer_unsealed_age_seconds") == 0.0).await;
     process.stop().await;
 }

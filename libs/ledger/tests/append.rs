@@ -1,5 +1,7 @@
 //! The rules of append, each by a case that breaks it if it is not kept: real Postgres, two replicas where it matters.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::collections::HashSet;

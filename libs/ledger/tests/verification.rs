@@ -1,5 +1,7 @@
 //! Tampering by a superuser, who passes the triggers, and what `verify` says of it; the sealing of what is right.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::collections::HashSet;

@@ -146,10 +146,19 @@ impl Process {
 
     /// A counter of a subscription.
     pub fn counted(&self, name: &str, subscription: &str) -> u64 {
+        let counter = format!("sealbus_consumer_{name}_total{{subscription=\"{subscription}\"}}");
+        self.read(&counter).map_or(0, |count| count.parse().unwrap())
+    }
+
+    /// A gauge without labels.
+    pub fn value(&self, gauge: &str) -> f64 {
+        self.read(gauge).map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    fn read(&self, metric: &str) -> Option<String> {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
-        let line = format!("sealbus_consumer_{name}_total{{subscription=\"{subscription}\"}} ");
-        text.lines().find_map(|read| read.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
+        text.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' ').map(str::to_owned))
     }
 }
 

@@ -52,6 +52,10 @@ impl Environment {
         ] {
             environment.set(name, value);
         }
+        // JetStream sets a stream's largest size aside at once, and a laptop's disk may not have production's.
+        if !environment.variables.iter().any(|(name, _)| name == table::STREAM_MAX_BYTES.name()) {
+            environment.set(table::STREAM_MAX_BYTES.name(), "1GiB".to_owned());
+        }
         if let Some(catalog) = args.catalog.clone().or_else(|| settings.find(table::CATALOG)) {
             environment.set(table::CATALOG.name(), path(&std::path::absolute(catalog)?));
         }
