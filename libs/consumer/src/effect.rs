@@ -17,6 +17,9 @@ use sealbus_ledger::positions::{self, Move, Standing, State};
 use crate::handler::{Delivery, Handler, HandlerError, LedgerEffect, OuterEffect};
 use crate::share::Share;
 
+/// How much of an error is kept, in bytes.
+const MAX_ERROR: usize = 4_096;
+
 /// Events of one plan that are to be applied, from where it stands. Never empty.
 pub(crate) struct Run<'a> {
     pub from: &'a Standing,
@@ -205,8 +208,13 @@ impl Share {
             Err(_) => format!("the handler took longer than {limit:?}"),
         };
         self.worked.metrics.failed.inc();
-        Err(error)
+        Err(kept(&error))
     }
+}
+
+/// What of an error is kept: no more than an operator reads, and nothing that a text column refuses.
+fn kept(error: &str) -> String {
+    error[..error.floor_char_boundary(MAX_ERROR)].replace('\0', "\u{fffd}")
 }
 
 /// What a panic said, where it said it in words.

@@ -31,7 +31,8 @@ pub struct Settings {
     pub worn_delivery: u64,
     /// Events queued in memory for one plan; with more, the plan is left behind.
     pub queued_per_plan: usize,
-    /// Bytes queued in memory for one tenant in one share; with more, its plans are left behind.
+    /// Bytes queued in memory for one tenant in one share; with more, its plans are left behind. Nothing is pulled while a
+    /// share has four times as much.
     pub queued_bytes_per_tenant: usize,
     /// Transactions in flight at once in one share.
     pub in_flight: usize,
@@ -67,7 +68,7 @@ impl Default for Settings {
             missing_retry: Duration::from_secs(30),
             worn_delivery: 4,
             queued_per_plan: 64,
-            queued_bytes_per_tenant: 4 * 1024 * 1024,
+            queued_bytes_per_tenant: 1024 * 1024,
             in_flight: 4,
             outer_in_flight: 16,
             plans_per_transaction: 32,

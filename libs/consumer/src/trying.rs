@@ -88,8 +88,8 @@ impl Share {
                 self.worked.metrics.retried.inc();
             }
             let size = match &failure {
+                _ if singly => 1,
                 Some(failed) => rest.iter().take_while(|record| record.header.seq < failed.seq).count().max(1),
-                None if singly => 1,
                 None => rest.len(),
             };
             let run = Run { from: standing, records: &rest[..size] };

@@ -49,6 +49,23 @@ async fn a_short_failure_is_tried_again_in_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_events_that_fail_in_one_run_are_each_found() {
+    let bus = Bus::start().await;
+    let table = Table::create(&bus, 16).await;
+    // The last one alone in its call at first, then one among those that are run again before it.
+    table.recorder.fails(|record, n| match (record.header.seq, n) {
+        (17, 1) | (3, 2 | 3) => Err("not yet".into()),
+        _ => Ok(()),
+    });
+    let mut audit = subscription("audit");
+    audit.retry = Some(retry(9, SHORT));
+    bus.publish("order-1", &["a.b"; 17]).await;
+    let process = bus.consume(audit, table.handler(), settings()).await;
+    eventually("all are applied", async || rows(&bus, "order-1").await == (1..=17).collect::<Vec<_>>()).await;
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failing_plan_is_parked_and_keeps_its_order_while_all_others_flow() {
     let bus = Bus::start().await;
     let table = Table::create(&bus, 16).await;
@@ -245,7 +262,7 @@ struct Panics;
 #[async_trait]
 impl LedgerEffect for Panics {
     async fn apply(&self, _: &[Delivery], _: &mut PgConnection) -> Result<(), HandlerError> {
-        panic!("out of cheese")
+        panic!("out of cheese\0 {}", "again ".repeat(1_000))
     }
 }
 

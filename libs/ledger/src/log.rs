@@ -4,10 +4,11 @@
 //! read; queue rows are taken in the order of their ids, never by a watermark, and go by exact ids in the same transaction.
 
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use sealbus_core::event::{Header, Record};
 use sealbus_core::hash::Hash;
-use sealbus_core::seal::{KeyId, Suite};
+use sealbus_core::seal::{KeyId, Suite, check_shape};
 
 use crate::commit::commit;
 use crate::record::{RecordRow, select_records};
@@ -87,24 +88,33 @@ impl Ledger {
         Ok(size.unsigned_abs())
     }
 
-    /// Waits, asking every `interval`, until all events that are queued now have their leaves.
-    pub async fn wait_until_sealed(&self, interval: std::time::Duration) -> Result<(), LedgerError> {
+    /// Waits, asking every `interval`, until all events that are queued now have their leaves. False where none of them got
+    /// one for as long as `patience`: no sealer runs, or what is left belongs to plans that are wrong.
+    pub async fn wait_until_sealed(&self, interval: Duration, patience: Duration) -> Result<bool, LedgerError> {
         let newest = sqlx::query_scalar!("-- newest_queued\nSELECT max(id) FROM sealbus.seal_queue")
             .fetch_one(self.pool())
             .await?;
-        let Some(newest) = newest else { return Ok(()) };
-        // A row that commits later with a lower id is waited for too: a little too long, never too short.
-        while sqlx::query_scalar!(
-            r#"-- queued_up_to
-            SELECT EXISTS (SELECT FROM sealbus.seal_queue WHERE id <= $1) AS "queued!""#,
-            newest
-        )
-        .fetch_one(self.pool())
-        .await?
-        {
+        let Some(newest) = newest else { return Ok(true) };
+        let (mut left, mut since) = (i64::MAX, Instant::now());
+        loop {
+            // A row that commits later with a lower id is waited for too: a little too long, never too short.
+            let queued = sqlx::query_scalar!(
+                r#"-- queued_up_to
+                SELECT count(*) AS "queued!" FROM sealbus.seal_queue WHERE id <= $1"#,
+                newest
+            )
+            .fetch_one(self.pool())
+            .await?;
+            if queued == 0 {
+                return Ok(true);
+            }
+            if queued < left {
+                (left, since) = (queued, Instant::now());
+            } else if since.elapsed() > patience {
+                return Ok(false);
+            }
             tokio::time::sleep(interval).await;
         }
-        Ok(())
     }
 
     /// Events that have no leaf yet, and the age of the oldest in seconds.
@@ -307,7 +317,8 @@ impl<'a> Batch<'a> {
         if header.prev != prev {
             return Err("LINK: prev is not the event before".into());
         }
-        let suite = header.kid.suite().ok_or("SUITE: the key's name is of no suite")?;
+        let suite = check_shape(&header.kid, &record.mac, &record.sig)
+            .map_err(|verdict| format!("{verdict}: the seal is not of the key's suite"))?;
         if suite == Suite::Hmac && last.event.as_ref().is_some_and(|(_, _, kid)| kid.suite() == Some(Suite::Ed25519)) {
             return Err("SUITE: a MAC after a signature".into());
         }

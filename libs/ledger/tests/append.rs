@@ -143,6 +143,19 @@ async fn an_array_skips_what_is_stored_and_is_otherwise_atomic() {
     );
 }
 
+/// Whoever calls: an event that the sealer would refuse could never be taken out again.
+#[tokio::test]
+async fn what_no_seal_can_hold_is_not_committed() {
+    let test = TestLedger::start().await;
+    let appender = test.appender().await;
+    for actor in ["with a\ttab".to_owned(), "x".repeat(256)] {
+        let invalid = sealbus_ledger::append::Draft { actor, ..draft(1) };
+        let refused = appender.append(call("acme", "p", vec![invalid])).await.unwrap_err();
+        assert!(matches!(refused, AppendError::Invalid { .. }), "{refused}");
+    }
+    assert_eq!(test.count("SELECT count(*) FROM sealbus.events WHERE plan_no > 1").await, 0);
+}
+
 #[tokio::test]
 async fn the_expected_head_is_held_to() {
     let test = TestLedger::start().await;

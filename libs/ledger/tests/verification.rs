@@ -212,3 +212,28 @@ async fn a_plan_that_is_wrong_is_sealed_no_further_and_holds_up_no_other() {
     test.appender().await.append(call("acme", "order-2", vec![draft(9)])).await.unwrap();
     assert_eq!(test.ledger.seal_batch(100, &stopped).await.unwrap().leaves, 1);
 }
+
+/// A seal that is not of its key's suite never gets into the log.
+#[tokio::test]
+async fn an_event_whose_signature_was_stripped_gets_no_leaf() {
+    let test = with_chain(2).await;
+    test.admin(
+        "SET session_replication_role = replica; UPDATE sealbus.events SET sig = '' \
+         WHERE seq = 2 AND plan_no = (SELECT plan_no FROM sealbus.plans WHERE plan = 'order-1')",
+    )
+    .await
+    .unwrap();
+    let sealed = test.ledger.seal_batch(100, &HashSet::new()).await.unwrap();
+    assert_eq!(sealed.leaves, 4, "the key, one of order-1, two of order-2");
+    assert!(sealed.stopped[0].reason.contains("SUITE"), "{}", sealed.stopped[0].reason);
+}
+
+/// Waiting for what will never be sealed ends, so that the finding is told.
+#[tokio::test]
+async fn waiting_ends_where_nothing_is_sealed() {
+    let test = with_chain(1).await;
+    let brief = std::time::Duration::from_millis(50);
+    assert!(!test.ledger.wait_until_sealed(brief / 10, brief).await.unwrap());
+    while test.ledger.seal_batch(100, &HashSet::new()).await.unwrap().leaves > 0 {}
+    assert!(test.ledger.wait_until_sealed(brief / 10, brief).await.unwrap());
+}

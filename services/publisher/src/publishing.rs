@@ -124,13 +124,14 @@ fn refusal(error: &AppendError, ids: Vec<Uuid>, publications: &[Publication]) ->
             field(event_id, ErrorKind::IdConflict, detail)
         }
         AppendError::HeadMismatch { head } => Problem::new(ErrorKind::HeadMismatch, detail).with_head(head),
-        AppendError::Overloaded => Problem::new(ErrorKind::Overloaded, detail),
+        AppendError::Overloaded => Problem::new(ErrorKind::Overloaded, detail).with_ids(ids),
         AppendError::Unavailable { .. } => {
             tracing::warn!(error = detail, events = ids.len(), "an append has no known outcome");
             let told = "the ledger is unavailable, and the outcome is unknown: ask again with the same ids";
             Problem::new(ErrorKind::LedgerUnavailable, told).with_ids(ids)
         }
         AppendError::Length(_) => Problem::new(ErrorKind::TooLarge, detail),
+        AppendError::Invalid { .. } => Problem::new(ErrorKind::InvalidField, detail),
         AppendError::SuiteFalls { .. } => {
             tracing::error!(error = detail, "an append was refused");
             Problem::new(ErrorKind::Internal, "the plan cannot be signed; the log says why")

@@ -77,7 +77,7 @@ pub(crate) fn keyed(key: &[u8]) -> Hmac<Sha256> {
 
 /// Whether the seal has what its key's suite has, and nothing of the other: a signature stripped, or replaced by a MAC, is
 /// found here whatever the bytes are.
-pub(crate) fn check_shape(kid: &KeyId, mac: &[u8], sig: &[u8]) -> Result<Suite, Verdict> {
+pub fn check_shape(kid: &KeyId, mac: &[u8], sig: &[u8]) -> Result<Suite, Verdict> {
     match kid.suite().ok_or(Verdict::Format)? {
         Suite::Hmac if sig.is_empty() => Ok(Suite::Hmac),
         Suite::Ed25519 if mac.is_empty() && !sig.is_empty() => Ok(Suite::Ed25519),

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use sealbus_core::partition::PlanKey;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use super::AppendSettings;
 use super::call::{AppendError, Appended, Call, Hint};
@@ -16,6 +16,8 @@ use crate::Ledger;
 
 /// Batches that may find a plan busy before its calls go alone.
 const DEFERRALS: u32 = 3;
+/// Plans of a batcher that wait on connections of their own at once.
+const ALONE: usize = 2;
 
 /// The caller's side of a batcher; dropping it ends the loop once all that waits is answered.
 pub(super) struct Batcher {
@@ -37,6 +39,8 @@ struct Worker {
     linker: Arc<Linker>,
     settings: AppendSettings,
     hints: Option<mpsc::Sender<Vec<Hint>>>,
+    /// Connections that waiting calls may hold, so that they never take them all.
+    alone: Arc<Semaphore>,
 }
 
 impl Batcher {
@@ -51,7 +55,8 @@ impl Batcher {
             news: Notify::new(),
             closed: std::sync::atomic::AtomicBool::new(false),
         });
-        let worker = Worker { shared: shared.clone(), ledger, linker, settings: settings.clone(), hints };
+        let alone = Arc::new(Semaphore::new(ALONE));
+        let worker = Worker { shared: shared.clone(), ledger, linker, settings: settings.clone(), hints, alone };
         tokio::spawn(worker.work());
         Self { shared }
     }
@@ -128,8 +133,10 @@ impl Worker {
         for (key, calls) in alone {
             let worker = self.clone();
             tokio::spawn(async move {
+                let turn = worker.alone.acquire().await;
                 let Outcome { hints, busy } =
                     run(&worker.ledger, &worker.linker, calls, Locking::Wait(worker.settings.lock_timeout)).await;
+                drop(turn);
                 worker.hint(hints);
                 let mut queue = worker.shared.queue();
                 queue.put_back(busy);

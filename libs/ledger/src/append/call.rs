@@ -106,6 +106,12 @@ pub enum AppendError {
         /// The active key.
         kid: String,
     },
+    /// A field that no seal can hold: a fault of the caller, who is to check before.
+    #[error("the event cannot be sealed: {detail}")]
+    Invalid {
+        /// Which field, and its rule.
+        detail: String,
+    },
     /// Too many events of this tenant wait already.
     #[error("too many events are waiting to be appended")]
     Overloaded,

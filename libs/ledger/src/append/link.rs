@@ -6,6 +6,7 @@ use sealbus_core::event::{Header, Record, V1};
 use sealbus_core::hash::Hash;
 use sealbus_core::seal::{Keyring, Signer, Suite, V1Signer};
 use sealbus_core::timestamp::Timestamp;
+use subtle::ConstantTimeEq;
 
 use super::AppendSettings;
 use super::call::{AppendError, Draft};
@@ -68,6 +69,8 @@ impl Linker {
             prev: head.map_or_else(|| Header::genesis(&self.origin, &plan.tenant, &plan.plan), |head| head.hash),
             kid: self.signer.kid().clone(),
         };
+        // Whoever called: what the sealer would refuse must never be committed, since nothing could take it out again.
+        header.validate().map_err(|error| AppendError::Invalid { detail: error.to_string() })?;
         let event_hash = header.hash();
         let seal = self.signer.seal(&header, &event_hash);
         Ok(Record {
@@ -108,7 +111,7 @@ impl Linker {
             return false;
         }
         match self.keyring.request_mac(&header.kid, &self.origin, &header.tenant, draft.request.as_bytes()) {
-            Some(mac) => mac.as_slice() == stored.request_mac.as_slice(),
+            Some(mac) => mac.as_slice().ct_eq(&stored.request_mac).into(),
             None => {
                 header.event_type == draft.event_type
                     && header.data_version == draft.data_version

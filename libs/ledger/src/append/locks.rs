@@ -124,7 +124,13 @@ pub(super) async fn lock(
                         signature,
                     }),
                 }),
-                _ => None,
+                (None, ..) => None,
+                // To take the plan for empty would begin it a second time.
+                (Some(seq), ..) => {
+                    let PlanState { tenant, plan, .. } = &plans[index(at)];
+                    let detail = "the plan's head is not of its form, so nothing can follow it".to_owned();
+                    return Err(LedgerError::Unreadable { tenant: tenant.clone(), plan: plan.clone(), seq, detail });
+                }
             };
             let plan = &mut plans[index(at)];
             plan.locked = row.locked.unwrap_or(false);

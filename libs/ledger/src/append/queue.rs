@@ -122,6 +122,10 @@ impl Queue {
             let taken = lane.fill(&mut batch, &self.held);
             if lane.calls.is_empty() {
                 self.lanes.remove(&tenant);
+            } else if !taken && !batch.calls.is_empty() && lane.wants_room(&self.held) {
+                // It has waited its turn and lacks only room: it begins the next batch, or smaller calls would pass it for ever.
+                self.turns.push_front(tenant);
+                break;
             } else {
                 // A lane that could send nothing for want of deficit, not of room, is worth another turn.
                 idle = if taken || lane.wants_turn(&self.held) { 0 } else { idle + 1 };
@@ -182,10 +186,16 @@ impl Lane {
 
     /// Whether the first call that may go waits only for its deficit to grow.
     fn wants_turn(&self, held: &HashSet<PlanKey>) -> bool {
-        self.calls
-            .iter()
-            .find(|waiting| !held.contains(&waiting.key))
-            .is_some_and(|waiting| waiting.events() > self.deficit)
+        self.first_free(held).is_some_and(|waiting| waiting.events() > self.deficit)
+    }
+
+    /// Whether the first call that may go waits only for room in a batch.
+    fn wants_room(&self, held: &HashSet<PlanKey>) -> bool {
+        self.first_free(held).is_some_and(|waiting| waiting.events() <= self.deficit)
+    }
+
+    fn first_free(&self, held: &HashSet<PlanKey>) -> Option<&Waiting> {
+        self.calls.iter().find(|waiting| !held.contains(&waiting.key))
     }
 }
 
@@ -249,6 +259,25 @@ mod tests {
         assert!(queue.push(waiting("a", "next", 1)).is_ok());
         assert_eq!(names(&queue.take(100, 100)), [("a".into(), "large".into())]);
         assert_eq!(names(&queue.take(100, 100)), [("a".into(), "next".into())]);
+    }
+
+    /// Two tenants that send single events without end, and between them one with an array: it has its turn.
+    #[test]
+    fn a_large_array_is_not_passed_for_ever() {
+        let mut queue = Queue::new(usize::MAX);
+        let refill = |queue: &mut Queue, tenant| {
+            (0..600).for_each(|at| assert!(queue.push(waiting(tenant, &format!("p{at}"), 1)).is_ok()));
+        };
+        refill(&mut queue, "a");
+        assert!(queue.push(waiting("b", "array", 1_000)).is_ok());
+        refill(&mut queue, "c");
+        let gone = (0..20).any(|_| {
+            let batch = names(&queue.take(500, 1_000));
+            refill(&mut queue, "a");
+            refill(&mut queue, "c");
+            batch.contains(&("b".into(), "array".into()))
+        });
+        assert!(gone, "the array waited for twenty batches");
     }
 
     #[test]

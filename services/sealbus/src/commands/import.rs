@@ -27,6 +27,8 @@ use crate::output::{Output, progress};
 const LANES: u64 = 8;
 /// Events of a batch.
 const BATCH: usize = 200;
+/// Bytes of a batch, beyond its first event; well under what a publisher takes.
+const BATCH_BYTES: usize = 1 << 20;
 /// A line may hold a whole payload and its attributes, one level deeper.
 const LINE: Limits = Limits { bytes: 2 * MAX_PAYLOAD, depth: MAX_DEPTH + 1 };
 
@@ -51,8 +53,12 @@ struct Summary {
     refused: u64,
 }
 
-/// An event with the number of its line.
-type Numbered = (u64, Value);
+/// An event with its line's number and length.
+struct Line {
+    number: u64,
+    bytes: usize,
+    event: Value,
+}
 
 /// Imports, and prints a summary as the last line. Ends with 1 where a line was refused.
 pub async fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -71,7 +77,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut lanes = Vec::new();
     let mut workers = JoinSet::new();
     for _ in 0..LANES {
-        let (lane, events) = mpsc::channel::<Numbered>(2 * BATCH);
+        let (lane, events) = mpsc::channel::<Line>(2 * BATCH);
         lanes.push(lane);
         workers.spawn(publish(client.clone(), events));
     }
@@ -98,11 +104,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// Sends each line down its plan's lane; gives the lines read and those that are no JSON that Sealbus takes.
-fn read_lines(
-    source: impl Read,
-    tenant: Option<&str>,
-    lanes: &[mpsc::Sender<Numbered>],
-) -> Result<(u64, u64), Failure> {
+fn read_lines(source: impl Read, tenant: Option<&str>, lanes: &[mpsc::Sender<Line>]) -> Result<(u64, u64), Failure> {
     let (mut read_lines, mut refused) = (0, 0);
     for (line, at) in BufReader::new(source).split(b'\n').zip(1_u64..) {
         let line = line?;
@@ -118,7 +120,7 @@ fn read_lines(
                 }
                 let at_lane = lane(&event) % lanes.len();
                 // A lane that is gone has failed, which its worker tells.
-                if lanes[at_lane].blocking_send((at, event)).is_err() {
+                if lanes[at_lane].blocking_send(Line { number: at, bytes: line.len(), event }).is_err() {
                     break;
                 }
             }
@@ -139,13 +141,14 @@ fn lane(event: &Value) -> usize {
 }
 
 /// Publishes a lane's events in order, as many at once as have come.
-async fn publish(client: Arc<Client>, mut events: mpsc::Receiver<Numbered>) -> Result<Summary, Failure> {
+async fn publish(client: Arc<Client>, mut events: mpsc::Receiver<Line>) -> Result<Summary, Failure> {
     let mut summary = Summary::default();
-    let mut batch = Vec::with_capacity(BATCH);
-    while events.recv_many(&mut batch, BATCH).await > 0 {
-        let (lines, values): (Vec<u64>, Vec<Value>) = batch.drain(..).unzip();
+    let mut waiting = Vec::with_capacity(BATCH);
+    while !waiting.is_empty() || events.recv_many(&mut waiting, BATCH).await > 0 {
+        let batch: Vec<Line> = waiting.drain(..fitting(&waiting)).collect();
+        let (numbers, values): (Vec<u64>, Vec<Value>) = batch.into_iter().map(|line| (line.number, line.event)).unzip();
         let outcomes = client.publish_cloudevents(&values).await?;
-        for ((line, value), outcome) in lines.into_iter().zip(values).zip(outcomes) {
+        for ((line, value), outcome) in numbers.into_iter().zip(values).zip(outcomes) {
             // A plan's events of a batch are refused together; alone, only the wrong one is.
             let outcome = match outcome {
                 Outcome::Refused(_) => client.publish_cloudevents(std::slice::from_ref(&value)).await?.remove(0),
@@ -162,6 +165,15 @@ async fn publish(client: Arc<Client>, mut events: mpsc::Receiver<Numbered>) -> R
         }
     }
     Ok(summary)
+}
+
+/// How many of the first lines go in one batch: at least one.
+fn fitting(lines: &[Line]) -> usize {
+    let sums = lines.iter().scan(0, |sum, line| {
+        *sum += line.bytes;
+        Some(*sum)
+    });
+    sums.take_while(|sum| *sum <= BATCH_BYTES).count().max(1)
 }
 
 /// A line that is wrong is told and passed over; a service that is in trouble ends the import, which can be run again.

@@ -14,6 +14,9 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::output::{Output, progress};
 
+/// How long `--wait` goes on while nothing is sealed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What to check.
 #[derive(clap::Args)]
 pub struct Args {
@@ -47,7 +50,13 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         ledger.check_origin(&origin)?;
     }
     if args.wait {
-        ledger.wait_until_sealed(Duration::from_millis(100)).await?;
+        let sealed = ledger.wait_until_sealed(Duration::from_millis(100), PATIENCE).await?;
+        if !sealed {
+            eprintln!(
+                "sealbus: some events got no leaf for {} s: no sealer runs, or their plans are wrong",
+                PATIENCE.as_secs()
+            );
+        }
     }
 
     let bar = progress(ledger.events_in(&scope).await?, "verifying");

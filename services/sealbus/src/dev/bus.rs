@@ -88,7 +88,8 @@ impl Bus {
             let outcome = serve(role, &settings, shutdown.clone()).await;
             if !shutdown.is_cancelled() {
                 let failure = outcome.err().unwrap_or_else(|| Failure::new(format!("the {role:?} ended by itself")));
-                let _ = ending.send(failure).await;
+                // The first failure tells; dev listens to no second one.
+                let _ = ending.try_send(failure);
             }
         });
         Ok(format!("http://127.0.0.1:{admin}/readyz"))

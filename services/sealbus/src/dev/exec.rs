@@ -13,7 +13,12 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<ExitCode, Failure> {
     let mut shell = tokio::process::Command::new("sh");
-    shell.args(["-c", command]).envs(environment.iter().map(|(name, value)| (name, value))).kill_on_drop(true);
+    shell.args(["-c", command]);
+    // What the caller set for another deployment must not reach the command beside what is set for this one.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SEALBUS_")) {
+        shell.env_remove(name);
+    }
+    shell.envs(environment.iter().map(|(name, value)| (name, value))).kill_on_drop(true);
     // The command finds this very program as `sealbus`.
     if let Some(folder) = std::env::current_exe()?.parent() {
         let path = std::env::var_os("PATH").unwrap_or_default();

@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, default_value = ".sealbus", conflicts_with = "ephemeral")]
     data: PathBuf,
     /// Publishers and relays to run of each
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=16))]
     replicas: Option<u32>,
     /// Port of the first publisher's API, instead of a free one
     #[arg(long)]
