@@ -8,6 +8,7 @@ use sealbus_client::{Client, ClientConfig, NewEvent};
 use sealbus_consumer::{
     Delivery, Handler, HandlerError, Metrics, OuterEffect, Resources, Settings as ConsumerSettings, SubscriptionSpec,
 };
+use sealbus_core::hash::Hash;
 use sealbus_core::names::Subscription;
 use sealbus_ledger::subscriptions::Start;
 use sealbus_runtime::settings::{Settings, table};
@@ -144,19 +145,20 @@ impl Arrivals {
     }
 }
 
-/// Publishes until an event arrives: only then do all parts have their leases.
+/// Publishes until events of all partitions arrive at once: only then do all parts have their leases and consumers.
 async fn warm_up(client: &Client, arrivals: &Arrivals) -> Result<(), Failure> {
     let deadline = Instant::now() + Duration::from_mins(1);
-    let mut sent = Vec::new();
-    while !sent.iter().all(|id| arrivals.of(id).is_some()) || sent.len() < 64 {
-        if Instant::now() > deadline {
-            return Err(Failure::new("nothing was delivered within a minute"));
+    let mut in_a_row = 0;
+    for n in 0_u64.. {
+        if in_a_row == 64 {
+            break;
         }
-        // Plans of all partitions.
-        let event = NewEvent::new("bench.event", json!(null));
-        let published = client.publish(&format!("warm-up-{}", sent.len()), &event).await?;
-        sent.push(published.event.id);
+        if Instant::now() > deadline {
+            return Err(Failure::new("deliveries did not come at once within a minute"));
+        }
+        let published = client.publish(&format!("warm-up-{n}"), &NewEvent::new("bench.event", json!(null))).await?;
         tokio::time::sleep(Duration::from_millis(20)).await;
+        in_a_row = if arrivals.of(&published.event.id).is_some() { in_a_row + 1 } else { 0 };
     }
     Ok(())
 }
@@ -185,8 +187,7 @@ async fn publish(client: &Client, args: &Args, time: Duration) -> Result<Vec<(Uu
     Ok(sent)
 }
 
-/// How long JetStream takes to acknowledge single messages at the rate: events that stand in the stream already, published
-/// again as repairs.
+/// How long JetStream takes to acknowledge single messages at the rate.
 async fn acks(
     broker: &sealbus_broker::Broker,
     ledger: &sealbus_ledger::Ledger,
@@ -194,14 +195,16 @@ async fn acks(
 ) -> Result<Percentiles, Failure> {
     let record = ledger.log_page(&sealbus_ledger::trail::LogQuery { limit: 1, ..Default::default() }).await?;
     let mut record = record.into_iter().next().ok_or_else(|| Failure::new("the ledger has no event"))?;
-    let payload = "x".repeat(args.bytes);
+    let payload = format!("\"{}\"", "x".repeat(args.bytes));
+    record.header.payload_hash = Hash::of(payload.as_bytes());
+    record.payload = Some(payload);
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / args.rate);
     let mut times = Vec::new();
     for _ in 0..u64::from(args.rate) * args.seconds.min(5) {
         ticks.tick().await;
-        // Another message each time, of the size that is measured; no consumer takes it for an event of the ledger.
-        record.event_hash = sealbus_core::hash::Hash::of(record.event_hash.as_bytes());
-        record.payload = Some(format!("\"{payload}\""));
+        // Another message each time, of the size that is measured, and of a tenant that no subscription follows.
+        record.header.event_id = Uuid::now_v7();
+        record.event_hash = record.header.hash();
         let message = sealbus_broker::EventMessage::encode(&record, ledger.deployment().partitions)?;
         let begun = Instant::now();
         broker.publish(message).await?.acknowledged().await?;
