@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses some of these")]
 
+pub mod bundle;
 pub mod chain;
 pub mod json;
 
