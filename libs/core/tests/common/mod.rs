@@ -4,6 +4,7 @@
 
 pub mod bundle;
 pub mod chain;
+pub mod envelope;
 pub mod json;
 
 use std::{fs, path::Path};

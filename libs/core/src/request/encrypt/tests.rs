@@ -118,10 +118,10 @@ fn a_repeated_request_is_known_whatever_the_nonce_and_not_under_another_key() {
 
 #[test]
 fn the_subject_stands_where_the_pointer_says() {
+    use ErrorKind::SchemaViolation;
     let waiting = to_encrypt(json!({ "type": "at.place", "data": { "who": [0, { "a/b~c": "Ada" }] } }));
     assert_eq!(waiting.subject().as_str(), "Ada");
 
-    use ErrorKind::SchemaViolation;
     let of = |id: Value| json!({ "type": "all.hidden", "data": { "id": id } });
     let cases = [
         (json!({ "type": "all.hidden" }), "/data/id", "required"),
