@@ -1,7 +1,7 @@
 //! Erasure: payloads encrypted for a data subject, and forgotten by destroying its key (INTEGRITY, Erasure).
 //!
-//! A *data key* belongs to one data subject of one tenant. It is stored wrapped under a `kek-` key of the keyring, and
-//! nothing else is: once the wrapped key is destroyed, every payload under it is gone, in each copy and backup too. What is
+//! A *data key* belongs to one data subject of one tenant, and is stored in one place, wrapped under a `kek-` key of the
+//! keyring. Once that row is destroyed, and the last backup that holds it, no copy of a payload under it can be read. What is
 //! hashed, sealed and stored of such an event is its *envelope*, so the chain and every proof stay whole without the key.
 //!
 //! | file | what |

@@ -42,8 +42,8 @@ impl DataKey {
     /// The MAC by which a repeated publish request of an encrypted event is known. `request` is the canonical JSON of what the
     /// caller gave, the hash of the data in it (PROTOCOL, Append, rule 4).
     ///
-    /// It is made under the event's data key, not the signing key, so that erasure takes it too: with another key at hand, data
-    /// that can be guessed could be tried against it.
+    /// It is made under the event's data key, not the signing key, so that erasure takes it too: otherwise whoever holds the
+    /// signing key could go on trying guesses of the data against it.
     pub fn request_mac(&self, origin: &str, tenant: &str, request: &[u8]) -> [u8; 32] {
         request_mac(self.secret(), origin, tenant, request)
     }
