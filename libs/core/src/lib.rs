@@ -9,6 +9,7 @@
 //! | [`canonical`] | which JSON is taken at all, and the one text that is hashed and kept of it |
 //! | [`catalog`] | which event types there are, what their data looks like, by which policy they are kept and delivered |
 //! | [`request`], [`cloudevents`] | what a publish request may say, in either form, and what is made of it |
+//! | [`envelope`] | payloads encrypted for a data subject, until its key is destroyed |
 //! | [`error`] | every reason for a refusal, with its code and status |
 //! | [`event`] | the header: what of an event is sealed, byte by byte; its id; its leaf in the log |
 //! | [`timestamp`], [`hash`] | the two values that headers are made of |
@@ -25,6 +26,7 @@
 pub mod canonical;
 pub mod catalog;
 pub mod cloudevents;
+pub mod envelope;
 pub mod error;
 pub mod event;
 mod files;

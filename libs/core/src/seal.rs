@@ -29,5 +29,5 @@ pub use key_id::{KeyId, KeyKind};
 pub use keyring::{Checked, Keyring};
 pub use signer::{Seal, Signer, V1Signer};
 pub use suite::check_shape;
-pub(crate) use suite::keyed;
 pub use suite::{Suite, mac, mac_matches, plan_key, signature_message};
+pub(crate) use suite::{keyed, request_mac};

@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses some of these")]
 
+pub mod bundle;
 pub mod chain;
+pub mod envelope;
 pub mod json;
 
 use std::{fs, path::Path};
