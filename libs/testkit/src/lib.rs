@@ -5,6 +5,7 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a test that cannot have its servers has failed")]
 
+pub mod events;
 mod eventually;
 mod nats;
 mod postgres;
