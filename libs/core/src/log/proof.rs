@@ -67,7 +67,7 @@ impl EventProof {
 
     /// The proof of this text. Refused: more than [`EventProof::MAX_BYTES`], another version, no extra line or one that is not
     /// base64 of up to 65,535 bytes, an index with a leading zero or above 2^53 − 1, more than 53 hashes or one that is not base64
-    /// of 32 bytes, what [`Note::parse`] refuses.
+    /// of 32 bytes, what [`Note::parse`] refuses, a text that is no checkpoint.
     pub fn parse(bytes: &[u8]) -> Result<EventProof, EventProofError> {
         let malformed = EventProofError::Malformed;
         if bytes.len() > EventProof::MAX_BYTES {
@@ -83,6 +83,7 @@ impl EventProof {
         let index = index.ok_or(malformed("its index is not a number up to 2^53 - 1"))?;
         let (hashes, note) = line::hashes(rest, MAX_HASHES).ok_or(malformed("a line is no hash in base64"))?;
         let note = Note::parse(note.as_bytes()).map_err(CheckpointError::from)?;
+        note.text().parse::<Checkpoint>()?;
         Ok(EventProof { leaf, index, hashes, note })
     }
 

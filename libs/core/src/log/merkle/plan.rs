@@ -74,3 +74,41 @@ fn path(from: Node, size: u64) -> Vec<Vec<Node>> {
     }
     siblings
 }
+
+#[cfg(test)]
+mod tests {
+    use ct_merkle::{indices_for_consistency_proof, indices_for_inclusion_proof};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The hashes of a plan by the numbers that `ct-merkle` gives them: 2 · (first leaf) + (leaves, up to a power of two) − 1.
+    fn numbers(plan: &ProofPlan) -> Vec<u64> {
+        let first = |node: &Node| node.index << node.level;
+        let number = |nodes: &Vec<Node>| {
+            let leaves: u64 = nodes.iter().map(|node| 1 << node.level).sum();
+            for pair in nodes.windows(2) {
+                assert!(pair[0].level > pair[1].level && first(&pair[0]) + (1 << pair[0].level) == first(&pair[1]));
+            }
+            2 * first(&nodes[0]) + leaves.next_power_of_two() - 1
+        };
+        plan.hashes.iter().map(number).collect()
+    }
+
+    proptest! {
+        /// Beyond the trees that fit in memory, up to the largest that the second implementation can count.
+        #[test]
+        fn plans_name_the_nodes_that_another_implementation_names(one in 1..=1_u64 << 63, shift in 0..64, other in any::<u64>()) {
+            let size = u64::max(1, one >> shift);
+            let (index, old) = (other % size, other % size + 1);
+            prop_assert_eq!(
+                numbers(&ProofPlan::inclusion(index, size).unwrap()),
+                indices_for_inclusion_proof(size, index)
+            );
+            prop_assert_eq!(
+                numbers(&ProofPlan::consistency(old, size).unwrap()),
+                indices_for_consistency_proof(old, size - old)
+            );
+        }
+    }
+}
