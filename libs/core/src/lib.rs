@@ -16,6 +16,7 @@
 //! | [`partition`] | which lock and which partition a plan has |
 //! | [`retry`] | how often a failed delivery is tried again, and after which pause |
 //! | [`seal`] | keys, and what they sign and check |
+//! | [`log`] | the Merkle tree over all events: proofs, tiles, checkpoints, witnesses |
 //! | [`v1`] | the older contract's signature, written beside the seal where a tenant asks for it |
 //! | [`verify`] | what is wrong with a chain, verdict by verdict |
 //!
@@ -31,6 +32,7 @@ pub mod error;
 pub mod event;
 mod files;
 pub mod hash;
+pub mod log;
 pub mod names;
 pub mod partition;
 pub mod request;

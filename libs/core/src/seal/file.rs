@@ -52,6 +52,10 @@ pub enum KeyringError {
     NoActiveKey,
     #[error("the keyring has more than one active hmac- or ed25519- key")]
     ManyActiveKeys,
+    #[error("the keyring has no active {} key", kind.prefix())]
+    NoActivePair { kind: KeyKind },
+    #[error("the keyring has more than one active {} key", kind.prefix())]
+    ManyActivePairs { kind: KeyKind },
     #[error("the keyring lacks the secret of its active key {id}")]
     NoSecret { id: KeyId },
 }

@@ -6,8 +6,12 @@ pub mod bundle;
 pub mod chain;
 pub mod envelope;
 pub mod json;
+pub mod log;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use sealbus_core::{
     event::{Header, PayloadMode},
@@ -20,12 +24,16 @@ use serde_json::Value;
 /// A file of the published vectors, which lie beside the project and are not part of it. A test that does not find them says
 /// so and passes.
 pub fn shared(path: &str) -> Option<Vec<u8>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors");
-    let bytes = fs::read(root.join(path)).ok();
+    let bytes = fs::read(shared_path(path)).ok();
     if bytes.is_none() {
         println!("SKIPPED: ../shared/vectors/{path} is not here");
     }
     bytes
+}
+
+/// Where a file or folder of them is, if it is here.
+pub fn shared_path(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors").join(path)
 }
 
 /// The project's own golden file, and the published file of the same form where it is: the same tests run on both.
