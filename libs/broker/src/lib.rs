@@ -14,6 +14,7 @@
 
 mod attributes;
 mod broker;
+mod checkpoints;
 mod consume;
 mod dead_letters;
 mod error;

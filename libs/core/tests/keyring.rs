@@ -224,7 +224,7 @@ fn a_development_keyring_is_made_of_its_bytes_alone() {
     assert_eq!(json, Keyring::generate_dev(&random).unwrap());
     let keyring = Keyring::parse(&json).unwrap();
     assert!(keyring.signer().is_ok() && keyring.v1_signer().is_some());
-    assert!(matches!(Keyring::generate_dev(&[7; 72]), Err(KeyringError::WeakSecret { .. })));
+    assert!(matches!(Keyring::generate_dev(&[7; 104]), Err(KeyringError::WeakSecret { .. })));
 }
 
 #[test]

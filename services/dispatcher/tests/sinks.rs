@@ -55,7 +55,7 @@ impl Bus {
         let (tenant, plan) = (Tenant::parse("acme").unwrap(), Plan::parse(plan).unwrap());
         let call = Call { tenant, plan, expect: Expect::Any, events: (0..count).map(draft).collect() };
         let appended = self.appender.append(call).await.unwrap();
-        while self.ledger.seal_batch(1_000, &HashSet::new()).await.unwrap().leaves > 0 {}
+        while self.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
         appended.into_iter().map(|appended| appended.record).collect()
     }
 

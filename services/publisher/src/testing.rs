@@ -160,7 +160,7 @@ impl Publisher {
 
     /// Gives every queued event its leaf.
     pub async fn seal(&self) {
-        while self.ledger.seal_batch(1_000, &HashSet::new()).await.unwrap().leaves > 0 {}
+        while self.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
     }
 
     /// The events of a plan of `acme`, as the API shows them.

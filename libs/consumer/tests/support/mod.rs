@@ -96,7 +96,7 @@ impl Bus {
 
     /// Gives everything that is queued its leaf.
     pub async fn seal(&self) {
-        while self.ledger.seal_batch(1_000, &HashSet::new()).await.unwrap().leaves > 0 {}
+        while self.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
     }
 
     /// Starts a process for one subscription.
