@@ -62,11 +62,11 @@ table! {
     /// The NATS servers, between commas.
     [Relay Publisher Dispatcher Sealer Commands] NATS_URL: SecretUrl;
     /// Copies that JetStream keeps of the stream; 3 or 5 in a cluster.
-    [Relay] STREAM_REPLICAS: u32 = "1", Rule::OneOf(&["1", "3", "5"]);
+    [Relay Dispatcher] STREAM_REPLICAS: u32 = "1", Rule::OneOf(&["1", "3", "5"]);
     /// How long the stream keeps an event. The ledger keeps it in any case.
-    [Relay] STREAM_MAX_AGE: Duration = "7d", Rule::Between("1m", "3650d");
+    [Relay Dispatcher] STREAM_MAX_AGE: Duration = "7d", Rule::Between("1m", "3650d");
     /// How large the stream may grow before it discards its oldest.
-    [Relay] STREAM_MAX_BYTES: Size = "10GiB", Rule::Between("1MiB", "1048576GiB");
+    [Relay Dispatcher] STREAM_MAX_BYTES: Size = "10GiB", Rule::Between("1MiB", "1048576GiB");
 }
 "The publisher" {
     /// Where the API is served.
