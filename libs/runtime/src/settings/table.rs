@@ -40,7 +40,7 @@ table! {
     /// How often the file of tokens is looked at for changes.
     [Publisher] TOKENS_INTERVAL: Duration = "5s", Rule::Between("10ms", "1h");
     /// Tenants whose new plans carry scheme v1 beside v2.
-    [Publisher] V1_TENANTS: Vec<String>;
+    [Publisher Commands] V1_TENANTS: Vec<String>;
 }
 "The ledger" {
     /// The Postgres database that is the ledger, as the role that runs Sealbus.

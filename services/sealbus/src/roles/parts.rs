@@ -1,5 +1,6 @@
 //! What roles share: the ledger, the broker, keys, the catalog, probes.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use sealbus_broker::topology::TopologySettings;
 use sealbus_broker::{Broker, BrokerConfig, BrokerError};
 use sealbus_core::catalog::Catalog;
 use sealbus_core::seal::Keyring;
+use sealbus_ledger::append::AppendSettings;
 use sealbus_ledger::{EXPECTED_MIGRATION, Ledger, LedgerConfig, LedgerError};
 use sealbus_runtime::admin::{self, Health};
 use sealbus_runtime::lifecycle::{Stage, Supervisor};
@@ -57,6 +59,19 @@ pub fn topology(settings: &Settings) -> TopologySettings {
         replicas: settings.get(table::STREAM_REPLICAS) as usize,
         max_age: settings.get(table::STREAM_MAX_AGE),
         max_bytes: settings.get(table::STREAM_MAX_BYTES).bytes(),
+    }
+}
+
+/// How events are appended, by a publisher and by a command alike: which plans carry scheme v1 must not depend on who began
+/// them.
+pub fn append_settings(settings: &Settings) -> AppendSettings {
+    AppendSettings {
+        batchers: settings.get(table::BATCHERS) as usize,
+        batch_events: settings.get(table::BATCH_EVENTS) as usize,
+        batch_plans: settings.get(table::BATCH_PLANS) as usize,
+        waiting_events: settings.get(table::WAITING_EVENTS) as usize,
+        lock_timeout: settings.get(table::LOCK_TIMEOUT),
+        v1_tenants: settings.find(table::V1_TENANTS).map(HashSet::from_iter).unwrap_or_default(),
     }
 }
 
