@@ -133,10 +133,6 @@ table! {
     [Dispatcher] ACK_WAIT: Duration = "10s", Rule::Between("100ms", "5m");
     /// How often a handler at work tells the broker so; well under the wait.
     [Dispatcher] PROGRESS: Duration = "4s", Rule::Between("10ms", "1m");
-    /// Messages that a pull asks for at most.
-    [Dispatcher] PULL_BATCH: u32 = "256", Rule::Between("16", "256");
-    /// How long a pull waits for its messages.
-    [Dispatcher] PULL_EXPIRES: Duration = "5s", Rule::Between("100ms", "1m");
     /// Events of one plan that may wait in memory before the plan is set behind and replayed from the ledger.
     [Dispatcher] PLAN_QUEUE: u32 = "64", Rule::Between("1", "10000");
     /// Bytes of one tenant's events that may wait in memory in one share of a subscription before its plans are set behind.
