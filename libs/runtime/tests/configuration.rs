@@ -38,7 +38,11 @@ fn every_setting_is_read_somewhere() {
         ["get", "find", "require"].iter().any(|read| code.contains(&format!(".{read}(table::{key})")))
     };
     let dead: Vec<&str> = TABLE.iter().map(|entry| entry.name).filter(|name| !is_read(name)).collect();
-    assert_eq!(dead, [table::CONFIG.name()], "the settings read SEALBUS_CONFIG themselves, and nothing reads the others");
+    assert_eq!(
+        dead,
+        [table::CONFIG.name()],
+        "the settings read SEALBUS_CONFIG themselves, and nothing reads the others"
+    );
 }
 
 /// Appends every source of a folder's crates, but not their tests.
