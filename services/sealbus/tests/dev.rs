@@ -4,22 +4,25 @@
 
 mod support;
 
+use std::path::Path;
 use std::process::Stdio;
 
 use support::{SEALBUS, shared};
 use tokio::process::Command;
 
 /// `sealbus dev` in a folder of its own; gives its status and what it printed.
-async fn dev(folder: &std::path::Path, arguments: &[&str]) -> (i32, String) {
-    let output = Command::new(SEALBUS)
-        .arg("dev")
-        .args(arguments)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
+async fn dev(folder: &Path, arguments: &[&str]) -> (i32, String) {
+    ended(&mut command(folder, arguments)).await
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(SEALBUS);
+    command.arg("dev").args(arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+async fn ended(command: &mut Command) -> (i32, String) {
+    let output = command.output().await.unwrap();
     let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.code().unwrap_or(-1), printed)
 }
@@ -102,6 +105,36 @@ async fn the_commands_status_is_devs() {
     )
     .await;
     assert_eq!(status, 42, "{printed}");
+}
+
+/// What the caller has set for another deployment, by files too, does not mix with what dev sets; an interval goes through.
+#[tokio::test]
+async fn the_callers_environment_does_not_mix_with_devs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, value: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, value).unwrap();
+        path
+    };
+    let mut command = command(
+        folder.path(),
+        &["--ephemeral", "--replicas", "1", "--exec", "sealbus catalog show >/dev/null && sealbus config -o json"],
+    );
+    for name in ["DATABASE_URL", "OWNER_DATABASE_URL", "ADMIN_DATABASE_URL", "NATS_URL", "URL", "URLS"] {
+        command.env(format!("SEALBUS_{name}_FILE"), file(name, "other://elsewhere.example"));
+    }
+    for name in ["LISTEN", "ADMIN_LISTEN"] {
+        command.env(format!("SEALBUS_{name}_FILE"), file(name, "elsewhere.example:80"));
+    }
+    for name in ["ORIGIN", "TOKEN", "TENANT", "SINK_SCHEMA"] {
+        command.env(format!("SEALBUS_{name}_FILE"), file(name, "elsewhere"));
+    }
+    command.env("SEALBUS_LEASE_RENEW_FILE", file("renew", "1234ms"));
+    command.env("SEALBUS_STREAM_MAX_BYTES_FILE", file("stream", "123MiB"));
+    let (status, printed) = ended(&mut command).await;
+    assert_eq!(status, 0, "{printed}");
+    assert!(!printed.contains("elsewhere"), "{printed}");
+    assert!(printed.contains("1234ms") && printed.contains("123MiB"), "{printed}");
 }
 
 #[tokio::test]
