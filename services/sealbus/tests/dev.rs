@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use support::{SEALBUS, shared};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
 /// `sealbus dev` in a folder of its own; gives its status and what it printed.
@@ -100,11 +101,30 @@ async fn the_commands_status_is_devs() {
             "--ephemeral",
             "--backing-only",
             "--exec",
-            "test -n \"$SEALBUS_KEYRING\" && test -z \"$SEALBUS_URL\" && exit 42",
+            "test -n \"$SEALBUS_KEYRING\" && test -z \"$SEALBUS_URL$SEALBUS_URLS$SEALBUS_LISTEN$SEALBUS_ADMIN_LISTEN\" && exit 42",
         ],
     )
     .await;
     assert_eq!(status, 42, "{printed}");
+}
+
+/// The command can reach the first publisher by where it listens, its probes and metrics too.
+#[tokio::test]
+async fn the_command_knows_where_the_first_publisher_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = r#"[ "http://$SEALBUS_LISTEN" = "$SEALBUS_URL" ] && echo "admin=$SEALBUS_ADMIN_LISTEN" && read -r _"#;
+    let mut dev = command(folder.path(), &["--ephemeral", "--exec", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut printed = BufReader::new(dev.stdout.take().unwrap()).lines();
+    let line = printed.next_line().await.unwrap().unwrap();
+    let admin = line.strip_prefix("admin=").unwrap();
+    let metrics = reqwest::get(format!("http://{admin}/metrics")).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("sealbus_publisher_"), "{metrics}");
+    dev.stdin.take().unwrap().write_all(b"enough\n").await.unwrap();
+    assert_eq!(dev.wait().await.unwrap().code(), Some(0));
 }
 
 /// What the caller has set for another deployment, by files too, does not mix with what dev sets; an interval goes through.
