@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use support::{SEALBUS, shared};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 /// `sealbus dev` in a folder of its own; gives its status and what it printed.
 async fn dev(folder: &Path, arguments: &[&str]) -> (i32, String) {
@@ -20,6 +20,12 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(SEALBUS);
     command.arg("dev").args(arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
     command
+}
+
+/// Sends a signal to `sealbus dev` itself.
+async fn kill(dev: &Child, signal: &str) {
+    let pid = dev.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-s", signal, &pid]).status().await.unwrap().success());
 }
 
 async fn ended(command: &mut Command) -> (i32, String) {
@@ -155,6 +161,50 @@ async fn the_callers_environment_does_not_mix_with_devs() {
     assert_eq!(status, 0, "{printed}");
     assert!(!printed.contains("elsewhere"), "{printed}");
     assert!(printed.contains("1234ms") && printed.contains("123MiB"), "{printed}");
+}
+
+/// The password of a Postgres that somebody else runs comes in by the environment, and is never printed.
+#[tokio::test]
+async fn a_password_that_dev_is_given_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let postgres = sealbus_testkit::Postgres::own_cluster().await;
+    let url = postgres.admin_url();
+    let password = url.split([':', '@']).nth(2).unwrap();
+    let mut dev = command(folder.path(), &["--ephemeral", "--replicas", "1"])
+        .env("SEALBUS_DEV_POSTGRES_URL", &url)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
+    let mut printed = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        printed.push_str(&line);
+        printed.push('\n');
+        // Printed last.
+        if line.contains("SEALBUS_URLS=") {
+            kill(&dev, "TERM").await;
+        }
+    }
+    let output = dev.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    printed.push_str(&String::from_utf8_lossy(&output.stderr));
+    assert!(printed.contains("# SEALBUS_ADMIN_DATABASE_URL is postgres://***@127.0.0.1:"), "{printed}");
+    assert!(!password.is_empty() && !printed.contains(password), "{printed}");
+
+    let refused = ["--ephemeral", "--postgres-port", "1"];
+    let (status, printed) = ended(command(folder.path(), &refused).env("SEALBUS_DEV_POSTGRES_URL", &url)).await;
+    assert_eq!(status, 2, "{printed}");
+    assert!(printed.contains("SEALBUS_DEV_POSTGRES_URL") && !printed.contains(password), "{printed}");
+    let wrong = format!("postgres://root:{password}@127.0.0.1:1/postgres");
+    for mut failing in [
+        command(folder.path(), &["--ephemeral", "--postgres-url", &wrong]),
+        command(folder.path(), &["--ephemeral", "--postgres-url", password]),
+        command(folder.path(), &["--ephemeral", "--postgres-url", &wrong, "--postgres-port", "1"]),
+    ] {
+        let (status, printed) = ended(&mut failing).await;
+        assert!(status > 0 && !printed.contains(password), "{printed}");
+    }
 }
 
 #[tokio::test]

@@ -153,5 +153,10 @@ table! {
     [Commands] TENANT: String;
     /// Publishers and relays that `sealbus dev` runs of each.
     [Dev] REPLICAS: u32 = "2", Rule::Between("1", "16");
+    /// A Postgres that runs already, as its superuser, which `sealbus dev` is to use instead of one of its own. Unlike
+    /// `--postgres-url` it shows no password in the list of processes.
+    [Dev] DEV_POSTGRES_URL: SecretUrl;
+    /// A NATS that runs already, likewise.
+    [Dev] DEV_NATS_URL: SecretUrl;
 }
 }

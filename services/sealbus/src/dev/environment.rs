@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use sealbus_runtime::settings::{Settings, table};
+use sealbus_runtime::settings::{SecretUrl, Settings, table};
 
 use super::folder::Folder;
 use super::{Addresses, Args};
@@ -20,6 +20,8 @@ const SUBSCRIPTIONS: &str = include_str!("subscriptions.yaml");
 #[derive(Clone)]
 pub struct Environment {
     variables: Vec<(String, String)>,
+    /// Those that are not printed: they hold a login that dev was given.
+    lent: Vec<&'static str>,
     token: String,
 }
 
@@ -31,7 +33,7 @@ impl Environment {
             Some(file) => std::path::absolute(file)?,
             None => folder.write("subscriptions.yaml", SUBSCRIPTIONS)?,
         };
-        let mut environment = Self { variables: Vec::new(), token: token.clone() };
+        let mut environment = Self { variables: Vec::new(), lent: addresses.lent.clone(), token: token.clone() };
         // What the caller set for all roles, intervals for one, goes to them too.
         environment.variables.extend(
             std::env::vars_os()
@@ -98,15 +100,20 @@ impl Environment {
     pub fn print(&self) {
         println!("\nEverything listens; these variables reach it (Ctrl-C ends it):");
         for (name, value) in &self.variables {
-            println!("  export {name}='{value}'");
+            if self.lent.contains(&name.as_str()) {
+                println!("  # {name} is {}, with the login that you gave", SecretUrl::new(value));
+            } else {
+                println!("  export {name}='{value}'");
+            }
         }
     }
 }
 
-/// What dev makes itself, so that a caller's own environment does not mix with it.
+/// What dev makes itself or is told alone, so that a caller's own environment does not mix with it.
 fn is_own(name: &str) -> bool {
     [table::LISTEN.name(), table::ADMIN_LISTEN.name(), table::URL.name(), table::URLS.name(), table::CONFIG.name()]
         .contains(&variable(name))
+        || name.starts_with("SEALBUS_DEV_")
 }
 
 /// The variable of a name: `SEALBUS_X_FILE` gives `SEALBUS_X` its value, and giving both is refused.
