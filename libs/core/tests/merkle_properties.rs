@@ -105,6 +105,7 @@ proptest! {
     fn trees_and_proofs_are_theirs((old, size) in sizes(), batch in 1..300_usize) {
         let (ours, theirs) = (Tree::of(&leaf_hashes(size), batch), theirs(size));
         prop_assert_eq!(ours.edge.root(), root(&theirs.root()));
+        prop_assert_eq!(ours.tiles.root(old as u64), Some(Tree::of(&leaf_hashes(old), batch).edge.root()));
         if old < size {
             let proof = inclusion(&ours, old, size);
             prop_assert_eq!(concat(&proof), their_inclusion(&theirs, old));
@@ -276,8 +277,9 @@ fn each_node_is_told_once() {
 fn what_is_missing_is_named() {
     let tree = Tree::of(&leaf_hashes(300), 300);
     let plan = ProofPlan::inclusion(299, 300).unwrap();
-    let ids: Vec<_> = plan.nodes().map(|node| TileId::holding(node, 300).unwrap().to_string()).collect();
-    assert_eq!(ids, ["tile/0/001.p/44", "tile/0/001.p/44", "tile/0/001.p/44", "tile/0/001.p/44", "tile/1/000.p/1"]);
+    let ids: Vec<_> = TileId::holding_all(plan.nodes(), 300).iter().map(TileId::to_string).collect();
+    assert_eq!(ids, ["tile/0/001.p/44", "tile/1/000.p/1"]);
+    assert_eq!((Tiles::default().root(300), Tiles::default().root(0)), (None, Some(merkle::empty_root())));
     let missing = Node { level: 8, index: 0 };
     let proof = plan.prove(|node| tree.tiles.hash(node).filter(|_| node != missing));
     assert_eq!(proof, Err(merkle::MissingNode(missing)));

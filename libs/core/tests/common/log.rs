@@ -6,7 +6,7 @@ use sealbus_core::{
         checkpoint::Checkpoint,
         merkle::{self, ProofPlan},
         note::{LogSigner, Note, SignatureType, VerifierKey, WitnessSigner},
-        tile::{EdgeTiles, Tiles},
+        tile::{EdgeTiles, HashTile, TileId, Tiles},
     },
     seal::{KeyKind, Keyring, PublicKey},
 };
@@ -36,11 +36,19 @@ impl Tree {
     }
 
     pub fn inclusion(&self, index: u64, size: u64) -> Vec<Hash> {
-        ProofPlan::inclusion(index, size).unwrap().prove(|node| self.tiles.hash(node)).unwrap()
+        self.prove(&ProofPlan::inclusion(index, size).unwrap())
     }
 
     pub fn consistency(&self, old: u64, size: u64) -> Vec<Hash> {
-        ProofPlan::consistency(old, size).unwrap().prove(|node| self.tiles.hash(node)).unwrap()
+        self.prove(&ProofPlan::consistency(old, size).unwrap())
+    }
+
+    /// The proof from the tiles that are said to be enough for it, and no others.
+    fn prove(&self, plan: &ProofPlan) -> Vec<Hash> {
+        let ids = TileId::holding_all(plan.nodes(), self.edge.size());
+        let fetched = ids.into_iter().map(|id| HashTile::new(id, self.tiles.hashes(id).unwrap().to_vec()).unwrap());
+        let fetched: Tiles = fetched.collect();
+        plan.prove(|node| fetched.hash(node)).unwrap()
     }
 }
 

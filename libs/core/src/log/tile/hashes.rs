@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     hash::Hash,
     log::{
-        merkle::{Node, node_hash},
+        merkle::{Node, RightEdge, node_hash},
         tile::{TileId, TileKind},
     },
 };
@@ -80,6 +80,13 @@ impl Tiles {
             row = row.as_chunks().0.iter().map(|[left, right]| node_hash(left, right)).collect();
         }
         row.pop()
+    }
+
+    /// The root of the tree of the first `size` leaves; `None` where a tile that it takes is not at hand, or `size` is above
+    /// [`crate::log::MAX_SIZE`].
+    pub fn root(&self, size: u64) -> Option<Hash> {
+        let hashes = RightEdge::nodes(size).map(|node| self.hash(node)).collect::<Option<_>>()?;
+        Some(RightEdge::new(size, hashes)?.root())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a tile is called, and which tiles a tree has.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use crate::log::{line::decimal, merkle::Node, tile::FULL_WIDTH};
 
@@ -75,6 +75,12 @@ impl TileId {
         (node.index < nodes).then(|| TileId::at(kind, node.index >> (8 - node.level % 8), size))?
     }
 
+    /// The hash tiles of a tree of `size` leaves in which the hashes of these nodes are found: what to fetch for a
+    /// [`ProofPlan`](crate::log::merkle::ProofPlan), or a root. Nodes that the tree does not have whole are passed over.
+    pub fn holding_all(nodes: impl IntoIterator<Item = Node>, size: u64) -> BTreeSet<TileId> {
+        nodes.into_iter().filter_map(|node| TileId::holding(node, size)).collect()
+    }
+
     /// The tiles of this kind that a tree of `size` leaves has, from the left; the last one can be partial.
     pub fn all(kind: TileKind, size: u64) -> impl Iterator<Item = TileId> {
         (0..kind.held_by(size).div_ceil(FULL_WIDTH.into())).filter_map(move |n| TileId::at(kind, n, size))
@@ -135,15 +141,17 @@ fn parse(path: &str) -> Option<TileId> {
         Some((place, width)) => (place, u16::try_from(decimal(width, 255)?).ok()?),
         None => (place, FULL_WIDTH),
     };
-    let mut n = Some(0_u64);
-    let mut groups = place.split('/').peekable();
+    // A first group of nothing but zeros would be a second spelling.
+    if place.starts_with("x000") {
+        return None;
+    }
+    let (mut n, mut groups) = (0_u64, place.split('/').peekable());
     while let Some(group) = groups.next() {
         let digits = if groups.peek().is_some() { group.strip_prefix('x')? } else { group };
-        let value = (digits.len() == 3 && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(digits)?;
-        n = n?.checked_mul(1000)?.checked_add(value.parse().ok()?);
+        if digits.len() != 3 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        n = n.checked_mul(1000)?.checked_add(digits.parse().ok()?)?;
     }
-    let id = TileId::new(kind, n?, width)?;
-    // A group of nothing but zeros in front would be a second spelling.
-    let first = place.split('/').next()?;
-    (first != "x000").then_some(id)
+    TileId::new(kind, n, width)
 }
