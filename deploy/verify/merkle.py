@@ -61,6 +61,15 @@ def tile_path(level, n, width):
     return path if width == TILE_WIDTH else f"{path}.p/{width}"
 
 
+def tiles(size):
+    """(level, n, width) of each tile of a tree."""
+    level = 0
+    while size:
+        for start in range(0, size, TILE_WIDTH):
+            yield level, start // TILE_WIDTH, min(TILE_WIDTH, size - start)
+        level, size = level + 1, size // TILE_WIDTH
+
+
 def includes(root, size, leaf_hash, index, proof):
     """Whether the proof leads from the leaf at index to the root of a tree of that size."""
     if not 0 <= index < size or any(len(part) != 32 for part in [root, leaf_hash, *proof]):

@@ -73,8 +73,13 @@ class Note(NamedTuple):
     root: bytes
     signers: list
 
+    @property
+    def times(self):
+        return [time for _, time in self.signers if time is not None]
 
-def read_note(data, origin, keys):
+
+def read_note(data, origin, keys, latest=float("inf")):
+    """The note, but for signatures by other keys, and cosignatures dated after `latest`."""
     try:
         note = data.decode()
     except UnicodeDecodeError:
@@ -86,7 +91,7 @@ def read_note(data, origin, keys):
     size, root, signers = int(found[2]), bytes_of(found[3]), []
     if found[1] != origin:
         raise Refused("another origin")
-    if size >= 2**53 or len(root) != 32:
+    if size >= 2**53 or len(root) != 32 or size == 0 and root != sha256(b""):
         raise Refused("a size or root outside its limits")
     known = {(key.name, key.id): key for key in keys}
     for line in found[4].split("\n")[:-1]:
@@ -96,7 +101,8 @@ def read_note(data, origin, keys):
             signed, time = key.verifies(text, signature[4:])
             if not signed:
                 raise Refused(f"a bad signature of {name}")
-            signers.append((key, time))
+            if time is None or time <= latest:
+                signers.append((key, time))
     if not any(key.kind == SIGNED for key, _ in signers):
         raise Refused("no signature of a pinned log key")
     return Note(size, root, signers)
