@@ -17,7 +17,7 @@ class Log:
     def __init__(self, files, trust, now, max_age, report):
         keys = trust.policy.keys(trust.origin)
         self.read_note = cache(partial(note.read_note, origin=trust.origin, keys=keys, latest=now + AHEAD))
-        self.is_whole = any(path.startswith("tile/") for path in files)  # else a bundle of plans
+        report.is_whole = self.is_whole = any(path.startswith("tile/") for path in files)
         notes = {}
         for path in ["checkpoint"] + sorted(path for path in files if path.startswith("anchors/")):
             try:
@@ -34,6 +34,8 @@ class Log:
         self.check_anchors(anchors, report)
         if newest:
             self.check_newest([anchor for anchor in anchors if anchor[:2] == newest[:2]], trust, now, max_age, report)
+        elif max_age is not None:
+            report.add(("anchors",), "STALE", "there is no anchor")
         dated = sorted((dated.size, min(dated.times)) for dated in notes.values() if dated.times)
         self.sizes = [size for size, _ in dated]
         self.earliest_from = list(accumulate((at for _, at in reversed(dated)), min))[::-1]
@@ -72,11 +74,13 @@ class Log:
     def check_newest(self, notes, trust, now, max_age, report):
         """`notes` are those of the newest anchor's size and root."""
         place, last = (f"size {self.anchored}",), max((at for anchor in notes for at in anchor.times), default=None)
+        vouches = place not in report.findings and (self.tree or not self.is_whole)
         if not trust.policy.is_met({key for anchor in notes for key, _ in anchor.signers}):
             report.add(place, "QUORUM", "the newest anchor lacks witnesses")
+            vouches = False
         if max_age is not None and (last is None or last < now - max_age):
-            report.add(place, "STALE", f"the newest anchor's newest time is {last and stamp(last)}")
-        if report.findings.get(place, ("STALE",))[0] == "STALE" and (self.tree or not self.is_whole):
+            report.add(place, "STALE", f"its newest trusted time is {stamp(last) if last else 'not there'}")
+        if vouches and self.anchored:
             report.vouched = self.anchored - 1, last
 
     def seen(self, index):
@@ -88,15 +92,12 @@ class Log:
         """Check 13 of an event that says it has a leaf."""
         if proof is not None or not self.is_whole:
             try:
-                proven, at, path, data = note.read_proof(proof or "")
-                checkpoint = self.read_note(data)
+                proven, proven_index, checkpoint = note.read_proof(proof or "", self.read_note)
             except note.Refused as refused:
                 yield "PROOF", str(refused)
                 return
-            if self.checkpoint and checkpoint[:2] != self.checkpoint[:2]:
-                yield "PROOF", "against another checkpoint"
-            if at != index or not merkle.includes(checkpoint.root, checkpoint.size, seal.leaf_hash(proven), at, path):
-                yield "PROOF", "does not lead from this index to the checkpoint"
+            if proven_index != index or checkpoint[:2] != (self.checkpoint or checkpoint)[:2]:
+                yield "PROOF", "of another index, or against another checkpoint"
             if proven != leaf:
                 yield "LEAF_MISMATCH", "the proof is of another leaf"
         if self.tree and self.tree.levels[0][index : index + 1] != [seal.leaf_hash(leaf)]:

@@ -1,5 +1,5 @@
-"""Signed notes that are checkpoints (C2SP signed-note, tlog-checkpoint, tlog-cosignature), their proofs (tlog-proof), and
-whose signatures count (tlog-policy)."""
+"""Notes that are checkpoints (C2SP signed-note, tlog-checkpoint, tlog-cosignature), proofs against them (tlog-proof), and whose
+signatures count (tlog-policy)."""
 
 import base64
 import binascii
@@ -7,11 +7,13 @@ import re
 from typing import NamedTuple
 
 import ed25519
-from seal import sha256
+import merkle
+import seal
 
 SIGNED, COSIGNED = 1, 4  # signature types: over the text; over a time and the text
-NOTE = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,15})\n([^\n]+)\n\n((?:\u2014 [^\s+]+ [^\s]+\n)+)")
-PROOF = re.compile(r"c2sp\.org/tlog-proof@v1\nextra ([^\n]+)\nindex (0|[1-9][0-9]{0,15})\n((?:[^\n]+\n)*)\n(.+)", re.DOTALL)
+NUMBER = "(0|[1-9][0-9]{0,15})"
+NOTE = re.compile(rf"([^\n]+)\n{NUMBER}\n([^\n]+)\n\n((?:\u2014 [^\s+]+ [^\s]+\n)+)")
+PROOF = re.compile(rf"c2sp\.org/tlog-proof@v1\nextra ([^\n]+)\nindex {NUMBER}\n((?:[^\n]+\n)*)\n(.+)", re.DOTALL)
 
 
 class Refused(Exception):
@@ -38,7 +40,7 @@ class Key(NamedTuple):
 
     @property
     def id(self):
-        return sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.public)[:4]
+        return seal.sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.public)[:4]
 
     @property
     def vkey(self):
@@ -91,7 +93,7 @@ def read_note(data, origin, keys, latest=float("inf")):
     size, root, signers = int(found[2]), bytes_of(found[3]), []
     if found[1] != origin:
         raise Refused("another origin")
-    if size >= 2**53 or len(root) != 32 or size == 0 and root != sha256(b""):
+    if size >= 2**53 or len(root) != 32 or size == 0 and root != seal.sha256(b""):
         raise Refused("a size or root outside its limits")
     known = {(key.name, key.id): key for key in keys}
     for line in found[4].split("\n")[:-1]:
@@ -108,12 +110,16 @@ def read_note(data, origin, keys, latest=float("inf")):
     return Note(size, root, signers)
 
 
-def read_proof(text):
-    """(leaf, its index, hashes up to the root, the checkpoint's note)"""
+def read_proof(text, note_of):
+    """(leaf, index, checkpoint) of a tlog-proof that holds; `note_of` reads the checkpoint in it."""
     found = PROOF.fullmatch(text)
     if not found:
-        raise Refused("not a proof")
-    return bytes_of(found[1]), int(found[2]), [bytes_of(part) for part in found[3].split("\n")[:-1]], found[4].encode()
+        raise Refused("not a tlog-proof with its leaf")
+    leaf, index, checkpoint = bytes_of(found[1]), int(found[2]), note_of(found[4].encode())
+    path = [bytes_of(part) for part in found[3].split("\n")[:-1]]
+    if not merkle.includes(checkpoint.root, checkpoint.size, seal.leaf_hash(leaf), index, path):
+        raise Refused("the proof does not lead from the leaf to the checkpoint's root")
+    return leaf, index, checkpoint
 
 
 class Policy:

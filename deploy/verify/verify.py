@@ -9,8 +9,10 @@ that are not anchored yet are all there is, 3 for any other finding, 2 for a wro
 import argparse
 import json
 import sys
+import tarfile
 import time
 from itertools import groupby
+from pathlib import Path
 
 import bundle
 import ed25519
@@ -30,7 +32,8 @@ LONGEST_GAP = 1000  # missing records of one gap that are named
 
 class Report:
     def __init__(self):
-        self.findings, self.events, self.plans, self.unchecked, self.vouched = {}, 0, 0, 0, (None, None)
+        self.findings, self.events, self.plans, self.unchecked = {}, 0, 0, 0
+        self.is_whole, self.vouched = False, (None, None)  # up to which log index, as of which time
 
     def add(self, place, verdict, detail):
         """`place` is (tenant, plan, seq), or (name,) of a note, a tile or a leaf."""
@@ -43,7 +46,7 @@ class Report:
 
 
 class Survey:
-    """What must be known of all events before one of them is judged."""
+    """What must be known of all sealed events before one event is judged."""
 
     def __init__(self, events):
         self.added, self.ended, self.erased, self.last_sealed = {}, {}, set(), 0
@@ -51,20 +54,27 @@ class Survey:
             if event.header is None or event.index is None:
                 continue
             self.last_sealed = max(self.last_sealed, event.recorded)
-            said, kind = event.data(), event.header["type"]
-            kid, until, keys = str(said.get("kid")), said.get("until"), said.get("keys")
-            if event.place[:2] == ("_system", "_keys") and kind == "key.added":
-                self.added.setdefault(kid, event.index)
-            elif event.place[:2] == ("_system", "_keys") and kind in ("key.retired", "key.revoked"):
-                until = max(until, event.index) if type(until) is int else event.index
-                self.ended[kid] = min(until, self.ended.get(kid, until))
-            elif event.plan == "_erasures" and kind == "subject.erased" and isinstance(keys, list):
-                self.erased.update((event.tenant, str(key)) for key in keys)
+            if (event.tenant, event.plan) == ("_system", "_keys"):
+                self.note_key(event.record["type"], event.data(), event.index)
+            elif event.plan == "_erasures" and event.record["type"] == "subject.erased":
+                keys = event.data().get("keys")
+                self.erased.update((event.tenant, str(key)) for key in (keys if isinstance(keys, list) else []))
+
+    def note_key(self, change, said, index):
+        kid, until = str(said.get("kid")), said.get("until")
+        if change == "key.added":
+            self.added.setdefault(kid, index)
+        elif change in ("key.retired", "key.revoked"):
+            end = max(until, index) if type(until) is int else index
+            self.ended[kid] = min(end, self.ended.get(kid, end))
 
     def key_counts(self, kid, pinned, index):
         """Whether a key counts at a log index: as `_keys` says, within what is pinned."""
         first, end = self.added.get(kid, float("inf")), self.ended.get(kid, float("inf"))
         return max(first, pinned.start) <= index < min(end, pinned.end)
+
+    def has_erased(self, event):
+        return event.record["payload_mode"] == "encrypted" and (event.tenant, str(event.data().get("key"))) in self.erased
 
 
 def faults_of_seal(event, trust, counts):
@@ -107,6 +117,7 @@ def faults_of_v1(event, before, follows, trust):
     v1, record = event.v1, event.record
     if before and (v1 is None) != (before.v1 is None):
         yield "V1_SIGNATURE", "scheme v1 begins or ends inside the plan"
+        return
     if v1 is None:
         return
     prev_hash = v1.get("prev_hash")
@@ -151,7 +162,7 @@ def faults(event, before, sealed_later, trust, log, survey, opens):
         yield verdict, "the envelope does not open"
     if index is None or index >= log.anchored:
         yield "UNANCHORED", "no anchor covers it"
-    if record["payload_mode"] == "encrypted" and (event.tenant, str(event.data().get("key"))) in survey.erased:
+    if survey.has_erased(event):
         yield "ERASED", "an erasure says that its data key was destroyed"
 
 
@@ -192,13 +203,12 @@ def verify(files, trust, owed=(), now=None, max_age=None, leaf_places=None, open
     return report
 
 
-def receipt(path, trust):
-    """What a receipt says must be there, if the receipt itself is sealed."""
-    with open(path, "rb") as file:
-        event = bundle.event_of(file.read(), trust.origin)
-    fault = next(faults_of_seal(event, trust, lambda kid, key: True), None) if event.header else ("FORMAT",)
+def owed_by(receipt, trust):
+    """What a receipt says must be there; the receipt must be sealed itself."""
+    event = bundle.event_of(receipt, trust.origin)
+    fault = next(faults_of_seal(event, trust, lambda kid, key: True), None) if event.header else ("FORMAT", "")
     if fault:
-        raise bundle.Unreadable(f"{path} is no receipt of this log: {fault[0]}")
+        raise bundle.Unreadable(f"no receipt of this ledger: {fault[0]}")
     return event.place, event.record["event_hash"]
 
 
@@ -212,9 +222,9 @@ def main():
     call = parser.parse_args()
     try:
         trust = bundle.Trust(bundle.files_of(call.trust))
-        owed = [receipt(path, trust) for path in call.receipt]
+        owed = [owed_by(Path(path).read_bytes(), trust) for path in call.receipt]
         report = verify(bundle.files_of(call.bundle), trust, owed, max_age=call.max_age)
-    except (OSError, bundle.Unreadable) as error:
+    except (OSError, EOFError, tarfile.TarError, bundle.Unreadable) as error:
         print(f"verify: {error}", file=sys.stderr)
         return 1
     say(report, call.output)
@@ -227,16 +237,17 @@ def say(report, output):
         tenant, plan, seq = place if len(place) == 3 else (None, None, None)
         where = "/".join(map(str, place))
         findings.append({"verdict": verdict, "where": where, "tenant": tenant, "plan": plan, "seq": seq, "detail": detail})
+    counted = {"events": report.events, "plans": report.plans, "unchecked": report.unchecked}
     vouched = {"log_index": index, "time": last and stamp(last)}
     if output == "json":
-        whole = {"events": report.events, "plans": report.plans, "vouched": vouched, "unchecked": report.unchecked, "findings": findings}
-        print(json.dumps(whole))
+        print(json.dumps(counted | {"vouched": vouched, "findings": findings}))
         return
     for finding in findings:
         line = "{verdict:15} {where}: {detail}".format(**finding)
         print("".join(character if character.isprintable() else ascii(character)[1:-1] for character in line))
-    print(f"{report.events} events of {report.plans} plans, {len(findings)} findings, {report.unchecked} seals that need a secret unchecked")
-    print("vouches for nothing" if index is None else f"vouches for the log up to index {index}, as it stood at {vouched['time']}")
+    print("{events} events of {plans} plans; {unchecked} MACs or v1 signatures unchecked for want of a secret".format(**counted))
+    of = "the whole log" if report.is_whole else "the plans that are here, not that nothing followed or that there are no others"
+    print("Vouches for nothing" if index is None else f"Vouches for {of}, up to log index {index} as of {vouched['time'] or 'no trusted time'}")
 
 
 if __name__ == "__main__":
