@@ -31,12 +31,8 @@ class Unreadable(Exception):
 
 
 def read_json(data):
-    """A value of strict JSON; whole numbers stay whole."""
-
-    def number(spelling, digits_only):
-        double = strict_json.strict_number(spelling, digits_only)
-        return int(spelling) if digits_only else double
-
+    """A value of strict JSON, but for the range of its numbers: whole ones are kept as spelled."""
+    number = lambda spelling, digits_only: int(spelling) if digits_only and len(spelling) < 20 else float(spelling)
     return strict_json.Reader(data.decode(), number).whole()
 
 
@@ -170,8 +166,8 @@ class Trust:
         except (note.Refused, strict_json.Refused, ValueError, LookupError, TypeError) as refused:
             raise Unreadable(f"the folder of what is pinned: {refused}") from None
 
-    def pin(self, id, secret=None, public=None, status=None, **window):
-        suite, start, until = seal.suite_of(id), window.get("from"), window.get("until")
+    def pin(self, id, secret=None, public=None, **limits):
+        suite, start, until = seal.suite_of(id), limits.get("from"), limits.get("until")
         secret, public = note.bytes_of(secret or ""), note.bytes_of(public or "")
         if id.startswith("v1-") and secret:
             self.v1.append(secret)
@@ -179,6 +175,8 @@ class Trust:
             public = public or secret and ed25519.public_of(secret)
             if id in self.keys or suite == 2 and seal.key_id(public) != id:
                 raise ValueError(f"{id} is there twice, or not the id of its public key")
+            if {type(start), type(until)} - {int, type(None)}:
+                raise ValueError(f"{id} counts from or until what is no log index")
             self.keys[id] = Key(public, secret, start or 0, float("inf") if until is None else until)
 
     def passes_over(self, event):

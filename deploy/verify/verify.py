@@ -55,16 +55,16 @@ class Survey:
                 continue
             self.last_sealed = max(self.last_sealed, event.recorded)
             if (event.tenant, event.plan) == ("_system", "_keys"):
-                self.note_key(event.record["type"], event.data(), event.index)
+                self.change_of_key(event.record["type"], event.data(), event.index)
             elif event.plan == "_erasures" and event.record["type"] == "subject.erased":
                 keys = event.data().get("keys")
                 self.erased.update((event.tenant, str(key)) for key in (keys if isinstance(keys, list) else []))
 
-    def note_key(self, change, said, index):
+    def change_of_key(self, kind, said, index):
         kid, until = str(said.get("kid")), said.get("until")
-        if change == "key.added":
+        if kind == "key.added":
             self.added.setdefault(kid, index)
-        elif change in ("key.retired", "key.revoked"):
+        elif kind in ("key.retired", "key.revoked"):
             end = max(until, index) if type(until) is int else index
             self.ended[kid] = min(end, self.ended.get(kid, end))
 
@@ -220,12 +220,13 @@ def main():
     parser.add_argument("--max-age", metavar="SECONDS", type=lambda text: int(text.removesuffix("s")))
     parser.add_argument("-o", choices=["text", "json"], default="text", dest="output")
     call = parser.parse_args()
+    sys.stdout.reconfigure(errors="backslashreplace")
     try:
         trust = bundle.Trust(bundle.files_of(call.trust))
         owed = [owed_by(Path(path).read_bytes(), trust) for path in call.receipt]
         report = verify(bundle.files_of(call.bundle), trust, owed, max_age=call.max_age)
     except (OSError, EOFError, tarfile.TarError, bundle.Unreadable) as error:
-        print(f"verify: {error}", file=sys.stderr)
+        print("verify:", *str(error).split(), file=sys.stderr)
         return 1
     say(report, call.output)
     return report.exit_code()
