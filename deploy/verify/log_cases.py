@@ -98,7 +98,7 @@ def refused_inclusion(tree):
         ("a node too many", 3, 6, [*path, nothing]), ("a node too many at the leaf", 3, 6, [nothing, *path]),
         ("a node too few", 3, 6, path[:-1]), ("no node", 3, 6, []), ("a node of 33 bytes", 3, 6, [path[0] + b"\0", *path[1:]]),
         ("an empty node", 3, 6, [b"", *path[1:]]), ("its twin's index", 2, 6, path), ("index at size", 6, 6, path),
-        ("size of a smaller tree", 3, 4, path), ("nodes turned round", 3, 6, path[::-1]), ("the leaf's own hash", 3, 6, [tree.levels[0][3], *path[1:]]),
+        ("size of a smaller tree", 3, 4, path), ("the leaf's own hash", 3, 6, [tree.levels[0][3], *path[1:]]),
     ]:
         yield {"name": name, "leaf_hash": tree.levels[0][3], "index": index, "size": size, "proof": proof, "root": tree.root(6), "refused": "PROOF"}
 
@@ -107,9 +107,9 @@ def refused_consistency(tree):
     path, nothing = tree.consistency(5, 0, 9), bytes(32)
     for name, old, size, old_root, root, proof in [
         ("a node too many", 5, 9, 5, 9, [*path, nothing]), ("a node too few", 5, 9, 5, 9, path[:-1]), ("no node", 5, 9, 5, 9, []),
-        ("a node of 31 bytes", 5, 9, 5, 9, [path[0][:31], *path[1:]]), ("another old root", 5, 9, 4, 9, path),
+        ("a node of 31 bytes", 5, 9, 5, 9, [path[0][:31], *path[1:]]),
         ("another root", 5, 9, 5, 8, path), ("another old size", 6, 9, 5, 9, path), ("the smaller one last", 9, 5, 9, 5, path),
-        ("nodes turned round", 5, 9, 5, 9, path[::-1]), ("one size, two roots", 5, 5, 4, 5, []), ("from 0 with a node", 0, 9, 0, 9, [nothing]),
+        ("one size, two roots", 5, 5, 4, 5, []), ("from 0 with a node", 0, 9, 0, 9, [nothing]),
     ]:
         yield {
             "name": name, "old": old, "size": size, "proof": proof, "old_root": tree.root(old_root), "root": tree.root(root), "refused": "PROOF",

@@ -24,6 +24,7 @@ import ed25519
 import envelope
 import merkle
 import seal
+import vectors
 import verify
 from bundle_cases import SECOND_ANCHOR, files_of, patched, where
 from log_cases import base64_of
@@ -129,6 +130,60 @@ class Tampering(unittest.TestCase):
         findings = self.findings(made)
         self.assertIn(["acme/case-7/5", "SEQ_GAP"], findings)
         self.assertLess(len(findings), 2 * verify.LONGEST_GAP)
+
+
+class Windows(unittest.TestCase):
+    """When a key counts, and what was erased: as sealed events of the plans for it say, and no others."""
+
+    def survey(self, *events):
+        made = []
+        for index, (plan, kind, said) in enumerate(events):
+            tenant = "_system" if plan == "_keys" else "acme"
+            record = {"type": kind, "payload_mode": "encrypted"}
+            made.append(mock.Mock(tenant=tenant, plan=plan, record=record, index=index, recorded=0, **{"data.return_value": said}))
+        return verify.Survey(made), made
+
+    def window(self, *events, start=0, end=float("inf")):
+        survey, _ = self.survey(*events)
+        pinned = bundle.Key(b"", b"", start, end)
+        return [index for index in range(10) if survey.key_counts("k", pinned, index)]
+
+    def test_from_its_leaf_until_what_ends_it(self):
+        added, filler = ("_keys", "key.added", {"kid": "k"}), ("_keys", "key.added", {"kid": "other"})
+        ended = lambda until, kind="key.retired", kid="k": ("_keys", kind, {"kid": kid, "until": until})
+        for events, pinned, counts in [
+            ([], {}, range(0)), ([filler], {}, range(0)), ([filler, added], {}, range(1, 10)), ([added, added], {}, range(10)),
+            ([added, ended(7)], {}, range(7)), ([added, ended(0)], {}, range(1)), ([added, filler, ended(1, "key.revoked")], {}, range(2)),
+            ([added, ended(None)], {}, range(1)), ([added, ended("7")], {}, range(1)), ([added, ended(7), ended(9)], {}, range(7)),
+            ([added, ended(9), ended(7)], {}, range(7)), ([added, ended(5, kid="other")], {}, range(10)), ([added, ended(5, "key.noted")], {}, range(10)),
+            ([added], {"start": 3, "end": 6}, range(3, 6)), ([filler, added, ended(4)], {"end": 9}, range(1, 4)),
+            ([("orders", "key.added", {"kid": "k"})], {}, range(0)), ([added, ("orders", "key.retired", {"kid": "k"})], {}, range(10)),
+        ]:
+            with self.subTest(f"{events}, {pinned}"):
+                self.assertEqual(self.window(*events, **pinned), list(counts))
+
+    def test_erasures(self):
+        for plan, kind, keys, erased in [
+            ("_erasures", "subject.erased", ["d"], True), ("_erasures", "subject.erased", ["e", "d"], True), ("_erasures", "subject.erased", "d", False),
+            ("_erasures", "subject.noted", ["d"], False), ("orders", "subject.erased", ["d"], False), ("_erasures", "subject.erased", ["e"], False),
+        ]:
+            survey, (_, event) = self.survey((plan, kind, {"keys": keys}), ("person", "user.created", {"key": "d"}))
+            self.assertEqual(survey.has_erased(event), erased)
+
+
+class Vouching(unittest.TestCase):
+    def test_up_to_the_newest_anchor_if_nothing_is_wrong_with_it(self):
+        file = json.loads(json.dumps(bundle_cases.bundle_file(), default=bytes.hex))
+        expected = {"two anchors, one size, two roots": 8, "anchored only in part": 4, "old, and a young one is asked": 8, "payload changed": 8}
+        nothing = ["a tile cut", "no witness", "rolled back behind the anchor", "no anchors", "an anchor of another tree, the newest"]
+        tree = merkle.Tree([bytes(32)] * 9)
+        newest = bundle_cases.case("an anchor of another tree, the newest", "plans", [], files={"anchors/2": bundle_cases.checkpoint_of(tree, 9, SECOND_ANCHOR)})
+        cases = {case["name"]: case for case in [*file["cases"], newest]}
+        for name, index in (expected | dict.fromkeys(nothing)).items():
+            case = cases[name]
+            both = patched({"bundle": file["bundles"][case["bundle"]], "trust": file["trust"]}, case["patch"])
+            with self.subTest(name):
+                self.assertEqual(vectors.verified(both, case, file["now"]).vouched[0], index)
 
 
 class Tiles(unittest.TestCase):
