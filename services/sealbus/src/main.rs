@@ -56,6 +56,8 @@ enum Command {
     DeadLetters(commands::dead_letters::Args),
     /// Bring the ledger's schema to this version, and create the ledger if there is none
     Migrate,
+    /// Begin the log of a new ledger
+    Log(commands::log::Args),
     /// Show the effective configuration, secrets masked
     Config(commands::config::Args),
     /// Look at the catalog
@@ -96,6 +98,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Verify(args) => commands::verify::run(args).await,
         Command::DeadLetters(args) => commands::dead_letters::run(args).await,
         Command::Migrate => commands::migrate::run().await,
+        Command::Log(args) => commands::log::run(args).await,
         Command::Config(args) => commands::config::run(&args),
         Command::Catalog(args) => commands::catalog::run(args).await,
         Command::Bench(args) => bench::run(args).await,

@@ -14,6 +14,7 @@ use sealbus_core::log::note::{LogSigner, Note};
 use super::leaves::{Batch, StoppedPlan};
 use super::queue::Queued;
 use crate::commit::commit;
+use crate::trail::signed;
 use crate::{Ledger, LedgerError};
 
 /// The lock of whoever seals: non-negative, as all but the plans' are. The letters "seal".
@@ -73,7 +74,7 @@ impl Ledger {
         let head = self.tree_head(&mut transaction).await?;
         let mut hashes = self.leaves_outside(&mut transaction, head.size, CATCH_UP).await?;
         let queued = if hashes.is_empty() { self.queued(&mut transaction, limit, stopped).await? } else { Vec::new() };
-        let batch = self.take(&mut transaction, queued).await?;
+        let batch = self.take(&mut transaction, queued, head.size + hashes.len() as u64).await?;
         let Batch { leaves, stopped, .. } = &batch;
         hashes.extend(leaves.iter().map(|leaf| leaf.hash));
         if hashes.is_empty() {
@@ -87,8 +88,17 @@ impl Ledger {
         Ok(sealed)
     }
 
-    async fn take(&self, connection: &mut sqlx::PgConnection, queued: Vec<Queued>) -> Result<Batch<'_>, LedgerError> {
-        let mut batch = Batch::new(&self.deployment().origin, self.last_leaves(connection, &queued).await?);
+    async fn take(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        queued: Vec<Queued>,
+        size: u64,
+    ) -> Result<Batch<'_>, LedgerError> {
+        let last = self.last_leaves(connection, &queued).await?;
+        if !queued.is_empty() && last.size != signed(size) {
+            return Err(LedgerError::Log(format!("log_leaves ends at {}, and the tree has {size} leaves", last.size)));
+        }
+        let mut batch = Batch::new(&self.deployment().origin, last);
         for row in queued {
             batch.take(row);
         }

@@ -117,6 +117,14 @@ table! {
     [Sealer] SEAL_BATCH: u32 = "1000", Rule::Between("1", "10000");
     /// How often the sealer looks again at a plan that failed its check.
     [Sealer] SEAL_RETRY: Duration = "1m", Rule::Between("100ms", "1d");
+    /// How often a checkpoint of the log is anchored while there is news.
+    [Sealer] CHECKPOINT: Duration = "1s", Rule::Between("10ms", "1h");
+    /// How often the newest checkpoint is signed and anchored again while there is none: silence longer than three of them is
+    /// called `STALE`.
+    [Sealer] HEARTBEAT: Duration = "1m", Rule::Between("100ms", "1h");
+    /// A file that every checkpoint is appended to, beside the stream `SEALBUS_CHECKPOINTS`: out of the database's reach, or
+    /// it is worth little.
+    [Sealer Commands] ANCHOR_FILE: PathBuf;
 }
 "The dispatcher" {
     /// The schema of sinks' tables whose names say none. Outside of `sealbus_sinks` the role has to be let in.
