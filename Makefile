@@ -33,7 +33,7 @@ fmt: ## Check the format
 lint: ## Clippy, pedantic, warnings denied
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 
-arrows: ## Check that the crates depend on each other in one direction
+arrows: ## Check that the crates, and the modules of each, depend on each other in one direction
 	$(CARGO) run --quiet --package sealbus-lint
 
 deny: ## Check licences, sources, bans and advisories of all dependencies

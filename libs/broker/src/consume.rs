@@ -8,59 +8,17 @@ use async_nats::jetstream::message::Acker;
 use async_nats::jetstream::{AckKind, Message};
 use futures::{FutureExt, StreamExt};
 use sealbus_core::event::Record;
-use sealbus_core::names::Subscription;
 use tokio::time::sleep;
 
+use crate::consumer::ConsumerSpec;
 use crate::message::decode;
-use crate::topology::{EVENTS, consumer_config, refused, stream_error};
+use crate::topology::{EVENTS, refused, stream_error};
 use crate::{Broker, BrokerError, DecodeError};
 
 /// A client that hears nothing for twice this long takes its pull for lost.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The longest pause before a consumer that could not be opened is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// A subscription's consumer of the events stream.
-#[derive(Clone, Debug)]
-pub struct ConsumerSpec {
-    /// Whose it is.
-    pub subscription: Subscription,
-    /// The partition that it takes; none: all of them.
-    pub partition: Option<u32>,
-    /// Whether a consumer that does not exist yet begins with what comes now, instead of with all that the stream holds.
-    pub from_now: bool,
-    /// How long the broker waits for an acknowledgement, or a sign of progress, before it delivers again.
-    pub ack_wait: Duration,
-    /// Messages that a pull asks for: 16 to 256. With fewer than 16 pulls have been seen to stall.
-    pub batch: usize,
-    /// How long a pull waits for its messages.
-    pub expires: Duration,
-    /// Messages that may be delivered and not acknowledged at once, over all processes.
-    pub max_unacknowledged: i64,
-}
-
-impl ConsumerSpec {
-    /// The protocol's settings.
-    pub fn new(subscription: Subscription, partition: Option<u32>) -> Self {
-        Self {
-            subscription,
-            partition,
-            from_now: false,
-            ack_wait: Duration::from_secs(10),
-            batch: 256,
-            expires: Duration::from_secs(5),
-            max_unacknowledged: 2_048,
-        }
-    }
-
-    /// The consumer's name: `<subscription>-<partition>`, or the subscription's alone.
-    pub fn name(&self) -> String {
-        match self.partition {
-            Some(partition) => format!("{}-{partition}", self.subscription),
-            None => self.subscription.to_string(),
-        }
-    }
-}
 
 /// A message as it was delivered.
 #[derive(Debug)]
@@ -203,7 +161,7 @@ impl Broker {
     async fn open(&self, spec: &ConsumerSpec) -> Result<pull::Stream, BrokerError> {
         let what = || format!("consumer {}", spec.name());
         let unanswered = |cause: crate::error::Cause| BrokerError::Unanswered { what: what(), cause };
-        let mut config = consumer_config(spec);
+        let mut config = spec.config();
         let stream = self.jetstream.get_stream(EVENTS).await.map_err(|error| stream_error(EVENTS, error))?;
         match stream.consumer_info(spec.name()).await {
             // Rolled back: what this consumer takes for done lies beyond the stream, and it would wait for ever.

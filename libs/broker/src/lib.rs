@@ -10,11 +10,13 @@
 //!    the reason why it is none of ours, and answers each with its [`Handle`].
 //! 4. What a subscription cannot apply is shown to people as a copy ([`DeadLetter`]).
 //!
-//! Which streams and consumers there are stands in [`topology`] as data. No type of the client's appears in a signature here.
+//! Which streams there are stands in [`topology`] as data, and what a consumer is in [`ConsumerSpec`]. No type of the
+//! client's appears in a signature here.
 
 mod attributes;
 mod broker;
 mod consume;
+mod consumer;
 mod dead_letters;
 mod error;
 pub mod hints;
@@ -24,7 +26,8 @@ mod server;
 pub mod topology;
 
 pub use broker::{Broker, BrokerConfig, Connection, StreamState};
-pub use consume::{ConsumerSpec, Delivered, Deliveries, Handle};
+pub use consume::{Delivered, Deliveries, Handle};
+pub use consumer::ConsumerSpec;
 pub use dead_letters::DeadLetter;
 pub use error::{BrokerError, Cause, PublishError};
 pub use message::{DecodeError, EncodeError, EventMessage};

@@ -1,17 +1,14 @@
-//! The streams and consumers that Sealbus needs, as data, and how they come to be (PROTOCOL, `JetStream`).
+//! The streams that Sealbus needs, as data, and how they come to be (PROTOCOL, `JetStream`).
 
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::pull;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use async_nats::jetstream::context::{
     CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind, RequestError, RequestErrorKind,
 };
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 
-use crate::consume::ConsumerSpec;
 use crate::server::Version;
 use crate::{Broker, BrokerError};
 
@@ -135,7 +132,8 @@ impl StreamSpec {
     }
 }
 
-fn own_metadata(component: &str) -> [(String, String); 2] {
+/// What is written on a stream or consumer: whose version made it, and the role that it serves.
+pub(crate) fn own_metadata(component: &str) -> [(String, String); 2] {
     let entry = |key: &str, value: &str| (format!("io.sealbus.{key}"), value.to_owned());
     [entry("version", env!("CARGO_PKG_VERSION")), entry("component", component)]
 }
@@ -179,31 +177,6 @@ impl Broker {
             tracing::info!(stream = spec.name, "stream updated");
         }
         Ok(())
-    }
-}
-
-/// The configuration of a subscription's consumer.
-pub(crate) fn consumer_config(spec: &ConsumerSpec) -> pull::Config {
-    let name = spec.name();
-    let description = match spec.partition {
-        Some(partition) => format!("Subscription {}, partition {partition}", spec.subscription),
-        None => format!("Subscription {}", spec.subscription),
-    };
-    let mut metadata = HashMap::from(own_metadata("dispatcher"));
-    metadata.insert("io.sealbus.subscription".to_owned(), spec.subscription.as_str().to_owned());
-    pull::Config {
-        durable_name: Some(name.clone()),
-        name: Some(name),
-        description: Some(description),
-        deliver_policy: if spec.from_now { DeliverPolicy::New } else { DeliverPolicy::All },
-        ack_policy: AckPolicy::Explicit,
-        ack_wait: spec.ack_wait,
-        max_deliver: -1,
-        max_ack_pending: spec.max_unacknowledged,
-        // One filter at most: a list of them costs the server many times as much for each message.
-        filter_subject: spec.partition.map(|partition| format!("events.*.*.{partition}.>")).unwrap_or_default(),
-        metadata,
-        ..pull::Config::default()
     }
 }
 

@@ -7,8 +7,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::canonical;
-
 /// Declares the kinds once, in the order of the interface's table and of their statuses: code, HTTP status, title.
 macro_rules! error_kinds {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $title:literal,)*) => {
@@ -124,23 +122,6 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-impl From<canonical::Refusal> for ErrorKind {
-    fn from(refusal: canonical::Refusal) -> Self {
-        use canonical::Refusal;
-        match refusal {
-            Refusal::Size => ErrorKind::JsonSize,
-            Refusal::Utf8 => ErrorKind::JsonUtf8,
-            Refusal::Syntax => ErrorKind::JsonSyntax,
-            Refusal::Depth => ErrorKind::JsonDepth,
-            Refusal::DuplicateKey => ErrorKind::JsonDuplicateKey,
-            Refusal::LoneSurrogate => ErrorKind::JsonLoneSurrogate,
-            Refusal::Nul => ErrorKind::JsonNul,
-            Refusal::IntegerRange => ErrorKind::JsonIntegerRange,
-            Refusal::NumberRange => ErrorKind::JsonNumberRange,
-        }
-    }
-}
-
 /// A field at fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {
@@ -175,13 +156,6 @@ impl Refused {
         let (pointer, detail) = (pointer.into(), detail.into());
         let told = if pointer.is_empty() { detail.clone() } else { format!("{pointer}: {detail}") };
         Self { kind, detail: told, errors: vec![FieldError { pointer, rule: rule.to_owned(), detail }] }
-    }
-
-    /// A refusal by the strict reader, of text that stands at `base` in the body.
-    pub fn json(base: &str, refused: &canonical::Refused) -> Self {
-        let kind = ErrorKind::from(refused.refusal);
-        let pointer = format!("{base}{}", refused.pointer);
-        Self::field(kind, pointer, kind.code(), format!("{} (byte {})", kind.title(), refused.offset))
     }
 
     /// The same refusal of an event that stands at `base` in its array.

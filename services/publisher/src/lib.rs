@@ -43,6 +43,7 @@ use sealbus_core::seal::Keyring;
 use sealbus_ledger::Ledger;
 use sealbus_ledger::append::{Appender, Hint};
 use sealbus_runtime::admin::Health;
+use sealbus_runtime::net::{self, Patience};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -81,8 +82,8 @@ pub struct Config {
     pub stream_tick: Duration,
     /// Streams that may be open at once.
     pub streams: usize,
-    /// How long calls that are under way may take once the publisher is told to stop.
-    pub drain: Duration,
+    /// How long a caller may take with the headers of a request, and once the publisher is told to stop with its call.
+    pub patience: Patience,
     /// Where hints go.
     pub broker: BrokerConfig,
 }
@@ -102,7 +103,7 @@ impl Config {
             heartbeat: Duration::from_secs(15),
             stream_tick: Duration::from_millis(100),
             streams: 1_000,
-            drain: Duration::from_secs(20),
+            patience: Patience { headers: Duration::from_secs(75), drain: Duration::from_secs(20) },
         }
     }
 }
@@ -133,15 +134,12 @@ pub enum Error {
     /// The token file will not do.
     #[error("the publisher has no tokens")]
     Tokens(#[source] TokensError),
-    /// The listener failed.
-    #[error("the publisher could not serve")]
-    Serve(#[source] std::io::Error),
 }
 
 /// Serves until `shutdown` fires; then takes no more, finishes what is under way, and ends.
 ///
 /// # Errors
-/// Where the token file does not read at the start, or the listener fails.
+/// Where the token file does not read at the start.
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), Error> {
     let tokens = Arc::new(Tokens::load(&config.tokens).map_err(Error::Tokens)?);
     let hub = Arc::new(Hub::new(resources.ledger.clone()));
@@ -169,35 +167,14 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
     // The helpers outlive the calls that are under way, and end with this function whichever way it ends.
     let helpers = CancellationToken::new();
     let _ended = helpers.clone().drop_guard();
-    let serving = serve(config.listener, router::router(app, resources.health), shutdown, config.drain);
+    let serving = net::serve(config.listener, router::router(app, resources.health), config.patience, shutdown);
     let following = tokens.follow(config.tokens_interval, helpers.clone());
     let feeding = hub.run(config.stream_tick, helpers.clone());
     let hinting = resources.broker.run(config.broker, resources.hints, resources.metrics, helpers.clone());
     let serving = async {
-        let served = serving.await;
+        serving.await;
         helpers.cancel();
-        served
     };
-    let (served, (), (), ()) = tokio::join!(serving, following, feeding, hinting);
-    served.map_err(Error::Serve)
-}
-
-async fn serve(
-    listener: TcpListener,
-    router: axum::Router,
-    shutdown: CancellationToken,
-    drain: Duration,
-) -> std::io::Result<()> {
-    let answering = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let overdue = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(drain).await;
-    };
-    tokio::select! {
-        served = async { answering.await } => served,
-        () = overdue => {
-            tracing::warn!(?drain, "calls were still under way and are cut off");
-            Ok(())
-        }
-    }
+    tokio::join!(serving, following, feeding, hinting);
+    Ok(())
 }

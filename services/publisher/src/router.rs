@@ -64,13 +64,18 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::http::Method;
     use axum::routing::get;
+    use sealbus_testkit::Postgres;
     use serde_json::json;
-    use tokio::net::TcpListener;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
 
     use super::*;
-    use crate::testing::{Publisher, answer};
+    use crate::testing::{Publisher, answer, ledger_in};
 
     const METHODS: [Method; 6] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD];
 
@@ -127,6 +132,19 @@ mod tests {
         refused.is_problem("method_not_allowed");
         answer(publisher.call(Method::POST, "/health", "acme")).await.is_problem("method_not_allowed");
         publisher.get("/v1/plans?%ff=%ff&limit", "acme").await.is_problem("invalid_field");
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_never_ends_its_headers_is_hung_up_on_and_a_stream_is_not() {
+        let ledger = ledger_in(&Postgres::start().await).await;
+        let publisher = Publisher::on(ledger, |config| config.patience.headers = Duration::from_millis(50)).await;
+        let mut stream = publisher.stream("/v1/events/stream", "acme", None).await;
+        let mut caller = TcpStream::connect(publisher.url.trim_start_matches("http://")).await.unwrap();
+        caller.write_all(b"POST /v1/plans/p/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ac").await.unwrap();
+        let mut heard = Vec::new();
+        timeout(Duration::from_mins(1), caller.read_to_end(&mut heard)).await.expect("hung up on").unwrap();
+        assert_eq!(heard, b"");
+        assert_eq!(stream.block().await.unwrap(), ": still here");
     }
 
     #[tokio::test]

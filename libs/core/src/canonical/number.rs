@@ -1,13 +1,13 @@
-//! Numbers: which are taken, and when two spellings are one decimal.
+//! Numbers: which are taken, how RFC 8785 spells them, and when two spellings are one decimal.
 
-use std::cmp::min;
+use std::{cmp::min, fmt::Write as _};
 
 use serde_json::Number;
 
-use super::{Refusal, writer::write_number};
+use super::Refusal;
 
 /// 2^53 − 1: the largest integer all of whose smaller ones are doubles too.
-pub(super) const MAX_INTEGER: i64 = (1 << 53) - 1;
+const MAX_INTEGER: i64 = (1 << 53) - 1;
 const MAX_INTEGER_DOUBLE: f64 = 9_007_199_254_740_991.0;
 /// From here on RFC 8785 spells with an exponent.
 const FIRST_WITH_EXPONENT: f64 = 1e21;
@@ -72,6 +72,15 @@ pub(super) fn stored(text: &str, _digits_only: bool) -> Result<Number, Refusal> 
     let mut canonical = String::new();
     write_number(&mut canonical, &number);
     if Decimal::of(text) == Decimal::of(&canonical) { Ok(number) } else { Err(Refusal::NumberRange) }
+}
+
+/// A number as ECMAScript spells it, which for integers that a double holds is their digits.
+pub(super) fn write_number(text: &mut String, number: &Number) {
+    if let Some(integer) = number.as_i64().filter(|integer| (-MAX_INTEGER..=MAX_INTEGER).contains(integer)) {
+        return write!(text, "{integer}").expect("a String takes all that is written");
+    }
+    let double = number.as_f64().expect("serde_json's numbers are i64, u64 or a finite f64");
+    text.push_str(ryu_js::Buffer::new().format_finite(double));
 }
 
 fn nearest(text: &str) -> Result<f64, Refusal> {

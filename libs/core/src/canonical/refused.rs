@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::ErrorKind;
+use crate::error::{self, ErrorKind};
 
 /// The nine reasons for which JSON is refused. Their codes are part of the API.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -49,6 +49,22 @@ impl Refusal {
     }
 }
 
+impl From<Refusal> for ErrorKind {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Size => ErrorKind::JsonSize,
+            Refusal::Utf8 => ErrorKind::JsonUtf8,
+            Refusal::Syntax => ErrorKind::JsonSyntax,
+            Refusal::Depth => ErrorKind::JsonDepth,
+            Refusal::DuplicateKey => ErrorKind::JsonDuplicateKey,
+            Refusal::LoneSurrogate => ErrorKind::JsonLoneSurrogate,
+            Refusal::Nul => ErrorKind::JsonNul,
+            Refusal::IntegerRange => ErrorKind::JsonIntegerRange,
+            Refusal::NumberRange => ErrorKind::JsonNumberRange,
+        }
+    }
+}
+
 /// A refused text: why, and where.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub struct Refused {
@@ -69,6 +85,13 @@ impl fmt::Display for Refused {
 }
 
 impl Refused {
+    /// The refusal of a request in whose body the text stands at `base`.
+    pub fn in_request(&self, base: &str) -> error::Refused {
+        let kind = ErrorKind::from(self.refusal);
+        let pointer = format!("{base}{}", self.pointer);
+        error::Refused::field(kind, pointer, kind.code(), format!("{} (byte {})", kind.title(), self.offset))
+    }
+
     /// The same, seen from the array or object around it: the pointer grows at the front.
     pub(super) fn inside(mut self, token: &str) -> Refused {
         self.pointer = format!("/{}{}", pointer_token(token), self.pointer);

@@ -1,10 +1,10 @@
 //! RFC 8785's one spelling of a value, in one pass.
 
-use std::{cmp::Ordering, fmt::Write as _};
+use std::cmp::Ordering;
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
-use super::{number::MAX_INTEGER, plain::plain_run};
+use super::{number::write_number, plain::plain_run};
 
 /// The RFC 8785 text of a value.
 ///
@@ -66,15 +66,6 @@ fn write_members<'a>(text: &mut String, members: impl IntoIterator<Item = (&'a S
 fn utf16_order(one: &str, other: &str) -> Ordering {
     let rank = |byte: u8| if matches!(byte, 0xee | 0xef) { byte + 0x10 } else { byte };
     one.bytes().map(rank).cmp(other.bytes().map(rank))
-}
-
-/// A number as ECMAScript spells it, which for integers that a double holds is their digits.
-pub(super) fn write_number(text: &mut String, number: &Number) {
-    if let Some(integer) = number.as_i64().filter(|integer| (-MAX_INTEGER..=MAX_INTEGER).contains(integer)) {
-        return write!(text, "{integer}").expect("a String takes all that is written");
-    }
-    let double = number.as_f64().expect("serde_json's numbers are i64, u64 or a finite f64");
-    text.push_str(ryu_js::Buffer::new().format_finite(double));
 }
 
 fn write_string(text: &mut String, string: &str) {

@@ -146,7 +146,7 @@ impl EventRequest {
     /// The canonical payload, checked by the type's schema.
     fn payload(&self, rule: &Rule<'_>, limits: &Limits) -> Result<String, Refused> {
         let payload = canonical::check(&self.content.data, canonical::Limits::PAYLOAD)
-            .map_err(|refused| Refused::json("/data", &refused))?;
+            .map_err(|refused| refused.in_request("/data"))?;
         if payload.len() > limits.event_bytes {
             let detail = format!("the data is {} bytes, and the cap is {}", payload.len(), limits.event_bytes);
             return Err(Refused::field(ErrorKind::TooLarge, "/data", "maxBytes", detail));
@@ -213,7 +213,7 @@ impl EventRequest {
         let mut metadata = self.metadata.clone().unwrap_or_default();
         metadata.insert("sealbus".to_owned(), Value::Object(own));
         canonical::check(&Value::Object(metadata), canonical::Limits::METADATA)
-            .map_err(|refused| Refused::json("/metadata", &refused))
+            .map_err(|refused| refused.in_request("/metadata"))
     }
 
     /// RFC 8785 of the members that the caller gave: absent is null, times are microseconds (in digits, since they pass

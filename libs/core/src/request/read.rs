@@ -40,7 +40,7 @@ pub fn read_value(body: &[u8], limits: &Limits) -> Result<Value, Refused> {
         ));
     }
     let reader = canonical::Limits { bytes: limits.body_bytes, depth: canonical::MAX_DEPTH + AROUND_DATA };
-    canonical::read(body, reader).map_err(|refused| Refused::json("", &refused))
+    canonical::read(body, reader).map_err(|refused| refused.in_request(""))
 }
 
 /// The events of a body in the JSON form, and whether it was an array.

@@ -11,6 +11,7 @@ mod health;
 
 pub use health::{Health, Report};
 
+use crate::net::{self, Patience};
 use crate::telemetry::metrics;
 use axum::Router;
 use axum::extract::State;
@@ -18,14 +19,14 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use prometheus_client::registry::Registry;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// How long answers that are under way may take once the listener is told to end.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// Whoever probes asks at once, and has no need of a connection between two questions. One that never asks anything must
+/// not hold up the end of the process.
+const PATIENCE: Patience = Patience { headers: Duration::from_secs(30), drain: Duration::from_secs(1) };
 
 /// The probes, for the admin listener, and for the publisher's own beside its API. They ask for no token, and say
 /// nothing that would need one.
@@ -46,13 +47,8 @@ pub fn router(health: Arc<Health>, registry: Arc<Registry>) -> Router {
 }
 
 /// Serves `router` until `shutdown` fires. Belongs to [`Stage::Health`](crate::lifecycle::Stage::Health).
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
-    let server = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    tokio::select! {
-        result = async { server.await } => result,
-        // A connection that never asks anything would hold up the process otherwise.
-        () = async { shutdown.cancelled().await; tokio::time::sleep(LAST_ANSWERS).await } => Ok(()),
-    }
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+    net::serve(listener, router, PATIENCE, shutdown).await;
 }
 
 async fn alive() -> Response {

@@ -71,6 +71,9 @@ table! {
 "The publisher" {
     /// Where the API is served.
     [Publisher] LISTEN: HostPort = "0.0.0.0:8080";
+    /// How long a connection may take to bring the headers of a request, from when it was opened or its last answer
+    /// ended; then it is closed. Keep it above the time for which a load balancer keeps idle connections to use again.
+    [Publisher] HEADER_TIMEOUT: Duration = "75s", Rule::Between("10ms", "1h");
     /// The largest body of a request.
     [Publisher] MAX_BODY: Size = "4MiB", Rule::Between("1KiB", "64MiB");
     /// The largest data of an event.

@@ -1,5 +1,6 @@
 //! What roles share: the ledger, the broker, keys, the catalog, probes.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use sealbus_broker::{Broker, BrokerConfig, BrokerError};
@@ -89,7 +90,10 @@ pub async fn admin(
 ) -> Result<(), Failure> {
     let listener = net::bind(table::ADMIN_LISTEN.name(), &settings.get(table::ADMIN_LISTEN)).await?;
     let router = admin::router(health, Arc::new(registry));
-    supervisor.spawn("probes and metrics", Stage::Health, move |shutdown| admin::serve(listener, router, shutdown));
+    supervisor.spawn("probes and metrics", Stage::Health, move |shutdown| async move {
+        admin::serve(listener, router, shutdown).await;
+        Ok::<_, Infallible>(())
+    });
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use sealbus_ledger::EXPECTED_MIGRATION;
 use sealbus_ledger::append::{AppendSettings, Appender, check_lock_table};
 use sealbus_publisher::{BrokerLink, Config, Metrics, Resources, health, run};
 use sealbus_runtime::lifecycle::Stage;
-use sealbus_runtime::net;
+use sealbus_runtime::net::{self, Patience};
 use sealbus_runtime::settings::{Settings, Size, table};
 use sealbus_runtime::telemetry;
 use tokio::sync::mpsc;
@@ -47,7 +47,10 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(
         intake_bytes: bytes(settings.get(table::MAX_INTAKE)),
         streams: settings.get(table::SSE_STREAMS) as usize,
         heartbeat: settings.get(table::SSE_HEARTBEAT),
-        drain: settings.get(table::SHUTDOWN_GRACE) / 2,
+        patience: Patience {
+            headers: settings.get(table::HEADER_TIMEOUT),
+            drain: settings.get(table::SHUTDOWN_GRACE) / 2,
+        },
         ..Config::new(listener, settings.require(table::TOKENS)?, nats)
     };
     let resources = Resources {

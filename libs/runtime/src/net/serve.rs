@@ -1,0 +1,84 @@
+//! Serving HTTP/1.1, without waiting for ever for a caller.
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::io::{self, ErrorKind};
+use std::pin::pin;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// The pause after a connection could not be taken for want of descriptors or memory, until others have ended.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long callers are waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// What a connection may take to bring the headers of a request, from when it was opened or its last answer ended. One
+    /// that stays silent or sends a letter now and then is closed after this, so that holding connections open has a price.
+    pub headers: Duration,
+    /// What calls that are under way may take once the server is told to stop; then they are cut off.
+    pub drain: Duration,
+}
+
+/// Serves `router` until `shutdown` fires; then takes no more connections, and ends when the calls that are under way are
+/// answered or cut off. No failure to take a connection ends it: it is logged, and the next is waited for.
+pub async fn serve(listener: TcpListener, router: Router, patience: Patience, shutdown: CancellationToken) {
+    let service = TowerToHyperService::new(router);
+    let mut http = http1::Builder::new();
+    // axum's own server sets no timer, without which hyper waits for headers for ever.
+    http.timer(TokioTimer::new()).header_read_timeout(patience.headers);
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                connections.spawn(answer(http.clone(), stream, service.clone(), shutdown.clone()));
+            }
+            Err(error) if is_the_callers(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "a connection cannot be taken");
+                // Either way the loop goes on and sees what to do.
+                let _ = timeout(PAUSE, shutdown.cancelled()).await;
+            }
+        }
+    }
+    drop(listener);
+    let answered = async { while connections.join_next().await.is_some() {} };
+    if timeout(patience.drain, answered).await.is_err() {
+        tracing::warn!(drain = ?patience.drain, "calls were still under way and are cut off");
+    }
+}
+
+/// Answers the requests of a connection; from when `shutdown` fires no more than the one that is under way.
+async fn answer(
+    http: http1::Builder,
+    stream: TcpStream,
+    service: TowerToHyperService<Router>,
+    shutdown: CancellationToken,
+) {
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke off");
+    }
+}
+
+/// Whether a connection was lost before it was taken, which is no fault of ours.
+fn is_the_callers(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
+}
