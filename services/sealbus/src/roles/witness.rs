@@ -1,10 +1,15 @@
 //! `sealbus witness`.
 
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use sealbus_core::log::note::WitnessSigner;
 use sealbus_core::log::policy::Policy;
+use sealbus_core::seal::{KeyKind, Keyring};
 use sealbus_runtime::admin::Health;
 use sealbus_runtime::lifecycle::Stage;
 use sealbus_runtime::net::{self, Patience};
@@ -12,22 +17,41 @@ use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
 use sealbus_witness::{Config, Metrics, Resources, Witness, run as cosign, system_clock};
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use super::{Role, parts};
 use crate::failure::Failure;
 
 #[derive(clap::Args)]
 pub struct Args {
+    /// Make the witness's key in `SEALBUS_KEYRING`, print what is pinned of it, and end
+    #[arg(long)]
+    new_key: bool,
     /// Begin with a log of the policy that the witness has never cosigned, and end; once for each log
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", conflicts_with = "new_key")]
     begin: Option<String>,
 }
 
 pub async fn run(args: Args) -> Result<ExitCode, Failure> {
-    match args.begin {
-        Some(origin) => begin(&origin, &Settings::from_environment()?),
-        None => super::run(Role::Witness).await,
+    match args {
+        Args { new_key: true, .. } => new_key(&Settings::from_environment()?),
+        Args { begin: Some(origin), .. } => begin(&origin, &Settings::from_environment()?),
+        Args { .. } => super::run(Role::Witness).await,
     }
+}
+
+fn new_key(settings: &Settings) -> Result<ExitCode, Failure> {
+    let (path, name) = (settings.require(table::KEYRING)?, settings.require(table::WITNESS_NAME)?);
+    let mut seed = Zeroizing::new([0_u8; 32]);
+    getrandom::fill(seed.as_mut_slice())
+        .map_err(|error| Failure::new(format!("the system gave no randomness: {error}")))?;
+    let json = Zeroizing::new(Keyring::generate(KeyKind::Witness, &seed)?);
+    let key = WitnessSigner::new(&Keyring::parse(&json)?, &name)?.verifier_key();
+    let not_written = |error| Failure::new(format!("the keyring {} cannot be made: {error}", path.display()));
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(not_written)?;
+    file.write_all(json.as_bytes()).and_then(|()| file.sync_all()).map_err(not_written)?;
+    println!("{key}");
+    Ok(ExitCode::SUCCESS)
 }
 
 fn begin(origin: &str, settings: &Settings) -> Result<ExitCode, Failure> {
