@@ -9,7 +9,6 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use secrecy::SecretSlice;
 use serde::Deserialize;
-use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -119,17 +118,21 @@ impl Keyring {
     /// The JSON of a keyring for development: one active Ed25519 key and one `v1-` key, made of `random` and nothing else.
     /// The bytes have to come from the system's generator; ones without any variety are refused as a weak secret.
     pub fn generate_dev(random: &[u8; 72]) -> Result<String, KeyringError> {
-        let (seed, rest) = random.split_first_chunk().expect("72 bytes are more than 32");
+        let (seed, rest) = random.split_at(32);
         let (v1_secret, v1_id) = rest.split_at(32);
+        let public = PublicKey::of_seed(seed.try_into().expect("32 bytes were split off"));
         let v1 = KeyKind::V1.id(v1_id.try_into().expect("72 bytes are 32, 32 and 8"));
-        let v1 = json!({ "id": v1, "secret": STANDARD.encode(v1_secret), "status": "active" });
-        checked(&[pair(KeyKind::Ed25519, seed), v1])
-    }
-
-    /// The JSON of a keyring of one active key pair, an `ed25519-`, `log-` or `witness-` key, made of `seed` and nothing else.
-    /// The bytes have to come from the system's generator. Refused: ones without any variety, a kind without a public half.
-    pub fn generate(kind: KeyKind, seed: &[u8; 32]) -> Result<String, KeyringError> {
-        checked(&[pair(kind, seed)])
+        let json = serde_json::json!({"keys": [
+            {
+                "id": KeyKind::Ed25519.id_of_public(public.as_bytes()),
+                "secret": STANDARD.encode(seed),
+                "public": STANDARD.encode(public.as_bytes()),
+                "status": "active",
+            },
+            { "id": v1, "secret": STANDARD.encode(v1_secret), "status": "active" },
+        ]});
+        let json = format!("{json:#}\n");
+        Keyring::parse(&json).map(|_| json)
     }
 
     /// The same keys without their secrets: what a verifier pins. Keys that are nothing without a secret are left out.
@@ -138,6 +141,20 @@ impl Keyring {
         let keys = self.keys.iter().filter(|key| !matches!(key.kind, KeyKind::V1 | KeyKind::Kek));
         let keys = keys.map(|key| Key { secret: None, id: key.id.clone(), public: key.public.clone(), ..*key });
         Keyring { keys: keys.collect() }
+    }
+
+    /// The JSON of a keyring of one active key pair, an `ed25519-`, `log-` or `witness-` key, made of `seed` and nothing else.
+    /// The bytes have to come from the system's generator. Refused: ones without any variety, a kind without a public half.
+    pub fn generate(kind: KeyKind, seed: &[u8; 32]) -> Result<String, KeyringError> {
+        let public = PublicKey::of_seed(seed);
+        let json = serde_json::json!({"keys": [{
+            "id": kind.id_of_public(public.as_bytes()),
+            "secret": STANDARD.encode(seed),
+            "public": STANDARD.encode(public.as_bytes()),
+            "status": "active",
+        }]});
+        let json = format!("{json:#}\n");
+        Keyring::parse(&json).map(|_| json)
     }
 
     fn of(entries: Vec<Entry>) -> Result<Keyring, KeyringError> {
@@ -149,23 +166,6 @@ impl Keyring {
         }
         Ok(Keyring { keys: keys.into() })
     }
-}
-
-/// The JSON of an active key with a public half.
-fn pair(kind: KeyKind, seed: &[u8; 32]) -> Value {
-    let public = PublicKey::of_seed(seed);
-    json!({
-        "id": kind.id_of_public(public.as_bytes()),
-        "secret": STANDARD.encode(seed),
-        "public": STANDARD.encode(public.as_bytes()),
-        "status": "active",
-    })
-}
-
-/// The JSON of a keyring of these keys, if it is one that is taken.
-fn checked(keys: &[Value]) -> Result<String, KeyringError> {
-    let json = format!("{:#}\n", json!({ "keys": keys }));
-    Keyring::parse(&json).map(|_| json)
 }
 
 /// serde's own message is not passed on: it may quote the text, and with it a secret in the wrong place.
