@@ -1,19 +1,58 @@
-//! `docs/configuration.md` says what the table says.
+//! The table, `docs/configuration.md` and the code that reads settings agree.
 
-use sealbus_runtime::settings::markdown;
-use std::path::Path;
+use sealbus_runtime::settings::{TABLE, markdown, table};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The project's own folder.
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
 
 #[test]
 fn the_committed_page_is_the_generated_one() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let path = project().join("docs/configuration.md");
     if std::env::var_os("SEALBUS_WRITE_DOCS").is_some() {
-        std::fs::create_dir_all(path.parent().expect("a file has a folder")).expect("docs/ can be made");
-        std::fs::write(&path, markdown()).expect("the page can be written");
+        fs::create_dir_all(path.parent().expect("a file has a folder")).expect("docs/ can be made");
+        fs::write(&path, markdown()).expect("the page can be written");
     }
-    let committed = std::fs::read_to_string(&path).expect("docs/configuration.md is there");
+    let committed = fs::read_to_string(&path).expect("docs/configuration.md is there");
     assert!(
         committed == markdown(),
         "docs/configuration.md is not what the table says: run \
          SEALBUS_WRITE_DOCS=1 cargo test -p sealbus-runtime --test configuration"
     );
+}
+
+/// A setting that nothing reads would deceive whoever sets it.
+#[test]
+fn every_setting_is_read_somewhere() {
+    let mut code = String::new();
+    for folder in ["libs", "services"] {
+        gather(&project().join(folder), &mut code);
+    }
+    // Line breaks are rustfmt's.
+    code.retain(|character| !character.is_whitespace());
+    let is_read = |name: &str| {
+        let key = name.trim_start_matches("SEALBUS_");
+        ["get", "find", "require"].iter().any(|read| code.contains(&format!(".{read}(table::{key})")))
+    };
+    let dead: Vec<&str> = TABLE.iter().map(|entry| entry.name).filter(|name| !is_read(name)).collect();
+    assert_eq!(
+        dead,
+        [table::CONFIG.name()],
+        "the settings read SEALBUS_CONFIG themselves, and nothing reads the others"
+    );
+}
+
+/// Appends every source of a folder's crates, but not their tests.
+fn gather(folder: &Path, code: &mut String) {
+    for entry in fs::read_dir(folder).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() && !path.ends_with("tests") {
+            gather(&path, code);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            code.push_str(&fs::read_to_string(&path).expect("a readable file"));
+        }
+    }
 }

@@ -4,22 +4,32 @@
 
 mod support;
 
+use std::path::Path;
 use std::process::Stdio;
 
 use support::{SEALBUS, shared};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
 
 /// `sealbus dev` in a folder of its own; gives its status and what it printed.
-async fn dev(folder: &std::path::Path, arguments: &[&str]) -> (i32, String) {
-    let output = Command::new(SEALBUS)
-        .arg("dev")
-        .args(arguments)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
+async fn dev(folder: &Path, arguments: &[&str]) -> (i32, String) {
+    ended(&mut command(folder, arguments)).await
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(SEALBUS);
+    command.arg("dev").args(arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// Sends a signal to `sealbus dev` itself.
+async fn kill(dev: &Child, signal: &str) {
+    let pid = dev.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-s", signal, &pid]).status().await.unwrap().success());
+}
+
+async fn ended(command: &mut Command) -> (i32, String) {
+    let output = command.output().await.unwrap();
     let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.code().unwrap_or(-1), printed)
 }
@@ -97,11 +107,104 @@ async fn the_commands_status_is_devs() {
             "--ephemeral",
             "--backing-only",
             "--exec",
-            "test -n \"$SEALBUS_KEYRING\" && test -z \"$SEALBUS_URL\" && exit 42",
+            "test -n \"$SEALBUS_KEYRING\" && test -z \"$SEALBUS_URL$SEALBUS_URLS$SEALBUS_LISTEN$SEALBUS_ADMIN_LISTEN\" && exit 42",
         ],
     )
     .await;
     assert_eq!(status, 42, "{printed}");
+}
+
+/// The command can reach the first publisher by where it listens, its probes and metrics too.
+#[tokio::test]
+async fn the_command_knows_where_the_first_publisher_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = r#"[ "http://$SEALBUS_LISTEN" = "$SEALBUS_URL" ] && echo "admin=$SEALBUS_ADMIN_LISTEN" && read -r _"#;
+    let mut dev = command(folder.path(), &["--ephemeral", "--exec", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut printed = BufReader::new(dev.stdout.take().unwrap()).lines();
+    let line = printed.next_line().await.unwrap().unwrap();
+    let admin = line.strip_prefix("admin=").unwrap();
+    let metrics = reqwest::get(format!("http://{admin}/metrics")).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("sealbus_publisher_"), "{metrics}");
+    dev.stdin.take().unwrap().write_all(b"enough\n").await.unwrap();
+    assert_eq!(dev.wait().await.unwrap().code(), Some(0));
+}
+
+/// What the caller has set for another deployment, by files too, does not mix with what dev sets; an interval goes through.
+#[tokio::test]
+async fn the_callers_environment_does_not_mix_with_devs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, value: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, value).unwrap();
+        path
+    };
+    let mut command = command(
+        folder.path(),
+        &["--ephemeral", "--replicas", "1", "--exec", "sealbus catalog show >/dev/null && sealbus config -o json"],
+    );
+    for name in ["DATABASE_URL", "OWNER_DATABASE_URL", "ADMIN_DATABASE_URL", "NATS_URL", "URL", "URLS"] {
+        command.env(format!("SEALBUS_{name}_FILE"), file(name, "other://elsewhere.example"));
+    }
+    for name in ["LISTEN", "ADMIN_LISTEN"] {
+        command.env(format!("SEALBUS_{name}_FILE"), file(name, "elsewhere.example:80"));
+    }
+    for name in ["ORIGIN", "TOKEN", "TENANT", "SINK_SCHEMA"] {
+        command.env(format!("SEALBUS_{name}_FILE"), file(name, "elsewhere"));
+    }
+    command.env("SEALBUS_LEASE_RENEW_FILE", file("renew", "1234ms"));
+    command.env("SEALBUS_STREAM_MAX_BYTES_FILE", file("stream", "123MiB"));
+    let (status, printed) = ended(&mut command).await;
+    assert_eq!(status, 0, "{printed}");
+    assert!(!printed.contains("elsewhere"), "{printed}");
+    assert!(printed.contains("1234ms") && printed.contains("123MiB"), "{printed}");
+}
+
+/// The password of a Postgres that somebody else runs comes in by the environment, and is never printed.
+#[tokio::test]
+async fn a_password_that_dev_is_given_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let postgres = sealbus_testkit::Postgres::own_cluster().await;
+    let url = postgres.admin_url();
+    let password = url.split([':', '@']).nth(2).unwrap();
+    let mut dev = command(folder.path(), &["--ephemeral", "--replicas", "1"])
+        .env("SEALBUS_DEV_POSTGRES_URL", &url)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
+    let mut printed = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        printed.push_str(&line);
+        printed.push('\n');
+        // Printed last.
+        if line.contains("SEALBUS_URLS=") {
+            kill(&dev, "TERM").await;
+        }
+    }
+    let output = dev.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    printed.push_str(&String::from_utf8_lossy(&output.stderr));
+    assert!(printed.contains("# SEALBUS_ADMIN_DATABASE_URL is postgres://***@127.0.0.1:"), "{printed}");
+    assert!(!password.is_empty() && !printed.contains(password), "{printed}");
+
+    let refused = ["--ephemeral", "--postgres-port", "1"];
+    let (status, printed) = ended(command(folder.path(), &refused).env("SEALBUS_DEV_POSTGRES_URL", &url)).await;
+    assert_eq!(status, 2, "{printed}");
+    assert!(printed.contains("SEALBUS_DEV_POSTGRES_URL") && !printed.contains(password), "{printed}");
+    let wrong = format!("postgres://root:{password}@127.0.0.1:1/postgres");
+    for mut failing in [
+        command(folder.path(), &["--ephemeral", "--postgres-url", &wrong]),
+        command(folder.path(), &["--ephemeral", "--postgres-url", password]),
+        command(folder.path(), &["--ephemeral", "--postgres-url", &wrong, "--postgres-port", "1"]),
+    ] {
+        let (status, printed) = ended(&mut failing).await;
+        assert!(status > 0 && !printed.contains(password), "{printed}");
+    }
 }
 
 #[tokio::test]

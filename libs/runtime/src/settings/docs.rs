@@ -1,6 +1,7 @@
 //! `docs/configuration.md`, out of the table.
 
 use super::entry::{Entry, Rule, Secrecy};
+use super::ratio::RATIOS;
 use super::table::TABLE;
 use std::fmt::Write;
 
@@ -16,7 +17,8 @@ Every program of Sealbus is configured by environment variables, and by a TOML f
 - `SEALBUS_X_FILE` names a file that holds the value of `SEALBUS_X`: so are secrets mounted. Every variable has that form \
 but those that hold a path. Giving both is refused.
 - In the TOML file the key of `SEALBUS_X` is `x`, all in one flat table; a list may be an array. An unknown key is refused.
-- A value is trimmed, and an empty one is as good as none. A bad one stops the start, with its name and the rule.
+- A value is trimmed, and an empty one is as good as none. A bad one stops the start, with its name and the rule, \
+and so does one that does not fit another.
 - A `SEALBUS_…` variable that is not listed here is warned of in the log and otherwise ignored.
 - A duration is digits and a unit, `us`, `ms`, `s`, `m`, `h` or `d`; a size is bytes, or digits and `KiB`, `MiB` or `GiB`.
 ";
@@ -42,9 +44,17 @@ fn line(entry: &Entry) -> String {
         Rule::Between(least, most) => format!(", {least} to {most}"),
         Rule::OneOf(choices) => format!(", one of {}", choices.join(" ")),
     };
+    let beside: String = RATIOS
+        .iter()
+        .filter(|ratio| ratio.larger == entry.name)
+        .map(|ratio| match ratio.times {
+            1 => format!(", at least `{}`", ratio.smaller),
+            times => format!(", at least {times} × `{}`", ratio.smaller),
+        })
+        .collect();
     let secret = if entry.secrecy == Secrecy::Open || entry.kind == "secret" { "" } else { ", secret" };
     let default = entry.default.map_or_else(String::new, |default| format!("`{default}`"));
     let readers: Vec<String> = entry.readers.iter().map(ToString::to_string).collect();
     let Entry { name, about, kind, .. } = entry;
-    format!("| `{name}` | {about} | {kind}{secret}{rule} | {default} | {} |", readers.join(", "))
+    format!("| `{name}` | {about} | {kind}{secret}{rule}{beside} | {default} | {} |", readers.join(", "))
 }

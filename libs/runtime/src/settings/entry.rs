@@ -89,6 +89,11 @@ impl Entry {
         self.name.trim_start_matches("SEALBUS_").to_ascii_lowercase()
     }
 
+    /// `text` as a number, if it is a value that has an order.
+    pub(super) fn measured(&self, text: &str) -> Option<i128> {
+        (self.measure)(text).ok().flatten()
+    }
+
     /// What is wrong with `text` as a value, or nothing.
     pub(super) fn fault(&self, text: &str) -> Option<String> {
         let measured = match (self.measure)(text) {
@@ -99,11 +104,8 @@ impl Entry {
             Rule::Any => None,
             Rule::OneOf(choices) if choices.contains(&text) => None,
             Rule::OneOf(choices) => Some(format!("has to be one of {}", choices.join(", "))),
-            Rule::Between(least, most) => {
-                let bound = |text| (self.measure)(text).ok().flatten();
-                (measured < bound(least) || measured > bound(most))
-                    .then(|| format!("is out of range: {least} to {most}"))
-            }
+            Rule::Between(least, most) => (measured < self.measured(least) || measured > self.measured(most))
+                .then(|| format!("is out of range: {least} to {most}")),
         }
     }
 }

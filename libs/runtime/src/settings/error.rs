@@ -1,5 +1,6 @@
 //! Why the settings were refused.
 
+use super::ratio::Ratio;
 use std::io;
 use std::path::PathBuf;
 
@@ -17,6 +18,19 @@ pub enum SettingsError {
         fault: String,
         /// Where it was given.
         place: String,
+    },
+    /// Two values are right alone and wrong together.
+    #[error(
+        "{} is {larger} and {} is {smaller}: the first has to be at least {} the second, or {}",
+        ratio.larger, ratio.smaller, times(ratio.times), ratio.otherwise
+    )]
+    TooClose {
+        /// What they have to obey.
+        ratio: &'static Ratio,
+        /// The value of the one that has to be larger, given or by default.
+        larger: String,
+        /// The value of the other.
+        smaller: String,
     },
     /// A value that is needed was given nowhere.
     #[error("{name} is not set: {about}")]
@@ -62,4 +76,8 @@ pub enum SettingsError {
         /// The key that may have been meant.
         suggestion: Option<String>,
     },
+}
+
+fn times(times: u8) -> String {
+    if times == 1 { "as much as".to_owned() } else { format!("{times} times") }
 }

@@ -6,7 +6,8 @@
 //! 3. the table's default.
 //!
 //! Values are trimmed, and an empty one is as good as none. All that is given is checked when it is loaded, whoever reads
-//! it, so that [`Settings::get`] and [`Settings::find`] cannot fail. A key of the file that is no setting stops the
+//! it, and so are values that have to fit each other ([`RATIOS`]), so that [`Settings::get`] and [`Settings::find`]
+//! cannot fail. A key of the file that is no setting stops the
 //! start; a `SEALBUS_…` variable that is none is only warned of, since Kubernetes sets `SEALBUS_PORT` and the like for a
 //! service called sealbus.
 //!
@@ -24,6 +25,7 @@
 mod docs;
 mod entry;
 mod error;
+mod ratio;
 mod secret;
 mod sources;
 pub mod table;
@@ -32,6 +34,7 @@ mod value;
 pub use docs::markdown;
 pub use entry::{Entry, OptionalSetting, Reader, Rule, Secrecy, Setting};
 pub use error::SettingsError;
+pub use ratio::{RATIOS, Ratio};
 pub use secret::SecretUrl;
 pub use sources::Origin;
 pub use table::TABLE;
@@ -90,7 +93,21 @@ impl Settings {
             }
             settings.values.insert(entry.name, (text.to_owned(), origin));
         }
+        RATIOS.iter().try_for_each(|ratio| settings.check(ratio))?;
         Ok(settings)
+    }
+
+    /// Refuses two values that are right alone and wrong together; a default counts as much as what was given.
+    fn check(&self, ratio: &'static Ratio) -> Result<(), SettingsError> {
+        let measured = |name| self.text(name).and_then(|text| entry(name).measured(text));
+        match (measured(ratio.larger), measured(ratio.smaller)) {
+            (Some(larger), Some(smaller)) if larger < smaller * i128::from(ratio.times) => {
+                let value = |name| self.text(name).unwrap_or_default().to_owned();
+                let (larger, smaller) = (value(ratio.larger), value(ratio.smaller));
+                Err(SettingsError::TooClose { ratio, larger, smaller })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The value of a variable that has a default.

@@ -40,7 +40,7 @@ table! {
     /// How often the file of tokens is looked at for changes.
     [Publisher] TOKENS_INTERVAL: Duration = "5s", Rule::Between("10ms", "1h");
     /// Tenants whose new plans carry scheme v1 beside v2.
-    [Publisher] V1_TENANTS: Vec<String>;
+    [Publisher Commands] V1_TENANTS: Vec<String>;
 }
 "The ledger" {
     /// The Postgres database that is the ledger, as the role that runs Sealbus.
@@ -62,11 +62,11 @@ table! {
     /// The NATS servers, between commas.
     [Relay Publisher Dispatcher Sealer Commands] NATS_URL: SecretUrl;
     /// Copies that JetStream keeps of the stream; 3 or 5 in a cluster.
-    [Relay] STREAM_REPLICAS: u32 = "1", Rule::OneOf(&["1", "3", "5"]);
+    [Relay Dispatcher] STREAM_REPLICAS: u32 = "1", Rule::OneOf(&["1", "3", "5"]);
     /// How long the stream keeps an event. The ledger keeps it in any case.
-    [Relay] STREAM_MAX_AGE: Duration = "7d", Rule::Between("1m", "3650d");
+    [Relay Dispatcher] STREAM_MAX_AGE: Duration = "7d", Rule::Between("1m", "3650d");
     /// How large the stream may grow before it discards its oldest.
-    [Relay] STREAM_MAX_BYTES: Size = "10GiB", Rule::Between("1MiB", "1048576GiB");
+    [Relay Dispatcher] STREAM_MAX_BYTES: Size = "10GiB", Rule::Between("1MiB", "1048576GiB");
 }
 "The publisher" {
     /// Where the API is served, or the witness.
@@ -141,10 +141,6 @@ table! {
     [Dispatcher] ACK_WAIT: Duration = "10s", Rule::Between("100ms", "5m");
     /// How often a handler at work tells the broker so; well under the wait.
     [Dispatcher] PROGRESS: Duration = "4s", Rule::Between("10ms", "1m");
-    /// Messages that a pull asks for at most.
-    [Dispatcher] PULL_BATCH: u32 = "256", Rule::Between("16", "256");
-    /// How long a pull waits for its messages.
-    [Dispatcher] PULL_EXPIRES: Duration = "5s", Rule::Between("100ms", "1m");
     /// Events of one plan that may wait in memory before the plan is set behind and replayed from the ledger.
     [Dispatcher] PLAN_QUEUE: u32 = "64", Rule::Between("1", "10000");
     /// Bytes of one tenant's events that may wait in memory in one share of a subscription before its plans are set behind.
@@ -165,5 +161,10 @@ table! {
     [Commands] TENANT: String;
     /// Publishers and relays that `sealbus dev` runs of each.
     [Dev] REPLICAS: u32 = "2", Rule::Between("1", "16");
+    /// A Postgres that runs already, as its superuser, which `sealbus dev` is to use instead of one of its own. Unlike
+    /// `--postgres-url` it shows no password in the list of processes.
+    [Dev] DEV_POSTGRES_URL: SecretUrl;
+    /// A NATS that runs already, likewise.
+    [Dev] DEV_NATS_URL: SecretUrl;
 }
 }

@@ -4,16 +4,17 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use sealbus_core::names::{Plan, Subscription, Tenant};
-use sealbus_core::seal::Keyring;
-use sealbus_ledger::append::{AppendSettings, Appender};
+use sealbus_ledger::append::Appender;
 use sealbus_ledger::dead_letters::{Order, Owed, OwedQuery, Verb};
 use sealbus_ledger::positions::State;
 use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_runtime::settings::{Settings, table};
 use serde_json::json;
 
+use super::names;
 use crate::failure::Failure;
 use crate::output::{Output, table as printed_table};
+use crate::roles::parts;
 
 /// What to do.
 #[derive(clap::Args)]
@@ -28,10 +29,10 @@ enum What {
     List {
         /// Of this subscription only
         #[arg(long)]
-        subscription: Option<String>,
+        subscription: Option<Subscription>,
         /// Of this tenant only
-        #[arg(long)]
-        tenant: Option<String>,
+        #[arg(long, value_parser = Tenant::parse_any)]
+        tenant: Option<Tenant>,
         /// Parked, behind and forked plans too
         #[arg(long)]
         all: bool,
@@ -67,12 +68,13 @@ enum What {
 #[derive(clap::Args)]
 struct Which {
     /// The subscription
-    subscription: String,
+    subscription: Subscription,
     /// The plan
-    plan: String,
+    #[arg(value_parser = Plan::parse_any)]
+    plan: Plan,
     /// The plan's tenant; otherwise SEALBUS_TENANT
-    #[arg(long)]
-    tenant: Option<String>,
+    #[arg(long, value_parser = Tenant::parse_any)]
+    tenant: Option<Tenant>,
 }
 
 /// What is kept of the decision, for ever.
@@ -89,30 +91,27 @@ struct Why {
 /// Lists, shows, redrives or skips.
 pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
-    let ledger = Ledger::open(&LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())).await?;
     match args.what {
         What::List { subscription, tenant, all, limit, output } => {
-            let query = OwedQuery {
-                subscription: subscription.as_deref().map(Subscription::parse).transpose()?,
-                tenant: tenant.as_deref().map(Tenant::parse_any).transpose()?,
-                states: if all { Vec::new() } else { vec![State::Dead] },
-                limit,
-            };
-            list(&ledger.owed(&query).await?, output);
+            let states = if all { Vec::new() } else { vec![State::Dead] };
+            let query = OwedQuery { subscription, tenant, states, limit };
+            list(&open(&settings).await?.owed(&query).await?, output);
         }
-        What::Show { which } => show(&ledger, &which.names(&settings)?).await?,
-        What::Redrive { which, why } => ask(&ledger, &settings, &which, &why, Verb::Redrive).await?,
-        What::Skip { which, why } => ask(&ledger, &settings, &which, &why, Verb::Skip).await?,
+        What::Show { which } => show(&settings, which).await?,
+        What::Redrive { which, why } => ask(&settings, which, why, Verb::Redrive).await?,
+        What::Skip { which, why } => ask(&settings, which, why, Verb::Skip).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-impl Which {
-    fn names(&self, settings: &Settings) -> Result<(Subscription, Tenant, Plan), Failure> {
-        let tenant = self.tenant.clone().or_else(|| settings.find(table::TENANT));
-        let tenant = tenant.ok_or_else(|| Failure::usage("whose plan? give --tenant or set SEALBUS_TENANT"))?;
-        Ok((Subscription::parse(&self.subscription)?, Tenant::parse_any(&tenant)?, Plan::parse_any(&self.plan)?))
-    }
+async fn open(settings: &Settings) -> Result<Ledger, Failure> {
+    Ok(Ledger::open(&LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())).await?)
+}
+
+/// The plan's tenant, which has to be named somewhere.
+fn tenant(given: Option<Tenant>, settings: &Settings) -> Result<Tenant, Failure> {
+    let tenant = names::tenant(given, settings)?;
+    tenant.ok_or_else(|| Failure::usage("whose plan? give --tenant or set SEALBUS_TENANT"))
 }
 
 fn list(owed: &[Owed], output: Output) {
@@ -157,8 +156,10 @@ fn to_json(owed: &Owed) -> serde_json::Value {
     })
 }
 
-async fn show(ledger: &Ledger, (subscription, tenant, plan): &(Subscription, Tenant, Plan)) -> Result<(), Failure> {
-    let detail = ledger.owed_detail(subscription, tenant, plan).await?;
+async fn show(settings: &Settings, which: Which) -> Result<(), Failure> {
+    let Which { subscription, plan, tenant: given } = which;
+    let tenant = tenant(given, settings)?;
+    let detail = open(settings).await?.owed_detail(&subscription, &tenant, &plan).await?;
     let detail = detail.ok_or_else(|| Failure::new(format!("nothing of {tenant}/{plan} waits for {subscription}")))?;
     let attempts: Vec<_> = detail
         .attempts
@@ -173,12 +174,14 @@ async fn show(ledger: &Ledger, (subscription, tenant, plan): &(Subscription, Ten
 }
 
 /// Appends what was decided to the tenant's plan of decisions and leaves it to the plan's actor to carry out.
-async fn ask(ledger: &Ledger, settings: &Settings, which: &Which, why: &Why, verb: Verb) -> Result<(), Failure> {
-    let (subscription, tenant, plan) = which.names(settings)?;
-    let keyring = Keyring::load(&settings.require(table::KEYRING)?)?;
-    let appender = Appender::start(ledger, &keyring, &AppendSettings::default(), None)?;
-    let actor = why.actor.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "operator".to_owned());
-    let order = Order { subscription, tenant, plan, actor, reason: why.reason.clone() };
+async fn ask(settings: &Settings, which: Which, why: Why, verb: Verb) -> Result<(), Failure> {
+    let Which { subscription, plan, tenant: given } = which;
+    let tenant = tenant(given, settings)?;
+    let keyring = parts::keyring(settings)?;
+    let ledger = open(settings).await?;
+    let appender = Appender::start(&ledger, &keyring, &parts::append_settings(settings), None)?;
+    let actor = why.actor.or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "operator".to_owned());
+    let order = Order { subscription, tenant, plan, actor, reason: why.reason };
     let seq = ledger.ask(&appender, &order, verb).await?;
     println!(
         "asked for: {}/{}/{seq} on {}; the dispatcher carries it out",

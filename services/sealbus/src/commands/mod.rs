@@ -3,10 +3,10 @@
 pub mod catalog;
 pub mod config;
 pub mod connection;
-
 pub mod dead_letters;
 pub mod import;
 pub mod migrate;
+mod names;
 pub mod publish;
 pub mod tail;
 pub mod trail;

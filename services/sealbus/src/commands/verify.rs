@@ -11,6 +11,7 @@ use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_runtime::settings::{Settings, table};
 use serde_json::json;
 
+use super::names;
 use crate::failure::Failure;
 use crate::output::{Output, progress};
 
@@ -21,11 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(clap::Args)]
 pub struct Args {
     /// One plan, of `--tenant` or SEALBUS_TENANT
-    #[arg(long, conflicts_with = "all")]
-    plan: Option<String>,
+    #[arg(long, conflicts_with = "all", value_parser = Plan::parse_any)]
+    plan: Option<Plan>,
     /// Every plan of a tenant
-    #[arg(long, conflicts_with = "all")]
-    tenant: Option<String>,
+    #[arg(long, conflicts_with = "all", value_parser = Tenant::parse_any)]
+    tenant: Option<Tenant>,
     /// Every plan of every tenant
     #[arg(long)]
     all: bool,
@@ -81,14 +82,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 fn scope(args: &Args, settings: &Settings) -> Result<Scope, Failure> {
-    let tenant = args.tenant.clone().or_else(|| settings.find(table::TENANT));
-    let tenant = tenant
-        .map(|tenant| Tenant::parse_any(&tenant))
-        .transpose()
-        .map_err(|error| Failure::usage(error.to_string()))?;
-    let plan =
-        args.plan.as_deref().map(Plan::parse_any).transpose().map_err(|error| Failure::usage(error.to_string()))?;
-    match (args.all, tenant, plan) {
+    match (args.all, names::tenant(args.tenant.clone(), settings)?, args.plan.clone()) {
         (true, _, _) => Ok(Scope::Everything),
         (false, Some(tenant), Some(plan)) => Ok(Scope::Plan(tenant, plan)),
         (false, None, Some(_)) => Err(Failure::usage("--plan needs a tenant: give --tenant or set SEALBUS_TENANT")),

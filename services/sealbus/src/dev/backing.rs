@@ -1,7 +1,10 @@
 //! Postgres and NATS for `sealbus dev`: children of its own, unless it is given servers that somebody else runs.
 
+use std::convert::Infallible;
+
 use sealbus_backing::{BackingError, Nats, NatsOptions, Postgres, PostgresOptions};
 use sealbus_ledger::bootstrap::{OWNER, WRITER, allow_tables_in_public, create_database, make_roles};
+use sealbus_runtime::settings::{SecretUrl, Settings, table};
 
 use super::folder::Folder;
 use crate::failure::Failure;
@@ -18,12 +21,19 @@ pub struct BackingArgs {
     /// Port of NATS, instead of a free one
     #[arg(long, conflicts_with = "nats_url")]
     nats_port: Option<u16>,
-    /// A Postgres that runs already, as its superuser, instead of one of its own
-    #[arg(long)]
-    postgres_url: Option<String>,
-    /// A NATS that runs already, instead of one of its own
-    #[arg(long)]
-    nats_url: Option<String>,
+    /// A Postgres that runs already, as its superuser, instead of one of its own; `SEALBUS_DEV_POSTGRES_URL` says it
+    /// without showing the password in the list of processes
+    #[arg(long, value_parser = secret)]
+    postgres_url: Option<SecretUrl>,
+    /// A NATS that runs already, instead of one of its own; otherwise `SEALBUS_DEV_NATS_URL`
+    #[arg(long, value_parser = secret)]
+    nats_url: Option<SecretUrl>,
+}
+
+/// Takes any text: an error of the command line would quote it.
+#[expect(clippy::unnecessary_wraps, reason = "what clap asks of a parser")]
+fn secret(url: &str) -> Result<SecretUrl, Infallible> {
+    Ok(SecretUrl::new(url))
 }
 
 /// Both servers.
@@ -38,33 +48,52 @@ pub struct Backing {
     pub writer_url: String,
     /// The broker.
     pub nats_url: String,
+    /// The variables whose values hold a login that dev was given, and does not print.
+    pub lent: Vec<&'static str>,
     /// Worth telling the user.
     pub remarks: Vec<String>,
 }
 
 impl Backing {
     /// Starts what is to be started, and makes database and roles.
-    pub async fn start(args: &BackingArgs, folder: &Folder, ephemeral: bool) -> Result<Self, Failure> {
-        let mut remarks = Vec::new();
-        let postgres = if args.postgres_url.is_some() {
-            None
+    pub async fn start(
+        args: &BackingArgs,
+        settings: &Settings,
+        folder: &Folder,
+        ephemeral: bool,
+    ) -> Result<Self, Failure> {
+        let (mut remarks, mut lent) = (Vec::new(), Vec::new());
+        let postgres_elsewhere = args.postgres_url.clone().or_else(|| settings.find(table::DEV_POSTGRES_URL));
+        let nats_elsewhere = args.nats_url.clone().or_else(|| settings.find(table::DEV_NATS_URL));
+        if args.postgres_port.is_some() && postgres_elsewhere.is_some()
+            || args.nats_port.is_some() && nats_elsewhere.is_some()
+        {
+            return Err(Failure::usage(
+                "a port is chosen for a server of dev's own, and SEALBUS_DEV_POSTGRES_URL or SEALBUS_DEV_NATS_URL names another",
+            ));
+        }
+        let (postgres, maintenance) = if let Some(url) = postgres_elsewhere {
+            lent.push(table::ADMIN_DATABASE_URL.name());
+            (None, url.expose().to_owned())
         } else {
             let folder = folder.server("postgres");
-            Some(Postgres::start(PostgresOptions { folder, port: args.postgres_port, ephemeral, fsync: true }).await?)
+            let options = PostgresOptions { folder, port: args.postgres_port, ephemeral, fsync: true };
+            let postgres = Postgres::start(options).await?;
+            if let Some(moved) = postgres.moved_to() {
+                let data = moved.display();
+                remarks.push(format!("Postgres' user cannot get into this folder, so its data lies in {data}"));
+            }
+            let url = postgres.admin_url("postgres");
+            (Some(postgres), url)
         };
-        if let Some(moved) = postgres.as_ref().and_then(Postgres::moved_to) {
-            remarks
-                .push(format!("Postgres' user cannot get into this folder, so its data lies in {}", moved.display()));
-        }
-        let nats = if args.nats_url.is_some() {
-            None
+        let (nats, nats_url) = if let Some(url) = nats_elsewhere {
+            lent.push(table::NATS_URL.name());
+            (None, url.expose().to_owned())
         } else {
             let folder = folder.server("nats");
-            Some(Nats::start(NatsOptions { folder, port: args.nats_port, ephemeral, sync_always: false }).await?)
-        };
-        let maintenance = match (&postgres, &args.postgres_url) {
-            (Some(postgres), _) => postgres.admin_url("postgres"),
-            (None, url) => url.clone().unwrap_or_default(),
+            let nats = Nats::start(NatsOptions { folder, port: args.nats_port, ephemeral, sync_always: false }).await?;
+            let url = nats.url();
+            (Some(nats), url)
         };
         create_database(&maintenance, DATABASE, None).await?;
         let admin_url = address(&maintenance, None, DATABASE)?;
@@ -72,10 +101,6 @@ impl Backing {
         make_roles(&admin_url, &owner, &writer).await?;
         // Sinks' tables lie in public here, where a person looks first.
         allow_tables_in_public(&admin_url).await?;
-        let nats_url = match (&nats, &args.nats_url) {
-            (Some(nats), _) => nats.url(),
-            (None, url) => url.clone().unwrap_or_default(),
-        };
         Ok(Self {
             owner_url: address(&maintenance, Some((OWNER, &owner)), DATABASE)?,
             writer_url: address(&maintenance, Some((WRITER, &writer)), DATABASE)?,
@@ -83,6 +108,7 @@ impl Backing {
             nats,
             admin_url,
             nats_url,
+            lent,
             remarks,
         })
     }

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Running roles.
 pub struct Bus {
-    /// The shared environment, with the addresses that commands use.
+    /// The shared environment, with the addresses that commands use, and where the first publisher listens.
     pub environment: Environment,
     /// Every publisher.
     pub urls: Vec<String>,
@@ -42,18 +42,22 @@ impl Bus {
         };
         let mut probes = Vec::new();
         for replica in 0..replicas {
-            let listen = match port {
+            let listen = local(match port {
                 Some(port) if replica == 0 => port,
                 _ => free_port()?,
-            };
-            bus.urls.push(format!("http://127.0.0.1:{listen}"));
-            probes.push(bus.spawn(Role::Publisher, listen, &ending)?);
+            });
+            bus.urls.push(format!("http://{listen}"));
+            probes.push(bus.spawn(Role::Publisher, &listen, &ending)?);
+            if replica == 0 {
+                bus.environment.set(table::LISTEN.name(), listen);
+                bus.environment.set(table::ADMIN_LISTEN.name(), probes[0].clone());
+            }
         }
         for _ in 0..replicas {
-            probes.push(bus.spawn(Role::Relay, 0, &ending)?);
+            probes.push(bus.spawn(Role::Relay, &local(0), &ending)?);
         }
-        probes.push(bus.spawn(Role::Sealer, 0, &ending)?);
-        probes.push(bus.spawn(Role::Dispatcher, 0, &ending)?);
+        probes.push(bus.spawn(Role::Sealer, &local(0), &ending)?);
+        probes.push(bus.spawn(Role::Dispatcher, &local(0), &ending)?);
         bus.environment.set(table::URL.name(), bus.urls[0].clone());
         bus.environment.set(table::URLS.name(), bus.urls.join(","));
         let ready = tokio::select! {
@@ -75,12 +79,12 @@ impl Bus {
         while self.tasks.join_next().await.is_some() {}
     }
 
-    /// Starts a role; gives the address of its probe.
-    fn spawn(&mut self, role: Role, listen: u16, ending: &mpsc::Sender<Failure>) -> Result<String, Failure> {
-        let admin = free_port()?;
+    /// Starts a role; gives the address of its probes.
+    fn spawn(&mut self, role: Role, listen: &str, ending: &mpsc::Sender<Failure>) -> Result<String, Failure> {
+        let admin = local(free_port()?);
         let settings = self.environment.settings(&[
-            (table::LISTEN.name(), format!("127.0.0.1:{listen}")),
-            (table::ADMIN_LISTEN.name(), format!("127.0.0.1:{admin}")),
+            (table::LISTEN.name(), listen.to_owned()),
+            (table::ADMIN_LISTEN.name(), admin.clone()),
             (table::DATABASE_CONNECTIONS.name(), CONNECTIONS.to_owned()),
         ])?;
         let (shutdown, ending) = (self.shutdown.clone(), ending.clone());
@@ -92,14 +96,19 @@ impl Bus {
                 let _ = ending.try_send(failure);
             }
         });
-        Ok(format!("http://127.0.0.1:{admin}/readyz"))
+        Ok(admin)
     }
+}
+
+fn local(port: u16) -> String {
+    format!("127.0.0.1:{port}")
 }
 
 async fn until_ready(probes: &[String]) {
     let http = reqwest::Client::new();
     for probe in probes {
-        while !http.get(probe).send().await.is_ok_and(|answer| answer.status().is_success()) {
+        let ready = format!("http://{probe}/readyz");
+        while !http.get(&ready).send().await.is_ok_and(|answer| answer.status().is_success()) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

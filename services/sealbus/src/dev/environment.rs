@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use sealbus_runtime::settings::{Settings, table};
+use sealbus_runtime::settings::{SecretUrl, Settings, table};
 
 use super::folder::Folder;
 use super::{Addresses, Args};
@@ -20,6 +20,8 @@ const SUBSCRIPTIONS: &str = include_str!("subscriptions.yaml");
 #[derive(Clone)]
 pub struct Environment {
     variables: Vec<(String, String)>,
+    /// Those that are not printed: they hold a login that dev was given.
+    lent: Vec<&'static str>,
     token: String,
 }
 
@@ -31,11 +33,13 @@ impl Environment {
             Some(file) => std::path::absolute(file)?,
             None => folder.write("subscriptions.yaml", SUBSCRIPTIONS)?,
         };
-        let mut environment = Self { variables: Vec::new(), token: token.clone() };
+        let mut environment = Self { variables: Vec::new(), lent: addresses.lent.clone(), token: token.clone() };
         // What the caller set for all roles, intervals for one, goes to them too.
-        environment
-            .variables
-            .extend(std::env::vars().filter(|(name, _)| name.starts_with("SEALBUS_") && !is_own(name)));
+        environment.variables.extend(
+            std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .filter(|(name, _)| name.starts_with("SEALBUS_") && !is_own(name)),
+        );
         let path = |path: &Path| path.display().to_string();
         for (name, value) in [
             (table::ORIGIN.name(), ORIGIN.to_owned()),
@@ -53,7 +57,7 @@ impl Environment {
             environment.set(name, value);
         }
         // JetStream sets a stream's largest size aside at once, and a laptop's disk may not have production's.
-        if !environment.variables.iter().any(|(name, _)| name == table::STREAM_MAX_BYTES.name()) {
+        if !environment.has(table::STREAM_MAX_BYTES.name()) {
             environment.set(table::STREAM_MAX_BYTES.name(), "1GiB".to_owned());
         }
         if let Some(catalog) = args.catalog.clone().or_else(|| settings.find(table::CATALOG)) {
@@ -62,10 +66,15 @@ impl Environment {
         Ok(environment)
     }
 
-    /// Sets a variable, instead of what it was.
+    /// Sets a variable, instead of what it was or what the file was that held it.
     pub fn set(&mut self, name: &str, value: String) {
-        self.variables.retain(|(old, _)| old != name);
+        self.variables.retain(|(old, _)| variable(old) != name);
         self.variables.push((name.to_owned(), value));
+    }
+
+    /// Whether the variable is set, be it by a file.
+    fn has(&self, name: &str) -> bool {
+        self.variables.iter().any(|(old, _)| variable(old) == name)
     }
 
     /// Settings of a process in this environment, with some variables of its own.
@@ -91,13 +100,23 @@ impl Environment {
     pub fn print(&self) {
         println!("\nEverything listens; these variables reach it (Ctrl-C ends it):");
         for (name, value) in &self.variables {
-            println!("  export {name}='{value}'");
+            if self.lent.contains(&name.as_str()) {
+                println!("  # {name} is {}, with the login that you gave", SecretUrl::new(value));
+            } else {
+                println!("  export {name}='{value}'");
+            }
         }
     }
 }
 
-/// What dev makes itself, so that a caller's own environment does not mix with it.
+/// What dev makes itself or is told alone, so that a caller's own environment does not mix with it.
 fn is_own(name: &str) -> bool {
     [table::LISTEN.name(), table::ADMIN_LISTEN.name(), table::URL.name(), table::URLS.name(), table::CONFIG.name()]
-        .contains(&name)
+        .contains(&variable(name))
+        || name.starts_with("SEALBUS_DEV_")
+}
+
+/// The variable of a name: `SEALBUS_X_FILE` gives `SEALBUS_X` its value, and giving both is refused.
+fn variable(name: &str) -> &str {
+    name.strip_suffix("_FILE").unwrap_or(name)
 }

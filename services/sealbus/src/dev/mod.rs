@@ -74,7 +74,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
 
     let folder = if args.ephemeral { Folder::ephemeral()? } else { Folder::kept(&args.data)? };
     let mut backing = tokio::select! {
-        started = Backing::start(&args.servers, &folder, args.ephemeral) => started?,
+        started = Backing::start(&args.servers, &settings, &folder, args.ephemeral) => started?,
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
     for remark in &backing.remarks {
@@ -95,6 +95,7 @@ struct Addresses {
     owner: String,
     writer: String,
     nats: String,
+    lent: Vec<&'static str>,
 }
 
 fn backing_addresses(backing: &Backing) -> Addresses {
@@ -103,6 +104,7 @@ fn backing_addresses(backing: &Backing) -> Addresses {
         owner: backing.owner_url.clone(),
         writer: backing.writer_url.clone(),
         nats: backing.nats_url.clone(),
+        lent: backing.lent.clone(),
     }
 }
 

@@ -1,7 +1,5 @@
 //! `sealbus dispatcher`.
 
-use std::sync::Arc;
-
 use sealbus_consumer::Settings as ConsumerSettings;
 use sealbus_dispatcher::{Config, Metrics, Resources, file, run};
 use sealbus_runtime::lifecycle::Stage;
@@ -16,30 +14,21 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(
     let subscriptions = file::load(&settings.require(table::SUBSCRIPTIONS)?)?;
     let keyring = parts::keyring(settings)?;
     let catalog = parts::catalog(settings)?;
-    let ledger = parts::ledger(settings, &shutdown).await?;
-    let broker = parts::broker(settings, "sealbus-dispatcher", &shutdown).await?;
-    // Whoever comes first makes the streams: a dispatcher may start before every relay.
-    broker.ensure_topology(&super::relay::topology(settings)).await?;
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);
-    let probed = broker.clone();
-    let health = parts::health(settings, &ledger, &shutdown).needs("broker", move || parts::broker_check(&probed));
-    let health = Arc::new(health);
-    let mut supervisor = parts::supervisor(settings, shutdown);
-    parts::admin(settings, health.clone(), registry, &mut supervisor).await?;
+    let mut between = parts::between(settings, "sealbus-dispatcher", registry, shutdown).await?;
+    // Whoever comes first makes the streams: a dispatcher may start before every relay.
+    between.broker.ensure_topology(&parts::topology(settings)).await?;
 
     let config = Config {
         schema: settings.get(table::SINK_SCHEMA),
         settings: consumer_settings(settings),
         ..Config::new(subscriptions)
     };
-    let resources = Resources { ledger: ledger.clone(), broker: broker.clone(), keyring, catalog, metrics };
-    supervisor.spawn("dispatcher", Stage::Drain, move |shutdown| run(config, resources, shutdown));
-    health.started();
-    supervisor.run().await?;
-    broker.close().await;
-    ledger.close().await;
-    Ok(())
+    let (ledger, broker) = (between.ledger.clone(), between.broker.clone());
+    let resources = Resources { ledger, broker, keyring, catalog, metrics };
+    between.supervisor.spawn("dispatcher", Stage::Drain, move |shutdown| run(config, resources, shutdown));
+    between.run().await
 }
 
 fn consumer_settings(settings: &Settings) -> ConsumerSettings {

@@ -6,7 +6,7 @@
 mod dispatcher;
 pub mod parts;
 mod publisher;
-pub mod relay;
+mod relay;
 mod sealer;
 pub mod witness;
 

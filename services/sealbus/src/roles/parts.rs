@@ -1,11 +1,14 @@
 //! What roles share: the ledger, the broker, keys, the catalog, probes.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use sealbus_broker::topology::TopologySettings;
 use sealbus_broker::{Broker, BrokerConfig, BrokerError};
 use sealbus_core::catalog::Catalog;
 use sealbus_core::seal::Keyring;
+use sealbus_ledger::append::AppendSettings;
 use sealbus_ledger::{EXPECTED_MIGRATION, Ledger, LedgerConfig, LedgerError};
 use sealbus_runtime::admin::{self, Health};
 use sealbus_runtime::lifecycle::{Stage, Supervisor};
@@ -50,6 +53,28 @@ pub async fn broker(settings: &Settings, name: &str, shutdown: &CancellationToke
     Ok(reconnect("connecting to the broker", Reconnect::default(), shutdown, BrokerError::is_away, connect).await?)
 }
 
+/// The streams as the settings want them.
+pub fn topology(settings: &Settings) -> TopologySettings {
+    TopologySettings {
+        replicas: settings.get(table::STREAM_REPLICAS) as usize,
+        max_age: settings.get(table::STREAM_MAX_AGE),
+        max_bytes: settings.get(table::STREAM_MAX_BYTES).bytes(),
+    }
+}
+
+/// How events are appended, by a publisher and by a command alike: which plans carry scheme v1 must not depend on who began
+/// them.
+pub fn append_settings(settings: &Settings) -> AppendSettings {
+    AppendSettings {
+        batchers: settings.get(table::BATCHERS) as usize,
+        batch_events: settings.get(table::BATCH_EVENTS) as usize,
+        batch_plans: settings.get(table::BATCH_PLANS) as usize,
+        waiting_events: settings.get(table::WAITING_EVENTS) as usize,
+        lock_timeout: settings.get(table::LOCK_TIMEOUT),
+        v1_tenants: settings.find(table::V1_TENANTS).map(HashSet::from_iter).unwrap_or_default(),
+    }
+}
+
 /// The keyring.
 pub fn keyring(settings: &Settings) -> Result<Keyring, Failure> {
     Ok(Keyring::load(&settings.require(table::KEYRING)?)?)
@@ -75,10 +100,46 @@ pub fn health(settings: &Settings, ledger: &Ledger, shutdown: &CancellationToken
         })
 }
 
-/// Whether the broker can be reached, as a probe says it.
-pub fn broker_check(broker: &Broker) -> impl Future<Output = Result<(), String>> + Send + use<> {
-    let connected = broker.is_connected();
-    async move { if connected { Ok(()) } else { Err("away".to_owned()) } }
+/// What a role that stands between ledger and broker has open.
+pub struct Between {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The broker.
+    pub broker: Broker,
+    /// Where the role's own work is to be started.
+    pub supervisor: Supervisor,
+    health: Arc<Health>,
+}
+
+/// Opens the ledger and the broker, waiting for either, and serves metrics and probes, which ask for both.
+pub async fn between(
+    settings: &Settings,
+    name: &str,
+    registry: Registry,
+    shutdown: CancellationToken,
+) -> Result<Between, Failure> {
+    let ledger = ledger(settings, &shutdown).await?;
+    let broker = broker(settings, name, &shutdown).await?;
+    let probed = broker.clone();
+    let health = health(settings, &ledger, &shutdown).needs("broker", move || {
+        let connected = probed.is_connected();
+        async move { if connected { Ok(()) } else { Err("away".to_owned()) } }
+    });
+    let health = Arc::new(health);
+    let mut supervisor = supervisor(settings, shutdown);
+    admin(settings, health.clone(), registry, &mut supervisor).await?;
+    Ok(Between { ledger, broker, supervisor, health })
+}
+
+impl Between {
+    /// Says that the role is there, runs it to its end, and closes what was opened.
+    pub async fn run(self) -> Result<(), Failure> {
+        self.health.started();
+        self.supervisor.run().await?;
+        self.broker.close().await;
+        self.ledger.close().await;
+        Ok(())
+    }
 }
 
 /// Serves probes and metrics, to the very end of the process.

@@ -1,12 +1,11 @@
 //! `sealbus publisher`.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use sealbus_broker::BrokerConfig;
 use sealbus_core::request::Limits;
 use sealbus_ledger::EXPECTED_MIGRATION;
-use sealbus_ledger::append::{AppendSettings, Appender, check_lock_table};
+use sealbus_ledger::append::{Appender, check_lock_table};
 use sealbus_publisher::{BrokerLink, Config, Metrics, Resources, health, run};
 use sealbus_runtime::lifecycle::Stage;
 use sealbus_runtime::net::{self, Patience};
@@ -27,7 +26,7 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(
     let keyring = parts::keyring(settings)?;
     let catalog = parts::catalog(settings)?;
     let ledger = parts::ledger(settings, &shutdown).await?;
-    let append = append_settings(settings);
+    let append = parts::append_settings(settings);
     check_lock_table(&ledger, &append, settings.get(table::MAX_REPLICAS)).await?;
 
     let (hint, hints) = mpsc::channel(HINTS);
@@ -68,17 +67,6 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(
     supervisor.run().await?;
     ledger.close().await;
     Ok(())
-}
-
-fn append_settings(settings: &Settings) -> AppendSettings {
-    AppendSettings {
-        batchers: settings.get(table::BATCHERS) as usize,
-        batch_events: settings.get(table::BATCH_EVENTS) as usize,
-        batch_plans: settings.get(table::BATCH_PLANS) as usize,
-        waiting_events: settings.get(table::WAITING_EVENTS) as usize,
-        lock_timeout: settings.get(table::LOCK_TIMEOUT),
-        v1_tenants: settings.find(table::V1_TENANTS).map(HashSet::from_iter).unwrap_or_default(),
-    }
 }
 
 fn limits(settings: &Settings) -> Limits {

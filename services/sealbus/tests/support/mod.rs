@@ -71,7 +71,6 @@ impl Bus {
             ("SEALBUS_SWEEP_INTERVAL", "200ms".to_owned()),
             ("SEALBUS_ACK_WAIT", "2s".to_owned()),
             ("SEALBUS_PROGRESS", "500ms".to_owned()),
-            ("SEALBUS_PULL_EXPIRES", "1s".to_owned()),
         ];
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let bus = Self { postgres, nats, folder, environment };

@@ -1,0 +1,69 @@
+//! What an operator does about dead letters.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use sealbus_testkit::eventually;
+use support::{Bus, SEALBUS, client, load};
+use tokio::process::Command;
+
+/// A name that breaks its rule is a wrong question, which is told without asking anybody.
+#[tokio::test]
+async fn ill_formed_names_are_wrong_questions() {
+    let asked = |arguments: &[&str], tenant: &str| {
+        let mut command = Command::new(SEALBUS);
+        command.args(arguments).env_clear().env("SEALBUS_TENANT", tenant).output()
+    };
+    let why = ["--reason", "none"];
+    for (arguments, tenant, told) in [
+        (&["dead-letters", "show", "Picky", "p"][..], "acme", "a subscription is"),
+        (&["dead-letters", "show", "picky", "a/b"], "acme", "a plan is"),
+        (&["dead-letters", "show", "picky", "p", "--tenant", "A"], "acme", "a tenant is"),
+        (&["dead-letters", "show", "picky", "p"], "A", "SEALBUS_TENANT: a tenant is"),
+        (&["dead-letters", "show", "picky", "p"], "", "whose plan?"),
+        (&[&["dead-letters", "redrive", "picky", ".p"], &why[..]].concat(), "acme", "a plan is"),
+        (&[&["dead-letters", "skip", "picky-1", "p"], &why[..]].concat(), "acme", "a subscription is"),
+        (&["dead-letters", "list", "--subscription", "1"], "acme", "a subscription is"),
+        (&["dead-letters", "list", "--tenant", "-"], "acme", "a tenant is"),
+        (&["verify", "--plan", "a/b"], "acme", "a plan is"),
+        (&["verify", "--plan", "p"], "A", "SEALBUS_TENANT: a tenant is"),
+        (&["verify", "--tenant", "A"], "acme", "a tenant is"),
+    ] {
+        let output = asked(arguments, tenant).await.unwrap();
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {printed}");
+        assert!(printed.contains(told), "{arguments:?}: {printed}");
+    }
+}
+
+/// What an operator appends carries scheme v1 where the tenant asks for it, as what a publisher appends does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_is_appended_by_the_tenants_scheme() {
+    let mut bus = Bus::start().await;
+    let subscriptions = bus.folder.path().join("picky.yaml");
+    std::fs::write(
+        &subscriptions,
+        "subscriptions:\n  picky:\n    types: [test.*]\n    retry: { attempts: 1, backoff: fixed, initial: 10ms }\n    \
+         sink: { flaky: { plans: [\"*\"], fails: always } }\n",
+    )
+    .unwrap();
+    bus.set("SEALBUS_SUBSCRIPTIONS", &subscriptions.display().to_string());
+    bus.set("SEALBUS_V1_TENANTS", "other,test");
+    let mut roles = Vec::new();
+    for name in ["publisher", "relay", "dispatcher"] {
+        roles.push(bus.role(name).await);
+    }
+    load(&client(&roles), 1, 1).await;
+    eventually("the event is a dead letter", async || {
+        let (status, printed) = bus.run(&["dead-letters", "list", "-o", "json"]).await;
+        assert_eq!(status, 0, "{printed}");
+        printed.contains(r#""plan":"plan-0""#)
+    })
+    .await;
+    let (status, printed) = bus.run(&["dead-letters", "skip", "picky", "plan-0", "--reason", "a test"]).await;
+    assert_eq!(status, 0, "{printed}");
+    let decisions = "SELECT count(*) FROM sealbus.events e JOIN sealbus.plans USING (plan_no) \
+                     WHERE plan = '_deliveries' AND e.v1_signature IS NOT NULL";
+    assert_eq!(bus.count(decisions).await, 1);
+}
