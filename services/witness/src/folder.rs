@@ -1,7 +1,6 @@
 //! The folder that is a witness's memory: a note for each log, the last checkpoint that it cosigned.
 //!
 //! ```text
-//! lock          held as long as a witness runs on the folder
 //! <log>.note    the checkpoint, with the log's lines and the witness's
 //! <log>.fork    the first checkpoint that the log signed beside the one of that size in the note
 //! ```
@@ -15,11 +14,12 @@ use std::path::{Path, PathBuf};
 use sealbus_core::hash::Hash;
 use sealbus_core::log::note::Note;
 
-/// The folder, locked for this process.
+/// The folder, of this process as long as it lives.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    _lock: File,
+    /// The folder itself, locked.
+    handle: File,
 }
 
 /// Why the folder does not serve.
@@ -47,12 +47,11 @@ impl Folder {
     /// Takes the folder at this path, which has to be there: one that is made on the way would be empty, and an empty memory
     /// is what a witness must not begin with unasked.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
-        let file = path.join("lock");
-        let lock = File::options().create(true).append(true).open(&file).map_err(failed("opening", &file))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+        let handle = File::open(path).map_err(failed("opening", path))?;
+        match handle.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), handle }),
             Err(TryLockError::WouldBlock) => Err(FolderError::InUse { path: path.to_owned() }),
-            Err(TryLockError::Error(error)) => Err(failed("locking", &file)(error)),
+            Err(TryLockError::Error(error)) => Err(failed("locking", path)(error)),
         }
     }
 
@@ -106,7 +105,7 @@ impl Folder {
         write().map_err(failed("writing", &new))?;
         fs::rename(&new, file).map_err(failed("replacing", file))?;
         // The name is the folder's, and is on the disk only with it.
-        File::open(&self.path).and_then(|folder| folder.sync_all()).map_err(failed("flushing", &self.path))
+        self.handle.sync_all().map_err(failed("flushing", &self.path))
     }
 }
 

@@ -5,11 +5,12 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use sealbus_core::log::note::{SignatureType, WitnessSigner};
 use sealbus_core::seal::KeyKind;
 use sealbus_witness::{FolderError, Witness, WitnessError};
-use support::{NAME, ORIGIN, OTHER, Place, fork, key, keyring, log, policy, witness_keys};
+use support::{NAME, ORIGIN, OTHER, Place, TIME, fork, key, keyring, log, policy, witness_keys};
 
 #[tokio::test]
 async fn what_was_cosigned_is_remembered() {
@@ -23,6 +24,23 @@ async fn what_was_cosigned_is_remembered() {
     assert_eq!(server.ask(&fork().request(7, 9)).await.status, 422);
     assert_eq!(server.ask(&log().request(7, 9)).await.status, 200);
     server.stop().await.unwrap();
+}
+
+#[test]
+fn a_checkpoint_that_is_sent_again_is_written_once_a_second() {
+    let place = Place::begun();
+    let witness = place.open().unwrap();
+    // Each write is another file by the same name.
+    let inode = || fs::metadata(place.file(ORIGIN, "note")).unwrap().ino();
+    let first = witness.add_checkpoint(&log().request(0, 7)).unwrap();
+    let written = inode();
+    for _ in 0..10 {
+        assert_eq!(witness.add_checkpoint(&log().request(7, 7)).unwrap(), first);
+        assert_eq!(inode(), written);
+    }
+    place.clock.set(TIME + 1);
+    assert_ne!(witness.add_checkpoint(&log().request(7, 7)).unwrap(), first);
+    assert_ne!(inode(), written);
 }
 
 #[test]
