@@ -40,6 +40,8 @@ enum Command {
     Sealer,
     /// Run a dispatcher: delivers to the subscriptions of a file
     Dispatcher,
+    /// Run a witness: cosigns checkpoints that are consistent with all it saw before
+    Witness(roles::witness::Args),
     /// Run the whole bus on this machine, Postgres and NATS included
     Dev(dev::Args),
     /// Publish one event
@@ -90,6 +92,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Relay => roles::run(roles::Role::Relay).await,
         Command::Sealer => roles::run(roles::Role::Sealer).await,
         Command::Dispatcher => roles::run(roles::Role::Dispatcher).await,
+        Command::Witness(args) => roles::witness::run(args).await,
         Command::Dev(args) => dev::run(args).await,
         Command::Publish(args) => commands::publish::run(args).await,
         Command::Import(args) => commands::import::run(args).await,

@@ -11,12 +11,14 @@
 //! A text means nothing until [`Note::verify`] has found a known key's signature on it.
 
 mod key;
+mod name;
 mod signature;
 mod signer;
 
 use std::fmt;
 
-pub use key::{SignatureType, VerifierKey, VerifierKeyError, is_key_name};
+pub use key::{SignatureType, VerifierKey, VerifierKeyError};
+pub use name::is_key_name;
 pub use signature::Signature;
 pub use signer::{LogSigner, SignerError, WitnessSigner};
 

@@ -6,7 +6,7 @@ use crate::{
     hash::Hash,
     log::{
         line,
-        note::{Signature, Verified},
+        note::{Signature, Verified, is_key_name},
     },
     seal::PublicKey,
 };
@@ -104,13 +104,6 @@ const MAX_TIME: u64 = i64::MAX as u64;
 /// What a cosignature signs: a label, the time in seconds since 1970, the note's text.
 pub(super) fn cosigned(text: &str, time: u64) -> String {
     format!("cosignature/v1\ntime {time}\n{text}")
-}
-
-/// Whether a key may bear this name: not empty, no white space as Unicode defines it, no control character that notes refuse,
-/// no `+`.
-pub fn is_key_name(name: &str) -> bool {
-    let refused = |character: char| character < ' ' || character == '+' || character.is_whitespace();
-    !name.is_empty() && !name.contains(refused)
 }
 
 impl fmt::Display for VerifierKey {
