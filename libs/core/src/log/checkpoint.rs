@@ -125,6 +125,18 @@ impl SignedCheckpoint {
             Some(Cosignature { key, time, own })
         })
     }
+
+    /// Adds what another note of the same checkpoint says, a heartbeat: of each key the latest time that counts at `now`.
+    pub(crate) fn join(&mut self, other: &SignedCheckpoint, now: u64) {
+        let counting = |time: Option<u64>| time.filter(|time| *time <= now.saturating_add(MAX_AHEAD));
+        for line in other.signatures.iter().filter(|line| counting(line.time).is_some()) {
+            match self.signatures.iter_mut().find(|held| held.key == line.key) {
+                Some(held) if counting(held.time) >= counting(line.time) => {}
+                Some(held) => *held = line.clone(),
+                None => self.signatures.push(line.clone()),
+            }
+        }
+    }
 }
 
 /// The note's text.

@@ -7,6 +7,7 @@ pub mod chain;
 pub mod envelope;
 pub mod json;
 pub mod log;
+pub mod verification;
 
 use std::{
     fs,
@@ -38,10 +39,15 @@ pub fn shared_path(path: &str) -> PathBuf {
 
 /// The project's own golden file, and the published file of the same form where it is: the same tests run on both.
 pub fn vectors(golden: &str, published: &str) -> Vec<Value> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let golden = fs::read(folder.join(golden)).expect("deploy/verify/vectors.py --write makes the golden files");
-    let files = [Some(golden), shared(published)].into_iter().flatten();
-    files.map(|bytes| serde_json::from_slice(&bytes).unwrap()).collect()
+    let published = shared(published).map(|bytes| serde_json::from_slice(&bytes).unwrap());
+    std::iter::once(self::golden(golden)).chain(published).collect()
+}
+
+/// One of the project's own golden files.
+pub fn golden(file: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
+    let bytes = fs::read(path).expect("deploy/verify/vectors.py --write makes the golden files");
+    serde_json::from_slice(&bytes).unwrap()
 }
 
 pub fn cases<'a>(file: &'a Value, name: &str) -> &'a [Value] {
