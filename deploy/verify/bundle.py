@@ -73,7 +73,8 @@ class Event:
         self.place = self.tenant, self.plan, self.seq = record["tenant"], record["plan"], record["seq"]
         if is_well_formed(record):
             header = {name: record[name] for name in (TEXTS | NUMBERS) - {"event_hash", "mac", "sig", "metadata"}}
-            header |= {"origin": origin, "event_id": record["event_id"].replace("-", ""), "payload_mode": MODES[record["payload_mode"]]}
+            header |= {"origin": origin, "event_id": record["event_id"].replace("-", "")}
+            header |= {"payload_mode": MODES[record["payload_mode"]]}
             try:
                 header |= {f"{name}_us": seal.microseconds(record[name]) for name in ("occurred", "recorded")}
                 seal.check_header(header)

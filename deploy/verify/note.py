@@ -1,5 +1,5 @@
-"""Notes that are checkpoints (C2SP signed-note, tlog-checkpoint, tlog-cosignature), proofs against them (tlog-proof), and whose
-signatures count (tlog-policy)."""
+"""Notes that are checkpoints (C2SP signed-note, tlog-checkpoint, tlog-cosignature), proofs against them (tlog-proof), and
+whose signatures count (tlog-policy)."""
 
 import base64
 import binascii

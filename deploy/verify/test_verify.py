@@ -98,16 +98,15 @@ class Tampering(unittest.TestCase):
         return found(verify.verify(files_of(made), self.trust, now=bundle_cases.NOW))
 
     def test_every_member_of_every_record(self):
-        for name in ("whole", "plans"):
+        for name, left_out in (("whole", {"tenant", "plan", "seq"}), ("plans", set(bundle.TEXTS | bundle.NUMBERS))):
             self.assertEqual(self.findings(self.bundles[name]), [])
             for place, record in self.bundles[name]["records"].items():
-                for member in record.keys() - {"tenant", "plan", "seq"}:
+                for member in record.keys() - left_out:
                     for value in (None, "", -1, 2**53, True, {"kid": 1}, "00" * 32, "\x7f"):
-                        if value != record[member] and not (member == "proof" and name == "whole"):
-                            made = patched(self.bundles[name], {"records": {place: {member: None}}})
-                            made["records"][place] = made["records"][place] | {member: value}
-                            with self.subTest(f"{name}, {place}, {member}: {value!r}"):
-                                self.assertNotEqual(self.findings(made), [])
+                        made = patched(self.bundles[name], {"records": {place: {member: None}}})
+                        made["records"][place] |= {member: value}
+                        with self.subTest(f"{name}, {place}, {member}: {value!r}"):
+                            self.assertEqual(self.findings(made) == [], repr(value) == repr(record[member]))
 
     def test_a_record_under_another_name(self):
         for place, record in self.bundles["whole"]["records"].items():
@@ -123,6 +122,23 @@ class Tampering(unittest.TestCase):
             flipped = (int.from_bytes(tile, "big") ^ 1 << bit).to_bytes(len(tile), "big")
             made = patched(self.bundles["whole"], {"files": {path: {"base64": base64_of(flipped)}}})
             self.assertEqual(self.findings(made), [[path, "TILE"]])
+
+    def test_a_proof_beside_tiles_must_hold_too(self):
+        proof = self.bundles["plans"]["records"]["acme/case-7/2"]["proof"]
+        for place, findings in (("acme/case-7/2", []), ("acme/case-7/3", [["acme/case-7/3", "PROOF"]])):
+            self.assertEqual(self.findings(patched(self.bundles["whole"], {"records": {place: {"proof": proof}}})), findings)
+
+    def test_no_note_at_all(self):
+        for name in ("whole", "plans"):
+            made = patched(self.bundles[name], {"files": {"checkpoint": None, "anchors/0": None, "anchors/1": None}})
+            unanchored = [[place, "UNANCHORED"] for place in made["records"]]
+            self.assertEqual(self.findings(made), sorted([*unanchored, ["checkpoint", "CHECKPOINT"]]))
+
+    def test_an_empty_log(self):
+        checkpoint = bundle_cases.checkpoint_of(merkle.Tree([]), 0, SECOND_ANCHOR)
+        for files in ({"checkpoint": checkpoint}, {"checkpoint": checkpoint, "anchors/0": checkpoint}):
+            report = verify.verify(files_of({"files": files, "records": {}}), self.trust, now=bundle_cases.NOW)
+            self.assertEqual((report.exit_code(), report.vouched), (0, (None, None)))
 
     def test_a_gap_that_never_ends_is_not_counted_out(self):
         last = self.bundles["whole"]["records"]["acme/case-7/4"]
@@ -277,11 +293,15 @@ class Command(unittest.TestCase):
             for path in [*self.contents("whole"), "checkpoint"]:
                 tar.add(self.folder / "bundle" / path, arcname=path)
         (self.folder / "cut.tar").write_bytes((self.folder / "twice.tar").read_bytes()[:9000])
+        with tarfile.open(self.folder / "broken.tar.gz", "w:gz") as tar:
+            tar.add(self.folder / "bundle", arcname=".")
+        packed = (self.folder / "broken.tar.gz").read_bytes()
+        (self.folder / "broken.tar.gz").write_bytes(packed[:3000] + bytes(100) + packed[3100:])
         (self.folder / "empty").mkdir()
         self.receipt("forged.json", sig="00" * 64)
         for words in [
             ["nowhere", "--trust", "trust"], ["bundle", "--trust", "nowhere"], ["empty", "--trust", "trust"], ["bundle", "--trust", "bundle"],
-            ["twice.tar", "--trust", "trust"], ["cut.tar", "--trust", "trust"], ["trust/policy", "--trust", "trust"],
+            ["twice.tar", "--trust", "trust"], ["cut.tar", "--trust", "trust"], ["broken.tar.gz", "--trust", "trust"], ["trust/policy", "--trust", "trust"],
             ["bundle", "--trust", "trust", "--receipt", "forged.json"], ["bundle", "--trust", "trust", "--receipt", "trust/policy"],
         ]:
             with self.subTest(words):

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Verifies an exported bundle of events offline: no server, no database, no secret, nothing but Python's standard library.
+"""Verifies an exported bundle of events offline: no server, no database, no secret; Python's standard library alone.
 
-BUNDLE is a folder or a tar. DIR holds what the verifier pins: origin, keyring.json, policy. A receipt is a record that was
-handed out: its event must be there. A line is printed for each finding. Ends with 0 if there is none but erasures, 4 if events
-that are not anchored yet are all there is, 3 for any other finding, 2 for a wrong call, 1 if something could not be read.
+BUNDLE is a folder or a tar. DIR holds what the verifier pins: origin, keyring.json, policy. A receipt is a record that
+was handed out: its event must be there. A line is printed for each finding. Ends with 0 if there is none but erasures,
+4 if events that no anchor covers yet are all there is, 3 for any other finding, 2 for a wrong call, 1 if something could
+not be read.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import sys
 import tarfile
 import time
+import zlib
 from itertools import groupby
 from pathlib import Path
 
@@ -131,7 +133,7 @@ def faults_of_v1(event, before, follows, trust):
 
 
 def faults(event, before, sealed_later, trust, log, survey, opens):
-    """The checks 3 to 20 that an event fails, in their order; `before` is the event before it in its plan, if there is one."""
+    """The checks 3 to 20 that an event fails, in their order; `before` is the plan's event before it, if there is one."""
     record, header, index = event.record, event.header, event.index
     if header is None:
         yield "FORMAT", "a field is outside its limits"
@@ -181,9 +183,11 @@ def check_plan(events, trust, log, survey, opens, report):
         before = event
 
 
-def verify(files, trust, owed=(), now=None, max_age=None, leaf_places=None, opens=lambda event: None):
-    """The report on a bundle. `owed` are (place, event_hash) that must be there. A live ledger knows more than a bundle: where
-    its leaves belong, and how to open an envelope, which gives a verdict or None (check 16)."""
+def verify(files, trust, owed=(), now=None, max_age=None, leaf_places=(), opens=lambda event: None):
+    """The report on a bundle. `owed` are (place, event_hash) of events that must be there.
+
+    Who has the ledger too knows where its leaves belong (index, place), and may open envelopes: a verdict of check 16, or None.
+    """
     report, missing, claimed = Report(), {event_hash: place for place, event_hash in owed}, set()
     log = Log(files, trust, time.time() if now is None else now, max_age, report)
     survey = Survey(bundle.events(files, trust.origin))
@@ -195,9 +199,10 @@ def verify(files, trust, owed=(), now=None, max_age=None, leaf_places=None, open
             claimed.add(event.index)
             missing.pop(str(event.record.get("event_hash")), None)
             report.unchecked += trust.passes_over(event)
+    places = dict(leaf_places)
     for index in range(log.size if log.tree else 0):
         if index not in claimed:
-            report.add((leaf_places or {}).get(index, (f"leaf {index}",)), "MISSING_LEAF", "no record claims this leaf of the log")
+            report.add(places.get(index, (f"leaf {index}",)), "MISSING_LEAF", "no record claims this leaf of the log")
     for event_hash, place in missing.items():
         report.add(place, "MISSING", f"event {event_hash} was acknowledged, and is nowhere")
     return report
@@ -225,7 +230,7 @@ def main():
         trust = bundle.Trust(bundle.files_of(call.trust))
         owed = [owed_by(Path(path).read_bytes(), trust) for path in call.receipt]
         report = verify(bundle.files_of(call.bundle), trust, owed, max_age=call.max_age)
-    except (OSError, EOFError, tarfile.TarError, bundle.Unreadable) as error:
+    except (OSError, EOFError, tarfile.TarError, zlib.error, bundle.Unreadable) as error:
         print("verify:", *str(error).split(), file=sys.stderr)
         return 1
     say(report, call.output)
@@ -237,7 +242,8 @@ def say(report, output):
     for place, (verdict, detail) in sorted(report.findings.items(), key=lambda finding: (len(finding[0]), finding[0])):
         tenant, plan, seq = place if len(place) == 3 else (None, None, None)
         where = "/".join(map(str, place))
-        findings.append({"verdict": verdict, "where": where, "tenant": tenant, "plan": plan, "seq": seq, "detail": detail})
+        finding = {"verdict": verdict, "where": where, "tenant": tenant, "plan": plan, "seq": seq, "detail": detail}
+        findings.append(finding)
     counted = {"events": report.events, "plans": report.plans, "unchecked": report.unchecked}
     vouched = {"log_index": index, "time": last and stamp(last)}
     if output == "json":
@@ -247,8 +253,11 @@ def say(report, output):
         line = "{verdict:15} {where}: {detail}".format(**finding)
         print("".join(character if character.isprintable() else ascii(character)[1:-1] for character in line))
     print("{events} events of {plans} plans; {unchecked} MACs or v1 signatures unchecked for want of a secret".format(**counted))
-    of = "the whole log" if report.is_whole else "the plans that are here, not that nothing followed or that there are no others"
-    print("Vouches for nothing" if index is None else f"Vouches for {of}, up to log index {index} as of {vouched['time'] or 'no trusted time'}")
+    if index is None:
+        print("Vouches for nothing")
+    else:
+        of = "the whole log" if report.is_whole else "the plans that are here, not that nothing followed"
+        print(f"Vouches for {of}, up to log index {index} as of {vouched['time'] or 'no trusted time'}")
 
 
 if __name__ == "__main__":
