@@ -55,7 +55,9 @@ async fn tamper(test: &TestLedger, change: &str) {
 /// The root over leaves, grown in memory in one go.
 fn root(leaves: &[Hash]) -> Hash {
     let mut edge = RightEdge::empty();
-    leaves.iter().for_each(|leaf| edge.append(*leaf, |_, _| ()).unwrap());
+    for leaf in leaves {
+        edge.append(*leaf, |_, _| ()).unwrap();
+    }
     edge.root()
 }
 
@@ -76,12 +78,12 @@ async fn a_tree_that_grew_by_batches_is_the_tree_over_all_leaves() {
     assert_eq!((anchored.size(), anchored.root()), (leaves.len() as u64, root(&leaves)));
     let key = signer.verifier_key();
     for note in &notes {
-        let signed = Checkpoint::open(note, ORIGIN, std::slice::from_ref(&key)).unwrap();
-        let (size, now) = (signed.checkpoint().size(), ledger.newest_tree().await.unwrap());
-        assert_eq!(signed.checkpoint().root(), root(&leaves[..usize::try_from(size).unwrap()]));
-        assert_eq!(ledger.root_by_tiles(size).await.unwrap(), Some(signed.checkpoint().root()));
+        let opened = Checkpoint::open(note, ORIGIN, std::slice::from_ref(&key)).unwrap();
+        let (size, now) = (opened.checkpoint().size(), ledger.newest_tree().await.unwrap());
+        assert_eq!(opened.checkpoint().root(), root(&leaves[..usize::try_from(size).unwrap()]));
+        assert_eq!(ledger.root_by_tiles(size).await.unwrap(), Some(opened.checkpoint().root()));
         let proof = ledger.consistency_proof(size, now.size).await.unwrap().unwrap();
-        verify_consistency(size, now.size, &proof, &signed.checkpoint().root(), &now.root).unwrap();
+        verify_consistency(size, now.size, &proof, &opened.checkpoint().root(), &now.root).unwrap();
     }
     for index in [0, 1, 255, 256, 511, 679, 680] {
         let proof = ledger.inclusion_proof(index, 681).await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! The checks that an event passes before it gets its leaf: FORMAT, LINK, SUITE, EVENT_HASH, and its place in its plan.
+//! The checks that an event passes before it gets its leaf: FORMAT, LINK, SUITE, `EVENT_HASH`, and its place in its plan.
 
 use sealbus_core::event::{Header, Record};
 use sealbus_core::hash::Hash;
