@@ -98,7 +98,7 @@ def trust(secrets=False, **changed):
         keys.append({"id": "v1-00000000000000a1", "secret": base64_of(V1_SECRET)})
     keys = [key | changed.get(key["id"].split("-")[0], {}) for key in keys]
     policy = [
-        "# what a verifier of the golden bundles knows", f"log {LOG[0].vkey}", f"witness w1 {WITNESS_1[0].vkey}",
+        "# golden", f"log {LOG[0].vkey}", f"witness w1 {WITNESS_1[0].vkey}",
         f"witness w2 {WITNESS_2[0].vkey} https://w2.golden/", "group enough any w1 w2", "quorum enough",
     ]
     return {"origin": ORIGIN + "\n", "keyring.json": json.dumps({"keys": keys}), "policy": "\n".join(policy) + "\n"}

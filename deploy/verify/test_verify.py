@@ -1,14 +1,11 @@
 #!/usr/bin/env python3
-"""The verifier: the published verdicts, every field of every record, and the command as it is called. Run alone, this file runs
-all tests of the folder. The golden bundles are checked by vectors.py."""
+"""The verifier: the published verdicts, every field of every record, keys, tiles. Run by itself, this file runs all tests of
+the folder. The golden bundles are checked by vectors.py."""
 
 import functools
 import io
 import json
-import subprocess
 import sys
-import tarfile
-import tempfile
 import unittest
 from functools import partial
 from pathlib import Path
@@ -148,54 +145,6 @@ class Tampering(unittest.TestCase):
         self.assertLess(len(findings), 2 * verify.LONGEST_GAP)
 
 
-class Records(unittest.TestCase):
-    """What is a record, and where its fields end."""
-
-    def event(self, text=None, **changed):
-        _, _, _, (first, _) = bundle_cases.whole_ledger()
-        return bundle.event_of((text or json.dumps(first | changed)).encode(), bundle_cases.ORIGIN)
-
-    def test_limits_of_fields(self):
-        v1 = self.event().v1
-        for changed, kept in [
-            ({}, True), ({"payload_size": 0}, True), ({"payload_size": -1}, False), ({"payload_size": 2**32 - 1}, True), ({"payload_size": 2**32}, False),
-            ({"log_index": 0}, True), ({"log_index": -1}, False), ({"log_index": 2**53 - 1}, True), ({"log_index": 2**53}, False),
-            ({"data_version": 2**31 - 1}, True), ({"data_version": 2**31}, False), ({"data_version": 1.0}, False), ({"data_version": 10**30}, False),
-            ({"prev": "00" * 31}, False), ({"prev": "00" * 33}, False), ({"sig": ""}, True), ({"sig": "0"}, False), ({"mac": "0g"}, False),
-            ({"v1": None}, True), ({"plan": "a|b"}, False), ({"type": "a|b"}, False), ({"plan": "a|b", "v1": None}, True),
-            ({"v1": {}}, True), ({"v1": v1 | {"key": "x"}}, False), ({"v1": v1 | {"prev_hash": 1}}, False), ({"v1": []}, False),
-            ({"recorded": "0000-12-31T00:00:00.000000Z"}, False), ({"recorded": "2025-11-20t01:00:01.000000Z"}, False), ({"other": None}, False),
-        ]:
-            with self.subTest(changed):
-                self.assertEqual(self.event(**changed).header is not None, kept)
-
-    def test_what_is_no_record(self):
-        for text in ("[]", "1", "null", "{}", '{"tenant":"t","plan":"p"}', "{", "[" * 70, "9" * 5000, "\ufeff{}"):
-            with self.subTest(text), self.assertRaises(bundle.Unreadable):
-                self.event(text)
-        for changed in ({"tenant": 1}, {"plan": None}, {"seq": "1"}, {"seq": True}, {"seq": 1.5}):
-            with self.subTest(changed), self.assertRaises(bundle.Unreadable):
-                self.event(**changed)
-
-    def test_what_is_no_keyring(self):
-        pinned = bundle_cases.trust()
-        hmac = {"id": "hmac-0123456789abcdef"}
-        for keyring, taken in [
-            ({"keys": []}, True), ({"keys": [hmac]}, True), ({"keys": [hmac | {"until": 0, "from": 0}]}, True), ({"keys": [{"id": "v1-0123456789abcdef"}]}, True),
-            ({"keys": [{"id": "kek-0123456789abcdef", "secret": "AA=="}]}, True), ({}, False), ([], False), ({"keys": [hmac, hmac]}, False),
-            ({"keys": [hmac | {"until": "7"}]}, False), ({"keys": [hmac | {"from": 1.5}]}, False), ({"keys": [hmac | {"secret": "A"}]}, False),
-            ({"keys": ["hmac"]}, False), ({"keys": [{}]}, False), ({"keys": [{"id": 1}]}, False), ({"keys": [{"id": "ed25519-0123456789abcdef"}]}, False),
-        ]:
-            with self.subTest(keyring):
-                make = lambda: trust_in(pinned | {"keyring.json": json.dumps(keyring)})
-                self.assertTrue(make()) if taken else self.assertRaises(bundle.Unreadable, make)
-
-    def test_a_key_without_its_public_half_is_known_by_its_secret(self):
-        key = {"id": bundle_cases.SIGN[0], "secret": base64_of(bundle_cases.SIGN[1]["seed"])}
-        trust = trust_in(bundle_cases.trust() | {"keyring.json": json.dumps({"keys": [key]})})
-        self.assertEqual(trust.keys[key["id"]].public, bundle_cases.SIGN[1]["public"])
-
-
 class Windows(unittest.TestCase):
     """When a key counts, and what was erased: as sealed events of the plans for it say, and no others."""
 
@@ -280,92 +229,6 @@ class Tiles(unittest.TestCase):
         grown = {"tile/0/002.p/88": None, "tile/0/002.p/90": {"base64": base64_of(self.tree.tile(0, 2, 88) + bytes(64))}}
         self.assertEqual(self.findings(**grown), [])
         self.assertEqual(self.findings(**grown | {"tile/0/002.p/90": {"base64": base64_of(self.tree.tile(0, 2, 88))}}), [["tile/0/002.p/88", "TILE"]])
-
-
-class Command(unittest.TestCase):
-    def setUp(self):
-        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
-        self.write("trust", {name: text.encode() for name, text in bundle_cases.trust().items()})
-        self.write("bundle", self.contents("whole"))
-
-    def contents(self, name):
-        return {path: opens().read() for path, opens in files_of(bundle_cases.bundles()[name]).items()}
-
-    def write(self, folder, contents):
-        for path, data in contents.items():
-            (self.folder / folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / folder / path).write_bytes(data)
-
-    def run_with(self, *words):
-        call = [sys.executable, "-B", HERE / "verify.py", *words]
-        return subprocess.run(call, cwd=self.folder, capture_output=True, text=True, encoding="utf-8", check=False)
-
-    def verified(self, *words):
-        run = self.run_with("bundle", "--trust", "trust", *words)
-        self.assertEqual(run.stderr, "")
-        return run.returncode, run.stdout
-
-    def receipt(self, name, **changed):
-        tail = bundle_cases.whole_ledger()[1][4]
-        (self.folder / name).write_text(json.dumps(tail | changed), encoding="utf-8")
-
-    def test_a_clean_bundle(self):
-        code, said = self.verified()
-        self.assertEqual(code, 0)
-        self.assertIn("9 events of 4 plans; 4 MACs or v1 signatures unchecked", said)
-        self.assertIn("Vouches for the whole log, up to log index 8 as of 2025-11-20T01:01:02Z", said)
-
-    def test_findings_on_lines_and_as_json(self):
-        self.receipt("receipt.json")
-        code, said = self.verified("--receipt", "receipt.json")
-        self.assertEqual((code, said.splitlines()[0].split(":")[0].split()), (3, ["MISSING", "acme/case-7/5"]))
-        code, said = self.verified("-o", "json", "--receipt", "receipt.json")
-        finding = json.loads(said)["findings"][0]
-        self.assertEqual(code, 3)
-        self.assertIn("nowhere", finding.pop("detail"))
-        self.assertEqual(finding, {"verdict": "MISSING", "where": "acme/case-7/5", "tenant": "acme", "plan": "case-7", "seq": 5})
-        self.assertEqual(json.loads(said)["vouched"], {"log_index": 8, "time": "2025-11-20T01:01:02Z"})
-
-    def test_the_age_is_that_of_now(self):
-        self.assertEqual([self.verified("--max-age", age)[0] for age in ("180s", "180", "9999999999")], [3, 3, 0])
-
-    def test_a_tar_is_a_folder(self):
-        for name, top in (("bundle.tar", "."), ("compressed.tar.gz", "")):
-            with tarfile.open(self.folder / name, "w:gz" if name.endswith("gz") else "w") as tar:
-                for path in sorted(self.contents("whole")):
-                    tar.add(self.folder / "bundle" / path, arcname=f"{top}/{path}" if top else path)
-            self.assertEqual(self.run_with(name, "--trust", "trust").stdout, self.verified()[1])
-
-    def test_what_cannot_be_read(self):
-        with tarfile.open(self.folder / "twice.tar", "w") as tar:
-            for path in [*self.contents("whole"), "checkpoint"]:
-                tar.add(self.folder / "bundle" / path, arcname=path)
-        (self.folder / "cut.tar").write_bytes((self.folder / "twice.tar").read_bytes()[:9000])
-        with tarfile.open(self.folder / "broken.tar.gz", "w:gz") as tar:
-            tar.add(self.folder / "bundle", arcname=".")
-        packed = (self.folder / "broken.tar.gz").read_bytes()
-        (self.folder / "broken.tar.gz").write_bytes(packed[:3000] + bytes(100) + packed[3100:])
-        (self.folder / "empty").mkdir()
-        self.receipt("forged.json", sig="00" * 64)
-        for words in [
-            ["nowhere", "--trust", "trust"], ["bundle", "--trust", "nowhere"], ["empty", "--trust", "trust"], ["bundle", "--trust", "bundle"],
-            ["twice.tar", "--trust", "trust"], ["cut.tar", "--trust", "trust"], ["broken.tar.gz", "--trust", "trust"], ["trust/policy", "--trust", "trust"],
-            ["bundle", "--trust", "trust", "--receipt", "forged.json"], ["bundle", "--trust", "trust", "--receipt", "trust/policy"],
-        ]:
-            with self.subTest(words):
-                run = self.run_with(*words)
-                self.assertEqual((run.returncode, run.stdout), (1, ""))
-                self.assertRegex(run.stderr, "^verify: .*\n$")
-
-    def test_a_wrong_call(self):
-        for words in ([], ["bundle"], ["bundle", "--trust", "trust", "--max-age", "soon"], ["bundle", "--trust", "trust", "-o", "xml"]):
-            self.assertEqual(self.run_with(*words).returncode, 2)
-
-    def test_names_cannot_speak_to_the_terminal(self):
-        record = bundle_cases.whole_ledger()[1][0] | {"plan": "\x1b[2Jcase"}
-        self.write("bundle", {"events.jsonl": json.dumps(record).encode()})
-        code, said = self.verified()
-        self.assertEqual((code, "\x1b" in said, "acme/\\x1b[2Jcase/1" in said), (3, False, True))
 
 
 if __name__ == "__main__":
