@@ -98,7 +98,7 @@ def trust(secrets=False, **changed):
         keys.append({"id": "v1-00000000000000a1", "secret": base64_of(V1_SECRET)})
     keys = [key | changed.get(key["id"].split("-")[0], {}) for key in keys]
     policy = [
-        "# what a verifier of the golden bundles knows", f"log {LOG[0].vkey}", f"witness w1 {WITNESS_1[0].vkey}",
+        "# golden", f"log {LOG[0].vkey}", f"witness w1 {WITNESS_1[0].vkey}",
         f"witness w2 {WITNESS_2[0].vkey} https://w2.golden/", "group enough any w1 w2", "quorum enough",
     ]
     return {"origin": ORIGIN + "\n", "keyring.json": json.dumps({"keys": keys}), "policy": "\n".join(policy) + "\n"}
@@ -197,7 +197,7 @@ def cases_of_times():
         case("recorded a moment before the event before", "whole", [("TIME", place(5))], records=next_at(last * 1_000_000 - 1)),
         case("not in the log, a minute before what is", "whole", [("UNANCHORED", "acme/stray/1")], records=stray(last - 60)),
         case("not in the log, over a minute before what is", "whole", [("UNSEALED", "acme/stray/1")], records=stray(last - 61)),
-        case("recorded a minute after a cosignature, or over a minute", "whole", [("TIME", where) for where in second],
+        case("recorded over a minute after a cosignature", "whole", [("TIME", where) for where in second],
              files={"anchors/0": checkpoint_of(tree, 5, 1763600401 - 60)}),
     ]
 
@@ -243,6 +243,7 @@ def cases_of_notes():
         case("rolled back behind the anchor", "whole", [("INCONSISTENT", "size 9")], records=anchored_later["records"],
              files=anchored_later["files"] | {"checkpoint": files["anchors/0"]}),
         case("anchored only in part", "whole", [("UNANCHORED", where) for where in after], files={"anchors/1": None}),
+        case("no anchor but the checkpoint", "plans", [], files={"anchors/0": None, "anchors/1": None}),
         case("no anchors", "whole", [("UNANCHORED", where) for where in made["whole"]["records"]], files={"anchors/0": None, "anchors/1": None}),
         case("a tile with a bit flipped", "whole", [("TILE", "tile/0/000.p/9")], files=tile(data[:-1] + bytes([data[-1] ^ 1]))),
         case("a tile cut", "whole", [("TILE", "tile/0/000.p/9")], files=tile(data[:-32])),
@@ -254,10 +255,13 @@ def cases_of_notes():
              pinned=with_policy(f"witness w1 {WITNESS_1[0].vkey}", f"witness w2 {WITNESS_2[0].vkey}", "group two all w1 w2", "quorum two")),
         case("the log as its own witness", "whole", [("QUORUM", "size 9")], pinned=with_policy(f"witness own {LOG_TIME[0].vkey}", "quorum own")),
         case("no witness asked", "whole", [], files={"anchors/1": alone}, pinned=with_policy("quorum none")),
-        case("cosignatures over five minutes ahead", "whole", [("QUORUM", "size 9")], now=SECOND_ANCHOR - 301),
-        case("cosignatures a little ahead", "whole", [], now=SECOND_ANCHOR - 290),
-        case("old, and a young one is asked", "whole", [("STALE", "size 9")], now=SECOND_ANCHOR + 190, max_age=180),
-        case("young enough", "whole", [], now=SECOND_ANCHOR + 150, max_age=180),
+        # The log's time is SECOND_ANCHOR, the witnesses' are a second and two after it.
+        case("witnesses over five minutes ahead", "whole", [("QUORUM", "size 9")], now=SECOND_ANCHOR - 300),
+        case("a witness five minutes ahead", "whole", [], now=SECOND_ANCHOR - 299),
+        case("old, and a young one is asked", "whole", [("STALE", "size 9")], now=SECOND_ANCHOR + 183, max_age=180),
+        case("young enough", "whole", [], now=SECOND_ANCHOR + 182, max_age=180),
+        case("without a time, and a young one is asked", "whole", [("STALE", "size 9")], max_age=180, pinned=with_policy("quorum none"),
+             files={"anchors/1": checkpoint_of(tree, 9, SECOND_ANCHOR, (LOG,))}),
         case("young by a heartbeat", "whole", [], now=SECOND_ANCHOR + 190, max_age=180,
              files={"anchors/2": checkpoint_of(tree, 9, SECOND_ANCHOR + 60, (LOG, LOG_TIME, WITNESS_1))}),
     ]
@@ -280,7 +284,7 @@ def cases_of_trust():
         case("a key under another's id", "whole", None, pinned=only(other, keyring[1])),
         case("a key twice", "whole", None, pinned=only(keyring[0], keyring[0] | {"until": 3})),
         case("a policy without a quorum", "whole", None, pinned=with_policy()),
-        case("a group of one nobody knows", "whole", None, pinned=with_policy("group g any w9", "quorum g")),
+        case("a group of nobody", "whole", None, pinned=with_policy("group g any w9", "quorum g")),
     ]
 
 
@@ -292,7 +296,7 @@ def bundle_file():
     ]
     return {
         "about": "Made by deploy/verify/vectors.py; test keys only. A case is a merge patch (RFC 7396) on {bundle, trust}, where `bundle` "
-        "names one of `bundles`. Its records make events.jsonl, unless that is among its files. findings: [verdict, where], null where "
-        "verify must refuse to begin; max_age absent: not asked; now: seconds.",
+        "names one of `bundles`. Its records make events.jsonl, unless its files hold one. findings: [verdict, where], null where "
+        "verify must refuse; max_age absent: not asked; now: seconds.",
         "now": NOW, "trust": trust(), "bundles": bundles(), "cases": clean + cases_of_records() + cases_of_times() + cases_of_proofs() + cases_of_notes() + cases_of_trust(),
     }
