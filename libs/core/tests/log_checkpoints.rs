@@ -10,7 +10,7 @@ use sealbus_core::{
     hash::Hash,
     log::{
         MAX_SIZE,
-        checkpoint::{Checkpoint, CheckpointError},
+        checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
         note::{LogSigner, Note, SignatureType, SignerError, VerifierKey, WitnessSigner},
     },
     seal::{KeyKind, Keyring, KeyringError, PublicKey},
@@ -58,7 +58,7 @@ fn a_checkpoint_has_one_spelling() {
 #[test]
 fn a_checkpoint_is_its_logs() {
     let (note, keys) = note();
-    let open = |origin, keys: &[VerifierKey]| Checkpoint::open(&note, origin, keys);
+    let open = |origin, keys: &[VerifierKey]| SignedCheckpoint::open(&note, origin, keys);
     assert_eq!(open(ORIGIN, &keys).unwrap().checkpoint(), &checkpoint());
     assert_eq!(open("bus.test/two", &keys), Err(CheckpointError::OtherOrigin { origin: ORIGIN.into() }));
     assert_eq!(open(ORIGIN, &keys[1..]), Err(CheckpointError::Unsigned), "the time line alone");
@@ -67,12 +67,18 @@ fn a_checkpoint_is_its_logs() {
     let (other, _) = signers("bus.test/two", 5, "witness.test", 2);
     assert_eq!(other.sign(&checkpoint(), 1000), None);
     assert_eq!(open(ORIGIN, &[other.verifier_key()]), Err(CheckpointError::Unsigned));
+    let alias = VerifierKey::new("bus.test/two", SignatureType::Ed25519, keys[0].public().clone()).unwrap();
+    let signature = [&alias.id()[..], note.signatures()[0].bytes()].concat();
+    let line = format!("— bus.test/two {}\n", common::base64(&signature));
+    let others = Note::parse(format!("{}\n{line}", note.text()).as_bytes()).unwrap();
+    assert_eq!(others.verify(std::slice::from_ref(&alias)).unwrap().len(), 1);
+    assert_eq!(SignedCheckpoint::open(&others, ORIGIN, &[alias]), Err(CheckpointError::Unsigned));
 }
 
 #[test]
 fn cosignatures_count_until_five_minutes_ahead() {
     let (note, keys) = note();
-    let opened = Checkpoint::open(&note, ORIGIN, &keys).unwrap();
+    let opened = SignedCheckpoint::open(&note, ORIGIN, &keys).unwrap();
     let at = |now| opened.cosignatures(now).map(|line| (line.key.name(), line.time, line.own)).collect::<Vec<_>>();
     assert_eq!(at(5000), [(ORIGIN, 1000, true), ("witness.test", 1001, false)]);
     assert_eq!(at(701).len(), 2);
@@ -86,9 +92,16 @@ fn cosignatures_count_until_five_minutes_ahead() {
     assert_eq!(alias_signer.verifier_key(), alias);
     let lines = [note.signatures(), &[alias_signer.cosign(&checkpoint(), 1002)]].concat();
     let note = Note::new(note.text().into(), lines).unwrap();
-    let opened = Checkpoint::open(&note, ORIGIN, &[keys[0].clone(), alias]).unwrap();
+    let opened = SignedCheckpoint::open(&note, ORIGIN, &[keys[0].clone(), alias]).unwrap();
     assert!(opened.cosignatures(5000).all(|line| line.own));
     assert_eq!(opened.cosignatures(5000).count(), 1);
+
+    // And so is another key of its name.
+    let namesake = WitnessSigner::new(&keyring(seed(9), seed(5)), ORIGIN).unwrap();
+    let lines = [note.signatures(), &[namesake.cosign(&checkpoint(), 1003)]].concat();
+    let note = Note::new(note.text().into(), lines).unwrap();
+    let opened = SignedCheckpoint::open(&note, ORIGIN, &[keys[0].clone(), namesake.verifier_key()]).unwrap();
+    assert_eq!(opened.cosignatures(5000).map(|line| (line.time, line.own)).collect::<Vec<_>>(), [(1003, true)]);
 }
 
 #[test]

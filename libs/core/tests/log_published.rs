@@ -10,7 +10,7 @@ use common::{cases, log::Tree, shared, shared_path, unbase64};
 use sealbus_core::{
     hash::Hash,
     log::{
-        checkpoint::Checkpoint,
+        checkpoint::SignedCheckpoint,
         merkle,
         note::{Note, NoteError, VerifierKey},
         tile::{EdgeTiles, HashTile, TileId, TileKind, Tiles, encode_bundle, parse_bundle},
@@ -108,7 +108,7 @@ fn a_log_of_tessera_is_built_anew_from_its_entries() {
     let open = |name: &str| {
         let note = Note::parse(&files[name]).unwrap();
         assert_eq!(note.to_string().as_bytes(), files[name], "{name}");
-        let opened = Checkpoint::open(&note, key.name(), std::slice::from_ref(&key)).unwrap();
+        let opened = SignedCheckpoint::open(&note, key.name(), std::slice::from_ref(&key)).unwrap();
         opened.checkpoint().clone()
     };
     let newest = open("checkpoint");

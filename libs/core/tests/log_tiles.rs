@@ -149,6 +149,15 @@ proptest! {
 }
 
 #[test]
+fn the_node_after_the_last_is_nowhere() {
+    for (size, level) in (0..600_u64).flat_map(|size| (0..10_u8).map(move |level| (size, level))) {
+        let after = size >> level;
+        assert_eq!(TileId::holding(Node { level, index: after }, size), None, "{level} of {size}");
+        assert_eq!(after > 0, TileId::holding(Node { level, index: after.wrapping_sub(1) }, size).is_some());
+    }
+}
+
+#[test]
 fn what_is_no_tile_is_refused() {
     let (tile, bundle) = (id("tile/0/000.p/1"), id("tile/entries/000.p/1"));
     assert_eq!(HashTile::parse(bundle, &[0; 32]), Err(TileError));

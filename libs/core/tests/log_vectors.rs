@@ -186,7 +186,7 @@ fn keys_sign_the_published_notes() {
 }
 
 fn open(signing: &Signing, origin: &str, note: &[u8]) -> Result<SignedCheckpoint, CheckpointError> {
-    Checkpoint::open(&Note::parse(note)?, origin, &signing.known)
+    SignedCheckpoint::open(&Note::parse(note)?, origin, &signing.known)
 }
 
 #[test]

@@ -12,7 +12,7 @@ use sealbus_core::{
         MAX_SIZE,
         checkpoint::Checkpoint,
         merkle,
-        note::{Note, Signature},
+        note::Note,
         policy::Policy,
         proof::{EventProof, EventProofError},
         witness::{AddCheckpoint, Cosigned, Refusal, encode_size, parse_size},
@@ -57,11 +57,17 @@ fn a_checkpoint_that_continues_the_last_is_cosigned() {
 
     // What the witness then answers, the log takes up.
     let (_, witness) = signers(ORIGIN, 1, "witness.test", 2);
-    let request = request(7, 300);
-    let answer = witness.cosign(request.checkpoint(), 1001).to_string();
-    let lines = [request.note().signatures(), &Signature::parse_lines(&answer).unwrap()].concat();
-    let note = Note::new(request.note().text().into(), lines).unwrap();
-    assert_eq!(note.verify(&[witness.verifier_key()]).unwrap()[0].time, Some(1001));
+    let (note, known) = (request(7, 300).note().clone(), [witness.verifier_key()]);
+    let answer = witness.cosign(request(7, 300).checkpoint(), 1001).to_string();
+    let cosigned = note.cosigned(&answer, &known).unwrap();
+    assert_eq!(cosigned.to_string(), format!("{note}{answer}"));
+    assert_eq!(cosigned.verify(&known).unwrap()[0].time, Some(1001));
+    // The same line again, a stranger's, a wrong one, none.
+    assert_eq!(cosigned.cosigned(&answer, &known).as_ref(), Ok(&cosigned));
+    assert_eq!(note.cosigned(&answer, &[]).as_ref(), Ok(&note));
+    let wrong = witness.cosign(request(7, 255).checkpoint(), 1001).to_string();
+    assert!(note.cosigned(&wrong, &known).is_err());
+    assert!(note.cosigned("", &known).is_err() && note.cosigned(answer.trim_end(), &known).is_err());
 }
 
 #[test]

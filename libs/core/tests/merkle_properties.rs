@@ -288,7 +288,11 @@ fn what_is_missing_is_named() {
     assert_eq!(partial.iter().map(TileId::to_string).collect::<Vec<_>>(), ["tile/0/001.p/44", "tile/1/000.p/1"]);
     assert_eq!(EdgeTiles::new(300, &Tiles::default()), Err(EdgeError::Missing(partial[0])));
     assert_eq!(EdgeTiles::new(MAX_SIZE + 1, &Tiles::default()), Err(TreeFull.into()));
-    assert_eq!(RightEdge::new(3, vec![Hash([0; 32])]), None);
+    for (size, hashes) in [(3, 1), (3, 3), (0, 1), (MAX_SIZE + 1, 1)] {
+        assert_eq!(RightEdge::new(size, vec![Hash([0; 32]); hashes]), None, "{size} of {hashes}");
+    }
+    let mut full = RightEdge::new(MAX_SIZE, vec![Hash([0; 32]); 53]).unwrap();
+    assert_eq!(full.append(Hash([0; 32]), |_, _| {}), Err(TreeFull));
     assert_eq!((ProofPlan::inclusion(5, 5), ProofPlan::consistency(6, 5)), (None, None));
     assert_eq!(TileId::at(TileKind::Hashes(8), 0, u64::MAX), None);
 }

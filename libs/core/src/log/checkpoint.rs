@@ -85,8 +85,10 @@ impl Checkpoint {
     pub fn root(&self) -> Hash {
         self.root
     }
+}
 
-    /// What the note says to who pins the log's `origin` and these keys, the log's and the witnesses'.
+impl SignedCheckpoint {
+    /// The checkpoint that the note is to who pins the log's `origin` and these keys, the log's and the witnesses'.
     ///
     /// A key of the log has the origin for its name and is of type 0x01. Refused, beside what [`Note::verify`] refuses: a text
     /// that is no checkpoint, another log's checkpoint, one without a line of a key of the log.
@@ -103,9 +105,7 @@ impl Checkpoint {
         let own = known.iter().filter(of_log).map(|key| key.public().clone()).collect();
         Ok(SignedCheckpoint { checkpoint, signatures, own })
     }
-}
 
-impl SignedCheckpoint {
     /// What was signed.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint

@@ -102,12 +102,26 @@ impl Note {
         let mut verified = Vec::new();
         for signature in &self.signatures {
             // Two keys can share a name and the four bytes of an id, if only on purpose.
-            let mut keys = known.iter().filter(|key| key.name() == signature.name() && key.id() == signature.key_id());
+            let mut keys = known.iter().filter(|key| key.is_named_by(signature));
             let Some(first) = keys.next() else { continue };
             let line = std::iter::once(first).chain(keys).find_map(|key| key.verify(&self.text, signature));
             verified.push(line.ok_or_else(|| NoteError::BadSignature { name: signature.name().to_owned() })?);
         }
         Ok(verified)
+    }
+
+    /// The note with the lines that a witness answered with: those of known keys, but for ones that it has already. Refused: an
+    /// answer that is no such lines, and one in which a known key's line is wrong.
+    pub fn cosigned(&self, answer: &str, known: &[VerifierKey]) -> Result<Note, NoteError> {
+        let answered = Note { text: self.text.clone(), signatures: Signature::parse_lines(answer)? };
+        answered.verify(known)?;
+        let mut signatures = self.signatures.clone();
+        for line in answered.signatures {
+            if known.iter().any(|key| key.is_named_by(&line)) && !signatures.contains(&line) {
+                signatures.push(line);
+            }
+        }
+        Note::new(answered.text, signatures)
     }
 }
 

@@ -12,7 +12,7 @@
 mod parse;
 
 use crate::log::{
-    checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
+    checkpoint::{CheckpointError, SignedCheckpoint},
     note::{Note, VerifierKey},
 };
 
@@ -106,9 +106,9 @@ impl Policy {
         &self.keys
     }
 
-    /// Opens a checkpoint of the log of this origin by the policy's keys, as [`Checkpoint::open`] does.
+    /// Opens a checkpoint of the log of this origin by the policy's keys, as [`SignedCheckpoint::open`] does.
     pub fn open(&self, note: &Note, origin: &str) -> Result<SignedCheckpoint, CheckpointError> {
-        Checkpoint::open(note, origin, &self.keys)
+        SignedCheckpoint::open(note, origin, &self.keys)
     }
 
     /// Which witnesses have seen the checkpoint, and whether they are enough. The log's own cosignatures never count, even if

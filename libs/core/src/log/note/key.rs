@@ -82,6 +82,11 @@ impl VerifierKey {
         self.id
     }
 
+    /// Whether the line says that it is this key's.
+    pub(super) fn is_named_by(&self, signature: &Signature) -> bool {
+        self.name == signature.name() && self.id == signature.key_id()
+    }
+
     /// Whether `signature` is this key's of `text`, by the strict rules of [`PublicKey::verifies`]; the caller has seen that
     /// the line names this key.
     pub(super) fn verify(&self, text: &str, signature: &Signature) -> Option<Verified> {

@@ -112,13 +112,11 @@ impl fmt::Display for TileId {
             TileKind::Hashes(level) => write!(f, "tile/{level}")?,
             TileKind::Entries => f.write_str("tile/entries")?,
         }
-        let digits = self.n.to_string();
-        let mut groups = format!("{digits:0>width$}", width = digits.len().next_multiple_of(3));
-        let last = groups.split_off(groups.len() - 3);
-        for group in groups.as_bytes().chunks(3) {
-            write!(f, "/x{}", str::from_utf8(group).map_err(|_| fmt::Error)?)?;
+        // Three digits a group, up to seven groups; all but the last begin with an x.
+        for above in (1..7).rev().map(|place| self.n / 1000_u64.pow(place)).filter(|above| *above > 0) {
+            write!(f, "/x{:03}", above % 1000)?;
         }
-        write!(f, "/{last}")?;
+        write!(f, "/{:03}", self.n % 1000)?;
         if self.is_full() { Ok(()) } else { write!(f, ".p/{}", self.width) }
     }
 }
