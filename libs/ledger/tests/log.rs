@@ -7,7 +7,7 @@ mod support;
 use std::collections::HashSet;
 
 use sealbus_core::hash::Hash;
-use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealbus_core::log::merkle::{RightEdge, empty_root, verify_consistency, verify_inclusion};
 use sealbus_core::log::note::{LogSigner, Note};
 use sealbus_core::log::tile::{TileId, TileKind};
@@ -78,7 +78,7 @@ async fn a_tree_that_grew_by_batches_is_the_tree_over_all_leaves() {
     assert_eq!((anchored.size(), anchored.root()), (leaves.len() as u64, root(&leaves)));
     let key = signer.verifier_key();
     for note in &notes {
-        let opened = Checkpoint::open(note, ORIGIN, std::slice::from_ref(&key)).unwrap();
+        let opened = SignedCheckpoint::open(note, ORIGIN, std::slice::from_ref(&key)).unwrap();
         let (size, now) = (opened.checkpoint().size(), ledger.newest_tree().await.unwrap());
         assert_eq!(opened.checkpoint().root(), root(&leaves[..usize::try_from(size).unwrap()]));
         assert_eq!(ledger.root_by_tiles(size).await.unwrap(), Some(opened.checkpoint().root()));

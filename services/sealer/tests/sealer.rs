@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sealbus_broker::topology::TopologySettings;
 use sealbus_broker::{Broker, BrokerConfig};
-use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealbus_core::log::note::{LogSigner, Note};
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::seal::Keyring;
@@ -116,7 +116,7 @@ impl Scene {
         let key = self.signer.verifier_key();
         let open = |note: &Vec<u8>| {
             let note = Note::parse(note).unwrap();
-            Checkpoint::open(&note, ORIGIN, std::slice::from_ref(&key)).unwrap().checkpoint().clone()
+            SignedCheckpoint::open(&note, ORIGIN, std::slice::from_ref(&key)).unwrap().checkpoint().clone()
         };
         anchor.notes(true).await.unwrap().iter().map(open).collect()
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
-use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealbus_core::log::note::{LogSigner, Note, Signature};
 use sealbus_core::log::witness::AddCheckpoint;
 use sealbus_core::seal::KeyKind;
@@ -114,7 +114,7 @@ async fn a_log_that_signs_two_trees_of_one_size_has_both_kept() {
     assert_eq!(server.ask(&third.request(7, 7)).await.status, 422);
     let kept = Note::parse(&std::fs::read(place.file(ORIGIN, "fork")).unwrap()).unwrap();
     let pinned = [log().signer.verifier_key()];
-    let open = |note: &Note| Checkpoint::open(note, ORIGIN, &pinned).unwrap().checkpoint().clone();
+    let open = |note: &Note| SignedCheckpoint::open(note, ORIGIN, &pinned).unwrap().checkpoint().clone();
     assert_eq!(open(&kept), fork().checkpoint(7), "the first is kept");
     assert_eq!(open(&place.note()), log().checkpoint(7), "and the log's signature of what was cosigned");
     server.stop().await.unwrap();

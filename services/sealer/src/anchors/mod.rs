@@ -66,5 +66,5 @@ pub async fn newest(anchors: &[Arc<dyn Anchor>], origin: &str, log_key: &Verifie
 
 fn open(note: &[u8], origin: &str, log_key: &VerifierKey) -> Option<SignedCheckpoint> {
     let note = Note::parse(note).ok()?;
-    Checkpoint::open(&note, origin, std::slice::from_ref(log_key)).ok()
+    SignedCheckpoint::open(&note, origin, std::slice::from_ref(log_key)).ok()
 }
