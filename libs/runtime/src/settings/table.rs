@@ -124,7 +124,7 @@ table! {
     [Sealer] HEARTBEAT: Duration = "1m", Rule::Between("100ms", "1h");
     /// A file that every checkpoint is appended to, beside the stream `SEALBUS_CHECKPOINTS`: out of the database's reach, or
     /// it is worth little.
-    [Sealer Commands] ANCHOR_FILE: PathBuf;
+    [Sealer Commands] ANCHORS: PathBuf;
 }
 "The witness" {
     /// What the witness is called: the name in its key, `witness.example/one`; without space or `+`.

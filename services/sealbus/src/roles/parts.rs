@@ -94,7 +94,7 @@ pub fn log_signer(settings: &Settings, ledger: &Ledger) -> Result<LogSigner, Fai
 /// Where checkpoints are kept: the stream, and the file where one is named.
 pub fn anchors(settings: &Settings, broker: &Broker) -> Vec<Arc<dyn Anchor>> {
     let mut anchors: Vec<Arc<dyn Anchor>> = vec![Arc::new(AnchorStream::new(broker.clone()))];
-    anchors.extend(settings.find(table::ANCHOR_FILE).map(|path| Arc::new(AnchorFile::new(path)) as Arc<dyn Anchor>));
+    anchors.extend(settings.find(table::ANCHORS).map(|path| Arc::new(AnchorFile::new(path)) as Arc<dyn Anchor>));
     anchors
 }
 
