@@ -8,7 +8,11 @@ BACKING ?= local
 export SQLX_OFFLINE ?= true
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help run build test check backing fmt lint arrows deny docs sqlx clean
+# `make fuzz FUZZ=note FUZZ_SECONDS=60` fuzzes one target for a minute.
+FUZZ ?=
+FUZZ_SECONDS ?= 600
+
+.PHONY: help run build test fuzz check backing fmt lint arrows deny docs sqlx clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -18,6 +22,9 @@ run: backing ## Run the whole bus here, with a demonstration, and keep serving
 
 test: backing ## Run all tests; the last line counts them
 	@deploy/local/test
+
+fuzz: ## Fuzz each parser for FUZZ_SECONDS (600); needs a C++ compiler
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run $(FUZZ)
 
 check: fmt lint arrows deny docs ## Check format, lints, arrows between crates, dependencies, docs
 

@@ -23,11 +23,13 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("sealbus-testkit", &["sealbus-core", "sealbus-ledger", "sealbus-backing"]),
     ("sealbus-publisher", &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-runtime"]),
     ("sealbus-relay", &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-runtime"]),
-    ("sealbus-sealer", &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-runtime"]),
+    ("sealbus-sealer", &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-client", "sealbus-runtime"]),
     (
         "sealbus-dispatcher",
         &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-consumer", "sealbus-runtime"],
     ),
+    // Out of the log's hands: no ledger, no broker.
+    ("sealbus-witness", &["sealbus-core", "sealbus-runtime"]),
     ("sealbus-lint", &[]),
 ];
 
@@ -35,7 +37,7 @@ const HOUSE: &[(&str, &[&str])] = &[
 const DRIVERS: &[(&str, &[&str])] = &[
     ("sqlx", &["sealbus-ledger", "sealbus-consumer", "sealbus-dispatcher", "sealbus-testkit"]),
     ("async-nats", &["sealbus-broker", "sealbus-testkit"]),
-    ("axum", &["sealbus-publisher", "sealbus-runtime"]),
+    ("axum", &["sealbus-publisher", "sealbus-witness", "sealbus-runtime"]),
 ];
 
 /// What core does without, to stay pure.
@@ -46,8 +48,8 @@ pub fn wrong(dependency: &Dependency) -> Option<String> {
     let Dependency { from, to, only_tests } = dependency;
     if *only_tests {
         // Tests stand on the testkit, and look at whatever they want, but for services.
-        let service =
-            ["sealbus-publisher", "sealbus-relay", "sealbus-sealer", "sealbus-dispatcher"].contains(&to.as_str());
+        let service = ["sealbus-publisher", "sealbus-relay", "sealbus-sealer", "sealbus-dispatcher", "sealbus-witness"]
+            .contains(&to.as_str());
         return (service && from != "sealbus")
             .then(|| format!("the tests of {from} use {to}: only sealbus wires services"));
     }
@@ -93,6 +95,7 @@ mod tests {
             ("sealbus-relay", "sqlx"),
             ("sealbus-consumer", "async-nats"),
             ("sealbus-relay", "sealbus-testkit"),
+            ("sealbus-witness", "sealbus-ledger"),
             ("sealbus-new", "sealbus-core"),
         ] {
             let said = wrong(&arrow(from, to)).unwrap_or_else(|| panic!("{from} → {to} was let pass"));

@@ -23,6 +23,8 @@ struct Metadata<'a> {
 #[serde(default)]
 struct Own<'a> {
     #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     content_type: Option<Cow<'a, str>>,
     #[serde(borrow)]
     deliver_by: Option<Cow<'a, str>>,
@@ -44,7 +46,8 @@ pub(crate) fn write(record: &Record, headers: &mut HeaderMap) {
         }
     };
     set("ce-specversion", "1.0");
-    set("ce-id", &header.event_id.to_string());
+    // The producer's own where it gave one that is no UUID, as over HTTP.
+    set("ce-id", &own.id.as_deref().map_or_else(|| header.event_id.to_string(), str::to_owned));
     set("ce-source", if header.source.is_empty() { &header.origin } else { &header.source });
     set("ce-type", &header.event_type);
     set("ce-time", &header.occurred.to_string());

@@ -15,6 +15,7 @@
 
 mod attributes;
 mod broker;
+mod checkpoints;
 mod consume;
 mod consumer;
 mod dead_letters;

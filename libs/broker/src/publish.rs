@@ -46,7 +46,7 @@ impl Broker {
     }
 }
 
-fn publish_error(error: &ClientError) -> PublishError {
+pub(crate) fn publish_error(error: &ClientError) -> PublishError {
     use std::error::Error as _;
     match error.kind() {
         PublishErrorKind::StreamNotFound => PublishError::NoStream,

@@ -31,7 +31,7 @@ proptest! {
 fn says_what_protocol_says() {
     let mut record = record("order-42", 7);
     record.metadata =
-        r#"{"sealbus":{"content_type":"application/xml","priority":"high","traceparent":"00-4bf9-00f0-01"}}"#.into();
+        r#"{"sealbus":{"content_type":"application/xml","id":"order 7","priority":"high","traceparent":"00-4bf9-00f0-01"}}"#.into();
     let record = support::sealed(record);
     let message = EventMessage::encode(&record, PARTITIONS).unwrap();
     let partition = PlanKey::of("acme", "order-42").partition(PARTITIONS);
@@ -40,7 +40,7 @@ fn says_what_protocol_says() {
     for (name, value) in [
         ("Nats-Msg-Id", record.event_hash.to_string().as_str()),
         ("ce-specversion", "1.0"),
-        ("ce-id", "00000000-0000-0000-0000-000000000007"),
+        ("ce-id", "order%207"),
         ("ce-source", "urn:acme:orchestrator"),
         ("ce-type", "payment.settled"),
         ("ce-time", "2026-11-20T10:00:00.000000Z"),

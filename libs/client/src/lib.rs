@@ -22,6 +22,8 @@
 //! - **A stream that breaks goes on where it stopped** ([`Client::tail`]).
 //!
 //! [`ClientError`] says why a call failed: the service's own [`Problem`] where it gave one.
+//!
+//! [`WitnessClient`] is apart from all that: a log asks a witness with it, which may be anybody's.
 
 mod client;
 mod cloudevents;
@@ -34,6 +36,7 @@ mod retry;
 mod sse;
 mod tail;
 mod transport;
+mod witness;
 
 pub use client::Client;
 pub use cloudevents::Outcome;
@@ -43,3 +46,4 @@ pub use event::{Event, Seal, V1};
 pub use publish::{Expect, NewEvent, Published, PublishedBatch};
 pub use read::{Finding, Head, Page, Plans, TrailQuery, Verification};
 pub use tail::Scope;
+pub use witness::{Cosignature, WitnessClient, WitnessError};

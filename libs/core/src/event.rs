@@ -15,6 +15,7 @@ pub use mode::{PayloadMode, Priority};
 pub use record::{Record, V1};
 pub use wire::FormatError;
 
-pub(crate) use header::MAX_SEQ;
+pub(crate) use header::{MAX_SEQ, is_text};
+pub(crate) use id::plain_uuid;
 pub(crate) use shown::stored_json;
 pub(crate) use wire::{lp, plan_label};

@@ -9,12 +9,14 @@
 //! | [`canonical`] | which JSON is taken at all, and the one text that is hashed and kept of it |
 //! | [`catalog`] | which event types there are, what their data looks like, by which policy they are kept and delivered |
 //! | [`request`], [`cloudevents`] | what a publish request may say, in either form, and what is made of it |
+//! | [`envelope`] | payloads encrypted for a data subject, until its key is destroyed |
 //! | [`error`] | every reason for a refusal, with its code and status |
 //! | [`event`] | the header: what of an event is sealed, byte by byte; its id; its leaf in the log |
 //! | [`timestamp`], [`hash`] | the two values that headers are made of |
 //! | [`partition`] | which lock and which partition a plan has |
 //! | [`retry`] | how often a failed delivery is tried again, and after which pause |
 //! | [`seal`] | keys, and what they sign and check |
+//! | [`log`] | the Merkle tree over all events: proofs, tiles, checkpoints, witnesses |
 //! | [`v1`] | the older contract's signature, written beside the seal where a tenant asks for it |
 //! | [`verify`] | what is wrong with a chain, verdict by verdict |
 //!
@@ -25,10 +27,12 @@
 pub mod canonical;
 pub mod catalog;
 pub mod cloudevents;
+pub mod envelope;
 pub mod error;
 pub mod event;
 mod files;
 pub mod hash;
+pub mod log;
 pub mod names;
 pub mod partition;
 pub mod request;

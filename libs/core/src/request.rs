@@ -2,8 +2,10 @@
 //!
 //! [`EventRequest`] is one event as its producer asks for it, whichever face it came through: the JSON form is read here,
 //! CloudEvents in [`crate::cloudevents`]. [`EventRequest::prepare`] checks it against the catalog and gives a [`Draft`]:
-//! canonical texts, their hashes, the event's id, and the text by which two requests with one id are compared.
+//! canonical texts, their hashes, the event's id, and the text by which two requests with one id are compared. What the catalog
+//! wants encrypted is a [`ToEncrypt`] first, until the data subject's key is at hand.
 
+mod encrypt;
 mod fields;
 mod prepare;
 mod read;
@@ -15,6 +17,7 @@ use crate::event::Priority;
 use crate::names::EventType;
 use crate::timestamp::Timestamp;
 
+pub use encrypt::{Prepared, ToEncrypt};
 pub(crate) use fields::{Fields, check_text};
 pub use prepare::{Context, Draft};
 pub use read::{Limits, check_count, read_body, read_value};

@@ -9,6 +9,7 @@
 //! | `keyring` | all keys that a process trusts: checking |
 //! | `file` | the keyring's files: reading them, and all that refuses the start |
 //! | `signer` | the one active key: signing |
+//! | `pair` | the keys of log and witness: signing notes |
 //! | `proof` | `key.added`: how a key says that it is held |
 
 mod ed25519;
@@ -16,6 +17,7 @@ mod file;
 mod key;
 mod key_id;
 mod keyring;
+mod pair;
 mod proof;
 mod signer;
 mod suite;
@@ -27,7 +29,8 @@ pub use file::KeyringError;
 pub use key::{Status, Window};
 pub use key_id::{KeyId, KeyKind};
 pub use keyring::{Checked, Keyring};
+pub(crate) use pair::KeyPair;
 pub use signer::{Seal, Signer, V1Signer};
 pub use suite::check_shape;
-pub(crate) use suite::keyed;
 pub use suite::{Suite, mac, mac_matches, plan_key, signature_message};
+pub(crate) use suite::{keyed, request_mac};

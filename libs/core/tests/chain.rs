@@ -77,7 +77,7 @@ fn a_row_that_is_no_record_is_format_and_breaks_no_link_that_it_has() {
     ] {
         let mut check = ChainCheck::new(&trust, "acme", "order-1");
         let mut all = check.next(&records[0]);
-        all.extend(check.next_malformed(2, stored, "payload_mode is 9"));
+        all.extend(check.next_malformed(2, stored, None, "payload_mode is 9"));
         all.extend(records[2..].iter().flat_map(|record| check.next(record)));
         all.extend(check.finish().findings);
         assert_eq!(all.iter().map(|finding| (finding.verdict, finding.seq)).collect::<Vec<_>>(), found);

@@ -7,7 +7,7 @@ mod common;
 use std::fs;
 
 use common::{base64, chain};
-use sealbus_core::seal::{Keyring, KeyringError, PublicKey, Status, Window};
+use sealbus_core::seal::{KeyKind, Keyring, KeyringError, PublicKey, Status, Window};
 use serde_json::{Value, json};
 
 const SECRET: [u8; 32] = *b"0123456789abcdefghijklmnopqrstuv";
@@ -224,7 +224,19 @@ fn a_development_keyring_is_made_of_its_bytes_alone() {
     assert_eq!(json, Keyring::generate_dev(&random).unwrap());
     let keyring = Keyring::parse(&json).unwrap();
     assert!(keyring.signer().is_ok() && keyring.v1_signer().is_some());
-    assert!(matches!(Keyring::generate_dev(&[7; 72]), Err(KeyringError::WeakSecret { .. })));
+    assert!(matches!(Keyring::generate_dev(&[7; 104]), Err(KeyringError::WeakSecret { .. })));
+}
+
+#[test]
+fn a_keyring_of_one_pair_can_be_made() {
+    for kind in [KeyKind::Ed25519, KeyKind::Log, KeyKind::Witness] {
+        let keyring = Keyring::parse(&Keyring::generate(kind, &SECRET).unwrap()).unwrap();
+        assert!(keyring.public_keys(kind).eq([&PublicKey::of_seed(&SECRET)]));
+        assert!(matches!(Keyring::generate(kind, &[7; 32]), Err(KeyringError::WeakSecret { .. })));
+    }
+    for kind in [KeyKind::Hmac, KeyKind::V1, KeyKind::Kek] {
+        assert!(matches!(Keyring::generate(kind, &SECRET), Err(KeyringError::PublicNotWanted { .. })));
+    }
 }
 
 #[test]

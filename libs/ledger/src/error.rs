@@ -68,6 +68,9 @@ pub enum LedgerError {
         /// `max_locks_per_transaction` × `max_connections`.
         available: u64,
     },
+    /// The stored log is not one tree that continues what was anchored.
+    #[error("the log is not as it should be, and nothing was sealed: {0}; run `sealbus verify --all`")]
+    Log(String),
     /// The keyring cannot begin a ledger.
     #[error("the keyring cannot begin a ledger: {0}")]
     Keyring(String),

@@ -127,10 +127,14 @@ impl Ledger {
     }
 
     fn check_row(&self, check: &mut ChainCheck<'_>, row: RecordRow) -> Vec<Finding> {
-        let (seq, event_hash) = (row.seq, Hash::from_slice(&row.event_hash));
+        let (seq, event_hash, log_index) = (row.seq, Hash::from_slice(&row.event_hash), row.log_index);
         match row.into_record(&self.deployment().origin) {
             Ok(record) => check.next(&record),
-            Err(error) => check.next_malformed(u64::try_from(seq).unwrap_or(0), event_hash, &error.to_string()),
+            Err(error) => {
+                let (seq, log_index) =
+                    (u64::try_from(seq).unwrap_or(0), log_index.and_then(|index| u64::try_from(index).ok()));
+                check.next_malformed(seq, event_hash, log_index, &error.to_string())
+            }
         }
     }
 

@@ -25,7 +25,7 @@ async fn floors(test: &TestLedger, subscription_no: i64) -> Vec<u64> {
 }
 
 async fn seal(test: &TestLedger) {
-    while test.ledger.seal_batch(1_000, &HashSet::new()).await.unwrap().leaves > 0 {}
+    while test.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ impl Scene {
 
     /// Everything queued gets its leaf.
     async fn seal(&self) {
-        while self.test.ledger.seal_batch(1_000, &HashSet::new()).await.unwrap().leaves > 0 {}
+        while self.test.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
     }
 
     async fn set(&self, sql: &str) {

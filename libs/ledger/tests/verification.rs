@@ -164,7 +164,7 @@ async fn a_tampered_key_event_is_found_with_any_plan() {
 async fn every_event_gets_a_dense_log_index_in_plan_order() {
     let test = with_chain(20).await;
     let stopped = HashSet::new();
-    while test.ledger.seal_batch(7, &stopped).await.unwrap().leaves > 0 {}
+    while test.ledger.seal_batch(7, &stopped, None).await.unwrap().leaves > 0 {}
     assert_eq!(test.ledger.log_size().await.unwrap(), 41);
     assert_eq!(test.count("SELECT count(*) FROM sealbus.seal_queue").await, 0);
     assert_eq!(test.count("SELECT count(*) FROM sealbus.log_leaves WHERE leaf_index NOT BETWEEN 0 AND 40").await, 0);
@@ -183,7 +183,7 @@ async fn two_sealers_at_once_give_every_event_one_leaf() {
     let seal = async || {
         let mut leaves = 0;
         while test.count("SELECT count(*) FROM sealbus.seal_queue").await > 0 {
-            leaves += test.ledger.seal_batch(10, &HashSet::new()).await.unwrap().leaves;
+            leaves += test.ledger.seal_batch(10, &HashSet::new(), None).await.unwrap().leaves;
         }
         leaves
     };
@@ -203,14 +203,14 @@ async fn a_plan_that_is_wrong_is_sealed_no_further_and_holds_up_no_other() {
     .await
     .unwrap();
     let mut stopped = HashSet::new();
-    let sealed = test.ledger.seal_batch(100, &stopped).await.unwrap();
+    let sealed = test.ledger.seal_batch(100, &stopped, None).await.unwrap();
     assert_eq!(sealed.leaves, 8, "the key, two of order-1, five of order-2");
     assert_eq!(sealed.stopped.len(), 1);
     assert_eq!((sealed.stopped[0].plan.as_str(), sealed.stopped[0].seq), ("order-1", 3));
     assert!(sealed.stopped[0].reason.contains("EVENT_HASH"), "{}", sealed.stopped[0].reason);
     stopped.extend(sealed.stopped.iter().map(|plan| plan.plan_no));
     test.appender().await.append(call("acme", "order-2", vec![draft(9)])).await.unwrap();
-    assert_eq!(test.ledger.seal_batch(100, &stopped).await.unwrap().leaves, 1);
+    assert_eq!(test.ledger.seal_batch(100, &stopped, None).await.unwrap().leaves, 1);
 }
 
 /// A seal that is not of its key's suite never gets into the log.
@@ -223,7 +223,7 @@ async fn an_event_whose_signature_was_stripped_gets_no_leaf() {
     )
     .await
     .unwrap();
-    let sealed = test.ledger.seal_batch(100, &HashSet::new()).await.unwrap();
+    let sealed = test.ledger.seal_batch(100, &HashSet::new(), None).await.unwrap();
     assert_eq!(sealed.leaves, 4, "the key, one of order-1, two of order-2");
     assert!(sealed.stopped[0].reason.contains("SUITE"), "{}", sealed.stopped[0].reason);
 }
@@ -234,6 +234,6 @@ async fn waiting_ends_where_nothing_is_sealed() {
     let test = with_chain(1).await;
     let brief = std::time::Duration::from_millis(50);
     assert!(!test.ledger.wait_until_sealed(brief / 10, brief).await.unwrap());
-    while test.ledger.seal_batch(100, &HashSet::new()).await.unwrap().leaves > 0 {}
+    while test.ledger.seal_batch(100, &HashSet::new(), None).await.unwrap().leaves > 0 {}
     assert!(test.ledger.wait_until_sealed(brief / 10, brief).await.unwrap());
 }

@@ -5,6 +5,7 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a test that cannot have its servers has failed")]
 
+pub mod events;
 mod eventually;
 mod nats;
 mod postgres;
@@ -13,9 +14,9 @@ pub use eventually::eventually;
 pub use nats::Nats;
 pub use postgres::Postgres;
 
-/// A keyring file with one active Ed25519 key and one v1 key, always the same.
+/// A keyring file with an active key each for events, the log and scheme v1, always the same.
 pub fn keyring() -> String {
-    let mut seed = [0_u8; 72];
+    let mut seed = [0_u8; 104];
     seed.iter_mut().zip(1..).for_each(|(byte, n)| *byte = n);
-    sealbus_core::seal::Keyring::generate_dev(&seed).expect("72 different bytes make a keyring")
+    sealbus_core::seal::Keyring::generate_dev(&seed).expect("104 different bytes make a keyring")
 }

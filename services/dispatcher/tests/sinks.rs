@@ -11,8 +11,7 @@ use sealbus_broker::topology::TopologySettings;
 use sealbus_broker::{Broker, BrokerConfig};
 use sealbus_consumer::Settings;
 use sealbus_core::catalog::Catalog;
-use sealbus_core::event::{PayloadMode, Record};
-use sealbus_core::hash::Hash;
+use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::seal::Keyring;
 use sealbus_dispatcher::{Config, DispatcherError, Metrics, Resources, file, run};
@@ -56,7 +55,7 @@ impl Bus {
         let (tenant, plan) = (Tenant::parse("acme").unwrap(), Plan::parse(plan).unwrap());
         let call = Call { tenant, plan, expect: Expect::Any, events: (0..count).map(draft).collect() };
         let appended = self.appender.append(call).await.unwrap();
-        while self.ledger.seal_batch(1_000, &HashSet::new()).await.unwrap().leaves > 0 {}
+        while self.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
         appended.into_iter().map(|appended| appended.record).collect()
     }
 
@@ -99,22 +98,10 @@ impl Dispatcher {
 }
 
 fn draft(n: usize) -> Draft {
-    let payload = format!(r#"{{"amount":"{n}.00"}}"#);
     Draft {
-        event_id: Uuid::now_v7(),
-        event_type: "payment.settled".into(),
-        data_version: 1,
-        occurred: None,
-        source: "urn:test".into(),
         actor: if n == 0 { String::new() } else { "tester".into() },
-        correlation_id: String::new(),
-        causation_id: String::new(),
-        payload_mode: PayloadMode::Plain,
-        payload_size: u32::try_from(payload.len()).unwrap(),
-        payload_hash: Hash::of(payload.as_bytes()),
-        request: payload.clone(),
-        payload: Some(payload),
         metadata: r#"{"reason":"because"}"#.into(),
+        ..sealbus_testkit::events::draft("payment.settled", format!(r#"{{"amount":"{n}.00"}}"#))
     }
 }
 

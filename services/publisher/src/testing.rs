@@ -160,7 +160,7 @@ impl Publisher {
 
     /// Gives every queued event its leaf.
     pub async fn seal(&self) {
-        while self.ledger.seal_batch(1_000, &HashSet::new()).await.unwrap().leaves > 0 {}
+        while self.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
     }
 
     /// The events of a plan of `acme`, as the API shows them.
@@ -176,9 +176,15 @@ impl Publisher {
         let response = call.send().await.unwrap();
         assert_eq!(response.status(), 200, "{path}");
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        let mut events =
-            Events { stream: Box::pin(response.bytes_stream()), text: String::new(), blocks: VecDeque::new() };
-        assert_eq!(events.block().await.unwrap(), ": the stream is open\nretry: 1000");
+        let mut events = Events {
+            behind: None,
+            stream: Box::pin(response.bytes_stream()),
+            text: String::new(),
+            blocks: VecDeque::new(),
+        };
+        let opening = events.block().await.unwrap();
+        let rest = opening.strip_prefix(": the stream is open\nretry: 1000").unwrap_or_else(|| panic!("{opening}"));
+        events.behind = rest.strip_prefix("\nid: ").map(|id| id.parse().expect("a number"));
         events
     }
 
@@ -239,6 +245,8 @@ pub async fn answer(call: RequestBuilder) -> Answer {
 
 /// A stream of events as a client reads it.
 pub struct Events {
+    /// The id that it opened with: what it begins behind.
+    pub behind: Option<u64>,
     stream: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
     text: String,
     blocks: VecDeque<String>,

@@ -1,17 +1,34 @@
-//! The sealer: turns queued events into leaves of the log, which gives every event a dense `log_index`.
+//! The sealer: turns queued events into leaves of the log, grows the Merkle tree over them, and signs and anchors its roots.
 //!
 //! Any number of sealers may run; a transaction lock lets one of them seal at a time, and the others stand by. A sealer
 //! holds nothing in memory that it cannot lose, but for the plans that it found wrong: a plan whose next event fails its
 //! check stops alone, raises an alarm, and is looked at again after [`Config::retry_stopped`].
+//!
+//! | module | what |
+//! |---|---|
+//! | `continuity` | before anything is signed: does the database continue what is anchored? |
+//! | `sealing` | the loop of sealing transactions |
+//! | `anchoring` | what was stored is given to the anchors, and shown |
+//! | [`anchors`] | places that keep checkpoints: a stream, a file |
 
+mod anchoring;
+pub mod anchors;
+mod continuity;
 mod metrics;
+mod sealing;
 
-use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sealbus_ledger::{Ledger, LedgerError};
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::note::LogSigner;
+use sealbus_ledger::Ledger;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::anchors::Anchor;
+
+pub use continuity::Refusal;
 pub use metrics::Metrics;
 
 /// How a sealer goes about it.
@@ -23,7 +40,11 @@ pub struct Config {
     pub wait: Duration,
     /// When a stopped plan is tried again.
     pub retry_stopped: Duration,
-    /// How long to wait after the ledger failed.
+    /// How often a checkpoint is anchored while there is news.
+    pub checkpoint: Duration,
+    /// How often the newest is signed and anchored again while there is none.
+    pub heartbeat: Duration,
+    /// How long to wait after the ledger or the anchors failed.
     pub backoff: Duration,
 }
 
@@ -33,6 +54,8 @@ impl Default for Config {
             batch: 1_000,
             wait: Duration::from_millis(50),
             retry_stopped: Duration::from_mins(1),
+            checkpoint: Duration::from_secs(1),
+            heartbeat: Duration::from_mins(1),
             backoff: Duration::from_secs(1),
         }
     }
@@ -42,56 +65,79 @@ impl Default for Config {
 pub struct Resources {
     /// The ledger.
     pub ledger: Ledger,
+    /// The log's key.
+    pub signer: LogSigner,
+    /// Where checkpoints are kept; at least one.
+    pub anchors: Vec<Arc<dyn Anchor>>,
     /// Its counters.
     pub metrics: Metrics,
 }
 
-/// Seals until told to stop; a batch under way is finished first.
+/// Seals until told to stop; a batch under way is finished first, and what it signed is anchored.
 ///
-/// A ledger that is away is waited for, as are the other errors of a database: the queue keeps what is owed.
-pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) {
-    let Resources { ledger, metrics } = resources;
-    let mut stopped = HashSet::new();
-    let mut forgiven_at = Instant::now();
-    while !shutdown.is_cancelled() {
-        if forgiven_at.elapsed() >= config.retry_stopped {
-            stopped.clear();
-            forgiven_at = Instant::now();
-        }
-        let pause = match ledger.seal_batch(config.batch, &stopped).await {
-            Ok(sealed) => {
-                metrics.leaves.inc_by(sealed.leaves);
-                for plan in &sealed.stopped {
-                    metrics.stopped.inc();
-                    tracing::error!(
-                        tenant = plan.tenant,
-                        plan = plan.plan,
-                        seq = plan.seq,
-                        reason = plan.reason,
-                        "a plan cannot be sealed further; run `sealbus verify` on it"
+/// A ledger or anchors that are away are waited for: the queue keeps what is owed.
+///
+/// # Errors
+/// A [`Refusal`] where signing could fork the log: an operator has to look.
+pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), Refusal> {
+    let Some(anchored) = continued(&config, &resources, &shutdown).await? else { return Ok(()) };
+    let resources = Arc::new(resources);
+    let (kept, anchored) = watch::channel(anchored);
+    let (stored, to_anchor) = watch::channel(None);
+    // Anchoring outlives sealing, so that what was signed last is anchored too.
+    let sealed = CancellationToken::new();
+    let anchoring = anchoring::anchor(config.clone(), Arc::clone(&resources), to_anchor, kept, sealed.clone());
+    let anchoring = tokio::spawn(anchoring);
+    sealing::seal(&config, &resources, &anchored, &stored, &shutdown).await;
+    sealed.cancel();
+    if let Err(broken) = anchoring.await
+        && broken.is_panic()
+    {
+        std::panic::resume_unwind(broken.into_panic());
+    }
+    Ok(())
+}
+
+/// The anchored checkpoint that the database continues; waits for anchors and a ledger that are away. None: told to stop.
+async fn continued(
+    config: &Config,
+    resources: &Resources,
+    shutdown: &CancellationToken,
+) -> Result<Option<Checkpoint>, Refusal> {
+    let names: Vec<String> = resources.anchors.iter().map(|anchor| anchor.name()).collect();
+    let (origin, key) = (&resources.ledger.deployment().origin, resources.signer.verifier_key());
+    loop {
+        let held = anchors::newest(&resources.anchors, origin, &key).await;
+        let checked = if held.readable == 0 {
+            tracing::error!(
+                anchors = held.unreadable.join("; "),
+                "no anchor can be read, so nothing is sealed or signed; it will be tried again"
+            );
+            None
+        } else {
+            match continuity::check(&resources.ledger, &held, &names.join(", ")).await {
+                Ok(anchored) => return Ok(Some(anchored)),
+                Err(Refusal::Ledger(error)) if error.is_away() => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the ledger is away; sealing waits for it"
                     );
+                    None
                 }
-                stopped.extend(sealed.stopped.iter().map(|plan| plan.plan_no));
-                if sealed.leaves > 0 { Duration::ZERO } else { config.wait }
-            }
-            Err(error) => {
-                report(&error);
-                metrics.failures.inc();
-                config.backoff
+                Err(refusal) => Some(refusal),
             }
         };
-        if !pause.is_zero() {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
-            }
+        if let Some(refusal) = checked {
+            return Err(refusal);
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(None),
+            () = tokio::time::sleep(config.backoff) => {}
         }
     }
 }
 
-fn report(error: &LedgerError) {
-    tracing::warn!(
-        error = error as &dyn std::error::Error,
-        "sealing failed and will be tried again; events wait in the seal queue"
-    );
+/// Now, in seconds since 1970: what a signature says of the time.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

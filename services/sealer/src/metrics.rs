@@ -10,6 +10,10 @@ pub struct Metrics {
     pub leaves: Counter,
     /// Plans found wrong, each time one is.
     pub stopped: Counter,
+    /// Checkpoints that were anchored, heartbeats among them.
+    pub checkpoints: Counter,
+    /// Checkpoints that an anchor did not take.
+    pub unanchored: Counter,
     /// Sealing transactions that the database did not take.
     pub failures: Counter,
 }
@@ -23,6 +27,16 @@ impl Metrics {
             "sealbus_sealer_stopped_plans",
             "Plans that could not be sealed further",
             metrics.stopped.clone(),
+        );
+        registry.register(
+            "sealbus_sealer_checkpoints",
+            "Checkpoints anchored, heartbeats among them",
+            metrics.checkpoints.clone(),
+        );
+        registry.register(
+            "sealbus_sealer_unanchored",
+            "Checkpoints that an anchor did not take",
+            metrics.unanchored.clone(),
         );
         registry.register("sealbus_sealer_failures", "Sealing transactions that failed", metrics.failures.clone());
         metrics

@@ -14,8 +14,7 @@ use sealbus_consumer::{
     SubscriptionSpec,
 };
 use sealbus_core::catalog::Catalog;
-use sealbus_core::event::{PayloadMode, Record};
-use sealbus_core::hash::Hash;
+use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Subscription, Tenant};
 use sealbus_core::retry::{Backoff, RetryPolicy};
 use sealbus_core::seal::Keyring;
@@ -97,7 +96,7 @@ impl Bus {
 
     /// Gives everything that is queued its leaf.
     pub async fn seal(&self) {
-        while self.ledger.seal_batch(1_000, &HashSet::new()).await.unwrap().leaves > 0 {}
+        while self.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
     }
 
     /// Starts a process for one subscription.
@@ -193,23 +192,7 @@ pub fn retry(attempts: u32, pause: Duration) -> RetryPolicy {
 }
 
 pub fn draft(event_type: &str) -> Draft {
-    let payload = r#"{"n":1}"#.to_owned();
-    Draft {
-        event_id: Uuid::now_v7(),
-        event_type: event_type.into(),
-        data_version: 1,
-        occurred: None,
-        source: "urn:test".into(),
-        actor: "tester".into(),
-        correlation_id: String::new(),
-        causation_id: String::new(),
-        payload_mode: PayloadMode::Plain,
-        payload_size: u32::try_from(payload.len()).unwrap(),
-        payload_hash: Hash::of(payload.as_bytes()),
-        request: payload.clone(),
-        payload: Some(payload),
-        metadata: "{}".into(),
-    }
+    sealbus_testkit::events::draft(event_type, r#"{"n":1}"#)
 }
 
 /// What it is that fails, if anything does.

@@ -147,7 +147,7 @@ impl Place<'_> {
         let channel = channel.unwrap_or_else(|| self.default_channel.to_owned());
         check_token(self.file, &format!("{at} > channel"), &channel)?;
         if let Some(pointer) = &subject
-            && !pointer.starts_with('/')
+            && !is_pointer(pointer)
         {
             return Err(self.refuse(format!("{at} > subject"), "is a JSON pointer into the data, such as /customer/id"));
         }
@@ -157,6 +157,11 @@ impl Place<'_> {
     fn refuse(&self, at: impl Into<String>, detail: impl Into<String>) -> CatalogError {
         CatalogError::Value { file: self.file.to_owned(), at: at.into(), detail: detail.into() }
     }
+}
+
+/// A JSON pointer (RFC 6901) to a part of the data.
+fn is_pointer(text: &str) -> bool {
+    text.starts_with('/') && text.split('~').skip(1).all(|escaped| escaped.starts_with(['0', '1']))
 }
 
 /// Modules and channels are labels of metrics and words of commands: 1 to 48 of `A-Za-z0-9_-`.

@@ -202,6 +202,10 @@ fn values_that_mean_nothing_are_refused_with_their_place() {
             "types: { a: { content: encrypted, subject: id, versions: { 1: { schema: any } } } }",
             "own.yaml: types > a > subject: ",
         ),
+        (
+            "types: { a: { content: encrypted, subject: /a~2, versions: { 1: { schema: any } } } }",
+            "own.yaml: types > a > subject: ",
+        ),
         ("types: { a: { schema: any } }", "own.yaml: types > a: a type has versions"),
         (
             "patterns: { a.*: { versions: { 1: { schema: any } } } }",

@@ -179,6 +179,6 @@ fn is_visible(text: &str) -> bool {
 }
 
 /// Any characters but U+0000–001F and U+007F–009F.
-pub(super) fn is_text(text: &str, max: usize) -> bool {
+pub(crate) fn is_text(text: &str, max: usize) -> bool {
     text.len() <= max && !text.chars().any(char::is_control)
 }

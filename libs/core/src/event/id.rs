@@ -38,7 +38,8 @@ pub fn event_id(tenant: &str, source: &str, id: &str) -> Result<EventIdentity, F
     Ok(EventIdentity { id: Builder::from_custom_bytes(first).into_uuid(), foreign: Some(id.to_owned()) })
 }
 
-fn plain_uuid(text: &str) -> Option<Uuid> {
+/// The UUID of this text, if it is one in lower-case 8-4-4-4-12 form.
+pub(crate) fn plain_uuid(text: &str) -> Option<Uuid> {
     let plain = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
     if plain { Uuid::try_parse(text).ok() } else { None }
 }

@@ -1,13 +1,10 @@
 //! A leaf of the log: an event's header and its seal.
 
-use sha2::{Digest, Sha256};
-
 use crate::{
     event::{
         FormatError, Header,
         wire::{Fields, lp},
     },
-    hash::Hash,
     seal::Suite,
 };
 
@@ -59,9 +56,4 @@ pub(super) fn encode(header: &Header, mac: &[u8], sig: &[u8]) -> Vec<u8> {
         lp(&mut bytes, part);
     }
     bytes
-}
-
-/// RFC 6962's hash of a leaf: SHA-256 of a zero byte and the leaf.
-pub(super) fn hash(leaf: &[u8]) -> Hash {
-    Hash(Sha256::new_with_prefix([0]).chain_update(leaf).finalize().into())
 }

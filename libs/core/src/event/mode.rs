@@ -74,6 +74,11 @@ impl PayloadMode {
         }
     }
 
+    /// The mode of that name.
+    pub fn from_name(name: &str) -> Option<PayloadMode> {
+        PayloadMode::ALL.into_iter().find(|mode| mode.as_str() == name)
+    }
+
     /// Its byte in the header: 1, 2 or 3.
     pub fn code(self) -> u8 {
         self as u8
@@ -99,6 +104,7 @@ mod tests {
     fn names_and_codes_read_back() {
         for mode in PayloadMode::ALL {
             assert_eq!(PayloadMode::from_code(mode.code()), Some(mode));
+            assert_eq!(PayloadMode::from_name(mode.as_str()), Some(mode));
             assert_eq!(serde_json::to_value(mode).unwrap(), mode.as_str());
         }
         assert_eq!((PayloadMode::from_code(0), PayloadMode::from_code(4)), (None, None));

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::{
     event::{Header, Priority, leaf},
     hash::Hash,
+    log::merkle::leaf_hash,
 };
 
 /// An event as stored: its header, its seal and its texts.
@@ -53,7 +54,7 @@ impl Record {
 
     /// The hash of its leaf in the log.
     pub fn leaf_hash(&self) -> Hash {
-        leaf::hash(&self.leaf())
+        leaf_hash(&self.leaf())
     }
 
     /// How much it hurries: `metadata.sealbus.priority`, normal where none or an unknown one is named.

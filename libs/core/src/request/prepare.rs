@@ -55,15 +55,16 @@ pub struct Draft {
     pub causation_id: String,
     /// How the payload is kept.
     pub payload_mode: PayloadMode,
-    /// Canonical text; none where only its hash is kept.
+    /// Canonical text, of the envelope where it is encrypted; none where only its hash is kept.
     pub payload: Option<String>,
-    /// Bytes of the canonical payload.
+    /// Bytes of the canonical payload or envelope.
     pub payload_size: u32,
-    /// SHA-256 of the canonical payload.
+    /// SHA-256 of the same.
     pub payload_hash: Hash,
     /// Canonical text, the bus's own member included.
     pub metadata: String,
-    /// RFC 8785 of what the caller gave, parsed: two requests with one id are equal when this is.
+    /// RFC 8785 of what the caller gave, parsed: two requests with one id are equal when this is. It holds the hash of the
+    /// data themselves where those are encrypted, and goes nowhere but under a MAC.
     pub request: String,
 }
 
@@ -72,11 +73,21 @@ impl EventRequest {
     ///
     /// # Errors
     /// `unknown_event_type`, `schema_violation`, `forbidden` (a type of the bus's own, another actor), `too_large`,
-    /// the strict reader's codes for data and metadata, `invalid_field`; with pointers from the event.
+    /// the strict reader's codes for data and metadata, `invalid_field` (a type that the catalog wants encrypted too); with
+    /// pointers from the event.
     pub fn prepare(&self, context: &Context<'_>, catalog: &Catalog, limits: &Limits) -> Result<Draft, Refused> {
         let rule = self.rule(catalog)?;
+        if rule.content == PayloadMode::Encrypted {
+            let detail = format!("the catalog wants {} encrypted, and there are no data keys yet", self.event_type);
+            return Err(Refused::field(ErrorKind::InvalidField, "/type", "content", detail));
+        }
+        self.draft(context, &rule, limits)
+    }
+
+    /// What the ledger appends; of a type that the catalog wants encrypted, with the data and all metadata still in it.
+    pub(super) fn draft(&self, context: &Context<'_>, rule: &Rule<'_>, limits: &Limits) -> Result<Draft, Refused> {
         self.check_members(limits)?;
-        let payload = self.payload(&rule, limits)?;
+        let payload = self.payload(rule, limits)?;
         let payload_hash = Hash::of(payload.as_bytes());
         let identity = self.identity(context)?;
         let (actor, by) = self.actor(context)?;
@@ -90,7 +101,7 @@ impl EventRequest {
             payload_mode: rule.content,
             payload_size: u32::try_from(payload.len()).expect("the strict reader caps a payload far below 4 GiB"),
             payload_hash,
-            payload: (rule.content == PayloadMode::Plain).then_some(payload),
+            payload: (rule.content != PayloadMode::HashOnly).then_some(payload),
             metadata,
             request,
             event_type: self.event_type.to_string(),
@@ -105,7 +116,7 @@ impl EventRequest {
         self.id.is_none() && idempotency_key.is_some()
     }
 
-    fn rule<'a>(&self, catalog: &'a Catalog) -> Result<Rule<'a>, Refused> {
+    pub(super) fn rule<'a>(&self, catalog: &'a Catalog) -> Result<Rule<'a>, Refused> {
         let event_type = self.event_type.as_str();
         let refuse = |kind, rule, detail: String| Err(Refused::field(kind, "/type", rule, detail));
         if is_own(event_type) {
@@ -117,11 +128,6 @@ impl EventRequest {
         }
         match catalog.resolve(event_type, self.version.unwrap_or(1)) {
             Err(unknown) => refuse(ErrorKind::UnknownEventType, "catalog", unknown.to_string()),
-            Ok(Rule { content: PayloadMode::Encrypted, .. }) => refuse(
-                ErrorKind::InvalidField,
-                "content",
-                format!("the catalog wants {event_type} encrypted, and there are no data keys yet"),
-            ),
             Ok(rule) => Ok(rule),
         }
     }

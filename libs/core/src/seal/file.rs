@@ -52,6 +52,10 @@ pub enum KeyringError {
     NoActiveKey,
     #[error("the keyring has more than one active hmac- or ed25519- key")]
     ManyActiveKeys,
+    #[error("the keyring has no active {} key", kind.prefix())]
+    NoActivePair { kind: KeyKind },
+    #[error("the keyring has more than one active {} key", kind.prefix())]
+    ManyActivePairs { kind: KeyKind },
     #[error("the keyring lacks the secret of its active key {id}")]
     NoSecret { id: KeyId },
 }
@@ -111,20 +115,26 @@ impl Keyring {
         Keyring::of(all)
     }
 
-    /// The JSON of a keyring for development: one active Ed25519 key and one `v1-` key, made of `random` and nothing else.
+    /// The JSON of a keyring for development: an active key each to seal events with (Ed25519), for the older contract, and for
+    /// the log's checkpoints, made of `random` and nothing else.
     /// The bytes have to come from the system's generator; ones without any variety are refused as a weak secret.
-    pub fn generate_dev(random: &[u8; 72]) -> Result<String, KeyringError> {
+    pub fn generate_dev(random: &[u8; 104]) -> Result<String, KeyringError> {
         let (seed, rest) = random.split_at(32);
+        let (log_seed, rest) = rest.split_at(32);
         let (v1_secret, v1_id) = rest.split_at(32);
-        let public = PublicKey::of_seed(seed.try_into().expect("32 bytes were split off"));
-        let v1 = KeyKind::V1.id(v1_id.try_into().expect("72 bytes are 32, 32 and 8"));
-        let json = serde_json::json!({"keys": [
-            {
-                "id": KeyKind::Ed25519.id_of_public(public.as_bytes()),
+        let pair = |kind: KeyKind, seed: &[u8]| {
+            let public = PublicKey::of_seed(seed.try_into().expect("32 bytes were split off"));
+            serde_json::json!({
+                "id": kind.id_of_public(public.as_bytes()),
                 "secret": STANDARD.encode(seed),
                 "public": STANDARD.encode(public.as_bytes()),
                 "status": "active",
-            },
+            })
+        };
+        let v1 = KeyKind::V1.id(v1_id.try_into().expect("104 bytes are three times 32, and 8"));
+        let json = serde_json::json!({"keys": [
+            pair(KeyKind::Ed25519, seed),
+            pair(KeyKind::Log, log_seed),
             { "id": v1, "secret": STANDARD.encode(v1_secret), "status": "active" },
         ]});
         let json = format!("{json:#}\n");
@@ -137,6 +147,20 @@ impl Keyring {
         let keys = self.keys.iter().filter(|key| !matches!(key.kind, KeyKind::V1 | KeyKind::Kek));
         let keys = keys.map(|key| Key { secret: None, id: key.id.clone(), public: key.public.clone(), ..*key });
         Keyring { keys: keys.collect() }
+    }
+
+    /// The JSON of a keyring of one active key pair, an `ed25519-`, `log-` or `witness-` key, made of `seed` and nothing else.
+    /// The bytes have to come from the system's generator. Refused: ones without any variety, a kind without a public half.
+    pub fn generate(kind: KeyKind, seed: &[u8; 32]) -> Result<String, KeyringError> {
+        let public = PublicKey::of_seed(seed);
+        let json = serde_json::json!({"keys": [{
+            "id": kind.id_of_public(public.as_bytes()),
+            "secret": STANDARD.encode(seed),
+            "public": STANDARD.encode(public.as_bytes()),
+            "status": "active",
+        }]});
+        let json = format!("{json:#}\n");
+        Keyring::parse(&json).map(|_| json)
     }
 
     fn of(entries: Vec<Entry>) -> Result<Keyring, KeyringError> {

@@ -82,9 +82,25 @@ impl Keyring {
         Some(secrets.any(|secret| v1::is_signed(secret, plan, event_type, columns)))
     }
 
+    /// The active `kek-` key, to wrap data keys under.
+    pub(crate) fn active_kek(&self) -> Option<(&KeyId, &[u8; 32])> {
+        let active = self.keys.iter().find(|key| key.kind == KeyKind::Kek && key.status == Status::Active)?;
+        Some((&active.id, kek_secret(active)))
+    }
+
+    /// The secret of this `kek-` key, active or not.
+    pub(crate) fn kek(&self, id: &KeyId) -> Option<&[u8; 32]> {
+        self.key(id).filter(|key| key.kind == KeyKind::Kek).map(kek_secret)
+    }
+
     pub(super) fn key(&self, kid: &KeyId) -> Option<&Key> {
         self.keys.iter().find(|key| key.id == *kid)
     }
+}
+
+fn kek_secret(key: &Key) -> &[u8; 32] {
+    let secret = key.secret().expect("a kek key without a secret was refused");
+    secret.try_into().expect("a kek key of another length than 32 bytes was refused")
 }
 
 impl fmt::Debug for Keyring {

@@ -63,7 +63,7 @@ pub fn signature_message(kid: &KeyId, event_hash: &Hash) -> Vec<u8> {
 }
 
 /// The MAC of a publish request, by which a repeated one is known (PROTOCOL, Append, rule 4).
-pub(super) fn request_mac(secret: &[u8], origin: &str, tenant: &str, request: &[u8]) -> [u8; 32] {
+pub(crate) fn request_mac(secret: &[u8], origin: &str, tenant: &str, request: &[u8]) -> [u8; 32] {
     let mut info = REQUEST_KEY_LABEL.to_vec();
     lp(&mut info, origin.as_bytes());
     lp(&mut info, tenant.as_bytes());

@@ -1,4 +1,4 @@
-//! Wycheproof's attacks on HMAC, HKDF and Ed25519, against the functions that seal and check.
+//! Wycheproof's attacks on HMAC, HKDF, Ed25519 and XChaCha20-Poly1305, against the functions that seal, encrypt and check.
 
 use std::{fs, path::Path};
 
@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use super::{PublicKey, suite};
+use crate::envelope::{decrypt, encrypt};
 
 /// Each group and test of a published file, which lies beside the project.
 fn for_each(file: &str, mut check: impl FnMut(&Value, &Value)) {
@@ -69,5 +70,22 @@ fn ed25519() {
         let key = bytes(&group["publicKey"], "pk").try_into().ok().and_then(|key| PublicKey::from_bytes(&key));
         let verifies = key.is_some_and(|key| key.verifies(&bytes(test, "msg"), &bytes(test, "sig")));
         assert_eq!(verifies, test["result"] == "valid", "{test}");
+    });
+}
+
+#[test]
+fn xchacha20_poly1305() {
+    for_each("xchacha20_poly1305_test.json", |_, test| {
+        let valid = test["result"] == "valid";
+        let key: [u8; 32] = bytes(test, "key").try_into().unwrap();
+        let Ok(nonce) = bytes(test, "iv").try_into() else {
+            assert!(!valid, "a nonce has 24 bytes: {test}");
+            return;
+        };
+        let (aad, plaintext) = (bytes(test, "aad"), bytes(test, "msg"));
+        let ciphertext = [bytes(test, "ct"), bytes(test, "tag")].concat();
+        let decrypted = decrypt(&key, &nonce, &ciphertext, &aad);
+        assert_eq!(decrypted.is_some_and(|text| *text == plaintext), valid, "{test}");
+        assert_eq!(encrypt(&key, &nonce, &plaintext, &aad) == ciphertext, valid, "{test}");
     });
 }

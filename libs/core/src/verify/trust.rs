@@ -1,18 +1,22 @@
 //! What a verifier believes before it reads the first event of a plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::{
     canonical,
-    event::Record,
+    envelope::Envelope,
+    event::{Record, plain_uuid},
     names::{Plan, Tenant},
     seal::{KeyId, Keyring, Window},
+    timestamp::Timestamp,
     verify::Verdict,
 };
 
-/// The origin and the keys that a verifier pins, and when each key counted as plan `_keys` tells.
+/// The origin and the keys that a verifier pins, and what has to be known of all plans before one of them is judged: when each
+/// key counted, as plan `_keys` tells; which data keys were erased, as the plans `_erasures` tell; how late the log goes.
 #[derive(Clone, Debug)]
 pub struct Trust {
     pub(super) origin: String,
@@ -20,6 +24,10 @@ pub struct Trust {
     /// By the log. What the keyring pins narrows it further.
     windows: BTreeMap<KeyId, Window>,
     tree_size: u64,
+    /// By tenant.
+    erased: HashMap<String, HashSet<Uuid>>,
+    /// The latest `recorded` of an event that has a leaf.
+    pub(super) latest_sealed: Option<Timestamp>,
 }
 
 impl Trust {
@@ -35,15 +43,56 @@ impl Trust {
         keys: impl IntoIterator<Item = &'r Record>,
         tree_size: u64,
     ) -> Trust {
-        let mut trust = Trust { origin: origin.to_owned(), keyring, windows: BTreeMap::new(), tree_size };
-        for record in keys {
+        let mut trust = Trust {
+            origin: origin.to_owned(),
+            keyring,
+            windows: BTreeMap::new(),
+            tree_size,
+            erased: HashMap::new(),
+            latest_sealed: None,
+        };
+        keys.into_iter().for_each(|record| trust.survey(record));
+        trust
+    }
+
+    /// Looks at a record before any is judged. The records of a plan come by seq; those that are no use are passed over, so
+    /// that all of a bundle can come. Enough of a ledger are plan `_keys`, the plans `_erasures`, and the event that has a leaf
+    /// and was recorded last.
+    ///
+    /// As with keys, an erasure counts once it is sealed by a pinned key. Whether it stands in the log, its own check tells.
+    pub fn survey(&mut self, record: &Record) {
+        let Record { header, log_index, .. } = record;
+        if log_index.is_some() {
+            self.latest_sealed = self.latest_sealed.max(Some(header.recorded));
+        }
+        if (header.tenant.as_str(), header.plan.as_str()) == (Tenant::system().as_str(), Plan::keys().as_str()) {
             if let Some(index) = index_of_key_event(record)
-                && let Some(payload) = trust.sealed_payload(record)
+                && let Some(payload) = self.sealed_payload(record)
             {
-                trust.learn(record, index, &payload);
+                self.learn(record, index, &payload);
+            }
+        } else if header.plan == Plan::erasures().as_str()
+            && header.event_type == "subject.erased"
+            && log_index.is_some()
+        {
+            let payload = self.sealed_payload(record).unwrap_or_default();
+            let keys = payload["keys"].as_array().into_iter().flatten();
+            for key_id in keys.filter_map(Value::as_str).filter_map(plain_uuid) {
+                self.erase(&header.tenant, key_id);
             }
         }
-        trust
+    }
+
+    /// Takes it from elsewhere that a data key was erased.
+    pub fn erase(&mut self, tenant: &str, key_id: Uuid) {
+        self.erased.entry(tenant.to_owned()).or_default().insert(key_id);
+    }
+
+    /// Whether an event says that the data key was destroyed under which the record's payload is encrypted.
+    pub fn has_erased(&self, record: &Record) -> bool {
+        let Some(erased) = self.erased.get(&record.header.tenant) else { return false };
+        let envelope = Envelope::stored(record).ok().flatten();
+        envelope.is_some_and(|envelope| erased.contains(&envelope.key_id()))
     }
 
     /// Whether events under the key count at this place of the log; without a place, at the tree's end.
@@ -53,11 +102,10 @@ impl Trust {
         if window.contains(index.unwrap_or(self.tree_size)) { Ok(()) } else { Err(Verdict::KeyWindow) }
     }
 
-    /// The payload of a record of `_keys`, if it is what a trusted key sealed.
+    /// The payload of a record, if it is what a pinned key sealed.
     fn sealed_payload(&self, record: &Record) -> Option<Value> {
         let header = &record.header;
-        let whose = (header.origin.as_str(), header.tenant.as_str(), header.plan.as_str());
-        if whose != (&self.origin, Tenant::system().as_str(), Plan::keys().as_str()) || header.validate().is_err() {
+        if header.origin != self.origin || header.validate().is_err() {
             return None;
         }
         let event_hash = header.hash();

@@ -108,18 +108,3 @@ impl Serialize for Verdict {
         serializer.serialize_str(self.as_str())
     }
 }
-
-/// One thing found, at one place of one plan.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Finding {
-    /// What.
-    pub verdict: Verdict,
-    /// Whose plan.
-    pub tenant: String,
-    /// The plan.
-    pub plan: String,
-    /// The place in it.
-    pub seq: u64,
-    /// More of it, for a person to read. No secret and no payload.
-    pub detail: String,
-}

@@ -2,10 +2,17 @@
 
 #![allow(dead_code, reason = "each test file uses some of these")]
 
+pub mod bundle;
 pub mod chain;
+pub mod envelope;
 pub mod json;
+pub mod log;
+pub mod verification;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use sealbus_core::{
     event::{Header, PayloadMode},
@@ -18,20 +25,29 @@ use serde_json::Value;
 /// A file of the published vectors, which lie beside the project and are not part of it. A test that does not find them says
 /// so and passes.
 pub fn shared(path: &str) -> Option<Vec<u8>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors");
-    let bytes = fs::read(root.join(path)).ok();
+    let bytes = fs::read(shared_path(path)).ok();
     if bytes.is_none() {
         println!("SKIPPED: ../shared/vectors/{path} is not here");
     }
     bytes
 }
 
+/// Where a file or folder of them is, if it is here.
+pub fn shared_path(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors").join(path)
+}
+
 /// The project's own golden file, and the published file of the same form where it is: the same tests run on both.
 pub fn vectors(golden: &str, published: &str) -> Vec<Value> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let golden = fs::read(folder.join(golden)).expect("deploy/verify/vectors.py --write makes the golden files");
-    let files = [Some(golden), shared(published)].into_iter().flatten();
-    files.map(|bytes| serde_json::from_slice(&bytes).unwrap()).collect()
+    let published = shared(published).map(|bytes| serde_json::from_slice(&bytes).unwrap());
+    std::iter::once(self::golden(golden)).chain(published).collect()
+}
+
+/// One of the project's own golden files.
+pub fn golden(file: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
+    let bytes = fs::read(path).expect("deploy/verify/vectors.py --write makes the golden files");
+    serde_json::from_slice(&bytes).unwrap()
 }
 
 pub fn cases<'a>(file: &'a Value, name: &str) -> &'a [Value] {

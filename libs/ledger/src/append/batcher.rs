@@ -3,6 +3,7 @@
 //! No timer: on an idle system a call goes at once, under load a batch is what came while the last commit was in flight.
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use sealbus_core::partition::PlanKey;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
@@ -11,13 +12,15 @@ use super::AppendSettings;
 use super::call::{AppendError, Appended, Call, Hint};
 use super::link::Linker;
 use super::queue::{Queue, Waiting};
-use super::transaction::{Locking, Outcome, run};
+use super::transaction::{Line, Locking, Outcome, run};
 use crate::Ledger;
 
 /// Batches that may find a plan busy before its calls go alone.
 const DEFERRALS: u32 = 3;
 /// Plans of a batcher that wait on connections of their own at once.
 const ALONE: usize = 2;
+/// How long an idle batcher keeps its connection.
+const KEPT: Duration = Duration::from_secs(10);
 
 /// The caller's side of a batcher; dropping it ends the loop once all that waits is answered.
 pub(super) struct Batcher {
@@ -89,20 +92,33 @@ impl Shared {
 
 impl Worker {
     async fn work(self) {
+        let mut line = Line::default();
         loop {
             let batch = self.shared.queue().take(self.settings.batch_events, self.settings.batch_plans);
             if !batch.is_empty() {
-                self.append(batch).await;
+                self.append(&mut line, batch).await;
             } else if self.shared.closed.load(std::sync::atomic::Ordering::Acquire) {
                 return;
             } else {
-                self.shared.news.notified().await;
+                self.wait(&mut line).await;
             }
         }
     }
 
-    async fn append(&self, batch: Vec<Waiting>) {
-        let Outcome { hints, busy } = run(&self.ledger, &self.linker, batch, Locking::Try).await;
+    /// Waits for news. The connection is given back where none come for a while, and where the pool is being closed, which
+    /// waits for what it lent.
+    async fn wait(&self, line: &mut Line) {
+        tokio::select! {
+            () = self.shared.news.notified() => return,
+            () = tokio::time::sleep(KEPT) => {}
+            () = self.ledger.pool().close_event() => {}
+        }
+        line.hang_up();
+        self.shared.news.notified().await;
+    }
+
+    async fn append(&self, line: &mut Line, batch: Vec<Waiting>) {
+        let Outcome { hints, busy } = run(&self.ledger, line, &self.linker, batch, Locking::Try).await;
         self.hint(hints);
         if !busy.is_empty() {
             self.defer(busy);
@@ -134,8 +150,14 @@ impl Worker {
             let worker = self.clone();
             tokio::spawn(async move {
                 let turn = worker.alone.acquire().await;
-                let Outcome { hints, busy } =
-                    run(&worker.ledger, &worker.linker, calls, Locking::Wait(worker.settings.lock_timeout)).await;
+                let Outcome { hints, busy } = run(
+                    &worker.ledger,
+                    &mut Line::default(),
+                    &worker.linker,
+                    calls,
+                    Locking::Wait(worker.settings.lock_timeout),
+                )
+                .await;
                 drop(turn);
                 worker.hint(hints);
                 let mut queue = worker.shared.queue();

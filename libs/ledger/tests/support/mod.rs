@@ -1,14 +1,13 @@
 //! What the ledger's tests share: a ledger of the test's own, and drafts to append to it.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use sealbus_core::event::PayloadMode;
-use sealbus_core::hash::Hash;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::{AppendSettings, Appender, Call, Draft, Expect};
 use sealbus_ledger::{Creation, Ledger, LedgerConfig, create};
 use sealbus_testkit::Postgres;
+pub use sealbus_testkit::events::numbered as draft;
 use uuid::Uuid;
 
 pub const ORIGIN: &str = "test.example/ledger";
@@ -62,27 +61,6 @@ pub fn tenant(name: &str) -> Tenant {
 
 pub fn plan(name: &str) -> Plan {
     Plan::parse(name).unwrap()
-}
-
-/// An event that says `n`.
-pub fn draft(n: u64) -> Draft {
-    let payload = format!("{{\"n\":{n}}}");
-    Draft {
-        event_id: Uuid::now_v7(),
-        event_type: "test.happened".into(),
-        data_version: 1,
-        occurred: None,
-        source: "urn:test".into(),
-        actor: "tester".into(),
-        correlation_id: String::new(),
-        causation_id: String::new(),
-        payload_mode: PayloadMode::Plain,
-        payload_size: u32::try_from(payload.len()).unwrap(),
-        payload_hash: Hash::of(payload.as_bytes()),
-        request: payload.clone(),
-        payload: Some(payload),
-        metadata: "{}".into(),
-    }
 }
 
 pub fn call(tenant_name: &str, plan_name: &str, events: Vec<Draft>) -> Call {

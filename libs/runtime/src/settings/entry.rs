@@ -14,6 +14,8 @@ pub enum Reader {
     Sealer,
     /// The role that feeds subscriptions' sinks.
     Dispatcher,
+    /// The role that cosigns logs' checkpoints.
+    Witness,
     /// The operator's commands, and those that speak to the API.
     Commands,
     /// `sealbus dev`, which runs everything in one process.
@@ -27,6 +29,7 @@ impl fmt::Display for Reader {
             Self::Relay => "relay",
             Self::Sealer => "sealer",
             Self::Dispatcher => "dispatcher",
+            Self::Witness => "witness",
             Self::Commands => "commands",
             Self::Dev => "dev",
         })

@@ -12,25 +12,25 @@ use std::time::Duration;
 table! {
 "The process" {
     /// A TOML file with settings.
-    [Publisher Relay Sealer Dispatcher Commands Dev] CONFIG: PathBuf;
+    [Publisher Relay Sealer Dispatcher Witness Commands Dev] CONFIG: PathBuf;
     /// What is logged: a level, or `target=level` between commas.
-    [Publisher Relay Sealer Dispatcher Commands Dev] LOG: String = "info";
+    [Publisher Relay Sealer Dispatcher Witness Commands Dev] LOG: String = "info";
     /// How a line of the log looks.
-    [Publisher Relay Sealer Dispatcher Commands Dev] LOG_FORMAT: LogFormat = "text";
+    [Publisher Relay Sealer Dispatcher Witness Commands Dev] LOG_FORMAT: LogFormat = "text";
     /// Where metrics and probes are served.
-    [Publisher Relay Sealer Dispatcher] ADMIN_LISTEN: HostPort = "0.0.0.0:9090";
+    [Publisher Relay Sealer Dispatcher Witness] ADMIN_LISTEN: HostPort = "0.0.0.0:9090";
     /// How long a process that was told to stop may take before its tasks are cut off. Keep it under the time that
     /// Kubernetes waits.
-    [Publisher Relay Sealer Dispatcher Dev] SHUTDOWN_GRACE: Duration = "25s", Rule::Between("1s", "1h");
+    [Publisher Relay Sealer Dispatcher Witness Dev] SHUTDOWN_GRACE: Duration = "25s", Rule::Between("1s", "1h");
     /// How long a readiness check of `/health/ready` may take before it counts as failed.
-    [Publisher Relay Sealer Dispatcher] CHECK_TIMEOUT: Duration = "2s", Rule::Between("10ms", "1m");
+    [Publisher Relay Sealer Dispatcher Witness] CHECK_TIMEOUT: Duration = "2s", Rule::Between("10ms", "1m");
 }
 "The deployment" {
     /// The deployment's name, sealed into every event and fixed for the life of a ledger: 1 to 255 printable ASCII
     /// characters without space or `+`.
     [Publisher Relay Sealer Dispatcher Commands] ORIGIN: String;
     /// The file or directory of the keys that seal events and check seals.
-    [Publisher Relay Sealer Dispatcher Commands] KEYRING: PathBuf;
+    [Publisher Relay Sealer Dispatcher Witness Commands] KEYRING: PathBuf;
     /// The file of the bearer tokens' hashes, tenants and scopes.
     [Publisher] TOKENS: PathBuf;
     /// The directory of your own catalog files, beside the built-in ones.
@@ -69,11 +69,11 @@ table! {
     [Relay Dispatcher] STREAM_MAX_BYTES: Size = "10GiB", Rule::Between("1MiB", "1048576GiB");
 }
 "The publisher" {
-    /// Where the API is served.
-    [Publisher] LISTEN: HostPort = "0.0.0.0:8080";
+    /// Where the API is served, or the witness.
+    [Publisher Witness] LISTEN: HostPort = "0.0.0.0:8080";
     /// How long a connection may take to bring the headers of a request, from when it was opened or its last answer
     /// ended; then it is closed. Keep it above the time for which a load balancer keeps idle connections to use again.
-    [Publisher] HEADER_TIMEOUT: Duration = "75s", Rule::Between("10ms", "1h");
+    [Publisher Witness] HEADER_TIMEOUT: Duration = "75s", Rule::Between("10ms", "1h");
     /// The largest body of a request.
     [Publisher] MAX_BODY: Size = "4MiB", Rule::Between("1KiB", "64MiB");
     /// The largest data of an event.
@@ -117,6 +117,22 @@ table! {
     [Sealer] SEAL_BATCH: u32 = "1000", Rule::Between("1", "10000");
     /// How often the sealer looks again at a plan that failed its check.
     [Sealer] SEAL_RETRY: Duration = "1m", Rule::Between("100ms", "1d");
+    /// How often a checkpoint of the log is anchored while there is news.
+    [Sealer] CHECKPOINT: Duration = "1s", Rule::Between("10ms", "1h");
+    /// How often the newest checkpoint is signed and anchored again while there is none: silence longer than three of them is
+    /// called `STALE`.
+    [Sealer] HEARTBEAT: Duration = "1m", Rule::Between("100ms", "1h");
+    /// A file that every checkpoint is appended to, beside the stream `SEALBUS_CHECKPOINTS`: out of the database's reach, or
+    /// it is worth little.
+    [Sealer Commands] ANCHOR_FILE: PathBuf;
+}
+"The witness" {
+    /// What the witness is called: the name in its key, `witness.example/one`; without space or `+`.
+    [Witness] WITNESS_NAME: String;
+    /// The folder of what it remembers. One witness at a time has it, and no backup of it is ever brought back.
+    [Witness] WITNESS_FOLDER: PathBuf;
+    /// The file that says which logs and witnesses are trusted (c2sp.org/tlog-policy). A witness follows its logs.
+    [Witness] POLICY: PathBuf;
 }
 "The dispatcher" {
     /// The schema of sinks' tables whose names say none. Outside of `sealbus_sinks` the role has to be let in.

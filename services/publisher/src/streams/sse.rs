@@ -75,7 +75,11 @@ pub async fn open(
         source,
         tenants,
     };
-    let opening = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b": the stream is open\nretry: 1000\n\n"))]);
+    // A client that loses the stream before its first event comes back with this id, and goes on from where it began. Before
+    // the very first leaf of the log there is no place to name.
+    let from = stream.place.checked_sub(1).map_or_else(String::new, |before| format!("id: {before}\n"));
+    let opening = format!(": the stream is open\nretry: 1000\n{from}\n");
+    let opening = stream::iter([Ok::<_, Infallible>(Bytes::from(opening))]);
     let frames = stream::unfold(stream, |mut stream| async move { Some((Ok(stream.frame().await?), stream)) });
     let mut answer = Body::from_stream(opening.chain(frames)).into_response();
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

@@ -53,6 +53,17 @@ async fn a_stream_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
+async fn a_stream_that_breaks_before_its_first_event_goes_on_from_where_it_began() {
+    let publisher = Publisher::start().await;
+    publish(&publisher, 3).await;
+    let broken = publisher.stream(PLAN, "acme", None).await;
+    assert_eq!(broken.behind, Some(3));
+    publish(&publisher, 2).await;
+    let mut again = publisher.stream(PLAN, "acme", broken.behind).await;
+    assert_eq!(again.ids(2).await, [4, 5]);
+}
+
+#[tokio::test]
 async fn history_longer_than_the_window_comes_whole_and_in_order() {
     let publisher = Publisher::start().await;
     let mut early = publisher.stream(PLAN, "acme", None).await;

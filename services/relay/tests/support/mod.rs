@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use sealbus_broker::topology::TopologySettings;
 use sealbus_broker::{Broker, BrokerConfig, ConsumerSpec};
-use sealbus_core::event::{PayloadMode, Record};
-use sealbus_core::hash::Hash;
+use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Subscription, Tenant};
 use sealbus_core::seal::Keyring;
-use sealbus_ledger::append::{AppendSettings, Appender, Call, Draft, Expect, Hint};
+use sealbus_ledger::append::{AppendSettings, Appender, Call, Expect, Hint};
 use sealbus_ledger::{Creation, Ledger, LedgerConfig, create};
 use sealbus_relay::{Config, Error, Metrics, Resources, run};
+use sealbus_testkit::events::numbered;
 use sealbus_testkit::{Nats, Postgres, eventually};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::mpsc;
@@ -184,31 +184,10 @@ pub fn topology() -> TopologySettings {
     TopologySettings { max_bytes: 256 << 20, ..TopologySettings::default() }
 }
 
-/// An event that says `n`.
-pub fn draft(n: u64) -> Draft {
-    let payload = format!("{{\"n\":{n}}}");
-    Draft {
-        event_id: Uuid::now_v7(),
-        event_type: "test.happened".into(),
-        data_version: 1,
-        occurred: None,
-        source: "urn:test".into(),
-        actor: "tester".into(),
-        correlation_id: String::new(),
-        causation_id: String::new(),
-        payload_mode: PayloadMode::Plain,
-        payload_size: u32::try_from(payload.len()).unwrap(),
-        payload_hash: Hash::of(payload.as_bytes()),
-        request: payload.clone(),
-        payload: Some(payload),
-        metadata: "{}".into(),
-    }
-}
-
 /// Appends so many events to a plan of tenant `acme`, in one call.
 pub async fn append(appender: &Appender, plan: &str, count: u64) -> Vec<Record> {
     let (tenant, plan) = (Tenant::parse("acme").unwrap(), Plan::parse(plan).unwrap());
-    let call = Call { tenant, plan, expect: Expect::Any, events: (1..=count).map(draft).collect() };
+    let call = Call { tenant, plan, expect: Expect::Any, events: (1..=count).map(numbered).collect() };
     let stored = appender.append(call).await.unwrap();
     stored.into_iter().map(|one| (*one.record).clone()).collect()
 }

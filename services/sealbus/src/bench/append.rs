@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use sealbus_runtime::settings::{Settings, table};
 
 use super::floor::Floor;
@@ -60,7 +61,7 @@ async fn load(url: &str, token: &str, args: &Args, time: Duration) -> Result<f64
     let http = reqwest::Client::builder().pool_max_idle_per_host(args.clients).build()?;
     let event =
         format!(r#"{{"type":"bench.event","data":{{"text":"{}"}}}}"#, "x".repeat(args.bytes.saturating_sub(11)));
-    let body: Arc<str> = format!("[{}]", vec![event; args.batch].join(",")).into();
+    let body = Bytes::from(format!("[{}]", vec![event; args.batch].join(",")));
     let acknowledged = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
     let mut clients = tokio::task::JoinSet::new();
@@ -78,7 +79,7 @@ async fn load(url: &str, token: &str, args: &Args, time: Duration) -> Result<f64
                     .post(format!("{url}/v1/plans/bench-{plan}/events"))
                     .bearer_auth(&token)
                     .header("content-type", "application/json")
-                    .body(body.to_string())
+                    .body(body.clone())
                     .send()
                     .await?;
                 let status = answer.status();

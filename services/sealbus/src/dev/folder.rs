@@ -40,7 +40,7 @@ impl Folder {
     /// The keyring file, made of the system's randomness where there is none yet.
     pub fn keyring(&self) -> Result<PathBuf, Failure> {
         self.once("keyring.json", || {
-            let mut random = [0_u8; 72];
+            let mut random = [0_u8; 104];
             getrandom::fill(&mut random)
                 .map_err(|error| Failure::new(format!("the system gave no randomness: {error}")))?;
             Ok(Keyring::generate_dev(&random)?)

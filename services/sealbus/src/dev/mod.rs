@@ -20,7 +20,7 @@ use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
 use tokio_util::sync::CancellationToken;
 
-use crate::commands::migrate;
+use crate::commands::{log, migrate};
 use crate::failure::Failure;
 use backing::{Backing, BackingArgs};
 use bus::Bus;
@@ -118,7 +118,9 @@ async fn with_backing(
 ) -> Result<ExitCode, Failure> {
     let environment = Environment::new(args, settings, folder, addresses)?;
     sealbus_ledger::migrate(&addresses.owner).await?;
-    migrate::create(&environment.settings(&[])?).await?;
+    let shared = environment.settings(&[])?;
+    migrate::create(&shared).await?;
+    log::begin(&shared, false).await?;
     if args.backing_only {
         if let Some(command) = &args.exec {
             return exec::run(command, environment.shared(), settings.get(table::SHUTDOWN_GRACE), shutdown).await;

@@ -8,6 +8,7 @@ pub mod parts;
 mod publisher;
 mod relay;
 mod sealer;
+pub mod witness;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,8 @@ pub enum Role {
     Sealer,
     /// Subscriptions and their sinks.
     Dispatcher,
+    /// Cosignatures for other deployments' logs.
+    Witness,
 }
 
 /// Runs a role in this process until a signal ends it.
@@ -49,5 +52,6 @@ pub async fn serve(role: Role, settings: &Settings, shutdown: CancellationToken)
         Role::Relay => relay::serve(settings, shutdown).await,
         Role::Sealer => sealer::serve(settings, shutdown).await,
         Role::Dispatcher => dispatcher::serve(settings, shutdown).await,
+        Role::Witness => witness::serve(settings, shutdown).await,
     }
 }

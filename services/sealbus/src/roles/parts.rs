@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sealbus_broker::topology::TopologySettings;
 use sealbus_broker::{Broker, BrokerConfig, BrokerError};
 use sealbus_core::catalog::Catalog;
+use sealbus_core::log::note::LogSigner;
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::AppendSettings;
 use sealbus_ledger::{EXPECTED_MIGRATION, Ledger, LedgerConfig, LedgerError};
@@ -16,6 +17,7 @@ use sealbus_runtime::net;
 use sealbus_runtime::reconnect::{Reconnect, reconnect};
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry::metrics::Registry;
+use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::migrate;
@@ -78,6 +80,22 @@ pub fn append_settings(settings: &Settings) -> AppendSettings {
 /// The keyring.
 pub fn keyring(settings: &Settings) -> Result<Keyring, Failure> {
     Ok(Keyring::load(&settings.require(table::KEYRING)?)?)
+}
+
+/// The log's key, which signs checkpoints.
+pub fn log_signer(settings: &Settings, ledger: &Ledger) -> Result<LogSigner, Failure> {
+    LogSigner::new(&keyring(settings)?, &ledger.deployment().origin).map_err(|error| {
+        Failure::new(format!(
+            "the log's checkpoints cannot be signed: {error}; the keyring needs one active log- key with its secret"
+        ))
+    })
+}
+
+/// Where checkpoints are kept: the stream, and the file where one is named.
+pub fn anchors(settings: &Settings, broker: &Broker) -> Vec<Arc<dyn Anchor>> {
+    let mut anchors: Vec<Arc<dyn Anchor>> = vec![Arc::new(AnchorStream::new(broker.clone()))];
+    anchors.extend(settings.find(table::ANCHOR_FILE).map(|path| Arc::new(AnchorFile::new(path)) as Arc<dyn Anchor>));
+    anchors
 }
 
 /// The built-in catalog with the user's own files.

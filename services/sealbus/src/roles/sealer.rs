@@ -1,8 +1,5 @@
 //! `sealbus sealer`.
 
-use std::convert::Infallible;
-use std::sync::Arc;
-
 use sealbus_runtime::lifecycle::Stage;
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
@@ -13,24 +10,24 @@ use super::parts;
 use crate::failure::Failure;
 
 pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
-    let ledger = parts::ledger(settings, &shutdown).await?;
     let mut registry = telemetry::metrics::registry();
-    let resources = Resources { ledger: ledger.clone(), metrics: Metrics::register(&mut registry) };
+    let metrics = Metrics::register(&mut registry);
+    let mut between = parts::between(settings, "sealbus-sealer", registry, shutdown).await?;
+
     let config = Config {
         batch: settings.get(table::SEAL_BATCH),
         wait: settings.get(table::SEAL_WAIT),
         retry_stopped: settings.get(table::SEAL_RETRY),
+        checkpoint: settings.get(table::CHECKPOINT),
+        heartbeat: settings.get(table::HEARTBEAT),
         ..Config::default()
     };
-    let health = Arc::new(parts::health(settings, &ledger, &shutdown));
-    let mut supervisor = parts::supervisor(settings, shutdown);
-    parts::admin(settings, health.clone(), registry, &mut supervisor).await?;
-    supervisor.spawn("sealer", Stage::Drain, move |shutdown| async move {
-        sealbus_sealer::run(config, resources, shutdown).await;
-        Ok::<_, Infallible>(())
-    });
-    health.started();
-    supervisor.run().await?;
-    ledger.close().await;
-    Ok(())
+    let resources = Resources {
+        signer: parts::log_signer(settings, &between.ledger)?,
+        ledger: between.ledger.clone(),
+        anchors: parts::anchors(settings, &between.broker),
+        metrics,
+    };
+    between.supervisor.spawn("sealer", Stage::Drain, move |shutdown| sealbus_sealer::run(config, resources, shutdown));
+    between.run().await
 }

@@ -74,8 +74,10 @@ impl Bus {
         ];
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let bus = Self { postgres, nats, folder, environment };
-        let migrated = bus.command(&["migrate"]).output().await.unwrap();
-        assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+        for made in [["migrate"].as_slice(), &["log", "init"]] {
+            let made = bus.command(made).output().await.unwrap();
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        }
         bus
     }
 

@@ -1,0 +1,186 @@
+"""What a verifier is given: a bundle's files and events, what it pins, and receipts."""
+
+import re
+import tarfile
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import ed25519
+import merkle
+import note
+import seal
+import strict_json
+
+MODES = {"plain": 1, "encrypted": 2, "hash-only": 3}
+HASHES = {"payload_hash", "metadata_hash", "prev", "event_hash"}
+TEXTS = HASHES | {
+    "tenant", "plan", "event_id", "type", "occurred", "recorded", "source", "actor", "correlation_id", "causation_id",
+    "payload_mode", "kid", "mac", "sig", "metadata",
+}
+NUMBERS = {"seq", "data_version", "payload_size"}
+OPTIONAL = {"payload": str, "log_index": int, "proof": str, "v1": dict}  # null or absent where there is none
+V1 = {"payload_hash", "prev_hash", "signature"}
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+HEX = re.compile(r"([0-9a-f]{2})*")
+
+
+class Unreadable(Exception):
+    """Carries what could not be read."""
+
+
+def read_json(data):
+    """A value of strict JSON, but for the range of its numbers: whole ones are kept as spelled."""
+    number = lambda spelling, digits_only: int(spelling) if digits_only and len(spelling) < 20 else float(spelling)
+    return strict_json.Reader(data.decode(), number).whole()
+
+
+def files_of(path):
+    """The files of a folder or tar: each name with what opens it."""
+    path = Path(path)
+    if path.is_dir():
+        return {file.relative_to(path).as_posix(): partial(file.open, "rb") for file in path.rglob("*") if file.is_file()}
+    tar = tarfile.open(path)
+    members = [member for member in tar if member.isfile()]
+    files = {member.name.removeprefix("./"): partial(tar.extractfile, member) for member in members}
+    if len(files) != len(members):
+        raise Unreadable("a file stands twice in the tar")
+    return files
+
+
+def read(files, path):
+    """The bytes of a file, none where it is not there."""
+    if path not in files:
+        return b""
+    with files[path]() as file:
+        return file.read()
+
+
+def tile(files, level, n, width):
+    """A tile, cut from a wider one where that is what is kept (tlog-tiles lets partial ones go)."""
+    for kept in range(width, merkle.TILE_WIDTH + 1):
+        if data := read(files, merkle.tile_path(level, n, kept)):
+            return data[: 32 * width] if len(data) == 32 * kept else b""
+    return b""
+
+
+class Event:
+    """A record; its header too, where every field is within its limits."""
+
+    def __init__(self, record, origin):
+        self.record, self.header, self.suite = record, None, 0
+        self.place = self.tenant, self.plan, self.seq = record["tenant"], record["plan"], record["seq"]
+        if is_well_formed(record):
+            header = {name: record[name] for name in (TEXTS | NUMBERS) - {"event_hash", "mac", "sig", "metadata"}}
+            header |= {"origin": origin, "event_id": record["event_id"].replace("-", "")}
+            header |= {"payload_mode": MODES[record["payload_mode"]]}
+            try:
+                header |= {f"{name}_us": seal.microseconds(record[name]) for name in ("occurred", "recorded")}
+                seal.check_header(header)
+                self.header, self.suite = header, seal.suite_of(record["kid"])
+            except seal.Refused:
+                pass
+        index, v1 = record.get("log_index"), record.get("v1")
+        self.index = index if type(index) is int and 0 <= index < 2**53 else None
+        self.v1 = v1 if isinstance(v1, dict) else None
+
+    @property
+    def recorded(self):
+        return self.header["recorded_us"]
+
+    def data(self):
+        """The members of the payload, none where it is no object."""
+        try:
+            value = read_json((self.record.get("payload") or "").encode())
+        except strict_json.Refused:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+def is_well_formed(record):
+    """Whether a record's members are what they must be, short of the limits of a header."""
+    absent = {name for name in OPTIONAL if record.get(name) is None}
+    types = dict.fromkeys(TEXTS, str) | dict.fromkeys(NUMBERS, int) | OPTIONAL
+    if not all(name in absent or type(record.get(name)) is kind for name, kind in types.items()):
+        return False
+    v1 = record.get("v1") or {}
+    return (
+        record.keys() <= types.keys()
+        and all(HEX.fullmatch(record[name]) for name in HASHES | {"mac", "sig"})
+        and all(len(record[name]) == 64 for name in HASHES)
+        and all(TIME.fullmatch(record[name]) for name in ("occurred", "recorded"))
+        and ID.fullmatch(record["event_id"]) is not None
+        and record["payload_mode"] in MODES
+        and 0 <= record["payload_size"] < 2**32
+        and ("log_index" in absent or 0 <= record["log_index"] < 2**53)
+        and ("v1" in absent or "|" not in record["plan"] + record["type"])
+        and v1.keys() <= V1 and all(isinstance(value, str | None) for value in v1.values())
+    )
+
+
+def event_of(data, origin):
+    try:
+        record = read_json(data)
+    except (strict_json.Refused, UnicodeDecodeError) as refused:
+        raise Unreadable(f"not strict JSON: {refused}") from None
+    kinds = {"tenant": str, "plan": str, "seq": int}
+    if not isinstance(record, dict) or any(type(record.get(name)) is not kind for name, kind in kinds.items()):
+        raise Unreadable("not a record of a tenant, plan and seq")
+    return Event(record, origin)
+
+
+def events(files, origin):
+    """The events, which stand by tenant, plan and seq."""
+    if "events.jsonl" not in files:
+        raise Unreadable("no events.jsonl: not a bundle")
+    before = None
+    with files["events.jsonl"]() as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                event = event_of(line, origin)
+                if before and event.place < before.place:
+                    raise Unreadable("not in the order of tenant, plan and seq")
+            except Unreadable as refused:
+                raise Unreadable(f"events.jsonl, line {number}: {refused}") from None
+            yield event
+            before = event
+
+
+class Key(NamedTuple):
+    public: bytes
+    secret: bytes
+    start: int
+    end: float
+
+
+class Trust:
+    """What the verifier pins. Nothing else makes a key trusted."""
+
+    def __init__(self, files):
+        try:
+            self.origin = read(files, "origin").decode().removesuffix("\n")
+            self.policy = note.Policy(read(files, "policy").decode())
+            self.keys, self.v1 = {}, []
+            for key in read_json(read(files, "keyring.json"))["keys"]:
+                self.pin(**key)
+        except (note.Refused, strict_json.Refused, ValueError, LookupError, TypeError) as refused:
+            raise Unreadable(f"the folder of what is pinned: {refused}") from None
+
+    def pin(self, id, secret=None, public=None, **limits):
+        suite, start, until = seal.suite_of(id), limits.get("from"), limits.get("until")
+        secret, public = note.bytes_of(secret or ""), note.bytes_of(public or "")
+        if id.startswith("v1-") and secret:
+            self.v1.append(secret)
+        elif suite:
+            public = public or secret and ed25519.public_of(secret)
+            if id in self.keys or suite == 2 and seal.key_id(public) != id:
+                raise ValueError(f"{id} is there twice, or not the id of its public key")
+            if {type(start), type(until)} - {int, type(None)}:
+                raise ValueError(f"{id} counts from or until what is no log index")
+            self.keys[id] = Key(public, secret, start or 0, float("inf") if until is None else until)
+
+    def passes_over(self, event):
+        """Whether a MAC or a v1 signature of the event cannot be checked without a secret."""
+        key = self.keys.get(event.record["kid"]) if event.suite == 1 else None
+        return key is not None and not key.secret or event.v1 is not None and not self.v1

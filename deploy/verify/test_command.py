@@ -1,0 +1,99 @@
+"""verify.py as it is called: what it says, how it ends, what it reads."""
+
+import json
+import subprocess
+import sys
+import tarfile
+import tempfile
+import unittest
+from pathlib import Path
+
+import bundle_cases
+from bundle_cases import files_of
+from test_verify import HERE
+
+
+class Command(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.write("trust", {name: text.encode() for name, text in bundle_cases.trust().items()})
+        self.write("bundle", self.contents("whole"))
+
+    def contents(self, name):
+        return {path: opens().read() for path, opens in files_of(bundle_cases.bundles()[name]).items()}
+
+    def write(self, folder, contents):
+        for path, data in contents.items():
+            (self.folder / folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / folder / path).write_bytes(data)
+
+    def run_with(self, *words):
+        call = [sys.executable, "-B", HERE / "verify.py", *words]
+        return subprocess.run(call, cwd=self.folder, capture_output=True, text=True, encoding="utf-8", check=False)
+
+    def verified(self, *words):
+        run = self.run_with("bundle", "--trust", "trust", *words)
+        self.assertEqual(run.stderr, "")
+        return run.returncode, run.stdout
+
+    def receipt(self, name, **changed):
+        tail = bundle_cases.whole_ledger()[1][4]
+        (self.folder / name).write_text(json.dumps(tail | changed), encoding="utf-8")
+
+    def test_a_clean_bundle(self):
+        code, said = self.verified()
+        self.assertEqual(code, 0)
+        self.assertIn("9 events of 4 plans; 4 MACs or v1 signatures unchecked", said)
+        self.assertIn("Vouches for the whole log, up to log index 8 as of 2025-11-20T01:01:02Z", said)
+
+    def test_findings_on_lines_and_as_json(self):
+        self.receipt("receipt.json")
+        code, said = self.verified("--receipt", "receipt.json")
+        self.assertEqual((code, said.splitlines()[0].split(":")[0].split()), (3, ["MISSING", "acme/case-7/5"]))
+        code, said = self.verified("-o", "json", "--receipt", "receipt.json")
+        finding = json.loads(said)["findings"][0]
+        self.assertEqual(code, 3)
+        self.assertIn("nowhere", finding.pop("detail"))
+        self.assertEqual(finding, {"verdict": "MISSING", "where": "acme/case-7/5", "tenant": "acme", "plan": "case-7", "seq": 5})
+        self.assertEqual(json.loads(said)["vouched"], {"log_index": 8, "time": "2025-11-20T01:01:02Z"})
+
+    def test_the_age_is_that_of_now(self):
+        self.assertEqual([self.verified("--max-age", age)[0] for age in ("180s", "180", "9999999999")], [3, 3, 0])
+
+    def test_a_tar_is_a_folder(self):
+        for name, top in (("bundle.tar", "."), ("compressed.tar.gz", "")):
+            with tarfile.open(self.folder / name, "w:gz" if name.endswith("gz") else "w") as tar:
+                for path in sorted(self.contents("whole")):
+                    tar.add(self.folder / "bundle" / path, arcname=f"{top}/{path}" if top else path)
+            self.assertEqual(self.run_with(name, "--trust", "trust").stdout, self.verified()[1])
+
+    def test_what_cannot_be_read(self):
+        with tarfile.open(self.folder / "twice.tar", "w") as tar:
+            for path in [*self.contents("whole"), "checkpoint"]:
+                tar.add(self.folder / "bundle" / path, arcname=path)
+        (self.folder / "cut.tar").write_bytes((self.folder / "twice.tar").read_bytes()[:9000])
+        with tarfile.open(self.folder / "broken.tar.gz", "w:gz") as tar:
+            tar.add(self.folder / "bundle", arcname=".")
+        packed = (self.folder / "broken.tar.gz").read_bytes()
+        (self.folder / "broken.tar.gz").write_bytes(packed[:3000] + bytes(100) + packed[3100:])
+        (self.folder / "empty").mkdir()
+        self.receipt("forged.json", sig="00" * 64)
+        for words in [
+            ["nowhere", "--trust", "trust"], ["bundle", "--trust", "nowhere"], ["empty", "--trust", "trust"], ["bundle", "--trust", "bundle"],
+            ["twice.tar", "--trust", "trust"], ["cut.tar", "--trust", "trust"], ["broken.tar.gz", "--trust", "trust"], ["trust/policy", "--trust", "trust"],
+            ["bundle", "--trust", "trust", "--receipt", "forged.json"], ["bundle", "--trust", "trust", "--receipt", "trust/policy"],
+        ]:
+            with self.subTest(words):
+                run = self.run_with(*words)
+                self.assertEqual((run.returncode, run.stdout), (1, ""))
+                self.assertRegex(run.stderr, "^verify: .*\n$")
+
+    def test_a_wrong_call(self):
+        for words in ([], ["bundle"], ["bundle", "--trust", "trust", "--max-age", "soon"], ["bundle", "--trust", "trust", "-o", "xml"]):
+            self.assertEqual(self.run_with(*words).returncode, 2)
+
+    def test_names_cannot_speak_to_the_terminal(self):
+        record = bundle_cases.whole_ledger()[1][0] | {"plan": "\x1b[2Jcase"}
+        self.write("bundle", {"events.jsonl": json.dumps(record).encode()})
+        code, said = self.verified()
+        self.assertEqual((code, "\x1b" in said, "acme/\\x1b[2Jcase/1" in said), (3, False, True))

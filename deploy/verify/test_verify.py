@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+"""The verifier: the published verdicts, every field of every record, keys, tiles. Run by itself, this file runs all tests of
+the folder. The golden bundles are checked by vectors.py."""
+
+import functools
+import io
+import json
+import sys
+import unittest
+from functools import partial
+from pathlib import Path
+from unittest import mock
+
+sys.dont_write_bytecode = True
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+import bundle
+import bundle_cases
+import ed25519
+import envelope
+import merkle
+import seal
+import vectors
+import verify
+from bundle_cases import SECOND_ANCHOR, files_of, patched, where
+from log_cases import base64_of
+
+SHARED = HERE.parents[2] / "shared/vectors"
+
+
+def published(path):
+    """A published file, where the folder beside the project is."""
+    if not (SHARED / path).exists():
+        print(f"SKIPPED: ../shared/vectors/{path} is not here", flush=True)
+        raise unittest.SkipTest(path)
+    return (SHARED / path).read_text(encoding="utf-8")
+
+
+def trust_in(contents):
+    return bundle.Trust({name: partial(io.BytesIO, text.encode()) for name, text in contents.items()})
+
+
+def found(report):
+    return sorted(["/".join(map(str, place)), verdict] for place, (verdict, _) in report.findings.items())
+
+
+class Verdicts(unittest.TestCase):
+    """Each row of the table of tamperings: its findings, and no others."""
+
+    def test_the_published_cases(self):
+        file = json.loads(published("seal/verdicts.json"))
+        for case in file["cases"]:
+            with self.subTest(f"row {case['row']}: {case['name']}"):
+                report = self.verified(patched({"ledger": file["ledger"], "trust": file["trust"]}, case["patch"]))
+                expected = sorted([where, verdict] for verdict, where in case["findings"])
+                self.assertEqual((found(report), report.exit_code()), (expected, case["exit"]))
+
+    def verified(self, both):
+        ledger, trust = both["ledger"], both["trust"]
+        files = {"checkpoint": ledger["checkpoint"]} | {f"anchors/{name}": text for name, text in ledger["anchors"].items()}
+        files |= {path: {"base64": base64_of(bytes.fromhex(tile))} for path, tile in ledger["tiles"].items()}
+        owed = [(self.place(where), event_hash) for part in ("queue", "receipts") for where, event_hash in ledger[part].items()]
+        leaf_places = {int(index): self.place(where) for index, where in ledger["leaves"].items()}
+        data_keys = {key_id: bytes.fromhex(key) for key_id, key in ledger["data_keys"].items()}
+        opens = partial(envelope.fault_of, data_keys, ledger["erased"])
+        files = files_of({"files": files, "records": ledger["records"]})
+        return verify.verify(files, self.pinned(trust), owed, trust["now"], trust["max_age"], leaf_places, opens)
+
+    def place(self, where):
+        tenant, rest = where.split("/", 1)
+        plan, seq = rest.rsplit("/", 1)
+        return tenant, plan, int(seq)
+
+    def pinned(self, trust):
+        keys = [{"id": f"v1-{number:016x}", "secret": base64_of(bytes.fromhex(secret))} for number, secret in enumerate(trust["v1"])]
+        for key in trust["keys"]:
+            parts = {part: base64_of(bytes.fromhex(key[part])) for part in ("secret", "public") if part in key}
+            keys.append({"id": key["kid"], "until": key.get("until")} | parts)
+        witnesses = {f"w{number}": vkey for number, vkey in enumerate(trust["witnesses"])}
+        policy = [f"log {vkey}" for vkey in trust["log"]] + [f"witness {name} {vkey}" for name, vkey in witnesses.items()]
+        policy += [f"group enough {trust['quorum']} {' '.join(witnesses)}", "quorum enough"] if trust["quorum"] else ["quorum none"]
+        return trust_in({"origin": trust["origin"], "keyring.json": json.dumps({"keys": keys}), "policy": "\n".join(policy)})
+
+
+class Tampering(unittest.TestCase):
+    """Nothing of a record can be changed, and no file left out, without a finding."""
+
+    def setUp(self):
+        # The same signatures are checked again and again.
+        self.enterContext(mock.patch.object(ed25519, "verify", functools.cache(ed25519.verify)))
+        self.bundles, self.trust = bundle_cases.bundles(), trust_in(bundle_cases.trust(secrets=True))
+
+    def findings(self, made):
+        return found(verify.verify(files_of(made), self.trust, now=bundle_cases.NOW))
+
+    def test_every_member_of_every_record(self):
+        for name, left_out in (("whole", {"tenant", "plan", "seq"}), ("plans", set(bundle.TEXTS | bundle.NUMBERS))):
+            self.assertEqual(self.findings(self.bundles[name]), [])
+            for place, record in self.bundles[name]["records"].items():
+                for member in record.keys() - left_out:
+                    for value in (None, "", -1, 2**53, True, {"kid": 1}, "00" * 32, "\x7f"):
+                        made = patched(self.bundles[name], {"records": {place: {member: None}}})
+                        made["records"][place] |= {member: value}
+                        with self.subTest(f"{name}, {place}, {member}: {value!r}"):
+                            self.assertEqual(self.findings(made) == [], repr(value) == repr(record[member]))
+
+    def test_a_record_under_another_name(self):
+        for place, record in self.bundles["whole"]["records"].items():
+            for member, value in (("tenant", "acme2"), ("plan", "case-8"), ("seq", record["seq"] + 9), ("note", "not sealed")):
+                made = patched(self.bundles["whole"], {"records": {place: {member: value}}})
+                with self.subTest(f"{place}, {member}"):
+                    self.assertIn(where(made["records"][place]), dict(self.findings(made)))
+
+    def test_every_bit_of_a_tile_counts(self):
+        path = "tile/0/000.p/9"
+        tile = bundle.read(files_of(self.bundles["whole"]), path)
+        for bit in range(0, 8 * len(tile), 37):
+            flipped = (int.from_bytes(tile, "big") ^ 1 << bit).to_bytes(len(tile), "big")
+            made = patched(self.bundles["whole"], {"files": {path: {"base64": base64_of(flipped)}}})
+            self.assertEqual(self.findings(made), [[path, "TILE"]])
+
+    def test_a_proof_beside_tiles_must_hold_too(self):
+        proof = self.bundles["plans"]["records"]["acme/case-7/2"]["proof"]
+        for place, findings in (("acme/case-7/2", []), ("acme/case-7/3", [["acme/case-7/3", "PROOF"]])):
+            self.assertEqual(self.findings(patched(self.bundles["whole"], {"records": {place: {"proof": proof}}})), findings)
+
+    def test_no_note_at_all(self):
+        for name in ("whole", "plans"):
+            made = patched(self.bundles[name], {"files": {"checkpoint": None, "anchors/0": None, "anchors/1": None}})
+            unanchored = [[place, "UNANCHORED"] for place in made["records"]]
+            self.assertEqual(self.findings(made), sorted([*unanchored, ["checkpoint", "CHECKPOINT"]]))
+
+    def test_an_empty_log(self):
+        checkpoint = bundle_cases.checkpoint_of(merkle.Tree([]), 0, SECOND_ANCHOR)
+        for files in ({"checkpoint": checkpoint}, {"checkpoint": checkpoint, "anchors/0": checkpoint}):
+            report = verify.verify(files_of({"files": files, "records": {}}), self.trust, now=bundle_cases.NOW)
+            self.assertEqual((report.exit_code(), report.vouched), (0, (None, None)))
+
+    def test_a_gap_that_never_ends_is_not_counted_out(self):
+        last = self.bundles["whole"]["records"]["acme/case-7/4"]
+        made = patched(self.bundles["whole"], {"records": {"far": last | {"seq": 2**53 - 1}}})
+        findings = self.findings(made)
+        self.assertIn(["acme/case-7/5", "SEQ_GAP"], findings)
+        self.assertLess(len(findings), 2 * verify.LONGEST_GAP)
+
+
+class Windows(unittest.TestCase):
+    """When a key counts, and what was erased: as sealed events of the plans for it say, and no others."""
+
+    def survey(self, *events):
+        made = []
+        for index, (plan, kind, said) in enumerate(events):
+            tenant = "_system" if plan == "_keys" else "acme"
+            record = {"type": kind, "payload_mode": "encrypted"}
+            made.append(mock.Mock(tenant=tenant, plan=plan, record=record, index=index, recorded=0, **{"data.return_value": said}))
+        return verify.Survey(made), made
+
+    def window(self, *events, start=0, end=float("inf")):
+        survey, _ = self.survey(*events)
+        pinned = bundle.Key(b"", b"", start, end)
+        return [index for index in range(10) if survey.key_counts("k", pinned, index)]
+
+    def test_from_its_leaf_until_what_ends_it(self):
+        added, filler = ("_keys", "key.added", {"kid": "k"}), ("_keys", "key.added", {"kid": "other"})
+        ended = lambda until, kind="key.retired", kid="k": ("_keys", kind, {"kid": kid, "until": until})
+        for events, pinned, counts in [
+            ([], {}, range(0)), ([filler], {}, range(0)), ([filler, added], {}, range(1, 10)), ([added, added], {}, range(10)),
+            ([added, ended(7)], {}, range(7)), ([added, ended(0)], {}, range(1)), ([added, filler, ended(1, "key.revoked")], {}, range(2)),
+            ([added, ended(None)], {}, range(1)), ([added, ended("7")], {}, range(1)), ([added, ended(7), ended(9)], {}, range(7)),
+            ([added, ended(9), ended(7)], {}, range(7)), ([added, ended(5, kid="other")], {}, range(10)), ([added, ended(5, "key.noted")], {}, range(10)),
+            ([added], {"start": 3, "end": 6}, range(3, 6)), ([filler, added, ended(4)], {"end": 9}, range(1, 4)),
+            ([("orders", "key.added", {"kid": "k"})], {}, range(0)), ([added, ("orders", "key.retired", {"kid": "k"})], {}, range(10)),
+        ]:
+            with self.subTest(f"{events}, {pinned}"):
+                self.assertEqual(self.window(*events, **pinned), list(counts))
+
+    def test_erasures(self):
+        for plan, kind, keys, erased in [
+            ("_erasures", "subject.erased", ["d"], True), ("_erasures", "subject.erased", ["e", "d"], True), ("_erasures", "subject.erased", "d", False),
+            ("_erasures", "subject.noted", ["d"], False), ("orders", "subject.erased", ["d"], False), ("_erasures", "subject.erased", ["e"], False),
+        ]:
+            survey, (_, event) = self.survey((plan, kind, {"keys": keys}), ("person", "user.created", {"key": "d"}))
+            self.assertEqual(survey.has_erased(event), erased)
+
+
+class Vouching(unittest.TestCase):
+    def test_up_to_the_newest_anchor_if_nothing_is_wrong_with_it(self):
+        file = json.loads(json.dumps(bundle_cases.bundle_file(), default=bytes.hex))
+        expected = {"two anchors, one size, two roots": 8, "anchored only in part": 4, "old, and a young one is asked": 8, "payload changed": 8}
+        nothing = ["a tile cut", "no witness", "rolled back behind the anchor", "no anchors", "an anchor of another tree, the newest"]
+        tree = merkle.Tree([bytes(32)] * 9)
+        newest = bundle_cases.case("an anchor of another tree, the newest", "plans", [], files={"anchors/2": bundle_cases.checkpoint_of(tree, 9, SECOND_ANCHOR)})
+        cases = {case["name"]: case for case in [*file["cases"], newest]}
+        for name, index in (expected | dict.fromkeys(nothing)).items():
+            case = cases[name]
+            both = patched({"bundle": file["bundles"][case["bundle"]], "trust": file["trust"]}, case["patch"])
+            with self.subTest(name):
+                self.assertEqual(vectors.verified(both, case, file["now"]).vouched[0], index)
+
+
+class Tiles(unittest.TestCase):
+    """A log of several tiles, two levels high."""
+
+    def setUp(self):
+        self.tree = merkle.Tree(seal.sha256(b"%d" % number) for number in range(600))
+        self.files = {"events.jsonl": "", "checkpoint": bundle_cases.checkpoint_of(self.tree, 600, SECOND_ANCHOR)}
+        self.files |= bundle_cases.tiles_of(self.tree, 600)
+        self.trust = trust_in(bundle_cases.trust())
+
+    def findings(self, **changed):
+        files = {path: file for path, file in (self.files | changed).items() if file is not None}
+        report = verify.verify(files_of({"files": files, "records": {}}), self.trust, now=bundle_cases.NOW)
+        return [verdict for verdict in found(report) if verdict[1] != "MISSING_LEAF"]
+
+    def tile(self, level, n, width, change=lambda data: data):
+        return {merkle.tile_path(level, n, width): {"base64": base64_of(change(self.tree.tile(level, n, width)))}}
+
+    def test_they_must_be_there_and_right(self):
+        self.assertEqual(set(self.files) - {"events.jsonl", "checkpoint"}, {"tile/0/000", "tile/0/001", "tile/0/002.p/88", "tile/1/000.p/2"})
+        flip = lambda data: data[:-1] + bytes([data[-1] ^ 1])
+        for tile, blamed in [((0, 0, 256), "tile/1/000.p/2"), ((0, 2, 88), "tile/0/002.p/88"), ((1, 0, 2), "tile/1/000.p/2")]:
+            path = merkle.tile_path(*tile)
+            self.assertEqual(self.findings(**self.tile(*tile, flip)), [[blamed, "TILE"]])
+            self.assertEqual(self.findings(**self.tile(*tile, lambda data: data[32:])), [[path, "TILE"]])
+            self.assertEqual(self.findings(**{path: None}), [[path, "TILE"]])
+
+    def test_a_partial_tile_may_have_grown(self):
+        grown = {"tile/0/002.p/88": None, "tile/0/002.p/90": {"base64": base64_of(self.tree.tile(0, 2, 88) + bytes(64))}}
+        self.assertEqual(self.findings(**grown), [])
+        self.assertEqual(self.findings(**grown | {"tile/0/002.p/90": {"base64": base64_of(self.tree.tile(0, 2, 88))}}), [["tile/0/002.p/88", "TILE"]])
+
+
+if __name__ == "__main__":
+    result = unittest.TextTestRunner().run(unittest.TestLoader().discover(str(HERE)))
+    failed = len({getattr(test, "test_case", test) for test, _ in result.failures + result.errors})
+    skipped = len(result.skipped)
+    # In cargo's words, so that they are counted with the other tests.
+    print(f"test result: {'FAILED' if failed else 'ok'}. {result.testsRun - failed - skipped} passed; {failed} failed; 0 ignored")
+    sys.exit(0 if result.wasSuccessful() else 1)

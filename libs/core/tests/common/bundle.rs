@@ -1,0 +1,45 @@
+//! Records in the bundle's form, and the patches that tamper with them.
+
+use sealbus_core::{
+    event::Record,
+    verify::bundle::{BundledRecord, Content, read_record},
+};
+use serde_json::{Value, json};
+
+/// A record in the bundle's form, as it is read.
+pub fn bundled(origin: &str, record: &Value) -> BundledRecord {
+    read_record(record.to_string().as_bytes(), origin).unwrap()
+}
+
+/// The same where no tampering makes it none.
+pub fn record_of(origin: &str, record: &Value) -> Record {
+    match bundled(origin, record).content {
+        Content::Record(record, _) => *record,
+        Content::Malformed { member, .. } => panic!("{member} in {record}"),
+    }
+}
+
+/// Sorted as a bundle has them.
+pub fn by_place(mut records: Vec<BundledRecord>) -> Vec<BundledRecord> {
+    records.sort_by(|one, other| (&one.tenant, &one.plan, one.seq).cmp(&(&other.tenant, &other.plan, other.seq)));
+    records
+}
+
+/// RFC 7396.
+pub fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let target = target.as_object_mut().unwrap();
+    for (name, value) in patch {
+        if value.is_null() {
+            target.remove(name);
+        } else {
+            merge(target.entry(name).or_insert(Value::Null), value);
+        }
+    }
+}

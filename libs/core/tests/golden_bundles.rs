@@ -1,0 +1,78 @@
+//! The project's golden bundles: what the second implementation, `deploy/verify`, says of each, is what is found here.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use common::{
+    bundle::merge,
+    text, unbase64,
+    verification::{Evident, Pinned, expected, findings},
+};
+use sealbus_core::{
+    log::policy::Policy,
+    seal::Keyring,
+    verify::{
+        Report, Trust,
+        bundle::{BundlePath, EventLines, read_receipt},
+    },
+};
+use serde_json::{Value, json};
+
+#[test]
+fn bundles_get_the_findings_that_another_implementation_gives() {
+    let file = common::golden("bundles.json");
+    let (mut refused, cases) = (0, common::cases(&file, "cases"));
+    for case in cases {
+        let mut state = json!({ "bundle": file["bundles"][text(case, "bundle")], "trust": file["trust"] });
+        merge(&mut state, &case["patch"]);
+        let (report, about) = (verify(&file, case, &state), text(case, "name"));
+        if case["findings"].is_null() {
+            assert!(report.is_none(), "{about}: it cannot be read");
+            refused += 1;
+            continue;
+        }
+        let report = report.unwrap_or_else(|| panic!("{about}: it can be read"));
+        assert_eq!(findings(&report), expected(case), "{about}");
+        assert_eq!(u64::from(report.exit_code()), case["exit"].as_u64().unwrap(), "{about}");
+        if let Some(vouched) = case.get("vouched") {
+            assert_eq!(serde_json::to_value(report.vouched).unwrap(), *vouched, "{about}");
+        }
+    }
+    assert!(refused > 5 && cases.len() - refused > 60, "{refused} of {} cases", cases.len());
+}
+
+/// The report; `None` where the bundle, or what is pinned, cannot be read.
+fn verify(file: &Value, case: &Value, state: &Value) -> Option<Report> {
+    let (bundle, trust) = (&state["bundle"], &state["trust"]);
+    let pinned = Pinned {
+        origin: text(trust, "origin").trim_end().into(),
+        keyring: Keyring::parse(text(trust, "keyring.json")).ok()?,
+        policy: Policy::parse(text(trust, "policy").as_bytes()).ok()?,
+        now: case["now"].as_u64().or(file["now"].as_u64()).unwrap(),
+        max_age: case["max_age"].as_u64(),
+    };
+    let mut evident = Evident::default();
+    let mut events: Option<String> = None;
+    for (path, content) in bundle["files"].as_object().unwrap() {
+        let bytes = content.as_str().map_or_else(|| unbase64(text(content, "base64")), |text| text.as_bytes().to_vec());
+        match BundlePath::parse(path).unwrap_or_else(|| panic!("{path} is of a bundle")) {
+            BundlePath::Checkpoint => evident.checkpoint = bytes,
+            BundlePath::Anchor(_) => evident.anchors.push((path.clone(), bytes)),
+            BundlePath::Tile(_) => drop(evident.tiles.insert(path.clone(), bytes)),
+            BundlePath::Events => events = Some(String::from_utf8(bytes).unwrap()),
+        }
+    }
+    let mut records: Vec<&Value> = bundle["records"].as_object().unwrap().values().collect();
+    records.sort_by_key(|record| (text(record, "tenant"), text(record, "plan"), record["seq"].as_u64()));
+    let events = events.unwrap_or_else(|| records.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+    let mut lines = EventLines::new(&pinned.origin);
+    for line in events.lines() {
+        evident.records.push(lines.read(line.as_bytes()).ok()?);
+    }
+    let trust = Trust::new(&pinned.origin, pinned.keyring.clone(), [], 0);
+    for receipt in case["receipts"].as_array().into_iter().flatten() {
+        evident.receipts.push(read_receipt(receipt.to_string().as_bytes(), &trust).ok()?);
+    }
+    Some(pinned.verify(&evident))
+}

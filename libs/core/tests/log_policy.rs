@@ -1,0 +1,197 @@
+//! Trust policies: what is read, and when a quorum is reached.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use common::log::{ORIGIN, signers};
+use sealbus_core::{
+    hash::Hash,
+    log::{
+        checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
+        note::{LogSigner, Note, SignatureType, VerifierKey, WitnessSigner},
+        policy::Policy,
+    },
+};
+
+const NOW: u64 = 1_795_238_041;
+
+fn witness(number: u8) -> WitnessSigner {
+    signers(ORIGIN, 100, &format!("witness.test/{number}"), number).1
+}
+
+fn log() -> LogSigner {
+    signers(ORIGIN, 100, "w", 101).0
+}
+
+/// A policy with `LOG`, `W1` … `W6` standing for the keys.
+fn policy(file: &str) -> Result<Policy, String> {
+    let mut file = file.replace("LOG", &log().verifier_key().to_string());
+    for number in 1..=6 {
+        file = file.replace(&format!("W{number}"), &witness(number).verifier_key().to_string());
+    }
+    Policy::parse(file.as_bytes()).map_err(|error| error.to_string())
+}
+
+/// The log's checkpoint, cosigned by these witnesses at these times.
+fn cosigned(policy: &Policy, by: &[(u8, u64)]) -> SignedCheckpoint {
+    let checkpoint = Checkpoint::new(ORIGIN, 7, Hash::of(b"seven")).unwrap();
+    let own = log().sign(&checkpoint, NOW).unwrap();
+    let lines = by.iter().map(|(number, time)| witness(*number).cosign(&checkpoint, *time));
+    let lines = own.signatures().iter().cloned().chain(lines).collect();
+    policy.open(&Note::new(own.text().into(), lines).unwrap(), ORIGIN).unwrap()
+}
+
+/// Whether these witnesses are enough, now.
+fn reached(policy: &Policy, by: &[u8]) -> bool {
+    let by: Vec<_> = by.iter().map(|number| (*number, NOW)).collect();
+    let signed = cosigned(policy, &by);
+    let quorum = policy.quorum(&signed, NOW);
+    assert_eq!(quorum.witnesses.len(), by.len());
+    quorum.reached
+}
+
+/// The specification's example.
+const EXAMPLE: &str = "log LOG
+
+witness X1 W1
+witness X2 W2
+witness X3 W3
+group X-witnesses 2 X1 X2 X3
+
+witness Y1 W4
+witness Y2 W5
+witness Y3 W6
+group Y-witnesses any Y1 Y2 Y3
+
+group X-and-Y all X-witnesses Y-witnesses
+quorum X-and-Y
+";
+
+#[test]
+fn the_specifications_example_is_reached_as_it_says() {
+    // The names are the example's own; only its keys are not spelled out there.
+    let example = EXAMPLE.lines().map(|line| line.to_owned() + "\n").collect::<String>();
+    let policy = policy(&example).unwrap();
+    assert_eq!((policy.logs().len(), policy.witnesses().len(), policy.keys().len()), (1, 6, 8));
+    assert_eq!(policy.witnesses()[3].name, b"Y1");
+    for by in [&[1, 2, 4][..], &[1, 3, 5], &[2, 3, 6], &[1, 2, 3, 4, 5, 6], &[6, 2, 1]] {
+        assert!(reached(&policy, by), "{by:?}");
+    }
+    for by in [&[][..], &[1], &[1, 2], &[1, 2, 3], &[4, 5, 6], &[1, 4], &[3, 4, 5, 6]] {
+        assert!(!reached(&policy, by), "{by:?}");
+    }
+}
+
+#[test]
+fn a_quorum_is_nobody_a_witness_or_a_group() {
+    assert!(reached(&policy("quorum none\nlog LOG").unwrap(), &[]));
+    let one = policy("log LOG https://bus.test\nwitness all W1 https://witness.test/\nquorum all\n").unwrap();
+    assert!(reached(&one, &[1]) && !reached(&one, &[]));
+    assert_eq!(one.logs()[0].url.as_deref(), Some(&b"https://bus.test"[..]));
+    assert_eq!(one.witnesses()[0].url.as_deref(), Some(&b"https://witness.test/"[..]));
+    let two = policy("log LOG\nwitness a W1\nwitness b W2\ngroup any 2 a b\nquorum any\n").unwrap();
+    assert!(reached(&two, &[1, 2]) && !reached(&two, &[1]) && !reached(&two, &[2]));
+    // Space and comments as one likes, octets that are no text too.
+    let odd = b" # \xff\xfe\n\t\n  quorum \t none  \n\t#log".to_vec();
+    assert_eq!(Policy::parse(&odd).unwrap().keys(), []);
+}
+
+#[test]
+fn the_logs_own_and_cosignatures_ahead_of_the_time_never_count() {
+    let policy = policy("log LOG\nwitness a W1\nquorum a\n").unwrap();
+    let at = |time| policy.quorum(&cosigned(&policy, &[(1, time)]), NOW).reached;
+    assert!(at(0) && at(NOW) && at(NOW + 300));
+    assert!(!at(NOW + 301) && !at(i64::MAX as u64));
+    // Twice the same witness is one witness, and a good time beside a bad one counts.
+    let twice = cosigned(&policy, &[(1, NOW + 301), (1, NOW)]);
+    assert_eq!(policy.quorum(&twice, NOW).witnesses.len(), 1);
+
+    // A policy may name the log's own key a witness's; it has signed, and does not count.
+    let own = log().verifier_key().with_type(SignatureType::Cosignature);
+    let file = format!("log {}\nwitness own {own}\nquorum own\n", log().verifier_key());
+    let policy = Policy::parse(file.as_bytes()).unwrap();
+    let signed = cosigned(&policy, &[]);
+    assert!(signed.cosignatures(NOW).any(|line| *line.key == own));
+    assert_eq!((policy.quorum(&signed, NOW).reached, policy.quorum(&signed, NOW).witnesses), (false, vec![]));
+}
+
+#[test]
+fn either_of_two_logs_keys_opens_and_a_strangers_does_not() {
+    let (new, _) = signers(ORIGIN, 102, "w", 101);
+    let both = format!("log {}\nlog {}\nquorum none\n", log().verifier_key(), new.verifier_key());
+    let both = Policy::parse(both.as_bytes()).unwrap();
+    let checkpoint = Checkpoint::new(ORIGIN, 7, Hash::of(b"seven")).unwrap();
+    for signer in [log(), new.clone()] {
+        assert!(both.open(&signer.sign(&checkpoint, NOW).unwrap(), ORIGIN).is_ok());
+    }
+    let one = policy("log LOG\nquorum none\n").unwrap();
+    assert_eq!(one.open(&new.sign(&checkpoint, NOW).unwrap(), ORIGIN), Err(CheckpointError::Unsigned));
+}
+
+#[test]
+fn faults_are_named_with_their_line() {
+    let log_key = log().verifier_key();
+    let time_key = log_key.with_type(SignatureType::Cosignature);
+    let plain = witness(1).verifier_key().with_type(SignatureType::Ed25519);
+    let other_name = VerifierKey::new("other", SignatureType::Cosignature, witness(1).verifier_key().public().clone());
+    let other_name = other_name.unwrap();
+    for (file, fault) in [
+        (String::new(), "line 2 of the policy: no line says the quorum"),
+        ("log LOG\n".into(), "line 2 of the policy: no line says the quorum"),
+        ("quorum none\nquorum none\n".into(), "line 2 of the policy: a second quorum"),
+        ("quorum\n".into(), "line 1 of the policy: a word too few or too many for quorum"),
+        ("quorum none none\n".into(), "line 1 of the policy: a word too few or too many for quorum"),
+        ("quorum a\n".into(), "line 1 of the policy: no line before defines a"),
+        ("quorum a\nwitness a W1\n".into(), "line 1 of the policy: no line before defines a"),
+        ("Quorum none\n".into(), "line 1 of the policy: Quorum is neither log, witness, group nor quorum"),
+        ("quorum none\r\n".into(), "line 1 of the policy: a control character other than a tab"),
+        ("quorum none\n\x7f".into(), "line 2 of the policy: a control character other than a tab"),
+        ("log\n".into(), "line 1 of the policy: a word too few or too many for log"),
+        ("log LOG x y\n".into(), "line 1 of the policy: more than a URL behind the key"),
+        ("\nlog x\n".into(), "line 2 of the policy: a vkey is <name>+<8 lower-case hex digits>+<base64>"),
+        (format!("log {time_key}\n"), "line 1 of the policy: a log's vkey is of type 0x01, Ed25519"),
+        ("log LOG\nlog LOG u\n".into(), "line 2 of the policy: another log has this public key"),
+        ("witness W1\n".into(), "line 1 of the policy: a word too few or too many for witness"),
+        (format!("witness a {plain}\n"), "line 1 of the policy: a witness's vkey is of type 0x04, cosignature/v1"),
+        ("witness none W1\n".into(), "line 1 of the policy: the name none is taken"),
+        ("witness a W1\nwitness a W2\n".into(), "line 2 of the policy: the name a is taken"),
+        (
+            format!("witness a W1\nwitness b {other_name}\n"),
+            "line 2 of the policy: another witness has this public key",
+        ),
+        ("witness a W1\ngroup a any a\n".into(), "line 2 of the policy: the name a is taken"),
+        ("witness a W1\ngroup none any a\n".into(), "line 2 of the policy: the name none is taken"),
+        ("group g any\n".into(), "line 1 of the policy: a group has members"),
+        ("group g any g\n".into(), "line 1 of the policy: no line before defines g"),
+        ("group g any none\n".into(), "line 1 of the policy: no line before defines none"),
+        ("witness a W1\ngroup g any a a\n".into(), "line 2 of the policy: a is a group's member already"),
+        ("witness a W1\ngroup g any a\ngroup h any a\n".into(), "line 3 of the policy: a is a group's member already"),
+        ("witness a W1\ngroup g 0 a\n".into(), "line 2 of the policy: a threshold is any, all or a number from 1 to 1"),
+        ("witness a W1\ngroup g 2 a\n".into(), "line 2 of the policy: a threshold is any, all or a number from 1 to 1"),
+        (
+            "witness a W1\ngroup g 01 a\n".into(),
+            "line 2 of the policy: a threshold is any, all or a number from 1 to 1",
+        ),
+        (
+            "witness a W1\ngroup g +1 a\n".into(),
+            "line 2 of the policy: a threshold is any, all or a number from 1 to 1",
+        ),
+    ] {
+        assert_eq!(policy(&file).unwrap_err(), fault, "{file}");
+    }
+    let long = [b"quorum none\n#", vec![b'x'; Policy::MAX_BYTES].as_slice()].concat();
+    assert_eq!(Policy::parse(&long).unwrap_err().line, 1);
+    assert!(Policy::parse(&long[..Policy::MAX_BYTES]).is_ok());
+}
+
+#[test]
+fn names_are_octets() {
+    let file = |name: &[u8]| {
+        let witness = witness(1).verifier_key().to_string();
+        [b"witness \xff ", witness.as_bytes(), b"\nquorum ", name, b"\n"].concat()
+    };
+    assert!(Policy::parse(&file(b"\xff")).is_ok());
+    assert!(Policy::parse(&file(b"\xfe")).is_err());
+    assert!(Policy::parse(&file("\u{fffd}".as_bytes())).is_err());
+}

@@ -1,0 +1,107 @@
+//! What a sealing transaction reads: queued events in the order of their ids, and where their plans' last leaves stand.
+
+use std::collections::{HashMap, HashSet};
+
+use sealbus_core::hash::Hash;
+use sealbus_core::seal::KeyId;
+
+use crate::record::{RecordRow, select_records};
+use crate::{Ledger, LedgerError};
+
+impl Ledger {
+    pub(super) async fn queued(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        limit: u32,
+        stopped: &HashSet<i64>,
+    ) -> Result<Vec<Queued>, LedgerError> {
+        let stopped: Vec<i64> = stopped.iter().copied().collect();
+        let queue = sqlx::query!(
+            "-- queued
+            SELECT id, plan_no, seq FROM sealbus.seal_queue WHERE plan_no <> ALL ($1) ORDER BY id LIMIT $2",
+            &stopped,
+            i64::from(limit),
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        let rows = select_records!(
+            "queued_events",
+            "",
+            "FROM unnest($1::bigint[], $2::bigint[]) AS q (plan_no, seq)
+             JOIN sealbus.events e ON e.plan_no = q.plan_no AND e.seq = q.seq
+             JOIN sealbus.plans p ON p.plan_no = e.plan_no
+             LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq",
+            &queue.iter().map(|row| row.plan_no).collect::<Vec<_>>(),
+            &queue.iter().map(|row| row.seq).collect::<Vec<_>>()
+        )
+        .fetch_all(connection)
+        .await?;
+        let mut events: HashMap<(i64, i64), RecordRow> =
+            rows.into_iter().map(|row| ((row.plan_no, row.seq), row)).collect();
+        Ok(queue
+            .into_iter()
+            .map(|row| Queued {
+                id: row.id,
+                plan_no: row.plan_no,
+                seq: row.seq,
+                event: events.remove(&(row.plan_no, row.seq)),
+            })
+            .collect())
+    }
+
+    pub(super) async fn last_leaves(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        queued: &[Queued],
+    ) -> Result<LastLeaves, LedgerError> {
+        let plan_nos: Vec<i64> = queued.iter().map(|row| row.plan_no).collect::<HashSet<_>>().into_iter().collect();
+        let rows = sqlx::query!(
+            r#"-- last_leaves
+            SELECT w.plan_no AS "plan_no!", p.partition, l.seq AS "seq?", e.event_hash AS "event_hash?", e.kid AS "kid?"
+            FROM unnest($1::bigint[]) AS w (plan_no)
+            JOIN sealbus.plans p ON p.plan_no = w.plan_no
+            LEFT JOIN LATERAL (SELECT l.seq FROM sealbus.log_leaves l WHERE l.plan_no = w.plan_no ORDER BY l.seq DESC LIMIT 1) l ON true
+            LEFT JOIN sealbus.events e ON e.plan_no = w.plan_no AND e.seq = l.seq"#,
+            &plan_nos,
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        let size = sqlx::query_scalar!(
+            r#"-- seal_size
+            SELECT coalesce(max(leaf_index) + 1, 0) AS "size!" FROM sealbus.log_leaves WHERE log_id = $1"#,
+            self.deployment().log_id,
+        )
+        .fetch_one(connection)
+        .await?;
+        let plans = rows
+            .into_iter()
+            .map(|row| {
+                let last = match (row.seq, row.event_hash.as_deref().and_then(Hash::from_slice), row.kid) {
+                    (Some(seq), Some(hash), Some(kid)) => Some((seq, hash, KeyId::new(kid))),
+                    _ => None,
+                };
+                (row.plan_no, LastLeaf { partition: row.partition, leaf_seq: row.seq, event: last })
+            })
+            .collect();
+        Ok(LastLeaves { size, plans })
+    }
+}
+
+pub(super) struct Queued {
+    pub id: i64,
+    pub plan_no: i64,
+    pub seq: i64,
+    pub event: Option<RecordRow>,
+}
+
+pub(super) struct LastLeaf {
+    pub partition: i32,
+    pub leaf_seq: Option<i64>,
+    /// The event of the plan's last leaf: seq, hash, key.
+    pub event: Option<(i64, Hash, KeyId)>,
+}
+
+pub(super) struct LastLeaves {
+    pub size: i64,
+    pub plans: HashMap<i64, LastLeaf>,
+}

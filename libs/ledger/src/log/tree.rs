@@ -1,0 +1,214 @@
+//! The stored tree: tiles and roots. It grows inside a sealing transaction; proofs and served tiles are read from it.
+//!
+//! What is read is never believed for being stored: the edge has to give the stored root before the tree grows, and what is
+//! signed has to continue what was anchored.
+
+use std::collections::BTreeSet;
+
+use sealbus_core::hash::Hash;
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::merkle::{ProofPlan, empty_root, verify_consistency};
+use sealbus_core::log::note::Note;
+use sealbus_core::log::tile::{EdgeTiles, HashTile, TileId, TileKind, Tiles};
+use sqlx::PgConnection;
+
+use super::seal::Signing;
+use crate::trail::signed;
+use crate::{Ledger, LedgerError};
+
+/// A tree: its size and its root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TreeHead {
+    /// Leaves.
+    pub size: u64,
+    /// The root over them.
+    pub root: Hash,
+}
+
+impl Ledger {
+    /// The newest tree whose root is stored; the one without leaves where there is none yet.
+    pub async fn newest_tree(&self) -> Result<TreeHead, LedgerError> {
+        self.tree_head(&mut *self.pool().acquire().await?).await
+    }
+
+    /// The root that the stored tiles give for a tree of this size; none where they do not reach so far.
+    pub async fn root_by_tiles(&self, size: u64) -> Result<Option<Hash>, LedgerError> {
+        Ok(self.edge(&mut *self.pool().acquire().await?, size).await?.map(|edge| edge.root()))
+    }
+
+    /// A hash tile, cut to the width that is asked for; none where the tree does not have it.
+    pub async fn hash_tile(&self, id: TileId) -> Result<Option<HashTile>, LedgerError> {
+        let tiles = self.read_tiles(&mut *self.pool().acquire().await?, &[id]).await?;
+        Ok(tiles.hashes(id).and_then(|hashes| HashTile::new(id, hashes.to_vec()).ok()))
+    }
+
+    /// The proof that leaf `index` is in the tree of `size` leaves; none where that tree is not stored, or has no such leaf.
+    pub async fn inclusion_proof(&self, index: u64, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
+        let mut connection = self.pool().acquire().await?;
+        match ProofPlan::inclusion(index, size) {
+            Some(plan) => self.prove(&mut connection, &plan, size).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The proof that the tree of `size` leaves continues the one of `old`; none where either is not stored.
+    pub async fn consistency_proof(&self, old: u64, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
+        let mut connection = self.pool().acquire().await?;
+        match ProofPlan::consistency(old, size) {
+            Some(plan) => self.prove(&mut connection, &plan, size).await,
+            None => Ok(None),
+        }
+    }
+
+    pub(super) async fn tree_head(&self, connection: &mut PgConnection) -> Result<TreeHead, LedgerError> {
+        let row = sqlx::query!(
+            "-- tree_head
+            SELECT size, root FROM sealbus.log_roots WHERE log_id = $1 ORDER BY size DESC LIMIT 1",
+            self.deployment().log_id
+        )
+        .fetch_optional(connection)
+        .await?;
+        let Some(row) = row else { return Ok(TreeHead { size: 0, root: empty_root() }) };
+        match (u64::try_from(row.size), Hash::from_slice(&row.root)) {
+            (Ok(size), Some(root)) => Ok(TreeHead { size, root }),
+            _ => Err(LedgerError::Log("the newest row of log_roots is not of its form".into())),
+        }
+    }
+
+    /// Appends leaves to the tree, inside a sealing transaction: its tiles, its root, and the note over it.
+    pub(super) async fn grow(
+        &self,
+        connection: &mut PgConnection,
+        from: TreeHead,
+        leaf_hashes: &[Hash],
+        signing: Option<Signing<'_>>,
+    ) -> Result<Option<Note>, LedgerError> {
+        let edge = self.edge(connection, from.size).await?.filter(|edge| edge.root() == from.root);
+        let mut edge = edge.ok_or_else(|| {
+            LedgerError::Log(format!("the stored tiles do not give the root that is stored for size {}", from.size))
+        })?;
+        let tiles = edge.append(leaf_hashes).map_err(|full| LedgerError::Log(full.to_string()))?;
+        self.write_tiles(connection, &tiles).await?;
+        let head = TreeHead { size: edge.size(), root: edge.root() };
+        let note = match signing {
+            Some(signing) => Some(self.sign(connection, head, signing).await?),
+            None => None,
+        };
+        sqlx::query!(
+            "-- compare_and_set_root
+            INSERT INTO sealbus.log_roots (log_id, size, root, prev_size, note) VALUES ($1, $2, $3, $4, $5)",
+            self.deployment().log_id,
+            signed(head.size),
+            head.root.as_bytes(),
+            signed(from.size),
+            note.as_ref().map(ToString::to_string),
+        )
+        .execute(connection)
+        .await?;
+        Ok(note)
+    }
+
+    /// Signs a tree, after it was shown by the stored tiles that it continues what is anchored.
+    pub(super) async fn sign(
+        &self,
+        connection: &mut PgConnection,
+        head: TreeHead,
+        Signing { signer, anchored, time }: Signing<'_>,
+    ) -> Result<Note, LedgerError> {
+        let (old, size) = (anchored.size(), head.size);
+        let proof = match ProofPlan::consistency(old, size) {
+            Some(plan) => self.prove(connection, &plan, size).await?,
+            None => None,
+        };
+        let continues =
+            proof.is_some_and(|proof| verify_consistency(old, size, &proof, &anchored.root(), &head.root).is_ok());
+        if !continues {
+            return Err(LedgerError::Log(format!(
+                "the tree of size {size} does not continue the anchored checkpoint of size {old}: nothing is signed"
+            )));
+        }
+        let checkpoint = Checkpoint::new(&self.deployment().origin, size, head.root)
+            .map_err(|error| LedgerError::Log(error.to_string()))?;
+        signer.sign(&checkpoint, time).ok_or_else(|| {
+            LedgerError::Log(format!("the log's key signs for another origin than {}", self.deployment().origin))
+        })
+    }
+
+    async fn prove(
+        &self,
+        connection: &mut PgConnection,
+        plan: &ProofPlan,
+        size: u64,
+    ) -> Result<Option<Vec<Hash>>, LedgerError> {
+        let ids: BTreeSet<TileId> = plan.nodes().filter_map(|node| TileId::holding(node, size)).collect();
+        let ids: Vec<TileId> = ids.into_iter().collect();
+        let tiles = self.read_tiles(connection, &ids).await?;
+        Ok(plan.prove(|node| tiles.hash(node)).ok())
+    }
+
+    async fn edge(&self, connection: &mut PgConnection, size: u64) -> Result<Option<EdgeTiles>, LedgerError> {
+        let ids: Vec<TileId> = TileId::partial(size).collect();
+        let tiles = self.read_tiles(connection, &ids).await?;
+        Ok(EdgeTiles::new(size, &tiles).ok())
+    }
+
+    async fn read_tiles(&self, connection: &mut PgConnection, ids: &[TileId]) -> Result<Tiles, LedgerError> {
+        if ids.is_empty() {
+            return Ok(Tiles::default());
+        }
+        let (levels, places): (Vec<i16>, Vec<i64>) = ids.iter().filter_map(|id| place(*id)).unzip();
+        let rows = sqlx::query!(
+            "-- read_tiles
+            SELECT t.level, t.index, t.width, t.hashes
+            FROM unnest($2::smallint[], $3::bigint[]) AS w (level, index)
+            JOIN sealbus.tiles t ON t.log_id = $1 AND t.level = w.level AND t.index = w.index",
+            self.deployment().log_id,
+            &levels,
+            &places
+        )
+        .fetch_all(connection)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let (level, n, width) = (row.level.try_into(), row.index.try_into(), row.width.try_into());
+                let id = match (level, n, width) {
+                    (Ok(level), Ok(n), Ok(width)) => TileId::new(TileKind::Hashes(level), n, width),
+                    _ => None,
+                };
+                let tile = id.and_then(|id| HashTile::parse(id, &row.hashes).ok());
+                tile.ok_or_else(|| {
+                    LedgerError::Log(format!("tile {} of level {} is not of its form", row.index, row.level))
+                })
+            })
+            .collect()
+    }
+
+    async fn write_tiles(&self, connection: &mut PgConnection, tiles: &[HashTile]) -> Result<(), LedgerError> {
+        let (levels, places): (Vec<i16>, Vec<i64>) = tiles.iter().filter_map(|tile| place(tile.id())).unzip();
+        let widths: Vec<i16> = tiles.iter().map(|tile| i16::try_from(tile.id().width()).unwrap_or_default()).collect();
+        let hashes: Vec<Vec<u8>> = tiles.iter().map(HashTile::encode).collect();
+        sqlx::query!(
+            "-- write_tiles
+            INSERT INTO sealbus.tiles AS t (log_id, level, index, width, hashes)
+            SELECT $1, w.* FROM unnest($2::smallint[], $3::bigint[], $4::smallint[], $5::bytea[]) AS w
+            ON CONFLICT (log_id, level, index) DO UPDATE SET width = excluded.width, hashes = excluded.hashes
+            WHERE t.width < excluded.width",
+            self.deployment().log_id,
+            &levels,
+            &places,
+            &widths,
+            &hashes,
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}
+
+/// The row of a hash tile: its level and its place in it.
+fn place(id: TileId) -> Option<(i16, i64)> {
+    match id.kind() {
+        TileKind::Hashes(level) => Some((level.into(), signed(id.n()))),
+        TileKind::Entries => None,
+    }
+}

@@ -1,0 +1,170 @@
+//! The stored tree: grown batch by batch it is the tree over all leaves; what is signed continues what is anchored; proofs and
+//! tiles come out of it again; and what was changed by hand stops it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::collections::HashSet;
+
+use sealbus_core::hash::Hash;
+use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
+use sealbus_core::log::merkle::{RightEdge, empty_root, verify_consistency, verify_inclusion};
+use sealbus_core::log::note::{LogSigner, Note};
+use sealbus_core::log::tile::{TileId, TileKind};
+use sealbus_ledger::log::{Sealed, Signing};
+use sealbus_ledger::{Ledger, LedgerError};
+use sqlx::{Connection, PgConnection};
+use support::{ORIGIN, TestLedger, call, draft};
+
+fn signer(test: &TestLedger) -> LogSigner {
+    LogSigner::new(&test.keyring, ORIGIN).unwrap()
+}
+
+fn empty() -> Checkpoint {
+    Checkpoint::new(ORIGIN, 0, empty_root()).unwrap()
+}
+
+fn checkpoint(note: &Note) -> Checkpoint {
+    note.text().parse().unwrap()
+}
+
+async fn append(test: &TestLedger, plans: u64, events: u64) {
+    let appender = test.appender().await;
+    for plan in 0..plans {
+        appender.append(call("acme", &format!("order-{plan}"), (0..events).map(draft).collect())).await.unwrap();
+    }
+}
+
+async fn seal(ledger: &Ledger, limit: u32, signing: Option<Signing<'_>>) -> Result<Sealed, LedgerError> {
+    ledger.seal_batch(limit, &HashSet::new(), signing).await
+}
+
+async fn leaf_hashes(test: &TestLedger) -> Vec<Hash> {
+    let rows: Vec<(Vec<u8>,)> = sqlx::query_as("SELECT leaf_hash FROM sealbus.log_leaves ORDER BY leaf_index")
+        .fetch_all(&mut PgConnection::connect(&test.postgres.admin_url()).await.unwrap())
+        .await
+        .unwrap();
+    rows.iter().map(|(hash,)| Hash::from_slice(hash).unwrap()).collect()
+}
+
+/// A change past the triggers, as a superuser makes it.
+async fn tamper(test: &TestLedger, change: &str) {
+    test.postgres.admin(&format!("SET session_replication_role = replica; {change}")).await;
+}
+
+/// The root over leaves, grown in memory in one go.
+fn root(leaves: &[Hash]) -> Hash {
+    let mut edge = RightEdge::empty();
+    for leaf in leaves {
+        edge.append(*leaf, |_, _| ()).unwrap();
+    }
+    edge.root()
+}
+
+#[tokio::test]
+async fn a_tree_that_grew_by_batches_is_the_tree_over_all_leaves() {
+    let test = TestLedger::start().await;
+    let (ledger, signer) = (&test.ledger, signer(&test));
+    append(&test, 40, 17).await;
+    let (mut anchored, mut notes) = (empty(), Vec::new());
+    for limit in [1, 2, 255, 1, 200, 100, 1_000].into_iter().cycle() {
+        let signing = Signing { signer: &signer, anchored: &anchored, time: 1_000 };
+        let Some(note) = seal(ledger, limit, Some(signing)).await.unwrap().note else { break };
+        anchored = checkpoint(&note);
+        notes.push(note);
+    }
+    let leaves = leaf_hashes(&test).await;
+    assert_eq!(leaves.len(), 40 * 17 + 1, "all events, and the one of _keys");
+    assert_eq!((anchored.size(), anchored.root()), (leaves.len() as u64, root(&leaves)));
+    let key = signer.verifier_key();
+    for note in &notes {
+        let opened = SignedCheckpoint::open(note, ORIGIN, std::slice::from_ref(&key)).unwrap();
+        let (size, now) = (opened.checkpoint().size(), ledger.newest_tree().await.unwrap());
+        assert_eq!(opened.checkpoint().root(), root(&leaves[..usize::try_from(size).unwrap()]));
+        assert_eq!(ledger.root_by_tiles(size).await.unwrap(), Some(opened.checkpoint().root()));
+        let proof = ledger.consistency_proof(size, now.size).await.unwrap().unwrap();
+        verify_consistency(size, now.size, &proof, &opened.checkpoint().root(), &now.root).unwrap();
+    }
+    for index in [0, 1, 255, 256, 511, 679, 680] {
+        let proof = ledger.inclusion_proof(index, 681).await.unwrap().unwrap();
+        let leaf = leaves[usize::try_from(index).unwrap()];
+        verify_inclusion(&leaf, index, 681, &proof, &anchored.root()).unwrap();
+    }
+    assert_eq!(ledger.inclusion_proof(681, 681).await.unwrap(), None);
+    for id in TileId::all(TileKind::Hashes(0), 681).chain([TileId::new(TileKind::Hashes(0), 2, 3).unwrap()]) {
+        let start = usize::try_from(id.n()).unwrap() * 256;
+        let tile = ledger.hash_tile(id).await.unwrap().unwrap();
+        assert_eq!(tile.hashes(), &leaves[start..start + usize::from(id.width())], "{id}");
+    }
+    assert_eq!(ledger.hash_tile(TileId::new(TileKind::Hashes(0), 2, 200).unwrap()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn leaves_that_were_made_without_a_tree_go_into_it_first() {
+    let test = TestLedger::start().await;
+    append(&test, 3, 5).await;
+    while seal(&test.ledger, 4, None).await.unwrap().leaves > 0 {}
+    tamper(&test, "TRUNCATE sealbus.log_roots, sealbus.tiles").await;
+    append(&test, 1, 3).await;
+    let caught_up = seal(&test.ledger, 100, None).await.unwrap();
+    assert_eq!((caught_up.leaves, test.ledger.newest_tree().await.unwrap().size), (16, 16));
+    assert_eq!(seal(&test.ledger, 100, None).await.unwrap().leaves, 3);
+    assert_eq!(test.ledger.newest_tree().await.unwrap().root, root(&leaf_hashes(&test).await));
+}
+
+#[tokio::test]
+async fn nothing_is_signed_that_does_not_continue_what_is_anchored() {
+    let test = TestLedger::start().await;
+    let signer = signer(&test);
+    append(&test, 1, 5).await;
+    let elsewhere = Checkpoint::new(ORIGIN, 2, Hash::of(b"another history")).unwrap();
+    let ahead = Checkpoint::new(ORIGIN, 1_000, Hash::of(b"a longer one")).unwrap();
+    for anchored in [&elsewhere, &ahead] {
+        let refused = seal(&test.ledger, 100, Some(Signing { signer: &signer, anchored, time: 1 })).await;
+        assert!(matches!(refused, Err(LedgerError::Log(_))), "{refused:?}");
+        assert_eq!(test.ledger.log_size().await.unwrap(), 0, "nothing was sealed either");
+        assert!(test.ledger.sign_newest(Signing { signer: &signer, anchored, time: 1 }).await.is_err());
+    }
+    let anchored = empty();
+    let sealed =
+        seal(&test.ledger, 100, Some(Signing { signer: &signer, anchored: &anchored, time: 1 })).await.unwrap();
+    assert_eq!(checkpoint(&sealed.note.unwrap()).size(), 6);
+}
+
+#[tokio::test]
+async fn a_tree_that_was_changed_grows_no_further() {
+    for change in [
+        "UPDATE sealbus.tiles SET hashes = overlay(hashes placing sha256('x') from 33)",
+        "UPDATE sealbus.log_roots SET root = sha256('x')",
+        "DELETE FROM sealbus.tiles",
+        "DELETE FROM sealbus.log_leaves WHERE leaf_index > 2",
+    ] {
+        let test = TestLedger::start().await;
+        append(&test, 1, 5).await;
+        seal(&test.ledger, 100, None).await.unwrap();
+        tamper(&test, change).await;
+        append(&test, 1, 1).await;
+        let sealed = seal(&test.ledger, 100, None).await;
+        assert!(sealed.as_ref().map_or(true, |sealed| sealed.leaves == 0), "{change}: {sealed:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_checkpoint_is_made_once() {
+    let test = TestLedger::start().await;
+    let (ledger, signer) = (&test.ledger, signer(&test));
+    assert_eq!(ledger.first_checkpoint().await.unwrap(), None);
+    let (first, new) = ledger.begin_log(&signer, 1_000).await.unwrap();
+    assert!(new && checkpoint(&first) == empty());
+    assert_eq!(ledger.begin_log(&signer, 2_000).await.unwrap(), (first.clone(), false));
+    assert_eq!(ledger.first_checkpoint().await.unwrap(), Some(first.clone()));
+    ledger.show_checkpoint(0, &first).await.unwrap();
+    append(&test, 1, 1).await;
+    seal(ledger, 100, None).await.unwrap();
+    let anchored = empty();
+    let newest = ledger.sign_newest(Signing { signer: &signer, anchored: &anchored, time: 3_000 }).await.unwrap();
+    ledger.show_checkpoint(2, &newest).await.unwrap();
+    ledger.show_checkpoint(0, &first).await.unwrap();
+    let shown = ledger.shown_checkpoint().await.unwrap().unwrap();
+    assert_eq!(shown, (2, newest.to_string()), "a smaller one never takes its place");
+}

@@ -1,0 +1,151 @@
+//! `sealbus witness` as an operator runs it: without ledger and broker, killed and started again.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::convert::Infallible;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sealbus_client::{Cosignature, WitnessClient, WitnessError};
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::merkle::{self, ProofPlan};
+use sealbus_core::log::note::LogSigner;
+use sealbus_core::log::tile::{EdgeTiles, Tiles};
+use sealbus_core::seal::{KeyKind, Keyring};
+use sealbus_testkit::eventually;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+const ORIGIN: &str = "bus.test/one";
+
+/// An operator's files, and a log that the policy names.
+struct Elsewhere {
+    folder: TempDir,
+    log: LogSigner,
+    port: u16,
+    admin: u16,
+}
+
+impl Elsewhere {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let seed = std::array::from_fn(|index| u8::try_from(index).unwrap());
+        let keyring = Keyring::parse(&Keyring::generate(KeyKind::Log, &seed).unwrap()).unwrap();
+        let log = LogSigner::new(&keyring, ORIGIN).unwrap();
+        fs::write(folder.path().join("policy"), format!("log {}\nquorum none\n", log.verifier_key())).unwrap();
+        fs::create_dir(folder.path().join("memory")).unwrap();
+        Self { folder, log, port: free_port(), admin: free_port() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sealbus"));
+        command.arg("witness").args(arguments).env_clear().stdin(Stdio::null()).kill_on_drop(true);
+        command
+            .env("SEALBUS_WITNESS_NAME", "witness.test/w")
+            .env("SEALBUS_KEYRING", self.path("keyring.json"))
+            .env("SEALBUS_POLICY", self.path("policy"))
+            .env("SEALBUS_WITNESS_FOLDER", self.path("memory"))
+            .env("SEALBUS_LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("SEALBUS_ADMIN_LISTEN", format!("127.0.0.1:{}", self.admin));
+        command
+    }
+
+    async fn run(&self, arguments: &[&str]) -> (bool, String) {
+        let Output { status, stdout, stderr } = self.command(arguments).output().await.unwrap();
+        (status.success(), format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)))
+    }
+
+    async fn start(&self) -> Child {
+        let child = self.command(&[]).env("SEALBUS_LOG", "warn").spawn().unwrap();
+        let ready = format!("http://127.0.0.1:{}/readyz", self.admin);
+        eventually("the witness is ready", async || {
+            reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success())
+        })
+        .await;
+        child
+    }
+
+    /// Asks for a cosignature of the log's tree of this size.
+    async fn ask(&self, key: &str, size: u64) -> Result<Cosignature, WitnessError> {
+        let leaves: Vec<_> = (0..size).map(|index| merkle::leaf_hash(&index.to_be_bytes())).collect();
+        let (mut edge, mut tiles) = (EdgeTiles::default(), Tiles::default());
+        edge.append(&leaves).unwrap().into_iter().for_each(|tile| tiles.insert(tile));
+        let note = self.log.sign(&Checkpoint::new(ORIGIN, size, edge.root()).unwrap(), 1_000).unwrap();
+        let prove = async |from| {
+            Ok::<_, Infallible>(ProofPlan::consistency(from, size).unwrap().prove(|node| tiles.hash(node)).unwrap())
+        };
+        let url = format!("http://127.0.0.1:{}", self.port);
+        let client = WitnessClient::new(&url, key.parse().unwrap(), Duration::from_mins(1)).unwrap();
+        client.add_checkpoint(0, prove, &note).await
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_that_is_killed_remembers_what_it_answered() {
+    let elsewhere = Elsewhere::new();
+    let (made, key) = elsewhere.run(&["--new-key"]).await;
+    assert!(made, "{key}");
+    assert_eq!(fs::metadata(elsewhere.path("keyring.json")).unwrap().permissions().mode() & 0o777, 0o600);
+    let kept = fs::read(elsewhere.path("keyring.json")).unwrap();
+    assert!(!elsewhere.run(&["--new-key"]).await.0, "a key that is there is not made anew");
+    assert_eq!(fs::read(elsewhere.path("keyring.json")).unwrap(), kept);
+
+    let (started, said) = elsewhere.run(&[]).await;
+    assert!(!started && said.contains(&format!("run `sealbus witness --begin {ORIGIN}` once")), "{said}");
+    let (begun, said) = elsewhere.run(&["--begin", ORIGIN]).await;
+    assert!(begun, "{said}");
+    assert!(!elsewhere.run(&["--begin", ORIGIN]).await.0, "not twice");
+
+    let key = key.trim();
+    let mut sizes = 1..;
+    for _ in 0..5 {
+        let mut witness = elsewhere.start().await;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let mut last = 0;
+        for size in sizes.by_ref().take(3) {
+            let cosignature = elsewhere.ask(key, size).await.unwrap();
+            assert!(cosignature.time.abs_diff(now) < 60, "{cosignature:?}");
+            last = size;
+        }
+        witness.kill().await.unwrap();
+        let mut witness = elsewhere.start().await;
+        let behind = elsewhere.ask(key, last - 1).await;
+        assert!(matches!(behind, Err(WitnessError::Conflict { size }) if size == last), "{behind:?}");
+        witness.kill().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_has_one_process() {
+    let elsewhere = Elsewhere::new();
+    assert!(elsewhere.run(&["--new-key"]).await.0);
+    assert!(elsewhere.run(&["--begin", ORIGIN]).await.0);
+    let mut first = elsewhere.start().await;
+    let second = elsewhere.command(&[]).env("SEALBUS_LISTEN", "127.0.0.1:0").output().await.unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && said.contains("another witness runs on"), "{said}");
+    assert!(first.try_wait().unwrap().is_none(), "the first goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_ends_when_it_is_told_to() {
+    let elsewhere = Elsewhere::new();
+    assert!(elsewhere.run(&["--new-key"]).await.0);
+    assert!(elsewhere.run(&["--begin", ORIGIN]).await.0);
+    let mut witness = elsewhere.start().await;
+    let pid = witness.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    assert!(witness.wait().await.unwrap().success());
+}

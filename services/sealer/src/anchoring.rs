@@ -1,0 +1,122 @@
+//! From a stored note to one that the world has seen: kept by the anchors, then shown to readers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::note::Note;
+use sealbus_ledger::log::Signing;
+use sealbus_ledger::{Ledger, LedgerError};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Config, Resources, now};
+
+/// A note and what it says.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub checkpoint: Checkpoint,
+    pub note: Note,
+}
+
+/// Anchors the newest stored note, no more often than [`Config::checkpoint`] says, and a heartbeat where there was no news
+/// for as long as [`Config::heartbeat`]. `anchored` tells the sealing loop what is kept by now.
+pub(crate) async fn anchor(
+    config: Config,
+    resources: Arc<Resources>,
+    mut stored: watch::Receiver<Option<Stored>>,
+    anchored: watch::Sender<Checkpoint>,
+    shutdown: CancellationToken,
+) {
+    let mut last = None::<Instant>;
+    loop {
+        // The first thing is a heartbeat: what is stored and was not anchored, since a sealer died between the two, is
+        // signed anew and anchored now.
+        let due = last.map(|last| last + config.heartbeat);
+        let news = tokio::select! {
+            () = shutdown.cancelled() => stored.has_changed().unwrap_or(false),
+            changed = stored.changed() => changed.is_ok(),
+            () = sleep_until(due.unwrap_or_else(Instant::now)) => false,
+        };
+        let ending = shutdown.is_cancelled();
+        if ending && !news {
+            return;
+        }
+        if let (Some(last), false) = (last, ending) {
+            sleep_until((last + config.checkpoint).min(Instant::now() + config.checkpoint)).await;
+        }
+        let next = if news { stored.borrow_and_update().clone() } else { heartbeat(&resources, &anchored).await };
+        let Some(next) = next else {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = sleep(config.backoff) => {}
+            }
+            continue;
+        };
+        if keep(&resources, &next).await {
+            last = Some(Instant::now());
+            resources.metrics.checkpoints.inc();
+            anchored.send_if_modified(|newest| {
+                let larger = newest.size() < next.checkpoint.size();
+                if larger {
+                    newest.clone_from(&next.checkpoint);
+                }
+                larger
+            });
+        } else if !ending {
+            sleep(config.backoff.min(Duration::from_secs(1))).await;
+            // Tried again with what is newest by then.
+            last = None;
+        }
+        if ending {
+            return;
+        }
+    }
+}
+
+/// The newest stored tree, signed with the time that it is now.
+async fn heartbeat(resources: &Resources, anchored: &watch::Sender<Checkpoint>) -> Option<Stored> {
+    let known = anchored.borrow().clone();
+    let signing = Signing { signer: &resources.signer, anchored: &known, time: now() };
+    match signed(&resources.ledger, signing).await {
+        Ok(stored) => Some(stored),
+        Err(error) => {
+            resources.metrics.failures.inc();
+            tracing::error!(error = &error as &dyn std::error::Error, "the newest tree could not be signed");
+            None
+        }
+    }
+}
+
+async fn signed(ledger: &Ledger, signing: Signing<'_>) -> Result<Stored, LedgerError> {
+    let note = ledger.sign_newest(signing).await?;
+    let checkpoint =
+        note.text().parse().map_err(|error| LedgerError::Log(format!("a signed text is no checkpoint: {error}")))?;
+    Ok(Stored { checkpoint, note })
+}
+
+/// Gives a note to all anchors; it counts once one of them has it, and is shown then.
+async fn keep(resources: &Resources, Stored { checkpoint, note }: &Stored) -> bool {
+    let mut kept = 0;
+    for anchor in &resources.anchors {
+        match anchor.keep(note).await {
+            Ok(()) => kept += 1,
+            Err(error) => {
+                resources.metrics.unanchored.inc();
+                tracing::warn!(anchor = anchor.name(), %error, "an anchor did not take a checkpoint; the next one is given to it too");
+            }
+        }
+    }
+    if kept == 0 {
+        return false;
+    }
+    match resources.ledger.show_checkpoint(checkpoint.size(), note).await {
+        Ok(()) => true,
+        Err(error) => {
+            resources.metrics.failures.inc();
+            tracing::warn!(error = &error as &dyn std::error::Error, "an anchored checkpoint could not be shown yet");
+            false
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! A log in memory, a witness on a folder of its own, and a server that serves it.
+
+#![allow(dead_code, reason = "each test program uses its own part")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sealbus_client::WitnessClient;
+use sealbus_core::hash::Hash;
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::merkle::{self, ProofPlan};
+use sealbus_core::log::note::{LogSigner, Note};
+use sealbus_core::log::policy::Policy;
+use sealbus_core::log::tile::{EdgeTiles, Tiles};
+use sealbus_core::log::witness::AddCheckpoint;
+use sealbus_core::seal::{KeyKind, Keyring, PublicKey};
+use sealbus_runtime::net::Patience;
+use sealbus_runtime::telemetry::metrics::{Registry, exposition, registry};
+use sealbus_witness::{Config, FolderError, Metrics, Resources, Witness, WitnessError, run};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+pub const ORIGIN: &str = "bus.test/one";
+pub const OTHER: &str = "bus.test/two";
+pub const NAME: &str = "witness.test/w";
+/// When the clock of a test begins.
+pub const TIME: u64 = 1_700_000_000;
+/// Longer than anything takes in health.
+pub const LONG: Duration = Duration::from_mins(1);
+
+/// A key whose seed differs by `number`, as no generator gives them.
+pub fn key(kind: KeyKind, number: u8, status: &str) -> Value {
+    let seed: [u8; 32] = std::array::from_fn(|index| u8::try_from(index).unwrap().wrapping_mul(11) ^ number);
+    let id = kind.id_of_public(PublicKey::of_seed(&seed).as_bytes());
+    json!({ "id": id, "secret": STANDARD.encode(seed), "status": status })
+}
+
+pub fn keyring(keys: &[Value]) -> Keyring {
+    Keyring::parse(&json!({ "keys": keys }).to_string()).unwrap()
+}
+
+/// The keyring of the witness under test.
+pub fn witness_keys() -> Keyring {
+    keyring(&[key(KeyKind::Witness, 2, "active")])
+}
+
+/// A log with as many leaves as one wants. A log of another `branch` has other leaves from the fourth on, and the same key.
+pub struct Log {
+    pub signer: LogSigner,
+    origin: &'static str,
+    branch: &'static str,
+}
+
+impl Log {
+    pub fn new(origin: &'static str, branch: &'static str) -> Self {
+        let signer = LogSigner::new(&keyring(&[key(KeyKind::Log, 1, "active")]), origin).unwrap();
+        Self { signer, origin, branch }
+    }
+
+    fn tree(&self, size: u64) -> (Hash, Tiles) {
+        let leaf = |index| format!("leaf {index}{}", if index < 3 { "" } else { self.branch });
+        let leaves: Vec<Hash> = (0..size).map(|index| merkle::leaf_hash(leaf(index).as_bytes())).collect();
+        let mut edge = EdgeTiles::default();
+        let mut tiles = Tiles::default();
+        edge.append(&leaves).unwrap().into_iter().for_each(|tile| tiles.insert(tile));
+        (edge.root(), tiles)
+    }
+
+    pub fn checkpoint(&self, size: u64) -> Checkpoint {
+        Checkpoint::new(self.origin, size, self.tree(size).0).unwrap()
+    }
+
+    pub fn note(&self, size: u64) -> Note {
+        self.signer.sign(&self.checkpoint(size), TIME).unwrap()
+    }
+
+    pub fn proof(&self, old: u64, size: u64) -> Vec<Hash> {
+        let tiles = self.tree(size).1;
+        ProofPlan::consistency(old, size).unwrap().prove(|node| tiles.hash(node)).unwrap()
+    }
+
+    pub fn request(&self, old: u64, size: u64) -> AddCheckpoint {
+        AddCheckpoint::new(old, self.proof(old, size), self.note(size)).unwrap()
+    }
+}
+
+pub fn log() -> Log {
+    Log::new(ORIGIN, "")
+}
+
+pub fn fork() -> Log {
+    Log::new(ORIGIN, " of the other history")
+}
+
+/// The policy that names these logs, each with a key of its own; the first has [`Log`]'s.
+pub fn policy(origins: &[&str]) -> Policy {
+    let line = |(number, origin): (u8, &&str)| {
+        let keys = keyring(&[key(KeyKind::Log, number, "active")]);
+        format!("log {}\n", LogSigner::new(&keys, origin).unwrap().verifier_key())
+    };
+    let logs: Vec<String> = (1..).zip(origins).map(line).collect();
+    Policy::parse(format!("{}quorum none\n", logs.concat()).as_bytes()).unwrap()
+}
+
+/// A clock that a test sets.
+#[derive(Clone)]
+pub struct Clock(Arc<AtomicU64>);
+
+impl Clock {
+    pub fn new() -> Self {
+        Self(Arc::new(AtomicU64::new(TIME)))
+    }
+
+    pub fn set(&self, time: u64) {
+        self.0.store(time, Ordering::SeqCst);
+    }
+
+    pub fn reader(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let time = Arc::clone(&self.0);
+        move || time.load(Ordering::SeqCst)
+    }
+}
+
+/// A folder, and the clock that goes with it.
+pub struct Place {
+    pub folder: TempDir,
+    pub clock: Clock,
+}
+
+impl Place {
+    pub fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), clock: Clock::new() }
+    }
+
+    /// A folder of a witness that has begun with [`ORIGIN`].
+    pub fn begun() -> Self {
+        let place = Self::empty();
+        place.begin(ORIGIN).unwrap();
+        place
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The file of a log, by its ending.
+    pub fn file(&self, origin: &str, ending: &str) -> PathBuf {
+        self.path().join(format!("{}.{ending}", Hash::of(origin.as_bytes())))
+    }
+
+    pub fn note(&self) -> Note {
+        Note::parse(&std::fs::read(self.file(ORIGIN, "note")).unwrap()).unwrap()
+    }
+
+    pub fn begin(&self, origin: &str) -> Result<(), WitnessError> {
+        let policy = policy(&[ORIGIN, OTHER]);
+        Witness::begin(origin, NAME, &witness_keys(), &policy, self.path(), self.clock.reader())
+    }
+
+    pub fn open(&self) -> Result<Witness, WitnessError> {
+        self.open_as(NAME, &witness_keys(), policy(&[ORIGIN]))
+    }
+
+    pub fn open_as(&self, name: &str, keys: &Keyring, policy: Policy) -> Result<Witness, WitnessError> {
+        Witness::open(name, keys, policy, self.path(), self.clock.reader())
+    }
+
+    pub async fn serve(&self) -> Server {
+        Server::start(self.open().unwrap(), |_| {}).await
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub content_type: String,
+    pub body: String,
+}
+
+pub struct Server {
+    pub url: String,
+    pub registry: Registry,
+    pub shutdown: CancellationToken,
+    pub task: JoinHandle<Result<(), FolderError>>,
+    http: reqwest::Client,
+}
+
+impl Server {
+    pub async fn start(witness: Witness, configure: impl FnOnce(&mut Config)) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut config = Config::new(listener, Patience { headers: LONG, drain: LONG });
+        configure(&mut config);
+        let mut registry = registry();
+        let resources = Resources { witness, metrics: Metrics::register(&mut registry) };
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(run(config, resources, shutdown.clone()));
+        Self { url, registry, shutdown, task, http: reqwest::Client::new() }
+    }
+
+    pub async fn post(&self, body: impl Into<reqwest::Body>) -> Answer {
+        let response = self.http.post(format!("{}/add-checkpoint", self.url)).body(body).send().await.unwrap();
+        let content_type = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
+        let status = response.status().as_u16();
+        Answer { status, content_type: content_type.unwrap_or_default(), body: response.text().await.unwrap() }
+    }
+
+    pub async fn ask(&self, request: &AddCheckpoint) -> Answer {
+        self.post(request.to_string()).await
+    }
+
+    pub fn client(&self) -> WitnessClient {
+        client(&self.url)
+    }
+
+    pub fn numbers(&self) -> String {
+        exposition(&self.registry)
+    }
+
+    /// Stops it, and gives how it ended.
+    pub async fn stop(self) -> Result<(), FolderError> {
+        self.shutdown.cancel();
+        drop(self.http);
+        timeout(LONG, self.task).await.expect("it ends").expect("no panic")
+    }
+}
+
+/// A client that pins the key of the witness under test.
+pub fn client(url: &str) -> WitnessClient {
+    WitnessClient::new(url, verifier_key(), LONG).unwrap()
+}
+
+pub fn verifier_key() -> sealbus_core::log::note::VerifierKey {
+    sealbus_core::log::note::WitnessSigner::new(&witness_keys(), NAME).unwrap().verifier_key()
+}
