@@ -1,24 +1,28 @@
 //! `--exec`: a command beside the bus.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::job::Job;
 use crate::failure::Failure;
 
-/// Runs it in a shell, with these variables; its status is ours. When we are told to end, so is it.
+/// Runs it in a shell, with these variables; its status is ours. When we are told to end, it is told too and has `grace` for
+/// it. What it leaves running ends with it: nothing of that is of use without the bus.
 pub async fn run(
     command: &str,
     environment: &[(String, String)],
+    grace: Duration,
     shutdown: CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let mut shell = tokio::process::Command::new("sh");
+    let mut shell = Command::new("sh");
     shell.args(["-c", command]);
     // What the caller set for another deployment must not reach the command beside what is set for this one.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SEALBUS_")) {
         shell.env_remove(name);
     }
-    shell.envs(environment.iter().map(|(name, value)| (name, value))).kill_on_drop(true);
+    shell.envs(environment.iter().map(|(name, value)| (name, value)));
     // The command finds this very program as `sealbus`.
     if let Some(folder) = std::env::current_exe()?.parent() {
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -27,17 +31,10 @@ pub async fn run(
             shell.env("PATH", path);
         }
     }
-    let mut child =
-        shell.spawn().map_err(|error| Failure::new(format!("the command could not be started: {error}")))?;
+    let mut job = Job::start(&mut shell)?;
     tokio::select! {
-        status = child.wait() => {
-            let status = status?;
-            let signal = std::os::unix::process::ExitStatusExt::signal(&status).map(|signal| 128 + signal);
-            Ok(ExitCode::from(status.code().or(signal).and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
-        }
-        () = shutdown.cancelled() => {
-            child.kill().await?;
-            Ok(ExitCode::from(130))
-        }
+        ended = job.ended() => drop(ended?),
+        () = shutdown.cancelled() => {}
     }
+    Ok(ExitCode::from(job.end(grace).await?))
 }

@@ -2,7 +2,7 @@
 //!
 //! The roles are the ones that production runs, each with settings of its own, as if it were a process: `environment` makes
 //! them, `bus` runs them. `backing` starts the two servers, `folder` keeps keys and passwords, `demo` shows the bus at
-//! work, `exec` runs a command beside it.
+//! work, `exec` runs a command beside it as a `job`.
 
 mod backing;
 mod bus;
@@ -10,6 +10,7 @@ mod demo;
 mod environment;
 mod exec;
 mod folder;
+mod job;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -122,7 +123,7 @@ async fn with_backing(
     log::begin(&shared, false).await?;
     if args.backing_only {
         if let Some(command) = &args.exec {
-            return exec::run(command, environment.shared(), shutdown).await;
+            return exec::run(command, environment.shared(), settings.get(table::SHUTDOWN_GRACE), shutdown).await;
         }
         environment.print();
         shutdown.cancelled().await;
@@ -134,7 +135,7 @@ async fn with_backing(
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
     let outcome = tokio::select! {
-        outcome = with_bus(args, &bus.environment, &bus.urls, shutdown) => outcome,
+        outcome = with_bus(args, settings, &bus.environment, &bus.urls, shutdown) => outcome,
         failure = bus.ended.recv() => Err(failure.unwrap_or_else(|| Failure::new("a role ended"))),
     };
     bus.stop().await;
@@ -143,12 +144,13 @@ async fn with_backing(
 
 async fn with_bus(
     args: &Args,
+    settings: &Settings,
     environment: &Environment,
     urls: &[String],
     shutdown: CancellationToken,
 ) -> Result<ExitCode, Failure> {
     if let Some(command) = &args.exec {
-        return exec::run(command, environment.shared(), shutdown).await;
+        return exec::run(command, environment.shared(), settings.get(table::SHUTDOWN_GRACE), shutdown).await;
     }
     if args.demo {
         tokio::select! {
