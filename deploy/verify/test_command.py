@@ -46,6 +46,11 @@ class Command(unittest.TestCase):
         self.assertIn("9 events of 4 plans; 4 MACs or v1 signatures unchecked", said)
         self.assertIn("Vouches for the whole log, up to log index 8 as of 2025-11-20T01:01:02Z", said)
 
+    def test_a_secret_leaves_nothing_unchecked(self):
+        self.write("trust", {name: text.encode() for name, text in bundle_cases.trust(secrets=True).items()})
+        code, said = self.verified("-o", "json")
+        self.assertEqual((code, json.loads(said)["unchecked"]), (0, 0))
+
     def test_findings_on_lines_and_as_json(self):
         self.receipt("receipt.json")
         code, said = self.verified("--receipt", "receipt.json")

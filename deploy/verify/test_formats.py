@@ -9,7 +9,7 @@ import envelope
 import merkle
 import note
 import seal
-from log_cases import LOG, LOG_TIME, STRANGER, WITNESS_1, WITNESS_2
+from log_cases import LOG, LOG_TIME, STRANGER, WITNESS_1, WITNESS_2, signature_line, signed, text_of
 from test_verify import SHARED, published
 
 raw = bytes.fromhex
@@ -51,6 +51,37 @@ class Proofs(unittest.TestCase):
                 proof = tree.consistency(old, 0, size)
                 self.assertTrue(merkle.extends(tree.root(old), old, tree.root(size), size, proof))
                 self.assertFalse(merkle.extends(tree.root(old), old, tree.root(size + 1), size, proof) and old)
+
+
+    def test_from_nothing(self):
+        nothing, root = seal.sha256(b""), bytes(32)
+        for old_root, new_root, size, holds in [(nothing, root, 3, True), (root, root, 3, False), (nothing, nothing, 0, True), (nothing, root, 0, False)]:
+            self.assertEqual(merkle.extends(old_root, 0, new_root, size, []), holds)
+
+
+class Notes(unittest.TestCase):
+    """What the golden notes leave out."""
+
+    def read(self, text, latest=float("inf")):
+        return note.read_note(text.encode(), LOG[0].name, [LOG[0], LOG_TIME[0]], latest)
+
+    def test_control_characters_and_the_empty_tree(self):
+        text = text_of(9, bytes(32))
+        self.assertEqual(self.read(signed(text, LOG) + signature_line("stranger", bytes(68))).size, 9)
+        for wrong in (signed(text, LOG) + signature_line("stran\x01ger", bytes(68)), signed(text_of(0, bytes(32)), LOG)):
+            self.assertRaises(note.Refused, self.read, wrong)
+
+    def test_times_after_the_latest_do_not_count(self):
+        made = signed(text_of(9, bytes(32)), LOG, LOG_TIME, at=100)
+        self.assertEqual([self.read(made, latest).times for latest in (99, 100, 101)], [[], [100], [100]])
+
+    def test_vkeys(self):
+        key = LOG[0]
+        self.assertEqual(note.key_of(key.vkey, note.SIGNED), key)
+        for wrong in (key._replace(name=""), key._replace(public=key.public[:31]), key._replace(kind=note.COSIGNED)):
+            self.assertRaises(note.Refused, note.key_of, wrong.vkey, note.SIGNED)
+        for wrong in (key.vkey.replace(key.id.hex(), "00000000"), key.vkey.replace(key.id.hex(), key.id.hex().upper()), key.name, ""):
+            self.assertRaises(note.Refused, note.key_of, wrong, note.SIGNED)
 
 
 class Logs(unittest.TestCase):
