@@ -18,7 +18,7 @@
 //! | [`seal`] | keys, and what they sign and check |
 //! | [`log`] | the Merkle tree over all events: proofs, tiles, checkpoints, witnesses |
 //! | [`v1`] | the older contract's signature, written beside the seal where a tenant asks for it |
-//! | [`verify`] | what is wrong with a chain, verdict by verdict |
+//! | [`verify`] | what is wrong with a ledger or an exported bundle, verdict by verdict |
 //!
 //! A seal in five lines: the *header* holds the event's fields, the hashes of its payload and metadata, and `prev`, the hash
 //! of the plan's event before it. SHA-256 of the header is the *event hash*; the active key signs that. So a chain can be

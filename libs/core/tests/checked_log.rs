@@ -201,6 +201,26 @@ fn heartbeats_add_up() {
     assert_eq!(check(&[first, ahead], NOW), (found("QUORUM"), None, Some(NOW)));
 }
 
+/// A checkpoint that only proves its own leaves says nothing of the anchors before it.
+#[test]
+fn a_proven_checkpoint_vouches_only_as_an_anchor() {
+    let keys = keys();
+    let witnessed = |size: u64| keys.note(size, Hash::of(&size.to_be_bytes()), NOW, &[(0, NOW), (1, NOW)]);
+    let vouched = |anchored: bool| {
+        let mut notes = Notes::new(&keys.policy, ORIGIN, NOW, None);
+        if anchored {
+            notes.anchored_checkpoint(&witnessed(9));
+        } else {
+            notes.checkpoint(&witnessed(9));
+        }
+        notes.anchor("anchors/0", &witnessed(5));
+        let log = notes.with_proofs();
+        assert_eq!(places(&log), []);
+        log.vouched().map(|vouched| vouched.log_index)
+    };
+    assert_eq!((vouched(true), vouched(false)), (Some(8), None));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 

@@ -10,7 +10,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `path` | what a file of a bundle is |
+//! | `path` | what a file of a bundle is, and where a tile lies |
 //! | `record` | a record's JSON, written and strictly read |
 //! | `lines` | `events.jsonl` line by line, and whether it can be read at all |
 //! | `receipt` | a record that was handed out |
@@ -21,6 +21,6 @@ mod receipt;
 mod record;
 
 pub use lines::{EventLines, LineError, MAX_LINE};
-pub use path::BundlePath;
+pub use path::{BundlePath, find_tile};
 pub use receipt::{ReceiptError, read_receipt};
 pub use record::{BundledRecord, Content, RecordError, read_record, write_record};

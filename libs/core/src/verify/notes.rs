@@ -92,7 +92,9 @@ impl<'p> Notes<'p> {
         self.finish(tree.map_or(Leaves::NotCompared, Leaves::of))
     }
 
-    /// What the log comes to where its tiles are not at hand, and each event proves its own leaf.
+    /// What the log comes to where its tiles are not at hand, and each event proves its own leaf. That a checkpoint continues
+    /// the anchors before it cannot be told here: it vouches for something only if it is the newest anchor itself
+    /// ([`Notes::anchored_checkpoint`]).
     pub fn with_proofs(self) -> CheckedLog<'p> {
         self.finish(Leaves::Proven)
     }
@@ -191,7 +193,12 @@ impl<'p> Notes<'p> {
                 "its newest trusted time is too old, or there is none",
             ));
         }
-        let vouches = !is_wrong && !matches!(leaves, Leaves::NotCompared);
+        let is_believed = || self.believed().is_some_and(|believed| believed.checkpoint() == newest.checkpoint());
+        let vouches = match leaves {
+            Leaves::Tree { .. } => !is_wrong,
+            Leaves::NotCompared => false,
+            Leaves::Proven => !is_wrong && is_believed(),
+        };
         Some(Vouched { log_index: size.checked_sub(1)?, time }).filter(|_| vouches)
     }
 }

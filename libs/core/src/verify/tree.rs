@@ -60,7 +60,7 @@ impl TreeCheck {
     }
 
     /// Takes the bytes of the tile that was wanted, exactly as wide as that; `None` where it is missing. Of a wider tile in
-    /// its place, 32 bytes for each hash of its width are handed in.
+    /// its place, the first 32 bytes for each hash of its width are handed in.
     pub fn take(&mut self, bytes: Option<&[u8]>) {
         let Some(id) = self.wanted() else { return };
         self.wanted = following(id, self.size);

@@ -12,7 +12,7 @@ use sealbus_core::{
     seal::Keyring,
     verify::{
         ChainCheck, Evidence, Notes, Owed, Report, Trust,
-        bundle::{BundledRecord, Content},
+        bundle::{BundledRecord, Content, find_tile},
     },
 };
 use uuid::Uuid;
@@ -64,7 +64,7 @@ impl Pinned {
         evident.anchors.iter().for_each(|(place, note)| notes.anchor(place, note));
         let mut tree = notes.tree();
         while let Some(id) = tree.wanted().filter(|_| is_whole) {
-            tree.take(evident.tiles.get(&id.to_string()).map(Vec::as_slice));
+            tree.take(find_tile(id, |path| evident.tiles.get(path).cloned()).as_deref());
         }
         let log = if is_whole { notes.with_tree(tree) } else { notes.with_proofs() };
 
