@@ -219,6 +219,11 @@ async fn a_conflict_is_believed_once() {
     let (url, asked) = liar(|| (StatusCode::CONFLICT, "3\n").into_response()).await;
     assert!(matches!(ask(&client(&url), &log(), 0, 7).await, Err(WitnessError::Refused { status: 409, .. })));
     assert_eq!(asked.load(Ordering::SeqCst), 1);
+    // And of another status it is no conflict.
+    let size = [(CONTENT_TYPE, "text/x.tlog.size")];
+    let (url, asked) = liar(move || (StatusCode::UNPROCESSABLE_ENTITY, size.clone(), "3\n").into_response()).await;
+    assert!(matches!(ask(&client(&url), &log(), 0, 7).await, Err(WitnessError::Refused { status: 422, .. })));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
