@@ -15,6 +15,7 @@
 //! |---|---|
 //! | `verdict`, `finding` | what can be wrong, and where |
 //! | `notes` | checkpoint and anchors: checks 1 to 3, 5 and 6 of the log |
+//! | `opened` | a note that its log signed |
 //! | `tree` | tiles: check 4 |
 //! | `log` | what the two say of an event's leaf |
 //! | `trust` | keys and erasures |
@@ -30,6 +31,7 @@ mod checks;
 mod finding;
 mod log;
 mod notes;
+mod opened;
 mod owed;
 mod report;
 mod tree;

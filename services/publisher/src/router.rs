@@ -29,7 +29,7 @@ pub fn router(app: Arc<App>, health: Arc<Health>) -> Router {
         .layer(from_fn_with_state(app, around))
 }
 
-/// Counts the request, and says of every answer that it is nobody's to keep or to reinterpret.
+/// Counts the request, and says of every answer that it is nobody's to reinterpret, nor to keep where it does not say so.
 async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let method = request.method().clone();
@@ -41,7 +41,7 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
         app.metrics.refused(*kind);
     }
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
@@ -82,7 +82,10 @@ mod tests {
     /// Each path of the table, with names filled in.
     fn paths() -> Vec<String> {
         let id = "0197f2a1-0000-7000-8000-000000000001";
-        table().into_iter().map(|(path, _)| path.replace("{plan}", "p").replace("{id}", id)).collect()
+        table()
+            .into_iter()
+            .map(|(path, _)| path.replace("{plan}", "p").replace("{id}", id).replace("{*path}", "0/000"))
+            .collect()
     }
 
     #[tokio::test]

@@ -12,8 +12,12 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder};
 use sealbus_broker::BrokerConfig;
 use sealbus_core::catalog::Catalog;
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::merkle::empty_root;
+use sealbus_core::log::note::{LogSigner, Note, VerifierKey};
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::{AppendSettings, Appender};
+use sealbus_ledger::log::Signing;
 use sealbus_ledger::{Creation, EXPECTED_MIGRATION, Ledger, LedgerConfig, create};
 use sealbus_testkit::Postgres;
 use serde_json::{Value, json};
@@ -70,6 +74,11 @@ pub async fn ledger_in(postgres: &Postgres) -> Ledger {
 
 fn keyring() -> Keyring {
     Keyring::parse(&sealbus_testkit::keyring()).unwrap()
+}
+
+/// What somebody pins who believes the log's checkpoints.
+pub fn log_key() -> VerifierKey {
+    LogSigner::new(&keyring(), ORIGIN).unwrap().verifier_key()
 }
 
 /// The tokens of every test. The secret of each is its name.
@@ -161,6 +170,17 @@ impl Publisher {
     /// Gives every queued event its leaf.
     pub async fn seal(&self) {
         while self.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
+    }
+
+    /// Seals all that waits and shows a signed checkpoint over it, as a sealer does once an anchor has it.
+    pub async fn anchor(&self) -> Note {
+        self.seal().await;
+        let signer = LogSigner::new(&keyring(), ORIGIN).unwrap();
+        let empty = Checkpoint::new(ORIGIN, 0, empty_root()).unwrap();
+        let note = self.ledger.sign_newest(Signing { signer: &signer, anchored: &empty, time: 1_000 }).await.unwrap();
+        let size = self.ledger.newest_tree().await.unwrap().size;
+        self.ledger.show_checkpoint(size, &note).await.unwrap();
+        note
     }
 
     /// The events of a plan of `acme`, as the API shows them.

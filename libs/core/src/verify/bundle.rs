@@ -20,7 +20,7 @@ mod path;
 mod receipt;
 mod record;
 
-pub use lines::{EventLines, LineError, MAX_LINE};
+pub use lines::{EventLines, LineError};
 pub use path::{BundlePath, find_tile};
 pub use receipt::{ReceiptError, read_receipt};
-pub use record::{BundledRecord, Content, RecordError, read_record, write_record};
+pub use record::{BundledRecord, Content, MAX_LINE, RecordError, read_record, write_record};

@@ -8,7 +8,7 @@ use crate::{
     event::Record,
     log::{merkle::leaf_hash, policy::Policy, proof::EventProof},
     timestamp::Timestamp,
-    verify::{LogFinding, Verdict, notes::Opened, tree::CheckedTree},
+    verify::{LogFinding, Verdict, opened::Opened, tree::CheckedTree},
 };
 
 /// A log whose notes and tiles were checked: what events are then compared with, of many plans at once.

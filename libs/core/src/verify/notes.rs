@@ -4,14 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::{
     hash::Hash,
-    log::{
-        checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
-        note::Note,
-        policy::Policy,
-    },
+    log::{checkpoint::CheckpointError, note::Note, policy::Policy},
     verify::{
         LogFinding, TreeCheck, Verdict,
         log::{CheckedLog, FirstSeen, Leaves, Vouched},
+        opened::Opened,
         tree::CheckedTree,
     },
 };
@@ -33,13 +30,6 @@ pub struct Notes<'p> {
     anchors: BTreeMap<(u64, Hash), Option<u64>>,
     newest: Option<Opened>,
     findings: Vec<LogFinding>,
-}
-
-/// A note that its log signed.
-#[derive(Clone, Debug)]
-pub(super) struct Opened {
-    pub(super) note: Note,
-    pub(super) signed: SignedCheckpoint,
 }
 
 impl<'p> Notes<'p> {
@@ -200,21 +190,6 @@ impl<'p> Notes<'p> {
             Leaves::Proven => !is_wrong && is_believed(),
         };
         Some(Vouched { log_index: size.checked_sub(1)?, time }).filter(|_| vouches)
-    }
-}
-
-impl Opened {
-    pub(super) fn checkpoint(&self) -> &Checkpoint {
-        self.signed.checkpoint()
-    }
-
-    pub(super) fn size_and_root(&self) -> (u64, Hash) {
-        (self.checkpoint().size(), self.checkpoint().root())
-    }
-
-    /// When first a trusted key says that it saw the tree.
-    fn earliest(&self, now: u64) -> Option<u64> {
-        self.signed.cosignatures(now).map(|by| by.time).min()
     }
 }
 

@@ -5,8 +5,11 @@ mod bad_input;
 mod catalog;
 mod event;
 mod event_data;
+mod event_proof;
 mod events;
 mod events_stream;
+mod log_checkpoint;
+mod log_tile;
 mod plan_events;
 mod plan_head;
 mod plan_stream;
@@ -34,6 +37,9 @@ pub fn table() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/events/stream", get(events_stream::handle)),
         ("/v1/events/{id}", get(event::handle)),
         ("/v1/events/{id}/data", get(event_data::handle)),
+        ("/v1/events/{id}/proof", get(event_proof::handle)),
         ("/v1/catalog", get(catalog::handle)),
+        ("/log/checkpoint", get(log_checkpoint::handle)),
+        ("/log/tile/{*path}", get(log_tile::handle)),
     ]
 }

@@ -1,10 +1,6 @@
 //! `events.jsonl`, line by line.
 
-use crate::verify::bundle::{BundledRecord, RecordError, read_record};
-
-/// Bytes of a line: the longest payload, spelled as long as a database can spell it anew, and more. A longer line is refused,
-/// so that reading needs bounded memory.
-pub const MAX_LINE: usize = 1 << 25;
+use crate::verify::bundle::record::{BundledRecord, RecordError, read_record};
 
 /// Reads the records of a bundle, which stand by tenant, plan and seq, byte by byte.
 #[derive(Clone, Debug)]
@@ -40,7 +36,7 @@ impl EventLines {
         EventLines { origin: origin.to_owned(), number: 0, before: None }
     }
 
-    /// Reads the next line. One of more than [`MAX_LINE`] bytes is refused; who reads a file need not read on.
+    /// Reads the next line. One of more than [`super::MAX_LINE`] bytes is refused; who reads a file need not read on.
     pub fn read(&mut self, line: &[u8]) -> Result<BundledRecord, LineError> {
         self.number += 1;
         let number = self.number;

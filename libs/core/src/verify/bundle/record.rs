@@ -9,8 +9,11 @@ use crate::{
     hash::Hash,
     seal::KeyId,
     timestamp::Timestamp,
-    verify::bundle::MAX_LINE,
 };
+
+/// Bytes of a line: the longest payload, spelled as long as a database can spell it anew, and more. A longer line is refused,
+/// so that reading needs bounded memory.
+pub const MAX_LINE: usize = 1 << 25;
 
 /// A record's members, and v1's in it.
 const LIMITS: Limits = Limits { bytes: MAX_LINE, depth: 2 };

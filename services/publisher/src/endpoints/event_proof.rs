@@ -1,0 +1,73 @@
+//! `GET /v1/events/{id}/proof`: the proof that the log holds an event (c2sp.org/tlog-proof).
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use sealbus_core::error::ErrorKind;
+use sealbus_core::log::note::Note;
+use sealbus_core::log::proof::EventProof;
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::parameters::Parameters;
+use crate::path::IdPath;
+use crate::problem::Problem;
+
+/// For any token of the event's tenant: it shows the event's header, and nothing of others but hashes.
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    IdPath(id): IdPath,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
+    let tenant = caller.reads()?;
+    parameters.end()?;
+    let missing = |detail: &str| Problem::new(ErrorKind::NotFound, detail);
+    let record = app.ledger.event(&tenant, id).await?;
+    let record = record.ok_or_else(|| missing("the tenant has no event with this id"))?;
+    let not_yet = || missing("no anchored checkpoint covers the event yet; ask again in a second");
+    let (size, note) = app.ledger.shown_checkpoint().await?.ok_or_else(not_yet)?;
+    let index = record.log_index.filter(|index| *index < size).ok_or_else(not_yet)?;
+    let damaged = || Problem::new(ErrorKind::Internal, "the stored log gives no proof; run `sealbus verify --all`");
+    let hashes = app.ledger.inclusion_proof(index, size).await?.ok_or_else(damaged)?;
+    let note = Note::parse(note.as_bytes()).map_err(|_| damaged())?;
+    let checkpoint = note.text().parse().map_err(|_| damaged())?;
+    let leaf = record.leaf();
+    let proof = EventProof { leaf: leaf.clone(), index, hashes, note };
+    // What does not hold is never handed out.
+    proof.check(&leaf, &checkpoint).map_err(|_| damaged())?;
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], proof.to_string())
+        .into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Method;
+    use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
+    use sealbus_core::log::proof::EventProof;
+    use serde_json::json;
+
+    use crate::testing::{ORIGIN, Publisher, log_key};
+
+    #[tokio::test]
+    async fn a_proof_convinces_who_pins_the_logs_key() {
+        let publisher = Publisher::start().await;
+        let stored = publisher.publish("p", &json!({ "type": "any.a" })).await;
+        let path = format!("{}/proof", stored.header("location"));
+        publisher.get(&path, "acme").await.is_problem("not_found");
+        publisher.publish("q", &json!(vec![json!({ "type": "any.a" }); 20])).await;
+        publisher.anchor().await;
+        let text = publisher.call(Method::GET, &path, "writer").send().await.unwrap().text().await.unwrap();
+        let proof = EventProof::parse(text.as_bytes()).unwrap();
+        let key = log_key();
+        let signed = SignedCheckpoint::open(&proof.note, ORIGIN, std::slice::from_ref(&key)).unwrap();
+        let checkpoint: &Checkpoint = signed.checkpoint();
+        assert_eq!(checkpoint.size(), 22);
+        proof.check(&proof.leaf, checkpoint).unwrap();
+        let hash = sealbus_core::event::Leaf::decode(&proof.leaf).unwrap().header.hash();
+        assert_eq!(json!(hash), stored.body["seal"]["hash"], "it is the event's own");
+        publisher.get(&path, "other").await.is_problem("not_found");
+    }
+}

@@ -1,0 +1,38 @@
+//! `GET /log/checkpoint`: the newest anchored checkpoint (c2sp.org/tlog-checkpoint).
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use sealbus_core::error::ErrorKind;
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::parameters::Parameters;
+use crate::problem::Problem;
+
+/// Any token will do: a checkpoint says nothing of any event.
+pub async fn handle(State(app): State<Arc<App>>, _: Caller, parameters: Parameters) -> Result<Response, Problem> {
+    parameters.end()?;
+    let shown = app.ledger.shown_checkpoint().await?;
+    let (_, note) = shown.ok_or_else(|| Problem::new(ErrorKind::NotFound, "no checkpoint is anchored yet"))?;
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], note).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Publisher, answer};
+
+    #[tokio::test]
+    async fn the_newest_anchored_checkpoint_is_shown() {
+        let publisher = Publisher::start().await;
+        publisher.get("/log/checkpoint", "acme").await.is_problem("not_found");
+        let note = publisher.anchor().await;
+        let call = publisher.call(axum::http::Method::GET, "/log/checkpoint", "writer").send().await.unwrap();
+        assert_eq!(call.headers()["content-type"], "text/plain; charset=utf-8");
+        assert_eq!(call.text().await.unwrap(), note.to_string());
+        let asked = publisher.call(axum::http::Method::GET, "/log/checkpoint?size=1", "acme");
+        answer(asked).await.is_field_problem("invalid_field", "size", "unknown");
+    }
+}

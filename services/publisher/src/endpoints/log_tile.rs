@@ -1,0 +1,105 @@
+//! `GET /log/tile/…`: tiles of the log's tree, and of its leaves (c2sp.org/tlog-tiles).
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use sealbus_core::error::{ErrorKind, Refused};
+use sealbus_core::event::Record;
+use sealbus_core::log::tile::{TileId, TileKind, encode_bundle};
+use sealbus_ledger::trail::LogQuery;
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::parameters::Parameters;
+use crate::problem::Problem;
+use crate::tokens::Scope;
+
+/// What a tile holds never changes: of a partial one, what it is named to hold.
+const FOR_EVER: &str = "private, max-age=31536000, immutable";
+
+/// Tiles of hashes are for any token; those of leaves hold the headers of all tenants.
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(path): Path<String>,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
+    parameters.end()?;
+    let id: TileId = format!("tile/{path}").parse().map_err(|error: sealbus_core::log::tile::TilePathError| {
+        Refused::field(ErrorKind::InvalidField, "path", "format", error.to_string())
+    })?;
+    let missing = || Problem::new(ErrorKind::NotFound, "the log's tree has no such tile yet");
+    let bytes = match id.kind() {
+        TileKind::Hashes(_) => app.ledger.hash_tile(id).await?.ok_or_else(missing)?.encode(),
+        TileKind::Entries => {
+            caller.require(Scope::LogRead)?;
+            let from_index = id.n() * 256;
+            if app.ledger.newest_tree().await?.size < from_index + u64::from(id.width()) {
+                return Err(missing());
+            }
+            let query = LogQuery { from_index, limit: id.width().into(), ..LogQuery::default() };
+            let leaves: Vec<_> = app.ledger.log_page(&query).await?.iter().map(Record::leaf).collect();
+            // Fewer, and somebody took events out: a short tile would pass for a smaller one.
+            let whole = encode_bundle(&leaves).ok().filter(|_| leaves.len() == usize::from(id.width()));
+            whole.ok_or_else(|| {
+                Problem::new(ErrorKind::Internal, "events of this tile are missing; run `sealbus verify --all`")
+            })?
+        }
+    };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+        (header::CACHE_CONTROL, HeaderValue::from_static(FOR_EVER)),
+    ];
+    Ok((headers, bytes).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Method;
+    use sealbus_core::log::tile::{HashTile, TileId, parse_bundle};
+    use serde_json::json;
+
+    use crate::testing::Publisher;
+
+    async fn bytes(publisher: &Publisher, path: &str, token: &str) -> Vec<u8> {
+        let answer = publisher.call(Method::GET, path, token).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(answer.headers()["cache-control"], super::FOR_EVER);
+        answer.bytes().await.unwrap().to_vec()
+    }
+
+    #[tokio::test]
+    async fn tiles_are_those_of_the_stored_tree() {
+        let publisher = Publisher::start().await;
+        publisher.publish("p", &json!(vec![json!({ "type": "any.a" }); 300])).await;
+        publisher.anchor().await;
+        for path in ["tile/0/000", "tile/0/001.p/45", "tile/0/001.p/3", "tile/1/000.p/1"] {
+            let id: TileId = path.parse().unwrap();
+            let tile = HashTile::parse(id, &bytes(&publisher, &format!("/log/{path}"), "writer").await).unwrap();
+            assert_eq!(tile, publisher.ledger.hash_tile(id).await.unwrap().unwrap(), "{path}");
+        }
+        let id: TileId = "tile/entries/001.p/45".parse().unwrap();
+        let bundle = bytes(&publisher, "/log/tile/entries/001.p/45", "auditor").await;
+        let level_0 = publisher.ledger.hash_tile("tile/0/001.p/45".parse().unwrap()).await.unwrap().unwrap();
+        let leaves = parse_bundle(id, &bundle).unwrap();
+        let hashes: Vec<_> = leaves.iter().map(|leaf| sealbus_core::log::merkle::leaf_hash(leaf)).collect();
+        assert_eq!(hashes, level_0.hashes());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_tile_of_the_tree_is_refused() {
+        let publisher = Publisher::start().await;
+        publisher.publish("p", &json!({ "type": "any.a" })).await;
+        publisher.anchor().await;
+        for path in ["/log/tile/0/001", "/log/tile/0/000", "/log/tile/0/000.p/3", "/log/tile/1/000.p/1"] {
+            publisher.get(path, "acme").await.is_problem("not_found");
+        }
+        publisher.get("/log/tile/entries/000.p/3", "auditor").await.is_problem("not_found");
+        publisher.get("/log/tile/entries/000.p/2", "acme").await.is_problem("forbidden");
+        for path in ["/log/tile/0/0", "/log/tile/0/000.p/256", "/log/tile/64/000", "/log/tile/x/000"] {
+            publisher.get(path, "acme").await.is_field_problem("invalid_field", "path", "format");
+        }
+    }
+}
