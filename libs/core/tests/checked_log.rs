@@ -70,7 +70,7 @@ fn take_all(
     wanted
 }
 
-fn places(log: &CheckedLog<'_>) -> Vec<(String, String)> {
+fn places(log: &CheckedLog) -> Vec<(String, String)> {
     log.findings().iter().map(|finding| (finding.verdict.to_string(), finding.place.clone())).collect()
 }
 

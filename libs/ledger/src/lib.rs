@@ -19,6 +19,7 @@ mod creation;
 pub mod dead_letters;
 pub mod delivery;
 mod error;
+pub mod export;
 pub mod floors;
 mod heads;
 pub mod lease_keeper;

@@ -7,7 +7,7 @@ mod support;
 use std::collections::HashSet;
 
 use sealbus_core::verify::{Finding, Verdict};
-use sealbus_ledger::verification::{Progress, Scope, Verified};
+use sealbus_ledger::verification::{Scope, Verified};
 use support::{TestLedger, call, draft, plan, tenant};
 
 async fn with_chain(length: u64) -> TestLedger {
@@ -20,16 +20,8 @@ async fn with_chain(length: u64) -> TestLedger {
 }
 
 async fn verify(test: &TestLedger, scope: Scope) -> (Verified, Vec<Finding>) {
-    let mut findings = Vec::new();
-    let verified = test
-        .ledger
-        .verify(&scope, &test.keyring, |progress| {
-            if let Progress::Found(finding) = progress {
-                findings.push(finding.clone());
-            }
-        })
-        .await
-        .unwrap();
+    let verified = test.ledger.verify_chains(&scope, &test.keyring).await.unwrap();
+    let findings = verified.findings.clone();
     (verified, findings)
 }
 

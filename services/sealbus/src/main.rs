@@ -7,6 +7,7 @@
 mod bench;
 mod commands;
 mod dev;
+mod evidence;
 mod failure;
 mod output;
 mod roles;
@@ -52,8 +53,12 @@ enum Command {
     Trail(commands::trail::Args),
     /// Follow a plan, or everything, as it happens
     Tail(commands::tail::Args),
-    /// Check chains and seals
-    Verify(commands::verify::Args),
+    /// Check a ledger with its log and anchors, or an exported bundle
+    Verify(Box<commands::verify::Args>),
+    /// Write a ledger's evidence as a bundle, to be verified without it
+    Export(commands::export::Args),
+    /// Write what a verifier of bundles pins
+    Trust(commands::trust::Args),
     /// See and settle what could not be delivered
     DeadLetters(commands::dead_letters::Args),
     /// Bring the ledger's schema to this version, and create the ledger if there is none
@@ -98,7 +103,9 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Import(args) => commands::import::run(args).await,
         Command::Trail(args) => commands::trail::run(args).await,
         Command::Tail(args) => commands::tail::run(args).await,
-        Command::Verify(args) => commands::verify::run(args).await,
+        Command::Verify(args) => commands::verify::run(*args).await,
+        Command::Export(args) => commands::export::run(args).await,
+        Command::Trust(args) => commands::trust::run(&args),
         Command::DeadLetters(args) => commands::dead_letters::run(args).await,
         Command::Migrate => commands::migrate::run().await,
         Command::Log(args) => commands::log::run(args).await,

@@ -11,9 +11,12 @@
 
 mod parse;
 
-use crate::log::{
-    checkpoint::{CheckpointError, SignedCheckpoint},
-    note::{Note, VerifierKey},
+use crate::{
+    log::{
+        checkpoint::{CheckpointError, SignedCheckpoint},
+        note::{Note, SignatureType, VerifierKey, VerifierKeyError},
+    },
+    seal::{KeyKind, Keyring},
 };
 
 /// A policy as it was read. Names and URLs are octets: nothing is made of them but comparing and passing on.
@@ -90,6 +93,19 @@ pub struct Quorum<'p> {
 impl Policy {
     /// Bytes of a policy file.
     pub const MAX_BYTES: usize = 1 << 18;
+
+    /// The file of a policy without witnesses: it trusts the log of this origin under each `log-` key of the keyring that was
+    /// not revoked.
+    ///
+    /// # Errors
+    /// An origin that is no key name.
+    pub fn of_keyring(origin: &str, keyring: &Keyring) -> Result<String, VerifierKeyError> {
+        let keys = keyring.public_keys(KeyKind::Log).map(|public| {
+            VerifierKey::new(origin, SignatureType::Ed25519, public.clone()).map(|key| format!("log {key}\n"))
+        });
+        let logs: String = keys.collect::<Result<_, _>>()?;
+        Ok(format!("{logs}quorum none\n"))
+    }
 
     /// The logs, in the file's order.
     pub fn logs(&self) -> &[Log] {

@@ -8,7 +8,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use secrecy::SecretSlice;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -75,6 +75,19 @@ struct Entry {
     #[serde(default)]
     status: Status,
     from: Option<u64>,
+    until: Option<u64>,
+}
+
+/// An entry as it is written without its secret.
+#[derive(Serialize)]
+struct Pinned<'k> {
+    id: &'k KeyId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public: Option<String>,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<u64>,
 }
 
@@ -147,6 +160,23 @@ impl Keyring {
         let keys = self.keys.iter().filter(|key| !matches!(key.kind, KeyKind::V1 | KeyKind::Kek));
         let keys = keys.map(|key| Key { secret: None, id: key.id.clone(), public: key.public.clone(), ..*key });
         Keyring { keys: keys.collect() }
+    }
+
+    /// The JSON of the same keys without their secrets, in the keyring's order.
+    pub fn to_public_json(&self) -> String {
+        let public = self.public_only();
+        let keys: Vec<_> = public
+            .keys
+            .iter()
+            .map(|key| Pinned {
+                id: &key.id,
+                public: key.public.as_ref().map(|public| STANDARD.encode(public.as_bytes())),
+                status: key.status,
+                from: Some(key.window.from).filter(|from| *from > 0),
+                until: key.window.until,
+            })
+            .collect();
+        format!("{:#}\n", serde_json::json!({ "keys": keys }))
     }
 
     /// The JSON of a keyring of one active key pair, an `ed25519-`, `log-` or `witness-` key, made of `seed` and nothing else.

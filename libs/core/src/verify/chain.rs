@@ -26,7 +26,7 @@ const MAX_GAP_FINDINGS: u64 = 1000;
 #[derive(Debug)]
 pub struct ChainCheck<'t> {
     trust: &'t Trust,
-    log: Option<&'t CheckedLog<'t>>,
+    log: Option<&'t CheckedLog>,
     owed: Option<&'t Owed>,
     tenant: String,
     plan: String,
@@ -80,7 +80,7 @@ impl<'t> ChainCheck<'t> {
     /// Compares the records with this log too (checks 13 to 20). What is in the ledger's log but beyond the checkpoint, since
     /// sealing goes on, is handed in without its log index: nothing vouches for it yet.
     #[must_use]
-    pub fn against(self, log: &'t CheckedLog<'t>) -> ChainCheck<'t> {
+    pub fn against(self, log: &'t CheckedLog) -> ChainCheck<'t> {
         ChainCheck { log: Some(log), ..self }
     }
 
@@ -88,6 +88,23 @@ impl<'t> ChainCheck<'t> {
     #[must_use]
     pub fn owing(self, owed: &'t Owed) -> ChainCheck<'t> {
         ChainCheck { owed: Some(owed), ..self }
+    }
+
+    /// Begins behind a record that was verified before, instead of at the plan's first: what is checked here of it is only that
+    /// it is still the one at its place in the log. Its hash is then what the next record has to name.
+    pub fn begin_behind(&mut self, record: &Record) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        self.note(record.header.seq, Some(record.event_hash), record.log_index, &mut findings);
+        self.summary = ChainSummary { head: Some((record.header.seq, record.event_hash)), ..ChainSummary::default() };
+        let same = record.header.hash() == record.event_hash;
+        let failed = match (self.log, record.log_index) {
+            _ if !same => Some((Verdict::EventHash, "the fields do not hash to the event hash".to_owned())),
+            (Some(log), Some(index)) => log.check_leaf(record, index, None).err(),
+            _ => None,
+        };
+        self.advance(Before::of(record));
+        self.hold(record.header.seq, failed, false);
+        findings
     }
 
     /// Takes the next record and gives what is certain by now: findings of places before it. Records come in order of seq; one

@@ -69,7 +69,7 @@ impl Before {
 /// A record among what it is compared with.
 pub(super) struct Checks<'c> {
     pub(super) trust: &'c Trust,
-    pub(super) log: Option<&'c CheckedLog<'c>>,
+    pub(super) log: Option<&'c CheckedLog>,
     pub(super) tenant: &'c str,
     pub(super) plan: &'c str,
     pub(super) before: Option<&'c Before>,

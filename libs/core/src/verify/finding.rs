@@ -1,11 +1,11 @@
 //! What was found, and where.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::verify::Verdict;
 
 /// One thing found at one place of one plan.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Finding {
     /// What.
     pub verdict: Verdict,

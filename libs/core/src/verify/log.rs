@@ -6,15 +6,15 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use crate::{
     event::Record,
-    log::{merkle::leaf_hash, policy::Policy, proof::EventProof},
+    log::{merkle::leaf_hash, note::Note, policy::Policy, proof::EventProof},
     timestamp::Timestamp,
     verify::{LogFinding, Verdict, opened::Opened, tree::CheckedTree},
 };
 
 /// A log whose notes and tiles were checked: what events are then compared with, of many plans at once.
 #[derive(Debug)]
-pub struct CheckedLog<'p> {
-    pub(super) policy: &'p Policy,
+pub struct CheckedLog {
+    pub(super) policy: Policy,
     pub(super) origin: String,
     pub(super) believed: Option<Opened>,
     pub(super) leaves: Leaves,
@@ -80,7 +80,7 @@ impl FirstSeen {
     }
 }
 
-impl CheckedLog<'_> {
+impl CheckedLog {
     /// The number of leaves of the tree that is believed; 0 where there is no checkpoint.
     pub fn size(&self) -> u64 {
         self.believed.as_ref().map_or(0, |opened| opened.checkpoint().size())
@@ -123,8 +123,40 @@ impl CheckedLog<'_> {
         leaves.take_while(move |index| *index < size)
     }
 
+    /// Whether records are compared with the leaves of a tree; otherwise nothing is known of what is claimed.
+    pub fn is_tree(&self) -> bool {
+        self.leaves.tree().is_some()
+    }
+
+    /// Whether a record of the plans checked so far claims the leaf.
+    pub fn is_claimed(&self, index: u64) -> bool {
+        let Leaves::Tree { claimed, .. } = &self.leaves else { return false };
+        let word = usize::try_from(index / 64).ok().and_then(|at| claimed.get(at));
+        word.is_some_and(|word| word.load(Ordering::Relaxed) >> (index % 64) & 1 == 1)
+    }
+
+    /// Which leaves are claimed, a bit for each, from the lowest of the first word: to be put aside by a verification that is
+    /// to go on later. Empty where leaves are not compared.
+    pub fn claims(&self) -> Vec<u64> {
+        let Leaves::Tree { claimed, .. } = &self.leaves else { return Vec::new() };
+        claimed.iter().map(|word| word.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Takes up what [`CheckedLog::claims`] gave of the log of the same checkpoint.
+    pub fn claim_again(&self, claims: &[u64]) {
+        let Leaves::Tree { claimed, .. } = &self.leaves else { return };
+        for (word, bits) in claimed.iter().zip(claims) {
+            word.fetch_or(*bits, Ordering::Relaxed);
+        }
+    }
+
+    /// The checkpoint whose tree the records are compared with, as it was signed; `None` where there is none.
+    pub fn note(&self) -> Option<&Note> {
+        self.believed.as_ref().map(|opened| &opened.note)
+    }
+
     /// Notes that a record claims the leaf, rightly or not.
-    pub(super) fn claim(&self, index: u64) {
+    pub fn claim(&self, index: u64) {
         if let Leaves::Tree { claimed, .. } = &self.leaves
             && let Some(word) = usize::try_from(index / 64).ok().and_then(|at| claimed.get(at))
         {
@@ -173,12 +205,19 @@ impl CheckedLog<'_> {
     }
 }
 
+impl Vouched {
+    /// The trusted time in RFC 3339, whole seconds; `None` where there is none.
+    pub fn as_of(&self) -> Option<String> {
+        self.time.and_then(whole_seconds)
+    }
+}
+
 impl Serialize for Vouched {
     /// `{"log_index","time"}`; the time in RFC 3339, whole seconds, or null.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut vouched = serializer.serialize_struct("Vouched", 2)?;
         vouched.serialize_field("log_index", &self.log_index)?;
-        vouched.serialize_field("time", &self.time.and_then(whole_seconds))?;
+        vouched.serialize_field("time", &self.as_of())?;
         vouched.end()
     }
 }

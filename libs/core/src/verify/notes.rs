@@ -19,8 +19,8 @@ use crate::{
 /// ([`Notes::tree`], [`Notes::with_tree`]), or without, where each event brings a proof ([`Notes::with_proofs`]). What is held
 /// are some 60 bytes for each anchored size.
 #[derive(Debug)]
-pub struct Notes<'p> {
-    policy: &'p Policy,
+pub struct Notes {
+    policy: Policy,
     origin: String,
     now: u64,
     max_age: Option<u64>,
@@ -32,12 +32,12 @@ pub struct Notes<'p> {
     findings: Vec<LogFinding>,
 }
 
-impl<'p> Notes<'p> {
+impl Notes {
     /// `now` is the verifier's clock, in seconds since 1970. `max_age`, in seconds, is how old the newest anchor's newest
     /// trusted time may be; `None` where nobody asks, as of an older bundle.
-    pub fn new(policy: &'p Policy, origin: &str, now: u64, max_age: Option<u64>) -> Notes<'p> {
+    pub fn new(policy: &Policy, origin: &str, now: u64, max_age: Option<u64>) -> Notes {
         Notes {
-            policy,
+            policy: policy.clone(),
             origin: origin.to_owned(),
             now,
             max_age,
@@ -74,7 +74,7 @@ impl<'p> Notes<'p> {
     }
 
     /// What the log comes to, with its tiles checked by what [`Notes::tree`] gave.
-    pub fn with_tree(mut self, tree: TreeCheck) -> CheckedLog<'p> {
+    pub fn with_tree(mut self, tree: TreeCheck) -> CheckedLog {
         let (tree, mut findings) = tree.finish();
         self.findings.append(&mut findings);
         // Without a checkpoint there is no tree to compare with, and CHECKPOINT was found.
@@ -85,7 +85,7 @@ impl<'p> Notes<'p> {
     /// What the log comes to where its tiles are not at hand, and each event proves its own leaf. That a checkpoint continues
     /// the anchors before it cannot be told here: it vouches for something only if it is the newest anchor itself
     /// ([`Notes::anchored_checkpoint`]).
-    pub fn with_proofs(self) -> CheckedLog<'p> {
+    pub fn with_proofs(self) -> CheckedLog {
         self.finish(Leaves::Proven)
     }
 
@@ -114,7 +114,7 @@ impl<'p> Notes<'p> {
         self.checkpoint.as_ref().or(self.newest.as_ref())
     }
 
-    fn finish(mut self, leaves: Leaves) -> CheckedLog<'p> {
+    fn finish(mut self, leaves: Leaves) -> CheckedLog {
         let mut times = self.check_anchors(leaves.tree());
         times.extend(
             self.checkpoint.as_ref().and_then(|opened| dated(opened.size_and_root().0, opened.earliest(self.now))),

@@ -41,7 +41,7 @@ struct Shown<'r> {
 
 impl Report {
     /// Begins with what was found of notes and tiles.
-    pub fn new(log: &CheckedLog<'_>) -> Report {
+    pub fn new(log: &CheckedLog) -> Report {
         let mut report = Report { vouched: log.vouched(), ..Report::default() };
         log.findings().iter().cloned().for_each(|finding| report.add_of_log(finding));
         report

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// Declares the verdicts once: their order is the order of the checks.
 macro_rules! verdicts {
@@ -18,6 +18,14 @@ macro_rules! verdicts {
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Verdict::$name => $text,)*
+                }
+            }
+
+            /// The verdict of INTEGRITY's name.
+            pub fn from_name(name: &str) -> Option<Verdict> {
+                match name {
+                    $($text => Some(Verdict::$name),)*
+                    _ => None,
                 }
             }
         }
@@ -106,5 +114,12 @@ impl fmt::Display for Verdict {
 impl Serialize for Verdict {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Verdict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Verdict, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Verdict::from_name(&name).ok_or_else(|| D::Error::custom(format!("{name} is no verdict")))
     }
 }

@@ -196,8 +196,9 @@ impl<'a> Columns<'a> {
                     causation_id, payload_mode, payload_size, payload_hash, metadata_hash, prev, kid, event_hash, mac, sig,
                     request_mac, payload, metadata, v1_payload_hash, v1_prev_hash, v1_signature)
             ), to_seal AS (
-                INSERT INTO sealbus.seal_queue (plan_no, seq)
-                SELECT q.plan_no, q.seq FROM unnest($1::bigint[], $2::bigint[]) AS q (plan_no, seq) ORDER BY q.plan_no, q.seq
+                INSERT INTO sealbus.seal_queue (plan_no, seq, event_hash)
+                SELECT q.plan_no, q.seq, q.event_hash FROM unnest($1::bigint[], $2::bigint[], $20::bytea[]) AS q (plan_no, seq, event_hash)
+                ORDER BY q.plan_no, q.seq
             )
             INSERT INTO sealbus.outbox (partition, plan_no, seq)
             SELECT q.partition, q.plan_no, q.seq FROM unnest($1::bigint[], $2::bigint[], $3::integer[]) AS q (plan_no, seq, partition)

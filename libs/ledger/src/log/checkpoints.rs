@@ -82,6 +82,18 @@ impl Ledger {
         Ok(row.map(|row| (row.size.unsigned_abs(), row.note)))
     }
 
+    /// The newest note that is stored with a root, as it stands there: who verifies opens it.
+    pub async fn newest_note(&self) -> Result<Option<String>, LedgerError> {
+        let note = sqlx::query_scalar!(
+            r#"-- newest_stored_note
+            SELECT note AS "note!" FROM sealbus.log_roots WHERE log_id = $1 AND note IS NOT NULL ORDER BY size DESC LIMIT 1"#,
+            self.deployment().log_id,
+        )
+        .fetch_optional(self.pool())
+        .await?;
+        Ok(note)
+    }
+
     /// The newest tree whose root is stored, and its note, where it was signed.
     pub async fn newest_root(&self) -> Result<(TreeHead, Option<String>), LedgerError> {
         let mut connection = self.pool().acquire().await?;

@@ -51,7 +51,7 @@ impl<'a> Batch<'a> {
         }
         let (tenant, plan) =
             row.event.as_ref().map_or_else(Default::default, |event| (event.tenant.clone(), event.plan.clone()));
-        match self.leaf(row.plan_no, row.seq, row.event) {
+        match self.leaf(row.plan_no, row.seq, row.event_hash.as_deref(), row.event) {
             Ok((partition, record)) => {
                 self.leaves.push(NewLeaf {
                     queue_id: row.id,
@@ -68,7 +68,13 @@ impl<'a> Batch<'a> {
     }
 
     /// Checks that the event is its plan's next and moves the plan's last leaf.
-    fn leaf(&mut self, plan_no: i64, seq: i64, event: Option<RecordRow>) -> Result<(i32, Record), String> {
+    fn leaf(
+        &mut self,
+        plan_no: i64,
+        seq: i64,
+        queued: Option<&[u8]>,
+        event: Option<RecordRow>,
+    ) -> Result<(i32, Record), String> {
         let Some(last) = self.last.plans.get_mut(&plan_no) else { return Err("its plan is not in the ledger".into()) };
         let expected = last.leaf_seq.unwrap_or(0) + 1;
         if seq != expected {
@@ -96,6 +102,9 @@ impl<'a> Batch<'a> {
         }
         if header.hash() != record.event_hash {
             return Err("EVENT_HASH: the header does not hash to it".into());
+        }
+        if queued.is_some_and(|queued| queued != record.event_hash.as_bytes()) {
+            return Err("MISSING: another event was appended here".into());
         }
         last.leaf_seq = Some(seq);
         last.event = Some((seq, record.event_hash, header.kid.clone()));

@@ -18,7 +18,7 @@ impl Ledger {
         let stopped: Vec<i64> = stopped.iter().copied().collect();
         let queue = sqlx::query!(
             "-- queued
-            SELECT id, plan_no, seq FROM sealbus.seal_queue WHERE plan_no <> ALL ($1) ORDER BY id LIMIT $2",
+            SELECT id, plan_no, seq, event_hash FROM sealbus.seal_queue WHERE plan_no <> ALL ($1) ORDER BY id LIMIT $2",
             &stopped,
             i64::from(limit),
         )
@@ -44,6 +44,7 @@ impl Ledger {
                 id: row.id,
                 plan_no: row.plan_no,
                 seq: row.seq,
+                event_hash: row.event_hash,
                 event: events.remove(&(row.plan_no, row.seq)),
             })
             .collect())
@@ -91,6 +92,8 @@ pub(super) struct Queued {
     pub id: i64,
     pub plan_no: i64,
     pub seq: i64,
+    /// Of the event that was queued; none in the row of an older publisher.
+    pub event_hash: Option<Vec<u8>>,
     pub event: Option<RecordRow>,
 }
 

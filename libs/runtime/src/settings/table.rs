@@ -121,7 +121,7 @@ table! {
     [Sealer] CHECKPOINT: Duration = "1s", Rule::Between("10ms", "1h");
     /// How often the newest checkpoint is signed and anchored again while there is none: silence longer than three of them is
     /// called `STALE`.
-    [Sealer] HEARTBEAT: Duration = "1m", Rule::Between("100ms", "1h");
+    [Sealer Commands] HEARTBEAT: Duration = "1m", Rule::Between("100ms", "1h");
     /// A file that every checkpoint is appended to, beside the stream `SEALBUS_CHECKPOINTS`: out of the database's reach, or
     /// it is worth little.
     [Sealer Commands] ANCHORS: PathBuf;
@@ -132,7 +132,7 @@ table! {
     /// The folder of what it remembers. One witness at a time has it, and no backup of it is ever brought back.
     [Witness] WITNESS_FOLDER: PathBuf;
     /// The file that says which logs and witnesses are trusted (c2sp.org/tlog-policy). A witness follows its logs.
-    [Witness] POLICY: PathBuf;
+    [Witness Commands] POLICY: PathBuf;
 }
 "The dispatcher" {
     /// The schema of sinks' tables whose names say none. Outside of `sealbus_sinks` the role has to be let in.

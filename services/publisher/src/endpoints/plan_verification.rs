@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use sealbus_core::error::ErrorKind;
 use sealbus_core::verify::Finding;
-use sealbus_ledger::verification::{Progress, Scope as What};
+use sealbus_ledger::verification::Scope as What;
 use serde_json::{Value, json};
 
 use crate::answers::json;
@@ -32,20 +32,13 @@ pub async fn handle(
     let Ok(_turn) = app.verifications.try_acquire() else {
         return Err(Problem::new(ErrorKind::Overloaded, "other plans are being verified already"));
     };
-    let mut findings: Vec<Finding> = Vec::new();
-    let what = What::Plan(tenant, plan.clone());
-    let verified = app.ledger.verify(&what, &app.keyring, |progress| {
-        // What is wrong with the plan of keys, which is checked too, is for the operator.
-        if let Progress::Found(finding) = progress
-            && finding.plan == plan.as_str()
-        {
-            findings.push(finding.clone());
-        }
-    });
-    let verified = verified.await?;
+    let verified = app.ledger.verify_chains(&What::Plan(tenant, plan.clone()), &app.keyring).await?;
     if verified.plans == 0 {
         return Err(Problem::new(ErrorKind::NotFound, "there is no such plan"));
     }
+    // What is wrong with the plan of keys, which is checked too, is for the operator.
+    let mut findings: Vec<Finding> =
+        verified.findings.into_iter().filter(|finding| finding.plan == plan.as_str()).collect();
     findings.sort_by_key(|finding| finding.seq);
     let mut answer = json!({
         "plan": plan.as_str(), "verdict": "ok", "events": verified.events, "sealed": verified.sealed,

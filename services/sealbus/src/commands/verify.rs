@@ -1,38 +1,54 @@
-//! `sealbus verify`: checks the chains and seals of a plan, a tenant, or everything, straight from the ledger.
+//! `sealbus verify`: checks a ledger, straight from its tables, with its log and its anchors; or a bundle, with what is pinned
+//! and nothing else.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sealbus_core::names::{Plan, Tenant};
-use sealbus_core::seal::Keyring;
-use sealbus_core::verify::{Finding, Verdict};
-use sealbus_ledger::verification::{Progress, Scope, Verified};
+use sealbus_core::verify::Report;
 use sealbus_ledger::{Ledger, LedgerConfig};
-use sealbus_runtime::settings::{Settings, table};
-use serde_json::json;
+use sealbus_runtime::settings::{Settings, Value as _, table};
 
-use super::names;
+use super::scope::ScopeArgs;
+use crate::evidence::anchors::Anchors;
+use crate::evidence::bundle::{self, Source};
+use crate::evidence::ledger::{self, Question};
+use crate::evidence::pins::Pins;
 use crate::failure::Failure;
 use crate::output::{Output, progress};
 
-/// How long `--wait` goes on while nothing is sealed.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Connections that one worker needs, and what comes before and after them.
+const CONNECTIONS: u32 = 2;
 
 /// What to check.
 #[derive(clap::Args)]
 pub struct Args {
-    /// One plan, of `--tenant` or SEALBUS_TENANT
-    #[arg(long, conflicts_with = "all", value_parser = Plan::parse_any)]
-    plan: Option<Plan>,
-    /// Every plan of a tenant
-    #[arg(long, conflicts_with = "all", value_parser = Tenant::parse_any)]
-    tenant: Option<Tenant>,
-    /// Every plan of every tenant
-    #[arg(long)]
-    all: bool,
-    /// First wait until all that stands now is sealed
+    #[command(flatten)]
+    scope: ScopeArgs,
+    /// A bundle instead, a folder or a tar that `sealbus export` wrote: no server, no database, no secret is needed
+    #[arg(long, value_name = "PATH", requires = "trust", conflicts_with_all = ["plan", "tenant", "all", "wait", "since", "resume", "jobs"])]
+    bundle: Option<PathBuf>,
+    /// What is pinned, a folder that `sealbus trust` wrote
+    #[arg(long, value_name = "DIR", requires = "bundle")]
+    trust: Option<PathBuf>,
+    /// A record that a publisher was handed: its event must be there
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    receipt: Vec<PathBuf>,
+    /// How old the newest trusted time may be: three heartbeats of a ledger, any age of a bundle
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    max_age: Option<Duration>,
+    /// First wait until all that stands now is anchored; what comes later is passed over
     #[arg(long)]
     wait: bool,
+    /// A checkpoint that was verified before: only what came after it is read
+    #[arg(long, value_name = "FILE")]
+    since: Option<PathBuf>,
+    /// Keep what is done in this file, and go on from it where it is there already
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
+    /// Plans that are read at once; otherwise as many as there are processors
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=64))]
+    jobs: Option<u8>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
@@ -41,97 +57,98 @@ pub struct Args {
 /// Prints a line for each finding and a summary.
 ///
 /// Exit codes: 0 clean, 3 for a finding, 4 where the only findings say that something is not anchored yet, 2 for a wrong
-/// question, 1 where the ledger could not be read.
+/// question, 1 where something could not be read.
 pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let output = args.output;
+    let (report, later) = match (&args.bundle, &args.trust) {
+        (Some(path), Some(trust)) => (tokio::task::block_in_place(|| of_bundle(&args, path, trust))?, 0),
+        _ => of_ledger(args).await?,
+    };
+    match output {
+        Output::Json => println!("{}", serde_json::to_string(&report)?),
+        Output::Table => {
+            for finding in report.log_findings() {
+                println!("{} {} {}", finding.verdict, printable(&finding.place), finding.detail);
+            }
+            for finding in report.findings() {
+                println!("{} {} {}", finding.verdict, printable(&finding.place()), finding.detail);
+            }
+            println!("{}", sentence(&report, later));
+        }
+    }
+    Ok(ExitCode::from(report.exit_code()))
+}
+
+async fn of_ledger(args: Args) -> Result<(Report, u64), Failure> {
     let settings = Settings::from_environment()?;
-    let scope = scope(&args, &settings)?;
-    let keyring = Keyring::load(&settings.require(table::KEYRING)?)?;
-    let ledger = Ledger::open(&LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())).await?;
+    let scope = args.scope.scope(&settings)?;
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let workers = args.jobs.map_or(processors, usize::from);
+    let config = LedgerConfig {
+        connections: CONNECTIONS * (u32::try_from(workers).unwrap_or(u32::MAX) + 1),
+        ..LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())
+    };
+    let ledger = Ledger::open(&config).await?;
     if let Some(origin) = settings.find(table::ORIGIN) {
         ledger.check_origin(&origin)?;
     }
-    if args.wait {
-        let sealed = ledger.wait_until_sealed(Duration::from_millis(100), PATIENCE).await?;
-        if !sealed {
-            eprintln!(
-                "sealbus: some events got no leaf for {} s: no sealer runs, or their plans are wrong",
-                PATIENCE.as_secs()
-            );
-        }
-    }
+    let pins = Pins::of_deployment(&settings, &ledger.deployment().origin)?;
+    let anchors = Anchors::open(&settings).await?;
+    let question = Question {
+        scope,
+        wait: args.wait,
+        since: args.since,
+        resume: args.resume,
+        receipts: args.receipt,
+        max_age: args.max_age.unwrap_or(3 * settings.get(table::HEARTBEAT)),
+        workers,
+    };
+    let answer = ledger::verify(&ledger, &pins, &anchors, &question).await?;
+    anchors.close().await;
+    ledger.close().await;
+    Ok((answer.report, answer.later))
+}
 
-    let bar = progress(ledger.events_in(&scope).await?, "verifying");
-    let mut findings = Vec::new();
-    let verified = ledger
-        .verify(&scope, &keyring, |progress| match progress {
-            Progress::Events(events) => bar.set_position(events),
-            Progress::Found(finding) => {
-                if args.output == Output::Table {
-                    bar.suspend(|| println!("{}", line(finding)));
-                }
-                findings.push(finding.clone());
-            }
-        })
-        .await?;
+fn of_bundle(args: &Args, path: &std::path::Path, trust: &std::path::Path) -> Result<Report, Failure> {
+    let pins = Pins::of_folder(trust)?;
+    let bundle = Source::open(path)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let bar = progress(bundle.size()?, "verifying");
+    let max_age = args.max_age.map(|age| age.as_secs());
+    let report = bundle::verify(&bundle, &pins, &args.receipt, now, max_age, |bytes| bar.inc(bytes))?;
     bar.finish_and_clear();
-    match args.output {
-        Output::Json => println!("{}", summary(&verified, &findings)),
-        Output::Table => println!("{}", sentence(&verified, findings.len())),
-    }
-    Ok(exit_code(&findings))
+    Ok(report)
 }
 
-fn scope(args: &Args, settings: &Settings) -> Result<Scope, Failure> {
-    match (args.all, names::tenant(args.tenant.clone(), settings)?, args.plan.clone()) {
-        (true, _, _) => Ok(Scope::Everything),
-        (false, Some(tenant), Some(plan)) => Ok(Scope::Plan(tenant, plan)),
-        (false, None, Some(_)) => Err(Failure::usage("--plan needs a tenant: give --tenant or set SEALBUS_TENANT")),
-        (false, Some(tenant), None) if args.tenant.is_some() => Ok(Scope::Tenant(tenant)),
-        (false, _, None) => Err(Failure::usage("say what to verify: --plan P, --tenant T or --all")),
-    }
+fn duration(text: &str) -> Result<Duration, String> {
+    Duration::parse(text).map_err(|rule| format!("is not {rule}"))
 }
 
-fn line(finding: &Finding) -> String {
-    format!("{} {}/{}/{} {}", finding.verdict, finding.tenant, finding.plan, finding.seq, finding.detail)
+/// A name as one line shows it: it may come from who tampered.
+fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character }).collect()
 }
 
-fn summary(verified: &Verified, findings: &[Finding]) -> serde_json::Value {
-    let findings: Vec<_> = findings
-        .iter()
-        .map(|finding| {
-            json!({
-                "verdict": finding.verdict, "where": format!("{}/{}/{}", finding.tenant, finding.plan, finding.seq),
-                "tenant": finding.tenant, "plan": finding.plan, "seq": finding.seq, "detail": finding.detail,
-            })
-        })
-        .collect();
-    // Nothing is vouched for by the chains alone: that takes a tree and an anchor.
-    json!({"events": verified.events, "plans": verified.plans, "sealed": verified.sealed, "unchecked": verified.unchecked,
-           "vouched": null, "findings": findings})
-}
-
-fn sentence(verified: &Verified, findings: usize) -> String {
-    let Verified { events, plans, sealed, unchecked } = verified;
-    let checked = match findings {
-        0 => "every chain holds".to_owned(),
+fn sentence(report: &Report, later: u64) -> String {
+    let Report { events, plans, sealed, unchecked, .. } = report;
+    let found = match report.log_findings().count() + report.findings().count() {
+        0 => "all of it holds".to_owned(),
         1 => "1 finding".to_owned(),
         many => format!("{many} findings"),
     };
-    let passed_over = if *unchecked == 0 {
-        String::new()
-    } else {
-        format!("; {unchecked} MACs were passed over for want of their key")
-    };
-    format!(
-        "{events} events in {plans} plans, {sealed} of them sealed: {checked}{passed_over} (chains only: nothing is vouched for by a checkpoint)"
-    )
-}
-
-fn exit_code(findings: &[Finding]) -> ExitCode {
-    let counted = || findings.iter().filter(|finding| finding.verdict != Verdict::Erased);
-    match (counted().next(), counted().all(|finding| finding.verdict == Verdict::Unanchored)) {
-        (None, _) => ExitCode::SUCCESS,
-        (Some(_), true) => ExitCode::from(4),
-        (Some(_), false) => ExitCode::from(3),
+    let mut parts = vec![format!("{events} events in {plans} plans, {sealed} of them sealed: {found}")];
+    if *unchecked > 0 {
+        parts.push(format!("{unchecked} MACs were passed over for want of their secret"));
     }
+    if later > 0 {
+        parts.push(format!("{later} events came later and were passed over"));
+    }
+    parts.push(match report.vouched {
+        Some(vouched) => {
+            let time = vouched.as_of().unwrap_or_else(|| "no trusted time".to_owned());
+            format!("vouched for up to log index {}, as of {time}", vouched.log_index)
+        }
+        None => "nothing is vouched for".to_owned(),
+    });
+    parts.join("; ")
 }

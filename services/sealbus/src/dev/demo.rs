@@ -12,7 +12,7 @@ use sealbus_core::catalog::SettlementType::{
 };
 use sealbus_core::names::Subscription;
 use sealbus_core::seal::Keyring;
-use sealbus_ledger::verification::{Progress, Scope};
+use sealbus_ledger::verification::Scope;
 use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_runtime::settings::table;
 use serde_json::{Value, json};
@@ -147,20 +147,14 @@ async fn show_delivery(ledger: &Ledger) -> Result<(), Failure> {
 }
 
 async fn show_verification(ledger: &Ledger, keyring: &Keyring) -> Result<(), Failure> {
-    let scope = Scope::Everything;
-    let bar = progress(ledger.events_in(&scope).await?, "verifying");
-    let mut findings = 0;
-    let verified = ledger
-        .verify(&scope, keyring, |progress| match progress {
-            Progress::Events(events) => bar.set_position(events),
-            Progress::Found(finding) => {
-                findings += 1;
-                bar.suspend(|| println!("{} {}/{}/{}", finding.verdict, finding.tenant, finding.plan, finding.seq));
-            }
-        })
-        .await?;
-    bar.finish_and_clear();
-    let found = if findings == 0 { "every chain holds".to_owned() } else { format!("{findings} findings") };
+    let verified = ledger.verify_chains(&Scope::Everything, keyring).await?;
+    for finding in &verified.findings {
+        println!("{} {}", finding.verdict, finding.place());
+    }
+    let found = match verified.findings.len() {
+        0 => "every chain holds".to_owned(),
+        findings => format!("{findings} findings"),
+    };
     println!("\nVerified {} events in {} plans: {found}.", verified.events, verified.plans);
     Ok(())
 }

@@ -156,7 +156,7 @@ impl Bus {
             );
             assert_eq!(self.count(&stored).await, wanted, "an acknowledged event of {plan} is missing");
         }
-        let (status, printed) = self.run(&["verify", "--all"]).await;
+        let (status, printed) = self.run(&["verify", "--all", "--wait"]).await;
         assert_eq!(status, 0, "{printed}");
     }
 }

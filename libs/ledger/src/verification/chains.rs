@@ -1,0 +1,121 @@
+//! A portion of plans, read in order of plan and seq, and checked.
+
+use futures::{Stream, TryStreamExt};
+use sealbus_core::event::Record;
+use sealbus_core::hash::Hash;
+use sealbus_core::verify::ChainCheck;
+
+use super::runs::{PlanToRead, Run};
+use super::{Basis, Verified};
+use crate::record::{RecordRow, select_records};
+use crate::{Ledger, LedgerError};
+
+impl Ledger {
+    pub(super) async fn verify_run(&self, run: Run, basis: &Basis) -> Result<Verified, LedgerError> {
+        let (Some(first), Some(last)) = (run.plans.first(), run.plans.last()) else { return Ok(Verified::default()) };
+        let through = Some((last.tenant.clone(), last.plan.clone()));
+        let mut verified = match first.from_seq {
+            None => {
+                let rows = select_records!(
+                    "verify_plans",
+                    "",
+                    "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
+                     LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq
+                     WHERE e.plan_no BETWEEN $1 AND $2 ORDER BY e.plan_no, e.seq",
+                    first.plan_no,
+                    last.plan_no
+                );
+                self.check_rows(&run.plans, rows.fetch(self.pool()), basis).await?
+            }
+            // With the event before, which is what the first new one names.
+            Some(from_seq) => {
+                let rows = select_records!(
+                    "verify_since",
+                    "",
+                    "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
+                     LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq
+                     WHERE e.plan_no = $1 AND e.seq >= $2 ORDER BY e.plan_no, e.seq",
+                    first.plan_no,
+                    from_seq - 1
+                );
+                self.check_rows(&run.plans, rows.fetch(self.pool()), basis).await?
+            }
+        };
+        verified.through = through;
+        Ok(verified)
+    }
+
+    async fn check_rows(
+        &self,
+        plans: &[PlanToRead],
+        mut rows: impl Stream<Item = Result<RecordRow, sqlx::Error>> + Unpin,
+        basis: &Basis,
+    ) -> Result<Verified, LedgerError> {
+        let mut verified = Verified::default();
+        let mut waiting = plans.iter();
+        let mut current: Option<(&PlanToRead, ChainCheck<'_>)> = None;
+        while let Some(row) = rows.try_next().await? {
+            while current.as_ref().is_none_or(|(plan, _)| plan.plan_no != row.plan_no) {
+                // A plan without any events counts as read too.
+                verified.finish(current.take());
+                let Some(plan) = waiting.next() else { return Ok(verified) };
+                current = Some((plan, basis.check(plan)));
+            }
+            if let Some((plan, check)) = &mut current {
+                basis.count_read();
+                self.check_row(plan, check, row, basis, &mut verified);
+            }
+        }
+        verified.finish(current);
+        waiting.for_each(|plan| verified.finish(Some((plan, basis.check(plan)))));
+        Ok(verified)
+    }
+
+    fn check_row(
+        &self,
+        plan: &PlanToRead,
+        check: &mut ChainCheck<'_>,
+        row: RecordRow,
+        basis: &Basis,
+        verified: &mut Verified,
+    ) {
+        let (seq, event_hash) = (row.seq, Hash::from_slice(&row.event_hash));
+        let log_index = basis.covered(row.log_index.and_then(|index| u64::try_from(index).ok()));
+        let found = match row.into_record(&self.deployment().origin) {
+            Ok(record) => {
+                let record = Record { log_index, ..record };
+                if basis.passes_over(&record) {
+                    verified.later += 1;
+                    return;
+                }
+                if plan.from_seq.is_some_and(|from_seq| seq < from_seq) {
+                    check.begin_behind(&record)
+                } else {
+                    check.next(&record)
+                }
+            }
+            Err(error) => {
+                check.next_malformed(u64::try_from(seq).unwrap_or(0), event_hash, log_index, &error.to_string())
+            }
+        };
+        verified.findings.extend(found);
+    }
+}
+
+impl Basis {
+    fn check(&self, plan: &PlanToRead) -> ChainCheck<'_> {
+        let check = ChainCheck::new(&self.trust, &plan.tenant, &plan.plan);
+        match &self.log {
+            Some(log) => check.against(log),
+            None => check,
+        }
+    }
+}
+
+impl Verified {
+    fn finish(&mut self, checked: Option<(&PlanToRead, ChainCheck<'_>)>) {
+        if let Some((_, check)) = checked {
+            self.add_plan(check.finish());
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! `sealbus export`: a ledger's evidence as a bundle, which `sealbus verify --bundle` and the second verifier check without it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use sealbus_ledger::{Ledger, LedgerConfig};
+use sealbus_runtime::settings::{Settings, table};
+use serde_json::json;
+
+use super::scope::ScopeArgs;
+use crate::evidence::anchors::Anchors;
+use crate::evidence::bundle::{self, Exported, Target};
+use crate::evidence::pins::Pins;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// What to export, and where to.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    scope: ScopeArgs,
+    /// The bundle: a folder, or a tar if it ends in .tar
+    #[arg(long, value_name = "PATH")]
+    out: PathBuf,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Writes it and says what is in it.
+pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let settings = Settings::from_environment()?;
+    let scope = args.scope.scope(&settings)?;
+    let ledger = Ledger::open(&LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())).await?;
+    let pins = Pins::of_deployment(&settings, &ledger.deployment().origin)?;
+    let anchors = Anchors::open(&settings).await?;
+    let mut target = Target::create(&args.out)?;
+    let Exported { events, covered, size, anchors: notes } =
+        bundle::export(&ledger, &pins, &anchors, &scope, &mut target).await?;
+    target.finish()?;
+    anchors.close().await;
+    ledger.close().await;
+    let out = args.out.display();
+    match args.output {
+        Output::Json => println!("{}", json!({"events": events, "covered": covered, "size": size, "anchors": notes})),
+        Output::Table => println!(
+            "{out}: {events} events, {covered} of them covered by the checkpoint of {size} leaves; {notes} anchored notes"
+        ),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,133 @@
+//! A bundle, verified by what is pinned and nothing else: no server, no database, no secret.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, Read};
+use std::path::PathBuf;
+
+use sealbus_core::event::Record;
+use sealbus_core::verify::bundle::{BundlePath, BundledRecord, Content, EventLines, MAX_LINE, find_tile};
+use sealbus_core::verify::{ChainCheck, CheckedLog, Evidence, Notes, Owed, Report, Trust};
+
+use super::Source;
+use crate::evidence::pins::Pins;
+use crate::evidence::receipts;
+use crate::failure::Failure;
+
+/// Verifies it. `now` is in seconds since 1970, `max_age` how old in seconds its newest trusted time may be, where anybody asks.
+///
+/// Memory is what `sealbus_core::verify` says, and one record: the records are read twice, once for what has to be known of all
+/// plans, and once to be checked. `told` hears how many bytes were read.
+///
+/// # Errors
+/// Where it cannot be read; what is wrong with it is a finding.
+pub fn verify(
+    bundle: &Source,
+    pins: &Pins,
+    receipts: &[PathBuf],
+    now: u64,
+    max_age: Option<u64>,
+    mut told: impl FnMut(u64),
+) -> Result<Report, Failure> {
+    let log = check_log(bundle, pins, now, max_age)?;
+    let mut trust = Trust::new(&pins.origin, pins.keyring.clone(), [], log.size());
+    let mut records = Records::of(bundle, &pins.origin)?;
+    while let Some(BundledRecord { content, .. }) = records.next()? {
+        told(records.line.len() as u64);
+        if let Content::Record(record, _) = content {
+            trust.survey(&record);
+        }
+    }
+    let mut owed = Owed::default();
+    for Record { header, event_hash, .. } in receipts::read(receipts, &trust)? {
+        owed.add(&header.tenant, &header.plan, header.seq, event_hash);
+    }
+
+    let mut report = Report::new(&log);
+    let mut current: Option<((String, String), ChainCheck<'_>)> = None;
+    let mut records = Records::of(bundle, &pins.origin)?;
+    while let Some(BundledRecord { tenant, plan, seq, content }) = records.next()? {
+        let of_plan = |((of, name), _): &((String, String), _)| *of == tenant && *name == plan;
+        if !current.as_ref().is_some_and(of_plan) {
+            let check = ChainCheck::new(&trust, &tenant, &plan).against(&log).owing(&owed);
+            if let Some((_, before)) = current.replace(((tenant, plan), check)) {
+                report.add_plan(before.finish());
+            }
+        }
+        let Some((_, check)) = &mut current else { continue };
+        report.add(match content {
+            Content::Record(record, proof) => {
+                check.next_with(&record, &Evidence { proof: proof.as_deref(), unopened: None })
+            }
+            Content::Malformed { event_hash, log_index, member } => {
+                check.next_malformed(seq, event_hash, log_index, member)
+            }
+        });
+        told(records.line.len() as u64);
+    }
+    if let Some((_, last)) = current {
+        report.add_plan(last.finish());
+    }
+    log.unclaimed().for_each(|index| report.add_unclaimed(index, None));
+    report.add(owed.missing());
+    Ok(report)
+}
+
+/// A bundle that has a tile is of a whole log; one that has none is of plans, and its checkpoint is an anchored one.
+fn check_log(bundle: &Source, pins: &Pins, now: u64, max_age: Option<u64>) -> Result<CheckedLog, Failure> {
+    let files: BTreeSet<&BundlePath> = bundle.paths().collect();
+    let is_whole = files.iter().any(|file| matches!(file, BundlePath::Tile(_)));
+    let read = |file: &BundlePath| bundle.read(file).map(Option::unwrap_or_default);
+    let mut notes = Notes::new(&pins.policy, &pins.origin, now, max_age);
+    let checkpoint = read(&BundlePath::Checkpoint)?;
+    if is_whole {
+        notes.checkpoint(&checkpoint);
+    } else {
+        notes.anchored_checkpoint(&checkpoint);
+    }
+    for file in files.iter().filter(|file| matches!(file, BundlePath::Anchor(_))) {
+        notes.anchor(&file.to_string(), &read(file)?);
+    }
+    if !is_whole {
+        return Ok(notes.with_proofs());
+    }
+    let (mut tree, mut unreadable) = (notes.tree(), None);
+    while let Some(id) = tree.wanted() {
+        let tile = find_tile(id, |path| {
+            let file = BundlePath::parse(path).filter(|file| files.contains(file))?;
+            bundle.read(&file).unwrap_or_else(|failure| {
+                unreadable = Some(failure);
+                None
+            })
+        });
+        if let Some(failure) = unreadable {
+            return Err(failure);
+        }
+        tree.take(tile.as_deref());
+    }
+    Ok(notes.with_tree(tree))
+}
+
+/// The records of a bundle, one after the other.
+struct Records<R> {
+    reader: R,
+    lines: EventLines,
+    line: Vec<u8>,
+}
+
+impl Records<()> {
+    fn of(bundle: &Source, origin: &str) -> Result<Records<impl BufRead>, Failure> {
+        Ok(Records { reader: bundle.events()?, lines: EventLines::new(origin), line: Vec::new() })
+    }
+}
+
+impl<R: BufRead> Records<R> {
+    fn next(&mut self) -> Result<Option<BundledRecord>, Failure> {
+        self.line.clear();
+        // A line that is longer than any record may be is cut, and refused as such.
+        let longest = u64::try_from(MAX_LINE).unwrap_or(u64::MAX) + 2;
+        if self.reader.by_ref().take(longest).read_until(b'\n', &mut self.line)? == 0 {
+            return Ok(None);
+        }
+        Ok(Some(self.lines.read(&self.line)?))
+    }
+}

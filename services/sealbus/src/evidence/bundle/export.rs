@@ -1,0 +1,124 @@
+//! A ledger's evidence as a bundle, for somebody who has neither server nor database.
+
+use std::io::{BufWriter, Write};
+use std::pin::pin;
+
+use futures::TryStreamExt;
+use sealbus_core::event::Record;
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::note::Note;
+use sealbus_core::log::proof::EventProof;
+use sealbus_core::verify::bundle::{BundlePath, write_record};
+use sealbus_ledger::Ledger;
+use sealbus_ledger::verification::Scope;
+
+use super::Target;
+use crate::evidence::anchors::Anchors;
+use crate::evidence::pins::Pins;
+use crate::failure::Failure;
+use crate::output::progress;
+
+/// Proofs that are made at once.
+const PROOFS: usize = 16;
+
+/// What went into a bundle.
+#[derive(Debug, Default)]
+pub struct Exported {
+    /// Records.
+    pub events: u64,
+    /// Of them, those that the checkpoint covers.
+    pub covered: u64,
+    /// Leaves of the checkpoint's tree.
+    pub size: u64,
+    /// Anchored notes.
+    pub anchors: usize,
+}
+
+/// Writes the evidence of what is in scope: of everything, the whole log with its tiles; of less, these plans and the plan of
+/// keys, each sealed record with its proof against the newest anchored checkpoint.
+///
+/// It is written as it stands, wrong or not: whoever verifies it says what it proves.
+///
+/// # Errors
+/// Where it cannot be read or written; of less than everything, where nothing is anchored yet.
+pub async fn export(
+    ledger: &Ledger,
+    pins: &Pins,
+    anchors: &Anchors,
+    scope: &Scope,
+    target: &mut Target,
+) -> Result<Exported, Failure> {
+    let notes = anchors.notes().await?;
+    let whole = *scope == Scope::Everything;
+    let checkpoint = if whole { Newest::stored(ledger).await? } else { Newest::anchored(&notes, pins)? };
+    target.put(&BundlePath::Checkpoint, checkpoint.note.as_bytes())?;
+    for (number, note) in notes.iter().enumerate() {
+        target.put(&BundlePath::Anchor(number.to_string()), note)?;
+    }
+    let mut exported = Exported { size: checkpoint.size, anchors: notes.len(), ..Exported::default() };
+    if whole {
+        let mut tiles = pin!(ledger.tiles_of(checkpoint.size));
+        while let Some((id, hashes)) = tiles.try_next().await? {
+            target.put(&BundlePath::Tile(id), &hashes)?;
+        }
+    }
+    let events = target.events()?;
+    let bar = progress(ledger.events_in(scope).await?, "exporting");
+    let mut writer = BufWriter::with_capacity(1 << 20, events.as_file());
+    let lines = ledger.records_in(scope).map_err(Failure::from).map_ok(|mut record| {
+        // Sealing goes on meanwhile: of a leaf that the checkpoint does not have, nothing is said.
+        record.log_index = record.log_index.filter(|index| *index < checkpoint.size);
+        let checkpoint = &checkpoint;
+        async move {
+            let proof = if whole { None } else { checkpoint.prove(ledger, &record).await? };
+            Ok((record.log_index.is_some(), write_record(&record, proof.as_deref())))
+        }
+    });
+    let mut lines = pin!(lines.try_buffered(PROOFS));
+    while let Some((covered, line)) = lines.try_next().await? {
+        writeln!(writer, "{line}")?;
+        exported.events += 1;
+        exported.covered += u64::from(covered);
+        bar.inc(1);
+    }
+    writer.flush()?;
+    drop(writer);
+    bar.finish_and_clear();
+    target.put_events(events)?;
+    Ok(exported)
+}
+
+/// The checkpoint of a bundle.
+struct Newest {
+    note: String,
+    size: u64,
+}
+
+impl Newest {
+    /// The note that the ledger stored last; of none, nothing that can be read as one.
+    async fn stored(ledger: &Ledger) -> Result<Newest, Failure> {
+        let note = ledger.newest_note().await?.unwrap_or_default();
+        let parsed = Note::parse(note.as_bytes()).ok().and_then(|note| note.text().parse::<Checkpoint>().ok());
+        Ok(Newest { size: parsed.map_or(0, |checkpoint| checkpoint.size()), note })
+    }
+
+    /// The anchored note of the most leaves; of several, the one that came last, which has the newest time.
+    fn anchored(notes: &[Vec<u8>], pins: &Pins) -> Result<Newest, Failure> {
+        let opened = notes.iter().filter_map(|note| {
+            let note = Note::parse(note).ok()?;
+            let size = pins.policy.open(&note, &pins.origin).ok()?.checkpoint().size();
+            Some(Newest { size, note: note.to_string() })
+        });
+        opened.max_by_key(|newest| newest.size).ok_or_else(|| {
+            Failure::new("no checkpoint of this log is anchored yet, so nothing can be proven: is a sealer running?")
+        })
+    }
+
+    /// The proof of a record that the checkpoint covers, if the stored tiles give one.
+    async fn prove(&self, ledger: &Ledger, record: &Record) -> Result<Option<String>, Failure> {
+        let Some(index) = record.log_index else { return Ok(None) };
+        let Some(hashes) = ledger.inclusion_proof(index, self.size).await? else { return Ok(None) };
+        let Ok(note) = Note::parse(self.note.as_bytes()) else { return Ok(None) };
+        Ok(Some(EventProof { leaf: record.leaf(), index, hashes, note }.to_string()))
+    }
+}

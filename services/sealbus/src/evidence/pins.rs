@@ -1,0 +1,76 @@
+//! What a verifier pins: the origin, a keyring, and a policy with the log's and the witnesses' keys. Nothing else makes a key
+//! trusted.
+
+use std::fs;
+use std::path::Path;
+
+use sealbus_core::event::is_origin;
+use sealbus_core::log::policy::Policy;
+use sealbus_core::seal::Keyring;
+use sealbus_runtime::settings::{Settings, table};
+
+use crate::failure::Failure;
+use crate::roles::parts;
+
+/// The files of a folder that `sealbus trust` writes.
+const ORIGIN: &str = "origin";
+const KEYRING: &str = "keyring.json";
+const POLICY: &str = "policy";
+
+/// What is pinned.
+pub struct Pins {
+    /// The deployment's name.
+    pub origin: String,
+    /// The keys that are trusted to seal events, with their secrets where those are at hand.
+    pub keyring: Keyring,
+    /// The log's keys, the witnesses', and how many of them have to have seen a checkpoint.
+    pub policy: Policy,
+    policy_file: String,
+}
+
+impl Pins {
+    /// Those of an operator: the keyring, and the policy that `SEALBUS_POLICY` names; without one, the log's keys of the
+    /// keyring, and no witness.
+    pub fn of_deployment(settings: &Settings, origin: &str) -> Result<Pins, Failure> {
+        let keyring = parts::keyring(settings)?;
+        let policy_file = match settings.find(table::POLICY) {
+            Some(path) => read(&path)?,
+            None => Policy::of_keyring(origin, &keyring)?,
+        };
+        Pins::new(origin, keyring, policy_file)
+    }
+
+    /// Those of a folder that `sealbus trust` wrote. Its keyring may hold secrets too: then MACs are checked.
+    pub fn of_folder(folder: &Path) -> Result<Pins, Failure> {
+        let origin = read(&folder.join(ORIGIN))?;
+        let origin = origin.strip_suffix('\n').unwrap_or(&origin);
+        if !is_origin(origin) {
+            return Err(Failure::new(format!("{} holds no deployment's name", folder.join(ORIGIN).display())));
+        }
+        let keyring = Keyring::load(&folder.join(KEYRING))?;
+        Pins::new(origin, keyring, read(&folder.join(POLICY))?)
+    }
+
+    fn new(origin: &str, keyring: Keyring, policy_file: String) -> Result<Pins, Failure> {
+        let policy = Policy::parse(policy_file.as_bytes())?;
+        Ok(Pins { origin: origin.to_owned(), keyring, policy, policy_file })
+    }
+
+    /// Writes a folder that a verifier can be given: nothing in it is secret.
+    pub fn write(&self, folder: &Path) -> Result<(), Failure> {
+        let unwritable = |error| Failure::new(format!("{} cannot be written: {error}", folder.display()));
+        fs::create_dir_all(folder).map_err(unwritable)?;
+        for (name, text) in [
+            (ORIGIN, format!("{}\n", self.origin)),
+            (KEYRING, self.keyring.to_public_json()),
+            (POLICY, self.policy_file.clone()),
+        ] {
+            fs::write(folder.join(name), text).map_err(unwritable)?;
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| Failure::new(format!("{} cannot be read: {error}", path.display())))
+}
