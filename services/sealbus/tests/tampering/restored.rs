@@ -1,0 +1,67 @@
+//! What is done to the whole database: 23 and 24.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use sealbus_ledger::bootstrap::create_database;
+use sealbus_ledger::{Ledger, LedgerConfig};
+use sealbus_sealer::{Config, Metrics, Resources, anchors::Anchor};
+use tokio_util::sync::CancellationToken;
+
+use crate::scene::{SIZE, Scene};
+
+/// The address of another database of the same server.
+fn in_database(url: &str, database: &str) -> String {
+    format!("{}/{database}", url.rsplit_once('/').unwrap().0)
+}
+
+#[tokio::test]
+async fn row_23_dump_and_restore() {
+    let mut scene = Scene::start().await;
+    let admin = scene.postgres.admin_url();
+    create_database(&in_database(&admin, "postgres"), "restored", None).await.unwrap();
+    let dump = scene.path("dump.sql").display().to_string();
+    let psql = in_database(&admin, "restored");
+    for (program, arguments) in [
+        ("pg_dump", vec!["--dbname", &admin, "--file", &dump]),
+        ("psql", vec!["--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", &psql, "--file", &dump]),
+    ] {
+        let ended = Command::new(program).args(arguments).output().unwrap();
+        assert!(ended.status.success(), "{program}: {}", String::from_utf8_lossy(&ended.stderr));
+    }
+    scene.database = Some(in_database(&scene.postgres.url(), "restored"));
+    scene.expect(&[]);
+}
+
+#[tokio::test]
+async fn row_23_column_cast_and_cast_back() {
+    let scene = Scene::start().await;
+    for column_type in ["jsonb", "json"] {
+        let cast = |column| format!("ALTER COLUMN {column} TYPE {column_type} USING {column}::text::{column_type}");
+        scene.tamper(&format!("ALTER TABLE sealbus.events {}, {}", cast("payload"), cast("metadata"))).await;
+    }
+    scene.expect(&[]);
+}
+
+#[tokio::test]
+async fn row_24_database_rolled_back() {
+    let mut scene = Scene::start().await;
+    // A copy of now is what a restore to this point in time will be.
+    scene.ledger.close().await;
+    let admin = in_database(&scene.postgres.admin_url(), "postgres");
+    let database = scene.postgres.url().rsplit_once('/').unwrap().1.to_owned();
+    create_database(&admin, "rolled_back", Some(&database)).await.unwrap();
+    scene.ledger = Ledger::open(&LedgerConfig::new(scene.postgres.url())).await.unwrap();
+    scene.seal_and_anchor().await;
+    scene.expect_only(&[]);
+
+    scene.database = Some(in_database(&scene.postgres.url(), "rolled_back"));
+    scene.expect(&[("INCONSISTENT", &format!("size {}", SIZE + 2))]);
+    // And its sealer signs nothing.
+    let ledger = Ledger::open(&LedgerConfig::new(scene.database.clone().unwrap())).await.unwrap();
+    let anchors: Vec<Arc<dyn Anchor>> = vec![Arc::new(scene.anchors())];
+    let resources = Resources { ledger, signer: scene.log.clone(), anchors, metrics: Metrics::default() };
+    let refused = sealbus_sealer::run(Config::default(), resources, CancellationToken::new()).await.unwrap_err();
+    let said = refused.to_string();
+    assert!(said.contains("it was rolled back") && said.contains("nothing is sealed"), "{said}");
+}
