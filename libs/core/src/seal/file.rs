@@ -99,11 +99,14 @@ impl Keyring {
         Keyring::of(entries(json)?)
     }
 
-    /// The keyring at this path: a file, or a directory whose `.json` files, but for hidden ones, make one keyring together.
-    /// Refused as by [`Keyring::parse`].
+    /// The files of the keyring at this path: the path itself, or the directory's `.json` files, but for hidden ones, by name.
+    pub fn files(path: &Path) -> Result<Vec<PathBuf>, KeyringError> {
+        files_at(path, &["json"]).map_err(|source| KeyringError::Unreadable { path: path.to_owned(), source })
+    }
+
+    /// The keyring at this path: all its files make one keyring together. Refused as by [`Keyring::parse`].
     pub fn load(path: &Path) -> Result<Keyring, KeyringError> {
-        let unreadable = |source| KeyringError::Unreadable { path: path.to_owned(), source };
-        let files = files_at(path, &["json"]).map_err(unreadable)?;
+        let files = Keyring::files(path)?;
         if files.is_empty() {
             return Err(KeyringError::NoFile { path: path.to_owned() });
         }
