@@ -5,6 +5,7 @@ pub mod config;
 pub mod connection;
 pub mod dead_letters;
 pub mod import;
+pub mod keys;
 pub mod log;
 pub mod migrate;
 mod names;
