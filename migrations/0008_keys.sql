@@ -40,15 +40,15 @@ AS $$
 DECLARE
     granted boolean[] := array_fill(true, ARRAY[cardinality(keys)]);
     clock timestamptz;
-    found text;
+    state text;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'sealbus.lock_plans needs read committed, not %', current_setting('transaction_isolation');
     END IF;
     PERFORM pg_advisory_xact_lock_shared(sealbus.signing_lock(signer));
-    SELECT k.standing INTO found FROM sealbus.signing_keys k WHERE k.kid = signer;
-    IF found IS DISTINCT FROM 'signs' THEN
-        RAISE EXCEPTION 'key % may not sign', signer USING ERRCODE = 'SB001', DETAIL = coalesce(found, 'unknown');
+    SELECT k.standing INTO state FROM sealbus.signing_keys k WHERE k.kid = signer;
+    IF state IS DISTINCT FROM 'signs' THEN
+        RAISE EXCEPTION 'key % may not sign', signer USING ERRCODE = 'SB001', DETAIL = coalesce(state, 'unknown');
     END IF;
     FOR i IN 1 .. cardinality(keys) LOOP
         IF wait THEN

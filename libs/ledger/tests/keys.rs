@@ -243,3 +243,15 @@ async fn what_is_not_sealed_is_counted_by_its_key() {
     keys.seal().await;
     assert!(keys.test.ledger.unsealed_by_key().await.unwrap().is_empty());
 }
+
+/// A ledger from before the table has its keys in it after the migration.
+#[tokio::test]
+async fn the_migration_knows_the_keys_that_were_added_before_it() {
+    let keys = TwoKeys::start().await;
+    let migration = include_str!("../../../migrations/0008_keys.sql");
+    let seeding = migration.split("\n\n").find(|part| part.contains("INSERT INTO sealbus.signing_keys")).unwrap();
+    keys.test.admin("DELETE FROM sealbus.signing_keys").await.unwrap();
+    keys.test.admin(seeding).await.unwrap();
+    let known = keys.test.ledger.key_standings().await.unwrap();
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), [(keys.old.clone(), KeyStanding::Signs)]);
+}

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use sealbus_core::seal::{Keyring, Status};
+use sealbus_core::seal::{KeyId, KeyKind, Keyring, KeyringText, Status};
 use sealbus_testkit::{Postgres, eventually};
 use serde_json::Value;
 use support::{Bus, Role, client, load};
@@ -126,14 +126,7 @@ async fn a_revoked_key_is_refused_at_once() {
     );
 
     let publishing = tokio::spawn(async move { load(&publisher, 3, 3).await });
-    let refused = format!("{}/v1/plans/plan-0/events", roles[1].url());
-    let answer = reqwest::Client::new()
-        .post(refused)
-        .bearer_auth(support::TOKEN)
-        .json(&serde_json::json!({ "type": "test.happened", "data": 1 }))
-        .send()
-        .await
-        .unwrap();
+    let answer = publish(&roles[1]).await;
     assert_eq!(answer.status(), 503);
     let problem: Value = answer.json().await.unwrap();
     assert_eq!(problem["code"], "ledger_unavailable");
@@ -151,6 +144,57 @@ async fn a_revoked_key_is_refused_at_once() {
     let late = bus.count(&format!("SELECT count(*) FROM sealbus.events e JOIN sealbus.log_leaves l USING (plan_no, seq) WHERE kid = '{old}' AND l.leaf_index > {added}")).await;
     let (status, printed) = bus.run(&["verify", "--all", "--wait"]).await;
     assert_eq!((status, printed.matches("KEY_WINDOW").count()), (3, usize::try_from(late).unwrap()), "{printed}");
+}
+
+/// A publisher that slept through the end of its key wakes up to a ledger that takes nothing from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_slept_while_its_key_was_retired_commits_nothing() {
+    let bus = Bus::start().await;
+    let old = active(&bus);
+    let new = new_key(&bus, "ed25519").await;
+    let roles = [bus.role("sealer").await, bus.role("publisher").await];
+    load(&client(&roles), 2, 2).await;
+    expect(&bus, &["keys", "rotate", &new], 0, "is active in the keyring").await;
+    let signal = async |signal: &str| {
+        let sent = tokio::process::Command::new("kill").args([signal, &roles[1].pid().to_string()]).status().await;
+        assert!(sent.unwrap().success());
+    };
+    signal("-STOP").await;
+    expect(&bus, &["keys", "retire", &old], 0, "and no more from there on").await;
+    signal("-CONT").await;
+    let answer = publish(&roles[1]).await;
+    assert_eq!(answer.status(), 503);
+    assert_eq!(bus.count("SELECT count(*) FROM sealbus.events WHERE tenant = 'test'").await, 4);
+    expect(&bus, &["verify", "--all", "--wait"], 0, "every chain holds").await;
+}
+
+/// The log's key is another one from here on: a new policy of its verifiers, and no command does it by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_logs_key_can_be_exchanged_by_hand() {
+    let bus = Bus::start().await;
+    let mut roles = vec![bus.role("sealer").await, bus.role("publisher").await];
+    load(&client(&roles), 2, 2).await;
+    expect(&bus, &["verify", "--all", "--wait"], 0, "every chain holds").await;
+    let text = fs::read_to_string(keyring_file(&bus)).unwrap();
+    let keyring = Keyring::parse(&text).unwrap();
+    let old = keyring.keys().find(|key| key.kind == KeyKind::Log).unwrap().id.clone();
+    let new = KeyId::new(new_key(&bus, "log").await);
+    roles[0].kill().await;
+    let mut text = KeyringText::new(fs::read_to_string(keyring_file(&bus)).unwrap().into()).unwrap();
+    assert!(text.set_status(&old, Status::Retired) && text.set_status(&new, Status::Active));
+    fs::write(keyring_file(&bus), text.as_str()).unwrap();
+    expect(&bus, &["log", "init"], 1, "add --again").await;
+    expect(&bus, &["log", "init", "--again"], 0, "is anchored from size 5 on").await;
+    roles[0].start(&bus).await;
+    load(&client(&roles), 2, 2).await;
+    let anchored = "SELECT coalesce(max(size), 0)::bigint FROM sealbus.checkpoints";
+    eventually("what came since is anchored", async || bus.count(anchored).await == 9).await;
+}
+
+async fn publish(publisher: &Role) -> reqwest::Response {
+    let event = serde_json::json!({ "type": "test.happened", "data": 1 });
+    let plan = format!("{}/v1/plans/plan-0/events", publisher.url());
+    reqwest::Client::new().post(plan).bearer_auth(support::TOKEN).json(&event).send().await.unwrap()
 }
 
 /// What a crash leaves behind after each step is taken up by the same command.

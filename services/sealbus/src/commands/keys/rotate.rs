@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sealbus_core::seal::{KeyId, KeyKind, Keyring, Status};
 use sealbus_ledger::Ledger;
-use sealbus_ledger::keys::KeyEvent;
+use sealbus_ledger::keys::{KeyChain, KeyEvent, KeyStanding};
 use sealbus_runtime::settings::{Settings, table};
 
 use super::chain::{self, Patience, say};
@@ -70,7 +70,8 @@ async fn signing(
     settings: &Settings,
 ) -> Result<(), Failure> {
     let told = ledger.key_chain(keyring).await?.tale(next);
-    if told.retired.is_some() || told.revoked.is_some() {
+    let ended = ledger.key_standings().await?.get(next).is_some_and(|standing| *standing != KeyStanding::Signs);
+    if ended || told.retired.is_some() || told.revoked.is_some() {
         return Err(Failure::usage(format!("{next} was ended, and nothing is ever signed by it again: make another")));
     }
     let former = keyring.keys().find(|key| key.status == Status::Active && seals_events(key.kind) && key.id != next);
@@ -110,8 +111,7 @@ async fn add(
         )));
     }
     let signer = keyring.signer_of(next)?;
-    let added =
-        |chain: &sealbus_ledger::keys::KeyChain| chain.tale(next).added.is_none().then_some(KeyEvent::Added(&signer));
+    let added = |chain: &KeyChain| chain.tale(next).added.is_none().then_some(KeyEvent::Added(&signer));
     chain::append(ledger, keyring, settings, actor, added).await
 }
 
