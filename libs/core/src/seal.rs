@@ -8,6 +8,7 @@
 //! | `key` | one key of a keyring |
 //! | `keyring` | all keys that a process trusts: checking |
 //! | `file` | the keyring's files: reading them, and all that refuses the start |
+//! | `new_key`, `text` | making a key, and a keyring file that it is added to |
 //! | `signer` | the one active key: signing |
 //! | `pair` | the keys of log and witness: signing notes |
 //! | `proof` | `key.added`: how a key says that it is held |
@@ -17,10 +18,12 @@ mod file;
 mod key;
 mod key_id;
 mod keyring;
+mod new_key;
 mod pair;
 mod proof;
 mod signer;
 mod suite;
+mod text;
 #[cfg(test)]
 mod wycheproof;
 
@@ -28,9 +31,11 @@ pub use ed25519::PublicKey;
 pub use file::KeyringError;
 pub use key::{Status, Window};
 pub use key_id::{KeyId, KeyKind};
-pub use keyring::{Checked, Keyring};
+pub use keyring::{Checked, HeldKey, Keyring};
+pub use new_key::NewKey;
 pub(crate) use pair::KeyPair;
 pub use signer::{Seal, Signer, V1Signer};
 pub use suite::check_shape;
 pub use suite::{Suite, mac, mac_matches, plan_key, signature_message};
 pub(crate) use suite::{keyed, request_mac};
+pub use text::KeyringText;

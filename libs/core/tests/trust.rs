@@ -125,3 +125,79 @@ fn a_new_ledgers_first_key_counts_before_its_leaf_is_made() {
     let trust = Trust::new(ORIGIN, keyring, [&first], 0);
     assert_eq!(findings(&trust, &plan(&signer, "acme", "order-1", 2)), []);
 }
+
+#[test]
+fn a_window_is_what_the_log_says_narrowed_by_the_pin() {
+    let (old, new) = (keyring(1).signer().unwrap(), keyring(2).signer().unwrap());
+    let first = first_key(&old);
+    let added = serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap();
+    let second = next_of_type(&old, "_system", "_keys", Some(&first), "key.added", &added);
+    let second = Record { log_index: Some(10), ..second };
+    let revoked = json!({ "kid": old.kid(), "until": 5, "reason": "stolen" });
+    let third = next_of_type(&new, "_system", "_keys", Some(&second), "key.revoked", &revoked);
+    let third = Record { log_index: Some(20), ..third };
+    let windows = |keyring: Keyring| {
+        let trust = Trust::new(ORIGIN, keyring, [&first, &second, &third], 30);
+        [&old, &new].map(|signer| trust.window(signer.kid()).map(|window| (window.from, window.until)))
+    };
+    assert_eq!(windows(pinned(&[1, 2], false)), [Some((0, Some(20))), Some((10, None))], "one that reaches back");
+    assert_eq!(windows(pinned(&[1], false)), [Some((0, None)), None], "a key that is not held, nor what it says");
+
+    let entry = |signer: &Signer, until: serde_json::Value| {
+        let added: serde_json::Value = serde_json::from_str(&signer.key_added(ORIGIN, signer.kid())).unwrap();
+        json!({ "id": added["kid"], "public": added["public"], "until": until })
+    };
+    let pinned_until = |until: u64| {
+        let pinned = json!({ "keys": [entry(&old, json!(until)), entry(&new, json!(null))] }).to_string();
+        windows(Keyring::parse(&pinned).unwrap())
+    };
+    assert_eq!(
+        pinned_until(15),
+        [Some((0, Some(15))), Some((10, None))],
+        "the verifier has pinned that it reaches back"
+    );
+    assert_eq!(pinned_until(10), [Some((0, Some(10))), None], "so far that what it added since is taken with it");
+}
+
+/// A key's window has its edges at the leaves of the events that open and close it.
+#[test]
+fn a_window_has_its_edges_at_leaves() {
+    let (old, new) = (keyring(1).signer().unwrap(), keyring(2).signer().unwrap());
+    let first = first_key(&old);
+    let added = serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap();
+    let second = next_of_type(&old, "_system", "_keys", Some(&first), "key.added", &added);
+    let second = Record { log_index: Some(10), ..second };
+    let late = json!({ "kid": old.kid(), "until": 40 });
+    let third =
+        Record { log_index: Some(20), ..next_of_type(&new, "_system", "_keys", Some(&second), "key.retired", &late) };
+    let trust = Trust::new(ORIGIN, pinned(&[1, 2], false), [&first, &second, &third], 50);
+    let at = |signer: &Signer, index: u64| {
+        let record = Record { log_index: Some(index), ..next(signer, "acme", "order-1", None, &json!(1)) };
+        findings(&trust, &[record]).first().map(|finding| finding.0)
+    };
+    let outside = Some(Verdict::KeyWindow);
+    assert_eq!([at(&new, 0), at(&new, 9), at(&new, 10), at(&new, 11)], [outside, outside, None, None]);
+    assert_eq!([at(&old, 39), at(&old, 40)], [None, outside], "an until that lies ahead is taken at its word");
+}
+
+/// A deployment that began with MACs goes on with signatures, in the plan of keys itself too.
+#[test]
+fn an_hmac_key_can_be_followed_by_an_ed25519_key() {
+    let (old, new) = (hmac_keyring(), keyring(1));
+    let (old_signer, new_signer) = (old.signer().unwrap(), new.signer().unwrap());
+    let first = first_key(&old_signer);
+    let added = serde_json::from_str(&new_signer.key_added(ORIGIN, old_signer.kid())).unwrap();
+    let second = next_of_type(&old_signer, "_system", "_keys", Some(&first), "key.added", &added);
+    let second = Record { log_index: Some(1), ..second };
+    let retired = json!({ "kid": old_signer.kid(), "until": 2 });
+    let third = next_of_type(&new_signer, "_system", "_keys", Some(&second), "key.retired", &retired);
+    let third = Record { log_index: Some(3), ..third };
+    let trust = Trust::new(ORIGIN, pinned(&[1], true), [&first, &second, &third], 10);
+    let mut records = vec![Record { log_index: Some(2), ..next(&old_signer, "acme", "order-1", None, &json!(1)) }];
+    let after = Record { log_index: Some(4), ..next(&new_signer, "acme", "order-1", records.last(), &json!(2)) };
+    records.push(after);
+    assert_eq!(findings(&trust, &records), []);
+    let back = Record { log_index: Some(5), ..next(&old_signer, "acme", "order-1", records.last(), &json!(3)) };
+    records.push(back);
+    assert_eq!(findings(&trust, &records), [(Verdict::Suite, 3)]);
+}

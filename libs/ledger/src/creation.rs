@@ -1,14 +1,15 @@
 //! The first row of a ledger: which deployment it is, and the key that seals its first event.
 
-use sealbus_core::event::{PayloadMode, is_origin};
-use sealbus_core::hash::Hash;
-use sealbus_core::seal::Keyring;
+use sealbus_core::event::is_origin;
+use sealbus_core::seal::{Keyring, Signer};
 use sealbus_core::timestamp::Timestamp;
 use uuid::Uuid;
 
 use crate::append::{Draft, append_first};
 use crate::commit::commit;
+use crate::keys::allow_first;
 use crate::ledger::{deployment, pool};
+use crate::own_event::own_event;
 use crate::{Deployment, LedgerConfig, LedgerError};
 
 /// The lock under which migrations and creation happen: non-negative, as all but the plans' are. The letters "init".
@@ -65,8 +66,10 @@ pub async fn create(config: &LedgerConfig, creation: &Creation, keyring: &Keyrin
         log_id: creation.log_id,
         partitions: creation.partitions,
     };
-    let draft = first_key(creation, keyring)?;
+    let signer = keyring.signer().map_err(|error| LedgerError::Keyring(error.to_string()))?;
+    let draft = first_key(creation, &signer);
     append_first(&mut transaction, &created, keyring, &draft, Timestamp::from_offset(row.now)).await?;
+    allow_first(&mut transaction, signer.kid()).await?;
     commit(transaction).await?;
     pool.close().await;
     tracing::info!(origin = creation.origin, partitions = creation.partitions, "created the ledger");
@@ -74,24 +77,8 @@ pub async fn create(config: &LedgerConfig, creation: &Creation, keyring: &Keyrin
 }
 
 /// `key.added` for the active key, by itself.
-fn first_key(creation: &Creation, keyring: &Keyring) -> Result<Draft, LedgerError> {
-    let signer = keyring.signer().map_err(|error| LedgerError::Keyring(error.to_string()))?;
+fn first_key(creation: &Creation, signer: &Signer) -> Draft {
     let payload = signer.key_added(&creation.origin, signer.kid());
-    let metadata = String::from(r#"{"sealbus":{"auth":"none"}}"#);
-    Ok(Draft {
-        event_id: creation.first_event,
-        event_type: "key.added".into(),
-        data_version: 1,
-        occurred: None,
-        source: creation.origin.clone(),
-        actor: "sealbus".into(),
-        correlation_id: String::new(),
-        causation_id: String::new(),
-        payload_mode: PayloadMode::Plain,
-        payload_size: u32::try_from(payload.len()).unwrap_or(u32::MAX),
-        payload_hash: Hash::of(payload.as_bytes()),
-        request: payload.clone(),
-        payload: Some(payload),
-        metadata,
-    })
+    let draft = own_event(&creation.origin, "key.added", "sealbus", payload);
+    Draft { event_id: creation.first_event, ..draft }
 }

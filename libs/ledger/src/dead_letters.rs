@@ -5,15 +5,15 @@
 //! is cleared. So what an operator did stands in the chain, and an ask that came too late changes nothing.
 
 use sealbus_core::canonical;
-use sealbus_core::event::{PayloadMode, Record};
+use sealbus_core::event::Record;
 use sealbus_core::hash::Hash;
 use sealbus_core::names::{Plan, Subscription, Tenant};
 use sealbus_core::timestamp::Timestamp;
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::append::{AppendError, Appender, Call, Draft, Expect};
 use crate::attempts::Attempt;
+use crate::own_event::own_event;
 use crate::positions::{Ask, State};
 use crate::trail::signed;
 use crate::{Ledger, LedgerError};
@@ -296,23 +296,6 @@ impl Ledger {
         if let Ask::Settle { stands, .. } = ask {
             data["hash"] = json!(stands.to_string());
         }
-        let payload = canonical::write(&data);
-        let event_id = Uuid::now_v7();
-        Draft {
-            event_id,
-            event_type: event_type.to_owned(),
-            data_version: 1,
-            occurred: None,
-            source: self.deployment().origin.clone(),
-            actor: order.actor.clone(),
-            correlation_id: String::new(),
-            causation_id: String::new(),
-            payload_mode: PayloadMode::Plain,
-            payload_size: u32::try_from(payload.len()).unwrap_or(u32::MAX),
-            payload_hash: Hash::of(payload.as_bytes()),
-            metadata: canonical::write(&json!({ "sealbus": { "auth": "none" } })),
-            request: canonical::write(&json!({ "id": event_id.to_string(), "data": data })),
-            payload: Some(payload),
-        }
+        own_event(&self.deployment().origin, event_type, &order.actor, canonical::write(&data))
     }
 }

@@ -1,5 +1,7 @@
 //! Why the ledger did not do what was asked.
 
+use crate::keys::KeyRefused;
+
 /// Every way in which a call to the ledger can fail for reasons that are not the caller's.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -74,6 +76,9 @@ pub enum LedgerError {
     /// The keyring cannot begin a ledger.
     #[error("the keyring cannot begin a ledger: {0}")]
     Keyring(String),
+    /// The active key may not sign, or not any more.
+    #[error(transparent)]
+    SigningKey(#[from] KeyRefused),
 }
 
 impl LedgerError {

@@ -3,7 +3,8 @@
 //! An event enters through [`append`], which writes it once, next in its plan, signed and linked to the event before;
 //! nothing changes it afterwards. What is still owed for it stands in queues beside it: the [`outbox`] for the relay and
 //! the seal queue for the sealer ([`log`]). [`trail`] reads history back, [`verification`] checks it. How far each
-//! subscription is stands in [`positions`] and [`floors`], who does which share of the work in [`leases`].
+//! subscription is stands in [`positions`] and [`floors`], who does which share of the work in [`leases`], which keys may
+//! sign in [`keys`].
 //!
 //! The tables and the rules by which nothing is lost, forked or disordered are in the protocol's contract; each module
 //! here names the part that it carries out. All statements name their tables as `sealbus.<table>`, so that nothing
@@ -22,12 +23,14 @@ mod error;
 pub mod export;
 pub mod floors;
 mod heads;
+pub mod keys;
 pub mod lease_keeper;
 pub mod leases;
 mod ledger;
 pub mod log;
 mod migrate;
 pub mod outbox;
+mod own_event;
 pub mod parking;
 pub mod positions;
 mod record;

@@ -260,8 +260,7 @@ async fn the_database_itself_refuses_to_change_history() {
 #[tokio::test]
 async fn heads_are_not_read_under_an_older_snapshot() {
     let test = TestLedger::start().await;
-    let asked =
-        "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT * FROM sealbus.lock_plans('{}', '{}', '{}', '{}', '{}', false)";
+    let asked = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT * FROM sealbus.lock_plans('{}', '{}', '{}', '{}', '{}', false, '')";
     assert!(test.admin(asked).await.unwrap_err().to_string().contains("needs read committed"));
 }
 

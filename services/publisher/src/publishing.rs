@@ -130,6 +130,12 @@ fn refusal(error: &AppendError, ids: Vec<Uuid>, publications: &[Publication]) ->
             let told = "the ledger is unavailable, and the outcome is unknown: ask again with the same ids";
             Problem::new(ErrorKind::LedgerUnavailable, told).with_ids(ids)
         }
+        AppendError::Key(_) => {
+            tracing::error!(error = detail, events = ids.len(), "nothing can be appended");
+            let told =
+                "this publisher's key may not sign, and nothing was stored: ask another publisher, or again later";
+            Problem::new(ErrorKind::LedgerUnavailable, told).with_ids(ids)
+        }
         AppendError::Length(_) => Problem::new(ErrorKind::TooLarge, detail),
         AppendError::Invalid { .. } => Problem::new(ErrorKind::InvalidField, detail),
         AppendError::SuiteFalls { .. } => {

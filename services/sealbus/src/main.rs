@@ -61,6 +61,8 @@ enum Command {
     Trust(commands::trust::Args),
     /// See and settle what could not be delivered
     DeadLetters(commands::dead_letters::Args),
+    /// Make, list, rotate, retire and revoke keys
+    Keys(commands::keys::Args),
     /// Bring the ledger's schema to this version, and create the ledger if there is none
     Migrate,
     /// Begin the log of a new ledger
@@ -107,6 +109,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Export(args) => commands::export::run(args).await,
         Command::Trust(args) => commands::trust::run(&args),
         Command::DeadLetters(args) => commands::dead_letters::run(args).await,
+        Command::Keys(args) => commands::keys::run(args).await,
         Command::Migrate => commands::migrate::run().await,
         Command::Log(args) => commands::log::run(args).await,
         Command::Config(args) => commands::config::run(&args),

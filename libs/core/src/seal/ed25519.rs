@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::{Signature, VerifyingKey};
 
 /// A public key that is canonical and not of small order.
@@ -37,6 +38,13 @@ impl PublicKey {
 fn is_reduced(bytes: &[u8; 32]) -> bool {
     let all_ones = bytes[31] & 0x7f == 0x7f && bytes[1..31].iter().all(|byte| *byte == 0xff);
     !all_ones || bytes[0] < 0xed
+}
+
+/// Base64, as a keyring has it.
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&STANDARD.encode(self.as_bytes()))
+    }
 }
 
 impl fmt::Debug for PublicKey {

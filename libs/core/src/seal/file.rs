@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     files::files_at,
-    seal::{KeyId, KeyKind, Keyring, PublicKey, Status, Window, key::Key},
+    seal::{KeyId, KeyKind, Keyring, NewKey, PublicKey, Status, Window, key::Key},
 };
 
 /// Why a keyring is refused. No secret is ever part of it.
@@ -68,7 +68,7 @@ struct File {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+pub(super) struct Entry {
     id: KeyId,
     secret: Option<SecretText>,
     public: Option<String>,
@@ -112,11 +112,14 @@ impl Keyring {
         Keyring::of(entries(json)?)
     }
 
-    /// The keyring at this path: a file, or a directory whose `.json` files, but for hidden ones, make one keyring together.
-    /// Refused as by [`Keyring::parse`].
+    /// The files of the keyring at this path: the path itself, or the directory's `.json` files, but for hidden ones, by name.
+    pub fn files(path: &Path) -> Result<Vec<PathBuf>, KeyringError> {
+        files_at(path, &["json"]).map_err(|source| KeyringError::Unreadable { path: path.to_owned(), source })
+    }
+
+    /// The keyring at this path: all its files make one keyring together. Refused as by [`Keyring::parse`].
     pub fn load(path: &Path) -> Result<Keyring, KeyringError> {
-        let unreadable = |source| KeyringError::Unreadable { path: path.to_owned(), source };
-        let files = files_at(path, &["json"]).map_err(unreadable)?;
+        let files = Keyring::files(path)?;
         if files.is_empty() {
             return Err(KeyringError::NoFile { path: path.to_owned() });
         }
@@ -182,18 +185,15 @@ impl Keyring {
     /// The JSON of a keyring of one active key pair, an `ed25519-`, `log-` or `witness-` key, made of `seed` and nothing else.
     /// The bytes have to come from the system's generator. Refused: ones without any variety, a kind without a public half.
     pub fn generate(kind: KeyKind, seed: &[u8; 32]) -> Result<String, KeyringError> {
-        let public = PublicKey::of_seed(seed);
-        let json = serde_json::json!({"keys": [{
-            "id": kind.id_of_public(public.as_bytes()),
-            "secret": STANDARD.encode(seed),
-            "public": STANDARD.encode(public.as_bytes()),
-            "status": "active",
-        }]});
-        let json = format!("{json:#}\n");
-        Keyring::parse(&json).map(|_| json)
+        if !kind.has_public() {
+            return Err(KeyringError::PublicNotWanted { id: kind.id([0; 8]) });
+        }
+        let mut random = Zeroizing::new([0; 40]);
+        random[..32].copy_from_slice(seed);
+        Ok(NewKey::new(kind, &random, Status::Active)?.keyring().to_string())
     }
 
-    fn of(entries: Vec<Entry>) -> Result<Keyring, KeyringError> {
+    pub(super) fn of(entries: Vec<Entry>) -> Result<Keyring, KeyringError> {
         let keys = entries.into_iter().map(key).collect::<Result<Vec<_>, _>>()?;
         for (index, one) in keys.iter().enumerate() {
             if let Some(other) = keys[..index].iter().find(|other| other.is_shared_with(one)) {
@@ -205,7 +205,7 @@ impl Keyring {
 }
 
 /// serde's own message is not passed on: it may quote the text, and with it a secret in the wrong place.
-fn entries(json: &str) -> Result<Vec<Entry>, KeyringError> {
+pub(super) fn entries(json: &str) -> Result<Vec<Entry>, KeyringError> {
     let file: File = serde_json::from_str(json)
         .map_err(|error| KeyringError::Syntax { line: error.line(), column: error.column() })?;
     Ok(file.keys)

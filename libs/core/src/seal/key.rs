@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq;
 use crate::{
     event::Header,
     hash::Hash,
-    seal::{Checked, KeyId, KeyKind, PublicKey, Suite, suite},
+    seal::{Checked, HeldKey, KeyId, KeyKind, PublicKey, Suite, suite},
     verify::Verdict,
 };
 
@@ -60,6 +60,12 @@ pub(super) struct Key {
 impl Key {
     pub(super) fn secret(&self) -> Option<&[u8]> {
         self.secret.as_ref().map(ExposeSecret::expose_secret)
+    }
+
+    pub(super) fn held(&self) -> HeldKey<'_> {
+        let Key { id, kind, secret, public, status, window } = self;
+        let has_secret = secret.is_some();
+        HeldKey { id, kind: *kind, status: *status, pinned: *window, public: public.as_ref(), has_secret }
     }
 
     /// Checks the MAC or signature of an event that names this key.

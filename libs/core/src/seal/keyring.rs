@@ -6,7 +6,7 @@ use crate::{
     event::{Header, V1},
     hash::Hash,
     seal::{
-        KeyId, KeyKind, KeyringError, Signer, Status, V1Signer, Window,
+        KeyId, KeyKind, KeyringError, PublicKey, Signer, Status, V1Signer, Window,
         key::Key,
         suite::{self, check_shape},
     },
@@ -20,6 +20,23 @@ use crate::{
 #[derive(Clone)]
 pub struct Keyring {
     pub(super) keys: Arc<[Key]>,
+}
+
+/// What a keyring says of a key; never its secret.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldKey<'k> {
+    /// What it is called.
+    pub id: &'k KeyId,
+    /// What it is for.
+    pub kind: KeyKind,
+    /// What it is still used for.
+    pub status: Status,
+    /// For which log indexes the keyring's owner lets it count.
+    pub pinned: Window,
+    /// Its public half, where its kind has one.
+    pub public: Option<&'k PublicKey>,
+    /// Whether its secret is here.
+    pub has_secret: bool,
 }
 
 /// What checking a seal came to.
@@ -46,6 +63,19 @@ impl Keyring {
                 Signer::new(self.clone(), index).ok_or_else(|| KeyringError::NoSecret { id: key.id.clone() })
             }
         }
+    }
+
+    /// The signer of this key, active or not: a key that is still to become active proves by it that it is held. Refused where
+    /// it does not seal events, or its secret is not here.
+    pub fn signer_of(&self, kid: &KeyId) -> Result<Signer, KeyringError> {
+        let index = self.keys.iter().position(|key| key.id == *kid);
+        let signer = index.and_then(|index| Signer::new(self.clone(), index));
+        signer.ok_or_else(|| KeyringError::NoSecret { id: kid.clone() })
+    }
+
+    /// All keys, in the files' order.
+    pub fn keys(&self) -> impl Iterator<Item = HeldKey<'_>> {
+        self.keys.iter().map(Key::held)
     }
 
     /// The active `v1-` key, to write the older contract's columns with; `None` where there is none.

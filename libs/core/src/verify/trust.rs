@@ -95,6 +95,12 @@ impl Trust {
         envelope.is_some_and(|envelope| erased.contains(&envelope.key_id()))
     }
 
+    /// For which indexes of the log the key counts: what plan `_keys` tells, narrowed by what the keyring pins. `None` where the
+    /// keyring lacks the key, or no event adds it: then it counts nowhere.
+    pub fn window(&self, kid: &KeyId) -> Option<Window> {
+        Some(self.windows.get(kid)?.narrowed(self.keyring.pinned(kid)?))
+    }
+
     /// Whether events under the key count at this place of the log; without a place, at the tree's end.
     pub(super) fn counts(&self, kid: &KeyId, index: Option<u64>) -> Result<(), Verdict> {
         let pinned = self.keyring.pinned(kid).ok_or(Verdict::UntrustedKey)?;

@@ -8,6 +8,9 @@ use sealbus_core::names::{Plan, Tenant};
 pub use sealbus_core::request::Draft;
 use uuid::Uuid;
 
+use crate::LedgerError;
+use crate::keys::KeyRefused;
+
 /// Events in one call, at most.
 pub const MAX_EVENTS: usize = 1_000;
 
@@ -106,6 +109,9 @@ pub enum AppendError {
         /// The active key.
         kid: String,
     },
+    /// The active key may not sign, or not any more: nothing was stored.
+    #[error(transparent)]
+    Key(#[from] KeyRefused),
     /// A field that no seal can hold: a fault of the caller, who is to check before.
     #[error("the event cannot be sealed: {detail}")]
     Invalid {
@@ -121,4 +127,14 @@ pub enum AppendError {
         /// What the database said.
         detail: String,
     },
+}
+
+/// What ended a batch, in its callers' words.
+impl From<LedgerError> for AppendError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::SigningKey(refused) => refused.into(),
+            error => AppendError::Unavailable { detail: error.to_string() },
+        }
+    }
 }

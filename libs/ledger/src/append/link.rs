@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sealbus_core::event::{Header, Record, V1};
 use sealbus_core::hash::Hash;
-use sealbus_core::seal::{Keyring, Signer, Suite, V1Signer};
+use sealbus_core::seal::{KeyId, Keyring, Signer, Suite, V1Signer};
 use sealbus_core::timestamp::Timestamp;
 use subtle::ConstantTimeEq;
 
@@ -38,6 +38,11 @@ impl Linker {
             keyring: keyring.clone(),
             v1_tenants: settings.v1_tenants.clone(),
         })
+    }
+
+    /// The key that seals what is appended.
+    pub fn kid(&self) -> &KeyId {
+        self.signer.kid()
     }
 
     /// The event's record, next after the plan's head; `now` is the database's clock.

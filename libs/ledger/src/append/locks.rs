@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::queue::Waiting;
+use crate::keys::refused_key;
 use crate::{Ledger, LedgerError};
 
 /// What to do about a plan that another replica has locked.
@@ -71,10 +72,15 @@ pub(super) struct Locked {
     pub now: Timestamp,
 }
 
+/// Takes the locks and reads what they protect; `signer` is the key that the batch will be sealed by.
+///
+/// # Errors
+/// [`LedgerError::SigningKey`] where that key may not sign, or not any more.
 pub(super) async fn lock(
     connection: &mut PgConnection,
     calls: &[Waiting],
     locking: Locking,
+    signer: &KeyId,
 ) -> Result<Locked, LedgerError> {
     if let Locking::Wait(longest) = locking {
         let milliseconds = longest.as_millis().to_string();
@@ -93,16 +99,18 @@ pub(super) async fn lock(
     let rows = sqlx::query!(
         r#"-- lock_plans
         SELECT plan_at, locked, plan_no, seq, event_hash, kid, recorded, v1_signature, now AS "now!", id_at
-        FROM sealbus.lock_plans($1, $2, $3, $4, $5, $6)"#,
+        FROM sealbus.lock_plans($1, $2, $3, $4, $5, $6, $7)"#,
         &tenants as &[&str],
         &names as &[&str],
         &keys,
         &ids.iter().map(|(tenant, _)| *tenant).collect::<Vec<_>>() as &[&str],
         &ids.iter().map(|(_, id)| *id).collect::<Vec<_>>(),
         matches!(locking, Locking::Wait(_)),
+        signer.as_str(),
     )
     .fetch_all(connection)
-    .await?;
+    .await
+    .map_err(|error| refused_key(error, signer))?;
 
     let mut known = Vec::new();
     let mut now = None;

@@ -23,12 +23,13 @@ use std::time::Duration;
 
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::partition::PlanKey;
-use sealbus_core::seal::Keyring;
+use sealbus_core::seal::{KeyId, Keyring};
 use sealbus_core::timestamp::Timestamp;
 use tokio::sync::mpsc;
 
 pub use call::{AppendError, Appended, Call, Draft, Expect, Hint, MAX_EVENTS};
 
+use crate::keys::Presence;
 use crate::{Deployment, Ledger, LedgerError};
 use batcher::Batcher;
 use insert::{Row, insert};
@@ -50,6 +51,10 @@ pub struct AppendSettings {
     pub lock_timeout: Duration,
     /// Tenants whose new plans carry scheme v1 beside v2.
     pub v1_tenants: HashSet<String>,
+    /// How long an appender that is no longer heard of still counts as one that signs with its key.
+    pub lease: Duration,
+    /// How often it is heard of: well under the lease.
+    pub lease_renew: Duration,
 }
 
 impl Default for AppendSettings {
@@ -61,14 +66,20 @@ impl Default for AppendSettings {
             waiting_events: 20_000,
             lock_timeout: Duration::from_secs(10),
             v1_tenants: HashSet::new(),
+            lease: Duration::from_secs(10),
+            lease_renew: Duration::from_secs(3),
         }
     }
 }
 
 /// Appends events to plans. Cloning shares the batchers; they end when the last clone is dropped.
+///
+/// While it lives it is counted among those who sign with its key ([`Ledger::signers`]).
 #[derive(Clone)]
 pub struct Appender {
     batchers: Arc<[Batcher]>,
+    kid: KeyId,
+    presence: Arc<Presence>,
 }
 
 impl Appender {
@@ -87,7 +98,20 @@ impl Appender {
         let batchers = (0..settings.batchers.max(1))
             .map(|_| Batcher::start(ledger.clone(), linker.clone(), settings, hints.clone()))
             .collect();
-        Ok(Self { batchers })
+        let kid = linker.kid().clone();
+        let presence = Arc::new(Presence::start(ledger, &kid, settings.lease, settings.lease_renew));
+        Ok(Self { batchers, kid, presence })
+    }
+
+    /// The key that seals what it appends.
+    pub fn kid(&self) -> &KeyId {
+        &self.kid
+    }
+
+    /// Says at once that it signs no more, rather than when its lease expires: for the end of a process. Nothing may be
+    /// appended afterwards, by no clone.
+    pub async fn retreat(&self) {
+        self.presence.end().await;
     }
 
     /// Appends the call's events as one atomic step of its plan, and gives their records, in the call's order.

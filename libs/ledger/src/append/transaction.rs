@@ -107,9 +107,9 @@ pub(super) async fn run(
                     calls = calls.len(),
                     "appending failed; the callers were told to ask again"
                 );
-                let detail = error.to_string();
+                let answer = AppendError::from(error);
                 for waiting in calls {
-                    waiting.answer(Err(AppendError::Unavailable { detail: detail.clone() }));
+                    waiting.answer(Err(answer.clone()));
                 }
             }
         }
@@ -140,8 +140,10 @@ impl Tries {
         match (error, code.as_deref()) {
             // The pool may have given a connection that died long ago; a second one tells.
             (LedgerError::Away(_), _) if !self.reconnected => Next::Again(Self { reconnected: true, ..self }),
-            // Away for good; lock_timeout, which half a batch would meet too; an outcome that only the callers' ids resolve.
-            (LedgerError::Away(_) | LedgerError::UnknownCommit(_), _) | (_, Some("55P03")) => Next::GiveUp,
+            // Away for good; lock_timeout or a key that may not sign, which half a batch would meet too; an outcome that only
+            // the callers' ids resolve.
+            (LedgerError::Away(_) | LedgerError::UnknownCommit(_) | LedgerError::SigningKey(_), _)
+            | (_, Some("55P03")) => Next::GiveUp,
             _ if calls > 1 => Next::Halves,
             // The id is committed by now, so that the next look at known ids decides the call.
             (_, Some("23505")) if !self.collided => Next::Again(Self { collided: true, ..self }),
@@ -158,7 +160,7 @@ async fn attempt(
     locking: Locking,
 ) -> Result<(Answers, Vec<Hint>), LedgerError> {
     let mut transaction = line.begin(ledger).await?;
-    let Locked { mut plans, known, now } = lock(&mut transaction, calls, locking).await?;
+    let Locked { mut plans, known, now } = lock(&mut transaction, calls, locking, linker.kid()).await?;
     let mut known = read_known(ledger, &mut transaction, known).await?;
     let place: HashMap<(String, String), usize> =
         plans.iter().enumerate().map(|(at, plan)| ((plan.tenant.clone(), plan.plan.clone()), at)).collect();

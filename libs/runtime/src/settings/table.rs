@@ -101,10 +101,11 @@ table! {
     [Publisher] MAX_REPLICAS: u32 = "8", Rule::Between("1", "1000");
 }
 "The relay and the sealer" {
-    /// How long a share of the work belongs to a process that no longer renews it.
-    [Relay Dispatcher] LEASE: Duration = "10s", Rule::Between("100ms", "5m");
+    /// How long a share of the work belongs to a process that no longer renews it, and a publisher that is no longer heard of
+    /// counts as one that signs with its key.
+    [Relay Dispatcher Publisher Commands] LEASE: Duration = "10s", Rule::Between("100ms", "5m");
     /// How often a process renews what it holds; well under the lease.
-    [Relay Dispatcher] LEASE_RENEW: Duration = "3s", Rule::Between("10ms", "1m");
+    [Relay Dispatcher Publisher Commands] LEASE_RENEW: Duration = "3s", Rule::Between("10ms", "1m");
     /// Events of one plan that may be on their way to the broker at once.
     [Relay] RELAY_WINDOW: u32 = "64", Rule::Between("1", "1024");
     /// How often the relay looks in the outbox for what hints missed.

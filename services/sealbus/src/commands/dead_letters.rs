@@ -180,9 +180,10 @@ async fn ask(settings: &Settings, which: Which, why: Why, verb: Verb) -> Result<
     let keyring = parts::keyring(settings)?;
     let ledger = open(settings).await?;
     let appender = Appender::start(&ledger, &keyring, &parts::append_settings(settings), None)?;
-    let actor = why.actor.or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "operator".to_owned());
-    let order = Order { subscription, tenant, plan, actor, reason: why.reason };
-    let seq = ledger.ask(&appender, &order, verb).await?;
+    let order = Order { subscription, tenant, plan, actor: names::actor(why.actor), reason: why.reason };
+    let asked = ledger.ask(&appender, &order, verb).await;
+    appender.retreat().await;
+    let seq = asked?;
     println!(
         "asked for: {}/{}/{seq} on {}; the dispatcher carries it out",
         order.tenant, order.plan, order.subscription

@@ -1,4 +1,4 @@
-//! Names that an operator gives: checked before anything is asked of the ledger, since a wrong one is a wrong question.
+//! Names that an operator gives, and the operator's own: checked before anything is asked of the ledger, since a wrong one is a wrong question.
 
 use sealbus_core::names::Tenant;
 use sealbus_runtime::settings::{Settings, table};
@@ -14,4 +14,9 @@ pub fn tenant(given: Option<Tenant>, settings: &Settings) -> Result<Option<Tenan
             .map(Some)
             .map_err(|error| Failure::usage(format!("{}: {error}", table::TENANT.name()))),
     }
+}
+
+/// Who an operator says to be, else the user of this shell.
+pub fn actor(given: Option<String>) -> String {
+    given.or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "operator".to_owned())
 }

@@ -74,6 +74,8 @@ pub fn append_settings(settings: &Settings) -> AppendSettings {
         waiting_events: settings.get(table::WAITING_EVENTS) as usize,
         lock_timeout: settings.get(table::LOCK_TIMEOUT),
         v1_tenants: settings.find(table::V1_TENANTS).map(HashSet::from_iter).unwrap_or_default(),
+        lease: settings.get(table::LEASE),
+        lease_renew: settings.get(table::LEASE_RENEW),
     }
 }
 

@@ -28,6 +28,7 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(
     let ledger = parts::ledger(settings, &shutdown).await?;
     let append = parts::append_settings(settings);
     check_lock_table(&ledger, &append, settings.get(table::MAX_REPLICAS)).await?;
+    ledger.check_signing_key(keyring.signer()?.kid()).await?;
 
     let (hint, hints) = mpsc::channel(HINTS);
     let appender = Appender::start(&ledger, &keyring, &append, Some(hint))?;
@@ -54,7 +55,7 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(
     };
     let resources = Resources {
         ledger: ledger.clone(),
-        appender,
+        appender: appender.clone(),
         hints,
         broker,
         keyring: Arc::new(keyring),
@@ -65,6 +66,7 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(
     supervisor.spawn("publisher", Stage::Intake, move |shutdown| run(config, resources, shutdown));
     health.started();
     supervisor.run().await?;
+    appender.retreat().await;
     ledger.close().await;
     Ok(())
 }

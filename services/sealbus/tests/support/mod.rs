@@ -31,6 +31,11 @@ impl Bus {
     }
 
     pub async fn on(postgres: Postgres) -> Self {
+        Self::with_keyring(postgres, &sealbus_testkit::keyring(), &[]).await
+    }
+
+    /// On a keyring file of this text, with new keys of these kinds beside it.
+    pub async fn with_keyring(postgres: Postgres, keyring: &str, more: &[&str]) -> Self {
         let nats = Nats::start().await;
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
@@ -55,7 +60,7 @@ impl Bus {
             ("SEALBUS_DATABASE_URL", postgres.url()),
             ("SEALBUS_OWNER_DATABASE_URL", postgres.owner_url()),
             ("SEALBUS_NATS_URL", nats.url()),
-            ("SEALBUS_KEYRING", write("keyring.json", &sealbus_testkit::keyring())),
+            ("SEALBUS_KEYRING", write("keyring.json", keyring)),
             ("SEALBUS_TOKENS", write("tokens.json", &tokens.to_string())),
             ("SEALBUS_TOKEN", TOKEN.to_owned()),
             ("SEALBUS_TENANT", "test".to_owned()),
@@ -74,8 +79,9 @@ impl Bus {
         ];
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let bus = Self { postgres, nats, folder, environment };
-        for made in [["migrate"].as_slice(), &["log", "init"]] {
-            let made = bus.command(made).output().await.unwrap();
+        let new_keys = more.iter().map(|kind| vec!["keys", "new", "--kind", kind]);
+        for made in new_keys.chain([vec!["migrate"], vec!["log", "init"]]) {
+            let made = bus.command(&made).output().await.unwrap();
             assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         }
         bus

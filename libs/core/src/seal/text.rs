@@ -1,0 +1,120 @@
+//! The text of a keyring file while it is being changed.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+use zeroize::Zeroizing;
+
+use crate::seal::{KeyId, Keyring, KeyringError, NewKey, Status, file::entries};
+
+/// The text of a keyring file, to be changed key by key. What is not changed stays as it stands, byte for byte: the order of
+/// keys and of their members, spaces, and the spelling of every value. It is wiped when it goes.
+pub struct KeyringText(Zeroizing<String>);
+
+#[derive(Deserialize)]
+struct Shape<'t> {
+    #[serde(borrow)]
+    keys: &'t RawValue,
+}
+
+/// The members of a key by name, each a part of the text.
+type Members<'t> = BTreeMap<String, &'t RawValue>;
+
+impl KeyringText {
+    /// The text of a file. Refused: another form than a keyring's; whether its keys are good, [`Keyring::parse`] says.
+    pub fn new(text: Zeroizing<String>) -> Result<KeyringText, KeyringError> {
+        entries(&text).map(|_| KeyringText(text))
+    }
+
+    /// The text as it is by now.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the file holds the key.
+    pub fn holds(&self, id: &KeyId) -> bool {
+        self.member(id, "id").is_some()
+    }
+
+    /// Adds a key behind the others.
+    pub fn add(&mut self, key: &NewKey) {
+        let keys = self.keys();
+        let last = entries_of(keys).last().map(|last| self.range(last).end);
+        if let Some(end) = last {
+            self.replace(end..end, &format!(",\n    {}", key.entry()));
+        } else {
+            let inside = self.range(keys).start + 1;
+            self.replace(inside..inside, key.entry());
+        }
+    }
+
+    /// Gives a key another status. Says whether the file holds the key.
+    pub fn set_status(&mut self, id: &KeyId, status: Status) -> bool {
+        self.set(id, "status", &json!(status).to_string())
+    }
+
+    /// Says from which log index on a key counts no more. Says whether the file holds the key.
+    pub fn set_until(&mut self, id: &KeyId, until: u64) -> bool {
+        self.set(id, "until", &until.to_string())
+    }
+
+    fn set(&mut self, id: &KeyId, name: &str, value: &str) -> bool {
+        if let Some(place) = self.member(id, name) {
+            self.replace(place, value);
+            return true;
+        }
+        let Some(key_id) = self.member(id, "id") else { return false };
+        self.replace(key_id.end..key_id.end, &format!(", \"{name}\": {value}"));
+        true
+    }
+
+    /// Where the value of a key's member stands.
+    fn member(&self, id: &KeyId, name: &str) -> Option<Range<usize>> {
+        let key = entries_of(self.keys()).into_iter().map(members).find(|members| is_of(members, id))?;
+        key.get(name).map(|value| self.range(value))
+    }
+
+    fn keys(&self) -> &RawValue {
+        let shape: Shape<'_> = serde_json::from_str(&self.0).expect("new() and each change left a keyring");
+        shape.keys
+    }
+
+    /// Where a part of the text stands in it.
+    fn range(&self, part: &RawValue) -> Range<usize> {
+        let start = part.get().as_ptr().addr() - self.0.as_ptr().addr();
+        start..start + part.get().len()
+    }
+
+    fn replace(&mut self, place: Range<usize>, by: &str) {
+        let mut text = Zeroizing::new(String::with_capacity(self.0.len() + by.len()));
+        text.push_str(&self.0[..place.start]);
+        text.push_str(by);
+        text.push_str(&self.0[place.end..]);
+        self.0 = text;
+    }
+}
+
+impl Keyring {
+    /// The keyring that these files make together. Refused as by [`Keyring::parse`].
+    pub fn of_texts<'t>(texts: impl IntoIterator<Item = &'t KeyringText>) -> Result<Keyring, KeyringError> {
+        let mut all = Vec::new();
+        for text in texts {
+            all.extend(entries(text.as_str())?);
+        }
+        Keyring::of(all)
+    }
+}
+
+fn entries_of(keys: &RawValue) -> Vec<&RawValue> {
+    serde_json::from_str(keys.get()).expect("new() saw an array")
+}
+
+fn members(key: &RawValue) -> Members<'_> {
+    serde_json::from_str(key.get()).expect("new() saw an object")
+}
+
+fn is_of(members: &Members<'_>, id: &KeyId) -> bool {
+    let named = members.get("id").and_then(|named| serde_json::from_str::<KeyId>(named.get()).ok());
+    named.as_ref() == Some(id)
+}

@@ -1,0 +1,19 @@
+//! Signing keys: the events by which they begin and end, what the database lets sign, and who signs with what.
+//!
+//! What a key is worth is said by plan `_keys` and the verifier's own keyring alone (INTEGRITY, Keys). Beside them the ledger
+//! keeps what an append has to know at once:
+//!
+//! - `chain`: plan `_keys` as it stands, and the one event that is appended to it at a time.
+//! - `standing`: table `signing_keys`: which keys may sign. An append looks there under a lock of its key's, and ending a key
+//!   takes that lock alone: what slept through it commits nothing.
+//! - `signers`: the lease by which every appender says which key it signs with, so that an operator can wait for the last;
+//!   and what is not sealed yet of what a key signed.
+
+mod chain;
+mod signers;
+mod standing;
+
+pub use chain::{KeyChain, KeyEvent, KeyTale, Told};
+pub(crate) use signers::Presence;
+pub use standing::{Ending, KeyRefused, KeyStanding};
+pub(crate) use standing::{allow_first, refused_key};

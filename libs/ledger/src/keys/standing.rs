@@ -1,0 +1,179 @@
+//! Which keys may sign: table `signing_keys`, and the lock that stands before it.
+
+use std::collections::BTreeMap;
+
+use sealbus_core::seal::KeyId;
+use sqlx::PgConnection;
+
+use crate::commit::commit;
+use crate::{Ledger, LedgerError};
+
+/// How long ending a key waits for the transactions that hold it: longer than Postgres lets one idle.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '15s'";
+
+/// Why an append under a key is refused. Nothing of it was stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyRefused {
+    /// No event of plan `_keys` has added it yet.
+    #[error(
+        "signing key {kid} was not added to this ledger, so what it signs would count for nothing: make the former key active \
+         in the keyring again, and run `sealbus keys rotate {kid}`"
+    )]
+    Unknown {
+        /// The key.
+        kid: KeyId,
+    },
+    /// It was retired or revoked.
+    #[error(
+        "signing key {kid} is {standing} and signs nothing any more: give this process the keyring in which the key that \
+         followed is active, and start it again"
+    )]
+    Ended {
+        /// The key.
+        kid: KeyId,
+        /// What became of it.
+        standing: KeyStanding,
+    },
+}
+
+/// What the ledger lets a key do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyStanding {
+    /// Events may be sealed by it.
+    Signs,
+    /// No more: it was retired.
+    Retired,
+    /// No more: it was revoked.
+    Revoked,
+}
+
+/// How a key ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It is followed by another.
+    Retire,
+    /// It is not to be trusted any more.
+    Revoke,
+}
+
+impl KeyStanding {
+    /// As it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            KeyStanding::Signs => "signs",
+            KeyStanding::Retired => "retired",
+            KeyStanding::Revoked => "revoked",
+        }
+    }
+
+    fn stored(text: &str) -> Option<KeyStanding> {
+        [KeyStanding::Signs, KeyStanding::Retired, KeyStanding::Revoked]
+            .into_iter()
+            .find(|standing| standing.as_str() == text)
+    }
+}
+
+impl std::fmt::Display for KeyStanding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Ending {
+    fn standing(self) -> KeyStanding {
+        match self {
+            Ending::Retire => KeyStanding::Retired,
+            Ending::Revoke => KeyStanding::Revoked,
+        }
+    }
+}
+
+impl Ledger {
+    /// What the ledger lets each key do that it knows.
+    pub async fn key_standings(&self) -> Result<BTreeMap<KeyId, KeyStanding>, LedgerError> {
+        let rows = sqlx::query!("-- key_standings\nSELECT kid, standing FROM sealbus.signing_keys ORDER BY kid")
+            .fetch_all(self.pool())
+            .await?;
+        let standings =
+            rows.into_iter().filter_map(|row| Some((KeyId::new(row.kid), KeyStanding::stored(&row.standing)?)));
+        Ok(standings.collect())
+    }
+
+    /// Refuses a key by which nothing can be appended, with the words that an append would be refused by. For starts and probes.
+    ///
+    /// # Errors
+    /// [`LedgerError::SigningKey`].
+    pub async fn check_signing_key(&self, kid: &KeyId) -> Result<(), LedgerError> {
+        let standing = self.key_standings().await?.get(kid).copied();
+        refusal(kid, standing).map_or(Ok(()), |refused| Err(refused.into()))
+    }
+
+    /// Lets a key sign that plan `_keys` has added; the caller has seen its leaf. One that was ended stays so.
+    pub async fn allow_signing(&self, kid: &KeyId) -> Result<(), LedgerError> {
+        allow_first(&mut *self.pool().acquire().await?, kid).await
+    }
+
+    /// Ends a key: after this nothing is appended under it. What is being appended is waited for, and committed.
+    ///
+    /// A key that was retired can still be revoked; a revoked one stays revoked.
+    ///
+    /// # Errors
+    /// [`LedgerError::Sql`] where a transaction holds the key for over 15 s.
+    pub async fn end_signing(&self, kid: &KeyId, ending: Ending) -> Result<(), LedgerError> {
+        let mut transaction = self.pool().begin().await?;
+        sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut *transaction).await?;
+        sqlx::query!(
+            "-- end_signing_lock\nSELECT pg_advisory_xact_lock(sealbus.signing_lock($1)) AS locked",
+            kid.as_str()
+        )
+        .fetch_one(&mut *transaction)
+        .await?;
+        sqlx::query!(
+            "-- end_signing
+            INSERT INTO sealbus.signing_keys AS k (kid, standing) VALUES ($1, $2)
+            ON CONFLICT (kid) DO UPDATE SET standing = excluded.standing, since = clock_timestamp()
+            WHERE k.standing <> 'revoked'",
+            kid.as_str(),
+            ending.standing().as_str(),
+        )
+        .execute(&mut *transaction)
+        .await?;
+        commit(transaction).await
+    }
+}
+
+/// Lets a key sign, on a connection of the caller's: a new ledger's first inside the transaction that creates it.
+pub(crate) async fn allow_first(connection: &mut PgConnection, kid: &KeyId) -> Result<(), LedgerError> {
+    sqlx::query!(
+        "-- allow_signing
+        INSERT INTO sealbus.signing_keys (kid, standing) VALUES ($1, 'signs') ON CONFLICT (kid) DO NOTHING",
+        kid.as_str()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The code by which `sealbus.lock_plans` refuses a key; its detail is what became of the key.
+const REFUSED: &str = "SB001";
+
+/// What an error of `sealbus.lock_plans` means.
+pub(crate) fn refused_key(error: sqlx::Error, kid: &KeyId) -> LedgerError {
+    let refused = match &error {
+        sqlx::Error::Database(database) if database.code().as_deref() == Some(REFUSED) => {
+            let detail =
+                database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().and_then(|error| error.detail());
+            refusal(kid, detail.and_then(KeyStanding::stored))
+        }
+        _ => None,
+    };
+    refused.map_or_else(|| error.into(), LedgerError::from)
+}
+
+fn refusal(kid: &KeyId, standing: Option<KeyStanding>) -> Option<KeyRefused> {
+    match standing {
+        Some(KeyStanding::Signs) => None,
+        None => Some(KeyRefused::Unknown { kid: kid.clone() }),
+        Some(standing) => Some(KeyRefused::Ended { kid: kid.clone(), standing }),
+    }
+}

@@ -1,0 +1,29 @@
+//! Events of the bus's own: what an operator or a role did, as the chain keeps it.
+
+use sealbus_core::canonical;
+use sealbus_core::event::PayloadMode;
+use sealbus_core::hash::Hash;
+use sealbus_core::request::Draft;
+use serde_json::json;
+use uuid::Uuid;
+
+/// An event of this type and canonical payload, by `actor`, whom nothing but the database's login has made known.
+pub(crate) fn own_event(origin: &str, event_type: &str, actor: &str, payload: String) -> Draft {
+    let event_id = Uuid::now_v7();
+    Draft {
+        event_id,
+        event_type: event_type.to_owned(),
+        data_version: 1,
+        occurred: None,
+        source: origin.to_owned(),
+        actor: actor.to_owned(),
+        correlation_id: String::new(),
+        causation_id: String::new(),
+        payload_mode: PayloadMode::Plain,
+        payload_size: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+        payload_hash: Hash::of(payload.as_bytes()),
+        metadata: canonical::write(&json!({ "sealbus": { "auth": "none" } })),
+        request: canonical::write(&json!({ "id": event_id.to_string(), "data": payload })),
+        payload: Some(payload),
+    }
+}

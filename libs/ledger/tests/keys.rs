@@ -1,0 +1,257 @@
+//! Signing keys: what may sign, who does, and what a chain of changes makes of it. Real Postgres, several replicas.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use sealbus_core::seal::{KeyId, KeyKind, Keyring, KeyringText, NewKey, Status};
+use sealbus_core::verify::Verdict;
+use sealbus_ledger::append::{AppendError, AppendSettings, Appender};
+use sealbus_ledger::keys::{Ending, KeyEvent, KeyRefused, KeyStanding, Told};
+use sealbus_ledger::verification::{Progress, Scope};
+use sealbus_ledger::{Ledger, LedgerConfig};
+use sealbus_testkit::eventually;
+use support::{TestLedger, call, draft};
+
+/// A ledger, its keyring with a second key in it, and the same with the second key active instead.
+struct TwoKeys {
+    test: TestLedger,
+    old: KeyId,
+    new: KeyId,
+    before: Keyring,
+    after: Keyring,
+}
+
+impl TwoKeys {
+    async fn start() -> Self {
+        let test = TestLedger::start().await;
+        let old = test.keyring.signer().unwrap().kid().clone();
+        let random = std::array::from_fn(|index| u8::try_from(index).unwrap().wrapping_mul(11));
+        let second = NewKey::new(KeyKind::Ed25519, &random, Status::Retired).unwrap();
+        let mut file = KeyringText::new(sealbus_testkit::keyring().into()).unwrap();
+        file.add(&second);
+        let before = Keyring::of_texts([&file]).unwrap();
+        assert!(file.set_status(&old, Status::Retired) && file.set_status(second.id(), Status::Active));
+        let after = Keyring::of_texts([&file]).unwrap();
+        Self { test, old, new: second.id().clone(), before, after }
+    }
+
+    async fn appender(&self, keyring: &Keyring) -> Appender {
+        let ledger = Ledger::open(&LedgerConfig::new(self.test.postgres.url())).await.unwrap();
+        let settings = AppendSettings { lease_renew: Duration::from_millis(50), ..AppendSettings::default() };
+        Appender::start(&ledger, keyring, &settings, None).unwrap()
+    }
+
+    async fn seal(&self) {
+        while self.test.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
+    }
+
+    /// Appends `key.added` for the second key, by the first.
+    async fn add(&self) {
+        let appender = self.appender(&self.before).await;
+        let chain = self.test.ledger.key_chain(&self.before).await.unwrap();
+        let signer = self.before.signer_of(&self.new).unwrap();
+        let added = self.test.ledger.append_key_event(&appender, &chain, KeyEvent::Added(&signer), "tester").await;
+        assert_eq!(added.unwrap().header.metadata_hash, metadata_hash());
+    }
+
+    async fn findings(&self) -> Vec<(Verdict, String, u64)> {
+        let mut found = Vec::new();
+        let verified = self.test.ledger.verify(&Scope::Everything, &self.after, |progress| {
+            if let Progress::Found(finding) = progress {
+                found.push((finding.verdict, finding.plan.clone(), finding.seq));
+            }
+        });
+        verified.await.unwrap();
+        found
+    }
+}
+
+fn metadata_hash() -> sealbus_core::hash::Hash {
+    sealbus_core::hash::Hash::of(br#"{"sealbus":{"auth":"none"}}"#)
+}
+
+#[tokio::test]
+async fn a_key_that_no_event_has_added_signs_nothing() {
+    let keys = TwoKeys::start().await;
+    let appender = keys.appender(&keys.after).await;
+    let refused = appender.append(call("acme", "order-1", vec![draft(1)])).await.unwrap_err();
+    assert_eq!(refused, AppendError::Key(KeyRefused::Unknown { kid: keys.new.clone() }));
+    assert!(refused.to_string().contains(&format!("sealbus keys rotate {}", keys.new)), "{refused}");
+    assert_eq!(keys.test.count("SELECT count(*) FROM sealbus.events").await, 1);
+    let told = keys.test.ledger.check_signing_key(&keys.new).await.unwrap_err().to_string();
+    assert_eq!(told, refused.to_string());
+}
+
+#[tokio::test]
+async fn a_key_is_followed_by_another_in_one_chain() {
+    let keys = TwoKeys::start().await;
+    let ledger = &keys.test.ledger;
+    let (first, second) = (keys.appender(&keys.before).await, keys.appender(&keys.after).await);
+    first.append(call("acme", "order-1", vec![draft(1)])).await.unwrap();
+    keys.add().await;
+    assert_eq!(ledger.key_chain(&keys.before).await.unwrap().window(&keys.new), None, "it has no leaf yet");
+    keys.seal().await;
+    let chain = ledger.key_chain(&keys.before).await.unwrap();
+    let from = chain.window(&keys.new).unwrap().from;
+    assert_eq!((from, chain.log_size()), (2, 3));
+    ledger.allow_signing(&keys.new).await.unwrap();
+    first.append(call("acme", "order-1", vec![draft(2)])).await.unwrap();
+    second.append(call("acme", "order-1", vec![draft(3)])).await.unwrap();
+    keys.seal().await;
+
+    ledger.end_signing(&keys.old, Ending::Retire).await.unwrap();
+    let refused = first.append(call("acme", "order-1", vec![draft(4)])).await.unwrap_err();
+    let ended = KeyRefused::Ended { kid: keys.old.clone(), standing: KeyStanding::Retired };
+    assert_eq!(refused, AppendError::Key(ended));
+    let chain = ledger.key_chain(&keys.after).await.unwrap();
+    let retired = KeyEvent::Retired(&keys.old, chain.log_size());
+    ledger.append_key_event(&second, &chain, retired, "tester").await.unwrap();
+    let twice = ledger.append_key_event(&second, &chain, retired, "tester").await.unwrap_err();
+    assert_eq!(twice, AppendError::HeadMismatch { head: 3 }, "somebody else changed the chain");
+    second.append(call("acme", "order-1", vec![draft(4)])).await.unwrap();
+    keys.seal().await;
+
+    let chain = ledger.key_chain(&keys.after).await.unwrap();
+    assert_eq!(chain.window(&keys.old).unwrap().until, Some(5));
+    assert_eq!(chain.window(&keys.new).unwrap().until, None);
+    let told = chain.tale(&keys.old);
+    assert_eq!(told.added, Some(Told { seq: 1, index: Some(0) }));
+    assert_eq!(told.retired, Some(Told { seq: 3, index: Some(5) }));
+    assert_eq!(keys.findings().await, []);
+}
+
+/// What an event is worth is said by the log: one that got its leaf before its key was added counts for nothing.
+#[tokio::test]
+async fn an_event_that_comes_before_its_key_is_outside_its_window() {
+    let keys = TwoKeys::start().await;
+    // Somebody with the database's password lets a key sign that was not added.
+    keys.test.ledger.allow_signing(&keys.new).await.unwrap();
+    let second = keys.appender(&keys.after).await;
+    second.append(call("acme", "order-1", vec![draft(1)])).await.unwrap();
+    keys.seal().await;
+    keys.add().await;
+    keys.seal().await;
+    second.append(call("acme", "order-1", vec![draft(2)])).await.unwrap();
+    keys.seal().await;
+    assert_eq!(keys.findings().await, [(Verdict::KeyWindow, "order-1".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn a_key_added_without_its_own_proof_counts_for_nothing() {
+    let keys = TwoKeys::start().await;
+    let first = keys.appender(&keys.before).await;
+    let ledger = &keys.test.ledger;
+    // The old key's own proof stands in for the new one's.
+    let added = |kid: &KeyId| -> serde_json::Value {
+        let signer = keys.before.signer_of(kid).unwrap();
+        serde_json::from_str(&signer.key_added(support::ORIGIN, &keys.old)).unwrap()
+    };
+    let mut forged = added(&keys.new);
+    forged["proof"] = added(&keys.old)["proof"].clone();
+    let payload = sealbus_core::canonical::write(&forged);
+    let event = sealbus_testkit::events::draft("key.added", payload);
+    let call = sealbus_ledger::append::Call {
+        tenant: sealbus_core::names::Tenant::system(),
+        plan: sealbus_core::names::Plan::keys(),
+        expect: sealbus_ledger::append::Expect::Any,
+        events: vec![event],
+    };
+    first.append(call).await.unwrap();
+    keys.seal().await;
+    let read = ledger.key_chain(&keys.before).await.unwrap();
+    assert_eq!(read.tale(&keys.new).added, Some(Told { seq: 2, index: Some(1) }));
+    assert_eq!(read.window(&keys.new), None);
+}
+
+/// A transaction that holds the key commits before the key ends; one that comes behind is refused, asleep or not.
+#[tokio::test]
+async fn ending_a_key_waits_for_what_is_being_appended_under_it() {
+    use sqlx::Connection;
+    let keys = TwoKeys::start().await;
+    let mut held = sqlx::PgConnection::connect(&keys.test.postgres.url()).await.unwrap();
+    let mut transaction = held.begin().await.unwrap();
+    let lock_plans = "SELECT count(*) FROM sealbus.lock_plans('{acme}', '{order-1}', '{-7}', '{}', '{}', false, $1)";
+    let plans: i64 = sqlx::query_scalar(lock_plans).bind(keys.old.as_str()).fetch_one(&mut *transaction).await.unwrap();
+    assert_eq!(plans, 1);
+    let ending = tokio::spawn({
+        let (ledger, old) = (keys.test.ledger.clone(), keys.old.clone());
+        async move { ledger.end_signing(&old, Ending::Revoke).await }
+    });
+    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND NOT granted \
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    eventually("the end waits", async || keys.test.count(waiting).await == 1).await;
+    assert_eq!(keys.test.ledger.key_standings().await.unwrap()[&keys.old], KeyStanding::Signs);
+    transaction.commit().await.unwrap();
+    ending.await.unwrap().unwrap();
+    assert_eq!(keys.test.ledger.key_standings().await.unwrap()[&keys.old], KeyStanding::Revoked);
+
+    let refused =
+        sqlx::query_scalar::<_, i64>(lock_plans).bind(keys.old.as_str()).fetch_one(&mut held).await.unwrap_err();
+    assert!(refused.to_string().contains("may not sign"), "{refused}");
+    keys.test.ledger.end_signing(&keys.old, Ending::Retire).await.unwrap();
+    assert_eq!(keys.test.ledger.key_standings().await.unwrap()[&keys.old], KeyStanding::Revoked, "it stays revoked");
+}
+
+/// Under load a caller is told either that its event is stored, or that nothing of it is.
+#[tokio::test]
+async fn callers_of_an_ended_key_are_all_answered() {
+    let keys = TwoKeys::start().await;
+    let appender = keys.appender(&keys.before).await;
+    let calls = (0..50).map(|n| appender.append(call("acme", &format!("order-{}", n % 5), vec![draft(n)])));
+    let ended = keys.test.ledger.end_signing(&keys.old, Ending::Retire);
+    let (answers, ended) = tokio::join!(futures::future::join_all(calls), ended);
+    ended.unwrap();
+    let stored = answers.iter().filter(|answer| answer.is_ok()).count();
+    let refused = answers.iter().filter(|answer| matches!(answer, Err(AppendError::Key(_)))).count();
+    assert_eq!(stored + refused, 50, "{answers:?}");
+    let events = keys.test.count("SELECT count(*) FROM sealbus.events WHERE plan_no > 1").await;
+    assert_eq!(events, i64::try_from(stored).unwrap(), "what was refused was not stored");
+}
+
+#[tokio::test]
+async fn the_ledger_knows_who_signs_with_what() {
+    let keys = TwoKeys::start().await;
+    let ledger = &keys.test.ledger;
+    let signers = async |kid: &KeyId| ledger.signers().await.unwrap().get(kid).copied().unwrap_or(0);
+    let (one, two) = (keys.appender(&keys.before).await, keys.appender(&keys.before).await);
+    let other = keys.appender(&keys.after).await;
+    eventually("all three are there", async || signers(&keys.old).await == 2 && signers(&keys.new).await == 1).await;
+    one.retreat().await;
+    assert_eq!(signers(&keys.old).await, 1);
+    drop((two, other));
+    eventually("who is gone counts no more", async || ledger.signers().await.unwrap().is_empty()).await;
+
+    let settings = AppendSettings { lease: Duration::from_millis(300), ..AppendSettings::default() };
+    let away = Ledger::open(&LedgerConfig::new(keys.test.postgres.url())).await.unwrap();
+    let crashed = Appender::start(&away, &keys.before, &settings, None).unwrap();
+    eventually("it is there", async || signers(&keys.old).await == 1).await;
+    away.close().await;
+    eventually("it has expired", async || signers(&keys.old).await == 0).await;
+    drop(crashed);
+}
+
+#[tokio::test]
+async fn what_is_not_sealed_is_counted_by_its_key() {
+    let keys = TwoKeys::start().await;
+    keys.appender(&keys.before).await.append(call("acme", "order-1", vec![draft(1), draft(2)])).await.unwrap();
+    let unsealed = keys.test.ledger.unsealed_by_key().await.unwrap();
+    assert_eq!(unsealed.into_iter().collect::<Vec<_>>(), [(keys.old.clone(), 3)]);
+    keys.seal().await;
+    assert!(keys.test.ledger.unsealed_by_key().await.unwrap().is_empty());
+}
+
+/// A ledger from before the table has its keys in it after the migration.
+#[tokio::test]
+async fn the_migration_knows_the_keys_that_were_added_before_it() {
+    let keys = TwoKeys::start().await;
+    let migration = include_str!("../../../migrations/0008_keys.sql");
+    let seeding = migration.split("\n\n").find(|part| part.contains("INSERT INTO sealbus.signing_keys")).unwrap();
+    keys.test.admin("DELETE FROM sealbus.signing_keys").await.unwrap();
+    keys.test.admin(seeding).await.unwrap();
+    let known = keys.test.ledger.key_standings().await.unwrap();
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), [(keys.old.clone(), KeyStanding::Signs)]);
+}

@@ -1,0 +1,102 @@
+//! Plan `_keys` with what appends to it, and waiting for the log.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use sealbus_core::seal::{KeyId, Keyring};
+use sealbus_ledger::append::{AppendError, Appender};
+use sealbus_ledger::keys::{KeyChain, KeyEvent};
+use sealbus_ledger::{Ledger, LedgerConfig};
+use sealbus_runtime::settings::{Settings, table};
+use tokio::time::{Instant, sleep};
+
+use crate::failure::Failure;
+use crate::roles::parts;
+
+/// How often the ledger is asked for what is waited for.
+const INTERVAL: Duration = Duration::from_millis(200);
+/// Operators who change keys at once: so often one of them may come second.
+const TRIES: u32 = 5;
+
+/// Opens the ledger, and refuses another one than the origin's.
+pub async fn open(settings: &Settings) -> Result<Ledger, Failure> {
+    let ledger = Ledger::open(&LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())).await?;
+    if let Some(origin) = settings.find(table::ORIGIN) {
+        ledger.check_origin(&origin)?;
+    }
+    Ok(ledger)
+}
+
+/// Refuses a keyring whose active key is not one of this ledger's: what it seals would count for nothing.
+pub async fn check_active(ledger: &Ledger, keyring: &Keyring) -> Result<KeyId, Failure> {
+    let active = keyring.signer()?.kid().clone();
+    ledger.check_signing_key(&active).await?;
+    if ledger.key_chain(keyring).await?.window(&active).is_none() {
+        return Err(not_trusted(&active));
+    }
+    Ok(active)
+}
+
+/// Plan `_keys` names the key, and a verifier would not take it.
+pub fn not_trusted(kid: &KeyId) -> Failure {
+    Failure::new(format!(
+        "by plan _keys {kid} counts nowhere, though the plan names it or the keyring has it active: \
+         run `sealbus verify --tenant _system --plan _keys`"
+    ))
+}
+
+/// Appends the event that `event` makes of the chain as it stands, if it makes one, sealed by the keyring's active key.
+pub async fn append<'k>(
+    ledger: &Ledger,
+    keyring: &Keyring,
+    settings: &Settings,
+    actor: &str,
+    event: impl Fn(&KeyChain) -> Option<KeyEvent<'k>>,
+) -> Result<(), Failure> {
+    let appender = Appender::start(ledger, keyring, &parts::append_settings(settings), None)?;
+    let mut outcome = Ok(());
+    for _ in 0..TRIES {
+        let chain = ledger.key_chain(keyring).await?;
+        let Some(event) = event(&chain) else { break };
+        outcome = ledger.append_key_event(&appender, &chain, event, actor).await.map(|_| ());
+        if !matches!(outcome, Err(AppendError::HeadMismatch { .. })) {
+            break;
+        }
+    }
+    appender.retreat().await;
+    Ok(outcome?)
+}
+
+/// Waits until all leaves below `size` stand under a checkpoint that an anchor has. Says whether they do in time.
+pub async fn anchored(ledger: &Ledger, size: u64, patience: Patience) -> Result<bool, Failure> {
+    patience.until(async || Ok(ledger.shown_checkpoint().await?.is_some_and(|(shown, _)| shown >= size))).await
+}
+
+/// How long a command waits, all in all.
+#[derive(Clone, Copy)]
+pub struct Patience(Instant);
+
+impl Patience {
+    /// So long from now on.
+    pub fn new(wait: Duration) -> Self {
+        Self(Instant::now() + wait)
+    }
+
+    /// Asks until the answer is yes, or the time is over; once at least. Says which.
+    pub async fn until(self, mut met: impl AsyncFnMut() -> Result<bool, Failure>) -> Result<bool, Failure> {
+        loop {
+            if met().await? {
+                return Ok(true);
+            }
+            if Instant::now() >= self.0 {
+                return Ok(false);
+            }
+            sleep(INTERVAL).await;
+        }
+    }
+}
+
+/// Says on stderr what goes on.
+pub fn say(text: impl Display) {
+    eprintln!("sealbus: {text}");
+}

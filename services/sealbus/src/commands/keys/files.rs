@@ -1,0 +1,134 @@
+//! The files of a keyring, while a command changes them.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use sealbus_core::seal::{KeyId, Keyring, KeyringText, NewKey, Status};
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// The keyring at a path, locked against other commands until this is dropped.
+///
+/// Each file is replaced as a whole: readers see the old one or the new one, also after a crash. What is not changed in a
+/// file stays byte for byte, and so do its mode and its owner.
+pub struct KeyringFiles {
+    /// The path, links followed.
+    path: PathBuf,
+    is_directory: bool,
+    files: Vec<OneFile>,
+    _lock: File,
+}
+
+struct OneFile {
+    path: PathBuf,
+    /// None of a file that is new.
+    was: Option<fs::Metadata>,
+    text: KeyringText,
+    changed: bool,
+}
+
+impl KeyringFiles {
+    /// Opens the keyring; nothing at the path is a keyring without keys.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let failed =
+            |error: &io::Error| Failure::new(format!("the keyring {} cannot be opened: {error}", path.display()));
+        let (path, exists) = match fs::canonicalize(path) {
+            Ok(path) => (path, true),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                (std::path::absolute(path).map_err(|error| failed(&error))?, false)
+            }
+            Err(error) => return Err(failed(&error)),
+        };
+        let is_directory = path.is_dir();
+        let folder = if is_directory { &path } else { path.parent().unwrap_or(Path::new("/")) };
+        let lock =
+            File::open(folder).and_then(|folder| folder.lock().map(|()| folder)).map_err(|error| failed(&error))?;
+        let found = if exists { Keyring::files(&path)? } else { Vec::new() };
+        let files = found.into_iter().map(OneFile::read).collect::<Result<Vec<_>, Failure>>()?;
+        Ok(Self { path, is_directory, files, _lock: lock })
+    }
+
+    /// What the files make together, as they stand by now.
+    pub fn keyring(&self) -> Result<Keyring, Failure> {
+        Ok(Keyring::of_texts(self.files.iter().map(|file| &file.text))?)
+    }
+
+    /// Adds a key: to the file, or as one file more of a directory.
+    pub fn add(&mut self, key: &NewKey) -> Result<(), Failure> {
+        match self.files.first_mut() {
+            Some(file) if !self.is_directory => {
+                file.text.add(key);
+                file.changed = true;
+            }
+            _ => {
+                let path =
+                    if self.is_directory { self.path.join(format!("{}.json", key.id())) } else { self.path.clone() };
+                self.files.push(OneFile { path, was: None, text: KeyringText::new(key.keyring())?, changed: true });
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a key another status.
+    pub fn set_status(&mut self, kid: &KeyId, status: Status) {
+        for file in &mut self.files {
+            file.changed |= file.text.set_status(kid, status);
+        }
+    }
+
+    /// Pins that a key counts no more from a log index on.
+    pub fn set_until(&mut self, kid: &KeyId, until: u64) {
+        for file in &mut self.files {
+            file.changed |= file.text.set_until(kid, until);
+        }
+    }
+
+    /// Writes what was changed, each file at once. Refused is what would be no keyring.
+    pub fn save(self) -> Result<(), Failure> {
+        self.keyring()?;
+        self.files.iter().filter(|file| file.changed).try_for_each(|file| {
+            file.write().map_err(|error| Failure::new(format!("{} cannot be written: {error}", file.path.display())))
+        })
+    }
+}
+
+impl OneFile {
+    fn read(path: PathBuf) -> Result<Self, Failure> {
+        let path = fs::canonicalize(path)?;
+        let text = Zeroizing::new(fs::read_to_string(&path)?);
+        Ok(Self { was: Some(fs::metadata(&path)?), text: KeyringText::new(text)?, path, changed: false })
+    }
+
+    fn write(&self) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        // Hidden, so that it is no file of a keyring's directory.
+        let temporary = folder.join(format!(".{name}.new"));
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let written = self.fill(&temporary).and_then(|()| fs::rename(&temporary, &self.path));
+        if written.is_err() {
+            // It holds secrets; that it could not be made says more than that it could not be removed.
+            let _ = fs::remove_file(&temporary);
+        }
+        written.and_then(|()| File::open(folder)?.sync_all())
+    }
+
+    fn fill(&self, temporary: &Path) -> io::Result<()> {
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(temporary)?;
+        file.write_all(self.text.as_str().as_bytes())?;
+        if let Some(was) = &self.was {
+            let is = file.metadata()?;
+            if (was.uid(), was.gid()) != (is.uid(), is.gid()) {
+                chown(temporary, Some(was.uid()), Some(was.gid()))?;
+            }
+            file.set_permissions(Permissions::from_mode(was.mode() & 0o7777))?;
+        }
+        file.sync_all()
+    }
+}

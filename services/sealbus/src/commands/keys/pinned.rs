@@ -1,0 +1,26 @@
+//! What others pin of a key: never its secret.
+
+use sealbus_core::log::note::{SignatureType, VerifierKey};
+use sealbus_core::seal::{KeyId, KeyKind, PublicKey};
+use sealbus_runtime::settings::{Settings, table};
+use serde_json::json;
+
+/// The public half: of a log or witness key as a C2SP vkey, where its name is configured; otherwise base64.
+pub fn public(kind: KeyKind, public: &PublicKey, settings: &Settings) -> String {
+    let (name, signature_type) = match kind {
+        KeyKind::Log => (settings.find(table::ORIGIN), SignatureType::Ed25519),
+        KeyKind::Witness => (settings.find(table::WITNESS_NAME), SignatureType::Cosignature),
+        KeyKind::Ed25519 | KeyKind::Hmac | KeyKind::V1 | KeyKind::Kek => (None, SignatureType::Ed25519),
+    };
+    let vkey = name.and_then(|name| VerifierKey::new(&name, signature_type, public.clone()).ok());
+    vkey.map_or_else(|| public.to_string(), |vkey| vkey.to_string())
+}
+
+/// The entry of a verifier's keyring that revokes a signing key.
+pub fn revoked(kid: &KeyId, public: Option<&PublicKey>, until: u64) -> String {
+    let mut entry = json!({ "id": kid, "status": "revoked", "until": until });
+    if let Some(public) = public {
+        entry["public"] = public.to_string().into();
+    }
+    entry.to_string()
+}
