@@ -19,6 +19,7 @@
 //!   [patience](ClientConfig::patience) is used up. What is wrong with the request itself is never tried again.
 //! - **One plan, one replica.** Calls about a plan go to the same URL first, whatever the order of the list: there they
 //!   share batches instead of waiting for each other's locks.
+//! - **A receipt can be waited for** ([`Client::publish_sealed`]): the proof that the log holds the event, for who keeps it.
 //! - **A stream that breaks goes on where it stopped** ([`Client::tail`]).
 //!
 //! [`ClientError`] says why a call failed: the service's own [`Problem`] where it gave one.
@@ -32,6 +33,7 @@ mod error;
 mod event;
 mod publish;
 mod read;
+mod receipt;
 mod retry;
 mod sse;
 mod tail;
@@ -45,5 +47,6 @@ pub use error::{ClientError, FieldError, Problem};
 pub use event::{Event, Seal, V1};
 pub use publish::{Expect, NewEvent, Published, PublishedBatch};
 pub use read::{Finding, Head, Page, Plans, TrailQuery, Verification};
+pub use receipt::{PublishedSealed, Receipt};
 pub use tail::Scope;
 pub use witness::{Cosignature, WitnessClient, WitnessError};

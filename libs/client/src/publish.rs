@@ -151,7 +151,11 @@ impl Client {
     }
 }
 
-fn post<'a>(plan: &'a str, body: &(impl Serialize + ?Sized), expect: Expect) -> Result<Call<'a>, ClientError> {
+pub(crate) fn post<'a>(
+    plan: &'a str,
+    body: &(impl Serialize + ?Sized),
+    expect: Expect,
+) -> Result<Call<'a>, ClientError> {
     let body = encode(body)?;
     let call = Call::post(["v1", "plans", plan, "events"], "application/json", body).affinity(plan);
     Ok(match expect.header() {

@@ -19,12 +19,22 @@ pub(crate) struct Call<'a> {
     body: Option<Bytes>,
     /// Calls with the same affinity go to the same URL first.
     affinity: &'a str,
+    /// How much longer than others the service may take with it.
+    longer: Duration,
 }
 
 impl<'a> Call<'a> {
     pub(crate) fn get<const N: usize>(path: [&'a str; N]) -> Self {
         let (query, headers) = (Vec::new(), HeaderMap::new());
-        Self { method: Method::GET, path: path.into(), query, headers, body: None, affinity: "" }
+        Self {
+            method: Method::GET,
+            path: path.into(),
+            query,
+            headers,
+            body: None,
+            affinity: "",
+            longer: Duration::ZERO,
+        }
     }
 
     pub(crate) fn post<const N: usize>(path: [&'a str; N], media_type: &'static str, body: Vec<u8>) -> Self {
@@ -36,6 +46,11 @@ impl<'a> Call<'a> {
 
     pub(crate) fn affinity(mut self, key: &'a str) -> Self {
         self.affinity = key;
+        self
+    }
+
+    pub(crate) fn longer(mut self, by: Duration) -> Self {
+        self.longer = by;
         self
     }
 
@@ -72,6 +87,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// The body as it came, where it is text.
+    pub(crate) fn text(&self) -> Result<String, ClientError> {
+        let text = str::from_utf8(&self.body).map_err(|_| self.unexpected("its body is not UTF-8".to_owned()))?;
+        Ok(text.to_owned())
+    }
+
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
         serde_json::from_slice(&self.body).map_err(|error| self.unexpected(format!("its body does not read: {error}")))
     }
@@ -162,7 +183,7 @@ impl Client {
     }
 
     async fn whole_answer(&self, call: &Call<'_>, base: &Url) -> Result<Answer, Failure> {
-        let response = self.attempt(call, base, Some(self.inner.config.timeout)).await?;
+        let response = self.attempt(call, base, Some(self.inner.config.timeout + call.longer)).await?;
         let (status, url) = (response.status().as_u16(), response.url().to_string());
         let body = response.bytes().await.map_err(|error| self.unreachable(error))?;
         Ok(Answer { status, url, body })

@@ -1,11 +1,13 @@
 //! Events as answers, in the form that the caller accepts.
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sealbus_core::cloudevents;
 use sealbus_core::event::Record;
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::sealed::Receipted;
 
 /// How events are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +77,24 @@ pub fn event(status: StatusCode, form: Form, record: &Record) -> Response {
     }
 }
 
+/// One event with its receipt. As a `CloudEvent` it has two attributes more, of which the receipt is a text.
+pub fn receipted(status: StatusCode, form: Form, event: &Receipted) -> Response {
+    if form == Form::Own {
+        return json(status, event);
+    }
+    let mut shown = cloudevents::to_structured(&event.record);
+    shown["sealbussealed"] = Value::from(event.sealed);
+    shown["sealbusreceipt"] = Value::from(event.receipt.get());
+    typed(status, cloudevents::STRUCTURED, &shown)
+}
+
+/// Says of an answer to a call that waited whether all of its events are sealed.
+pub fn with_sealed(response: Response, sealed: bool) -> Response {
+    with_header(response, HeaderName::from_static("sealbus-sealed"), if sealed { "true" } else { "false" })
+}
+
 /// Adds a header; a value that no header can hold is left out.
-pub fn with_header(mut response: Response, name: header::HeaderName, value: &str) -> Response {
+pub fn with_header(mut response: Response, name: HeaderName, value: &str) -> Response {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::intake::Intake;
 use crate::metrics::Metrics;
+use crate::sealed::SealWatch;
 use crate::streams::Hub;
 use crate::tokens::Tokens;
 
@@ -34,6 +35,10 @@ pub struct App {
     pub intake: Intake,
     /// What live streams share.
     pub hub: Arc<Hub>,
+    /// Who waits for events to be sealed.
+    pub watch: Arc<SealWatch>,
+    /// How long a call may wait for that.
+    pub sealed_wait: Duration,
     /// Verifications that may run at once: each reads a whole plan.
     pub verifications: Semaphore,
     /// Streams that may be open at once.

@@ -27,6 +27,7 @@ mod problem;
 mod publishing;
 mod readiness;
 mod router;
+mod sealed;
 mod streams;
 #[cfg(test)]
 mod testing;
@@ -54,6 +55,7 @@ pub use readiness::health;
 
 use app::App;
 use intake::Intake;
+use sealed::SealWatch;
 use streams::Hub;
 use tokens::{Tokens, TokensError};
 
@@ -80,6 +82,10 @@ pub struct Config {
     pub heartbeat: Duration,
     /// How often the ledger is asked what is new, while there are streams.
     pub stream_tick: Duration,
+    /// How long a call with `wait=sealed` waits at most.
+    pub sealed_wait: Duration,
+    /// How often the shown checkpoint is looked at, while such calls wait.
+    pub sealed_tick: Duration,
     /// Streams that may be open at once.
     pub streams: usize,
     /// How long a caller may take with the headers of a request, and once the publisher is told to stop with its call.
@@ -102,6 +108,8 @@ impl Config {
             body_time: Duration::from_secs(30),
             heartbeat: Duration::from_secs(15),
             stream_tick: Duration::from_millis(100),
+            sealed_wait: Duration::from_secs(10),
+            sealed_tick: Duration::from_millis(100),
             streams: 1_000,
             patience: Patience { headers: Duration::from_secs(75), drain: Duration::from_secs(20) },
         }
@@ -143,6 +151,7 @@ pub enum Error {
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), Error> {
     let tokens = Arc::new(Tokens::load(&config.tokens).map_err(Error::Tokens)?);
     let hub = Arc::new(Hub::new(resources.ledger.clone()));
+    let watch = Arc::new(SealWatch::new(resources.ledger.clone(), config.intake_bytes));
     let app = Arc::new(App {
         ledger: resources.ledger,
         appender: resources.appender,
@@ -158,6 +167,8 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
             resources.metrics.bodies.clone(),
         ),
         hub: Arc::clone(&hub),
+        watch: Arc::clone(&watch),
+        sealed_wait: config.sealed_wait,
         verifications: Semaphore::new(VERIFICATIONS),
         streams: Arc::new(Semaphore::new(config.streams)),
         heartbeat: config.heartbeat,
@@ -170,11 +181,12 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
     let serving = net::serve(config.listener, router::router(app, resources.health), config.patience, shutdown);
     let following = tokens.follow(config.tokens_interval, helpers.clone());
     let feeding = hub.run(config.stream_tick, helpers.clone());
+    let watching = watch.run(config.sealed_tick, helpers.clone());
     let hinting = resources.broker.run(config.broker, resources.hints, resources.metrics, helpers.clone());
     let serving = async {
         serving.await;
         helpers.cancel();
     };
-    tokio::join!(serving, following, feeding, hinting);
+    tokio::join!(serving, following, feeding, watching, hinting);
     Ok(())
 }

@@ -12,10 +12,12 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder};
 use sealbus_broker::BrokerConfig;
 use sealbus_core::catalog::Catalog;
-use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealbus_core::log::merkle::empty_root;
 use sealbus_core::log::note::{LogSigner, Note, VerifierKey};
+use sealbus_core::log::proof::EventProof;
 use sealbus_core::seal::Keyring;
+use sealbus_core::verify::bundle::{Content, read_record};
 use sealbus_ledger::append::{AppendSettings, Appender};
 use sealbus_ledger::log::Signing;
 use sealbus_ledger::{Creation, EXPECTED_MIGRATION, Ledger, LedgerConfig, create};
@@ -81,6 +83,20 @@ pub fn log_key() -> VerifierKey {
     LogSigner::new(&keyring(), ORIGIN).unwrap().verifier_key()
 }
 
+/// Checks that a receipt proves its event to who pins the log's key and the signing keys, and gives its log index.
+#[track_caller]
+pub fn proven(receipt: &[u8]) -> u64 {
+    let read = read_record(receipt, ORIGIN).unwrap();
+    let Content::Record(record, Some(proof)) = read.content else { panic!("{read:?}") };
+    let proof = EventProof::parse(proof.as_bytes()).unwrap();
+    let signed = SignedCheckpoint::open(&proof.note, ORIGIN, std::slice::from_ref(&log_key())).unwrap();
+    proof.check(&record.leaf(), signed.checkpoint()).unwrap();
+    assert_eq!(record.header.hash(), record.event_hash);
+    keyring().check(&record.header, &record.event_hash, &record.mac, &record.sig).unwrap();
+    assert_eq!(record.log_index, Some(proof.index));
+    proof.index
+}
+
 /// The tokens of every test. The secret of each is its name.
 pub fn token_file() -> String {
     let token = |name: &str, tenants: &[&str], default: Option<&str>, scopes: &[&str], until: Option<&str>| json!({ "name": name, "sha256": tokens::hash(name), "tenants": tenants, "default_tenant": default, "scopes": scopes, "until": until });
@@ -114,6 +130,7 @@ impl Publisher {
         let mut config = Config::new(listener, file, BrokerConfig::new("nats://127.0.0.1:9", "publisher"));
         config.tokens_interval = Duration::from_millis(20);
         config.stream_tick = Duration::from_millis(20);
+        config.sealed_tick = Duration::from_millis(20);
         config.heartbeat = Duration::from_millis(200);
         adjust(&mut config);
         let keyring = Arc::new(keyring());

@@ -1,4 +1,4 @@
-//! From a stored note to one that the world has seen: kept by the anchors, then shown to readers.
+//! From a stored note to one that the world has seen: cosigned by the witnesses, kept by the anchors, then shown to readers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,18 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::witnesses::Reports;
 use crate::{Config, Resources, now};
+
+/// What became of a note.
+enum Outcome {
+    /// No anchor took it, or it could not be shown.
+    Failed,
+    /// It is anchored, and lacks the quorum to be shown.
+    WithoutQuorum,
+    /// It is anchored and shown.
+    Shown,
+}
 
 /// A note and what it says.
 #[derive(Clone, Debug)]
@@ -21,7 +32,8 @@ pub(crate) struct Stored {
 }
 
 /// Anchors the newest stored note, no more often than [`Config::checkpoint`] says, and a heartbeat where there was no news
-/// for as long as [`Config::heartbeat`]. `anchored` tells the sealing loop what is kept by now.
+/// for as long as [`Config::heartbeat`]. One that lacks the quorum is followed by a heartbeat earlier than that: after as long as
+/// [`Config::checkpoint`], then twice as long, and so on. `anchored` tells the sealing loop what is kept by now.
 pub(crate) async fn anchor(
     config: Config,
     resources: Arc<Resources>,
@@ -30,10 +42,11 @@ pub(crate) async fn anchor(
     shutdown: CancellationToken,
 ) {
     let mut last = None::<Instant>;
+    let (mut reports, mut silence) = (Reports::default(), config.heartbeat);
     loop {
         // The first thing is a heartbeat: what is stored and was not anchored, since a sealer died between the two, is
         // signed anew and anchored now.
-        let due = last.map(|last| last + config.heartbeat);
+        let due = last.map(|last| last + silence);
         let news = tokio::select! {
             () = shutdown.cancelled() => stored.has_changed().unwrap_or(false),
             changed = stored.changed() => changed.is_ok(),
@@ -54,8 +67,21 @@ pub(crate) async fn anchor(
             }
             continue;
         };
-        if keep(&resources, &next).await {
+        let outcome = keep(&resources, &mut reports, &next).await;
+        if let Outcome::Failed = outcome {
+            if !ending {
+                sleep(config.backoff.min(Duration::from_secs(1))).await;
+            }
+            // Tried again with what is newest by then.
+            last = None;
+        } else {
             last = Some(Instant::now());
+            silence = match outcome {
+                Outcome::WithoutQuorum if silence == config.heartbeat => config.checkpoint,
+                Outcome::WithoutQuorum => silence * 2,
+                _ => config.heartbeat,
+            };
+            silence = silence.min(config.heartbeat);
             resources.metrics.checkpoints.inc();
             anchored.send_if_modified(|newest| {
                 let larger = newest.size() < next.checkpoint.size();
@@ -64,10 +90,6 @@ pub(crate) async fn anchor(
                 }
                 larger
             });
-        } else if !ending {
-            sleep(config.backoff.min(Duration::from_secs(1))).await;
-            // Tried again with what is newest by then.
-            last = None;
         }
         if ending {
             return;
@@ -96,11 +118,20 @@ async fn signed(ledger: &Ledger, signing: Signing<'_>) -> Result<Stored, LedgerE
     Ok(Stored { checkpoint, note })
 }
 
-/// Gives a note to all anchors; it counts once one of them has it, and is shown then.
-async fn keep(resources: &Resources, Stored { checkpoint, note }: &Stored) -> bool {
+/// Has a note cosigned and gives it to all anchors; it counts once one of them has it. It is shown then, if it has its quorum.
+async fn keep(resources: &Resources, reports: &mut Reports, stored: &Stored) -> Outcome {
+    let size = stored.checkpoint.size();
+    let (note, reached) = match &resources.witnesses {
+        Some(witnesses) => {
+            let cosigned = witnesses.cosign(&resources.ledger, stored).await;
+            reports.report(witnesses, &cosigned, size, &resources.metrics);
+            (cosigned.note, cosigned.reached)
+        }
+        None => (stored.note.clone(), true),
+    };
     let mut kept = 0;
     for anchor in &resources.anchors {
-        match anchor.keep(note).await {
+        match anchor.keep(&note).await {
             Ok(()) => kept += 1,
             Err(error) => {
                 resources.metrics.unanchored.inc();
@@ -109,14 +140,17 @@ async fn keep(resources: &Resources, Stored { checkpoint, note }: &Stored) -> bo
         }
     }
     if kept == 0 {
-        return false;
+        return Outcome::Failed;
     }
-    match resources.ledger.show_checkpoint(checkpoint.size(), note).await {
-        Ok(()) => true,
+    if !reached {
+        return Outcome::WithoutQuorum;
+    }
+    match resources.ledger.show_checkpoint(size, &note).await {
+        Ok(()) => Outcome::Shown,
         Err(error) => {
             resources.metrics.failures.inc();
             tracing::warn!(error = &error as &dyn std::error::Error, "an anchored checkpoint could not be shown yet");
-            false
+            Outcome::Failed
         }
     }
 }

@@ -8,7 +8,8 @@
 //! |---|---|
 //! | `continuity` | before anything is signed: does the database continue what is anchored? |
 //! | `sealing` | the loop of sealing transactions |
-//! | `anchoring` | what was stored is given to the anchors, and shown |
+//! | `anchoring` | what was stored is cosigned, given to the anchors, and shown |
+//! | [`Witnesses`] | asking the witnesses of the policy for their cosignatures |
 //! | [`anchors`] | places that keep checkpoints: a stream, a file |
 
 mod anchoring;
@@ -16,6 +17,7 @@ pub mod anchors;
 mod continuity;
 mod metrics;
 mod sealing;
+mod witnesses;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -30,6 +32,7 @@ use crate::anchors::Anchor;
 
 pub use continuity::Refusal;
 pub use metrics::Metrics;
+pub use witnesses::{Witnesses, WitnessesError};
 
 /// How a sealer goes about it.
 #[derive(Debug, Clone)]
@@ -67,6 +70,8 @@ pub struct Resources {
     pub ledger: Ledger,
     /// The log's key.
     pub signer: LogSigner,
+    /// Who is asked to cosign checkpoints, and how many have to before one is shown; none: nobody.
+    pub witnesses: Option<Witnesses>,
     /// Where checkpoints are kept; at least one.
     pub anchors: Vec<Arc<dyn Anchor>>,
     /// Its counters.

@@ -1,7 +1,16 @@
 //! The sealer's metrics, all declared here.
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
+
+/// What became of asking a witness. Its name is the policy's, so labels are few.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answer {
+    witness: String,
+    outcome: &'static str,
+}
 
 /// Counters of one sealer.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +25,9 @@ pub struct Metrics {
     pub unanchored: Counter,
     /// Sealing transactions that the database did not take.
     pub failures: Counter,
+    /// Checkpoints that were anchored without a quorum of witnesses, and not shown.
+    pub without_quorum: Counter,
+    answers: Family<Answer, Counter>,
 }
 
 impl Metrics {
@@ -39,6 +51,21 @@ impl Metrics {
             metrics.unanchored.clone(),
         );
         registry.register("sealbus_sealer_failures", "Sealing transactions that failed", metrics.failures.clone());
+        registry.register(
+            "sealbus_sealer_without_quorum",
+            "Checkpoints that too few witnesses cosigned: anchored, and not shown",
+            metrics.without_quorum.clone(),
+        );
+        registry.register(
+            "sealbus_sealer_witness_answers",
+            "Witnesses that were asked to cosign, by what came of it: cosigned, late, unreachable, refused, invalid, overtaken, ahead, fork",
+            metrics.answers.clone(),
+        );
         metrics
+    }
+
+    /// Counts what came of asking a witness.
+    pub(crate) fn asked(&self, witness: &str, outcome: &'static str) {
+        self.answers.get_or_create(&Answer { witness: witness.to_owned(), outcome }).inc();
     }
 }

@@ -88,7 +88,7 @@ impl Scene {
         };
         let (ledger, signer, anchors) = (self.ledger.clone(), self.signer.clone(), self.anchors());
         let shutdown = CancellationToken::new();
-        let resources = Resources { ledger, signer, anchors, metrics: Metrics::default() };
+        let resources = Resources { ledger, signer, witnesses: None, anchors, metrics: Metrics::default() };
         Sealing { task: tokio::spawn(run(config, resources, shutdown.clone())), shutdown }
     }
 

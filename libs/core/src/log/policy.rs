@@ -132,6 +132,24 @@ impl Policy {
     pub fn quorum(&self, checkpoint: &SignedCheckpoint, now: u64) -> Quorum<'_> {
         let cosigned = |witness: &Witness| checkpoint.cosignatures(now).any(|by| !by.own && *by.key == witness.key);
         let seen: Vec<bool> = self.witnesses.iter().map(cosigned).collect();
+        Quorum {
+            reached: self.is_reached(&seen),
+            witnesses: self.witnesses.iter().zip(&seen).filter_map(|(witness, seen)| seen.then_some(witness)).collect(),
+        }
+    }
+
+    /// Whether cosignatures of all witnesses that `can_see` chooses would be a quorum of a checkpoint of the log of this origin.
+    /// Where they would not, no checkpoint ever has one. A witness of the log's own name or key is left out.
+    pub fn is_reachable(&self, origin: &str, can_see: impl Fn(&Witness) -> bool) -> bool {
+        let of_log = |key: &&VerifierKey| key.name() == origin && key.signature_type() == SignatureType::Ed25519;
+        let own: Vec<_> = self.keys.iter().filter(of_log).map(VerifierKey::public).collect();
+        let is_own = |witness: &Witness| witness.key.name() == origin || own.contains(&witness.key.public());
+        let seen: Vec<bool> = self.witnesses.iter().map(|witness| !is_own(witness) && can_see(witness)).collect();
+        self.is_reached(&seen)
+    }
+
+    /// Whether the witnesses that have `seen` are enough; a value for each, in the file's order.
+    fn is_reached(&self, seen: &[bool]) -> bool {
         let mut reached: Vec<bool> = Vec::with_capacity(self.groups.len());
         let has = |member: &Member, reached: &[bool]| match *member {
             Member::Witness(index) => seen[index],
@@ -141,12 +159,9 @@ impl Policy {
             let members = group.members.iter().filter(|member| has(member, &reached)).count();
             reached.push(members as u64 >= group.threshold);
         }
-        Quorum {
-            reached: match &self.quorum {
-                Wanted::Nobody => true,
-                Wanted::Member(member) => has(member, &reached),
-            },
-            witnesses: self.witnesses.iter().zip(&seen).filter_map(|(witness, seen)| seen.then_some(witness)).collect(),
+        match &self.quorum {
+            Wanted::Nobody => true,
+            Wanted::Member(member) => has(member, &reached),
         }
     }
 }

@@ -3,13 +3,15 @@
 //! - `seal`: the sealing transaction: queued events get their leaves, the tree grows, its root is compared and set, and signed.
 //! - `queue`: what the transaction reads: queued events, and where their plans' last leaves stand.
 //! - `leaves`: the checks that an event passes before it gets its leaf; pure.
-//! - `tree`: the stored tree: its edge, its growth, its tiles, and proofs out of them.
+//! - `tree`: the stored tree: its edge, its growth, its tiles.
+//! - `proofs`: proofs out of the tiles, and which leaf is whose.
 //! - `checkpoints`: the notes: the first of a log, what was stored with a root, what is shown.
 //!
 //! Here: how large the log is, and what waits for it.
 
 mod checkpoints;
 mod leaves;
+mod proofs;
 mod queue;
 mod seal;
 mod tree;
@@ -17,6 +19,7 @@ mod tree;
 use std::time::{Duration, Instant};
 
 pub use leaves::StoppedPlan;
+pub use proofs::EventPlace;
 pub use seal::{Sealed, Signing};
 pub use tree::TreeHead;
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use sealbus_core::hash::Hash;
 use sealbus_core::seal::KeyId;
 
-use crate::record::{RecordRow, select_records};
+use crate::record::RecordRow;
 use crate::{Ledger, LedgerError};
 
 impl Ledger {
@@ -24,13 +24,18 @@ impl Ledger {
         )
         .fetch_all(&mut *connection)
         .await?;
-        let rows = select_records!(
-            "queued_events",
-            "",
-            "FROM unnest($1::bigint[], $2::bigint[]) AS q (plan_no, seq)
-             JOIN sealbus.events e ON e.plan_no = q.plan_no AND e.seq = q.seq
-             JOIN sealbus.plans p ON p.plan_no = e.plan_no
-             LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq",
+        // A leaf is header and seal: what else a record holds stays in the database.
+        let rows = sqlx::query_as!(
+            RecordRow,
+            r#"-- queued_events
+            SELECT e.plan_no, e.tenant, p.plan, e.seq, e.event_id, e.type AS event_type, e.data_version, e.occurred, e.recorded,
+                   e.source, e.actor, e.correlation_id, e.causation_id, e.payload_mode, e.payload_size, e.payload_hash,
+                   e.metadata_hash, e.prev, e.kid, e.event_hash, e.mac, e.sig, ''::bytea AS "request_mac!",
+                   NULL::text AS payload, '' AS "metadata!", NULL::text AS v1_payload_hash, NULL::text AS v1_prev_hash,
+                   NULL::text AS v1_signature, NULL::bigint AS log_index
+            FROM unnest($1::bigint[], $2::bigint[]) AS q (plan_no, seq)
+            JOIN sealbus.events e ON e.plan_no = q.plan_no AND e.seq = q.seq
+            JOIN sealbus.plans p ON p.plan_no = e.plan_no"#,
             &queue.iter().map(|row| row.plan_no).collect::<Vec<_>>(),
             &queue.iter().map(|row| row.seq).collect::<Vec<_>>()
         )

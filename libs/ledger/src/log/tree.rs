@@ -1,4 +1,4 @@
-//! The stored tree: tiles and roots. It grows inside a sealing transaction; proofs and served tiles are read from it.
+//! The stored tree: tiles and roots. It grows inside a sealing transaction; served tiles are read from it.
 //!
 //! What is read is never believed for being stored: the edge has to give the stored root before the tree grows, and what is
 //! signed has to continue what was anchored.
@@ -40,24 +40,6 @@ impl Ledger {
     pub async fn hash_tile(&self, id: TileId) -> Result<Option<HashTile>, LedgerError> {
         let tiles = self.read_tiles(&mut *self.pool().acquire().await?, &[id]).await?;
         Ok(tiles.hashes(id).and_then(|hashes| HashTile::new(id, hashes.to_vec()).ok()))
-    }
-
-    /// The proof that leaf `index` is in the tree of `size` leaves; none where that tree is not stored, or has no such leaf.
-    pub async fn inclusion_proof(&self, index: u64, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
-        let mut connection = self.pool().acquire().await?;
-        match ProofPlan::inclusion(index, size) {
-            Some(plan) => self.prove(&mut connection, &plan, size).await,
-            None => Ok(None),
-        }
-    }
-
-    /// The proof that the tree of `size` leaves continues the one of `old`; none where either is not stored.
-    pub async fn consistency_proof(&self, old: u64, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
-        let mut connection = self.pool().acquire().await?;
-        match ProofPlan::consistency(old, size) {
-            Some(plan) => self.prove(&mut connection, &plan, size).await,
-            None => Ok(None),
-        }
     }
 
     pub(super) async fn tree_head(&self, connection: &mut PgConnection) -> Result<TreeHead, LedgerError> {
@@ -134,7 +116,7 @@ impl Ledger {
         })
     }
 
-    async fn prove(
+    pub(super) async fn prove(
         &self,
         connection: &mut PgConnection,
         plan: &ProofPlan,
@@ -152,7 +134,7 @@ impl Ledger {
         Ok(EdgeTiles::new(size, &tiles).ok())
     }
 
-    async fn read_tiles(&self, connection: &mut PgConnection, ids: &[TileId]) -> Result<Tiles, LedgerError> {
+    pub(super) async fn read_tiles(&self, connection: &mut PgConnection, ids: &[TileId]) -> Result<Tiles, LedgerError> {
         if ids.is_empty() {
             return Ok(Tiles::default());
         }

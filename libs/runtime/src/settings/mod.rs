@@ -38,6 +38,7 @@ pub use ratio::{RATIOS, Ratio};
 pub use secret::SecretUrl;
 pub use sources::Origin;
 pub use table::TABLE;
+pub use value::parse_duration;
 pub use value::{HostPort, LogFormat, Size, Value};
 
 use sources::{ConfigFile, Environment};

@@ -86,6 +86,9 @@ table! {
     [Publisher] SSE_STREAMS: u32 = "1000", Rule::Between("1", "1000000");
     /// How often an idle event stream says that it is alive.
     [Publisher] SSE_HEARTBEAT: Duration = "15s", Rule::Between("10ms", "10m");
+    /// How long a publish call with `wait=sealed` waits at most for an anchored checkpoint over its events; its `timeout` may ask
+    /// for less.
+    [Publisher] SEALED_WAIT: Duration = "10s", Rule::Between("10ms", "5m");
     /// Batchers of a replica; a plan always meets the same one.
     [Publisher] BATCHERS: u32 = "2", Rule::Between("1", "64");
     /// Events that a batch takes at most.
@@ -123,6 +126,8 @@ table! {
     /// How often the newest checkpoint is signed and anchored again while there is none: silence longer than three of them is
     /// called `STALE`.
     [Sealer Commands] HEARTBEAT: Duration = "1m", Rule::Between("100ms", "1h");
+    /// How long each witness of the policy has for a checkpoint, before it goes on without.
+    [Sealer Commands] WITNESS_TIMEOUT: Duration = "5s", Rule::Between("10ms", "1m");
     /// A file that every checkpoint is appended to, beside the stream `SEALBUS_CHECKPOINTS`: out of the database's reach, or
     /// it is worth little.
     [Sealer Commands] ANCHORS: PathBuf;
@@ -132,8 +137,9 @@ table! {
     [Witness] WITNESS_NAME: String;
     /// The folder of what it remembers. One witness at a time has it, and no backup of it is ever brought back.
     [Witness] WITNESS_FOLDER: PathBuf;
-    /// The file that says which logs and witnesses are trusted (c2sp.org/tlog-policy). A witness follows its logs.
-    [Witness Commands] POLICY: PathBuf;
+    /// The file that says which logs and witnesses are trusted (c2sp.org/tlog-policy). A witness follows its logs; a sealer asks
+    /// its witnesses, and shows readers what has its quorum.
+    [Witness Sealer Commands] POLICY: PathBuf;
 }
 "The dispatcher" {
     /// The schema of sinks' tables whose names say none. Outside of `sealbus_sinks` the role has to be let in.

@@ -112,7 +112,8 @@ impl Value for Duration {
     }
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// A duration as settings spell it: digits and a unit, `us`, `ms`, `s`, `m`, `h` or `d`. None: it is none.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text);
     let number = digits(number)?;
     match unit {

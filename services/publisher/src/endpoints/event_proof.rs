@@ -6,8 +6,6 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use sealbus_core::error::ErrorKind;
-use sealbus_core::log::note::Note;
-use sealbus_core::log::proof::EventProof;
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -27,19 +25,10 @@ pub async fn handle(
     let missing = |detail: &str| Problem::new(ErrorKind::NotFound, detail);
     let record = app.ledger.event(&tenant, id).await?;
     let record = record.ok_or_else(|| missing("the tenant has no event with this id"))?;
-    let not_yet = || missing("no anchored checkpoint covers the event yet; ask again in a second");
-    let (size, note) = app.ledger.shown_checkpoint().await?.ok_or_else(not_yet)?;
-    let index = record.log_index.filter(|index| *index < size).ok_or_else(not_yet)?;
-    let damaged = || Problem::new(ErrorKind::Internal, "the stored log gives no proof; run `sealbus verify --all`");
-    let hashes = app.ledger.inclusion_proof(index, size).await?.ok_or_else(damaged)?;
-    let note = Note::parse(note.as_bytes()).map_err(|_| damaged())?;
-    let checkpoint = note.text().parse().map_err(|_| damaged())?;
-    let leaf = record.leaf();
-    let proof = EventProof { leaf: leaf.clone(), index, hashes, note };
-    // What does not hold is never handed out.
-    proof.check(&leaf, &checkpoint).map_err(|_| damaged())?;
-    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], proof.to_string())
-        .into_response())
+    let proof = app.proofs(&[&record]).await?.into_iter().next().flatten();
+    let (_, proof) =
+        proof.ok_or_else(|| missing("no anchored checkpoint covers the event yet; ask again in a second"))?;
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], proof).into_response())
 }
 
 #[cfg(test)]

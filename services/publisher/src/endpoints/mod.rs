@@ -6,6 +6,7 @@ mod catalog;
 mod event;
 mod event_data;
 mod event_proof;
+mod event_receipt;
 mod events;
 mod events_stream;
 mod log_checkpoint;
@@ -38,6 +39,7 @@ pub fn table() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/events/{id}", get(event::handle)),
         ("/v1/events/{id}/data", get(event_data::handle)),
         ("/v1/events/{id}/proof", get(event_proof::handle)),
+        ("/v1/events/{id}/receipt", get(event_receipt::handle)),
         ("/v1/catalog", get(catalog::handle)),
         ("/log/checkpoint", get(log_checkpoint::handle)),
         ("/log/tile/{*path}", get(log_tile::handle)),

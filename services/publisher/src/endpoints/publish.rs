@@ -13,12 +13,14 @@ use sealbus_core::request::read_body;
 use sealbus_ledger::append::Appended;
 use serde::Serialize;
 
-use crate::answers::{Form, event, json, with_header};
+use crate::answers::{self, Form, event, json, with_header, with_sealed};
 use crate::app::App;
 use crate::caller::{Caller, single};
+use crate::parameters::Parameters;
 use crate::path::PlanPath;
 use crate::problem::Problem;
 use crate::publishing::{Conditions, Publication};
+use crate::sealed::{Receipted, Wait};
 use crate::tokens::Scope;
 
 pub async fn handle(
@@ -26,9 +28,11 @@ pub async fn handle(
     caller: Caller,
     path: PlanPath,
     headers: HeaderMap,
+    parameters: Parameters,
     body: Body,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Publish)?;
+    let wait = Wait::read(parameters, app.sealed_wait)?;
     let plan = path.publishable()?;
     let tenant = caller.publishes(None)?;
     let conditions = Conditions::read(&headers)?;
@@ -47,27 +51,42 @@ pub async fn handle(
         .collect();
     let appended = app.publish(&caller, tenant, plan.clone(), conditions.expect, &publications).await?;
     let first = appended.first().ok_or_else(|| Problem::new(ErrorKind::Internal, "the ledger gave no record"))?;
-    let (body, location) = if array {
-        let events = appended.iter().map(|event| event.record.as_ref()).collect();
-        let location = format!("/v1/plans/{plan}/events?from_seq={}", first.record.header.seq);
-        (json(status(&appended), &Stored { events }), location)
-    } else {
-        return Ok(single_answer(first, Form::accepted(&headers)));
+    let receipted = match wait {
+        Some(wait) => {
+            // While it waits, a call holds no more than its records.
+            drop((taken, publications));
+            Some(app.sealed(wait, &appended.iter().collect::<Vec<_>>()).await)
+        }
+        None => None,
     };
+    if !array {
+        return Ok(single_answer(first, receipted.as_deref(), Form::accepted(&headers)));
+    }
+    let body = if let Some(events) = &receipted {
+        with_sealed(json(status(&appended), &Stored { events }), events.iter().all(|event| event.sealed))
+    } else {
+        let events: Vec<&Record> = appended.iter().map(|event| event.record.as_ref()).collect();
+        json(status(&appended), &Stored { events: &events })
+    };
+    let location = format!("/v1/plans/{plan}/events?from_seq={}", first.record.header.seq);
     let last = appended.iter().map(|event| event.record.header.seq).max().unwrap_or_default();
     Ok(with_header(with_header(body, header::LOCATION, &location), header::ETAG, &format!("\"{last}\"")))
 }
 
 /// The answer to an array.
 #[derive(Serialize)]
-struct Stored<'a> {
-    events: Vec<&'a Record>,
+struct Stored<'a, T> {
+    events: &'a [T],
 }
 
-/// The answer to one event: its record, where it is found again, and its seq as `ETag`.
-pub fn single_answer(appended: &Appended, form: Form) -> Response {
-    let header = &appended.record.header;
-    let answer = event(status(std::slice::from_ref(appended)), form, &appended.record);
+/// The answer to one event: its record, with its receipt where the call waited for it; where it is found again, and its seq as
+/// `ETag`.
+pub fn single_answer(appended: &Appended, receipted: Option<&[Receipted]>, form: Form) -> Response {
+    let (header, status) = (&appended.record.header, status(std::slice::from_ref(appended)));
+    let answer = match receipted {
+        Some([first, ..]) => with_sealed(answers::receipted(status, form, first), first.sealed),
+        _ => event(status, form, &appended.record),
+    };
     let answer = with_header(answer, header::LOCATION, &format!("/v1/events/{}", header.event_id));
     with_header(answer, header::ETAG, &format!("\"{}\"", header.seq))
 }

@@ -23,20 +23,25 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::publish::single_answer;
-use crate::answers::{Form, json};
+use crate::answers::{Form, json, with_sealed};
 use crate::app::App;
 use crate::caller::{Caller, single};
+use crate::intake::Taken;
+use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::publishing::{Conditions, Publication, is_traceparent};
+use crate::sealed::{Receipted, Wait};
 use crate::tokens::Scope;
 
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
     headers: HeaderMap,
+    parameters: Parameters,
     body: Body,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Publish)?;
+    let wait = Wait::read(parameters, app.sealed_wait)?;
     let conditions = Conditions::read(&headers)?;
     let content_type = single(&headers, header::CONTENT_TYPE.as_str())?;
     let essence =
@@ -48,7 +53,8 @@ pub async fn handle(
     }
     let taken = app.intake.take(&headers, body).await?;
     if essence == BATCH {
-        return batch(&app, &caller, &conditions, read_value(&taken.bytes, &app.limits)?).await;
+        let events = read_value(&taken.bytes, &app.limits)?;
+        return batch(&app, &caller, &conditions, wait, taken, events).await;
     }
     let incoming = if essence == STRUCTURED {
         from_structured(read_value(&taken.bytes, &app.limits)?)?
@@ -59,7 +65,14 @@ pub async fn handle(
     let (plan, publication) = publication(incoming, None, &conditions);
     let appended = app.publish(&caller, tenant, plan, conditions.expect, &[publication]).await?;
     let first = appended.first().ok_or_else(|| Problem::new(ErrorKind::Internal, "the ledger gave no record"))?;
-    Ok(single_answer(first, Form::accepted(&headers)))
+    let receipted = match wait {
+        Some(wait) => {
+            drop(taken);
+            Some(app.sealed(wait, &[first]).await)
+        }
+        None => None,
+    };
+    Ok(single_answer(first, receipted.as_deref(), Form::accepted(&headers)))
 }
 
 /// The events of one plan in a batch, in the batch's order, or what is wrong with the first faulty one of them.
@@ -70,7 +83,14 @@ struct Group {
     problem: Option<Problem>,
 }
 
-async fn batch(app: &App, caller: &Caller, conditions: &Conditions, body: Value) -> Result<Response, Problem> {
+async fn batch(
+    app: &App,
+    caller: &Caller,
+    conditions: &Conditions,
+    wait: Option<Wait>,
+    taken: Taken,
+    body: Value,
+) -> Result<Response, Problem> {
     if conditions.expect != Expect::Any {
         return Err(Refused::field(
             ErrorKind::InvalidField,
@@ -111,10 +131,24 @@ async fn batch(app: &App, caller: &Caller, conditions: &Conditions, body: Value)
         };
         (places, outcome)
     });
+    let mut stored: Vec<(usize, Appended)> = Vec::new();
     for (places, outcome) in join_all(published).await {
         match outcome {
-            Ok(appended) => places.into_iter().zip(&appended).for_each(|(at, event)| results[at] = Some(stored(event))),
+            Ok(appended) => stored.extend(places.into_iter().zip(appended)),
             Err(problem) => places.into_iter().for_each(|at| results[at] = Some(refusal(app, &problem))),
+        }
+    }
+    let mut sealed = None;
+    if let Some(wait) = wait {
+        drop(taken);
+        let receipted = app.sealed(wait, &stored.iter().map(|(_, event)| event).collect::<Vec<_>>()).await;
+        sealed = Some(receipted.iter().all(|event| event.sealed));
+        for ((at, event), receipted) in stored.into_iter().zip(receipted) {
+            results[at] = Some(Outcome::stored(event.new, Shown::Receipted(Box::new(receipted))));
+        }
+    } else {
+        for (at, Appended { record, new }) in stored {
+            results[at] = Some(Outcome::stored(new, Shown::Stored(record)));
         }
     }
     let results: Vec<Outcome> = results.into_iter().flatten().collect();
@@ -125,7 +159,11 @@ async fn batch(app: &App, caller: &Caller, conditions: &Conditions, body: Value)
     } else {
         StatusCode::OK
     };
-    Ok(json(status, &Outcomes { results }))
+    let answer = json(status, &Outcomes { results });
+    Ok(match sealed {
+        Some(sealed) => with_sealed(answer, sealed),
+        None => answer,
+    })
 }
 
 fn read(
@@ -159,7 +197,7 @@ fn publication(incoming: Incoming, at: Option<usize>, conditions: &Conditions) -
 struct Outcome {
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<Shared>,
+    event: Option<Shown>,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Value>,
 }
@@ -170,17 +208,27 @@ struct Outcomes {
     results: Vec<Outcome>,
 }
 
-/// A record that its answer does not copy.
-struct Shared(Arc<Record>);
+/// An event of the answer.
+enum Shown {
+    /// As it was stored; its answer does not copy it.
+    Stored(Arc<Record>),
+    /// With its receipt.
+    Receipted(Box<Receipted>),
+}
 
-impl Serialize for Shared {
+impl Serialize for Shown {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        match self {
+            Self::Stored(record) => record.serialize(serializer),
+            Self::Receipted(receipted) => receipted.serialize(serializer),
+        }
     }
 }
 
-fn stored(event: &Appended) -> Outcome {
-    Outcome { status: if event.new { 201 } else { 200 }, event: Some(Shared(event.record.clone())), problem: None }
+impl Outcome {
+    fn stored(new: bool, event: Shown) -> Self {
+        Self { status: if new { 201 } else { 200 }, event: Some(event), problem: None }
+    }
 }
 
 fn refusal(app: &App, problem: &Problem) -> Outcome {

@@ -11,7 +11,7 @@ use super::floor::Floor;
 use super::role::Role;
 use crate::failure::Failure;
 
-/// How to load the publisher.
+/// How long to measure, and how to load the publisher.
 #[derive(clap::Args)]
 pub struct Args {
     /// Seconds of each run
@@ -20,6 +20,13 @@ pub struct Args {
     /// Runs of each kind, floor and publisher by turns
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    #[command(flatten)]
+    load: Load,
+}
+
+/// How to load the publisher.
+#[derive(clap::Args)]
+pub(super) struct Load {
     /// Calls in flight
     #[arg(long, default_value_t = 16)]
     clients: usize,
@@ -46,9 +53,9 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let (mut floors, mut rates) = (Vec::new(), Vec::new());
     for round in 1..=args.rounds {
         floor.reset().await?;
-        floors.push(floor.append(args.batch, args.bytes, time).await?);
+        floors.push(floor.append(args.load.batch, args.load.bytes, time).await?);
         floor.reset().await?;
-        rates.push(load(&publisher.url, secrecy::ExposeSecret::expose_secret(&token), &args, time).await?);
+        rates.push(load(&publisher.url, secrecy::ExposeSecret::expose_secret(&token), &args.load, time).await?);
         println!("round {round}: floor {:.0}/s, sealbus {:.0}/s", floors[round - 1], rates[round - 1]);
     }
     let (floor, rate) = (median(floors), median(rates));
@@ -57,7 +64,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Events a second that the publisher acknowledges.
-async fn load(url: &str, token: &str, args: &Args, time: Duration) -> Result<f64, Failure> {
+pub(super) async fn load(url: &str, token: &str, args: &Load, time: Duration) -> Result<f64, Failure> {
     let http = reqwest::Client::builder().pool_max_idle_per_host(args.clients).build()?;
     let event =
         format!(r#"{{"type":"bench.event","data":{{"text":"{}"}}}}"#, "x".repeat(args.bytes.saturating_sub(11)));

@@ -46,6 +46,7 @@ pub async fn begin(settings: &Settings, again: bool) -> Result<String, Failure> 
     let broker = parts::broker(settings, "sealbus-log", &shutdown).await?;
     broker.ensure_topology(&parts::topology(settings)).await?;
     let signer = parts::log_signer(settings, &ledger)?;
+    let witnesses = parts::witnesses(settings, &signer)?;
     let anchors = parts::anchors(settings, &broker);
     let origin = ledger.deployment().origin.clone();
 
@@ -78,7 +79,10 @@ pub async fn begin(settings: &Settings, again: bool) -> Result<String, Failure> 
         kept.map_err(|error| Failure::new(format!("{} did not take the checkpoint: {error}", anchor.name())))?;
     }
     let size = note.text().parse::<Checkpoint>().map_or(0, |checkpoint| checkpoint.size());
-    ledger.show_checkpoint(size, &note).await?;
+    // What readers are shown has the policy's quorum; a sealer asks the witnesses as soon as it runs.
+    if witnesses.is_none_or(|witnesses| witnesses.suffice(&note, &origin)) {
+        ledger.show_checkpoint(size, &note).await?;
+    }
     broker.close().await;
     ledger.close().await;
     Ok(format!("the log of {origin} is anchored from size {size} on; pin its key: {}", signer.verifier_key()))

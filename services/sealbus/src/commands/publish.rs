@@ -1,9 +1,12 @@
 //! `sealbus publish`: one event.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use sealbus_client::{Expect, NewEvent};
 use sealbus_core::canonical::{Limits, read};
+use sealbus_runtime::settings::parse_duration;
 
 use super::connection::{ConnectionArgs, client};
 use crate::failure::Failure;
@@ -31,11 +34,27 @@ pub struct Args {
     /// The plan's head that is expected; 0 for an empty plan
     #[arg(long)]
     expect_head: Option<u64>,
+    /// Wait until an anchored checkpoint covers the event
+    #[arg(long, value_enum)]
+    wait: Option<Wait>,
+    /// How long to wait, such as 5s; the service's own bound otherwise, and never beyond it
+    #[arg(long, requires = "wait", value_parser = duration)]
+    timeout: Option<Duration>,
+    /// Where to write the receipt: the record with its proof, for `sealbus verify --receipt`
+    #[arg(long, requires = "wait", value_name = "FILE")]
+    receipt: Option<PathBuf>,
     #[command(flatten)]
     connection: ConnectionArgs,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
+}
+
+/// What to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Wait {
+    /// An anchored checkpoint that covers the event
+    Sealed,
 }
 
 /// Publishes it and prints its record.
@@ -51,13 +70,36 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         Some(0) => Expect::Empty,
         Some(seq) => Expect::Head(seq),
     };
-    let published = client(&args.connection)?.publish_expecting(&args.plan, &event, expect).await?;
+    let client = client(&args.connection)?;
+    let (event, note) = if args.wait.is_some() {
+        let published = client.publish_sealed(&args.plan, &event, expect, args.timeout).await?;
+        if let Some(path) = &args.receipt {
+            std::fs::write(path, format!("{}\n", published.receipt)).map_err(|error| {
+                Failure::new(format!(
+                    "the event {} is stored, and its receipt could not be written to {}: {error}; the API gives it at \
+                     /v1/events/{0}/receipt",
+                    published.event.id,
+                    path.display()
+                ))
+            })?;
+        }
+        if !published.sealed {
+            eprintln!(
+                "sealbus: the event is stored and not sealed yet, so its receipt holds no proof; \
+                 /v1/events/{}/receipt gives it once it is",
+                published.event.id
+            );
+        }
+        let note = if published.sealed { "sealed" } else { stored(published.new) };
+        (published.event, note)
+    } else {
+        let published = client.publish_expecting(&args.plan, &event, expect).await?;
+        (published.event, stored(published.new))
+    };
     match args.output {
-        Output::Json => println!("{}", serde_json::to_string(&published.event)?),
+        Output::Json => println!("{}", serde_json::to_string(&event)?),
         Output::Table => {
             let mut printed = table(&["plan", "seq", "id", "hash", ""]);
-            let event = published.event;
-            let note = if published.new { "stored" } else { "was there already" };
             printed.add_row([
                 event.plan,
                 event.seq.to_string(),
@@ -69,4 +111,12 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn stored(new: bool) -> &'static str {
+    if new { "stored" } else { "was there already" }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "a duration is digits and a unit, such as 500ms or 5s".to_owned())
 }

@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 
 use sealbus_broker::topology::TopologySettings;
 use sealbus_broker::{Broker, BrokerConfig, BrokerError};
 use sealbus_core::catalog::Catalog;
 use sealbus_core::log::note::LogSigner;
+use sealbus_core::log::policy::Policy;
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::AppendSettings;
 use sealbus_ledger::{EXPECTED_MIGRATION, Ledger, LedgerConfig, LedgerError};
@@ -17,6 +19,7 @@ use sealbus_runtime::net;
 use sealbus_runtime::reconnect::{Reconnect, reconnect};
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry::metrics::Registry;
+use sealbus_sealer::Witnesses;
 use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
 use tokio_util::sync::CancellationToken;
 
@@ -91,6 +94,23 @@ pub fn log_signer(settings: &Settings, ledger: &Ledger) -> Result<LogSigner, Fai
             "the log's checkpoints cannot be signed: {error}; the keyring needs one active log- key with its secret"
         ))
     })
+}
+
+/// The policy of this file.
+pub fn policy(path: &Path) -> Result<Policy, Failure> {
+    let wrong = |error: &dyn std::error::Error| Failure::new(format!("the policy {}: {error}", path.display()));
+    let file = std::fs::read(path).map_err(|error| wrong(&error))?;
+    Policy::parse(&file).map_err(|error| wrong(&error))
+}
+
+/// Who cosigns the log's checkpoints: the witnesses of the policy, where one is given.
+pub fn witnesses(settings: &Settings, signer: &LogSigner) -> Result<Option<Witnesses>, Failure> {
+    let Some(path) = settings.find(table::POLICY) else { return Ok(None) };
+    let timeout = settings.get(table::WITNESS_TIMEOUT);
+    let witnesses = Witnesses::new(policy(&path)?, &signer.verifier_key(), timeout);
+    let witnesses = witnesses
+        .map_err(|error| Failure::new(format!("the log cannot be sealed by the policy {}: {error}", path.display())))?;
+    Ok(Some(witnesses))
 }
 
 /// Where checkpoints are kept: the stream, and the file where one is named.

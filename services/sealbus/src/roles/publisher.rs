@@ -46,6 +46,7 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(
         tokens_interval: settings.get(table::TOKENS_INTERVAL),
         intake_bytes: bytes(settings.get(table::MAX_INTAKE)),
         streams: settings.get(table::SSE_STREAMS) as usize,
+        sealed_wait: settings.get(table::SEALED_WAIT),
         heartbeat: settings.get(table::SSE_HEARTBEAT),
         patience: Patience {
             headers: settings.get(table::HEADER_TIMEOUT),

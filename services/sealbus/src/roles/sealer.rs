@@ -22,8 +22,10 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(
         heartbeat: settings.get(table::HEARTBEAT),
         ..Config::default()
     };
+    let signer = parts::log_signer(settings, &between.ledger)?;
     let resources = Resources {
-        signer: parts::log_signer(settings, &between.ledger)?,
+        witnesses: parts::witnesses(settings, &signer)?,
+        signer,
         ledger: between.ledger.clone(),
         anchors: parts::anchors(settings, &between.broker),
         metrics,

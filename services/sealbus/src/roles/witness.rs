@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -83,9 +82,5 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(
 }
 
 fn policy(settings: &Settings) -> Result<Policy, Failure> {
-    let path = settings.require(table::POLICY)?;
-    let wrong =
-        |path: &Path, error: &dyn std::error::Error| Failure::new(format!("the policy {}: {error}", path.display()));
-    let file = std::fs::read(&path).map_err(|error| wrong(&path, &error))?;
-    Policy::parse(&file).map_err(|error| wrong(&path, &error))
+    parts::policy(&settings.require(table::POLICY)?)
 }

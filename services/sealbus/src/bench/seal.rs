@@ -1,0 +1,72 @@
+//! Whether sealing keeps up with appending.
+
+use std::time::{Duration, Instant};
+
+use sealbus_runtime::settings::{Settings, table};
+use secrecy::ExposeSecret as _;
+use tokio_util::sync::CancellationToken;
+
+use super::append::{Load, load};
+use super::role::Role;
+use crate::commands::log;
+use crate::failure::Failure;
+use crate::roles::parts;
+
+/// How often the queue is looked at while it drains.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long it may take before the benchmark gives up.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// How long to append, and how.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Seconds of appending at full speed
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    #[command(flatten)]
+    load: Load,
+}
+
+/// Appends with a sealer beside it, and prints what waits at the end, how long it takes until nothing does, and rates.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    let settings = Settings::from_environment()?;
+    let token = settings.require(table::TOKEN)?;
+    eprintln!("sealbus: {}", log::begin(&settings, false).await?);
+    let ledger = parts::ledger(&settings, &CancellationToken::new()).await?;
+    let (publisher, sealer) = (Role::start("publisher").await?, Role::start("sealer").await?);
+    let before = ledger.log_size().await?;
+
+    let begun = Instant::now();
+    let appending = load(&publisher.url, token.expose_secret(), &args.load, Duration::from_secs(args.seconds));
+    let rate = appending.await?;
+    let appended_in = begun.elapsed();
+    let (backlog, oldest) = ledger.seal_backlog().await?;
+    let leaves = ledger.log_size().await? - before;
+    let ended = Instant::now();
+    while ledger.seal_backlog().await?.0 > 0 {
+        if ended.elapsed() > PATIENCE {
+            return Err(Failure::new("the seal queue does not drain; the sealer's log says why"));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    let drained = ended.elapsed().as_secs_f64();
+    let size = ledger.log_size().await?;
+    let shown = Instant::now();
+    while ledger.shown_checkpoint().await?.is_none_or(|(shown, _)| shown < size) {
+        if shown.elapsed() > PATIENCE {
+            return Err(Failure::new("no checkpoint over all events is shown; the sealer's log says why"));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    println!(
+        "seal: {rate:.0} events/s appended for {:.0} s, {:.0}/s sealed meanwhile; {backlog} waited at the end, the oldest for \
+         {oldest:.1} s; drained in {drained:.1} s ({:.0}/s), shown {:.1} s later; {}; {}",
+        appended_in.as_secs_f64(),
+        leaves as f64 / appended_in.as_secs_f64(),
+        if drained > 0.0 { backlog as f64 / drained } else { 0.0 },
+        shown.elapsed().as_secs_f64(),
+        publisher.cost(),
+        sealer.cost(),
+    );
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! A sealer that asks witnesses, on real sockets: what has a quorum is shown, what has none is anchored and not shown, and nobody
+//! who is dead, slow or lying holds up the others.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod scene;
+mod witnesses;
+
+use std::time::Duration;
+
+use scene::{Scene, logged};
+use sealbus_core::log::note::Note;
+use sealbus_sealer::{Witnesses, WitnessesError};
+use sealbus_testkit::eventually;
+use witnesses::{Stand, dishonest, nobody, silent};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_is_shown_with_its_quorum_and_a_heartbeat_renews_it() {
+    let scene = Scene::start(1).await;
+    let (one, two) = (Stand::begun(&scene, "q-one", 1), Stand::begun(&scene, "q-two", 2));
+    let (_one, _two) = (one.serve(0).await, two.serve(0).await);
+    let policy = scene.policy(&[one.line(), two.line()], "group both all q-one q-two\nquorum both");
+    let sealing = scene.seal(&policy);
+    scene.append("order-1", 300).await;
+    eventually("the checkpoint over all events", async || scene.shown_size().await == 301).await;
+    let shown = scene.shown().await;
+    assert_eq!(scene.cosigners(&policy, &shown), ["q-one", "q-two"]);
+    assert_eq!(
+        scene.cosigners(&policy, &scene.anchored().await),
+        ["q-one", "q-two"],
+        "it is anchored with their lines"
+    );
+    let time = |note: &Note| scene.times(&policy, note);
+    eventually("later times of both witnesses", async || {
+        let newer = time(&scene.shown().await);
+        newer.len() == 2 && newer.iter().zip(time(&shown)).all(|(newer, older)| *newer > older)
+    })
+    .await;
+    sealing.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_suffices_while_the_other_is_dead() {
+    let scene = Scene::start(2).await;
+    let (one, two) = (Stand::begun(&scene, "d-one", 3), Stand::begun(&scene, "d-two", 4));
+    let _one = one.serve(0).await;
+    two.port.set(nobody().await);
+    let policy = scene.policy(&[one.line(), two.line()], "group either any d-one d-two\nquorum either");
+    let sealing = scene.seal(&policy);
+    scene.append("order-1", 10).await;
+    eventually("a checkpoint", async || scene.shown_size().await == 11).await;
+    assert_eq!(scene.cosigners(&policy, &scene.shown().await), ["d-one"]);
+    eventually("it is said who is missing", async || logged(&["lacks witnesses", "d-two: no answer"])).await;
+    let numbers = sealing.numbers();
+    assert!(numbers.contains(r#"witness_answers_total{witness="d-two",outcome="unreachable"}"#), "{numbers}");
+    assert!(numbers.contains("without_quorum_total 0"), "{numbers}");
+    sealing.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_quorum_it_is_anchored_and_shown_once_the_witness_is_back() {
+    let scene = Scene::start(3).await;
+    let (one, two) = (Stand::begun(&scene, "b-one", 5), Stand::begun(&scene, "b-two", 6));
+    let _one = one.serve(0).await;
+    let serving = two.serve(0).await;
+    let policy = scene.policy(&[one.line(), two.line()], "group both all b-one b-two\nquorum both");
+    let sealing = scene.seal(&policy);
+    scene.append("order-1", 1).await;
+    eventually("a checkpoint", async || scene.shown_size().await == 2).await;
+    serving.stop().await;
+    scene.append("order-1", 400).await;
+    eventually("it is anchored", async || scene.size(&scene.anchored().await) == 402).await;
+    assert_eq!(scene.shown_size().await, 2, "readers keep the newest one with a quorum");
+    assert_eq!(scene.cosigners(&policy, &scene.anchored().await), ["b-one"], "what there is stands on it");
+    eventually("it is said who is missing", async || logged(&["too few witnesses", "b-two: no answer"])).await;
+    assert!(!sealing.numbers().contains("without_quorum_total 0"), "{}", sealing.numbers());
+    let port = two.port.get();
+    let _serving = two.serve(port).await;
+    eventually("the witness that is behind has caught up", async || scene.shown_size().await == 402).await;
+    assert_eq!(scene.cosigners(&policy, &scene.shown().await), ["b-one", "b-two"]);
+    sealing.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_lies_and_one_that_never_answers_change_nothing() {
+    let scene = Scene::start(4).await;
+    let one = Stand::begun(&scene, "l-one", 7);
+    let _one = one.serve(0).await;
+    let (liar, mute) = (Stand::begun(&scene, "l-liar", 8), Stand::begun(&scene, "l-mute", 9));
+    liar.port.set(dishonest(&liar).await);
+    let (port, _listener) = silent().await;
+    mute.port.set(port);
+    let policy = scene.policy(&[one.line(), liar.line(), mute.line()], "quorum l-one");
+    let sealing = scene.seal(&policy);
+    for (count, size) in [(3, 4), (4, 8), (5, 13)] {
+        scene.append("order-1", count).await;
+        eventually("the next checkpoint", async || scene.shown_size().await == size).await;
+        assert_eq!(scene.cosigners(&policy, &scene.shown().await), ["l-one"], "a false line is left out");
+    }
+    eventually("the false line is told", async || logged(&["l-liar: the witness's answer holds no cosignature"])).await;
+    let numbers = sealing.numbers();
+    assert!(numbers.contains(r#"witness_answers_total{witness="l-liar",outcome="invalid"}"#), "{numbers}");
+    assert!(numbers.contains(r#"witness_answers_total{witness="l-mute",outcome="late"}"#), "{numbers}");
+    sealing.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_that_was_begun_later_is_taken_along() {
+    let scene = Scene::start(5).await;
+    let old = Stand::begun(&scene, "n-old", 10);
+    let _old = old.serve(0).await;
+    let policy = scene.policy(&[old.line()], "quorum n-old");
+    let sealing = scene.seal(&policy);
+    scene.append("order-1", 600).await;
+    eventually("a checkpoint", async || scene.shown_size().await == 601).await;
+    sealing.stop().await;
+    scene.append("order-1", 100).await;
+    // The new sealer does not know where the old witness stands, and the new witness has seen nothing at all.
+    let new = Stand::begun(&scene, "n-new", 11);
+    let _new = new.serve(0).await;
+    let policy = scene.policy(&[old.line(), new.line()], "group both all n-old n-new\nquorum both");
+    let sealing = scene.seal(&policy);
+    eventually("a checkpoint of both", async || scene.shown_size().await == 701).await;
+    assert_eq!(scene.cosigners(&policy, &scene.shown().await), ["n-old", "n-new"]);
+    sealing.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_history_is_refused_by_the_witness_and_alarms() {
+    let (scene, other) = (Scene::start(6).await, Scene::start(6).await);
+    let witness = Stand::begun(&scene, "f-one", 12);
+    let _witness = witness.serve(0).await;
+    let policy = scene.policy(&[witness.line()], "quorum f-one");
+    let sealing = scene.seal(&policy);
+    scene.append("order-1", 20).await;
+    eventually("a checkpoint", async || scene.shown_size().await == 21).await;
+    sealing.stop().await;
+
+    // Another database under the same name and key, with fewer leaves first, and then with more.
+    other.append("order-1", 5).await;
+    let sealing = other.seal(&policy);
+    eventually("a rollback is told", async || logged(&["ALARM", "f-one: it has cosigned 21 leaves"])).await;
+    other.append("order-1", 50).await;
+    eventually("two histories are told", async || logged(&["ALARM", "f-one: it refuses this tree"])).await;
+    eventually("it is anchored", async || other.size(&other.anchored().await) == 56).await;
+    assert_eq!(other.shown_size().await, 0, "readers are not shown a history that the witness refuses");
+    let numbers = sealing.numbers();
+    assert!(numbers.contains(r#"witness_answers_total{witness="f-one",outcome="fork"}"#), "{numbers}");
+    sealing.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_this_log_cannot_be_sealed_by_is_refused() {
+    let scene = Scene::start(7).await;
+    let one = Stand::begun(&scene, "r-one", 13);
+    one.port.set(1);
+    let refused = |policy: &str| {
+        let policy = sealbus_core::log::policy::Policy::parse(policy.as_bytes()).unwrap();
+        Witnesses::new(policy, &scene.signer.verifier_key(), Duration::from_secs(1)).err()
+    };
+    let own = format!("log {}\n", scene.signer.verifier_key());
+    assert!(matches!(refused(&format!("{}\nquorum r-one\n", one.line())), Some(WitnessesError::OtherLog { .. })));
+    let without_url = one.line().rsplit_once(' ').unwrap().0.to_owned();
+    let unreachable = refused(&format!("{own}{without_url}\nquorum r-one\n"));
+    assert!(matches!(unreachable, Some(WitnessesError::Unreachable)), "{unreachable:?}");
+    assert!(refused(&format!("{own}{without_url}\nquorum none\n")).is_none());
+    let no_url = refused(&format!("{own}{without_url} ftp://witness\nquorum r-one\n"));
+    assert!(matches!(no_url, Some(WitnessesError::Witness { .. })), "{no_url:?}");
+}

@@ -1,0 +1,160 @@
+//! A ledger, a file as its anchor, and sealers on them; and what they log.
+
+use std::io;
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
+
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::note::{LogSigner, Note};
+use sealbus_core::log::policy::Policy;
+use sealbus_core::names::{Plan, Tenant};
+use sealbus_core::seal::Keyring;
+use sealbus_ledger::append::{AppendSettings, Appender, Call, Expect};
+use sealbus_ledger::{Creation, Ledger, LedgerConfig, create};
+use sealbus_runtime::telemetry::metrics::Registry;
+use sealbus_sealer::anchors::{Anchor, AnchorFile};
+use sealbus_sealer::{Config, Metrics, Refusal, Resources, Witnesses, run};
+use sealbus_testkit::{Postgres, events};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How long a witness has for a checkpoint.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+pub struct Scene {
+    _postgres: Postgres,
+    folder: TempDir,
+    ledger: Ledger,
+    keyring: Keyring,
+    pub origin: String,
+    pub signer: LogSigner,
+}
+
+impl Scene {
+    /// A log of its own that is begun. Two of one number have one name and one key.
+    pub async fn start(number: u8) -> Self {
+        listen();
+        let postgres = Postgres::start().await;
+        let origin = format!("test.example/cosigning-{number}");
+        let keyring = Keyring::parse(&sealbus_testkit::keyring()).unwrap();
+        let config = LedgerConfig::new(postgres.url());
+        let creation =
+            Creation { origin: origin.clone(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
+        create(&config, &creation, &keyring).await.unwrap();
+        let ledger = Ledger::open(&config).await.unwrap();
+        let signer = LogSigner::new(&keyring, &origin).unwrap();
+        let scene = Self { _postgres: postgres, folder: tempfile::tempdir().unwrap(), ledger, keyring, origin, signer };
+        let (first, _) = scene.ledger.begin_log(&scene.signer, 1_000).await.unwrap();
+        scene.anchor().keep(&first).await.unwrap();
+        scene
+    }
+
+    /// The policy of this log, these witnesses and this quorum.
+    pub fn policy(&self, witnesses: &[String], quorum: &str) -> Policy {
+        let file = format!("log {}\n{}\n{quorum}\n", self.signer.verifier_key(), witnesses.join("\n"));
+        Policy::parse(file.as_bytes()).unwrap()
+    }
+
+    pub fn seal(&self, policy: &Policy) -> Sealing {
+        let config = Config {
+            checkpoint: Duration::from_millis(20),
+            heartbeat: Duration::from_millis(200),
+            wait: Duration::from_millis(5),
+            backoff: Duration::from_millis(50),
+            ..Config::default()
+        };
+        let witnesses = Some(Witnesses::new(policy.clone(), &self.signer.verifier_key(), TIMEOUT).unwrap());
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let anchors: Vec<Arc<dyn Anchor>> = vec![Arc::new(self.anchor())];
+        let (ledger, signer) = (self.ledger.clone(), self.signer.clone());
+        let resources = Resources { ledger, signer, witnesses, anchors, metrics };
+        let shutdown = CancellationToken::new();
+        Sealing { task: tokio::spawn(run(config, resources, shutdown.clone())), shutdown, registry }
+    }
+
+    pub async fn append(&self, plan: &str, count: u64) {
+        let appender = Appender::start(&self.ledger, &self.keyring, &AppendSettings::default(), None).unwrap();
+        let (tenant, plan) = (Tenant::parse("acme").unwrap(), Plan::parse(plan).unwrap());
+        let events = (0..count).map(events::numbered).collect();
+        appender.append(Call { tenant, plan, expect: Expect::Any, events }).await.unwrap();
+    }
+
+    pub async fn shown_size(&self) -> u64 {
+        self.ledger.shown_checkpoint().await.unwrap().map_or(0, |(size, _)| size)
+    }
+
+    pub async fn shown(&self) -> Note {
+        Note::parse(self.ledger.shown_checkpoint().await.unwrap().unwrap().1.as_bytes()).unwrap()
+    }
+
+    /// The newest note that the anchor holds.
+    pub async fn anchored(&self) -> Note {
+        Note::parse(self.anchor().notes(true).await.unwrap().last().unwrap()).unwrap()
+    }
+
+    pub fn size(&self, note: &Note) -> u64 {
+        note.text().parse::<Checkpoint>().unwrap().size()
+    }
+
+    /// The names of the witnesses on a note, all of whose lines are right.
+    pub fn cosigners(&self, policy: &Policy, note: &Note) -> Vec<String> {
+        let signed = policy.open(note, &self.origin).unwrap();
+        let quorum = policy.quorum(&signed, sealbus_witness::system_clock());
+        quorum.witnesses.iter().map(|witness| String::from_utf8(witness.name.clone()).unwrap()).collect()
+    }
+
+    /// The times of their lines.
+    pub fn times(&self, policy: &Policy, note: &Note) -> Vec<u64> {
+        let signed = policy.open(note, &self.origin).unwrap();
+        signed.cosignatures(sealbus_witness::system_clock()).filter(|by| !by.own).map(|by| by.time).collect()
+    }
+
+    fn anchor(&self) -> AnchorFile {
+        AnchorFile::new(self.folder.path().join("anchors"))
+    }
+}
+
+pub struct Sealing {
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), Refusal>>,
+    registry: Registry,
+}
+
+impl Sealing {
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+
+    pub fn numbers(&self) -> String {
+        sealbus_runtime::telemetry::metrics::exposition(&self.registry)
+    }
+}
+
+static LOG: Mutex<String> = Mutex::new(String::new());
+
+/// Whether all sealers of this process together have logged a line with these words.
+pub fn logged(words: &[&str]) -> bool {
+    LOG.lock().unwrap().lines().any(|line| words.iter().all(|word| line.contains(word)))
+}
+
+fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| tracing_subscriber::fmt().with_ansi(false).with_writer(|| Log).init());
+}
+
+struct Log;
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LOG.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! Witnesses: true ones of `sealbus-witness`, and others.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::post;
+use sealbus_core::hash::Hash;
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::note::WitnessSigner;
+use sealbus_core::log::policy::Policy;
+use sealbus_core::seal::{KeyKind, Keyring};
+use sealbus_runtime::net::Patience;
+use sealbus_runtime::telemetry::metrics::Registry;
+use sealbus_witness::{Config, Metrics, Resources, Witness, run, system_clock};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::scene::Scene;
+
+/// What a witness is between its starts: a name, a key, a folder, and the port that the policy says.
+pub struct Stand {
+    name: &'static str,
+    keyring: Keyring,
+    origin: String,
+    policy: Policy,
+    folder: TempDir,
+    pub port: Cell<u16>,
+}
+
+pub struct Serving {
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Serving {
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+impl Stand {
+    /// A witness that has begun with the scene's log, and seen no tree of it.
+    pub fn begun(scene: &Scene, name: &'static str, number: u8) -> Self {
+        let seed = std::array::from_fn(|index| u8::try_from(index).unwrap() ^ (number << 1 | 128));
+        let keyring = Keyring::parse(&Keyring::generate(KeyKind::Witness, &seed).unwrap()).unwrap();
+        let policy = scene.policy(&[], "quorum none");
+        let folder = tempfile::tempdir().unwrap();
+        Witness::begin(&scene.origin, name, &keyring, &policy, folder.path(), system_clock).unwrap();
+        Self { name, keyring, origin: scene.origin.clone(), policy, folder, port: Cell::new(0) }
+    }
+
+    /// Serves on this port; on 0, on any that is free, which is kept.
+    pub async fn serve(&self, port: u16) -> Serving {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        self.port.set(listener.local_addr().unwrap().port());
+        let patience = Patience { headers: Duration::from_mins(1), drain: Duration::from_millis(100) };
+        let witness = Witness::open(self.name, &self.keyring, self.policy.clone(), self.folder.path(), system_clock);
+        let metrics = Metrics::register(&mut Registry::default());
+        let (shutdown, resources) = (CancellationToken::new(), Resources { witness: witness.unwrap(), metrics });
+        let serving = run(Config::new(listener, patience), resources, shutdown.clone());
+        Serving { shutdown, task: tokio::spawn(async move { serving.await.unwrap() }) }
+    }
+
+    /// Its line of a policy.
+    pub fn line(&self) -> String {
+        let key = self.signer().verifier_key();
+        format!("witness {} {key} http://127.0.0.1:{}", self.name, self.port.get())
+    }
+
+    fn signer(&self) -> WitnessSigner {
+        WitnessSigner::new(&self.keyring, self.name).unwrap()
+    }
+}
+
+/// Serves a witness that answers whatever it is asked with its line for another tree.
+pub async fn dishonest(stand: &Stand) -> u16 {
+    let other = Checkpoint::new(&stand.origin, 7, Hash::of(b"another tree")).unwrap();
+    let line = stand.signer().cosign(&other, system_clock()).to_string();
+    let router = Router::new().route("/add-checkpoint", post(async move || line.clone()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    port
+}
+
+/// A port on which connections are taken and nothing is ever answered, as long as the listener lives.
+pub async fn silent() -> (u16, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    (listener.local_addr().unwrap().port(), listener)
+}
+
+/// A port on which nothing listens.
+pub async fn nobody() -> u16 {
+    silent().await.0
+}

@@ -1,0 +1,225 @@
+//! Two sealers under load, and the leader killed with SIGKILL in the middle of a batch, again and again: no fork, no leaf lost,
+//! no leaf twice.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use sealbus_broker::{Broker, BrokerConfig};
+use sealbus_client::NewEvent;
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::note::{LogSigner, Note};
+use sealbus_core::log::policy::Policy;
+use sealbus_core::log::tile::EdgeTiles;
+use sealbus_core::seal::Keyring;
+use sealbus_core::verify::Notes;
+use sealbus_ledger::trail::LogQuery;
+use sealbus_ledger::{Ledger, LedgerConfig};
+use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
+use sealbus_testkit::eventually;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use support::{Bus, Role, client};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const ORIGIN: &str = "test.example/bus";
+const KILLS: usize = 20;
+/// What a sealing transaction writes, in its order: it is held before each in turn.
+const WRITTEN: [&str; 3] = ["log_leaves", "tiles", "log_roots"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_is_killed_in_mid_batch_twenty_times() {
+    let mut bus = Bus::start().await;
+    let anchors = bus.folder.path().join("anchors");
+    bus.set("SEALBUS_ANCHORS", &anchors.display().to_string());
+    bus.set("SEALBUS_CHECKPOINT", "20ms");
+    // Batches that end within a tile as well as at its edge.
+    bus.set("SEALBUS_SEAL_BATCH", "100");
+    let publisher = bus.role("publisher").await;
+    let mut sealers = [bus.role("sealer").await, bus.role("sealer").await];
+    let load = Load::start(&publisher);
+
+    let mut led = BTreeSet::new();
+    for round in 0..KILLS {
+        let held = hold(&bus, WRITTEN[round % WRITTEN.len()]).await;
+        let leader = sealers.iter().position(|sealer| owns(sealer.pid(), held.port)).expect("a sealer's connection");
+        led.insert(leader);
+        let before = size(&bus).await;
+        sealers[leader].kill().await;
+        assert_eq!(size(&bus).await, before, "the batch was not committed when its sealer died");
+        held.release().await;
+        eventually("the other sealer goes on", async || size(&bus).await > before).await;
+        sealers[leader].start(&bus).await;
+    }
+    assert_eq!(led.len(), 2, "leadership passed from one to the other");
+
+    let acknowledged = load.stop().await;
+    let ledger = Ledger::open(&LedgerConfig::new(bus.postgres.url())).await.unwrap();
+    let events = u64::try_from(bus.count("SELECT count(*) FROM sealbus.events").await).unwrap();
+    eventually("a shown checkpoint covers every event", async || {
+        ledger.shown_checkpoint().await.unwrap().is_some_and(|(size, _)| size == events)
+    })
+    .await;
+    expect_one_leaf_for_each(&bus, &acknowledged).await;
+    expect_one_history(&bus, &ledger, events, &anchors).await;
+    let (status, printed) = bus.run(&["verify", "--all"]).await;
+    assert_eq!(status, 0, "{printed}");
+}
+
+/// Callers who publish until they are told to stop.
+struct Load {
+    callers: JoinSet<Vec<Uuid>>,
+    stop: CancellationToken,
+}
+
+impl Load {
+    fn start(publisher: &Role) -> Self {
+        let (stop, mut callers) = (CancellationToken::new(), JoinSet::new());
+        for caller in 0..4 {
+            let (client, stop) = (client(std::slice::from_ref(publisher)), stop.clone());
+            callers.spawn(async move {
+                let mut ids = Vec::new();
+                for round in 0.. {
+                    if stop.is_cancelled() {
+                        break;
+                    }
+                    let events: Vec<_> = (0..25).map(|n| NewEvent::new("test.happened", json!({ "n": n }))).collect();
+                    let stored = client.publish_batch(&format!("plan-{caller}-{}", round % 7), &events).await.unwrap();
+                    ids.extend(stored.events.iter().map(|event| event.id));
+                }
+                ids
+            });
+        }
+        Self { callers, stop }
+    }
+
+    /// The ids of all that was acknowledged.
+    async fn stop(mut self) -> Vec<Uuid> {
+        self.stop.cancel();
+        let mut ids = Vec::new();
+        while let Some(caller) = self.callers.join_next().await {
+            ids.extend(caller.unwrap());
+        }
+        ids
+    }
+}
+
+/// A sealing transaction that is under way and goes no further.
+struct Held {
+    lock: PgConnection,
+    /// The port of its sealer's end of the connection.
+    port: u16,
+}
+
+/// Locks a table against writing, and waits until a transaction that holds the sealers' lock stands before it.
+async fn hold(bus: &Bus, table: &str) -> Held {
+    let mut lock = PgConnection::connect(&bus.postgres.admin_url()).await.unwrap();
+    let run = |sql: String| sqlx::raw_sql(AssertSqlSafe(sql));
+    run("BEGIN".to_owned()).execute(&mut lock).await.unwrap();
+    run(format!("LOCK TABLE sealbus.{table} IN SHARE MODE")).execute(&mut lock).await.unwrap();
+    let waiting = format!(
+        "SELECT a.client_port FROM pg_locks w JOIN pg_stat_activity a ON a.pid = w.pid
+         WHERE w.relation = 'sealbus.{table}'::regclass AND NOT w.granted AND EXISTS (
+             SELECT FROM pg_locks s WHERE s.pid = w.pid AND s.locktype = 'advisory' AND s.granted
+                AND s.classid = 0 AND s.objid = x'7365616c'::integer)"
+    );
+    let mut port = None;
+    eventually(&format!("a batch stands before {table}"), async || {
+        port = sqlx::query_scalar::<_, i32>(AssertSqlSafe(waiting.as_str())).fetch_optional(&mut lock).await.unwrap();
+        port.is_some()
+    })
+    .await;
+    Held { lock, port: u16::try_from(port.unwrap()).unwrap() }
+}
+
+impl Held {
+    async fn release(self) {
+        // With the connection goes its lock.
+        self.lock.close().await.unwrap();
+    }
+}
+
+/// Whether a process holds the socket with this local port.
+fn owns(pid: u32, port: u16) -> bool {
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let of_port =
+        |line: &&str| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&format!(":{port:04X}")));
+    let inode = sockets.lines().find(of_port).and_then(|line| line.split_whitespace().nth(9)).expect("the socket");
+    let socket = format!("socket:[{inode}]");
+    let mut files = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    files.any(|file| std::fs::read_link(file.unwrap().path()).is_ok_and(|link| link == Path::new(&socket)))
+}
+
+async fn size(bus: &Bus) -> i64 {
+    bus.count("SELECT max(size) FROM sealbus.log_roots").await
+}
+
+async fn expect_one_leaf_for_each(bus: &Bus, acknowledged: &[Uuid]) {
+    let none = |sql: &'static str| async move { assert_eq!(bus.count(sql).await, 0, "{sql}") };
+    none("SELECT count(*) FROM sealbus.seal_queue").await;
+    none(
+        "SELECT count(*) FROM sealbus.events e LEFT JOIN sealbus.log_leaves l USING (plan_no, seq) WHERE l.seq IS NULL",
+    )
+    .await;
+    none("SELECT count(*) FROM (SELECT FROM sealbus.log_leaves GROUP BY plan_no, seq HAVING count(*) > 1) twice").await;
+    none(
+        "SELECT count(*) FROM sealbus.log_leaves l LEFT JOIN sealbus.events e USING (plan_no, seq) WHERE e.seq IS NULL",
+    )
+    .await;
+    none("SELECT count(*) - max(leaf_index) - 1 FROM sealbus.log_leaves").await;
+    none("SELECT min(leaf_index) FROM sealbus.log_leaves").await;
+    none(
+        "SELECT count(*) FROM sealbus.log_roots r
+         WHERE r.size > 0 AND NOT EXISTS (SELECT FROM sealbus.log_roots b WHERE b.size = r.prev_size AND b.log_id = r.log_id)",
+    )
+    .await;
+    let ids = acknowledged.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
+    let stored = format!("SELECT count(*) FROM sealbus.events WHERE tenant = 'test' AND event_id IN ({ids})");
+    assert_eq!(bus.count(&stored).await, i64::try_from(acknowledged.len()).unwrap(), "what was acknowledged is stored");
+}
+
+/// The tree built anew from the events is the newest one, and everything that was anchored or shown is a beginning of it.
+async fn expect_one_history(bus: &Bus, ledger: &Ledger, events: u64, anchors: &Path) {
+    let (mut edge, mut from) = (EdgeTiles::default(), 0);
+    loop {
+        let records = ledger.log_page(&LogQuery { tenants: None, from_index: from, limit: 1_000 }).await.unwrap();
+        if records.is_empty() {
+            break;
+        }
+        from += records.len() as u64;
+        let leaves: Vec<_> = records.iter().map(sealbus_core::event::Record::leaf_hash).collect();
+        edge.append(&leaves).unwrap();
+    }
+    let newest = ledger.newest_tree().await.unwrap();
+    assert_eq!((edge.size(), edge.root()), (newest.size, newest.root));
+    assert_eq!(newest.size, events);
+
+    let keyring = Keyring::parse(&sealbus_testkit::keyring()).unwrap();
+    let key = LogSigner::new(&keyring, ORIGIN).unwrap().verifier_key();
+    let policy = Policy::parse(format!("log {key}\nquorum none\n").as_bytes()).unwrap();
+    let mut notes = Notes::new(&policy, ORIGIN, sealbus_witness::system_clock(), None);
+    let (_, shown) = ledger.shown_checkpoint().await.unwrap().unwrap();
+    notes.checkpoint(shown.as_bytes());
+    let broker = Broker::connect(BrokerConfig::new(bus.nats.url(), "sealers-test")).await.unwrap();
+    let mut sizes = BTreeSet::new();
+    for anchor in [&AnchorFile::new(anchors) as &dyn Anchor, &AnchorStream::new(broker)] {
+        for (n, note) in anchor.notes(true).await.unwrap().iter().enumerate() {
+            notes.anchor(&format!("{} {n}", anchor.name()), note);
+            sizes.insert(Note::parse(note).unwrap().text().parse::<Checkpoint>().unwrap().size());
+        }
+    }
+    assert!(sizes.len() > KILLS, "{sizes:?}");
+    let mut tree = notes.tree();
+    while let Some(id) = tree.wanted() {
+        let tile = ledger.hash_tile(id).await.unwrap();
+        tree.take(tile.map(|tile| tile.encode()).as_deref());
+    }
+    let log = notes.with_tree(tree);
+    assert!(log.findings().is_empty(), "{:?}", log.findings());
+    assert_eq!(log.vouched().map(|vouched| vouched.log_index + 1), Some(events));
+}
