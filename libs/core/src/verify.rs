@@ -18,6 +18,7 @@
 //! | `opened` | a note that its log signed |
 //! | `tree` | tiles: check 4 |
 //! | `log` | what the two say of an event's leaf |
+//! | `seen` | and of when it was there |
 //! | `trust` | keys and erasures |
 //! | `chain` | a plan's places in order: holes, forks, what must be sealed |
 //! | `checks` | what one record is held to |
@@ -34,6 +35,7 @@ mod notes;
 mod opened;
 mod owed;
 mod report;
+mod seen;
 mod tree;
 mod trust;
 mod verdict;

@@ -33,10 +33,18 @@ pub async fn create_database(admin_url: &str, name: &str, template: Option<&str>
     Ok(())
 }
 
-/// Makes the two roles and the schemas in the database of `admin_url`, and lets the roles log in with these passwords.
-pub async fn make_roles(admin_url: &str, owner_password: &str, writer_password: &str) -> Result<(), LedgerError> {
+/// Makes the two roles, unless they are there, and the schemas in the database of `admin_url`.
+pub async fn make_schemas(admin_url: &str) -> Result<(), LedgerError> {
     let mut connection = connect(admin_url).await?;
     execute(&mut connection, include_str!("../../../migrations/roles.sql")).await?;
+    connection.close().await?;
+    Ok(())
+}
+
+/// Makes the two roles and the schemas in the database of `admin_url`, and lets the roles log in with these passwords.
+pub async fn make_roles(admin_url: &str, owner_password: &str, writer_password: &str) -> Result<(), LedgerError> {
+    make_schemas(admin_url).await?;
+    let mut connection = connect(admin_url).await?;
     for (role, password) in [(OWNER, owner_password), (WRITER, writer_password)] {
         // ALTER ROLE takes no parameters, so the server quotes the password.
         let statement = sqlx::query_scalar!(

@@ -55,6 +55,8 @@ enum Command {
     Tail(commands::tail::Args),
     /// Check a ledger with its log and anchors, or an exported bundle
     Verify(Box<commands::verify::Args>),
+    /// Show one event: record, proof, verdict
+    Inspect(commands::inspect::Args),
     /// Write a ledger's evidence as a bundle, to be verified without it
     Export(commands::export::Args),
     /// Write what a verifier of bundles pins
@@ -106,6 +108,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Trail(args) => commands::trail::run(args).await,
         Command::Tail(args) => commands::tail::run(args).await,
         Command::Verify(args) => commands::verify::run(*args).await,
+        Command::Inspect(args) => commands::inspect::run(args).await,
         Command::Export(args) => commands::export::run(args).await,
         Command::Trust(args) => commands::trust::run(&args),
         Command::DeadLetters(args) => commands::dead_letters::run(args).await,

@@ -30,3 +30,8 @@ pub fn progress(total: u64, what: &str) -> ProgressBar {
         .expect("the template is a constant that indicatif reads");
     ProgressBar::with_draw_target(Some(total), target).with_style(style).with_message(what.to_owned())
 }
+
+/// A name as one line shows it: it may come from who tampered.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character }).collect()
+}

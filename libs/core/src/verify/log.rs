@@ -8,7 +8,7 @@ use crate::{
     event::Record,
     log::{merkle::leaf_hash, note::Note, policy::Policy, proof::EventProof},
     timestamp::Timestamp,
-    verify::{LogFinding, Verdict, opened::Opened, tree::CheckedTree},
+    verify::{LogFinding, Verdict, opened::Opened, seen::Seen, tree::CheckedTree},
 };
 
 /// A log whose notes and tiles were checked: what events are then compared with, of many plans at once.
@@ -19,14 +19,10 @@ pub struct CheckedLog {
     pub(super) believed: Option<Opened>,
     pub(super) leaves: Leaves,
     pub(super) anchored: u64,
-    pub(super) first_seen: FirstSeen,
+    pub(super) seen: Seen,
     pub(super) vouched: Option<Vouched>,
     pub(super) findings: Vec<LogFinding>,
 }
-
-/// Sizes, rising, each with the earliest trusted time of a note that covers as much or more.
-#[derive(Debug)]
-pub(super) struct FirstSeen(Vec<(u64, u64)>);
 
 /// What an event's leaf is compared with.
 #[derive(Debug)]
@@ -67,19 +63,6 @@ impl Leaves {
     }
 }
 
-impl FirstSeen {
-    /// Of sizes and times in any order.
-    pub(super) fn of(mut times: Vec<(u64, u64)>) -> FirstSeen {
-        times.sort_unstable();
-        let mut earliest = u64::MAX;
-        for (_, time) in times.iter_mut().rev() {
-            earliest = earliest.min(*time);
-            *time = earliest;
-        }
-        FirstSeen(times)
-    }
-}
-
 impl CheckedLog {
     /// The number of leaves of the tree that is believed; 0 where there is no checkpoint.
     pub fn size(&self) -> u64 {
@@ -104,9 +87,12 @@ impl CheckedLog {
     /// When a trusted key first says that it saw a tree with this leaf, in seconds since 1970. Anchors that the tree does not
     /// continue say nothing of its leaves.
     pub fn first_seen(&self, index: u64) -> Option<u64> {
-        let FirstSeen(times) = &self.first_seen;
-        let covering = times.partition_point(|(size, _)| *size <= index);
-        times.get(covering).map(|(_, time)| *time)
+        self.seen.first_with(index)
+    }
+
+    /// When a trusted key last says that it saw the tree without this leaf, likewise.
+    pub fn last_unseen(&self, index: u64) -> Option<u64> {
+        self.seen.last_without(index)
     }
 
     /// The leaves that no record of the plans checked so far claims; none where leaves are not compared. It says something

@@ -7,8 +7,9 @@ use crate::{
     log::{checkpoint::CheckpointError, note::Note, policy::Policy},
     verify::{
         LogFinding, TreeCheck, Verdict,
-        log::{CheckedLog, FirstSeen, Leaves, Vouched},
+        log::{CheckedLog, Leaves, Vouched},
         opened::Opened,
+        seen::{Dated, Seen},
         tree::CheckedTree,
     },
 };
@@ -26,8 +27,8 @@ pub struct Notes {
     max_age: Option<u64>,
     /// The database's, or the bundle's.
     checkpoint: Option<Opened>,
-    /// The anchors' sizes and roots, each with the earliest trusted time of a note that says them.
-    anchors: BTreeMap<(u64, Hash), Option<u64>>,
+    /// The anchors' sizes and roots, each with the earliest and the latest trusted time of a note that says them.
+    anchors: BTreeMap<(u64, Hash), Option<(u64, u64)>>,
     newest: Option<Opened>,
     findings: Vec<LogFinding>,
 }
@@ -98,10 +99,13 @@ impl Notes {
     }
 
     fn take_anchor(&mut self, opened: Opened) {
-        let earliest = opened.earliest(self.now);
+        let times = opened.times(self.now);
         let key = opened.size_and_root();
-        let seen = self.anchors.entry(key).or_insert(earliest);
-        *seen = seen.iter().copied().chain(earliest).min();
+        let seen = self.anchors.entry(key).or_insert(times);
+        *seen = match (*seen, times) {
+            (Some((first, last)), Some((earliest, latest))) => Some((first.min(earliest), last.max(latest))),
+            (seen, times) => seen.or(times),
+        };
         match &mut self.newest {
             // A heartbeat: the same text with newer lines.
             Some(newest) if newest.size_and_root() == key => newest.signed.join(&opened.signed, self.now),
@@ -117,7 +121,7 @@ impl Notes {
     fn finish(mut self, leaves: Leaves) -> CheckedLog {
         let mut times = self.check_anchors(leaves.tree());
         times.extend(
-            self.checkpoint.as_ref().and_then(|opened| dated(opened.size_and_root().0, opened.earliest(self.now))),
+            self.checkpoint.as_ref().and_then(|opened| dated(opened.size_and_root().0, opened.times(self.now))),
         );
         let vouched = self.check_newest(&leaves);
         let anchored = self.newest.as_ref().map_or(0, |newest| newest.size_and_root().0);
@@ -127,20 +131,20 @@ impl Notes {
             believed: self.checkpoint.or(self.newest),
             leaves,
             anchored,
-            first_seen: FirstSeen::of(times),
+            seen: Seen::of(&times),
             vouched,
             findings: self.findings,
         }
     }
 
     /// Checks 2 and 3; gives the times of the anchors that the tree continues, with the sizes that they are over.
-    fn check_anchors(&mut self, tree: Option<&CheckedTree>) -> Vec<(u64, u64)> {
+    fn check_anchors(&mut self, tree: Option<&CheckedTree>) -> Vec<Dated> {
         let (size, root) = self.believed().map_or((0, None), |opened| {
             let (size, root) = opened.size_and_root();
             (size, Some(root))
         });
         let (mut times, mut before) = (Vec::new(), None);
-        for ((anchored, anchored_root), earliest) in &self.anchors {
+        for ((anchored, anchored_root), seen) in &self.anchors {
             let place = || format!("size {anchored}");
             if before.replace(*anchored) == Some(*anchored) {
                 let detail = "two anchors of this size have two roots";
@@ -154,7 +158,7 @@ impl Notes {
                 let detail = "the tree had another root at this size";
                 self.findings.push(LogFinding::new(Verdict::Inconsistent, place(), detail));
             } else {
-                times.extend(dated(*anchored, *earliest));
+                times.extend(dated(*anchored, *seen));
             }
         }
         times
@@ -193,6 +197,6 @@ impl Notes {
     }
 }
 
-fn dated(size: u64, time: Option<u64>) -> Option<(u64, u64)> {
-    time.map(|time| (size, time))
+fn dated(size: u64, times: Option<(u64, u64)>) -> Option<Dated> {
+    times.map(|(earliest, latest)| Dated { size, earliest, latest })
 }

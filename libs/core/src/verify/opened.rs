@@ -24,8 +24,9 @@ impl Opened {
         (self.checkpoint().size(), self.checkpoint().root())
     }
 
-    /// When first a trusted key says that it saw the tree.
-    pub(super) fn earliest(&self, now: u64) -> Option<u64> {
-        self.signed.cosignatures(now).map(|by| by.time).min()
+    /// When first, and when last, a trusted key says that it saw the tree.
+    pub(super) fn times(&self, now: u64) -> Option<(u64, u64)> {
+        let times = || self.signed.cosignatures(now).map(|by| by.time);
+        times().min().zip(times().max())
     }
 }

@@ -71,12 +71,35 @@ impl Ledger {
         Ok(rows.into_iter().filter_map(|row| place(row.leaf_index, (row.tenant, row.plan, row.seq))).collect())
     }
 
+    /// Leaves that the table of leaves does not have: whose they are, nobody can tell, and so they may be of any plan.
+    async fn leaves_without_a_row(&self, within: &Range<u64>) -> Result<Vec<u64>, LedgerError> {
+        let rows = sqlx::query_scalar!(
+            r#"-- leaves_without_a_row
+            SELECT g.first AS "first!" FROM (
+                SELECT generate_series(l.leaf_index + 1, l.next - 1) AS first FROM (
+                    SELECT leaf_index, lead(leaf_index, 1, $3::bigint) OVER (ORDER BY leaf_index) AS next FROM (
+                        SELECT $2::bigint - 1 AS leaf_index
+                        UNION ALL
+                        SELECT leaf_index FROM sealbus.log_leaves WHERE log_id = $1 AND leaf_index >= $2 AND leaf_index < $3
+                    ) leaves
+                ) l WHERE l.next > l.leaf_index + 1
+            ) g"#,
+            self.deployment().log_id,
+            signed(within.start),
+            signed(within.end),
+        )
+        .fetch_all(self.pool())
+        .await?;
+        Ok(rows.into_iter().filter_map(|index| u64::try_from(index).ok()).collect())
+    }
+
     async fn unclaimed_in(
         &self,
         scope: &Scope,
         log: &CheckedLog,
         within: Range<u64>,
     ) -> Result<Vec<(u64, Option<Place>)>, LedgerError> {
+        let missing = self.leaves_without_a_row(&within).await?;
         let (tenant, plan) = scope.names();
         let mut rows = sqlx::query!(
             "-- leaves_in_scope
@@ -89,7 +112,7 @@ impl Ledger {
             signed(within.end),
         )
         .fetch(self.pool());
-        let mut unclaimed = Vec::new();
+        let mut unclaimed: Vec<_> = missing.into_iter().map(|index| (index, None)).collect();
         while let Some(row) = rows.try_next().await? {
             if let (Ok(index), Ok(seq)) = (u64::try_from(row.leaf_index), u64::try_from(row.seq))
                 && !log.is_claimed(index)

@@ -12,6 +12,7 @@ mod floor;
 mod percentiles;
 mod role;
 mod seal;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,8 @@ enum What {
     Append(append::Args),
     /// Events that wait for their leaf after a time of appending at full speed, and how long they take to get it
     Seal(seal::Args),
+    /// Events a second that a whole verification reads; floors: a COPY of the rows, and strict verifications alone
+    Verify(verify::Args),
     /// Time from publish to delivery at a steady rate; floor: one commit and one JetStream acknowledgement
     E2e(e2e::Args),
 }
@@ -41,6 +44,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.what {
         What::Append(args) => append::run(args).await?,
         What::Seal(args) => seal::run(args).await?,
+        What::Verify(args) => verify::run(args).await?,
         What::E2e(args) => e2e::run(args).await?,
     }
     Ok(ExitCode::SUCCESS)

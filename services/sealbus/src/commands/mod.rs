@@ -6,6 +6,7 @@ pub mod connection;
 pub mod dead_letters;
 pub mod export;
 pub mod import;
+pub mod inspect;
 pub mod keys;
 pub mod log;
 pub mod migrate;

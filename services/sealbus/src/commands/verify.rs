@@ -15,7 +15,7 @@ use crate::evidence::bundle::{self, Source};
 use crate::evidence::ledger::{self, Question};
 use crate::evidence::pins::Pins;
 use crate::failure::Failure;
-use crate::output::{Output, progress};
+use crate::output::{Output, printable, progress};
 
 /// Connections that one worker needs, and what comes before and after them.
 const CONNECTIONS: u32 = 2;
@@ -54,14 +54,22 @@ pub struct Args {
     output: Output,
 }
 
+/// What a verification does not speak of.
+struct Reach {
+    /// Events that came after it began.
+    later: u64,
+    /// Whether it saw some plans of a log, and not what else there is in it.
+    plans_alone: bool,
+}
+
 /// Prints a line for each finding and a summary.
 ///
 /// Exit codes: 0 clean, 3 for a finding, 4 where the only findings say that something is not anchored yet, 2 for a wrong
 /// question, 1 where something could not be read.
 pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     let output = args.output;
-    let (report, later) = match (&args.bundle, &args.trust) {
-        (Some(path), Some(trust)) => (tokio::task::block_in_place(|| of_bundle(&args, path, trust))?, 0),
+    let (report, reach) = match (&args.bundle, &args.trust) {
+        (Some(path), Some(trust)) => tokio::task::block_in_place(|| of_bundle(&args, path, trust))?,
         _ => of_ledger(args).await?,
     };
     match output {
@@ -73,13 +81,13 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
             for finding in report.findings() {
                 println!("{} {} {}", finding.verdict, printable(&finding.place()), finding.detail);
             }
-            println!("{}", sentence(&report, later));
+            println!("{}", sentence(&report, &reach));
         }
     }
     Ok(ExitCode::from(report.exit_code()))
 }
 
-async fn of_ledger(args: Args) -> Result<(Report, u64), Failure> {
+async fn of_ledger(args: Args) -> Result<(Report, Reach), Failure> {
     let settings = Settings::from_environment()?;
     let scope = args.scope.scope(&settings)?;
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -95,21 +103,21 @@ async fn of_ledger(args: Args) -> Result<(Report, u64), Failure> {
     let pins = Pins::of_deployment(&settings, &ledger.deployment().origin)?;
     let anchors = Anchors::open(&settings).await?;
     let question = Question {
-        scope,
         wait: args.wait,
         since: args.since,
         resume: args.resume,
         receipts: args.receipt,
         max_age: args.max_age.unwrap_or(3 * settings.get(table::HEARTBEAT)),
         workers,
+        ..Question::of(scope)
     };
     let answer = ledger::verify(&ledger, &pins, &anchors, &question).await?;
     anchors.close().await;
     ledger.close().await;
-    Ok((answer.report, answer.later))
+    Ok((answer.report, Reach { later: answer.later, plans_alone: false }))
 }
 
-fn of_bundle(args: &Args, path: &std::path::Path, trust: &std::path::Path) -> Result<Report, Failure> {
+fn of_bundle(args: &Args, path: &std::path::Path, trust: &std::path::Path) -> Result<(Report, Reach), Failure> {
     let pins = Pins::of_folder(trust)?;
     let bundle = Source::open(path)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -117,19 +125,14 @@ fn of_bundle(args: &Args, path: &std::path::Path, trust: &std::path::Path) -> Re
     let max_age = args.max_age.map(|age| age.as_secs());
     let report = bundle::verify(&bundle, &pins, &args.receipt, now, max_age, |bytes| bar.inc(bytes))?;
     bar.finish_and_clear();
-    Ok(report)
+    Ok((report, Reach { later: 0, plans_alone: !bundle.is_whole() }))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
     Duration::parse(text).map_err(|rule| format!("is not {rule}"))
 }
 
-/// A name as one line shows it: it may come from who tampered.
-fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character }).collect()
-}
-
-fn sentence(report: &Report, later: u64) -> String {
+fn sentence(report: &Report, reach: &Reach) -> String {
     let Report { events, plans, sealed, unchecked, .. } = report;
     let found = match report.log_findings().count() + report.findings().count() {
         0 => "all of it holds".to_owned(),
@@ -140,13 +143,14 @@ fn sentence(report: &Report, later: u64) -> String {
     if *unchecked > 0 {
         parts.push(format!("{unchecked} MACs were passed over for want of their secret"));
     }
-    if later > 0 {
-        parts.push(format!("{later} events came later and were passed over"));
+    if reach.later > 0 {
+        parts.push(format!("{} events came later and were passed over", reach.later));
     }
     parts.push(match report.vouched {
         Some(vouched) => {
             let time = vouched.as_of().unwrap_or_else(|| "no trusted time".to_owned());
-            format!("vouched for up to log index {}, as of {time}", vouched.log_index)
+            let of = if reach.plans_alone { ", of the plans that are here, not that nothing followed" } else { "" };
+            format!("vouched for up to log index {}, as of {time}{of}", vouched.log_index)
         }
         None => "nothing is vouched for".to_owned(),
     });

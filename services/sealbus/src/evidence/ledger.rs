@@ -43,10 +43,20 @@ pub struct Question {
     pub workers: usize,
 }
 
+impl Question {
+    /// What stands now, of these plans, by the newest time of a quarter of an hour ago or later.
+    pub fn of(scope: Scope) -> Question {
+        let max_age = Duration::from_mins(15);
+        Question { scope, wait: false, since: None, resume: None, receipts: Vec::new(), max_age, workers: 1 }
+    }
+}
+
 /// What it came to.
 pub struct Answer {
     /// Counts and findings.
     pub report: Report,
+    /// The log that events were compared with.
+    pub log: Arc<CheckedLog>,
     /// Events that were passed over because they came after the verification began.
     pub later: u64,
 }
@@ -90,7 +100,7 @@ pub async fn verify(ledger: &Ledger, pins: &Pins, anchors: &Anchors, question: &
     if let Some(resume) = resume {
         resume.finish()?;
     }
-    Ok(Answer { report, later: done.later })
+    Ok(Answer { report, log, later: done.later })
 }
 
 /// Waits until all that stands in the ledger now is sealed and anchored; gives the database's time from before.

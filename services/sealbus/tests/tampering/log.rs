@@ -72,8 +72,8 @@ async fn row_26_proof_with_a_node_too_many_too_few_of_wrong_length() {
     let node = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
     let more = |proof: &str| proof.replacen("\n\n", &format!("\n{node}\n"), 1);
     let fewer = |proof: &str| {
-        let (nodes, note) = proof.split_once("\n\n").unwrap();
-        format!("{}\n\n{note}", nodes.rsplit_once('\n').unwrap().0)
+        let (before, note) = proof.split_once("\n\n").unwrap();
+        format!("{}\n\n{note}", before.rsplit_once('\n').unwrap().0)
     };
     let longer = |proof: &str| proof.replacen("=\n\n", "AAAA=\n\n", 1);
     for change in [&more as &dyn Fn(&str) -> String, &fewer, &longer] {

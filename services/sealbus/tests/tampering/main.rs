@@ -1,11 +1,13 @@
 //! Every row of INTEGRITY's tampering table but 33, each by its number: the change is made as a database superuser, or in files,
-//! and `sealbus verify` gives exactly that verdict.
+//! and `sealbus verify` gives exactly that verdict. And how it is asked (`questions`), and what is exported (`bundles`).
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bundles;
 mod events;
 mod keys;
 mod log;
 mod plans;
+mod questions;
 mod restored;
 mod scene;

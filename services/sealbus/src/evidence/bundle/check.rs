@@ -75,11 +75,10 @@ pub fn verify(
 /// A bundle that has a tile is of a whole log; one that has none is of plans, and its checkpoint is an anchored one.
 fn check_log(bundle: &Source, pins: &Pins, now: u64, max_age: Option<u64>) -> Result<CheckedLog, Failure> {
     let files: BTreeSet<&BundlePath> = bundle.paths().collect();
-    let is_whole = files.iter().any(|file| matches!(file, BundlePath::Tile(_)));
     let read = |file: &BundlePath| bundle.read(file).map(Option::unwrap_or_default);
     let mut notes = Notes::new(&pins.policy, &pins.origin, now, max_age);
     let checkpoint = read(&BundlePath::Checkpoint)?;
-    if is_whole {
+    if bundle.is_whole() {
         notes.checkpoint(&checkpoint);
     } else {
         notes.anchored_checkpoint(&checkpoint);
@@ -87,7 +86,7 @@ fn check_log(bundle: &Source, pins: &Pins, now: u64, max_age: Option<u64>) -> Re
     for file in files.iter().filter(|file| matches!(file, BundlePath::Anchor(_))) {
         notes.anchor(&file.to_string(), &read(file)?);
     }
-    if !is_whole {
+    if !bundle.is_whole() {
         return Ok(notes.with_proofs());
     }
     let (mut tree, mut unreadable) = (notes.tree(), None);

@@ -4,16 +4,13 @@ use std::io::{BufWriter, Write};
 use std::pin::pin;
 
 use futures::TryStreamExt;
-use sealbus_core::event::Record;
-use sealbus_core::log::checkpoint::Checkpoint;
-use sealbus_core::log::note::Note;
-use sealbus_core::log::proof::EventProof;
 use sealbus_core::verify::bundle::{BundlePath, write_record};
 use sealbus_ledger::Ledger;
 use sealbus_ledger::verification::Scope;
 
 use super::Target;
 use crate::evidence::anchors::Anchors;
+use crate::evidence::newest::Newest;
 use crate::evidence::pins::Pins;
 use crate::failure::Failure;
 use crate::output::progress;
@@ -86,39 +83,4 @@ pub async fn export(
     bar.finish_and_clear();
     target.put_events(events)?;
     Ok(exported)
-}
-
-/// The checkpoint of a bundle.
-struct Newest {
-    note: String,
-    size: u64,
-}
-
-impl Newest {
-    /// The note that the ledger stored last; of none, nothing that can be read as one.
-    async fn stored(ledger: &Ledger) -> Result<Newest, Failure> {
-        let note = ledger.newest_note().await?.unwrap_or_default();
-        let parsed = Note::parse(note.as_bytes()).ok().and_then(|note| note.text().parse::<Checkpoint>().ok());
-        Ok(Newest { size: parsed.map_or(0, |checkpoint| checkpoint.size()), note })
-    }
-
-    /// The anchored note of the most leaves; of several, the one that came last, which has the newest time.
-    fn anchored(notes: &[Vec<u8>], pins: &Pins) -> Result<Newest, Failure> {
-        let opened = notes.iter().filter_map(|note| {
-            let note = Note::parse(note).ok()?;
-            let size = pins.policy.open(&note, &pins.origin).ok()?.checkpoint().size();
-            Some(Newest { size, note: note.to_string() })
-        });
-        opened.max_by_key(|newest| newest.size).ok_or_else(|| {
-            Failure::new("no checkpoint of this log is anchored yet, so nothing can be proven: is a sealer running?")
-        })
-    }
-
-    /// The proof of a record that the checkpoint covers, if the stored tiles give one.
-    async fn prove(&self, ledger: &Ledger, record: &Record) -> Result<Option<String>, Failure> {
-        let Some(index) = record.log_index else { return Ok(None) };
-        let Some(hashes) = ledger.inclusion_proof(index, self.size).await? else { return Ok(None) };
-        let Ok(note) = Note::parse(self.note.as_bytes()) else { return Ok(None) };
-        Ok(Some(EventProof { leaf: record.leaf(), index, hashes, note }.to_string()))
-    }
 }

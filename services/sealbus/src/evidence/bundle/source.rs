@@ -58,6 +58,11 @@ impl Source {
         Ok(Some(bytes).filter(|bytes| bytes.len() as u64 <= MAX_FILE))
     }
 
+    /// Whether it is of a whole log: it has a tile then.
+    pub fn is_whole(&self) -> bool {
+        self.paths().any(|file| matches!(file, BundlePath::Tile(_)))
+    }
+
     /// Bytes that a verification reads, for a progress bar: the records, twice.
     pub fn size(&self) -> Result<u64, Failure> {
         let length = match self {

@@ -1,0 +1,241 @@
+//! How fast a whole ledger is verified.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::pin::pin;
+use std::process::Stdio;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use sealbus_core::event::{Header, PayloadMode};
+use sealbus_core::hash::Hash;
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::merkle::empty_root;
+use sealbus_core::log::note::LogSigner;
+use sealbus_core::names::{Plan, Tenant};
+use sealbus_core::seal::{KeyKind, Keyring, KeyringText, NewKey, Status};
+use sealbus_ledger::append::{AppendSettings, Appender, Call, Draft, Expect};
+use sealbus_ledger::log::Signing;
+use sealbus_ledger::verification::Scope;
+use sealbus_ledger::{Creation, Ledger, LedgerConfig, bootstrap, create, migrate};
+use sealbus_runtime::settings::{Settings, table};
+use sealbus_sealer::anchors::{Anchor as _, AnchorFile};
+use tokio::process::Command;
+use uuid::Uuid;
+
+use crate::failure::Failure;
+
+const ORIGIN: &str = "bench.example/verify";
+/// The ledger that is verified lies in a database of its own, beside the one of the environment.
+const DATABASE: &str = "sealbus_bench_verify";
+/// Calls in flight while it is filled.
+const CALLS: usize = 16;
+
+/// What to verify.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Events of the ledger
+    #[arg(long, default_value_t = 1_000_000)]
+    events: u64,
+    /// Plans, of as many events each
+    #[arg(long, default_value_t = 1_000)]
+    plans: u64,
+    /// Bytes of an event's data
+    #[arg(long, default_value_t = 1_024)]
+    bytes: usize,
+    /// What seals them
+    #[arg(long, value_enum, default_value_t = Suite::Ed25519)]
+    suite: Suite,
+    /// Runs of each kind, by turns
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Suite {
+    Hmac,
+    Ed25519,
+}
+
+/// Fills a ledger, then verifies it and measures both floors by turns: a `COPY` of the rows to `/dev/null`, and strict
+/// verifications of signatures alone on all processors.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    let settings = Settings::from_environment()?;
+    let admin = settings.require(table::ADMIN_DATABASE_URL)?;
+    let url = database(admin.expose(), DATABASE)?;
+    let psql = sealbus_backing::postgres_bin()?.join("psql");
+    sql(&psql, admin.expose(), &format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")).await?;
+    bootstrap::create_database(admin.expose(), DATABASE, None).await?;
+    bootstrap::make_schemas(&url).await?;
+    migrate(&url).await?;
+    let folder = tempfile::tempdir()?;
+    let some_event = fill(&args, &url, folder.path()).await?;
+    sql(&psql, &url, "VACUUM ANALYZE").await?;
+    sql(&psql, &url, "CHECKPOINT").await?;
+
+    let (mut copied, mut signatures, mut verified) = (Vec::new(), Vec::new(), Vec::new());
+    let events = args.events as f64;
+    let mut memory = 0.0_f64;
+    for round in 1..=args.rounds {
+        let begun = Instant::now();
+        sql(&psql, &url, "COPY sealbus.events TO '/dev/null'").await?;
+        copied.push(events / begun.elapsed().as_secs_f64());
+        signatures.push(tokio::task::block_in_place(|| strict_verifications(&some_event))?);
+        let begun = Instant::now();
+        memory = memory.max(verify(&url, folder.path()).await?);
+        verified.push(events / begun.elapsed().as_secs_f64());
+        let last = |figures: &Vec<f64>| figures.last().copied().unwrap_or_default();
+        println!(
+            "round {round}: COPY {:.0}/s, signatures alone {:.0}/s, verified {:.0} events/s",
+            last(&copied),
+            last(&signatures),
+            last(&verified)
+        );
+    }
+    let (copied, signatures, verified) = (median(copied), median(signatures), median(verified));
+    println!(
+        "verify: {verified:.0} events/s, {:.2} of COPY ({copied:.0}/s), {:.2} of strict verifications alone ({signatures:.0}/s); \
+         {memory:.0} MiB at most",
+        verified / copied,
+        verified / signatures,
+    );
+    sql(&psql, admin.expose(), &format!("DROP DATABASE {DATABASE} WITH (FORCE)")).await
+}
+
+/// A ledger of these events, all sealed and anchored; its keyring and anchors in this folder. Gives the header of one.
+async fn fill(args: &Args, url: &str, folder: &Path) -> Result<Header, Failure> {
+    let signing_kind = if args.suite == Suite::Hmac { KeyKind::Hmac } else { KeyKind::Ed25519 };
+    let mut text = KeyringText::new(new_key(signing_kind)?.keyring())?;
+    text.add(&new_key(KeyKind::Log)?);
+    std::fs::write(folder.join("keyring.json"), text.as_str())?;
+    let keyring = Keyring::parse(text.as_str())?;
+    let config = LedgerConfig::new(url);
+    let creation =
+        Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
+    create(&config, &creation, &keyring).await?;
+    let ledger = Ledger::open(&config).await?;
+    let appender = Appender::start(&ledger, &keyring, &AppendSettings::default(), None)?;
+    let payload = format!(r#"{{"text":"{}"}}"#, "x".repeat(args.bytes.saturating_sub(11)));
+    let batch = 100.min(args.events / args.plans).max(1);
+    let calls = (0..args.events / batch).map(|call| Call {
+        tenant: Tenant::parse("bench").expect("it is a tenant's name"),
+        plan: Plan::parse(&format!("plan-{}", call % args.plans)).expect("it is a plan's name"),
+        expect: Expect::Any,
+        events: (0..batch).map(|_| draft(&payload)).collect(),
+    });
+    let appended = stream::iter(calls).map(|call| appender.append(call)).buffer_unordered(CALLS);
+    appended.try_for_each(|_| futures::future::ready(Ok(()))).await?;
+
+    let signer = LogSigner::new(&keyring, ORIGIN)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (first, _) = ledger.begin_log(&signer, now).await?;
+    let anchors = AnchorFile::new(folder.join("anchors"));
+    let anchored = Checkpoint::new(ORIGIN, 0, empty_root())?;
+    let mut newest = first;
+    loop {
+        let signing = Signing { signer: &signer, anchored: &anchored, time: now };
+        match ledger.seal_batch(10_000, &HashSet::new(), Some(signing)).await?.note {
+            Some(note) => newest = note,
+            None => break,
+        }
+    }
+    anchors.keep(&newest).await.map_err(|error| Failure::new(error.to_string()))?;
+    let first = pin!(ledger.records_in(&Scope::keys())).try_next().await?;
+    ledger.close().await;
+    first.map(|record| record.header).ok_or_else(|| Failure::new("the ledger has no first event"))
+}
+
+fn draft(payload: &str) -> Draft {
+    Draft {
+        event_id: Uuid::now_v7(),
+        event_type: "bench.event".into(),
+        data_version: 1,
+        occurred: None,
+        source: String::new(),
+        actor: "bench".into(),
+        correlation_id: String::new(),
+        causation_id: String::new(),
+        payload_mode: PayloadMode::Plain,
+        payload_size: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+        payload_hash: Hash::of(payload.as_bytes()),
+        payload: Some(payload.to_owned()),
+        metadata: r#"{"sealbus":{"auth":"none"}}"#.into(),
+        request: String::new(),
+    }
+}
+
+/// Runs `sealbus verify --all` as a process of its own; gives its largest resident set, in MiB.
+async fn verify(url: &str, folder: &Path) -> Result<f64, Failure> {
+    let mut verifying = Command::new(std::env::current_exe()?)
+        .args(["verify", "--all", "--max-age", "1d", "-o", "json"])
+        .env_remove("SEALBUS_NATS_URL")
+        .env("SEALBUS_ORIGIN", ORIGIN)
+        .env("SEALBUS_DATABASE_URL", url)
+        .env("SEALBUS_KEYRING", folder.join("keyring.json"))
+        .env("SEALBUS_ANCHORS", folder.join("anchors"))
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let status = verifying.id().map(|pid| format!("/proc/{pid}/status")).unwrap_or_default();
+    let mut peak = 0.0_f64;
+    loop {
+        match tokio::time::timeout(Duration::from_millis(50), verifying.wait()).await {
+            Err(_) => {
+                let status = std::fs::read_to_string(&status).unwrap_or_default();
+                let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+                peak = peak.max(line.and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1_024.0);
+            }
+            Ok(ended) if ended.as_ref().is_ok_and(std::process::ExitStatus::success) => return Ok(peak),
+            Ok(ended) => return Err(Failure::new(format!("verify did not end clean: {ended:?}"))),
+        }
+    }
+}
+
+/// Signatures a second that all processors verify by the strict rules, and do nothing else.
+fn strict_verifications(some_event: &Header) -> Result<f64, Failure> {
+    let keyring = Keyring::parse(&new_key(KeyKind::Ed25519)?.keyring())?;
+    let signer = keyring.signer()?;
+    let header = Header { kid: signer.kid().clone(), ..some_event.clone() };
+    let event_hash = header.hash();
+    let sig = signer.seal(&header, &event_hash).sig;
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let (begun, time) = (Instant::now(), Duration::from_secs(3));
+    let count = || {
+        let mut verified = 0_u64;
+        while begun.elapsed() < time {
+            verified += u64::from(keyring.check(&header, &event_hash, &[], &sig).is_ok());
+        }
+        verified
+    };
+    let verified: u64 = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..processors).map(|_| scope.spawn(count)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or(0)).sum()
+    });
+    Ok(verified as f64 / begun.elapsed().as_secs_f64())
+}
+
+fn new_key(kind: KeyKind) -> Result<NewKey, Failure> {
+    let mut random = zeroize::Zeroizing::new([0; 40]);
+    getrandom::fill(random.as_mut_slice()).map_err(|error| Failure::new(format!("no randomness: {error}")))?;
+    Ok(NewKey::new(kind, &random, Status::Active)?)
+}
+
+/// The same server's address with another database.
+fn database(url: &str, name: &str) -> Result<String, Failure> {
+    let mut url: reqwest::Url = url.parse()?;
+    url.set_path(name);
+    Ok(url.into())
+}
+
+async fn sql(psql: &Path, url: &str, statement: &str) -> Result<(), Failure> {
+    let ended = Command::new(psql).args(["-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statement]).output().await?;
+    if ended.status.success() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("psql failed: {}", String::from_utf8_lossy(&ended.stderr))))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
