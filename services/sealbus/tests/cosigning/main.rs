@@ -69,7 +69,7 @@ async fn without_a_quorum_it_is_anchored_and_shown_once_the_witness_is_back() {
     eventually("a checkpoint", async || scene.shown_size().await == 2).await;
     serving.stop().await;
     scene.append("order-1", 400).await;
-    eventually("it is anchored", async || scene.size(&scene.anchored().await) == 402).await;
+    eventually("it is anchored", async || Scene::size(&scene.anchored().await) == 402).await;
     assert_eq!(scene.shown_size().await, 2, "readers keep the newest one with a quorum");
     assert_eq!(scene.cosigners(&policy, &scene.anchored().await), ["b-one"], "what there is stands on it");
     eventually("it is said who is missing", async || logged(&["too few witnesses", "b-two: no answer"])).await;
@@ -142,7 +142,7 @@ async fn a_second_history_is_refused_by_the_witness_and_alarms() {
     eventually("a rollback is told", async || logged(&["ALARM", "f-one: it has cosigned 21 leaves"])).await;
     other.append("order-1", 50).await;
     eventually("two histories are told", async || logged(&["ALARM", "f-one: it refuses this tree"])).await;
-    eventually("it is anchored", async || other.size(&other.anchored().await) == 56).await;
+    eventually("it is anchored", async || Scene::size(&other.anchored().await) == 56).await;
     assert_eq!(other.shown_size().await, 0, "readers are not shown a history that the witness refuses");
     let numbers = sealing.numbers();
     assert!(numbers.contains(r#"witness_answers_total{witness="f-one",outcome="fork"}"#), "{numbers}");

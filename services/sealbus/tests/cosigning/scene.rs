@@ -95,7 +95,7 @@ impl Scene {
         Note::parse(self.anchor().notes(true).await.unwrap().last().unwrap()).unwrap()
     }
 
-    pub fn size(&self, note: &Note) -> u64 {
+    pub fn size(note: &Note) -> u64 {
         note.text().parse::<Checkpoint>().unwrap().size()
     }
 
