@@ -123,8 +123,8 @@ async fn fill(args: &Args, url: &str, folder: &Path) -> Result<Header, Failure> 
         expect: Expect::Any,
         events: (0..batch).map(|_| draft(&payload)).collect(),
     });
-    let appended = stream::iter(calls).map(|call| appender.append(call)).buffer_unordered(CALLS);
-    appended.try_for_each(|_| futures::future::ready(Ok(()))).await?;
+    let answers = stream::iter(calls).map(|call| appender.append(call)).buffer_unordered(CALLS);
+    answers.try_for_each(|_| futures::future::ready(Ok(()))).await?;
 
     let signer = LogSigner::new(&keyring, ORIGIN)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

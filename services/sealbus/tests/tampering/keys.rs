@@ -40,7 +40,7 @@ async fn row_20_key_used_outside_its_window() {
 #[tokio::test]
 async fn row_20_key_used_after_the_leaf_that_ended_it() {
     let scene = Scene::start().await;
-    let (before, after) = (scene.keyring(KeyKind::Hmac), scene.keyring(KeyKind::Ed25519));
+    let (before, after) = (Scene::keyring(KeyKind::Hmac), Scene::keyring(KeyKind::Ed25519));
     // A revocation that reaches back to the beginning counts from its own leaf.
     let revoked = json!({"kid": scene.hmac.kid(), "until": 0, "reason": "lost"}).to_string();
     scene.append(&after, "_system", "_keys", &[("key.revoked", revoked)]).await;

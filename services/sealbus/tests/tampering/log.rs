@@ -69,8 +69,8 @@ async fn row_26_proof_with_a_node_too_many_too_few_of_wrong_length() {
     let tail = ("UNANCHORED".to_owned(), "acme/order-2/4".to_owned());
     assert_eq!(verify(), (vec![tail.clone()], 4));
 
-    let node = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
-    let more = |proof: &str| proof.replacen("\n\n", &format!("\n{node}\n"), 1);
+    let hash = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+    let more = |proof: &str| proof.replacen("\n\n", &format!("\n{hash}\n"), 1);
     let fewer = |proof: &str| {
         let (before, note) = proof.split_once("\n\n").unwrap();
         format!("{}\n\n{note}", before.rsplit_once('\n').unwrap().0)
@@ -115,7 +115,7 @@ async fn row_28_fewer_cosignatures_than_the_quorum_or_an_old_heartbeat() {
     let seed: Vec<u8> = (150..182).collect();
     let witness = Keyring::generate(KeyKind::Witness, seed.as_slice().try_into().unwrap()).unwrap();
     let witness = WitnessSigner::new(&Keyring::parse(&witness).unwrap(), "witness.test/one").unwrap();
-    let logs = Policy::of_keyring(ORIGIN, &scene.keyring(KeyKind::Ed25519)).unwrap();
+    let logs = Policy::of_keyring(ORIGIN, &Scene::keyring(KeyKind::Ed25519)).unwrap();
     let policy = logs.replace("quorum none", &format!("witness one {}\nquorum one", witness.verifier_key()));
     std::fs::write(scene.path("policy"), policy).unwrap();
     scene.expect(&[("QUORUM", &format!("size {SIZE}"))]);
@@ -137,7 +137,7 @@ async fn row_28_fewer_cosignatures_than_the_quorum_or_an_old_heartbeat() {
 #[tokio::test]
 async fn row_29_two_sealers_at_once() {
     let scene = Scene::start().await;
-    let keyring = scene.keyring(KeyKind::Ed25519);
+    let keyring = Scene::keyring(KeyKind::Ed25519);
     let told: Vec<_> = (0..200).map(|n| ("test.happened", format!("{{\"n\":{n}}}"))).collect();
     scene.append(&keyring, "acme", "order-7", &told).await;
     let anchored = Checkpoint::new(ORIGIN, 0, empty_root()).unwrap();

@@ -211,7 +211,7 @@ async fn row_32_leaf_order_against_plan_order() {
 async fn row_35_event_kept_out_of_the_log() {
     let scene = Scene::start().await;
     // Recorded two minutes ago, while the log has gone on.
-    let keyring = scene.keyring(KeyKind::Hmac);
+    let keyring = Scene::keyring(KeyKind::Hmac);
     scene.append(&keyring, "other", "order-9", &[("test.happened", "{}".into())]).await;
     let mut kept = scene.record("other/order-9/1").await;
     kept.header.recorded = Timestamp::from_micros((i64::try_from(now()).unwrap() - 120) * 1_000_000).unwrap();

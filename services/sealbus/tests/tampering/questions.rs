@@ -48,7 +48,7 @@ async fn only_what_came_since_a_checkpoint() {
     std::fs::write(scene.path("since"), newest_note(&scene).await).unwrap();
     let since = scene.path("since").display().to_string();
     let told: Vec<_> = (0..3).map(|n| ("test.happened", format!("{{\"n\":{n}}}"))).collect();
-    scene.append(&scene.keyring(KeyKind::Ed25519), "acme", "order-8", &told).await;
+    scene.append(&Scene::keyring(KeyKind::Ed25519), "acme", "order-8", &told).await;
     scene.seal_and_anchor().await;
     let arguments = ["verify", "--all", "--since", &since, "-o", "json"];
     let output = scene.sealbus(&arguments).output().unwrap();

@@ -60,7 +60,8 @@ async fn row_24_database_rolled_back() {
     // And its sealer signs nothing.
     let ledger = Ledger::open(&LedgerConfig::new(scene.database.clone().unwrap())).await.unwrap();
     let anchors: Vec<Arc<dyn Anchor>> = vec![Arc::new(scene.anchors())];
-    let resources = Resources { ledger, signer: scene.log.clone(), anchors, witnesses: None, metrics: Metrics::default() };
+    let resources =
+        Resources { ledger, signer: scene.log.clone(), anchors, witnesses: None, metrics: Metrics::default() };
     let refused = sealbus_sealer::run(Config::default(), resources, CancellationToken::new()).await.unwrap_err();
     let said = refused.to_string();
     assert!(said.contains("it was rolled back") && said.contains("nothing is sealed"), "{said}");

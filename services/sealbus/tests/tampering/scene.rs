@@ -131,7 +131,7 @@ impl Scene {
         appender.append(call).await.unwrap();
     }
 
-    pub fn keyring(&self, active: KeyKind) -> Keyring {
+    pub fn keyring(active: KeyKind) -> Keyring {
         Keyring::parse(&keys(active).to_string()).unwrap()
     }
 
