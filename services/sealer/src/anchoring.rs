@@ -42,11 +42,12 @@ pub(crate) async fn anchor(
     shutdown: CancellationToken,
 ) {
     let mut last = None::<Instant>;
-    let (mut reports, mut silence) = (Reports::default(), config.heartbeat);
+    // How long until a heartbeat, where the last note lacked its quorum.
+    let (mut reports, mut again) = (Reports::default(), None::<Duration>);
     loop {
         // The first thing is a heartbeat: what is stored and was not anchored, since a sealer died between the two, is
         // signed anew and anchored now.
-        let due = last.map(|last| last + silence);
+        let due = last.map(|last| last + again.unwrap_or(config.heartbeat));
         let news = tokio::select! {
             () = shutdown.cancelled() => stored.has_changed().unwrap_or(false),
             changed = stored.changed() => changed.is_ok(),
@@ -76,12 +77,12 @@ pub(crate) async fn anchor(
             last = None;
         } else {
             last = Some(Instant::now());
-            silence = match outcome {
-                Outcome::WithoutQuorum if silence == config.heartbeat => config.checkpoint,
-                Outcome::WithoutQuorum => silence * 2,
-                _ => config.heartbeat,
+            again = match outcome {
+                Outcome::WithoutQuorum => {
+                    Some(again.map_or(config.checkpoint, |again| again * 2).min(config.heartbeat))
+                }
+                Outcome::Shown | Outcome::Failed => None,
             };
-            silence = silence.min(config.heartbeat);
             resources.metrics.checkpoints.inc();
             anchored.send_if_modified(|newest| {
                 let larger = newest.size() < next.checkpoint.size();
