@@ -195,3 +195,17 @@ fn names_are_octets() {
     assert!(Policy::parse(&file(b"\xfe")).is_err());
     assert!(Policy::parse(&file("\u{fffd}".as_bytes())).is_err());
 }
+
+#[test]
+fn a_quorum_is_reachable_if_those_who_can_see_are_enough_without_the_log_itself() {
+    let reachable = |file: &str, can_see: &[&str]| {
+        let policy = policy(file).unwrap();
+        policy.is_reachable(ORIGIN, |witness| can_see.iter().any(|name| name.as_bytes() == witness.name))
+    };
+    let file = "log LOG\nwitness a W1\nwitness b W2\nwitness c W3\ngroup most 2 a b c\nquorum most\n";
+    assert!(reachable(file, &["a", "c"]));
+    assert!(!reachable(file, &["b"]));
+    assert!(reachable("log LOG\nwitness a W1\nquorum none\n", &[]));
+    let own = log().verifier_key().with_type(SignatureType::Cosignature);
+    assert!(!reachable(&format!("log LOG\nwitness own {own}\nquorum own\n"), &["own"]));
+}
