@@ -92,6 +92,7 @@ fn first_key(creation: &Creation, keyring: &Keyring) -> Result<Draft, LedgerErro
         payload_hash: Hash::of(payload.as_bytes()),
         request: payload.clone(),
         payload: Some(payload),
+        encrypted: None,
         metadata,
     })
 }

@@ -313,6 +313,7 @@ impl Ledger {
             metadata: canonical::write(&json!({ "sealbus": { "auth": "none" } })),
             request: canonical::write(&json!({ "id": event_id.to_string(), "data": data })),
             payload: Some(payload),
+            encrypted: None,
         }
     }
 }

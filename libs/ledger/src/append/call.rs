@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Tenant};
-pub use sealbus_core::request::Draft;
+pub use sealbus_core::request::{Draft, UnderKey};
 use uuid::Uuid;
 
 /// Events in one call, at most.
@@ -105,6 +105,12 @@ pub enum AppendError {
     SuiteFalls {
         /// The active key.
         kid: String,
+    },
+    /// A data key of the call is gone, or being erased: encrypt anew, under a key that is looked up now.
+    #[error("data key {key_id} is being erased")]
+    KeyGone {
+        /// The key.
+        key_id: Uuid,
     },
     /// A field that no seal can hold: a fault of the caller, who is to check before.
     #[error("the event cannot be sealed: {detail}")]

@@ -8,9 +8,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use sealbus_core::cloudevents::is_json;
 use sealbus_core::error::{ErrorKind, Refused};
-use sealbus_core::event::Record;
+use sealbus_core::event::View;
 use sealbus_core::request::read_body;
-use sealbus_ledger::append::Appended;
 use serde::Serialize;
 
 use crate::answers::{Form, event, json, with_header};
@@ -18,7 +17,7 @@ use crate::app::App;
 use crate::caller::{Caller, single};
 use crate::path::PlanPath;
 use crate::problem::Problem;
-use crate::publishing::{Conditions, Publication};
+use crate::publishing::{Conditions, Publication, Published};
 use crate::tokens::Scope;
 
 pub async fn handle(
@@ -48,32 +47,32 @@ pub async fn handle(
     let appended = app.publish(&caller, tenant, plan.clone(), conditions.expect, &publications).await?;
     let first = appended.first().ok_or_else(|| Problem::new(ErrorKind::Internal, "the ledger gave no record"))?;
     let (body, location) = if array {
-        let events = appended.iter().map(|event| event.record.as_ref()).collect();
-        let location = format!("/v1/plans/{plan}/events?from_seq={}", first.record.header.seq);
+        let events = appended.iter().map(|event| &event.view).collect();
+        let location = format!("/v1/plans/{plan}/events?from_seq={}", first.view.record.header.seq);
         (json(status(&appended), &Stored { events }), location)
     } else {
         return Ok(single_answer(first, Form::accepted(&headers)));
     };
-    let last = appended.iter().map(|event| event.record.header.seq).max().unwrap_or_default();
+    let last = appended.iter().map(|event| event.view.record.header.seq).max().unwrap_or_default();
     Ok(with_header(with_header(body, header::LOCATION, &location), header::ETAG, &format!("\"{last}\"")))
 }
 
 /// The answer to an array.
 #[derive(Serialize)]
 struct Stored<'a> {
-    events: Vec<&'a Record>,
+    events: Vec<&'a View>,
 }
 
 /// The answer to one event: its record, where it is found again, and its seq as `ETag`.
-pub fn single_answer(appended: &Appended, form: Form) -> Response {
-    let header = &appended.record.header;
-    let answer = event(status(std::slice::from_ref(appended)), form, &appended.record);
+pub fn single_answer(appended: &Published, form: Form) -> Response {
+    let header = &appended.view.record.header;
+    let answer = event(status(std::slice::from_ref(appended)), form, &appended.view);
     let answer = with_header(answer, header::LOCATION, &format!("/v1/events/{}", header.event_id));
     with_header(answer, header::ETAG, &format!("\"{}\"", header.seq))
 }
 
 /// 201 where anything is new, 200 where all of it was there already.
-pub fn status(appended: &[Appended]) -> StatusCode {
+pub fn status(appended: &[Published]) -> StatusCode {
     if appended.iter().any(|event| event.new) { StatusCode::CREATED } else { StatusCode::OK }
 }
 

@@ -15,10 +15,10 @@ use axum::response::Response;
 use futures::future::join_all;
 use sealbus_core::cloudevents::{BATCH, HEADER_PREFIX, Incoming, STRUCTURED, from_binary, from_structured};
 use sealbus_core::error::{ErrorKind, Refused};
-use sealbus_core::event::Record;
+use sealbus_core::event::View;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::request::{check_count, read_value};
-use sealbus_ledger::append::{Appended, Expect};
+use sealbus_ledger::append::Expect;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -27,7 +27,7 @@ use crate::answers::{Form, json};
 use crate::app::App;
 use crate::caller::{Caller, single};
 use crate::problem::Problem;
-use crate::publishing::{Conditions, Publication, is_traceparent};
+use crate::publishing::{Conditions, Publication, Published, is_traceparent};
 use crate::tokens::Scope;
 
 pub async fn handle(
@@ -159,7 +159,7 @@ fn publication(incoming: Incoming, at: Option<usize>, conditions: &Conditions) -
 struct Outcome {
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<Shared>,
+    event: Option<View>,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Value>,
 }
@@ -170,17 +170,8 @@ struct Outcomes {
     results: Vec<Outcome>,
 }
 
-/// A record that its answer does not copy.
-struct Shared(Arc<Record>);
-
-impl Serialize for Shared {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-fn stored(event: &Appended) -> Outcome {
-    Outcome { status: if event.new { 201 } else { 200 }, event: Some(Shared(event.record.clone())), problem: None }
+fn stored(event: &Published) -> Outcome {
+    Outcome { status: if event.new { 201 } else { 200 }, event: Some(event.view.clone()), problem: None }
 }
 
 fn refusal(app: &App, problem: &Problem) -> Outcome {
