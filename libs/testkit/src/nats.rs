@@ -51,6 +51,20 @@ impl Nats {
         subjects.into_iter().map(|(_, messages): (String, usize)| messages).sum()
     }
 
+    /// Everything that a stream holds, as text: subjects, headers and bodies of all its messages.
+    pub async fn text_of(&self, stream: &str) -> String {
+        let mut stream = self.stream(stream).await;
+        let state = stream.info().await.expect("the stream says").state.clone();
+        let mut text = String::new();
+        for sequence in state.first_sequence..=state.last_sequence {
+            // Some may have been deleted.
+            let Ok(message) = stream.get_raw_message(sequence).await else { continue };
+            let body = String::from_utf8_lossy(&message.payload).into_owned();
+            text += &format!("{} {:?} {body}\n", message.subject, message.headers);
+        }
+        text
+    }
+
     async fn stream(&self, name: &str) -> async_nats::jetstream::stream::Stream {
         let (user, password) = self.server.login();
         let options = async_nats::ConnectOptions::with_user_and_password(user.into(), password.into());

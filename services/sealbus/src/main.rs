@@ -56,6 +56,8 @@ enum Command {
     Verify(commands::verify::Args),
     /// See and settle what could not be delivered
     DeadLetters(commands::dead_letters::Args),
+    /// Forget a data subject: destroy its data keys, and say where copies are
+    Erase(commands::erase::Args),
     /// Bring the ledger's schema to this version, and create the ledger if there is none
     Migrate,
     /// Begin the log of a new ledger
@@ -100,6 +102,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Tail(args) => commands::tail::run(args).await,
         Command::Verify(args) => commands::verify::run(args).await,
         Command::DeadLetters(args) => commands::dead_letters::run(args).await,
+        Command::Erase(args) => commands::erase::run(args).await,
         Command::Migrate => commands::migrate::run().await,
         Command::Log(args) => commands::log::run(args).await,
         Command::Config(args) => commands::config::run(&args),
