@@ -176,6 +176,13 @@ impl Catalog {
         self.channels.values()
     }
 
+    /// A type or pattern whose payloads are to be encrypted, if there is one: then data keys are needed.
+    pub fn encrypts(&self) -> Option<&str> {
+        let encrypted =
+            |entry: &&Entry| entry.content.unwrap_or(self.channel_of(entry).content) == PayloadMode::Encrypted;
+        self.types.values().chain(&self.patterns).find(encrypted).map(|entry| entry.name.as_str())
+    }
+
     /// Takes what no other consumer of its channel takes.
     pub fn default_consumer(&self) -> Option<&str> {
         self.default_consumer.as_deref()

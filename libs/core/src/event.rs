@@ -13,6 +13,7 @@ pub use id::{EventIdentity, event_id};
 pub use leaf::Leaf;
 pub use mode::{PayloadMode, Priority};
 pub use record::{Record, V1};
+pub use shown::View;
 pub use wire::FormatError;
 
 pub(crate) use header::{MAX_SEQ, is_text};

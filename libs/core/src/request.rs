@@ -19,7 +19,7 @@ use crate::timestamp::Timestamp;
 
 pub use encrypt::{Prepared, ToEncrypt};
 pub(crate) use fields::{Fields, check_text};
-pub use prepare::{Context, Draft};
+pub use prepare::{Context, Draft, UnderKey};
 pub use read::{Limits, check_count, read_body, read_value};
 
 /// An event as its producer asks for it. Every member is of its form; what depends on tenant, plan or catalog is not

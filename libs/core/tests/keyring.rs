@@ -223,8 +223,20 @@ fn a_development_keyring_is_made_of_its_bytes_alone() {
     let json = Keyring::generate_dev(&random).unwrap();
     assert_eq!(json, Keyring::generate_dev(&random).unwrap());
     let keyring = Keyring::parse(&json).unwrap();
-    assert!(keyring.signer().is_ok() && keyring.v1_signer().is_some());
-    assert!(matches!(Keyring::generate_dev(&[7; 104]), Err(KeyringError::WeakSecret { .. })));
+    assert!(keyring.signer().is_ok() && keyring.v1_signer().is_some() && keyring.wraps_data_keys());
+    assert!(matches!(Keyring::generate_dev(&[7; 144]), Err(KeyringError::WeakSecret { .. })));
+}
+
+#[test]
+fn a_keyring_made_before_there_were_data_keys_gets_a_kek_key_once() {
+    let older = json!({ "keys": [hmac()] }).to_string();
+    assert!(!Keyring::parse(&older).unwrap().wraps_data_keys());
+    let random = std::array::from_fn(|index| u8::try_from(index).unwrap());
+    let with_kek = Keyring::with_kek(&older, &random).unwrap();
+    let keyring = Keyring::parse(&with_kek).unwrap();
+    assert!(keyring.wraps_data_keys() && keyring.signer().is_ok());
+    assert_eq!(Keyring::with_kek(&with_kek, &[7; 40]).unwrap(), with_kek);
+    assert!(matches!(Keyring::with_kek(&older, &[7; 40]), Err(KeyringError::WeakSecret { .. })));
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub mod beacons;
 pub mod bootstrap;
 mod commit;
 mod creation;
+pub mod data_keys;
 pub mod dead_letters;
 pub mod delivery;
 mod error;

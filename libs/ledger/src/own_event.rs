@@ -25,5 +25,6 @@ pub(crate) fn own_event(origin: &str, event_type: &str, actor: &str, payload: St
         metadata: canonical::write(&json!({ "sealbus": { "auth": "none" } })),
         request: canonical::write(&json!({ "id": event_id.to_string(), "data": payload })),
         payload: Some(payload),
+        encrypted: None,
     }
 }

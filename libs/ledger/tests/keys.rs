@@ -11,7 +11,7 @@ use sealbus_core::seal::{KeyId, KeyKind, Keyring, KeyringText, NewKey, Status};
 use sealbus_core::verify::Verdict;
 use sealbus_ledger::append::{AppendError, AppendSettings, Appender};
 use sealbus_ledger::keys::{Ending, KeyEvent, KeyRefused, KeyStanding, Told};
-use sealbus_ledger::verification::{Progress, Scope};
+use sealbus_ledger::verification::Scope;
 use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_testkit::eventually;
 use support::{TestLedger, call, draft};
@@ -59,14 +59,8 @@ impl TwoKeys {
     }
 
     async fn findings(&self) -> Vec<(Verdict, String, u64)> {
-        let mut found = Vec::new();
-        let verified = self.test.ledger.verify(&Scope::Everything, &self.after, |progress| {
-            if let Progress::Found(finding) = progress {
-                found.push((finding.verdict, finding.plan.clone(), finding.seq));
-            }
-        });
-        verified.await.unwrap();
-        found
+        let verified = self.test.ledger.verify_chains(&Scope::Everything, &self.after).await.unwrap();
+        verified.findings.into_iter().map(|finding| (finding.verdict, finding.plan, finding.seq)).collect()
     }
 }
 

@@ -23,6 +23,7 @@ pub fn draft(event_type: &str, payload: impl Into<String>) -> Draft {
         request: payload.clone(),
         payload: Some(payload),
         metadata: "{}".into(),
+        encrypted: None,
     }
 }
 

@@ -14,9 +14,9 @@ pub use eventually::eventually;
 pub use nats::Nats;
 pub use postgres::Postgres;
 
-/// A keyring file with an active key each for events, the log and scheme v1, always the same.
+/// A keyring file with an active key each for events, the log, scheme v1 and data keys, always the same.
 pub fn keyring() -> String {
-    let mut seed = [0_u8; 104];
+    let mut seed = [0_u8; 144];
     seed.iter_mut().zip(1..).for_each(|(byte, n)| *byte = n);
-    sealbus_core::seal::Keyring::generate_dev(&seed).expect("104 different bytes make a keyring")
+    sealbus_core::seal::Keyring::generate_dev(&seed).expect("144 different bytes make a keyring")
 }

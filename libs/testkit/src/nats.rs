@@ -1,6 +1,7 @@
 //! A nats-server of the test's own.
 
 use sealbus_backing::NatsOptions;
+use std::fmt::Write as _;
 
 /// A nats-server with JetStream; gone when dropped.
 pub struct Nats {
@@ -49,6 +50,20 @@ impl Nats {
         let subjects = self.stream(stream).await.info_with_subjects(subject).await.expect("the stream says");
         let subjects: Vec<_> = futures::TryStreamExt::try_collect(subjects).await.expect("the stream says");
         subjects.into_iter().map(|(_, messages): (String, usize)| messages).sum()
+    }
+
+    /// Everything that a stream holds, as text: subjects, headers and bodies of all its messages.
+    pub async fn text_of(&self, stream: &str) -> String {
+        let mut stream = self.stream(stream).await;
+        let state = stream.info().await.expect("the stream says").state.clone();
+        let mut text = String::new();
+        for sequence in state.first_sequence..=state.last_sequence {
+            // Some may have been deleted.
+            let Ok(message) = stream.get_raw_message(sequence).await else { continue };
+            let body = String::from_utf8_lossy(&message.payload).into_owned();
+            writeln!(text, "{} {:?} {body}", message.subject, message.headers).expect("a text takes any text");
+        }
+        text
     }
 
     async fn stream(&self, name: &str) -> async_nats::jetstream::stream::Stream {

@@ -48,6 +48,16 @@ impl SinkSpec {
         }
     }
 
+    /// What it writes to, in words, without any login.
+    pub fn in_words(&self) -> String {
+        match self {
+            SinkSpec::Postgres(spec) if spec.url.is_some() => format!("table {} of another database", spec.table),
+            SinkSpec::Postgres(spec) => format!("table {}", spec.table),
+            SinkSpec::Jsonl(spec) => format!("file {}", spec.path.display()),
+            SinkSpec::Flaky(_) => "nothing: a sink for trials".to_owned(),
+        }
+    }
+
     /// Makes ready what it writes to, and the handler that does.
     pub(crate) async fn handler(&self, ledger: &Ledger, schema: &str) -> Result<Handler, SinkError> {
         match self {

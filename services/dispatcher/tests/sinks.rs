@@ -99,6 +99,7 @@ impl Dispatcher {
 
 fn draft(n: usize) -> Draft {
     Draft {
+        encrypted: None,
         actor: if n == 0 { String::new() } else { "tester".into() },
         metadata: r#"{"reason":"because"}"#.into(),
         ..sealbus_testkit::events::draft("payment.settled", format!(r#"{{"amount":"{n}.00"}}"#))

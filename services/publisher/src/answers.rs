@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sealbus_core::cloudevents;
-use sealbus_core::event::Record;
+use sealbus_core::event::View;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -39,7 +39,7 @@ impl Form {
 #[derive(Serialize)]
 pub struct Page<'a> {
     /// In order.
-    pub events: &'a [Record],
+    pub events: &'a [View],
     /// Events on all pages, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
@@ -70,10 +70,10 @@ pub fn typed(status: StatusCode, media_type: &'static str, body: &impl Serialize
 }
 
 /// One event.
-pub fn event(status: StatusCode, form: Form, record: &Record) -> Response {
+pub fn event(status: StatusCode, form: Form, view: &View) -> Response {
     match form {
-        Form::Own => json(status, record),
-        Form::CloudEvents => typed(status, cloudevents::STRUCTURED, &cloudevents::to_structured(record)),
+        Form::Own => json(status, view),
+        Form::CloudEvents => typed(status, cloudevents::STRUCTURED, &cloudevents::to_structured(view)),
     }
 }
 
@@ -82,7 +82,7 @@ pub fn receipted(status: StatusCode, form: Form, event: &Receipted) -> Response 
     if form == Form::Own {
         return json(status, event);
     }
-    let mut shown = cloudevents::to_structured(&event.record);
+    let mut shown = cloudevents::to_structured(&event.view);
     shown["sealbussealed"] = Value::from(event.sealed);
     shown["sealbusreceipt"] = Value::from(event.receipt.get());
     typed(status, cloudevents::STRUCTURED, &shown)

@@ -1,7 +1,10 @@
-//! The one place where this service asks for the time and for fresh ids.
+//! The one place where this service asks for the time, for fresh ids and for randomness.
 
+use sealbus_core::error::ErrorKind;
 use sealbus_core::timestamp::Timestamp;
 use uuid::Uuid;
+
+use crate::problem::Problem;
 
 /// The time of day, for dates in tokens. What an event records is the database's time, not this.
 pub fn now() -> Timestamp {
@@ -11,4 +14,22 @@ pub fn now() -> Timestamp {
 /// An id for an event that comes without one.
 pub fn fresh_id() -> Uuid {
     Uuid::now_v7()
+}
+
+/// The name of a new data key: it says nothing, not even when it was made.
+pub fn random_id() -> Uuid {
+    Uuid::new_v4()
+}
+
+/// Bytes of the system's generator, for keys and nonces.
+///
+/// # Errors
+/// `internal`, where the system gives none.
+pub fn random<const N: usize>() -> Result<[u8; N], Problem> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        tracing::error!(error = error.to_string(), "the system gives no randomness");
+        Problem::new(ErrorKind::Internal, "the system gives no randomness")
+    })?;
+    Ok(bytes)
 }

@@ -2,7 +2,8 @@
 //!
 //! A request's way: `router` finds the endpoint, `caller` knows the token and the tenant, `intake` reads the body
 //! within its caps, `sealbus_core::request` or `sealbus_core::cloudevents` make events of it, `publishing` has them
-//! appended by the ledger, and `answers` shows the records. Whatever goes wrong on the way is a `problem`.
+//! appended by the ledger, `encrypting` what is to be encrypted first, `reading` opens what the caller may see into, and
+//! `answers` shows the records. Whatever goes wrong on the way is a `problem`.
 //! Each endpoint is a file of `endpoints`; live streams are `streams`.
 //!
 //! Replicas hold nothing that a restart would lose: the tokens' file, the window of live streams and the connections are
@@ -13,6 +14,7 @@ mod app;
 mod caller;
 mod clock;
 mod cursor;
+mod encrypting;
 mod endpoints;
 mod hints;
 mod intake;
@@ -26,6 +28,7 @@ mod path;
 mod problem;
 mod publishing;
 mod readiness;
+mod reading;
 mod router;
 mod sealed;
 mod streams;
@@ -41,8 +44,8 @@ use sealbus_broker::BrokerConfig;
 use sealbus_core::catalog::Catalog;
 use sealbus_core::request::Limits;
 use sealbus_core::seal::Keyring;
-use sealbus_ledger::Ledger;
 use sealbus_ledger::append::{Appender, Hint};
+use sealbus_ledger::{Ledger, LedgerError};
 use sealbus_runtime::admin::Health;
 use sealbus_runtime::net::{self, Patience};
 use tokio::net::TcpListener;
@@ -142,13 +145,33 @@ pub enum Error {
     /// The token file will not do.
     #[error("the publisher has no tokens")]
     Tokens(#[source] TokensError),
+    /// Payloads are to be encrypted, and no data key can be made.
+    #[error(
+        "the catalog wants {0} encrypted, and the keyring has no active kek- key to wrap data keys under: add one \
+         (32 random bytes in base64 as secret) on every publisher, or have its content plain or hash-only"
+    )]
+    NoKek(String),
+    /// Erasures could not be done again.
+    #[error(
+        "the erasures that the ledger tells could not be looked at, and nothing may be read before they are carried out"
+    )]
+    Erasures(#[source] LedgerError),
 }
 
 /// Serves until `shutdown` fires; then takes no more, finishes what is under way, and ends.
 ///
 /// # Errors
-/// Where the token file does not read at the start.
+/// Where the token file does not read at the start, the catalog wants payloads encrypted and the keyring cannot, or the ledger
+/// does not tell its erasures.
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), Error> {
+    if let Some(name) = resources.catalog.encrypts().filter(|_| !resources.keyring.wraps_data_keys()) {
+        return Err(Error::NoKek(name.to_owned()));
+    }
+    // A backup that was restored may have brought keys back.
+    let redone = resources.ledger.redo_erasures().await.map_err(Error::Erasures)?;
+    if redone > 0 {
+        tracing::warn!(keys = redone, "data keys that were erased before were here again, and are destroyed");
+    }
     let tokens = Arc::new(Tokens::load(&config.tokens).map_err(Error::Tokens)?);
     let hub = Arc::new(Hub::new(resources.ledger.clone()));
     let watch = Arc::new(SealWatch::new(resources.ledger.clone(), config.intake_bytes));

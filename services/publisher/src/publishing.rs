@@ -1,9 +1,12 @@
 //! What all ways of publishing share: from requests to a call of the ledger, and from its answer to ours.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, header};
 use sealbus_core::error::{ErrorKind, Refused};
+use sealbus_core::event::{Record, View};
 use sealbus_core::names::{Plan, Tenant};
-use sealbus_core::request::{Context, EventRequest};
+use sealbus_core::request::{Context, Draft, EventRequest, Prepared};
 use sealbus_ledger::append::{AppendError, Appended, Call, Expect};
 use uuid::Uuid;
 
@@ -66,6 +69,17 @@ impl Publication {
     }
 }
 
+/// An event that was published.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// The event, as it is stored.
+    pub stored: Arc<Record>,
+    /// As its publisher is shown it.
+    pub view: View,
+    /// Whether this call stored it, rather than an earlier one with the same id and content.
+    pub new: bool,
+}
+
 impl App {
     /// Publishes events of one plan, all or none.
     pub async fn publish(
@@ -75,7 +89,7 @@ impl App {
         plan: Plan,
         expect: Expect,
         publications: &[Publication],
-    ) -> Result<Vec<Appended>, Problem> {
+    ) -> Result<Vec<Published>, Problem> {
         let mut events = Vec::with_capacity(publications.len());
         for publication in publications {
             let context = Context {
@@ -90,17 +104,61 @@ impl App {
             let prepared = publication.request.prepare(&context, &self.catalog, &self.limits);
             events.push(prepared.map_err(|refused| publication.place(refused))?);
         }
-        let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
+        let ids: Vec<Uuid> = events.iter().map(Prepared::event_id).collect();
         self.metrics.call(events.len());
-        let appended = self.appender.append(Call { tenant, plan, expect, events }).await;
-        let appended = appended.map_err(|error| refusal(&error, ids, publications))?;
+        let appended =
+            self.append(tenant, plan, expect, events).await.map_err(|problem| problem.with_ids(ids.clone()))?;
+        let appended = appended.map_err(|error| refusal(&error, ids.clone(), publications))?;
         for event in appended.iter().filter(|event| event.new) {
             let rule = self.catalog.resolve(&event.record.header.event_type, event.record.header.data_version);
             self.metrics.published(rule.map_or("none", |rule| rule.channel.name.as_str()));
         }
         self.hub.appended(&appended);
-        Ok(appended)
+        let (records, new): (Vec<_>, Vec<_>) =
+            appended.into_iter().map(|Appended { record, new }| (record, new)).unzip();
+        let views = self
+            .views(&caller.token, records.iter().cloned())
+            .await
+            .map_err(|error| Problem::from(error).with_ids(ids))?;
+        let published = records.into_iter().zip(views).zip(new);
+        Ok(published.map(|((stored, view), new)| Published { stored, view, new }).collect())
     }
+
+    /// Appends accepted events, encrypted where they are to be; anew where an erasure took a key meanwhile.
+    async fn append(
+        &self,
+        tenant: Tenant,
+        plan: Plan,
+        expect: Expect,
+        prepared: Vec<Prepared>,
+    ) -> Result<Result<Vec<Appended>, AppendError>, Problem> {
+        let prepared = match all_ready(prepared) {
+            Ok(events) => return Ok(self.appender.append(Call { tenant, plan, expect, events }).await),
+            Err(prepared) => prepared,
+        };
+        let mut again = false;
+        loop {
+            let events = self.drafts(&tenant, &prepared, again).await?;
+            let call = Call { tenant: tenant.clone(), plan: plan.clone(), expect, events };
+            match self.appender.append(call).await {
+                // Each time round an erasure of the very subject came between, which is an operator's command.
+                Err(AppendError::KeyGone { .. }) => again = true,
+                answer => return Ok(answer),
+            }
+        }
+    }
+}
+
+/// The drafts, where none is to be encrypted.
+fn all_ready(prepared: Vec<Prepared>) -> Result<Vec<Draft>, Vec<Prepared>> {
+    if prepared.iter().any(|event| matches!(event, Prepared::ToEncrypt(_))) {
+        return Err(prepared);
+    }
+    let ready = |event| match event {
+        Prepared::Ready(draft) => Some(draft),
+        Prepared::ToEncrypt(_) => None,
+    };
+    Ok(prepared.into_iter().filter_map(ready).collect())
 }
 
 /// What the ledger refused, in the caller's words.
@@ -125,7 +183,7 @@ fn refusal(error: &AppendError, ids: Vec<Uuid>, publications: &[Publication]) ->
         }
         AppendError::HeadMismatch { head } => Problem::new(ErrorKind::HeadMismatch, detail).with_head(head),
         AppendError::Overloaded => Problem::new(ErrorKind::Overloaded, detail).with_ids(ids),
-        AppendError::Unavailable { .. } => {
+        AppendError::Unavailable { .. } | AppendError::KeyGone { .. } => {
             tracing::warn!(error = detail, events = ids.len(), "an append has no known outcome");
             let told = "the ledger is unavailable, and the outcome is unknown: ask again with the same ids";
             Problem::new(ErrorKind::LedgerUnavailable, told).with_ids(ids)

@@ -44,6 +44,7 @@ types:
   order.placed:
     versions:
       1: { schema: { type: object, required: [amount], properties: { amount: { type: string } } } }
+  private.note: { content: encrypted, subject: /who, clear: [reason], versions: { 1: { schema: any } } }
 patterns:
   any.*: { schema: any }
   quiet.*: { schema: any, content: hash-only }
@@ -74,7 +75,8 @@ pub async fn ledger_in(postgres: &Postgres) -> Ledger {
     Ledger::open(&config).await.unwrap()
 }
 
-fn keyring() -> Keyring {
+/// The keyring of every test.
+pub fn keyring() -> Keyring {
     Keyring::parse(&sealbus_testkit::keyring()).unwrap()
 }
 
@@ -105,6 +107,7 @@ pub fn token_file() -> String {
         token("other", &["other"], Some("other"), &["publish", "read", "verify"], None),
         token("both", &["acme", "other"], None, &["publish", "read", "actor.any"], None),
         token("reader", &["acme"], Some("acme"), &["read"], None),
+        token("opener", &["acme"], Some("acme"), &["read", "payload.open"], None),
         token("writer", &["acme"], Some("acme"), &["publish"], None),
         token("auditor", &["acme"], Some("acme"), &["read", "log.read"], None),
         token("operator", &["*"], Some("acme"), &["publish", "read", "verify", "admin"], None),
@@ -121,6 +124,17 @@ impl Publisher {
 
     /// One on a ledger that may have others; `adjust` changes its settings.
     pub async fn on(ledger: Ledger, adjust: impl FnOnce(&mut Config)) -> Self {
+        Self::with_keyring(ledger, keyring(), adjust).await
+    }
+
+    /// One that cannot wrap data keys.
+    pub async fn without_kek(ledger: Ledger) -> Self {
+        let mut file: Value = serde_json::from_str(&sealbus_testkit::keyring()).unwrap();
+        file["keys"].as_array_mut().unwrap().retain(|key| !key["id"].as_str().unwrap().starts_with("kek-"));
+        Self::with_keyring(ledger, Keyring::parse(&file.to_string()).unwrap(), |_| {}).await
+    }
+
+    async fn with_keyring(ledger: Ledger, keyring: Keyring, adjust: impl FnOnce(&mut Config)) -> Self {
         let tokens = tempfile::tempdir().unwrap();
         let file = tokens.path().join("tokens.json");
         std::fs::write(&file, token_file()).unwrap();
@@ -133,7 +147,7 @@ impl Publisher {
         config.sealed_tick = Duration::from_millis(20);
         config.heartbeat = Duration::from_millis(200);
         adjust(&mut config);
-        let keyring = Arc::new(keyring());
+        let keyring = Arc::new(keyring);
         let (sender, hints) = mpsc::channel(16);
         let mut registry = Registry::default();
         let broker = Arc::new(BrokerLink::default());

@@ -38,6 +38,9 @@ pub enum Scope {
     /// Name another actor than the token's own.
     #[serde(rename = "actor.any")]
     ActorAny,
+    /// See into encrypted payloads of what it may read.
+    #[serde(rename = "payload.open")]
+    PayloadOpen,
     /// Operate the bus.
     #[serde(rename = "admin")]
     Admin,
@@ -52,6 +55,7 @@ impl Scope {
             Scope::Verify => "verify",
             Scope::LogRead => "log.read",
             Scope::ActorAny => "actor.any",
+            Scope::PayloadOpen => "payload.open",
             Scope::Admin => "admin",
         }
     }

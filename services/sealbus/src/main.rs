@@ -65,6 +65,8 @@ enum Command {
     DeadLetters(commands::dead_letters::Args),
     /// Make, list, rotate, retire and revoke keys
     Keys(commands::keys::Args),
+    /// Forget a data subject: destroy its data keys, and say where copies are
+    Erase(commands::erase::Args),
     /// Bring the ledger's schema to this version, and create the ledger if there is none
     Migrate,
     /// Begin the log of a new ledger
@@ -113,6 +115,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Trust(args) => commands::trust::run(&args),
         Command::DeadLetters(args) => commands::dead_letters::run(args).await,
         Command::Keys(args) => commands::keys::run(args).await,
+        Command::Erase(args) => commands::erase::run(args).await,
         Command::Migrate => commands::migrate::run().await,
         Command::Log(args) => commands::log::run(args).await,
         Command::Config(args) => commands::config::run(&args),

@@ -6,10 +6,11 @@ use percent_encoding::utf8_percent_encode;
 use serde_json::{Map, Value, json};
 
 use super::{ENCODED, HEADER_PREFIX};
-use crate::event::{Record, stored_json};
+use crate::canonical::stored_matches;
+use crate::event::{PayloadMode, Record, View, stored_json};
 
 /// Names that say something of their own here, and are never a producer's extension.
-const OWN: [&str; 18] = [
+const OWN: [&str; 19] = [
     "specversion",
     "id",
     "source",
@@ -28,6 +29,7 @@ const OWN: [&str; 18] = [
     "traceparent",
     "sequence",
     "sealbus",
+    "unopened",
 ];
 
 /// An event's attributes, in a fixed order: `specversion` first, extensions of the producer's own last.
@@ -47,7 +49,8 @@ pub fn attributes(record: &Record) -> Vec<(String, Value)> {
     add("type", text(&header.event_type));
     add("subject", text(&header.plan));
     add("time", Some(json!(header.occurred)));
-    add("datacontenttype", payload(record).map(|_| Value::from(own("content_type").unwrap_or("application/json"))));
+    let media_type = own("content_type").filter(|_| !is_envelope(record)).unwrap_or("application/json");
+    add("datacontenttype", payload(record).map(|_| Value::from(media_type)));
     add("tenantid", text(&header.tenant));
     add("actor", text(&header.actor));
     add("correlationid", text(&header.correlation_id));
@@ -61,9 +64,17 @@ pub fn attributes(record: &Record) -> Vec<(String, Value)> {
     attributes
 }
 
+/// The attributes of an event as somebody is shown it: `unopened` too.
+fn attributes_shown(view: &View) -> Vec<(String, Value)> {
+    let mut attributes = attributes(&view.record);
+    attributes.extend(view.unopened.map(|verdict| ("unopened".to_owned(), Value::from(verdict.as_str()))));
+    attributes
+}
+
 /// An event in structured mode; an element of batch mode.
-pub fn to_structured(record: &Record) -> Value {
-    let mut event: Map<_, _> = attributes(record).into_iter().collect();
+pub fn to_structured(view: &View) -> Value {
+    let record = &view.record;
+    let mut event: Map<_, _> = attributes_shown(view).into_iter().collect();
     if let Some(payload) = payload(record) {
         let member = if is_base64(record) { "data_base64" } else { "data" };
         event.insert(member.to_owned(), stored_json(payload));
@@ -73,8 +84,9 @@ pub fn to_structured(record: &Record) -> Value {
 
 /// An event in binary mode: headers (`ce-…`, and `content-type` where there is data) with values as a header holds them,
 /// and the data's own bytes.
-pub fn to_binary(record: &Record) -> (Vec<(String, String)>, Vec<u8>) {
-    let headers = attributes(record).into_iter().map(|(name, value)| {
+pub fn to_binary(view: &View) -> (Vec<(String, String)>, Vec<u8>) {
+    let record = &view.record;
+    let headers = attributes_shown(view).into_iter().map(|(name, value)| {
         let text = match value {
             Value::String(text) => text,
             other => other.to_string(),
@@ -100,7 +112,14 @@ fn payload(record: &Record) -> Option<&str> {
 }
 
 fn is_base64(record: &Record) -> bool {
-    metadata(record).get("sealbus").is_some_and(|own| own["encoding"] == "base64")
+    !is_envelope(record) && metadata(record).get("sealbus").is_some_and(|own| own["encoding"] == "base64")
+}
+
+/// Whether the text is the sealed envelope, whose media type is not that of the data in it.
+fn is_envelope(record: &Record) -> bool {
+    let Record { header, payload, .. } = record;
+    header.payload_mode == PayloadMode::Encrypted
+        && payload.as_deref().is_some_and(|text| stored_matches(text, &header.payload_hash))
 }
 
 fn metadata(record: &Record) -> Map<String, Value> {

@@ -1,5 +1,7 @@
 //! An event as a user sees it: INTERFACE's "An event, as JSON".
 
+use std::sync::Arc;
+
 use serde::{Serialize, Serializer};
 use serde_json::{Value, value::RawValue};
 
@@ -8,7 +10,24 @@ use crate::{
     hash::Hash,
     seal::Suite,
     timestamp::Timestamp,
+    verify::Verdict,
 };
+
+/// An event as it is shown to somebody: its texts may be other than the stored ones, its header and seal never are.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The record, with the texts to be shown instead of the stored ones.
+    pub record: Arc<Record>,
+    /// Why its envelope is not open to somebody who may see into it; `ERASED` for everybody. It is the member `unopened`.
+    pub unopened: Option<Verdict>,
+}
+
+impl View {
+    /// The event as it is stored.
+    pub fn stored(record: Arc<Record>) -> View {
+        View { record, unopened: None }
+    }
+}
 
 /// A record in INTERFACE's shape, written without a tree in between: its stored texts go through as they stand.
 ///
@@ -31,6 +50,8 @@ struct Shown<'a> {
     causation_id: Option<&'a str>,
     priority: Priority,
     data: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unopened: Option<Verdict>,
     metadata: Text<'a>,
     seal: ShownSeal<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,9 +85,21 @@ struct ShownV1<'a> {
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.shown(None).serialize(serializer)
+    }
+}
+
+impl Serialize for View {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.record.shown(self.unopened).serialize(serializer)
+    }
+}
+
+impl Record {
+    fn shown(&self, unopened: Option<Verdict>) -> Shown<'_> {
         let header = &self.header;
         let hexed = |bytes: &[u8]| (!bytes.is_empty()).then(|| hex::encode(bytes));
-        let shown = Shown {
+        Shown {
             id: header.event_id,
             tenant: &header.tenant,
             plan: &header.plan,
@@ -81,6 +114,7 @@ impl Serialize for Record {
             causation_id: given(&header.causation_id),
             priority: self.priority(),
             data: self.payload.as_deref().map(|text| Text(text, header.payload_hash)),
+            unopened,
             metadata: Text(&self.metadata, header.metadata_hash),
             seal: ShownSeal {
                 scheme: "v2",
@@ -101,17 +135,21 @@ impl Serialize for Record {
                 signature,
             }),
             log_index: self.log_index,
-        };
-        shown.serialize(serializer)
+        }
     }
-}
 
-impl Record {
     /// The event as INTERFACE shows it, as a tree.
     pub fn to_json(&self) -> Value {
         serde_json::to_value(self).expect("a record's members all have JSON forms")
     }
 
+    /// The event as INTERFACE shows it, on one line.
+    pub fn to_json_text(&self) -> String {
+        serde_json::to_string(self).expect("a record's members all have JSON forms")
+    }
+}
+
+impl View {
     /// The event as INTERFACE shows it, on one line.
     pub fn to_json_text(&self) -> String {
         serde_json::to_string(self).expect("a record's members all have JSON forms")

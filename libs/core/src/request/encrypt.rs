@@ -3,8 +3,9 @@
 use std::fmt;
 
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
-use super::{Context, Draft, EventRequest, Limits, check_text};
+use super::{Context, Draft, EventRequest, Limits, UnderKey, check_text};
 use crate::{
     canonical,
     catalog::{Catalog, Rule},
@@ -24,6 +25,16 @@ pub enum Prepared {
     ToEncrypt(ToEncrypt),
 }
 
+impl Prepared {
+    /// The event's id.
+    pub fn event_id(&self) -> Uuid {
+        match self {
+            Prepared::Ready(draft) => draft.event_id,
+            Prepared::ToEncrypt(waiting) => waiting.event_id(),
+        }
+    }
+}
+
 /// An accepted event that waits for its data subject's key. It does not print what it holds.
 pub struct ToEncrypt {
     subject: DataSubject,
@@ -36,13 +47,14 @@ pub struct ToEncrypt {
 }
 
 impl EventRequest {
-    /// As [`EventRequest::prepare`], but that an event of a type that the catalog wants encrypted is taken too. All checks are
-    /// made here, before its data key is looked up, so that none is made for a request that is refused.
+    /// Checks the request against the catalog and makes of it what the ledger appends, or what is to be encrypted first. All
+    /// checks are made here, before a data key is looked up, so that none is made for a request that is refused.
     ///
     /// # Errors
-    /// Those of [`EventRequest::prepare`]; `schema_violation` where the data do not name their subject as the catalog says they
-    /// do, `invalid_field` where the catalog does not say.
-    pub fn prepare_any(&self, context: &Context<'_>, catalog: &Catalog, limits: &Limits) -> Result<Prepared, Refused> {
+    /// `unknown_event_type`, `schema_violation` (also where the data do not name their subject as the catalog says they do),
+    /// `forbidden` (a type of the bus's own, another actor), `too_large`, the strict reader's codes for data and metadata,
+    /// `invalid_field` (also where the catalog wants the type encrypted and does not say for whom); with pointers from the event.
+    pub fn prepare(&self, context: &Context<'_>, catalog: &Catalog, limits: &Limits) -> Result<Prepared, Refused> {
         let rule = self.rule(catalog)?;
         let mut draft = self.draft(context, &rule, limits)?;
         if rule.content != PayloadMode::Encrypted {
@@ -88,11 +100,14 @@ impl ToEncrypt {
         &self.subject
     }
 
+    /// The event's id.
+    pub fn event_id(&self) -> Uuid {
+        self.draft.event_id
+    }
+
     /// What the ledger appends: the draft with its payload in an envelope under this key, bound to the event of this
-    /// deployment. One nonce serves one envelope.
-    ///
-    /// Its `request` is to be hashed under the same key ([`DataKey::request_mac`]).
-    pub fn encrypt(self, origin: &str, key: &DataKey, nonce: Nonce) -> Draft {
+    /// deployment. One nonce serves one envelope. It can be done again, where the key was erased meanwhile.
+    pub fn encrypt(&self, origin: &str, key: &DataKey, nonce: Nonce) -> Draft {
         let ToEncrypt { tenant, plan, draft, hidden, .. } = self;
         let binding = Binding {
             origin,
@@ -102,13 +117,16 @@ impl ToEncrypt {
             event_type: &draft.event_type,
             data_version: draft.data_version,
         };
-        let data = draft.payload.expect("only what is hash-only has no payload");
-        let envelope = Envelope::seal(key, nonce, &binding, &Plaintext { data, metadata: hidden }).to_text();
+        let data = draft.payload.clone().expect("only what is hash-only has no payload");
+        let plaintext = Plaintext { data, metadata: hidden.clone() };
+        let envelope = Envelope::seal(key, nonce, &binding, &plaintext).to_text();
+        let request_mac = key.request_mac(origin, tenant.as_str(), draft.request.as_bytes());
         Draft {
+            encrypted: Some(UnderKey { key_id: key.key_id(), request_mac }),
             payload_size: u32::try_from(envelope.len()).expect("data and metadata are capped far below 3 GiB"),
             payload_hash: Hash::of(envelope.as_bytes()),
             payload: Some(envelope),
-            ..draft
+            ..draft.clone()
         }
     }
 }

@@ -66,24 +66,20 @@ pub struct Draft {
     /// RFC 8785 of what the caller gave, parsed: two requests with one id are equal when this is. It holds the hash of the
     /// data themselves where those are encrypted, and goes nowhere but under a MAC.
     pub request: String,
+    /// Of an encrypted event: under which data key it is.
+    pub encrypted: Option<UnderKey>,
+}
+
+/// Under which data key a draft is encrypted, and by what a repeat of its request is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnderKey {
+    /// The data key, of the draft's tenant, that its envelope names.
+    pub key_id: Uuid,
+    /// The MAC of `request` under it ([`crate::envelope::DataKey::request_mac`]).
+    pub request_mac: [u8; 32],
 }
 
 impl EventRequest {
-    /// Checks the request against the catalog and makes of it what the ledger appends.
-    ///
-    /// # Errors
-    /// `unknown_event_type`, `schema_violation`, `forbidden` (a type of the bus's own, another actor), `too_large`,
-    /// the strict reader's codes for data and metadata, `invalid_field` (a type that the catalog wants encrypted too); with
-    /// pointers from the event.
-    pub fn prepare(&self, context: &Context<'_>, catalog: &Catalog, limits: &Limits) -> Result<Draft, Refused> {
-        let rule = self.rule(catalog)?;
-        if rule.content == PayloadMode::Encrypted {
-            let detail = format!("the catalog wants {} encrypted, and there are no data keys yet", self.event_type);
-            return Err(Refused::field(ErrorKind::InvalidField, "/type", "content", detail));
-        }
-        self.draft(context, &rule, limits)
-    }
-
     /// What the ledger appends; of a type that the catalog wants encrypted, with the data and all metadata still in it.
     pub(super) fn draft(&self, context: &Context<'_>, rule: &Rule<'_>, limits: &Limits) -> Result<Draft, Refused> {
         self.check_members(limits)?;
@@ -104,6 +100,7 @@ impl EventRequest {
             payload: (rule.content != PayloadMode::HashOnly).then_some(payload),
             metadata,
             request,
+            encrypted: None,
             event_type: self.event_type.to_string(),
             source: self.source.clone().unwrap_or_default(),
             correlation_id: self.correlation_id.clone().unwrap_or_default(),

@@ -55,7 +55,14 @@ impl Caller {
             traceparent: None,
             fresh_id: FRESH,
         };
-        EventRequest::from_json(value)?.prepare(&context, &CATALOG, &self.limits)
+        EventRequest::from_json(value)?.prepare(&context, &CATALOG, &self.limits).map(ready)
+    }
+}
+
+fn ready(prepared: Prepared) -> Draft {
+    match prepared {
+        Prepared::Ready(draft) => draft,
+        Prepared::ToEncrypt(waiting) => panic!("{waiting:?} is not to be encrypted"),
     }
 }
 
@@ -238,7 +245,7 @@ fn depth_is_the_data_s_own() {
             traceparent: None,
             fresh_id: FRESH,
         };
-        events.remove(0).prepare(&context, &CATALOG, &caller.limits)
+        events.remove(0).prepare(&context, &CATALOG, &caller.limits).map(ready)
     };
     assert!(nested(64).is_ok(), "64 arrays, one inside the other");
     assert_eq!(nested(65).expect_err("too deep").kind, ErrorKind::JsonDepth);

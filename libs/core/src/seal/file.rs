@@ -131,13 +131,13 @@ impl Keyring {
         Keyring::of(all)
     }
 
-    /// The JSON of a keyring for development: an active key each to seal events with (Ed25519), for the older contract, and for
-    /// the log's checkpoints, made of `random` and nothing else.
+    /// The JSON of a keyring for development: an active key each to seal events with (Ed25519), for the log's checkpoints, for
+    /// the older contract, and to wrap data keys under, made of `random` and nothing else.
     /// The bytes have to come from the system's generator; ones without any variety are refused as a weak secret.
-    pub fn generate_dev(random: &[u8; 104]) -> Result<String, KeyringError> {
+    pub fn generate_dev(random: &[u8; 144]) -> Result<String, KeyringError> {
         let (seed, rest) = random.split_at(32);
         let (log_seed, rest) = rest.split_at(32);
-        let (v1_secret, v1_id) = rest.split_at(32);
+        let (v1, kek) = rest.split_at(40);
         let pair = |kind: KeyKind, seed: &[u8]| {
             let public = PublicKey::of_seed(seed.try_into().expect("32 bytes were split off"));
             serde_json::json!({
@@ -147,13 +147,28 @@ impl Keyring {
                 "status": "active",
             })
         };
-        let v1 = KeyKind::V1.id(v1_id.try_into().expect("104 bytes are three times 32, and 8"));
         let json = serde_json::json!({"keys": [
             pair(KeyKind::Ed25519, seed),
             pair(KeyKind::Log, log_seed),
-            { "id": v1, "secret": STANDARD.encode(v1_secret), "status": "active" },
+            symmetric(KeyKind::V1, v1.try_into().expect("144 bytes are twice 32, and twice 40")),
+            symmetric(KeyKind::Kek, kek.try_into().expect("as above")),
         ]});
         let json = format!("{json:#}\n");
+        Keyring::parse(&json).map(|_| json)
+    }
+
+    /// The JSON of a keyring file with an active `kek-` key added, made of `random` and nothing else; as it is where the file
+    /// has one. Refused as by [`Keyring::parse`].
+    pub fn with_kek(json: &str, random: &[u8; 40]) -> Result<String, KeyringError> {
+        if Keyring::parse(json)?.active_kek().is_some() {
+            return Ok(json.to_owned());
+        }
+        let mut file: serde_json::Value = serde_json::from_str(json)
+            .map_err(|error| KeyringError::Syntax { line: error.line(), column: error.column() })?;
+        if let Some(keys) = file["keys"].as_array_mut() {
+            keys.push(symmetric(KeyKind::Kek, random));
+        }
+        let json = format!("{file:#}\n");
         Keyring::parse(&json).map(|_| json)
     }
 
@@ -202,6 +217,13 @@ impl Keyring {
         }
         Ok(Keyring { keys: keys.into() })
     }
+}
+
+/// An active key without a public half: 32 bytes of secret, 8 of its id.
+fn symmetric(kind: KeyKind, random: &[u8; 40]) -> serde_json::Value {
+    let (secret, id) = random.split_at(32);
+    let id = kind.id(id.try_into().expect("40 bytes are 32 and 8"));
+    serde_json::json!({ "id": id, "secret": STANDARD.encode(secret), "status": "active" })
 }
 
 /// serde's own message is not passed on: it may quote the text, and with it a secret in the wrong place.

@@ -112,6 +112,11 @@ impl Keyring {
         Some(secrets.any(|secret| v1::is_signed(secret, plan, event_type, columns)))
     }
 
+    /// Whether there is an active `kek-` key: without one no data key can be made.
+    pub fn wraps_data_keys(&self) -> bool {
+        self.active_kek().is_some()
+    }
+
     /// The active `kek-` key, to wrap data keys under.
     pub(crate) fn active_kek(&self) -> Option<(&KeyId, &[u8; 32])> {
         let active = self.keys.iter().find(|key| key.kind == KeyKind::Kek && key.status == Status::Active)?;

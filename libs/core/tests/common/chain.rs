@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 pub const ORIGIN: &str = "bus.test/one";
 
-/// 104 bytes that differ by `number`, as no generator gives them.
+/// 144 bytes that differ by `number`, as no generator gives them.
 pub fn keyring(number: u8) -> Keyring {
     let random = std::array::from_fn(|index| u8::try_from(index).unwrap().wrapping_mul(7) ^ number);
     Keyring::parse(&Keyring::generate_dev(&random).unwrap()).unwrap()

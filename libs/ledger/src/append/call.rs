@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Tenant};
-pub use sealbus_core::request::Draft;
+pub use sealbus_core::request::{Draft, UnderKey};
 use uuid::Uuid;
 
 use crate::LedgerError;
@@ -112,6 +112,12 @@ pub enum AppendError {
     /// The active key may not sign, or not any more: nothing was stored.
     #[error(transparent)]
     Key(#[from] KeyRefused),
+    /// A data key of the call is gone, or being erased: encrypt anew, under a key that is looked up now.
+    #[error("data key {key_id} is being erased")]
+    KeyGone {
+        /// The key.
+        key_id: Uuid,
+    },
     /// A field that no seal can hold: a fault of the caller, who is to check before.
     #[error("the event cannot be sealed: {detail}")]
     Invalid {

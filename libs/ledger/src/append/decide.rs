@@ -1,6 +1,6 @@
 //! What becomes of each call of a batch, given its plan's head and the ids that are known. Pure but for the key.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sealbus_core::event::Record;
@@ -14,17 +14,21 @@ use super::locks::{Head, PlanState};
 /// The ids of the batch that are taken: stored before it, or by one of its earlier calls.
 pub(super) type Known = HashMap<(String, Uuid), Arc<Record>>;
 
+/// The data keys of the batch that are open, and stay so until its commit: tenant and key id.
+pub(super) type OpenKeys = HashSet<(String, Uuid)>;
+
 /// Decides a call and moves the plan's head and the known ids accordingly; a refused call moves neither.
 pub(super) fn decide(
     linker: &Linker,
     call: &Call,
     plan: &mut PlanState,
     known: &mut Known,
+    open: &OpenKeys,
     now: Timestamp,
 ) -> Result<Vec<Appended>, AppendError> {
     let tenant = call.tenant.as_str();
     let mut answers = Vec::with_capacity(call.events.len());
-    let mut fresh = false;
+    let (mut fresh, mut gone) = (false, None);
     for draft in &call.events {
         let stored = known.get(&(tenant.to_owned(), draft.event_id)).cloned();
         if let Some(record) = &stored
@@ -32,8 +36,17 @@ pub(super) fn decide(
         {
             return Err(AppendError::IdConflict { event_id: draft.event_id });
         }
+        if stored.is_none()
+            && let Some(under) = &draft.encrypted
+            && !open.contains(&(tenant.to_owned(), under.key_id))
+        {
+            gone = Some(under.key_id);
+        }
         fresh |= stored.is_none();
         answers.push(stored);
+    }
+    if let Some(key_id) = gone {
+        return Err(AppendError::KeyGone { key_id });
     }
     if fresh {
         check_head(call.expect, plan)?;

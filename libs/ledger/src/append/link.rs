@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use sealbus_core::event::{Header, Record, V1};
+use sealbus_core::envelope::Envelope;
+use sealbus_core::event::{Header, PayloadMode, Record, V1};
 use sealbus_core::hash::Hash;
 use sealbus_core::seal::{KeyId, Keyring, Signer, Suite, V1Signer};
 use sealbus_core::timestamp::Timestamp;
@@ -80,7 +81,10 @@ impl Linker {
         let seal = self.signer.seal(&header, &event_hash);
         Ok(Record {
             v1: self.v1(plan, draft)?,
-            request_mac: self.signer.request_mac(&self.origin, &plan.tenant, draft.request.as_bytes()).to_vec(),
+            request_mac: match &draft.encrypted {
+                Some(under) => under.request_mac.to_vec(),
+                None => self.signer.request_mac(&self.origin, &plan.tenant, draft.request.as_bytes()).to_vec(),
+            },
             header,
             event_hash,
             mac: seal.mac,
@@ -108,12 +112,16 @@ impl Linker {
 
     /// Whether a call's event is the one that is stored under its id.
     ///
-    /// The caller's request is compared by its MAC under the stored row's key. Where that key's secret is gone the stored
-    /// fields are compared; what differs or cannot be decided is another request.
+    /// The caller's request is compared by its MAC under the stored row's key; of an encrypted row that is its data key. Where
+    /// a signing key's secret is gone the stored fields are compared; what differs or cannot be decided is another request, as
+    /// is all under a data key that was erased.
     pub fn same_request(&self, plan: &str, draft: &Draft, stored: &Record) -> bool {
         let header = &stored.header;
         if header.plan != plan {
             return false;
+        }
+        if header.payload_mode == PayloadMode::Encrypted {
+            return same_under_data_key(draft, stored);
         }
         match self.keyring.request_mac(&header.kid, &self.origin, &header.tenant, draft.request.as_bytes()) {
             Some(mac) => mac.as_slice().ct_eq(&stored.request_mac).into(),
@@ -130,4 +138,11 @@ impl Linker {
             }
         }
     }
+}
+
+/// One subject has one open data key, so an equal request comes under the key of the stored row, unless that was erased. Under
+/// another key it is about another subject, or nobody can tell.
+fn same_under_data_key(draft: &Draft, stored: &Record) -> bool {
+    let (Some(under), Ok(Some(envelope))) = (&draft.encrypted, Envelope::stored(stored)) else { return false };
+    under.key_id == envelope.key_id() && bool::from(under.request_mac.as_slice().ct_eq(&stored.request_mac))
 }

@@ -27,7 +27,7 @@ use sealbus_core::seal::{KeyId, Keyring};
 use sealbus_core::timestamp::Timestamp;
 use tokio::sync::mpsc;
 
-pub use call::{AppendError, Appended, Call, Draft, Expect, Hint, MAX_EVENTS};
+pub use call::{AppendError, Appended, Call, Draft, Expect, Hint, MAX_EVENTS, UnderKey};
 
 use crate::keys::Presence;
 use crate::{Deployment, Ledger, LedgerError};

@@ -226,6 +226,7 @@ mod tests {
             payload_hash: Hash([0; 32]),
             metadata: "{}".into(),
             request: String::new(),
+            encrypted: None,
         };
         let call = Call {
             tenant: Tenant::parse(tenant).unwrap(),

@@ -13,12 +13,13 @@ use sqlx::{Connection, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::call::{AppendError, Appended, Hint};
-use super::decide::{Known, decide};
+use super::decide::{Known, OpenKeys, decide};
 use super::insert::{Row, insert};
 use super::link::Linker;
 use super::locks::{Locked, lock};
 use super::queue::Waiting;
 use crate::commit::commit;
+use crate::data_keys::share;
 use crate::record::{into_records, select_records};
 use crate::{Ledger, LedgerError};
 
@@ -162,6 +163,7 @@ async fn attempt(
     let mut transaction = line.begin(ledger).await?;
     let Locked { mut plans, known, now } = lock(&mut transaction, calls, locking, linker.kid()).await?;
     let mut known = read_known(ledger, &mut transaction, known).await?;
+    let open = open_keys(&mut transaction, calls).await?;
     let place: HashMap<(String, String), usize> =
         plans.iter().enumerate().map(|(at, plan)| ((plan.tenant.clone(), plan.plan.clone()), at)).collect();
 
@@ -173,7 +175,7 @@ async fn attempt(
             answers.push(None);
             continue;
         }
-        let answer = decide(linker, call, &mut plans[at], &mut known, now);
+        let answer = decide(linker, call, &mut plans[at], &mut known, &open, now);
         if let Ok(appended) = &answer {
             rows.extend(
                 appended
@@ -200,6 +202,21 @@ async fn attempt(
     };
     commit(transaction).await?;
     Ok((answers, hints))
+}
+
+/// The data keys of the batch that are open, locked until its end. A batch without encrypted events asks nothing.
+async fn open_keys(connection: &mut sqlx::PgConnection, calls: &[Waiting]) -> Result<OpenKeys, LedgerError> {
+    let mut names: Vec<(&str, Uuid)> = Vec::new();
+    for Waiting { call, .. } in calls {
+        let ids = call.events.iter().filter_map(|draft| draft.encrypted.as_ref()).map(|under| under.key_id);
+        names.extend(ids.map(|key_id| (call.tenant.as_str(), key_id)));
+    }
+    if names.is_empty() {
+        return Ok(OpenKeys::new());
+    }
+    names.sort_unstable();
+    names.dedup();
+    share(connection, &names).await
 }
 
 /// The records of the ids that are stored.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sealbus_core::event::Record;
+use sealbus_core::seal::Keyring;
 use sealbus_core::timestamp::Timestamp;
 use sealbus_core::verify::{CheckedLog, Trust};
 
@@ -20,13 +21,15 @@ pub struct Basis {
     pub limit: u64,
     /// Events that were recorded later, and that no anchor covers, are passed over: they came after the verification began.
     pub until: Option<Timestamp>,
+    /// The keys that data keys are wrapped under, where payloads are to be opened.
+    pub opens: Option<Keyring>,
     read: AtomicU64,
 }
 
 impl Basis {
     /// The chains alone, by these keys.
     pub fn chains(trust: Trust) -> Basis {
-        Basis { trust, log: None, since: 0, limit: u64::MAX, until: None, read: AtomicU64::new(0) }
+        Basis { trust, log: None, since: 0, limit: u64::MAX, until: None, opens: None, read: AtomicU64::new(0) }
     }
 
     /// The chains and the log, as far as its checkpoint covers it.

@@ -1,10 +1,11 @@
 //! A portion of plans, read in order of plan and seq, and checked.
 
 use futures::{Stream, TryStreamExt};
-use sealbus_core::event::Record;
+use sealbus_core::event::{PayloadMode, Record};
 use sealbus_core::hash::Hash;
-use sealbus_core::verify::ChainCheck;
+use sealbus_core::verify::{ChainCheck, Evidence};
 
+use super::opening::Opening;
 use super::runs::{PlanToRead, Run};
 use super::{Basis, Verified};
 use crate::record::{RecordRow, select_records};
@@ -52,6 +53,7 @@ impl Ledger {
         basis: &Basis,
     ) -> Result<Verified, LedgerError> {
         let mut verified = Verified::default();
+        let mut opening = basis.opens.as_ref().map(|keyring| Opening::new(self, keyring));
         let mut waiting = plans.iter();
         let mut current: Option<(&PlanToRead, ChainCheck<'_>)> = None;
         while let Some(row) = rows.try_next().await? {
@@ -63,7 +65,7 @@ impl Ledger {
             }
             if let Some((plan, check)) = &mut current {
                 basis.count_read();
-                self.check_row(plan, check, row, basis, &mut verified);
+                self.check_row(plan, check, row, basis, &mut opening, &mut verified).await?;
             }
         }
         verified.finish(current);
@@ -71,34 +73,41 @@ impl Ledger {
         Ok(verified)
     }
 
-    fn check_row(
+    async fn check_row(
         &self,
         plan: &PlanToRead,
         check: &mut ChainCheck<'_>,
         row: RecordRow,
         basis: &Basis,
+        opening: &mut Option<Opening<'_>>,
         verified: &mut Verified,
-    ) {
+    ) -> Result<(), LedgerError> {
         let (seq, event_hash) = (row.seq, Hash::from_slice(&row.event_hash));
         let log_index = basis.covered(row.log_index.and_then(|index| u64::try_from(index).ok()));
-        let found = match row.into_record(&self.deployment().origin) {
-            Ok(record) => {
-                let record = Record { log_index, ..record };
-                if basis.passes_over(&record) {
-                    verified.later += 1;
-                    return;
-                }
-                if plan.from_seq.is_some_and(|from_seq| seq < from_seq) {
-                    check.begin_behind(&record)
-                } else {
-                    check.next(&record)
-                }
-            }
+        let record = match row.into_record(&self.deployment().origin) {
+            Ok(record) => Record { log_index, ..record },
             Err(error) => {
-                check.next_malformed(u64::try_from(seq).unwrap_or(0), event_hash, log_index, &error.to_string())
+                let seq = u64::try_from(seq).unwrap_or(0);
+                verified.findings.extend(check.next_malformed(seq, event_hash, log_index, &error.to_string()));
+                return Ok(());
             }
         };
-        verified.findings.extend(found);
+        if basis.passes_over(&record) {
+            verified.later += 1;
+            return Ok(());
+        }
+        if plan.from_seq.is_some_and(|from_seq| seq < from_seq) {
+            verified.findings.extend(check.begin_behind(&record));
+            return Ok(());
+        }
+        let unopened = match opening {
+            Some(opening) if record.header.payload_mode == PayloadMode::Encrypted => {
+                opening.unopened(&record, &basis.trust).await?
+            }
+            _ => None,
+        };
+        verified.findings.extend(check.next_with(&record, &Evidence { proof: None, unopened }));
+        Ok(())
     }
 }
 

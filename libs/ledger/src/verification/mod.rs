@@ -7,12 +7,14 @@
 //! - `basis`: what it is compared with: keys, log, what is owed.
 //! - `runs`: which plans are read, in which portions.
 //! - `chains`: a portion of plans, read and checked.
+//! - `opening`: encrypted payloads, for an operator who can open them.
 //! - `log`: the tree's tiles for a `TreeCheck`, and the leaves that nobody claims.
 //! - `trust`: what has to be known of all plans before one is judged.
 
 mod basis;
 mod chains;
 mod log;
+mod opening;
 mod runs;
 mod scope;
 mod trust;

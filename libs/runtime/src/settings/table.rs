@@ -174,6 +174,9 @@ table! {
     [Commands] TOKEN: SecretString;
     /// The tenant that commands act for; without it the token's default.
     [Commands] TENANT: String;
+    /// How long backups of the ledger's database and its archived WAL are kept: by it `sealbus erase` reports the day on
+    /// which the last copy of a wrapped data key is gone.
+    [Commands] BACKUP_RETENTION: Duration;
     /// Publishers and relays that `sealbus dev` runs of each.
     [Dev] REPLICAS: u32 = "2", Rule::Between("1", "16");
     /// A Postgres that runs already, as its superuser, which `sealbus dev` is to use instead of one of its own. Unlike

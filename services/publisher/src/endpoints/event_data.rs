@@ -27,7 +27,9 @@ pub async fn handle(
     parameters.end()?;
     let record = app.ledger.event(&tenant, id).await?;
     let record = record.ok_or_else(|| Problem::new(ErrorKind::NotFound, "the tenant has no event with this id"))?;
-    let (attributes, body) = to_binary(&record);
+    let views = app.views(&caller.token, [Arc::new(record)]).await?;
+    let view = views.first().ok_or_else(|| Problem::new(ErrorKind::Internal, "the event is not shown"))?;
+    let (attributes, body) = to_binary(view);
     let mut answer = (StatusCode::OK, body).into_response();
     let headers = answer.headers_mut();
     headers.remove(header::CONTENT_TYPE);

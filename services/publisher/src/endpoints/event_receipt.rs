@@ -26,8 +26,7 @@ pub async fn handle(
     parameters.end()?;
     let record = app.ledger.event(&tenant, id).await?;
     let record = record.ok_or_else(|| Problem::new(ErrorKind::NotFound, "the tenant has no event with this id"))?;
-    let receipts = app.receipts(&[&record]).await?;
-    let receipt = receipts.first().map(|receipted| receipted.receipt.get().to_owned()).unwrap_or_default();
+    let receipt = app.receipt(&record).await?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], receipt).into_response())
 }
 

@@ -40,10 +40,9 @@ pub async fn handle(
         records.extend(chunk);
     }
     let next = more.then(|| from.to_string());
-    let answer = answers::page(
-        Form::accepted(&headers),
-        &answers::Page { events: &records, total: None, next: next.as_deref() },
-    );
+    let views = app.views(&caller.token, records.into_iter().map(Arc::new)).await?;
+    let answer =
+        answers::page(Form::accepted(&headers), &answers::Page { events: &views, total: None, next: next.as_deref() });
     Ok(match next {
         Some(index) => with_header(answer, header::LINK, &links::next(&uri, "from_index", &index)),
         None => answer,

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bad_input;
 mod catalog;
+#[cfg(test)]
+mod encrypted;
 mod event;
 mod event_data;
 mod event_proof;

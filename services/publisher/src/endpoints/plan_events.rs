@@ -44,7 +44,8 @@ pub async fn handle(
     let page =
         page(&app.ledger, &tenant, &plan, PageQuery { after_seq, limit, types: types.clone(), descending }).await?;
     let next = page.records.last().filter(|_| page.more).map(|last| list.cursor(last.header.seq));
-    let shown = answers::Page { events: &page.records, total: Some(page.total), next: next.as_deref() };
+    let views = app.views(&caller.token, page.records.into_iter().map(Arc::new)).await?;
+    let shown = answers::Page { events: &views, total: Some(page.total), next: next.as_deref() };
     let answer = answers::page(Form::accepted(&headers), &shown);
     Ok(match next {
         Some(cursor) => with_header(answer, header::LINK, &links::next(&uri, "after", &cursor)),

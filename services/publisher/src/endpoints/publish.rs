@@ -8,9 +8,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use sealbus_core::cloudevents::is_json;
 use sealbus_core::error::{ErrorKind, Refused};
-use sealbus_core::event::Record;
+use sealbus_core::event::View;
 use sealbus_core::request::read_body;
-use sealbus_ledger::append::Appended;
 use serde::Serialize;
 
 use crate::answers::{self, Form, event, json, with_header, with_sealed};
@@ -19,7 +18,7 @@ use crate::caller::{Caller, single};
 use crate::parameters::Parameters;
 use crate::path::PlanPath;
 use crate::problem::Problem;
-use crate::publishing::{Conditions, Publication};
+use crate::publishing::{Conditions, Publication, Published};
 use crate::sealed::{Receipted, Wait};
 use crate::tokens::Scope;
 
@@ -65,11 +64,11 @@ pub async fn handle(
     let body = if let Some(events) = &receipted {
         with_sealed(json(status(&appended), &Stored { events }), events.iter().all(|event| event.sealed))
     } else {
-        let events: Vec<&Record> = appended.iter().map(|event| event.record.as_ref()).collect();
+        let events: Vec<&View> = appended.iter().map(|event| &event.view).collect();
         json(status(&appended), &Stored { events: &events })
     };
-    let location = format!("/v1/plans/{plan}/events?from_seq={}", first.record.header.seq);
-    let last = appended.iter().map(|event| event.record.header.seq).max().unwrap_or_default();
+    let location = format!("/v1/plans/{plan}/events?from_seq={}", first.stored.header.seq);
+    let last = appended.iter().map(|event| event.stored.header.seq).max().unwrap_or_default();
     Ok(with_header(with_header(body, header::LOCATION, &location), header::ETAG, &format!("\"{last}\"")))
 }
 
@@ -81,18 +80,18 @@ struct Stored<'a, T> {
 
 /// The answer to one event: its record, with its receipt where the call waited for it; where it is found again, and its seq as
 /// `ETag`.
-pub fn single_answer(appended: &Appended, receipted: Option<&[Receipted]>, form: Form) -> Response {
-    let (header, status) = (&appended.record.header, status(std::slice::from_ref(appended)));
+pub fn single_answer(appended: &Published, receipted: Option<&[Receipted]>, form: Form) -> Response {
+    let (header, status) = (&appended.stored.header, status(std::slice::from_ref(appended)));
     let answer = match receipted {
         Some([first, ..]) => with_sealed(answers::receipted(status, form, first), first.sealed),
-        _ => event(status, form, &appended.record),
+        _ => event(status, form, &appended.view),
     };
     let answer = with_header(answer, header::LOCATION, &format!("/v1/events/{}", header.event_id));
     with_header(answer, header::ETAG, &format!("\"{}\"", header.seq))
 }
 
 /// 201 where anything is new, 200 where all of it was there already.
-pub fn status(appended: &[Appended]) -> StatusCode {
+pub fn status(appended: &[Published]) -> StatusCode {
     if appended.iter().any(|event| event.new) { StatusCode::CREATED } else { StatusCode::OK }
 }
 

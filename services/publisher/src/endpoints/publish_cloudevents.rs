@@ -15,10 +15,10 @@ use axum::response::Response;
 use futures::future::join_all;
 use sealbus_core::cloudevents::{BATCH, HEADER_PREFIX, Incoming, STRUCTURED, from_binary, from_structured};
 use sealbus_core::error::{ErrorKind, Refused};
-use sealbus_core::event::Record;
+use sealbus_core::event::View;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::request::{check_count, read_value};
-use sealbus_ledger::append::{Appended, Expect};
+use sealbus_ledger::append::Expect;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ use crate::caller::{Caller, single};
 use crate::intake::Taken;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
-use crate::publishing::{Conditions, Publication, is_traceparent};
+use crate::publishing::{Conditions, Publication, Published, is_traceparent};
 use crate::sealed::{Receipted, Wait};
 use crate::tokens::Scope;
 
@@ -131,7 +131,7 @@ async fn batch(
         };
         (places, outcome)
     });
-    let mut stored: Vec<(usize, Appended)> = Vec::new();
+    let mut stored: Vec<(usize, Published)> = Vec::new();
     for (places, outcome) in join_all(published).await {
         match outcome {
             Ok(appended) => stored.extend(places.into_iter().zip(appended)),
@@ -147,8 +147,8 @@ async fn batch(
             results[at] = Some(Outcome::stored(event.new, Shown::Receipted(Box::new(receipted))));
         }
     } else {
-        for (at, Appended { record, new }) in stored {
-            results[at] = Some(Outcome::stored(new, Shown::Stored(record)));
+        for (at, Published { view, new, .. }) in stored {
+            results[at] = Some(Outcome::stored(new, Shown::Stored(view)));
         }
     }
     let results: Vec<Outcome> = results.into_iter().flatten().collect();
@@ -210,8 +210,8 @@ struct Outcomes {
 
 /// An event of the answer.
 enum Shown {
-    /// As it was stored; its answer does not copy it.
-    Stored(Arc<Record>),
+    /// As its publisher is shown it.
+    Stored(View),
     /// With its receipt.
     Receipted(Box<Receipted>),
 }
@@ -219,7 +219,7 @@ enum Shown {
 impl Serialize for Shown {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Stored(record) => record.serialize(serializer),
+            Self::Stored(view) => view.serialize(serializer),
             Self::Receipted(receipted) => receipted.serialize(serializer),
         }
     }

@@ -17,11 +17,11 @@ mod watch;
 use std::collections::HashMap;
 
 use sealbus_core::event::Record;
-use sealbus_ledger::append::Appended;
 use sealbus_ledger::log::EventPlace;
 use sealbus_runtime::error_chain;
 
 use crate::app::App;
+use crate::publishing::Published;
 
 pub use receipts::{ProofError, Receipted};
 pub use request::Wait;
@@ -30,8 +30,8 @@ pub use watch::SealWatch;
 impl App {
     /// Waits until all of these events are sealed, as long as `wait` says; then each with its receipt, in their order, and with
     /// its proof where it has one by then.
-    pub async fn sealed(&self, wait: Wait, appended: &[&Appended]) -> Vec<Receipted> {
-        let records: Vec<&Record> = appended.iter().map(|event| event.record.as_ref()).collect();
+    pub async fn sealed(&self, wait: Wait, published: &[&Published]) -> Vec<Receipted> {
+        let records: Vec<&Record> = published.iter().map(|event| event.stored.as_ref()).collect();
         let bytes = records.iter().map(|record| weight(record)).sum();
         // What waits is held in memory. Where too much is, a call is answered at once: its events are stored all the same.
         if let Some(_share) = self.watch.share(bytes) {
@@ -39,12 +39,12 @@ impl App {
             // Sealed, out of time, or told to stop: the receipts say which events are covered.
             let _ = self.shutdown.run_until_cancelled(waiting).await;
         }
-        self.receipts(&records).await.unwrap_or_else(|error| {
+        self.receipts(published).await.unwrap_or_else(|error| {
             tracing::warn!(
                 error = error_chain(&error),
                 "stored events are answered without the proofs that were asked for"
             );
-            records.iter().map(|record| Receipted::new(record, None)).collect()
+            published.iter().map(|event| Receipted::new(event, None)).collect()
         })
     }
 }

@@ -1,6 +1,8 @@
 //! Proofs against the shown checkpoint, and receipts: INTEGRITY's record of an event with its proof.
 
-use sealbus_core::event::Record;
+use std::sync::Arc;
+
+use sealbus_core::event::{Record, View};
 use sealbus_core::log::note::Note;
 use sealbus_core::log::proof::EventProof;
 use sealbus_core::verify::bundle::write_record;
@@ -10,13 +12,14 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::app::App;
+use crate::publishing::Published;
 
 /// An event with its receipt, as the answer to a call that waited shows it.
 #[derive(Debug, Serialize)]
 pub struct Receipted {
-    /// The event; with its log index once it is sealed.
+    /// The event as its publisher is shown it; with its log index once it is sealed.
     #[serde(flatten)]
-    pub record: Record,
+    pub view: View,
     /// Whether the receipt holds its proof.
     pub sealed: bool,
     /// The record, as INTEGRITY writes it.
@@ -35,27 +38,26 @@ pub enum ProofError {
 }
 
 impl Receipted {
-    /// Of a record with its proof; without one it has no place in the log yet that could be shown.
-    pub fn new(record: &Record, proof: Option<(u64, String)>) -> Self {
-        let mut record = record.clone();
-        let (index, proof) = proof.unzip();
-        record.log_index = index;
-        let mut receipt = write_record(&record, proof.as_deref());
-        if proof.is_none() {
-            // A record leaves an absent proof out; a receipt says that there is none yet.
-            receipt.truncate(receipt.len() - 1);
-            receipt.push_str(r#","proof":null}"#);
-        }
-        let receipt = RawValue::from_string(receipt).expect("a record is written as JSON");
-        Self { record, sealed: proof.is_some(), receipt }
+    /// Of an event with its proof; without one it has no place in the log yet that could be shown.
+    pub fn new(event: &Published, proof: Option<(u64, String)>) -> Self {
+        let index = proof.as_ref().map(|(index, _)| *index);
+        let (sealed, receipt) = (proof.is_some(), receipt(&event.stored, proof));
+        let record = Record { log_index: index, ..event.view.record.as_ref().clone() };
+        let view = View { record: Arc::new(record), unopened: event.view.unopened };
+        Self { view, sealed, receipt: RawValue::from_string(receipt).expect("a record is written as JSON") }
     }
 }
 
 impl App {
     /// Each event with its receipt, in their order, by what is shown now.
-    pub async fn receipts(&self, records: &[&Record]) -> Result<Vec<Receipted>, ProofError> {
-        let proofs = self.proofs(records).await?;
-        Ok(records.iter().zip(proofs).map(|(record, proof)| Receipted::new(record, proof)).collect())
+    pub async fn receipts(&self, events: &[&Published]) -> Result<Vec<Receipted>, ProofError> {
+        let proofs = self.proofs(&events.iter().map(|event| event.stored.as_ref()).collect::<Vec<_>>()).await?;
+        Ok(events.iter().zip(proofs).map(|(event, proof)| Receipted::new(event, proof)).collect())
+    }
+
+    /// The receipt of an event, by what is shown now.
+    pub async fn receipt(&self, record: &Record) -> Result<String, ProofError> {
+        Ok(receipt(record, self.proofs(&[record]).await?.pop().flatten()))
     }
 
     /// The log index and the tlog-proof of each event, in their order; none of one that the shown checkpoint does not cover.
@@ -80,6 +82,18 @@ impl App {
         };
         records.iter().zip(indexes).map(prove).collect()
     }
+}
+
+/// INTEGRITY's record of an event as it is stored, with its proof.
+fn receipt(record: &Record, proof: Option<(u64, String)>) -> String {
+    let (log_index, proof) = proof.unzip();
+    let mut receipt = write_record(&Record { log_index, ..record.clone() }, proof.as_deref());
+    if proof.is_none() {
+        // A record leaves an absent proof out; a receipt says that there is none yet.
+        receipt.truncate(receipt.len() - 1);
+        receipt.push_str(r#","proof":null}"#);
+    }
+    receipt
 }
 
 fn place(record: &Record) -> EventPlace {

@@ -120,16 +120,24 @@ impl Stream {
     /// The next bytes to send; none: the stream ends, since the publisher stops or the token no longer counts.
     async fn frame(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(record) = self.queue.pop_front() {
-                let Some(place) = self.place_of(&record) else { continue };
-                self.place = place + 1;
-                if self.wants(&record) {
-                    self.app.metrics.streamed.inc();
-                    return Some(Bytes::from(format!("id: {place}\ndata: {}\n\n", record.to_json_text())));
+            if let Some(record) = self.queue.front().cloned() {
+                if let Ok(event) = self.event(record).await {
+                    self.queue.pop_front();
+                    if event.is_some() {
+                        return event;
+                    }
+                    continue;
+                }
+                // The ledger is away, and the event's key with it.
+                if self.is_over() {
+                    return None;
+                }
+                if let Some(sign) = self.wait().await {
+                    return Some(sign);
                 }
                 continue;
             }
-            if self.app.shutdown.is_cancelled() || !self.app.tokens.still_counts(&self.token, clock::now()) {
+            if self.is_over() {
                 return None;
             }
             match self.feed.take(self.place, CHUNK as usize) {
@@ -148,6 +156,21 @@ impl Stream {
                 }
             }
         }
+    }
+
+    /// An event's bytes, none where the stream does not want it. An envelope is opened only now, when it is to be sent.
+    async fn event(&mut self, record: Arc<Record>) -> Result<Option<Bytes>, LedgerError> {
+        let Some(place) = self.place_of(&record) else { return Ok(None) };
+        let view = if self.wants(&record) { self.app.views(&self.token, [record]).await?.pop() } else { None };
+        self.place = place + 1;
+        Ok(view.map(|view| {
+            self.app.metrics.streamed.inc();
+            Bytes::from(format!("id: {place}\ndata: {}\n\n", view.to_json_text()))
+        }))
+    }
+
+    fn is_over(&self) -> bool {
+        self.app.shutdown.is_cancelled() || !self.app.tokens.still_counts(&self.token, clock::now())
     }
 
     /// Waits for news or the end, or until it is time for a sign of life, which it then gives.

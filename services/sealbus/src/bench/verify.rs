@@ -159,6 +159,7 @@ fn draft(payload: &str) -> Draft {
         payload_size: u32::try_from(payload.len()).unwrap_or(u32::MAX),
         payload_hash: Hash::of(payload.as_bytes()),
         payload: Some(payload.to_owned()),
+        encrypted: None,
         metadata: r#"{"sealbus":{"auth":"none"}}"#.into(),
         request: String::new(),
     }

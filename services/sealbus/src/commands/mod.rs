@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod config;
 pub mod connection;
 pub mod dead_letters;
+pub mod erase;
 pub mod export;
 pub mod import;
 pub mod inspect;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use sealbus_core::seal::Keyring;
 use serde_json::json;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
@@ -39,12 +40,15 @@ impl Folder {
 
     /// The keyring file, made of the system's randomness where there is none yet.
     pub fn keyring(&self) -> Result<PathBuf, Failure> {
-        self.once("keyring.json", || {
-            let mut random = [0_u8; 104];
-            getrandom::fill(&mut random)
-                .map_err(|error| Failure::new(format!("the system gave no randomness: {error}")))?;
-            Ok(Keyring::generate_dev(&random)?)
-        })
+        let path = self.once("keyring.json", || Ok(Keyring::generate_dev(&random::<144>()?)?))?;
+        // A folder that was made before there were data keys.
+        let kept = Zeroizing::new(fs::read_to_string(&path)?);
+        let with_kek = Zeroizing::new(Keyring::with_kek(&kept, &random::<40>()?)?);
+        if kept != with_kek {
+            let whole = self.write("keyring.json.new", &with_kek)?;
+            fs::rename(whole, &path)?;
+        }
+        Ok(path)
     }
 
     /// The token, and the file that holds its hash: all tenants, `dev` by default, every scope.
@@ -55,7 +59,7 @@ impl Folder {
         let hash = sealbus_core::hash::Hash::of(secret.as_bytes()).to_string();
         let tokens = json!({"tokens": [{
             "name": "dev", "sha256": hash, "tenants": ["*"], "default_tenant": "dev",
-            "scopes": ["publish", "read", "verify", "log.read", "actor.any", "admin"],
+            "scopes": ["publish", "read", "verify", "log.read", "actor.any", "payload.open", "admin"],
         }]});
         Ok((secret, self.write("tokens.json", &format!("{tokens:#}\n"))?))
     }
@@ -82,4 +86,11 @@ impl Folder {
         let path = self.path.join(name);
         if path.exists() { Ok(path) } else { self.write(name, &make()?) }
     }
+}
+
+/// Bytes of the system's generator.
+fn random<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::new(format!("the system gave no randomness: {error}")))?;
+    Ok(bytes)
 }

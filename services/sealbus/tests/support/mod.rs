@@ -45,7 +45,7 @@ impl Bus {
         };
         let tokens = json!({"tokens": [{
             "name": "tester", "sha256": sealbus_core::hash::Hash::of(TOKEN.as_bytes()).to_string(), "tenants": ["*"],
-            "default_tenant": "test", "scopes": ["publish", "read", "verify", "log.read", "actor.any", "admin"],
+            "default_tenant": "test", "scopes": ["publish", "read", "verify", "log.read", "actor.any", "payload.open", "admin"],
         }]});
         let catalog = folder.path().join("catalog");
         std::fs::create_dir(&catalog).unwrap();

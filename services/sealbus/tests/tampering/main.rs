@@ -7,6 +7,7 @@ mod bundles;
 mod events;
 mod keys;
 mod log;
+mod payloads;
 mod plans;
 mod questions;
 mod restored;

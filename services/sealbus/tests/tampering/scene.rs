@@ -101,6 +101,7 @@ impl Scene {
 
         let added = scene.ed25519.key_added(ORIGIN, scene.hmac.kid());
         scene.append(&before, "_system", "_keys", &[("key.added", added)]).await;
+        scene.ledger.allow_signing(scene.ed25519.kid()).await.unwrap();
         for (tenant, plan, count) in [("acme", "order-2", 3), ("other", "order-1", 2)] {
             scene.append_orders(&before, tenant, plan, 1..=count).await;
         }

@@ -35,7 +35,7 @@ fn prepare(value: Value) -> Result<Prepared, Refused> {
         traceparent: None,
         fresh_id: Uuid::from_u128(3),
     };
-    EventRequest::from_json(value)?.prepare_any(&context, &CATALOG, &Limits::default())
+    EventRequest::from_json(value)?.prepare(&context, &CATALOG, &Limits::default())
 }
 
 fn to_encrypt(value: Value) -> ToEncrypt {
@@ -110,6 +110,8 @@ fn a_repeated_request_is_known_whatever_the_nonce_and_not_under_another_key() {
     let mac = |draft: &Draft, key: &DataKey| key.request_mac(ORIGIN, "acme", draft.request.as_bytes());
     assert_eq!(mac(&once, &key(1)), mac(&again, &key(1)));
     assert_ne!(mac(&once, &key(1)), mac(&once, &key(2)));
+    let under = UnderKey { key_id: key(1).key_id(), request_mac: mac(&once, &key(1)) };
+    assert_eq!((once.encrypted.as_ref(), again.encrypted.as_ref()), (Some(&under), Some(&under)));
 
     let other = json!({ "type": "a", "data": { "customer": { "id": "c-7" } }, "metadata": { "ip": "192.0.2.8" } });
     let other = to_encrypt(other).encrypt(ORIGIN, &key(1), NONCE);

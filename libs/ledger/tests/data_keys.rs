@@ -1,0 +1,148 @@
+//! Data keys in the ledger: what an append under one that is going away comes to, and what a verifier finds of it all.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::num::NonZeroU32;
+
+use sealbus_core::envelope::{Binding, DataKey, DataSubject, Envelope, Plaintext, WrappedKey};
+use sealbus_core::event::PayloadMode;
+use sealbus_core::hash::Hash;
+use sealbus_core::names::{Plan, Tenant};
+use sealbus_core::request::{Draft, UnderKey};
+use sealbus_core::verify::{ChainCheck, Trust, Verdict};
+use sealbus_ledger::append::AppendError;
+use sealbus_ledger::data_keys::{Current, ErasureOrder};
+use sealbus_ledger::trail::PageQuery;
+use support::{ORIGIN, TestLedger, call, draft, plan, tenant};
+use uuid::Uuid;
+
+fn ada() -> DataSubject {
+    DataSubject::parse("Ada Lovelace").unwrap()
+}
+
+fn order() -> ErasureOrder {
+    ErasureOrder { tenant: tenant("acme"), subject: ada(), actor: "officer".into(), reason: "ticket 17".into() }
+}
+
+fn data_key(number: u8) -> DataKey {
+    DataKey::new(Uuid::from_u128(u128::from(number)), &[number; 32].into())
+}
+
+fn wrapped(test: &TestLedger, key: &DataKey, epoch: u32) -> WrappedKey {
+    test.keyring.wrap_data_key(key, "acme", &ada(), NonZeroU32::new(epoch).unwrap(), &[1; 24]).unwrap()
+}
+
+/// An event of plan `p` under a key.
+fn under(key: &DataKey) -> Draft {
+    let draft = draft(1);
+    let binding = Binding {
+        origin: ORIGIN,
+        tenant: "acme",
+        plan: "p",
+        event_id: draft.event_id,
+        event_type: &draft.event_type,
+        data_version: 1,
+    };
+    let plaintext = Plaintext { data: draft.payload.clone().unwrap(), metadata: "{}".into() };
+    let payload = Envelope::seal(key, [7; 24], &binding, &plaintext).to_text();
+    Draft {
+        payload_mode: PayloadMode::Encrypted,
+        payload_size: u32::try_from(payload.len()).unwrap(),
+        payload_hash: Hash::of(payload.as_bytes()),
+        payload: Some(payload),
+        encrypted: Some(UnderKey {
+            key_id: key.key_id(),
+            request_mac: key.request_mac(ORIGIN, "acme", draft.request.as_bytes()),
+        }),
+        ..draft
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_closed_or_gone_takes_no_event_and_an_event_beside_it_is_taken() {
+    let test = TestLedger::start().await;
+    let appender = test.appender().await;
+    let key = data_key(1);
+    let gone = AppendError::KeyGone { key_id: key.key_id() };
+    let append = async || appender.append(call("acme", "p", vec![under(&key)])).await.map(|_| ());
+    assert_eq!(append().await, Err(gone.clone()), "it was never made");
+    test.ledger.add_data_keys(&[wrapped(&test, &key, 1)]).await.unwrap();
+    assert_eq!(append().await, Ok(()));
+    test.admin("UPDATE sealbus.data_keys SET closed = true").await.unwrap();
+    assert_eq!(append().await, Err(gone));
+    assert!(appender.append(call("acme", "p", vec![draft(2)])).await.is_ok());
+    let next = test.ledger.current_data_keys("acme", &[ada()]).await.unwrap();
+    assert!(matches!(&next[..], [Current::Next(epoch)] if epoch.get() == 2), "{next:?}");
+}
+
+#[tokio::test]
+async fn one_key_is_made_of_two_at_once_and_is_given_by_its_name() {
+    let test = TestLedger::start().await;
+    let (one, other) = (wrapped(&test, &data_key(1), 1), wrapped(&test, &data_key(2), 1));
+    test.ledger.add_data_keys(std::slice::from_ref(&one)).await.unwrap();
+    test.ledger.add_data_keys(std::slice::from_ref(&other)).await.unwrap();
+    let named = [("acme".to_owned(), one.key_id), ("acme".to_owned(), other.key_id), ("other".to_owned(), one.key_id)];
+    assert_eq!(test.ledger.wrapped_keys(&named).await.unwrap(), [one]);
+}
+
+#[tokio::test]
+async fn an_erasure_waits_for_the_append_that_holds_the_key() {
+    let test = TestLedger::start().await;
+    let appender = test.appender().await;
+    let key = data_key(1);
+    test.ledger.add_data_keys(&[wrapped(&test, &key, 1)]).await.unwrap();
+    let mut holder = test.ledger.effects_pool().begin().await.unwrap();
+    let share = "SELECT key_id FROM sealbus.data_keys FOR SHARE";
+    sqlx::query(share).execute(&mut *holder).await.unwrap();
+    let ledger = test.ledger.clone();
+    let erasing = tokio::spawn(async move { ledger.erase(&appender, &order()).await });
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '-- close_data_keys%' AND datname = current_database()";
+    sealbus_testkit::eventually("the erasure waits", async || test.count(waiting).await == 1).await;
+    holder.commit().await.unwrap();
+    assert_eq!(erasing.await.unwrap().unwrap().keys, [key.key_id()]);
+    assert_eq!(test.count("SELECT count(*) FROM sealbus.data_keys").await, 0);
+}
+
+#[tokio::test]
+async fn a_verifier_finds_erased_and_nothing_else() {
+    let test = TestLedger::start().await;
+    let appender = test.appender().await;
+    let key = data_key(1);
+    test.ledger.add_data_keys(&[wrapped(&test, &key, 1)]).await.unwrap();
+    appender.append(call("acme", "p", vec![draft(1), under(&key), draft(3)])).await.unwrap();
+    assert_eq!(test.ledger.erase(&appender, &order()).await.unwrap().keys, [key.key_id()]);
+    test.ledger.seal_batch(100, &std::collections::HashSet::new(), None).await.unwrap();
+
+    let all = PageQuery { limit: 100, ..PageQuery::default() };
+    let page = async |tenant: &Tenant, plan: &Plan| test.ledger.plan_page(tenant, plan, &all).await.unwrap().records;
+    let keys = page(&Tenant::system(), &Plan::keys()).await;
+    let mut trust = Trust::new(ORIGIN, test.keyring.clone(), &keys, test.ledger.log_size().await.unwrap());
+    page(&tenant("acme"), &Plan::erasures()).await.iter().for_each(|record| trust.survey(record));
+    let mut check = ChainCheck::new(&trust, "acme", "p");
+    let mut findings = Vec::new();
+    for record in page(&tenant("acme"), &plan("p")).await {
+        findings.extend(check.next(&record));
+    }
+    findings.extend(check.finish().findings);
+    let found: Vec<_> = findings.iter().map(|finding| (finding.verdict, finding.seq)).collect();
+    assert_eq!(found, [(Verdict::Erased, 2)]);
+}
+
+#[tokio::test]
+async fn an_erasure_in_another_plan_or_tenant_erases_nothing() {
+    let test = TestLedger::start().await;
+    let appender = test.appender().await;
+    let key = data_key(1);
+    test.ledger.add_data_keys(&[wrapped(&test, &key, 1)]).await.unwrap();
+    let payload = format!(r#"{{"keys":["{}"],"reason":"none"}}"#, key.key_id());
+    let erasure = || sealbus_testkit::events::draft("subject.erased", payload.clone());
+    appender.append(call("acme", "p", vec![erasure()])).await.unwrap();
+    let mut elsewhere = call("other", "p", vec![erasure()]);
+    elsewhere.plan = Plan::erasures();
+    appender.append(elsewhere).await.unwrap();
+    assert_eq!(test.ledger.redo_erasures().await.unwrap(), 0);
+    let stored = test.ledger.stored_keys(&[("acme".to_owned(), key.key_id())]).await.unwrap();
+    assert!(!stored[0].erased && stored[0].wrapped.is_some());
+}

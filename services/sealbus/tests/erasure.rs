@@ -1,0 +1,122 @@
+//! Erasure over all processes: what leaves a publisher is an envelope, and a report says where it went.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::path::Path;
+use std::process::Stdio;
+
+use sealbus_testkit::eventually;
+use serde_json::{Value, json};
+use support::{Bus, Role, TOKEN};
+use tokio::io::AsyncWriteExt;
+
+const SUBJECT: &str = "Ada Lovelace";
+const SECRET: &str = "the-secret-of-ada";
+
+async fn start() -> (Bus, String) {
+    let mut bus = Bus::start().await;
+    let catalog = "module: private\ntypes:\n  private.note: { content: encrypted, subject: /who, versions: { 1: { schema: any } } }\n";
+    std::fs::write(bus.folder.path().join("catalog/private.yaml"), catalog).unwrap();
+    let archive = bus.folder.path().join("archive.jsonl").display().to_string();
+    let subscriptions = format!(
+        "subscriptions:\n  audit-storage: {{ types: [\"*\"], sink: {{ postgres: {{ table: audit_log }} }} }}\n  \
+         archive: {{ types: [private.*], sink: {{ jsonl: {{ path: {archive} }} }} }}\n  \
+         payments: {{ types: [payment.*], sink: {{ flaky: {{ plans: [], fails: always }} }} }}\n"
+    );
+    let file = bus.folder.path().join("subscriptions.yaml");
+    std::fs::write(&file, subscriptions).unwrap();
+    bus.set("SEALBUS_SUBSCRIPTIONS", &file.display().to_string());
+    (bus, archive)
+}
+
+async fn published(publisher: &Role, body: &Value) -> Value {
+    let call = reqwest::Client::new().post(format!("{}/v1/plans/p/events", publisher.url()));
+    let answer = call.bearer_auth(TOKEN).json(body).send().await.unwrap();
+    assert_eq!(answer.status(), 201);
+    answer.json().await.unwrap()
+}
+
+/// Erases over standard input, and gives the report.
+async fn erase(bus: &Bus, output: &str) -> String {
+    let arguments = ["erase", "--subject", "-", "--reason", "ticket 17", "--actor", "officer", "-o", output];
+    let mut command = bus.command(&arguments);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(format!("{SUBJECT}\n").as_bytes()).await.unwrap();
+    let ended = child.wait_with_output().await.unwrap();
+    let printed = String::from_utf8(ended.stdout).unwrap() + &String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.success() && !printed.contains(SUBJECT), "{printed}");
+    printed
+}
+
+async fn text(bus: &Bus, table: &str) -> String {
+    use sqlx::Connection;
+    let mut connection = sqlx::PgConnection::connect(&bus.postgres.admin_url()).await.unwrap();
+    let sql = format!("SELECT coalesce(string_agg(t::text, chr(10)), '') FROM {table} t");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_plaintext_leaves_the_publisher_and_the_report_names_every_copy() {
+    let (mut bus, archive) = start().await;
+    bus.set("SEALBUS_BACKUP_RETENTION", "35d");
+    let mut roles = Vec::new();
+    for name in ["publisher", "relay", "sealer", "dispatcher"] {
+        roles.push(bus.role(name).await);
+    }
+    let body =
+        json!({ "type": "private.note", "data": { "who": SUBJECT, "text": SECRET }, "metadata": { "ip": SECRET } });
+    let shown = published(&roles[0], &json!([body, body])).await;
+    assert_eq!(shown["events"][1]["data"], body["data"], "a token with every scope is shown what it published");
+    eventually("both sinks hold both events", async || {
+        let lines = std::fs::read_to_string(&archive).unwrap_or_default().lines().count();
+        lines == 2 && text(&bus, "sealbus_sinks.audit_log").await.matches("sealbus/envelope/v2").count() == 2
+    })
+    .await;
+    eventually("both positions have moved", async || {
+        let moved = "SELECT count(*) FROM sealbus.positions pos JOIN sealbus.plans p USING (plan_no) WHERE plan = 'p' AND next_seq = 3";
+        bus.count(moved).await >= 2
+    })
+    .await;
+    let copies = [
+        bus.nats.text_of("SEALBUS_EVENTS").await,
+        std::fs::read_to_string(Path::new(&archive)).unwrap(),
+        text(&bus, "sealbus_sinks.audit_log").await,
+        text(&bus, "sealbus.events").await,
+    ];
+    for copy in &copies {
+        assert!(copy.contains("sealbus/envelope/v2"), "{copy}");
+        assert!(!copy.contains(SUBJECT) && !copy.contains(SECRET), "{copy}");
+    }
+
+    let report: Value = serde_json::from_str(&erase(&bus, "json").await).unwrap();
+    assert_eq!(
+        (report["keys"].as_array().unwrap().len(), &report["events"], &report["plans"]),
+        (1, &json!(2), &json!(1))
+    );
+    assert_eq!(report["broker"]["holds"], "envelopes");
+    let took: Vec<_> =
+        report["subscriptions"].as_array().unwrap().iter().map(|took| took["subscription"].clone()).collect();
+    assert_eq!(took, ["archive", "audit-storage"], "{report}");
+    assert_eq!(report["subscriptions"][0]["sink"], format!("file {archive}"));
+    assert_eq!(report["vacuumed"], true);
+    assert_eq!(report["backups"]["expire"].as_str().map(str::len), Some("2026-12-31".len()));
+    assert_eq!(bus.count("SELECT count(*) FROM sealbus.data_keys").await, 0);
+
+    let again = erase(&bus, "table").await;
+    assert!(again.contains("nothing to erase"), "{again}");
+    let (status, printed) = bus.run(&["verify", "--all"]).await;
+    assert_eq!(status, 0, "{printed}");
+}
+
+/// A name that breaks its rule is a wrong question, which is not repeated to whoever reads the terminal.
+#[tokio::test]
+async fn a_refused_subject_is_not_printed() {
+    let ill_formed = format!("{SUBJECT}\u{1}");
+    let arguments = ["erase", "--subject", &ill_formed, "--tenant", "acme", "--reason", "none"];
+    let output = tokio::process::Command::new(support::SEALBUS).args(arguments).env_clear().output().await.unwrap();
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{printed}");
+    assert!(printed.contains("--subject") && !printed.contains("Ada"), "{printed}");
+}
