@@ -111,11 +111,11 @@ async fn all_readings(publisher: &Publisher, id: &str, token: &str) -> Vec<Value
 #[tokio::test]
 async fn those_with_the_right_see_into_it_and_others_see_the_envelope_until_it_is_erased() {
     let (postgres, publisher) = start().await;
-    let published = publisher.publish("p", &about_ada()).await;
-    assert_eq!(published.status, 201, "{published:?}");
-    assert!(is_envelope(&published.body), "the publisher's token may not open: {published:?}");
+    let stored = publisher.publish("p", &about_ada()).await;
+    assert_eq!(stored.status, 201, "{stored:?}");
+    assert!(is_envelope(&stored.body), "the publisher's token may not open: {stored:?}");
     publisher.seal().await;
-    let id = published.body["id"].as_str().unwrap();
+    let id = stored.body["id"].as_str().unwrap();
     let all = whole_database(&postgres).await;
     assert!(!all.contains(SECRET) && all.matches(SUBJECT).count() == 1, "the name stands beside its key alone");
     for reading in all_readings(&publisher, id, "opener").await {
