@@ -23,7 +23,7 @@ async fn start() -> (Bus, String) {
     let subscriptions = format!(
         "subscriptions:\n  audit-storage: {{ types: [\"*\"], sink: {{ postgres: {{ table: audit_log }} }} }}\n  \
          archive: {{ types: [private.*], sink: {{ jsonl: {{ path: {archive} }} }} }}\n  \
-         payments: {{ types: [payment.*], sink: {{ flaky: {{ plans: [], fails: always }} }} }}\n"
+         payments: {{ types: [payment.*], sink: {{ flaky: {{ plans: [\"none\"], fails: always }} }} }}\n"
     );
     let file = bus.folder.path().join("subscriptions.yaml");
     std::fs::write(&file, subscriptions).unwrap();
@@ -106,7 +106,7 @@ async fn no_plaintext_leaves_the_publisher_and_the_report_names_every_copy() {
 
     let again = erase(&bus, "table").await;
     assert!(again.contains("nothing to erase"), "{again}");
-    let (status, printed) = bus.run(&["verify", "--all"]).await;
+    let (status, printed) = bus.run(&["verify", "--all", "--wait"]).await;
     assert_eq!(status, 0, "{printed}");
 }
 

@@ -9,13 +9,12 @@
 
 use sealbus_core::canonical;
 use sealbus_core::envelope::DataSubject;
-use sealbus_core::event::PayloadMode;
-use sealbus_core::hash::Hash;
 use sealbus_core::names::{Plan, Tenant};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::append::{AppendError, Appender, Call, Draft, Expect};
+use crate::own_event::own_event;
 use crate::{Ledger, LedgerError};
 
 /// Whose data are to be erased, who says so, and why. The subject does not print.
@@ -142,26 +141,8 @@ impl Ledger {
 
     /// The event that says what was erased.
     fn erasure_event(&self, order: &ErasureOrder, keys: &[Uuid]) -> Draft {
-        let data = json!({ "keys": keys, "reason": order.reason });
-        let payload = canonical::write(&data);
-        let event_id = Uuid::now_v7();
-        Draft {
-            event_id,
-            event_type: "subject.erased".to_owned(),
-            data_version: 1,
-            occurred: None,
-            source: self.deployment().origin.clone(),
-            actor: order.actor.clone(),
-            correlation_id: String::new(),
-            causation_id: String::new(),
-            payload_mode: PayloadMode::Plain,
-            payload_size: u32::try_from(payload.len()).unwrap_or(u32::MAX),
-            payload_hash: Hash::of(payload.as_bytes()),
-            metadata: canonical::write(&json!({ "sealbus": { "auth": "none" } })),
-            request: canonical::write(&json!({ "id": event_id.to_string(), "data": data })),
-            payload: Some(payload),
-            encrypted: None,
-        }
+        let payload = canonical::write(&json!({ "keys": keys, "reason": order.reason }));
+        own_event(&self.deployment().origin, "subject.erased", &order.actor, payload)
     }
 }
 

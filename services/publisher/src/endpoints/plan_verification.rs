@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use sealbus_core::error::ErrorKind;
-use sealbus_core::verify::Finding;
+use sealbus_core::verify::{Finding, Verdict};
 use sealbus_ledger::verification::Scope as What;
 use serde_json::{Value, json};
 
@@ -44,7 +44,8 @@ pub async fn handle(
         "plan": plan.as_str(), "verdict": "ok", "events": verified.events, "sealed": verified.sealed,
         "findings": findings.iter().map(shown).collect::<Vec<_>>(),
     });
-    if let Some(first) = findings.first() {
+    // What was erased is told, and is not wrong.
+    if let Some(first) = findings.iter().find(|finding| finding.verdict != Verdict::Erased) {
         answer["verdict"] = json!(first.verdict.as_str());
         answer["seq"] = json!(first.seq);
         answer["index"] = json!(first.seq.saturating_sub(1));

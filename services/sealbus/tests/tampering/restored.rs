@@ -18,6 +18,7 @@ fn in_database(url: &str, database: &str) -> String {
 #[tokio::test]
 async fn row_23_dump_and_restore() {
     let mut scene = Scene::start().await;
+    scene.seal_and_anchor().await;
     let admin = scene.postgres.admin_url();
     create_database(&in_database(&admin, "postgres"), "restored", None).await.unwrap();
     let dump = scene.path("dump.sql").display().to_string();
@@ -30,7 +31,8 @@ async fn row_23_dump_and_restore() {
         assert!(ended.status.success(), "{program}: {}", String::from_utf8_lossy(&ended.stderr));
     }
     scene.database = Some(in_database(&scene.postgres.url(), "restored"));
-    scene.expect(&[]);
+    scene.arguments = vec!["--wait".to_owned()];
+    scene.expect_only(&[]);
 }
 
 #[tokio::test]
