@@ -9,9 +9,14 @@ use std::collections::BTreeSet;
 use sealbus_client::NewEvent;
 use serde_json::json;
 use support::{Acknowledged, Bus, client, shared};
+use tokio::sync::Mutex;
+
+/// Seven processes and two servers each: one after the other.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thirty_two_publishers_on_two_replicas_on_one_plan() {
+    let _turn = TURN.lock().await;
     let bus = Bus::start().await;
     let roles = bus.all_roles().await;
     let mut callers = tokio::task::JoinSet::new();
@@ -51,7 +56,10 @@ async fn thirty_two_publishers_on_two_replicas_on_one_plan() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stream_holds_every_event_of_a_tenant() {
     let Some(log) = shared("data/permit-receipts.jsonl.gz") else { return };
-    let bus = Bus::start().await;
+    let _turn = TURN.lock().await;
+    let mut bus = Bus::start().await;
+    // A relay that a slow machine robs of its lease doubles messages, which is allowed, and not what is looked at here.
+    bus.set("SEALBUS_LEASE", "30s");
     std::fs::write(
         bus.folder.path().join("catalog/receipts.yaml"),
         "module: receipts\npatterns:\n  receipt.*: { channel: audit, schema: any }\n",
