@@ -12,8 +12,8 @@ use crate::{Ledger, LedgerError};
 
 /// Plans whose names are read at a time.
 const PLANS: i64 = 1_000;
-/// Tiles that are read at a time: 2 MiB.
-const TILES: u64 = 256;
+/// Tiles that are read at a time: 128 KiB. A log of a few thousand leaves has more, so that tests see the seam.
+pub(crate) const TILES: u64 = 16;
 
 impl Ledger {
     /// The records in scope and those of the plan of keys, by tenant, plan and seq, byte by byte, as a bundle has them.

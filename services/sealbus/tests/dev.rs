@@ -50,6 +50,7 @@ async fn a_real_event_log_goes_through() {
         sealbus import {log} -o json
         sealbus import {log} -o json
         sealbus verify --all --wait
+        sealbus export --all --out all.tar && sealbus trust --out pins && sealbus verify --bundle all.tar --trust pins
         while [ "$(sql "SELECT count(*) FROM audit_log WHERE tenant = 'municipality'")" != 8577 ]; do :; done
         echo "plans $(sql "SELECT count(DISTINCT plan) FROM audit_log WHERE tenant = 'municipality'")"
         echo "doubled $(sql "SELECT count(*) FROM (SELECT 1 FROM audit_log GROUP BY tenant, plan, seq HAVING count(*) > 1) d")"

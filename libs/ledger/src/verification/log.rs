@@ -8,11 +8,10 @@ use sealbus_core::log::tile::{TileId, TileKind};
 use sealbus_core::verify::{CheckedLog, TreeCheck};
 
 use super::{Basis, Scope};
+use crate::export::TILES;
 use crate::trail::signed;
 use crate::{Ledger, LedgerError};
 
-/// Tiles that are read at a time: 2 MiB.
-const TILES: u64 = 256;
 /// Leaves whose places are looked up at a time.
 const PLACES: usize = 1_000;
 
@@ -26,11 +25,11 @@ impl Ledger {
         let mut level = None;
         while let Some(id) = tree.wanted() {
             let TileKind::Hashes(wanted) = id.kind() else { break };
-            if level.replace(wanted) != Some(wanted) || read.is_empty() {
-                read = self.stored_tiles(wanted, id.n(), TILES).await?.into();
-            }
             while read.front().is_some_and(|(n, _)| *n < id.n()) {
                 read.pop_front();
+            }
+            if level.replace(wanted) != Some(wanted) || read.is_empty() {
+                read = self.stored_tiles(wanted, id.n(), TILES).await?.into();
             }
             let tile = read.front().filter(|(n, _)| *n == id.n()).map(|(_, hashes)| cut(id, hashes));
             tree.take(tile);
