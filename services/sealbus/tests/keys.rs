@@ -284,11 +284,11 @@ async fn a_keyring_keeps_its_form() {
     let path = keyring_file(&bus);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     let before = fs::read_to_string(&path).unwrap();
-    let named = |kind: &str| {
+    let id_of = |kind: &str| {
         let keyring = Keyring::load(&path).unwrap();
         keyring.keys().find(|key| key.id.as_str().starts_with(kind)).unwrap().id.to_string()
     };
-    let first = named("kek-");
+    let first = id_of("kek-");
     let second = new_key(&bus, "kek").await;
     let after = fs::read_to_string(&path).unwrap();
     let kept = before.trim_end().trim_end_matches([' ', '\n', ']', '}']);
@@ -303,7 +303,7 @@ async fn a_keyring_keeps_its_form() {
     assert_eq!((status(&first), status(&second)), (Status::Retired, Status::Active));
     expect(&bus, &["keys", "revoke", &first, "--reason", "lost"], 0, "no event tells others").await;
     assert_eq!(status(&first), Status::Revoked);
-    let log = named("log-");
+    let log = id_of("log-");
     expect(&bus, &["keys", "rotate", &log], 2, "is not rotated by a command").await;
     expect(&bus, &["keys", "rotate", "ed25519-0000000000000000"], 2, "does not hold").await;
     expect(&bus, &["keys", "rotate", "mine"], 2, "a key id is").await;
