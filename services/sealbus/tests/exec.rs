@@ -13,8 +13,9 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-/// Longer than anything here takes in health, and shorter than what the commands sleep.
-const LONG: Duration = Duration::from_mins(1);
+/// Longer than anything here takes in health, eleven starts of Postgres at once on a busy machine among it, and shorter than
+/// what the commands sleep.
+const LONG: Duration = Duration::from_mins(5);
 
 /// `sealbus dev` with a command and no role. Whatever the command starts holds standard output open.
 struct Dev {

@@ -10,7 +10,8 @@ use sealbus_testkit::{Nats, Postgres, eventually};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub const SEALBUS: &str = env!("CARGO_BIN_EXE_sealbus");
@@ -231,13 +232,41 @@ pub struct Acknowledged(pub BTreeMap<String, BTreeSet<Uuid>>);
 
 /// Publishes `events` to each of `plans`, one after the other within a plan and all plans at once.
 pub async fn load(client: &Client, plans: usize, events: usize) -> Acknowledged {
+    publish_while(client, plans, move |n| n < events).await
+}
+
+/// Publishers that are at work until they are told to end.
+pub struct Load {
+    end: CancellationToken,
+    publishing: JoinHandle<Acknowledged>,
+}
+
+impl Load {
+    pub fn start(client: Client, plans: usize) -> Self {
+        let end = CancellationToken::new();
+        let ended = end.clone();
+        let publishing =
+            tokio::spawn(async move { publish_while(&client, plans, move |_| !ended.is_cancelled()).await });
+        Self { end, publishing }
+    }
+
+    pub async fn end(self) -> Acknowledged {
+        self.end.cancel();
+        self.publishing.await.unwrap()
+    }
+}
+
+async fn publish_while<F>(client: &Client, plans: usize, go_on: F) -> Acknowledged
+where
+    F: Fn(usize) -> bool + Clone + Send + Sync + 'static,
+{
     let mut publishers = JoinSet::new();
     for plan in 0..plans {
-        let client = client.clone();
+        let (client, go_on) = (client.clone(), go_on.clone());
         publishers.spawn(async move {
             let name = format!("plan-{plan}");
             let mut ids = BTreeSet::new();
-            for n in 0..events {
+            for n in (0..).take_while(|n| go_on(*n)) {
                 let published = client.publish(&name, &NewEvent::new("test.happened", json!({"n": n}))).await.unwrap();
                 ids.insert(published.event.id);
             }
