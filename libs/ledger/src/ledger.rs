@@ -20,20 +20,14 @@ pub struct LedgerConfig {
     pub connections: u32,
     /// How long a caller waits for a connection before the database counts as away.
     pub acquire_timeout: Duration,
-    /// Whether whole tables are read over these connections, in the order of an index: then the planner is kept from sorting and
-    /// hashing what is in order already, and larger than its memory.
-    pub reads_in_order: bool,
 }
 
 impl LedgerConfig {
     /// The settings of a role, for an address.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), connections: 16, acquire_timeout: Duration::from_secs(5), reads_in_order: false }
+        Self { url: url.into(), connections: 16, acquire_timeout: Duration::from_secs(5) }
     }
 }
-
-/// What the planner is kept from where rows are to come in the order of an index.
-const IN_ORDER: [&str; 3] = ["enable_sort", "enable_hashjoin", "enable_bitmapscan"];
 
 /// What a ledger is: written when it is created, and once more for each recover.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,11 +103,7 @@ impl Ledger {
 
 /// A pool whose connections are not pinged before each use: an error at the first statement says the same.
 pub(crate) fn pool(config: &LedgerConfig) -> Result<PgPool, LedgerError> {
-    let mut options =
-        PgConnectOptions::from_str(&config.url).map_err(LedgerError::Address)?.application_name("sealbus");
-    if config.reads_in_order {
-        options = options.options(IN_ORDER.map(|setting| (setting, "off")));
-    }
+    let options = PgConnectOptions::from_str(&config.url).map_err(LedgerError::Address)?.application_name("sealbus");
     Ok(PgPoolOptions::new()
         .max_connections(config.connections)
         .acquire_timeout(config.acquire_timeout)

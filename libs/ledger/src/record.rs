@@ -66,48 +66,44 @@ impl RecordRow {
     /// # Errors
     /// [`LedgerError::Unreadable`] where a column is not of its form: such a row was not written by Sealbus.
     pub fn into_record(self, origin: &str) -> Result<Record, LedgerError> {
-        let unreadable = |detail: &str| LedgerError::Unreadable {
-            tenant: self.tenant.clone(),
-            plan: self.plan.clone(),
-            seq: self.seq,
-            detail: detail.to_owned(),
+        let plain = match self.plain_columns() {
+            Ok(plain) => plain,
+            Err(detail) => {
+                let RecordRow { tenant, plan, seq, .. } = self;
+                return Err(LedgerError::Unreadable { tenant, plan, seq, detail });
+            }
         };
-        let hash = |bytes: &[u8], column: &str| {
-            Hash::from_slice(bytes).ok_or_else(|| unreadable(&format!("{column} is not of 32 bytes")))
-        };
-        let payload_mode = u8::try_from(self.payload_mode).ok().and_then(PayloadMode::from_code);
         let header = Header {
-            payload_hash: hash(&self.payload_hash, "payload_hash")?,
-            metadata_hash: hash(&self.metadata_hash, "metadata_hash")?,
-            prev: hash(&self.prev, "prev")?,
-            seq: u64::try_from(self.seq).map_err(|_| unreadable("seq is negative"))?,
-            data_version: u32::try_from(self.data_version).map_err(|_| unreadable("data_version is negative"))?,
-            payload_size: u32::try_from(self.payload_size).map_err(|_| unreadable("payload_size is negative"))?,
-            payload_mode: payload_mode.ok_or_else(|| unreadable("payload_mode is none of 1, 2, 3"))?,
+            payload_hash: plain.payload_hash,
+            metadata_hash: plain.metadata_hash,
+            prev: plain.prev,
+            seq: plain.seq,
+            data_version: plain.data_version,
+            payload_size: plain.payload_size,
+            payload_mode: plain.payload_mode,
             origin: origin.to_owned(),
             event_id: self.event_id,
             occurred: Timestamp::from_offset(self.occurred),
             recorded: Timestamp::from_offset(self.recorded),
-            tenant: self.tenant.clone(),
-            plan: self.plan.clone(),
-            event_type: self.event_type.clone(),
-            source: self.source.clone(),
-            actor: self.actor.clone(),
-            correlation_id: self.correlation_id.clone(),
-            causation_id: self.causation_id.clone(),
-            kid: KeyId::new(self.kid.clone()),
+            tenant: self.tenant,
+            plan: self.plan,
+            event_type: self.event_type,
+            source: self.source,
+            actor: self.actor,
+            correlation_id: self.correlation_id,
+            causation_id: self.causation_id,
+            kid: KeyId::new(self.kid),
         };
-        let event_hash = hash(&self.event_hash, "event_hash")?;
         // Any one of the three makes it a v1 row, so that emptying one is seen.
         let has_v1 = self.v1_payload_hash.is_some() || self.v1_prev_hash.is_some() || self.v1_signature.is_some();
         let v1 = has_v1.then(|| V1 {
-            payload_hash: self.v1_payload_hash.clone().unwrap_or_default(),
-            prev_hash: self.v1_prev_hash.clone(),
-            signature: self.v1_signature.clone().unwrap_or_default(),
+            payload_hash: self.v1_payload_hash.unwrap_or_default(),
+            prev_hash: self.v1_prev_hash,
+            signature: self.v1_signature.unwrap_or_default(),
         });
         Ok(Record {
             header,
-            event_hash,
+            event_hash: plain.event_hash,
             v1,
             mac: self.mac,
             sig: self.sig,
@@ -117,6 +113,35 @@ impl RecordRow {
             log_index: self.log_index.and_then(|index| u64::try_from(index).ok()),
         })
     }
+
+    /// The columns whose type in the database says less than they have to be; the error says of which, and what.
+    fn plain_columns(&self) -> Result<PlainColumns, String> {
+        let hash =
+            |bytes: &[u8], column: &str| Hash::from_slice(bytes).ok_or_else(|| format!("{column} is not of 32 bytes"));
+        let payload_mode = u8::try_from(self.payload_mode).ok().and_then(PayloadMode::from_code);
+        Ok(PlainColumns {
+            payload_hash: hash(&self.payload_hash, "payload_hash")?,
+            metadata_hash: hash(&self.metadata_hash, "metadata_hash")?,
+            prev: hash(&self.prev, "prev")?,
+            event_hash: hash(&self.event_hash, "event_hash")?,
+            seq: u64::try_from(self.seq).map_err(|_| "seq is negative")?,
+            data_version: u32::try_from(self.data_version).map_err(|_| "data_version is negative")?,
+            payload_size: u32::try_from(self.payload_size).map_err(|_| "payload_size is negative")?,
+            payload_mode: payload_mode.ok_or("payload_mode is none of 1, 2, 3")?,
+        })
+    }
+}
+
+/// Those columns, as a header has them.
+struct PlainColumns {
+    payload_hash: Hash,
+    metadata_hash: Hash,
+    prev: Hash,
+    event_hash: Hash,
+    seq: u64,
+    data_version: u32,
+    payload_size: u32,
+    payload_mode: PayloadMode,
 }
 
 /// All rows of a page as records.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::intake::Intake;
 use crate::metrics::Metrics;
-use crate::sealed::SealWatch;
+use crate::seal_watch::SealWatch;
 use crate::streams::Hub;
 use crate::tokens::Tokens;
 

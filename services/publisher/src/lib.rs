@@ -30,6 +30,7 @@ mod publishing;
 mod readiness;
 mod reading;
 mod router;
+mod seal_watch;
 mod sealed;
 mod streams;
 #[cfg(test)]
@@ -58,7 +59,7 @@ pub use readiness::health;
 
 use app::App;
 use intake::Intake;
-use sealed::SealWatch;
+use seal_watch::SealWatch;
 use streams::Hub;
 use tokens::{Tokens, TokensError};
 

@@ -8,8 +8,6 @@ use sealbus_runtime::error_chain;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::sealed::ProofError;
-
 /// Seconds after which a call that was refused for the state of the system is worth another attempt.
 const RETRY_AFTER: u32 = 1;
 
@@ -87,19 +85,6 @@ impl From<LedgerError> for Problem {
         }
         tracing::error!(error = error_chain(&error), "a reading failed");
         Self::new(ErrorKind::Internal, "the ledger could not be read; the log says why")
-    }
-}
-
-/// A proof that could not be made.
-impl From<ProofError> for Problem {
-    fn from(error: ProofError) -> Self {
-        match error {
-            ProofError::Ledger(error) => error.into(),
-            ProofError::Damaged => {
-                tracing::error!(error = error_chain(&error), "a proof was not given");
-                Self::new(ErrorKind::Internal, error.to_string())
-            }
-        }
     }
 }
 

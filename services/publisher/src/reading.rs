@@ -14,16 +14,35 @@
 use std::sync::Arc;
 
 use sealbus_core::envelope::{Envelope, Unopened};
+use sealbus_core::error::ErrorKind;
 use sealbus_core::event::{PayloadMode, Record, View};
+use sealbus_core::names::Tenant;
 use sealbus_core::verify::Verdict;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::data_keys::StoredKey;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::problem::Problem;
 use crate::tokens::{Scope, Token};
 
 impl App {
+    /// The tenant's event with this id, as it is stored.
+    ///
+    /// # Errors
+    /// `not_found`, where the tenant has none.
+    pub async fn stored(&self, tenant: &Tenant, id: Uuid) -> Result<Record, Problem> {
+        let record = self.ledger.event(tenant, id).await?;
+        record.ok_or_else(|| Problem::new(ErrorKind::NotFound, "the tenant has no event with this id"))
+    }
+
+    /// The same, as the holder of a token is shown it.
+    pub async fn view(&self, token: &Token, tenant: &Tenant, id: Uuid) -> Result<View, Problem> {
+        let record = Arc::new(self.stored(tenant, id).await?);
+        let view = self.views(token, [record]).await?.pop();
+        view.ok_or_else(|| Problem::new(ErrorKind::Internal, "the event is not shown"))
+    }
+
     /// These events as the holder of a token is shown them.
     pub async fn views(
         &self,

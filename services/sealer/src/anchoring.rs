@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealbus_core::log::checkpoint::Checkpoint;
-use sealbus_core::log::note::Note;
 use sealbus_ledger::log::Signing;
 use sealbus_ledger::{Ledger, LedgerError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::stored::Stored;
 use crate::witnesses::Reports;
 use crate::{Config, Resources, now};
 
@@ -22,13 +22,6 @@ enum Outcome {
     WithoutQuorum,
     /// It is anchored and shown.
     Shown,
-}
-
-/// A note and what it says.
-#[derive(Clone, Debug)]
-pub(crate) struct Stored {
-    pub checkpoint: Checkpoint,
-    pub note: Note,
 }
 
 /// Anchors the newest stored note, no more often than [`Config::checkpoint`] says, and a heartbeat where there was no news

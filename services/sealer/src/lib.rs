@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `continuity` | before anything is signed: does the database continue what is anchored? |
 //! | `sealing` | the loop of sealing transactions |
+//! | `stored` | what it hands to `anchoring` |
 //! | `anchoring` | what was stored is cosigned, given to the anchors, and shown |
 //! | [`Witnesses`] | asking the witnesses of the policy for their cosignatures |
 //! | [`anchors`] | places that keep checkpoints: a stream, a file |
@@ -17,6 +18,7 @@ pub mod anchors;
 mod continuity;
 mod metrics;
 mod sealing;
+mod stored;
 mod witnesses;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use sealbus_ledger::log::{Sealed, Signing};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::anchoring::Stored;
+use crate::stored::Stored;
 use crate::{Config, Resources, now};
 
 /// Seals until told to stop. What is signed continues what is `anchored`, and is handed on by `stored`.

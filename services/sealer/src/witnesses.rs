@@ -18,8 +18,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::asked::{Asked, NoCosignature};
-use crate::anchoring::Stored;
 use crate::now;
+use crate::stored::Stored;
 
 pub(crate) use report::Reports;
 

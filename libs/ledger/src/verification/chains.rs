@@ -11,22 +11,29 @@ use super::{Basis, Verified};
 use crate::record::{RecordRow, select_records};
 use crate::{Ledger, LedgerError};
 
+/// What the planner is kept from while plans are read. Three indexes hold plans, events and leaves in one order, so they are
+/// merged: left alone it looks each leaf up (9 µs a row instead of 3) or sorts what is larger than its memory, and compiles.
+const IN_ORDER: &str = "BEGIN READ ONLY; SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = off; \
+                        SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off";
+
 impl Ledger {
     pub(super) async fn verify_run(&self, run: Run, basis: &Basis) -> Result<Verified, LedgerError> {
         let (Some(first), Some(last)) = (run.plans.first(), run.plans.last()) else { return Ok(Verified::default()) };
         let through = Some((last.tenant.clone(), last.plan.clone()));
+        let mut reading = self.pool().begin_with(IN_ORDER).await?;
+        // Each bound is said of each table: without it a merge begins at the table's first row.
         let mut verified = match first.from_seq {
             None => {
                 let rows = select_records!(
                     "verify_plans",
                     "",
-                    "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
-                     LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq
+                    "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no AND p.plan_no BETWEEN $1 AND $2
+                     LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq AND l.plan_no BETWEEN $1 AND $2
                      WHERE e.plan_no BETWEEN $1 AND $2 ORDER BY e.plan_no, e.seq",
                     first.plan_no,
                     last.plan_no
                 );
-                self.check_rows(&run.plans, rows.fetch(self.pool()), basis).await?
+                self.check_rows(&run.plans, rows.fetch(&mut *reading), basis).await?
             }
             // With the event before, which is what the first new one names.
             Some(from_seq) => {
@@ -34,14 +41,15 @@ impl Ledger {
                     "verify_since",
                     "",
                     "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
-                     LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq
+                     LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq AND l.plan_no = $1 AND l.seq >= $2
                      WHERE e.plan_no = $1 AND e.seq >= $2 ORDER BY e.plan_no, e.seq",
                     first.plan_no,
                     from_seq - 1
                 );
-                self.check_rows(&run.plans, rows.fetch(self.pool()), basis).await?
+                self.check_rows(&run.plans, rows.fetch(&mut *reading), basis).await?
             }
         };
+        reading.commit().await?;
         verified.through = through;
         Ok(verified)
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use sealbus_core::error::ErrorKind;
 
 use crate::answers::{Form, event};
 use crate::app::App;
@@ -25,11 +24,8 @@ pub async fn handle(
     caller.require(Scope::Read)?;
     let tenant = caller.reads()?;
     parameters.end()?;
-    let record = app.ledger.event(&tenant, id).await?;
-    let record = record.ok_or_else(|| Problem::new(ErrorKind::NotFound, "the tenant has no event with this id"))?;
-    let views = app.views(&caller.token, [Arc::new(record)]).await?;
-    let view = views.first().ok_or_else(|| Problem::new(ErrorKind::Internal, "the event is not shown"))?;
-    Ok(event(StatusCode::OK, Form::accepted(&headers), view))
+    let view = app.view(&caller.token, &tenant, id).await?;
+    Ok(event(StatusCode::OK, Form::accepted(&headers), &view))
 }
 
 #[cfg(test)]

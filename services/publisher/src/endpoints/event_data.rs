@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sealbus_core::cloudevents::to_binary;
-use sealbus_core::error::ErrorKind;
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -25,11 +24,8 @@ pub async fn handle(
     caller.require(Scope::Read)?;
     let tenant = caller.reads()?;
     parameters.end()?;
-    let record = app.ledger.event(&tenant, id).await?;
-    let record = record.ok_or_else(|| Problem::new(ErrorKind::NotFound, "the tenant has no event with this id"))?;
-    let views = app.views(&caller.token, [Arc::new(record)]).await?;
-    let view = views.first().ok_or_else(|| Problem::new(ErrorKind::Internal, "the event is not shown"))?;
-    let (attributes, body) = to_binary(view);
+    let view = app.view(&caller.token, &tenant, id).await?;
+    let (attributes, body) = to_binary(&view);
     let mut answer = (StatusCode::OK, body).into_response();
     let headers = answer.headers_mut();
     headers.remove(header::CONTENT_TYPE);

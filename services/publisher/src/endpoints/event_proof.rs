@@ -22,12 +22,10 @@ pub async fn handle(
 ) -> Result<Response, Problem> {
     let tenant = caller.reads()?;
     parameters.end()?;
-    let missing = |detail: &str| Problem::new(ErrorKind::NotFound, detail);
-    let record = app.ledger.event(&tenant, id).await?;
-    let record = record.ok_or_else(|| missing("the tenant has no event with this id"))?;
-    let proof = app.proofs(&[&record]).await?.into_iter().next().flatten();
-    let (_, proof) =
-        proof.ok_or_else(|| missing("no anchored checkpoint covers the event yet; ask again in a second"))?;
+    let record = app.stored(&tenant, id).await?;
+    let proof = app.proofs(&[&record]).await?.pop().flatten();
+    let not_yet = "no anchored checkpoint covers the event yet; ask again in a second";
+    let (_, proof) = proof.ok_or_else(|| Problem::new(ErrorKind::NotFound, not_yet))?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], proof).into_response())
 }
 

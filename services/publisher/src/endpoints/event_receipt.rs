@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use sealbus_core::error::ErrorKind;
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -24,8 +23,7 @@ pub async fn handle(
     caller.require(Scope::Read)?;
     let tenant = caller.reads()?;
     parameters.end()?;
-    let record = app.ledger.event(&tenant, id).await?;
-    let record = record.ok_or_else(|| Problem::new(ErrorKind::NotFound, "the tenant has no event with this id"))?;
+    let record = app.stored(&tenant, id).await?;
     let receipt = app.receipt(&record).await?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], receipt).into_response())
 }

@@ -1,7 +1,6 @@
 //! `wait=sealed`: a publish call that waits until its events are sealed, and is answered with their receipts.
 //!
 //! - `request`: what a call asks for.
-//! - `watch`: the one task of a publisher that looks at the shown checkpoint while somebody waits.
 //! - `receipts`: proofs against the shown checkpoint, and receipts made of them.
 //!
 //! An event is sealed here once the checkpoint that readers are shown covers it: it is anchored then, and has its quorum of
@@ -12,7 +11,6 @@ mod receipts;
 mod request;
 #[cfg(test)]
 mod tests;
-mod watch;
 
 use std::collections::HashMap;
 
@@ -23,9 +21,8 @@ use sealbus_runtime::error_chain;
 use crate::app::App;
 use crate::publishing::Published;
 
-pub use receipts::{ProofError, Receipted};
+pub use receipts::Receipted;
 pub use request::Wait;
-pub use watch::SealWatch;
 
 impl App {
     /// Waits until all of these events are sealed, as long as `wait` says; then each with its receipt, in their order, and with

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use sealbus_core::error::ErrorKind;
 use sealbus_core::event::{Record, View};
 use sealbus_core::log::note::Note;
 use sealbus_core::log::proof::EventProof;
 use sealbus_core::verify::bundle::write_record;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::log::EventPlace;
+use sealbus_runtime::error_chain;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::app::App;
+use crate::problem::Problem;
 use crate::publishing::Published;
 
 /// An event with its receipt, as the answer to a call that waited shows it.
@@ -35,6 +38,18 @@ pub enum ProofError {
     /// What it holds proves nothing.
     #[error("the stored log gives no proof; run `sealbus verify --all`")]
     Damaged,
+}
+
+impl From<ProofError> for Problem {
+    fn from(error: ProofError) -> Self {
+        match error {
+            ProofError::Ledger(error) => error.into(),
+            ProofError::Damaged => {
+                tracing::error!(error = error_chain(&error), "a proof was not given");
+                Self::new(ErrorKind::Internal, error.to_string())
+            }
+        }
+    }
 }
 
 impl Receipted {

@@ -93,7 +93,6 @@ async fn of_ledger(args: Args) -> Result<(Report, Reach), Failure> {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let workers = args.jobs.map_or(processors, usize::from);
     let config = LedgerConfig {
-        reads_in_order: true,
         connections: CONNECTIONS * (u32::try_from(workers).unwrap_or(u32::MAX) + 1),
         ..LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())
     };
