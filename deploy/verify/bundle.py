@@ -125,7 +125,7 @@ def event_of(data, origin):
     except (strict_json.Refused, UnicodeDecodeError) as refused:
         raise Unreadable(f"not strict JSON: {refused}") from None
     kinds = {"tenant": str, "plan": str, "seq": int}
-    if not isinstance(record, dict) or any(type(record.get(name)) is not kind for name, kind in kinds.items()):
+    if not isinstance(record, dict) or any(type(record.get(name)) is not kind for name, kind in kinds.items()) or record["seq"] < 0:
         raise Unreadable("not a record of a tenant, plan and seq")
     return Event(record, origin)
 

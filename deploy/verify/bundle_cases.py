@@ -176,10 +176,13 @@ def cases_of_records():
         case("a time without its digits", "whole", [("FORMAT", place(2))], records={place(2): {"occurred": "2025-11-20T01:00:02Z"}}),
         case("a hash in capitals", "whole", [("FORMAT", place(2))], records={place(2): {"payload_hash": chain[1]["payload_hash"].upper()}}),
         case("a number as text", "whole", [("FORMAT", place(2))], records={place(2): {"data_version": "1"}}),
+        case("a number beyond what can be sealed", "whole", [("FORMAT", place(2))], records={place(2): {"payload_size": 2**53}}),
+        case("an index beyond all logs", "whole", [("FORMAT", place(2)), ("MISSING_LEAF", "leaf 3")], records={place(2): {"log_index": 10**30}}),
         case("a field emptied that must be", "whole", [("FORMAT", place(2))], records={place(2): {"type": ""}}),
         case("an id in braces", "whole", [("FORMAT", place(2))], records={place(2): {"event_id": "{" + chain[1]["event_id"] + "}"}}),
         case("lines in another order", "whole", None, files={"events.jsonl": '{"tenant":"b","plan":"p","seq":1}\n{"tenant":"a","plan":"p","seq":1}\n'}),
         case("a member twice", "whole", None, files={"events.jsonl": '{"tenant":"a","plan":"p","seq":1,"seq":2}\n'}),
+        case("a seq that is spelled as a fraction", "whole", None, files={"events.jsonl": '{"tenant":"a","plan":"p","seq":1.0}\n'}),
         case("not JSON", "whole", None, files={"events.jsonl": "seq 1\n"}),
     ]
 
@@ -275,11 +278,20 @@ def cases_of_trust():
     only = lambda *keys: {"keyring.json": json.dumps({"keys": keys})}
     everything = [("KEY_WINDOW", where) for where in made["plans"]["records"] if not where.startswith("_system")]
     other = keyring[0] | {"id": SIGN_NEXT[0]}
+    behind = lambda first: [("KEY_WINDOW", where) for where in made["whole"]["records"] if where != first]
+    by_hmac = [("KEY_WINDOW", where) for where in sealed_by(HMAC)]
+    unproven = record(SIGN, whole_ledger()[0][0], json.dumps({"kid": HMAC[0], "proof": base64_of(bytes(32))}), 1, **KEYS)
     return [
         case("a key that is not pinned", "whole", [("UNTRUSTED_KEY", where) for where in sealed_by(HMAC)], pinned=only(keyring[0])),
         case("a key pinned until 7", "whole", [("KEY_WINDOW", where) for where in late], pinned=trust(ed25519={"until": 7})),
         case("a key pinned from 3", "whole", [("KEY_WINDOW", "acme/case-7/1")], pinned=trust(hmac={"from": 3})),
         case("no plan of keys", "plans", everything, records={"_system/_keys/1": None, "_system/_keys/2": None}),
+        case("the first key's event edited", "whole", [("EVENT_HASH", "_system/_keys/1"), *behind("_system/_keys/1")],
+             records={"_system/_keys/1": {"actor": "somebody"}}),
+        case("a later key's event edited", "whole", [("PAYLOAD_HASH", "_system/_keys/2"), *by_hmac], records={"_system/_keys/2": {"payload": added(SIGN, SIGN)}}),
+        case("a key added without its proof", "whole", [("LEAF_MISMATCH", "_system/_keys/2"), *by_hmac], pinned=trust(True), records={"_system/_keys/2": unproven}),
+        case("an erasure that nobody sealed", "erased", [("PAYLOAD_HASH", "acme/_erasures/1")],
+             records={"acme/_erasures/1": {"payload": json.dumps({"keys": [DATA_KEY], "reason": "forged"})}}),
         case("a quorum of nobody", "plans", None, pinned=with_policy("quorum nobody")),
         case("a key under another's id", "whole", None, pinned=only(other, keyring[1])),
         case("a key twice", "whole", None, pinned=only(keyring[0], keyring[0] | {"until": 3})),

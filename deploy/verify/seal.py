@@ -193,12 +193,19 @@ def key_id(public):
     return "ed25519-" + sha256(b"sealbus/key-id/v2\n" + public)[:8].hex()
 
 
+def key_message(origin, kid, by):
+    """What a new key proves itself by, in the key.added that `by` seals."""
+    return b"sealbus/key-proof/v2\n" + lp(origin) + lp(kid) + lp(by)
+
+
+def key_mac(origin, secret, message):
+    return hmac_sha256(plan_key(secret, origin, "_system", "_keys"), message)
+
+
 def key_proof(origin, kid, by, key):
     """The proof in key.added, by the new key {"secret"} or {"seed"}."""
-    message = b"sealbus/key-proof/v2\n" + lp(origin) + lp(kid) + lp(by)
-    if suite_of(kid) == 1:
-        return hmac_sha256(plan_key(key["secret"], origin, "_system", "_keys"), message)
-    return ed25519.sign(key["seed"], message)
+    message = key_message(origin, kid, by)
+    return key_mac(origin, key["secret"], message) if suite_of(kid) == 1 else ed25519.sign(key["seed"], message)
 
 
 def is_weak(secret):

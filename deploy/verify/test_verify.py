@@ -21,6 +21,7 @@ import ed25519
 import envelope
 import merkle
 import seal
+import survey
 import vectors
 import verify
 from bundle_cases import SECOND_ANCHOR, files_of, patched, where
@@ -149,17 +150,20 @@ class Windows(unittest.TestCase):
     """When a key counts, and what was erased: as sealed events of the plans for it say, and no others."""
 
     def survey(self, *events):
-        made = []
+        made, (_, _, first) = [], events[0] if events else ("", "", {})
         for index, (plan, kind, said) in enumerate(events):
             tenant = "_system" if plan == "_keys" else "acme"
-            record = {"type": kind, "payload_mode": "encrypted"}
-            made.append(mock.Mock(tenant=tenant, plan=plan, record=record, index=index, recorded=0, **{"data.return_value": said}))
-        return verify.Survey(made), made
+            record = {"type": kind, "payload_mode": "encrypted", "kid": first.get("kid")}
+            about = {"index": index, "seq": index + 1, "recorded": 0, "data.return_value": said}
+            made.append(mock.Mock(tenant=tenant, plan=plan, record=record, **about))
+        trust = mock.Mock(keys=dict.fromkeys(["k", "other"], bundle.Key(b"", b"", 0, float("inf"))))
+        with mock.patch("survey.sealed_data", lambda event, trust: event.data()), mock.patch("survey.is_held", return_value=True):
+            return survey.Survey(made, trust), made
 
     def window(self, *events, start=0, end=float("inf")):
-        survey, _ = self.survey(*events)
+        made, _ = self.survey(*events)
         pinned = bundle.Key(b"", b"", start, end)
-        return [index for index in range(10) if survey.key_counts("k", pinned, index)]
+        return [index for index in range(10) if made.key_counts("k", pinned, index)]
 
     def test_from_its_leaf_until_what_ends_it(self):
         added, filler = ("_keys", "key.added", {"kid": "k"}), ("_keys", "key.added", {"kid": "other"})
@@ -176,12 +180,14 @@ class Windows(unittest.TestCase):
                 self.assertEqual(self.window(*events, **pinned), list(counts))
 
     def test_erasures(self):
+        data_key, other = ("01a223c2-5570-77b4-80f3-d7bc1dfbf1f" + digit for digit in "de")
         for plan, kind, keys, erased in [
-            ("_erasures", "subject.erased", ["d"], True), ("_erasures", "subject.erased", ["e", "d"], True), ("_erasures", "subject.erased", "d", False),
-            ("_erasures", "subject.noted", ["d"], False), ("orders", "subject.erased", ["d"], False), ("_erasures", "subject.erased", ["e"], False),
+            ("_erasures", "subject.erased", [data_key], True), ("_erasures", "subject.erased", [other, data_key], True),
+            ("_erasures", "subject.erased", data_key, False), ("_erasures", "subject.noted", [data_key], False),
+            ("orders", "subject.erased", [data_key], False), ("_erasures", "subject.erased", [other], False),
         ]:
-            survey, (_, event) = self.survey((plan, kind, {"keys": keys}), ("person", "user.created", {"key": "d"}))
-            self.assertEqual(survey.has_erased(event), erased)
+            made, (_, event) = self.survey((plan, kind, {"keys": keys}), ("person", "user.created", {"key": data_key}))
+            self.assertEqual(made.has_erased(event), erased)
 
 
 class Vouching(unittest.TestCase):

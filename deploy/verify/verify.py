@@ -17,10 +17,10 @@ from itertools import groupby
 from pathlib import Path
 
 import bundle
-import ed25519
 import seal
 import strict_json
 from log import Log, stamp
+from survey import Survey, faults_of_seal
 
 # In the order of the checks: of one note, tile or event only the first that fails is said.
 VERDICTS = (
@@ -45,62 +45,6 @@ class Report:
     def exit_code(self):
         verdicts = {verdict for verdict, _ in self.findings.values()} - {"ERASED"}
         return 3 if verdicts - {"UNANCHORED"} else 4 if verdicts else 0
-
-
-class Survey:
-    """What must be known of all sealed events before one event is judged."""
-
-    def __init__(self, events):
-        self.added, self.ended, self.erased, self.last_sealed = {}, {}, set(), 0
-        for event in events:
-            if event.header is None or event.index is None:
-                continue
-            self.last_sealed = max(self.last_sealed, event.recorded)
-            if (event.tenant, event.plan) == ("_system", "_keys"):
-                self.change_of_key(event.record["type"], event.data(), event.index)
-            elif event.plan == "_erasures" and event.record["type"] == "subject.erased":
-                keys = event.data().get("keys")
-                self.erased.update((event.tenant, str(key)) for key in (keys if isinstance(keys, list) else []))
-
-    def change_of_key(self, kind, said, index):
-        kid, until = str(said.get("kid")), said.get("until")
-        if kind == "key.added":
-            self.added.setdefault(kid, index)
-        elif kind in ("key.retired", "key.revoked"):
-            end = max(until, index) if type(until) is int else index
-            self.ended[kid] = min(end, self.ended.get(kid, end))
-
-    def key_counts(self, kid, pinned, index):
-        """Whether a key counts at a log index: as `_keys` says, within what is pinned."""
-        first, end = self.added.get(kid, float("inf")), self.ended.get(kid, float("inf"))
-        return max(first, pinned.start) <= index < min(end, pinned.end)
-
-    def has_erased(self, event):
-        return event.record["payload_mode"] == "encrypted" and (event.tenant, str(event.data().get("key"))) in self.erased
-
-
-def faults_of_seal(event, trust, counts):
-    """Checks 5 to 9, but for the suite before."""
-    record, event_hash = event.record, seal.sha256(seal.encode(event.header))
-    kid, mac, sig = record["kid"], bytes.fromhex(record["mac"]), bytes.fromhex(record["sig"])
-    if event.suite == 1 and sig or event.suite == 2 and (mac or not sig):
-        yield "SUITE", "mac and sig are not those of the key's suite"
-    if event_hash.hex() != record["event_hash"]:
-        yield "EVENT_HASH", "the fields do not hash to event_hash"
-    if kid not in trust.keys:
-        yield "UNTRUSTED_KEY", f"{kid} is not pinned"
-        return
-    key = trust.keys[kid]
-    if not counts(kid, key):
-        yield "KEY_WINDOW", f"{kid} does not count at this index"
-    if event.suite == 2 and not ed25519.verify(key.public, seal.signed_message(kid, event_hash), sig):
-        yield "SIGNATURE", "the signature is wrong"
-    if event.suite == 1 and key.secret:
-        plan_key = seal.plan_key(key.secret, trust.origin, event.tenant, event.plan)
-        if mac != seal.mac_of(plan_key, event_hash):
-            yield "MAC", "the MAC is wrong"
-    elif event.suite == 1 and len(mac) != 32:
-        yield "MAC", "not the length of a MAC"
 
 
 def faults_of_content(event):
@@ -190,7 +134,7 @@ def verify(files, trust, owed=(), now=None, max_age=None, leaf_places=(), opens=
     """
     report, missing, claimed = Report(), {event_hash: place for place, event_hash in owed}, set()
     log = Log(files, trust, time.time() if now is None else now, max_age, report)
-    survey = Survey(bundle.events(files, trust.origin))
+    survey = Survey(bundle.events(files, trust.origin), trust)
     for _, plan in groupby(bundle.events(files, trust.origin), key=lambda event: event.place[:2]):
         plan = list(plan)
         check_plan(plan, trust, log, survey, opens, report)

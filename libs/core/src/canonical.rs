@@ -17,6 +17,7 @@ use serde_json::Value;
 
 pub use limits::{Limits, MAX_DEPTH, MAX_METADATA, MAX_PAYLOAD};
 pub use reader::read;
+pub(crate) use reader::read_any_number;
 pub(crate) use refused::pointer_token;
 pub use refused::{Refusal, Refused};
 pub use stored::stored_matches;

@@ -119,9 +119,7 @@ fn a_line_without_a_place_cannot_be_read() {
         assert!(read_record(text.as_bytes(), ORIGIN).is_err(), "{text}");
     }
     assert_eq!(read_record(b"{\"tenant\":\"a\",\"plan\":1,\"seq\":1}", ORIGIN), Err(RecordError::NoPlace));
-    for text in
-        [r#"{"seq":1,"seq":1}"#, "{\"a\":\"\\ud800\"}", r#"{"seq":9007199254740992}"#, "{} {}", "{\"v1\":{\"a\":{}}}"]
-    {
+    for text in [r#"{"seq":1,"seq":1}"#, "{\"a\":\"\\ud800\"}", "{\"seq\":01}", "{} {}", "{\"v1\":{\"a\":{}}}"] {
         assert!(matches!(read_record(text.as_bytes(), ORIGIN), Err(RecordError::Json(_))), "{text}");
     }
     assert!(matches!(read_record(b"{\"a\":\"\xff\"}", ORIGIN), Err(RecordError::Json(_))));

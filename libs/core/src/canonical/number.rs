@@ -65,6 +65,16 @@ pub(super) fn strict(text: &str, digits_only: bool) -> Result<Number, Refusal> {
     Ok(number(double))
 }
 
+/// The number of a text of which only whole ones of up to 19 characters are of use: those as they are spelled, whatever is
+/// sealed of them; all others as fractions, however large.
+pub(super) fn whole(text: &str, digits_only: bool) -> Result<Number, Refusal> {
+    let short = digits_only && text.len() < 20;
+    let integer =
+        if text.starts_with('-') { text.parse().ok().map(i64::into) } else { text.parse().ok().map(u64::into) };
+    let fraction = || text.parse().ok().map(|number: f64| number.clamp(f64::MIN, f64::MAX)).and_then(Number::from_f64);
+    integer.filter(|_| short).or_else(fraction).ok_or(Refusal::Syntax)
+}
+
 /// The number of a stored spelling, if its decimal is that of the canonical spelling: otherwise a number could be moved
 /// within its double.
 pub(super) fn stored(text: &str, _digits_only: bool) -> Result<Number, Refusal> {

@@ -12,12 +12,22 @@ use super::{Limits, Refusal, Refused, number, plain::plain_run};
 ///
 /// What it gives reads the same again from its canonical text: `read(write(v)) == v`.
 pub fn read(text: &[u8], limits: Limits) -> Result<Value, Refused> {
+    read_with(text, limits, number::strict)
+}
+
+/// As [`read`], but that no number is refused: for a text whose own reader knows which it can hold. Whole ones of up to 19
+/// characters come as they are spelled, all others as fractions.
+pub(crate) fn read_any_number(text: &[u8], limits: Limits) -> Result<Value, Refused> {
+    read_with(text, limits, number::whole)
+}
+
+fn read_with(text: &[u8], limits: Limits, read_number: ReadNumber) -> Result<Value, Refused> {
     let refused = |refusal, offset| Refused { refusal, pointer: String::new(), offset };
     if text.len() > limits.bytes {
         return Err(refused(Refusal::Size, limits.bytes));
     }
     let text = str::from_utf8(text).map_err(|error| refused(Refusal::Utf8, error.valid_up_to()))?;
-    Reader::new(text, limits.depth(), number::strict).whole()
+    Reader::new(text, limits.depth(), read_number).whole()
 }
 
 /// How the reader takes the spelling of a number; the flag says that it is of digits only.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
+use serde_json::json;
 
 use crate::verify::{ChainSummary, CheckedLog, Finding, LogFinding, Verdict, Vouched};
 
@@ -154,7 +155,11 @@ impl Serialize for Report {
         report.serialize_field("plans", plans)?;
         report.serialize_field("sealed", sealed)?;
         report.serialize_field("unchecked", unchecked)?;
-        report.serialize_field("vouched", vouched)?;
+        match vouched {
+            Some(vouched) => report.serialize_field("vouched", vouched)?,
+            // The members are there for whoever reads them without a look at what they stand in.
+            None => report.serialize_field("vouched", &json!({ "log_index": null, "time": null }))?,
+        }
         report.serialize_field("findings", &self.shown().collect::<Vec<_>>())?;
         report.end()
     }
@@ -162,8 +167,6 @@ impl Serialize for Report {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn finding(verdict: Verdict, seq: u64) -> Finding {
@@ -195,7 +198,7 @@ mod tests {
         let verdicts: Vec<_> = report.findings().map(|finding| (finding.place(), finding.verdict)).collect();
         assert_eq!(verdicts, [("acme/p/1".into(), Verdict::Erased), ("acme/p/2".into(), Verdict::MissingLeaf)]);
         let json = serde_json::to_value(&report).unwrap();
-        assert_eq!(json["vouched"], json!(null));
+        assert_eq!(json["vouched"], json!({"log_index": null, "time": null}));
         assert_eq!(
             json["findings"][0],
             json!({"verdict": "MISSING_LEAF", "where": "leaf 6", "tenant": null, "plan": null, "seq": null,

@@ -62,7 +62,7 @@ impl Trust {
     /// As with keys, an erasure counts once it is sealed by a pinned key. Whether it stands in the log, its own check tells.
     pub fn survey(&mut self, record: &Record) {
         let Record { header, log_index, .. } = record;
-        if log_index.is_some() {
+        if log_index.is_some() && header.validate().is_ok() {
             self.latest_sealed = self.latest_sealed.max(Some(header.recorded));
         }
         if (header.tenant.as_str(), header.plan.as_str()) == (Tenant::system().as_str(), Plan::keys().as_str()) {
@@ -139,9 +139,10 @@ impl Trust {
             "key.retired" | "key.revoked" => {
                 let kid = payload["kid"].as_str().map(KeyId::new);
                 let window = kid.and_then(|kid| self.windows.get_mut(&kid));
-                if let (Some(window), Some(until)) = (window, payload["until"].as_u64()) {
+                if let Some(window) = window {
                     // One that reaches back counts from its own leaf: otherwise a key's holder could disown its past.
-                    *window = window.narrowed(Window { from: 0, until: Some(until.max(index)) });
+                    let until = payload["until"].as_u64().unwrap_or(0).max(index);
+                    *window = window.narrowed(Window { from: 0, until: Some(until) });
                 }
             }
             _ => {}
