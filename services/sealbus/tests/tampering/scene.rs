@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -338,7 +338,11 @@ impl Scene {
 
 /// Runs a verification that prints JSON; its findings in order, and its exit code.
 pub fn told(command: &mut Command) -> (Vec<(String, String)>, i32) {
-    let output = command.output().unwrap();
+    told_in(&command.output().unwrap())
+}
+
+/// What a verification that has ended told.
+pub fn told_in(output: &Output) -> (Vec<(String, String)>, i32) {
     let said = String::from_utf8_lossy(&output.stderr);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
     let text = |value: &Value| value.as_str().unwrap().to_owned();

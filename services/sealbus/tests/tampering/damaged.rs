@@ -1,0 +1,166 @@
+//! A bundle that is damaged at random: whatever is done to it, both verifiers say the same, and neither falls over.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fastrand::Rng;
+use serde_json::{Map, Value, json};
+
+use crate::bundles::{export, trust};
+use crate::scene::{Scene, told_in};
+
+/// Damaged bundles of each kind. `SEALBUS_DAMAGED=1000` for more.
+const TIMES: usize = 25;
+
+#[tokio::test]
+async fn whatever_is_done_to_a_bundle_both_verifiers_say_the_same() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        return println!("SKIPPED: python3 is not here");
+    }
+    let times = std::env::var("SEALBUS_DAMAGED").ok().and_then(|times| times.parse().ok()).unwrap_or(TIMES);
+    let scene = Scene::start().await;
+    let trust = trust(&scene);
+    let mut rng = Rng::with_seed(39);
+    for scope in [["--all"].as_slice(), &["--tenant", "acme"]] {
+        let bundle = PathBuf::from(export(&scene, scope, &format!("whole{}", scope.len())));
+        for _ in 0..times {
+            let damaged = scene.path("damaged");
+            copy(&bundle, &damaged);
+            let done: Vec<String> = (0..rng.usize(1..4)).map(|_| damage(&mut rng, &damaged)).collect();
+            let [ours, second] = both(&scene, &damaged, &trust);
+            assert_eq!(ours, second, "{scope:?}, {done:#?}");
+            fs::remove_dir_all(damaged).unwrap();
+        }
+    }
+}
+
+/// What each says: its findings, where it says any, and its exit code.
+fn both(scene: &Scene, bundle: &Path, trust: &str) -> [(Vec<(String, String)>, i32); 2] {
+    let bundle = bundle.display().to_string();
+    let mut ours = scene.sealbus(&["verify", "--bundle", &bundle, "--trust", trust, "-o", "json"]);
+    ours.env_clear();
+    let mut second = Command::new("python3");
+    second.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/verify/verify.py"));
+    second.args([&bundle, "--trust", trust, "-o", "json"]);
+    [ours, second].map(|mut verify| {
+        let output = verify.output().unwrap();
+        if output.status.code() == Some(1) { (Vec::new(), 1) } else { told_in(&output) }
+    })
+}
+
+/// Does one thing to it, and says what.
+fn damage(rng: &mut Rng, bundle: &Path) -> String {
+    let files = files(bundle);
+    let file = &files[rng.usize(..files.len())];
+    let name = file.strip_prefix(bundle).unwrap().display().to_string();
+    let mut bytes = fs::read(file).unwrap();
+    let done = if name == "events.jsonl" && rng.u8(..10) > 0 {
+        let mut lines: Vec<String> = String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect();
+        let done = damage_lines(rng, &mut lines);
+        bytes = lines.join("\n").into_bytes();
+        done
+    } else {
+        damage_bytes(rng, &mut bytes)
+    };
+    fs::write(file, bytes).unwrap();
+    format!("{name}: {done}")
+}
+
+fn damage_lines(rng: &mut Rng, lines: &mut Vec<String>) -> String {
+    if lines.is_empty() {
+        return "no line is left".into();
+    }
+    let (at, other) = (rng.usize(..lines.len()), rng.usize(..lines.len()));
+    match rng.u8(..6) {
+        0 => format!("gone: {}", lines.remove(at)),
+        1 => {
+            lines.insert(other, lines[at].clone());
+            format!("line {at} again at {other}")
+        }
+        2 => {
+            lines.swap(at, other);
+            format!("lines {at} and {other} swapped")
+        }
+        _ => {
+            let (Ok(mut record), Ok(another)) = (
+                serde_json::from_str::<Map<String, Value>>(&lines[at]),
+                serde_json::from_str::<Map<String, Value>>(&lines[other]),
+            ) else {
+                return "no record".into();
+            };
+            let members: Vec<String> = record.keys().cloned().collect();
+            let Some(member) = rng.choice(members) else { return "an empty record".into() };
+            let value = match rng.u8(..4) {
+                0 => another.get(&member).cloned(),
+                1 => None,
+                2 => rng.choice(others()),
+                _ => record.get(&member).map(|value| changed(rng, value)),
+            };
+            let done = format!("line {at}: {member} is {value:?}");
+            match value {
+                Some(value) => drop(record.insert(member, value)),
+                None => drop(record.remove(&member)),
+            }
+            lines[at] = Value::Object(record).to_string();
+            done
+        }
+    }
+}
+
+fn others() -> Vec<Value> {
+    let times = ["1970-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"];
+    let texts = ["", "a|b", "é", "\0", "hash-only", "encrypted", "hmac-0000000000000000", times[0], times[1]];
+    let numbers = [json!(0), json!(-1), json!(1.5), json!(1_u64 << 53), json!(u64::MAX), json!(1e300)];
+    let odd = [json!(null), json!(true), json!([]), json!({}), json!("0".repeat(64))];
+    texts.map(Value::from).into_iter().chain(numbers).chain(odd).collect()
+}
+
+fn changed(rng: &mut Rng, value: &Value) -> Value {
+    match value {
+        Value::Number(number) => json!(number.as_i64().unwrap_or(0) + rng.i64(-2..3)),
+        Value::String(text) if !text.is_empty() => {
+            let mut characters: Vec<char> = text.chars().collect();
+            let at = rng.usize(..characters.len());
+            characters[at] = rng.choice(['0', '9', 'a', 'A', 'f', 'é', '\\', '"', ' ', '\n']).unwrap();
+            json!(String::from_iter(characters))
+        }
+        other => other.clone(),
+    }
+}
+
+fn damage_bytes(rng: &mut Rng, bytes: &mut Vec<u8>) -> String {
+    let at = rng.usize(..=bytes.len());
+    match rng.u8(..4) {
+        0 if at < bytes.len() => {
+            bytes[at] ^= 1 << rng.u8(..8);
+            format!("a bit of byte {at}")
+        }
+        1 if at < bytes.len() => {
+            bytes.remove(at);
+            format!("byte {at} gone")
+        }
+        2 => {
+            bytes.insert(at, *rng.choice(b"\n \0a\xff+=").unwrap());
+            format!("a byte at {at}")
+        }
+        _ => {
+            bytes.truncate(at);
+            format!("cut at {at}")
+        }
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found.into_iter().flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    for file in files(from) {
+        let copy = to.join(file.strip_prefix(from).unwrap());
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(file, copy).unwrap();
+    }
+}
