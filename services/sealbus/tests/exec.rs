@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 /// Longer than anything here takes in health, eleven starts of Postgres at once on a busy machine among it, and shorter than
 /// what the commands sleep.
-const LONG: Duration = Duration::from_mins(5);
+const LONG: Duration = Duration::from_mins(3);
 
 /// `sealbus dev` with a command and no role. Whatever the command starts holds standard output open.
 struct Dev {
