@@ -6,7 +6,7 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sealbus_broker::{Broker, BrokerConfig};
 use sealbus_client::NewEvent;
@@ -44,10 +44,12 @@ async fn the_leader_is_killed_in_mid_batch_twenty_times() {
     let mut sealers = [bus.role("sealer").await, bus.role("sealer").await];
     let load = Load::start(&publisher);
 
+    let server = reqwest::Url::parse(&bus.postgres.url()).unwrap().port().unwrap();
     let mut led = BTreeSet::new();
     for round in 0..KILLS {
         let held = hold(&bus, WRITTEN[round % WRITTEN.len()]).await;
-        let leader = sealers.iter().position(|sealer| owns(sealer.pid(), held.port)).expect("a sealer's connection");
+        let owner = |sealer: &Role| owns(sealer.pid(), held.port, server);
+        let leader = sealers.iter().position(owner).expect("a sealer's connection");
         led.insert(leader);
         let before = size(&bus).await;
         sealers[leader].kill().await;
@@ -144,15 +146,18 @@ impl Held {
     }
 }
 
-/// Whether a process holds the socket with this local port.
-fn owns(pid: u32, port: u16) -> bool {
+/// Whether a process holds the socket from this local port to the server's. Another may have the same local port, to another
+/// server or closed a moment ago.
+fn owns(pid: u32, port: u16, server: u16) -> bool {
     let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let of_port =
-        |line: &&str| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&format!(":{port:04X}")));
-    let inode = sockets.lines().find(of_port).and_then(|line| line.split_whitespace().nth(9)).expect("the socket");
-    let socket = format!("socket:[{inode}]");
+    let of_connection = |line: &str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let ends_in = |column: usize, port: u16| columns[column].ends_with(&format!(":{port:04X}"));
+        (ends_in(1, port) && ends_in(2, server)).then(|| PathBuf::from(format!("socket:[{}]", columns[9])))
+    };
+    let sockets: Vec<PathBuf> = sockets.lines().filter_map(of_connection).collect();
     let mut files = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
-    files.any(|file| std::fs::read_link(file.unwrap().path()).is_ok_and(|link| link == Path::new(&socket)))
+    files.any(|file| std::fs::read_link(file.unwrap().path()).is_ok_and(|link| sockets.contains(&link)))
 }
 
 async fn size(bus: &Bus) -> i64 {
