@@ -10,6 +10,7 @@ use sealbus_testkit::{Nats, Postgres, eventually};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -17,12 +18,16 @@ use uuid::Uuid;
 pub const SEALBUS: &str = env!("CARGO_BIN_EXE_sealbus");
 pub const TOKEN: &str = "a token for tests";
 
+/// Buses of a test program that are there at once. Each is up to nine processes, and more would starve one another.
+static ROOM: Semaphore = Semaphore::const_new(4);
+
 /// Backing and configuration; roles are started one by one.
 pub struct Bus {
     pub postgres: Postgres,
     pub nats: Nats,
     pub folder: TempDir,
     environment: BTreeMap<String, String>,
+    _room: SemaphorePermit<'static>,
 }
 
 impl Bus {
@@ -37,6 +42,7 @@ impl Bus {
 
     /// On a keyring file of this text, with new keys of these kinds beside it.
     pub async fn with_keyring(postgres: Postgres, keyring: &str, more: &[&str]) -> Self {
+        let room = ROOM.acquire().await.unwrap();
         let nats = Nats::start().await;
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
@@ -79,7 +85,7 @@ impl Bus {
             ("SEALBUS_PROGRESS", "500ms".to_owned()),
         ];
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let bus = Self { postgres, nats, folder, environment };
+        let bus = Self { postgres, nats, folder, environment, _room: room };
         let new_keys = more.iter().map(|kind| vec!["keys", "new", "--kind", kind]);
         for made in new_keys.chain([vec!["migrate"], vec!["log", "init"]]) {
             let made = bus.command(&made).output().await.unwrap();
