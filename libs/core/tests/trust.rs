@@ -79,6 +79,22 @@ fn a_key_counts_from_its_leaf_and_until_it_is_retired() {
 }
 
 #[test]
+fn an_end_that_says_no_index_is_its_own_leaf() {
+    let (old, new) = (keyring(1).signer().unwrap(), keyring(2).signer().unwrap());
+    let first = first_key(&old);
+    let added = serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap();
+    let second =
+        Record { log_index: Some(10), ..next_of_type(&old, "_system", "_keys", Some(&first), "key.added", &added) };
+    for until in [json!(null), json!("25"), json!(-1), json!(25.5)] {
+        let ended = json!({ "kid": old.kid(), "until": until });
+        let third = next_of_type(&new, "_system", "_keys", Some(&second), "key.retired", &ended);
+        let third = Record { log_index: Some(20), ..third };
+        let trust = Trust::new(ORIGIN, pinned(&[1, 2], false), [&first, &second, &third], 30);
+        assert_eq!(trust.window(old.kid()).unwrap().until, Some(20), "{until}");
+    }
+}
+
+#[test]
 fn a_key_that_no_good_event_adds_has_no_window() {
     let (old, new) = (keyring(1).signer().unwrap(), keyring(2).signer().unwrap());
     let first = first_key(&old);

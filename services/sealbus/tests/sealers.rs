@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use sealbus_broker::{Broker, BrokerConfig};
-use sealbus_client::NewEvent;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::{LogSigner, Note};
 use sealbus_core::log::policy::Policy;
@@ -20,15 +19,13 @@ use sealbus_ledger::trail::LogQuery;
 use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
 use sealbus_testkit::eventually;
-use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use support::{Bus, Role, client};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
+use support::{Acknowledged, Bus, Load, Role, client};
 
 const ORIGIN: &str = "test.example/bus";
 const KILLS: usize = 20;
+/// Plans that are published to, all at once.
+const PLANS: usize = 28;
 /// What a sealing transaction writes, in its order: it is held before each in turn.
 const WRITTEN: [&str; 3] = ["log_leaves", "tiles", "log_roots"];
 
@@ -42,7 +39,7 @@ async fn the_leader_is_killed_in_mid_batch_twenty_times() {
     bus.set("SEALBUS_SEAL_BATCH", "100");
     let publisher = bus.role("publisher").await;
     let mut sealers = [bus.role("sealer").await, bus.role("sealer").await];
-    let load = Load::start(&publisher);
+    let load = Load::start(client(std::slice::from_ref(&publisher)), PLANS);
 
     let server = reqwest::Url::parse(&bus.postgres.url()).unwrap().port().unwrap();
     let mut led = BTreeSet::new();
@@ -60,7 +57,7 @@ async fn the_leader_is_killed_in_mid_batch_twenty_times() {
     }
     assert_eq!(led.len(), 2, "leadership passed from one to the other");
 
-    let acknowledged = load.stop().await;
+    let acknowledged = load.end().await;
     let ledger = Ledger::open(&LedgerConfig::new(bus.postgres.url())).await.unwrap();
     let events = u64::try_from(bus.count("SELECT count(*) FROM sealbus.events").await).unwrap();
     eventually("a shown checkpoint covers every event", async || {
@@ -71,44 +68,6 @@ async fn the_leader_is_killed_in_mid_batch_twenty_times() {
     expect_one_history(&bus, &ledger, events, &anchors).await;
     let (status, printed) = bus.run(&["verify", "--all"]).await;
     assert_eq!(status, 0, "{printed}");
-}
-
-/// Callers who publish until they are told to stop.
-struct Load {
-    callers: JoinSet<Vec<Uuid>>,
-    stop: CancellationToken,
-}
-
-impl Load {
-    fn start(publisher: &Role) -> Self {
-        let (stop, mut callers) = (CancellationToken::new(), JoinSet::new());
-        for caller in 0..4 {
-            let (client, stop) = (client(std::slice::from_ref(publisher)), stop.clone());
-            callers.spawn(async move {
-                let mut ids = Vec::new();
-                for round in 0.. {
-                    if stop.is_cancelled() {
-                        break;
-                    }
-                    let events: Vec<_> = (0..25).map(|n| NewEvent::new("test.happened", json!({ "n": n }))).collect();
-                    let stored = client.publish_batch(&format!("plan-{caller}-{}", round % 7), &events).await.unwrap();
-                    ids.extend(stored.events.iter().map(|event| event.id));
-                }
-                ids
-            });
-        }
-        Self { callers, stop }
-    }
-
-    /// The ids of all that was acknowledged.
-    async fn stop(mut self) -> Vec<Uuid> {
-        self.stop.cancel();
-        let mut ids = Vec::new();
-        while let Some(caller) = self.callers.join_next().await {
-            ids.extend(caller.unwrap());
-        }
-        ids
-    }
 }
 
 /// A sealing transaction that is under way and goes no further.
@@ -164,7 +123,7 @@ async fn size(bus: &Bus) -> i64 {
     bus.count("SELECT max(size) FROM sealbus.log_roots").await
 }
 
-async fn expect_one_leaf_for_each(bus: &Bus, acknowledged: &[Uuid]) {
+async fn expect_one_leaf_for_each(bus: &Bus, acknowledged: &Acknowledged) {
     let none = |sql: &'static str| async move { assert_eq!(bus.count(sql).await, 0, "{sql}") };
     none("SELECT count(*) FROM sealbus.seal_queue").await;
     none(
@@ -183,9 +142,10 @@ async fn expect_one_leaf_for_each(bus: &Bus, acknowledged: &[Uuid]) {
          WHERE r.size > 0 AND NOT EXISTS (SELECT FROM sealbus.log_roots b WHERE b.size = r.prev_size AND b.log_id = r.log_id)",
     )
     .await;
-    let ids = acknowledged.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
-    let stored = format!("SELECT count(*) FROM sealbus.events WHERE tenant = 'test' AND event_id IN ({ids})");
-    assert_eq!(bus.count(&stored).await, i64::try_from(acknowledged.len()).unwrap(), "what was acknowledged is stored");
+    let ids: Vec<_> = acknowledged.0.values().flatten().map(|id| format!("'{id}'")).collect();
+    let stored =
+        format!("SELECT count(*) FROM sealbus.events WHERE tenant = 'test' AND event_id IN ({})", ids.join(","));
+    assert_eq!(bus.count(&stored).await, i64::try_from(ids.len()).unwrap(), "what was acknowledged is stored");
 }
 
 /// The tree built anew from the events is the newest one, and everything that was anchored or shown is a beginning of it.

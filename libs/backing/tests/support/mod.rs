@@ -22,11 +22,11 @@ pub fn nats(folder: &Path) -> NatsOptions {
     NatsOptions { folder: folder.to_owned(), port: None, ephemeral: true, sync_always: false }
 }
 
-/// Waits for a condition; a minute is for the slowest machine.
+/// Waits for a condition; three minutes are for the slowest machine.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < Duration::from_mins(1), "waited a minute in vain until {what}");
+        assert!(begun.elapsed() < Duration::from_mins(3), "waited three minutes in vain until {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -197,7 +197,7 @@ impl<'a> Reader<'a> {
         Ok(simple)
     }
 
-    /// Reads `\uXXXX`, or the two of a surrogate pair.
+    /// Reads `\u` and four hex digits, or the two of a surrogate pair.
     fn unicode_escape(&mut self) -> Result<char, Refused> {
         let Some(first) = self.code_unit(self.at) else { return Err(self.syntax()) };
         // The second unit is only taken where the first is the high half of a pair.
@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The UTF-16 unit that the `\uXXXX` at this place spells, if one stands there.
+    /// The UTF-16 unit that `\u` and four hex digits at this place spell, if they stand there.
     fn code_unit(&self, at: usize) -> Option<u16> {
         let [b'\\', b'u', digits @ ..] = self.text.as_bytes().get(at..at + 6)? else { return None };
         digits.iter().try_fold(0, |unit, digit| {

@@ -65,8 +65,8 @@ pub enum RecordError {
 ///
 /// Of the members that a record has, all must be there but `payload`, `log_index`, `v1` and `proof`, which may be null, and no
 /// others; hashes, MAC and signature are lower-case hex, the id is a UUID in lower-case 8-4-4-4-12 form, times are RFC 3339
-/// with six digits and `Z`. What breaks that is [`Content::Malformed`], a number that is
-/// too large too. The limits of the header are left to the checks.
+/// with six digits and `Z`. What breaks that is [`Content::Malformed`], and so is a number
+/// that is too large. The limits of the header are left to the checks.
 pub fn read_record(line: &[u8], origin: &str) -> Result<BundledRecord, RecordError> {
     let Value::Object(mut members) = canonical::read_any_number(line, LIMITS)? else {
         return Err(RecordError::NoPlace);
