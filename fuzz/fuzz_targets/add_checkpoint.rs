@@ -2,10 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sealbus_core::log::{
-    merkle::leaf_hash,
-    witness::{AddCheckpoint, Cosigned},
-};
+use sealbus_core::log::merkle::leaf_hash;
+use sealbus_core::log::witness::{AddCheckpoint, Cosigned};
 use sealbus_fuzz::POLICY;
 
 fuzz_target!(|body: &[u8]| {

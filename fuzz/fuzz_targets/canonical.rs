@@ -2,10 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sealbus_core::{
-    canonical::{Limits, canonicalise, stored_matches},
-    hash::Hash,
-};
+use sealbus_core::canonical::{Limits, canonicalise, stored_matches};
+use sealbus_core::hash::Hash;
 
 fuzz_target!(|text: &[u8]| {
     let Ok(canonical) = canonicalise(text, Limits::PAYLOAD) else { return };

@@ -2,7 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sealbus_core::log::{MAX_SIZE, checkpoint::Checkpoint, note::Note};
+use sealbus_core::log::MAX_SIZE;
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::note::Note;
 use sealbus_fuzz::{ORIGIN, POLICY};
 
 fuzz_target!(|bytes: &[u8]| {

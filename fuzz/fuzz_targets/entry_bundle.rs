@@ -2,10 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sealbus_core::{
-    event::Leaf,
-    log::tile::{TileId, TileKind, encode_bundle, parse_bundle},
-};
+use sealbus_core::event::Leaf;
+use sealbus_core::log::tile::{TileId, TileKind, encode_bundle, parse_bundle};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((width, bundle)) = bytes.split_first() else { return };

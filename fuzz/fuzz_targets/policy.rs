@@ -2,10 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sealbus_core::log::{
-    note::{Note, VerifierKey},
-    policy::Policy,
-};
+use sealbus_core::log::note::{Note, VerifierKey};
+use sealbus_core::log::policy::Policy;
 use sealbus_fuzz::ORIGIN;
 
 fuzz_target!(|file: &[u8]| {

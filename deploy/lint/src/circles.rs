@@ -126,7 +126,8 @@ fn below(module: &[String], name: &str) -> Path {
 /// The text without comments, up to its tests.
 fn code(text: &str) -> String {
     let lines = text.lines().take_while(|line| *line != "#[cfg(test)]");
-    lines.map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+    let lines = lines.map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    lines.replace("self::", "")
 }
 
 /// The modules that are declared for tests alone.

@@ -10,9 +10,10 @@ use std::error::Error;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use arrows::{Dependency, wrong};
-use circles::Modules;
 use serde_json::Value;
+
+use crate::arrows::{Dependency, wrong};
+use crate::circles::Modules;
 
 fn main() -> ExitCode {
     match look() {

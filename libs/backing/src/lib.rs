@@ -13,11 +13,11 @@ mod port;
 mod postgres;
 mod tether;
 
-pub use error::BackingError;
-pub use find::postgres_bin;
-pub use nats::{Nats, NatsOptions};
-pub use port::free_port;
-pub use postgres::{Postgres, PostgresOptions};
+pub use crate::error::BackingError;
+pub use crate::find::postgres_bin;
+pub use crate::nats::{Nats, NatsOptions};
+pub use crate::port::free_port;
+pub use crate::postgres::{Postgres, PostgresOptions};
 
 /// A made-up password: 244 random bits in hex.
 fn password() -> String {

@@ -9,7 +9,8 @@ use std::net::{TcpListener, TcpStream};
 
 use rustix::process::{Pid, Signal, kill_process};
 use sealbus_backing::{BackingError, Nats, NatsOptions};
-use support::{folder, nats, processes_with, wait_until};
+
+use crate::support::{folder, nats, processes_with, wait_until};
 
 /// Says something to a server; the greeting, and the first line after it.
 fn talk(port: u16, line: &str) -> (String, String) {

@@ -10,7 +10,8 @@ use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use sealbus_backing::{BackingError, Postgres, PostgresOptions, postgres_bin};
-use support::{folder, postgres, processes_with, wait_until};
+
+use crate::support::{folder, postgres, processes_with, wait_until};
 
 /// What psql answers to a statement.
 fn ask(server: &Postgres, sql: &str) -> String {

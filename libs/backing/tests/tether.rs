@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use sealbus_backing::{Nats, Postgres};
-use support::{nats, postgres, processes_with, wait_until};
+
+use crate::support::{nats, postgres, processes_with, wait_until};
 
 /// Where the process that is to be killed puts its servers.
 const FOLDER: &str = "SEALBUS_TEST_FOLDER";

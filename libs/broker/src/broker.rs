@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::ConnectErrorKind as Kind;
 use async_nats::connection::State;
-use async_nats::jetstream::{Context, context::ContextBuilder};
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::jetstream::Context;
+use async_nats::jetstream::context::ContextBuilder;
+use async_nats::{Client, ConnectErrorKind as Kind, ConnectOptions, Event, ServerAddr};
 use sealbus_core::timestamp::Timestamp;
 use tokio::sync::watch;
 

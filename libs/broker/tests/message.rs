@@ -8,7 +8,8 @@ use proptest::test_runner::TestRunner;
 use sealbus_broker::{ConsumerSpec, DecodeError, EncodeError, EventMessage};
 use sealbus_core::names::Subscription;
 use sealbus_core::partition::PlanKey;
-use support::{PARTITIONS, any_record, client, record, start};
+
+use crate::support::{PARTITIONS, any_record, client, record, start};
 
 proptest! {
     #[test]

@@ -15,7 +15,8 @@ use sealbus_broker::{
 };
 use sealbus_core::names::Subscription;
 use sealbus_testkit::{Nats, eventually};
-use support::{PARTITIONS, client, connect, record, settings, start};
+
+use crate::support::{PARTITIONS, client, connect, record, settings, start};
 
 async fn context(nats: &Nats) -> jetstream::Context {
     jetstream::new(client(nats).await)

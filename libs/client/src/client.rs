@@ -1,15 +1,17 @@
 //! The client itself: its URLs, its token, and what calls have in common.
 
-use crate::config::ClientConfig;
-use crate::error::ClientError;
-use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use sealbus_core::hash::Hash;
-use secrecy::ExposeSecret;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use sealbus_core::hash::Hash;
+use secrecy::ExposeSecret;
+
+use crate::config::ClientConfig;
+use crate::error::ClientError;
 
 /// How long it may take to reach a URL at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,17 +1,19 @@
 //! Publishing CloudEvents in batch mode: events of any number of plans, in one call.
 
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::Instant;
+use uuid::Uuid;
+
 use crate::client::Client;
 use crate::error::{ClientError, Problem};
 use crate::event::Event;
 use crate::publish::{Published, encode};
 use crate::retry::Pauses;
 use crate::transport::{Call, may_pass};
-use serde::Deserialize;
-use serde_json::Value;
-use std::borrow::Cow;
-use std::time::Duration;
-use tokio::time::Instant;
-use uuid::Uuid;
 
 const MEDIA_TYPE: &str = "application/cloudevents-batch+json";
 

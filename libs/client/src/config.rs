@@ -1,7 +1,8 @@
 //! What a client is told.
 
-use secrecy::SecretString;
 use std::time::Duration;
+
+use secrecy::SecretString;
 
 /// Where the service is, who calls, and how patiently.
 #[derive(Clone, Debug)]

@@ -1,9 +1,10 @@
 //! Why a call failed.
 
-use serde::Deserialize;
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
+
+use serde::Deserialize;
 
 /// Why a call failed, for a program to match on and for an operator to read.
 #[derive(Debug, thiserror::Error)]

@@ -92,8 +92,9 @@ pub struct V1 {
 
 #[cfg(test)]
 mod tests {
-    use super::Event;
     use serde_json::{Value, json};
+
+    use super::Event;
 
     #[test]
     fn reads_what_the_service_shows_and_shows_it_again() {

@@ -1,15 +1,16 @@
 //! Publishing.
 
-use crate::client::Client;
-use crate::error::ClientError;
-use crate::event::Event;
-use crate::transport::Call;
 use reqwest::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use sealbus_core::event::Priority;
 use sealbus_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
+
+use crate::client::Client;
+use crate::error::ClientError;
+use crate::event::Event;
+use crate::transport::Call;
 
 /// An event to be published. It has its id from the start, so that publishing it twice stores it once.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -1,14 +1,15 @@
 //! Reading history back.
 
-use crate::client::Client;
-use crate::error::ClientError;
-use crate::event::Event;
-use crate::transport::Call;
 use futures::stream::{self, Stream, TryStreamExt};
 use sealbus_core::hash::Hash;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
+
+use crate::client::Client;
+use crate::error::ClientError;
+use crate::event::Event;
+use crate::transport::Call;
 
 /// Which events of a plan, and how many at once.
 #[derive(Clone, Debug, Default)]

@@ -1,15 +1,17 @@
 //! Receipts: what a publisher keeps of an event, to show later that it was promised.
 
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::publish::{Expect, NewEvent, post};
 use crate::transport::Call;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use std::fmt;
-use std::time::Duration;
-use uuid::Uuid;
 
 /// How much longer than other calls one takes that leaves the time to the service.
 const LONGEST: Duration = Duration::from_mins(5);

@@ -83,8 +83,9 @@ impl Parser {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn parse(stream: &str) -> Vec<Message> {
         Parser::default().push(stream.as_bytes())

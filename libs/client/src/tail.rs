@@ -1,15 +1,17 @@
 //! Following events as they happen.
 
+use std::collections::VecDeque;
+
+use futures::stream::{self, Stream};
+use reqwest::Response;
+use reqwest::header::{ACCEPT, HeaderName, HeaderValue};
+
 use crate::client::{Client, chain};
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::retry::Pauses;
 use crate::sse::{Message, Parser};
 use crate::transport::Call;
-use futures::stream::{self, Stream};
-use reqwest::Response;
-use reqwest::header::{ACCEPT, HeaderName, HeaderValue};
-use std::collections::VecDeque;
 
 /// What to follow.
 #[derive(Clone, Debug, PartialEq, Eq)]

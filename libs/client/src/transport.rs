@@ -1,14 +1,16 @@
 //! One call, over however many attempts and URLs it takes.
 
-use crate::client::{Client, chain};
-use crate::error::{ClientError, Problem};
-use crate::retry::Pauses;
+use std::time::Duration;
+
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, Url};
 use serde::de::DeserializeOwned;
-use std::time::Duration;
 use tokio::time::Instant;
+
+use crate::client::{Client, chain};
+use crate::error::{ClientError, Problem};
+use crate::retry::Pauses;
 
 /// A request, the same for every attempt.
 pub(crate) struct Call<'a> {

@@ -1,6 +1,8 @@
 //! Asking a witness to cosign a log's checkpoint (c2sp.org/tlog-witness, add-checkpoint).
 
-use crate::client::chain;
+use std::error::Error;
+use std::time::Duration;
+
 use bytes::BytesMut;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode, Url};
@@ -8,8 +10,8 @@ use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError};
 use sealbus_core::log::note::{Note, Signature, SignatureType, VerifierKey};
 use sealbus_core::log::witness::{AddCheckpoint, SIZE_CONTENT_TYPE, parse_size};
-use std::error::Error;
-use std::time::Duration;
+
+use crate::client::chain;
 
 /// How much of an answer is read. 64 lines of the longest kind of cosignature, 3.3 KB each, fit in.
 const MAX_ANSWER: usize = 1 << 18;

@@ -2,11 +2,13 @@
 
 mod script;
 
+use std::time::{Duration, Instant};
+
 use axum::response::IntoResponse;
-use script::{Service, config, cut_off, event, nobody, refused, stored};
 use sealbus_client::{Client, ClientConfig, ClientError, Expect, NewEvent, Outcome};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+
+use crate::script::{Service, config, cut_off, event, nobody, refused, stored};
 
 fn settled() -> NewEvent {
     NewEvent::new("payment.settled", json!({ "amount": "10.00" }))

@@ -2,12 +2,14 @@
 
 mod script;
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, TryStreamExt};
-use script::{Service, config, cut_off, event, refused, stored};
 use sealbus_client::{Client, ClientConfig, ClientError, Event, Scope, TrailQuery};
 use serde_json::{Value, json};
-use std::time::Duration;
+
+use crate::script::{Service, config, cut_off, event, refused, stored};
 
 fn seqs(events: &[Event]) -> Vec<u64> {
     events.iter().map(|event| event.seq).collect()

@@ -2,10 +2,12 @@
 
 mod script;
 
-use script::{Service, event, refused, stored};
+use std::time::Duration;
+
 use sealbus_client::{Expect, NewEvent};
 use serde_json::{Value, json};
-use std::time::Duration;
+
+use crate::script::{Service, event, refused, stored};
 
 const RECEIPT: &str = r#"{"tenant":"acme","plan":"order-42","payload":"1.0","proof":"c2sp.org/tlog-proof@v1\n"}"#;
 

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use sealbus_core::event::Record;
 use sqlx::PgConnection;
 
-use crate::lease::Lease;
+use crate::assignment::lease::Lease;
 
 /// A handler, by where its effect goes.
 #[derive(Clone)]

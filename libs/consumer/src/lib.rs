@@ -39,32 +39,17 @@
 //!
 //! The rules are the protocol's, under "Consume"; each clause of them was found necessary.
 
-mod dead_letter;
-mod due;
-mod effect;
-mod gather;
-mod group;
+mod assignment;
 mod handler;
-mod held;
 mod intake;
-mod lease;
 mod metrics;
-mod order;
-mod partition;
-mod plan_actor;
-mod pull;
-mod replay;
-mod retries;
-mod runtime;
+mod plan;
 mod settings;
-mod share;
-mod slots;
 mod subscription;
 mod sweep;
-mod trying;
 
-pub use handler::{Delivery, Handler, HandlerError, IdempotencyKey, LedgerEffect, OuterEffect};
-pub use metrics::Metrics;
-pub use runtime::{ConsumerError, Resources, run};
-pub use settings::Settings;
-pub use subscription::{Interest, Parallelism, SubscriptionSpec, Tenants};
+pub use crate::assignment::runtime::{ConsumerError, Resources, run};
+pub use crate::handler::{Delivery, Handler, HandlerError, IdempotencyKey, LedgerEffect, OuterEffect};
+pub use crate::metrics::Metrics;
+pub use crate::settings::Settings;
+pub use crate::subscription::{Interest, Parallelism, SubscriptionSpec, Tenants};

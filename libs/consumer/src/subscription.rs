@@ -3,7 +3,7 @@
 use sealbus_core::event::Record;
 use sealbus_core::names::{Subscription, Tenant, TypePattern};
 use sealbus_core::retry::RetryPolicy;
-use sealbus_ledger::subscriptions::Start;
+use sealbus_ledger::delivery::subscriptions::Start;
 
 /// A named consumer, as its owner declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]

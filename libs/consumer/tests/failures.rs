@@ -9,11 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sealbus_consumer::{Delivery, Handler, HandlerError, LedgerEffect};
 use sealbus_core::names::{Plan, Subscription, Tenant};
-use sealbus_ledger::dead_letters::{Order, OwedQuery, Verb};
-use sealbus_ledger::positions::State;
+use sealbus_ledger::delivery::dead_letters::{Order, OwedQuery, Verb};
+use sealbus_ledger::delivery::positions::State;
 use sealbus_testkit::eventually;
 use sqlx::PgConnection;
-use support::{Bus, Recorder, Table, retry, rows, settings, subscription, sweeping};
+
+use crate::support::{Bus, Recorder, Table, retry, rows, settings, subscription, sweeping};
 
 const SHORT: Duration = Duration::from_millis(5);
 /// Longer than memory waits: the plan is parked at the first failure.

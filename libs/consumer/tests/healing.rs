@@ -6,15 +6,17 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::{self, stream::Stream};
+use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream::{self};
 use sealbus_broker::EventMessage;
 use sealbus_core::event::Record;
 use sealbus_core::hash::Hash;
 use sealbus_core::names::{Plan, Subscription, Tenant};
-use sealbus_ledger::dead_letters::{Order, OwedQuery, Verb};
-use sealbus_ledger::positions::State;
+use sealbus_ledger::delivery::dead_letters::{Order, OwedQuery, Verb};
+use sealbus_ledger::delivery::positions::State;
 use sealbus_testkit::eventually;
-use support::{Bus, Recorder, Table, rows, settings, subscription, sweeping};
+
+use crate::support::{Bus, Recorder, Table, rows, settings, subscription, sweeping};
 
 async fn stream(bus: &Bus) -> Stream {
     let client = support::nats_client(bus).await;

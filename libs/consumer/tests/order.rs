@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use sealbus_consumer::{Parallelism, Tenants};
 use sealbus_core::names::{Tenant, TypePattern};
-use sealbus_ledger::positions::State;
-use sealbus_ledger::subscriptions::Start;
+use sealbus_ledger::delivery::positions::State;
+use sealbus_ledger::delivery::subscriptions::Start;
 use sealbus_testkit::eventually;
-use support::{Bus, Recorder, Table, rows, settings, subscription, sweeping};
+
+use crate::support::{Bus, Recorder, Table, rows, settings, subscription, sweeping};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn doubled_and_disordered_messages_are_applied_once_in_order() {

@@ -1,9 +1,7 @@
 //! A path that an operator names: one file, or a directory of them.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 /// The file at this path, or the files with one of these extensions in the directory there, in order of their names.
 ///

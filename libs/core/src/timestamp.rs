@@ -1,8 +1,10 @@
 //! Times as the seal knows them: whole microseconds, written in one way only.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
+use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::{Date, Month, OffsetDateTime};
 
 /// A moment in whole microseconds since 1970-01-01T00:00:00Z, leap seconds not counted.

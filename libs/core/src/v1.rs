@@ -6,11 +6,9 @@
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use crate::{
-    event::{FormatError, V1},
-    hash::Hash,
-    seal::keyed,
-};
+use crate::event::{FormatError, V1};
+use crate::hash::Hash;
+use crate::seal::keyed;
 
 /// The columns of an event whose plan carries scheme v1. `prev` is the columns of the plan's event before; `None` at seq 1.
 ///

@@ -4,17 +4,16 @@
 
 mod common;
 
-use common::chain::{self, ORIGIN};
 use proptest::prelude::*;
-use sealbus_core::{
-    event::{Record, V1},
-    seal::Keyring,
-    verify::{
-        Trust, Verdict,
-        bundle::{Content, EventLines, LineError, ReceiptError, RecordError, read_receipt, read_record, write_record},
-    },
+use sealbus_core::event::{Record, V1};
+use sealbus_core::seal::Keyring;
+use sealbus_core::verify::bundle::{
+    Content, EventLines, LineError, ReceiptError, RecordError, read_receipt, read_record, write_record,
 };
+use sealbus_core::verify::{Trust, Verdict};
 use serde_json::{Value, json};
+
+use crate::common::chain::{self, ORIGIN};
 
 fn record() -> Record {
     let signer = chain::keyring(1).signer().unwrap();

@@ -5,10 +5,11 @@
 
 mod common;
 
-use common::json;
 use proptest::prelude::*;
 use sealbus_core::canonical;
 use serde_json::{Map, Number, Value, json};
+
+use crate::common::json;
 
 #[test]
 fn members_stand_in_the_order_of_utf_16() {

@@ -4,17 +4,16 @@
 
 mod common;
 
-use common::chain::{ORIGIN, findings, first_key, hmac_keyring, keyring, next, plan, sealed, summary, trust_in};
 use proptest::prelude::*;
-use sealbus_core::{
-    event::{PayloadMode, Record, V1},
-    hash::Hash,
-    seal::{KeyId, Signer},
-    timestamp::Timestamp,
-    verify::{ChainCheck, Trust, Verdict},
-};
+use sealbus_core::event::{PayloadMode, Record, V1};
+use sealbus_core::hash::Hash;
+use sealbus_core::seal::{KeyId, Signer};
+use sealbus_core::timestamp::Timestamp;
+use sealbus_core::verify::{ChainCheck, Trust, Verdict};
 use serde_json::json;
 use uuid::Uuid;
+
+use crate::common::chain::{ORIGIN, findings, first_key, hmac_keyring, keyring, next, plan, sealed, summary, trust_in};
 
 /// A trusted chain of five events, and who sealed it.
 fn chain() -> (Trust, Signer, Vec<Record>) {

@@ -4,19 +4,16 @@
 
 mod common;
 
-use common::log::{ORIGIN, Tree, leaf_hashes, signers};
 use proptest::prelude::*;
-use sealbus_core::{
-    hash::Hash,
-    log::{
-        checkpoint::Checkpoint,
-        merkle::RightEdge,
-        note::{LogSigner, Note, WitnessSigner},
-        policy::Policy,
-        tile::{HashTile, TileId, TileKind},
-    },
-    verify::{CheckedLog, Notes, TreeCheck},
-};
+use sealbus_core::hash::Hash;
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::merkle::RightEdge;
+use sealbus_core::log::note::{LogSigner, Note, WitnessSigner};
+use sealbus_core::log::policy::Policy;
+use sealbus_core::log::tile::{HashTile, TileId, TileKind};
+use sealbus_core::verify::{CheckedLog, Notes, TreeCheck};
+
+use crate::common::log::{ORIGIN, Tree, leaf_hashes, signers};
 
 const NOW: u64 = 1_000_000;
 

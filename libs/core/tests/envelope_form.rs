@@ -4,18 +4,14 @@
 
 mod common;
 
-use common::{
-    base64, chain,
-    envelope::{EVENT, envelope, key, plaintext},
-    text, unbase64,
-};
-use sealbus_core::{
-    canonical::{MAX_METADATA, MAX_PAYLOAD},
-    envelope::{Envelope, Plaintext, Unopened},
-    event::{PayloadMode, Record},
-    verify::Verdict,
-};
+use sealbus_core::canonical::{MAX_METADATA, MAX_PAYLOAD};
+use sealbus_core::envelope::{Envelope, Plaintext, Unopened};
+use sealbus_core::event::{PayloadMode, Record};
+use sealbus_core::verify::Verdict;
 use serde_json::{Value, json};
+
+use crate::common::envelope::{EVENT, envelope, key, plaintext};
+use crate::common::{base64, chain, text, unbase64};
 
 /// Made by an implementation of its own from INTEGRITY's words, in another language.
 const PINNED: &str = r#"{"ciphertext":"T52yyyJCtHkhgVm/ZhJ73ONJQ4IXu2KkyRiYst/C2gkSfawrvY2XJ9DF398Jv+vGUICnS/4rmlYNZnI+Uy+TOPFawsq/","commitment":"aD4TS3MN/D98+Mvb5U0RyxEYiShWR5Go6A98iRCgHyY=","key":"00000000-0000-0000-0000-000000000001","nonce":"ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7","scheme":"sealbus/envelope/v2"}"#;

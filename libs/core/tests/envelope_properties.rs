@@ -6,17 +6,17 @@ mod common;
 
 use std::num::NonZeroU32;
 
-use common::envelope::{EVENT, envelope, flipped, key, plaintext};
-use proptest::{prelude::*, sample::Index};
-use sealbus_core::{
-    canonical,
-    envelope::{Binding, DataKey, DataSubject, Envelope, Plaintext, UnwrapError, WrappedKey},
-    seal::{KeyId, Keyring},
-    verify::Verdict,
-};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use sealbus_core::canonical;
+use sealbus_core::envelope::{Binding, DataKey, DataSubject, Envelope, Plaintext, UnwrapError, WrappedKey};
+use sealbus_core::seal::{KeyId, Keyring};
+use sealbus_core::verify::Verdict;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
+
+use crate::common::envelope::{EVENT, envelope, flipped, key, plaintext};
 
 fn verdict(text: &str, key: &DataKey, binding: &Binding<'_>) -> Result<(), Verdict> {
     let envelope = Envelope::parse(text).map_err(|refused| refused.verdict())?;

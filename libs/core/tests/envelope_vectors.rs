@@ -6,20 +6,17 @@ mod common;
 
 use std::num::NonZeroU32;
 
-use common::{
-    bundle::{merge, record_of},
-    bytes, cases, hash, shared, text,
-};
-use sealbus_core::{
-    canonical::{self, Limits},
-    envelope::{Binding, DataKey, DataSubject, Envelope, Plaintext, Unopened, WrappedKey},
-    event::{PayloadMode, Record},
-    hash::Hash,
-    seal::{KeyId, Keyring},
-};
+use sealbus_core::canonical::{self, Limits};
+use sealbus_core::envelope::{Binding, DataKey, DataSubject, Envelope, Plaintext, Unopened, WrappedKey};
+use sealbus_core::event::{PayloadMode, Record};
+use sealbus_core::hash::Hash;
+use sealbus_core::seal::{KeyId, Keyring};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
+
+use crate::common::bundle::{merge, record_of};
+use crate::common::{bytes, cases, hash, shared, text};
 
 fn published(path: &str) -> Option<Value> {
     shared(path).map(|bytes| serde_json::from_slice(&bytes).unwrap())

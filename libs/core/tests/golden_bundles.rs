@@ -4,20 +4,15 @@
 
 mod common;
 
-use common::{
-    bundle::merge,
-    text, unbase64,
-    verification::{Evident, Pinned, expected, findings},
-};
-use sealbus_core::{
-    log::policy::Policy,
-    seal::Keyring,
-    verify::{
-        Report, Trust,
-        bundle::{BundlePath, EventLines, read_receipt},
-    },
-};
+use sealbus_core::log::policy::Policy;
+use sealbus_core::seal::Keyring;
+use sealbus_core::verify::bundle::{BundlePath, EventLines, read_receipt};
+use sealbus_core::verify::{Report, Trust};
 use serde_json::{Value, json};
+
+use crate::common::bundle::merge;
+use crate::common::verification::{Evident, Pinned, expected, findings};
+use crate::common::{text, unbase64};
 
 #[test]
 fn bundles_get_the_findings_that_another_implementation_gives() {

@@ -4,16 +4,15 @@
 
 mod common;
 
-use common::chain;
 use proptest::prelude::*;
-use sealbus_core::{
-    event::{FormatError, Header, Leaf, PayloadMode, event_id, is_origin},
-    hash::Hash,
-    seal::KeyId,
-    timestamp::Timestamp,
-};
+use sealbus_core::event::{FormatError, Header, Leaf, PayloadMode, event_id, is_origin};
+use sealbus_core::hash::Hash;
+use sealbus_core::seal::KeyId;
+use sealbus_core::timestamp::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
+
+use crate::common::chain;
 
 /// Headers whose texts are alike, so that one text could pass for the end of another.
 fn header() -> impl Strategy<Value = Header> {

@@ -4,12 +4,11 @@
 
 mod common;
 
-use common::{cases, shared, text, vectors};
-use sealbus_core::{
-    canonical::{self, Limits, MAX_DEPTH, MAX_PAYLOAD},
-    hash::Hash,
-};
+use sealbus_core::canonical::{self, Limits, MAX_DEPTH, MAX_PAYLOAD};
+use sealbus_core::hash::Hash;
 use serde_json::Number;
+
+use crate::common::{cases, shared, text, vectors};
 
 #[test]
 fn texts_are_taken_or_refused_as_they_should_be() {

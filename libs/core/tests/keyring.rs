@@ -6,9 +6,10 @@ mod common;
 
 use std::fs;
 
-use common::{base64, chain};
 use sealbus_core::seal::{KeyKind, Keyring, KeyringError, PublicKey, Status, Window};
 use serde_json::{Value, json};
+
+use crate::common::{base64, chain};
 
 const SECRET: [u8; 32] = *b"0123456789abcdefghijklmnopqrstuv";
 

@@ -4,18 +4,15 @@
 
 mod common;
 
-use common::log::{ORIGIN, checkpoint, keyring, note, seed, signers};
 use proptest::prelude::*;
-use sealbus_core::{
-    hash::Hash,
-    log::{
-        MAX_SIZE,
-        checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
-        note::{LogSigner, Note, SignatureType, SignerError, VerifierKey, WitnessSigner},
-    },
-    seal::{KeyKind, Keyring, KeyringError, PublicKey},
-};
+use sealbus_core::hash::Hash;
+use sealbus_core::log::MAX_SIZE;
+use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
+use sealbus_core::log::note::{LogSigner, Note, SignatureType, SignerError, VerifierKey, WitnessSigner};
+use sealbus_core::seal::{KeyKind, Keyring, KeyringError, PublicKey};
 use serde_json::json;
+
+use crate::common::log::{ORIGIN, checkpoint, keyring, note, seed, signers};
 
 #[test]
 fn a_checkpoint_has_one_spelling() {

@@ -4,16 +4,14 @@
 
 mod common;
 
-use common::log::{ORIGIN, checkpoint, keyring, note, signers};
-use proptest::{prelude::*, sample::Index};
-use sealbus_core::{
-    hash::Hash,
-    log::{
-        checkpoint::Checkpoint,
-        note::{Note, NoteError, Signature, VerifierKey, VerifierKeyError, WitnessSigner, is_key_name},
-    },
-    seal::PublicKey,
-};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use sealbus_core::hash::Hash;
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::note::{Note, NoteError, Signature, VerifierKey, VerifierKeyError, WitnessSigner, is_key_name};
+use sealbus_core::seal::PublicKey;
+
+use crate::common::log::{ORIGIN, checkpoint, keyring, note, signers};
 
 fn parse(note: &str) -> Result<Note, NoteError> {
     Note::parse(note.as_bytes())

@@ -4,15 +4,12 @@
 
 mod common;
 
-use common::log::{ORIGIN, signers};
-use sealbus_core::{
-    hash::Hash,
-    log::{
-        checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
-        note::{LogSigner, Note, SignatureType, VerifierKey, WitnessSigner},
-        policy::Policy,
-    },
-};
+use sealbus_core::hash::Hash;
+use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
+use sealbus_core::log::note::{LogSigner, Note, SignatureType, VerifierKey, WitnessSigner};
+use sealbus_core::log::policy::Policy;
+
+use crate::common::log::{ORIGIN, signers};
 
 const NOW: u64 = 1_795_238_041;
 

@@ -4,19 +4,19 @@
 
 mod common;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
-use common::{cases, log::Tree, shared, shared_path, unbase64};
-use sealbus_core::{
-    hash::Hash,
-    log::{
-        checkpoint::SignedCheckpoint,
-        merkle,
-        note::{Note, NoteError, VerifierKey},
-        tile::{EdgeTiles, HashTile, TileId, TileKind, Tiles, encode_bundle, parse_bundle},
-    },
-};
+use sealbus_core::hash::Hash;
+use sealbus_core::log::checkpoint::SignedCheckpoint;
+use sealbus_core::log::merkle;
+use sealbus_core::log::note::{Note, NoteError, VerifierKey};
+use sealbus_core::log::tile::{EdgeTiles, HashTile, TileId, TileKind, Tiles, encode_bundle, parse_bundle};
 use serde_json::Value;
+
+use crate::common::log::Tree;
+use crate::common::{cases, shared, shared_path, unbase64};
 
 /// Every file below a published folder, by its path there; none where the folder is not here.
 fn folder(path: &str) -> BTreeMap<String, Vec<u8>> {

@@ -4,15 +4,12 @@
 
 mod common;
 
-use common::log::{Tree, leaf_hashes};
 use proptest::prelude::*;
-use sealbus_core::{
-    hash::Hash,
-    log::{
-        merkle::Node,
-        tile::{BundleError, HashTile, TileError, TileId, TileKind, Tiles, encode_bundle, parse_bundle},
-    },
-};
+use sealbus_core::hash::Hash;
+use sealbus_core::log::merkle::Node;
+use sealbus_core::log::tile::{BundleError, HashTile, TileError, TileId, TileKind, Tiles, encode_bundle, parse_bundle};
+
+use crate::common::log::{Tree, leaf_hashes};
 
 fn id(path: &str) -> TileId {
     path.parse().unwrap()

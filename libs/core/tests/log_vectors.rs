@@ -4,24 +4,18 @@
 
 mod common;
 
-use common::{
-    bytes, cases, hash,
-    log::{Tree, keyring},
-    text, unbase64, vectors,
-};
-use sealbus_core::{
-    event::Leaf,
-    hash::Hash,
-    log::{
-        checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
-        merkle::{self, ProofError, RightEdge},
-        note::{LogSigner, Note, VerifierKey, WitnessSigner},
-        policy::Policy,
-        proof::EventProof,
-        tile::{HashTile, TileId, TileKind, encode_bundle, parse_bundle},
-    },
-};
+use sealbus_core::event::Leaf;
+use sealbus_core::hash::Hash;
+use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
+use sealbus_core::log::merkle::{self, ProofError, RightEdge};
+use sealbus_core::log::note::{LogSigner, Note, VerifierKey, WitnessSigner};
+use sealbus_core::log::policy::Policy;
+use sealbus_core::log::proof::EventProof;
+use sealbus_core::log::tile::{HashTile, TileId, TileKind, encode_bundle, parse_bundle};
 use serde_json::Value;
+
+use crate::common::log::{Tree, keyring};
+use crate::common::{bytes, cases, hash, text, unbase64, vectors};
 
 fn files() -> Vec<Value> {
     vectors("log.json", "seal/log.json")

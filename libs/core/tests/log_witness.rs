@@ -4,20 +4,17 @@
 
 mod common;
 
-use common::log::{ORIGIN, Tree, leaf_hashes, signers};
-use proptest::{prelude::*, sample::Index};
-use sealbus_core::{
-    hash::Hash,
-    log::{
-        MAX_SIZE,
-        checkpoint::Checkpoint,
-        merkle,
-        note::Note,
-        policy::Policy,
-        proof::{EventProof, EventProofError},
-        witness::{AddCheckpoint, Cosigned, Refusal, encode_size, parse_size},
-    },
-};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use sealbus_core::hash::Hash;
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::note::Note;
+use sealbus_core::log::policy::Policy;
+use sealbus_core::log::proof::{EventProof, EventProofError};
+use sealbus_core::log::witness::{AddCheckpoint, Cosigned, Refusal, encode_size, parse_size};
+use sealbus_core::log::{MAX_SIZE, merkle};
+
+use crate::common::log::{ORIGIN, Tree, leaf_hashes, signers};
 
 fn tree() -> Tree {
     Tree::of(&leaf_hashes(300), 7)

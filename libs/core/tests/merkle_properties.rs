@@ -4,18 +4,17 @@
 
 mod common;
 
-use common::log::{Tree, leaf_hashes};
-use ct_merkle::{ConsistencyProof, InclusionProof, RootHash, mem_backed_tree::MemoryBackedTree};
-use proptest::{prelude::*, sample::Index};
-use sealbus_core::{
-    hash::Hash,
-    log::{
-        MAX_SIZE,
-        merkle::{self, Node, ProofError, ProofPlan, RightEdge, TreeFull},
-        tile::{EdgeError, EdgeTiles, HashTile, TileId, TileKind, Tiles},
-    },
-};
+use ct_merkle::mem_backed_tree::MemoryBackedTree;
+use ct_merkle::{ConsistencyProof, InclusionProof, RootHash};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use sealbus_core::hash::Hash;
+use sealbus_core::log::MAX_SIZE;
+use sealbus_core::log::merkle::{self, Node, ProofError, ProofPlan, RightEdge, TreeFull};
+use sealbus_core::log::tile::{EdgeError, EdgeTiles, HashTile, TileId, TileKind, Tiles};
 use sha2::Sha256;
+
+use crate::common::log::{Tree, leaf_hashes};
 
 type Theirs = MemoryBackedTree<Sha256, String>;
 

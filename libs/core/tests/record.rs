@@ -4,12 +4,11 @@
 
 mod common;
 
-use common::chain::{keyring, next};
-use sealbus_core::{
-    event::{PayloadMode, Priority, Record, V1},
-    seal::KeyId,
-};
+use sealbus_core::event::{PayloadMode, Priority, Record, V1};
+use sealbus_core::seal::KeyId;
 use serde_json::{Value, json};
+
+use crate::common::chain::{keyring, next};
 
 fn record() -> Record {
     next(&keyring(1).signer().unwrap(), "acme", "order-42", None, &json!({ "amount": "10.00", "big": 1e21 }))

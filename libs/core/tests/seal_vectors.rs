@@ -4,17 +4,16 @@
 
 mod common;
 
-use common::{bytes, cases, hash, header, keyring, text, vectors};
-use sealbus_core::{
-    canonical::{self, Limits},
-    event::{FormatError, Header, Leaf, Record, event_id},
-    hash::Hash,
-    seal::{KeyId, Keyring, KeyringError, PublicKey, plan_key},
-    timestamp::Timestamp,
-    v1,
-    verify::Verdict,
-};
+use sealbus_core::canonical::{self, Limits};
+use sealbus_core::event::{FormatError, Header, Leaf, Record, event_id};
+use sealbus_core::hash::Hash;
+use sealbus_core::seal::{KeyId, Keyring, KeyringError, PublicKey, plan_key};
+use sealbus_core::timestamp::Timestamp;
+use sealbus_core::v1;
+use sealbus_core::verify::Verdict;
 use serde_json::{Value, json};
+
+use crate::common::{bytes, cases, hash, header, keyring, text, vectors};
 
 #[test]
 fn events_seal_to_the_published_bytes() {

@@ -1,6 +1,7 @@
 //! The Python implementation under deploy/verify still makes the golden files, byte for byte.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
+use std::process::Command;
 
 #[test]
 fn the_golden_files_are_what_it_makes() {

@@ -7,13 +7,12 @@ mod common;
 
 use std::fmt::Write as _;
 
-use common::json;
 use proptest::prelude::*;
-use sealbus_core::{
-    canonical::{self, Limits, Refusal, Refused},
-    hash::Hash,
-};
+use sealbus_core::canonical::{self, Limits, Refusal, Refused};
+use sealbus_core::hash::Hash;
 use serde_json::{Number, Value, json};
+
+use crate::common::json;
 
 fn read(text: &str) -> Result<Value, Refused> {
     canonical::read(text.as_bytes(), Limits::PAYLOAD)

@@ -7,30 +7,24 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{
-    bundle::by_place,
-    chain::{self, ORIGIN},
-    log::{Tree, signers},
-    verification::{Evident, Pinned, findings},
-};
-use proptest::{prelude::*, sample::Index};
-use sealbus_core::{
-    event::Record,
-    hash::Hash,
-    log::{
-        checkpoint::Checkpoint,
-        note::{LogSigner, Note, WitnessSigner},
-        policy::Policy,
-        proof::EventProof,
-        tile::{HashTile, TileId, TileKind},
-    },
-    seal::{Keyring, Signer},
-    verify::{
-        Report,
-        bundle::{BundledRecord, Content, read_record, write_record},
-    },
-};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use sealbus_core::event::Record;
+use sealbus_core::hash::Hash;
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::note::{LogSigner, Note, WitnessSigner};
+use sealbus_core::log::policy::Policy;
+use sealbus_core::log::proof::EventProof;
+use sealbus_core::log::tile::{HashTile, TileId, TileKind};
+use sealbus_core::seal::{Keyring, Signer};
+use sealbus_core::verify::Report;
+use sealbus_core::verify::bundle::{BundledRecord, Content, read_record, write_record};
 use serde_json::{Value, json};
+
+use crate::common::bundle::by_place;
+use crate::common::chain::{self, ORIGIN};
+use crate::common::log::{Tree, signers};
+use crate::common::verification::{Evident, Pinned, findings};
 
 /// The seconds at which the chains of [`chain`] are recorded begin here.
 const RECORDED: u64 = 1_795_168_800;

@@ -4,13 +4,12 @@
 
 mod common;
 
-use common::chain::{ORIGIN, findings, first_key, hmac_keyring, keyring, next, next_of_type, plan};
-use sealbus_core::{
-    event::Record,
-    seal::{Keyring, Signer},
-    verify::{Trust, Verdict},
-};
+use sealbus_core::event::Record;
+use sealbus_core::seal::{Keyring, Signer};
+use sealbus_core::verify::{Trust, Verdict};
 use serde_json::json;
+
+use crate::common::chain::{ORIGIN, findings, first_key, hmac_keyring, keyring, next, next_of_type, plan};
 
 #[test]
 fn a_plans_suite_never_falls() {

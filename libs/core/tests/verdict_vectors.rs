@@ -5,22 +5,20 @@
 
 mod common;
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use common::{
-    bundle::{bundled, by_place, merge, record_of},
-    text,
-    verification::{DataKeys, Evident, Pinned, expected, findings},
-};
-use sealbus_core::{
-    envelope::DataKey,
-    event::Record,
-    log::policy::Policy,
-    seal::Keyring,
-    verify::{ChainCheck, Trust},
-};
+use sealbus_core::envelope::DataKey;
+use sealbus_core::event::Record;
+use sealbus_core::log::policy::Policy;
+use sealbus_core::seal::Keyring;
+use sealbus_core::verify::{ChainCheck, Trust};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
+
+use crate::common::bundle::{bundled, by_place, merge, record_of};
+use crate::common::text;
+use crate::common::verification::{DataKeys, Evident, Pinned, expected, findings};
 
 #[test]
 fn each_tampering_gets_its_findings_and_exit_code() {

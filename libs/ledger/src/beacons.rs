@@ -2,7 +2,7 @@
 
 use sealbus_core::timestamp::Timestamp;
 
-use crate::trail::signed;
+use crate::history::trail::signed;
 use crate::{Ledger, LedgerError};
 
 /// A message that the stream acknowledged at a place.

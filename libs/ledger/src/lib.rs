@@ -12,34 +12,21 @@
 //! `pg_stat_activity` finds it here.
 
 pub mod append;
-pub mod attempts;
 pub mod beacons;
-pub mod bootstrap;
 mod commit;
-mod creation;
 pub mod data_keys;
-pub mod dead_letters;
 pub mod delivery;
 mod error;
-pub mod export;
-pub mod floors;
-mod heads;
+pub mod history;
 pub mod keys;
-pub mod lease_keeper;
 pub mod leases;
 mod ledger;
 pub mod log;
-mod migrate;
 pub mod outbox;
 mod own_event;
-pub mod parking;
-pub mod positions;
-mod record;
-pub mod subscriptions;
-pub mod trail;
+pub mod schema;
 pub mod verification;
 
-pub use creation::{Creation, create};
-pub use error::LedgerError;
-pub use ledger::{Deployment, Ledger, LedgerConfig};
-pub use migrate::{EXPECTED_MIGRATION, applied_migration, migrate};
+pub use crate::error::LedgerError;
+pub use crate::ledger::{Deployment, Ledger, LedgerConfig};
+pub use crate::schema::{Creation, EXPECTED_MIGRATION, applied_migration, create, migrate};

@@ -12,8 +12,8 @@ use std::collections::HashMap;
 
 use sealbus_core::event::Record;
 
-use crate::record::select_records;
-use crate::trail::signed;
+use crate::history::record::select_records;
+use crate::history::trail::signed;
 use crate::{Ledger, LedgerError};
 
 /// A row of the outbox.

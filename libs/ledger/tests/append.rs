@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use sealbus_core::event::Header;
 use sealbus_ledger::append::{AppendError, AppendSettings, Appender, Expect};
-use sealbus_ledger::trail::PageQuery;
+use sealbus_ledger::history::trail::PageQuery;
 use sealbus_ledger::{Creation, Ledger, LedgerConfig, LedgerError, create};
 use sealbus_testkit::Postgres;
-use support::{ORIGIN, TestLedger, call, draft, plan, tenant};
+
+use crate::support::{ORIGIN, TestLedger, call, draft, plan, tenant};
 
 #[tokio::test]
 async fn a_new_ledger_begins_with_its_key() {

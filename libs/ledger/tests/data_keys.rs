@@ -14,9 +14,10 @@ use sealbus_core::request::{Draft, UnderKey};
 use sealbus_core::verify::{ChainCheck, Trust, Verdict};
 use sealbus_ledger::append::AppendError;
 use sealbus_ledger::data_keys::{Current, ErasureOrder};
-use sealbus_ledger::trail::PageQuery;
-use support::{ORIGIN, TestLedger, call, draft, plan, tenant};
+use sealbus_ledger::history::trail::PageQuery;
 use uuid::Uuid;
+
+use crate::support::{ORIGIN, TestLedger, call, draft, plan, tenant};
 
 fn ada() -> DataSubject {
     DataSubject::parse("Ada Lovelace").unwrap()

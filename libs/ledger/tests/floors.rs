@@ -7,8 +7,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use sealbus_core::names::Subscription;
-use sealbus_ledger::subscriptions::Start;
-use support::{TestLedger, call, draft};
+use sealbus_ledger::delivery::subscriptions::Start;
+
+use crate::support::{TestLedger, call, draft};
 
 fn name(name: &str) -> Subscription {
     Subscription::parse(name).unwrap()

@@ -14,7 +14,8 @@ use sealbus_ledger::keys::{Ending, KeyEvent, KeyRefused, KeyStanding, Told};
 use sealbus_ledger::verification::Scope;
 use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_testkit::eventually;
-use support::{TestLedger, call, draft};
+
+use crate::support::{TestLedger, call, draft};
 
 /// A ledger, its keyring with a second key in it, and the same with the second key active instead.
 struct TwoKeys {

@@ -5,9 +5,10 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sealbus_ledger::lease_keeper::{Change, Keeper, KeeperConfig, Lease};
+use sealbus_ledger::leases::keeper::{Change, Keeper, KeeperConfig, Lease};
 use sealbus_testkit::{Postgres, eventually};
-use support::TestLedger;
+
+use crate::support::TestLedger;
 
 const LONG: Duration = Duration::from_mins(10);
 

@@ -14,7 +14,8 @@ use sealbus_core::log::tile::{TileId, TileKind};
 use sealbus_ledger::log::{Sealed, Signing};
 use sealbus_ledger::{Ledger, LedgerError};
 use sqlx::{Connection, PgConnection};
-use support::{ORIGIN, TestLedger, call, draft};
+
+use crate::support::{ORIGIN, TestLedger, call, draft};
 
 fn signer(test: &TestLedger) -> LogSigner {
     LogSigner::new(&test.keyring, ORIGIN).unwrap()

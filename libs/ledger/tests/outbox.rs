@@ -9,7 +9,8 @@ use sealbus_core::partition::PlanKey;
 use sealbus_ledger::append::Appender;
 use sealbus_ledger::outbox::{Acknowledged, Owed, Unsendable};
 use sqlx::{Connection, PgConnection};
-use support::{TestLedger, call, draft};
+
+use crate::support::{TestLedger, call, draft};
 
 /// Appends so many events to a plan of tenant `acme`, in one call.
 async fn append(appender: &Appender, plan: &str, count: u64) -> Vec<Record> {

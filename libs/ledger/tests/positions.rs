@@ -11,12 +11,13 @@ use sealbus_core::event::{Header, Record};
 use sealbus_core::hash::Hash;
 use sealbus_core::names::{Plan, Subscription};
 use sealbus_ledger::append::Appender;
-use sealbus_ledger::dead_letters::{AskError, Order, OwedQuery, Verb};
-use sealbus_ledger::parking::SetAside;
-use sealbus_ledger::positions::{Ask, LeaseEpoch, Move, Standing, State, advance};
-use sealbus_ledger::subscriptions::Start;
-use sealbus_ledger::trail::PageQuery;
-use support::{ORIGIN, TestLedger, call, draft, plan, tenant};
+use sealbus_ledger::delivery::dead_letters::{AskError, Order, OwedQuery, Verb};
+use sealbus_ledger::delivery::parking::SetAside;
+use sealbus_ledger::delivery::positions::{Ask, LeaseEpoch, Move, Standing, State, advance};
+use sealbus_ledger::delivery::subscriptions::Start;
+use sealbus_ledger::history::trail::PageQuery;
+
+use crate::support::{ORIGIN, TestLedger, call, draft, plan, tenant};
 
 /// A ledger with one subscription, its lease, and a plan of some events.
 struct Scene {

@@ -8,7 +8,8 @@ use std::collections::HashSet;
 
 use sealbus_core::verify::{Finding, Verdict};
 use sealbus_ledger::verification::{Scope, Verified};
-use support::{TestLedger, call, draft, plan, tenant};
+
+use crate::support::{TestLedger, call, draft, plan, tenant};
 
 async fn with_chain(length: u64) -> TestLedger {
     let test = TestLedger::start().await;
@@ -163,8 +164,11 @@ async fn every_event_gets_a_dense_log_index_in_plan_order() {
     let disordered = "SELECT count(*) FROM (SELECT leaf_index, lag(leaf_index) OVER (PARTITION BY plan_no ORDER BY seq) AS before \
                       FROM sealbus.log_leaves) l WHERE before > leaf_index";
     assert_eq!(test.count(disordered).await, 0);
-    let first =
-        test.ledger.log_page(&sealbus_ledger::trail::LogQuery { limit: 1, ..Default::default() }).await.unwrap();
+    let first = test
+        .ledger
+        .log_page(&sealbus_ledger::history::trail::LogQuery { limit: 1, ..Default::default() })
+        .await
+        .unwrap();
     assert_eq!(first[0].header.event_type, "key.added", "the ledger's first key is leaf 0");
     assert!(verify(&test, Scope::Everything).await.1.is_empty());
 }

@@ -17,4 +17,4 @@ pub mod reconnect;
 pub mod settings;
 pub mod telemetry;
 
-pub use error_chain::error_chain;
+pub use crate::error_chain::error_chain;

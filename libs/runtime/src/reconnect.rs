@@ -3,12 +3,14 @@
 //! The one module that uses the `backoff` crate, which is flagged as unmaintained (RUSTSEC-2025-0012) and whose exception
 //! `deny.toml` records. Retries of a delivery are rules of the domain, and live elsewhere.
 
-use crate::error_chain;
-use backoff::ExponentialBackoff;
-use backoff::backoff::Backoff;
 use std::error::Error;
 use std::time::Duration;
+
+use backoff::ExponentialBackoff;
+use backoff::backoff::Backoff;
 use tokio_util::sync::CancellationToken;
+
+use crate::error_chain;
 
 /// How long to wait between attempts, and when to stop making them.
 #[derive(Clone, Copy, Debug)]
@@ -110,8 +112,9 @@ fn humane(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io;
+
+    use super::*;
 
     const FAST: Reconnect =
         Reconnect { initial: Duration::from_millis(1), longest: Duration::from_millis(2), limit: None };

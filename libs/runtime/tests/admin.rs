@@ -1,13 +1,14 @@
 //! The admin listener, over a real socket.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use prometheus_client::registry::Registry;
 use reqwest::{Client, StatusCode};
 use sealbus_runtime::admin::{self, Health};
 use sealbus_runtime::telemetry::metrics;
 use serde_json::{Value, json};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 

@@ -1,8 +1,9 @@
 //! The table, `docs/configuration.md` and the code that reads settings agree.
 
-use sealbus_runtime::settings::{TABLE, markdown, table};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use sealbus_runtime::settings::{TABLE, markdown, table};
 
 /// The project's own folder.
 fn project() -> PathBuf {

@@ -1,11 +1,12 @@
 //! The HTTP server, over real sockets.
 
-use axum::Router;
-use axum::routing::get;
-use sealbus_runtime::net::{Patience, serve};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use sealbus_runtime::net::{Patience, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};

@@ -1,10 +1,11 @@
 //! The settings of a process, from all of their sources.
 
-use sealbus_runtime::settings::{LogFormat, Origin, RATIOS, Rule, Settings, SettingsError, TABLE, table};
-use secrecy::ExposeSecret;
 use std::collections::HashSet;
 use std::io::Write;
 use std::time::Duration;
+
+use sealbus_runtime::settings::{LogFormat, Origin, RATIOS, Rule, Settings, SettingsError, TABLE, table};
+use secrecy::ExposeSecret;
 
 fn load(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     Settings::load(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))

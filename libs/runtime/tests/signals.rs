@@ -1,9 +1,10 @@
 //! What a process does with SIGTERM, tried on real processes: this test program, run again as the child of a test.
 
-use sealbus_runtime::lifecycle::{Stage, Supervisor, shutdown_on_signals};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use sealbus_runtime::lifecycle::{Stage, Supervisor, shutdown_on_signals};
 
 /// Set for the child: what its one task does when it is told to end.
 const BEHAVIOUR: &str = "SIGNALS_TEST_BEHAVIOUR";

@@ -10,9 +10,9 @@ mod eventually;
 mod nats;
 mod postgres;
 
-pub use eventually::eventually;
-pub use nats::Nats;
-pub use postgres::Postgres;
+pub use crate::eventually::eventually;
+pub use crate::nats::Nats;
+pub use crate::postgres::Postgres;
 
 /// A keyring file with an active key each for events, the log, scheme v1 and data keys, always the same.
 pub fn keyring() -> String {

@@ -1,7 +1,8 @@
 //! A nats-server of the test's own.
 
-use sealbus_backing::NatsOptions;
 use std::fmt::Write as _;
+
+use sealbus_backing::NatsOptions;
 
 /// A nats-server with JetStream; gone when dropped.
 pub struct Nats {

@@ -1,7 +1,7 @@
 //! A database of the test's own.
 
 use sealbus_backing::PostgresOptions;
-use sealbus_ledger::bootstrap::{OWNER, WRITER, create_database, make_roles};
+use sealbus_ledger::schema::bootstrap::{OWNER, WRITER, create_database, make_roles};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::OnceCell;
 use uuid::Uuid;

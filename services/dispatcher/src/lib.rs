@@ -7,11 +7,11 @@ pub mod file;
 pub mod sinks;
 
 use sealbus_consumer::{ConsumerError, Settings};
+pub use sealbus_consumer::{Metrics, Resources};
 use tokio_util::sync::CancellationToken;
 
-pub use file::{Declared, FileError};
-pub use sealbus_consumer::{Metrics, Resources};
-pub use sinks::{SinkError, SinkSpec};
+pub use crate::file::{Declared, FileError};
+pub use crate::sinks::{SinkError, SinkSpec};
 
 /// What a dispatcher is to do.
 #[derive(Clone, Debug)]

@@ -11,11 +11,11 @@ use sealbus_ledger::append::Appender;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::intake::Intake;
+use crate::auth::tokens::Tokens;
+use crate::http::body::Intake;
 use crate::metrics::Metrics;
-use crate::seal_watch::SealWatch;
-use crate::streams::Hub;
-use crate::tokens::Tokens;
+use crate::publish::seal_watch::SealWatch;
+use crate::read::streams::Hub;
 
 /// The publisher's parts. Nothing in here outlives a restart: losing it loses no event, only streams that are resumed.
 pub struct App {

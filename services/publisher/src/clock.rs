@@ -4,7 +4,7 @@ use sealbus_core::error::ErrorKind;
 use sealbus_core::timestamp::Timestamp;
 use uuid::Uuid;
 
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 /// The time of day, for dates in tokens. What an event records is the database's time, not this.
 pub fn now() -> Timestamp {

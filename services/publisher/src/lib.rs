@@ -9,33 +9,16 @@
 //! Replicas hold nothing that a restart would lose: the tokens' file, the window of live streams and the connections are
 //! all made anew. So any number of them serve one ledger.
 
-mod answers;
 mod app;
-mod caller;
+pub mod auth;
 mod clock;
-mod cursor;
-mod encrypting;
 mod endpoints;
-mod hints;
-mod intake;
-mod links;
+mod http;
 mod metrics;
+mod publish;
+mod read;
 #[cfg(test)]
-mod outages;
-mod pages;
-mod parameters;
-mod path;
-mod problem;
-mod publishing;
-mod readiness;
-mod reading;
-mod router;
-mod seal_watch;
-mod sealed;
-mod streams;
-#[cfg(test)]
-mod testing;
-pub mod tokens;
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,15 +36,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-pub use hints::BrokerLink;
-pub use metrics::Metrics;
-pub use readiness::health;
-
-use app::App;
-use intake::Intake;
-use seal_watch::SealWatch;
-use streams::Hub;
-use tokens::{Tokens, TokensError};
+use crate::app::App;
+use crate::auth::tokens::{Tokens, TokensError};
+use crate::http::body::Intake;
+pub use crate::http::readiness::health;
+pub use crate::metrics::Metrics;
+pub use crate::publish::hints::BrokerLink;
+use crate::publish::seal_watch::SealWatch;
+use crate::read::streams::Hub;
 
 /// Plans that are verified at once.
 const VERIFICATIONS: usize = 4;
@@ -202,7 +184,7 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
     // The helpers outlive the calls that are under way, and end with this function whichever way it ends.
     let helpers = CancellationToken::new();
     let _ended = helpers.clone().drop_guard();
-    let serving = net::serve(config.listener, router::router(app, resources.health), config.patience, shutdown);
+    let serving = net::serve(config.listener, http::router::router(app, resources.health), config.patience, shutdown);
     let following = tokens.follow(config.tokens_interval, helpers.clone());
     let feeding = hub.run(config.stream_tick, helpers.clone());
     let watching = watch.run(config.sealed_tick, helpers.clone());

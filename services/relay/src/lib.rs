@@ -18,8 +18,8 @@ mod acks;
 mod beacons;
 mod bound;
 mod hints;
-mod look;
 mod metrics;
+mod outbox_scan;
 mod pause;
 mod window;
 mod worker;
@@ -32,15 +32,14 @@ use sealbus_broker::topology::TopologySettings;
 use sealbus_broker::{Broker, Connection};
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::Ledger;
-use sealbus_ledger::lease_keeper::{Change, Keeper, KeeperConfig, Lease};
+use sealbus_ledger::leases::keeper::{Change, Keeper, KeeperConfig, Lease};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::beacons::Board;
+pub use crate::metrics::{Cause, HintFate, Metrics};
 use crate::worker::Worker;
-
-pub use metrics::{Cause, HintFate, Metrics};
 
 /// How a relay goes about it.
 #[derive(Clone, Debug)]

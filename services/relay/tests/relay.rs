@@ -14,7 +14,8 @@ use sealbus_core::partition::PlanKey;
 use sealbus_relay::Config;
 use sealbus_testkit::{Postgres, eventually};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use support::{NEVER, ORIGIN, World, append, client, config, in_order, load};
+
+use crate::support::{NEVER, ORIGIN, World, append, client, config, in_order, load};
 
 async fn context(world: &World) -> jetstream::Context {
     jetstream::new(client(world).await)

@@ -11,12 +11,13 @@ mod evidence;
 mod failure;
 mod output;
 mod roles;
+mod wiring;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use failure::Failure;
+use crate::failure::Failure;
 
 /// Appending allocates and frees buffers of all sizes on all threads, which costs glibc's allocator a tenth of the publisher
 /// (decision 0008).

@@ -5,8 +5,9 @@
 mod support;
 
 use sealbus_testkit::eventually;
-use support::{Bus, SEALBUS, client, load};
 use tokio::process::Command;
+
+use crate::support::{Bus, SEALBUS, client, load};
 
 /// A name that breaks its rule is a wrong question, which is told without asking anybody.
 #[tokio::test]

@@ -7,9 +7,10 @@ mod support;
 use std::path::Path;
 use std::process::Stdio;
 
-use support::{SEALBUS, shared};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
+
+use crate::support::{SEALBUS, shared};
 
 /// `sealbus dev` in a folder of its own; gives its status and what it printed.
 async fn dev(folder: &Path, arguments: &[&str]) -> (i32, String) {

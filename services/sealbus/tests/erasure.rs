@@ -9,8 +9,9 @@ use std::process::Stdio;
 
 use sealbus_testkit::eventually;
 use serde_json::{Value, json};
-use support::{Bus, Role, TOKEN};
 use tokio::io::AsyncWriteExt;
+
+use crate::support::{Bus, Role, TOKEN};
 
 const SUBJECT: &str = "Ada Lovelace";
 const SECRET: &str = "the-secret-of-ada";

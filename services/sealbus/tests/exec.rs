@@ -7,11 +7,12 @@ mod support;
 use std::process::Stdio;
 use std::time::Duration;
 
-use support::SEALBUS;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
+
+use crate::support::SEALBUS;
 
 /// Longer than anything here takes in health, eleven starts of Postgres at once on a busy machine among it, and shorter than
 /// what the commands sleep.

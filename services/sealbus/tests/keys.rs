@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use sealbus_core::seal::{KeyId, KeyKind, Keyring, KeyringText, Status};
 use sealbus_testkit::{Postgres, eventually};
 use serde_json::Value;
-use support::{Bus, Load, Role, client, load};
+
+use crate::support::{Bus, Load, Role, client, load};
 
 fn keyring_file(bus: &Bus) -> PathBuf {
     bus.folder.path().join("keyring.json")

@@ -5,7 +5,7 @@
 
 mod support;
 
-use support::{Bus, Role, client, load};
+use crate::support::{Bus, Role, client, load};
 
 /// Publishes while `fault` happens, and checks the outcome.
 async fn under_load(bus: &mut Bus, roles: &mut Vec<Role>, fault: impl AsyncFnOnce(&mut Bus, &mut Vec<Role>)) {

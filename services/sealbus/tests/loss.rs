@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::{Bus, client, load};
+use crate::support::{Bus, client, load};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stream_is_purged_in_mid_flight() {

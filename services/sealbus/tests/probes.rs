@@ -5,7 +5,8 @@
 mod support;
 
 use sealbus_testkit::eventually;
-use support::{Bus, Role};
+
+use crate::support::{Bus, Role};
 
 async fn ready(role: &Role) -> (u16, serde_json::Value) {
     let answer = reqwest::get(format!("{}/health/ready", role.admin_url())).await.unwrap();

@@ -14,7 +14,8 @@ use sealbus_core::seal::{KeyKind, Keyring};
 use sealbus_core::verify::bundle::{Content, read_record};
 use sealbus_testkit::eventually;
 use sealbus_witness::system_clock;
-use support::Bus;
+
+use crate::support::Bus;
 
 const ORIGIN: &str = "test.example/bus";
 

@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 
 use sealbus_client::NewEvent;
 use serde_json::json;
-use support::{Acknowledged, Bus, client, shared};
 use tokio::sync::Mutex;
+
+use crate::support::{Acknowledged, Bus, client, shared};
 
 /// Seven processes and two servers each: one after the other.
 static TURN: Mutex<()> = Mutex::const_new(());

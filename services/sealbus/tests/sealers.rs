@@ -15,12 +15,13 @@ use sealbus_core::log::policy::Policy;
 use sealbus_core::log::tile::EdgeTiles;
 use sealbus_core::seal::Keyring;
 use sealbus_core::verify::Notes;
-use sealbus_ledger::trail::LogQuery;
+use sealbus_ledger::history::trail::LogQuery;
 use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
 use sealbus_testkit::eventually;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use support::{Acknowledged, Bus, Load, Role, client};
+
+use crate::support::{Acknowledged, Bus, Load, Role, client};
 
 const ORIGIN: &str = "test.example/bus";
 const KILLS: usize = 20;

@@ -31,10 +31,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::anchors::Anchor;
-
-pub use continuity::Refusal;
-pub use metrics::Metrics;
-pub use witnesses::{Witnesses, WitnessesError};
+pub use crate::continuity::Refusal;
+pub use crate::metrics::Metrics;
+pub use crate::witnesses::{Witnesses, WitnessesError};
 
 /// How a sealer goes about it.
 #[derive(Debug, Clone)]

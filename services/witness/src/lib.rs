@@ -20,9 +20,9 @@ use sealbus_runtime::net::{self, Patience};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use folder::FolderError;
-pub use metrics::Metrics;
-pub use witness::{NotCosigned, Witness, WitnessError};
+pub use crate::folder::FolderError;
+pub use crate::metrics::Metrics;
+pub use crate::witness::{NotCosigned, Witness, WitnessError};
 
 /// How a witness serves.
 pub struct Config {

@@ -14,9 +14,10 @@ use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealbus_core::log::note::{LogSigner, Note, Signature};
 use sealbus_core::log::witness::AddCheckpoint;
 use sealbus_core::seal::KeyKind;
-use support::{Log, ORIGIN, OTHER, Place, Server, TIME, fork, key, keyring, log, verifier_key};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+use crate::support::{Log, ORIGIN, OTHER, Place, Server, TIME, fork, key, keyring, log, verifier_key};
 
 /// When the witness says that it signed this checkpoint; the line has to be right.
 fn time(answer: &support::Answer, checkpoint: &Checkpoint) -> u64 {

@@ -19,7 +19,8 @@ use sealbus_client::{WitnessClient, WitnessError};
 use sealbus_core::hash::Hash;
 use sealbus_core::log::note::{Note, SignatureType, WitnessSigner};
 use sealbus_core::seal::KeyKind;
-use support::{Log, NAME, Place, TIME, client, fork, key, keyring, log, verifier_key, witness_keys};
+
+use crate::support::{Log, NAME, Place, TIME, client, fork, key, keyring, log, verifier_key, witness_keys};
 
 type Unproven = Box<dyn Error + Send + Sync>;
 

@@ -10,7 +10,8 @@ use std::os::unix::fs::MetadataExt as _;
 use sealbus_core::log::note::{SignatureType, WitnessSigner};
 use sealbus_core::seal::KeyKind;
 use sealbus_witness::{FolderError, Witness, WitnessError};
-use support::{NAME, ORIGIN, OTHER, Place, TIME, fork, key, keyring, log, policy, witness_keys};
+
+use crate::support::{NAME, ORIGIN, OTHER, Place, TIME, fork, key, keyring, log, policy, witness_keys};
 
 #[tokio::test]
 async fn what_was_cosigned_is_remembered() {

@@ -19,7 +19,7 @@ use sealbus_core::names::{Plan, Subscription, Tenant};
 use sealbus_core::retry::{Backoff, RetryPolicy};
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::{AppendSettings, Appender, Call, Draft, Expect};
-use sealbus_ledger::positions::Standing;
+use sealbus_ledger::delivery::positions::Standing;
 use sealbus_ledger::{Creation, Ledger, LedgerConfig, create};
 use sealbus_testkit::{Nats, Postgres};
 use sqlx::{Connection, PgConnection};

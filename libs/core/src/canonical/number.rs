@@ -1,6 +1,7 @@
 //! Numbers: which are taken, how RFC 8785 spells them, and when two spellings are one decimal.
 
-use std::{cmp::min, fmt::Write as _};
+use std::cmp::min;
+use std::fmt::Write as _;
 
 use serde_json::Number;
 

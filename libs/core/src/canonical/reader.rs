@@ -1,8 +1,10 @@
 //! The strict reader: RFC 8259, less what two readers could understand in two ways.
 
-use serde_json::{Map, Number, Value, map::Entry};
+use serde_json::map::Entry;
+use serde_json::{Map, Number, Value};
 
-use super::{Limits, Refusal, Refused, number, plain::plain_run};
+use super::plain::plain_run;
+use super::{Limits, Refusal, Refused, number};
 
 /// The value of a JSON text.
 ///

@@ -1,6 +1,7 @@
 //! Whether a text that was read back is still the one that was sealed.
 
-use super::{MAX_DEPTH, number, reader::Reader, write};
+use super::reader::Reader;
+use super::{MAX_DEPTH, number, write};
 use crate::hash::Hash;
 
 /// Whether stored text still is what was sealed (INTEGRITY, "Stored text verifies if").

@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 
-use super::{number::write_number, plain::plain_run};
+use super::number::write_number;
+use super::plain::plain_run;
 
 /// The RFC 8785 text of a value.
 ///

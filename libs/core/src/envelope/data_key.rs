@@ -8,7 +8,8 @@ use sha2::Sha256;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::{envelope::Nonce, seal::request_mac};
+use crate::envelope::Nonce;
+use crate::seal::request_mac;
 
 const ENVELOPE_KEY_LABEL: &[u8] = b"sealbus/envelope/v2\n";
 

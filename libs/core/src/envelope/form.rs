@@ -1,14 +1,14 @@
 //! The envelope's text: `{"ciphertext","commitment","key","nonce","scheme"}`.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::{
-    canonical::{self, Limits},
-    envelope::{Nonce, aead::TAG_LENGTH},
-    event::{FormatError, plain_uuid},
-};
+use crate::canonical::{self, Limits};
+use crate::envelope::Nonce;
+use crate::envelope::aead::TAG_LENGTH;
+use crate::event::{FormatError, plain_uuid};
 
 const SCHEME: &str = "sealbus/envelope/v2";
 /// An object of strings; an envelope has no cap of its own, since what it hides has one.

@@ -3,11 +3,9 @@
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use crate::{
-    envelope::{Binding, DataKey, Envelope, Nonce, Plaintext, aead},
-    event::{FormatError, Header, PayloadMode, Record},
-    verify::Verdict,
-};
+use crate::envelope::{Binding, DataKey, Envelope, Nonce, Plaintext, aead};
+use crate::event::{FormatError, Header, PayloadMode, Record};
+use crate::verify::Verdict;
 
 /// Why an envelope is not open.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,10 +4,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::{
-    canonical::{self, Limits, MAX_DEPTH, MAX_METADATA, MAX_PAYLOAD},
-    event::FormatError,
-};
+use crate::canonical::{self, Limits, MAX_DEPTH, MAX_METADATA, MAX_PAYLOAD};
+use crate::event::FormatError;
 
 /// The whole text: data and metadata, with the braces and the two names around them.
 const LIMITS: Limits =

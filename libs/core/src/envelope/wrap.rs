@@ -1,15 +1,14 @@
 //! A data key as it is stored: wrapped under a `kek-` key of the keyring.
 
-use std::{fmt, num::NonZeroU32};
+use std::fmt;
+use std::num::NonZeroU32;
 
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::{
-    envelope::{DataKey, DataSubject, Nonce, aead},
-    event::lp,
-    seal::{KeyId, Keyring},
-};
+use crate::envelope::{DataKey, DataSubject, Nonce, aead};
+use crate::event::lp;
+use crate::seal::{KeyId, Keyring};
 
 const LABEL: &[u8] = b"sealbus/wrap/v2\n";
 

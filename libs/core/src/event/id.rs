@@ -2,10 +2,10 @@
 
 use uuid::{Builder, Uuid};
 
-use crate::{
-    event::{FormatError, header::is_text, wire::lp},
-    hash::Hash,
-};
+use crate::event::FormatError;
+use crate::event::header::is_text;
+use crate::event::wire::lp;
+use crate::hash::Hash;
 
 const LABEL: &str = "sealbus/event-id/v2\n";
 

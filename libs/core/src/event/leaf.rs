@@ -1,12 +1,8 @@
 //! A leaf of the log: an event's header and its seal.
 
-use crate::{
-    event::{
-        FormatError, Header,
-        wire::{Fields, lp},
-    },
-    seal::Suite,
-};
+use crate::event::wire::{Fields, lp};
+use crate::event::{FormatError, Header};
+use crate::seal::Suite;
 
 const LABEL: &str = "sealbus/leaf/v1\n";
 

@@ -1,6 +1,7 @@
 //! The two small choices that an event carries.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 

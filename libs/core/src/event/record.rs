@@ -3,11 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{
-    event::{Header, Priority, leaf},
-    hash::Hash,
-    log::merkle::leaf_hash,
-};
+use crate::event::{Header, Priority, leaf};
+use crate::hash::Hash;
+use crate::log::merkle::leaf_hash;
 
 /// An event as stored: its header, its seal and its texts.
 ///

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
-use crate::{
-    event::{Priority, Record, V1},
-    hash::Hash,
-    seal::Suite,
-    timestamp::Timestamp,
-    verify::Verdict,
-};
+use crate::event::{Priority, Record, V1};
+use crate::hash::Hash;
+use crate::seal::Suite;
+use crate::timestamp::Timestamp;
+use crate::verify::Verdict;
 
 /// An event as it is shown to somebody: its texts may be other than the stored ones, its header and seal never are.
 #[derive(Clone, Debug)]

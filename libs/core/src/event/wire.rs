@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use crate::{hash::Hash, verify::Verdict};
+use crate::hash::Hash;
+use crate::verify::Verdict;
 
 /// Bytes or fields that the seal's format (INTEGRITY, Scheme v2) does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

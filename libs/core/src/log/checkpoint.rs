@@ -1,16 +1,13 @@
 //! Checkpoints (c2sp.org/tlog-checkpoint): the note that says how large the tree is and what its root is.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
+use std::str::FromStr;
 
-use crate::{
-    event::is_origin,
-    hash::Hash,
-    log::{
-        MAX_SIZE, line,
-        note::{Note, NoteError, SignatureType, Verified, VerifierKey},
-    },
-    seal::PublicKey,
-};
+use crate::event::is_origin;
+use crate::hash::Hash;
+use crate::log::note::{Note, NoteError, SignatureType, Verified, VerifierKey};
+use crate::log::{MAX_SIZE, line};
+use crate::seal::PublicKey;
 
 /// A cosignature may be dated so many seconds ahead of the verifier's clock; beyond that it does not count.
 pub const MAX_AHEAD: u64 = 300;

@@ -12,17 +12,12 @@
 
 use std::fmt;
 
-use crate::{
-    hash::Hash,
-    log::{
-        MAX_SIZE,
-        checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
-        line, merkle,
-        note::Note,
-        policy::Policy,
-    },
-    verify::Verdict,
-};
+use crate::hash::Hash;
+use crate::log::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
+use crate::log::note::Note;
+use crate::log::policy::Policy;
+use crate::log::{MAX_SIZE, line, merkle};
+use crate::verify::Verdict;
 
 const VERSION: &str = "c2sp.org/tlog-proof@v1";
 /// A tree of 2^53 − 1 leaves has no longer way to its root.

@@ -13,16 +13,11 @@
 
 use std::fmt;
 
-use crate::{
-    hash::Hash,
-    log::{
-        MAX_SIZE,
-        checkpoint::{Checkpoint, CheckpointError},
-        line, merkle,
-        note::{Note, NoteError},
-        policy::Policy,
-    },
-};
+use crate::hash::Hash;
+use crate::log::checkpoint::{Checkpoint, CheckpointError};
+use crate::log::note::{Note, NoteError};
+use crate::log::policy::Policy;
+use crate::log::{MAX_SIZE, line, merkle};
 
 /// The specification's bound on the lines of a proof.
 const MAX_HASHES: usize = 63;

@@ -1,20 +1,18 @@
 //! The keyring's files: `{"keys":[{"id","secret","public","status","from","until"}]}` (INTEGRITY, Keys), and all that refuses
 //! the start.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretSlice;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{
-    files::files_at,
-    seal::{KeyId, KeyKind, Keyring, NewKey, PublicKey, Status, Window, key::Key},
-};
+use crate::files::files_at;
+use crate::seal::key::Key;
+use crate::seal::{KeyId, KeyKind, Keyring, NewKey, PublicKey, Status, Window};
 
 /// Why a keyring is refused. No secret is ever part of it.
 #[derive(Debug, thiserror::Error)]

@@ -3,12 +3,10 @@
 use secrecy::{ExposeSecret, SecretSlice};
 use subtle::ConstantTimeEq;
 
-use crate::{
-    event::Header,
-    hash::Hash,
-    seal::{Checked, HeldKey, KeyId, KeyKind, PublicKey, Suite, suite},
-    verify::Verdict,
-};
+use crate::event::Header;
+use crate::hash::Hash;
+use crate::seal::{Checked, HeldKey, KeyId, KeyKind, PublicKey, Suite, suite};
+use crate::verify::Verdict;
 
 /// What a key is still used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{hash::Hash, seal::Suite};
+use crate::hash::Hash;
+use crate::seal::Suite;
 
 const LABEL: &[u8] = b"sealbus/key-id/v2\n";
 

@@ -1,18 +1,15 @@
 //! All keys that a process trusts.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+use std::sync::Arc;
 
-use crate::{
-    event::{Header, V1},
-    hash::Hash,
-    seal::{
-        KeyId, KeyKind, KeyringError, PublicKey, Signer, Status, V1Signer, Window,
-        key::Key,
-        suite::{self, check_shape},
-    },
-    v1,
-    verify::Verdict,
-};
+use crate::event::{Header, V1};
+use crate::hash::Hash;
+use crate::seal::key::Key;
+use crate::seal::suite::{self, check_shape};
+use crate::seal::{KeyId, KeyKind, KeyringError, PublicKey, Signer, Status, V1Signer, Window};
+use crate::v1;
+use crate::verify::Verdict;
 
 /// The keys of a keyring file: those that sign, and those that only check. Cloning it copies no secret.
 ///

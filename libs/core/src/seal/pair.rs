@@ -1,6 +1,7 @@
 //! Key pairs that sign notes.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 

@@ -1,17 +1,16 @@
 //! `key.added`: the event of plan `_keys` by which a key begins to count, and the proof in it that its holder has it
 //! (INTEGRITY, Keys).
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::{
-    canonical,
-    event::lp,
-    names::{Plan, Tenant},
-    seal::{KeyId, KeyKind, Keyring, Signer, suite},
-};
+use crate::canonical;
+use crate::event::lp;
+use crate::names::{Plan, Tenant};
+use crate::seal::{KeyId, KeyKind, Keyring, Signer, suite};
 
 const LABEL: &[u8] = b"sealbus/key-proof/v2\n";
 

@@ -1,15 +1,15 @@
 //! Signing: the one active key.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 
-use crate::{
-    event::{FormatError, Header, V1},
-    hash::Hash,
-    seal::{KeyId, Keyring, Suite, key::Key, suite},
-    v1,
-};
+use crate::event::{FormatError, Header, V1};
+use crate::hash::Hash;
+use crate::seal::key::Key;
+use crate::seal::{KeyId, Keyring, Suite, suite};
+use crate::v1;
 
 /// Seals events with the keyring's active key. Cloning it copies no secret; any number of tasks may use it at once.
 #[derive(Clone)]

@@ -5,12 +5,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::{
-    event::{lp, plan_label},
-    hash::Hash,
-    seal::KeyId,
-    verify::Verdict,
-};
+use crate::event::{lp, plan_label};
+use crate::hash::Hash;
+use crate::seal::KeyId;
+use crate::verify::Verdict;
 
 const PLAN_KEY_LABEL: &str = "sealbus/plan-key/v2\n";
 const MAC_LABEL: &[u8] = b"sealbus/mac/v2\n";

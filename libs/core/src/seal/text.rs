@@ -1,12 +1,15 @@
 //! The text of a keyring file while it is being changed.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde_json::json;
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::seal::{KeyId, Keyring, KeyringError, NewKey, Status, file::entries};
+use crate::seal::file::entries;
+use crate::seal::{KeyId, Keyring, KeyringError, NewKey, Status};
 
 /// The text of a keyring file, to be changed key by key. What is not changed stays as it stands, byte for byte: the order of
 /// keys and of their members, spaces, and the spelling of every value. It is wiped when it goes.

@@ -1,6 +1,7 @@
 //! Wycheproof's attacks on HMAC, HKDF, Ed25519 and XChaCha20-Poly1305, against the functions that seal, encrypt and check.
 
-use std::{fs, path::Path};
+use std::fs;
+use std::path::Path;
 
 use hkdf::Hkdf;
 use hmac::Mac;

@@ -2,14 +2,10 @@
 
 use std::mem;
 
-use crate::{
-    event::{MAX_SEQ, Record},
-    hash::Hash,
-    verify::{
-        CheckedLog, Evidence, Finding, Owed, Trust, Verdict,
-        checks::{Before, Checks, Failed, Older},
-    },
-};
+use crate::event::{MAX_SEQ, Record};
+use crate::hash::Hash;
+use crate::verify::checks::{Before, Checks, Failed, Older};
+use crate::verify::{CheckedLog, Evidence, Finding, Owed, Trust, Verdict};
 
 /// Of a hole, so many places are named one by one; the last finding says how far it goes on. A renumbered row could otherwise
 /// make 2^53 of them.

@@ -1,15 +1,12 @@
 //! What one record is held to, check by check (INTEGRITY, Verifying, checks 3 to 20).
 
-use crate::{
-    canonical::stored_matches,
-    envelope::Unopened,
-    event::{Header, V1},
-    event::{PayloadMode, Record},
-    hash::Hash,
-    seal::{Checked, Suite, check_shape},
-    timestamp::Timestamp,
-    verify::{CheckedLog, Trust, Verdict},
-};
+use crate::canonical::stored_matches;
+use crate::envelope::Unopened;
+use crate::event::{Header, PayloadMode, Record, V1};
+use crate::hash::Hash;
+use crate::seal::{Checked, Suite, check_shape};
+use crate::timestamp::Timestamp;
+use crate::verify::{CheckedLog, Trust, Verdict};
 
 /// A failed check: the verdict and its detail.
 pub(super) type Failed = (Verdict, String);

@@ -2,14 +2,19 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::{Serialize, Serializer, ser::SerializeStruct};
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
-use crate::{
-    event::Record,
-    log::{merkle::leaf_hash, note::Note, policy::Policy, proof::EventProof},
-    timestamp::Timestamp,
-    verify::{LogFinding, Verdict, opened::Opened, seen::Seen, tree::CheckedTree},
-};
+use crate::event::Record;
+use crate::log::merkle::leaf_hash;
+use crate::log::note::Note;
+use crate::log::policy::Policy;
+use crate::log::proof::EventProof;
+use crate::timestamp::Timestamp;
+use crate::verify::opened::Opened;
+use crate::verify::seen::Seen;
+use crate::verify::tree::CheckedTree;
+use crate::verify::{LogFinding, Verdict};
 
 /// A log whose notes and tiles were checked: what events are then compared with, of many plans at once.
 #[derive(Debug)]

@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    hash::Hash,
-    log::{checkpoint::CheckpointError, note::Note, policy::Policy},
-    verify::{
-        LogFinding, TreeCheck, Verdict,
-        log::{CheckedLog, Leaves, Vouched},
-        opened::Opened,
-        seen::{Dated, Seen},
-        tree::CheckedTree,
-    },
-};
+use crate::hash::Hash;
+use crate::log::checkpoint::CheckpointError;
+use crate::log::note::Note;
+use crate::log::policy::Policy;
+use crate::verify::log::{CheckedLog, Leaves, Vouched};
+use crate::verify::opened::Opened;
+use crate::verify::seen::{Dated, Seen};
+use crate::verify::tree::CheckedTree;
+use crate::verify::{LogFinding, TreeCheck, Verdict};
 
 /// Checks the notes of a log, one after the other, by what is pinned: the policy, the origin, the time.
 ///

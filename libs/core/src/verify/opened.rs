@@ -1,12 +1,8 @@
 //! A note that its log signed, with what it says.
 
-use crate::{
-    hash::Hash,
-    log::{
-        checkpoint::{Checkpoint, SignedCheckpoint},
-        note::Note,
-    },
-};
+use crate::hash::Hash;
+use crate::log::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::log::note::Note;
 
 /// A note that its log signed.
 #[derive(Clone, Debug)]

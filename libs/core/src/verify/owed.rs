@@ -1,14 +1,10 @@
 //! Events that must be there because somebody was told so: receipts, and rows of the sealing queue.
 
-use std::{
-    collections::HashMap,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::{
-    hash::Hash,
-    verify::{Finding, Verdict},
-};
+use crate::hash::Hash;
+use crate::verify::{Finding, Verdict};
 
 /// The event hashes that must be found somewhere among the records, of many plans at once (check 18).
 #[derive(Debug, Default)]

@@ -1,8 +1,10 @@
 //! What a verification came to.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-use serde::{Serialize, Serializer, ser::SerializeStruct};
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use crate::verify::{ChainSummary, CheckedLog, Finding, LogFinding, Verdict, Vouched};

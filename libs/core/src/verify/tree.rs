@@ -1,14 +1,10 @@
 //! The tiles: whether they are the tree that the checkpoint says (INTEGRITY, Verifying, notes and tiles, check 4).
 
-use crate::{
-    hash::Hash,
-    log::{
-        checkpoint::Checkpoint,
-        merkle::{Node, RightEdge, empty_root},
-        tile::{EdgeTiles, HashTile, TileId, TileKind, Tiles},
-    },
-    verify::{LogFinding, Verdict},
-};
+use crate::hash::Hash;
+use crate::log::checkpoint::Checkpoint;
+use crate::log::merkle::{Node, RightEdge, empty_root};
+use crate::log::tile::{EdgeTiles, HashTile, TileId, TileKind, Tiles};
+use crate::verify::{LogFinding, Verdict};
 
 /// Of tiles that are missing or wrong, so many are named. A checkpoint can say a size of 2^53, and nothing behind it.
 const MAX_FINDINGS: usize = 1000;

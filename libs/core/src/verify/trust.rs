@@ -5,15 +5,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{
-    canonical,
-    envelope::Envelope,
-    event::{Record, plain_uuid},
-    names::{Plan, Tenant},
-    seal::{KeyId, Keyring, Window},
-    timestamp::Timestamp,
-    verify::Verdict,
-};
+use crate::canonical;
+use crate::envelope::Envelope;
+use crate::event::{Record, plain_uuid};
+use crate::names::{Plan, Tenant};
+use crate::seal::{KeyId, Keyring, Window};
+use crate::timestamp::Timestamp;
+use crate::verify::Verdict;
 
 /// The origin and the keys that a verifier pins, and what has to be known of all plans before one of them is judged: when each
 /// key counted, as plan `_keys` tells; which data keys were erased, as the plans `_erasures` tell; how late the log goes.

@@ -1,9 +1,7 @@
 //! Records in the bundle's form, and the patches that tamper with them.
 
-use sealbus_core::{
-    event::Record,
-    verify::bundle::{BundledRecord, Content, read_record},
-};
+use sealbus_core::event::Record;
+use sealbus_core::verify::bundle::{BundledRecord, Content, read_record};
 use serde_json::{Value, json};
 
 /// A record in the bundle's form, as it is read.

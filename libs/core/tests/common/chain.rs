@@ -1,13 +1,11 @@
 //! Chains to break: records sealed as the publisher seals them.
 
-use sealbus_core::{
-    canonical,
-    event::{Header, PayloadMode, Record},
-    hash::Hash,
-    seal::{Keyring, Signer},
-    timestamp::Timestamp,
-    verify::{ChainCheck, ChainSummary, Trust, Verdict},
-};
+use sealbus_core::canonical;
+use sealbus_core::event::{Header, PayloadMode, Record};
+use sealbus_core::hash::Hash;
+use sealbus_core::seal::{Keyring, Signer};
+use sealbus_core::timestamp::Timestamp;
+use sealbus_core::verify::{ChainCheck, ChainSummary, Trust, Verdict};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

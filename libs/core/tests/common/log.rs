@@ -1,15 +1,11 @@
 //! A log in memory, and keys to sign it with.
 
-use sealbus_core::{
-    hash::Hash,
-    log::{
-        checkpoint::Checkpoint,
-        merkle::{self, ProofPlan},
-        note::{LogSigner, Note, SignatureType, VerifierKey, WitnessSigner},
-        tile::{EdgeTiles, HashTile, TileId, Tiles},
-    },
-    seal::{KeyKind, Keyring, PublicKey},
-};
+use sealbus_core::hash::Hash;
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::merkle::{self, ProofPlan};
+use sealbus_core::log::note::{LogSigner, Note, SignatureType, VerifierKey, WitnessSigner};
+use sealbus_core::log::tile::{EdgeTiles, HashTile, TileId, Tiles};
+use sealbus_core::seal::{KeyKind, Keyring, PublicKey};
 use serde_json::json;
 
 pub const ORIGIN: &str = "bus.test/one";

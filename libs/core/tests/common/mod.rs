@@ -9,17 +9,13 @@ pub mod json;
 pub mod log;
 pub mod verification;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use sealbus_core::{
-    event::{Header, PayloadMode},
-    hash::Hash,
-    seal::{KeyId, Keyring},
-    timestamp::Timestamp,
-};
+use sealbus_core::event::{Header, PayloadMode};
+use sealbus_core::hash::Hash;
+use sealbus_core::seal::{KeyId, Keyring};
+use sealbus_core::timestamp::Timestamp;
 use serde_json::Value;
 
 /// A file of the published vectors, which lie beside the project and are not part of it. A test that does not find them says
@@ -110,11 +106,13 @@ pub fn keyring(keys: &Value, active: &str) -> Keyring {
 }
 
 pub fn base64(bytes: &[u8]) -> String {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     STANDARD.encode(bytes)
 }
 
 pub fn unbase64(text: &str) -> Vec<u8> {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     STANDARD.decode(text).unwrap()
 }

@@ -1,20 +1,14 @@
 //! A whole verification of what is in memory: what a command does with a ledger or a bundle.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    rc::Rc,
-};
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
-use sealbus_core::{
-    envelope::{DataKey, Envelope, Unopened},
-    event::Record,
-    log::policy::Policy,
-    seal::Keyring,
-    verify::{
-        ChainCheck, Evidence, Notes, Owed, Report, Trust,
-        bundle::{BundledRecord, Content, find_tile},
-    },
-};
+use sealbus_core::envelope::{DataKey, Envelope, Unopened};
+use sealbus_core::event::Record;
+use sealbus_core::log::policy::Policy;
+use sealbus_core::seal::Keyring;
+use sealbus_core::verify::bundle::{BundledRecord, Content, find_tile};
+use sealbus_core::verify::{ChainCheck, Evidence, Notes, Owed, Report, Trust};
 use uuid::Uuid;
 
 /// What a verifier pins, and when it looks.

@@ -27,14 +27,13 @@ use sealbus_core::seal::{KeyId, Keyring};
 use sealbus_core::timestamp::Timestamp;
 use tokio::sync::mpsc;
 
-pub use call::{AppendError, Appended, Call, Draft, Expect, Hint, MAX_EVENTS, UnderKey};
-
+use self::batcher::Batcher;
+pub use self::call::{AppendError, Appended, Call, Draft, Expect, Hint, MAX_EVENTS, UnderKey};
+use self::insert::{Row, insert};
+use self::link::Linker;
+use self::locks::PlanState;
 use crate::keys::Presence;
 use crate::{Deployment, Ledger, LedgerError};
-use batcher::Batcher;
-use insert::{Row, insert};
-use link::Linker;
-use locks::PlanState;
 
 /// How appending is shared out.
 #[derive(Debug, Clone)]

@@ -16,14 +16,13 @@ use super::call::{AppendError, Appended, Hint};
 use super::decide::{Known, OpenKeys, decide};
 use super::insert::{Row, insert};
 use super::link::Linker;
+pub(super) use super::locks::Locking;
 use super::locks::{Locked, lock};
 use super::queue::Waiting;
 use crate::commit::commit;
 use crate::data_keys::share;
-use crate::record::{into_records, select_records};
+use crate::history::record::{into_records, select_records};
 use crate::{Ledger, LedgerError};
-
-pub(super) use super::locks::Locking;
 
 /// What is left to do after a batch: every call but the busy ones has been answered.
 #[derive(Default)]

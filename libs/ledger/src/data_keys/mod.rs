@@ -19,10 +19,9 @@ use sealbus_core::envelope::{DataSubject, WrappedKey};
 use sealbus_core::seal::KeyId;
 use uuid::Uuid;
 
-pub use affected::{Affected, Passed, vacuum_data_keys};
-pub use erase::{EraseError, Erasure, ErasureOrder};
-pub(crate) use share::share;
-
+pub use self::affected::{Affected, Passed, vacuum_data_keys};
+pub use self::erase::{EraseError, Erasure, ErasureOrder};
+pub(crate) use self::share::share;
 use crate::{Ledger, LedgerError};
 
 /// A subject's data key to encrypt under, or the epoch of the one that is to be made.

@@ -13,7 +13,7 @@ mod chain;
 mod signers;
 mod standing;
 
-pub use chain::{KeyChain, KeyEvent, KeyTale, Told};
-pub(crate) use signers::Presence;
-pub use standing::{Ending, KeyRefused, KeyStanding};
-pub(crate) use standing::{allow_first, refused_key};
+pub use self::chain::{KeyChain, KeyEvent, KeyTale, Told};
+pub(crate) use self::signers::Presence;
+pub use self::standing::{Ending, KeyRefused, KeyStanding};
+pub(crate) use self::standing::{allow_first, refused_key};

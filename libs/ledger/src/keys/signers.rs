@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::lease_keeper::{Keeper, KeeperConfig};
+use crate::leases::keeper::{Keeper, KeeperConfig};
 use crate::{Ledger, LedgerError};
 
 /// An appender's membership of those who sign with a key: renewed while it lives, gone with it, expired after a crash.

@@ -6,7 +6,7 @@ use sealbus_core::log::note::{LogSigner, Note};
 
 use super::seal::Signing;
 use super::tree::TreeHead;
-use crate::trail::signed;
+use crate::history::trail::signed;
 use crate::{Ledger, LedgerError};
 
 impl Ledger {

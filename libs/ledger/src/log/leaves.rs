@@ -5,8 +5,8 @@ use sealbus_core::hash::Hash;
 use sealbus_core::seal::{Suite, check_shape};
 
 use super::queue::{LastLeaves, Queued};
-use crate::record::RecordRow;
-use crate::trail::signed;
+use crate::history::record::RecordRow;
+use crate::history::trail::signed;
 
 /// A plan that is not sealed further until somebody has looked at it.
 #[derive(Debug, Clone, PartialEq, Eq)]

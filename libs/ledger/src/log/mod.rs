@@ -18,11 +18,10 @@ mod tree;
 
 use std::time::{Duration, Instant};
 
-pub use leaves::StoppedPlan;
-pub use proofs::EventPlace;
-pub use seal::{Sealed, Signing};
-pub use tree::TreeHead;
-
+pub use self::leaves::StoppedPlan;
+pub use self::proofs::EventPlace;
+pub use self::seal::{Sealed, Signing};
+pub use self::tree::TreeHead;
 use crate::{Ledger, LedgerError};
 
 impl Ledger {

@@ -6,7 +6,7 @@ use sealbus_core::hash::Hash;
 use sealbus_core::log::merkle::ProofPlan;
 use sealbus_core::log::tile::TileId;
 
-use crate::trail::signed;
+use crate::history::trail::signed;
 use crate::{Ledger, LedgerError};
 
 /// Where an event stands in its plan.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use sealbus_core::hash::Hash;
 use sealbus_core::seal::KeyId;
 
-use crate::record::RecordRow;
+use crate::history::record::RecordRow;
 use crate::{Ledger, LedgerError};
 
 impl Ledger {

@@ -14,7 +14,7 @@ use sealbus_core::log::note::{LogSigner, Note};
 use super::leaves::{Batch, StoppedPlan};
 use super::queue::Queued;
 use crate::commit::commit;
-use crate::trail::signed;
+use crate::history::trail::signed;
 use crate::{Ledger, LedgerError};
 
 /// The lock of whoever seals: non-negative, as all but the plans' are. The letters "seal".

@@ -13,7 +13,7 @@ use sealbus_core::log::tile::{EdgeTiles, HashTile, TileId, TileKind, Tiles};
 use sqlx::PgConnection;
 
 use super::seal::Signing;
-use crate::trail::signed;
+use crate::history::trail::signed;
 use crate::{Ledger, LedgerError};
 
 /// A tree: its size and its root.

@@ -8,7 +8,7 @@ use sealbus_core::verify::{ChainCheck, Evidence};
 use super::opening::Opening;
 use super::runs::{PlanToRead, Run};
 use super::{Basis, Verified};
-use crate::record::{RecordRow, select_records};
+use crate::history::record::{RecordRow, select_records};
 use crate::{Ledger, LedgerError};
 
 /// What the planner is kept from while plans are read. Three indexes hold plans, events and leaves in one order, so they are

@@ -8,8 +8,8 @@ use sealbus_core::log::tile::{TileId, TileKind};
 use sealbus_core::verify::{CheckedLog, TreeCheck};
 
 use super::{Basis, Scope};
-use crate::export::TILES;
-use crate::trail::signed;
+use crate::history::export::TILES;
+use crate::history::trail::signed;
 use crate::{Ledger, LedgerError};
 
 /// Leaves whose places are looked up at a time.

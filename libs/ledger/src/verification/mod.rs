@@ -26,11 +26,10 @@ use sealbus_core::seal::Keyring;
 use sealbus_core::verify::{ChainSummary, Finding};
 use tokio_util::task::AbortOnDropHandle;
 
-pub use basis::Basis;
-pub use scope::Scope;
-
+pub use self::basis::Basis;
+use self::runs::Runs;
+pub use self::scope::Scope;
 use crate::{Ledger, LedgerError};
-use runs::Runs;
 
 /// What checking some plans came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use sealbus_core::timestamp::Timestamp;
 use sealbus_core::verify::{Finding, Trust, Verdict};
 
 use super::Scope;
-use crate::record::select_records;
-use crate::trail::signed;
+use crate::history::record::select_records;
+use crate::history::trail::signed;
 use crate::{Ledger, LedgerError};
 
 /// Leaves among which the event that was recorded last is looked for. The log's order is that of the queue, in which an event

@@ -1,9 +1,10 @@
 //! Whether the process can do its work right now.
 
-use futures::future::{BoxFuture, FutureExt, join_all};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt, join_all};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -124,9 +125,10 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
+
+    use super::*;
 
     const LIMIT: Duration = Duration::from_secs(2);
 

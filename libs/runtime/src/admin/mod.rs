@@ -9,20 +9,21 @@
 
 mod health;
 
-pub use health::{Health, Report};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::net::{self, Patience};
-use crate::telemetry::metrics;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use prometheus_client::registry::Registry;
-use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+pub use self::health::{Health, Report};
+use crate::net::{self, Patience};
+use crate::telemetry::metrics;
 
 /// Whoever probes asks at once, and has no need of a connection between two questions. One that never asks anything must
 /// not hold up the end of the process.

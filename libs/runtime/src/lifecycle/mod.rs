@@ -6,5 +6,5 @@
 mod signals;
 mod supervisor;
 
-pub use signals::shutdown_on_signals;
-pub use supervisor::{Stage, Supervisor, TaskError};
+pub use self::signals::shutdown_on_signals;
+pub use self::supervisor::{Stage, Supervisor, TaskError};

@@ -1,6 +1,7 @@
 //! SIGTERM and SIGINT.
 
 use std::io;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 

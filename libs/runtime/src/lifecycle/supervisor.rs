@@ -1,12 +1,14 @@
 //! The tasks of a process, their failures, and the order in which they end.
 
-use crate::error_chain;
 use std::collections::HashMap;
 use std::error::Error;
 use std::time::Duration;
+
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+
+use crate::error_chain;
 
 /// When a task is told to end; the tasks of a stage are told once all those of the stages before have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,9 +156,10 @@ fn panic_message(error: JoinError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io;
     use std::sync::{Arc, Mutex};
+
+    use super::*;
 
     const GRACE: Duration = Duration::from_mins(1);
 

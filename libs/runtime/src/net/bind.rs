@@ -1,8 +1,10 @@
 //! Listening on a port, and saying plainly why it cannot be done.
 
-use crate::settings::HostPort;
 use std::io::{self, ErrorKind};
+
 use tokio::net::TcpListener;
+
+use crate::settings::HostPort;
 
 /// A port could not be had.
 #[derive(Debug, thiserror::Error)]

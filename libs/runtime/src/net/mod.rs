@@ -3,5 +3,5 @@
 mod bind;
 mod serve;
 
-pub use bind::{BindError, bind};
-pub use serve::{Patience, serve};
+pub use self::bind::{BindError, bind};
+pub use self::serve::{Patience, serve};

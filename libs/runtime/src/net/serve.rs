@@ -1,12 +1,13 @@
 //! Serving HTTP/1.1, without waiting for ever for a caller.
 
+use std::io::{self, ErrorKind};
+use std::pin::pin;
+use std::time::Duration;
+
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::io::{self, ErrorKind};
-use std::pin::pin;
-use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;

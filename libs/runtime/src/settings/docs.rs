@@ -1,9 +1,10 @@
 //! `docs/configuration.md`, out of the table.
 
+use std::fmt::Write;
+
 use super::entry::{Entry, Rule, Secrecy};
 use super::ratio::RATIOS;
 use super::table::TABLE;
-use std::fmt::Write;
 
 const INTRODUCTION: &str = "\
 <!-- Generated from libs/runtime/src/settings/table.rs: \

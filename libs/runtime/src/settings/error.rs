@@ -1,8 +1,9 @@
 //! Why the settings were refused.
 
-use super::ratio::Ratio;
 use std::io;
 use std::path::PathBuf;
+
+use super::ratio::Ratio;
 
 /// One setting that is missing, wrong or unknown. No message holds the value of a secret.
 #[derive(Debug, thiserror::Error)]

@@ -31,19 +31,18 @@ mod sources;
 pub mod table;
 mod value;
 
-pub use docs::markdown;
-pub use entry::{Entry, OptionalSetting, Reader, Rule, Secrecy, Setting};
-pub use error::SettingsError;
-pub use ratio::{RATIOS, Ratio};
-pub use secret::SecretUrl;
-pub use sources::Origin;
-pub use table::TABLE;
-pub use value::parse_duration;
-pub use value::{HostPort, LogFormat, Size, Value};
-
-use sources::{ConfigFile, Environment};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+pub use self::docs::markdown;
+pub use self::entry::{Entry, OptionalSetting, Reader, Rule, Secrecy, Setting};
+pub use self::error::SettingsError;
+pub use self::ratio::{RATIOS, Ratio};
+pub use self::secret::SecretUrl;
+pub use self::sources::Origin;
+use self::sources::{ConfigFile, Environment};
+pub use self::table::TABLE;
+pub use self::value::{HostPort, LogFormat, Size, Value, parse_duration};
 
 /// The values of one process, all of them checked.
 pub struct Settings {

@@ -1,7 +1,8 @@
 //! Values that may be used and not shown.
 
-use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
 
 /// What stands in the place of a secret.
 pub(super) const MASK: &str = "***";
@@ -77,8 +78,9 @@ fn is_bare(url: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn host_and_path_stay_and_credentials_go() {

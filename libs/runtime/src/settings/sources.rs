@@ -1,11 +1,12 @@
 //! Where values are given: the environment, files that it names, and the TOML file.
 
-use super::entry::Entry;
-use super::error::SettingsError;
-use super::table::TABLE;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+use super::entry::Entry;
+use super::error::SettingsError;
+use super::table::TABLE;
 
 /// Names that other systems use for a variable of ours; ours goes first.
 const ALIASES: &[(&str, &str)] = &[("SEALBUS_EXPECTED_MIGRATION", "EXPECTED_MIGRATION")];

@@ -2,12 +2,14 @@
 //!
 //! The name of a variable is `SEALBUS_` and its key. None ends in `_PORT` or the like: Kubernetes sets those by itself.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
 use super::entry::{Entry, OptionalSetting, Reader, Rule, Setting, table};
 use super::secret::SecretUrl;
 use super::value::{HostPort, LogFormat, Size, Value};
-use secrecy::SecretString;
-use std::path::PathBuf;
-use std::time::Duration;
 
 table! {
 "The process" {

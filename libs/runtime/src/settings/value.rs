@@ -1,11 +1,13 @@
 //! The kinds of values, and how each is spelled.
 
-use super::entry::Secrecy;
-use super::secret::SecretUrl;
-use secrecy::SecretString;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::entry::Secrecy;
+use super::secret::SecretUrl;
 
 /// A kind of value that a variable can hold.
 pub trait Value: Sized {
@@ -225,8 +227,9 @@ fn split_unit(text: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn durations() {

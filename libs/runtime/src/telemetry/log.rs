@@ -1,11 +1,13 @@
 //! The log: one subscriber for the process, on stderr, so that a command's stdout is its answer.
 
-use crate::settings::LogFormat;
 use std::io::IsTerminal;
+
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+
+use crate::settings::LogFormat;
 
 /// A layer beside the log that sees what its own filter lets through, whatever `SEALBUS_LOG` says.
 ///
@@ -45,12 +47,14 @@ pub fn start(filter: &str, format: LogFormat, mut layers: Vec<ExtraLayer>) -> Re
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
     use tracing::level_filters::LevelFilter;
     use tracing_subscriber::filter::Targets;
     use tracing_subscriber::layer::Context;
+
+    use super::*;
 
     struct Count(Arc<AtomicUsize>);
 

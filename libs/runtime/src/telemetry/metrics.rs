@@ -3,10 +3,10 @@
 //! Each service declares its metrics in one struct and registers them, by their full names (`sealbus_…`), on the registry
 //! of its process; the admin listener serves it.
 
-use super::process::Process;
 use prometheus_client::encoding::text::encode;
-
 pub use prometheus_client::registry::Registry;
+
+use super::process::Process;
 
 /// The media type of [`exposition`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -30,8 +30,9 @@ pub fn exposition(registry: &Registry) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use prometheus_client::metrics::counter::Counter;
+
+    use super::*;
 
     #[test]
     fn says_what_was_registered_and_how_the_process_fares() {

@@ -4,4 +4,4 @@ mod log;
 pub mod metrics;
 mod process;
 
-pub use log::{ExtraLayer, FilterError, start};
+pub use self::log::{ExtraLayer, FilterError, start};

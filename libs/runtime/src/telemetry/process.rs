@@ -1,12 +1,12 @@
 //! What Linux knows of this process, under the names that Prometheus' own libraries give it.
 
+use std::{fmt, fs};
+
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
-use std::fmt;
-use std::fs;
 
 /// Reads `/proc/self` at each scrape; what cannot be read is left out.
 #[derive(Debug)]

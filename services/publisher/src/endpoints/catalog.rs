@@ -6,12 +6,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use crate::answers::json;
 use crate::app::App;
-use crate::caller::Caller;
-use crate::parameters::Parameters;
-use crate::problem::Problem;
-use crate::tokens::Scope;
+use crate::auth::caller::Caller;
+use crate::auth::tokens::Scope;
+use crate::http::answers::json;
+use crate::http::parameters::Parameters;
+use crate::http::problem::Problem;
 
 pub async fn handle(State(app): State<Arc<App>>, caller: Caller, parameters: Parameters) -> Result<Response, Problem> {
     // Who publishes needs to know what may be published.
@@ -24,7 +24,7 @@ pub async fn handle(State(app): State<Arc<App>>, caller: Caller, parameters: Par
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Publisher;
+    use crate::tests::support::Publisher;
 
     #[tokio::test]
     async fn shipped_types_and_the_user_s_own() {

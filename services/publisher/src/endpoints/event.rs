@@ -6,13 +6,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use crate::answers::{Form, event};
 use crate::app::App;
-use crate::caller::Caller;
-use crate::parameters::Parameters;
-use crate::path::IdPath;
-use crate::problem::Problem;
-use crate::tokens::Scope;
+use crate::auth::caller::Caller;
+use crate::auth::tokens::Scope;
+use crate::http::answers::{Form, event};
+use crate::http::parameters::Parameters;
+use crate::http::path::IdPath;
+use crate::http::problem::Problem;
 
 pub async fn handle(
     State(app): State<Arc<App>>,
@@ -32,7 +32,7 @@ pub async fn handle(
 mod tests {
     use serde_json::json;
 
-    use crate::testing::{Publisher, answer};
+    use crate::tests::support::{Publisher, answer};
 
     #[tokio::test]
     async fn an_event_is_found_by_its_own_tenant_only() {

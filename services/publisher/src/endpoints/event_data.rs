@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use sealbus_core::cloudevents::to_binary;
 
 use crate::app::App;
-use crate::caller::Caller;
-use crate::parameters::Parameters;
-use crate::path::IdPath;
-use crate::problem::Problem;
-use crate::tokens::Scope;
+use crate::auth::caller::Caller;
+use crate::auth::tokens::Scope;
+use crate::http::parameters::Parameters;
+use crate::http::path::IdPath;
+use crate::http::problem::Problem;
 
 pub async fn handle(
     State(app): State<Arc<App>>,
@@ -43,7 +43,7 @@ pub async fn handle(
 mod tests {
     use axum::http::Method;
 
-    use crate::testing::{Publisher, answer};
+    use crate::tests::support::{Publisher, answer};
 
     #[tokio::test]
     async fn data_comes_back_as_it_went_in() {

@@ -8,10 +8,10 @@ use axum::response::{IntoResponse, Response};
 use sealbus_core::error::ErrorKind;
 
 use crate::app::App;
-use crate::caller::Caller;
-use crate::parameters::Parameters;
-use crate::path::IdPath;
-use crate::problem::Problem;
+use crate::auth::caller::Caller;
+use crate::http::parameters::Parameters;
+use crate::http::path::IdPath;
+use crate::http::problem::Problem;
 
 /// For any token of the event's tenant: it shows the event's header, and nothing of others but hashes.
 pub async fn handle(
@@ -36,7 +36,7 @@ mod tests {
     use sealbus_core::log::proof::EventProof;
     use serde_json::json;
 
-    use crate::testing::{ORIGIN, Publisher, log_key};
+    use crate::tests::support::{ORIGIN, Publisher, log_key};
 
     #[tokio::test]
     async fn a_proof_convinces_who_pins_the_logs_key() {

@@ -8,11 +8,11 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
-use crate::caller::Caller;
-use crate::parameters::Parameters;
-use crate::path::IdPath;
-use crate::problem::Problem;
-use crate::tokens::Scope;
+use crate::auth::caller::Caller;
+use crate::auth::tokens::Scope;
+use crate::http::parameters::Parameters;
+use crate::http::path::IdPath;
+use crate::http::problem::Problem;
 
 pub async fn handle(
     State(app): State<Arc<App>>,
@@ -33,7 +33,7 @@ mod tests {
     use axum::http::Method;
     use serde_json::{Value, json};
 
-    use crate::testing::{Publisher, answer, proven};
+    use crate::tests::support::{Publisher, answer, proven};
 
     #[tokio::test]
     async fn a_receipt_is_given_at_any_time_and_proves_the_event_once_it_is_anchored() {

@@ -6,16 +6,15 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use sealbus_core::event::Record;
-use sealbus_ledger::trail::LogQuery;
+use sealbus_ledger::history::trail::LogQuery;
 
-use crate::answers::{self, Form, with_header};
 use crate::app::App;
-use crate::caller::Caller;
-use crate::links;
-use crate::pages;
-use crate::parameters::Parameters;
-use crate::problem::Problem;
-use crate::tokens::Scope;
+use crate::auth::caller::Caller;
+use crate::auth::tokens::Scope;
+use crate::http::answers::{self, Form, with_header};
+use crate::http::parameters::Parameters;
+use crate::http::problem::Problem;
+use crate::http::{links, pages};
 
 pub async fn handle(
     State(app): State<Arc<App>>,
@@ -53,7 +52,7 @@ pub async fn handle(
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::testing::{Answer, Publisher, answer};
+    use crate::tests::support::{Answer, Publisher, answer};
 
     fn seen(answer: &Answer) -> Vec<(String, Option<u64>)> {
         let events = answer.body["events"].as_array().unwrap_or_else(|| panic!("{answer:?}"));

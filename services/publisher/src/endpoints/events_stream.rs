@@ -7,11 +7,11 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use crate::app::App;
-use crate::caller::Caller;
-use crate::parameters::Parameters;
-use crate::problem::Problem;
-use crate::streams::{Source, begin, open};
-use crate::tokens::Scope;
+use crate::auth::caller::Caller;
+use crate::auth::tokens::Scope;
+use crate::http::parameters::Parameters;
+use crate::http::problem::Problem;
+use crate::read::streams::{Source, begin, open};
 
 pub async fn handle(
     State(app): State<Arc<App>>,

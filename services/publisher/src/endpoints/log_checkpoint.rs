@@ -8,9 +8,9 @@ use axum::response::{IntoResponse, Response};
 use sealbus_core::error::ErrorKind;
 
 use crate::app::App;
-use crate::caller::Caller;
-use crate::parameters::Parameters;
-use crate::problem::Problem;
+use crate::auth::caller::Caller;
+use crate::http::parameters::Parameters;
+use crate::http::problem::Problem;
 
 /// Any token will do: a checkpoint says nothing of any event.
 pub async fn handle(State(app): State<Arc<App>>, _: Caller, parameters: Parameters) -> Result<Response, Problem> {
@@ -22,7 +22,7 @@ pub async fn handle(State(app): State<Arc<App>>, _: Caller, parameters: Paramete
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{Publisher, answer};
+    use crate::tests::support::{Publisher, answer};
 
     #[tokio::test]
     async fn the_newest_anchored_checkpoint_is_shown() {

@@ -8,13 +8,13 @@ use axum::response::{IntoResponse, Response};
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::event::Record;
 use sealbus_core::log::tile::{TileId, TileKind, encode_bundle};
-use sealbus_ledger::trail::LogQuery;
+use sealbus_ledger::history::trail::LogQuery;
 
 use crate::app::App;
-use crate::caller::Caller;
-use crate::parameters::Parameters;
-use crate::problem::Problem;
-use crate::tokens::Scope;
+use crate::auth::caller::Caller;
+use crate::auth::tokens::Scope;
+use crate::http::parameters::Parameters;
+use crate::http::problem::Problem;
 
 /// What a tile holds never changes: of a partial one, what it is named to hold.
 const FOR_EVER: &str = "private, max-age=31536000, immutable";
@@ -61,7 +61,7 @@ mod tests {
     use sealbus_core::log::tile::{HashTile, TileId, parse_bundle};
     use serde_json::json;
 
-    use crate::testing::Publisher;
+    use crate::tests::support::Publisher;
 
     async fn bytes(publisher: &Publisher, path: &str, token: &str) -> Vec<u8> {
         let answer = publisher.call(Method::GET, path, token).send().await.unwrap();

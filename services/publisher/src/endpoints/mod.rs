@@ -1,10 +1,6 @@
 //! The API, one file an endpoint, and the table that the router is made of.
 
-#[cfg(test)]
-mod bad_input;
 mod catalog;
-#[cfg(test)]
-mod encrypted;
 mod event;
 mod event_data;
 mod event_proof;
@@ -27,7 +23,7 @@ use axum::routing::{MethodRouter, get};
 
 use crate::app::App;
 
-/// Every route of the API. Each handler takes a [`Caller`](crate::caller::Caller), and a test walks the table to see that
+/// Every route of the API. Each handler takes a [`Caller`](crate::auth::caller::Caller), and a test walks the table to see that
 /// none answers without a token.
 pub fn table() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     vec![

@@ -7,19 +7,18 @@ use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Tenant};
-use sealbus_ledger::trail::PageQuery;
+use sealbus_ledger::history::trail::PageQuery;
 use sealbus_ledger::{Ledger, LedgerError};
 
-use crate::answers::{self, Form, with_header};
 use crate::app::App;
-use crate::caller::Caller;
-use crate::cursor::List;
-use crate::links;
-use crate::pages;
-use crate::parameters::Parameters;
-use crate::path::PlanPath;
-use crate::problem::Problem;
-use crate::tokens::Scope;
+use crate::auth::caller::Caller;
+use crate::auth::tokens::Scope;
+use crate::http::answers::{self, Form, with_header};
+use crate::http::cursor::List;
+use crate::http::parameters::Parameters;
+use crate::http::path::PlanPath;
+use crate::http::problem::Problem;
+use crate::http::{links, pages};
 
 pub async fn handle(
     State(app): State<Arc<App>>,
@@ -81,7 +80,7 @@ async fn page(ledger: &Ledger, tenant: &Tenant, plan: &Plan, query: PageQuery) -
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::testing::Publisher;
+    use crate::tests::support::Publisher;
 
     /// A publisher with plan `p` of seven events, of the types a, b, a, b …
     async fn with_seven() -> Publisher {
@@ -196,7 +195,7 @@ mod tests {
     async fn a_page_as_cloudevents() {
         let publisher = with_seven().await;
         let call = publisher.call(axum::http::Method::GET, "/v1/plans/p/events?limit=2", "acme");
-        let page = crate::testing::answer(call.header("accept", "application/cloudevents-batch+json")).await;
+        let page = crate::tests::support::answer(call.header("accept", "application/cloudevents-batch+json")).await;
         assert_eq!(page.header("content-type"), "application/cloudevents-batch+json");
         let sequences: Vec<_> = page.body.as_array().unwrap().iter().map(|event| event["sequence"].clone()).collect();
         assert_eq!(sequences, ["1", "2"]);

@@ -8,13 +8,13 @@ use axum::response::Response;
 use sealbus_core::error::ErrorKind;
 use serde_json::json;
 
-use crate::answers::{json, with_header};
 use crate::app::App;
-use crate::caller::Caller;
-use crate::parameters::Parameters;
-use crate::path::PlanPath;
-use crate::problem::Problem;
-use crate::tokens::Scope;
+use crate::auth::caller::Caller;
+use crate::auth::tokens::Scope;
+use crate::http::answers::{json, with_header};
+use crate::http::parameters::Parameters;
+use crate::http::path::PlanPath;
+use crate::http::problem::Problem;
 
 pub async fn handle(
     State(app): State<Arc<App>>,
@@ -36,7 +36,7 @@ pub async fn handle(
 mod tests {
     use serde_json::json;
 
-    use crate::testing::Publisher;
+    use crate::tests::support::Publisher;
 
     #[tokio::test]
     async fn the_head_and_the_head_below_an_index() {

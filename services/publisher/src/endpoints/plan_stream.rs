@@ -7,12 +7,12 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use crate::app::App;
-use crate::caller::Caller;
-use crate::parameters::Parameters;
-use crate::path::PlanPath;
-use crate::problem::Problem;
-use crate::streams::{Source, begin, open};
-use crate::tokens::Scope;
+use crate::auth::caller::Caller;
+use crate::auth::tokens::Scope;
+use crate::http::parameters::Parameters;
+use crate::http::path::PlanPath;
+use crate::http::problem::Problem;
+use crate::read::streams::{Source, begin, open};
 
 pub async fn handle(
     State(app): State<Arc<App>>,

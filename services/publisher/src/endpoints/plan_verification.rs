@@ -12,13 +12,13 @@ use sealbus_core::verify::{Finding, Verdict};
 use sealbus_ledger::verification::Scope as What;
 use serde_json::{Value, json};
 
-use crate::answers::json;
 use crate::app::App;
-use crate::caller::Caller;
-use crate::parameters::Parameters;
-use crate::path::PlanPath;
-use crate::problem::Problem;
-use crate::tokens::Scope;
+use crate::auth::caller::Caller;
+use crate::auth::tokens::Scope;
+use crate::http::answers::json;
+use crate::http::parameters::Parameters;
+use crate::http::path::PlanPath;
+use crate::http::problem::Problem;
 
 pub async fn handle(
     State(app): State<Arc<App>>,
@@ -65,7 +65,7 @@ mod tests {
     use sealbus_testkit::Postgres;
     use serde_json::json;
 
-    use crate::testing::{Publisher, ledger_in};
+    use crate::tests::support::{Publisher, ledger_in};
 
     #[tokio::test]
     async fn a_plan_that_holds_and_one_that_was_changed() {

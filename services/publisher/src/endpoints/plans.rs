@@ -7,13 +7,13 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::Response;
 use serde_json::json;
 
-use crate::answers::{json, with_header};
 use crate::app::App;
-use crate::caller::Caller;
-use crate::links;
-use crate::parameters::Parameters;
-use crate::problem::Problem;
-use crate::tokens::Scope;
+use crate::auth::caller::Caller;
+use crate::auth::tokens::Scope;
+use crate::http::answers::{json, with_header};
+use crate::http::links;
+use crate::http::parameters::Parameters;
+use crate::http::problem::Problem;
 
 pub async fn handle(
     State(app): State<Arc<App>>,
@@ -47,7 +47,7 @@ pub async fn handle(
 mod tests {
     use serde_json::json;
 
-    use crate::testing::Publisher;
+    use crate::tests::support::Publisher;
 
     #[tokio::test]
     async fn names_by_prefix_and_page() {

@@ -12,15 +12,15 @@ use sealbus_core::event::View;
 use sealbus_core::request::read_body;
 use serde::Serialize;
 
-use crate::answers::{self, Form, event, json, with_header, with_sealed};
 use crate::app::App;
-use crate::caller::{Caller, single};
-use crate::parameters::Parameters;
-use crate::path::PlanPath;
-use crate::problem::Problem;
-use crate::publishing::{Conditions, Publication, Published};
-use crate::sealed::{Receipted, Wait};
-use crate::tokens::Scope;
+use crate::auth::caller::{Caller, single};
+use crate::auth::tokens::Scope;
+use crate::http::answers::{self, Form, event, json, with_header, with_sealed};
+use crate::http::parameters::Parameters;
+use crate::http::path::PlanPath;
+use crate::http::problem::Problem;
+use crate::publish::publishing::{Conditions, Publication, Published};
+use crate::publish::sealed::{Receipted, Wait};
 
 pub async fn handle(
     State(app): State<Arc<App>>,
@@ -110,7 +110,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Refused> {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::testing::{Publisher, answer};
+    use crate::tests::support::{Publisher, answer};
 
     const ID: &str = "0197f2a1-0000-7000-8000-000000000001";
 

@@ -23,15 +23,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::publish::single_answer;
-use crate::answers::{Form, json, with_sealed};
 use crate::app::App;
-use crate::caller::{Caller, single};
-use crate::intake::Taken;
-use crate::parameters::Parameters;
-use crate::problem::Problem;
-use crate::publishing::{Conditions, Publication, Published, is_traceparent};
-use crate::sealed::{Receipted, Wait};
-use crate::tokens::Scope;
+use crate::auth::caller::{Caller, single};
+use crate::auth::tokens::Scope;
+use crate::http::answers::{Form, json, with_sealed};
+use crate::http::body::Taken;
+use crate::http::parameters::Parameters;
+use crate::http::problem::Problem;
+use crate::publish::publishing::{Conditions, Publication, Published, is_traceparent};
+use crate::publish::sealed::{Receipted, Wait};
 
 pub async fn handle(
     State(app): State<Arc<App>>,
@@ -251,7 +251,7 @@ mod tests {
     use axum::http::Method;
     use serde_json::{Value, json};
 
-    use crate::testing::{Answer, Publisher, answer};
+    use crate::tests::support::{Answer, Publisher, answer};
 
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::Worker;
-use crate::look::{self, Deletion, Done};
+use crate::outbox_scan::{self, Deletion, Done};
 
 /// Rows that one deletion takes.
 const DELETED: usize = 1_000;
@@ -19,7 +19,7 @@ impl Worker {
         let rest = self.done.split_off(self.done.len().min(DELETED));
         let batch = std::mem::replace(&mut self.done, rest);
         self.delete_at = (!self.done.is_empty()).then_some(now);
-        self.deleting = Some(look::delete(self.ledger.clone(), batch));
+        self.deleting = Some(outbox_scan::delete(self.ledger.clone(), batch));
     }
 
     pub(super) fn deleted(&mut self, Deletion { done, result }: Deletion) {

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::{Event, Worker};
 use crate::acks::{Attempt, Outcome};
-use crate::look::Done;
 use crate::metrics::Cause;
+use crate::outbox_scan::Done;
 use crate::window::Sending;
 
 /// Sent in one go before the loop looks at anything else.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Event, Sweep, Worker};
 use crate::hints::Hinted;
-use crate::look::{self, Events, Look, Looking, Undecided};
+use crate::outbox_scan::{self, Events, Look, Looking, Undecided};
 use crate::window::{PlanId, PlanName, Row, Source};
 
 /// Plans in one question about elders.
@@ -50,7 +50,7 @@ impl Worker {
                 let asked =
                     asked.into_iter().map(|(plan, lowest, highest)| Undecided { plan, lowest, highest }).collect();
                 self.asked_last = true;
-                self.begin(look::plans(self.ledger.clone(), asked, self.config.memory as u64));
+                self.begin(outbox_scan::plans(self.ledger.clone(), asked, self.config.memory as u64));
                 return;
             }
         }
@@ -60,7 +60,7 @@ impl Worker {
             if ask_writers {
                 self.next_bound = now + self.config.bound_every;
             }
-            self.begin(look::page(
+            self.begin(outbox_scan::page(
                 self.ledger.clone(),
                 self.partition,
                 from,
@@ -136,7 +136,7 @@ impl Worker {
         self.sweep = next.map_or(Sweep::Idle, |from| Sweep::At { from, first: false });
         if !unknown.is_empty() {
             // The same look goes on: rows deleted since it began are still to be told apart.
-            self.look = Some(look::events(self.ledger.clone(), unknown, room as u64));
+            self.look = Some(outbox_scan::events(self.ledger.clone(), unknown, room as u64));
         }
     }
 

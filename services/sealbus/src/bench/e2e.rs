@@ -10,7 +10,7 @@ use sealbus_consumer::{
 };
 use sealbus_core::hash::Hash;
 use sealbus_core::names::Subscription;
-use sealbus_ledger::subscriptions::Start;
+use sealbus_ledger::delivery::subscriptions::Start;
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
 use secrecy::ExposeSecret;
@@ -23,7 +23,7 @@ use super::floor::Floor;
 use super::percentiles::{Percentiles, milliseconds};
 use super::role::Role;
 use crate::failure::Failure;
-use crate::roles::parts;
+use crate::wiring;
 
 /// How to pace it.
 #[derive(clap::Args)]
@@ -52,10 +52,10 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     )
     .await?;
     let shutdown = CancellationToken::new();
-    let broker = parts::broker(&settings, "sealbus-bench", &shutdown).await?;
+    let broker = wiring::broker(&settings, "sealbus-bench", &shutdown).await?;
     let roles = [Role::start("publisher").await?, Role::start("relay").await?, Role::start("sealer").await?];
 
-    let ledger = parts::ledger(&settings, &shutdown).await?;
+    let ledger = wiring::ledger(&settings, &shutdown).await?;
     let commits = floor.commit(args.rate, time).await?;
     let acks = acks(&broker, &ledger, &args).await?;
 
@@ -69,8 +69,8 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         let resources = Resources {
             ledger: ledger.clone(),
             broker: broker.clone(),
-            keyring: parts::keyring(&settings)?,
-            catalog: parts::catalog(&settings)?,
+            keyring: wiring::keyring(&settings)?,
+            catalog: wiring::catalog(&settings)?,
             metrics: Metrics::register(&mut registry),
         };
         let handler = Handler::Elsewhere(arrivals.clone());
@@ -193,7 +193,7 @@ async fn acks(
     ledger: &sealbus_ledger::Ledger,
     args: &Args,
 ) -> Result<Percentiles, Failure> {
-    let record = ledger.log_page(&sealbus_ledger::trail::LogQuery { limit: 1, ..Default::default() }).await?;
+    let record = ledger.log_page(&sealbus_ledger::history::trail::LogQuery { limit: 1, ..Default::default() }).await?;
     let mut record = record.into_iter().next().ok_or_else(|| Failure::new("the ledger has no event"))?;
     let payload = format!("\"{}\"", "x".repeat(args.bytes));
     record.header.payload_hash = Hash::of(payload.as_bytes());

@@ -10,7 +10,7 @@ use super::append::{Load, load};
 use super::role::Role;
 use crate::commands::log;
 use crate::failure::Failure;
-use crate::roles::parts;
+use crate::wiring;
 
 /// How often the queue is looked at while it drains.
 const LOOK: Duration = Duration::from_millis(50);
@@ -32,7 +32,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let token = settings.require(table::TOKEN)?;
     eprintln!("sealbus: {}", log::begin(&settings, false).await?);
-    let ledger = parts::ledger(&settings, &CancellationToken::new()).await?;
+    let ledger = wiring::ledger(&settings, &CancellationToken::new()).await?;
     let (publisher, sealer) = (Role::start("publisher").await?, Role::start("sealer").await?);
     let before = ledger.log_size().await?;
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use sealbus_core::names::{Plan, Subscription, Tenant};
 use sealbus_ledger::append::Appender;
-use sealbus_ledger::dead_letters::{Order, Owed, OwedQuery, Verb};
-use sealbus_ledger::positions::State;
+use sealbus_ledger::delivery::dead_letters::{Order, Owed, OwedQuery, Verb};
+use sealbus_ledger::delivery::positions::State;
 use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_runtime::settings::{Settings, table};
 use serde_json::json;
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::names;
 use crate::failure::Failure;
 use crate::output::{Output, table as printed_table};
-use crate::roles::parts;
+use crate::wiring;
 
 /// What to do.
 #[derive(clap::Args)]
@@ -177,9 +177,9 @@ async fn show(settings: &Settings, which: Which) -> Result<(), Failure> {
 async fn ask(settings: &Settings, which: Which, why: Why, verb: Verb) -> Result<(), Failure> {
     let Which { subscription, plan, tenant: given } = which;
     let tenant = tenant(given, settings)?;
-    let keyring = parts::keyring(settings)?;
+    let keyring = wiring::keyring(settings)?;
     let ledger = open(settings).await?;
-    let appender = Appender::start(&ledger, &keyring, &parts::append_settings(settings), None)?;
+    let appender = Appender::start(&ledger, &keyring, &wiring::append_settings(settings), None)?;
     let order = Order { subscription, tenant, plan, actor: names::actor(why.actor), reason: why.reason };
     let asked = ledger.ask(&appender, &order, verb).await;
     appender.retreat().await;

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::names;
 use crate::failure::Failure;
 use crate::output::{Output, table as printed_table};
-use crate::roles::parts;
+use crate::wiring;
 
 /// Whom to forget, and why.
 #[derive(clap::Args)]
@@ -56,12 +56,12 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     };
     // Before anything is erased: a file that cannot be read would spoil the report.
     let declared = settings.find(table::SUBSCRIPTIONS).map(|path| file::load(&path)).transpose()?.unwrap_or_default();
-    let keyring = parts::keyring(&settings)?;
+    let keyring = wiring::keyring(&settings)?;
     let ledger = Ledger::open(&LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())).await?;
     if let Some(origin) = settings.find(table::ORIGIN) {
         ledger.check_origin(&origin)?;
     }
-    let appender = Appender::start(&ledger, &keyring, &parts::append_settings(&settings), None)?;
+    let appender = Appender::start(&ledger, &keyring, &wiring::append_settings(&settings), None)?;
 
     let erasure = ledger.erase(&appender, &order).await?;
     let vacuumed = match settings.find(table::OWNER_DATABASE_URL) {

@@ -12,7 +12,7 @@ use sealbus_sealer::anchors;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
-use crate::roles::parts;
+use crate::wiring;
 
 /// What to do with the log.
 #[derive(clap::Args)]
@@ -42,12 +42,12 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
 /// Begins the log where that was not done yet, and says what was done.
 pub async fn begin(settings: &Settings, again: bool) -> Result<String, Failure> {
     let shutdown = CancellationToken::new();
-    let ledger = parts::ledger(settings, &shutdown).await?;
-    let broker = parts::broker(settings, "sealbus-log", &shutdown).await?;
-    broker.ensure_topology(&parts::topology(settings)).await?;
-    let signer = parts::log_signer(settings, &ledger)?;
-    let witnesses = parts::witnesses(settings, &signer)?;
-    let anchors = parts::anchors(settings, &broker);
+    let ledger = wiring::ledger(settings, &shutdown).await?;
+    let broker = wiring::broker(settings, "sealbus-log", &shutdown).await?;
+    broker.ensure_topology(&wiring::topology(settings)).await?;
+    let signer = wiring::log_signer(settings, &ledger)?;
+    let witnesses = wiring::witnesses(settings, &signer)?;
+    let anchors = wiring::anchors(settings, &broker);
     let origin = ledger.deployment().origin.clone();
 
     let held = anchors::newest(&anchors, &origin, &signer.verifier_key()).await;

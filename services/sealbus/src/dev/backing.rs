@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use sealbus_backing::{BackingError, Nats, NatsOptions, Postgres, PostgresOptions};
-use sealbus_ledger::bootstrap::{OWNER, WRITER, allow_tables_in_public, create_database, make_roles};
+use sealbus_ledger::schema::bootstrap::{OWNER, WRITER, allow_tables_in_public, create_database, make_roles};
 use sealbus_runtime::settings::{SecretUrl, Settings, table};
 
 use super::folder::Folder;

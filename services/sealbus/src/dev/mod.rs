@@ -20,12 +20,12 @@ use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
 use tokio_util::sync::CancellationToken;
 
+use self::backing::{Backing, BackingArgs};
+use self::bus::Bus;
+use self::environment::Environment;
+use self::folder::Folder;
 use crate::commands::{log, migrate};
 use crate::failure::Failure;
-use backing::{Backing, BackingArgs};
-use bus::Bus;
-use environment::Environment;
-use folder::Folder;
 
 /// How to run the bus here.
 #[derive(Debug, clap::Args)]

@@ -10,7 +10,7 @@ use sealbus_core::seal::Keyring;
 use sealbus_runtime::settings::{Settings, table};
 
 use crate::failure::Failure;
-use crate::roles::parts;
+use crate::wiring;
 
 /// The files of a folder that `sealbus trust` writes.
 const ORIGIN: &str = "origin";
@@ -32,7 +32,7 @@ impl Pins {
     /// Those of an operator: the keyring, and the policy that `SEALBUS_POLICY` names; without one, the log's keys of the
     /// keyring, and no witness.
     pub fn of_deployment(settings: &Settings, origin: &str) -> Result<Pins, Failure> {
-        let keyring = parts::keyring(settings)?;
+        let keyring = wiring::keyring(settings)?;
         let policy_file = match settings.find(table::POLICY) {
             Some(path) => read(&path)?,
             None => Policy::of_keyring(origin, &keyring)?,

@@ -7,18 +7,18 @@ use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
 use tokio_util::sync::CancellationToken;
 
-use super::parts;
 use crate::failure::Failure;
+use crate::wiring;
 
 pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
     let subscriptions = file::load(&settings.require(table::SUBSCRIPTIONS)?)?;
-    let keyring = parts::keyring(settings)?;
-    let catalog = parts::catalog(settings)?;
+    let keyring = wiring::keyring(settings)?;
+    let catalog = wiring::catalog(settings)?;
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);
-    let mut between = parts::between(settings, "sealbus-dispatcher", registry, shutdown).await?;
+    let mut between = wiring::between(settings, "sealbus-dispatcher", registry, shutdown).await?;
     // Whoever comes first makes the streams: a dispatcher may start before every relay.
-    between.broker.ensure_topology(&parts::topology(settings)).await?;
+    between.broker.ensure_topology(&wiring::topology(settings)).await?;
 
     let config = Config {
         schema: settings.get(table::SINK_SCHEMA),

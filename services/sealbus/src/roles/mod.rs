@@ -1,10 +1,9 @@
 //! The roles: each one's configuration and resources, out of the settings, and its life.
 //!
 //! `sealbus <role>` and `sealbus dev` go the same way: `serve` with the settings of one process. Everything that a role
-//! shares with the others, ledger, broker, keys, catalog, probes, is opened in `parts`.
+//! shares with the others, ledger, broker, keys, catalog, probes, is opened in `wiring`.
 
 mod dispatcher;
-pub mod parts;
 mod publisher;
 mod relay;
 mod sealer;

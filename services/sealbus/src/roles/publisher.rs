@@ -14,8 +14,8 @@ use sealbus_runtime::telemetry;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::parts;
 use crate::failure::Failure;
+use crate::wiring;
 
 /// Batches whose hints may wait to be sent; what finds no room is found by the relay's sweep.
 const HINTS: usize = 64;
@@ -23,10 +23,10 @@ const HINTS: usize = 64;
 pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
     // The port first, so that one that is taken is told before anything else is waited for.
     let listener = net::bind(table::LISTEN.name(), &settings.get(table::LISTEN)).await?;
-    let keyring = parts::keyring(settings)?;
-    let catalog = parts::catalog(settings)?;
-    let ledger = parts::ledger(settings, &shutdown).await?;
-    let append = parts::append_settings(settings);
+    let keyring = wiring::keyring(settings)?;
+    let catalog = wiring::catalog(settings)?;
+    let ledger = wiring::ledger(settings, &shutdown).await?;
+    let append = wiring::append_settings(settings);
     check_lock_table(&ledger, &append, settings.get(table::MAX_REPLICAS)).await?;
     ledger.check_signing_key(keyring.signer()?.kid()).await?;
 
@@ -37,8 +37,8 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(
     let health = Arc::new(health(&ledger, &broker, expected, settings.get(table::CHECK_TIMEOUT), shutdown.clone()));
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);
-    let mut supervisor = parts::supervisor(settings, shutdown);
-    parts::admin(settings, health.clone(), registry, &mut supervisor).await?;
+    let mut supervisor = wiring::supervisor(settings, shutdown);
+    wiring::admin(settings, health.clone(), registry, &mut supervisor).await?;
 
     let nats = BrokerConfig::new(settings.require(table::NATS_URL)?.expose(), "sealbus-publisher");
     let config = Config {

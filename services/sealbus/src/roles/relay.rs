@@ -8,23 +8,23 @@ use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
 use tokio_util::sync::CancellationToken;
 
-use super::parts;
 use crate::failure::Failure;
+use crate::wiring;
 
 pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
-    let keyring = Arc::new(parts::keyring(settings)?);
+    let keyring = Arc::new(wiring::keyring(settings)?);
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);
-    let mut between = parts::between(settings, "sealbus-relay", registry, shutdown).await?;
+    let mut between = wiring::between(settings, "sealbus-relay", registry, shutdown).await?;
 
     let config = Config {
-        topology: parts::topology(settings),
+        topology: wiring::topology(settings),
         window: settings.get(table::RELAY_WINDOW) as usize,
         sweep: settings.get(table::RELAY_SWEEP),
         full_sweep: settings.get(table::RELAY_FULL_SWEEP),
         lease: settings.get(table::LEASE),
         renew: settings.get(table::LEASE_RENEW),
-        ..Config::new(parts::holder("relay"))
+        ..Config::new(wiring::holder("relay"))
     };
     let resources = Resources { ledger: between.ledger.clone(), broker: between.broker.clone(), keyring, metrics };
     between.supervisor.spawn("relay", Stage::Drain, move |shutdown| run(config, resources, shutdown));

@@ -6,13 +6,13 @@ use sealbus_runtime::telemetry;
 use sealbus_sealer::{Config, Metrics, Resources};
 use tokio_util::sync::CancellationToken;
 
-use super::parts;
 use crate::failure::Failure;
+use crate::wiring;
 
 pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);
-    let mut between = parts::between(settings, "sealbus-sealer", registry, shutdown).await?;
+    let mut between = wiring::between(settings, "sealbus-sealer", registry, shutdown).await?;
 
     let config = Config {
         batch: settings.get(table::SEAL_BATCH),
@@ -22,12 +22,12 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(
         heartbeat: settings.get(table::HEARTBEAT),
         ..Config::default()
     };
-    let signer = parts::log_signer(settings, &between.ledger)?;
+    let signer = wiring::log_signer(settings, &between.ledger)?;
     let resources = Resources {
-        witnesses: parts::witnesses(settings, &signer)?,
+        witnesses: wiring::witnesses(settings, &signer)?,
         signer,
         ledger: between.ledger.clone(),
-        anchors: parts::anchors(settings, &between.broker),
+        anchors: wiring::anchors(settings, &between.broker),
         metrics,
     };
     between.supervisor.spawn("sealer", Stage::Drain, move |shutdown| sealbus_sealer::run(config, resources, shutdown));

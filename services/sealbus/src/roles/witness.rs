@@ -18,8 +18,9 @@ use sealbus_witness::{Config, Metrics, Resources, Witness, run as cosign, system
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::{Role, parts};
+use super::Role;
 use crate::failure::Failure;
+use crate::wiring;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -54,7 +55,7 @@ fn new_key(settings: &Settings) -> Result<ExitCode, Failure> {
 }
 
 fn begin(origin: &str, settings: &Settings) -> Result<ExitCode, Failure> {
-    let (keyring, name) = (parts::keyring(settings)?, settings.require(table::WITNESS_NAME)?);
+    let (keyring, name) = (wiring::keyring(settings)?, settings.require(table::WITNESS_NAME)?);
     let (policy, folder) = (policy(settings)?, settings.require(table::WITNESS_FOLDER)?);
     Witness::begin(origin, &name, &keyring, &policy, &folder, system_clock)?;
     eprintln!("sealbus: the witness {name} begins with {origin}; its memory is in {}", folder.display());
@@ -63,15 +64,15 @@ fn begin(origin: &str, settings: &Settings) -> Result<ExitCode, Failure> {
 
 pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
     let listener = net::bind(table::LISTEN.name(), &settings.get(table::LISTEN)).await?;
-    let (keyring, name) = (parts::keyring(settings)?, settings.require(table::WITNESS_NAME)?);
+    let (keyring, name) = (wiring::keyring(settings)?, settings.require(table::WITNESS_NAME)?);
     let folder = settings.require(table::WITNESS_FOLDER)?;
     let witness = Witness::open(&name, &keyring, policy(settings)?, &folder, system_clock)?;
     tracing::info!(key = %witness.verifier_key(), "logs and verifiers pin this key");
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);
     let health = Arc::new(Health::new(settings.get(table::CHECK_TIMEOUT), shutdown.clone()));
-    let mut supervisor = parts::supervisor(settings, shutdown);
-    parts::admin(settings, health.clone(), registry, &mut supervisor).await?;
+    let mut supervisor = wiring::supervisor(settings, shutdown);
+    wiring::admin(settings, health.clone(), registry, &mut supervisor).await?;
 
     let patience =
         Patience { headers: settings.get(table::HEADER_TIMEOUT), drain: settings.get(table::SHUTDOWN_GRACE) / 2 };
@@ -82,5 +83,5 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(
 }
 
 fn policy(settings: &Settings) -> Result<Policy, Failure> {
-    parts::policy(&settings.require(table::POLICY)?)
+    wiring::policy(&settings.require(table::POLICY)?)
 }

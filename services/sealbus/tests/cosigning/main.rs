@@ -8,11 +8,12 @@ mod witnesses;
 
 use std::time::Duration;
 
-use scene::{Scene, logged};
 use sealbus_core::log::note::Note;
 use sealbus_sealer::{Witnesses, WitnessesError};
 use sealbus_testkit::eventually;
-use witnesses::{Stand, dishonest, nobody, silent};
+
+use crate::scene::{Scene, logged};
+use crate::witnesses::{Stand, dishonest, nobody, silent};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_is_shown_with_its_quorum_and_a_heartbeat_renews_it() {

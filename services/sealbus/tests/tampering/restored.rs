@@ -3,9 +3,10 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use sealbus_ledger::bootstrap::create_database;
+use sealbus_ledger::schema::bootstrap::create_database;
 use sealbus_ledger::{Ledger, LedgerConfig};
-use sealbus_sealer::{Config, Metrics, Resources, anchors::Anchor};
+use sealbus_sealer::anchors::Anchor;
+use sealbus_sealer::{Config, Metrics, Resources};
 use tokio_util::sync::CancellationToken;
 
 use crate::scene::{SIZE, Scene};

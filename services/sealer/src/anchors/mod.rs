@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealbus_core::log::note::{Note, VerifierKey};
 
-pub use file::AnchorFile;
-pub use stream::AnchorStream;
+pub use self::file::AnchorFile;
+pub use self::stream::AnchorStream;
 
 /// A place that keeps checkpoints.
 #[async_trait]

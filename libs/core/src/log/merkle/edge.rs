@@ -1,12 +1,8 @@
 //! Growing a tree, by its right edge alone.
 
-use crate::{
-    hash::Hash,
-    log::{
-        MAX_SIZE,
-        merkle::{Node, join, node_hash},
-    },
-};
+use crate::hash::Hash;
+use crate::log::MAX_SIZE;
+use crate::log::merkle::{Node, join, node_hash};
 
 /// All that has to be known of a tree to append to it and to tell its root: the hashes of the largest full subtrees that make
 /// it up, from the left. There are as many as the size has bits set, so at most 53.

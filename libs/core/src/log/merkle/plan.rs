@@ -1,9 +1,7 @@
 //! Which hashes a proof is made of, and the proof made of them.
 
-use crate::{
-    hash::Hash,
-    log::merkle::{Node, join},
-};
+use crate::hash::Hash;
+use crate::log::merkle::{Node, join};
 
 /// What a proof is made of. The caller looks up [`ProofPlan::nodes`], from wherever they are stored, and hands their hashes to
 /// [`ProofPlan::prove`].

@@ -1,9 +1,7 @@
 //! Verifying proofs, by the algorithms of RFC 9162, sections 2.1.3.2 and 2.1.4.2.
 
-use crate::{
-    hash::Hash,
-    log::merkle::{empty_root, node_hash},
-};
+use crate::hash::Hash;
+use crate::log::merkle::{empty_root, node_hash};
 
 /// Why a proof does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

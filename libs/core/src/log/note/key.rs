@@ -1,15 +1,12 @@
 //! Keys that verify notes, and their text, the vkey.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
+use std::str::FromStr;
 
-use crate::{
-    hash::Hash,
-    log::{
-        line,
-        note::{Signature, Verified, is_key_name},
-    },
-    seal::PublicKey,
-};
+use crate::hash::Hash;
+use crate::log::line;
+use crate::log::note::{Signature, Verified, is_key_name};
+use crate::seal::PublicKey;
 
 /// How a key signs, which is part of its id: one key pair that signs in two ways is two verifier keys.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

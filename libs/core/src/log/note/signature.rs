@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use crate::log::{
-    line,
-    note::{Note, NoteError, is_key_name},
-};
+use crate::log::line;
+use crate::log::note::{Note, NoteError, is_key_name};
 
 const DASH: &str = "— ";
 

@@ -2,14 +2,11 @@
 
 use std::fmt;
 
-use crate::{
-    event::is_origin,
-    log::{
-        checkpoint::Checkpoint,
-        note::{Note, Signature, SignatureType, VerifierKey, VerifierKeyError, key::cosigned},
-    },
-    seal::{KeyKind, KeyPair, Keyring, KeyringError},
-};
+use crate::event::is_origin;
+use crate::log::checkpoint::Checkpoint;
+use crate::log::note::key::cosigned;
+use crate::log::note::{Note, Signature, SignatureType, VerifierKey, VerifierKeyError};
+use crate::seal::{KeyKind, KeyPair, Keyring, KeyringError};
 
 /// Signs a log's checkpoints with the keyring's active `log-` key, whose name is the log's origin. Cloning it copies no secret.
 #[derive(Clone)]

@@ -2,11 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::log::{
-    line::decimal,
-    note::{SignatureType, VerifierKey},
-    policy::{Group, Log, Member, Policy, PolicyError, Wanted, Witness},
-};
+use crate::log::line::decimal;
+use crate::log::note::{SignatureType, VerifierKey};
+use crate::log::policy::{Group, Log, Member, Policy, PolicyError, Wanted, Witness};
 
 /// What a line is refused for.
 type Problem = String;

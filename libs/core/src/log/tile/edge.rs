@@ -2,14 +2,10 @@
 
 use std::mem;
 
-use crate::{
-    hash::Hash,
-    log::{
-        MAX_SIZE,
-        merkle::{Node, RightEdge, TreeFull},
-        tile::{FULL_WIDTH, HashTile, TileId, TileKind, Tiles},
-    },
-};
+use crate::hash::Hash;
+use crate::log::MAX_SIZE;
+use crate::log::merkle::{Node, RightEdge, TreeFull};
+use crate::log::tile::{FULL_WIDTH, HashTile, TileId, TileKind, Tiles};
 
 /// The partial tiles of a tree, which are all that has to be read of it to append: at most 7 tiles, however large it is.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

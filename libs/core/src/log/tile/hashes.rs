@@ -2,13 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    hash::Hash,
-    log::{
-        merkle::{Node, RightEdge, node_hash},
-        tile::{TileId, TileKind},
-    },
-};
+use crate::hash::Hash;
+use crate::log::merkle::{Node, RightEdge, node_hash};
+use crate::log::tile::{TileId, TileKind};
 
 /// A tile of hashes.
 #[derive(Clone, PartialEq, Eq, Debug)]

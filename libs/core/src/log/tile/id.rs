@@ -1,8 +1,12 @@
 //! What a tile is called, and which tiles a tree has.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 
-use crate::log::{line::decimal, merkle::Node, tile::FULL_WIDTH};
+use crate::log::line::decimal;
+use crate::log::merkle::Node;
+use crate::log::tile::FULL_WIDTH;
 
 /// What a tile holds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -1,12 +1,8 @@
 //! A receipt: a record that its publisher was handed, by which a dropped event is found.
 
-use crate::{
-    event::Record,
-    verify::{
-        Trust, Verdict,
-        bundle::{Content, RecordError, read_record},
-    },
-};
+use crate::event::Record;
+use crate::verify::bundle::{Content, RecordError, read_record};
+use crate::verify::{Trust, Verdict};
 
 /// Why a receipt proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,13 +3,11 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{
-    canonical::{self, Limits, Refused},
-    event::{Header, PayloadMode, Record, V1, plain_uuid},
-    hash::Hash,
-    seal::KeyId,
-    timestamp::Timestamp,
-};
+use crate::canonical::{self, Limits, Refused};
+use crate::event::{Header, PayloadMode, Record, V1, plain_uuid};
+use crate::hash::Hash;
+use crate::seal::KeyId;
+use crate::timestamp::Timestamp;
 
 /// Bytes of a line: the longest payload, spelled as long as a database can spell it anew, and more. A longer line is refused,
 /// so that reading needs bounded memory.

@@ -11,7 +11,7 @@ use sealbus_runtime::settings::{Settings, table};
 use tokio::time::{Instant, sleep};
 
 use crate::failure::Failure;
-use crate::roles::parts;
+use crate::wiring;
 
 /// How often the ledger is asked for what is waited for.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -53,7 +53,7 @@ pub async fn append<'k>(
     actor: &str,
     event: impl Fn(&KeyChain) -> Option<KeyEvent<'k>>,
 ) -> Result<(), Failure> {
-    let appender = Appender::start(ledger, keyring, &parts::append_settings(settings), None)?;
+    let appender = Appender::start(ledger, keyring, &wiring::append_settings(settings), None)?;
     let mut outcome = Ok(());
     for _ in 0..TRIES {
         let chain = ledger.key_chain(keyring).await?;

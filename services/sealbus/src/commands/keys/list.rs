@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{chain, seals_events};
 use crate::failure::Failure;
 use crate::output::{Output, table as printed_table};
-use crate::roles::parts;
+use crate::wiring;
 
 /// What the ledger says of keys.
 struct Known {
@@ -22,7 +22,7 @@ struct Known {
 
 /// Prints the keys of the keyring and, where a ledger is configured, those that its plan `_keys` names.
 pub async fn run(output: Output, settings: &Settings) -> Result<(), Failure> {
-    let keyring = parts::keyring(settings)?;
+    let keyring = wiring::keyring(settings)?;
     let known = match settings.find(table::DATABASE_URL) {
         Some(_) => Some(known(&keyring, settings).await?),
         None => None,

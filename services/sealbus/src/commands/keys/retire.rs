@@ -14,7 +14,7 @@ use super::chain::{self, Patience, say};
 use super::{Who, duration, held, key_id, seals_events};
 use crate::commands::names;
 use crate::failure::Failure;
-use crate::roles::parts;
+use crate::wiring;
 
 /// Which key, and how.
 #[derive(clap::Args)]
@@ -32,7 +32,7 @@ pub struct Args {
 /// Retires the key.
 pub async fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
     let kid = args.key;
-    let keyring = parts::keyring(settings)?;
+    let keyring = wiring::keyring(settings)?;
     if !seals_events(held(&keyring, &kid)?.kind) {
         return Err(Failure::usage(format!(
             "{kid} seals no events: a key of its kind is retired in the keyring alone, by `sealbus keys rotate`"

@@ -13,7 +13,7 @@ use super::retire::until_ended;
 use super::{Who, duration, held, key_id, pinned, seals_events};
 use crate::commands::names;
 use crate::failure::Failure;
-use crate::roles::parts;
+use crate::wiring;
 
 /// Which key, and why.
 #[derive(clap::Args)]
@@ -39,7 +39,7 @@ pub async fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
     if args.reason.is_empty() || args.reason.chars().count() > 2_000 || args.reason.contains('\0') {
         return Err(Failure::usage("a reason of 1 to 2,000 characters is needed, without U+0000"));
     }
-    let keyring = parts::keyring(settings)?;
+    let keyring = wiring::keyring(settings)?;
     let held = held(&keyring, &args.key)?;
     if held.status == Status::Active {
         return Err(Failure::usage(format!(
@@ -127,7 +127,7 @@ async fn signing(
     };
     chain::append(ledger, keyring, settings, &names::actor(args.who.actor.clone()), revoked).await?;
     set(kid, args.until, settings)?;
-    let keyring = parts::keyring(settings)?;
+    let keyring = wiring::keyring(settings)?;
     until_ended(ledger, &keyring, kid, Patience::new(args.wait)).await
 }
 

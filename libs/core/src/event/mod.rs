@@ -1,0 +1,21 @@
+//! An event: what is sealed of it, and how it is stored, logged and shown.
+
+mod header;
+mod id;
+mod leaf;
+mod mode;
+mod record;
+mod shown;
+mod wire;
+
+pub use self::header::{Header, is_origin};
+pub(crate) use self::header::{MAX_SEQ, is_text};
+pub(crate) use self::id::plain_uuid;
+pub use self::id::{EventIdentity, event_id};
+pub use self::leaf::Leaf;
+pub use self::mode::{PayloadMode, Priority};
+pub use self::record::{Record, V1};
+pub use self::shown::View;
+pub(crate) use self::shown::stored_json;
+pub use self::wire::FormatError;
+pub(crate) use self::wire::{lp, plan_label};

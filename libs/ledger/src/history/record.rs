@@ -1,0 +1,150 @@
+//! A row of `events` as a [`Record`], and the one list of columns that every read uses.
+
+use sealbus_core::event::{Header, PayloadMode, Record, V1};
+use sealbus_core::hash::Hash;
+use sealbus_core::seal::KeyId;
+use sealbus_core::timestamp::Timestamp;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::LedgerError;
+
+/// The columns of a record, as they come.
+#[derive(Debug)]
+pub(crate) struct RecordRow {
+    pub plan_no: i64,
+    pub tenant: String,
+    pub plan: String,
+    pub seq: i64,
+    pub event_id: Uuid,
+    pub event_type: String,
+    pub data_version: i32,
+    pub occurred: OffsetDateTime,
+    pub recorded: OffsetDateTime,
+    pub source: String,
+    pub actor: String,
+    pub correlation_id: String,
+    pub causation_id: String,
+    pub payload_mode: i16,
+    pub payload_size: i32,
+    pub payload_hash: Vec<u8>,
+    pub metadata_hash: Vec<u8>,
+    pub prev: Vec<u8>,
+    pub kid: String,
+    pub event_hash: Vec<u8>,
+    pub mac: Vec<u8>,
+    pub sig: Vec<u8>,
+    pub request_mac: Vec<u8>,
+    pub payload: Option<String>,
+    pub metadata: String,
+    pub v1_payload_hash: Option<String>,
+    pub v1_prev_hash: Option<String>,
+    pub v1_signature: Option<String>,
+    pub log_index: Option<i64>,
+}
+
+/// `SELECT` of the columns of [`RecordRow`] from events `e`, plans `p` and leaves `l`; what follows is the caller's.
+macro_rules! select_records {
+    ($function:literal, $with:literal, $tail:literal $(, $argument:expr)*) => {
+        sqlx::query_as!(
+            $crate::history::record::RecordRow,
+            "-- " + $function + "\n" + $with + "
+            SELECT e.plan_no, e.tenant, p.plan, e.seq, e.event_id, e.type AS event_type, e.data_version, e.occurred, e.recorded,
+                   e.source, e.actor, e.correlation_id, e.causation_id, e.payload_mode, e.payload_size, e.payload_hash,
+                   e.metadata_hash, e.prev, e.kid, e.event_hash, e.mac, e.sig, e.request_mac, e.payload::text AS \"payload?\",
+                   e.metadata::text AS \"metadata!\", e.v1_payload_hash, e.v1_prev_hash, e.v1_signature, l.leaf_index AS \"log_index?\"
+            " + $tail
+            $(, $argument)*
+        )
+    };
+}
+pub(crate) use select_records;
+
+impl RecordRow {
+    /// The row as a record of a ledger with this origin.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unreadable`] where a column is not of its form: such a row was not written by Sealbus.
+    pub fn into_record(self, origin: &str) -> Result<Record, LedgerError> {
+        let plain = match self.plain_columns() {
+            Ok(plain) => plain,
+            Err(detail) => {
+                let RecordRow { tenant, plan, seq, .. } = self;
+                return Err(LedgerError::Unreadable { tenant, plan, seq, detail });
+            }
+        };
+        let header = Header {
+            payload_hash: plain.payload_hash,
+            metadata_hash: plain.metadata_hash,
+            prev: plain.prev,
+            seq: plain.seq,
+            data_version: plain.data_version,
+            payload_size: plain.payload_size,
+            payload_mode: plain.payload_mode,
+            origin: origin.to_owned(),
+            event_id: self.event_id,
+            occurred: Timestamp::from_offset(self.occurred),
+            recorded: Timestamp::from_offset(self.recorded),
+            tenant: self.tenant,
+            plan: self.plan,
+            event_type: self.event_type,
+            source: self.source,
+            actor: self.actor,
+            correlation_id: self.correlation_id,
+            causation_id: self.causation_id,
+            kid: KeyId::new(self.kid),
+        };
+        // Any one of the three makes it a v1 row, so that emptying one is seen.
+        let has_v1 = self.v1_payload_hash.is_some() || self.v1_prev_hash.is_some() || self.v1_signature.is_some();
+        let v1 = has_v1.then(|| V1 {
+            payload_hash: self.v1_payload_hash.unwrap_or_default(),
+            prev_hash: self.v1_prev_hash,
+            signature: self.v1_signature.unwrap_or_default(),
+        });
+        Ok(Record {
+            header,
+            event_hash: plain.event_hash,
+            v1,
+            mac: self.mac,
+            sig: self.sig,
+            payload: self.payload,
+            metadata: self.metadata,
+            request_mac: self.request_mac,
+            log_index: self.log_index.and_then(|index| u64::try_from(index).ok()),
+        })
+    }
+
+    /// The columns whose type in the database says less than they have to be; the error says of which, and what.
+    fn plain_columns(&self) -> Result<PlainColumns, String> {
+        let hash =
+            |bytes: &[u8], column: &str| Hash::from_slice(bytes).ok_or_else(|| format!("{column} is not of 32 bytes"));
+        let payload_mode = u8::try_from(self.payload_mode).ok().and_then(PayloadMode::from_code);
+        Ok(PlainColumns {
+            payload_hash: hash(&self.payload_hash, "payload_hash")?,
+            metadata_hash: hash(&self.metadata_hash, "metadata_hash")?,
+            prev: hash(&self.prev, "prev")?,
+            event_hash: hash(&self.event_hash, "event_hash")?,
+            seq: u64::try_from(self.seq).map_err(|_| "seq is negative")?,
+            data_version: u32::try_from(self.data_version).map_err(|_| "data_version is negative")?,
+            payload_size: u32::try_from(self.payload_size).map_err(|_| "payload_size is negative")?,
+            payload_mode: payload_mode.ok_or("payload_mode is none of 1, 2, 3")?,
+        })
+    }
+}
+
+/// Those columns, as a header has them.
+struct PlainColumns {
+    payload_hash: Hash,
+    metadata_hash: Hash,
+    prev: Hash,
+    event_hash: Hash,
+    seq: u64,
+    data_version: u32,
+    payload_size: u32,
+    payload_mode: PayloadMode,
+}
+
+/// All rows of a page as records.
+pub(crate) fn into_records(rows: Vec<RecordRow>, origin: &str) -> Result<Vec<Record>, LedgerError> {
+    rows.into_iter().map(|row| row.into_record(origin)).collect()
+}

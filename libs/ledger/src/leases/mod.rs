@@ -1,0 +1,4 @@
+//! Leases: which process does which share of the work.
+
+pub mod keeper;
+pub mod table;

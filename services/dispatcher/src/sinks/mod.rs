@@ -1,0 +1,68 @@
+//! Sinks: what a subscription feeds. Each declares its options, checks them, and makes a handler.
+
+mod flaky;
+mod jsonl;
+mod postgres;
+
+use sealbus_consumer::Handler;
+use sealbus_ledger::Ledger;
+use serde::Deserialize;
+
+pub use self::flaky::{Fails, FlakySpec};
+pub use self::jsonl::JsonlSpec;
+pub use self::postgres::{PostgresSpec, SinkError};
+
+/// A sink as a file declares it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SinkSpec {
+    /// A row for each event in a Postgres table.
+    Postgres(PostgresSpec),
+    /// A line for each event in a file.
+    Jsonl(JsonlSpec),
+    /// Nothing, with failures by rule: for tests and the demonstration.
+    Flaky(FlakySpec),
+}
+
+impl SinkSpec {
+    /// Refuses options that cannot work, with the rule that they break.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match self {
+            SinkSpec::Postgres(spec) => spec.check(),
+            SinkSpec::Jsonl(spec) => spec.check(),
+            SinkSpec::Flaky(spec) => spec.check(),
+        }
+    }
+
+    /// What both of two sinks would write, in words.
+    pub(crate) fn clash(&self, other: &SinkSpec) -> Option<String> {
+        match (self, other) {
+            (SinkSpec::Postgres(one), SinkSpec::Postgres(other)) if one == other => {
+                Some(format!("table {}", one.table))
+            }
+            (SinkSpec::Jsonl(one), SinkSpec::Jsonl(other)) if one.path == other.path => {
+                Some(format!("file {}", one.path.display()))
+            }
+            _ => None,
+        }
+    }
+
+    /// What it writes to, in words, without any login.
+    pub fn in_words(&self) -> String {
+        match self {
+            SinkSpec::Postgres(spec) if spec.url.is_some() => format!("table {} of another database", spec.table),
+            SinkSpec::Postgres(spec) => format!("table {}", spec.table),
+            SinkSpec::Jsonl(spec) => format!("file {}", spec.path.display()),
+            SinkSpec::Flaky(_) => "nothing: a sink for trials".to_owned(),
+        }
+    }
+
+    /// Makes ready what it writes to, and the handler that does.
+    pub(crate) async fn handler(&self, ledger: &Ledger, schema: &str) -> Result<Handler, SinkError> {
+        match self {
+            SinkSpec::Postgres(spec) => postgres::handler(spec, ledger, schema).await,
+            SinkSpec::Jsonl(spec) => Ok(jsonl::handler(spec)),
+            SinkSpec::Flaky(spec) => Ok(flaky::handler(spec)),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The router: the endpoints' table, and what surrounds every one of them.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use sealbus_core::error::ErrorKind;
+use sealbus_runtime::admin::{Health, health_routes};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::app::App;
+use crate::endpoints::table;
+use crate::http::problem::Problem;
+
+/// The API with the probes beside it. Every answer that is no success is a problem, the router's own and a panic's too.
+pub fn router(app: Arc<App>, health: Arc<Health>) -> Router {
+    let routes = table().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    routes
+        .with_state(Arc::clone(&app))
+        .merge(health_routes(health))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(app, around))
+}
+
+/// Counts the request, and says of every answer that it is nobody's to reinterpret, nor to keep where it does not say so.
+async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = next.run(request).await;
+    let status = response.status().as_u16();
+    app.metrics.answered(&method, route.as_ref().map(MatchedPath::as_str), status, began.elapsed());
+    if let Some(kind) = response.extensions().get::<ErrorKind>() {
+        app.metrics.refused(*kind);
+    }
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn no_such_path() -> Problem {
+    Problem::new(ErrorKind::NotFound, "the API has no such path")
+}
+
+async fn no_such_method() -> Problem {
+    Problem::new(ErrorKind::MethodNotAllowed, "the path does not know this method")
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
+fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let message =
+        panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    tracing::error!(panic = message.as_deref().unwrap_or("no message"), "a handler panicked");
+    Problem::new(ErrorKind::Internal, "a fault of Sealbus; the log says more").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::http::Method;
+    use axum::routing::get;
+    use sealbus_testkit::Postgres;
+    use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::tests::support::{Publisher, answer, ledger_in};
+
+    const METHODS: [Method; 6] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD];
+
+    /// Each path of the table, with names filled in.
+    fn paths() -> Vec<String> {
+        let id = "0197f2a1-0000-7000-8000-000000000001";
+        table()
+            .into_iter()
+            .map(|(path, _)| path.replace("{plan}", "p").replace("{id}", id).replace("{*path}", "0/000"))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn no_route_of_the_api_answers_without_a_valid_token() {
+        let publisher = Publisher::start().await;
+        assert!(paths().len() >= 10);
+        let mut known = 0;
+        for path in paths() {
+            for method in METHODS {
+                for token in ["", "Bearer", "Bearer ", "Bearer nobody", "Bearer expired", "Basic YWNtZTphY21l"] {
+                    let call = publisher.bare(method.clone(), &path).header("authorization", token).body("{}");
+                    let refused = answer(call).await;
+                    assert!(matches!(refused.status, 401 | 405), "{method} {path} {token:?}: {refused:?}");
+                    known += usize::from(refused.status == 401);
+                    if refused.status == 401 && method != Method::HEAD {
+                        assert_eq!(refused.header("www-authenticate"), "Bearer");
+                        refused.is_problem("unauthenticated");
+                    }
+                }
+                assert!(answer(publisher.bare(method.clone(), &path)).await.status >= 401, "{method} {path}");
+            }
+        }
+        assert!(
+            known >= 6 * 2 * 10,
+            "GET and HEAD of every path are refused for want of a token, not of a method: {known}"
+        );
+    }
+
+    #[tokio::test]
+    async fn probes_are_open() {
+        let publisher = Publisher::start().await;
+        for path in ["/health", "/livez", "/readyz", "/health/ready", "/startupz"] {
+            assert_eq!(answer(publisher.bare(Method::GET, path)).await.status, 200, "{path}");
+        }
+        answer(publisher.bare(Method::GET, "/metrics")).await.is_problem("not_found");
+    }
+
+    #[tokio::test]
+    async fn the_router_s_own_refusals_are_problems() {
+        let publisher = Publisher::start().await;
+        publisher.get("/", "acme").await.is_problem("not_found");
+        publisher.get("/v1/nothing", "acme").await.is_problem("not_found");
+        publisher.get("/v1/plans/p/events/", "acme").await.is_problem("not_found");
+        let refused = answer(publisher.call(Method::DELETE, "/v1/plans/p/events", "acme")).await;
+        let allowed = refused.header("allow").to_owned();
+        assert!(allowed.contains("GET") && allowed.contains("POST"), "{refused:?}");
+        refused.is_problem("method_not_allowed");
+        answer(publisher.call(Method::POST, "/health", "acme")).await.is_problem("method_not_allowed");
+        publisher.get("/v1/plans?%ff=%ff&limit", "acme").await.is_problem("invalid_field");
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_never_ends_its_headers_is_hung_up_on_and_a_stream_is_not() {
+        let ledger = ledger_in(&Postgres::start().await).await;
+        let publisher = Publisher::on(ledger, |config| config.patience.headers = Duration::from_millis(50)).await;
+        let mut stream = publisher.stream("/v1/events/stream", "acme", None).await;
+        let mut caller = TcpStream::connect(publisher.url.trim_start_matches("http://")).await.unwrap();
+        caller.write_all(b"POST /v1/plans/p/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ac").await.unwrap();
+        let mut heard = Vec::new();
+        timeout(Duration::from_mins(1), caller.read_to_end(&mut heard)).await.expect("hung up on").unwrap();
+        assert_eq!(heard, b"");
+        assert_eq!(stream.block().await.unwrap(), ": still here");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem() {
+        async fn panics() -> &'static str {
+            panic!("a secret of the handler")
+        }
+        let router: Router = Router::new().route("/", get(panics)).layer(CatchPanicLayer::custom(panicked));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async { axum::serve(listener, router).await });
+        let response = reqwest::get(url).await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-type"]),
+            (500, &HeaderValue::from_static("application/problem+json"))
+        );
+        let text = response.text().await.unwrap();
+        assert!(text.contains("\"internal\"") && !text.contains("secret"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn what_happens_is_counted() {
+        let publisher = Publisher::start().await;
+        publisher
+            .publish("p", &json!([{ "type": "any.a" }, { "type": "payment.settled", "data": { "amount": "1" } }]))
+            .await;
+        publisher.publish("p", &json!({ "type": "no.such" })).await;
+        publisher.get("/v1/plans/p/events", "nobody").await;
+        let numbers = publisher.numbers();
+        for line in [
+            r#"sealbus_publisher_requests_total{method="POST",route="/v1/plans/{plan}/events",status="2xx"} 1"#,
+            r#"sealbus_publisher_requests_total{method="POST",route="/v1/plans/{plan}/events",status="4xx"} 1"#,
+            r#"sealbus_publisher_events_published_total{channel="own"} 1"#,
+            r#"sealbus_publisher_events_published_total{channel="settlement"} 1"#,
+            r#"sealbus_publisher_refused_total{code="unknown_event_type"} 1"#,
+            r#"sealbus_publisher_refused_total{code="unauthenticated"} 1"#,
+            r#"sealbus_publisher_request_seconds_count{method="GET",route="/v1/plans/{plan}/events"} 1"#,
+            "sealbus_publisher_call_events_sum 2.0",
+            "sealbus_publisher_streams 0",
+        ] {
+            assert!(numbers.contains(line), "{line}\n{numbers}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Reading: stored events and live streams.
+
+pub mod reading;
+pub mod streams;

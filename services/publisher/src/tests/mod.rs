@@ -1,0 +1,6 @@
+//! Tests of the whole publisher over HTTP.
+
+mod bad_input;
+mod encrypted;
+mod outages;
+pub mod support;

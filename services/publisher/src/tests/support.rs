@@ -1,0 +1,343 @@
+//! A publisher for tests: real HTTP, a real Postgres of the test's own, and tokens whose secrets are their names.
+
+use std::collections::{HashSet, VecDeque};
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use futures::{Stream, StreamExt};
+use prometheus_client::registry::Registry;
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Method, RequestBuilder};
+use sealbus_broker::BrokerConfig;
+use sealbus_core::catalog::Catalog;
+use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
+use sealbus_core::log::merkle::empty_root;
+use sealbus_core::log::note::{LogSigner, Note, VerifierKey};
+use sealbus_core::log::proof::EventProof;
+use sealbus_core::seal::Keyring;
+use sealbus_core::verify::bundle::{Content, read_record};
+use sealbus_ledger::append::{AppendSettings, Appender};
+use sealbus_ledger::log::Signing;
+use sealbus_ledger::{Creation, EXPECTED_MIGRATION, Ledger, LedgerConfig, create};
+use sealbus_testkit::Postgres;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::auth::tokens;
+use crate::{BrokerLink, Config, Metrics, Resources, health, run};
+
+/// The origin of every test's ledger.
+pub const ORIGIN: &str = "bus.test";
+/// How long anything may take that is bound to happen.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+const CATALOG: &str = "
+module: own
+types:
+  order.placed:
+    versions:
+      1: { schema: { type: object, required: [amount], properties: { amount: { type: string } } } }
+  private.note: { content: encrypted, subject: /who, clear: [reason], versions: { 1: { schema: any } } }
+patterns:
+  any.*: { schema: any }
+  quiet.*: { schema: any, content: hash-only }
+  secret.*: { schema: any, content: encrypted }
+";
+
+/// Compiled once for all tests.
+static SHARED: LazyLock<Arc<Catalog>> =
+    LazyLock::new(|| Arc::new(Catalog::read(&[("own.yaml".into(), CATALOG.into())]).unwrap()));
+
+/// A publisher that serves.
+pub struct Publisher {
+    pub url: String,
+    pub ledger: Ledger,
+    pub tokens: TempDir,
+    pub registry: Arc<Registry>,
+    pub shutdown: CancellationToken,
+    pub served: JoinHandle<Result<(), crate::Error>>,
+    http: reqwest::Client,
+}
+
+/// A database with a ledger in it.
+pub async fn ledger_in(postgres: &Postgres) -> Ledger {
+    let creation =
+        Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
+    let config = LedgerConfig { acquire_timeout: Duration::from_secs(2), ..LedgerConfig::new(postgres.url()) };
+    create(&config, &creation, &keyring()).await.unwrap();
+    Ledger::open(&config).await.unwrap()
+}
+
+/// The keyring of every test.
+pub fn keyring() -> Keyring {
+    Keyring::parse(&sealbus_testkit::keyring()).unwrap()
+}
+
+/// What somebody pins who believes the log's checkpoints.
+pub fn log_key() -> VerifierKey {
+    LogSigner::new(&keyring(), ORIGIN).unwrap().verifier_key()
+}
+
+/// Checks that a receipt proves its event to who pins the log's key and the signing keys, and gives its log index.
+#[track_caller]
+pub fn proven(receipt: &[u8]) -> u64 {
+    let read = read_record(receipt, ORIGIN).unwrap();
+    let Content::Record(record, Some(proof)) = read.content else { panic!("{read:?}") };
+    let proof = EventProof::parse(proof.as_bytes()).unwrap();
+    let signed = SignedCheckpoint::open(&proof.note, ORIGIN, std::slice::from_ref(&log_key())).unwrap();
+    proof.check(&record.leaf(), signed.checkpoint()).unwrap();
+    assert_eq!(record.header.hash(), record.event_hash);
+    keyring().check(&record.header, &record.event_hash, &record.mac, &record.sig).unwrap();
+    assert_eq!(record.log_index, Some(proof.index));
+    proof.index
+}
+
+/// The tokens of every test. The secret of each is its name.
+pub fn token_file() -> String {
+    let token = |name: &str, tenants: &[&str], default: Option<&str>, scopes: &[&str], until: Option<&str>| json!({ "name": name, "sha256": tokens::hash(name), "tenants": tenants, "default_tenant": default, "scopes": scopes, "until": until });
+    let tokens = [
+        token("acme", &["acme"], Some("acme"), &["publish", "read", "verify"], None),
+        token("other", &["other"], Some("other"), &["publish", "read", "verify"], None),
+        token("both", &["acme", "other"], None, &["publish", "read", "actor.any"], None),
+        token("reader", &["acme"], Some("acme"), &["read"], None),
+        token("opener", &["acme"], Some("acme"), &["read", "payload.open"], None),
+        token("writer", &["acme"], Some("acme"), &["publish"], None),
+        token("auditor", &["acme"], Some("acme"), &["read", "log.read"], None),
+        token("operator", &["*"], Some("acme"), &["publish", "read", "verify", "admin"], None),
+        token("expired", &["acme"], Some("acme"), &["publish", "read", "verify"], Some("2001-01-01T00:00:00Z")),
+    ];
+    json!({ "tokens": tokens }).to_string()
+}
+
+impl Publisher {
+    /// One with a ledger of its own, and no broker.
+    pub async fn start() -> Self {
+        Self::on(ledger_in(&Postgres::start().await).await, |_| {}).await
+    }
+
+    /// One on a ledger that may have others; `adjust` changes its settings.
+    pub async fn on(ledger: Ledger, adjust: impl FnOnce(&mut Config)) -> Self {
+        Self::with_keyring(ledger, keyring(), adjust).await
+    }
+
+    /// One that cannot wrap data keys.
+    pub async fn without_kek(ledger: Ledger) -> Self {
+        let mut file: Value = serde_json::from_str(&sealbus_testkit::keyring()).unwrap();
+        file["keys"].as_array_mut().unwrap().retain(|key| !key["id"].as_str().unwrap().starts_with("kek-"));
+        Self::with_keyring(ledger, Keyring::parse(&file.to_string()).unwrap(), |_| {}).await
+    }
+
+    async fn with_keyring(ledger: Ledger, keyring: Keyring, adjust: impl FnOnce(&mut Config)) -> Self {
+        let tokens = tempfile::tempdir().unwrap();
+        let file = tokens.path().join("tokens.json");
+        std::fs::write(&file, token_file()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        // Nothing listens on the discard port.
+        let mut config = Config::new(listener, file, BrokerConfig::new("nats://127.0.0.1:9", "publisher"));
+        config.tokens_interval = Duration::from_millis(20);
+        config.stream_tick = Duration::from_millis(20);
+        config.sealed_tick = Duration::from_millis(20);
+        config.heartbeat = Duration::from_millis(200);
+        adjust(&mut config);
+        let keyring = Arc::new(keyring);
+        let (sender, hints) = mpsc::channel(16);
+        let mut registry = Registry::default();
+        let broker = Arc::new(BrokerLink::default());
+        let shutdown = CancellationToken::new();
+        let health = Arc::new(health(&ledger, &broker, EXPECTED_MIGRATION, Duration::from_secs(2), shutdown.clone()));
+        health.started();
+        let resources = Resources {
+            appender: Appender::start(&ledger, &keyring, &AppendSettings::default(), Some(sender)).unwrap(),
+            catalog: Arc::clone(&SHARED),
+            metrics: Metrics::register(&mut registry),
+            ledger: ledger.clone(),
+            hints,
+            broker,
+            keyring,
+            health,
+        };
+        let served = tokio::spawn(run(config, resources, shutdown.clone()));
+        let http = reqwest::Client::new();
+        Self { url, ledger, tokens, registry: Arc::new(registry), shutdown, served, http }
+    }
+
+    /// A call without a token.
+    pub fn bare(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url))
+    }
+
+    /// A call with a token.
+    pub fn call(&self, method: Method, path: &str, token: &str) -> RequestBuilder {
+        self.bare(method, path).bearer_auth(token)
+    }
+
+    pub async fn get(&self, path: &str, token: &str) -> Answer {
+        answer(self.call(Method::GET, path, token)).await
+    }
+
+    /// Publishes JSON as `acme`.
+    pub async fn publish(&self, plan: &str, body: &Value) -> Answer {
+        answer(self.posting(plan).json(body)).await
+    }
+
+    /// A publish call as `acme`, without a body yet.
+    pub fn posting(&self, plan: &str) -> RequestBuilder {
+        self.call(Method::POST, &format!("/v1/plans/{plan}/events"), "acme")
+    }
+
+    /// Publishes text that need not be JSON.
+    pub async fn publish_text(&self, text: impl Into<reqwest::Body>) -> Answer {
+        answer(self.posting("p").header("content-type", "application/json").body(text)).await
+    }
+
+    /// Gives every queued event its leaf.
+    pub async fn seal(&self) {
+        while self.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
+    }
+
+    /// Seals all that waits and shows a signed checkpoint over it, as a sealer does once an anchor has it.
+    pub async fn anchor(&self) -> Note {
+        self.seal().await;
+        let signer = LogSigner::new(&keyring(), ORIGIN).unwrap();
+        let empty = Checkpoint::new(ORIGIN, 0, empty_root()).unwrap();
+        let note = self.ledger.sign_newest(Signing { signer: &signer, anchored: &empty, time: 1_000 }).await.unwrap();
+        let size = self.ledger.newest_tree().await.unwrap().size;
+        self.ledger.show_checkpoint(size, &note).await.unwrap();
+        note
+    }
+
+    /// The events of a plan of `acme`, as the API shows them.
+    pub async fn trail(&self, plan: &str) -> Vec<Value> {
+        let answer = self.get(&format!("/v1/plans/{plan}/events?limit=1000"), "acme").await;
+        answer.body["events"].as_array().unwrap_or_else(|| panic!("{answer:?}")).clone()
+    }
+
+    /// Opens a stream.
+    pub async fn stream(&self, path: &str, token: &str, last_id: Option<u64>) -> Events {
+        let call = self.call(Method::GET, path, token);
+        let call = last_id.into_iter().fold(call, |call, id| call.header("last-event-id", id.to_string()));
+        let response = call.send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let mut events = Events {
+            behind: None,
+            stream: Box::pin(response.bytes_stream()),
+            text: String::new(),
+            blocks: VecDeque::new(),
+        };
+        let opening = events.block().await.unwrap();
+        let rest = opening.strip_prefix(": the stream is open\nretry: 1000").unwrap_or_else(|| panic!("{opening}"));
+        events.behind = rest.strip_prefix("\nid: ").map(|id| id.parse().expect("a number"));
+        events
+    }
+
+    /// What `/metrics` would show.
+    pub fn numbers(&self) -> String {
+        sealbus_runtime::telemetry::metrics::exposition(&self.registry)
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+/// An answer, read to its end. A body that is no JSON is null.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap<HeaderValue>,
+    pub body: Value,
+    pub bytes: Bytes,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+
+    /// Checks that it is the problem of a code, with that code's status, and gives it.
+    #[track_caller]
+    pub fn is_problem(&self, code: &str) -> Value {
+        let kind = sealbus_core::error::ErrorKind::from_code(code).expect("a code");
+        assert_eq!((self.status, self.body["code"].as_str()), (kind.status(), Some(code)), "{self:?}");
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.header("cache-control"), "no-store");
+        assert_eq!(self.body["status"], kind.status());
+        assert_eq!(self.body["title"], kind.title());
+        assert!(self.body["type"].is_string() && self.body["detail"].is_string(), "{self:?}");
+        self.body.clone()
+    }
+
+    /// Checks that it is a problem with one field, and that the field and its rule are these.
+    #[track_caller]
+    pub fn is_field_problem(&self, code: &str, pointer: &str, rule: &str) {
+        let problem = self.is_problem(code);
+        let named = (problem["errors"][0]["pointer"].as_str(), problem["errors"][0]["rule"].as_str());
+        assert_eq!(named, (Some(pointer), Some(rule)), "{problem}");
+    }
+}
+
+pub async fn answer(call: RequestBuilder) -> Answer {
+    let response = call.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let bytes = response.bytes().await.unwrap();
+    Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or_default(), bytes }
+}
+
+/// A stream of events as a client reads it.
+pub struct Events {
+    /// The id that it opened with: what it begins behind.
+    pub behind: Option<u64>,
+    stream: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
+    text: String,
+    blocks: VecDeque<String>,
+}
+
+impl Events {
+    /// The next event: its id and itself. None: the stream has ended.
+    pub async fn next(&mut self) -> Option<(u64, Value)> {
+        loop {
+            let block = self.block().await?;
+            if block.starts_with(':') {
+                continue;
+            }
+            let (id, data) = block.split_once('\n').expect("an id and data");
+            let id = id.strip_prefix("id: ").expect("an id").parse().expect("a number");
+            return Some((id, serde_json::from_str(data.strip_prefix("data: ").expect("data")).expect("JSON")));
+        }
+    }
+
+    /// The next `count` ids.
+    pub async fn ids(&mut self, count: usize) -> Vec<u64> {
+        let mut ids = Vec::new();
+        while ids.len() < count {
+            ids.push(self.next().await.expect("the stream goes on").0);
+        }
+        ids
+    }
+
+    /// The next block of lines, comments too.
+    pub async fn block(&mut self) -> Option<String> {
+        while self.blocks.is_empty() {
+            let bytes = timeout(PATIENCE, self.stream.next()).await.expect("a stream gives a sign of life")?;
+            // A publisher that is told to stop ends its streams; one that is killed breaks them.
+            self.text.push_str(std::str::from_utf8(&bytes.ok()?).expect("UTF-8, events are written whole"));
+            while let Some((block, rest)) = self.text.split_once("\n\n") {
+                self.blocks.push_back(block.to_owned());
+                self.text = rest.to_owned();
+            }
+        }
+        self.blocks.pop_front()
+    }
+}
