@@ -2,7 +2,7 @@
 
 /// One direct dependency.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dependency {
+pub(crate) struct Dependency {
     /// The crate that depends.
     pub from: String,
     /// The crate depended on.
@@ -44,7 +44,7 @@ const DRIVERS: &[(&str, &[&str])] = &[
 const IMPURE: &[&str] = &["tokio", "sqlx", "axum", "async-nats", "reqwest"];
 
 /// What is wrong with a dependency, if anything.
-pub fn wrong(dependency: &Dependency) -> Option<String> {
+pub(crate) fn wrong(dependency: &Dependency) -> Option<String> {
     let Dependency { from, to, only_tests } = dependency;
     if *only_tests {
         // Tests stand on the testkit, and look at whatever they want, but for services.

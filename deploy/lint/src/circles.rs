@@ -10,11 +10,11 @@ type Path = Vec<String>;
 
 /// A crate's modules, each with the modules that it names.
 #[derive(Debug)]
-pub struct Modules(BTreeMap<Path, BTreeSet<Path>>);
+pub(crate) struct Modules(BTreeMap<Path, BTreeSet<Path>>);
 
 impl Modules {
     /// Reads them out of source files, each by its path under `src`. What is for tests alone may look anywhere.
-    pub fn read(files: &[(String, String)]) -> Self {
+    pub(crate) fn read(files: &[(String, String)]) -> Self {
         let for_tests: BTreeSet<Path> =
             files.iter().flat_map(|(file, text)| test_modules(text).map(|name| below(&module(file), name))).collect();
         let code = files.iter().map(|(file, text)| (module(file), code(text)));
@@ -23,7 +23,7 @@ impl Modules {
     }
 
     /// The shortest circle through each module that is in one, each circle once.
-    pub fn circles(&self) -> BTreeSet<String> {
+    pub(crate) fn circles(&self) -> BTreeSet<String> {
         let mut seen = BTreeSet::new();
         let mut circles = BTreeSet::new();
         for start in self.0.keys() {

@@ -18,7 +18,7 @@ pub(crate) struct Account {
 
 impl Account {
     /// None for oneself; another user where this process is root.
-    pub fn for_postgres() -> Result<Option<Account>, BackingError> {
+    pub(crate) fn for_postgres() -> Result<Option<Self>, BackingError> {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
         }
@@ -27,25 +27,25 @@ impl Account {
         let found = users.lines().find_map(|line| {
             let mut fields = line.split(':');
             let (name, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-            (name == user).then_some(Account { uid: uid.parse().ok()?, gid: gid.parse().ok()? })
+            (name == user).then_some(Self { uid: uid.parse().ok()?, gid: gid.parse().ok()? })
         });
         found.filter(|account| account.uid != 0).map(Some).ok_or(BackingError::NoUser { user })
     }
 
     /// Makes a command run as this user.
-    pub fn apply(self, command: &mut Command) {
+    pub(crate) fn apply(self, command: &mut Command) {
         use std::os::unix::process::CommandExt;
         command.uid(self.uid).gid(self.gid);
     }
 
     /// Gives a folder or file to this user.
-    pub fn own(self, path: &Path) -> Result<(), BackingError> {
+    pub(crate) fn own(self, path: &Path) -> Result<(), BackingError> {
         chown(path, Some(self.uid), Some(self.gid))
             .map_err(BackingError::io(format!("giving {} to Postgres' user", path.display())))
     }
 
     /// Whether this user can get into a folder: every folder above must let it through.
-    pub fn can_enter(self, folder: &Path) -> bool {
+    pub(crate) fn can_enter(self, folder: &Path) -> bool {
         let mut enter = Command::new("sh");
         enter.args(["-c", "cd \"$1\"", "sh"]).arg(folder).current_dir("/").stdout(Stdio::null()).stderr(Stdio::null());
         self.apply(&mut enter);

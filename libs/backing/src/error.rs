@@ -112,12 +112,12 @@ impl BackingError {
     /// Whether another process was quicker to bind the port.
     pub(crate) fn lost_its_port(&self) -> bool {
         // Both servers give the system's words: Postgres with a capital, nats-server without.
-        matches!(self, BackingError::Died { tail, .. } if tail.contains("ddress already in use"))
+        matches!(self, Self::Died { tail, .. } if tail.contains("ddress already in use"))
     }
 
     /// For `map_err`: names what was being done.
-    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> BackingError {
+    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let doing = doing.into();
-        move |source| BackingError::Io { doing, source }
+        move |source| Self::Io { doing, source }
     }
 }

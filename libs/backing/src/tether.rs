@@ -64,7 +64,7 @@ impl Tethered {
     ///
     /// # Errors
     /// [`BackingError::InUse`] where another server has the folder and keeps it.
-    pub async fn spawn(
+    pub(crate) async fn spawn(
         what: &'static str,
         program: &Path,
         arguments: &[String],
@@ -101,7 +101,7 @@ impl Tethered {
     }
 
     /// Asks `ready` until it says so.
-    pub async fn until_ready(
+    pub(crate) async fn until_ready(
         &mut self,
         within: Duration,
         mut ready: impl AsyncFnMut() -> bool,
@@ -129,24 +129,24 @@ impl Tethered {
     }
 
     /// The server's process.
-    pub fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         self.server
     }
 
     /// Waits for the server to end, which it does not do by itself, and says how it did.
-    pub async fn died(&mut self) -> BackingError {
+    pub(crate) async fn died(&mut self) -> BackingError {
         let status = self.shell.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
         BackingError::Died { what: self.what, status, log: self.log.clone(), tail: tail(&self.log) }
     }
 
     /// Stops the server cleanly and waits for its end; an ephemeral folder is gone then.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         self.pipe = None;
         let _ = self.shell.wait().await;
     }
 
     /// Kills these processes and waits for the server's end; the folder stays.
-    pub async fn kill(&mut self, processes: &[Pid]) {
+    pub(crate) async fn kill(&mut self, processes: &[Pid]) {
         for process in processes {
             let _ = kill_process(*process, Signal::KILL);
         }
@@ -154,7 +154,7 @@ impl Tethered {
     }
 
     /// Removes an ephemeral folder whose server has ended by itself or was killed; that of a living one goes with it.
-    pub fn sweep(&mut self, folder: Folder<'_>) {
+    pub(crate) fn sweep(&mut self, folder: Folder<'_>) {
         if folder.ephemeral && matches!(self.shell.try_wait(), Ok(Some(_))) {
             let _ = std::fs::remove_dir_all(folder.path);
         }

@@ -65,7 +65,7 @@ pub enum BrokerError {
 impl BrokerError {
     /// Whether asking again later may help, with nobody changing anything.
     pub fn is_away(&self) -> bool {
-        matches!(self, BrokerError::Away(_) | BrokerError::NoJetStream | BrokerError::Unanswered { .. })
+        matches!(self, Self::Away(_) | Self::NoJetStream | Self::Unanswered { .. })
     }
 }
 

@@ -22,9 +22,9 @@ pub struct Version {
 
 impl Version {
     /// The first two numbers of a version such as `2.12.0-RC.1`.
-    pub fn parse(text: &str) -> Option<Version> {
+    pub fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.trim_start_matches('v').split('.').map(|number| number.parse().ok());
-        Some(Version { major: numbers.next()??, minor: numbers.next()?? })
+        Some(Self { major: numbers.next()??, minor: numbers.next()?? })
     }
 }
 

@@ -25,8 +25,8 @@ impl Handler {
     /// The most events that the handler takes in one call.
     pub(crate) fn longest_run(&self) -> usize {
         let longest = match self {
-            Handler::InLedger(effect) => effect.longest_run(),
-            Handler::Elsewhere(effect) => effect.longest_run(),
+            Self::InLedger(effect) => effect.longest_run(),
+            Self::Elsewhere(effect) => effect.longest_run(),
         };
         longest.max(1)
     }
@@ -72,7 +72,7 @@ pub struct HandlerError(String);
 impl HandlerError {
     /// In the handler's own words.
     pub fn new(reason: impl Into<String>) -> Self {
-        HandlerError(reason.into())
+        Self(reason.into())
     }
 
     /// An error with all its causes.
@@ -86,19 +86,19 @@ impl HandlerError {
             }
             cause = error.source();
         }
-        HandlerError(text)
+        Self(text)
     }
 }
 
 impl From<sqlx::Error> for HandlerError {
     fn from(error: sqlx::Error) -> Self {
-        HandlerError::from_error(&error)
+        Self::from_error(&error)
     }
 }
 
 impl From<std::io::Error> for HandlerError {
     fn from(error: std::io::Error) -> Self {
-        HandlerError::from_error(&error)
+        Self::from_error(&error)
     }
 }
 

@@ -79,7 +79,7 @@ impl SubscriptionMetrics {
 impl Metrics {
     /// Registers all of them.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Metrics {
+        let metrics = Self {
             delivered: Family::default(),
             failed: Family::default(),
             retried: Family::default(),

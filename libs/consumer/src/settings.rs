@@ -54,7 +54,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings {
+        Self {
             sweep_every: Duration::from_secs(5),
             sweep_age: Duration::from_secs(30),
             sealing_alarm: Duration::from_mins(1),

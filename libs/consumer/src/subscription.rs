@@ -54,8 +54,8 @@ pub enum Parallelism {
 impl Tenants {
     fn include(&self, tenant: &str) -> bool {
         match self {
-            Tenants::All => !tenant.starts_with('_'),
-            Tenants::Some(tenants) => tenants.iter().any(|wanted| wanted.as_str() == tenant),
+            Self::All => !tenant.starts_with('_'),
+            Self::Some(tenants) => tenants.iter().any(|wanted| wanted.as_str() == tenant),
         }
     }
 }
@@ -63,7 +63,7 @@ impl Tenants {
 impl Interest {
     /// Everything of everybody.
     pub fn everything() -> Self {
-        Interest { types: TypePattern::parse("*").into_iter().collect(), tenants: Tenants::All }
+        Self { types: TypePattern::parse("*").into_iter().collect(), tenants: Tenants::All }
     }
 
     fn includes(&self, tenant: &str, event_type: &str) -> bool {
@@ -74,7 +74,7 @@ impl Interest {
 impl SubscriptionSpec {
     /// A subscription to everything of everybody, from the beginning, by the channels' policies.
     pub fn new(name: Subscription) -> Self {
-        SubscriptionSpec {
+        Self {
             name,
             wants: Interest::everything(),
             except: Vec::new(),

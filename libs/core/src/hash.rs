@@ -21,12 +21,12 @@ pub struct HashError;
 
 impl Hash {
     /// SHA-256 of `bytes`.
-    pub fn of(bytes: &[u8]) -> Hash {
-        Hash(Sha256::digest(bytes).into())
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
     }
 
     /// The hash whose bytes these are; `None` unless there are 32 of them.
-    pub fn from_slice(bytes: &[u8]) -> Option<Hash> {
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Hash)
     }
 
@@ -53,13 +53,13 @@ impl fmt::Debug for Hash {
 impl FromStr for Hash {
     type Err = HashError;
 
-    fn from_str(text: &str) -> Result<Hash, HashError> {
+    fn from_str(text: &str) -> Result<Self, HashError> {
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(HashError);
         }
         let mut bytes = [0; 32];
         hex::decode_to_slice(text, &mut bytes).map_err(|_| HashError)?;
-        Ok(Hash(bytes))
+        Ok(Self(bytes))
     }
 }
 
@@ -70,7 +70,7 @@ impl Serialize for Hash {
 }
 
 impl<'de> Deserialize<'de> for Hash {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(D::Error::custom)
     }

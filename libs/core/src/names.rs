@@ -107,19 +107,19 @@ fn type_token(token: &str) -> bool {
 
 impl Tenant {
     /// A tenant that a caller names: one of Sealbus' own is refused.
-    pub fn parse(text: &str) -> Result<Tenant, NameError> {
-        Tenant::parse_any(text).and_then(|tenant| if tenant.is_own() { Err(Tenant::error()) } else { Ok(tenant) })
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        Self::parse_any(text).and_then(|tenant| if tenant.is_own() { Err(Self::error()) } else { Ok(tenant) })
     }
 
     /// A tenant to read from: Sealbus' own too.
-    pub fn parse_any(text: &str) -> Result<Tenant, NameError> {
+    pub fn parse_any(text: &str) -> Result<Self, NameError> {
         let well_formed = (1..=63).contains(&text.len()) && all(text, tenant_character) && !text.starts_with('-');
-        if well_formed { Ok(Tenant(text.to_owned())) } else { Err(Tenant::error()) }
+        if well_formed { Ok(Self(text.to_owned())) } else { Err(Self::error()) }
     }
 
     /// `_system`, whose plan [`Plan::keys`] tells the history of the keys.
-    pub fn system() -> Tenant {
-        Tenant("_system".to_owned())
+    pub fn system() -> Self {
+        Self("_system".to_owned())
     }
 
     /// Whether the name is Sealbus' own.
@@ -134,29 +134,29 @@ impl Tenant {
 
 impl Plan {
     /// A plan that a caller names: one of Sealbus' own is refused.
-    pub fn parse(text: &str) -> Result<Plan, NameError> {
-        Plan::parse_any(text).and_then(|plan| if plan.is_own() { Err(Plan::error()) } else { Ok(plan) })
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        Self::parse_any(text).and_then(|plan| if plan.is_own() { Err(Self::error()) } else { Ok(plan) })
     }
 
     /// A plan to read from: Sealbus' own too.
-    pub fn parse_any(text: &str) -> Result<Plan, NameError> {
+    pub fn parse_any(text: &str) -> Result<Self, NameError> {
         let well_formed = (1..=200).contains(&text.len()) && all(text, plan_character) && !text.starts_with('.');
-        if well_formed { Ok(Plan(text.to_owned())) } else { Err(Plan::error()) }
+        if well_formed { Ok(Self(text.to_owned())) } else { Err(Self::error()) }
     }
 
     /// `_keys`: the history of the keys, in tenant [`Tenant::system`].
-    pub fn keys() -> Plan {
-        Plan("_keys".to_owned())
+    pub fn keys() -> Self {
+        Self("_keys".to_owned())
     }
 
     /// `_deliveries`: what operators did about a tenant's deliveries.
-    pub fn deliveries() -> Plan {
-        Plan("_deliveries".to_owned())
+    pub fn deliveries() -> Self {
+        Self("_deliveries".to_owned())
     }
 
     /// `_erasures`: which of a tenant's data keys were destroyed.
-    pub fn erasures() -> Plan {
-        Plan("_erasures".to_owned())
+    pub fn erasures() -> Self {
+        Self("_erasures".to_owned())
     }
 
     /// Whether the name is Sealbus' own.
@@ -171,9 +171,9 @@ impl Plan {
 
 impl EventType {
     /// An event type.
-    pub fn parse(text: &str) -> Result<EventType, NameError> {
+    pub fn parse(text: &str) -> Result<Self, NameError> {
         if text.len() <= 128 && text.split('.').count() <= 8 && text.split('.').all(type_token) {
-            return Ok(EventType(text.to_owned()));
+            return Ok(Self(text.to_owned()));
         }
         Err(NameError {
             what: "event type",
@@ -184,12 +184,12 @@ impl EventType {
 
 impl Subscription {
     /// A subscription's name.
-    pub fn parse(text: &str) -> Result<Subscription, NameError> {
+    pub fn parse(text: &str) -> Result<Self, NameError> {
         let stem = text.trim_end_matches(|last: char| last.is_ascii_digit());
         let looks_like_a_partition = stem.len() < text.len() && stem.ends_with('-');
         let begins = text.starts_with(|first: char| first.is_ascii_lowercase());
         if begins && text.len() <= 48 && all(text, tenant_character) && !looks_like_a_partition {
-            return Ok(Subscription(text.to_owned()));
+            return Ok(Self(text.to_owned()));
         }
         Err(NameError {
             what: "subscription",
@@ -200,10 +200,10 @@ impl Subscription {
 
 impl TypePattern {
     /// `*`, an event type, or an event type and `.*`.
-    pub fn parse(text: &str) -> Result<TypePattern, NameError> {
+    pub fn parse(text: &str) -> Result<Self, NameError> {
         let stem = text.strip_suffix(".*").unwrap_or(text);
         if text == "*" || EventType::parse(stem).is_ok() {
-            return Ok(TypePattern(text.to_owned()));
+            return Ok(Self(text.to_owned()));
         }
         Err(NameError { what: "type pattern", rule: "* for all types, shift.* for all under shift, or one event type" })
     }

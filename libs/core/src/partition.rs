@@ -13,13 +13,13 @@ pub struct PlanKey(i64);
 
 impl PlanKey {
     /// The key of the tenant's plan.
-    pub fn of(tenant: &str, plan: &str) -> PlanKey {
+    pub fn of(tenant: &str, plan: &str) -> Self {
         let mut bytes = Vec::with_capacity(8 + tenant.len() + plan.len());
         lp(&mut bytes, tenant.as_bytes());
         lp(&mut bytes, plan.as_bytes());
         let hash: [u8; 32] = Sha256::digest(&bytes).into();
         let first = hash[..8].iter().fold(0_u64, |key, byte| key << 8 | u64::from(*byte));
-        PlanKey((first | 1 << 63).cast_signed())
+        Self((first | 1 << 63).cast_signed())
     }
 
     /// What `pg_advisory_xact_lock` is given. Always negative.

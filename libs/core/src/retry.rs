@@ -37,7 +37,7 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     /// Three attempts, exponential, 100 ms to 5 s.
     fn default() -> Self {
-        RetryPolicy {
+        Self {
             attempts: 3,
             backoff: Backoff::Exponential,
             initial: Duration::from_millis(100),
@@ -95,7 +95,7 @@ impl TryFrom<Written> for RetryPolicy {
     type Error = RetryError;
 
     fn try_from(written: Written) -> Result<Self, RetryError> {
-        let default = RetryPolicy::default();
+        let default = Self::default();
         let backoff = written.backoff.unwrap_or(default.backoff);
         let initial = written.initial.unwrap_or(default.initial);
         let max = match (written.max, backoff) {
@@ -103,7 +103,7 @@ impl TryFrom<Written> for RetryPolicy {
             (None, Backoff::Fixed) => initial,
             (None, Backoff::Exponential) => default.max.max(initial),
         };
-        let policy = RetryPolicy { attempts: written.attempts.unwrap_or(default.attempts), backoff, initial, max };
+        let policy = Self { attempts: written.attempts.unwrap_or(default.attempts), backoff, initial, max };
         if policy.attempts == 0 {
             return Err(RetryError::NoAttempts);
         }

@@ -27,13 +27,13 @@ impl Timestamp {
     /// Reads RFC 3339 (`T` and `Z` in either case, any offset), and cuts digits past the sixth off.
     ///
     /// Refused: a leap second, a space for the `T`, a fraction without a digit, a year outside 0001 to 9999 once in UTC.
-    pub fn parse(text: &str) -> Result<Timestamp, TimestampError> {
+    pub fn parse(text: &str) -> Result<Self, TimestampError> {
         read(text.as_bytes()).filter(|timestamp| timestamp.is_sealable()).ok_or(TimestampError)
     }
 
     /// The moment so many microseconds after 1970; `None` outside the years −9999 to 9999.
-    pub fn from_micros(micros: i64) -> Option<Timestamp> {
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).ok().map(|_| Timestamp(micros))
+    pub fn from_micros(micros: i64) -> Option<Self> {
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).ok().map(|_| Self(micros))
     }
 
     /// Microseconds since 1970, negative before it.
@@ -53,8 +53,8 @@ impl Timestamp {
     }
 
     /// The same moment, its nanoseconds cut off.
-    pub fn from_offset(moment: OffsetDateTime) -> Timestamp {
-        Timestamp(moment.unix_timestamp() * MICROS_PER_SECOND + i64::from(moment.microsecond()))
+    pub fn from_offset(moment: OffsetDateTime) -> Self {
+        Self(moment.unix_timestamp() * MICROS_PER_SECOND + i64::from(moment.microsecond()))
     }
 }
 
@@ -131,8 +131,8 @@ impl fmt::Debug for Timestamp {
 impl FromStr for Timestamp {
     type Err = TimestampError;
 
-    fn from_str(text: &str) -> Result<Timestamp, TimestampError> {
-        Timestamp::parse(text)
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        Self::parse(text)
     }
 }
 
@@ -143,9 +143,9 @@ impl Serialize for Timestamp {
 }
 
 impl<'de> Deserialize<'de> for Timestamp {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Timestamp::parse(&text).map_err(D::Error::custom)
+        Self::parse(&text).map_err(D::Error::custom)
     }
 }
 

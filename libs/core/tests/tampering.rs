@@ -351,7 +351,7 @@ proptest! {
 impl Deployment {
     /// Without an anchor of its own.
     fn whole_without_anchors(&self) -> Evident {
-        let of_all = Deployment { anchored: 0, ..self.clone() };
+        let of_all = Self { anchored: 0, ..self.clone() };
         Evident { anchors: Vec::new(), ..of_all.whole() }
     }
 }

@@ -84,13 +84,13 @@ pub enum LedgerError {
 impl LedgerError {
     /// Whether the database is out of reach, rather than of another opinion: asking again later may help.
     pub fn is_away(&self) -> bool {
-        matches!(self, LedgerError::Away(_))
+        matches!(self, Self::Away(_))
     }
 }
 
 impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> Self {
-        if is_away(&error) { LedgerError::Away(error) } else { LedgerError::Sql(error) }
+        if is_away(&error) { Self::Away(error) } else { Self::Sql(error) }
     }
 }
 

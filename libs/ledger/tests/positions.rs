@@ -43,7 +43,7 @@ impl Scene {
         let subscription_no = test.ledger.subscribe(&subscription(), Start::Beginning).await.unwrap().subscription_no;
         let plan_no = test.ledger.plan_no("acme", "order-1").await.unwrap().unwrap();
         let records = test.ledger.range(plan_no, 1, 100, 100).await.unwrap();
-        let mut scene = Scene { test, appender, subscription_no, lease: lease(1), plan_no, records };
+        let mut scene = Self { test, appender, subscription_no, lease: lease(1), plan_no, records };
         scene.take_over(1).await;
         scene
     }

@@ -27,7 +27,7 @@ pub struct Config {
 impl Config {
     /// The default settings for some subscriptions.
     pub fn new(subscriptions: Vec<Declared>) -> Self {
-        Config { subscriptions, schema: "sealbus_sinks".into(), settings: Settings::default() }
+        Self { subscriptions, schema: "sealbus_sinks".into(), settings: Settings::default() }
     }
 }
 

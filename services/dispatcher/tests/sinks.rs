@@ -48,7 +48,7 @@ impl Bus {
         create(&config, &creation, &keyring).await.unwrap();
         let ledger = Ledger::open(&config).await.unwrap();
         let appender = Appender::start(&ledger, &keyring, &AppendSettings::default(), None).unwrap();
-        Bus { postgres, nats, ledger, keyring, appender }
+        Self { postgres, nats, ledger, keyring, appender }
     }
 
     async fn append(&self, plan: &str, count: usize) -> Vec<Arc<Record>> {

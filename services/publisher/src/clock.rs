@@ -7,17 +7,17 @@ use uuid::Uuid;
 use crate::http::problem::Problem;
 
 /// The time of day, for dates in tokens. What an event records is the database's time, not this.
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_offset(std::time::SystemTime::now().into())
 }
 
 /// An id for an event that comes without one.
-pub fn fresh_id() -> Uuid {
+pub(crate) fn fresh_id() -> Uuid {
     Uuid::now_v7()
 }
 
 /// The name of a new data key: it says nothing, not even when it was made.
-pub fn random_id() -> Uuid {
+pub(crate) fn random_id() -> Uuid {
     Uuid::new_v4()
 }
 
@@ -25,7 +25,7 @@ pub fn random_id() -> Uuid {
 ///
 /// # Errors
 /// `internal`, where the system gives none.
-pub fn random<const N: usize>() -> Result<[u8; N], Problem> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Problem> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| {
         tracing::error!(error = error.to_string(), "the system gives no randomness");

@@ -15,7 +15,7 @@ use crate::window::PlanId;
 
 /// One attempt to send an event.
 #[derive(Debug)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// The event's plan.
     pub plan: PlanId,
     /// Its seq.
@@ -30,7 +30,7 @@ pub struct Attempt {
 
 /// What became of an attempt.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The attempt.
     pub attempt: Attempt,
     /// The stream's answer.
@@ -40,7 +40,7 @@ pub struct Outcome {
 }
 
 /// Awaits what it is given, all at once. Neither side waits for the other: what is under way is bounded by the sender.
-pub struct Acks {
+pub(crate) struct Acks {
     sent: mpsc::UnboundedSender<(Attempt, Sent, Instant)>,
     outcomes: mpsc::UnboundedReceiver<Outcome>,
     _task: AbortOnDropHandle<()>,
@@ -48,20 +48,20 @@ pub struct Acks {
 
 impl Acks {
     /// Starts the task.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let (sent, to_await) = mpsc::unbounded_channel();
         let (done, outcomes) = mpsc::unbounded_channel();
         Self { sent, outcomes, _task: AbortOnDropHandle::new(tokio::spawn(drive(to_await, done))) }
     }
 
     /// Hands over an attempt that is under way.
-    pub fn expect(&self, attempt: Attempt, sent: Sent) {
+    pub(crate) fn expect(&self, attempt: Attempt, sent: Sent) {
         // The task ends after this struct does.
         let _ = self.sent.send((attempt, sent, Instant::now()));
     }
 
     /// The next outcome. Safe to drop and ask again.
-    pub async fn next(&mut self) -> Outcome {
+    pub(crate) async fn next(&mut self) -> Outcome {
         match self.outcomes.recv().await {
             Some(outcome) => outcome,
             // Only a panic of the task's ends it before this struct; nothing will ever come.
@@ -70,7 +70,7 @@ impl Acks {
     }
 
     /// The next outcome, if it is there already.
-    pub fn ready(&mut self) -> Option<Outcome> {
+    pub(crate) fn ready(&mut self) -> Option<Outcome> {
         self.outcomes.try_recv().ok()
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// The newest acknowledgement that any worker has seen since the last beacon.
 #[derive(Debug, Default)]
-pub struct Board(Mutex<Option<Noted>>);
+pub(crate) struct Board(Mutex<Option<Noted>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Noted {
@@ -24,7 +24,7 @@ struct Noted {
 
 impl Board {
     /// Notes an acknowledgement; `oldest_pending` is asked for where it is the first since the last beacon.
-    pub fn note(&self, stream_seq: u64, event_hash: Hash, oldest_pending: impl FnOnce() -> Option<i64>) {
+    pub(crate) fn note(&self, stream_seq: u64, event_hash: Hash, oldest_pending: impl FnOnce() -> Option<i64>) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *noted {
             Some(noted) if noted.stream_seq >= stream_seq => {}
@@ -39,7 +39,7 @@ impl Board {
 }
 
 /// Records a beacon each time, if there was news. Ends with the task that it runs in.
-pub async fn record(ledger: Ledger, broker: Broker, board: &Board, every: Duration) {
+pub(crate) async fn record(ledger: Ledger, broker: Broker, board: &Board, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 
 /// The bound of one partition.
 #[derive(Debug, Default)]
-pub struct LowWater {
+pub(crate) struct LowWater {
     bound: i64,
     /// The highest id that was ever seen.
     seen: i64,
@@ -21,27 +21,27 @@ pub struct LowWater {
 
 impl LowWater {
     /// Where to begin.
-    pub fn bound(&self) -> i64 {
+    pub(crate) fn bound(&self) -> i64 {
         self.bound
     }
 
     /// An id was seen, so it has been drawn.
-    pub fn saw(&mut self, id: i64) {
+    pub(crate) fn saw(&mut self, id: i64) {
         self.seen = self.seen.max(id);
     }
 
     /// Whether asking for the writers could move the bound at all.
-    pub fn wants_writers(&self) -> bool {
+    pub(crate) fn wants_writers(&self) -> bool {
         self.seen > self.finished
     }
 
     /// The highest id seen so far: to be taken before the writers are asked for, and given with their names.
-    pub fn seen(&self) -> i64 {
+    pub(crate) fn seen(&self) -> i64 {
         self.seen
     }
 
     /// The writers at a moment by which `seen` had been drawn.
-    pub fn writers(&mut self, seen: i64, names: Vec<String>) {
+    pub(crate) fn writers(&mut self, seen: i64, names: Vec<String>) {
         let names: HashSet<String> = names.into_iter().collect();
         if let Some((up_to, waited)) = &mut self.waits_for {
             waited.retain(|name| names.contains(name));
@@ -60,7 +60,7 @@ impl LowWater {
 
     /// A page was read, after all that is known here, from the bound on or, `unbounded`, from the outbox's start; `first`
     /// is the lowest row that it showed.
-    pub fn read(&mut self, first: Option<i64>, unbounded: bool) {
+    pub(crate) fn read(&mut self, first: Option<i64>, unbounded: bool) {
         let reached = first.unwrap_or(i64::MAX).min(self.finished + 1);
         // A row below the bound: after a failover ids are drawn anew.
         self.bound = if unbounded { reached } else { self.bound.max(reached) };

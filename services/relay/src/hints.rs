@@ -17,7 +17,7 @@ const ROOM: usize = 256;
 
 /// A hinted event whose seal holds.
 #[derive(Debug)]
-pub struct Hinted {
+pub(crate) struct Hinted {
     /// The outbox row, as the hint says.
     pub id: i64,
     /// The event.
@@ -25,7 +25,7 @@ pub struct Hinted {
 }
 
 /// What a hint must be of.
-pub struct Expected {
+pub(crate) struct Expected {
     /// The ledger's origin.
     pub origin: String,
     /// How many partitions it has.
@@ -56,7 +56,7 @@ impl Expected {
 }
 
 /// The running intake of a partition.
-pub struct HintIntake {
+pub(crate) struct HintIntake {
     hinted: mpsc::Receiver<Hinted>,
     missed: Arc<Notify>,
     _task: AbortOnDropHandle<()>,
@@ -64,7 +64,7 @@ pub struct HintIntake {
 
 impl HintIntake {
     /// Begins to listen.
-    pub fn start(broker: Broker, expected: Expected, metrics: Metrics) -> Self {
+    pub(crate) fn start(broker: Broker, expected: Expected, metrics: Metrics) -> Self {
         let (taken, hinted) = mpsc::channel(ROOM);
         let missed = Arc::new(Notify::new());
         let task = tokio::spawn(listen(broker, expected, metrics, taken, Arc::clone(&missed)));
@@ -72,7 +72,7 @@ impl HintIntake {
     }
 
     /// The next hint. Safe to drop and ask again.
-    pub async fn next(&mut self) -> Hinted {
+    pub(crate) async fn next(&mut self) -> Hinted {
         match self.hinted.recv().await {
             Some(hinted) => hinted,
             // Without hints the sweep does it all, later.
@@ -81,12 +81,12 @@ impl HintIntake {
     }
 
     /// The next hint, if it is there already.
-    pub fn ready(&mut self) -> Option<Hinted> {
+    pub(crate) fn ready(&mut self) -> Option<Hinted> {
         self.hinted.try_recv().ok()
     }
 
     /// Notified when hints were dropped for want of room: a sweep is to look for their events.
-    pub fn missed(&self) -> Arc<Notify> {
+    pub(crate) fn missed(&self) -> Arc<Notify> {
         Arc::clone(&self.missed)
     }
 }

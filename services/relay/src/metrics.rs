@@ -39,10 +39,10 @@ pub enum Cause {
 impl From<&PublishError> for Cause {
     fn from(error: &PublishError) -> Self {
         match error {
-            PublishError::Away(_) => Cause::Away,
-            PublishError::NoStream | PublishError::Refused { .. } => Cause::Refused,
-            PublishError::InProcess => Cause::InProcess,
-            PublishError::TooLarge | PublishError::Encode(_) => Cause::Unsendable,
+            PublishError::Away(_) => Self::Away,
+            PublishError::NoStream | PublishError::Refused { .. } => Self::Refused,
+            PublishError::InProcess => Self::InProcess,
+            PublishError::TooLarge | PublishError::Encode(_) => Self::Unsendable,
         }
     }
 }

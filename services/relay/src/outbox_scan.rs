@@ -14,11 +14,11 @@ use crate::window::PlanId;
 const ELDERS: u32 = 64;
 
 /// Events as the ledger gave them, beside their rows.
-pub type Events = Vec<(Owed, Result<Record, Unsendable>)>;
+pub(crate) type Events = Vec<(Owed, Result<Record, Unsendable>)>;
 
 /// A plan whose lowest waiting event may have elders that nobody here knows of.
 #[derive(Debug)]
-pub struct Undecided {
+pub(crate) struct Undecided {
     /// The plan.
     pub plan: PlanId,
     /// Its lowest waiting event.
@@ -28,7 +28,7 @@ pub struct Undecided {
 }
 
 /// What a look brought.
-pub enum Look {
+pub(crate) enum Look {
     /// Rows of the partition.
     Page {
         /// The highest id that had been seen before the writers were asked for.
@@ -58,10 +58,10 @@ pub enum Look {
 }
 
 /// A look under way.
-pub type Looking = BoxFuture<'static, Result<Look, LedgerError>>;
+pub(crate) type Looking = BoxFuture<'static, Result<Look, LedgerError>>;
 
 /// Reads a page from an id on; `writers` says whether to ask first who is writing, and what had been seen by then.
-pub fn page(ledger: Ledger, partition: u32, from: i64, limit: u32, seen: i64, ask_writers: bool) -> Looking {
+pub(crate) fn page(ledger: Ledger, partition: u32, from: i64, limit: u32, seen: i64, ask_writers: bool) -> Looking {
     async move {
         let writers = if ask_writers { Some(ledger.outbox_writers().await?) } else { None };
         let rows = ledger.outbox_page(partition, from, limit).await?;
@@ -71,7 +71,7 @@ pub fn page(ledger: Ledger, partition: u32, from: i64, limit: u32, seen: i64, as
 }
 
 /// Reads the events of rows, up to so many bytes.
-pub fn events(ledger: Ledger, rows: Vec<Owed>, bytes: u64) -> Looking {
+pub(crate) fn events(ledger: Ledger, rows: Vec<Owed>, bytes: u64) -> Looking {
     async move {
         let events = ledger.owed_events(&rows, bytes).await?;
         let cut = rows.get(events.len()).map(|row| row.id);
@@ -81,7 +81,7 @@ pub fn events(ledger: Ledger, rows: Vec<Owed>, bytes: u64) -> Looking {
 }
 
 /// Asks about plans.
-pub fn plans(ledger: Ledger, asked: Vec<Undecided>, bytes: u64) -> Looking {
+pub(crate) fn plans(ledger: Ledger, asked: Vec<Undecided>, bytes: u64) -> Looking {
     async move {
         let names: Vec<(&str, &str)> =
             asked.iter().map(|ask| (ask.plan.tenant.as_str(), ask.plan.plan.as_str())).collect();
@@ -101,7 +101,7 @@ pub fn plans(ledger: Ledger, asked: Vec<Undecided>, bytes: u64) -> Looking {
 
 /// An acknowledged event whose row is to go.
 #[derive(Clone, Debug)]
-pub struct Done {
+pub(crate) struct Done {
     /// The row.
     pub id: i64,
     /// The event.
@@ -109,7 +109,7 @@ pub struct Done {
 }
 
 /// What became of a deletion.
-pub struct Deletion {
+pub(crate) struct Deletion {
     /// What it was of.
     pub done: Vec<Done>,
     /// Rows that it took out, and events among `done`, by their places, that the ledger does not hold.
@@ -117,10 +117,10 @@ pub struct Deletion {
 }
 
 /// A deletion under way.
-pub type Deleting = BoxFuture<'static, Deletion>;
+pub(crate) type Deleting = BoxFuture<'static, Deletion>;
 
 /// Takes acknowledged rows out; where some were gone already, finds out whether their events ever were.
-pub fn delete(ledger: Ledger, done: Vec<Done>) -> Deleting {
+pub(crate) fn delete(ledger: Ledger, done: Vec<Done>) -> Deleting {
     async move {
         let result = delete_and_look(&ledger, &done).await;
         Deletion { done, result }

@@ -11,19 +11,19 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// Doubles with each failure in a row, and ends with a success.
 #[derive(Debug, Default)]
-pub struct Pause {
+pub(crate) struct Pause {
     until: Option<Instant>,
     length: Duration,
 }
 
 impl Pause {
     /// The end of the pause, while there is one.
-    pub fn until(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn until(&self, now: Instant) -> Option<Instant> {
         self.until.filter(|until| now < *until)
     }
 
     /// A failure begins a pause. Says so; those of messages that were under way already belong to the pause there is.
-    pub fn failed(&mut self, now: Instant) -> bool {
+    pub(crate) fn failed(&mut self, now: Instant) -> bool {
         if self.until(now).is_some() {
             return false;
         }
@@ -33,7 +33,7 @@ impl Pause {
     }
 
     /// The broker took something. During a pause that says nothing: it was sent before.
-    pub fn succeeded(&mut self, now: Instant) {
+    pub(crate) fn succeeded(&mut self, now: Instant) {
         if self.until(now).is_none() {
             *self = Self::default();
         }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// What ends the process with something else than 0.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// What happened, to what, and what to do.
     pub message: String,
     /// 1 for what could not be done, 2 for what was asked wrongly.
@@ -13,22 +13,22 @@ pub struct Failure {
 
 impl Failure {
     /// Something asked wrongly: exit code 2.
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { message: message.into(), code: 2 }
     }
 
     /// Something that could not be done: exit code 1.
-    pub fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), code: 1 }
     }
 
     /// Prints it for a person.
-    pub fn print(&self) {
+    pub(crate) fn print(&self) {
         eprintln!("sealbus: {}", self.message);
     }
 
     /// The process' exit code.
-    pub fn exit_code(&self) -> ExitCode {
+    pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)
     }
 }

@@ -52,7 +52,7 @@ pub enum Refusal {
 ///
 /// # Errors
 /// A [`Refusal`]: nothing may be signed.
-pub async fn check(ledger: &Ledger, held: &Held, anchors: &str) -> Result<Checkpoint, Refusal> {
+pub(crate) async fn check(ledger: &Ledger, held: &Held, anchors: &str) -> Result<Checkpoint, Refusal> {
     if ledger.first_checkpoint().await?.is_none() {
         return Err(Refusal::NotBegun);
     }

@@ -46,7 +46,7 @@ pub enum FolderError {
 impl Folder {
     /// Takes the folder at this path, which has to be there: one that is made on the way would be empty, and an empty memory
     /// is what a witness must not begin with unasked.
-    pub fn open(path: &Path) -> Result<Self, FolderError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, FolderError> {
         let handle = File::open(path).map_err(failed("opening", path))?;
         match handle.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), handle }),
@@ -56,17 +56,17 @@ impl Folder {
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The file of the log's last checkpoint.
-    pub fn note_file(&self, origin: &str) -> PathBuf {
+    pub(crate) fn note_file(&self, origin: &str) -> PathBuf {
         self.file(origin, "note")
     }
 
     /// The bytes of that file; `None` where there is none.
-    pub fn read(&self, origin: &str) -> Result<Option<Vec<u8>>, FolderError> {
+    pub(crate) fn read(&self, origin: &str) -> Result<Option<Vec<u8>>, FolderError> {
         let file = self.note_file(origin);
         match fs::read(&file) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -77,13 +77,13 @@ impl Folder {
 
     /// Puts the log's last checkpoint in the place of the one before. When it returns, a loss of power leaves the new one; when
     /// it fails or the process dies in it, the old one or the new one, whole.
-    pub fn write(&self, origin: &str, note: &Note) -> Result<(), FolderError> {
+    pub(crate) fn write(&self, origin: &str, note: &Note) -> Result<(), FolderError> {
         self.replace(&self.note_file(origin), note)
     }
 
     /// Keeps the proof that the log signed two trees of one size. The first is kept: it is the one that nobody can have sent to
     /// push another out.
-    pub fn keep_fork(&self, origin: &str, note: &Note) -> Result<PathBuf, FolderError> {
+    pub(crate) fn keep_fork(&self, origin: &str, note: &Note) -> Result<PathBuf, FolderError> {
         let file = self.file(origin, "fork");
         if !file.exists() {
             self.replace(&file, note)?;

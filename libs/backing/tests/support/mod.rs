@@ -8,22 +8,22 @@ use std::time::{Duration, Instant};
 use sealbus_backing::{NatsOptions, PostgresOptions};
 
 /// A folder that is gone when the server is; not dropped here, since the server's shell removes it.
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     tempfile::tempdir().unwrap().keep()
 }
 
 /// A throw-away Postgres.
-pub fn postgres(folder: &Path) -> PostgresOptions {
+pub(crate) fn postgres(folder: &Path) -> PostgresOptions {
     PostgresOptions { folder: folder.to_owned(), port: None, ephemeral: true, fsync: false }
 }
 
 /// A throw-away nats-server.
-pub fn nats(folder: &Path) -> NatsOptions {
+pub(crate) fn nats(folder: &Path) -> NatsOptions {
     NatsOptions { folder: folder.to_owned(), port: None, ephemeral: true, sync_always: false }
 }
 
 /// Waits for a condition; three minutes are for the slowest machine.
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
         assert!(begun.elapsed() < Duration::from_mins(3), "waited three minutes in vain until {what}");
@@ -32,7 +32,7 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Processes whose command line holds a text: a data folder or a configuration file names its server.
-pub fn processes_with(text: &str) -> Vec<u32> {
+pub(crate) fn processes_with(text: &str) -> Vec<u32> {
     let numbered =
         std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     numbered

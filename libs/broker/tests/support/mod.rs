@@ -14,35 +14,35 @@ use sealbus_core::timestamp::Timestamp;
 use sealbus_testkit::Nats;
 use uuid::Uuid;
 
-pub const PARTITIONS: u32 = 8;
+pub(crate) const PARTITIONS: u32 = 8;
 
 /// A server with Sealbus' streams, and a connection to it.
-pub async fn start() -> (Nats, Broker) {
+pub(crate) async fn start() -> (Nats, Broker) {
     let nats = Nats::start().await;
     let broker = connect(&nats).await;
     broker.ensure_topology(&settings()).await.unwrap();
     (nats, broker)
 }
 
-pub async fn connect(nats: &Nats) -> Broker {
+pub(crate) async fn connect(nats: &Nats) -> Broker {
     let config = BrokerConfig { answer_timeout: Duration::from_secs(3), ..BrokerConfig::new(nats.url(), "test") };
     Broker::connect(config).await.unwrap()
 }
 
 /// The client itself, for what only an operator does.
-pub async fn client(nats: &Nats) -> async_nats::Client {
+pub(crate) async fn client(nats: &Nats) -> async_nats::Client {
     let url: async_nats::ServerAddr = nats.url().parse().unwrap();
     let (user, password) = (url.username().unwrap().to_owned(), url.password().unwrap().to_owned());
     async_nats::ConnectOptions::with_user_and_password(user, password).connect(url).await.unwrap()
 }
 
 /// Streams that fit on any disk.
-pub fn settings() -> TopologySettings {
+pub(crate) fn settings() -> TopologySettings {
     TopologySettings { max_bytes: 64 << 20, ..TopologySettings::default() }
 }
 
 /// The plan's event of that seq.
-pub fn record(plan: &str, seq: u64) -> Record {
+pub(crate) fn record(plan: &str, seq: u64) -> Record {
     sealed(Record {
         header: Header {
             origin: "test.example/broker".into(),
@@ -77,7 +77,7 @@ pub fn record(plan: &str, seq: u64) -> Record {
 }
 
 /// With the hashes that its texts and fields have. The signature is not looked at here.
-pub fn sealed(mut record: Record) -> Record {
+pub(crate) fn sealed(mut record: Record) -> Record {
     let payload = record.payload.as_deref().unwrap_or_default();
     record.header.payload_size = u32::try_from(payload.len()).unwrap();
     record.header.payload_hash = Hash::of(payload.as_bytes());

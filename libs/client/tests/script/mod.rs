@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 /// One request, as it came.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// Method, path and query.
     pub line: String,
     pub headers: HeaderMap,
@@ -25,11 +25,11 @@ pub struct Asked {
 }
 
 impl Asked {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().expect("text"))
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("a JSON body")
     }
 }
@@ -40,14 +40,14 @@ struct Script {
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
-pub struct Service {
+pub(crate) struct Service {
     pub url: String,
     script: Script,
 }
 
 impl Service {
     /// Once the answers are used up, it answers 500.
-    pub async fn start(answers: impl IntoIterator<Item = Response>) -> Self {
+    pub(crate) async fn start(answers: impl IntoIterator<Item = Response>) -> Self {
         let script = Script { answers: Arc::new(Mutex::new(answers.into_iter().collect())), ..Script::default() };
         let router = Router::new().fallback(answer).with_state(script.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -56,11 +56,11 @@ impl Service {
         Self { url, script }
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.script.asked.lock().expect("no panic under it").clone()
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(config([self.url.as_str()])).expect("a client")
     }
 }
@@ -75,21 +75,21 @@ async fn answer(State(script): State<Script>, request: Request) -> Response {
 }
 
 /// Short pauses, so that no test waits for long, and a patience that only a test of it uses up.
-pub fn config<'a>(urls: impl IntoIterator<Item = &'a str>) -> ClientConfig {
+pub(crate) fn config<'a>(urls: impl IntoIterator<Item = &'a str>) -> ClientConfig {
     ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::new(urls, "the-token") }
 }
 
 /// A URL where nothing listens.
-pub async fn nobody() -> String {
+pub(crate) async fn nobody() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     format!("http://{}", listener.local_addr().expect("bound"))
 }
 
-pub fn stored(status: u16, body: &Value) -> Response {
+pub(crate) fn stored(status: u16, body: &Value) -> Response {
     (StatusCode::from_u16(status).expect("a status"), body.to_string()).into_response()
 }
 
-pub fn refused(status: u16, code: &str, more: &Value) -> Response {
+pub(crate) fn refused(status: u16, code: &str, more: &Value) -> Response {
     let mut problem =
         json!({ "type": "about:blank", "title": "A title", "status": status, "detail": "A detail", "code": code });
     problem.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
@@ -97,13 +97,13 @@ pub fn refused(status: u16, code: &str, more: &Value) -> Response {
 }
 
 /// A body that ends before it is over.
-pub fn cut_off(beginning: &'static str) -> Response {
+pub(crate) fn cut_off(beginning: &'static str) -> Response {
     let pieces = [Ok(Bytes::from_static(beginning.as_bytes())), Err(std::io::Error::other("cut off"))];
     Body::from_stream(futures::stream::iter(pieces)).into_response()
 }
 
 /// An event as the service shows it.
-pub fn event(plan: &str, seq: u64) -> Value {
+pub(crate) fn event(plan: &str, seq: u64) -> Value {
     let hash = "ab".repeat(32);
     json!({
         "id": format!("0197f2a0-0000-7000-8000-{seq:012}"), "tenant": "acme", "plan": plan, "seq": seq,

@@ -18,7 +18,7 @@ impl Lease {
     /// A lease of that kind. `going` ends what its holder does between two steps.
     pub(crate) fn new(kind: &str, held: keeper::Lease, going: CancellationToken) -> Self {
         let fence = Arc::new(LeaseEpoch { kind: kind.to_owned(), key: held.key().to_owned(), epoch: held.epoch() });
-        Lease { held, fence, going }
+        Self { held, fence, going }
     }
 
     /// The fencing token.

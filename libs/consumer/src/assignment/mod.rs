@@ -30,7 +30,7 @@ pub(crate) struct PlanName {
 
 impl PlanName {
     pub(crate) fn new(tenant: &str, plan: &str) -> Self {
-        PlanName { tenant: tenant.into(), plan: plan.into() }
+        Self { tenant: tenant.into(), plan: plan.into() }
     }
 }
 

@@ -7,11 +7,11 @@ use sealbus_core::hash::Hash;
 use sealbus_ledger::delivery::positions::{Standing, State};
 
 /// Events that are filled in from the ledger at once, in one read; a wider gap is left to replay.
-pub const FILL: u64 = 100;
+pub(crate) const FILL: u64 = 100;
 
 /// Where the position stands, or will stand once the run that is being gathered has been applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// The seq to apply next.
     pub next_seq: u64,
     /// `event_hash` of the event before it.
@@ -22,13 +22,13 @@ pub struct Place {
 
 impl From<&Standing> for Place {
     fn from(standing: &Standing) -> Self {
-        Place { next_seq: standing.next_seq, last_hash: standing.last_hash, state: standing.state }
+        Self { next_seq: standing.next_seq, last_hash: standing.last_hash, state: standing.state }
     }
 }
 
 /// What the decision needs to know of an event that arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arriving {
+pub(crate) struct Arriving {
     /// Its place in the plan.
     pub seq: u64,
     /// Its hash.
@@ -43,7 +43,7 @@ pub struct Arriving {
 
 /// What becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// It is the plan's next: run it.
     Run,
     /// Its elders are missing: read them from the ledger, both ends included, run them, and decide again.
@@ -68,7 +68,7 @@ pub enum Decision {
 }
 
 /// Decides about one arriving event. `applied` is the hash of what was applied at its seq, as far as that is known.
-pub fn decide(place: &Place, arriving: &Arriving, applied: Option<Hash>) -> Decision {
+pub(crate) fn decide(place: &Place, arriving: &Arriving, applied: Option<Hash>) -> Decision {
     if place.state == State::Fork {
         return Decision::Owed;
     }

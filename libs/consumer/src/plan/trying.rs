@@ -35,7 +35,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// The failure of one event of a run.
     pub(crate) fn first(seq: u64, error: String) -> Self {
-        Failure { seq, attempts: 1, errors: vec![error], waited: Duration::ZERO }
+        Self { seq, attempts: 1, errors: vec![error], waited: Duration::ZERO }
     }
 
     fn again(mut self, error: String) -> Self {

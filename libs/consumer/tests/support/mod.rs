@@ -27,10 +27,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub const ORIGIN: &str = "test.example/consumer";
+pub(crate) const ORIGIN: &str = "test.example/consumer";
 
 /// A bus without services: a ledger, a broker, and who appends.
-pub struct Bus {
+pub(crate) struct Bus {
     pub postgres: Postgres,
     pub nats: Nats,
     pub ledger: Ledger,
@@ -40,14 +40,14 @@ pub struct Bus {
 }
 
 /// A process that works for subscriptions.
-pub struct Process {
+pub(crate) struct Process {
     task: JoinHandle<Result<(), ConsumerError>>,
     shutdown: CancellationToken,
     registry: Registry,
 }
 
 impl Bus {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let (postgres, nats) = tokio::join!(Postgres::start(), Nats::start());
         let keyring = Keyring::parse(&sealbus_testkit::keyring()).unwrap();
         let config = LedgerConfig::new(postgres.url());
@@ -58,11 +58,11 @@ impl Bus {
         let broker = Broker::connect(BrokerConfig::new(nats.url(), "test")).await.unwrap();
         broker.ensure_topology(&TopologySettings::default()).await.unwrap();
         let appender = Appender::start(&ledger, &keyring, &AppendSettings::default(), None).unwrap();
-        Bus { postgres, nats, ledger, broker, keyring, appender }
+        Self { postgres, nats, ledger, broker, keyring, appender }
     }
 
     /// Appends events to a plan of tenant `acme`, as one call.
-    pub async fn append(&self, plan: &str, types: &[&str]) -> Vec<Arc<Record>> {
+    pub(crate) async fn append(&self, plan: &str, types: &[&str]) -> Vec<Arc<Record>> {
         let events = types.iter().map(|event_type| draft(event_type)).collect();
         let (tenant, plan) = (Tenant::parse("acme").unwrap(), Plan::parse(plan).unwrap());
         let call = Call { tenant, plan, expect: Expect::Any, events };
@@ -70,41 +70,45 @@ impl Bus {
     }
 
     /// Puts events on the stream, in this order.
-    pub async fn send(&self, records: &[Arc<Record>]) {
+    pub(crate) async fn send(&self, records: &[Arc<Record>]) {
         for record in records {
             self.send_message(EventMessage::encode(record, 8).unwrap()).await;
         }
     }
 
     /// Puts events on the stream once more.
-    pub async fn send_again(&self, records: &[Arc<Record>], generation: i64) {
+    pub(crate) async fn send_again(&self, records: &[Arc<Record>], generation: i64) {
         for record in records {
             self.send_message(EventMessage::encode(record, 8).unwrap().as_repair(generation)).await;
         }
     }
 
-    pub async fn send_message(&self, message: EventMessage) {
+    pub(crate) async fn send_message(&self, message: EventMessage) {
         self.broker.publish(message).await.unwrap().acknowledged().await.unwrap();
     }
 
     /// Appends events and puts them on the stream.
-    pub async fn publish(&self, plan: &str, types: &[&str]) -> Vec<Arc<Record>> {
+    pub(crate) async fn publish(&self, plan: &str, types: &[&str]) -> Vec<Arc<Record>> {
         let records = self.append(plan, types).await;
         self.send(&records).await;
         records
     }
 
     /// Gives everything that is queued its leaf.
-    pub async fn seal(&self) {
+    pub(crate) async fn seal(&self) {
         while self.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
     }
 
     /// Starts a process for one subscription.
-    pub async fn consume(&self, spec: SubscriptionSpec, handler: Handler, settings: Settings) -> Process {
+    pub(crate) async fn consume(&self, spec: SubscriptionSpec, handler: Handler, settings: Settings) -> Process {
         self.consume_all(vec![(spec, handler)], settings).await
     }
 
-    pub async fn consume_all(&self, subscriptions: Vec<(SubscriptionSpec, Handler)>, settings: Settings) -> Process {
+    pub(crate) async fn consume_all(
+        &self,
+        subscriptions: Vec<(SubscriptionSpec, Handler)>,
+        settings: Settings,
+    ) -> Process {
         let mut registry = Registry::default();
         let resources = Resources {
             ledger: Ledger::open(&LedgerConfig::new(self.postgres.url())).await.unwrap(),
@@ -118,13 +122,13 @@ impl Bus {
         Process { task, shutdown, registry }
     }
 
-    pub async fn standing(&self, subscription: &str, plan: &str) -> Option<Standing> {
+    pub(crate) async fn standing(&self, subscription: &str, plan: &str) -> Option<Standing> {
         let number = self.ledger.subscription_no(&Subscription::parse(subscription).unwrap()).await.unwrap()?;
         let plan_no = self.ledger.plan_no("acme", plan).await.unwrap()?;
         self.ledger.standings(number, &[plan_no]).await.unwrap().remove(&plan_no)
     }
 
-    pub async fn count(&self, sql: &str) -> i64 {
+    pub(crate) async fn count(&self, sql: &str) -> i64 {
         let mut connection = PgConnection::connect(&self.postgres.admin_url()).await.unwrap();
         sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap()
     }
@@ -132,25 +136,25 @@ impl Bus {
 
 impl Process {
     /// Ends it in good order.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         self.task.await.unwrap().unwrap();
     }
 
     /// Ends it as a crash would: nothing is finished, answered or given back.
-    pub async fn crash(self) {
+    pub(crate) async fn crash(self) {
         self.task.abort();
         let _ = self.task.await;
     }
 
     /// A counter of a subscription.
-    pub fn counted(&self, name: &str, subscription: &str) -> u64 {
+    pub(crate) fn counted(&self, name: &str, subscription: &str) -> u64 {
         let counter = format!("sealbus_consumer_{name}_total{{subscription=\"{subscription}\"}}");
         self.read(&counter).map_or(0, |count| count.parse().unwrap())
     }
 
     /// A gauge without labels.
-    pub fn value(&self, gauge: &str) -> f64 {
+    pub(crate) fn value(&self, gauge: &str) -> f64 {
         self.read(gauge).map_or(0.0, |value| value.parse().unwrap())
     }
 
@@ -162,7 +166,7 @@ impl Process {
 }
 
 /// Intervals short enough for a test. The sweep sees leaves only when they are an hour old.
-pub fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         sweep_every: Duration::from_millis(50),
         sweep_age: Duration::from_hours(1),
@@ -178,20 +182,20 @@ pub fn settings() -> Settings {
 }
 
 /// The same, with a sweep that sees every leaf at once.
-pub fn sweeping() -> Settings {
+pub(crate) fn sweeping() -> Settings {
     Settings { sweep_age: Duration::ZERO, ..settings() }
 }
 
-pub fn subscription(name: &str) -> SubscriptionSpec {
+pub(crate) fn subscription(name: &str) -> SubscriptionSpec {
     SubscriptionSpec::new(Subscription::parse(name).unwrap())
 }
 
 /// A policy with pauses of `pause`, all the same.
-pub fn retry(attempts: u32, pause: Duration) -> RetryPolicy {
+pub(crate) fn retry(attempts: u32, pause: Duration) -> RetryPolicy {
     RetryPolicy { attempts, backoff: Backoff::Fixed, initial: pause, max: pause }
 }
 
-pub fn draft(event_type: &str) -> Draft {
+pub(crate) fn draft(event_type: &str) -> Draft {
     sealbus_testkit::events::draft(event_type, r#"{"n":1}"#)
 }
 
@@ -200,7 +204,7 @@ type Fault = Box<dyn Fn(&Record, usize) -> Result<(), String> + Send + Sync>;
 
 /// An effect elsewhere: it remembers what it applied, in order, and how often each event was tried.
 #[derive(Clone, Default)]
-pub struct Recorder(Arc<Inner>);
+pub(crate) struct Recorder(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -211,37 +215,37 @@ struct Inner {
 }
 
 impl Recorder {
-    pub fn new() -> Self {
-        Recorder::default()
+    pub(crate) fn new() -> Self {
+        Self::default()
     }
 
-    pub fn handler(&self) -> Handler {
+    pub(crate) fn handler(&self) -> Handler {
         Handler::Elsewhere(Arc::new(self.clone()))
     }
 
     /// From now on asks `fault` of each event, with the number of the try.
-    pub fn fails(&self, fault: impl Fn(&Record, usize) -> Result<(), String> + Send + Sync + 'static) {
+    pub(crate) fn fails(&self, fault: impl Fn(&Record, usize) -> Result<(), String> + Send + Sync + 'static) {
         *self.0.fault.lock().unwrap() = Some(Box::new(fault));
     }
 
-    pub fn works(&self) {
+    pub(crate) fn works(&self) {
         *self.0.fault.lock().unwrap() = None;
     }
 
     /// From now on each try waits for a permit of the gate.
-    pub fn waits(&self) -> Arc<tokio::sync::Semaphore> {
+    pub(crate) fn waits(&self) -> Arc<tokio::sync::Semaphore> {
         let gate = Arc::new(tokio::sync::Semaphore::new(0));
         *self.0.gate.lock().unwrap() = Some(gate.clone());
         gate
     }
 
     /// Seqs of a plan in the order in which they were applied.
-    pub fn applied(&self, plan: &str) -> Vec<u64> {
+    pub(crate) fn applied(&self, plan: &str) -> Vec<u64> {
         self.0.applied.lock().unwrap().iter().filter(|(applied, _)| applied == plan).map(|(_, seq)| *seq).collect()
     }
 
     /// How often an event was tried.
-    pub fn tried(&self, plan: &str, seq: u64) -> usize {
+    pub(crate) fn tried(&self, plan: &str, seq: u64) -> usize {
         self.0.tried.lock().unwrap().get(&(plan.to_owned(), seq)).copied().unwrap_or(0)
     }
 
@@ -277,20 +281,20 @@ impl OuterEffect for Recorder {
 
 /// An effect in the ledger's database: a row for each event, without any constraint, so that a second effect would show.
 #[derive(Clone)]
-pub struct Table {
+pub(crate) struct Table {
     /// What happens besides.
     pub recorder: Recorder,
     pub longest_run: usize,
 }
 
 impl Table {
-    pub async fn create(bus: &Bus, longest_run: usize) -> Self {
+    pub(crate) async fn create(bus: &Bus, longest_run: usize) -> Self {
         let owner = "SET ROLE sealbus_writer; CREATE TABLE sealbus_sinks.applied (n bigint GENERATED ALWAYS AS IDENTITY, plan text, seq bigint)";
         bus.postgres.admin(owner).await;
-        Table { recorder: Recorder::new(), longest_run }
+        Self { recorder: Recorder::new(), longest_run }
     }
 
-    pub fn handler(&self) -> Handler {
+    pub(crate) fn handler(&self) -> Handler {
         Handler::InLedger(Arc::new(self.clone()))
     }
 }
@@ -316,7 +320,7 @@ impl LedgerEffect for Table {
 }
 
 /// Seqs of a plan in the order of their rows.
-pub async fn rows(bus: &Bus, plan: &str) -> Vec<i64> {
+pub(crate) async fn rows(bus: &Bus, plan: &str) -> Vec<i64> {
     let mut connection = PgConnection::connect(&bus.postgres.admin_url()).await.unwrap();
     sqlx::query_scalar("SELECT seq FROM sealbus_sinks.applied WHERE plan = $1 ORDER BY n")
         .bind(plan)
@@ -326,7 +330,7 @@ pub async fn rows(bus: &Bus, plan: &str) -> Vec<i64> {
 }
 
 /// A client of the broker as any tool is one: it takes no credentials from the address.
-pub async fn nats_client(bus: &Bus) -> async_nats::Client {
+pub(crate) async fn nats_client(bus: &Bus) -> async_nats::Client {
     let address: async_nats::ServerAddr = bus.nats.url().parse().unwrap();
     let (user, password) = (address.username().unwrap().to_owned(), address.password().unwrap().to_owned());
     async_nats::ConnectOptions::with_user_and_password(user, password).connect(address).await.unwrap()

@@ -22,9 +22,9 @@ pub struct Limits {
 
 impl Limits {
     /// Those of a payload.
-    pub const PAYLOAD: Limits = Limits { bytes: MAX_PAYLOAD, depth: MAX_DEPTH };
+    pub const PAYLOAD: Self = Self { bytes: MAX_PAYLOAD, depth: MAX_DEPTH };
     /// Those of an event's metadata.
-    pub const METADATA: Limits = Limits { bytes: MAX_METADATA, depth: MAX_DEPTH };
+    pub const METADATA: Self = Self { bytes: MAX_METADATA, depth: MAX_DEPTH };
 
     pub(super) fn depth(self) -> usize {
         self.depth.min(128)

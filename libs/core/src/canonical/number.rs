@@ -120,7 +120,7 @@ struct Decimal {
 
 impl Decimal {
     /// The decimal that a JSON number spells.
-    fn of(text: &str) -> Decimal {
+    fn of(text: &str) -> Self {
         let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -130,11 +130,11 @@ impl Decimal {
         digits.truncate(kept);
         digits.drain(..min(leading, kept));
         if digits.is_empty() {
-            return Decimal { negative: false, digits, exponent: 0 };
+            return Self { negative: false, digits, exponent: 0 };
         }
         let point = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let exponent = whole_exponent(exponent).saturating_add(point(whole.len()) - point(leading));
-        Decimal { negative, digits, exponent }
+        Self { negative, digits, exponent }
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(text: &'a str, depth: usize, read_number: ReadNumber) -> Reader<'a> {
+    pub(super) fn new(text: &'a str, depth: usize, read_number: ReadNumber) -> Self {
         Reader { text, at: 0, depth_left: depth, read_number }
     }
 

@@ -36,15 +36,15 @@ impl Refusal {
     /// The rule that was broken, for a person to read.
     pub fn rule(self) -> &'static str {
         match self {
-            Refusal::Size => "the text and its canonical form stay under the cap",
-            Refusal::Utf8 => "the text is UTF-8",
-            Refusal::Syntax => "the text is one JSON value and nothing else (RFC 8259)",
-            Refusal::Depth => "arrays and objects nest at most 64 deep",
-            Refusal::DuplicateKey => "a name stands once in an object",
-            Refusal::LoneSurrogate => "a \\ud800 to \\udfff escape is half of a pair",
-            Refusal::Nul => "no string or name holds U+0000",
-            Refusal::IntegerRange => "integers lie within ±(2^53 − 1); larger ones are sent as strings",
-            Refusal::NumberRange => "numbers lie within the range of a double",
+            Self::Size => "the text and its canonical form stay under the cap",
+            Self::Utf8 => "the text is UTF-8",
+            Self::Syntax => "the text is one JSON value and nothing else (RFC 8259)",
+            Self::Depth => "arrays and objects nest at most 64 deep",
+            Self::DuplicateKey => "a name stands once in an object",
+            Self::LoneSurrogate => "a \\ud800 to \\udfff escape is half of a pair",
+            Self::Nul => "no string or name holds U+0000",
+            Self::IntegerRange => "integers lie within ±(2^53 − 1); larger ones are sent as strings",
+            Self::NumberRange => "numbers lie within the range of a double",
         }
     }
 }
@@ -52,15 +52,15 @@ impl Refusal {
 impl From<Refusal> for ErrorKind {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Size => ErrorKind::JsonSize,
-            Refusal::Utf8 => ErrorKind::JsonUtf8,
-            Refusal::Syntax => ErrorKind::JsonSyntax,
-            Refusal::Depth => ErrorKind::JsonDepth,
-            Refusal::DuplicateKey => ErrorKind::JsonDuplicateKey,
-            Refusal::LoneSurrogate => ErrorKind::JsonLoneSurrogate,
-            Refusal::Nul => ErrorKind::JsonNul,
-            Refusal::IntegerRange => ErrorKind::JsonIntegerRange,
-            Refusal::NumberRange => ErrorKind::JsonNumberRange,
+            Refusal::Size => Self::JsonSize,
+            Refusal::Utf8 => Self::JsonUtf8,
+            Refusal::Syntax => Self::JsonSyntax,
+            Refusal::Depth => Self::JsonDepth,
+            Refusal::DuplicateKey => Self::JsonDuplicateKey,
+            Refusal::LoneSurrogate => Self::JsonLoneSurrogate,
+            Refusal::Nul => Self::JsonNul,
+            Refusal::IntegerRange => Self::JsonIntegerRange,
+            Refusal::NumberRange => Self::JsonNumberRange,
         }
     }
 }
@@ -78,7 +78,7 @@ pub struct Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Refused { refusal, pointer, offset } = self;
+        let Self { refusal, pointer, offset } = self;
         let at = if pointer.is_empty() { String::new() } else { format!(" ({pointer})") };
         write!(f, "{} at byte {offset}{at}: {}", refusal.code(), refusal.rule())
     }
@@ -93,7 +93,7 @@ impl Refused {
     }
 
     /// The same, seen from the array or object around it: the pointer grows at the front.
-    pub(super) fn inside(mut self, token: &str) -> Refused {
+    pub(super) fn inside(mut self, token: &str) -> Self {
         self.pointer = format!("/{}{}", pointer_token(token), self.pointer);
         self
     }

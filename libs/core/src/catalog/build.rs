@@ -27,7 +27,7 @@ pub(super) struct Builder {
 
 impl Builder {
     /// Takes a file in.
-    pub fn add(&mut self, file: &str, origin: Origin, content: CatalogFile) -> Result<(), CatalogError> {
+    pub(super) fn add(&mut self, file: &str, origin: Origin, content: CatalogFile) -> Result<(), CatalogError> {
         let module = content.module;
         check_token(file, "module", &module)?;
         self.claim("module", &module, file, origin, false)?;
@@ -61,7 +61,7 @@ impl Builder {
     }
 
     /// The catalog. Where patterns overlap, the longer one is asked first.
-    pub fn finish(self) -> Catalog {
+    pub(super) fn finish(self) -> Catalog {
         let mut types = BTreeMap::new();
         let mut patterns = Vec::new();
         for entry in self.entries {

@@ -42,12 +42,12 @@ impl Schema {
     }
 
     /// The schema as it was written.
-    pub fn source(&self) -> &Value {
+    pub(super) fn source(&self) -> &Value {
         &self.source
     }
 
     /// What data breaks, at most the first twenty faults, with pointers that begin at `base`. Empty: nothing.
-    pub fn validate(&self, data: &Value, base: &str) -> Vec<FieldError> {
+    pub(super) fn validate(&self, data: &Value, base: &str) -> Vec<FieldError> {
         let Some(validator) = &self.validator else { return Vec::new() };
         if validator.is_valid(data) {
             return Vec::new();

@@ -59,10 +59,7 @@ impl FromStr for SettlementType {
     type Err = NotSettlement;
 
     fn from_str(name: &str) -> Result<Self, NotSettlement> {
-        SettlementType::ALL
-            .into_iter()
-            .find(|known| known.as_str() == name)
-            .ok_or_else(|| NotSettlement(name.to_owned()))
+        Self::ALL.into_iter().find(|known| known.as_str() == name).ok_or_else(|| NotSettlement(name.to_owned()))
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Binding<'a> {
 
 impl<'a> Binding<'a> {
     /// That of the event with this header.
-    pub fn of(header: &'a Header) -> Binding<'a> {
+    pub fn of(header: &'a Header) -> Self {
         Binding {
             origin: &header.origin,
             tenant: &header.tenant,

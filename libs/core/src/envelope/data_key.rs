@@ -28,11 +28,8 @@ pub(super) struct EnvelopeKey {
 
 impl DataKey {
     /// The key of this id and these bytes. A new key's have to come from the system's generator, its id too.
-    pub fn new(key_id: Uuid, secret: &Zeroizing<[u8; 32]>) -> DataKey {
-        DataKey {
-            key_id,
-            secret: SecretBox::init_with_mut(|own: &mut [u8; 32]| own.copy_from_slice(secret.as_slice())),
-        }
+    pub fn new(key_id: Uuid, secret: &Zeroizing<[u8; 32]>) -> Self {
+        Self { key_id, secret: SecretBox::init_with_mut(|own: &mut [u8; 32]| own.copy_from_slice(secret.as_slice())) }
     }
 
     /// The name by which envelopes and erasures know it.

@@ -44,7 +44,7 @@ impl Envelope {
     /// The envelope of this text, which a database may have spelled anew: order, space and escapes are free, as of any stored
     /// text. Refused: another scheme, a member missing, unknown or twice, bytes of another length or in another spelling than
     /// the one of their base64, a key id that is not a UUID in lower-case 8-4-4-4-12 form.
-    pub fn parse(text: &str) -> Result<Envelope, FormatError> {
+    pub fn parse(text: &str) -> Result<Self, FormatError> {
         let Ok(Value::Object(mut members)) = canonical::read(text.as_bytes(), LIMITS) else {
             return Err(FormatError::Field { field: "envelope", rule: "an object of strings" });
         };
@@ -53,7 +53,7 @@ impl Envelope {
         }
         let key_id = FormatError::Field { field: "key", rule: "a UUID in lower-case 8-4-4-4-12 form" };
         let ciphertext = FormatError::Field { field: "ciphertext", rule: "base64 of at least the 16 bytes of its tag" };
-        let envelope = Envelope {
+        let envelope = Self {
             key_id: plain_uuid(&take(&mut members, "key")?).ok_or(key_id)?,
             nonce: bytes(&mut members, "nonce", "base64 of 24 bytes")?,
             commitment: bytes(&mut members, "commitment", "base64 of 32 bytes")?,

@@ -31,21 +31,21 @@ impl Unopened {
     /// INTEGRITY's name for it. Of one event `ERASED` comes after every other verdict, the others are check 16.
     pub fn verdict(&self) -> Verdict {
         match self {
-            Unopened::Format(_) => Verdict::Format,
-            Unopened::KeyLost(_) => Verdict::KeyLost,
-            Unopened::Commitment(_) => Verdict::Commitment,
-            Unopened::Aad => Verdict::Aad,
-            Unopened::Erased(_) => Verdict::Erased,
+            Self::Format(_) => Verdict::Format,
+            Self::KeyLost(_) => Verdict::KeyLost,
+            Self::Commitment(_) => Verdict::Commitment,
+            Self::Aad => Verdict::Aad,
+            Self::Erased(_) => Verdict::Erased,
         }
     }
 }
 
 impl Envelope {
     /// Encrypts for one event under its data subject's key. One nonce serves one envelope.
-    pub fn seal(key: &DataKey, nonce: Nonce, binding: &Binding<'_>, plaintext: &Plaintext) -> Envelope {
+    pub fn seal(key: &DataKey, nonce: Nonce, binding: &Binding<'_>, plaintext: &Plaintext) -> Self {
         let derived = key.envelope_key(&nonce);
         let ciphertext = aead::encrypt(&derived.key, &nonce, plaintext.encode().as_bytes(), &binding.associated_data());
-        Envelope { key_id: key.key_id(), nonce, commitment: derived.commitment, ciphertext }
+        Self { key_id: key.key_id(), nonce, commitment: derived.commitment, ciphertext }
     }
 
     /// What the envelope hides. Its form was checked when it was read; here first the commitment is, in constant time, then
@@ -62,12 +62,12 @@ impl Envelope {
 
     /// The envelope of a stored event, whose key is then to be looked up by [`Envelope::key_id`] within the event's tenant;
     /// `None` where the event is not encrypted.
-    pub fn stored(record: &Record) -> Result<Option<Envelope>, FormatError> {
+    pub fn stored(record: &Record) -> Result<Option<Self>, FormatError> {
         if record.header.payload_mode != PayloadMode::Encrypted {
             return Ok(None);
         }
         let missing = FormatError::Field { field: "payload", rule: "an envelope where the event is encrypted" };
-        Envelope::parse(record.payload.as_deref().ok_or(missing)?).map(Some)
+        Self::parse(record.payload.as_deref().ok_or(missing)?).map(Some)
     }
 
     /// Opens the envelope of a stored event (INTEGRITY, Verifying, checks 16 and 20). `key` is the one that it names, if it is

@@ -28,7 +28,7 @@ impl Plaintext {
 
     /// The plaintext of this text. Refused: another shape, data or metadata over their limits or with a member that is the
     /// bus's own, and any other spelling than the canonical one.
-    pub fn decode(text: &[u8]) -> Result<Plaintext, FormatError> {
+    pub fn decode(text: &[u8]) -> Result<Self, FormatError> {
         let refused = FormatError::Field { field: "plaintext", rule: r#"RFC 8785 of {"data", "metadata"}"# };
         let Ok(Value::Object(mut members)) = canonical::read(text, LIMITS) else { return Err(refused) };
         let (Some(data), Some(metadata)) = (members.remove("data"), members.remove("metadata")) else {
@@ -39,7 +39,7 @@ impl Plaintext {
         }
         let canonical = |value, limits| canonical::check(value, limits).map_err(|_| refused.clone());
         let (data, metadata) = (canonical(&data, Limits::PAYLOAD)?, canonical(&metadata, Limits::METADATA)?);
-        let plaintext = Plaintext { data, metadata };
+        let plaintext = Self { data, metadata };
         // A member too many makes the text another, too.
         if plaintext.encode().as_bytes() == text { Ok(plaintext) } else { Err(refused) }
     }

@@ -13,11 +13,11 @@ pub struct DataSubject(String);
 
 impl DataSubject {
     /// The subject of this name: 1 to 255 bytes without control characters.
-    pub fn parse(name: &str) -> Result<DataSubject, FormatError> {
+    pub fn parse(name: &str) -> Result<Self, FormatError> {
         if name.is_empty() || !is_text(name, 255) {
             return Err(FormatError::Field { field: "subject", rule: "1 to 255 bytes without control characters" });
         }
-        Ok(DataSubject(name.to_owned()))
+        Ok(Self(name.to_owned()))
     }
 
     /// The name itself, for the row of its keys.

@@ -110,10 +110,10 @@ impl Header {
 
     /// The header that these bytes are. Refused, beside what [`Header::validate`] refuses: another scheme, suite or mode, a
     /// suite that is not the key id's, text that is not UTF-8, a byte too few or too many.
-    pub fn decode(bytes: &[u8]) -> Result<Header, FormatError> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut fields = Fields::after(LABEL, bytes)?;
         let suite = Suite::from_code(fields.u8("suite")?);
-        let header = Header {
+        let header = Self {
             origin: fields.text("origin")?,
             tenant: fields.text("tenant")?,
             plan: fields.text("plan")?,

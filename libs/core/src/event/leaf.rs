@@ -20,7 +20,7 @@ pub struct Leaf {
 impl Leaf {
     /// The leaf that these bytes are. Refused: what [`Header::decode`] refuses, a MAC or signature that the key's suite does
     /// not have or of another length, a byte too many.
-    pub fn decode(bytes: &[u8]) -> Result<Leaf, FormatError> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut fields = Fields::after(LABEL, bytes)?;
         let header = Header::decode(fields.bytes("header")?)?;
         let (mac, sig) = (fields.bytes("mac")?, fields.bytes("sig")?);
@@ -35,7 +35,7 @@ impl Leaf {
         if (mac.len(), sig.len()) != lengths {
             return Err(FormatError::Field { field: "seal", rule: "a MAC of 32 bytes or a signature of 64" });
         }
-        Ok(Leaf { header, mac: mac.to_vec(), sig: sig.to_vec() })
+        Ok(Self { header, mac: mac.to_vec(), sig: sig.to_vec() })
     }
 
     /// The leaf's bytes.

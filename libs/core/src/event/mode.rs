@@ -27,9 +27,9 @@ impl Priority {
     /// `high`, `normal` or `low`.
     pub fn as_str(self) -> &'static str {
         match self {
-            Priority::High => "high",
-            Priority::Normal => "normal",
-            Priority::Low => "low",
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
         }
     }
 }
@@ -37,8 +37,8 @@ impl Priority {
 impl FromStr for Priority {
     type Err = PriorityError;
 
-    fn from_str(text: &str) -> Result<Priority, PriorityError> {
-        [Priority::High, Priority::Normal, Priority::Low]
+    fn from_str(text: &str) -> Result<Self, PriorityError> {
+        [Self::High, Self::Normal, Self::Low]
             .into_iter()
             .find(|priority| priority.as_str() == text)
             .ok_or(PriorityError)
@@ -64,20 +64,20 @@ pub enum PayloadMode {
 }
 
 impl PayloadMode {
-    const ALL: [PayloadMode; 3] = [PayloadMode::Plain, PayloadMode::Encrypted, PayloadMode::HashOnly];
+    const ALL: [Self; 3] = [Self::Plain, Self::Encrypted, Self::HashOnly];
 
     /// `plain`, `encrypted` or `hash-only`.
     pub fn as_str(self) -> &'static str {
         match self {
-            PayloadMode::Plain => "plain",
-            PayloadMode::Encrypted => "encrypted",
-            PayloadMode::HashOnly => "hash-only",
+            Self::Plain => "plain",
+            Self::Encrypted => "encrypted",
+            Self::HashOnly => "hash-only",
         }
     }
 
     /// The mode of that name.
-    pub fn from_name(name: &str) -> Option<PayloadMode> {
-        PayloadMode::ALL.into_iter().find(|mode| mode.as_str() == name)
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == name)
     }
 
     /// Its byte in the header: 1, 2 or 3.
@@ -86,8 +86,8 @@ impl PayloadMode {
     }
 
     /// The mode of that byte.
-    pub fn from_code(code: u8) -> Option<PayloadMode> {
-        PayloadMode::ALL.into_iter().find(|mode| mode.code() == code)
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.code() == code)
     }
 }
 

@@ -23,8 +23,8 @@ pub struct View {
 
 impl View {
     /// The event as it is stored.
-    pub fn stored(record: Arc<Record>) -> View {
-        View { record, unopened: None }
+    pub fn stored(record: Arc<Record>) -> Self {
+        Self { record, unopened: None }
     }
 }
 

@@ -36,7 +36,7 @@ pub enum FormatError {
 impl FormatError {
     /// The verdict on an event whose bytes these are: SUITE or FORMAT.
     pub fn verdict(&self) -> Verdict {
-        if matches!(self, FormatError::Suite) { Verdict::Suite } else { Verdict::Format }
+        if matches!(self, Self::Suite) { Verdict::Suite } else { Verdict::Format }
     }
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
     /// What follows `label`.
-    pub(crate) fn after(label: &str, bytes: &'a [u8]) -> Result<Fields<'a>, FormatError> {
+    pub(crate) fn after(label: &str, bytes: &'a [u8]) -> Result<Self, FormatError> {
         bytes.strip_prefix(label.as_bytes()).map(Fields).ok_or(FormatError::Scheme)
     }
 

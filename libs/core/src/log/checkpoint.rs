@@ -63,9 +63,9 @@ pub enum CheckpointError {
 
 impl Checkpoint {
     /// The checkpoint of these three; refused where the origin is none ([`is_origin`]) or the size is above [`MAX_SIZE`].
-    pub fn new(origin: &str, size: u64, root: Hash) -> Result<Checkpoint, CheckpointError> {
+    pub fn new(origin: &str, size: u64, root: Hash) -> Result<Self, CheckpointError> {
         let fits = is_origin(origin) && size <= MAX_SIZE;
-        fits.then(|| Checkpoint { origin: origin.to_owned(), size, root }).ok_or(CheckpointError::Text)
+        fits.then(|| Self { origin: origin.to_owned(), size, root }).ok_or(CheckpointError::Text)
     }
 
     /// The log's name.
@@ -89,7 +89,7 @@ impl SignedCheckpoint {
     ///
     /// A key of the log has the origin for its name and is of type 0x01. Refused, beside what [`Note::verify`] refuses: a text
     /// that is no checkpoint, another log's checkpoint, one without a line of a key of the log.
-    pub fn open(note: &Note, origin: &str, known: &[VerifierKey]) -> Result<SignedCheckpoint, CheckpointError> {
+    pub fn open(note: &Note, origin: &str, known: &[VerifierKey]) -> Result<Self, CheckpointError> {
         let checkpoint: Checkpoint = note.text().parse()?;
         if checkpoint.origin != origin {
             return Err(CheckpointError::OtherOrigin { origin: checkpoint.origin });
@@ -100,7 +100,7 @@ impl SignedCheckpoint {
             return Err(CheckpointError::Unsigned);
         }
         let own = known.iter().filter(of_log).map(|key| key.public().clone()).collect();
-        Ok(SignedCheckpoint { checkpoint, signatures, own })
+        Ok(Self { checkpoint, signatures, own })
     }
 
     /// What was signed.
@@ -124,7 +124,7 @@ impl SignedCheckpoint {
     }
 
     /// Adds what another note of the same checkpoint says, a heartbeat: of each key the latest time that counts at `now`.
-    pub(crate) fn join(&mut self, other: &SignedCheckpoint, now: u64) {
+    pub(crate) fn join(&mut self, other: &Self, now: u64) {
         let counting = |time: Option<u64>| time.filter(|time| *time <= now.saturating_add(MAX_AHEAD));
         for line in other.signatures.iter().filter(|line| counting(line.time).is_some()) {
             match self.signatures.iter_mut().find(|held| held.key == line.key) {
@@ -139,7 +139,7 @@ impl SignedCheckpoint {
 /// The note's text.
 impl fmt::Display for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Checkpoint { origin, size, root } = self;
+        let Self { origin, size, root } = self;
         write!(f, "{origin}\n{size}\n{}\n", line::base64(root.as_bytes()))
     }
 }
@@ -148,13 +148,13 @@ impl fmt::Display for Checkpoint {
 impl FromStr for Checkpoint {
     type Err = CheckpointError;
 
-    fn from_str(text: &str) -> Result<Checkpoint, CheckpointError> {
+    fn from_str(text: &str) -> Result<Self, CheckpointError> {
         let mut lines = text.strip_suffix('\n').ok_or(CheckpointError::Text)?.split('\n');
         let (Some(origin), Some(size), Some(root), None) = (lines.next(), lines.next(), lines.next(), lines.next())
         else {
             return Err(CheckpointError::Text);
         };
         let size = line::decimal(size, MAX_SIZE).ok_or(CheckpointError::Text)?;
-        Checkpoint::new(origin, size, line::hash(root).ok_or(CheckpointError::Text)?)
+        Self::new(origin, size, line::hash(root).ok_or(CheckpointError::Text)?)
     }
 }

@@ -63,9 +63,9 @@ impl EventProof {
     /// The proof of this text. Refused: more than [`EventProof::MAX_BYTES`], another version, no extra line or one that is not
     /// base64 of up to 65,535 bytes, an index with a leading zero or above 2^53 − 1, more than 53 hashes or one that is not base64
     /// of 32 bytes, what [`Note::parse`] refuses, a text that is no checkpoint.
-    pub fn parse(bytes: &[u8]) -> Result<EventProof, EventProofError> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, EventProofError> {
         let malformed = EventProofError::Malformed;
-        if bytes.len() > EventProof::MAX_BYTES {
+        if bytes.len() > Self::MAX_BYTES {
             return Err(malformed("it is longer than 640 KiB"));
         }
         let text = str::from_utf8(bytes).map_err(|_| malformed("it is not UTF-8"))?;
@@ -79,7 +79,7 @@ impl EventProof {
         let (hashes, note) = line::hashes(rest, MAX_HASHES).ok_or(malformed("a line is no hash in base64"))?;
         let note = Note::parse(note.as_bytes()).map_err(CheckpointError::from)?;
         note.text().parse::<Checkpoint>()?;
-        Ok(EventProof { leaf, index, hashes, note })
+        Ok(Self { leaf, index, hashes, note })
     }
 
     /// Whether it leads from its leaf to the root of this checkpoint, which the caller trusts, and its leaf is the event's.
@@ -103,7 +103,7 @@ impl EventProof {
 impl EventProofError {
     /// The verdict on the event: PROOF or `LEAF_MISMATCH`.
     pub fn verdict(&self) -> Verdict {
-        if matches!(self, EventProofError::OtherLeaf) { Verdict::LeafMismatch } else { Verdict::Proof }
+        if matches!(self, Self::OtherLeaf) { Verdict::LeafMismatch } else { Verdict::Proof }
     }
 }
 

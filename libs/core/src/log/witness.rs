@@ -75,21 +75,21 @@ impl AddCheckpoint {
     pub const MAX_BYTES: usize = Note::MAX_BYTES + (1 << 12);
 
     /// The request that a log makes. Refused: more than 63 hashes, a note whose text is no checkpoint.
-    pub fn new(old_size: u64, hashes: Vec<Hash>, note: Note) -> Result<AddCheckpoint, Refusal> {
+    pub fn new(old_size: u64, hashes: Vec<Hash>, note: Note) -> Result<Self, Refusal> {
         let checkpoint = note.text().parse();
         let checkpoint = checkpoint.map_err(|_: CheckpointError| Refusal::Malformed("its note is no checkpoint"))?;
         if hashes.len() > MAX_HASHES {
             return Err(Refusal::Malformed("its proof has more than 63 hashes"));
         }
-        Ok(AddCheckpoint { old_size, hashes, note, checkpoint })
+        Ok(Self { old_size, hashes, note, checkpoint })
     }
 
     /// The request of this body. Refused: more than [`AddCheckpoint::MAX_BYTES`], an old size with a leading zero or above
     /// 2^53 − 1, more than 63 hashes or one that is not base64 of 32 bytes, what [`Note::parse`] refuses, a text that is no
     /// checkpoint.
-    pub fn parse(body: &[u8]) -> Result<AddCheckpoint, Refusal> {
+    pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
         let malformed = Refusal::Malformed;
-        if body.len() > AddCheckpoint::MAX_BYTES {
+        if body.len() > Self::MAX_BYTES {
             return Err(malformed("it is longer than 516 KiB"));
         }
         let body = str::from_utf8(body).map_err(|_| malformed("it is not UTF-8"))?;
@@ -99,7 +99,7 @@ impl AddCheckpoint {
         let (hashes, note) = line::hashes(rest, MAX_HASHES).ok_or(malformed("its proof is not up to 63 hashes"))?;
         let note =
             Note::parse(note.as_bytes()).map_err(|_: NoteError| malformed("its checkpoint is no signed note"))?;
-        AddCheckpoint::new(old_size, hashes, note)
+        Self::new(old_size, hashes, note)
     }
 
     /// The checkpoint as it was sent, with its lines; which of them are right, [`AddCheckpoint::decide`] looks.
@@ -145,8 +145,8 @@ impl fmt::Display for AddCheckpoint {
 
 impl Cosigned {
     /// What a witness begins with: no tree of the log.
-    pub fn nothing() -> Cosigned {
-        Cosigned { size: 0, root: merkle::empty_root() }
+    pub fn nothing() -> Self {
+        Self { size: 0, root: merkle::empty_root() }
     }
 }
 
@@ -154,11 +154,11 @@ impl Refusal {
     /// The HTTP status of the answer.
     pub fn status(&self) -> u16 {
         match self {
-            Refusal::Malformed(_) | Refusal::Shrunk => 400,
-            Refusal::Signature(_) => 403,
-            Refusal::UnknownLog => 404,
-            Refusal::Conflict { .. } => 409,
-            Refusal::Inconsistent(_) => 422,
+            Self::Malformed(_) | Self::Shrunk => 400,
+            Self::Signature(_) => 403,
+            Self::UnknownLog => 404,
+            Self::Conflict { .. } => 409,
+            Self::Inconsistent(_) => 422,
         }
     }
 }

@@ -12,17 +12,17 @@ use crate::timestamp::Timestamp;
 pub(crate) struct Fields(Map<String, Value>);
 
 impl Fields {
-    pub fn new(members: Map<String, Value>) -> Self {
+    pub(crate) fn new(members: Map<String, Value>) -> Self {
         Self(members)
     }
 
     /// A member, whatever it is.
-    pub fn take(&mut self, name: &str) -> Option<Value> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
     }
 
     /// A string of 1 to `max` bytes without control characters.
-    pub fn text(&mut self, name: &str, max: usize) -> Result<Option<String>, Refused> {
+    pub(crate) fn text(&mut self, name: &str, max: usize) -> Result<Option<String>, Refused> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) => check_text(name, &text, max).map(|()| Some(text)),
@@ -30,7 +30,7 @@ impl Fields {
         }
     }
 
-    pub fn event_type(&mut self, name: &str) -> Result<EventType, Refused> {
+    pub(crate) fn event_type(&mut self, name: &str) -> Result<EventType, Refused> {
         match self.take(name) {
             None => Err(invalid(name, "required", "is required")),
             Some(Value::String(text)) => EventType::parse(&text)
@@ -40,7 +40,7 @@ impl Fields {
     }
 
     /// A whole number from 1 to 2³¹ − 1, in digits as a string too where CloudEvents carries it so.
-    pub fn version(&mut self, name: &str) -> Result<Option<u32>, Refused> {
+    pub(crate) fn version(&mut self, name: &str) -> Result<Option<u32>, Refused> {
         let refuse = || invalid(name, "range", "is a whole number from 1 to 2147483647");
         let number = match self.take(name) {
             None => return Ok(None),
@@ -52,7 +52,7 @@ impl Fields {
         version.map(|version| Some(version.unsigned_abs())).ok_or_else(refuse)
     }
 
-    pub fn time(&mut self, name: &str) -> Result<Option<Timestamp>, Refused> {
+    pub(crate) fn time(&mut self, name: &str) -> Result<Option<Timestamp>, Refused> {
         let refuse = || {
             invalid(name, "format", "is a time by RFC 3339, such as 2026-11-20T10:00:00Z, of the years 0001 to 9999")
         };
@@ -63,7 +63,7 @@ impl Fields {
         }
     }
 
-    pub fn priority(&mut self, name: &str) -> Result<Option<Priority>, Refused> {
+    pub(crate) fn priority(&mut self, name: &str) -> Result<Option<Priority>, Refused> {
         let refuse = || invalid(name, "enum", "is high, normal or low");
         match self.take(name) {
             None => Ok(None),
@@ -73,7 +73,7 @@ impl Fields {
     }
 
     /// An object without the member that is the bus's own.
-    pub fn metadata(&mut self, name: &str) -> Result<Option<Map<String, Value>>, Refused> {
+    pub(crate) fn metadata(&mut self, name: &str) -> Result<Option<Map<String, Value>>, Refused> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::Object(members)) if members.contains_key("sealbus") => {
@@ -85,12 +85,12 @@ impl Fields {
     }
 
     /// What is left.
-    pub fn rest(self) -> Map<String, Value> {
+    pub(crate) fn rest(self) -> Map<String, Value> {
         self.0
     }
 
     /// Refuses what is left.
-    pub fn end(self) -> Result<(), Refused> {
+    pub(crate) fn end(self) -> Result<(), Refused> {
         match self.0.keys().next() {
             None => Ok(()),
             Some(name) => Err(invalid(&pointer_token(name), "unknown", "is no member of a publish request")),

@@ -13,14 +13,14 @@ pub struct PublicKey(VerifyingKey);
 
 impl PublicKey {
     /// The key of these bytes; `None` when they are no point, not its canonical encoding, or a point of small order.
-    pub fn from_bytes(bytes: &[u8; 32]) -> Option<PublicKey> {
+    pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
         let key = VerifyingKey::from_bytes(bytes).ok()?;
-        (is_reduced(bytes) && !key.is_weak()).then_some(PublicKey(key))
+        (is_reduced(bytes) && !key.is_weak()).then_some(Self(key))
     }
 
     /// The public half of this seed.
-    pub fn of_seed(seed: &[u8; 32]) -> PublicKey {
-        PublicKey(ed25519_dalek::SigningKey::from_bytes(seed).verifying_key())
+    pub fn of_seed(seed: &[u8; 32]) -> Self {
+        Self(ed25519_dalek::SigningKey::from_bytes(seed).verifying_key())
     }
 
     /// The 32 bytes.

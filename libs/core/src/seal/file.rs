@@ -95,8 +95,8 @@ struct Pinned<'k> {
 struct SecretText(Zeroizing<String>);
 
 impl From<String> for SecretText {
-    fn from(text: String) -> SecretText {
-        SecretText(Zeroizing::new(text))
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
     }
 }
 
@@ -106,8 +106,8 @@ impl Keyring {
     /// Refused: another shape or an unknown member; a weak secret (under 32 bytes, or fewer than 8 different ones); an id that
     /// is malformed or not its public key's; a public key of small order, not canonical or not its secret's; one id, secret or
     /// public key twice.
-    pub fn parse(json: &str) -> Result<Keyring, KeyringError> {
-        Keyring::of(entries(json)?)
+    pub fn parse(json: &str) -> Result<Self, KeyringError> {
+        Self::of(entries(json)?)
     }
 
     /// The files of the keyring at this path: the path itself, or the directory's `.json` files, but for hidden ones, by name.
@@ -116,8 +116,8 @@ impl Keyring {
     }
 
     /// The keyring at this path: all its files make one keyring together. Refused as by [`Keyring::parse`].
-    pub fn load(path: &Path) -> Result<Keyring, KeyringError> {
-        let files = Keyring::files(path)?;
+    pub fn load(path: &Path) -> Result<Self, KeyringError> {
+        let files = Self::files(path)?;
         if files.is_empty() {
             return Err(KeyringError::NoFile { path: path.to_owned() });
         }
@@ -126,7 +126,7 @@ impl Keyring {
             let json = fs::read_to_string(&file).map_err(|source| KeyringError::Unreadable { path: file, source })?;
             all.extend(entries(&Zeroizing::new(json))?);
         }
-        Keyring::of(all)
+        Self::of(all)
     }
 
     /// The JSON of a keyring for development: an active key each to seal events with (Ed25519), for the log's checkpoints, for
@@ -152,13 +152,13 @@ impl Keyring {
             symmetric(KeyKind::Kek, kek.try_into().expect("as above")),
         ]});
         let json = format!("{json:#}\n");
-        Keyring::parse(&json).map(|_| json)
+        Self::parse(&json).map(|_| json)
     }
 
     /// The JSON of a keyring file with an active `kek-` key added, made of `random` and nothing else; as it is where the file
     /// has one. Refused as by [`Keyring::parse`].
     pub fn with_kek(json: &str, random: &[u8; 40]) -> Result<String, KeyringError> {
-        if Keyring::parse(json)?.active_kek().is_some() {
+        if Self::parse(json)?.active_kek().is_some() {
             return Ok(json.to_owned());
         }
         let mut file: serde_json::Value = serde_json::from_str(json)
@@ -167,15 +167,15 @@ impl Keyring {
             keys.push(symmetric(KeyKind::Kek, random));
         }
         let json = format!("{file:#}\n");
-        Keyring::parse(&json).map(|_| json)
+        Self::parse(&json).map(|_| json)
     }
 
     /// The same keys without their secrets: what a verifier pins. Keys that are nothing without a secret are left out.
     #[must_use]
-    pub fn public_only(&self) -> Keyring {
+    pub fn public_only(&self) -> Self {
         let keys = self.keys.iter().filter(|key| !matches!(key.kind, KeyKind::V1 | KeyKind::Kek));
         let keys = keys.map(|key| Key { secret: None, id: key.id.clone(), public: key.public.clone(), ..*key });
-        Keyring { keys: keys.collect() }
+        Self { keys: keys.collect() }
     }
 
     /// The JSON of the same keys without their secrets, in the keyring's order.
@@ -206,14 +206,14 @@ impl Keyring {
         Ok(NewKey::new(kind, &random, Status::Active)?.keyring().to_string())
     }
 
-    pub(super) fn of(entries: Vec<Entry>) -> Result<Keyring, KeyringError> {
+    pub(super) fn of(entries: Vec<Entry>) -> Result<Self, KeyringError> {
         let keys = entries.into_iter().map(key).collect::<Result<Vec<_>, _>>()?;
         for (index, one) in keys.iter().enumerate() {
             if let Some(other) = keys[..index].iter().find(|other| other.is_shared_with(one)) {
                 return Err(KeyringError::Shared { one: other.id.clone(), other: one.id.clone() });
             }
         }
-        Ok(Keyring { keys: keys.into() })
+        Ok(Self { keys: keys.into() })
     }
 }
 

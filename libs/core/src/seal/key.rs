@@ -38,9 +38,9 @@ impl Window {
 
     /// The indexes that lie in both.
     #[must_use]
-    pub fn narrowed(self, other: Window) -> Window {
+    pub fn narrowed(self, other: Self) -> Self {
         let until = [self.until, other.until].into_iter().flatten().min();
-        Window { from: self.from.max(other.from), until }
+        Self { from: self.from.max(other.from), until }
     }
 }
 
@@ -61,7 +61,7 @@ impl Key {
     }
 
     pub(super) fn held(&self) -> HeldKey<'_> {
-        let Key { id, kind, secret, public, status, window } = self;
+        let Self { id, kind, secret, public, status, window } = self;
         let has_secret = secret.is_some();
         HeldKey { id, kind: *kind, status: *status, pinned: *window, public: public.as_ref(), has_secret }
     }
@@ -87,7 +87,7 @@ impl Key {
     }
 
     /// Whether two keys share an id, a secret or a public half: then one key would have two uses.
-    pub(super) fn is_shared_with(&self, other: &Key) -> bool {
+    pub(super) fn is_shared_with(&self, other: &Self) -> bool {
         let one_secret = match (self.secret(), other.secret()) {
             (Some(one), Some(two)) => one.ct_eq(two).into(),
             _ => false,

@@ -34,24 +34,23 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    const ALL: [KeyKind; 6] =
-        [KeyKind::Hmac, KeyKind::Ed25519, KeyKind::V1, KeyKind::Kek, KeyKind::Log, KeyKind::Witness];
+    const ALL: [Self; 6] = [Self::Hmac, Self::Ed25519, Self::V1, Self::Kek, Self::Log, Self::Witness];
 
     /// What its ids begin with: `hmac-`, `ed25519-` …
     pub fn prefix(self) -> &'static str {
         match self {
-            KeyKind::Hmac => "hmac-",
-            KeyKind::Ed25519 => "ed25519-",
-            KeyKind::V1 => "v1-",
-            KeyKind::Kek => "kek-",
-            KeyKind::Log => "log-",
-            KeyKind::Witness => "witness-",
+            Self::Hmac => "hmac-",
+            Self::Ed25519 => "ed25519-",
+            Self::V1 => "v1-",
+            Self::Kek => "kek-",
+            Self::Log => "log-",
+            Self::Witness => "witness-",
         }
     }
 
     /// Whether it is an Ed25519 key pair, whose id is made of its public half.
     pub fn has_public(self) -> bool {
-        matches!(self, KeyKind::Ed25519 | KeyKind::Log | KeyKind::Witness)
+        matches!(self, Self::Ed25519 | Self::Log | Self::Witness)
     }
 
     /// The id of the key of this kind that these 8 bytes name.
@@ -70,8 +69,8 @@ impl KeyKind {
 
 impl KeyId {
     /// The id of this text, well formed or not.
-    pub fn new(text: impl Into<String>) -> KeyId {
-        KeyId(text.into())
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
     }
 
     /// The text.

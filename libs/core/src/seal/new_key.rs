@@ -17,7 +17,7 @@ pub struct NewKey {
 impl NewKey {
     /// The key made of these bytes and of nothing else: 32 are its secret, 8 name it where its kind has no public half.
     /// They have to come from the system's generator; a secret without any variety is refused.
-    pub fn new(kind: KeyKind, random: &[u8; 40], status: Status) -> Result<NewKey, KeyringError> {
+    pub fn new(kind: KeyKind, random: &[u8; 40], status: Status) -> Result<Self, KeyringError> {
         let (secret, name) = random.split_first_chunk::<32>().expect("40 bytes are more than 32");
         let public = kind.has_public().then(|| PublicKey::of_seed(secret));
         let id = match &public {
@@ -32,7 +32,7 @@ impl NewKey {
             half.unwrap_or_default(),
             json!(status),
         ));
-        let key = NewKey { id, public, entry };
+        let key = Self { id, public, entry };
         Keyring::parse(&key.keyring()).map(|_| key)
     }
 

@@ -32,14 +32,14 @@ pub struct Seal {
 
 impl Signer {
     /// The signer of that key; `None` where its secret is not here or it does not seal events.
-    pub(super) fn new(keyring: Keyring, index: usize) -> Option<Signer> {
+    pub(super) fn new(keyring: Keyring, index: usize) -> Option<Self> {
         let key = &keyring.keys[index];
         let (suite, secret) = (key.id.suite()?, key.secret()?);
         let pair = match suite {
             Suite::Hmac => None,
             Suite::Ed25519 => Some(Arc::new(Ed25519KeyPair::from_seed_unchecked(secret).ok()?)),
         };
-        Some(Signer { keyring, index, suite, pair })
+        Some(Self { keyring, index, suite, pair })
     }
 
     /// The key's id, which a header must name before this key seals it.
@@ -92,8 +92,8 @@ pub struct V1Signer {
 }
 
 impl V1Signer {
-    pub(super) fn new(keyring: Keyring, index: usize) -> V1Signer {
-        V1Signer { keyring, index }
+    pub(super) fn new(keyring: Keyring, index: usize) -> Self {
+        Self { keyring, index }
     }
 
     /// The columns of an event; `prev` is those of the plan's event before, `None` at seq 1. Refused: a plan or type that

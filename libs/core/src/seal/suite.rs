@@ -31,8 +31,8 @@ impl Suite {
     }
 
     /// The suite of that byte.
-    pub fn from_code(code: u8) -> Option<Suite> {
-        [Suite::Hmac, Suite::Ed25519].into_iter().find(|suite| suite.code() == code)
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::Hmac, Self::Ed25519].into_iter().find(|suite| suite.code() == code)
     }
 }
 

@@ -26,8 +26,8 @@ type Members<'t> = BTreeMap<String, &'t RawValue>;
 
 impl KeyringText {
     /// The text of a file. Refused: another form than a keyring's; whether its keys are good, [`Keyring::parse`] says.
-    pub fn new(text: Zeroizing<String>) -> Result<KeyringText, KeyringError> {
-        entries(&text).map(|_| KeyringText(text))
+    pub fn new(text: Zeroizing<String>) -> Result<Self, KeyringError> {
+        entries(&text).map(|_| Self(text))
     }
 
     /// The text as it is by now.
@@ -100,12 +100,12 @@ impl KeyringText {
 
 impl Keyring {
     /// The keyring that these files make together. Refused as by [`Keyring::parse`].
-    pub fn of_texts<'t>(texts: impl IntoIterator<Item = &'t KeyringText>) -> Result<Keyring, KeyringError> {
+    pub fn of_texts<'t>(texts: impl IntoIterator<Item = &'t KeyringText>) -> Result<Self, KeyringError> {
         let mut all = Vec::new();
         for text in texts {
             all.extend(entries(text.as_str())?);
         }
-        Keyring::of(all)
+        Self::of(all)
     }
 }
 

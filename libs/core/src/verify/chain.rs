@@ -59,7 +59,7 @@ pub struct ChainSummary {
 
 impl<'t> ChainCheck<'t> {
     /// Begins with the plan's first record.
-    pub fn new(trust: &'t Trust, tenant: &str, plan: &str) -> ChainCheck<'t> {
+    pub fn new(trust: &'t Trust, tenant: &str, plan: &str) -> Self {
         ChainCheck {
             trust,
             log: None,
@@ -76,13 +76,13 @@ impl<'t> ChainCheck<'t> {
     /// Compares the records with this log too (checks 13 to 20). What is in the ledger's log but beyond the checkpoint, since
     /// sealing goes on, is handed in without its log index: nothing vouches for it yet.
     #[must_use]
-    pub fn against(self, log: &'t CheckedLog) -> ChainCheck<'t> {
+    pub fn against(self, log: &'t CheckedLog) -> Self {
         ChainCheck { log: Some(log), ..self }
     }
 
     /// Notes which of these events are found (check 18).
     #[must_use]
-    pub fn owing(self, owed: &'t Owed) -> ChainCheck<'t> {
+    pub fn owing(self, owed: &'t Owed) -> Self {
         ChainCheck { owed: Some(owed), ..self }
     }
 

@@ -49,10 +49,10 @@ pub(super) enum Older {
 
 impl Before {
     /// What a record is to the one behind it.
-    pub(super) fn of(record: &Record) -> Before {
+    pub(super) fn of(record: &Record) -> Self {
         let older =
             record.v1.as_ref().map_or(Older::NotCarried, |v1| Older::Carried { signature: v1.signature.clone() });
-        Before {
+        Self {
             seq: record.header.seq,
             event_hash: Some(record.event_hash),
             suite: record.header.kid.suite(),

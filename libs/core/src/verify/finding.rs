@@ -38,7 +38,7 @@ impl Finding {
 }
 
 impl LogFinding {
-    pub(super) fn new(verdict: Verdict, place: impl Into<String>, detail: impl Into<String>) -> LogFinding {
-        LogFinding { verdict, place: place.into(), detail: detail.into() }
+    pub(super) fn new(verdict: Verdict, place: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { verdict, place: place.into(), detail: detail.into() }
     }
 }

@@ -54,16 +54,16 @@ pub struct Vouched {
 }
 
 impl Leaves {
-    pub(super) fn of(tree: CheckedTree) -> Leaves {
+    pub(super) fn of(tree: CheckedTree) -> Self {
         // A tree that was checked has as many leaves as were in memory.
         let words = usize::try_from(tree.size().div_ceil(64)).unwrap_or(usize::MAX);
-        Leaves::Tree { tree, claimed: (0..words).map(|_| AtomicU64::new(0)).collect() }
+        Self::Tree { tree, claimed: (0..words).map(|_| AtomicU64::new(0)).collect() }
     }
 
     pub(super) fn tree(&self) -> Option<&CheckedTree> {
         match self {
-            Leaves::Tree { tree, .. } => Some(tree),
-            Leaves::NotCompared | Leaves::Proven => None,
+            Self::Tree { tree, .. } => Some(tree),
+            Self::NotCompared | Self::Proven => None,
         }
     }
 }

@@ -34,8 +34,8 @@ pub struct Notes {
 impl Notes {
     /// `now` is the verifier's clock, in seconds since 1970. `max_age`, in seconds, is how old the newest anchor's newest
     /// trusted time may be; `None` where nobody asks, as of an older bundle.
-    pub fn new(policy: &Policy, origin: &str, now: u64, max_age: Option<u64>) -> Notes {
-        Notes {
+    pub fn new(policy: &Policy, origin: &str, now: u64, max_age: Option<u64>) -> Self {
+        Self {
             policy: policy.clone(),
             origin: origin.to_owned(),
             now,

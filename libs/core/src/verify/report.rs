@@ -44,8 +44,8 @@ struct Shown<'r> {
 
 impl Report {
     /// Begins with what was found of notes and tiles.
-    pub fn new(log: &CheckedLog) -> Report {
-        let mut report = Report { vouched: log.vouched(), ..Report::default() };
+    pub fn new(log: &CheckedLog) -> Self {
+        let mut report = Self { vouched: log.vouched(), ..Self::default() };
         log.findings().iter().cloned().for_each(|finding| report.add_of_log(finding));
         report
     }
@@ -151,7 +151,7 @@ fn keep_first<K: Ord>(entry: Entry<'_, K, Found>, verdict: Verdict, detail: Stri
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Report { events, plans, sealed, unchecked, vouched, .. } = self;
+        let Self { events, plans, sealed, unchecked, vouched, .. } = self;
         let mut report = serializer.serialize_struct("Report", 6)?;
         report.serialize_field("events", events)?;
         report.serialize_field("plans", plans)?;

@@ -19,7 +19,7 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Of trees in any order.
-    pub(super) fn of(trees: &[Dated]) -> Seen {
+    pub(super) fn of(trees: &[Dated]) -> Self {
         let mut first: Vec<_> = trees.iter().map(|tree| (tree.size, tree.earliest)).collect();
         first.sort_unstable();
         let mut earliest = u64::MAX;
@@ -34,7 +34,7 @@ impl Seen {
             latest = latest.max(*time);
             *time = latest;
         }
-        Seen { first, last }
+        Self { first, last }
     }
 
     /// When first a tree with this leaf was seen.

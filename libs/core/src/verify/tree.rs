@@ -37,9 +37,9 @@ pub(super) struct CheckedTree {
 
 impl TreeCheck {
     /// Begins with the tree of this checkpoint; of none, with the empty one.
-    pub(super) fn new(checkpoint: Option<&Checkpoint>) -> TreeCheck {
+    pub(super) fn new(checkpoint: Option<&Checkpoint>) -> Self {
         let (size, root) = checkpoint.map_or((0, empty_root()), |checkpoint| (checkpoint.size(), checkpoint.root()));
-        TreeCheck {
+        Self {
             size,
             root,
             wanted: TileId::at(TileKind::Hashes(0), 0, size),

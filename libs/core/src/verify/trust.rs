@@ -35,13 +35,8 @@ impl Trust {
     /// `keys` are the records of its plan `_keys` by seq; what of them is not sealed by a trusted key within its window is
     /// passed over here, and found by a [`super::ChainCheck`] of that plan. `tree_size` is the number of leaves in the log: an
     /// event without a leaf counts as standing there.
-    pub fn new<'r>(
-        origin: &str,
-        keyring: Keyring,
-        keys: impl IntoIterator<Item = &'r Record>,
-        tree_size: u64,
-    ) -> Trust {
-        let mut trust = Trust {
+    pub fn new<'r>(origin: &str, keyring: Keyring, keys: impl IntoIterator<Item = &'r Record>, tree_size: u64) -> Self {
+        let mut trust = Self {
             origin: origin.to_owned(),
             keyring,
             windows: BTreeMap::new(),

@@ -119,8 +119,8 @@ impl Serialize for Verdict {
 }
 
 impl<'de> Deserialize<'de> for Verdict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Verdict, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        Verdict::from_name(&name).ok_or_else(|| D::Error::custom(format!("{name} is no verdict")))
+        Self::from_name(&name).ok_or_else(|| D::Error::custom(format!("{name} is no verdict")))
     }
 }

@@ -5,12 +5,12 @@ use sealbus_core::verify::bundle::{BundledRecord, Content, read_record};
 use serde_json::{Value, json};
 
 /// A record in the bundle's form, as it is read.
-pub fn bundled(origin: &str, record: &Value) -> BundledRecord {
+pub(crate) fn bundled(origin: &str, record: &Value) -> BundledRecord {
     read_record(record.to_string().as_bytes(), origin).unwrap()
 }
 
 /// The same where no tampering makes it none.
-pub fn record_of(origin: &str, record: &Value) -> Record {
+pub(crate) fn record_of(origin: &str, record: &Value) -> Record {
     match bundled(origin, record).content {
         Content::Record(record, _) => *record,
         Content::Malformed { member, .. } => panic!("{member} in {record}"),
@@ -18,13 +18,13 @@ pub fn record_of(origin: &str, record: &Value) -> Record {
 }
 
 /// Sorted as a bundle has them.
-pub fn by_place(mut records: Vec<BundledRecord>) -> Vec<BundledRecord> {
+pub(crate) fn by_place(mut records: Vec<BundledRecord>) -> Vec<BundledRecord> {
     records.sort_by(|one, other| (&one.tenant, &one.plan, one.seq).cmp(&(&other.tenant, &other.plan, other.seq)));
     records
 }
 
 /// RFC 7396.
-pub fn merge(target: &mut Value, patch: &Value) {
+pub(crate) fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
         return;

@@ -9,26 +9,26 @@ use sealbus_core::verify::{ChainCheck, ChainSummary, Trust, Verdict};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-pub const ORIGIN: &str = "bus.test/one";
+pub(crate) const ORIGIN: &str = "bus.test/one";
 
 /// 144 bytes that differ by `number`, as no generator gives them.
-pub fn keyring(number: u8) -> Keyring {
+pub(crate) fn keyring(number: u8) -> Keyring {
     let random = std::array::from_fn(|index| u8::try_from(index).unwrap().wrapping_mul(7) ^ number);
     Keyring::parse(&Keyring::generate_dev(&random).unwrap()).unwrap()
 }
 
 /// A keyring of one active hmac key.
-pub fn hmac_keyring() -> Keyring {
+pub(crate) fn hmac_keyring() -> Keyring {
     let secret = super::base64(&std::array::from_fn::<u8, 40, _>(|index| u8::try_from(index).unwrap()));
     Keyring::parse(&json!({ "keys": [{ "id": "hmac-0123456789abcdef", "secret": secret }] }).to_string()).unwrap()
 }
 
 /// The record that follows `before` in its plan.
-pub fn next(signer: &Signer, tenant: &str, plan: &str, before: Option<&Record>, data: &Value) -> Record {
+pub(crate) fn next(signer: &Signer, tenant: &str, plan: &str, before: Option<&Record>, data: &Value) -> Record {
     next_of_type(signer, tenant, plan, before, "case.step", data)
 }
 
-pub fn next_of_type(
+pub(crate) fn next_of_type(
     signer: &Signer,
     tenant: &str,
     plan: &str,
@@ -75,7 +75,7 @@ pub fn next_of_type(
 }
 
 /// The record with hash and seal of what its header says now.
-pub fn sealed(signer: &Signer, mut record: Record) -> Record {
+pub(crate) fn sealed(signer: &Signer, mut record: Record) -> Record {
     record.header.kid = signer.kid().clone();
     record.event_hash = record.header.hash();
     let seal = signer.seal(&record.header, &record.event_hash);
@@ -84,7 +84,7 @@ pub fn sealed(signer: &Signer, mut record: Record) -> Record {
 }
 
 /// A plan of so many events.
-pub fn plan(signer: &Signer, tenant: &str, plan: &str, events: u64) -> Vec<Record> {
+pub(crate) fn plan(signer: &Signer, tenant: &str, plan: &str, events: u64) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
     for number in 0..events {
         records.push(next(signer, tenant, plan, records.last(), &json!({ "n": number })));
@@ -93,18 +93,18 @@ pub fn plan(signer: &Signer, tenant: &str, plan: &str, events: u64) -> Vec<Recor
 }
 
 /// Plan `_keys` of a ledger whose first key is this one.
-pub fn first_key(signer: &Signer) -> Record {
+pub(crate) fn first_key(signer: &Signer) -> Record {
     let added: Value = serde_json::from_str(&signer.key_added(ORIGIN, signer.kid())).unwrap();
     Record { log_index: Some(0), ..next_of_type(signer, "_system", "_keys", None, "key.added", &added) }
 }
 
 /// Trust in the keyring's active key from the log's beginning.
-pub fn trust_in(keyring: &Keyring) -> Trust {
+pub(crate) fn trust_in(keyring: &Keyring) -> Trust {
     Trust::new(ORIGIN, keyring.clone(), [&first_key(&keyring.signer().unwrap())], 100)
 }
 
 /// What checking the records as `order-1` of `acme` comes to, with all findings.
-pub fn summary(trust: &Trust, records: &[Record]) -> ChainSummary {
+pub(crate) fn summary(trust: &Trust, records: &[Record]) -> ChainSummary {
     let mut check = ChainCheck::new(trust, "acme", "order-1");
     let mut early: Vec<_> = records.iter().flat_map(|record| check.next(record)).collect();
     let mut summary = check.finish();
@@ -113,6 +113,6 @@ pub fn summary(trust: &Trust, records: &[Record]) -> ChainSummary {
 }
 
 /// The verdicts of that, each with its seq.
-pub fn findings(trust: &Trust, records: &[Record]) -> Vec<(Verdict, u64)> {
+pub(crate) fn findings(trust: &Trust, records: &[Record]) -> Vec<(Verdict, u64)> {
     summary(trust, records).findings.iter().map(|finding| (finding.verdict, finding.seq)).collect()
 }

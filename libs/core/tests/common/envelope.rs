@@ -6,12 +6,12 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// The data key whose bytes rise from this one.
-pub fn key(first: u8) -> DataKey {
+pub(crate) fn key(first: u8) -> DataKey {
     let secret = std::array::from_fn(|index| first.wrapping_add(u8::try_from(index).unwrap()));
     DataKey::new(Uuid::from_u128(1 + u128::from(first)), &Zeroizing::new(secret))
 }
 
-pub const EVENT: Binding<'static> = Binding {
+pub(crate) const EVENT: Binding<'static> = Binding {
     origin: "bus.test/one",
     tenant: "acme",
     plan: "order-1",
@@ -20,18 +20,18 @@ pub const EVENT: Binding<'static> = Binding {
     data_version: 1,
 };
 
-pub fn plaintext() -> Plaintext {
+pub(crate) fn plaintext() -> Plaintext {
     Plaintext { data: r#"{"name":"Ada"}"#.into(), metadata: r#"{"ip":"192.0.2.7"}"#.into() }
 }
 
 /// An envelope of that event, as a tree.
-pub fn envelope() -> Value {
+pub(crate) fn envelope() -> Value {
     let nonce = std::array::from_fn(|index| 100 + u8::try_from(index).unwrap());
     serde_json::from_str(&Envelope::seal(&key(0), nonce, &EVENT, &plaintext()).to_text()).unwrap()
 }
 
 /// The envelope with this byte of one of its parts, of its key id too, changed by these bits.
-pub fn flipped(mut envelope: Value, part: &str, at: usize, bits: u8) -> Value {
+pub(crate) fn flipped(mut envelope: Value, part: &str, at: usize, bits: u8) -> Value {
     let text = envelope[part].as_str().unwrap().to_owned();
     envelope[part] = if part == "key" {
         let mut id = text.parse::<Uuid>().unwrap().into_bytes();

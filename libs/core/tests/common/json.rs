@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Number, Value};
 
 /// Values of these numbers, and of these texts as strings and as names.
-pub fn value(
+pub(crate) fn value(
     number: impl Strategy<Value = Number> + 'static,
     text: impl Strategy<Value = String> + Clone + 'static,
 ) -> impl Strategy<Value = Value> {

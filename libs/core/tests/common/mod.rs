@@ -2,12 +2,12 @@
 
 #![allow(dead_code, reason = "each test file uses some of these")]
 
-pub mod bundle;
-pub mod chain;
-pub mod envelope;
-pub mod json;
-pub mod log;
-pub mod verification;
+pub(crate) mod bundle;
+pub(crate) mod chain;
+pub(crate) mod envelope;
+pub(crate) mod json;
+pub(crate) mod log;
+pub(crate) mod verification;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use serde_json::Value;
 
 /// A file of the published vectors, which lie beside the project and are not part of it. A test that does not find them says
 /// so and passes.
-pub fn shared(path: &str) -> Option<Vec<u8>> {
+pub(crate) fn shared(path: &str) -> Option<Vec<u8>> {
     let bytes = fs::read(shared_path(path)).ok();
     if bytes.is_none() {
         println!("SKIPPED: ../shared/vectors/{path} is not here");
@@ -29,41 +29,41 @@ pub fn shared(path: &str) -> Option<Vec<u8>> {
 }
 
 /// Where a file or folder of them is, if it is here.
-pub fn shared_path(path: &str) -> PathBuf {
+pub(crate) fn shared_path(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors").join(path)
 }
 
 /// The project's own golden file, and the published file of the same form where it is: the same tests run on both.
-pub fn vectors(golden: &str, published: &str) -> Vec<Value> {
+pub(crate) fn vectors(golden: &str, published: &str) -> Vec<Value> {
     let published = shared(published).map(|bytes| serde_json::from_slice(&bytes).unwrap());
     std::iter::once(self::golden(golden)).chain(published).collect()
 }
 
 /// One of the project's own golden files.
-pub fn golden(file: &str) -> Value {
+pub(crate) fn golden(file: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
     let bytes = fs::read(path).expect("deploy/verify/vectors.py --write makes the golden files");
     serde_json::from_slice(&bytes).unwrap()
 }
 
-pub fn cases<'a>(file: &'a Value, name: &str) -> &'a [Value] {
+pub(crate) fn cases<'a>(file: &'a Value, name: &str) -> &'a [Value] {
     file[name].as_array().unwrap_or_else(|| panic!("the file has {name}"))
 }
 
-pub fn text<'a>(case: &'a Value, name: &str) -> &'a str {
+pub(crate) fn text<'a>(case: &'a Value, name: &str) -> &'a str {
     case[name].as_str().unwrap_or_else(|| panic!("{name} is a text in {case}"))
 }
 
-pub fn bytes(case: &Value, name: &str) -> Vec<u8> {
+pub(crate) fn bytes(case: &Value, name: &str) -> Vec<u8> {
     hex::decode(text(case, name)).unwrap_or_else(|_| panic!("{name} is hex in {case}"))
 }
 
-pub fn hash(case: &Value, name: &str) -> Hash {
+pub(crate) fn hash(case: &Value, name: &str) -> Hash {
     text(case, name).parse().unwrap_or_else(|_| panic!("{name} is a hash in {case}"))
 }
 
 /// The header of a case's `event`, its times in decimal microseconds.
-pub fn header(event: &Value) -> Header {
+pub(crate) fn header(event: &Value) -> Header {
     let number = |name: &str| event[name].as_u64().unwrap();
     let micros = |name: &str| Timestamp::from_micros(text(event, name).parse().unwrap()).unwrap();
     Header {
@@ -90,7 +90,7 @@ pub fn header(event: &Value) -> Header {
 }
 
 /// A keyring of `{kid: {secret | seed, public}}` in hex, with `active` as its active key.
-pub fn keyring(keys: &Value, active: &str) -> Keyring {
+pub(crate) fn keyring(keys: &Value, active: &str) -> Keyring {
     let keys = keys.as_object().unwrap().iter().map(|(kid, key)| {
         let base64 = |name: &str| key[name].as_str().map(|hex| base64(&hex::decode(hex).unwrap()));
         serde_json::json!({
@@ -105,13 +105,13 @@ pub fn keyring(keys: &Value, active: &str) -> Keyring {
     Keyring::parse(&serde_json::json!({ "keys": keys.collect::<Vec<_>>() }).to_string()).unwrap()
 }
 
-pub fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     STANDARD.encode(bytes)
 }
 
-pub fn unbase64(text: &str) -> Vec<u8> {
+pub(crate) fn unbase64(text: &str) -> Vec<u8> {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     STANDARD.decode(text).unwrap()

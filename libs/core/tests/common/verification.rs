@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 /// What a verifier pins, and when it looks.
 #[derive(Clone)]
-pub struct Pinned {
+pub(crate) struct Pinned {
     pub origin: String,
     pub keyring: Keyring,
     pub policy: Policy,
@@ -23,7 +23,7 @@ pub struct Pinned {
 
 /// What is verified.
 #[derive(Clone, Default)]
-pub struct Evident {
+pub(crate) struct Evident {
     pub checkpoint: Vec<u8>,
     pub anchors: Vec<(String, Vec<u8>)>,
     /// By path. None of them: a bundle of plans.
@@ -41,13 +41,13 @@ pub struct Evident {
 
 /// Those that are here, and those that are known to be erased.
 #[derive(Default)]
-pub struct DataKeys {
+pub(crate) struct DataKeys {
     pub here: HashMap<Uuid, DataKey>,
     pub erased: Vec<Uuid>,
 }
 
 impl Pinned {
-    pub fn verify(&self, evident: &Evident) -> Report {
+    pub(crate) fn verify(&self, evident: &Evident) -> Report {
         let mut notes = Notes::new(&self.policy, &self.origin, self.now, self.max_age);
         let is_whole = !evident.tiles.is_empty();
         if is_whole {
@@ -119,7 +119,7 @@ fn record(record: &BundledRecord) -> Option<&Record> {
 }
 
 /// All that was found: the verdict and where.
-pub fn findings(report: &Report) -> Vec<(String, String)> {
+pub(crate) fn findings(report: &Report) -> Vec<(String, String)> {
     let of_log = report.log_findings().map(|finding| (finding.verdict.to_string(), finding.place));
     let of_plans = report.findings().map(|finding| (finding.verdict.to_string(), finding.place()));
     let mut all: Vec<_> = of_log.chain(of_plans).collect();
@@ -128,7 +128,7 @@ pub fn findings(report: &Report) -> Vec<(String, String)> {
 }
 
 /// What a case says must be found.
-pub fn expected(case: &serde_json::Value) -> Vec<(String, String)> {
+pub(crate) fn expected(case: &serde_json::Value) -> Vec<(String, String)> {
     let pair = |finding: &serde_json::Value| {
         (finding[0].as_str().unwrap().to_owned(), finding[1].as_str().unwrap().to_owned())
     };

@@ -47,7 +47,7 @@ struct Worker {
 }
 
 impl Batcher {
-    pub fn start(
+    pub(super) fn start(
         ledger: Ledger,
         linker: Arc<Linker>,
         settings: &AppendSettings,
@@ -64,7 +64,7 @@ impl Batcher {
         Self { shared }
     }
 
-    pub async fn append(&self, call: Call, key: PlanKey) -> Result<Vec<Appended>, AppendError> {
+    pub(super) async fn append(&self, call: Call, key: PlanKey) -> Result<Vec<Appended>, AppendError> {
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting { call, key, deferrals: 0, answer };
         if self.shared.queue().push(waiting).is_err() {

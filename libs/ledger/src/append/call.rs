@@ -140,7 +140,7 @@ impl From<LedgerError> for AppendError {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::SigningKey(refused) => refused.into(),
-            error => AppendError::Unavailable { detail: error.to_string() },
+            error => Self::Unavailable { detail: error.to_string() },
         }
     }
 }

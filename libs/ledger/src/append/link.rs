@@ -25,7 +25,11 @@ pub(super) struct Linker {
 }
 
 impl Linker {
-    pub fn new(deployment: &Deployment, keyring: &Keyring, settings: &AppendSettings) -> Result<Self, LedgerError> {
+    pub(super) fn new(
+        deployment: &Deployment,
+        keyring: &Keyring,
+        settings: &AppendSettings,
+    ) -> Result<Self, LedgerError> {
         let signer = keyring.signer().map_err(|error| LedgerError::Keyring(error.to_string()))?;
         let v1_signer = keyring.v1_signer();
         if !settings.v1_tenants.is_empty() && v1_signer.is_none() {
@@ -42,12 +46,12 @@ impl Linker {
     }
 
     /// The key that seals what is appended.
-    pub fn kid(&self) -> &KeyId {
+    pub(super) fn kid(&self) -> &KeyId {
         self.signer.kid()
     }
 
     /// The event's record, next after the plan's head; `now` is the database's clock.
-    pub fn link(&self, plan: &PlanState, draft: &Draft, now: Timestamp) -> Result<Record, AppendError> {
+    pub(super) fn link(&self, plan: &PlanState, draft: &Draft, now: Timestamp) -> Result<Record, AppendError> {
         let head = plan.head.as_ref();
         if self.signer.suite() == Suite::Hmac && head.is_some_and(|head| head.kid.suite() == Some(Suite::Ed25519)) {
             return Err(AppendError::SuiteFalls { kid: self.signer.kid().to_string() });
@@ -115,7 +119,7 @@ impl Linker {
     /// The caller's request is compared by its MAC under the stored row's key; of an encrypted row that is its data key. Where
     /// a signing key's secret is gone the stored fields are compared; what differs or cannot be decided is another request, as
     /// is all under a data key that was erased.
-    pub fn same_request(&self, plan: &str, draft: &Draft, stored: &Record) -> bool {
+    pub(super) fn same_request(&self, plan: &str, draft: &Draft, stored: &Record) -> bool {
         let header = &stored.header;
         if header.plan != plan {
             return false;

@@ -39,7 +39,7 @@ pub(super) struct PlanState {
 
 impl PlanState {
     /// A plan of which nothing is known yet.
-    pub fn empty(tenant: &str, plan: &str) -> Self {
+    pub(super) fn empty(tenant: &str, plan: &str) -> Self {
         Self {
             tenant: tenant.to_owned(),
             plan: plan.to_owned(),

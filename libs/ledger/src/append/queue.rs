@@ -29,7 +29,7 @@ impl Waiting {
     }
 
     /// Answers the caller, who may be gone.
-    pub fn answer(self, result: Result<Vec<Appended>, AppendError>) {
+    pub(super) fn answer(self, result: Result<Vec<Appended>, AppendError>) {
         let _ = self.answer.send(result);
     }
 }
@@ -75,12 +75,12 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub fn new(bound: usize) -> Self {
+    pub(super) fn new(bound: usize) -> Self {
         Self { lanes: HashMap::new(), turns: VecDeque::new(), held: HashSet::new(), bound }
     }
 
     /// Takes a call in, or gives it back where its tenant has too much waiting. A lone call is always let in.
-    pub fn push(&mut self, waiting: Waiting) -> Result<(), Waiting> {
+    pub(super) fn push(&mut self, waiting: Waiting) -> Result<(), Waiting> {
         let tenant = waiting.call.tenant.as_str();
         if let Some(lane) = self.lanes.get(tenant)
             && lane.events > 0
@@ -93,7 +93,7 @@ impl Queue {
     }
 
     /// Puts calls whose plans were busy back to the front, in their order.
-    pub fn put_back(&mut self, calls: Vec<Waiting>) {
+    pub(super) fn put_back(&mut self, calls: Vec<Waiting>) {
         for waiting in calls.into_iter().rev() {
             let tenant = waiting.call.tenant.as_str().to_owned();
             self.lane(tenant).push(waiting, Lane::front);
@@ -101,18 +101,18 @@ impl Queue {
     }
 
     /// Keeps a plan's calls back until it is released.
-    pub fn hold(&mut self, key: PlanKey) {
+    pub(super) fn hold(&mut self, key: PlanKey) {
         self.held.insert(key);
     }
 
     /// Lets a held plan's calls go again.
-    pub fn release(&mut self, key: PlanKey) {
+    pub(super) fn release(&mut self, key: PlanKey) {
         self.held.remove(&key);
     }
 
     /// The next batch: calls of at most `events` events for at most `plans` plans, or one larger call. Empty where all that
     /// waits is held.
-    pub fn take(&mut self, events: usize, plans: usize) -> Vec<Waiting> {
+    pub(super) fn take(&mut self, events: usize, plans: usize) -> Vec<Waiting> {
         let mut batch = Batch { calls: Vec::new(), plans: HashSet::new(), events_left: events, plans_at_most: plans };
         let mut idle = 0;
         while batch.events_left > 0 && idle < self.turns.len() {

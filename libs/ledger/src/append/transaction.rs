@@ -39,7 +39,7 @@ pub(super) struct Line(Option<PoolConnection<Postgres>>);
 
 impl Line {
     /// Gives the connection back to the pool.
-    pub fn hang_up(&mut self) {
+    pub(super) fn hang_up(&mut self) {
         self.0 = None;
     }
 

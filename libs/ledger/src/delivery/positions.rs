@@ -32,22 +32,22 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [State; 5] = [State::Live, State::Behind, State::Parked, State::Dead, State::Fork];
+    const ALL: [Self; 5] = [Self::Live, Self::Behind, Self::Parked, Self::Dead, Self::Fork];
 
     /// As stored.
     pub fn as_str(self) -> &'static str {
         match self {
-            State::Live => "live",
-            State::Behind => "behind",
-            State::Parked => "parked",
-            State::Dead => "dead",
-            State::Fork => "fork",
+            Self::Live => "live",
+            Self::Behind => "behind",
+            Self::Parked => "parked",
+            Self::Dead => "dead",
+            Self::Fork => "fork",
         }
     }
 
     /// The state of that name. The table holds no other: a check constraint says so.
-    pub(crate) fn stored(name: &str) -> State {
-        State::ALL.into_iter().find(|state| state.as_str() == name).unwrap_or(State::Fork)
+    pub(crate) fn stored(name: &str) -> Self {
+        Self::ALL.into_iter().find(|state| state.as_str() == name).unwrap_or(Self::Fork)
     }
 }
 
@@ -84,7 +84,7 @@ impl Ask {
     /// The next event of the position when it was asked.
     pub fn seq(&self) -> u64 {
         match self {
-            Ask::Redrive { seq } | Ask::Skip { seq } | Ask::Settle { seq, .. } => *seq,
+            Self::Redrive { seq } | Self::Skip { seq } | Self::Settle { seq, .. } => *seq,
         }
     }
 }

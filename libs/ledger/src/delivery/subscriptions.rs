@@ -24,8 +24,8 @@ impl Start {
     /// `beginning` or `now`.
     pub fn as_str(self) -> &'static str {
         match self {
-            Start::Beginning => "beginning",
-            Start::Now => "now",
+            Self::Beginning => "beginning",
+            Self::Now => "now",
         }
     }
 }

@@ -65,11 +65,11 @@ impl RecordRow {
     ///
     /// # Errors
     /// [`LedgerError::Unreadable`] where a column is not of its form: such a row was not written by Sealbus.
-    pub fn into_record(self, origin: &str) -> Result<Record, LedgerError> {
+    pub(crate) fn into_record(self, origin: &str) -> Result<Record, LedgerError> {
         let plain = match self.plain_columns() {
             Ok(plain) => plain,
             Err(detail) => {
-                let RecordRow { tenant, plan, seq, .. } = self;
+                let Self { tenant, plan, seq, .. } = self;
                 return Err(LedgerError::Unreadable { tenant, plan, seq, detail });
             }
         };

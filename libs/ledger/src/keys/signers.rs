@@ -21,7 +21,7 @@ pub(crate) struct Presence {
 }
 
 impl Presence {
-    pub fn start(ledger: &Ledger, kid: &KeyId, lease: Duration, renew: Duration) -> Self {
+    pub(crate) fn start(ledger: &Ledger, kid: &KeyId, lease: Duration, renew: Duration) -> Self {
         let config = KeeperConfig {
             lease,
             renew,
@@ -41,7 +41,7 @@ impl Presence {
     }
 
     /// Ends it, and waits until the ledger knows.
-    pub async fn end(&self) {
+    pub(crate) async fn end(&self) {
         self.stop.cancel();
         let task = self.task.lock().expect("no holder of the lock panics: it only takes the task").take();
         if let Some(task) = task {

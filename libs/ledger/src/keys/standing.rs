@@ -60,16 +60,14 @@ impl KeyStanding {
     /// As it is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
-            KeyStanding::Signs => "signs",
-            KeyStanding::Retired => "retired",
-            KeyStanding::Revoked => "revoked",
+            Self::Signs => "signs",
+            Self::Retired => "retired",
+            Self::Revoked => "revoked",
         }
     }
 
-    fn stored(text: &str) -> Option<KeyStanding> {
-        [KeyStanding::Signs, KeyStanding::Retired, KeyStanding::Revoked]
-            .into_iter()
-            .find(|standing| standing.as_str() == text)
+    fn stored(text: &str) -> Option<Self> {
+        [Self::Signs, Self::Retired, Self::Revoked].into_iter().find(|standing| standing.as_str() == text)
     }
 }
 
@@ -82,8 +80,8 @@ impl std::fmt::Display for KeyStanding {
 impl Ending {
     fn standing(self) -> KeyStanding {
         match self {
-            Ending::Retire => KeyStanding::Retired,
-            Ending::Revoke => KeyStanding::Revoked,
+            Self::Retire => KeyStanding::Retired,
+            Self::Revoke => KeyStanding::Revoked,
         }
     }
 }

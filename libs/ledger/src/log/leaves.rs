@@ -41,11 +41,11 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub fn new(origin: &'a str, last: LastLeaves) -> Self {
+    pub(super) fn new(origin: &'a str, last: LastLeaves) -> Self {
         Self { origin, last, leaves: Vec::new(), stopped: Vec::new() }
     }
 
-    pub fn take(&mut self, row: Queued) {
+    pub(super) fn take(&mut self, row: Queued) {
         if self.stopped.iter().any(|stopped| stopped.plan_no == row.plan_no) {
             return;
         }

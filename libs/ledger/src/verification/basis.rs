@@ -28,13 +28,13 @@ pub struct Basis {
 
 impl Basis {
     /// The chains alone, by these keys.
-    pub fn chains(trust: Trust) -> Basis {
-        Basis { trust, log: None, since: 0, limit: u64::MAX, until: None, opens: None, read: AtomicU64::new(0) }
+    pub fn chains(trust: Trust) -> Self {
+        Self { trust, log: None, since: 0, limit: u64::MAX, until: None, opens: None, read: AtomicU64::new(0) }
     }
 
     /// The chains and the log, as far as its checkpoint covers it.
-    pub fn with_log(trust: Trust, log: Arc<CheckedLog>) -> Basis {
-        Basis { limit: log.size(), log: Some(log), ..Basis::chains(trust) }
+    pub fn with_log(trust: Trust, log: Arc<CheckedLog>) -> Self {
+        Self { limit: log.size(), log: Some(log), ..Self::chains(trust) }
     }
 
     /// Events read so far, by all that read.

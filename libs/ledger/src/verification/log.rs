@@ -16,7 +16,7 @@ use crate::{Ledger, LedgerError};
 const PLACES: usize = 1_000;
 
 /// Whose leaf it is, by the table of leaves: tenant, plan and seq.
-pub type Place = (String, String, u64);
+pub(super) type Place = (String, String, u64);
 
 impl Ledger {
     /// Reads the stored tiles for a check of the tree, a few at a time.

@@ -52,7 +52,7 @@ pub struct Verified {
 
 impl Verified {
     /// Adds what other plans came to, which lie behind these.
-    pub fn absorb(&mut self, other: Verified) {
+    pub fn absorb(&mut self, other: Self) {
         self.events += other.events;
         self.plans += other.plans;
         self.sealed += other.sealed;

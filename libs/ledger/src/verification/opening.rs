@@ -31,12 +31,12 @@ enum Looked {
 }
 
 impl<'a> Opening<'a> {
-    pub fn new(ledger: &'a Ledger, keyring: &'a Keyring) -> Self {
+    pub(super) fn new(ledger: &'a Ledger, keyring: &'a Keyring) -> Self {
         Self { ledger, keyring, keys: HashMap::new() }
     }
 
     /// Why the payload of a record does not open; none where it does, or is not to be opened.
-    pub async fn unopened(&mut self, record: &Record, trust: &Trust) -> Result<Option<Unopened>, LedgerError> {
+    pub(super) async fn unopened(&mut self, record: &Record, trust: &Trust) -> Result<Option<Unopened>, LedgerError> {
         let envelope = match Envelope::stored(record) {
             Ok(None) => return Ok(None),
             Ok(Some(envelope)) => envelope,

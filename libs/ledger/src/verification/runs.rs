@@ -31,7 +31,7 @@ pub(super) struct Runs<'a> {
 }
 
 impl<'a> Runs<'a> {
-    pub async fn begin(
+    pub(super) async fn begin(
         ledger: &'a Ledger,
         scope: &'a Scope,
         since: u64,
@@ -52,7 +52,7 @@ impl<'a> Runs<'a> {
     }
 
     /// The next portions; none at the end.
-    pub async fn next_page(&mut self) -> Result<Vec<Run>, LedgerError> {
+    pub(super) async fn next_page(&mut self) -> Result<Vec<Run>, LedgerError> {
         let plans = if self.since == 0 { self.plans().await? } else { self.plans_since().await? };
         if let Some(last) = plans.last() {
             self.after = last.plan_no;

@@ -15,25 +15,25 @@ pub enum Scope {
 
 impl Scope {
     /// The plan that says which keys count.
-    pub fn keys() -> Scope {
-        Scope::Plan(Tenant::system(), Plan::keys())
+    pub fn keys() -> Self {
+        Self::Plan(Tenant::system(), Plan::keys())
     }
 
     /// Whether the plan of keys is in it. A seal is worth what its key is: whatever is checked, that plan is to be checked too.
     pub fn holds_keys(&self) -> bool {
         match self {
-            Scope::Everything => true,
-            Scope::Tenant(tenant) => *tenant == Tenant::system(),
-            Scope::Plan(tenant, plan) => *tenant == Tenant::system() && *plan == Plan::keys(),
+            Self::Everything => true,
+            Self::Tenant(tenant) => *tenant == Tenant::system(),
+            Self::Plan(tenant, plan) => *tenant == Tenant::system() && *plan == Plan::keys(),
         }
     }
 
     /// Tenant and plan, where it is bound to them.
     pub(crate) fn names(&self) -> (Option<&str>, Option<&str>) {
         match self {
-            Scope::Everything => (None, None),
-            Scope::Tenant(tenant) => (Some(tenant.as_str()), None),
-            Scope::Plan(tenant, plan) => (Some(tenant.as_str()), Some(plan.as_str())),
+            Self::Everything => (None, None),
+            Self::Tenant(tenant) => (Some(tenant.as_str()), None),
+            Self::Plan(tenant, plan) => (Some(tenant.as_str()), Some(plan.as_str())),
         }
     }
 }

@@ -7,24 +7,24 @@ use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::{AppendSettings, Appender, Call, Draft, Expect};
 use sealbus_ledger::{Creation, Ledger, LedgerConfig, create};
 use sealbus_testkit::Postgres;
-pub use sealbus_testkit::events::numbered as draft;
+pub(crate) use sealbus_testkit::events::numbered as draft;
 use uuid::Uuid;
 
-pub const ORIGIN: &str = "test.example/ledger";
+pub(crate) const ORIGIN: &str = "test.example/ledger";
 
 /// A ledger in a database of the test's own.
-pub struct TestLedger {
+pub(crate) struct TestLedger {
     pub postgres: Postgres,
     pub ledger: Ledger,
     pub keyring: Keyring,
 }
 
 impl TestLedger {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::on(Postgres::start().await).await
     }
 
-    pub async fn on(postgres: Postgres) -> Self {
+    pub(crate) async fn on(postgres: Postgres) -> Self {
         let keyring = Keyring::parse(&sealbus_testkit::keyring()).unwrap();
         let config = LedgerConfig::new(postgres.url());
         let creation =
@@ -35,34 +35,34 @@ impl TestLedger {
     }
 
     /// A replica of its own: other connections, other batchers.
-    pub async fn appender(&self) -> Appender {
+    pub(crate) async fn appender(&self) -> Appender {
         let ledger = Ledger::open(&LedgerConfig::new(self.postgres.url())).await.unwrap();
         Appender::start(&ledger, &self.keyring, &AppendSettings::default(), None).unwrap()
     }
 
     /// A number that the superuser asks for.
-    pub async fn count(&self, sql: &str) -> i64 {
+    pub(crate) async fn count(&self, sql: &str) -> i64 {
         use sqlx::Connection;
         let mut connection = sqlx::PgConnection::connect(&self.postgres.admin_url()).await.unwrap();
         sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap()
     }
 
     /// What the superuser does.
-    pub async fn admin(&self, sql: &str) -> Result<(), sqlx::Error> {
+    pub(crate) async fn admin(&self, sql: &str) -> Result<(), sqlx::Error> {
         use sqlx::Connection;
         let mut connection = sqlx::PgConnection::connect(&self.postgres.admin_url()).await.unwrap();
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.map(|_| ())
     }
 }
 
-pub fn tenant(name: &str) -> Tenant {
+pub(crate) fn tenant(name: &str) -> Tenant {
     Tenant::parse(name).unwrap()
 }
 
-pub fn plan(name: &str) -> Plan {
+pub(crate) fn plan(name: &str) -> Plan {
     Plan::parse(name).unwrap()
 }
 
-pub fn call(tenant_name: &str, plan_name: &str, events: Vec<Draft>) -> Call {
+pub(crate) fn call(tenant_name: &str, plan_name: &str, events: Vec<Draft>) -> Call {
     Call { tenant: tenant(tenant_name), plan: plan(plan_name), expect: Expect::Any, events }
 }

@@ -43,8 +43,8 @@ enum Always {
 impl From<WrittenFails> for Fails {
     fn from(written: WrittenFails) -> Self {
         match written {
-            WrittenFails::First(attempts) => Fails::First(attempts),
-            WrittenFails::Always(Always::Always) => Fails::Always,
+            WrittenFails::First(attempts) => Self::First(attempts),
+            WrittenFails::Always(Always::Always) => Self::Always,
         }
     }
 }

@@ -28,19 +28,17 @@ impl SinkSpec {
     /// Refuses options that cannot work, with the rule that they break.
     pub(crate) fn check(&self) -> Result<(), String> {
         match self {
-            SinkSpec::Postgres(spec) => spec.check(),
-            SinkSpec::Jsonl(spec) => spec.check(),
-            SinkSpec::Flaky(spec) => spec.check(),
+            Self::Postgres(spec) => spec.check(),
+            Self::Jsonl(spec) => spec.check(),
+            Self::Flaky(spec) => spec.check(),
         }
     }
 
     /// What both of two sinks would write, in words.
-    pub(crate) fn clash(&self, other: &SinkSpec) -> Option<String> {
+    pub(crate) fn clash(&self, other: &Self) -> Option<String> {
         match (self, other) {
-            (SinkSpec::Postgres(one), SinkSpec::Postgres(other)) if one == other => {
-                Some(format!("table {}", one.table))
-            }
-            (SinkSpec::Jsonl(one), SinkSpec::Jsonl(other)) if one.path == other.path => {
+            (Self::Postgres(one), Self::Postgres(other)) if one == other => Some(format!("table {}", one.table)),
+            (Self::Jsonl(one), Self::Jsonl(other)) if one.path == other.path => {
                 Some(format!("file {}", one.path.display()))
             }
             _ => None,
@@ -50,19 +48,19 @@ impl SinkSpec {
     /// What it writes to, in words, without any login.
     pub fn in_words(&self) -> String {
         match self {
-            SinkSpec::Postgres(spec) if spec.url.is_some() => format!("table {} of another database", spec.table),
-            SinkSpec::Postgres(spec) => format!("table {}", spec.table),
-            SinkSpec::Jsonl(spec) => format!("file {}", spec.path.display()),
-            SinkSpec::Flaky(_) => "nothing: a sink for trials".to_owned(),
+            Self::Postgres(spec) if spec.url.is_some() => format!("table {} of another database", spec.table),
+            Self::Postgres(spec) => format!("table {}", spec.table),
+            Self::Jsonl(spec) => format!("file {}", spec.path.display()),
+            Self::Flaky(_) => "nothing: a sink for trials".to_owned(),
         }
     }
 
     /// Makes ready what it writes to, and the handler that does.
     pub(crate) async fn handler(&self, ledger: &Ledger, schema: &str) -> Result<Handler, SinkError> {
         match self {
-            SinkSpec::Postgres(spec) => postgres::handler(spec, ledger, schema).await,
-            SinkSpec::Jsonl(spec) => Ok(jsonl::handler(spec)),
-            SinkSpec::Flaky(spec) => Ok(flaky::handler(spec)),
+            Self::Postgres(spec) => postgres::handler(spec, ledger, schema).await,
+            Self::Jsonl(spec) => Ok(jsonl::handler(spec)),
+            Self::Flaky(spec) => Ok(flaky::handler(spec)),
         }
     }
 }

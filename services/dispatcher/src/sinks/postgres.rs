@@ -146,7 +146,7 @@ struct Table {
 impl Table {
     fn new(table: &str, default_schema: &str) -> Self {
         let (schema, name) = table.split_once('.').unwrap_or((default_schema, table));
-        Table {
+        Self {
             schema: schema.to_owned(),
             name: name.to_owned(),
             shown: !table.contains('.') && default_schema != "public",
@@ -155,7 +155,7 @@ impl Table {
 
     /// Makes the table, and its view, if they are not there.
     async fn make(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
-        let Table { schema, name, .. } = self;
+        let Self { schema, name, .. } = self;
         let mut transaction = pool.begin().await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1) -- sink_lock").bind(SINK_LOCK).execute(&mut *transaction).await?;
         let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL -- sink_table_exists")

@@ -50,13 +50,13 @@ impl Scope {
     /// Its name in the file.
     pub fn as_str(self) -> &'static str {
         match self {
-            Scope::Publish => "publish",
-            Scope::Read => "read",
-            Scope::Verify => "verify",
-            Scope::LogRead => "log.read",
-            Scope::ActorAny => "actor.any",
-            Scope::PayloadOpen => "payload.open",
-            Scope::Admin => "admin",
+            Self::Publish => "publish",
+            Self::Read => "read",
+            Self::Verify => "verify",
+            Self::LogRead => "log.read",
+            Self::ActorAny => "actor.any",
+            Self::PayloadOpen => "payload.open",
+            Self::Admin => "admin",
         }
     }
 }

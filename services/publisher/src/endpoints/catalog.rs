@@ -13,7 +13,11 @@ use crate::http::answers::json;
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 
-pub async fn handle(State(app): State<Arc<App>>, caller: Caller, parameters: Parameters) -> Result<Response, Problem> {
+pub(super) async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
     // Who publishes needs to know what may be published.
     if !caller.token.may(Scope::Publish) {
         caller.require(Scope::Read)?;

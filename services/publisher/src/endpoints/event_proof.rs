@@ -14,7 +14,7 @@ use crate::http::path::IdPath;
 use crate::http::problem::Problem;
 
 /// For any token of the event's tenant: it shows the event's header, and nothing of others but hashes.
-pub async fn handle(
+pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
     IdPath(id): IdPath,

@@ -14,7 +14,7 @@ use crate::http::parameters::Parameters;
 use crate::http::path::IdPath;
 use crate::http::problem::Problem;
 
-pub async fn handle(
+pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
     IdPath(id): IdPath,

@@ -16,7 +16,7 @@ use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 use crate::http::{links, pages};
 
-pub async fn handle(
+pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
     uri: Uri,

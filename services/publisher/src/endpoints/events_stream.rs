@@ -13,7 +13,7 @@ use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 use crate::read::streams::{Source, begin, open};
 
-pub async fn handle(
+pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
     headers: HeaderMap,

@@ -13,7 +13,11 @@ use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 
 /// Any token will do: a checkpoint says nothing of any event.
-pub async fn handle(State(app): State<Arc<App>>, _: Caller, parameters: Parameters) -> Result<Response, Problem> {
+pub(super) async fn handle(
+    State(app): State<Arc<App>>,
+    _: Caller,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
     parameters.end()?;
     let shown = app.ledger.shown_checkpoint().await?;
     let (_, note) = shown.ok_or_else(|| Problem::new(ErrorKind::NotFound, "no checkpoint is anchored yet"))?;

@@ -20,7 +20,7 @@ use crate::http::problem::Problem;
 const FOR_EVER: &str = "private, max-age=31536000, immutable";
 
 /// Tiles of hashes are for any token; those of leaves hold the headers of all tenants.
-pub async fn handle(
+pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(path): Path<String>,

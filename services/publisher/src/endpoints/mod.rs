@@ -25,7 +25,7 @@ use crate::app::App;
 
 /// Every route of the API. Each handler takes a [`Caller`](crate::auth::caller::Caller), and a test walks the table to see that
 /// none answers without a token.
-pub fn table() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
+pub(crate) fn table() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     vec![
         ("/v1/plans/{plan}/events", get(plan_events::handle).post(publish::handle)),
         ("/v1/plans/{plan}/events/stream", get(plan_stream::handle)),

@@ -20,7 +20,7 @@ use crate::http::path::PlanPath;
 use crate::http::problem::Problem;
 use crate::http::{links, pages};
 
-pub async fn handle(
+pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
     PlanPath(plan): PlanPath,

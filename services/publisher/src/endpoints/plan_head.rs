@@ -16,7 +16,7 @@ use crate::http::parameters::Parameters;
 use crate::http::path::PlanPath;
 use crate::http::problem::Problem;
 
-pub async fn handle(
+pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
     PlanPath(plan): PlanPath,

@@ -14,7 +14,7 @@ use crate::http::path::PlanPath;
 use crate::http::problem::Problem;
 use crate::read::streams::{Source, begin, open};
 
-pub async fn handle(
+pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
     PlanPath(plan): PlanPath,

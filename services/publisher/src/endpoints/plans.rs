@@ -15,7 +15,7 @@ use crate::http::links;
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 
-pub async fn handle(
+pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
     uri: Uri,

@@ -22,7 +22,7 @@ use crate::http::problem::Problem;
 use crate::publish::publishing::{Conditions, Publication, Published};
 use crate::publish::sealed::{Receipted, Wait};
 
-pub async fn handle(
+pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
     path: PlanPath,
@@ -80,7 +80,7 @@ struct Stored<'a, T> {
 
 /// The answer to one event: its record, with its receipt where the call waited for it; where it is found again, and its seq as
 /// `ETag`.
-pub fn single_answer(appended: &Published, receipted: Option<&[Receipted]>, form: Form) -> Response {
+pub(super) fn single_answer(appended: &Published, receipted: Option<&[Receipted]>, form: Form) -> Response {
     let (header, status) = (&appended.stored.header, status(std::slice::from_ref(appended)));
     let answer = match receipted {
         Some([first, ..]) => with_sealed(answers::receipted(status, form, first), first.sealed),
@@ -91,7 +91,7 @@ pub fn single_answer(appended: &Published, receipted: Option<&[Receipted]>, form
 }
 
 /// 201 where anything is new, 200 where all of it was there already.
-pub fn status(appended: &[Published]) -> StatusCode {
+pub(super) fn status(appended: &[Published]) -> StatusCode {
     if appended.iter().any(|event| event.new) { StatusCode::CREATED } else { StatusCode::OK }
 }
 

@@ -33,7 +33,7 @@ use crate::http::problem::Problem;
 use crate::publish::publishing::{Conditions, Publication, Published, is_traceparent};
 use crate::publish::sealed::{Receipted, Wait};
 
-pub async fn handle(
+pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
     headers: HeaderMap,

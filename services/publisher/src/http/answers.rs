@@ -11,7 +11,7 @@ use crate::publish::sealed::Receipted;
 
 /// How events are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// Sealbus' own JSON.
     Own,
     /// CloudEvents: structured, or batch for a list.
@@ -20,7 +20,7 @@ pub enum Form {
 
 impl Form {
     /// What `Accept` asks for; our own where it does not name CloudEvents.
-    pub fn accepted(headers: &HeaderMap) -> Self {
+    pub(crate) fn accepted(headers: &HeaderMap) -> Self {
         let asked = headers
             .get_all(header::ACCEPT)
             .iter()
@@ -28,16 +28,16 @@ impl Form {
             .flat_map(|value| value.split(','));
         let mut types = asked.map(|part| part.split(';').next().unwrap_or_default().trim());
         if types.any(|name| name == cloudevents::STRUCTURED || name == cloudevents::BATCH) {
-            Form::CloudEvents
+            Self::CloudEvents
         } else {
-            Form::Own
+            Self::Own
         }
     }
 }
 
 /// A page of events.
 #[derive(Serialize)]
-pub struct Page<'a> {
+pub(crate) struct Page<'a> {
     /// In order.
     pub events: &'a [View],
     /// Events on all pages, where that is known.
@@ -48,7 +48,7 @@ pub struct Page<'a> {
 }
 
 /// A page of events, in the form accepted; CloudEvents' batch has no room for the rest.
-pub fn page(form: Form, page: &Page<'_>) -> Response {
+pub(crate) fn page(form: Form, page: &Page<'_>) -> Response {
     match form {
         Form::Own => json(StatusCode::OK, page),
         Form::CloudEvents => {
@@ -59,18 +59,18 @@ pub fn page(form: Form, page: &Page<'_>) -> Response {
 }
 
 /// A JSON answer.
-pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     typed(status, "application/json", body)
 }
 
 /// A JSON answer of a media type.
-pub fn typed(status: StatusCode, media_type: &'static str, body: &impl Serialize) -> Response {
+pub(crate) fn typed(status: StatusCode, media_type: &'static str, body: &impl Serialize) -> Response {
     let text = serde_json::to_string(body).expect("answers are made of values that have JSON forms");
     (status, [(header::CONTENT_TYPE, HeaderValue::from_static(media_type))], text).into_response()
 }
 
 /// One event.
-pub fn event(status: StatusCode, form: Form, view: &View) -> Response {
+pub(crate) fn event(status: StatusCode, form: Form, view: &View) -> Response {
     match form {
         Form::Own => json(status, view),
         Form::CloudEvents => typed(status, cloudevents::STRUCTURED, &cloudevents::to_structured(view)),
@@ -78,7 +78,7 @@ pub fn event(status: StatusCode, form: Form, view: &View) -> Response {
 }
 
 /// One event with its receipt. As a `CloudEvent` it has two attributes more, of which the receipt is a text.
-pub fn receipted(status: StatusCode, form: Form, event: &Receipted) -> Response {
+pub(crate) fn receipted(status: StatusCode, form: Form, event: &Receipted) -> Response {
     if form == Form::Own {
         return json(status, event);
     }
@@ -89,12 +89,12 @@ pub fn receipted(status: StatusCode, form: Form, event: &Receipted) -> Response 
 }
 
 /// Says of an answer to a call that waited whether all of its events are sealed.
-pub fn with_sealed(response: Response, sealed: bool) -> Response {
+pub(crate) fn with_sealed(response: Response, sealed: bool) -> Response {
     with_header(response, HeaderName::from_static("sealbus-sealed"), if sealed { "true" } else { "false" })
 }
 
 /// Adds a header; a value that no header can hold is left out.
-pub fn with_header(mut response: Response, name: HeaderName, value: &str) -> Response {
+pub(crate) fn with_header(mut response: Response, name: HeaderName, value: &str) -> Response {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }

@@ -8,7 +8,7 @@ use sealbus_core::names::{Plan, Tenant, TypePattern};
 
 /// A list of a plan's events: what a cursor belongs to.
 #[derive(Debug)]
-pub struct List<'a> {
+pub(crate) struct List<'a> {
     /// Whose plan.
     pub tenant: &'a Tenant,
     /// Which plan.
@@ -21,7 +21,7 @@ pub struct List<'a> {
 
 impl List<'_> {
     /// The cursor behind the event with this seq.
-    pub fn cursor(&self, seq: u64) -> String {
+    pub(crate) fn cursor(&self, seq: u64) -> String {
         URL_SAFE_NO_PAD.encode([seq.to_be_bytes(), self.mark()].concat())
     }
 
@@ -29,7 +29,7 @@ impl List<'_> {
     ///
     /// # Errors
     /// `invalid_cursor` for anything else.
-    pub fn read(&self, cursor: &str) -> Result<u64, Refused> {
+    pub(crate) fn read(&self, cursor: &str) -> Result<u64, Refused> {
         let refuse = || {
             Refused::new(
                 ErrorKind::InvalidCursor,

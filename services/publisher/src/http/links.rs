@@ -3,7 +3,7 @@
 use axum::http::Uri;
 
 /// The link to the page that `parameter` = `value` asks for. `value` is made of characters that a query holds as they are.
-pub fn next(uri: &Uri, parameter: &str, value: &str) -> String {
+pub(crate) fn next(uri: &Uri, parameter: &str, value: &str) -> String {
     let prefix = format!("{parameter}=");
     let kept = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with(&prefix));
     let query: Vec<&str> = kept.collect();

@@ -1,12 +1,12 @@
 //! HTTP plumbing: routes, bodies, parameters, paging, problems and answers.
 
-pub mod answers;
-pub mod body;
-pub mod cursor;
-pub mod links;
-pub mod pages;
-pub mod parameters;
-pub mod path;
-pub mod problem;
-pub mod readiness;
-pub mod router;
+pub(crate) mod answers;
+pub(crate) mod body;
+pub(crate) mod cursor;
+pub(crate) mod links;
+pub(crate) mod pages;
+pub(crate) mod parameters;
+pub(crate) mod path;
+pub(crate) mod problem;
+pub(crate) mod readiness;
+pub(crate) mod router;

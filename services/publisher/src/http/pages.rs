@@ -3,11 +3,11 @@
 use sealbus_core::event::Record;
 
 /// Records that are read at a time.
-pub const CHUNK: u32 = 100;
+pub(crate) const CHUNK: u32 = 100;
 /// Bytes of payloads and metadata after which a page ends before its limit.
-pub const BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes of payloads and metadata of these.
-pub fn weight(records: &[Record]) -> usize {
+pub(crate) fn weight(records: &[Record]) -> usize {
     records.iter().map(|record| record.metadata.len() + record.payload.as_ref().map_or(0, String::len)).sum()
 }

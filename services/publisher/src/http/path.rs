@@ -10,7 +10,7 @@ use crate::http::problem::Problem;
 
 /// The plan in `/v1/plans/{plan}/…`, one of the bus's own too.
 #[derive(Debug)]
-pub struct PlanPath(pub Plan);
+pub(crate) struct PlanPath(pub Plan);
 
 impl<S: Send + Sync> FromRequestParts<S> for PlanPath {
     type Rejection = Problem;
@@ -25,7 +25,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PlanPath {
 
 impl PlanPath {
     /// The plan, where callers may publish to it.
-    pub fn publishable(self) -> Result<Plan, Refused> {
+    pub(crate) fn publishable(self) -> Result<Plan, Refused> {
         let refuse = |error: sealbus_core::names::NameError| {
             Refused::field(ErrorKind::InvalidName, "plan", "name", error.to_string())
         };
@@ -35,7 +35,7 @@ impl PlanPath {
 
 /// The id in `/v1/events/{id}…`.
 #[derive(Debug)]
-pub struct IdPath(pub Uuid);
+pub(crate) struct IdPath(pub Uuid);
 
 impl<S: Send + Sync> FromRequestParts<S> for IdPath {
     type Rejection = Problem;

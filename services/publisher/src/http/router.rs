@@ -18,7 +18,7 @@ use crate::endpoints::table;
 use crate::http::problem::Problem;
 
 /// The API with the probes beside it. Every answer that is no success is a problem, the router's own and a panic's too.
-pub fn router(app: Arc<App>, health: Arc<Health>) -> Router {
+pub(crate) fn router(app: Arc<App>, health: Arc<Health>) -> Router {
     let routes = table().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
     routes
         .with_state(Arc::clone(&app))

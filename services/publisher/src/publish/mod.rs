@@ -1,7 +1,7 @@
 //! Publishing: from a checked request to a stored record.
 
-pub mod encrypting;
-pub mod hints;
-pub mod publishing;
-pub mod seal_watch;
-pub mod sealed;
+pub(crate) mod encrypting;
+pub(crate) mod hints;
+pub(crate) mod publishing;
+pub(crate) mod seal_watch;
+pub(crate) mod sealed;

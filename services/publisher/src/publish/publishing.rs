@@ -21,7 +21,7 @@ const MAX_KEY: usize = 200;
 
 /// What the headers of a publish call say of all of its events.
 #[derive(Debug, Clone)]
-pub struct Conditions {
+pub(crate) struct Conditions {
     /// `If-Match`, `If-None-Match`.
     pub expect: Expect,
     /// `Idempotency-Key`.
@@ -35,7 +35,7 @@ impl Conditions {
     ///
     /// # Errors
     /// `invalid_field` with the header's name.
-    pub fn read(headers: &HeaderMap) -> Result<Self, Refused> {
+    pub(crate) fn read(headers: &HeaderMap) -> Result<Self, Refused> {
         let key = single(headers, "idempotency-key")?;
         if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > MAX_KEY) {
             let detail = format!("is 1 to {MAX_KEY} characters");
@@ -222,7 +222,7 @@ fn expect(headers: &HeaderMap) -> Result<Expect, Refused> {
 }
 
 /// W3C Trace Context, version 00. Another is left out, as the standard says, rather than refused.
-pub fn is_traceparent(text: &str) -> bool {
+pub(crate) fn is_traceparent(text: &str) -> bool {
     let parts: Vec<_> = text.split('-').collect();
     let hex = |part: &str, length| {
         part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))

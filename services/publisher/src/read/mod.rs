@@ -1,4 +1,4 @@
 //! Reading: stored events and live streams.
 
-pub mod reading;
-pub mod streams;
+pub(crate) mod reading;
+pub(crate) mod streams;

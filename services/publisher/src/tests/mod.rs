@@ -3,4 +3,4 @@
 mod bad_input;
 mod encrypted;
 mod outages;
-pub mod support;
+pub(crate) mod support;

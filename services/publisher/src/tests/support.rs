@@ -35,7 +35,7 @@ use crate::auth::tokens;
 use crate::{BrokerLink, Config, Metrics, Resources, health, run};
 
 /// The origin of every test's ledger.
-pub const ORIGIN: &str = "bus.test";
+pub(crate) const ORIGIN: &str = "bus.test";
 /// How long anything may take that is bound to happen.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -57,7 +57,7 @@ static SHARED: LazyLock<Arc<Catalog>> =
     LazyLock::new(|| Arc::new(Catalog::read(&[("own.yaml".into(), CATALOG.into())]).unwrap()));
 
 /// A publisher that serves.
-pub struct Publisher {
+pub(crate) struct Publisher {
     pub url: String,
     pub ledger: Ledger,
     pub tokens: TempDir,
@@ -68,7 +68,7 @@ pub struct Publisher {
 }
 
 /// A database with a ledger in it.
-pub async fn ledger_in(postgres: &Postgres) -> Ledger {
+pub(crate) async fn ledger_in(postgres: &Postgres) -> Ledger {
     let creation =
         Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
     let config = LedgerConfig { acquire_timeout: Duration::from_secs(2), ..LedgerConfig::new(postgres.url()) };
@@ -77,18 +77,18 @@ pub async fn ledger_in(postgres: &Postgres) -> Ledger {
 }
 
 /// The keyring of every test.
-pub fn keyring() -> Keyring {
+pub(crate) fn keyring() -> Keyring {
     Keyring::parse(&sealbus_testkit::keyring()).unwrap()
 }
 
 /// What somebody pins who believes the log's checkpoints.
-pub fn log_key() -> VerifierKey {
+pub(crate) fn log_key() -> VerifierKey {
     LogSigner::new(&keyring(), ORIGIN).unwrap().verifier_key()
 }
 
 /// Checks that a receipt proves its event to who pins the log's key and the signing keys, and gives its log index.
 #[track_caller]
-pub fn proven(receipt: &[u8]) -> u64 {
+pub(crate) fn proven(receipt: &[u8]) -> u64 {
     let read = read_record(receipt, ORIGIN).unwrap();
     let Content::Record(record, Some(proof)) = read.content else { panic!("{read:?}") };
     let proof = EventProof::parse(proof.as_bytes()).unwrap();
@@ -101,7 +101,7 @@ pub fn proven(receipt: &[u8]) -> u64 {
 }
 
 /// The tokens of every test. The secret of each is its name.
-pub fn token_file() -> String {
+pub(crate) fn token_file() -> String {
     let token = |name: &str, tenants: &[&str], default: Option<&str>, scopes: &[&str], until: Option<&str>| json!({ "name": name, "sha256": tokens::hash(name), "tenants": tenants, "default_tenant": default, "scopes": scopes, "until": until });
     let tokens = [
         token("acme", &["acme"], Some("acme"), &["publish", "read", "verify"], None),
@@ -119,17 +119,17 @@ pub fn token_file() -> String {
 
 impl Publisher {
     /// One with a ledger of its own, and no broker.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::on(ledger_in(&Postgres::start().await).await, |_| {}).await
     }
 
     /// One on a ledger that may have others; `adjust` changes its settings.
-    pub async fn on(ledger: Ledger, adjust: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn on(ledger: Ledger, adjust: impl FnOnce(&mut Config)) -> Self {
         Self::with_keyring(ledger, keyring(), adjust).await
     }
 
     /// One that cannot wrap data keys.
-    pub async fn without_kek(ledger: Ledger) -> Self {
+    pub(crate) async fn without_kek(ledger: Ledger) -> Self {
         let mut file: Value = serde_json::from_str(&sealbus_testkit::keyring()).unwrap();
         file["keys"].as_array_mut().unwrap().retain(|key| !key["id"].as_str().unwrap().starts_with("kek-"));
         Self::with_keyring(ledger, Keyring::parse(&file.to_string()).unwrap(), |_| {}).await
@@ -171,41 +171,41 @@ impl Publisher {
     }
 
     /// A call without a token.
-    pub fn bare(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn bare(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url))
     }
 
     /// A call with a token.
-    pub fn call(&self, method: Method, path: &str, token: &str) -> RequestBuilder {
+    pub(crate) fn call(&self, method: Method, path: &str, token: &str) -> RequestBuilder {
         self.bare(method, path).bearer_auth(token)
     }
 
-    pub async fn get(&self, path: &str, token: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
         answer(self.call(Method::GET, path, token)).await
     }
 
     /// Publishes JSON as `acme`.
-    pub async fn publish(&self, plan: &str, body: &Value) -> Answer {
+    pub(crate) async fn publish(&self, plan: &str, body: &Value) -> Answer {
         answer(self.posting(plan).json(body)).await
     }
 
     /// A publish call as `acme`, without a body yet.
-    pub fn posting(&self, plan: &str) -> RequestBuilder {
+    pub(crate) fn posting(&self, plan: &str) -> RequestBuilder {
         self.call(Method::POST, &format!("/v1/plans/{plan}/events"), "acme")
     }
 
     /// Publishes text that need not be JSON.
-    pub async fn publish_text(&self, text: impl Into<reqwest::Body>) -> Answer {
+    pub(crate) async fn publish_text(&self, text: impl Into<reqwest::Body>) -> Answer {
         answer(self.posting("p").header("content-type", "application/json").body(text)).await
     }
 
     /// Gives every queued event its leaf.
-    pub async fn seal(&self) {
+    pub(crate) async fn seal(&self) {
         while self.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
     }
 
     /// Seals all that waits and shows a signed checkpoint over it, as a sealer does once an anchor has it.
-    pub async fn anchor(&self) -> Note {
+    pub(crate) async fn anchor(&self) -> Note {
         self.seal().await;
         let signer = LogSigner::new(&keyring(), ORIGIN).unwrap();
         let empty = Checkpoint::new(ORIGIN, 0, empty_root()).unwrap();
@@ -216,13 +216,13 @@ impl Publisher {
     }
 
     /// The events of a plan of `acme`, as the API shows them.
-    pub async fn trail(&self, plan: &str) -> Vec<Value> {
+    pub(crate) async fn trail(&self, plan: &str) -> Vec<Value> {
         let answer = self.get(&format!("/v1/plans/{plan}/events?limit=1000"), "acme").await;
         answer.body["events"].as_array().unwrap_or_else(|| panic!("{answer:?}")).clone()
     }
 
     /// Opens a stream.
-    pub async fn stream(&self, path: &str, token: &str, last_id: Option<u64>) -> Events {
+    pub(crate) async fn stream(&self, path: &str, token: &str, last_id: Option<u64>) -> Events {
         let call = self.call(Method::GET, path, token);
         let call = last_id.into_iter().fold(call, |call, id| call.header("last-event-id", id.to_string()));
         let response = call.send().await.unwrap();
@@ -241,7 +241,7 @@ impl Publisher {
     }
 
     /// What `/metrics` would show.
-    pub fn numbers(&self) -> String {
+    pub(crate) fn numbers(&self) -> String {
         sealbus_runtime::telemetry::metrics::exposition(&self.registry)
     }
 }
@@ -254,7 +254,7 @@ impl Drop for Publisher {
 
 /// An answer, read to its end. A body that is no JSON is null.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub headers: HeaderMap<HeaderValue>,
     pub body: Value,
@@ -262,13 +262,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
 
     /// Checks that it is the problem of a code, with that code's status, and gives it.
     #[track_caller]
-    pub fn is_problem(&self, code: &str) -> Value {
+    pub(crate) fn is_problem(&self, code: &str) -> Value {
         let kind = sealbus_core::error::ErrorKind::from_code(code).expect("a code");
         assert_eq!((self.status, self.body["code"].as_str()), (kind.status(), Some(code)), "{self:?}");
         assert_eq!(self.header("content-type"), "application/problem+json");
@@ -281,14 +281,14 @@ impl Answer {
 
     /// Checks that it is a problem with one field, and that the field and its rule are these.
     #[track_caller]
-    pub fn is_field_problem(&self, code: &str, pointer: &str, rule: &str) {
+    pub(crate) fn is_field_problem(&self, code: &str, pointer: &str, rule: &str) {
         let problem = self.is_problem(code);
         let named = (problem["errors"][0]["pointer"].as_str(), problem["errors"][0]["rule"].as_str());
         assert_eq!(named, (Some(pointer), Some(rule)), "{problem}");
     }
 }
 
-pub async fn answer(call: RequestBuilder) -> Answer {
+pub(crate) async fn answer(call: RequestBuilder) -> Answer {
     let response = call.send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let bytes = response.bytes().await.unwrap();
@@ -296,7 +296,7 @@ pub async fn answer(call: RequestBuilder) -> Answer {
 }
 
 /// A stream of events as a client reads it.
-pub struct Events {
+pub(crate) struct Events {
     /// The id that it opened with: what it begins behind.
     pub behind: Option<u64>,
     stream: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
@@ -306,7 +306,7 @@ pub struct Events {
 
 impl Events {
     /// The next event: its id and itself. None: the stream has ended.
-    pub async fn next(&mut self) -> Option<(u64, Value)> {
+    pub(crate) async fn next(&mut self) -> Option<(u64, Value)> {
         loop {
             let block = self.block().await?;
             if block.starts_with(':') {
@@ -319,7 +319,7 @@ impl Events {
     }
 
     /// The next `count` ids.
-    pub async fn ids(&mut self, count: usize) -> Vec<u64> {
+    pub(crate) async fn ids(&mut self, count: usize) -> Vec<u64> {
         let mut ids = Vec::new();
         while ids.len() < count {
             ids.push(self.next().await.expect("the stream goes on").0);
@@ -328,7 +328,7 @@ impl Events {
     }
 
     /// The next block of lines, comments too.
-    pub async fn block(&mut self) -> Option<String> {
+    pub(crate) async fn block(&mut self) -> Option<String> {
         while self.blocks.is_empty() {
             let bytes = timeout(PATIENCE, self.stream.next()).await.expect("a stream gives a sign of life")?;
             // A publisher that is told to stop ends its streams; one that is killed breaks them.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// A plan, as messages name it.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub struct PlanName {
+pub(crate) struct PlanName {
     /// Its tenant.
     pub tenant: String,
     /// Its name.
@@ -23,11 +23,11 @@ pub struct PlanName {
 }
 
 /// A plan's name, shared.
-pub type PlanId = Arc<PlanName>;
+pub(crate) type PlanId = Arc<PlanName>;
 
 /// Whose word it is that an event is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// A hint: it may be late, and the event acknowledged long since.
     Hint,
     /// The outbox: the row is there, so the event is owed, whatever is remembered of it.
@@ -36,7 +36,7 @@ pub enum Source {
 
 /// An event that is owed.
 #[derive(Clone, Debug)]
-pub struct Row<T> {
+pub(crate) struct Row<T> {
     /// Its outbox row.
     pub id: i64,
     /// What it takes of memory.
@@ -47,7 +47,7 @@ pub struct Row<T> {
 
 /// An event to be sent now.
 #[derive(Clone, Debug)]
-pub struct Sending<T> {
+pub(crate) struct Sending<T> {
     /// Its plan.
     pub plan: PlanId,
     /// Its place in it.
@@ -143,7 +143,7 @@ impl<T> Plan<T> {
 }
 
 /// The windows of all plans of a partition.
-pub struct Windows<T> {
+pub(crate) struct Windows<T> {
     plans: HashMap<PlanId, Plan<T>>,
     /// Outbox rows that are known: waiting, sent, or acknowledged and not deleted yet.
     known: HashMap<i64, (PlanId, u64)>,
@@ -161,7 +161,7 @@ pub struct Windows<T> {
 
 impl<T: Clone> Windows<T> {
     /// Windows of `window` events in flight a plan, remembering what was acknowledged of some `remembered` idle plans.
-    pub fn new(window: usize, remembered: usize) -> Self {
+    pub(crate) fn new(window: usize, remembered: usize) -> Self {
         Self {
             plans: HashMap::new(),
             known: HashMap::new(),
@@ -177,37 +177,37 @@ impl<T: Clone> Windows<T> {
     }
 
     /// Events that wait or are in flight.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
     /// What they take of memory.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Events in flight.
-    pub fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.sent
     }
 
     /// Whether an outbox row is known, and so need not be read again.
-    pub fn knows(&self, id: i64) -> bool {
+    pub(crate) fn knows(&self, id: i64) -> bool {
         self.known.contains_key(&id)
     }
 
     /// The plan of a known outbox row.
-    pub fn plan_of(&self, id: i64) -> Option<PlanId> {
+    pub(crate) fn plan_of(&self, id: i64) -> Option<PlanId> {
         self.known.get(&id).map(|(plan, _)| Arc::clone(plan))
     }
 
     /// The lowest outbox row that is known.
-    pub fn lowest_known(&self) -> Option<i64> {
+    pub(crate) fn lowest_known(&self) -> Option<i64> {
         self.known.keys().min().copied()
     }
 
     /// Takes an event in, unless it is there already, or a hint is late. Says whether it was taken.
-    pub fn offer(&mut self, plan: &PlanId, seq: u64, row: Row<T>, source: Source) -> bool {
+    pub(crate) fn offer(&mut self, plan: &PlanId, seq: u64, row: Row<T>, source: Source) -> bool {
         let entry = self.plans.entry(Arc::clone(plan)).or_default();
         entry.used = true;
         if let Some(there) = entry.sent.get_mut(&seq) {
@@ -242,7 +242,7 @@ impl<T: Clone> Windows<T> {
     }
 
     /// The outbox showed `seq` as the plan's smallest: all before it were acknowledged, and rows below it are gone.
-    pub fn smallest(&mut self, plan: &PlanId, seq: u64) {
+    pub(crate) fn smallest(&mut self, plan: &PlanId, seq: u64) {
         let entry = self.plans.entry(Arc::clone(plan)).or_default();
         entry.acknowledge_before(seq);
         let kept = entry.waiting.split_off(&seq);
@@ -252,7 +252,7 @@ impl<T: Clone> Windows<T> {
     }
 
     /// Lets go of what waits of a plan up to `seq`: the outbox holds none of it, or it cannot be sent.
-    pub fn drop_waiting(&mut self, plan: &PlanId, up_to: u64) {
+    pub(crate) fn drop_waiting(&mut self, plan: &PlanId, up_to: u64) {
         let Some(entry) = self.plans.get_mut(plan) else { return };
         let kept = entry.waiting.split_off(&up_to.saturating_add(1));
         let gone = std::mem::replace(&mut entry.waiting, kept);
@@ -262,7 +262,7 @@ impl<T: Clone> Windows<T> {
 
     /// Plans of which the outbox must be asked what comes before their lowest waiting row, with that row's seq and their
     /// highest waiting one. Each is given once until [`Windows::ask_again`].
-    pub fn take_undecided(&mut self, limit: usize) -> Vec<(PlanId, u64, u64)> {
+    pub(crate) fn take_undecided(&mut self, limit: usize) -> Vec<(PlanId, u64, u64)> {
         let mut taken = Vec::new();
         while taken.len() < limit {
             let Some(plan) = self.undecided.pop_front() else { break };
@@ -275,12 +275,12 @@ impl<T: Clone> Windows<T> {
     }
 
     /// Whether [`Windows::take_undecided`] may have some.
-    pub fn has_undecided(&self) -> bool {
+    pub(crate) fn has_undecided(&self) -> bool {
         !self.undecided.is_empty()
     }
 
     /// Lets every plan that is still undecided be asked about once more.
-    pub fn ask_again(&mut self) {
+    pub(crate) fn ask_again(&mut self) {
         self.undecided.clear();
         for (plan, entry) in &mut self.plans {
             entry.asked = entry.undecided().is_some();
@@ -291,7 +291,7 @@ impl<T: Clone> Windows<T> {
     }
 
     /// The next event to send, plan by plan in turn. It then counts as sent on this connection.
-    pub fn send_next(&mut self) -> Option<Sending<T>> {
+    pub(crate) fn send_next(&mut self) -> Option<Sending<T>> {
         loop {
             let plan = self.ready.pop_front()?;
             let Some(entry) = self.plans.get_mut(&plan) else { continue };
@@ -310,7 +310,7 @@ impl<T: Clone> Windows<T> {
 
     /// The stream holds what this attempt sent. Gives the row back, to be deleted from the outbox; none where that is known
     /// already, or where another event has taken its place since.
-    pub fn acknowledged(&mut self, plan: &PlanId, seq: u64, ticket: u64) -> Option<Row<T>> {
+    pub(crate) fn acknowledged(&mut self, plan: &PlanId, seq: u64, ticket: u64) -> Option<Row<T>> {
         let entry = self.plans.get_mut(plan)?;
         let row = if entry.sent.get(&seq).is_some_and(|sent| sent.first_ticket <= ticket) {
             self.sent -= 1;
@@ -336,7 +336,7 @@ impl<T: Clone> Windows<T> {
 
     /// The attempt failed, or nobody knows what became of it: the plan is sent again from this event on. An attempt that
     /// has been given up before changes nothing. Says whether it was one that counted.
-    pub fn failed(&mut self, plan: &PlanId, seq: u64, ticket: u64) -> bool {
+    pub(crate) fn failed(&mut self, plan: &PlanId, seq: u64, ticket: u64) -> bool {
         let Some(entry) = self.plans.get_mut(plan) else { return false };
         if entry.sent.get(&seq).is_none_or(|sent| sent.ticket != ticket) {
             return false;
@@ -353,7 +353,7 @@ impl<T: Clone> Windows<T> {
     }
 
     /// The connection is another one: whatever was in flight is sent again.
-    pub fn connection_lost(&mut self) {
+    pub(crate) fn connection_lost(&mut self) {
         let plans: Vec<PlanId> =
             self.plans.iter().filter(|(_, entry)| !entry.sent.is_empty()).map(|(plan, _)| Arc::clone(plan)).collect();
         for plan in plans {
@@ -368,7 +368,7 @@ impl<T: Clone> Windows<T> {
     }
 
     /// The outbox row is gone; should it be seen once more, it is another one.
-    pub fn deleted(&mut self, id: i64) {
+    pub(crate) fn deleted(&mut self, id: i64) {
         self.known.remove(&id);
     }
 

@@ -44,7 +44,7 @@ struct Event {
 }
 
 /// The worker of one partition.
-pub struct Worker {
+pub(crate) struct Worker {
     partition: u32,
     config: Arc<Config>,
     ledger: Ledger,
@@ -96,7 +96,13 @@ enum Sweep {
 
 impl Worker {
     /// A worker that has done nothing yet.
-    pub fn new(partition: u32, config: Arc<Config>, resources: &Resources, board: Arc<Board>, lease: Lease) -> Self {
+    pub(crate) fn new(
+        partition: u32,
+        config: Arc<Config>,
+        resources: &Resources,
+        board: Arc<Board>,
+        lease: Lease,
+    ) -> Self {
         let Resources { ledger, broker, keyring, metrics } = resources;
         let deployment = ledger.deployment();
         let expected = Expected {
@@ -142,7 +148,7 @@ impl Worker {
 
     /// Works until `stop`; then takes in nothing more, and comes back when what was sent has been acknowledged and deleted,
     /// or [`Config::drain`] has passed. To be dropped when the lease is lost.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut drained_by = None;
         loop {
             if stop.is_cancelled() {

@@ -22,19 +22,19 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub const ORIGIN: &str = "test.example/relay";
+pub(crate) const ORIGIN: &str = "test.example/relay";
 /// An interval that no test lives to see.
-pub const NEVER: Duration = Duration::from_hours(1);
+pub(crate) const NEVER: Duration = Duration::from_hours(1);
 
 /// A ledger of eight partitions and a broker.
-pub struct World {
+pub(crate) struct World {
     pub postgres: Postgres,
     pub nats: Nats,
     pub keyring: Keyring,
 }
 
 /// A relay in this process.
-pub struct Relay {
+pub(crate) struct Relay {
     pub metrics: Metrics,
     stop: CancellationToken,
     task: JoinHandle<Result<(), Error>>,
@@ -42,24 +42,24 @@ pub struct Relay {
 
 impl Relay {
     /// Ends it in order.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.task.await.expect("it does not panic").expect("it ends well");
     }
 
     /// Ends it as a crash would: nothing is given back.
-    pub async fn kill(self) {
+    pub(crate) async fn kill(self) {
         self.task.abort();
         let _ = self.task.await;
     }
 }
 
 impl World {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::on(Postgres::start().await).await
     }
 
-    pub async fn on(postgres: Postgres) -> Self {
+    pub(crate) async fn on(postgres: Postgres) -> Self {
         let keyring = Keyring::parse(&sealbus_testkit::keyring()).unwrap();
         let creation =
             Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
@@ -67,22 +67,22 @@ impl World {
         Self { postgres, nats: Nats::start().await, keyring }
     }
 
-    pub async fn ledger(&self) -> Ledger {
+    pub(crate) async fn ledger(&self) -> Ledger {
         Ledger::open(&LedgerConfig::new(self.postgres.url())).await.unwrap()
     }
 
-    pub async fn broker(&self) -> Broker {
+    pub(crate) async fn broker(&self) -> Broker {
         let config =
             BrokerConfig { answer_timeout: Duration::from_secs(2), ..BrokerConfig::new(self.nats.url(), "test") };
         Broker::connect(config).await.unwrap()
     }
 
     /// A relay that leaves nothing to chance for long.
-    pub async fn relay(&self, holder: &str) -> Relay {
+    pub(crate) async fn relay(&self, holder: &str) -> Relay {
         self.relay_with(config(holder)).await
     }
 
-    pub async fn relay_with(&self, config: Config) -> Relay {
+    pub(crate) async fn relay_with(&self, config: Config) -> Relay {
         let metrics = Metrics::default();
         let resources = Resources {
             ledger: self.ledger().await,
@@ -96,12 +96,12 @@ impl World {
     }
 
     /// Appends without a word to any relay.
-    pub async fn appender(&self) -> Appender {
+    pub(crate) async fn appender(&self) -> Appender {
         Appender::start(&self.ledger().await, &self.keyring, &AppendSettings::default(), None).unwrap()
     }
 
     /// Appends, and hints what it has appended.
-    pub async fn hinting_appender(&self) -> Appender {
+    pub(crate) async fn hinting_appender(&self) -> Appender {
         let (hints, mut committed) = mpsc::channel::<Vec<Hint>>(1_000);
         let broker = self.broker().await;
         tokio::spawn(async move {
@@ -115,22 +115,22 @@ impl World {
     }
 
     /// Rows that are owed.
-    pub async fn owed(&self) -> i64 {
+    pub(crate) async fn owed(&self) -> i64 {
         self.number("SELECT count(*) FROM sealbus.outbox").await
     }
 
-    pub async fn nothing_is_owed(&self) {
+    pub(crate) async fn nothing_is_owed(&self) {
         eventually("nothing is owed", async || self.owed().await == 0).await;
     }
 
     /// A number that the superuser asks for.
-    pub async fn number(&self, sql: &str) -> i64 {
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
         let mut connection = PgConnection::connect(&self.postgres.admin_url()).await.unwrap();
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap()
     }
 
     /// All that the stream holds, in its order.
-    pub async fn stream(&self) -> Vec<Record> {
+    pub(crate) async fn stream(&self) -> Vec<Record> {
         let broker = self.broker().await;
         let count = usize::try_from(broker.events_state().await.unwrap().messages).unwrap();
         let name = format!("look-{}x", &Uuid::new_v4().simple().to_string()[..12]);
@@ -146,7 +146,7 @@ impl World {
     }
 
     /// The seqs of each of tenant `acme`'s plans, in the stream's order.
-    pub async fn seqs(&self) -> BTreeMap<String, Vec<u64>> {
+    pub(crate) async fn seqs(&self) -> BTreeMap<String, Vec<u64>> {
         let mut plans = BTreeMap::<String, Vec<u64>>::new();
         for record in self.stream().await {
             if record.header.tenant == "acme" {
@@ -158,14 +158,14 @@ impl World {
 }
 
 /// The client itself, for what only an operator does.
-pub async fn client(world: &World) -> async_nats::Client {
+pub(crate) async fn client(world: &World) -> async_nats::Client {
     let url: async_nats::ServerAddr = world.nats.url().parse().unwrap();
     let (user, password) = (url.username().unwrap().to_owned(), url.password().unwrap().to_owned());
     async_nats::ConnectOptions::with_user_and_password(user, password).connect(url).await.unwrap()
 }
 
 /// Settings that make a test short.
-pub fn config(holder: &str) -> Config {
+pub(crate) fn config(holder: &str) -> Config {
     Config {
         sweep: Duration::from_millis(50),
         full_sweep: Duration::from_millis(500),
@@ -180,12 +180,12 @@ pub fn config(holder: &str) -> Config {
     }
 }
 
-pub fn topology() -> TopologySettings {
+pub(crate) fn topology() -> TopologySettings {
     TopologySettings { max_bytes: 256 << 20, ..TopologySettings::default() }
 }
 
 /// Appends so many events to a plan of tenant `acme`, in one call.
-pub async fn append(appender: &Appender, plan: &str, count: u64) -> Vec<Record> {
+pub(crate) async fn append(appender: &Appender, plan: &str, count: u64) -> Vec<Record> {
     let (tenant, plan) = (Tenant::parse("acme").unwrap(), Plan::parse(plan).unwrap());
     let call = Call { tenant, plan, expect: Expect::Any, events: (1..=count).map(numbered).collect() };
     let stored = appender.append(call).await.unwrap();
@@ -193,12 +193,12 @@ pub async fn append(appender: &Appender, plan: &str, count: u64) -> Vec<Record> 
 }
 
 /// Every plan's events from 1 on, each once.
-pub fn in_order(plans: usize, events: u64) -> BTreeMap<String, Vec<u64>> {
+pub(crate) fn in_order(plans: usize, events: u64) -> BTreeMap<String, Vec<u64>> {
     (0..plans).map(|plan| (format!("order-{plan}"), (1..=events).collect())).collect()
 }
 
 /// Several callers at once append to every plan, so many events in all.
-pub async fn load(appenders: &[Appender], plans: usize, events: u64) {
+pub(crate) async fn load(appenders: &[Appender], plans: usize, events: u64) {
     let mut callers = Vec::new();
     for caller in 0..plans {
         let appender = appenders[caller % appenders.len()].clone();

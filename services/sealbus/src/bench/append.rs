@@ -13,7 +13,7 @@ use crate::failure::Failure;
 
 /// How long to measure, and how to load the publisher.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Seconds of each run
     #[arg(long, default_value_t = 10)]
     seconds: u64,
@@ -42,7 +42,7 @@ pub(super) struct Load {
 }
 
 /// Measures floor and publisher by turns and prints medians and their ratio.
-pub async fn run(args: Args) -> Result<(), Failure> {
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let admin = settings.require(table::ADMIN_DATABASE_URL)?;
     let token = settings.require(table::TOKEN)?;

@@ -27,7 +27,7 @@ use crate::wiring;
 
 /// How to pace it.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Events a second
     #[arg(long, default_value_t = 200)]
     rate: u32,
@@ -43,7 +43,7 @@ pub struct Args {
 }
 
 /// Measures both floors and then the bus, and prints percentiles and their ratio.
-pub async fn run(args: Args) -> Result<(), Failure> {
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let time = Duration::from_secs(args.seconds);
     let floor = Floor::prepare(

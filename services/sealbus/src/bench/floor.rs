@@ -15,7 +15,7 @@ const BATCH: &str = include_str!("../../../../deploy/bench/floor.pgbench");
 const COMMIT: &str = include_str!("../../../../deploy/bench/commit.pgbench");
 
 /// pgbench and psql beside the server in use.
-pub struct Floor {
+pub(super) struct Floor {
     bin: PathBuf,
     url: String,
     scratch: tempfile::TempDir,
@@ -23,14 +23,14 @@ pub struct Floor {
 
 impl Floor {
     /// Makes the floor's tables in the ledger's database, as the superuser of `sealbus dev`.
-    pub async fn prepare(bin: PathBuf, url: String) -> Result<Self, Failure> {
+    pub(super) async fn prepare(bin: PathBuf, url: String) -> Result<Self, Failure> {
         let floor = Self { bin, url, scratch: tempfile::tempdir()? };
         floor.reset().await?;
         Ok(floor)
     }
 
     /// Empties the floor's tables and flushes what earlier runs left to write.
-    pub async fn reset(&self) -> Result<(), Failure> {
+    pub(super) async fn reset(&self) -> Result<(), Failure> {
         let tables = self.script("floor.sql", TABLES)?;
         let mut psql = Command::new(self.bin.join("psql"));
         output(
@@ -43,7 +43,7 @@ impl Floor {
     }
 
     /// Events a second that pgbench inserts: batches of `batch`, payloads of `bytes`, 4 clients.
-    pub async fn append(&self, batch: usize, bytes: usize, time: Duration) -> Result<f64, Failure> {
+    pub(super) async fn append(&self, batch: usize, bytes: usize, time: Duration) -> Result<f64, Failure> {
         let script = self.script("floor.pgbench", BATCH)?;
         let mut pgbench = self.pgbench(time);
         pgbench.args([
@@ -63,7 +63,7 @@ impl Floor {
     }
 
     /// How long single small commits take at `rate` a second.
-    pub async fn commit(&self, rate: u32, time: Duration) -> Result<Percentiles, Failure> {
+    pub(super) async fn commit(&self, rate: u32, time: Duration) -> Result<Percentiles, Failure> {
         let script = self.script("commit.pgbench", COMMIT)?;
         let log = self.scratch.path().join("commit");
         let mut pgbench = self.pgbench(time);

@@ -22,7 +22,7 @@ use crate::failure::Failure;
 
 /// What to measure.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
 }
@@ -40,7 +40,7 @@ enum What {
 }
 
 /// Runs a benchmark.
-pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.what {
         What::Append(args) => append::run(args).await?,
         What::Seal(args) => seal::run(args).await?,

@@ -3,29 +3,29 @@
 use std::time::Duration;
 
 /// Durations in order.
-pub struct Percentiles(Vec<Duration>);
+pub(super) struct Percentiles(Vec<Duration>);
 
 impl Percentiles {
     /// Sorts them.
-    pub fn of(mut durations: Vec<Duration>) -> Self {
+    pub(super) fn of(mut durations: Vec<Duration>) -> Self {
         durations.sort_unstable();
         Self(durations)
     }
 
     /// The smallest duration that `percent` of them do not exceed (nearest rank); zero of none.
-    pub fn at(&self, percent: usize) -> Duration {
+    pub(super) fn at(&self, percent: usize) -> Duration {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);
         self.0.get(rank - 1).copied().unwrap_or_default()
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 }
 
 /// Milliseconds, for a person.
-pub fn milliseconds(duration: Duration) -> String {
+pub(super) fn milliseconds(duration: Duration) -> String {
     format!("{:.2} ms", duration.as_secs_f64() * 1_000.0)
 }
 

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 const CATALOG: &str = "module: bench\npatterns:\n  bench.*: { channel: audit, schema: any }\n";
 
 /// A running role; killed when dropped.
-pub struct Role {
+pub(super) struct Role {
     name: &'static str,
     child: Child,
     _catalog: tempfile::TempDir,
@@ -22,7 +22,7 @@ pub struct Role {
 
 impl Role {
     /// Starts a role with this process' environment, and waits until it says that it is ready.
-    pub async fn start(name: &'static str) -> Result<Self, Failure> {
+    pub(super) async fn start(name: &'static str) -> Result<Self, Failure> {
         let (api, admin) = (free_port()?, free_port()?);
         let catalog = tempfile::tempdir()?;
         std::fs::write(catalog.path().join("bench.yaml"), CATALOG)?;
@@ -51,7 +51,7 @@ impl Role {
     }
 
     /// Its largest resident set so far and its processor time, in a sentence.
-    pub fn cost(&self) -> String {
+    pub(super) fn cost(&self) -> String {
         let Some(pid) = self.child.id() else { return format!("{} has ended", self.name) };
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let peak = status

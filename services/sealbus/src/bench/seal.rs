@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_mins(10);
 
 /// How long to append, and how.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Seconds of appending at full speed
     #[arg(long, default_value_t = 60)]
     seconds: u64,
@@ -28,7 +28,7 @@ pub struct Args {
 }
 
 /// Appends with a sealer beside it, and prints what waits at the end, how long it takes until nothing does, and rates.
-pub async fn run(args: Args) -> Result<(), Failure> {
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let token = settings.require(table::TOKEN)?;
     eprintln!("sealbus: {}", log::begin(&settings, false).await?);

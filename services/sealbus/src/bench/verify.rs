@@ -34,7 +34,7 @@ const CALLS: usize = 16;
 
 /// What to verify.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Events of the ledger
     #[arg(long, default_value_t = 1_000_000)]
     events: u64,
@@ -60,7 +60,7 @@ enum Suite {
 
 /// Fills a ledger, then verifies it and measures both floors by turns: a `COPY` of the rows to `/dev/null`, and strict
 /// verifications of signatures alone on all processors.
-pub async fn run(args: Args) -> Result<(), Failure> {
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let admin = settings.require(table::ADMIN_DATABASE_URL)?;
     let url = database(admin.expose(), DATABASE)?;

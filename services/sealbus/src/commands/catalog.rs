@@ -12,7 +12,7 @@ use crate::failure::Failure;
 
 /// What to do.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
 }
@@ -32,7 +32,7 @@ enum What {
 }
 
 /// Checks or shows.
-pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.what {
         What::Check { directory } => {
             let directory = match directory {

@@ -9,14 +9,14 @@ use crate::output::{Output, table};
 
 /// How to show it.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
 
 /// Prints every setting with its value, masked where secret, and where it comes from.
-pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     for warning in settings.warnings() {
         eprintln!("sealbus: {warning}");

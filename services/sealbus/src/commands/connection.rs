@@ -8,7 +8,7 @@ use crate::failure::Failure;
 
 /// Whom a command speaks to, beside what the environment says.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct ConnectionArgs {
+pub(crate) struct ConnectionArgs {
     /// The tenant; otherwise SEALBUS_TENANT, or the token's default
     #[arg(long)]
     tenant: Option<String>,
@@ -16,20 +16,20 @@ pub struct ConnectionArgs {
 
 impl ConnectionArgs {
     /// The tenant that the caller or the environment names.
-    pub fn tenant(&self, settings: &Settings) -> Option<String> {
+    pub(crate) fn tenant(&self, settings: &Settings) -> Option<String> {
         self.tenant.clone().or_else(|| settings.find(table::TENANT))
     }
 }
 
 /// A client for the publishers at `SEALBUS_URLS` or `SEALBUS_URL`, acting for the tenant named.
-pub fn client(args: &ConnectionArgs) -> Result<Client, Failure> {
+pub(crate) fn client(args: &ConnectionArgs) -> Result<Client, Failure> {
     let settings = Settings::from_environment()?;
     let tenant = args.tenant(&settings);
     client_of(&settings, tenant)
 }
 
 /// A client that acts for `tenant`, or for whom its events name.
-pub fn client_of(settings: &Settings, tenant: Option<String>) -> Result<Client, Failure> {
+pub(crate) fn client_of(settings: &Settings, tenant: Option<String>) -> Result<Client, Failure> {
     let urls = settings.find(table::URLS).unwrap_or_else(|| vec![settings.get(table::URL)]);
     let token = settings.require(table::TOKEN)?;
     let mut config = ClientConfig::new(urls, token.expose_secret());

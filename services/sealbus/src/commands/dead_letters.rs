@@ -18,7 +18,7 @@ use crate::wiring;
 
 /// What to do.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
 }
@@ -89,7 +89,7 @@ struct Why {
 }
 
 /// Lists, shows, redrives or skips.
-pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     match args.what {
         What::List { subscription, tenant, all, limit, output } => {

@@ -24,7 +24,7 @@ use crate::wiring;
 
 /// Whom to forget, and why.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The data subject, as it stands in the data of events; `-` reads it from standard input, so that it stands in no list of
     /// processes and no shell's history
     #[arg(long)]
@@ -44,7 +44,7 @@ pub struct Args {
 }
 
 /// Erases, and reports.
-pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     let tenant = names::tenant(args.tenant, &settings)?;
     let tenant = tenant.ok_or_else(|| Failure::usage("whose data subject? give --tenant or set SEALBUS_TENANT"))?;

@@ -16,7 +16,7 @@ use crate::output::Output;
 
 /// What to export, and where to.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     scope: ScopeArgs,
     /// The bundle: a folder, or a tar if it ends in .tar
@@ -28,7 +28,7 @@ pub struct Args {
 }
 
 /// Writes it and says what is in it.
-pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     let scope = args.scope.scope(&settings)?;
     let ledger = Ledger::open(&LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())).await?;

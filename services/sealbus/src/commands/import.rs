@@ -34,7 +34,7 @@ const LINE: Limits = Limits { bytes: 2 * MAX_PAYLOAD, depth: MAX_DEPTH + 1 };
 
 /// What to import.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The file; `.gz` is unpacked
     file: PathBuf,
     #[command(flatten)]
@@ -61,7 +61,7 @@ struct Line {
 }
 
 /// Imports, and prints a summary as the last line. Ends with 1 where a line was refused.
-pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     let client = Arc::new(client_of(&settings, None)?);
     let tenant = args.connection.tenant(&settings);

@@ -22,7 +22,7 @@ use crate::output::{Output, printable};
 
 /// Which event.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Its id, a UUID
     event: Uuid,
     /// Its tenant; otherwise SEALBUS_TENANT
@@ -34,7 +34,7 @@ pub struct Args {
 }
 
 /// Prints it; ends as `verify` does of this event alone.
-pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     let tenant = names::tenant(args.tenant, &settings)?;
     let tenant = tenant.ok_or_else(|| Failure::usage("whose event? give --tenant or set SEALBUS_TENANT"))?;

@@ -16,7 +16,7 @@ use crate::wiring;
 
 /// What to do with the log.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
 }
@@ -32,7 +32,7 @@ enum Command {
 }
 
 /// Runs it.
-pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let Command::Init { again } = args.command;
     let settings = Settings::from_environment()?;
     println!("{}", begin(&settings, again).await?);
@@ -40,7 +40,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// Begins the log where that was not done yet, and says what was done.
-pub async fn begin(settings: &Settings, again: bool) -> Result<String, Failure> {
+pub(crate) async fn begin(settings: &Settings, again: bool) -> Result<String, Failure> {
     let shutdown = CancellationToken::new();
     let ledger = wiring::ledger(settings, &shutdown).await?;
     let broker = wiring::broker(settings, "sealbus-log", &shutdown).await?;

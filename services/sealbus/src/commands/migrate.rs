@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::failure::Failure;
 
 /// Migrates as the owner, then creates as the writer; doing either twice changes nothing.
-pub async fn run() -> Result<ExitCode, Failure> {
+pub(crate) async fn run() -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     sealbus_ledger::migrate(settings.require(table::OWNER_DATABASE_URL)?.expose()).await?;
     create(&settings).await?;
@@ -19,7 +19,7 @@ pub async fn run() -> Result<ExitCode, Failure> {
 }
 
 /// Creates the ledger where it is not there yet.
-pub async fn create(settings: &Settings) -> Result<(), Failure> {
+pub(crate) async fn create(settings: &Settings) -> Result<(), Failure> {
     let keyring = Keyring::load(&settings.require(table::KEYRING)?)?;
     let config = LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose());
     let creation = Creation {

@@ -1,20 +1,20 @@
 //! What an operator types, a file for each command.
 
-pub mod catalog;
-pub mod config;
-pub mod connection;
-pub mod dead_letters;
-pub mod erase;
-pub mod export;
-pub mod import;
-pub mod inspect;
-pub mod keys;
-pub mod log;
-pub mod migrate;
+pub(crate) mod catalog;
+pub(crate) mod config;
+pub(crate) mod connection;
+pub(crate) mod dead_letters;
+pub(crate) mod erase;
+pub(crate) mod export;
+pub(crate) mod import;
+pub(crate) mod inspect;
+pub(crate) mod keys;
+pub(crate) mod log;
+pub(crate) mod migrate;
 mod names;
-pub mod publish;
-pub mod scope;
-pub mod tail;
-pub mod trail;
-pub mod trust;
-pub mod verify;
+pub(crate) mod publish;
+pub(crate) mod scope;
+pub(crate) mod tail;
+pub(crate) mod trail;
+pub(crate) mod trust;
+pub(crate) mod verify;

@@ -6,7 +6,7 @@ use sealbus_runtime::settings::{Settings, table};
 use crate::failure::Failure;
 
 /// The tenant that a command is told, else that of `SEALBUS_TENANT`, Sealbus' own too.
-pub fn tenant(given: Option<Tenant>, settings: &Settings) -> Result<Option<Tenant>, Failure> {
+pub(super) fn tenant(given: Option<Tenant>, settings: &Settings) -> Result<Option<Tenant>, Failure> {
     match (given, settings.find(table::TENANT)) {
         (Some(given), _) => Ok(Some(given)),
         (None, None) => Ok(None),
@@ -17,6 +17,6 @@ pub fn tenant(given: Option<Tenant>, settings: &Settings) -> Result<Option<Tenan
 }
 
 /// Who an operator says to be, else the user of this shell.
-pub fn actor(given: Option<String>) -> String {
+pub(super) fn actor(given: Option<String>) -> String {
     given.or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "operator".to_owned())
 }

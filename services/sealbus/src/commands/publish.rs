@@ -14,7 +14,7 @@ use crate::output::{Output, table};
 
 /// What to publish.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The plan
     plan: String,
     /// The event's type, as the catalog has it
@@ -58,7 +58,7 @@ enum Wait {
 }
 
 /// Publishes it and prints its record.
-pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let data = read(args.data.as_bytes(), Limits::PAYLOAD)
         .map_err(|refused| Failure::usage(format!("the data is refused: {refused}")))?;
     let mut event = NewEvent::new(args.event_type, data);

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 
 /// One of the three.
 #[derive(clap::Args)]
-pub struct ScopeArgs {
+pub(crate) struct ScopeArgs {
     /// One plan, of `--tenant` or SEALBUS_TENANT
     #[arg(long, conflicts_with = "all", value_parser = Plan::parse_any)]
     plan: Option<Plan>,
@@ -23,7 +23,7 @@ pub struct ScopeArgs {
 
 impl ScopeArgs {
     /// The scope; a tenant that is only in the environment does not stand for all of its plans.
-    pub fn scope(&self, settings: &Settings) -> Result<Scope, Failure> {
+    pub(crate) fn scope(&self, settings: &Settings) -> Result<Scope, Failure> {
         match (self.all, names::tenant(self.tenant.clone(), settings)?, self.plan.clone()) {
             (true, _, _) => Ok(Scope::Everything),
             (false, Some(tenant), Some(plan)) => Ok(Scope::Plan(tenant, plan)),

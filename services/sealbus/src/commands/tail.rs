@@ -12,7 +12,7 @@ use crate::output::Output;
 
 /// What to follow.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// A plan; all of the tenant's, in log order, without one
     plan: Option<String>,
     /// Begin after this seq of the plan, or this log index; otherwise now
@@ -26,7 +26,7 @@ pub struct Args {
 }
 
 /// Prints each event until a signal.
-pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let scope = args.plan.map_or(Scope::All, Scope::Plan);
     let mut events = std::pin::pin!(client(&args.connection)?.tail(scope, args.after));
     let shutdown = shutdown_on_signals()?;

@@ -11,7 +11,7 @@ use crate::output::{Output, table};
 
 /// Which events.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The plan
     plan: String,
     /// Only types of this pattern; may be given several times
@@ -28,7 +28,7 @@ pub struct Args {
 }
 
 /// Prints the trail, page by page.
-pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let query = TrailQuery { types: args.types, ..TrailQuery::default() };
     let trail = client(&args.connection)?.whole_trail(&args.plan, query).take(args.limit.unwrap_or(usize::MAX));
     let mut trail = std::pin::pin!(trail);
@@ -53,7 +53,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// An event as a line for a person.
-pub fn row(event: &Event) -> [String; 6] {
+pub(crate) fn row(event: &Event) -> [String; 6] {
     [
         event.seq.to_string(),
         event.event_type.clone(),

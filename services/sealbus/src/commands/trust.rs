@@ -10,14 +10,14 @@ use crate::failure::Failure;
 
 /// Where to.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The folder, made if absent: `origin`, `keyring.json` without secrets, `policy`
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
 
 /// Writes it. Neither ledger nor broker is asked.
-pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     let pins = Pins::of_deployment(&settings, &settings.require(table::ORIGIN)?)?;
     pins.write(&args.out)?;

@@ -22,7 +22,7 @@ const CONNECTIONS: u32 = 2;
 
 /// What to check.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     scope: ScopeArgs,
     /// A bundle instead, a folder or a tar that `sealbus export` wrote: no server, no database, no secret is needed
@@ -66,7 +66,7 @@ struct Reach {
 ///
 /// Exit codes: 0 clean, 3 for a finding, 4 where the only findings say that something is not anchored yet, 2 for a wrong
 /// question, 1 where something could not be read.
-pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let output = args.output;
     let (report, reach) = match (&args.bundle, &args.trust) {
         (Some(path), Some(trust)) => tokio::task::block_in_place(|| of_bundle(&args, path, trust))?,

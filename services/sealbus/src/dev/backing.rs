@@ -14,7 +14,7 @@ const DATABASE: &str = "sealbus";
 
 /// What was asked for by name.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct BackingArgs {
+pub(super) struct BackingArgs {
     /// Port of Postgres, instead of a free one
     #[arg(long, conflicts_with = "postgres_url")]
     postgres_port: Option<u16>,
@@ -37,7 +37,7 @@ fn secret(url: &str) -> Result<SecretUrl, Infallible> {
 }
 
 /// Both servers.
-pub struct Backing {
+pub(super) struct Backing {
     postgres: Option<Postgres>,
     nats: Option<Nats>,
     /// Addresses of the ledger's database as superuser, owner and writer.
@@ -56,7 +56,7 @@ pub struct Backing {
 
 impl Backing {
     /// Starts what is to be started, and makes database and roles.
-    pub async fn start(
+    pub(super) async fn start(
         args: &BackingArgs,
         settings: &Settings,
         folder: &Folder,
@@ -114,7 +114,7 @@ impl Backing {
     }
 
     /// Waits until one of the children ends by itself, which none does in health.
-    pub async fn died(&mut self) -> BackingError {
+    pub(super) async fn died(&mut self) -> BackingError {
         match (&mut self.postgres, &mut self.nats) {
             (Some(postgres), Some(nats)) => {
                 tokio::select! { error = postgres.died() => error, error = nats.died() => error }
@@ -126,7 +126,7 @@ impl Backing {
     }
 
     /// Stops what was started, the broker first.
-    pub async fn stop(mut self) {
+    pub(super) async fn stop(mut self) {
         if let Some(nats) = &mut self.nats {
             nats.stop().await;
         }

@@ -18,7 +18,7 @@ const CONNECTIONS: &str = "6";
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Running roles.
-pub struct Bus {
+pub(super) struct Bus {
     /// The shared environment, with the addresses that commands use, and where the first publisher listens.
     pub environment: Environment,
     /// Every publisher.
@@ -31,7 +31,7 @@ pub struct Bus {
 
 impl Bus {
     /// Starts them and waits until all say that they are ready.
-    pub async fn start(environment: &Environment, port: Option<u16>, replicas: u32) -> Result<Self, Failure> {
+    pub(super) async fn start(environment: &Environment, port: Option<u16>, replicas: u32) -> Result<Self, Failure> {
         let (ending, ended) = mpsc::channel(1);
         let mut bus = Self {
             environment: environment.clone(),
@@ -74,7 +74,7 @@ impl Bus {
     }
 
     /// Tells all roles to end, and waits for them.
-    pub async fn stop(mut self) {
+    pub(super) async fn stop(mut self) {
         self.shutdown.cancel();
         while self.tasks.join_next().await.is_some() {}
     }

@@ -79,7 +79,7 @@ fn data(event_type: SettlementType, plan: u64) -> Value {
 }
 
 /// Publishes, and shows a trail, what was delivered, and a verification.
-pub async fn run(environment: &Environment, urls: &[String]) -> Result<(), Failure> {
+pub(super) async fn run(environment: &Environment, urls: &[String]) -> Result<(), Failure> {
     let settings = environment.settings(&[])?;
     let client = Client::new(ClientConfig::new(urls.to_vec(), environment.token()))?;
     // Kept data holds earlier demonstrations, whose plans have names of their own.

@@ -18,7 +18,7 @@ const SUBSCRIPTIONS: &str = include_str!("subscriptions.yaml");
 
 /// Variables and their values.
 #[derive(Clone)]
-pub struct Environment {
+pub(super) struct Environment {
     variables: Vec<(String, String)>,
     /// Those that are not printed: they hold a login that dev was given.
     lent: Vec<&'static str>,
@@ -27,7 +27,12 @@ pub struct Environment {
 
 impl Environment {
     /// What all roles share.
-    pub fn new(args: &Args, settings: &Settings, folder: &Folder, addresses: &Addresses) -> Result<Self, Failure> {
+    pub(super) fn new(
+        args: &Args,
+        settings: &Settings,
+        folder: &Folder,
+        addresses: &Addresses,
+    ) -> Result<Self, Failure> {
         let (token, tokens) = folder.token()?;
         let subscriptions = match args.subscriptions.clone().or_else(|| settings.find(table::SUBSCRIPTIONS)) {
             Some(file) => std::path::absolute(file)?,
@@ -67,7 +72,7 @@ impl Environment {
     }
 
     /// Sets a variable, instead of what it was or what the file was that held it.
-    pub fn set(&mut self, name: &str, value: String) {
+    pub(super) fn set(&mut self, name: &str, value: String) {
         self.variables.retain(|(old, _)| variable(old) != name);
         self.variables.push((name.to_owned(), value));
     }
@@ -78,7 +83,7 @@ impl Environment {
     }
 
     /// Settings of a process in this environment, with some variables of its own.
-    pub fn settings(&self, own: &[(&str, String)]) -> Result<Settings, Failure> {
+    pub(super) fn settings(&self, own: &[(&str, String)]) -> Result<Settings, Failure> {
         let mut environment = self.clone();
         for (name, value) in own {
             environment.set(name, value.clone());
@@ -87,17 +92,17 @@ impl Environment {
     }
 
     /// What a command beside the bus gets.
-    pub fn shared(&self) -> &[(String, String)] {
+    pub(super) fn shared(&self) -> &[(String, String)] {
         &self.variables
     }
 
     /// The bearer token.
-    pub fn token(&self) -> &str {
+    pub(super) fn token(&self) -> &str {
         &self.token
     }
 
     /// Says where everything listens, in lines that a shell can read.
-    pub fn print(&self) {
+    pub(super) fn print(&self) {
         println!("\nEverything listens; these variables reach it (Ctrl-C ends it):");
         for (name, value) in &self.variables {
             if self.lent.contains(&name.as_str()) {

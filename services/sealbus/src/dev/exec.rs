@@ -10,7 +10,7 @@ use crate::failure::Failure;
 
 /// Runs it in a shell, with these variables; its status is ours. When we are told to end, it is told too and has `grace` for
 /// it. What it leaves running ends with it: nothing of that is of use without the bus.
-pub async fn run(
+pub(super) async fn run(
     command: &str,
     environment: &[(String, String)],
     grace: Duration,

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::failure::Failure;
 
 /// The folder.
-pub struct Folder {
+pub(super) struct Folder {
     path: PathBuf,
     /// Removed with it when dropped.
     _ephemeral: Option<tempfile::TempDir>,
@@ -21,25 +21,25 @@ pub struct Folder {
 
 impl Folder {
     /// `.sealbus/` here, kept between runs.
-    pub fn kept(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn kept(path: &Path) -> Result<Self, Failure> {
         fs::create_dir_all(path)
             .map_err(|error| Failure::new(format!("{} could not be made: {error}", path.display())))?;
         Ok(Self { path: std::path::absolute(path)?, _ephemeral: None })
     }
 
     /// A folder that goes with this value.
-    pub fn ephemeral() -> Result<Self, Failure> {
+    pub(super) fn ephemeral() -> Result<Self, Failure> {
         let folder = tempfile::Builder::new().prefix("sealbus-").tempdir()?;
         Ok(Self { path: folder.path().to_owned(), _ephemeral: Some(folder) })
     }
 
     /// Where a server keeps its data.
-    pub fn server(&self, name: &str) -> PathBuf {
+    pub(super) fn server(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
     /// The keyring file, made of the system's randomness where there is none yet.
-    pub fn keyring(&self) -> Result<PathBuf, Failure> {
+    pub(super) fn keyring(&self) -> Result<PathBuf, Failure> {
         let path = self.once("keyring.json", || Ok(Keyring::generate_dev(&random::<144>()?)?))?;
         // A folder that was made before there were data keys.
         let kept = Zeroizing::new(fs::read_to_string(&path)?);
@@ -52,7 +52,7 @@ impl Folder {
     }
 
     /// The token, and the file that holds its hash: all tenants, `dev` by default, every scope.
-    pub fn token(&self) -> Result<(String, PathBuf), Failure> {
+    pub(super) fn token(&self) -> Result<(String, PathBuf), Failure> {
         let secret =
             self.once("token", || Ok(format!("dev-{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())))?;
         let secret = fs::read_to_string(secret)?;
@@ -65,7 +65,7 @@ impl Folder {
     }
 
     /// A password that stays the same between runs.
-    pub fn password(&self, role: &str) -> Result<String, Failure> {
+    pub(super) fn password(&self, role: &str) -> Result<String, Failure> {
         let file = self.once(&format!("{role}.password"), || {
             Ok(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
         })?;
@@ -73,7 +73,7 @@ impl Folder {
     }
 
     /// Writes a file that only its owner reads.
-    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
         let path = self.path.join(name);
         let _ = fs::remove_file(&path);
         let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;

@@ -30,7 +30,7 @@ const LEASH: &str = r#"read -r group && { read -r _ || kill -s KILL -- "-$group"
 const MOMENT: Duration = Duration::from_millis(20);
 
 /// A running command with all that it started. Dropping it kills them.
-pub struct Job {
+pub(super) struct Job {
     group: Pid,
     /// Where the command is to have the terminal.
     terminal: Option<File>,
@@ -42,7 +42,7 @@ pub struct Job {
 
 impl Job {
     /// Starts the command, and gives it the terminal where that can be done.
-    pub fn start(command: &mut Command) -> Result<Self, Failure> {
+    pub(super) fn start(command: &mut Command) -> Result<Self, Failure> {
         let terminal = terminal();
         let children = signal(SignalKind::child())?;
         let mut leash = Leash::start()?;
@@ -60,7 +60,7 @@ impl Job {
     }
 
     /// Waits until the command itself has ended, and gives its status as a shell would. Safe to drop and ask again.
-    pub async fn ended(&mut self) -> Result<u8, Failure> {
+    pub(super) async fn ended(&mut self) -> Result<u8, Failure> {
         loop {
             if let Some(status) = self.status {
                 return Ok(status);
@@ -78,7 +78,7 @@ impl Job {
     }
 
     /// Ends all that is left of the job: asks with SIGTERM, and after `grace` asks no more. Gives the command's status.
-    pub async fn end(mut self, grace: Duration) -> Result<u8, Failure> {
+    pub(super) async fn end(mut self, grace: Duration) -> Result<u8, Failure> {
         self.ending = true;
         if self.is_there() {
             self.tell(Signal::TERM);

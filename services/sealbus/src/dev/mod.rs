@@ -29,7 +29,7 @@ use crate::failure::Failure;
 
 /// How to run the bus here.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Keep nothing: the data goes when dev ends
     #[arg(long)]
     ephemeral: bool,
@@ -62,7 +62,7 @@ pub struct Args {
 }
 
 /// Runs until a signal, a child's death, or the end of `--exec`'s command.
-pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     // What roles log would drown what dev says; SEALBUS_LOG brings it back.
     let filter = if std::env::var_os(table::LOG.name()).is_some() {

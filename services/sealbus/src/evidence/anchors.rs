@@ -11,7 +11,7 @@ use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
 use crate::failure::Failure;
 
 /// The anchors of a deployment, as far as the environment names them.
-pub struct Anchors {
+pub(crate) struct Anchors {
     anchors: Vec<Arc<dyn Anchor>>,
     broker: Option<Broker>,
 }
@@ -21,7 +21,7 @@ impl Anchors {
     ///
     /// # Errors
     /// None is set, or the broker is away and there is no file.
-    pub async fn open(settings: &Settings) -> Result<Anchors, Failure> {
+    pub(crate) async fn open(settings: &Settings) -> Result<Self, Failure> {
         let mut anchors: Vec<Arc<dyn Anchor>> = Vec::new();
         anchors.extend(settings.find(table::ANCHORS).map(|path| Arc::new(AnchorFile::new(path)) as Arc<dyn Anchor>));
         let mut broker = None;
@@ -40,26 +40,26 @@ impl Anchors {
                 "no anchor is named, and without one nothing can be vouched for: set SEALBUS_NATS_URL or SEALBUS_ANCHORS",
             ));
         }
-        Ok(Anchors { anchors, broker })
+        Ok(Self { anchors, broker })
     }
 
     /// Every note of every anchor that can be read, each once.
     ///
     /// # Errors
     /// None can be read.
-    pub async fn notes(&self) -> Result<Vec<Vec<u8>>, Failure> {
+    pub(crate) async fn notes(&self) -> Result<Vec<Vec<u8>>, Failure> {
         self.read(true).await
     }
 
     /// The size of the newest checkpoint that is anchored, by a key that the policy trusts.
-    pub async fn newest_size(&self, policy: &Policy, origin: &str) -> Result<u64, Failure> {
+    pub(crate) async fn newest_size(&self, policy: &Policy, origin: &str) -> Result<u64, Failure> {
         let notes = self.read(false).await?;
         let opened = notes.iter().filter_map(|note| policy.open(&Note::parse(note).ok()?, origin).ok());
         Ok(opened.map(|signed| signed.checkpoint().size()).max().unwrap_or(0))
     }
 
     /// Closes the connection to the broker.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         if let Some(broker) = self.broker {
             broker.close().await;
         }

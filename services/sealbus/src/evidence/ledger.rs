@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is asked for.
-pub struct Question {
+pub(crate) struct Question {
     /// Which plans.
     pub scope: Scope,
     /// Whether to wait until what stands now is anchored, and to pass over what comes later.
@@ -46,14 +46,14 @@ pub struct Question {
 
 impl Question {
     /// What stands now, of these plans, by the newest time of a quarter of an hour ago or later.
-    pub fn of(scope: Scope) -> Question {
+    pub(crate) fn of(scope: Scope) -> Self {
         let max_age = Duration::from_mins(15);
-        Question { scope, wait: false, since: None, resume: None, receipts: Vec::new(), max_age, workers: 1 }
+        Self { scope, wait: false, since: None, resume: None, receipts: Vec::new(), max_age, workers: 1 }
     }
 }
 
 /// What it came to.
-pub struct Answer {
+pub(crate) struct Answer {
     /// Counts and findings.
     pub report: Report,
     /// The log that events were compared with.
@@ -63,7 +63,12 @@ pub struct Answer {
 }
 
 /// Answers it.
-pub async fn verify(ledger: &Ledger, pins: &Pins, anchors: &Anchors, question: &Question) -> Result<Answer, Failure> {
+pub(crate) async fn verify(
+    ledger: &Ledger,
+    pins: &Pins,
+    anchors: &Anchors,
+    question: &Question,
+) -> Result<Answer, Failure> {
     let until = if question.wait { Some(wait(ledger, pins, anchors).await?) } else { None };
     let since = question.since.as_ref().map(|path| Since::read(path, pins)).transpose()?;
     let mut resume = question.resume.as_deref().map(Resume::open).transpose()?;
@@ -141,16 +146,16 @@ struct Since {
 }
 
 impl Since {
-    fn read(path: &PathBuf, pins: &Pins) -> Result<Since, Failure> {
+    fn read(path: &PathBuf, pins: &Pins) -> Result<Self, Failure> {
         let note = fs::read(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
-        Since::of(path.display().to_string(), note, pins)
+        Self::of(path.display().to_string(), note, pins)
     }
 
-    fn of(place: String, note: Vec<u8>, pins: &Pins) -> Result<Since, Failure> {
+    fn of(place: String, note: Vec<u8>, pins: &Pins) -> Result<Self, Failure> {
         let wrong = |error: String| Failure::new(format!("{place} is no checkpoint of this log: {error}"));
         let parsed = Note::parse(&note).map_err(|error| wrong(error.to_string()))?;
         let signed = pins.policy.open(&parsed, &pins.origin).map_err(|error| wrong(Failure::from(error).message))?;
-        Ok(Since { checkpoint: signed.checkpoint().clone(), place, note })
+        Ok(Self { checkpoint: signed.checkpoint().clone(), place, note })
     }
 }
 

@@ -9,10 +9,10 @@
 //! - `bundle`: an exported log, or some plans of it, written and verified.
 //! - `receipts`: records that publishers were handed.
 
-pub mod anchors;
-pub mod bundle;
-pub mod ledger;
-pub mod newest;
-pub mod pins;
-pub mod receipts;
+pub(crate) mod anchors;
+pub(crate) mod bundle;
+pub(crate) mod ledger;
+pub(crate) mod newest;
+pub(crate) mod pins;
+pub(crate) mod receipts;
 mod resume;

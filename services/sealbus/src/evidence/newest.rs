@@ -10,7 +10,7 @@ use super::pins::Pins;
 use crate::failure::Failure;
 
 /// A checkpoint that records are proven against.
-pub struct Newest {
+pub(crate) struct Newest {
     /// As it stands.
     pub note: String,
     /// Leaves of its tree.
@@ -19,18 +19,18 @@ pub struct Newest {
 
 impl Newest {
     /// The note that the ledger stored last; of none, nothing that can be read as one.
-    pub async fn stored(ledger: &Ledger) -> Result<Newest, Failure> {
+    pub(crate) async fn stored(ledger: &Ledger) -> Result<Self, Failure> {
         let note = ledger.newest_note().await?.unwrap_or_default();
         let parsed = Note::parse(note.as_bytes()).ok().and_then(|note| note.text().parse::<Checkpoint>().ok());
-        Ok(Newest { size: parsed.map_or(0, |checkpoint| checkpoint.size()), note })
+        Ok(Self { size: parsed.map_or(0, |checkpoint| checkpoint.size()), note })
     }
 
     /// The anchored note of the most leaves; of several, the one that came last, which has the newest time.
-    pub fn anchored(notes: &[Vec<u8>], pins: &Pins) -> Result<Newest, Failure> {
+    pub(crate) fn anchored(notes: &[Vec<u8>], pins: &Pins) -> Result<Self, Failure> {
         let opened = notes.iter().filter_map(|note| {
             let note = Note::parse(note).ok()?;
             let size = pins.policy.open(&note, &pins.origin).ok()?.checkpoint().size();
-            Some(Newest { size, note: note.to_string() })
+            Some(Self { size, note: note.to_string() })
         });
         opened.max_by_key(|newest| newest.size).ok_or_else(|| {
             Failure::new("no checkpoint of this log is anchored yet, so nothing can be proven: is a sealer running?")
@@ -38,7 +38,7 @@ impl Newest {
     }
 
     /// The proof of a record that the checkpoint covers, if the stored tiles give one.
-    pub async fn prove(&self, ledger: &Ledger, record: &Record) -> Result<Option<String>, Failure> {
+    pub(crate) async fn prove(&self, ledger: &Ledger, record: &Record) -> Result<Option<String>, Failure> {
         let Some(index) = record.log_index else { return Ok(None) };
         let Some(hashes) = ledger.inclusion_proof(index, self.size).await? else { return Ok(None) };
         let Ok(note) = Note::parse(self.note.as_bytes()) else { return Ok(None) };

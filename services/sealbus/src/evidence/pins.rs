@@ -18,7 +18,7 @@ const KEYRING: &str = "keyring.json";
 const POLICY: &str = "policy";
 
 /// What is pinned.
-pub struct Pins {
+pub(crate) struct Pins {
     /// The deployment's name.
     pub origin: String,
     /// The keys that are trusted to seal events, with their secrets where those are at hand.
@@ -31,33 +31,33 @@ pub struct Pins {
 impl Pins {
     /// Those of an operator: the keyring, and the policy that `SEALBUS_POLICY` names; without one, the log's keys of the
     /// keyring, and no witness.
-    pub fn of_deployment(settings: &Settings, origin: &str) -> Result<Pins, Failure> {
+    pub(crate) fn of_deployment(settings: &Settings, origin: &str) -> Result<Self, Failure> {
         let keyring = wiring::keyring(settings)?;
         let policy_file = match settings.find(table::POLICY) {
             Some(path) => read(&path)?,
             None => Policy::of_keyring(origin, &keyring)?,
         };
-        Pins::new(origin, keyring, policy_file)
+        Self::new(origin, keyring, policy_file)
     }
 
     /// Those of a folder that `sealbus trust` wrote. Its keyring may hold secrets too: then MACs are checked.
-    pub fn of_folder(folder: &Path) -> Result<Pins, Failure> {
+    pub(crate) fn of_folder(folder: &Path) -> Result<Self, Failure> {
         let origin = read(&folder.join(ORIGIN))?;
         let origin = origin.strip_suffix('\n').unwrap_or(&origin);
         if !is_origin(origin) {
             return Err(Failure::new(format!("{} holds no deployment's name", folder.join(ORIGIN).display())));
         }
         let keyring = Keyring::load(&folder.join(KEYRING))?;
-        Pins::new(origin, keyring, read(&folder.join(POLICY))?)
+        Self::new(origin, keyring, read(&folder.join(POLICY))?)
     }
 
-    fn new(origin: &str, keyring: Keyring, policy_file: String) -> Result<Pins, Failure> {
+    fn new(origin: &str, keyring: Keyring, policy_file: String) -> Result<Self, Failure> {
         let policy = Policy::parse(policy_file.as_bytes())?;
-        Ok(Pins { origin: origin.to_owned(), keyring, policy, policy_file })
+        Ok(Self { origin: origin.to_owned(), keyring, policy, policy_file })
     }
 
     /// Writes a folder that a verifier can be given: nothing in it is secret.
-    pub fn write(&self, folder: &Path) -> Result<(), Failure> {
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), Failure> {
         let unwritable = |error| Failure::new(format!("{} cannot be written: {error}", folder.display()));
         fs::create_dir_all(folder).map_err(unwritable)?;
         for (name, text) in [

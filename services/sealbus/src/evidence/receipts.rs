@@ -10,7 +10,7 @@ use sealbus_core::verify::bundle::read_receipt;
 use crate::failure::Failure;
 
 /// Reads them; each has to be sealed by a pinned key, since anybody could claim that an event is missing.
-pub fn read(paths: &[PathBuf], trust: &Trust) -> Result<Vec<Record>, Failure> {
+pub(crate) fn read(paths: &[PathBuf], trust: &Trust) -> Result<Vec<Record>, Failure> {
     let read = |path: &PathBuf| {
         let bytes = fs::read(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
         read_receipt(&bytes, trust)

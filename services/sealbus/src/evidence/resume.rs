@@ -21,7 +21,7 @@ use crate::failure::Failure;
 const EVERY: Duration = Duration::from_secs(5);
 
 /// What was done of a verification, and the file that keeps it.
-pub struct Resume {
+pub(super) struct Resume {
     path: PathBuf,
     state: Option<State>,
     written: Instant,
@@ -56,23 +56,23 @@ struct Done {
 
 impl Resume {
     /// The file at this path, if an interrupted verification left it there.
-    pub fn open(path: &Path) -> Result<Resume, Failure> {
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let state = match fs::read(path) {
             Ok(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| useless(path, error))?),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(useless(path, error)),
         };
-        Ok(Resume { path: path.to_owned(), state, written: Instant::now() })
+        Ok(Self { path: path.to_owned(), state, written: Instant::now() })
     }
 
     /// The checkpoint that the interrupted verification began with, and what to call it.
-    pub fn checkpoint(&self) -> Option<(String, Vec<u8>)> {
+    pub(super) fn checkpoint(&self) -> Option<(String, Vec<u8>)> {
         let state = self.state.as_ref()?;
         Some((self.path.display().to_string(), state.checkpoint.clone().into_bytes()))
     }
 
     /// Takes up what was done, or begins: the basis is then the log as far as the checkpoint of the beginning covers it.
-    pub fn take_up(&mut self, scope: &Scope, basis: &mut Basis, log: &CheckedLog) -> Result<Verified, Failure> {
+    pub(super) fn take_up(&mut self, scope: &Scope, basis: &mut Basis, log: &CheckedLog) -> Result<Verified, Failure> {
         let scope = format!("{scope:?}");
         let Some(state) = &self.state else {
             self.state = Some(State {
@@ -105,7 +105,7 @@ impl Resume {
     }
 
     /// Notes what is done by now, and writes it every few seconds.
-    pub fn keep(&mut self, basis: &Arc<Basis>, verified: &Verified) -> Result<(), Failure> {
+    pub(super) fn keep(&mut self, basis: &Arc<Basis>, verified: &Verified) -> Result<(), Failure> {
         let (Some(state), true) = (&mut self.state, self.written.elapsed() >= EVERY) else { return Ok(()) };
         self.written = Instant::now();
         let Verified { through, events, plans, sealed, unchecked, later, findings } = verified.clone();
@@ -120,7 +120,7 @@ impl Resume {
     }
 
     /// Nothing is left to go on from.
-    pub fn finish(self) -> Result<(), Failure> {
+    pub(super) fn finish(self) -> Result<(), Failure> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(Failure::new(format!("{} cannot be removed: {error}", self.path.display())))

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::Failure;
 use crate::wiring;
 
-pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
+pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
     let subscriptions = file::load(&settings.require(table::SUBSCRIPTIONS)?)?;
     let keyring = wiring::keyring(settings)?;
     let catalog = wiring::catalog(settings)?;

@@ -7,7 +7,7 @@ mod dispatcher;
 mod publisher;
 mod relay;
 mod sealer;
-pub mod witness;
+pub(crate) mod witness;
 
 use std::process::ExitCode;
 
@@ -20,7 +20,7 @@ use crate::failure::Failure;
 
 /// What a process can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// Accepts and reads.
     Publisher,
     /// Outbox to JetStream.
@@ -34,7 +34,7 @@ pub enum Role {
 }
 
 /// Runs a role in this process until a signal ends it.
-pub async fn run(role: Role) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(role: Role) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     telemetry::start(&settings.get(table::LOG), settings.get(table::LOG_FORMAT), Vec::new())?;
     for warning in settings.warnings() {
@@ -45,7 +45,7 @@ pub async fn run(role: Role) -> Result<ExitCode, Failure> {
 }
 
 /// Runs a role by these settings until `shutdown` fires, and then until its work in hand is done.
-pub async fn serve(role: Role, settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
+pub(crate) async fn serve(role: Role, settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
     match role {
         Role::Publisher => publisher::serve(settings, shutdown).await,
         Role::Relay => relay::serve(settings, shutdown).await,

@@ -20,7 +20,7 @@ use crate::wiring;
 /// Batches whose hints may wait to be sent; what finds no room is found by the relay's sweep.
 const HINTS: usize = 64;
 
-pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
+pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
     // The port first, so that one that is taken is told before anything else is waited for.
     let listener = net::bind(table::LISTEN.name(), &settings.get(table::LISTEN)).await?;
     let keyring = wiring::keyring(settings)?;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::Failure;
 use crate::wiring;
 
-pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
+pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
     let keyring = Arc::new(wiring::keyring(settings)?);
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);

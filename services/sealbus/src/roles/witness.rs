@@ -23,7 +23,7 @@ use crate::failure::Failure;
 use crate::wiring;
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Make the witness's key in `SEALBUS_KEYRING`, print what is pinned of it, and end
     #[arg(long)]
     new_key: bool,
@@ -32,7 +32,7 @@ pub struct Args {
     begin: Option<String>,
 }
 
-pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     match args {
         Args { new_key: true, .. } => new_key(&Settings::from_environment()?),
         Args { begin: Some(origin), .. } => begin(&origin, &Settings::from_environment()?),
@@ -62,7 +62,7 @@ fn begin(origin: &str, settings: &Settings) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
+pub(crate) async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
     let listener = net::bind(table::LISTEN.name(), &settings.get(table::LISTEN)).await?;
     let (keyring, name) = (wiring::keyring(settings)?, settings.require(table::WITNESS_NAME)?);
     let folder = settings.require(table::WITNESS_FOLDER)?;

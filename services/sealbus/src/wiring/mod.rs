@@ -27,7 +27,7 @@ use crate::commands::migrate;
 use crate::failure::Failure;
 
 /// Opens the ledger, waiting for a database that is away; on the first boot with the owner's address it is made first.
-pub async fn ledger(settings: &Settings, shutdown: &CancellationToken) -> Result<Ledger, Failure> {
+pub(crate) async fn ledger(settings: &Settings, shutdown: &CancellationToken) -> Result<Ledger, Failure> {
     let config = LedgerConfig {
         connections: settings.get(table::DATABASE_CONNECTIONS),
         ..LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())
@@ -52,14 +52,14 @@ pub async fn ledger(settings: &Settings, shutdown: &CancellationToken) -> Result
 }
 
 /// Connects to the broker, waiting for one that is away.
-pub async fn broker(settings: &Settings, name: &str, shutdown: &CancellationToken) -> Result<Broker, Failure> {
+pub(crate) async fn broker(settings: &Settings, name: &str, shutdown: &CancellationToken) -> Result<Broker, Failure> {
     let config = BrokerConfig::new(settings.require(table::NATS_URL)?.expose(), name);
     let connect = || Broker::connect(config.clone());
     Ok(reconnect("connecting to the broker", Reconnect::default(), shutdown, BrokerError::is_away, connect).await?)
 }
 
 /// The streams as the settings want them.
-pub fn topology(settings: &Settings) -> TopologySettings {
+pub(crate) fn topology(settings: &Settings) -> TopologySettings {
     TopologySettings {
         replicas: settings.get(table::STREAM_REPLICAS) as usize,
         max_age: settings.get(table::STREAM_MAX_AGE),
@@ -69,7 +69,7 @@ pub fn topology(settings: &Settings) -> TopologySettings {
 
 /// How events are appended, by a publisher and by a command alike: which plans carry scheme v1 must not depend on who began
 /// them.
-pub fn append_settings(settings: &Settings) -> AppendSettings {
+pub(crate) fn append_settings(settings: &Settings) -> AppendSettings {
     AppendSettings {
         batchers: settings.get(table::BATCHERS) as usize,
         batch_events: settings.get(table::BATCH_EVENTS) as usize,
@@ -83,12 +83,12 @@ pub fn append_settings(settings: &Settings) -> AppendSettings {
 }
 
 /// The keyring.
-pub fn keyring(settings: &Settings) -> Result<Keyring, Failure> {
+pub(crate) fn keyring(settings: &Settings) -> Result<Keyring, Failure> {
     Ok(Keyring::load(&settings.require(table::KEYRING)?)?)
 }
 
 /// The log's key, which signs checkpoints.
-pub fn log_signer(settings: &Settings, ledger: &Ledger) -> Result<LogSigner, Failure> {
+pub(crate) fn log_signer(settings: &Settings, ledger: &Ledger) -> Result<LogSigner, Failure> {
     LogSigner::new(&keyring(settings)?, &ledger.deployment().origin).map_err(|error| {
         Failure::new(format!(
             "the log's checkpoints cannot be signed: {error}; the keyring needs one active log- key with its secret"
@@ -97,14 +97,14 @@ pub fn log_signer(settings: &Settings, ledger: &Ledger) -> Result<LogSigner, Fai
 }
 
 /// The policy of this file.
-pub fn policy(path: &Path) -> Result<Policy, Failure> {
+pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
     let wrong = |error: &dyn std::error::Error| Failure::new(format!("the policy {}: {error}", path.display()));
     let file = std::fs::read(path).map_err(|error| wrong(&error))?;
     Policy::parse(&file).map_err(|error| wrong(&error))
 }
 
 /// Who cosigns the log's checkpoints: the witnesses of the policy, where one is given.
-pub fn witnesses(settings: &Settings, signer: &LogSigner) -> Result<Option<Witnesses>, Failure> {
+pub(crate) fn witnesses(settings: &Settings, signer: &LogSigner) -> Result<Option<Witnesses>, Failure> {
     let Some(path) = settings.find(table::POLICY) else { return Ok(None) };
     let timeout = settings.get(table::WITNESS_TIMEOUT);
     let witnesses = Witnesses::new(policy(&path)?, &signer.verifier_key(), timeout);
@@ -114,19 +114,19 @@ pub fn witnesses(settings: &Settings, signer: &LogSigner) -> Result<Option<Witne
 }
 
 /// Where checkpoints are kept: the stream, and the file where one is named.
-pub fn anchors(settings: &Settings, broker: &Broker) -> Vec<Arc<dyn Anchor>> {
+pub(crate) fn anchors(settings: &Settings, broker: &Broker) -> Vec<Arc<dyn Anchor>> {
     let mut anchors: Vec<Arc<dyn Anchor>> = vec![Arc::new(AnchorStream::new(broker.clone()))];
     anchors.extend(settings.find(table::ANCHORS).map(|path| Arc::new(AnchorFile::new(path)) as Arc<dyn Anchor>));
     anchors
 }
 
 /// The built-in catalog with the user's own files.
-pub fn catalog(settings: &Settings) -> Result<Arc<Catalog>, Failure> {
+pub(crate) fn catalog(settings: &Settings) -> Result<Arc<Catalog>, Failure> {
     Ok(Arc::new(Catalog::load(settings.find(table::CATALOG).as_deref())?))
 }
 
 /// Probes that look at the database and at the migration that is pinned.
-pub fn health(settings: &Settings, ledger: &Ledger, shutdown: &CancellationToken) -> Health {
+pub(crate) fn health(settings: &Settings, ledger: &Ledger, shutdown: &CancellationToken) -> Health {
     let expected = settings.find(table::EXPECTED_MIGRATION).unwrap_or(EXPECTED_MIGRATION);
     let (database, migrated) = (ledger.clone(), ledger.clone());
     Health::new(settings.get(table::CHECK_TIMEOUT), shutdown.clone())
@@ -141,7 +141,7 @@ pub fn health(settings: &Settings, ledger: &Ledger, shutdown: &CancellationToken
 }
 
 /// What a role that stands between ledger and broker has open.
-pub struct Between {
+pub(crate) struct Between {
     /// The ledger.
     pub ledger: Ledger,
     /// The broker.
@@ -152,7 +152,7 @@ pub struct Between {
 }
 
 /// Opens the ledger and the broker, waiting for either, and serves metrics and probes, which ask for both.
-pub async fn between(
+pub(crate) async fn between(
     settings: &Settings,
     name: &str,
     registry: Registry,
@@ -173,7 +173,7 @@ pub async fn between(
 
 impl Between {
     /// Says that the role is there, runs it to its end, and closes what was opened.
-    pub async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
         self.health.started();
         self.supervisor.run().await?;
         self.broker.close().await;
@@ -183,7 +183,7 @@ impl Between {
 }
 
 /// Serves probes and metrics, to the very end of the process.
-pub async fn admin(
+pub(crate) async fn admin(
     settings: &Settings,
     health: Arc<Health>,
     registry: Registry,
@@ -199,11 +199,11 @@ pub async fn admin(
 }
 
 /// A set of tasks with the grace that the settings give.
-pub fn supervisor(settings: &Settings, shutdown: CancellationToken) -> Supervisor {
+pub(crate) fn supervisor(settings: &Settings, shutdown: CancellationToken) -> Supervisor {
     Supervisor::new(shutdown, settings.get(table::SHUTDOWN_GRACE))
 }
 
 /// A name that no other process has or had.
-pub fn holder(role: &str) -> String {
+pub(crate) fn holder(role: &str) -> String {
     format!("{role}-{}", uuid::Uuid::new_v4().simple())
 }

@@ -23,7 +23,7 @@ use uuid::Uuid;
 /// How long a witness has for a checkpoint.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-pub struct Scene {
+pub(crate) struct Scene {
     _postgres: Postgres,
     folder: TempDir,
     ledger: Ledger,
@@ -34,7 +34,7 @@ pub struct Scene {
 
 impl Scene {
     /// A log of its own that is begun. Two of one number have one name and one key.
-    pub async fn start(number: u8) -> Self {
+    pub(crate) async fn start(number: u8) -> Self {
         listen();
         let postgres = Postgres::start().await;
         let origin = format!("test.example/cosigning-{number}");
@@ -52,12 +52,12 @@ impl Scene {
     }
 
     /// The policy of this log, these witnesses and this quorum.
-    pub fn policy(&self, witnesses: &[String], quorum: &str) -> Policy {
+    pub(crate) fn policy(&self, witnesses: &[String], quorum: &str) -> Policy {
         let file = format!("log {}\n{}\n{quorum}\n", self.signer.verifier_key(), witnesses.join("\n"));
         Policy::parse(file.as_bytes()).unwrap()
     }
 
-    pub fn seal(&self, policy: &Policy) -> Sealing {
+    pub(crate) fn seal(&self, policy: &Policy) -> Sealing {
         let config = Config {
             checkpoint: Duration::from_millis(20),
             heartbeat: Duration::from_millis(200),
@@ -75,39 +75,39 @@ impl Scene {
         Sealing { task: tokio::spawn(run(config, resources, shutdown.clone())), shutdown, registry }
     }
 
-    pub async fn append(&self, plan: &str, count: u64) {
+    pub(crate) async fn append(&self, plan: &str, count: u64) {
         let appender = Appender::start(&self.ledger, &self.keyring, &AppendSettings::default(), None).unwrap();
         let (tenant, plan) = (Tenant::parse("acme").unwrap(), Plan::parse(plan).unwrap());
         let events = (0..count).map(events::numbered).collect();
         appender.append(Call { tenant, plan, expect: Expect::Any, events }).await.unwrap();
     }
 
-    pub async fn shown_size(&self) -> u64 {
+    pub(crate) async fn shown_size(&self) -> u64 {
         self.ledger.shown_checkpoint().await.unwrap().map_or(0, |(size, _)| size)
     }
 
-    pub async fn shown(&self) -> Note {
+    pub(crate) async fn shown(&self) -> Note {
         Note::parse(self.ledger.shown_checkpoint().await.unwrap().unwrap().1.as_bytes()).unwrap()
     }
 
     /// The newest note that the anchor holds.
-    pub async fn anchored(&self) -> Note {
+    pub(crate) async fn anchored(&self) -> Note {
         Note::parse(self.anchor().notes(true).await.unwrap().last().unwrap()).unwrap()
     }
 
-    pub fn size(note: &Note) -> u64 {
+    pub(crate) fn size(note: &Note) -> u64 {
         note.text().parse::<Checkpoint>().unwrap().size()
     }
 
     /// The names of the witnesses on a note, all of whose lines are right.
-    pub fn cosigners(&self, policy: &Policy, note: &Note) -> Vec<String> {
+    pub(crate) fn cosigners(&self, policy: &Policy, note: &Note) -> Vec<String> {
         let signed = policy.open(note, &self.origin).unwrap();
         let quorum = policy.quorum(&signed, sealbus_witness::system_clock());
         quorum.witnesses.iter().map(|witness| String::from_utf8(witness.name.clone()).unwrap()).collect()
     }
 
     /// The times of their lines.
-    pub fn times(&self, policy: &Policy, note: &Note) -> Vec<u64> {
+    pub(crate) fn times(&self, policy: &Policy, note: &Note) -> Vec<u64> {
         let signed = policy.open(note, &self.origin).unwrap();
         signed.cosignatures(sealbus_witness::system_clock()).filter(|by| !by.own).map(|by| by.time).collect()
     }
@@ -117,19 +117,19 @@ impl Scene {
     }
 }
 
-pub struct Sealing {
+pub(crate) struct Sealing {
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), Refusal>>,
     registry: Registry,
 }
 
 impl Sealing {
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         self.task.await.unwrap().unwrap();
     }
 
-    pub fn numbers(&self) -> String {
+    pub(crate) fn numbers(&self) -> String {
         sealbus_runtime::telemetry::metrics::exposition(&self.registry)
     }
 }
@@ -137,7 +137,7 @@ impl Sealing {
 static LOG: Mutex<String> = Mutex::new(String::new());
 
 /// Whether all sealers of this process together have logged a line with these words.
-pub fn logged(words: &[&str]) -> bool {
+pub(crate) fn logged(words: &[&str]) -> bool {
     LOG.lock().unwrap().lines().any(|line| words.iter().all(|word| line.contains(word)))
 }
 

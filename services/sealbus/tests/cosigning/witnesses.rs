@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::scene::Scene;
 
 /// What a witness is between its starts: a name, a key, a folder, and the port that the policy says.
-pub struct Stand {
+pub(crate) struct Stand {
     name: &'static str,
     keyring: Keyring,
     origin: String,
@@ -30,13 +30,13 @@ pub struct Stand {
     pub port: Cell<u16>,
 }
 
-pub struct Serving {
+pub(crate) struct Serving {
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Serving {
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         self.task.await.unwrap();
     }
@@ -44,7 +44,7 @@ impl Serving {
 
 impl Stand {
     /// A witness that has begun with the scene's log, and seen no tree of it.
-    pub fn begun(scene: &Scene, name: &'static str, number: u8) -> Self {
+    pub(crate) fn begun(scene: &Scene, name: &'static str, number: u8) -> Self {
         let seed = std::array::from_fn(|index| u8::try_from(index).unwrap() ^ (number << 1 | 128));
         let keyring = Keyring::parse(&Keyring::generate(KeyKind::Witness, &seed).unwrap()).unwrap();
         let policy = scene.policy(&[], "quorum none");
@@ -54,7 +54,7 @@ impl Stand {
     }
 
     /// Serves on this port; on 0, on any that is free, which is kept.
-    pub async fn serve(&self, port: u16) -> Serving {
+    pub(crate) async fn serve(&self, port: u16) -> Serving {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         self.port.set(listener.local_addr().unwrap().port());
         let patience = Patience { headers: Duration::from_mins(1), drain: Duration::from_millis(100) };
@@ -66,7 +66,7 @@ impl Stand {
     }
 
     /// Its line of a policy.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let key = self.signer().verifier_key();
         format!("witness {} {key} http://127.0.0.1:{}", self.name, self.port.get())
     }
@@ -77,7 +77,7 @@ impl Stand {
 }
 
 /// Serves a witness that answers whatever it is asked with its line for another tree.
-pub async fn dishonest(stand: &Stand) -> u16 {
+pub(crate) async fn dishonest(stand: &Stand) -> u16 {
     let other = Checkpoint::new(&stand.origin, 7, Hash::of(b"another tree")).unwrap();
     let line = stand.signer().cosign(&other, system_clock()).to_string();
     let router = Router::new().route("/add-checkpoint", post(async move || line.clone()));
@@ -88,12 +88,12 @@ pub async fn dishonest(stand: &Stand) -> u16 {
 }
 
 /// A port on which connections are taken and nothing is ever answered, as long as the listener lives.
-pub async fn silent() -> (u16, TcpListener) {
+pub(crate) async fn silent() -> (u16, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     (listener.local_addr().unwrap().port(), listener)
 }
 
 /// A port on which nothing listens.
-pub async fn nobody() -> u16 {
+pub(crate) async fn nobody() -> u16 {
     silent().await.0
 }

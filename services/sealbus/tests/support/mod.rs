@@ -15,14 +15,14 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub const SEALBUS: &str = env!("CARGO_BIN_EXE_sealbus");
-pub const TOKEN: &str = "a token for tests";
+pub(crate) const SEALBUS: &str = env!("CARGO_BIN_EXE_sealbus");
+pub(crate) const TOKEN: &str = "a token for tests";
 
 /// Buses of a test program that are there at once. Each is up to nine processes, and more would starve one another.
 static ROOM: Semaphore = Semaphore::const_new(4);
 
 /// Backing and configuration; roles are started one by one.
-pub struct Bus {
+pub(crate) struct Bus {
     pub postgres: Postgres,
     pub nats: Nats,
     pub folder: TempDir,
@@ -32,16 +32,16 @@ pub struct Bus {
 
 impl Bus {
     /// A ledger that is created, and no role yet.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::on(Postgres::own_cluster().await).await
     }
 
-    pub async fn on(postgres: Postgres) -> Self {
+    pub(crate) async fn on(postgres: Postgres) -> Self {
         Self::with_keyring(postgres, &sealbus_testkit::keyring(), &[]).await
     }
 
     /// On a keyring file of this text, with new keys of these kinds beside it.
-    pub async fn with_keyring(postgres: Postgres, keyring: &str, more: &[&str]) -> Self {
+    pub(crate) async fn with_keyring(postgres: Postgres, keyring: &str, more: &[&str]) -> Self {
         let room = ROOM.acquire().await.unwrap();
         let nats = Nats::start().await;
         let folder = tempfile::tempdir().unwrap();
@@ -95,12 +95,12 @@ impl Bus {
     }
 
     /// Sets a variable for what is started from now on.
-    pub fn set(&mut self, name: &str, value: &str) {
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.insert(name.to_owned(), value.to_owned());
     }
 
     /// `sealbus` with arguments, in the bus' environment and no other.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(SEALBUS);
         command
             .args(arguments)
@@ -112,21 +112,21 @@ impl Bus {
     }
 
     /// Runs a command and gives its status and what it printed.
-    pub async fn run(&self, arguments: &[&str]) -> (i32, String) {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.command(arguments).output().await.unwrap();
         let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         (output.status.code().unwrap_or(-1), printed)
     }
 
     /// Starts a role on ports of its own and waits until it is ready.
-    pub async fn role(&self, name: &'static str) -> Role {
+    pub(crate) async fn role(&self, name: &'static str) -> Role {
         let mut role = Role { name, api: free_port(), admin: free_port(), child: None };
         role.start(self).await;
         role
     }
 
     /// All roles, two of each but the sealer.
-    pub async fn all_roles(&self) -> Vec<Role> {
+    pub(crate) async fn all_roles(&self) -> Vec<Role> {
         let mut roles = Vec::new();
         for name in ["publisher", "publisher", "relay", "relay", "sealer", "dispatcher", "dispatcher"] {
             roles.push(self.role(name).await);
@@ -135,7 +135,7 @@ impl Bus {
     }
 
     /// A number that the superuser asks for.
-    pub async fn count(&self, sql: &str) -> i64 {
+    pub(crate) async fn count(&self, sql: &str) -> i64 {
         self.try_count(sql).await.unwrap()
     }
 
@@ -146,7 +146,7 @@ impl Bus {
     }
 
     /// Waits until audit storage holds every acknowledged event once, in the order of each plan; then checks the ledger.
-    pub async fn expect_delivered(&self, acknowledged: &Acknowledged) {
+    pub(crate) async fn expect_delivered(&self, acknowledged: &Acknowledged) {
         let events: i64 = acknowledged.0.values().map(count).sum();
         eventually(&format!("audit storage holds {events} events"), async || {
             self.try_count(
@@ -175,7 +175,7 @@ impl Bus {
 }
 
 /// A client of these publishers, patient enough for a restart of anything.
-pub fn client(roles: &[Role]) -> Client {
+pub(crate) fn client(roles: &[Role]) -> Client {
     let urls: Vec<String> = roles.iter().filter(|role| role.name == "publisher").map(Role::url).collect();
     let mut config = ClientConfig::new(urls, TOKEN);
     config.patience = std::time::Duration::from_mins(1);
@@ -183,7 +183,7 @@ pub fn client(roles: &[Role]) -> Client {
 }
 
 /// A role's process; killed when dropped.
-pub struct Role {
+pub(crate) struct Role {
     pub name: &'static str,
     api: u16,
     admin: u16,
@@ -191,26 +191,26 @@ pub struct Role {
 }
 
 impl Role {
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.api)
     }
 
     /// Its probes and metrics.
-    pub fn admin_url(&self) -> String {
+    pub(crate) fn admin_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.admin)
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().and_then(Child::id).expect("the role runs")
     }
 
     /// Kills it with SIGKILL.
-    pub async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.child.take().expect("the role runs").kill().await.unwrap();
     }
 
     /// Starts it on the ports that it had, and waits until it is ready.
-    pub async fn start(&mut self, bus: &Bus) {
+    pub(crate) async fn start(&mut self, bus: &Bus) {
         let mut command = bus.command(&[self.name]);
         command
             .env("SEALBUS_LISTEN", format!("127.0.0.1:{}", self.api))
@@ -224,7 +224,7 @@ impl Role {
     }
 }
 
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -234,21 +234,21 @@ fn count(ids: &BTreeSet<Uuid>) -> i64 {
 
 /// The events that callers were told are stored, by plan.
 #[derive(Debug, Default)]
-pub struct Acknowledged(pub BTreeMap<String, BTreeSet<Uuid>>);
+pub(crate) struct Acknowledged(pub BTreeMap<String, BTreeSet<Uuid>>);
 
 /// Publishes `events` to each of `plans`, one after the other within a plan and all plans at once.
-pub async fn load(client: &Client, plans: usize, events: usize) -> Acknowledged {
+pub(crate) async fn load(client: &Client, plans: usize, events: usize) -> Acknowledged {
     publish_while(client, plans, move |n| n < events).await
 }
 
 /// Publishers that are at work until they are told to end.
-pub struct Load {
+pub(crate) struct Load {
     end: CancellationToken,
     publishing: JoinHandle<Acknowledged>,
 }
 
 impl Load {
-    pub fn start(client: Client, plans: usize) -> Self {
+    pub(crate) fn start(client: Client, plans: usize) -> Self {
         let end = CancellationToken::new();
         let ended = end.clone();
         let publishing =
@@ -256,7 +256,7 @@ impl Load {
         Self { end, publishing }
     }
 
-    pub async fn end(self) -> Acknowledged {
+    pub(crate) async fn end(self) -> Acknowledged {
         self.end.cancel();
         self.publishing.await.unwrap()
     }
@@ -287,7 +287,7 @@ where
 }
 
 /// A path of the shared vectors and data, if they are there; says loudly that the test is skipped otherwise.
-pub fn shared(path: &str) -> Option<std::path::PathBuf> {
+pub(crate) fn shared(path: &str) -> Option<std::path::PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path);
     if path.exists() {
         return Some(path);

@@ -10,14 +10,14 @@ use crate::scene::{Scene, at, told};
 
 type Told = (Vec<(String, String)>, i32);
 
-pub fn export(scene: &Scene, scope: &[&str], name: &str) -> String {
+pub(crate) fn export(scene: &Scene, scope: &[&str], name: &str) -> String {
     let out = scene.path(name).display().to_string();
     let output = scene.sealbus(&[&["export", "--out", &out], scope].concat()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     out
 }
 
-pub fn trust(scene: &Scene) -> String {
+pub(crate) fn trust(scene: &Scene) -> String {
     let out = scene.path("trust").display().to_string();
     assert!(scene.sealbus(&["trust", "--out", &out]).output().unwrap().status.success());
     out

@@ -38,7 +38,7 @@ fn under(scene: &Scene, key: &DataKey, nonce: u8, mut record: Record) -> Record 
 }
 
 impl Encrypted {
-    async fn start() -> Encrypted {
+    async fn start() -> Self {
         let scene = Scene::start().await;
         let mut file = keys(KeyKind::Ed25519);
         let kek = json!({"id": "kek-00112233445566ff", "secret": STANDARD.encode((160..192).collect::<Vec<u8>>())});
@@ -48,7 +48,7 @@ impl Encrypted {
         let key = DataKey::new(Uuid::from_u128(7), &[9; 32].into());
         let wrapped = keyring.wrap_data_key(&key, "acme", &ada(), NonZeroU32::MIN, &[1; 24]).unwrap();
         scene.ledger.add_data_keys(&[wrapped]).await.unwrap();
-        let encrypted = Encrypted { scene, keyring, key };
+        let encrypted = Self { scene, keyring, key };
         let first = under(&encrypted.scene, &encrypted.key, 1, encrypted.scene.record(FIRST).await);
         encrypted.rewrite(&[first]).await;
         let mut second = encrypted.scene.record(SECOND).await;

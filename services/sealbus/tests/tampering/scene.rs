@@ -36,13 +36,13 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-pub const ORIGIN: &str = "test.example/tampering";
+pub(crate) const ORIGIN: &str = "test.example/tampering";
 /// What is found where nothing was done.
-pub const UNTOUCHED: [(&str, &str); 2] = [("UNANCHORED", "acme/order-1/5"), ("UNANCHORED", "acme/order-2/4")];
+pub(crate) const UNTOUCHED: [(&str, &str); 2] = [("UNANCHORED", "acme/order-1/5"), ("UNANCHORED", "acme/order-2/4")];
 /// Leaves of the log.
-pub const SIZE: u64 = 13;
+pub(crate) const SIZE: u64 = 13;
 
-pub struct Scene {
+pub(crate) struct Scene {
     pub postgres: Postgres,
     pub folder: TempDir,
     pub ledger: Ledger,
@@ -57,7 +57,7 @@ pub struct Scene {
 }
 
 /// The keys of the scene; one of the two that seal is active.
-pub fn keys(active: KeyKind) -> Value {
+pub(crate) fn keys(active: KeyKind) -> Value {
     let pair = |kind: KeyKind, seed: u8| {
         let mut bytes = [seed; 32];
         bytes.iter_mut().zip(0..).for_each(|(byte, n)| *byte ^= n);
@@ -74,7 +74,7 @@ pub fn keys(active: KeyKind) -> Value {
 }
 
 impl Scene {
-    pub async fn start() -> Scene {
+    pub(crate) async fn start() -> Self {
         let postgres = Postgres::start().await;
         let folder = tempfile::tempdir().unwrap();
         let keyring = |active| Keyring::parse(&keys(active).to_string()).unwrap();
@@ -86,7 +86,7 @@ impl Scene {
             Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
         create(&config, &creation, &before).await.unwrap();
         let ledger = Ledger::open(&config).await.unwrap();
-        let scene = Scene {
+        let scene = Self {
             hmac: before.signer().unwrap(),
             ed25519: after.signer().unwrap(),
             log: LogSigner::new(&after, ORIGIN).unwrap(),
@@ -120,7 +120,7 @@ impl Scene {
     }
 
     /// Appends as a publisher with this keyring does.
-    pub async fn append(&self, keyring: &Keyring, tenant: &str, plan: &str, told: &[(&str, String)]) {
+    pub(crate) async fn append(&self, keyring: &Keyring, tenant: &str, plan: &str, told: &[(&str, String)]) {
         let settings = AppendSettings { v1_tenants: HashSet::from(["other".to_owned()]), ..AppendSettings::default() };
         let appender = Appender::start(&self.ledger, keyring, &settings, None).unwrap();
         let call = Call {
@@ -132,12 +132,12 @@ impl Scene {
         appender.append(call).await.unwrap();
     }
 
-    pub fn keyring(active: KeyKind) -> Keyring {
+    pub(crate) fn keyring(active: KeyKind) -> Keyring {
         Keyring::parse(&keys(active).to_string()).unwrap()
     }
 
     /// Seals what is queued and anchors the checkpoint, as a sealer does.
-    pub async fn seal_and_anchor(&self) -> Note {
+    pub(crate) async fn seal_and_anchor(&self) -> Note {
         let anchored = Checkpoint::new(ORIGIN, 0, empty_root()).unwrap();
         let signing = Signing { signer: &self.log, anchored: &anchored, time: now() };
         let sealed = self.ledger.seal_batch(1_000, &HashSet::new(), Some(signing)).await.unwrap();
@@ -147,42 +147,42 @@ impl Scene {
         note
     }
 
-    pub fn anchors(&self) -> AnchorFile {
+    pub(crate) fn anchors(&self) -> AnchorFile {
         AnchorFile::new(self.path("anchors"))
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Does this as a superuser, past the triggers.
-    pub async fn tamper(&self, sql: &str) {
+    pub(crate) async fn tamper(&self, sql: &str) {
         self.postgres.admin(&format!("SET session_replication_role = replica; {sql}")).await;
     }
 
     /// Changes a row of events: `acme/order-1/2`.
-    pub async fn change(&self, place: &str, change: &str) {
+    pub(crate) async fn change(&self, place: &str, change: &str) {
         self.tamper(&format!("UPDATE sealbus.events SET {change} WHERE {}", at(place))).await;
     }
 
-    pub async fn connect(&self) -> PgConnection {
+    pub(crate) async fn connect(&self) -> PgConnection {
         let mut connection = PgConnection::connect(&self.postgres.admin_url()).await.unwrap();
         sqlx::raw_sql("SET session_replication_role = replica").execute(&mut connection).await.unwrap();
         connection
     }
 
     /// All records, by place.
-    pub async fn records(&self) -> BTreeMap<String, Record> {
+    pub(crate) async fn records(&self) -> BTreeMap<String, Record> {
         let records: Vec<Record> = self.ledger.records_in(&Scope::Everything).try_collect().await.unwrap();
         records.into_iter().map(|record| (place(&record), record)).collect()
     }
 
-    pub async fn record(&self, place: &str) -> Record {
+    pub(crate) async fn record(&self, place: &str) -> Record {
         self.records().await.remove(place).unwrap()
     }
 
     /// Writes a record in the place that it says, over what stands there. Its leaf is left as it is.
-    pub async fn put(&self, record: &Record) {
+    pub(crate) async fn put(&self, record: &Record) {
         let (header, v1) = (&record.header, record.v1.as_ref());
         let mut connection = self.connect().await;
         let begin = "INSERT INTO sealbus.plans (tenant, plan, partition) VALUES ($1, $2, 0) ON CONFLICT DO NOTHING";
@@ -231,7 +231,7 @@ impl Scene {
     }
 
     /// Makes the log anew over these records in this order, as who holds its key and the database can. Anchors are left alone.
-    pub async fn log_anew(&self, records: &[Record]) -> Note {
+    pub(crate) async fn log_anew(&self, records: &[Record]) -> Note {
         let mut connection = self.connect().await;
         sqlx::raw_sql("DELETE FROM sealbus.log_leaves; DELETE FROM sealbus.tiles; DELETE FROM sealbus.log_roots; DELETE FROM sealbus.seal_queue")
             .execute(&mut connection)
@@ -279,13 +279,13 @@ impl Scene {
     }
 
     /// Takes all anchors away and keeps this note instead: what happened before anything was anchored.
-    pub async fn anchor_only(&self, note: &Note) {
+    pub(crate) async fn anchor_only(&self, note: &Note) {
         std::fs::remove_file(self.path("anchors")).unwrap();
         self.anchors().keep(note).await.unwrap();
     }
 
     /// The records of the log in its order.
-    pub async fn sealed(&self) -> Vec<Record> {
+    pub(crate) async fn sealed(&self) -> Vec<Record> {
         let mut records: Vec<Record> =
             self.records().await.into_values().filter(|record| record.log_index.is_some()).collect();
         records.sort_by_key(|record| record.log_index);
@@ -293,7 +293,7 @@ impl Scene {
     }
 
     /// `sealbus` with these arguments.
-    pub fn sealbus(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn sealbus(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealbus"));
         command
             .args(arguments)
@@ -309,20 +309,20 @@ impl Scene {
     }
 
     /// What `sealbus verify --all` finds, and how it ends.
-    pub fn verify(&self) -> (Vec<(String, String)>, i32) {
+    pub(crate) fn verify(&self) -> (Vec<(String, String)>, i32) {
         let arguments: Vec<&str> =
             ["verify", "--all", "-o", "json"].into_iter().chain(self.arguments.iter().map(String::as_str)).collect();
         told(&mut self.sealbus(&arguments))
     }
 
     /// Verifies, and expects these findings beside those of the untouched scene that stand at other places.
-    pub fn expect(&self, found: &[(&str, &str)]) {
+    pub(crate) fn expect(&self, found: &[(&str, &str)]) {
         let kept = UNTOUCHED.iter().filter(|(_, place)| found.iter().all(|(_, other)| other != place));
         self.expect_only(&kept.chain(found).copied().collect::<Vec<_>>());
     }
 
     /// Verifies, and expects these findings and no other.
-    pub fn expect_only(&self, found: &[(&str, &str)]) {
+    pub(crate) fn expect_only(&self, found: &[(&str, &str)]) {
         let mut wanted: Vec<_> =
             found.iter().map(|(verdict, place)| ((*verdict).to_owned(), (*place).to_owned())).collect();
         wanted.sort();
@@ -337,12 +337,12 @@ impl Scene {
 }
 
 /// Runs a verification that prints JSON; its findings in order, and its exit code.
-pub fn told(command: &mut Command) -> (Vec<(String, String)>, i32) {
+pub(crate) fn told(command: &mut Command) -> (Vec<(String, String)>, i32) {
     told_in(&command.output().unwrap())
 }
 
 /// What a verification that has ended told.
-pub fn told_in(output: &Output) -> (Vec<(String, String)>, i32) {
+pub(crate) fn told_in(output: &Output) -> (Vec<(String, String)>, i32) {
     let said = String::from_utf8_lossy(&output.stderr);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -353,7 +353,7 @@ pub fn told_in(output: &Output) -> (Vec<(String, String)>, i32) {
 }
 
 /// The row at a place, as a condition.
-pub fn at(place: &str) -> String {
+pub(crate) fn at(place: &str) -> String {
     let (plan, seq) = place.rsplit_once('/').unwrap();
     let (tenant, plan) = plan.split_once('/').unwrap();
     format!(
@@ -361,12 +361,12 @@ pub fn at(place: &str) -> String {
     )
 }
 
-pub fn place(record: &Record) -> String {
+pub(crate) fn place(record: &Record) -> String {
     format!("{}/{}/{}", record.header.tenant, record.header.plan, record.header.seq)
 }
 
 /// The record as this key seals it, with its hash made anew.
-pub fn sealed_by(signer: &Signer, mut record: Record) -> Record {
+pub(crate) fn sealed_by(signer: &Signer, mut record: Record) -> Record {
     record.header.kid = signer.kid().clone();
     record.event_hash = record.header.hash();
     let seal = signer.seal(&record.header, &record.event_hash);
@@ -375,14 +375,14 @@ pub fn sealed_by(signer: &Signer, mut record: Record) -> Record {
 }
 
 /// The record with another payload, not sealed anew.
-pub fn saying(payload: &str, mut record: Record) -> Record {
+pub(crate) fn saying(payload: &str, mut record: Record) -> Record {
     record.header.payload_hash = sealbus_core::hash::Hash::of(payload.as_bytes());
     record.header.payload_size = u32::try_from(payload.len()).unwrap();
     record.payload = Some(payload.to_owned());
     record
 }
 
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 

@@ -55,7 +55,7 @@ pub(crate) enum NoCosignature {
 
 impl NoCosignature {
     /// What it says of the log, where that rather than the witness is wrong.
-    pub fn alarm(&self) -> Option<&'static str> {
+    pub(crate) fn alarm(&self) -> Option<&'static str> {
         match self {
             Self::Fork { .. } => Some("fork"),
             Self::Ahead { .. } => Some("ahead"),
@@ -64,7 +64,7 @@ impl NoCosignature {
     }
 
     /// The label that it is counted under.
-    pub fn outcome(&self) -> &'static str {
+    pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Self::Nowhere | Self::Busy | Self::Late { .. } => "late",
             Self::Fork { .. } => "fork",
@@ -87,16 +87,16 @@ enum NoProof {
 }
 
 impl Asked {
-    pub fn new(name: String, client: WitnessClient) -> Self {
+    pub(super) fn new(name: String, client: WitnessClient) -> Self {
         Self { name, client, size: AtomicU64::new(0), in_hand: Mutex::new(()) }
     }
 
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         &self.name
     }
 
     /// Asks it to cosign the checkpoint, with a proof from wherever it stands.
-    pub async fn ask(
+    pub(super) async fn ask(
         &self,
         ledger: &Ledger,
         checkpoint: &Checkpoint,

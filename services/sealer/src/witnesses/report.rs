@@ -23,7 +23,7 @@ struct Standing {
 
 impl Reports {
     /// Counts the witnesses of a checkpoint of this size, and says who is missing.
-    pub fn report(&mut self, witnesses: &Witnesses, cosigned: &Cosigned, size: u64, metrics: &Metrics) {
+    pub(crate) fn report(&mut self, witnesses: &Witnesses, cosigned: &Cosigned, size: u64, metrics: &Metrics) {
         let Cosigned { reached, missing, .. } = cosigned;
         for name in witnesses.names() {
             let why = missing.iter().find(|missing| missing.witness == name);

@@ -28,39 +28,39 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-pub const ORIGIN: &str = "bus.test/one";
-pub const OTHER: &str = "bus.test/two";
-pub const NAME: &str = "witness.test/w";
+pub(crate) const ORIGIN: &str = "bus.test/one";
+pub(crate) const OTHER: &str = "bus.test/two";
+pub(crate) const NAME: &str = "witness.test/w";
 /// When the clock of a test begins.
-pub const TIME: u64 = 1_700_000_000;
+pub(crate) const TIME: u64 = 1_700_000_000;
 /// Longer than anything takes in health.
-pub const LONG: Duration = Duration::from_mins(1);
+pub(crate) const LONG: Duration = Duration::from_mins(1);
 
 /// A key whose seed differs by `number`, as no generator gives them.
-pub fn key(kind: KeyKind, number: u8, status: &str) -> Value {
+pub(crate) fn key(kind: KeyKind, number: u8, status: &str) -> Value {
     let seed: [u8; 32] = std::array::from_fn(|index| u8::try_from(index).unwrap().wrapping_mul(11) ^ number);
     let id = kind.id_of_public(PublicKey::of_seed(&seed).as_bytes());
     json!({ "id": id, "secret": STANDARD.encode(seed), "status": status })
 }
 
-pub fn keyring(keys: &[Value]) -> Keyring {
+pub(crate) fn keyring(keys: &[Value]) -> Keyring {
     Keyring::parse(&json!({ "keys": keys }).to_string()).unwrap()
 }
 
 /// The keyring of the witness under test.
-pub fn witness_keys() -> Keyring {
+pub(crate) fn witness_keys() -> Keyring {
     keyring(&[key(KeyKind::Witness, 2, "active")])
 }
 
 /// A log with as many leaves as one wants. A log of another `branch` has other leaves from the fourth on, and the same key.
-pub struct Log {
+pub(crate) struct Log {
     pub signer: LogSigner,
     origin: &'static str,
     branch: &'static str,
 }
 
 impl Log {
-    pub fn new(origin: &'static str, branch: &'static str) -> Self {
+    pub(crate) fn new(origin: &'static str, branch: &'static str) -> Self {
         let signer = LogSigner::new(&keyring(&[key(KeyKind::Log, 1, "active")]), origin).unwrap();
         Self { signer, origin, branch }
     }
@@ -74,34 +74,34 @@ impl Log {
         (edge.root(), tiles)
     }
 
-    pub fn checkpoint(&self, size: u64) -> Checkpoint {
+    pub(crate) fn checkpoint(&self, size: u64) -> Checkpoint {
         Checkpoint::new(self.origin, size, self.tree(size).0).unwrap()
     }
 
-    pub fn note(&self, size: u64) -> Note {
+    pub(crate) fn note(&self, size: u64) -> Note {
         self.signer.sign(&self.checkpoint(size), TIME).unwrap()
     }
 
-    pub fn proof(&self, old: u64, size: u64) -> Vec<Hash> {
+    pub(crate) fn proof(&self, old: u64, size: u64) -> Vec<Hash> {
         let tiles = self.tree(size).1;
         ProofPlan::consistency(old, size).unwrap().prove(|node| tiles.hash(node)).unwrap()
     }
 
-    pub fn request(&self, old: u64, size: u64) -> AddCheckpoint {
+    pub(crate) fn request(&self, old: u64, size: u64) -> AddCheckpoint {
         AddCheckpoint::new(old, self.proof(old, size), self.note(size)).unwrap()
     }
 }
 
-pub fn log() -> Log {
+pub(crate) fn log() -> Log {
     Log::new(ORIGIN, "")
 }
 
-pub fn fork() -> Log {
+pub(crate) fn fork() -> Log {
     Log::new(ORIGIN, " of the other history")
 }
 
 /// The policy that names these logs, each with a key of its own; the first has [`Log`]'s.
-pub fn policy(origins: &[&str]) -> Policy {
+pub(crate) fn policy(origins: &[&str]) -> Policy {
     let line = |(number, origin): (u8, &&str)| {
         let keys = keyring(&[key(KeyKind::Log, number, "active")]);
         format!("log {}\n", LogSigner::new(&keys, origin).unwrap().verifier_key())
@@ -112,81 +112,81 @@ pub fn policy(origins: &[&str]) -> Policy {
 
 /// A clock that a test sets.
 #[derive(Clone)]
-pub struct Clock(Arc<AtomicU64>);
+pub(crate) struct Clock(Arc<AtomicU64>);
 
 impl Clock {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(AtomicU64::new(TIME)))
     }
 
-    pub fn set(&self, time: u64) {
+    pub(crate) fn set(&self, time: u64) {
         self.0.store(time, Ordering::SeqCst);
     }
 
-    pub fn reader(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+    pub(crate) fn reader(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
         let time = Arc::clone(&self.0);
         move || time.load(Ordering::SeqCst)
     }
 }
 
 /// A folder, and the clock that goes with it.
-pub struct Place {
+pub(crate) struct Place {
     pub folder: TempDir,
     pub clock: Clock,
 }
 
 impl Place {
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), clock: Clock::new() }
     }
 
     /// A folder of a witness that has begun with [`ORIGIN`].
-    pub fn begun() -> Self {
+    pub(crate) fn begun() -> Self {
         let place = Self::empty();
         place.begin(ORIGIN).unwrap();
         place
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// The file of a log, by its ending.
-    pub fn file(&self, origin: &str, ending: &str) -> PathBuf {
+    pub(crate) fn file(&self, origin: &str, ending: &str) -> PathBuf {
         self.path().join(format!("{}.{ending}", Hash::of(origin.as_bytes())))
     }
 
-    pub fn note(&self) -> Note {
+    pub(crate) fn note(&self) -> Note {
         Note::parse(&std::fs::read(self.file(ORIGIN, "note")).unwrap()).unwrap()
     }
 
-    pub fn begin(&self, origin: &str) -> Result<(), WitnessError> {
+    pub(crate) fn begin(&self, origin: &str) -> Result<(), WitnessError> {
         let policy = policy(&[ORIGIN, OTHER]);
         Witness::begin(origin, NAME, &witness_keys(), &policy, self.path(), self.clock.reader())
     }
 
-    pub fn open(&self) -> Result<Witness, WitnessError> {
+    pub(crate) fn open(&self) -> Result<Witness, WitnessError> {
         self.open_as(NAME, &witness_keys(), policy(&[ORIGIN]))
     }
 
-    pub fn open_as(&self, name: &str, keys: &Keyring, policy: Policy) -> Result<Witness, WitnessError> {
+    pub(crate) fn open_as(&self, name: &str, keys: &Keyring, policy: Policy) -> Result<Witness, WitnessError> {
         Witness::open(name, keys, policy, self.path(), self.clock.reader())
     }
 
-    pub async fn serve(&self) -> Server {
+    pub(crate) async fn serve(&self) -> Server {
         Server::start(self.open().unwrap(), |_| {}).await
     }
 }
 
 /// An answer, read to its end.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub content_type: String,
     pub body: String,
 }
 
-pub struct Server {
+pub(crate) struct Server {
     pub url: String,
     pub registry: Registry,
     pub shutdown: CancellationToken,
@@ -195,7 +195,7 @@ pub struct Server {
 }
 
 impl Server {
-    pub async fn start(witness: Witness, configure: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start(witness: Witness, configure: impl FnOnce(&mut Config)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let mut config = Config::new(listener, Patience { headers: LONG, drain: LONG });
@@ -207,27 +207,27 @@ impl Server {
         Self { url, registry, shutdown, task, http: reqwest::Client::new() }
     }
 
-    pub async fn post(&self, body: impl Into<reqwest::Body>) -> Answer {
+    pub(crate) async fn post(&self, body: impl Into<reqwest::Body>) -> Answer {
         let response = self.http.post(format!("{}/add-checkpoint", self.url)).body(body).send().await.unwrap();
         let content_type = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
         let status = response.status().as_u16();
         Answer { status, content_type: content_type.unwrap_or_default(), body: response.text().await.unwrap() }
     }
 
-    pub async fn ask(&self, request: &AddCheckpoint) -> Answer {
+    pub(crate) async fn ask(&self, request: &AddCheckpoint) -> Answer {
         self.post(request.to_string()).await
     }
 
-    pub fn client(&self) -> WitnessClient {
+    pub(crate) fn client(&self) -> WitnessClient {
         client(&self.url)
     }
 
-    pub fn numbers(&self) -> String {
+    pub(crate) fn numbers(&self) -> String {
         exposition(&self.registry)
     }
 
     /// Stops it, and gives how it ended.
-    pub async fn stop(self) -> Result<(), FolderError> {
+    pub(crate) async fn stop(self) -> Result<(), FolderError> {
         self.shutdown.cancel();
         drop(self.http);
         timeout(LONG, self.task).await.expect("it ends").expect("no panic")
@@ -235,10 +235,10 @@ impl Server {
 }
 
 /// A client that pins the key of the witness under test.
-pub fn client(url: &str) -> WitnessClient {
+pub(crate) fn client(url: &str) -> WitnessClient {
     WitnessClient::new(url, verifier_key(), LONG).unwrap()
 }
 
-pub fn verifier_key() -> sealbus_core::log::note::VerifierKey {
+pub(crate) fn verifier_key() -> sealbus_core::log::note::VerifierKey {
     sealbus_core::log::note::WitnessSigner::new(&witness_keys(), NAME).unwrap().verifier_key()
 }

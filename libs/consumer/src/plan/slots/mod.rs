@@ -94,7 +94,7 @@ pub(crate) struct Slots<M> {
 
 impl<M> Slots<M> {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        Slots { bounds, plans: HashMap::new(), ready: VecDeque::new(), bytes: HashMap::new(), total_bytes: 0 }
+        Self { bounds, plans: HashMap::new(), ready: VecDeque::new(), bytes: HashMap::new(), total_bytes: 0 }
     }
 
     /// Takes in a message. With more than memory is meant to hold, its plan is left behind next.
@@ -255,7 +255,7 @@ impl<M> Slots<M> {
 
 impl<M> Slot<M> {
     fn new(now: Instant) -> Self {
-        Slot {
+        Self {
             queue: Vec::new(),
             in_hand: Vec::new(),
             standing: None,

@@ -19,8 +19,8 @@ pub struct TreeFull;
 
 impl RightEdge {
     /// The edge of the tree without leaves.
-    pub fn empty() -> RightEdge {
-        RightEdge::default()
+    pub fn empty() -> Self {
+        Self::default()
     }
 
     /// The nodes whose hashes are the edge of a tree of this size, in the order in which [`RightEdge::new`] takes them.
@@ -30,9 +30,9 @@ impl RightEdge {
 
     /// The edge of a tree of this size, from the hashes of [`RightEdge::nodes`]. `None` where there are more or fewer, or the
     /// size is above [`MAX_SIZE`]. Whether the hashes are right, only the root that they give can tell.
-    pub fn new(size: u64, hashes: Vec<Hash>) -> Option<RightEdge> {
+    pub fn new(size: u64, hashes: Vec<Hash>) -> Option<Self> {
         let fits = size <= MAX_SIZE && hashes.len() == size.count_ones() as usize;
-        fits.then_some(RightEdge { size, hashes })
+        fits.then_some(Self { size, hashes })
     }
 
     /// The number of leaves.

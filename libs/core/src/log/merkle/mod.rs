@@ -44,18 +44,18 @@ pub struct Node {
 impl Node {
     /// The subtrees, largest first, that make up the leaves from `start` to before `end`, where the largest power of two in
     /// their number divides `start`: a whole tree, or the part of a tree that lies right of a node.
-    fn covering(start: u64, end: u64) -> impl Iterator<Item = Node> {
+    fn covering(start: u64, end: u64) -> impl Iterator<Item = Self> {
         let mut start = start;
         std::iter::from_fn(move || {
             let level = end.checked_sub(start)?.checked_ilog2()?;
-            let node = Node { level: u8::try_from(level).expect("a u64 has 64 bits"), index: start >> level };
+            let node = Self { level: u8::try_from(level).expect("a u64 has 64 bits"), index: start >> level };
             start += 1 << level;
             Some(node)
         })
     }
 
-    fn parent(self) -> Node {
-        Node { level: self.level + 1, index: self.index >> 1 }
+    fn parent(self) -> Self {
+        Self { level: self.level + 1, index: self.index >> 1 }
     }
 }
 

@@ -19,18 +19,18 @@ pub struct MissingNode(pub Node);
 impl ProofPlan {
     /// The plan of the proof that leaf `index` is in the tree of `size` leaves (RFC 6962, section 2.1.1); `None` where the
     /// tree has no such leaf.
-    pub fn inclusion(index: u64, size: u64) -> Option<ProofPlan> {
-        (index < size).then(|| ProofPlan { hashes: path(Node { level: 0, index }, size) })
+    pub fn inclusion(index: u64, size: u64) -> Option<Self> {
+        (index < size).then(|| Self { hashes: path(Node { level: 0, index }, size) })
     }
 
     /// The plan of the proof that the tree of `size` leaves continues the one of `old` (RFC 6962, section 2.1.2); `None` where
     /// `old` is larger. From size 0, and to the same size, the proof is empty.
-    pub fn consistency(old: u64, size: u64) -> Option<ProofPlan> {
+    pub fn consistency(old: u64, size: u64) -> Option<Self> {
         if old > size {
             return None;
         }
         if old == 0 || old == size {
-            return Some(ProofPlan { hashes: Vec::new() });
+            return Some(Self { hashes: Vec::new() });
         }
         let level = u8::try_from(old.trailing_zeros()).expect("a u64 has 64 bits");
         // The last full subtree of the old tree. Where it is the whole of it, its hash is the old root, which who verifies has.
@@ -38,7 +38,7 @@ impl ProofPlan {
         let known = last.index == 0;
         let mut hashes = if known { Vec::new() } else { vec![vec![last]] };
         hashes.append(&mut path(last, size));
-        Some(ProofPlan { hashes })
+        Some(Self { hashes })
     }
 
     /// The nodes whose hashes the proof needs, each once.

@@ -44,19 +44,19 @@ pub enum VerifierKeyError {
 
 impl VerifierKey {
     /// The key of this name. Refused: what [`is_key_name`] does not take.
-    pub fn new(name: &str, signature_type: SignatureType, public: PublicKey) -> Result<VerifierKey, VerifierKeyError> {
+    pub fn new(name: &str, signature_type: SignatureType, public: PublicKey) -> Result<Self, VerifierKeyError> {
         if !is_key_name(name) {
             return Err(VerifierKeyError::Name);
         }
         let id = Hash::of(&[name.as_bytes(), b"\n", &[signature_type as u8], public.as_bytes()].concat());
         let id = *id.0.first_chunk().expect("a hash has 32 bytes");
-        Ok(VerifierKey { name: name.to_owned(), signature_type, public, id })
+        Ok(Self { name: name.to_owned(), signature_type, public, id })
     }
 
     /// The same pair under the same name, for signatures of the other type.
     #[must_use]
-    pub fn with_type(&self, signature_type: SignatureType) -> VerifierKey {
-        VerifierKey::new(&self.name, signature_type, self.public.clone()).expect("the name is a key's already")
+    pub fn with_type(&self, signature_type: SignatureType) -> Self {
+        Self::new(&self.name, signature_type, self.public.clone()).expect("the name is a key's already")
     }
 
     /// The name, which signatures bear.
@@ -124,7 +124,7 @@ impl fmt::Debug for VerifierKey {
 impl FromStr for VerifierKey {
     type Err = VerifierKeyError;
 
-    fn from_str(text: &str) -> Result<VerifierKey, VerifierKeyError> {
+    fn from_str(text: &str) -> Result<Self, VerifierKeyError> {
         // Base64 may hold a plus, a name never does.
         let mut parts = text.splitn(3, '+');
         let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
@@ -138,7 +138,7 @@ impl FromStr for VerifierKey {
             None => return Err(VerifierKeyError::Form),
         };
         let public = public.try_into().ok().and_then(PublicKey::from_bytes).ok_or(VerifierKeyError::Public)?;
-        let key = VerifierKey::new(name, signature_type, public)?;
+        let key = Self::new(name, signature_type, public)?;
         if hex::encode(key.id) == id { Ok(key) } else { Err(VerifierKeyError::Id) }
     }
 }

@@ -59,9 +59,9 @@ impl Note {
     pub const MAX_SIGNATURES: usize = 64;
 
     /// The note of this text and these signatures; refused unless it reads back as these.
-    pub fn new(text: String, signatures: Vec<Signature>) -> Result<Note, NoteError> {
-        let note = Note { text, signatures };
-        if Note::parse(note.to_string().as_bytes())? == note {
+    pub fn new(text: String, signatures: Vec<Signature>) -> Result<Self, NoteError> {
+        let note = Self { text, signatures };
+        if Self::parse(note.to_string().as_bytes())? == note {
             Ok(note)
         } else {
             Err(NoteError::Malformed("the text or a name does not stand alone"))
@@ -71,8 +71,8 @@ impl Note {
     /// The note of these bytes. Refused: more of them than [`Note::MAX_BYTES`], other than UTF-8, control characters but
     /// newlines, a text that does not end in a newline and an empty line, no signature or more than [`Note::MAX_SIGNATURES`],
     /// a line that is none.
-    pub fn parse(bytes: &[u8]) -> Result<Note, NoteError> {
-        if bytes.len() > Note::MAX_BYTES {
+    pub fn parse(bytes: &[u8]) -> Result<Self, NoteError> {
+        if bytes.len() > Self::MAX_BYTES {
             return Err(NoteError::Malformed("it is longer than 512 KiB"));
         }
         let note = str::from_utf8(bytes).map_err(|_| NoteError::Malformed("it is not UTF-8"))?;
@@ -81,7 +81,7 @@ impl Note {
         }
         let empty_line = note.rfind("\n\n").ok_or(NoteError::Malformed("no empty line ends its text"))?;
         let signatures = Signature::parse_lines(&note[empty_line + 2..])?;
-        Ok(Note { text: note[..=empty_line].to_owned(), signatures })
+        Ok(Self { text: note[..=empty_line].to_owned(), signatures })
     }
 
     /// What is signed, with its last newline.
@@ -112,8 +112,8 @@ impl Note {
 
     /// The note with the lines that a witness answered with: those of known keys, but for ones that it has already. Refused: an
     /// answer that is no such lines, and one in which a known key's line is wrong.
-    pub fn cosigned(&self, answer: &str, known: &[VerifierKey]) -> Result<Note, NoteError> {
-        let answered = Note { text: self.text.clone(), signatures: Signature::parse_lines(answer)? };
+    pub fn cosigned(&self, answer: &str, known: &[VerifierKey]) -> Result<Self, NoteError> {
+        let answered = Self { text: self.text.clone(), signatures: Signature::parse_lines(answer)? };
         answered.verify(known)?;
         let mut signatures = self.signatures.clone();
         for line in answered.signatures {
@@ -121,7 +121,7 @@ impl Note {
                 signatures.push(line);
             }
         }
-        Note::new(answered.text, signatures)
+        Self::new(answered.text, signatures)
     }
 }
 

@@ -17,13 +17,13 @@ pub struct Signature {
 
 impl Signature {
     /// The line by which the key of this name and id signs with these bytes.
-    pub(super) fn new(name: String, key_id: [u8; 4], bytes: Vec<u8>) -> Signature {
-        Signature { name, key_id, bytes }
+    pub(super) fn new(name: String, key_id: [u8; 4], bytes: Vec<u8>) -> Self {
+        Self { name, key_id, bytes }
     }
 
     /// The lines of this text: those of a note, or of a witness's answer. Refused: none, more than [`Note::MAX_SIGNATURES`], a
     /// last one without a newline, one that is no such line.
-    pub fn parse_lines(text: &str) -> Result<Vec<Signature>, NoteError> {
+    pub fn parse_lines(text: &str) -> Result<Vec<Self>, NoteError> {
         let (mut signatures, mut rest) = (Vec::new(), text);
         while !rest.is_empty() {
             let (line, after) = line::split(rest).ok_or(NoteError::Malformed("no newline ends it"))?;

@@ -32,7 +32,7 @@ pub enum SignerError {
 
 impl LogSigner {
     /// The signer of the log of this origin.
-    pub fn new(keyring: &Keyring, origin: &str) -> Result<LogSigner, SignerError> {
+    pub fn new(keyring: &Keyring, origin: &str) -> Result<Self, SignerError> {
         if !is_origin(origin) {
             return Err(SignerError::Name { name: origin.to_owned() });
         }
@@ -63,7 +63,7 @@ impl LogSigner {
 
 impl WitnessSigner {
     /// The signer of the witness of this name.
-    pub fn new(keyring: &Keyring, name: &str) -> Result<WitnessSigner, SignerError> {
+    pub fn new(keyring: &Keyring, name: &str) -> Result<Self, SignerError> {
         NamedPair::new(keyring, KeyKind::Witness, name).map(WitnessSigner)
     }
 
@@ -88,11 +88,11 @@ struct NamedPair {
 }
 
 impl NamedPair {
-    fn new(keyring: &Keyring, kind: KeyKind, name: &str) -> Result<NamedPair, SignerError> {
+    fn new(keyring: &Keyring, kind: KeyKind, name: &str) -> Result<Self, SignerError> {
         let pair = keyring.active_pair(kind)?;
         let key = VerifierKey::new(name, SignatureType::Cosignature, pair.public().clone());
         let key = key.map_err(|_: VerifierKeyError| SignerError::Name { name: name.to_owned() })?;
-        Ok(NamedPair { key, pair })
+        Ok(Self { key, pair })
     }
 
     fn cosign(&self, text: &str, time: u64) -> Signature {

@@ -27,9 +27,9 @@ impl Policy {
     /// too many; a log's vkey that is not of type 0x01, a witness's that is not of type 0x04; a public key twice among the logs
     /// or among the witnesses; a name twice, or `none` for one; a name that no line before defines; a group without members,
     /// with a threshold above their number or of 0, with a member that a group has already; no quorum, or a second one.
-    pub fn parse(file: &[u8]) -> Result<Policy, PolicyError> {
+    pub fn parse(file: &[u8]) -> Result<Self, PolicyError> {
         let fail = |line, problem| PolicyError { line, problem };
-        if file.len() > Policy::MAX_BYTES {
+        if file.len() > Self::MAX_BYTES {
             return Err(fail(1, "the file is longer than 256 KiB".into()));
         }
         let (mut reading, mut count) = (Reading::default(), 0);
@@ -41,7 +41,7 @@ impl Policy {
         let quorum = quorum.ok_or_else(|| fail(count + 1, "no line says the quorum".into()))?;
         let of_logs = logs.iter().flat_map(|log| [log.key.clone(), log.key.with_type(SignatureType::Cosignature)]);
         let keys = of_logs.chain(witnesses.iter().map(|witness| witness.key.clone())).collect();
-        Ok(Policy { logs, witnesses, groups, quorum, keys })
+        Ok(Self { logs, witnesses, groups, quorum, keys })
     }
 }
 

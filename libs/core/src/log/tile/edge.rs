@@ -27,13 +27,13 @@ pub enum EdgeError {
 
 impl EdgeTiles {
     /// The edge of the tree without leaves.
-    pub fn empty() -> EdgeTiles {
-        EdgeTiles::default()
+    pub fn empty() -> Self {
+        Self::default()
     }
 
     /// The edge of a tree of `size` leaves, from the tiles that [`TileId::partial`] names; wider ones in their places do as
     /// well. Compare [`EdgeTiles::root`] with the root that was stored with the size: nothing else says that they are right.
-    pub fn new(size: u64, tiles: &Tiles) -> Result<EdgeTiles, EdgeError> {
+    pub fn new(size: u64, tiles: &Tiles) -> Result<Self, EdgeError> {
         if size > MAX_SIZE {
             return Err(TreeFull.into());
         }
@@ -46,7 +46,7 @@ impl EdgeTiles {
         }
         let hashes = RightEdge::nodes(size).filter_map(|node| tiles.hash(node)).collect();
         let edge = RightEdge::new(size, hashes).expect("the partial tiles hold the nodes of the edge");
-        Ok(EdgeTiles { edge, levels })
+        Ok(Self { edge, levels })
     }
 
     /// The number of leaves.

@@ -20,15 +20,15 @@ pub struct TileError;
 
 impl HashTile {
     /// The tile of these hashes. Refused: a bundle's id, another number of hashes than the tile is wide.
-    pub fn new(id: TileId, hashes: Vec<Hash>) -> Result<HashTile, TileError> {
+    pub fn new(id: TileId, hashes: Vec<Hash>) -> Result<Self, TileError> {
         let is_wide = matches!(id.kind(), TileKind::Hashes(_)) && hashes.len() == usize::from(id.width());
-        if is_wide { Ok(HashTile { id, hashes }) } else { Err(TileError) }
+        if is_wide { Ok(Self { id, hashes }) } else { Err(TileError) }
     }
 
     /// The tile of these bytes: its hashes, one after the other. Refused as by [`HashTile::new`].
-    pub fn parse(id: TileId, bytes: &[u8]) -> Result<HashTile, TileError> {
+    pub fn parse(id: TileId, bytes: &[u8]) -> Result<Self, TileError> {
         let (hashes, rest) = bytes.as_chunks();
-        if rest.is_empty() { HashTile::new(id, hashes.iter().copied().map(Hash).collect()) } else { Err(TileError) }
+        if rest.is_empty() { Self::new(id, hashes.iter().copied().map(Hash).collect()) } else { Err(TileError) }
     }
 
     /// The tile's bytes.
@@ -87,8 +87,8 @@ impl Tiles {
 }
 
 impl FromIterator<HashTile> for Tiles {
-    fn from_iter<I: IntoIterator<Item = HashTile>>(tiles: I) -> Tiles {
-        let mut all = Tiles::default();
+    fn from_iter<I: IntoIterator<Item = HashTile>>(tiles: I) -> Self {
+        let mut all = Self::default();
         tiles.into_iter().for_each(|tile| all.insert(tile));
         all
     }

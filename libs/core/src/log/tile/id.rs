@@ -33,9 +33,9 @@ pub struct TilePathError;
 impl TileId {
     /// The tile of this kind and place, counted from 0, and so many hashes or leaves wide; `None` where the level is above 63
     /// or the width is not 1 to 256.
-    pub fn new(kind: TileKind, n: u64, width: u16) -> Option<TileId> {
+    pub fn new(kind: TileKind, n: u64, width: u16) -> Option<Self> {
         let is_level = matches!(kind, TileKind::Entries | TileKind::Hashes(0..64));
-        (is_level && (1..=FULL_WIDTH).contains(&width)).then_some(TileId { kind, n, width })
+        (is_level && (1..=FULL_WIDTH).contains(&width)).then_some(Self { kind, n, width })
     }
 
     /// What it holds.
@@ -59,42 +59,42 @@ impl TileId {
     }
 
     /// The `n`-th tile of its kind as it stands in a tree of `size` leaves; `None` where that tree has nothing for it.
-    pub fn at(kind: TileKind, n: u64, size: u64) -> Option<TileId> {
+    pub fn at(kind: TileKind, n: u64, size: u64) -> Option<Self> {
         let width = kind.held_by(size).checked_sub(n.checked_mul(FULL_WIDTH.into())?)?;
         let width = u16::try_from(width).unwrap_or(FULL_WIDTH).min(FULL_WIDTH);
-        TileId::new(kind, n, width)
+        Self::new(kind, n, width)
     }
 
     /// Whether a tree of `size` leaves has all that this tile holds. A partial tile of a smaller tree is the beginning of the
     /// one that stands in its place later.
     pub fn is_within(self, size: u64) -> bool {
-        TileId::at(self.kind, self.n, size).is_some_and(|now| self.width <= now.width)
+        Self::at(self.kind, self.n, size).is_some_and(|now| self.width <= now.width)
     }
 
     /// The hash tile of a tree of `size` leaves in which the hash of this node is found; `None` where that tree does not have
     /// the whole node.
-    pub fn holding(node: Node, size: u64) -> Option<TileId> {
+    pub fn holding(node: Node, size: u64) -> Option<Self> {
         let nodes = size.checked_shr(node.level.into())?;
         let kind = TileKind::Hashes(node.level / 8);
-        (node.index < nodes).then(|| TileId::at(kind, node.index >> (8 - node.level % 8), size))?
+        (node.index < nodes).then(|| Self::at(kind, node.index >> (8 - node.level % 8), size))?
     }
 
     /// The hash tiles of a tree of `size` leaves in which the hashes of these nodes are found: what to fetch for a
     /// [`ProofPlan`](crate::log::merkle::ProofPlan), or a root. Nodes that the tree does not have whole are passed over.
-    pub fn holding_all(nodes: impl IntoIterator<Item = Node>, size: u64) -> BTreeSet<TileId> {
-        nodes.into_iter().filter_map(|node| TileId::holding(node, size)).collect()
+    pub fn holding_all(nodes: impl IntoIterator<Item = Node>, size: u64) -> BTreeSet<Self> {
+        nodes.into_iter().filter_map(|node| Self::holding(node, size)).collect()
     }
 
     /// The tiles of this kind that a tree of `size` leaves has, from the left; the last one can be partial.
-    pub fn all(kind: TileKind, size: u64) -> impl Iterator<Item = TileId> {
-        (0..kind.held_by(size).div_ceil(FULL_WIDTH.into())).filter_map(move |n| TileId::at(kind, n, size))
+    pub fn all(kind: TileKind, size: u64) -> impl Iterator<Item = Self> {
+        (0..kind.held_by(size).div_ceil(FULL_WIDTH.into())).filter_map(move |n| Self::at(kind, n, size))
     }
 
     /// The last tile of each hash level that a tree of `size` leaves has, if it is partial, from level 0 up.
-    pub fn partial(size: u64) -> impl Iterator<Item = TileId> {
+    pub fn partial(size: u64) -> impl Iterator<Item = Self> {
         let last = move |level| {
             let kind = TileKind::Hashes(level);
-            TileId::at(kind, kind.held_by(size) / u64::from(FULL_WIDTH), size)
+            Self::at(kind, kind.held_by(size) / u64::from(FULL_WIDTH), size)
         };
         (0..8).filter_map(last)
     }
@@ -104,8 +104,8 @@ impl TileKind {
     /// How many hashes, or leaves, the tiles of this kind hold between them in a tree of `size` leaves.
     fn held_by(self, size: u64) -> u64 {
         match self {
-            TileKind::Hashes(level) => size.checked_shr(8 * u32::from(level)).unwrap_or(0),
-            TileKind::Entries => size,
+            Self::Hashes(level) => size.checked_shr(8 * u32::from(level)).unwrap_or(0),
+            Self::Entries => size,
         }
     }
 }
@@ -128,7 +128,7 @@ impl fmt::Display for TileId {
 impl FromStr for TileId {
     type Err = TilePathError;
 
-    fn from_str(path: &str) -> Result<TileId, TilePathError> {
+    fn from_str(path: &str) -> Result<Self, TilePathError> {
         parse(path).ok_or(TilePathError)
     }
 }

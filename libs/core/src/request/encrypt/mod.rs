@@ -27,8 +27,8 @@ impl Prepared {
     /// The event's id.
     pub fn event_id(&self) -> Uuid {
         match self {
-            Prepared::Ready(draft) => draft.event_id,
-            Prepared::ToEncrypt(waiting) => waiting.event_id(),
+            Self::Ready(draft) => draft.event_id,
+            Self::ToEncrypt(waiting) => waiting.event_id(),
         }
     }
 }
@@ -106,7 +106,7 @@ impl ToEncrypt {
     /// What the ledger appends: the draft with its payload in an envelope under this key, bound to the event of this
     /// deployment. One nonce serves one envelope. It can be done again, where the key was erased meanwhile.
     pub fn encrypt(&self, origin: &str, key: &DataKey, nonce: Nonce) -> Draft {
-        let ToEncrypt { tenant, plan, draft, hidden, .. } = self;
+        let Self { tenant, plan, draft, hidden, .. } = self;
         let binding = Binding {
             origin,
             tenant: tenant.as_str(),

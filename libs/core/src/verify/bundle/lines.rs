@@ -32,8 +32,8 @@ pub enum LineError {
 
 impl EventLines {
     /// Begins with the first line. `origin` is the one that the verifier pins.
-    pub fn new(origin: &str) -> EventLines {
-        EventLines { origin: origin.to_owned(), number: 0, before: None }
+    pub fn new(origin: &str) -> Self {
+        Self { origin: origin.to_owned(), number: 0, before: None }
     }
 
     /// Reads the next line. One of more than [`super::MAX_LINE`] bytes is refused; who reads a file need not read on.

@@ -19,12 +19,12 @@ pub enum BundlePath {
 
 impl BundlePath {
     /// What the file at this path is; `None` of one that is no part of a bundle.
-    pub fn parse(path: &str) -> Option<BundlePath> {
+    pub fn parse(path: &str) -> Option<Self> {
         match path {
-            "checkpoint" => Some(BundlePath::Checkpoint),
-            "events.jsonl" => Some(BundlePath::Events),
+            "checkpoint" => Some(Self::Checkpoint),
+            "events.jsonl" => Some(Self::Events),
             _ => match path.strip_prefix("anchors/") {
-                Some(name) => (!name.is_empty()).then(|| BundlePath::Anchor(name.to_owned())),
+                Some(name) => (!name.is_empty()).then(|| Self::Anchor(name.to_owned())),
                 None => path.parse().ok().filter(is_of_hashes).map(BundlePath::Tile),
             },
         }
@@ -48,10 +48,10 @@ fn is_of_hashes(tile: &TileId) -> bool {
 impl fmt::Display for BundlePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BundlePath::Checkpoint => f.write_str("checkpoint"),
-            BundlePath::Anchor(name) => write!(f, "anchors/{name}"),
-            BundlePath::Tile(tile) => tile.fmt(f),
-            BundlePath::Events => f.write_str("events.jsonl"),
+            Self::Checkpoint => f.write_str("checkpoint"),
+            Self::Anchor(name) => write!(f, "anchors/{name}"),
+            Self::Tile(tile) => tile.fmt(f),
+            Self::Events => f.write_str("events.jsonl"),
         }
     }
 }

@@ -181,7 +181,7 @@ impl Members {
         else {
             return Ok(None);
         };
-        let mut members = Members(members);
+        let mut members = Self(members);
         let mut column = |name| members.optional_text(name).map_err(|_| "v1");
         let v1 = V1 {
             payload_hash: column("payload_hash")?.unwrap_or_default(),

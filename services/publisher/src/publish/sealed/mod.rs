@@ -18,8 +18,8 @@ use sealbus_core::event::Record;
 use sealbus_ledger::log::EventPlace;
 use sealbus_runtime::error_chain;
 
-pub use self::receipts::Receipted;
-pub use self::request::Wait;
+pub(crate) use self::receipts::Receipted;
+pub(crate) use self::request::Wait;
 use crate::app::App;
 use crate::publish::publishing::Published;
 

@@ -12,5 +12,5 @@ mod sse;
 #[cfg(test)]
 mod tests;
 
-pub use self::hub::{Hub, Source};
-pub use self::sse::{begin, open};
+pub(crate) use self::hub::{Hub, Source};
+pub(crate) use self::sse::{begin, open};

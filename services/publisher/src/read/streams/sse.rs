@@ -32,7 +32,7 @@ const CHUNK: u32 = 64;
 /// Where a stream is to begin: behind `Last-Event-ID`, or else `after`; none: now.
 ///
 /// A client that reconnects sends the header beside its old address, so the header counts.
-pub fn begin(headers: &HeaderMap, parameters: &mut Parameters) -> Result<Option<u64>, Refused> {
+pub(crate) fn begin(headers: &HeaderMap, parameters: &mut Parameters) -> Result<Option<u64>, Refused> {
     let after = parameters.number("after")?;
     match single(headers, "last-event-id")?.filter(|id| !id.is_empty()) {
         None => Ok(after),
@@ -48,7 +48,7 @@ pub fn begin(headers: &HeaderMap, parameters: &mut Parameters) -> Result<Option<
 }
 
 /// Opens a stream; of the log, with these tenants' events only (none: all).
-pub async fn open(
+pub(crate) async fn open(
     app: &Arc<App>,
     caller: &Caller,
     source: Source,

@@ -19,7 +19,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 const TRIES: u32 = 5;
 
 /// Opens the ledger, and refuses another one than the origin's.
-pub async fn open(settings: &Settings) -> Result<Ledger, Failure> {
+pub(super) async fn open(settings: &Settings) -> Result<Ledger, Failure> {
     let ledger = Ledger::open(&LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())).await?;
     if let Some(origin) = settings.find(table::ORIGIN) {
         ledger.check_origin(&origin)?;
@@ -28,7 +28,7 @@ pub async fn open(settings: &Settings) -> Result<Ledger, Failure> {
 }
 
 /// Refuses a keyring whose active key is not one of this ledger's: what it seals would count for nothing.
-pub async fn check_active(ledger: &Ledger, keyring: &Keyring) -> Result<KeyId, Failure> {
+pub(super) async fn check_active(ledger: &Ledger, keyring: &Keyring) -> Result<KeyId, Failure> {
     let active = keyring.signer()?.kid().clone();
     ledger.check_signing_key(&active).await?;
     if ledger.key_chain(keyring).await?.window(&active).is_none() {
@@ -38,7 +38,7 @@ pub async fn check_active(ledger: &Ledger, keyring: &Keyring) -> Result<KeyId, F
 }
 
 /// Plan `_keys` names the key, and a verifier would not take it.
-pub fn not_trusted(kid: &KeyId) -> Failure {
+pub(super) fn not_trusted(kid: &KeyId) -> Failure {
     Failure::new(format!(
         "by plan _keys {kid} counts nowhere, though the plan names it or the keyring has it active: \
          run `sealbus verify --tenant _system --plan _keys`"
@@ -46,7 +46,7 @@ pub fn not_trusted(kid: &KeyId) -> Failure {
 }
 
 /// Appends the event that `event` makes of the chain as it stands, if it makes one, sealed by the keyring's active key.
-pub async fn append<'k>(
+pub(super) async fn append<'k>(
     ledger: &Ledger,
     keyring: &Keyring,
     settings: &Settings,
@@ -68,22 +68,22 @@ pub async fn append<'k>(
 }
 
 /// Waits until all leaves below `size` stand under a checkpoint that an anchor has. Says whether they do in time.
-pub async fn anchored(ledger: &Ledger, size: u64, patience: Patience) -> Result<bool, Failure> {
+pub(super) async fn anchored(ledger: &Ledger, size: u64, patience: Patience) -> Result<bool, Failure> {
     patience.until(async || Ok(ledger.shown_checkpoint().await?.is_some_and(|(shown, _)| shown >= size))).await
 }
 
 /// How long a command waits, all in all.
 #[derive(Clone, Copy)]
-pub struct Patience(Instant);
+pub(super) struct Patience(Instant);
 
 impl Patience {
     /// So long from now on.
-    pub fn new(wait: Duration) -> Self {
+    pub(super) fn new(wait: Duration) -> Self {
         Self(Instant::now() + wait)
     }
 
     /// Asks until the answer is yes, or the time is over; once at least. Says which.
-    pub async fn until(self, mut met: impl AsyncFnMut() -> Result<bool, Failure>) -> Result<bool, Failure> {
+    pub(super) async fn until(self, mut met: impl AsyncFnMut() -> Result<bool, Failure>) -> Result<bool, Failure> {
         loop {
             if met().await? {
                 return Ok(true);
@@ -97,6 +97,6 @@ impl Patience {
 }
 
 /// Says on stderr what goes on.
-pub fn say(text: impl Display) {
+pub(super) fn say(text: impl Display) {
     eprintln!("sealbus: {text}");
 }

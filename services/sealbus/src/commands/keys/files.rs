@@ -14,7 +14,7 @@ use crate::failure::Failure;
 ///
 /// Each file is replaced as a whole: readers see the old one or the new one, also after a crash. What is not changed in a
 /// file stays byte for byte, and so do its mode and its owner.
-pub struct KeyringFiles {
+pub(super) struct KeyringFiles {
     /// The path, links followed.
     path: PathBuf,
     is_directory: bool,
@@ -32,7 +32,7 @@ struct OneFile {
 
 impl KeyringFiles {
     /// Opens the keyring; nothing at the path is a keyring without keys.
-    pub fn open(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let failed =
             |error: &io::Error| Failure::new(format!("the keyring {} cannot be opened: {error}", path.display()));
         let (path, exists) = match fs::canonicalize(path) {
@@ -52,12 +52,12 @@ impl KeyringFiles {
     }
 
     /// What the files make together, as they stand by now.
-    pub fn keyring(&self) -> Result<Keyring, Failure> {
+    pub(super) fn keyring(&self) -> Result<Keyring, Failure> {
         Ok(Keyring::of_texts(self.files.iter().map(|file| &file.text))?)
     }
 
     /// Adds a key: to the file, or as one file more of a directory.
-    pub fn add(&mut self, key: &NewKey) -> Result<(), Failure> {
+    pub(super) fn add(&mut self, key: &NewKey) -> Result<(), Failure> {
         match self.files.first_mut() {
             Some(file) if !self.is_directory => {
                 file.text.add(key);
@@ -73,21 +73,21 @@ impl KeyringFiles {
     }
 
     /// Gives a key another status.
-    pub fn set_status(&mut self, kid: &KeyId, status: Status) {
+    pub(super) fn set_status(&mut self, kid: &KeyId, status: Status) {
         for file in &mut self.files {
             file.changed |= file.text.set_status(kid, status);
         }
     }
 
     /// Pins that a key counts no more from a log index on.
-    pub fn set_until(&mut self, kid: &KeyId, until: u64) {
+    pub(super) fn set_until(&mut self, kid: &KeyId, until: u64) {
         for file in &mut self.files {
             file.changed |= file.text.set_until(kid, until);
         }
     }
 
     /// Writes what was changed, each file at once. Refused is what would be no keyring.
-    pub fn save(self) -> Result<(), Failure> {
+    pub(super) fn save(self) -> Result<(), Failure> {
         self.keyring()?;
         self.files.iter().filter(|file| file.changed).try_for_each(|file| {
             file.write().map_err(|error| Failure::new(format!("{} cannot be written: {error}", file.path.display())))

@@ -21,7 +21,7 @@ struct Known {
 }
 
 /// Prints the keys of the keyring and, where a ledger is configured, those that its plan `_keys` names.
-pub async fn run(output: Output, settings: &Settings) -> Result<(), Failure> {
+pub(super) async fn run(output: Output, settings: &Settings) -> Result<(), Failure> {
     let keyring = wiring::keyring(settings)?;
     let known = match settings.find(table::DATABASE_URL) {
         Some(_) => Some(known(&keyring, settings).await?),

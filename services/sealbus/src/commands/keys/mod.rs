@@ -28,7 +28,7 @@ use crate::output::Output;
 
 /// What to do.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
 }
@@ -60,7 +60,7 @@ struct Who {
 }
 
 /// Runs it.
-pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     match args.what {
         What::New(args) => new::run(&args, &settings)?,

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 
 /// What to make, and where it goes.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// What the key is for
     #[arg(long, value_enum)]
     kind: Kind,
@@ -44,18 +44,18 @@ enum Kind {
 impl Kind {
     fn kind(self) -> KeyKind {
         match self {
-            Kind::Ed25519 => KeyKind::Ed25519,
-            Kind::Hmac => KeyKind::Hmac,
-            Kind::Kek => KeyKind::Kek,
-            Kind::Log => KeyKind::Log,
-            Kind::Witness => KeyKind::Witness,
-            Kind::V1 => KeyKind::V1,
+            Self::Ed25519 => KeyKind::Ed25519,
+            Self::Hmac => KeyKind::Hmac,
+            Self::Kek => KeyKind::Kek,
+            Self::Log => KeyKind::Log,
+            Self::Witness => KeyKind::Witness,
+            Self::V1 => KeyKind::V1,
         }
     }
 }
 
 /// Makes it of the system's randomness, writes it, and prints its id and what is pinned of it on one line.
-pub fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let kind = args.kind.kind();
     let mut random = Zeroizing::new([0_u8; 40]);
     getrandom::fill(random.as_mut_slice())

@@ -6,7 +6,7 @@ use sealbus_runtime::settings::{Settings, table};
 use serde_json::json;
 
 /// The public half: of a log or witness key as a C2SP vkey, where its name is configured; otherwise base64.
-pub fn public(kind: KeyKind, public: &PublicKey, settings: &Settings) -> String {
+pub(super) fn public(kind: KeyKind, public: &PublicKey, settings: &Settings) -> String {
     let (name, signature_type) = match kind {
         KeyKind::Log => (settings.find(table::ORIGIN), SignatureType::Ed25519),
         KeyKind::Witness => (settings.find(table::WITNESS_NAME), SignatureType::Cosignature),
@@ -17,7 +17,7 @@ pub fn public(kind: KeyKind, public: &PublicKey, settings: &Settings) -> String 
 }
 
 /// The entry of a verifier's keyring that revokes a signing key.
-pub fn revoked(kid: &KeyId, public: Option<&PublicKey>, until: u64) -> String {
+pub(super) fn revoked(kid: &KeyId, public: Option<&PublicKey>, until: u64) -> String {
     let mut entry = json!({ "id": kid, "status": "revoked", "until": until });
     if let Some(public) = public {
         entry["public"] = public.to_string().into();

@@ -18,7 +18,7 @@ use crate::wiring;
 
 /// Which key, and how.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The key that another has followed
     #[arg(value_parser = key_id)]
     key: KeyId,
@@ -30,7 +30,7 @@ pub struct Args {
 }
 
 /// Retires the key.
-pub async fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
+pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
     let kid = args.key;
     let keyring = wiring::keyring(settings)?;
     if !seals_events(held(&keyring, &kid)?.kind) {
@@ -93,7 +93,12 @@ async fn retire(
 }
 
 /// Waits for the leaf of the event that ended the key, and says from where on it counts no more.
-pub async fn until_ended(ledger: &Ledger, keyring: &Keyring, kid: &KeyId, patience: Patience) -> Result<(), Failure> {
+pub(super) async fn until_ended(
+    ledger: &Ledger,
+    keyring: &Keyring,
+    kid: &KeyId,
+    patience: Patience,
+) -> Result<(), Failure> {
     let until = async || Ok::<_, Failure>(ledger.key_chain(keyring).await?.window(kid).and_then(|window| window.until));
     let met = patience.until(async || Ok(until().await?.is_some())).await?;
     match until().await? {

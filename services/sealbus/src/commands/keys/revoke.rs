@@ -17,7 +17,7 @@ use crate::wiring;
 
 /// Which key, and why.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The key
     #[arg(value_parser = key_id)]
     key: KeyId,
@@ -35,7 +35,7 @@ pub struct Args {
 }
 
 /// Revokes the key.
-pub async fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
+pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
     if args.reason.is_empty() || args.reason.chars().count() > 2_000 || args.reason.contains('\0') {
         return Err(Failure::usage("a reason of 1 to 2,000 characters is needed, without U+0000"));
     }

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 
 /// Which key, and how.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The next key, which `keys new` has added to the keyring
     #[arg(value_parser = key_id)]
     key: KeyId,
@@ -30,7 +30,7 @@ pub struct Args {
 }
 
 /// Rotates to the key.
-pub async fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
+pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
     let next = args.key;
     let keyring = KeyringFiles::open(&settings.require(table::KEYRING)?)?.keyring()?;
     let held = held(&keyring, &next)?;

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 ///
 /// # Errors
 /// Where it cannot be read; what is wrong with it is a finding.
-pub fn verify(
+pub(crate) fn verify(
     bundle: &Source,
     pins: &Pins,
     receipts: &[PathBuf],

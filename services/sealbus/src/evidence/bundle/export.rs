@@ -20,7 +20,7 @@ const PROOFS: usize = 16;
 
 /// What went into a bundle.
 #[derive(Debug, Default)]
-pub struct Exported {
+pub(crate) struct Exported {
     /// Records.
     pub events: u64,
     /// Of them, those that the checkpoint covers.
@@ -38,7 +38,7 @@ pub struct Exported {
 ///
 /// # Errors
 /// Where it cannot be read or written; of less than everything, where nothing is anchored yet.
-pub async fn export(
+pub(crate) async fn export(
     ledger: &Ledger,
     pins: &Pins,
     anchors: &Anchors,

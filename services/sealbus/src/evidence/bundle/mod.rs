@@ -10,7 +10,7 @@ mod export;
 mod source;
 mod target;
 
-pub use self::check::verify;
-pub use self::export::{Exported, export};
-pub use self::source::Source;
-pub use self::target::Target;
+pub(crate) use self::check::verify;
+pub(crate) use self::export::{Exported, export};
+pub(crate) use self::source::Source;
+pub(crate) use self::target::Target;

@@ -14,7 +14,7 @@ const MAX_FILE: u64 = 1 << 20;
 
 /// A bundle's files, by their paths. Files that are no part of a bundle are passed over.
 #[derive(Debug)]
-pub enum Source {
+pub(crate) enum Source {
     /// In a folder.
     Folder(PathBuf, Vec<BundlePath>),
     /// In a tar: where each begins, and its length.
@@ -26,15 +26,15 @@ impl Source {
     ///
     /// # Errors
     /// It cannot be read, a file stands twice in the tar, or there is no `events.jsonl`.
-    pub fn open(path: &Path) -> Result<Source, Failure> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let unreadable = |error| Failure::new(format!("{} cannot be read: {error}", path.display()));
         let source = if path.is_dir() {
             let mut files = Vec::new();
             gather(path, "", &mut files).map_err(unreadable)?;
             files.sort();
-            Source::Folder(path.to_owned(), files)
+            Self::Folder(path.to_owned(), files)
         } else {
-            Source::Tar(path.to_owned(), entries(path).map_err(unreadable)?)
+            Self::Tar(path.to_owned(), entries(path).map_err(unreadable)?)
         };
         if source.paths().any(|file| *file == BundlePath::Events) {
             return Ok(source);
@@ -43,15 +43,15 @@ impl Source {
     }
 
     /// All files, in order.
-    pub fn paths(&self) -> Box<dyn Iterator<Item = &BundlePath> + '_> {
+    pub(crate) fn paths(&self) -> Box<dyn Iterator<Item = &BundlePath> + '_> {
         match self {
-            Source::Folder(_, files) => Box::new(files.iter()),
-            Source::Tar(_, files) => Box::new(files.keys()),
+            Self::Folder(_, files) => Box::new(files.iter()),
+            Self::Tar(_, files) => Box::new(files.keys()),
         }
     }
 
     /// A file's bytes; none where it is not there or longer than any but `events.jsonl` may be.
-    pub fn read(&self, file: &BundlePath) -> Result<Option<Vec<u8>>, Failure> {
+    pub(crate) fn read(&self, file: &BundlePath) -> Result<Option<Vec<u8>>, Failure> {
         let Some(reader) = self.reader(file)? else { return Ok(None) };
         let mut bytes = Vec::new();
         reader.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
@@ -59,33 +59,33 @@ impl Source {
     }
 
     /// Whether it is of a whole log: it has a tile then.
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.paths().any(|file| matches!(file, BundlePath::Tile(_)))
     }
 
     /// Bytes that a verification reads, for a progress bar: the records, twice.
-    pub fn size(&self) -> Result<u64, Failure> {
+    pub(crate) fn size(&self) -> Result<u64, Failure> {
         let length = match self {
-            Source::Folder(folder, _) => fs::metadata(folder.join(BundlePath::Events.to_string()))?.len(),
-            Source::Tar(_, files) => files.get(&BundlePath::Events).map_or(0, |(_, length)| *length),
+            Self::Folder(folder, _) => fs::metadata(folder.join(BundlePath::Events.to_string()))?.len(),
+            Self::Tar(_, files) => files.get(&BundlePath::Events).map_or(0, |(_, length)| *length),
         };
         Ok(2 * length)
     }
 
     /// The records, to be read line by line.
-    pub fn events(&self) -> Result<impl BufRead, Failure> {
+    pub(crate) fn events(&self) -> Result<impl BufRead, Failure> {
         let reader = self.reader(&BundlePath::Events)?.ok_or_else(|| Failure::new("there is no events.jsonl"))?;
         Ok(BufReader::with_capacity(1 << 20, reader))
     }
 
     fn reader(&self, file: &BundlePath) -> Result<Option<io::Take<File>>, Failure> {
         let (path, start, length) = match self {
-            Source::Folder(folder, files) if files.contains(file) => (&folder.join(file.to_string()), 0, u64::MAX),
-            Source::Tar(tar, files) => match files.get(file) {
+            Self::Folder(folder, files) if files.contains(file) => (&folder.join(file.to_string()), 0, u64::MAX),
+            Self::Tar(tar, files) => match files.get(file) {
                 Some((start, length)) => (tar, *start, *length),
                 None => return Ok(None),
             },
-            Source::Folder(..) => return Ok(None),
+            Self::Folder(..) => return Ok(None),
         };
         let unreadable = |error| Failure::new(format!("{} cannot be read: {error}", path.display()));
         let mut opened = File::open(path).map_err(unreadable)?;

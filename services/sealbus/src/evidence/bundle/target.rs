@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 use crate::failure::Failure;
 
 /// A bundle in the making.
-pub struct Target {
+pub(crate) struct Target {
     path: PathBuf,
     /// Where it is made, beside where it is to be.
     making: PathBuf,
@@ -22,7 +22,7 @@ impl Target {
     ///
     /// # Errors
     /// Something is there already: evidence is not written over.
-    pub fn create(path: &Path) -> Result<Target, Failure> {
+    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
         let name =
             path.file_name().ok_or_else(|| Failure::usage(format!("{} is no name for a bundle", path.display())))?;
         if path.exists() {
@@ -35,11 +35,11 @@ impl Target {
             clear(&making).and_then(|()| fs::create_dir_all(&making)).map(|()| None)
         };
         let tar = begun.map_err(|error| Failure::new(format!("{} cannot be written: {error}", path.display())))?;
-        Ok(Target { path: path.to_owned(), making, tar })
+        Ok(Self { path: path.to_owned(), making, tar })
     }
 
     /// Writes a file.
-    pub fn put(&mut self, file: &BundlePath, bytes: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn put(&mut self, file: &BundlePath, bytes: &[u8]) -> Result<(), Failure> {
         let written = match &mut self.tar {
             Some(tar) => append(tar, file, bytes.len() as u64, bytes),
             None => in_folder(&self.making, file).and_then(|path| fs::write(path, bytes)),
@@ -48,13 +48,13 @@ impl Target {
     }
 
     /// Where the records go, whose length is known only at the end; then [`Target::put_events`].
-    pub fn events(&self) -> Result<NamedTempFile, Failure> {
+    pub(crate) fn events(&self) -> Result<NamedTempFile, Failure> {
         let beside = self.making.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         NamedTempFile::new_in(beside).map_err(|error| self.unwritable(&error))
     }
 
     /// Puts the records in.
-    pub fn put_events(&mut self, events: NamedTempFile) -> Result<(), Failure> {
+    pub(crate) fn put_events(&mut self, events: NamedTempFile) -> Result<(), Failure> {
         let written = match &mut self.tar {
             Some(tar) => {
                 let opened = events.reopen();
@@ -67,7 +67,7 @@ impl Target {
     }
 
     /// Gives it its name.
-    pub fn finish(mut self) -> Result<(), Failure> {
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
         let finished = match self.tar.take() {
             Some(tar) => tar.into_inner().and_then(|mut file| file.flush()),
             None => Ok(()),
