@@ -20,7 +20,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("sealbus-broker", &["sealbus-core"]),
     ("sealbus-client", &["sealbus-core"]),
     ("sealbus-consumer", &["sealbus-core", "sealbus-ledger", "sealbus-broker"]),
-    ("sealbus-testkit", &["sealbus-core", "sealbus-ledger", "sealbus-backing"]),
+    ("sealbus-testkit", &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-backing"]),
     ("sealbus-publisher", &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-runtime"]),
     ("sealbus-relay", &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-runtime"]),
     ("sealbus-sealer", &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-client", "sealbus-runtime"]),

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use sealbus_runtime::lifecycle::{Stage, Supervisor, shutdown_on_signals};
 
 /// Set for the child: what its one task does when it is told to end.
@@ -61,9 +62,8 @@ impl Process {
         }
     }
 
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill runs");
-        assert!(status.success());
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the process can be signalled");
     }
 
     fn status(mut self) -> Option<i32> {
@@ -73,25 +73,25 @@ impl Process {
 
 #[test]
 fn a_process_that_is_told_to_stop_ends_with_0() {
-    for signal in ["-TERM", "-INT"] {
+    for signal in [Signal::TERM, Signal::INT] {
         let process = Process::start("ends");
         process.signal(signal);
-        assert_eq!(process.status(), Some(0), "{signal}");
+        assert_eq!(process.status(), Some(0), "{signal:?}");
     }
 }
 
 #[test]
 fn a_task_that_fails_while_stopping_makes_the_status_say_so() {
     let process = Process::start("fails");
-    process.signal("-TERM");
+    process.signal(Signal::TERM);
     assert_eq!(process.status(), Some(1));
 }
 
 #[test]
 fn a_second_signal_ends_a_process_that_hangs() {
     let mut process = Process::start("hangs");
-    process.signal("-TERM");
+    process.signal(Signal::TERM);
     process.wait_for("told");
-    process.signal("-TERM");
+    process.signal(Signal::TERM);
     assert_eq!(process.status(), Some(128 + 15));
 }

@@ -1,11 +1,11 @@
-//! Events to append, as the publisher would have prepared them.
+//! Drafts of events, as a publisher hands them to the appender.
 
 use sealbus_core::event::PayloadMode;
 use sealbus_core::hash::Hash;
 use sealbus_core::request::Draft;
 use uuid::Uuid;
 
-/// An event of a type with this canonical payload, a fresh id, and no metadata. Two of equal payload and id are one request.
+/// Returns an event of this type and canonical payload with a new id and empty metadata.
 pub fn draft(event_type: &str, payload: impl Into<String>) -> Draft {
     let payload = payload.into();
     Draft {
@@ -18,7 +18,7 @@ pub fn draft(event_type: &str, payload: impl Into<String>) -> Draft {
         correlation_id: String::new(),
         causation_id: String::new(),
         payload_mode: PayloadMode::Plain,
-        payload_size: u32::try_from(payload.len()).expect("a test's payload is small"),
+        payload_size: u32::try_from(payload.len()).expect("a test's payload fits a u32"),
         payload_hash: Hash::of(payload.as_bytes()),
         request: payload.clone(),
         payload: Some(payload),
@@ -27,7 +27,7 @@ pub fn draft(event_type: &str, payload: impl Into<String>) -> Draft {
     }
 }
 
-/// An event of type `test.happened` that says `n`.
+/// Returns an event of type `test.happened` with the payload `{"n": n}`.
 pub fn numbered(n: u64) -> Draft {
     draft("test.happened", format!("{{\"n\":{n}}}"))
 }

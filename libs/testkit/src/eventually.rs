@@ -1,18 +1,38 @@
-//! Waiting for what is bound to happen.
+//! Waiting for a condition, in place of sleeping.
 
+use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-/// How long the slowest machine is given.
-const PATIENCE: Duration = Duration::from_mins(3);
+/// The longest wait: enough for the slowest machine that runs the tests.
+const TIMEOUT: Duration = Duration::from_mins(3);
+/// The pause between two checks.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Asks until the answer is yes.
+/// Waits until `condition` returns `true`. `what` completes the sentence "timed out waiting until …".
 ///
 /// # Panics
-/// After three minutes of no, naming `what` was waited for.
+/// After three minutes.
 pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let begun = Instant::now();
+    let started = Instant::now();
     while !condition().await {
-        assert!(begun.elapsed() < PATIENCE, "waited three minutes in vain until {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(started.elapsed() < TIMEOUT, "timed out after {TIMEOUT:?} waiting until {what}");
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+/// Waits until `observe` returns `expected`. `what` names the observed value.
+///
+/// # Panics
+/// After three minutes, with the value that was seen last.
+pub async fn eventually_eq<T: PartialEq + Debug>(what: &str, expected: T, mut observe: impl AsyncFnMut() -> T) {
+    let started = Instant::now();
+    loop {
+        let seen = observe().await;
+        if seen == expected {
+            return;
+        }
+        let waited = started.elapsed();
+        assert!(waited < TIMEOUT, "timed out after {TIMEOUT:?}: {what} is {seen:?}, expected {expected:?}");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

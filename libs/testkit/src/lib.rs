@@ -1,20 +1,27 @@
-//! What tests stand on: a Postgres and a NATS of the test's own, real ones, and a way to wait for a condition.
+//! Test support: real Postgres and NATS servers, a ledger or a bus on them, drafts of events, and waiting for conditions.
 //!
-//! A dev-dependency only. One Postgres cluster serves all tests of a process, each in a database of its own, cloned from a
-//! migrated template; a test that kills its Postgres takes [`Postgres::own_cluster`]. Everything is gone when the process is.
+//! Only for dev-dependencies. All tests of a process share one Postgres cluster, in which each test gets a database that is
+//! cloned from a migrated template. A test that kills or reconfigures Postgres uses [`Postgres::own_cluster`]. Servers and
+//! their files are removed when the process ends.
 
-#![expect(clippy::missing_panics_doc, reason = "a test that cannot have its servers has failed")]
+#![expect(clippy::missing_panics_doc, reason = "a test that cannot be set up has failed")]
 
+mod bus;
 pub mod events;
 mod eventually;
+pub mod ledger;
 mod nats;
 mod postgres;
+pub mod process;
 
-pub use crate::eventually::eventually;
+pub use crate::bus::TestBus;
+pub use crate::eventually::{eventually, eventually_eq};
+pub use crate::ledger::TestLedger;
 pub use crate::nats::Nats;
 pub use crate::postgres::Postgres;
 
-/// A keyring file with an active key each for events, the log, scheme v1 and data keys, always the same.
+/// Returns the text of a keyring file with one active key each for events, the log, scheme v1 and data keys. It is always the
+/// same.
 pub fn keyring() -> String {
     let mut seed = [0_u8; 144];
     seed.iter_mut().zip(1..).for_each(|(byte, n)| *byte = n);

@@ -1,35 +1,35 @@
-//! A nats-server of the test's own.
+//! A nats-server for one test.
 
 use std::fmt::Write as _;
 
 use sealbus_backing::NatsOptions;
 
-/// A nats-server with JetStream; gone when dropped.
+/// A nats-server with JetStream. It is stopped, and its store removed, when this is dropped.
 pub struct Nats {
     server: sealbus_backing::Nats,
 }
 
 impl Nats {
-    /// Starts one on a free port with an empty store.
+    /// Starts a server on a free port with an empty store.
     pub async fn start() -> Self {
-        // The server's shell removes it.
+        // The server's supervisor removes it.
         let folder = tempfile::tempdir().expect("a folder for NATS").keep();
         let options = NatsOptions { folder, port: None, ephemeral: true, sync_always: false };
         let server = sealbus_backing::Nats::start(options).await.unwrap_or_else(|error| panic!("{error}"));
         Self { server }
     }
 
-    /// Its address, with its password.
+    /// The URL of the server, password included.
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// Kills it, as a crash would.
+    /// Kills the server with SIGKILL.
     pub async fn kill(&mut self) {
         self.server.kill().await;
     }
 
-    /// Starts it again, on the same port and store.
+    /// Starts the server again on the same port and store.
     pub async fn restart(&mut self) {
         self.server.restart().await.unwrap_or_else(|error| panic!("{error}"));
     }
@@ -39,30 +39,32 @@ impl Nats {
         self.stream(stream).await.purge().await.expect("the stream is purged");
     }
 
-    /// Removes the newest message of a stream among those of a subject, wildcards allowed.
+    /// Removes the newest message of a stream on a subject, which may have wildcards.
     pub async fn delete_last(&self, stream: &str, subject: &str) {
         let stream = self.stream(stream).await;
-        let last = stream.get_last_raw_message_by_subject(subject).await.expect("there is a message");
+        let last = stream.get_last_raw_message_by_subject(subject).await.expect("the subject has a message");
         stream.delete_message(last.sequence).await.expect("the message is deleted");
     }
 
-    /// Messages that a stream holds of a subject, wildcards allowed.
+    /// Returns how many messages a stream holds on a subject, which may have wildcards.
     pub async fn messages_of(&self, stream: &str, subject: &str) -> usize {
-        let subjects = self.stream(stream).await.info_with_subjects(subject).await.expect("the stream says");
-        let subjects: Vec<_> = futures::TryStreamExt::try_collect(subjects).await.expect("the stream says");
+        let subjects =
+            self.stream(stream).await.info_with_subjects(subject).await.expect("the stream describes itself");
+        let subjects: Vec<_> = futures::TryStreamExt::try_collect(subjects).await.expect("the stream describes itself");
         subjects.into_iter().map(|(_, messages): (String, usize)| messages).sum()
     }
 
-    /// Everything that a stream holds, as text: subjects, headers and bodies of all its messages.
+    /// Returns subjects, headers and bodies of all messages of a stream as one text.
     pub async fn text_of(&self, stream: &str) -> String {
         let mut stream = self.stream(stream).await;
-        let state = stream.info().await.expect("the stream says").state.clone();
+        let state = stream.info().await.expect("the stream describes itself").state.clone();
         let mut text = String::new();
         for sequence in state.first_sequence..=state.last_sequence {
-            // Some may have been deleted.
+            // Deleted messages leave gaps in the sequence.
             let Ok(message) = stream.get_raw_message(sequence).await else { continue };
             let body = String::from_utf8_lossy(&message.payload).into_owned();
-            writeln!(text, "{} {:?} {body}", message.subject, message.headers).expect("a text takes any text");
+            writeln!(text, "{} {:?} {body}", message.subject, message.headers)
+                .expect("writing to a String cannot fail");
         }
         text
     }
@@ -71,7 +73,7 @@ impl Nats {
         let (user, password) = self.server.login();
         let options = async_nats::ConnectOptions::with_user_and_password(user.into(), password.into());
         let client =
-            options.connect(format!("nats://127.0.0.1:{}", self.server.port())).await.expect("the server is there");
-        async_nats::jetstream::new(client).get_stream(name).await.expect("the stream is there")
+            options.connect(format!("nats://127.0.0.1:{}", self.server.port())).await.expect("the server is reachable");
+        async_nats::jetstream::new(client).get_stream(name).await.expect("the stream exists")
     }
 }

@@ -7,6 +7,8 @@ mod support;
 use std::path::Path;
 use std::process::Stdio;
 
+use rustix::process::Signal;
+use sealbus_testkit::process::send_signal;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -24,9 +26,8 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
 }
 
 /// Sends a signal to `sealbus dev` itself.
-async fn kill(dev: &Child, signal: &str) {
-    let pid = dev.id().unwrap().to_string();
-    assert!(Command::new("kill").args(["-s", signal, &pid]).status().await.unwrap().success());
+fn kill(dev: &Child, signal: Signal) {
+    send_signal(dev.id().unwrap(), signal);
 }
 
 async fn ended(command: &mut Command) -> (i32, String) {
@@ -185,7 +186,7 @@ async fn a_password_that_dev_is_given_is_not_shown() {
         printed.push('\n');
         // Printed last.
         if line.contains("SEALBUS_URLS=") {
-            kill(&dev, "TERM").await;
+            kill(&dev, Signal::TERM);
         }
     }
     let output = dev.wait_with_output().await.unwrap();
@@ -241,8 +242,8 @@ async fn data_of_another_version_gets_one_sentence() {
 #[tokio::test]
 async fn a_child_that_dies_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let kill = "kill -9 $(psql -qAt \"$SEALBUS_ADMIN_DATABASE_URL\" -c \"SELECT pg_backend_pid()\" >/dev/null; \
-                pgrep -f \"postgres -D $(psql -qAt \"$SEALBUS_ADMIN_DATABASE_URL\" -c 'SHOW data_directory')\" | head -n 1); exec sleep 60";
+    let kill = "kill -9 $(head -n 1 \"$(psql -qAt \"$SEALBUS_ADMIN_DATABASE_URL\" -c 'SHOW data_directory')/postmaster.pid\"); \
+                exec sleep 60";
     let (status, printed) = dev(folder.path(), &["--ephemeral", "--backing-only", "--exec", kill]).await;
     assert_eq!(status, 1, "{printed}");
     assert!(printed.contains("Postgres stopped"), "{printed}");

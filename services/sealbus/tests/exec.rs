@@ -7,6 +7,8 @@ mod support;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::Signal;
+use sealbus_testkit::process::send_signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -78,9 +80,8 @@ impl Dev {
         timeout(LONG, reading).await.unwrap_or_else(|_| panic!("it never said {words}"));
     }
 
-    async fn kill(&self, signal: &str) {
-        let pid = self.child.id().unwrap().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &pid]).status().await.unwrap().success());
+    fn kill(&self, signal: Signal) {
+        send_signal(self.child.id().unwrap(), signal);
     }
 
     async fn type_in(&mut self, keys: &str) {
@@ -107,11 +108,11 @@ const WITH_CHILD: &str = "sleep 1000 & sh -c 'echo ready; exec sleep 1000'; echo
 
 #[tokio::test]
 async fn a_signal_ends_all_that_the_command_started() {
-    for signal in ["TERM", "INT"] {
+    for signal in [Signal::TERM, Signal::INT] {
         let mut dev = Dev::start(WITH_CHILD);
         dev.until("ready").await;
-        dev.kill(signal).await;
-        assert_eq!(dev.ended().await, (Some(143), String::new()), "{signal}");
+        dev.kill(signal);
+        assert_eq!(dev.ended().await, (Some(143), String::new()), "{signal:?}");
     }
 }
 
@@ -121,7 +122,7 @@ async fn a_command_may_end_in_its_own_way_while_the_servers_are_there() {
         r#"trap 'psql -qAt "$SEALBUS_DATABASE_URL" -c "SELECT 40 + 2"; exit 7' TERM; sleep 1000 & echo ready; wait"#,
     );
     dev.until("ready").await;
-    dev.kill("TERM").await;
+    dev.kill(Signal::TERM);
     assert_eq!(dev.ended().await, (Some(7), "42".to_owned()));
 }
 
@@ -129,7 +130,7 @@ async fn a_command_may_end_in_its_own_way_while_the_servers_are_there() {
 async fn a_command_that_will_not_end_is_killed() {
     let mut dev = Dev::with_grace("trap '' TERM; sleep 1000 & echo ready; sleep 1000", "1s");
     dev.until("ready").await;
-    dev.kill("TERM").await;
+    dev.kill(Signal::TERM);
     assert_eq!(dev.ended().await, (Some(137), String::new()));
 }
 
@@ -143,14 +144,14 @@ async fn what_a_command_leaves_running_ends_with_it() {
 async fn however_dev_ends_nothing_of_the_command_goes_on() {
     let mut killed = Dev::start(WITH_CHILD);
     killed.until("ready").await;
-    killed.kill("KILL").await;
+    killed.kill(Signal::KILL);
     assert_eq!(killed.ended().await, (None, String::new()));
 
     let mut told_twice = Dev::start("trap 'echo told' TERM; while :; do sleep 1000 & echo ready; wait; done");
     told_twice.until("ready").await;
-    told_twice.kill("TERM").await;
+    told_twice.kill(Signal::TERM);
     told_twice.until("told").await;
-    told_twice.kill("TERM").await;
+    told_twice.kill(Signal::TERM);
     assert_eq!(told_twice.ended().await.0, Some(143));
 }
 

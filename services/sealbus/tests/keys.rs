@@ -8,7 +8,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use rustix::process::Signal;
 use sealbus_core::seal::{KeyId, KeyKind, Keyring, KeyringText, Status};
+use sealbus_testkit::process::send_signal;
 use sealbus_testkit::{Postgres, eventually};
 use serde_json::Value;
 
@@ -157,13 +159,10 @@ async fn a_publisher_that_slept_while_its_key_was_retired_commits_nothing() {
     let roles = [bus.role("sealer").await, bus.role("publisher").await];
     load(&client(&roles), 2, 2).await;
     expect(&bus, &["keys", "rotate", &new], 0, "is active in the keyring").await;
-    let signal = async |signal: &str| {
-        let sent = tokio::process::Command::new("kill").args([signal, &roles[1].pid().to_string()]).status().await;
-        assert!(sent.unwrap().success());
-    };
-    signal("-STOP").await;
+    let publisher = roles[1].pid();
+    send_signal(publisher, Signal::STOP);
     expect(&bus, &["keys", "retire", &old], 0, "and no more from there on").await;
-    signal("-CONT").await;
+    send_signal(publisher, Signal::CONT);
     let answer = publish(&roles[1]).await;
     assert_eq!(answer.status(), 503);
     assert_eq!(bus.count("SELECT count(*) FROM sealbus.events WHERE tenant = 'test'").await, 4);

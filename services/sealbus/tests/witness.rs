@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::process::Signal;
 use sealbus_client::{Cosignature, WitnessClient, WitnessError};
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::merkle::{self, ProofPlan};
@@ -17,6 +18,7 @@ use sealbus_core::log::note::LogSigner;
 use sealbus_core::log::tile::{EdgeTiles, Tiles};
 use sealbus_core::seal::{KeyKind, Keyring};
 use sealbus_testkit::eventually;
+use sealbus_testkit::process::send_signal;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -145,7 +147,6 @@ async fn a_witness_ends_when_it_is_told_to() {
     assert!(elsewhere.run(&["--new-key"]).await.0);
     assert!(elsewhere.run(&["--begin", ORIGIN]).await.0);
     let mut witness = elsewhere.start().await;
-    let pid = witness.id().unwrap().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    send_signal(witness.id().unwrap(), Signal::TERM);
     assert!(witness.wait().await.unwrap().success());
 }
