@@ -14,7 +14,7 @@ pub(crate) struct Dependency {
 /// What each crate of the house may use of the house. Only `sealbus` sees services.
 const HOUSE: &[(&str, &[&str])] = &[
     ("sealbus-core", &[]),
-    ("sealbus-runtime", &[]),
+    ("sealbus-runtime", &["sealbus-core"]),
     ("sealbus-backing", &[]),
     ("sealbus-ledger", &["sealbus-core"]),
     ("sealbus-broker", &["sealbus-core"]),

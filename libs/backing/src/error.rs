@@ -98,7 +98,7 @@ pub enum BackingError {
         log: PathBuf,
     },
     /// A program could not be run, or a file not be written.
-    #[error("{doing}: {source}")]
+    #[error("{doing} failed")]
     Io {
         /// What was being done.
         doing: String,

@@ -1,12 +1,12 @@
 //! The client itself: its URLs, its token, and what calls have in common.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use sealbus_core::error_chain;
 use sealbus_core::hash::Hash;
 use secrecy::ExposeSecret;
 
@@ -42,7 +42,7 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|error| ClientError::Usage(format!("the HTTP client cannot be made: {}", chain(&error))))?;
+            .map_err(|error| ClientError::Usage(format!("the HTTP client cannot be made: {}", error_chain(&error))))?;
         Ok(Self { inner: Arc::new(Inner { http, urls, config }) })
     }
 
@@ -77,12 +77,6 @@ fn headers(config: &ClientConfig) -> Result<HeaderMap, ClientError> {
         headers.insert("sealbus-tenant", HeaderValue::from_str(tenant).map_err(|_| usage("tenant"))?);
     }
     Ok(headers)
-}
-
-/// An error of the HTTP library with its causes: by itself it says only that sending failed.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use futures::stream::{self, Stream};
 use reqwest::Response;
 use reqwest::header::{ACCEPT, HeaderName, HeaderValue};
+use sealbus_core::error_chain;
 
-use crate::client::{Client, chain};
+use crate::client::Client;
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::retry::Pauses;
@@ -90,7 +91,7 @@ impl Tail {
                 Ok(())
             }
             Ok(Ok(None)) => Err("it was closed".to_owned()),
-            Ok(Err(error)) => Err(chain(&error.without_url())),
+            Ok(Err(error)) => Err(error_chain(&error.without_url())),
             Err(_) => Err(format!("nothing came for {silence:?}")),
         })
     }

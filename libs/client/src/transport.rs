@@ -5,10 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, Url};
+use sealbus_core::error_chain;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use crate::client::{Client, chain};
+use crate::client::Client;
 use crate::error::{ClientError, Problem};
 use crate::retry::Pauses;
 
@@ -227,7 +228,7 @@ impl Client {
     fn unreachable(&self, error: reqwest::Error) -> Failure {
         let urls: Vec<&str> = self.inner.urls.iter().map(|url| url.as_str().trim_end_matches('/')).collect();
         // The URL is named already, and the library repeats it with its query.
-        let source = chain(&error.without_url()).into();
+        let source = error_chain(&error.without_url()).into();
         Failure::Elsewhere(ClientError::Unreachable { urls: urls.join(", "), source }, None)
     }
 }

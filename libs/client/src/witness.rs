@@ -6,12 +6,11 @@ use std::time::Duration;
 use bytes::BytesMut;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode, Url};
+use sealbus_core::error_chain;
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError};
 use sealbus_core::log::note::{Note, Signature, SignatureType, VerifierKey};
 use sealbus_core::log::witness::{AddCheckpoint, SIZE_CONTENT_TYPE, parse_size};
-
-use crate::client::chain;
 
 /// How much of an answer is read. 64 lines of the longest kind of cosignature, 3.3 KB each, fit in.
 const MAX_ANSWER: usize = 1 << 18;
@@ -105,7 +104,7 @@ impl WitnessClient {
             .timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|error| usage(format!("the HTTP client cannot be made: {}", chain(&error))))?;
+            .map_err(|error| usage(format!("the HTTP client cannot be made: {}", error_chain(&error))))?;
         Ok(Self { url: prefix, key, http })
     }
 
@@ -202,6 +201,6 @@ impl WitnessClient {
 
     fn unreachable(&self, error: reqwest::Error) -> WitnessError {
         // The URL is named already, and the library repeats it.
-        WitnessError::Unreachable { url: self.url.to_string(), source: chain(&error.without_url()).into() }
+        WitnessError::Unreachable { url: self.url.to_string(), source: error_chain(&error.without_url()).into() }
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use sealbus_core::error_chain;
 use sealbus_core::event::Record;
 use sqlx::PgConnection;
 
@@ -77,16 +78,7 @@ impl HandlerError {
 
     /// An error with all its causes.
     pub fn from_error(error: &dyn std::error::Error) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let words = error.to_string();
-            if !text.contains(&words) {
-                text = format!("{text}: {words}");
-            }
-            cause = error.source();
-        }
-        Self(text)
+        Self(error_chain(error))
     }
 }
 

@@ -29,6 +29,7 @@ pub mod catalog;
 pub mod cloudevents;
 pub mod envelope;
 pub mod error;
+mod error_chain;
 pub mod event;
 mod files;
 pub mod hash;
@@ -41,3 +42,5 @@ pub mod seal;
 pub mod timestamp;
 pub mod v1;
 pub mod verify;
+
+pub use crate::error_chain::error_chain;

@@ -10,11 +10,8 @@
 //! There is no domain here: the crate depends on no other crate of Sealbus, and none of its modules knows an event.
 
 pub mod admin;
-mod error_chain;
 pub mod lifecycle;
 pub mod net;
 pub mod reconnect;
 pub mod settings;
 pub mod telemetry;
-
-pub use crate::error_chain::error_chain;

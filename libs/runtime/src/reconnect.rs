@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
+use sealbus_core::error_chain;
 use tokio_util::sync::CancellationToken;
-
-use crate::error_chain;
 
 /// How long to wait between attempts, and when to stop making them.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +91,7 @@ pub async fn reconnect<T, E: Error + 'static, F: Future<Output = Result<T, E>>>(
         let Some(pause) = pauses.next_backoff() else {
             return Err(ReconnectError::GaveUp { what: what(), limit: policy.limit.unwrap_or_default(), source });
         };
-        tracing::warn!(what = what(), error = error_chain(&source), again_in = humane(pause), "will try again");
+        tracing::warn!(what = what(), error = %error_chain(&source), again_in = humane(pause), "will try again");
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return Err(ReconnectError::Stopped { what: what() }),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use sealbus_backing::NatsOptions;
+use sealbus_core::error_chain;
 
 /// A nats-server with JetStream. It is stopped, and its store removed, when this is dropped.
 pub struct Nats {
@@ -15,7 +16,8 @@ impl Nats {
         // The server's supervisor removes it.
         let folder = tempfile::tempdir().expect("a folder for NATS").keep();
         let options = NatsOptions { folder, port: None, ephemeral: true, sync_always: false };
-        let server = sealbus_backing::Nats::start(options).await.unwrap_or_else(|error| panic!("{error}"));
+        let server =
+            sealbus_backing::Nats::start(options).await.unwrap_or_else(|error| panic!("{}", error_chain(&error)));
         Self { server }
     }
 
@@ -31,7 +33,7 @@ impl Nats {
 
     /// Starts the server again on the same port and store.
     pub async fn restart(&mut self) {
-        self.server.restart().await.unwrap_or_else(|error| panic!("{error}"));
+        self.server.restart().await.unwrap_or_else(|error| panic!("{}", error_chain(&error)));
     }
 
     /// Removes all messages of a stream.

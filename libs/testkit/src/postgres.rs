@@ -1,6 +1,7 @@
 //! A database for one test.
 
 use sealbus_backing::PostgresOptions;
+use sealbus_core::error_chain;
 use sealbus_ledger::schema::bootstrap::{OWNER, WRITER, create_database, make_roles};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::OnceCell;
@@ -23,7 +24,8 @@ impl Cluster {
         // The server's supervisor removes it.
         let folder = tempfile::tempdir().expect("a folder for Postgres").keep();
         let options = PostgresOptions { folder, port: None, ephemeral: true, fsync };
-        let server = sealbus_backing::Postgres::start(options).await.unwrap_or_else(|error| panic!("{error}"));
+        let server =
+            sealbus_backing::Postgres::start(options).await.unwrap_or_else(|error| panic!("{}", error_chain(&error)));
         let admin = |database: &str| server.admin_url(database);
         create_database(&admin("postgres"), TEMPLATE, None).await.expect("the template database is created");
         make_roles(&admin(TEMPLATE), PASSWORD, PASSWORD).await.expect("the roles are created");
@@ -98,7 +100,7 @@ impl Postgres {
 
     /// Starts the cluster of [`Postgres::own_cluster`] again.
     pub async fn restart(&mut self) {
-        self.own_server().restart().await.unwrap_or_else(|error| panic!("{error}"));
+        self.own_server().restart().await.unwrap_or_else(|error| panic!("{}", error_chain(&error)));
     }
 
     fn server(&self) -> &sealbus_backing::Postgres {

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use sealbus_core::error_chain;
+
 /// What ends the process with something else than 0.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -33,19 +35,9 @@ impl Failure {
     }
 }
 
-/// An error with all its causes, each once, as one sentence.
+/// The message is the error with all its causes.
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            if !message.contains(&cause_text) {
-                message.push_str(": ");
-                message.push_str(&cause_text);
-            }
-            source = cause.source();
-        }
-        Self::new(message)
+        Self::new(error_chain(&error))
     }
 }

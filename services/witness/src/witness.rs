@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use sealbus_core::error_chain;
 use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError, MAX_AHEAD};
 use sealbus_core::log::merkle;
 use sealbus_core::log::note::{Note, Signature, SignatureType, SignerError, VerifierKey, WitnessSigner};
 use sealbus_core::log::policy::Policy;
 use sealbus_core::log::witness::{AddCheckpoint, Cosigned, Refusal};
 use sealbus_core::seal::{KeyKind, Keyring};
-use sealbus_runtime::error_chain;
 
 use crate::folder::{Folder, FolderError};
 

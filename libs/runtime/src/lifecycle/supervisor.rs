@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::time::Duration;
 
+use sealbus_core::error_chain;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-
-use crate::error_chain;
 
 /// When a task is told to end; the tasks of a stage are told once all those of the stages before have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +101,7 @@ impl Supervisor {
                     (_, Some(failure)) => failure,
                     (task, None) => TaskError::Ended { task },
                 });
-                tracing::error!(error = first.as_ref().map(|error| error_chain(error)), "stopping");
+                tracing::error!(error = first.as_ref().map(|error| tracing::field::display(error_chain(error))), "stopping");
             }
         }
         self.shutdown.cancel();
@@ -113,7 +112,7 @@ impl Supervisor {
                 match timeout_at(deadline, self.tasks.join_next_with_id()).await {
                     Ok(Some(ended)) => {
                         if let (_, Some(failure)) = self.failure(ended) {
-                            tracing::error!(error = error_chain(&failure), "while stopping");
+                            tracing::error!(error = %error_chain(&failure), "while stopping");
                             first.get_or_insert(failure);
                         }
                     }
@@ -143,7 +142,7 @@ impl Supervisor {
         let mut tasks: Vec<String> = self.running.drain().map(|(_, (name, _))| name).collect();
         tasks.sort_unstable();
         let overdue = TaskError::Overdue { tasks, grace: self.grace };
-        tracing::error!(error = error_chain(&overdue), "cut off");
+        tracing::error!(error = %error_chain(&overdue), "cut off");
         first.unwrap_or(overdue)
     }
 }

@@ -8,6 +8,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use sealbus_core::error_chain;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -46,7 +47,7 @@ pub async fn serve(listener: TcpListener, router: Router, patience: Patience, sh
             }
             Err(error) if is_the_callers(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "a connection cannot be taken");
+                tracing::warn!(error = %error_chain(&error), "a connection cannot be taken");
                 // Either way the loop goes on and sees what to do.
                 let _ = timeout(PAUSE, shutdown.cancelled()).await;
             }
@@ -75,7 +76,7 @@ async fn answer(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke off");
+        tracing::debug!(error = %error_chain(&error), "a connection broke off");
     }
 }
 

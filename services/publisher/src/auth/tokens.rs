@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use sealbus_core::error_chain;
 use sealbus_core::hash::Hash;
 use sealbus_core::names::Tenant;
 use sealbus_core::timestamp::Timestamp;
-use sealbus_runtime::error_chain;
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;

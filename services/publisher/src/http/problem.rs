@@ -3,8 +3,8 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sealbus_core::error::{ErrorKind, Refused};
+use sealbus_core::error_chain;
 use sealbus_ledger::LedgerError;
-use sealbus_runtime::error_chain;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

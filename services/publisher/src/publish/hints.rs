@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use sealbus_broker::{Broker, BrokerConfig};
+use sealbus_core::error_chain;
 use sealbus_ledger::append::Hint;
-use sealbus_runtime::error_chain;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use sealbus_core::error_chain;
 use sealbus_ledger::log::EventPlace;
 use sealbus_ledger::{Ledger, LedgerError};
-use sealbus_runtime::error_chain;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 

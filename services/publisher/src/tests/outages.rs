@@ -127,6 +127,6 @@ async fn a_publisher_without_a_readable_token_file_does_not_start() {
     .await;
     let ended =
         tokio::time::timeout(Duration::from_mins(1), &mut publisher.served).await.expect("it ends").expect("no panic");
-    let refusal = sealbus_runtime::error_chain(&ended.expect_err("refused"));
+    let refusal = sealbus_core::error_chain(&ended.expect_err("refused"));
     assert!(refusal.contains("tokens.json") && refusal.contains("missing field `sha256`"), "{refusal}");
 }

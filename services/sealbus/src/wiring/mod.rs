@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sealbus_broker::topology::TopologySettings;
 use sealbus_broker::{Broker, BrokerConfig, BrokerError};
 use sealbus_core::catalog::Catalog;
+use sealbus_core::error_chain;
 use sealbus_core::log::note::LogSigner;
 use sealbus_core::log::policy::Policy;
 use sealbus_core::seal::Keyring;
@@ -108,8 +109,9 @@ pub(crate) fn witnesses(settings: &Settings, signer: &LogSigner) -> Result<Optio
     let Some(path) = settings.find(table::POLICY) else { return Ok(None) };
     let timeout = settings.get(table::WITNESS_TIMEOUT);
     let witnesses = Witnesses::new(policy(&path)?, &signer.verifier_key(), timeout);
-    let witnesses = witnesses
-        .map_err(|error| Failure::new(format!("the log cannot be sealed by the policy {}: {error}", path.display())))?;
+    let witnesses = witnesses.map_err(|error| {
+        Failure::new(format!("the log cannot be sealed by the policy {}: {}", path.display(), error_chain(&error)))
+    })?;
     Ok(Some(witnesses))
 }
 

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sealbus_client::{Cosignature, WitnessClient, WitnessError};
+use sealbus_core::error_chain;
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::{Checkpoint, MAX_AHEAD};
 use sealbus_core::log::merkle::{empty_root, verify_consistency};
 use sealbus_core::log::note::{Note, NoteError};
 use sealbus_ledger::{Ledger, LedgerError};
-use sealbus_runtime::error_chain;
 use tokio::sync::Mutex;
 
 use crate::now;

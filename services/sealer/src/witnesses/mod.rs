@@ -48,7 +48,7 @@ pub enum WitnessesError {
     )]
     Unreachable,
     /// A witness's line does not say where it is.
-    #[error("its witness {name} cannot be asked: {source}")]
+    #[error("its witness {name} cannot be asked")]
     Witness {
         /// What the policy calls it.
         name: String,

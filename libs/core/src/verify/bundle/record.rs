@@ -51,10 +51,10 @@ pub enum Content {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// It is not JSON that can be understood in one way only.
-    #[error("it is not strict JSON: {0}")]
+    #[error("not strict JSON")]
     Json(#[from] Refused),
     /// It does not say whose it is.
-    #[error("it is no record with a tenant, a plan and a seq")]
+    #[error("not a record with tenant, plan and seq")]
     NoPlace,
 }
 

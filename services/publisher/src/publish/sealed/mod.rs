@@ -14,9 +14,9 @@ mod tests;
 
 use std::collections::HashMap;
 
+use sealbus_core::error_chain;
 use sealbus_core::event::Record;
 use sealbus_ledger::log::EventPlace;
-use sealbus_runtime::error_chain;
 
 pub(crate) use self::receipts::Receipted;
 pub(crate) use self::request::Wait;

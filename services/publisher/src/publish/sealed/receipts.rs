@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use sealbus_core::error::ErrorKind;
+use sealbus_core::error_chain;
 use sealbus_core::event::{Record, View};
 use sealbus_core::log::note::Note;
 use sealbus_core::log::proof::EventProof;
 use sealbus_core::verify::bundle::write_record;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::log::EventPlace;
-use sealbus_runtime::error_chain;
 use serde::Serialize;
 use serde_json::value::RawValue;
 

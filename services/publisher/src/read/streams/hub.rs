@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
+use sealbus_core::error_chain;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_ledger::append::Appended;
 use sealbus_ledger::history::trail::LogQuery;
 use sealbus_ledger::{Ledger, LedgerError};
-use sealbus_runtime::error_chain;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
