@@ -115,11 +115,8 @@ async fn spent_attempts_make_a_dead_letter_that_is_redriven_in_order() {
     assert_eq!(table.recorder.tried("order-1", 2), 3);
     let detail = bus
         .ledger
-        .owed_detail(
-            &Subscription::parse("audit").unwrap(),
-            &Tenant::parse("acme").unwrap(),
-            &Plan::parse("order-1").unwrap(),
-        )
+        .dead_letters()
+        .find(&Subscription::parse("audit").unwrap(), &Tenant::parse("acme").unwrap(), &Plan::parse("order-1").unwrap())
         .await
         .unwrap()
         .unwrap();
@@ -132,7 +129,11 @@ async fn spent_attempts_make_a_dead_letter_that_is_redriven_in_order() {
     .await;
     bus.publish("order-1", &["a.b"]).await;
     table.recorder.works();
-    bus.ledger.ask(&bus.appender, &order("audit", "order-1", "paper is in"), Verb::Redrive).await.unwrap();
+    bus.ledger
+        .dead_letters()
+        .issue(&bus.appender, &order("audit", "order-1", "paper is in"), Verb::Redrive)
+        .await
+        .unwrap();
     eventually("it is applied in order", async || rows(&bus, "order-1").await == [1, 2, 3, 4, 5]).await;
     eventually("it is live again", async || state(&bus, "audit", "order-1").await == Some(State::Live)).await;
     process.stop().await;
@@ -149,9 +150,13 @@ async fn a_skipped_event_has_no_effect_and_the_rest_goes_on() {
     bus.publish("order-1", &["a.b"; 3]).await;
     eventually("it is dead", async || state(&bus, "audit", "order-1").await == Some(State::Dead)).await;
     assert_eq!(recorder.tried("order-1", 2), 1, "one attempt is one try");
-    bus.ledger.ask(&bus.appender, &order("audit", "order-1", "it was a test"), Verb::Skip).await.unwrap();
+    bus.ledger
+        .dead_letters()
+        .issue(&bus.appender, &order("audit", "order-1", "it was a test"), Verb::Skip)
+        .await
+        .unwrap();
     eventually("the rest is applied", async || recorder.applied("order-1") == [1, 3]).await;
-    let owed = async || bus.ledger.owed(&OwedQuery { limit: 10, ..OwedQuery::default() }).await.unwrap();
+    let owed = async || bus.ledger.dead_letters().list(&OwedQuery { limit: 10, ..OwedQuery::default() }).await.unwrap();
     eventually("nothing is owed", async || owed().await.is_empty()).await;
     bus.publish("order-1", &["a.b"]).await;
     eventually("it follows the stream", async || recorder.applied("order-1") == [1, 3, 4]).await;
@@ -211,7 +216,11 @@ async fn a_holder_that_lost_its_lease_takes_no_second_effect() {
     bus.postgres
         .admin("UPDATE sealbus.leases SET holder = 'nobody', epoch = epoch + 1, expires_at = clock_timestamp() WHERE kind = 'deliver/audit'")
         .await;
-    bus.send_again(&bus.ledger.range(2, 1, 4, 4).await.unwrap().into_iter().map(Arc::new).collect::<Vec<_>>(), 2).await;
+    bus.send_again(
+        &bus.ledger.history().range(2, 1, 4, 4).await.unwrap().into_iter().map(Arc::new).collect::<Vec<_>>(),
+        2,
+    )
+    .await;
     gate.add_permits(1_000);
     eventually("all are applied", async || bus.standing("audit", "order-1").await.is_some_and(|at| at.next_seq == 5))
         .await;
@@ -283,7 +292,7 @@ async fn a_swallowed_error_and_a_panic_are_failures_like_others() {
         eventually("it is dead", async || state(&bus, name, "order-1").await == Some(State::Dead)).await;
         let query =
             OwedQuery { subscription: Some(Subscription::parse(name).unwrap()), limit: 1, ..OwedQuery::default() };
-        let owed = bus.ledger.owed(&query).await.unwrap();
+        let owed = bus.ledger.dead_letters().list(&query).await.unwrap();
         assert!(owed[0].last_error.as_ref().unwrap().contains(words), "{owed:?}");
     }
     process.stop().await;

@@ -171,7 +171,7 @@ async fn a_different_event_at_a_known_seq_stops_its_plan_until_it_is_settled() {
     })
     .await;
     assert_eq!(recorder.applied("order-1"), [1, 2, 3], "no handler runs");
-    let owed = bus.ledger.owed(&OwedQuery { limit: 1, ..OwedQuery::default() }).await.unwrap().remove(0);
+    let owed = bus.ledger.dead_letters().list(&OwedQuery { limit: 1, ..OwedQuery::default() }).await.unwrap().remove(0);
     let said = owed.last_error.unwrap();
     for kept in [other.event_hash, records[1].event_hash] {
         assert!(said.contains(&kept.to_string()), "both events are kept: {said}");
@@ -183,7 +183,11 @@ async fn a_different_event_at_a_known_seq_stops_its_plan_until_it_is_settled() {
         actor: "olga".into(),
         reason: "the other one came from a lost disk".into(),
     };
-    bus.ledger.ask(&bus.appender, &order, Verb::Settle { stands: records[1].event_hash }).await.unwrap();
+    bus.ledger
+        .dead_letters()
+        .issue(&bus.appender, &order, Verb::Settle { stands: records[1].event_hash })
+        .await
+        .unwrap();
     eventually("it goes on", async || recorder.applied("order-1") == [1, 2, 3, 4]).await;
     eventually("it is live again", async || {
         bus.standing("audit", "order-1").await.is_some_and(|at| at.state == State::Live)
@@ -266,7 +270,7 @@ async fn an_edited_row_of_the_ledger_is_not_delivered() {
     })
     .await;
     assert_eq!(recorder.applied("order-1"), [1]);
-    let owed = bus.ledger.owed(&OwedQuery { limit: 1, ..OwedQuery::default() }).await.unwrap().remove(0);
+    let owed = bus.ledger.dead_letters().list(&OwedQuery { limit: 1, ..OwedQuery::default() }).await.unwrap().remove(0);
     assert!(owed.last_error.as_ref().unwrap().contains("PAYLOAD_HASH"), "{owed:?}");
     process.stop().await;
 }

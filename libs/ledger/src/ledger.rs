@@ -9,6 +9,17 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::LedgerError;
+use crate::data_keys::DataKeys;
+use crate::delivery::dead_letters::DeadLetters;
+use crate::delivery::floors::Floors;
+use crate::delivery::positions::Positions;
+use crate::delivery::subscriptions::Subscriptions;
+use crate::history::History;
+use crate::keys::Keys;
+use crate::leases::table::Leases;
+use crate::log::Log;
+use crate::outbox::Outbox;
+use crate::verification::Verification;
 
 /// How to reach a ledger.
 #[derive(Clone)]
@@ -77,6 +88,61 @@ impl Ledger {
             return Ok(());
         }
         Err(LedgerError::OtherOrigin { stored: self.deployment.origin.clone(), configured: configured.to_owned() })
+    }
+
+    /// Returns access to the outbox.
+    pub fn outbox(&self) -> Outbox<'_> {
+        Outbox { ledger: self }
+    }
+
+    /// Returns access to the table of leases.
+    pub fn leases(&self) -> Leases<'_> {
+        Leases { ledger: self }
+    }
+
+    /// Returns access to the subscriptions.
+    pub fn subscriptions(&self) -> Subscriptions<'_> {
+        Subscriptions { ledger: self }
+    }
+
+    /// Returns access to the positions of subscriptions in plans.
+    pub fn positions(&self) -> Positions<'_> {
+        Positions { ledger: self }
+    }
+
+    /// Returns access to the floors of subscriptions in partitions.
+    pub fn floors(&self) -> Floors<'_> {
+        Floors { ledger: self }
+    }
+
+    /// Returns access to the positions that are not live, and to the operator commands for them.
+    pub fn dead_letters(&self) -> DeadLetters<'_> {
+        DeadLetters { ledger: self }
+    }
+
+    /// Returns read access to the stored events.
+    pub fn history(&self) -> History<'_> {
+        History { ledger: self }
+    }
+
+    /// Returns access to the log and its Merkle tree.
+    pub fn log(&self) -> Log<'_> {
+        Log { ledger: self }
+    }
+
+    /// Returns access to the signing keys.
+    pub fn keys(&self) -> Keys<'_> {
+        Keys { ledger: self }
+    }
+
+    /// Returns access to the data keys of encrypted payloads.
+    pub fn data_keys(&self) -> DataKeys<'_> {
+        DataKeys { ledger: self }
+    }
+
+    /// Returns access to the checks of what is stored.
+    pub fn verification(&self) -> Verification<'_> {
+        Verification { ledger: self }
     }
 
     /// Answers when the database does. For readiness.

@@ -12,7 +12,6 @@
 //! `pg_stat_activity` finds it here.
 
 pub mod append;
-pub mod beacons;
 mod commit;
 pub mod data_keys;
 pub mod delivery;
@@ -29,4 +28,4 @@ pub mod verification;
 
 pub use crate::error::LedgerError;
 pub use crate::ledger::{Deployment, Ledger, LedgerConfig};
-pub use crate::schema::{Creation, EXPECTED_MIGRATION, applied_migration, create, migrate};
+pub use crate::schema::{Creation, EXPECTED_MIGRATION, applied_migration, check_migration, create, migrate};

@@ -6,11 +6,12 @@
 //!
 //! Ids rise within a plan, but across plans a transaction can commit below ids that were read before. So nobody keeps a
 //! cursor over the outbox: the relay reads it from its start again and again, above a bound below which nothing can appear
-//! any more. [`Ledger::outbox_writers`] is what lets that bound move.
+//! any more. [`Outbox::writers`] is what lets that bound move.
 
 use std::collections::HashMap;
 
 use sealbus_core::event::Record;
+use sealbus_core::timestamp::Timestamp;
 
 use crate::history::record::select_records;
 use crate::history::trail::signed;
@@ -60,9 +61,30 @@ pub struct Acknowledged<'a> {
     pub record: &'a Record,
 }
 
-impl Ledger {
+/// A message that the stream acknowledged at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beacon<'a> {
+    /// The stream's name.
+    pub stream: &'a str,
+    /// When the stream was created: one of the same name made anew is another stream.
+    pub created: Timestamp,
+    /// The place of the message in the stream.
+    pub stream_seq: u64,
+    /// Its `Nats-Msg-Id`.
+    pub msg_id: &'a str,
+    /// The lowest outbox row that the relay had not seen acknowledged; none where all were.
+    pub oldest_pending: Option<i64>,
+}
+
+/// The events that the broker has not acknowledged yet. From [`Ledger::outbox`].
+#[derive(Clone, Copy)]
+pub struct Outbox<'a> {
+    pub(crate) ledger: &'a Ledger,
+}
+
+impl Outbox<'_> {
     /// Rows of a partition from an id on, in order of their ids.
-    pub async fn outbox_page(&self, partition: u32, from_id: i64, limit: u32) -> Result<Vec<Owed>, LedgerError> {
+    pub async fn page(self, partition: u32, from_id: i64, limit: u32) -> Result<Vec<Owed>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- outbox_page
             WITH page AS MATERIALIZED (
@@ -77,7 +99,7 @@ impl Ledger {
             from_id,
             i64::from(limit),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         let owed = rows.into_iter().map(|row| Owed {
             id: row.id,
@@ -90,7 +112,7 @@ impl Ledger {
 
     /// The lowest rows of some plans, given as (tenant, plan): up to `limit` of each, in order of their seqs, with the
     /// plan's place in `plans`. A plan without any is not in the answer.
-    pub async fn outbox_of_plans(&self, plans: &[(&str, &str)], limit: u32) -> Result<Vec<(usize, Owed)>, LedgerError> {
+    pub async fn of_plans(self, plans: &[(&str, &str)], limit: u32) -> Result<Vec<(usize, Owed)>, LedgerError> {
         let (tenants, names): (Vec<&str>, Vec<&str>) = plans.iter().copied().unzip();
         let rows = sqlx::query!(
             r#"-- outbox_of_plans
@@ -106,7 +128,7 @@ impl Ledger {
             &names as &[&str],
             i64::from(limit),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         let owed = rows.into_iter().map(|row| {
             let owed = Owed {
@@ -122,8 +144,8 @@ impl Ledger {
 
     /// The events of rows, in their order: as many from the first on as come to `bytes` of payload and metadata, and one
     /// at least.
-    pub async fn owed_events(
-        &self,
+    pub async fn events(
+        self,
         owed: &[Owed],
         bytes: u64,
     ) -> Result<Vec<(Owed, Result<Record, Unsendable>)>, LedgerError> {
@@ -147,9 +169,9 @@ impl Ledger {
             &seqs,
             signed(bytes)
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
-        let origin = &self.deployment().origin;
+        let origin = &self.ledger.deployment().origin;
         let mut found: HashMap<(i64, i64), _> = rows
             .into_iter()
             .map(|row| ((row.plan_no, row.seq), row.into_record(origin).map_err(Unsendable::Unreadable)))
@@ -168,7 +190,7 @@ impl Ledger {
     /// Takes rows out whose events were acknowledged, and says which.
     ///
     /// A row goes only if its event is the one that was acknowledged, by its hash: after a failover an id can name another.
-    pub async fn delete_acknowledged(&self, acknowledged: &[Acknowledged<'_>]) -> Result<Vec<i64>, LedgerError> {
+    pub async fn delete_acknowledged(self, acknowledged: &[Acknowledged<'_>]) -> Result<Vec<i64>, LedgerError> {
         let ids: Vec<i64> = acknowledged.iter().map(|ack| ack.id).collect();
         let hashes: Vec<&[u8]> = acknowledged.iter().map(|ack| ack.record.event_hash.as_bytes().as_slice()).collect();
         let deleted = sqlx::query_scalar!(
@@ -180,14 +202,14 @@ impl Ledger {
             &ids,
             &hashes as &[&[u8]],
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(deleted)
     }
 
     /// Which of these events, by their places here, the ledger does not hold: the broker has something that was never
     /// committed, or that a failover lost.
-    pub async fn phantoms(&self, acknowledged: &[Acknowledged<'_>]) -> Result<Vec<usize>, LedgerError> {
+    pub async fn phantoms(self, acknowledged: &[Acknowledged<'_>]) -> Result<Vec<usize>, LedgerError> {
         let seqs: Vec<i64> = acknowledged.iter().map(|ack| signed(ack.record.header.seq)).collect();
         let tenants: Vec<&str> = acknowledged.iter().map(|ack| ack.record.header.tenant.as_str()).collect();
         let plans: Vec<&str> = acknowledged.iter().map(|ack| ack.record.header.plan.as_str()).collect();
@@ -205,7 +227,7 @@ impl Ledger {
             &seqs,
             &hashes as &[&[u8]],
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(places.into_iter().filter_map(|at| usize::try_from(at - 1).ok()).collect())
     }
@@ -215,20 +237,37 @@ impl Ledger {
     /// Whoever writes a row holds the table's lock from before its id is drawn until its transaction is over and visible.
     /// So once none of the writers named here is named any more, every id that had been drawn before this was asked is of
     /// a finished transaction: a snapshot taken then shows the row, or nobody ever will.
-    pub async fn outbox_writers(&self) -> Result<Vec<String>, LedgerError> {
+    pub async fn writers(self) -> Result<Vec<String>, LedgerError> {
         let writers = sqlx::query_scalar!(
             r#"-- outbox_writers
             SELECT DISTINCT virtualtransaction AS "writer!" FROM pg_locks
             WHERE locktype = 'relation' AND relation = 'sealbus.outbox'::regclass AND mode = 'RowExclusiveLock' AND granted
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"#,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(writers)
     }
 
+    /// Keeps a beacon; one that is there already stays as it is.
+    pub async fn record_beacon(self, beacon: &Beacon<'_>) -> Result<(), LedgerError> {
+        sqlx::query!(
+            "-- record_beacon
+            INSERT INTO sealbus.beacons (stream, created, stream_seq, msg_id, oldest_pending) VALUES ($1, $2, $3, $4, $5)
+            ON CONFLICT DO NOTHING",
+            beacon.stream,
+            beacon.created.to_offset(),
+            signed(beacon.stream_seq),
+            beacon.msg_id,
+            beacon.oldest_pending,
+        )
+        .execute(self.ledger.pool())
+        .await?;
+        Ok(())
+    }
+
     /// How much some partitions owe, and for how long. For metrics: it counts rows.
-    pub async fn outbox_depth(&self, partitions: &[u32]) -> Result<Vec<Depth>, LedgerError> {
+    pub async fn depth(self, partitions: &[u32]) -> Result<Vec<Depth>, LedgerError> {
         let partitions: Vec<i32> = partitions.iter().copied().map(number).collect();
         let rows = sqlx::query!(
             r#"-- outbox_depth
@@ -241,7 +280,7 @@ impl Ledger {
             ) t ON true"#,
             &partitions,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         let depth = rows.into_iter().map(|row| Depth {
             partition: row.partition.unsigned_abs(),

@@ -19,7 +19,7 @@ use crate::support::{ORIGIN, TestLedger, call, draft, plan, tenant};
 #[tokio::test]
 async fn a_new_ledger_begins_with_its_key() {
     let test = TestLedger::start().await;
-    let keys = test.ledger.range(1, 1, 10, 10).await.unwrap();
+    let keys = test.ledger.history().range(1, 1, 10, 10).await.unwrap();
     assert_eq!(keys.len(), 1);
     assert_eq!(
         (keys[0].header.tenant.as_str(), keys[0].header.plan.as_str(), keys[0].header.event_type.as_str()),
@@ -51,7 +51,8 @@ async fn thirty_two_callers_on_two_replicas_make_one_chain() {
     }
     let page = test
         .ledger
-        .plan_page(&tenant("acme"), &plan("order-1"), &PageQuery { limit: 1_000, ..PageQuery::default() })
+        .history()
+        .page(&tenant("acme"), &plan("order-1"), &PageQuery { limit: 1_000, ..PageQuery::default() })
         .await
         .unwrap();
     assert_eq!(page.total, 320);

@@ -69,12 +69,12 @@ async fn a_key_that_is_closed_or_gone_takes_no_event_and_an_event_beside_it_is_t
     let gone = AppendError::KeyGone { key_id: key.key_id() };
     let append = async || appender.append(call("acme", "p", vec![under(&key)])).await.map(|_| ());
     assert_eq!(append().await, Err(gone.clone()), "it was never made");
-    test.ledger.add_data_keys(&[wrapped(&test, &key, 1)]).await.unwrap();
+    test.ledger.data_keys().add(&[wrapped(&test, &key, 1)]).await.unwrap();
     assert_eq!(append().await, Ok(()));
     test.admin("UPDATE sealbus.data_keys SET closed = true").await.unwrap();
     assert_eq!(append().await, Err(gone));
     assert!(appender.append(call("acme", "p", vec![draft(2)])).await.is_ok());
-    let next = test.ledger.current_data_keys("acme", &[ada()]).await.unwrap();
+    let next = test.ledger.data_keys().current("acme", &[ada()]).await.unwrap();
     assert!(matches!(&next[..], [Current::Next(epoch)] if epoch.get() == 2), "{next:?}");
 }
 
@@ -82,10 +82,10 @@ async fn a_key_that_is_closed_or_gone_takes_no_event_and_an_event_beside_it_is_t
 async fn one_key_is_made_of_two_at_once_and_is_given_by_its_name() {
     let test = TestLedger::start().await;
     let (one, other) = (wrapped(&test, &data_key(1), 1), wrapped(&test, &data_key(2), 1));
-    test.ledger.add_data_keys(std::slice::from_ref(&one)).await.unwrap();
-    test.ledger.add_data_keys(std::slice::from_ref(&other)).await.unwrap();
+    test.ledger.data_keys().add(std::slice::from_ref(&one)).await.unwrap();
+    test.ledger.data_keys().add(std::slice::from_ref(&other)).await.unwrap();
     let named = [("acme".to_owned(), one.key_id), ("acme".to_owned(), other.key_id), ("other".to_owned(), one.key_id)];
-    assert_eq!(test.ledger.wrapped_keys(&named).await.unwrap(), [one]);
+    assert_eq!(test.ledger.data_keys().wrapped(&named).await.unwrap(), [one]);
 }
 
 #[tokio::test]
@@ -93,12 +93,12 @@ async fn an_erasure_waits_for_the_append_that_holds_the_key() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     let key = data_key(1);
-    test.ledger.add_data_keys(&[wrapped(&test, &key, 1)]).await.unwrap();
+    test.ledger.data_keys().add(&[wrapped(&test, &key, 1)]).await.unwrap();
     let mut holder = test.ledger.effects_pool().begin().await.unwrap();
     let share = "SELECT key_id FROM sealbus.data_keys FOR SHARE";
     sqlx::query(share).execute(&mut *holder).await.unwrap();
     let ledger = test.ledger.clone();
-    let erasing = tokio::spawn(async move { ledger.erase(&appender, &order()).await });
+    let erasing = tokio::spawn(async move { ledger.data_keys().erase(&appender, &order()).await });
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '-- close_data_keys%' AND datname = current_database()";
     sealbus_testkit::eventually("the erasure waits", async || test.count(waiting).await == 1).await;
     holder.commit().await.unwrap();
@@ -111,15 +111,16 @@ async fn a_verifier_finds_erased_and_nothing_else() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     let key = data_key(1);
-    test.ledger.add_data_keys(&[wrapped(&test, &key, 1)]).await.unwrap();
+    test.ledger.data_keys().add(&[wrapped(&test, &key, 1)]).await.unwrap();
     appender.append(call("acme", "p", vec![draft(1), under(&key), draft(3)])).await.unwrap();
-    assert_eq!(test.ledger.erase(&appender, &order()).await.unwrap().keys, [key.key_id()]);
-    test.ledger.seal_batch(100, &std::collections::HashSet::new(), None).await.unwrap();
+    assert_eq!(test.ledger.data_keys().erase(&appender, &order()).await.unwrap().keys, [key.key_id()]);
+    test.ledger.log().seal_batch(100, &std::collections::HashSet::new(), None).await.unwrap();
 
     let all = PageQuery { limit: 100, ..PageQuery::default() };
-    let page = async |tenant: &Tenant, plan: &Plan| test.ledger.plan_page(tenant, plan, &all).await.unwrap().records;
+    let page =
+        async |tenant: &Tenant, plan: &Plan| test.ledger.history().page(tenant, plan, &all).await.unwrap().records;
     let keys = page(&Tenant::system(), &Plan::keys()).await;
-    let mut trust = Trust::new(ORIGIN, test.keyring.clone(), &keys, test.ledger.log_size().await.unwrap());
+    let mut trust = Trust::new(ORIGIN, test.keyring.clone(), &keys, test.ledger.log().size().await.unwrap());
     page(&tenant("acme"), &Plan::erasures()).await.iter().for_each(|record| trust.survey(record));
     let mut check = ChainCheck::new(&trust, "acme", "p");
     let mut findings = Vec::new();
@@ -136,14 +137,14 @@ async fn an_erasure_in_another_plan_or_tenant_erases_nothing() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     let key = data_key(1);
-    test.ledger.add_data_keys(&[wrapped(&test, &key, 1)]).await.unwrap();
+    test.ledger.data_keys().add(&[wrapped(&test, &key, 1)]).await.unwrap();
     let payload = format!(r#"{{"keys":["{}"],"reason":"none"}}"#, key.key_id());
     let erasure = || sealbus_testkit::events::draft("subject.erased", payload.clone());
     appender.append(call("acme", "p", vec![erasure()])).await.unwrap();
     let mut elsewhere = call("other", "p", vec![erasure()]);
     elsewhere.plan = Plan::erasures();
     appender.append(elsewhere).await.unwrap();
-    assert_eq!(test.ledger.redo_erasures().await.unwrap(), 0);
-    let stored = test.ledger.stored_keys(&[("acme".to_owned(), key.key_id())]).await.unwrap();
+    assert_eq!(test.ledger.data_keys().redo_erasures().await.unwrap(), 0);
+    let stored = test.ledger.data_keys().stored(&[("acme".to_owned(), key.key_id())]).await.unwrap();
     assert!(!stored[0].erased && stored[0].wrapped.is_some());
 }

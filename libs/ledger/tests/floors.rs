@@ -19,26 +19,26 @@ async fn floors(test: &TestLedger, subscription_no: i64) -> Vec<u64> {
     let mut all = Vec::new();
     for partition in 0..8 {
         all.extend(
-            test.ledger.floors(&[subscription_no], partition).await.unwrap().into_iter().map(|(_, floor)| floor),
+            test.ledger.floors().read(&[subscription_no], partition).await.unwrap().into_iter().map(|(_, floor)| floor),
         );
     }
     all
 }
 
 async fn seal(test: &TestLedger) {
-    while test.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
+    while test.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
 }
 
 #[tokio::test]
 async fn from_the_beginning_all_floors_are_zero_and_creation_is_repeatable() {
     let test = TestLedger::start().await;
-    let first = test.ledger.subscribe(&name("audit"), Start::Beginning).await.unwrap();
+    let first = test.ledger.subscriptions().find_or_create(&name("audit"), Start::Beginning).await.unwrap();
     assert_eq!((first.waits_for, first.start), (None, Start::Beginning));
     assert_eq!(floors(&test, first.subscription_no).await, [0; 8]);
-    let again = test.ledger.subscribe(&name("audit"), Start::Now).await.unwrap();
+    let again = test.ledger.subscriptions().find_or_create(&name("audit"), Start::Now).await.unwrap();
     assert_eq!((again.subscription_no, again.start, again.waits_for), (first.subscription_no, Start::Beginning, None));
-    assert_eq!(test.ledger.subscriptions().await.unwrap(), ["audit"]);
-    assert_eq!(test.ledger.subscription_no(&name("audit")).await.unwrap(), Some(first.subscription_no));
+    assert_eq!(test.ledger.subscriptions().names().await.unwrap(), ["audit"]);
+    assert_eq!(test.ledger.subscriptions().number(&name("audit")).await.unwrap(), Some(first.subscription_no));
 }
 
 #[tokio::test]
@@ -46,31 +46,32 @@ async fn from_now_waits_until_what_was_queued_is_sealed() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     appender.append(call("acme", "order-1", vec![draft(1), draft(2)])).await.unwrap();
-    let subscribed = test.ledger.subscribe(&name("late"), Start::Now).await.unwrap();
+    let subscribed = test.ledger.subscriptions().find_or_create(&name("late"), Start::Now).await.unwrap();
     let bound = subscribed.waits_for.expect("two events and the key's have no leaf yet");
-    assert!(!test.ledger.finish_subscription(subscribed.subscription_no, bound).await.unwrap());
+    assert!(!test.ledger.subscriptions().finish(subscribed.subscription_no, bound).await.unwrap());
     assert_eq!(floors(&test, subscribed.subscription_no).await, Vec::<u64>::new());
     seal(&test).await;
     appender.append(call("acme", "order-1", vec![draft(3)])).await.unwrap();
     assert!(
-        test.ledger.finish_subscription(subscribed.subscription_no, bound).await.unwrap(),
+        test.ledger.subscriptions().finish(subscribed.subscription_no, bound).await.unwrap(),
         "the later one is not waited for"
     );
     assert_eq!(floors(&test, subscribed.subscription_no).await, [3; 8]);
     seal(&test).await;
-    assert!(test.ledger.finish_subscription(subscribed.subscription_no, bound).await.unwrap());
+    assert!(test.ledger.subscriptions().finish(subscribed.subscription_no, bound).await.unwrap());
     assert_eq!(floors(&test, subscribed.subscription_no).await, [3; 8], "the first answer counts");
-    assert_eq!(test.ledger.subscribe(&name("late"), Start::Now).await.unwrap().waits_for, None);
+    assert_eq!(test.ledger.subscriptions().find_or_create(&name("late"), Start::Now).await.unwrap().waits_for, None);
 }
 
 #[tokio::test]
 async fn a_floor_moves_by_compare_and_set() {
     let test = TestLedger::start().await;
-    let audit = test.ledger.subscribe(&name("audit"), Start::Beginning).await.unwrap().subscription_no;
-    assert!(test.ledger.advance_floor(audit, 3, 0, 10).await.unwrap());
-    assert!(!test.ledger.advance_floor(audit, 3, 0, 5).await.unwrap(), "an old walk moves nothing back");
-    assert_eq!(test.ledger.floors(&[audit], 3).await.unwrap(), [(audit, 10)]);
-    assert_eq!(test.ledger.floors(&[audit], 4).await.unwrap(), [(audit, 0)]);
+    let audit =
+        test.ledger.subscriptions().find_or_create(&name("audit"), Start::Beginning).await.unwrap().subscription_no;
+    assert!(test.ledger.floors().advance(audit, 3, 0, 10).await.unwrap());
+    assert!(!test.ledger.floors().advance(audit, 3, 0, 5).await.unwrap(), "an old walk moves nothing back");
+    assert_eq!(test.ledger.floors().read(&[audit], 3).await.unwrap(), [(audit, 10)]);
+    assert_eq!(test.ledger.floors().read(&[audit], 4).await.unwrap(), [(audit, 0)]);
 }
 
 #[tokio::test]
@@ -82,12 +83,12 @@ async fn the_walk_ends_at_the_first_young_leaf_even_where_a_later_one_looks_old(
     }
     seal(&test).await;
     let partition = sealbus_core::partition::PlanKey::of("acme", "order-1").partition(8);
-    let all = test.ledger.swept_leaves(partition, 0, Duration::ZERO, 100).await.unwrap();
+    let all = test.ledger.floors().leaves(partition, 0, Duration::ZERO, 100).await.unwrap();
     assert_eq!(
         all.iter().map(|leaf| (leaf.seq, leaf.event_type.as_deref())).collect::<Vec<_>>(),
         (1..=4).map(|seq| (seq, Some("test.happened"))).collect::<Vec<_>>()
     );
-    assert!(test.ledger.swept_leaves(partition, 0, Duration::from_mins(10), 100).await.unwrap().is_empty());
+    assert!(test.ledger.floors().leaves(partition, 0, Duration::from_mins(10), 100).await.unwrap().is_empty());
     // A clock that stepped back: leaf 3 seems younger than leaf 4.
     test.admin(
         "SET session_replication_role = replica;
@@ -95,9 +96,9 @@ async fn the_walk_ends_at_the_first_young_leaf_even_where_a_later_one_looks_old(
     )
     .await
     .unwrap();
-    let old = test.ledger.swept_leaves(partition, 0, Duration::from_mins(10), 100).await.unwrap();
+    let old = test.ledger.floors().leaves(partition, 0, Duration::from_mins(10), 100).await.unwrap();
     assert_eq!(old.iter().map(|leaf| leaf.seq).collect::<Vec<_>>(), [1, 2]);
-    let rest = test.ledger.swept_leaves(partition, all[1].index + 1, Duration::ZERO, 100).await.unwrap();
+    let rest = test.ledger.floors().leaves(partition, all[1].index + 1, Duration::ZERO, 100).await.unwrap();
     assert_eq!(rest.iter().map(|leaf| leaf.seq).collect::<Vec<_>>(), [3, 4]);
 }
 
@@ -109,10 +110,11 @@ async fn lag_counts_leaves_at_or_above_the_floors() {
         appender.append(call("acme", &format!("order-{n}"), vec![draft(n), draft(n)])).await.unwrap();
     }
     seal(&test).await;
-    let audit = test.ledger.subscribe(&name("audit"), Start::Beginning).await.unwrap().subscription_no;
-    assert_eq!(test.ledger.floor_lags(&[audit]).await.unwrap(), [(audit, 11)]);
+    let audit =
+        test.ledger.subscriptions().find_or_create(&name("audit"), Start::Beginning).await.unwrap().subscription_no;
+    assert_eq!(test.ledger.floors().lags(&[audit]).await.unwrap(), [(audit, 11)]);
     for partition in 0..8 {
-        assert!(test.ledger.advance_floor(audit, partition, 0, 9).await.unwrap());
+        assert!(test.ledger.floors().advance(audit, partition, 0, 9).await.unwrap());
     }
-    assert_eq!(test.ledger.floor_lags(&[audit]).await.unwrap(), [(audit, 2)]);
+    assert_eq!(test.ledger.floors().lags(&[audit]).await.unwrap(), [(audit, 2)]);
 }

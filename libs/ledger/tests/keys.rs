@@ -47,20 +47,20 @@ impl TwoKeys {
     }
 
     async fn seal(&self) {
-        while self.test.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
+        while self.test.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
     }
 
     /// Appends `key.added` for the second key, by the first.
     async fn add(&self) {
         let appender = self.appender(&self.before).await;
-        let chain = self.test.ledger.key_chain(&self.before).await.unwrap();
+        let chain = self.test.ledger.keys().chain(&self.before).await.unwrap();
         let signer = self.before.signer_of(&self.new).unwrap();
-        let added = self.test.ledger.append_key_event(&appender, &chain, KeyEvent::Added(&signer), "tester").await;
+        let added = self.test.ledger.keys().append(&appender, &chain, KeyEvent::Added(&signer), "tester").await;
         assert_eq!(added.unwrap().header.metadata_hash, metadata_hash());
     }
 
     async fn findings(&self) -> Vec<(Verdict, String, u64)> {
-        let verified = self.test.ledger.verify_chains(&Scope::Everything, &self.after).await.unwrap();
+        let verified = self.test.ledger.verification().verify_chains(&Scope::Everything, &self.after).await.unwrap();
         verified.findings.into_iter().map(|finding| (finding.verdict, finding.plan, finding.seq)).collect()
     }
 }
@@ -77,7 +77,7 @@ async fn a_key_that_no_event_has_added_signs_nothing() {
     assert_eq!(refused, AppendError::Key(KeyRefused::Unknown { kid: keys.new.clone() }));
     assert!(refused.to_string().contains(&format!("sealbus keys rotate {}", keys.new)), "{refused}");
     assert_eq!(keys.test.count("SELECT count(*) FROM sealbus.events").await, 1);
-    let told = keys.test.ledger.check_signing_key(&keys.new).await.unwrap_err().to_string();
+    let told = keys.test.ledger.keys().check(&keys.new).await.unwrap_err().to_string();
     assert_eq!(told, refused.to_string());
 }
 
@@ -88,29 +88,29 @@ async fn a_key_is_followed_by_another_in_one_chain() {
     let (first, second) = (keys.appender(&keys.before).await, keys.appender(&keys.after).await);
     first.append(call("acme", "order-1", vec![draft(1)])).await.unwrap();
     keys.add().await;
-    assert_eq!(ledger.key_chain(&keys.before).await.unwrap().window(&keys.new), None, "it has no leaf yet");
+    assert_eq!(ledger.keys().chain(&keys.before).await.unwrap().window(&keys.new), None, "it has no leaf yet");
     keys.seal().await;
-    let chain = ledger.key_chain(&keys.before).await.unwrap();
+    let chain = ledger.keys().chain(&keys.before).await.unwrap();
     let from = chain.window(&keys.new).unwrap().from;
     assert_eq!((from, chain.log_size()), (2, 3));
-    ledger.allow_signing(&keys.new).await.unwrap();
+    ledger.keys().allow(&keys.new).await.unwrap();
     first.append(call("acme", "order-1", vec![draft(2)])).await.unwrap();
     second.append(call("acme", "order-1", vec![draft(3)])).await.unwrap();
     keys.seal().await;
 
-    ledger.end_signing(&keys.old, Ending::Retire).await.unwrap();
+    ledger.keys().end(&keys.old, Ending::Retire).await.unwrap();
     let refused = first.append(call("acme", "order-1", vec![draft(4)])).await.unwrap_err();
     let ended = KeyRefused::Ended { kid: keys.old.clone(), standing: KeyStanding::Retired };
     assert_eq!(refused, AppendError::Key(ended));
-    let chain = ledger.key_chain(&keys.after).await.unwrap();
+    let chain = ledger.keys().chain(&keys.after).await.unwrap();
     let retired = KeyEvent::Retired(&keys.old, chain.log_size());
-    ledger.append_key_event(&second, &chain, retired, "tester").await.unwrap();
-    let twice = ledger.append_key_event(&second, &chain, retired, "tester").await.unwrap_err();
+    ledger.keys().append(&second, &chain, retired, "tester").await.unwrap();
+    let twice = ledger.keys().append(&second, &chain, retired, "tester").await.unwrap_err();
     assert_eq!(twice, AppendError::HeadMismatch { head: 3 }, "somebody else changed the chain");
     second.append(call("acme", "order-1", vec![draft(4)])).await.unwrap();
     keys.seal().await;
 
-    let chain = ledger.key_chain(&keys.after).await.unwrap();
+    let chain = ledger.keys().chain(&keys.after).await.unwrap();
     assert_eq!(chain.window(&keys.old).unwrap().until, Some(5));
     assert_eq!(chain.window(&keys.new).unwrap().until, None);
     let told = chain.tale(&keys.old);
@@ -124,7 +124,7 @@ async fn a_key_is_followed_by_another_in_one_chain() {
 async fn an_event_that_comes_before_its_key_is_outside_its_window() {
     let keys = TwoKeys::start().await;
     // Somebody with the database's password lets a key sign that was not added.
-    keys.test.ledger.allow_signing(&keys.new).await.unwrap();
+    keys.test.ledger.keys().allow(&keys.new).await.unwrap();
     let second = keys.appender(&keys.after).await;
     second.append(call("acme", "order-1", vec![draft(1)])).await.unwrap();
     keys.seal().await;
@@ -157,7 +157,7 @@ async fn a_key_added_without_its_own_proof_counts_for_nothing() {
     };
     first.append(call).await.unwrap();
     keys.seal().await;
-    let read = ledger.key_chain(&keys.before).await.unwrap();
+    let read = ledger.keys().chain(&keys.before).await.unwrap();
     assert_eq!(read.tale(&keys.new).added, Some(Told { seq: 2, index: Some(1) }));
     assert_eq!(read.window(&keys.new), None);
 }
@@ -174,21 +174,21 @@ async fn ending_a_key_waits_for_what_is_being_appended_under_it() {
     assert_eq!(plans, 1);
     let ending = tokio::spawn({
         let (ledger, old) = (keys.test.ledger.clone(), keys.old.clone());
-        async move { ledger.end_signing(&old, Ending::Revoke).await }
+        async move { ledger.keys().end(&old, Ending::Revoke).await }
     });
     let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND NOT granted \
                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     eventually("the end waits", async || keys.test.count(waiting).await == 1).await;
-    assert_eq!(keys.test.ledger.key_standings().await.unwrap()[&keys.old], KeyStanding::Signs);
+    assert_eq!(keys.test.ledger.keys().states().await.unwrap()[&keys.old], KeyStanding::Signs);
     transaction.commit().await.unwrap();
     ending.await.unwrap().unwrap();
-    assert_eq!(keys.test.ledger.key_standings().await.unwrap()[&keys.old], KeyStanding::Revoked);
+    assert_eq!(keys.test.ledger.keys().states().await.unwrap()[&keys.old], KeyStanding::Revoked);
 
     let refused =
         sqlx::query_scalar::<_, i64>(lock_plans).bind(keys.old.as_str()).fetch_one(&mut held).await.unwrap_err();
     assert!(refused.to_string().contains("may not sign"), "{refused}");
-    keys.test.ledger.end_signing(&keys.old, Ending::Retire).await.unwrap();
-    assert_eq!(keys.test.ledger.key_standings().await.unwrap()[&keys.old], KeyStanding::Revoked, "it stays revoked");
+    keys.test.ledger.keys().end(&keys.old, Ending::Retire).await.unwrap();
+    assert_eq!(keys.test.ledger.keys().states().await.unwrap()[&keys.old], KeyStanding::Revoked, "it stays revoked");
 }
 
 /// Under load a caller is told either that its event is stored, or that nothing of it is.
@@ -197,7 +197,7 @@ async fn callers_of_an_ended_key_are_all_answered() {
     let keys = TwoKeys::start().await;
     let appender = keys.appender(&keys.before).await;
     let calls = (0..50).map(|n| appender.append(call("acme", &format!("order-{}", n % 5), vec![draft(n)])));
-    let ended = keys.test.ledger.end_signing(&keys.old, Ending::Retire);
+    let ended = keys.test.ledger.keys().end(&keys.old, Ending::Retire);
     let (answers, ended) = tokio::join!(futures::future::join_all(calls), ended);
     ended.unwrap();
     let stored = answers.iter().filter(|answer| answer.is_ok()).count();
@@ -211,14 +211,14 @@ async fn callers_of_an_ended_key_are_all_answered() {
 async fn the_ledger_knows_who_signs_with_what() {
     let keys = TwoKeys::start().await;
     let ledger = &keys.test.ledger;
-    let signers = async |kid: &KeyId| ledger.signers().await.unwrap().get(kid).copied().unwrap_or(0);
+    let signers = async |kid: &KeyId| ledger.keys().signers().await.unwrap().get(kid).copied().unwrap_or(0);
     let (one, two) = (keys.appender(&keys.before).await, keys.appender(&keys.before).await);
     let other = keys.appender(&keys.after).await;
     eventually("all three are there", async || signers(&keys.old).await == 2 && signers(&keys.new).await == 1).await;
     one.retreat().await;
     assert_eq!(signers(&keys.old).await, 1);
     drop((two, other));
-    eventually("who is gone counts no more", async || ledger.signers().await.unwrap().is_empty()).await;
+    eventually("who is gone counts no more", async || ledger.keys().signers().await.unwrap().is_empty()).await;
 
     let settings = AppendSettings { lease: Duration::from_millis(300), ..AppendSettings::default() };
     let away = Ledger::open(&LedgerConfig::new(keys.test.postgres.url())).await.unwrap();
@@ -233,10 +233,10 @@ async fn the_ledger_knows_who_signs_with_what() {
 async fn what_is_not_sealed_is_counted_by_its_key() {
     let keys = TwoKeys::start().await;
     keys.appender(&keys.before).await.append(call("acme", "order-1", vec![draft(1), draft(2)])).await.unwrap();
-    let unsealed = keys.test.ledger.unsealed_by_key().await.unwrap();
+    let unsealed = keys.test.ledger.keys().unsealed().await.unwrap();
     assert_eq!(unsealed.into_iter().collect::<Vec<_>>(), [(keys.old.clone(), 3)]);
     keys.seal().await;
-    assert!(keys.test.ledger.unsealed_by_key().await.unwrap().is_empty());
+    assert!(keys.test.ledger.keys().unsealed().await.unwrap().is_empty());
 }
 
 /// A ledger from before the table has its keys in it after the migration.
@@ -247,6 +247,6 @@ async fn the_migration_knows_the_keys_that_were_added_before_it() {
     let seeding = migration.split("\n\n").find(|part| part.contains("INSERT INTO sealbus.signing_keys")).unwrap();
     keys.test.admin("DELETE FROM sealbus.signing_keys").await.unwrap();
     keys.test.admin(seeding).await.unwrap();
-    let known = keys.test.ledger.key_standings().await.unwrap();
+    let known = keys.test.ledger.keys().states().await.unwrap();
     assert_eq!(known.into_iter().collect::<Vec<_>>(), [(keys.old.clone(), KeyStanding::Signs)]);
 }

@@ -59,37 +59,37 @@ impl Member {
 async fn a_lease_is_taken_once_and_its_epoch_rises_with_each_holder() {
     let test = TestLedger::start().await;
     let ledger = &test.ledger;
-    let mut taken = ledger.take_leases("relay", &keys(3), "a", LONG).await.unwrap();
+    let mut taken = ledger.leases().take("relay", &keys(3), "a", LONG).await.unwrap();
     taken.sort_by(|a, b| a.key.cmp(&b.key));
     assert_eq!(
         taken.iter().map(|grant| (grant.key.as_str(), grant.epoch)).collect::<Vec<_>>(),
         [("0", 1), ("1", 1), ("2", 1)]
     );
-    assert_eq!(ledger.take_leases("relay", &keys(3), "b", LONG).await.unwrap(), [], "they are held");
+    assert_eq!(ledger.leases().take("relay", &keys(3), "b", LONG).await.unwrap(), [], "they are held");
 
-    ledger.release_leases("relay", &keys(2), "b").await.unwrap();
+    ledger.leases().release("relay", &keys(2), "b").await.unwrap();
     assert_eq!(
-        ledger.take_leases("relay", &keys(3), "b", LONG).await.unwrap(),
+        ledger.leases().take("relay", &keys(3), "b", LONG).await.unwrap(),
         [],
         "nobody gives back what is another's"
     );
-    ledger.release_leases("relay", &keys(2), "a").await.unwrap();
-    let taken = ledger.take_leases("relay", &keys(3), "b", LONG).await.unwrap();
+    ledger.leases().release("relay", &keys(2), "a").await.unwrap();
+    let taken = ledger.leases().take("relay", &keys(3), "b", LONG).await.unwrap();
     assert!(taken.len() == 2 && taken.iter().all(|grant| grant.epoch == 2), "{taken:?}");
-    assert_eq!(ledger.renew_leases("relay", "a", LONG).await.unwrap().grants.len(), 1);
-    assert_eq!(ledger.take_leases("deliver", &keys(1), "a", LONG).await.unwrap()[0].epoch, 1, "kinds are apart");
+    assert_eq!(ledger.leases().renew("relay", "a", LONG).await.unwrap().grants.len(), 1);
+    assert_eq!(ledger.leases().take("deliver", &keys(1), "a", LONG).await.unwrap()[0].epoch, 1, "kinds are apart");
 }
 
 #[tokio::test]
 async fn what_has_expired_is_not_renewed_and_can_be_taken() {
     let test = TestLedger::start().await;
     let ledger = &test.ledger;
-    ledger.take_leases("relay", &keys(1), "a", Duration::ZERO).await.unwrap();
-    ledger.announce("relay", "a", Duration::ZERO).await.unwrap();
-    let renewed = ledger.renew_leases("relay", "a", LONG).await.unwrap();
+    ledger.leases().take("relay", &keys(1), "a", Duration::ZERO).await.unwrap();
+    ledger.leases().announce("relay", "a", Duration::ZERO).await.unwrap();
+    let renewed = ledger.leases().renew("relay", "a", LONG).await.unwrap();
     assert!(!renewed.member && renewed.grants.is_empty(), "{renewed:?}");
-    assert_eq!(ledger.lease_view("relay").await.unwrap().members, [] as [String; 0]);
-    let taken = ledger.take_leases("relay", &keys(1), "b", LONG).await.unwrap();
+    assert_eq!(ledger.leases().view("relay").await.unwrap().members, [] as [String; 0]);
+    let taken = ledger.leases().take("relay", &keys(1), "b", LONG).await.unwrap();
     assert_eq!(taken[0].epoch, 2);
 }
 
@@ -99,7 +99,7 @@ async fn two_that_reach_for_the_same_keys_get_them_once_in_all() {
     let keys = keys(64);
     let takers = (0..8).map(|taker| {
         let (ledger, keys) = (test.ledger.clone(), keys.clone());
-        tokio::spawn(async move { ledger.take_leases("relay", &keys, &taker.to_string(), LONG).await.unwrap().len() })
+        tokio::spawn(async move { ledger.leases().take("relay", &keys, &taker.to_string(), LONG).await.unwrap().len() })
     });
     let mut taken = 0;
     for taker in takers.collect::<Vec<_>>() {
@@ -138,8 +138,8 @@ async fn keepers_share_fairly_with_who_comes_and_take_over_from_who_goes() {
 #[tokio::test]
 async fn a_dead_holders_keys_are_taken_when_its_lease_has_run_out() {
     let test = TestLedger::start().await;
-    test.ledger.announce("relay", "dead", Duration::from_secs(2)).await.unwrap();
-    let dead = test.ledger.take_leases("relay", &keys(4), "dead", Duration::from_secs(2)).await.unwrap();
+    test.ledger.leases().announce("relay", "dead", Duration::from_secs(2)).await.unwrap();
+    let dead = test.ledger.leases().take("relay", &keys(4), "dead", Duration::from_secs(2)).await.unwrap();
     let begun = tokio::time::Instant::now();
     let mut member = Member::start(&test, "alive", keys(4));
     member.holds(4).await;
@@ -179,8 +179,8 @@ async fn a_lease_that_cannot_be_renewed_is_lost_in_time_and_gained_with_a_new_ep
 #[tokio::test]
 async fn members_long_gone_are_forgotten() {
     let test = TestLedger::start().await;
-    test.ledger.announce("relay", "old", LONG).await.unwrap();
+    test.ledger.leases().announce("relay", "old", LONG).await.unwrap();
     test.admin("UPDATE sealbus.leases SET expires_at = clock_timestamp() - interval '2 hours'").await.unwrap();
-    test.ledger.announce("relay", "new", LONG).await.unwrap();
+    test.ledger.leases().announce("relay", "new", LONG).await.unwrap();
     eventually("the old one is gone", async || test.count("SELECT count(*) FROM sealbus.leases").await == 1).await;
 }

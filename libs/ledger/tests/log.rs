@@ -37,7 +37,7 @@ async fn append(test: &TestLedger, plans: u64, events: u64) {
 }
 
 async fn seal(ledger: &Ledger, limit: u32, signing: Option<Signing<'_>>) -> Result<Sealed, LedgerError> {
-    ledger.seal_batch(limit, &HashSet::new(), signing).await
+    ledger.log().seal_batch(limit, &HashSet::new(), signing).await
 }
 
 async fn leaf_hashes(test: &TestLedger) -> Vec<Hash> {
@@ -80,24 +80,24 @@ async fn a_tree_that_grew_by_batches_is_the_tree_over_all_leaves() {
     let key = signer.verifier_key();
     for note in &notes {
         let opened = SignedCheckpoint::open(note, ORIGIN, std::slice::from_ref(&key)).unwrap();
-        let (size, now) = (opened.checkpoint().size(), ledger.newest_tree().await.unwrap());
+        let (size, now) = (opened.checkpoint().size(), ledger.log().newest_tree().await.unwrap());
         assert_eq!(opened.checkpoint().root(), root(&leaves[..usize::try_from(size).unwrap()]));
-        assert_eq!(ledger.root_by_tiles(size).await.unwrap(), Some(opened.checkpoint().root()));
-        let proof = ledger.consistency_proof(size, now.size).await.unwrap().unwrap();
+        assert_eq!(ledger.log().root_by_tiles(size).await.unwrap(), Some(opened.checkpoint().root()));
+        let proof = ledger.log().consistency_proof(size, now.size).await.unwrap().unwrap();
         verify_consistency(size, now.size, &proof, &opened.checkpoint().root(), &now.root).unwrap();
     }
     for index in [0, 1, 255, 256, 511, 679, 680] {
-        let proof = ledger.inclusion_proof(index, 681).await.unwrap().unwrap();
+        let proof = ledger.log().inclusion_proof(index, 681).await.unwrap().unwrap();
         let leaf = leaves[usize::try_from(index).unwrap()];
         verify_inclusion(&leaf, index, 681, &proof, &anchored.root()).unwrap();
     }
-    assert_eq!(ledger.inclusion_proof(681, 681).await.unwrap(), None);
+    assert_eq!(ledger.log().inclusion_proof(681, 681).await.unwrap(), None);
     for id in TileId::all(TileKind::Hashes(0), 681).chain([TileId::new(TileKind::Hashes(0), 2, 3).unwrap()]) {
         let start = usize::try_from(id.n()).unwrap() * 256;
-        let tile = ledger.hash_tile(id).await.unwrap().unwrap();
+        let tile = ledger.log().hash_tile(id).await.unwrap().unwrap();
         assert_eq!(tile.hashes(), &leaves[start..start + usize::from(id.width())], "{id}");
     }
-    assert_eq!(ledger.hash_tile(TileId::new(TileKind::Hashes(0), 2, 200).unwrap()).await.unwrap(), None);
+    assert_eq!(ledger.log().hash_tile(TileId::new(TileKind::Hashes(0), 2, 200).unwrap()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -108,9 +108,9 @@ async fn leaves_that_were_made_without_a_tree_go_into_it_first() {
     tamper(&test, "TRUNCATE sealbus.log_roots, sealbus.tiles").await;
     append(&test, 1, 3).await;
     let caught_up = seal(&test.ledger, 100, None).await.unwrap();
-    assert_eq!((caught_up.leaves, test.ledger.newest_tree().await.unwrap().size), (16, 16));
+    assert_eq!((caught_up.leaves, test.ledger.log().newest_tree().await.unwrap().size), (16, 16));
     assert_eq!(seal(&test.ledger, 100, None).await.unwrap().leaves, 3);
-    assert_eq!(test.ledger.newest_tree().await.unwrap().root, root(&leaf_hashes(&test).await));
+    assert_eq!(test.ledger.log().newest_tree().await.unwrap().root, root(&leaf_hashes(&test).await));
 }
 
 #[tokio::test]
@@ -123,8 +123,8 @@ async fn nothing_is_signed_that_does_not_continue_what_is_anchored() {
     for anchored in [&elsewhere, &ahead] {
         let refused = seal(&test.ledger, 100, Some(Signing { signer: &signer, anchored, time: 1 })).await;
         assert!(matches!(refused, Err(LedgerError::Log(_))), "{refused:?}");
-        assert_eq!(test.ledger.log_size().await.unwrap(), 0, "nothing was sealed either");
-        assert!(test.ledger.sign_newest(Signing { signer: &signer, anchored, time: 1 }).await.is_err());
+        assert_eq!(test.ledger.log().size().await.unwrap(), 0, "nothing was sealed either");
+        assert!(test.ledger.log().sign_newest(Signing { signer: &signer, anchored, time: 1 }).await.is_err());
     }
     let anchored = empty();
     let sealed =
@@ -154,18 +154,18 @@ async fn a_tree_that_was_changed_grows_no_further() {
 async fn the_first_checkpoint_is_made_once() {
     let test = TestLedger::start().await;
     let (ledger, signer) = (&test.ledger, signer(&test));
-    assert_eq!(ledger.first_checkpoint().await.unwrap(), None);
-    let (first, new) = ledger.begin_log(&signer, 1_000).await.unwrap();
+    assert_eq!(ledger.log().first_checkpoint().await.unwrap(), None);
+    let (first, new) = ledger.log().begin(&signer, 1_000).await.unwrap();
     assert!(new && checkpoint(&first) == empty());
-    assert_eq!(ledger.begin_log(&signer, 2_000).await.unwrap(), (first.clone(), false));
-    assert_eq!(ledger.first_checkpoint().await.unwrap(), Some(first.clone()));
-    ledger.show_checkpoint(0, &first).await.unwrap();
+    assert_eq!(ledger.log().begin(&signer, 2_000).await.unwrap(), (first.clone(), false));
+    assert_eq!(ledger.log().first_checkpoint().await.unwrap(), Some(first.clone()));
+    ledger.log().show_checkpoint(0, &first).await.unwrap();
     append(&test, 1, 1).await;
     seal(ledger, 100, None).await.unwrap();
     let anchored = empty();
-    let newest = ledger.sign_newest(Signing { signer: &signer, anchored: &anchored, time: 3_000 }).await.unwrap();
-    ledger.show_checkpoint(2, &newest).await.unwrap();
-    ledger.show_checkpoint(0, &first).await.unwrap();
-    let shown = ledger.shown_checkpoint().await.unwrap().unwrap();
+    let newest = ledger.log().sign_newest(Signing { signer: &signer, anchored: &anchored, time: 3_000 }).await.unwrap();
+    ledger.log().show_checkpoint(2, &newest).await.unwrap();
+    ledger.log().show_checkpoint(0, &first).await.unwrap();
+    let shown = ledger.log().shown_checkpoint().await.unwrap().unwrap();
     assert_eq!(shown, (2, newest.to_string()), "a smaller one never takes its place");
 }

@@ -33,18 +33,19 @@ async fn a_pages_rows_know_their_plans_smallest_in_the_whole_outbox() {
     let appender = test.appender().await;
     let records = append(&appender, "order-1", 5).await;
     let partition = partition("order-1");
-    let all = test.ledger.outbox_page(partition, 0, 100).await.unwrap();
+    let all = test.ledger.outbox().page(partition, 0, 100).await.unwrap();
     assert_eq!(seqs(&all), [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1)]);
     // Under the bound and beyond the page there is an elder all the same.
-    let page = test.ledger.outbox_page(partition, all[2].id, 2).await.unwrap();
+    let page = test.ledger.outbox().page(partition, all[2].id, 2).await.unwrap();
     assert_eq!(seqs(&page), [(3, 1), (4, 1)]);
 
     let acknowledged = [Acknowledged { id: all[0].id, record: &records[0] }];
-    assert_eq!(test.ledger.delete_acknowledged(&acknowledged).await.unwrap(), [all[0].id]);
-    assert_eq!(seqs(&test.ledger.outbox_page(partition, all[2].id, 2).await.unwrap()), [(3, 2), (4, 2)]);
+    assert_eq!(test.ledger.outbox().delete_acknowledged(&acknowledged).await.unwrap(), [all[0].id]);
+    assert_eq!(seqs(&test.ledger.outbox().page(partition, all[2].id, 2).await.unwrap()), [(3, 2), (4, 2)]);
     assert_eq!(
         test.ledger
-            .outbox_page((partition + 1) % 8, 0, 100)
+            .outbox()
+            .page((partition + 1) % 8, 0, 100)
             .await
             .unwrap()
             .iter()
@@ -61,7 +62,7 @@ async fn plans_are_asked_about_by_name() {
     append(&appender, "order-1", 3).await;
     append(&appender, "order-2", 1).await;
     let asked = [("acme", "order-2"), ("acme", "nobody"), ("globex", "order-1"), ("acme", "order-1")];
-    let rows = test.ledger.outbox_of_plans(&asked, 2).await.unwrap();
+    let rows = test.ledger.outbox().of_plans(&asked, 2).await.unwrap();
     let found: Vec<_> = rows.iter().map(|(at, row)| (*at, row.seq, row.smallest)).collect();
     assert_eq!(found, [(0, 1, 1), (3, 1, 1), (3, 2, 1)], "at most two of a plan");
 }
@@ -71,13 +72,13 @@ async fn events_come_with_their_rows_and_no_more_than_fits() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     let records = append(&appender, "order-1", 4).await;
-    let rows = test.ledger.outbox_page(partition("order-1"), 0, 100).await.unwrap();
-    let events = test.ledger.owed_events(&rows, 1 << 20).await.unwrap();
+    let rows = test.ledger.outbox().page(partition("order-1"), 0, 100).await.unwrap();
+    let events = test.ledger.outbox().events(&rows, 1 << 20).await.unwrap();
     assert_eq!(events.iter().map(|(row, _)| *row).collect::<Vec<_>>(), rows);
     assert_eq!(events.into_iter().map(|(_, event)| event.unwrap()).collect::<Vec<_>>(), records);
-    assert_eq!(test.ledger.owed_events(&rows, 0).await.unwrap().len(), 1, "one goes in any case");
+    assert_eq!(test.ledger.outbox().events(&rows, 0).await.unwrap().len(), 1, "one goes in any case");
     let two = u64::from(records[0].header.payload_size) + 20;
-    assert!((2..4).contains(&test.ledger.owed_events(&rows, two).await.unwrap().len()), "as many as fit");
+    assert!((2..4).contains(&test.ledger.outbox().events(&rows, two).await.unwrap().len()), "as many as fit");
 }
 
 #[tokio::test]
@@ -85,12 +86,12 @@ async fn a_row_without_its_event_is_told_apart() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     append(&appender, "order-1", 3).await;
-    let rows = test.ledger.outbox_page(partition("order-1"), 0, 100).await.unwrap();
+    let rows = test.ledger.outbox().page(partition("order-1"), 0, 100).await.unwrap();
     let delete = "SET session_replication_role = replica; DELETE FROM sealbus.events WHERE tenant = 'acme' AND seq = 2";
     test.admin(delete).await.unwrap();
     let spoil = "SET session_replication_role = replica; UPDATE sealbus.events SET prev = 'short' WHERE tenant = 'acme' AND seq = 3";
     test.admin(spoil).await.unwrap();
-    let events = test.ledger.owed_events(&rows, 1 << 20).await.unwrap();
+    let events = test.ledger.outbox().events(&rows, 1 << 20).await.unwrap();
     assert!(events[0].1.is_ok());
     assert!(matches!(events[1].1, Err(Unsendable::Missing)));
     assert!(matches!(events[2].1, Err(Unsendable::Unreadable(_))));
@@ -102,18 +103,18 @@ async fn a_row_that_names_another_event_is_not_deleted() {
     let appender = test.appender().await;
     let first = append(&appender, "order-1", 1).await.remove(0);
     let second = append(&appender, "order-2", 1).await.remove(0);
-    let ids = async |plan: &str| test.ledger.outbox_page(partition(plan), 0, 100).await.unwrap();
+    let ids = async |plan: &str| test.ledger.outbox().page(partition(plan), 0, 100).await.unwrap();
     let (id, other) = (ids("order-1").await[0].id, ids("order-2").await.last().unwrap().id);
     // As after a failover: the acknowledged event's id is another event's row.
     let swapped = [Acknowledged { id: other, record: &first }];
-    assert_eq!(test.ledger.delete_acknowledged(&swapped).await.unwrap(), [] as [i64; 0]);
+    assert_eq!(test.ledger.outbox().delete_acknowledged(&swapped).await.unwrap(), [] as [i64; 0]);
     assert_eq!(ids("order-2").await.last().unwrap().id, other);
 
     let both = [Acknowledged { id, record: &first }, Acknowledged { id: other, record: &second }];
-    let mut deleted = test.ledger.delete_acknowledged(&both).await.unwrap();
+    let mut deleted = test.ledger.outbox().delete_acknowledged(&both).await.unwrap();
     deleted.sort_unstable();
     assert_eq!(deleted, [id, other]);
-    assert_eq!(test.ledger.delete_acknowledged(&both).await.unwrap(), [] as [i64; 0], "gone is gone");
+    assert_eq!(test.ledger.outbox().delete_acknowledged(&both).await.unwrap(), [] as [i64; 0], "gone is gone");
 }
 
 #[tokio::test]
@@ -128,7 +129,7 @@ async fn a_phantom_is_what_the_ledger_never_had() {
     let mut other_plan = known.clone();
     other_plan.header.plan = "order-9".to_owned();
     let acknowledged = [&other_hash, &known, &other_seq, &other_plan].map(|record| Acknowledged { id: 1, record });
-    let mut phantoms = test.ledger.phantoms(&acknowledged).await.unwrap();
+    let mut phantoms = test.ledger.outbox().phantoms(&acknowledged).await.unwrap();
     phantoms.sort_unstable();
     assert_eq!(phantoms, [0, 2, 3]);
 }
@@ -136,12 +137,12 @@ async fn a_phantom_is_what_the_ledger_never_had() {
 #[tokio::test]
 async fn a_writer_is_named_from_before_it_draws_an_id_until_it_is_over() {
     let test = TestLedger::start().await;
-    assert_eq!(test.ledger.outbox_writers().await.unwrap(), [] as [String; 0]);
+    assert_eq!(test.ledger.outbox().writers().await.unwrap(), [] as [String; 0]);
     let mut connection = PgConnection::connect(&test.postgres.url()).await.unwrap();
     let mut late = connection.begin().await.unwrap();
     let insert = "INSERT INTO sealbus.outbox (partition, plan_no, seq) VALUES (3, 999, 1) RETURNING id";
     let id: i64 = sqlx::query_scalar(insert).fetch_one(&mut *late).await.unwrap();
-    let writers = test.ledger.outbox_writers().await.unwrap();
+    let writers = test.ledger.outbox().writers().await.unwrap();
     assert_eq!(writers.len(), 1, "{writers:?}");
 
     // One that comes later is another, and one that only reads is none.
@@ -149,12 +150,12 @@ async fn a_writer_is_named_from_before_it_draws_an_id_until_it_is_over() {
     let mut reader = connection.begin().await.unwrap();
     sqlx::query("SELECT count(*) FROM sealbus.outbox").fetch_one(&mut *reader).await.unwrap();
     append(&test.appender().await, "order-1", 1).await;
-    assert_eq!(test.ledger.outbox_writers().await.unwrap(), writers);
-    assert!(test.ledger.outbox_page(3, 0, 100).await.unwrap().iter().all(|row| row.id != id));
+    assert_eq!(test.ledger.outbox().writers().await.unwrap(), writers);
+    assert!(test.ledger.outbox().page(3, 0, 100).await.unwrap().iter().all(|row| row.id != id));
 
     late.commit().await.unwrap();
-    assert_eq!(test.ledger.outbox_writers().await.unwrap(), [] as [String; 0]);
-    assert!(test.ledger.outbox_page(3, 0, 100).await.unwrap().iter().any(|row| row.id == id), "what it left is seen");
+    assert_eq!(test.ledger.outbox().writers().await.unwrap(), [] as [String; 0]);
+    assert!(test.ledger.outbox().page(3, 0, 100).await.unwrap().iter().any(|row| row.id == id), "what it left is seen");
 }
 
 #[tokio::test]
@@ -162,7 +163,7 @@ async fn the_depth_says_how_much_and_for_how_long() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     append(&appender, "order-1", 7).await;
-    let depths = test.ledger.outbox_depth(&[partition("order-1"), 63]).await.unwrap();
+    let depths = test.ledger.outbox().depth(&[partition("order-1"), 63]).await.unwrap();
     assert_eq!(depths.len(), 2);
     let busy = depths.iter().find(|depth| depth.partition == partition("order-1")).unwrap();
     assert!(busy.rows >= 7 && busy.oldest_seconds < 60.0, "{busy:?}");

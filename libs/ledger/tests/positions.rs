@@ -40,9 +40,15 @@ impl Scene {
         for n in 0..events {
             appender.append(call("acme", "order-1", vec![draft(n)])).await.unwrap();
         }
-        let subscription_no = test.ledger.subscribe(&subscription(), Start::Beginning).await.unwrap().subscription_no;
-        let plan_no = test.ledger.plan_no("acme", "order-1").await.unwrap().unwrap();
-        let records = test.ledger.range(plan_no, 1, 100, 100).await.unwrap();
+        let subscription_no = test
+            .ledger
+            .subscriptions()
+            .find_or_create(&subscription(), Start::Beginning)
+            .await
+            .unwrap()
+            .subscription_no;
+        let plan_no = test.ledger.history().plan_no("acme", "order-1").await.unwrap().unwrap();
+        let records = test.ledger.history().range(plan_no, 1, 100, 100).await.unwrap();
         let mut scene = Self { test, appender, subscription_no, lease: lease(1), plan_no, records };
         scene.take_over(1).await;
         scene
@@ -59,7 +65,14 @@ impl Scene {
     }
 
     async fn standing(&self) -> Standing {
-        self.test.ledger.standings(self.subscription_no, &[self.plan_no]).await.unwrap().remove(&self.plan_no).unwrap()
+        self.test
+            .ledger
+            .positions()
+            .read(self.subscription_no, &[self.plan_no])
+            .await
+            .unwrap()
+            .remove(&self.plan_no)
+            .unwrap()
     }
 
     /// One move in a transaction of its own.
@@ -84,12 +97,12 @@ impl Scene {
         let errors = ["it failed".to_owned()];
         let aside =
             SetAside { state: State::Parked, seen_seq, attempts: 1, retry_in: Some(Duration::ZERO), errors: &errors };
-        self.test.ledger.set_aside(self.subscription_no, &self.lease, from, &aside).await.unwrap()
+        self.test.ledger.positions().set_aside(self.subscription_no, &self.lease, from, &aside).await.unwrap()
     }
 
     /// Everything queued gets its leaf.
     async fn seal(&self) {
-        while self.test.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
+        while self.test.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
     }
 
     async fn set(&self, sql: &str) {
@@ -98,7 +111,7 @@ impl Scene {
 
     async fn is_due(&self) -> bool {
         let held: Vec<(i64, u32)> = (0..8).map(|partition| (self.subscription_no, partition)).collect();
-        !self.test.ledger.due_plans(&held, 10).await.unwrap().is_empty()
+        !self.test.ledger.positions().due(&held, 10).await.unwrap().is_empty()
     }
 }
 
@@ -130,6 +143,7 @@ async fn a_first_row_needs_the_epoch_of_the_lease() {
         !scene
             .test
             .ledger
+            .positions()
             .set_aside(
                 scene.subscription_no,
                 &zombie,
@@ -139,7 +153,9 @@ async fn a_first_row_needs_the_epoch_of_the_lease() {
             .await
             .unwrap()
     );
-    assert!(scene.test.ledger.leave_behind(scene.subscription_no, &zombie, &[(&fresh, 1)]).await.unwrap().is_empty());
+    assert!(
+        scene.test.ledger.positions().defer(scene.subscription_no, &zombie, &[(&fresh, 1)]).await.unwrap().is_empty()
+    );
     assert!(!scene.standing().await.stored);
     assert!(scene.step(&scene.lease, &fresh, 2).await);
 }
@@ -164,11 +180,12 @@ async fn of_two_holders_at_once_one_takes_effect() {
 async fn of_several_positions_in_one_transaction_all_move_or_none() {
     let scene = Scene::with(2).await;
     scene.appender.append(call("acme", "order-2", vec![draft(1)])).await.unwrap();
-    let other_no = scene.test.ledger.plan_no("acme", "order-2").await.unwrap().unwrap();
-    let standings = scene.test.ledger.standings(scene.subscription_no, &[scene.plan_no, other_no]).await.unwrap();
+    let other_no = scene.test.ledger.history().plan_no("acme", "order-2").await.unwrap().unwrap();
+    let standings =
+        scene.test.ledger.positions().read(scene.subscription_no, &[scene.plan_no, other_no]).await.unwrap();
     let (mine, other) = (&standings[&scene.plan_no], &standings[&other_no]);
     assert!(scene.step(&scene.lease, mine, 2).await);
-    let other_hash = scene.test.ledger.range(other_no, 1, 1, 1).await.unwrap()[0].event_hash;
+    let other_hash = scene.test.ledger.history().range(other_no, 1, 1, 1).await.unwrap()[0].event_hash;
     let moves = [
         Move { from: mine, next_seq: 3, last_hash: scene.hash(2) },
         Move { from: other, next_seq: 2, last_hash: other_hash },
@@ -176,7 +193,7 @@ async fn of_several_positions_in_one_transaction_all_move_or_none() {
     let mut transaction = scene.test.ledger.effects_pool().begin().await.unwrap();
     assert!(!advance(&mut transaction, scene.subscription_no, &scene.lease, &moves).await.unwrap());
     transaction.rollback().await.unwrap();
-    assert!(!scene.test.ledger.standings(scene.subscription_no, &[other_no]).await.unwrap()[&other_no].stored);
+    assert!(!scene.test.ledger.positions().read(scene.subscription_no, &[other_no]).await.unwrap()[&other_no].stored);
 }
 
 #[tokio::test]
@@ -200,14 +217,14 @@ async fn a_plan_without_a_row_stands_above_the_floor() {
     let scene = Scene::with(3).await;
     scene.seal().await;
     scene.appender.append(call("acme", "order-1", vec![draft(4)])).await.unwrap();
-    let size = scene.test.ledger.log_size().await.unwrap();
+    let size = scene.test.ledger.log().size().await.unwrap();
     scene.test.admin(&format!("UPDATE sealbus.floors SET floor = {}", size - 1)).await.unwrap();
     let standing = scene.standing().await;
     assert_eq!((standing.next_seq, standing.last_hash, standing.agrees), (3, scene.hash(2), true));
     scene.test.admin(&format!("UPDATE sealbus.floors SET floor = {size}")).await.unwrap();
     assert_eq!(scene.standing().await.next_seq, 4, "the unsealed one is not below any floor");
     scene.test.admin("DELETE FROM sealbus.floors").await.unwrap();
-    let nowhere = scene.test.ledger.standings(scene.subscription_no, &[scene.plan_no]).await.unwrap();
+    let nowhere = scene.test.ledger.positions().read(scene.subscription_no, &[scene.plan_no]).await.unwrap();
     assert!(nowhere.is_empty(), "a subscription without a floor stands nowhere");
 }
 
@@ -220,12 +237,15 @@ async fn an_event_that_arrives_while_its_plan_is_unparked() {
     assert!(scene.park(&scene.standing().await, 2).await);
     assert!(scene.step(&scene.lease, &scene.standing().await, 3).await);
     // The event is noted first: there is no unparking before it is applied.
-    assert_eq!(ledger.mark_seen(scene.subscription_no, &[(scene.plan_no, 3)]).await.unwrap(), [scene.plan_no]);
-    assert!(!ledger.unpark(scene.subscription_no, scene.plan_no).await.unwrap());
+    assert_eq!(
+        ledger.positions().mark_seen(scene.subscription_no, &[(scene.plan_no, 3)]).await.unwrap(),
+        [scene.plan_no]
+    );
+    assert!(!ledger.positions().unpark(scene.subscription_no, scene.plan_no).await.unwrap());
     assert!(scene.step(&scene.lease, &scene.standing().await, 4).await);
-    assert!(ledger.unpark(scene.subscription_no, scene.plan_no).await.unwrap());
+    assert!(ledger.positions().unpark(scene.subscription_no, scene.plan_no).await.unwrap());
     // Unparking comes first: the event is not noted, so that it may not be acknowledged.
-    assert!(ledger.mark_seen(scene.subscription_no, &[(scene.plan_no, 4)]).await.unwrap().is_empty());
+    assert!(ledger.positions().mark_seen(scene.subscription_no, &[(scene.plan_no, 4)]).await.unwrap().is_empty());
     assert_eq!(scene.standing().await.state, State::Live);
 }
 
@@ -234,11 +254,11 @@ async fn seen_seq_never_falls_and_takes_the_highest_of_a_plan() {
     let scene = Scene::with(5).await;
     let fresh = scene.standing().await;
     assert_eq!(
-        scene.test.ledger.leave_behind(scene.subscription_no, &scene.lease, &[(&fresh, 3)]).await.unwrap(),
+        scene.test.ledger.positions().defer(scene.subscription_no, &scene.lease, &[(&fresh, 3)]).await.unwrap(),
         [scene.plan_no]
     );
     let seen = [(scene.plan_no, 5), (scene.plan_no, 2)];
-    assert_eq!(scene.test.ledger.mark_seen(scene.subscription_no, &seen).await.unwrap(), [scene.plan_no]);
+    assert_eq!(scene.test.ledger.positions().mark_seen(scene.subscription_no, &seen).await.unwrap(), [scene.plan_no]);
     assert_eq!(scene.standing().await.seen_seq, 5);
     assert!(scene.park(&scene.standing().await, 1).await);
     assert_eq!(scene.standing().await.seen_seq, 5);
@@ -259,15 +279,21 @@ async fn attempts_are_counted_before_anything_runs() {
     let scene = Scene::with(3).await;
     let ledger = &scene.test.ledger;
     let fresh = scene.standing().await;
-    assert!(!ledger.begin_attempt(scene.subscription_no, &fresh, Duration::ZERO).await.unwrap(), "there is no row");
+    assert!(
+        !ledger.positions().begin_attempt(scene.subscription_no, &fresh, Duration::ZERO).await.unwrap(),
+        "there is no row"
+    );
     assert!(scene.park(&fresh, 2).await);
     let parked = scene.standing().await;
     assert!(scene.is_due().await);
-    assert!(ledger.begin_attempt(scene.subscription_no, &parked, Duration::from_mins(10)).await.unwrap());
+    assert!(ledger.positions().begin_attempt(scene.subscription_no, &parked, Duration::from_mins(10)).await.unwrap());
     assert_eq!(scene.standing().await.attempts, 2);
     assert!(!scene.is_due().await, "not before the next pause is over");
     assert!(scene.step(&scene.lease, &scene.standing().await, 2).await);
-    assert!(!ledger.begin_attempt(scene.subscription_no, &parked, Duration::ZERO).await.unwrap(), "it has moved");
+    assert!(
+        !ledger.positions().begin_attempt(scene.subscription_no, &parked, Duration::ZERO).await.unwrap(),
+        "it has moved"
+    );
 }
 
 #[tokio::test]
@@ -277,15 +303,22 @@ async fn errors_are_numbered_over_all_rounds() {
     let errors = ["again".to_owned(), "and again".to_owned()];
     let dead = SetAside { state: State::Dead, seen_seq: 1, attempts: 3, retry_in: None, errors: &errors };
     assert!(
-        scene.test.ledger.set_aside(scene.subscription_no, &scene.lease, &scene.standing().await, &dead).await.unwrap()
+        scene
+            .test
+            .ledger
+            .positions()
+            .set_aside(scene.subscription_no, &scene.lease, &scene.standing().await, &dead)
+            .await
+            .unwrap()
     );
-    let attempts = scene.test.ledger.attempts(scene.subscription_no, scene.plan_no, 1).await.unwrap();
+    let attempts = scene.test.ledger.positions().attempts(scene.subscription_no, scene.plan_no, 1).await.unwrap();
     let said: Vec<(u32, &str)> = attempts.iter().map(|attempt| (attempt.n, attempt.error.as_str())).collect();
     assert_eq!(said, [(1, "it failed"), (2, "again"), (3, "and again")]);
     let owed = scene
         .test
         .ledger
-        .owed(&OwedQuery { states: vec![State::Dead], limit: 10, ..OwedQuery::default() })
+        .dead_letters()
+        .list(&OwedQuery { states: vec![State::Dead], limit: 10, ..OwedQuery::default() })
         .await
         .unwrap();
     assert_eq!(owed.len(), 1);
@@ -308,19 +341,28 @@ fn order(reason: &str) -> Order {
 async fn an_ask_is_an_event_first_and_then_due() {
     let scene = Scene::with(2).await;
     let (ledger, appender) = (&scene.test.ledger, &scene.appender);
-    assert!(matches!(ledger.ask(appender, &order("r"), Verb::Redrive).await, Err(AskError::NotOwed { .. })));
+    assert!(matches!(
+        ledger.dead_letters().issue(appender, &order("r"), Verb::Redrive).await,
+        Err(AskError::NotOwed { .. })
+    ));
     assert!(scene.park(&scene.standing().await, 2).await);
-    assert!(matches!(ledger.ask(appender, &order(""), Verb::Redrive).await, Err(AskError::Reason)));
+    assert!(matches!(ledger.dead_letters().issue(appender, &order(""), Verb::Redrive).await, Err(AskError::Reason)));
     let settle = Verb::Settle { stands: scene.hash(1) };
-    assert!(matches!(ledger.ask(appender, &order("r"), settle).await, Err(AskError::WrongState { .. })));
+    assert!(matches!(
+        ledger.dead_letters().issue(appender, &order("r"), settle).await,
+        Err(AskError::WrongState { .. })
+    ));
     scene.set("next_at = NULL").await;
-    assert_eq!(ledger.ask(appender, &order("the mail server is back"), Verb::Redrive).await.unwrap(), 1);
+    assert_eq!(
+        ledger.dead_letters().issue(appender, &order("the mail server is back"), Verb::Redrive).await.unwrap(),
+        1
+    );
     assert_eq!(scene.standing().await.ask, Some(Ask::Redrive { seq: 1 }));
     assert!(scene.is_due().await);
-    assert_eq!(ledger.ask(appender, &order("never mind"), Verb::Skip).await.unwrap(), 1);
+    assert_eq!(ledger.dead_letters().issue(appender, &order("never mind"), Verb::Skip).await.unwrap(), 1);
     assert_eq!(scene.standing().await.ask, Some(Ask::Skip { seq: 1 }));
     let page = PageQuery { limit: 10, ..PageQuery::default() };
-    let events = ledger.plan_page(&tenant("acme"), &Plan::deliveries(), &page).await.unwrap().records;
+    let events = ledger.history().page(&tenant("acme"), &Plan::deliveries(), &page).await.unwrap().records;
     let types: Vec<&str> = events.iter().map(|event| event.header.event_type.as_str()).collect();
     assert_eq!(types, ["delivery.redriven", "delivery.skipped"]);
     assert_eq!(events[0].header.actor, "olga");
@@ -343,11 +385,19 @@ async fn an_ask_is_carried_out_where_it_was_asked_and_nowhere_else() {
     let (ledger, appender) = (&scene.test.ledger, &scene.appender);
     assert!(scene.park(&scene.standing().await, 3).await);
     let unasked = scene.standing().await;
-    ledger.ask(appender, &order("r"), Verb::Skip).await.unwrap();
+    ledger.dead_letters().issue(appender, &order("r"), Verb::Skip).await.unwrap();
     let resume = |from: Standing, next_seq| {
         let hash = scene.hash(next_seq - 1);
         let scene = &scene;
-        async move { scene.test.ledger.resume(scene.subscription_no, &scene.lease, &from, next_seq, hash).await.unwrap() }
+        async move {
+            scene
+                .test
+                .ledger
+                .positions()
+                .resume(scene.subscription_no, &scene.lease, &from, next_seq, hash)
+                .await
+                .unwrap()
+        }
     };
     assert!(!resume(unasked, 2).await, "the ask was not read");
     let asked = scene.standing().await;
@@ -358,13 +408,13 @@ async fn an_ask_is_carried_out_where_it_was_asked_and_nowhere_else() {
         (2, scene.hash(1), State::Parked, 0, &None)
     );
     assert!(!resume(asked.clone(), 2).await, "it is carried out once");
-    assert!(!ledger.clear_ask(scene.subscription_no, &asked).await.unwrap());
+    assert!(!ledger.positions().clear_command(scene.subscription_no, &asked).await.unwrap());
     // A dead letter keeps an ask that comes while it dies due.
-    ledger.ask(appender, &order("r"), Verb::Redrive).await.unwrap();
+    ledger.dead_letters().issue(appender, &order("r"), Verb::Redrive).await.unwrap();
     let dead = SetAside { state: State::Dead, seen_seq: 3, attempts: 3, retry_in: None, errors: &[] };
-    assert!(ledger.set_aside(scene.subscription_no, &scene.lease, &resumed, &dead).await.unwrap());
+    assert!(ledger.positions().set_aside(scene.subscription_no, &scene.lease, &resumed, &dead).await.unwrap());
     assert!(scene.is_due().await);
-    assert!(ledger.clear_ask(scene.subscription_no, &scene.standing().await).await.unwrap());
+    assert!(ledger.positions().clear_command(scene.subscription_no, &scene.standing().await).await.unwrap());
     assert!(!scene.is_due().await);
 }
 
@@ -374,16 +424,28 @@ async fn a_fork_is_settled_by_an_event_that_the_ledger_holds() {
     let (ledger, appender) = (&scene.test.ledger, &scene.appender);
     let fork = SetAside { state: State::Fork, seen_seq: 3, attempts: 0, retry_in: None, errors: &[] };
     assert!(scene.step(&scene.lease, &scene.standing().await, 3).await);
-    assert!(ledger.set_aside(scene.subscription_no, &scene.lease, &scene.standing().await, &fork).await.unwrap());
-    assert!(!ledger.unpark(scene.subscription_no, scene.plan_no).await.unwrap());
-    assert!(matches!(ledger.ask(appender, &order("r"), Verb::Redrive).await, Err(AskError::WrongState { .. })));
+    assert!(
+        ledger
+            .positions()
+            .set_aside(scene.subscription_no, &scene.lease, &scene.standing().await, &fork)
+            .await
+            .unwrap()
+    );
+    assert!(!ledger.positions().unpark(scene.subscription_no, scene.plan_no).await.unwrap());
+    assert!(matches!(
+        ledger.dead_letters().issue(appender, &order("r"), Verb::Redrive).await,
+        Err(AskError::WrongState { .. })
+    ));
     let foreign = Verb::Settle { stands: Hash([7; 32]) };
-    assert!(matches!(ledger.ask(appender, &order("r"), foreign).await, Err(AskError::NotInLedger(_))));
+    assert!(matches!(ledger.dead_letters().issue(appender, &order("r"), foreign).await, Err(AskError::NotInLedger(_))));
     let stands = scene.hash(2);
-    assert_eq!(ledger.ask(appender, &order("the ledger is right"), Verb::Settle { stands }).await.unwrap(), 2);
+    assert_eq!(
+        ledger.dead_letters().issue(appender, &order("the ledger is right"), Verb::Settle { stands }).await.unwrap(),
+        2
+    );
     assert_eq!(scene.standing().await.ask, Some(Ask::Settle { seq: 3, stands }));
     let page = PageQuery { limit: 10, ..PageQuery::default() };
-    let events = ledger.plan_page(&tenant("acme"), &Plan::deliveries(), &page).await.unwrap().records;
+    let events = ledger.history().page(&tenant("acme"), &Plan::deliveries(), &page).await.unwrap().records;
     let data: serde_json::Value = serde_json::from_str(events[0].payload.as_deref().unwrap()).unwrap();
     let catalog = sealbus_core::catalog::Catalog::shipped();
     assert!(catalog.resolve("delivery.fork_settled", 1).unwrap().validate(&data).is_empty());
@@ -397,8 +459,9 @@ async fn only_a_row_that_says_no_more_than_the_floor_is_pruned() {
     let ledger = &scene.test.ledger;
     scene.seal().await;
     assert!(scene.step(&scene.lease, &scene.standing().await, 3).await);
-    let size = ledger.log_size().await.unwrap();
-    let prune = || async { ledger.prune_positions(scene.subscription_no, Duration::from_hours(24), 10).await.unwrap() };
+    let size = ledger.log().size().await.unwrap();
+    let prune =
+        || async { ledger.positions().prune(scene.subscription_no, Duration::from_hours(24), 10).await.unwrap() };
     let floor = |floor: u64| format!("UPDATE sealbus.floors SET floor = {floor}");
     let hash = |seq| format!("last_hash = '\\x{}'", scene.hash(seq));
 

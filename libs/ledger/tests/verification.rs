@@ -21,7 +21,7 @@ async fn with_chain(length: u64) -> TestLedger {
 }
 
 async fn verify(test: &TestLedger, scope: Scope) -> (Verified, Vec<Finding>) {
-    let verified = test.ledger.verify_chains(&scope, &test.keyring).await.unwrap();
+    let verified = test.ledger.verification().verify_chains(&scope, &test.keyring).await.unwrap();
     let findings = verified.findings.clone();
     (verified, findings)
 }
@@ -157,8 +157,8 @@ async fn a_tampered_key_event_is_found_with_any_plan() {
 async fn every_event_gets_a_dense_log_index_in_plan_order() {
     let test = with_chain(20).await;
     let stopped = HashSet::new();
-    while test.ledger.seal_batch(7, &stopped, None).await.unwrap().leaves > 0 {}
-    assert_eq!(test.ledger.log_size().await.unwrap(), 41);
+    while test.ledger.log().seal_batch(7, &stopped, None).await.unwrap().leaves > 0 {}
+    assert_eq!(test.ledger.log().size().await.unwrap(), 41);
     assert_eq!(test.count("SELECT count(*) FROM sealbus.seal_queue").await, 0);
     assert_eq!(test.count("SELECT count(*) FROM sealbus.log_leaves WHERE leaf_index NOT BETWEEN 0 AND 40").await, 0);
     let disordered = "SELECT count(*) FROM (SELECT leaf_index, lag(leaf_index) OVER (PARTITION BY plan_no ORDER BY seq) AS before \
@@ -166,6 +166,7 @@ async fn every_event_gets_a_dense_log_index_in_plan_order() {
     assert_eq!(test.count(disordered).await, 0);
     let first = test
         .ledger
+        .history()
         .log_page(&sealbus_ledger::history::trail::LogQuery { limit: 1, ..Default::default() })
         .await
         .unwrap();
@@ -179,13 +180,13 @@ async fn two_sealers_at_once_give_every_event_one_leaf() {
     let seal = async || {
         let mut leaves = 0;
         while test.count("SELECT count(*) FROM sealbus.seal_queue").await > 0 {
-            leaves += test.ledger.seal_batch(10, &HashSet::new(), None).await.unwrap().leaves;
+            leaves += test.ledger.log().seal_batch(10, &HashSet::new(), None).await.unwrap().leaves;
         }
         leaves
     };
     let (one, other) = tokio::join!(seal(), seal());
     assert_eq!(one + other, 401);
-    assert_eq!(test.ledger.log_size().await.unwrap(), 401);
+    assert_eq!(test.ledger.log().size().await.unwrap(), 401);
 }
 
 /// A plan with a wrong event stops, and stops alone.
@@ -199,14 +200,14 @@ async fn a_plan_that_is_wrong_is_sealed_no_further_and_holds_up_no_other() {
     .await
     .unwrap();
     let mut stopped = HashSet::new();
-    let sealed = test.ledger.seal_batch(100, &stopped, None).await.unwrap();
+    let sealed = test.ledger.log().seal_batch(100, &stopped, None).await.unwrap();
     assert_eq!(sealed.leaves, 8, "the key, two of order-1, five of order-2");
     assert_eq!(sealed.stopped.len(), 1);
     assert_eq!((sealed.stopped[0].plan.as_str(), sealed.stopped[0].seq), ("order-1", 3));
     assert!(sealed.stopped[0].reason.contains("EVENT_HASH"), "{}", sealed.stopped[0].reason);
     stopped.extend(sealed.stopped.iter().map(|plan| plan.plan_no));
     test.appender().await.append(call("acme", "order-2", vec![draft(9)])).await.unwrap();
-    assert_eq!(test.ledger.seal_batch(100, &stopped, None).await.unwrap().leaves, 1);
+    assert_eq!(test.ledger.log().seal_batch(100, &stopped, None).await.unwrap().leaves, 1);
 }
 
 /// A seal that is not of its key's suite never gets into the log.
@@ -219,7 +220,7 @@ async fn an_event_whose_signature_was_stripped_gets_no_leaf() {
     )
     .await
     .unwrap();
-    let sealed = test.ledger.seal_batch(100, &HashSet::new(), None).await.unwrap();
+    let sealed = test.ledger.log().seal_batch(100, &HashSet::new(), None).await.unwrap();
     assert_eq!(sealed.leaves, 4, "the key, one of order-1, two of order-2");
     assert!(sealed.stopped[0].reason.contains("SUITE"), "{}", sealed.stopped[0].reason);
 }
@@ -229,7 +230,7 @@ async fn an_event_whose_signature_was_stripped_gets_no_leaf() {
 async fn waiting_ends_where_nothing_is_sealed() {
     let test = with_chain(1).await;
     let brief = std::time::Duration::from_millis(50);
-    assert!(!test.ledger.wait_until_sealed(brief / 10, brief).await.unwrap());
-    while test.ledger.seal_batch(100, &HashSet::new(), None).await.unwrap().leaves > 0 {}
-    assert!(test.ledger.wait_until_sealed(brief / 10, brief).await.unwrap());
+    assert!(!test.ledger.log().wait_until_sealed(brief / 10, brief).await.unwrap());
+    while test.ledger.log().seal_batch(100, &HashSet::new(), None).await.unwrap().leaves > 0 {}
+    assert!(test.ledger.log().wait_until_sealed(brief / 10, brief).await.unwrap());
 }

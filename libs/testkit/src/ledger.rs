@@ -61,7 +61,7 @@ impl TestLedger {
 
     /// Gives every queued event its leaf in the log. No checkpoint is signed.
     pub async fn seal(&self) {
-        while self.ledger.seal_batch(1_000, &HashSet::new(), None).await.expect("sealing succeeds").leaves > 0 {}
+        while self.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.expect("sealing succeeds").leaves > 0 {}
     }
 }
 

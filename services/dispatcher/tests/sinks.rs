@@ -55,7 +55,7 @@ impl Bus {
         let (tenant, plan) = (Tenant::parse("acme").unwrap(), Plan::parse(plan).unwrap());
         let call = Call { tenant, plan, expect: Expect::Any, events: (0..count).map(draft).collect() };
         let appended = self.appender.append(call).await.unwrap();
-        while self.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
+        while self.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
         appended.into_iter().map(|appended| appended.record).collect()
     }
 
@@ -237,14 +237,15 @@ async fn flaky_fails_by_rule_and_only_there() {
     eventually("what can pass has passed", async || bus.number(through).await == 3).await;
     eventually("the rest is dead", async || {
         bus.ledger
-            .owed(&OwedQuery { limit: 10, states: vec![State::Dead], ..OwedQuery::default() })
+            .dead_letters()
+            .list(&OwedQuery { limit: 10, states: vec![State::Dead], ..OwedQuery::default() })
             .await
             .unwrap()
             .len()
             == 1
     })
     .await;
-    let owed = bus.ledger.owed(&OwedQuery { limit: 10, ..OwedQuery::default() }).await.unwrap();
+    let owed = bus.ledger.dead_letters().list(&OwedQuery { limit: 10, ..OwedQuery::default() }).await.unwrap();
     assert_eq!(
         (owed[0].subscription.as_str(), owed[0].plan.as_str(), owed[0].seq, owed[0].attempts),
         ("gives-up", "unlucky-1", 1, 3)

@@ -151,7 +151,7 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
         return Err(Error::NoKek(name.to_owned()));
     }
     // A backup that was restored may have brought keys back.
-    let redone = resources.ledger.redo_erasures().await.map_err(Error::Erasures)?;
+    let redone = resources.ledger.data_keys().redo_erasures().await.map_err(Error::Erasures)?;
     if redone > 0 {
         tracing::warn!(keys = redone, "data keys that were erased before were here again, and are destroyed");
     }

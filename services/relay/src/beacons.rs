@@ -8,7 +8,7 @@ use sealbus_broker::Broker;
 use sealbus_broker::topology::EVENTS;
 use sealbus_core::hash::Hash;
 use sealbus_ledger::Ledger;
-use sealbus_ledger::beacons::Beacon;
+use sealbus_ledger::outbox::Beacon;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// The newest acknowledgement that any worker has seen since the last beacon.
@@ -58,7 +58,7 @@ pub(crate) async fn record(ledger: Ledger, broker: Broker, board: &Board, every:
             msg_id: &msg_id,
             oldest_pending: noted.oldest_pending,
         };
-        if let Err(error) = ledger.record_beacon(&beacon).await {
+        if let Err(error) = ledger.outbox().record_beacon(&beacon).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "a beacon could not be recorded");
         }
     }

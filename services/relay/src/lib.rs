@@ -245,7 +245,7 @@ impl Relay {
 
     async fn count_depth(&self) {
         let partitions: Vec<u32> = self.owned.keys().copied().collect();
-        match self.resources.ledger.outbox_depth(&partitions).await {
+        match self.resources.ledger.outbox().depth(&partitions).await {
             Ok(depths) => self.resources.metrics.outbox(&depths),
             Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "the outbox could not be counted"),
         }

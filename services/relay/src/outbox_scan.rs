@@ -63,8 +63,8 @@ pub(crate) type Looking = BoxFuture<'static, Result<Look, LedgerError>>;
 /// Reads a page from an id on; `writers` says whether to ask first who is writing, and what had been seen by then.
 pub(crate) fn page(ledger: Ledger, partition: u32, from: i64, limit: u32, seen: i64, ask_writers: bool) -> Looking {
     async move {
-        let writers = if ask_writers { Some(ledger.outbox_writers().await?) } else { None };
-        let rows = ledger.outbox_page(partition, from, limit).await?;
+        let writers = if ask_writers { Some(ledger.outbox().writers().await?) } else { None };
+        let rows = ledger.outbox().page(partition, from, limit).await?;
         Ok(Look::Page { seen, writers, rows })
     }
     .boxed()
@@ -73,7 +73,7 @@ pub(crate) fn page(ledger: Ledger, partition: u32, from: i64, limit: u32, seen: 
 /// Reads the events of rows, up to so many bytes.
 pub(crate) fn events(ledger: Ledger, rows: Vec<Owed>, bytes: u64) -> Looking {
     async move {
-        let events = ledger.owed_events(&rows, bytes).await?;
+        let events = ledger.outbox().events(&rows, bytes).await?;
         let cut = rows.get(events.len()).map(|row| row.id);
         Ok(Look::Events { events, cut })
     }
@@ -85,7 +85,7 @@ pub(crate) fn plans(ledger: Ledger, asked: Vec<Undecided>, bytes: u64) -> Lookin
     async move {
         let names: Vec<(&str, &str)> =
             asked.iter().map(|ask| (ask.plan.tenant.as_str(), ask.plan.plan.as_str())).collect();
-        let rows = ledger.outbox_of_plans(&names, ELDERS).await?;
+        let rows = ledger.outbox().of_plans(&names, ELDERS).await?;
         let mut lowest = rows.clone();
         lowest.dedup_by_key(|(at, _)| *at);
         let elders: Vec<Owed> = rows
@@ -93,7 +93,7 @@ pub(crate) fn plans(ledger: Ledger, asked: Vec<Undecided>, bytes: u64) -> Lookin
             .filter(|(at, row)| asked.get(*at).is_some_and(|ask| row.seq < ask.lowest))
             .map(|(_, row)| row)
             .collect();
-        let events = if elders.is_empty() { Vec::new() } else { ledger.owed_events(&elders, bytes).await? };
+        let events = if elders.is_empty() { Vec::new() } else { ledger.outbox().events(&elders, bytes).await? };
         Ok(Look::Plans { asked, lowest, events })
     }
     .boxed()
@@ -131,12 +131,12 @@ pub(crate) fn delete(ledger: Ledger, done: Vec<Done>) -> Deleting {
 async fn delete_and_look(ledger: &Ledger, done: &[Done]) -> Result<(usize, Vec<usize>), LedgerError> {
     let acknowledged: Vec<Acknowledged<'_>> =
         done.iter().map(|done| Acknowledged { id: done.id, record: &done.record }).collect();
-    let deleted = ledger.delete_acknowledged(&acknowledged).await?;
+    let deleted = ledger.outbox().delete_acknowledged(&acknowledged).await?;
     if deleted.len() == done.len() {
         return Ok((deleted.len(), Vec::new()));
     }
     let places: Vec<usize> = (0..done.len()).filter(|at| !deleted.contains(&done[*at].id)).collect();
     let missing: Vec<Acknowledged<'_>> = places.iter().map(|at| acknowledged[*at]).collect();
-    let phantoms = ledger.phantoms(&missing).await?;
+    let phantoms = ledger.outbox().phantoms(&missing).await?;
     Ok((deleted.len(), phantoms.into_iter().map(|at| places[at]).collect()))
 }

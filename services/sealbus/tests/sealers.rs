@@ -62,7 +62,7 @@ async fn the_leader_is_killed_in_mid_batch_twenty_times() {
     let ledger = Ledger::open(&LedgerConfig::new(bus.postgres.url())).await.unwrap();
     let events = u64::try_from(bus.count("SELECT count(*) FROM sealbus.events").await).unwrap();
     eventually("a shown checkpoint covers every event", async || {
-        ledger.shown_checkpoint().await.unwrap().is_some_and(|(size, _)| size == events)
+        ledger.log().shown_checkpoint().await.unwrap().is_some_and(|(size, _)| size == events)
     })
     .await;
     expect_one_leaf_for_each(&bus, &acknowledged).await;
@@ -153,7 +153,8 @@ async fn expect_one_leaf_for_each(bus: &Bus, acknowledged: &Acknowledged) {
 async fn expect_one_history(bus: &Bus, ledger: &Ledger, events: u64, anchors: &Path) {
     let (mut edge, mut from) = (EdgeTiles::default(), 0);
     loop {
-        let records = ledger.log_page(&LogQuery { tenants: None, from_index: from, limit: 1_000 }).await.unwrap();
+        let records =
+            ledger.history().log_page(&LogQuery { tenants: None, from_index: from, limit: 1_000 }).await.unwrap();
         if records.is_empty() {
             break;
         }
@@ -161,7 +162,7 @@ async fn expect_one_history(bus: &Bus, ledger: &Ledger, events: u64, anchors: &P
         let leaves: Vec<_> = records.iter().map(sealbus_core::event::Record::leaf_hash).collect();
         edge.append(&leaves).unwrap();
     }
-    let newest = ledger.newest_tree().await.unwrap();
+    let newest = ledger.log().newest_tree().await.unwrap();
     assert_eq!((edge.size(), edge.root()), (newest.size, newest.root));
     assert_eq!(newest.size, events);
 
@@ -169,7 +170,7 @@ async fn expect_one_history(bus: &Bus, ledger: &Ledger, events: u64, anchors: &P
     let key = LogSigner::new(&keyring, ORIGIN).unwrap().verifier_key();
     let policy = Policy::parse(format!("log {key}\nquorum none\n").as_bytes()).unwrap();
     let mut notes = Notes::new(&policy, ORIGIN, sealbus_witness::system_clock(), None);
-    let (_, shown) = ledger.shown_checkpoint().await.unwrap().unwrap();
+    let (_, shown) = ledger.log().shown_checkpoint().await.unwrap().unwrap();
     notes.checkpoint(shown.as_bytes());
     let broker = Broker::connect(BrokerConfig::new(bus.nats.url(), "sealers-test")).await.unwrap();
     let mut sizes = BTreeSet::new();
@@ -182,7 +183,7 @@ async fn expect_one_history(bus: &Bus, ledger: &Ledger, events: u64, anchors: &P
     assert!(sizes.len() > KILLS, "{sizes:?}");
     let mut tree = notes.tree();
     while let Some(id) = tree.wanted() {
-        let tile = ledger.hash_tile(id).await.unwrap();
+        let tile = ledger.log().hash_tile(id).await.unwrap();
         tree.take(tile.map(|tile| tile.encode()).as_deref());
     }
     let log = notes.with_tree(tree);

@@ -106,7 +106,7 @@ async fn heartbeat(resources: &Resources, anchored: &watch::Sender<Checkpoint>) 
 }
 
 async fn signed(ledger: &Ledger, signing: Signing<'_>) -> Result<Stored, LedgerError> {
-    let note = ledger.sign_newest(signing).await?;
+    let note = ledger.log().sign_newest(signing).await?;
     let checkpoint =
         note.text().parse().map_err(|error| LedgerError::Log(format!("a signed text is no checkpoint: {error}")))?;
     Ok(Stored { checkpoint, note })
@@ -139,7 +139,7 @@ async fn keep(resources: &Resources, reports: &mut Reports, stored: &Stored) -> 
     if !reached {
         return Outcome::WithoutQuorum;
     }
-    match resources.ledger.show_checkpoint(size, &note).await {
+    match resources.ledger.log().show_checkpoint(size, &note).await {
         Ok(()) => Outcome::Shown,
         Err(error) => {
             resources.metrics.failures.inc();

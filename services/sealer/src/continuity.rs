@@ -53,15 +53,15 @@ pub enum Refusal {
 /// # Errors
 /// A [`Refusal`]: nothing may be signed.
 pub(crate) async fn check(ledger: &Ledger, held: &Held, anchors: &str) -> Result<Checkpoint, Refusal> {
-    if ledger.first_checkpoint().await?.is_none() {
+    if ledger.log().first_checkpoint().await?.is_none() {
         return Err(Refusal::NotBegun);
     }
     let Some(newest) = &held.newest else { return Err(Refusal::Forgotten { anchors: anchors.to_owned() }) };
-    let (anchored, tree) = (newest.size(), ledger.newest_tree().await?);
+    let (anchored, tree) = (newest.size(), ledger.log().newest_tree().await?);
     if tree.size < anchored {
         return Err(Refusal::RolledBack { size: tree.size, anchored });
     }
-    let root = if anchored == 0 { Some(empty_root()) } else { ledger.root_by_tiles(anchored).await? };
+    let root = if anchored == 0 { Some(empty_root()) } else { ledger.log().root_by_tiles(anchored).await? };
     if root != Some(newest.root()) {
         return Err(Refusal::Differs { anchored });
     }

@@ -29,7 +29,7 @@ pub(crate) async fn seal(
         }
         let known = anchored.borrow().clone();
         let signing = Signing { signer, anchored: &known, time: now() };
-        let pause = match ledger.seal_batch(config.batch, &stopped, Some(signing)).await {
+        let pause = match ledger.log().seal_batch(config.batch, &stopped, Some(signing)).await {
             Ok(sealed) => {
                 let leaves = sealed.leaves;
                 stopped.extend(sealed.stopped.iter().map(|plan| plan.plan_no));

@@ -72,7 +72,7 @@ impl Scene {
 
     /// Does what `sealbus log init` does.
     async fn begin(&self) {
-        let (first, _) = self.ledger.begin_log(&self.signer, 1_000).await.unwrap();
+        let (first, _) = self.ledger.log().begin(&self.signer, 1_000).await.unwrap();
         for anchor in self.anchors() {
             anchor.keep(&first).await.unwrap();
         }
@@ -104,7 +104,7 @@ impl Scene {
     }
 
     async fn shown(&self) -> u64 {
-        self.ledger.shown_checkpoint().await.unwrap().map_or(0, |(size, _)| size)
+        self.ledger.log().shown_checkpoint().await.unwrap().map_or(0, |(size, _)| size)
     }
 
     async fn tamper(&self, change: &str) {
@@ -131,17 +131,17 @@ async fn what_is_sealed_is_signed_anchored_and_shown() {
     eventually("the checkpoint over all events", || async { scene.shown().await == 301 }).await;
     scene.append("order-2", 7).await;
     eventually("a later checkpoint", || async { scene.shown().await == 308 }).await;
-    let shown = scene.ledger.shown_checkpoint().await.unwrap();
-    eventually("a heartbeat", || async { scene.ledger.shown_checkpoint().await.unwrap() != shown }).await;
+    let shown = scene.ledger.log().shown_checkpoint().await.unwrap();
+    eventually("a heartbeat", || async { scene.ledger.log().shown_checkpoint().await.unwrap() != shown }).await;
     sealing.stop().await;
-    let tree = scene.ledger.newest_tree().await.unwrap();
+    let tree = scene.ledger.log().newest_tree().await.unwrap();
     for anchor in scene.anchors() {
         let anchored = scene.anchored(anchor.as_ref()).await;
         assert_eq!(anchored[0].size(), 0, "{}", anchor.name());
         let newest = anchored.last().unwrap();
         assert_eq!((newest.size(), newest.root()), (tree.size, tree.root), "{}", anchor.name());
         for checkpoint in anchored.iter().filter(|checkpoint| checkpoint.size() > 0) {
-            assert_eq!(scene.ledger.root_by_tiles(checkpoint.size()).await.unwrap(), Some(checkpoint.root()));
+            assert_eq!(scene.ledger.log().root_by_tiles(checkpoint.size()).await.unwrap(), Some(checkpoint.root()));
         }
     }
 }
@@ -152,7 +152,7 @@ async fn what_was_signed_before_a_sealer_died_is_anchored_by_the_next() {
     scene.begin().await;
     scene.append("order-1", 5).await;
     // Stored, and not anchored: as a sealer leaves it that dies between the two.
-    scene.ledger.seal_batch(100, &std::collections::HashSet::new(), None).await.unwrap();
+    scene.ledger.log().seal_batch(100, &std::collections::HashSet::new(), None).await.unwrap();
     let sealing = scene.seal();
     eventually("the checkpoint of what was stored", || async { scene.shown().await == 6 }).await;
     sealing.stop().await;
@@ -201,11 +201,11 @@ async fn a_database_that_was_rolled_back_is_not_signed() {
              DELETE FROM sealbus.log_leaves WHERE leaf_index >= 10",
         )
         .await;
-    scene.ledger.seal_batch(1_000, &std::collections::HashSet::new(), None).await.unwrap();
+    scene.ledger.log().seal_batch(1_000, &std::collections::HashSet::new(), None).await.unwrap();
     let refusal = scene.refusal().await;
     assert!(matches!(refusal, Refusal::RolledBack { size: 10, anchored: 21 }), "{refusal}");
     assert!(refusal.to_string().contains("rolled back"), "{refusal}");
-    assert_eq!(scene.ledger.log_size().await.unwrap(), 10, "nothing was sealed");
+    assert_eq!(scene.ledger.log().size().await.unwrap(), 10, "nothing was sealed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,7 +222,7 @@ async fn another_history_of_the_same_length_is_not_signed() {
              UPDATE sealbus.log_leaves SET leaf_hash = sha256('forged') WHERE leaf_index = 7",
         )
         .await;
-    scene.ledger.seal_batch(1_000, &std::collections::HashSet::new(), None).await.unwrap();
+    scene.ledger.log().seal_batch(1_000, &std::collections::HashSet::new(), None).await.unwrap();
     let refusal = scene.refusal().await;
     assert!(matches!(refusal, Refusal::Differs { anchored: 21 }), "{refusal}");
 }
@@ -230,7 +230,7 @@ async fn another_history_of_the_same_length_is_not_signed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn anchors_that_know_nothing_of_the_log_are_not_believed() {
     let scene = Scene::start().await;
-    scene.ledger.begin_log(&scene.signer, 1_000).await.unwrap();
+    scene.ledger.log().begin(&scene.signer, 1_000).await.unwrap();
     let refusal = scene.refusal().await;
     assert!(matches!(refusal, Refusal::Forgotten { .. }), "{refusal}");
 }
@@ -249,6 +249,6 @@ async fn two_sealers_make_one_log() {
     }
     let stream = AnchorStream::new(scene.broker.clone());
     for checkpoint in scene.anchored(&stream).await.iter().filter(|checkpoint| checkpoint.size() > 0) {
-        assert_eq!(scene.ledger.root_by_tiles(checkpoint.size()).await.unwrap(), Some(checkpoint.root()));
+        assert_eq!(scene.ledger.log().root_by_tiles(checkpoint.size()).await.unwrap(), Some(checkpoint.root()));
     }
 }

@@ -87,9 +87,12 @@ impl Worked {
     /// Where the subscription stands in these plans; a plan that the ledger does not know stands nowhere.
     pub(crate) async fn standings(&self, plans: &[&PlanName]) -> Result<HashMap<PlanName, Standing>, LedgerError> {
         let names: Vec<(&str, &str)> = plans.iter().map(|name| (&*name.tenant, &*name.plan)).collect();
-        let numbers = self.ledger().plan_nos(&names).await?;
-        let mut standings =
-            self.ledger().standings(self.subscription_no, &numbers.values().copied().collect::<Vec<_>>()).await?;
+        let numbers = self.ledger().history().plan_nos(&names).await?;
+        let mut standings = self
+            .ledger()
+            .positions()
+            .read(self.subscription_no, &numbers.values().copied().collect::<Vec<_>>())
+            .await?;
         let by_name = numbers.into_iter().filter_map(|((tenant, plan), plan_no)| {
             standings.remove(&plan_no).map(|standing| (PlanName::new(&tenant, &plan), standing))
         });

@@ -231,12 +231,13 @@ impl Share {
         let (worked, ledger) = (&self.worked, self.worked.ledger());
         let Some(mut standing) = worked.standings(&[name]).await?.remove(name) else { return Ok(None) };
         let hit = if standing.state == State::Live {
-            let left = ledger.leave_behind(worked.subscription_no, self.lease.epoch_of(), &[(&standing, seen)]).await?;
+            let left =
+                ledger.positions().defer(worked.subscription_no, self.lease.epoch_of(), &[(&standing, seen)]).await?;
             worked.metrics.behind.inc_by(left.len() as u64);
             standing.state = State::Behind;
             left
         } else {
-            ledger.mark_seen(worked.subscription_no, &[(standing.plan_no, seen)]).await?
+            ledger.positions().mark_seen(worked.subscription_no, &[(standing.plan_no, seen)]).await?
         };
         standing.seen_seq = standing.seen_seq.max(seen);
         Ok((!hit.is_empty()).then_some(standing))

@@ -136,7 +136,7 @@ async fn create(
     let mut waits_for = None;
     loop {
         let step = match waits_for {
-            None => process.ledger.subscribe(&spec.name, spec.start).await.map(|subscribed| {
+            None => process.ledger.subscriptions().find_or_create(&spec.name, spec.start).await.map(|subscribed| {
                 if subscribed.start != spec.start {
                     warn!(subscription = %spec.name, start = subscribed.start.as_str(), "it exists already, and started otherwise than is declared now");
                 }
@@ -146,7 +146,7 @@ async fn create(
                 waits_for = subscribed.waits_for.map(|bound| (subscribed.subscription_no, bound));
                 waits_for.is_none().then_some(subscribed.subscription_no)
             }),
-            Some((number, bound)) => process.ledger.finish_subscription(number, bound).await.map(|done| done.then_some(number)),
+            Some((number, bound)) => process.ledger.subscriptions().finish(number, bound).await.map(|done| done.then_some(number)),
         };
         match step {
             Ok(Some(number)) => return Ok(Some(number)),

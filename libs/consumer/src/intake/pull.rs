@@ -99,8 +99,8 @@ impl Share {
     /// The ledger's event at the place that a refused message claims.
     async fn true_one(&self, claimed: &Record) -> Result<Option<Record>, LedgerError> {
         let (ledger, header) = (self.worked.ledger(), &claimed.header);
-        let Some(plan_no) = ledger.plan_no(&header.tenant, &header.plan).await? else { return Ok(None) };
-        let stored = ledger.range(plan_no, header.seq, header.seq, 1).await?.pop();
+        let Some(plan_no) = ledger.history().plan_no(&header.tenant, &header.plan).await? else { return Ok(None) };
+        let stored = ledger.history().range(plan_no, header.seq, header.seq, 1).await?.pop();
         // One that fails its seal in the ledger too is left to replay, which says so.
         Ok(stored.filter(|stored| self.worked.process.intake.check(stored, Source::Ledger).is_ok()))
     }

@@ -116,7 +116,8 @@ impl PlanActor<'_> {
         match then {
             Then::Nothing => Ok(DONE),
             Then::Owed => {
-                let hit = worked.ledger().mark_seen(worked.subscription_no, &[(standing.plan_no, seen)]).await?;
+                let hit =
+                    worked.ledger().positions().mark_seen(worked.subscription_no, &[(standing.plan_no, seen)]).await?;
                 if hit.is_empty() {
                     return Ok(Came::Missed);
                 }
@@ -126,7 +127,8 @@ impl PlanActor<'_> {
             Then::Behind => {
                 let left = worked
                     .ledger()
-                    .leave_behind(worked.subscription_no, self.share.lease.epoch_of(), &[(standing, seen)])
+                    .positions()
+                    .defer(worked.subscription_no, self.share.lease.epoch_of(), &[(standing, seen)])
                     .await?;
                 if left.is_empty() {
                     return Ok(Came::Missed);
@@ -196,6 +198,7 @@ impl PlanActor<'_> {
         let worked = &self.share.worked;
         if !worked
             .ledger()
+            .positions()
             .set_aside(worked.subscription_no, self.share.lease.epoch_of(), &self.standing, aside)
             .await?
         {

@@ -165,7 +165,8 @@ impl Share {
                 return Ok(true);
             }
             drop(connection);
-            let read = worked.ledger().standings(worked.subscription_no, &[from.plan_no]).await?.remove(&from.plan_no);
+            let read =
+                worked.ledger().positions().read(worked.subscription_no, &[from.plan_no]).await?.remove(&from.plan_no);
             match read {
                 Some(now)
                     if (now.next_seq, now.last_hash, now.state) == (from.next_seq, from.last_hash, State::Behind) =>

@@ -130,7 +130,7 @@ impl Share {
         let (last, older): (Vec<u64>, Vec<u64>) = seqs.partition(|seq| seq + 1 == standing.next_seq);
         let mut applied = HashMap::new();
         if !older.is_empty() {
-            applied = self.worked.ledger().event_hashes(standing.plan_no, &older).await?;
+            applied = self.worked.ledger().history().event_hashes(standing.plan_no, &older).await?;
         }
         applied.extend(last.into_iter().map(|seq| (seq, standing.last_hash)));
         Ok(applied)
@@ -142,7 +142,7 @@ impl Share {
         let ledger = self.worked.ledger();
         let limit = u32::try_from(FILL).unwrap_or(u32::MAX);
         let mut fault = None;
-        let read = match ledger.range(plan_no, place.next_seq, to, limit).await {
+        let read = match ledger.history().range(plan_no, place.next_seq, to, limit).await {
             Err(LedgerError::Unreadable { tenant, plan, seq, detail }) => {
                 self.worked.metrics.refused.inc();
                 fault =
@@ -151,7 +151,7 @@ impl Share {
                 if before < place.next_seq {
                     Vec::new()
                 } else {
-                    ledger.range(plan_no, place.next_seq, before, limit).await?
+                    ledger.history().range(plan_no, place.next_seq, before, limit).await?
                 }
             }
             read => read?,

@@ -38,7 +38,12 @@ impl PlanActor<'_> {
             failure.attempts = self.standing.attempts;
             return self.give_up(first, failure, Step::Dead, 0).await;
         }
-        if !worked.ledger().begin_attempt(worked.subscription_no, &self.standing, policy.delay(attempts)).await? {
+        if !worked
+            .ledger()
+            .positions()
+            .begin_attempt(worked.subscription_no, &self.standing, policy.delay(attempts))
+            .await?
+        {
             return Ok(Came::Missed);
         }
         if attempts > 1 {
@@ -61,7 +66,7 @@ impl PlanActor<'_> {
 
     async fn unpark(&mut self) -> Result<Came, LedgerError> {
         let worked = &self.share.worked;
-        if !worked.ledger().unpark(worked.subscription_no, self.standing.plan_no).await? {
+        if !worked.ledger().positions().unpark(worked.subscription_no, self.standing.plan_no).await? {
             return Ok(Came::Missed);
         }
         (self.standing.state, self.standing.attempts) = (State::Live, 0);
@@ -75,12 +80,13 @@ impl PlanActor<'_> {
             _ if ask.seq() != standing.next_seq => None,
             Ask::Redrive { .. } if standing.state != State::Fork => Some((standing.next_seq, standing.last_hash)),
             Ask::Skip { seq } if standing.state != State::Fork => {
-                let skipped = worked.ledger().event_hashes(standing.plan_no, &[*seq]).await?.remove(seq);
+                let skipped = worked.ledger().history().event_hashes(standing.plan_no, &[*seq]).await?.remove(seq);
                 skipped.map(|hash| (seq + 1, hash))
             }
             Ask::Settle { .. } if standing.state == State::Fork => {
                 let before = standing.next_seq - 1;
-                let adopted = worked.ledger().event_hashes(standing.plan_no, &[before]).await?.remove(&before);
+                let adopted =
+                    worked.ledger().history().event_hashes(standing.plan_no, &[before]).await?.remove(&before);
                 // Nothing was applied yet: the genesis is beyond dispute.
                 adopted.or((before == 0).then_some(standing.last_hash)).map(|hash| (standing.next_seq, hash))
             }
@@ -90,10 +96,11 @@ impl PlanActor<'_> {
             Some((next_seq, last_hash)) => {
                 worked
                     .ledger()
+                    .positions()
                     .resume(worked.subscription_no, self.share.lease.epoch_of(), standing, next_seq, last_hash)
                     .await?
             }
-            None => worked.ledger().clear_ask(worked.subscription_no, standing).await?,
+            None => worked.ledger().positions().clear_command(worked.subscription_no, standing).await?,
         };
         info!(subscription = %worked.name, plan = %self.plan, ?ask, carried_out = done && target.is_some(), "an operator's ask");
         // What the row says now is read anew, whether it moved or not.

@@ -29,7 +29,7 @@ pub(crate) async fn watch(ledger: Ledger, held: Arc<HeldShares>, settings: Setti
             continue;
         }
         let keys: Vec<(i64, u32)> = shares.keys().copied().collect();
-        match ledger.due_plans(&keys, LOOK).await {
+        match ledger.positions().due(&keys, LOOK).await {
             Ok(plans) => {
                 away = false;
                 for plan in plans {

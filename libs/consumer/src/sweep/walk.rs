@@ -60,7 +60,7 @@ pub(crate) async fn sweep(
 /// If sealing stops, floors stop, and nothing that the stream loses is found any more: that is an alarm.
 async fn watch_sealing(ledger: &Ledger, unsealed: &Gauge<f64, AtomicU64>, alarm: Duration) {
     // A ledger that is away is said elsewhere.
-    let Ok((waiting, oldest)) = ledger.seal_backlog().await else { return };
+    let Ok((waiting, oldest)) = ledger.log().backlog().await else { return };
     unsealed.set(oldest);
     if oldest > alarm.as_secs_f64() {
         error!(
@@ -90,7 +90,7 @@ async fn round(
     }
     let subscriptions: BTreeMap<i64, &Share> =
         partitions.values().flatten().map(|share| (share.worked.subscription_no, share)).collect();
-    for (subscription_no, lag) in ledger.floor_lags(&subscriptions.keys().copied().collect::<Vec<_>>()).await? {
+    for (subscription_no, lag) in ledger.floors().lags(&subscriptions.keys().copied().collect::<Vec<_>>()).await? {
         if let Some(share) = subscriptions.get(&subscription_no) {
             share.worked.metrics.floor_lag.set(i64::try_from(lag).unwrap_or(i64::MAX));
         }
@@ -99,7 +99,7 @@ async fn round(
         for (subscription_no, share) in &subscriptions {
             let mut pruned = 0;
             loop {
-                let some = ledger.prune_positions(*subscription_no, settings.prune_idle, PRUNE).await?;
+                let some = ledger.positions().prune(*subscription_no, settings.prune_idle, PRUNE).await?;
                 pruned += some;
                 if some < u64::from(PRUNE) {
                     break;
@@ -116,16 +116,16 @@ async fn round(
 /// One walk over a partition's leaves, from the lowest floor to the first leaf that is too young.
 async fn walk(ledger: &Ledger, partition: u32, shares: &[Share], settings: &Settings) -> Result<(), LedgerError> {
     let numbers: Vec<i64> = shares.iter().map(|share| share.worked.subscription_no).collect();
-    let mut floors: BTreeMap<i64, u64> = ledger.floors(&numbers, partition).await?.into_iter().collect();
+    let mut floors: BTreeMap<i64, u64> = ledger.floors().read(&numbers, partition).await?.into_iter().collect();
     while let Some(from) = floors.values().min().copied() {
-        let leaves = ledger.swept_leaves(partition, from, settings.sweep_age, STEP).await?;
+        let leaves = ledger.floors().leaves(partition, from, settings.sweep_age, STEP).await?;
         let Some(last) = leaves.last().map(|leaf| leaf.index) else { return Ok(()) };
         for share in shares {
             let number = share.worked.subscription_no;
             let Some(floor) = floors.get(&number).copied().filter(|floor| *floor <= last) else { continue };
             let mine: Vec<&SweptLeaf> = leaves.iter().filter(|leaf| leaf.index >= floor).collect();
             let passed = if share.lease.is_held() { share.pass(&mine).await? } else { floor };
-            let moved = passed > floor && ledger.advance_floor(number, partition, floor, passed).await?;
+            let moved = passed > floor && ledger.floors().advance(number, partition, floor, passed).await?;
             if moved && passed > last {
                 floors.insert(number, passed);
             } else {
@@ -147,7 +147,8 @@ impl Share {
                 leaf.event_type.as_ref().is_none_or(|event_type| worked.spec.runs_for(&leaf.tenant, event_type));
             plans.entry(leaf.plan_no).or_default().push(Step { seq: leaf.seq, wanted });
         }
-        let standings = ledger.standings(worked.subscription_no, &plans.keys().copied().collect::<Vec<_>>()).await?;
+        let standings =
+            ledger.positions().read(worked.subscription_no, &plans.keys().copied().collect::<Vec<_>>()).await?;
         let (mut seen, mut behind, mut stuck) = (Vec::new(), Vec::new(), HashSet::new());
         for (plan_no, steps) in &plans {
             let highest = steps.iter().map(|step| step.seq).max().unwrap_or(0);
@@ -164,12 +165,14 @@ impl Share {
             }
         }
         if !seen.is_empty() {
-            let hit: HashSet<i64> = ledger.mark_seen(worked.subscription_no, &seen).await?.into_iter().collect();
+            let hit: HashSet<i64> =
+                ledger.positions().mark_seen(worked.subscription_no, &seen).await?.into_iter().collect();
             stuck.extend(seen.iter().map(|(plan_no, _)| *plan_no).filter(|plan_no| !hit.contains(plan_no)));
         }
         if !behind.is_empty() {
             let left: HashSet<i64> = ledger
-                .leave_behind(worked.subscription_no, self.lease.epoch_of(), &behind)
+                .positions()
+                .defer(worked.subscription_no, self.lease.epoch_of(), &behind)
                 .await?
                 .into_iter()
                 .collect();
@@ -194,8 +197,11 @@ impl Share {
             retry_in: None,
             errors: std::slice::from_ref(&reason),
         };
-        let stopped =
-            worked.ledger().set_aside(worked.subscription_no, self.lease.epoch_of(), standing, &aside).await?;
+        let stopped = worked
+            .ledger()
+            .positions()
+            .set_aside(worked.subscription_no, self.lease.epoch_of(), standing, &aside)
+            .await?;
         if stopped {
             worked.metrics.forks.inc();
             error!(subscription = %worked.name, plan_no = standing.plan_no, reason, "fork: the plan stops until an operator settles it");

@@ -96,7 +96,7 @@ impl Bus {
 
     /// Gives everything that is queued its leaf.
     pub(crate) async fn seal(&self) {
-        while self.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
+        while self.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
     }
 
     /// Starts a process for one subscription.
@@ -123,9 +123,9 @@ impl Bus {
     }
 
     pub(crate) async fn standing(&self, subscription: &str, plan: &str) -> Option<Standing> {
-        let number = self.ledger.subscription_no(&Subscription::parse(subscription).unwrap()).await.unwrap()?;
-        let plan_no = self.ledger.plan_no("acme", plan).await.unwrap()?;
-        self.ledger.standings(number, &[plan_no]).await.unwrap().remove(&plan_no)
+        let number = self.ledger.subscriptions().number(&Subscription::parse(subscription).unwrap()).await.unwrap()?;
+        let plan_no = self.ledger.history().plan_no("acme", plan).await.unwrap()?;
+        self.ledger.positions().read(number, &[plan_no]).await.unwrap().remove(&plan_no)
     }
 
     pub(crate) async fn count(&self, sql: &str) -> i64 {

@@ -73,7 +73,7 @@ impl Default for AppendSettings {
 
 /// Appends events to plans. Cloning shares the batchers; they end when the last clone is dropped.
 ///
-/// While it lives it is counted among those who sign with its key ([`Ledger::signers`]).
+/// While it lives it is counted among those who sign with its key ([`Keys::signers`]).
 #[derive(Clone)]
 pub struct Appender {
     batchers: Arc<[Batcher]>,

@@ -7,7 +7,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use uuid::Uuid;
 
-use crate::{Ledger, LedgerError};
+use super::DataKeys;
+use crate::LedgerError;
 
 /// The events whose payloads are under some data keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,9 +32,9 @@ pub struct Passed {
     pub events: u64,
 }
 
-impl Ledger {
+impl DataKeys<'_> {
     /// The events of a tenant under these data keys.
-    pub async fn under_data_keys(&self, tenant: &Tenant, keys: &[Uuid]) -> Result<Affected, LedgerError> {
+    pub async fn affected(self, tenant: &Tenant, keys: &[Uuid]) -> Result<Affected, LedgerError> {
         let keys: Vec<String> = keys.iter().map(Uuid::to_string).collect();
         let row = sqlx::query!(
             r#"-- under_data_keys
@@ -43,7 +44,7 @@ impl Ledger {
             tenant.as_str(),
             &keys,
         )
-        .fetch_one(self.pool())
+        .fetch_one(self.ledger.pool())
         .await?;
         Ok(Affected {
             events: row.events.unsigned_abs(),
@@ -54,7 +55,7 @@ impl Ledger {
 
     /// Which subscriptions are past events of a tenant under these data keys, by the events' types: by their position in the
     /// plan, and where that was pruned by their floor.
-    pub async fn passed_under_data_keys(&self, tenant: &Tenant, keys: &[Uuid]) -> Result<Vec<Passed>, LedgerError> {
+    pub async fn passed(self, tenant: &Tenant, keys: &[Uuid]) -> Result<Vec<Passed>, LedgerError> {
         let keys: Vec<String> = keys.iter().map(Uuid::to_string).collect();
         let rows = sqlx::query!(
             r#"-- passed_under_data_keys
@@ -71,7 +72,7 @@ impl Ledger {
             tenant.as_str(),
             &keys,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(rows
             .into_iter()

@@ -13,9 +13,10 @@ use sealbus_core::names::{Plan, Tenant};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::DataKeys;
+use crate::LedgerError;
 use crate::append::{AppendError, Appender, Call, Draft, Expect};
 use crate::own_event::own_event;
-use crate::{Ledger, LedgerError};
 
 /// Whose data are to be erased, who says so, and why. The subject does not print.
 #[derive(Clone, Debug)]
@@ -58,12 +59,12 @@ pub enum EraseError {
     Ledger(#[from] LedgerError),
 }
 
-impl Ledger {
+impl DataKeys<'_> {
     /// Erases a data subject: every payload under its keys is unreadable from here on, and its name is gone from the ledger.
     ///
     /// Idempotent: a subject without keys is no error, and gets no event. What appends held a key when this began is waited
     /// for, and is erased with the rest; what is published from then on gets a new key.
-    pub async fn erase(&self, appender: &Appender, order: &ErasureOrder) -> Result<Erasure, EraseError> {
+    pub async fn erase(self, appender: &Appender, order: &ErasureOrder) -> Result<Erasure, EraseError> {
         let ErasureOrder { tenant, subject, actor, reason } = order;
         if reason.is_empty() || reason.chars().count() > 2_000 || reason.contains('\0') {
             return Err(EraseError::Reason);
@@ -72,7 +73,7 @@ impl Ledger {
             return Err(EraseError::NamesSubject);
         }
         let keys = self.close_data_keys(tenant, subject).await?;
-        let known = self.stored_keys(&keys.iter().map(|id| (tenant.to_string(), *id)).collect::<Vec<_>>()).await?;
+        let known = self.stored(&keys.iter().map(|id| (tenant.to_string(), *id)).collect::<Vec<_>>()).await?;
         let told = known.iter().zip(&keys).filter(|(known, _)| !known.erased);
         let told: Vec<Uuid> = told.map(|(_, key_id)| *key_id).collect();
         if !told.is_empty() {
@@ -91,7 +92,7 @@ impl Ledger {
 
     /// Carries out every erasure that the ledger's events tell, where a row is still there: after a restore, or a crash. Gives
     /// how many keys were destroyed. A publisher does this before it answers anybody.
-    pub async fn redo_erasures(&self) -> Result<u64, LedgerError> {
+    pub async fn redo_erasures(self) -> Result<u64, LedgerError> {
         let deleted = sqlx::query!(
             "-- redo_erasures
             WITH named AS MATERIALIZED (
@@ -104,13 +105,13 @@ impl Ledger {
             )
             DELETE FROM sealbus.data_keys d USING erased e WHERE d.tenant = e.tenant AND d.key_id = e.key_id"
         )
-        .execute(self.pool())
+        .execute(self.ledger.pool())
         .await?;
         Ok(deleted.rows_affected())
     }
 
     /// Closes a subject's keys, in the order of their ids, and gives all of them, closed before or now.
-    async fn close_data_keys(&self, tenant: &Tenant, subject: &DataSubject) -> Result<Vec<Uuid>, LedgerError> {
+    async fn close_data_keys(self, tenant: &Tenant, subject: &DataSubject) -> Result<Vec<Uuid>, LedgerError> {
         let mut keys = sqlx::query_scalar!(
             "-- close_data_keys
             WITH locked AS MATERIALIZED (
@@ -122,27 +123,27 @@ impl Ledger {
             tenant.as_str(),
             subject.as_str(),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         keys.sort_unstable();
         Ok(keys)
     }
 
-    async fn delete_data_keys(&self, tenant: &Tenant, keys: &[Uuid]) -> Result<(), LedgerError> {
+    async fn delete_data_keys(self, tenant: &Tenant, keys: &[Uuid]) -> Result<(), LedgerError> {
         sqlx::query!(
             "-- delete_data_keys\nDELETE FROM sealbus.data_keys WHERE tenant = $1 AND key_id = ANY ($2)",
             tenant.as_str(),
             keys,
         )
-        .execute(self.pool())
+        .execute(self.ledger.pool())
         .await?;
         Ok(())
     }
 
     /// The event that says what was erased.
-    fn erasure_event(&self, order: &ErasureOrder, keys: &[Uuid]) -> Draft {
+    fn erasure_event(self, order: &ErasureOrder, keys: &[Uuid]) -> Draft {
         let payload = canonical::write(&json!({ "keys": keys, "reason": order.reason }));
-        own_event(&self.deployment().origin, "subject.erased", &order.actor, payload)
+        own_event(&self.ledger.deployment().origin, "subject.erased", &order.actor, payload)
     }
 }
 

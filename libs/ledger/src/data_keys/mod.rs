@@ -65,9 +65,15 @@ impl Row {
     }
 }
 
-impl Ledger {
+/// The wrapped keys of encrypted payloads, and their erasure. From [`Ledger::data_keys`].
+#[derive(Clone, Copy)]
+pub struct DataKeys<'a> {
+    pub(crate) ledger: &'a Ledger,
+}
+
+impl DataKeys<'_> {
     /// The keys under which data of these subjects of a tenant are to be encrypted now, in the order asked.
-    pub async fn current_data_keys(&self, tenant: &str, subjects: &[DataSubject]) -> Result<Vec<Current>, LedgerError> {
+    pub async fn current(self, tenant: &str, subjects: &[DataSubject]) -> Result<Vec<Current>, LedgerError> {
         let names: Vec<&str> = subjects.iter().map(DataSubject::as_str).collect();
         let rows = sqlx::query!(
             r#"-- current_data_keys
@@ -82,7 +88,7 @@ impl Ledger {
             tenant,
             &names as &[&str],
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         let current = rows.into_iter().zip(subjects).map(|(row, subject)| {
             let epoch = row.epoch.and_then(|epoch| u32::try_from(epoch).ok()).and_then(NonZeroU32::new);
@@ -105,7 +111,7 @@ impl Ledger {
 
     /// Stores new data keys. One whose subject got a key of the same epoch meanwhile is left out: look the current one up
     /// again.
-    pub async fn add_data_keys(&self, keys: &[WrappedKey]) -> Result<(), LedgerError> {
+    pub async fn add(self, keys: &[WrappedKey]) -> Result<(), LedgerError> {
         // In one order in all replicas, so that two which make the same keys do not wait for each other.
         let mut keys: Vec<&WrappedKey> = keys.iter().collect();
         keys.sort_by(|one, other| (&one.tenant, &one.subject).cmp(&(&other.tenant, &other.subject)));
@@ -121,15 +127,15 @@ impl Ledger {
             &keys.iter().map(|key| key.kek.as_str()).collect::<Vec<_>>() as &[&str],
             &keys.iter().map(|key| key.wrapped.as_slice()).collect::<Vec<_>>() as &[&[u8]],
         )
-        .execute(self.pool())
+        .execute(self.ledger.pool())
         .await?;
         Ok(())
     }
 
     /// The data keys of these names, tenant and key id, as far as they are stored; in no order.
     ///
-    /// Nothing is said of erasures: a row that is still here may be named by one. See [`Ledger::stored_keys`].
-    pub async fn wrapped_keys(&self, names: &[(String, Uuid)]) -> Result<Vec<WrappedKey>, LedgerError> {
+    /// Nothing is said of erasures: a row that is still here may be named by one. See [`DataKeys::stored`].
+    pub async fn wrapped(self, names: &[(String, Uuid)]) -> Result<Vec<WrappedKey>, LedgerError> {
         let (tenants, ids) = columns(names);
         let rows = sqlx::query_as!(
             Row,
@@ -140,14 +146,14 @@ impl Ledger {
             &tenants as &[&str],
             &ids,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(rows.into_iter().filter_map(Row::into_wrapped).collect())
     }
 
     /// What is known of these data keys, tenant and key id, in the order asked: first whether an event says that the key was
     /// erased, and its row.
-    pub async fn stored_keys(&self, names: &[(String, Uuid)]) -> Result<Vec<StoredKey>, LedgerError> {
+    pub async fn stored(self, names: &[(String, Uuid)]) -> Result<Vec<StoredKey>, LedgerError> {
         let (tenants, ids) = columns(names);
         let rows = sqlx::query!(
             r#"-- stored_keys
@@ -162,7 +168,7 @@ impl Ledger {
             &tenants as &[&str],
             &ids,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(rows
             .into_iter()
@@ -176,18 +182,6 @@ impl Ledger {
                 StoredKey { wrapped, erased: row.erased }
             })
             .collect())
-    }
-
-    /// Which of these ids a tenant has events of.
-    pub async fn stored_ids(&self, tenant: &str, ids: &[Uuid]) -> Result<Vec<Uuid>, LedgerError> {
-        let stored = sqlx::query_scalar!(
-            "-- stored_ids\nSELECT event_id FROM sealbus.events WHERE tenant = $1 AND event_id = ANY ($2)",
-            tenant,
-            ids,
-        )
-        .fetch_all(self.pool())
-        .await?;
-        Ok(stored)
     }
 }
 

@@ -3,9 +3,10 @@
 use sealbus_core::timestamp::Timestamp;
 use sqlx::PgConnection;
 
+use crate::LedgerError;
+use crate::delivery::positions::Positions;
 use crate::delivery::positions::Standing;
 use crate::history::trail::signed;
-use crate::{Ledger, LedgerError};
 
 /// One failed run of a handler on one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,9 +19,9 @@ pub struct Attempt {
     pub error: String,
 }
 
-impl Ledger {
+impl Positions<'_> {
     /// Failed runs of a subscription's handler on one event, oldest first. They go when their position is pruned.
-    pub async fn attempts(&self, subscription_no: i64, plan_no: i64, seq: u64) -> Result<Vec<Attempt>, LedgerError> {
+    pub async fn attempts(self, subscription_no: i64, plan_no: i64, seq: u64) -> Result<Vec<Attempt>, LedgerError> {
         let rows = sqlx::query!(
             "-- attempts
             SELECT n, at, error FROM sealbus.attempts WHERE subscription_no = $1 AND plan_no = $2 AND seq = $3 ORDER BY n",
@@ -28,7 +29,7 @@ impl Ledger {
             plan_no,
             signed(seq),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(rows
             .into_iter()

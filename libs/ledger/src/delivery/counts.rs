@@ -2,7 +2,8 @@
 
 use sealbus_core::names::{Subscription, Tenant};
 
-use crate::{Ledger, LedgerError};
+use crate::LedgerError;
+use crate::delivery::subscriptions::Subscriptions;
 
 /// A subscription's positions, counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,9 +20,9 @@ pub struct DeliveryCount {
     pub dead: u64,
 }
 
-impl Ledger {
+impl Subscriptions<'_> {
     /// All subscriptions' counts, by name.
-    pub async fn delivery_counts(&self) -> Result<Vec<DeliveryCount>, LedgerError> {
+    pub async fn counts(self) -> Result<Vec<DeliveryCount>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- delivery_counts
             SELECT s.name, count(p.plan_no) AS "plans!", coalesce(sum(p.next_seq - 1), 0)::bigint AS "passed!",
@@ -30,7 +31,7 @@ impl Ledger {
             FROM sealbus.subscriptions s LEFT JOIN sealbus.positions p USING (subscription_no)
             GROUP BY s.name ORDER BY s.name"#
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(rows
             .into_iter()
@@ -45,7 +46,7 @@ impl Ledger {
     }
 
     /// Events of all tenants but the bus's own that a subscription from the beginning is not done with.
-    pub async fn undelivered(&self, subscription: &Subscription) -> Result<u64, LedgerError> {
+    pub async fn undelivered(self, subscription: &Subscription) -> Result<u64, LedgerError> {
         let system = Tenant::system();
         let events = sqlx::query_scalar!(
             r#"-- undelivered
@@ -56,7 +57,7 @@ impl Ledger {
             subscription.as_str(),
             system.as_str(),
         )
-        .fetch_one(self.pool())
+        .fetch_one(self.ledger.pool())
         .await?;
         Ok(events.unsigned_abs())
     }

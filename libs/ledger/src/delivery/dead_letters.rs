@@ -142,15 +142,21 @@ pub enum AskError {
     Ledger(#[from] LedgerError),
 }
 
-impl Ledger {
+/// The positions that are not live, and the operator commands for them. From [`Ledger::dead_letters`].
+#[derive(Clone, Copy)]
+pub struct DeadLetters<'a> {
+    pub(crate) ledger: &'a Ledger,
+}
+
+impl DeadLetters<'_> {
     /// Positions that are not live, longest in their place first.
-    pub async fn owed(&self, query: &OwedQuery) -> Result<Vec<Owed>, LedgerError> {
+    pub async fn list(self, query: &OwedQuery) -> Result<Vec<Owed>, LedgerError> {
         self.owed_rows(query, None).await
     }
 
     /// One position that is not live, with attempts and event.
-    pub async fn owed_detail(
-        &self,
+    pub async fn find(
+        self,
         subscription: &Subscription,
         tenant: &Tenant,
         plan: &Plan,
@@ -162,24 +168,25 @@ impl Ledger {
             limit: 1,
         };
         let Some(owed) = self.owed_rows(&query, Some(plan.as_str())).await?.pop() else { return Ok(None) };
-        let (Some(subscription_no), Some(plan_no)) =
-            (self.subscription_no(subscription).await?, self.plan_no(tenant.as_str(), plan.as_str()).await?)
-        else {
+        let (Some(subscription_no), Some(plan_no)) = (
+            self.ledger.subscriptions().number(subscription).await?,
+            self.ledger.history().plan_no(tenant.as_str(), plan.as_str()).await?,
+        ) else {
             return Ok(None);
         };
-        let attempts = self.attempts(subscription_no, plan_no, owed.seq).await?;
-        let record = self.range(plan_no, owed.seq, owed.seq, 1).await?.pop();
+        let attempts = self.ledger.positions().attempts(subscription_no, plan_no, owed.seq).await?;
+        let record = self.ledger.history().range(plan_no, owed.seq, owed.seq, 1).await?.pop();
         Ok(Some(OwedDetail { owed, attempts, record }))
     }
 
     /// Records an operator's wish in `_deliveries`, then sets it as the position's ask. Gives the seq it is about.
     ///
     /// If the ask cannot be set after its event was appended, the answer is an error and asking again is right.
-    pub async fn ask(&self, appender: &Appender, order: &Order, verb: Verb) -> Result<u64, AskError> {
+    pub async fn issue(self, appender: &Appender, order: &Order, verb: Verb) -> Result<u64, AskError> {
         if order.reason.is_empty() || order.reason.chars().count() > 2_000 || order.reason.contains('\0') {
             return Err(AskError::Reason);
         }
-        let detail = self.owed_detail(&order.subscription, &order.tenant, &order.plan).await?;
+        let detail = self.find(&order.subscription, &order.tenant, &order.plan).await?;
         let Some(owed) = detail.map(|detail| detail.owed) else {
             return Err(AskError::NotOwed {
                 subscription: order.subscription.to_string(),
@@ -215,7 +222,7 @@ impl Ledger {
         if self.set_ask(order, &owed, &ask).await? { Ok(about) } else { Err(AskError::Moved) }
     }
 
-    async fn owed_rows(&self, query: &OwedQuery, plan: Option<&str>) -> Result<Vec<Owed>, LedgerError> {
+    async fn owed_rows(self, query: &OwedQuery, plan: Option<&str>) -> Result<Vec<Owed>, LedgerError> {
         let states: Vec<String> = query.states.iter().map(|state| state.as_str().to_owned()).collect();
         let rows = sqlx::query!(
             r#"-- owed_rows
@@ -234,7 +241,7 @@ impl Ledger {
             &states,
             i64::from(query.limit),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(rows
             .into_iter()
@@ -255,7 +262,7 @@ impl Ledger {
             .collect())
     }
 
-    async fn seq_of(&self, order: &Order, event_hash: Hash) -> Result<Option<u64>, LedgerError> {
+    async fn seq_of(self, order: &Order, event_hash: Hash) -> Result<Option<u64>, LedgerError> {
         let seq = sqlx::query_scalar!(
             "-- seq_of
             SELECT e.seq FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
@@ -264,12 +271,12 @@ impl Ledger {
             order.plan.as_str(),
             event_hash.as_bytes().as_slice(),
         )
-        .fetch_optional(self.pool())
+        .fetch_optional(self.ledger.pool())
         .await?;
         Ok(seq.map(i64::unsigned_abs))
     }
 
-    async fn set_ask(&self, order: &Order, owed: &Owed, ask: &Ask) -> Result<bool, LedgerError> {
+    async fn set_ask(self, order: &Order, owed: &Owed, ask: &Ask) -> Result<bool, LedgerError> {
         let set = sqlx::query!(
             "-- set_ask
             UPDATE sealbus.positions pos SET ask = $6, next_at = clock_timestamp()
@@ -283,19 +290,19 @@ impl Ledger {
             owed.state.as_str(),
             serde_json::to_value(ask).ok(),
         )
-        .execute(self.pool())
+        .execute(self.ledger.pool())
         .await?;
         Ok(set.rows_affected() > 0)
     }
 
     /// The event that says what was asked.
-    fn delivery_event(&self, order: &Order, event_type: &str, seq: u64, ask: &Ask) -> Draft {
+    fn delivery_event(self, order: &Order, event_type: &str, seq: u64, ask: &Ask) -> Draft {
         let mut data = json!({
             "subscription": order.subscription.as_str(), "plan": order.plan.as_str(), "seq": seq, "reason": order.reason,
         });
         if let Ask::Settle { stands, .. } = ask {
             data["hash"] = json!(stands.to_string());
         }
-        own_event(&self.deployment().origin, event_type, &order.actor, canonical::write(&data))
+        own_event(&self.ledger.deployment().origin, event_type, &order.actor, canonical::write(&data))
     }
 }

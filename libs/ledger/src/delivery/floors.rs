@@ -23,16 +23,22 @@ pub struct SweptLeaf {
     pub event_type: Option<String>,
 }
 
-impl Ledger {
+/// The floor of each subscription in each partition. From [`Ledger::floors`].
+#[derive(Clone, Copy)]
+pub struct Floors<'a> {
+    pub(crate) ledger: &'a Ledger,
+}
+
+impl Floors<'_> {
     /// Floors of some subscriptions in one partition, as (number, floor); one that is not complete has none.
-    pub async fn floors(&self, subscriptions: &[i64], partition: u32) -> Result<Vec<(i64, u64)>, LedgerError> {
+    pub async fn read(self, subscriptions: &[i64], partition: u32) -> Result<Vec<(i64, u64)>, LedgerError> {
         let rows = sqlx::query!(
             "-- floors
             SELECT subscription_no, floor FROM sealbus.floors WHERE subscription_no = ANY ($1) AND partition = $2",
             subscriptions,
             i32::try_from(partition).unwrap_or(i32::MAX),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(rows.into_iter().map(|row| (row.subscription_no, row.floor.unsigned_abs())).collect())
     }
@@ -40,8 +46,8 @@ impl Ledger {
     /// Leaves of a partition in log order from an index on, up to the first that was sealed less than `age` ago.
     ///
     /// The walk ends at that one even if an older clock stands on a later leaf: what is passed over is never read again.
-    pub async fn swept_leaves(
-        &self,
+    pub async fn leaves(
+        self,
         partition: u32,
         from_index: u64,
         age: Duration,
@@ -55,13 +61,13 @@ impl Ledger {
             JOIN sealbus.plans p ON p.plan_no = l.plan_no
             LEFT JOIN sealbus.events e ON e.plan_no = l.plan_no AND e.seq = l.seq
             WHERE l.log_id = $1 AND l.partition = $2 AND l.leaf_index >= $3 ORDER BY l.leaf_index LIMIT $4"#,
-            self.deployment().log_id,
+            self.ledger.deployment().log_id,
             i32::try_from(partition).unwrap_or(i32::MAX),
             signed(from_index),
             i64::from(limit),
             age.as_secs_f64(),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(rows
             .into_iter()
@@ -77,13 +83,7 @@ impl Ledger {
     }
 
     /// Moves a floor, if it still is where the sweep read it. Says whether it did.
-    pub async fn advance_floor(
-        &self,
-        subscription_no: i64,
-        partition: u32,
-        old: u64,
-        new: u64,
-    ) -> Result<bool, LedgerError> {
+    pub async fn advance(self, subscription_no: i64, partition: u32, old: u64, new: u64) -> Result<bool, LedgerError> {
         let moved = sqlx::query!(
             "-- advance_floor
             UPDATE sealbus.floors SET floor = $4 WHERE subscription_no = $1 AND partition = $2 AND floor = $3",
@@ -92,14 +92,14 @@ impl Ledger {
             signed(old),
             signed(new),
         )
-        .execute(self.pool())
+        .execute(self.ledger.pool())
         .await?;
         Ok(moved.rows_affected() > 0)
     }
 
     /// How many leaves stand at or above the floors of some subscriptions, as (number, leaves): those too young for the
     /// sweep are among them, and no more than 100,000 a partition are counted.
-    pub async fn floor_lags(&self, subscriptions: &[i64]) -> Result<Vec<(i64, u64)>, LedgerError> {
+    pub async fn lags(self, subscriptions: &[i64]) -> Result<Vec<(i64, u64)>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- floor_lags
             SELECT f.subscription_no, sum((
@@ -109,9 +109,9 @@ impl Ledger {
             ))::bigint AS "lag!"
             FROM sealbus.floors f WHERE f.subscription_no = ANY ($1) GROUP BY f.subscription_no"#,
             subscriptions,
-            self.deployment().log_id,
+            self.ledger.deployment().log_id,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(rows.into_iter().map(|row| (row.subscription_no, row.lag.unsigned_abs())).collect())
     }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use sealbus_core::hash::Hash;
 
+use crate::LedgerError;
 use crate::delivery::attempts;
+use crate::delivery::positions::Positions;
 use crate::delivery::positions::{LeaseEpoch, Standing, State};
 use crate::history::trail::signed;
-use crate::{Ledger, LedgerError};
 
 /// How a position is set aside.
 #[derive(Clone, Debug)]
@@ -42,16 +43,16 @@ pub struct DuePlan {
     pub plan_no: i64,
 }
 
-impl Ledger {
+impl Positions<'_> {
     /// Parks a position, makes it a dead letter or stops it at a fork, where it still stands as read.
     pub async fn set_aside(
-        &self,
+        self,
         subscription_no: i64,
         lease: &LeaseEpoch,
         from: &Standing,
         aside: &SetAside<'_>,
     ) -> Result<bool, LedgerError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.ledger.pool().begin().await?;
         let (first, last) = (aside.errors.first(), aside.errors.last());
         let retry_in = aside.retry_in.map(|pause| pause.as_secs_f64());
         let written = if from.stored {
@@ -112,8 +113,8 @@ impl Ledger {
 
     /// Leaves live positions behind, to be replayed from the ledger up to at least the given seqs. Gives the plans that
     /// still stood as read; the others are untouched.
-    pub async fn leave_behind(
-        &self,
+    pub async fn defer(
+        self,
         subscription_no: i64,
         lease: &LeaseEpoch,
         plans: &[(&Standing, u64)],
@@ -135,7 +136,7 @@ impl Ledger {
                     &known.iter().map(|(from, _)| signed(from.next_seq)).collect::<Vec<_>>(),
                     &known.iter().map(|(_, seen)| signed(*seen)).collect::<Vec<_>>(),
                 )
-                .fetch_all(self.pool())
+                .fetch_all(self.ledger.pool())
                 .await?,
             );
         }
@@ -158,7 +159,7 @@ impl Ledger {
                     &new.iter().map(|(from, _)| from.last_hash.as_bytes().to_vec()).collect::<Vec<_>>(),
                     &new.iter().map(|(_, seen)| signed(*seen)).collect::<Vec<_>>(),
                 )
-                .fetch_all(self.pool())
+                .fetch_all(self.ledger.pool())
                 .await?,
             );
         }
@@ -167,7 +168,7 @@ impl Ledger {
 
     /// Notes for plans whose position is not live that their events up to a seq are owed by it. Gives the plans it hit:
     /// for them those events may be acknowledged, or passed over by the sweep.
-    pub async fn mark_seen(&self, subscription_no: i64, plans: &[(i64, u64)]) -> Result<Vec<i64>, LedgerError> {
+    pub async fn mark_seen(self, subscription_no: i64, plans: &[(i64, u64)]) -> Result<Vec<i64>, LedgerError> {
         let hit = sqlx::query_scalar!(
             "-- mark_seen
             UPDATE sealbus.positions pos SET seen_seq = greatest(pos.seen_seq, s.seq)
@@ -177,13 +178,13 @@ impl Ledger {
             &plans.iter().map(|(plan_no, _)| *plan_no).collect::<Vec<_>>(),
             &plans.iter().map(|(_, seq)| signed(*seq)).collect::<Vec<_>>(),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(hit)
     }
 
     /// Positions of the held (subscription, partition) pairs that are due now, the longest due first.
-    pub async fn due_plans(&self, held: &[(i64, u32)], limit: u32) -> Result<Vec<DuePlan>, LedgerError> {
+    pub async fn due(self, held: &[(i64, u32)], limit: u32) -> Result<Vec<DuePlan>, LedgerError> {
         let rows = sqlx::query!(
             "-- due_plans
             SELECT pos.subscription_no, p.partition, p.tenant, p.plan, p.plan_no
@@ -195,7 +196,7 @@ impl Ledger {
             &held.iter().map(|(_, partition)| i32::try_from(*partition).unwrap_or(i32::MAX)).collect::<Vec<_>>(),
             i64::from(limit),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(rows
             .into_iter()
@@ -212,7 +213,7 @@ impl Ledger {
     /// Counts an attempt and sets when the next one is due, before replay runs anything of the row: an event that kills its
     /// handler spends its attempts too.
     pub async fn begin_attempt(
-        &self,
+        self,
         subscription_no: i64,
         from: &Standing,
         retry_in: Duration,
@@ -227,13 +228,13 @@ impl Ledger {
             from.state.as_str(),
             retry_in.as_secs_f64(),
         )
-        .execute(self.pool())
+        .execute(self.ledger.pool())
         .await?;
         Ok(begun.rows_affected() > 0)
     }
 
     /// Lets a position follow the stream again, where nothing that was acknowledged is left to apply.
-    pub async fn unpark(&self, subscription_no: i64, plan_no: i64) -> Result<bool, LedgerError> {
+    pub async fn unpark(self, subscription_no: i64, plan_no: i64) -> Result<bool, LedgerError> {
         let unparked = sqlx::query!(
             "-- unpark
             UPDATE sealbus.positions
@@ -242,7 +243,7 @@ impl Ledger {
             subscription_no,
             plan_no,
         )
-        .execute(self.pool())
+        .execute(self.ledger.pool())
         .await?;
         Ok(unparked.rows_affected() > 0)
     }
@@ -250,7 +251,7 @@ impl Ledger {
     /// Carries out an operator's ask: the position goes on from `next_seq` after `last_hash`, parked and due at once, with
     /// all its attempts before it. Only while it stands as read, the ask included.
     pub async fn resume(
-        &self,
+        self,
         subscription_no: i64,
         lease: &LeaseEpoch,
         from: &Standing,
@@ -272,13 +273,13 @@ impl Ledger {
             lease.epoch,
             serde_json::to_value(&from.ask).ok(),
         )
-        .execute(self.pool())
+        .execute(self.ledger.pool())
         .await?;
         Ok(resumed.rows_affected() > 0)
     }
 
     /// Clears an ask that is about another event than the position's next.
-    pub async fn clear_ask(&self, subscription_no: i64, from: &Standing) -> Result<bool, LedgerError> {
+    pub async fn clear_command(self, subscription_no: i64, from: &Standing) -> Result<bool, LedgerError> {
         let cleared = sqlx::query!(
             "-- clear_ask
             UPDATE sealbus.positions SET ask = NULL, next_at = CASE WHEN state IN ('parked', 'behind') THEN next_at END
@@ -289,7 +290,7 @@ impl Ledger {
             from.state.as_str(),
             serde_json::to_value(&from.ask).ok(),
         )
-        .execute(self.pool())
+        .execute(self.ledger.pool())
         .await?;
         Ok(cleared.rows_affected() > 0)
     }

@@ -135,32 +135,18 @@ pub struct Move<'a> {
     pub last_hash: Hash,
 }
 
-impl Ledger {
-    /// Numbers of plans, by (tenant, plan); those the ledger does not know are left out.
-    pub async fn plan_nos(&self, plans: &[(&str, &str)]) -> Result<HashMap<(String, String), i64>, LedgerError> {
-        let (tenants, names): (Vec<String>, Vec<String>) =
-            plans.iter().map(|(tenant, plan)| ((*tenant).to_owned(), (*plan).to_owned())).unzip();
-        let rows = sqlx::query!(
-            "-- plan_nos
-            SELECT p.tenant, p.plan, p.plan_no FROM unnest($1::text[], $2::text[]) AS w (tenant, plan)
-            JOIN sealbus.plans p ON p.tenant = w.tenant AND p.plan = w.plan",
-            &tenants,
-            &names,
-        )
-        .fetch_all(self.pool())
-        .await?;
-        Ok(rows.into_iter().map(|row| ((row.tenant, row.plan), row.plan_no)).collect())
-    }
+/// The position of each subscription in each plan. From [`Ledger::positions`].
+#[derive(Clone, Copy)]
+pub struct Positions<'a> {
+    pub(crate) ledger: &'a Ledger,
+}
 
+impl Positions<'_> {
     /// Where a subscription stands in some plans, by plan number. A subscription without a floor stands nowhere.
     ///
     /// A plan without a row stands at 1 + its highest sealed seq below the floor; row and floor are read in this one
     /// statement, never from a cached floor (PROTOCOL, Consume, rule 5).
-    pub async fn standings(
-        &self,
-        subscription_no: i64,
-        plan_nos: &[i64],
-    ) -> Result<HashMap<i64, Standing>, LedgerError> {
+    pub async fn read(self, subscription_no: i64, plan_nos: &[i64]) -> Result<HashMap<i64, Standing>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- standings
             SELECT pl.plan_no, pl.tenant, pl.plan, pos.next_seq AS "next_seq?", pos.last_hash AS "last_hash?", pos.seen_seq AS "seen_seq?",
@@ -177,11 +163,11 @@ impl Ledger {
             LEFT JOIN sealbus.events e ON e.plan_no = pl.plan_no AND e.seq = coalesce(pos.next_seq - 1, below.seq)"#,
             subscription_no,
             plan_nos,
-            self.deployment().log_id,
+            self.ledger.deployment().log_id,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
-        let origin = &self.deployment().origin;
+        let origin = &self.ledger.deployment().origin;
         let standings = rows.into_iter().map(|row| {
             let next_seq = row.next_seq.or(row.below.map(|seq| seq + 1)).unwrap_or(1).unsigned_abs();
             let in_ledger = match next_seq {
@@ -208,24 +194,9 @@ impl Ledger {
         Ok(standings.collect())
     }
 
-    /// The ledger's event hashes of some places of a plan, by seq.
-    pub async fn event_hashes(&self, plan_no: i64, seqs: &[u64]) -> Result<HashMap<u64, Hash>, LedgerError> {
-        let rows = sqlx::query!(
-            "-- event_hashes\nSELECT seq, event_hash FROM sealbus.events WHERE plan_no = $1 AND seq = ANY ($2)",
-            plan_no,
-            &seqs.iter().copied().map(signed).collect::<Vec<_>>(),
-        )
-        .fetch_all(self.pool())
-        .await?;
-        Ok(rows
-            .into_iter()
-            .filter_map(|row| Some((row.seq.unsigned_abs(), Hash::from_slice(&row.event_hash)?)))
-            .collect())
-    }
-
     /// Takes out rows that say no more than the floor does: live, at rest for `idle`, their last event sealed below the
     /// floor and the ledger's own (PROTOCOL, Consume, rule 6). With them go the attempts of plans that have no row.
-    pub async fn prune_positions(&self, subscription_no: i64, idle: Duration, limit: u32) -> Result<u64, LedgerError> {
+    pub async fn prune(self, subscription_no: i64, idle: Duration, limit: u32) -> Result<u64, LedgerError> {
         let pruned = sqlx::query!(
             "-- prune_positions
             WITH at_rest AS (
@@ -245,11 +216,11 @@ impl Ledger {
             )
             SELECT plan_no FROM pruned",
             subscription_no,
-            self.deployment().log_id,
+            self.ledger.deployment().log_id,
             idle.as_secs_f64(),
             i64::from(limit),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(pruned.len() as u64)
     }

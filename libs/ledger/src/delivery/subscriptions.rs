@@ -37,7 +37,7 @@ pub struct Subscribed {
     pub subscription_no: i64,
     /// Where it starts, as stored: the first creation decides.
     pub start: Start,
-    /// Where floors are still missing: what to hand to [`Ledger::finish_subscription`] until that succeeds.
+    /// Where floors are still missing: what to hand to [`Subscriptions::finish`] until that succeeds.
     pub waits_for: Option<SealedUpTo>,
 }
 
@@ -45,10 +45,16 @@ pub struct Subscribed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealedUpTo(i64);
 
-impl Ledger {
+/// The named consumers. From [`Ledger::subscriptions`].
+#[derive(Clone, Copy)]
+pub struct Subscriptions<'a> {
+    pub(crate) ledger: &'a Ledger,
+}
+
+impl Subscriptions<'_> {
     /// Finds or creates a subscription. From the beginning it is complete at once; from now it waits.
-    pub async fn subscribe(&self, name: &Subscription, start: Start) -> Result<Subscribed, LedgerError> {
-        let mut transaction = self.pool().begin().await?;
+    pub async fn find_or_create(self, name: &Subscription, start: Start) -> Result<Subscribed, LedgerError> {
+        let mut transaction = self.ledger.pool().begin().await?;
         sqlx::query!(
             "-- subscribe
             INSERT INTO sealbus.subscriptions (name, start) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
@@ -66,7 +72,7 @@ impl Ledger {
         .fetch_one(&mut *transaction)
         .await?;
         let start = if row.start == Start::Now.as_str() { Start::Now } else { Start::Beginning };
-        let complete = row.floors == i64::from(self.deployment().partitions);
+        let complete = row.floors == i64::from(self.ledger.deployment().partitions);
         let waits_for = match start {
             _ if complete => None,
             Start::Now => Some(SealedUpTo(newest_queued(&mut transaction).await?)),
@@ -90,7 +96,7 @@ impl Ledger {
     /// Gives a subscription that starts now its floors, if all that it waits for is sealed. Says whether it did.
     ///
     /// The queue and the log's size are read in one statement: what is sealed beside it is either counted in both or in none.
-    pub async fn finish_subscription(&self, subscription_no: i64, waits_for: SealedUpTo) -> Result<bool, LedgerError> {
+    pub async fn finish(self, subscription_no: i64, waits_for: SealedUpTo) -> Result<bool, LedgerError> {
         let written = sqlx::query!(
             "-- floors_from_now
             INSERT INTO sealbus.floors (subscription_no, partition, floor)
@@ -100,35 +106,35 @@ impl Ledger {
             ON CONFLICT (subscription_no, partition) DO UPDATE SET floor = floors.floor",
             subscription_no,
             self.partitions(),
-            self.deployment().log_id,
+            self.ledger.deployment().log_id,
             waits_for.0,
         )
-        .execute(self.pool())
+        .execute(self.ledger.pool())
         .await?;
         Ok(written.rows_affected() > 0)
     }
 
     /// The number of a subscription, where it exists.
-    pub async fn subscription_no(&self, name: &Subscription) -> Result<Option<i64>, LedgerError> {
+    pub async fn number(self, name: &Subscription) -> Result<Option<i64>, LedgerError> {
         let number = sqlx::query_scalar!(
             "-- subscription_no\nSELECT subscription_no FROM sealbus.subscriptions WHERE name = $1",
             name.as_str()
         )
-        .fetch_optional(self.pool())
+        .fetch_optional(self.ledger.pool())
         .await?;
         Ok(number)
     }
 
     /// Names of all subscriptions, in order.
-    pub async fn subscriptions(&self) -> Result<Vec<String>, LedgerError> {
+    pub async fn names(self) -> Result<Vec<String>, LedgerError> {
         let names = sqlx::query_scalar!("-- subscriptions\nSELECT name FROM sealbus.subscriptions ORDER BY name")
-            .fetch_all(self.pool())
+            .fetch_all(self.ledger.pool())
             .await?;
         Ok(names)
     }
 
-    fn partitions(&self) -> i32 {
-        i32::try_from(self.deployment().partitions).unwrap_or(i32::MAX)
+    fn partitions(self) -> i32 {
+        i32::try_from(self.ledger.deployment().partitions).unwrap_or(i32::MAX)
     }
 }
 

@@ -2,11 +2,12 @@
 
 use sealbus_core::names::{Plan, Tenant};
 
-use crate::{Ledger, LedgerError};
+use super::History;
+use crate::LedgerError;
 
-impl Ledger {
+impl History<'_> {
     /// The seq of each plan's last event, in the order asked; 0 for a plan without one.
-    pub async fn heads(&self, plans: &[(Tenant, Plan)]) -> Result<Vec<u64>, LedgerError> {
+    pub async fn heads(self, plans: &[(Tenant, Plan)]) -> Result<Vec<u64>, LedgerError> {
         let tenants: Vec<String> = plans.iter().map(|(tenant, _)| tenant.to_string()).collect();
         let names: Vec<String> = plans.iter().map(|(_, plan)| plan.to_string()).collect();
         let heads = sqlx::query_scalar!(
@@ -21,7 +22,7 @@ impl Ledger {
             &tenants,
             &names,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(heads.into_iter().map(i64::unsigned_abs).collect())
     }

@@ -3,13 +3,16 @@
 //! Every read gives [`Record`]s as stored, with their log index where they have one. Pages are bounded by the caller; a
 //! page of a plan goes by seq, a page of everything by log index, so that a cursor survives restore and failover.
 
+use std::collections::HashMap;
+
 use sealbus_core::event::Record;
 use sealbus_core::hash::Hash;
 use sealbus_core::names::{Plan, Tenant, TypePattern};
 use uuid::Uuid;
 
+use super::History;
+use crate::LedgerError;
 use crate::history::record::{into_records, select_records};
-use crate::{Ledger, LedgerError};
 
 /// Which events of a plan to read.
 #[derive(Debug, Clone, Default)]
@@ -55,9 +58,9 @@ pub struct Head {
     pub hash: Hash,
 }
 
-impl Ledger {
+impl History<'_> {
     /// A page of a plan's events.
-    pub async fn plan_page(&self, tenant: &Tenant, plan: &Plan, query: &PageQuery) -> Result<PlanPage, LedgerError> {
+    pub async fn page(self, tenant: &Tenant, plan: &Plan, query: &PageQuery) -> Result<PlanPage, LedgerError> {
         let Some(plan_no) = self.plan_no(tenant.as_str(), plan.as_str()).await? else {
             return Ok(PlanPage { records: Vec::new(), total: 0, more: false });
         };
@@ -76,7 +79,7 @@ impl Ledger {
                 types.as_deref(),
                 limit
             )
-            .fetch_all(self.pool())
+            .fetch_all(self.ledger.pool())
             .await?
         } else {
             select_records!(
@@ -90,7 +93,7 @@ impl Ledger {
                 types.as_deref(),
                 limit
             )
-            .fetch_all(self.pool())
+            .fetch_all(self.ledger.pool())
             .await?
         };
         let total = sqlx::query_scalar!(
@@ -99,16 +102,16 @@ impl Ledger {
             plan_no,
             types.as_deref(),
         )
-        .fetch_one(self.pool())
+        .fetch_one(self.ledger.pool())
         .await?;
-        let mut records = into_records(rows, &self.deployment().origin)?;
+        let mut records = into_records(rows, &self.ledger.deployment().origin)?;
         let more = records.len() > query.limit as usize;
         records.truncate(query.limit as usize);
         Ok(PlanPage { records, total: total.unsigned_abs(), more })
     }
 
     /// Sealed events in log order, from an index on.
-    pub async fn log_page(&self, query: &LogQuery) -> Result<Vec<Record>, LedgerError> {
+    pub async fn log_page(self, query: &LogQuery) -> Result<Vec<Record>, LedgerError> {
         let tenants: Option<Vec<String>> =
             query.tenants.as_ref().map(|tenants| tenants.iter().map(|tenant| tenant.as_str().to_owned()).collect());
         let rows = select_records!(
@@ -119,19 +122,19 @@ impl Ledger {
              JOIN sealbus.plans p ON p.plan_no = e.plan_no
              WHERE l.log_id = $1 AND l.leaf_index >= $2 AND ($3::text[] IS NULL OR e.tenant = ANY ($3))
              ORDER BY l.leaf_index LIMIT $4",
-            self.deployment().log_id,
+            self.ledger.deployment().log_id,
             signed(query.from_index),
             tenants.as_deref(),
             i64::from(query.limit)
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
-        into_records(rows, &self.deployment().origin)
+        into_records(rows, &self.ledger.deployment().origin)
     }
 
     /// The plan's last event; with `below_index` the last sealed one below that log index.
     pub async fn head(
-        &self,
+        self,
         tenant: &Tenant,
         plan: &Plan,
         below_index: Option<u64>,
@@ -147,13 +150,13 @@ impl Ledger {
             plan.as_str(),
             below_index.map(signed),
         )
-        .fetch_optional(self.pool())
+        .fetch_optional(self.ledger.pool())
         .await?;
         Ok(row.and_then(|row| Some(Head { seq: row.seq.unsigned_abs(), hash: Hash::from_slice(&row.event_hash)? })))
     }
 
     /// One event by its id, which is unique within a tenant only.
-    pub async fn event(&self, tenant: &Tenant, event_id: Uuid) -> Result<Option<Record>, LedgerError> {
+    pub async fn event(self, tenant: &Tenant, event_id: Uuid) -> Result<Option<Record>, LedgerError> {
         let row = select_records!(
             "event",
             "",
@@ -163,14 +166,14 @@ impl Ledger {
             tenant.as_str(),
             event_id
         )
-        .fetch_optional(self.pool())
+        .fetch_optional(self.ledger.pool())
         .await?;
-        row.map(|row| row.into_record(&self.deployment().origin)).transpose()
+        row.map(|row| row.into_record(&self.ledger.deployment().origin)).transpose()
     }
 
     /// Names of a tenant's plans in byte order, beyond `after`, that begin with `prefix`.
     pub async fn plans(
-        &self,
+        self,
         tenant: &Tenant,
         prefix: &str,
         after: &str,
@@ -184,31 +187,68 @@ impl Ledger {
             after,
             i64::from(limit),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(names)
     }
 
     /// The number of a plan, once it has an event. It never changes, and is in no message or file.
-    pub async fn plan_no(&self, tenant: &str, plan: &str) -> Result<Option<i64>, LedgerError> {
+    pub async fn plan_no(self, tenant: &str, plan: &str) -> Result<Option<i64>, LedgerError> {
         let number = sqlx::query_scalar!(
             "-- plan_no\nSELECT plan_no FROM sealbus.plans WHERE tenant = $1 AND plan = $2",
             tenant,
             plan
         )
-        .fetch_optional(self.pool())
+        .fetch_optional(self.ledger.pool())
         .await?;
         Ok(number)
     }
 
+    /// Numbers of plans, by (tenant, plan); those the ledger does not know are left out.
+    pub async fn plan_nos(self, plans: &[(&str, &str)]) -> Result<HashMap<(String, String), i64>, LedgerError> {
+        let (tenants, names): (Vec<String>, Vec<String>) =
+            plans.iter().map(|(tenant, plan)| ((*tenant).to_owned(), (*plan).to_owned())).unzip();
+        let rows = sqlx::query!(
+            "-- plan_nos
+            SELECT p.tenant, p.plan, p.plan_no FROM unnest($1::text[], $2::text[]) AS w (tenant, plan)
+            JOIN sealbus.plans p ON p.tenant = w.tenant AND p.plan = w.plan",
+            &tenants,
+            &names,
+        )
+        .fetch_all(self.ledger.pool())
+        .await?;
+        Ok(rows.into_iter().map(|row| ((row.tenant, row.plan), row.plan_no)).collect())
+    }
+
+    /// The ledger's event hashes of some places of a plan, by seq.
+    pub async fn event_hashes(self, plan_no: i64, seqs: &[u64]) -> Result<HashMap<u64, Hash>, LedgerError> {
+        let rows = sqlx::query!(
+            "-- event_hashes\nSELECT seq, event_hash FROM sealbus.events WHERE plan_no = $1 AND seq = ANY ($2)",
+            plan_no,
+            &seqs.iter().copied().map(signed).collect::<Vec<_>>(),
+        )
+        .fetch_all(self.ledger.pool())
+        .await?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| Some((row.seq.unsigned_abs(), Hash::from_slice(&row.event_hash)?)))
+            .collect())
+    }
+
+    /// Which of these ids a tenant has events of.
+    pub async fn stored_ids(self, tenant: &str, ids: &[Uuid]) -> Result<Vec<Uuid>, LedgerError> {
+        let stored = sqlx::query_scalar!(
+            "-- stored_ids\nSELECT event_id FROM sealbus.events WHERE tenant = $1 AND event_id = ANY ($2)",
+            tenant,
+            ids,
+        )
+        .fetch_all(self.ledger.pool())
+        .await?;
+        Ok(stored)
+    }
+
     /// Events of a plan from `from_seq` to `to_seq`, both included, in order, at most `limit`.
-    pub async fn range(
-        &self,
-        plan_no: i64,
-        from_seq: u64,
-        to_seq: u64,
-        limit: u32,
-    ) -> Result<Vec<Record>, LedgerError> {
+    pub async fn range(self, plan_no: i64, from_seq: u64, to_seq: u64, limit: u32) -> Result<Vec<Record>, LedgerError> {
         let rows = select_records!(
             "range",
             "",
@@ -220,9 +260,9 @@ impl Ledger {
             signed(to_seq),
             i64::from(limit)
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
-        into_records(rows, &self.deployment().origin)
+        into_records(rows, &self.ledger.deployment().origin)
     }
 }
 

@@ -10,9 +10,10 @@ use sealbus_core::seal::{KeyId, Keyring, Signer, Window};
 use sealbus_core::verify::Trust;
 use serde_json::{Value, json};
 
+use super::Keys;
+use crate::LedgerError;
 use crate::append::{AppendError, Appender, Call, Expect};
 use crate::own_event::own_event;
-use crate::{Ledger, LedgerError};
 
 /// Events of plan `_keys` that are read; there is one for each change of a key.
 const LONGEST: u32 = 100_000;
@@ -78,13 +79,13 @@ impl KeyChain {
     }
 }
 
-impl Ledger {
+impl Keys<'_> {
     /// Reads plan `_keys`, as a verifier with this keyring understands it.
-    pub async fn key_chain(&self, keyring: &Keyring) -> Result<KeyChain, LedgerError> {
+    pub async fn chain(self, keyring: &Keyring) -> Result<KeyChain, LedgerError> {
         let records = self.key_records().await?;
         // After the records: no leaf of theirs lies beyond.
-        let size = self.log_size().await?;
-        let trust = Trust::new(&self.deployment().origin, keyring.clone(), &records, size);
+        let size = self.ledger.log().size().await?;
+        let trust = Trust::new(&self.ledger.deployment().origin, keyring.clone(), &records, size);
         let head = records.last().map_or(0, |record| record.header.seq);
         let mut tales = BTreeMap::<KeyId, KeyTale>::new();
         for record in &records {
@@ -102,24 +103,24 @@ impl Ledger {
         Ok(KeyChain { trust, head, size, tales })
     }
 
-    async fn key_records(&self) -> Result<Vec<Record>, LedgerError> {
-        let plan_no = self.plan_no(Tenant::system().as_str(), Plan::keys().as_str()).await?;
+    async fn key_records(self) -> Result<Vec<Record>, LedgerError> {
+        let plan_no = self.ledger.history().plan_no(Tenant::system().as_str(), Plan::keys().as_str()).await?;
         match plan_no {
-            Some(plan_no) => self.range(plan_no, 1, i64::MAX.unsigned_abs(), LONGEST).await,
+            Some(plan_no) => self.ledger.history().range(plan_no, 1, i64::MAX.unsigned_abs(), LONGEST).await,
             None => Ok(Vec::new()),
         }
     }
 
     /// Appends a change to plan `_keys`, next after the chain as it was read: who changed it meanwhile makes this fail with
     /// [`AppendError::HeadMismatch`], and the chain has to be read again.
-    pub async fn append_key_event(
-        &self,
+    pub async fn append(
+        self,
         appender: &Appender,
         chain: &KeyChain,
         event: KeyEvent<'_>,
         actor: &str,
     ) -> Result<Arc<Record>, AppendError> {
-        let origin = &self.deployment().origin;
+        let origin = &self.ledger.deployment().origin;
         let (event_type, payload) = match event {
             KeyEvent::Added(signer) => ("key.added", signer.key_added(origin, appender.kid())),
             KeyEvent::Retired(kid, until) => ("key.retired", canonical::write(&json!({ "kid": kid, "until": until }))),

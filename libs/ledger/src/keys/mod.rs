@@ -17,3 +17,11 @@ pub use self::chain::{KeyChain, KeyEvent, KeyTale, Told};
 pub(crate) use self::signers::Presence;
 pub use self::standing::{Ending, KeyRefused, KeyStanding};
 pub(crate) use self::standing::{allow_first, refused_key};
+
+use crate::Ledger;
+
+/// The signing keys. From [`Ledger::keys`].
+#[derive(Clone, Copy)]
+pub struct Keys<'a> {
+    pub(crate) ledger: &'a Ledger,
+}

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::Keys;
 use crate::leases::keeper::{Keeper, KeeperConfig};
 use crate::{Ledger, LedgerError};
 
@@ -63,27 +64,27 @@ fn kind(kid: &KeyId) -> String {
     format!("{PREFIX}{kid}")
 }
 
-impl Ledger {
+impl Keys<'_> {
     /// How many live appenders sign with each key: publishers, and commands that append.
-    pub async fn signers(&self) -> Result<BTreeMap<KeyId, u64>, LedgerError> {
+    pub async fn signers(self) -> Result<BTreeMap<KeyId, u64>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- signers
             SELECT split_part(kind, '/', 2) AS "kid!", count(*) AS "signers!" FROM sealbus.leases
             WHERE kind LIKE 'signing/%/members' AND expires_at > clock_timestamp() GROUP BY 1"#
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(rows.into_iter().map(|row| (KeyId::new(row.kid), row.signers.unsigned_abs())).collect())
     }
 
     /// How many events that each key signed have no leaf yet.
-    pub async fn unsealed_by_key(&self) -> Result<BTreeMap<KeyId, u64>, LedgerError> {
+    pub async fn unsealed(self) -> Result<BTreeMap<KeyId, u64>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- unsealed_by_key
             SELECT e.kid, count(*) AS "events!"
             FROM sealbus.seal_queue q JOIN sealbus.events e ON e.plan_no = q.plan_no AND e.seq = q.seq GROUP BY e.kid"#
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(rows.into_iter().map(|row| (KeyId::new(row.kid), row.events.unsigned_abs())).collect())
     }

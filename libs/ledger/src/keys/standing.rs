@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use sealbus_core::seal::KeyId;
 use sqlx::PgConnection;
 
+use super::Keys;
+use crate::LedgerError;
 use crate::commit::commit;
-use crate::{Ledger, LedgerError};
 
 /// How long ending a key waits for the transactions that hold it: longer than Postgres lets one idle.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '15s'";
@@ -86,11 +87,11 @@ impl Ending {
     }
 }
 
-impl Ledger {
+impl Keys<'_> {
     /// What the ledger lets each key do that it knows.
-    pub async fn key_standings(&self) -> Result<BTreeMap<KeyId, KeyStanding>, LedgerError> {
+    pub async fn states(self) -> Result<BTreeMap<KeyId, KeyStanding>, LedgerError> {
         let rows = sqlx::query!("-- key_standings\nSELECT kid, standing FROM sealbus.signing_keys ORDER BY kid")
-            .fetch_all(self.pool())
+            .fetch_all(self.ledger.pool())
             .await?;
         let standings =
             rows.into_iter().filter_map(|row| Some((KeyId::new(row.kid), KeyStanding::stored(&row.standing)?)));
@@ -101,14 +102,14 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::SigningKey`].
-    pub async fn check_signing_key(&self, kid: &KeyId) -> Result<(), LedgerError> {
-        let standing = self.key_standings().await?.get(kid).copied();
+    pub async fn check(self, kid: &KeyId) -> Result<(), LedgerError> {
+        let standing = self.states().await?.get(kid).copied();
         refusal(kid, standing).map_or(Ok(()), |refused| Err(refused.into()))
     }
 
     /// Lets a key sign that plan `_keys` has added; the caller has seen its leaf. One that was ended stays so.
-    pub async fn allow_signing(&self, kid: &KeyId) -> Result<(), LedgerError> {
-        allow_first(&mut *self.pool().acquire().await?, kid).await
+    pub async fn allow(self, kid: &KeyId) -> Result<(), LedgerError> {
+        allow_first(&mut *self.ledger.pool().acquire().await?, kid).await
     }
 
     /// Ends a key: after this nothing is appended under it. What is being appended is waited for, and committed.
@@ -117,8 +118,8 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Sql`] where a transaction holds the key for over 15 s.
-    pub async fn end_signing(&self, kid: &KeyId, ending: Ending) -> Result<(), LedgerError> {
-        let mut transaction = self.pool().begin().await?;
+    pub async fn end(self, kid: &KeyId, ending: Ending) -> Result<(), LedgerError> {
+        let mut transaction = self.ledger.pool().begin().await?;
         sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut *transaction).await?;
         sqlx::query!(
             "-- end_signing_lock\nSELECT pg_advisory_xact_lock(sealbus.signing_lock($1)) AS locked",

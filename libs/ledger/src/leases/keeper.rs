@@ -161,7 +161,7 @@ impl Task {
         }
         let keys: Vec<String> = self.held.keys().cloned().collect();
         self.lose(&keys);
-        let farewell = self.ledger.withdraw(&self.config.kind, &self.config.holder);
+        let farewell = self.ledger.leases().withdraw(&self.config.kind, &self.config.holder);
         if !matches!(timeout(Duration::from_secs(1), farewell).await, Ok(Ok(()))) {
             tracing::warn!(
                 kind = self.config.kind,
@@ -176,7 +176,7 @@ impl Task {
         let (ledger, kind, keys, holder, lease) = (ledger.clone(), kind.clone(), keys.clone(), holder.clone(), *lease);
 
         let asked = Instant::now();
-        let renewed = ledger.renew_leases(&kind, &holder, lease).await?;
+        let renewed = ledger.leases().renew(&kind, &holder, lease).await?;
         self.lose_expired();
         let gone: Vec<String> = self
             .held
@@ -193,30 +193,30 @@ impl Task {
         if !able {
             let keys: Vec<String> = self.held.keys().cloned().collect();
             self.lose(&keys);
-            ledger.withdraw(&kind, &holder).await?;
+            ledger.leases().withdraw(&kind, &holder).await?;
             return Ok(true);
         }
         // Ours in the database and not in hand: an answer was lost, or came too late. Its epoch is spent.
         let spent: Vec<String> =
             renewed.grants.into_iter().map(|grant| grant.key).filter(|key| !self.held.contains_key(key)).collect();
         if !spent.is_empty() {
-            ledger.release_leases(&kind, &spent, &holder).await?;
+            ledger.leases().release(&kind, &spent, &holder).await?;
         }
         if !renewed.member {
-            ledger.announce(&kind, &holder, lease).await?;
+            ledger.leases().announce(&kind, &holder, lease).await?;
         }
 
-        let view = ledger.lease_view(&kind).await?;
+        let view = ledger.leases().view(&kind).await?;
         let share = fair_share(keys.len(), &view.members, &holder);
         if self.held.len() > share {
             let excess: Vec<String> = self.held.keys().skip(share).cloned().collect();
             self.lose(&excess);
-            ledger.release_leases(&kind, &excess, &holder).await?;
+            ledger.leases().release(&kind, &excess, &holder).await?;
         } else if self.held.len() < share {
             let wanted = free_keys(&keys, &view, &holder, share - self.held.len());
             if !wanted.is_empty() {
                 let asked = Instant::now();
-                for grant in ledger.take_leases(&kind, &wanted, &holder, lease).await? {
+                for grant in ledger.leases().take(&kind, &wanted, &holder, lease).await? {
                     self.gain(grant.key, grant.epoch, asked + lease);
                 }
             }

@@ -37,9 +37,15 @@ pub struct LeaseView {
     pub held: Vec<String>,
 }
 
-impl Ledger {
+/// The table of leases. From [`Ledger::leases`].
+#[derive(Clone, Copy)]
+pub struct Leases<'a> {
+    pub(crate) ledger: &'a Ledger,
+}
+
+impl Leases<'_> {
     /// Makes the holder a member of those who share a kind's keys, for `lease` long, and forgets members long gone.
-    pub async fn announce(&self, kind: &str, holder: &str, lease: Duration) -> Result<(), LedgerError> {
+    pub async fn announce(self, kind: &str, holder: &str, lease: Duration) -> Result<(), LedgerError> {
         sqlx::query!(
             "-- announce
             WITH gone AS (
@@ -52,13 +58,13 @@ impl Ledger {
             holder,
             lease.as_secs_f64(),
         )
-        .execute(self.pool())
+        .execute(self.ledger.pool())
         .await?;
         Ok(())
     }
 
     /// Renews, in one UPDATE, everything of a kind that the holder has and that has not expired.
-    pub async fn renew_leases(&self, kind: &str, holder: &str, lease: Duration) -> Result<Renewed, LedgerError> {
+    pub async fn renew(self, kind: &str, holder: &str, lease: Duration) -> Result<Renewed, LedgerError> {
         let rows = sqlx::query!(
             r#"-- renew_leases
             UPDATE sealbus.leases SET expires_at = clock_timestamp() + make_interval(secs => $4)
@@ -69,7 +75,7 @@ impl Ledger {
             holder,
             lease.as_secs_f64(),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         let mut renewed = Renewed::default();
         for row in rows {
@@ -83,7 +89,7 @@ impl Ledger {
     }
 
     /// Who is alive, and what is held by somebody alive.
-    pub async fn lease_view(&self, kind: &str) -> Result<LeaseView, LedgerError> {
+    pub async fn view(self, kind: &str) -> Result<LeaseView, LedgerError> {
         let rows = sqlx::query!(
             r#"-- lease_view
             SELECT kind = $2 AS "member!", key FROM sealbus.leases
@@ -91,7 +97,7 @@ impl Ledger {
             kind,
             members_of(kind),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         let mut view = LeaseView::default();
         for row in rows {
@@ -101,8 +107,8 @@ impl Ledger {
     }
 
     /// Takes those of the keys that nobody holds. The epoch of each is one above its last.
-    pub async fn take_leases(
-        &self,
+    pub async fn take(
+        self,
         kind: &str,
         keys: &[String],
         holder: &str,
@@ -122,13 +128,13 @@ impl Ledger {
             holder,
             lease.as_secs_f64(),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         Ok(grants)
     }
 
     /// Gives keys back, so that others need not wait for them to expire.
-    pub async fn release_leases(&self, kind: &str, keys: &[String], holder: &str) -> Result<(), LedgerError> {
+    pub async fn release(self, kind: &str, keys: &[String], holder: &str) -> Result<(), LedgerError> {
         sqlx::query!(
             "-- release_leases
             UPDATE sealbus.leases SET expires_at = '-infinity' WHERE kind = $1 AND key = ANY ($2) AND holder = $3",
@@ -136,13 +142,13 @@ impl Ledger {
             keys,
             holder,
         )
-        .execute(self.pool())
+        .execute(self.ledger.pool())
         .await?;
         Ok(())
     }
 
     /// Gives everything of a kind back and is no member any more.
-    pub async fn withdraw(&self, kind: &str, holder: &str) -> Result<(), LedgerError> {
+    pub async fn withdraw(self, kind: &str, holder: &str) -> Result<(), LedgerError> {
         sqlx::query!(
             "-- withdraw
             WITH given_back AS (
@@ -153,7 +159,7 @@ impl Ledger {
             members_of(kind),
             holder,
         )
-        .execute(self.pool())
+        .execute(self.ledger.pool())
         .await?;
         Ok(())
     }

@@ -6,8 +6,9 @@ use sealbus_core::hash::Hash;
 use sealbus_core::log::merkle::ProofPlan;
 use sealbus_core::log::tile::TileId;
 
+use super::Log;
+use crate::LedgerError;
 use crate::history::trail::signed;
-use crate::{Ledger, LedgerError};
 
 /// Where an event stands in its plan.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -20,27 +21,27 @@ pub struct EventPlace {
     pub seq: u64,
 }
 
-impl Ledger {
+impl Log<'_> {
     /// The proof that leaf `index` is in the tree of `size` leaves; none where that tree is not stored, or has no such leaf.
-    pub async fn inclusion_proof(&self, index: u64, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
+    pub async fn inclusion_proof(self, index: u64, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
         Ok(self.inclusion_proofs(&[index], size).await?.and_then(|mut proofs| proofs.pop()))
     }
 
     /// The proof of each of these leaves, in their order, from tiles that are read once; none where that tree is not stored, or
     /// lacks one of them.
-    pub async fn inclusion_proofs(&self, indexes: &[u64], size: u64) -> Result<Option<Vec<Vec<Hash>>>, LedgerError> {
+    pub async fn inclusion_proofs(self, indexes: &[u64], size: u64) -> Result<Option<Vec<Vec<Hash>>>, LedgerError> {
         let plans: Option<Vec<_>> = indexes.iter().map(|index| ProofPlan::inclusion(*index, size)).collect();
         let Some(plans) = plans else { return Ok(None) };
         let nodes = plans.iter().flat_map(ProofPlan::nodes);
         let ids: BTreeSet<TileId> = nodes.filter_map(|node| TileId::holding(node, size)).collect();
         let ids: Vec<TileId> = ids.into_iter().collect();
-        let tiles = self.read_tiles(&mut *self.pool().acquire().await?, &ids).await?;
+        let tiles = self.read_tiles(&mut *self.ledger.pool().acquire().await?, &ids).await?;
         Ok(plans.iter().map(|plan| plan.prove(|node| tiles.hash(node)).ok()).collect())
     }
 
     /// The proof that the tree of `size` leaves continues the one of `old`; none where either is not stored.
-    pub async fn consistency_proof(&self, old: u64, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
-        let mut connection = self.pool().acquire().await?;
+    pub async fn consistency_proof(self, old: u64, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
+        let mut connection = self.ledger.pool().acquire().await?;
         match ProofPlan::consistency(old, size) {
             Some(plan) => self.prove(&mut connection, &plan, size).await,
             None => Ok(None),
@@ -48,19 +49,19 @@ impl Ledger {
     }
 
     /// The log index of each of these events, in their order; none of one that has no leaf yet, or is not in the ledger.
-    pub async fn leaf_indexes(&self, places: &[EventPlace]) -> Result<Vec<Option<u64>>, LedgerError> {
+    pub async fn leaf_indexes(self, places: &[EventPlace]) -> Result<Vec<Option<u64>>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- leaf_indexes
             SELECT w.at AS "at!", l.leaf_index
             FROM unnest($2::text[], $3::text[], $4::bigint[]) WITH ORDINALITY AS w (tenant, plan, seq, at)
             JOIN sealbus.plans p ON p.tenant = w.tenant AND p.plan = w.plan
             JOIN sealbus.log_leaves l ON l.plan_no = p.plan_no AND l.seq = w.seq AND l.log_id = $1"#,
-            self.deployment().log_id,
+            self.ledger.deployment().log_id,
             &places.iter().map(|place| place.tenant.clone()).collect::<Vec<_>>(),
             &places.iter().map(|place| place.plan.clone()).collect::<Vec<_>>(),
             &places.iter().map(|place| signed(place.seq)).collect::<Vec<_>>(),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         let mut indexes = vec![None; places.len()];
         for row in rows {

@@ -5,12 +5,13 @@ use std::collections::{HashMap, HashSet};
 use sealbus_core::hash::Hash;
 use sealbus_core::seal::KeyId;
 
+use super::Log;
+use crate::LedgerError;
 use crate::history::record::RecordRow;
-use crate::{Ledger, LedgerError};
 
-impl Ledger {
+impl Log<'_> {
     pub(super) async fn queued(
-        &self,
+        self,
         connection: &mut sqlx::PgConnection,
         limit: u32,
         stopped: &HashSet<i64>,
@@ -56,7 +57,7 @@ impl Ledger {
     }
 
     pub(super) async fn last_leaves(
-        &self,
+        self,
         connection: &mut sqlx::PgConnection,
         queued: &[Queued],
     ) -> Result<LastLeaves, LedgerError> {
@@ -75,7 +76,7 @@ impl Ledger {
         let size = sqlx::query_scalar!(
             r#"-- seal_size
             SELECT coalesce(max(leaf_index) + 1, 0) AS "size!" FROM sealbus.log_leaves WHERE log_id = $1"#,
-            self.deployment().log_id,
+            self.ledger.deployment().log_id,
         )
         .fetch_one(connection)
         .await?;

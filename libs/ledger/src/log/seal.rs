@@ -11,11 +11,12 @@ use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::{LogSigner, Note};
 
+use super::Log;
 use super::leaves::{Batch, StoppedPlan};
 use super::queue::Queued;
+use crate::LedgerError;
 use crate::commit::commit;
 use crate::history::trail::signed;
-use crate::{Ledger, LedgerError};
 
 /// The lock of whoever seals: non-negative, as all but the plans' are. The letters "seal".
 const SEALER_LOCK: i64 = 0x7365_616c;
@@ -46,7 +47,7 @@ pub struct Sealed {
     pub elsewhere: bool,
 }
 
-impl Ledger {
+impl<'a> Log<'a> {
     /// Gives up to `limit` queued events their leaves, grows the tree by them, and signs its root, in one transaction.
     ///
     /// `stopped` are plans that earlier batches found wrong: their rows are left out, so that each stops alone. An event
@@ -57,12 +58,12 @@ impl Ledger {
     /// [`LedgerError::Log`] where the stored tree is not what its root says, or does not continue what is anchored: nothing
     /// is sealed then.
     pub async fn seal_batch(
-        &self,
+        self,
         limit: u32,
         stopped: &HashSet<i64>,
         signing: Option<Signing<'_>>,
     ) -> Result<Sealed, LedgerError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.ledger.pool().begin().await?;
         let leads =
             sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "leads!" -- seal_lock"#, SEALER_LOCK)
                 .fetch_one(&mut *transaction)
@@ -89,16 +90,16 @@ impl Ledger {
     }
 
     async fn take(
-        &self,
+        self,
         connection: &mut sqlx::PgConnection,
         queued: Vec<Queued>,
         size: u64,
-    ) -> Result<Batch<'_>, LedgerError> {
+    ) -> Result<Batch<'a>, LedgerError> {
         let last = self.last_leaves(connection, &queued).await?;
         if !queued.is_empty() && last.size != signed(size) {
             return Err(LedgerError::Log(format!("log_leaves ends at {}, and the tree has {size} leaves", last.size)));
         }
-        let mut batch = Batch::new(&self.deployment().origin, last);
+        let mut batch = Batch::new(&self.ledger.deployment().origin, last);
         for row in queued {
             batch.take(row);
         }
@@ -107,7 +108,7 @@ impl Ledger {
 
     /// The hashes of leaves from `size` on, which the tree lacks: at most `limit`.
     async fn leaves_outside(
-        &self,
+        self,
         connection: &mut sqlx::PgConnection,
         size: u64,
         limit: i64,
@@ -116,7 +117,7 @@ impl Ledger {
             "-- leaves_outside
             SELECT leaf_index, leaf_hash FROM sealbus.log_leaves WHERE log_id = $1 AND leaf_index >= $2
             ORDER BY leaf_index LIMIT $3",
-            self.deployment().log_id,
+            self.ledger.deployment().log_id,
             i64::try_from(size).unwrap_or(i64::MAX),
             limit
         )
@@ -131,7 +132,7 @@ impl Ledger {
         (size..).zip(rows.into_iter().map(|row| (row.leaf_index, row.leaf_hash))).map(of_row).collect()
     }
 
-    async fn add_leaves(&self, connection: &mut sqlx::PgConnection, batch: &Batch<'_>) -> Result<(), LedgerError> {
+    async fn add_leaves(self, connection: &mut sqlx::PgConnection, batch: &Batch<'_>) -> Result<(), LedgerError> {
         let leaves = &batch.leaves;
         if leaves.is_empty() {
             return Ok(());
@@ -140,7 +141,7 @@ impl Ledger {
             "-- add_leaves
             INSERT INTO sealbus.log_leaves (log_id, leaf_index, plan_no, seq, partition, leaf_hash)
             SELECT $1, l.* FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bytea[]) AS l",
-            self.deployment().log_id,
+            self.ledger.deployment().log_id,
             &leaves.iter().map(|leaf| leaf.index).collect::<Vec<_>>(),
             &leaves.iter().map(|leaf| leaf.plan_no).collect::<Vec<_>>(),
             &leaves.iter().map(|leaf| leaf.seq).collect::<Vec<_>>(),

@@ -9,12 +9,13 @@ use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::merkle::{ProofPlan, empty_root, verify_consistency};
 use sealbus_core::log::note::Note;
-use sealbus_core::log::tile::{EdgeTiles, HashTile, TileId, TileKind, Tiles};
+use sealbus_core::log::tile::{EdgeTiles, TileId};
 use sqlx::PgConnection;
 
+use super::Log;
 use super::seal::Signing;
+use crate::LedgerError;
 use crate::history::trail::signed;
-use crate::{Ledger, LedgerError};
 
 /// A tree: its size and its root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,28 +26,22 @@ pub struct TreeHead {
     pub root: Hash,
 }
 
-impl Ledger {
+impl Log<'_> {
     /// The newest tree whose root is stored; the one without leaves where there is none yet.
-    pub async fn newest_tree(&self) -> Result<TreeHead, LedgerError> {
-        self.tree_head(&mut *self.pool().acquire().await?).await
+    pub async fn newest_tree(self) -> Result<TreeHead, LedgerError> {
+        self.tree_head(&mut *self.ledger.pool().acquire().await?).await
     }
 
     /// The root that the stored tiles give for a tree of this size; none where they do not reach so far.
-    pub async fn root_by_tiles(&self, size: u64) -> Result<Option<Hash>, LedgerError> {
-        Ok(self.edge(&mut *self.pool().acquire().await?, size).await?.map(|edge| edge.root()))
+    pub async fn root_by_tiles(self, size: u64) -> Result<Option<Hash>, LedgerError> {
+        Ok(self.edge(&mut *self.ledger.pool().acquire().await?, size).await?.map(|edge| edge.root()))
     }
 
-    /// A hash tile, cut to the width that is asked for; none where the tree does not have it.
-    pub async fn hash_tile(&self, id: TileId) -> Result<Option<HashTile>, LedgerError> {
-        let tiles = self.read_tiles(&mut *self.pool().acquire().await?, &[id]).await?;
-        Ok(tiles.hashes(id).and_then(|hashes| HashTile::new(id, hashes.to_vec()).ok()))
-    }
-
-    pub(super) async fn tree_head(&self, connection: &mut PgConnection) -> Result<TreeHead, LedgerError> {
+    pub(super) async fn tree_head(self, connection: &mut PgConnection) -> Result<TreeHead, LedgerError> {
         let row = sqlx::query!(
             "-- tree_head
             SELECT size, root FROM sealbus.log_roots WHERE log_id = $1 ORDER BY size DESC LIMIT 1",
-            self.deployment().log_id
+            self.ledger.deployment().log_id
         )
         .fetch_optional(connection)
         .await?;
@@ -59,7 +54,7 @@ impl Ledger {
 
     /// Appends leaves to the tree, inside a sealing transaction: its tiles, its root, and the note over it.
     pub(super) async fn grow(
-        &self,
+        self,
         connection: &mut PgConnection,
         from: TreeHead,
         leaf_hashes: &[Hash],
@@ -79,7 +74,7 @@ impl Ledger {
         sqlx::query!(
             "-- compare_and_set_root
             INSERT INTO sealbus.log_roots (log_id, size, root, prev_size, note) VALUES ($1, $2, $3, $4, $5)",
-            self.deployment().log_id,
+            self.ledger.deployment().log_id,
             signed(head.size),
             head.root.as_bytes(),
             signed(from.size),
@@ -92,7 +87,7 @@ impl Ledger {
 
     /// Signs a tree, after it was shown by the stored tiles that it continues what is anchored.
     pub(super) async fn sign(
-        &self,
+        self,
         connection: &mut PgConnection,
         head: TreeHead,
         Signing { signer, anchored, time }: Signing<'_>,
@@ -109,15 +104,15 @@ impl Ledger {
                 "the tree of size {size} does not continue the anchored checkpoint of size {old}: nothing is signed"
             )));
         }
-        let checkpoint = Checkpoint::new(&self.deployment().origin, size, head.root)
+        let checkpoint = Checkpoint::new(&self.ledger.deployment().origin, size, head.root)
             .map_err(|error| LedgerError::Log(error.to_string()))?;
         signer.sign(&checkpoint, time).ok_or_else(|| {
-            LedgerError::Log(format!("the log's key signs for another origin than {}", self.deployment().origin))
+            LedgerError::Log(format!("the log's key signs for another origin than {}", self.ledger.deployment().origin))
         })
     }
 
     pub(super) async fn prove(
-        &self,
+        self,
         connection: &mut PgConnection,
         plan: &ProofPlan,
         size: u64,
@@ -128,69 +123,9 @@ impl Ledger {
         Ok(plan.prove(|node| tiles.hash(node)).ok())
     }
 
-    async fn edge(&self, connection: &mut PgConnection, size: u64) -> Result<Option<EdgeTiles>, LedgerError> {
+    async fn edge(self, connection: &mut PgConnection, size: u64) -> Result<Option<EdgeTiles>, LedgerError> {
         let ids: Vec<TileId> = TileId::partial(size).collect();
         let tiles = self.read_tiles(connection, &ids).await?;
         Ok(EdgeTiles::new(size, &tiles).ok())
-    }
-
-    pub(super) async fn read_tiles(&self, connection: &mut PgConnection, ids: &[TileId]) -> Result<Tiles, LedgerError> {
-        if ids.is_empty() {
-            return Ok(Tiles::default());
-        }
-        let (levels, places): (Vec<i16>, Vec<i64>) = ids.iter().filter_map(|id| place(*id)).unzip();
-        let rows = sqlx::query!(
-            "-- read_tiles
-            SELECT t.level, t.index, t.width, t.hashes
-            FROM unnest($2::smallint[], $3::bigint[]) AS w (level, index)
-            JOIN sealbus.tiles t ON t.log_id = $1 AND t.level = w.level AND t.index = w.index",
-            self.deployment().log_id,
-            &levels,
-            &places
-        )
-        .fetch_all(connection)
-        .await?;
-        rows.into_iter()
-            .map(|row| {
-                let (level, n, width) = (row.level.try_into(), row.index.try_into(), row.width.try_into());
-                let id = match (level, n, width) {
-                    (Ok(level), Ok(n), Ok(width)) => TileId::new(TileKind::Hashes(level), n, width),
-                    _ => None,
-                };
-                let tile = id.and_then(|id| HashTile::parse(id, &row.hashes).ok());
-                tile.ok_or_else(|| {
-                    LedgerError::Log(format!("tile {} of level {} is not of its form", row.index, row.level))
-                })
-            })
-            .collect()
-    }
-
-    async fn write_tiles(&self, connection: &mut PgConnection, tiles: &[HashTile]) -> Result<(), LedgerError> {
-        let (levels, places): (Vec<i16>, Vec<i64>) = tiles.iter().filter_map(|tile| place(tile.id())).unzip();
-        let widths: Vec<i16> = tiles.iter().map(|tile| i16::try_from(tile.id().width()).unwrap_or_default()).collect();
-        let hashes: Vec<Vec<u8>> = tiles.iter().map(HashTile::encode).collect();
-        sqlx::query!(
-            "-- write_tiles
-            INSERT INTO sealbus.tiles AS t (log_id, level, index, width, hashes)
-            SELECT $1, w.* FROM unnest($2::smallint[], $3::bigint[], $4::smallint[], $5::bytea[]) AS w
-            ON CONFLICT (log_id, level, index) DO UPDATE SET width = excluded.width, hashes = excluded.hashes
-            WHERE t.width < excluded.width",
-            self.deployment().log_id,
-            &levels,
-            &places,
-            &widths,
-            &hashes,
-        )
-        .execute(connection)
-        .await?;
-        Ok(())
-    }
-}
-
-/// The row of a hash tile: its level and its place in it.
-fn place(id: TileId) -> Option<(i16, i64)> {
-    match id.kind() {
-        TileKind::Hashes(level) => Some((level.into(), signed(id.n()))),
-        TileKind::Entries => None,
     }
 }

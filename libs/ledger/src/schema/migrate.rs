@@ -47,14 +47,12 @@ pub async fn applied_migration(ledger: &Ledger) -> Result<i64, LedgerError> {
     Ok(version.unwrap_or(0))
 }
 
-impl Ledger {
-    /// Whether the schema is at `expected`; otherwise a few words for an operator.
-    pub async fn check_migration(&self, expected: i64) -> Result<(), String> {
-        match applied_migration(self).await {
-            Ok(applied) if applied == expected => Ok(()),
-            Ok(applied) => Err(format!("{applied} is applied, {expected} is expected")),
-            Err(_) => Err("unknown".to_owned()),
-        }
+/// Whether the schema is at `expected`; otherwise a few words for an operator.
+pub async fn check_migration(ledger: &Ledger, expected: i64) -> Result<(), String> {
+    match applied_migration(ledger).await {
+        Ok(applied) if applied == expected => Ok(()),
+        Ok(applied) => Err(format!("{applied} is applied, {expected} is expected")),
+        Err(_) => Err("unknown".to_owned()),
     }
 }
 

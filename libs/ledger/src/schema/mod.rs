@@ -5,4 +5,4 @@ mod creation;
 mod migrate;
 
 pub use self::creation::{Creation, create};
-pub use self::migrate::{EXPECTED_MIGRATION, applied_migration, migrate};
+pub use self::migrate::{EXPECTED_MIGRATION, applied_migration, check_migration, migrate};

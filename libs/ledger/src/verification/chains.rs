@@ -5,22 +5,23 @@ use sealbus_core::event::{PayloadMode, Record};
 use sealbus_core::hash::Hash;
 use sealbus_core::verify::{ChainCheck, Evidence};
 
+use super::Verification;
 use super::opening::Opening;
 use super::runs::{PlanToRead, Run};
 use super::{Basis, Verified};
+use crate::LedgerError;
 use crate::history::record::{RecordRow, select_records};
-use crate::{Ledger, LedgerError};
 
 /// What the planner is kept from while plans are read. Three indexes hold plans, events and leaves in one order, so they are
 /// merged: left alone it looks each leaf up (9 µs a row instead of 3) or sorts what is larger than its memory, and compiles.
 const IN_ORDER: &str = "BEGIN READ ONLY; SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = off; \
                         SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off";
 
-impl Ledger {
-    pub(super) async fn verify_run(&self, run: Run, basis: &Basis) -> Result<Verified, LedgerError> {
+impl Verification<'_> {
+    pub(super) async fn verify_run(self, run: Run, basis: &Basis) -> Result<Verified, LedgerError> {
         let (Some(first), Some(last)) = (run.plans.first(), run.plans.last()) else { return Ok(Verified::default()) };
         let through = Some((last.tenant.clone(), last.plan.clone()));
-        let mut reading = self.pool().begin_with(IN_ORDER).await?;
+        let mut reading = self.ledger.pool().begin_with(IN_ORDER).await?;
         // Each bound is said of each table: without it a merge begins at the table's first row.
         let mut verified = match first.from_seq {
             None => {
@@ -55,13 +56,13 @@ impl Ledger {
     }
 
     async fn check_rows(
-        &self,
+        self,
         plans: &[PlanToRead],
         mut rows: impl Stream<Item = Result<RecordRow, sqlx::Error>> + Unpin,
         basis: &Basis,
     ) -> Result<Verified, LedgerError> {
         let mut verified = Verified::default();
-        let mut opening = basis.opens.as_ref().map(|keyring| Opening::new(self, keyring));
+        let mut opening = basis.opens.as_ref().map(|keyring| Opening::new(self.ledger, keyring));
         let mut waiting = plans.iter();
         let mut current: Option<(&PlanToRead, ChainCheck<'_>)> = None;
         while let Some(row) = rows.try_next().await? {
@@ -82,7 +83,7 @@ impl Ledger {
     }
 
     async fn check_row(
-        &self,
+        self,
         plan: &PlanToRead,
         check: &mut ChainCheck<'_>,
         row: RecordRow,
@@ -92,7 +93,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let (seq, event_hash) = (row.seq, Hash::from_slice(&row.event_hash));
         let log_index = basis.covered(row.log_index.and_then(|index| u64::try_from(index).ok()));
-        let record = match row.into_record(&self.deployment().origin) {
+        let record = match row.into_record(&self.ledger.deployment().origin) {
             Ok(record) => Record { log_index, ..record },
             Err(error) => {
                 let seq = u64::try_from(seq).unwrap_or(0);

@@ -71,21 +71,27 @@ impl Verified {
     }
 }
 
-impl Ledger {
+/// The checks of what is stored. From [`Ledger::verification`].
+#[derive(Clone, Copy)]
+pub struct Verification<'a> {
+    pub(crate) ledger: &'a Ledger,
+}
+
+impl Verification<'_> {
     /// Checks the chains in scope, up to `workers` portions of plans at once, each on a connection of its own, and tells what
     /// each portion came to, in order. `behind` names a plan, by [`Verified::through`], behind which to begin.
     ///
     /// # Errors
     /// Only where the ledger cannot be read; what is wrong with it is a finding.
     pub async fn verify(
-        &self,
+        self,
         scope: &Scope,
         basis: &Arc<Basis>,
         workers: usize,
         behind: Option<&(String, String)>,
         mut tell: impl FnMut(Verified),
     ) -> Result<(), LedgerError> {
-        let mut runs = Runs::begin(self, scope, basis.since, behind).await?;
+        let mut runs = Runs::begin(self.ledger, scope, basis.since, behind).await?;
         let mut reading = VecDeque::new();
         loop {
             let page = runs.next_page().await?;
@@ -96,8 +102,8 @@ impl Ledger {
                 if reading.len() >= workers.max(1) {
                     tell(ended(reading.pop_front()).await?);
                 }
-                let (ledger, basis) = (self.clone(), basis.clone());
-                let portion = tokio::spawn(async move { ledger.verify_run(run, &basis).await });
+                let (ledger, basis) = (self.ledger.clone(), basis.clone());
+                let portion = tokio::spawn(async move { ledger.verification().verify_run(run, &basis).await });
                 reading.push_back(AbortOnDropHandle::new(portion));
             }
         }
@@ -110,8 +116,8 @@ impl Ledger {
     /// Checks the chains in scope by these keys, and nothing of the log: what a service says of itself.
     ///
     /// The plan of keys is checked with them, since a seal is worth what its key is; of it only the findings are told.
-    pub async fn verify_chains(&self, scope: &Scope, keyring: &Keyring) -> Result<Verified, LedgerError> {
-        let basis = Arc::new(Basis::chains(self.trust(keyring, self.log_size().await?).await?));
+    pub async fn verify_chains(self, scope: &Scope, keyring: &Keyring) -> Result<Verified, LedgerError> {
+        let basis = Arc::new(Basis::chains(self.trust(keyring, self.ledger.log().size().await?).await?));
         let mut verified = Verified::default();
         self.verify(scope, &basis, 1, None, |portion| verified.absorb(portion)).await?;
         if !scope.holds_keys() {
@@ -121,7 +127,7 @@ impl Ledger {
     }
 
     /// Events in scope, for a progress bar: as the statistics have it of a whole ledger, counted of less.
-    pub async fn events_in(&self, scope: &Scope) -> Result<u64, LedgerError> {
+    pub async fn events_in(self, scope: &Scope) -> Result<u64, LedgerError> {
         let (tenant, plan) = scope.names();
         let events = match scope {
             Scope::Everything => {
@@ -129,7 +135,7 @@ impl Ledger {
                     r#"-- events_estimated
                     SELECT greatest(reltuples, 0)::bigint AS "events!" FROM pg_class WHERE oid = 'sealbus.events'::regclass"#
                 )
-                .fetch_one(self.pool())
+                .fetch_one(self.ledger.pool())
                 .await?
             }
             Scope::Tenant(_) | Scope::Plan(..) => {
@@ -140,7 +146,7 @@ impl Ledger {
                     tenant,
                     plan,
                 )
-                .fetch_one(self.pool())
+                .fetch_one(self.ledger.pool())
                 .await?
             }
         };

@@ -57,7 +57,7 @@ impl<'a> Opening<'a> {
             if self.keys.len() >= KEPT {
                 self.keys.clear();
             }
-            let row = self.ledger.wrapped_keys(std::slice::from_ref(&name)).await?.pop();
+            let row = self.ledger.data_keys().wrapped(std::slice::from_ref(&name)).await?.pop();
             let looked = match row.map(|row| self.keyring.unwrap_data_key(&row)) {
                 Some(Ok(key)) => Looked::Here(key),
                 Some(Err(UnwrapError::NoKek { .. })) => Looked::Closed,

@@ -9,19 +9,20 @@ use sealbus_core::timestamp::Timestamp;
 use sealbus_core::verify::{Finding, Trust, Verdict};
 
 use super::Scope;
+use super::Verification;
+use crate::LedgerError;
 use crate::history::record::select_records;
 use crate::history::trail::signed;
-use crate::{Ledger, LedgerError};
 
 /// Leaves among which the event that was recorded last is looked for. The log's order is that of the queue, in which an event
 /// stands as soon as it is recorded: the latest is among the last.
 const LATEST: u64 = 10_000;
 
-impl Ledger {
+impl Verification<'_> {
     /// What the keyring, the plan `_keys` and the plans `_erasures` together say; `size` is the number of leaves of the log
     /// that is believed.
-    pub async fn trust(&self, keyring: &Keyring, size: u64) -> Result<Trust, LedgerError> {
-        let mut trust = Trust::new(&self.deployment().origin, keyring.clone(), [], size);
+    pub async fn trust(self, keyring: &Keyring, size: u64) -> Result<Trust, LedgerError> {
+        let mut trust = Trust::new(&self.ledger.deployment().origin, keyring.clone(), [], size);
         let (tenant, keys, erasures) = (Tenant::system(), Plan::keys(), Plan::erasures());
         let mut rows = select_records!(
             "trust",
@@ -33,10 +34,10 @@ impl Ledger {
             keys.as_str(),
             erasures.as_str()
         )
-        .fetch(self.pool());
+        .fetch(self.ledger.pool());
         while let Some(row) = rows.try_next().await? {
             // A row that cannot be read gives no trust; checking the plan itself finds it.
-            if let Ok(mut record) = row.into_record(&self.deployment().origin) {
+            if let Ok(mut record) = row.into_record(&self.ledger.deployment().origin) {
                 record.log_index = record.log_index.filter(|index| *index < size);
                 trust.survey(&record);
             }
@@ -47,20 +48,20 @@ impl Ledger {
             "FROM sealbus.log_leaves l JOIN sealbus.events e ON e.plan_no = l.plan_no AND e.seq = l.seq
              JOIN sealbus.plans p ON p.plan_no = e.plan_no
              WHERE l.log_id = $1 AND l.leaf_index >= $2 AND l.leaf_index < $3 ORDER BY e.recorded DESC LIMIT 1",
-            self.deployment().log_id,
+            self.ledger.deployment().log_id,
             signed(size.saturating_sub(LATEST)),
             signed(size)
         )
-        .fetch_optional(self.pool())
+        .fetch_optional(self.ledger.pool())
         .await?;
-        if let Some(record) = latest.and_then(|row| row.into_record(&self.deployment().origin).ok()) {
+        if let Some(record) = latest.and_then(|row| row.into_record(&self.ledger.deployment().origin).ok()) {
             trust.survey(&record);
         }
         Ok(trust)
     }
 
     /// The events of the scope that the sealing queue says were appended, and that are not there, or not the same (check 18).
-    pub async fn missing_from_queue(&self, scope: &Scope) -> Result<Vec<Finding>, LedgerError> {
+    pub async fn missing_from_queue(self, scope: &Scope) -> Result<Vec<Finding>, LedgerError> {
         let (tenant, plan) = scope.names();
         let rows = sqlx::query!(
             r#"-- missing_from_queue
@@ -73,7 +74,7 @@ impl Ledger {
             tenant,
             plan,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.ledger.pool())
         .await?;
         let finding = |tenant: Option<String>, plan: Option<String>, plan_no: i64, seq: i64| Finding {
             verdict: Verdict::Missing,
@@ -87,7 +88,7 @@ impl Ledger {
     }
 
     /// Those of these events, which publishers were handed, that are nowhere (check 18).
-    pub async fn missing_events(&self, receipts: &[Record]) -> Result<Vec<Finding>, LedgerError> {
+    pub async fn missing_events(self, receipts: &[Record]) -> Result<Vec<Finding>, LedgerError> {
         let mut missing = Vec::new();
         for Record { header, event_hash, .. } in receipts {
             let there = sqlx::query_scalar!(
@@ -97,7 +98,7 @@ impl Ledger {
                 header.event_id,
                 event_hash.as_bytes(),
             )
-            .fetch_one(self.pool())
+            .fetch_one(self.ledger.pool())
             .await?;
             if !there {
                 missing.push(Finding {
@@ -113,8 +114,9 @@ impl Ledger {
     }
 
     /// The database's clock.
-    pub async fn now(&self) -> Result<Timestamp, LedgerError> {
-        let now = sqlx::query_scalar!("-- now\nSELECT clock_timestamp() AS \"now!\"").fetch_one(self.pool()).await?;
+    pub async fn now(self) -> Result<Timestamp, LedgerError> {
+        let now =
+            sqlx::query_scalar!("-- now\nSELECT clock_timestamp() AS \"now!\"").fetch_one(self.ledger.pool()).await?;
         Ok(Timestamp::from_offset(now))
     }
 }

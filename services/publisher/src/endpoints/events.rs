@@ -31,8 +31,11 @@ pub(super) async fn handle(
     let (mut records, mut from, mut bytes, mut more): (Vec<Record>, _, _, _) = (Vec::new(), from_index, 0, true);
     while more && records.len() < limit as usize && bytes < pages::BYTES {
         let wanted = (limit - u32::try_from(records.len()).unwrap_or(limit)).min(pages::CHUNK);
-        let chunk =
-            app.ledger.log_page(&LogQuery { tenants: tenants.clone(), from_index: from, limit: wanted }).await?;
+        let chunk = app
+            .ledger
+            .history()
+            .log_page(&LogQuery { tenants: tenants.clone(), from_index: from, limit: wanted })
+            .await?;
         more = chunk.len() == wanted as usize;
         from = chunk.last().and_then(|last| last.log_index).map_or(from, |index| index + 1);
         bytes += pages::weight(&chunk);

@@ -19,7 +19,7 @@ pub(super) async fn handle(
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     parameters.end()?;
-    let shown = app.ledger.shown_checkpoint().await?;
+    let shown = app.ledger.log().shown_checkpoint().await?;
     let (_, note) = shown.ok_or_else(|| Problem::new(ErrorKind::NotFound, "no checkpoint is anchored yet"))?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], note).into_response())
 }

@@ -32,15 +32,15 @@ pub(super) async fn handle(
     })?;
     let missing = || Problem::new(ErrorKind::NotFound, "the log's tree has no such tile yet");
     let bytes = match id.kind() {
-        TileKind::Hashes(_) => app.ledger.hash_tile(id).await?.ok_or_else(missing)?.encode(),
+        TileKind::Hashes(_) => app.ledger.log().hash_tile(id).await?.ok_or_else(missing)?.encode(),
         TileKind::Entries => {
             caller.require(Scope::LogRead)?;
             let from_index = id.n() * 256;
-            if app.ledger.newest_tree().await?.size < from_index + u64::from(id.width()) {
+            if app.ledger.log().newest_tree().await?.size < from_index + u64::from(id.width()) {
                 return Err(missing());
             }
             let query = LogQuery { from_index, limit: id.width().into(), ..LogQuery::default() };
-            let leaves: Vec<_> = app.ledger.log_page(&query).await?.iter().map(Record::leaf).collect();
+            let leaves: Vec<_> = app.ledger.history().log_page(&query).await?.iter().map(Record::leaf).collect();
             // Fewer, and somebody took events out: a short tile would pass for a smaller one.
             let whole = encode_bundle(&leaves).ok().filter(|_| leaves.len() == usize::from(id.width()));
             whole.ok_or_else(|| {
@@ -78,11 +78,11 @@ mod tests {
         for path in ["tile/0/000", "tile/0/001.p/45", "tile/0/001.p/3", "tile/1/000.p/1"] {
             let id: TileId = path.parse().unwrap();
             let tile = HashTile::parse(id, &bytes(&publisher, &format!("/log/{path}"), "writer").await).unwrap();
-            assert_eq!(tile, publisher.ledger.hash_tile(id).await.unwrap().unwrap(), "{path}");
+            assert_eq!(tile, publisher.ledger.log().hash_tile(id).await.unwrap().unwrap(), "{path}");
         }
         let id: TileId = "tile/entries/001.p/45".parse().unwrap();
         let bundle = bytes(&publisher, "/log/tile/entries/001.p/45", "auditor").await;
-        let level_0 = publisher.ledger.hash_tile("tile/0/001.p/45".parse().unwrap()).await.unwrap().unwrap();
+        let level_0 = publisher.ledger.log().hash_tile("tile/0/001.p/45".parse().unwrap()).await.unwrap().unwrap();
         let leaves = parse_bundle(id, &bundle).unwrap();
         let hashes: Vec<_> = leaves.iter().map(|leaf| sealbus_core::log::merkle::leaf_hash(leaf)).collect();
         assert_eq!(hashes, level_0.hashes());

@@ -66,7 +66,7 @@ async fn page(ledger: &Ledger, tenant: &Tenant, plan: &Plan, query: PageQuery) -
     let mut bytes = 0;
     while page.more && left > 0 && bytes < pages::BYTES {
         let chunk = PageQuery { after_seq, limit: left.min(pages::CHUNK), ..query.clone() };
-        let read = ledger.plan_page(tenant, plan, &chunk).await?;
+        let read = ledger.history().page(tenant, plan, &chunk).await?;
         (page.total, page.more) = (read.total, read.more);
         left -= u32::try_from(read.records.len()).unwrap_or(left).min(left);
         bytes += pages::weight(&read.records);

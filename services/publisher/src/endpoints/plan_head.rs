@@ -26,7 +26,7 @@ pub(super) async fn handle(
     let tenant = caller.reads()?;
     let below_index = parameters.number("below_index")?;
     parameters.end()?;
-    let head = app.ledger.head(&tenant, &plan, below_index).await?;
+    let head = app.ledger.history().head(&tenant, &plan, below_index).await?;
     let head = head.ok_or_else(|| Problem::new(ErrorKind::NotFound, "the plan has no such event"))?;
     let answer = json(StatusCode::OK, &json!({ "seq": head.seq, "hash": head.hash }));
     Ok(with_header(answer, header::ETAG, &format!("\"{}\"", head.seq)))

@@ -32,7 +32,7 @@ pub(super) async fn handle(
     let Ok(_turn) = app.verifications.try_acquire() else {
         return Err(Problem::new(ErrorKind::Overloaded, "other plans are being verified already"));
     };
-    let verified = app.ledger.verify_chains(&What::Plan(tenant, plan.clone()), &app.keyring).await?;
+    let verified = app.ledger.verification().verify_chains(&What::Plan(tenant, plan.clone()), &app.keyring).await?;
     if verified.plans == 0 {
         return Err(Problem::new(ErrorKind::NotFound, "there is no such plan"));
     }

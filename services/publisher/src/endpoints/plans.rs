@@ -27,7 +27,7 @@ pub(super) async fn handle(
     let after = parameters.text("after")?.unwrap_or_default();
     let limit = parameters.limit()?;
     parameters.end()?;
-    let mut plans = app.ledger.plans(&tenant, &prefix, &after, limit + 1).await?;
+    let mut plans = app.ledger.history().plans(&tenant, &prefix, &after, limit + 1).await?;
     let more = plans.len() > limit as usize;
     plans.truncate(limit as usize);
     let next = plans.last().filter(|_| more).cloned();

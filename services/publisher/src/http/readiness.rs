@@ -27,7 +27,7 @@ pub fn health(
         })
         .needs("migration", move || {
             let ledger = migrated.clone();
-            async move { ledger.check_migration(expected_migration).await }
+            async move { sealbus_ledger::check_migration(&ledger, expected_migration).await }
         })
         .mentions("broker", move || {
             let connected = broker.is_connected();

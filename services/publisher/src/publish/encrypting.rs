@@ -56,7 +56,7 @@ impl App {
             ids.entry(event.subject()).or_default().push(event.event_id());
         }
         let subjects: Vec<DataSubject> = ids.keys().map(|subject| (*subject).clone()).collect();
-        let current = self.ledger.current_data_keys(tenant.as_str(), &subjects).await?;
+        let current = self.ledger.data_keys().current(tenant.as_str(), &subjects).await?;
         let keyless = subjects.iter().zip(current).filter(|(_, current)| matches!(current, Current::Next(_)));
         let keyless: HashSet<&DataSubject> = keyless.map(|(subject, _)| subject).collect();
         ids.retain(|subject, _| keyless.contains(*subject));
@@ -64,7 +64,8 @@ impl App {
             return Ok(());
         }
         let asked: Vec<Uuid> = ids.values().flatten().copied().collect();
-        let stored: HashSet<Uuid> = self.ledger.stored_ids(tenant.as_str(), &asked).await?.into_iter().collect();
+        let stored: HashSet<Uuid> =
+            self.ledger.history().stored_ids(tenant.as_str(), &asked).await?.into_iter().collect();
         for (subject, ids) in ids {
             if ids.iter().any(|id| stored.contains(id)) {
                 keys.insert(subject, fresh_key()?);
@@ -89,7 +90,7 @@ impl App {
                 return Ok(());
             }
             let subjects: Vec<DataSubject> = wanted.iter().map(|subject| (*subject).clone()).collect();
-            let current = self.ledger.current_data_keys(tenant.as_str(), &subjects).await?;
+            let current = self.ledger.data_keys().current(tenant.as_str(), &subjects).await?;
             let mut new = Vec::new();
             for (subject, current) in wanted.iter().zip(current) {
                 match current {
@@ -114,7 +115,7 @@ impl App {
                 }
             }
             if !new.is_empty() {
-                self.ledger.add_data_keys(&new).await?;
+                self.ledger.data_keys().add(&new).await?;
             }
         }
         Err(Problem::new(ErrorKind::LedgerUnavailable, "the data subject's key changed again and again; ask again"))

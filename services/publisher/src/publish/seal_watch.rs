@@ -81,7 +81,7 @@ impl SealWatch {
     }
 
     async fn look(&self) -> Result<(), LedgerError> {
-        let shown = self.ledger.shown_checkpoint().await?.map_or(0, |(size, _)| size);
+        let shown = self.ledger.log().shown_checkpoint().await?.map_or(0, |(size, _)| size);
         // Callers keep their order: those who come meanwhile stand behind.
         let (places, asked) = {
             let mut waiting = self.waiting();
@@ -99,7 +99,7 @@ impl SealWatch {
         }
         let mut sealed = std::collections::HashSet::with_capacity(places.len());
         for chunk in places.chunks(CHUNK) {
-            let indexes = match self.ledger.leaf_indexes(chunk).await {
+            let indexes = match self.ledger.log().leaf_indexes(chunk).await {
                 Ok(indexes) => indexes,
                 Err(error) => {
                     self.waiting().iter_mut().take(asked).for_each(|waiting| waiting.looked = None);

@@ -32,7 +32,7 @@ impl App {
     /// # Errors
     /// `not_found`, where the tenant has none.
     pub async fn stored(&self, tenant: &Tenant, id: Uuid) -> Result<Record, Problem> {
-        let record = self.ledger.event(tenant, id).await?;
+        let record = self.ledger.history().event(tenant, id).await?;
         record.ok_or_else(|| Problem::new(ErrorKind::NotFound, "the tenant has no event with this id"))
     }
 
@@ -69,7 +69,7 @@ impl App {
         if names.is_empty() {
             return Ok(views);
         }
-        let keys = self.ledger.stored_keys(&names).await?;
+        let keys = self.ledger.data_keys().stored(&names).await?;
         for ((at, envelope), key) in places.into_iter().zip(keys) {
             if may_open || key.erased {
                 views[at] = self.opened(&views[at].record, &envelope, &key);

@@ -41,7 +41,7 @@ async fn erase_because(ledger: &Ledger, reason: &str) -> Result<Erasure, EraseEr
         actor: "officer".into(),
         reason: reason.into(),
     };
-    ledger.erase(&appender, &order).await
+    ledger.data_keys().erase(&appender, &order).await
 }
 
 async fn erase(ledger: &Ledger) -> Erasure {

@@ -201,7 +201,7 @@ impl Publisher {
 
     /// Gives every queued event its leaf.
     pub(crate) async fn seal(&self) {
-        while self.ledger.seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
+        while self.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
     }
 
     /// Seals all that waits and shows a signed checkpoint over it, as a sealer does once an anchor has it.
@@ -209,9 +209,10 @@ impl Publisher {
         self.seal().await;
         let signer = LogSigner::new(&keyring(), ORIGIN).unwrap();
         let empty = Checkpoint::new(ORIGIN, 0, empty_root()).unwrap();
-        let note = self.ledger.sign_newest(Signing { signer: &signer, anchored: &empty, time: 1_000 }).await.unwrap();
-        let size = self.ledger.newest_tree().await.unwrap().size;
-        self.ledger.show_checkpoint(size, &note).await.unwrap();
+        let note =
+            self.ledger.log().sign_newest(Signing { signer: &signer, anchored: &empty, time: 1_000 }).await.unwrap();
+        let size = self.ledger.log().newest_tree().await.unwrap().size;
+        self.ledger.log().show_checkpoint(size, &note).await.unwrap();
         note
     }
 

@@ -193,7 +193,8 @@ async fn acks(
     ledger: &sealbus_ledger::Ledger,
     args: &Args,
 ) -> Result<Percentiles, Failure> {
-    let record = ledger.log_page(&sealbus_ledger::history::trail::LogQuery { limit: 1, ..Default::default() }).await?;
+    let record =
+        ledger.history().log_page(&sealbus_ledger::history::trail::LogQuery { limit: 1, ..Default::default() }).await?;
     let mut record = record.into_iter().next().ok_or_else(|| Failure::new("the ledger has no event"))?;
     let payload = format!("\"{}\"", "x".repeat(args.bytes));
     record.header.payload_hash = Hash::of(payload.as_bytes());

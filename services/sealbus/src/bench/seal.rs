@@ -34,25 +34,25 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     eprintln!("sealbus: {}", log::begin(&settings, false).await?);
     let ledger = wiring::ledger(&settings, &CancellationToken::new()).await?;
     let (publisher, sealer) = (Role::start("publisher").await?, Role::start("sealer").await?);
-    let before = ledger.log_size().await?;
+    let before = ledger.log().size().await?;
 
     let begun = Instant::now();
     let appending = load(&publisher.url, token.expose_secret(), &args.load, Duration::from_secs(args.seconds));
     let rate = appending.await?;
     let appended_in = begun.elapsed();
-    let (backlog, oldest) = ledger.seal_backlog().await?;
-    let leaves = ledger.log_size().await? - before;
+    let (backlog, oldest) = ledger.log().backlog().await?;
+    let leaves = ledger.log().size().await? - before;
     let ended = Instant::now();
-    while ledger.seal_backlog().await?.0 > 0 {
+    while ledger.log().backlog().await?.0 > 0 {
         if ended.elapsed() > PATIENCE {
             return Err(Failure::new("the seal queue does not drain; the sealer's log says why"));
         }
         tokio::time::sleep(LOOK).await;
     }
     let drained = ended.elapsed().as_secs_f64();
-    let size = ledger.log_size().await?;
+    let size = ledger.log().size().await?;
     let shown = Instant::now();
-    while ledger.shown_checkpoint().await?.is_none_or(|(shown, _)| shown < size) {
+    while ledger.log().shown_checkpoint().await?.is_none_or(|(shown, _)| shown < size) {
         if shown.elapsed() > PATIENCE {
             return Err(Failure::new("no checkpoint over all events is shown; the sealer's log says why"));
         }

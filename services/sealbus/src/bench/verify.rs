@@ -129,19 +129,19 @@ async fn fill(args: &Args, url: &str, folder: &Path) -> Result<Header, Failure> 
 
     let signer = LogSigner::new(&keyring, ORIGIN)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (first, _) = ledger.begin_log(&signer, now).await?;
+    let (first, _) = ledger.log().begin(&signer, now).await?;
     let anchors = AnchorFile::new(folder.join("anchors"));
     let anchored = Checkpoint::new(ORIGIN, 0, empty_root())?;
     let mut newest = first;
     loop {
         let signing = Signing { signer: &signer, anchored: &anchored, time: now };
-        match ledger.seal_batch(10_000, &HashSet::new(), Some(signing)).await?.note {
+        match ledger.log().seal_batch(10_000, &HashSet::new(), Some(signing)).await?.note {
             Some(note) => newest = note,
             None => break,
         }
     }
     anchors.keep(&newest).await.map_err(|error| Failure::new(error.to_string()))?;
-    let first = pin!(ledger.records_in(&Scope::keys())).try_next().await?;
+    let first = pin!(ledger.history().records(&Scope::keys())).try_next().await?;
     ledger.close().await;
     first.map(|record| record.header).ok_or_else(|| Failure::new("the ledger has no first event"))
 }

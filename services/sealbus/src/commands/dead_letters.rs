@@ -95,7 +95,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         What::List { subscription, tenant, all, limit, output } => {
             let states = if all { Vec::new() } else { vec![State::Dead] };
             let query = OwedQuery { subscription, tenant, states, limit };
-            list(&open(&settings).await?.owed(&query).await?, output);
+            list(&open(&settings).await?.dead_letters().list(&query).await?, output);
         }
         What::Show { which } => show(&settings, which).await?,
         What::Redrive { which, why } => ask(&settings, which, why, Verb::Redrive).await?,
@@ -159,7 +159,7 @@ fn to_json(owed: &Owed) -> serde_json::Value {
 async fn show(settings: &Settings, which: Which) -> Result<(), Failure> {
     let Which { subscription, plan, tenant: given } = which;
     let tenant = tenant(given, settings)?;
-    let detail = open(settings).await?.owed_detail(&subscription, &tenant, &plan).await?;
+    let detail = open(settings).await?.dead_letters().find(&subscription, &tenant, &plan).await?;
     let detail = detail.ok_or_else(|| Failure::new(format!("nothing of {tenant}/{plan} waits for {subscription}")))?;
     let attempts: Vec<_> = detail
         .attempts
@@ -181,7 +181,7 @@ async fn ask(settings: &Settings, which: Which, why: Why, verb: Verb) -> Result<
     let ledger = open(settings).await?;
     let appender = Appender::start(&ledger, &keyring, &wiring::append_settings(settings), None)?;
     let order = Order { subscription, tenant, plan, actor: names::actor(why.actor), reason: why.reason };
-    let asked = ledger.ask(&appender, &order, verb).await;
+    let asked = ledger.dead_letters().issue(&appender, &order, verb).await;
     appender.retreat().await;
     let seq = asked?;
     println!(

@@ -63,15 +63,15 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     let appender = Appender::start(&ledger, &keyring, &wiring::append_settings(&settings), None)?;
 
-    let erasure = ledger.erase(&appender, &order).await?;
+    let erasure = ledger.data_keys().erase(&appender, &order).await?;
     let vacuumed = match settings.find(table::OWNER_DATABASE_URL) {
         Some(owner) => vacuum_data_keys(owner.expose()).await.is_ok(),
         None => false,
     };
     let report = Report {
-        affected: ledger.under_data_keys(&order.tenant, &erasure.keys).await?,
+        affected: ledger.data_keys().affected(&order.tenant, &erasure.keys).await?,
         subscriptions: subscriptions(
-            ledger.passed_under_data_keys(&order.tenant, &erasure.keys).await?,
+            ledger.data_keys().passed(&order.tenant, &erasure.keys).await?,
             &declared,
             &order.tenant,
         ),

@@ -39,7 +39,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let tenant = names::tenant(args.tenant, &settings)?;
     let tenant = tenant.ok_or_else(|| Failure::usage("whose event? give --tenant or set SEALBUS_TENANT"))?;
     let ledger = Ledger::open(&LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())).await?;
-    let record = ledger.event(&tenant, args.event).await?;
+    let record = ledger.history().event(&tenant, args.event).await?;
     let record = record.ok_or_else(|| Failure::new(format!("tenant {tenant} has no event {}", args.event)))?;
     let pins = Pins::of_deployment(&settings, &ledger.deployment().origin)?;
     let anchors = Anchors::open(&settings).await?;

@@ -55,8 +55,8 @@ pub(crate) async fn begin(settings: &Settings, again: bool) -> Result<String, Fa
         return Err(Failure::new(format!("an anchor cannot be read: {}", held.unreadable.join("; "))));
     }
     let known = held.newest.as_ref().map_or(0, Checkpoint::size);
-    let begun = ledger.first_checkpoint().await?.is_some();
-    let size = ledger.newest_tree().await?.size;
+    let begun = ledger.log().first_checkpoint().await?.is_some();
+    let size = ledger.log().newest_tree().await?.size;
     if !begun && known > 0 {
         return Err(Failure::new(format!(
             "the anchors hold a checkpoint of {known} leaves of {origin}, and this database never began a log: \
@@ -72,7 +72,7 @@ pub(crate) async fn begin(settings: &Settings, again: bool) -> Result<String, Fa
         ));
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (first, _) = ledger.begin_log(&signer, now).await?;
+    let (first, _) = ledger.log().begin(&signer, now).await?;
     let note = if again { sign_newest(&ledger, &signer, now).await? } else { first };
     for anchor in &anchors {
         let kept = anchor.keep(&note).await;
@@ -81,7 +81,7 @@ pub(crate) async fn begin(settings: &Settings, again: bool) -> Result<String, Fa
     let size = note.text().parse::<Checkpoint>().map_or(0, |checkpoint| checkpoint.size());
     // What readers are shown has the policy's quorum; a sealer asks the witnesses as soon as it runs.
     if witnesses.is_none_or(|witnesses| witnesses.suffice(&note, &origin)) {
-        ledger.show_checkpoint(size, &note).await?;
+        ledger.log().show_checkpoint(size, &note).await?;
     }
     broker.close().await;
     ledger.close().await;
@@ -95,5 +95,5 @@ async fn sign_newest(
 ) -> Result<Note, Failure> {
     let origin = &ledger.deployment().origin;
     let empty = Checkpoint::new(origin, 0, empty_root()).map_err(|error| Failure::new(error.to_string()))?;
-    Ok(ledger.sign_newest(Signing { signer, anchored: &empty, time }).await?)
+    Ok(ledger.log().sign_newest(Signing { signer, anchored: &empty, time }).await?)
 }

@@ -128,9 +128,9 @@ pub(super) async fn run(environment: &Environment, urls: &[String]) -> Result<()
 /// Waits until audit storage has everything, and counts what each subscription applied and owes.
 async fn show_delivery(ledger: &Ledger) -> Result<(), Failure> {
     let audit_storage = Subscription::parse("audit-storage")?;
-    let counts = ledger.delivery_counts().await?;
+    let counts = ledger.subscriptions().counts().await?;
     if counts.iter().any(|count| count.subscription == audit_storage.as_str()) {
-        while ledger.undelivered(&audit_storage).await? > 0 {
+        while ledger.subscriptions().undelivered(&audit_storage).await? > 0 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -138,7 +138,7 @@ async fn show_delivery(ledger: &Ledger) -> Result<(), Failure> {
         "\nDelivered, by subscription (a plan that fails waits alone; `sealbus dead-letters list` shows the dead):"
     );
     let mut printed = printed_table(&["subscription", "plans", "events passed", "plans parked", "plans dead"]);
-    for count in ledger.delivery_counts().await? {
+    for count in ledger.subscriptions().counts().await? {
         let numbers = [count.plans, count.passed, count.parked, count.dead].map(|number| number.to_string());
         printed.add_row(std::iter::once(count.subscription).chain(numbers));
     }
@@ -147,7 +147,7 @@ async fn show_delivery(ledger: &Ledger) -> Result<(), Failure> {
 }
 
 async fn show_verification(ledger: &Ledger, keyring: &Keyring) -> Result<(), Failure> {
-    let verified = ledger.verify_chains(&Scope::Everything, keyring).await?;
+    let verified = ledger.verification().verify_chains(&Scope::Everything, keyring).await?;
     for finding in &verified.findings {
         println!("{} {}", finding.verdict, finding.place());
     }

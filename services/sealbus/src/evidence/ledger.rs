@@ -75,7 +75,7 @@ pub(crate) async fn verify(
 
     let log =
         Arc::new(check_log(ledger, pins, anchors, question, [&since, &resume_point(resume.as_ref(), pins)?]).await?);
-    let trust = ledger.trust(&pins.keyring, log.size()).await?;
+    let trust = ledger.verification().trust(&pins.keyring, log.size()).await?;
     let mut basis = Basis::with_log(trust, log.clone());
     basis.until = until;
     // Whoever can open payloads looks into them too.
@@ -92,12 +92,12 @@ pub(crate) async fn verify(
     read_chains(ledger, question, &basis, &mut done, resume.as_mut()).await?;
     if !question.scope.holds_keys() {
         let tell = |keys: Verified| done.findings.extend(keys.findings);
-        ledger.verify(&Scope::keys(), &basis, 1, None, tell).await?;
+        ledger.verification().verify(&Scope::keys(), &basis, 1, None, tell).await?;
     }
-    report.add(ledger.missing_from_queue(&question.scope).await?);
+    report.add(ledger.verification().missing_from_queue(&question.scope).await?);
     let receipts = receipts::read(&question.receipts, &basis.trust)?;
-    report.add(ledger.missing_events(&receipts).await?);
-    for (index, place) in ledger.unclaimed(&question.scope, &basis).await? {
+    report.add(ledger.verification().missing_events(&receipts).await?);
+    for (index, place) in ledger.verification().unclaimed(&question.scope, &basis).await? {
         report.add_unclaimed(index, place.as_ref().map(|(tenant, plan, seq)| (tenant.as_str(), plan.as_str(), *seq)));
     }
     report.events += done.events;
@@ -113,12 +113,12 @@ pub(crate) async fn verify(
 
 /// Waits until all that stands in the ledger now is sealed and anchored; gives the database's time from before.
 async fn wait(ledger: &Ledger, pins: &Pins, anchors: &Anchors) -> Result<Timestamp, Failure> {
-    let now = ledger.now().await?;
-    if !ledger.wait_until_sealed(LOOK, PATIENCE).await? {
+    let now = ledger.verification().now().await?;
+    if !ledger.log().wait_until_sealed(LOOK, PATIENCE).await? {
         let seconds = PATIENCE.as_secs();
         eprintln!("sealbus: some events got no leaf for {seconds} s: no sealer runs, or their plans are wrong");
     }
-    let stands = ledger.log_size().await?;
+    let stands = ledger.log().size().await?;
     let (mut anchored, mut since) = (0, Instant::now());
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -180,11 +180,11 @@ async fn check_log(
     for Since { place, note, .. } in known.into_iter().flatten() {
         notes.anchor(place, note);
     }
-    if let Some(note) = ledger.newest_note().await? {
+    if let Some(note) = ledger.log().newest_note().await? {
         notes.checkpoint(note.as_bytes());
     }
     let mut tree = notes.tree();
-    ledger.read_tree(&mut tree).await?;
+    ledger.verification().read_tree(&mut tree).await?;
     Ok(notes.with_tree(tree))
 }
 
@@ -195,7 +195,7 @@ async fn read_chains(
     done: &mut Verified,
     mut resume: Option<&mut Resume>,
 ) -> Result<(), Failure> {
-    let bar = progress(ledger.events_in(&question.scope).await?, "verifying");
+    let bar = progress(ledger.verification().events_in(&question.scope).await?, "verifying");
     bar.set_position(done.events);
     let (before, behind) = (done.events, done.through.clone());
     let mut kept = Ok(());
@@ -205,7 +205,7 @@ async fn read_chains(
             kept = resume.keep(basis, done);
         }
     };
-    let reading = ledger.verify(&question.scope, basis, question.workers, behind.as_ref(), tell);
+    let reading = ledger.verification().verify(&question.scope, basis, question.workers, behind.as_ref(), tell);
     let moving = async {
         let mut tick = interval(LOOK);
         loop {

@@ -20,7 +20,7 @@ pub(crate) struct Newest {
 impl Newest {
     /// The note that the ledger stored last; of none, nothing that can be read as one.
     pub(crate) async fn stored(ledger: &Ledger) -> Result<Self, Failure> {
-        let note = ledger.newest_note().await?.unwrap_or_default();
+        let note = ledger.log().newest_note().await?.unwrap_or_default();
         let parsed = Note::parse(note.as_bytes()).ok().and_then(|note| note.text().parse::<Checkpoint>().ok());
         Ok(Self { size: parsed.map_or(0, |checkpoint| checkpoint.size()), note })
     }
@@ -40,7 +40,7 @@ impl Newest {
     /// The proof of a record that the checkpoint covers, if the stored tiles give one.
     pub(crate) async fn prove(&self, ledger: &Ledger, record: &Record) -> Result<Option<String>, Failure> {
         let Some(index) = record.log_index else { return Ok(None) };
-        let Some(hashes) = ledger.inclusion_proof(index, self.size).await? else { return Ok(None) };
+        let Some(hashes) = ledger.log().inclusion_proof(index, self.size).await? else { return Ok(None) };
         let Ok(note) = Note::parse(self.note.as_bytes()) else { return Ok(None) };
         Ok(Some(EventProof { leaf: record.leaf(), index, hashes, note }.to_string()))
     }

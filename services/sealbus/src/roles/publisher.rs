@@ -28,7 +28,7 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let ledger = wiring::ledger(settings, &shutdown).await?;
     let append = wiring::append_settings(settings);
     check_lock_table(&ledger, &append, settings.get(table::MAX_REPLICAS)).await?;
-    ledger.check_signing_key(keyring.signer()?.kid()).await?;
+    ledger.keys().check(keyring.signer()?.kid()).await?;
 
     let (hint, hints) = mpsc::channel(HINTS);
     let appender = Appender::start(&ledger, &keyring, &append, Some(hint))?;

@@ -138,7 +138,7 @@ pub(crate) fn health(settings: &Settings, ledger: &Ledger, shutdown: &Cancellati
         })
         .needs("migration", move || {
             let ledger = migrated.clone();
-            async move { ledger.check_migration(expected).await }
+            async move { sealbus_ledger::check_migration(&ledger, expected).await }
         })
 }
 

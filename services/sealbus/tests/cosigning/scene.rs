@@ -46,7 +46,7 @@ impl Scene {
         let ledger = Ledger::open(&config).await.unwrap();
         let signer = LogSigner::new(&keyring, &origin).unwrap();
         let scene = Self { _postgres: postgres, folder: tempfile::tempdir().unwrap(), ledger, keyring, origin, signer };
-        let (first, _) = scene.ledger.begin_log(&scene.signer, 1_000).await.unwrap();
+        let (first, _) = scene.ledger.log().begin(&scene.signer, 1_000).await.unwrap();
         scene.anchor().keep(&first).await.unwrap();
         scene
     }
@@ -83,11 +83,11 @@ impl Scene {
     }
 
     pub(crate) async fn shown_size(&self) -> u64 {
-        self.ledger.shown_checkpoint().await.unwrap().map_or(0, |(size, _)| size)
+        self.ledger.log().shown_checkpoint().await.unwrap().map_or(0, |(size, _)| size)
     }
 
     pub(crate) async fn shown(&self) -> Note {
-        Note::parse(self.ledger.shown_checkpoint().await.unwrap().unwrap().1.as_bytes()).unwrap()
+        Note::parse(self.ledger.log().shown_checkpoint().await.unwrap().unwrap().1.as_bytes()).unwrap()
     }
 
     /// The newest note that the anchor holds.

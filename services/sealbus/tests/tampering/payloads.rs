@@ -47,7 +47,7 @@ impl Encrypted {
         let keyring = Keyring::parse(&file.to_string()).unwrap();
         let key = DataKey::new(Uuid::from_u128(7), &[9; 32].into());
         let wrapped = keyring.wrap_data_key(&key, "acme", &ada(), NonZeroU32::MIN, &[1; 24]).unwrap();
-        scene.ledger.add_data_keys(&[wrapped]).await.unwrap();
+        scene.ledger.data_keys().add(&[wrapped]).await.unwrap();
         let encrypted = Self { scene, keyring, key };
         let first = under(&encrypted.scene, &encrypted.key, 1, encrypted.scene.record(FIRST).await);
         encrypted.rewrite(&[first]).await;
@@ -81,7 +81,7 @@ async fn row_30_data_key_destroyed_by_an_erasure_event() {
     let appender = Appender::start(&scene.ledger, &keyring, &AppendSettings::default(), None).unwrap();
     let tenant = Tenant::parse("acme").unwrap();
     let order = ErasureOrder { tenant, subject: ada(), actor: "officer".into(), reason: "asked for".into() };
-    assert_eq!(scene.ledger.erase(&appender, &order).await.unwrap().keys.len(), 1);
+    assert_eq!(scene.ledger.data_keys().erase(&appender, &order).await.unwrap().keys.len(), 1);
     scene.seal_and_anchor().await;
     scene.expect_only(&[("ERASED", FIRST), ("ERASED", SECOND)]);
 }

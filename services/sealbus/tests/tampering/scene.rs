@@ -96,12 +96,12 @@ impl Scene {
             folder,
             ledger,
         };
-        let (first, _) = scene.ledger.begin_log(&scene.log, now()).await.unwrap();
+        let (first, _) = scene.ledger.log().begin(&scene.log, now()).await.unwrap();
         scene.anchors().keep(&first).await.unwrap();
 
         let added = scene.ed25519.key_added(ORIGIN, scene.hmac.kid());
         scene.append(&before, "_system", "_keys", &[("key.added", added)]).await;
-        scene.ledger.allow_signing(scene.ed25519.kid()).await.unwrap();
+        scene.ledger.keys().allow(scene.ed25519.kid()).await.unwrap();
         for (tenant, plan, count) in [("acme", "order-2", 3), ("other", "order-1", 2)] {
             scene.append_orders(&before, tenant, plan, 1..=count).await;
         }
@@ -140,7 +140,7 @@ impl Scene {
     pub(crate) async fn seal_and_anchor(&self) -> Note {
         let anchored = Checkpoint::new(ORIGIN, 0, empty_root()).unwrap();
         let signing = Signing { signer: &self.log, anchored: &anchored, time: now() };
-        let sealed = self.ledger.seal_batch(1_000, &HashSet::new(), Some(signing)).await.unwrap();
+        let sealed = self.ledger.log().seal_batch(1_000, &HashSet::new(), Some(signing)).await.unwrap();
         assert!(sealed.stopped.is_empty(), "{:?}", sealed.stopped);
         let note = sealed.note.unwrap();
         self.anchors().keep(&note).await.unwrap();
@@ -173,7 +173,7 @@ impl Scene {
 
     /// All records, by place.
     pub(crate) async fn records(&self) -> BTreeMap<String, Record> {
-        let records: Vec<Record> = self.ledger.records_in(&Scope::Everything).try_collect().await.unwrap();
+        let records: Vec<Record> = self.ledger.history().records(&Scope::Everything).try_collect().await.unwrap();
         records.into_iter().map(|record| (place(&record), record)).collect()
     }
 

@@ -114,7 +114,7 @@ impl Asked {
             }
             Err(WitnessError::Conflict { size: stands }) => {
                 self.size.store(stands, Ordering::Relaxed);
-                match ledger.newest_tree().await {
+                match ledger.log().newest_tree().await {
                     Ok(held) if held.size < stands => Err(NoCosignature::Ahead { size: stands, held: held.size }),
                     _ => Err(NoCosignature::Overtaken { size: stands }),
                 }
@@ -128,8 +128,8 @@ impl Asked {
 /// The proof that the checkpoint continues the tree of `from` leaves. It is checked before it is sent: a witness that refuses it
 /// then knows another tree.
 async fn prove(ledger: &Ledger, from: u64, checkpoint: &Checkpoint) -> Result<Vec<Hash>, NoProof> {
-    let root = if from == 0 { Some(empty_root()) } else { ledger.root_by_tiles(from).await? };
-    let proof = ledger.consistency_proof(from, checkpoint.size()).await?;
+    let root = if from == 0 { Some(empty_root()) } else { ledger.log().root_by_tiles(from).await? };
+    let proof = ledger.log().consistency_proof(from, checkpoint.size()).await?;
     let (root, proof) = root.zip(proof).ok_or(NoProof::Tiles)?;
     let holds = verify_consistency(from, checkpoint.size(), &proof, &root, &checkpoint.root());
     holds.map(|()| proof).map_err(|_| NoProof::Tiles)

@@ -77,14 +77,16 @@ impl App {
 
     /// The log index and the tlog-proof of each event, in their order; none of one that the shown checkpoint does not cover.
     pub async fn proofs(&self, records: &[&Record]) -> Result<Vec<Option<(u64, String)>>, ProofError> {
-        let Some((size, note)) = self.ledger.shown_checkpoint().await? else { return Ok(vec![None; records.len()]) };
+        let Some((size, note)) = self.ledger.log().shown_checkpoint().await? else {
+            return Ok(vec![None; records.len()]);
+        };
         let note = Note::parse(note.as_bytes()).map_err(|_| ProofError::Damaged)?;
         let checkpoint = note.text().parse().map_err(|_| ProofError::Damaged)?;
         let places: Vec<EventPlace> = records.iter().map(|record| place(record)).collect();
-        let indexes = self.ledger.leaf_indexes(&places).await?;
+        let indexes = self.ledger.log().leaf_indexes(&places).await?;
         let indexes: Vec<Option<u64>> = indexes.into_iter().map(|index| index.filter(|index| *index < size)).collect();
         let covered: Vec<u64> = indexes.iter().copied().flatten().collect();
-        let hashes = self.ledger.inclusion_proofs(&covered, size).await?.ok_or(ProofError::Damaged)?;
+        let hashes = self.ledger.log().inclusion_proofs(&covered, size).await?.ok_or(ProofError::Damaged)?;
         let mut hashes = hashes.into_iter();
         let prove = |(record, index): (&&Record, Option<u64>)| {
             let Some(index) = index else { return Ok(None) };

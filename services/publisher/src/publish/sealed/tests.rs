@@ -27,7 +27,7 @@ async fn post(publisher: &Publisher, query: &str, body: &Value) -> Answer {
 /// Makes the call, and anchors once its events are stored.
 async fn anchored(publisher: &Publisher, events: u64, call: impl Future<Output = Answer>) -> Answer {
     let anchoring = async {
-        eventually("the events are stored", async || publisher.ledger.seal_backlog().await.unwrap().0 >= events).await;
+        eventually("the events are stored", async || publisher.ledger.log().backlog().await.unwrap().0 >= events).await;
         publisher.anchor().await;
     };
     tokio::join!(call, anchoring).0
@@ -138,7 +138,7 @@ async fn faulty_waits_are_refused_before_anything_is_written() {
 async fn a_publisher_that_is_told_to_stop_answers_those_who_wait() {
     let publisher = patient().await;
     let stopping = async {
-        eventually("the event is stored", async || publisher.ledger.seal_backlog().await.unwrap().0 == 2).await;
+        eventually("the event is stored", async || publisher.ledger.log().backlog().await.unwrap().0 == 2).await;
         publisher.shutdown.cancel();
     };
     let event = thing(1);
@@ -169,7 +169,7 @@ async fn many_callers_are_woken_by_one_checkpoint() {
         answer(publisher.call(Method::POST, &path, "acme").json(&thing(n))).await
     });
     let anchoring = async {
-        eventually("all are stored", async || publisher.ledger.seal_backlog().await.unwrap().0 == 51).await;
+        eventually("all are stored", async || publisher.ledger.log().backlog().await.unwrap().0 == 51).await;
         publisher.anchor().await;
     };
     let (answers, ()) = tokio::join!(futures::future::join_all(calls), anchoring);

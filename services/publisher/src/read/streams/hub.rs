@@ -45,8 +45,10 @@ impl Hub {
     /// The feed of a source, which lives as long as somebody holds it, and the place at which "now" is.
     pub async fn follow(&self, source: &Source) -> Result<(Arc<Feed>, u64), LedgerError> {
         let now = match source {
-            Source::Plan(tenant, plan) => self.ledger.head(tenant, plan, None).await?.map_or(1, |head| head.seq + 1),
-            Source::Log => self.ledger.log_size().await?,
+            Source::Plan(tenant, plan) => {
+                self.ledger.history().head(tenant, plan, None).await?.map_or(1, |head| head.seq + 1)
+            }
+            Source::Log => self.ledger.log().size().await?,
         };
         let mut feeds = self.feeds();
         let feed = feeds.get(source).and_then(Weak::upgrade).unwrap_or_else(|| {
@@ -109,7 +111,7 @@ impl Hub {
             return Ok(());
         }
         let (names, feeds): (Vec<_>, Vec<_>) = plans.into_iter().unzip();
-        let heads = self.ledger.heads(&names).await?;
+        let heads = self.ledger.history().heads(&names).await?;
         for (((tenant, plan), feed), head) in names.iter().zip(feeds).zip(heads) {
             if head >= feed.next() {
                 self.look_at_plan(tenant, plan, &feed, head).await?;
@@ -120,8 +122,11 @@ impl Hub {
 
     async fn look_at_log(&self, feed: &Feed) -> Result<(), LedgerError> {
         for _ in 0..CHUNKS {
-            let records =
-                self.ledger.log_page(&LogQuery { tenants: None, from_index: feed.next(), limit: CHUNK }).await?;
+            let records = self
+                .ledger
+                .history()
+                .log_page(&LogQuery { tenants: None, from_index: feed.next(), limit: CHUNK })
+                .await?;
             let last = records.len() < CHUNK as usize;
             for record in records {
                 if let Some(index) = record.log_index {
@@ -132,18 +137,18 @@ impl Hub {
                 return Ok(());
             }
         }
-        feed.jump(self.ledger.log_size().await?);
+        feed.jump(self.ledger.log().size().await?);
         Ok(())
     }
 
     async fn look_at_plan(&self, tenant: &Tenant, plan: &Plan, feed: &Feed, head: u64) -> Result<(), LedgerError> {
-        let Some(plan_no) = self.ledger.plan_no(tenant.as_str(), plan.as_str()).await? else { return Ok(()) };
+        let Some(plan_no) = self.ledger.history().plan_no(tenant.as_str(), plan.as_str()).await? else { return Ok(()) };
         for _ in 0..CHUNKS {
             let next = feed.next();
             if next > head {
                 return Ok(());
             }
-            for record in self.ledger.range(plan_no, next, head, CHUNK).await? {
+            for record in self.ledger.history().range(plan_no, next, head, CHUNK).await? {
                 feed.push(record.header.seq, Arc::new(record));
             }
         }

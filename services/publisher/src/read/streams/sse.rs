@@ -190,14 +190,16 @@ impl Stream {
         let records = match &self.source {
             Source::Log => {
                 let query = LogQuery { tenants: self.tenants.clone(), from_index: self.place, limit: CHUNK };
-                ledger.log_page(&query).await?
+                ledger.history().log_page(&query).await?
             }
             Source::Plan(tenant, plan) => {
                 if self.plan_no.is_none() {
-                    self.plan_no = ledger.plan_no(tenant.as_str(), plan.as_str()).await?;
+                    self.plan_no = ledger.history().plan_no(tenant.as_str(), plan.as_str()).await?;
                 }
                 match self.plan_no {
-                    Some(plan_no) => ledger.range(plan_no, self.place, oldest.saturating_sub(1), CHUNK).await?,
+                    Some(plan_no) => {
+                        ledger.history().range(plan_no, self.place, oldest.saturating_sub(1), CHUNK).await?
+                    }
                     None => Vec::new(),
                 }
             }

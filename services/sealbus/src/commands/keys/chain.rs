@@ -30,8 +30,8 @@ pub(super) async fn open(settings: &Settings) -> Result<Ledger, Failure> {
 /// Refuses a keyring whose active key is not one of this ledger's: what it seals would count for nothing.
 pub(super) async fn check_active(ledger: &Ledger, keyring: &Keyring) -> Result<KeyId, Failure> {
     let active = keyring.signer()?.kid().clone();
-    ledger.check_signing_key(&active).await?;
-    if ledger.key_chain(keyring).await?.window(&active).is_none() {
+    ledger.keys().check(&active).await?;
+    if ledger.keys().chain(keyring).await?.window(&active).is_none() {
         return Err(not_trusted(&active));
     }
     Ok(active)
@@ -56,9 +56,9 @@ pub(super) async fn append<'k>(
     let appender = Appender::start(ledger, keyring, &wiring::append_settings(settings), None)?;
     let mut outcome = Ok(());
     for _ in 0..TRIES {
-        let chain = ledger.key_chain(keyring).await?;
+        let chain = ledger.keys().chain(keyring).await?;
         let Some(event) = event(&chain) else { break };
-        outcome = ledger.append_key_event(&appender, &chain, event, actor).await.map(|_| ());
+        outcome = ledger.keys().append(&appender, &chain, event, actor).await.map(|_| ());
         if !matches!(outcome, Err(AppendError::HeadMismatch { .. })) {
             break;
         }
@@ -69,7 +69,7 @@ pub(super) async fn append<'k>(
 
 /// Waits until all leaves below `size` stand under a checkpoint that an anchor has. Says whether they do in time.
 pub(super) async fn anchored(ledger: &Ledger, size: u64, patience: Patience) -> Result<bool, Failure> {
-    patience.until(async || Ok(ledger.shown_checkpoint().await?.is_some_and(|(shown, _)| shown >= size))).await
+    patience.until(async || Ok(ledger.log().shown_checkpoint().await?.is_some_and(|(shown, _)| shown >= size))).await
 }
 
 /// How long a command waits, all in all.

@@ -42,10 +42,10 @@ pub(super) async fn run(output: Output, settings: &Settings) -> Result<(), Failu
 async fn known(keyring: &Keyring, settings: &Settings) -> Result<Known, Failure> {
     let ledger = chain::open(settings).await?;
     let known = Known {
-        chain: ledger.key_chain(keyring).await?,
-        standings: ledger.key_standings().await?,
-        signers: ledger.signers().await?,
-        unsealed: ledger.unsealed_by_key().await?,
+        chain: ledger.keys().chain(keyring).await?,
+        standings: ledger.keys().states().await?,
+        signers: ledger.keys().signers().await?,
+        unsealed: ledger.keys().unsealed().await?,
     };
     ledger.close().await;
     Ok(known)

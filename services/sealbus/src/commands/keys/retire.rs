@@ -42,7 +42,7 @@ pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> 
     if chain::check_active(&ledger, &keyring).await? == kid {
         return Err(Failure::usage(format!("{kid} is the key that signs: rotate to another first")));
     }
-    let told = ledger.key_chain(&keyring).await?.tale(&kid);
+    let told = ledger.keys().chain(&keyring).await?.tale(&kid);
     if told.added.is_none() {
         return Err(Failure::usage(format!("{kid} was never added to this ledger, so there is nothing to retire")));
     }
@@ -65,7 +65,7 @@ async fn retire(
     patience: Patience,
     (actor, settings): (&str, &Settings),
 ) -> Result<(), Failure> {
-    let signers = async || Ok::<_, Failure>(ledger.signers().await?.get(kid).copied().unwrap_or(0));
+    let signers = async || Ok::<_, Failure>(ledger.keys().signers().await?.get(kid).copied().unwrap_or(0));
     if signers().await? > 0 {
         say(format_args!("waiting for those who still sign with {kid}"));
     }
@@ -76,8 +76,8 @@ async fn retire(
             signers().await?
         )));
     }
-    ledger.end_signing(kid, Ending::Retire).await?;
-    let unsealed = async || Ok::<_, Failure>(ledger.unsealed_by_key().await?.get(kid).copied().unwrap_or(0));
+    ledger.keys().end(kid, Ending::Retire).await?;
+    let unsealed = async || Ok::<_, Failure>(ledger.keys().unsealed().await?.get(kid).copied().unwrap_or(0));
     if !patience.until(async || Ok(unsealed().await? == 0)).await? {
         return Err(Failure::new(format!(
             "{} events that {kid} signed have no leaf in the log yet: see that the sealer runs and what it says, then run the \
@@ -99,7 +99,8 @@ pub(super) async fn until_ended(
     kid: &KeyId,
     patience: Patience,
 ) -> Result<(), Failure> {
-    let until = async || Ok::<_, Failure>(ledger.key_chain(keyring).await?.window(kid).and_then(|window| window.until));
+    let until =
+        async || Ok::<_, Failure>(ledger.keys().chain(keyring).await?.window(kid).and_then(|window| window.until));
     let met = patience.until(async || Ok(until().await?.is_some())).await?;
     match until().await? {
         Some(until) if met => say(format_args!("{kid} counts below log index {until}, and no more from there on")),

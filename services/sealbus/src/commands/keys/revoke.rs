@@ -62,9 +62,9 @@ pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> 
     }
     let ledger = chain::open(settings).await?;
     chain::check_active(&ledger, &keyring).await?;
-    let chain = ledger.key_chain(&keyring).await?;
+    let chain = ledger.keys().chain(&keyring).await?;
     if chain.tale(held.id).added.is_none() {
-        ledger.end_signing(held.id, Ending::Revoke).await?;
+        ledger.keys().end(held.id, Ending::Revoke).await?;
         set(held.id, None, settings)?;
         say(format_args!("{} was never added to this ledger, and now never can be", held.id));
         return Ok(());
@@ -89,8 +89,8 @@ async fn keep_followers(
     let mut files = KeyringFiles::open(&settings.require(table::KEYRING)?)?;
     files.set_until(kid, until);
     let narrowed = files.keyring()?;
-    let chain = ledger.key_chain(keyring).await?;
-    let after = ledger.key_chain(&narrowed).await?;
+    let chain = ledger.keys().chain(keyring).await?;
+    let after = ledger.keys().chain(&narrowed).await?;
     let lost = keyring.keys().find(|key| chain.window(key.id).is_some() && after.window(key.id).is_none());
     match lost.filter(|lost| lost.id != kid) {
         None => Ok(()),
@@ -113,8 +113,8 @@ async fn signing(
 ) -> Result<(), Failure> {
     let patience = Patience::new(args.wait);
     // At once: whoever signs with it is refused from here on.
-    ledger.end_signing(kid, Ending::Revoke).await?;
-    let unsealed = async || Ok::<_, Failure>(ledger.unsealed_by_key().await?.get(kid).copied().unwrap_or(0));
+    ledger.keys().end(kid, Ending::Revoke).await?;
+    let unsealed = async || Ok::<_, Failure>(ledger.keys().unsealed().await?.get(kid).copied().unwrap_or(0));
     if !patience.until(async || Ok(unsealed().await? == 0)).await? {
         say(format_args!(
             "{} events that {kid} signed have no leaf yet and will count for nothing, unless the sealer takes them first",
@@ -142,7 +142,7 @@ fn set(kid: &KeyId, until: Option<u64>, settings: &Settings) -> Result<(), Failu
 
 /// What the revocation can do and what not, and what a verifier pins for the rest.
 async fn explain(ledger: &Ledger, keyring: &Keyring, kid: &KeyId, until: Option<u64>) -> Result<(), Failure> {
-    let sealed = ledger.key_chain(keyring).await?.tale(kid).revoked.and_then(|told| told.index);
+    let sealed = ledger.keys().chain(keyring).await?.tale(kid).revoked.and_then(|told| told.index);
     let Some(until) = until.or(sealed) else { return Ok(()) };
     let public = keyring.keys().find(|key| key.id == kid).and_then(|key| key.public);
     say(

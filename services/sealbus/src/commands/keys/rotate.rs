@@ -69,8 +69,8 @@ async fn signing(
     (actor, patience): (&str, Patience),
     settings: &Settings,
 ) -> Result<(), Failure> {
-    let told = ledger.key_chain(keyring).await?.tale(next);
-    let ended = ledger.key_standings().await?.get(next).is_some_and(|standing| *standing != KeyStanding::Signs);
+    let told = ledger.keys().chain(keyring).await?.tale(next);
+    let ended = ledger.keys().states().await?.get(next).is_some_and(|standing| *standing != KeyStanding::Signs);
     if ended || told.retired.is_some() || told.revoked.is_some() {
         return Err(Failure::usage(format!("{next} was ended, and nothing is ever signed by it again: make another")));
     }
@@ -85,7 +85,7 @@ async fn signing(
     }
     say(format_args!("{next} is added to the ledger; waiting for its leaf in the log, and an anchor over it"));
     let from = until_counts(ledger, keyring, next, patience).await?;
-    ledger.allow_signing(next).await?;
+    ledger.keys().allow(next).await?;
     let retired = switch(next, settings)?;
     say(format_args!("{next} counts from log index {from} on and is active in the keyring{retired}"));
     say("now give this keyring to every publisher and start them again, one by one: both keys sign meanwhile");
@@ -118,7 +118,7 @@ async fn add(
 /// Waits until the key's event has a leaf that an anchor covers; gives the index that it counts from.
 async fn until_counts(ledger: &Ledger, keyring: &Keyring, next: &KeyId, patience: Patience) -> Result<u64, Failure> {
     let sealed =
-        async || Ok(ledger.key_chain(keyring).await?.tale(next).added.is_some_and(|told| told.index.is_some()));
+        async || Ok(ledger.keys().chain(keyring).await?.tale(next).added.is_some_and(|told| told.index.is_some()));
     let late = || {
         Failure::new(format!(
             "no anchor covers the event that adds {next} yet, so nothing was changed in the keyring: see that the sealer \
@@ -128,7 +128,7 @@ async fn until_counts(ledger: &Ledger, keyring: &Keyring, next: &KeyId, patience
     if !patience.until(sealed).await? {
         return Err(late());
     }
-    let window = ledger.key_chain(keyring).await?.window(next).ok_or_else(|| chain::not_trusted(next))?;
+    let window = ledger.keys().chain(keyring).await?.window(next).ok_or_else(|| chain::not_trusted(next))?;
     if chain::anchored(ledger, window.from + 1, patience).await? { Ok(window.from) } else { Err(late()) }
 }
 

@@ -54,15 +54,15 @@ pub(crate) async fn export(
     }
     let mut exported = Exported { size: checkpoint.size, anchors: notes.len(), ..Exported::default() };
     if whole {
-        let mut tiles = pin!(ledger.tiles_of(checkpoint.size));
+        let mut tiles = pin!(ledger.log().tiles(checkpoint.size));
         while let Some((id, hashes)) = tiles.try_next().await? {
             target.put(&BundlePath::Tile(id), &hashes)?;
         }
     }
     let events = target.events()?;
-    let bar = progress(ledger.events_in(scope).await?, "exporting");
+    let bar = progress(ledger.verification().events_in(scope).await?, "exporting");
     let mut writer = BufWriter::with_capacity(1 << 20, events.as_file());
-    let lines = ledger.records_in(scope).map_err(Failure::from).map_ok(|mut record| {
+    let lines = ledger.history().records(scope).map_err(Failure::from).map_ok(|mut record| {
         // Sealing goes on meanwhile: of a leaf that the checkpoint does not have, nothing is said.
         record.log_index = record.log_index.filter(|index| *index < checkpoint.size);
         let checkpoint = &checkpoint;

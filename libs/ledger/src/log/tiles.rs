@@ -1,0 +1,130 @@
+//! The stored hash tiles: read for proofs, for export and for verification, written when the tree grows.
+
+use futures::{Stream, TryStreamExt, stream};
+use sealbus_core::log::tile::{HashTile, TileId, TileKind, Tiles};
+use sqlx::PgConnection;
+
+use super::Log;
+use crate::LedgerError;
+use crate::history::trail::signed;
+
+/// Tiles that are read at a time: 128 KiB. A log of a few thousand leaves has more, so that tests see the seam.
+pub(crate) const TILES: u64 = 16;
+
+impl Log<'_> {
+    /// A hash tile, cut to the width that is asked for; none where the tree does not have it.
+    pub async fn hash_tile(self, id: TileId) -> Result<Option<HashTile>, LedgerError> {
+        let tiles = self.read_tiles(&mut *self.ledger.pool().acquire().await?, &[id]).await?;
+        Ok(tiles.hashes(id).and_then(|hashes| HashTile::new(id, hashes.to_vec()).ok()))
+    }
+
+    /// The hash tiles of the tree of this size, each cut to the width that it has there. One that is not stored, or shorter, is
+    /// left out: whoever reads them misses it.
+    pub fn tiles(self, size: u64) -> impl Stream<Item = Result<(TileId, Vec<u8>), LedgerError>> {
+        let levels = (0..=u8::MAX).take_while(move |level| TileId::at(TileKind::Hashes(*level), 0, size).is_some());
+        let pages = levels.flat_map(move |level| {
+            let starts = (0..).step_by(usize::try_from(TILES).unwrap_or(usize::MAX));
+            starts
+                .take_while(move |first| TileId::at(TileKind::Hashes(level), *first, size).is_some())
+                .map(move |first| (level, first))
+        });
+        stream::iter(pages.map(Ok))
+            .and_then(move |(level, first)| async move {
+                let stored = self.stored_tiles(level, first, TILES).await?;
+                let tiles = stored.into_iter().filter_map(move |(n, mut hashes)| {
+                    let id = TileId::at(TileKind::Hashes(level), n, size)?;
+                    let length = 32 * usize::from(id.width());
+                    (hashes.len() >= length).then(|| {
+                        hashes.truncate(length);
+                        Ok((id, hashes))
+                    })
+                });
+                Ok::<_, LedgerError>(stream::iter(tiles))
+            })
+            .try_flatten()
+    }
+
+    /// Some stored tiles of a level, from one on: each with its number and its hashes, as they stand there.
+    pub(crate) async fn stored_tiles(
+        self,
+        level: u8,
+        first: u64,
+        count: u64,
+    ) -> Result<Vec<(u64, Vec<u8>)>, LedgerError> {
+        let tiles = sqlx::query!(
+            "-- stored_tiles
+            SELECT index, hashes FROM sealbus.tiles WHERE log_id = $1 AND level = $2 AND index >= $3 AND index < $4 ORDER BY index",
+            self.ledger.deployment().log_id,
+            i16::from(level),
+            signed(first),
+            signed(first + count),
+        )
+        .fetch_all(self.ledger.pool())
+        .await?;
+        Ok(tiles.into_iter().filter_map(|tile| Some((u64::try_from(tile.index).ok()?, tile.hashes))).collect())
+    }
+
+    pub(super) async fn read_tiles(self, connection: &mut PgConnection, ids: &[TileId]) -> Result<Tiles, LedgerError> {
+        if ids.is_empty() {
+            return Ok(Tiles::default());
+        }
+        let (levels, places): (Vec<i16>, Vec<i64>) = ids.iter().filter_map(|id| place(*id)).unzip();
+        let rows = sqlx::query!(
+            "-- read_tiles
+            SELECT t.level, t.index, t.width, t.hashes
+            FROM unnest($2::smallint[], $3::bigint[]) AS w (level, index)
+            JOIN sealbus.tiles t ON t.log_id = $1 AND t.level = w.level AND t.index = w.index",
+            self.ledger.deployment().log_id,
+            &levels,
+            &places
+        )
+        .fetch_all(connection)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let (level, n, width) = (row.level.try_into(), row.index.try_into(), row.width.try_into());
+                let id = match (level, n, width) {
+                    (Ok(level), Ok(n), Ok(width)) => TileId::new(TileKind::Hashes(level), n, width),
+                    _ => None,
+                };
+                let tile = id.and_then(|id| HashTile::parse(id, &row.hashes).ok());
+                tile.ok_or_else(|| {
+                    LedgerError::Log(format!("tile {} of level {} is not of its form", row.index, row.level))
+                })
+            })
+            .collect()
+    }
+
+    pub(super) async fn write_tiles(
+        self,
+        connection: &mut PgConnection,
+        tiles: &[HashTile],
+    ) -> Result<(), LedgerError> {
+        let (levels, places): (Vec<i16>, Vec<i64>) = tiles.iter().filter_map(|tile| place(tile.id())).unzip();
+        let widths: Vec<i16> = tiles.iter().map(|tile| i16::try_from(tile.id().width()).unwrap_or_default()).collect();
+        let hashes: Vec<Vec<u8>> = tiles.iter().map(HashTile::encode).collect();
+        sqlx::query!(
+            "-- write_tiles
+            INSERT INTO sealbus.tiles AS t (log_id, level, index, width, hashes)
+            SELECT $1, w.* FROM unnest($2::smallint[], $3::bigint[], $4::smallint[], $5::bytea[]) AS w
+            ON CONFLICT (log_id, level, index) DO UPDATE SET width = excluded.width, hashes = excluded.hashes
+            WHERE t.width < excluded.width",
+            self.ledger.deployment().log_id,
+            &levels,
+            &places,
+            &widths,
+            &hashes,
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}
+
+/// The row of a hash tile: its level and its place in it.
+fn place(id: TileId) -> Option<(i16, i64)> {
+    match id.kind() {
+        TileKind::Hashes(level) => Some((level.into(), signed(id.n()))),
+        TileKind::Entries => None,
+    }
+}
