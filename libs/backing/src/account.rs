@@ -1,12 +1,13 @@
-//! As whom Postgres runs: as oneself, or, where that is root, as a user without rights.
+//! The user that Postgres runs as. It refuses to run as root.
 
 use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::BackingError;
 
-/// Whom root runs Postgres as, unless `SEALBUS_POSTGRES_USER` names another; Debian's package makes this user.
+/// The user for Postgres if this process is root and `SEALBUS_POSTGRES_USER` is not set. Debian's package creates it.
 const DEFAULT_USER: &str = "postgres";
 
 /// A user to run a server as.
@@ -17,13 +18,13 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// None for oneself; another user where this process is root.
+    /// Returns the user to run Postgres as, or `None` to run it as the current user, who is not root.
     pub(crate) fn for_postgres() -> Result<Option<Self>, BackingError> {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
         }
         let user = std::env::var("SEALBUS_POSTGRES_USER").unwrap_or_else(|_| DEFAULT_USER.into());
-        let users = std::fs::read_to_string("/etc/passwd").map_err(BackingError::io("reading /etc/passwd"))?;
+        let users = std::fs::read_to_string("/etc/passwd").map_err(BackingError::io("cannot read /etc/passwd"))?;
         let found = users.lines().find_map(|line| {
             let mut fields = line.split(':');
             let (name, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
@@ -34,17 +35,16 @@ impl Account {
 
     /// Makes a command run as this user.
     pub(crate) fn apply(self, command: &mut Command) {
-        use std::os::unix::process::CommandExt;
         command.uid(self.uid).gid(self.gid);
     }
 
-    /// Gives a folder or file to this user.
+    /// Makes this user the owner of a folder or file.
     pub(crate) fn own(self, path: &Path) -> Result<(), BackingError> {
         chown(path, Some(self.uid), Some(self.gid))
-            .map_err(BackingError::io(format!("giving {} to Postgres' user", path.display())))
+            .map_err(BackingError::io(format!("cannot change the owner of {}", path.display())))
     }
 
-    /// Whether this user can get into a folder: every folder above must let it through.
+    /// Returns whether this user can enter a folder, which needs the execute permission on every folder above it.
     pub(crate) fn can_enter(self, folder: &Path) -> bool {
         let mut enter = Command::new("sh");
         enter.args(["-c", "cd \"$1\"", "sh"]).arg(folder).current_dir("/").stdout(Stdio::null()).stderr(Stdio::null());

@@ -1,123 +1,122 @@
-//! Why a server of one's own did not start, or stopped.
+//! Errors of starting and running a server.
 
 use std::path::PathBuf;
 
-/// Each says what happened, to what, and what to do.
+/// The reason why a server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum BackingError {
-    /// No Postgres that is new enough.
+    /// No Postgres of a supported version was found.
     #[error(
-        "no Postgres 15 or later was found (looked in {looked}); install Debian's package postgresql, or name a folder with SEALBUS_POSTGRES_BIN"
+        "no Postgres 15 or later was found (looked in {looked}); install Debian's package postgresql, or name its folder with SEALBUS_POSTGRES_BIN"
     )]
     NoPostgres {
-        /// Where.
+        /// The places that were searched.
         looked: String,
     },
-    /// No nats-server at all.
+    /// No nats-server was found.
     #[error(
-        "no nats-server was found (looked in {looked}); `make run` puts one into .tools/bin, or name one with SEALBUS_NATS_SERVER"
+        "no nats-server was found (looked in {looked}); `make backing` installs one into .tools/bin, or name one with SEALBUS_NATS_SERVER"
     )]
     NoNats {
-        /// Where.
+        /// The places that were searched.
         looked: String,
     },
-    /// A nats-server without what Sealbus needs.
+    /// The only nats-server that was found is too old.
     #[error(
-        "{path} is nats-server {found}, and Sealbus needs 2.10 or later (Debian 12's own package is older); `make run` puts one into .tools/bin"
+        "{path} is nats-server {found}, but 2.10 or later is needed (Debian 12's package is older); `make backing` installs one into .tools/bin"
     )]
     NatsTooOld {
         /// The program.
         path: PathBuf,
-        /// What it says of itself.
+        /// Its version.
         found: String,
     },
-    /// Data of another major version.
+    /// The data folder was written by another major version of Postgres.
     #[error(
-        "{path} holds data of Postgres {found} and this machine runs {running}; move the folder away to begin anew, or install Postgres {found}"
+        "{path} holds data of Postgres {found}, but this machine runs Postgres {running}; move the folder away to start with empty data, or install Postgres {found}"
     )]
-    OtherVersion {
+    DataVersion {
         /// The data folder.
         path: PathBuf,
-        /// What `PG_VERSION` says.
+        /// The version in the folder's `PG_VERSION`.
         found: String,
         /// The server's major version.
         running: u32,
     },
-    /// A port that was asked for by name.
-    #[error("port {port} was asked for {what} and is taken; free it, or leave it out and a free one is chosen")]
+    /// The requested port is in use.
+    #[error("port {port}, requested for {server}, is in use; free it, or leave it out to use a free one")]
     PortTaken {
-        /// Which server.
-        what: &'static str,
-        /// Which port.
+        /// The server that was to listen there.
+        server: &'static str,
+        /// The port.
         port: u16,
     },
-    /// The folder has a server already, and keeps it.
-    #[error("another {what} is running in {folder}; stop it, or choose another folder")]
-    InUse {
-        /// Which server.
-        what: &'static str,
-        /// Its folder.
+    /// Another process runs a server in the folder.
+    #[error("another {server} is running in {folder}; stop it, or choose another folder")]
+    FolderInUse {
+        /// The kind of server.
+        server: &'static str,
+        /// The folder.
         folder: PathBuf,
     },
-    /// A folder outside our own that somebody else made.
+    /// The fallback folder under /var/tmp is a link, or belongs to another user.
     #[error(
-        "{folder} is where the data would go, and it belongs to somebody else; remove it, or choose a folder that Postgres' user can get into"
+        "the data would go to {folder}, which is a link or belongs to another user; remove it, or choose a folder that Postgres' user can enter"
     )]
-    NotOurs {
+    UntrustedFolder {
         /// The folder, under /var/tmp.
         folder: PathBuf,
     },
-    /// Root may not run Postgres, and there is nobody else.
+    /// This process is root, and the user to run Postgres as does not exist.
     #[error(
-        "Postgres does not run as root, and there is no user {user} to run it as; make one (`useradd --system {user}`) or name another with SEALBUS_POSTGRES_USER"
+        "Postgres does not run as root, and there is no user {user} to run it as; create it (`useradd --system {user}`), or name another with SEALBUS_POSTGRES_USER"
     )]
     NoUser {
-        /// The user looked for.
+        /// The name of the user.
         user: String,
     },
-    /// The server ended before it was ready, or by itself.
-    #[error("{what} stopped ({status}); the end of its log, {log}:\n{tail}")]
-    Died {
-        /// Which server.
-        what: &'static str,
+    /// The server exited: before it was ready, or later without having been stopped.
+    #[error("{server} stopped ({status}); the end of its log, {log}:\n{tail}")]
+    Exited {
+        /// The kind of server.
+        server: &'static str,
         /// Its exit status.
         status: String,
-        /// Its log.
+        /// The path of its log.
         log: PathBuf,
-        /// The log's last lines.
+        /// The last lines of its log.
         tail: String,
     },
-    /// The server never became ready.
-    #[error("{what} was not ready within {seconds} s; see its log, {log}")]
+    /// The server runs, but did not become ready in time.
+    #[error("{server} was not ready within {seconds} s; see its log, {log}")]
     NotReady {
-        /// Which server.
-        what: &'static str,
-        /// How long was waited.
+        /// The kind of server.
+        server: &'static str,
+        /// How long it was waited for, in seconds.
         seconds: u64,
-        /// Its log.
+        /// The path of its log.
         log: PathBuf,
     },
-    /// A program could not be run, or a file not be written.
-    #[error("{doing} failed")]
+    /// A program could not be run, or a file not be read or written.
+    #[error("{failed}")]
     Io {
-        /// What was being done.
-        doing: String,
-        /// Why it failed.
-        #[source]
+        /// What failed, for example "cannot read /etc/passwd".
+        failed: String,
+        /// The operating system's error.
         source: std::io::Error,
     },
 }
 
 impl BackingError {
-    /// Whether another process was quicker to bind the port.
-    pub(crate) fn lost_its_port(&self) -> bool {
-        // Both servers give the system's words: Postgres with a capital, nats-server without.
-        matches!(self, Self::Died { tail, .. } if tail.contains("ddress already in use"))
+    /// Returns whether the server ended because another process had bound its port first.
+    pub(crate) fn is_port_conflict(&self) -> bool {
+        // Both servers log the system's message: Postgres capitalised, nats-server not.
+        matches!(self, Self::Exited { tail, .. } if tail.contains("ddress already in use"))
     }
 
-    /// For `map_err`: names what was being done.
-    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
-        let doing = doing.into();
-        move |source| Self::Io { doing, source }
+    /// Returns a function for `map_err`. `failed` says what failed, for example "cannot read /etc/passwd".
+    pub(crate) fn io(failed: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let failed = failed.into();
+        move |source| Self::Io { failed, source }
     }
 }

@@ -1,17 +1,19 @@
-//! A Postgres and a nats-server as children of this process: for `sealbus dev`, and for tests that want real ones.
+//! A Postgres and a nats-server as child processes, for `sealbus dev` and for tests that need real servers.
 //!
-//! [`find`] looks for the programs on the machine; [`Postgres`] and [`Nats`] run them on 127.0.0.1 with made-up passwords, on
-//! a port that was free or that was asked for, in a folder that is kept or goes with the server. Inside, `tether` sees to it
-//! that a child never outlives its parent, even one that is killed with SIGKILL, and that a folder has one server at a time;
-//! `account` says as whom Postgres runs where we are root, since it never runs as root.
+//! [`Postgres`] and [`Nats`] run programs that are installed on this machine. They listen on 127.0.0.1 only, with a random
+//! password, on a given or a free port. Their folder is kept, or removed together with the server.
+//!
+//! Two guarantees hold however this process ends, even by SIGKILL: a server never outlives the process that started it, and a
+//! folder never has two servers at a time. Both are the work of `supervisor`. Postgres refuses to run as root, so a root
+//! process runs it as another user, which `account` looks up.
 
 mod account;
 mod error;
-pub mod find;
+mod find;
 mod nats;
 mod port;
 mod postgres;
-mod tether;
+mod supervisor;
 
 pub use crate::error::BackingError;
 pub use crate::find::postgres_bin;
@@ -19,7 +21,7 @@ pub use crate::nats::{Nats, NatsOptions};
 pub use crate::port::free_port;
 pub use crate::postgres::{Postgres, PostgresOptions};
 
-/// A made-up password: 244 random bits in hex.
+/// Returns a random password: 244 random bits in hex.
 fn password() -> String {
     format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }

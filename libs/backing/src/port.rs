@@ -1,34 +1,41 @@
-//! Ports: chosen freely, unless one was asked for by name.
+//! The choice of a port.
 
 use std::net::TcpListener;
 
+use uuid::Uuid;
+
 use crate::BackingError;
 
-/// Where ports are chosen: below those that systems give to outgoing connections (from 32768 on Linux). A server that is
-/// restarted so finds its port again: a client that tries to reconnect in the meantime cannot be given that very port.
-const CHOSEN: std::ops::Range<u16> = 18_000..32_000;
+/// The range of free ports. It is below the range that Linux gives to outgoing connections (from 32768), so that a client's
+/// reconnect attempt cannot occupy the port of a server that is being restarted.
+const FREE_PORTS: std::ops::Range<u16> = 18_000..32_000;
+/// The number of random ports that are tried before giving up.
+const MAX_ATTEMPTS: usize = 100;
 
-/// A port of 127.0.0.1 that is free at this moment; another process may be quicker, so whoever binds it has to look.
+/// Returns a port of 127.0.0.1 that is free at this moment. Another process may bind it before the caller does.
 pub fn free_port() -> Result<u16, BackingError> {
-    let width = u128::from(CHOSEN.end - CHOSEN.start);
-    let mut last = None;
-    for _ in 0..100 {
-        let offset = u16::try_from(uuid::Uuid::new_v4().as_u128() % width).unwrap_or_default();
-        match TcpListener::bind(("127.0.0.1", CHOSEN.start + offset)) {
-            Ok(listener) => return Ok(listener.local_addr().map_err(BackingError::io("choosing a free port"))?.port()),
-            Err(error) => last = Some(error),
+    let mut last_error = std::io::ErrorKind::AddrInUse.into();
+    for _ in 0..MAX_ATTEMPTS {
+        let [high, low, ..] = Uuid::new_v4().into_bytes();
+        let port = FREE_PORTS.start + u16::from_be_bytes([high, low]) % (FREE_PORTS.end - FREE_PORTS.start);
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => last_error = error,
         }
     }
-    Err(BackingError::io("choosing a free port")(last.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into())))
+    Err(BackingError::io("cannot find a free port")(last_error))
 }
 
-/// The port asked for, if nobody has it, or a free one.
-pub(crate) fn choose(what: &'static str, asked: Option<u16>) -> Result<u16, BackingError> {
-    match asked {
+/// Returns the requested port, or a free one if none is requested.
+///
+/// # Errors
+/// [`BackingError::PortTaken`] if the requested port is in use.
+pub(crate) fn choose(server: &'static str, requested: Option<u16>) -> Result<u16, BackingError> {
+    match requested {
         None => free_port(),
         Some(port) => match TcpListener::bind(("127.0.0.1", port)) {
             Ok(_) => Ok(port),
-            Err(_) => Err(BackingError::PortTaken { what, port }),
+            Err(_) => Err(BackingError::PortTaken { server, port }),
         },
     }
 }

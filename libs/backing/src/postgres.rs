@@ -1,4 +1,4 @@
-//! A Postgres on 127.0.0.1, in a folder of its own.
+//! A Postgres server and its data folder.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -8,152 +8,136 @@ use std::time::Duration;
 use rustix::process::Pid;
 
 use crate::account::Account;
-use crate::tether::{Folder, Tethered};
+use crate::find::PostgresPrograms;
+use crate::supervisor::{Folder, Program, SupervisedServer};
 use crate::{BackingError, find, password, port};
 
-/// The superuser that initdb makes.
+/// The superuser that initdb creates.
 const SUPERUSER: &str = "sealbus_admin";
+/// How long a start may take until the server accepts connections, crash recovery included.
+const STARTUP_TIMEOUT: Duration = Duration::from_mins(1);
+/// The number of free ports that are tried if other processes bind them first.
+const MAX_PORT_ATTEMPTS: usize = 3;
 
-/// Where and how.
+/// The place and durability of a Postgres server.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
-    /// The folder of its data, password and log; kept between runs.
+    /// The folder of its data, password and log. It is created if it does not exist.
     pub folder: PathBuf,
-    /// A port by name, or a free one.
+    /// The port to listen on, or `None` for a free one.
     pub port: Option<u16>,
-    /// Remove the folder when the server is stopped, or this process gone.
+    /// Whether the folder is removed when the server is stopped or this process ends.
     pub ephemeral: bool,
-    /// Whether a commit reaches the disk. Off only where losing the data with the power does not matter.
+    /// Whether commits are flushed to the disk. Without it a power failure may lose or corrupt the data.
     pub fsync: bool,
 }
 
-/// A running server; stopped when dropped.
+/// A running Postgres on 127.0.0.1. It is stopped when this is dropped.
 pub struct Postgres {
-    place: Place,
+    cluster: Cluster,
     port: u16,
     password: String,
-    server: Tethered,
+    server: SupervisedServer,
 }
 
-/// What does not change between starts.
-struct Place {
-    bin: PathBuf,
+/// The data folder and the programs, which stay the same when the server is restarted.
+struct Cluster {
+    programs: PostgresPrograms,
     account: Option<Account>,
     folder: PathBuf,
-    /// Told to the user where it is not what was asked for.
-    moved: bool,
+    /// Whether `folder` is not the requested one.
+    relocated: bool,
     ephemeral: bool,
     fsync: bool,
 }
 
 impl Postgres {
-    /// Starts it, on data that is there or newly made, and waits until it answers.
+    /// Starts a server on the data in the folder, which is initialised if there is none, and waits up to a minute until it
+    /// accepts connections.
     ///
-    /// Where this process is root, the server runs as another user; where that user cannot get into the folder, the data lies
-    /// under /var/tmp instead, and [`Self::moved_to`] says where.
+    /// If this process is root, the server runs as another user. If that user cannot enter the folder, the data goes to a
+    /// folder under /var/tmp, which [`Self::relocated_to`] returns.
     pub async fn start(options: PostgresOptions) -> Result<Self, BackingError> {
-        let place = Place::find(&options)?;
-        let password = place.initialise().await?;
+        let cluster = Cluster::prepare(&options)?;
+        let password = cluster.initialise().await?;
         // A free port may be taken by another process before the server binds it.
-        let mut tries = 3;
+        let mut attempts = 0;
         loop {
-            tries -= 1;
+            attempts += 1;
             let port = port::choose("Postgres", options.port)?;
-            match place.spawn(port).await {
-                Ok(server) => return Ok(Self { place, port, password, server }),
-                Err(error) if tries > 0 && error.lost_its_port() => {}
+            match cluster.spawn(port).await {
+                Ok(server) => return Ok(Self { cluster, port, password, server }),
+                Err(error) if attempts < MAX_PORT_ATTEMPTS && error.is_port_conflict() => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// An address of the superuser, in a database of this name.
+    /// The URL of a database for the superuser.
     pub fn admin_url(&self, database: &str) -> String {
         self.url(SUPERUSER, &self.password, database)
     }
 
-    /// An address of any user.
+    /// The URL of a database for any user.
     pub fn url(&self, user: &str, password: &str, database: &str) -> String {
         format!("postgres://{user}:{password}@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Its port.
+    /// The port that the server listens on.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Where the data lies, if not where it was asked for.
-    pub fn moved_to(&self) -> Option<&Path> {
-        self.place.moved.then_some(self.place.folder.as_path())
+    /// The folder of the data if it is not the requested one.
+    pub fn relocated_to(&self) -> Option<&Path> {
+        self.cluster.relocated.then_some(self.cluster.folder.as_path())
     }
 
-    /// The server's process id.
+    /// The process id of the server.
     pub fn pid(&self) -> u32 {
         self.server.pid().as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// Waits until it ends by itself, and says how.
-    pub async fn died(&mut self) -> BackingError {
-        self.server.died().await
+    /// Waits until the server ends without having been stopped, and returns its exit status and the end of its log.
+    pub async fn exited(&mut self) -> BackingError {
+        self.server.exited().await
     }
 
-    /// Stops it cleanly (a fast shutdown).
+    /// Stops the server cleanly with a fast shutdown, and waits until it has ended.
     pub async fn stop(&mut self) {
         self.server.stop().await;
     }
 
-    /// Kills the server and every process of it, as a crash would.
+    /// Kills the server and all its child processes with SIGKILL, as a crash would end them.
     pub async fn kill(&mut self) {
         let mut processes = vec![self.server.pid()];
         processes.extend(children(self.server.pid()));
         self.server.kill(&processes).await;
     }
 
-    /// Starts it again after a stop or a kill: same port, same data.
+    /// Starts the server again after a stop or a kill, with the same port and data.
     pub async fn restart(&mut self) -> Result<(), BackingError> {
-        self.server = self.place.spawn(self.port).await?;
+        self.server = self.cluster.spawn(self.port).await?;
         Ok(())
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        self.server.sweep(self.place.folder());
+        self.server.remove_folder_if_ended(self.cluster.folder());
     }
 }
 
-impl Place {
-    fn find(options: &PostgresOptions) -> Result<Self, BackingError> {
-        let bin = find::postgres_bin()?;
+impl Cluster {
+    /// Finds the programs and the user, and creates the folder.
+    fn prepare(options: &PostgresOptions) -> Result<Self, BackingError> {
+        let programs = find::postgres()?;
         let account = Account::for_postgres()?;
-        let folder = std::path::absolute(&options.folder).map_err(BackingError::io("finding the folder"))?;
-        let make = |folder: &Path| {
-            std::fs::create_dir_all(folder).map_err(BackingError::io(format!("making {}", folder.display())))?;
-            account.map_or(Ok(()), |account| account.own(folder))
-        };
-        make(&folder)?;
-        if account.is_none_or(|account| account.can_enter(&folder)) {
-            return Ok(Self { bin, account, folder, moved: false, ephemeral: options.ephemeral, fsync: options.fsync });
-        }
-        // The same place at the next run: the path itself, readably.
-        let elsewhere = PathBuf::from(format!("/var/tmp/sealbus{}", folder.display().to_string().replace('/', "-")));
-        // Anybody may write to /var/tmp, so what lies there under this name may be a trap: a link to give away, or a folder
-        // whose owner reads the data.
-        match std::fs::create_dir(&elsewhere) {
-            Ok(()) => {}
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                return Err(BackingError::io(format!("making {}", elsewhere.display()))(error));
-            }
-            Err(_) => {
-                let there = std::fs::symlink_metadata(&elsewhere)
-                    .map_err(BackingError::io(format!("looking at {}", elsewhere.display())))?;
-                if !there.is_dir() || !(there.uid() == 0 || account.is_some_and(|account| account.uid == there.uid())) {
-                    return Err(BackingError::NotOurs { folder: elsewhere });
-                }
-            }
-        }
-        make(&elsewhere)?;
-        Ok(Self { bin, account, folder: elsewhere, moved: true, ephemeral: options.ephemeral, fsync: options.fsync })
+        let requested = std::path::absolute(&options.folder).map_err(BackingError::io("cannot resolve the folder"))?;
+        create_folder(&requested, account)?;
+        let relocated = account.is_some_and(|account| !account.can_enter(&requested));
+        let folder = if relocated { fallback_folder(&requested, account)? } else { requested };
+        Ok(Self { programs, account, folder, relocated, ephemeral: options.ephemeral, fsync: options.fsync })
     }
 
     fn folder(&self) -> Folder<'_> {
@@ -164,47 +148,55 @@ impl Place {
         self.folder.join("data")
     }
 
-    /// Makes the data where there is none; gives the superuser's password.
+    /// Creates the data if there is none, and returns the superuser's password.
     async fn initialise(&self) -> Result<String, BackingError> {
-        let kept = self.folder.join("password");
+        let password_file = self.folder.join("password");
         let data = self.data();
         if let Ok(version) = std::fs::read_to_string(data.join("PG_VERSION")) {
-            let running = find::postgres_major(&self.bin).unwrap_or_default();
+            let running = self.programs.major;
             if version.trim() != running.to_string() {
-                return Err(BackingError::OtherVersion { path: data, found: version.trim().into(), running });
+                return Err(BackingError::DataVersion { path: data, found: version.trim().into(), running });
             }
-            return std::fs::read_to_string(&kept).map_err(BackingError::io(format!("reading {}", kept.display())));
+            return std::fs::read_to_string(&password_file)
+                .map_err(BackingError::io(format!("cannot read {}", password_file.display())));
         }
-        // What is there without PG_VERSION is what an initdb left that was broken off.
+        // Data without PG_VERSION was left by an initdb that did not finish. Usually there is none.
         let _ = std::fs::remove_dir_all(&data);
         let password = password();
-        std::fs::write(&kept, &password).map_err(BackingError::io(format!("writing {}", kept.display())))?;
-        std::fs::set_permissions(&kept, std::fs::Permissions::from_mode(0o600))
-            .map_err(BackingError::io("closing the password file"))?;
+        std::fs::write(&password_file, &password)
+            .map_err(BackingError::io(format!("cannot write {}", password_file.display())))?;
+        std::fs::set_permissions(&password_file, std::fs::Permissions::from_mode(0o600))
+            .map_err(BackingError::io("cannot restrict the password file"))?;
         if let Some(account) = self.account {
-            account.own(&kept)?;
+            account.own(&password_file)?;
         }
-        let mut initdb = std::process::Command::new(self.bin.join("initdb"));
-        initdb.arg("-D").arg(&data).arg(format!("--pwfile={}", kept.display())).current_dir("/").stdin(Stdio::null());
+        let mut initdb = std::process::Command::new(self.programs.bin.join("initdb"));
+        initdb
+            .arg("-D")
+            .arg(&data)
+            .arg(format!("--pwfile={}", password_file.display()))
+            .current_dir("/")
+            .stdin(Stdio::null());
         initdb.args(["-U", SUPERUSER, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]);
         if let Some(account) = self.account {
             account.apply(&mut initdb);
         }
         let output =
-            tokio::process::Command::from(initdb).output().await.map_err(BackingError::io("running initdb"))?;
+            tokio::process::Command::from(initdb).output().await.map_err(BackingError::io("cannot run initdb"))?;
         if output.status.success() {
             return Ok(password);
         }
         let tail = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(BackingError::Died {
-            what: "initdb",
+        Err(BackingError::Exited {
+            server: "initdb",
             status: output.status.to_string(),
             log: self.folder.join("log"),
             tail,
         })
     }
 
-    async fn spawn(&self, port: u16) -> Result<Tethered, BackingError> {
+    /// Starts a server and waits until it is ready.
+    async fn spawn(&self, port: u16) -> Result<SupervisedServer, BackingError> {
         let settings = [
             "listen_addresses=127.0.0.1".to_owned(),
             format!("port={port}"),
@@ -214,34 +206,70 @@ impl Place {
         ];
         let mut arguments = vec!["-D".to_owned(), self.data().display().to_string()];
         arguments.extend(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
-        let mut server =
-            Tethered::spawn("Postgres", &self.bin.join("postgres"), &arguments, "INT", self.account, self.folder())
-                .await?;
+        let program = Program {
+            name: "Postgres",
+            path: &self.programs.bin.join("postgres"),
+            arguments: &arguments,
+            stop_signal: "INT",
+            account: self.account,
+        };
+        let mut server = SupervisedServer::spawn(program, self.folder()).await?;
         let pid = server.pid();
-        server.until_ready(Duration::from_mins(1), async || self.is_ready(pid)).await?;
+        server.until_ready(STARTUP_TIMEOUT, async || self.is_ready(pid)).await?;
         Ok(server)
     }
 
-    /// Whether this very server takes connections: its file says so in its eighth line, as `pg_ctl` reads it.
+    /// Returns whether the server accepts connections. Like `pg_ctl`, it reads the eighth line of `postmaster.pid`; the first
+    /// line tells whether the file was written by this server.
     fn is_ready(&self, server: Pid) -> bool {
-        let said = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
-        let mut lines = said.lines();
+        let text = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        let mut lines = text.lines();
         lines.next() == Some(server.as_raw_nonzero().to_string().as_str())
             && lines.nth(6).map(str::trim) == Some("ready")
     }
 }
 
-/// The processes whose parent is this one, by /proc.
+/// Creates a folder that Postgres' user owns, unless it exists.
+fn create_folder(folder: &Path, account: Option<Account>) -> Result<(), BackingError> {
+    std::fs::create_dir_all(folder).map_err(BackingError::io(format!("cannot create {}", folder.display())))?;
+    account.map_or(Ok(()), |account| account.own(folder))
+}
+
+/// Returns a folder under /var/tmp for data that was requested in a folder which Postgres' user cannot enter. It is named
+/// after the requested folder, so that the next start finds it again.
+fn fallback_folder(requested: &Path, account: Option<Account>) -> Result<PathBuf, BackingError> {
+    let name = requested.display().to_string().replace('/', "-");
+    let folder = PathBuf::from(format!("/var/tmp/sealbus{name}"));
+    // Anybody can write to /var/tmp. An existing path may be a link, whose target would be given to Postgres' user, or a folder
+    // whose owner could read the data.
+    match std::fs::create_dir(&folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(BackingError::io(format!("cannot create {}", folder.display()))(error));
+        }
+        Err(_) => {
+            let existing = std::fs::symlink_metadata(&folder)
+                .map_err(BackingError::io(format!("cannot read the owner of {}", folder.display())))?;
+            let trusted = existing.uid() == 0 || account.is_some_and(|account| account.uid == existing.uid());
+            if !existing.is_dir() || !trusted {
+                return Err(BackingError::UntrustedFolder { folder });
+            }
+        }
+    }
+    create_folder(&folder, account)?;
+    Ok(folder)
+}
+
+/// Returns the child processes of a process, read from /proc.
 fn children(parent: Pid) -> Vec<Pid> {
     let parent = parent.as_raw_nonzero().to_string();
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbered = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    numbered
-        .filter(|pid| {
-            // pid (command) state ppid …: the command may hold spaces and brackets, so count from its end.
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)) == Some(parent.as_str())
-        })
-        .filter_map(Pid::from_raw)
-        .collect()
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| {
+        // The format is `pid (command) state ppid …`. The command may contain spaces and brackets: count from its end.
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)) == Some(parent.as_str())
+    })
+    .filter_map(Pid::from_raw)
+    .collect()
 }

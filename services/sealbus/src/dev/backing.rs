@@ -79,7 +79,7 @@ impl Backing {
             let folder = folder.server("postgres");
             let options = PostgresOptions { folder, port: args.postgres_port, ephemeral, fsync: true };
             let postgres = Postgres::start(options).await?;
-            if let Some(moved) = postgres.moved_to() {
+            if let Some(moved) = postgres.relocated_to() {
                 let data = moved.display();
                 remarks.push(format!("Postgres' user cannot get into this folder, so its data lies in {data}"));
             }
@@ -117,10 +117,10 @@ impl Backing {
     pub(super) async fn died(&mut self) -> BackingError {
         match (&mut self.postgres, &mut self.nats) {
             (Some(postgres), Some(nats)) => {
-                tokio::select! { error = postgres.died() => error, error = nats.died() => error }
+                tokio::select! { error = postgres.exited() => error, error = nats.exited() => error }
             }
-            (Some(postgres), None) => postgres.died().await,
-            (None, Some(nats)) => nats.died().await,
+            (Some(postgres), None) => postgres.exited().await,
+            (None, Some(nats)) => nats.exited().await,
             (None, None) => std::future::pending().await,
         }
     }
