@@ -13,6 +13,7 @@
 //! | [`error`] | every reason for a refusal, with its code and status |
 //! | [`event`] | the header: what of an event is sealed, byte by byte; its id; its leaf in the log |
 //! | [`timestamp`], [`hash`] | the two values that headers are made of |
+//! | [`duration`], [`clock`] | the spelling of durations; the clock that a caller passes in |
 //! | [`partition`] | which lock and which partition a plan has |
 //! | [`retry`] | how often a failed delivery is tried again, and after which pause |
 //! | [`seal`] | keys, and what they sign and check |
@@ -26,7 +27,9 @@
 
 pub mod canonical;
 pub mod catalog;
+pub mod clock;
 pub mod cloudevents;
+pub mod duration;
 pub mod envelope;
 pub mod error;
 mod error_chain;

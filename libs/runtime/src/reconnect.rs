@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
-use sealbus_core::error_chain;
+use sealbus_core::{duration, error_chain};
 use tokio_util::sync::CancellationToken;
 
 /// How long to wait between attempts, and when to stop making them.
@@ -41,7 +41,7 @@ pub enum ReconnectError<E: Error + 'static> {
         source: E,
     },
     /// The limit has passed.
-    #[error("{what} still failed after {}", humane(*limit))]
+    #[error("{what} still failed after {}", duration::display(*limit))]
     GaveUp {
         /// What was attempted.
         what: String,
@@ -91,21 +91,12 @@ pub async fn reconnect<T, E: Error + 'static, F: Future<Output = Result<T, E>>>(
         let Some(pause) = pauses.next_backoff() else {
             return Err(ReconnectError::GaveUp { what: what(), limit: policy.limit.unwrap_or_default(), source });
         };
-        tracing::warn!(what = what(), error = %error_chain(&source), again_in = humane(pause), "will try again");
+        tracing::warn!(what = what(), error = %error_chain(&source), again_in = ?pause, "will try again");
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return Err(ReconnectError::Stopped { what: what() }),
             () = tokio::time::sleep(pause) => {}
         }
-    }
-}
-
-/// Whole milliseconds below ten seconds, whole seconds above.
-fn humane(duration: Duration) -> String {
-    if duration < Duration::from_secs(10) {
-        format!("{} ms", duration.as_millis())
-    } else {
-        format!("{} s", duration.as_secs())
     }
 }
 
@@ -156,7 +147,7 @@ mod tests {
         let policy = Reconnect { limit: Some(Duration::from_millis(20)), ..FAST };
         let (shutdown, attempt) = (CancellationToken::new(), || async { Err::<(), _>(away()) });
         let error = reconnect("connecting", policy, &shutdown, |_| true, attempt).await.expect_err("gave up");
-        assert_eq!(error.to_string(), "connecting still failed after 20 ms");
+        assert_eq!(error.to_string(), "connecting still failed after 20ms");
         assert!(error.source().is_some());
     }
 

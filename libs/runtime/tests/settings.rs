@@ -111,7 +111,7 @@ fn a_path_has_no_file_form_so_that_no_keyring_is_taken_for_a_path() {
 fn a_bad_value_is_named_with_its_rule() {
     assert_eq!(
         refusal(&[("SEALBUS_LEASE", "ten")]),
-        "SEALBUS_LEASE: \"ten\" is not a duration, digits and a unit, such as 100ms, 5s, 1m, 2h or 1d (from the environment)"
+        "SEALBUS_LEASE: \"ten\" is not a duration: a whole number and a unit (us, ms, s, m, h or d), such as 100ms or 5s (from the environment)"
     );
     assert_eq!(
         refusal(&[("SEALBUS_BATCHERS", "0")]),

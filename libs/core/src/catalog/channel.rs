@@ -1,11 +1,10 @@
 //! A channel: policy by name. How much may wait, who listens, how a failed delivery is tried again, what is kept.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 
 use super::CatalogError;
 use super::file::ChannelEntry;
+use crate::duration;
 use crate::event::PayloadMode;
 use crate::retry::{Backoff, RetryPolicy};
 
@@ -60,17 +59,8 @@ impl Channel {
         };
         json!({
             "name": self.name, "attempts": self.retry.attempts, "backoff": backoff,
-            "initial": spell(self.retry.initial), "max": spell(self.retry.max),
+            "initial": duration::display(self.retry.initial), "max": duration::display(self.retry.max),
             "content": self.content.as_str(), "buffer_size": self.buffer_size, "consumers": self.consumers,
         })
-    }
-}
-
-/// A duration as files spell it.
-fn spell(duration: Duration) -> String {
-    if duration.subsec_millis() == 0 {
-        format!("{}s", duration.as_secs())
-    } else {
-        format!("{}ms", duration.as_millis())
     }
 }

@@ -21,7 +21,8 @@ but those that hold a path. Giving both is refused.
 - A value is trimmed, and an empty one is as good as none. A bad one stops the start, with its name and the rule, \
 and so does one that does not fit another.
 - A `SEALBUS_…` variable that is not listed here is warned of in the log and otherwise ignored.
-- A duration is digits and a unit, `us`, `ms`, `s`, `m`, `h` or `d`; a size is bytes, or digits and `KiB`, `MiB` or `GiB`.
+- A duration is a whole number and a unit: `us`, `ms`, `s`, `m`, `h` or `d`. \
+A size is a number of bytes, or a whole number and `KiB`, `MiB` or `GiB`.
 ";
 
 /// The page that lists every variable.

@@ -42,7 +42,7 @@ pub use self::secret::SecretUrl;
 pub use self::sources::Origin;
 use self::sources::{ConfigFile, Environment};
 pub use self::table::TABLE;
-pub use self::value::{HostPort, LogFormat, Size, Value, parse_duration};
+pub use self::value::{HostPort, LogFormat, Size, Value};
 
 /// The values of one process, all of them checked.
 pub struct Settings {

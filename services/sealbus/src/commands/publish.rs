@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sealbus_client::{Expect, NewEvent};
 use sealbus_core::canonical::{Limits, read};
-use sealbus_runtime::settings::parse_duration;
+use sealbus_core::duration;
 
 use super::connection::{ConnectionArgs, client};
 use crate::failure::Failure;
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum)]
     wait: Option<Wait>,
     /// How long to wait, such as 5s; the service's own bound otherwise, and never beyond it
-    #[arg(long, requires = "wait", value_parser = duration)]
+    #[arg(long, requires = "wait", value_parser = duration::parse)]
     timeout: Option<Duration>,
     /// Where to write the receipt: the record with its proof, for `sealbus verify --receipt`
     #[arg(long, requires = "wait", value_name = "FILE")]
@@ -115,8 +115,4 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
 
 fn stored(new: bool) -> &'static str {
     if new { "stored" } else { "was there already" }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "a duration is digits and a unit, such as 500ms or 5s".to_owned())
 }

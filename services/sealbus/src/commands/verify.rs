@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use sealbus_core::duration;
 use sealbus_core::verify::Report;
 use sealbus_ledger::{Ledger, LedgerConfig};
-use sealbus_runtime::settings::{Settings, Value as _, table};
+use sealbus_runtime::settings::{Settings, table};
 
 use super::scope::ScopeArgs;
 use crate::evidence::anchors::Anchors;
@@ -35,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", num_args = 1..)]
     receipt: Vec<PathBuf>,
     /// How old the newest trusted time may be: three heartbeats of a ledger, any age of a bundle
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_age: Option<Duration>,
     /// First wait until all that stands now is anchored; what comes later is passed over
     #[arg(long)]
@@ -126,10 +127,6 @@ fn of_bundle(args: &Args, path: &std::path::Path, trust: &std::path::Path) -> Re
     let report = bundle::verify(&bundle, &pins, &args.receipt, now, max_age, |bytes| bar.inc(bytes))?;
     bar.finish_and_clear();
     Ok((report, Reach { later: 0, plans_alone: !bundle.is_whole() }))
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    Duration::parse(text).map_err(|rule| format!("is not {rule}"))
 }
 
 fn sentence(report: &Report, reach: &Reach) -> String {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use sealbus_core::duration;
 use sealbus_core::error::{ErrorKind, Refused};
-use sealbus_runtime::settings::parse_duration;
 
 use crate::http::parameters::Parameters;
 
@@ -30,10 +30,10 @@ impl Wait {
             Some(_) => return refuse("wait", "enum", "is sealed".into()),
         }
         let Some(timeout) = timeout else { return Ok(Some(Self { within: longest })) };
-        match parse_duration(&timeout) {
-            None => refuse("timeout", "format", "is digits and a unit, such as 500ms or 5s".into()),
-            Some(within) if within > longest => refuse("timeout", "maximum", format!("is at most {longest:?}")),
-            Some(within) => Ok(Some(Self { within })),
+        match duration::parse(&timeout) {
+            Err(_) => refuse("timeout", "format", "is digits and a unit, such as 500ms or 5s".into()),
+            Ok(within) if within > longest => refuse("timeout", "maximum", format!("is at most {longest:?}")),
+            Ok(within) => Ok(Some(Self { within })),
         }
     }
 }

@@ -17,11 +17,10 @@ mod revoke;
 mod rotate;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Subcommand;
 use sealbus_core::seal::{HeldKey, KeyId, KeyKind, Keyring};
-use sealbus_runtime::settings::{Settings, Value};
+use sealbus_runtime::settings::Settings;
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -70,11 +69,6 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         What::Revoke(args) => revoke::run(args, &settings).await?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// A duration as the settings spell it.
-fn duration(text: &str) -> Result<Duration, String> {
-    <Duration as Value>::parse(text).map_err(|wanted| format!("it is to be {wanted}"))
 }
 
 /// A key id as it is typed.

@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
+use sealbus_core::duration;
 use sealbus_core::seal::{KeyId, Keyring};
 use sealbus_ledger::Ledger;
 use sealbus_ledger::keys::{Ending, KeyChain, KeyEvent};
 use sealbus_runtime::settings::Settings;
 
 use super::chain::{self, Patience, say};
-use super::{Who, duration, held, key_id, seals_events};
+use super::{Who, held, key_id, seals_events};
 use crate::commands::names;
 use crate::failure::Failure;
 use crate::wiring;
@@ -23,7 +24,7 @@ pub(super) struct Args {
     #[arg(value_parser = key_id)]
     key: KeyId,
     /// How long to wait for publishers that still sign with it, and for the log
-    #[arg(long, default_value = "10m", value_parser = duration)]
+    #[arg(long, default_value = "10m", value_parser = duration::parse)]
     wait: Duration,
     #[command(flatten)]
     who: Who,

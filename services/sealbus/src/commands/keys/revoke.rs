@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sealbus_core::duration;
 use sealbus_core::seal::{KeyId, KeyKind, Keyring, Status};
 use sealbus_ledger::Ledger;
 use sealbus_ledger::keys::{Ending, KeyChain, KeyEvent};
@@ -10,7 +11,7 @@ use sealbus_runtime::settings::{Settings, table};
 use super::chain::{self, Patience, say};
 use super::files::KeyringFiles;
 use super::retire::until_ended;
-use super::{Who, duration, held, key_id, pinned, seals_events};
+use super::{Who, held, key_id, pinned, seals_events};
 use crate::commands::names;
 use crate::failure::Failure;
 use crate::wiring;
@@ -28,7 +29,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "INDEX")]
     until: Option<u64>,
     /// How long to wait for the log to take what was signed before
-    #[arg(long, default_value = "10s", value_parser = duration)]
+    #[arg(long, default_value = "10s", value_parser = duration::parse)]
     wait: Duration,
     #[command(flatten)]
     who: Who,

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use sealbus_core::duration;
 use sealbus_core::seal::{KeyId, KeyKind, Keyring, Status};
 use sealbus_ledger::Ledger;
 use sealbus_ledger::keys::{KeyChain, KeyEvent, KeyStanding};
@@ -12,7 +13,7 @@ use sealbus_runtime::settings::{Settings, table};
 
 use super::chain::{self, Patience, say};
 use super::files::KeyringFiles;
-use super::{Who, duration, held, key_id, pinned, seals_events, share_a_use};
+use super::{Who, held, key_id, pinned, seals_events, share_a_use};
 use crate::commands::names;
 use crate::failure::Failure;
 
@@ -23,7 +24,7 @@ pub(super) struct Args {
     #[arg(value_parser = key_id)]
     key: KeyId,
     /// How long to wait for the log
-    #[arg(long, default_value = "2m", value_parser = duration)]
+    #[arg(long, default_value = "2m", value_parser = duration::parse)]
     wait: Duration,
     #[command(flatten)]
     who: Who,
