@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -39,6 +40,12 @@ impl Timestamp {
     /// Microseconds since 1970, negative before it.
     pub fn micros(self) -> i64 {
         self.0
+    }
+
+    /// Returns the moment `duration` later, its nanoseconds cut off; `None` past the year 9999.
+    pub fn checked_add(self, duration: Duration) -> Option<Self> {
+        let micros = i64::try_from(duration.as_micros()).ok()?;
+        Self::from_micros(self.0.checked_add(micros)?)
     }
 
     /// Whether a header may hold it: the years 0001 to 9999.

@@ -10,6 +10,7 @@
 //! There is no domain here: the crate depends on no other crate of Sealbus, and none of its modules knows an event.
 
 pub mod admin;
+pub mod clock;
 pub mod lifecycle;
 pub mod net;
 pub mod reconnect;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealbus_core::catalog::Catalog;
+use sealbus_core::clock::Clock;
 use sealbus_core::request::Limits;
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::Ledger;
@@ -27,6 +28,8 @@ pub struct App {
     pub keyring: Arc<Keyring>,
     /// Which types there are.
     pub catalog: Arc<Catalog>,
+    /// The time of day, for dates in tokens. The time that an event records is the database's, not this one.
+    pub clock: Arc<dyn Clock>,
     /// Who may do what.
     pub tokens: Arc<Tokens>,
     /// What one call may hold.

@@ -1,15 +1,9 @@
-//! The one place where this service asks for the time, for fresh ids and for randomness.
+//! The one place where this service asks for fresh ids and for randomness.
 
 use sealbus_core::error::ErrorKind;
-use sealbus_core::timestamp::Timestamp;
 use uuid::Uuid;
 
 use crate::http::problem::Problem;
-
-/// The time of day, for dates in tokens. What an event records is the database's time, not this.
-pub(crate) fn now() -> Timestamp {
-    Timestamp::from_offset(std::time::SystemTime::now().into())
-}
 
 /// An id for an event that comes without one.
 pub(crate) fn fresh_id() -> Uuid {

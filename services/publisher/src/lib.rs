@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use sealbus_broker::BrokerConfig;
 use sealbus_core::catalog::Catalog;
+use sealbus_core::clock::Clock;
 use sealbus_core::request::Limits;
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::{Appender, Hint};
@@ -116,6 +117,8 @@ pub struct Resources {
     pub keyring: Arc<Keyring>,
     /// Which types there are.
     pub catalog: Arc<Catalog>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
     /// The probes, served beside the API.
     pub health: Arc<Health>,
     /// What is counted.
@@ -163,6 +166,7 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
         appender: resources.appender,
         keyring: resources.keyring,
         catalog: resources.catalog,
+        clock: resources.clock,
         tokens: Arc::clone(&tokens),
         limits: config.limits,
         intake: Intake::new(

@@ -7,13 +7,14 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
+use sealbus_core::clock::Clock as _;
 use sealbus_core::log::note::LogSigner;
 use sealbus_core::log::policy::Policy;
 use sealbus_core::log::proof::EventProof;
 use sealbus_core::seal::{KeyKind, Keyring};
 use sealbus_core::verify::bundle::{Content, read_record};
+use sealbus_runtime::clock::SystemClock;
 use sealbus_testkit::eventually;
-use sealbus_witness::system_clock;
 
 use crate::support::Bus;
 
@@ -31,7 +32,7 @@ fn proof(file: &Path, policy: &Policy) -> Option<usize> {
     let proof = EventProof::parse(proof?.as_bytes()).unwrap();
     assert_eq!(record.log_index, Some(proof.index));
     let signed = proof.verify(&record.leaf(), policy, ORIGIN).unwrap();
-    Some(policy.quorum(&signed, system_clock()).witnesses.len())
+    Some(policy.quorum(&signed, SystemClock.unix_seconds()).witnesses.len())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use sealbus_broker::{Broker, BrokerConfig};
+use sealbus_core::clock::Clock as _;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::{LogSigner, Note};
 use sealbus_core::log::policy::Policy;
@@ -17,6 +18,7 @@ use sealbus_core::seal::Keyring;
 use sealbus_core::verify::Notes;
 use sealbus_ledger::history::trail::LogQuery;
 use sealbus_ledger::{Ledger, LedgerConfig};
+use sealbus_runtime::clock::SystemClock;
 use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
 use sealbus_testkit::eventually;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -169,7 +171,7 @@ async fn expect_one_history(bus: &Bus, ledger: &Ledger, events: u64, anchors: &P
     let keyring = Keyring::parse(&sealbus_testkit::keyring()).unwrap();
     let key = LogSigner::new(&keyring, ORIGIN).unwrap().verifier_key();
     let policy = Policy::parse(format!("log {key}\nquorum none\n").as_bytes()).unwrap();
-    let mut notes = Notes::new(&policy, ORIGIN, sealbus_witness::system_clock(), None);
+    let mut notes = Notes::new(&policy, ORIGIN, SystemClock.unix_seconds(), None);
     let (_, shown) = ledger.log().shown_checkpoint().await.unwrap().unwrap();
     notes.checkpoint(shown.as_bytes());
     let broker = Broker::connect(BrokerConfig::new(bus.nats.url(), "sealers-test")).await.unwrap();

@@ -8,15 +8,17 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use sealbus_client::{Cosignature, WitnessClient, WitnessError};
+use sealbus_core::clock::Clock as _;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::merkle::{self, ProofPlan};
 use sealbus_core::log::note::LogSigner;
 use sealbus_core::log::tile::{EdgeTiles, Tiles};
 use sealbus_core::seal::{KeyKind, Keyring};
+use sealbus_runtime::clock::SystemClock;
 use sealbus_testkit::eventually;
 use sealbus_testkit::process::send_signal;
 use tempfile::TempDir;
@@ -114,7 +116,7 @@ async fn a_witness_that_is_killed_remembers_what_it_answered() {
     let mut sizes = 1..;
     for _ in 0..5 {
         let mut witness = elsewhere.start().await;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = SystemClock.unix_seconds();
         let mut last = 0;
         for size in sizes.by_ref().take(3) {
             let cosignature = elsewhere.ask(key, size).await.unwrap();

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::stored::Stored;
 use crate::witnesses::Reports;
-use crate::{Config, Resources, now};
+use crate::{Config, Resources};
 
 /// What became of a note.
 enum Outcome {
@@ -94,7 +94,7 @@ pub(crate) async fn anchor(
 /// The newest stored tree, signed with the time that it is now.
 async fn heartbeat(resources: &Resources, anchored: &watch::Sender<Checkpoint>) -> Option<Stored> {
     let known = anchored.borrow().clone();
-    let signing = Signing { signer: &resources.signer, anchored: &known, time: now() };
+    let signing = Signing { signer: &resources.signer, anchored: &known, time: resources.clock.unix_seconds() };
     match signed(&resources.ledger, signing).await {
         Ok(stored) => Some(stored),
         Err(error) => {

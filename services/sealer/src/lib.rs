@@ -22,8 +22,9 @@ mod stored;
 mod witnesses;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use sealbus_core::clock::Clock;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::LogSigner;
 use sealbus_ledger::Ledger;
@@ -75,6 +76,8 @@ pub struct Resources {
     pub witnesses: Option<Witnesses>,
     /// Where checkpoints are kept; at least one.
     pub anchors: Vec<Arc<dyn Anchor>>,
+    /// The time that signatures state.
+    pub clock: Arc<dyn Clock>,
     /// Its counters.
     pub metrics: Metrics,
 }
@@ -141,9 +144,4 @@ async fn continued(
             () = tokio::time::sleep(config.backoff) => {}
         }
     }
-}
-
-/// Now, in seconds since 1970: what a signature says of the time.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::stored::Stored;
-use crate::{Config, Resources, now};
+use crate::{Config, Resources};
 
 /// Seals until told to stop. What is signed continues what is `anchored`, and is handed on by `stored`.
 pub(crate) async fn seal(
@@ -19,7 +19,7 @@ pub(crate) async fn seal(
     stored: &watch::Sender<Option<Stored>>,
     shutdown: &CancellationToken,
 ) {
-    let Resources { ledger, signer, metrics, .. } = resources;
+    let Resources { ledger, signer, clock, metrics, .. } = resources;
     let mut stopped = HashSet::new();
     let mut forgiven_at = Instant::now();
     while !shutdown.is_cancelled() {
@@ -28,7 +28,7 @@ pub(crate) async fn seal(
             forgiven_at = Instant::now();
         }
         let known = anchored.borrow().clone();
-        let signing = Signing { signer, anchored: &known, time: now() };
+        let signing = Signing { signer, anchored: &known, time: clock.unix_seconds() };
         let pause = match ledger.log().seal_batch(config.batch, &stopped, Some(signing)).await {
             Ok(sealed) => {
                 let leaves = sealed.leaves;

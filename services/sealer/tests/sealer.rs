@@ -13,6 +13,7 @@ use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::{AppendSettings, Appender, Call, Expect};
 use sealbus_ledger::{Creation, Ledger, LedgerConfig, create};
+use sealbus_runtime::clock::SystemClock;
 use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
 use sealbus_sealer::{Config, Metrics, Refusal, Resources, run};
 use sealbus_testkit::{Nats, Postgres, events, eventually};
@@ -88,7 +89,14 @@ impl Scene {
         };
         let (ledger, signer, anchors) = (self.ledger.clone(), self.signer.clone(), self.anchors());
         let shutdown = CancellationToken::new();
-        let resources = Resources { ledger, signer, witnesses: None, anchors, metrics: Metrics::default() };
+        let resources = Resources {
+            ledger,
+            signer,
+            witnesses: None,
+            anchors,
+            clock: Arc::new(SystemClock),
+            metrics: Metrics::default(),
+        };
         Sealing { task: tokio::spawn(run(config, resources, shutdown.clone())), shutdown }
     }
 

@@ -14,7 +14,7 @@ mod metrics;
 mod server;
 mod witness;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use sealbus_runtime::net::{self, Patience};
 use tokio::net::TcpListener;
@@ -68,10 +68,4 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
     // The router, and with it the other end of the channel, is gone when the serving ends.
     let ((), failure) = tokio::join!(serving, failing);
     failure.map_or(Ok(()), Err)
-}
-
-/// The clock to give a [`Witness`]: this machine's, in seconds since 1970. It has to be right, since the time is what a
-/// cosignature adds to a checkpoint.
-pub fn system_clock() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

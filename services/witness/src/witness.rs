@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use sealbus_core::clock::Clock;
 use sealbus_core::error_chain;
 use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError, MAX_AHEAD};
 use sealbus_core::log::merkle;
@@ -30,7 +31,7 @@ pub struct Witness {
     folder: Folder,
     /// A request holds its log's lock from the decision until the disk has what it decided.
     logs: BTreeMap<String, Mutex<Memory>>,
-    clock: Box<dyn Fn() -> u64 + Send + Sync>,
+    clock: Arc<dyn Clock>,
 }
 
 /// Why a witness does not start, or does not begin with a log.
@@ -107,8 +108,8 @@ pub enum NotCosigned {
 }
 
 impl Witness {
-    /// The witness of this name, with the keyring's active `witness-` key and the memory in `folder`. `clock` gives seconds
-    /// since 1970.
+    /// The witness of this name, with the keyring's active `witness-` key and the memory in `folder`. `clock` has to
+    /// be right, since the time is what a cosignature adds to a checkpoint.
     ///
     /// Refused: a folder on which another runs; a log of the policy that is not in it, or whose file is not a checkpoint of
     /// that log cosigned under this name by a `witness-` key of the keyring. A retired key is good enough for that, so that a
@@ -118,7 +119,7 @@ impl Witness {
         keyring: &Keyring,
         policy: Policy,
         folder: &Path,
-        clock: impl Fn() -> u64 + Send + Sync + 'static,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, WitnessError> {
         let signer = WitnessSigner::new(keyring, name)?;
         let own = own_keys(name, keyring);
@@ -137,7 +138,7 @@ impl Witness {
         if logs.is_empty() {
             return Err(WitnessError::NoLog);
         }
-        Ok(Self { signer, policy, folder, logs, clock: Box::new(clock) })
+        Ok(Self { signer, policy, folder, logs, clock })
     }
 
     /// Begins with a log of the policy: the witness of this name has seen no tree of it yet. An operator says so, once for each
@@ -150,7 +151,7 @@ impl Witness {
         keyring: &Keyring,
         policy: &Policy,
         folder: &Path,
-        clock: impl Fn() -> u64,
+        clock: &dyn Clock,
     ) -> Result<(), WitnessError> {
         let signer = WitnessSigner::new(keyring, name)?;
         if !policy.logs().iter().any(|log| log.key.name() == origin) {
@@ -162,7 +163,7 @@ impl Witness {
         if folder.read(origin)?.is_some() {
             return Err(WitnessError::Begun { origin: origin.to_owned(), file: folder.note_file(origin) });
         }
-        let note = note(&empty, vec![signer.cosign(&empty, clock().max(1))]);
+        let note = note(&empty, vec![signer.cosign(&empty, clock.unix_seconds().max(1))]);
         Ok(folder.write(origin, &note)?)
     }
 
@@ -189,7 +190,7 @@ impl Witness {
                 return Err(refusal.into());
             }
         };
-        let now = (self.clock)();
+        let now = self.clock.unix_seconds();
         if memory.time > now.saturating_add(MAX_AHEAD) {
             tracing::warn!(
                 origin = checkpoint.origin(),

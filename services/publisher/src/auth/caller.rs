@@ -10,7 +10,6 @@ use sealbus_core::names::{NameError, Tenant};
 
 use crate::app::App;
 use crate::auth::tokens::{Scope, Tenants, Token};
-use crate::clock;
 use crate::http::problem::Problem;
 
 /// The header that names the tenant.
@@ -31,7 +30,7 @@ impl FromRequestParts<Arc<App>> for Caller {
         let presented = bearer(&parts.headers).ok_or_else(|| {
             Problem::new(ErrorKind::Unauthenticated, "the header Authorization holds no bearer token")
         })?;
-        let token = app.tokens.authenticate(presented, clock::now());
+        let token = app.tokens.authenticate(presented, app.clock.now());
         let token = token
             .ok_or_else(|| Problem::new(ErrorKind::Unauthenticated, "the token is not known, or its time is over"))?;
         Ok(Self { token, tenant: single(&parts.headers, TENANT)? })

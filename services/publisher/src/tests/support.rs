@@ -21,6 +21,7 @@ use sealbus_core::verify::bundle::{Content, read_record};
 use sealbus_ledger::append::{AppendSettings, Appender};
 use sealbus_ledger::log::Signing;
 use sealbus_ledger::{Creation, EXPECTED_MIGRATION, Ledger, LedgerConfig, create};
+use sealbus_runtime::clock::SystemClock;
 use sealbus_testkit::Postgres;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -158,6 +159,7 @@ impl Publisher {
         let resources = Resources {
             appender: Appender::start(&ledger, &keyring, &AppendSettings::default(), Some(sender)).unwrap(),
             catalog: Arc::clone(&SHARED),
+            clock: Arc::new(SystemClock),
             metrics: Metrics::register(&mut registry),
             ledger: ledger.clone(),
             hints,

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::pin::pin;
 use std::process::Stdio;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
+use sealbus_core::clock::Clock as _;
 use sealbus_core::event::{Header, PayloadMode};
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::Checkpoint;
@@ -19,6 +20,7 @@ use sealbus_ledger::log::Signing;
 use sealbus_ledger::schema::bootstrap;
 use sealbus_ledger::verification::Scope;
 use sealbus_ledger::{Creation, Ledger, LedgerConfig, create, migrate};
+use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_sealer::anchors::{Anchor as _, AnchorFile};
 use tokio::process::Command;
@@ -128,7 +130,7 @@ async fn fill(args: &Args, url: &str, folder: &Path) -> Result<Header, Failure> 
     answers.try_for_each(|_| futures::future::ready(Ok(()))).await?;
 
     let signer = LogSigner::new(&keyring, ORIGIN)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = SystemClock.unix_seconds();
     let (first, _) = ledger.log().begin(&signer, now).await?;
     let anchors = AnchorFile::new(folder.join("anchors"));
     let anchored = Checkpoint::new(ORIGIN, 0, empty_root())?;

@@ -4,8 +4,8 @@
 
 use std::io::BufRead;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
+use sealbus_core::clock::Clock as _;
 use sealbus_core::envelope::DataSubject;
 use sealbus_core::names::Tenant;
 use sealbus_core::timestamp::Timestamp;
@@ -13,6 +13,7 @@ use sealbus_dispatcher::{Declared, file};
 use sealbus_ledger::append::Appender;
 use sealbus_ledger::data_keys::{Affected, Erasure, ErasureOrder, Passed, vacuum_data_keys};
 use sealbus_ledger::{Ledger, LedgerConfig};
+use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::{Settings, table};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -76,7 +77,10 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
             &order.tenant,
         ),
         vacuumed,
-        backups_expire: settings.find(table::BACKUP_RETENTION).map(|kept| day(SystemTime::now() + kept)),
+        backups_expire: settings
+            .find(table::BACKUP_RETENTION)
+            .and_then(|kept| SystemClock.now().checked_add(kept))
+            .map(day),
         tenant: order.tenant,
         erasure,
     };
@@ -100,8 +104,8 @@ fn subject(given: &str) -> Result<DataSubject, Failure> {
 }
 
 /// A moment's day, in UTC.
-fn day(moment: SystemTime) -> String {
-    Timestamp::from_offset(moment.into()).to_string().chars().take(10).collect()
+fn day(moment: Timestamp) -> String {
+    moment.to_string().chars().take(10).collect()
 }
 
 /// A subscription that took such events.

@@ -1,12 +1,13 @@
 //! `sealbus log init`: begins the log, which no sealer does by itself.
 
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use sealbus_core::clock::Clock as _;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::merkle::empty_root;
 use sealbus_core::log::note::Note;
 use sealbus_ledger::log::Signing;
+use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::Settings;
 use sealbus_sealer::anchors;
 use tokio_util::sync::CancellationToken;
@@ -71,7 +72,7 @@ pub(crate) async fn begin(settings: &Settings, again: bool) -> Result<String, Fa
             "the log was begun, and the anchors hold nothing of it: if they were exchanged on purpose, add --again",
         ));
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = SystemClock.unix_seconds();
     let (first, _) = ledger.log().begin(&signer, now).await?;
     let note = if again { sign_newest(&ledger, &signer, now).await? } else { first };
     for anchor in &anchors {

@@ -3,11 +3,13 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use sealbus_core::clock::Clock as _;
 use sealbus_core::duration;
 use sealbus_core::verify::Report;
 use sealbus_ledger::{Ledger, LedgerConfig};
+use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::{Settings, table};
 
 use super::scope::ScopeArgs;
@@ -121,7 +123,7 @@ async fn of_ledger(args: Args) -> Result<(Report, Reach), Failure> {
 fn of_bundle(args: &Args, path: &std::path::Path, trust: &std::path::Path) -> Result<(Report, Reach), Failure> {
     let pins = Pins::of_folder(trust)?;
     let bundle = Source::open(path)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = SystemClock.unix_seconds();
     let bar = progress(bundle.size()?, "verifying");
     let max_age = args.max_age.map(|age| age.as_secs());
     let report = bundle::verify(&bundle, &pins, &args.receipt, now, max_age, |bytes| bar.inc(bytes))?;

@@ -10,10 +10,12 @@ use sealbus_core::catalog::SettlementType::{
     PaymentDispatched, PaymentReady, PaymentSettled, PreconditionsSatisfied, TransactionAborted, TransactionCommitted,
     TransactionCreated, TransactionPrepared, TransactionUnwindInitiated, TransactionValidated,
 };
+use sealbus_core::clock::Clock as _;
 use sealbus_core::names::Subscription;
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::verification::Scope;
 use sealbus_ledger::{Ledger, LedgerConfig};
+use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::table;
 use serde_json::{Value, json};
 
@@ -83,7 +85,7 @@ pub(super) async fn run(environment: &Environment, urls: &[String]) -> Result<()
     let settings = environment.settings(&[])?;
     let client = Client::new(ClientConfig::new(urls.to_vec(), environment.token()))?;
     // Kept data holds earlier demonstrations, whose plans have names of their own.
-    let run = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let run = SystemClock.unix_seconds();
     let name = |plan: u64| format!("demo-{run}-{plan}");
 
     let events: u64 = (0..PLANS).map(|plan| way(plan).len() as u64).sum();

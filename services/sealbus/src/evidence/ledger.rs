@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use sealbus_core::clock::Clock as _;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::Note;
 use sealbus_core::seal::KeyKind;
@@ -12,6 +13,7 @@ use sealbus_core::timestamp::Timestamp;
 use sealbus_core::verify::{CheckedLog, Notes, Report, Vouched};
 use sealbus_ledger::Ledger;
 use sealbus_ledger::verification::{Basis, Scope, Verified};
+use sealbus_runtime::clock::SystemClock;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::anchors::Anchors;
@@ -172,7 +174,7 @@ async fn check_log(
     question: &Question,
     known: [&Option<Since>; 2],
 ) -> Result<CheckedLog, Failure> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = SystemClock.unix_seconds();
     let mut notes = Notes::new(&pins.policy, &pins.origin, now, Some(question.max_age.as_secs()));
     for (number, note) in anchors.notes().await?.iter().enumerate() {
         notes.anchor(&format!("anchors/{number}"), note);

@@ -7,6 +7,7 @@ use sealbus_core::request::Limits;
 use sealbus_ledger::EXPECTED_MIGRATION;
 use sealbus_ledger::append::{Appender, check_lock_table};
 use sealbus_publisher::{BrokerLink, Config, Metrics, Resources, health, run};
+use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::lifecycle::Stage;
 use sealbus_runtime::net::{self, Patience};
 use sealbus_runtime::settings::{Settings, Size, table};
@@ -61,6 +62,7 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
         broker,
         keyring: Arc::new(keyring),
         catalog,
+        clock: Arc::new(SystemClock),
         health: health.clone(),
         metrics,
     };

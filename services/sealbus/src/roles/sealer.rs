@@ -1,5 +1,8 @@
 //! `sealbus sealer`.
 
+use std::sync::Arc;
+
+use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::lifecycle::Stage;
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
@@ -28,6 +31,7 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
         signer,
         ledger: between.ledger.clone(),
         anchors: wiring::anchors(settings, &between.broker),
+        clock: Arc::new(SystemClock),
         metrics,
     };
     between.supervisor.spawn("sealer", Stage::Drain, move |shutdown| sealbus_sealer::run(config, resources, shutdown));

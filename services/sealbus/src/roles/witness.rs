@@ -10,11 +10,12 @@ use sealbus_core::log::note::WitnessSigner;
 use sealbus_core::log::policy::Policy;
 use sealbus_core::seal::{KeyKind, Keyring};
 use sealbus_runtime::admin::Health;
+use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::lifecycle::Stage;
 use sealbus_runtime::net::{self, Patience};
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
-use sealbus_witness::{Config, Metrics, Resources, Witness, run as cosign, system_clock};
+use sealbus_witness::{Config, Metrics, Resources, Witness, run as cosign};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
@@ -57,7 +58,7 @@ fn new_key(settings: &Settings) -> Result<ExitCode, Failure> {
 fn begin(origin: &str, settings: &Settings) -> Result<ExitCode, Failure> {
     let (keyring, name) = (wiring::keyring(settings)?, settings.require(table::WITNESS_NAME)?);
     let (policy, folder) = (policy(settings)?, settings.require(table::WITNESS_FOLDER)?);
-    Witness::begin(origin, &name, &keyring, &policy, &folder, system_clock)?;
+    Witness::begin(origin, &name, &keyring, &policy, &folder, &SystemClock)?;
     eprintln!("sealbus: the witness {name} begins with {origin}; its memory is in {}", folder.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -66,7 +67,7 @@ pub(crate) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let listener = net::bind(table::LISTEN.name(), &settings.get(table::LISTEN)).await?;
     let (keyring, name) = (wiring::keyring(settings)?, settings.require(table::WITNESS_NAME)?);
     let folder = settings.require(table::WITNESS_FOLDER)?;
-    let witness = Witness::open(&name, &keyring, policy(settings)?, &folder, system_clock)?;
+    let witness = Witness::open(&name, &keyring, policy(settings)?, &folder, Arc::new(SystemClock))?;
     tracing::info!(key = %witness.verifier_key(), "logs and verifiers pin this key");
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);

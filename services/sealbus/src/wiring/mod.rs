@@ -15,6 +15,7 @@ use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::AppendSettings;
 use sealbus_ledger::{EXPECTED_MIGRATION, Ledger, LedgerConfig, LedgerError};
 use sealbus_runtime::admin::{self, Health};
+use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::lifecycle::{Stage, Supervisor};
 use sealbus_runtime::net;
 use sealbus_runtime::reconnect::{Reconnect, reconnect};
@@ -108,7 +109,7 @@ pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
 pub(crate) fn witnesses(settings: &Settings, signer: &LogSigner) -> Result<Option<Witnesses>, Failure> {
     let Some(path) = settings.find(table::POLICY) else { return Ok(None) };
     let timeout = settings.get(table::WITNESS_TIMEOUT);
-    let witnesses = Witnesses::new(policy(&path)?, &signer.verifier_key(), timeout);
+    let witnesses = Witnesses::new(policy(&path)?, &signer.verifier_key(), timeout, Arc::new(SystemClock));
     let witnesses = witnesses.map_err(|error| {
         Failure::new(format!("the log cannot be sealed by the policy {}: {}", path.display(), error_chain(&error)))
     })?;

@@ -6,9 +6,11 @@
 mod scene;
 mod witnesses;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sealbus_core::log::note::Note;
+use sealbus_runtime::clock::SystemClock;
 use sealbus_sealer::{Witnesses, WitnessesError};
 use sealbus_testkit::eventually;
 
@@ -157,7 +159,7 @@ async fn a_policy_that_this_log_cannot_be_sealed_by_is_refused() {
     one.port.set(1);
     let refused = |policy: &str| {
         let policy = sealbus_core::log::policy::Policy::parse(policy.as_bytes()).unwrap();
-        Witnesses::new(policy, &scene.signer.verifier_key(), Duration::from_secs(1)).err()
+        Witnesses::new(policy, &scene.signer.verifier_key(), Duration::from_secs(1), Arc::new(SystemClock)).err()
     };
     let own = format!("log {}\n", scene.signer.verifier_key());
     assert!(matches!(refused(&format!("{}\nquorum r-one\n", one.line())), Some(WitnessesError::OtherLog { .. })));

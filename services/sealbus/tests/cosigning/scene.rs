@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
+use sealbus_core::clock::Clock as _;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::{LogSigner, Note};
 use sealbus_core::log::policy::Policy;
@@ -11,6 +12,7 @@ use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::{AppendSettings, Appender, Call, Expect};
 use sealbus_ledger::{Creation, Ledger, LedgerConfig, create};
+use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::telemetry::metrics::Registry;
 use sealbus_sealer::anchors::{Anchor, AnchorFile};
 use sealbus_sealer::{Config, Metrics, Refusal, Resources, Witnesses, run};
@@ -65,12 +67,13 @@ impl Scene {
             backoff: Duration::from_millis(50),
             ..Config::default()
         };
-        let witnesses = Some(Witnesses::new(policy.clone(), &self.signer.verifier_key(), TIMEOUT).unwrap());
+        let witnesses =
+            Some(Witnesses::new(policy.clone(), &self.signer.verifier_key(), TIMEOUT, Arc::new(SystemClock)).unwrap());
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let anchors: Vec<Arc<dyn Anchor>> = vec![Arc::new(self.anchor())];
         let (ledger, signer) = (self.ledger.clone(), self.signer.clone());
-        let resources = Resources { ledger, signer, witnesses, anchors, metrics };
+        let resources = Resources { ledger, signer, witnesses, anchors, clock: Arc::new(SystemClock), metrics };
         let shutdown = CancellationToken::new();
         Sealing { task: tokio::spawn(run(config, resources, shutdown.clone())), shutdown, registry }
     }
@@ -102,14 +105,14 @@ impl Scene {
     /// The names of the witnesses on a note, all of whose lines are right.
     pub(crate) fn cosigners(&self, policy: &Policy, note: &Note) -> Vec<String> {
         let signed = policy.open(note, &self.origin).unwrap();
-        let quorum = policy.quorum(&signed, sealbus_witness::system_clock());
+        let quorum = policy.quorum(&signed, SystemClock.unix_seconds());
         quorum.witnesses.iter().map(|witness| String::from_utf8(witness.name.clone()).unwrap()).collect()
     }
 
     /// The times of their lines.
     pub(crate) fn times(&self, policy: &Policy, note: &Note) -> Vec<u64> {
         let signed = policy.open(note, &self.origin).unwrap();
-        signed.cosignatures(sealbus_witness::system_clock()).filter(|by| !by.own).map(|by| by.time).collect()
+        signed.cosignatures(SystemClock.unix_seconds()).filter(|by| !by.own).map(|by| by.time).collect()
     }
 
     fn anchor(&self) -> AnchorFile {

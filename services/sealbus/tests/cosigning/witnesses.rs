@@ -1,18 +1,21 @@
 //! Witnesses: true ones of `sealbus-witness`, and others.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::post;
+use sealbus_core::clock::Clock as _;
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::WitnessSigner;
 use sealbus_core::log::policy::Policy;
 use sealbus_core::seal::{KeyKind, Keyring};
+use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::net::Patience;
 use sealbus_runtime::telemetry::metrics::Registry;
-use sealbus_witness::{Config, Metrics, Resources, Witness, run, system_clock};
+use sealbus_witness::{Config, Metrics, Resources, Witness, run};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -49,7 +52,7 @@ impl Stand {
         let keyring = Keyring::parse(&Keyring::generate(KeyKind::Witness, &seed).unwrap()).unwrap();
         let policy = scene.policy(&[], "quorum none");
         let folder = tempfile::tempdir().unwrap();
-        Witness::begin(&scene.origin, name, &keyring, &policy, folder.path(), system_clock).unwrap();
+        Witness::begin(&scene.origin, name, &keyring, &policy, folder.path(), &SystemClock).unwrap();
         Self { name, keyring, origin: scene.origin.clone(), policy, folder, port: Cell::new(0) }
     }
 
@@ -58,7 +61,8 @@ impl Stand {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         self.port.set(listener.local_addr().unwrap().port());
         let patience = Patience { headers: Duration::from_mins(1), drain: Duration::from_millis(100) };
-        let witness = Witness::open(self.name, &self.keyring, self.policy.clone(), self.folder.path(), system_clock);
+        let witness =
+            Witness::open(self.name, &self.keyring, self.policy.clone(), self.folder.path(), Arc::new(SystemClock));
         let metrics = Metrics::register(&mut Registry::default());
         let (shutdown, resources) = (CancellationToken::new(), Resources { witness: witness.unwrap(), metrics });
         let serving = run(Config::new(listener, patience), resources, shutdown.clone());
@@ -79,7 +83,7 @@ impl Stand {
 /// Serves a witness that answers whatever it is asked with its line for another tree.
 pub(crate) async fn dishonest(stand: &Stand) -> u16 {
     let other = Checkpoint::new(&stand.origin, 7, Hash::of(b"another tree")).unwrap();
-    let line = stand.signer().cosign(&other, system_clock()).to_string();
+    let line = stand.signer().cosign(&other, SystemClock.unix_seconds()).to_string();
     let router = Router::new().route("/add-checkpoint", post(async move || line.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sealbus_ledger::schema::bootstrap::create_database;
 use sealbus_ledger::{Ledger, LedgerConfig};
+use sealbus_runtime::clock::SystemClock;
 use sealbus_sealer::anchors::Anchor;
 use sealbus_sealer::{Config, Metrics, Resources};
 use tokio_util::sync::CancellationToken;
@@ -63,8 +64,14 @@ async fn row_24_database_rolled_back() {
     // And its sealer signs nothing.
     let ledger = Ledger::open(&LedgerConfig::new(scene.database.clone().unwrap())).await.unwrap();
     let anchors: Vec<Arc<dyn Anchor>> = vec![Arc::new(scene.anchors())];
-    let resources =
-        Resources { ledger, signer: scene.log.clone(), anchors, witnesses: None, metrics: Metrics::default() };
+    let resources = Resources {
+        ledger,
+        signer: scene.log.clone(),
+        anchors,
+        witnesses: None,
+        clock: Arc::new(SystemClock),
+        metrics: Metrics::default(),
+    };
     let refused = sealbus_sealer::run(Config::default(), resources, CancellationToken::new()).await.unwrap_err();
     let said = refused.to_string();
     assert!(said.contains("it was rolled back") && said.contains("nothing is sealed"), "{said}");

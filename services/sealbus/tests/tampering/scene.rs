@@ -13,11 +13,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::TryStreamExt;
+use sealbus_core::clock::Clock as _;
 use sealbus_core::event::Record;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::merkle::{empty_root, leaf_hash};
@@ -29,6 +29,7 @@ use sealbus_ledger::append::{AppendSettings, Appender, Call, Expect};
 use sealbus_ledger::log::Signing;
 use sealbus_ledger::verification::Scope;
 use sealbus_ledger::{Creation, Ledger, LedgerConfig, create};
+use sealbus_runtime::clock::SystemClock;
 use sealbus_sealer::anchors::{Anchor as _, AnchorFile};
 use sealbus_testkit::{Postgres, events};
 use serde_json::{Value, json};
@@ -383,7 +384,7 @@ pub(crate) fn saying(payload: &str, mut record: Record) -> Record {
 }
 
 pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    SystemClock.unix_seconds()
 }
 
 fn time(time: sealbus_core::timestamp::Timestamp) -> String {

@@ -1,9 +1,11 @@
 //! One witness: what is known of where it stands, and asking it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sealbus_client::{Cosignature, WitnessClient, WitnessError};
+use sealbus_core::clock::Clock;
 use sealbus_core::error_chain;
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::{Checkpoint, MAX_AHEAD};
@@ -12,12 +14,11 @@ use sealbus_core::log::note::{Note, NoteError};
 use sealbus_ledger::{Ledger, LedgerError};
 use tokio::sync::Mutex;
 
-use crate::now;
-
 /// A witness that has a URL.
 pub(crate) struct Asked {
     name: String,
     client: WitnessClient,
+    clock: Arc<dyn Clock>,
     /// What it cosigned last, as far as this sealer knows: another one asks it too, and it says so itself where this is wrong.
     size: AtomicU64,
     /// Held while it has a checkpoint in hand.
@@ -87,8 +88,8 @@ enum NoProof {
 }
 
 impl Asked {
-    pub(super) fn new(name: String, client: WitnessClient) -> Self {
-        Self { name, client, size: AtomicU64::new(0), in_hand: Mutex::new(()) }
+    pub(super) fn new(name: String, client: WitnessClient, clock: Arc<dyn Clock>) -> Self {
+        Self { name, client, clock, size: AtomicU64::new(0), in_hand: Mutex::new(()) }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -109,7 +110,7 @@ impl Asked {
         match self.client.add_checkpoint(known, prove, note).await {
             Ok(cosignature) => {
                 self.size.store(size, Ordering::Relaxed);
-                let ahead = cosignature.time.saturating_sub(now());
+                let ahead = cosignature.time.saturating_sub(self.clock.unix_seconds());
                 if ahead > MAX_AHEAD { Err(NoCosignature::Dated { ahead }) } else { Ok(cosignature) }
             }
             Err(WitnessError::Conflict { size: stands }) => {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealbus_client::{WitnessClient, WitnessError};
+use sealbus_core::clock::Clock;
 use sealbus_core::log::note::{Note, Signature, VerifierKey};
 use sealbus_core::log::policy::Policy;
 use sealbus_ledger::Ledger;
@@ -19,7 +20,6 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use self::asked::{Asked, NoCosignature};
 pub(crate) use self::report::Reports;
-use crate::now;
 use crate::stored::Stored;
 
 /// How long a checkpoint that has its quorum waits for the other witnesses.
@@ -30,6 +30,7 @@ pub struct Witnesses {
     policy: Policy,
     asked: Vec<Arc<Asked>>,
     timeout: Duration,
+    clock: Arc<dyn Clock>,
 }
 
 /// Why a policy is none that this log can be sealed by.
@@ -81,7 +82,12 @@ impl Witnesses {
     ///
     /// # Errors
     /// A policy that names other logs only, whose quorum can never be reached, or in which a URL is none.
-    pub fn new(policy: Policy, key: &VerifierKey, timeout: Duration) -> Result<Self, WitnessesError> {
+    pub fn new(
+        policy: Policy,
+        key: &VerifierKey,
+        timeout: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, WitnessesError> {
         if !policy.logs().iter().any(|log| log.key == *key) {
             return Err(WitnessesError::OtherLog { key: key.to_string() });
         }
@@ -92,17 +98,19 @@ impl Witnesses {
         let asked = with_url.map(|(witness, url)| {
             let name = shown(&witness.name);
             match WitnessClient::new(&String::from_utf8_lossy(url), witness.key.clone(), timeout) {
-                Ok(client) => Ok(Arc::new(Asked::new(name, client))),
+                Ok(client) => Ok(Arc::new(Asked::new(name, client, Arc::clone(&clock)))),
                 Err(source) => Err(WitnessesError::Witness { name, source }),
             }
         });
         let asked = asked.collect::<Result<_, _>>()?;
-        Ok(Self { policy, asked, timeout })
+        Ok(Self { policy, asked, timeout, clock })
     }
 
     /// Whether a note may be shown to readers: it has the policy's quorum.
     pub fn suffice(&self, note: &Note, origin: &str) -> bool {
-        self.policy.open(note, origin).is_ok_and(|signed| self.policy.quorum(&signed, now()).reached)
+        self.policy
+            .open(note, origin)
+            .is_ok_and(|signed| self.policy.quorum(&signed, self.clock.unix_seconds()).reached)
     }
 
     /// Asks all of them for cosignatures of the note, and gives it with those that came in time and count.

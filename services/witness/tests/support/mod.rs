@@ -18,6 +18,7 @@ use sealbus_core::log::policy::Policy;
 use sealbus_core::log::tile::{EdgeTiles, Tiles};
 use sealbus_core::log::witness::AddCheckpoint;
 use sealbus_core::seal::{KeyKind, Keyring, PublicKey};
+use sealbus_core::timestamp::Timestamp;
 use sealbus_runtime::net::Patience;
 use sealbus_runtime::telemetry::metrics::{Registry, exposition, registry};
 use sealbus_witness::{Config, FolderError, Metrics, Resources, Witness, WitnessError, run};
@@ -122,10 +123,12 @@ impl Clock {
     pub(crate) fn set(&self, time: u64) {
         self.0.store(time, Ordering::SeqCst);
     }
+}
 
-    pub(crate) fn reader(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
-        let time = Arc::clone(&self.0);
-        move || time.load(Ordering::SeqCst)
+impl sealbus_core::clock::Clock for Clock {
+    fn now(&self) -> Timestamp {
+        let seconds = i64::try_from(self.0.load(Ordering::SeqCst)).unwrap();
+        Timestamp::from_micros(seconds * 1_000_000).unwrap()
     }
 }
 
@@ -162,7 +165,7 @@ impl Place {
 
     pub(crate) fn begin(&self, origin: &str) -> Result<(), WitnessError> {
         let policy = policy(&[ORIGIN, OTHER]);
-        Witness::begin(origin, NAME, &witness_keys(), &policy, self.path(), self.clock.reader())
+        Witness::begin(origin, NAME, &witness_keys(), &policy, self.path(), &self.clock)
     }
 
     pub(crate) fn open(&self) -> Result<Witness, WitnessError> {
@@ -170,7 +173,7 @@ impl Place {
     }
 
     pub(crate) fn open_as(&self, name: &str, keys: &Keyring, policy: Policy) -> Result<Witness, WitnessError> {
-        Witness::open(name, keys, policy, self.path(), self.clock.reader())
+        Witness::open(name, keys, policy, self.path(), Arc::new(self.clock.clone()))
     }
 
     pub(crate) async fn serve(&self) -> Server {

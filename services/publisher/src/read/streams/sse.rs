@@ -22,7 +22,6 @@ use super::hub::Source;
 use crate::app::App;
 use crate::auth::caller::{Caller, single};
 use crate::auth::tokens::Token;
-use crate::clock;
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 
@@ -170,7 +169,7 @@ impl Stream {
     }
 
     fn is_over(&self) -> bool {
-        self.app.shutdown.is_cancelled() || !self.app.tokens.still_counts(&self.token, clock::now())
+        self.app.shutdown.is_cancelled() || !self.app.tokens.still_counts(&self.token, self.app.clock.now())
     }
 
     /// Waits for news or the end, or until it is time for a sign of life, which it then gives.
