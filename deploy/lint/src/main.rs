@@ -5,6 +5,7 @@
 
 mod arrows;
 mod circles;
+mod purity;
 
 use std::error::Error;
 use std::path::Path;
@@ -43,6 +44,9 @@ fn look() -> Result<Vec<String>, Box<dyn Error>> {
         let folder = Path::new(package["manifest_path"].as_str().unwrap_or_default()).with_file_name("src");
         let mut sources = Vec::new();
         read(&folder, "", &mut sources)?;
+        if name == "sealbus-core" {
+            faults.extend(purity::impure(&sources));
+        }
         let circles = Modules::read(&sources).circles();
         faults.extend(circles.iter().map(|circle| format!("modules of {name} name each other: {circle}")));
     }

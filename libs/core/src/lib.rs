@@ -34,7 +34,6 @@ pub mod envelope;
 pub mod error;
 mod error_chain;
 pub mod event;
-mod files;
 pub mod hash;
 pub mod log;
 pub mod names;

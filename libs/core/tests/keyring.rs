@@ -4,8 +4,6 @@
 
 mod common;
 
-use std::fs;
-
 use sealbus_core::seal::{KeyKind, Keyring, KeyringError, PublicKey, Status, Window};
 use serde_json::{Value, json};
 
@@ -196,26 +194,6 @@ fn no_secret_is_shown() {
     for shown in secrets.iter().chain([&secret]) {
         assert!(!messages.contains(shown.as_str()), "{shown} in {messages}");
     }
-}
-
-#[test]
-fn a_directory_is_one_keyring() {
-    let folder = std::env::temp_dir().join(format!("sealbus-keyring-{}", std::process::id()));
-    fs::create_dir_all(folder.join("..data")).unwrap();
-    assert!(matches!(Keyring::load(&folder), Err(KeyringError::NoFile { .. })));
-    let write = |name: &str, keys: &[Value]| fs::write(folder.join(name), json!({ "keys": keys }).to_string()).unwrap();
-    write("a.json", &[ed25519(1)]);
-    write("b.json", &[with(ed25519(2), "status", json!("retired"))]);
-    write(".hidden.json", &[ed25519(3)]);
-    fs::write(folder.join("README"), "not a keyring").unwrap();
-    let keyring = Keyring::load(&folder).unwrap();
-    assert_eq!(keyring.signer().unwrap().kid().as_str(), ed25519(1)["id"]);
-    assert_eq!(format!("{keyring:?}"), format!("[{}, {}]", ed25519(1)["id"], ed25519(2)["id"]));
-    assert!(Keyring::load(&folder.join("a.json")).is_ok());
-    write("c.json", &[ed25519(1)]);
-    assert!(matches!(Keyring::load(&folder), Err(KeyringError::Shared { .. })), "one key in two files");
-    fs::remove_dir_all(&folder).unwrap();
-    assert!(matches!(Keyring::load(&folder), Err(KeyringError::Unreadable { .. })));
 }
 
 #[test]

@@ -11,6 +11,7 @@
 
 pub mod admin;
 pub mod clock;
+pub mod files;
 pub mod lifecycle;
 pub mod net;
 pub mod reconnect;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use rustix::process::Signal;
 use sealbus_core::seal::{KeyId, KeyKind, Keyring, KeyringText, Status};
+use sealbus_runtime::files::load_keyring;
 use sealbus_testkit::process::send_signal;
 use sealbus_testkit::{Postgres, eventually};
 use serde_json::Value;
@@ -21,7 +22,7 @@ fn keyring_file(bus: &Bus) -> PathBuf {
 }
 
 fn active(bus: &Bus) -> String {
-    Keyring::load(&keyring_file(bus)).unwrap().signer().unwrap().kid().to_string()
+    load_keyring(&keyring_file(bus)).unwrap().signer().unwrap().kid().to_string()
 }
 
 /// `keys new`, and the id that it prints first.
@@ -138,7 +139,7 @@ async fn a_revoked_key_is_refused_at_once() {
     restart(&bus, &mut roles, "publisher").await;
     publishing.await.unwrap();
     assert_eq!(bus.count("SELECT count(*) FROM sealbus.events WHERE tenant = 'test'").await, 27);
-    let keyring = Keyring::load(&keyring_file(&bus)).unwrap();
+    let keyring = load_keyring(&keyring_file(&bus)).unwrap();
     let held = keyring.keys().find(|key| key.id.as_str() == old).unwrap();
     assert_eq!(
         (held.status, held.pinned.until.map(|until| i64::try_from(until).unwrap())),
@@ -223,7 +224,7 @@ async fn a_rotation_that_was_cut_off_goes_on() {
         text
     };
     fs::write(keyring_file(&bus), cut_off("active")).unwrap();
-    assert!(Keyring::load(&keyring_file(&bus)).unwrap().signer().is_err(), "two are active: nobody starts with it");
+    assert!(load_keyring(&keyring_file(&bus)).unwrap().signer().is_err(), "two are active: nobody starts with it");
     expect(&bus, &["keys", "rotate", &new], 0, &format!("{old} retired there")).await;
     assert_eq!(fs::read_to_string(keyring_file(&bus)).unwrap(), text);
     drop(sealer);
@@ -286,7 +287,7 @@ async fn a_keyring_keeps_its_form() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     let before = fs::read_to_string(&path).unwrap();
     let id_of = |kind: &str| {
-        let keyring = Keyring::load(&path).unwrap();
+        let keyring = load_keyring(&path).unwrap();
         keyring.keys().find(|key| key.id.as_str().starts_with(kind)).unwrap().id.to_string()
     };
     let first = id_of("kek-");
@@ -296,7 +297,7 @@ async fn a_keyring_keeps_its_form() {
     assert!(after.starts_with(kept), "{after}");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
     let status = |kid: &str| {
-        let keyring = Keyring::load(&path).unwrap();
+        let keyring = load_keyring(&path).unwrap();
         keyring.keys().find(|key| key.id.as_str() == kid).unwrap().status
     };
     assert_eq!((status(&first), status(&second)), (Status::Active, Status::Retired));

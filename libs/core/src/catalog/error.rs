@@ -1,19 +1,8 @@
 //! Why a catalog is refused.
 
-use std::path::PathBuf;
-
 /// What is wrong with a catalog file; each names the file, and the place in it.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    /// The file or directory cannot be read.
-    #[error("catalog {} cannot be read", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
     /// Not YAML, not of the form of a catalog file, or with a key that is not known.
     #[error("{file}:{line}:{column}: {detail}")]
     Form {

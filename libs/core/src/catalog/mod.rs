@@ -16,7 +16,6 @@ mod schema;
 mod settlement;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -28,7 +27,6 @@ use self::schema::Schema;
 pub use self::settlement::{NotSettlement, SettlementType};
 use crate::error::FieldError;
 use crate::event::PayloadMode;
-use crate::files::files_at;
 use crate::names::TypePattern;
 use crate::retry::RetryPolicy;
 
@@ -114,26 +112,10 @@ impl Catalog {
         Self::read(&[]).expect("the shipped files are built in and a test reads them")
     }
 
-    /// The shipped files and the user's: a file, or all `*.yaml` and `*.yml` of a directory, hidden ones left out, in order of
-    /// their names.
-    ///
-    /// # Errors
-    /// The first fault, with file and place.
-    pub fn load(path: Option<&Path>) -> Result<Self, CatalogError> {
-        let Some(path) = path else { return Self::read(&[]) };
-        let unreadable = |path: &Path, source| CatalogError::Read { path: path.to_owned(), source };
-        let mut files = Vec::new();
-        for file in files_at(path, &["yaml", "yml"]).map_err(|source| unreadable(path, source))? {
-            let text = std::fs::read_to_string(&file).map_err(|source| unreadable(&file, source))?;
-            files.push((file.display().to_string(), text));
-        }
-        Self::read(&files)
-    }
-
     /// The shipped files and these: name and text each.
     ///
     /// # Errors
-    /// As [`Catalog::load`].
+    /// The first fault, with file and place.
     pub fn read(files: &[(String, String)]) -> Result<Self, CatalogError> {
         let mut builder = Builder::default();
         for (name, text) in SHIPPED {

@@ -233,27 +233,6 @@ fn one_key_twice_in_a_file_is_refused() {
 }
 
 #[test]
-fn a_directory_is_read_by_name_and_a_file_alone() {
-    let folder = std::env::temp_dir().join(format!("sealbus-catalog-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    for (name, text) in [
-        ("b.yml", "module: b\npatterns: { b.*: { schema: any } }"),
-        ("a.yaml", "module: a\npatterns: { a.*: { schema: any } }"),
-        ("notes.txt", "no: ["),
-    ] {
-        std::fs::write(folder.join(name), text).expect("a file");
-    }
-    let both = Catalog::load(Some(&folder)).expect("a catalog");
-    let one = Catalog::load(Some(&folder.join("b.yml"))).expect("a catalog");
-    std::fs::remove_dir_all(&folder).expect("the folder goes");
-    assert!(
-        both.resolve("a.x", 1).is_ok() && both.resolve("b.x", 1).is_ok() && both.resolve("payment.settled", 1).is_ok()
-    );
-    assert!(one.resolve("a.x", 1).is_err() && one.resolve("b.x", 1).is_ok());
-    assert!(matches!(Catalog::load(Some(&folder)), Err(CatalogError::Read { .. })));
-}
-
-#[test]
 fn what_is_shown_holds_everything() {
     let shown = Catalog::shipped().to_json();
     let settled = shown["types"]

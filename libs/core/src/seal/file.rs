@@ -1,16 +1,12 @@
 //! The keyring's files: `{"keys":[{"id","secret","public","status","from","until"}]}` (INTEGRITY, Keys), and all that refuses
 //! the start.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretSlice;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::files::files_at;
 use crate::seal::key::Key;
 use crate::seal::{KeyId, KeyKind, Keyring, NewKey, PublicKey, Status, Window};
 
@@ -18,10 +14,6 @@ use crate::seal::{KeyId, KeyKind, Keyring, NewKey, PublicKey, Status, Window};
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's message is its documentation")]
 pub enum KeyringError {
-    #[error("the keyring {} cannot be read", path.display())]
-    Unreadable { path: PathBuf, source: std::io::Error },
-    #[error("the keyring directory {} holds no .json file", path.display())]
-    NoFile { path: PathBuf },
     #[error(
         "the keyring is not {{\"keys\":[{{\"id\",\"secret\",\"public\",\"status\",\"from\",\"until\"}}]}}: line {line}, column {column}"
     )]
@@ -108,25 +100,6 @@ impl Keyring {
     /// public key twice.
     pub fn parse(json: &str) -> Result<Self, KeyringError> {
         Self::of(entries(json)?)
-    }
-
-    /// The files of the keyring at this path: the path itself, or the directory's `.json` files, but for hidden ones, by name.
-    pub fn files(path: &Path) -> Result<Vec<PathBuf>, KeyringError> {
-        files_at(path, &["json"]).map_err(|source| KeyringError::Unreadable { path: path.to_owned(), source })
-    }
-
-    /// The keyring at this path: all its files make one keyring together. Refused as by [`Keyring::parse`].
-    pub fn load(path: &Path) -> Result<Self, KeyringError> {
-        let files = Self::files(path)?;
-        if files.is_empty() {
-            return Err(KeyringError::NoFile { path: path.to_owned() });
-        }
-        let mut all = Vec::new();
-        for file in files {
-            let json = fs::read_to_string(&file).map_err(|source| KeyringError::Unreadable { path: file, source })?;
-            all.extend(entries(&Zeroizing::new(json))?);
-        }
-        Self::of(all)
     }
 
     /// The JSON of a keyring for development: an active key each to seal events with (Ed25519), for the log's checkpoints, for

@@ -2,12 +2,13 @@
 //! and says where.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sealbus_consumer::{Parallelism, SubscriptionSpec, Tenants};
 use sealbus_core::names::{Subscription, Tenant, TypePattern};
 use sealbus_core::retry::RetryPolicy;
 use sealbus_ledger::delivery::subscriptions::Start;
+use sealbus_runtime::files::{ReadError, read_yaml};
 use serde::Deserialize;
 
 use crate::sinks::SinkSpec;
@@ -28,14 +29,8 @@ pub struct Declared {
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// A file or folder cannot be read.
-    #[error("{} cannot be read", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// A file is not of the form that is documented.
     #[error("{file}: {reason}")]
     Form {
@@ -70,12 +65,7 @@ pub enum FileError {
 
 /// The declared subscriptions of a file, or of all `*.yaml` and `*.yml` of a folder, in order of their names.
 pub fn load(path: &Path) -> Result<Vec<Declared>, FileError> {
-    let mut files = Vec::new();
-    for path in yaml_files(path)? {
-        let text = std::fs::read_to_string(&path).map_err(|source| FileError::Read { path: path.clone(), source })?;
-        files.push((path.display().to_string(), text));
-    }
-    read(&files)
+    read(&read_yaml(path)?)
 }
 
 /// The declared subscriptions of some files: name and text each.
@@ -197,23 +187,6 @@ impl Entry {
         self.sink.check().map_err(|reason| refused("sink", reason))?;
         Ok(Declared { spec, sink: self.sink })
     }
-}
-
-/// The YAML files of a folder by name, or the one file.
-fn yaml_files(path: &Path) -> Result<Vec<PathBuf>, FileError> {
-    let refused = |source| FileError::Read { path: path.to_owned(), source };
-    if !std::fs::metadata(path).map_err(refused)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(refused)? {
-        let file = entry.map_err(refused)?.path();
-        if file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
-            files.push(file);
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use sealbus_core::catalog::Catalog;
+use sealbus_runtime::files::load_catalog;
 use sealbus_runtime::settings::{Settings, table};
 
 use super::connection::{ConnectionArgs, client};
@@ -39,7 +39,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
                 Some(directory) => Some(directory),
                 None => Settings::from_environment()?.find(table::CATALOG),
             };
-            Catalog::load(directory.as_deref())?;
+            load_catalog(directory.as_deref())?;
             println!(
                 "{} is right",
                 directory

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use sealbus_core::seal::Keyring;
 use sealbus_ledger::{Creation, EXPECTED_MIGRATION, LedgerConfig};
+use sealbus_runtime::files::load_keyring;
 use sealbus_runtime::settings::{Settings, table};
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ pub(crate) async fn run() -> Result<ExitCode, Failure> {
 
 /// Creates the ledger where it is not there yet.
 pub(crate) async fn create(settings: &Settings) -> Result<(), Failure> {
-    let keyring = Keyring::load(&settings.require(table::KEYRING)?)?;
+    let keyring = load_keyring(&settings.require(table::KEYRING)?)?;
     let config = LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose());
     let creation = Creation {
         origin: settings.require(table::ORIGIN)?,

@@ -16,6 +16,7 @@ use sealbus_core::seal::Keyring;
 use sealbus_ledger::verification::Scope;
 use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_runtime::clock::SystemClock;
+use sealbus_runtime::files::load_keyring;
 use sealbus_runtime::settings::table;
 use serde_json::{Value, json};
 
@@ -121,7 +122,7 @@ pub(super) async fn run(environment: &Environment, urls: &[String]) -> Result<()
 
     let ledger = Ledger::open(&LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())).await?;
     show_delivery(&ledger).await?;
-    show_verification(&ledger, &Keyring::load(&settings.require(table::KEYRING)?)?).await?;
+    show_verification(&ledger, &load_keyring(&settings.require(table::KEYRING)?)?).await?;
     ledger.close().await;
     show_tampering(&name(6));
     Ok(())
@@ -180,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_demonstration_uses_every_type_and_its_data_are_valid() {
-        let catalog = Catalog::load(None).unwrap();
+        let catalog = Catalog::read(&[]).unwrap();
         let mut used = BTreeSet::new();
         for plan in 0..PLANS {
             for event_type in way(plan) {

@@ -7,6 +7,7 @@ use std::path::Path;
 use sealbus_core::event::is_origin;
 use sealbus_core::log::policy::Policy;
 use sealbus_core::seal::Keyring;
+use sealbus_runtime::files::load_keyring;
 use sealbus_runtime::settings::{Settings, table};
 
 use crate::failure::Failure;
@@ -47,7 +48,7 @@ impl Pins {
         if !is_origin(origin) {
             return Err(Failure::new(format!("{} holds no deployment's name", folder.join(ORIGIN).display())));
         }
-        let keyring = Keyring::load(&folder.join(KEYRING))?;
+        let keyring = load_keyring(&folder.join(KEYRING))?;
         Self::new(origin, keyring, read(&folder.join(POLICY))?)
     }
 

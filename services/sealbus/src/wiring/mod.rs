@@ -16,6 +16,7 @@ use sealbus_ledger::append::AppendSettings;
 use sealbus_ledger::{EXPECTED_MIGRATION, Ledger, LedgerConfig, LedgerError};
 use sealbus_runtime::admin::{self, Health};
 use sealbus_runtime::clock::SystemClock;
+use sealbus_runtime::files::{load_catalog, load_keyring};
 use sealbus_runtime::lifecycle::{Stage, Supervisor};
 use sealbus_runtime::net;
 use sealbus_runtime::reconnect::{Reconnect, reconnect};
@@ -86,7 +87,7 @@ pub(crate) fn append_settings(settings: &Settings) -> AppendSettings {
 
 /// The keyring.
 pub(crate) fn keyring(settings: &Settings) -> Result<Keyring, Failure> {
-    Ok(Keyring::load(&settings.require(table::KEYRING)?)?)
+    Ok(load_keyring(&settings.require(table::KEYRING)?)?)
 }
 
 /// The log's key, which signs checkpoints.
@@ -125,7 +126,7 @@ pub(crate) fn anchors(settings: &Settings, broker: &Broker) -> Vec<Arc<dyn Ancho
 
 /// The built-in catalog with the user's own files.
 pub(crate) fn catalog(settings: &Settings) -> Result<Arc<Catalog>, Failure> {
-    Ok(Arc::new(Catalog::load(settings.find(table::CATALOG).as_deref())?))
+    Ok(Arc::new(load_catalog(settings.find(table::CATALOG).as_deref())?))
 }
 
 /// Probes that look at the database and at the migration that is pinned.

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 
 use sealbus_core::seal::{KeyId, Keyring, KeyringText, NewKey, Status};
+use sealbus_runtime::files::keyring_files;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -46,7 +47,7 @@ impl KeyringFiles {
         let folder = if is_directory { &path } else { path.parent().unwrap_or(Path::new("/")) };
         let lock =
             File::open(folder).and_then(|folder| folder.lock().map(|()| folder)).map_err(|error| failed(&error))?;
-        let found = if exists { Keyring::files(&path)? } else { Vec::new() };
+        let found = if exists { keyring_files(&path)? } else { Vec::new() };
         let files = found.into_iter().map(OneFile::read).collect::<Result<Vec<_>, Failure>>()?;
         Ok(Self { path, is_directory, files, _lock: lock })
     }

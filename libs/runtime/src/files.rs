@@ -1,0 +1,103 @@
+//! Keyrings, catalogs and other files that an operator names by a path.
+//!
+//! A path is a file, or a folder whose files are read in order of their names. Hidden files of a folder are skipped: the
+//! folder of a Kubernetes secret or `ConfigMap` holds some, and so do folders in which an editor is at work.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use sealbus_core::catalog::{Catalog, CatalogError};
+use sealbus_core::seal::{Keyring, KeyringError, KeyringText};
+use zeroize::Zeroizing;
+
+/// A file or folder that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {}", path.display())]
+pub struct ReadError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// The error of the operating system.
+    pub source: io::Error,
+}
+
+/// Why a catalog is not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogFilesError {
+    /// A file or folder cannot be read.
+    #[error("cannot load the catalog")]
+    Read(#[from] ReadError),
+    /// The files are not a catalog.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// Why a keyring is not loaded. No message holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringFilesError {
+    /// A file or folder cannot be read.
+    #[error("cannot load the keyring")]
+    Read(#[from] ReadError),
+    /// The folder holds no key.
+    #[error("the keyring folder {} holds no .json file", path.display())]
+    NoFile {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The files are not a keyring.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+}
+
+/// Returns the file at `path`, or the files of the folder there that have one of `extensions`, in order of their names.
+/// Hidden files are skipped.
+pub fn files_at(path: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, ReadError> {
+    let failed = |source| ReadError { path: path.to_owned(), source };
+    if !fs::metadata(path).map_err(failed)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let file = entry.map_err(failed)?.path();
+        let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let wanted = file.extension().is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted));
+        if wanted && !hidden {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Reads the YAML file at `path`, or the `.yaml` and `.yml` files of the folder there; returns each file's path and text.
+pub fn read_yaml(path: &Path) -> Result<Vec<(String, String)>, ReadError> {
+    let files = files_at(path, &["yaml", "yml"])?;
+    files.into_iter().map(|file| Ok((file.display().to_string(), read(&file)?))).collect()
+}
+
+/// Loads the catalog: the built-in files, and the YAML files at `path` where one is given.
+pub fn load_catalog(path: Option<&Path>) -> Result<Catalog, CatalogFilesError> {
+    let own = path.map(read_yaml).transpose()?.unwrap_or_default();
+    Ok(Catalog::read(&own)?)
+}
+
+/// Returns the files of the keyring at `path`: the file there, or the `.json` files of the folder there.
+pub fn keyring_files(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
+    files_at(path, &["json"])
+}
+
+/// Loads the keyring at `path`. The files of a folder are one keyring together.
+pub fn load_keyring(path: &Path) -> Result<Keyring, KeyringFilesError> {
+    let files = keyring_files(path)?;
+    if files.is_empty() {
+        return Err(KeyringFilesError::NoFile { path: path.to_owned() });
+    }
+    let mut texts = Vec::new();
+    for file in files {
+        texts.push(KeyringText::new(Zeroizing::new(read(&file)?))?);
+    }
+    Ok(Keyring::of_texts(&texts)?)
+}
+
+fn read(path: &Path) -> Result<String, ReadError> {
+    fs::read_to_string(path).map_err(|source| ReadError { path: path.to_owned(), source })
+}
