@@ -40,8 +40,19 @@ impl Bus {
         Self::with_keyring(postgres, &sealbus_testkit::keyring(), &[]).await
     }
 
-    /// On a keyring file of this text, with new keys of these kinds beside it.
+    /// Creates the ledger with the keyring of this text, to which new keys of these kinds are added first.
     pub(crate) async fn with_keyring(postgres: Postgres, keyring: &str, more: &[&str]) -> Self {
+        let bus = Self::configured(postgres, keyring).await;
+        let new_keys = more.iter().map(|kind| vec!["keys", "new", "--kind", kind]);
+        for made in new_keys.chain([vec!["migrate"], vec!["log", "init"]]) {
+            let made = bus.command(&made).output().await.unwrap();
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        }
+        bus
+    }
+
+    /// Starts a broker and writes the configuration. Nothing is created in the database.
+    pub(crate) async fn configured(postgres: Postgres, keyring: &str) -> Self {
         let room = ROOM.acquire().await.unwrap();
         let nats = Nats::start().await;
         let folder = tempfile::tempdir().unwrap();
@@ -85,13 +96,7 @@ impl Bus {
             ("SEALBUS_PROGRESS", "500ms".to_owned()),
         ];
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let bus = Self { postgres, nats, folder, environment, _room: room };
-        let new_keys = more.iter().map(|kind| vec!["keys", "new", "--kind", kind]);
-        for made in new_keys.chain([vec!["migrate"], vec!["log", "init"]]) {
-            let made = bus.command(&made).output().await.unwrap();
-            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        }
-        bus
+        Self { postgres, nats, folder, environment, _room: room }
     }
 
     /// Sets a variable for what is started from now on.
