@@ -1,9 +1,9 @@
-//! An event's attributes as headers: `CloudEvents` 1.0 in binary mode, and W3C trace context.
+//! The attributes of an event as message headers: `CloudEvents` 1.0 in binary mode, and W3C trace context.
 //!
-//! They are for people, tools and consumers that are not built on Sealbus: the seal covers none of them as such, and Sealbus
-//! reads none of them back. `CloudEvents` writes no NATS binding with headers down; what stands here is HTTP's rule, which
-//! other SDKs use too: each attribute is a header `ce-<name>`, and what is not printable ASCII, a space, `"` and `%` are
-//! percent-encoded as UTF-8.
+//! They are for people, tools and consumers that are not built on Sealbus. The seal does not cover them, and Sealbus never
+//! reads them back. `CloudEvents` specifies no headers for NATS, so the rule of its HTTP binding is used, as in other SDKs:
+//! each attribute is a header `ce-<name>`, in which a space, `"`, `%` and everything but printable ASCII is percent-encoded
+//! as UTF-8.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -12,16 +12,17 @@ use async_nats::HeaderMap;
 use sealbus_core::event::{PayloadMode, Record};
 use serde::Deserialize;
 
-/// The bus's own members of metadata that are attributes.
+/// The part of an event's metadata that becomes attributes.
 #[derive(Deserialize, Default)]
 struct Metadata<'a> {
     #[serde(borrow, default)]
-    sealbus: Own<'a>,
+    sealbus: BusMetadata<'a>,
 }
 
+/// The members that the bus itself adds to metadata.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Own<'a> {
+struct BusMetadata<'a> {
     #[serde(borrow)]
     id: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -32,10 +33,12 @@ struct Own<'a> {
     traceparent: Option<Cow<'a, str>>,
 }
 
+/// Adds the attributes of an event to the headers of its message.
 pub(crate) fn write(record: &Record, headers: &mut HeaderMap) {
     let header = &record.header;
-    // Metadata that somebody spoiled has no attributes; its message goes all the same, and fails at whoever checks it.
-    let Metadata { sealbus: own } = if record.metadata.contains(r#""sealbus""#) {
+    // Metadata that was tampered with may be unreadable. The message is sent without the attributes from it; each consumer
+    // checks the seal and refuses it.
+    let Metadata { sealbus: metadata } = if record.metadata.contains(r#""sealbus""#) {
         serde_json::from_str(&record.metadata).unwrap_or_default()
     } else {
         Metadata::default()
@@ -46,8 +49,8 @@ pub(crate) fn write(record: &Record, headers: &mut HeaderMap) {
         }
     };
     set("ce-specversion", "1.0");
-    // The producer's own where it gave one that is no UUID, as over HTTP.
-    set("ce-id", &own.id.as_deref().map_or_else(|| header.event_id.to_string(), str::to_owned));
+    // A producer's id that is not a UUID is kept in metadata.
+    set("ce-id", &metadata.id.as_deref().map_or_else(|| header.event_id.to_string(), str::to_owned));
     set("ce-source", if header.source.is_empty() { &header.origin } else { &header.source });
     set("ce-type", &header.event_type);
     set("ce-time", &header.occurred.to_string());
@@ -59,14 +62,14 @@ pub(crate) fn write(record: &Record, headers: &mut HeaderMap) {
     set("ce-causationid", &header.causation_id);
     set("ce-dataversion", &header.data_version.to_string());
     set("ce-priority", record.priority().as_str());
-    set("ce-deliverby", own.deliver_by.as_deref().unwrap_or_default());
+    set("ce-deliverby", metadata.deliver_by.as_deref().unwrap_or_default());
     if header.payload_mode != PayloadMode::HashOnly {
-        set("ce-datacontenttype", own.content_type.as_deref().unwrap_or("application/json"));
+        set("ce-datacontenttype", metadata.content_type.as_deref().unwrap_or("application/json"));
     }
-    set("traceparent", own.traceparent.as_deref().unwrap_or_default());
+    set("traceparent", metadata.traceparent.as_deref().unwrap_or_default());
 }
 
-/// Text as a header's value.
+/// Returns text as a header value, percent-encoded as described for this module.
 pub(crate) fn percent_encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'%';
     if text.bytes().all(plain) {
@@ -89,8 +92,8 @@ mod tests {
     use super::percent_encoded;
 
     #[test]
-    fn encodes_by_the_http_bindings_rule() {
-        // The example of CloudEvents' HTTP binding, and the characters around its limits.
+    fn header_values_are_encoded_by_the_rule_of_the_http_binding() {
+        // The example of the CloudEvents HTTP binding, then the characters at the limits of its rule.
         assert_eq!(percent_encoded("Euro € 😀"), "Euro%20%E2%82%AC%20%F0%9F%98%80");
         assert_eq!(percent_encoded("a!~#$&'()*+,/:;=?@[]"), "a!~#$&'()*+,/:;=?@[]");
         assert_eq!(percent_encoded("100% \"sure\"\r\n\u{7f}\u{85}"), "100%25%20%22sure%22%0D%0A%7F%C2%85");

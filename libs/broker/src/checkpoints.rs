@@ -1,34 +1,35 @@
-//! Checkpoints of the log on a stream that lets nobody take a message out: an anchor out of the database's reach.
+//! Checkpoints of the log, kept on a stream that denies deletion: an anchor that the database cannot change.
 
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::message::PublishMessage;
 use futures::{StreamExt, TryStreamExt, stream};
 
+use crate::error::Cause;
 use crate::publish::{Ack, publish_error};
 use crate::topology::{CHECKPOINTS, stream_error};
 use crate::{Broker, BrokerError, PublishError};
 
 const SUBJECT: &str = "checkpoints.log";
-/// Messages that are asked for at once.
-const AT_ONCE: usize = 64;
+/// The number of messages that are requested concurrently.
+const CONCURRENT_READS: usize = 64;
 
 impl Broker {
-    /// Puts a checkpoint's note on `SEALBUS_CHECKPOINTS`, and waits for the acknowledgement. `id` is one that no other note has.
-    pub async fn anchor_checkpoint(&self, note: String, id: &str) -> Result<Ack, PublishError> {
+    /// Stores the note of a checkpoint on `SEALBUS_CHECKPOINTS`, and waits for the acknowledgement. Within the duplicate window
+    /// of the stream, a note with the same `message_id` is stored once.
+    pub async fn anchor_checkpoint(&self, note: String, message_id: &str) -> Result<Ack, PublishError> {
         self.check_connected()?;
-        let message = PublishMessage::build().payload(note.into()).header(NATS_MESSAGE_ID, id);
+        let message = PublishMessage::build().payload(note.into()).header(NATS_MESSAGE_ID, message_id);
         let sent = self.jetstream.send_publish(SUBJECT, message).await.map_err(|error| publish_error(&error))?;
         let ack = sent.await.map_err(|error| publish_error(&error))?;
         Ok(Ack { stream_seq: ack.sequence, duplicate: ack.duplicate })
     }
 
-    /// The newest `count` notes on the stream, oldest first; all of them with `u64::MAX`. They are as they stand there, and
-    /// who reads them checks them.
+    /// Reads the newest `count` notes of the stream, oldest first, or all of them if `count` is `u64::MAX`. They are not
+    /// verified: anyone who may publish to the stream can have put them there.
     pub async fn anchored_checkpoints(&self, count: u64) -> Result<Vec<Vec<u8>>, BrokerError> {
         let mut checkpoints =
             self.jetstream.get_stream(CHECKPOINTS).await.map_err(|error| stream_error(CHECKPOINTS, error))?;
-        let unanswered =
-            |cause: crate::error::Cause| BrokerError::Unanswered { what: format!("stream {CHECKPOINTS}"), cause };
+        let unanswered = |cause: Cause| BrokerError::Unanswered { request: format!("stream {CHECKPOINTS}"), cause };
         let state = checkpoints.info().await.map_err(|error| unanswered(error.into()))?.state.clone();
         if state.messages == 0 {
             return Ok(Vec::new());
@@ -36,7 +37,7 @@ impl Broker {
         let first = state.first_sequence.max((state.last_sequence + 1).saturating_sub(count));
         stream::iter(first..=state.last_sequence)
             .map(|seq| checkpoints.get_raw_message(seq))
-            .buffered(AT_ONCE)
+            .buffered(CONCURRENT_READS)
             .map_ok(|message| message.payload.to_vec())
             .try_collect()
             .await

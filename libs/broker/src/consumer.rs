@@ -1,4 +1,4 @@
-//! A subscription's consumer, as data (PROTOCOL, `JetStream`).
+//! The `JetStream` consumer of a subscription (docs/spec/protocol.md#jetstream-consumers).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,42 +6,54 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use sealbus_core::names::Subscription;
 
-use crate::topology::own_metadata;
+use crate::topology::bus_metadata;
 
-/// A subscription's consumer of the events stream.
+/// The number of messages that one pull requests. With fewer than 16, pulls have been seen to stall.
+const MAX_BATCH: usize = 256;
+/// How long a pull waits for messages before it is renewed.
+const PULL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A consumer of the events stream.
 #[derive(Clone, Debug)]
 pub struct ConsumerSpec {
-    /// Whose it is.
+    /// The subscription that the consumer belongs to.
     pub subscription: Subscription,
-    /// The partition that it takes; none: all of them.
+    /// The partition to consume, or `None` for all of them.
     pub partition: Option<u32>,
-    /// Whether a consumer that does not exist yet begins with what comes now, instead of with all that the stream holds.
+    /// Whether a new consumer starts with the next message, instead of the oldest one of the stream. It has no effect on a
+    /// consumer that exists.
     pub from_now: bool,
-    /// How long the broker waits for an acknowledgement, or a sign of progress, before it delivers again.
+    /// How long the broker waits for an acknowledgement, or for [`Handle::progress`](crate::Handle::progress), before it
+    /// delivers a message again.
     pub ack_wait: Duration,
-    /// Messages that a pull asks for: 16 to 256. With fewer than 16 pulls have been seen to stall.
-    pub batch: usize,
-    /// How long a pull waits for its messages.
-    pub expires: Duration,
-    /// Messages that may be delivered and not acknowledged at once, over all processes.
+    /// The number of messages that one pull requests, 16 to 256.
+    pub max_batch: usize,
+    /// How long a pull waits for messages before it is renewed.
+    pub pull_timeout: Duration,
+    /// The number of messages that may be delivered and not yet acknowledged, over all processes.
     pub max_unacknowledged: i64,
 }
 
 impl ConsumerSpec {
-    /// The protocol's settings.
-    pub fn new(subscription: Subscription, partition: Option<u32>) -> Self {
+    /// Returns a consumer that starts with the oldest message of the stream and pulls 256 messages at a time.
+    pub fn new(
+        subscription: Subscription,
+        partition: Option<u32>,
+        ack_wait: Duration,
+        max_unacknowledged: i64,
+    ) -> Self {
         Self {
             subscription,
             partition,
             from_now: false,
-            ack_wait: Duration::from_secs(10),
-            batch: 256,
-            expires: Duration::from_secs(5),
-            max_unacknowledged: 2_048,
+            ack_wait,
+            max_batch: MAX_BATCH,
+            pull_timeout: PULL_TIMEOUT,
+            max_unacknowledged,
         }
     }
 
-    /// The consumer's name: `<subscription>-<partition>`, or the subscription's alone.
+    /// The consumer's name: `<subscription>-<partition>`, or only the subscription if it consumes all partitions.
     pub fn name(&self) -> String {
         match self.partition {
             Some(partition) => format!("{}-{partition}", self.subscription),
@@ -49,14 +61,14 @@ impl ConsumerSpec {
         }
     }
 
-    /// The consumer as `JetStream` is to have it.
+    /// Returns the configuration of the consumer for `JetStream`.
     pub(crate) fn config(&self) -> pull::Config {
         let name = self.name();
         let description = match self.partition {
             Some(partition) => format!("Subscription {}, partition {partition}", self.subscription),
             None => format!("Subscription {}", self.subscription),
         };
-        let mut metadata = HashMap::from(own_metadata("dispatcher"));
+        let mut metadata = HashMap::from(bus_metadata("dispatcher"));
         metadata.insert("io.sealbus.subscription".to_owned(), self.subscription.as_str().to_owned());
         pull::Config {
             durable_name: Some(name.clone()),
@@ -67,7 +79,7 @@ impl ConsumerSpec {
             ack_wait: self.ack_wait,
             max_deliver: -1,
             max_ack_pending: self.max_unacknowledged,
-            // One filter at most: a list of them costs the server many times as much for each message.
+            // At most one filter: with a list of them, each message costs the server many times as much.
             filter_subject: self.partition.map(|partition| format!("events.*.*.{partition}.>")).unwrap_or_default(),
             metadata,
             ..pull::Config::default()

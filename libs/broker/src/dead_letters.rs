@@ -1,40 +1,42 @@
-//! Copies of dead letters, for people: the truth about them is the ledger's positions.
+//! Copies of dead letters, for people and tools. The positions in the ledger stay authoritative.
 
 use async_nats::header::NATS_MESSAGE_ID;
 use sealbus_core::event::Record;
 use sealbus_core::names::Subscription;
 
 use crate::attributes::{self, percent_encoded};
-use crate::message::bare;
+use crate::message::without_subject;
 use crate::publish::Ack;
 use crate::{Broker, PublishError};
 
-/// How much of an error's text a copy shows, in bytes.
-const MAX_ERROR: usize = 1_024;
+/// The number of bytes of an error's text that a copy shows.
+const MAX_ERROR_BYTES: usize = 1_024;
 
 /// An event that a subscription could not apply.
 #[derive(Clone, Copy, Debug)]
 pub struct DeadLetter<'a> {
-    /// Whose it is.
+    /// The subscription.
     pub subscription: &'a Subscription,
     /// The event.
     pub record: &'a Record,
-    /// What the last attempt said.
+    /// The error of the last attempt.
     pub error: &'a str,
-    /// How many attempts there were.
+    /// The number of attempts.
     pub attempts: u32,
 }
 
 impl Broker {
-    /// Puts a copy into `SEALBUS_DEAD_LETTERS`, on `dlq.<subscription>.<tenant>.<type>`: the event's message, with headers
-    /// that say whose dead letter it is and why. Waits for the acknowledgement.
+    /// Publishes a copy to `SEALBUS_DEAD_LETTERS` on `dlq.<subscription>.<tenant>.<type>`, and waits for the acknowledgement.
+    ///
+    /// The copy is the message of the event with additional headers for the subscription, the plan, the seq, the number of
+    /// attempts and the last error.
     pub async fn copy_dead_letter(&self, letter: DeadLetter<'_>) -> Result<Ack, PublishError> {
         let DeadLetter { subscription, record, error, attempts } = letter;
         let header = &record.header;
-        let mut message = bare(record)?;
+        let mut message = without_subject(record)?;
         message.subject = format!("dlq.{subscription}.{}.{}", header.tenant, header.event_type);
         attributes::write(record, &mut message.headers);
-        let error = &error[..error.floor_char_boundary(MAX_ERROR)];
+        let error = &error[..error.floor_char_boundary(MAX_ERROR_BYTES)];
         let attempts = attempts.to_string();
         for (name, value) in [
             ("sealbus-subscription", subscription.as_str()),

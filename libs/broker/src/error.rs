@@ -1,98 +1,100 @@
-//! Why the broker did not do what was asked.
+//! Errors of the broker.
 
 use std::error::Error;
 
 use crate::message::EncodeError;
 use crate::server::Version;
 
-/// An error of the client library, kept for the log.
-pub type Cause = Box<dyn Error + Send + Sync>;
+/// An error of the client library.
+pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 
-/// Why the broker cannot be used, or refused a request.
+/// The reason why the broker cannot be used, or why a request to it failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// The address is not one of a NATS server.
-    #[error("the broker's address cannot be read")]
+    /// The configured URL is not valid.
+    #[error("the broker's URL is not valid")]
     Address(#[source] Cause),
-    /// Nothing answers.
-    #[error("the broker is away")]
-    Away(#[source] Cause),
-    /// Something answers and does not let this process in.
-    #[error("the broker does not let this process in")]
+    /// No connection could be established.
+    #[error("the broker is unreachable")]
+    Unreachable(#[source] Cause),
+    /// The server refused the credentials.
+    #[error("the broker refused the credentials")]
     Forbidden(#[source] Cause),
-    /// The server is older than what Sealbus needs.
-    #[error("the broker is nats-server {found}; Sealbus needs {floor} or later")]
+    /// The server is too old.
+    #[error("the broker is nats-server {found}; Sealbus needs {minimum} or later")]
     Version {
-        /// The server's version, as it says it.
+        /// The version that the server reports.
         found: String,
-        /// The oldest that will do.
-        floor: Version,
+        /// The oldest supported version.
+        minimum: Version,
     },
-    /// The server takes no messages as large as Sealbus' largest.
-    #[error("the broker takes messages of {found} bytes; Sealbus needs {floor}: set max_payload in its configuration")]
+    /// The server does not accept messages of the size that Sealbus needs.
+    #[error(
+        "the broker accepts messages of up to {found} bytes; Sealbus needs {minimum}: set max_payload in its configuration"
+    )]
     MaxPayload {
-        /// The server's limit.
+        /// The server's limit in bytes.
         found: usize,
-        /// The smallest that will do.
-        floor: usize,
+        /// The smallest supported limit in bytes.
+        minimum: usize,
     },
-    /// The server or the account has no `JetStream`.
+    /// JetStream is not enabled on the server or for the account, or it is still starting.
     #[error(
         "the broker has no JetStream, or is still starting it: nats-server needs `-js`, and the account must have it"
     )]
     NoJetStream,
-    /// `JetStream` refused a request.
-    #[error("JetStream refused {what}: {description}")]
+    /// JetStream refused a request.
+    #[error("JetStream refused {request}: {description}")]
     Refused {
-        /// What was asked for.
-        what: String,
-        /// `JetStream`'s own error code, as `nats errors lookup` knows it.
+        /// The object of the request, such as `stream SEALBUS_EVENTS`.
+        request: String,
+        /// JetStream's error code, which `nats errors lookup` explains.
         code: u64,
-        /// Its words.
+        /// JetStream's description of the error.
         description: String,
     },
-    /// A request failed in a way that says nothing about the outcome.
-    #[error("JetStream did not answer to {what}")]
+    /// A request failed, and its outcome is unknown.
+    #[error("JetStream did not answer the request for {request}")]
     Unanswered {
-        /// What was asked for.
-        what: String,
-        /// How it failed.
+        /// The object of the request, such as `stream SEALBUS_EVENTS`.
+        request: String,
+        /// The error of the client library.
         #[source]
         cause: Cause,
     },
 }
 
 impl BrokerError {
-    /// Whether asking again later may help, with nobody changing anything.
-    pub fn is_away(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::NoJetStream | Self::Unanswered { .. })
+    /// Returns whether the same call may succeed later without any change to the configuration.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::NoJetStream | Self::Unanswered { .. })
     }
 }
 
-/// Why a message was not acknowledged by the stream.
+/// The reason why a message was not acknowledged by the stream.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// There is no connection, or it broke, or no answer came in time: the stream may hold the message.
+    /// There is no connection, it broke, or no acknowledgement came in time. The stream may have stored the message.
     #[error("no acknowledgement from the broker: {0}")]
-    Away(String),
-    /// No stream takes the message's subject: it was deleted, or `JetStream` is still starting.
-    #[error("no stream takes the subject")]
+    Unreachable(String),
+    /// No stream has the message's subject: it was deleted, or JetStream is still starting.
+    #[error("no stream has the subject")]
     NoStream,
-    /// The stream refused, by `JetStream`'s error code: it is full, or the server is out of resources.
-    #[error("the stream refused: {description}")]
+    /// The stream refused the message, for example because it is full or the server is out of resources.
+    #[error("the stream refused the message: {description}")]
     Refused {
-        /// `JetStream`'s own error code.
+        /// JetStream's error code, which `nats errors lookup` explains.
         code: u64,
-        /// Its words.
+        /// JetStream's description of the error.
         description: String,
     },
-    /// The same message is being stored at this moment, sent earlier: whether that succeeds is not known yet.
-    #[error("the same message is being stored, without an outcome so far")]
+    /// An earlier copy of the message is being stored. It is not known yet whether that will succeed.
+    #[error("an earlier copy of the message is still being stored")]
     InProcess,
-    /// The message is larger than the server takes. It will never be stored.
+    /// The message exceeds the server's limit. No retry will succeed.
     #[error("the message is too large for the broker")]
     TooLarge,
-    /// The event is not as it was sealed, and so cannot be a message.
-    #[error("the event cannot be a message")]
+    /// The record cannot be encoded as a message.
+    #[error("the event cannot be encoded as a message")]
     Encode(#[from] EncodeError),
 }

@@ -1,23 +1,24 @@
-//! Hints: committed events, offered to the relay of their partition over core NATS (PROTOCOL, Relay, rule 3).
+//! Hints: committed events that a publisher offers to the relay of their partition over core NATS
+//! (docs/spec/protocol.md#jetstream-hints, docs/spec/protocol.md#relay-3).
 //!
-//! A hint saves a look into the outbox and is worth nothing else: it may be lost, doubled or forged. It carries the event as
-//! a message does, without what is for eyes, and the id of its outbox row.
+//! A hint only saves the relay a query of the outbox. It may be lost, duplicated or forged. It has the body and the `sealbus-`
+//! headers of the event's message, and the id of its outbox row.
 
 use async_nats::Subscriber;
 use futures::{FutureExt, StreamExt};
 use sealbus_core::event::Record;
 
-use crate::message::{bare, decode};
+use crate::message::{decode, without_subject};
 use crate::{Broker, BrokerError, DecodeError};
 
 const OUTBOX_ID: &str = "sealbus-outbox";
 
-/// A hint as it came, not read yet, so that one who is too busy for it can drop it cheaply.
+/// A received hint. It is decoded on demand, so that a relay without capacity can drop it cheaply.
 #[derive(Debug)]
 pub struct Hint(async_nats::Message);
 
 impl Hint {
-    /// The outbox row that it names, and the event. Nothing of it has been checked but its form.
+    /// Decodes the id of the outbox row and the event. Only their form is checked.
     pub fn read(&self) -> Result<(i64, Record), DecodeError> {
         let id = self
             .0
@@ -30,34 +31,36 @@ impl Hint {
     }
 }
 
-/// The hints of a partition. Dropping it ends the subscription.
+/// A subscription to the hints of a partition. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Hints(Subscriber);
 
 impl Hints {
-    /// The next one; none are kept while the connection is away. `None` once the connection has been closed for good.
+    /// Waits for the next hint. Hints that are sent while the connection is down are lost. Returns `None` once the connection
+    /// has been closed.
     pub async fn next(&mut self) -> Option<Hint> {
         self.0.next().await.map(Hint)
     }
 }
 
 impl Broker {
-    /// Offers an event to its partition's relay. It never waits: with no connection, or one that is slow, the hint is lost.
+    /// Sends a hint about an event to the relay of its partition. It never waits: if the connection is down or its send queue
+    /// is full, the hint is dropped.
     pub fn hint(&self, partition: u32, outbox_id: i64, record: &Record) {
         if !self.is_connected() {
             return;
         }
-        // A record that is no message will be met, and reported, by the relay's sweep.
-        let Ok(mut message) = bare(record) else { return };
+        // The relay reads a record that cannot be encoded from the outbox, and reports it.
+        let Ok(mut message) = without_subject(record) else { return };
         message.headers.insert(OUTBOX_ID, outbox_id.to_string());
         let sending = self.client.publish_with_headers(format!("hint.{partition}"), message.headers, message.body);
-        // Polled once: either the connection's queue has room, or the hint is dropped.
+        // Polled once: either the send queue has room, or the hint is dropped.
         let _ = sending.now_or_never();
     }
 
-    /// Listens to the hints of a partition, on this and each later connection.
+    /// Subscribes to the hints of a partition. The subscription survives a reconnect.
     pub async fn hints(&self, partition: u32) -> Result<Hints, BrokerError> {
         let subscriber = self.client.subscribe(format!("hint.{partition}")).await;
-        subscriber.map(Hints).map_err(|error| BrokerError::Away(error.into()))
+        subscriber.map(Hints).map_err(|error| BrokerError::Unreachable(error.into()))
     }
 }

@@ -1,17 +1,18 @@
-//! The broker: everything of Sealbus that speaks to NATS, and the only crate that knows its client.
+//! The broker of Sealbus: NATS JetStream. This is the only crate that uses the NATS client, and none of the client's types
+//! appears in its public functions.
 //!
-//! The broker is the fast path and never the truth: whatever it loses, doubles or forges is found and made good from the
-//! ledger. An event's way through here:
+//! The broker makes delivery fast, but it is never authoritative. Whatever it loses, duplicates or forges is detected with the
+//! ledger and repaired from it. An event passes through this crate as follows:
 //!
-//! 1. A publisher offers what it has committed to the relay as a [`Hint`](hints::Hint): core NATS, fire and forget.
-//! 2. The relay turns each event of the outbox into an [`EventMessage`], hands it to the connection with
-//!    [`Broker::publish`], and is told by [`Sent::acknowledged`] when the stream holds it.
-//! 3. A consumer takes messages in batches from [`Deliveries`], each read back into the record that it was made of, or into
-//!    the reason why it is none of ours, and answers each with its [`Handle`].
-//! 4. What a subscription cannot apply is shown to people as a copy ([`DeadLetter`]).
+//! 1. After a commit, a publisher sends a [`Hint`](hints::Hint) about the event to the relay, over core NATS and without an
+//!    acknowledgement.
+//! 2. The relay encodes each event of the outbox as an [`EventMessage`] and hands it to the connection with
+//!    [`Broker::publish`]. [`Sent::acknowledged`] returns once the stream has stored it.
+//! 3. A consumer takes messages in batches from [`Deliveries`]. Each is decoded into the record that it was made of, or into
+//!    the reason why it is not an event of Sealbus, and is answered with its [`Handle`].
+//! 4. A copy of each event that a subscription cannot apply is published as a [`DeadLetter`], for people to see.
 //!
-//! Which streams there are stands in [`topology`] as data, and what a consumer is in [`ConsumerSpec`]. No type of the
-//! client's appears in a signature here.
+//! The streams are declared in [`topology`], the consumer of a subscription in [`ConsumerSpec`].
 
 mod attributes;
 mod broker;
@@ -30,7 +31,7 @@ pub use crate::broker::{Broker, BrokerConfig, Connection, StreamState};
 pub use crate::consume::{Delivered, Deliveries, Handle};
 pub use crate::consumer::ConsumerSpec;
 pub use crate::dead_letters::DeadLetter;
-pub use crate::error::{BrokerError, Cause, PublishError};
+pub use crate::error::{BrokerError, PublishError};
 pub use crate::message::{DecodeError, EncodeError, EventMessage};
 pub use crate::publish::{Ack, Sent};
 pub use crate::server::Version;

@@ -1,17 +1,18 @@
-//! An event as a message: "a message is the stored bytes" (PROTOCOL, `JetStream`).
+//! The message of an event: its stored bytes (docs/spec/protocol.md#jetstream-message).
 //!
-//! | part | what it is |
+//! | part | value |
 //! |---|---|
 //! | subject | `events.<tenant>.<priority>.<partition>.<type>` |
-//! | body | the payload column; empty where only its hash is kept |
+//! | body | the `payload` column, empty if only the payload's hash is stored |
 //! | `sealbus-leaf` | base64 of the leaf: the whole header and its seal |
 //! | `sealbus-metadata` | the stored metadata text |
 //! | `sealbus-request` | base64 of the request's MAC |
-//! | `sealbus-v1` | the older contract's three columns as JSON, where the event has them |
-//! | `Nats-Msg-Id` | hex of the event hash; a repair appends `.r<generation>` |
-//! | `ce-…`, `traceparent` | the same for eyes and tools ([`attributes`](crate::attributes)) |
+//! | `sealbus-v1` | the three columns of scheme v1 as JSON, if the event has them |
+//! | `Nats-Msg-Id` | hex of the event hash |
+//! | `ce-…`, `traceparent` | attributes for other tools ([`attributes`](crate::attributes)) |
 //!
-//! What is read back is read from the first five alone, so that a message proves itself: nothing else in it is believed.
+//! Decoding reads the body and the `sealbus-` headers only, and the record can then be verified by its seal. Nothing else in a
+//! message is trusted.
 
 use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
@@ -27,7 +28,7 @@ const METADATA: &str = "sealbus-metadata";
 const REQUEST: &str = "sealbus-request";
 const V1_COLUMNS: &str = "sealbus-v1";
 
-/// An event on its way.
+/// The message of an event.
 #[derive(Clone, Debug)]
 pub struct EventMessage {
     pub(crate) subject: String,
@@ -35,31 +36,31 @@ pub struct EventMessage {
     pub(crate) body: Bytes,
 }
 
-/// Why a record cannot be a message: it is not as Sealbus writes it.
+/// The reason why a record cannot be encoded: it is not as Sealbus stored it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
-    /// A field is outside its limits, or the seal is not of its key's suite.
-    #[error("it has no leaf: {0}")]
+    /// A field is out of range, or the seal does not match the suite of its key.
+    #[error("the record cannot be encoded as a leaf: {0}")]
     Format(FormatError),
     /// The fields do not hash to the stored event hash.
-    #[error("its fields do not hash to its event hash")]
+    #[error("the record's fields do not hash to its event hash")]
     EventHash,
-    /// The type cannot be the end of a subject.
-    #[error("its type is no subject")]
+    /// The event type is not valid as the end of a subject.
+    #[error("the event type is not valid in a subject")]
     Subject,
 }
 
-/// Why a message is no event of Sealbus.
+/// The reason why a message is not an event of Sealbus.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// A header that every event has is missing.
-    #[error("no header {0}")]
+    /// A required header is missing.
+    #[error("header {0} is missing")]
     Missing(&'static str),
-    /// A header does not hold what it should.
-    #[error("header {0} cannot be read")]
+    /// The value of a header is malformed.
+    #[error("header {0} is malformed")]
     Malformed(&'static str),
-    /// The leaf breaks the format.
-    #[error("the leaf cannot be read: {0}")]
+    /// The leaf violates the format.
+    #[error("the leaf is malformed: {0}")]
     Leaf(FormatError),
     /// The body is not UTF-8.
     #[error("the body is not UTF-8")]
@@ -67,10 +68,10 @@ pub enum DecodeError {
 }
 
 impl EventMessage {
-    /// The message of a record, in a ledger of so many partitions.
+    /// Encodes a record of a ledger with this number of partitions.
     ///
     /// # Errors
-    /// Where the record is not as it was sealed: what is sent can always be read back, and hashes to its id.
+    /// If the record is not as it was sealed. Every message can therefore be decoded again, and its event hash is its id.
     pub fn encode(record: &Record, partitions: u32) -> Result<Self, EncodeError> {
         let header = &record.header;
         let partition = PlanKey::of(&header.tenant, &header.plan).partition(partitions);
@@ -78,44 +79,36 @@ impl EventMessage {
         if header.event_type.split('.').any(|token| token.is_empty() || token.contains(['*', '>'])) {
             return Err(EncodeError::Subject);
         }
-        let mut message = bare(record)?;
+        let mut message = without_subject(record)?;
         message.subject = subject;
         message.headers.insert(NATS_MESSAGE_ID, record.event_hash.to_string());
         attributes::write(record, &mut message.headers);
         Ok(message)
     }
 
-    /// The same message for a stream that lost it: within the duplicate window it would count as one known already.
-    #[must_use]
-    pub fn as_repair(mut self, generation: i64) -> Self {
-        let id = self.header(NATS_MESSAGE_ID.as_ref()).unwrap_or_default().to_owned();
-        self.headers.insert(NATS_MESSAGE_ID, format!("{id}.r{generation}"));
-        self
-    }
-
-    /// Where it goes.
+    /// The subject.
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// A header's value.
+    /// Returns the value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(async_nats::HeaderValue::as_str)
     }
 
-    /// The stored payload text.
+    /// The body, which is the stored payload text.
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// The record that this message is of, without its log index, which no message carries.
+    /// Decodes the record. It has no log index, since messages do not contain one.
     pub fn decode(&self) -> Result<Record, DecodeError> {
         decode(Some(&self.headers), &self.body)
     }
 }
 
-/// What is read back of a record, without a subject.
-pub(crate) fn bare(record: &Record) -> Result<EventMessage, EncodeError> {
+/// Encodes the parts of a message that decoding reads. The subject is left empty.
+pub(crate) fn without_subject(record: &Record) -> Result<EventMessage, EncodeError> {
     let leaf = record.leaf();
     Leaf::decode(&leaf).map_err(EncodeError::Format)?;
     if record.header.hash() != record.event_hash {
@@ -128,19 +121,20 @@ pub(crate) fn bare(record: &Record) -> Result<EventMessage, EncodeError> {
         headers.insert(REQUEST, BASE64_STANDARD.encode(&record.request_mac));
     }
     if let Some(v1) = &record.v1 {
-        // A struct of three texts cannot fail to be JSON.
-        headers.insert(V1_COLUMNS, serde_json::to_string(v1).unwrap_or_default());
+        let columns = serde_json::to_string(v1).expect("a struct of strings can be serialised");
+        headers.insert(V1_COLUMNS, columns);
     }
     let body = record.payload.as_deref().map_or_else(Bytes::new, |payload| Bytes::copy_from_slice(payload.as_bytes()));
     Ok(EventMessage { subject: String::new(), headers, body })
 }
 
-/// Stored metadata as a header holds it. Canonical text has neither line breaks nor space around it. In text that somebody
-/// has reformatted they are white space between tokens, which a seal does not cover, and a header cannot hold.
+/// Returns stored metadata without line breaks and surrounding space, which a header cannot contain. Canonical text has none.
+/// In text that was reformatted in the database they are white space between tokens, which the seal does not cover.
 fn one_line(metadata: &str) -> String {
     metadata.trim().replace(['\r', '\n'], " ")
 }
 
+/// Decodes the record of a message, without its log index. The seal is not checked.
 pub(crate) fn decode(headers: Option<&HeaderMap>, body: &[u8]) -> Result<Record, DecodeError> {
     let header = |name| headers.and_then(|headers| headers.get(name)).map(async_nats::HeaderValue::as_str);
     let base64 = |name, text| BASE64_STANDARD.decode(text).map_err(|_| DecodeError::Malformed(name));
@@ -154,7 +148,7 @@ pub(crate) fn decode(headers: Option<&HeaderMap>, body: &[u8]) -> Result<Record,
         .transpose()
         .map_err(|_| DecodeError::Malformed(V1_COLUMNS))?;
     let payload = std::str::from_utf8(body).map_err(|_| DecodeError::Body)?;
-    // No JSON text is empty: an empty body is a payload that is not there, whatever the mode says of that.
+    // No JSON text is empty: an empty body means that the payload is missing, whatever the payload mode is.
     let payload = (!payload.is_empty()).then(|| payload.to_owned());
     Ok(Record {
         event_hash: fields.hash(),

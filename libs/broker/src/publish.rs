@@ -1,4 +1,6 @@
-//! Publishing to a stream, pipelined: sending and being acknowledged are two steps.
+//! Pipelined publishing: sending a message and waiting for its acknowledgement are separate steps.
+
+use std::error::Error as _;
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError as ClientError, PublishErrorKind};
@@ -6,24 +8,24 @@ use async_nats::jetstream::message::PublishMessage;
 
 use crate::{Broker, EventMessage, PublishError};
 
-/// A message's place in the stream.
+/// The acknowledgement of a message by the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ack {
-    /// Where it stands, or where the one that it repeats does.
+    /// The message's sequence in the stream, or that of the message that it duplicates.
     pub stream_seq: u64,
-    /// Whether the stream held it already, sent within the duplicate window.
+    /// Whether the stream had already stored a message with the same id within the duplicate window.
     pub duplicate: bool,
 }
 
 /// A message that was handed to the connection.
 ///
-/// Its acknowledgement has to be awaited by a task that does nothing else, or nothing that waits for other sends: the
-/// client keeps a place for each message whose acknowledgement nobody has taken.
+/// The acknowledgement must be awaited by a task that does not wait for other sends in the meantime: each message without an
+/// awaited acknowledgement occupies one of the client's 65,536 slots.
 #[must_use = "nothing is known about the message until its acknowledgement was awaited"]
 pub struct Sent(PublishAckFuture);
 
 impl Sent {
-    /// Waits for the acknowledgement, as long as the connection's answer timeout.
+    /// Waits for the acknowledgement, up to the connection's answer timeout.
     pub async fn acknowledged(self) -> Result<Ack, PublishError> {
         match self.0.await {
             Ok(ack) => Ok(Ack { stream_seq: ack.sequence, duplicate: ack.duplicate }),
@@ -33,11 +35,11 @@ impl Sent {
 }
 
 impl Broker {
-    /// Hands a message to the connection, behind all that was handed to it before. Waits only while the connection's own
-    /// queue is full, and no longer than the answer timeout.
+    /// Hands a message to the connection, which sends messages in the order in which it gets them. It waits only while the
+    /// connection's send queue is full, up to the answer timeout.
     ///
     /// # Errors
-    /// [`PublishError::Away`] at once where there is no connection, [`PublishError::TooLarge`] for what no retry will help.
+    /// [`PublishError::Unreachable`] at once if the connection is down; [`PublishError::TooLarge`] if no retry can succeed.
     pub async fn publish(&self, message: EventMessage) -> Result<Sent, PublishError> {
         self.check_connected()?;
         let EventMessage { subject, headers, body } = message;
@@ -47,21 +49,20 @@ impl Broker {
 }
 
 pub(crate) fn publish_error(error: &ClientError) -> PublishError {
-    use std::error::Error as _;
     match error.kind() {
         PublishErrorKind::StreamNotFound => PublishError::NoStream,
         PublishErrorKind::MaxPayloadExceeded => PublishError::TooLarge,
         PublishErrorKind::MaxAckPending => {
-            PublishError::Away("too many messages without an acknowledgement".to_owned())
+            PublishError::Unreachable("too many messages without an acknowledgement".to_owned())
         }
         kind => match error.source().and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>()) {
             Some(refusal) => match refusal.error_code() {
-                // Sent twice at once: the first copy's outcome is open, so this is no success.
+                // The first copy is still being stored. It may fail, so this is not a success.
                 ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT => PublishError::InProcess,
                 ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM => PublishError::TooLarge,
                 code => PublishError::Refused { code: code.0, description: refusal.to_string() },
             },
-            None => PublishError::Away(kind.to_string()),
+            None => PublishError::Unreachable(kind.to_string()),
         },
     }
 }

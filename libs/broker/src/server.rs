@@ -1,4 +1,4 @@
-//! What a server must be able to do, checked once at the start.
+//! The requirements on a server, checked once after connecting (docs/spec/protocol.md#jetstream-server).
 
 use std::fmt;
 
@@ -6,22 +6,22 @@ use async_nats::ServerInfo;
 
 use crate::BrokerError;
 
-/// The oldest nats-server that will do: 2.9 knows no metadata and no consumer pause.
-const VERSION_FLOOR: Version = Version { major: 2, minor: 10 };
-/// The smallest `max_payload` that holds every message: data of 256 KiB in an envelope, metadata, header and seal.
-const PAYLOAD_FLOOR: usize = 512 * 1024;
+/// The oldest supported nats-server. Version 2.9 has no metadata of streams and consumers, and no consumer pause.
+const MIN_VERSION: Version = Version { major: 2, minor: 10 };
+/// The smallest `max_payload`, in bytes. The largest message is data of 256 KiB in an envelope, metadata, header and seal.
+const MIN_MAX_PAYLOAD: usize = 512 * 1024;
 
-/// A server's version, as far as features depend on it.
+/// The version of a server. Patch level and suffix are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// The first number.
+    /// The major version.
     pub major: u32,
-    /// The second one.
+    /// The minor version.
     pub minor: u32,
 }
 
 impl Version {
-    /// The first two numbers of a version such as `2.12.0-RC.1`.
+    /// Parses a version such as `2.12.0-RC.1`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.trim_start_matches('v').split('.').map(|number| number.parse().ok());
         Some(Self { major: numbers.next()??, minor: numbers.next()?? })
@@ -34,14 +34,14 @@ impl fmt::Display for Version {
     }
 }
 
-/// Refuses a server that cannot carry Sealbus, and says the version of one that can.
+/// Returns the version of the server, or an error if it does not meet the requirements.
 pub(crate) fn check(info: &ServerInfo) -> Result<Version, BrokerError> {
-    let version = Version::parse(&info.version).filter(|version| *version >= VERSION_FLOOR);
-    let version = version.ok_or_else(|| BrokerError::Version { found: info.version.clone(), floor: VERSION_FLOOR })?;
-    if info.max_payload < PAYLOAD_FLOOR {
-        return Err(BrokerError::MaxPayload { found: info.max_payload, floor: PAYLOAD_FLOOR });
+    let version = Version::parse(&info.version).filter(|version| *version >= MIN_VERSION);
+    let version = version.ok_or_else(|| BrokerError::Version { found: info.version.clone(), minimum: MIN_VERSION })?;
+    if info.max_payload < MIN_MAX_PAYLOAD {
+        return Err(BrokerError::MaxPayload { found: info.max_payload, minimum: MIN_MAX_PAYLOAD });
     }
-    // A server without JetStream may be a leaf of a cluster that has it: the first request tells.
+    // JetStream is not checked here: a server without it may be a leaf node of a cluster that has it.
     Ok(version)
 }
 
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn the_floor_is_2_10() {
+    fn a_server_before_2_10_is_refused() {
         for version in ["2.10.0", "2.12.0-RC.1", "v2.15.2", "3.0.0"] {
             assert!(check(&server(version, 1 << 20)).is_ok(), "{version}");
         }
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_message_must_fit() {
+    fn a_max_payload_below_512_kib_is_refused() {
         assert!(check(&server("2.12.1", 512 * 1024)).is_ok());
         let error = check(&server("2.12.1", 512 * 1024 - 1)).expect_err("too small");
         assert!(error.to_string().contains("524287 bytes; Sealbus needs 524288: set max_payload"), "{error}");

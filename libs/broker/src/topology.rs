@@ -1,4 +1,4 @@
-//! The streams that Sealbus needs, as data, and how they come to be (PROTOCOL, `JetStream`).
+//! The streams of Sealbus and their creation (docs/spec/protocol.md#jetstream-streams).
 
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -12,28 +12,28 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 use crate::server::Version;
 use crate::{Broker, BrokerError};
 
-/// The stream that holds every event for a while.
+/// The stream of all events, which it keeps for a limited time.
 pub const EVENTS: &str = "SEALBUS_EVENTS";
-/// The stream that holds copies of dead letters, for people.
+/// The stream of copies of dead letters.
 pub const DEAD_LETTERS: &str = "SEALBUS_DEAD_LETTERS";
-/// The stream that holds the log's checkpoints, out of the database's reach.
+/// The stream of the log's checkpoints, an anchor that the database cannot change.
 pub const CHECKPOINTS: &str = "SEALBUS_CHECKPOINTS";
 
-/// Within this time the stream knows a message's id again.
+/// How long a stream remembers message ids to detect duplicates.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(30);
-/// From this version on the server takes atomic batches.
+/// The first version of nats-server with atomic batches.
 const ATOMIC_BATCHES: Version = Version { major: 2, minor: 12 };
-/// Keys of metadata that belong to the server begin with this.
-const SERVERS_OWN: &str = "_nats";
+/// The prefix of metadata keys that nats-server sets itself.
+const SERVER_KEY_PREFIX: &str = "_nats";
 
-/// What an operator decides about the streams.
+/// The limits of the streams that an operator sets.
 #[derive(Clone, Debug)]
 pub struct TopologySettings {
-    /// Copies that `JetStream` keeps of each stream.
+    /// The number of replicas of each stream: 1, or 3 or 5 in a cluster.
     pub replicas: usize,
-    /// How long `SEALBUS_EVENTS` keeps an event; the ledger keeps it in any case.
+    /// How long `SEALBUS_EVENTS` and `SEALBUS_DEAD_LETTERS` keep a message. The ledger keeps events for ever.
     pub max_age: Duration,
-    /// How large `SEALBUS_EVENTS` may grow before it discards its oldest, in bytes.
+    /// The size in bytes from which `SEALBUS_EVENTS` discards its oldest messages. `SEALBUS_DEAD_LETTERS` has a tenth of it.
     pub max_bytes: u64,
 }
 
@@ -44,7 +44,7 @@ impl Default for TopologySettings {
     }
 }
 
-/// A stream as Sealbus wants it. What is not in here is the operator's.
+/// The part of a stream's configuration that Sealbus decides. The rest belongs to the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct StreamSpec {
     name: &'static str,
@@ -55,11 +55,13 @@ struct StreamSpec {
     max_bytes: i64,
     replicas: usize,
     atomic: bool,
-    /// Whether nobody may take a message out.
-    keep: bool,
+    /// Whether messages can be neither deleted nor purged.
+    deny_removal: bool,
 }
 
 fn streams(settings: &TopologySettings, server: Version) -> [StreamSpec; 3] {
+    // JetStream's limit is an i64. No disk holds more bytes, so a larger limit is no limit.
+    let max_bytes = i64::try_from(settings.max_bytes).unwrap_or(i64::MAX);
     let unlimited = StreamSpec {
         name: "",
         subjects: "",
@@ -69,7 +71,7 @@ fn streams(settings: &TopologySettings, server: Version) -> [StreamSpec; 3] {
         max_bytes: -1,
         replicas: settings.replicas,
         atomic: false,
-        keep: false,
+        deny_removal: false,
     };
     [
         StreamSpec {
@@ -78,7 +80,7 @@ fn streams(settings: &TopologySettings, server: Version) -> [StreamSpec; 3] {
             description: "Events on their way to subscriptions: events.<tenant>.<priority>.<partition>.<type>",
             component: "relay",
             max_age: settings.max_age,
-            max_bytes: i64::try_from(settings.max_bytes).unwrap_or(i64::MAX),
+            max_bytes,
             atomic: server >= ATOMIC_BATCHES,
             ..unlimited
         },
@@ -88,7 +90,7 @@ fn streams(settings: &TopologySettings, server: Version) -> [StreamSpec; 3] {
             description: "Copies of dead letters, for people: dlq.<subscription>.<tenant>.<type>; the ledger's positions are the truth",
             component: "dispatcher",
             max_age: settings.max_age,
-            max_bytes: i64::try_from(settings.max_bytes / 10).unwrap_or(i64::MAX),
+            max_bytes: max_bytes / 10,
             ..unlimited
         },
         StreamSpec {
@@ -96,18 +98,17 @@ fn streams(settings: &TopologySettings, server: Version) -> [StreamSpec; 3] {
             subjects: "checkpoints.>",
             description: "Signed checkpoints of the log; nothing here can be deleted or purged",
             component: "sealer",
-            keep: true,
+            deny_removal: true,
             ..unlimited
         },
     ]
 }
 
 impl StreamSpec {
-    /// The stream's configuration: `there` with what Sealbus decides put in its place.
-    fn over(&self, there: Config) -> Config {
-        let mut metadata = there.metadata;
-        metadata.retain(|key, _| !key.starts_with(SERVERS_OWN));
-        metadata.extend(own_metadata(self.component));
+    /// Returns `base` with the settings that Sealbus decides.
+    fn applied_to(&self, base: Config) -> Config {
+        let mut metadata = without_server_keys(base.metadata);
+        metadata.extend(bus_metadata(self.component));
         Config {
             name: self.name.to_owned(),
             subjects: vec![self.subjects.to_owned()],
@@ -124,28 +125,28 @@ impl StreamSpec {
             },
             allow_direct: true,
             allow_atomic_publish: self.atomic,
-            deny_delete: self.keep,
-            deny_purge: self.keep,
+            deny_delete: self.deny_removal,
+            deny_purge: self.deny_removal,
             metadata,
-            ..there
+            ..base
         }
     }
 }
 
-/// What is written on a stream or consumer: whose version made it, and the role that it serves.
-pub(crate) fn own_metadata(component: &str) -> [(String, String); 2] {
+/// Returns the metadata of a stream or consumer: the version of Sealbus that set it up, and the role that uses it.
+pub(crate) fn bus_metadata(component: &str) -> [(String, String); 2] {
     let entry = |key: &str, value: &str| (format!("io.sealbus.{key}"), value.to_owned());
     [entry("version", env!("CARGO_PKG_VERSION")), entry("component", component)]
 }
 
-fn without_servers_own(mut metadata: HashMap<String, String>) -> HashMap<String, String> {
-    metadata.retain(|key, _| !key.starts_with(SERVERS_OWN));
+fn without_server_keys(mut metadata: HashMap<String, String>) -> HashMap<String, String> {
+    metadata.retain(|key, _| !key.starts_with(SERVER_KEY_PREFIX));
     metadata
 }
 
 impl Broker {
-    /// Creates the streams that are missing, and sets what Sealbus decides about those that are there; the rest of their
-    /// configuration, and all that they hold, stays. Repeating it changes nothing.
+    /// Creates missing streams, and updates the settings of existing ones that Sealbus decides. Their other settings and their
+    /// messages stay. It is idempotent.
     pub async fn ensure_topology(&self, settings: &TopologySettings) -> Result<(), BrokerError> {
         for spec in streams(settings, self.version) {
             self.ensure_stream(&spec).await?;
@@ -154,25 +155,28 @@ impl Broker {
     }
 
     async fn ensure_stream(&self, spec: &StreamSpec) -> Result<(), BrokerError> {
-        let there = match self.jetstream.get_stream(spec.name).await {
+        let existing = match self.jetstream.get_stream(spec.name).await {
             Ok(stream) => Some(stream.cached_info().config.clone()),
             Err(error) if is_missing(&error) => None,
             Err(error) => return Err(stream_error(spec.name, error)),
         };
-        let Some(there) = there else {
-            let fresh = Config {
+        let Some(existing) = existing else {
+            let defaults = Config {
                 storage: StorageType::File,
                 max_messages: -1,
                 max_messages_per_subject: -1,
                 ..Config::default()
             };
-            self.jetstream.create_stream(spec.over(fresh)).await.map_err(|error| create_error(spec.name, error))?;
+            self.jetstream
+                .create_stream(spec.applied_to(defaults))
+                .await
+                .map_err(|error| create_error(spec.name, error))?;
             tracing::info!(stream = spec.name, "stream created");
             return Ok(());
         };
-        let there = Config { metadata: without_servers_own(there.metadata.clone()), ..there };
-        let wanted = spec.over(there.clone());
-        if wanted != there {
+        let existing = Config { metadata: without_server_keys(existing.metadata.clone()), ..existing };
+        let wanted = spec.applied_to(existing.clone());
+        if wanted != existing {
             self.jetstream.update_stream(&wanted).await.map_err(|error| create_error(spec.name, error))?;
             tracing::info!(stream = spec.name, "stream updated");
         }
@@ -185,28 +189,30 @@ fn is_missing(error: &GetStreamError) -> bool {
 }
 
 pub(crate) fn stream_error(stream: &str, error: GetStreamError) -> BrokerError {
-    let what = format!("stream {stream}");
+    let object = format!("stream {stream}");
     match error.kind() {
-        GetStreamErrorKind::JetStream(refusal) => refused(what, &refusal),
-        _ if answers_nobody(&error) => BrokerError::NoJetStream,
-        _ => BrokerError::Unanswered { what, cause: error.into() },
+        GetStreamErrorKind::JetStream(refusal) => refused(object, &refusal),
+        _ if has_no_responders(&error) => BrokerError::NoJetStream,
+        _ => BrokerError::Unanswered { request: object, cause: error.into() },
     }
 }
 
-fn answers_nobody(error: &GetStreamError) -> bool {
+/// Returns whether nothing subscribes to JetStream's API, so that it is not enabled or still starting.
+fn has_no_responders(error: &GetStreamError) -> bool {
     let request = error.source().and_then(|source| source.downcast_ref::<RequestError>());
     request.is_some_and(|request| request.kind() == RequestErrorKind::NoResponders)
 }
 
 fn create_error(stream: &str, error: CreateStreamError) -> BrokerError {
-    let what = format!("stream {stream}");
+    let object = format!("stream {stream}");
     match error.kind() {
-        CreateStreamErrorKind::JetStream(refusal) => refused(what, &refusal),
+        CreateStreamErrorKind::JetStream(refusal) => refused(object, &refusal),
         CreateStreamErrorKind::JetStreamUnavailable => BrokerError::NoJetStream,
-        _ => BrokerError::Unanswered { what, cause: error.into() },
+        _ => BrokerError::Unanswered { request: object, cause: error.into() },
     }
 }
 
-pub(crate) fn refused(what: String, refusal: &async_nats::jetstream::Error) -> BrokerError {
-    BrokerError::Refused { what, code: refusal.error_code().0, description: refusal.to_string() }
+/// Returns the error of a request that JetStream refused. `request` names its object, such as `stream SEALBUS_EVENTS`.
+pub(crate) fn refused(request: String, refusal: &async_nats::jetstream::Error) -> BrokerError {
+    BrokerError::Refused { request, code: refusal.error_code().0, description: refusal.to_string() }
 }

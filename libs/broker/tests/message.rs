@@ -1,6 +1,8 @@
-//! A message is the stored bytes: what was put into it comes out again, on paper and over the wire.
+//! Encoding of records as messages and back, in memory and through a server.
 
 mod support;
+
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -9,11 +11,11 @@ use sealbus_broker::{ConsumerSpec, DecodeError, EncodeError, EventMessage};
 use sealbus_core::names::Subscription;
 use sealbus_core::partition::PlanKey;
 
-use crate::support::{PARTITIONS, any_record, client, record, start};
+use crate::support::{PARTITIONS, any_record, record, start};
 
 proptest! {
     #[test]
-    fn a_record_comes_back_byte_for_byte(record in any_record()) {
+    fn a_decoded_message_is_the_record_byte_for_byte(record in any_record()) {
         let message = EventMessage::encode(&record, PARTITIONS).unwrap();
         prop_assert_eq!(message.decode().unwrap(), record);
     }
@@ -29,7 +31,7 @@ proptest! {
 }
 
 #[test]
-fn says_what_protocol_says() {
+fn subject_body_and_headers_are_as_specified() {
     let mut record = record("order-42", 7);
     record.metadata =
         r#"{"sealbus":{"content_type":"application/xml","id":"order 7","priority":"high","traceparent":"00-4bf9-00f0-01"}}"#.into();
@@ -57,13 +59,11 @@ fn says_what_protocol_says() {
     ] {
         assert_eq!(message.header(name), Some(value), "{name}");
     }
-    assert_eq!(message.header("ce-correlationid"), None, "what is absent is left out");
-    let repair = message.as_repair(3);
-    assert_eq!(repair.header("Nats-Msg-Id"), Some(format!("{}.r3", record.event_hash).as_str()));
+    assert_eq!(message.header("ce-correlationid"), None, "an absent attribute has no header");
 }
 
 #[test]
-fn an_event_without_a_source_is_the_origins() {
+fn the_source_of_an_event_without_one_is_the_origin() {
     let mut record = record("order-42", 1);
     record.header.source = String::new();
     let message = EventMessage::encode(&support::sealed(record), PARTITIONS).unwrap();
@@ -71,7 +71,7 @@ fn an_event_without_a_source_is_the_origins() {
 }
 
 #[test]
-fn metadata_that_somebody_reformatted_still_fits_a_header() {
+fn reformatted_metadata_is_encoded_without_line_breaks() {
     let mut record = record("order-42", 1);
     record.metadata = "\n{ \"reason\" :\r\n\t\"a\\nb\" }\n".into();
     let message = EventMessage::encode(&record, PARTITIONS).unwrap();
@@ -79,7 +79,7 @@ fn metadata_that_somebody_reformatted_still_fits_a_header() {
 }
 
 #[test]
-fn what_is_not_as_it_was_sealed_is_no_message() {
+fn a_record_that_is_not_as_it_was_sealed_cannot_be_encoded() {
     let mut other_time = record("order-42", 1);
     other_time.header.recorded = other_time.header.occurred;
     assert_eq!(EventMessage::encode(&other_time, PARTITIONS).unwrap_err(), EncodeError::EventHash);
@@ -95,15 +95,18 @@ fn what_is_not_as_it_was_sealed_is_no_message() {
 }
 
 #[tokio::test]
-async fn records_of_every_shape_come_over_the_wire() {
+async fn records_of_every_shape_are_published_and_consumed_unchanged() {
     let (nats, broker) = start().await;
+
+    // Publish and consume 200 records.
     let mut runner = TestRunner::deterministic();
     let records: Vec<_> = (0..200).map(|_| any_record().new_tree(&mut runner).unwrap().current()).collect();
     for record in &records {
         let sent = broker.publish(EventMessage::encode(record, PARTITIONS).unwrap()).await.unwrap();
         assert!(!sent.acknowledged().await.unwrap().duplicate);
     }
-    let mut deliveries = broker.deliveries(ConsumerSpec::new(Subscription::parse("archive").unwrap(), None));
+    let subscription = Subscription::parse("archive").unwrap();
+    let mut deliveries = broker.deliveries(ConsumerSpec::new(subscription, None, Duration::from_secs(10), 512));
     let mut received = Vec::new();
     while received.len() < records.len() {
         for delivered in deliveries.next_batch().await {
@@ -111,18 +114,18 @@ async fn records_of_every_shape_come_over_the_wire() {
             delivered.handle.ack().await;
         }
     }
-    assert!(received == records, "order and bytes are kept");
+    assert!(received == records, "the consumed records differ from the published ones in bytes or order");
 
-    // What anybody can put there is told apart, by why it is none of ours.
-    let client = client(&nats).await;
+    // Publish messages that are not events. Each is consumed with the reason.
+    let client = nats.client().await;
     let good = EventMessage::encode(&record("order-1", 1), PARTITIONS).unwrap();
     let leaf = good.header("sealbus-leaf").unwrap().to_owned();
-    let foreign = [
+    let malformed = [
         (None, None, DecodeError::Missing("sealbus-leaf")),
         (Some("%%%"), None, DecodeError::Malformed("sealbus-leaf")),
         (Some(leaf.as_str()), None, DecodeError::Missing("sealbus-metadata")),
     ];
-    for (leaf, metadata, _) in &foreign {
+    for (leaf, metadata, _) in &malformed {
         let mut headers = async_nats::HeaderMap::new();
         for (name, value) in [("sealbus-leaf", leaf), ("sealbus-metadata", metadata)] {
             if let Some(value) = value {
@@ -132,11 +135,11 @@ async fn records_of_every_shape_come_over_the_wire() {
         client.publish_with_headers("events.acme.normal.0.payment.settled", headers, "{}".into()).await.unwrap();
     }
     let mut refused = Vec::new();
-    while refused.len() < foreign.len() {
+    while refused.len() < malformed.len() {
         for delivered in deliveries.next_batch().await {
             refused.push(delivered.record.unwrap_err());
             delivered.handle.term().await;
         }
     }
-    assert_eq!(refused, foreign.map(|(_, _, error)| error));
+    assert_eq!(refused, malformed.map(|(_, _, error)| error));
 }

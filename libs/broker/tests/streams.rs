@@ -1,4 +1,4 @@
-//! Streams, consumers and connections, against a real server.
+//! Streams and connections on a real server.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
@@ -6,54 +6,21 @@ mod support;
 
 use std::time::Duration;
 
-use async_nats::jetstream;
 use async_nats::jetstream::stream::{Compression, Config, DiscardPolicy};
 use futures::FutureExt;
 use sealbus_broker::topology::{CHECKPOINTS, DEAD_LETTERS, EVENTS, TopologySettings};
-use sealbus_broker::{
-    Broker, BrokerConfig, BrokerError, ConsumerSpec, DeadLetter, Deliveries, EventMessage, PublishError,
-};
+use sealbus_broker::{Broker, BrokerConfig, BrokerError, DeadLetter, EventMessage, PublishError};
 use sealbus_core::names::Subscription;
-use sealbus_testkit::{Nats, eventually};
+use sealbus_testkit::{Nats, eventually, stream_settings};
 
-use crate::support::{PARTITIONS, client, connect, record, settings, start};
-
-async fn context(nats: &Nats) -> jetstream::Context {
-    jetstream::new(client(nats).await)
-}
+use crate::support::{PARTITIONS, jetstream, message, publish, record, start};
 
 async fn config(nats: &Nats, stream: &str) -> Config {
-    context(nats).await.get_stream(stream).await.unwrap().cached_info().config.clone()
-}
-
-fn message(plan: &str, seq: u64) -> EventMessage {
-    EventMessage::encode(&record(plan, seq), PARTITIONS).unwrap()
-}
-
-async fn publish(broker: &Broker, plan: &str, seq: u64) {
-    broker.publish(message(plan, seq)).await.unwrap().acknowledged().await.unwrap();
-}
-
-fn spec(partition: Option<u32>) -> ConsumerSpec {
-    let spec = ConsumerSpec::new(Subscription::parse("archive").unwrap(), partition);
-    ConsumerSpec { expires: Duration::from_secs(1), ack_wait: Duration::from_secs(5), ..spec }
-}
-
-/// Acknowledges deliveries until there are so many, and gives their seqs.
-async fn take(deliveries: &mut Deliveries, count: usize) -> Vec<u64> {
-    let mut seqs = Vec::new();
-    while seqs.len() < count {
-        let batch = tokio::time::timeout(Duration::from_mins(1), deliveries.next_batch()).await.expect("messages come");
-        for delivered in batch {
-            seqs.push(delivered.record.unwrap().header.seq);
-            delivered.handle.ack().await;
-        }
-    }
-    seqs
+    jetstream(nats).await.get_stream(stream).await.unwrap().cached_info().config.clone()
 }
 
 #[tokio::test]
-async fn the_streams_are_as_protocol_has_them() {
+async fn streams_are_created_as_specified() {
     let (nats, broker) = start().await;
     let events = config(&nats, EVENTS).await;
     assert_eq!(events.subjects, ["events.>"]);
@@ -68,202 +35,113 @@ async fn the_streams_are_as_protocol_has_them() {
     let checkpoints = config(&nats, CHECKPOINTS).await;
     assert!(checkpoints.deny_delete && checkpoints.deny_purge);
 
-    // Again: nothing changes, though the server has added metadata of its own.
-    broker.ensure_topology(&settings()).await.unwrap();
+    // A second call changes nothing, although the server has added metadata.
+    broker.ensure_topology(&stream_settings()).await.unwrap();
     assert_eq!(config(&nats, EVENTS).await, events);
 }
 
 #[tokio::test]
-async fn what_sealbus_decides_is_updated_and_the_rest_is_the_operators() {
+async fn an_update_keeps_the_settings_that_belong_to_the_operator() {
     let (nats, broker) = start().await;
     publish(&broker, "order-1", 1).await;
-    let theirs = Config { compression: Some(Compression::S2), max_bytes: 1 << 20, ..config(&nats, EVENTS).await };
-    context(&nats).await.update_stream(&theirs).await.unwrap();
-    let longer = TopologySettings { max_age: Duration::from_hours(1), ..settings() };
-    broker.ensure_topology(&longer).await.unwrap();
-    let now = config(&nats, EVENTS).await;
-    assert_eq!((now.max_age, now.max_bytes), (Duration::from_hours(1), 64 << 20));
-    assert_eq!(now.compression, Some(Compression::S2));
-    assert_eq!(broker.events_state().await.unwrap().messages, 1, "what it holds stays");
+
+    // An operator changes two settings, one of which Sealbus decides.
+    let changed = Config { compression: Some(Compression::S2), max_bytes: 1 << 20, ..config(&nats, EVENTS).await };
+    jetstream(&nats).await.update_stream(&changed).await.unwrap();
+
+    // The next update sets that one again, and leaves the other and the messages.
+    let shorter = TopologySettings { max_age: Duration::from_hours(1), ..stream_settings() };
+    broker.ensure_topology(&shorter).await.unwrap();
+    let updated = config(&nats, EVENTS).await;
+    assert_eq!((updated.max_age, updated.max_bytes), (Duration::from_hours(1), 64 << 20));
+    assert_eq!(updated.compression, Some(Compression::S2));
+    assert_eq!(broker.events_state().await.unwrap().messages, 1, "the update lost a message");
 }
 
 #[tokio::test]
-async fn publishing_is_pipelined_and_a_repeated_id_is_told() {
-    let (_nats, broker) = start().await;
+async fn publishing_is_pipelined_and_duplicates_are_reported() {
+    let (nats, broker) = start().await;
+
+    // Send 100 messages before the first acknowledgement is awaited.
     let mut sent = Vec::new();
     for seq in 1..=100 {
         sent.push(broker.publish(message("order-1", seq)).await.unwrap());
     }
-    for (at, sent) in sent.into_iter().enumerate() {
+    for (stream_seq, sent) in (1..).zip(sent) {
         let ack = sent.acknowledged().await.unwrap();
-        assert_eq!((ack.stream_seq, ack.duplicate), (at as u64 + 1, false));
+        assert_eq!((ack.stream_seq, ack.duplicate), (stream_seq, false));
     }
+
+    // The same message is a duplicate; under another id it is stored.
     let ack = broker.publish(message("order-1", 7)).await.unwrap().acknowledged().await.unwrap();
     assert_eq!((ack.stream_seq, ack.duplicate), (7, true));
-    let ack = broker.publish(message("order-1", 7).as_repair(2)).await.unwrap().acknowledged().await.unwrap();
-    assert_eq!((ack.stream_seq, ack.duplicate), (101, false), "a repair is stored");
+    nats.publish_copy(&message("order-1", 7), "a repair").await;
     let state = broker.events_state().await.unwrap();
     assert_eq!((state.messages, state.first_seq, state.last_seq), (101, 1, 101));
 }
 
 #[tokio::test]
-async fn failures_are_told_apart() {
+async fn each_kind_of_failure_has_its_error() {
     let (mut nats, broker) = start().await;
-    let context = context(&nats).await;
+    let jetstream = jetstream(&nats).await;
+
+    // A full stream refuses.
     let full = Config { discard: DiscardPolicy::New, max_messages: 1, ..config(&nats, EVENTS).await };
-    context.update_stream(&full).await.unwrap();
+    jetstream.update_stream(&full).await.unwrap();
     publish(&broker, "order-1", 1).await;
     let refused = broker.publish(message("order-1", 2)).await.unwrap().acknowledged().await.unwrap_err();
     assert!(matches!(refused, PublishError::Refused { code: 10077, .. }), "{refused:?}");
 
-    context.delete_stream(EVENTS).await.unwrap();
-    let nowhere = broker.publish(message("order-1", 2)).await.unwrap().acknowledged().await.unwrap_err();
-    assert!(matches!(nowhere, PublishError::NoStream), "{nowhere:?}");
+    // A deleted stream.
+    jetstream.delete_stream(EVENTS).await.unwrap();
+    let missing = broker.publish(message("order-1", 2)).await.unwrap().acknowledged().await.unwrap_err();
+    assert!(matches!(missing, PublishError::NoStream), "{missing:?}");
 
+    // A message above the server's limit.
     let mut large = record("order-1", 2);
     large.payload = Some(format!("\"{}\"", "x".repeat(2 << 20)));
     let large = EventMessage::encode(&support::sealed(large), PARTITIONS).unwrap();
-    let error = broker.publish(large).await.err().expect("it is refused");
+    let error = broker.publish(large).await.err().expect("a message of 2 MiB is refused");
     assert!(matches!(error, PublishError::TooLarge), "{error:?}");
 
+    // A server that is down. The client reconnects when it is up again.
     let mut connection = broker.connection();
     let before = *connection.borrow_and_update();
     nats.kill().await;
     connection.wait_for(|now| !now.up).await.unwrap();
     assert!(!broker.is_connected());
-    let error = broker.publish(message("order-1", 3)).await.err().expect("it is away");
-    assert!(matches!(error, PublishError::Away(_)), "{error:?}");
+    let error = broker.publish(message("order-1", 3)).await.err().expect("there is no connection");
+    assert!(matches!(error, PublishError::Unreachable(_)), "{error:?}");
     nats.restart().await;
     let after = *connection.wait_for(|now| now.up).await.unwrap();
     assert!(after.number > before.number);
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_come_is_waited_for_only_so_long() {
+async fn the_wait_for_an_acknowledgement_ends() {
     let (mut nats, broker) = start().await;
     let sent = broker.publish(message("order-1", 1)).await.unwrap();
     nats.kill().await;
-    // Whether it was stored before the end is open; it must not hang.
-    let outcome = tokio::time::timeout(Duration::from_secs(30), sent.acknowledged()).await.expect("an end");
-    assert!(matches!(outcome, Ok(_) | Err(PublishError::Away(_))), "{outcome:?}");
+    // The server may have stored the message before it was killed. In both cases the wait ends.
+    let outcome = tokio::time::timeout(Duration::from_secs(30), sent.acknowledged()).await;
+    let outcome = outcome.expect("the wait did not end within 30 s");
+    assert!(matches!(outcome, Ok(_) | Err(PublishError::Unreachable(_))), "{outcome:?}");
 }
 
 #[tokio::test]
-async fn consumers_are_as_protocol_has_them() {
-    let (nats, broker) = start().await;
-    for partition in [Some(3), None] {
-        let mut deliveries = broker.deliveries(spec(partition));
-        assert!(deliveries.next_batch().now_or_never().is_none());
-        let name = spec(partition).name();
-        let stream = context(&nats).await.get_stream(EVENTS).await.unwrap();
-        // The first poll began to open it; let it go on until it is there.
-        let waiting = tokio::spawn(async move { deliveries.next_batch().await.len() });
-        eventually("the consumer is there", async || stream.consumer_info(&name).await.is_ok()).await;
-        waiting.abort();
-        let config = stream.consumer_info(&name).await.unwrap().config;
-        assert_eq!(config.durable_name.as_deref(), Some(if partition.is_some() { "archive-3" } else { "archive" }));
-        assert_eq!(config.filter_subject, if partition.is_some() { "events.*.*.3.>" } else { "" });
-        assert!(config.filter_subjects.is_empty());
-        assert_eq!(config.ack_policy, jetstream::consumer::AckPolicy::Explicit);
-        assert_eq!((config.max_deliver, config.ack_wait), (-1, Duration::from_secs(5)));
-        assert_eq!(config.metadata["io.sealbus.subscription"], "archive");
-    }
-}
-
-#[tokio::test]
-async fn what_is_not_acknowledged_comes_again_and_is_counted() {
-    let (_nats, broker) = start().await;
-    publish(&broker, "order-1", 1).await;
-    let mut deliveries = broker.deliveries(spec(None));
-    for delivery in 1..=3 {
-        let batch = deliveries.next_batch().await;
-        assert_eq!((batch[0].handle.deliveries, batch[0].handle.stream_seq), (delivery, 1));
-        batch[0].handle.progress().await;
-        batch[0].handle.nak(Duration::from_millis(1)).await;
-    }
-    assert_eq!(take(&mut deliveries, 1).await, [1]);
-    publish(&broker, "order-1", 2).await;
-    assert_eq!(take(&mut deliveries, 1).await, [2], "the first was done with");
-}
-
-#[tokio::test]
-async fn a_consumer_that_is_deleted_is_made_again() {
-    let (_nats, broker) = start().await;
-    publish(&broker, "order-1", 1).await;
-    let mut deliveries = broker.deliveries(spec(None));
-    assert_eq!(take(&mut deliveries, 1).await, [1]);
-    broker.delete_consumer(&spec(None)).await.unwrap();
-    broker.delete_consumer(&spec(None)).await.unwrap();
-    publish(&broker, "order-1", 2).await;
-    assert_eq!(take(&mut deliveries, 2).await, [1, 2], "from the beginning: positions make that harmless");
-}
-
-#[tokio::test]
-async fn a_consumer_outlives_its_stream() {
-    let (nats, broker) = start().await;
-    publish(&broker, "order-1", 1).await;
-    let mut deliveries = broker.deliveries(spec(None));
-    assert_eq!(take(&mut deliveries, 1).await, [1]);
-    let remade = async {
-        context(&nats).await.delete_stream(EVENTS).await.unwrap();
-        broker.ensure_topology(&settings()).await.unwrap();
-        publish(&broker, "order-1", 2).await;
-    };
-    let ((), seqs) = tokio::join!(remade, take(&mut deliveries, 1));
-    assert_eq!(seqs, [2]);
-}
-
-#[tokio::test]
-async fn a_consumer_outlives_its_server() {
+async fn hints_reach_the_subscribers_of_their_partition_and_never_block() {
     let (mut nats, broker) = start().await;
-    publish(&broker, "order-1", 1).await;
-    let mut deliveries = broker.deliveries(spec(None));
-    assert_eq!(take(&mut deliveries, 1).await, [1]);
-    let restarted = async {
-        nats.kill().await;
-        nats.restart().await;
-        eventually("the stream takes messages again", async || match broker.publish(message("order-1", 2)).await {
-            Ok(sent) => sent.acknowledged().await.is_ok(),
-            Err(_) => false,
-        })
-        .await;
-    };
-    let ((), seqs) = tokio::join!(restarted, async {
-        let mut seqs = take(&mut deliveries, 1).await;
-        // The acknowledgement of the first may have died with the server.
-        while !seqs.contains(&2) {
-            seqs.extend(take(&mut deliveries, 1).await);
-        }
-        seqs
-    });
-    assert_eq!(seqs.last(), Some(&2));
-}
 
-#[tokio::test]
-async fn a_consumer_from_now_begins_with_what_comes() {
-    let (nats, broker) = start().await;
-    publish(&broker, "order-1", 1).await;
-    let mut deliveries = broker.deliveries(ConsumerSpec { from_now: true, ..spec(None) });
-    let later = async {
-        let stream = context(&nats).await.get_stream(EVENTS).await.unwrap();
-        eventually("the consumer is there", async || stream.consumer_info("archive").await.is_ok()).await;
-        publish(&broker, "order-1", 2).await;
-    };
-    let ((), seqs) = tokio::join!(later, take(&mut deliveries, 1));
-    assert_eq!(seqs, [2]);
-}
-
-#[tokio::test]
-async fn hints_reach_who_listens_and_wait_for_nobody() {
-    let (mut nats, broker) = start().await;
+    // A hint reaches the subscriber of its partition only.
     let mut hints = broker.hints(3).await.unwrap();
-    let listener = connect(&nats).await;
+    let listener = nats.connect().await;
     let mut others = listener.hints(4).await.unwrap();
     broker.hint(3, 42, &record("order-1", 1));
     let (id, hinted) = hints.next().await.unwrap().read().unwrap();
     assert_eq!((id, hinted), (42, record("order-1", 1)));
     assert!(others.next().now_or_never().is_none());
 
+    // Without a connection, hints are dropped.
     let mut connection = broker.connection();
     nats.kill().await;
     connection.wait_for(|now| !now.up).await.unwrap();
@@ -272,27 +150,28 @@ async fn hints_reach_who_listens_and_wait_for_nobody() {
     }
     nats.restart().await;
     connection.wait_for(|now| now.up).await.unwrap();
-    // Those were lost; the subscription was not.
-    let (id, ()) = tokio::join!(async { hints.next().await.unwrap().read().unwrap().0 }, async {
-        eventually("a hint comes through", async || {
-            broker.hint(3, 44, &record("order-1", 1));
-            true
-        })
-        .await;
-    });
-    assert_eq!(id, 44);
+
+    // The subscription receives hints again after the reconnect.
+    let mut received = None;
+    eventually("a hint is received", async || {
+        broker.hint(3, 44, &record("order-1", 1));
+        received = hints.next().now_or_never().flatten();
+        received.is_some()
+    })
+    .await;
+    assert_eq!(received.unwrap().read().unwrap().0, 44);
 }
 
 #[tokio::test]
-async fn a_dead_letters_copy_says_whose_and_why() {
+async fn the_copy_of_a_dead_letter_names_the_subscription_and_the_error() {
     let (nats, broker) = start().await;
     let subscription = Subscription::parse("archive").unwrap();
     let record = record("order-1", 3);
     let error = format!("boom 100%\r\n{}", "é".repeat(1_000));
     let letter = DeadLetter { subscription: &subscription, record: &record, error: &error, attempts: 5 };
     assert!(!broker.copy_dead_letter(letter).await.unwrap().duplicate);
-    assert!(broker.copy_dead_letter(letter).await.unwrap().duplicate, "a copy is made once");
-    let stream = context(&nats).await.get_stream(DEAD_LETTERS).await.unwrap();
+    assert!(broker.copy_dead_letter(letter).await.unwrap().duplicate, "the copy was stored twice");
+    let stream = jetstream(&nats).await.get_stream(DEAD_LETTERS).await.unwrap();
     let copy = stream.get_last_raw_message_by_subject("dlq.archive.acme.payment.settled").await.unwrap();
     let header = |name: &str| copy.headers.get(name).unwrap().as_str();
     assert_eq!(header("sealbus-subscription"), "archive");
@@ -303,8 +182,9 @@ async fn a_dead_letters_copy_says_whose_and_why() {
 }
 
 #[tokio::test]
-async fn a_start_that_cannot_succeed_says_why() {
-    let error = |url: String| async { Broker::connect(BrokerConfig::new(url, "test")).await.err().expect("it fails") };
+async fn each_reason_why_connecting_fails_has_its_error() {
+    let error =
+        |url: String| async { Broker::connect(BrokerConfig::new(url, "test")).await.err().expect("connecting fails") };
     assert!(matches!(error("not an address".into()).await, BrokerError::Address(_)));
     let mut nats = Nats::start().await;
     let url = nats.url();
@@ -314,6 +194,6 @@ async fn a_start_that_cannot_succeed_says_why() {
         assert!(matches!(error(format!("{scheme}://nobody:wrong@{host}")).await, BrokerError::Forbidden(_)));
     }
     nats.kill().await;
-    let away = error(url).await;
-    assert!(matches!(away, BrokerError::Away(_)) && away.is_away());
+    let error = error(url).await;
+    assert!(matches!(error, BrokerError::Unreachable(_)) && error.is_unreachable(), "{error:?}");
 }

@@ -1,15 +1,10 @@
 //! A ledger and a broker for one test.
 
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
 
-use sealbus_broker::topology::TopologySettings;
-use sealbus_broker::{Broker, BrokerConfig};
+use sealbus_broker::Broker;
 
 use crate::{Nats, Postgres, TestLedger};
-
-/// How long a broker request waits for its answer. Short, since tests stop the server on purpose.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A [`TestLedger`] and a nats-server, with none of the services between them. Dereferences to the ledger.
 pub struct TestBus {
@@ -33,16 +28,12 @@ impl TestBus {
 
     /// Connects to the broker.
     pub async fn connect(&self) -> Broker {
-        let config = BrokerConfig { answer_timeout: ANSWER_TIMEOUT, ..BrokerConfig::new(self.nats.url(), "test") };
-        Broker::connect(config).await.expect("the broker is reachable")
+        self.nats.connect().await
     }
 
-    /// Connects to the broker and creates the streams, each of at most 64 MiB.
+    /// Connects to the broker and creates the streams with [`stream_settings`](crate::stream_settings).
     pub async fn connect_with_streams(&self) -> Broker {
-        let broker = self.connect().await;
-        let settings = TopologySettings { max_bytes: 64 << 20, ..TopologySettings::default() };
-        broker.ensure_topology(&settings).await.expect("the streams are created");
-        broker
+        self.nats.connect_with_streams().await
     }
 }
 

@@ -1,8 +1,16 @@
 //! A nats-server for one test.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
+use async_nats::HeaderMap;
+use async_nats::jetstream::{self, stream::Stream};
 use sealbus_backing::NatsOptions;
+use sealbus_broker::topology::TopologySettings;
+use sealbus_broker::{Broker, BrokerConfig, EventMessage};
+
+/// How long a broker request waits for its answer. Short, since tests stop the server on purpose.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 use sealbus_core::error_chain;
 
 /// A nats-server with JetStream. It is stopped, and its store removed, when this is dropped.
@@ -24,6 +32,42 @@ impl Nats {
     /// The URL of the server, password included.
     pub fn url(&self) -> String {
         self.server.url()
+    }
+
+    /// Connects to the broker.
+    pub async fn connect(&self) -> Broker {
+        let config = BrokerConfig { answer_timeout: ANSWER_TIMEOUT, ..BrokerConfig::new(self.url(), "test") };
+        Broker::connect(config).await.expect("the broker is reachable")
+    }
+
+    /// Connects to the broker and creates the streams with [`stream_settings`].
+    pub async fn connect_with_streams(&self) -> Broker {
+        let broker = self.connect().await;
+        broker.ensure_topology(&stream_settings()).await.expect("the streams are created");
+        broker
+    }
+
+    /// Connects with the NATS client itself, for what only an operator or an attacker does.
+    pub async fn client(&self) -> async_nats::Client {
+        let (user, password) = self.server.login();
+        let options = async_nats::ConnectOptions::with_user_and_password(user.into(), password.into());
+        options.connect(format!("nats://127.0.0.1:{}", self.server.port())).await.expect("the server is reachable")
+    }
+
+    /// Stores the message of an event again under another message id, so that the stream does not drop it as a duplicate. The
+    /// copy has the body and the `sealbus-` headers.
+    pub async fn publish_copy(&self, message: &EventMessage, message_id: &str) {
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Msg-Id", message_id);
+        for name in ["sealbus-leaf", "sealbus-metadata", "sealbus-request", "sealbus-v1"] {
+            if let Some(value) = message.header(name) {
+                headers.insert(name, value);
+            }
+        }
+        let (subject, body) = (message.subject().to_owned(), message.body().to_vec());
+        let jetstream = jetstream::new(self.client().await);
+        let sent = jetstream.publish_with_headers(subject, headers, body.into()).await.expect("the copy is sent");
+        sent.await.expect("the stream stores the copy");
     }
 
     /// Kills the server with SIGKILL.
@@ -71,11 +115,12 @@ impl Nats {
         text
     }
 
-    async fn stream(&self, name: &str) -> async_nats::jetstream::stream::Stream {
-        let (user, password) = self.server.login();
-        let options = async_nats::ConnectOptions::with_user_and_password(user.into(), password.into());
-        let client =
-            options.connect(format!("nats://127.0.0.1:{}", self.server.port())).await.expect("the server is reachable");
-        async_nats::jetstream::new(client).get_stream(name).await.expect("the stream exists")
+    async fn stream(&self, name: &str) -> Stream {
+        jetstream::new(self.client().await).get_stream(name).await.expect("the stream exists")
     }
+}
+
+/// The limits of the streams in tests: each has at most 64 MiB, so that they fit on any disk.
+pub fn stream_settings() -> TopologySettings {
+    TopologySettings { replicas: 1, max_age: Duration::from_hours(7 * 24), max_bytes: 64 << 20 }
 }

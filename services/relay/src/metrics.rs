@@ -39,7 +39,7 @@ pub enum Cause {
 impl From<&PublishError> for Cause {
     fn from(error: &PublishError) -> Self {
         match error {
-            PublishError::Away(_) => Self::Away,
+            PublishError::Unreachable(_) => Self::Away,
             PublishError::NoStream | PublishError::Refused { .. } => Self::Refused,
             PublishError::InProcess => Self::InProcess,
             PublishError::TooLarge | PublishError::Encode(_) => Self::Unsendable,

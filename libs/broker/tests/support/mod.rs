@@ -1,12 +1,10 @@
-//! What the broker's tests share: a broker of the test's own, and records of every shape.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+//! A broker with Sealbus' streams, and records of every shape.
+#![allow(dead_code, reason = "each test program uses its own part")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
-use std::time::Duration;
-
+use async_nats::jetstream;
 use proptest::prelude::*;
-use sealbus_broker::topology::TopologySettings;
-use sealbus_broker::{Broker, BrokerConfig};
+use sealbus_broker::{Broker, EventMessage};
 use sealbus_core::event::{Header, PayloadMode, Record, V1};
 use sealbus_core::hash::Hash;
 use sealbus_core::seal::KeyId;
@@ -14,34 +12,32 @@ use sealbus_core::timestamp::Timestamp;
 use sealbus_testkit::Nats;
 use uuid::Uuid;
 
+/// The number of partitions of the records' ledger.
 pub(crate) const PARTITIONS: u32 = 8;
 
-/// A server with Sealbus' streams, and a connection to it.
+/// Starts a server with Sealbus' streams, and connects to it.
 pub(crate) async fn start() -> (Nats, Broker) {
     let nats = Nats::start().await;
-    let broker = connect(&nats).await;
-    broker.ensure_topology(&settings()).await.unwrap();
+    let broker = nats.connect_with_streams().await;
     (nats, broker)
 }
 
-pub(crate) async fn connect(nats: &Nats) -> Broker {
-    let config = BrokerConfig { answer_timeout: Duration::from_secs(3), ..BrokerConfig::new(nats.url(), "test") };
-    Broker::connect(config).await.unwrap()
+/// Connects with the client's own JetStream API.
+pub(crate) async fn jetstream(nats: &Nats) -> jetstream::Context {
+    jetstream::new(nats.client().await)
 }
 
-/// The client itself, for what only an operator does.
-pub(crate) async fn client(nats: &Nats) -> async_nats::Client {
-    let url: async_nats::ServerAddr = nats.url().parse().unwrap();
-    let (user, password) = (url.username().unwrap().to_owned(), url.password().unwrap().to_owned());
-    async_nats::ConnectOptions::with_user_and_password(user, password).connect(url).await.unwrap()
+/// Returns the message of [`record`].
+pub(crate) fn message(plan: &str, seq: u64) -> EventMessage {
+    EventMessage::encode(&record(plan, seq), PARTITIONS).unwrap()
 }
 
-/// Streams that fit on any disk.
-pub(crate) fn settings() -> TopologySettings {
-    TopologySettings { max_bytes: 64 << 20, ..TopologySettings::default() }
+/// Publishes [`message`] and waits for the acknowledgement.
+pub(crate) async fn publish(broker: &Broker, plan: &str, seq: u64) {
+    broker.publish(message(plan, seq)).await.unwrap().acknowledged().await.unwrap();
 }
 
-/// The plan's event of that seq.
+/// Returns the event of a plan with this seq. Its signature is not valid, which the broker does not check.
 pub(crate) fn record(plan: &str, seq: u64) -> Record {
     sealed(Record {
         header: Header {
@@ -76,7 +72,7 @@ pub(crate) fn record(plan: &str, seq: u64) -> Record {
     })
 }
 
-/// With the hashes that its texts and fields have. The signature is not looked at here.
+/// Sets the hashes of a record to those of its texts and fields.
 pub(crate) fn sealed(mut record: Record) -> Record {
     let payload = record.payload.as_deref().unwrap_or_default();
     record.header.payload_size = u32::try_from(payload.len()).unwrap();
@@ -87,8 +83,7 @@ pub(crate) fn sealed(mut record: Record) -> Record {
 }
 
 prop_compose! {
-    /// Records as the seal's format allows them, wider than the API does: plans and actors in any script, metadata with
-    /// any characters.
+    /// Any record that the format of the seal allows. The API allows fewer: names and metadata may contain any characters here.
     pub fn any_record()(
         names in ("[a-z0-9][a-z0-9_-]{0,62}", "\\PC{1,60}", "[A-Za-z0-9_-]{1,12}(\\.[A-Za-z0-9_-]{1,12}){0,7}"),
         texts in ("\\PC{0,200}", "\\PC{0,60}", "\\PC{0,60}", "\\PC{0,60}"),

@@ -32,10 +32,9 @@ enum Taken {
 /// Pulls until the lease is gone, or nobody takes what is pulled. While the broker is away it waits.
 pub(crate) async fn pull(share: Share, to: mpsc::Sender<Waiting<Arc<Handle>>>) {
     let (worked, settings) = (&share.worked, share.worked.settings());
-    let mut spec = ConsumerSpec::new(worked.spec.name.clone(), share.partition);
+    let name = worked.spec.name.clone();
+    let mut spec = ConsumerSpec::new(name, share.partition, settings.ack_wait, settings.unacknowledged);
     spec.from_now = worked.spec.start == Start::Now;
-    spec.ack_wait = settings.ack_wait;
-    spec.max_unacknowledged = settings.unacknowledged;
     let mut deliveries = worked.process.broker.deliveries(spec);
     loop {
         let batch = tokio::select! {

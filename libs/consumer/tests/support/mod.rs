@@ -79,7 +79,8 @@ impl Bus {
     /// Puts events on the stream once more.
     pub(crate) async fn send_again(&self, records: &[Arc<Record>], generation: i64) {
         for record in records {
-            self.send_message(EventMessage::encode(record, 8).unwrap().as_repair(generation)).await;
+            let message = EventMessage::encode(record, 8).unwrap();
+            self.nats.publish_copy(&message, &format!("{}.r{generation}", record.event_hash)).await;
         }
     }
 

@@ -134,7 +134,8 @@ impl World {
         let broker = self.broker().await;
         let count = usize::try_from(broker.events_state().await.unwrap().messages).unwrap();
         let name = format!("look-{}x", &Uuid::new_v4().simple().to_string()[..12]);
-        let mut deliveries = broker.deliveries(ConsumerSpec::new(Subscription::parse(&name).unwrap(), None));
+        let subscription = Subscription::parse(&name).unwrap();
+        let mut deliveries = broker.deliveries(ConsumerSpec::new(subscription, None, Duration::from_secs(10), 512));
         let mut records = Vec::with_capacity(count);
         while records.len() < count {
             for delivered in deliveries.next_batch().await {

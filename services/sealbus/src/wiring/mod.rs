@@ -58,7 +58,8 @@ pub(crate) async fn ledger(settings: &Settings, shutdown: &CancellationToken) ->
 pub(crate) async fn broker(settings: &Settings, name: &str, shutdown: &CancellationToken) -> Result<Broker, Failure> {
     let config = BrokerConfig::new(settings.require(table::NATS_URL)?.expose(), name);
     let connect = || Broker::connect(config.clone());
-    Ok(reconnect("connecting to the broker", Reconnect::default(), shutdown, BrokerError::is_away, connect).await?)
+    Ok(reconnect("connecting to the broker", Reconnect::default(), shutdown, BrokerError::is_unreachable, connect)
+        .await?)
 }
 
 /// The streams as the settings want them.
