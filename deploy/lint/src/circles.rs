@@ -1,7 +1,7 @@
 //! Which module of a crate names which: two that name each other, directly or over others, cannot be read apart.
 //!
-//! Sources are read as text, which is enough for paths that begin with `crate` or `super`. What a module re-exports of its
-//! children counts as theirs. What the crate's root re-exports is its face, which everybody may name.
+//! Sources are read as text, which is enough for paths that begin with `crate` or `super`. What a module re-exports of
+//! its children counts as theirs. What the crate's root re-exports is its face, which everybody may name.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -1,5 +1,5 @@
-//! Checks that the workspace's crates depend on each other in one direction, that each driver stays in its crate, and that no
-//! two modules of a crate name each other.
+//! Checks that the workspace's crates depend on each other in one direction, that each driver stays in its crate, and
+//! that no two modules of a crate name each other.
 //!
 //! `cargo metadata` says what is; [`arrows`] and [`circles`] say what may be.
 

@@ -76,7 +76,7 @@ fn a_checkpoint_is_its_logs() {
 fn cosignatures_count_until_five_minutes_ahead() {
     let (note, keys) = note();
     let opened = SignedCheckpoint::open(&note, ORIGIN, &keys).unwrap();
-    let at = |now| opened.cosignatures(now).map(|line| (line.key.name(), line.time, line.own)).collect::<Vec<_>>();
+    let at = |now| opened.cosignatures(now).map(|line| (line.key.name(), line.time, line.by_log)).collect::<Vec<_>>();
     assert_eq!(at(5000), [(ORIGIN, 1000, true), ("witness.test", 1001, false)]);
     assert_eq!(at(701).len(), 2);
     assert_eq!(at(700), [(ORIGIN, 1000, true)]);
@@ -90,7 +90,7 @@ fn cosignatures_count_until_five_minutes_ahead() {
     let lines = [note.signatures(), &[alias_signer.cosign(&checkpoint(), 1002)]].concat();
     let note = Note::new(note.text().into(), lines).unwrap();
     let opened = SignedCheckpoint::open(&note, ORIGIN, &[keys[0].clone(), alias]).unwrap();
-    assert!(opened.cosignatures(5000).all(|line| line.own));
+    assert!(opened.cosignatures(5000).all(|line| line.by_log));
     assert_eq!(opened.cosignatures(5000).count(), 1);
 
     // And so is another key of its name.
@@ -98,7 +98,7 @@ fn cosignatures_count_until_five_minutes_ahead() {
     let lines = [note.signatures(), &[namesake.cosign(&checkpoint(), 1003)]].concat();
     let note = Note::new(note.text().into(), lines).unwrap();
     let opened = SignedCheckpoint::open(&note, ORIGIN, &[keys[0].clone(), namesake.verifier_key()]).unwrap();
-    assert_eq!(opened.cosignatures(5000).map(|line| (line.time, line.own)).collect::<Vec<_>>(), [(1003, true)]);
+    assert_eq!(opened.cosignatures(5000).map(|line| (line.time, line.by_log)).collect::<Vec<_>>(), [(1003, true)]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::SignedCheckpoint;
 use sealbus_core::log::merkle;
 use sealbus_core::log::note::{Note, NoteError, VerifierKey};
-use sealbus_core::log::tile::{EdgeTiles, HashTile, TileId, TileKind, Tiles, encode_bundle, parse_bundle};
+use sealbus_core::log::tile::{EdgeTiles, HashTile, TileId, TileKind, Tiles, encode_entry_bundle, parse_entry_bundle};
 use serde_json::Value;
 
 use crate::common::log::Tree;
@@ -124,10 +124,10 @@ fn a_log_of_tessera_is_built_anew_from_its_entries() {
         let mut bundles = TileId::all(TileKind::Entries, size);
         if let Some(id) = bundles.next() {
             let bundle = &files[&id.to_string()];
-            let entries = parse_bundle(id, bundle).unwrap();
+            let entries = parse_entry_bundle(id, bundle).unwrap();
             assert_eq!(entries[..leaves.len()], leaves);
             leaves = entries.into_iter().map(<[u8]>::to_vec).collect();
-            assert_eq!(&encode_bundle(&leaves).unwrap(), bundle);
+            assert_eq!(&encode_entry_bundle(&leaves).unwrap(), bundle);
         }
         assert_eq!((bundles.next(), leaves.len() as u64), (None, size));
 

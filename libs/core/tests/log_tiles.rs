@@ -7,7 +7,9 @@ mod common;
 use proptest::prelude::*;
 use sealbus_core::hash::Hash;
 use sealbus_core::log::merkle::Node;
-use sealbus_core::log::tile::{BundleError, HashTile, TileError, TileId, TileKind, Tiles, encode_bundle, parse_bundle};
+use sealbus_core::log::tile::{
+    EntryBundleError, HashTile, TileError, TileId, TileKind, Tiles, encode_entry_bundle, parse_entry_bundle,
+};
 
 use crate::common::log::{Tree, leaf_hashes};
 
@@ -118,9 +120,9 @@ proptest! {
         let node = Node { level, index };
         prop_assert_eq!(TileId::holding(node, size).is_some(), size.checked_shr(level.into()).is_some_and(|nodes| index < nodes));
         prop_assert_eq!(Tiles::default().hash(node), None);
-        let at = TileId::at(kind, index, size);
+        let at = TileId::in_tree(kind, index, size);
         prop_assert!(at.is_none_or(|id| id.is_within(size)));
-        prop_assert_eq!(TileId::all(kind, size).next().is_some(), TileId::at(kind, 0, size).is_some());
+        prop_assert_eq!(TileId::all(kind, size).next().is_some(), TileId::in_tree(kind, 0, size).is_some());
         prop_assert!(TileId::partial(size).count() <= 8);
     }
 
@@ -138,10 +140,10 @@ proptest! {
     #[test]
     fn bundles_read_back(leaves in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 1..=256), cut in 1..9_usize) {
         let id = TileId::new(TileKind::Entries, 7, u16::try_from(leaves.len()).unwrap()).unwrap();
-        let bundle = encode_bundle(&leaves).unwrap();
-        prop_assert_eq!(parse_bundle(id, &bundle).unwrap(), leaves);
-        prop_assert!(parse_bundle(id, &bundle[..bundle.len() - cut.min(bundle.len())]).is_err());
-        prop_assert!(parse_bundle(id, &[&bundle, &vec![0; cut][..]].concat()).is_err());
+        let bundle = encode_entry_bundle(&leaves).unwrap();
+        prop_assert_eq!(parse_entry_bundle(id, &bundle).unwrap(), leaves);
+        prop_assert!(parse_entry_bundle(id, &bundle[..bundle.len() - cut.min(bundle.len())]).is_err());
+        prop_assert!(parse_entry_bundle(id, &[&bundle, &vec![0; cut][..]].concat()).is_err());
     }
 }
 
@@ -158,17 +160,17 @@ fn the_node_after_the_last_is_nowhere() {
 fn what_is_no_tile_is_refused() {
     let (tile, bundle) = (id("tile/0/000.p/1"), id("tile/entries/000.p/1"));
     assert_eq!(HashTile::parse(bundle, &[0; 32]), Err(TileError));
-    assert_eq!(parse_bundle(tile, &[0, 0]), Err(BundleError::Kind));
-    assert_eq!(parse_bundle(bundle, &[]), Err(BundleError::Width));
-    assert_eq!(parse_bundle(bundle, &[0]), Err(BundleError::Cut));
-    assert_eq!(parse_bundle(bundle, &[0, 1]), Err(BundleError::Cut));
-    assert_eq!(parse_bundle(bundle, &[0, 0, 0, 0]), Err(BundleError::Width));
-    assert_eq!(parse_bundle(bundle, &[0, 0]), Ok(vec![&[][..]]));
+    assert_eq!(parse_entry_bundle(tile, &[0, 0]), Err(EntryBundleError::Kind));
+    assert_eq!(parse_entry_bundle(bundle, &[]), Err(EntryBundleError::Width));
+    assert_eq!(parse_entry_bundle(bundle, &[0]), Err(EntryBundleError::Cut));
+    assert_eq!(parse_entry_bundle(bundle, &[0, 1]), Err(EntryBundleError::Cut));
+    assert_eq!(parse_entry_bundle(bundle, &[0, 0, 0, 0]), Err(EntryBundleError::Width));
+    assert_eq!(parse_entry_bundle(bundle, &[0, 0]), Ok(vec![&[][..]]));
 
-    assert_eq!(encode_bundle(&[vec![0; 65_536]]), Err(BundleError::Leaf));
-    assert_eq!(encode_bundle(&[vec![0; 65_535]]).unwrap().len(), 65_537);
-    assert_eq!(encode_bundle(&vec![[0; 1]; 257]), Err(BundleError::Width));
-    assert_eq!(encode_bundle(&[[0; 1]; 0]), Err(BundleError::Width));
+    assert_eq!(encode_entry_bundle(&[vec![0; 65_536]]), Err(EntryBundleError::Leaf));
+    assert_eq!(encode_entry_bundle(&[vec![0; 65_535]]).unwrap().len(), 65_537);
+    assert_eq!(encode_entry_bundle(&vec![[0; 1]; 257]), Err(EntryBundleError::Width));
+    assert_eq!(encode_entry_bundle(&[[0; 1]; 0]), Err(EntryBundleError::Width));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use sealbus_core::log::merkle::{self, ProofError, RightEdge};
 use sealbus_core::log::note::{LogSigner, Note, VerifierKey, WitnessSigner};
 use sealbus_core::log::policy::Policy;
 use sealbus_core::log::proof::EventProof;
-use sealbus_core::log::tile::{HashTile, TileId, TileKind, encode_bundle, parse_bundle};
+use sealbus_core::log::tile::{HashTile, TileId, TileKind, encode_entry_bundle, parse_entry_bundle};
 use serde_json::Value;
 
 use crate::common::log::{Tree, keyring};
@@ -117,7 +117,7 @@ fn tiles_have_the_published_paths_and_bytes() {
             let tree = Tree::of(&leaves[..usize::try_from(size).unwrap()], 100);
             let id: TileId = text(case, "path").parse().unwrap();
             let kind = TileKind::Hashes(number(case, "level").try_into().unwrap());
-            assert_eq!(TileId::at(kind, number(case, "n"), size), Some(id));
+            assert_eq!(TileId::in_tree(kind, number(case, "n"), size), Some(id));
             let tile = HashTile::new(id, tree.tiles.hashes(id).unwrap().to_vec()).unwrap();
             assert_eq!(Hash::of(&tile.encode()), hash(case, "sha256"), "{id}");
             if let Some(published) = case["tile"].as_str() {
@@ -222,8 +222,8 @@ fn events_are_bundled_and_proven_as_published() {
 
         let bundle: TileId = text(events, "bundle_path").parse().unwrap();
         assert_eq!(TileId::all(TileKind::Entries, 3).collect::<Vec<_>>(), [bundle]);
-        assert_eq!(hex::encode(encode_bundle(&leaves).unwrap()), text(events, "bundle"));
-        assert_eq!(parse_bundle(bundle, &bytes(events, "bundle")).unwrap(), leaves);
+        assert_eq!(hex::encode(encode_entry_bundle(&leaves).unwrap()), text(events, "bundle"));
+        assert_eq!(parse_entry_bundle(bundle, &bytes(events, "bundle")).unwrap(), leaves);
 
         let hashes: Vec<_> = leaves.iter().map(|leaf| merkle::leaf_hash(leaf)).collect();
         let tree = Tree::of(&hashes, 2);

@@ -11,7 +11,7 @@ use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::Note;
 use sealbus_core::log::policy::Policy;
 use sealbus_core::log::proof::{EventProof, EventProofError};
-use sealbus_core::log::witness::{AddCheckpoint, Cosigned, Refusal, encode_size, parse_size};
+use sealbus_core::log::witness::{AddCheckpoint, CosignedTree, Refusal, encode_size, parse_size};
 use sealbus_core::log::{MAX_SIZE, merkle};
 
 use crate::common::log::{ORIGIN, Tree, leaf_hashes, signers};
@@ -38,8 +38,8 @@ fn request(old: u64, size: u64) -> AddCheckpoint {
     AddCheckpoint::new(old, tree().consistency(old, size), signed(ORIGIN, size, root(size))).unwrap()
 }
 
-fn last(size: u64) -> Cosigned {
-    Cosigned { size, root: root(size) }
+fn last(size: u64) -> CosignedTree {
+    CosignedTree { size, root: root(size) }
 }
 
 #[test]
@@ -50,21 +50,21 @@ fn a_checkpoint_that_continues_the_last_is_cosigned() {
         assert_eq!(read, request);
         assert_eq!(read.decide(&policy(), last(old)), Ok(last(size)), "{old} to {size}");
     }
-    assert_eq!(Cosigned::nothing(), last(0));
+    assert_eq!(CosignedTree::empty(), last(0));
 
     // What the witness then answers, the log takes up.
     let (_, witness) = signers(ORIGIN, 1, "witness.test", 2);
     let (note, known) = (request(7, 300).note().clone(), [witness.verifier_key()]);
     let answer = witness.cosign(request(7, 300).checkpoint(), 1001).to_string();
-    let cosigned = note.cosigned(&answer, &known).unwrap();
+    let cosigned = note.with_cosignatures(&answer, &known).unwrap();
     assert_eq!(cosigned.to_string(), format!("{note}{answer}"));
     assert_eq!(cosigned.verify(&known).unwrap()[0].time, Some(1001));
     // The same line again, a stranger's, a wrong one, none.
-    assert_eq!(cosigned.cosigned(&answer, &known).as_ref(), Ok(&cosigned));
-    assert_eq!(note.cosigned(&answer, &[]).as_ref(), Ok(&note));
+    assert_eq!(cosigned.with_cosignatures(&answer, &known).as_ref(), Ok(&cosigned));
+    assert_eq!(note.with_cosignatures(&answer, &[]).as_ref(), Ok(&note));
     let wrong = witness.cosign(request(7, 255).checkpoint(), 1001).to_string();
-    assert!(note.cosigned(&wrong, &known).is_err());
-    assert!(note.cosigned("", &known).is_err() && note.cosigned(answer.trim_end(), &known).is_err());
+    assert!(note.with_cosignatures(&wrong, &known).is_err());
+    assert!(note.with_cosignatures("", &known).is_err() && note.with_cosignatures(answer.trim_end(), &known).is_err());
 }
 
 #[test]
@@ -231,7 +231,7 @@ proptest! {
     /// Whatever a log asks for, the witness's tree never becomes one that does not continue what it was.
     #[test]
     fn a_witness_never_goes_back(asks in prop::collection::vec((0..12_u64, 0..12_u64, 0..3), 1..20)) {
-        let (mut at, policy) = (Cosigned::nothing(), policy());
+        let (mut at, policy) = (CosignedTree::empty(), policy());
         for (old, size, fork) in asks {
             // The third of three histories is another one.
             let leaves: Vec<_> = leaf_hashes(12).into_iter().map(|hash| if fork == 2 { Hash::of(&hash.0) } else { hash }).collect();

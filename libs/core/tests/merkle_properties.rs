@@ -10,11 +10,11 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use sealbus_core::hash::Hash;
 use sealbus_core::log::MAX_SIZE;
-use sealbus_core::log::merkle::{self, Node, ProofError, ProofPlan, RightEdge, TreeFull};
+use sealbus_core::log::merkle::{self, Node, ProofError, ProofNodes, RightEdge, TreeFull};
 use sealbus_core::log::tile::{EdgeError, EdgeTiles, HashTile, TileId, TileKind, Tiles};
 use sha2::Sha256;
 
-use crate::common::log::{Tree, leaf_hashes};
+use crate::common::log::{Tree, leaf_hashes, tiles_of};
 
 type Theirs = MemoryBackedTree<Sha256, String>;
 
@@ -173,14 +173,14 @@ proptest! {
             std::cmp::Ordering::Equal => ProofError::Root,
             std::cmp::Ordering::Greater => ProofError::Short,
         };
-        let length = |plan: Option<ProofPlan>| plan.map(|plan| plan.prove(|_| Some(hash)).unwrap().len());
+        let length = |plan: Option<ProofNodes>| plan.map(|plan| plan.prove(|_| Some(hash)).unwrap().len());
         let inclusion = merkle::verify_inclusion(&hash, one, other, &proof, &hash);
-        let expected = length(ProofPlan::inclusion(one, other)).map_or(ProofError::Index, wrong);
+        let expected = length(ProofNodes::inclusion(one, other)).map_or(ProofError::Index, wrong);
         // A lone leaf's hash is the root, and needs no proof.
         prop_assert_eq!(inclusion.err(), (other != 1 || one != 0 || hashes > 0).then_some(expected));
 
         let consistency = merkle::verify_consistency(one, other, &proof, &hash, &hash);
-        let expected = match length(ProofPlan::consistency(one, other)) {
+        let expected = match length(ProofNodes::consistency(one, other)) {
             None => Some(ProofError::Sizes),
             Some(_) if one == 0 => Some(ProofError::OldRoot),
             Some(_) if one == other => (hashes > 0).then_some(ProofError::Long),
@@ -275,8 +275,8 @@ fn each_node_is_told_once() {
 #[test]
 fn what_is_missing_is_named() {
     let tree = Tree::of(&leaf_hashes(300), 300);
-    let plan = ProofPlan::inclusion(299, 300).unwrap();
-    let ids: Vec<_> = TileId::holding_all(plan.nodes(), 300).iter().map(TileId::to_string).collect();
+    let plan = ProofNodes::inclusion(299, 300).unwrap();
+    let ids: Vec<_> = tiles_of(&plan, 300).iter().map(TileId::to_string).collect();
     assert_eq!(ids, ["tile/0/001.p/44", "tile/1/000.p/1"]);
     assert_eq!((Tiles::default().root(300), Tiles::default().root(0)), (None, Some(merkle::empty_root())));
     let missing = Node { level: 8, index: 0 };
@@ -292,6 +292,6 @@ fn what_is_missing_is_named() {
     }
     let mut full = RightEdge::new(MAX_SIZE, vec![Hash([0; 32]); 53]).unwrap();
     assert_eq!(full.append(Hash([0; 32]), |_, _| {}), Err(TreeFull));
-    assert_eq!((ProofPlan::inclusion(5, 5), ProofPlan::consistency(6, 5)), (None, None));
-    assert_eq!(TileId::at(TileKind::Hashes(8), 0, u64::MAX), None);
+    assert_eq!((ProofNodes::inclusion(5, 5), ProofNodes::consistency(6, 5)), (None, None));
+    assert_eq!(TileId::in_tree(TileKind::Hashes(8), 0, u64::MAX), None);
 }

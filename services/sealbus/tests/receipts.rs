@@ -100,7 +100,7 @@ async fn a_sealer_with_another_logs_policy_does_not_start() {
     bus.set("SEALBUS_ADMIN_LISTEN", "127.0.0.1:0");
     for (policy, words) in [
         (format!("log {other}\nquorum none\n"), "does not name this log's own key"),
-        (log_line(), "no line says the quorum"),
+        (log_line(), "missing quorum line"),
     ] {
         std::fs::write(&file, policy).unwrap();
         let run = tokio::time::timeout(Duration::from_mins(1), bus.run(&["sealer"]));

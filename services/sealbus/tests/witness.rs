@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use sealbus_client::{Cosignature, WitnessClient, WitnessError};
 use sealbus_core::clock::Clock as _;
 use sealbus_core::log::checkpoint::Checkpoint;
-use sealbus_core::log::merkle::{self, ProofPlan};
+use sealbus_core::log::merkle::{self, ProofNodes};
 use sealbus_core::log::note::LogSigner;
 use sealbus_core::log::tile::{EdgeTiles, Tiles};
 use sealbus_core::seal::{KeyKind, Keyring};
@@ -84,7 +84,7 @@ impl Elsewhere {
         edge.append(&leaves).unwrap().into_iter().for_each(|tile| tiles.insert(tile));
         let note = self.log.sign(&Checkpoint::new(ORIGIN, size, edge.root()).unwrap(), 1_000).unwrap();
         let prove = async |from| {
-            Ok::<_, Infallible>(ProofPlan::consistency(from, size).unwrap().prove(|node| tiles.hash(node)).unwrap())
+            Ok::<_, Infallible>(ProofNodes::consistency(from, size).unwrap().prove(|node| tiles.hash(node)).unwrap())
         };
         let url = format!("http://127.0.0.1:{}", self.port);
         let client = WitnessClient::new(&url, key.parse().unwrap(), Duration::from_mins(1)).unwrap();

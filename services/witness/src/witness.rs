@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sealbus_core::clock::Clock;
 use sealbus_core::error_chain;
-use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError, MAX_AHEAD};
+use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError, MAX_AHEAD_SECONDS};
 use sealbus_core::log::merkle;
 use sealbus_core::log::note::{Note, Signature, SignatureType, SignerError, VerifierKey, WitnessSigner};
 use sealbus_core::log::policy::Policy;
-use sealbus_core::log::witness::{AddCheckpoint, Cosigned, Refusal};
+use sealbus_core::log::witness::{AddCheckpoint, CosignedTree, Refusal};
 use sealbus_core::seal::{KeyKind, Keyring};
 
 use crate::folder::{Folder, FolderError};
@@ -19,7 +19,7 @@ use crate::folder::{Folder, FolderError};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Memory {
     /// The last tree that it cosigned.
-    pub tree: Cosigned,
+    pub tree: CosignedTree,
     /// When, in seconds since 1970.
     pub time: u64,
 }
@@ -191,7 +191,7 @@ impl Witness {
             }
         };
         let now = self.clock.unix_seconds();
-        if memory.time > now.saturating_add(MAX_AHEAD) {
+        if memory.time > now.saturating_add(MAX_AHEAD_SECONDS) {
             tracing::warn!(
                 origin = checkpoint.origin(),
                 now,
@@ -223,7 +223,7 @@ impl Witness {
 
     /// Says what does not continue the last tree. Two trees of one size, both signed by the log, prove that it has two
     /// histories; a proof that does not hold may have been sent by anybody who saw the checkpoint.
-    fn report(&self, request: &AddCheckpoint, last: Cosigned) {
+    fn report(&self, request: &AddCheckpoint, last: CosignedTree) {
         let checkpoint = request.checkpoint();
         let (origin, size) = (checkpoint.origin(), checkpoint.size());
         if size != last.size || checkpoint.root() == last.root {
@@ -276,7 +276,7 @@ impl Memory {
         let lines = note.verify(own).map_err(|error| error.to_string())?;
         let time = lines.iter().filter_map(|line| line.time).max();
         let time = time.ok_or("no witness key of the keyring has cosigned it under this name")?;
-        Ok(Self { tree: Cosigned { size: checkpoint.size(), root: checkpoint.root() }, time })
+        Ok(Self { tree: CosignedTree { size: checkpoint.size(), root: checkpoint.root() }, time })
     }
 }
 

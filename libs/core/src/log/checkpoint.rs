@@ -1,19 +1,20 @@
-//! Checkpoints (c2sp.org/tlog-checkpoint): the note that says how large the tree is and what its root is.
+//! Checkpoints (c2sp.org/tlog-checkpoint): signed notes that state the size and the root of the tree.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::event::is_origin;
 use crate::hash::Hash;
-use crate::log::note::{Note, NoteError, SignatureType, Verified, VerifierKey};
+use crate::log::note::{Note, NoteError, SignatureType, VerifiedSignature, VerifierKey};
 use crate::log::{MAX_SIZE, line};
 use crate::seal::PublicKey;
 
-/// A cosignature may be dated so many seconds ahead of the verifier's clock; beyond that it does not count.
-pub const MAX_AHEAD: u64 = 300;
+/// How far ahead of the verifier's clock a cosignature may be dated, in seconds. A later one does not count.
+pub const MAX_AHEAD_SECONDS: u64 = 300;
 
-/// What a log says of its tree: a note's text of three lines, origin, size in decimal, root in base64. It keeps the format's
-/// limits; whether anybody signed it is another matter.
+/// The size and root of a log's tree. Its text has three lines: origin, size in decimal, root in base64.
+///
+/// A value is within the limits of the format. It carries no signature: see [`SignedCheckpoint`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Checkpoint {
     origin: String,
@@ -21,74 +22,76 @@ pub struct Checkpoint {
     root: Hash,
 }
 
-/// A checkpoint that its log signed, with all lines of known keys.
+/// A checkpoint with a valid signature of its log, and the verified signature lines of all known keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SignedCheckpoint {
     checkpoint: Checkpoint,
-    signatures: Vec<Verified>,
-    /// The log's keys among those that were pinned.
-    own: Vec<PublicKey>,
+    signatures: Vec<VerifiedSignature>,
+    /// The pinned keys of the log.
+    log_keys: Vec<PublicKey>,
 }
 
-/// When a known key says that it saw the checkpoint.
+/// A known key's dated signature of a checkpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cosignature<'c> {
-    /// Whose.
+    /// The key that signed.
     pub key: &'c VerifierKey,
-    /// In seconds since 1970.
+    /// The time of signing, in seconds since 1970.
     pub time: u64,
-    /// Whether it is the log's own: that one tells a time, and nothing towards a quorum.
-    pub own: bool,
+    /// Whether the log itself signed. Such a cosignature is a trusted time, and does not count towards a quorum.
+    pub by_log: bool,
 }
 
-/// Why a note is no checkpoint of the log: the verdict CHECKPOINT.
+/// Reasons why a note is not a valid checkpoint of the log. The verdict is CHECKPOINT.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
-    /// It is no note, or a known key's line on it is wrong.
+    /// The note is malformed, or a known key's signature line is invalid.
     #[error(transparent)]
     Note(#[from] NoteError),
-    /// Its text is not a checkpoint's.
-    #[error("a checkpoint is three lines: an origin, a size of at most 2^53 - 1 in decimal, a root in base64")]
+    /// The text of the note is not a checkpoint.
+    #[error(
+        "malformed checkpoint: expected an origin, a decimal size of at most 2^53 - 1 and a base64 root, one per line"
+    )]
     Text,
-    /// It is another log's.
-    #[error("it is the checkpoint of {origin}")]
+    /// The checkpoint belongs to another log.
+    #[error("the checkpoint is of another origin, {origin}")]
     OtherOrigin {
-        /// That log's origin.
+        /// The origin in the checkpoint.
         origin: String,
     },
-    /// None of its lines is of a pinned key of the log, of type 0x01.
-    #[error("no known key of the log has signed it")]
+    /// The checkpoint has no signature line of type 0x01 by a pinned key of the log.
+    #[error("no pinned key of the log signed the checkpoint")]
     Unsigned,
 }
 
 impl Checkpoint {
-    /// The checkpoint of these three; refused where the origin is none ([`is_origin`]) or the size is above [`MAX_SIZE`].
+    /// Creates a checkpoint. Fails if `origin` is not a valid origin ([`is_origin`]) or `size` exceeds [`MAX_SIZE`].
     pub fn new(origin: &str, size: u64, root: Hash) -> Result<Self, CheckpointError> {
         let fits = is_origin(origin) && size <= MAX_SIZE;
         fits.then(|| Self { origin: origin.to_owned(), size, root }).ok_or(CheckpointError::Text)
     }
 
-    /// The log's name.
+    /// The origin, which is the name of the log.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// The number of leaves, up to [`MAX_SIZE`].
+    /// The number of leaves, at most [`MAX_SIZE`].
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The root over them.
+    /// The root of the tree over these leaves.
     pub fn root(&self) -> Hash {
         self.root
     }
 }
 
 impl SignedCheckpoint {
-    /// The checkpoint that the note is to who pins the log's `origin` and these keys, the log's and the witnesses'.
+    /// Verifies a note as a checkpoint of the log `origin`. `known` are the pinned keys of the log and of witnesses.
     ///
-    /// A key of the log has the origin for its name and is of type 0x01. Refused, beside what [`Note::verify`] refuses: a text
-    /// that is no checkpoint, another log's checkpoint, one without a line of a key of the log.
+    /// A key belongs to the log if its name is the origin and its type is 0x01. Fails if [`Note::verify`] fails, if the
+    /// text is not a checkpoint, if the checkpoint is of another log, or if no key of the log signed it.
     pub fn open(note: &Note, origin: &str, known: &[VerifierKey]) -> Result<Self, CheckpointError> {
         let checkpoint: Checkpoint = note.text().parse()?;
         if checkpoint.origin != origin {
@@ -99,33 +102,36 @@ impl SignedCheckpoint {
         if !signatures.iter().any(|signature| of_log(&&signature.key)) {
             return Err(CheckpointError::Unsigned);
         }
-        let own = known.iter().filter(of_log).map(|key| key.public().clone()).collect();
-        Ok(Self { checkpoint, signatures, own })
+        let log_keys = known.iter().filter(of_log).map(|key| key.public().clone()).collect();
+        Ok(Self { checkpoint, signatures, log_keys })
     }
 
-    /// What was signed.
+    /// The checkpoint that was signed.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
 
-    /// The lines of known keys, in the note's order; all of them are right.
-    pub fn signatures(&self) -> &[Verified] {
+    /// The verified signature lines of known keys, in the order of the note.
+    pub fn signatures(&self) -> &[VerifiedSignature] {
         &self.signatures
     }
 
-    /// The lines that tell a time, but for those dated over [`MAX_AHEAD`] seconds after `now`, in seconds since 1970. The
-    /// log's own are those of its name or of one of its key pairs, whatever name that stands under.
+    /// Returns the dated signature lines, except those dated more than [`MAX_AHEAD_SECONDS`] after `now`, in seconds
+    /// since 1970.
+    ///
+    /// A line is by the log if its key has the log's name or one of the log's public keys, under any name.
     pub fn cosignatures(&self, now: u64) -> impl Iterator<Item = Cosignature<'_>> {
-        self.signatures.iter().filter_map(move |Verified { key, time }| {
-            let time = time.filter(|time| *time <= now.saturating_add(MAX_AHEAD))?;
-            let own = key.name() == self.checkpoint.origin || self.own.contains(key.public());
-            Some(Cosignature { key, time, own })
+        self.signatures.iter().filter_map(move |VerifiedSignature { key, time }| {
+            let time = time.filter(|time| *time <= now.saturating_add(MAX_AHEAD_SECONDS))?;
+            let by_log = key.name() == self.checkpoint.origin || self.log_keys.contains(key.public());
+            Some(Cosignature { key, time, by_log })
         })
     }
 
-    /// Adds what another note of the same checkpoint says, a heartbeat: of each key the latest time that counts at `now`.
-    pub(crate) fn join(&mut self, other: &Self, now: u64) {
-        let counting = |time: Option<u64>| time.filter(|time| *time <= now.saturating_add(MAX_AHEAD));
+    /// Merges the signature lines of another note of the same checkpoint, such as a heartbeat. Keeps for each key the
+    /// latest time that counts at `now`.
+    pub(crate) fn merge(&mut self, other: &Self, now: u64) {
+        let counting = |time: Option<u64>| time.filter(|time| *time <= now.saturating_add(MAX_AHEAD_SECONDS));
         for line in other.signatures.iter().filter(|line| counting(line.time).is_some()) {
             match self.signatures.iter_mut().find(|held| held.key == line.key) {
                 Some(held) if counting(held.time) >= counting(line.time) => {}
@@ -136,7 +142,7 @@ impl SignedCheckpoint {
     }
 }
 
-/// The note's text.
+/// Writes the text of the note.
 impl fmt::Display for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { origin, size, root } = self;
@@ -144,7 +150,7 @@ impl fmt::Display for Checkpoint {
     }
 }
 
-/// A note's text as a checkpoint: no other spelling than [`Checkpoint`]'s own, no extension lines.
+/// Parses the text of a note. Accepts only the spelling that `Display` writes, without extension lines.
 impl FromStr for Checkpoint {
     type Err = CheckpointError;
 

@@ -1,4 +1,7 @@
-//! The spellings that all of the log's text formats share: lines, decimals, base64.
+//! Elements that the log's text formats share: lines, decimal numbers, base64, lists of hashes.
+//!
+//! C2SP's signed-note, tlog-checkpoint, tlog-proof and tlog-witness all consist of lines that end in a newline, decimal
+//! numbers without leading zeros, and base64 of RFC 4648 section 4 with padding. Every other spelling is refused.
 
 use std::fmt::{self, Write as _};
 
@@ -7,34 +10,35 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::hash::Hash;
 
-/// The first line, without its newline, and what follows; `None` where no newline ends it.
+/// Splits `text` into its first line, without the newline, and the rest. Returns `None` if no newline is present.
 pub(super) fn split(text: &str) -> Option<(&str, &str)> {
     text.split_once('\n')
 }
 
-/// The number of this text: digits without a leading zero, a sign or a space, up to `max`.
+/// Parses a decimal number of at most `max`: digits only, without leading zeros, sign or spaces.
 pub(super) fn decimal(text: &str, max: u64) -> Option<u64> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let leading_zero = text.len() > 1 && text.starts_with('0');
     (digits && !leading_zero).then(|| text.parse().ok().filter(|number| *number <= max))?
 }
 
-/// RFC 4648, section 4, with padding.
+/// Encodes bytes as base64 of RFC 4648 section 4, with padding.
 pub(super) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// The bytes of this base64; `None` of any spelling but [`base64`]'s.
+/// Decodes base64. Returns `None` for every spelling that [`base64`] does not produce.
 pub(super) fn unbase64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
-/// The hash of this base64.
+/// Decodes a hash from base64.
 pub(super) fn hash(text: &str) -> Option<Hash> {
     Hash::from_slice(&unbase64(text)?)
 }
 
-/// The hashes, one a line, that stand before the next empty line, and what follows that; at most `max` of them.
+/// Parses at most `max` hashes, one per line, up to an empty line. Returns the hashes and the text after the empty
+/// line.
 pub(super) fn hashes(text: &str, max: usize) -> Option<(Vec<Hash>, &str)> {
     let (mut hashes, mut rest) = (Vec::new(), text);
     loop {
@@ -50,7 +54,7 @@ pub(super) fn hashes(text: &str, max: usize) -> Option<(Vec<Hash>, &str)> {
     }
 }
 
-/// What [`hashes`] reads.
+/// Writes hashes as [`hashes`] reads them, with the empty line at the end.
 pub(super) fn write_hashes(f: &mut fmt::Formatter<'_>, hashes: &[Hash]) -> fmt::Result {
     hashes.iter().try_for_each(|hash| writeln!(f, "{}", base64(hash.as_bytes())))?;
     f.write_char('\n')

@@ -1,17 +1,19 @@
-//! The transparency log: one RFC 6962 Merkle tree over the leaves of all events, in the formats of C2SP, so that tools which
-//! know those read it (INTEGRITY, The log). No I/O: callers bring tiles, notes and times, and store what comes out.
+//! The transparency log: one RFC 6962 Merkle tree over the leaves of all events, in C2SP's formats, so that existing
+//! tools read it (`docs/spec/integrity.md#the-log`). There is no I/O here: callers pass in tiles, notes and times, and
+//! store the results.
 //!
-//! | module | what | written down in |
+//! | module | content | specification |
 //! |---|---|---|
-//! | [`merkle`] | hashes, growth, proofs and their verification | RFC 6962, RFC 9162 |
-//! | [`tile`] | where the tree's hashes and leaves lie, as files or resources | c2sp.org/tlog-tiles |
-//! | [`note`] | a text and the lines that sign it; keys as text | c2sp.org/signed-note, c2sp.org/tlog-cosignature |
-//! | [`checkpoint`] | the note that says what the tree is: its form, and what a verifier makes of it | c2sp.org/tlog-checkpoint |
-//! | [`policy`] | which logs and witnesses are trusted, and how many of those are enough | c2sp.org/tlog-policy |
-//! | [`proof`] | an event's proof, which needs nothing beside itself | c2sp.org/tlog-proof |
-//! | [`witness`] | what a log asks of a witness, and what a witness answers | c2sp.org/tlog-witness |
+//! | [`merkle`] | hashes, appending, proofs and their verification | RFC 6962, RFC 9162 |
+//! | [`tile`] | how hashes and leaves are divided into files | c2sp.org/tlog-tiles |
+//! | [`note`] | a text with signature lines; keys in text form | c2sp.org/signed-note, c2sp.org/tlog-cosignature |
+//! | [`checkpoint`] | the note that states the size and root of the tree, and its verification | c2sp.org/tlog-checkpoint |
+//! | [`policy`] | the trusted logs and witnesses, and the quorum of witnesses | c2sp.org/tlog-policy |
+//! | [`proof`] | the self-contained proof that an event is in the log | c2sp.org/tlog-proof |
+//! | [`witness`] | requests to witnesses, and the decision of a witness | c2sp.org/tlog-witness |
 //!
-//! What is parsed here is written back byte for byte: each format has one spelling, and another one is refused.
+//! Each format has one spelling: a parser accepts exactly the bytes that the writer produces, and refuses everything
+//! else.
 
 pub mod checkpoint;
 mod line;
@@ -22,5 +24,5 @@ pub mod proof;
 pub mod tile;
 pub mod witness;
 
-/// The most leaves that a log holds: 2^53 − 1, an integer that every JSON reader keeps.
+/// The maximum number of leaves of a log: 2^53 − 1, the largest integer that every JSON reader represents exactly.
 pub const MAX_SIZE: u64 = crate::event::MAX_SEQ;

@@ -1,11 +1,11 @@
-//! The proof of an event (c2sp.org/tlog-proof): its leaf, its index, the way up to the root, and the checkpoint with that root.
-//! Who has it and pins the log's key needs nothing else.
+//! Proofs of events (c2sp.org/tlog-proof): the leaf of an event, its log index, the hashes that lead to the root, and
+//! the checkpoint with that root. A verifier that pins the key of the log needs nothing else.
 //!
 //! ```text
 //! c2sp.org/tlog-proof@v1
 //! extra <the leaf in base64>
 //! index 1
-//! <a hash in base64, from the leaf's sibling up; a line each>
+//! <the sibling hashes in base64, from the leaf up, one per line>
 //!
 //! <the checkpoint, a signed note>
 //! ```
@@ -20,79 +20,84 @@ use crate::log::{MAX_SIZE, line, merkle};
 use crate::verify::Verdict;
 
 const VERSION: &str = "c2sp.org/tlog-proof@v1";
-/// A tree of 2^53 − 1 leaves has no longer way to its root.
+/// The maximum number of hashes: the length of the longest path in a tree of 2^53 − 1 leaves.
 const MAX_HASHES: usize = 53;
-/// Bytes of a leaf, as an entry bundle holds it.
-const MAX_LEAF: usize = 65_535;
+/// The maximum length of a leaf in bytes, which is that of an entry bundle.
+const MAX_LEAF_BYTES: usize = 65_535;
 
-/// An event's proof as it was read or made. Nothing here says that it holds.
+/// A well-formed proof of an event. It is not verified.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EventProof {
-    /// The leaf: an event's header and seal, as [`crate::event::Leaf::encode`] gives them. The format holds it to be the
-    /// application's own and unproven; here it is the very thing that is proven.
+    /// The leaf: the header and the seal of the event, as [`crate::event::Leaf::encode`] writes them. For tlog-proof
+    /// the `extra` line is unauthenticated application data; here it contains the leaf whose inclusion is proven.
     pub leaf: Vec<u8>,
-    /// The leaf's place in the log.
+    /// The log index of the leaf.
     pub index: u64,
-    /// The siblings, from the leaf's up.
+    /// The sibling hashes, from the leaf up.
     pub hashes: Vec<Hash>,
-    /// The checkpoint that the way leads to.
+    /// The checkpoint with the root that the hashes lead to.
     pub note: Note,
 }
 
-/// Why an event's proof is refused.
+/// Reasons why a proof of an event is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventProofError {
-    /// It has not the form of a proof.
-    #[error("it is no proof of an event: {0}")]
+    /// The bytes are not a well-formed proof.
+    #[error("malformed proof: {0}")]
     Malformed(&'static str),
-    /// Its checkpoint is no note, or not one that the verifier's log signed.
-    #[error("its checkpoint is refused")]
+    /// The checkpoint is malformed, or the log did not sign it.
+    #[error("the checkpoint of the proof is refused")]
     Checkpoint(#[from] CheckpointError),
-    /// Its way does not lead from its leaf to the checkpoint's root.
-    #[error("its leaf is not in the log at its index")]
+    /// The hashes do not lead from the leaf to the root of the checkpoint.
+    #[error("the proof does not show that its leaf is in the log")]
     Inclusion(#[from] merkle::ProofError),
-    /// It holds, and is of another leaf than the event's.
-    #[error("it is the proof of another leaf")]
+    /// The proof is valid, but its leaf is not that of the event.
+    #[error("the proof is of another leaf")]
     OtherLeaf,
 }
 
 impl EventProof {
-    /// Bytes of a proof.
+    /// The maximum length of a proof in bytes.
     pub const MAX_BYTES: usize = Note::MAX_BYTES + (1 << 17);
 
-    /// The proof of this text. Refused: more than [`EventProof::MAX_BYTES`], another version, no extra line or one that is not
-    /// base64 of up to 65,535 bytes, an index with a leading zero or above 2^53 − 1, more than 53 hashes or one that is not base64
-    /// of 32 bytes, what [`Note::parse`] refuses, a text that is no checkpoint.
+    /// Parses a proof.
+    ///
+    /// Fails if it is longer than [`EventProof::MAX_BYTES`], is of another version, has no `extra` line with base64 of
+    /// at most 65,535 bytes, has no decimal index of at most 2^53 − 1, has more than 53 hashes or a malformed one, or
+    /// if the note is not a well-formed checkpoint.
     pub fn parse(bytes: &[u8]) -> Result<Self, EventProofError> {
         let malformed = EventProofError::Malformed;
         if bytes.len() > Self::MAX_BYTES {
-            return Err(malformed("it is longer than 640 KiB"));
+            return Err(malformed("longer than 640 KiB"));
         }
-        let text = str::from_utf8(bytes).map_err(|_| malformed("it is not UTF-8"))?;
+        let text = str::from_utf8(bytes).map_err(|_| malformed("not UTF-8"))?;
         let rest = text.strip_prefix(VERSION).and_then(|rest| rest.strip_prefix('\n'));
-        let (extra, rest) = rest.and_then(line::split).ok_or(malformed("it is not of version 1"))?;
-        let leaf = extra.strip_prefix("extra ").and_then(line::unbase64).filter(|leaf| leaf.len() <= MAX_LEAF);
-        let leaf = leaf.ok_or(malformed("its extra line is not the leaf in base64"))?;
-        let (index, rest) = line::split(rest).ok_or(malformed("it ends before its index"))?;
+        let (extra, rest) = rest.and_then(line::split).ok_or(malformed("not tlog-proof version 1"))?;
+        let leaf = extra.strip_prefix("extra ").and_then(line::unbase64).filter(|leaf| leaf.len() <= MAX_LEAF_BYTES);
+        let leaf = leaf.ok_or(malformed("no extra line with the leaf in base64"))?;
+        let (index, rest) = line::split(rest).ok_or(malformed("no index line"))?;
         let index = index.strip_prefix("index ").and_then(|index| line::decimal(index, MAX_SIZE));
-        let index = index.ok_or(malformed("its index is not a number up to 2^53 - 1"))?;
-        let (hashes, note) = line::hashes(rest, MAX_HASHES).ok_or(malformed("a line is no hash in base64"))?;
+        let index = index.ok_or(malformed("the index is not a decimal number of at most 2^53 - 1"))?;
+        let (hashes, note) = line::hashes(rest, MAX_HASHES)
+            .ok_or(malformed("the hashes are not at most 53 lines of base64 of 32 bytes"))?;
         let note = Note::parse(note.as_bytes()).map_err(CheckpointError::from)?;
         note.text().parse::<Checkpoint>()?;
         Ok(Self { leaf, index, hashes, note })
     }
 
-    /// Whether it leads from its leaf to the root of this checkpoint, which the caller trusts, and its leaf is the event's.
+    /// Verifies that the hashes lead from the proof's leaf to the root of `checkpoint`, and that this leaf equals
+    /// `leaf`.
     ///
-    /// The proof's own note is not looked at: where many proofs stand against one checkpoint, that is opened once.
+    /// The caller trusts `checkpoint`. The note of the proof is ignored, so that a caller with many proofs against one
+    /// checkpoint can verify its signatures once.
     pub fn check(&self, leaf: &[u8], checkpoint: &Checkpoint) -> Result<(), EventProofError> {
         let (hash, root) = (merkle::leaf_hash(&self.leaf), checkpoint.root());
         merkle::verify_inclusion(&hash, self.index, checkpoint.size(), &self.hashes, &root)?;
         if self.leaf == leaf { Ok(()) } else { Err(EventProofError::OtherLeaf) }
     }
 
-    /// Whether the log of this origin holds the leaf, by what the policy pins. How many witnesses have seen the checkpoint,
-    /// the policy says of what comes back.
+    /// Verifies that the log `origin` contains `leaf`, with the keys of the policy. Returns the checkpoint of the
+    /// proof, for which [`Policy::quorum`] tells which witnesses cosigned it.
     pub fn verify(&self, leaf: &[u8], policy: &Policy, origin: &str) -> Result<SignedCheckpoint, EventProofError> {
         let signed = policy.open(&self.note, origin)?;
         self.check(leaf, signed.checkpoint())?;
@@ -101,13 +106,13 @@ impl EventProof {
 }
 
 impl EventProofError {
-    /// The verdict on the event: PROOF or `LEAF_MISMATCH`.
+    /// Returns the verdict on the event, PROOF or `LEAF_MISMATCH`.
     pub fn verdict(&self) -> Verdict {
         if matches!(self, Self::OtherLeaf) { Verdict::LeafMismatch } else { Verdict::Proof }
     }
 }
 
-/// The proof's text.
+/// Writes the text of the proof.
 impl fmt::Display for EventProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{VERSION}\nextra {}\nindex {}\n", line::base64(&self.leaf), self.index)?;

@@ -1,15 +1,16 @@
-//! What a log asks of a witness, and what a witness answers (c2sp.org/tlog-witness, add-checkpoint).
+//! Requests of a log to a witness, and the decision of the witness (c2sp.org/tlog-witness, add-checkpoint).
 //!
 //! ```text
 //! old 20852014
-//! <the consistency proof from there, a hash in base64 a line>
+//! <the consistency proof from that size, one base64 hash per line>
 //!
 //! <the checkpoint, a signed note>
 //! ```
 //!
-//! A witness keeps of each log the last tree that it cosigned. It reads a request, decides, stores the tree that it decided
-//! for where the one that it decided from still stands, and only then signs and answers. The log adds the answer's lines to
-//! its note by [`Note::cosigned`].
+//! For each log, a witness remembers the last tree that it cosigned. It parses a request, decides
+//! ([`AddCheckpoint::decide`]), replaces the remembered tree with the new one, and only then signs and responds. The
+//! replacement has to be a compare-and-set against the tree on which the decision was based. The log adds the lines of
+//! the response with [`Note::with_cosignatures`].
 
 use std::fmt;
 
@@ -19,104 +20,109 @@ use crate::log::note::{Note, NoteError};
 use crate::log::policy::Policy;
 use crate::log::{MAX_SIZE, line, merkle};
 
-/// The specification's bound on the lines of a proof.
+/// The maximum number of hashes of a consistency proof, as tlog-witness defines it.
 const MAX_HASHES: usize = 63;
 
-/// A log's request that a witness cosign a checkpoint.
+/// A well-formed request to cosign a checkpoint. Its signatures and its proof are not verified.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AddCheckpoint {
     old_size: u64,
     hashes: Vec<Hash>,
     note: Note,
-    /// The note's text, read.
+    /// The parsed text of the note.
     checkpoint: Checkpoint,
 }
 
 /// The last tree of a log that a witness cosigned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Cosigned {
-    /// Its leaves; 0 as long as the witness has cosigned none.
+pub struct CosignedTree {
+    /// The number of leaves. It is 0 if the witness has cosigned no tree of the log yet.
     pub size: u64,
-    /// Its root.
+    /// The root of the tree.
     pub root: Hash,
 }
 
-/// Why a witness does not cosign. Whatever it is, what the witness has stored stays as it was.
+/// Reasons why a witness does not cosign. A refusal leaves the remembered tree unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The request has not the form of one, or its checkpoint not that of one.
-    #[error("it is no add-checkpoint request: {0}")]
+    /// The request or its checkpoint is malformed.
+    #[error("malformed add-checkpoint request: {0}")]
     Malformed(&'static str),
-    /// The witness does not know the log.
-    #[error("no log of this origin is known here")]
+    /// The policy of the witness has no log with this origin.
+    #[error("unknown log origin")]
     UnknownLog,
-    /// No known key of the log has signed, or a known key's line is wrong.
+    /// No known key of the log signed the checkpoint, or the signature line of a known key is invalid.
     #[error("the checkpoint is not signed by its log")]
     Signature(#[from] CheckpointError),
-    /// The old size is above the checkpoint's.
-    #[error("the old size is above the checkpoint's")]
+    /// The old size exceeds the size of the checkpoint.
+    #[error("the old size exceeds the size of the checkpoint")]
     Shrunk,
-    /// The old size is not the one that the witness cosigned last.
-    #[error("the last size cosigned here is {size}")]
+    /// The old size differs from the size that the witness cosigned last.
+    #[error("the old size is not the size cosigned last, {size}")]
     Conflict {
-        /// That size.
+        /// The size cosigned last.
         size: u64,
     },
-    /// The proof does not hold: it is wrong, or the log has two histories, and the request is the evidence.
-    #[error("the checkpoint does not continue the one cosigned last")]
+    /// The consistency proof is invalid. Either the proof is wrong, or the log has two histories; in the latter case
+    /// the request is evidence of it.
+    #[error("the checkpoint is not consistent with the one cosigned last")]
     Inconsistent(#[from] merkle::ProofError),
 }
 
-/// The media type of the answer to a [`Refusal::Conflict`].
+/// The media type of the response to a [`Refusal::Conflict`].
 pub const SIZE_CONTENT_TYPE: &str = "text/x.tlog.size";
 
 impl AddCheckpoint {
-    /// Bytes of a request.
+    /// The maximum length of a request in bytes.
     pub const MAX_BYTES: usize = Note::MAX_BYTES + (1 << 12);
 
-    /// The request that a log makes. Refused: more than 63 hashes, a note whose text is no checkpoint.
+    /// Creates a request. Fails if there are more than 63 hashes or the text of the note is not a checkpoint.
     pub fn new(old_size: u64, hashes: Vec<Hash>, note: Note) -> Result<Self, Refusal> {
         let checkpoint = note.text().parse();
-        let checkpoint = checkpoint.map_err(|_: CheckpointError| Refusal::Malformed("its note is no checkpoint"))?;
+        let checkpoint = checkpoint.map_err(|_: CheckpointError| Refusal::Malformed("the note is not a checkpoint"))?;
         if hashes.len() > MAX_HASHES {
-            return Err(Refusal::Malformed("its proof has more than 63 hashes"));
+            return Err(Refusal::Malformed("the proof has more than 63 hashes"));
         }
         Ok(Self { old_size, hashes, note, checkpoint })
     }
 
-    /// The request of this body. Refused: more than [`AddCheckpoint::MAX_BYTES`], an old size with a leading zero or above
-    /// 2^53 − 1, more than 63 hashes or one that is not base64 of 32 bytes, what [`Note::parse`] refuses, a text that is no
-    /// checkpoint.
+    /// Parses the body of a request.
+    ///
+    /// Fails if it is longer than [`AddCheckpoint::MAX_BYTES`], has no decimal old size of at most 2^53 − 1, has more
+    /// than 63 hashes or a malformed one, or if the note is not a well-formed checkpoint.
     pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
         let malformed = Refusal::Malformed;
         if body.len() > Self::MAX_BYTES {
-            return Err(malformed("it is longer than 516 KiB"));
+            return Err(malformed("longer than 516 KiB"));
         }
-        let body = str::from_utf8(body).map_err(|_| malformed("it is not UTF-8"))?;
-        let (old, rest) = line::split(body).ok_or(malformed("it has no lines"))?;
+        let body = str::from_utf8(body).map_err(|_| malformed("not UTF-8"))?;
+        let (old, rest) = line::split(body).ok_or(malformed("no newline"))?;
         let old_size = old.strip_prefix("old ").and_then(|size| line::decimal(size, MAX_SIZE));
-        let old_size = old_size.ok_or(malformed("its first line is not old and a size up to 2^53 - 1"))?;
-        let (hashes, note) = line::hashes(rest, MAX_HASHES).ok_or(malformed("its proof is not up to 63 hashes"))?;
+        let old_size =
+            old_size.ok_or(malformed("the first line is not `old` and a decimal size of at most 2^53 - 1"))?;
+        let (hashes, note) = line::hashes(rest, MAX_HASHES)
+            .ok_or(malformed("the proof is not at most 63 lines of base64 of 32 bytes"))?;
         let note =
-            Note::parse(note.as_bytes()).map_err(|_: NoteError| malformed("its checkpoint is no signed note"))?;
+            Note::parse(note.as_bytes()).map_err(|_: NoteError| malformed("the checkpoint is not a signed note"))?;
         Self::new(old_size, hashes, note)
     }
 
-    /// The checkpoint as it was sent, with its lines; which of them are right, [`AddCheckpoint::decide`] looks.
+    /// Returns the checkpoint with its signature lines as sent. They are not verified; [`AddCheckpoint::decide`] does
+    /// that.
     pub fn note(&self) -> &Note {
         &self.note
     }
 
-    /// The checkpoint; its origin says which log's last tree the witness has to look up.
+    /// Returns the checkpoint. Its origin names the log whose last tree the witness has to look up.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
 
-    /// Whether the witness cosigns: the tree to store in the place of `last`, before the checkpoint is signed. `policy` names
-    /// the logs that the witness knows.
+    /// Decides whether to cosign. `policy` names the known logs, and `last` is the tree that the witness cosigned last.
     ///
-    /// The checks are made, and refused, in the specification's order.
-    pub fn decide(&self, policy: &Policy, last: Cosigned) -> Result<Cosigned, Refusal> {
+    /// Returns the tree that has to replace `last` in storage before the checkpoint is signed. The checks are made in
+    /// the order of tlog-witness.
+    pub fn decide(&self, policy: &Policy, last: CosignedTree) -> Result<CosignedTree, Refusal> {
         let (origin, size, root) = (self.checkpoint.origin(), self.checkpoint.size(), self.checkpoint.root());
         if !policy.logs().iter().any(|log| log.key.name() == origin) {
             return Err(Refusal::UnknownLog);
@@ -128,13 +134,14 @@ impl AddCheckpoint {
         if self.old_size != last.size {
             return Err(Refusal::Conflict { size: last.size });
         }
-        // At size 0 too: there the last root is the empty tree's, and the new one has to be the same.
+        // This also covers size 0: the last root is then that of the empty tree, and a new tree of size 0 must have the
+        // same.
         merkle::verify_consistency(last.size, size, &self.hashes, &last.root, &root)?;
-        Ok(Cosigned { size, root })
+        Ok(CosignedTree { size, root })
     }
 }
 
-/// The request's body.
+/// Writes the body of the request.
 impl fmt::Display for AddCheckpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "old {}", self.old_size)?;
@@ -143,15 +150,15 @@ impl fmt::Display for AddCheckpoint {
     }
 }
 
-impl Cosigned {
-    /// What a witness begins with: no tree of the log.
-    pub fn nothing() -> Self {
+impl CosignedTree {
+    /// Returns the empty tree, with which a witness starts for each log.
+    pub fn empty() -> Self {
         Self { size: 0, root: merkle::empty_root() }
     }
 }
 
 impl Refusal {
-    /// The HTTP status of the answer.
+    /// Returns the HTTP status code of the response.
     pub fn status(&self) -> u16 {
         match self {
             Self::Malformed(_) | Self::Shrunk => 400,
@@ -163,12 +170,12 @@ impl Refusal {
     }
 }
 
-/// The body of the answer to a [`Refusal::Conflict`]: the size from which the log has to prove.
+/// Returns the body of the response to a [`Refusal::Conflict`]: the size that a consistency proof has to start from.
 pub fn encode_size(size: u64) -> String {
     format!("{size}\n")
 }
 
-/// The size in such a body; `None` where it is none.
+/// Parses the body that [`encode_size`] writes. Returns `None` if it is malformed.
 pub fn parse_size(body: &[u8]) -> Option<u64> {
     line::decimal(str::from_utf8(body).ok()?.strip_suffix('\n')?, MAX_SIZE)
 }

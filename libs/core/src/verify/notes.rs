@@ -106,7 +106,7 @@ impl Notes {
         };
         match &mut self.newest {
             // A heartbeat: the same text with newer lines.
-            Some(newest) if newest.size_and_root() == key => newest.signed.join(&opened.signed, self.now),
+            Some(newest) if newest.size_and_root() == key => newest.signed.merge(&opened.signed, self.now),
             Some(newest) if newest.size_and_root().0 >= key.0 => {}
             newest => *newest = Some(opened),
         }

@@ -42,7 +42,7 @@ impl TreeCheck {
         Self {
             size,
             root,
-            wanted: TileId::at(TileKind::Hashes(0), 0, size),
+            wanted: TileId::in_tree(TileKind::Hashes(0), 0, size),
             edge: EdgeTiles::empty(),
             tiles: Tiles::default(),
             findings: Vec::new(),
@@ -115,9 +115,9 @@ impl CheckedTree {
 
 /// The tile that is asked for after this one.
 fn following(id: TileId, size: u64) -> Option<TileId> {
-    let next = TileId::at(id.kind(), id.n() + 1, size);
+    let next = TileId::in_tree(id.kind(), id.n() + 1, size);
     next.or_else(|| match id.kind() {
-        TileKind::Hashes(level) => TileId::at(TileKind::Hashes(level + 1), 0, size),
+        TileKind::Hashes(level) => TileId::in_tree(TileKind::Hashes(level + 1), 0, size),
         TileKind::Entries => None,
     })
 }

@@ -1,8 +1,10 @@
 //! A log in memory, and keys to sign it with.
 
+use std::collections::BTreeSet;
+
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::Checkpoint;
-use sealbus_core::log::merkle::{self, ProofPlan};
+use sealbus_core::log::merkle::{self, ProofNodes};
 use sealbus_core::log::note::{LogSigner, Note, SignatureType, VerifierKey, WitnessSigner};
 use sealbus_core::log::tile::{EdgeTiles, HashTile, TileId, Tiles};
 use sealbus_core::seal::{KeyKind, Keyring, PublicKey};
@@ -32,20 +34,25 @@ impl Tree {
     }
 
     pub(crate) fn inclusion(&self, index: u64, size: u64) -> Vec<Hash> {
-        self.prove(&ProofPlan::inclusion(index, size).unwrap())
+        self.prove(&ProofNodes::inclusion(index, size).unwrap())
     }
 
     pub(crate) fn consistency(&self, old: u64, size: u64) -> Vec<Hash> {
-        self.prove(&ProofPlan::consistency(old, size).unwrap())
+        self.prove(&ProofNodes::consistency(old, size).unwrap())
     }
 
     /// The proof from the tiles that are said to be enough for it, and no others.
-    fn prove(&self, plan: &ProofPlan) -> Vec<Hash> {
-        let ids = TileId::holding_all(plan.nodes(), self.edge.size());
+    fn prove(&self, proof: &ProofNodes) -> Vec<Hash> {
+        let ids = tiles_of(proof, self.edge.size());
         let fetched = ids.into_iter().map(|id| HashTile::new(id, self.tiles.hashes(id).unwrap().to_vec()).unwrap());
         let fetched: Tiles = fetched.collect();
-        plan.prove(|node| fetched.hash(node)).unwrap()
+        proof.prove(|node| fetched.hash(node)).unwrap()
     }
+}
+
+/// The tiles of a tree of `size` leaves that contain the nodes of a proof.
+pub(crate) fn tiles_of(proof: &ProofNodes, size: u64) -> BTreeSet<TileId> {
+    proof.nodes().filter_map(|node| TileId::holding(node, size)).collect()
 }
 
 /// `leaf 0`, `leaf 1` …: the leaves of the published vectors.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sealbus_core::hash::Hash;
-use sealbus_core::log::merkle::ProofPlan;
+use sealbus_core::log::merkle::ProofNodes;
 use sealbus_core::log::tile::TileId;
 
 use super::Log;
@@ -30,9 +30,9 @@ impl Log<'_> {
     /// The proof of each of these leaves, in their order, from tiles that are read once; none where that tree is not stored, or
     /// lacks one of them.
     pub async fn inclusion_proofs(self, indexes: &[u64], size: u64) -> Result<Option<Vec<Vec<Hash>>>, LedgerError> {
-        let plans: Option<Vec<_>> = indexes.iter().map(|index| ProofPlan::inclusion(*index, size)).collect();
+        let plans: Option<Vec<_>> = indexes.iter().map(|index| ProofNodes::inclusion(*index, size)).collect();
         let Some(plans) = plans else { return Ok(None) };
-        let nodes = plans.iter().flat_map(ProofPlan::nodes);
+        let nodes = plans.iter().flat_map(ProofNodes::nodes);
         let ids: BTreeSet<TileId> = nodes.filter_map(|node| TileId::holding(node, size)).collect();
         let ids: Vec<TileId> = ids.into_iter().collect();
         let tiles = self.read_tiles(&mut *self.ledger.pool().acquire().await?, &ids).await?;
@@ -42,7 +42,7 @@ impl Log<'_> {
     /// The proof that the tree of `size` leaves continues the one of `old`; none where either is not stored.
     pub async fn consistency_proof(self, old: u64, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
         let mut connection = self.ledger.pool().acquire().await?;
-        match ProofPlan::consistency(old, size) {
+        match ProofNodes::consistency(old, size) {
             Some(plan) => self.prove(&mut connection, &plan, size).await,
             None => Ok(None),
         }

@@ -21,18 +21,19 @@ impl Log<'_> {
     /// The hash tiles of the tree of this size, each cut to the width that it has there. One that is not stored, or shorter, is
     /// left out: whoever reads them misses it.
     pub fn tiles(self, size: u64) -> impl Stream<Item = Result<(TileId, Vec<u8>), LedgerError>> {
-        let levels = (0..=u8::MAX).take_while(move |level| TileId::at(TileKind::Hashes(*level), 0, size).is_some());
+        let levels =
+            (0..=u8::MAX).take_while(move |level| TileId::in_tree(TileKind::Hashes(*level), 0, size).is_some());
         let pages = levels.flat_map(move |level| {
             let starts = (0..).step_by(usize::try_from(TILES).unwrap_or(usize::MAX));
             starts
-                .take_while(move |first| TileId::at(TileKind::Hashes(level), *first, size).is_some())
+                .take_while(move |first| TileId::in_tree(TileKind::Hashes(level), *first, size).is_some())
                 .map(move |first| (level, first))
         });
         stream::iter(pages.map(Ok))
             .and_then(move |(level, first)| async move {
                 let stored = self.stored_tiles(level, first, TILES).await?;
                 let tiles = stored.into_iter().filter_map(move |(n, mut hashes)| {
-                    let id = TileId::at(TileKind::Hashes(level), n, size)?;
+                    let id = TileId::in_tree(TileKind::Hashes(level), n, size)?;
                     let length = 32 * usize::from(id.width());
                     (hashes.len() >= length).then(|| {
                         hashes.truncate(length);

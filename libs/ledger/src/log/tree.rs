@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::Checkpoint;
-use sealbus_core::log::merkle::{ProofPlan, empty_root, verify_consistency};
+use sealbus_core::log::merkle::{ProofNodes, empty_root, verify_consistency};
 use sealbus_core::log::note::Note;
 use sealbus_core::log::tile::{EdgeTiles, TileId};
 use sqlx::PgConnection;
@@ -93,7 +93,7 @@ impl Log<'_> {
         Signing { signer, anchored, time }: Signing<'_>,
     ) -> Result<Note, LedgerError> {
         let (old, size) = (anchored.size(), head.size);
-        let proof = match ProofPlan::consistency(old, size) {
+        let proof = match ProofNodes::consistency(old, size) {
             Some(plan) => self.prove(connection, &plan, size).await?,
             None => None,
         };
@@ -114,7 +114,7 @@ impl Log<'_> {
     pub(super) async fn prove(
         self,
         connection: &mut PgConnection,
-        plan: &ProofPlan,
+        plan: &ProofNodes,
         size: u64,
     ) -> Result<Option<Vec<Hash>>, LedgerError> {
         let ids: BTreeSet<TileId> = plan.nodes().filter_map(|node| TileId::holding(node, size)).collect();

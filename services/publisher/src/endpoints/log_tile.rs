@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::event::Record;
-use sealbus_core::log::tile::{TileId, TileKind, encode_bundle};
+use sealbus_core::log::tile::{TileId, TileKind, encode_entry_bundle};
 use sealbus_ledger::history::trail::LogQuery;
 
 use crate::app::App;
@@ -42,7 +42,7 @@ pub(super) async fn handle(
             let query = LogQuery { from_index, limit: id.width().into(), ..LogQuery::default() };
             let leaves: Vec<_> = app.ledger.history().log_page(&query).await?.iter().map(Record::leaf).collect();
             // Fewer, and somebody took events out: a short tile would pass for a smaller one.
-            let whole = encode_bundle(&leaves).ok().filter(|_| leaves.len() == usize::from(id.width()));
+            let whole = encode_entry_bundle(&leaves).ok().filter(|_| leaves.len() == usize::from(id.width()));
             whole.ok_or_else(|| {
                 Problem::new(ErrorKind::Internal, "events of this tile are missing; run `sealbus verify --all`")
             })?
@@ -58,7 +58,7 @@ pub(super) async fn handle(
 #[cfg(test)]
 mod tests {
     use axum::http::Method;
-    use sealbus_core::log::tile::{HashTile, TileId, parse_bundle};
+    use sealbus_core::log::tile::{HashTile, TileId, parse_entry_bundle};
     use serde_json::json;
 
     use crate::tests::support::Publisher;
@@ -83,7 +83,7 @@ mod tests {
         let id: TileId = "tile/entries/001.p/45".parse().unwrap();
         let bundle = bytes(&publisher, "/log/tile/entries/001.p/45", "auditor").await;
         let level_0 = publisher.ledger.log().hash_tile("tile/0/001.p/45".parse().unwrap()).await.unwrap().unwrap();
-        let leaves = parse_bundle(id, &bundle).unwrap();
+        let leaves = parse_entry_bundle(id, &bundle).unwrap();
         let hashes: Vec<_> = leaves.iter().map(|leaf| sealbus_core::log::merkle::leaf_hash(leaf)).collect();
         assert_eq!(hashes, level_0.hashes());
     }

@@ -112,7 +112,7 @@ impl Scene {
     /// The times of their lines.
     pub(crate) fn times(&self, policy: &Policy, note: &Note) -> Vec<u64> {
         let signed = policy.open(note, &self.origin).unwrap();
-        signed.cosignatures(SystemClock.unix_seconds()).filter(|by| !by.own).map(|by| by.time).collect()
+        signed.cosignatures(SystemClock.unix_seconds()).filter(|by| !by.by_log).map(|by| by.time).collect()
     }
 
     fn anchor(&self) -> AnchorFile {

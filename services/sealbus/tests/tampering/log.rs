@@ -121,7 +121,7 @@ async fn row_28_fewer_cosignatures_than_the_quorum_or_an_old_heartbeat() {
     scene.expect(&[("QUORUM", &format!("size {SIZE}"))]);
     let (note, checkpoint) = newest(&scene).await;
     let cosignature = witness.cosign(&checkpoint, now()).to_string();
-    let cosigned = note.cosigned(&cosignature, &[witness.verifier_key()]).unwrap();
+    let cosigned = note.with_cosignatures(&cosignature, &[witness.verifier_key()]).unwrap();
     scene.anchors().keep(&cosigned).await.unwrap();
     scene.expect(&[]);
 

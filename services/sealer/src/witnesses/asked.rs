@@ -8,7 +8,7 @@ use sealbus_client::{Cosignature, WitnessClient, WitnessError};
 use sealbus_core::clock::Clock;
 use sealbus_core::error_chain;
 use sealbus_core::hash::Hash;
-use sealbus_core::log::checkpoint::{Checkpoint, MAX_AHEAD};
+use sealbus_core::log::checkpoint::{Checkpoint, MAX_AHEAD_SECONDS};
 use sealbus_core::log::merkle::{empty_root, verify_consistency};
 use sealbus_core::log::note::{Note, NoteError};
 use sealbus_ledger::{Ledger, LedgerError};
@@ -46,7 +46,7 @@ pub(crate) enum NoCosignature {
     Ahead { size: u64, held: u64 },
     #[error("it has cosigned {size} leaves already, which another sealer asked it to")]
     Overtaken { size: u64 },
-    #[error("its cosignature is dated {ahead} s ahead, and over {MAX_AHEAD} s does not count")]
+    #[error("its cosignature is dated {ahead} s ahead, and over {MAX_AHEAD_SECONDS} s does not count")]
     Dated { ahead: u64 },
     #[error("its line has no room on the note: {0}")]
     NoRoom(NoteError),
@@ -111,7 +111,7 @@ impl Asked {
             Ok(cosignature) => {
                 self.size.store(size, Ordering::Relaxed);
                 let ahead = cosignature.time.saturating_sub(self.clock.unix_seconds());
-                if ahead > MAX_AHEAD { Err(NoCosignature::Dated { ahead }) } else { Ok(cosignature) }
+                if ahead > MAX_AHEAD_SECONDS { Err(NoCosignature::Dated { ahead }) } else { Ok(cosignature) }
             }
             Err(WitnessError::Conflict { size: stands }) => {
                 self.size.store(stands, Ordering::Relaxed);

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use sealbus_client::WitnessClient;
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::Checkpoint;
-use sealbus_core::log::merkle::{self, ProofPlan};
+use sealbus_core::log::merkle::{self, ProofNodes};
 use sealbus_core::log::note::{LogSigner, Note};
 use sealbus_core::log::policy::Policy;
 use sealbus_core::log::tile::{EdgeTiles, Tiles};
@@ -85,7 +85,7 @@ impl Log {
 
     pub(crate) fn proof(&self, old: u64, size: u64) -> Vec<Hash> {
         let tiles = self.tree(size).1;
-        ProofPlan::consistency(old, size).unwrap().prove(|node| tiles.hash(node)).unwrap()
+        ProofNodes::consistency(old, size).unwrap().prove(|node| tiles.hash(node)).unwrap()
     }
 
     pub(crate) fn request(&self, old: u64, size: u64) -> AddCheckpoint {

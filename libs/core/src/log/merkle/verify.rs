@@ -1,27 +1,35 @@
-//! Verifying proofs, by the algorithms of RFC 9162, sections 2.1.3.2 and 2.1.4.2.
+//! Verification of inclusion and consistency proofs by the algorithms of RFC 9162 sections 2.1.3.2 and 2.1.4.2.
+//!
+//! Both walk from a node to the root. The RFC calls the index of the node `fn` and the index of the last node of its
+//! level `sn`; here they are [`Climb::node`] and [`Climb::last`].
 
 use crate::hash::Hash;
 use crate::log::merkle::{empty_root, node_hash};
 
-/// Why a proof does not hold.
+/// Reasons why a proof is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "each variant's message is its documentation")]
 pub enum ProofError {
-    #[error("the tree has no such leaf")]
+    /// The index is not below the size of the tree.
+    #[error("the leaf index is not below the tree size")]
     Index,
-    #[error("the older tree is the larger one")]
+    /// The old tree is larger than the new one.
+    #[error("the old tree is larger than the new tree")]
     Sizes,
+    /// The path ends before it reaches the root.
     #[error("the proof has too few hashes")]
     Short,
+    /// Hashes are left over at the root.
     #[error("the proof has too many hashes")]
     Long,
-    #[error("the proof does not lead to the older tree's root")]
+    /// The computed root of the old tree differs from the given one.
+    #[error("the proof does not lead to the root of the old tree")]
     OldRoot,
+    /// The computed root differs from the given one.
     #[error("the proof does not lead to the root")]
     Root,
 }
 
-/// Verifies that the leaf of this hash is the `index`-th of the tree of `size` leaves with this root.
+/// Verifies that a leaf has index `index` in the tree of `size` leaves with this root (RFC 9162 section 2.1.3.2).
 pub fn verify_inclusion(
     leaf_hash: &Hash,
     index: u64,
@@ -43,10 +51,11 @@ pub fn verify_inclusion(
     if hash == *root { Ok(()) } else { Err(ProofError::Root) }
 }
 
-/// Verifies that the tree of `size` leaves with `root` continues the tree of `old` leaves with `old_root`: that its first
-/// leaves are those of the other, in the same order.
+/// Verifies that the tree of `old` leaves with `old_root` is a prefix of the tree of `size` leaves with `root` (RFC
+/// 9162 section 2.1.4.2).
 ///
-/// Every tree continues the empty one, and itself; the proof is then empty, and is refused if it is not.
+/// The empty tree is a prefix of every tree, and every tree is a prefix of itself. In these two cases the proof has to
+/// be empty.
 pub fn verify_consistency(old: u64, size: u64, proof: &[Hash], old_root: &Hash, root: &Hash) -> Result<(), ProofError> {
     if old > size {
         return Err(ProofError::Sizes);
@@ -61,7 +70,8 @@ pub fn verify_consistency(old: u64, size: u64, proof: &[Hash], old_root: &Hash, 
             [] => Ok(()),
         };
     }
-    // The proof begins at the old tree's last full subtree. Where that is the whole old tree, its hash is the old root.
+    // The proof starts at the last complete subtree of the old tree. If that is the whole old tree, its hash is the old
+    // root and is not part of the proof.
     let (first, rest) = match proof.split_first() {
         _ if old.is_power_of_two() => (old_root, proof),
         Some(split) => split,
@@ -89,39 +99,42 @@ pub fn verify_consistency(old: u64, size: u64, proof: &[Hash], old_root: &Hash, 
     }
 }
 
-/// The way from a node to the root: its index and that of its level's last node, which is 0 at the root.
+/// A position on the path from a node to the root: the index of the node, and of the last node of its level. At the
+/// root both are 0.
 struct Climb {
     node: u64,
     last: u64,
 }
 
-/// On which side of the node the next hash of the proof belongs.
+/// The side of the node on which its sibling is.
 enum Side {
     Left,
     Right,
 }
 
 impl Climb {
-    /// The side of the node's sibling; then goes up past it, to the next node that has one.
+    /// Returns the side of the sibling that the next hash of the proof belongs to, and moves to the parent.
     fn step(&mut self) -> Result<Side, ProofError> {
         if self.last == 0 {
             return Err(ProofError::Long);
         }
-        // The last node of its level, if it is a left one, has no sibling until it meets one further up.
+        // The last node of a level has no sibling while its index is even: move up to the first level where it has one.
         if self.node == self.last {
-            let alone = self.node.trailing_zeros();
-            self.up(alone);
+            let levels_without_sibling = self.node.trailing_zeros();
+            self.up(levels_without_sibling);
         }
         let side = if self.node & 1 == 1 { Side::Left } else { Side::Right };
         self.up(1);
         Ok(side)
     }
 
+    /// Moves `levels` levels up.
     fn up(&mut self, levels: u32) {
         self.node >>= levels;
         self.last >>= levels;
     }
 
+    /// Checks that the root is reached.
     fn end(&self) -> Result<(), ProofError> {
         if self.last == 0 { Ok(()) } else { Err(ProofError::Short) }
     }

@@ -1,23 +1,24 @@
-//! Keys that verify notes, and their text, the vkey.
+//! Keys that verify notes, and their text form, the vkey (c2sp.org/signed-note).
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::hash::Hash;
 use crate::log::line;
-use crate::log::note::{Signature, Verified, is_key_name};
+use crate::log::note::{Signature, VerifiedSignature};
 use crate::seal::PublicKey;
 
-/// How a key signs, which is part of its id: one key pair that signs in two ways is two verifier keys.
+/// The type of a signature. It is part of the key id: a key pair that makes two types of signatures has two verifier
+/// keys.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum SignatureType {
-    /// Ed25519 of the note's text (c2sp.org/signed-note).
+    /// Ed25519 over the text of the note (c2sp.org/signed-note).
     Ed25519 = 1,
-    /// Ed25519 of the text and the time of signing (c2sp.org/tlog-cosignature, v1).
+    /// Ed25519 over the time of signing and the text (c2sp.org/tlog-cosignature, v1).
     Cosignature = 4,
 }
 
-/// A key that verifies notes. As text a C2SP vkey: `<name>+<id in hex>+base64(type ‖ public key)`.
+/// A key that verifies notes. Its text form is a C2SP vkey, `<name>+<id in hex>+base64(type || public key)`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifierKey {
     name: String,
@@ -26,24 +27,35 @@ pub struct VerifierKey {
     id: [u8; 4],
 }
 
-/// Why a text is no verifier key.
+/// Reasons why a text is not a verifier key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "each variant's message is its documentation")]
 pub enum VerifierKeyError {
-    #[error("a vkey is <name>+<8 lower-case hex digits>+<base64>")]
+    /// The text does not have the three parts of a vkey, or the last part is not base64.
+    #[error("malformed vkey: expected <name>+<8 lower-case hex digits>+<base64>")]
     Form,
-    #[error("a key's name has no space, control character or +, and is not empty")]
+    /// The name is not a key name ([`is_key_name`]).
+    #[error("a key name must not be empty or contain white space, control characters or +")]
     Name,
-    #[error("the vkey is of a type other than 0x01, Ed25519, and 0x04, cosignature/v1")]
+    /// The signature type is not supported.
+    #[error("unsupported vkey type: expected 0x01 (Ed25519) or 0x04 (cosignature/v1)")]
     Type,
-    #[error("the vkey's public key is not 32 bytes that are canonical and not of small order")]
+    /// The public key is not a valid Ed25519 public key.
+    #[error("the public key of the vkey is not 32 bytes, not canonical or of small order")]
     Public,
-    #[error("the vkey's id is not its name's and public key's")]
+    /// The key id differs from the one that is computed.
+    #[error("the id of the vkey does not match its name and public key")]
     Id,
 }
 
+/// Returns whether `name` is allowed as a key name: not empty, and without Unicode white space, `+` and control
+/// characters below U+0020.
+pub fn is_key_name(name: &str) -> bool {
+    let refused = |character: char| character < ' ' || character == '+' || character.is_whitespace();
+    !name.is_empty() && !name.contains(refused)
+}
+
 impl VerifierKey {
-    /// The key of this name. Refused: what [`is_key_name`] does not take.
+    /// Creates a key. Fails if [`is_key_name`] refuses `name`.
     pub fn new(name: &str, signature_type: SignatureType, public: PublicKey) -> Result<Self, VerifierKeyError> {
         if !is_key_name(name) {
             return Err(VerifierKeyError::Name);
@@ -53,58 +65,59 @@ impl VerifierKey {
         Ok(Self { name: name.to_owned(), signature_type, public, id })
     }
 
-    /// The same pair under the same name, for signatures of the other type.
+    /// Returns the key of the same key pair and name for signatures of another type.
     #[must_use]
     pub fn with_type(&self, signature_type: SignatureType) -> Self {
-        Self::new(&self.name, signature_type, self.public.clone()).expect("the name is a key's already")
+        Self::new(&self.name, signature_type, self.public.clone())
+            .expect("the name was checked when this key was created")
     }
 
-    /// The name, which signatures bear.
+    /// Returns the name, which signature lines repeat.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// How the key signs.
+    /// Returns the type of the signatures that the key verifies.
     pub fn signature_type(&self) -> SignatureType {
         self.signature_type
     }
 
-    /// The public half.
+    /// Returns the public key.
     pub fn public(&self) -> &PublicKey {
         &self.public
     }
 
-    /// The id, which signatures bear: the first bytes of SHA-256 over name, type and public key.
+    /// Returns the key id, which signature lines repeat: the first 4 bytes of SHA-256 over name, type and public key.
     pub fn id(&self) -> [u8; 4] {
         self.id
     }
 
-    /// Whether the line says that it is this key's.
+    /// Returns whether the signature line has the name and the id of this key.
     pub(super) fn is_named_by(&self, signature: &Signature) -> bool {
         self.name == signature.name() && self.id == signature.key_id()
     }
 
-    /// Whether `signature` is this key's of `text`, by the strict rules of [`PublicKey::verifies`]; the caller has seen that
-    /// the line names this key.
-    pub(super) fn verify(&self, text: &str, signature: &Signature) -> Option<Verified> {
-        let (time, right) = match self.signature_type {
+    /// Verifies `signature` over `text` by the strict rules of [`PublicKey::verifies`]. The caller has checked that the
+    /// line names this key. Returns `None` if the signature is invalid.
+    pub(super) fn verify(&self, text: &str, signature: &Signature) -> Option<VerifiedSignature> {
+        let (time, valid) = match self.signature_type {
             SignatureType::Ed25519 => (None, self.public.verifies(text.as_bytes(), signature.bytes())),
             SignatureType::Cosignature => {
                 let (time, bytes) = signature.bytes().split_first_chunk()?;
                 let time = u64::from_be_bytes(*time);
-                let right = self.public.verifies(cosigned(text, time).as_bytes(), bytes);
-                (Some(time), right && time <= MAX_TIME)
+                let valid = self.public.verifies(cosignature_message(text, time).as_bytes(), bytes);
+                (Some(time), valid && time <= MAX_TIME)
             }
         };
-        right.then(|| Verified { key: self.clone(), time })
+        valid.then(|| VerifiedSignature { key: self.clone(), time })
     }
 }
 
-/// The last second that a cosignature can be of: 2^63 − 1.
+/// The largest time of a cosignature in seconds since 1970: 2^63 − 1.
 const MAX_TIME: u64 = i64::MAX as u64;
 
-/// What a cosignature signs: a label, the time in seconds since 1970, the note's text.
-pub(super) fn cosigned(text: &str, time: u64) -> String {
+/// Returns the message that a cosignature signs: a label, the time in seconds since 1970, and the text of the note.
+pub(super) fn cosignature_message(text: &str, time: u64) -> String {
     format!("cosignature/v1\ntime {time}\n{text}")
 }
 
@@ -125,7 +138,7 @@ impl FromStr for VerifierKey {
     type Err = VerifierKeyError;
 
     fn from_str(text: &str) -> Result<Self, VerifierKeyError> {
-        // Base64 may hold a plus, a name never does.
+        // A name contains no plus sign, but base64 may.
         let mut parts = text.splitn(3, '+');
         let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(VerifierKeyError::Form);

@@ -1,4 +1,4 @@
-//! Signed notes (c2sp.org/signed-note): a text, an empty line, and the lines that sign it.
+//! Signed notes (c2sp.org/signed-note): a text, an empty line, and signature lines.
 //!
 //! ```text
 //! bus.example/eu-1
@@ -8,100 +8,103 @@
 //! — bus.example/eu-1 UzKvcYDpoNTY4oWGNLo1AxtIhUZTeKQhT+0M+O1ivaKIetsAiPP4AXkQbVl+UjOLDPptKNrrBjrEYy9uB+Mu8S0g/gU=
 //! ```
 //!
-//! A text means nothing until [`Note::verify`] has found a known key's signature on it.
+//! A text is trusted only after [`Note::verify`] has found a valid signature of a known key.
 
 mod key;
-mod name;
 mod signature;
 mod signer;
 
 use std::fmt;
 
-pub use self::key::{SignatureType, VerifierKey, VerifierKeyError};
-pub use self::name::is_key_name;
+pub use self::key::{SignatureType, VerifierKey, VerifierKeyError, is_key_name};
 pub use self::signature::Signature;
 pub use self::signer::{LogSigner, SignerError, WitnessSigner};
 
-/// A note as it was read or made. Nothing here says that a signature is right.
+/// A well-formed note. Its signatures are not verified.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Note {
     text: String,
     signatures: Vec<Signature>,
 }
 
-/// Why a note is refused.
+/// Reasons why a note is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoteError {
-    /// It has not the form of a note.
-    #[error("it is no signed note: {0}")]
+    /// The bytes are not a well-formed note.
+    #[error("malformed note: {0}")]
     Malformed(&'static str),
-    /// A known key's line is not that key's signature of the text.
-    #[error("the line of {name} is not its signature")]
+    /// The signature line of a known key is not that key's signature of the text.
+    #[error("invalid signature of {name}")]
     BadSignature {
-        /// The key's name.
+        /// The name of the key.
         name: String,
     },
 }
 
-/// A line of a known key that is right.
+/// A verified signature line of a known key.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Verified {
-    /// The key.
+pub struct VerifiedSignature {
+    /// The key that signed.
     pub key: VerifierKey,
-    /// When it signed, as it says, in seconds since 1970; `None` of a signature without a time.
+    /// The time of signing that the signature states, in seconds since 1970. `None` for a signature of type 0x01.
     pub time: Option<u64>,
 }
 
 impl Note {
-    /// Bytes of a note.
+    /// The maximum length of a note in bytes.
     pub const MAX_BYTES: usize = 1 << 19;
-    /// Lines that sign it. The specification asks for 16 at least.
+    /// The maximum number of signature lines. The specification requires support for at least 16.
     pub const MAX_SIGNATURES: usize = 64;
 
-    /// The note of this text and these signatures; refused unless it reads back as these.
+    /// Creates a note from its text and signatures. Fails if the resulting bytes do not parse to the same text and
+    /// signatures.
     pub fn new(text: String, signatures: Vec<Signature>) -> Result<Self, NoteError> {
         let note = Self { text, signatures };
         if Self::parse(note.to_string().as_bytes())? == note {
             Ok(note)
         } else {
-            Err(NoteError::Malformed("the text or a name does not stand alone"))
+            Err(NoteError::Malformed("the text or a key name is not allowed in a note"))
         }
     }
 
-    /// The note of these bytes. Refused: more of them than [`Note::MAX_BYTES`], other than UTF-8, control characters but
-    /// newlines, a text that does not end in a newline and an empty line, no signature or more than [`Note::MAX_SIGNATURES`],
-    /// a line that is none.
+    /// Parses a note.
+    ///
+    /// Fails if it is longer than [`Note::MAX_BYTES`], is not UTF-8, contains control characters other than newline,
+    /// has no empty line after the text, has no signature line or more than [`Note::MAX_SIGNATURES`], or has a
+    /// malformed signature line.
     pub fn parse(bytes: &[u8]) -> Result<Self, NoteError> {
         if bytes.len() > Self::MAX_BYTES {
-            return Err(NoteError::Malformed("it is longer than 512 KiB"));
+            return Err(NoteError::Malformed("longer than 512 KiB"));
         }
-        let note = str::from_utf8(bytes).map_err(|_| NoteError::Malformed("it is not UTF-8"))?;
+        let note = str::from_utf8(bytes).map_err(|_| NoteError::Malformed("not UTF-8"))?;
         if note.bytes().any(|byte| byte < b' ' && byte != b'\n') {
-            return Err(NoteError::Malformed("it holds control characters"));
+            return Err(NoteError::Malformed("contains control characters"));
         }
-        let empty_line = note.rfind("\n\n").ok_or(NoteError::Malformed("no empty line ends its text"))?;
+        let empty_line = note.rfind("\n\n").ok_or(NoteError::Malformed("no empty line after the text"))?;
         let signatures = Signature::parse_lines(&note[empty_line + 2..])?;
         Ok(Self { text: note[..=empty_line].to_owned(), signatures })
     }
 
-    /// What is signed, with its last newline.
+    /// Returns the signed text, including its final newline.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The lines that sign it, in order, each at least one.
+    /// Returns the signature lines in their order. There is at least one.
     pub fn signatures(&self) -> &[Signature] {
         &self.signatures
     }
 
-    /// Verifies every line of a known key, and gives those lines' keys and times in the lines' order.
+    /// Verifies the signature lines of known keys, and returns them in the order of the note.
     ///
-    /// A line is of a known key if it bears the key's name and id. Other lines are passed over, whatever is in them; a known
-    /// key's line that is not its signature refuses the note, however many others are right. None known: an empty list.
-    pub fn verify(&self, known: &[VerifierKey]) -> Result<Vec<Verified>, NoteError> {
+    /// A line belongs to a known key if it has the name and the id of the key. Lines of unknown keys are ignored, even
+    /// malformed signatures. Fails if any line of a known key is invalid, regardless of other valid lines. Returns an
+    /// empty list if no line belongs to a known key.
+    pub fn verify(&self, known: &[VerifierKey]) -> Result<Vec<VerifiedSignature>, NoteError> {
         let mut verified = Vec::new();
         for signature in &self.signatures {
-            // Two keys can share a name and the four bytes of an id, if only on purpose.
+            // Key ids have four bytes, so someone can construct two keys with the same name and id. Either may have
+            // signed.
             let mut keys = known.iter().filter(|key| key.is_named_by(signature));
             let Some(first) = keys.next() else { continue };
             let line = std::iter::once(first).chain(keys).find_map(|key| key.verify(&self.text, signature));
@@ -110,9 +113,11 @@ impl Note {
         Ok(verified)
     }
 
-    /// The note with the lines that a witness answered with: those of known keys, but for ones that it has already. Refused: an
-    /// answer that is no such lines, and one in which a known key's line is wrong.
-    pub fn cosigned(&self, answer: &str, known: &[VerifierKey]) -> Result<Self, NoteError> {
+    /// Returns the note with the signature lines of a witness's response added.
+    ///
+    /// Adds the lines of known keys that the note does not have yet. Fails if the response does not consist of
+    /// signature lines, or if a line of a known key is invalid.
+    pub fn with_cosignatures(&self, answer: &str, known: &[VerifierKey]) -> Result<Self, NoteError> {
         let answered = Self { text: self.text.clone(), signatures: Signature::parse_lines(answer)? };
         answered.verify(known)?;
         let mut signatures = self.signatures.clone();
@@ -125,7 +130,7 @@ impl Note {
     }
 }
 
-/// The note's bytes.
+/// Writes the bytes of the note.
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text)?;

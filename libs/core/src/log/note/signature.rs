@@ -1,4 +1,4 @@
-//! One line that signs a note.
+//! Signature lines of notes.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::log::note::{Note, NoteError, is_key_name};
 
 const DASH: &str = "— ";
 
-/// A line of a note: `— <name> base64(key id ‖ signature)`.
+/// A signature line, `— <name> base64(key id || signature)`. The signature is not verified.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Signature {
     name: String,
@@ -16,37 +16,39 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// The line by which the key of this name and id signs with these bytes.
+    /// Creates the line of the key with this name and id.
     pub(super) fn new(name: String, key_id: [u8; 4], bytes: Vec<u8>) -> Self {
         Self { name, key_id, bytes }
     }
 
-    /// The lines of this text: those of a note, or of a witness's answer. Refused: none, more than [`Note::MAX_SIGNATURES`], a
-    /// last one without a newline, one that is no such line.
+    /// Parses the signature lines of a note or of a witness's response.
+    ///
+    /// Fails if there is no line, if there are more than [`Note::MAX_SIGNATURES`], if the last line has no newline, or
+    /// if a line is malformed.
     pub fn parse_lines(text: &str) -> Result<Vec<Self>, NoteError> {
         let (mut signatures, mut rest) = (Vec::new(), text);
         while !rest.is_empty() {
-            let (line, after) = line::split(rest).ok_or(NoteError::Malformed("no newline ends it"))?;
+            let (line, after) = line::split(rest).ok_or(NoteError::Malformed("no newline at the end"))?;
             if signatures.len() == Note::MAX_SIGNATURES {
-                return Err(NoteError::Malformed("it has more than 64 signatures"));
+                return Err(NoteError::Malformed("more than 64 signature lines"));
             }
-            signatures.push(parse(line).ok_or(NoteError::Malformed("a line is no signature"))?);
+            signatures.push(parse(line).ok_or(NoteError::Malformed("malformed signature line"))?);
             rest = after;
         }
-        if signatures.is_empty() { Err(NoteError::Malformed("nobody has signed it")) } else { Ok(signatures) }
+        if signatures.is_empty() { Err(NoteError::Malformed("no signature line")) } else { Ok(signatures) }
     }
 
-    /// The key's name.
+    /// Returns the name of the key.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The key's id, which with its name says which key it is.
+    /// Returns the key id, which identifies the key together with the name.
     pub fn key_id(&self) -> [u8; 4] {
         self.key_id
     }
 
-    /// What the key made: at least a byte.
+    /// Returns the bytes after the key id. There is at least one.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -56,11 +58,11 @@ fn parse(line: &str) -> Option<Signature> {
     let (name, signature) = line.strip_prefix(DASH)?.split_once(' ')?;
     let signature = line::unbase64(signature)?;
     let (key_id, bytes) = signature.split_first_chunk()?;
-    let whole = is_key_name(name) && !bytes.is_empty();
-    whole.then(|| Signature::new(name.to_owned(), *key_id, bytes.to_vec()))
+    let is_complete = is_key_name(name) && !bytes.is_empty();
+    is_complete.then(|| Signature::new(name.to_owned(), *key_id, bytes.to_vec()))
 }
 
-/// The line, with its newline.
+/// Writes the line, including its newline.
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let signature = [&self.key_id, self.bytes.as_slice()].concat();

@@ -1,29 +1,30 @@
-//! Signing: the log's own key, and a witness's.
+//! Signing of checkpoints by the log and by witnesses.
 
 use std::fmt;
 
 use crate::event::is_origin;
 use crate::log::checkpoint::Checkpoint;
-use crate::log::note::key::cosigned;
+use crate::log::note::key::cosignature_message;
 use crate::log::note::{Note, Signature, SignatureType, VerifierKey, VerifierKeyError};
 use crate::seal::{KeyKind, KeyPair, Keyring, KeyringError};
 
-/// Signs a log's checkpoints with the keyring's active `log-` key, whose name is the log's origin. Cloning it copies no secret.
+/// Signs checkpoints with the active `log-` key of a keyring, under the origin as key name. Cloning does not copy the
+/// secret.
 #[derive(Clone)]
 pub struct LogSigner(NamedPair);
 
-/// Cosigns checkpoints with the keyring's active `witness-` key. Cloning it copies no secret.
+/// Cosigns checkpoints with the active `witness-` key of a keyring. Cloning does not copy the secret.
 #[derive(Clone)]
 pub struct WitnessSigner(NamedPair);
 
-/// Why there is nothing to sign with.
+/// Reasons why a signer cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum SignerError {
-    /// The keyring has no such key, or not its secret, or more than one.
+    /// The keyring has no active key of the kind, more than one, or not its secret.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
-    /// The log's name is no origin ([`is_origin`]), or the witness's no key name ([`super::is_key_name`]).
-    #[error("{name:?} is no name to sign with")]
+    /// The name is not a valid origin ([`is_origin`]) or key name ([`super::is_key_name`]).
+    #[error("{name:?} is not a valid key name")]
     Name {
         /// The name.
         name: String,
@@ -31,7 +32,7 @@ pub enum SignerError {
 }
 
 impl LogSigner {
-    /// The signer of the log of this origin.
+    /// Creates the signer of the log `origin`.
     pub fn new(keyring: &Keyring, origin: &str) -> Result<Self, SignerError> {
         if !is_origin(origin) {
             return Err(SignerError::Name { name: origin.to_owned() });
@@ -39,15 +40,15 @@ impl LogSigner {
         NamedPair::new(keyring, KeyKind::Log, origin).map(LogSigner)
     }
 
-    /// The key to pin in a policy: of type 0x01, from which that of type 0x04 follows.
+    /// Returns the key of type 0x01, which policies pin. The key of type 0x04 is derived from it.
     pub fn verifier_key(&self) -> VerifierKey {
         self.0.key.with_type(SignatureType::Ed25519)
     }
 
-    /// The note of a checkpoint: its text and two lines of the log's key, one without and one with the time, `time` seconds
-    /// since 1970. With the same checkpoint and a later time it is the heartbeat.
+    /// Signs a checkpoint: returns the note with a line of type 0x01 and a line of type 0x04 dated `time`, in seconds
+    /// since 1970. Signing the same checkpoint again with a later time makes a heartbeat.
     ///
-    /// `None` where the checkpoint is of another origin: a log signs nobody else's.
+    /// Returns `None` if the checkpoint is of another origin.
     pub fn sign(&self, checkpoint: &Checkpoint, time: u64) -> Option<Note> {
         if checkpoint.origin() != self.0.key.name() {
             return None;
@@ -57,32 +58,34 @@ impl LogSigner {
         let key = self.verifier_key();
         let signature = Signature::new(key.name().to_owned(), key.id(), signature.to_vec());
         let signatures = vec![signature, self.0.cosign(&text, time)];
-        Some(Note::new(text, signatures).expect("a checkpoint signed by an origin is a note"))
+        Some(Note::new(text, signatures).expect("the text of a checkpoint and two signature lines are a note"))
     }
 }
 
 impl WitnessSigner {
-    /// The signer of the witness of this name.
+    /// Creates the signer of the witness `name`.
     pub fn new(keyring: &Keyring, name: &str) -> Result<Self, SignerError> {
         NamedPair::new(keyring, KeyKind::Witness, name).map(WitnessSigner)
     }
 
-    /// The key that logs and verifiers of this witness pin.
+    /// Returns the key of type 0x04, which logs and verifiers pin.
     pub fn verifier_key(&self) -> VerifierKey {
         self.0.key.clone()
     }
 
-    /// The line that says: at `time`, in seconds since 1970, this was the largest tree of this log that the witness had seen,
-    /// and it continues all others that it had.
+    /// Cosigns a checkpoint at `time`, in seconds since 1970.
+    ///
+    /// The line states that at this time the tree was the largest of this log that the witness had seen, and that it
+    /// continues all trees that the witness cosigned before. The caller has checked this.
     pub fn cosign(&self, checkpoint: &Checkpoint, time: u64) -> Signature {
         self.0.cosign(&checkpoint.to_string(), time)
     }
 }
 
-/// A key pair and the name it signs under.
+/// A key pair with the name under which it signs.
 #[derive(Clone)]
 struct NamedPair {
-    /// Of type 0x04.
+    /// The key of type 0x04.
     key: VerifierKey,
     pair: KeyPair,
 }
@@ -96,7 +99,7 @@ impl NamedPair {
     }
 
     fn cosign(&self, text: &str, time: u64) -> Signature {
-        let signature = self.pair.sign(cosigned(text, time).as_bytes());
+        let signature = self.pair.sign(cosignature_message(text, time).as_bytes());
         let bytes = [time.to_be_bytes().as_slice(), &signature].concat();
         Signature::new(self.key.name().to_owned(), self.key.id(), bytes)
     }

@@ -1,5 +1,5 @@
-//! Trust policies (c2sp.org/tlog-policy): which logs are known, which witnesses, and which of those have to have seen a
-//! checkpoint.
+//! Trust policies (c2sp.org/tlog-policy): the trusted logs and witnesses, and the quorum of witnesses that a checkpoint
+//! needs.
 //!
 //! ```text
 //! log bus.example/eu-1+5332af71+AR8Inq4/fGvrQWOVqnDdtG9CaaNAltlbae03WW2GMtVd
@@ -15,86 +15,85 @@ use crate::log::checkpoint::{CheckpointError, SignedCheckpoint};
 use crate::log::note::{Note, SignatureType, VerifierKey, VerifierKeyError};
 use crate::seal::{KeyKind, Keyring};
 
-/// A policy as it was read. Names and URLs are octets: nothing is made of them but comparing and passing on.
+/// A parsed policy. Names and URLs are byte strings, which are only compared and passed on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Policy {
     logs: Vec<Log>,
     witnesses: Vec<Witness>,
-    /// In the file's order, so that one is made of witnesses and of groups before it.
+    /// In the order of the file. A group's members are witnesses and earlier groups.
     groups: Vec<Group>,
-    quorum: Wanted,
+    quorum: QuorumRule,
     keys: Vec<VerifierKey>,
 }
 
-/// A log that is trusted to sign its checkpoints.
+/// A trusted log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Log {
-    /// Its key, of type 0x01; the name is the log's origin.
+    /// The key of the log, of type 0x01. Its name is the origin of the log.
     pub key: VerifierKey,
-    /// Where it is, as it stands in the file.
+    /// The URL of the log, verbatim.
     pub url: Option<Vec<u8>>,
 }
 
-/// A witness that is trusted to have seen what it cosigned.
+/// A trusted witness.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Witness {
-    /// What the policy calls it.
+    /// The name of the witness within the policy.
     pub name: Vec<u8>,
-    /// Its key, of type 0x04.
+    /// The key of the witness, of type 0x04.
     pub key: VerifierKey,
-    /// Where it takes checkpoints, as it stands in the file.
+    /// The URL of the witness, verbatim.
     pub url: Option<Vec<u8>>,
 }
 
-/// So many of the members have to have seen it.
+/// A group, which is satisfied if at least `threshold` of its members are.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Group {
     threshold: u64,
     members: Vec<Member>,
 }
 
-/// What a group or the quorum names, by its place in the policy.
+/// A member of a group, as an index into the witnesses or the groups of the policy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Member {
     Witness(usize),
     Group(usize),
 }
 
-/// Who has to have seen a checkpoint.
+/// The `quorum` line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Wanted {
-    Nobody,
+enum QuorumRule {
+    /// `quorum none`: no cosignature is required.
+    None,
+    /// The witness or the group that has to be satisfied.
     Member(Member),
 }
 
-/// Why a policy is refused.
+/// The error of a malformed policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line} of the policy: {problem}")]
+#[error("policy line {line}: {problem}")]
 pub struct PolicyError {
-    /// The line, from 1; behind the last one where something is missing.
+    /// The line number, from 1. The number after the last line if a line is missing.
     pub line: usize,
-    /// What is wrong with it.
+    /// The fault.
     pub problem: String,
 }
 
-/// What the witnesses of a policy have to say of a checkpoint.
+/// The witnesses that cosigned a checkpoint, compared with the quorum of the policy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Quorum<'p> {
-    /// Whether those that have seen it are enough.
+    /// Whether the quorum is reached.
     pub reached: bool,
-    /// Those that have, in the policy's order.
+    /// The witnesses that cosigned, in the order of the policy.
     pub witnesses: Vec<&'p Witness>,
 }
 
 impl Policy {
-    /// Bytes of a policy file.
+    /// The maximum length of a policy file in bytes.
     pub const MAX_BYTES: usize = 1 << 18;
 
-    /// The file of a policy without witnesses: it trusts the log of this origin under each `log-` key of the keyring that was
-    /// not revoked.
-    ///
-    /// # Errors
-    /// An origin that is no key name.
+    /// Returns the text of a policy without witnesses that trusts, for the log `origin`, each `log-` key of the keyring
+    /// that is not revoked. Fails if `origin` is not a key name.
     pub fn of_keyring(origin: &str, keyring: &Keyring) -> Result<String, VerifierKeyError> {
         let keys = keyring.public_keys(KeyKind::Log).map(|public| {
             VerifierKey::new(origin, SignatureType::Ed25519, public.clone()).map(|key| format!("log {key}\n"))
@@ -103,61 +102,71 @@ impl Policy {
         Ok(format!("{logs}quorum none\n"))
     }
 
-    /// The logs, in the file's order.
+    /// Returns the logs in the order of the file.
     pub fn logs(&self) -> &[Log] {
         &self.logs
     }
 
-    /// The witnesses, in the file's order.
+    /// Returns the witnesses in the order of the file.
     pub fn witnesses(&self) -> &[Witness] {
         &self.witnesses
     }
 
-    /// All keys that the policy makes known: each log's of both types, since one pair signs both lines, and each witness's.
+    /// Returns all keys that the policy makes known: for each log the keys of both types, because one key pair signs
+    /// both lines, and the key of each witness.
     pub fn keys(&self) -> &[VerifierKey] {
         &self.keys
     }
 
-    /// Opens a checkpoint of the log of this origin by the policy's keys, as [`SignedCheckpoint::open`] does.
+    /// Verifies a note as a checkpoint of the log `origin` with the keys of the policy. See [`SignedCheckpoint::open`].
     pub fn open(&self, note: &Note, origin: &str) -> Result<SignedCheckpoint, CheckpointError> {
         SignedCheckpoint::open(note, origin, &self.keys)
     }
 
-    /// Which witnesses have seen the checkpoint, and whether they are enough. The log's own cosignatures never count, even if
-    /// the policy names their key a witness's; nor does one that is dated over 300 s after `now`, in seconds since 1970.
+    /// Returns the witnesses that cosigned the checkpoint, and whether they reach the quorum.
+    ///
+    /// Cosignatures of the log itself do not count, even if the policy lists its key as a witness. Neither do
+    /// cosignatures dated more than 300 s after `now`, which is in seconds since 1970.
     pub fn quorum(&self, checkpoint: &SignedCheckpoint, now: u64) -> Quorum<'_> {
-        let cosigned = |witness: &Witness| checkpoint.cosignatures(now).any(|by| !by.own && *by.key == witness.key);
-        let seen: Vec<bool> = self.witnesses.iter().map(cosigned).collect();
+        let cosigned = |witness: &Witness| checkpoint.cosignatures(now).any(|by| !by.by_log && *by.key == witness.key);
+        let cosigned: Vec<bool> = self.witnesses.iter().map(cosigned).collect();
         Quorum {
-            reached: self.is_reached(&seen),
-            witnesses: self.witnesses.iter().zip(&seen).filter_map(|(witness, seen)| seen.then_some(witness)).collect(),
+            reached: self.is_reached(&cosigned),
+            witnesses: self
+                .witnesses
+                .iter()
+                .zip(&cosigned)
+                .filter_map(|(witness, yes)| yes.then_some(witness))
+                .collect(),
         }
     }
 
-    /// Whether cosignatures of all witnesses that `can_see` chooses would be a quorum of a checkpoint of the log of this origin.
-    /// Where they would not, no checkpoint ever has one. A witness of the log's own name or key is left out.
-    pub fn is_reachable(&self, origin: &str, can_see: impl Fn(&Witness) -> bool) -> bool {
+    /// Returns whether the quorum for checkpoints of the log `origin` would be reached if every witness for which
+    /// `can_cosign` returns true cosigned. If not, no checkpoint can ever reach it. A witness with the name or a key of
+    /// the log never counts.
+    pub fn is_reachable(&self, origin: &str, can_cosign: impl Fn(&Witness) -> bool) -> bool {
         let of_log = |key: &&VerifierKey| key.name() == origin && key.signature_type() == SignatureType::Ed25519;
-        let own: Vec<_> = self.keys.iter().filter(of_log).map(VerifierKey::public).collect();
-        let is_own = |witness: &Witness| witness.key.name() == origin || own.contains(&witness.key.public());
-        let seen: Vec<bool> = self.witnesses.iter().map(|witness| !is_own(witness) && can_see(witness)).collect();
-        self.is_reached(&seen)
+        let log_keys: Vec<_> = self.keys.iter().filter(of_log).map(VerifierKey::public).collect();
+        let is_log = |witness: &Witness| witness.key.name() == origin || log_keys.contains(&witness.key.public());
+        let cosigned: Vec<bool> =
+            self.witnesses.iter().map(|witness| !is_log(witness) && can_cosign(witness)).collect();
+        self.is_reached(&cosigned)
     }
 
-    /// Whether the witnesses that have `seen` are enough; a value for each, in the file's order.
-    fn is_reached(&self, seen: &[bool]) -> bool {
-        let mut reached: Vec<bool> = Vec::with_capacity(self.groups.len());
-        let has = |member: &Member, reached: &[bool]| match *member {
-            Member::Witness(index) => seen[index],
-            Member::Group(index) => reached[index],
+    /// Returns whether the quorum is reached. `cosigned` has a value for each witness, in the order of the policy.
+    fn is_reached(&self, cosigned: &[bool]) -> bool {
+        let mut satisfied: Vec<bool> = Vec::with_capacity(self.groups.len());
+        let is_satisfied = |member: &Member, satisfied: &[bool]| match *member {
+            Member::Witness(index) => cosigned[index],
+            Member::Group(index) => satisfied[index],
         };
         for group in &self.groups {
-            let members = group.members.iter().filter(|member| has(member, &reached)).count();
-            reached.push(members as u64 >= group.threshold);
+            let members = group.members.iter().filter(|member| is_satisfied(member, &satisfied)).count();
+            satisfied.push(members as u64 >= group.threshold);
         }
         match &self.quorum {
-            Wanted::Nobody => true,
-            Wanted::Member(member) => has(member, &reached),
+            QuorumRule::None => true,
+            QuorumRule::Member(member) => is_satisfied(member, &satisfied),
         }
     }
 }

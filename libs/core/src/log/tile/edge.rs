@@ -1,4 +1,8 @@
-//! Appending to a tree that is stored as tiles.
+//! Appending to a tree that is stored as tiles (c2sp.org/tlog-tiles).
+//!
+//! A complete subtree of level 8 · L is stored as one hash in a tile of level L. Appending a leaf completes the
+//! subtrees that [`RightEdge::append`] reports; those of the stored levels are put into the partial tiles. A partial
+//! tile with 256 hashes is full and never changes again.
 
 use std::mem;
 
@@ -7,32 +11,35 @@ use crate::log::MAX_SIZE;
 use crate::log::merkle::{Node, RightEdge, TreeFull};
 use crate::log::tile::{FULL_WIDTH, HashTile, TileId, TileKind, Tiles};
 
-/// The partial tiles of a tree, which are all that has to be read of it to append: at most 7 tiles, however large it is.
+/// The partial tiles of a tree, at most 7 of them. Nothing else has to be read to append to the tree.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct EdgeTiles {
     edge: RightEdge,
-    /// The hashes of each level's partial tile; none where the level's last tile is full.
+    /// The hashes of the partial tile of each tile level. The list is empty if the last tile of the level is full.
     levels: Vec<Vec<Hash>>,
 }
 
-/// Why a stored tree cannot be appended to.
+/// Reasons why the edge of a stored tree cannot be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "each variant's message is its documentation")]
 pub enum EdgeError {
-    #[error("{0} is missing, or narrower")]
+    /// A partial tile is missing, or has too few hashes.
+    #[error("{0} is missing or too narrow")]
     Missing(TileId),
+    /// The size exceeds [`MAX_SIZE`].
     #[error(transparent)]
     TooLarge(#[from] TreeFull),
 }
 
 impl EdgeTiles {
-    /// The edge of the tree without leaves.
+    /// Returns the edge of the empty tree.
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// The edge of a tree of `size` leaves, from the tiles that [`TileId::partial`] names; wider ones in their places do as
-    /// well. Compare [`EdgeTiles::root`] with the root that was stored with the size: nothing else says that they are right.
+    /// Creates the edge of a tree of `size` leaves from the tiles that [`TileId::partial`] lists, or wider ones in
+    /// their place.
+    ///
+    /// The hashes are not checked: compare [`EdgeTiles::root`] with the root that is stored with the size.
     pub fn new(size: u64, tiles: &Tiles) -> Result<Self, EdgeError> {
         if size > MAX_SIZE {
             return Err(TreeFull.into());
@@ -45,24 +52,24 @@ impl EdgeTiles {
             }
         }
         let hashes = RightEdge::nodes(size).filter_map(|node| tiles.hash(node)).collect();
-        let edge = RightEdge::new(size, hashes).expect("the partial tiles hold the nodes of the edge");
+        let edge = RightEdge::new(size, hashes).expect("the partial tiles contain all nodes of the edge");
         Ok(Self { edge, levels })
     }
 
-    /// The number of leaves.
+    /// Returns the number of leaves.
     pub fn size(&self) -> u64 {
         self.edge.size()
     }
 
-    /// The tree's root.
+    /// Returns the root of the tree.
     pub fn root(&self) -> Hash {
         self.edge.root()
     }
 
-    /// Appends leaves by their hashes. What comes back are the tiles that the tree now has and had not before, or had
-    /// narrower: they are to be written together with the new size and root.
+    /// Appends leaves by their hashes. Returns the tiles that are new or wider than before. The caller stores them in
+    /// one transaction with the new size and root.
     ///
-    /// Refused, before anything is changed: more leaves than [`MAX_SIZE`] allows.
+    /// Fails without any change if the tree would exceed [`MAX_SIZE`] leaves.
     pub fn append(&mut self, leaf_hashes: &[Hash]) -> Result<Vec<HashTile>, TreeFull> {
         let before = self.size();
         if leaf_hashes.len() as u64 > MAX_SIZE - before {
@@ -70,7 +77,7 @@ impl EdgeTiles {
         }
         let (edge, levels, mut tiles) = (&mut self.edge, &mut self.levels, Vec::new());
         for hash in leaf_hashes {
-            edge.append(*hash, |node, hash| tiles.extend(put(levels, node, hash)))?;
+            edge.append(*hash, |node, hash| tiles.extend(store_node(levels, node, hash)))?;
         }
         for id in TileId::partial(self.size()).filter(|id| !id.is_within(before)) {
             if let TileKind::Hashes(level) = id.kind() {
@@ -81,9 +88,9 @@ impl EdgeTiles {
     }
 }
 
-/// Puts a node that the tree has got into its level's partial tile, if it is of a level that is stored. A tile that it fills
-/// is given back.
-fn put(levels: &mut Vec<Vec<Hash>>, node: Node, hash: Hash) -> Option<HashTile> {
+/// Adds a completed node to the partial tile of its level, if the level is stored in tiles. Returns the tile if it is
+/// full now.
+fn store_node(levels: &mut Vec<Vec<Hash>>, node: Node, hash: Hash) -> Option<HashTile> {
     if !node.level.is_multiple_of(8) {
         return None;
     }

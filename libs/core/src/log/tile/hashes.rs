@@ -1,4 +1,4 @@
-//! Hash tiles: their bytes, and the hashes that are found in them.
+//! Hash tiles: their bytes, and the hashes of nodes that are computed from them.
 
 use std::collections::BTreeMap;
 
@@ -6,70 +6,73 @@ use crate::hash::Hash;
 use crate::log::merkle::{Node, RightEdge, node_hash};
 use crate::log::tile::{TileId, TileKind};
 
-/// A tile of hashes.
+/// A hash tile.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HashTile {
     pub(super) id: TileId,
     pub(super) hashes: Vec<Hash>,
 }
 
-/// The bytes are not the tile's.
+/// The error of a hash tile whose number of hashes is not its width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a hash tile is 32 bytes for each hash of its width")]
+#[error("the hash tile does not have 32 bytes for each hash of its width")]
 pub struct TileError;
 
 impl HashTile {
-    /// The tile of these hashes. Refused: a bundle's id, another number of hashes than the tile is wide.
+    /// Creates a tile. Fails if `id` is that of an entry bundle, or if the number of hashes is not its width.
     pub fn new(id: TileId, hashes: Vec<Hash>) -> Result<Self, TileError> {
-        let is_wide = matches!(id.kind(), TileKind::Hashes(_)) && hashes.len() == usize::from(id.width());
-        if is_wide { Ok(Self { id, hashes }) } else { Err(TileError) }
+        let is_complete = matches!(id.kind(), TileKind::Hashes(_)) && hashes.len() == usize::from(id.width());
+        if is_complete { Ok(Self { id, hashes }) } else { Err(TileError) }
     }
 
-    /// The tile of these bytes: its hashes, one after the other. Refused as by [`HashTile::new`].
+    /// Parses the bytes of a tile, its hashes one after the other. Fails like [`HashTile::new`].
     pub fn parse(id: TileId, bytes: &[u8]) -> Result<Self, TileError> {
         let (hashes, rest) = bytes.as_chunks();
         if rest.is_empty() { Self::new(id, hashes.iter().copied().map(Hash).collect()) } else { Err(TileError) }
     }
 
-    /// The tile's bytes.
+    /// Returns the bytes of the tile.
     pub fn encode(&self) -> Vec<u8> {
         self.hashes.iter().flat_map(|hash| hash.0).collect()
     }
 
-    /// Which tile it is.
+    /// Returns the id of the tile.
     pub fn id(&self) -> TileId {
         self.id
     }
 
-    /// Its hashes, from the left.
+    /// Returns the hashes of the tile, from the left.
     pub fn hashes(&self) -> &[Hash] {
         &self.hashes
     }
 }
 
-/// Tiles at hand, to take nodes' hashes from. They are taken as they are: whether they are the tree's, only a root can tell.
+/// A set of hash tiles from which the hashes of nodes are computed. The tiles are not checked: compare [`Tiles::root`]
+/// with a trusted root.
 #[derive(Clone, Debug, Default)]
 pub struct Tiles(BTreeMap<(TileKind, u64), HashTile>);
 
 impl Tiles {
-    /// Adds a tile; of two of one place the wider one stays.
+    /// Adds a tile. Of two tiles with the same level and number, the wider one is kept.
     pub fn insert(&mut self, tile: HashTile) {
-        let place = (tile.id.kind(), tile.id.n());
-        if self.0.get(&place).is_none_or(|held| held.id.width() < tile.id.width()) {
-            self.0.insert(place, tile);
+        let key = (tile.id.kind(), tile.id.n());
+        if self.0.get(&key).is_none_or(|present| present.id.width() < tile.id.width()) {
+            self.0.insert(key, tile);
         }
     }
 
-    /// The hashes of this tile, from it or from a wider one in its place; `None` where there is neither.
+    /// Returns the hashes of a tile, from the tile itself or from a wider one in its place. Returns `None` if neither
+    /// is present.
     pub fn hashes(&self, id: TileId) -> Option<&[Hash]> {
         self.0.get(&(id.kind(), id.n()))?.hashes.get(..id.width().into())
     }
 
-    /// The hash of a node, from the tile of its level; `None` where that is not at hand, or is too narrow.
+    /// Returns the hash of a node, computed from the tile below it. Returns `None` if that tile is absent or too
+    /// narrow.
     pub fn hash(&self, node: Node) -> Option<Hash> {
         let height = node.level % 8;
         let tile = self.0.get(&(TileKind::Hashes(node.level / 8), node.index >> (8 - height)))?;
-        // The node's part of the tile: 2^height hashes.
+        // The node covers 2^height adjacent hashes of the tile.
         let start = usize::try_from(node.index & (0xff >> height)).ok()? << height;
         let mut row = tile.hashes.get(start..start + (1 << height))?.to_vec();
         while row.len() > 1 {
@@ -78,7 +81,7 @@ impl Tiles {
         row.pop()
     }
 
-    /// The root of the tree of the first `size` leaves; `None` where a tile that it takes is not at hand, or `size` is above
+    /// Returns the root of the tree of the first `size` leaves. Returns `None` if a tile is absent or `size` exceeds
     /// [`crate::log::MAX_SIZE`].
     pub fn root(&self, size: u64) -> Option<Hash> {
         let hashes = RightEdge::nodes(size).map(|node| self.hash(node)).collect::<Option<_>>()?;

@@ -1,6 +1,5 @@
-//! What a tile is called, and which tiles a tree has.
+//! Identifiers of tiles, their paths, and the tiles that a tree of some size has.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,16 +7,17 @@ use crate::log::line::decimal;
 use crate::log::merkle::Node;
 use crate::log::tile::FULL_WIDTH;
 
-/// What a tile holds.
+/// The content of a tile.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum TileKind {
-    /// Hashes of the tree, of this tile level: 0 to 63.
+    /// Hashes, of this tile level from 0 to 63.
     Hashes(u8),
     /// Leaves.
     Entries,
 }
 
-/// A hash tile or an entry bundle, full or partial: `tile/0/x001/x234/067`, `tile/entries/273.p/112`.
+/// The id of a hash tile or entry bundle, full or partial. Its text form is the path of tlog-tiles, for example
+/// `tile/0/x001/x234/067` or `tile/entries/273.p/112`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TileId {
     kind: TileKind,
@@ -25,85 +25,82 @@ pub struct TileId {
     width: u16,
 }
 
-/// The text is no tile's path.
+/// The error of a malformed tile path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a tile's path is like tile/0/x001/x234/067 or tile/entries/273.p/112")]
+#[error("malformed tile path: expected for example tile/0/x001/x234/067 or tile/entries/273.p/112")]
 pub struct TilePathError;
 
 impl TileId {
-    /// The tile of this kind and place, counted from 0, and so many hashes or leaves wide; `None` where the level is above 63
-    /// or the width is not 1 to 256.
+    /// Creates the id of the `n`-th tile of a kind, counted from 0. `width` is the number of hashes or leaves. Returns
+    /// `None` if the level exceeds 63 or the width is not from 1 to 256.
     pub fn new(kind: TileKind, n: u64, width: u16) -> Option<Self> {
         let is_level = matches!(kind, TileKind::Entries | TileKind::Hashes(0..64));
         (is_level && (1..=FULL_WIDTH).contains(&width)).then_some(Self { kind, n, width })
     }
 
-    /// What it holds.
+    /// Returns the content of the tile.
     pub fn kind(self) -> TileKind {
         self.kind
     }
 
-    /// Its place among those of its kind, from 0.
+    /// Returns the number of the tile among those of its kind, from 0.
     pub fn n(self) -> u64 {
         self.n
     }
 
-    /// How many hashes or leaves it holds: 1 to 256.
+    /// Returns the number of hashes or leaves, from 1 to 256.
     pub fn width(self) -> u16 {
         self.width
     }
 
-    /// Whether it holds as many as a tile can; then it never changes.
+    /// Returns whether the tile has 256 hashes or leaves. A full tile never changes.
     pub fn is_full(self) -> bool {
         self.width == FULL_WIDTH
     }
 
-    /// The `n`-th tile of its kind as it stands in a tree of `size` leaves; `None` where that tree has nothing for it.
-    pub fn at(kind: TileKind, n: u64, size: u64) -> Option<Self> {
-        let width = kind.held_by(size).checked_sub(n.checked_mul(FULL_WIDTH.into())?)?;
+    /// Returns the `n`-th tile of a kind in a tree of `size` leaves. Returns `None` if that tree does not have it.
+    pub fn in_tree(kind: TileKind, n: u64, size: u64) -> Option<Self> {
+        let width = kind.count_in(size).checked_sub(n.checked_mul(FULL_WIDTH.into())?)?;
+        // A number of remaining hashes that exceeds a u16 exceeds the width of a tile too.
         let width = u16::try_from(width).unwrap_or(FULL_WIDTH).min(FULL_WIDTH);
         Self::new(kind, n, width)
     }
 
-    /// Whether a tree of `size` leaves has all that this tile holds. A partial tile of a smaller tree is the beginning of the
-    /// one that stands in its place later.
+    /// Returns whether a tree of `size` leaves has all hashes or leaves of this tile. A partial tile of a smaller tree
+    /// is a prefix of the tile with the same number in a larger tree.
     pub fn is_within(self, size: u64) -> bool {
-        Self::at(self.kind, self.n, size).is_some_and(|now| self.width <= now.width)
+        Self::in_tree(self.kind, self.n, size).is_some_and(|tile| self.width <= tile.width)
     }
 
-    /// The hash tile of a tree of `size` leaves in which the hash of this node is found; `None` where that tree does not have
-    /// the whole node.
+    /// Returns the hash tile from which the hash of a node is computed in a tree of `size` leaves. Returns `None` if
+    /// the node is not a complete subtree of that tree.
     pub fn holding(node: Node, size: u64) -> Option<Self> {
         let nodes = size.checked_shr(node.level.into())?;
         let kind = TileKind::Hashes(node.level / 8);
-        (node.index < nodes).then(|| Self::at(kind, node.index >> (8 - node.level % 8), size))?
+        (node.index < nodes).then(|| Self::in_tree(kind, node.index >> (8 - node.level % 8), size))?
     }
 
-    /// The hash tiles of a tree of `size` leaves in which the hashes of these nodes are found: what to fetch for a
-    /// [`ProofPlan`](crate::log::merkle::ProofPlan), or a root. Nodes that the tree does not have whole are passed over.
-    pub fn holding_all(nodes: impl IntoIterator<Item = Node>, size: u64) -> BTreeSet<Self> {
-        nodes.into_iter().filter_map(|node| Self::holding(node, size)).collect()
-    }
-
-    /// The tiles of this kind that a tree of `size` leaves has, from the left; the last one can be partial.
+    /// Returns the tiles of a kind in a tree of `size` leaves, from the left. The last one may be partial.
     pub fn all(kind: TileKind, size: u64) -> impl Iterator<Item = Self> {
-        (0..kind.held_by(size).div_ceil(FULL_WIDTH.into())).filter_map(move |n| Self::at(kind, n, size))
+        (0..kind.count_in(size).div_ceil(FULL_WIDTH.into())).filter_map(move |n| Self::in_tree(kind, n, size))
     }
 
-    /// The last tile of each hash level that a tree of `size` leaves has, if it is partial, from level 0 up.
+    /// Returns the partial hash tiles of a tree of `size` leaves, from level 0 up. A level whose last tile is full has
+    /// none.
     pub fn partial(size: u64) -> impl Iterator<Item = Self> {
         let last = move |level| {
             let kind = TileKind::Hashes(level);
-            Self::at(kind, kind.held_by(size) / u64::from(FULL_WIDTH), size)
+            Self::in_tree(kind, kind.count_in(size) / u64::from(FULL_WIDTH), size)
         };
         (0..8).filter_map(last)
     }
 }
 
 impl TileKind {
-    /// How many hashes, or leaves, the tiles of this kind hold between them in a tree of `size` leaves.
-    fn held_by(self, size: u64) -> u64 {
+    /// Returns the number of hashes or leaves in all tiles of this kind in a tree of `size` leaves.
+    fn count_in(self, size: u64) -> u64 {
         match self {
+            // Shifting out all 64 bits leaves no hash.
             Self::Hashes(level) => size.checked_shr(8 * u32::from(level)).unwrap_or(0),
             Self::Entries => size,
         }
@@ -116,7 +113,7 @@ impl fmt::Display for TileId {
             TileKind::Hashes(level) => write!(f, "tile/{level}")?,
             TileKind::Entries => f.write_str("tile/entries")?,
         }
-        // Three digits a group, up to seven groups; all but the last begin with an x.
+        // Groups of three digits, at most seven of them. All but the last begin with an x.
         for above in (1..7).rev().map(|place| self.n / 1000_u64.pow(place)).filter(|above| *above > 0) {
             write!(f, "/x{:03}", above % 1000)?;
         }
@@ -134,20 +131,20 @@ impl FromStr for TileId {
 }
 
 fn parse(path: &str) -> Option<TileId> {
-    let (kind, place) = path.strip_prefix("tile/")?.split_once('/')?;
+    let (kind, number) = path.strip_prefix("tile/")?.split_once('/')?;
     let kind = match kind {
         "entries" => TileKind::Entries,
         level => TileKind::Hashes(u8::try_from(decimal(level, 63)?).ok()?),
     };
-    let (place, width) = match place.split_once(".p/") {
-        Some((place, width)) => (place, u16::try_from(decimal(width, 255)?).ok()?),
-        None => (place, FULL_WIDTH),
+    let (number, width) = match number.split_once(".p/") {
+        Some((number, width)) => (number, u16::try_from(decimal(width, 255)?).ok()?),
+        None => (number, FULL_WIDTH),
     };
-    // A first group of nothing but zeros would be a second spelling.
-    if place.starts_with("x000") {
+    // A first group of zeros would be a second spelling of the same number.
+    if number.starts_with("x000") {
         return None;
     }
-    let (mut n, mut groups) = (0_u64, place.split('/').peekable());
+    let (mut n, mut groups) = (0_u64, number.split('/').peekable());
     while let Some(group) = groups.next() {
         let digits = if groups.peek().is_some() { group.strip_prefix('x')? } else { group };
         if digits.len() != 3 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {

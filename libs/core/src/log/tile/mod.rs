@@ -1,18 +1,19 @@
-//! The tree as tiles, the form in which it is stored and served (c2sp.org/tlog-tiles).
+//! Tiles, the form in which the tree is stored and served (c2sp.org/tlog-tiles).
 //!
-//! A hash tile of level 0 holds up to 256 leaf hashes, one of level L + 1 the roots of up to 256 full tiles of level L: each
-//! holds nodes of the tree's level 8 · L, and what lies between is hashed anew when it is needed. An entry bundle holds the
-//! leaves themselves. Only the last tile of a level can be partial, and it is never hashed into one above.
+//! A hash tile of level 0 contains up to 256 leaf hashes. A hash tile of level L + 1 contains the roots of up to 256
+//! full tiles of level L. A tile of level L thus contains nodes of level 8 · L of the tree; the nodes of the levels
+//! between are computed when they are needed. An entry bundle contains the leaves themselves. Only the last tile of a
+//! level can be partial, and a partial tile has no hash in the level above.
 
-mod bundle;
 mod edge;
+mod entry_bundle;
 mod hashes;
 mod id;
 
-pub use self::bundle::{BundleError, encode_bundle, parse_bundle};
 pub use self::edge::{EdgeError, EdgeTiles};
+pub use self::entry_bundle::{EntryBundleError, encode_entry_bundle, parse_entry_bundle};
 pub use self::hashes::{HashTile, TileError, Tiles};
 pub use self::id::{TileId, TileKind, TilePathError};
 
-/// Hashes in a full tile, leaves in a full bundle.
+/// The number of hashes of a full tile, and of leaves of a full entry bundle.
 pub const FULL_WIDTH: u16 = 256;
