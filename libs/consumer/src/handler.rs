@@ -1,7 +1,8 @@
-//! What a user of this crate writes: a handler, and where its effect goes.
+//! Handlers: the code that a user of this crate writes for the events of a subscription.
 //!
-//! Where the effect is in the ledger's Postgres, it joins the transaction that moves the position: it takes effect once per
-//! event. Elsewhere it takes effect at least once, and has an idempotency key to make that harmless.
+//! A handler whose effect is in the ledger's Postgres joins the transaction that moves the position, so that its effect
+//! happens once per event. Any other handler runs at least once per event, and uses the event's idempotency key to make a
+//! repetition harmless.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,72 +12,77 @@ use sealbus_core::error_chain;
 use sealbus_core::event::Record;
 use sqlx::PgConnection;
 
-use crate::assignment::lease::Lease;
-
 /// A handler, by where its effect goes.
 #[derive(Clone)]
 pub enum Handler {
-    /// Into the ledger's Postgres, with the position: once per event.
+    /// The effect is in the ledger's Postgres and commits with the position: once per event.
     InLedger(Arc<dyn LedgerEffect>),
-    /// Anywhere else: at least once per event.
-    Elsewhere(Arc<dyn OuterEffect>),
+    /// The effect is anywhere else: at least once per event.
+    External(Arc<dyn ExternalEffect>),
 }
 
 impl Handler {
-    /// The most events that the handler takes in one call.
-    pub(crate) fn longest_run(&self) -> usize {
-        let longest = match self {
-            Self::InLedger(effect) => effect.longest_run(),
-            Self::Elsewhere(effect) => effect.longest_run(),
+    /// Returns the most events that the handler takes in one call, at least 1.
+    pub(crate) fn max_batch(&self) -> usize {
+        let events = match self {
+            Self::InLedger(effect) => effect.max_batch(),
+            Self::External(effect) => effect.max_batch(),
         };
-        longest.max(1)
+        events.max(1)
     }
 }
 
 /// An effect in the ledger's Postgres.
 #[async_trait]
 pub trait LedgerEffect: Send + Sync + 'static {
-    /// The most events that one call takes. A call that fails with several is made again one by one.
-    fn longest_run(&self) -> usize {
+    /// Returns the most events that one call takes, by default 1.
+    ///
+    /// When a call with several events fails, the runtime repeats it event by event to find the one that fails.
+    fn max_batch(&self) -> usize {
         1
     }
 
-    /// Applies events within `transaction`, which also moves their positions. They may be of several plans, each plan's in
-    /// order.
+    /// Applies events within `transaction`, which also moves their positions.
     ///
-    /// It must not commit or roll back, and must give back any error of a statement: one that is swallowed is found before
-    /// the commit and counts as a failure. It should not leave the transaction idle for seconds: the ledger's roles end
-    /// such a session after five. An error, or a panic, undoes all of it and counts as an attempt.
-    async fn apply(&self, run: &[Delivery], transaction: &mut PgConnection) -> Result<(), HandlerError>;
+    /// The events may belong to several plans; those of one plan are in order. The handler must not commit or roll back.
+    /// It must return the error of a failed statement: the runtime checks the transaction before it commits, and counts an
+    /// error that was ignored as a failure. The handler should not leave the transaction idle: the ledger's roles end a
+    /// session that is idle in a transaction for 5 seconds. An error or a panic rolls everything back and counts as an
+    /// attempt.
+    async fn apply(&self, batch: &[Delivery], transaction: &mut PgConnection) -> Result<(), HandlerError>;
 }
 
 /// An effect outside of the ledger's Postgres.
 #[async_trait]
-pub trait OuterEffect: Send + Sync + 'static {
-    /// The most events that one call takes. A call that fails with several is made again one by one.
-    fn longest_run(&self) -> usize {
+pub trait ExternalEffect: Send + Sync + 'static {
+    /// Returns the most events that one call takes, by default 1.
+    ///
+    /// When a call with several events fails, the runtime repeats it event by event to find the one that fails.
+    fn max_batch(&self) -> usize {
         1
     }
 
-    /// Applies events of one plan, in order. It may be called again for events that took effect
-    /// already: after a crash between effect and position, after an error, or by a process that was paused and does not
-    /// know yet that another has taken over. [`Delivery::key`] is the same each time; [`Delivery::epoch`] rises when
-    /// another takes over, so that a target that remembers the highest epoch can refuse the late one.
-    async fn apply(&self, run: &[Delivery]) -> Result<(), HandlerError>;
+    /// Applies events of one plan, in order.
+    ///
+    /// An event may be passed again although it took effect: after a crash between the effect and the move of the position,
+    /// after an error, or by a process that was paused and does not know yet that another process has taken over.
+    /// [`Delivery::key`] is the same every time. [`Delivery::epoch`] rises when another process takes over, so a target
+    /// that remembers the highest epoch can reject a call from the process that lost its lease.
+    async fn apply(&self, batch: &[Delivery]) -> Result<(), HandlerError>;
 }
 
-/// Why a handler could not apply its events. What is written here is kept with the attempt and shown to an operator.
+/// The reason why a handler could not apply its events. It is stored with the attempt and shown to operators.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct HandlerError(String);
 
 impl HandlerError {
-    /// In the handler's own words.
+    /// An error with a reason in plain text.
     pub fn new(reason: impl Into<String>) -> Self {
         Self(reason.into())
     }
 
-    /// An error with all its causes.
+    /// An error with the text of another error and of all its sources.
     pub fn from_error(error: &dyn std::error::Error) -> Self {
         Self(error_chain(error))
     }
@@ -94,29 +100,29 @@ impl From<std::io::Error> for HandlerError {
     }
 }
 
-/// One event on its way into a handler. Its seal, its place and its link to the event before it have been checked.
+/// One event that is passed to a handler. Its seal, its seq and its link to the previous event have been checked.
 #[derive(Clone)]
 pub struct Delivery {
     /// The event.
     pub record: Arc<Record>,
     pub(crate) subscription: Arc<str>,
-    pub(crate) lease: Lease,
+    pub(crate) epoch: i64,
 }
 
 impl Delivery {
-    /// What makes applying the event twice harmless: (subscription, tenant, plan, seq). It never changes.
+    /// Returns the idempotency key (subscription, tenant, plan, seq). It is the same at every delivery of the event.
     pub fn key(&self) -> IdempotencyKey<'_> {
         let header = &self.record.header;
         IdempotencyKey { subscription: &self.subscription, tenant: &header.tenant, plan: &header.plan, seq: header.seq }
     }
 
-    /// Fencing token beside the key, never in it: rises whenever another process takes over.
+    /// Returns the fencing token, which rises whenever another process takes over. It is not part of the key.
     pub fn epoch(&self) -> i64 {
-        self.lease.epoch()
+        self.epoch
     }
 }
 
-/// Names one effect: an event for a subscription. Written `subscription/tenant/plan/seq`.
+/// Names the effect of one event for one subscription. `Display` writes `subscription/tenant/plan/seq`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey<'a> {
     /// The subscription.
@@ -125,7 +131,7 @@ pub struct IdempotencyKey<'a> {
     pub tenant: &'a str,
     /// The plan.
     pub plan: &'a str,
-    /// The event's place in the plan.
+    /// The event's seq in the plan.
     pub seq: u64,
 }
 

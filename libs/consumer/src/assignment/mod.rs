@@ -1,77 +1,66 @@
-//! A share: the work of one subscription in one partition (or in all), while this process holds the lease on it.
+//! An assignment: the work of one subscription in one partition (or in all of them) while this process owns its lease.
 
 pub(crate) mod held;
-pub(crate) mod lease;
-pub(crate) mod partition;
-pub(crate) mod runtime;
+pub(crate) mod plan_name;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use sealbus_broker::Broker;
 use sealbus_core::catalog::Catalog;
 use sealbus_core::retry::RetryPolicy;
-use sealbus_ledger::delivery::positions::Standing;
+use sealbus_ledger::delivery::positions::{LeaseEpoch, Standing};
+use sealbus_ledger::leases::keeper::Lease;
 use sealbus_ledger::{Ledger, LedgerError};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::{Span, error_span};
 
-use crate::assignment::lease::Lease;
+use crate::assignment::plan_name::PlanName;
 use crate::handler::Handler;
-use crate::intake::seals::Intake;
 use crate::metrics::SubscriptionMetrics;
+use crate::seals::SealCheck;
 use crate::settings::Settings;
 use crate::subscription::SubscriptionSpec;
 
-/// A plan by its names.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct PlanName {
-    pub tenant: Arc<str>,
-    pub plan: Arc<str>,
-}
-
-impl PlanName {
-    pub(crate) fn new(tenant: &str, plan: &str) -> Self {
-        Self { tenant: tenant.into(), plan: plan.into() }
-    }
-}
-
-impl std::fmt::Display for PlanName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.tenant, self.plan)
-    }
-}
-
-/// What all subscriptions of a process share.
-pub(crate) struct Process {
+/// The resources that all subscriptions of a process have in common.
+pub(crate) struct ProcessContext {
     pub ledger: Ledger,
-    pub broker: sealbus_broker::Broker,
+    pub broker: Broker,
     pub catalog: Arc<Catalog>,
-    pub intake: Intake,
+    pub seals: SealCheck,
     pub settings: Settings,
 }
 
-/// One subscription as this process works for it.
-pub(crate) struct Worked {
-    pub process: Arc<Process>,
+/// One subscription and everything that this process needs to work on it.
+pub(crate) struct SubscriptionContext {
+    pub process: Arc<ProcessContext>,
     pub spec: SubscriptionSpec,
     pub name: Arc<str>,
     pub subscription_no: i64,
     pub handler: Handler,
-    /// One for each connection that its effects may hold at once, so that a slow handler leaves some to everybody else.
+    /// One permit for each connection that the subscription's effects may use at once, so that a slow handler leaves
+    /// connections for everything else.
     pub transactions: Semaphore,
     pub metrics: SubscriptionMetrics,
 }
 
-/// A subscription's work in one partition, under one epoch of its lease.
-#[derive(Clone)]
-pub(crate) struct Share {
-    pub worked: Arc<Worked>,
-    /// None: all of them.
+/// One subscription's work in one partition, under one epoch of its lease.
+pub(crate) struct Assignment {
+    pub context: Arc<SubscriptionContext>,
+    /// The partition; `None` means all of them.
     pub partition: Option<u32>,
+    /// Tells whether the lease is owned now, by the monotonic clock. A process that is paused right after it asked may
+    /// still act late, which is why every write is fenced by `lease_epoch`.
     pub lease: Lease,
+    /// The kind, key and epoch of the lease. A position's first row is inserted only while the lease has this epoch.
+    pub lease_epoch: LeaseEpoch,
+    /// Cancelled when the lease is lost or the process shuts down.
+    pub ending: CancellationToken,
 }
 
-impl Worked {
-    /// How a failed event of this type is tried again.
+impl SubscriptionContext {
+    /// Returns the retry policy for an event type: the subscription's own, otherwise that of the event's channel.
     pub(crate) fn policy(&self, event_type: &str) -> RetryPolicy {
         self.spec.retry.clone().unwrap_or_else(|| self.process.catalog.policy(event_type))
     }
@@ -84,18 +73,44 @@ impl Worked {
         &self.process.ledger
     }
 
-    /// Where the subscription stands in these plans; a plan that the ledger does not know stands nowhere.
-    pub(crate) async fn standings(&self, plans: &[&PlanName]) -> Result<HashMap<PlanName, Standing>, LedgerError> {
+    /// Reads the subscription's positions in some plans. A plan that the ledger does not know is left out.
+    pub(crate) async fn positions(&self, plans: &[&PlanName]) -> Result<HashMap<PlanName, Standing>, LedgerError> {
         let names: Vec<(&str, &str)> = plans.iter().map(|name| (&*name.tenant, &*name.plan)).collect();
         let numbers = self.ledger().history().plan_nos(&names).await?;
-        let mut standings = self
+        let mut positions = self
             .ledger()
             .positions()
             .read(self.subscription_no, &numbers.values().copied().collect::<Vec<_>>())
             .await?;
         let by_name = numbers.into_iter().filter_map(|((tenant, plan), plan_no)| {
-            standings.remove(&plan_no).map(|standing| (PlanName::new(&tenant, &plan), standing))
+            positions.remove(&plan_no).map(|position| (PlanName::new(&tenant, &plan), position))
         });
         Ok(by_name.collect())
+    }
+
+    /// Reads the subscription's position in one plan, `None` if the ledger does not know the plan.
+    pub(crate) async fn position(&self, plan: &PlanName) -> Result<Option<Standing>, LedgerError> {
+        Ok(self.positions(&[plan]).await?.remove(plan))
+    }
+}
+
+impl Assignment {
+    /// Creates the assignment for a lease of `kind` whose key is the partition, or any other text for all partitions.
+    pub(crate) fn new(context: Arc<SubscriptionContext>, kind: &str, lease: Lease, ending: CancellationToken) -> Self {
+        let partition = lease.key().parse().ok();
+        let lease_epoch = LeaseEpoch { kind: kind.to_owned(), key: lease.key().to_owned(), epoch: lease.epoch() };
+        Self { context, partition, lease, lease_epoch, ending }
+    }
+
+    /// The span of work that concerns the whole assignment.
+    pub(crate) fn span(&self) -> Span {
+        error_span!(parent: None, "assignment", subscription = &*self.context.name, partition = self.partition)
+    }
+
+    /// The span of the work on one plan. Log lines within it do not repeat its fields.
+    pub(crate) fn plan_span(&self, name: &PlanName) -> Span {
+        let PlanName { tenant, plan } = name;
+        let (subscription, partition) = (&*self.context.name, self.partition);
+        error_span!(parent: None, "plan", subscription, tenant = &**tenant, plan = &**plan, partition)
     }
 }

@@ -1,230 +1,186 @@
-//! A plan's actor: everything that happens to a plan on the holder of its share goes through here, one errand at a time.
+//! The moves of a plan's position that no effect makes: deferred, parked, dead letter, fork, live again, moved by an
+//! operator's command.
 //!
-//! An errand is what arrived for the plan, or a turn of replay. The actor reads where the plan stands, decides (`order`),
-//! runs (`trying`), and sets aside what cannot go on. Whenever the ledger says that the position is not where it was read,
-//! the standing is forgotten and read anew.
+//! Every statement names the position as it was read. Where the stored position is another one by now, nothing changes and
+//! the outcome is [`PlanOutcome::Repeat`].
 
+use std::time::Duration;
+
+use sealbus_broker::DeadLetter;
 use sealbus_core::event::Record;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::parking::SetAside;
-use sealbus_ledger::delivery::positions::{Standing, State};
-use tracing::{error, warn};
+use sealbus_ledger::delivery::positions::{Ask, Standing, State};
+use tracing::{error, info, warn};
 
-use crate::assignment::{PlanName, Share};
-use crate::plan::gather::{Arrived, Then};
-use crate::plan::retries::{Step, after_failure};
-use crate::plan::trying::{Failure, Patience, Tried};
+use crate::assignment::Assignment;
+use crate::plan::order::AfterBatch;
+use crate::plan::retries::{RetryStep, after_failure};
+use crate::plan::task::{Failure, PlanOutcome};
 
-/// How often in a row a standing may be found stale before the errand is put off.
-const MISSES: usize = 8;
-
-/// What an actor is to do.
-pub(crate) struct Errand {
-    pub plan: PlanName,
-    /// Where the plan stood last, as this holder knows it.
-    pub standing: Option<Standing>,
-    pub work: Work,
-}
-
-/// What there is to do for a plan.
-pub(crate) enum Work {
-    /// Events arrived.
-    Arrived {
-        /// In the order in which they came.
-        arrived: Vec<Arrived>,
-        /// Whether they are more than memory is meant to hold.
-        crowded: bool,
-        /// A failure that was met in a transaction of several plans.
-        met: Option<Failure>,
-    },
-    /// Replay, or an operator's ask, is due.
-    Replay,
-}
-
-/// Where an errand left the plan.
-pub(crate) struct Outcome {
-    /// The durable standing. None: the ledger does not know the plan, or the subscription has no floor.
-    pub standing: Option<Standing>,
-    /// Whether replay has more to do at once.
-    pub again: bool,
-}
-
-/// How far a part of an errand came.
-pub(crate) enum Came {
-    /// To its end; whether replay has more to do at once.
-    Through { again: bool },
-    /// The position was not where it was read.
-    Missed,
-}
-
-pub(crate) const DONE: Came = Came::Through { again: false };
-pub(crate) const AGAIN: Came = Came::Through { again: true };
-
-/// An actor at work on one plan.
+/// A plan's position, which one task at a time acts on.
 pub(crate) struct PlanActor<'a> {
-    pub share: &'a Share,
-    pub plan: &'a PlanName,
-    pub standing: Standing,
-}
-
-impl Share {
-    /// Carries out an errand. An error means that the ledger is away, and that nothing may be acknowledged on its account.
-    pub(crate) async fn attend(&self, errand: &Errand) -> Result<Outcome, LedgerError> {
-        let mut known = errand.standing.clone();
-        for _ in 0..MISSES {
-            let standing = match known.take() {
-                Some(standing) => standing,
-                None => match self.worked.standings(&[&errand.plan]).await?.remove(&errand.plan) {
-                    Some(standing) => standing,
-                    None => return Ok(Outcome { standing: None, again: false }),
-                },
-            };
-            let mut actor = PlanActor { share: self, plan: &errand.plan, standing };
-            let came = match &errand.work {
-                Work::Arrived { arrived, crowded, met } => actor.receive(arrived, *crowded, met.clone()).await?,
-                Work::Replay => actor.replay().await?,
-            };
-            if let Came::Through { again } = came {
-                return Ok(Outcome { standing: Some(actor.standing), again });
-            }
-            if !self.lease.is_held() {
-                break;
-            }
-        }
-        let standing = self.worked.standings(&[&errand.plan]).await?.remove(&errand.plan);
-        Ok(Outcome { standing, again: matches!(errand.work, Work::Replay) })
-    }
+    pub assignment: &'a Assignment,
+    pub position: Standing,
 }
 
 impl PlanActor<'_> {
-    async fn receive(&mut self, arrived: &[Arrived], crowded: bool, met: Option<Failure>) -> Result<Came, LedgerError> {
-        let seen = highest(arrived);
-        let gathered = self.share.gather(&self.standing, arrived, crowded).await?;
-        let short = self.share.worked.settings().short_retries;
-        let patience = Patience { short, earlier: 0, met };
-        match self.share.try_all(&mut self.standing, &gathered.run, patience).await? {
-            Tried::All => self.conclude(gathered.then, seen).await,
-            Tried::Missed => Ok(Came::Missed),
-            Tried::Halted => Ok(DONE),
-            Tried::Aside { record, failure, step } => self.give_up(&record, failure, step, seen).await,
-        }
+    /// Ends the task with the position as it is.
+    pub(crate) fn settled(self) -> PlanOutcome {
+        PlanOutcome::Settled(self.position)
     }
 
-    /// What follows a run that took effect. `seen` is the highest seq that is acknowledged because of it.
-    pub(crate) async fn conclude(&mut self, then: Then, seen: u64) -> Result<Came, LedgerError> {
-        let (worked, standing) = (&self.share.worked, &self.standing);
+    /// Does what the plan needs after its batch took effect. `seen` is the highest seq that arrived; messages up to it may
+    /// be acknowledged afterwards.
+    pub(crate) async fn conclude(mut self, then: AfterBatch, seen: u64) -> Result<PlanOutcome, LedgerError> {
+        let context = &self.assignment.context;
         match then {
-            Then::Nothing => Ok(DONE),
-            Then::Owed => {
-                let hit =
-                    worked.ledger().positions().mark_seen(worked.subscription_no, &[(standing.plan_no, seen)]).await?;
-                if hit.is_empty() {
-                    return Ok(Came::Missed);
+            AfterBatch::Nothing => Ok(self.settled()),
+            AfterBatch::MarkSeen => {
+                let plan = (self.position.plan_no, seen);
+                if context.ledger().positions().mark_seen(context.subscription_no, &[plan]).await?.is_empty() {
+                    return Ok(PlanOutcome::Repeat(None));
                 }
-                self.standing.seen_seq = standing.seen_seq.max(seen);
-                Ok(DONE)
+                self.position.seen_seq = self.position.seen_seq.max(seen);
+                Ok(self.settled())
             }
-            Then::Behind => {
-                let left = worked
+            AfterBatch::Defer => {
+                let deferred = context
                     .ledger()
                     .positions()
-                    .defer(worked.subscription_no, self.share.lease.epoch_of(), &[(standing, seen)])
+                    .defer(context.subscription_no, &self.assignment.lease_epoch, &[(&self.position, seen)])
                     .await?;
-                if left.is_empty() {
-                    return Ok(Came::Missed);
+                if deferred.is_empty() {
+                    return Ok(PlanOutcome::Repeat(None));
                 }
-                worked.metrics.behind.inc();
-                self.now_in(State::Behind, seen, 0);
-                Ok(AGAIN)
+                context.metrics.deferred.inc();
+                self.enter(State::Behind, seen, 0);
+                Ok(PlanOutcome::ReplayAgain(self.position))
             }
-            Then::Worn { event_type } => {
-                let (attempts, policy) = (standing.attempts + 1, worked.policy(&event_type));
-                let error = "delivered again and again without being applied: its handler may have ended the process"
-                    .to_owned();
-                let (state, retry_in) =
-                    match after_failure(&policy, attempts, std::time::Duration::ZERO, std::time::Duration::ZERO) {
-                        Step::Dead => (State::Dead, None),
-                        Step::Again(pause) | Step::Park(pause) => (State::Parked, Some(pause)),
-                    };
-                self.set_aside(&SetAside { state, seen_seq: seen, attempts, retry_in, errors: &[error] }).await
+            AfterBatch::ParkSuspect { event_type } => {
+                let (attempts, policy) = (self.position.attempts + 1, context.policy(&event_type));
+                let (state, retry_in) = set_aside_by(after_failure(&policy, attempts, Duration::ZERO, Duration::ZERO));
+                let reason = "delivered several times without being applied; its handler may have ended the process";
+                let errors = &[reason.to_owned()];
+                self.set_aside(&SetAside { state, seen_seq: seen, attempts, retry_in, errors }).await
             }
-            Then::Missing(reason) => {
-                worked.metrics.missing.inc();
-                error!(subscription = %worked.name, plan = %self.plan, %reason, "the plan cannot go on");
-                // Said once: replay comes by again and again until the ledger has the event.
-                let errors = if standing.state == State::Parked { vec![] } else { vec![reason] };
-                let (attempts, retry_in) = (standing.attempts, Some(worked.settings().missing_retry));
-                self.set_aside(&SetAside { state: State::Parked, seen_seq: seen, attempts, retry_in, errors: &errors })
-                    .await
+            AfterBatch::ParkMissing(reason) => {
+                context.metrics.missing.inc();
+                error!(%reason, "plan is parked until the ledger has a valid next event");
+                // Replay finds the same again and again: the reason is stored the first time only.
+                let errors = if self.position.state == State::Parked { vec![] } else { vec![reason] };
+                let (attempts, retry_in) = (self.position.attempts, Some(context.settings().missing_retry));
+                let aside = SetAside { state: State::Parked, seen_seq: seen, attempts, retry_in, errors: &errors };
+                self.set_aside(&aside).await
             }
-            Then::Fork(reason) => {
-                error!(subscription = %worked.name, plan = %self.plan, %reason, "fork: the plan stops until an operator settles it");
-                let attempts = standing.attempts;
-                self.set_aside(&SetAside {
-                    state: State::Fork,
-                    seen_seq: seen,
-                    attempts,
-                    retry_in: None,
-                    errors: &[reason],
-                })
-                .await
+            AfterBatch::StopAtFork(reason) => {
+                error!(%reason, "plan is stopped at a fork until an operator settles it");
+                let (attempts, errors) = (self.position.attempts, &[reason]);
+                self.set_aside(&SetAside { state: State::Fork, seen_seq: seen, attempts, retry_in: None, errors }).await
             }
         }
     }
 
-    /// Parks the plan with its failed event, or makes that a dead letter.
+    /// Parks the plan at its failed event, or makes the event a dead letter.
     pub(crate) async fn give_up(
-        &mut self,
+        self,
         record: &Record,
         failure: Failure,
-        step: Step,
+        step: RetryStep,
         seen: u64,
-    ) -> Result<Came, LedgerError> {
-        let (state, retry_in) = match step {
-            Step::Dead => (State::Dead, None),
-            Step::Again(pause) | Step::Park(pause) => (State::Parked, Some(pause)),
-        };
-        // The errors of earlier rounds are written down already.
-        let errors = &failure.errors;
-        let came =
-            self.set_aside(&SetAside { state, seen_seq: seen, attempts: failure.attempts, retry_in, errors }).await?;
-        if state == State::Dead && !matches!(came, Came::Missed) {
-            self.share.copy_dead_letter(record, errors.last().map_or("", String::as_str), failure.attempts).await;
+    ) -> Result<PlanOutcome, LedgerError> {
+        let assignment = self.assignment;
+        let (state, retry_in) = set_aside_by(step);
+        let Failure { attempts, errors, .. } = failure;
+        let aside = SetAside { state, seen_seq: seen, attempts, retry_in, errors: &errors };
+        let outcome = self.set_aside(&aside).await?;
+        if state == State::Dead && matches!(outcome, PlanOutcome::Settled(_)) {
+            copy_dead_letter(assignment, record, errors.last().map_or("", String::as_str), attempts).await;
         }
-        Ok(came)
+        Ok(outcome)
     }
 
-    async fn set_aside(&mut self, aside: &SetAside<'_>) -> Result<Came, LedgerError> {
-        let worked = &self.share.worked;
-        if !worked
-            .ledger()
-            .positions()
-            .set_aside(worked.subscription_no, self.share.lease.epoch_of(), &self.standing, aside)
-            .await?
-        {
-            return Ok(Came::Missed);
+    /// Lets a plan follow the stream again once everything that was acknowledged is applied.
+    pub(crate) async fn unpark(mut self) -> Result<PlanOutcome, LedgerError> {
+        let context = &self.assignment.context;
+        if !context.ledger().positions().unpark(context.subscription_no, self.position.plan_no).await? {
+            return Ok(PlanOutcome::Repeat(None));
         }
-        let metrics = &worked.metrics;
-        let last_error = aside.errors.last().map_or("", String::as_str);
+        (self.position.state, self.position.attempts) = (State::Live, 0);
+        Ok(self.settled())
+    }
+
+    /// Carries out an operator's command if it is still about the position's next event, otherwise clears it.
+    pub(crate) async fn carry_out(self, command: &Ask) -> Result<PlanOutcome, LedgerError> {
+        let (context, position) = (&self.assignment.context, &self.position);
+        let ledger = context.ledger();
+        let target = match command {
+            _ if command.seq() != position.next_seq => None,
+            Ask::Redrive { .. } if position.state != State::Fork => Some((position.next_seq, position.last_hash)),
+            Ask::Skip { seq } if position.state != State::Fork => {
+                let skipped = ledger.history().event_hashes(position.plan_no, &[*seq]).await?.remove(seq);
+                skipped.map(|hash| (seq + 1, hash))
+            }
+            Ask::Settle { .. } if position.state == State::Fork => {
+                let before = position.next_seq - 1;
+                let adopted = ledger.history().event_hashes(position.plan_no, &[before]).await?.remove(&before);
+                // Before the first event there is only the genesis, which cannot differ.
+                adopted.or((before == 0).then_some(position.last_hash)).map(|hash| (position.next_seq, hash))
+            }
+            Ask::Redrive { .. } | Ask::Skip { .. } | Ask::Settle { .. } => None,
+        };
+        let done = match target {
+            Some((next_seq, last_hash)) => {
+                let epoch = &self.assignment.lease_epoch;
+                ledger.positions().resume(context.subscription_no, epoch, position, next_seq, last_hash).await?
+            }
+            None => ledger.positions().clear_command(context.subscription_no, position).await?,
+        };
+        info!(?command, carried_out = done && target.is_some(), "operator command processed");
+        // The row is read again, whether it moved or not.
+        Ok(PlanOutcome::Repeat(None))
+    }
+
+    async fn set_aside(mut self, aside: &SetAside<'_>) -> Result<PlanOutcome, LedgerError> {
+        let (context, epoch) = (&self.assignment.context, &self.assignment.lease_epoch);
+        if !context.ledger().positions().set_aside(context.subscription_no, epoch, &self.position, aside).await? {
+            return Ok(PlanOutcome::Repeat(None));
+        }
+        let metrics = &context.metrics;
         match aside.state {
-            State::Parked => metrics.parked.inc(),
-            State::Dead => metrics.dead.inc(),
-            State::Fork => metrics.forks.inc(),
-            State::Live | State::Behind => 0,
-        };
-        warn!(subscription = %worked.name, plan = %self.plan, seq = self.standing.next_seq, state = %aside.state, last_error, "set aside");
-        self.now_in(aside.state, aside.seen_seq, aside.attempts);
-        Ok(DONE)
+            State::Parked => _ = metrics.parked.inc(),
+            State::Dead => _ = metrics.dead.inc(),
+            State::Fork => _ = metrics.forks.inc(),
+            State::Live | State::Behind => {}
+        }
+        let last_error = aside.errors.last().map_or("", String::as_str);
+        warn!(seq = self.position.next_seq, state = %aside.state, last_error, "plan set aside");
+        self.enter(aside.state, aside.seen_seq, aside.attempts);
+        Ok(self.settled())
     }
 
-    fn now_in(&mut self, state: State, seen: u64, attempts: u32) {
-        let standing = &mut self.standing;
-        standing.seen_seq = standing.seen_seq.max(standing.next_seq).max(seen);
-        (standing.state, standing.attempts, standing.stored) = (state, attempts, true);
+    /// Repeats in memory what the ledger did with the row.
+    fn enter(&mut self, state: State, seen: u64, attempts: u32) {
+        let position = &mut self.position;
+        position.seen_seq = position.seen_seq.max(position.next_seq).max(seen);
+        (position.state, position.attempts, position.stored) = (state, attempts, true);
     }
 }
 
-/// The highest seq that arrived.
-pub(crate) fn highest(arrived: &[Arrived]) -> u64 {
-    arrived.iter().map(|arrived| arrived.record.header.seq).max().unwrap_or(0)
+/// Returns the state that a plan is set aside in, and when replay takes it up.
+fn set_aside_by(step: RetryStep) -> (State, Option<Duration>) {
+    match step {
+        RetryStep::Dead => (State::Dead, None),
+        RetryStep::Retry(pause) | RetryStep::Park(pause) => (State::Parked, Some(pause)),
+    }
+}
+
+/// Copies a dead letter to the broker, where people can see it. The position is authoritative: a copy that fails is not
+/// repeated.
+async fn copy_dead_letter(assignment: &Assignment, record: &Record, error: &str, attempts: u32) {
+    let context = &assignment.context;
+    let letter = DeadLetter { subscription: &context.spec.name, record, error, attempts };
+    if let Err(error) = context.process.broker.copy_dead_letter(letter).await {
+        warn!(seq = record.header.seq, %error, "dead letter was not copied to the broker");
+    }
 }

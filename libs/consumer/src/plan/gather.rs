@@ -1,5 +1,5 @@
-//! From what arrived to what is to be run: arriving events in order, with their missing elders from the ledger, up to the
-//! first that is not simply next.
+//! The step from arrived events to a batch: the events in order, with missing predecessors read from the ledger, up to the
+//! first event that is not simply next.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,192 +9,169 @@ use sealbus_core::hash::Hash;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::positions::Standing;
 
-use crate::assignment::Share;
-use crate::intake::seals::Source;
-use crate::plan::order::{Arriving, Decision, FILL, Place, decide};
+use crate::assignment::Assignment;
+use crate::metrics;
+use crate::plan::order::{AfterBatch, Arriving, Cursor, Decision, MAX_GAP, decide};
+use crate::plan::task::Arrival;
+use crate::seals::Source;
 
-/// An event that arrived for a plan, its seal checked.
-#[derive(Clone)]
-pub(crate) struct Arrived {
-    pub record: Arc<Record>,
-    /// Delivered so often that it may have killed its handler.
-    pub worn: bool,
-}
-
-/// Events to run, and what is to be done after them.
+/// The events to apply, and what the plan needs after them.
 pub(crate) struct Gathered {
-    pub run: Vec<Arc<Record>>,
-    pub then: Then,
-}
-
-/// What follows a run.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Then {
-    /// Nothing: the plan stays live.
-    Nothing,
-    /// The position is not live: note what was seen.
-    Owed,
-    /// Leave the plan behind.
-    Behind,
-    /// Park it, counting an attempt for an event of this type that may have killed its handler.
-    Worn {
-        /// Type of the event.
-        event_type: String,
-    },
-    /// Park it: the ledger lacks an event, or holds one whose seal fails.
-    Missing(String),
-    /// Stop it at a fork.
-    Fork(String),
-}
-
-/// Events of a plan as the ledger has them, next to one another and checked.
-pub(crate) struct Chained {
     pub records: Vec<Arc<Record>>,
-    /// Why it ends early.
-    pub fault: Option<Then>,
+    pub then: AfterBatch,
 }
 
-impl Share {
-    /// Decides about arrived events, in order of seq, from a standing that was read.
-    pub(crate) async fn gather(
-        &self,
-        standing: &Standing,
-        arrived: &[Arrived],
-        crowded: bool,
-    ) -> Result<Gathered, LedgerError> {
-        let mut place = Place::from(standing);
-        let mut run: Vec<Arc<Record>> = Vec::new();
-        let applied = self.applied_before(standing, arrived).await?;
-        let mut sorted: Vec<&Arrived> = arrived.iter().collect();
-        sorted.sort_by_key(|arrived| arrived.record.header.seq);
-        for arrived in sorted {
-            let header = &arrived.record.header;
-            let arriving = Arriving {
-                seq: header.seq,
-                event_hash: arrived.record.event_hash,
-                prev: header.prev,
-                worn: arrived.worn,
-                crowded,
-            };
-            loop {
-                let known = if header.seq < standing.next_seq {
-                    applied.get(&header.seq).copied()
-                } else {
-                    run.get(index(header.seq - standing.next_seq)).map(|record| record.event_hash)
-                };
-                let then = match decide(&place, &arriving, known) {
-                    Decision::Run => {
-                        step(&mut place, &mut run, arrived.record.clone());
-                        break;
-                    }
-                    Decision::Duplicate => {
-                        self.worked.metrics.duplicates.inc();
-                        break;
-                    }
-                    Decision::Fill { from, to } => {
-                        let chained = self.chained(standing.plan_no, &place, to).await?;
-                        self.worked.metrics.filled.inc_by(chained.records.len() as u64);
-                        chained.records.into_iter().for_each(|record| step(&mut place, &mut run, record));
-                        match chained.fault {
-                            Some(fault) => fault,
-                            None if place.next_seq > to => continue,
-                            None => Then::Missing(format!(
-                                "the ledger lacks event {}, of {from} to {to} that precede one that came",
-                                place.next_seq
-                            )),
-                        }
-                    }
-                    Decision::Compare => Then::Fork(format!(
-                        "event {} was applied and the ledger no longer holds it, so that the one that arrived cannot be compared: {}",
-                        header.seq,
-                        arrived.record.to_json()
-                    )),
-                    Decision::Fork => Then::Fork(fork(&place, &arrived.record, known)),
-                    Decision::Park => Then::Worn { event_type: header.event_type.clone() },
-                    Decision::Behind => Then::Behind,
-                    Decision::Owed => Then::Owed,
-                };
-                return Ok(Gathered { run, then });
-            }
-        }
-        Ok(Gathered { run, then: Then::Nothing })
-    }
+/// Consecutive events of a plan as read from the ledger. Their seals and links have been checked.
+pub(crate) struct LedgerEvents {
+    pub records: Vec<Arc<Record>>,
+    /// What ended them early, if anything did.
+    pub fault: Option<AfterBatch>,
+}
 
-    /// What was applied at the seqs of events that arrive again, by the ledger's chain, which the position agrees with.
-    async fn applied_before(
-        &self,
-        standing: &Standing,
-        arrived: &[Arrived],
-    ) -> Result<HashMap<u64, Hash>, LedgerError> {
-        let seqs = arrived.iter().map(|arrived| arrived.record.header.seq).filter(|seq| *seq < standing.next_seq);
-        let (last, older): (Vec<u64>, Vec<u64>) = seqs.partition(|seq| seq + 1 == standing.next_seq);
-        let mut applied = HashMap::new();
-        if !older.is_empty() {
-            applied = self.worked.ledger().history().event_hashes(standing.plan_no, &older).await?;
-        }
-        applied.extend(last.into_iter().map(|seq| (seq, standing.last_hash)));
-        Ok(applied)
-    }
-
-    /// Reads up to a hundred events of a plan from the ledger, from `place` on and not beyond `to`; each must link to the one
-    /// before it and pass its seal.
-    pub(crate) async fn chained(&self, plan_no: i64, place: &Place, to: u64) -> Result<Chained, LedgerError> {
-        let ledger = self.worked.ledger();
-        let limit = u32::try_from(FILL).unwrap_or(u32::MAX);
-        let mut fault = None;
-        let read = match ledger.history().range(plan_no, place.next_seq, to, limit).await {
-            Err(LedgerError::Unreadable { tenant, plan, seq, detail }) => {
-                self.worked.metrics.refused.inc();
-                fault =
-                    Some(Then::Missing(format!("event {tenant}/{plan}/{seq} of the ledger cannot be read: {detail}")));
-                let before = seq.unsigned_abs().saturating_sub(1);
-                if before < place.next_seq {
-                    Vec::new()
-                } else {
-                    ledger.history().range(plan_no, place.next_seq, before, limit).await?
-                }
-            }
-            read => read?,
+/// Decides about arrived events, in order of seq, from a position that was read.
+pub(crate) async fn gather(
+    assignment: &Assignment,
+    position: &Standing,
+    arrivals: &[Arrival],
+    over_limit: bool,
+) -> Result<Gathered, LedgerError> {
+    let metrics = &assignment.context.metrics;
+    let mut cursor = Cursor::from(position);
+    let mut records: Vec<Arc<Record>> = Vec::new();
+    let applied_before = applied_before(assignment, position, arrivals).await?;
+    let mut sorted: Vec<&Arrival> = arrivals.iter().collect();
+    sorted.sort_by_key(|arrival| arrival.record.header.seq);
+    for arrival in sorted {
+        let header = &arrival.record.header;
+        let arriving = Arriving {
+            seq: header.seq,
+            event_hash: arrival.record.event_hash,
+            prev: header.prev,
+            suspect: arrival.suspect,
+            over_limit,
         };
-        let (mut place, mut records) = (*place, Vec::with_capacity(read.len()));
-        for record in read {
-            let seq = record.header.seq;
-            if seq != place.next_seq {
-                fault = Some(Then::Missing(format!("the ledger lacks event {}", place.next_seq)));
-                break;
-            }
-            if let Err(verdict) = self.worked.process.intake.check(&record, Source::Ledger) {
-                self.worked.metrics.refused.inc();
-                fault = Some(Then::Missing(format!("event {seq} of the ledger fails its seal: {}", verdict.as_str())));
-                break;
-            }
-            if record.header.prev != place.last_hash {
-                fault = Some(Then::Fork(fork(&place, &record, None)));
-                break;
-            }
-            step(&mut place, &mut records, Arc::new(record));
+        loop {
+            let applied = match header.seq.checked_sub(position.next_seq) {
+                None => applied_before.get(&header.seq).copied(),
+                Some(index) => {
+                    let record = usize::try_from(index).ok().and_then(|index| records.get(index));
+                    record.map(|record| record.event_hash)
+                }
+            };
+            let then = match decide(&cursor, &arriving, applied) {
+                Decision::Next => {
+                    cursor.advance(&arrival.record);
+                    records.push(arrival.record.clone());
+                    break;
+                }
+                Decision::Duplicate => {
+                    metrics.duplicates.inc();
+                    break;
+                }
+                Decision::Gap { from, to } => {
+                    let read = events_from_ledger(assignment, position.plan_no, &cursor, to).await?;
+                    metrics::add(&metrics.gaps_filled, read.records.len());
+                    for record in read.records {
+                        cursor.advance(&record);
+                        records.push(record);
+                    }
+                    match read.fault {
+                        Some(fault) => fault,
+                        None if cursor.next_seq > to => continue,
+                        None => AfterBatch::ParkMissing(format!(
+                            "the ledger lacks event {}, one of {from} to {to} that precede an event that arrived",
+                            cursor.next_seq
+                        )),
+                    }
+                }
+                Decision::Compare => AfterBatch::StopAtFork(format!(
+                    "event {} was applied and is missing in the ledger, so the event that arrived cannot be compared with it; arrived: {}",
+                    header.seq,
+                    arrival.record.to_json()
+                )),
+                Decision::Fork => AfterBatch::StopAtFork(describe_fork(&cursor, &arrival.record, applied)),
+                Decision::Suspect => AfterBatch::ParkSuspect { event_type: header.event_type.clone() },
+                Decision::Defer => AfterBatch::Defer,
+                Decision::NotLive => AfterBatch::MarkSeen,
+            };
+            return Ok(Gathered { records, then });
         }
-        Ok(Chained { records, fault })
     }
+    Ok(Gathered { records, then: AfterBatch::Nothing })
 }
 
-/// Adds the plan's next event to a run.
-fn step(place: &mut Place, run: &mut Vec<Arc<Record>>, record: Arc<Record>) {
-    place.next_seq = record.header.seq + 1;
-    place.last_hash = record.event_hash;
-    run.push(record);
+/// Returns the hashes that were applied at the seqs of events that arrived again.
+///
+/// The position holds the last one. Older ones are read from the ledger's chain, which the position agrees with.
+async fn applied_before(
+    assignment: &Assignment,
+    position: &Standing,
+    arrivals: &[Arrival],
+) -> Result<HashMap<u64, Hash>, LedgerError> {
+    let seqs = arrivals.iter().map(|arrival| arrival.record.header.seq).filter(|seq| *seq < position.next_seq);
+    let (last, older): (Vec<u64>, Vec<u64>) = seqs.partition(|seq| seq + 1 == position.next_seq);
+    let mut applied = HashMap::new();
+    if !older.is_empty() {
+        applied = assignment.context.ledger().history().event_hashes(position.plan_no, &older).await?;
+    }
+    applied.extend(last.into_iter().map(|seq| (seq, position.last_hash)));
+    Ok(applied)
 }
 
-fn index(distance: u64) -> usize {
-    usize::try_from(distance).unwrap_or(usize::MAX)
-}
-
-/// What an operator reads of a fork: both claims, and the whole of the event that was not applied.
-fn fork(place: &Place, record: &Record, applied: Option<Hash>) -> String {
-    let seq = record.header.seq;
-    let claim = match applied {
-        Some(applied) => format!("event {seq} was applied as {applied}, and came as {}", record.event_hash),
-        None => format!("event {seq} links to {}, and {} was applied before it", record.header.prev, place.last_hash),
+/// Reads up to [`MAX_GAP`] events of a plan from the ledger, from the cursor on and up to seq `to`. Each must link to its
+/// predecessor and pass the check of its seal.
+pub(crate) async fn events_from_ledger(
+    assignment: &Assignment,
+    plan_no: i64,
+    cursor: &Cursor,
+    to: u64,
+) -> Result<LedgerEvents, LedgerError> {
+    let context = &assignment.context;
+    let ledger = context.ledger();
+    let mut fault = None;
+    let read = match ledger.history().range(plan_no, cursor.next_seq, to, MAX_GAP).await {
+        Err(LedgerError::Unreadable { tenant, plan, seq, detail }) => {
+            context.metrics.refused.inc();
+            let reason = format!("event {tenant}/{plan}/{seq} of the ledger cannot be read: {detail}");
+            fault = Some(AfterBatch::ParkMissing(reason));
+            let before = seq.unsigned_abs().saturating_sub(1);
+            if before < cursor.next_seq {
+                Vec::new()
+            } else {
+                ledger.history().range(plan_no, cursor.next_seq, before, MAX_GAP).await?
+            }
+        }
+        read => read?,
     };
-    format!("{claim}; what came: {}", record.to_json())
+    let (mut cursor, mut records) = (*cursor, Vec::with_capacity(read.len()));
+    for record in read {
+        let seq = record.header.seq;
+        if seq != cursor.next_seq {
+            fault = Some(AfterBatch::ParkMissing(format!("the ledger lacks event {}", cursor.next_seq)));
+            break;
+        }
+        if let Err(verdict) = context.process.seals.check(&record, Source::Ledger) {
+            context.metrics.refused.inc();
+            let reason = format!("the seal of event {seq} of the ledger does not hold: {}", verdict.as_str());
+            fault = Some(AfterBatch::ParkMissing(reason));
+            break;
+        }
+        if record.header.prev != cursor.last_hash {
+            fault = Some(AfterBatch::StopAtFork(describe_fork(&cursor, &record, None)));
+            break;
+        }
+        cursor.advance(&record);
+        records.push(Arc::new(record));
+    }
+    Ok(LedgerEvents { records, fault })
+}
+
+/// Describes a fork for an operator: both claims, and the whole of the event that was not applied.
+fn describe_fork(cursor: &Cursor, record: &Record, applied: Option<Hash>) -> String {
+    let seq = record.header.seq;
+    let claims = match applied {
+        Some(applied) => format!("event {seq} was applied as {applied}, and arrived as {}", record.event_hash),
+        None => format!("event {seq} links to {}, but {} was applied before it", record.header.prev, cursor.last_hash),
+    };
+    format!("{claims}; arrived: {}", record.to_json())
 }

@@ -1,100 +1,96 @@
-//! Several plans in one optimistic transaction: what makes many small plans cheap (PROTOCOL, Consume, rule 7).
+//! Several plans in one optimistic transaction, which makes many small plans cheap (docs/spec/protocol.md#consume-7).
 //!
-//! Only while all goes well. A plan that is not simply live, and all of them once one has failed, go on alone.
+//! Plans share a transaction only while all goes well. A plan that is not simply live is processed by itself, and so are all
+//! of them once one has failed.
 
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::positions::State;
+use tracing::{Instrument, Span};
 
-use crate::assignment::Share;
-use crate::plan::actor::{Came, Errand, Outcome, PlanActor, Work, highest};
-use crate::plan::effect::{Effected, Failed, Run};
-use crate::plan::gather::{Gathered, Then};
-use crate::plan::trying::Failure;
+use crate::assignment::Assignment;
+use crate::plan::actor::PlanActor;
+use crate::plan::batch::Batch;
+use crate::plan::effect::{EffectError, FailedCall, apply_once};
+use crate::plan::gather::{Gathered, gather};
+use crate::plan::task::{Failure, PlanOutcome, PlanTask, Work, highest_seq};
 
-/// What became of one errand of a group.
-pub(crate) enum Attended {
-    /// It is done.
-    Done(Outcome),
-    /// It is to be attended alone, with the failure that it met.
-    Alone(Option<Failure>),
+/// Processes the tasks of several plans, and returns an outcome for each. An error means that the ledger cannot be used now.
+pub(crate) async fn process_together(
+    assignment: &Assignment,
+    tasks: &mut [PlanTask],
+) -> Result<Vec<PlanOutcome>, LedgerError> {
+    let context = &assignment.context;
+    let unknown: Vec<_> = tasks.iter().filter(|task| task.position.is_none()).map(|task| &task.plan).collect();
+    if !unknown.is_empty() {
+        let mut positions = context.positions(&unknown).await?;
+        for task in tasks.iter_mut().filter(|task| task.position.is_none()) {
+            task.position = positions.remove(&task.plan);
+        }
+    }
+    let spans: Vec<Span> = tasks.iter().map(|task| assignment.plan_span(&task.plan)).collect();
+    let mut gathered: Vec<Option<Gathered>> = Vec::with_capacity(tasks.len());
+    for (task, span) in tasks.iter().zip(&spans) {
+        gathered.push(match (&task.position, &task.work) {
+            (Some(position), Work::Arrived { arrivals, over_limit, failure: None })
+                if position.state == State::Live =>
+            {
+                Some(gather(assignment, position, arrivals, *over_limit).instrument(span.clone()).await?)
+            }
+            _ => None,
+        });
+    }
+
+    let mut shared: Vec<(usize, Batch<'_>)> = Vec::new();
+    for (index, (task, gathered)) in tasks.iter().zip(&gathered).enumerate() {
+        if let (Some(from), Some(Gathered { records, .. })) = (&task.position, gathered)
+            && !records.is_empty()
+        {
+            shared.push((index, Batch { from, records }));
+        }
+    }
+    // All transactions lock positions in the same order, so that no two of them wait for each other.
+    shared.sort_by_key(|(_, batch)| batch.from.plan_no);
+    let (indexes, batches): (Vec<usize>, Vec<Batch<'_>>) = shared.into_iter().unzip();
+    let applied = if batches.is_empty() { Ok(()) } else { apply_once(assignment, &batches).await };
+    let failure = match applied {
+        Ok(()) => {
+            let moved: Vec<_> = indexes.iter().copied().zip(batches.iter().map(Batch::end)).collect();
+            for (index, position) in moved {
+                tasks[index].position = Some(position);
+            }
+            return conclude_all(assignment, tasks, gathered, spans).await;
+        }
+        Err(EffectError::Ledger(error)) => return Err(error),
+        Err(EffectError::Stale) => None,
+        Err(EffectError::Handler(FailedCall { batch, failing_event, error, .. })) => failing_event.map(|event| {
+            let seq = batches[batch].records[event].header.seq;
+            (indexes[batch], Failure::first(seq, error))
+        }),
+    };
+    let repeat = |index| {
+        let own = failure.as_ref().filter(|(failed, _)| *failed == index);
+        PlanOutcome::Repeat(own.map(|(_, failure)| failure.clone()))
+    };
+    Ok((0..tasks.len()).map(repeat).collect())
 }
 
-impl Share {
-    /// Attends to what arrived for several plans. An error means that the ledger is away.
-    pub(crate) async fn attend_together(&self, errands: &mut [Errand]) -> Result<Vec<Attended>, LedgerError> {
-        let unknown: Vec<_> =
-            errands.iter().filter(|errand| errand.standing.is_none()).map(|errand| &errand.plan).collect();
-        if !unknown.is_empty() {
-            let mut standings = self.worked.standings(&unknown).await?;
-            for errand in errands.iter_mut().filter(|errand| errand.standing.is_none()) {
-                errand.standing = standings.remove(&errand.plan);
-            }
-        }
-        let mut gathered: Vec<Option<Gathered>> = Vec::with_capacity(errands.len());
-        for errand in errands.iter() {
-            gathered.push(match (&errand.standing, &errand.work) {
-                (Some(standing), Work::Arrived { arrived, crowded, met: None }) if standing.state == State::Live => {
-                    Some(self.gather(standing, arrived, *crowded).await?)
-                }
-                _ => None,
-            });
-        }
-        // In one order for all holders, so that two transactions do not wait for each other.
-        let mut shared: Vec<(usize, Run<'_>)> = Vec::new();
-        for (index, (errand, gathered)) in errands.iter().zip(&gathered).enumerate() {
-            if let (Some(from), Some(Gathered { run, .. })) = (&errand.standing, gathered)
-                && !run.is_empty()
-            {
-                shared.push((index, Run { from, records: run }));
-            }
-        }
-        shared.sort_by_key(|(_, run)| run.from.plan_no);
-        let (indexes, runs): (Vec<usize>, Vec<Run<'_>>) = shared.into_iter().unzip();
-        let effected = if runs.is_empty() { Effected::Moved } else { self.take_effect(&runs).await? };
-        let moved: Vec<_> =
-            runs.iter().zip(&indexes).map(|(run, index)| (*index, run.after(run.records.len()))).collect();
-        let met = match effected {
-            Effected::Moved => {
-                for (index, standing) in moved {
-                    errands[index].standing = Some(standing);
-                }
-                return self.conclude_all(errands, gathered).await;
-            }
-            Effected::Missed => None,
-            Effected::Failed(Failed { run, culprit, error, .. }) => {
-                culprit.map(|at| (indexes[run], Failure::first(runs[run].records[at].header.seq, error)))
-            }
+/// Does what each plan needs after its batch took effect.
+async fn conclude_all(
+    assignment: &Assignment,
+    tasks: &mut [PlanTask],
+    gathered: Vec<Option<Gathered>>,
+    spans: Vec<Span>,
+) -> Result<Vec<PlanOutcome>, LedgerError> {
+    let mut outcomes = Vec::with_capacity(tasks.len());
+    for ((task, gathered), span) in tasks.iter_mut().zip(gathered).zip(spans) {
+        let (Some(position), Some(gathered), Work::Arrived { arrivals, .. }) =
+            (task.position.take(), gathered, &task.work)
+        else {
+            outcomes.push(PlanOutcome::Repeat(None));
+            continue;
         };
-        let alone = |index| {
-            Attended::Alone(met.as_ref().filter(|(culprit, _)| *culprit == index).map(|(_, failure)| failure.clone()))
-        };
-        Ok((0..errands.len()).map(alone).collect())
+        let actor = PlanActor { assignment, position };
+        outcomes.push(actor.conclude(gathered.then, highest_seq(arrivals)).instrument(span).await?);
     }
-
-    /// What follows the runs that took effect together.
-    async fn conclude_all(
-        &self,
-        errands: &mut [Errand],
-        gathered: Vec<Option<Gathered>>,
-    ) -> Result<Vec<Attended>, LedgerError> {
-        let mut attended = Vec::with_capacity(errands.len());
-        for (errand, gathered) in errands.iter_mut().zip(gathered) {
-            let (Some(standing), Some(gathered), Work::Arrived { arrived, .. }) =
-                (errand.standing.take(), gathered, &errand.work)
-            else {
-                attended.push(Attended::Alone(None));
-                continue;
-            };
-            let mut actor = PlanActor { share: self, plan: &errand.plan, standing };
-            let came = match gathered.then {
-                Then::Nothing => Came::Through { again: false },
-                then => actor.conclude(then, highest(arrived)).await?,
-            };
-            attended.push(match came {
-                Came::Through { again } => Attended::Done(Outcome { standing: Some(actor.standing), again }),
-                Came::Missed => Attended::Alone(None),
-            });
-        }
-        Ok(attended)
-    }
+    Ok(outcomes)
 }

@@ -1,12 +1,13 @@
-//! The processing of one plan: order, handler, retries.
+//! The processing of one plan's events: order, handler, retries, replay.
 
 pub(crate) mod actor;
-pub(crate) mod dead_letter;
+pub(crate) mod batch;
 pub(crate) mod effect;
 pub(crate) mod gather;
 pub(crate) mod group;
+pub(crate) mod message;
 pub(crate) mod order;
-pub(crate) mod replay;
+pub(crate) mod process;
 pub(crate) mod retries;
 pub(crate) mod slots;
-pub(crate) mod trying;
+pub(crate) mod task;

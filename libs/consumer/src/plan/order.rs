@@ -1,100 +1,133 @@
-//! What becomes of an arriving event: the pure core of a plan's actor.
+//! The rule for what an arriving event is to its plan: next, early, a duplicate or a fork. It is pure.
 //!
-//! A function of where the position stands and of what arrives, nothing else (PROTOCOL, Consume, rules 2, 4 and 8). It
-//! trusts that the event's seal was checked; whether it is the *right* event, its hashes say here.
+//! The decision depends on the position and on the event alone (docs/spec/protocol.md#consume-2,
+//! docs/spec/protocol.md#consume-4, docs/spec/protocol.md#consume-8). The event's seal was checked before: the seal tells
+//! that the event is authentic, the hashes tell here whether it is the event that belongs at its place.
 
+use sealbus_core::event::Record;
 use sealbus_core::hash::Hash;
 use sealbus_ledger::delivery::positions::{Standing, State};
 
-/// Events that are filled in from the ledger at once, in one read; a wider gap is left to replay.
-pub(crate) const FILL: u64 = 100;
+/// The most missing events that are read from the ledger at once; a wider gap is left to replay.
+pub(crate) const MAX_GAP: u32 = 100;
 
-/// Where the position stands, or will stand once the run that is being gathered has been applied.
+/// The end of what is applied of a plan, or will be once the batch that is being gathered has been applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Cursor {
     /// The seq to apply next.
     pub next_seq: u64,
     /// `event_hash` of the event before it.
     pub last_hash: Hash,
-    /// What the position is doing.
+    /// The state of the position.
     pub state: State,
 }
 
-impl From<&Standing> for Place {
-    fn from(standing: &Standing) -> Self {
-        Self { next_seq: standing.next_seq, last_hash: standing.last_hash, state: standing.state }
+impl From<&Standing> for Cursor {
+    fn from(position: &Standing) -> Self {
+        Self { next_seq: position.next_seq, last_hash: position.last_hash, state: position.state }
     }
 }
 
-/// What the decision needs to know of an event that arrives.
+impl Cursor {
+    /// Moves past the plan's next event.
+    pub(crate) fn advance(&mut self, record: &Record) {
+        self.next_seq = record.header.seq + 1;
+        self.last_hash = record.event_hash;
+    }
+}
+
+/// The facts about an arriving event on which the decision depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Arriving {
-    /// Its place in the plan.
+    /// Its seq in the plan.
     pub seq: u64,
     /// Its hash.
     pub event_hash: Hash,
-    /// The hash of the event that it follows.
+    /// The hash of its predecessor.
     pub prev: Hash,
-    /// Whether it was delivered so often, without being applied, that it may have killed its handler each time.
-    pub worn: bool,
-    /// Whether more is queued for its plan, or its tenant, than memory is meant to hold.
-    pub crowded: bool,
+    /// Whether it was delivered so often, without being applied, that it may have ended the process each time.
+    pub suspect: bool,
+    /// Whether its plan or tenant has more in memory than it may have.
+    pub over_limit: bool,
 }
 
-/// What becomes of it.
+/// What an arriving event is to its plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// It is the plan's next: run it.
-    Run,
-    /// Its elders are missing: read them from the ledger, both ends included, run them, and decide again.
-    Fill {
-        /// The first that is missing.
+    /// It is the plan's next event. It is applied.
+    Next,
+    /// Its predecessors did not arrive. They are read from the ledger and applied, then the event is decided again.
+    Gap {
+        /// The first missing seq.
         from: u64,
-        /// The last before the arriving one.
+        /// The last missing seq, inclusive.
         to: u64,
     },
-    /// It claims a place that is applied already: decide again with the hash that was applied there.
+    /// Its seq is applied already. The event is decided again with the hash that was applied there.
     Compare,
-    /// It is applied already.
+    /// It is applied already. Its message is acknowledged.
     Duplicate,
-    /// Another event was applied at its place, or it follows another: no handler runs until an operator has chosen.
+    /// Another event was applied at its seq, or it links to another predecessor. The plan stops: no handler runs until an
+    /// operator has chosen.
     Fork,
-    /// Park the plan, with an attempt, before anything runs.
-    Park,
-    /// Leave the plan behind, to be replayed from the ledger.
-    Behind,
-    /// The position is not live and owes it: note that it was seen.
-    Owed,
+    /// It may have ended the process each time it was delivered. The plan is parked, and an attempt counted, before the
+    /// handler runs.
+    Suspect,
+    /// Too much of the plan or tenant is in memory, or too many predecessors are missing. The plan is deferred: it is
+    /// replayed from the ledger.
+    Defer,
+    /// The position is not live. The event is noted as seen, and is applied by replay.
+    NotLive,
 }
 
-/// Decides about one arriving event. `applied` is the hash of what was applied at its seq, as far as that is known.
-pub(crate) fn decide(place: &Place, arriving: &Arriving, applied: Option<Hash>) -> Decision {
-    if place.state == State::Fork {
-        return Decision::Owed;
+/// What a plan needs after the events that are simply next have been applied.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum AfterBatch {
+    /// Nothing: the plan stays live.
+    Nothing,
+    /// Its position is not live: note the highest seq that was seen, so that the messages may be acknowledged.
+    MarkSeen,
+    /// Defer it: replay it from the ledger.
+    Defer,
+    /// Park it, and count an attempt for a suspect event of this type.
+    ParkSuspect {
+        /// The type of the event.
+        event_type: String,
+    },
+    /// Park it, because the ledger lacks an event or holds one that cannot be read or trusted. The text tells which.
+    ParkMissing(String),
+    /// Stop it at a fork. The text describes both claims.
+    StopAtFork(String),
+}
+
+/// Decides what an arriving event is. `applied` is the hash of the event that was applied at its seq, if it is known.
+pub(crate) fn decide(cursor: &Cursor, arriving: &Arriving, applied: Option<Hash>) -> Decision {
+    if cursor.state == State::Fork {
+        return Decision::NotLive;
     }
-    if arriving.seq < place.next_seq {
+    if arriving.seq < cursor.next_seq {
         return match applied {
             None => Decision::Compare,
             Some(applied) if applied == arriving.event_hash => Decision::Duplicate,
             Some(_) => Decision::Fork,
         };
     }
-    if arriving.seq == place.next_seq && arriving.prev != place.last_hash {
+    if arriving.seq == cursor.next_seq && arriving.prev != cursor.last_hash {
         return Decision::Fork;
     }
-    if place.state != State::Live {
-        return Decision::Owed;
+    if cursor.state != State::Live {
+        return Decision::NotLive;
     }
-    if arriving.crowded || arriving.seq - place.next_seq > FILL {
-        return Decision::Behind;
+    if arriving.over_limit || arriving.seq - cursor.next_seq > u64::from(MAX_GAP) {
+        return Decision::Defer;
     }
-    if arriving.worn {
-        return Decision::Park;
+    if arriving.suspect {
+        return Decision::Suspect;
     }
-    if arriving.seq == place.next_seq {
-        return Decision::Run;
+    if arriving.seq == cursor.next_seq {
+        return Decision::Next;
     }
-    Decision::Fill { from: place.next_seq, to: arriving.seq - 1 }
+    Decision::Gap { from: cursor.next_seq, to: arriving.seq - 1 }
 }
 
 #[cfg(test)]
@@ -103,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// The hash of event `seq` of history `history`; two histories share their events below the seq at which they part.
+    /// The hash of event `seq` in a history. Histories with different numbers have no event in common.
     fn hash(seq: u64, history: u8) -> Hash {
         Hash::of(&[&[history][..], &seq.to_be_bytes()].concat())
     }
@@ -113,18 +146,18 @@ mod tests {
     }
 
     fn arriving(seq: u64) -> Arriving {
-        Arriving { seq, event_hash: hash(seq, 0), prev: hash(seq - 1, 0), worn: false, crowded: false }
+        Arriving { seq, event_hash: hash(seq, 0), prev: hash(seq - 1, 0), suspect: false, over_limit: false }
     }
 
-    fn place(next_seq: u64, state: State) -> Place {
-        Place { next_seq, last_hash: hash(next_seq - 1, 0), state }
+    fn cursor(next_seq: u64, state: State) -> Cursor {
+        Cursor { next_seq, last_hash: hash(next_seq - 1, 0), state }
     }
 
-    const WAITING: [State; 3] = [State::Behind, State::Parked, State::Dead];
+    const REPLAYED_STATES: [State; 3] = [State::Behind, State::Parked, State::Dead];
 
     proptest! {
-        /// The model: a list of what was applied. Whatever order, loss and doubling the stream shows, a live position applies
-        /// each event of the ledger once, in order, up to the highest that arrived.
+        /// The model is a list of applied seqs. Whatever order, loss and duplication the stream shows, a live position
+        /// applies each event of the ledger once and in order, up to the highest that arrived.
         #[test]
         fn any_delivery_of_a_chain_applies_it_once_in_order(length in 1..60_u64, stream in prop::collection::vec(1..60_u64, 0..200)) {
             let ledger = chain(length);
@@ -133,9 +166,9 @@ mod tests {
                 let mut known = None;
                 loop {
                     let next_seq = applied.len() as u64 + 1;
-                    match decide(&place(next_seq, State::Live), &arriving(seq), known) {
-                        Decision::Run => applied.push(seq),
-                        Decision::Fill { from, to } => {
+                    match decide(&cursor(next_seq, State::Live), &arriving(seq), known) {
+                        Decision::Next => applied.push(seq),
+                        Decision::Gap { from, to } => {
                             prop_assert_eq!((from, to), (next_seq, seq - 1));
                             applied.extend(from..=to);
                             continue;
@@ -145,7 +178,7 @@ mod tests {
                             continue;
                         }
                         Decision::Duplicate => prop_assert!(applied.contains(&seq)),
-                        other => prop_assert!(false, "{:?} for {} at {}", other, seq, next_seq),
+                        other => prop_assert!(false, "event {seq} of the ledger's own chain, at next_seq {next_seq}: {other:?}"),
                     }
                     break;
                 }
@@ -154,42 +187,42 @@ mod tests {
             prop_assert_eq!(&applied, &(1..=applied.len() as u64).collect::<Vec<_>>());
         }
 
-        /// Whatever of another history arrives, at a known seq or as the next, it stops the plan, and nothing of it runs.
+        /// An event of another history stops the plan, at an applied seq and as the next one, and is never applied.
         #[test]
-        fn another_history_is_never_run(next_seq in 2..50_u64, seq in 1..50_u64, crowded: bool, worn: bool) {
+        fn another_history_is_never_run(next_seq in 2..50_u64, seq in 1..50_u64, over_limit: bool, suspect: bool) {
             prop_assume!(seq <= next_seq);
-            let foreign = Arriving { event_hash: hash(seq, 1), prev: hash(seq - 1, 1), crowded, worn, seq };
+            let other = Arriving { event_hash: hash(seq, 1), prev: hash(seq - 1, 1), over_limit, suspect, seq };
             for state in [State::Live, State::Behind, State::Parked, State::Dead] {
-                prop_assert_eq!(decide(&place(next_seq, state), &foreign, Some(hash(seq, 0))), Decision::Fork);
+                prop_assert_eq!(decide(&cursor(next_seq, state), &other, Some(hash(seq, 0))), Decision::Fork);
             }
         }
 
-        /// A position that waits runs nothing that arrives: it is owed, a duplicate or a fork.
+        /// A position that is not live applies nothing that arrives.
         #[test]
-        fn a_waiting_position_runs_nothing(next_seq in 1..50_u64, seq in 1..300_u64, crowded: bool, worn: bool) {
-            let arriving = Arriving { worn, crowded, ..arriving(seq) };
-            for state in WAITING {
-                let expected = if seq < next_seq { Decision::Duplicate } else { Decision::Owed };
-                prop_assert_eq!(decide(&place(next_seq, state), &arriving, Some(hash(seq, 0))), expected);
+        fn a_position_that_is_not_live_applies_no_arriving_event(next_seq in 1..50_u64, seq in 1..300_u64, over_limit: bool, suspect: bool) {
+            let arriving = Arriving { suspect, over_limit, ..arriving(seq) };
+            for state in REPLAYED_STATES {
+                let expected = if seq < next_seq { Decision::Duplicate } else { Decision::NotLive };
+                prop_assert_eq!(decide(&cursor(next_seq, state), &arriving, Some(hash(seq, 0))), expected);
             }
-            prop_assert_eq!(decide(&place(next_seq, State::Fork), &arriving, Some(hash(seq, 0))), Decision::Owed);
+            prop_assert_eq!(decide(&cursor(next_seq, State::Fork), &arriving, Some(hash(seq, 0))), Decision::NotLive);
         }
 
-        /// Nothing runs of a worn or crowded event, or across a gap wider than one read.
+        /// Suspect events, events over the limit, and events behind a gap wider than one read are not applied.
         #[test]
-        fn worn_crowded_and_distant_events_do_not_run(next_seq in 1..50_u64, ahead in 0..300_u64) {
+        fn suspect_over_limit_and_distant_events_are_not_applied(next_seq in 1..50_u64, ahead in 0..300_u64) {
             let event = arriving(next_seq + ahead);
-            let live = place(next_seq, State::Live);
-            let expected = if ahead > FILL { Decision::Behind } else { Decision::Park };
-            prop_assert_eq!(decide(&live, &Arriving { worn: true, ..event }, None), expected);
-            prop_assert_eq!(decide(&live, &Arriving { crowded: true, ..event }, None), Decision::Behind);
-            let plain = decide(&live, &event, None);
-            prop_assert_eq!(plain == Decision::Behind, ahead > FILL);
+            let live = cursor(next_seq, State::Live);
+            let too_far = ahead > u64::from(MAX_GAP);
+            let expected = if too_far { Decision::Defer } else { Decision::Suspect };
+            prop_assert_eq!(decide(&live, &Arriving { suspect: true, ..event }, None), expected);
+            prop_assert_eq!(decide(&live, &Arriving { over_limit: true, ..event }, None), Decision::Defer);
+            prop_assert_eq!(decide(&live, &event, None) == Decision::Defer, too_far);
         }
     }
 
     #[test]
-    fn what_was_applied_and_cannot_be_looked_up_is_never_called_a_duplicate() {
-        assert_eq!(decide(&place(5, State::Live), &arriving(3), None), Decision::Compare);
+    fn an_applied_seq_whose_hash_is_unknown_is_never_a_duplicate() {
+        assert_eq!(decide(&cursor(5, State::Live), &arriving(3), None), Decision::Compare);
     }
 }

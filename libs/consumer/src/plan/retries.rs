@@ -1,27 +1,27 @@
-//! What follows a failed run of a handler: another try in memory, a pause in the ledger, or a dead letter. Pure.
+//! The rule for what follows a failed call of a handler. It is pure.
 
 use std::time::Duration;
 
 use sealbus_core::retry::RetryPolicy;
 
-/// The next step after a failure.
+/// What follows a failed call of a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Try again after a pause so short that the plan's messages are held meanwhile.
-    Again(Duration),
-    /// Park the plan; replay tries again after the pause.
+pub(crate) enum RetryStep {
+    /// Call it again after this pause, which is so short that the plan's messages are kept in memory meanwhile.
+    Retry(Duration),
+    /// Park the plan; replay calls the handler again after this pause.
     Park(Duration),
-    /// All attempts are spent.
+    /// The attempts are used up: the event is a dead letter.
     Dead,
 }
 
-/// Decides after `attempts` failed runs in all, of which those in memory have `waited` so far and may wait `short` in all.
-pub(crate) fn after_failure(policy: &RetryPolicy, attempts: u32, waited: Duration, short: Duration) -> Step {
+/// Decides what follows the failed attempt number `attempts`, when `paused` of the `budget` for pauses in memory is used.
+pub(crate) fn after_failure(policy: &RetryPolicy, attempts: u32, paused: Duration, budget: Duration) -> RetryStep {
     if policy.spent(attempts) {
-        return Step::Dead;
+        return RetryStep::Dead;
     }
     let pause = policy.delay(attempts);
-    if waited + pause <= short { Step::Again(pause) } else { Step::Park(pause) }
+    if paused + pause <= budget { RetryStep::Retry(pause) } else { RetryStep::Park(pause) }
 }
 
 #[cfg(test)]
@@ -32,23 +32,24 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// However the handler fails, it runs exactly as often as the policy says, and memory waits no longer than it may.
+        /// A handler that always fails is called exactly as often as the policy allows, and the pauses in memory stay within
+        /// their budget.
         #[test]
-        fn all_attempts_are_used_and_memory_waits_shortly(attempts in 1..12_u32, initial in 1..2_000_u64, short in 0..3_000_u64, fixed: bool) {
+        fn all_attempts_are_used_and_pauses_in_memory_stay_within_the_budget(attempts in 1..12_u32, initial in 1..2_000_u64, budget in 0..3_000_u64, fixed: bool) {
             let backoff = if fixed { Backoff::Fixed } else { Backoff::Exponential };
             let policy = RetryPolicy { attempts, backoff, initial: Duration::from_millis(initial), max: Duration::from_secs(10) };
-            let (short, mut waited, mut runs, mut parked) = (Duration::from_millis(short), Duration::ZERO, 0, false);
+            let (budget, mut paused, mut calls, mut parked) = (Duration::from_millis(budget), Duration::ZERO, 0, false);
             loop {
-                runs += 1;
-                let short = if parked { Duration::ZERO } else { short };
-                match after_failure(&policy, runs, waited, short) {
-                    Step::Dead => break,
-                    Step::Again(pause) => waited += pause,
-                    Step::Park(_) => parked = true,
+                calls += 1;
+                let budget = if parked { Duration::ZERO } else { budget };
+                match after_failure(&policy, calls, paused, budget) {
+                    RetryStep::Dead => break,
+                    RetryStep::Retry(pause) => paused += pause,
+                    RetryStep::Park(_) => parked = true,
                 }
-                prop_assert!(parked || waited <= short);
+                prop_assert!(parked || paused <= budget, "pauses in memory exceed their budget");
             }
-            prop_assert_eq!(runs, attempts);
+            prop_assert_eq!(calls, attempts);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Looks for positions that are due for replay, for all shares of the process at once, and tells their holders.
+//! The watch for positions that are due for replay, for all assignments of the process at once.
 
 use std::sync::Arc;
 
@@ -7,41 +7,41 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::assignment::PlanName;
-use crate::assignment::held::HeldShares;
+use crate::assignment::held::HeldAssignments;
+use crate::assignment::plan_name::PlanName;
 use crate::settings::Settings;
 
-/// Positions in one look, the longest due first.
-const LOOK: u32 = 1_000;
+/// The most positions that are read at once, the longest due first.
+const MAX_PLANS: u32 = 1_000;
 
-/// Looks again and again until the process ends.
-pub(crate) async fn watch(ledger: Ledger, held: Arc<HeldShares>, settings: Settings, shutdown: CancellationToken) {
+/// Tells workers about plans that are due for replay, until the process ends.
+pub(crate) async fn watch(ledger: Ledger, held: Arc<HeldAssignments>, settings: Settings, shutdown: CancellationToken) {
     let mut tick = interval(settings.replay_every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut away = false;
+    let mut is_unreachable = false;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = tick.tick() => {}
         }
-        let shares = held.by_partition(ledger.deployment().partitions);
-        if shares.is_empty() {
+        let assignments = held.by_partition(ledger.deployment().partitions);
+        if assignments.is_empty() {
             continue;
         }
-        let keys: Vec<(i64, u32)> = shares.keys().copied().collect();
-        match ledger.positions().due(&keys, LOOK).await {
+        let keys: Vec<(i64, u32)> = assignments.keys().copied().collect();
+        match ledger.positions().due(&keys, MAX_PLANS).await {
             Ok(plans) => {
-                away = false;
+                is_unreachable = false;
                 for plan in plans {
-                    if let Some(held) = shares.get(&(plan.subscription_no, plan.partition)) {
-                        // A holder that is gone needs no telling.
+                    if let Some(held) = assignments.get(&(plan.subscription_no, plan.partition)) {
+                        // A worker that has ended meanwhile does not receive it; the next owner finds the plan again.
                         let _ = held.due.send(PlanName::new(&plan.tenant, &plan.plan));
                     }
                 }
             }
-            Err(error) if !away => {
-                away = true;
-                warn!(%error, "replay waits until the ledger answers");
+            Err(error) if !is_unreachable => {
+                is_unreachable = true;
+                warn!(%error, "plans that are due for replay cannot be read; retrying until the ledger answers");
             }
             Err(_) => {}
         }

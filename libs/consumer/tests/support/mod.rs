@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 use sealbus_broker::topology::TopologySettings;
 use sealbus_broker::{Broker, BrokerConfig, EventMessage};
 use sealbus_consumer::{
-    ConsumerError, Delivery, Handler, HandlerError, LedgerEffect, Metrics, OuterEffect, Resources, Settings,
+    ConsumerError, Delivery, ExternalEffect, Handler, HandlerError, LedgerEffect, Metrics, Resources, Settings,
     SubscriptionSpec,
 };
 use sealbus_core::catalog::Catalog;
@@ -221,7 +221,7 @@ impl Recorder {
     }
 
     pub(crate) fn handler(&self) -> Handler {
-        Handler::Elsewhere(Arc::new(self.clone()))
+        Handler::External(Arc::new(self.clone()))
     }
 
     /// From now on asks `fault` of each event, with the number of the try.
@@ -271,7 +271,7 @@ impl Recorder {
 }
 
 #[async_trait]
-impl OuterEffect for Recorder {
+impl ExternalEffect for Recorder {
     async fn apply(&self, run: &[Delivery]) -> Result<(), HandlerError> {
         for delivery in run {
             self.one(&delivery.record).await?;
@@ -285,14 +285,14 @@ impl OuterEffect for Recorder {
 pub(crate) struct Table {
     /// What happens besides.
     pub recorder: Recorder,
-    pub longest_run: usize,
+    pub max_batch: usize,
 }
 
 impl Table {
-    pub(crate) async fn create(bus: &Bus, longest_run: usize) -> Self {
+    pub(crate) async fn create(bus: &Bus, max_batch: usize) -> Self {
         let owner = "SET ROLE sealbus_writer; CREATE TABLE sealbus_sinks.applied (n bigint GENERATED ALWAYS AS IDENTITY, plan text, seq bigint)";
         bus.postgres.admin(owner).await;
-        Self { recorder: Recorder::new(), longest_run }
+        Self { recorder: Recorder::new(), max_batch }
     }
 
     pub(crate) fn handler(&self) -> Handler {
@@ -302,8 +302,8 @@ impl Table {
 
 #[async_trait]
 impl LedgerEffect for Table {
-    fn longest_run(&self) -> usize {
-        self.longest_run
+    fn max_batch(&self) -> usize {
+        self.max_batch
     }
 
     async fn apply(&self, run: &[Delivery], transaction: &mut PgConnection) -> Result<(), HandlerError> {

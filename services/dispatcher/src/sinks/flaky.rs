@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use sealbus_consumer::{Delivery, Handler, HandlerError, OuterEffect};
+use sealbus_consumer::{Delivery, ExternalEffect, Handler, HandlerError};
 use serde::Deserialize;
 
 /// When a flaky sink fails.
@@ -56,7 +56,7 @@ impl FlakySpec {
 }
 
 pub(super) fn handler(spec: &FlakySpec) -> Handler {
-    Handler::Elsewhere(Arc::new(Flaky { spec: spec.clone(), failed: Mutex::default() }))
+    Handler::External(Arc::new(Flaky { spec: spec.clone(), failed: Mutex::default() }))
 }
 
 struct Flaky {
@@ -66,7 +66,7 @@ struct Flaky {
 }
 
 #[async_trait]
-impl OuterEffect for Flaky {
+impl ExternalEffect for Flaky {
     async fn apply(&self, run: &[Delivery]) -> Result<(), HandlerError> {
         for delivery in run {
             let header = &delivery.record.header;

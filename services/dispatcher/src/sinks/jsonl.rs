@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sealbus_consumer::{Delivery, Handler, HandlerError, OuterEffect};
+use sealbus_consumer::{Delivery, ExternalEffect, Handler, HandlerError};
 use serde::Deserialize;
 
 /// Events in one write.
@@ -39,7 +39,7 @@ impl JsonlSpec {
 }
 
 pub(super) fn handler(spec: &JsonlSpec) -> Handler {
-    Handler::Elsewhere(Arc::new(Jsonl { spec: spec.clone() }))
+    Handler::External(Arc::new(Jsonl { spec: spec.clone() }))
 }
 
 struct Jsonl {
@@ -47,8 +47,8 @@ struct Jsonl {
 }
 
 #[async_trait]
-impl OuterEffect for Jsonl {
-    fn longest_run(&self) -> usize {
+impl ExternalEffect for Jsonl {
+    fn max_batch(&self) -> usize {
         LONGEST_RUN
     }
 

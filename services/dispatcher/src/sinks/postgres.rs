@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sealbus_consumer::{Delivery, Handler, HandlerError, LedgerEffect, OuterEffect};
+use sealbus_consumer::{Delivery, ExternalEffect, Handler, HandlerError, LedgerEffect};
 use sealbus_ledger::Ledger;
 use serde::Deserialize;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -93,7 +93,7 @@ pub(super) async fn handler(spec: &PostgresSpec, ledger: &Ledger, schema: &str) 
                 .test_before_acquire(false)
                 .connect_lazy_with(options);
             // There, nobody has made a schema for sinks.
-            Ok(Handler::Elsewhere(Arc::new(Elsewhere {
+            Ok(Handler::External(Arc::new(Elsewhere {
                 table: Table::new(&spec.table, "public"),
                 pool,
                 made: OnceCell::new(),
@@ -108,7 +108,7 @@ struct InLedger {
 
 #[async_trait]
 impl LedgerEffect for InLedger {
-    fn longest_run(&self) -> usize {
+    fn max_batch(&self) -> usize {
         LONGEST_RUN
     }
 
@@ -124,8 +124,8 @@ struct Elsewhere {
 }
 
 #[async_trait]
-impl OuterEffect for Elsewhere {
-    fn longest_run(&self) -> usize {
+impl ExternalEffect for Elsewhere {
+    fn max_batch(&self) -> usize {
         LONGEST_RUN
     }
 

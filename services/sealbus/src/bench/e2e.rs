@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sealbus_client::{Client, ClientConfig, NewEvent};
 use sealbus_consumer::{
-    Delivery, Handler, HandlerError, Metrics, OuterEffect, Resources, Settings as ConsumerSettings, SubscriptionSpec,
+    Delivery, ExternalEffect, Handler, HandlerError, Metrics, Resources, Settings as ConsumerSettings, SubscriptionSpec,
 };
 use sealbus_core::hash::Hash;
 use sealbus_core::names::Subscription;
@@ -73,7 +73,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             catalog: wiring::catalog(&settings)?,
             metrics: Metrics::register(&mut registry),
         };
-        let handler = Handler::Elsewhere(arrivals.clone());
+        let handler = Handler::External(arrivals.clone());
         tokio::spawn(sealbus_consumer::run(
             vec![(spec, handler)],
             resources,
@@ -115,7 +115,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 struct Arrivals(Mutex<HashMap<Uuid, Instant>>);
 
 #[async_trait::async_trait]
-impl OuterEffect for Arrivals {
+impl ExternalEffect for Arrivals {
     async fn apply(&self, run: &[Delivery]) -> Result<(), HandlerError> {
         let now = Instant::now();
         let mut arrivals = self.0.lock().expect("no holder panics");

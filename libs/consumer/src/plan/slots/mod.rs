@@ -1,91 +1,41 @@
-//! What a holder has in memory: for each plan the messages that wait for its actor, and those that the actor has in hand.
+//! The memory of a worker: for each plan the messages that wait for a task, and those of the task in flight.
 //!
-//! Pure bookkeeping, over any kind of message. A plan's errands are given out one at a time, plans in the order in which
-//! they became ready, arrivals and replay in turn. A message leaves only when it may be acknowledged by the plan's durable
-//! standing (PROTOCOL, Consume, rule 4), or is let go of unacknowledged, to be delivered again.
+//! This is pure bookkeeping, over any type of message. A plan has one task at a time; plans get their tasks in the order in
+//! which they became ready. A message leaves memory only when it may be acknowledged because of the plan's durable position
+//! (docs/spec/protocol.md#consume-4), or when it is discarded unacknowledged so that the broker delivers it again.
+
+mod slot;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use sealbus_core::event::Record;
-use sealbus_ledger::delivery::positions::{Standing, State};
+use sealbus_ledger::delivery::positions::Standing;
 
-use crate::assignment::PlanName;
-use crate::plan::actor::{Errand, Outcome, Work};
-use crate::plan::gather::Arrived;
-use crate::plan::trying::Failure;
+use self::slot::{Activity, Load, Slot};
+use crate::assignment::plan_name::PlanName;
+use crate::plan::message::QueuedMessage;
+use crate::plan::task::{Failure, PlanOutcome, PlanTask};
 
-/// Bounds of what is held.
+/// How many times the limit of one tenant all tenants together may have in memory before pulling pauses.
+const TENANTS_AT_LIMIT: usize = 4;
+
+/// The limits of a worker's memory and tasks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// Messages for one plan.
-    pub per_plan: usize,
-    /// Bytes for one tenant.
+pub(crate) struct Limits {
+    /// The most messages of one plan.
+    pub messages_per_plan: usize,
+    /// The most bytes of one tenant.
     pub bytes_per_tenant: usize,
-    /// Plans in one errand of several.
-    pub plans_together: usize,
-    /// From this delivery on a message counts as worn.
-    pub worn_delivery: u64,
+    /// The most plans whose tasks share a transaction.
+    pub plans_per_transaction: usize,
+    /// From this delivery on a message is suspected of ending its process.
+    pub poison_after: u64,
 }
 
-/// A message that waits, with the event that it brought.
-pub(crate) struct Waiting<M> {
-    pub message: M,
-    pub record: Arc<Record>,
-    pub deliveries: u64,
-    /// When it came in.
-    pub since: Instant,
-}
-
-impl<M> Waiting<M> {
-    fn bytes(&self) -> usize {
-        512 + self.record.payload.as_ref().map_or(0, String::len) + self.record.metadata.len()
-    }
-
-    fn seq(&self) -> u64 {
-        self.record.header.seq
-    }
-}
-
-/// Whose turn it is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    /// Nothing is to be done.
-    Idle,
-    /// The plan waits for its turn.
-    Ready,
-    /// Its actor has an errand in hand.
-    Busy,
-}
-
-/// Whether more waits for a plan than memory is meant to hold.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Crowd {
-    Bearable,
-    TooMuch,
-    /// Its busy actor is being relieved of it.
-    Relieving,
-}
-
-struct Slot<M> {
-    queue: Vec<Waiting<M>>,
-    in_hand: Vec<Waiting<M>>,
-    standing: Option<Standing>,
-    turn: Turn,
-    crowd: Crowd,
-    replay: bool,
-    replayed_last: bool,
-    /// To be attended alone: something of it failed, or may kill its handler.
-    alone: bool,
-    met: Option<Failure>,
-    not_before: Option<Instant>,
-    touched: Instant,
-}
-
-/// All plans that a holder has in memory.
+/// All plans that a worker has in memory.
 pub(crate) struct Slots<M> {
-    bounds: Bounds,
+    limits: Limits,
     plans: HashMap<PlanName, Slot<M>>,
     ready: VecDeque<PlanName>,
     bytes: HashMap<Arc<str>, usize>,
@@ -93,151 +43,164 @@ pub(crate) struct Slots<M> {
 }
 
 impl<M> Slots<M> {
-    pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, plans: HashMap::new(), ready: VecDeque::new(), bytes: HashMap::new(), total_bytes: 0 }
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, plans: HashMap::new(), ready: VecDeque::new(), bytes: HashMap::new(), total_bytes: 0 }
     }
 
-    /// Takes in a message. With more than memory is meant to hold, its plan is left behind next.
-    pub(crate) fn push(&mut self, waiting: Waiting<M>, now: Instant) {
-        let name = PlanName::new(&waiting.record.header.tenant, &waiting.record.header.plan);
-        let bytes = waiting.bytes();
+    /// Adds a message. If its plan or tenant is over its limit then, the plan's next task defers the plan.
+    pub(crate) fn push(&mut self, queued: QueuedMessage<M>, now: Instant) {
+        let name = PlanName::new(&queued.record.header.tenant, &queued.record.header.plan);
+        let bytes = queued.bytes();
         let of_tenant = self.bytes.entry(name.tenant.clone()).or_default();
         *of_tenant += bytes;
         self.total_bytes += bytes;
-        let too_much = *of_tenant > self.bounds.bytes_per_tenant;
+        let tenant_over_limit = *of_tenant > self.limits.bytes_per_tenant;
         let slot = self.plans.entry(name.clone()).or_insert_with(|| Slot::new(now));
-        slot.queue.push(waiting);
+        slot.queue.push(queued);
         slot.touched = now;
-        if slot.crowd == Crowd::Bearable && (too_much || slot.queue.len() > self.bounds.per_plan) {
-            slot.crowd = Crowd::TooMuch;
+        if slot.load == Load::Normal && (tenant_over_limit || slot.queue.len() > self.limits.messages_per_plan) {
+            slot.load = Load::OverLimit;
         }
         self.make_ready(&name);
     }
 
-    /// Notes that replay, or an operator's ask, is due for a plan.
+    /// Notes that replay, or an operator's command, is due for a plan.
     pub(crate) fn replay_is_due(&mut self, name: &PlanName, now: Instant) {
         let slot = self.plans.entry(name.clone()).or_insert_with(|| Slot::new(now));
-        // One that is being replayed is due again only after its pause, which it has not been given yet.
-        if slot.turn != Turn::Busy || !slot.replayed_last {
+        // A turn of replay in flight has not set yet when the next one is due: the position still shows the old time.
+        if slot.activity != Activity::Busy || !slot.replayed_last {
             (slot.replay, slot.touched) = (true, now);
             self.make_ready(name);
         }
     }
 
-    /// Whether more may be pulled.
+    /// Returns whether more messages may be pulled.
     pub(crate) fn has_room(&self) -> bool {
-        self.total_bytes < 4 * self.bounds.bytes_per_tenant
+        self.total_bytes < TENANTS_AT_LIMIT * self.limits.bytes_per_tenant
     }
 
-    /// The next errands: one, or where `together` says so several that may share a transaction. None when no plan is ready.
-    pub(crate) fn take(&mut self, together: bool, now: Instant) -> Vec<Errand> {
-        let mut errands: Vec<Errand> = Vec::new();
-        let mut put_back = Vec::new();
+    /// Begins the next tasks: one, or with `together` several that may share a transaction. Returns none if no plan is
+    /// ready.
+    pub(crate) fn next_tasks(&mut self, together: bool, now: Instant) -> Vec<PlanTask> {
+        let mut tasks: Vec<PlanTask> = Vec::new();
+        let mut postponed = Vec::new();
         while let Some(name) = self.ready.pop_front() {
             let Some(slot) = self.plans.get_mut(&name) else { continue };
-            if slot.not_before.is_some_and(|at| at > now) {
-                put_back.push(name);
+            if slot.not_before.is_some_and(|time| time > now) {
+                postponed.push(name);
                 continue;
             }
-            let alone = !together || slot.must_be_alone(self.bounds.worn_delivery);
-            if alone && !errands.is_empty() {
+            let alone = !together || slot.must_be_alone(self.limits.poison_after);
+            if alone && !tasks.is_empty() {
                 self.ready.push_front(name);
                 break;
             }
-            errands.push(slot.begin(name, self.bounds.worn_delivery));
-            if alone || errands.len() == self.bounds.plans_together {
+            tasks.push(slot.begin(name, self.limits.poison_after));
+            if alone || tasks.len() == self.limits.plans_per_transaction {
                 break;
             }
         }
-        self.ready.extend(put_back);
-        errands
+        self.ready.extend(postponed);
+        tasks
     }
 
-    /// When the first of the plans that were put off is due again.
-    pub(crate) fn first_put_off(&self) -> Option<Instant> {
+    /// Returns when the first of the postponed plans may get its task.
+    pub(crate) fn next_postponed(&self) -> Option<Instant> {
         self.ready.iter().filter_map(|name| self.plans.get(name)?.not_before).min()
     }
 
-    /// An errand is done. Gives the messages that may be acknowledged now. Where the plan stands nowhere, its messages are
-    /// let go of unacknowledged.
-    pub(crate) fn done(&mut self, name: &PlanName, outcome: Outcome, now: Instant) -> Vec<M> {
+    /// Ends a plan's task, and returns the messages that may be acknowledged now.
+    pub(crate) fn finish(&mut self, name: &PlanName, outcome: PlanOutcome, now: Instant) -> Vec<M> {
+        let (position, replay) = match outcome {
+            PlanOutcome::Settled(position) => (Some(position), false),
+            PlanOutcome::ReplayAgain(position) => (Some(position), true),
+            PlanOutcome::Unknown => (None, false),
+            PlanOutcome::Repeat(failure) => {
+                self.repeat(name, failure, None);
+                return Vec::new();
+            }
+        };
         let Some(slot) = self.plans.get_mut(name) else { return Vec::new() };
-        (slot.turn, slot.alone, slot.met, slot.not_before, slot.touched) = (Turn::Idle, false, None, None, now);
-        slot.replay |= outcome.again;
-        let in_hand = std::mem::take(&mut slot.in_hand);
+        (slot.activity, slot.alone, slot.failure, slot.not_before) = (Activity::Idle, false, None, None);
+        slot.touched = now;
+        slot.replay |= replay;
         let mut acknowledged = Vec::new();
         let mut freed = 0;
-        for waiting in in_hand {
-            match &outcome.standing {
-                Some(standing) if !may_acknowledge(standing, waiting.seq()) => slot.queue.push(waiting),
+        for queued in std::mem::take(&mut slot.in_flight) {
+            match &position {
+                Some(position) if !queued.is_covered_by(position) => slot.queue.push(queued),
                 Some(_) => {
-                    freed += waiting.bytes();
-                    acknowledged.push(waiting.message);
+                    freed += queued.bytes();
+                    acknowledged.push(queued.message);
                 }
-                None => freed += waiting.bytes(),
+                None => freed += queued.bytes(),
             }
         }
-        slot.standing = outcome.standing;
-        slot.weigh(self.bounds.per_plan);
+        slot.position = position;
+        slot.update_load(self.limits.messages_per_plan);
         self.free(name, freed);
         self.make_ready(name);
         acknowledged
     }
 
-    /// An errand came to nothing, and is tried again, alone: at once, or not before a time.
-    pub(crate) fn put_off(&mut self, name: &PlanName, met: Option<Failure>, not_before: Option<Instant>) {
-        let Some(slot) = self.plans.get_mut(name) else { return };
-        (slot.turn, slot.alone, slot.standing) = (Turn::Idle, true, None);
-        (slot.met, slot.not_before) = (met, not_before);
-        slot.replay |= slot.replayed_last;
-        let mut in_hand = std::mem::take(&mut slot.in_hand);
-        in_hand.append(&mut slot.queue);
-        slot.queue = in_hand;
-        self.make_ready(name);
+    /// Ends a plan's task without an effect. The task is repeated by itself, not before a time.
+    pub(crate) fn postpone(&mut self, name: &PlanName, until: Instant) {
+        self.repeat(name, None, Some(until));
     }
 
-    /// A plan whose actor is busy while more waits for it than memory is meant to hold: the highest seq that waits. Asked
-    /// once, until [`Slots::overflowed`] has answered.
-    pub(crate) fn overflowing(&mut self, name: &PlanName) -> Option<u64> {
-        let slot = self.plans.get_mut(name).filter(|slot| slot.turn == Turn::Busy && slot.crowd == Crowd::TooMuch)?;
-        slot.crowd = Crowd::Relieving;
-        slot.queue.iter().map(Waiting::seq).max()
+    /// Begins to defer a plan that is over its limit while its task is in flight, and returns the highest seq that waits.
+    ///
+    /// Returns `None` for all other plans, and until [`Slots::finish_deferring`] has ended it.
+    pub(crate) fn begin_deferring(&mut self, name: &PlanName) -> Option<u64> {
+        let is_over_limit = |slot: &&mut Slot<M>| slot.activity == Activity::Busy && slot.load == Load::OverLimit;
+        let slot = self.plans.get_mut(name).filter(is_over_limit)?;
+        slot.load = Load::Deferring;
+        slot.queue.iter().map(QueuedMessage::seq).max()
     }
 
-    /// A busy plan was left behind, as this standing says, or was not. Gives the messages of its queue that may be
-    /// acknowledged by that.
-    pub(crate) fn overflowed(&mut self, name: &PlanName, standing: Option<&Standing>) -> Vec<M> {
+    /// Ends the deferring of a plan, and returns the messages that may be acknowledged now. `position` is `None` if the plan
+    /// could not be deferred.
+    pub(crate) fn finish_deferring(&mut self, name: &PlanName, position: Option<&Standing>) -> Vec<M> {
         let Some(slot) = self.plans.get_mut(name) else { return Vec::new() };
-        slot.crowd = Crowd::TooMuch;
-        let Some(standing) = standing else { return Vec::new() };
-        // An event below next_seq is a duplicate only if its hash says so: the actor compares it.
-        let owed = |waiting: &Waiting<M>| {
-            standing.state != State::Live && (standing.next_seq..=standing.seen_seq).contains(&waiting.seq())
-        };
-        let (owed, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut slot.queue).into_iter().partition(owed);
-        slot.queue = kept;
-        slot.weigh(self.bounds.per_plan);
+        slot.load = Load::OverLimit;
+        let Some(position) = position else { return Vec::new() };
+        // An event below next_seq is a duplicate only if its hash says so, which the next task finds out.
+        let (seen, waiting): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut slot.queue).into_iter().partition(|queued| queued.is_seen_by(position));
+        slot.queue = waiting;
+        slot.update_load(self.limits.messages_per_plan);
         slot.replay = true;
-        self.free(name, owed.iter().map(Waiting::bytes).sum());
+        self.free(name, seen.iter().map(QueuedMessage::bytes).sum());
         self.make_ready(name);
-        owed.into_iter().map(|waiting| waiting.message).collect()
+        seen.into_iter().map(|queued| queued.message).collect()
     }
 
-    /// Messages that came in before a time and are still held.
-    pub(crate) fn held_since(&self, before: Instant) -> impl Iterator<Item = &M> {
-        let held = self.plans.values().flat_map(|slot| slot.queue.iter().chain(&slot.in_hand));
-        held.filter(move |waiting| waiting.since <= before).map(|waiting| &waiting.message)
+    /// Returns the messages that were received before a time and are still in memory.
+    pub(crate) fn held_since(&self, time: Instant) -> impl Iterator<Item = &M> {
+        let held = self.plans.values().flat_map(|slot| slot.queue.iter().chain(&slot.in_flight));
+        held.filter(move |queued| queued.received <= time).map(|queued| &queued.message)
     }
 
-    /// Forgets plans that nothing has happened to since a time.
+    /// Removes plans that nothing has happened to since a time.
     pub(crate) fn forget_idle(&mut self, since: Instant) {
-        self.plans.retain(|_, slot| slot.turn != Turn::Idle || slot.touched > since);
+        self.plans.retain(|_, slot| slot.activity != Activity::Idle || slot.touched > since);
+    }
+
+    fn repeat(&mut self, name: &PlanName, failure: Option<Failure>, not_before: Option<Instant>) {
+        let Some(slot) = self.plans.get_mut(name) else { return };
+        (slot.activity, slot.alone, slot.position) = (Activity::Idle, true, None);
+        (slot.failure, slot.not_before) = (failure, not_before);
+        slot.replay |= slot.replayed_last;
+        let mut queue = std::mem::take(&mut slot.in_flight);
+        queue.append(&mut slot.queue);
+        slot.queue = queue;
+        self.make_ready(name);
     }
 
     fn make_ready(&mut self, name: &PlanName) {
         let Some(slot) = self.plans.get_mut(name) else { return };
-        if slot.turn == Turn::Idle && (slot.replay || !slot.queue.is_empty()) {
-            slot.turn = Turn::Ready;
+        if slot.activity == Activity::Idle && (slot.replay || !slot.queue.is_empty()) {
+            slot.activity = Activity::Ready;
             self.ready.push_back(name.clone());
         }
     }
@@ -251,62 +214,6 @@ impl<M> Slots<M> {
             }
         }
     }
-}
-
-impl<M> Slot<M> {
-    fn new(now: Instant) -> Self {
-        Self {
-            queue: Vec::new(),
-            in_hand: Vec::new(),
-            standing: None,
-            turn: Turn::Idle,
-            crowd: Crowd::Bearable,
-            replay: false,
-            replayed_last: false,
-            alone: false,
-            met: None,
-            not_before: None,
-            touched: now,
-        }
-    }
-
-    /// What waits is all that counts once an errand is done; one that is being relieved is weighed after that.
-    fn weigh(&mut self, per_plan: usize) {
-        if self.crowd != Crowd::Relieving {
-            self.crowd = if self.queue.len() > per_plan { Crowd::TooMuch } else { Crowd::Bearable };
-        }
-    }
-
-    fn must_be_alone(&self, worn_delivery: u64) -> bool {
-        // A message that came before may have killed its handler: what it shares a transaction with would die with it.
-        self.alone
-            || self.replay
-            || self.crowd != Crowd::Bearable
-            || worn_delivery > 1 && self.queue.iter().any(|waiting| waiting.deliveries > 1)
-    }
-
-    fn begin(&mut self, plan: PlanName, worn_delivery: u64) -> Errand {
-        self.turn = Turn::Busy;
-        let standing = self.standing.clone();
-        if self.replay && (self.queue.is_empty() || !self.replayed_last) {
-            (self.replay, self.replayed_last) = (false, true);
-            return Errand { plan, standing: None, work: Work::Replay };
-        }
-        self.replayed_last = false;
-        self.in_hand = std::mem::take(&mut self.queue);
-        let arrived = self
-            .in_hand
-            .iter()
-            .map(|waiting| Arrived { record: waiting.record.clone(), worn: waiting.deliveries >= worn_delivery })
-            .collect();
-        let (crowded, met) = (self.crowd != Crowd::Bearable, self.met.take());
-        Errand { plan, standing, work: Work::Arrived { arrived, crowded, met } }
-    }
-}
-
-/// Whether a message is covered by what is durable: applied, or owed by a position that is not live.
-fn may_acknowledge(standing: &Standing, seq: u64) -> bool {
-    seq < standing.next_seq || standing.state != State::Live && seq <= standing.seen_seq
 }
 
 #[cfg(test)]

@@ -1,17 +1,23 @@
-//! The bookkeeping against a model: whatever happens in whatever order, a message leaves only as it may.
+//! The bookkeeping is compared with a model: whatever happens in whatever order, a message leaves memory only when it may.
 
 use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
-use sealbus_core::event::{Header, PayloadMode};
+use sealbus_core::event::{Header, PayloadMode, Record};
 use sealbus_core::hash::Hash;
 use sealbus_core::seal::KeyId;
 use sealbus_core::timestamp::Timestamp;
+use sealbus_ledger::delivery::positions::State;
 use uuid::Uuid;
 
 use super::*;
+use crate::plan::task::{Work, highest_seq};
 
-const BOUNDS: Bounds = Bounds { per_plan: 4, bytes_per_tenant: 1 << 20, plans_together: 3, worn_delivery: 4 };
+const LIMITS: Limits =
+    Limits { messages_per_plan: 4, bytes_per_tenant: 1 << 20, plans_per_transaction: 3, poison_after: 4 };
+
+/// A message is known by a number, its plan and its seq.
+type Message = (u64, String, u64);
 
 fn record(plan: &str, seq: u64, payload: usize) -> Arc<Record> {
     let none = Hash([0; 32]);
@@ -49,16 +55,11 @@ fn record(plan: &str, seq: u64, payload: usize) -> Arc<Record> {
     })
 }
 
-fn waiting(message: u64, plan: &str, seq: u64) -> Waiting<(u64, String, u64)> {
-    Waiting {
-        message: (message, plan.to_owned(), seq),
-        record: record(plan, seq, 10),
-        deliveries: 1,
-        since: Instant::now(),
-    }
+fn message(id: u64, plan: &str, seq: u64) -> QueuedMessage<Message> {
+    QueuedMessage::new(record(plan, seq, 10), 1, (id, plan.to_owned(), seq))
 }
 
-fn standing(next_seq: u64, state: State, seen_seq: u64) -> Standing {
+fn position(next_seq: u64, state: State, seen_seq: u64) -> Standing {
     Standing {
         plan_no: 1,
         next_seq,
@@ -72,39 +73,45 @@ fn standing(next_seq: u64, state: State, seen_seq: u64) -> Standing {
     }
 }
 
-fn arrived(errand: &Errand) -> Vec<u64> {
-    match &errand.work {
-        Work::Arrived { arrived, .. } => arrived.iter().map(|arrived| arrived.record.header.seq).collect(),
-        Work::Replay => vec![],
+fn highest_arrived(task: &PlanTask) -> u64 {
+    match &task.work {
+        Work::Arrived { arrivals, .. } => highest_seq(arrivals),
+        Work::Replay => 0,
     }
+}
+
+fn is_over_limit(task: &PlanTask) -> bool {
+    matches!(task.work, Work::Arrived { over_limit: true, .. })
 }
 
 fn name(plan: &str) -> PlanName {
     PlanName::new("acme", plan)
 }
 
+/// Something that happens to the slots. Tasks in flight are chosen by index.
 #[derive(Clone, Debug)]
 enum Op {
     Push {
         plan: u8,
         seq: u64,
     },
-    Due {
+    ReplayIsDue {
         plan: u8,
     },
-    Take {
+    Start {
         together: bool,
     },
-    /// The errand at this place among those in hand ends: applied up to an event, or set aside.
-    Done {
-        at: usize,
+    /// A task ends: its plan is applied up to an event, or set aside.
+    Finish {
+        task: usize,
         applied: u64,
         aside: bool,
     },
-    PutOff {
-        at: usize,
+    /// A task ends without an effect and is to be repeated.
+    Repeat {
+        task: usize,
     },
-    Overflow {
+    Defer {
         plan: u8,
     },
 }
@@ -112,99 +119,102 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (0..4_u8, 1..30_u64).prop_map(|(plan, seq)| Op::Push { plan, seq }),
-        1 => (0..4_u8).prop_map(|plan| Op::Due { plan }),
-        4 => any::<bool>().prop_map(|together| Op::Take { together }),
-        4 => (0..4_usize, 0..40_u64, any::<bool>()).prop_map(|(at, applied, aside)| Op::Done { at, applied, aside }),
-        1 => (0..4_usize).prop_map(|at| Op::PutOff { at }),
-        1 => (0..4_u8).prop_map(|plan| Op::Overflow { plan }),
+        1 => (0..4_u8).prop_map(|plan| Op::ReplayIsDue { plan }),
+        4 => any::<bool>().prop_map(|together| Op::Start { together }),
+        4 => (0..4_usize, 0..40_u64, any::<bool>()).prop_map(|(task, applied, aside)| Op::Finish { task, applied, aside }),
+        1 => (0..4_usize).prop_map(|task| Op::Repeat { task }),
+        1 => (0..4_u8).prop_map(|plan| Op::Defer { plan }),
     ]
 }
 
 proptest! {
-    /// One errand a plan at a time; a message is acknowledged only when the durable standing covers it; none is lost, none is
-    /// acknowledged twice; memory is accounted for to the byte.
+    /// A plan has one task at a time. A message is acknowledged only when the durable position covers it. No message is lost
+    /// or acknowledged twice. The bytes in memory are exact.
     #[test]
     fn messages_leave_only_when_the_ledger_covers_them(ops in prop::collection::vec(op(), 1..200)) {
         let now = Instant::now();
-        let mut slots: Slots<(u64, String, u64)> = Slots::new(BOUNDS);
-        // The durable truth, by plan: (next_seq, state, seen_seq).
+        let mut slots: Slots<Message> = Slots::new(LIMITS);
+        // The durable position of each plan: (next_seq, state, seen_seq).
         let mut durable: HashMap<String, (u64, State, u64)> = HashMap::new();
-        let mut in_hand: Vec<Errand> = Vec::new();
-        let (mut held, mut next_id) = (HashSet::new(), 0);
+        let mut in_flight: Vec<PlanTask> = Vec::new();
+        let (mut held, mut last_id) = (HashSet::new(), 0);
         for op in ops {
             let mut acknowledged = Vec::new();
             match op {
                 Op::Push { plan, seq } => {
-                    next_id += 1;
-                    let plan = format!("plan-{plan}");
-                    held.insert(next_id);
-                    slots.push(waiting(next_id, &plan, seq), now);
+                    last_id += 1;
+                    held.insert(last_id);
+                    slots.push(message(last_id, &format!("plan-{plan}"), seq), now);
                 }
-                Op::Due { plan } => slots.replay_is_due(&name(&format!("plan-{plan}")), now),
-                Op::Take { together } => {
-                    let taken = slots.take(together, now);
-                    let most = if together { BOUNDS.plans_together } else { 1 };
-                    prop_assert!(taken.len() <= most);
-                    for errand in taken {
-                        prop_assert!(in_hand.iter().all(|busy| busy.plan != errand.plan), "one errand a plan at a time");
-                        in_hand.push(errand);
+                Op::ReplayIsDue { plan } => slots.replay_is_due(&name(&format!("plan-{plan}")), now),
+                Op::Start { together } => {
+                    let started = slots.next_tasks(together, now);
+                    let most = if together { LIMITS.plans_per_transaction } else { 1 };
+                    prop_assert!(started.len() <= most, "{} tasks were started at once", started.len());
+                    for task in started {
+                        let is_busy = in_flight.iter().any(|busy| busy.plan == task.plan);
+                        prop_assert!(!is_busy, "plan {} has two tasks in flight", task.plan);
+                        in_flight.push(task);
                     }
                 }
-                Op::Done { at, applied, aside } if at < in_hand.len() => {
-                    let errand = in_hand.remove(at);
-                    let entry = durable.entry(errand.plan.plan.to_string()).or_insert((1, State::Live, 0));
-                    entry.0 = entry.0.max(applied);
+                Op::Finish { task, applied, aside } if task < in_flight.len() => {
+                    let task = in_flight.remove(task);
+                    let (next_seq, state, seen_seq) =
+                        durable.entry(task.plan.plan.to_string()).or_insert((1, State::Live, 0));
+                    *next_seq = (*next_seq).max(applied);
                     if aside {
-                        entry.1 = State::Parked;
-                        entry.2 = entry.2.max(entry.0).max(arrived(&errand).into_iter().max().unwrap_or(0));
-                    } else if entry.0 > entry.2 {
-                        entry.1 = State::Live;
+                        *state = State::Parked;
+                        *seen_seq = (*seen_seq).max(*next_seq).max(highest_arrived(&task));
+                    } else if *next_seq > *seen_seq {
+                        *state = State::Live;
                     }
-                    let standing = standing(entry.0, entry.1, entry.2);
-                    acknowledged = slots.done(&errand.plan, Outcome { standing: Some(standing), again: false }, now);
+                    let outcome = PlanOutcome::Settled(position(*next_seq, *state, *seen_seq));
+                    acknowledged = slots.finish(&task.plan, outcome, now);
                 }
-                Op::PutOff { at } if at < in_hand.len() => {
-                    let errand = in_hand.remove(at);
-                    slots.put_off(&errand.plan, None, None);
+                Op::Repeat { task } if task < in_flight.len() => {
+                    let task = in_flight.remove(task);
+                    acknowledged = slots.finish(&task.plan, PlanOutcome::Repeat(None), now);
                 }
-                Op::Overflow { plan } => {
+                Op::Defer { plan } => {
                     let plan = format!("plan-{plan}");
-                    if let Some(seen) = slots.overflowing(&name(&plan)) {
-                        prop_assert!(slots.overflowing(&name(&plan)).is_none(), "asked once");
-                        let entry = durable.entry(plan.clone()).or_insert((1, State::Live, 0));
-                        entry.1 = State::Behind;
-                        entry.2 = entry.2.max(entry.0).max(seen);
-                        let standing = standing(entry.0, entry.1, entry.2);
-                        acknowledged = slots.overflowed(&name(&plan), Some(&standing));
+                    if let Some(seen) = slots.begin_deferring(&name(&plan)) {
+                        prop_assert!(slots.begin_deferring(&name(&plan)).is_none(), "the plan is deferred twice at once");
+                        let (next_seq, state, seen_seq) = durable.entry(plan.clone()).or_insert((1, State::Live, 0));
+                        *state = State::Behind;
+                        *seen_seq = (*seen_seq).max(*next_seq).max(seen);
+                        let position = position(*next_seq, *state, *seen_seq);
+                        acknowledged = slots.finish_deferring(&name(&plan), Some(&position));
                     }
                 }
-                Op::Done { .. } | Op::PutOff { .. } => {}
+                Op::Finish { .. } | Op::Repeat { .. } => {}
             }
             for (id, plan, seq) in acknowledged {
                 let (next_seq, state, seen_seq) = durable[&plan];
-                prop_assert!(seq < next_seq || state != State::Live && seq <= seen_seq, "{plan}/{seq} at {next_seq} {state}");
-                prop_assert!(held.remove(&id), "acknowledged once");
+                let is_covered = seq < next_seq || state != State::Live && seq <= seen_seq;
+                prop_assert!(is_covered, "{plan}/{seq} is acknowledged at next_seq {next_seq}, state {state}");
+                prop_assert!(held.remove(&id), "message {id} is acknowledged twice");
             }
-            let there: HashSet<u64> = slots.held_since(Instant::now()).map(|(id, _, _)| *id).collect();
-            prop_assert_eq!(&there, &held);
-            let bytes: usize = slots.plans.values().flat_map(|slot| slot.queue.iter().chain(&slot.in_hand)).map(Waiting::bytes).sum();
+            let in_memory: HashSet<u64> = slots.held_since(Instant::now()).map(|(id, _, _)| *id).collect();
+            prop_assert_eq!(&in_memory, &held);
+            let queued = slots.plans.values().flat_map(|slot| slot.queue.iter().chain(&slot.in_flight));
+            let bytes: usize = queued.map(QueuedMessage::bytes).sum();
             prop_assert_eq!(slots.total_bytes, bytes);
             prop_assert_eq!(slots.bytes.values().sum::<usize>(), bytes);
         }
-        // Nothing waits for ever: whoever is not busy is given out.
-        for errand in in_hand {
-            slots.put_off(&errand.plan, None, None);
+        // No message waits for ever: once no task is in flight, every plan with messages gets a task.
+        for task in in_flight {
+            slots.finish(&task.plan, PlanOutcome::Repeat(None), now);
         }
         let mut rounds = 0;
         loop {
-            let taken = slots.take(true, now);
-            if taken.is_empty() {
+            let started = slots.next_tasks(true, now);
+            if started.is_empty() {
                 break;
             }
             rounds += 1;
-            prop_assert!(rounds < 100);
-            for errand in taken {
-                slots.done(&errand.plan, Outcome { standing: Some(standing(1_000, State::Live, 0)), again: false }, now);
+            prop_assert!(rounds < 100, "plans get tasks without end");
+            for task in started {
+                slots.finish(&task.plan, PlanOutcome::Settled(position(1_000, State::Live, 0)), now);
             }
         }
         prop_assert_eq!(slots.held_since(Instant::now()).count(), 0);
@@ -213,60 +223,56 @@ proptest! {
 }
 
 #[test]
-fn more_than_a_plans_bound_makes_it_crowded() {
+fn a_plan_with_more_messages_than_its_limit_is_over_limit() {
     let now = Instant::now();
-    let mut slots = Slots::new(BOUNDS);
+    let mut slots = Slots::new(LIMITS);
     for seq in 1..=5 {
-        slots.push(waiting(seq, "a", seq), now);
+        slots.push(message(seq, "a", seq), now);
     }
-    let errands = slots.take(true, now);
-    assert!(matches!(errands.as_slice(), [Errand { work: Work::Arrived { crowded: true, .. }, .. }]));
+    let tasks = slots.next_tasks(true, now);
+    assert!(matches!(tasks.as_slice(), [task] if is_over_limit(task)));
 }
 
 #[test]
-fn more_than_a_tenants_bytes_makes_its_plans_crowded_and_stops_pulling_at_last() {
+fn plans_of_a_tenant_with_more_bytes_than_its_limit_are_over_limit_until_pulling_pauses() {
     let now = Instant::now();
-    let mut slots = Slots::new(Bounds { bytes_per_tenant: 2_000, ..BOUNDS });
-    for (index, plan) in ["a", "b", "c", "d", "e", "f", "g", "h"].into_iter().enumerate() {
-        assert!(slots.has_room());
-        slots.push(Waiting { message: index, record: record(plan, 1, 600), deliveries: 1, since: Instant::now() }, now);
+    let mut slots = Slots::new(Limits { bytes_per_tenant: 2_000, ..LIMITS });
+    for (id, plan) in ["a", "b", "c", "d", "e", "f", "g", "h"].into_iter().enumerate() {
+        assert!(slots.has_room(), "pulling pauses before message {id}");
+        slots.push(QueuedMessage::new(record(plan, 1, 600), 1, id), now);
     }
-    assert!(!slots.has_room());
-    let crowded = |errands: &[Errand]| matches!(errands, [Errand { work: Work::Arrived { crowded: true, .. }, .. }]);
-    assert!(!crowded(&slots.take(false, now)), "the first fits");
-    assert!(crowded(&slots.take(false, now)), "the second is too much");
+    assert!(!slots.has_room(), "pulling goes on with four times the bytes of one tenant in memory");
+    let mut next_is_over_limit = || slots.next_tasks(false, now).iter().any(is_over_limit);
+    assert!(!next_is_over_limit(), "the first plan is within the limit of its tenant");
+    assert!(next_is_over_limit(), "the second plan exceeds the limit of its tenant");
 }
 
 #[test]
 fn arrivals_and_replay_take_turns() {
     let now = Instant::now();
-    let mut slots = Slots::new(BOUNDS);
-    let mut kinds = Vec::new();
+    let mut slots = Slots::new(LIMITS);
+    let mut replayed = Vec::new();
     slots.replay_is_due(&name("a"), now);
-    slots.push(waiting(1, "a", 1), now);
+    slots.push(message(1, "a", 1), now);
     for id in 2..6 {
-        let errand = slots.take(true, now).pop().expect("the plan is ready");
-        kinds.push(matches!(errand.work, Work::Replay));
-        slots.push(waiting(id, "a", id), now);
-        let again = Outcome { standing: Some(standing(1, State::Behind, id)), again: true };
-        slots.done(&name("a"), again, now);
+        let task = slots.next_tasks(true, now).pop().expect("the plan is ready");
+        replayed.push(matches!(task.work, Work::Replay));
+        slots.push(message(id, "a", id), now);
+        slots.finish(&name("a"), PlanOutcome::ReplayAgain(position(1, State::Behind, id)), now);
     }
-    assert_eq!(kinds, [true, false, true, false]);
+    assert_eq!(replayed, [true, false, true, false]);
 }
 
 #[test]
 fn a_redelivered_message_shares_no_transaction() {
     let now = Instant::now();
-    let mut slots = Slots::new(BOUNDS);
-    slots.push(waiting(1, "a", 1), now);
-    slots.push(
-        Waiting { message: (2, "b".to_owned(), 1), record: record("b", 1, 10), deliveries: 2, since: Instant::now() },
-        now,
-    );
-    slots.push(waiting(3, "c", 1), now);
-    let plans: Vec<Vec<String>> = std::iter::repeat_with(|| slots.take(true, now))
-        .take_while(|errands| !errands.is_empty())
-        .map(|errands| errands.iter().map(|errand| errand.plan.plan.to_string()).collect())
+    let mut slots = Slots::new(LIMITS);
+    slots.push(message(1, "a", 1), now);
+    slots.push(QueuedMessage { deliveries: 2, ..message(2, "b", 1) }, now);
+    slots.push(message(3, "c", 1), now);
+    let plans: Vec<Vec<String>> = std::iter::repeat_with(|| slots.next_tasks(true, now))
+        .take_while(|tasks| !tasks.is_empty())
+        .map(|tasks| tasks.iter().map(|task| task.plan.plan.to_string()).collect())
         .collect();
     assert_eq!(plans, [vec!["a"], vec!["b"], vec!["c"]]);
 }

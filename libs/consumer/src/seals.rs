@@ -1,4 +1,4 @@
-//! The seal is checked before anything else is decided, of messages and of what is read from the ledger alike.
+//! The check of an event's seal, which comes before every other decision, for messages and ledger rows alike.
 
 use sealbus_core::canonical::stored_matches;
 use sealbus_core::event::{PayloadMode, Record};
@@ -6,26 +6,28 @@ use sealbus_core::partition::PlanKey;
 use sealbus_core::seal::{Checked, Keyring};
 use sealbus_core::verify::Verdict;
 
-/// What a process trusts.
+/// What a process needs to tell whether an event is authentic and which partition it belongs to.
 #[derive(Clone)]
-pub(crate) struct Intake {
+pub(crate) struct SealCheck {
     pub origin: String,
     pub partitions: u32,
     pub keyring: Keyring,
 }
 
-/// Where an event came from.
+/// Where an event was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// The broker. A MAC whose secret is not here proves nothing: the ledger's event is read instead.
+    /// A message of the broker. A MAC whose secret this process does not have proves nothing, so such an event is refused
+    /// and read from the ledger instead.
     Message,
-    /// The ledger.
+    /// A row of the ledger.
     Ledger,
 }
 
-impl Intake {
-    /// Whether an event is what was sealed: its header, its seal, and the texts that the header holds the hashes of.
-    /// Gives the verdict that `verify` would.
+impl SealCheck {
+    /// Checks that an event is what was sealed: its header, its seal, and the texts whose hashes the header holds.
+    ///
+    /// The error is the verdict that `sealbus verify` would give.
     pub(crate) fn check(&self, record: &Record, source: Source) -> Result<(), Verdict> {
         let header = &record.header;
         if header.validate().is_err() {
@@ -39,14 +41,14 @@ impl Intake {
         {
             return Err(Verdict::UntrustedKey);
         }
-        let payload_holds = match (header.payload_mode, &record.payload) {
+        let payload_matches = match (header.payload_mode, &record.payload) {
             (PayloadMode::HashOnly, payload) => payload.is_none(),
             (PayloadMode::Plain | PayloadMode::Encrypted, None) => false,
             (PayloadMode::Plain | PayloadMode::Encrypted, Some(payload)) => {
                 stored_matches(payload, &header.payload_hash)
             }
         };
-        if !payload_holds {
+        if !payload_matches {
             return Err(Verdict::PayloadHash);
         }
         if !stored_matches(&record.metadata, &header.metadata_hash) {
@@ -55,7 +57,7 @@ impl Intake {
         Ok(())
     }
 
-    /// The partition that a plan is worked in.
+    /// Returns the partition that a plan belongs to.
     pub(crate) fn partition(&self, tenant: &str, plan: &str) -> u32 {
         PlanKey::of(tenant, plan).partition(self.partitions)
     }

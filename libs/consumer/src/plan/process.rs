@@ -1,0 +1,132 @@
+//! The processing of one plan's task: events that arrived, or one turn of replay.
+//!
+//! The position is the one that the worker remembers, otherwise it is read. Whenever the ledger finds that the stored
+//! position is another one, the task is repeated with the position that is stored now.
+
+use sealbus_ledger::LedgerError;
+use sealbus_ledger::delivery::positions::State;
+use tracing::Instrument;
+
+use crate::assignment::Assignment;
+use crate::plan::actor::PlanActor;
+use crate::plan::effect::{BatchOutcome, RetryBudget, apply};
+use crate::plan::gather::{events_from_ledger, gather};
+use crate::plan::order::{AfterBatch, Cursor};
+use crate::plan::retries::RetryStep;
+use crate::plan::task::{Arrival, Failure, PlanOutcome, PlanTask, Work, highest_seq};
+
+/// How often in a row a position may be found stale before the worker gets the plan back.
+const MAX_STALE_POSITIONS: usize = 8;
+
+/// Processes a task. An error means that the ledger cannot be used now; no message may be acknowledged because of the task.
+pub(crate) async fn process(assignment: &Assignment, task: &PlanTask) -> Result<PlanOutcome, LedgerError> {
+    let span = assignment.plan_span(&task.plan);
+    async {
+        let context = &assignment.context;
+        let mut known = task.position.clone();
+        for _ in 0..MAX_STALE_POSITIONS {
+            let position = match known.take() {
+                Some(position) => position,
+                None => match context.position(&task.plan).await? {
+                    Some(position) => position,
+                    None => return Ok(PlanOutcome::Unknown),
+                },
+            };
+            let actor = PlanActor { assignment, position };
+            let outcome = match &task.work {
+                Work::Arrived { arrivals, over_limit, failure } => {
+                    receive(actor, arrivals, *over_limit, failure.clone()).await?
+                }
+                Work::Replay => replay(actor).await?,
+            };
+            if !matches!(outcome, PlanOutcome::Repeat(_)) {
+                return Ok(outcome);
+            }
+            if !assignment.lease.still_held() {
+                break;
+            }
+        }
+        Ok(match (context.position(&task.plan).await?, &task.work) {
+            (None, _) => PlanOutcome::Unknown,
+            (Some(position), Work::Arrived { .. }) => PlanOutcome::Settled(position),
+            (Some(position), Work::Replay) => PlanOutcome::ReplayAgain(position),
+        })
+    }
+    .instrument(span)
+    .await
+}
+
+/// Applies what can be applied of the events that arrived.
+async fn receive(
+    mut actor: PlanActor<'_>,
+    arrivals: &[Arrival],
+    over_limit: bool,
+    failure: Option<Failure>,
+) -> Result<PlanOutcome, LedgerError> {
+    let (assignment, seen) = (actor.assignment, highest_seq(arrivals));
+    let gathered = gather(assignment, &actor.position, arrivals, over_limit).await?;
+    let pauses = assignment.context.settings().short_retries;
+    let budget = RetryBudget { pauses, earlier_attempts: 0, failure };
+    match apply(assignment, &mut actor.position, &gathered.records, budget).await? {
+        BatchOutcome::Applied => actor.conclude(gathered.then, seen).await,
+        BatchOutcome::Stale => Ok(PlanOutcome::Repeat(None)),
+        BatchOutcome::Stopped => Ok(actor.settled()),
+        BatchOutcome::Failed { record, failure, step } => actor.give_up(&record, failure, step, seen).await,
+    }
+}
+
+/// Does one turn of replay: an operator's command if there is one, otherwise up to [`MAX_GAP`](crate::plan::order::MAX_GAP)
+/// of the plan's events from the ledger. Once none is left, the plan is live again.
+///
+/// One turn is short, so that many plans are replayed side by side.
+async fn replay(mut actor: PlanActor<'_>) -> Result<PlanOutcome, LedgerError> {
+    if let Some(command) = actor.position.ask.clone() {
+        return actor.carry_out(&command).await;
+    }
+    match actor.position.state {
+        State::Behind | State::Parked => {}
+        State::Live | State::Dead | State::Fork => return Ok(actor.settled()),
+    }
+    if actor.position.next_seq > actor.position.seen_seq {
+        return actor.unpark().await;
+    }
+    let (assignment, context) = (actor.assignment, &actor.assignment.context);
+    let cursor = Cursor::from(&actor.position);
+    let read = events_from_ledger(assignment, actor.position.plan_no, &cursor, u64::MAX).await?;
+    let Some(first) = read.records.first() else {
+        let lacking = || AfterBatch::ParkMissing(format!("the ledger lacks event {}", cursor.next_seq));
+        return actor.conclude(read.fault.unwrap_or_else(lacking), 0).await;
+    };
+
+    // The attempt is counted before anything runs, so that an event that ends the process uses up its attempts too.
+    let policy = context.policy(&first.header.event_type);
+    let earlier_attempts = actor.position.attempts;
+    if context.spec.wants(first) && policy.spent(earlier_attempts) {
+        let error = "every attempt was started and the last one did not end; its handler may have ended the process";
+        let mut failure = Failure::first(cursor.next_seq, error.to_owned());
+        failure.attempts = earlier_attempts;
+        return actor.give_up(first, failure, RetryStep::Dead, 0).await;
+    }
+    let attempts = earlier_attempts + 1;
+    if !context
+        .ledger()
+        .positions()
+        .begin_attempt(context.subscription_no, &actor.position, policy.delay(attempts))
+        .await?
+    {
+        return Ok(PlanOutcome::Repeat(None));
+    }
+    if attempts > 1 {
+        context.metrics.retried.inc();
+    }
+    actor.position.attempts = attempts;
+
+    let budget = RetryBudget { earlier_attempts, ..RetryBudget::default() };
+    match apply(assignment, &mut actor.position, &read.records, budget).await? {
+        BatchOutcome::Stale => Ok(PlanOutcome::Repeat(None)),
+        BatchOutcome::Stopped => Ok(actor.settled()),
+        BatchOutcome::Failed { record, failure, step } => actor.give_up(&record, failure, step, 0).await,
+        BatchOutcome::Applied if actor.position.next_seq > actor.position.seen_seq => actor.unpark().await,
+        BatchOutcome::Applied => Ok(PlanOutcome::ReplayAgain(actor.position)),
+    }
+}

@@ -1,0 +1,87 @@
+//! A task: what there is to do for a plan now, and what follows when it is done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealbus_core::event::Record;
+use sealbus_ledger::delivery::positions::Standing;
+
+use crate::assignment::plan_name::PlanName;
+
+/// A task for one plan. A plan has at most one task at a time.
+pub(crate) struct PlanTask {
+    pub plan: PlanName,
+    /// The plan's position as the worker last knew it; `None` if it has to be read.
+    pub position: Option<Standing>,
+    pub work: Work,
+}
+
+/// What there is to do for a plan.
+pub(crate) enum Work {
+    /// Events arrived from the broker.
+    Arrived {
+        /// The events, in the order in which they arrived.
+        arrivals: Vec<Arrival>,
+        /// Whether the plan or its tenant has more in memory than it may have.
+        over_limit: bool,
+        /// The failure of one of the events in a transaction of several plans.
+        failure: Option<Failure>,
+    },
+    /// Replay, or a command of an operator, is due.
+    Replay,
+}
+
+/// An event that arrived for a plan. Its seal has been checked.
+#[derive(Clone)]
+pub(crate) struct Arrival {
+    pub record: Arc<Record>,
+    /// Whether it was delivered so often that it may have ended the process each time.
+    pub suspect: bool,
+}
+
+/// Returns the highest seq that arrived, 0 if there is none.
+pub(crate) fn highest_seq(arrivals: &[Arrival]) -> u64 {
+    arrivals.iter().map(|arrival| arrival.record.header.seq).max().unwrap_or(0)
+}
+
+/// What the owner of the partition has to do when a plan's task has ended.
+pub(crate) enum PlanOutcome {
+    /// The task is done, and this is the durable position. The worker acknowledges the messages that the position covers
+    /// and queues the others again.
+    Settled(Standing),
+    /// As `Settled`, and replay has more to do: the worker queues another turn of replay.
+    ReplayAgain(Standing),
+    /// The ledger does not know the plan, or the subscription has no floor in its partition. The worker discards the plan's
+    /// messages unacknowledged; the broker delivers them again.
+    Unknown,
+    /// Nothing of the task counts: the position was not where it was read, or a transaction of several plans was rolled
+    /// back. The worker repeats the task by itself, with a position that is read again and with the failure that the plan's
+    /// own event met, if any.
+    Repeat(Option<Failure>),
+}
+
+/// An event that failed, and how often.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub seq: u64,
+    /// Calls of the handler that count.
+    pub attempts: u32,
+    /// The errors of the calls that are not stored yet, oldest first.
+    pub errors: Vec<String>,
+    /// The pauses that were made in memory since the first failure.
+    pub paused: Duration,
+}
+
+impl Failure {
+    /// The first failure of an event.
+    pub(crate) fn first(seq: u64, error: String) -> Self {
+        Self { seq, attempts: 1, errors: vec![error], paused: Duration::ZERO }
+    }
+
+    /// Counts another failure of the same event.
+    pub(crate) fn again(mut self, error: String) -> Self {
+        self.attempts += 1;
+        self.errors.push(error);
+        self
+    }
+}

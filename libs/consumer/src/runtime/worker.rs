@@ -1,0 +1,255 @@
+//! The worker of an assignment: it gives each plan its tasks, and replies to the broker once the position covers a message.
+//!
+//! Its memory lasts as long as the epoch of the lease.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sealbus_broker::Handle;
+use sealbus_ledger::LedgerError;
+use sealbus_ledger::delivery::positions::{Standing, State};
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tracing::{Instrument, warn};
+
+use crate::assignment::Assignment;
+use crate::assignment::plan_name::PlanName;
+use crate::handler::Handler;
+use crate::intake::pull;
+use crate::metrics;
+use crate::plan::group::process_together;
+use crate::plan::message::QueuedMessage;
+use crate::plan::process::process;
+use crate::plan::slots::{Limits, Slots};
+use crate::plan::task::{PlanOutcome, PlanTask};
+use crate::runtime::replies::{self, Reply};
+
+/// How long a plan's position is remembered after something happened to it last.
+const IDLE_PLAN_TIMEOUT: Duration = Duration::from_mins(1);
+/// How many pulled messages wait for the worker at most.
+const MAX_PULLED: usize = 64;
+/// How long replies that are queued when the worker ends may take. The broker delivers again what it gets no reply to.
+const LAST_REPLIES_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a task that the worker spawned came back with.
+enum Finished {
+    /// The tasks of these plans have ended, with an outcome for each or because the ledger could not be used.
+    Processed(Vec<PlanName>, Result<Vec<PlanOutcome>, LedgerError>),
+    /// A plan over its limit has been deferred while its task was in flight: its position, or `None` if that failed.
+    Deferred(PlanName, Option<Standing>),
+}
+
+struct Worker {
+    assignment: Arc<Assignment>,
+    slots: Slots<Arc<Handle>>,
+    spawned: JoinSet<Finished>,
+    /// How many of the spawned tasks process plans.
+    in_flight: usize,
+    replies: mpsc::Sender<Reply>,
+    acknowledged: Vec<Arc<Handle>>,
+}
+
+/// Works on an assignment until it ends. Then the tasks in flight have the shutdown grace period to finish, and their
+/// messages are acknowledged.
+pub(super) async fn work(assignment: Arc<Assignment>, due: mpsc::UnboundedReceiver<PlanName>) {
+    let span = assignment.span();
+    Worker::run(assignment, due).instrument(span).await;
+}
+
+impl Worker {
+    async fn run(assignment: Arc<Assignment>, mut due: mpsc::UnboundedReceiver<PlanName>) {
+        let settings = assignment.context.settings().clone();
+        let (queue, mut pulled) = mpsc::channel(MAX_PULLED);
+        let mut pulling = JoinSet::new();
+        pulling.spawn(pull(assignment.clone(), queue));
+        let (replies, queued_replies) = replies::channel();
+        let replying = tokio::spawn(replies::send(queued_replies));
+        let slots = Slots::new(Limits {
+            messages_per_plan: settings.queued_per_plan,
+            bytes_per_tenant: settings.queued_bytes_per_tenant,
+            plans_per_transaction: settings.plans_per_transaction,
+            poison_after: settings.worn_delivery,
+        });
+        let (spawned, acknowledged) = (JoinSet::new(), Vec::new());
+        let mut worker = Self { assignment: assignment.clone(), slots, spawned, in_flight: 0, replies, acknowledged };
+        let mut progress = interval(settings.progress_every);
+        progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            worker.start_tasks();
+            worker.send_acknowledgements();
+            // A postponed plan whose time has passed waits for a task to end, not for the clock.
+            let postponed = worker.slots.next_postponed().filter(|time| *time > Instant::now());
+            tokio::select! {
+                () = assignment.ending.cancelled() => break,
+                Some(message) = pulled.recv(), if worker.slots.has_room() => {
+                    worker.queue(message);
+                    while let Ok(message) = pulled.try_recv() {
+                        worker.queue(message);
+                    }
+                }
+                Some(plan) = due.recv() => worker.slots.replay_is_due(&plan, Instant::now()),
+                Some(finished) = worker.spawned.join_next(), if !worker.spawned.is_empty() => worker.finish(finished),
+                _ = progress.tick() => worker.report_progress(),
+                () = sleep_until(postponed.unwrap_or_else(Instant::now).into()), if postponed.is_some() => {}
+            }
+        }
+        pulling.shutdown().await;
+        let drained = timeout(settings.shutdown_grace, async {
+            while let Some(finished) = worker.spawned.join_next().await {
+                worker.finish(finished);
+            }
+        });
+        if drained.await.is_err() {
+            warn!(
+                "work in flight did not end within the grace period; it is cancelled, and repeated by the next owner"
+            );
+        }
+        worker.spawned.shutdown().await;
+        worker.send_acknowledgements();
+        drop(worker);
+        let _ = timeout(LAST_REPLIES_TIMEOUT, replying).await;
+    }
+
+    fn queue(&mut self, message: QueuedMessage<Arc<Handle>>) {
+        let name = PlanName::new(&message.record.header.tenant, &message.record.header.plan);
+        self.slots.push(message, Instant::now());
+        self.defer_if_over_limit(&name);
+    }
+
+    /// Defers a plan that is over its limit while its task is in flight.
+    ///
+    /// That is done only for external effects: a handler in the ledger holds a lock on the position's row, which this would
+    /// wait for.
+    fn defer_if_over_limit(&mut self, name: &PlanName) {
+        if matches!(self.assignment.context.handler, Handler::InLedger(_)) {
+            return;
+        }
+        if let Some(seen) = self.slots.begin_deferring(name) {
+            let (assignment, name) = (self.assignment.clone(), name.clone());
+            self.spawned.spawn(async move {
+                let span = assignment.plan_span(&name);
+                let position = defer(&assignment, &name, seen).instrument(span).await;
+                Finished::Deferred(name, position)
+            });
+        }
+    }
+
+    /// Starts tasks while fewer are in flight than may be.
+    fn start_tasks(&mut self) {
+        let settings = self.assignment.context.settings();
+        let (max_in_flight, together) = match self.assignment.context.handler {
+            Handler::InLedger(_) => (settings.in_flight, true),
+            Handler::External(_) => (settings.outer_in_flight, false),
+        };
+        while self.in_flight < max_in_flight {
+            let mut tasks = self.slots.next_tasks(together, Instant::now());
+            if tasks.is_empty() {
+                return;
+            }
+            self.in_flight += 1;
+            let assignment = self.assignment.clone();
+            self.spawned.spawn(async move {
+                let plans: Vec<PlanName> = tasks.iter().map(|task| task.plan.clone()).collect();
+                let outcomes = process_tasks(&assignment, &mut tasks).await;
+                Finished::Processed(plans, outcomes)
+            });
+        }
+    }
+
+    fn finish(&mut self, finished: Result<Finished, JoinError>) {
+        let finished = match finished {
+            Ok(finished) => finished,
+            Err(crashed) if crashed.is_panic() => std::panic::resume_unwind(crashed.into_panic()),
+            Err(_) => return,
+        };
+        let now = Instant::now();
+        match finished {
+            Finished::Deferred(name, position) => {
+                self.acknowledged.extend(self.slots.finish_deferring(&name, position.as_ref()));
+            }
+            Finished::Processed(plans, Err(error)) => {
+                self.in_flight -= 1;
+                warn!(plans = plans.len(), %error, "ledger unreachable; work on the plans is postponed");
+                let until = now + self.assignment.context.settings().away_pause;
+                for name in &plans {
+                    self.slots.postpone(name, until);
+                }
+            }
+            Finished::Processed(plans, Ok(outcomes)) => {
+                self.in_flight -= 1;
+                for (name, outcome) in plans.iter().zip(outcomes) {
+                    if matches!(outcome, PlanOutcome::Unknown) {
+                        self.assignment.context.metrics.missing.inc();
+                        let (tenant, plan) = (&*name.tenant, &*name.plan);
+                        warn!(
+                            tenant,
+                            plan, "ledger does not know the plan of a message; waiting for its next delivery"
+                        );
+                    }
+                    self.acknowledged.extend(self.slots.finish(name, outcome, now));
+                    self.defer_if_over_limit(name);
+                }
+            }
+        }
+    }
+
+    /// Passes acknowledgements on to be sent. What does not fit into the queue is tried again on the next call.
+    fn send_acknowledgements(&mut self) {
+        while let Some(handle) = self.acknowledged.pop() {
+            if let Err(mpsc::error::TrySendError::Full(Reply::Acknowledge(handle))) =
+                self.replies.try_send(Reply::Acknowledge(handle))
+            {
+                self.acknowledged.push(handle);
+                return;
+            }
+        }
+    }
+
+    /// Reports progress on the messages that have been in memory for a while, and forgets idle plans.
+    fn report_progress(&mut self) {
+        let now = Instant::now();
+        self.slots.forget_idle(now.checked_sub(IDLE_PLAN_TIMEOUT).unwrap_or(now));
+        let context = &self.assignment.context;
+        let received_before = now.checked_sub(context.settings().progress_every / 2).unwrap_or(now);
+        // Without a connection, reports would only fill the queue of replies.
+        if context.process.broker.is_connected() {
+            for handle in self.slots.held_since(received_before) {
+                let _ = self.replies.try_send(Reply::Progress(Arc::clone(handle)));
+            }
+        }
+    }
+}
+
+async fn process_tasks(assignment: &Assignment, tasks: &mut [PlanTask]) -> Result<Vec<PlanOutcome>, LedgerError> {
+    match tasks {
+        [task] => Ok(vec![process(assignment, task).await?]),
+        tasks => process_together(assignment, tasks).await,
+    }
+}
+
+/// Defers a plan while its task is in flight, and returns its position if that succeeded. Events up to `seen` count as seen.
+///
+/// The next move of the task's transaction then finds another position; the move after an external effect goes on from it.
+async fn defer(assignment: &Assignment, name: &PlanName, seen: u64) -> Option<Standing> {
+    try_to_defer(assignment, name, seen).await.unwrap_or_else(|error| {
+        warn!(%error, "plan is over its limit and cannot be deferred now");
+        None
+    })
+}
+
+async fn try_to_defer(assignment: &Assignment, name: &PlanName, seen: u64) -> Result<Option<Standing>, LedgerError> {
+    let context = &assignment.context;
+    let (ledger, subscription_no) = (context.ledger(), context.subscription_no);
+    let Some(mut position) = context.position(name).await? else { return Ok(None) };
+    let updated = if position.state == State::Live {
+        let deferred = ledger.positions().defer(subscription_no, &assignment.lease_epoch, &[(&position, seen)]).await?;
+        metrics::add(&context.metrics.deferred, deferred.len());
+        position.state = State::Behind;
+        deferred
+    } else {
+        ledger.positions().mark_seen(subscription_no, &[(position.plan_no, seen)]).await?
+    };
+    position.seen_seq = position.seen_seq.max(seen);
+    Ok((!updated.is_empty()).then_some(position))
+}

@@ -1,0 +1,162 @@
+//! The sweep of one subscription over some leaves: each is passed, noted as seen, or has its plan deferred or stopped.
+
+use std::collections::{BTreeMap, HashSet};
+
+use sealbus_ledger::LedgerError;
+use sealbus_ledger::delivery::floors::SweptLeaf;
+use sealbus_ledger::delivery::parking::SetAside;
+use sealbus_ledger::delivery::positions::{Standing, State};
+use tracing::error;
+
+use crate::assignment::Assignment;
+use crate::metrics;
+
+/// A leaf of one plan.
+#[derive(Clone, Copy, Debug)]
+struct PlanLeaf {
+    seq: u64,
+    /// Whether the subscription's handler runs for the event.
+    wanted: bool,
+}
+
+/// What the sweep does about the leaves of one plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SweepAction {
+    /// Nothing: they are applied, or no handler runs for them.
+    Pass,
+    /// The position is not live: note them as seen, so that replay applies them.
+    MarkSeen,
+    /// They are not applied: defer the plan to replay.
+    Defer,
+    /// The event that was applied is not the ledger's: stop the plan at a fork.
+    StopAtFork,
+}
+
+/// Makes sure that the events of some leaves, which are in log order, are applied or will be replayed. Returns the log index
+/// below which that holds.
+pub(super) async fn pass(assignment: &Assignment, leaves: &[&SweptLeaf]) -> Result<u64, LedgerError> {
+    let (context, ledger) = (&assignment.context, assignment.context.ledger());
+    let mut plans: BTreeMap<i64, Vec<PlanLeaf>> = BTreeMap::new();
+    for leaf in leaves.iter().filter(|leaf| context.spec.follows(&leaf.tenant)) {
+        let wanted = leaf.event_type.as_ref().is_none_or(|event_type| context.spec.runs_for(&leaf.tenant, event_type));
+        plans.entry(leaf.plan_no).or_default().push(PlanLeaf { seq: leaf.seq, wanted });
+    }
+    let positions =
+        ledger.positions().read(context.subscription_no, &plans.keys().copied().collect::<Vec<_>>()).await?;
+    // Plans whose leaves are neither applied nor noted: the floor stays below them.
+    let mut stuck = HashSet::new();
+    let (mut seen, mut deferred) = (Vec::new(), Vec::new());
+    for (plan_no, leaves) in &plans {
+        let Some(position) = positions.get(plan_no) else {
+            stuck.insert(*plan_no);
+            continue;
+        };
+        let highest = leaves.iter().map(|leaf| leaf.seq).max().unwrap_or(0);
+        match action(position, leaves) {
+            SweepAction::Pass => {}
+            SweepAction::MarkSeen => seen.push((*plan_no, highest)),
+            SweepAction::Defer => deferred.push((position, highest)),
+            SweepAction::StopAtFork => {
+                if !stop_at_fork(assignment, position, highest).await? {
+                    stuck.insert(*plan_no);
+                }
+            }
+        }
+    }
+    if !seen.is_empty() {
+        let updated: HashSet<i64> =
+            ledger.positions().mark_seen(context.subscription_no, &seen).await?.into_iter().collect();
+        stuck.extend(seen.iter().map(|(plan_no, _)| *plan_no).filter(|plan_no| !updated.contains(plan_no)));
+    }
+    if !deferred.is_empty() {
+        let updated: HashSet<i64> = ledger
+            .positions()
+            .defer(context.subscription_no, &assignment.lease_epoch, &deferred)
+            .await?
+            .into_iter()
+            .collect();
+        metrics::add(&context.metrics.deferred, updated.len());
+        stuck
+            .extend(deferred.iter().map(|(position, _)| position.plan_no).filter(|plan_no| !updated.contains(plan_no)));
+    }
+    let first_stuck = leaves.iter().find(|leaf| stuck.contains(&leaf.plan_no)).map(|leaf| leaf.index);
+    Ok(first_stuck.or(leaves.last().map(|leaf| leaf.index + 1)).unwrap_or(0))
+}
+
+async fn stop_at_fork(assignment: &Assignment, position: &Standing, seen: u64) -> Result<bool, LedgerError> {
+    let context = &assignment.context;
+    let reason = format!(
+        "event {} was applied as {}, but the ledger has another event there, or none",
+        position.next_seq - 1,
+        position.last_hash
+    );
+    let aside = SetAside {
+        state: State::Fork,
+        seen_seq: seen,
+        attempts: position.attempts,
+        retry_in: None,
+        errors: std::slice::from_ref(&reason),
+    };
+    let epoch = &assignment.lease_epoch;
+    let stopped = context.ledger().positions().set_aside(context.subscription_no, epoch, position, &aside).await?;
+    if stopped {
+        context.metrics.forks.inc();
+        error!(plan_no = position.plan_no, reason, "plan is stopped at a fork until an operator settles it");
+    }
+    Ok(stopped)
+}
+
+fn action(position: &Standing, leaves: &[PlanLeaf]) -> SweepAction {
+    if position.state != State::Live {
+        return SweepAction::MarkSeen;
+    }
+    if !position.agrees && leaves.iter().any(|leaf| leaf.seq < position.next_seq) {
+        return SweepAction::StopAtFork;
+    }
+    if leaves.iter().any(|leaf| leaf.seq >= position.next_seq && leaf.wanted) {
+        SweepAction::Defer
+    } else {
+        SweepAction::Pass
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sealbus_core::hash::Hash;
+
+    use super::*;
+
+    fn position(next_seq: u64, state: State, agrees: bool) -> Standing {
+        Standing {
+            plan_no: 1,
+            next_seq,
+            last_hash: Hash([1; 32]),
+            seen_seq: 0,
+            state,
+            stored: true,
+            attempts: 0,
+            ask: None,
+            agrees,
+        }
+    }
+
+    proptest! {
+        /// The sweep does nothing about a leaf only if it is applied, by the ledger's own chain, or unwanted.
+        #[test]
+        fn no_unapplied_wanted_leaf_is_passed(next_seq in 2..20_u64, leaves in prop::collection::vec((1..20_u64, any::<bool>()), 1..20), agrees: bool) {
+            let leaves: Vec<PlanLeaf> = leaves.into_iter().map(|(seq, wanted)| PlanLeaf { seq, wanted }).collect();
+            match action(&position(next_seq, State::Live, agrees), &leaves) {
+                SweepAction::Pass => {
+                    prop_assert!(leaves.iter().all(|leaf| leaf.seq < next_seq && agrees || leaf.seq >= next_seq && !leaf.wanted));
+                }
+                SweepAction::StopAtFork => prop_assert!(!agrees),
+                SweepAction::Defer => prop_assert!(leaves.iter().any(|leaf| leaf.seq >= next_seq && leaf.wanted)),
+                SweepAction::MarkSeen => prop_assert!(false, "events are noted as seen for a live position, which is not replayed"),
+            }
+            for state in [State::Behind, State::Parked, State::Dead, State::Fork] {
+                prop_assert_eq!(action(&position(next_seq, state, agrees), &leaves), SweepAction::MarkSeen);
+            }
+        }
+    }
+}
