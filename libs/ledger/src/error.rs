@@ -56,7 +56,7 @@ pub enum LedgerError {
     /// The configuration would let a full load exhaust the server's lock table.
     #[error(
         "{replicas} replicas with {batchers} batchers of {batch} plans can hold {wanted} locks, over half of the server's {available}: \
-         lower SEALBUS_MAX_REPLICAS or SEALBUS_BATCH_PLANS, or raise max_locks_per_transaction"
+         lower SEALBUS_MAX_REPLICAS or SEALBUS_MAX_BATCH_PLANS, or raise max_locks_per_transaction"
     )]
     LockTable {
         /// `SEALBUS_MAX_REPLICAS`.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use sealbus_runtime::net::{Patience, serve};
+use sealbus_runtime::net::{ConnectionTimeouts, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
@@ -28,7 +28,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start(patience: Patience) -> Self {
+    async fn start(timeouts: ConnectionTimeouts) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (called, may_answer) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
@@ -40,7 +40,7 @@ impl Server {
         };
         let router = Router::new().route("/", get(async || "at once")).route("/slow", get(slow));
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(serve(listener, router, patience, shutdown.clone()));
+        let task = tokio::spawn(serve(listener, router, timeouts, shutdown.clone()));
         Self { address, called, may_answer, shutdown, task }
     }
 
@@ -65,7 +65,7 @@ async fn heard(mut stream: TcpStream) -> String {
 
 #[tokio::test]
 async fn a_caller_who_never_ends_its_headers_is_hung_up_on() {
-    let server = Server::start(Patience { headers: SHORT, drain: LONG }).await;
+    let server = Server::start(ConnectionTimeouts { headers: SHORT, drain: LONG }).await;
     let slow = server.say("GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     server.called.notified().await;
     for text in ["", "GET / HTTP/1.1\r\nHost: a\r\nX-Half: "] {
@@ -81,7 +81,7 @@ async fn a_caller_who_never_ends_its_headers_is_hung_up_on() {
 
 #[tokio::test]
 async fn calls_under_way_are_answered_before_the_end() {
-    let server = Server::start(Patience { headers: LONG, drain: LONG }).await;
+    let server = Server::start(ConnectionTimeouts { headers: LONG, drain: LONG }).await;
     let slow = server.say("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
     server.called.notified().await;
     server.shutdown.cancel();
@@ -94,7 +94,7 @@ async fn calls_under_way_are_answered_before_the_end() {
 
 #[tokio::test]
 async fn calls_that_do_not_end_are_cut_off() {
-    let server = Server::start(Patience { headers: LONG, drain: SHORT }).await;
+    let server = Server::start(ConnectionTimeouts { headers: LONG, drain: SHORT }).await;
     let slow = server.say("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
     server.called.notified().await;
     server.shutdown.cancel();

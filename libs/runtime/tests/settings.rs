@@ -29,10 +29,10 @@ fn path(file: &tempfile::NamedTempFile) -> &str {
 fn without_anything_given_the_defaults_hold() {
     let settings = load(&[]).expect("nothing is fine");
     assert_eq!(settings.get(table::LEASE), Duration::from_secs(10));
-    assert_eq!(settings.get(table::LEASE_RENEW), Duration::from_secs(3));
+    assert_eq!(settings.get(table::LEASE_RENEW_INTERVAL), Duration::from_secs(3));
     assert_eq!(settings.get(table::SWEEP_AGE), Duration::from_secs(30));
     assert_eq!(settings.get(table::SEAL_WAIT), Duration::from_millis(50));
-    assert_eq!(settings.get(table::SSE_HEARTBEAT), Duration::from_secs(15));
+    assert_eq!(settings.get(table::SSE_HEARTBEAT_INTERVAL), Duration::from_secs(15));
     assert_eq!(settings.get(table::PARTITIONS), 8);
     assert_eq!(settings.get(table::MAX_REPLICAS), 8);
     assert_eq!(settings.get(table::MAX_BODY).bytes(), 4 << 20);
@@ -72,15 +72,16 @@ fn names_are_unique_and_none_is_one_that_kubernetes_sets() {
 
 #[test]
 fn the_environment_goes_before_the_file_and_the_file_before_the_default() {
-    let config = file("lease = \"20s\"\nlease_renew = \"2s\"\nbatchers = 2\nv1_tenants = [\"acme\", \"globex\"]\n");
+    let config =
+        file("lease = \"20s\"\nlease_renew_interval = \"2s\"\nbatchers = 2\nv1_tenants = [\"acme\", \"globex\"]\n");
     let settings = load(&[("SEALBUS_CONFIG", path(&config)), ("SEALBUS_LEASE", " 30s ")]).expect("good");
     assert_eq!(settings.get(table::LEASE), Duration::from_secs(30));
-    assert_eq!(settings.get(table::LEASE_RENEW), Duration::from_secs(2));
+    assert_eq!(settings.get(table::LEASE_RENEW_INTERVAL), Duration::from_secs(2));
     assert_eq!(settings.get(table::BATCHERS), 2);
     assert_eq!(settings.find(table::V1_TENANTS), Some(vec!["acme".into(), "globex".into()]));
     let origin = |name| settings.rows().into_iter().find(|row| row.name == name).expect("a row each").origin;
     assert_eq!(origin("SEALBUS_LEASE"), Origin::Environment);
-    assert_eq!(origin("SEALBUS_LEASE_RENEW"), Origin::ConfigFile);
+    assert_eq!(origin("SEALBUS_LEASE_RENEW_INTERVAL"), Origin::ConfigFile);
     assert_eq!(origin("SEALBUS_SWEEP_AGE"), Origin::Default);
     assert_eq!(origin("SEALBUS_ORIGIN"), Origin::Unset);
 }
@@ -131,7 +132,7 @@ fn a_bad_value_is_named_with_its_rule() {
 fn values_that_do_not_fit_each_other_are_refused_together() {
     assert_eq!(
         refusal(&[("SEALBUS_LEASE", "5s")]),
-        "SEALBUS_LEASE is 5s and SEALBUS_LEASE_RENEW is 3s: the first has to be at least 2 times the second, \
+        "SEALBUS_LEASE is 5s and SEALBUS_LEASE_RENEW_INTERVAL is 3s: the first has to be at least 2 times the second, \
          or one renewal that comes late would cost a process its share of the work"
     );
     let bounds = |name| match TABLE.iter().find(|entry| entry.name == name).expect("a variable").rule {
@@ -146,9 +147,9 @@ fn values_that_do_not_fit_each_other_are_refused_together() {
         assert!(told.starts_with(&begin) && told.ends_with(ratio.otherwise), "{told}");
     }
     for fitting in [
-        [("SEALBUS_LEASE", "6s"), ("SEALBUS_LEASE_RENEW", "3s")],
-        [("SEALBUS_ACK_WAIT", "200ms"), ("SEALBUS_PROGRESS", "100ms")],
-        [("SEALBUS_RELAY_FULL_SWEEP", "1m"), ("SEALBUS_RELAY_SWEEP", "60s")],
+        [("SEALBUS_LEASE", "6s"), ("SEALBUS_LEASE_RENEW_INTERVAL", "3s")],
+        [("SEALBUS_ACK_WAIT", "200ms"), ("SEALBUS_PROGRESS_INTERVAL", "100ms")],
+        [("SEALBUS_RELAY_FULL_SWEEP_INTERVAL", "1m"), ("SEALBUS_RELAY_SWEEP_INTERVAL", "60s")],
         [("SEALBUS_MAX_INTAKE", "16MiB"), ("SEALBUS_MAX_BODY", "16384KiB")],
     ] {
         load(&fitting).unwrap_or_else(|error| panic!("{error}"));
@@ -158,7 +159,7 @@ fn values_that_do_not_fit_each_other_are_refused_together() {
 #[test]
 fn what_is_missing_is_named_with_what_it_is_for() {
     let missing = load(&[]).expect("good").require(table::ORIGIN).expect_err("not set").to_string();
-    assert!(missing.starts_with("SEALBUS_ORIGIN is not set: The deployment's name"), "{missing}");
+    assert!(missing.starts_with("SEALBUS_ORIGIN is not set: Name of the deployment"), "{missing}");
 }
 
 #[test]

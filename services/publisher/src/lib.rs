@@ -32,7 +32,7 @@ use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::{Appender, Hint};
 use sealbus_ledger::{Ledger, LedgerError};
 use sealbus_runtime::admin::Health;
-use sealbus_runtime::net::{self, Patience};
+use sealbus_runtime::net::{self, ConnectionTimeouts};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -76,7 +76,7 @@ pub struct Config {
     /// Streams that may be open at once.
     pub streams: usize,
     /// How long a caller may take with the headers of a request, and once the publisher is told to stop with its call.
-    pub patience: Patience,
+    pub timeouts: ConnectionTimeouts,
     /// Where hints go.
     pub broker: BrokerConfig,
 }
@@ -98,7 +98,7 @@ impl Config {
             sealed_wait: Duration::from_secs(10),
             sealed_tick: Duration::from_millis(100),
             streams: 1_000,
-            patience: Patience { headers: Duration::from_secs(75), drain: Duration::from_secs(20) },
+            timeouts: ConnectionTimeouts { headers: Duration::from_secs(75), drain: Duration::from_secs(20) },
         }
     }
 }
@@ -188,7 +188,7 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
     // The helpers outlive the calls that are under way, and end with this function whichever way it ends.
     let helpers = CancellationToken::new();
     let _ended = helpers.clone().drop_guard();
-    let serving = net::serve(config.listener, http::router::router(app, resources.health), config.patience, shutdown);
+    let serving = net::serve(config.listener, http::router::router(app, resources.health), config.timeouts, shutdown);
     let following = tokens.follow(config.tokens_interval, helpers.clone());
     let feeding = hub.run(config.stream_tick, helpers.clone());
     let watching = watch.run(config.sealed_tick, helpers.clone());

@@ -106,28 +106,55 @@ impl Metrics {
     /// Registers them.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        let group = registry.sub_registry_with_prefix("sealbus_relay");
-        group.register("acknowledged", "Messages that the stream acknowledged as new", metrics.acknowledged.clone());
-        group.register("duplicates", "Messages that the stream held already", metrics.duplicates.clone());
-        group.register("deleted_rows", "Outbox rows deleted after their acknowledgement", metrics.deleted.clone());
-        group.register("phantoms", "Acknowledged events that the ledger does not hold", metrics.phantoms.clone());
-        group.register(
-            "blocked_plans",
+        registry.register(
+            "sealbus_relay_acknowledged",
+            "Messages that the stream acknowledged as new",
+            metrics.acknowledged.clone(),
+        );
+        registry.register(
+            "sealbus_relay_duplicates",
+            "Messages that the stream held already",
+            metrics.duplicates.clone(),
+        );
+        registry.register(
+            "sealbus_relay_deleted_rows",
+            "Outbox rows deleted after their acknowledgement",
+            metrics.deleted.clone(),
+        );
+        registry.register(
+            "sealbus_relay_phantoms",
+            "Acknowledged events that the ledger does not hold",
+            metrics.phantoms.clone(),
+        );
+        registry.register(
+            "sealbus_relay_blocked_plans",
             "Times that a plan was held back, since an event of it cannot be sent",
             metrics.blocked.clone(),
         );
-        group.register("partitions_owned", "Partitions whose lease this process holds", metrics.partitions.clone());
-        group.register("hints", "Hints, by what became of them", metrics.hints.clone());
-        group.register("failures", "Messages without an acknowledgement, by cause", metrics.failures.clone());
-        group.register_with_unit(
-            "ack_latency",
+        registry.register(
+            "sealbus_relay_partitions_owned",
+            "Partitions whose lease this process holds",
+            metrics.partitions.clone(),
+        );
+        registry.register("sealbus_relay_hints", "Hints, by what became of them", metrics.hints.clone());
+        registry.register(
+            "sealbus_relay_failures",
+            "Messages without an acknowledgement, by cause",
+            metrics.failures.clone(),
+        );
+        registry.register_with_unit(
+            "sealbus_relay_ack_latency",
             "From sending a message to its acknowledgement",
             Unit::Seconds,
             metrics.latency.clone(),
         );
-        group.register("outbox_rows", "Rows of the outbox, in partitions owned", metrics.depth.clone());
-        group.register_with_unit(
-            "outbox_oldest_age",
+        registry.register(
+            "sealbus_relay_outbox_rows",
+            "Rows of the outbox, in partitions owned",
+            metrics.depth.clone(),
+        );
+        registry.register_with_unit(
+            "sealbus_relay_outbox_oldest_age",
             "Age of the event of the lowest outbox row",
             Unit::Seconds,
             metrics.oldest.clone(),

@@ -158,7 +158,7 @@ async fn the_callers_environment_does_not_mix_with_devs() {
     for name in ["ORIGIN", "TOKEN", "TENANT", "SINK_SCHEMA"] {
         command.env(format!("SEALBUS_{name}_FILE"), file(name, "elsewhere"));
     }
-    command.env("SEALBUS_LEASE_RENEW_FILE", file("renew", "1234ms"));
+    command.env("SEALBUS_LEASE_RENEW_INTERVAL_FILE", file("renew", "1234ms"));
     command.env("SEALBUS_STREAM_MAX_BYTES_FILE", file("stream", "123MiB"));
     let (status, printed) = ended(&mut command).await;
     assert_eq!(status, 0, "{printed}");

@@ -61,7 +61,7 @@ async fn a_receipt_proves_the_event_with_the_witnesses_of_the_policy() {
     let policy = Policy::parse(policy.as_bytes()).unwrap();
 
     bus.set("SEALBUS_POLICY", &policy_file.display().to_string());
-    bus.set("SEALBUS_CHECKPOINT", "20ms");
+    bus.set("SEALBUS_CHECKPOINT_INTERVAL", "20ms");
     let publisher = bus.role("publisher").await;
     bus.set("SEALBUS_URL", &publisher.url());
     let file = receipt.display().to_string();

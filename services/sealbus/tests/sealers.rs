@@ -37,9 +37,9 @@ async fn the_leader_is_killed_in_mid_batch_twenty_times() {
     let mut bus = Bus::start().await;
     let anchors = bus.folder.path().join("anchors");
     bus.set("SEALBUS_ANCHORS", &anchors.display().to_string());
-    bus.set("SEALBUS_CHECKPOINT", "20ms");
+    bus.set("SEALBUS_CHECKPOINT_INTERVAL", "20ms");
     // Batches that end within a tile as well as at its edge.
-    bus.set("SEALBUS_SEAL_BATCH", "100");
+    bus.set("SEALBUS_MAX_SEAL_EVENTS", "100");
     let publisher = bus.role("publisher").await;
     let mut sealers = [bus.role("sealer").await, bus.role("sealer").await];
     let load = Load::start(client(std::slice::from_ref(&publisher)), PLANS);

@@ -16,7 +16,7 @@ mod witness;
 
 use std::time::Duration;
 
-use sealbus_runtime::net::{self, Patience};
+use sealbus_runtime::net::{self, ConnectionTimeouts};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +29,7 @@ pub struct Config {
     /// Where it listens.
     pub listener: TcpListener,
     /// How long a caller may take with the headers of a request, and once the witness is told to stop with its call.
-    pub patience: Patience,
+    pub timeouts: ConnectionTimeouts,
     /// How long a request may wait for room, and then its body take to come in.
     pub body_time: Duration,
     /// Bodies that may be in hand at once, each of at most 516 KiB.
@@ -38,8 +38,8 @@ pub struct Config {
 
 impl Config {
     /// The default settings: 10 s for a body, 64 of them at once.
-    pub fn new(listener: TcpListener, patience: Patience) -> Self {
-        Self { listener, patience, body_time: Duration::from_secs(10), bodies: 64 }
+    pub fn new(listener: TcpListener, timeouts: ConnectionTimeouts) -> Self {
+        Self { listener, timeouts, body_time: Duration::from_secs(10), bodies: 64 }
     }
 }
 
@@ -56,10 +56,10 @@ pub struct Resources {
 /// # Errors
 /// Where the folder cannot be written: what the disk holds is then in doubt, and only a new start reads it again.
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), FolderError> {
-    let Config { listener, patience, body_time, bodies } = config;
+    let Config { listener, timeouts, body_time, bodies } = config;
     let (router, mut failures) = server::router(resources, bodies, body_time);
     let ending = shutdown.child_token();
-    let serving = net::serve(listener, router, patience, ending.clone());
+    let serving = net::serve(listener, router, timeouts, ending.clone());
     let failing = async {
         let failure = failures.recv().await;
         ending.cancel();

@@ -22,12 +22,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use self::health::{Health, Report};
-use crate::net::{self, Patience};
+use crate::net::{self, ConnectionTimeouts};
 use crate::telemetry::metrics;
 
-/// Whoever probes asks at once, and has no need of a connection between two questions. One that never asks anything must
-/// not hold up the end of the process.
-const PATIENCE: Patience = Patience { headers: Duration::from_secs(30), drain: Duration::from_secs(1) };
+/// A probe sends its request at once and needs no connection between two requests. A silent connection must not delay the end
+/// of the process.
+const TIMEOUTS: ConnectionTimeouts =
+    ConnectionTimeouts { headers: Duration::from_secs(30), drain: Duration::from_secs(1) };
 
 /// The probes, for the admin listener, and for the publisher's own beside its API. They ask for no token, and say
 /// nothing that would need one.
@@ -49,7 +50,7 @@ pub fn router(health: Arc<Health>, registry: Arc<Registry>) -> Router {
 
 /// Serves `router` until `shutdown` fires. Belongs to [`Stage::Health`](crate::lifecycle::Stage::Health).
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
-    net::serve(listener, router, PATIENCE, shutdown).await;
+    net::serve(listener, router, TIMEOUTS, shutdown).await;
 }
 
 async fn alive() -> Response {

@@ -4,4 +4,4 @@ mod bind;
 mod serve;
 
 pub use self::bind::{BindError, bind};
-pub use self::serve::{Patience, serve};
+pub use self::serve::{ConnectionTimeouts, serve};

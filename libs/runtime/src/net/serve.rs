@@ -17,23 +17,23 @@ use tokio_util::sync::CancellationToken;
 /// The pause after a connection could not be taken for want of descriptors or memory, until others have ended.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long callers are waited for.
+/// How long a server waits for its callers.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// What a connection may take to bring the headers of a request, from when it was opened or its last answer ended. One
-    /// that stays silent or sends a letter now and then is closed after this, so that holding connections open has a price.
+pub struct ConnectionTimeouts {
+    /// Time within which a connection has to send the headers of a request, counted from when it was opened or its last
+    /// answer ended. Then it is closed, so that nobody can hold connections open by silence or by sending slowly.
     pub headers: Duration,
-    /// What calls that are under way may take once the server is told to stop; then they are cut off.
+    /// Time that calls in flight have to finish once the server is told to stop; then they are cut off.
     pub drain: Duration,
 }
 
 /// Serves `router` until `shutdown` fires; then takes no more connections, and ends when the calls that are under way are
 /// answered or cut off. No failure to take a connection ends it: it is logged, and the next is waited for.
-pub async fn serve(listener: TcpListener, router: Router, patience: Patience, shutdown: CancellationToken) {
+pub async fn serve(listener: TcpListener, router: Router, timeouts: ConnectionTimeouts, shutdown: CancellationToken) {
     let service = TowerToHyperService::new(router);
     let mut http = http1::Builder::new();
     // axum's own server sets no timer, without which hyper waits for headers for ever.
-    http.timer(TokioTimer::new()).header_read_timeout(patience.headers);
+    http.timer(TokioTimer::new()).header_read_timeout(timeouts.headers);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -55,8 +55,8 @@ pub async fn serve(listener: TcpListener, router: Router, patience: Patience, sh
     }
     drop(listener);
     let answered = async { while connections.join_next().await.is_some() {} };
-    if timeout(patience.drain, answered).await.is_err() {
-        tracing::warn!(drain = ?patience.drain, "calls were still under way and are cut off");
+    if timeout(timeouts.drain, answered).await.is_err() {
+        tracing::warn!(drain = ?timeouts.drain, "calls were still under way and are cut off");
     }
 }
 

@@ -11,16 +11,16 @@ const INTRODUCTION: &str = "\
 `SEALBUS_WRITE_DOCS=1 cargo test -p sealbus-runtime --test configuration` -->
 # Configuration
 
-Every program of Sealbus is configured by environment variables, and by a TOML file where that is handier. \
-`sealbus config` prints what a process would use, where each value comes from, and no secret.
+Every program of Sealbus is configured by environment variables and, optionally, by a TOML file. \
+`sealbus config` prints the value of each setting and its source; it masks secrets.
 
-- A value is taken from the environment, else from the TOML file that `SEALBUS_CONFIG` names, else it is the default.
-- `SEALBUS_X_FILE` names a file that holds the value of `SEALBUS_X`: so are secrets mounted. Every variable has that form \
-but those that hold a path. Giving both is refused.
-- In the TOML file the key of `SEALBUS_X` is `x`, all in one flat table; a list may be an array. An unknown key is refused.
-- A value is trimmed, and an empty one is as good as none. A bad one stops the start, with its name and the rule, \
-and so does one that does not fit another.
-- A `SEALBUS_…` variable that is not listed here is warned of in the log and otherwise ignored.
+- A value is taken from the environment; otherwise from the TOML file that `SEALBUS_CONFIG` names; otherwise it is the default.
+- `SEALBUS_X_FILE` names a file that holds the value of `SEALBUS_X`, which is how secrets are usually mounted. \
+Every variable has this form, except those that hold a path. Setting both is refused.
+- In the TOML file the key of `SEALBUS_X` is `x`. All keys are in one flat table; a list may be an array. An unknown key is refused.
+- Spaces around a value are removed, and an empty value counts as not set. \
+A process does not start with a value that breaks its rule, or with two values that do not fit together; the message names them.
+- A `SEALBUS_…` variable that is not listed here is ignored, with a warning in the log.
 - A duration is a whole number and a unit: `us`, `ms`, `s`, `m`, `h` or `d`. \
 A size is a number of bytes, or a whole number and `KiB`, `MiB` or `GiB`.
 ";
@@ -32,8 +32,10 @@ pub fn markdown() -> String {
     for entry in TABLE {
         if entry.group != group {
             group = entry.group;
-            let _ =
-                write!(page, "\n## {group}\n\n| variable | what | kind | default | read by |\n|---|---|---|---|---|\n");
+            let _ = write!(
+                page,
+                "\n## {group}\n\n| variable | meaning | kind | default | read by |\n|---|---|---|---|---|\n"
+            );
         }
         let _ = writeln!(page, "{}", line(entry));
     }

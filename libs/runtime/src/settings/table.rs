@@ -1,6 +1,8 @@
 //! The table: every variable that Sealbus reads, and the key of each.
 //!
-//! The name of a variable is `SEALBUS_` and its key. None ends in `_PORT` or the like: Kubernetes sets those by itself.
+//! The name of a variable is `SEALBUS_` and its key. No name ends in `_PORT` or the like, because Kubernetes sets variables
+//! of such names for a service called sealbus. A name tells the unit or the kind where the type does not: an `_INTERVAL` is
+//! how often something is done, a `_TIMEOUT` how long it may take, and `MAX_` limits a number.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,179 +14,185 @@ use super::secret::SecretUrl;
 use super::value::{HostPort, LogFormat, Size, Value};
 
 table! {
-"The process" {
-    /// A TOML file with settings.
+"Process" {
+    /// Path of a TOML file with settings.
     [Publisher Relay Sealer Dispatcher Witness Commands Dev] CONFIG: PathBuf;
-    /// What is logged: a level, or `target=level` between commas.
+    /// Log filter: a level (`error`, `warn`, `info`, `debug`, `trace`), or comma-separated `target=level` pairs.
     [Publisher Relay Sealer Dispatcher Witness Commands Dev] LOG: String = "info";
-    /// How a line of the log looks.
+    /// Format of log lines.
     [Publisher Relay Sealer Dispatcher Witness Commands Dev] LOG_FORMAT: LogFormat = "text";
-    /// Where metrics and probes are served.
+    /// Address on which metrics and health probes are served.
     [Publisher Relay Sealer Dispatcher Witness] ADMIN_LISTEN: HostPort = "0.0.0.0:9090";
-    /// How long a process that was told to stop may take before its tasks are cut off. Keep it under the time that
-    /// Kubernetes waits.
+    /// Time that a process has to finish its work after SIGTERM; then its tasks are cut off. Keep it below the termination
+    /// grace period of Kubernetes.
     [Publisher Relay Sealer Dispatcher Witness Dev] SHUTDOWN_GRACE: Duration = "25s", Rule::Between("1s", "1h");
-    /// How long a readiness check of `/health/ready` may take before it counts as failed.
+    /// Time after which a readiness check of `/health/ready` counts as failed.
     [Publisher Relay Sealer Dispatcher Witness] CHECK_TIMEOUT: Duration = "2s", Rule::Between("10ms", "1m");
 }
-"The deployment" {
-    /// The deployment's name, sealed into every event and fixed for the life of a ledger: 1 to 255 printable ASCII
+"Deployment" {
+    /// Name of the deployment. It is sealed into every event and fixed for the life of a ledger: 1 to 255 printable ASCII
     /// characters without space or `+`.
     [Publisher Relay Sealer Dispatcher Commands] ORIGIN: String;
-    /// The file or directory of the keys that seal events and check seals.
+    /// File, or folder of `.json` files, with the keys that seal events and check seals.
     [Publisher Relay Sealer Dispatcher Witness Commands] KEYRING: PathBuf;
-    /// The file of the bearer tokens' hashes, tenants and scopes.
+    /// File with the hashes, tenants and scopes of bearer tokens.
     [Publisher] TOKENS: PathBuf;
-    /// The directory of your own catalog files, beside the built-in ones.
+    /// File, or folder of YAML files, with your own event types, in addition to the built-in catalog.
     [Publisher Dispatcher Commands Dev] CATALOG: PathBuf;
-    /// The file of the subscriptions that the dispatcher feeds.
+    /// File, or folder of YAML files, with the subscriptions that the dispatcher delivers to.
     [Dispatcher Commands Dev] SUBSCRIPTIONS: PathBuf;
-    /// How often the file of tokens is looked at for changes.
+    /// Interval at which the token file is checked for changes.
     [Publisher] TOKENS_INTERVAL: Duration = "5s", Rule::Between("10ms", "1h");
-    /// Tenants whose new plans carry scheme v1 beside v2.
+    /// Tenants whose new plans have the signature of scheme v1 in addition to the seal.
     [Publisher Commands] V1_TENANTS: Vec<String>;
 }
-"The ledger" {
-    /// The Postgres database that is the ledger, as the role that runs Sealbus.
+"Ledger" {
+    /// URL of the ledger's Postgres database, with the role that runs Sealbus.
     [Publisher Relay Sealer Dispatcher Commands] DATABASE_URL: SecretUrl;
-    /// The same database as the schema's owner, for migrations: `migrate`, and the first boot where it is given.
+    /// URL of the same database with the role that owns the schema: for migrations by `sealbus migrate`, by a role that
+    /// starts on a database without a ledger, and for the VACUUM of `sealbus erase`.
     [Publisher Relay Sealer Dispatcher Commands] OWNER_DATABASE_URL: SecretUrl;
-    /// The ledger's database as a superuser: what `sealbus dev --exec` gives its command, to try tampering, and what
-    /// `bench` resets the database with. No role reads it.
+    /// URL of the same database with a superuser. `sealbus dev --exec` passes it to its command, so that tampering can be
+    /// tried, and `sealbus bench` resets the database with it. No role reads it.
     [Commands Dev] ADMIN_DATABASE_URL: SecretUrl;
-    /// Connections to the ledger that a process keeps at most.
+    /// Maximum number of connections from a process to the ledger.
     [Publisher Relay Sealer Dispatcher Commands] DATABASE_CONNECTIONS: u32 = "16", Rule::Between("2", "1000");
-    /// Partitions of a ledger that is being created; fixed from then on.
+    /// Number of partitions of a ledger that is created. It cannot be changed later.
     [Publisher Commands Dev] PARTITIONS: u32 = "8", Rule::OneOf(&["1", "2", "4", "8", "16", "32", "64"]);
-    /// The migration that `/health/ready` wants to find applied; `EXPECTED_MIGRATION` is read too. Without it, the one
-    /// that the program was built with.
+    /// Number of the migration that `/health/ready` requires to be applied; without it, the newest one that the program
+    /// knows. The name `EXPECTED_MIGRATION` is read too.
     [Publisher Relay Sealer Dispatcher] EXPECTED_MIGRATION: i64;
 }
-"The broker" {
-    /// The NATS servers, between commas.
+"Broker" {
+    /// URLs of the NATS servers, comma-separated.
     [Relay Publisher Dispatcher Sealer Commands] NATS_URL: SecretUrl;
-    /// Copies that JetStream keeps of the stream; 3 or 5 in a cluster.
+    /// Number of replicas that JetStream keeps of the stream. Use 3 or 5 in a cluster.
     [Relay Dispatcher] STREAM_REPLICAS: u32 = "1", Rule::OneOf(&["1", "3", "5"]);
-    /// How long the stream keeps an event. The ledger keeps it in any case.
+    /// Age at which the stream discards an event. The ledger keeps the event in any case.
     [Relay Dispatcher] STREAM_MAX_AGE: Duration = "7d", Rule::Between("1m", "3650d");
-    /// How large the stream may grow before it discards its oldest.
+    /// Size from which the stream discards its oldest events.
     [Relay Dispatcher] STREAM_MAX_BYTES: Size = "10GiB", Rule::Between("1MiB", "1048576GiB");
 }
-"The publisher" {
-    /// Where the API is served, or the witness.
+"Publisher" {
+    /// Address on which the publisher's API, or the witness, listens.
     [Publisher Witness] LISTEN: HostPort = "0.0.0.0:8080";
-    /// How long a connection may take to bring the headers of a request, from when it was opened or its last answer
-    /// ended; then it is closed. Keep it above the time for which a load balancer keeps idle connections to use again.
+    /// Time within which a connection must send the headers of a request, counted from when it was opened or its last answer
+    /// ended; then it is closed. Keep it above the time for which a load balancer keeps idle connections.
     [Publisher Witness] HEADER_TIMEOUT: Duration = "75s", Rule::Between("10ms", "1h");
-    /// The largest body of a request.
+    /// Maximum size of a request body.
     [Publisher] MAX_BODY: Size = "4MiB", Rule::Between("1KiB", "64MiB");
-    /// The largest data of an event.
+    /// Maximum size of an event's data.
     [Publisher] MAX_EVENT: Size = "256KiB", Rule::Between("1KiB", "256KiB");
-    /// The most members and elements, at all depths, that data and metadata of an event may have together.
+    /// Maximum number of members and elements, at all depths, in the data and metadata of an event together.
     [Publisher] MAX_MEMBERS: u32 = "16384", Rule::Between("16", "1000000");
-    /// Bytes of bodies that a publisher has in hand at once; callers beyond them wait, and are then refused.
+    /// Maximum total size of the request bodies that a publisher holds in memory. A call above it waits, and is then refused
+    /// as `overloaded`.
     [Publisher] MAX_INTAKE: Size = "16MiB", Rule::Between("4MiB", "64GiB");
-    /// Event streams that may be open at once.
+    /// Maximum number of open event streams.
     [Publisher] SSE_STREAMS: u32 = "1000", Rule::Between("1", "1000000");
-    /// How often an idle event stream says that it is alive.
-    [Publisher] SSE_HEARTBEAT: Duration = "15s", Rule::Between("10ms", "10m");
-    /// How long a publish call with `wait=sealed` waits at most for an anchored checkpoint over its events; its `timeout` may ask
-    /// for less.
+    /// Interval at which an idle event stream sends a comment, so that proxies keep it open.
+    [Publisher] SSE_HEARTBEAT_INTERVAL: Duration = "15s", Rule::Between("10ms", "10m");
+    /// Maximum time that a publish call with `wait=sealed` waits until an anchored checkpoint covers its events. The
+    /// parameter `timeout` of a call may be shorter.
     [Publisher] SEALED_WAIT: Duration = "10s", Rule::Between("10ms", "5m");
-    /// Batchers of a replica; a plan always meets the same one.
+    /// Number of batchers of a replica. All calls for a plan go to the same batcher.
     [Publisher] BATCHERS: u32 = "2", Rule::Between("1", "64");
-    /// Events that a batch takes at most.
-    [Publisher] BATCH_EVENTS: u32 = "500", Rule::Between("1", "1000");
-    /// Plans that a batch takes at most: so many locks it holds.
-    [Publisher] BATCH_PLANS: u32 = "200", Rule::Between("1", "1000");
-    /// Events of one tenant that may wait in one batcher before its calls are answered with `overloaded`.
+    /// Maximum number of events in a batch.
+    [Publisher] MAX_BATCH_EVENTS: u32 = "500", Rule::Between("1", "1000");
+    /// Maximum number of plans in a batch. A batch holds one lock for each of its plans.
+    [Publisher] MAX_BATCH_PLANS: u32 = "200", Rule::Between("1", "1000");
+    /// Maximum number of events of one tenant that wait in one batcher. A call above it is refused as `overloaded`.
     [Publisher] WAITING_EVENTS: u32 = "20000", Rule::Between("1", "1000000");
-    /// How long a call that went alone waits for its plan; longer than the longest batch.
+    /// Maximum time that a call in a transaction of its own waits for the lock of its plan. Keep it above the duration of
+    /// the longest batch.
     [Publisher] LOCK_TIMEOUT: Duration = "10s", Rule::Between("100ms", "5m");
-    /// Publishers that may run at once: with the batchers and the plans of a batch it bounds the locks that Postgres
-    /// has to hold, which is checked at the start.
+    /// Maximum number of publishers that run at the same time. A publisher checks at its start that the locks of all
+    /// replicas, batchers and plans of a batch fit into the lock table of Postgres.
     [Publisher] MAX_REPLICAS: u32 = "8", Rule::Between("1", "1000");
 }
-"The relay and the sealer" {
-    /// How long a share of the work belongs to a process that no longer renews it, and a publisher that is no longer heard of
-    /// counts as one that signs with its key.
+"Relay and sealer" {
+    /// Duration of a lease. When a process stops renewing, other processes take its partitions after this time, and a
+    /// publisher no longer counts as a signer with its key.
     [Relay Dispatcher Publisher Commands] LEASE: Duration = "10s", Rule::Between("100ms", "5m");
-    /// How often a process renews what it holds; well under the lease.
-    [Relay Dispatcher Publisher Commands] LEASE_RENEW: Duration = "3s", Rule::Between("10ms", "1m");
-    /// Events of one plan that may be on their way to the broker at once.
+    /// Interval at which a process renews its leases. Keep it well below the lease.
+    [Relay Dispatcher Publisher Commands] LEASE_RENEW_INTERVAL: Duration = "3s", Rule::Between("10ms", "1m");
+    /// Maximum number of events of one plan that are in flight to the broker.
     [Relay] RELAY_WINDOW: u32 = "64", Rule::Between("1", "1024");
-    /// How often the relay looks in the outbox for what hints missed.
-    [Relay] RELAY_SWEEP: Duration = "500ms", Rule::Between("10ms", "1m");
-    /// How often it looks without the low-water bound.
-    [Relay] RELAY_FULL_SWEEP: Duration = "1m", Rule::Between("100ms", "1h");
-    /// How long the sealer waits for more events before it gives those it has their leaves.
+    /// Interval at which the relay scans the outbox for events whose hint was lost.
+    [Relay] RELAY_SWEEP_INTERVAL: Duration = "500ms", Rule::Between("10ms", "1m");
+    /// Interval at which the relay scans the whole outbox, without the low-water bound.
+    [Relay] RELAY_FULL_SWEEP_INTERVAL: Duration = "1m", Rule::Between("100ms", "1h");
+    /// Time that the sealer waits for more events before it adds the events that it has to the log.
     [Sealer] SEAL_WAIT: Duration = "50ms", Rule::Between("1ms", "10s");
-    /// Events that one sealing transaction takes at most.
-    [Sealer] SEAL_BATCH: u32 = "1000", Rule::Between("1", "10000");
-    /// How often the sealer looks again at a plan that failed its check.
-    [Sealer] SEAL_RETRY: Duration = "1m", Rule::Between("100ms", "1d");
-    /// How often a checkpoint of the log is anchored while there is news.
-    [Sealer] CHECKPOINT: Duration = "1s", Rule::Between("10ms", "1h");
-    /// How often the newest checkpoint is signed and anchored again while there is none: silence longer than three of them is
-    /// called `STALE`.
-    [Sealer Commands] HEARTBEAT: Duration = "1m", Rule::Between("100ms", "1h");
-    /// How long each witness of the policy has for a checkpoint, before it goes on without.
+    /// Maximum number of events in a sealing transaction.
+    [Sealer] MAX_SEAL_EVENTS: u32 = "1000", Rule::Between("1", "10000");
+    /// Interval at which the sealer retries a plan that failed its check.
+    [Sealer] SEAL_RETRY_INTERVAL: Duration = "1m", Rule::Between("100ms", "1d");
+    /// Interval at which a new checkpoint of the log is anchored while events arrive.
+    [Sealer] CHECKPOINT_INTERVAL: Duration = "1s", Rule::Between("10ms", "1h");
+    /// Interval at which the newest checkpoint is signed and anchored again while no events arrive. A verifier reports
+    /// `STALE` when the newest checkpoint is older than three intervals.
+    [Sealer Commands] HEARTBEAT_INTERVAL: Duration = "1m", Rule::Between("100ms", "1h");
+    /// Time within which a witness of the policy must cosign a checkpoint; then the checkpoint is anchored without it.
     [Sealer Commands] WITNESS_TIMEOUT: Duration = "5s", Rule::Between("10ms", "1m");
-    /// A file that every checkpoint is appended to, beside the stream `SEALBUS_CHECKPOINTS`: out of the database's reach, or
-    /// it is worth little.
+    /// File to which every checkpoint is appended, in addition to the stream `SEALBUS_CHECKPOINTS`. It must be stored where
+    /// the database's administrators cannot write.
     [Sealer Commands] ANCHORS: PathBuf;
 }
-"The witness" {
-    /// What the witness is called: the name in its key, `witness.example/one`; without space or `+`.
+"Witness" {
+    /// Name of the witness, which is part of its key, such as `witness.example/one`: without space or `+`.
     [Witness] WITNESS_NAME: String;
-    /// The folder of what it remembers. One witness at a time has it, and no backup of it is ever brought back.
+    /// Folder in which the witness stores the checkpoints that it cosigned. Only one witness may use it. Never restore it
+    /// from a backup.
     [Witness] WITNESS_FOLDER: PathBuf;
-    /// The file that says which logs and witnesses are trusted (c2sp.org/tlog-policy). A witness follows its logs; a sealer asks
-    /// its witnesses, and shows readers what has its quorum.
+    /// File that lists the trusted logs and witnesses and the quorum (c2sp.org/tlog-policy). A witness cosigns for the logs
+    /// in it. A sealer asks the witnesses in it, and shows readers only checkpoints that have the quorum.
     [Witness Sealer Commands] POLICY: PathBuf;
 }
-"The dispatcher" {
-    /// The schema of sinks' tables whose names say none. Outside of `sealbus_sinks` the role has to be let in.
+"Dispatcher" {
+    /// Schema of sink tables whose names have no schema. The role needs privileges on any schema other than `sealbus_sinks`.
     [Dispatcher] SINK_SCHEMA: String = "sealbus_sinks";
-    /// The age from which the sweep of the ledger owes a subscription a leaf that it has not seen.
+    /// Age from which the sweep of the ledger delivers a leaf that the subscription has not received from the broker.
     [Dispatcher] SWEEP_AGE: Duration = "30s", Rule::Between("10ms", "1h");
-    /// How often the sweep of the ledger looks.
+    /// Interval of the sweep of the ledger.
     [Dispatcher] SWEEP_INTERVAL: Duration = "5s", Rule::Between("10ms", "10m");
-    /// How often the dispatcher looks for parked plans that are due, and for plans that are behind.
+    /// Interval at which the dispatcher looks for parked plans that are due and for plans that are behind.
     [Dispatcher] REPLAY_INTERVAL: Duration = "250ms", Rule::Between("10ms", "1m");
-    /// How long one call of a handler may take before it counts as failed.
+    /// Time after which one call of a handler counts as failed.
     [Dispatcher] HANDLER_TIMEOUT: Duration = "30s", Rule::Between("10ms", "1h");
-    /// How long the broker waits for an acknowledgement before it delivers again.
+    /// Time after which the broker delivers a message again that was not acknowledged.
     [Dispatcher] ACK_WAIT: Duration = "10s", Rule::Between("100ms", "5m");
-    /// How often a handler at work tells the broker so; well under the wait.
-    [Dispatcher] PROGRESS: Duration = "4s", Rule::Between("10ms", "1m");
-    /// Events of one plan that may wait in memory before the plan is set behind and replayed from the ledger.
+    /// Interval at which the broker is told that a handler is still working on a message. Keep it well below
+    /// `SEALBUS_ACK_WAIT`.
+    [Dispatcher] PROGRESS_INTERVAL: Duration = "4s", Rule::Between("10ms", "1m");
+    /// Maximum number of events of one plan that wait in memory. A plan above it is deferred and read from the ledger later.
     [Dispatcher] PLAN_QUEUE: u32 = "64", Rule::Between("1", "10000");
-    /// Bytes of one tenant's events that may wait in memory in one share of a subscription before its plans are set behind.
+    /// Maximum total size of one tenant's events that wait in memory in one partition of a subscription. The tenant's plans
+    /// above it are deferred and read from the ledger later.
     [Dispatcher] TENANT_QUEUE: Size = "4MiB", Rule::Between("64KiB", "1GiB");
-    /// How long a plan has to be idle before its position may be pruned.
+    /// Time without events after which the position of a plan may be pruned.
     [Dispatcher] PRUNE_IDLE: Duration = "1d", Rule::Between("10ms", "365d");
-    /// How often positions are pruned.
+    /// Interval at which positions are pruned.
     [Dispatcher] PRUNE_INTERVAL: Duration = "1h", Rule::Between("10ms", "1d");
 }
 "Clients and commands" {
-    /// The API that commands speak to.
+    /// URL of the API that commands call.
     [Commands] URL: String = "http://127.0.0.1:8080";
-    /// Every replica of it, between commas; where it is given, it goes before `SEALBUS_URL`.
+    /// URLs of all replicas of the API, comma-separated. It takes precedence over `SEALBUS_URL`.
     [Commands] URLS: Vec<String>;
-    /// The bearer token.
+    /// Bearer token.
     [Commands] TOKEN: SecretString;
-    /// The tenant that commands act for; without it the token's default.
+    /// Tenant that commands act for; without it, the default tenant of the token.
     [Commands] TENANT: String;
-    /// How long backups of the ledger's database and its archived WAL are kept: by it `sealbus erase` reports the day on
-    /// which the last copy of a wrapped data key is gone.
+    /// Time for which backups of the ledger's database and its archived WAL are kept. `sealbus erase` computes from it the
+    /// day on which the last copy of a wrapped data key is gone.
     [Commands] BACKUP_RETENTION: Duration;
-    /// Publishers and relays that `sealbus dev` runs of each.
+    /// Number of publishers, and of relays, that `sealbus dev` runs.
     [Dev] REPLICAS: u32 = "2", Rule::Between("1", "16");
-    /// A Postgres that runs already, as its superuser, which `sealbus dev` is to use instead of one of its own. Unlike
-    /// `--postgres-url` it shows no password in the list of processes.
+    /// URL of a running Postgres, with a superuser, that `sealbus dev` uses instead of starting one. Unlike the option
+    /// `--postgres-url` it keeps the password out of the list of processes.
     [Dev] DEV_POSTGRES_URL: SecretUrl;
-    /// A NATS that runs already, likewise.
+    /// URL of a running NATS server that `sealbus dev` uses instead of starting one.
     [Dev] DEV_NATS_URL: SecretUrl;
 }
 }

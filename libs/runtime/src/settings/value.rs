@@ -68,9 +68,9 @@ impl Value for PathBuf {
     }
 }
 
-/// A list, its members between commas.
+/// A comma-separated list.
 impl Value for Vec<String> {
-    const KIND: &'static str = "list, between commas";
+    const KIND: &'static str = "comma-separated list";
 
     fn parse(text: &str) -> Result<Self, &'static str> {
         Ok(text.split(',').map(str::trim).filter(|member| !member.is_empty()).map(str::to_owned).collect())

@@ -140,7 +140,7 @@ mod tests {
     #[tokio::test]
     async fn a_caller_who_never_ends_its_headers_is_hung_up_on_and_a_stream_is_not() {
         let ledger = ledger_in(&Postgres::start().await).await;
-        let publisher = Publisher::on(ledger, |config| config.patience.headers = Duration::from_millis(50)).await;
+        let publisher = Publisher::on(ledger, |config| config.timeouts.headers = Duration::from_millis(50)).await;
         let mut stream = publisher.stream("/v1/events/stream", "acme", None).await;
         let mut caller = TcpStream::connect(publisher.url.trim_start_matches("http://")).await.unwrap();
         caller.write_all(b"POST /v1/plans/p/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ac").await.unwrap();

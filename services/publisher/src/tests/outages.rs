@@ -106,7 +106,7 @@ async fn calls_under_way_are_finished_and_then_it_ends() {
 #[tokio::test]
 async fn a_call_that_never_ends_is_cut_off() {
     let mut publisher = Publisher::on(ledger_in(&Postgres::start().await).await, |config| {
-        config.patience.drain = Duration::from_millis(100);
+        config.timeouts.drain = Duration::from_millis(100);
     })
     .await;
     let body = reqwest::Body::wrap_stream(futures::stream::pending::<Result<&'static str, std::io::Error>>());

@@ -44,7 +44,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let pins = Pins::of_deployment(&settings, &ledger.deployment().origin)?;
     let anchors = Anchors::open(&settings).await?;
     let plan = Plan::parse_any(&record.header.plan)?;
-    let question = Question { max_age: 3 * settings.get(table::HEARTBEAT), ..Question::of(Scope::Plan(tenant, plan)) };
+    let question =
+        Question { max_age: 3 * settings.get(table::HEARTBEAT_INTERVAL), ..Question::of(Scope::Plan(tenant, plan)) };
     let answer = ledger::verify(&ledger, &pins, &anchors, &question).await?;
     let proof = match Newest::anchored(&anchors.notes().await?, &pins) {
         Ok(newest) if record.log_index.is_some_and(|index| index < newest.size) => {

@@ -110,7 +110,7 @@ async fn of_ledger(args: Args) -> Result<(Report, Reach), Failure> {
         since: args.since,
         resume: args.resume,
         receipts: args.receipt,
-        max_age: args.max_age.unwrap_or(3 * settings.get(table::HEARTBEAT)),
+        max_age: args.max_age.unwrap_or(3 * settings.get(table::HEARTBEAT_INTERVAL)),
         workers,
         ..Question::of(scope)
     };

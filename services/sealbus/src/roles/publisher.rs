@@ -9,7 +9,7 @@ use sealbus_ledger::append::{Appender, check_lock_table};
 use sealbus_publisher::{BrokerLink, Config, Metrics, Resources, health, run};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::lifecycle::Stage;
-use sealbus_runtime::net::{self, Patience};
+use sealbus_runtime::net::{self, ConnectionTimeouts};
 use sealbus_runtime::settings::{Settings, Size, table};
 use sealbus_runtime::telemetry;
 use tokio::sync::mpsc;
@@ -48,8 +48,8 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
         intake_bytes: bytes(settings.get(table::MAX_INTAKE)),
         streams: settings.get(table::SSE_STREAMS) as usize,
         sealed_wait: settings.get(table::SEALED_WAIT),
-        heartbeat: settings.get(table::SSE_HEARTBEAT),
-        patience: Patience {
+        heartbeat: settings.get(table::SSE_HEARTBEAT_INTERVAL),
+        timeouts: ConnectionTimeouts {
             headers: settings.get(table::HEADER_TIMEOUT),
             drain: settings.get(table::SHUTDOWN_GRACE) / 2,
         },

@@ -20,10 +20,10 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let config = Config {
         topology: wiring::topology(settings),
         window: settings.get(table::RELAY_WINDOW) as usize,
-        sweep: settings.get(table::RELAY_SWEEP),
-        full_sweep: settings.get(table::RELAY_FULL_SWEEP),
+        sweep: settings.get(table::RELAY_SWEEP_INTERVAL),
+        full_sweep: settings.get(table::RELAY_FULL_SWEEP_INTERVAL),
         lease: settings.get(table::LEASE),
-        renew: settings.get(table::LEASE_RENEW),
+        renew: settings.get(table::LEASE_RENEW_INTERVAL),
         ..Config::new(wiring::holder("relay"))
     };
     let resources = Resources { ledger: between.ledger.clone(), broker: between.broker.clone(), keyring, metrics };

@@ -18,11 +18,11 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let mut between = wiring::between(settings, "sealbus-sealer", registry, shutdown).await?;
 
     let config = Config {
-        batch: settings.get(table::SEAL_BATCH),
+        batch: settings.get(table::MAX_SEAL_EVENTS),
         wait: settings.get(table::SEAL_WAIT),
-        retry_stopped: settings.get(table::SEAL_RETRY),
-        checkpoint: settings.get(table::CHECKPOINT),
-        heartbeat: settings.get(table::HEARTBEAT),
+        retry_stopped: settings.get(table::SEAL_RETRY_INTERVAL),
+        checkpoint: settings.get(table::CHECKPOINT_INTERVAL),
+        heartbeat: settings.get(table::HEARTBEAT_INTERVAL),
         ..Config::default()
     };
     let signer = wiring::log_signer(settings, &between.ledger)?;

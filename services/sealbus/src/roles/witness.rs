@@ -12,7 +12,7 @@ use sealbus_core::seal::{KeyKind, Keyring};
 use sealbus_runtime::admin::Health;
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::lifecycle::Stage;
-use sealbus_runtime::net::{self, Patience};
+use sealbus_runtime::net::{self, ConnectionTimeouts};
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
 use sealbus_witness::{Config, Metrics, Resources, Witness, run as cosign};
@@ -75,9 +75,11 @@ pub(crate) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let mut supervisor = wiring::supervisor(settings, shutdown);
     wiring::admin(settings, health.clone(), registry, &mut supervisor).await?;
 
-    let patience =
-        Patience { headers: settings.get(table::HEADER_TIMEOUT), drain: settings.get(table::SHUTDOWN_GRACE) / 2 };
-    let (config, resources) = (Config::new(listener, patience), Resources { witness, metrics });
+    let timeouts = ConnectionTimeouts {
+        headers: settings.get(table::HEADER_TIMEOUT),
+        drain: settings.get(table::SHUTDOWN_GRACE) / 2,
+    };
+    let (config, resources) = (Config::new(listener, timeouts), Resources { witness, metrics });
     supervisor.spawn("witness", Stage::Intake, move |shutdown| cosign(config, resources, shutdown));
     health.started();
     Ok(supervisor.run().await?)

@@ -76,13 +76,13 @@ pub(crate) fn topology(settings: &Settings) -> TopologySettings {
 pub(crate) fn append_settings(settings: &Settings) -> AppendSettings {
     AppendSettings {
         batchers: settings.get(table::BATCHERS) as usize,
-        batch_events: settings.get(table::BATCH_EVENTS) as usize,
-        batch_plans: settings.get(table::BATCH_PLANS) as usize,
+        batch_events: settings.get(table::MAX_BATCH_EVENTS) as usize,
+        batch_plans: settings.get(table::MAX_BATCH_PLANS) as usize,
         waiting_events: settings.get(table::WAITING_EVENTS) as usize,
         lock_timeout: settings.get(table::LOCK_TIMEOUT),
         v1_tenants: settings.find(table::V1_TENANTS).map(HashSet::from_iter).unwrap_or_default(),
         lease: settings.get(table::LEASE),
-        lease_renew: settings.get(table::LEASE_RENEW),
+        lease_renew: settings.get(table::LEASE_RENEW_INTERVAL),
     }
 }
 

@@ -87,13 +87,13 @@ impl Bus {
             ("SEALBUS_LOG", "warn".to_owned()),
             // Intervals that production counts in seconds.
             ("SEALBUS_LEASE", "1s".to_owned()),
-            ("SEALBUS_LEASE_RENEW", "200ms".to_owned()),
-            ("SEALBUS_RELAY_SWEEP", "50ms".to_owned()),
-            ("SEALBUS_RELAY_FULL_SWEEP", "1s".to_owned()),
+            ("SEALBUS_LEASE_RENEW_INTERVAL", "200ms".to_owned()),
+            ("SEALBUS_RELAY_SWEEP_INTERVAL", "50ms".to_owned()),
+            ("SEALBUS_RELAY_FULL_SWEEP_INTERVAL", "1s".to_owned()),
             ("SEALBUS_SWEEP_AGE", "1s".to_owned()),
             ("SEALBUS_SWEEP_INTERVAL", "200ms".to_owned()),
             ("SEALBUS_ACK_WAIT", "2s".to_owned()),
-            ("SEALBUS_PROGRESS", "500ms".to_owned()),
+            ("SEALBUS_PROGRESS_INTERVAL", "500ms".to_owned()),
         ];
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         Self { postgres, nats, folder, environment, _room: room }

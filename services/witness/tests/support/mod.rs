@@ -19,7 +19,7 @@ use sealbus_core::log::tile::{EdgeTiles, Tiles};
 use sealbus_core::log::witness::AddCheckpoint;
 use sealbus_core::seal::{KeyKind, Keyring, PublicKey};
 use sealbus_core::timestamp::Timestamp;
-use sealbus_runtime::net::Patience;
+use sealbus_runtime::net::ConnectionTimeouts;
 use sealbus_runtime::telemetry::metrics::{Registry, exposition, registry};
 use sealbus_witness::{Config, FolderError, Metrics, Resources, Witness, WitnessError, run};
 use serde_json::{Value, json};
@@ -201,7 +201,7 @@ impl Server {
     pub(crate) async fn start(witness: Witness, configure: impl FnOnce(&mut Config)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let mut config = Config::new(listener, Patience { headers: LONG, drain: LONG });
+        let mut config = Config::new(listener, ConnectionTimeouts { headers: LONG, drain: LONG });
         configure(&mut config);
         let mut registry = registry();
         let resources = Resources { witness, metrics: Metrics::register(&mut registry) };
