@@ -1,22 +1,24 @@
-//! The publisher: takes events over HTTP, and shows history.
+//! The publisher: accepts events over HTTP and serves the history.
 //!
-//! A request's way: `router` finds the endpoint, `caller` knows the token and the tenant, `intake` reads the body
-//! within its caps, `sealbus_core::request` or `sealbus_core::cloudevents` make events of it, `publishing` has them
-//! appended by the ledger, `encrypting` what is to be encrypted first, `reading` opens what the caller may see into, and
-//! `answers` shows the records. Whatever goes wrong on the way is a `problem`.
-//! Each endpoint is a file of `endpoints`; live streams are `streams`.
+//! A request passes these modules:
+//! 1. `router` finds the endpoint, of which each has a file in `endpoints`.
+//! 2. `auth` authenticates the token and decides the tenant.
+//! 3. `http` reads parameters and the body within their limits. Every error becomes a problem.
+//! 4. `publish` prepares events, encrypts those whose type demands it, appends them to the ledger, and waits until they are
+//!    sealed if the request asks for it.
+//! 5. `read` reads stored events, opens encrypted payloads for clients that may see them, and feeds live streams.
 //!
-//! Replicas hold nothing that a restart would lose: the tokens' file, the window of live streams and the connections are
-//! all made anew. So any number of them serve one ledger.
+//! A replica keeps no state that a restart would lose: the tokens are a file, and streams resume. Any number of replicas serve
+//! one ledger.
 
 mod app;
-pub mod auth;
-mod clock;
+mod auth;
 mod endpoints;
 mod http;
 mod metrics;
 mod publish;
 mod read;
+mod router;
 #[cfg(test)]
 mod tests;
 
@@ -38,165 +40,196 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::auth::tokens::{Tokens, TokensError};
-use crate::http::body::Intake;
-pub use crate::http::readiness::health;
+pub use crate::auth::token_file::TokenFileError;
+use crate::auth::tokens::Tokens;
+use crate::http::body::{BodyLimits, BodyReader};
 pub use crate::metrics::Metrics;
+use crate::publish::encryption::Encryption;
 pub use crate::publish::hints::BrokerLink;
+use crate::publish::publishing::Publishing;
 use crate::publish::seal_watch::SealWatch;
-use crate::read::streams::Hub;
+use crate::publish::sealed::SealWaiting;
+use crate::publish::sealed::receipts::Receipts;
+use crate::read::reading::Reading;
+use crate::read::streams::{Hub, Streams};
+use crate::read::verification::Verification;
 
-/// Plans that are verified at once.
-const VERIFICATIONS: usize = 4;
-
-/// How a publisher runs.
+/// The settings of a publisher.
 pub struct Config {
-    /// Where it listens.
+    /// The socket on which the API is served.
     pub listener: TcpListener,
     /// The token file.
-    pub tokens: PathBuf,
-    /// How often the token file is looked at.
-    pub tokens_interval: Duration,
-    /// What one call may hold.
+    pub token_file: PathBuf,
+    /// How often the token file is checked for changes.
+    pub token_file_interval: Duration,
+    /// The limits of a publish request.
     pub limits: Limits,
-    /// Bytes of bodies that may be in hand at once.
-    pub intake_bytes: usize,
-    /// How long a call waits for room before it is refused as `overloaded`.
-    pub intake_wait: Duration,
-    /// How long a body may take to come in.
-    pub body_time: Duration,
-    /// How often a silent stream says that it lives.
-    pub heartbeat: Duration,
-    /// How often the ledger is asked what is new, while there are streams.
-    pub stream_tick: Duration,
-    /// How long a call with `wait=sealed` waits at most.
-    pub sealed_wait: Duration,
-    /// How often the shown checkpoint is looked at, while such calls wait.
-    pub sealed_tick: Duration,
-    /// Streams that may be open at once.
-    pub streams: usize,
-    /// How long a caller may take with the headers of a request, and once the publisher is told to stop with its call.
-    pub timeouts: ConnectionTimeouts,
-    /// Where hints go.
+    /// The maximum bytes of request bodies in flight, and of events whose requests wait until they are sealed.
+    pub max_body_bytes_in_flight: usize,
+    /// How long a request waits for memory for its body before it is refused as `overloaded`.
+    pub body_wait_timeout: Duration,
+    /// How long a client may take to send a body.
+    pub body_read_timeout: Duration,
+    /// The interval of heartbeats on a stream without events.
+    pub stream_heartbeat_interval: Duration,
+    /// How often the ledger is polled for new events while streams are open.
+    pub stream_poll_interval: Duration,
+    /// The maximum number of open streams.
+    pub max_streams: usize,
+    /// How long a request with `wait=sealed` waits at most.
+    pub max_sealed_wait: Duration,
+    /// How often the published checkpoint is polled while such requests wait.
+    pub sealed_poll_interval: Duration,
+    /// How long a client may take to send the head of a request, and requests in flight may take at shutdown.
+    pub connection_timeouts: ConnectionTimeouts,
+    /// The broker that receives hints.
     pub broker: BrokerConfig,
 }
 
-impl Config {
-    /// The default settings.
-    pub fn new(listener: TcpListener, tokens: PathBuf, broker: BrokerConfig) -> Self {
-        Self {
-            listener,
-            tokens,
-            broker,
-            tokens_interval: Duration::from_secs(5),
-            limits: Limits::default(),
-            intake_bytes: 16 * 1024 * 1024,
-            intake_wait: Duration::from_secs(2),
-            body_time: Duration::from_secs(30),
-            heartbeat: Duration::from_secs(15),
-            stream_tick: Duration::from_millis(100),
-            sealed_wait: Duration::from_secs(10),
-            sealed_tick: Duration::from_millis(100),
-            streams: 1_000,
-            timeouts: ConnectionTimeouts { headers: Duration::from_secs(75), drain: Duration::from_secs(20) },
-        }
-    }
-}
-
-/// What a publisher is given, open already.
+/// The open resources of a publisher.
 pub struct Resources {
-    /// Where history is read.
+    /// The ledger, for reading.
     pub ledger: Ledger,
-    /// Where events go.
+    /// Appends events to the ledger.
     pub appender: Appender,
-    /// What the appender offers after its commits.
+    /// The hints of the appender, one batch per commit.
     pub hints: mpsc::Receiver<Vec<Hint>>,
-    /// The connection for hints, which [`run`] makes; [`health`] asks it.
+    /// The connection to the broker, which [`run`] establishes and [`health`] reports.
     pub broker: Arc<BrokerLink>,
-    /// What checks seals.
+    /// The keys that check seals and wrap data keys.
     pub keyring: Arc<Keyring>,
-    /// Which types there are.
+    /// The event types.
     pub catalog: Arc<Catalog>,
-    /// The time of day.
+    /// The clock against which the expiry of tokens is checked. Events record the database's time instead.
     pub clock: Arc<dyn Clock>,
-    /// The probes, served beside the API.
+    /// The health checks, which are also served on the API's socket.
     pub health: Arc<Health>,
-    /// What is counted.
+    /// The counters.
     pub metrics: Metrics,
 }
 
-/// Why a publisher does not run.
+/// A publisher that does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The token file will not do.
-    #[error("the publisher has no tokens")]
-    Tokens(#[source] TokensError),
-    /// Payloads are to be encrypted, and no data key can be made.
+    /// The token file cannot be used.
+    #[error("cannot load the tokens")]
+    Tokens(#[source] TokenFileError),
+    /// The catalog has types with encrypted content, and the keyring cannot wrap data keys.
     #[error(
-        "the catalog wants {0} encrypted, and the keyring has no active kek- key to wrap data keys under: add one \
-         (32 random bytes in base64 as secret) on every publisher, or have its content plain or hash-only"
+        "the catalog has the type {0} with encrypted content, but the keyring has no active kek- key to wrap data keys: add \
+         one (32 random bytes in base64 as secret) on every publisher, or change the type's content to plain or hash-only"
     )]
     NoKek(String),
-    /// Erasures could not be done again.
-    #[error(
-        "the erasures that the ledger tells could not be looked at, and nothing may be read before they are carried out"
-    )]
+    /// Erasures could not be applied to a restored ledger.
+    #[error("cannot apply the recorded erasures, which must precede any read")]
     Erasures(#[source] LedgerError),
 }
 
-/// Serves until `shutdown` fires; then takes no more, finishes what is under way, and ends.
+/// Serves the API until `shutdown` fires. Then it accepts no new requests, finishes those in flight, and returns.
 ///
 /// # Errors
-/// Where the token file does not read at the start, the catalog wants payloads encrypted and the keyring cannot, or the ledger
-/// does not tell its erasures.
+/// [`Error`] if the token file cannot be loaded, the keyring cannot wrap the data keys that the catalog demands, or the
+/// recorded erasures cannot be read.
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), Error> {
-    if let Some(name) = resources.catalog.encrypts().filter(|_| !resources.keyring.wraps_data_keys()) {
+    let Resources { ledger, appender, hints, broker, keyring, catalog, clock, health, metrics } = resources;
+    if let Some(name) = catalog.encrypts().filter(|_| !keyring.wraps_data_keys()) {
         return Err(Error::NoKek(name.to_owned()));
     }
-    // A backup that was restored may have brought keys back.
-    let redone = resources.ledger.data_keys().redo_erasures().await.map_err(Error::Erasures)?;
-    if redone > 0 {
-        tracing::warn!(keys = redone, "data keys that were erased before were here again, and are destroyed");
+    // Restoring a backup may have brought erased keys back.
+    let erased = ledger.data_keys().redo_erasures().await.map_err(Error::Erasures)?;
+    if erased > 0 {
+        tracing::warn!(keys = erased, "erased data keys were present again, as after a restore; deleted them");
     }
-    let tokens = Arc::new(Tokens::load(&config.tokens).map_err(Error::Tokens)?);
-    let hub = Arc::new(Hub::new(resources.ledger.clone()));
-    let watch = Arc::new(SealWatch::new(resources.ledger.clone(), config.intake_bytes));
-    let app = Arc::new(App {
-        ledger: resources.ledger,
-        appender: resources.appender,
-        keyring: resources.keyring,
-        catalog: resources.catalog,
-        clock: resources.clock,
-        tokens: Arc::clone(&tokens),
+    let tokens = Tokens::load(&config.token_file, clock).map_err(Error::Tokens)?;
+    let hub = Arc::new(Hub::new(ledger.clone()));
+    let watch = Arc::new(SealWatch::new(ledger.clone(), config.max_body_bytes_in_flight));
+    let reading = Reading::new(ledger.clone(), Arc::clone(&keyring));
+    let receipts = Receipts::new(ledger.clone());
+    let app = App {
+        catalog: Arc::clone(&catalog),
+        tokens: tokens.clone(),
         limits: config.limits,
-        intake: Intake::new(
-            config.intake_bytes,
-            config.limits.body_bytes,
-            config.intake_wait,
-            config.body_time,
-            resources.metrics.bodies.clone(),
+        bodies: BodyReader::new(
+            BodyLimits {
+                max_body_bytes: config.limits.body_bytes,
+                max_bytes_in_flight: config.max_body_bytes_in_flight,
+                wait_timeout: config.body_wait_timeout,
+                read_timeout: config.body_read_timeout,
+            },
+            metrics.bodies.clone(),
         ),
-        hub: Arc::clone(&hub),
-        watch: Arc::clone(&watch),
-        sealed_wait: config.sealed_wait,
-        verifications: Semaphore::new(VERIFICATIONS),
-        streams: Arc::new(Semaphore::new(config.streams)),
-        heartbeat: config.heartbeat,
-        shutdown: shutdown.clone(),
-        metrics: resources.metrics.clone(),
-    });
-    // The helpers outlive the calls that are under way, and end with this function whichever way it ends.
-    let helpers = CancellationToken::new();
-    let _ended = helpers.clone().drop_guard();
-    let serving = net::serve(config.listener, http::router::router(app, resources.health), config.timeouts, shutdown);
-    let following = tokens.follow(config.tokens_interval, helpers.clone());
-    let feeding = hub.run(config.stream_tick, helpers.clone());
-    let watching = watch.run(config.sealed_tick, helpers.clone());
-    let hinting = resources.broker.run(config.broker, resources.hints, resources.metrics, helpers.clone());
-    let serving = async {
-        serving.await;
-        helpers.cancel();
+        publishing: Publishing {
+            appender,
+            encryption: Encryption::new(ledger.clone(), Arc::clone(&keyring)),
+            reading: reading.clone(),
+            hub: Arc::clone(&hub),
+            catalog,
+            limits: config.limits,
+            metrics: metrics.clone(),
+        },
+        seal_waiting: SealWaiting {
+            receipts: receipts.clone(),
+            watch: Arc::clone(&watch),
+            max_wait: config.max_sealed_wait,
+            shutdown: shutdown.clone(),
+        },
+        receipts,
+        streams: Arc::new(Streams {
+            hub: Arc::clone(&hub),
+            ledger: ledger.clone(),
+            reading: reading.clone(),
+            tokens: tokens.clone(),
+            permits: Arc::new(Semaphore::new(config.max_streams)),
+            heartbeat_interval: config.stream_heartbeat_interval,
+            shutdown: shutdown.clone(),
+            metrics: metrics.clone(),
+        }),
+        reading,
+        verification: Verification::new(ledger.clone(), keyring),
+        ledger,
+        metrics: metrics.clone(),
     };
-    tokio::join!(serving, following, feeding, watching, hinting);
+    // The background tasks outlive the requests in flight, and end with this function.
+    let background = CancellationToken::new();
+    let _cancel_on_drop = background.clone().drop_guard();
+    let serving = async {
+        net::serve(config.listener, router::router(Arc::new(app), health), config.connection_timeouts, shutdown).await;
+        background.cancel();
+    };
+    tokio::join!(
+        serving,
+        tokens.watch(config.token_file_interval, background.clone()),
+        hub.run(config.stream_poll_interval, background.clone()),
+        watch.run(config.sealed_poll_interval, background.clone()),
+        broker.run(config.broker, hints, metrics, background.clone()),
+    );
     Ok(())
+}
+
+/// Returns the health checks of a publisher: `database`, `migration` and `broker`.
+///
+/// The publisher is ready when the database is reachable and at the expected migration. The broker does not affect readiness,
+/// because events wait in the outbox while it is unreachable. `check_timeout` limits each check. The publisher stops being
+/// ready when `shutdown` fires.
+pub fn health(
+    ledger: &Ledger,
+    broker: &Arc<BrokerLink>,
+    expected_migration: i64,
+    check_timeout: Duration,
+    shutdown: CancellationToken,
+) -> Health {
+    let (database, migration, broker) = (ledger.clone(), ledger.clone(), Arc::clone(broker));
+    Health::new(check_timeout, shutdown)
+        .needs("database", move || {
+            let ledger = database.clone();
+            async move { ledger.ping().await.map_err(|_| "away".to_owned()) }
+        })
+        .needs("migration", move || {
+            let ledger = migration.clone();
+            async move { sealbus_ledger::check_migration(&ledger, expected_migration).await }
+        })
+        .mentions("broker", move || {
+            let connected = broker.is_connected();
+            async move { if connected { Ok(()) } else { Err("away".to_owned()) } }
+        })
 }

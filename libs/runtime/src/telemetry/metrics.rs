@@ -1,10 +1,11 @@
 //! The numbers of a process, as Prometheus reads them.
 //!
-//! Each service declares its metrics in one struct and registers them, by their full names (`sealbus_…`), on the registry
-//! of its process; the admin listener serves it.
+//! Each service declares its metrics in one struct and registers them with a [`MetricGroup`] on the registry of its process;
+//! the admin listener serves it.
 
 use prometheus_client::encoding::text::encode;
 pub use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Unit};
 
 use super::process::Process;
 
@@ -16,6 +17,30 @@ pub fn registry() -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process));
     registry
+}
+
+/// Registers the metrics of one service under names that begin with the same prefix.
+///
+/// Each method returns the metric that it registered, so that a service declares name, help text and metric in one place.
+pub struct MetricGroup<'a>(&'a mut Registry);
+
+impl<'a> MetricGroup<'a> {
+    /// Creates a group. The names of its metrics begin with `prefix` and an underscore.
+    pub fn new(registry: &'a mut Registry, prefix: &str) -> Self {
+        Self(registry.sub_registry_with_prefix(prefix))
+    }
+
+    /// Registers a metric.
+    pub fn register<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    /// Registers a metric whose values are seconds. Its name gets the suffix `_seconds`.
+    pub fn register_seconds<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register_with_unit(name, help, Unit::Seconds, metric.clone());
+        metric
+    }
 }
 
 /// Every metric of the registry with its value of this moment, in the text form of `OpenMetrics`.
@@ -31,8 +56,20 @@ pub fn exposition(registry: &Registry) -> String {
 #[cfg(test)]
 mod tests {
     use prometheus_client::metrics::counter::Counter;
+    use prometheus_client::metrics::gauge::Gauge;
 
     use super::*;
+
+    #[test]
+    fn a_group_prefixes_the_names_of_its_metrics() {
+        let mut registry = Registry::default();
+        let mut group = MetricGroup::new(&mut registry, "sealbus_relay");
+        group.register("deleted_rows", "Outbox rows deleted", Counter::<u64>::default()).inc();
+        group.register_seconds("oldest_age", "Age of the oldest row", Gauge::<i64>::default()).set(3);
+        let text = exposition(&registry);
+        assert!(text.contains("\nsealbus_relay_deleted_rows_total 1\n"), "{text}");
+        assert!(text.contains("\nsealbus_relay_oldest_age_seconds 3\n"), "{text}");
+    }
 
     #[test]
     fn says_what_was_registered_and_how_the_process_fares() {

@@ -1,119 +1,120 @@
-//! Who calls: the token of a request, and the tenant that the request is about.
+//! The client of a request: its token, and the tenant that the request is about.
 
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::names::{NameError, Tenant};
 
-use crate::app::App;
-use crate::auth::tokens::{Scope, Tenants, Token};
+use crate::auth::token::{Scope, Tenants, Token};
+use crate::auth::tokens::Tokens;
+use crate::http::parameters::single_header;
 use crate::http::problem::Problem;
 
 /// The header that names the tenant.
-const TENANT: &str = "sealbus-tenant";
+const TENANT_HEADER: &str = "sealbus-tenant";
 
-/// A caller with a valid token. Every endpoint of the API takes one; that is what keeps it closed.
+/// An authenticated client. Every endpoint of the API extracts one, and so requires a valid token.
 #[derive(Debug, Clone)]
-pub struct Caller {
-    /// Its token.
+pub(crate) struct Caller {
+    /// The client's token.
     pub token: Arc<Token>,
-    tenant: Option<String>,
+    tenant_header: Option<String>,
 }
 
-impl FromRequestParts<Arc<App>> for Caller {
+impl<S: Send + Sync> FromRequestParts<S> for Caller
+where
+    Tokens: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let presented = bearer(&parts.headers).ok_or_else(|| {
-            Problem::new(ErrorKind::Unauthenticated, "the header Authorization holds no bearer token")
-        })?;
-        let token = app.tokens.authenticate(presented, app.clock.now());
-        let token = token
-            .ok_or_else(|| Problem::new(ErrorKind::Unauthenticated, "the token is not known, or its time is over"))?;
-        Ok(Self { token, tenant: single(&parts.headers, TENANT)? })
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let unauthenticated = |detail| Problem::new(ErrorKind::Unauthenticated, detail);
+        let presented = bearer_token(&parts.headers)
+            .ok_or_else(|| unauthenticated("the Authorization header does not hold a bearer token"))?;
+        let token = Tokens::from_ref(state)
+            .authenticate(presented)
+            .ok_or_else(|| unauthenticated("the token is unknown or has expired"))?;
+        Ok(Self { token, tenant_header: single_header(&parts.headers, TENANT_HEADER)? })
     }
 }
 
 impl Caller {
-    /// Refuses a token without the scope.
-    pub fn require(&self, scope: Scope) -> Result<(), Refused> {
-        if self.token.may(scope) {
+    /// Refuses the request with `forbidden` unless the token has the scope.
+    pub(crate) fn require(&self, scope: Scope) -> Result<(), Refused> {
+        if self.token.has_scope(scope) {
             return Ok(());
         }
         Err(Refused::new(ErrorKind::Forbidden, format!("the token lacks the scope {}", scope.as_str())))
     }
 
-    /// The tenant to read from: the header's where the token has it, else the token's default.
-    pub fn reads(&self) -> Result<Tenant, Refused> {
-        let named = self.named(Tenant::parse_any)?;
-        self.resolve(named)
+    /// Returns the tenant to read from: the one in the `Sealbus-Tenant` header, otherwise the token's default.
+    ///
+    /// # Errors
+    /// `invalid_name`, `cross_tenant` if the token lacks the tenant, `invalid_field` if no tenant is named.
+    pub(crate) fn tenant_to_read(&self) -> Result<Tenant, Refused> {
+        let named = self.tenant_in_header(Tenant::parse_any)?;
+        self.authorize(named)
     }
 
-    /// The tenant to publish to: the event's own or the header's where the token has it, else the token's default.
-    pub fn publishes(&self, tenant_of_event: Option<&Tenant>) -> Result<Tenant, Refused> {
-        let named = self.named(Tenant::parse)?;
+    /// Returns the tenant to publish to: the event's own or the one in the `Sealbus-Tenant` header, otherwise the token's
+    /// default. Reserved tenants are refused.
+    ///
+    /// # Errors
+    /// Those of [`Caller::tenant_to_read`], and `invalid_field` if event and header name different tenants.
+    pub(crate) fn tenant_to_publish(&self, tenant_of_event: Option<&Tenant>) -> Result<Tenant, Refused> {
+        let named = self.tenant_in_header(Tenant::parse)?;
         match (tenant_of_event, named) {
-            (Some(event), Some(header)) if *event != header => Err(Refused::field(
-                ErrorKind::InvalidField,
-                "/tenantid",
-                "tenant",
-                "is another tenant than the header Sealbus-Tenant names",
-            )),
-            (event, header) => self.resolve(event.cloned().or(header)),
+            (Some(event), Some(header)) if *event != header => {
+                let detail = "must be the same tenant as in the Sealbus-Tenant header";
+                Err(Refused::field(ErrorKind::InvalidField, "/tenantid", "tenant", detail))
+            }
+            (event, header) => self.authorize(event.cloned().or(header)),
         }
     }
 
-    /// The tenants whose events the log shows; none: all. One where the header names it, else the token's.
-    pub fn log(&self) -> Result<Option<Vec<Tenant>>, Refused> {
-        if let Some(named) = self.named(Tenant::parse_any)? {
-            return Ok(Some(vec![self.resolve(Some(named))?]));
+    /// Returns the tenants whose events the client sees in the log, or `None` for all tenants.
+    ///
+    /// The `Sealbus-Tenant` header restricts them to one tenant. Without it they are the token's tenants, or all tenants if
+    /// the token has the scope `log.read`.
+    pub(crate) fn tenants_in_log(&self) -> Result<Option<Vec<Tenant>>, Refused> {
+        if let Some(named) = self.tenant_in_header(Tenant::parse_any)? {
+            return Ok(Some(vec![self.authorize(Some(named))?]));
         }
         match &self.token.tenants {
-            Tenants::Some(tenants) if !self.token.may(Scope::LogRead) => Ok(Some(tenants.iter().cloned().collect())),
+            Tenants::Some(tenants) if !self.token.has_scope(Scope::LogRead) => {
+                Ok(Some(tenants.iter().cloned().collect()))
+            }
             _ => Ok(None),
         }
     }
 
-    fn named(&self, parse: fn(&str) -> Result<Tenant, NameError>) -> Result<Option<Tenant>, Refused> {
-        let Some(name) = &self.tenant else { return Ok(None) };
+    fn tenant_in_header(&self, parse: fn(&str) -> Result<Tenant, NameError>) -> Result<Option<Tenant>, Refused> {
+        let Some(name) = &self.tenant_header else { return Ok(None) };
         parse(name)
             .map(Some)
             .map_err(|error| Refused::field(ErrorKind::InvalidName, "Sealbus-Tenant", "name", error.to_string()))
     }
 
-    fn resolve(&self, named: Option<Tenant>) -> Result<Tenant, Refused> {
+    /// Returns the named tenant if the token has it, or the token's default tenant if none is named.
+    fn authorize(&self, named: Option<Tenant>) -> Result<Tenant, Refused> {
         match (named, &self.token.default_tenant) {
-            (Some(tenant), _) if self.token.has(&tenant) => Ok(tenant),
+            (Some(tenant), _) if self.token.has_tenant(&tenant) => Ok(tenant),
             (Some(_), _) => {
-                Err(Refused::new(ErrorKind::CrossTenant, "the token does not have the tenant that is asked for"))
+                Err(Refused::new(ErrorKind::CrossTenant, "the token does not grant access to the requested tenant"))
             }
             (None, Some(default)) => Ok(default.clone()),
             (None, None) => {
-                let detail = "names the tenant, since the token has no default one";
+                let detail = "required, because this token has no default tenant";
                 Err(Refused::field(ErrorKind::InvalidField, "Sealbus-Tenant", "required", detail))
             }
         }
     }
 }
 
-/// A header that stands at most once, as text.
-///
-/// # Errors
-/// `invalid_field` where it stands twice or is not printable ASCII.
-pub fn single(headers: &HeaderMap, name: &str) -> Result<Option<String>, Refused> {
-    let mut values = headers.get_all(name).iter();
-    let refuse = |rule, detail: &str| Refused::field(ErrorKind::InvalidField, name, rule, detail);
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(refuse("unique", "is given once"));
-    }
-    value.to_str().map(|text| Some(text.trim().to_owned())).map_err(|_| refuse("pattern", "is printable ASCII"))
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
 }

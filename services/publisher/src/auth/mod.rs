@@ -1,4 +1,6 @@
-//! Who calls, and what the caller may do.
+//! Authentication and authorisation: bearer tokens and the tenants and scopes that they grant.
 
-pub mod caller;
-pub mod tokens;
+pub(crate) mod caller;
+pub(crate) mod token;
+pub(crate) mod token_file;
+pub(crate) mod tokens;

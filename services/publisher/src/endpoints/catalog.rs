@@ -1,4 +1,4 @@
-//! `GET /v1/catalog`: the types that may be published, with their schemas and policies.
+//! `GET /v1/catalog`: the event types that may be published, with their schemas and policies.
 
 use std::sync::Arc;
 
@@ -8,21 +8,23 @@ use axum::response::Response;
 
 use crate::app::App;
 use crate::auth::caller::Caller;
-use crate::auth::tokens::Scope;
-use crate::http::answers::json;
+use crate::auth::token::Scope;
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
+use crate::http::responses::json;
 
+/// `GET /v1/catalog` returns 200 with the catalog.
+///
+/// It needs the scope `publish` or `read`: a client that publishes has to know the types.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
     parameters: Parameters,
 ) -> Result<Response, Problem> {
-    // Who publishes needs to know what may be published.
-    if !caller.token.may(Scope::Publish) {
+    if !caller.token.has_scope(Scope::Publish) {
         caller.require(Scope::Read)?;
     }
-    parameters.end()?;
+    parameters.finish()?;
     Ok(json(StatusCode::OK, &app.catalog.to_json()))
 }
 

@@ -1,4 +1,4 @@
-//! `GET /v1/events/{id}`: one event of the tenant.
+//! `GET /v1/events/{id}`: one event of a tenant.
 
 use std::sync::Arc;
 
@@ -8,12 +8,15 @@ use axum::response::Response;
 
 use crate::app::App;
 use crate::auth::caller::Caller;
-use crate::auth::tokens::Scope;
-use crate::http::answers::{Form, event};
+use crate::auth::token::Scope;
 use crate::http::parameters::Parameters;
 use crate::http::path::IdPath;
 use crate::http::problem::Problem;
+use crate::http::responses::{EventFormat, event};
 
+/// `GET /v1/events/{id}` returns 200 with the event, in Sealbus JSON or as a `CloudEvent`.
+///
+/// It needs the scope `read`. Errors: `not_found` if the tenant has no event with this id.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -22,10 +25,10 @@ pub(super) async fn handle(
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let tenant = caller.reads()?;
-    parameters.end()?;
-    let view = app.view(&caller.token, &tenant, id).await?;
-    Ok(event(StatusCode::OK, Form::accepted(&headers), &view))
+    let tenant = caller.tenant_to_read()?;
+    parameters.finish()?;
+    let view = app.reading.view(&caller.token, &tenant, id).await?;
+    Ok(event(StatusCode::OK, EventFormat::from_accept(&headers), &view))
 }
 
 #[cfg(test)]

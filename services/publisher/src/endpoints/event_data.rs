@@ -1,5 +1,4 @@
-//! `GET /v1/events/{id}/data`: an event in the binary mode of CloudEvents, its data as it was published and its attributes
-//! as headers. What is not JSON comes back as its own bytes.
+//! `GET /v1/events/{id}/data`: the data of one event.
 
 use std::sync::Arc;
 
@@ -10,11 +9,15 @@ use sealbus_core::cloudevents::to_binary;
 
 use crate::app::App;
 use crate::auth::caller::Caller;
-use crate::auth::tokens::Scope;
+use crate::auth::token::Scope;
 use crate::http::parameters::Parameters;
 use crate::http::path::IdPath;
 use crate::http::problem::Problem;
 
+/// `GET /v1/events/{id}/data` returns 200 with the event in the binary mode of `CloudEvents`: the body is the published
+/// data, also if it is not JSON, and the headers are the attributes.
+///
+/// It needs the scope `read`. Errors: `not_found` if the tenant has no event with this id.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -22,21 +25,21 @@ pub(super) async fn handle(
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let tenant = caller.reads()?;
-    parameters.end()?;
-    let view = app.view(&caller.token, &tenant, id).await?;
+    let tenant = caller.tenant_to_read()?;
+    parameters.finish()?;
+    let view = app.reading.view(&caller.token, &tenant, id).await?;
     let (attributes, body) = to_binary(&view);
-    let mut answer = (StatusCode::OK, body).into_response();
-    let headers = answer.headers_mut();
+    let mut response = (StatusCode::OK, body).into_response();
+    let headers = response.headers_mut();
     headers.remove(header::CONTENT_TYPE);
-    // A producer's page or script is data here, whatever it calls itself.
+    // Browsers must not render data, whose content type the publishing client chose.
     headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
     for (name, value) in attributes {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             headers.insert(name, value);
         }
     }
-    Ok(answer)
+    Ok(response)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `GET /v1/events/{id}/proof`: the proof that the log holds an event (c2sp.org/tlog-proof).
+//! `GET /v1/events/{id}/proof`: the proof that the log contains an event (c2sp.org/tlog-proof).
 
 use std::sync::Arc;
 
@@ -13,19 +13,22 @@ use crate::http::parameters::Parameters;
 use crate::http::path::IdPath;
 use crate::http::problem::Problem;
 
-/// For any token of the event's tenant: it shows the event's header, and nothing of others but hashes.
+/// `GET /v1/events/{id}/proof` returns 200 with the proof as text.
+///
+/// Any token of the tenant may read it, because it contains the event's header and otherwise only hashes. Errors:
+/// `not_found` if the tenant has no event with this id, or no anchored checkpoint covers it yet.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
     IdPath(id): IdPath,
     parameters: Parameters,
 ) -> Result<Response, Problem> {
-    let tenant = caller.reads()?;
-    parameters.end()?;
-    let record = app.stored(&tenant, id).await?;
-    let proof = app.proofs(&[&record]).await?.pop().flatten();
-    let not_yet = "no anchored checkpoint covers the event yet; ask again in a second";
-    let (_, proof) = proof.ok_or_else(|| Problem::new(ErrorKind::NotFound, not_yet))?;
+    let tenant = caller.tenant_to_read()?;
+    parameters.finish()?;
+    let record = app.reading.stored(&tenant, id).await?;
+    let not_yet =
+        || Problem::new(ErrorKind::NotFound, "no anchored checkpoint covers the event yet; retry in a second");
+    let (_, proof) = app.receipts.proof(&record).await?.ok_or_else(not_yet)?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], proof).into_response())
 }
 

@@ -1,5 +1,5 @@
-//! `GET /v1/events/{id}/receipt`: INTEGRITY's record of an event, with its proof once an anchored checkpoint covers it. Who keeps it
-//! can show later that the event was promised, or that it is missing.
+//! `GET /v1/events/{id}/receipt`: the receipt of an event. A client that keeps it can prove later that the event was accepted,
+//! even if it is missing by then.
 
 use std::sync::Arc;
 
@@ -9,11 +9,15 @@ use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
 use crate::auth::caller::Caller;
-use crate::auth::tokens::Scope;
+use crate::auth::token::Scope;
 use crate::http::parameters::Parameters;
 use crate::http::path::IdPath;
 use crate::http::problem::Problem;
 
+/// `GET /v1/events/{id}/receipt` returns 200 with the receipt as JSON. It contains a proof once an anchored checkpoint
+/// covers the event.
+///
+/// It needs the scope `read`. Errors: `not_found` if the tenant has no event with this id.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -21,10 +25,10 @@ pub(super) async fn handle(
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let tenant = caller.reads()?;
-    parameters.end()?;
-    let record = app.stored(&tenant, id).await?;
-    let receipt = app.receipt(&record).await?;
+    let tenant = caller.tenant_to_read()?;
+    parameters.finish()?;
+    let record = app.reading.stored(&tenant, id).await?;
+    let receipt = app.receipts.of_record(&record).await?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], receipt).into_response())
 }
 

@@ -1,4 +1,4 @@
-//! `GET /v1/events`: all events in log order, page by page.
+//! `GET /v1/events`: sealed events in log order, page by page.
 
 use std::sync::Arc;
 
@@ -6,16 +6,22 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use sealbus_core::event::Record;
+use sealbus_core::names::Tenant;
 use sealbus_ledger::history::trail::LogQuery;
+use sealbus_ledger::{Ledger, LedgerError};
 
 use crate::app::App;
 use crate::auth::caller::Caller;
-use crate::auth::tokens::Scope;
-use crate::http::answers::{self, Form, with_header};
+use crate::auth::token::Scope;
+use crate::http::paging::{MAX_PAGE_BYTES, RECORDS_PER_QUERY, content_bytes, next_link};
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
-use crate::http::{links, pages};
+use crate::http::responses::{EventFormat, EventPage, page, with_header};
 
+/// `GET /v1/events` returns 200 with a page of events from `from_index` on. `next` and the `Link` header name the next page.
+///
+/// It needs the scope `read`. The page contains the events of the token's tenants, of all tenants with the scope `log.read`,
+/// or of the tenant in the `Sealbus-Tenant` header.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -24,31 +30,41 @@ pub(super) async fn handle(
     mut parameters: Parameters,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let tenants = caller.log()?;
+    let tenants = caller.tenants_in_log()?;
     let from_index = parameters.number("from_index")?.unwrap_or_default();
     let limit = parameters.limit()?;
-    parameters.end()?;
-    let (mut records, mut from, mut bytes, mut more): (Vec<Record>, _, _, _) = (Vec::new(), from_index, 0, true);
-    while more && records.len() < limit as usize && bytes < pages::BYTES {
-        let wanted = (limit - u32::try_from(records.len()).unwrap_or(limit)).min(pages::CHUNK);
-        let chunk = app
-            .ledger
-            .history()
-            .log_page(&LogQuery { tenants: tenants.clone(), from_index: from, limit: wanted })
-            .await?;
-        more = chunk.len() == wanted as usize;
-        from = chunk.last().and_then(|last| last.log_index).map_or(from, |index| index + 1);
-        bytes += pages::weight(&chunk);
-        records.extend(chunk);
-    }
-    let next = more.then(|| from.to_string());
-    let views = app.views(&caller.token, records.into_iter().map(Arc::new)).await?;
-    let answer =
-        answers::page(Form::accepted(&headers), &answers::Page { events: &views, total: None, next: next.as_deref() });
+    parameters.finish()?;
+    let (records, next) = read_page(&app.ledger, tenants, from_index, limit).await?;
+    let next = next.map(|index| index.to_string());
+    let views = app.reading.views(&caller.token, records.into_iter().map(Arc::new)).await?;
+    let format = EventFormat::from_accept(&headers);
+    let response = page(format, &EventPage { events: &views, total: None, next: next.as_deref() });
     Ok(match next {
-        Some(index) => with_header(answer, header::LINK, &links::next(&uri, "from_index", &index)),
-        None => answer,
+        Some(index) => with_header(response, header::LINK, &next_link(&uri, "from_index", &index)),
+        None => response,
     })
+}
+
+/// Reads a page in several queries, so that it ends early if the events are large. Returns the index of the next page, if
+/// there may be one.
+async fn read_page(
+    ledger: &Ledger,
+    tenants: Option<Vec<Tenant>>,
+    from_index: u64,
+    limit: u32,
+) -> Result<(Vec<Record>, Option<u64>), LedgerError> {
+    let mut page: Vec<Record> = Vec::new();
+    let (mut next, mut bytes, mut more) = (from_index, 0, true);
+    while more && page.len() < limit as usize && bytes < MAX_PAGE_BYTES {
+        let wanted = (limit - u32::try_from(page.len()).unwrap_or(limit)).min(RECORDS_PER_QUERY);
+        let query = LogQuery { tenants: tenants.clone(), from_index: next, limit: wanted };
+        let records = ledger.history().log_page(&query).await?;
+        more = records.len() == wanted as usize;
+        next = records.last().and_then(|last| last.log_index).map_or(next, |index| index + 1);
+        bytes += content_bytes(&records);
+        page.extend(records);
+    }
+    Ok((page, more.then_some(next)))
 }
 
 #[cfg(test)]

@@ -12,13 +12,15 @@ use crate::auth::caller::Caller;
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 
-/// Any token will do: a checkpoint says nothing of any event.
+/// `GET /log/checkpoint` returns 200 with the checkpoint as a signed note.
+///
+/// Any token may read it, because it reveals nothing about an event. Errors: `not_found` if no checkpoint is anchored yet.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     _: Caller,
     parameters: Parameters,
 ) -> Result<Response, Problem> {
-    parameters.end()?;
+    parameters.finish()?;
     let shown = app.ledger.log().shown_checkpoint().await?;
     let (_, note) = shown.ok_or_else(|| Problem::new(ErrorKind::NotFound, "no checkpoint is anchored yet"))?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], note).into_response())

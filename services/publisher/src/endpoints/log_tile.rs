@@ -1,4 +1,4 @@
-//! `GET /log/tile/…`: tiles of the log's tree, and of its leaves (c2sp.org/tlog-tiles).
+//! `GET /log/tile/…`: tiles of the log's tree, and of its entries (c2sp.org/tlog-tiles).
 
 use std::sync::Arc;
 
@@ -7,50 +7,55 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::event::Record;
-use sealbus_core::log::tile::{TileId, TileKind, encode_entry_bundle};
+use sealbus_core::log::tile::{TileId, TileKind, TilePathError, encode_entry_bundle};
 use sealbus_ledger::history::trail::LogQuery;
 
 use crate::app::App;
 use crate::auth::caller::Caller;
-use crate::auth::tokens::Scope;
+use crate::auth::token::Scope;
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 
-/// What a tile holds never changes: of a partial one, what it is named to hold.
-const FOR_EVER: &str = "private, max-age=31536000, immutable";
+/// The number of entries in a full tile.
+const ENTRIES_PER_TILE: u64 = 256;
+/// The `Cache-Control` of a tile. Its content never changes: the name of a partial tile contains its width.
+const CACHE_CONTROL: &str = "private, max-age=31536000, immutable";
 
-/// Tiles of hashes are for any token; those of leaves hold the headers of all tenants.
+/// `GET /log/tile/{*path}` returns 200 with the tile as binary data.
+///
+/// Any token may read tiles of hashes. Tiles of entries contain the headers of all tenants and need the scope `log.read`.
+/// Errors: `not_found` if the tree has no such tile yet, `internal` if events of the tile are missing.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(path): Path<String>,
     parameters: Parameters,
 ) -> Result<Response, Problem> {
-    parameters.end()?;
-    let id: TileId = format!("tile/{path}").parse().map_err(|error: sealbus_core::log::tile::TilePathError| {
-        Refused::field(ErrorKind::InvalidField, "path", "format", error.to_string())
-    })?;
-    let missing = || Problem::new(ErrorKind::NotFound, "the log's tree has no such tile yet");
+    parameters.finish()?;
+    let id: TileId = format!("tile/{path}")
+        .parse()
+        .map_err(|error: TilePathError| Refused::field(ErrorKind::InvalidField, "path", "format", error.to_string()))?;
+    let not_found = || Problem::new(ErrorKind::NotFound, "the log's tree has no such tile yet");
     let bytes = match id.kind() {
-        TileKind::Hashes(_) => app.ledger.log().hash_tile(id).await?.ok_or_else(missing)?.encode(),
+        TileKind::Hashes(_) => app.ledger.log().hash_tile(id).await?.ok_or_else(not_found)?.encode(),
         TileKind::Entries => {
             caller.require(Scope::LogRead)?;
-            let from_index = id.n() * 256;
+            let from_index = id.n() * ENTRIES_PER_TILE;
             if app.ledger.log().newest_tree().await?.size < from_index + u64::from(id.width()) {
-                return Err(missing());
+                return Err(not_found());
             }
             let query = LogQuery { from_index, limit: id.width().into(), ..LogQuery::default() };
             let leaves: Vec<_> = app.ledger.history().log_page(&query).await?.iter().map(Record::leaf).collect();
-            // Fewer, and somebody took events out: a short tile would pass for a smaller one.
-            let whole = encode_entry_bundle(&leaves).ok().filter(|_| leaves.len() == usize::from(id.width()));
-            whole.ok_or_else(|| {
+            // If events were deleted from the ledger, a shorter tile must not be returned as if it were a partial one.
+            let complete = encode_entry_bundle(&leaves).ok().filter(|_| leaves.len() == usize::from(id.width()));
+            complete.ok_or_else(|| {
                 Problem::new(ErrorKind::Internal, "events of this tile are missing; run `sealbus verify --all`")
             })?
         }
     };
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
-        (header::CACHE_CONTROL, HeaderValue::from_static(FOR_EVER)),
+        (header::CACHE_CONTROL, HeaderValue::from_static(CACHE_CONTROL)),
     ];
     Ok((headers, bytes).into_response())
 }
@@ -66,7 +71,7 @@ mod tests {
     async fn bytes(publisher: &Publisher, path: &str, token: &str) -> Vec<u8> {
         let answer = publisher.call(Method::GET, path, token).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{path}");
-        assert_eq!(answer.headers()["cache-control"], super::FOR_EVER);
+        assert_eq!(answer.headers()["cache-control"], super::CACHE_CONTROL);
         answer.bytes().await.unwrap().to_vec()
     }
 

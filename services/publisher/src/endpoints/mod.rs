@@ -1,4 +1,6 @@
-//! The API, one file an endpoint, and the table that the router is made of.
+//! The endpoints of the API and the table of their routes.
+//!
+//! More than 15 files: each endpoint has its own file with its documentation, handler and tests.
 
 mod catalog;
 mod event;
@@ -23,8 +25,10 @@ use axum::routing::{MethodRouter, get};
 
 use crate::app::App;
 
-/// Every route of the API. Each handler takes a [`Caller`](crate::auth::caller::Caller), and a test walks the table to see that
-/// none answers without a token.
+/// Returns every route of the API.
+///
+/// Each handler extracts a [`Caller`](crate::auth::caller::Caller). A test calls every route and checks that none answers
+/// without a token.
 pub(crate) fn table() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     vec![
         ("/v1/plans/{plan}/events", get(plan_events::handle).post(publish::handle)),

@@ -1,4 +1,4 @@
-//! `GET /v1/plans/{plan}/events`: a page of a plan's events.
+//! `GET /v1/plans/{plan}/events`: a plan's events, page by page.
 
 use std::sync::Arc;
 
@@ -12,14 +12,18 @@ use sealbus_ledger::{Ledger, LedgerError};
 
 use crate::app::App;
 use crate::auth::caller::Caller;
-use crate::auth::tokens::Scope;
-use crate::http::answers::{self, Form, with_header};
-use crate::http::cursor::List;
+use crate::auth::token::Scope;
+use crate::http::paging::{EventList, MAX_PAGE_BYTES, RECORDS_PER_QUERY, content_bytes, next_link};
 use crate::http::parameters::Parameters;
 use crate::http::path::PlanPath;
 use crate::http::problem::Problem;
-use crate::http::{links, pages};
+use crate::http::responses::{EventFormat, EventPage, page, with_header};
 
+/// `GET /v1/plans/{plan}/events` returns 200 with a page of events, filtered by `type` and ordered by seq. It starts at
+/// `from_seq`, or after the cursor in `after`. `next` and the `Link` header name the next page. A plan without events is an
+/// empty page.
+///
+/// It needs the scope `read`. Errors: `invalid_cursor` if the cursor belongs to another list.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -29,47 +33,50 @@ pub(super) async fn handle(
     mut parameters: Parameters,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let tenant = caller.reads()?;
+    let tenant = caller.tenant_to_read()?;
     let (after, from_seq) = (parameters.text("after")?, parameters.number("from_seq")?);
     let (limit, descending, types) = (parameters.limit()?, parameters.descending()?, parameters.types()?);
-    parameters.end()?;
-    let list = List { tenant: &tenant, plan: &plan, types: &types, descending };
+    parameters.finish()?;
+    let list = EventList { tenant: &tenant, plan: &plan, types: &types, descending };
     let after_seq = match (after, from_seq) {
-        (Some(cursor), _) => list.read(&cursor)?,
+        (Some(cursor), _) => list.seq_of_cursor(&cursor)?,
         (None, Some(seq)) if descending => seq.saturating_add(1),
         (None, Some(seq)) => seq.saturating_sub(1),
         (None, None) => 0,
     };
-    let page =
-        page(&app.ledger, &tenant, &plan, PageQuery { after_seq, limit, types: types.clone(), descending }).await?;
-    let next = page.records.last().filter(|_| page.more).map(|last| list.cursor(last.header.seq));
-    let views = app.views(&caller.token, page.records.into_iter().map(Arc::new)).await?;
-    let shown = answers::Page { events: &views, total: Some(page.total), next: next.as_deref() };
-    let answer = answers::page(Form::accepted(&headers), &shown);
+    let query = PageQuery { after_seq, limit, types: types.clone(), descending };
+    let read = read_page(&app.ledger, &tenant, &plan, query).await?;
+    let next = read.records.last().filter(|_| read.more).map(|last| list.cursor_after(last.header.seq));
+    let views = app.reading.views(&caller.token, read.records.into_iter().map(Arc::new)).await?;
+    let events = EventPage { events: &views, total: Some(read.total), next: next.as_deref() };
+    let response = page(EventFormat::from_accept(&headers), &events);
     Ok(match next {
-        Some(cursor) => with_header(answer, header::LINK, &links::next(&uri, "after", &cursor)),
-        None => answer,
+        Some(cursor) => with_header(response, header::LINK, &next_link(&uri, "after", &cursor)),
+        None => response,
     })
 }
 
-struct Page {
+/// A page as it was read from the ledger.
+struct StoredPage {
     records: Vec<Record>,
+    /// The number of events on all pages.
     total: u64,
+    /// Whether there is a next page.
     more: bool,
 }
 
-/// Reads a page chunk by chunk, so that it ends early where the events are large.
-async fn page(ledger: &Ledger, tenant: &Tenant, plan: &Plan, query: PageQuery) -> Result<Page, LedgerError> {
-    let mut page = Page { records: Vec::new(), total: 0, more: true };
+/// Reads a page in several queries, so that it ends early if the events are large.
+async fn read_page(ledger: &Ledger, tenant: &Tenant, plan: &Plan, query: PageQuery) -> Result<StoredPage, LedgerError> {
+    let mut page = StoredPage { records: Vec::new(), total: 0, more: true };
     let mut after_seq = query.after_seq;
     let mut left = query.limit;
     let mut bytes = 0;
-    while page.more && left > 0 && bytes < pages::BYTES {
-        let chunk = PageQuery { after_seq, limit: left.min(pages::CHUNK), ..query.clone() };
-        let read = ledger.history().page(tenant, plan, &chunk).await?;
+    while page.more && left > 0 && bytes < MAX_PAGE_BYTES {
+        let next = PageQuery { after_seq, limit: left.min(RECORDS_PER_QUERY), ..query.clone() };
+        let read = ledger.history().page(tenant, plan, &next).await?;
         (page.total, page.more) = (read.total, read.more);
         left -= u32::try_from(read.records.len()).unwrap_or(left).min(left);
-        bytes += pages::weight(&read.records);
+        bytes += content_bytes(&read.records);
         after_seq = read.records.last().map_or(after_seq, |last| last.header.seq);
         page.records.extend(read.records);
     }

@@ -1,4 +1,4 @@
-//! `GET /v1/plans/{plan}/head`: a plan's last event, or its last sealed one below a log index.
+//! `GET /v1/plans/{plan}/head`: the last event of a plan.
 
 use std::sync::Arc;
 
@@ -10,12 +10,16 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::auth::caller::Caller;
-use crate::auth::tokens::Scope;
-use crate::http::answers::{json, with_header};
+use crate::auth::token::Scope;
 use crate::http::parameters::Parameters;
 use crate::http::path::PlanPath;
 use crate::http::problem::Problem;
+use crate::http::responses::{json, with_header};
 
+/// `GET /v1/plans/{plan}/head` returns 200 with seq and hash of the plan's last event, and the seq as `ETag`. With
+/// `below_index` it is the last sealed event whose log index is lower.
+///
+/// It needs the scope `read`. Errors: `not_found` if the plan has no such event.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -23,13 +27,13 @@ pub(super) async fn handle(
     mut parameters: Parameters,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let tenant = caller.reads()?;
+    let tenant = caller.tenant_to_read()?;
     let below_index = parameters.number("below_index")?;
-    parameters.end()?;
+    parameters.finish()?;
     let head = app.ledger.history().head(&tenant, &plan, below_index).await?;
     let head = head.ok_or_else(|| Problem::new(ErrorKind::NotFound, "the plan has no such event"))?;
-    let answer = json(StatusCode::OK, &json!({ "seq": head.seq, "hash": head.hash }));
-    Ok(with_header(answer, header::ETAG, &format!("\"{}\"", head.seq)))
+    let response = json(StatusCode::OK, &json!({ "seq": head.seq, "hash": head.hash }));
+    Ok(with_header(response, header::ETAG, &format!("\"{}\"", head.seq)))
 }
 
 #[cfg(test)]

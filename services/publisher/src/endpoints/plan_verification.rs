@@ -1,25 +1,28 @@
-//! `GET /v1/plans/{plan}/verification`: a plan's chain, checked event by event.
+//! `GET /v1/plans/{plan}/verification`: the verification of a plan's chain, event by event.
 //!
-//! This is the service's own word. Who does not trust the service runs `sealbus verify`.
+//! The result is only as trustworthy as this service. `sealbus verify` checks a ledger or a bundle independently.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use sealbus_core::error::ErrorKind;
 use sealbus_core::verify::{Finding, Verdict};
-use sealbus_ledger::verification::Scope as What;
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::auth::caller::Caller;
-use crate::auth::tokens::Scope;
-use crate::http::answers::json;
+use crate::auth::token::Scope;
 use crate::http::parameters::Parameters;
 use crate::http::path::PlanPath;
 use crate::http::problem::Problem;
+use crate::http::responses::json;
 
+/// `GET /v1/plans/{plan}/verification` returns 200 with the verdict `ok`, or the verdict and place of the first finding, and
+/// all findings.
+///
+/// It needs the scope `verify`. Errors: `not_found` if the plan does not exist, `overloaded` if too many verifications are in
+/// flight.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -27,33 +30,27 @@ pub(super) async fn handle(
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Verify)?;
-    let tenant = caller.reads()?;
-    parameters.end()?;
-    let Ok(_turn) = app.verifications.try_acquire() else {
-        return Err(Problem::new(ErrorKind::Overloaded, "other plans are being verified already"));
-    };
-    let verified = app.ledger.verification().verify_chains(&What::Plan(tenant, plan.clone()), &app.keyring).await?;
-    if verified.plans == 0 {
-        return Err(Problem::new(ErrorKind::NotFound, "there is no such plan"));
-    }
-    // What is wrong with the plan of keys, which is checked too, is for the operator.
+    let tenant = caller.tenant_to_read()?;
+    parameters.finish()?;
+    let verified = app.verification.verify(tenant, plan.clone()).await?;
+    // The plan of signing keys is verified too. Its findings are for the operator, not for clients.
     let mut findings: Vec<Finding> =
         verified.findings.into_iter().filter(|finding| finding.plan == plan.as_str()).collect();
     findings.sort_by_key(|finding| finding.seq);
-    let mut answer = json!({
+    let mut body = json!({
         "plan": plan.as_str(), "verdict": "ok", "events": verified.events, "sealed": verified.sealed,
-        "findings": findings.iter().map(shown).collect::<Vec<_>>(),
+        "findings": findings.iter().map(finding_json).collect::<Vec<_>>(),
     });
-    // What was erased is told, and is not wrong.
+    // An erased payload is reported, but is not a fault.
     if let Some(first) = findings.iter().find(|finding| finding.verdict != Verdict::Erased) {
-        answer["verdict"] = json!(first.verdict.as_str());
-        answer["seq"] = json!(first.seq);
-        answer["index"] = json!(first.seq.saturating_sub(1));
+        body["verdict"] = json!(first.verdict.as_str());
+        body["seq"] = json!(first.seq);
+        body["index"] = json!(first.seq.saturating_sub(1));
     }
-    Ok(json(StatusCode::OK, &answer))
+    Ok(json(StatusCode::OK, &body))
 }
 
-fn shown(finding: &Finding) -> Value {
+fn finding_json(finding: &Finding) -> Value {
     json!({
         "seq": finding.seq, "index": finding.seq.saturating_sub(1),
         "verdict": finding.verdict.as_str(), "detail": finding.detail,

@@ -1,4 +1,4 @@
-//! `GET /v1/plans`: names of a tenant's plans, in byte order.
+//! `GET /v1/plans`: the names of a tenant's plans.
 
 use std::sync::Arc;
 
@@ -9,12 +9,16 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::auth::caller::Caller;
-use crate::auth::tokens::Scope;
-use crate::http::answers::{json, with_header};
-use crate::http::links;
+use crate::auth::token::Scope;
+use crate::http::paging::next_link;
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
+use crate::http::responses::{json, with_header};
 
+/// `GET /v1/plans` returns 200 with a page of plan names that begin with `prefix`, in byte order, after the name in `after`.
+/// `next` and the `Link` header name the next page.
+///
+/// It needs the scope `read`.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -22,24 +26,23 @@ pub(super) async fn handle(
     mut parameters: Parameters,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let tenant = caller.reads()?;
+    let tenant = caller.tenant_to_read()?;
     let prefix = parameters.text("prefix")?.unwrap_or_default();
     let after = parameters.text("after")?.unwrap_or_default();
     let limit = parameters.limit()?;
-    parameters.end()?;
+    parameters.finish()?;
     let mut plans = app.ledger.history().plans(&tenant, &prefix, &after, limit + 1).await?;
     let more = plans.len() > limit as usize;
     plans.truncate(limit as usize);
     let next = plans.last().filter(|_| more).cloned();
-    let answer = json(StatusCode::OK, &json!({ "plans": plans, "next": next }));
+    let response = json(StatusCode::OK, &json!({ "plans": plans, "next": next }));
     Ok(match next {
-        // A plan's name may hold `+` and `=`, which a query reads as something else.
-        Some(name) => with_header(
-            answer,
-            header::LINK,
-            &links::next(&uri, "after", &name.replace('+', "%2B").replace('=', "%3D")),
-        ),
-        None => answer,
+        Some(name) => {
+            // Of the characters of a plan's name only these two mean something else in a query.
+            let name = name.replace('+', "%2B").replace('=', "%3D");
+            with_header(response, header::LINK, &next_link(&uri, "after", &name))
+        }
+        None => response,
     })
 }
 

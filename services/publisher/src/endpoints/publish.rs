@@ -1,27 +1,35 @@
-//! `POST /v1/plans/{plan}/events`: one event, or an array that is atomic.
+//! `POST /v1/plans/{plan}/events`: publishing to one plan.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::Response;
-use sealbus_core::cloudevents::is_json;
+use sealbus_core::cloudevents;
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::event::View;
 use sealbus_core::request::read_body;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::app::App;
-use crate::auth::caller::{Caller, single};
-use crate::auth::tokens::Scope;
-use crate::http::answers::{self, Form, event, json, with_header, with_sealed};
-use crate::http::parameters::Parameters;
+use crate::auth::caller::Caller;
+use crate::auth::token::Scope;
+use crate::http::parameters::{Parameters, single_header};
 use crate::http::path::PlanPath;
 use crate::http::problem::Problem;
-use crate::publish::publishing::{Conditions, Publication, Published};
-use crate::publish::sealed::{Receipted, Wait};
+use crate::http::responses::{EventFormat, event, json, json_of_type, with_header};
+use crate::publish::conditions::Conditions;
+use crate::publish::publishing::{Publication, Published};
+use crate::publish::sealed::receipts::EventWithReceipt;
 
+/// `POST /v1/plans/{plan}/events` stores one event, or an array of events, all or none. It returns 201 with the stored
+/// records, or 200 if all of them were stored before. `Location` names the first event, `ETag` the seq of the last one. With
+/// `wait=sealed` the response also contains receipts, and the header `Sealbus-Sealed`.
+///
+/// It needs the scope `publish`. Errors: those of an invalid body or event, of `If-Match`, `If-None-Match` and
+/// `Idempotency-Key`, `overloaded`, and `ledger_unavailable` with the ids of the events if the outcome is unknown.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -31,75 +39,101 @@ pub(super) async fn handle(
     body: Body,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Publish)?;
-    let wait = Wait::read(parameters, app.sealed_wait)?;
+    let wait = app.seal_waiting.read(parameters)?;
     let plan = path.publishable()?;
-    let tenant = caller.publishes(None)?;
+    let tenant = caller.tenant_to_publish(None)?;
     let conditions = Conditions::read(&headers)?;
     check_media_type(&headers)?;
-    let taken = app.intake.take(&headers, body).await?;
-    let (requests, array) = read_body(&taken.bytes, &app.limits)?;
+    let body = app.bodies.read(&headers, body).await?;
+    let (requests, is_array) = read_body(&body.bytes, &app.limits)?;
     let publications: Vec<_> = requests
         .into_iter()
         .enumerate()
-        .map(|(at, request)| Publication {
-            at: array.then_some(at),
+        .map(|(index, request)| Publication {
+            index: is_array.then_some(index),
             request,
             traceparent: conditions.traceparent.clone(),
-            key: conditions.key.as_ref().map(|key| if array { format!("{key}/{at}") } else { key.clone() }),
+            idempotency_key: conditions
+                .idempotency_key
+                .as_ref()
+                .map(|key| if is_array { format!("{key}/{index}") } else { key.clone() }),
         })
         .collect();
-    let appended = app.publish(&caller, tenant, plan.clone(), conditions.expect, &publications).await?;
-    let first = appended.first().ok_or_else(|| Problem::new(ErrorKind::Internal, "the ledger gave no record"))?;
-    let receipted = match wait {
+    let published = app.publishing.publish(&caller, tenant, plan.clone(), conditions.expect, &publications).await?;
+    let first = published.first().ok_or_else(|| Problem::new(ErrorKind::Internal, "the ledger returned no record"))?;
+    let receipts = match wait {
         Some(wait) => {
-            // While it waits, a call holds no more than its records.
-            drop((taken, publications));
-            Some(app.sealed(wait, &appended.iter().collect::<Vec<_>>()).await)
+            // A waiting request holds only its records in memory.
+            drop((body, publications));
+            Some(app.seal_waiting.wait(wait, &published.iter().collect::<Vec<_>>()).await)
         }
         None => None,
     };
-    if !array {
-        return Ok(single_answer(first, receipted.as_deref(), Form::accepted(&headers)));
+    if !is_array {
+        return Ok(single_response(first, receipts.as_deref(), EventFormat::from_accept(&headers)));
     }
-    let body = if let Some(events) = &receipted {
-        with_sealed(json(status(&appended), &Stored { events }), events.iter().all(|event| event.sealed))
+    let response = if let Some(events) = &receipts {
+        with_sealed(json(status(&published), &ArrayBody { events }), events.iter().all(|event| event.sealed))
     } else {
-        let events: Vec<&View> = appended.iter().map(|event| &event.view).collect();
-        json(status(&appended), &Stored { events: &events })
+        let events: Vec<&View> = published.iter().map(|event| &event.view).collect();
+        json(status(&published), &ArrayBody { events: &events })
     };
     let location = format!("/v1/plans/{plan}/events?from_seq={}", first.stored.header.seq);
-    let last = appended.iter().map(|event| event.stored.header.seq).max().unwrap_or_default();
-    Ok(with_header(with_header(body, header::LOCATION, &location), header::ETAG, &format!("\"{last}\"")))
+    let last = published.iter().map(|event| event.stored.header.seq).max().unwrap_or_default();
+    Ok(with_header(with_header(response, header::LOCATION, &location), header::ETAG, &format!("\"{last}\"")))
 }
 
-/// The answer to an array.
+/// The body of the response to an array.
 #[derive(Serialize)]
-struct Stored<'a, T> {
+struct ArrayBody<'a, T> {
     events: &'a [T],
 }
 
-/// The answer to one event: its record, with its receipt where the call waited for it; where it is found again, and its seq as
-/// `ETag`.
-pub(super) fn single_answer(appended: &Published, receipted: Option<&[Receipted]>, form: Form) -> Response {
-    let (header, status) = (&appended.stored.header, status(std::slice::from_ref(appended)));
-    let answer = match receipted {
-        Some([first, ..]) => with_sealed(answers::receipted(status, form, first), first.sealed),
-        _ => event(status, form, &appended.view),
+/// Returns the response to a single event: the event, with its receipt if the request waited, its path as `Location` and its
+/// seq as `ETag`.
+pub(super) fn single_response(
+    published: &Published,
+    receipts: Option<&[EventWithReceipt]>,
+    format: EventFormat,
+) -> Response {
+    let (header, status) = (&published.stored.header, status(std::slice::from_ref(published)));
+    let response = match receipts {
+        Some([first, ..]) => with_sealed(event_with_receipt(status, format, first), first.sealed),
+        _ => event(status, format, &published.view),
     };
-    let answer = with_header(answer, header::LOCATION, &format!("/v1/events/{}", header.event_id));
-    with_header(answer, header::ETAG, &format!("\"{}\"", header.seq))
+    let response = with_header(response, header::LOCATION, &format!("/v1/events/{}", header.event_id));
+    with_header(response, header::ETAG, &format!("\"{}\"", header.seq))
 }
 
-/// 201 where anything is new, 200 where all of it was there already.
-pub(super) fn status(appended: &[Published]) -> StatusCode {
-    if appended.iter().any(|event| event.new) { StatusCode::CREATED } else { StatusCode::OK }
+/// Returns a response with one event and its receipt. In a `CloudEvent` these are two extension attributes, and the receipt
+/// is JSON text.
+fn event_with_receipt(status: StatusCode, format: EventFormat, event: &EventWithReceipt) -> Response {
+    match format {
+        EventFormat::Native => json(status, event),
+        EventFormat::CloudEvents => {
+            let mut body = cloudevents::to_structured(&event.view);
+            body["sealbussealed"] = Value::from(event.sealed);
+            body["sealbusreceipt"] = Value::from(event.receipt.get());
+            json_of_type(status, cloudevents::STRUCTURED, &body)
+        }
+    }
 }
 
-/// JSON, or no type at all.
+/// Sets the header that tells whether all events of a request with `wait=sealed` are sealed.
+pub(super) fn with_sealed(response: Response, sealed: bool) -> Response {
+    with_header(response, HeaderName::from_static("sealbus-sealed"), if sealed { "true" } else { "false" })
+}
+
+/// Returns 201 if the request stored an event, 200 if all events were stored before.
+fn status(published: &[Published]) -> StatusCode {
+    if published.iter().any(|event| event.new) { StatusCode::CREATED } else { StatusCode::OK }
+}
+
+/// Accepts JSON, and requests without a media type.
 fn check_media_type(headers: &HeaderMap) -> Result<(), Refused> {
-    match single(headers, header::CONTENT_TYPE.as_str())? {
-        Some(media_type) if !is_json(&media_type) || media_type.starts_with("application/cloudevents") => {
-            let detail = "this path takes application/json; CloudEvents go to /v1/events";
+    match single_header(headers, header::CONTENT_TYPE.as_str())? {
+        Some(media_type) if !cloudevents::is_json(&media_type) || media_type.starts_with("application/cloudevents") => {
+            let detail = "this path accepts application/json; publish CloudEvents to /v1/events";
             Err(Refused::new(ErrorKind::UnsupportedMediaType, detail))
         }
         _ => Ok(()),

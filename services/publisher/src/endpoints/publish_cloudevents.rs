@@ -1,9 +1,8 @@
-//! `POST /v1/events`: CloudEvents in structured, binary or batch mode.
+//! `POST /v1/events`: publishing `CloudEvents` in structured, binary or batch mode.
 //!
-//! A batch is atomic for each of its plans, and answers one result an event, in the batch's order:
-//! `{"results":[{"status":201,"event":{…}},{"status":422,"problem":{…}}]}`. What is wrong with one event refuses the
-//! others of its plan in this batch with it; its place is in the problem's pointers. The answer is 207 where any was
-//! refused.
+//! A batch is atomic for each of its plans. The response has one result per event, in the order of the batch:
+//! `{"results":[{"status":201,"event":{…}},{"status":422,"problem":{…}}]}`. An invalid event refuses all events of its plan
+//! in this batch; the pointers of the problem name its index.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,17 +21,25 @@ use sealbus_ledger::append::Expect;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::publish::single_answer;
+use super::publish::{single_response, with_sealed};
 use crate::app::App;
-use crate::auth::caller::{Caller, single};
-use crate::auth::tokens::Scope;
-use crate::http::answers::{Form, json, with_sealed};
-use crate::http::body::Taken;
-use crate::http::parameters::Parameters;
+use crate::auth::caller::Caller;
+use crate::auth::token::Scope;
+use crate::http::body::ReceivedBody;
+use crate::http::parameters::{Parameters, single_header};
 use crate::http::problem::Problem;
-use crate::publish::publishing::{Conditions, Publication, Published, is_traceparent};
-use crate::publish::sealed::{Receipted, Wait};
+use crate::http::responses::{EventFormat, json};
+use crate::publish::conditions::{Conditions, is_traceparent};
+use crate::publish::publishing::{Publication, Published};
+use crate::publish::sealed::Wait;
+use crate::publish::sealed::receipts::EventWithReceipt;
 
+/// `POST /v1/events` stores one event and returns 201, or 200 if it was stored before; or it stores a batch and returns 201,
+/// 200, or 207 if an event was refused. With `wait=sealed` the response also contains receipts, and the header
+/// `Sealbus-Sealed`.
+///
+/// It needs the scope `publish`. Errors: the same as of `POST /v1/plans/{plan}/events`. Errors of the events of a batch are
+/// in its results.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -41,117 +48,97 @@ pub(super) async fn handle(
     body: Body,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Publish)?;
-    let wait = Wait::read(parameters, app.sealed_wait)?;
+    let wait = app.seal_waiting.read(parameters)?;
     let conditions = Conditions::read(&headers)?;
-    let content_type = single(&headers, header::CONTENT_TYPE.as_str())?;
-    let essence =
+    let content_type = single_header(&headers, header::CONTENT_TYPE.as_str())?;
+    let media_type =
         content_type.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let binary = headers.contains_key(format!("{HEADER_PREFIX}specversion"));
-    if essence != STRUCTURED && essence != BATCH && !binary {
-        let detail = format!("this path takes {STRUCTURED}, {BATCH}, or any type with ce- headers");
+    let is_binary = headers.contains_key(format!("{HEADER_PREFIX}specversion"));
+    if media_type != STRUCTURED && media_type != BATCH && !is_binary {
+        let detail = format!("this path accepts {STRUCTURED}, {BATCH}, or any media type with ce- headers");
         return Err(Problem::new(ErrorKind::UnsupportedMediaType, detail));
     }
-    let taken = app.intake.take(&headers, body).await?;
-    if essence == BATCH {
-        let events = read_value(&taken.bytes, &app.limits)?;
-        return batch(&app, &caller, &conditions, wait, taken, events).await;
+    let body = app.bodies.read(&headers, body).await?;
+    if media_type == BATCH {
+        let events = read_value(&body.bytes, &app.limits)?;
+        return publish_batch(&app, &caller, &conditions, wait, body, events).await;
     }
-    let incoming = if essence == STRUCTURED {
-        from_structured(read_value(&taken.bytes, &app.limits)?)?
+    let incoming = if media_type == STRUCTURED {
+        from_structured(read_value(&body.bytes, &app.limits)?)?
     } else {
-        from_binary(&attributes(&headers)?, content_type.as_deref(), &taken.bytes, &app.limits)?
+        from_binary(&header_texts(&headers)?, content_type.as_deref(), &body.bytes, &app.limits)?
     };
-    let tenant = caller.publishes(incoming.tenant.as_ref())?;
+    let tenant = caller.tenant_to_publish(incoming.tenant.as_ref())?;
     let (plan, publication) = publication(incoming, None, &conditions);
-    let appended = app.publish(&caller, tenant, plan, conditions.expect, &[publication]).await?;
-    let first = appended.first().ok_or_else(|| Problem::new(ErrorKind::Internal, "the ledger gave no record"))?;
-    let receipted = match wait {
+    let published = app.publishing.publish(&caller, tenant, plan, conditions.expect, &[publication]).await?;
+    let first = published.first().ok_or_else(|| Problem::new(ErrorKind::Internal, "the ledger returned no record"))?;
+    let receipts = match wait {
         Some(wait) => {
-            drop(taken);
-            Some(app.sealed(wait, &[first]).await)
+            drop(body);
+            Some(app.seal_waiting.wait(wait, &[first]).await)
         }
         None => None,
     };
-    Ok(single_answer(first, receipted.as_deref(), Form::accepted(&headers)))
+    Ok(single_response(first, receipts.as_deref(), EventFormat::from_accept(&headers)))
 }
 
-/// The events of one plan in a batch, in the batch's order, or what is wrong with the first faulty one of them.
+/// The events of one plan in a batch, in the order of the batch.
 #[derive(Default)]
 struct Group {
-    places: Vec<usize>,
+    /// The index of each publication in the batch.
+    indexes: Vec<usize>,
     publications: Vec<Publication>,
+    /// The problem of the first invalid event of the plan.
     problem: Option<Problem>,
 }
 
-async fn batch(
+async fn publish_batch(
     app: &App,
     caller: &Caller,
     conditions: &Conditions,
     wait: Option<Wait>,
-    taken: Taken,
-    body: Value,
+    body: ReceivedBody,
+    events: Value,
 ) -> Result<Response, Problem> {
+    let refuse = |pointer, rule, detail| Refused::field(ErrorKind::InvalidField, pointer, rule, detail);
     if conditions.expect != Expect::Any {
-        return Err(Refused::field(
-            ErrorKind::InvalidField,
-            "If-Match",
-            "mode",
-            "does not go with a batch, which has many plans",
-        )
-        .into());
+        return Err(refuse("If-Match", "mode", "cannot be used with a batch, which may contain several plans").into());
     }
-    let Value::Array(events) = body else {
-        return Err(Refused::field(ErrorKind::InvalidField, "", "type", "a batch is an array").into());
+    let Value::Array(events) = events else {
+        return Err(refuse("", "type", "a batch must be an array").into());
     };
     check_count(events.len(), &app.limits)?;
-    let mut results: Vec<Option<Outcome>> = (0..events.len()).map(|_| None).collect();
-    let mut groups: HashMap<(Tenant, Plan), Group> = HashMap::new();
-    for (at, event) in events.into_iter().enumerate() {
-        let named = (event["tenantid"].as_str().map(str::to_owned), event["subject"].as_str().map(str::to_owned));
-        match read(caller, event, at, conditions) {
-            Ok((tenant, plan, publication)) => {
-                let group = groups.entry((tenant, plan)).or_default();
-                group.places.push(at);
-                group.publications.push(publication);
-            }
-            Err(refused) => {
-                let problem = Problem::from(refused);
-                results[at] = Some(refusal(app, &problem));
-                // Where the faulty event still says which plan it is for, that plan gets none of this batch.
-                if let Some(key) = plan_of(caller, &named) {
-                    groups.entry(key).or_default().problem.get_or_insert(problem);
-                }
-            }
-        }
-    }
-    let published = groups.into_iter().map(async |((tenant, plan), Group { places, publications, problem })| {
+    let mut results: Vec<Option<BatchResult>> = (0..events.len()).map(|_| None).collect();
+    let groups = group_by_plan(app, caller, conditions, events, &mut results);
+    let publishing = groups.into_iter().map(async |((tenant, plan), Group { indexes, publications, problem })| {
         let outcome = match problem {
             Some(problem) => Err(problem),
-            None => app.publish(caller, tenant, plan, Expect::Any, &publications).await,
+            None => app.publishing.publish(caller, tenant, plan, Expect::Any, &publications).await,
         };
-        (places, outcome)
+        (indexes, outcome)
     });
     let mut stored: Vec<(usize, Published)> = Vec::new();
-    for (places, outcome) in join_all(published).await {
+    for (indexes, outcome) in join_all(publishing).await {
         match outcome {
-            Ok(appended) => stored.extend(places.into_iter().zip(appended)),
-            Err(problem) => places.into_iter().for_each(|at| results[at] = Some(refusal(app, &problem))),
+            Ok(published) => stored.extend(indexes.into_iter().zip(published)),
+            Err(problem) => indexes.into_iter().for_each(|index| results[index] = Some(refused_result(app, &problem))),
         }
     }
     let mut sealed = None;
     if let Some(wait) = wait {
-        drop(taken);
-        let receipted = app.sealed(wait, &stored.iter().map(|(_, event)| event).collect::<Vec<_>>()).await;
-        sealed = Some(receipted.iter().all(|event| event.sealed));
-        for ((at, event), receipted) in stored.into_iter().zip(receipted) {
-            results[at] = Some(Outcome::stored(event.new, Shown::Receipted(Box::new(receipted))));
+        drop(body);
+        let published: Vec<&Published> = stored.iter().map(|(_, event)| event).collect();
+        let receipts = app.seal_waiting.wait(wait, &published).await;
+        sealed = Some(receipts.iter().all(|event| event.sealed));
+        for ((index, event), receipt) in stored.into_iter().zip(receipts) {
+            results[index] = Some(BatchResult::stored(event.new, ResultEvent::WithReceipt(Box::new(receipt))));
         }
     } else {
-        for (at, Published { view, new, .. }) in stored {
-            results[at] = Some(Outcome::stored(new, Shown::Stored(view)));
+        for (index, Published { view, new, .. }) in stored {
+            results[index] = Some(BatchResult::stored(new, ResultEvent::Stored(view)));
         }
     }
-    let results: Vec<Outcome> = results.into_iter().flatten().collect();
+    let results: Vec<BatchResult> = results.into_iter().flatten().collect();
     let status = if results.iter().any(|result| result.problem.is_some()) {
         StatusCode::MULTI_STATUS
     } else if results.iter().any(|result| result.status == 201) {
@@ -159,86 +146,115 @@ async fn batch(
     } else {
         StatusCode::OK
     };
-    let answer = json(status, &Outcomes { results });
+    let response = json(status, &BatchBody { results });
     Ok(match sealed {
-        Some(sealed) => with_sealed(answer, sealed),
-        None => answer,
+        Some(sealed) => with_sealed(response, sealed),
+        None => response,
     })
 }
 
-fn read(
+/// Groups the events of a batch by plan. The results of invalid events are set in `results`.
+fn group_by_plan(
+    app: &App,
+    caller: &Caller,
+    conditions: &Conditions,
+    events: Vec<Value>,
+    results: &mut [Option<BatchResult>],
+) -> HashMap<(Tenant, Plan), Group> {
+    let mut groups: HashMap<(Tenant, Plan), Group> = HashMap::new();
+    for (index, event) in events.into_iter().enumerate() {
+        let named = (event["tenantid"].as_str().map(str::to_owned), event["subject"].as_str().map(str::to_owned));
+        match read_event(caller, event, index, conditions) {
+            Ok((tenant, plan, publication)) => {
+                let group = groups.entry((tenant, plan)).or_default();
+                group.indexes.push(index);
+                group.publications.push(publication);
+            }
+            Err(refused) => {
+                let problem = Problem::from(refused);
+                results[index] = Some(refused_result(app, &problem));
+                // If the invalid event names its plan, no event of the batch is stored in that plan.
+                if let Some(key) = named_plan(caller, &named) {
+                    groups.entry(key).or_default().problem.get_or_insert(problem);
+                }
+            }
+        }
+    }
+    groups
+}
+
+fn read_event(
     caller: &Caller,
     event: Value,
-    at: usize,
+    index: usize,
     conditions: &Conditions,
 ) -> Result<(Tenant, Plan, Publication), Refused> {
-    let within = |refused: Refused| refused.within(&format!("/{at}"));
+    let within = |refused: Refused| refused.within(&format!("/{index}"));
     let incoming = from_structured(event).map_err(within)?;
-    let tenant = caller.publishes(incoming.tenant.as_ref()).map_err(within)?;
-    let (plan, publication) = publication(incoming, Some(at), conditions);
+    let tenant = caller.tenant_to_publish(incoming.tenant.as_ref()).map_err(within)?;
+    let (plan, publication) = publication(incoming, Some(index), conditions);
     Ok((tenant, plan, publication))
 }
 
-/// The plan that a faulty event was for.
-fn plan_of(caller: &Caller, (tenant, subject): &(Option<String>, Option<String>)) -> Option<(Tenant, Plan)> {
+/// Returns the plan that an invalid event names, if it is a valid name.
+fn named_plan(caller: &Caller, (tenant, subject): &(Option<String>, Option<String>)) -> Option<(Tenant, Plan)> {
     let tenant = tenant.as_deref().map(Tenant::parse).transpose().ok()?;
-    Some((caller.publishes(tenant.as_ref()).ok()?, Plan::parse(subject.as_deref()?).ok()?))
+    Some((caller.tenant_to_publish(tenant.as_ref()).ok()?, Plan::parse(subject.as_deref()?).ok()?))
 }
 
-fn publication(incoming: Incoming, at: Option<usize>, conditions: &Conditions) -> (Plan, Publication) {
-    let key = conditions.key.as_ref().map(|key| at.map_or(key.clone(), |at| format!("{key}/{at}")));
-    let own = incoming.traceparent.filter(|text| is_traceparent(text));
-    let traceparent = own.or_else(|| conditions.traceparent.clone());
-    (incoming.plan, Publication { at, request: incoming.request, traceparent, key })
+fn publication(incoming: Incoming, index: Option<usize>, conditions: &Conditions) -> (Plan, Publication) {
+    let idempotency_key = conditions
+        .idempotency_key
+        .as_ref()
+        .map(|key| index.map_or_else(|| key.clone(), |index| format!("{key}/{index}")));
+    let traceparent_of_event = incoming.traceparent.filter(|text| is_traceparent(text));
+    let traceparent = traceparent_of_event.or_else(|| conditions.traceparent.clone());
+    (incoming.plan, Publication { index, request: incoming.request, traceparent, idempotency_key })
 }
 
-/// What became of one event of a batch.
+/// The result of one event of a batch.
 #[derive(Serialize)]
-struct Outcome {
+struct BatchResult {
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<Shown>,
+    event: Option<ResultEvent>,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Value>,
 }
 
-/// The answer to a batch.
+/// The body of the response to a batch.
 #[derive(Serialize)]
-struct Outcomes {
-    results: Vec<Outcome>,
+struct BatchBody {
+    results: Vec<BatchResult>,
 }
 
-/// An event of the answer.
-enum Shown {
-    /// As its publisher is shown it.
+/// A stored event in the response to a batch.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ResultEvent {
+    /// The event as the publishing client may see it.
     Stored(View),
-    /// With its receipt.
-    Receipted(Box<Receipted>),
+    /// The same with its receipt, if the request waited.
+    WithReceipt(Box<EventWithReceipt>),
 }
 
-impl Serialize for Shown {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Stored(view) => view.serialize(serializer),
-            Self::Receipted(receipted) => receipted.serialize(serializer),
-        }
-    }
-}
-
-impl Outcome {
-    fn stored(new: bool, event: Shown) -> Self {
+impl BatchResult {
+    fn stored(new: bool, event: ResultEvent) -> Self {
         Self { status: if new { 201 } else { 200 }, event: Some(event), problem: None }
     }
 }
 
-fn refusal(app: &App, problem: &Problem) -> Outcome {
+/// Returns the result of a refused event, and counts it.
+fn refused_result(app: &App, problem: &Problem) -> BatchResult {
     app.metrics.refused(problem.kind());
-    Outcome { status: problem.kind().status(), event: None, problem: Some(problem.to_json()) }
+    BatchResult { status: problem.kind().status(), event: None, problem: Some(problem.to_json()) }
 }
 
-fn attributes(headers: &HeaderMap) -> Result<Vec<(&str, &str)>, Refused> {
+/// Returns all headers as text.
+fn header_texts(headers: &HeaderMap) -> Result<Vec<(&str, &str)>, Refused> {
     let refuse = |name: &str| {
-        Refused::field(ErrorKind::InvalidField, name, "pattern", "is printable ASCII, percent-encoded beyond that")
+        let detail = "must be printable ASCII, with other characters percent-encoded";
+        Refused::field(ErrorKind::InvalidField, name, "pattern", detail)
     };
     headers
         .iter()

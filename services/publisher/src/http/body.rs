@@ -1,4 +1,5 @@
-//! How bodies come in: capped each, and capped together, so that memory does not grow with the number of callers.
+//! Reading request bodies under two caps, one per body and one for all bodies in flight, so that memory does not grow with
+//! the number of clients.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,105 +13,125 @@ use sealbus_core::error::{ErrorKind, Refused};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// Bytes that one permit stands for.
-const UNIT: usize = 1_024;
-/// Caps' worth of a body that is too large that are read all the same.
-const THROWN_AWAY: usize = 4;
+/// The bytes that one permit of the memory budget stands for.
+const BYTES_PER_PERMIT: usize = 1_024;
+/// An oversized body is read and discarded up to this multiple of the cap.
+const DISCARD_FACTOR: usize = 4;
 
-/// The publisher's intake.
-#[derive(Debug)]
-pub struct Intake {
-    room: Arc<Semaphore>,
-    in_hand: Gauge,
-    body_bytes: usize,
-    wait: Duration,
-    time: Duration,
+/// Limits of request bodies.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyLimits {
+    /// The maximum size of one body in bytes.
+    pub max_body_bytes: usize,
+    /// The maximum bytes of all bodies in flight. At least one body of the maximum size always fits.
+    pub max_bytes_in_flight: usize,
+    /// How long a request waits for memory before it is refused as `overloaded`.
+    pub wait_timeout: Duration,
+    /// How long a client may take to send the body.
+    pub read_timeout: Duration,
 }
 
-/// A body, and its share of the room: to be kept until the call is answered.
+/// Reads request bodies within [`BodyLimits`].
 #[derive(Debug)]
-pub struct Taken {
-    /// The body.
+pub(crate) struct BodyReader {
+    limits: BodyLimits,
+    budget: Arc<Semaphore>,
+    in_flight: Gauge,
+}
+
+/// A request body with its reservation of the memory budget. It is kept until the request is answered.
+#[derive(Debug)]
+pub(crate) struct ReceivedBody {
+    /// The bytes of the body.
     pub bytes: Bytes,
-    _share: Share,
+    _reservation: Reservation,
 }
 
-/// A share of the room, given back when it is dropped.
+/// A reservation of the memory budget, returned on drop.
 #[derive(Debug)]
-struct Share {
-    in_hand: Gauge,
+struct Reservation {
+    in_flight: Gauge,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Drop for Share {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.in_hand.dec();
+        self.in_flight.dec();
     }
 }
 
-impl Intake {
-    /// Room for `room` bytes of bodies at once, `body_bytes` of each. A call waits up to `wait` for room, and its body may
-    /// take `time` to come in. `in_hand` counts those that have room.
-    pub fn new(room: usize, body_bytes: usize, wait: Duration, time: Duration, in_hand: Gauge) -> Self {
-        let units = units(room.max(body_bytes)) as usize;
-        Self { room: Arc::new(Semaphore::new(units)), in_hand, body_bytes, wait, time }
+impl BodyReader {
+    /// Creates a reader. `in_flight` counts the bodies that hold a reservation.
+    pub(crate) fn new(limits: BodyLimits, in_flight: Gauge) -> Self {
+        let budget = permits(limits.max_bytes_in_flight.max(limits.max_body_bytes)) as usize;
+        Self { limits, budget: Arc::new(Semaphore::new(budget)), in_flight }
     }
 
     /// Reads a body.
     ///
     /// # Errors
-    /// `unsupported_media_type` for a compressed one, `too_large`, `overloaded` where no room comes free, `request_timeout`,
-    /// `invalid_field` where the body breaks off.
-    pub async fn take(&self, headers: &HeaderMap, body: Body) -> Result<Taken, Refused> {
+    /// - `unsupported_media_type`: the body has a `Content-Encoding`.
+    /// - `overloaded`: the memory budget stayed exhausted for the wait timeout.
+    /// - `too_large`: the body exceeds the cap.
+    /// - `request_timeout`: the client did not send the body in time.
+    /// - `invalid_field`: the connection ended in the middle of the body.
+    pub(crate) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<ReceivedBody, Refused> {
+        let BodyLimits { max_body_bytes, wait_timeout, read_timeout, .. } = self.limits;
         if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
             && encoding != "identity"
         {
-            return Err(Refused::new(ErrorKind::UnsupportedMediaType, "the body is not taken in a Content-Encoding"));
+            let detail = "request bodies with a Content-Encoding are not supported";
+            return Err(Refused::new(ErrorKind::UnsupportedMediaType, detail));
         }
-        // A body that does not say its length may turn out to be as long as any.
+        // A body without a Content-Length may turn out to be as long as the cap.
         let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let expected = length.unwrap_or(self.body_bytes).min(self.body_bytes);
-        let permit = timeout(self.wait, Arc::clone(&self.room).acquire_many_owned(units(expected))).await;
+        let expected_bytes = length.unwrap_or(max_body_bytes).min(max_body_bytes);
+        let permit = timeout(wait_timeout, Arc::clone(&self.budget).acquire_many_owned(permits(expected_bytes))).await;
         let Ok(Ok(permit)) = permit else {
-            return Err(Refused::new(ErrorKind::Overloaded, "too many bodies are in hand already"));
+            return Err(Refused::new(ErrorKind::Overloaded, "too many request bodies are in flight"));
         };
-        self.in_hand.inc();
-        let share = Share { in_hand: self.in_hand.clone(), _permit: permit };
-        match timeout(self.time, read(body, self.body_bytes)).await {
-            Ok(Ok(Some(bytes))) => Ok(Taken { bytes, _share: share }),
+        self.in_flight.inc();
+        let reservation = Reservation { in_flight: self.in_flight.clone(), _permit: permit };
+        match timeout(read_timeout, collect(body, max_body_bytes)).await {
+            Ok(Ok(Some(bytes))) => Ok(ReceivedBody { bytes, _reservation: reservation }),
             Ok(Ok(None)) => {
-                Err(Refused::new(ErrorKind::TooLarge, format!("a body is at most {} bytes", self.body_bytes)))
+                let detail = format!("the request body exceeds the limit of {max_body_bytes} bytes");
+                Err(Refused::new(ErrorKind::TooLarge, detail))
             }
-            Ok(Err(_)) => Err(Refused::new(ErrorKind::InvalidField, "the body broke off")),
+            Ok(Err(_)) => {
+                let detail = "the connection ended before the request body was complete";
+                Err(Refused::new(ErrorKind::InvalidField, detail))
+            }
             Err(_) => {
-                Err(Refused::new(ErrorKind::RequestTimeout, format!("the body did not come in within {:?}", self.time)))
+                let detail = format!("the request body was not received within {read_timeout:?}");
+                Err(Refused::new(ErrorKind::RequestTimeout, detail))
             }
         }
     }
 }
 
-/// Reads a body of at most `cap` bytes; none: it is longer.
+/// Collects a body of at most `cap` bytes. Returns `None` if it is longer.
 ///
-/// Of one that is longer, some more is read and thrown away: a caller that is still writing would not see the answer.
-async fn read(body: Body, cap: usize) -> Result<Option<Bytes>, axum::Error> {
-    let mut pieces = body.into_data_stream();
+/// Part of a longer body is read and discarded, because a client that is still writing does not read the response.
+async fn collect(body: Body, cap: usize) -> Result<Option<Bytes>, axum::Error> {
+    let mut chunks = body.into_data_stream();
     let mut bytes = BytesMut::new();
-    let mut seen = 0;
-    while let Some(piece) = pieces.next().await.transpose()? {
-        seen += piece.len();
-        if seen <= cap {
-            bytes.extend_from_slice(&piece);
-        } else if seen <= cap * THROWN_AWAY {
+    let mut received = 0;
+    while let Some(chunk) = chunks.next().await.transpose()? {
+        received += chunk.len();
+        if received <= cap {
+            bytes.extend_from_slice(&chunk);
+        } else if received <= cap * DISCARD_FACTOR {
             bytes = BytesMut::new();
         } else {
             break;
         }
     }
-    Ok((seen <= cap).then(|| bytes.freeze()))
+    Ok((received <= cap).then(|| bytes.freeze()))
 }
 
-fn units(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX)
+fn permits(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(BYTES_PER_PERMIT).max(1)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -119,41 +140,50 @@ mod tests {
 
     use super::*;
 
-    const TIME: Duration = Duration::from_millis(50);
+    fn reader(max_bytes_in_flight: usize) -> BodyReader {
+        let limits = BodyLimits {
+            max_body_bytes: 10_000,
+            max_bytes_in_flight,
+            wait_timeout: Duration::from_millis(50),
+            read_timeout: Duration::from_millis(50),
+        };
+        BodyReader::new(limits, Gauge::default())
+    }
 
-    fn pieces(count: usize) -> Body {
+    /// Returns a body of `count` chunks of 1,000 bytes.
+    fn chunks(count: usize) -> Body {
         Body::from_stream(stream::iter((0..count).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 1_000]))))
     }
 
-    async fn take(intake: &Intake, body: Body) -> Result<usize, ErrorKind> {
-        intake.take(&HeaderMap::new(), body).await.map(|taken| taken.bytes.len()).map_err(|refused| refused.kind)
+    async fn read(reader: &BodyReader, body: Body) -> Result<usize, ErrorKind> {
+        reader.read(&HeaderMap::new(), body).await.map(|body| body.bytes.len()).map_err(|refused| refused.kind)
     }
 
     #[tokio::test]
-    async fn bodies_are_taken_up_to_the_cap() {
-        let intake = Intake::new(100_000, 10_000, TIME, TIME, Gauge::default());
-        assert_eq!(take(&intake, Body::empty()).await, Ok(0));
-        assert_eq!(take(&intake, pieces(10)).await, Ok(10_000));
-        assert_eq!(take(&intake, pieces(11)).await, Err(ErrorKind::TooLarge));
+    async fn a_body_is_read_up_to_the_cap() {
+        let reader = reader(100_000);
+        assert_eq!(read(&reader, Body::empty()).await, Ok(0));
+        assert_eq!(read(&reader, chunks(10)).await, Ok(10_000));
+        assert_eq!(read(&reader, chunks(11)).await, Err(ErrorKind::TooLarge));
         let endless = Body::from_stream(stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'x'; 1_000])));
-        assert_eq!(take(&intake, endless).await, Err(ErrorKind::TooLarge));
+        assert_eq!(read(&reader, endless).await, Err(ErrorKind::TooLarge));
     }
 
     #[tokio::test]
-    async fn room_is_shared_and_comes_free_again() {
-        let intake = Intake::new(10_000, 10_000, TIME, TIME, Gauge::default());
-        let first = intake.take(&HeaderMap::new(), pieces(1)).await.unwrap();
-        assert_eq!(take(&intake, pieces(1)).await, Err(ErrorKind::Overloaded));
+    async fn a_dropped_body_returns_its_memory_to_the_budget() {
+        let reader = reader(10_000);
+        let first = reader.read(&HeaderMap::new(), chunks(1)).await.unwrap();
+        assert_eq!(read(&reader, chunks(1)).await, Err(ErrorKind::Overloaded));
         drop(first);
-        assert_eq!(take(&intake, pieces(1)).await, Ok(1_000));
+        assert_eq!(read(&reader, chunks(1)).await, Ok(1_000));
     }
 
     #[tokio::test]
-    async fn a_body_that_does_not_come_in_is_not_waited_for() {
-        let intake = Intake::new(10_000, 10_000, TIME, TIME, Gauge::default());
-        let stuck = Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
-        assert_eq!(take(&intake, stuck).await, Err(ErrorKind::RequestTimeout));
+    async fn a_body_that_stalls_times_out() {
+        let reader = reader(10_000);
+        let stalled = Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        assert_eq!(read(&reader, stalled).await, Err(ErrorKind::RequestTimeout));
         let broken = Body::from_stream(stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("gone"))]));
-        assert_eq!(take(&intake, broken).await, Err(ErrorKind::InvalidField));
+        assert_eq!(read(&reader, broken).await, Err(ErrorKind::InvalidField));
     }
 }

@@ -1,12 +1,8 @@
-//! HTTP plumbing: routes, bodies, parameters, paging, problems and answers.
+//! HTTP plumbing that knows no endpoint: request bodies, parameters, paths, paging, response formats and problems.
 
-pub(crate) mod answers;
 pub(crate) mod body;
-pub(crate) mod cursor;
-pub(crate) mod links;
-pub(crate) mod pages;
+pub(crate) mod paging;
 pub(crate) mod parameters;
 pub(crate) mod path;
 pub(crate) mod problem;
-pub(crate) mod readiness;
-pub(crate) mod router;
+pub(crate) mod responses;

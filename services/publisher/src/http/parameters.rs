@@ -1,57 +1,61 @@
-//! The parameters of a query, taken one by one; what is left over is refused by name.
+//! Query parameters and headers of a request. Unknown query parameters are refused by name.
 
 use axum::extract::{FromRequestParts, Query};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::names::TypePattern;
 
 use crate::http::problem::Problem;
 
-/// Items of a page where the caller does not say.
+/// The number of items on a page if `limit` is not given.
 const DEFAULT_LIMIT: u32 = 100;
-/// Items of a page at most: more is asked for in vain, not refused.
+/// The maximum number of items on a page. A larger `limit` is reduced to it, not refused.
 const MAX_LIMIT: u32 = 1_000;
 
-/// What has not been taken yet of a query.
+/// The query parameters that the endpoint has not read yet.
+///
+/// An endpoint reads the parameters that it knows, and then calls [`Parameters::finish`], which refuses the others.
 #[derive(Debug)]
-pub struct Parameters(Vec<(String, String)>);
+pub(crate) struct Parameters(Vec<(String, String)>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Parameters {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query = Query::from_request_parts(parts, state).await;
-        let Query(pairs) =
-            query.map_err(|_| Problem::new(ErrorKind::InvalidField, "the query is not of the form name=value&…"))?;
+        let Query(pairs) = query.map_err(|_| {
+            Problem::new(ErrorKind::InvalidField, "the query string must have the form name=value&name=value")
+        })?;
         Ok(Self(pairs))
     }
 }
 
 impl Parameters {
-    /// A parameter that stands at most once.
-    pub fn text(&mut self, name: &str) -> Result<Option<String>, Refused> {
+    /// Takes a parameter that may be given at most once.
+    pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>, Refused> {
         let mut values = self.all(name);
         let value = values.pop();
-        if values.is_empty() { Ok(value) } else { Err(invalid(name, "unique", "is given once")) }
+        if values.is_empty() { Ok(value) } else { Err(invalid(name, "unique", "must be given at most once")) }
     }
 
-    /// A whole number.
-    pub fn number(&mut self, name: &str) -> Result<Option<u64>, Refused> {
+    /// Takes a parameter that is a non-negative integer.
+    pub(crate) fn number(&mut self, name: &str) -> Result<Option<u64>, Refused> {
         let Some(text) = self.text(name)? else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| invalid(name, "type", "is a whole number"))
+        text.parse().map(Some).map_err(|_| invalid(name, "type", "must be a non-negative integer"))
     }
 
-    /// `limit`: how many items the page holds.
-    pub fn limit(&mut self) -> Result<u32, Refused> {
+    /// Takes `limit`, the maximum number of items on the page.
+    pub(crate) fn limit(&mut self) -> Result<u32, Refused> {
         match self.number("limit")? {
             None => Ok(DEFAULT_LIMIT),
-            Some(0) => Err(invalid("limit", "minimum", "is at least 1")),
+            Some(0) => Err(invalid("limit", "minimum", "must be at least 1")),
             Some(limit) => Ok(u32::try_from(limit).unwrap_or(MAX_LIMIT).min(MAX_LIMIT)),
         }
     }
 
-    /// `type`: patterns, between commas or given several times.
-    pub fn types(&mut self) -> Result<Vec<TypePattern>, Refused> {
+    /// Takes `type`: type patterns, comma-separated or in several parameters.
+    pub(crate) fn types(&mut self) -> Result<Vec<TypePattern>, Refused> {
         let texts = self.all("type");
         let patterns = texts.iter().flat_map(|text| text.split(',')).map(TypePattern::parse);
         patterns
@@ -59,20 +63,20 @@ impl Parameters {
             .map_err(|error| Refused::field(ErrorKind::InvalidName, "type", "name", error.to_string()))
     }
 
-    /// `order`: whether it is `desc`, not `asc`.
-    pub fn descending(&mut self) -> Result<bool, Refused> {
+    /// Takes `order`, and returns whether it is `desc`. The default is `asc`.
+    pub(crate) fn descending(&mut self) -> Result<bool, Refused> {
         match self.text("order")?.as_deref() {
             None | Some("asc") => Ok(false),
             Some("desc") => Ok(true),
-            Some(_) => Err(invalid("order", "enum", "is asc or desc")),
+            Some(_) => Err(invalid("order", "enum", "must be asc or desc")),
         }
     }
 
-    /// Refuses what is left.
-    pub fn end(self) -> Result<(), Refused> {
+    /// Refuses the first parameter that was not taken.
+    pub(crate) fn finish(self) -> Result<(), Refused> {
         match self.0.first() {
             None => Ok(()),
-            Some((name, _)) => Err(invalid(name, "unknown", "is no parameter of this path")),
+            Some((name, _)) => Err(invalid(name, "unknown", "unknown query parameter")),
         }
     }
 
@@ -83,4 +87,18 @@ impl Parameters {
 
 fn invalid(name: &str, rule: &str, detail: &str) -> Refused {
     Refused::field(ErrorKind::InvalidField, name, rule, detail)
+}
+
+/// Returns the value of a header that may be given at most once, without surrounding white space.
+///
+/// # Errors
+/// `invalid_field` if the header is repeated or is not printable ASCII.
+pub(crate) fn single_header(headers: &HeaderMap, name: &str) -> Result<Option<String>, Refused> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(invalid(name, "unique", "must be given at most once"));
+    }
+    let text = value.to_str().map_err(|_| invalid(name, "pattern", "must be printable ASCII"))?;
+    Ok(Some(text.trim().to_owned()))
 }

@@ -1,14 +1,14 @@
-//! Names in a path.
+//! Names and ids in the path of a request.
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use sealbus_core::error::{ErrorKind, Refused};
-use sealbus_core::names::Plan;
+use sealbus_core::names::{NameError, Plan};
 use uuid::Uuid;
 
 use crate::http::problem::Problem;
 
-/// The plan in `/v1/plans/{plan}/…`, one of the bus's own too.
+/// The plan in `/v1/plans/{plan}/…`. Reserved plans, whose names begin with `_`, are allowed.
 #[derive(Debug)]
 pub(crate) struct PlanPath(pub Plan);
 
@@ -16,24 +16,24 @@ impl<S: Send + Sync> FromRequestParts<S> for PlanPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let refuse = |detail: String| Refused::field(ErrorKind::InvalidName, "plan", "name", detail);
         let name = Path::<String>::from_request_parts(parts, state).await;
-        let Path(name) = name.map_err(|error| refuse(error.body_text()))?;
-        Ok(Self(Plan::parse_any(&name).map_err(|error| refuse(error.to_string()))?))
+        let Path(name) = name.map_err(|error| invalid_plan(error.body_text()))?;
+        Ok(Self(Plan::parse_any(&name).map_err(|error: NameError| invalid_plan(error.to_string()))?))
     }
 }
 
 impl PlanPath {
-    /// The plan, where callers may publish to it.
+    /// Returns the plan, or refuses a reserved plan, to which clients may not publish.
     pub(crate) fn publishable(self) -> Result<Plan, Refused> {
-        let refuse = |error: sealbus_core::names::NameError| {
-            Refused::field(ErrorKind::InvalidName, "plan", "name", error.to_string())
-        };
-        Plan::parse(self.0.as_str()).map_err(refuse)
+        Plan::parse(self.0.as_str()).map_err(|error: NameError| invalid_plan(error.to_string()))
     }
 }
 
-/// The id in `/v1/events/{id}…`.
+fn invalid_plan(detail: String) -> Refused {
+    Refused::field(ErrorKind::InvalidName, "plan", "name", detail)
+}
+
+/// The event id in `/v1/events/{id}…`.
 #[derive(Debug)]
 pub(crate) struct IdPath(pub Uuid);
 
@@ -42,7 +42,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IdPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let id = Path::<Uuid>::from_request_parts(parts, state).await;
-        let refuse = |_| Refused::field(ErrorKind::InvalidField, "id", "format", "is the UUID of an event");
-        Ok(Self(id.map(|Path(id)| id).map_err(refuse)?))
+        let Path(id) =
+            id.map_err(|_| Refused::field(ErrorKind::InvalidField, "id", "format", "must be the UUID of an event"))?;
+        Ok(Self(id))
     }
 }

@@ -1,4 +1,4 @@
-//! A refusal as an answer: RFC 9457 problem details, the same for every endpoint and for the router itself.
+//! Error responses: RFC 9457 problem details, the same for every endpoint, the router and panics.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,44 +8,44 @@ use sealbus_ledger::LedgerError;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Seconds after which a call that was refused for the state of the system is worth another attempt.
-const RETRY_AFTER: u32 = 1;
+/// The `Retry-After` of errors that a retry may solve, in seconds.
+const RETRY_AFTER_SECONDS: u32 = 1;
 
-/// Why a call is not answered with what it asked for.
+/// An error response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     refused: Refused,
-    /// `head_mismatch`: the plan's head.
+    /// The plan's head seq, for `head_mismatch`.
     head: Option<u64>,
-    /// `ledger_unavailable`: the events whose outcome is unknown.
+    /// The events whose outcome is unknown, for `ledger_unavailable`.
     ids: Vec<Uuid>,
 }
 
 impl Problem {
-    /// A problem of a kind, with a sentence for this call.
-    pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
+    /// Creates a problem of a kind with a detail for this request.
+    pub(crate) fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
         Refused::new(kind, detail).into()
     }
 
-    /// The same, saying where the plan stands.
+    /// Adds the seq of the plan's head.
     #[must_use]
-    pub fn with_head(self, head: u64) -> Self {
+    pub(crate) fn with_head(self, head: u64) -> Self {
         Self { head: Some(head), ..self }
     }
 
-    /// The same, naming the events whose outcome is unknown.
+    /// Adds the ids of the events whose outcome is unknown.
     #[must_use]
-    pub fn with_ids(self, ids: Vec<Uuid>) -> Self {
+    pub(crate) fn with_ids(self, ids: Vec<Uuid>) -> Self {
         Self { ids, ..self }
     }
 
-    /// What kind it is.
-    pub fn kind(&self) -> ErrorKind {
+    /// Returns the kind, which decides code, status and title.
+    pub(crate) fn kind(&self) -> ErrorKind {
         self.refused.kind
     }
 
-    /// The problem as a JSON object.
-    pub fn to_json(&self) -> Value {
+    /// Returns the problem as a JSON object.
+    pub(crate) fn to_json(&self) -> Value {
         let Refused { kind, detail, errors } = &self.refused;
         let mut problem = json!({
             "type": format!("urn:sealbus:error:{}", kind.code()),
@@ -63,11 +63,11 @@ impl Problem {
         problem
     }
 
-    /// Seconds to wait, where waiting helps.
+    /// Returns the seconds to wait before a retry, or `None` if a retry does not help.
     fn retry_after(&self) -> Option<u32> {
         let helps =
             matches!(self.kind(), ErrorKind::RateLimited | ErrorKind::Overloaded | ErrorKind::LedgerUnavailable);
-        helps.then_some(RETRY_AFTER)
+        helps.then_some(RETRY_AFTER_SECONDS)
     }
 }
 
@@ -77,14 +77,14 @@ impl From<Refused> for Problem {
     }
 }
 
-/// A reading that failed. What the database said is for the log, not for the caller.
+/// Converts a failed read. The database's own message goes to the log, not to the client.
 impl From<LedgerError> for Problem {
     fn from(error: LedgerError) -> Self {
         if error.is_away() {
-            return Self::new(ErrorKind::LedgerUnavailable, "the ledger's database is away");
+            return Self::new(ErrorKind::LedgerUnavailable, "the ledger's database is unreachable");
         }
-        tracing::error!(error = error_chain(&error), "a reading failed");
-        Self::new(ErrorKind::Internal, "the ledger could not be read; the log says why")
+        tracing::error!(error = %error_chain(&error), "reading the ledger failed");
+        Self::new(ErrorKind::Internal, "reading the ledger failed; see the publisher's log")
     }
 }
 
@@ -100,7 +100,7 @@ impl IntoResponse for Problem {
         if self.kind() == ErrorKind::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        // For the metrics, which count refusals by their code.
+        // The router's metrics count refusals by kind.
         response.extensions_mut().insert(self.kind());
         response
     }

@@ -1,7 +1,8 @@
-//! Hints: committed events, offered to the relays over the broker, so that they need not wait for their next sweep.
+//! Hints: committed events that are offered to the relays over the broker, so that they need not wait for the next sweep of
+//! the outbox.
 //!
-//! Publishing never waits for the broker. It is connected to in the background, for as long as it takes; a hint that finds
-//! no connection is dropped, since the outbox has the event.
+//! Publishing never waits for the broker. The connection is made in the background and retried without limit. A hint without
+//! a connection is dropped, because the outbox holds the event.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -14,23 +15,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
-/// Between attempts to connect for the first time; a connection that breaks later comes back by itself.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The pause between attempts to connect for the first time. The client itself restores a connection that breaks later.
+const CONNECT_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The publisher's connection to the broker, once there is one.
+/// The publisher's connection to the broker. It is empty until the first connection succeeds.
 #[derive(Default)]
 pub struct BrokerLink {
     broker: OnceLock<Broker>,
 }
 
 impl BrokerLink {
-    /// Whether the connection stands at this moment.
+    /// Returns whether the broker is connected now.
     pub fn is_connected(&self) -> bool {
         self.broker.get().is_some_and(Broker::is_connected)
     }
 
-    /// Takes hints from the appender and offers them, connecting first. Ends when the appender does, or at shutdown.
-    pub async fn run(
+    /// Connects, and sends the hints of the appender. Returns when the appender is dropped or `shutdown` fires.
+    pub(crate) async fn run(
         &self,
         config: BrokerConfig,
         mut hints: mpsc::Receiver<Vec<Hint>>,
@@ -46,7 +47,7 @@ impl BrokerLink {
                 () = shutdown.cancelled() => break,
                 () = &mut connecting, if !connected => connected = true,
                 batch = hints.recv() => match batch {
-                    Some(batch) => self.offer(&batch, &metrics),
+                    Some(batch) => self.send(&batch, &metrics),
                     None => break,
                 },
             }
@@ -56,7 +57,7 @@ impl BrokerLink {
         }
     }
 
-    fn offer(&self, batch: &[Hint], metrics: &Metrics) {
+    fn send(&self, batch: &[Hint], metrics: &Metrics) {
         let Some(broker) = self.broker.get() else { return };
         for hint in batch {
             broker.hint(hint.partition, hint.outbox_id, &hint.record);
@@ -65,24 +66,24 @@ impl BrokerLink {
     }
 
     async fn connect(&self, config: BrokerConfig) {
-        let mut told = false;
+        let mut warned = false;
         loop {
             match Broker::connect(config.clone()).await {
                 Ok(broker) => {
-                    // Nobody else sets it.
+                    // Only this task sets it.
                     let _ = self.broker.set(broker);
                     return;
                 }
-                Err(error) if told => tracing::debug!(error = error_chain(&error), "the broker is still away"),
+                Err(error) if warned => tracing::debug!(error = %error_chain(&error), "broker still unreachable"),
                 Err(error) => {
-                    told = true;
+                    warned = true;
                     tracing::warn!(
-                        error = error_chain(&error),
-                        "the broker is away; publishing goes on, and the outbox grows"
+                        error = %error_chain(&error),
+                        "broker unreachable; publishing continues, and events wait in the outbox"
                     );
                 }
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(CONNECT_RETRY_INTERVAL).await;
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Publishing: from a checked request to a stored record.
+//! Publishing: from a validated request to a stored record and its receipt.
 
-pub(crate) mod encrypting;
+pub(crate) mod conditions;
+pub(crate) mod encryption;
 pub(crate) mod hints;
 pub(crate) mod publishing;
 pub(crate) mod seal_watch;

@@ -1,5 +1,6 @@
-//! The one task that looks at the shown checkpoint, for all callers who wait for it.
+//! The task that polls the published checkpoint on behalf of all requests with `wait=sealed`.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -9,116 +10,120 @@ use sealbus_ledger::{Ledger, LedgerError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
-/// Bytes that one permit stands for.
-const UNIT: usize = 1_024;
-/// Events that are asked for at a time.
-const CHUNK: usize = 10_000;
+/// The bytes that one permit of the memory budget stands for.
+const BYTES_PER_PERMIT: usize = 1_024;
+/// The number of events whose log index one query reads.
+const EVENTS_PER_QUERY: usize = 10_000;
 
-/// Who waits for which events to be sealed.
-pub struct SealWatch {
+/// The requests that wait until their events are sealed.
+pub(crate) struct SealWatch {
     ledger: Ledger,
-    waiting: Mutex<Vec<Waiting>>,
-    /// Somebody waits who was not there before.
-    came: Notify,
-    room: Arc<Semaphore>,
+    waiters: Mutex<Vec<Waiter>>,
+    /// Notified when a request starts to wait.
+    waiter_added: Notify,
+    budget: Arc<Semaphore>,
 }
 
-/// A caller who waits.
-struct Waiting {
+/// A request that waits.
+struct Waiter {
     /// The events that it waits for.
     places: Vec<EventPlace>,
-    /// The size of the shown checkpoint against which they were looked up last.
-    looked: Option<u64>,
+    /// The size of the checkpoint against which the events were last checked.
+    checked_size: Option<u64>,
     sealed: oneshot::Sender<()>,
 }
 
 impl SealWatch {
-    /// Nobody waits yet. What waits may hold `room` bytes together.
-    pub fn new(ledger: Ledger, room: usize) -> Self {
-        let room = Arc::new(Semaphore::new((room / UNIT).max(1)));
-        Self { ledger, waiting: Mutex::default(), came: Notify::new(), room }
+    /// Creates a watch without waiters. The events of all waiters together may take up to `max_bytes` of memory.
+    pub(crate) fn new(ledger: Ledger, max_bytes: usize) -> Self {
+        let budget = Arc::new(Semaphore::new((max_bytes / BYTES_PER_PERMIT).max(1)));
+        Self { ledger, waiters: Mutex::default(), waiter_added: Notify::new(), budget }
     }
 
-    /// Room for a caller who holds so many bytes while it waits; none where there is too little.
-    pub fn share(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
-        Arc::clone(&self.room).try_acquire_many_owned(units).ok()
+    /// Reserves memory for a request that holds events of this size while it waits. Returns `None` if the budget is
+    /// exhausted.
+    pub(crate) fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let permits = u32::try_from(bytes.div_ceil(BYTES_PER_PERMIT)).ok()?;
+        Arc::clone(&self.budget).try_acquire_many_owned(permits).ok()
     }
 
-    /// Returns once the shown checkpoint covers all of these events. Whoever no longer waits is forgotten.
-    pub async fn sealed(&self, places: Vec<EventPlace>) {
-        let (sealed, told) = oneshot::channel();
-        self.waiting().push(Waiting { places, looked: None, sealed });
-        self.came.notify_one();
-        // The other end is dropped with the watch itself, when the publisher ends.
-        let _ = told.await;
+    /// Returns when the published checkpoint covers all of these events, or when the watch ends. Dropping the future removes
+    /// the waiter.
+    pub(crate) async fn wait_until_sealed(&self, places: Vec<EventPlace>) {
+        let (sealed, notified) = oneshot::channel();
+        self.waiters().push(Waiter { places, checked_size: None, sealed });
+        self.waiter_added.notify_one();
+        // The sender is dropped without a message when the watch ends.
+        let _ = notified.await;
     }
 
-    /// Looks at each tick whether a new checkpoint is shown, and whose events it covers; rests while nobody waits.
-    pub async fn run(&self, tick: Duration, shutdown: CancellationToken) {
-        let mut away = false;
-        while shutdown.run_until_cancelled(self.somebody()).await.is_some() {
-            match self.look().await {
-                Ok(()) => away = false,
-                Err(error) if away => tracing::debug!(error = error_chain(&error), "sealed events still go unnoticed"),
+    /// Checks at each interval whether a new checkpoint covers the events of a waiter. Sleeps while there are no waiters.
+    /// Returns when `shutdown` fires.
+    pub(crate) async fn run(&self, interval: Duration, shutdown: CancellationToken) {
+        let mut failing = false;
+        while shutdown.run_until_cancelled(self.any_waiter()).await.is_some() {
+            match self.check().await {
+                Ok(()) => failing = false,
+                Err(error) if failing => {
+                    tracing::debug!(error = %error_chain(&error), "the checkpoint still cannot be read");
+                }
                 Err(error) => {
-                    away = true;
+                    failing = true;
                     tracing::warn!(
-                        error = error_chain(&error),
-                        "the shown checkpoint could not be read; callers wait on"
+                        error = %error_chain(&error),
+                        "the checkpoint cannot be read; requests with wait=sealed keep waiting"
                     );
                 }
             }
-            shutdown.run_until_cancelled(tokio::time::sleep(tick)).await;
+            shutdown.run_until_cancelled(tokio::time::sleep(interval)).await;
         }
-        self.waiting().clear();
+        self.waiters().clear();
     }
 
-    async fn somebody(&self) {
-        while self.waiting().is_empty() {
-            self.came.notified().await;
+    async fn any_waiter(&self) {
+        while self.waiters().is_empty() {
+            self.waiter_added.notified().await;
         }
     }
 
-    async fn look(&self) -> Result<(), LedgerError> {
-        let shown = self.ledger.log().shown_checkpoint().await?.map_or(0, |(size, _)| size);
-        // Callers keep their order: those who come meanwhile stand behind.
-        let (places, asked) = {
-            let mut waiting = self.waiting();
-            waiting.retain(|waiting| !waiting.sealed.is_closed());
-            let unlooked = waiting.iter_mut().filter(|waiting| waiting.looked != Some(shown));
+    async fn check(&self) -> Result<(), LedgerError> {
+        let size = self.ledger.log().shown_checkpoint().await?.map_or(0, |(size, _)| size);
+        // Waiters keep their order, so the first `count` stay the same ones while new ones are added.
+        let (places, count) = {
+            let mut waiters = self.waiters();
+            waiters.retain(|waiter| !waiter.sealed.is_closed());
+            let unchecked = waiters.iter_mut().filter(|waiter| waiter.checked_size != Some(size));
             let mut places = Vec::new();
-            for waiting in unlooked {
-                waiting.looked = Some(shown);
-                places.extend(waiting.places.iter().cloned());
+            for waiter in unchecked {
+                waiter.checked_size = Some(size);
+                places.extend(waiter.places.iter().cloned());
             }
-            (places, waiting.len())
+            (places, waiters.len())
         };
         if places.is_empty() {
             return Ok(());
         }
-        let mut sealed = std::collections::HashSet::with_capacity(places.len());
-        for chunk in places.chunks(CHUNK) {
+        let mut sealed = HashSet::with_capacity(places.len());
+        for chunk in places.chunks(EVENTS_PER_QUERY) {
             let indexes = match self.ledger.log().leaf_indexes(chunk).await {
                 Ok(indexes) => indexes,
                 Err(error) => {
-                    self.waiting().iter_mut().take(asked).for_each(|waiting| waiting.looked = None);
+                    self.waiters().iter_mut().take(count).for_each(|waiter| waiter.checked_size = None);
                     return Err(error);
                 }
             };
-            let covered = chunk.iter().zip(indexes).filter(|(_, index)| index.is_some_and(|index| index < shown));
+            let covered = chunk.iter().zip(indexes).filter(|(_, index)| index.is_some_and(|index| index < size));
             sealed.extend(covered.map(|(place, _)| place));
         }
-        self.waiting().extract_if(.., |waiting| waiting.places.iter().all(|place| sealed.contains(place))).for_each(
-            |waiting| {
-                // Who has gone need not be told.
-                let _ = waiting.sealed.send(());
-            },
-        );
+        let is_sealed = |waiter: &mut Waiter| waiter.places.iter().all(|place| sealed.contains(place));
+        for waiter in self.waiters().extract_if(.., is_sealed) {
+            // The send fails if the request has ended in the meantime.
+            let _ = waiter.sealed.send(());
+        }
         Ok(())
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
-        self.waiting.lock().expect("no holder of the list panics: it only looks and moves")
+    fn waiters(&self) -> MutexGuard<'_, Vec<Waiter>> {
+        self.waiters.lock().expect("the lock is only held to read and move waiters")
     }
 }

@@ -1,4 +1,5 @@
-//! Reading: stored events and live streams.
+//! Reading: stored events, live streams and verification.
 
 pub(crate) mod reading;
 pub(crate) mod streams;
+pub(crate) mod verification;

@@ -1,88 +1,105 @@
-//! The one place where events become what a reader is shown: encrypted payloads are opened here, for those with the scope
-//! `payload.open`, and nowhere else.
+//! The only place where encrypted payloads are opened, and only for tokens with the scope `payload.open`:
 //!
 //! | payload of the event | with `payload.open` | without |
 //! |---|---|---|
 //! | plain, hash-only | as stored | as stored |
-//! | encrypted | opened, with the metadata that it hid | the envelope |
-//! | encrypted, and does not open | the envelope, and `unopened` says why | the envelope |
-//! | erased | null, and `unopened` says `ERASED` | the same |
+//! | encrypted | plaintext, with the metadata that was encrypted | the envelope |
+//! | encrypted, cannot be opened | the envelope, and the reason in `unopened` | the envelope |
+//! | erased | null, and `ERASED` in `unopened` | the same |
 //!
-//! An event in a plan `_erasures` is what makes a payload erased: from the moment it is committed nothing under its keys is
-//! opened, whether or not their rows are still there.
+//! A payload counts as erased when an event in the plan `_erasures` names its key. From the commit of that event on the
+//! payload is never opened, even if the key's row still exists.
 
 use std::sync::Arc;
 
 use sealbus_core::envelope::{Envelope, Unopened};
 use sealbus_core::error::ErrorKind;
+use sealbus_core::error_chain;
 use sealbus_core::event::{PayloadMode, Record, View};
 use sealbus_core::names::Tenant;
+use sealbus_core::seal::Keyring;
 use sealbus_core::verify::Verdict;
-use sealbus_ledger::LedgerError;
 use sealbus_ledger::data_keys::StoredKey;
+use sealbus_ledger::{Ledger, LedgerError};
 use uuid::Uuid;
 
-use crate::app::App;
-use crate::auth::tokens::{Scope, Token};
+use crate::auth::token::{Scope, Token};
 use crate::http::problem::Problem;
 
-impl App {
-    /// The tenant's event with this id, as it is stored.
+/// Reads stored events as a client may see them.
+#[derive(Clone)]
+pub(crate) struct Reading {
+    ledger: Ledger,
+    keyring: Arc<Keyring>,
+}
+
+impl Reading {
+    /// Creates the handle. The keyring unwraps data keys.
+    pub(crate) fn new(ledger: Ledger, keyring: Arc<Keyring>) -> Self {
+        Self { ledger, keyring }
+    }
+
+    /// Returns a tenant's event as it is stored.
     ///
     /// # Errors
-    /// `not_found`, where the tenant has none.
-    pub async fn stored(&self, tenant: &Tenant, id: Uuid) -> Result<Record, Problem> {
+    /// `not_found` if the tenant has no event with this id, `ledger_unavailable`.
+    pub(crate) async fn stored(&self, tenant: &Tenant, id: Uuid) -> Result<Record, Problem> {
         let record = self.ledger.history().event(tenant, id).await?;
         record.ok_or_else(|| Problem::new(ErrorKind::NotFound, "the tenant has no event with this id"))
     }
 
-    /// The same, as the holder of a token is shown it.
-    pub async fn view(&self, token: &Token, tenant: &Tenant, id: Uuid) -> Result<View, Problem> {
+    /// Returns a tenant's event as the client with this token may see it.
+    ///
+    /// # Errors
+    /// `not_found` if the tenant has no event with this id, `ledger_unavailable`.
+    pub(crate) async fn view(&self, token: &Token, tenant: &Tenant, id: Uuid) -> Result<View, Problem> {
         let record = Arc::new(self.stored(tenant, id).await?);
         let view = self.views(token, [record]).await?.pop();
-        view.ok_or_else(|| Problem::new(ErrorKind::Internal, "the event is not shown"))
+        view.ok_or_else(|| Problem::new(ErrorKind::Internal, "the event has no view"))
     }
 
-    /// These events as the holder of a token is shown them.
-    pub async fn views(
+    /// Returns the events as the client with this token may see them, in the given order.
+    pub(crate) async fn views(
         &self,
         token: &Token,
         records: impl IntoIterator<Item = Arc<Record>>,
     ) -> Result<Vec<View>, LedgerError> {
-        let may_open = token.may(Scope::PayloadOpen);
+        let may_open = token.has_scope(Scope::PayloadOpen);
         let mut views: Vec<View> = records.into_iter().map(View::stored).collect();
-        let mut places: Vec<(usize, Envelope)> = Vec::new();
-        let mut names: Vec<(String, Uuid)> = Vec::new();
-        for (at, view) in views.iter_mut().enumerate() {
+        let mut envelopes: Vec<(usize, Envelope)> = Vec::new();
+        let mut key_names: Vec<(String, Uuid)> = Vec::new();
+        for (index, view) in views.iter_mut().enumerate() {
             if view.record.header.payload_mode != PayloadMode::Encrypted {
                 continue;
             }
             match Envelope::stored(&view.record) {
                 Ok(Some(envelope)) => {
-                    names.push((view.record.header.tenant.clone(), envelope.key_id()));
-                    places.push((at, envelope));
+                    key_names.push((view.record.header.tenant.clone(), envelope.key_id()));
+                    envelopes.push((index, envelope));
                 }
                 Ok(None) => {}
                 Err(error) => view.unopened = may_open.then(|| Unopened::from(error).verdict()),
             }
         }
-        if names.is_empty() {
+        if key_names.is_empty() {
             return Ok(views);
         }
-        let keys = self.ledger.data_keys().stored(&names).await?;
-        for ((at, envelope), key) in places.into_iter().zip(keys) {
+        let keys = self.ledger.data_keys().stored(&key_names).await?;
+        for ((index, envelope), key) in envelopes.into_iter().zip(keys) {
             if may_open || key.erased {
-                views[at] = self.opened(&views[at].record, &envelope, &key);
+                views[index] = self.open(&views[index].record, &envelope, &key);
             }
         }
         Ok(views)
     }
 
-    /// An encrypted event for somebody who may see into it.
-    fn opened(&self, record: &Arc<Record>, envelope: &Envelope, stored: &StoredKey) -> View {
+    /// Opens an encrypted event. If that fails, the view names the reason.
+    fn open(&self, record: &Arc<Record>, envelope: &Envelope, stored: &StoredKey) -> View {
         let key = stored.wrapped.as_ref().filter(|_| !stored.erased).and_then(|row| {
             let unwrapped = self.keyring.unwrap_data_key(row);
-            unwrapped.inspect_err(|error| tracing::warn!(error = error.to_string(), "a data key is lost")).ok()
+            unwrapped
+                .inspect_err(|error| tracing::warn!(error = %error_chain(error), "data key cannot be unwrapped"))
+                .ok()
         });
         match envelope.open_stored(&record.header, key.as_ref(), stored.erased) {
             Ok(plaintext) => {

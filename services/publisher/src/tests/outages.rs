@@ -106,7 +106,7 @@ async fn calls_under_way_are_finished_and_then_it_ends() {
 #[tokio::test]
 async fn a_call_that_never_ends_is_cut_off() {
     let mut publisher = Publisher::on(ledger_in(&Postgres::start().await).await, |config| {
-        config.timeouts.drain = Duration::from_millis(100);
+        config.connection_timeouts.drain = Duration::from_millis(100);
     })
     .await;
     let body = reqwest::Body::wrap_stream(futures::stream::pending::<Result<&'static str, std::io::Error>>());
@@ -122,7 +122,7 @@ async fn a_call_that_never_ends_is_cut_off() {
 #[tokio::test]
 async fn a_publisher_without_a_readable_token_file_does_not_start() {
     let mut publisher = Publisher::on(ledger_in(&Postgres::start().await).await, |config| {
-        std::fs::write(&config.tokens, r#"{"tokens":[{"name":"a"}]}"#).unwrap();
+        std::fs::write(&config.token_file, r#"{"tokens":[{"name":"a"}]}"#).unwrap();
     })
     .await;
     let ended =

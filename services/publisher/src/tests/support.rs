@@ -1,6 +1,7 @@
 //! A publisher for tests: real HTTP, a real Postgres of the test's own, and tokens whose secrets are their names.
 
 use std::collections::{HashSet, VecDeque};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -16,12 +17,14 @@ use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealbus_core::log::merkle::empty_root;
 use sealbus_core::log::note::{LogSigner, Note, VerifierKey};
 use sealbus_core::log::proof::EventProof;
+use sealbus_core::request::Limits;
 use sealbus_core::seal::Keyring;
 use sealbus_core::verify::bundle::{Content, read_record};
 use sealbus_ledger::append::{AppendSettings, Appender};
 use sealbus_ledger::log::Signing;
 use sealbus_ledger::{Creation, EXPECTED_MIGRATION, Ledger, LedgerConfig, create};
 use sealbus_runtime::clock::SystemClock;
+use sealbus_runtime::net::ConnectionTimeouts;
 use sealbus_testkit::Postgres;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -118,6 +121,27 @@ pub(crate) fn token_file() -> String {
     json!({ "tokens": tokens }).to_string()
 }
 
+/// Returns the settings of a test's publisher: the defaults of the settings table, with short intervals.
+fn config(listener: TcpListener, token_file: PathBuf) -> Config {
+    Config {
+        listener,
+        token_file,
+        token_file_interval: Duration::from_millis(20),
+        limits: Limits::default(),
+        max_body_bytes_in_flight: 16 * 1024 * 1024,
+        body_wait_timeout: Duration::from_secs(2),
+        body_read_timeout: Duration::from_secs(30),
+        stream_heartbeat_interval: Duration::from_millis(200),
+        stream_poll_interval: Duration::from_millis(20),
+        max_streams: 1_000,
+        max_sealed_wait: Duration::from_secs(10),
+        sealed_poll_interval: Duration::from_millis(20),
+        connection_timeouts: ConnectionTimeouts { headers: Duration::from_secs(75), drain: Duration::from_secs(20) },
+        // Nothing listens on the discard port.
+        broker: BrokerConfig::new("nats://127.0.0.1:9", "publisher"),
+    }
+}
+
 impl Publisher {
     /// One with a ledger of its own, and no broker.
     pub(crate) async fn start() -> Self {
@@ -142,12 +166,7 @@ impl Publisher {
         std::fs::write(&file, token_file()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        // Nothing listens on the discard port.
-        let mut config = Config::new(listener, file, BrokerConfig::new("nats://127.0.0.1:9", "publisher"));
-        config.tokens_interval = Duration::from_millis(20);
-        config.stream_tick = Duration::from_millis(20);
-        config.sealed_tick = Duration::from_millis(20);
-        config.heartbeat = Duration::from_millis(200);
+        let mut config = config(listener, file);
         adjust(&mut config);
         let keyring = Arc::new(keyring);
         let (sender, hints) = mpsc::channel(16);

@@ -1,6 +1,7 @@
 //! `sealbus publisher`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealbus_broker::BrokerConfig;
 use sealbus_core::request::Limits;
@@ -20,6 +21,14 @@ use crate::wiring;
 
 /// Batches whose hints may wait to be sent; what finds no room is found by the relay's sweep.
 const HINTS: usize = 64;
+
+/// How long a request waits for memory for its body before it is refused as `overloaded`.
+const BODY_WAIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a client may take to send a body.
+const BODY_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often the ledger is polled for new events while streams are open, and for a new checkpoint while requests wait until
+/// their events are sealed.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
     // The port first, so that one that is taken is told before anything else is waited for.
@@ -43,17 +52,23 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
 
     let nats = BrokerConfig::new(settings.require(table::NATS_URL)?.expose(), "sealbus-publisher");
     let config = Config {
+        listener,
+        token_file: settings.require(table::TOKENS)?,
+        token_file_interval: settings.get(table::TOKENS_INTERVAL),
         limits: limits(settings),
-        tokens_interval: settings.get(table::TOKENS_INTERVAL),
-        intake_bytes: bytes(settings.get(table::MAX_INTAKE)),
-        streams: settings.get(table::SSE_STREAMS) as usize,
-        sealed_wait: settings.get(table::SEALED_WAIT),
-        heartbeat: settings.get(table::SSE_HEARTBEAT_INTERVAL),
-        timeouts: ConnectionTimeouts {
+        max_body_bytes_in_flight: bytes(settings.get(table::MAX_INTAKE)),
+        body_wait_timeout: BODY_WAIT_TIMEOUT,
+        body_read_timeout: BODY_READ_TIMEOUT,
+        stream_heartbeat_interval: settings.get(table::SSE_HEARTBEAT_INTERVAL),
+        stream_poll_interval: POLL_INTERVAL,
+        max_streams: settings.get(table::SSE_STREAMS) as usize,
+        max_sealed_wait: settings.get(table::SEALED_WAIT),
+        sealed_poll_interval: POLL_INTERVAL,
+        connection_timeouts: ConnectionTimeouts {
             headers: settings.get(table::HEADER_TIMEOUT),
             drain: settings.get(table::SHUTDOWN_GRACE) / 2,
         },
-        ..Config::new(listener, settings.require(table::TOKENS)?, nats)
+        broker: nats,
     };
     let resources = Resources {
         ledger: ledger.clone(),

@@ -1,4 +1,4 @@
-//! Proofs against the shown checkpoint, and receipts: INTEGRITY's record of an event with its proof.
+//! Proofs against the published checkpoint, and the receipts that contain them.
 
 use std::sync::Arc;
 
@@ -8,35 +8,37 @@ use sealbus_core::event::{Record, View};
 use sealbus_core::log::note::Note;
 use sealbus_core::log::proof::EventProof;
 use sealbus_core::verify::bundle::write_record;
-use sealbus_ledger::LedgerError;
 use sealbus_ledger::log::EventPlace;
+use sealbus_ledger::{Ledger, LedgerError};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::app::App;
 use crate::http::problem::Problem;
 use crate::publish::publishing::Published;
 
-/// An event with its receipt, as the answer to a call that waited shows it.
+/// An event with its receipt, in the response to a request with `wait=sealed`.
 #[derive(Debug, Serialize)]
-pub struct Receipted {
-    /// The event as its publisher is shown it; with its log index once it is sealed.
+pub(crate) struct EventWithReceipt {
+    /// The event as the publishing client may see it, with its log index if it is sealed.
     #[serde(flatten)]
     pub view: View,
-    /// Whether the receipt holds its proof.
+    /// Whether the receipt contains a proof.
     pub sealed: bool,
-    /// The record, as INTEGRITY writes it.
+    /// The receipt as JSON, in the bundle's record format.
     pub receipt: Box<RawValue>,
 }
 
-/// Why there is no proof of an event that has one.
+/// The log index of an event, and its proof in the tlog-proof format.
+pub(crate) type IndexedProof = (u64, String);
+
+/// Proofs that cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum ProofError {
-    /// The database was not read.
+pub(crate) enum ProofError {
+    /// Reading the ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// What it holds proves nothing.
-    #[error("the stored log gives no proof; run `sealbus verify --all`")]
+    /// The stored checkpoint or tree is damaged, so that no valid proof can be built from it.
+    #[error("the stored log yields no valid proof; run `sealbus verify --all`")]
     Damaged,
 }
 
@@ -45,38 +47,54 @@ impl From<ProofError> for Problem {
         match error {
             ProofError::Ledger(error) => error.into(),
             ProofError::Damaged => {
-                tracing::error!(error = error_chain(&error), "a proof was not given");
+                tracing::error!(error = %error_chain(&error), "the stored log is damaged");
                 Self::new(ErrorKind::Internal, error.to_string())
             }
         }
     }
 }
 
-impl Receipted {
-    /// Of an event with its proof; without one it has no place in the log yet that could be shown.
-    pub fn new(event: &Published, proof: Option<(u64, String)>) -> Self {
+impl EventWithReceipt {
+    /// Creates the receipt of an event. Without a proof the event is shown without a log index, even if it has one.
+    pub(crate) fn new(event: &Published, proof: Option<IndexedProof>) -> Self {
         let index = proof.as_ref().map(|(index, _)| *index);
         let (sealed, receipt) = (proof.is_some(), receipt(&event.stored, proof));
         let record = Record { log_index: index, ..event.view.record.as_ref().clone() };
         let view = View { record: Arc::new(record), unopened: event.view.unopened };
-        Self { view, sealed, receipt: RawValue::from_string(receipt).expect("a record is written as JSON") }
+        Self { view, sealed, receipt: RawValue::from_string(receipt).expect("a receipt is valid JSON") }
     }
 }
 
-impl App {
-    /// Each event with its receipt, in their order, by what is shown now.
-    pub async fn receipts(&self, events: &[&Published]) -> Result<Vec<Receipted>, ProofError> {
+/// Creates receipts and proofs of stored events.
+#[derive(Clone)]
+pub(crate) struct Receipts {
+    ledger: Ledger,
+}
+
+impl Receipts {
+    /// Creates the handle.
+    pub(crate) fn new(ledger: Ledger) -> Self {
+        Self { ledger }
+    }
+
+    /// Returns each published event with its receipt, in the given order.
+    pub(crate) async fn of_published(&self, events: &[&Published]) -> Result<Vec<EventWithReceipt>, ProofError> {
         let proofs = self.proofs(&events.iter().map(|event| event.stored.as_ref()).collect::<Vec<_>>()).await?;
-        Ok(events.iter().zip(proofs).map(|(event, proof)| Receipted::new(event, proof)).collect())
+        Ok(events.iter().zip(proofs).map(|(event, proof)| EventWithReceipt::new(event, proof)).collect())
     }
 
-    /// The receipt of an event, by what is shown now.
-    pub async fn receipt(&self, record: &Record) -> Result<String, ProofError> {
-        Ok(receipt(record, self.proofs(&[record]).await?.pop().flatten()))
+    /// Returns the receipt of a stored event as JSON.
+    pub(crate) async fn of_record(&self, record: &Record) -> Result<String, ProofError> {
+        Ok(receipt(record, self.proof(record).await?))
     }
 
-    /// The log index and the tlog-proof of each event, in their order; none of one that the shown checkpoint does not cover.
-    pub async fn proofs(&self, records: &[&Record]) -> Result<Vec<Option<(u64, String)>>, ProofError> {
+    /// Returns the proof of a stored event, or `None` if the published checkpoint does not cover it.
+    pub(crate) async fn proof(&self, record: &Record) -> Result<Option<IndexedProof>, ProofError> {
+        Ok(self.proofs(&[record]).await?.pop().flatten())
+    }
+
+    /// Returns the proof of each event, in the given order, or `None` for those that the published checkpoint does not cover.
+    async fn proofs(&self, records: &[&Record]) -> Result<Vec<Option<IndexedProof>>, ProofError> {
         let Some((size, note)) = self.ledger.log().shown_checkpoint().await? else {
             return Ok(vec![None; records.len()]);
         };
@@ -93,7 +111,7 @@ impl App {
             let leaf = record.leaf();
             let hashes = hashes.next().ok_or(ProofError::Damaged)?;
             let proof = EventProof { leaf, index, hashes, note: note.clone() };
-            // What does not hold is never handed out.
+            // An invalid proof is never handed out.
             proof.check(&proof.leaf, &checkpoint).map_err(|_| ProofError::Damaged)?;
             Ok(Some((index, proof.to_string())))
         };
@@ -101,12 +119,12 @@ impl App {
     }
 }
 
-/// INTEGRITY's record of an event as it is stored, with its proof.
-fn receipt(record: &Record, proof: Option<(u64, String)>) -> String {
+/// Returns the receipt of a stored event: its record in the bundle's format, with its proof.
+fn receipt(record: &Record, proof: Option<IndexedProof>) -> String {
     let (log_index, proof) = proof.unzip();
     let mut receipt = write_record(&Record { log_index, ..record.clone() }, proof.as_deref());
     if proof.is_none() {
-        // A record leaves an absent proof out; a receipt says that there is none yet.
+        // The record format leaves an absent proof out. A receipt states explicitly that there is none yet.
         receipt.truncate(receipt.len() - 1);
         receipt.push_str(r#","proof":null}"#);
     }

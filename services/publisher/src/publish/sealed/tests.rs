@@ -17,7 +17,7 @@ fn thing(data: u32) -> Value {
 
 /// A publisher whose calls wait as long as it takes.
 async fn patient() -> Publisher {
-    Publisher::on(ledger_in(&Postgres::start().await).await, |config| config.sealed_wait = LONG).await
+    Publisher::on(ledger_in(&Postgres::start().await).await, |config| config.max_sealed_wait = LONG).await
 }
 
 async fn post(publisher: &Publisher, query: &str, body: &Value) -> Answer {
@@ -111,7 +111,7 @@ async fn when_time_runs_out_the_answer_is_the_stored_one() {
 #[tokio::test]
 async fn faulty_waits_are_refused_before_anything_is_written() {
     let publisher = Publisher::on(ledger_in(&Postgres::start().await).await, |config| {
-        config.sealed_wait = Duration::from_secs(10);
+        config.max_sealed_wait = Duration::from_secs(10);
     })
     .await;
     for (query, name, rule) in [
@@ -149,9 +149,9 @@ async fn a_publisher_that_is_told_to_stop_answers_those_who_wait() {
 #[tokio::test]
 async fn what_waits_is_bounded_and_the_rest_is_answered_at_once() {
     let publisher = Publisher::on(ledger_in(&Postgres::start().await).await, |config| {
-        config.sealed_wait = LONG;
+        config.max_sealed_wait = LONG;
         // Room for about three events of a kilobyte and what comes with them.
-        config.intake_bytes = 8 * 1_024;
+        config.max_body_bytes_in_flight = 8 * 1_024;
     })
     .await;
     let array = json!((0..100).map(thing).collect::<Vec<_>>());

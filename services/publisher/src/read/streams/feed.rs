@@ -1,4 +1,4 @@
-//! A window on the newest events of a plan, or of the log, that any number of streams read.
+//! The newest events of a plan, or of the log, in a bounded window that any number of streams read.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -6,98 +6,98 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use sealbus_core::event::Record;
 use tokio::sync::watch;
 
-/// Events in a window, at most.
+/// The maximum number of events in a window.
 const MAX_EVENTS: usize = 512;
-/// Payload bytes in a window, at most.
+/// The maximum bytes of payloads and metadata in a window.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// A window. Places are the seqs of a plan or the indexes of the log: dense, and rising by one.
+/// A window on a source of events. Positions are the seqs of a plan or the indexes of the log: consecutive integers.
 #[derive(Debug)]
-pub struct Feed {
+pub(crate) struct Feed {
     window: Mutex<Window>,
-    news: watch::Sender<u64>,
+    next: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
 struct Window {
     records: VecDeque<Arc<Record>>,
-    /// The place after the newest record, in the window or gone from it.
+    /// The position after the newest record, whether that one is still in the window or not.
     next: u64,
     bytes: usize,
 }
 
 /// What a window has for a reader.
 #[derive(Debug)]
-pub enum Taken {
-    /// These, from the reader's place on.
+pub(crate) enum FeedRead {
+    /// Records from the reader's position on.
     Records(Vec<Arc<Record>>),
-    /// Nothing new yet.
+    /// There is no record at the reader's position yet.
     CaughtUp,
-    /// The reader's place is no longer in the window; all before this place are in the ledger.
+    /// The reader's position is before the window, which begins at this position. The ledger has the records in between.
     Behind(u64),
 }
 
 impl Feed {
-    /// An empty window, before the event at `next`.
-    pub fn new(next: u64) -> Self {
-        Self { window: Mutex::new(Window { records: VecDeque::new(), next, bytes: 0 }), news: watch::Sender::new(next) }
+    /// Creates an empty window that expects the event at position `next`.
+    pub(crate) fn new(next: u64) -> Self {
+        Self { window: Mutex::new(Window { records: VecDeque::new(), next, bytes: 0 }), next: watch::Sender::new(next) }
     }
 
-    /// The place of the event that will come next.
-    pub fn next(&self) -> u64 {
+    /// Returns the position of the next event.
+    pub(crate) fn next(&self) -> u64 {
         self.window().next
     }
 
-    /// Tells whenever there is something new.
-    pub fn news(&self) -> watch::Receiver<u64> {
-        self.news.subscribe()
+    /// Returns a receiver that is notified of every new event.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.next.subscribe()
     }
 
-    /// Puts the event of a place into the window. One that is not the next is passed over: it is there already, or the next
-    /// look into the ledger brings it with those before it.
-    pub fn push(&self, place: u64, record: Arc<Record>) {
+    /// Adds the event at a position. An event at another than the next position is ignored: it was added before, or the
+    /// next poll of the ledger adds it together with its predecessors.
+    pub(crate) fn push(&self, position: u64, record: Arc<Record>) {
         let mut window = self.window();
-        if place != window.next {
+        if position != window.next {
             return;
         }
         window.next += 1;
-        window.bytes += weight(&record);
+        window.bytes += content_bytes(&record);
         window.records.push_back(record);
         while window.records.len() > MAX_EVENTS || window.bytes > MAX_BYTES {
             let Some(oldest) = window.records.pop_front() else { break };
-            window.bytes -= weight(&oldest);
+            window.bytes -= content_bytes(&oldest);
         }
-        self.news.send_replace(window.next);
+        self.next.send_replace(window.next);
     }
 
-    /// Empties the window and goes on at `next`: what lies between is for each reader to read itself.
-    pub fn jump(&self, next: u64) {
+    /// Empties the window and continues at `next`. Readers read the skipped events from the ledger.
+    pub(crate) fn skip_to(&self, next: u64) {
         let mut window = self.window();
         if next > window.next {
             *window = Window { records: VecDeque::new(), next, bytes: 0 };
-            self.news.send_replace(next);
+            self.next.send_replace(next);
         }
     }
 
-    /// At most `limit` events from a place on.
-    pub fn take(&self, place: u64, limit: usize) -> Taken {
+    /// Returns up to `limit` events from a position on.
+    pub(crate) fn read(&self, position: u64, limit: usize) -> FeedRead {
         let window = self.window();
-        if place >= window.next {
-            return Taken::CaughtUp;
+        if position >= window.next {
+            return FeedRead::CaughtUp;
         }
         let oldest = window.next - window.records.len() as u64;
-        match place.checked_sub(oldest).and_then(|skipped| usize::try_from(skipped).ok()) {
-            Some(skipped) => Taken::Records(window.records.iter().skip(skipped).take(limit).cloned().collect()),
-            None => Taken::Behind(oldest),
+        match position.checked_sub(oldest).and_then(|skipped| usize::try_from(skipped).ok()) {
+            Some(skipped) => FeedRead::Records(window.records.iter().skip(skipped).take(limit).cloned().collect()),
+            None => FeedRead::Behind(oldest),
         }
     }
 
     fn window(&self) -> MutexGuard<'_, Window> {
-        self.window.lock().expect("no holder of the window panics: it only moves records")
+        self.window.lock().expect("the lock is only held to move records")
     }
 }
 
-fn weight(record: &Record) -> usize {
+fn content_bytes(record: &Record) -> usize {
     record.metadata.len() + record.payload.as_ref().map_or(0, String::len)
 }
 
@@ -148,67 +148,67 @@ mod tests {
         })
     }
 
-    fn seqs(taken: Taken) -> Vec<u64> {
-        match taken {
-            Taken::Records(records) => records.iter().map(|record| record.header.seq).collect(),
-            other => panic!("{other:?}"),
+    fn seqs(read: FeedRead) -> Vec<u64> {
+        match read {
+            FeedRead::Records(records) => records.iter().map(|record| record.header.seq).collect(),
+            other => panic!("expected records, got {other:?}"),
         }
     }
 
     #[test]
-    fn a_reader_gets_what_is_new_from_its_place_on() {
+    fn a_reader_gets_the_events_from_its_position_on() {
         let feed = Feed::new(5);
-        assert!(matches!(feed.take(5, 10), Taken::CaughtUp));
+        assert!(matches!(feed.read(5, 10), FeedRead::CaughtUp));
         (5..8).for_each(|seq| feed.push(seq, record(seq, 1)));
-        assert_eq!(seqs(feed.take(5, 10)), [5, 6, 7]);
-        assert_eq!(seqs(feed.take(6, 1)), [6]);
-        assert!(matches!(feed.take(8, 10), Taken::CaughtUp));
-        assert!(matches!(feed.take(9, 10), Taken::CaughtUp));
-        assert!(matches!(feed.take(4, 10), Taken::Behind(5)));
+        assert_eq!(seqs(feed.read(5, 10)), [5, 6, 7]);
+        assert_eq!(seqs(feed.read(6, 1)), [6]);
+        assert!(matches!(feed.read(8, 10), FeedRead::CaughtUp));
+        assert!(matches!(feed.read(9, 10), FeedRead::CaughtUp));
+        assert!(matches!(feed.read(4, 10), FeedRead::Behind(5)));
     }
 
     #[test]
-    fn what_comes_twice_or_too_early_is_passed_over() {
+    fn an_event_that_is_repeated_or_out_of_order_is_ignored() {
         let feed = Feed::new(1);
         for seq in [1, 1, 3, 2, 1, 3] {
             feed.push(seq, record(seq, 1));
         }
-        assert_eq!(seqs(feed.take(1, 10)), [1, 2, 3]);
+        assert_eq!(seqs(feed.read(1, 10)), [1, 2, 3]);
     }
 
     #[test]
-    fn after_a_jump_readers_are_behind() {
+    fn readers_are_behind_after_a_skip() {
         let feed = Feed::new(1);
         feed.push(1, record(1, 1));
-        feed.jump(100);
-        assert!(matches!(feed.take(1, 10), Taken::Behind(100)));
+        feed.skip_to(100);
+        assert!(matches!(feed.read(1, 10), FeedRead::Behind(100)));
         feed.push(100, record(100, 1));
-        assert_eq!(seqs(feed.take(100, 10)), [100]);
-        feed.jump(50);
-        assert_eq!(feed.next(), 101);
+        assert_eq!(seqs(feed.read(100, 10)), [100]);
+        feed.skip_to(50);
+        assert_eq!(feed.next(), 101, "a skip moved the window back");
     }
 
     proptest! {
-        /// The window stays bounded, and a reader who follows it gets each event once, in order, or is told to read itself.
+        /// The window stays bounded. A reader gets each event once and in order, or is told that it is behind.
         #[test]
         fn no_reader_misses_an_event(sizes in proptest::collection::vec(0..MAX_BYTES / 2, 1..40), pace in 1..8_usize) {
             let feed = Feed::new(1);
-            let mut place = 1;
-            for (at, size) in sizes.iter().enumerate() {
-                let seq = at as u64 + 1;
+            let mut position = 1;
+            for (index, size) in sizes.iter().enumerate() {
+                let seq = index as u64 + 1;
                 feed.push(seq, record(seq, *size));
                 prop_assert!(feed.window().bytes <= MAX_BYTES && feed.window().records.len() <= MAX_EVENTS);
-                if at % pace == 0 {
-                    match feed.take(place, 100) {
-                        Taken::Records(records) => for record in records {
-                            prop_assert_eq!(record.header.seq, place);
-                            place += 1;
+                if index % pace == 0 {
+                    match feed.read(position, 100) {
+                        FeedRead::Records(records) => for record in records {
+                            prop_assert_eq!(record.header.seq, position);
+                            position += 1;
                         },
-                        Taken::Behind(oldest) => {
-                            prop_assert!(oldest > place);
-                            place = oldest;
+                        FeedRead::Behind(oldest) => {
+                            prop_assert!(oldest > position);
+                            position = oldest;
                         }
-                        Taken::CaughtUp => prop_assert_eq!(place, seq + 1),
+                        FeedRead::CaughtUp => prop_assert_eq!(position, seq + 1),
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! The one task that feeds all streams of a replica.
+//! The task that feeds all streams of a replica.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -14,37 +14,37 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::Feed;
 
-/// Events that are read at a time.
-const CHUNK: u32 = 256;
-/// Chunks that are read for a feed at a tick; where there is more, readers read it themselves.
-const CHUNKS: u32 = 16;
+/// The number of events that one query reads.
+const EVENTS_PER_QUERY: u32 = 256;
+/// The number of queries per feed and poll. If there are more new events than that, streams read them from the ledger.
+const QUERIES_PER_POLL: u32 = 16;
 
-/// What a stream follows.
+/// The events that a stream follows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// A plan, by seq.
+pub(crate) enum Source {
+    /// The events of a plan. Positions are seqs.
     Plan(Tenant, Plan),
-    /// All plans, by log index.
+    /// The sealed events of all plans. Positions are log indexes.
     Log,
 }
 
-/// The feeds that somebody reads.
-pub struct Hub {
+/// The feeds that streams read. A feed lives as long as a stream holds it.
+pub(crate) struct Hub {
     ledger: Ledger,
     feeds: Mutex<HashMap<Source, Weak<Feed>>>,
-    /// The first feed came.
-    wanted: Notify,
+    /// Notified when a feed is created.
+    feed_added: Notify,
 }
 
 impl Hub {
-    /// A hub without feeds.
-    pub fn new(ledger: Ledger) -> Self {
-        Self { ledger, feeds: Mutex::new(HashMap::new()), wanted: Notify::new() }
+    /// Creates a hub without feeds.
+    pub(crate) fn new(ledger: Ledger) -> Self {
+        Self { ledger, feeds: Mutex::new(HashMap::new()), feed_added: Notify::new() }
     }
 
-    /// The feed of a source, which lives as long as somebody holds it, and the place at which "now" is.
-    pub async fn follow(&self, source: &Source) -> Result<(Arc<Feed>, u64), LedgerError> {
-        let now = match source {
+    /// Returns the feed of a source, and the position of the next event that the source will get.
+    pub(crate) async fn follow(&self, source: &Source) -> Result<(Arc<Feed>, u64), LedgerError> {
+        let next = match source {
             Source::Plan(tenant, plan) => {
                 self.ledger.history().head(tenant, plan, None).await?.map_or(1, |head| head.seq + 1)
             }
@@ -52,16 +52,16 @@ impl Hub {
         };
         let mut feeds = self.feeds();
         let feed = feeds.get(source).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let feed = Arc::new(Feed::new(now));
+            let feed = Arc::new(Feed::new(next));
             feeds.insert(source.clone(), Arc::downgrade(&feed));
-            self.wanted.notify_one();
+            self.feed_added.notify_one();
             feed
         });
-        Ok((feed, now))
+        Ok((feed, next))
     }
 
-    /// Puts this replica's own events into the feeds of their plans, without waiting for a tick.
-    pub fn appended(&self, events: &[Appended]) {
+    /// Adds events that this replica appended to one plan to the plan's feed, without waiting for the next poll.
+    pub(crate) fn appended(&self, events: &[Appended]) {
         let feeds = self.feeds();
         if feeds.is_empty() {
             return;
@@ -70,40 +70,42 @@ impl Hub {
         let header = &first.record.header;
         let (Ok(tenant), Ok(plan)) = (Tenant::parse_any(&header.tenant), Plan::parse_any(&header.plan)) else { return };
         if let Some(feed) = feeds.get(&Source::Plan(tenant, plan)).and_then(Weak::upgrade) {
-            events
-                .iter()
-                .filter(|event| event.new)
-                .for_each(|event| feed.push(event.record.header.seq, Arc::clone(&event.record)));
+            for event in events.iter().filter(|event| event.new) {
+                feed.push(event.record.header.seq, Arc::clone(&event.record));
+            }
         }
     }
 
-    /// Looks at each tick what is new for the feeds that there are; rests while there are none.
-    pub async fn run(&self, tick: Duration, shutdown: CancellationToken) {
-        let mut away = false;
-        while shutdown.run_until_cancelled(self.wait(tick)).await.is_some() {
-            match self.look().await {
-                Ok(()) => away = false,
-                Err(error) if away => tracing::debug!(error = error_chain(&error), "streams still stand still"),
+    /// Polls the ledger at each interval for new events of the feeds. Sleeps while there are no feeds. Returns when
+    /// `shutdown` fires.
+    pub(crate) async fn run(&self, interval: Duration, shutdown: CancellationToken) {
+        let mut failing = false;
+        while shutdown.run_until_cancelled(self.next_poll(interval)).await.is_some() {
+            match self.poll().await {
+                Ok(()) => failing = false,
+                Err(error) if failing => {
+                    tracing::debug!(error = %error_chain(&error), "streams still cannot read the ledger");
+                }
                 Err(error) => {
-                    away = true;
-                    tracing::warn!(error = error_chain(&error), "streams stand still: the ledger could not be read");
+                    failing = true;
+                    tracing::warn!(error = %error_chain(&error), "streams cannot read the ledger; they keep waiting");
                 }
             }
         }
     }
 
-    async fn wait(&self, tick: Duration) {
-        tokio::time::sleep(tick).await;
-        while self.followed().is_empty() {
-            self.wanted.notified().await;
+    async fn next_poll(&self, interval: Duration) {
+        tokio::time::sleep(interval).await;
+        while self.live_feeds().is_empty() {
+            self.feed_added.notified().await;
         }
     }
 
-    async fn look(&self) -> Result<(), LedgerError> {
+    async fn poll(&self) -> Result<(), LedgerError> {
         let mut plans = Vec::new();
-        for (source, feed) in self.followed() {
+        for (source, feed) in self.live_feeds() {
             match source {
-                Source::Log => self.look_at_log(&feed).await?,
+                Source::Log => self.poll_log(&feed).await?,
                 Source::Plan(tenant, plan) => plans.push(((tenant, plan), feed)),
             }
         }
@@ -114,56 +116,53 @@ impl Hub {
         let heads = self.ledger.history().heads(&names).await?;
         for (((tenant, plan), feed), head) in names.iter().zip(feeds).zip(heads) {
             if head >= feed.next() {
-                self.look_at_plan(tenant, plan, &feed, head).await?;
+                self.poll_plan(tenant, plan, &feed, head).await?;
             }
         }
         Ok(())
     }
 
-    async fn look_at_log(&self, feed: &Feed) -> Result<(), LedgerError> {
-        for _ in 0..CHUNKS {
-            let records = self
-                .ledger
-                .history()
-                .log_page(&LogQuery { tenants: None, from_index: feed.next(), limit: CHUNK })
-                .await?;
-            let last = records.len() < CHUNK as usize;
+    async fn poll_log(&self, feed: &Feed) -> Result<(), LedgerError> {
+        for _ in 0..QUERIES_PER_POLL {
+            let query = LogQuery { tenants: None, from_index: feed.next(), limit: EVENTS_PER_QUERY };
+            let records = self.ledger.history().log_page(&query).await?;
+            let is_last = records.len() < EVENTS_PER_QUERY as usize;
             for record in records {
                 if let Some(index) = record.log_index {
                     feed.push(index, Arc::new(record));
                 }
             }
-            if last {
+            if is_last {
                 return Ok(());
             }
         }
-        feed.jump(self.ledger.log().size().await?);
+        feed.skip_to(self.ledger.log().size().await?);
         Ok(())
     }
 
-    async fn look_at_plan(&self, tenant: &Tenant, plan: &Plan, feed: &Feed, head: u64) -> Result<(), LedgerError> {
+    async fn poll_plan(&self, tenant: &Tenant, plan: &Plan, feed: &Feed, head: u64) -> Result<(), LedgerError> {
         let Some(plan_no) = self.ledger.history().plan_no(tenant.as_str(), plan.as_str()).await? else { return Ok(()) };
-        for _ in 0..CHUNKS {
+        for _ in 0..QUERIES_PER_POLL {
             let next = feed.next();
             if next > head {
                 return Ok(());
             }
-            for record in self.ledger.history().range(plan_no, next, head, CHUNK).await? {
+            for record in self.ledger.history().range(plan_no, next, head, EVENTS_PER_QUERY).await? {
                 feed.push(record.header.seq, Arc::new(record));
             }
         }
-        feed.jump(head + 1);
+        feed.skip_to(head + 1);
         Ok(())
     }
 
-    /// The feeds that somebody still holds; the others go.
-    fn followed(&self) -> Vec<(Source, Arc<Feed>)> {
+    /// Returns the feeds that a stream still holds, and removes the others.
+    fn live_feeds(&self) -> Vec<(Source, Arc<Feed>)> {
         let mut feeds = self.feeds();
         feeds.retain(|_, feed| feed.strong_count() > 0);
         feeds.iter().filter_map(|(source, feed)| Some((source.clone(), feed.upgrade()?))).collect()
     }
 
     fn feeds(&self) -> MutexGuard<'_, HashMap<Source, Weak<Feed>>> {
-        self.feeds.lock().expect("no holder of the feeds panics: it only looks and moves")
+        self.feeds.lock().expect("the lock is only held to look feeds up and to move records")
     }
 }

@@ -1,10 +1,10 @@
-//! Live streams: events as they happen, over Server-Sent Events.
+//! Live streams: events over Server-Sent Events as they are stored or sealed.
 //!
-//! All streams of a replica are fed by one task ([`Hub`]), which asks the ledger once a tick what is new, and only while
-//! there are streams. What it finds goes into a [`Feed`](feed::Feed) for each plan that is followed, and one for the log:
-//! a bounded window on the newest events that any number of streams read. A stream that is older than the window, or
-//! slower, reads its own pages from the ledger until it has caught up. So nothing waits for a slow reader, and none of
-//! them makes memory grow. This replica's own appends are put into their plan's feed at once.
+//! One task, the [`Hub`], feeds all streams of a replica. It polls the ledger once per interval, and only while there are
+//! streams. New events go into a [`Feed`](feed::Feed), of which there is one for each followed plan and one for the log: a
+//! bounded window of the newest events, which any number of streams read. A stream that starts before the window, or falls
+//! behind it, reads pages from the ledger until it has caught up. A slow reader therefore delays nobody and takes no more
+//! memory. The replica's own appends enter the feed of their plan without waiting for the next poll.
 
 mod feed;
 mod hub;
@@ -13,4 +13,4 @@ mod sse;
 mod tests;
 
 pub(crate) use self::hub::{Hub, Source};
-pub(crate) use self::sse::{begin, open};
+pub(crate) use self::sse::{Streams, resume_position};

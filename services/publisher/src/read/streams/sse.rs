@@ -1,8 +1,9 @@
-//! One stream: from its place on, event by event, with a sign of life when there is nothing to say.
+//! One stream: events from its position on, with a heartbeat while there are none.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -12,183 +13,211 @@ use prometheus_client::metrics::gauge::Gauge;
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::event::Record;
 use sealbus_core::names::Tenant;
-use sealbus_ledger::LedgerError;
 use sealbus_ledger::history::trail::LogQuery;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use sealbus_ledger::{Ledger, LedgerError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
 
-use super::feed::{Feed, Taken};
-use super::hub::Source;
-use crate::app::App;
-use crate::auth::caller::{Caller, single};
-use crate::auth::tokens::Token;
-use crate::http::parameters::Parameters;
+use super::feed::{Feed, FeedRead};
+use super::hub::{Hub, Source};
+use crate::auth::caller::Caller;
+use crate::auth::token::Token;
+use crate::auth::tokens::Tokens;
+use crate::http::parameters::{Parameters, single_header};
 use crate::http::problem::Problem;
+use crate::metrics::Metrics;
+use crate::read::reading::Reading;
 
-/// Events that a stream holds at a time.
-const CHUNK: u32 = 64;
+/// The number of events that a stream holds in memory.
+const QUEUE_LENGTH: u32 = 64;
 
-/// Where a stream is to begin: behind `Last-Event-ID`, or else `after`; none: now.
+/// Reads the position after which a stream starts: the `Last-Event-ID` header, or else the parameter `after`. Returns
+/// `None` for a stream that starts now.
 ///
-/// A client that reconnects sends the header beside its old address, so the header counts.
-pub(crate) fn begin(headers: &HeaderMap, parameters: &mut Parameters) -> Result<Option<u64>, Refused> {
+/// The header takes precedence, because a client that reconnects sends it with the URL of its first request.
+pub(crate) fn resume_position(headers: &HeaderMap, parameters: &mut Parameters) -> Result<Option<u64>, Refused> {
     let after = parameters.number("after")?;
-    match single(headers, "last-event-id")?.filter(|id| !id.is_empty()) {
+    match single_header(headers, "last-event-id")?.filter(|id| !id.is_empty()) {
         None => Ok(after),
         Some(id) => id.parse().map(Some).map_err(|_| {
-            Refused::field(
-                ErrorKind::InvalidField,
-                "Last-Event-ID",
-                "type",
-                "is the id of an event of this stream, a whole number",
-            )
+            let detail = "must be the id of an event of this stream, a non-negative integer";
+            Refused::field(ErrorKind::InvalidField, "Last-Event-ID", "type", detail)
         }),
     }
 }
 
-/// Opens a stream; of the log, with these tenants' events only (none: all).
-pub(crate) async fn open(
-    app: &Arc<App>,
-    caller: &Caller,
-    source: Source,
-    tenants: Option<Vec<Tenant>>,
-    after: Option<u64>,
-) -> Result<Response, Problem> {
-    let Ok(share) = Arc::clone(&app.streams).try_acquire_owned() else {
-        return Err(Problem::new(ErrorKind::Overloaded, "as many streams are open as this replica has"));
-    };
-    let (feed, now) = app.hub.follow(&source).await?;
-    app.metrics.streams.inc();
-    let mut heartbeat = interval_at(Instant::now() + app.heartbeat, app.heartbeat);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let stream = Stream {
-        place: after.map_or(now, |after| after.saturating_add(1)),
-        news: feed.news(),
-        heartbeat,
-        token: Arc::clone(&caller.token),
-        queue: VecDeque::new(),
-        plan_no: None,
-        _open: Open { gauge: app.metrics.streams.clone(), _share: share },
-        app: Arc::clone(app),
-        feed,
-        source,
-        tenants,
-    };
-    // A client that loses the stream before its first event comes back with this id, and goes on from where it began. Before
-    // the very first leaf of the log there is no place to name.
-    let from = stream.place.checked_sub(1).map_or_else(String::new, |before| format!("id: {before}\n"));
-    let opening = format!(": the stream is open\nretry: 1000\n{from}\n");
-    let opening = stream::iter([Ok::<_, Infallible>(Bytes::from(opening))]);
-    let frames = stream::unfold(stream, |mut stream| async move { Some((Ok(stream.frame().await?), stream)) });
-    let mut answer = Body::from_stream(opening.chain(frames)).into_response();
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    // Proxies that hold answers back would hold back a stream for ever.
-    answer.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(answer)
+/// Opens streams.
+pub(crate) struct Streams {
+    /// Feeds the streams.
+    pub hub: Arc<Hub>,
+    /// Holds the events that are no longer in a feed.
+    pub ledger: Ledger,
+    /// Decides what the client sees of an event.
+    pub reading: Reading,
+    /// The tokens in effect. A stream ends when its token is no longer valid.
+    pub tokens: Tokens,
+    /// One permit for each stream that may be open.
+    pub permits: Arc<Semaphore>,
+    /// The interval of heartbeats on a stream without events.
+    pub heartbeat_interval: Duration,
+    /// Ends all streams.
+    pub shutdown: CancellationToken,
+    /// The counters.
+    pub metrics: Metrics,
 }
 
-/// A stream that is open.
+impl Streams {
+    /// Opens a stream of the events after position `after`, or of new events. A stream of the log is restricted to the given
+    /// tenants, if there are any.
+    ///
+    /// # Errors
+    /// `overloaded` if the replica has reached its limit of open streams, `ledger_unavailable`.
+    pub(crate) async fn open(
+        self: &Arc<Self>,
+        caller: &Caller,
+        source: Source,
+        tenants: Option<Vec<Tenant>>,
+        after: Option<u64>,
+    ) -> Result<Response, Problem> {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            return Err(Problem::new(ErrorKind::Overloaded, "this replica has reached its limit of open streams"));
+        };
+        let (feed, next) = self.hub.follow(&source).await?;
+        self.metrics.streams.inc();
+        let mut heartbeat = interval_at(Instant::now() + self.heartbeat_interval, self.heartbeat_interval);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let stream = Stream {
+            position: after.map_or(next, |after| after.saturating_add(1)),
+            new_events: feed.subscribe(),
+            heartbeat,
+            token: Arc::clone(&caller.token),
+            queue: VecDeque::new(),
+            plan_no: None,
+            _slot: Slot { gauge: self.metrics.streams.clone(), _permit: permit },
+            streams: Arc::clone(self),
+            feed,
+            source,
+            tenants,
+        };
+        // A client that loses the stream before its first event reconnects with this id, and so resumes at the start of the
+        // stream. A stream of an empty log has no position to name.
+        let id = stream.position.checked_sub(1).map_or_else(String::new, |before| format!("id: {before}\n"));
+        let opening = format!(": the stream is open\nretry: 1000\n{id}\n");
+        let opening = stream::iter([Ok::<_, Infallible>(Bytes::from(opening))]);
+        let frames = stream::unfold(stream, |mut stream| async move { Some((Ok(stream.next_frame().await?), stream)) });
+        let mut response = Body::from_stream(opening.chain(frames)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        // Without this header nginx buffers the response, and the client receives nothing.
+        response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+        Ok(response)
+    }
+}
+
+/// An open stream.
 struct Stream {
-    app: Arc<App>,
+    streams: Arc<Streams>,
     source: Source,
     tenants: Option<Vec<Tenant>>,
     token: Arc<Token>,
     feed: Arc<Feed>,
-    news: watch::Receiver<u64>,
+    new_events: watch::Receiver<u64>,
     heartbeat: Interval,
-    /// The place of the next event to send.
-    place: u64,
+    /// The position of the next event to send.
+    position: u64,
     queue: VecDeque<Arc<Record>>,
     plan_no: Option<i64>,
-    _open: Open,
+    _slot: Slot,
 }
 
-/// A stream's share of what there is for streams, given back when it ends.
-struct Open {
+/// One of the streams that may be open, returned on drop.
+struct Slot {
     gauge: Gauge,
-    _share: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl Drop for Open {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.gauge.dec();
     }
 }
 
 impl Stream {
-    /// The next bytes to send; none: the stream ends, since the publisher stops or the token no longer counts.
-    async fn frame(&mut self) -> Option<Bytes> {
+    /// Returns the next bytes to send, or `None` when the stream ends: on shutdown, or when the token is no longer valid.
+    async fn next_frame(&mut self) -> Option<Bytes> {
         loop {
             if let Some(record) = self.queue.front().cloned() {
-                if let Ok(event) = self.event(record).await {
+                if let Ok(event) = self.event_frame(record).await {
                     self.queue.pop_front();
                     if event.is_some() {
                         return event;
                     }
                     continue;
                 }
-                // The ledger is away, and the event's key with it.
+                // The ledger, which holds the key of the event, is unreachable.
                 if self.is_over() {
                     return None;
                 }
-                if let Some(sign) = self.wait().await {
-                    return Some(sign);
+                if let Some(heartbeat) = self.wait().await {
+                    return Some(heartbeat);
                 }
                 continue;
             }
             if self.is_over() {
                 return None;
             }
-            match self.feed.take(self.place, CHUNK as usize) {
-                Taken::Records(records) => self.queue = records.into(),
-                Taken::CaughtUp => {
-                    if let Some(sign) = self.wait().await {
-                        return Some(sign);
+            match self.feed.read(self.position, QUEUE_LENGTH as usize) {
+                FeedRead::Records(records) => self.queue = records.into(),
+                FeedRead::CaughtUp => {
+                    if let Some(heartbeat) = self.wait().await {
+                        return Some(heartbeat);
                     }
                 }
-                Taken::Behind(oldest) => {
-                    if self.read(oldest).await.is_err()
-                        && let Some(sign) = self.wait().await
+                FeedRead::Behind(oldest) => {
+                    if self.read_ledger(oldest).await.is_err()
+                        && let Some(heartbeat) = self.wait().await
                     {
-                        return Some(sign);
+                        return Some(heartbeat);
                     }
                 }
             }
         }
     }
 
-    /// An event's bytes, none where the stream does not want it. An envelope is opened only now, when it is to be sent.
-    async fn event(&mut self, record: Arc<Record>) -> Result<Option<Bytes>, LedgerError> {
-        let Some(place) = self.place_of(&record) else { return Ok(None) };
-        let view = if self.wants(&record) { self.app.views(&self.token, [record]).await?.pop() } else { None };
-        self.place = place + 1;
+    /// Returns the frame of an event, or `None` if the stream filters it out. An envelope is opened only now, so that an
+    /// erasure takes effect on queued events.
+    async fn event_frame(&mut self, record: Arc<Record>) -> Result<Option<Bytes>, LedgerError> {
+        let Some(position) = self.position_of(&record) else { return Ok(None) };
+        let view =
+            if self.selects(&record) { self.streams.reading.views(&self.token, [record]).await?.pop() } else { None };
+        self.position = position + 1;
         Ok(view.map(|view| {
-            self.app.metrics.streamed.inc();
-            Bytes::from(format!("id: {place}\ndata: {}\n\n", view.to_json_text()))
+            self.streams.metrics.streamed_events.inc();
+            Bytes::from(format!("id: {position}\ndata: {}\n\n", view.to_json_text()))
         }))
     }
 
     fn is_over(&self) -> bool {
-        self.app.shutdown.is_cancelled() || !self.app.tokens.still_counts(&self.token, self.app.clock.now())
+        self.streams.shutdown.is_cancelled() || !self.streams.tokens.is_still_valid(&self.token)
     }
 
-    /// Waits for news or the end, or until it is time for a sign of life, which it then gives.
+    /// Waits for new events, shutdown or the next heartbeat. Returns the heartbeat's frame if it is due.
     async fn wait(&mut self) -> Option<Bytes> {
         tokio::select! {
             biased;
-            () = self.app.shutdown.cancelled() => None,
+            () = self.streams.shutdown.cancelled() => None,
             _ = self.heartbeat.tick() => Some(Bytes::from_static(b": still here\n\n")),
             // The sender lives as long as the feed, which this stream holds.
-            _ = self.news.changed() => None,
+            _ = self.new_events.changed() => None,
         }
     }
 
-    /// Reads what is no longer in the window, all of which lies before `oldest`.
-    async fn read(&mut self, oldest: u64) -> Result<(), LedgerError> {
-        let ledger = &self.app.ledger;
+    /// Reads events that are no longer in the feed, which begins at position `oldest`, from the ledger.
+    async fn read_ledger(&mut self, oldest: u64) -> Result<(), LedgerError> {
+        let ledger = &self.streams.ledger;
         let records = match &self.source {
             Source::Log => {
-                let query = LogQuery { tenants: self.tenants.clone(), from_index: self.place, limit: CHUNK };
+                let query = LogQuery { tenants: self.tenants.clone(), from_index: self.position, limit: QUEUE_LENGTH };
                 ledger.history().log_page(&query).await?
             }
             Source::Plan(tenant, plan) => {
@@ -197,28 +226,28 @@ impl Stream {
                 }
                 match self.plan_no {
                     Some(plan_no) => {
-                        ledger.history().range(plan_no, self.place, oldest.saturating_sub(1), CHUNK).await?
+                        ledger.history().range(plan_no, self.position, oldest.saturating_sub(1), QUEUE_LENGTH).await?
                     }
                     None => Vec::new(),
                 }
             }
         };
         if records.is_empty() {
-            // What lies before the window is other tenants'.
-            self.place = oldest;
+            // All events before the feed belong to tenants that the stream filters out.
+            self.position = oldest;
         }
         self.queue = records.into_iter().map(Arc::new).collect();
         Ok(())
     }
 
-    fn place_of(&self, record: &Record) -> Option<u64> {
+    fn position_of(&self, record: &Record) -> Option<u64> {
         match self.source {
             Source::Log => record.log_index,
             Source::Plan(..) => Some(record.header.seq),
         }
     }
 
-    fn wants(&self, record: &Record) -> bool {
+    fn selects(&self, record: &Record) -> bool {
         self.tenants.as_ref().is_none_or(|tenants| tenants.iter().any(|tenant| tenant.as_str() == record.header.tenant))
     }
 }

@@ -146,7 +146,7 @@ async fn streams_end_when_the_publisher_stops() {
 
 #[tokio::test]
 async fn there_are_so_many_streams_and_no_more() {
-    let publisher = Publisher::on(ledger_in(&Postgres::start().await).await, |config| config.streams = 2).await;
+    let publisher = Publisher::on(ledger_in(&Postgres::start().await).await, |config| config.max_streams = 2).await;
     let one = publisher.stream(PLAN, "acme", None).await;
     let _two: Events = publisher.stream(LOG, "acme", None).await;
     let refused = publisher.get(PLAN, "acme").await;

@@ -1,4 +1,4 @@
-//! The router: the endpoints' table, and what surrounds every one of them.
+//! The router: the endpoints, the probes, and the layers around them.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use sealbus_core::error::ErrorKind;
 use sealbus_runtime::admin::{Health, health_routes};
@@ -16,50 +16,60 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::app::App;
 use crate::endpoints::table;
 use crate::http::problem::Problem;
+use crate::metrics::Metrics;
 
-/// The API with the probes beside it. Every answer that is no success is a problem, the router's own and a panic's too.
+/// Returns the router of the API and the probes. Every error response is a problem, including those of the router itself
+/// and those after a panic.
 pub(crate) fn router(app: Arc<App>, health: Arc<Health>) -> Router {
     let routes = table().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    let metrics = app.metrics.clone();
     routes
-        .with_state(Arc::clone(&app))
+        .with_state(app)
         .merge(health_routes(health))
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(app, around))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CatchPanicLayer::custom(panic_response))
+        .layer(from_fn(set_security_headers))
+        .layer(from_fn_with_state(metrics, record_metrics))
 }
 
-/// Counts the request, and says of every answer that it is nobody's to reinterpret, nor to keep where it does not say so.
-async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let began = Instant::now();
+/// Records the request's metrics.
+async fn record_metrics(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
+    let start = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = next.run(request).await;
+    let response = next.run(request).await;
     let status = response.status().as_u16();
-    app.metrics.answered(&method, route.as_ref().map(MatchedPath::as_str), status, began.elapsed());
+    metrics.answered(&method, route.as_ref().map(MatchedPath::as_str), status, start.elapsed());
     if let Some(kind) = response.extensions().get::<ErrorKind>() {
-        app.metrics.refused(*kind);
+        metrics.refused(*kind);
     }
+    response
+}
+
+/// Sets `X-Content-Type-Options: nosniff` on every response, and `Cache-Control: no-store` unless the handler set its own.
+async fn set_security_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
-async fn no_such_path() -> Problem {
+async fn unknown_path() -> Problem {
     Problem::new(ErrorKind::NotFound, "the API has no such path")
 }
 
-async fn no_such_method() -> Problem {
-    Problem::new(ErrorKind::MethodNotAllowed, "the path does not know this method")
+async fn method_not_allowed() -> Problem {
+    Problem::new(ErrorKind::MethodNotAllowed, "the path does not support this method")
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
-fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+#[expect(clippy::needless_pass_by_value, reason = "the layer passes the panic by value")]
+fn panic_response(panic: Box<dyn Any + Send + 'static>) -> Response {
     let message =
         panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
     tracing::error!(panic = message.as_deref().unwrap_or("no message"), "a handler panicked");
-    Problem::new(ErrorKind::Internal, "a fault of Sealbus; the log says more").into_response()
+    Problem::new(ErrorKind::Internal, "internal error; see the publisher's log").into_response()
 }
 
 #[cfg(test)]
@@ -140,7 +150,8 @@ mod tests {
     #[tokio::test]
     async fn a_caller_who_never_ends_its_headers_is_hung_up_on_and_a_stream_is_not() {
         let ledger = ledger_in(&Postgres::start().await).await;
-        let publisher = Publisher::on(ledger, |config| config.timeouts.headers = Duration::from_millis(50)).await;
+        let publisher =
+            Publisher::on(ledger, |config| config.connection_timeouts.headers = Duration::from_millis(50)).await;
         let mut stream = publisher.stream("/v1/events/stream", "acme", None).await;
         let mut caller = TcpStream::connect(publisher.url.trim_start_matches("http://")).await.unwrap();
         caller.write_all(b"POST /v1/plans/p/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ac").await.unwrap();
@@ -155,7 +166,7 @@ mod tests {
         async fn panics() -> &'static str {
             panic!("a secret of the handler")
         }
-        let router: Router = Router::new().route("/", get(panics)).layer(CatchPanicLayer::custom(panicked));
+        let router: Router = Router::new().route("/", get(panics)).layer(CatchPanicLayer::custom(panic_response));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         tokio::spawn(async { axum::serve(listener, router).await });
