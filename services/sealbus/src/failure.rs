@@ -24,6 +24,11 @@ impl Failure {
         Self { message: message.into(), code: 1 }
     }
 
+    /// An error that something could not be done because of, with all its causes.
+    pub(crate) fn caused(what: impl std::fmt::Display, error: &dyn std::error::Error) -> Self {
+        Self::new(format!("{what}: {}", error_chain(error)))
+    }
+
     /// Prints it for a person.
     pub(crate) fn print(&self) {
         eprintln!("sealbus: {}", self.message);

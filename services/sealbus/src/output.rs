@@ -1,37 +1,53 @@
-//! How commands print: a table for a person, JSON for a program; progress on stderr, and only on a terminal.
+//! How commands print: a table for a person, JSON for a program, progress on stderr if stderr is a terminal.
 
 use std::io::IsTerminal;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sealbus_client::Event;
 
-/// What `-o` takes.
+/// The values of `-o`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum Output {
-    /// Columns for a person.
+    /// Columns for a person
     #[default]
     Table,
-    /// One JSON value.
+    /// JSON for a program
     Json,
 }
 
-/// A table without lines, as wide as the terminal.
+/// The columns of [`event_row`].
+pub(crate) const EVENT_COLUMNS: [&str; 6] = ["seq", "type", "recorded", "actor", "log", "hash"];
+
+/// Returns an event as a row of a plan's trail.
+pub(crate) fn event_row(event: &Event) -> [String; EVENT_COLUMNS.len()] {
+    [
+        event.seq.to_string(),
+        event.event_type.clone(),
+        event.recorded_at.to_string(),
+        event.actor.clone().unwrap_or_default(),
+        event.log_index.map(|index| index.to_string()).unwrap_or_default(),
+        event.seal.hash.to_string().chars().take(16).collect(),
+    ]
+}
+
+/// Returns a table without lines, as wide as the terminal.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());
     table
 }
 
-/// A bar over `total` things, silent where stderr is no terminal.
-pub(crate) fn progress(total: u64, what: &str) -> ProgressBar {
+/// Returns a progress bar of `total` steps, which is hidden if stderr is not a terminal.
+pub(crate) fn progress(total: u64, label: &str) -> ProgressBar {
     let target =
         if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}")
-        .expect("the template is a constant that indicatif reads");
-    ProgressBar::with_draw_target(Some(total), target).with_style(style).with_message(what.to_owned())
+        .expect("the template is a constant that indicatif can parse");
+    ProgressBar::with_draw_target(Some(total), target).with_style(style).with_message(label.to_owned())
 }
 
-/// A name as one line shows it: it may come from who tampered.
+/// Replaces control characters: names may be chosen by an attacker.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character }).collect()
 }

@@ -111,6 +111,23 @@ async fn no_plaintext_leaves_the_publisher_and_the_report_names_every_copy() {
     assert_eq!(status, 0, "{printed}");
 }
 
+/// A command that appends counts as a live signer while it runs. It has to deregister before it ends, also if it fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn erase_leaves_no_live_signer() {
+    let mut bus = Bus::start().await;
+    // A lease that would outlive the test.
+    bus.set("SEALBUS_LEASE", "5m");
+    let signers =
+        "SELECT count(*) FROM sealbus.leases WHERE kind LIKE 'signing/%/members' AND expires_at > clock_timestamp()";
+    erase(&bus, "table").await;
+    assert_eq!(bus.count(signers).await, 0, "a signer remains after a successful erasure");
+
+    let names_subject = ["erase", "--subject", "Ada", "--reason", "Ada asked for it"];
+    let (status, printed) = bus.run(&names_subject).await;
+    assert_eq!(status, 1, "{printed}");
+    assert_eq!(bus.count(signers).await, 0, "a signer remains after a refused erasure");
+}
+
 /// A name that breaks its rule is a wrong question, which is not repeated to whoever reads the terminal.
 #[tokio::test]
 async fn a_refused_subject_is_not_printed() {

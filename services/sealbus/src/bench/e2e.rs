@@ -52,10 +52,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     )
     .await?;
     let shutdown = CancellationToken::new();
-    let broker = wiring::broker(&settings, "sealbus-bench", &shutdown).await?;
+    let broker = wiring::wait_for_broker(&settings, "sealbus-bench", &shutdown).await?;
     let roles = [Role::start("publisher").await?, Role::start("relay").await?, Role::start("sealer").await?];
 
-    let ledger = wiring::ledger(&settings, &shutdown).await?;
+    let ledger = wiring::wait_for_ledger(&settings, &shutdown).await?;
     let commits = floor.commit(args.rate, time).await?;
     let acks = acks(&broker, &ledger, &args).await?;
 

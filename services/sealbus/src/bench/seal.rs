@@ -8,7 +8,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::append::{Load, load};
 use super::role::Role;
-use crate::commands::log;
 use crate::failure::Failure;
 use crate::wiring;
 
@@ -31,8 +30,8 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let token = settings.require(table::TOKEN)?;
-    eprintln!("sealbus: {}", log::begin(&settings, false).await?);
-    let ledger = wiring::ledger(&settings, &CancellationToken::new()).await?;
+    eprintln!("sealbus: {}", wiring::begin_log(&settings, false).await?);
+    let ledger = wiring::wait_for_ledger(&settings, &CancellationToken::new()).await?;
     let (publisher, sealer) = (Role::start("publisher").await?, Role::start("sealer").await?);
     let before = ledger.log().size().await?;
 

@@ -15,7 +15,7 @@ use sealbus_core::log::merkle::empty_root;
 use sealbus_core::log::note::LogSigner;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::seal::{KeyKind, Keyring, KeyringText, NewKey, Status};
-use sealbus_ledger::append::{AppendSettings, Appender, Call, Draft, Expect};
+use sealbus_ledger::append::{Call, Draft, Expect};
 use sealbus_ledger::log::Signing;
 use sealbus_ledger::schema::bootstrap;
 use sealbus_ledger::verification::Scope;
@@ -27,6 +27,7 @@ use tokio::process::Command;
 use uuid::Uuid;
 
 use crate::failure::Failure;
+use crate::wiring;
 
 const ORIGIN: &str = "bench.example/verify";
 /// The ledger that is verified lies in a database of its own, beside the one of the environment.
@@ -72,7 +73,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     bootstrap::make_schemas(&url).await?;
     migrate(&url).await?;
     let folder = tempfile::tempdir()?;
-    let some_event = fill(&args, &url, folder.path()).await?;
+    let some_event = fill(&args, &settings, &url, folder.path()).await?;
     sql(&psql, &url, "VACUUM ANALYZE").await?;
     sql(&psql, &url, "CHECKPOINT").await?;
 
@@ -106,7 +107,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// A ledger of these events, all sealed and anchored; its keyring and anchors in this folder. Gives the header of one.
-async fn fill(args: &Args, url: &str, folder: &Path) -> Result<Header, Failure> {
+async fn fill(args: &Args, settings: &Settings, url: &str, folder: &Path) -> Result<Header, Failure> {
     let signing_kind = if args.suite == Suite::Hmac { KeyKind::Hmac } else { KeyKind::Ed25519 };
     let mut text = KeyringText::new(new_key(signing_kind)?.keyring())?;
     text.add(&new_key(KeyKind::Log)?);
@@ -117,7 +118,6 @@ async fn fill(args: &Args, url: &str, folder: &Path) -> Result<Header, Failure> 
         Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
     create(&config, &creation, &keyring).await?;
     let ledger = Ledger::open(&config).await?;
-    let appender = Appender::start(&ledger, &keyring, &AppendSettings::default(), None)?;
     let payload = format!(r#"{{"text":"{}"}}"#, "x".repeat(args.bytes.saturating_sub(11)));
     let batch = 100.min(args.events / args.plans).max(1);
     let calls = (0..args.events / batch).map(|call| Call {
@@ -126,8 +126,11 @@ async fn fill(args: &Args, url: &str, folder: &Path) -> Result<Header, Failure> 
         expect: Expect::Any,
         events: (0..batch).map(|_| draft(&payload)).collect(),
     });
-    let answers = stream::iter(calls).map(|call| appender.append(call)).buffer_unordered(CALLS);
-    answers.try_for_each(|_| futures::future::ready(Ok(()))).await?;
+    wiring::with_appender(&ledger, &keyring, settings, async |appender| {
+        let answers = stream::iter(calls).map(|call| appender.append(call)).buffer_unordered(CALLS);
+        answers.try_for_each(|_| futures::future::ready(Ok(()))).await
+    })
+    .await?;
 
     let signer = LogSigner::new(&keyring, ORIGIN)?;
     let now = SystemClock.unix_seconds();

@@ -7,8 +7,7 @@ use sealbus_core::names::{Plan, Subscription, Tenant};
 use sealbus_ledger::append::Appender;
 use sealbus_ledger::delivery::dead_letters::{Order, Owed, OwedQuery, Verb};
 use sealbus_ledger::delivery::positions::State;
-use sealbus_ledger::{Ledger, LedgerConfig};
-use sealbus_runtime::settings::{Settings, table};
+use sealbus_runtime::settings::Settings;
 use serde_json::json;
 
 use super::names;
@@ -95,17 +94,13 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         What::List { subscription, tenant, all, limit, output } => {
             let states = if all { Vec::new() } else { vec![State::Dead] };
             let query = OwedQuery { subscription, tenant, states, limit };
-            list(&open(&settings).await?.dead_letters().list(&query).await?, output);
+            list(&wiring::open_ledger(&settings).await?.dead_letters().list(&query).await?, output);
         }
         What::Show { which } => show(&settings, which).await?,
         What::Redrive { which, why } => ask(&settings, which, why, Verb::Redrive).await?,
         What::Skip { which, why } => ask(&settings, which, why, Verb::Skip).await?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn open(settings: &Settings) -> Result<Ledger, Failure> {
-    Ok(Ledger::open(&LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())).await?)
 }
 
 /// The plan's tenant, which has to be named somewhere.
@@ -159,7 +154,7 @@ fn to_json(owed: &Owed) -> serde_json::Value {
 async fn show(settings: &Settings, which: Which) -> Result<(), Failure> {
     let Which { subscription, plan, tenant: given } = which;
     let tenant = tenant(given, settings)?;
-    let detail = open(settings).await?.dead_letters().find(&subscription, &tenant, &plan).await?;
+    let detail = wiring::open_ledger(settings).await?.dead_letters().find(&subscription, &tenant, &plan).await?;
     let detail = detail.ok_or_else(|| Failure::new(format!("nothing of {tenant}/{plan} waits for {subscription}")))?;
     let attempts: Vec<_> = detail
         .attempts
@@ -178,12 +173,10 @@ async fn ask(settings: &Settings, which: Which, why: Why, verb: Verb) -> Result<
     let Which { subscription, plan, tenant: given } = which;
     let tenant = tenant(given, settings)?;
     let keyring = wiring::keyring(settings)?;
-    let ledger = open(settings).await?;
-    let appender = Appender::start(&ledger, &keyring, &wiring::append_settings(settings), None)?;
+    let ledger = wiring::open_ledger(settings).await?;
     let order = Order { subscription, tenant, plan, actor: names::actor(why.actor), reason: why.reason };
-    let asked = ledger.dead_letters().issue(&appender, &order, verb).await;
-    appender.retreat().await;
-    let seq = asked?;
+    let ask = async |appender: &Appender| ledger.dead_letters().issue(appender, &order, verb).await;
+    let seq = wiring::with_appender(&ledger, &keyring, settings, ask).await?;
     println!(
         "asked for: {}/{}/{seq} on {}; the dispatcher carries it out",
         order.tenant, order.plan, order.subscription

@@ -12,7 +12,6 @@ use sealbus_core::timestamp::Timestamp;
 use sealbus_dispatcher::{Declared, file};
 use sealbus_ledger::append::Appender;
 use sealbus_ledger::data_keys::{Affected, Erasure, ErasureOrder, Passed, vacuum_data_keys};
-use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::{Settings, table};
 use serde_json::{Value, json};
@@ -49,22 +48,14 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     let tenant = names::tenant(args.tenant, &settings)?;
     let tenant = tenant.ok_or_else(|| Failure::usage("whose data subject? give --tenant or set SEALBUS_TENANT"))?;
-    let order = ErasureOrder {
-        subject: subject(&args.subject)?,
-        actor: args.actor.or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "operator".to_owned()),
-        reason: args.reason,
-        tenant,
-    };
+    let order =
+        ErasureOrder { subject: subject(&args.subject)?, actor: names::actor(args.actor), reason: args.reason, tenant };
     // Before anything is erased: a file that cannot be read would spoil the report.
     let declared = settings.find(table::SUBSCRIPTIONS).map(|path| file::load(&path)).transpose()?.unwrap_or_default();
     let keyring = wiring::keyring(&settings)?;
-    let ledger = Ledger::open(&LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())).await?;
-    if let Some(origin) = settings.find(table::ORIGIN) {
-        ledger.check_origin(&origin)?;
-    }
-    let appender = Appender::start(&ledger, &keyring, &wiring::append_settings(&settings), None)?;
-
-    let erasure = ledger.data_keys().erase(&appender, &order).await?;
+    let ledger = wiring::open_ledger(&settings).await?;
+    let erase = async |appender: &Appender| ledger.data_keys().erase(appender, &order).await;
+    let erasure = wiring::with_appender(&ledger, &keyring, &settings, erase).await?;
     let vacuumed = match settings.find(table::OWNER_DATABASE_URL) {
         Some(owner) => vacuum_data_keys(owner.expose()).await.is_ok(),
         None => false,

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use sealbus_ledger::{Ledger, LedgerConfig};
-use sealbus_runtime::settings::{Settings, table};
+use sealbus_runtime::settings::Settings;
 use serde_json::json;
 
 use super::scope::ScopeArgs;
@@ -13,6 +12,7 @@ use crate::evidence::bundle::{self, Exported, Target};
 use crate::evidence::pins::Pins;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::wiring;
 
 /// What to export, and where to.
 #[derive(clap::Args)]
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     let scope = args.scope.scope(&settings)?;
-    let ledger = Ledger::open(&LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())).await?;
+    let ledger = wiring::open_ledger(&settings).await?;
     let pins = Pins::of_deployment(&settings, &ledger.deployment().origin)?;
     let anchors = Anchors::open(&settings).await?;
     let mut target = Target::create(&args.out)?;

@@ -7,7 +7,6 @@ use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::timestamp::Timestamp;
 use sealbus_core::verify::{Finding, exit_code};
 use sealbus_ledger::verification::Scope;
-use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_runtime::settings::{Settings, table};
 use serde_json::json;
 use uuid::Uuid;
@@ -19,6 +18,7 @@ use crate::evidence::newest::Newest;
 use crate::evidence::pins::Pins;
 use crate::failure::Failure;
 use crate::output::{Output, printable};
+use crate::wiring;
 
 /// Which event.
 #[derive(clap::Args)]
@@ -38,7 +38,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     let tenant = names::tenant(args.tenant, &settings)?;
     let tenant = tenant.ok_or_else(|| Failure::usage("whose event? give --tenant or set SEALBUS_TENANT"))?;
-    let ledger = Ledger::open(&LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())).await?;
+    let ledger = wiring::open_ledger(&settings).await?;
     let record = ledger.history().event(&tenant, args.event).await?;
     let record = record.ok_or_else(|| Failure::new(format!("tenant {tenant} has no event {}", args.event)))?;
     let pins = Pins::of_deployment(&settings, &ledger.deployment().origin)?;

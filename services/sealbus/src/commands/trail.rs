@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use futures::{StreamExt, TryStreamExt};
-use sealbus_client::{Event, TrailQuery};
+use sealbus_client::TrailQuery;
 
 use super::connection::{ConnectionArgs, client};
 use crate::failure::Failure;
-use crate::output::{Output, table};
+use crate::output::{EVENT_COLUMNS, Output, event_row, table};
 
 /// Which events.
 #[derive(clap::Args)]
@@ -32,14 +32,14 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let query = TrailQuery { types: args.types, ..TrailQuery::default() };
     let trail = client(&args.connection)?.whole_trail(&args.plan, query).take(args.limit.unwrap_or(usize::MAX));
     let mut trail = std::pin::pin!(trail);
-    let mut printed = table(&["seq", "type", "recorded", "actor", "log", "hash"]);
+    let mut printed = table(&EVENT_COLUMNS);
     let mut events = 0;
     while let Some(event) = trail.try_next().await? {
         events += 1;
         match args.output {
             Output::Json => println!("{}", serde_json::to_string(&event)?),
             Output::Table => {
-                printed.add_row(row(&event));
+                printed.add_row(event_row(&event));
             }
         }
     }
@@ -50,16 +50,4 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         eprintln!("sealbus: plan {} has no such events", args.plan);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// An event as a line for a person.
-pub(crate) fn row(event: &Event) -> [String; 6] {
-    [
-        event.seq.to_string(),
-        event.event_type.clone(),
-        event.recorded_at.to_string(),
-        event.actor.clone().unwrap_or_default(),
-        event.log_index.map(|index| index.to_string()).unwrap_or_default(),
-        event.seal.hash.to_string().chars().take(16).collect(),
-    ]
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use sealbus_core::clock::Clock as _;
 use sealbus_core::duration;
 use sealbus_core::verify::Report;
-use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::{Settings, table};
 
@@ -19,9 +18,10 @@ use crate::evidence::ledger::{self, Question};
 use crate::evidence::pins::Pins;
 use crate::failure::Failure;
 use crate::output::{Output, printable, progress};
+use crate::wiring;
 
-/// Connections that one worker needs, and what comes before and after them.
-const CONNECTIONS: u32 = 2;
+/// Connections of each worker, and of the checks before and after them.
+const CONNECTIONS_PER_WORKER: usize = 2;
 
 /// What to check.
 #[derive(clap::Args)]
@@ -95,14 +95,9 @@ async fn of_ledger(args: Args) -> Result<(Report, Reach), Failure> {
     let scope = args.scope.scope(&settings)?;
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let workers = args.jobs.map_or(processors, usize::from);
-    let config = LedgerConfig {
-        connections: CONNECTIONS * (u32::try_from(workers).unwrap_or(u32::MAX) + 1),
-        ..LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())
-    };
-    let ledger = Ledger::open(&config).await?;
-    if let Some(origin) = settings.find(table::ORIGIN) {
-        ledger.check_origin(&origin)?;
-    }
+    let connections = u32::try_from(CONNECTIONS_PER_WORKER * (workers + 1))
+        .map_err(|_| Failure::usage(format!("{workers} processors are too many: give --jobs")))?;
+    let ledger = wiring::open_ledger_with(&settings, connections).await?;
     let pins = Pins::of_deployment(&settings, &ledger.deployment().origin)?;
     let anchors = Anchors::open(&settings).await?;
     let question = Question {

@@ -13,17 +13,15 @@ use sealbus_core::catalog::SettlementType::{
 use sealbus_core::clock::Clock as _;
 use sealbus_core::names::Subscription;
 use sealbus_core::seal::Keyring;
+use sealbus_ledger::Ledger;
 use sealbus_ledger::verification::Scope;
-use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_runtime::clock::SystemClock;
-use sealbus_runtime::files::load_keyring;
-use sealbus_runtime::settings::table;
 use serde_json::{Value, json};
 
 use super::environment::Environment;
-use crate::commands::trail;
 use crate::failure::Failure;
-use crate::output::{progress, table as printed_table};
+use crate::output::{EVENT_COLUMNS, event_row, progress, table};
+use crate::wiring;
 
 /// Plans to publish.
 const PLANS: u64 = 300;
@@ -114,15 +112,15 @@ pub(super) async fn run(environment: &Environment, urls: &[String]) -> Result<()
 
     println!("\nThe trail of {}, one of those that had to be unwound:", name(6));
     let page = client.trail(&name(6), &TrailQuery::default()).await?;
-    let mut printed = printed_table(&["seq", "type", "recorded", "actor", "log", "hash"]);
+    let mut printed = table(&EVENT_COLUMNS);
     page.events.iter().for_each(|event| {
-        printed.add_row(trail::row(event));
+        printed.add_row(event_row(event));
     });
     println!("{printed}");
 
-    let ledger = Ledger::open(&LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())).await?;
+    let ledger = wiring::open_ledger(&settings).await?;
     show_delivery(&ledger).await?;
-    show_verification(&ledger, &load_keyring(&settings.require(table::KEYRING)?)?).await?;
+    show_verification(&ledger, &wiring::keyring(&settings)?).await?;
     ledger.close().await;
     show_tampering(&name(6));
     Ok(())
@@ -140,7 +138,7 @@ async fn show_delivery(ledger: &Ledger) -> Result<(), Failure> {
     println!(
         "\nDelivered, by subscription (a plan that fails waits alone; `sealbus dead-letters list` shows the dead):"
     );
-    let mut printed = printed_table(&["subscription", "plans", "events passed", "plans parked", "plans dead"]);
+    let mut printed = table(&["subscription", "plans", "events passed", "plans parked", "plans dead"]);
     for count in ledger.subscriptions().counts().await? {
         let numbers = [count.plans, count.passed, count.parked, count.dead].map(|number| number.to_string());
         printed.add_row(std::iter::once(count.subscription).chain(numbers));

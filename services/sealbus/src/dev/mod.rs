@@ -24,8 +24,8 @@ use self::backing::{Backing, BackingArgs};
 use self::bus::Bus;
 use self::environment::Environment;
 use self::folder::Folder;
-use crate::commands::{log, migrate};
 use crate::failure::Failure;
+use crate::wiring;
 
 /// How to run the bus here.
 #[derive(Debug, clap::Args)]
@@ -119,8 +119,8 @@ async fn with_backing(
     let environment = Environment::new(args, settings, folder, addresses)?;
     sealbus_ledger::migrate(&addresses.owner).await?;
     let shared = environment.settings(&[])?;
-    migrate::create(&shared).await?;
-    log::begin(&shared, false).await?;
+    wiring::create_ledger(&shared).await?;
+    wiring::begin_log(&shared, false).await?;
     if args.backing_only {
         if let Some(command) = &args.exec {
             return exec::run(command, environment.shared(), settings.get(table::SHUTDOWN_GRACE), shutdown).await;

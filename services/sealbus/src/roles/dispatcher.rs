@@ -8,7 +8,7 @@ use sealbus_runtime::telemetry;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
-use crate::wiring;
+use crate::wiring::{self, Connections};
 
 pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
     let subscriptions = file::load(&settings.require(table::SUBSCRIPTIONS)?)?;
@@ -16,24 +16,23 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let catalog = wiring::catalog(settings)?;
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);
-    let mut between = wiring::between(settings, "sealbus-dispatcher", registry, shutdown).await?;
-    // Whoever comes first makes the streams: a dispatcher may start before every relay.
-    between.broker.ensure_topology(&wiring::topology(settings)).await?;
+    let mut connections = Connections::open(settings, "sealbus-dispatcher", registry, shutdown).await?;
+    // A dispatcher may start before every relay, so it creates the streams if they do not exist.
+    connections.broker.ensure_topology(&wiring::topology(settings)).await?;
 
     let config = Config {
         schema: settings.get(table::SINK_SCHEMA),
-        settings: consumer_settings(settings),
+        settings: consumer_settings(settings)?,
         ..Config::new(subscriptions)
     };
-    let (ledger, broker) = (between.ledger.clone(), between.broker.clone());
+    let (ledger, broker) = (connections.ledger.clone(), connections.broker.clone());
     let resources = Resources { ledger, broker, keyring, catalog, metrics };
-    between.supervisor.spawn("dispatcher", Stage::Drain, move |shutdown| run(config, resources, shutdown));
-    between.run().await
+    connections.supervisor.spawn("dispatcher", Stage::Drain, move |shutdown| run(config, resources, shutdown));
+    connections.run().await
 }
 
-fn consumer_settings(settings: &Settings) -> ConsumerSettings {
-    let tenant_queue = settings.get(table::TENANT_QUEUE).bytes();
-    ConsumerSettings {
+fn consumer_settings(settings: &Settings) -> Result<ConsumerSettings, Failure> {
+    Ok(ConsumerSettings {
         sweep_every: settings.get(table::SWEEP_INTERVAL),
         sweep_age: settings.get(table::SWEEP_AGE),
         replay_every: settings.get(table::REPLAY_INTERVAL),
@@ -41,12 +40,12 @@ fn consumer_settings(settings: &Settings) -> ConsumerSettings {
         progress_every: settings.get(table::PROGRESS_INTERVAL),
         handler_timeout: settings.get(table::HANDLER_TIMEOUT),
         queued_per_plan: settings.get(table::PLAN_QUEUE) as usize,
-        queued_bytes_per_tenant: usize::try_from(tenant_queue).unwrap_or(usize::MAX),
+        queued_bytes_per_tenant: wiring::buffer_size(settings.get(table::TENANT_QUEUE))?,
         lease: settings.get(table::LEASE),
         renew_every: settings.get(table::LEASE_RENEW_INTERVAL),
         prune_every: settings.get(table::PRUNE_INTERVAL),
         prune_idle: settings.get(table::PRUNE_IDLE),
         shutdown_grace: settings.get(table::SHUTDOWN_GRACE) / 2,
         ..ConsumerSettings::default()
-    }
+    })
 }

@@ -11,16 +11,16 @@ use sealbus_publisher::{BrokerLink, Config, Metrics, Resources, health, run};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::lifecycle::Stage;
 use sealbus_runtime::net::{self, ConnectionTimeouts};
-use sealbus_runtime::settings::{Settings, Size, table};
+use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
-use crate::wiring;
+use crate::wiring::{self, buffer_size};
 
-/// Batches whose hints may wait to be sent; what finds no room is found by the relay's sweep.
-const HINTS: usize = 64;
+/// Batches whose hints may wait to be sent. Hints beyond them are dropped: the relay's sweep finds those events.
+const HINT_CAPACITY: usize = 64;
 
 /// How long a request waits for memory for its body before it is refused as `overloaded`.
 const BODY_WAIT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -31,32 +31,16 @@ const BODY_READ_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
-    // The port first, so that one that is taken is told before anything else is waited for.
+    // The port is bound first, so that one that is in use is reported without waiting for the database.
     let listener = net::bind(table::LISTEN.name(), &settings.get(table::LISTEN)).await?;
     let keyring = wiring::keyring(settings)?;
     let catalog = wiring::catalog(settings)?;
-    let ledger = wiring::ledger(settings, &shutdown).await?;
-    let append = wiring::append_settings(settings);
-    check_lock_table(&ledger, &append, settings.get(table::MAX_REPLICAS)).await?;
-    ledger.keys().check(keyring.signer()?.kid()).await?;
-
-    let (hint, hints) = mpsc::channel(HINTS);
-    let appender = Appender::start(&ledger, &keyring, &append, Some(hint))?;
-    let broker = Arc::new(BrokerLink::default());
-    let expected = settings.find(table::EXPECTED_MIGRATION).unwrap_or(EXPECTED_MIGRATION);
-    let health = Arc::new(health(&ledger, &broker, expected, settings.get(table::CHECK_TIMEOUT), shutdown.clone()));
-    let mut registry = telemetry::metrics::registry();
-    let metrics = Metrics::register(&mut registry);
-    let mut supervisor = wiring::supervisor(settings, shutdown);
-    wiring::admin(settings, health.clone(), registry, &mut supervisor).await?;
-
-    let nats = BrokerConfig::new(settings.require(table::NATS_URL)?.expose(), "sealbus-publisher");
     let config = Config {
         listener,
         token_file: settings.require(table::TOKENS)?,
         token_file_interval: settings.get(table::TOKENS_INTERVAL),
-        limits: limits(settings),
-        max_body_bytes_in_flight: bytes(settings.get(table::MAX_INTAKE)),
+        limits: limits(settings)?,
+        max_body_bytes_in_flight: buffer_size(settings.get(table::MAX_INTAKE))?,
         body_wait_timeout: BODY_WAIT_TIMEOUT,
         body_read_timeout: BODY_READ_TIMEOUT,
         stream_heartbeat_interval: settings.get(table::SSE_HEARTBEAT_INTERVAL),
@@ -68,8 +52,24 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
             headers: settings.get(table::HEADER_TIMEOUT),
             drain: settings.get(table::SHUTDOWN_GRACE) / 2,
         },
-        broker: nats,
+        broker: BrokerConfig::new(settings.require(table::NATS_URL)?.expose(), "sealbus-publisher"),
     };
+
+    let ledger = wiring::wait_for_ledger(settings, &shutdown).await?;
+    let append = wiring::append_settings(settings);
+    check_lock_table(&ledger, &append, settings.get(table::MAX_REPLICAS)).await?;
+    ledger.keys().check(keyring.signer()?.kid()).await?;
+
+    let broker = Arc::new(BrokerLink::default());
+    let expected = settings.find(table::EXPECTED_MIGRATION).unwrap_or(EXPECTED_MIGRATION);
+    let health = Arc::new(health(&ledger, &broker, expected, settings.get(table::CHECK_TIMEOUT), shutdown.clone()));
+    let mut registry = telemetry::metrics::registry();
+    let metrics = Metrics::register(&mut registry);
+    let mut supervisor = wiring::supervisor(settings, shutdown);
+    wiring::serve_admin(settings, health.clone(), registry, &mut supervisor).await?;
+
+    let (hint, hints) = mpsc::channel(HINT_CAPACITY);
+    let appender = Appender::start(&ledger, &keyring, &append, Some(hint))?;
     let resources = Resources {
         ledger: ledger.clone(),
         appender: appender.clone(),
@@ -83,21 +83,17 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     };
     supervisor.spawn("publisher", Stage::Intake, move |shutdown| run(config, resources, shutdown));
     health.started();
-    supervisor.run().await?;
+    let outcome = supervisor.run().await;
     appender.retreat().await;
     ledger.close().await;
-    Ok(())
+    Ok(outcome?)
 }
 
-fn limits(settings: &Settings) -> Limits {
-    Limits {
-        body_bytes: bytes(settings.get(table::MAX_BODY)),
-        event_bytes: bytes(settings.get(table::MAX_EVENT)),
+fn limits(settings: &Settings) -> Result<Limits, Failure> {
+    Ok(Limits {
+        body_bytes: buffer_size(settings.get(table::MAX_BODY))?,
+        event_bytes: buffer_size(settings.get(table::MAX_EVENT))?,
         members: settings.get(table::MAX_MEMBERS) as usize,
         ..Limits::default()
-    }
-}
-
-fn bytes(size: Size) -> usize {
-    usize::try_from(size.bytes()).unwrap_or(usize::MAX)
+    })
 }

@@ -9,13 +9,13 @@ use sealbus_runtime::telemetry;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
-use crate::wiring;
+use crate::wiring::{self, Connections};
 
 pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
     let keyring = Arc::new(wiring::keyring(settings)?);
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);
-    let mut between = wiring::between(settings, "sealbus-relay", registry, shutdown).await?;
+    let mut connections = Connections::open(settings, "sealbus-relay", registry, shutdown).await?;
 
     let config = Config {
         topology: wiring::topology(settings),
@@ -24,9 +24,10 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
         full_sweep: settings.get(table::RELAY_FULL_SWEEP_INTERVAL),
         lease: settings.get(table::LEASE),
         renew: settings.get(table::LEASE_RENEW_INTERVAL),
-        ..Config::new(wiring::holder("relay"))
+        ..Config::new(wiring::lease_owner("relay"))
     };
-    let resources = Resources { ledger: between.ledger.clone(), broker: between.broker.clone(), keyring, metrics };
-    between.supervisor.spawn("relay", Stage::Drain, move |shutdown| run(config, resources, shutdown));
-    between.run().await
+    let resources =
+        Resources { ledger: connections.ledger.clone(), broker: connections.broker.clone(), keyring, metrics };
+    connections.supervisor.spawn("relay", Stage::Drain, move |shutdown| run(config, resources, shutdown));
+    connections.run().await
 }

@@ -10,12 +10,12 @@ use sealbus_sealer::{Config, Metrics, Resources};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
-use crate::wiring;
+use crate::wiring::{self, Connections};
 
 pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);
-    let mut between = wiring::between(settings, "sealbus-sealer", registry, shutdown).await?;
+    let mut connections = Connections::open(settings, "sealbus-sealer", registry, shutdown).await?;
 
     let config = Config {
         batch: settings.get(table::MAX_SEAL_EVENTS),
@@ -25,15 +25,17 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
         heartbeat: settings.get(table::HEARTBEAT_INTERVAL),
         ..Config::default()
     };
-    let signer = wiring::log_signer(settings, &between.ledger)?;
+    let signer = wiring::log_signer(settings, &connections.ledger)?;
     let resources = Resources {
         witnesses: wiring::witnesses(settings, &signer)?,
         signer,
-        ledger: between.ledger.clone(),
-        anchors: wiring::anchors(settings, &between.broker),
+        ledger: connections.ledger.clone(),
+        anchors: wiring::anchors(settings, &connections.broker),
         clock: Arc::new(SystemClock),
         metrics,
     };
-    between.supervisor.spawn("sealer", Stage::Drain, move |shutdown| sealbus_sealer::run(config, resources, shutdown));
-    between.run().await
+    connections
+        .supervisor
+        .spawn("sealer", Stage::Drain, move |shutdown| sealbus_sealer::run(config, resources, shutdown));
+    connections.run().await
 }

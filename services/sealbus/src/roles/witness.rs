@@ -73,7 +73,7 @@ pub(crate) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let metrics = Metrics::register(&mut registry);
     let health = Arc::new(Health::new(settings.get(table::CHECK_TIMEOUT), shutdown.clone()));
     let mut supervisor = wiring::supervisor(settings, shutdown);
-    wiring::admin(settings, health.clone(), registry, &mut supervisor).await?;
+    wiring::serve_admin(settings, health.clone(), registry, &mut supervisor).await?;
 
     let timeouts = ConnectionTimeouts {
         headers: settings.get(table::HEADER_TIMEOUT),

@@ -4,10 +4,10 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use sealbus_core::seal::{KeyId, Keyring};
-use sealbus_ledger::append::{AppendError, Appender};
+use sealbus_ledger::Ledger;
+use sealbus_ledger::append::AppendError;
 use sealbus_ledger::keys::{KeyChain, KeyEvent};
-use sealbus_ledger::{Ledger, LedgerConfig};
-use sealbus_runtime::settings::{Settings, table};
+use sealbus_runtime::settings::Settings;
 use tokio::time::{Instant, sleep};
 
 use crate::failure::Failure;
@@ -17,15 +17,6 @@ use crate::wiring;
 const INTERVAL: Duration = Duration::from_millis(200);
 /// Operators who change keys at once: so often one of them may come second.
 const TRIES: u32 = 5;
-
-/// Opens the ledger, and refuses another one than the origin's.
-pub(super) async fn open(settings: &Settings) -> Result<Ledger, Failure> {
-    let ledger = Ledger::open(&LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose())).await?;
-    if let Some(origin) = settings.find(table::ORIGIN) {
-        ledger.check_origin(&origin)?;
-    }
-    Ok(ledger)
-}
 
 /// Refuses a keyring whose active key is not one of this ledger's: what it seals would count for nothing.
 pub(super) async fn check_active(ledger: &Ledger, keyring: &Keyring) -> Result<KeyId, Failure> {
@@ -53,18 +44,19 @@ pub(super) async fn append<'k>(
     actor: &str,
     event: impl Fn(&KeyChain) -> Option<KeyEvent<'k>>,
 ) -> Result<(), Failure> {
-    let appender = Appender::start(ledger, keyring, &wiring::append_settings(settings), None)?;
-    let mut outcome = Ok(());
-    for _ in 0..TRIES {
-        let chain = ledger.keys().chain(keyring).await?;
-        let Some(event) = event(&chain) else { break };
-        outcome = ledger.keys().append(&appender, &chain, event, actor).await.map(|_| ());
-        if !matches!(outcome, Err(AppendError::HeadMismatch { .. })) {
-            break;
+    wiring::with_appender(ledger, keyring, settings, async |appender| {
+        let mut outcome = Ok(());
+        for _ in 0..TRIES {
+            let chain = ledger.keys().chain(keyring).await?;
+            let Some(event) = event(&chain) else { break };
+            outcome = ledger.keys().append(appender, &chain, event, actor).await.map(|_| ());
+            if !matches!(outcome, Err(AppendError::HeadMismatch { .. })) {
+                break;
+            }
         }
-    }
-    appender.retreat().await;
-    Ok(outcome?)
+        Ok::<_, Failure>(outcome?)
+    })
+    .await
 }
 
 /// Waits until all leaves below `size` stand under a checkpoint that an anchor has. Says whether they do in time.

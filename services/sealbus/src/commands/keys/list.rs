@@ -7,7 +7,7 @@ use sealbus_ledger::keys::{KeyChain, KeyStanding};
 use sealbus_runtime::settings::{Settings, table};
 use serde_json::{Value, json};
 
-use super::{chain, seals_events};
+use super::seals_events;
 use crate::failure::Failure;
 use crate::output::{Output, table as printed_table};
 use crate::wiring;
@@ -40,7 +40,7 @@ pub(super) async fn run(output: Output, settings: &Settings) -> Result<(), Failu
 }
 
 async fn known(keyring: &Keyring, settings: &Settings) -> Result<Known, Failure> {
-    let ledger = chain::open(settings).await?;
+    let ledger = wiring::open_ledger(settings).await?;
     let known = Known {
         chain: ledger.keys().chain(keyring).await?,
         standings: ledger.keys().states().await?,

@@ -39,7 +39,7 @@ pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> 
             "{kid} seals no events: a key of its kind is retired in the keyring alone, by `sealbus keys rotate`"
         )));
     }
-    let ledger = chain::open(settings).await?;
+    let ledger = wiring::open_ledger(settings).await?;
     if chain::check_active(&ledger, &keyring).await? == kid {
         return Err(Failure::usage(format!("{kid} is the key that signs: rotate to another first")));
     }

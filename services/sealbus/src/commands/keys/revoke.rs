@@ -61,7 +61,7 @@ pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> 
         ));
         return Ok(());
     }
-    let ledger = chain::open(settings).await?;
+    let ledger = wiring::open_ledger(settings).await?;
     chain::check_active(&ledger, &keyring).await?;
     let chain = ledger.keys().chain(&keyring).await?;
     if chain.tale(held.id).added.is_none() {

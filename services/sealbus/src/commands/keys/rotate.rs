@@ -16,6 +16,7 @@ use super::files::KeyringFiles;
 use super::{Who, held, key_id, pinned, seals_events, share_a_use};
 use crate::commands::names;
 use crate::failure::Failure;
+use crate::wiring;
 
 /// Which key, and how.
 #[derive(clap::Args)]
@@ -56,7 +57,7 @@ pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> 
             Ok(())
         }
         KeyKind::Hmac | KeyKind::Ed25519 => {
-            let ledger = chain::open(settings).await?;
+            let ledger = wiring::open_ledger(settings).await?;
             let actor = names::actor(args.who.actor);
             signing(&ledger, &keyring, &next, (&actor, Patience::new(args.wait)), settings).await
         }

@@ -1,0 +1,113 @@
+//! Initialising the log of a new ledger.
+
+use std::fmt;
+
+use sealbus_core::clock::Clock as _;
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::merkle::empty_root;
+use sealbus_core::log::note::{LogSigner, Note};
+use sealbus_ledger::Ledger;
+use sealbus_ledger::log::Signing;
+use sealbus_runtime::clock::SystemClock;
+use sealbus_runtime::settings::Settings;
+use sealbus_sealer::anchors;
+use tokio_util::sync::CancellationToken;
+
+use super::{log_signer, topology, wait_for_broker, wait_for_ledger, witnesses};
+use crate::failure::Failure;
+
+/// What [`begin_log`] did.
+pub(crate) enum LogInit {
+    /// Nothing: the log was initialised earlier, and an anchor holds a checkpoint of it.
+    AlreadyAnchored {
+        /// The log's origin.
+        origin: String,
+        /// Leaves of its tree.
+        size: u64,
+        /// Leaves of the newest checkpoint that an anchor holds.
+        anchored: u64,
+    },
+    /// It anchored a checkpoint.
+    Anchored {
+        /// The log's origin.
+        origin: String,
+        /// Leaves of the checkpoint.
+        size: u64,
+        /// The key that verifiers pin, as a C2SP vkey.
+        key: String,
+    },
+}
+
+impl fmt::Display for LogInit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AlreadyAnchored { origin, size, anchored } => {
+                write!(f, "the log of {origin} is already initialised: {size} leaves, {anchored} of them anchored")
+            }
+            Self::Anchored { origin, size, key } => {
+                write!(f, "the log of {origin} is anchored from size {size} on; pin its key: {key}")
+            }
+        }
+    }
+}
+
+/// Signs the log's first checkpoint and anchors it. Does nothing if the log is initialised and an anchor holds a
+/// checkpoint of it.
+///
+/// With `again`, it signs the newest tree and anchors that: for anchors that were replaced on purpose.
+///
+/// # Errors
+/// An anchor cannot be read or written; the anchors hold a log that this database never began; or, without `again`, they
+/// hold nothing of a log that has leaves.
+pub(crate) async fn begin_log(settings: &Settings, again: bool) -> Result<LogInit, Failure> {
+    let shutdown = CancellationToken::new();
+    let ledger = wait_for_ledger(settings, &shutdown).await?;
+    let broker = wait_for_broker(settings, "sealbus-log", &shutdown).await?;
+    broker.ensure_topology(&topology(settings)).await?;
+    let signer = log_signer(settings, &ledger)?;
+    let witnesses = witnesses(settings, &signer)?;
+    let anchors = super::anchors(settings, &broker);
+    let origin = ledger.deployment().origin.clone();
+
+    let stored = anchors::newest(&anchors, &origin, &signer.verifier_key()).await;
+    if !stored.unreadable.is_empty() {
+        return Err(Failure::new(format!("an anchor cannot be read: {}", stored.unreadable.join("; "))));
+    }
+    let anchored = stored.newest.as_ref().map_or(0, Checkpoint::size);
+    let begun = ledger.log().first_checkpoint().await?.is_some();
+    let size = ledger.log().newest_tree().await?.size;
+    if !begun && anchored > 0 {
+        return Err(Failure::new(format!(
+            "the anchors hold a checkpoint of {anchored} leaves of {origin}, but this database has never initialised a \
+             log: it is not the database that this log belongs to"
+        )));
+    }
+    if begun && stored.newest.is_some() {
+        return Ok(LogInit::AlreadyAnchored { origin, size, anchored });
+    }
+    if begun && size > 0 && !again {
+        return Err(Failure::new(
+            "the log is initialised, but the anchors hold no checkpoint of it: if they were replaced on purpose, add --again",
+        ));
+    }
+    let now = SystemClock.unix_seconds();
+    let (first, _) = ledger.log().begin(&signer, now).await?;
+    let note = if again { sign_newest(&ledger, &signer, now).await? } else { first };
+    for anchor in &anchors {
+        let kept = anchor.keep(&note).await;
+        kept.map_err(|error| Failure::new(format!("cannot write the checkpoint to {}: {error}", anchor.name())))?;
+    }
+    let size = note.text().parse::<Checkpoint>()?.size();
+    // Readers are shown only checkpoints with the policy's quorum; a sealer asks the witnesses as soon as it runs.
+    if witnesses.is_none_or(|witnesses| witnesses.suffice(&note, &origin)) {
+        ledger.log().show_checkpoint(size, &note).await?;
+    }
+    broker.close().await;
+    ledger.close().await;
+    Ok(LogInit::Anchored { origin, size, key: signer.verifier_key().to_string() })
+}
+
+async fn sign_newest(ledger: &Ledger, signer: &LogSigner, time: u64) -> Result<Note, Failure> {
+    let empty = Checkpoint::new(&ledger.deployment().origin, 0, empty_root())?;
+    Ok(ledger.log().sign_newest(Signing { signer, anchored: &empty, time }).await?)
+}

@@ -1,0 +1,65 @@
+//! Opening the ledger.
+
+use sealbus_ledger::{Ledger, LedgerConfig, LedgerError};
+use sealbus_runtime::reconnect::{Reconnect, reconnect};
+use sealbus_runtime::settings::{Settings, table};
+use tokio_util::sync::CancellationToken;
+
+use super::create_ledger;
+use crate::failure::Failure;
+
+/// Opens the ledger for a command: once, without waiting for the database.
+///
+/// # Errors
+/// `SEALBUS_DATABASE_URL` is not set, the database cannot be reached, or the ledger belongs to another origin than
+/// `SEALBUS_ORIGIN`, where that is set.
+pub(crate) async fn open_ledger(settings: &Settings) -> Result<Ledger, Failure> {
+    open(settings, config(settings)?).await
+}
+
+/// Opens the ledger for a command, as [`open_ledger`] does, with a pool of at most `connections`.
+pub(crate) async fn open_ledger_with(settings: &Settings, connections: u32) -> Result<Ledger, Failure> {
+    open(settings, LedgerConfig { connections, ..config(settings)? }).await
+}
+
+/// Opens the ledger for a role, retrying until the database can be reached. Where `SEALBUS_OWNER_DATABASE_URL` is set, it
+/// first applies migrations and creates the ledger if it does not exist.
+///
+/// # Errors
+/// As [`open_ledger`], except that an unreachable database is waited for until `shutdown` is cancelled.
+pub(crate) async fn wait_for_ledger(settings: &Settings, shutdown: &CancellationToken) -> Result<Ledger, Failure> {
+    let config = LedgerConfig { connections: settings.get(table::DATABASE_CONNECTIONS), ..config(settings)? };
+    if let Some(owner) = settings.find(table::OWNER_DATABASE_URL) {
+        let migrate = || {
+            let owner = owner.clone();
+            async move { sealbus_ledger::migrate(owner.expose()).await }
+        };
+        reconnect("migrating the ledger", Reconnect::default(), shutdown, LedgerError::is_away, migrate).await?;
+        create_ledger(settings).await?;
+    }
+    let open = || {
+        let config = config.clone();
+        async move { Ledger::open(&config).await }
+    };
+    let ledger = reconnect("opening the ledger", Reconnect::default(), shutdown, LedgerError::is_away, open).await?;
+    check_origin(settings, &ledger)?;
+    Ok(ledger)
+}
+
+async fn open(settings: &Settings, config: LedgerConfig) -> Result<Ledger, Failure> {
+    let ledger = Ledger::open(&config).await?;
+    check_origin(settings, &ledger)?;
+    Ok(ledger)
+}
+
+fn config(settings: &Settings) -> Result<LedgerConfig, Failure> {
+    Ok(LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose()))
+}
+
+/// Refuses a ledger of another origin than the configured one, if one is configured.
+fn check_origin(settings: &Settings, ledger: &Ledger) -> Result<(), Failure> {
+    match settings.find(table::ORIGIN) {
+        Some(origin) => Ok(ledger.check_origin(&origin)?),
+        None => Ok(()),
+    }
+}
