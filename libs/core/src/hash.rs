@@ -1,8 +1,9 @@
-//! SHA-256 values.
+//! SHA-256 values, and HMAC-SHA256.
 
 use std::fmt;
 use std::str::FromStr;
 
+use hmac::{Hmac, KeyInit};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
@@ -25,6 +26,11 @@ impl Hash {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// Returns the hash of a leaf of the log (RFC 6962): SHA-256 of a zero byte and `leaf`.
+    pub fn of_leaf(leaf: &[u8]) -> Self {
+        Self(Sha256::new_with_prefix([0]).chain_update(leaf).finalize().into())
+    }
+
     /// The hash whose bytes these are; `None` unless there are 32 of them.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Hash)
@@ -34,6 +40,11 @@ impl Hash {
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+}
+
+/// Returns HMAC-SHA256 with `key`, ready for the message.
+pub(crate) fn hmac_sha256(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
 impl fmt::Display for Hash {

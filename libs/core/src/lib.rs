@@ -35,6 +35,7 @@ pub mod error;
 mod error_chain;
 pub mod event;
 pub mod hash;
+mod key_id;
 pub mod log;
 pub mod names;
 pub mod partition;
@@ -43,6 +44,8 @@ pub mod retry;
 pub mod seal;
 pub mod timestamp;
 pub mod v1;
+mod verdict;
 pub mod verify;
+mod wire;
 
 pub use crate::error_chain::error_chain;

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::event::lp;
+use crate::wire::lp;
 
 /// A plan's key: the first eight bytes of SHA-256(lp(tenant) ‖ lp(plan)), the top bit set (PROTOCOL, Append, rule 2).
 ///

@@ -7,8 +7,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use crate::event::{FormatError, V1};
-use crate::hash::Hash;
-use crate::seal::keyed;
+use crate::hash::{Hash, hmac_sha256};
 
 /// The columns of an event whose plan carries scheme v1. `prev` is the columns of the plan's event before; `None` at seq 1.
 ///
@@ -57,5 +56,5 @@ fn mac(
         }
     }
     let signed = [plan, "|", event_type, "|", payload_hash, "|", prev_hash.unwrap_or("")];
-    Ok(signed.into_iter().fold(keyed(secret), Mac::chain_update))
+    Ok(signed.into_iter().fold(hmac_sha256(secret), Mac::chain_update))
 }

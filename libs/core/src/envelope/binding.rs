@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use crate::event::{Header, lp, plan_label};
+use crate::event::Header;
+use crate::wire::{lp, plan_label};
 
 const LABEL: &str = "sealbus/aad/v2\n";
 

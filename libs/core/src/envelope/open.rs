@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::envelope::{Binding, DataKey, Envelope, Nonce, Plaintext, aead};
 use crate::event::{FormatError, Header, PayloadMode, Record};
-use crate::verify::Verdict;
+use crate::verdict::Verdict;
 
 /// Why an envelope is not open.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

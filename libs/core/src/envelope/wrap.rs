@@ -7,8 +7,8 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::envelope::{DataKey, DataSubject, Nonce, aead};
-use crate::event::lp;
 use crate::seal::{KeyId, Keyring};
+use crate::wire::lp;
 
 const LABEL: &[u8] = b"sealbus/wrap/v2\n";
 

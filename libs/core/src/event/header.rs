@@ -2,11 +2,11 @@
 
 use uuid::Uuid;
 
-use crate::event::wire::{Fields, lp, plan_label};
 use crate::event::{FormatError, PayloadMode};
 use crate::hash::Hash;
-use crate::seal::{KeyId, Suite};
+use crate::key_id::{KeyId, Suite};
 use crate::timestamp::Timestamp;
+use crate::wire::{Fields, lp, plan_label};
 
 const LABEL: &str = "sealbus/event/v2\n";
 const GENESIS_LABEL: &str = "sealbus/genesis/v2\n";

@@ -4,8 +4,8 @@ use uuid::{Builder, Uuid};
 
 use crate::event::FormatError;
 use crate::event::header::is_text;
-use crate::event::wire::lp;
 use crate::hash::Hash;
+use crate::wire::lp;
 
 const LABEL: &str = "sealbus/event-id/v2\n";
 

@@ -1,8 +1,8 @@
 //! A leaf of the log: an event's header and its seal.
 
-use crate::event::wire::{Fields, lp};
 use crate::event::{FormatError, Header};
-use crate::seal::Suite;
+use crate::key_id::Suite;
+use crate::wire::{Fields, lp};
 
 const LABEL: &str = "sealbus/leaf/v1\n";
 

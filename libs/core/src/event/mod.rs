@@ -6,7 +6,6 @@ mod leaf;
 mod mode;
 mod record;
 mod shown;
-mod wire;
 
 pub use self::header::{Header, is_origin};
 pub(crate) use self::header::{MAX_SEQ, is_text};
@@ -17,5 +16,4 @@ pub use self::mode::{PayloadMode, Priority};
 pub use self::record::{Record, V1};
 pub use self::shown::View;
 pub(crate) use self::shown::stored_json;
-pub use self::wire::FormatError;
-pub(crate) use self::wire::{lp, plan_label};
+pub use crate::wire::FormatError;

@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use crate::event::{Header, Priority, leaf};
 use crate::hash::Hash;
-use crate::log::merkle::leaf_hash;
 
 /// An event as stored: its header, its seal and its texts.
 ///
@@ -52,7 +51,7 @@ impl Record {
 
     /// The hash of its leaf in the log.
     pub fn leaf_hash(&self) -> Hash {
-        leaf_hash(&self.leaf())
+        Hash::of_leaf(&self.leaf())
     }
 
     /// How much it hurries: `metadata.sealbus.priority`, normal where none or an unknown one is named.

@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 
 use crate::event::{Priority, Record, V1};
 use crate::hash::Hash;
-use crate::seal::Suite;
+use crate::key_id::Suite;
 use crate::timestamp::Timestamp;
-use crate::verify::Verdict;
+use crate::verdict::Verdict;
 
 /// An event as it is shown to somebody: its texts may be other than the stored ones, its header and seal never are.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use crate::log::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 use crate::log::note::Note;
 use crate::log::policy::Policy;
 use crate::log::{MAX_SIZE, line, merkle};
-use crate::verify::Verdict;
+use crate::verdict::Verdict;
 
 const VERSION: &str = "c2sp.org/tlog-proof@v1";
 /// The maximum number of hashes: the length of the longest path in a tree of 2^53 − 1 leaves.

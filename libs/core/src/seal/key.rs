@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq;
 use crate::event::Header;
 use crate::hash::Hash;
 use crate::seal::{Checked, HeldKey, KeyId, KeyKind, PublicKey, Suite, suite};
-use crate::verify::Verdict;
+use crate::verdict::Verdict;
 
 /// What a key is still used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]

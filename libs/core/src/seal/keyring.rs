@@ -9,7 +9,7 @@ use crate::seal::key::Key;
 use crate::seal::suite::{self, check_shape};
 use crate::seal::{KeyId, KeyKind, KeyringError, PublicKey, Signer, Status, V1Signer, Window};
 use crate::v1;
-use crate::verify::Verdict;
+use crate::verdict::Verdict;
 
 /// The keys of a keyring file: those that sign, and those that only check. Cloning it copies no secret.
 ///

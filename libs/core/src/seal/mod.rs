@@ -2,7 +2,6 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `key_id` | what a key is called, which says its kind and its suite |
 //! | `suite` | the two suites' bytes: plan key, MAC, signed message |
 //! | `ed25519` | public keys and their signatures, by the strict rules |
 //! | `key` | one key of a keyring |
@@ -16,7 +15,6 @@
 mod ed25519;
 mod file;
 mod key;
-mod key_id;
 mod keyring;
 mod new_key;
 mod pair;
@@ -30,11 +28,11 @@ mod wycheproof;
 pub use self::ed25519::PublicKey;
 pub use self::file::KeyringError;
 pub use self::key::{Status, Window};
-pub use self::key_id::{KeyId, KeyKind};
 pub use self::keyring::{Checked, HeldKey, Keyring};
 pub use self::new_key::NewKey;
 pub(crate) use self::pair::KeyPair;
 pub use self::signer::{Seal, Signer, V1Signer};
-pub use self::suite::{Suite, check_shape, mac, mac_matches, plan_key, signature_message};
-pub(crate) use self::suite::{keyed, request_mac};
+pub(crate) use self::suite::request_mac;
+pub use self::suite::{check_shape, mac, mac_matches, plan_key, signature_message};
 pub use self::text::KeyringText;
+pub use crate::key_id::{KeyId, KeyKind, Suite};

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::canonical;
-use crate::event::lp;
+use crate::hash::hmac_sha256;
 use crate::names::{Plan, Tenant};
 use crate::seal::{KeyId, KeyKind, Keyring, Signer, suite};
+use crate::wire::lp;
 
 const LABEL: &[u8] = b"sealbus/key-proof/v2\n";
 
@@ -65,5 +66,5 @@ fn message(origin: &str, kid: &KeyId, by: &KeyId) -> Vec<u8> {
 
 fn mac(secret: &[u8], origin: &str, message: &[u8]) -> Hmac<Sha256> {
     let plan_key = suite::plan_key(secret, origin, Tenant::system().as_str(), Plan::keys().as_str());
-    suite::keyed(plan_key.as_slice()).chain_update(message)
+    hmac_sha256(plan_key.as_slice()).chain_update(message)
 }

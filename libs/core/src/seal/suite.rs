@@ -1,40 +1,19 @@
 //! The two suites' bytes (INTEGRITY, Scheme v2).
 
 use hkdf::Hkdf;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::event::{lp, plan_label};
-use crate::hash::Hash;
-use crate::seal::KeyId;
-use crate::verify::Verdict;
+use crate::hash::{Hash, hmac_sha256};
+use crate::key_id::{KeyId, Suite};
+use crate::verdict::Verdict;
+use crate::wire::{lp, plan_label};
 
 const PLAN_KEY_LABEL: &str = "sealbus/plan-key/v2\n";
 const MAC_LABEL: &[u8] = b"sealbus/mac/v2\n";
 const SIGNATURE_LABEL: &[u8] = b"sealbus/sig/v2\n";
 const REQUEST_KEY_LABEL: &[u8] = b"sealbus/request-key/v2\n";
-
-/// How an event is sealed. A plan's suite never falls.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Suite {
-    /// HMAC-SHA256 under a key of the plan's own: convinces who holds the secret.
-    Hmac = 1,
-    /// An Ed25519 signature: convinces anybody.
-    Ed25519 = 2,
-}
-
-impl Suite {
-    /// Its byte in the header: 1 or 2.
-    pub fn code(self) -> u8 {
-        self as u8
-    }
-
-    /// The suite of that byte.
-    pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Hmac, Self::Ed25519].into_iter().find(|suite| suite.code() == code)
-    }
-}
 
 /// `K_plan`: the MAC key of one plan, made from the secret of an `hmac-` key. Who holds it can check, and forge, that plan
 /// and no other.
@@ -65,12 +44,7 @@ pub(crate) fn request_mac(secret: &[u8], origin: &str, tenant: &str, request: &[
     let mut info = REQUEST_KEY_LABEL.to_vec();
     lp(&mut info, origin.as_bytes());
     lp(&mut info, tenant.as_bytes());
-    keyed(derive(secret, &info).as_slice()).chain_update(request).finalize().into_bytes().into()
-}
-
-/// HMAC-SHA256, keyed.
-pub(crate) fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+    hmac_sha256(derive(secret, &info).as_slice()).chain_update(request).finalize().into_bytes().into()
 }
 
 /// Whether the seal has what its key's suite has, and nothing of the other: a signature stripped, or replaced by a MAC, is
@@ -84,7 +58,7 @@ pub fn check_shape(kid: &KeyId, mac: &[u8], sig: &[u8]) -> Result<Suite, Verdict
 }
 
 fn event_mac(plan_key: &[u8; 32], event_hash: &Hash) -> Hmac<Sha256> {
-    keyed(plan_key).chain_update(MAC_LABEL).chain_update(event_hash.as_bytes())
+    hmac_sha256(plan_key).chain_update(MAC_LABEL).chain_update(event_hash.as_bytes())
 }
 
 /// HKDF-SHA256 (RFC 5869) without a salt, 32 bytes.

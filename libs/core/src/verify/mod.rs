@@ -38,7 +38,6 @@ mod report;
 mod seen;
 mod tree;
 mod trust;
-mod verdict;
 
 pub use self::chain::{ChainCheck, ChainSummary};
 pub use self::checks::Evidence;
@@ -49,4 +48,4 @@ pub use self::owed::Owed;
 pub use self::report::{Report, exit_code};
 pub use self::tree::TreeCheck;
 pub use self::trust::Trust;
-pub use self::verdict::Verdict;
+pub use crate::verdict::Verdict;

@@ -17,7 +17,7 @@ use crate::hash::Hash;
 
 /// Returns the hash of a leaf, `SHA-256(0x00 || leaf)`.
 pub fn leaf_hash(leaf: &[u8]) -> Hash {
-    Hash(Sha256::new_with_prefix([0]).chain_update(leaf).finalize().into())
+    Hash::of_leaf(leaf)
 }
 
 /// Returns the hash of an inner node, `SHA-256(0x01 || left || right)`.

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::hash::Hash;
-use crate::verify::Verdict;
+use crate::verdict::Verdict;
 
 /// Bytes or fields that the seal's format (INTEGRITY, Scheme v2) does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::hash::Hash;
-use crate::seal::Suite;
 
 const LABEL: &[u8] = b"sealbus/key-id/v2\n";
 
@@ -31,6 +30,27 @@ pub enum KeyKind {
     Log,
     /// Cosigns another log's checkpoints.
     Witness,
+}
+
+/// How an event is sealed. A plan's suite never falls.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Suite {
+    /// HMAC-SHA256 under a key of the plan's own: convinces who holds the secret.
+    Hmac = 1,
+    /// An Ed25519 signature: convinces anybody.
+    Ed25519 = 2,
+}
+
+impl Suite {
+    /// Its byte in the header: 1 or 2.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The suite of that byte.
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::Hmac, Self::Ed25519].into_iter().find(|suite| suite.code() == code)
+    }
 }
 
 impl KeyKind {
