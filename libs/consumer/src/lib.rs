@@ -47,10 +47,10 @@
 //! # How it works
 //! The stream delivers events fast; the ledger guarantees that none is lost.
 //!
-//! 1. `runtime` creates the subscriptions, takes leases on their partitions, and starts a worker for each assignment: one
-//!    subscription in one partition.
+//! 1. [`run`] creates the subscriptions and takes leases on their partitions (`assignment`). A lease on one partition of a
+//!    subscription is an assignment, for which a `worker` runs.
 //! 2. `intake` pulls messages and decides what each of them is (`Received`). Seals are checked in `seals`.
-//! 3. `runtime::worker` keeps messages in memory by plan (`plan::slots`) and gives each plan one task at a time.
+//! 3. The `worker` keeps messages in memory by plan (`plan::slots`) and gives each plan one task at a time.
 //! 4. `plan::gather` puts a plan's events in order by a pure rule (`Decision` in `plan::order`) and reads missing
 //!    predecessors from the ledger.
 //! 5. `plan::effect` runs the handler in the transaction that moves the position, and retries it (`BatchOutcome`);
@@ -65,18 +65,122 @@
 //! docs/spec/protocol.md, section Consume.
 
 mod assignment;
+mod error;
 mod handler;
 mod intake;
 mod metrics;
 mod plan;
-mod runtime;
 mod seals;
 mod settings;
 mod subscription;
 mod sweep;
+mod worker;
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use sealbus_broker::Broker;
+use sealbus_core::catalog::Catalog;
+use sealbus_core::seal::Keyring;
+use sealbus_ledger::Ledger;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::assignment::creation::create;
+use crate::assignment::held::HeldAssignments;
+use crate::assignment::keeper::keep_assignments;
+use crate::assignment::{ProcessContext, SubscriptionContext};
+pub use crate::error::ConsumerError;
 pub use crate::handler::{Delivery, ExternalEffect, Handler, HandlerError, IdempotencyKey, LedgerEffect};
 pub use crate::metrics::Metrics;
-pub use crate::runtime::{ConsumerError, Resources, run};
+use crate::seals::SealCheck;
 pub use crate::settings::Settings;
 pub use crate::subscription::{Interest, Parallelism, SubscriptionSpec, Tenants};
+use crate::sweep::{due, walk};
+use crate::worker::work;
+
+/// Connections of the pool that effects leave to leases, the sweep and reads.
+const SPARE_CONNECTIONS: usize = 4;
+
+/// The resources that the runtime works with. All of them are open already.
+#[derive(Clone)]
+pub struct Resources {
+    /// The ledger: positions, floors, leases and history.
+    pub ledger: Ledger,
+    /// The broker: the stream of events, and the copies of dead letters.
+    pub broker: Broker,
+    /// The keys that seals are checked with.
+    pub keyring: Keyring,
+    /// The catalog, whose channels have the retry policies of subscriptions that have none.
+    pub catalog: Arc<Catalog>,
+    /// The metrics of the runtime.
+    pub metrics: Metrics,
+}
+
+/// Works on subscriptions until `shutdown`, then finishes what is in flight, acknowledges it and releases the leases.
+///
+/// Any number of processes may work on the same subscriptions: each partition of a subscription has one owner. A new
+/// subscription is created. One that starts from now waits until all events that are queued for sealing are sealed, while
+/// the others work.
+pub async fn run(
+    subscriptions: Vec<(SubscriptionSpec, Handler)>,
+    resources: Resources,
+    settings: Settings,
+    shutdown: CancellationToken,
+) -> Result<(), ConsumerError> {
+    let Resources { ledger, broker, keyring, catalog, metrics } = resources;
+    let deployment = ledger.deployment();
+    let seals = SealCheck { origin: deployment.origin.clone(), partitions: deployment.partitions, keyring };
+    let process =
+        Arc::new(ProcessContext { ledger: ledger.clone(), broker, catalog, seals, settings: settings.clone() });
+    let held = Arc::new(HeldAssignments::default());
+    // Never used again: a process that is started again is another owner, and gets other epochs.
+    let owner = Uuid::new_v4().to_string();
+    let ending = shutdown.child_token();
+    let mut tasks: JoinSet<Result<(), ConsumerError>> = JoinSet::new();
+    let mut names = HashSet::new();
+    let transactions = transactions_per_subscription(&ledger, &subscriptions);
+    for (spec, handler) in subscriptions {
+        if !names.insert(spec.name.clone()) {
+            return Err(ConsumerError::DuplicateName(spec.name.to_string()));
+        }
+        let (process, held, ending) = (process.clone(), held.clone(), ending.clone());
+        let (metrics, owner) = (metrics.for_subscription(spec.name.as_str()), owner.clone());
+        tasks.spawn(async move {
+            let Some(subscription_no) = create(&process, &spec, &ending).await? else { return Ok(()) };
+            let name = spec.name.as_str().into();
+            let transactions = Semaphore::new(transactions);
+            let context = SubscriptionContext { process, spec, name, subscription_no, handler, transactions, metrics };
+            keep_assignments(Arc::new(context), &held, owner, &ending, work).await
+        });
+    }
+    let sweeping = walk::sweep(ledger.clone(), held.clone(), settings.clone(), metrics.unsealed_age(), ending.clone());
+    tasks.spawn(async move {
+        sweeping.await;
+        Ok(())
+    });
+    let watching = due::watch(ledger, held, settings, ending.clone());
+    tasks.spawn(async move {
+        watching.await;
+        Ok(())
+    });
+    let mut outcome = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        let ended = ended.map_err(ConsumerError::Crashed).flatten();
+        if ended.is_err() && outcome.is_ok() {
+            outcome = ended;
+            ending.cancel();
+        }
+    }
+    outcome
+}
+
+/// Returns how many transactions each subscription with an effect in the ledger may have open, at least 1.
+fn transactions_per_subscription(ledger: &Ledger, subscriptions: &[(SubscriptionSpec, Handler)]) -> usize {
+    let in_ledger = subscriptions.iter().filter(|(_, handler)| matches!(handler, Handler::InLedger(_))).count();
+    let connections = ledger.effects_pool().options().get_max_connections();
+    let connections = usize::try_from(connections).expect("a usize has at least 32 bits on every platform of tokio");
+    (connections.saturating_sub(SPARE_CONNECTIONS) / in_ledger.max(1)).max(1)
+}

@@ -1,6 +1,8 @@
 //! An assignment: the work of one subscription in one partition (or in all of them) while this process owns its lease.
 
+pub(crate) mod creation;
 pub(crate) mod held;
+pub(crate) mod keeper;
 pub(crate) mod plan_name;
 
 use std::collections::HashMap;

@@ -2,6 +2,8 @@
 //!
 //! Its memory lasts as long as the epoch of the lease.
 
+mod replies;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +25,7 @@ use crate::plan::message::QueuedMessage;
 use crate::plan::process::process;
 use crate::plan::slots::{Limits, Slots};
 use crate::plan::task::{PlanOutcome, PlanTask};
-use crate::runtime::replies::{self, Reply};
+use crate::worker::replies::Reply;
 
 /// How long a plan's position is remembered after something happened to it last.
 const IDLE_PLAN_TIMEOUT: Duration = Duration::from_mins(1);
@@ -52,7 +54,7 @@ struct Worker {
 
 /// Works on an assignment until it ends. Then the tasks in flight have the shutdown grace period to finish, and their
 /// messages are acknowledged.
-pub(super) async fn work(assignment: Arc<Assignment>, due: mpsc::UnboundedReceiver<PlanName>) {
+pub(crate) async fn work(assignment: Arc<Assignment>, due: mpsc::UnboundedReceiver<PlanName>) {
     let span = assignment.span();
     Worker::run(assignment, due).instrument(span).await;
 }
