@@ -1,4 +1,4 @@
-//! Errors of calls.
+//! Why a call failed.
 
 use std::error::Error;
 use std::fmt;
@@ -6,90 +6,81 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// The reason why a call failed.
+/// Why a call failed, for a program to match on and for an operator to read.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The service refused the request.
+    /// The service refused, and says why.
     #[error(transparent)]
     Refused(Box<Problem>),
-    /// No URL could be reached within the retry budget. The outcome of a publish is unknown: publish the same
-    /// [`NewEvent`](crate::NewEvent) again to resolve it.
+    /// No URL answered, for as long as the patience lasted. What became of a publish is unknown: publish the same
+    /// [`NewEvent`](crate::NewEvent) again to find out.
     #[error("no answer from {urls}")]
     Unreachable {
         /// The URLs that were tried.
         urls: String,
-        /// The error of the last attempt.
+        /// The last failure.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The response is not one of Sealbus: it may be a proxy's error page, or that of another service.
-    #[error("unexpected response from {url}, status {status}: {problem}")]
+    /// Something answered, and it was not what the service answers: a proxy's page, a cut off body, another service.
+    #[error("{url} answered {status} and not as Sealbus does: {what}")]
     Unexpected {
-        /// The URL of the request.
+        /// The URL that was called.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// What is unexpected about the response.
-        problem: String,
+        /// What was odd.
+        what: String,
     },
-    /// The arguments are not valid; nothing was sent.
+    /// The client cannot be made or the call cannot be sent as asked.
     #[error("{0}")]
     Usage(String),
 }
 
 impl ClientError {
-    /// Returns the service's error code, such as `id_conflict`, if the service refused the request.
+    /// The service's code, where the service refused: `schema_violation`, `id_conflict` and so on.
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused(problem) => Some(&problem.code),
             _ => None,
         }
     }
-
-    /// Turns the refusal `not_found` into `None`.
-    pub(crate) fn none_if_not_found<T>(result: Result<T, Self>) -> Result<Option<T>, Self> {
-        match result {
-            Ok(found) => Ok(Some(found)),
-            Err(error) if error.code() == Some("not_found") => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
 }
 
-/// The problem details of a refusal (RFC 9457; docs/spec/interface.md#errors-codes).
+/// The problem details of a refusal (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Problem {
-    /// The error code, such as `schema_violation`. Codes are stable.
+    /// The stable code.
     pub code: String,
     /// The HTTP status.
     pub status: u16,
-    /// The meaning of the code.
+    /// What the code means, in words.
     #[serde(default)]
     pub title: String,
-    /// What was wrong with this request.
+    /// What was wrong this time.
     #[serde(default)]
     pub detail: String,
-    /// The fields that are not valid.
+    /// The fields at fault.
     #[serde(default)]
     pub errors: Vec<FieldError>,
-    /// The ids of the events whose outcome is unknown (`ledger_unavailable`).
+    /// The ids of the events whose fate is unknown (`ledger_unavailable`).
     #[serde(default)]
     pub ids: Vec<String>,
-    /// The actual seq of the plan's head (`head_mismatch`).
+    /// The plan's head, where another was expected (`head_mismatch`).
     #[serde(default)]
     pub head: Option<u64>,
-    /// The response's `Retry-After`.
+    /// How long the service asks to be left alone.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
 }
 
-/// A field that is not valid.
+/// One field at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct FieldError {
-    /// The JSON pointer of the field, empty for the whole document.
+    /// Where it stands, as a JSON pointer.
     pub pointer: String,
-    /// The rule that it violates.
+    /// The rule that it breaks.
     pub rule: String,
-    /// How it violates the rule.
+    /// How it breaks it.
     #[serde(default)]
     pub detail: String,
 }
@@ -98,10 +89,10 @@ impl Error for Problem {}
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let description = if self.detail.is_empty() { &self.title } else { &self.detail };
-        write!(f, "{} ({}): {description}", self.code, self.status)?;
+        let words = if self.detail.is_empty() { &self.title } else { &self.detail };
+        write!(f, "{} ({}): {words}", self.code, self.status)?;
         for FieldError { pointer, rule, detail } in &self.errors {
-            write!(f, "\n  {} violates {rule}: {detail}", if pointer.is_empty() { "the document" } else { pointer })?;
+            write!(f, "\n  {} breaks {rule}: {detail}", if pointer.is_empty() { "the whole" } else { pointer })?;
         }
         Ok(())
     }
@@ -112,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_prints_code_detail_and_fields() {
+    fn an_operator_reads_code_reason_and_fields() {
         let problem: Problem = serde_json::from_str(
             r#"{"type":"about:blank","code":"schema_violation","status":422,"title":"Data that breaks its schema",
                 "detail":"payment.settled version 1","errors":[{"pointer":"/data/amount","rule":"type","detail":"not a string"}]}"#,
@@ -120,7 +111,7 @@ mod tests {
         .expect("problem details");
         assert_eq!(
             ClientError::Refused(Box::new(problem)).to_string(),
-            "schema_violation (422): payment.settled version 1\n  /data/amount violates type: not a string"
+            "schema_violation (422): payment.settled version 1\n  /data/amount breaks type: not a string"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Events as the API shows them (docs/spec/interface.md#event).
+//! An event as the service shows it.
 
 use sealbus_core::event::{PayloadMode, Priority};
 use sealbus_core::hash::Hash;
@@ -7,85 +7,84 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// An event of the ledger, as the service returned it. The client does not check the seal; `sealbus verify` does.
+/// An event of the ledger. It is what the service says; whether its seal holds is for `sealbus verify` to find out.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Event {
-    /// The event's id, unique within the tenant.
+    /// Unique within the tenant.
     pub id: Uuid,
-    /// The tenant.
+    /// Whose it is.
     pub tenant: String,
-    /// The plan.
+    /// The plan that it belongs to.
     pub plan: String,
-    /// The event's position in its plan, from 1.
+    /// Its place in the plan, from 1.
     pub seq: u64,
-    /// The event type.
+    /// What happened.
     #[serde(rename = "type")]
     pub event_type: String,
-    /// The version of the schema of its data.
+    /// The version of its data's schema.
     pub version: u32,
-    /// The producer.
+    /// What produced it.
     pub source: Option<String>,
-    /// The person or service that acted.
+    /// Who did it.
     pub actor: Option<String>,
-    /// The producer's time.
+    /// When it happened.
     pub occurred_at: Timestamp,
-    /// The database's time when the event was stored.
+    /// When it was stored.
     pub recorded_at: Timestamp,
-    /// The id that related events share.
+    /// What it belongs with.
     pub correlation_id: Option<String>,
-    /// The id of the cause.
+    /// What caused it.
     pub causation_id: Option<String>,
-    /// The priority.
+    /// How urgent it is.
     pub priority: Priority,
-    /// What was published. Null if only its hash is stored or its key was erased; the envelope if it is encrypted and
-    /// the token may not open it.
+    /// What was published; null where only the hash was kept or the key was erased, the envelope where it is encrypted.
     pub data: Value,
-    /// The producer's metadata, and a member `sealbus` of the bus.
+    /// The publisher's context, and `sealbus`, the bus's own.
     pub metadata: Value,
-    /// The seal.
+    /// What makes a change of it visible.
     pub seal: Seal,
-    /// The fields of scheme v1, if the plan carries it.
+    /// The older contract's three fields, in a plan that carries them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub v1: Option<V1>,
-    /// The event's index in the log, or `None` until it is sealed.
+    /// Its place in the log of all events; none until it is sealed.
     pub log_index: Option<u64>,
 }
 
-/// The seal of an event: hashes, key id and signature.
+/// Hashes, key and signature of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Seal {
-    /// The scheme: `v2`.
+    /// `v2`.
     pub scheme: String,
-    /// The suite: 1 for HMAC-SHA256, 2 for Ed25519, `None` if the stored key id belongs to neither.
+    /// 1 for HMAC-SHA256, 2 for Ed25519; none where the stored key's name is of neither.
     pub suite: Option<u8>,
-    /// The id of the key.
+    /// The key's name.
     pub kid: String,
-    /// How the payload is stored.
+    /// How the payload is kept.
     pub payload_mode: PayloadMode,
-    /// The size of the payload in bytes.
+    /// The payload's bytes.
     pub payload_size: u32,
-    /// The hash of the payload.
+    /// The payload's hash.
     pub payload_hash: Hash,
-    /// The hash of the metadata.
+    /// The metadata's hash.
     pub metadata_hash: Hash,
-    /// The hash of the previous event of the plan.
+    /// The hash of the plan's event before.
     pub prev: Hash,
-    /// The hash of the event.
+    /// The event's hash, which the next event links to.
     pub hash: Hash,
-    /// The signature in hex (suite 2).
+    /// The signature, hex (suite 2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sig: Option<String>,
-    /// The MAC in hex (suite 1).
+    /// The MAC, hex (suite 1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
 }
 
-/// The fields of scheme v1.
+/// The older contract's fields.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct V1 {
-    /// The hash of the payload.
+    /// The payload's hash.
     pub payload_hash: String,
-    /// The signature of the previous event of the plan, or `None` at seq 1.
+    /// The signature of the plan's event before; none at seq 1.
     pub prev_hash: Option<String>,
     /// The signature.
     pub signature: String,
@@ -98,7 +97,7 @@ mod tests {
     use super::Event;
 
     #[test]
-    fn an_event_deserialises_and_serialises_unchanged() {
+    fn reads_what_the_service_shows_and_shows_it_again() {
         let hash = "ab".repeat(32);
         let shown = json!({
             "id": "0197f2a0-0000-7000-8000-000000000001", "tenant": "acme", "plan": "order-42", "seq": 7,
@@ -118,7 +117,7 @@ mod tests {
         with_v1["v1"] = json!({ "payload_hash": hash, "prev_hash": null, "signature": "00" });
         with_v1["log_index"] = Value::Null;
         with_v1["later_addition"] = json!(true);
-        let event: Event = serde_json::from_value(with_v1).expect("unknown members are ignored");
-        assert_eq!((event.v1.expect("the event has v1 fields").prev_hash, event.log_index), (None, None));
+        let event: Event = serde_json::from_value(with_v1).expect("members may be added");
+        assert_eq!((event.v1.expect("it is there").prev_hash, event.log_index), (None, None));
     }
 }

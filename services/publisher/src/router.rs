@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use sealbus_core::error::ErrorKind;
 use sealbus_runtime::admin::{Health, health_routes};
 use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::endpoints::table;
@@ -30,15 +31,16 @@ pub(crate) fn router(app: Arc<App>, health: Arc<Health>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panic_response))
         .layer(from_fn(set_security_headers))
-        .layer(from_fn_with_state(metrics, record_metrics))
+        .layer(from_fn_with_state(metrics, observe))
 }
 
-/// Records the request's metrics.
-async fn record_metrics(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
+/// Records the request's metrics, and runs it in a span, so that log lines about it name its method and path.
+async fn observe(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
     let start = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
+    let span = tracing::info_span!("request", %method, path = request.uri().path());
+    let response = next.run(request).instrument(span).await;
     let status = response.status().as_u16();
     metrics.answered(&method, route.as_ref().map(MatchedPath::as_str), status, start.elapsed());
     if let Some(kind) = response.extensions().get::<ErrorKind>() {
@@ -78,18 +80,17 @@ mod tests {
 
     use axum::http::Method;
     use axum::routing::get;
-    use sealbus_testkit::Postgres;
     use serde_json::json;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::time::timeout;
 
     use super::*;
-    use crate::tests::support::{Publisher, answer, ledger_in};
+    use crate::tests::support::{Publisher, send};
 
     const METHODS: [Method; 6] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD];
 
-    /// Each path of the table, with names filled in.
+    /// Returns a path for each route of the table.
     fn paths() -> Vec<String> {
         let id = "0197f2a1-0000-7000-8000-000000000001";
         table()
@@ -99,70 +100,76 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_route_of_the_api_answers_without_a_valid_token() {
+    async fn every_route_of_the_api_requires_a_valid_token() {
         let publisher = Publisher::start().await;
         assert!(paths().len() >= 10);
-        let mut known = 0;
+        let mut unauthenticated = 0;
         for path in paths() {
             for method in METHODS {
-                for token in ["", "Bearer", "Bearer ", "Bearer nobody", "Bearer expired", "Basic YWNtZTphY21l"] {
-                    let call = publisher.bare(method.clone(), &path).header("authorization", token).body("{}");
-                    let refused = answer(call).await;
-                    assert!(matches!(refused.status, 401 | 405), "{method} {path} {token:?}: {refused:?}");
-                    known += usize::from(refused.status == 401);
+                for authorization in ["", "Bearer", "Bearer ", "Bearer nobody", "Bearer expired", "Basic YWNtZTphY21l"]
+                {
+                    let request = publisher.request(method.clone(), &path).header("authorization", authorization);
+                    let refused = send(request.body("{}")).await;
+                    assert!(matches!(refused.status, 401 | 405), "{method} {path} {authorization:?}: {refused:?}");
+                    unauthenticated += usize::from(refused.status == 401);
                     if refused.status == 401 && method != Method::HEAD {
                         assert_eq!(refused.header("www-authenticate"), "Bearer");
-                        refused.is_problem("unauthenticated");
+                        refused.assert_problem("unauthenticated");
                     }
                 }
-                assert!(answer(publisher.bare(method.clone(), &path)).await.status >= 401, "{method} {path}");
+                let without_header = send(publisher.request(method.clone(), &path)).await;
+                assert!(without_header.status >= 401, "{method} {path}: {without_header:?}");
             }
         }
         assert!(
-            known >= 6 * 2 * 10,
-            "GET and HEAD of every path are refused for want of a token, not of a method: {known}"
+            unauthenticated >= 6 * 2 * 10,
+            "only {unauthenticated} requests were refused for their token; at least GET and HEAD of every path should be"
         );
     }
 
     #[tokio::test]
-    async fn probes_are_open() {
+    async fn probes_require_no_token() {
         let publisher = Publisher::start().await;
         for path in ["/health", "/livez", "/readyz", "/health/ready", "/startupz"] {
-            assert_eq!(answer(publisher.bare(Method::GET, path)).await.status, 200, "{path}");
+            assert_eq!(send(publisher.request(Method::GET, path)).await.status, 200, "{path}");
         }
-        answer(publisher.bare(Method::GET, "/metrics")).await.is_problem("not_found");
+        send(publisher.request(Method::GET, "/metrics")).await.assert_problem("not_found");
     }
 
     #[tokio::test]
-    async fn the_router_s_own_refusals_are_problems() {
+    async fn errors_of_the_router_are_problems() {
         let publisher = Publisher::start().await;
-        publisher.get("/", "acme").await.is_problem("not_found");
-        publisher.get("/v1/nothing", "acme").await.is_problem("not_found");
-        publisher.get("/v1/plans/p/events/", "acme").await.is_problem("not_found");
-        let refused = answer(publisher.call(Method::DELETE, "/v1/plans/p/events", "acme")).await;
+        publisher.get("/", "acme").await.assert_problem("not_found");
+        publisher.get("/v1/nothing", "acme").await.assert_problem("not_found");
+        publisher.get("/v1/plans/p/events/", "acme").await.assert_problem("not_found");
+        let refused = send(publisher.request_as(Method::DELETE, "/v1/plans/p/events", "acme")).await;
         let allowed = refused.header("allow").to_owned();
         assert!(allowed.contains("GET") && allowed.contains("POST"), "{refused:?}");
-        refused.is_problem("method_not_allowed");
-        answer(publisher.call(Method::POST, "/health", "acme")).await.is_problem("method_not_allowed");
-        publisher.get("/v1/plans?%ff=%ff&limit", "acme").await.is_problem("invalid_field");
+        refused.assert_problem("method_not_allowed");
+        send(publisher.request_as(Method::POST, "/health", "acme")).await.assert_problem("method_not_allowed");
+        publisher.get("/v1/plans?%ff=%ff&limit", "acme").await.assert_problem("invalid_field");
     }
 
     #[tokio::test]
-    async fn a_caller_who_never_ends_its_headers_is_hung_up_on_and_a_stream_is_not() {
-        let ledger = ledger_in(&Postgres::start().await).await;
+    async fn a_connection_without_complete_headers_is_closed_and_a_stream_is_not() {
         let publisher =
-            Publisher::on(ledger, |config| config.connection_timeouts.headers = Duration::from_millis(50)).await;
+            Publisher::start_with(|config| config.connection_timeouts.headers = Duration::from_millis(50)).await;
         let mut stream = publisher.stream("/v1/events/stream", "acme", None).await;
-        let mut caller = TcpStream::connect(publisher.url.trim_start_matches("http://")).await.unwrap();
-        caller.write_all(b"POST /v1/plans/p/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ac").await.unwrap();
-        let mut heard = Vec::new();
-        timeout(Duration::from_mins(1), caller.read_to_end(&mut heard)).await.expect("hung up on").unwrap();
-        assert_eq!(heard, b"");
-        assert_eq!(stream.block().await.unwrap(), ": still here");
+
+        // Send half of the headers. The server closes the connection without a response.
+        let mut connection = TcpStream::connect(publisher.url.trim_start_matches("http://")).await.unwrap();
+        connection.write_all(b"POST /v1/plans/p/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ac").await.unwrap();
+        let mut received = Vec::new();
+        let closed = timeout(Duration::from_mins(1), connection.read_to_end(&mut received)).await;
+        closed.expect("the connection was not closed").unwrap();
+        assert_eq!(received, b"");
+
+        // The stream, which takes longer than that, is still open.
+        assert_eq!(stream.next_block().await.unwrap(), ": still here");
     }
 
     #[tokio::test]
-    async fn a_panic_is_a_problem() {
+    async fn a_panic_is_answered_with_a_problem_that_does_not_contain_its_message() {
         async fn panics() -> &'static str {
             panic!("a secret of the handler")
         }
@@ -180,14 +187,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_happens_is_counted() {
+    async fn requests_events_and_refusals_are_counted() {
         let publisher = Publisher::start().await;
         publisher
             .publish("p", &json!([{ "type": "any.a" }, { "type": "payment.settled", "data": { "amount": "1" } }]))
             .await;
         publisher.publish("p", &json!({ "type": "no.such" })).await;
         publisher.get("/v1/plans/p/events", "nobody").await;
-        let numbers = publisher.numbers();
+        let metrics = publisher.metrics();
         for line in [
             r#"sealbus_publisher_requests_total{method="POST",route="/v1/plans/{plan}/events",status="2xx"} 1"#,
             r#"sealbus_publisher_requests_total{method="POST",route="/v1/plans/{plan}/events",status="4xx"} 1"#,
@@ -199,7 +206,7 @@ mod tests {
             "sealbus_publisher_call_events_sum 2.0",
             "sealbus_publisher_streams 0",
         ] {
-            assert!(numbers.contains(line), "{line}\n{numbers}");
+            assert!(metrics.contains(line), "the metrics lack {line}\n{metrics}");
         }
     }
 }

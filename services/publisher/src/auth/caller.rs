@@ -125,15 +125,18 @@ mod tests {
     use sealbus_testkit::eventually;
     use serde_json::json;
 
-    use crate::tests::support::{Publisher, answer, token_file};
+    use crate::auth::tokens::hash;
+    use crate::tests::support::{Publisher, send, token_file};
 
     #[tokio::test]
-    async fn each_call_needs_its_scope() {
+    async fn each_endpoint_requires_its_scope() {
         let publisher = Publisher::start().await;
         let stored = publisher.publish("p", &json!({ "type": "any.a" })).await;
         let event = stored.header("location").to_owned();
         let data = format!("{event}/data");
-        let reading = [
+
+        // Reading requires `read`.
+        let paths = [
             "/v1/plans",
             "/v1/plans/p/events",
             "/v1/plans/p/head",
@@ -143,36 +146,44 @@ mod tests {
             "/v1/plans/p/events/stream",
             "/v1/events/stream",
         ];
-        for path in reading {
-            publisher.get(path, "writer").await.is_problem("forbidden");
-            let read = publisher.call(Method::GET, path, "reader").send().await.unwrap();
+        for path in paths {
+            publisher.get(path, "writer").await.assert_problem("forbidden");
+            let read = publisher.request_as(Method::GET, path, "reader").send().await.unwrap();
             assert_eq!(read.status(), 200, "{path}");
         }
+
+        // The catalog requires `publish` or `read`; verification requires `verify`.
         for token in ["writer", "reader"] {
             assert_eq!(publisher.get("/v1/catalog", token).await.status, 200, "{token}");
-            publisher.get("/v1/plans/p/verification", token).await.is_problem("forbidden");
+            publisher.get("/v1/plans/p/verification", token).await.assert_problem("forbidden");
         }
+
+        // Publishing requires `publish`.
         for path in ["/v1/plans/p/events", "/v1/events"] {
-            let call =
-                publisher.call(Method::POST, path, "reader").header("content-type", "application/json").body("{}");
-            answer(call).await.is_problem("forbidden");
+            let request = publisher.request_as(Method::POST, path, "reader");
+            let request = request.header("content-type", "application/json").body("{}");
+            send(request).await.assert_problem("forbidden");
         }
+
+        // Naming an actor requires `actor.any`.
         let refused = publisher.publish("p", &json!({ "type": "any.a", "actor": "user:17" })).await;
-        refused.is_field_problem("forbidden", "/actor", "scope");
-        let call = publisher.call(Method::POST, "/v1/plans/p/events", "both").header("sealbus-tenant", "acme");
-        let named = answer(call.json(&json!({ "type": "any.a", "actor": "user:17" }))).await;
+        refused.assert_field_problem("forbidden", "/actor", "scope");
+        let request = publisher.request_as(Method::POST, "/v1/plans/p/events", "both").header("sealbus-tenant", "acme");
+        let stored = send(request.json(&json!({ "type": "any.a", "actor": "user:17" }))).await;
         assert_eq!(
-            (&named.body["actor"], &named.body["metadata"]["sealbus"]["by"]),
+            (&stored.body["actor"], &stored.body["metadata"]["sealbus"]["by"]),
             (&json!("user:17"), &json!("both"))
         );
     }
 
     #[tokio::test]
-    async fn no_tenant_sees_or_touches_another_s() {
+    async fn a_token_can_neither_read_nor_publish_to_another_tenant() {
         let publisher = Publisher::start().await;
         let stored = publisher.publish("p", &json!({ "type": "any.a", "data": "acme's own" })).await;
         publisher.seal().await;
         let event = stored.header("location").to_owned();
+
+        // Without the header, the token sees its own tenant. With it, the request is refused.
         for path in [
             "/v1/plans",
             "/v1/plans/p/events",
@@ -183,62 +194,66 @@ mod tests {
             &format!("{event}/data"),
         ] {
             let own = publisher.get(path, "other").await;
-            assert!(!String::from_utf8_lossy(&own.bytes).contains("acme"), "{path}: {own:?}");
-            let asked = publisher.call(Method::GET, path, "other").header("sealbus-tenant", "acme");
-            answer(asked).await.is_problem("cross_tenant");
+            assert!(
+                !String::from_utf8_lossy(&own.bytes).contains("acme"),
+                "{path} shows another tenant's event: {own:?}"
+            );
+            let request = publisher.request_as(Method::GET, path, "other").header("sealbus-tenant", "acme");
+            send(request).await.assert_problem("cross_tenant");
         }
         for stream in ["/v1/plans/p/events/stream", "/v1/events/stream"] {
-            let asked = publisher.call(Method::GET, stream, "other").header("sealbus-tenant", "acme");
-            answer(asked).await.is_problem("cross_tenant");
+            let request = publisher.request_as(Method::GET, stream, "other").header("sealbus-tenant", "acme");
+            send(request).await.assert_problem("cross_tenant");
         }
-        let call = publisher.call(Method::POST, "/v1/plans/p/events", "other").header("sealbus-tenant", "acme");
-        answer(call.json(&json!({ "type": "any.a" }))).await.is_problem("cross_tenant");
-        assert_eq!(publisher.trail("p").await.len(), 1);
+
+        // Publishing is refused too.
+        let request =
+            publisher.request_as(Method::POST, "/v1/plans/p/events", "other").header("sealbus-tenant", "acme");
+        send(request.json(&json!({ "type": "any.a" }))).await.assert_problem("cross_tenant");
+        assert_eq!(publisher.events_of("p").await.len(), 1);
     }
 
     #[tokio::test]
-    async fn a_token_without_a_default_tenant_names_one() {
+    async fn a_token_without_a_default_tenant_has_to_name_one() {
         let publisher = Publisher::start().await;
         let publish = async |tenant: Option<&str>| {
-            let call = publisher.call(Method::POST, "/v1/plans/p/events", "both").json(&json!({ "type": "any.a" }));
-            answer(tenant.into_iter().fold(call, |call, tenant| call.header("sealbus-tenant", tenant))).await
+            let request =
+                publisher.request_as(Method::POST, "/v1/plans/p/events", "both").json(&json!({ "type": "any.a" }));
+            send(tenant.into_iter().fold(request, |request, tenant| request.header("sealbus-tenant", tenant))).await
         };
-        publish(None).await.is_field_problem("invalid_field", "Sealbus-Tenant", "required");
+        publish(None).await.assert_field_problem("invalid_field", "Sealbus-Tenant", "required");
         assert_eq!(publish(Some("other")).await.body["tenant"], "other");
         assert_eq!(publish(Some("acme")).await.body["tenant"], "acme");
-        publish(Some("third")).await.is_problem("cross_tenant");
-        publisher.get("/v1/plans", "both").await.is_field_problem("invalid_field", "Sealbus-Tenant", "required");
+        publish(Some("third")).await.assert_problem("cross_tenant");
+        publisher.get("/v1/plans", "both").await.assert_field_problem("invalid_field", "Sealbus-Tenant", "required");
     }
 
     #[tokio::test]
-    async fn all_tenants_are_an_operator_s_the_bus_s_own_too() {
+    async fn a_token_for_all_tenants_reads_reserved_tenants_and_does_not_publish_to_them() {
         let publisher = Publisher::start().await;
         let keys = async |token: &str| {
-            answer(publisher.call(Method::GET, "/v1/plans/_keys/events", token).header("sealbus-tenant", "_system"))
-                .await
+            let request = publisher.request_as(Method::GET, "/v1/plans/_keys/events", token);
+            send(request.header("sealbus-tenant", "_system")).await
         };
         assert_eq!(keys("operator").await.body["events"][0]["type"], "key.added");
-        keys("acme").await.is_problem("cross_tenant");
-        let call = publisher.call(Method::POST, "/v1/plans/p/events", "operator").header("sealbus-tenant", "_system");
-        answer(call.json(&json!({ "type": "any.a" }))).await.is_problem("invalid_name");
+        keys("acme").await.assert_problem("cross_tenant");
+        let request = publisher.request_as(Method::POST, "/v1/plans/p/events", "operator");
+        let request = request.header("sealbus-tenant", "_system").json(&json!({ "type": "any.a" }));
+        send(request).await.assert_problem("invalid_name");
     }
 
     #[tokio::test]
-    async fn a_token_that_is_taken_away_counts_no_more() {
+    async fn a_removed_token_is_refused_and_its_streams_end() {
         let publisher = Publisher::start().await;
         assert_eq!(publisher.get("/v1/plans", "reader").await.status, 200);
         let mut stream = publisher.stream("/v1/plans/p/events/stream", "reader", None).await;
-        let file = publisher.tokens.path().join("tokens.json");
-        std::fs::write(
-            file,
-            token_file().replace(
-                &crate::auth::tokens::hash("reader").to_string(),
-                &crate::auth::tokens::hash("anew").to_string(),
-            ),
-        )
-        .unwrap();
+
+        // Replace the token.
+        let file = publisher.token_folder.path().join("tokens.json");
+        std::fs::write(file, token_file().replace(&hash("reader").to_string(), &hash("replacement").to_string()))
+            .unwrap();
         eventually("the old token is refused", async || publisher.get("/v1/plans", "reader").await.status == 401).await;
-        assert_eq!(publisher.get("/v1/plans", "anew").await.status, 200);
-        assert_eq!(stream.next().await, None, "its streams end");
+        assert_eq!(publisher.get("/v1/plans", "replacement").await.status, 200);
+        assert_eq!(stream.next().await, None);
     }
 }

@@ -33,7 +33,7 @@ mod tests {
     use crate::tests::support::Publisher;
 
     #[tokio::test]
-    async fn shipped_types_and_the_user_s_own() {
+    async fn the_catalog_contains_built_in_and_user_types() {
         let publisher = Publisher::start().await;
         let shown = publisher.get("/v1/catalog", "writer").await;
         let names = |list: &str, key: &str| {

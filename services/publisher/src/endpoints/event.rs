@@ -35,28 +35,28 @@ pub(super) async fn handle(
 mod tests {
     use serde_json::json;
 
-    use crate::tests::support::{Publisher, answer};
+    use crate::tests::support::{Publisher, send};
 
     #[tokio::test]
-    async fn an_event_is_found_by_its_own_tenant_only() {
+    async fn an_event_is_found_only_by_its_own_tenant() {
         let publisher = Publisher::start().await;
         let stored = publisher.publish("p", &json!({ "type": "any.a" })).await;
         let path = stored.header("location").to_owned();
         assert_eq!(publisher.get(&path, "acme").await.body, stored.body);
-        publisher.get(&path, "other").await.is_problem("not_found");
-        publisher.get("/v1/events/0197f2a1-0000-7000-8000-000000000009", "acme").await.is_problem("not_found");
-        publisher.get("/v1/events/A-1", "acme").await.is_field_problem("invalid_field", "id", "format");
+        publisher.get(&path, "other").await.assert_problem("not_found");
+        publisher.get("/v1/events/0197f2a1-0000-7000-8000-000000000009", "acme").await.assert_problem("not_found");
+        publisher.get("/v1/events/A-1", "acme").await.assert_field_problem("invalid_field", "id", "format");
     }
 
     #[tokio::test]
-    async fn an_event_as_a_cloudevent() {
+    async fn an_event_is_returned_as_a_cloudevent_if_accepted() {
         let publisher = Publisher::start().await;
         let stored =
             publisher.publish("p", &json!({ "type": "any.a", "id": "A-1", "source": "/orders", "data": [1] })).await;
-        let call = publisher
-            .call(axum::http::Method::GET, stored.header("location"), "acme")
+        let request = publisher
+            .request_as(axum::http::Method::GET, stored.header("location"), "acme")
             .header("accept", "application/cloudevents+json");
-        let shown = answer(call).await;
+        let shown = send(request).await;
         assert_eq!(shown.header("content-type"), "application/cloudevents+json");
         let expected = json!({ "specversion": "1.0", "id": "A-1", "source": "/orders", "type": "any.a", "subject": "p", "tenantid": "acme", "sequence": "1", "data": [1] });
         for (name, value) in expected.as_object().unwrap() {

@@ -46,10 +46,10 @@ pub(super) async fn handle(
 mod tests {
     use axum::http::Method;
 
-    use crate::tests::support::{Publisher, answer};
+    use crate::tests::support::{Publisher, send};
 
     #[tokio::test]
-    async fn data_comes_back_as_it_went_in() {
+    async fn binary_data_is_returned_as_it_was_published() {
         let publisher = Publisher::start().await;
         let image = [0_u8, 159, 146, 150];
         let headers = [
@@ -61,10 +61,12 @@ mod tests {
             ("ce-place", "Z%C3%BCrich"),
             ("content-type", "image/png"),
         ];
-        let call = headers
+        let request = headers
             .into_iter()
-            .fold(publisher.call(Method::POST, "/v1/events", "acme"), |call, (name, value)| call.header(name, value));
-        let stored = answer(call.body(image.to_vec())).await;
+            .fold(publisher.request_as(Method::POST, "/v1/events", "acme"), |request, (name, value)| {
+                request.header(name, value)
+            });
+        let stored = send(request.body(image.to_vec())).await;
         assert_eq!(stored.status, 201, "{stored:?}");
         assert_eq!(stored.body["data"], "AJ+Slg==");
         let shown = publisher.get(&format!("{}/data", stored.header("location")), "acme").await;
@@ -80,6 +82,6 @@ mod tests {
         ] {
             assert_eq!(shown.header(name), value, "{name}");
         }
-        publisher.get(&format!("{}/data", stored.header("location")), "other").await.is_problem("not_found");
+        publisher.get(&format!("{}/data", stored.header("location")), "other").await.assert_problem("not_found");
     }
 }

@@ -42,14 +42,14 @@ mod tests {
     use crate::tests::support::{ORIGIN, Publisher, log_key};
 
     #[tokio::test]
-    async fn a_proof_convinces_who_pins_the_logs_key() {
+    async fn a_proof_is_accepted_by_a_verifier_that_pins_the_logs_key() {
         let publisher = Publisher::start().await;
         let stored = publisher.publish("p", &json!({ "type": "any.a" })).await;
         let path = format!("{}/proof", stored.header("location"));
-        publisher.get(&path, "acme").await.is_problem("not_found");
+        publisher.get(&path, "acme").await.assert_problem("not_found");
         publisher.publish("q", &json!(vec![json!({ "type": "any.a" }); 20])).await;
         publisher.anchor().await;
-        let text = publisher.call(Method::GET, &path, "writer").send().await.unwrap().text().await.unwrap();
+        let text = publisher.request_as(Method::GET, &path, "writer").send().await.unwrap().text().await.unwrap();
         let proof = EventProof::parse(text.as_bytes()).unwrap();
         let key = log_key();
         let signed = SignedCheckpoint::open(&proof.note, ORIGIN, std::slice::from_ref(&key)).unwrap();
@@ -57,7 +57,7 @@ mod tests {
         assert_eq!(checkpoint.size(), 22);
         proof.check(&proof.leaf, checkpoint).unwrap();
         let hash = sealbus_core::event::Leaf::decode(&proof.leaf).unwrap().header.hash();
-        assert_eq!(json!(hash), stored.body["seal"]["hash"], "it is the event's own");
-        publisher.get(&path, "other").await.is_problem("not_found");
+        assert_eq!(json!(hash), stored.body["seal"]["hash"], "the proof is of another event");
+        publisher.get(&path, "other").await.assert_problem("not_found");
     }
 }

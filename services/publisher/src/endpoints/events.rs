@@ -13,7 +13,7 @@ use sealbus_ledger::{Ledger, LedgerError};
 use crate::app::App;
 use crate::auth::caller::Caller;
 use crate::auth::token::Scope;
-use crate::http::paging::{MAX_PAGE_BYTES, RECORDS_PER_QUERY, content_bytes, next_link};
+use crate::http::paging::{MAX_PAGE_BYTES, RECORDS_PER_QUERY, content_bytes, count, next_link};
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 use crate::http::responses::{EventFormat, EventPage, page, with_header};
@@ -54,12 +54,12 @@ async fn read_page(
     limit: u32,
 ) -> Result<(Vec<Record>, Option<u64>), LedgerError> {
     let mut page: Vec<Record> = Vec::new();
-    let (mut next, mut bytes, mut more) = (from_index, 0, true);
-    while more && page.len() < limit as usize && bytes < MAX_PAGE_BYTES {
-        let wanted = (limit - u32::try_from(page.len()).unwrap_or(limit)).min(RECORDS_PER_QUERY);
-        let query = LogQuery { tenants: tenants.clone(), from_index: next, limit: wanted };
+    let (mut next, mut left, mut bytes, mut more) = (from_index, limit, 0, true);
+    while more && left > 0 && bytes < MAX_PAGE_BYTES {
+        let query = LogQuery { tenants: tenants.clone(), from_index: next, limit: left.min(RECORDS_PER_QUERY) };
         let records = ledger.history().log_page(&query).await?;
-        more = records.len() == wanted as usize;
+        more = count(&records) == query.limit;
+        left -= count(&records);
         next = records.last().and_then(|last| last.log_index).map_or(next, |index| index + 1);
         bytes += content_bytes(&records);
         page.extend(records);
@@ -71,32 +71,33 @@ async fn read_page(
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::tests::support::{Answer, Publisher, answer};
+    use crate::tests::support::{Publisher, TestResponse, send};
 
-    fn seen(answer: &Answer) -> Vec<(String, Option<u64>)> {
-        let events = answer.body["events"].as_array().unwrap_or_else(|| panic!("{answer:?}"));
+    /// Returns tenant and log index of each event of a page.
+    fn tenants_and_indexes(page: &TestResponse) -> Vec<(String, Option<u64>)> {
+        let events = page.body["events"].as_array().unwrap_or_else(|| panic!("not a page of events: {page:?}"));
         events.iter().map(|event| (event["tenant"].as_str().unwrap().to_owned(), event["log_index"].as_u64())).collect()
     }
 
-    /// Leaf 0 is the first key's; then acme and other take turns.
-    async fn with_two_tenants() -> Publisher {
+    /// Starts a publisher with a log of seven leaves: leaf 0 is the signing key's, the others alternate between acme and other.
+    async fn start_with_two_tenants() -> Publisher {
         let publisher = Publisher::start().await;
         for n in 0..6 {
             let token = ["acme", "other"][n % 2];
             let call = publisher
-                .call(axum::http::Method::POST, "/v1/plans/p/events", token)
+                .request_as(axum::http::Method::POST, "/v1/plans/p/events", token)
                 .json(&json!({ "type": "any.a", "data": n }));
-            assert_eq!(answer(call).await.status, 201);
+            assert_eq!(send(call).await.status, 201);
         }
         publisher.seal().await;
         publisher
     }
 
     #[tokio::test]
-    async fn the_log_shows_a_token_its_tenants() {
-        let publisher = with_two_tenants().await;
+    async fn a_page_of_the_log_contains_the_tenants_of_the_token() {
+        let publisher = start_with_two_tenants().await;
         let indexes = async |token: &str| {
-            seen(&publisher.get("/v1/events", token).await)
+            tenants_and_indexes(&publisher.get("/v1/events", token).await)
                 .into_iter()
                 .map(|(_, index)| index.unwrap())
                 .collect::<Vec<_>>()
@@ -105,21 +106,22 @@ mod tests {
         assert_eq!(indexes("other").await, [2, 4, 6]);
         assert_eq!(indexes("both").await, [1, 2, 3, 4, 5, 6]);
         assert_eq!(indexes("operator").await, [0, 1, 2, 3, 4, 5, 6]);
-        assert_eq!(indexes("auditor").await, [0, 1, 2, 3, 4, 5, 6], "log.read is for all tenants");
+        assert_eq!(indexes("auditor").await, [0, 1, 2, 3, 4, 5, 6], "log.read does not show all tenants");
         let named =
-            publisher.call(axum::http::Method::GET, "/v1/events", "operator").header("sealbus-tenant", "_system");
-        assert_eq!(seen(&answer(named).await), [("_system".to_owned(), Some(0))]);
-        let foreign = publisher.call(axum::http::Method::GET, "/v1/events", "acme").header("sealbus-tenant", "other");
-        answer(foreign).await.is_problem("cross_tenant");
+            publisher.request_as(axum::http::Method::GET, "/v1/events", "operator").header("sealbus-tenant", "_system");
+        assert_eq!(tenants_and_indexes(&send(named).await), [("_system".to_owned(), Some(0))]);
+        let cross_tenant =
+            publisher.request_as(axum::http::Method::GET, "/v1/events", "acme").header("sealbus-tenant", "other");
+        send(cross_tenant).await.assert_problem("cross_tenant");
     }
 
     #[tokio::test]
-    async fn pages_follow_one_another() {
-        let publisher = with_two_tenants().await;
+    async fn pages_are_linked() {
+        let publisher = start_with_two_tenants().await;
         let (mut path, mut all) = ("/v1/events?limit=2".to_owned(), Vec::new());
         loop {
             let page = publisher.get(&path, "both").await;
-            all.extend(seen(&page));
+            all.extend(tenants_and_indexes(&page));
             let Some(link) = page.header("link").strip_prefix('<') else {
                 assert_eq!(page.body["next"], Value::Null);
                 break;
@@ -127,17 +129,24 @@ mod tests {
             path = link.strip_suffix(">; rel=\"next\"").unwrap().to_owned();
         }
         assert_eq!(all.iter().map(|(_, index)| index.unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
-        assert_eq!(seen(&publisher.get("/v1/events?from_index=5", "both").await).len(), 2);
-        publisher.get("/v1/events?from_index=x", "both").await.is_field_problem("invalid_field", "from_index", "type");
-        publisher.get("/v1/events?after=3", "both").await.is_field_problem("invalid_field", "after", "unknown");
+        assert_eq!(tenants_and_indexes(&publisher.get("/v1/events?from_index=5", "both").await).len(), 2);
+        publisher.get("/v1/events?from_index=x", "both").await.assert_field_problem(
+            "invalid_field",
+            "from_index",
+            "type",
+        );
+        publisher.get("/v1/events?after=3", "both").await.assert_field_problem("invalid_field", "after", "unknown");
     }
 
     #[tokio::test]
-    async fn what_is_not_sealed_is_not_in_the_log() {
-        let publisher = with_two_tenants().await;
+    async fn an_event_is_in_the_log_once_it_is_sealed() {
+        let publisher = start_with_two_tenants().await;
         publisher.publish("p", &json!({ "type": "any.a" })).await;
-        assert_eq!(seen(&publisher.get("/v1/events?from_index=7", "operator").await), []);
+        assert_eq!(tenants_and_indexes(&publisher.get("/v1/events?from_index=7", "operator").await), []);
         publisher.seal().await;
-        assert_eq!(seen(&publisher.get("/v1/events?from_index=7", "operator").await), [("acme".to_owned(), Some(7))]);
+        assert_eq!(
+            tenants_and_indexes(&publisher.get("/v1/events?from_index=7", "operator").await),
+            [("acme".to_owned(), Some(7))]
+        );
     }
 }

@@ -28,17 +28,17 @@ pub(super) async fn handle(
 
 #[cfg(test)]
 mod tests {
-    use crate::tests::support::{Publisher, answer};
+    use crate::tests::support::{Publisher, send};
 
     #[tokio::test]
-    async fn the_newest_anchored_checkpoint_is_shown() {
+    async fn the_newest_anchored_checkpoint_is_returned() {
         let publisher = Publisher::start().await;
-        publisher.get("/log/checkpoint", "acme").await.is_problem("not_found");
+        publisher.get("/log/checkpoint", "acme").await.assert_problem("not_found");
         let note = publisher.anchor().await;
-        let call = publisher.call(axum::http::Method::GET, "/log/checkpoint", "writer").send().await.unwrap();
-        assert_eq!(call.headers()["content-type"], "text/plain; charset=utf-8");
-        assert_eq!(call.text().await.unwrap(), note.to_string());
-        let asked = publisher.call(axum::http::Method::GET, "/log/checkpoint?size=1", "acme");
-        answer(asked).await.is_field_problem("invalid_field", "size", "unknown");
+        let response = publisher.request_as(axum::http::Method::GET, "/log/checkpoint", "writer").send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+        assert_eq!(response.text().await.unwrap(), note.to_string());
+        let request = publisher.request_as(axum::http::Method::GET, "/log/checkpoint?size=1", "acme");
+        send(request).await.assert_field_problem("invalid_field", "size", "unknown");
     }
 }

@@ -69,14 +69,14 @@ mod tests {
     use crate::tests::support::Publisher;
 
     async fn bytes(publisher: &Publisher, path: &str, token: &str) -> Vec<u8> {
-        let answer = publisher.call(Method::GET, path, token).send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{path}");
-        assert_eq!(answer.headers()["cache-control"], super::CACHE_CONTROL);
-        answer.bytes().await.unwrap().to_vec()
+        let response = publisher.request_as(Method::GET, path, token).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["cache-control"], super::CACHE_CONTROL);
+        response.bytes().await.unwrap().to_vec()
     }
 
     #[tokio::test]
-    async fn tiles_are_those_of_the_stored_tree() {
+    async fn tiles_match_the_stored_tree() {
         let publisher = Publisher::start().await;
         publisher.publish("p", &json!(vec![json!({ "type": "any.a" }); 300])).await;
         publisher.anchor().await;
@@ -94,17 +94,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_tile_of_the_tree_is_refused() {
+    async fn a_tile_that_the_tree_does_not_have_is_refused() {
         let publisher = Publisher::start().await;
         publisher.publish("p", &json!({ "type": "any.a" })).await;
         publisher.anchor().await;
         for path in ["/log/tile/0/001", "/log/tile/0/000", "/log/tile/0/000.p/3", "/log/tile/1/000.p/1"] {
-            publisher.get(path, "acme").await.is_problem("not_found");
+            publisher.get(path, "acme").await.assert_problem("not_found");
         }
-        publisher.get("/log/tile/entries/000.p/3", "auditor").await.is_problem("not_found");
-        publisher.get("/log/tile/entries/000.p/2", "acme").await.is_problem("forbidden");
+        publisher.get("/log/tile/entries/000.p/3", "auditor").await.assert_problem("not_found");
+        publisher.get("/log/tile/entries/000.p/2", "acme").await.assert_problem("forbidden");
         for path in ["/log/tile/0/0", "/log/tile/0/000.p/256", "/log/tile/64/000", "/log/tile/x/000"] {
-            publisher.get(path, "acme").await.is_field_problem("invalid_field", "path", "format");
+            publisher.get(path, "acme").await.assert_field_problem("invalid_field", "path", "format");
         }
     }
 }

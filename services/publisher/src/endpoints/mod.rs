@@ -1,4 +1,4 @@
-//! The endpoints of the API and the table of their routes.
+//! The endpoints of the API (`docs/spec/interface.md#http`) and the table of their routes.
 //!
 //! More than 15 files: each endpoint has its own file with its documentation, handler and tests.
 

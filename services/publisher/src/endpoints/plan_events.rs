@@ -13,7 +13,7 @@ use sealbus_ledger::{Ledger, LedgerError};
 use crate::app::App;
 use crate::auth::caller::Caller;
 use crate::auth::token::Scope;
-use crate::http::paging::{EventList, MAX_PAGE_BYTES, RECORDS_PER_QUERY, content_bytes, next_link};
+use crate::http::paging::{EventList, MAX_PAGE_BYTES, RECORDS_PER_QUERY, content_bytes, count, next_link};
 use crate::http::parameters::Parameters;
 use crate::http::path::PlanPath;
 use crate::http::problem::Problem;
@@ -75,7 +75,7 @@ async fn read_page(ledger: &Ledger, tenant: &Tenant, plan: &Plan, query: PageQue
         let next = PageQuery { after_seq, limit: left.min(RECORDS_PER_QUERY), ..query.clone() };
         let read = ledger.history().page(tenant, plan, &next).await?;
         (page.total, page.more) = (read.total, read.more);
-        left -= u32::try_from(read.records.len()).unwrap_or(left).min(left);
+        left -= count(&read.records);
         bytes += content_bytes(&read.records);
         after_seq = read.records.last().map_or(after_seq, |last| last.header.seq);
         page.records.extend(read.records);
@@ -89,8 +89,8 @@ mod tests {
 
     use crate::tests::support::Publisher;
 
-    /// A publisher with plan `p` of seven events, of the types a, b, a, b …
-    async fn with_seven() -> Publisher {
+    /// Starts a publisher with plan `p` of seven events, of alternating types.
+    async fn start_with_seven() -> Publisher {
         let publisher = Publisher::start().await;
         let types = ["any.a", "any.b_c"].into_iter().cycle().take(7);
         let events: Vec<_> = types.map(|name| json!({ "type": name })).collect();
@@ -101,13 +101,13 @@ mod tests {
     fn seqs(body: &Value) -> Vec<u64> {
         body["events"]
             .as_array()
-            .unwrap_or_else(|| panic!("{body}"))
+            .unwrap_or_else(|| panic!("not a page of events: {body}"))
             .iter()
             .map(|event| event["seq"].as_u64().unwrap())
             .collect()
     }
 
-    /// All pages of a list, by their cursors and again by their links.
+    /// Reads all pages of a list by their cursors, and asserts that the links lead to the same pages.
     async fn pages(publisher: &Publisher, query: &str) -> Vec<Vec<u64>> {
         let (mut by_cursor, mut by_link) = (Vec::new(), Vec::new());
         let mut path = format!("/v1/plans/p/events?{query}");
@@ -122,15 +122,15 @@ mod tests {
             let page = publisher.get(&path, "acme").await;
             by_link.push(seqs(&page.body));
             let Some(link) = page.header("link").strip_prefix('<') else { break };
-            path = link.strip_suffix(">; rel=\"next\"").expect("a link to the next page").to_owned();
+            path = link.strip_suffix(">; rel=\"next\"").expect("the link leads to the next page").to_owned();
         }
-        assert_eq!(by_cursor, by_link);
+        assert_eq!(by_cursor, by_link, "links lead to other pages than cursors");
         by_cursor
     }
 
     #[tokio::test]
-    async fn pages_follow_one_another_in_both_orders() {
-        let publisher = with_seven().await;
+    async fn pages_are_linked_in_both_orders() {
+        let publisher = start_with_seven().await;
         assert_eq!(pages(&publisher, "limit=3").await, [vec![1, 2, 3], vec![4, 5, 6], vec![7]]);
         assert_eq!(pages(&publisher, "limit=3&order=desc").await, [vec![7, 6, 5], vec![4, 3, 2], vec![1]]);
         assert_eq!(pages(&publisher, "limit=7").await, [vec![1, 2, 3, 4, 5, 6, 7]]);
@@ -140,8 +140,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn types_choose_and_the_total_counts_what_they_chose() {
-        let publisher = with_seven().await;
+    async fn types_filter_the_events_and_the_total() {
+        let publisher = start_with_seven().await;
         for (query, expected) in [
             ("type=any.a", vec![1, 3, 5, 7]),
             ("type=any.*", vec![1, 2, 3, 4, 5, 6, 7]),
@@ -164,14 +164,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn faulty_parameters_are_refused_by_name() {
-        let publisher = with_seven().await;
+    async fn invalid_parameters_are_refused_by_name() {
+        let publisher = start_with_seven().await;
         let refused = async |query: &str| publisher.get(&format!("/v1/plans/p/events?{query}"), "acme").await;
         let cursor = refused("limit=1").await.body["next"].as_str().unwrap().to_owned();
-        refused("after=3").await.is_problem("invalid_cursor");
-        refused(&format!("after={cursor}&order=desc")).await.is_problem("invalid_cursor");
-        refused(&format!("after={cursor}&type=any.a")).await.is_problem("invalid_cursor");
-        publisher.get(&format!("/v1/plans/q/events?after={cursor}"), "acme").await.is_problem("invalid_cursor");
+        refused("after=3").await.assert_problem("invalid_cursor");
+        refused(&format!("after={cursor}&order=desc")).await.assert_problem("invalid_cursor");
+        refused(&format!("after={cursor}&type=any.a")).await.assert_problem("invalid_cursor");
+        publisher.get(&format!("/v1/plans/q/events?after={cursor}"), "acme").await.assert_problem("invalid_cursor");
         for (query, pointer, rule) in [
             ("limit=0", "limit", "minimum"),
             ("limit=x", "limit", "type"),
@@ -180,14 +180,14 @@ mod tests {
             ("limt=3", "limt", "unknown"),
             ("limit=1&limit=2", "limit", "unique"),
         ] {
-            refused(query).await.is_field_problem("invalid_field", pointer, rule);
+            refused(query).await.assert_field_problem("invalid_field", pointer, rule);
         }
-        refused("type=a..b").await.is_field_problem("invalid_name", "type", "name");
-        assert_eq!(refused("limit=100000").await.status, 200, "a large limit is cut, not refused");
+        refused("type=a..b").await.assert_field_problem("invalid_name", "type", "name");
+        assert_eq!(refused("limit=100000").await.status, 200, "a limit above the maximum was refused");
     }
 
     #[tokio::test]
-    async fn a_page_of_large_events_ends_early_and_goes_on() {
+    async fn a_page_of_large_events_ends_before_its_limit() {
         let publisher = Publisher::start().await;
         for _ in 0..22 {
             let events = vec![json!({ "type": "any.a", "data": "x".repeat(250_000) }); 10];
@@ -199,10 +199,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_as_cloudevents() {
-        let publisher = with_seven().await;
-        let call = publisher.call(axum::http::Method::GET, "/v1/plans/p/events?limit=2", "acme");
-        let page = crate::tests::support::answer(call.header("accept", "application/cloudevents-batch+json")).await;
+    async fn a_page_is_returned_as_a_cloudevents_batch_if_accepted() {
+        let publisher = start_with_seven().await;
+        let request = publisher.request_as(axum::http::Method::GET, "/v1/plans/p/events?limit=2", "acme");
+        let page = crate::tests::support::send(request.header("accept", "application/cloudevents-batch+json")).await;
         assert_eq!(page.header("content-type"), "application/cloudevents-batch+json");
         let sequences: Vec<_> = page.body.as_array().unwrap().iter().map(|event| event["sequence"].clone()).collect();
         assert_eq!(sequences, ["1", "2"]);

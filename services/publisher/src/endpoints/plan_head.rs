@@ -43,26 +43,26 @@ mod tests {
     use crate::tests::support::Publisher;
 
     #[tokio::test]
-    async fn the_head_and_the_head_below_an_index() {
+    async fn the_head_is_the_last_event_or_the_last_sealed_one_below_an_index() {
         let publisher = Publisher::start().await;
-        publisher.get("/v1/plans/p/head", "acme").await.is_problem("not_found");
+        publisher.get("/v1/plans/p/head", "acme").await.assert_problem("not_found");
         let events = vec![json!({ "type": "any.a" }); 3];
         let stored = publisher.publish("p", &json!(events)).await;
-        let hash = |at: usize| stored.body["events"][at]["seal"]["hash"].clone();
+        let hash = |index: usize| stored.body["events"][index]["seal"]["hash"].clone();
         let head = publisher.get("/v1/plans/p/head", "acme").await;
         assert_eq!(
             (head.body, head.headers["etag"].to_str().unwrap()),
             (json!({ "seq": 3, "hash": hash(2) }), "\"3\"")
         );
-        publisher.get("/v1/plans/p/head?below_index=3", "acme").await.is_problem("not_found");
+        publisher.get("/v1/plans/p/head?below_index=3", "acme").await.assert_problem("not_found");
         publisher.seal().await;
-        // Leaf 0 is the key's; the three stand at 1 to 3.
+        // Leaf 0 is the signing key's, leaves 1 to 3 are the plan's.
         assert_eq!(
             publisher.get("/v1/plans/p/head?below_index=3", "acme").await.body,
             json!({ "seq": 2, "hash": hash(1) })
         );
-        publisher.get("/v1/plans/p/head?below_index=1", "acme").await.is_problem("not_found");
-        publisher.get("/v1/plans/p/head?below_index=x", "acme").await.is_field_problem(
+        publisher.get("/v1/plans/p/head?below_index=1", "acme").await.assert_problem("not_found");
+        publisher.get("/v1/plans/p/head?below_index=x", "acme").await.assert_field_problem(
             "invalid_field",
             "below_index",
             "type",

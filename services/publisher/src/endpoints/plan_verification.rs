@@ -62,17 +62,21 @@ mod tests {
     use sealbus_testkit::Postgres;
     use serde_json::json;
 
-    use crate::tests::support::{Publisher, ledger_in};
+    use crate::tests::support::{Publisher, create_ledger};
 
     #[tokio::test]
-    async fn a_plan_that_holds_and_one_that_was_changed() {
+    async fn an_intact_plan_is_ok_and_a_changed_one_has_findings() {
         let postgres = Postgres::start().await;
-        let publisher = Publisher::on(ledger_in(&postgres).await, |_| {}).await;
+        let publisher = Publisher::on(create_ledger(&postgres).await, |_| {}).await;
         let events = vec![json!({ "type": "any.a", "data": { "amount": "1" } }); 7];
         assert_eq!(publisher.publish("p", &json!(events)).await.status, 201);
         publisher.seal().await;
+
+        // The plan is intact.
         let verified = publisher.get("/v1/plans/p/verification", "acme").await;
         assert_eq!(verified.body, json!({ "plan": "p", "verdict": "ok", "events": 7, "sealed": 7, "findings": [] }));
+
+        // Change one event and delete another, bypassing the triggers.
         postgres
             .admin("SET session_replication_role = replica; UPDATE sealbus.events SET payload = '{\"amount\":\"9\"}' WHERE tenant = 'acme' AND seq = 3; DELETE FROM sealbus.events WHERE tenant = 'acme' AND seq = 5")
             .await;
@@ -92,8 +96,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_plan_that_is_not_there_is_not_ok() {
+    async fn a_plan_that_does_not_exist_is_not_found() {
         let publisher = Publisher::start().await;
-        publisher.get("/v1/plans/nobody/verification", "acme").await.is_problem("not_found");
+        publisher.get("/v1/plans/nobody/verification", "acme").await.assert_problem("not_found");
     }
 }

@@ -53,7 +53,7 @@ mod tests {
     use crate::tests::support::Publisher;
 
     #[tokio::test]
-    async fn names_by_prefix_and_page() {
+    async fn plans_are_listed_by_prefix_and_page() {
         let publisher = Publisher::start().await;
         for plan in ["a-1", "a+=2", "b-1", "a-3"] {
             assert_eq!(publisher.publish(&plan.replace('+', "%2B"), &json!({ "type": "any.a" })).await.status, 201);

@@ -144,16 +144,16 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Refused> {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::tests::support::{Publisher, answer};
+    use crate::tests::support::{Publisher, send};
 
     const ID: &str = "0197f2a1-0000-7000-8000-000000000001";
 
-    fn thing(data: &Value) -> Value {
+    fn event_with(data: &Value) -> Value {
         json!({ "type": "any.thing", "data": data })
     }
 
     #[tokio::test]
-    async fn an_event_is_stored_and_answered_with_its_record() {
+    async fn a_stored_event_is_returned_with_its_record() {
         let publisher = Publisher::start().await;
         let event = json!({
             "type": "order.placed", "data": { "amount": "10.00" }, "id": ID, "source": "urn:acme:shop", "version": 1,
@@ -182,26 +182,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_same_event_again_is_the_stored_one() {
+    async fn a_repeated_event_returns_the_stored_one() {
         let publisher = Publisher::start().await;
         let event = json!({ "type": "any.thing", "id": ID, "data": { "a": 1, "b": [1.0] } });
         let first = publisher.publish("p", &event).await;
-        // Other spelling, same event.
+
+        // The same event in another spelling.
         let again =
             publisher.publish_text(format!(r#"{{"data":{{"b":[1],"a":1e0}},"id":"{ID}","type":"any.thing"}}"#)).await;
         assert_eq!((first.status, again.status), (201, 200));
         assert_eq!(first.body, again.body);
-        let minted = publisher.publish("p", &thing(&json!(1))).await;
-        let asked = json!({ "type": "any.thing", "data": 1, "id": minted.body["id"] });
-        let asked = publisher.publish("p", &asked).await;
-        assert_eq!((asked.status, &asked.body), (200, &minted.body), "an id that was minted is asked for again");
-        assert_eq!(publisher.trail("p").await.len(), 2);
+
+        // A generated id can be used in a repeat.
+        let generated = publisher.publish("p", &event_with(&json!(1))).await;
+        let repeated = json!({ "type": "any.thing", "data": 1, "id": generated.body["id"] });
+        let repeated = publisher.publish("p", &repeated).await;
+        assert_eq!((repeated.status, &repeated.body), (200, &generated.body));
+        assert_eq!(publisher.events_of("p").await.len(), 2);
     }
 
     #[tokio::test]
     async fn an_array_is_stored_in_order_or_not_at_all() {
         let publisher = Publisher::start().await;
-        let events: Vec<_> = (0..100).map(|n| thing(&json!(n))).collect();
+        let events: Vec<_> = (0..100).map(|n| event_with(&json!(n))).collect();
         let stored = publisher.publish("p", &json!(events)).await;
         assert_eq!(
             (stored.status, stored.header("etag"), stored.header("location")),
@@ -210,64 +213,73 @@ mod tests {
         let data: Vec<_> =
             stored.body["events"].as_array().unwrap().iter().map(|event| event["data"].clone()).collect();
         assert_eq!(data, (0..100).map(Value::from).collect::<Vec<_>>());
-        let faulty = json!([thing(&json!(1)), { "type": "order.placed", "data": {} }]);
-        publisher.publish("p", &faulty).await.is_field_problem("schema_violation", "/1/data/amount", "required");
+
+        // An invalid event, or an id that appears twice, refuses the whole array.
+        let invalid = json!([event_with(&json!(1)), { "type": "order.placed", "data": {} }]);
+        publisher.publish("p", &invalid).await.assert_field_problem("schema_violation", "/1/data/amount", "required");
         let twice = json!([{ "type": "any.a", "id": ID }, { "type": "any.b" }, { "type": "any.a", "id": ID }]);
-        publisher.publish("p", &twice).await.is_field_problem("duplicate_id", "/2/id", "unique");
-        assert_eq!(publisher.trail("p").await.len(), 100, "nothing of a refused array is stored");
-        let partly =
+        publisher.publish("p", &twice).await.assert_field_problem("duplicate_id", "/2/id", "unique");
+        assert_eq!(publisher.events_of("p").await.len(), 100, "an event of a refused array was stored");
+
+        // Events that are stored already are skipped.
+        let partly_stored =
             json!([{ "type": "any.thing", "data": 99, "id": stored.body["events"][99]["id"] }, { "type": "any.more" }]);
-        let partly = publisher.publish("p", &partly).await;
-        let seqs: Vec<_> = partly.body["events"].as_array().unwrap().iter().map(|event| event["seq"].clone()).collect();
-        assert_eq!((partly.status, seqs), (201, vec![json!(100), json!(101)]), "what is there is skipped");
+        let response = publisher.publish("p", &partly_stored).await;
+        let seqs: Vec<_> =
+            response.body["events"].as_array().unwrap().iter().map(|event| event["seq"].clone()).collect();
+        assert_eq!((response.status, seqs), (201, vec![json!(100), json!(101)]));
     }
 
     #[tokio::test]
-    async fn the_head_may_be_expected() {
+    async fn an_expected_head_that_does_not_match_is_refused() {
         let publisher = Publisher::start().await;
         let publish = async |name: &'static str, value: &'static str| {
-            answer(publisher.posting("p").header(name, value).json(&thing(&json!(null)))).await
+            send(publisher.publish_request("p").header(name, value).json(&event_with(&json!(null)))).await
         };
         assert_eq!(publish("if-none-match", "*").await.status, 201);
         assert_eq!(publish("if-match", "\"1\"").await.status, 201);
-        let refused = publish("if-match", "\"1\"").await.is_problem("head_mismatch");
+        let refused = publish("if-match", "\"1\"").await.assert_problem("head_mismatch");
         assert_eq!(refused["head"], 2);
-        assert_eq!(publish("if-none-match", "*").await.is_problem("head_mismatch")["head"], 2);
-        publish("if-match", "2").await.is_field_problem("invalid_field", "If-Match", "format");
-        assert_eq!(publisher.trail("p").await.len(), 2);
+        assert_eq!(publish("if-none-match", "*").await.assert_problem("head_mismatch")["head"], 2);
+        publish("if-match", "2").await.assert_field_problem("invalid_field", "If-Match", "format");
+        assert_eq!(publisher.events_of("p").await.len(), 2);
     }
 
     #[tokio::test]
-    async fn a_key_makes_a_call_repeatable() {
+    async fn an_idempotency_key_makes_a_request_repeatable() {
         let publisher = Publisher::start().await;
         let publish = async |key: &str, body: &Value| {
-            answer(publisher.posting("p").header("idempotency-key", key).json(body)).await
+            send(publisher.publish_request("p").header("idempotency-key", key).json(body)).await
         };
-        let first = publish("k-1", &thing(&json!(1))).await;
-        let again = publish("k-1", &thing(&json!(1))).await;
+        let first = publish("k-1", &event_with(&json!(1))).await;
+        let again = publish("k-1", &event_with(&json!(1))).await;
         assert_eq!((first.status, again.status, &first.body), (201, 200, &again.body));
         assert_eq!(first.body["metadata"]["sealbus"]["idempotency_key"], "k-1");
-        publish("k-1", &thing(&json!(2))).await.is_field_problem("idempotency_key_reused", "Idempotency-Key", "unique");
-        let array = json!([thing(&json!(1)), thing(&json!(2))]);
+        publish("k-1", &event_with(&json!(2))).await.assert_field_problem(
+            "idempotency_key_reused",
+            "Idempotency-Key",
+            "unique",
+        );
+        let array = json!([event_with(&json!(1)), event_with(&json!(2))]);
         let (first, again) = (publish("k-2", &array).await, publish("k-2", &array).await);
         assert_eq!((first.status, again.status, &first.body), (201, 200, &again.body));
-        publish("", &thing(&json!(1))).await.is_field_problem("invalid_field", "Idempotency-Key", "length");
-        assert_eq!(publisher.trail("p").await.len(), 3);
+        publish("", &event_with(&json!(1))).await.assert_field_problem("invalid_field", "Idempotency-Key", "length");
+        assert_eq!(publisher.events_of("p").await.len(), 3);
     }
 
     #[tokio::test]
-    async fn one_id_belongs_to_one_event_of_a_tenant() {
+    async fn an_id_is_unique_within_a_tenant() {
         let publisher = Publisher::start().await;
         let event = |data: i32| json!({ "type": "any.thing", "id": ID, "data": data });
         assert_eq!(publisher.publish("p", &event(1)).await.status, 201);
-        publisher.publish("p", &event(2)).await.is_field_problem("id_conflict", "/id", "unique");
-        publisher.publish("q", &event(1)).await.is_problem("id_conflict");
-        let other = publisher.call(axum::http::Method::POST, "/v1/plans/p/events", "other").json(&event(3));
-        assert_eq!(answer(other).await.status, 201, "another tenant's ids are its own");
+        publisher.publish("p", &event(2)).await.assert_field_problem("id_conflict", "/id", "unique");
+        publisher.publish("q", &event(1)).await.assert_problem("id_conflict");
+        let other = publisher.request_as(axum::http::Method::POST, "/v1/plans/p/events", "other").json(&event(3));
+        assert_eq!(send(other).await.status, 201, "an id of another tenant is a conflict");
     }
 
     #[tokio::test]
-    async fn only_the_hash_of_quiet_events_is_kept() {
+    async fn only_the_hash_of_a_hash_only_event_is_stored() {
         let publisher = Publisher::start().await;
         let stored = publisher.publish("p", &json!({ "type": "quiet.word", "data": "hush" })).await;
         assert_eq!(
@@ -279,24 +291,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn media_types() {
+    async fn only_uncompressed_json_is_accepted() {
         let publisher = Publisher::start().await;
         let with = async |media_type: &'static str| {
-            answer(publisher.posting("p").header("content-type", media_type).body(r#"{"type":"any.a"}"#)).await
+            send(publisher.publish_request("p").header("content-type", media_type).body(r#"{"type":"any.a"}"#)).await
         };
         assert_eq!(with("application/json; charset=utf-8").await.status, 201);
         for other in ["text/plain", "application/x-www-form-urlencoded", "application/cloudevents+json"] {
-            with(other).await.is_problem("unsupported_media_type");
+            with(other).await.assert_problem("unsupported_media_type");
         }
-        let zipped = publisher.posting("p").header("content-encoding", "gzip").json(&thing(&json!(1)));
-        answer(zipped).await.is_problem("unsupported_media_type");
+        let compressed = publisher.publish_request("p").header("content-encoding", "gzip").json(&event_with(&json!(1)));
+        send(compressed).await.assert_problem("unsupported_media_type");
     }
 
     #[tokio::test]
-    async fn many_publishers_on_one_plan_leave_no_gap() {
+    async fn concurrent_requests_to_one_plan_leave_no_gap() {
         let publisher = Publisher::start().await;
         let calls =
-            (0..64).map(async |n| publisher.publish("p", &thing(&json!(n))).await.body["seq"].as_u64().unwrap());
+            (0..64).map(async |n| publisher.publish("p", &event_with(&json!(n))).await.body["seq"].as_u64().unwrap());
         let mut seqs = futures::future::join_all(calls).await;
         seqs.sort_unstable();
         assert_eq!(seqs, (1..=64).collect::<Vec<_>>());

@@ -267,7 +267,7 @@ mod tests {
     use axum::http::Method;
     use serde_json::{Value, json};
 
-    use crate::tests::support::{Answer, Publisher, answer};
+    use crate::tests::support::{Publisher, TestResponse, send};
 
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -279,22 +279,24 @@ mod tests {
         })
     }
 
-    async fn post(publisher: &Publisher, media_type: &str, body: &Value) -> Answer {
-        let call = publisher.call(Method::POST, "/v1/events", "acme").header("content-type", media_type);
-        answer(call.body(body.to_string())).await
+    async fn post(publisher: &Publisher, media_type: &str, body: &Value) -> TestResponse {
+        let call = publisher.request_as(Method::POST, "/v1/events", "acme").header("content-type", media_type);
+        send(call.body(body.to_string())).await
     }
 
-    async fn batch(publisher: &Publisher, body: &Value) -> Answer {
+    async fn batch(publisher: &Publisher, body: &Value) -> TestResponse {
         post(publisher, "application/cloudevents-batch+json", body).await
     }
 
-    fn statuses(answer: &Answer) -> Vec<u64> {
-        let results = answer.body["results"].as_array().unwrap_or_else(|| panic!("{answer:?}"));
+    /// Returns the status of each result of a batch.
+    fn statuses(response: &TestResponse) -> Vec<u64> {
+        let results =
+            response.body["results"].as_array().unwrap_or_else(|| panic!("not the response to a batch: {response:?}"));
         results.iter().map(|result| result["status"].as_u64().unwrap()).collect()
     }
 
     #[tokio::test]
-    async fn structured_and_binary_are_one_event() {
+    async fn structured_and_binary_mode_are_the_same_event() {
         let publisher = Publisher::start().await;
         let structured = post(
             &publisher,
@@ -319,13 +321,15 @@ mod tests {
         ];
         let call = headers
             .into_iter()
-            .fold(publisher.call(Method::POST, "/v1/events", "acme"), |call, (name, value)| call.header(name, value));
-        let binary = answer(call.body(r#"{"a":1}"#)).await;
+            .fold(publisher.request_as(Method::POST, "/v1/events", "acme"), |call, (name, value)| {
+                call.header(name, value)
+            });
+        let binary = send(call.body(r#"{"a":1}"#)).await;
         assert_eq!((binary.status, &binary.body), (200, &structured.body));
     }
 
     #[tokio::test]
-    async fn a_batch_over_several_plans_answers_one_result_an_event() {
+    async fn a_batch_of_several_plans_returns_one_result_per_event() {
         let publisher = Publisher::start().await;
         let events: Vec<_> = (0..6).map(|n| cloudevent(&format!("A-{n}"), ["p", "q", "r"][n % 3], &json!(n))).collect();
         let stored = batch(&publisher, &json!(events)).await;
@@ -333,28 +337,28 @@ mod tests {
         let data: Vec<_> =
             stored.body["results"].as_array().unwrap().iter().map(|result| result["event"]["data"].clone()).collect();
         assert_eq!(data, [0, 1, 2, 3, 4, 5].map(Value::from));
-        assert_eq!(publisher.trail("q").await.len(), 2);
+        assert_eq!(publisher.events_of("q").await.len(), 2);
         let again = batch(&publisher, &json!(events)).await;
         assert_eq!((again.status, statuses(&again)), (200, vec![200; 6]));
     }
 
     #[tokio::test]
-    async fn a_faulty_event_takes_its_plan_with_it_and_no_other() {
+    async fn an_invalid_event_refuses_its_plan_and_no_other() {
         let publisher = Publisher::start().await;
-        let mut faulty = cloudevent("A-2", "p", &json!(null));
-        faulty["type"] = json!("nobody.knows");
+        let mut unknown_type = cloudevent("A-2", "p", &json!(null));
+        unknown_type["type"] = json!("nobody.knows");
         let mut malformed = cloudevent("A-4", "r", &json!(null));
         malformed["time"] = json!("noon");
         let events = json!([
             cloudevent("A-0", "p", &json!(0)),
             cloudevent("A-1", "q", &json!(1)),
-            faulty,
+            unknown_type,
             cloudevent("A-3", "r", &json!(3)),
             malformed,
         ]);
-        let answered = batch(&publisher, &events).await;
-        assert_eq!((answered.status, statuses(&answered)), (207, vec![422, 201, 422, 400, 400]));
-        let problem = |at: usize| answered.body["results"][at]["problem"].clone();
+        let response = batch(&publisher, &events).await;
+        assert_eq!((response.status, statuses(&response)), (207, vec![422, 201, 422, 400, 400]));
+        let problem = |index: usize| response.body["results"][index]["problem"].clone();
         assert_eq!(
             (&problem(0)["code"], &problem(0)["errors"][0]["pointer"]),
             (&json!("unknown_event_type"), &json!("/2/type"))
@@ -364,7 +368,11 @@ mod tests {
             (&json!("invalid_field"), &json!("/4/time"))
         );
         assert_eq!(
-            [publisher.trail("p").await.len(), publisher.trail("q").await.len(), publisher.trail("r").await.len()],
+            [
+                publisher.events_of("p").await.len(),
+                publisher.events_of("q").await.len(),
+                publisher.events_of("r").await.len()
+            ],
             [0, 1, 0]
         );
     }
@@ -384,55 +392,60 @@ mod tests {
             cloudevent("A-3", "p", &json!(null))
         ]);
         let call = publisher
-            .call(Method::POST, "/v1/events", "both")
+            .request_as(Method::POST, "/v1/events", "both")
             .header("content-type", "application/cloudevents-batch+json");
-        let answered = answer(call.body(events.to_string())).await;
-        assert_eq!(statuses(&answered), [201, 201, 403, 400], "{answered:?}");
-        assert_eq!(answered.body["results"][2]["problem"]["code"], "cross_tenant");
-        assert_eq!(answered.body["results"][1]["event"]["tenant"], "other");
+        let response = send(call.body(events.to_string())).await;
+        assert_eq!(statuses(&response), [201, 201, 403, 400], "{response:?}");
+        assert_eq!(response.body["results"][2]["problem"]["code"], "cross_tenant");
+        assert_eq!(response.body["results"][1]["event"]["tenant"], "other");
     }
 
     #[tokio::test]
-    async fn a_key_makes_a_batch_repeatable() {
+    async fn an_idempotency_key_makes_a_batch_repeatable() {
         let publisher = Publisher::start().await;
         let mut event = cloudevent("", "p", &json!(1));
         event.as_object_mut().unwrap().remove("id");
         let post = async || {
             let call = publisher
-                .call(Method::POST, "/v1/events", "acme")
+                .request_as(Method::POST, "/v1/events", "acme")
                 .header("content-type", "application/cloudevents-batch+json");
-            answer(call.header("idempotency-key", "k").body(json!([event, event]).to_string())).await
+            send(call.header("idempotency-key", "k").body(json!([event, event]).to_string())).await
         };
         let (first, again) = (post().await, post().await);
         assert_eq!((statuses(&first), statuses(&again)), (vec![201, 201], vec![200, 200]));
     }
 
     #[tokio::test]
-    async fn faulty_calls_are_refused_as_a_whole() {
+    async fn invalid_requests_are_refused_as_a_whole() {
         let publisher = Publisher::start().await;
         let event = cloudevent("A-1", "p", &json!(null));
-        post(&publisher, "application/json", &event).await.is_problem("unsupported_media_type");
-        post(&publisher, "application/cloudevents+json", &json!([event])).await.is_field_problem(
+        post(&publisher, "application/json", &event).await.assert_problem("unsupported_media_type");
+        post(&publisher, "application/cloudevents+json", &json!([event])).await.assert_field_problem(
             "invalid_field",
             "",
             "type",
         );
-        post(&publisher, "application/cloudevents+json", &json!({ "specversion": "0.3" })).await.is_field_problem(
+        post(&publisher, "application/cloudevents+json", &json!({ "specversion": "0.3" })).await.assert_field_problem(
             "invalid_field",
             "/specversion",
             "const",
         );
-        batch(&publisher, &event).await.is_field_problem("invalid_field", "", "type");
-        batch(&publisher, &json!([])).await.is_field_problem("invalid_field", "", "minItems");
+        batch(&publisher, &event).await.assert_field_problem("invalid_field", "", "type");
+        batch(&publisher, &json!([])).await.assert_field_problem("invalid_field", "", "minItems");
         let call = publisher
-            .call(Method::POST, "/v1/events", "acme")
+            .request_as(Method::POST, "/v1/events", "acme")
             .header("content-type", "application/cloudevents-batch+json");
-        answer(call.header("if-match", "\"1\"").body("[]")).await.is_field_problem("invalid_field", "If-Match", "mode");
-        let call =
-            publisher.call(Method::POST, "/v1/events", "acme").header("content-type", "application/cloudevents+json");
-        answer(call.body("{")).await.is_problem("json_syntax");
+        send(call.header("if-match", "\"1\"").body("[]")).await.assert_field_problem(
+            "invalid_field",
+            "If-Match",
+            "mode",
+        );
+        let call = publisher
+            .request_as(Method::POST, "/v1/events", "acme")
+            .header("content-type", "application/cloudevents+json");
+        send(call.body("{")).await.assert_problem("json_syntax");
         let mut other = event.clone();
         other["tenantid"] = json!("other");
-        post(&publisher, "application/cloudevents+json", &other).await.is_problem("cross_tenant");
+        post(&publisher, "application/cloudevents+json", &other).await.assert_problem("cross_tenant");
     }
 }

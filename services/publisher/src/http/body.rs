@@ -130,6 +130,7 @@ async fn collect(body: Body, cap: usize) -> Result<Option<Bytes>, axum::Error> {
     Ok((received <= cap).then(|| bytes.freeze()))
 }
 
+/// Returns the permits for this number of bytes. At most 4 TiB, which exceeds any budget.
 fn permits(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(BYTES_PER_PERMIT).max(1)).unwrap_or(u32::MAX)
 }

@@ -13,6 +13,11 @@ pub(crate) const RECORDS_PER_QUERY: u32 = 100;
 /// The payload and metadata bytes after which a page ends before it reaches its limit.
 pub(crate) const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
+/// Returns the number of records that a query returned.
+pub(crate) fn count(records: &[Record]) -> u32 {
+    u32::try_from(records.len()).expect("a query returns at most RECORDS_PER_QUERY records")
+}
+
 /// Returns the bytes of the records' payloads and metadata.
 pub(crate) fn content_bytes(records: &[Record]) -> usize {
     records.iter().map(|record| record.metadata.len() + record.payload.as_ref().map_or(0, String::len)).sum()

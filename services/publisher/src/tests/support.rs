@@ -1,4 +1,4 @@
-//! A publisher for tests: real HTTP, a real Postgres of the test's own, and tokens whose secrets are their names.
+//! A publisher for tests, with real HTTP and a real Postgres, and tokens whose secrets are their names.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder};
 use sealbus_broker::BrokerConfig;
 use sealbus_core::catalog::Catalog;
+use sealbus_core::error::ErrorKind;
 use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealbus_core::log::merkle::empty_root;
 use sealbus_core::log::note::{LogSigner, Note, VerifierKey};
@@ -40,8 +41,8 @@ use crate::{BrokerLink, Config, Metrics, Resources, health, run};
 
 /// The origin of every test's ledger.
 pub(crate) const ORIGIN: &str = "bus.test";
-/// How long anything may take that is bound to happen.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a stream may take to send an event or a heartbeat before the test fails.
+const STREAM_TIMEOUT: Duration = Duration::from_mins(1);
 
 const CATALOG: &str = "
 module: own
@@ -56,23 +57,25 @@ patterns:
   secret.*: { schema: any, content: encrypted }
 ";
 
-/// Compiled once for all tests.
-static SHARED: LazyLock<Arc<Catalog>> =
+/// The catalog of all tests, compiled once.
+static SHARED_CATALOG: LazyLock<Arc<Catalog>> =
     LazyLock::new(|| Arc::new(Catalog::read(&[("own.yaml".into(), CATALOG.into())]).unwrap()));
 
-/// A publisher that serves.
+/// A publisher that serves, and a client of it.
 pub(crate) struct Publisher {
     pub url: String,
     pub ledger: Ledger,
-    pub tokens: TempDir,
+    /// The folder of the token file.
+    pub token_folder: TempDir,
     pub registry: Arc<Registry>,
     pub shutdown: CancellationToken,
-    pub served: JoinHandle<Result<(), crate::Error>>,
+    /// The task of the publisher, with its result.
+    pub task: JoinHandle<Result<(), crate::Error>>,
     http: reqwest::Client,
 }
 
-/// A database with a ledger in it.
-pub(crate) async fn ledger_in(postgres: &Postgres) -> Ledger {
+/// Creates a ledger in a database.
+pub(crate) async fn create_ledger(postgres: &Postgres) -> Ledger {
     let creation =
         Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
     let config = LedgerConfig { acquire_timeout: Duration::from_secs(2), ..LedgerConfig::new(postgres.url()) };
@@ -80,21 +83,22 @@ pub(crate) async fn ledger_in(postgres: &Postgres) -> Ledger {
     Ledger::open(&config).await.unwrap()
 }
 
-/// The keyring of every test.
+/// Returns the keyring of all tests.
 pub(crate) fn keyring() -> Keyring {
     Keyring::parse(&sealbus_testkit::keyring()).unwrap()
 }
 
-/// What somebody pins who believes the log's checkpoints.
+/// Returns the public key of the log, which verifiers pin.
 pub(crate) fn log_key() -> VerifierKey {
     LogSigner::new(&keyring(), ORIGIN).unwrap().verifier_key()
 }
 
-/// Checks that a receipt proves its event to who pins the log's key and the signing keys, and gives its log index.
+/// Asserts that a receipt proves its event to a verifier that pins the log's key and the signing keys. Returns the event's
+/// log index.
 #[track_caller]
-pub(crate) fn proven(receipt: &[u8]) -> u64 {
+pub(crate) fn assert_proven(receipt: &[u8]) -> u64 {
     let read = read_record(receipt, ORIGIN).unwrap();
-    let Content::Record(record, Some(proof)) = read.content else { panic!("{read:?}") };
+    let Content::Record(record, Some(proof)) = read.content else { panic!("the receipt has no proof: {read:?}") };
     let proof = EventProof::parse(proof.as_bytes()).unwrap();
     let signed = SignedCheckpoint::open(&proof.note, ORIGIN, std::slice::from_ref(&log_key())).unwrap();
     proof.check(&record.leaf(), signed.checkpoint()).unwrap();
@@ -104,9 +108,12 @@ pub(crate) fn proven(receipt: &[u8]) -> u64 {
     proof.index
 }
 
-/// The tokens of every test. The secret of each is its name.
+/// Returns the token file of all tests. The secret of each token is its name.
 pub(crate) fn token_file() -> String {
-    let token = |name: &str, tenants: &[&str], default: Option<&str>, scopes: &[&str], until: Option<&str>| json!({ "name": name, "sha256": tokens::hash(name), "tenants": tenants, "default_tenant": default, "scopes": scopes, "until": until });
+    let token = |name: &str, tenants: &[&str], default: Option<&str>, scopes: &[&str], until: Option<&str>| {
+        json!({ "name": name, "sha256": tokens::hash(name), "tenants": tenants, "default_tenant": default,
+                "scopes": scopes, "until": until })
+    };
     let tokens = [
         token("acme", &["acme"], Some("acme"), &["publish", "read", "verify"], None),
         token("other", &["other"], Some("other"), &["publish", "read", "verify"], None),
@@ -143,17 +150,22 @@ fn config(listener: TcpListener, token_file: PathBuf) -> Config {
 }
 
 impl Publisher {
-    /// One with a ledger of its own, and no broker.
+    /// Starts a publisher on a new ledger, without a broker.
     pub(crate) async fn start() -> Self {
-        Self::on(ledger_in(&Postgres::start().await).await, |_| {}).await
+        Self::start_with(|_| {}).await
     }
 
-    /// One on a ledger that may have others; `adjust` changes its settings.
+    /// Starts a publisher on a new ledger. `adjust` changes its settings.
+    pub(crate) async fn start_with(adjust: impl FnOnce(&mut Config)) -> Self {
+        Self::on(create_ledger(&Postgres::start().await).await, adjust).await
+    }
+
+    /// Starts a publisher on an existing ledger, next to others. `adjust` changes its settings.
     pub(crate) async fn on(ledger: Ledger, adjust: impl FnOnce(&mut Config)) -> Self {
         Self::with_keyring(ledger, keyring(), adjust).await
     }
 
-    /// One that cannot wrap data keys.
+    /// Starts a publisher whose keyring cannot wrap data keys.
     pub(crate) async fn without_kek(ledger: Ledger) -> Self {
         let mut file: Value = serde_json::from_str(&sealbus_testkit::keyring()).unwrap();
         file["keys"].as_array_mut().unwrap().retain(|key| !key["id"].as_str().unwrap().starts_with("kek-"));
@@ -161,8 +173,8 @@ impl Publisher {
     }
 
     async fn with_keyring(ledger: Ledger, keyring: Keyring, adjust: impl FnOnce(&mut Config)) -> Self {
-        let tokens = tempfile::tempdir().unwrap();
-        let file = tokens.path().join("tokens.json");
+        let token_folder = tempfile::tempdir().unwrap();
+        let file = token_folder.path().join("tokens.json");
         std::fs::write(&file, token_file()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -177,7 +189,7 @@ impl Publisher {
         health.started();
         let resources = Resources {
             appender: Appender::start(&ledger, &keyring, &AppendSettings::default(), Some(sender)).unwrap(),
-            catalog: Arc::clone(&SHARED),
+            catalog: Arc::clone(&SHARED_CATALOG),
             clock: Arc::new(SystemClock),
             metrics: Metrics::register(&mut registry),
             ledger: ledger.clone(),
@@ -186,46 +198,47 @@ impl Publisher {
             keyring,
             health,
         };
-        let served = tokio::spawn(run(config, resources, shutdown.clone()));
+        let task = tokio::spawn(run(config, resources, shutdown.clone()));
         let http = reqwest::Client::new();
-        Self { url, ledger, tokens, registry: Arc::new(registry), shutdown, served, http }
+        Self { url, ledger, token_folder, registry: Arc::new(registry), shutdown, task, http }
     }
 
-    /// A call without a token.
-    pub(crate) fn bare(&self, method: Method, path: &str) -> RequestBuilder {
+    /// Returns a request without a token.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url))
     }
 
-    /// A call with a token.
-    pub(crate) fn call(&self, method: Method, path: &str, token: &str) -> RequestBuilder {
-        self.bare(method, path).bearer_auth(token)
+    /// Returns a request with a token.
+    pub(crate) fn request_as(&self, method: Method, path: &str, token: &str) -> RequestBuilder {
+        self.request(method, path).bearer_auth(token)
     }
 
-    pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
-        answer(self.call(Method::GET, path, token)).await
+    /// Sends a GET request with a token.
+    pub(crate) async fn get(&self, path: &str, token: &str) -> TestResponse {
+        send(self.request_as(Method::GET, path, token)).await
     }
 
     /// Publishes JSON as `acme`.
-    pub(crate) async fn publish(&self, plan: &str, body: &Value) -> Answer {
-        answer(self.posting(plan).json(body)).await
+    pub(crate) async fn publish(&self, plan: &str, body: &Value) -> TestResponse {
+        send(self.publish_request(plan).json(body)).await
     }
 
-    /// A publish call as `acme`, without a body yet.
-    pub(crate) fn posting(&self, plan: &str) -> RequestBuilder {
-        self.call(Method::POST, &format!("/v1/plans/{plan}/events"), "acme")
+    /// Returns a publish request as `acme`, without a body.
+    pub(crate) fn publish_request(&self, plan: &str) -> RequestBuilder {
+        self.request_as(Method::POST, &format!("/v1/plans/{plan}/events"), "acme")
     }
 
-    /// Publishes text that need not be JSON.
-    pub(crate) async fn publish_text(&self, text: impl Into<reqwest::Body>) -> Answer {
-        answer(self.posting("p").header("content-type", "application/json").body(text)).await
+    /// Publishes text to plan `p` as `acme`. The text need not be JSON.
+    pub(crate) async fn publish_text(&self, text: impl Into<reqwest::Body>) -> TestResponse {
+        send(self.publish_request("p").header("content-type", "application/json").body(text)).await
     }
 
-    /// Gives every queued event its leaf.
+    /// Adds all queued events to the log.
     pub(crate) async fn seal(&self) {
         while self.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
     }
 
-    /// Seals all that waits and shows a signed checkpoint over it, as a sealer does once an anchor has it.
+    /// Adds all queued events to the log, and publishes a signed checkpoint over it, as a sealer does after anchoring it.
     pub(crate) async fn anchor(&self) -> Note {
         self.seal().await;
         let signer = LogSigner::new(&keyring(), ORIGIN).unwrap();
@@ -237,33 +250,36 @@ impl Publisher {
         note
     }
 
-    /// The events of a plan of `acme`, as the API shows them.
-    pub(crate) async fn trail(&self, plan: &str) -> Vec<Value> {
-        let answer = self.get(&format!("/v1/plans/{plan}/events?limit=1000"), "acme").await;
-        answer.body["events"].as_array().unwrap_or_else(|| panic!("{answer:?}")).clone()
+    /// Returns the events of a plan of `acme`, as the API shows them.
+    pub(crate) async fn events_of(&self, plan: &str) -> Vec<Value> {
+        let response = self.get(&format!("/v1/plans/{plan}/events?limit=1000"), "acme").await;
+        response.body["events"].as_array().unwrap_or_else(|| panic!("not a page of events: {response:?}")).clone()
     }
 
     /// Opens a stream.
-    pub(crate) async fn stream(&self, path: &str, token: &str, last_id: Option<u64>) -> Events {
-        let call = self.call(Method::GET, path, token);
-        let call = last_id.into_iter().fold(call, |call, id| call.header("last-event-id", id.to_string()));
-        let response = call.send().await.unwrap();
+    pub(crate) async fn stream(&self, path: &str, token: &str, last_event_id: Option<u64>) -> EventStream {
+        let request = self.request_as(Method::GET, path, token);
+        let request =
+            last_event_id.into_iter().fold(request, |request, id| request.header("last-event-id", id.to_string()));
+        let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200, "{path}");
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        let mut events = Events {
-            behind: None,
-            stream: Box::pin(response.bytes_stream()),
+        let mut events = EventStream {
+            start_id: None,
+            bytes: Box::pin(response.bytes_stream()),
             text: String::new(),
             blocks: VecDeque::new(),
         };
-        let opening = events.block().await.unwrap();
-        let rest = opening.strip_prefix(": the stream is open\nretry: 1000").unwrap_or_else(|| panic!("{opening}"));
-        events.behind = rest.strip_prefix("\nid: ").map(|id| id.parse().expect("a number"));
+        let opening = events.next_block().await.unwrap();
+        let rest = opening
+            .strip_prefix(": the stream is open\nretry: 1000")
+            .unwrap_or_else(|| panic!("unexpected opening of the stream: {opening}"));
+        events.start_id = rest.strip_prefix("\nid: ").map(|id| id.parse().expect("the id is a number"));
         events
     }
 
-    /// What `/metrics` would show.
-    pub(crate) fn numbers(&self) -> String {
+    /// Returns the metrics as text.
+    pub(crate) fn metrics(&self) -> String {
         sealbus_runtime::telemetry::metrics::exposition(&self.registry)
     }
 }
@@ -274,24 +290,26 @@ impl Drop for Publisher {
     }
 }
 
-/// An answer, read to its end. A body that is no JSON is null.
+/// A response with its whole body.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct TestResponse {
     pub status: u16,
     pub headers: HeaderMap<HeaderValue>,
+    /// The body as JSON, or null if it is not JSON.
     pub body: Value,
     pub bytes: Bytes,
 }
 
-impl Answer {
+impl TestResponse {
+    /// Returns the value of a header, or an empty text.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
 
-    /// Checks that it is the problem of a code, with that code's status, and gives it.
+    /// Asserts that the response is the problem with this code and its status. Returns the problem.
     #[track_caller]
-    pub(crate) fn is_problem(&self, code: &str) -> Value {
-        let kind = sealbus_core::error::ErrorKind::from_code(code).expect("a code");
+    pub(crate) fn assert_problem(&self, code: &str) -> Value {
+        let kind = ErrorKind::from_code(code).expect("the code exists");
         assert_eq!((self.status, self.body["code"].as_str()), (kind.status(), Some(code)), "{self:?}");
         assert_eq!(self.header("content-type"), "application/problem+json");
         assert_eq!(self.header("cache-control"), "no-store");
@@ -301,60 +319,63 @@ impl Answer {
         self.body.clone()
     }
 
-    /// Checks that it is a problem with one field, and that the field and its rule are these.
+    /// Asserts that the response is the problem with this code, and names this field and the rule that it breaks.
     #[track_caller]
-    pub(crate) fn is_field_problem(&self, code: &str, pointer: &str, rule: &str) {
-        let problem = self.is_problem(code);
+    pub(crate) fn assert_field_problem(&self, code: &str, pointer: &str, rule: &str) {
+        let problem = self.assert_problem(code);
         let named = (problem["errors"][0]["pointer"].as_str(), problem["errors"][0]["rule"].as_str());
         assert_eq!(named, (Some(pointer), Some(rule)), "{problem}");
     }
 }
 
-pub(crate) async fn answer(call: RequestBuilder) -> Answer {
-    let response = call.send().await.unwrap();
+/// Sends a request and reads the whole response.
+pub(crate) async fn send(request: RequestBuilder) -> TestResponse {
+    let response = request.send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let bytes = response.bytes().await.unwrap();
-    Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or_default(), bytes }
+    TestResponse { status, headers, body: serde_json::from_slice(&bytes).unwrap_or_default(), bytes }
 }
 
-/// A stream of events as a client reads it.
-pub(crate) struct Events {
-    /// The id that it opened with: what it begins behind.
-    pub behind: Option<u64>,
-    stream: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
+/// A stream of events, as a client reads it.
+pub(crate) struct EventStream {
+    /// The id in the opening of the stream, after which it starts.
+    pub start_id: Option<u64>,
+    bytes: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
     text: String,
     blocks: VecDeque<String>,
 }
 
-impl Events {
-    /// The next event: its id and itself. None: the stream has ended.
+impl EventStream {
+    /// Returns the id and the JSON of the next event, or `None` if the stream has ended.
     pub(crate) async fn next(&mut self) -> Option<(u64, Value)> {
         loop {
-            let block = self.block().await?;
+            let block = self.next_block().await?;
             if block.starts_with(':') {
                 continue;
             }
-            let (id, data) = block.split_once('\n').expect("an id and data");
-            let id = id.strip_prefix("id: ").expect("an id").parse().expect("a number");
-            return Some((id, serde_json::from_str(data.strip_prefix("data: ").expect("data")).expect("JSON")));
+            let (id, data) = block.split_once('\n').expect("an event has an id and data");
+            let id = id.strip_prefix("id: ").expect("an event has an id").parse().expect("the id is a number");
+            let data = data.strip_prefix("data: ").expect("an event has data");
+            return Some((id, serde_json::from_str(data).expect("the data is JSON")));
         }
     }
 
-    /// The next `count` ids.
+    /// Returns the ids of the next `count` events.
     pub(crate) async fn ids(&mut self, count: usize) -> Vec<u64> {
         let mut ids = Vec::new();
         while ids.len() < count {
-            ids.push(self.next().await.expect("the stream goes on").0);
+            ids.push(self.next().await.unwrap_or_else(|| panic!("the stream ended after the events {ids:?}")).0);
         }
         ids
     }
 
-    /// The next block of lines, comments too.
-    pub(crate) async fn block(&mut self) -> Option<String> {
+    /// Returns the next block of lines, which may be a comment.
+    pub(crate) async fn next_block(&mut self) -> Option<String> {
         while self.blocks.is_empty() {
-            let bytes = timeout(PATIENCE, self.stream.next()).await.expect("a stream gives a sign of life")?;
-            // A publisher that is told to stop ends its streams; one that is killed breaks them.
-            self.text.push_str(std::str::from_utf8(&bytes.ok()?).expect("UTF-8, events are written whole"));
+            let received = timeout(STREAM_TIMEOUT, self.bytes.next()).await;
+            let bytes = received.expect("the stream sent neither an event nor a heartbeat")?;
+            // A publisher that is told to stop ends its streams. One that is killed breaks them.
+            self.text.push_str(std::str::from_utf8(&bytes.ok()?).expect("events are sent whole and in UTF-8"));
             while let Some((block, rest)) = self.text.split_once("\n\n") {
                 self.blocks.push_back(block.to_owned());
                 self.text = rest.to_owned();

@@ -1,4 +1,4 @@
-//! Proofs against the published checkpoint, and the receipts that contain them.
+//! Proofs against the published checkpoint, and the receipts that contain them (`docs/spec/integrity.md#log-receipts`).
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(crate) struct EventWithReceipt {
     pub view: View,
     /// Whether the receipt contains a proof.
     pub sealed: bool,
-    /// The receipt as JSON, in the bundle's record format.
+    /// The receipt as JSON, in the record format of a bundle (`docs/spec/integrity.md#bundle-record`).
     pub receipt: Box<RawValue>,
 }
 
@@ -119,7 +119,7 @@ impl Receipts {
     }
 }
 
-/// Returns the receipt of a stored event: its record in the bundle's format, with its proof.
+/// Returns the receipt of a stored event: its record in the format of a bundle, with its proof.
 fn receipt(record: &Record, proof: Option<IndexedProof>) -> String {
     let (log_index, proof) = proof.unzip();
     let mut receipt = write_record(&Record { log_index, ..record.clone() }, proof.as_deref());

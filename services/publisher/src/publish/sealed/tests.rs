@@ -1,100 +1,113 @@
-//! Calls that wait until their events are sealed.
+//! Publish requests with `wait=sealed`.
 
 use std::time::Duration;
 
 use axum::http::Method;
-use sealbus_testkit::{Postgres, eventually};
+use futures::future::join_all;
+use sealbus_testkit::eventually;
 use serde_json::{Value, json};
 
-use crate::tests::support::{Answer, Publisher, answer, ledger_in, proven};
+use crate::tests::support::{Publisher, TestResponse, assert_proven, send};
 
-/// Longer than anything takes in health.
-const LONG: Duration = Duration::from_mins(1);
-
-fn thing(data: u32) -> Value {
+fn event(data: u32) -> Value {
     json!({ "type": "any.thing", "data": data })
 }
 
-/// A publisher whose calls wait as long as it takes.
-async fn patient() -> Publisher {
-    Publisher::on(ledger_in(&Postgres::start().await).await, |config| config.max_sealed_wait = LONG).await
+/// Starts a publisher on which requests may wait for a minute.
+async fn start() -> Publisher {
+    Publisher::start_with(|config| config.max_sealed_wait = Duration::from_mins(1)).await
 }
 
-async fn post(publisher: &Publisher, query: &str, body: &Value) -> Answer {
-    answer(publisher.call(Method::POST, &format!("/v1/plans/p/events?{query}"), "acme").json(body)).await
+async fn publish(publisher: &Publisher, query: &str, body: &Value) -> TestResponse {
+    send(publisher.request_as(Method::POST, &format!("/v1/plans/p/events?{query}"), "acme").json(body)).await
 }
 
-/// Makes the call, and anchors once its events are stored.
-async fn anchored(publisher: &Publisher, events: u64, call: impl Future<Output = Answer>) -> Answer {
-    let anchoring = async {
-        eventually("the events are stored", async || publisher.ledger.log().backlog().await.unwrap().0 >= events).await;
-        publisher.anchor().await;
-    };
-    tokio::join!(call, anchoring).0
+/// Waits until the ledger has this many events that are not sealed, and then seals and anchors them.
+async fn anchor_when_stored(publisher: &Publisher, events: u64) {
+    eventually("the events are stored", async || publisher.ledger.log().backlog().await.unwrap().0 >= events).await;
+    publisher.anchor().await;
 }
 
-/// The receipt of an event of an answer, which proves it at the event's own log index.
+/// Asserts that an event in a response has a receipt that proves it at its own log index.
 #[track_caller]
-fn is_proven(event: &Value) {
+fn assert_event_proven(event: &Value) {
     assert_eq!(event["sealed"], true, "{event}");
-    assert_eq!(proven(event["receipt"].to_string().as_bytes()), event["log_index"].as_u64().unwrap());
+    assert_eq!(assert_proven(event["receipt"].to_string().as_bytes()), event["log_index"].as_u64().unwrap());
     assert_eq!(event["receipt"]["event_hash"], event["seal"]["hash"]);
 }
 
 #[tokio::test]
-async fn an_event_is_answered_with_the_proof_that_it_is_sealed() {
-    let publisher = patient().await;
-    // The plan of keys has an event of its own.
-    let stored = anchored(&publisher, 2, post(&publisher, "wait=sealed", &thing(1))).await;
+async fn a_request_that_waits_gets_the_event_and_its_proof() {
+    let publisher = start().await;
+
+    // Publish, and anchor while the request waits. The plan of signing keys has an event too.
+    let event = event(1);
+    let waiting = publish(&publisher, "wait=sealed", &event);
+    let (stored, ()) = tokio::join!(waiting, anchor_when_stored(&publisher, 2));
     assert_eq!((stored.status, stored.header("sealbus-sealed"), stored.header("etag")), (201, "true", "\"1\""));
-    is_proven(&stored.body);
-    assert_eq!(stored.body["data"], 1, "the event itself is there as ever");
-    let again = json!({ "type": "any.thing", "data": 1, "id": stored.body["id"] });
-    let again = post(&publisher, "wait=sealed", &again).await;
-    assert_eq!((again.status, &again.body), (200, &stored.body), "what is sealed already is not waited for");
+    assert_event_proven(&stored.body);
+    assert_eq!(stored.body["data"], 1, "the response lacks the event itself");
+
+    // The same event again is sealed already, and gets the same response at once.
+    let repeated = json!({ "type": "any.thing", "data": 1, "id": stored.body["id"] });
+    let repeated = publish(&publisher, "wait=sealed", &repeated).await;
+    assert_eq!((repeated.status, &repeated.body), (200, &stored.body));
     assert!(publisher.get(stored.header("location"), "acme").await.body.get("receipt").is_none());
 }
 
 #[tokio::test]
-async fn every_event_of_an_array_and_of_a_batch_has_its_receipt() {
-    let publisher = patient().await;
-    let array: Vec<_> = (0..300).map(thing).collect();
-    let stored = anchored(&publisher, 301, post(&publisher, "wait=sealed", &json!(array))).await;
+async fn every_event_of_an_array_and_of_a_batch_gets_its_receipt() {
+    let publisher = start().await;
+
+    // An array of 300 events.
+    let array = json!((0..300).map(event).collect::<Vec<_>>());
+    let waiting = publish(&publisher, "wait=sealed", &array);
+    let (stored, ()) = tokio::join!(waiting, anchor_when_stored(&publisher, 301));
     assert_eq!((stored.status, stored.header("sealbus-sealed"), stored.header("etag")), (201, "true", "\"300\""));
     let events = stored.body["events"].as_array().unwrap();
     assert_eq!(events.len(), 300);
-    events.iter().for_each(is_proven);
+    events.iter().for_each(assert_event_proven);
 
-    let event = |plan: &str, kind: &str| json!({ "specversion": "1.0", "type": kind, "source": "/s", "subject": plan, "id": plan, "data": 1 });
-    let batch = json!([event("a", "any.a"), event("b", "any.b"), event("c", "nobody.knows"), event("d", "any.d")]);
-    let call = publisher.call(Method::POST, "/v1/events?wait=sealed", "acme");
-    let call = call.header("content-type", "application/cloudevents-batch+json").body(batch.to_string());
-    let answered = anchored(&publisher, 3, answer(call)).await;
-    assert_eq!((answered.status, answered.header("sealbus-sealed")), (207, "true"));
-    for at in [0, 1, 3] {
-        is_proven(&answered.body["results"][at]["event"]);
+    // A batch of four CloudEvents, one of which is refused.
+    let cloudevent = |plan: &str, event_type: &str| json!({ "specversion": "1.0", "type": event_type, "source": "/s", "subject": plan, "id": plan, "data": 1 });
+    let batch = json!([
+        cloudevent("a", "any.a"),
+        cloudevent("b", "any.b"),
+        cloudevent("c", "nobody.knows"),
+        cloudevent("d", "any.d")
+    ]);
+    let request = publisher.request_as(Method::POST, "/v1/events?wait=sealed", "acme");
+    let request = request.header("content-type", "application/cloudevents-batch+json").body(batch.to_string());
+    let (response, ()) = tokio::join!(send(request), anchor_when_stored(&publisher, 3));
+    assert_eq!((response.status, response.header("sealbus-sealed")), (207, "true"));
+    for index in [0, 1, 3] {
+        assert_event_proven(&response.body["results"][index]["event"]);
     }
-    assert_eq!(answered.body["results"][2]["status"], 422);
+    assert_eq!(response.body["results"][2]["status"], 422);
 }
 
 #[tokio::test]
-async fn a_cloudevent_bears_its_receipt_as_a_text() {
-    let publisher = patient().await;
+async fn a_cloudevent_contains_its_receipt_as_json_text() {
+    let publisher = start().await;
     let event =
         json!({ "specversion": "1.0", "type": "any.a", "source": "/s", "subject": "p", "id": "A-1", "data": 1 });
-    let call = publisher.call(Method::POST, "/v1/events?wait=sealed", "acme");
-    let call = call.header("content-type", "application/cloudevents+json");
-    let call = call.header("accept", "application/cloudevents+json").body(event.to_string());
-    let stored = anchored(&publisher, 2, answer(call)).await;
+    let request = publisher
+        .request_as(Method::POST, "/v1/events?wait=sealed", "acme")
+        .header("content-type", "application/cloudevents+json")
+        .header("accept", "application/cloudevents+json")
+        .body(event.to_string());
+    let (stored, ()) = tokio::join!(send(request), anchor_when_stored(&publisher, 2));
     assert_eq!((stored.status, stored.header("sealbus-sealed")), (201, "true"));
     assert_eq!(stored.body["sealbussealed"], true);
-    assert_eq!(proven(stored.body["sealbusreceipt"].as_str().unwrap().as_bytes()), 1);
+    assert_eq!(assert_proven(stored.body["sealbusreceipt"].as_str().unwrap().as_bytes()), 1);
 }
 
 #[tokio::test]
-async fn when_time_runs_out_the_answer_is_the_stored_one() {
+async fn a_wait_that_times_out_returns_the_stored_events_without_proofs() {
     let publisher = Publisher::start().await;
-    let stored = post(&publisher, "wait=sealed&timeout=1ms", &json!([thing(1), thing(2)])).await;
+
+    // Without a checkpoint, the events are stored and their receipts have no proof.
+    let stored = publish(&publisher, "wait=sealed&timeout=1ms", &json!([event(1), event(2)])).await;
     assert_eq!((stored.status, stored.header("sealbus-sealed")), (201, "false"));
     for event in stored.body["events"].as_array().unwrap() {
         assert_eq!(event["sealed"], false);
@@ -102,18 +115,21 @@ async fn when_time_runs_out_the_answer_is_the_stored_one() {
         assert_eq!(event["receipt"].get("proof"), Some(&Value::Null), "{event}");
         assert_eq!(event["receipt"]["event_hash"], event["seal"]["hash"]);
     }
+
+    // With leaves but without a checkpoint over them, it is the same.
     publisher.seal().await;
-    let leaves_only = post(&publisher, "wait=sealed&timeout=1ms", &thing(3)).await;
-    assert_eq!(leaves_only.header("sealbus-sealed"), "false", "a leaf that no shown checkpoint covers is not sealed");
-    assert_eq!(publisher.trail("p").await.len(), 3, "all of it is stored");
+    let stored = publish(&publisher, "wait=sealed&timeout=1ms", &event(3)).await;
+    assert_eq!(
+        stored.header("sealbus-sealed"),
+        "false",
+        "an event counts as sealed without a checkpoint that covers it"
+    );
+    assert_eq!(publisher.events_of("p").await.len(), 3);
 }
 
 #[tokio::test]
-async fn faulty_waits_are_refused_before_anything_is_written() {
-    let publisher = Publisher::on(ledger_in(&Postgres::start().await).await, |config| {
-        config.max_sealed_wait = Duration::from_secs(10);
-    })
-    .await;
+async fn an_invalid_wait_is_refused_before_anything_is_stored() {
+    let publisher = Publisher::start_with(|config| config.max_sealed_wait = Duration::from_secs(10)).await;
     for (query, name, rule) in [
         ("wait=stored", "wait", "enum"),
         ("wait=", "wait", "enum"),
@@ -125,55 +141,56 @@ async fn faulty_waits_are_refused_before_anything_is_written() {
         ("timeout=5s", "timeout", "dependency"),
         ("wiat=sealed", "wiat", "unknown"),
     ] {
-        post(&publisher, query, &thing(1)).await.is_field_problem("invalid_field", name, rule);
-        let event = json!({ "specversion": "1.0", "type": "any.a", "source": "/s", "subject": "p", "id": "A-1" });
-        let call = publisher.call(Method::POST, &format!("/v1/events?{query}"), "acme");
-        let call = call.header("content-type", "application/cloudevents+json").body(event.to_string());
-        answer(call).await.is_field_problem("invalid_field", name, rule);
+        publish(&publisher, query, &event(1)).await.assert_field_problem("invalid_field", name, rule);
+        let cloudevent = json!({ "specversion": "1.0", "type": "any.a", "source": "/s", "subject": "p", "id": "A-1" });
+        let request = publisher
+            .request_as(Method::POST, &format!("/v1/events?{query}"), "acme")
+            .header("content-type", "application/cloudevents+json");
+        send(request.body(cloudevent.to_string())).await.assert_field_problem("invalid_field", name, rule);
     }
-    assert!(publisher.trail("p").await.is_empty());
+    assert!(publisher.events_of("p").await.is_empty());
 }
 
 #[tokio::test]
-async fn a_publisher_that_is_told_to_stop_answers_those_who_wait() {
-    let publisher = patient().await;
+async fn a_publisher_that_stops_answers_the_requests_that_wait() {
+    let publisher = start().await;
     let stopping = async {
         eventually("the event is stored", async || publisher.ledger.log().backlog().await.unwrap().0 == 2).await;
         publisher.shutdown.cancel();
     };
-    let event = thing(1);
-    let (stored, ()) = tokio::join!(post(&publisher, "wait=sealed", &event), stopping);
+    let event = event(1);
+    let (stored, ()) = tokio::join!(publish(&publisher, "wait=sealed", &event), stopping);
     assert_eq!((stored.status, stored.header("sealbus-sealed")), (201, "false"));
 }
 
 #[tokio::test]
-async fn what_waits_is_bounded_and_the_rest_is_answered_at_once() {
-    let publisher = Publisher::on(ledger_in(&Postgres::start().await).await, |config| {
-        config.max_sealed_wait = LONG;
-        // Room for about three events of a kilobyte and what comes with them.
+async fn a_request_over_the_memory_budget_is_answered_without_waiting() {
+    let publisher = Publisher::start_with(|config| {
+        config.max_sealed_wait = Duration::from_mins(1);
+        // Enough for a few records, whose overhead is one kilobyte each.
         config.max_body_bytes_in_flight = 8 * 1_024;
     })
     .await;
-    let array = json!((0..100).map(thing).collect::<Vec<_>>());
-    let stored = post(&publisher, "wait=sealed", &array).await;
+    let array = json!((0..100).map(event).collect::<Vec<_>>());
+    let stored = publish(&publisher, "wait=sealed", &array).await;
     assert_eq!((stored.status, stored.header("sealbus-sealed")), (201, "false"));
-    let one = anchored(&publisher, 102, post(&publisher, "wait=sealed", &thing(1))).await;
-    assert_eq!(one.header("sealbus-sealed"), "true", "the room came free again");
+
+    // A request within the budget still waits.
+    let event = event(1);
+    let waiting = publish(&publisher, "wait=sealed", &event);
+    let (stored, ()) = tokio::join!(waiting, anchor_when_stored(&publisher, 102));
+    assert_eq!(stored.header("sealbus-sealed"), "true", "the budget was not released");
 }
 
 #[tokio::test]
-async fn many_callers_are_woken_by_one_checkpoint() {
-    let publisher = patient().await;
-    let calls = (0..50).map(async |n| {
+async fn one_checkpoint_ends_the_wait_of_many_requests() {
+    let publisher = start().await;
+    let requests = (0..50).map(async |n| {
         let path = format!("/v1/plans/plan-{n}/events?wait=sealed");
-        answer(publisher.call(Method::POST, &path, "acme").json(&thing(n))).await
+        send(publisher.request_as(Method::POST, &path, "acme").json(&event(n))).await
     });
-    let anchoring = async {
-        eventually("all are stored", async || publisher.ledger.log().backlog().await.unwrap().0 == 51).await;
-        publisher.anchor().await;
-    };
-    let (answers, ()) = tokio::join!(futures::future::join_all(calls), anchoring);
-    for answer in answers {
-        is_proven(&answer.body);
+    let (responses, ()) = tokio::join!(join_all(requests), anchor_when_stored(&publisher, 51));
+    for response in responses {
+        assert_event_proven(&response.body);
     }
 }
