@@ -1,28 +1,29 @@
-//! The verdicts, by INTEGRITY's names.
+//! Verdicts, the names of failed checks (`docs/spec/integrity.md#verify-first`).
 
 use std::fmt;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Declares the verdicts once: their order is the order of the checks.
+/// Declares each verdict once. Their order is the order of the checks.
 macro_rules! verdicts {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
-        /// What a check found. Ordered as the checks are made: of one event the first that fails is its verdict.
+        /// The name of a failed check. Verdicts are ordered like the checks: the first check of an event that fails is
+        /// its verdict.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum Verdict {
             $($(#[$doc])* $name,)*
         }
 
         impl Verdict {
-            /// INTEGRITY's name: `SEQ_GAP`.
+            /// Returns the verdict's name, for example `SEQ_GAP`.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Verdict::$name => $text,)*
                 }
             }
 
-            /// The verdict of INTEGRITY's name.
+            /// Returns the verdict with this name.
             pub fn from_name(name: &str) -> Option<Verdict> {
                 match name {
                     $($text => Some(Verdict::$name),)*
@@ -34,75 +35,75 @@ macro_rules! verdicts {
 }
 
 verdicts! {
-    /// A checkpoint that does not parse, of another origin, or not signed by the log.
+    /// A note is malformed, of another origin, or not signed by the log.
     Checkpoint = "CHECKPOINT",
-    /// Two anchors of one size with two roots.
+    /// Two anchors have the same size and different roots.
     SplitView = "SPLIT_VIEW",
-    /// An anchor that the tree does not continue.
+    /// The tree does not continue an anchor.
     Inconsistent = "INCONSISTENT",
-    /// A tile that is missing, cut, or not the hash of those below.
+    /// A tile is missing, cut, or not the hashes of the tiles below.
     Tile = "TILE",
-    /// Too few witnesses.
+    /// Too few witnesses cosigned the newest anchor.
     Quorum = "QUORUM",
-    /// The newest trusted time is too old.
+    /// The newest trusted time is too old or absent.
     Stale = "STALE",
-    /// A second record for one place in a plan.
+    /// A plan has a second record with the same seq.
     Fork = "FORK",
-    /// The plan's beginning is missing, or its first event does not begin it.
+    /// The first records of a plan are missing, or `prev` of its first event is not the plan's genesis.
     Genesis = "GENESIS",
-    /// Nothing stands at this place of the plan, though something does before it.
+    /// The record is missing, although earlier records of the plan are present.
     SeqGap = "SEQ_GAP",
-    /// A field outside its limits.
+    /// A field is outside its limits, or a record is malformed.
     Format = "FORMAT",
-    /// `prev` is not the hash of the event before.
+    /// `prev` is not the event hash of the predecessor.
     Link = "LINK",
-    /// The seal is not of the key's suite, or the plan's suite fell.
+    /// The seal is not of the key's suite, or the suite is lower than the predecessor's.
     Suite = "SUITE",
-    /// The fields do not hash to the event's hash.
+    /// The fields do not hash to the event hash.
     EventHash = "EVENT_HASH",
-    /// The key is not one that the verifier trusts.
+    /// The key is not pinned.
     UntrustedKey = "UNTRUSTED_KEY",
-    /// The key did not count at this place of the log.
+    /// The key does not count at the log index of the event.
     KeyWindow = "KEY_WINDOW",
-    /// The MAC is not the event's.
+    /// The MAC is wrong.
     Mac = "MAC",
-    /// The signature is not the event's.
+    /// The signature is wrong.
     Signature = "SIGNATURE",
-    /// The stored payload is not the sealed one.
+    /// The stored payload does not match the sealed hash.
     PayloadHash = "PAYLOAD_HASH",
-    /// The stored metadata are not the sealed ones.
+    /// The stored metadata does not match the sealed hash.
     MetadataHash = "METADATA_HASH",
-    /// The older contract's link is not the signature before.
+    /// `prev_hash` of scheme v1 is not the predecessor's v1 signature.
     V1PrevHash = "V1_PREV_HASH",
-    /// The older contract's payload hash is not the sealed one.
+    /// `payload_hash` of scheme v1 is not the sealed payload hash.
     V1PayloadHash = "V1_PAYLOAD_HASH",
-    /// The older contract's signature is wrong, or begins or ends inside a plan.
+    /// The v1 signature is wrong, or scheme v1 begins or ends inside a plan.
     V1Signature = "V1_SIGNATURE",
-    /// No leaf, though later events have one.
+    /// The event has no leaf, although later events have one.
     Unsealed = "UNSEALED",
-    /// The proof does not lead to the root.
+    /// The proof of the event is missing or invalid.
     Proof = "PROOF",
-    /// The leaf at the event's index is another.
+    /// The leaf at the event's log index is of another event.
     LeafMismatch = "LEAF_MISMATCH",
-    /// The log's order is not the plan's.
+    /// The log index is not above the predecessor's.
     Order = "ORDER",
-    /// Recorded before the event before, or after it was sealed.
+    /// Recorded before the predecessor, or later than a trusted time over the leaf allows.
     Time = "TIME",
-    /// The data key is gone and no erasure says so.
+    /// The data key is missing, and no erasure names it.
     KeyLost = "KEY_LOST",
-    /// The envelope is not of this data key.
+    /// The envelope was made with another data key.
     Commitment = "COMMITMENT",
-    /// The envelope is of another event.
+    /// The envelope belongs to another event or was changed.
     Aad = "AAD",
-    /// A leaf that no record claims.
+    /// No record claims the leaf.
     MissingLeaf = "MISSING_LEAF",
-    /// An event that a receipt or queue names and that is nowhere.
+    /// No record has the event hash of a receipt or of a seal queue row.
     Missing = "MISSING",
-    /// No anchor covers it yet.
+    /// No anchor covers the event.
     Unanchored = "UNANCHORED",
-    /// Its content was erased, as an event says.
+    /// An erasure event names the data key of the payload.
     Erased = "ERASED",
-    /// A projection is not what its events make.
+    /// A projection differs from the state that its events produce.
     Projection = "PROJECTION",
 }
 
@@ -121,6 +122,6 @@ impl Serialize for Verdict {
 impl<'de> Deserialize<'de> for Verdict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        Self::from_name(&name).ok_or_else(|| D::Error::custom(format!("{name} is no verdict")))
+        Self::from_name(&name).ok_or_else(|| D::Error::custom(format!("unknown verdict {name}")))
     }
 }

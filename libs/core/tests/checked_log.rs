@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::merkle::RightEdge;
-use sealbus_core::log::note::{LogSigner, Note, WitnessSigner};
+use sealbus_core::log::note::Note;
 use sealbus_core::log::policy::Policy;
+use sealbus_core::log::signer::{LogSigner, WitnessSigner};
 use sealbus_core::log::tile::{HashTile, TileId, TileKind};
 use sealbus_core::verify::{CheckedLog, Notes, TreeCheck};
 

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use sealbus_core::hash::Hash;
 use sealbus_core::log::MAX_SIZE;
 use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
-use sealbus_core::log::note::{LogSigner, Note, SignatureType, SignerError, VerifierKey, WitnessSigner};
+use sealbus_core::log::note::{Note, SignatureType, VerifierKey};
+use sealbus_core::log::signer::{LogSigner, SignerError, WitnessSigner};
 use sealbus_core::seal::{KeyKind, Keyring, KeyringError, PublicKey};
 use serde_json::json;
 

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::Checkpoint;
-use sealbus_core::log::note::{Note, NoteError, Signature, VerifierKey, VerifierKeyError, WitnessSigner, is_key_name};
+use sealbus_core::log::note::{Note, NoteError, Signature, VerifierKey, VerifierKeyError, is_key_name};
+use sealbus_core::log::signer::WitnessSigner;
 use sealbus_core::seal::PublicKey;
 
 use crate::common::log::{ORIGIN, checkpoint, keyring, note, signers};

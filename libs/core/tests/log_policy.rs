@@ -6,8 +6,9 @@ mod common;
 
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
-use sealbus_core::log::note::{LogSigner, Note, SignatureType, VerifierKey, WitnessSigner};
+use sealbus_core::log::note::{Note, SignatureType, VerifierKey};
 use sealbus_core::log::policy::Policy;
+use sealbus_core::log::signer::{LogSigner, WitnessSigner};
 
 use crate::common::log::{ORIGIN, signers};
 

@@ -8,9 +8,10 @@ use sealbus_core::event::Leaf;
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 use sealbus_core::log::merkle::{self, ProofError, RightEdge};
-use sealbus_core::log::note::{LogSigner, Note, VerifierKey, WitnessSigner};
+use sealbus_core::log::note::{Note, VerifierKey};
 use sealbus_core::log::policy::Policy;
 use sealbus_core::log::proof::EventProof;
+use sealbus_core::log::signer::{LogSigner, WitnessSigner};
 use sealbus_core::log::tile::{HashTile, TileId, TileKind, encode_entry_bundle, parse_entry_bundle};
 use serde_json::Value;
 

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use sealbus_core::clock::Clock as _;
-use sealbus_core::log::note::LogSigner;
 use sealbus_core::log::policy::Policy;
 use sealbus_core::log::proof::EventProof;
+use sealbus_core::log::signer::LogSigner;
 use sealbus_core::seal::{KeyKind, Keyring};
 use sealbus_core::verify::bundle::{Content, read_record};
 use sealbus_runtime::clock::SystemClock;

@@ -15,7 +15,7 @@ use sealbus_client::{Cosignature, WitnessClient, WitnessError};
 use sealbus_core::clock::Clock as _;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::merkle::{self, ProofNodes};
-use sealbus_core::log::note::LogSigner;
+use sealbus_core::log::signer::LogSigner;
 use sealbus_core::log::tile::{EdgeTiles, Tiles};
 use sealbus_core::seal::{KeyKind, Keyring};
 use sealbus_runtime::clock::SystemClock;

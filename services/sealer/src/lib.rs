@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use sealbus_core::clock::Clock;
 use sealbus_core::log::checkpoint::Checkpoint;
-use sealbus_core::log::note::LogSigner;
+use sealbus_core::log::signer::LogSigner;
 use sealbus_ledger::Ledger;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;

@@ -8,8 +8,9 @@ use sealbus_core::clock::Clock;
 use sealbus_core::error_chain;
 use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError, MAX_AHEAD_SECONDS};
 use sealbus_core::log::merkle;
-use sealbus_core::log::note::{Note, Signature, SignatureType, SignerError, VerifierKey, WitnessSigner};
+use sealbus_core::log::note::{Note, Signature, SignatureType, VerifierKey};
 use sealbus_core::log::policy::Policy;
+use sealbus_core::log::signer::{SignerError, WitnessSigner};
 use sealbus_core::log::witness::{AddCheckpoint, CosignedTree, Refusal};
 use sealbus_core::seal::{KeyKind, Keyring};
 

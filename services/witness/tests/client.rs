@@ -17,7 +17,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sealbus_client::{WitnessClient, WitnessError};
 use sealbus_core::hash::Hash;
-use sealbus_core::log::note::{Note, SignatureType, WitnessSigner};
+use sealbus_core::log::note::{Note, SignatureType};
+use sealbus_core::log::signer::WitnessSigner;
 use sealbus_core::seal::KeyKind;
 
 use crate::support::{Log, NAME, Place, TIME, client, fork, key, keyring, log, verifier_key, witness_keys};

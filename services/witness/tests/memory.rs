@@ -7,7 +7,8 @@ mod support;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use sealbus_core::log::note::{SignatureType, WitnessSigner};
+use sealbus_core::log::note::SignatureType;
+use sealbus_core::log::signer::WitnessSigner;
 use sealbus_core::seal::KeyKind;
 use sealbus_witness::{FolderError, Witness, WitnessError};
 

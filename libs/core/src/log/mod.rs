@@ -8,6 +8,7 @@
 //! | [`tile`] | how hashes and leaves are divided into files | c2sp.org/tlog-tiles |
 //! | [`note`] | a text with signature lines; keys in text form | c2sp.org/signed-note, c2sp.org/tlog-cosignature |
 //! | [`checkpoint`] | the note that states the size and root of the tree, and its verification | c2sp.org/tlog-checkpoint |
+//! | [`signer`] | signing of checkpoints by the log and by witnesses | c2sp.org/tlog-cosignature |
 //! | [`policy`] | the trusted logs and witnesses, and the quorum of witnesses | c2sp.org/tlog-policy |
 //! | [`proof`] | the self-contained proof that an event is in the log | c2sp.org/tlog-proof |
 //! | [`witness`] | requests to witnesses, and the decision of a witness | c2sp.org/tlog-witness |
@@ -21,6 +22,7 @@ pub mod merkle;
 pub mod note;
 pub mod policy;
 pub mod proof;
+pub mod signer;
 pub mod tile;
 pub mod witness;
 

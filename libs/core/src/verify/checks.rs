@@ -1,4 +1,4 @@
-//! What one record is held to, check by check (INTEGRITY, Verifying, checks 3 to 20).
+//! The checks of one record, in their order (`docs/spec/integrity.md#checks-of-events`, checks 3 to 16, 19 and 20).
 
 use crate::canonical::stored_matches;
 use crate::envelope::Unopened;
@@ -6,76 +6,78 @@ use crate::event::{Header, PayloadMode, Record, V1};
 use crate::hash::Hash;
 use crate::seal::{Checked, Suite, check_shape};
 use crate::timestamp::Timestamp;
+use crate::verify::finding::Failure;
 use crate::verify::{CheckedLog, Trust, Verdict};
 
-/// A failed check: the verdict and its detail.
-pub(super) type Failed = (Verdict, String);
+/// 60 s in microseconds: how far the clocks of a database and of a witness may differ, and how long an event may be
+/// without a leaf while later ones have one.
+const TOLERANCE_MICROS: i64 = 60_000_000;
 
-/// A minute: how far the clocks of a database and a witness may lie apart, and how long an event may wait for its leaf.
-const TOLERANCE: i64 = 60_000_000;
-
-/// What a verifier has of an event beside its record.
+/// The evidence about an event in addition to its record.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Evidence<'e> {
-    /// The text of its proof (tlog-proof). A bundle of plans has one in each sealed record.
+    /// The text of the proof (tlog-proof). A bundle of plans has one in each sealed record.
     pub proof: Option<&'e str>,
-    /// Where its payload was to be opened and is not: why (check 16).
+    /// The reason why the payload could not be opened, if the verifier opens payloads (check 16).
     pub unopened: Option<Unopened>,
 }
 
-/// What the checks of a record need to know of the one before.
+/// The fields of a record that the checks of the next record of the plan need.
 #[derive(Debug)]
-pub(super) struct Before {
+pub(super) struct Predecessor {
     pub(super) seq: u64,
-    /// As stored; `None` where what is stored is no hash.
+    /// As stored. `None` if the stored value is not a hash.
     pub(super) event_hash: Option<Hash>,
     pub(super) suite: Option<Suite>,
     pub(super) recorded: Option<Timestamp>,
-    pub(super) older: Older,
+    pub(super) v1: V1Columns,
     pub(super) log_index: Option<u64>,
 }
 
-/// The older contract's columns of the record before.
+/// The columns of scheme v1 of the predecessor.
 #[derive(Debug)]
-pub(super) enum Older {
-    /// The row is no record.
+pub(super) enum V1Columns {
+    /// The row is malformed, so its columns are not known.
     Unknown,
-    NotCarried,
-    Carried {
-        /// As stored.
+    /// The event has no v1 columns.
+    Absent,
+    /// The event has v1 columns.
+    Present {
+        /// The signature as stored.
         signature: String,
     },
 }
 
-impl Before {
-    /// What a record is to the one behind it.
+impl Predecessor {
+    /// Returns the fields of a record that the next record is compared with.
     pub(super) fn of(record: &Record) -> Self {
-        let older =
-            record.v1.as_ref().map_or(Older::NotCarried, |v1| Older::Carried { signature: v1.signature.clone() });
+        let v1 =
+            record.v1.as_ref().map_or(V1Columns::Absent, |v1| V1Columns::Present { signature: v1.signature.clone() });
         Self {
             seq: record.header.seq,
             event_hash: Some(record.event_hash),
             suite: record.header.kid.suite(),
             recorded: Some(record.header.recorded),
-            older,
+            v1,
             log_index: record.log_index,
         }
     }
 }
 
-/// A record among what it is compared with.
+/// A record together with everything that it is compared with.
 pub(super) struct Checks<'c> {
     pub(super) trust: &'c Trust,
     pub(super) log: Option<&'c CheckedLog>,
     pub(super) tenant: &'c str,
     pub(super) plan: &'c str,
-    pub(super) before: Option<&'c Before>,
+    pub(super) predecessor: Option<&'c Predecessor>,
     pub(super) record: &'c Record,
 }
 
 impl Checks<'_> {
-    /// Checks 3 to 12: what the record itself and its chain say. `unchecked` counts what is passed over for want of a secret.
-    pub(super) fn chain(&self, unchecked: &mut u64) -> Result<(), Failed> {
+    /// Checks 3 to 12, which need the record and its predecessor. Adds to `unchecked` the MACs and v1 signatures whose
+    /// secret the verifier lacks.
+    pub(super) fn chain(&self, unchecked: &mut u64) -> Result<(), Failure> {
         self.format()?;
         self.link()?;
         self.suite()?;
@@ -86,18 +88,21 @@ impl Checks<'_> {
         Ok(())
     }
 
-    /// Checks 13 to 16, 19 and 20: what the log and the data keys say. Those that need a log are left out where there is none.
-    pub(super) fn log(&self, evidence: &Evidence<'_>) -> Result<(), Failed> {
+    /// Checks 13 to 16, 19 and 20. Without a log, only the first half of 15, 16 and 20 are made.
+    pub(super) fn log(&self, evidence: &Evidence<'_>) -> Result<(), Failure> {
         self.leaf(evidence.proof)?;
         self.order()?;
         self.time()?;
         let unopened = evidence.unopened.as_ref().map(|unopened| (unopened.verdict(), unopened.to_string()));
-        let (erased, closed) = (unopened.clone(), unopened);
-        closed.filter(|(verdict, _)| *verdict != Verdict::Erased).map_or(Ok(()), Err)?;
+        // ERASED is the last check, after UNANCHORED; the other reasons are check 16.
+        let (erased, failed) = match unopened {
+            Some(failure) if failure.0 != Verdict::Erased => (None, Some(failure)),
+            erased => (erased, None),
+        };
+        failed.map_or(Ok(()), Err)?;
         self.anchored()?;
         let is_erased = self.trust.has_erased(self.record);
-        let by_event =
-            || is_erased.then(|| (Verdict::Erased, "an event says that its data key was destroyed".to_owned()));
+        let by_event = || is_erased.then(|| (Verdict::Erased, "an erasure names the data key".to_owned()));
         erased.or_else(by_event).map_or(Ok(()), Err)
     }
 
@@ -105,60 +110,67 @@ impl Checks<'_> {
         &self.record.header
     }
 
-    fn format(&self) -> Result<(), Failed> {
+    /// Check 3.
+    fn format(&self) -> Result<(), Failure> {
         let header = self.header();
         header.validate().map_err(|error| (error.verdict(), error.to_string()))?;
         let bar = header.plan.contains('|') || header.event_type.contains('|');
-        ensure(self.record.v1.is_none() || !bar, Verdict::Format, "under the older contract no name holds a |")
-    }
-
-    /// The record before, if it stands right before this place.
-    fn adjacent(&self) -> Option<&Before> {
-        self.before.filter(|before| before.seq + 1 == self.header().seq)
-    }
-
-    fn link(&self) -> Result<(), Failed> {
-        let header = self.header();
-        if header.seq == 1 {
-            let genesis = Header::genesis(&self.trust.origin, self.tenant, self.plan);
-            return ensure(header.prev == genesis, Verdict::Genesis, "prev is not the plan's genesis");
-        }
-        let linked = self.adjacent().is_none_or(|before| before.event_hash == Some(header.prev));
-        ensure(linked, Verdict::Link, "prev is not the event hash stored before it")
-    }
-
-    fn suite(&self) -> Result<(), Failed> {
-        let Record { header, mac, sig, .. } = self.record;
-        let suite = check_shape(&header.kid, mac, sig)
-            .map_err(|verdict| (verdict, "the seal is not of the key id's suite".to_owned()))?;
-        let before = self.before.and_then(|before| before.suite);
         ensure(
-            before.is_none_or(|before| before <= suite),
-            Verdict::Suite,
-            "the suite is lower than that of the event before",
+            self.record.v1.is_none() || !bar,
+            Verdict::Format,
+            "the plan or type of an event with v1 columns contains |",
         )
     }
 
-    fn hash(&self) -> Result<(), Failed> {
+    /// Returns the predecessor if its seq is the one before this record's.
+    fn adjacent(&self) -> Option<&Predecessor> {
+        self.predecessor.filter(|predecessor| predecessor.seq + 1 == self.header().seq)
+    }
+
+    /// Check 4.
+    fn link(&self) -> Result<(), Failure> {
+        let header = self.header();
+        if header.seq == 1 {
+            let genesis = Header::genesis(&self.trust.origin, self.tenant, self.plan);
+            return ensure(header.prev == genesis, Verdict::Genesis, "prev is not the genesis of the plan");
+        }
+        let linked = self.adjacent().is_none_or(|predecessor| predecessor.event_hash == Some(header.prev));
+        ensure(linked, Verdict::Link, "prev is not the event hash of the predecessor")
+    }
+
+    /// Check 5.
+    fn suite(&self) -> Result<(), Failure> {
+        let Record { header, mac, sig, .. } = self.record;
+        let suite = check_shape(&header.kid, mac, sig)
+            .map_err(|verdict| (verdict, "the MAC and signature are not those of the key's suite".to_owned()))?;
+        let before = self.predecessor.and_then(|predecessor| predecessor.suite);
+        let rises = before.is_none_or(|before| before <= suite);
+        ensure(rises, Verdict::Suite, "the suite is lower than the predecessor's")
+    }
+
+    /// Check 6.
+    fn hash(&self) -> Result<(), Failure> {
         let header = self.header();
         let same = header.origin == self.trust.origin && header.hash() == self.record.event_hash;
         ensure(same, Verdict::EventHash, "the fields do not hash to the event hash")
     }
 
-    fn key(&self) -> Result<u64, Failed> {
+    /// Checks 7 to 9. Returns the number of seals that were not checked, because the secret is missing.
+    fn key(&self) -> Result<u64, Failure> {
         let Record { header, event_hash, mac, sig, log_index, .. } = self.record;
-        let failed = |verdict| (verdict, format!("under key {}", header.kid));
-        self.trust.counts(&header.kid, *log_index).map_err(failed)?;
+        let failed = |verdict| (verdict, format!("key {}", header.kid));
+        self.trust.check_window(&header.kid, *log_index).map_err(failed)?;
         let checked = self.trust.keyring.check(header, event_hash, mac, sig).map_err(failed)?;
         Ok(u64::from(checked == Checked::NoSecret))
     }
 
-    fn texts(&self) -> Result<(), Failed> {
+    /// Checks 10 and 11.
+    fn texts(&self) -> Result<(), Failure> {
         let header = self.header();
         let payload = match (&self.record.payload, header.payload_mode) {
             (None, PayloadMode::HashOnly) => Ok(()),
-            (Some(_), PayloadMode::HashOnly) => Err("a payload stands where only its hash is kept"),
-            (None, PayloadMode::Plain | PayloadMode::Encrypted) => Err("the payload is gone"),
+            (Some(_), PayloadMode::HashOnly) => Err("a hash-only event has a payload"),
+            (None, PayloadMode::Plain | PayloadMode::Encrypted) => Err("the payload is missing"),
             (Some(text), PayloadMode::Plain | PayloadMode::Encrypted) => {
                 if stored_matches(text, &header.payload_hash) {
                     Ok(())
@@ -169,71 +181,77 @@ impl Checks<'_> {
         };
         payload.map_err(|detail| (Verdict::PayloadHash, detail.to_owned()))?;
         let same = stored_matches(&self.record.metadata, &header.metadata_hash);
-        ensure(same, Verdict::MetadataHash, "the metadata are not the sealed ones")
+        ensure(same, Verdict::MetadataHash, "the metadata is not the sealed one")
     }
 
-    fn v1(&self) -> Result<u64, Failed> {
+    /// Check 12. Returns the number of signatures that were not checked, because the secret is missing.
+    fn v1(&self) -> Result<u64, Failure> {
         let header = self.header();
-        let carried_on = match self.before.map(|before| &before.older) {
-            Some(Older::NotCarried) => self.record.v1.is_none(),
-            Some(Older::Carried { .. }) => self.record.v1.is_some(),
-            Some(Older::Unknown) | None => true,
+        let same_as_before = match self.predecessor.map(|predecessor| &predecessor.v1) {
+            Some(V1Columns::Absent) => self.record.v1.is_none(),
+            Some(V1Columns::Present { .. }) => self.record.v1.is_some(),
+            Some(V1Columns::Unknown) | None => true,
         };
-        ensure(carried_on, Verdict::V1Signature, "the older contract begins or ends inside the plan")?;
+        ensure(same_as_before, Verdict::V1Signature, "scheme v1 begins or ends inside the plan")?;
         let Some(v1) = &self.record.v1 else { return Ok(0) };
         let V1 { payload_hash, prev_hash, .. } = v1;
 
-        let linked = match self.adjacent().map(|before| &before.older) {
-            Some(Older::Carried { signature }) => prev_hash.as_ref() == Some(signature),
+        let linked = match self.adjacent().map(|predecessor| &predecessor.v1) {
+            Some(V1Columns::Present { signature }) => prev_hash.as_ref() == Some(signature),
             _ => header.seq != 1 || prev_hash.is_none(),
         };
-        ensure(linked, Verdict::V1PrevHash, "v1 prev_hash is not the signature before it")?;
+        ensure(linked, Verdict::V1PrevHash, "v1 prev_hash is not the v1 signature of the predecessor")?;
         let same = *payload_hash == header.payload_hash.to_string();
-        ensure(same, Verdict::V1PayloadHash, "v1 payload_hash is not the sealed one")?;
+        ensure(same, Verdict::V1PayloadHash, "v1 payload_hash is not the sealed payload hash")?;
         let signed = self.trust.keyring.v1_is_signed(&header.plan, &header.event_type, v1);
-        ensure(signed.unwrap_or(true), Verdict::V1Signature, "no v1 key made the v1 signature")?;
+        ensure(signed.unwrap_or(true), Verdict::V1Signature, "the v1 signature is of no v1 key")?;
         Ok(u64::from(signed.is_none()))
     }
 
-    /// Whether a later event of the plan has a leaf, is seen only later: that part of UNSEALED is `ChainCheck`'s.
-    fn leaf(&self, proof: Option<&str>) -> Result<(), Failed> {
+    /// Check 13, except the case that a later event of the same plan has a leaf, which
+    /// [`ChainCheck`](super::ChainCheck) detects.
+    fn leaf(&self, proof: Option<&str>) -> Result<(), Failure> {
         let Some(log) = self.log else { return Ok(()) };
         if let Some(index) = self.record.log_index {
             return log.check_leaf(self.record, index, proof);
         }
-        let overdue = self.header().recorded.micros().saturating_add(TOLERANCE);
+        let overdue = self.header().recorded.micros().saturating_add(TOLERANCE_MICROS);
         let late = self.trust.latest_sealed.is_some_and(|latest| latest.micros() > overdue);
-        ensure(!late, Verdict::Unsealed, "it has no leaf, though events recorded over a minute later have one")
+        ensure(!late, Verdict::Unsealed, "the event has no leaf, but an event recorded over 60 s later has one")
     }
 
-    fn order(&self) -> Result<(), Failed> {
-        let before = self.before.and_then(|before| before.log_index);
+    /// Check 14.
+    fn order(&self) -> Result<(), Failure> {
+        let before = self.predecessor.and_then(|predecessor| predecessor.log_index);
         let rises =
             self.log.is_none() || self.record.log_index.is_none_or(|index| before.is_none_or(|before| before < index));
-        ensure(rises, Verdict::Order, "its leaf is not behind that of the event before it")
+        ensure(rises, Verdict::Order, "the log index is not above the predecessor's")
     }
 
-    fn time(&self) -> Result<(), Failed> {
+    /// Check 15.
+    fn time(&self) -> Result<(), Failure> {
         let recorded = self.header().recorded;
-        let before = self.before.and_then(|before| before.recorded);
-        ensure(before.is_none_or(|before| before <= recorded), Verdict::Time, "recorded before the event before it")?;
+        let before = self.predecessor.and_then(|predecessor| predecessor.recorded);
+        let rises = before.is_none_or(|before| before <= recorded);
+        ensure(rises, Verdict::Time, "recorded before the predecessor")?;
         let seen = self.log.zip(self.record.log_index).and_then(|(log, index)| log.first_seen(index));
-        let latest = seen
-            .map(|seen| i64::try_from(seen).unwrap_or(i64::MAX).saturating_mul(1_000_000).saturating_add(TOLERANCE));
-        ensure(
-            latest.is_none_or(|latest| recorded.micros() <= latest),
-            Verdict::Time,
-            "recorded over a minute after a trusted key had seen its leaf",
-        )
+        // A trusted time that does not fit into an i64 of microseconds is later than every recorded time: it saturates.
+        let latest = seen.map(|seconds| {
+            let micros = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+            micros.saturating_add(TOLERANCE_MICROS)
+        });
+        let in_time = latest.is_none_or(|latest| recorded.micros() <= latest);
+        ensure(in_time, Verdict::Time, "recorded over 60 s after a trusted time over its leaf")
     }
 
-    fn anchored(&self) -> Result<(), Failed> {
+    /// Check 19.
+    fn anchored(&self) -> Result<(), Failure> {
         let Some(log) = self.log else { return Ok(()) };
         let covered = self.record.log_index.is_some_and(|index| index < log.anchored());
-        ensure(covered, Verdict::Unanchored, "no anchor covers it yet")
+        ensure(covered, Verdict::Unanchored, "no anchor covers the event yet")
     }
 }
 
-fn ensure(holds: bool, verdict: Verdict, detail: &str) -> Result<(), Failed> {
+fn ensure(holds: bool, verdict: Verdict, detail: &str) -> Result<(), Failure> {
     if holds { Ok(()) } else { Err((verdict, detail.to_owned())) }
 }

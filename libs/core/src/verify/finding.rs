@@ -1,37 +1,41 @@
-//! What was found, and where.
+//! Findings: a verdict, the place where it applies, and a detail for people.
 
 use serde::{Deserialize, Serialize};
 
 use crate::verify::Verdict;
 
-/// One thing found at one place of one plan.
+/// A failed check at a place that the caller knows: the verdict and the detail.
+pub(super) type Failure = (Verdict, String);
+
+/// A finding about an event.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Finding {
-    /// What.
+    /// The check that failed.
     pub verdict: Verdict,
-    /// Whose plan.
+    /// The tenant of the plan.
     pub tenant: String,
-    /// The plan.
+    /// The plan of the event.
     pub plan: String,
-    /// The place in it.
+    /// The seq of the event.
     pub seq: u64,
-    /// More of it, for a person to read. No secret and no payload.
+    /// An explanation for people. It contains no secret and no payload.
     pub detail: String,
 }
 
-/// One thing found of the log itself: of a note, a tile, or a leaf that is no plan's.
+/// A finding about the log itself: about a note, a tile, or a leaf that belongs to no known plan.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogFinding {
-    /// What.
+    /// The check that failed.
     pub verdict: Verdict,
-    /// Where: `checkpoint`, `anchors/3`, `size 14`, `tile/0/000.p/14`, `leaf 6`.
+    /// The place: `checkpoint`, `anchors/3`, `anchors`, `size 14`, `tile/0/000.p/14` or `leaf 6`.
     pub place: String,
-    /// More of it, for a person to read.
+    /// An explanation for people.
     pub detail: String,
 }
 
 impl Finding {
-    /// Where: `acme/order-1/5`. A plan's name can hold a slash; nothing is read back from this.
+    /// Returns the place as text, such as `acme/order-1/5`. It cannot be parsed again, since a plan name may contain a
+    /// slash.
     pub fn place(&self) -> String {
         format!("{}/{}/{}", self.tenant, self.plan, self.seq)
     }

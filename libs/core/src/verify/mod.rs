@@ -1,30 +1,33 @@
-//! What is wrong with a ledger: every check of INTEGRITY, Verifying, as pure rules.
+//! Verification: every check of `docs/spec/integrity.md#verifying`, as pure rules without I/O.
 //!
-//! A verification goes three steps, and the caller brings what is read, from a database or from a bundle:
+//! A verification has three steps. The caller reads from a database or from a bundle and passes the data in.
 //!
-//! 1. [`Notes`] takes the checkpoint and the anchors, [`TreeCheck`] the tiles of the tree; together they become a
-//!    [`CheckedLog`]. Where there is no log, this step is left out.
-//! 2. [`Trust`] is what the verifier pins, and what it learns from a first look at the records: keys, erasures.
-//! 3. A [`ChainCheck`] takes each plan's records, compares them with the log and each other, and gives findings. Plans need
-//!    nothing of each other and can be checked at once: what they share, which leaves are claimed and which [`Owed`] events
-//!    were found, is noted without order. What they come to is put together in a [`Report`].
+//! 1. [`Notes`] takes the checkpoint and the anchors, and [`TreeCheck`] takes the tiles. Together they become a
+//!    [`CheckedLog`]. This step is left out if there is no log.
+//! 2. [`Trust`] holds what the verifier pins, and what a first pass over the records adds: key windows and erasures.
+//! 3. A [`ChainCheck`] takes the records of one plan, compares them with the log and with each other, and returns
+//!    findings. Plans are independent and can be checked in parallel. They share the set of claimed leaves and the
+//!    [`UnansweredReceipts`], which are updated in any order. A [`Report`] collects the results.
 //!
-//! Memory is 32 bytes and a bit for each leaf of the log, some 60 bytes for each anchored size, and what was found.
+//! Memory: 32 bytes and one bit for each leaf of the log, about 60 bytes for each anchored size, and the findings.
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
-//! | `verdict`, `finding` | what can be wrong, and where |
-//! | `notes` | checkpoint and anchors: checks 1 to 3, 5 and 6 of the log |
-//! | `opened` | a note that its log signed |
-//! | `tree` | tiles: check 4 |
-//! | `log` | what the two say of an event's leaf |
-//! | `seen` | and of when it was there |
-//! | `trust` | keys and erasures |
-//! | `chain` | a plan's places in order: holes, forks, what must be sealed |
-//! | `checks` | what one record is held to |
-//! | `owed` | receipts and queue rows |
-//! | `report` | what it all came to, and the exit code |
+//! | `finding` | a verdict, the name of a failed check, at a place |
+//! | `notes` | checkpoint and anchors: checks 1, 2, 3, 5 and 6 of notes and tiles |
+//! | `verified_note` | a note that its log signed |
+//! | `tree` | hash tiles: check 4 of notes and tiles |
+//! | `log` | the checked log, and check 13 of an event's leaf |
+//! | `trusted_times` | the trusted times before and after a leaf was added |
+//! | `trust` | key windows and erasures |
+//! | `chain` | the records of a plan in order: gaps, forks, unsealed events |
+//! | `checks` | the checks of one record |
+//! | `unanswered_receipts` | events that receipts and the seal queue acknowledge: check 18 |
+//! | `report` | counts, findings and exit code |
 //! | `bundle` | the exported form |
+//!
+//! "Check n" of notes and tiles is `docs/spec/integrity.md#verify-log-n`, and of an event
+//! `docs/spec/integrity.md#verify-n`.
 
 pub mod bundle;
 mod chain;
@@ -32,20 +35,20 @@ mod checks;
 mod finding;
 mod log;
 mod notes;
-mod opened;
-mod owed;
 mod report;
-mod seen;
 mod tree;
 mod trust;
+mod trusted_times;
+mod unanswered_receipts;
+mod verified_note;
 
 pub use self::chain::{ChainCheck, ChainSummary};
 pub use self::checks::Evidence;
 pub use self::finding::{Finding, LogFinding};
 pub use self::log::{CheckedLog, Vouched};
 pub use self::notes::Notes;
-pub use self::owed::Owed;
 pub use self::report::{Report, exit_code};
 pub use self::tree::TreeCheck;
 pub use self::trust::Trust;
+pub use self::unanswered_receipts::UnansweredReceipts;
 pub use crate::verdict::Verdict;

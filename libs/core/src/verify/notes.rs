@@ -1,4 +1,5 @@
-//! The notes: the checkpoint and the anchors (INTEGRITY, Verifying, notes and tiles, checks 1 to 3, 5 and 6).
+//! The checkpoint and the anchors: checks 1 to 3, 5 and 6 of notes and tiles
+//! (`docs/spec/integrity.md#checks-of-notes-and-tiles`).
 
 use std::collections::BTreeMap;
 
@@ -6,34 +7,35 @@ use crate::hash::Hash;
 use crate::log::checkpoint::CheckpointError;
 use crate::log::note::Note;
 use crate::log::policy::Policy;
-use crate::verify::log::{CheckedLog, Leaves, Vouched};
-use crate::verify::opened::Opened;
-use crate::verify::seen::{Dated, Seen};
+use crate::verify::log::{CheckedLog, LeafSource, Vouched};
 use crate::verify::tree::CheckedTree;
+use crate::verify::trusted_times::{DatedTree, TrustedTimes};
+use crate::verify::verified_note::VerifiedNote;
 use crate::verify::{LogFinding, TreeCheck, Verdict};
 
-/// Checks the notes of a log, one after the other, by what is pinned: the policy, the origin, the time.
+/// Checks the notes of a log against the pinned origin and policy.
 ///
-/// First [`Notes::checkpoint`] once and [`Notes::anchor`] for each anchor at hand, in any order. Then the tree: with its tiles
-/// ([`Notes::tree`], [`Notes::with_tree`]), or without, where each event brings a proof ([`Notes::with_proofs`]). What is held
-/// are some 60 bytes for each anchored size.
+/// Call [`Notes::checkpoint`] once and [`Notes::anchor`] for each available anchor, in any order. Then either check the
+/// tiles ([`Notes::tree`], [`Notes::with_tree`]), or, if each record has a proof, call [`Notes::with_proofs`]. Memory
+/// is about 60 bytes for each anchored size.
 #[derive(Debug)]
 pub struct Notes {
     policy: Policy,
     origin: String,
     now: u64,
     max_age: Option<u64>,
-    /// The database's, or the bundle's.
-    checkpoint: Option<Opened>,
-    /// The anchors' sizes and roots, each with the earliest and the latest trusted time of a note that says them.
+    /// The checkpoint of the database or bundle.
+    checkpoint: Option<VerifiedNote>,
+    /// The sizes and roots of the anchors, each with the earliest and the latest trusted time on its notes.
     anchors: BTreeMap<(u64, Hash), Option<(u64, u64)>>,
-    newest: Option<Opened>,
+    /// The newest anchor, with the signature lines of all its notes.
+    newest: Option<VerifiedNote>,
     findings: Vec<LogFinding>,
 }
 
 impl Notes {
-    /// `now` is the verifier's clock, in seconds since 1970. `max_age`, in seconds, is how old the newest anchor's newest
-    /// trusted time may be; `None` where nobody asks, as of an older bundle.
+    /// Starts the check. `now` is the verifier's clock in seconds since 1970. `max_age` is the maximum age in seconds
+    /// of the newest trusted time on the newest anchor, or `None` if any age is accepted.
     pub fn new(policy: &Policy, origin: &str, now: u64, max_age: Option<u64>) -> Self {
         Self {
             policy: policy.clone(),
@@ -47,123 +49,129 @@ impl Notes {
         }
     }
 
-    /// Takes the newest checkpoint, which says what the tree is. The newest anchor stands in for one that is refused.
+    /// Takes the checkpoint that defines the tree. If it is refused, the newest anchor replaces it.
     pub fn checkpoint(&mut self, note: &[u8]) {
         self.checkpoint = self.open("checkpoint", note);
     }
 
-    /// Takes the checkpoint of a bundle of plans, which is an anchored one.
+    /// Takes the checkpoint of a bundle of plans, which is an anchor too.
     pub fn anchored_checkpoint(&mut self, note: &[u8]) {
         self.checkpoint(note);
-        if let Some(opened) = self.checkpoint.clone() {
-            self.take_anchor(opened);
+        if let Some(checkpoint) = self.checkpoint.clone() {
+            self.add_anchor(checkpoint);
         }
     }
 
-    /// Takes an anchored note, heartbeats too. `place` is what a finding calls it: `anchors/3`.
+    /// Takes an anchored note, which may be a heartbeat. `place` names it in findings, for example `anchors/3`.
     pub fn anchor(&mut self, place: &str, note: &[u8]) {
-        if let Some(opened) = self.open(place, note) {
-            self.take_anchor(opened);
+        if let Some(anchor) = self.open(place, note) {
+            self.add_anchor(anchor);
         }
     }
 
-    /// The check of the tiles of the tree that is believed: the checkpoint's, or else the newest anchor's.
+    /// Returns the check of the tiles of the checkpoint's tree, or of the newest anchor's if the checkpoint was
+    /// refused.
     pub fn tree(&self) -> TreeCheck {
-        TreeCheck::new(self.believed().map(|opened| opened.signed.checkpoint()))
+        TreeCheck::new(self.reference().map(VerifiedNote::checkpoint))
     }
 
-    /// What the log comes to, with its tiles checked by what [`Notes::tree`] gave.
+    /// Returns the checked log. `tree` is the finished check that [`Notes::tree`] returned.
     pub fn with_tree(mut self, tree: TreeCheck) -> CheckedLog {
         let (tree, mut findings) = tree.finish();
         self.findings.append(&mut findings);
-        // Without a checkpoint there is no tree to compare with, and CHECKPOINT was found.
-        let tree = tree.filter(|_| self.believed().is_some());
-        self.finish(tree.map_or(Leaves::NotCompared, Leaves::of))
+        // Without a valid note there is no tree to compare with. CHECKPOINT is reported already.
+        let tree = tree.filter(|_| self.reference().is_some());
+        self.finish(tree.map_or(LeafSource::Unavailable, LeafSource::of))
     }
 
-    /// What the log comes to where its tiles are not at hand, and each event proves its own leaf. That a checkpoint continues
-    /// the anchors before it cannot be told here: it vouches for something only if it is the newest anchor itself
-    /// ([`Notes::anchored_checkpoint`]).
+    /// Returns the checked log of a bundle of plans, which has no tiles, and a proof in each record.
+    ///
+    /// Without tiles it cannot be checked that the checkpoint continues the older anchors. Therefore it vouches only if
+    /// the checkpoint is the newest anchor itself ([`Notes::anchored_checkpoint`]).
     pub fn with_proofs(self) -> CheckedLog {
-        self.finish(Leaves::Proven)
+        self.finish(LeafSource::EventProofs)
     }
 
-    fn open(&mut self, place: &str, note: &[u8]) -> Option<Opened> {
-        let opened = Note::parse(note).map_err(CheckpointError::from).and_then(|note| {
+    /// Check 1. Returns the note, or reports CHECKPOINT.
+    fn open(&mut self, place: &str, note: &[u8]) -> Option<VerifiedNote> {
+        let verified = Note::parse(note).map_err(CheckpointError::from).and_then(|note| {
             let signed = self.policy.open(&note, &self.origin)?;
-            Ok(Opened { note, signed })
+            Ok(VerifiedNote { note, signed })
         });
-        opened.map_err(|error| self.findings.push(LogFinding::new(Verdict::Checkpoint, place, error.to_string()))).ok()
+        verified
+            .map_err(|error| self.findings.push(LogFinding::new(Verdict::Checkpoint, place, error.to_string())))
+            .ok()
     }
 
-    fn take_anchor(&mut self, opened: Opened) {
-        let times = opened.times(self.now);
-        let key = opened.size_and_root();
-        let seen = self.anchors.entry(key).or_insert(times);
-        *seen = match (*seen, times) {
+    fn add_anchor(&mut self, anchor: VerifiedNote) {
+        let times = anchor.times(self.now);
+        let key = anchor.size_and_root();
+        let known = self.anchors.entry(key).or_insert(times);
+        *known = match (*known, times) {
             (Some((first, last)), Some((earliest, latest))) => Some((first.min(earliest), last.max(latest))),
-            (seen, times) => seen.or(times),
+            (known, times) => known.or(times),
         };
         match &mut self.newest {
-            // A heartbeat: the same text with newer lines.
-            Some(newest) if newest.size_and_root() == key => newest.signed.merge(&opened.signed, self.now),
+            // Another note of the newest anchor, such as a heartbeat: all lines count together.
+            Some(newest) if newest.size_and_root() == key => newest.signed.merge(&anchor.signed, self.now),
             Some(newest) if newest.size_and_root().0 >= key.0 => {}
-            newest => *newest = Some(opened),
+            newest => *newest = Some(anchor),
         }
     }
 
-    fn believed(&self) -> Option<&Opened> {
+    /// Returns the note that defines the tree: the checkpoint, or the newest anchor if the checkpoint was refused.
+    fn reference(&self) -> Option<&VerifiedNote> {
         self.checkpoint.as_ref().or(self.newest.as_ref())
     }
 
-    fn finish(mut self, leaves: Leaves) -> CheckedLog {
-        let mut times = self.check_anchors(leaves.tree());
-        times.extend(
-            self.checkpoint.as_ref().and_then(|opened| dated(opened.size_and_root().0, opened.times(self.now))),
-        );
+    fn finish(mut self, leaves: LeafSource) -> CheckedLog {
+        let mut dated = self.check_anchors(leaves.tree());
+        let checkpoint = self.checkpoint.as_ref();
+        dated.extend(checkpoint.and_then(|note| dated_tree(note.checkpoint().size(), note.times(self.now))));
         let vouched = self.check_newest(&leaves);
-        let anchored = self.newest.as_ref().map_or(0, |newest| newest.size_and_root().0);
+        let anchored = self.newest.as_ref().map_or(0, |newest| newest.checkpoint().size());
         CheckedLog {
             policy: self.policy,
             origin: self.origin,
-            believed: self.checkpoint.or(self.newest),
+            reference: self.checkpoint.or(self.newest),
             leaves,
             anchored,
-            seen: Seen::of(&times),
+            trusted_times: TrustedTimes::of(&dated),
             vouched,
             findings: self.findings,
         }
     }
 
-    /// Checks 2 and 3; gives the times of the anchors that the tree continues, with the sizes that they are over.
-    fn check_anchors(&mut self, tree: Option<&CheckedTree>) -> Vec<Dated> {
-        let (size, root) = self.believed().map_or((0, None), |opened| {
-            let (size, root) = opened.size_and_root();
+    /// Checks 2 and 3. Returns the anchors that the tree continues and that have a trusted time.
+    fn check_anchors(&mut self, tree: Option<&CheckedTree>) -> Vec<DatedTree> {
+        let (size, root) = self.reference().map_or((0, None), |reference| {
+            let (size, root) = reference.size_and_root();
             (size, Some(root))
         });
-        let (mut times, mut before) = (Vec::new(), None);
-        for ((anchored, anchored_root), seen) in &self.anchors {
+        let (mut dated, mut before) = (Vec::new(), None);
+        for ((anchored, anchored_root), times) in &self.anchors {
             let place = || format!("size {anchored}");
             if before.replace(*anchored) == Some(*anchored) {
-                let detail = "two anchors of this size have two roots";
+                let detail = "anchors of this size have different roots";
                 self.findings.push(LogFinding::new(Verdict::SplitView, place(), detail));
             }
-            let had = tree.map_or(root.filter(|_| *anchored == size), |tree| tree.root(*anchored));
+            // Without a tree, the root is known at the size of the checkpoint only.
+            let expected = tree.map_or(root.filter(|_| *anchored == size), |tree| tree.root(*anchored));
             if *anchored > size {
-                let detail = format!("the tree has no more than {size} leaves");
+                let detail = format!("the tree has only {size} leaves");
                 self.findings.push(LogFinding::new(Verdict::Inconsistent, place(), detail));
-            } else if had.is_some_and(|had| had != *anchored_root) {
-                let detail = "the tree had another root at this size";
+            } else if expected.is_some_and(|expected| expected != *anchored_root) {
+                let detail = "the tree has another root at this size";
                 self.findings.push(LogFinding::new(Verdict::Inconsistent, place(), detail));
             } else {
-                times.extend(dated(*anchored, *seen));
+                dated.extend(dated_tree(*anchored, *times));
             }
         }
-        times
+        dated
     }
 
-    /// Checks 5 and 6; gives what the newest anchor vouches for, if nothing is wrong with it and the tree.
-    fn check_newest(&mut self, leaves: &Leaves) -> Option<Vouched> {
+    /// Checks 5 and 6. Returns the range for which the newest anchor vouches, unless a finding invalidates it.
+    fn check_newest(&mut self, leaves: &LeafSource) -> Option<Vouched> {
         let oldest = self.max_age.map(|max_age| self.now.saturating_sub(max_age));
         let Some(newest) = &self.newest else {
             if oldest.is_some() {
@@ -171,7 +179,7 @@ impl Notes {
             }
             return None;
         };
-        let size = newest.size_and_root().0;
+        let size = newest.checkpoint().size();
         let place = format!("size {size}");
         let time = newest.signed.cosignatures(self.now).map(|by| by.time).max();
         if !self.policy.quorum(&newest.signed, self.now).reached {
@@ -179,22 +187,19 @@ impl Notes {
         }
         let is_wrong = self.findings.iter().any(|finding| finding.place == place);
         if oldest.is_some_and(|oldest| time.is_none_or(|time| time < oldest)) {
-            self.findings.push(LogFinding::new(
-                Verdict::Stale,
-                &place,
-                "its newest trusted time is too old, or there is none",
-            ));
+            let detail = "the newest trusted time is too old, or there is no such time";
+            self.findings.push(LogFinding::new(Verdict::Stale, &place, detail));
         }
-        let is_believed = || self.believed().is_some_and(|believed| believed.checkpoint() == newest.checkpoint());
+        let is_reference = || self.reference().is_some_and(|reference| reference.checkpoint() == newest.checkpoint());
         let vouches = match leaves {
-            Leaves::Tree { .. } => !is_wrong,
-            Leaves::NotCompared => false,
-            Leaves::Proven => !is_wrong && is_believed(),
+            LeafSource::Tree { .. } => !is_wrong,
+            LeafSource::Unavailable => false,
+            LeafSource::EventProofs => !is_wrong && is_reference(),
         };
         Some(Vouched { log_index: size.checked_sub(1)?, time }).filter(|_| vouches)
     }
 }
 
-fn dated(size: u64, times: Option<(u64, u64)>) -> Option<Dated> {
-    times.map(|(earliest, latest)| Dated { size, earliest, latest })
+fn dated_tree(size: u64, times: Option<(u64, u64)>) -> Option<DatedTree> {
+    times.map(|(earliest, latest)| DatedTree { size, earliest, latest })
 }

@@ -1,4 +1,4 @@
-//! What a verification came to.
+//! The report of a verification: counts, findings and the exit code.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -9,31 +9,32 @@ use serde_json::json;
 
 use crate::verify::{ChainSummary, CheckedLog, Finding, LogFinding, Verdict, Vouched};
 
-/// Counts, what is vouched for, and all findings: of each note, tile and place in a plan the first by the order of the checks.
+/// The result of a verification. For each note, tile and event it has at most one finding: that of the first failed
+/// check.
 ///
-/// Plans can be added in any order. As JSON it is INTERFACE's object of `sealbus verify -o json`.
+/// Plans can be added in any order. Serialises as the output of `sealbus verify -o json`
+/// (`docs/spec/interface.md#commands-verify-output`).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Report {
-    /// Records read.
+    /// The number of records read.
     pub events: u64,
-    /// Plans read.
+    /// The number of plans read.
     pub plans: u64,
-    /// Records that have a leaf in the log.
+    /// The number of records that have a leaf in the log.
     pub sealed: u64,
-    /// MACs and older signatures that were passed over for want of their secret.
+    /// The number of MACs and v1 signatures that were not checked, because the verifier lacks the secret.
     pub unchecked: u64,
-    /// What the newest anchor vouches for; `None` where nothing does.
+    /// The range for which the newest anchor vouches, if any.
     pub vouched: Option<Vouched>,
-    of_log: BTreeMap<String, Found>,
-    /// By tenant, plan and seq.
-    of_plans: BTreeMap<(String, String, u64), Found>,
+    /// Verdict and detail by place.
+    log_findings: BTreeMap<String, (Verdict, String)>,
+    /// Verdict and detail by tenant, plan and seq.
+    event_findings: BTreeMap<(String, String, u64), (Verdict, String)>,
 }
 
-type Found = (Verdict, String);
-
-/// A finding as it is shown: of the log, or of a place in a plan.
+/// A finding in JSON. Tenant, plan and seq are null for a finding about the log.
 #[derive(Serialize)]
-struct Shown<'r> {
+struct JsonFinding<'r> {
     verdict: Verdict,
     r#where: String,
     tenant: Option<&'r str>,
@@ -43,14 +44,15 @@ struct Shown<'r> {
 }
 
 impl Report {
-    /// Begins with what was found of notes and tiles.
+    /// Creates a report with the findings about notes and tiles.
     pub fn new(log: &CheckedLog) -> Self {
         let mut report = Self { vouched: log.vouched(), ..Self::default() };
-        log.findings().iter().cloned().for_each(|finding| report.add_of_log(finding));
+        log.findings().iter().cloned().for_each(|finding| report.add_log_finding(finding));
         report
     }
 
-    /// Adds what checking a plan came to. The findings that its check gave on the way are added by [`Report::add`].
+    /// Adds the summary of a plan. The findings that [`ChainCheck::next`](crate::verify::ChainCheck::next) returned
+    /// before are added with [`Report::add`].
     pub fn add_plan(&mut self, summary: ChainSummary) {
         self.plans += 1;
         self.events += summary.events;
@@ -59,15 +61,15 @@ impl Report {
         self.add(summary.findings);
     }
 
-    /// Adds findings of plans.
+    /// Adds findings about events.
     pub fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
         for Finding { verdict, tenant, plan, seq, detail } in findings {
-            keep_first(self.of_plans.entry((tenant, plan, seq)), verdict, detail);
+            keep_first_check(self.event_findings.entry((tenant, plan, seq)), verdict, detail);
         }
     }
 
-    /// Adds a leaf that no record claims ([`CheckedLog::unclaimed`]). `place` is whose it is, tenant, plan and seq, where a
-    /// ledger's table says so.
+    /// Adds a finding for a leaf that no record claims ([`CheckedLog::unclaimed`]). `place` is the tenant, plan and seq
+    /// that a ledger's table of leaves has for the leaf, if any.
     pub fn add_unclaimed(&mut self, index: u64, place: Option<(&str, &str, u64)>) {
         let detail = format!("no record claims leaf {index} of the log");
         match place {
@@ -78,18 +80,18 @@ impl Report {
                 seq,
                 detail,
             }]),
-            None => self.add_of_log(LogFinding::new(Verdict::MissingLeaf, format!("leaf {index}"), detail)),
+            None => self.add_log_finding(LogFinding::new(Verdict::MissingLeaf, format!("leaf {index}"), detail)),
         }
     }
 
-    /// What is wrong with the log, by place.
+    /// Returns the findings about the log, ordered by place.
     pub fn log_findings(&self) -> impl Iterator<Item = LogFinding> {
-        self.of_log.iter().map(|(place, (verdict, detail))| LogFinding::new(*verdict, place, detail))
+        self.log_findings.iter().map(|(place, (verdict, detail))| LogFinding::new(*verdict, place, detail))
     }
 
-    /// What is wrong with events, by tenant, plan and seq.
+    /// Returns the findings about events, ordered by tenant, plan and seq.
     pub fn findings(&self) -> impl Iterator<Item = Finding> {
-        self.of_plans.iter().map(|((tenant, plan, seq), (verdict, detail))| Finding {
+        self.event_findings.iter().map(|((tenant, plan, seq), (verdict, detail))| Finding {
             verdict: *verdict,
             tenant: tenant.clone(),
             plan: plan.clone(),
@@ -98,17 +100,18 @@ impl Report {
         })
     }
 
-    /// How `sealbus verify` ends: [`exit_code`] of all findings.
+    /// Returns the [`exit_code`] of all findings.
     pub fn exit_code(&self) -> u8 {
-        exit_code(self.of_log.values().chain(self.of_plans.values()).map(|(verdict, _)| *verdict))
+        exit_code(self.log_findings.values().chain(self.event_findings.values()).map(|(verdict, _)| *verdict))
     }
 
-    fn add_of_log(&mut self, finding: LogFinding) {
-        keep_first(self.of_log.entry(finding.place), finding.verdict, finding.detail);
+    fn add_log_finding(&mut self, finding: LogFinding) {
+        keep_first_check(self.log_findings.entry(finding.place), finding.verdict, finding.detail);
     }
 
-    fn shown(&self) -> impl Iterator<Item = Shown<'_>> {
-        let of_log = self.of_log.iter().map(|(place, (verdict, detail))| Shown {
+    /// Returns all findings in the order of the JSON output: first about the log, then about events.
+    fn json_findings(&self) -> impl Iterator<Item = JsonFinding<'_>> {
+        let log = self.log_findings.iter().map(|(place, (verdict, detail))| JsonFinding {
             verdict: *verdict,
             r#where: place.clone(),
             tenant: None,
@@ -116,7 +119,7 @@ impl Report {
             seq: None,
             detail,
         });
-        of_log.chain(self.of_plans.iter().map(|((tenant, plan, seq), (verdict, detail))| Shown {
+        log.chain(self.event_findings.iter().map(|((tenant, plan, seq), (verdict, detail))| JsonFinding {
             verdict: *verdict,
             r#where: format!("{tenant}/{plan}/{seq}"),
             tenant: Some(tenant),
@@ -127,23 +130,25 @@ impl Report {
     }
 }
 
-/// The exit code that verdicts come to: 0 where there is none but ERASED, 4 where UNANCHORED is all else, 3 for any other.
+/// Returns the exit code of a verification with these verdicts (`docs/spec/integrity.md#verify-exit`): 0 if there is
+/// none but ERASED, 4 if there is none but UNANCHORED and ERASED, otherwise 3.
 pub fn exit_code(verdicts: impl IntoIterator<Item = Verdict>) -> u8 {
-    let code = |verdict| match verdict {
+    let severity = |verdict| match verdict {
         Verdict::Erased => 0,
         Verdict::Unanchored => 1,
         _ => 2,
     };
-    [0, 4, 3][verdicts.into_iter().map(code).max().unwrap_or(0)]
+    [0, 4, 3][verdicts.into_iter().map(severity).max().unwrap_or(0)]
 }
 
-fn keep_first<K: Ord>(entry: Entry<'_, K, Found>, verdict: Verdict, detail: String) {
+/// Keeps of the present and the new finding the one whose check comes first.
+fn keep_first_check<K: Ord>(entry: Entry<'_, K, (Verdict, String)>, verdict: Verdict, detail: String) {
     match entry {
         Entry::Vacant(vacant) => {
             vacant.insert((verdict, detail));
         }
-        Entry::Occupied(mut held) if verdict < held.get().0 => {
-            held.insert((verdict, detail));
+        Entry::Occupied(mut present) if verdict < present.get().0 => {
+            present.insert((verdict, detail));
         }
         Entry::Occupied(_) => {}
     }
@@ -159,10 +164,10 @@ impl Serialize for Report {
         report.serialize_field("unchecked", unchecked)?;
         match vouched {
             Some(vouched) => report.serialize_field("vouched", vouched)?,
-            // The members are there for whoever reads them without a look at what they stand in.
+            // Readers can rely on both members being present.
             None => report.serialize_field("vouched", &json!({ "log_index": null, "time": null }))?,
         }
-        report.serialize_field("findings", &self.shown().collect::<Vec<_>>())?;
+        report.serialize_field("findings", &self.json_findings().collect::<Vec<_>>())?;
         report.end()
     }
 }
@@ -176,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exit_code_is_that_of_the_worst() {
+    fn the_exit_code_is_that_of_the_most_severe_verdict() {
         use Verdict::{Erased, Link, MissingLeaf, Stale, Unanchored};
         for (verdicts, code) in [
             (&[][..], 0),
@@ -191,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_place_the_first_check_that_fails_is_told() {
+    fn each_place_has_the_finding_of_the_first_failed_check() {
         let mut report = Report::default();
         report.add([finding(Verdict::Unanchored, 2), finding(Verdict::Missing, 2), finding(Verdict::Erased, 1)]);
         report.add_unclaimed(7, Some(("acme", "p", 2)));
@@ -210,11 +215,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_vouched_for_has_whole_seconds() {
+    fn the_vouched_time_has_whole_seconds() {
         let report = Report { vouched: Some(Vouched { log_index: 8, time: Some(1_763_600_462) }), ..Report::default() };
         let vouched = |report: &Report| serde_json::to_value(report).unwrap()["vouched"].clone();
         assert_eq!(vouched(&report), json!({"log_index": 8, "time": "2025-11-20T01:01:02Z"}));
-        let untold = Report { vouched: Some(Vouched { log_index: 8, time: None }), ..report };
-        assert_eq!(vouched(&untold), json!({"log_index": 8, "time": null}));
+        let without_time = Report { vouched: Some(Vouched { log_index: 8, time: None }), ..report };
+        assert_eq!(vouched(&without_time), json!({"log_index": 8, "time": null}));
     }
 }

@@ -1,23 +1,24 @@
-//! The tiles: whether they are the tree that the checkpoint says (INTEGRITY, Verifying, notes and tiles, check 4).
+//! Hash tiles: whether they form the tree of the checkpoint (`docs/spec/integrity.md#verify-log-4`).
 
 use crate::hash::Hash;
 use crate::log::checkpoint::Checkpoint;
-use crate::log::merkle::{Node, RightEdge, empty_root};
+use crate::log::merkle::{Node, empty_root};
 use crate::log::tile::{EdgeTiles, HashTile, TileId, TileKind, Tiles};
 use crate::verify::{LogFinding, Verdict};
 
-/// Of tiles that are missing or wrong, so many are named. A checkpoint can say a size of 2^53, and nothing behind it.
+/// The maximum number of tiles that are reported. Without it, a checkpoint that claims 2^53 leaves would cause endless
+/// findings.
 const MAX_FINDINGS: usize = 1000;
 
-/// Checks the hash tiles of a tree, one after the other, as the caller fetches them:
+/// Checks the hash tiles of a tree one after the other, in the order in which it requests them:
 ///
 /// ```text
 /// while let Some(id) = tree.wanted() { tree.take(fetch(id)) }
 /// ```
 ///
-/// From level 0 the tree is built anew by the code that a sealer appends with. So every tile above, and the root, is compared
-/// with what it has to be. Level 0 is kept, 32 bytes a leaf: events are read plan by plan, so that each asks for another tile,
-/// and a cache that held less would fetch every tile once for each plan in it.
+/// It rebuilds the tree from the tiles of level 0 with the code that the sealer uses, and compares all other tiles and
+/// the root with the result. The tiles of level 0 stay in memory, 32 bytes for each leaf. Events are read plan by plan
+/// and therefore in no order of log indexes, so a smaller cache would fetch each tile once for every plan in it.
 #[derive(Debug)]
 pub struct TreeCheck {
     size: u64,
@@ -28,7 +29,7 @@ pub struct TreeCheck {
     findings: Vec<LogFinding>,
 }
 
-/// A tree whose tiles all are what they have to be.
+/// A tree whose tiles are all present and correct.
 #[derive(Debug)]
 pub(super) struct CheckedTree {
     size: u64,
@@ -36,7 +37,7 @@ pub(super) struct CheckedTree {
 }
 
 impl TreeCheck {
-    /// Begins with the tree of this checkpoint; of none, with the empty one.
+    /// Starts with the tree of a checkpoint, or with the empty tree if there is no checkpoint.
     pub(super) fn new(checkpoint: Option<&Checkpoint>) -> Self {
         let (size, root) = checkpoint.map_or((0, empty_root()), |checkpoint| (checkpoint.size(), checkpoint.root()));
         Self {
@@ -49,41 +50,41 @@ impl TreeCheck {
         }
     }
 
-    /// The tile to fetch next: those of level 0 from the left, then those of level 1, and so on. `None` at the end, and where
-    /// so much is wrong that no more is asked for.
+    /// Returns the tile to fetch next: first the tiles of level 0 from the left, then those of level 1, and so on.
+    /// Returns `None` at the end, or after 1,000 findings.
     pub fn wanted(&self) -> Option<TileId> {
         self.wanted.filter(|_| self.findings.len() < MAX_FINDINGS)
     }
 
-    /// Takes the bytes of the tile that was wanted, exactly as wide as that; `None` where it is missing. Of a wider tile in
-    /// its place, the first 32 bytes for each hash of its width are handed in.
+    /// Takes the bytes of the tile that [`TreeCheck::wanted`] returned, or `None` if the tile is missing. The bytes
+    /// have the width of that tile: a wider tile has to be cut by the caller.
     pub fn take(&mut self, bytes: Option<&[u8]>) {
         let Some(id) = self.wanted() else { return };
         self.wanted = following(id, self.size);
         let Some(tile) = bytes.and_then(|bytes| HashTile::parse(id, bytes).ok()) else {
-            self.find(id, "it is missing, or not 32 bytes for each of its hashes");
+            self.report(id, "the tile is missing, or does not have 32 bytes for each hash");
             return;
         };
         if id.kind() != TileKind::Hashes(0) {
-            // Where level 0 has a hole, nothing is known of what is above.
-            let built = self.edge.size() == self.size;
-            if built && self.tiles.hashes(id) != Some(tile.hashes()) {
-                self.find(id, "it is not the hashes of the tiles below");
+            // If a tile of level 0 is missing, the levels above cannot be checked.
+            let is_complete = self.edge.size() == self.size;
+            if is_complete && self.tiles.hashes(id) != Some(tile.hashes()) {
+                self.report(id, "the tile is not the hashes of the tiles below");
             }
         } else if self.findings.is_empty() {
-            let tiles = self.edge.append(tile.hashes()).expect("a checkpoint's size is one that a tree can have");
+            let tiles = self.edge.append(tile.hashes()).expect("the size of a checkpoint is at most MAX_SIZE");
             for tile in tiles {
                 self.tiles.insert(tile);
             }
         }
     }
 
-    /// The tree, if nothing is wrong with it, and what is.
+    /// Returns the tree, if there is no finding, and the findings.
     pub(super) fn finish(mut self) -> (Option<CheckedTree>, Vec<LogFinding>) {
         if self.findings.is_empty() && (self.edge.size(), self.edge.root()) != (self.size, self.root) {
-            let detail = "level 0 does not give the checkpoint's root";
+            let detail = "the tiles of level 0 do not have the root of the checkpoint";
             match TileId::all(TileKind::Hashes(0), self.size).last() {
-                Some(last) => self.find(last, detail),
+                Some(last) => self.report(last, detail),
                 None => self.findings.push(LogFinding::new(Verdict::Tile, "size 0", detail)),
             }
         }
@@ -91,29 +92,29 @@ impl TreeCheck {
         (tree, self.findings)
     }
 
-    fn find(&mut self, id: TileId, detail: &str) {
+    fn report(&mut self, id: TileId, detail: &str) {
         self.findings.push(LogFinding::new(Verdict::Tile, id.to_string(), detail));
     }
 }
 
 impl CheckedTree {
+    /// Returns the number of leaves.
     pub(super) fn size(&self) -> u64 {
         self.size
     }
 
-    /// The hash of a leaf; `None` beyond the last one.
+    /// Returns the hash of a leaf, or `None` if the index is not below the size.
     pub(super) fn leaf_hash(&self, index: u64) -> Option<Hash> {
         self.tiles.hash(Node { level: 0, index })
     }
 
-    /// The root that the tree had at this size; `None` where it never had it.
+    /// Returns the root that the tree had at `size`, or `None` if it never was that large.
     pub(super) fn root(&self, size: u64) -> Option<Hash> {
-        let hashes: Option<Vec<Hash>> = RightEdge::nodes(size).map(|node| self.tiles.hash(node)).collect();
-        RightEdge::new(size, hashes?).map(|edge| edge.root())
+        self.tiles.root(size)
     }
 }
 
-/// The tile that is asked for after this one.
+/// Returns the tile that is requested after this one.
 fn following(id: TileId, size: u64) -> Option<TileId> {
     let next = TileId::in_tree(id.kind(), id.n() + 1, size);
     next.or_else(|| match id.kind() {

@@ -1,4 +1,5 @@
-//! What a verifier believes before it reads the first event of a plan.
+//! Pinned origin and keys, and what a first pass over the records adds to them: key windows, erasures, the last sealed
+//! time.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -13,28 +14,29 @@ use crate::seal::{KeyId, Keyring, Window};
 use crate::timestamp::Timestamp;
 use crate::verify::Verdict;
 
-/// The origin and the keys that a verifier pins, and what has to be known of all plans before one of them is judged: when each
-/// key counted, as plan `_keys` tells; which data keys were erased, as the plans `_erasures` tell; how late the log goes.
+/// The pinned origin and keys of a verifier, and the facts that have to be known before any event is checked: the
+/// windows of keys from plan `_keys`, the erased data keys from the plans `_erasures`, and the time of the last sealed
+/// event.
 #[derive(Clone, Debug)]
 pub struct Trust {
     pub(super) origin: String,
     pub(super) keyring: Keyring,
-    /// By the log. What the keyring pins narrows it further.
+    /// The windows that plan `_keys` defines. The limits pinned in the keyring narrow them further.
     windows: BTreeMap<KeyId, Window>,
     tree_size: u64,
-    /// By tenant.
+    /// The erased data keys by tenant.
     erased: HashMap<String, HashSet<Uuid>>,
-    /// The latest `recorded` of an event that has a leaf.
+    /// The latest `recorded` of the events that have a leaf.
     pub(super) latest_sealed: Option<Timestamp>,
 }
 
 impl Trust {
-    /// What to believe of a deployment. An `origin` that comes from outside is checked by [`crate::event::is_origin`] first: no
-    /// event is of one that breaks the rule.
+    /// Creates the trust in a deployment.
     ///
-    /// `keys` are the records of its plan `_keys` by seq; what of them is not sealed by a trusted key within its window is
-    /// passed over here, and found by a [`super::ChainCheck`] of that plan. `tree_size` is the number of leaves in the log: an
-    /// event without a leaf counts as standing there.
+    /// An `origin` from outside has to be checked with [`crate::event::is_origin`] first, because no event has an
+    /// invalid one. `keys` are the records of plan `_keys` by seq. Records that no pinned key sealed within its window
+    /// are ignored here; a [`ChainCheck`](super::ChainCheck) of that plan reports them. `tree_size` is the number of
+    /// leaves in the log. An event without a leaf counts as if its log index were `tree_size`.
     pub fn new<'r>(origin: &str, keyring: Keyring, keys: impl IntoIterator<Item = &'r Record>, tree_size: u64) -> Self {
         let mut trust = Self {
             origin: origin.to_owned(),
@@ -48,11 +50,13 @@ impl Trust {
         trust
     }
 
-    /// Looks at a record before any is judged. The records of a plan come by seq; those that are no use are passed over, so
-    /// that all of a bundle can come. Enough of a ledger are plan `_keys`, the plans `_erasures`, and the event that has a leaf
-    /// and was recorded last.
+    /// Learns from a record before any record is checked. The records of each plan have to come in order of seq.
     ///
-    /// As with keys, an erasure counts once it is sealed by a pinned key. Whether it stands in the log, its own check tells.
+    /// Records that add nothing are ignored, so that a caller can pass in a whole bundle. For a ledger, plan `_keys`,
+    /// the plans `_erasures` and the sealed event that was recorded last are sufficient.
+    ///
+    /// An erasure counts once a pinned key sealed it and it has a log index. Whether the log has its leaf is checked
+    /// with the erasure event itself.
     pub fn survey(&mut self, record: &Record) {
         let Record { header, log_index, .. } = record;
         if log_index.is_some() && header.validate().is_ok() {
@@ -62,12 +66,13 @@ impl Trust {
             if let Some(index) = index_of_key_event(record)
                 && let Some(payload) = self.sealed_payload(record)
             {
-                self.learn(record, index, &payload);
+                self.apply_key_event(record, index, &payload);
             }
         } else if header.plan == Plan::erasures().as_str()
             && header.event_type == "subject.erased"
             && log_index.is_some()
         {
+            // A payload that no pinned key sealed names no keys.
             let payload = self.sealed_payload(record).unwrap_or_default();
             let keys = payload["keys"].as_array().into_iter().flatten();
             for key_id in keys.filter_map(Value::as_str).filter_map(plain_uuid) {
@@ -76,32 +81,33 @@ impl Trust {
         }
     }
 
-    /// Takes it from elsewhere that a data key was erased.
+    /// Adds an erased data key that the caller knows from another source.
     pub fn erase(&mut self, tenant: &str, key_id: Uuid) {
         self.erased.entry(tenant.to_owned()).or_default().insert(key_id);
     }
 
-    /// Whether an event says that the data key was destroyed under which the record's payload is encrypted.
+    /// Returns whether an erasure names the data key under which the payload of the record is encrypted.
     pub fn has_erased(&self, record: &Record) -> bool {
         let Some(erased) = self.erased.get(&record.header.tenant) else { return false };
         let envelope = Envelope::stored(record).ok().flatten();
         envelope.is_some_and(|envelope| erased.contains(&envelope.key_id()))
     }
 
-    /// For which indexes of the log the key counts: what plan `_keys` tells, narrowed by what the keyring pins. `None` where the
-    /// keyring lacks the key, or no event adds it: then it counts nowhere.
+    /// Returns the log indexes for which a key counts: the window from plan `_keys`, narrowed by the limits in the
+    /// keyring. Returns `None` if the key is not pinned or no event adds it, in which case it counts nowhere.
     pub fn window(&self, kid: &KeyId) -> Option<Window> {
         Some(self.windows.get(kid)?.narrowed(self.keyring.pinned(kid)?))
     }
 
-    /// Whether events under the key count at this place of the log; without a place, at the tree's end.
-    pub(super) fn counts(&self, kid: &KeyId, index: Option<u64>) -> Result<(), Verdict> {
+    /// Checks that a key is pinned and counts at a log index (`docs/spec/integrity.md#verify-7`, `#verify-8`). Without
+    /// an index, the size of the tree is taken.
+    pub(super) fn check_window(&self, kid: &KeyId, index: Option<u64>) -> Result<(), Verdict> {
         let pinned = self.keyring.pinned(kid).ok_or(Verdict::UntrustedKey)?;
         let window = self.windows.get(kid).ok_or(Verdict::KeyWindow)?.narrowed(pinned);
         if window.contains(index.unwrap_or(self.tree_size)) { Ok(()) } else { Err(Verdict::KeyWindow) }
     }
 
-    /// The payload of a record, if it is what a pinned key sealed.
+    /// Returns the payload of a record as JSON, if a pinned key sealed the record and the payload is intact.
     fn sealed_payload(&self, record: &Record) -> Option<Value> {
         let header = &record.header;
         if header.origin != self.origin || header.validate().is_err() {
@@ -116,10 +122,11 @@ impl Trust {
         serde_json::from_str(payload).ok()
     }
 
-    fn learn(&mut self, record: &Record, index: u64, payload: &Value) {
+    /// Opens or closes the window of a key as an event of plan `_keys` says (`docs/spec/integrity.md#keys-believed`).
+    fn apply_key_event(&mut self, record: &Record, index: u64, payload: &Value) {
         let by = &record.header.kid;
         let first = record.header.seq == 1;
-        if !first && self.counts(by, Some(index)).is_err() {
+        if !first && self.check_window(by, Some(index)).is_err() {
             return;
         }
         match record.header.event_type.as_str() {
@@ -133,7 +140,8 @@ impl Trust {
                 let kid = payload["kid"].as_str().map(KeyId::new);
                 let window = kid.and_then(|kid| self.windows.get_mut(&kid));
                 if let Some(window) = window {
-                    // One that reaches back counts from its own leaf: otherwise a key's holder could disown its past.
+                    // An end counts from its own leaf at the earliest. Otherwise the owner of a key could disown its
+                    // past. An `until` that is absent or not a log index is taken as the event's own leaf.
                     let until = payload["until"].as_u64().unwrap_or(0).max(index);
                     *window = window.narrowed(Window { from: 0, until: Some(until) });
                 }
@@ -143,8 +151,8 @@ impl Trust {
     }
 }
 
-/// Where a record of `_keys` counts from: its leaf, without which it counts for nothing yet. The plan's first is leaf 0 by
-/// definition, sealed already or not.
+/// Returns the log index from which an event of plan `_keys` counts, or `None` if it has no leaf yet. The first event
+/// of the plan is leaf 0 by definition, whether it is sealed yet or not (`docs/spec/integrity.md#keys-first`).
 fn index_of_key_event(record: &Record) -> Option<u64> {
     if record.header.seq == 1 { Some(0) } else { record.log_index }
 }

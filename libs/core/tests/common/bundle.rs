@@ -13,7 +13,7 @@ pub(crate) fn bundled(origin: &str, record: &Value) -> BundledRecord {
 pub(crate) fn record_of(origin: &str, record: &Value) -> Record {
     match bundled(origin, record).content {
         Content::Record(record, _) => *record,
-        Content::Malformed { member, .. } => panic!("{member} in {record}"),
+        Content::Malformed { fault, .. } => panic!("{fault} in {record}"),
     }
 }
 

@@ -8,7 +8,7 @@ use sealbus_core::event::Record;
 use sealbus_core::log::policy::Policy;
 use sealbus_core::seal::Keyring;
 use sealbus_core::verify::bundle::{BundledRecord, Content, find_tile};
-use sealbus_core::verify::{ChainCheck, Evidence, Notes, Owed, Report, Trust};
+use sealbus_core::verify::{ChainCheck, Evidence, Notes, Report, Trust, UnansweredReceipts};
 use uuid::Uuid;
 
 /// What a verifier pins, and when it looks.
@@ -64,7 +64,7 @@ impl Pinned {
 
         let mut trust = Trust::new(&self.origin, self.keyring.clone(), [], log.size());
         evident.records.iter().filter_map(record).for_each(|record| trust.survey(record));
-        let mut owed = Owed::default();
+        let mut owed = UnansweredReceipts::default();
         for Record { header, event_hash, .. } in &evident.receipts {
             owed.add(&header.tenant, &header.plan, header.seq, *event_hash);
         }
@@ -74,15 +74,15 @@ impl Pinned {
 
         let mut report = Report::new(&log);
         for plan in evident.records.chunk_by(|one, other| (&one.tenant, &one.plan) == (&other.tenant, &other.plan)) {
-            let mut check = ChainCheck::new(&trust, &plan[0].tenant, &plan[0].plan).against(&log).owing(&owed);
+            let mut check = ChainCheck::new(&trust, &plan[0].tenant, &plan[0].plan).against(&log).expecting(&owed);
             for BundledRecord { seq, content, .. } in plan {
                 report.add(match content {
                     Content::Record(record, proof) => {
                         let evidence = Evidence { proof: proof.as_deref(), unopened: evident.unopened(record) };
                         check.next_with(record, &evidence)
                     }
-                    Content::Malformed { event_hash, log_index, member } => {
-                        check.next_malformed(*seq, *event_hash, *log_index, member)
+                    Content::Malformed { event_hash, log_index, fault } => {
+                        check.next_malformed(*seq, *event_hash, *log_index, &fault.to_string())
                     }
                 });
             }

@@ -2,7 +2,8 @@
 
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::merkle::empty_root;
-use sealbus_core::log::note::{LogSigner, Note};
+use sealbus_core::log::note::Note;
+use sealbus_core::log::signer::LogSigner;
 
 use super::Log;
 use super::seal::Signing;

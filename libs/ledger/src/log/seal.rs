@@ -9,7 +9,8 @@ use std::collections::HashSet;
 
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::Checkpoint;
-use sealbus_core::log::note::{LogSigner, Note};
+use sealbus_core::log::note::Note;
+use sealbus_core::log::signer::LogSigner;
 
 use super::Log;
 use super::leaves::{Batch, StoppedPlan};

@@ -106,7 +106,7 @@ impl Verification<'_> {
             return Ok(());
         }
         if plan.from_seq.is_some_and(|from_seq| seq < from_seq) {
-            verified.findings.extend(check.begin_behind(&record));
+            verified.findings.extend(check.resume_after(&record));
             return Ok(());
         }
         let unopened = match opening {

@@ -106,7 +106,7 @@ impl Verification<'_> {
                     tenant: header.tenant.clone(),
                     plan: header.plan.clone(),
                     seq: header.seq,
-                    detail: format!("event {event_hash} was acknowledged and is nowhere"),
+                    detail: format!("event {event_hash} was acknowledged and is missing"),
                 });
             }
         }

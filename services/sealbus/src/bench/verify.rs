@@ -12,7 +12,7 @@ use sealbus_core::event::{Header, PayloadMode};
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::merkle::empty_root;
-use sealbus_core::log::note::LogSigner;
+use sealbus_core::log::signer::LogSigner;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::seal::{KeyKind, Keyring, KeyringText, NewKey, Status};
 use sealbus_ledger::append::{Call, Draft, Expect};

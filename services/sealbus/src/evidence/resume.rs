@@ -90,7 +90,7 @@ impl Resume {
         }
         let claims = STANDARD.decode(&state.claims).map_err(|error| useless(&self.path, error))?;
         let (words, _) = claims.as_chunks();
-        log.claim_again(&words.iter().map(|word| u64::from_le_bytes(*word)).collect::<Vec<_>>());
+        log.restore_claims(&words.iter().map(|word| u64::from_le_bytes(*word)).collect::<Vec<_>>());
         basis.limit = basis.limit.min(state.size);
         let Done { through, events, plans, sealed, unchecked, later, findings } = &state.done;
         Ok(Verified {

@@ -6,8 +6,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use sealbus_core::log::note::WitnessSigner;
 use sealbus_core::log::policy::Policy;
+use sealbus_core::log::signer::WitnessSigner;
 use sealbus_core::seal::{KeyKind, Keyring};
 use sealbus_runtime::admin::Health;
 use sealbus_runtime::clock::SystemClock;

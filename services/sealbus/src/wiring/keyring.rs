@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sealbus_core::catalog::Catalog;
-use sealbus_core::log::note::LogSigner;
+use sealbus_core::log::signer::LogSigner;
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::Ledger;
 use sealbus_runtime::files::{load_catalog, load_keyring};

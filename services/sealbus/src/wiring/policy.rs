@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sealbus_core::log::note::LogSigner;
 use sealbus_core::log::policy::Policy;
+use sealbus_core::log::signer::LogSigner;
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_sealer::Witnesses;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use sealbus_core::clock::Clock as _;
 use sealbus_core::log::checkpoint::Checkpoint;
-use sealbus_core::log::note::{LogSigner, Note};
+use sealbus_core::log::note::Note;
 use sealbus_core::log::policy::Policy;
+use sealbus_core::log::signer::LogSigner;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::{AppendSettings, Appender, Call, Expect};

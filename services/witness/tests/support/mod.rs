@@ -13,8 +13,9 @@ use sealbus_client::WitnessClient;
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::merkle::{self, ProofNodes};
-use sealbus_core::log::note::{LogSigner, Note};
+use sealbus_core::log::note::Note;
 use sealbus_core::log::policy::Policy;
+use sealbus_core::log::signer::LogSigner;
 use sealbus_core::log::tile::{EdgeTiles, Tiles};
 use sealbus_core::log::witness::AddCheckpoint;
 use sealbus_core::seal::{KeyKind, Keyring, PublicKey};
@@ -243,5 +244,5 @@ pub(crate) fn client(url: &str) -> WitnessClient {
 }
 
 pub(crate) fn verifier_key() -> sealbus_core::log::note::VerifierKey {
-    sealbus_core::log::note::WitnessSigner::new(&witness_keys(), NAME).unwrap().verifier_key()
+    sealbus_core::log::signer::WitnessSigner::new(&witness_keys(), NAME).unwrap().verifier_key()
 }

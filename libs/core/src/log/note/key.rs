@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use crate::hash::Hash;
 use crate::log::line;
-use crate::log::note::{Signature, VerifiedSignature};
+use crate::log::note::VerifiedSignature;
+use crate::log::note::signature::{Signature, is_key_name};
 use crate::seal::PublicKey;
 
 /// The type of a signature. It is part of the key id: a key pair that makes two types of signatures has two verifier
@@ -45,13 +46,6 @@ pub enum VerifierKeyError {
     /// The key id differs from the one that is computed.
     #[error("the id of the vkey does not match its name and public key")]
     Id,
-}
-
-/// Returns whether `name` is allowed as a key name: not empty, and without Unicode white space, `+` and control
-/// characters below U+0020.
-pub fn is_key_name(name: &str) -> bool {
-    let refused = |character: char| character < ' ' || character == '+' || character.is_whitespace();
-    !name.is_empty() && !name.contains(refused)
 }
 
 impl VerifierKey {
@@ -117,7 +111,7 @@ impl VerifierKey {
 const MAX_TIME: u64 = i64::MAX as u64;
 
 /// Returns the message that a cosignature signs: a label, the time in seconds since 1970, and the text of the note.
-pub(super) fn cosignature_message(text: &str, time: u64) -> String {
+pub(in crate::log) fn cosignature_message(text: &str, time: u64) -> String {
     format!("cosignature/v1\ntime {time}\n{text}")
 }
 

@@ -12,13 +12,12 @@
 
 mod key;
 mod signature;
-mod signer;
 
 use std::fmt;
 
-pub use self::key::{SignatureType, VerifierKey, VerifierKeyError, is_key_name};
-pub use self::signature::Signature;
-pub use self::signer::{LogSigner, SignerError, WitnessSigner};
+pub(in crate::log) use self::key::cosignature_message;
+pub use self::key::{SignatureType, VerifierKey, VerifierKeyError};
+pub use self::signature::{Signature, is_key_name};
 
 /// A well-formed note. Its signatures are not verified.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::log::line;
-use crate::log::note::{Note, NoteError, is_key_name};
+use crate::log::note::{Note, NoteError};
 
 const DASH: &str = "— ";
 
@@ -15,9 +15,16 @@ pub struct Signature {
     bytes: Vec<u8>,
 }
 
+/// Returns whether `name` is allowed as a key name: not empty, and without Unicode white space, `+` and control
+/// characters below U+0020.
+pub fn is_key_name(name: &str) -> bool {
+    let refused = |character: char| character < ' ' || character == '+' || character.is_whitespace();
+    !name.is_empty() && !name.contains(refused)
+}
+
 impl Signature {
     /// Creates the line of the key with this name and id.
-    pub(super) fn new(name: String, key_id: [u8; 4], bytes: Vec<u8>) -> Self {
+    pub(in crate::log) fn new(name: String, key_id: [u8; 4], bytes: Vec<u8>) -> Self {
         Self { name, key_id, bytes }
     }
 

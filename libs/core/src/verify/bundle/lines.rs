@@ -1,51 +1,53 @@
-//! `events.jsonl`, line by line.
+//! The reader of `events.jsonl`.
 
 use crate::verify::bundle::record::{BundledRecord, RecordError, read_record};
 
-/// Reads the records of a bundle, which stand by tenant, plan and seq, byte by byte.
+/// Reads the records of a bundle line by line, and checks their order: by the bytes of tenant and plan, then by seq.
 #[derive(Clone, Debug)]
 pub struct EventLines {
     origin: String,
-    /// The line read last.
+    /// The number of the line that was read last.
     number: u64,
-    before: Option<(String, String, u64)>,
+    /// Tenant, plan and seq of that line.
+    previous: Option<(String, String, u64)>,
 }
 
-/// A line for which no place can be blamed: the bundle cannot be read.
+/// The error of a line that makes the whole bundle unreadable, because it cannot be attributed to an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
-    /// It is no record.
+    /// The line is not a record.
     #[error("line {number} of events.jsonl")]
     Record {
-        /// Its number, from 1.
+        /// The line number, from 1.
         number: u64,
-        /// Why.
+        /// The fault.
         source: RecordError,
     },
-    /// It stands behind one that it belongs before.
+    /// The line has to come before an earlier line.
     #[error("line {number} of events.jsonl is not in the order of tenant, plan and seq")]
     Order {
-        /// Its number, from 1.
+        /// The line number, from 1.
         number: u64,
     },
 }
 
 impl EventLines {
-    /// Begins with the first line. `origin` is the one that the verifier pins.
+    /// Starts at the first line. `origin` is the pinned origin.
     pub fn new(origin: &str) -> Self {
-        Self { origin: origin.to_owned(), number: 0, before: None }
+        Self { origin: origin.to_owned(), number: 0, previous: None }
     }
 
-    /// Reads the next line. One of more than [`super::MAX_LINE`] bytes is refused; who reads a file need not read on.
+    /// Parses the next line, with or without its line break. Fails if it is longer than
+    /// [`MAX_LINE_BYTES`](super::MAX_LINE_BYTES), is not a record, or is out of order.
     pub fn read(&mut self, line: &[u8]) -> Result<BundledRecord, LineError> {
         self.number += 1;
         let number = self.number;
         let record = read_record(line, &self.origin).map_err(|source| LineError::Record { number, source })?;
         let place = (record.tenant.clone(), record.plan.clone(), record.seq);
-        if self.before.as_ref().is_some_and(|before| place < *before) {
+        if self.previous.as_ref().is_some_and(|previous| place < *previous) {
             return Err(LineError::Order { number });
         }
-        self.before = Some(place);
+        self.previous = Some(place);
         Ok(record)
     }
 }

@@ -1,19 +1,19 @@
-//! A bundle: an exported log, or some plans of it, that is verified without a server and without a secret (INTEGRITY,
-//! Verifying). No I/O: the caller brings files and lines.
+//! Bundles: an exported log or some plans of it, which can be verified without a server and without a secret
+//! (`docs/spec/integrity.md#bundle-files`). There is no I/O here: the caller passes in files and lines.
 //!
 //! ```text
 //! checkpoint      the newest note; in a bundle of plans the newest anchored one
-//! anchors/<n>     every anchored note at hand
+//! anchors/<n>     every available anchored note
 //! tile/…          hash tiles of the checkpoint's size; not in a bundle of plans
 //! events.jsonl    records by tenant, plan, seq; a bundle of plans also holds _keys, and a proof in each sealed record
 //! ```
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
-//! | `path` | what a file of a bundle is, and where a tile lies |
-//! | `record` | a record's JSON, written and strictly read |
-//! | `lines` | `events.jsonl` line by line, and whether it can be read at all |
-//! | `receipt` | a record that was handed out |
+//! | `path` | the paths of a bundle's files, and the lookup of tiles |
+//! | `record` | the JSON form of a record: writer and strict reader |
+//! | `lines` | the reader of `events.jsonl`, line by line |
+//! | `receipt` | a record that a publisher kept |
 
 mod lines;
 mod path;
@@ -23,4 +23,4 @@ mod record;
 pub use self::lines::{EventLines, LineError};
 pub use self::path::{BundlePath, find_tile};
 pub use self::receipt::{ReceiptError, read_receipt};
-pub use self::record::{BundledRecord, Content, MAX_LINE, RecordError, read_record, write_record};
+pub use self::record::{BundledRecord, Content, MAX_LINE_BYTES, RecordError, RecordFault, read_record, write_record};

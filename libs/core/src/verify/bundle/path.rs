@@ -1,4 +1,4 @@
-//! What a file of a bundle is.
+//! The files of a bundle.
 
 use std::fmt;
 
@@ -9,31 +9,34 @@ use crate::log::tile::{FULL_WIDTH, HashTile, TileId, TileKind};
 pub enum BundlePath {
     /// `checkpoint`: the newest note.
     Checkpoint,
-    /// `anchors/<n>`: an anchored note, by its name.
+    /// `anchors/<n>`: an anchored note, with its name.
     Anchor(String),
-    /// `tile/<L>/<N>[.p/<W>]`: a hash tile. A bundle that has one is of a whole log, one that has none is of plans.
+    /// `tile/<L>/<N>[.p/<W>]`: a hash tile. A bundle with at least one tile is of the whole log, otherwise of plans.
     Tile(TileId),
     /// `events.jsonl`: the records.
     Events,
 }
 
 impl BundlePath {
-    /// What the file at this path is; `None` of one that is no part of a bundle.
+    /// Classifies the file at `path`. Returns `None` if it is not part of a bundle.
     pub fn parse(path: &str) -> Option<Self> {
         match path {
             "checkpoint" => Some(Self::Checkpoint),
             "events.jsonl" => Some(Self::Events),
             _ => match path.strip_prefix("anchors/") {
                 Some(name) => (!name.is_empty()).then(|| Self::Anchor(name.to_owned())),
-                None => path.parse().ok().filter(is_of_hashes).map(BundlePath::Tile),
+                None => path.parse().ok().filter(is_hash_tile).map(BundlePath::Tile),
             },
         }
     }
 }
 
-/// The bytes of a hash tile, as [`crate::verify::TreeCheck::take`] wants them, from files that `read` finds by their paths:
-/// the tile itself, or the beginning of a wider one. Where an older anchor stands in for the checkpoint, its partial tiles have
-/// grown. `None` where the file that is found is not as long as its name says.
+/// Returns the bytes of a hash tile for [`TreeCheck::take`](crate::verify::TreeCheck::take). `read` returns the file at
+/// a path.
+///
+/// If the tile itself is absent, the prefix of a wider one is returned: when an older anchor replaces the checkpoint,
+/// its partial tiles have grown. Returns `None` if no such tile exists, or if the file found does not have the length
+/// of its path.
 pub fn find_tile(id: TileId, mut read: impl FnMut(&str) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
     let mut wider = (id.width()..=FULL_WIDTH).filter_map(|width| TileId::new(id.kind(), id.n(), width));
     let (found, bytes) = wider.find_map(|wider| Some((wider, read(&wider.to_string())?)))?;
@@ -41,7 +44,7 @@ pub fn find_tile(id: TileId, mut read: impl FnMut(&str) -> Option<Vec<u8>>) -> O
     Some(bytes[..32 * usize::from(id.width())].to_vec())
 }
 
-fn is_of_hashes(tile: &TileId) -> bool {
+fn is_hash_tile(tile: &TileId) -> bool {
     tile.kind() != TileKind::Entries
 }
 
@@ -61,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bundles_files_are_known_by_their_paths() {
+    fn the_files_of_a_bundle_are_known_by_their_paths() {
         for path in ["checkpoint", "events.jsonl", "anchors/0", "anchors/12", "tile/0/x001/000.p/3", "tile/1/000"] {
             assert_eq!(BundlePath::parse(path).unwrap().to_string(), path);
         }
@@ -74,18 +77,18 @@ mod tests {
     fn a_tile_is_read_from_a_wider_one() {
         let id = |path: &str| path.parse::<TileId>().unwrap();
         let hashes = |width: u8| (0..width).flat_map(|number| [number; 32]).collect::<Vec<_>>();
-        let among = |files: &[(&str, Vec<u8>)], wanted: &str| {
+        let find = |files: &[(&str, Vec<u8>)], wanted: &str| {
             let read = |path: &str| files.iter().find(|(name, _)| *name == path).map(|(_, bytes)| bytes.clone());
             find_tile(id(wanted), read)
         };
         let grown = [("tile/0/000.p/9", hashes(9))];
-        assert_eq!(among(&grown, "tile/0/000.p/9"), Some(hashes(9)));
-        assert_eq!(among(&grown, "tile/0/000.p/5"), Some(hashes(5)));
+        assert_eq!(find(&grown, "tile/0/000.p/9"), Some(hashes(9)));
+        assert_eq!(find(&grown, "tile/0/000.p/5"), Some(hashes(5)));
         for wanted in ["tile/0/000.p/10", "tile/0/000", "tile/0/001.p/5", "tile/1/000.p/5"] {
-            assert_eq!(among(&grown, wanted), None, "{wanted}");
+            assert_eq!(find(&grown, wanted), None, "{wanted}");
         }
-        // What is there has to be what it says, and the narrowest counts.
-        assert_eq!(among(&[("tile/0/000.p/9", hashes(8))], "tile/0/000.p/5"), None);
-        assert_eq!(among(&[("tile/0/000.p/5", hashes(4)), ("tile/0/000.p/9", hashes(9))], "tile/0/000.p/5"), None);
+        // A file needs the length that its path states, and the narrowest tile is taken.
+        assert_eq!(find(&[("tile/0/000.p/9", hashes(8))], "tile/0/000.p/5"), None);
+        assert_eq!(find(&[("tile/0/000.p/5", hashes(4)), ("tile/0/000.p/9", hashes(9))], "tile/0/000.p/5"), None);
     }
 }

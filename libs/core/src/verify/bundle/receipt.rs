@@ -1,24 +1,25 @@
-//! A receipt: a record that its publisher was handed, by which a dropped event is found.
+//! Receipts: records that publishers keep, with which a deleted event is detected.
 
 use crate::event::Record;
 use crate::verify::bundle::{Content, RecordError, read_record};
 use crate::verify::{Trust, Verdict};
 
-/// Why a receipt proves nothing.
+/// Reasons why a receipt is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptError {
-    /// It is no record.
-    #[error("the receipt is no record")]
+    /// The receipt is not a record.
+    #[error("the receipt is not a record")]
     Record(#[from] RecordError),
-    /// The ledger's key did not seal it.
+    /// No pinned key sealed the receipt.
     #[error("no pinned key sealed the receipt: {0}")]
     Unsealed(Verdict),
 }
 
-/// The record of these bytes, if a pinned key sealed it: then its event hash must be found ([`super::super::Owed::add`]).
+/// Parses a receipt and checks that a pinned key sealed it (`docs/spec/integrity.md#bundle-receipt`). Its event hash
+/// then has to be found: see [`UnansweredReceipts::add`](crate::verify::UnansweredReceipts::add).
 ///
-/// What it says of its payload, its leaf and the key's window is left aside: an event that was promised is owed whatever became
-/// of it later. A MAC whose secret is not here is passed over.
+/// Payload, leaf and key window are not checked, because an acknowledged event has to exist in any case. A MAC is not
+/// checked if the verifier lacks the secret.
 pub fn read_receipt(bytes: &[u8], trust: &Trust) -> Result<Record, ReceiptError> {
     let Content::Record(record, _) = read_record(bytes, &trust.origin)?.content else {
         return Err(ReceiptError::Unsealed(Verdict::Format));

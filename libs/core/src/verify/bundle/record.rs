@@ -1,4 +1,4 @@
-//! A record's JSON: one line of `events.jsonl`, or a receipt.
+//! The JSON form of a record: one line of `events.jsonl`, or a receipt (`docs/spec/integrity.md#bundle-record`).
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -8,63 +8,75 @@ use crate::event::{Header, PayloadMode, Record, V1, plain_uuid};
 use crate::hash::Hash;
 use crate::seal::KeyId;
 use crate::timestamp::Timestamp;
+use crate::verify::bundle::record::RecordFault::Member;
 
-/// Bytes of a line: the longest payload, spelled as long as a database can spell it anew, and more. A longer line is refused,
-/// so that reading needs bounded memory.
-pub const MAX_LINE: usize = 1 << 25;
+/// The maximum length of a line in bytes, so that reading needs bounded memory. It is above that of the longest payload
+/// in the longest spelling that a database can give it.
+pub const MAX_LINE_BYTES: usize = 1 << 25;
 
-/// A record's members, and v1's in it.
-const LIMITS: Limits = Limits { bytes: MAX_LINE, depth: 2 };
-/// The largest log index, and more: 2^53 − 1.
+/// A record is an object with at most one nested object, `v1`.
+const LIMITS: Limits = Limits { bytes: MAX_LINE_BYTES, depth: 2 };
+/// The upper limit of a log index: 2^53 − 1.
 const MAX_INTEGER: u64 = crate::event::MAX_SEQ;
 
-/// A line that names a place in a plan.
+/// A line that can be attributed to an event.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BundledRecord {
-    /// Whose plan.
+    /// The tenant of the plan.
     pub tenant: String,
-    /// The plan.
+    /// The plan of the event.
     pub plan: String,
-    /// The place in it.
+    /// The seq of the event.
     pub seq: u64,
-    /// What stands there.
+    /// The rest of the line.
     pub content: Content,
 }
 
-/// What a line says of its place.
+/// The content of a line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Content {
-    /// A record, of which nothing is checked yet; with the text of its proof, if there is one.
+    /// A record with the text of its proof, if there is one. Nothing in it is verified.
     Record(Box<Record>, Option<String>),
-    /// Something that no [`Record`] can hold: the verdict FORMAT on its place.
+    /// A line that cannot be represented as a [`Record`]. Its verdict is FORMAT.
     Malformed {
-        /// The event hash, where it is one.
+        /// The event hash, if it is valid.
         event_hash: Option<Hash>,
-        /// The log index, where it is one.
+        /// The log index, if it is valid.
         log_index: Option<u64>,
-        /// The member that is wrong.
-        member: &'static str,
+        /// The first fault.
+        fault: RecordFault,
     },
 }
 
-/// Why a line cannot be read at all: no place can be blamed for it.
+/// A fault of a line with the verdict FORMAT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecordFault {
+    /// The member with this name is missing, has the wrong form, or is out of range.
+    #[error("member {0} is missing or malformed")]
+    Member(&'static str),
+    /// There is a member that records do not have.
+    #[error("unknown member")]
+    UnknownMember,
+}
+
+/// Reasons why a line is unreadable, so that it cannot be attributed to an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// It is not JSON that can be understood in one way only.
+    /// The line is not strict JSON.
     #[error("not strict JSON")]
     Json(#[from] Refused),
-    /// It does not say whose it is.
+    /// The line is not an object with a tenant, a plan and a seq.
     #[error("not a record with tenant, plan and seq")]
     NoPlace,
 }
 
-/// What the bytes of a line, without or with its line break, say. `origin` is the one that the verifier pins, since a record
-/// does not name its own; the event hash tells whether it is another's.
+/// Parses a line, with or without its line break. `origin` is the pinned origin, because a record does not contain one;
+/// check 6 detects a record of another origin.
 ///
-/// Of the members that a record has, all must be there but `payload`, `log_index`, `v1` and `proof`, which may be null, and no
-/// others; hashes, MAC and signature are lower-case hex, the id is a UUID in lower-case 8-4-4-4-12 form, times are RFC 3339
-/// with six digits and `Z`. What breaks that is [`Content::Malformed`], and so is a number
-/// that is too large. The limits of the header are left to the checks.
+/// All members are required except `payload`, `log_index`, `v1` and `proof`, which may be null or absent. Other members
+/// are not allowed. Hashes, MAC and signature are lower-case hex, the event id is a UUID in lower-case 8-4-4-4-12 form,
+/// and times are RFC 3339 with six digits and `Z`. A line that breaks these rules, or has a number out of range, is
+/// [`Content::Malformed`]. The limits of header fields are left to check 3.
 pub fn read_record(line: &[u8], origin: &str) -> Result<BundledRecord, RecordError> {
     let Value::Object(mut members) = canonical::read_any_number(line, LIMITS)? else {
         return Err(RecordError::NoPlace);
@@ -78,19 +90,19 @@ pub fn read_record(line: &[u8], origin: &str) -> Result<BundledRecord, RecordErr
     let log_index = members.get("log_index").and_then(Value::as_u64).filter(|index| *index <= MAX_INTEGER);
     let content = match content(members, origin, &tenant, &plan, seq) {
         Ok((record, proof)) => Content::Record(Box::new(record), proof),
-        Err(member) => Content::Malformed { event_hash, log_index, member },
+        Err(fault) => Content::Malformed { event_hash, log_index, fault },
     };
     Ok(BundledRecord { tenant, plan, seq, content })
 }
 
-/// The record and its proof's text; the error is the member that is wrong.
+/// Parses the record and the text of its proof.
 fn content(
     members: Map<String, Value>,
     origin: &str,
     tenant: &str,
     plan: &str,
     seq: u64,
-) -> Result<(Record, Option<String>), &'static str> {
+) -> Result<(Record, Option<String>), RecordFault> {
     let mut members = Members(members);
     let payload_mode = members.text("payload_mode")?;
     let record = Record {
@@ -99,7 +111,7 @@ fn content(
             tenant: tenant.to_owned(),
             plan: plan.to_owned(),
             seq,
-            event_id: plain_uuid(&members.text("event_id")?).ok_or("event_id")?,
+            event_id: plain_uuid(&members.text("event_id")?).ok_or(Member("event_id"))?,
             event_type: members.text("type")?,
             data_version: members.number("data_version")?,
             occurred: members.time("occurred")?,
@@ -108,7 +120,7 @@ fn content(
             actor: members.text("actor")?,
             correlation_id: members.text("correlation_id")?,
             causation_id: members.text("causation_id")?,
-            payload_mode: PayloadMode::from_name(&payload_mode).ok_or("payload_mode")?,
+            payload_mode: PayloadMode::from_name(&payload_mode).ok_or(Member("payload_mode"))?,
             payload_size: members.number("payload_size")?,
             payload_hash: members.hash("payload_hash")?,
             metadata_hash: members.hash("metadata_hash")?,
@@ -124,80 +136,73 @@ fn content(
         v1: members.v1()?,
         log_index: match members.take("log_index") {
             None => None,
-            Some(index) => Some(index.as_u64().filter(|index| *index <= MAX_INTEGER).ok_or("log_index")?),
+            Some(index) => Some(index.as_u64().filter(|index| *index <= MAX_INTEGER).ok_or(Member("log_index"))?),
         },
     };
     let proof = members.optional_text("proof")?;
-    members.end("a member that records do not have")?;
-    Ok((record, proof))
+    if members.0.is_empty() { Ok((record, proof)) } else { Err(RecordFault::UnknownMember) }
 }
 
-/// What is left of a record's members.
+/// The members of a record that were not read yet.
 struct Members(Map<String, Value>);
 
 impl Members {
-    /// A member; null is none.
+    /// Removes a member. Null counts as absent.
     fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
     }
 
-    fn optional_text(&mut self, name: &'static str) -> Result<Option<String>, &'static str> {
+    fn optional_text(&mut self, name: &'static str) -> Result<Option<String>, RecordFault> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(name),
+            Some(_) => Err(Member(name)),
         }
     }
 
-    fn text(&mut self, name: &'static str) -> Result<String, &'static str> {
-        self.optional_text(name)?.ok_or(name)
+    fn text(&mut self, name: &'static str) -> Result<String, RecordFault> {
+        self.optional_text(name)?.ok_or(Member(name))
     }
 
-    fn number(&mut self, name: &'static str) -> Result<u32, &'static str> {
-        self.take(name).and_then(|value| value.as_u64()?.try_into().ok()).ok_or(name)
+    fn number(&mut self, name: &'static str) -> Result<u32, RecordFault> {
+        self.take(name).and_then(|value| value.as_u64()?.try_into().ok()).ok_or(Member(name))
     }
 
-    fn time(&mut self, name: &'static str) -> Result<Timestamp, &'static str> {
+    fn time(&mut self, name: &'static str) -> Result<Timestamp, RecordFault> {
         let text = self.text(name)?;
-        Timestamp::parse(&text).ok().filter(|time| time.to_string() == text).ok_or(name)
+        Timestamp::parse(&text).ok().filter(|time| time.to_string() == text).ok_or(Member(name))
     }
 
-    fn hash(&mut self, name: &'static str) -> Result<Hash, &'static str> {
-        self.text(name)?.parse().map_err(|_| name)
+    fn hash(&mut self, name: &'static str) -> Result<Hash, RecordFault> {
+        self.text(name)?.parse().map_err(|_| Member(name))
     }
 
-    fn bytes(&mut self, name: &'static str) -> Result<Vec<u8>, &'static str> {
+    fn bytes(&mut self, name: &'static str) -> Result<Vec<u8>, RecordFault> {
         let text = self.text(name)?;
         let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
-        hex::decode(&text).ok().filter(|_| lower).ok_or(name)
+        hex::decode(&text).ok().filter(|_| lower).ok_or(Member(name))
     }
 
-    /// An emptied column is none of the format's faults: it is not what the older contract signed.
-    fn v1(&mut self) -> Result<Option<V1>, &'static str> {
-        let Some(Value::Object(members)) = self.take("v1").map_or(Ok(None), |v1| match v1 {
-            Value::Object(_) => Ok(Some(v1)),
-            _ => Err("v1"),
-        })?
-        else {
-            return Ok(None);
+    /// Parses the columns of scheme v1. A column that is null or absent is taken as empty: that is a fault of the v1
+    /// signature (check 12), not of the format.
+    fn v1(&mut self) -> Result<Option<V1>, RecordFault> {
+        let mut members = match self.take("v1") {
+            None => return Ok(None),
+            Some(Value::Object(members)) => Self(members),
+            Some(_) => return Err(Member("v1")),
         };
-        let mut members = Self(members);
-        let mut column = |name| members.optional_text(name).map_err(|_| "v1");
+        let mut column = |name| members.optional_text(name).map_err(|_| Member("v1"));
         let v1 = V1 {
             payload_hash: column("payload_hash")?.unwrap_or_default(),
             prev_hash: column("prev_hash")?,
             signature: column("signature")?.unwrap_or_default(),
         };
-        members.end("v1")?;
-        Ok(Some(v1))
-    }
-
-    fn end(self, excess: &'static str) -> Result<(), &'static str> {
-        if self.0.is_empty() { Ok(()) } else { Err(excess) }
+        if members.0.is_empty() { Ok(Some(v1)) } else { Err(Member("v1")) }
     }
 }
 
-/// The record as one line of `events.jsonl`, without the line break; with the text of its proof in a bundle of plans.
+/// Writes a record as a line of `events.jsonl`, without the line break. `proof` is the text of its proof, in a bundle
+/// of plans.
 pub fn write_record(record: &Record, proof: Option<&str>) -> String {
     let Record { header, event_hash, mac, sig, payload, metadata, v1, log_index, request_mac: _ } = record;
     let line = Line {
@@ -228,10 +233,10 @@ pub fn write_record(record: &Record, proof: Option<&str>) -> String {
         v1: v1.as_ref(),
         proof,
     };
-    serde_json::to_string(&line).expect("a record's members all have JSON forms")
+    serde_json::to_string(&line).expect("every member of a record has a JSON form")
 }
 
-/// INTEGRITY's record, in its order.
+/// The members of a record in the order of `docs/spec/integrity.md#bundle-record`.
 #[derive(Serialize)]
 struct Line<'r> {
     tenant: &'r str,

@@ -5,8 +5,8 @@ use std::io::{BufRead, Read};
 use std::path::PathBuf;
 
 use sealbus_core::event::Record;
-use sealbus_core::verify::bundle::{BundlePath, BundledRecord, Content, EventLines, MAX_LINE, find_tile};
-use sealbus_core::verify::{ChainCheck, CheckedLog, Evidence, Notes, Owed, Report, Trust};
+use sealbus_core::verify::bundle::{BundlePath, BundledRecord, Content, EventLines, MAX_LINE_BYTES, find_tile};
+use sealbus_core::verify::{ChainCheck, CheckedLog, Evidence, Notes, Report, Trust, UnansweredReceipts};
 
 use super::Source;
 use crate::evidence::pins::Pins;
@@ -37,7 +37,7 @@ pub(crate) fn verify(
             trust.survey(&record);
         }
     }
-    let mut owed = Owed::default();
+    let mut owed = UnansweredReceipts::default();
     for Record { header, event_hash, .. } in receipts::read(receipts, &trust)? {
         owed.add(&header.tenant, &header.plan, header.seq, event_hash);
     }
@@ -48,7 +48,7 @@ pub(crate) fn verify(
     while let Some(BundledRecord { tenant, plan, seq, content }) = records.next()? {
         let of_plan = |((of, name), _): &((String, String), _)| *of == tenant && *name == plan;
         if !current.as_ref().is_some_and(of_plan) {
-            let check = ChainCheck::new(&trust, &tenant, &plan).against(&log).owing(&owed);
+            let check = ChainCheck::new(&trust, &tenant, &plan).against(&log).expecting(&owed);
             if let Some((_, before)) = current.replace(((tenant, plan), check)) {
                 report.add_plan(before.finish());
             }
@@ -58,8 +58,8 @@ pub(crate) fn verify(
             Content::Record(record, proof) => {
                 check.next_with(&record, &Evidence { proof: proof.as_deref(), unopened: None })
             }
-            Content::Malformed { event_hash, log_index, member } => {
-                check.next_malformed(seq, event_hash, log_index, member)
+            Content::Malformed { event_hash, log_index, fault } => {
+                check.next_malformed(seq, event_hash, log_index, &fault.to_string())
             }
         });
         told(records.line.len() as u64);
@@ -123,7 +123,7 @@ impl<R: BufRead> Records<R> {
     fn next(&mut self) -> Result<Option<BundledRecord>, Failure> {
         self.line.clear();
         // A line that is longer than any record may be is cut, and refused as such.
-        let longest = u64::try_from(MAX_LINE).unwrap_or(u64::MAX) + 2;
+        let longest = MAX_LINE_BYTES as u64 + 2;
         if self.reader.by_ref().take(longest).read_until(b'\n', &mut self.line)? == 0 {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! A note that its log signed, with what it says.
+//! A note together with the checkpoint that was verified from it.
 
 use crate::hash::Hash;
 use crate::log::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -6,21 +6,24 @@ use crate::log::note::Note;
 
 /// A note that its log signed.
 #[derive(Clone, Debug)]
-pub(super) struct Opened {
+pub(super) struct VerifiedNote {
     pub(super) note: Note,
     pub(super) signed: SignedCheckpoint,
 }
 
-impl Opened {
+impl VerifiedNote {
+    /// Returns the checkpoint that the note states.
     pub(super) fn checkpoint(&self) -> &Checkpoint {
         self.signed.checkpoint()
     }
 
+    /// Returns the size and the root of the tree.
     pub(super) fn size_and_root(&self) -> (u64, Hash) {
         (self.checkpoint().size(), self.checkpoint().root())
     }
 
-    /// When first, and when last, a trusted key says that it saw the tree.
+    /// Returns the earliest and the latest trusted time on the note, in seconds since 1970. `now` is the verifier's
+    /// clock.
     pub(super) fn times(&self, now: u64) -> Option<(u64, u64)> {
         let times = || self.signed.cosignatures(now).map(|by| by.time);
         times().min().zip(times().max())

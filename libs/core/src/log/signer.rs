@@ -4,8 +4,7 @@ use std::fmt;
 
 use crate::event::is_origin;
 use crate::log::checkpoint::Checkpoint;
-use crate::log::note::key::cosignature_message;
-use crate::log::note::{Note, Signature, SignatureType, VerifierKey, VerifierKeyError};
+use crate::log::note::{Note, Signature, SignatureType, VerifierKey, VerifierKeyError, cosignature_message};
 use crate::seal::{KeyKind, KeyPair, Keyring, KeyringError};
 
 /// Signs checkpoints with the active `log-` key of a keyring, under the origin as key name. Cloning does not copy the
@@ -23,7 +22,7 @@ pub enum SignerError {
     /// The keyring has no active key of the kind, more than one, or not its secret.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
-    /// The name is not a valid origin ([`is_origin`]) or key name ([`super::is_key_name`]).
+    /// The name is not a valid origin ([`is_origin`]) or key name ([`is_key_name`](crate::log::note::is_key_name)).
     #[error("{name:?} is not a valid key name")]
     Name {
         /// The name.
