@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sealbus_consumer::{Delivery, Handler, HandlerError, LedgerEffect};
 use sealbus_core::names::{Plan, Subscription, Tenant};
-use sealbus_ledger::delivery::dead_letters::{Order, OwedQuery, Verb};
-use sealbus_ledger::delivery::positions::State;
+use sealbus_ledger::delivery::dead_letters::{BlockedQuery, OperatorAction, OperatorRequest};
+use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_testkit::eventually;
 use sqlx::PgConnection;
 
@@ -20,8 +20,8 @@ const SHORT: Duration = Duration::from_millis(5);
 /// Longer than memory waits: the plan is parked at the first failure.
 const LONG: Duration = Duration::from_millis(1_100);
 
-fn order(subscription: &str, plan: &str, reason: &str) -> Order {
-    Order {
+fn order(subscription: &str, plan: &str, reason: &str) -> OperatorRequest {
+    OperatorRequest {
         subscription: Subscription::parse(subscription).unwrap(),
         tenant: Tenant::parse("acme").unwrap(),
         plan: Plan::parse(plan).unwrap(),
@@ -30,7 +30,7 @@ fn order(subscription: &str, plan: &str, reason: &str) -> Order {
     }
 }
 
-async fn state(bus: &Bus, subscription: &str, plan: &str) -> Option<State> {
+async fn state(bus: &Bus, subscription: &str, plan: &str) -> Option<PositionState> {
     bus.standing(subscription, plan).await.map(|standing| standing.state)
 }
 
@@ -78,7 +78,7 @@ async fn a_failing_plan_is_parked_and_keeps_its_order_while_all_others_flow() {
     let process = bus.consume(audit, table.handler(), settings()).await;
     let ill = bus.append("ill", &["a.b"; 6]).await;
     bus.send(&ill[..3]).await;
-    eventually("it is parked", async || state(&bus, "audit", "ill").await == Some(State::Parked)).await;
+    eventually("it is parked", async || state(&bus, "audit", "ill").await == Some(PositionState::Parked)).await;
     bus.send(&ill[3..]).await;
     for plan in 0..10 {
         bus.publish(&format!("well-{plan}"), &["a.b"; 3]).await;
@@ -96,7 +96,7 @@ async fn a_failing_plan_is_parked_and_keeps_its_order_while_all_others_flow() {
     eventually("its later messages are owed", async || seen().await == 6).await;
     table.recorder.works();
     eventually("it goes on by itself", async || rows(&bus, "ill").await == [1, 2, 3, 4, 5, 6]).await;
-    eventually("it is live again", async || state(&bus, "audit", "ill").await == Some(State::Live)).await;
+    eventually("it is live again", async || state(&bus, "audit", "ill").await == Some(PositionState::Live)).await;
     process.stop().await;
 }
 
@@ -111,7 +111,7 @@ async fn spent_attempts_make_a_dead_letter_that_is_redriven_in_order() {
     audit.retry = Some(retry(3, SHORT));
     let process = bus.consume(audit, table.handler(), settings()).await;
     bus.publish("order-1", &["a.b"; 4]).await;
-    eventually("it is dead", async || state(&bus, "audit", "order-1").await == Some(State::Dead)).await;
+    eventually("it is dead", async || state(&bus, "audit", "order-1").await == Some(PositionState::Dead)).await;
     assert_eq!(table.recorder.tried("order-1", 2), 3);
     let detail = bus
         .ledger
@@ -120,8 +120,8 @@ async fn spent_attempts_make_a_dead_letter_that_is_redriven_in_order() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!((detail.owed.seq, detail.owed.attempts, detail.attempts.len()), (2, 3, 3));
-    assert_eq!(detail.owed.last_error.as_deref(), Some("the printer is out of paper"));
+    assert_eq!((detail.position.seq, detail.position.attempts, detail.attempts.len()), (2, 3, 3));
+    assert_eq!(detail.position.last_error.as_deref(), Some("the printer is out of paper"));
     assert_eq!(detail.record.unwrap().header.seq, 2);
     eventually("people can see it on the broker", async || {
         bus.nats.messages_of("SEALBUS_DEAD_LETTERS", "dlq.audit.acme.a.b").await == 1
@@ -131,11 +131,11 @@ async fn spent_attempts_make_a_dead_letter_that_is_redriven_in_order() {
     table.recorder.works();
     bus.ledger
         .dead_letters()
-        .issue(&bus.appender, &order("audit", "order-1", "paper is in"), Verb::Redrive)
+        .issue(&bus.appender, &order("audit", "order-1", "paper is in"), OperatorAction::Redrive)
         .await
         .unwrap();
     eventually("it is applied in order", async || rows(&bus, "order-1").await == [1, 2, 3, 4, 5]).await;
-    eventually("it is live again", async || state(&bus, "audit", "order-1").await == Some(State::Live)).await;
+    eventually("it is live again", async || state(&bus, "audit", "order-1").await == Some(PositionState::Live)).await;
     process.stop().await;
 }
 
@@ -148,15 +148,16 @@ async fn a_skipped_event_has_no_effect_and_the_rest_goes_on() {
     audit.retry = Some(retry(1, SHORT));
     let process = bus.consume(audit, recorder.handler(), settings()).await;
     bus.publish("order-1", &["a.b"; 3]).await;
-    eventually("it is dead", async || state(&bus, "audit", "order-1").await == Some(State::Dead)).await;
+    eventually("it is dead", async || state(&bus, "audit", "order-1").await == Some(PositionState::Dead)).await;
     assert_eq!(recorder.tried("order-1", 2), 1, "one attempt is one try");
     bus.ledger
         .dead_letters()
-        .issue(&bus.appender, &order("audit", "order-1", "it was a test"), Verb::Skip)
+        .issue(&bus.appender, &order("audit", "order-1", "it was a test"), OperatorAction::Skip)
         .await
         .unwrap();
     eventually("the rest is applied", async || recorder.applied("order-1") == [1, 3]).await;
-    let owed = async || bus.ledger.dead_letters().list(&OwedQuery { limit: 10, ..OwedQuery::default() }).await.unwrap();
+    let owed =
+        async || bus.ledger.dead_letters().list(&BlockedQuery { limit: 10, ..BlockedQuery::default() }).await.unwrap();
     eventually("nothing is owed", async || owed().await.is_empty()).await;
     bus.publish("order-1", &["a.b"]).await;
     eventually("it follows the stream", async || recorder.applied("order-1") == [1, 3, 4]).await;
@@ -175,7 +176,7 @@ async fn attempts_are_counted_over_memory_and_replay() {
     settings.short_retries = Duration::from_millis(100);
     let process = bus.consume(audit, recorder.handler(), settings).await;
     bus.publish("order-1", &["a.b"]).await;
-    eventually("it is dead", async || state(&bus, "audit", "order-1").await == Some(State::Dead)).await;
+    eventually("it is dead", async || state(&bus, "audit", "order-1").await == Some(PositionState::Dead)).await;
     assert_eq!(recorder.tried("order-1", 1), 5);
     assert_eq!(bus.count("SELECT count(*) FROM sealbus.attempts").await, 5);
     assert_eq!(bus.count("SELECT attempts::bigint FROM sealbus.positions").await, 5);
@@ -245,11 +246,11 @@ async fn an_event_that_ends_its_process_is_parked_before_it_runs_and_dies_in_the
     for tries in 1..=10 {
         let process = bus.consume(audit.clone(), recorder.handler(), settings.clone()).await;
         eventually("it is tried again, or given up", async || {
-            recorder.tried("order-1", 1) == tries || state(&bus, "audit", "order-1").await == Some(State::Dead)
+            recorder.tried("order-1", 1) == tries || state(&bus, "audit", "order-1").await == Some(PositionState::Dead)
         })
         .await;
         process.crash().await;
-        if state(&bus, "audit", "order-1").await == Some(State::Dead) {
+        if state(&bus, "audit", "order-1").await == Some(PositionState::Dead) {
             break;
         }
     }
@@ -289,9 +290,12 @@ async fn a_swallowed_error_and_a_panic_are_failures_like_others() {
     for (name, words) in
         [("swallows", "the handler left the transaction unusable"), ("panics", "the handler panicked: out of cheese")]
     {
-        eventually("it is dead", async || state(&bus, name, "order-1").await == Some(State::Dead)).await;
-        let query =
-            OwedQuery { subscription: Some(Subscription::parse(name).unwrap()), limit: 1, ..OwedQuery::default() };
+        eventually("it is dead", async || state(&bus, name, "order-1").await == Some(PositionState::Dead)).await;
+        let query = BlockedQuery {
+            subscription: Some(Subscription::parse(name).unwrap()),
+            limit: 1,
+            ..BlockedQuery::default()
+        };
         let owed = bus.ledger.dead_letters().list(&query).await.unwrap();
         assert!(owed[0].last_error.as_ref().unwrap().contains(words), "{owed:?}");
     }
@@ -309,7 +313,7 @@ async fn one_subscription_that_fails_stops_alone() {
         bus.consume_all(vec![(failing, ill.handler()), (subscription("well"), well.handler())], sweeping()).await;
     bus.publish("order-1", &["a.b"; 3]).await;
     bus.seal().await;
-    eventually("one is dead", async || state(&bus, "ill", "order-1").await == Some(State::Dead)).await;
+    eventually("one is dead", async || state(&bus, "ill", "order-1").await == Some(PositionState::Dead)).await;
     eventually("the other has all", async || well.applied("order-1") == [1, 2, 3]).await;
     process.stop().await;
 }

@@ -12,8 +12,8 @@ use sealbus_broker::EventMessage;
 use sealbus_core::event::Record;
 use sealbus_core::hash::Hash;
 use sealbus_core::names::{Plan, Subscription, Tenant};
-use sealbus_ledger::delivery::dead_letters::{Order, OwedQuery, Verb};
-use sealbus_ledger::delivery::positions::State;
+use sealbus_ledger::delivery::dead_letters::{BlockedQuery, OperatorAction, OperatorRequest};
+use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_testkit::eventually;
 
 use crate::support::{Bus, Recorder, Table, rows, settings, subscription, sweeping};
@@ -34,7 +34,7 @@ async fn a_plans_last_message_that_was_deleted_heals_without_a_later_event() {
     bus.seal().await;
     eventually("the third comes from the ledger", async || recorder.applied("order-1") == [1, 2, 3]).await;
     eventually("it is live again", async || {
-        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == State::Live)
+        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == PositionState::Live)
     })
     .await;
     process.stop().await;
@@ -159,7 +159,7 @@ async fn a_different_event_at_a_known_seq_stops_its_plan_until_it_is_settled() {
     let other = sealed_by_us(&bus, &records[1]);
     bus.send(std::slice::from_ref(&other)).await;
     eventually("the plan stops", async || {
-        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == State::Fork)
+        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == PositionState::Fork)
     })
     .await;
     assert_eq!(process.counted("forks", "audit"), 1);
@@ -171,12 +171,13 @@ async fn a_different_event_at_a_known_seq_stops_its_plan_until_it_is_settled() {
     })
     .await;
     assert_eq!(recorder.applied("order-1"), [1, 2, 3], "no handler runs");
-    let owed = bus.ledger.dead_letters().list(&OwedQuery { limit: 1, ..OwedQuery::default() }).await.unwrap().remove(0);
+    let owed =
+        bus.ledger.dead_letters().list(&BlockedQuery { limit: 1, ..BlockedQuery::default() }).await.unwrap().remove(0);
     let said = owed.last_error.unwrap();
     for kept in [other.event_hash, records[1].event_hash] {
         assert!(said.contains(&kept.to_string()), "both events are kept: {said}");
     }
-    let order = Order {
+    let order = OperatorRequest {
         subscription: Subscription::parse("audit").unwrap(),
         tenant: Tenant::parse("acme").unwrap(),
         plan: Plan::parse("order-1").unwrap(),
@@ -185,12 +186,12 @@ async fn a_different_event_at_a_known_seq_stops_its_plan_until_it_is_settled() {
     };
     bus.ledger
         .dead_letters()
-        .issue(&bus.appender, &order, Verb::Settle { stands: records[1].event_hash })
+        .issue(&bus.appender, &order, OperatorAction::Settle { stands: records[1].event_hash })
         .await
         .unwrap();
     eventually("it goes on", async || recorder.applied("order-1") == [1, 2, 3, 4]).await;
     eventually("it is live again", async || {
-        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == State::Live)
+        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == PositionState::Live)
     })
     .await;
     process.stop().await;
@@ -207,7 +208,7 @@ async fn an_event_that_follows_another_history_is_never_run() {
     (next.header.seq, next.header.prev) = (3, Hash([9; 32]));
     bus.send(&[sealed_by_us(&bus, &next)]).await;
     eventually("the plan stops", async || {
-        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == State::Fork)
+        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == PositionState::Fork)
     })
     .await;
     assert_eq!(recorder.applied("order-1"), [1, 2]);
@@ -226,7 +227,7 @@ async fn the_sweep_finds_a_position_that_left_the_ledgers_chain() {
     bus.postgres.admin("UPDATE sealbus.positions SET last_hash = decode(repeat('09', 32), 'hex')").await;
     bus.seal().await;
     eventually("the plan stops", async || {
-        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == State::Fork)
+        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == PositionState::Fork)
     })
     .await;
     process.stop().await;
@@ -244,7 +245,7 @@ async fn an_event_whose_elders_the_ledger_lacks_is_parked_until_they_are_back() 
     let process = bus.consume(subscription("audit"), recorder.handler(), settings()).await;
     bus.send(&[records[0].clone(), records[3].clone()]).await;
     eventually("it is parked", async || {
-        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == State::Parked)
+        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == PositionState::Parked)
     })
     .await;
     assert_eq!(recorder.applied("order-1"), [1]);
@@ -266,11 +267,12 @@ async fn an_edited_row_of_the_ledger_is_not_delivered() {
     let process = bus.consume(subscription("audit"), recorder.handler(), settings()).await;
     bus.send(&[records[0].clone(), records[2].clone()]).await;
     eventually("it is parked", async || {
-        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == State::Parked)
+        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == PositionState::Parked)
     })
     .await;
     assert_eq!(recorder.applied("order-1"), [1]);
-    let owed = bus.ledger.dead_letters().list(&OwedQuery { limit: 1, ..OwedQuery::default() }).await.unwrap().remove(0);
+    let owed =
+        bus.ledger.dead_letters().list(&BlockedQuery { limit: 1, ..BlockedQuery::default() }).await.unwrap().remove(0);
     assert!(owed.last_error.as_ref().unwrap().contains("PAYLOAD_HASH"), "{owed:?}");
     process.stop().await;
 }
@@ -289,7 +291,7 @@ async fn an_event_read_from_the_ledger_that_does_not_link_stops_its_plan() {
     let process = bus.consume(subscription("audit"), recorder.handler(), settings()).await;
     bus.send(&records[4..]).await;
     eventually("the plan stops", async || {
-        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == State::Fork)
+        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == PositionState::Fork)
     })
     .await;
     assert_eq!(recorder.applied("order-1"), [1, 2]);

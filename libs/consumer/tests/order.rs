@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sealbus_consumer::{Parallelism, Tenants};
 use sealbus_core::names::{Tenant, TypePattern};
-use sealbus_ledger::delivery::positions::State;
+use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_ledger::delivery::subscriptions::Start;
 use sealbus_testkit::eventually;
 
@@ -56,7 +56,7 @@ async fn a_gap_wider_than_one_read_is_left_to_replay() {
     assert_eq!(rows(&bus, "order-1").await, (1..=350).collect::<Vec<_>>());
     assert_eq!(process.counted("behind", "audit"), 1);
     eventually("the plan is live again", async || {
-        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == State::Live)
+        bus.standing("audit", "order-1").await.is_some_and(|at| at.state == PositionState::Live)
     })
     .await;
     let more = bus.publish("order-1", &["a.b"]).await;
@@ -176,7 +176,7 @@ async fn a_crowded_plan_is_left_behind_while_its_handler_is_busy() {
     let records = bus.append("order-1", &["a.b"; 120]).await;
     bus.send(&records).await;
     eventually("it is left behind", async || {
-        bus.standing("slow", "order-1").await.is_some_and(|at| at.state == State::Behind)
+        bus.standing("slow", "order-1").await.is_some_and(|at| at.state == PositionState::Deferred)
     })
     .await;
     gate.add_permits(100_000);

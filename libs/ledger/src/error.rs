@@ -7,7 +7,7 @@ use crate::keys::KeyRefused;
 pub enum LedgerError {
     /// The database did not answer, or broke off: nothing is known about the last statement.
     #[error("the ledger's database is away: {0}")]
-    Away(#[source] sqlx::Error),
+    Unreachable(#[source] sqlx::Error),
     /// The database refused a statement.
     #[error("the ledger's database refused a statement: {0}")]
     Sql(#[source] sqlx::Error),
@@ -83,20 +83,20 @@ pub enum LedgerError {
 
 impl LedgerError {
     /// Whether the database is out of reach, rather than of another opinion: asking again later may help.
-    pub fn is_away(&self) -> bool {
-        matches!(self, Self::Away(_))
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable(_))
     }
 }
 
 impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> Self {
-        if is_away(&error) { Self::Away(error) } else { Self::Sql(error) }
+        if is_unreachable(&error) { Self::Unreachable(error) } else { Self::Sql(error) }
     }
 }
 
 /// Whether an error means that the connection is gone (or never came), including a server that is starting or stopping
 /// (SQLSTATE class 57P) or out of connections (53300).
-pub(crate) fn is_away(error: &sqlx::Error) -> bool {
+pub(crate) fn is_unreachable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)

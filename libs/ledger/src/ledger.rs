@@ -27,7 +27,7 @@ pub struct LedgerConfig {
     /// `postgres://…`; may hold a password, so this type has no `Debug`.
     pub url: String,
     /// Connections that the pool may open.
-    pub connections: u32,
+    pub max_connections: u32,
     /// How long a caller waits for a connection before the database counts as away.
     pub acquire_timeout: Duration,
 }
@@ -35,7 +35,7 @@ pub struct LedgerConfig {
 impl LedgerConfig {
     /// The settings of a role, for an address.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), connections: 16, acquire_timeout: Duration::from_secs(5) }
+        Self { url: url.into(), max_connections: 16, acquire_timeout: Duration::from_secs(5) }
     }
 }
 
@@ -64,7 +64,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::NotCreated`] until `deployment` has a row, [`LedgerError::Encoding`] where the database is not
-    /// UTF8, [`LedgerError::Away`] where nothing answers.
+    /// UTF8, [`LedgerError::Unreachable`] where nothing answers.
     pub async fn open(config: &LedgerConfig) -> Result<Self, LedgerError> {
         let pool = pool(config)?;
         let encoding = sqlx::query_scalar!("-- encoding\nSELECT current_setting('server_encoding') AS \"encoding!\"")
@@ -170,7 +170,7 @@ impl Ledger {
 pub(crate) fn pool(config: &LedgerConfig) -> Result<PgPool, LedgerError> {
     let options = PgConnectOptions::from_str(&config.url).map_err(LedgerError::Address)?.application_name("sealbus");
     Ok(PgPoolOptions::new()
-        .max_connections(config.connections)
+        .max_connections(config.max_connections)
         .acquire_timeout(config.acquire_timeout)
         .test_before_acquire(false)
         .connect_lazy_with(options))

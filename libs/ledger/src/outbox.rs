@@ -19,7 +19,7 @@ use crate::{Ledger, LedgerError};
 
 /// A row of the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owed {
+pub struct OutboxRow {
     /// The row.
     pub id: i64,
     /// The event's plan.
@@ -27,7 +27,7 @@ pub struct Owed {
     /// The event's place in it.
     pub seq: u64,
     /// The smallest seq that the plan had in the whole outbox, in the same snapshot.
-    pub smallest: u64,
+    pub smallest_seq: u64,
 }
 
 /// Why an event that is owed cannot be sent.
@@ -84,7 +84,7 @@ pub struct Outbox<'a> {
 
 impl Outbox<'_> {
     /// Rows of a partition from an id on, in order of their ids.
-    pub async fn page(self, partition: u32, from_id: i64, limit: u32) -> Result<Vec<Owed>, LedgerError> {
+    pub async fn page(self, partition: u32, from_id: i64, limit: u32) -> Result<Vec<OutboxRow>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- outbox_page
             WITH page AS MATERIALIZED (
@@ -101,18 +101,18 @@ impl Outbox<'_> {
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        let owed = rows.into_iter().map(|row| Owed {
+        let owed = rows.into_iter().map(|row| OutboxRow {
             id: row.id,
             plan_no: row.plan_no,
             seq: row.seq.unsigned_abs(),
-            smallest: row.smallest.unsigned_abs(),
+            smallest_seq: row.smallest.unsigned_abs(),
         });
         Ok(owed.collect())
     }
 
     /// The lowest rows of some plans, given as (tenant, plan): up to `limit` of each, in order of their seqs, with the
     /// plan's place in `plans`. A plan without any is not in the answer.
-    pub async fn of_plans(self, plans: &[(&str, &str)], limit: u32) -> Result<Vec<(usize, Owed)>, LedgerError> {
+    pub async fn of_plans(self, plans: &[(&str, &str)], limit: u32) -> Result<Vec<(usize, OutboxRow)>, LedgerError> {
         let (tenants, names): (Vec<&str>, Vec<&str>) = plans.iter().copied().unzip();
         let rows = sqlx::query!(
             r#"-- outbox_of_plans
@@ -131,11 +131,11 @@ impl Outbox<'_> {
         .fetch_all(self.ledger.pool())
         .await?;
         let owed = rows.into_iter().map(|row| {
-            let owed = Owed {
+            let owed = OutboxRow {
                 id: row.id,
                 plan_no: row.plan_no,
                 seq: row.seq.unsigned_abs(),
-                smallest: row.smallest.unsigned_abs(),
+                smallest_seq: row.smallest.unsigned_abs(),
             };
             (usize::try_from(row.at - 1).unwrap_or(usize::MAX), owed)
         });
@@ -146,9 +146,9 @@ impl Outbox<'_> {
     /// at least.
     pub async fn events(
         self,
-        owed: &[Owed],
+        owed: &[OutboxRow],
         bytes: u64,
-    ) -> Result<Vec<(Owed, Result<Record, Unsendable>)>, LedgerError> {
+    ) -> Result<Vec<(OutboxRow, Result<Record, Unsendable>)>, LedgerError> {
         let plan_nos: Vec<i64> = owed.iter().map(|row| row.plan_no).collect();
         let seqs: Vec<i64> = owed.iter().map(|row| signed(row.seq)).collect();
         let rows = select_records!(

@@ -316,7 +316,7 @@ async fn a_ledger_keeps_its_origin_and_migrates_twice() {
     let other = test.ledger.check_origin("other.example").unwrap_err().to_string();
     assert!(other.contains(ORIGIN) && other.contains("other.example"), "{other}");
     let missing = Ledger::open(&LedgerConfig::new("postgres://127.0.0.1:1/none")).await;
-    assert!(missing.err().unwrap().is_away());
+    assert!(missing.err().unwrap().is_unreachable());
 }
 
 fn support_with_id(n: u64, event_id: uuid::Uuid) -> sealbus_ledger::append::Draft {

@@ -13,7 +13,7 @@ use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::request::{Draft, UnderKey};
 use sealbus_core::verify::{ChainCheck, Trust, Verdict};
 use sealbus_ledger::append::AppendError;
-use sealbus_ledger::data_keys::{Current, ErasureOrder};
+use sealbus_ledger::data_keys::{Current, ErasureRequest};
 use sealbus_ledger::history::trail::PageQuery;
 use uuid::Uuid;
 
@@ -23,8 +23,8 @@ fn ada() -> DataSubject {
     DataSubject::parse("Ada Lovelace").unwrap()
 }
 
-fn order() -> ErasureOrder {
-    ErasureOrder { tenant: tenant("acme"), subject: ada(), actor: "officer".into(), reason: "ticket 17".into() }
+fn order() -> ErasureRequest {
+    ErasureRequest { tenant: tenant("acme"), subject: ada(), actor: "officer".into(), reason: "ticket 17".into() }
 }
 
 fn data_key(number: u8) -> DataKey {
@@ -66,7 +66,7 @@ async fn a_key_that_is_closed_or_gone_takes_no_event_and_an_event_beside_it_is_t
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     let key = data_key(1);
-    let gone = AppendError::KeyGone { key_id: key.key_id() };
+    let gone = AppendError::DataKeyErased { key_id: key.key_id() };
     let append = async || appender.append(call("acme", "p", vec![under(&key)])).await.map(|_| ());
     assert_eq!(append().await, Err(gone.clone()), "it was never made");
     test.ledger.data_keys().add(&[wrapped(&test, &key, 1)]).await.unwrap();

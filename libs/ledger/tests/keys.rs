@@ -10,7 +10,7 @@ use std::time::Duration;
 use sealbus_core::seal::{KeyId, KeyKind, Keyring, KeyringText, NewKey, Status};
 use sealbus_core::verify::Verdict;
 use sealbus_ledger::append::{AppendError, AppendSettings, Appender};
-use sealbus_ledger::keys::{Ending, KeyEvent, KeyRefused, KeyStanding, Told};
+use sealbus_ledger::keys::{Ending, KeyChange, KeyEvent, KeyRefused, KeyState};
 use sealbus_ledger::verification::Scope;
 use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_testkit::eventually;
@@ -42,7 +42,7 @@ impl TwoKeys {
 
     async fn appender(&self, keyring: &Keyring) -> Appender {
         let ledger = Ledger::open(&LedgerConfig::new(self.test.postgres.url())).await.unwrap();
-        let settings = AppendSettings { lease_renew: Duration::from_millis(50), ..AppendSettings::default() };
+        let settings = AppendSettings { lease_renew_interval: Duration::from_millis(50), ..AppendSettings::default() };
         Appender::start(&ledger, keyring, &settings, None).unwrap()
     }
 
@@ -55,7 +55,7 @@ impl TwoKeys {
         let appender = self.appender(&self.before).await;
         let chain = self.test.ledger.keys().chain(&self.before).await.unwrap();
         let signer = self.before.signer_of(&self.new).unwrap();
-        let added = self.test.ledger.keys().append(&appender, &chain, KeyEvent::Added(&signer), "tester").await;
+        let added = self.test.ledger.keys().append(&appender, &chain, KeyChange::Added(&signer), "tester").await;
         assert_eq!(added.unwrap().header.metadata_hash, metadata_hash());
     }
 
@@ -100,10 +100,10 @@ async fn a_key_is_followed_by_another_in_one_chain() {
 
     ledger.keys().end(&keys.old, Ending::Retire).await.unwrap();
     let refused = first.append(call("acme", "order-1", vec![draft(4)])).await.unwrap_err();
-    let ended = KeyRefused::Ended { kid: keys.old.clone(), standing: KeyStanding::Retired };
+    let ended = KeyRefused::Ended { kid: keys.old.clone(), state: KeyState::Retired };
     assert_eq!(refused, AppendError::Key(ended));
     let chain = ledger.keys().chain(&keys.after).await.unwrap();
-    let retired = KeyEvent::Retired(&keys.old, chain.log_size());
+    let retired = KeyChange::Retired(&keys.old, chain.log_size());
     ledger.keys().append(&second, &chain, retired, "tester").await.unwrap();
     let twice = ledger.keys().append(&second, &chain, retired, "tester").await.unwrap_err();
     assert_eq!(twice, AppendError::HeadMismatch { head: 3 }, "somebody else changed the chain");
@@ -113,9 +113,9 @@ async fn a_key_is_followed_by_another_in_one_chain() {
     let chain = ledger.keys().chain(&keys.after).await.unwrap();
     assert_eq!(chain.window(&keys.old).unwrap().until, Some(5));
     assert_eq!(chain.window(&keys.new).unwrap().until, None);
-    let told = chain.tale(&keys.old);
-    assert_eq!(told.added, Some(Told { seq: 1, index: Some(0) }));
-    assert_eq!(told.retired, Some(Told { seq: 3, index: Some(5) }));
+    let told = chain.history(&keys.old);
+    assert_eq!(told.added, Some(KeyEvent { seq: 1, index: Some(0) }));
+    assert_eq!(told.retired, Some(KeyEvent { seq: 3, index: Some(5) }));
     assert_eq!(keys.findings().await, []);
 }
 
@@ -158,7 +158,7 @@ async fn a_key_added_without_its_own_proof_counts_for_nothing() {
     first.append(call).await.unwrap();
     keys.seal().await;
     let read = ledger.keys().chain(&keys.before).await.unwrap();
-    assert_eq!(read.tale(&keys.new).added, Some(Told { seq: 2, index: Some(1) }));
+    assert_eq!(read.history(&keys.new).added, Some(KeyEvent { seq: 2, index: Some(1) }));
     assert_eq!(read.window(&keys.new), None);
 }
 
@@ -179,16 +179,16 @@ async fn ending_a_key_waits_for_what_is_being_appended_under_it() {
     let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND NOT granted \
                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     eventually("the end waits", async || keys.test.count(waiting).await == 1).await;
-    assert_eq!(keys.test.ledger.keys().states().await.unwrap()[&keys.old], KeyStanding::Signs);
+    assert_eq!(keys.test.ledger.keys().states().await.unwrap()[&keys.old], KeyState::Signs);
     transaction.commit().await.unwrap();
     ending.await.unwrap().unwrap();
-    assert_eq!(keys.test.ledger.keys().states().await.unwrap()[&keys.old], KeyStanding::Revoked);
+    assert_eq!(keys.test.ledger.keys().states().await.unwrap()[&keys.old], KeyState::Revoked);
 
     let refused =
         sqlx::query_scalar::<_, i64>(lock_plans).bind(keys.old.as_str()).fetch_one(&mut held).await.unwrap_err();
     assert!(refused.to_string().contains("may not sign"), "{refused}");
     keys.test.ledger.keys().end(&keys.old, Ending::Retire).await.unwrap();
-    assert_eq!(keys.test.ledger.keys().states().await.unwrap()[&keys.old], KeyStanding::Revoked, "it stays revoked");
+    assert_eq!(keys.test.ledger.keys().states().await.unwrap()[&keys.old], KeyState::Revoked, "it stays revoked");
 }
 
 /// Under load a caller is told either that its event is stored, or that nothing of it is.
@@ -215,12 +215,12 @@ async fn the_ledger_knows_who_signs_with_what() {
     let (one, two) = (keys.appender(&keys.before).await, keys.appender(&keys.before).await);
     let other = keys.appender(&keys.after).await;
     eventually("all three are there", async || signers(&keys.old).await == 2 && signers(&keys.new).await == 1).await;
-    one.retreat().await;
+    one.deregister().await;
     assert_eq!(signers(&keys.old).await, 1);
     drop((two, other));
     eventually("who is gone counts no more", async || ledger.keys().signers().await.unwrap().is_empty()).await;
 
-    let settings = AppendSettings { lease: Duration::from_millis(300), ..AppendSettings::default() };
+    let settings = AppendSettings { lease_duration: Duration::from_millis(300), ..AppendSettings::default() };
     let away = Ledger::open(&LedgerConfig::new(keys.test.postgres.url())).await.unwrap();
     let crashed = Appender::start(&away, &keys.before, &settings, None).unwrap();
     eventually("it is there", async || signers(&keys.old).await == 1).await;
@@ -248,5 +248,5 @@ async fn the_migration_knows_the_keys_that_were_added_before_it() {
     keys.test.admin("DELETE FROM sealbus.signing_keys").await.unwrap();
     keys.test.admin(seeding).await.unwrap();
     let known = keys.test.ledger.keys().states().await.unwrap();
-    assert_eq!(known.into_iter().collect::<Vec<_>>(), [(keys.old.clone(), KeyStanding::Signs)]);
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), [(keys.old.clone(), KeyState::Signs)]);
 }

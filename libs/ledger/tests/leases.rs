@@ -19,7 +19,7 @@ fn keys(count: usize) -> Vec<String> {
 /// A keeper that renews fast, and holds for long enough on a busy machine.
 fn config(holder: &str, keys: Vec<String>) -> KeeperConfig {
     let (lease, renew) = (Duration::from_secs(3), Duration::from_millis(40));
-    KeeperConfig { lease, renew, ..KeeperConfig::new("relay", keys, holder) }
+    KeeperConfig { lease_duration: lease, renew_interval: renew, ..KeeperConfig::new("relay", keys, holder) }
 }
 
 /// A keeper and what it has said so far.

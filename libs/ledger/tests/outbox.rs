@@ -7,7 +7,7 @@ mod support;
 use sealbus_core::event::Record;
 use sealbus_core::partition::PlanKey;
 use sealbus_ledger::append::Appender;
-use sealbus_ledger::outbox::{Acknowledged, Owed, Unsendable};
+use sealbus_ledger::outbox::{Acknowledged, OutboxRow, Unsendable};
 use sqlx::{Connection, PgConnection};
 
 use crate::support::{TestLedger, call, draft};
@@ -23,8 +23,8 @@ fn partition(plan: &str) -> u32 {
     PlanKey::of("acme", plan).partition(8)
 }
 
-fn seqs(rows: &[Owed]) -> Vec<(u64, u64)> {
-    rows.iter().map(|row| (row.seq, row.smallest)).collect()
+fn seqs(rows: &[OutboxRow]) -> Vec<(u64, u64)> {
+    rows.iter().map(|row| (row.seq, row.smallest_seq)).collect()
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn plans_are_asked_about_by_name() {
     append(&appender, "order-2", 1).await;
     let asked = [("acme", "order-2"), ("acme", "nobody"), ("globex", "order-1"), ("acme", "order-1")];
     let rows = test.ledger.outbox().of_plans(&asked, 2).await.unwrap();
-    let found: Vec<_> = rows.iter().map(|(at, row)| (*at, row.seq, row.smallest)).collect();
+    let found: Vec<_> = rows.iter().map(|(at, row)| (*at, row.seq, row.smallest_seq)).collect();
     assert_eq!(found, [(0, 1, 1), (3, 1, 1), (3, 2, 1)], "at most two of a plan");
 }
 

@@ -11,9 +11,9 @@ use sealbus_core::event::{Header, Record};
 use sealbus_core::hash::Hash;
 use sealbus_core::names::{Plan, Subscription};
 use sealbus_ledger::append::Appender;
-use sealbus_ledger::delivery::dead_letters::{AskError, Order, OwedQuery, Verb};
+use sealbus_ledger::delivery::dead_letters::{BlockedQuery, CommandError, OperatorAction, OperatorRequest};
 use sealbus_ledger::delivery::parking::SetAside;
-use sealbus_ledger::delivery::positions::{Ask, LeaseEpoch, Move, Standing, State, advance};
+use sealbus_ledger::delivery::positions::{LeaseEpoch, Move, OperatorCommand, Position, PositionState, advance};
 use sealbus_ledger::delivery::subscriptions::Start;
 use sealbus_ledger::history::trail::PageQuery;
 
@@ -64,7 +64,7 @@ impl Scene {
         self.lease = lease(epoch);
     }
 
-    async fn standing(&self) -> Standing {
+    async fn standing(&self) -> Position {
         self.test
             .ledger
             .positions()
@@ -76,7 +76,7 @@ impl Scene {
     }
 
     /// One move in a transaction of its own.
-    async fn step(&self, lease: &LeaseEpoch, from: &Standing, to: u64) -> bool {
+    async fn step(&self, lease: &LeaseEpoch, from: &Position, to: u64) -> bool {
         let mut transaction = self.test.ledger.effects_pool().begin().await.unwrap();
         let step = Move { from, next_seq: to, last_hash: self.hash(to - 1) };
         let moved = advance(&mut transaction, self.subscription_no, lease, &[step]).await.unwrap();
@@ -93,10 +93,15 @@ impl Scene {
         }
     }
 
-    async fn park(&self, from: &Standing, seen_seq: u64) -> bool {
+    async fn park(&self, from: &Position, seen_seq: u64) -> bool {
         let errors = ["it failed".to_owned()];
-        let aside =
-            SetAside { state: State::Parked, seen_seq, attempts: 1, retry_in: Some(Duration::ZERO), errors: &errors };
+        let aside = SetAside {
+            state: PositionState::Parked,
+            seen_seq,
+            attempts: 1,
+            retry_in: Some(Duration::ZERO),
+            errors: &errors,
+        };
         self.test.ledger.positions().set_aside(self.subscription_no, &self.lease, from, &aside).await.unwrap()
     }
 
@@ -123,7 +128,10 @@ fn lease(epoch: i64) -> LeaseEpoch {
 async fn a_plan_without_a_row_begins_at_its_genesis_and_moves_once() {
     let scene = Scene::with(3).await;
     let fresh = scene.standing().await;
-    assert_eq!((fresh.next_seq, fresh.last_hash, fresh.stored, fresh.state), (1, scene.hash(0), false, State::Live));
+    assert_eq!(
+        (fresh.next_seq, fresh.last_hash, fresh.stored, fresh.state),
+        (1, scene.hash(0), false, PositionState::Live)
+    );
     assert!(scene.step(&scene.lease, &fresh, 2).await);
     assert!(!scene.step(&scene.lease, &fresh, 2).await, "the row is there now");
     let moved = scene.standing().await;
@@ -148,7 +156,7 @@ async fn a_first_row_needs_the_epoch_of_the_lease() {
                 scene.subscription_no,
                 &zombie,
                 &fresh,
-                &SetAside { state: State::Parked, seen_seq: 1, attempts: 1, retry_in: None, errors: &[] }
+                &SetAside { state: PositionState::Parked, seen_seq: 1, attempts: 1, retry_in: None, errors: &[] }
             )
             .await
             .unwrap()
@@ -205,10 +213,10 @@ async fn a_move_needs_the_state_that_was_read() {
     assert!(!scene.step(&scene.lease, &live, 3).await, "a live move meets a parked row");
     assert!(!scene.park(&live, 2).await);
     let parked = scene.standing().await;
-    assert_eq!((parked.state, parked.attempts, parked.seen_seq), (State::Parked, 1, 2));
+    assert_eq!((parked.state, parked.attempts, parked.seen_seq), (PositionState::Parked, 1, 2));
     assert!(scene.step(&scene.lease, &parked, 3).await);
     let moved = scene.standing().await;
-    assert_eq!((moved.state, moved.attempts), (State::Parked, 0), "a moved position has all its attempts");
+    assert_eq!((moved.state, moved.attempts), (PositionState::Parked, 0), "a moved position has all its attempts");
     assert!(scene.is_due().await, "and is due at once");
 }
 
@@ -246,7 +254,7 @@ async fn an_event_that_arrives_while_its_plan_is_unparked() {
     assert!(ledger.positions().unpark(scene.subscription_no, scene.plan_no).await.unwrap());
     // Unparking comes first: the event is not noted, so that it may not be acknowledged.
     assert!(ledger.positions().mark_seen(scene.subscription_no, &[(scene.plan_no, 4)]).await.unwrap().is_empty());
-    assert_eq!(scene.standing().await.state, State::Live);
+    assert_eq!(scene.standing().await.state, PositionState::Live);
 }
 
 #[tokio::test]
@@ -301,7 +309,7 @@ async fn errors_are_numbered_over_all_rounds() {
     let scene = Scene::with(1).await;
     assert!(scene.park(&scene.standing().await, 1).await);
     let errors = ["again".to_owned(), "and again".to_owned()];
-    let dead = SetAside { state: State::Dead, seen_seq: 1, attempts: 3, retry_in: None, errors: &errors };
+    let dead = SetAside { state: PositionState::Dead, seen_seq: 1, attempts: 3, retry_in: None, errors: &errors };
     assert!(
         scene
             .test
@@ -318,17 +326,17 @@ async fn errors_are_numbered_over_all_rounds() {
         .test
         .ledger
         .dead_letters()
-        .list(&OwedQuery { states: vec![State::Dead], limit: 10, ..OwedQuery::default() })
+        .list(&BlockedQuery { states: vec![PositionState::Dead], limit: 10, ..BlockedQuery::default() })
         .await
         .unwrap();
     assert_eq!(owed.len(), 1);
     assert_eq!((owed[0].first_error.as_deref(), owed[0].last_error.as_deref()), (Some("it failed"), Some("and again")));
-    assert_eq!((owed[0].seq, owed[0].state, owed[0].next_at), (1, State::Dead, None));
+    assert_eq!((owed[0].seq, owed[0].state, owed[0].next_at), (1, PositionState::Dead, None));
     assert!(!scene.is_due().await, "a dead letter waits for an operator");
 }
 
-fn order(reason: &str) -> Order {
-    Order {
+fn order(reason: &str) -> OperatorRequest {
+    OperatorRequest {
         subscription: subscription(),
         tenant: tenant("acme"),
         plan: plan("order-1"),
@@ -342,25 +350,32 @@ async fn an_ask_is_an_event_first_and_then_due() {
     let scene = Scene::with(2).await;
     let (ledger, appender) = (&scene.test.ledger, &scene.appender);
     assert!(matches!(
-        ledger.dead_letters().issue(appender, &order("r"), Verb::Redrive).await,
-        Err(AskError::NotOwed { .. })
+        ledger.dead_letters().issue(appender, &order("r"), OperatorAction::Redrive).await,
+        Err(CommandError::NotBlocked { .. })
     ));
     assert!(scene.park(&scene.standing().await, 2).await);
-    assert!(matches!(ledger.dead_letters().issue(appender, &order(""), Verb::Redrive).await, Err(AskError::Reason)));
-    let settle = Verb::Settle { stands: scene.hash(1) };
+    assert!(matches!(
+        ledger.dead_letters().issue(appender, &order(""), OperatorAction::Redrive).await,
+        Err(CommandError::Reason)
+    ));
+    let settle = OperatorAction::Settle { stands: scene.hash(1) };
     assert!(matches!(
         ledger.dead_letters().issue(appender, &order("r"), settle).await,
-        Err(AskError::WrongState { .. })
+        Err(CommandError::WrongState { .. })
     ));
     scene.set("next_at = NULL").await;
     assert_eq!(
-        ledger.dead_letters().issue(appender, &order("the mail server is back"), Verb::Redrive).await.unwrap(),
+        ledger
+            .dead_letters()
+            .issue(appender, &order("the mail server is back"), OperatorAction::Redrive)
+            .await
+            .unwrap(),
         1
     );
-    assert_eq!(scene.standing().await.ask, Some(Ask::Redrive { seq: 1 }));
+    assert_eq!(scene.standing().await.command, Some(OperatorCommand::Redrive { seq: 1 }));
     assert!(scene.is_due().await);
-    assert_eq!(ledger.dead_letters().issue(appender, &order("never mind"), Verb::Skip).await.unwrap(), 1);
-    assert_eq!(scene.standing().await.ask, Some(Ask::Skip { seq: 1 }));
+    assert_eq!(ledger.dead_letters().issue(appender, &order("never mind"), OperatorAction::Skip).await.unwrap(), 1);
+    assert_eq!(scene.standing().await.command, Some(OperatorCommand::Skip { seq: 1 }));
     let page = PageQuery { limit: 10, ..PageQuery::default() };
     let events = ledger.history().page(&tenant("acme"), &Plan::deliveries(), &page).await.unwrap().records;
     let types: Vec<&str> = events.iter().map(|event| event.header.event_type.as_str()).collect();
@@ -385,8 +400,8 @@ async fn an_ask_is_carried_out_where_it_was_asked_and_nowhere_else() {
     let (ledger, appender) = (&scene.test.ledger, &scene.appender);
     assert!(scene.park(&scene.standing().await, 3).await);
     let unasked = scene.standing().await;
-    ledger.dead_letters().issue(appender, &order("r"), Verb::Skip).await.unwrap();
-    let resume = |from: Standing, next_seq| {
+    ledger.dead_letters().issue(appender, &order("r"), OperatorAction::Skip).await.unwrap();
+    let resume = |from: Position, next_seq| {
         let hash = scene.hash(next_seq - 1);
         let scene = &scene;
         async move {
@@ -404,14 +419,14 @@ async fn an_ask_is_carried_out_where_it_was_asked_and_nowhere_else() {
     assert!(resume(asked.clone(), 2).await);
     let resumed = scene.standing().await;
     assert_eq!(
-        (resumed.next_seq, resumed.last_hash, resumed.state, resumed.attempts, &resumed.ask),
-        (2, scene.hash(1), State::Parked, 0, &None)
+        (resumed.next_seq, resumed.last_hash, resumed.state, resumed.attempts, &resumed.command),
+        (2, scene.hash(1), PositionState::Parked, 0, &None)
     );
     assert!(!resume(asked.clone(), 2).await, "it is carried out once");
     assert!(!ledger.positions().clear_command(scene.subscription_no, &asked).await.unwrap());
     // A dead letter keeps an ask that comes while it dies due.
-    ledger.dead_letters().issue(appender, &order("r"), Verb::Redrive).await.unwrap();
-    let dead = SetAside { state: State::Dead, seen_seq: 3, attempts: 3, retry_in: None, errors: &[] };
+    ledger.dead_letters().issue(appender, &order("r"), OperatorAction::Redrive).await.unwrap();
+    let dead = SetAside { state: PositionState::Dead, seen_seq: 3, attempts: 3, retry_in: None, errors: &[] };
     assert!(ledger.positions().set_aside(scene.subscription_no, &scene.lease, &resumed, &dead).await.unwrap());
     assert!(scene.is_due().await);
     assert!(ledger.positions().clear_command(scene.subscription_no, &scene.standing().await).await.unwrap());
@@ -422,7 +437,7 @@ async fn an_ask_is_carried_out_where_it_was_asked_and_nowhere_else() {
 async fn a_fork_is_settled_by_an_event_that_the_ledger_holds() {
     let scene = Scene::with(3).await;
     let (ledger, appender) = (&scene.test.ledger, &scene.appender);
-    let fork = SetAside { state: State::Fork, seen_seq: 3, attempts: 0, retry_in: None, errors: &[] };
+    let fork = SetAside { state: PositionState::Fork, seen_seq: 3, attempts: 0, retry_in: None, errors: &[] };
     assert!(scene.step(&scene.lease, &scene.standing().await, 3).await);
     assert!(
         ledger
@@ -433,17 +448,24 @@ async fn a_fork_is_settled_by_an_event_that_the_ledger_holds() {
     );
     assert!(!ledger.positions().unpark(scene.subscription_no, scene.plan_no).await.unwrap());
     assert!(matches!(
-        ledger.dead_letters().issue(appender, &order("r"), Verb::Redrive).await,
-        Err(AskError::WrongState { .. })
+        ledger.dead_letters().issue(appender, &order("r"), OperatorAction::Redrive).await,
+        Err(CommandError::WrongState { .. })
     ));
-    let foreign = Verb::Settle { stands: Hash([7; 32]) };
-    assert!(matches!(ledger.dead_letters().issue(appender, &order("r"), foreign).await, Err(AskError::NotInLedger(_))));
+    let foreign = OperatorAction::Settle { stands: Hash([7; 32]) };
+    assert!(matches!(
+        ledger.dead_letters().issue(appender, &order("r"), foreign).await,
+        Err(CommandError::NotInLedger(_))
+    ));
     let stands = scene.hash(2);
     assert_eq!(
-        ledger.dead_letters().issue(appender, &order("the ledger is right"), Verb::Settle { stands }).await.unwrap(),
+        ledger
+            .dead_letters()
+            .issue(appender, &order("the ledger is right"), OperatorAction::Settle { stands })
+            .await
+            .unwrap(),
         2
     );
-    assert_eq!(scene.standing().await.ask, Some(Ask::Settle { seq: 3, stands }));
+    assert_eq!(scene.standing().await.command, Some(OperatorCommand::Settle { seq: 3, stands }));
     let page = PageQuery { limit: 10, ..PageQuery::default() };
     let events = ledger.history().page(&tenant("acme"), &Plan::deliveries(), &page).await.unwrap().records;
     let data: serde_json::Value = serde_json::from_str(events[0].payload.as_deref().unwrap()).unwrap();

@@ -16,8 +16,8 @@ use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::seal::Keyring;
 use sealbus_dispatcher::{Config, DispatcherError, Metrics, Resources, file, run};
 use sealbus_ledger::append::{AppendSettings, Appender, Call, Draft, Expect};
-use sealbus_ledger::delivery::dead_letters::OwedQuery;
-use sealbus_ledger::delivery::positions::State;
+use sealbus_ledger::delivery::dead_letters::BlockedQuery;
+use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_ledger::{Creation, Ledger, LedgerConfig, create};
 use sealbus_testkit::{Nats, Postgres, eventually};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -238,14 +238,14 @@ async fn flaky_fails_by_rule_and_only_there() {
     eventually("the rest is dead", async || {
         bus.ledger
             .dead_letters()
-            .list(&OwedQuery { limit: 10, states: vec![State::Dead], ..OwedQuery::default() })
+            .list(&BlockedQuery { limit: 10, states: vec![PositionState::Dead], ..BlockedQuery::default() })
             .await
             .unwrap()
             .len()
             == 1
     })
     .await;
-    let owed = bus.ledger.dead_letters().list(&OwedQuery { limit: 10, ..OwedQuery::default() }).await.unwrap();
+    let owed = bus.ledger.dead_letters().list(&BlockedQuery { limit: 10, ..BlockedQuery::default() }).await.unwrap();
     assert_eq!(
         (owed[0].subscription.as_str(), owed[0].plan.as_str(), owed[0].seq, owed[0].attempts),
         ("gives-up", "unlucky-1", 1, 3)

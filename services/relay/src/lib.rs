@@ -130,8 +130,8 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
     }
     let partitions = resources.ledger.deployment().partitions;
     let keeper = KeeperConfig {
-        lease: config.lease,
-        renew: config.renew,
+        lease_duration: config.lease,
+        renew_interval: config.renew,
         ..KeeperConfig::new(
             &config.group,
             (0..partitions).map(|partition| partition.to_string()).collect(),

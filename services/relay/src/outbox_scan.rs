@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use sealbus_core::event::Record;
-use sealbus_ledger::outbox::{Acknowledged, Owed, Unsendable};
+use sealbus_ledger::outbox::{Acknowledged, OutboxRow, Unsendable};
 use sealbus_ledger::{Ledger, LedgerError};
 
 use crate::window::PlanId;
@@ -14,7 +14,7 @@ use crate::window::PlanId;
 const ELDERS: u32 = 64;
 
 /// Events as the ledger gave them, beside their rows.
-pub(crate) type Events = Vec<(Owed, Result<Record, Unsendable>)>;
+pub(crate) type Events = Vec<(OutboxRow, Result<Record, Unsendable>)>;
 
 /// A plan whose lowest waiting event may have elders that nobody here knows of.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(crate) enum Look {
         /// Who was writing before the page was read, where that was asked.
         writers: Option<Vec<String>>,
         /// The rows, by id.
-        rows: Vec<Owed>,
+        rows: Vec<OutboxRow>,
     },
     /// The events of rows.
     Events {
@@ -51,7 +51,7 @@ pub(crate) enum Look {
         /// The plans.
         asked: Vec<Undecided>,
         /// The lowest row of each that has any.
-        lowest: Vec<(usize, Owed)>,
+        lowest: Vec<(usize, OutboxRow)>,
         /// The elders.
         events: Events,
     },
@@ -71,7 +71,7 @@ pub(crate) fn page(ledger: Ledger, partition: u32, from: i64, limit: u32, seen: 
 }
 
 /// Reads the events of rows, up to so many bytes.
-pub(crate) fn events(ledger: Ledger, rows: Vec<Owed>, bytes: u64) -> Looking {
+pub(crate) fn events(ledger: Ledger, rows: Vec<OutboxRow>, bytes: u64) -> Looking {
     async move {
         let events = ledger.outbox().events(&rows, bytes).await?;
         let cut = rows.get(events.len()).map(|row| row.id);
@@ -88,7 +88,7 @@ pub(crate) fn plans(ledger: Ledger, asked: Vec<Undecided>, bytes: u64) -> Lookin
         let rows = ledger.outbox().of_plans(&names, ELDERS).await?;
         let mut lowest = rows.clone();
         lowest.dedup_by_key(|(at, _)| *at);
-        let elders: Vec<Owed> = rows
+        let elders: Vec<OutboxRow> = rows
             .into_iter()
             .filter(|(at, row)| asked.get(*at).is_some_and(|ask| row.seq < ask.lowest))
             .map(|(_, row)| row)

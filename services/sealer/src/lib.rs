@@ -126,7 +126,7 @@ async fn continued(
         } else {
             match continuity::check(&resources.ledger, &held, &names.join(", ")).await {
                 Ok(anchored) => return Ok(Some(anchored)),
-                Err(Refusal::Ledger(error)) if error.is_away() => {
+                Err(Refusal::Ledger(error)) if error.is_unreachable() => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         "the ledger is away; sealing waits for it"

@@ -42,7 +42,7 @@ pub(crate) async fn create(
         match number {
             Ok(Some(number)) => return Ok(Some(number)),
             Ok(None) => {}
-            Err(error) if error.is_away() => {
+            Err(error) if error.is_unreachable() => {
                 warn!(subscription = %spec.name, %error, "ledger unreachable; creation of the subscription is retried");
             }
             Err(source) => return Err(ConsumerError::Subscribe { subscription: spec.name.to_string(), source }),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use sealbus_broker::Broker;
 use sealbus_core::catalog::Catalog;
 use sealbus_core::retry::RetryPolicy;
-use sealbus_ledger::delivery::positions::{LeaseEpoch, Standing};
+use sealbus_ledger::delivery::positions::{LeaseEpoch, Position};
 use sealbus_ledger::leases::keeper::Lease;
 use sealbus_ledger::{Ledger, LedgerError};
 use tokio::sync::Semaphore;
@@ -76,7 +76,7 @@ impl SubscriptionContext {
     }
 
     /// Reads the subscription's positions in some plans. A plan that the ledger does not know is left out.
-    pub(crate) async fn positions(&self, plans: &[&PlanName]) -> Result<HashMap<PlanName, Standing>, LedgerError> {
+    pub(crate) async fn positions(&self, plans: &[&PlanName]) -> Result<HashMap<PlanName, Position>, LedgerError> {
         let names: Vec<(&str, &str)> = plans.iter().map(|name| (&*name.tenant, &*name.plan)).collect();
         let numbers = self.ledger().history().plan_nos(&names).await?;
         let mut positions = self
@@ -91,7 +91,7 @@ impl SubscriptionContext {
     }
 
     /// Reads the subscription's position in one plan, `None` if the ledger does not know the plan.
-    pub(crate) async fn position(&self, plan: &PlanName) -> Result<Option<Standing>, LedgerError> {
+    pub(crate) async fn position(&self, plan: &PlanName) -> Result<Option<Position>, LedgerError> {
         Ok(self.positions(&[plan]).await?.remove(plan))
     }
 }

@@ -10,7 +10,7 @@ use sealbus_broker::DeadLetter;
 use sealbus_core::event::Record;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::parking::SetAside;
-use sealbus_ledger::delivery::positions::{Ask, Standing, State};
+use sealbus_ledger::delivery::positions::{OperatorCommand, Position, PositionState};
 use tracing::{error, info, warn};
 
 use crate::assignment::Assignment;
@@ -21,7 +21,7 @@ use crate::plan::task::{Failure, PlanOutcome};
 /// A plan's position, which one task at a time acts on.
 pub(crate) struct PlanActor<'a> {
     pub assignment: &'a Assignment,
-    pub position: Standing,
+    pub position: Position,
 }
 
 impl PlanActor<'_> {
@@ -54,7 +54,7 @@ impl PlanActor<'_> {
                     return Ok(PlanOutcome::Repeat(None));
                 }
                 context.metrics.deferred.inc();
-                self.enter(State::Behind, seen, 0);
+                self.enter(PositionState::Deferred, seen, 0);
                 Ok(PlanOutcome::ReplayAgain(self.position))
             }
             AfterBatch::ParkSuspect { event_type } => {
@@ -68,15 +68,23 @@ impl PlanActor<'_> {
                 context.metrics.missing.inc();
                 error!(%reason, "plan is parked until the ledger has a valid next event");
                 // Replay finds the same again and again: the reason is stored the first time only.
-                let errors = if self.position.state == State::Parked { vec![] } else { vec![reason] };
+                let errors = if self.position.state == PositionState::Parked { vec![] } else { vec![reason] };
                 let (attempts, retry_in) = (self.position.attempts, Some(context.settings().missing_retry));
-                let aside = SetAside { state: State::Parked, seen_seq: seen, attempts, retry_in, errors: &errors };
+                let aside =
+                    SetAside { state: PositionState::Parked, seen_seq: seen, attempts, retry_in, errors: &errors };
                 self.set_aside(&aside).await
             }
             AfterBatch::StopAtFork(reason) => {
                 error!(%reason, "plan is stopped at a fork until an operator settles it");
                 let (attempts, errors) = (self.position.attempts, &[reason]);
-                self.set_aside(&SetAside { state: State::Fork, seen_seq: seen, attempts, retry_in: None, errors }).await
+                self.set_aside(&SetAside {
+                    state: PositionState::Fork,
+                    seen_seq: seen,
+                    attempts,
+                    retry_in: None,
+                    errors,
+                })
+                .await
             }
         }
     }
@@ -94,7 +102,7 @@ impl PlanActor<'_> {
         let Failure { attempts, errors, .. } = failure;
         let aside = SetAside { state, seen_seq: seen, attempts, retry_in, errors: &errors };
         let outcome = self.set_aside(&aside).await?;
-        if state == State::Dead && matches!(outcome, PlanOutcome::Settled(_)) {
+        if state == PositionState::Dead && matches!(outcome, PlanOutcome::Settled(_)) {
             copy_dead_letter(assignment, record, errors.last().map_or("", String::as_str), attempts).await;
         }
         Ok(outcome)
@@ -106,28 +114,30 @@ impl PlanActor<'_> {
         if !context.ledger().positions().unpark(context.subscription_no, self.position.plan_no).await? {
             return Ok(PlanOutcome::Repeat(None));
         }
-        (self.position.state, self.position.attempts) = (State::Live, 0);
+        (self.position.state, self.position.attempts) = (PositionState::Live, 0);
         Ok(self.settled())
     }
 
     /// Carries out an operator's command if it is still about the position's next event, otherwise clears it.
-    pub(crate) async fn carry_out(self, command: &Ask) -> Result<PlanOutcome, LedgerError> {
+    pub(crate) async fn carry_out(self, command: &OperatorCommand) -> Result<PlanOutcome, LedgerError> {
         let (context, position) = (&self.assignment.context, &self.position);
         let ledger = context.ledger();
         let target = match command {
             _ if command.seq() != position.next_seq => None,
-            Ask::Redrive { .. } if position.state != State::Fork => Some((position.next_seq, position.last_hash)),
-            Ask::Skip { seq } if position.state != State::Fork => {
+            OperatorCommand::Redrive { .. } if position.state != PositionState::Fork => {
+                Some((position.next_seq, position.last_hash))
+            }
+            OperatorCommand::Skip { seq } if position.state != PositionState::Fork => {
                 let skipped = ledger.history().event_hashes(position.plan_no, &[*seq]).await?.remove(seq);
                 skipped.map(|hash| (seq + 1, hash))
             }
-            Ask::Settle { .. } if position.state == State::Fork => {
+            OperatorCommand::Settle { .. } if position.state == PositionState::Fork => {
                 let before = position.next_seq - 1;
                 let adopted = ledger.history().event_hashes(position.plan_no, &[before]).await?.remove(&before);
                 // Before the first event there is only the genesis, which cannot differ.
                 adopted.or((before == 0).then_some(position.last_hash)).map(|hash| (position.next_seq, hash))
             }
-            Ask::Redrive { .. } | Ask::Skip { .. } | Ask::Settle { .. } => None,
+            OperatorCommand::Redrive { .. } | OperatorCommand::Skip { .. } | OperatorCommand::Settle { .. } => None,
         };
         let done = match target {
             Some((next_seq, last_hash)) => {
@@ -148,10 +158,10 @@ impl PlanActor<'_> {
         }
         let metrics = &context.metrics;
         match aside.state {
-            State::Parked => _ = metrics.parked.inc(),
-            State::Dead => _ = metrics.dead.inc(),
-            State::Fork => _ = metrics.forks.inc(),
-            State::Live | State::Behind => {}
+            PositionState::Parked => _ = metrics.parked.inc(),
+            PositionState::Dead => _ = metrics.dead.inc(),
+            PositionState::Fork => _ = metrics.forks.inc(),
+            PositionState::Live | PositionState::Deferred => {}
         }
         let last_error = aside.errors.last().map_or("", String::as_str);
         warn!(seq = self.position.next_seq, state = %aside.state, last_error, "plan set aside");
@@ -160,7 +170,7 @@ impl PlanActor<'_> {
     }
 
     /// Repeats in memory what the ledger did with the row.
-    fn enter(&mut self, state: State, seen: u64, attempts: u32) {
+    fn enter(&mut self, state: PositionState, seen: u64, attempts: u32) {
         let position = &mut self.position;
         position.seen_seq = position.seen_seq.max(position.next_seq).max(seen);
         (position.state, position.attempts, position.stored) = (state, attempts, true);
@@ -168,10 +178,10 @@ impl PlanActor<'_> {
 }
 
 /// Returns the state that a plan is set aside in, and when replay takes it up.
-fn set_aside_by(step: RetryStep) -> (State, Option<Duration>) {
+fn set_aside_by(step: RetryStep) -> (PositionState, Option<Duration>) {
     match step {
-        RetryStep::Dead => (State::Dead, None),
-        RetryStep::Retry(pause) | RetryStep::Park(pause) => (State::Parked, Some(pause)),
+        RetryStep::Dead => (PositionState::Dead, None),
+        RetryStep::Retry(pause) | RetryStep::Park(pause) => (PositionState::Parked, Some(pause)),
     }
 }
 

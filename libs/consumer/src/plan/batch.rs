@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use sealbus_core::event::Record;
-use sealbus_ledger::delivery::positions::Standing;
+use sealbus_ledger::delivery::positions::Position;
 
 use crate::handler::Delivery;
 use crate::subscription::SubscriptionSpec;
 
 /// Consecutive events of one plan that are to be applied, the first of them next at the position. It is never empty.
 pub(crate) struct Batch<'a> {
-    pub from: &'a Standing,
+    pub from: &'a Position,
     pub records: &'a [Arc<Record>],
 }
 
 impl Batch<'_> {
     /// Returns the position after the first `count` events of the batch.
-    pub(crate) fn position_after(&self, count: usize) -> Standing {
+    pub(crate) fn position_after(&self, count: usize) -> Position {
         let mut position = self.from.clone();
         if let Some(last) = count.checked_sub(1).and_then(|index| self.records.get(index)) {
             position.next_seq = last.header.seq + 1;
@@ -29,7 +29,7 @@ impl Batch<'_> {
     }
 
     /// Returns the position after the whole batch.
-    pub(crate) fn end(&self) -> Standing {
+    pub(crate) fn end(&self) -> Position {
         self.position_after(self.records.len())
     }
 }

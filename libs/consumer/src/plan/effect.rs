@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use sealbus_core::event::Record;
 use sealbus_ledger::LedgerError;
-use sealbus_ledger::delivery::positions::{self, Move, Standing, State};
+use sealbus_ledger::delivery::positions::{self, Move, Position, PositionState};
 
 use crate::assignment::{Assignment, SubscriptionContext};
 use crate::handler::{Delivery, ExternalEffect, Handler, HandlerError, LedgerEffect};
@@ -95,7 +95,7 @@ pub(crate) struct RetryBudget {
 /// that fails is retried after a pause until [`after_failure`] says that its plan has to be set aside.
 pub(crate) async fn apply(
     assignment: &Assignment,
-    position: &mut Standing,
+    position: &mut Position,
     records: &[Arc<Record>],
     budget: RetryBudget,
 ) -> Result<BatchOutcome, LedgerError> {
@@ -237,7 +237,7 @@ async fn apply_externally(
 ///
 /// If the plan was meanwhile deferred at the same place, the position moves from there: the effect has happened and need not
 /// be repeated.
-async fn follow(assignment: &Assignment, to: &Standing, from: &Standing) -> Result<bool, LedgerError> {
+async fn follow(assignment: &Assignment, to: &Position, from: &Position) -> Result<bool, LedgerError> {
     let context = &assignment.context;
     let mut from = from.clone();
     for _ in 0..2 {
@@ -250,7 +250,10 @@ async fn follow(assignment: &Assignment, to: &Standing, from: &Standing) -> Resu
         let read =
             context.ledger().positions().read(context.subscription_no, &[from.plan_no]).await?.remove(&from.plan_no);
         match read {
-            Some(now) if (now.next_seq, now.last_hash, now.state) == (from.next_seq, from.last_hash, State::Behind) => {
+            Some(now)
+                if (now.next_seq, now.last_hash, now.state)
+                    == (from.next_seq, from.last_hash, PositionState::Deferred) =>
+            {
                 from = now;
             }
             _ => return Ok(false),

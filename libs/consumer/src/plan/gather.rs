@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sealbus_core::event::Record;
 use sealbus_core::hash::Hash;
 use sealbus_ledger::LedgerError;
-use sealbus_ledger::delivery::positions::Standing;
+use sealbus_ledger::delivery::positions::Position;
 
 use crate::assignment::Assignment;
 use crate::metrics;
@@ -31,7 +31,7 @@ pub(crate) struct LedgerEvents {
 /// Decides about arrived events, in order of seq, from a position that was read.
 pub(crate) async fn gather(
     assignment: &Assignment,
-    position: &Standing,
+    position: &Position,
     arrivals: &[Arrival],
     over_limit: bool,
 ) -> Result<Gathered, LedgerError> {
@@ -105,7 +105,7 @@ pub(crate) async fn gather(
 /// The position holds the last one. Older ones are read from the ledger's chain, which the position agrees with.
 async fn applied_before(
     assignment: &Assignment,
-    position: &Standing,
+    position: &Position,
     arrivals: &[Arrival],
 ) -> Result<HashMap<u64, Hash>, LedgerError> {
     let seqs = arrivals.iter().map(|arrival| arrival.record.header.seq).filter(|seq| *seq < position.next_seq);

@@ -4,7 +4,7 @@
 //! of them once one has failed.
 
 use sealbus_ledger::LedgerError;
-use sealbus_ledger::delivery::positions::State;
+use sealbus_ledger::delivery::positions::PositionState;
 use tracing::{Instrument, Span};
 
 use crate::assignment::Assignment;
@@ -32,7 +32,7 @@ pub(crate) async fn process_together(
     for (task, span) in tasks.iter().zip(&spans) {
         gathered.push(match (&task.position, &task.work) {
             (Some(position), Work::Arrived { arrivals, over_limit, failure: None })
-                if position.state == State::Live =>
+                if position.state == PositionState::Live =>
             {
                 Some(gather(assignment, position, arrivals, *over_limit).instrument(span.clone()).await?)
             }

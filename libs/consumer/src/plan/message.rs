@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sealbus_core::event::Record;
-use sealbus_ledger::delivery::positions::{Standing, State};
+use sealbus_ledger::delivery::positions::{Position, PositionState};
 
 /// The bytes that a message takes in memory in addition to its payload and metadata, approximately.
 const MESSAGE_OVERHEAD_BYTES: usize = 512;
@@ -35,12 +35,12 @@ impl<M> QueuedMessage<M> {
 
     /// Returns whether the message may be acknowledged at a position: its event is applied, or noted as seen by a position
     /// that is not live.
-    pub(crate) fn is_covered_by(&self, position: &Standing) -> bool {
+    pub(crate) fn is_covered_by(&self, position: &Position) -> bool {
         self.seq() < position.next_seq || self.is_seen_by(position)
     }
 
     /// Returns whether the event is noted as seen, and not yet applied, by a position that is not live.
-    pub(crate) fn is_seen_by(&self, position: &Standing) -> bool {
-        position.state != State::Live && (position.next_seq..=position.seen_seq).contains(&self.seq())
+    pub(crate) fn is_seen_by(&self, position: &Position) -> bool {
+        position.state != PositionState::Live && (position.next_seq..=position.seen_seq).contains(&self.seq())
     }
 }

@@ -6,7 +6,7 @@
 
 use sealbus_core::event::Record;
 use sealbus_core::hash::Hash;
-use sealbus_ledger::delivery::positions::{Standing, State};
+use sealbus_ledger::delivery::positions::{Position, PositionState};
 
 /// The most missing events that are read from the ledger at once; a wider gap is left to replay.
 pub(crate) const MAX_GAP: u32 = 100;
@@ -19,11 +19,11 @@ pub(crate) struct Cursor {
     /// `event_hash` of the event before it.
     pub last_hash: Hash,
     /// The state of the position.
-    pub state: State,
+    pub state: PositionState,
 }
 
-impl From<&Standing> for Cursor {
-    fn from(position: &Standing) -> Self {
+impl From<&Position> for Cursor {
+    fn from(position: &Position) -> Self {
         Self { next_seq: position.next_seq, last_hash: position.last_hash, state: position.state }
     }
 }
@@ -102,7 +102,7 @@ pub(crate) enum AfterBatch {
 
 /// Decides what an arriving event is. `applied` is the hash of the event that was applied at its seq, if it is known.
 pub(crate) fn decide(cursor: &Cursor, arriving: &Arriving, applied: Option<Hash>) -> Decision {
-    if cursor.state == State::Fork {
+    if cursor.state == PositionState::Fork {
         return Decision::NotLive;
     }
     if arriving.seq < cursor.next_seq {
@@ -115,7 +115,7 @@ pub(crate) fn decide(cursor: &Cursor, arriving: &Arriving, applied: Option<Hash>
     if arriving.seq == cursor.next_seq && arriving.prev != cursor.last_hash {
         return Decision::Fork;
     }
-    if cursor.state != State::Live {
+    if cursor.state != PositionState::Live {
         return Decision::NotLive;
     }
     if arriving.over_limit || arriving.seq - cursor.next_seq > u64::from(MAX_GAP) {
@@ -149,11 +149,11 @@ mod tests {
         Arriving { seq, event_hash: hash(seq, 0), prev: hash(seq - 1, 0), suspect: false, over_limit: false }
     }
 
-    fn cursor(next_seq: u64, state: State) -> Cursor {
+    fn cursor(next_seq: u64, state: PositionState) -> Cursor {
         Cursor { next_seq, last_hash: hash(next_seq - 1, 0), state }
     }
 
-    const REPLAYED_STATES: [State; 3] = [State::Behind, State::Parked, State::Dead];
+    const REPLAYED_STATES: [PositionState; 3] = [PositionState::Deferred, PositionState::Parked, PositionState::Dead];
 
     proptest! {
         /// The model is a list of applied seqs. Whatever order, loss and duplication the stream shows, a live position
@@ -166,7 +166,7 @@ mod tests {
                 let mut known = None;
                 loop {
                     let next_seq = applied.len() as u64 + 1;
-                    match decide(&cursor(next_seq, State::Live), &arriving(seq), known) {
+                    match decide(&cursor(next_seq, PositionState::Live), &arriving(seq), known) {
                         Decision::Next => applied.push(seq),
                         Decision::Gap { from, to } => {
                             prop_assert_eq!((from, to), (next_seq, seq - 1));
@@ -192,7 +192,7 @@ mod tests {
         fn another_history_is_never_run(next_seq in 2..50_u64, seq in 1..50_u64, over_limit: bool, suspect: bool) {
             prop_assume!(seq <= next_seq);
             let other = Arriving { event_hash: hash(seq, 1), prev: hash(seq - 1, 1), over_limit, suspect, seq };
-            for state in [State::Live, State::Behind, State::Parked, State::Dead] {
+            for state in [PositionState::Live, PositionState::Deferred, PositionState::Parked, PositionState::Dead] {
                 prop_assert_eq!(decide(&cursor(next_seq, state), &other, Some(hash(seq, 0))), Decision::Fork);
             }
         }
@@ -205,14 +205,14 @@ mod tests {
                 let expected = if seq < next_seq { Decision::Duplicate } else { Decision::NotLive };
                 prop_assert_eq!(decide(&cursor(next_seq, state), &arriving, Some(hash(seq, 0))), expected);
             }
-            prop_assert_eq!(decide(&cursor(next_seq, State::Fork), &arriving, Some(hash(seq, 0))), Decision::NotLive);
+            prop_assert_eq!(decide(&cursor(next_seq, PositionState::Fork), &arriving, Some(hash(seq, 0))), Decision::NotLive);
         }
 
         /// Suspect events, events over the limit, and events behind a gap wider than one read are not applied.
         #[test]
         fn suspect_over_limit_and_distant_events_are_not_applied(next_seq in 1..50_u64, ahead in 0..300_u64) {
             let event = arriving(next_seq + ahead);
-            let live = cursor(next_seq, State::Live);
+            let live = cursor(next_seq, PositionState::Live);
             let too_far = ahead > u64::from(MAX_GAP);
             let expected = if too_far { Decision::Defer } else { Decision::Suspect };
             prop_assert_eq!(decide(&live, &Arriving { suspect: true, ..event }, None), expected);
@@ -223,6 +223,6 @@ mod tests {
 
     #[test]
     fn an_applied_seq_whose_hash_is_unknown_is_never_a_duplicate() {
-        assert_eq!(decide(&cursor(5, State::Live), &arriving(3), None), Decision::Compare);
+        assert_eq!(decide(&cursor(5, PositionState::Live), &arriving(3), None), Decision::Compare);
     }
 }

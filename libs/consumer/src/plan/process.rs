@@ -4,7 +4,7 @@
 //! position is another one, the task is repeated with the position that is stored now.
 
 use sealbus_ledger::LedgerError;
-use sealbus_ledger::delivery::positions::State;
+use sealbus_ledger::delivery::positions::PositionState;
 use tracing::Instrument;
 
 use crate::assignment::Assignment;
@@ -80,12 +80,12 @@ async fn receive(
 ///
 /// One turn is short, so that many plans are replayed side by side.
 async fn replay(mut actor: PlanActor<'_>) -> Result<PlanOutcome, LedgerError> {
-    if let Some(command) = actor.position.ask.clone() {
+    if let Some(command) = actor.position.command.clone() {
         return actor.carry_out(&command).await;
     }
     match actor.position.state {
-        State::Behind | State::Parked => {}
-        State::Live | State::Dead | State::Fork => return Ok(actor.settled()),
+        PositionState::Deferred | PositionState::Parked => {}
+        PositionState::Live | PositionState::Dead | PositionState::Fork => return Ok(actor.settled()),
     }
     if actor.position.next_seq > actor.position.seen_seq {
         return actor.unpark().await;

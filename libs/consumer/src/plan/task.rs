@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealbus_core::event::Record;
-use sealbus_ledger::delivery::positions::Standing;
+use sealbus_ledger::delivery::positions::Position;
 
 use crate::assignment::plan_name::PlanName;
 
@@ -12,7 +12,7 @@ use crate::assignment::plan_name::PlanName;
 pub(crate) struct PlanTask {
     pub plan: PlanName,
     /// The plan's position as the worker last knew it; `None` if it has to be read.
-    pub position: Option<Standing>,
+    pub position: Option<Position>,
     pub work: Work,
 }
 
@@ -48,9 +48,9 @@ pub(crate) fn highest_seq(arrivals: &[Arrival]) -> u64 {
 pub(crate) enum PlanOutcome {
     /// The task is done, and this is the durable position. The worker acknowledges the messages that the position covers
     /// and queues the others again.
-    Settled(Standing),
+    Settled(Position),
     /// As `Settled`, and replay has more to do: the worker queues another turn of replay.
-    ReplayAgain(Standing),
+    ReplayAgain(Position),
     /// The ledger does not know the plan, or the subscription has no floor in its partition. The worker discards the plan's
     /// messages unacknowledged; the broker delivers them again.
     Unknown,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::floors::SweptLeaf;
 use sealbus_ledger::delivery::parking::SetAside;
-use sealbus_ledger::delivery::positions::{Standing, State};
+use sealbus_ledger::delivery::positions::{Position, PositionState};
 use tracing::error;
 
 use crate::assignment::Assignment;
@@ -83,7 +83,7 @@ pub(super) async fn pass(assignment: &Assignment, leaves: &[&SweptLeaf]) -> Resu
     Ok(first_stuck.or(leaves.last().map(|leaf| leaf.index + 1)).unwrap_or(0))
 }
 
-async fn stop_at_fork(assignment: &Assignment, position: &Standing, seen: u64) -> Result<bool, LedgerError> {
+async fn stop_at_fork(assignment: &Assignment, position: &Position, seen: u64) -> Result<bool, LedgerError> {
     let context = &assignment.context;
     let reason = format!(
         "event {} was applied as {}, but the ledger has another event there, or none",
@@ -91,7 +91,7 @@ async fn stop_at_fork(assignment: &Assignment, position: &Standing, seen: u64) -
         position.last_hash
     );
     let aside = SetAside {
-        state: State::Fork,
+        state: PositionState::Fork,
         seen_seq: seen,
         attempts: position.attempts,
         retry_in: None,
@@ -106,8 +106,8 @@ async fn stop_at_fork(assignment: &Assignment, position: &Standing, seen: u64) -
     Ok(stopped)
 }
 
-fn action(position: &Standing, leaves: &[PlanLeaf]) -> SweepAction {
-    if position.state != State::Live {
+fn action(position: &Position, leaves: &[PlanLeaf]) -> SweepAction {
+    if position.state != PositionState::Live {
         return SweepAction::MarkSeen;
     }
     if !position.agrees && leaves.iter().any(|leaf| leaf.seq < position.next_seq) {
@@ -127,8 +127,8 @@ mod tests {
 
     use super::*;
 
-    fn position(next_seq: u64, state: State, agrees: bool) -> Standing {
-        Standing {
+    fn position(next_seq: u64, state: PositionState, agrees: bool) -> Position {
+        Position {
             plan_no: 1,
             next_seq,
             last_hash: Hash([1; 32]),
@@ -136,7 +136,7 @@ mod tests {
             state,
             stored: true,
             attempts: 0,
-            ask: None,
+            command: None,
             agrees,
         }
     }
@@ -146,7 +146,7 @@ mod tests {
         #[test]
         fn no_unapplied_wanted_leaf_is_passed(next_seq in 2..20_u64, leaves in prop::collection::vec((1..20_u64, any::<bool>()), 1..20), agrees: bool) {
             let leaves: Vec<PlanLeaf> = leaves.into_iter().map(|(seq, wanted)| PlanLeaf { seq, wanted }).collect();
-            match action(&position(next_seq, State::Live, agrees), &leaves) {
+            match action(&position(next_seq, PositionState::Live, agrees), &leaves) {
                 SweepAction::Pass => {
                     prop_assert!(leaves.iter().all(|leaf| leaf.seq < next_seq && agrees || leaf.seq >= next_seq && !leaf.wanted));
                 }
@@ -154,7 +154,7 @@ mod tests {
                 SweepAction::Defer => prop_assert!(leaves.iter().any(|leaf| leaf.seq >= next_seq && leaf.wanted)),
                 SweepAction::MarkSeen => prop_assert!(false, "events are noted as seen for a live position, which is not replayed"),
             }
-            for state in [State::Behind, State::Parked, State::Dead, State::Fork] {
+            for state in [PositionState::Deferred, PositionState::Parked, PositionState::Dead, PositionState::Fork] {
                 prop_assert_eq!(action(&position(next_seq, state, agrees), &leaves), SweepAction::MarkSeen);
             }
         }

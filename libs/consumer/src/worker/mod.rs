@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sealbus_broker::Handle;
 use sealbus_ledger::LedgerError;
-use sealbus_ledger::delivery::positions::{Standing, State};
+use sealbus_ledger::delivery::positions::{Position, PositionState};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
@@ -39,7 +39,7 @@ enum Finished {
     /// The tasks of these plans have ended, with an outcome for each or because the ledger could not be used.
     Processed(Vec<PlanName>, Result<Vec<PlanOutcome>, LedgerError>),
     /// A plan over its limit has been deferred while its task was in flight: its position, or `None` if that failed.
-    Deferred(PlanName, Option<Standing>),
+    Deferred(PlanName, Option<Position>),
 }
 
 struct Worker {
@@ -233,21 +233,21 @@ async fn process_tasks(assignment: &Assignment, tasks: &mut [PlanTask]) -> Resul
 /// Defers a plan while its task is in flight, and returns its position if that succeeded. Events up to `seen` count as seen.
 ///
 /// The next move of the task's transaction then finds another position; the move after an external effect goes on from it.
-async fn defer(assignment: &Assignment, name: &PlanName, seen: u64) -> Option<Standing> {
+async fn defer(assignment: &Assignment, name: &PlanName, seen: u64) -> Option<Position> {
     try_to_defer(assignment, name, seen).await.unwrap_or_else(|error| {
         warn!(%error, "plan is over its limit and cannot be deferred now");
         None
     })
 }
 
-async fn try_to_defer(assignment: &Assignment, name: &PlanName, seen: u64) -> Result<Option<Standing>, LedgerError> {
+async fn try_to_defer(assignment: &Assignment, name: &PlanName, seen: u64) -> Result<Option<Position>, LedgerError> {
     let context = &assignment.context;
     let (ledger, subscription_no) = (context.ledger(), context.subscription_no);
     let Some(mut position) = context.position(name).await? else { return Ok(None) };
-    let updated = if position.state == State::Live {
+    let updated = if position.state == PositionState::Live {
         let deferred = ledger.positions().defer(subscription_no, &assignment.lease_epoch, &[(&position, seen)]).await?;
         metrics::add(&context.metrics.deferred, deferred.len());
-        position.state = State::Behind;
+        position.state = PositionState::Deferred;
         deferred
     } else {
         ledger.positions().mark_seen(subscription_no, &[(position.plan_no, seen)]).await?

@@ -19,7 +19,7 @@ use sealbus_core::names::{Plan, Subscription, Tenant};
 use sealbus_core::retry::{Backoff, RetryPolicy};
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::{AppendSettings, Appender, Call, Draft, Expect};
-use sealbus_ledger::delivery::positions::Standing;
+use sealbus_ledger::delivery::positions::Position;
 use sealbus_ledger::{Creation, Ledger, LedgerConfig, create};
 use sealbus_testkit::{Nats, Postgres};
 use sqlx::{Connection, PgConnection};
@@ -123,7 +123,7 @@ impl Bus {
         Process { task, shutdown, registry }
     }
 
-    pub(crate) async fn standing(&self, subscription: &str, plan: &str) -> Option<Standing> {
+    pub(crate) async fn standing(&self, subscription: &str, plan: &str) -> Option<Position> {
         let number = self.ledger.subscriptions().number(&Subscription::parse(subscription).unwrap()).await.unwrap()?;
         let plan_no = self.ledger.history().plan_no("acme", plan).await.unwrap()?;
         self.ledger.positions().read(number, &[plan_no]).await.unwrap().remove(&plan_no)

@@ -12,7 +12,7 @@ use super::AppendSettings;
 use super::call::{AppendError, Appended, Call, Hint};
 use super::link::Linker;
 use super::queue::{Queue, Waiting};
-use super::transaction::{Line, Locking, Outcome, run};
+use super::transaction::{Locking, Outcome, WarmConnection, run};
 use crate::Ledger;
 
 /// Batches that may find a plan busy before its calls go alone.
@@ -54,7 +54,7 @@ impl Batcher {
         hints: Option<mpsc::Sender<Vec<Hint>>>,
     ) -> Self {
         let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue::new(settings.waiting_events)),
+            queue: Mutex::new(Queue::new(settings.max_waiting_events)),
             news: Notify::new(),
             closed: std::sync::atomic::AtomicBool::new(false),
         });
@@ -92,33 +92,33 @@ impl Shared {
 
 impl Worker {
     async fn work(self) {
-        let mut line = Line::default();
+        let mut warm = WarmConnection::default();
         loop {
-            let batch = self.shared.queue().take(self.settings.batch_events, self.settings.batch_plans);
+            let batch = self.shared.queue().take(self.settings.max_batch_events, self.settings.max_batch_plans);
             if !batch.is_empty() {
-                self.append(&mut line, batch).await;
+                self.append(&mut warm, batch).await;
             } else if self.shared.closed.load(std::sync::atomic::Ordering::Acquire) {
                 return;
             } else {
-                self.wait(&mut line).await;
+                self.wait(&mut warm).await;
             }
         }
     }
 
     /// Waits for news. The connection is given back where none come for a while, and where the pool is being closed, which
     /// waits for what it lent.
-    async fn wait(&self, line: &mut Line) {
+    async fn wait(&self, warm: &mut WarmConnection) {
         tokio::select! {
             () = self.shared.news.notified() => return,
             () = tokio::time::sleep(KEPT) => {}
             () = self.ledger.pool().close_event() => {}
         }
-        line.hang_up();
+        warm.discard();
         self.shared.news.notified().await;
     }
 
-    async fn append(&self, line: &mut Line, batch: Vec<Waiting>) {
-        let Outcome { hints, busy } = run(&self.ledger, line, &self.linker, batch, Locking::Try).await;
+    async fn append(&self, warm: &mut WarmConnection, batch: Vec<Waiting>) {
+        let Outcome { hints, busy } = run(&self.ledger, warm, &self.linker, batch, Locking::Try).await;
         self.hint(hints);
         if !busy.is_empty() {
             self.defer(busy);
@@ -152,7 +152,7 @@ impl Worker {
                 let turn = worker.alone.acquire().await;
                 let Outcome { hints, busy } = run(
                     &worker.ledger,
-                    &mut Line::default(),
+                    &mut WarmConnection::default(),
                     &worker.linker,
                     calls,
                     Locking::Wait(worker.settings.lock_timeout),

@@ -42,7 +42,7 @@ impl Call {
     /// What can be said without the database.
     pub(super) fn check(&self) -> Result<(), AppendError> {
         if self.events.is_empty() || self.events.len() > MAX_EVENTS {
-            return Err(AppendError::Length(self.events.len()));
+            return Err(AppendError::EventCount(self.events.len()));
         }
         let mut seen = HashSet::with_capacity(self.events.len());
         match self.events.iter().find(|draft| !seen.insert(draft.event_id)) {
@@ -82,7 +82,7 @@ pub struct Hint {
 pub enum AppendError {
     /// A call has 1 to [`MAX_EVENTS`] events.
     #[error("a call holds 1 to {MAX_EVENTS} events, not {0}")]
-    Length(usize),
+    EventCount(usize),
     /// One id twice in one call.
     #[error("event id {event_id} stands twice in one call")]
     DuplicateId {
@@ -105,7 +105,7 @@ pub enum AppendError {
     #[error(
         "the plan is sealed with Ed25519 and the active key {kid} is a MAC key: a plan's suite never falls; make an Ed25519 key active"
     )]
-    SuiteFalls {
+    SuiteDowngrade {
         /// The active key.
         kid: String,
     },
@@ -114,7 +114,7 @@ pub enum AppendError {
     Key(#[from] KeyRefused),
     /// A data key of the call is gone, or being erased: encrypt anew, under a key that is looked up now.
     #[error("data key {key_id} is being erased")]
-    KeyGone {
+    DataKeyErased {
         /// The key.
         key_id: Uuid,
     },

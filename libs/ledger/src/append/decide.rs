@@ -46,7 +46,7 @@ pub(super) fn decide(
         answers.push(stored);
     }
     if let Some(key_id) = gone {
-        return Err(AppendError::KeyGone { key_id });
+        return Err(AppendError::DataKeyErased { key_id });
     }
     if fresh {
         check_head(call.expect, plan)?;

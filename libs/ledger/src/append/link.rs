@@ -54,7 +54,7 @@ impl Linker {
     pub(super) fn link(&self, plan: &PlanState, draft: &Draft, now: Timestamp) -> Result<Record, AppendError> {
         let head = plan.head.as_ref();
         if self.signer.suite() == Suite::Hmac && head.is_some_and(|head| head.kid.suite() == Some(Suite::Ed25519)) {
-            return Err(AppendError::SuiteFalls { kid: self.signer.kid().to_string() });
+            return Err(AppendError::SuiteDowngrade { kid: self.signer.kid().to_string() });
         }
         // Never before the event it follows, even where the clock was set back.
         let recorded = head.map_or(now, |head| head.recorded.max(now));

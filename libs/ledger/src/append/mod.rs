@@ -32,7 +32,7 @@ pub use self::call::{AppendError, Appended, Call, Draft, Expect, Hint, MAX_EVENT
 use self::insert::{Row, insert};
 use self::link::Linker;
 use self::locks::PlanState;
-use crate::keys::Presence;
+use crate::keys::SignerLease;
 use crate::{Deployment, Ledger, LedgerError};
 
 /// How appending is shared out.
@@ -41,32 +41,32 @@ pub struct AppendSettings {
     /// Batchers of this replica; a plan always meets the same one.
     pub batchers: usize,
     /// Events in a batch, at most. A call larger than this goes alone.
-    pub batch_events: usize,
+    pub max_batch_events: usize,
     /// Plans in a batch, at most: so many locks it takes.
-    pub batch_plans: usize,
+    pub max_batch_plans: usize,
     /// Events of one tenant that may wait in one batcher before its calls are answered with `overloaded`.
-    pub waiting_events: usize,
+    pub max_waiting_events: usize,
     /// How long a call that went alone waits for its plan; longer than the longest batch.
     pub lock_timeout: Duration,
     /// Tenants whose new plans carry scheme v1 beside v2.
     pub v1_tenants: HashSet<String>,
     /// How long an appender that is no longer heard of still counts as one that signs with its key.
-    pub lease: Duration,
+    pub lease_duration: Duration,
     /// How often it is heard of: well under the lease.
-    pub lease_renew: Duration,
+    pub lease_renew_interval: Duration,
 }
 
 impl Default for AppendSettings {
     fn default() -> Self {
         Self {
             batchers: 2,
-            batch_events: 500,
-            batch_plans: 200,
-            waiting_events: 20_000,
+            max_batch_events: 500,
+            max_batch_plans: 200,
+            max_waiting_events: 20_000,
             lock_timeout: Duration::from_secs(10),
             v1_tenants: HashSet::new(),
-            lease: Duration::from_secs(10),
-            lease_renew: Duration::from_secs(3),
+            lease_duration: Duration::from_secs(10),
+            lease_renew_interval: Duration::from_secs(3),
         }
     }
 }
@@ -78,7 +78,7 @@ impl Default for AppendSettings {
 pub struct Appender {
     batchers: Arc<[Batcher]>,
     kid: KeyId,
-    presence: Arc<Presence>,
+    signer_lease: Arc<SignerLease>,
 }
 
 impl Appender {
@@ -98,8 +98,9 @@ impl Appender {
             .map(|_| Batcher::start(ledger.clone(), linker.clone(), settings, hints.clone()))
             .collect();
         let kid = linker.kid().clone();
-        let presence = Arc::new(Presence::start(ledger, &kid, settings.lease, settings.lease_renew));
-        Ok(Self { batchers, kid, presence })
+        let signer_lease =
+            Arc::new(SignerLease::start(ledger, &kid, settings.lease_duration, settings.lease_renew_interval));
+        Ok(Self { batchers, kid, signer_lease })
     }
 
     /// The key that seals what it appends.
@@ -109,8 +110,8 @@ impl Appender {
 
     /// Says at once that it signs no more, rather than when its lease expires: for the end of a process. Nothing may be
     /// appended afterwards, by no clone.
-    pub async fn retreat(&self) {
-        self.presence.end().await;
+    pub async fn deregister(&self) {
+        self.signer_lease.end().await;
     }
 
     /// Appends the call's events as one atomic step of its plan, and gives their records, in the call's order.
@@ -134,7 +135,7 @@ pub async fn check_lock_table(
 ) -> Result<(), LedgerError> {
     let available = locks::table_size(ledger).await?;
     let batchers = u32::try_from(settings.batchers).unwrap_or(u32::MAX);
-    let batch = u32::try_from(settings.batch_plans).unwrap_or(u32::MAX);
+    let batch = u32::try_from(settings.max_batch_plans).unwrap_or(u32::MAX);
     let wanted = u64::from(max_replicas) * u64::from(batchers) * u64::from(batch);
     if wanted * 2 <= available {
         return Ok(());

@@ -35,11 +35,11 @@ pub(super) struct Outcome {
 /// A connection that is kept from batch to batch: the pool lends in turn, and the next one has grown cold (at 200 appends a
 /// second its statements take 1.6 times as long). After an error another one is taken.
 #[derive(Default)]
-pub(super) struct Line(Option<PoolConnection<Postgres>>);
+pub(super) struct WarmConnection(Option<PoolConnection<Postgres>>);
 
-impl Line {
+impl WarmConnection {
     /// Gives the connection back to the pool.
-    pub(super) fn hang_up(&mut self) {
+    pub(super) fn discard(&mut self) {
         self.0 = None;
     }
 
@@ -62,7 +62,7 @@ type Answers = Vec<Option<Result<Vec<Appended>, AppendError>>>;
 /// Runs a batch to its end.
 pub(super) async fn run(
     ledger: &Ledger,
-    line: &mut Line,
+    warm: &mut WarmConnection,
     linker: &Linker,
     calls: Vec<Waiting>,
     locking: Locking,
@@ -78,7 +78,7 @@ pub(super) async fn run(
         if calls.is_empty() {
             continue;
         }
-        let error = match attempt(ledger, line, linker, &calls, locking).await {
+        let error = match attempt(ledger, warm, linker, &calls, locking).await {
             Ok((answers, hints)) => {
                 outcome.hints.extend(hints);
                 for (waiting, answer) in calls.into_iter().zip(answers) {
@@ -93,7 +93,7 @@ pub(super) async fn run(
             }
             Err(error) => error,
         };
-        line.hang_up();
+        warm.discard();
         match tries.after(&error, calls.len()) {
             Next::Again(tries) => todo.push((calls, tries)),
             Next::Halves => {
@@ -139,10 +139,10 @@ impl Tries {
         };
         match (error, code.as_deref()) {
             // The pool may have given a connection that died long ago; a second one tells.
-            (LedgerError::Away(_), _) if !self.reconnected => Next::Again(Self { reconnected: true, ..self }),
+            (LedgerError::Unreachable(_), _) if !self.reconnected => Next::Again(Self { reconnected: true, ..self }),
             // Away for good; lock_timeout or a key that may not sign, which half a batch would meet too; an outcome that only
             // the callers' ids resolve.
-            (LedgerError::Away(_) | LedgerError::UnknownCommit(_) | LedgerError::SigningKey(_), _)
+            (LedgerError::Unreachable(_) | LedgerError::UnknownCommit(_) | LedgerError::SigningKey(_), _)
             | (_, Some("55P03")) => Next::GiveUp,
             _ if calls > 1 => Next::Halves,
             // The id is committed by now, so that the next look at known ids decides the call.
@@ -154,12 +154,12 @@ impl Tries {
 
 async fn attempt(
     ledger: &Ledger,
-    line: &mut Line,
+    warm: &mut WarmConnection,
     linker: &Linker,
     calls: &[Waiting],
     locking: Locking,
 ) -> Result<(Answers, Vec<Hint>), LedgerError> {
-    let mut transaction = line.begin(ledger).await?;
+    let mut transaction = warm.begin(ledger).await?;
     let Locked { mut plans, known, now } = lock(&mut transaction, calls, locking, linker.kid()).await?;
     let mut known = read_known(ledger, &mut transaction, known).await?;
     let open = open_keys(&mut transaction, calls).await?;

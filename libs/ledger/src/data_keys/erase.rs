@@ -20,7 +20,7 @@ use crate::own_event::own_event;
 
 /// Whose data are to be erased, who says so, and why. The subject does not print.
 #[derive(Clone, Debug)]
-pub struct ErasureOrder {
+pub struct ErasureRequest {
     /// Whose data subject.
     pub tenant: Tenant,
     /// Who is to be forgotten.
@@ -64,8 +64,8 @@ impl DataKeys<'_> {
     ///
     /// Idempotent: a subject without keys is no error, and gets no event. What appends held a key when this began is waited
     /// for, and is erased with the rest; what is published from then on gets a new key.
-    pub async fn erase(self, appender: &Appender, order: &ErasureOrder) -> Result<Erasure, EraseError> {
-        let ErasureOrder { tenant, subject, actor, reason } = order;
+    pub async fn erase(self, appender: &Appender, order: &ErasureRequest) -> Result<Erasure, EraseError> {
+        let ErasureRequest { tenant, subject, actor, reason } = order;
         if reason.is_empty() || reason.chars().count() > 2_000 || reason.contains('\0') {
             return Err(EraseError::Reason);
         }
@@ -141,7 +141,7 @@ impl DataKeys<'_> {
     }
 
     /// The event that says what was erased.
-    fn erasure_event(self, order: &ErasureOrder, keys: &[Uuid]) -> Draft {
+    fn erasure_event(self, order: &ErasureRequest, keys: &[Uuid]) -> Draft {
         let payload = canonical::write(&json!({ "keys": keys, "reason": order.reason }));
         own_event(&self.ledger.deployment().origin, "subject.erased", &order.actor, payload)
     }

@@ -20,7 +20,7 @@ use sealbus_core::seal::KeyId;
 use uuid::Uuid;
 
 pub use self::affected::{Affected, Passed, vacuum_data_keys};
-pub use self::erase::{EraseError, Erasure, ErasureOrder};
+pub use self::erase::{EraseError, Erasure, ErasureRequest};
 pub(crate) use self::share::share;
 use crate::{Ledger, LedgerError};
 

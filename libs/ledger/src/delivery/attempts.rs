@@ -4,8 +4,8 @@ use sealbus_core::timestamp::Timestamp;
 use sqlx::PgConnection;
 
 use crate::LedgerError;
+use crate::delivery::positions::Position;
 use crate::delivery::positions::Positions;
-use crate::delivery::positions::Standing;
 use crate::history::trail::signed;
 
 /// One failed run of a handler on one event.
@@ -42,7 +42,7 @@ impl Positions<'_> {
 pub(crate) async fn record(
     connection: &mut PgConnection,
     subscription_no: i64,
-    from: &Standing,
+    from: &Position,
     errors: &[String],
 ) -> Result<(), LedgerError> {
     if errors.is_empty() {

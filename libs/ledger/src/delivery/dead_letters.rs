@@ -13,27 +13,27 @@ use serde_json::json;
 
 use crate::append::{AppendError, Appender, Call, Draft, Expect};
 use crate::delivery::attempts::Attempt;
-use crate::delivery::positions::{Ask, State};
+use crate::delivery::positions::{OperatorCommand, PositionState};
 use crate::history::trail::signed;
 use crate::own_event::own_event;
 use crate::{Ledger, LedgerError};
 
 /// Which positions to list.
 #[derive(Clone, Debug, Default)]
-pub struct OwedQuery {
+pub struct BlockedQuery {
     /// Of one subscription; none for all.
     pub subscription: Option<Subscription>,
     /// Of one tenant; none for all.
     pub tenant: Option<Tenant>,
     /// In these states; empty for all but live.
-    pub states: Vec<State>,
+    pub states: Vec<PositionState>,
     /// At most so many.
     pub limit: u32,
 }
 
 /// A position that is not live.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owed {
+pub struct BlockedPosition {
     /// The subscription.
     pub subscription: String,
     /// The plan's tenant.
@@ -47,7 +47,7 @@ pub struct Owed {
     /// The last event that waits behind it, itself included.
     pub seen_seq: u64,
     /// Parked, behind, dead or fork.
-    pub state: State,
+    pub state: PositionState,
     /// Runs of the handler so far.
     pub attempts: u32,
     /// When it is tried again.
@@ -57,14 +57,14 @@ pub struct Owed {
     /// What went wrong last.
     pub last_error: Option<String>,
     /// What was asked and is not carried out yet.
-    pub ask: Option<Ask>,
+    pub command: Option<OperatorCommand>,
 }
 
 /// A position that is not live, with its history and the event it waits with.
 #[derive(Clone, Debug)]
-pub struct OwedDetail {
+pub struct BlockedDetail {
     /// The position.
-    pub owed: Owed,
+    pub position: BlockedPosition,
     /// Failed runs of the handler on that event, oldest first.
     pub attempts: Vec<Attempt>,
     /// The event; none where the ledger lacks it.
@@ -73,7 +73,7 @@ pub struct OwedDetail {
 
 /// Who asks, about what, and why.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct OperatorRequest {
     /// The subscription.
     pub subscription: Subscription,
     /// The plan's tenant.
@@ -88,7 +88,7 @@ pub struct Order {
 
 /// What an operator wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
+pub enum OperatorAction {
     /// Try the event again, with all its attempts.
     Redrive,
     /// Pass over the event without its effect.
@@ -102,10 +102,10 @@ pub enum Verb {
 
 /// Why nothing was asked.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
+pub enum CommandError {
     /// Nothing waits there under that name.
     #[error("subscription {subscription} has no waiting position in {tenant}/{plan}")]
-    NotOwed {
+    NotBlocked {
         /// The subscription.
         subscription: String,
         /// The tenant.
@@ -121,7 +121,7 @@ pub enum AskError {
         /// The plan.
         plan: String,
         /// The position's state.
-        state: State,
+        state: PositionState,
         /// What can be done instead.
         hint: &'static str,
     },
@@ -150,7 +150,7 @@ pub struct DeadLetters<'a> {
 
 impl DeadLetters<'_> {
     /// Positions that are not live, longest in their place first.
-    pub async fn list(self, query: &OwedQuery) -> Result<Vec<Owed>, LedgerError> {
+    pub async fn list(self, query: &BlockedQuery) -> Result<Vec<BlockedPosition>, LedgerError> {
         self.owed_rows(query, None).await
     }
 
@@ -160,8 +160,8 @@ impl DeadLetters<'_> {
         subscription: &Subscription,
         tenant: &Tenant,
         plan: &Plan,
-    ) -> Result<Option<OwedDetail>, LedgerError> {
-        let query = OwedQuery {
+    ) -> Result<Option<BlockedDetail>, LedgerError> {
+        let query = BlockedQuery {
             subscription: Some(subscription.clone()),
             tenant: Some(tenant.clone()),
             states: Vec::new(),
@@ -176,41 +176,46 @@ impl DeadLetters<'_> {
         };
         let attempts = self.ledger.positions().attempts(subscription_no, plan_no, owed.seq).await?;
         let record = self.ledger.history().range(plan_no, owed.seq, owed.seq, 1).await?.pop();
-        Ok(Some(OwedDetail { owed, attempts, record }))
+        Ok(Some(BlockedDetail { position: owed, attempts, record }))
     }
 
     /// Records an operator's wish in `_deliveries`, then sets it as the position's ask. Gives the seq it is about.
     ///
     /// If the ask cannot be set after its event was appended, the answer is an error and asking again is right.
-    pub async fn issue(self, appender: &Appender, order: &Order, verb: Verb) -> Result<u64, AskError> {
+    pub async fn issue(
+        self,
+        appender: &Appender,
+        order: &OperatorRequest,
+        verb: OperatorAction,
+    ) -> Result<u64, CommandError> {
         if order.reason.is_empty() || order.reason.chars().count() > 2_000 || order.reason.contains('\0') {
-            return Err(AskError::Reason);
+            return Err(CommandError::Reason);
         }
         let detail = self.find(&order.subscription, &order.tenant, &order.plan).await?;
-        let Some(owed) = detail.map(|detail| detail.owed) else {
-            return Err(AskError::NotOwed {
+        let Some(owed) = detail.map(|detail| detail.position) else {
+            return Err(CommandError::NotBlocked {
                 subscription: order.subscription.to_string(),
                 tenant: order.tenant.to_string(),
                 plan: order.plan.to_string(),
             });
         };
-        let wrong = |hint| AskError::WrongState {
+        let wrong = |hint| CommandError::WrongState {
             tenant: owed.tenant.clone(),
             plan: owed.plan.clone(),
             state: owed.state,
             hint,
         };
         let (ask, event_type, about) = match (verb, owed.state) {
-            (Verb::Redrive | Verb::Skip, State::Fork) => {
+            (OperatorAction::Redrive | OperatorAction::Skip, PositionState::Fork) => {
                 return Err(wrong("end the fork by naming the event that stands"));
             }
-            (Verb::Redrive, _) => (Ask::Redrive { seq: owed.seq }, "delivery.redriven", owed.seq),
-            (Verb::Skip, _) => (Ask::Skip { seq: owed.seq }, "delivery.skipped", owed.seq),
-            (Verb::Settle { stands }, State::Fork) => {
-                let seq = self.seq_of(order, stands).await?.ok_or(AskError::NotInLedger(stands))?;
-                (Ask::Settle { seq: owed.seq, stands }, "delivery.fork_settled", seq)
+            (OperatorAction::Redrive, _) => (OperatorCommand::Redrive { seq: owed.seq }, "delivery.redriven", owed.seq),
+            (OperatorAction::Skip, _) => (OperatorCommand::Skip { seq: owed.seq }, "delivery.skipped", owed.seq),
+            (OperatorAction::Settle { stands }, PositionState::Fork) => {
+                let seq = self.seq_of(order, stands).await?.ok_or(CommandError::NotInLedger(stands))?;
+                (OperatorCommand::Settle { seq: owed.seq, stands }, "delivery.fork_settled", seq)
             }
-            (Verb::Settle { .. }, _) => return Err(wrong("there is no fork to settle; redrive or skip")),
+            (OperatorAction::Settle { .. }, _) => return Err(wrong("there is no fork to settle; redrive or skip")),
         };
         let call = Call {
             tenant: order.tenant.clone(),
@@ -218,11 +223,11 @@ impl DeadLetters<'_> {
             expect: Expect::Any,
             events: vec![self.delivery_event(order, event_type, about, &ask)],
         };
-        appender.append(call).await.map_err(AskError::Append)?;
-        if self.set_ask(order, &owed, &ask).await? { Ok(about) } else { Err(AskError::Moved) }
+        appender.append(call).await.map_err(CommandError::Append)?;
+        if self.set_ask(order, &owed, &ask).await? { Ok(about) } else { Err(CommandError::Moved) }
     }
 
-    async fn owed_rows(self, query: &OwedQuery, plan: Option<&str>) -> Result<Vec<Owed>, LedgerError> {
+    async fn owed_rows(self, query: &BlockedQuery, plan: Option<&str>) -> Result<Vec<BlockedPosition>, LedgerError> {
         let states: Vec<String> = query.states.iter().map(|state| state.as_str().to_owned()).collect();
         let rows = sqlx::query!(
             r#"-- owed_rows
@@ -245,24 +250,24 @@ impl DeadLetters<'_> {
         .await?;
         Ok(rows
             .into_iter()
-            .map(|row| Owed {
+            .map(|row| BlockedPosition {
                 subscription: row.name,
                 tenant: row.tenant,
                 plan: row.plan,
                 seq: row.next_seq.unsigned_abs(),
                 event_type: row.event_type,
                 seen_seq: row.seen_seq.unsigned_abs(),
-                state: State::stored(&row.state),
+                state: PositionState::stored(&row.state),
                 attempts: row.attempts.unsigned_abs(),
                 next_at: row.next_at.map(Timestamp::from_offset),
                 first_error: row.first_error,
                 last_error: row.last_error,
-                ask: row.ask.and_then(|ask| serde_json::from_value(ask).ok()),
+                command: row.ask.and_then(|ask| serde_json::from_value(ask).ok()),
             })
             .collect())
     }
 
-    async fn seq_of(self, order: &Order, event_hash: Hash) -> Result<Option<u64>, LedgerError> {
+    async fn seq_of(self, order: &OperatorRequest, event_hash: Hash) -> Result<Option<u64>, LedgerError> {
         let seq = sqlx::query_scalar!(
             "-- seq_of
             SELECT e.seq FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
@@ -276,7 +281,12 @@ impl DeadLetters<'_> {
         Ok(seq.map(i64::unsigned_abs))
     }
 
-    async fn set_ask(self, order: &Order, owed: &Owed, ask: &Ask) -> Result<bool, LedgerError> {
+    async fn set_ask(
+        self,
+        order: &OperatorRequest,
+        owed: &BlockedPosition,
+        ask: &OperatorCommand,
+    ) -> Result<bool, LedgerError> {
         let set = sqlx::query!(
             "-- set_ask
             UPDATE sealbus.positions pos SET ask = $6, next_at = clock_timestamp()
@@ -296,11 +306,11 @@ impl DeadLetters<'_> {
     }
 
     /// The event that says what was asked.
-    fn delivery_event(self, order: &Order, event_type: &str, seq: u64, ask: &Ask) -> Draft {
+    fn delivery_event(self, order: &OperatorRequest, event_type: &str, seq: u64, ask: &OperatorCommand) -> Draft {
         let mut data = json!({
             "subscription": order.subscription.as_str(), "plan": order.plan.as_str(), "seq": seq, "reason": order.reason,
         });
-        if let Ask::Settle { stands, .. } = ask {
+        if let OperatorCommand::Settle { stands, .. } = ask {
             data["hash"] = json!(stands.to_string());
         }
         own_event(&self.ledger.deployment().origin, event_type, &order.actor, canonical::write(&data))

@@ -10,14 +10,14 @@ use sealbus_core::hash::Hash;
 use crate::LedgerError;
 use crate::delivery::attempts;
 use crate::delivery::positions::Positions;
-use crate::delivery::positions::{LeaseEpoch, Standing, State};
+use crate::delivery::positions::{LeaseEpoch, Position, PositionState};
 use crate::history::trail::signed;
 
 /// How a position is set aside.
 #[derive(Clone, Debug)]
 pub struct SetAside<'a> {
-    /// [`State::Parked`], [`State::Dead`] or [`State::Fork`].
-    pub state: State,
+    /// [`PositionState::Parked`], [`PositionState::Dead`] or [`PositionState::Fork`].
+    pub state: PositionState,
     /// The highest seq that is acknowledged because of this.
     pub seen_seq: u64,
     /// Runs of the handler on the next event that count from now on.
@@ -49,7 +49,7 @@ impl Positions<'_> {
         self,
         subscription_no: i64,
         lease: &LeaseEpoch,
-        from: &Standing,
+        from: &Position,
         aside: &SetAside<'_>,
     ) -> Result<bool, LedgerError> {
         let mut transaction = self.ledger.pool().begin().await?;
@@ -117,7 +117,7 @@ impl Positions<'_> {
         self,
         subscription_no: i64,
         lease: &LeaseEpoch,
-        plans: &[(&Standing, u64)],
+        plans: &[(&Position, u64)],
     ) -> Result<Vec<i64>, LedgerError> {
         let (known, new): (Vec<_>, Vec<_>) = plans.iter().partition(|(from, _)| from.stored);
         let mut left = Vec::with_capacity(plans.len());
@@ -215,7 +215,7 @@ impl Positions<'_> {
     pub async fn begin_attempt(
         self,
         subscription_no: i64,
-        from: &Standing,
+        from: &Position,
         retry_in: Duration,
     ) -> Result<bool, LedgerError> {
         let begun = sqlx::query!(
@@ -254,7 +254,7 @@ impl Positions<'_> {
         self,
         subscription_no: i64,
         lease: &LeaseEpoch,
-        from: &Standing,
+        from: &Position,
         next_seq: u64,
         last_hash: Hash,
     ) -> Result<bool, LedgerError> {
@@ -271,7 +271,7 @@ impl Positions<'_> {
             signed(next_seq),
             last_hash.as_bytes().as_slice(),
             lease.epoch,
-            serde_json::to_value(&from.ask).ok(),
+            serde_json::to_value(&from.command).ok(),
         )
         .execute(self.ledger.pool())
         .await?;
@@ -279,7 +279,7 @@ impl Positions<'_> {
     }
 
     /// Clears an ask that is about another event than the position's next.
-    pub async fn clear_command(self, subscription_no: i64, from: &Standing) -> Result<bool, LedgerError> {
+    pub async fn clear_command(self, subscription_no: i64, from: &Position) -> Result<bool, LedgerError> {
         let cleared = sqlx::query!(
             "-- clear_ask
             UPDATE sealbus.positions SET ask = NULL, next_at = CASE WHEN state IN ('parked', 'behind') THEN next_at END
@@ -288,7 +288,7 @@ impl Positions<'_> {
             from.plan_no,
             signed(from.next_seq),
             from.state.as_str(),
-            serde_json::to_value(&from.ask).ok(),
+            serde_json::to_value(&from.command).ok(),
         )
         .execute(self.ledger.pool())
         .await?;

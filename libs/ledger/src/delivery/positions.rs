@@ -18,11 +18,11 @@ use crate::{Ledger, LedgerError};
 
 /// What a position is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
+pub enum PositionState {
     /// It follows the stream.
     Live,
     /// It was left behind and is replayed from the ledger.
-    Behind,
+    Deferred,
     /// Its next event failed, and is tried again from the ledger.
     Parked,
     /// Its next event failed as often as the policy allows: a dead letter.
@@ -31,14 +31,14 @@ pub enum State {
     Fork,
 }
 
-impl State {
-    const ALL: [Self; 5] = [Self::Live, Self::Behind, Self::Parked, Self::Dead, Self::Fork];
+impl PositionState {
+    const ALL: [Self; 5] = [Self::Live, Self::Deferred, Self::Parked, Self::Dead, Self::Fork];
 
     /// As stored.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
-            Self::Behind => "behind",
+            Self::Deferred => "behind",
             Self::Parked => "parked",
             Self::Dead => "dead",
             Self::Fork => "fork",
@@ -51,7 +51,7 @@ impl State {
     }
 }
 
-impl std::fmt::Display for State {
+impl std::fmt::Display for PositionState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.as_str())
     }
@@ -60,7 +60,7 @@ impl std::fmt::Display for State {
 /// What an operator asked of a position; carried out while `seq` is still its next event, otherwise cleared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "lowercase")]
-pub enum Ask {
+pub enum OperatorCommand {
     /// Try the event again, with all its attempts.
     Redrive {
         /// The position's next event when it was asked.
@@ -80,7 +80,7 @@ pub enum Ask {
     },
 }
 
-impl Ask {
+impl OperatorCommand {
     /// The next event of the position when it was asked.
     pub fn seq(&self) -> u64 {
         match self {
@@ -102,7 +102,7 @@ pub struct LeaseEpoch {
 
 /// Where a subscription stands in a plan, read in one statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct Position {
     /// The plan.
     pub plan_no: i64,
     /// The seq to apply next.
@@ -113,13 +113,13 @@ pub struct Standing {
     /// The highest seq that was acknowledged unapplied.
     pub seen_seq: u64,
     /// What the position is doing. Live where there is no row.
-    pub state: State,
+    pub state: PositionState,
     /// Whether there is a row.
     pub stored: bool,
     /// Runs of the handler on the next event that count already.
     pub attempts: u32,
     /// What an operator asked.
-    pub ask: Option<Ask>,
+    pub command: Option<OperatorCommand>,
     /// Whether the ledger's event before `next_seq` is the one that was applied.
     pub agrees: bool,
 }
@@ -128,7 +128,7 @@ pub struct Standing {
 #[derive(Clone, Copy, Debug)]
 pub struct Move<'a> {
     /// From where, as read.
-    pub from: &'a Standing,
+    pub from: &'a Position,
     /// The seq to apply next.
     pub next_seq: u64,
     /// `event_hash` of the event before it.
@@ -146,7 +146,7 @@ impl Positions<'_> {
     ///
     /// A plan without a row stands at 1 + its highest sealed seq below the floor; row and floor are read in this one
     /// statement, never from a cached floor (PROTOCOL, Consume, rule 5).
-    pub async fn read(self, subscription_no: i64, plan_nos: &[i64]) -> Result<HashMap<i64, Standing>, LedgerError> {
+    pub async fn read(self, subscription_no: i64, plan_nos: &[i64]) -> Result<HashMap<i64, Position>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- standings
             SELECT pl.plan_no, pl.tenant, pl.plan, pos.next_seq AS "next_seq?", pos.last_hash AS "last_hash?", pos.seen_seq AS "seen_seq?",
@@ -178,15 +178,15 @@ impl Positions<'_> {
                 Some(stored) => Hash::from_slice(stored),
                 None => in_ledger,
             };
-            let standing = Standing {
+            let standing = Position {
                 plan_no: row.plan_no,
                 next_seq,
                 last_hash: applied.unwrap_or(Hash([0; 32])),
                 seen_seq: row.seen_seq.unwrap_or(0).unsigned_abs(),
-                state: row.state.as_deref().map_or(State::Live, State::stored),
+                state: row.state.as_deref().map_or(PositionState::Live, PositionState::stored),
                 stored: row.next_seq.is_some(),
                 attempts: row.attempts.unwrap_or(0).unsigned_abs(),
-                ask: row.ask.and_then(|ask| serde_json::from_value(ask).ok()),
+                command: row.ask.and_then(|ask| serde_json::from_value(ask).ok()),
                 agrees: applied.is_some() && applied == in_ledger,
             };
             (row.plan_no, standing)

@@ -23,23 +23,23 @@ pub struct KeyChain {
     trust: Trust,
     head: u64,
     size: u64,
-    tales: BTreeMap<KeyId, KeyTale>,
+    histories: BTreeMap<KeyId, KeyHistory>,
 }
 
 /// What the events of plan `_keys` say of a key, whether they are to be believed or not: that is [`KeyChain::window`]'s.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeyTale {
+pub struct KeyHistory {
     /// By the first event that adds it.
-    pub added: Option<Told>,
+    pub added: Option<KeyEvent>,
     /// By the first event that retires it.
-    pub retired: Option<Told>,
+    pub retired: Option<KeyEvent>,
     /// By the first event that revokes it.
-    pub revoked: Option<Told>,
+    pub revoked: Option<KeyEvent>,
 }
 
 /// An event of plan `_keys`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Told {
+pub struct KeyEvent {
     /// Its place in the plan.
     pub seq: u64,
     /// Its leaf in the log; none until it is sealed.
@@ -48,7 +48,7 @@ pub struct Told {
 
 /// A change of a key, to be appended.
 #[derive(Clone, Copy)]
-pub enum KeyEvent<'k> {
+pub enum KeyChange<'k> {
     /// This key begins, as it proves itself.
     Added(&'k Signer),
     /// The key ends, before this log index or the event's own, whichever is later.
@@ -64,13 +64,13 @@ impl KeyChain {
     }
 
     /// What is said of each key that is named.
-    pub fn tales(&self) -> &BTreeMap<KeyId, KeyTale> {
-        &self.tales
+    pub fn histories(&self) -> &BTreeMap<KeyId, KeyHistory> {
+        &self.histories
     }
 
     /// What is said of a key.
-    pub fn tale(&self, kid: &KeyId) -> KeyTale {
-        self.tales.get(kid).cloned().unwrap_or_default()
+    pub fn history(&self, kid: &KeyId) -> KeyHistory {
+        self.histories.get(kid).cloned().unwrap_or_default()
     }
 
     /// Leaves in the log, when the plan was read.
@@ -87,20 +87,20 @@ impl Keys<'_> {
         let size = self.ledger.log().size().await?;
         let trust = Trust::new(&self.ledger.deployment().origin, keyring.clone(), &records, size);
         let head = records.last().map_or(0, |record| record.header.seq);
-        let mut tales = BTreeMap::<KeyId, KeyTale>::new();
+        let mut histories = BTreeMap::<KeyId, KeyHistory>::new();
         for record in &records {
             let payload = record.payload.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
             let Some(kid) = payload.as_ref().and_then(|payload| payload["kid"].as_str()) else { continue };
-            let tale = tales.entry(KeyId::new(kid)).or_default();
+            let history = histories.entry(KeyId::new(kid)).or_default();
             let place = match record.header.event_type.as_str() {
-                "key.added" => &mut tale.added,
-                "key.retired" => &mut tale.retired,
-                "key.revoked" => &mut tale.revoked,
+                "key.added" => &mut history.added,
+                "key.retired" => &mut history.retired,
+                "key.revoked" => &mut history.revoked,
                 _ => continue,
             };
-            place.get_or_insert(Told { seq: record.header.seq, index: record.log_index });
+            place.get_or_insert(KeyEvent { seq: record.header.seq, index: record.log_index });
         }
-        Ok(KeyChain { trust, head, size, tales })
+        Ok(KeyChain { trust, head, size, histories })
     }
 
     async fn key_records(self) -> Result<Vec<Record>, LedgerError> {
@@ -117,14 +117,14 @@ impl Keys<'_> {
         self,
         appender: &Appender,
         chain: &KeyChain,
-        event: KeyEvent<'_>,
+        event: KeyChange<'_>,
         actor: &str,
     ) -> Result<Arc<Record>, AppendError> {
         let origin = &self.ledger.deployment().origin;
         let (event_type, payload) = match event {
-            KeyEvent::Added(signer) => ("key.added", signer.key_added(origin, appender.kid())),
-            KeyEvent::Retired(kid, until) => ("key.retired", canonical::write(&json!({ "kid": kid, "until": until }))),
-            KeyEvent::Revoked(kid, until, reason) => {
+            KeyChange::Added(signer) => ("key.added", signer.key_added(origin, appender.kid())),
+            KeyChange::Retired(kid, until) => ("key.retired", canonical::write(&json!({ "kid": kid, "until": until }))),
+            KeyChange::Revoked(kid, until, reason) => {
                 ("key.revoked", canonical::write(&json!({ "kid": kid, "until": until, "reason": reason })))
             }
         };

@@ -4,19 +4,19 @@
 //! keeps what an append has to know at once:
 //!
 //! - `chain`: plan `_keys` as it stands, and the one event that is appended to it at a time.
-//! - `standing`: table `signing_keys`: which keys may sign. An append looks there under a lock of its key's, and ending a key
+//! - `states`: table `signing_keys`: which keys may sign. An append looks there under a lock of its key's, and ending a key
 //!   takes that lock alone: what slept through it commits nothing.
 //! - `signers`: the lease by which every appender says which key it signs with, so that an operator can wait for the last;
 //!   and what is not sealed yet of what a key signed.
 
 mod chain;
 mod signers;
-mod standing;
+mod states;
 
-pub use self::chain::{KeyChain, KeyEvent, KeyTale, Told};
-pub(crate) use self::signers::Presence;
-pub use self::standing::{Ending, KeyRefused, KeyStanding};
-pub(crate) use self::standing::{allow_first, refused_key};
+pub use self::chain::{KeyChain, KeyChange, KeyEvent, KeyHistory};
+pub(crate) use self::signers::SignerLease;
+pub use self::states::{Ending, KeyRefused, KeyState};
+pub(crate) use self::states::{allow_first, refused_key};
 
 use crate::Ledger;
 

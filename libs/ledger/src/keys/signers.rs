@@ -16,16 +16,21 @@ use crate::{Ledger, LedgerError};
 /// An appender's membership of those who sign with a key: renewed while it lives, gone with it, expired after a crash.
 ///
 /// It tells an operator whom to wait for. Nothing's safety rests on it: a key is ended in the database.
-pub(crate) struct Presence {
+pub(crate) struct SignerLease {
     stop: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Presence {
-    pub(crate) fn start(ledger: &Ledger, kid: &KeyId, lease: Duration, renew: Duration) -> Self {
+impl SignerLease {
+    pub(crate) fn start(
+        ledger: &Ledger,
+        kid: &KeyId,
+        lease_duration: Duration,
+        lease_renew_interval: Duration,
+    ) -> Self {
         let config = KeeperConfig {
-            lease,
-            renew,
+            lease_duration,
+            renew_interval: lease_renew_interval,
             // Members of a kind without keys: nothing is shared, they only say that they are there.
             ..KeeperConfig::new(kind(kid), Vec::new(), format!("appender-{}", Uuid::new_v4().simple()))
         };
@@ -52,7 +57,7 @@ impl Presence {
     }
 }
 
-impl Drop for Presence {
+impl Drop for SignerLease {
     fn drop(&mut self) {
         self.stop.cancel();
     }

@@ -1,7 +1,7 @@
 //! A process's hold on its share of the leases of a kind: taken, renewed, shared with newcomers, lost in time.
 //!
 //! The keeper announces its process as a member, and at each renewal compares what it holds with its fair share among the
-//! members alive: what it has too much it gives up, what it lacks it takes as soon as it is free or its holder has been
+//! members alive: what it has too much it gives up, what it lacks it takes as soon as it is free or its owner has been
 //! silent for the length of a lease. It says so as [`Change`]s. Whether a lease is still held is answered on the monotonic
 //! clock, from the moment *before* the renewal was asked for: the database may see the lease end later, never earlier.
 
@@ -25,18 +25,18 @@ pub struct KeeperConfig {
     /// Every key of it that there is.
     pub keys: Vec<String>,
     /// This process, by a name that no other process has or had.
-    pub holder: String,
-    /// How long a lease lasts after its holder was last heard of. By default 10 s.
-    pub lease: Duration,
+    pub owner: String,
+    /// How long a lease lasts after its owner was last heard of. By default 10 s.
+    pub lease_duration: Duration,
     /// How often it is renewed: well under its length. By default 3 s.
-    pub renew: Duration,
+    pub renew_interval: Duration,
 }
 
 impl KeeperConfig {
     /// The default intervals.
-    pub fn new(kind: impl Into<String>, keys: Vec<String>, holder: impl Into<String>) -> Self {
-        let (lease, renew) = (Duration::from_secs(10), Duration::from_secs(3));
-        Self { kind: kind.into(), keys, holder: holder.into(), lease, renew }
+    pub fn new(kind: impl Into<String>, keys: Vec<String>, owner: impl Into<String>) -> Self {
+        let (lease_duration, renew_interval) = (Duration::from_secs(10), Duration::from_secs(3));
+        Self { kind: kind.into(), keys, owner: owner.into(), lease_duration, renew_interval }
     }
 }
 
@@ -54,7 +54,7 @@ impl Lease {
         &self.key
     }
 
-    /// The fencing token: higher than that of every holder before.
+    /// The fencing token: higher than that of every owner before.
     pub fn epoch(&self) -> i64 {
         self.epoch
     }
@@ -86,10 +86,10 @@ pub struct Keeper {
 impl Keeper {
     /// Begins to take its share. It needs a tokio runtime.
     pub fn start(ledger: Ledger, config: KeeperConfig) -> Self {
-        let (said, changes) = mpsc::unbounded_channel();
+        let (sender, changes) = mpsc::unbounded_channel();
         let (able, is_able) = watch::channel(true);
         let stop = CancellationToken::new();
-        let task = Task { ledger, config, said, held: BTreeMap::new(), away: false };
+        let task = Task { ledger, config, changes: sender, held: BTreeMap::new(), unreachable: false };
         let task = tokio::spawn(task.run(is_able, stop.clone()));
         Self { changes, able, stop, task }
     }
@@ -118,7 +118,7 @@ impl Drop for Keeper {
     }
 }
 
-struct InHand {
+struct OwnedLease {
     epoch: i64,
     until: watch::Sender<Option<Instant>>,
 }
@@ -126,9 +126,9 @@ struct InHand {
 struct Task {
     ledger: Ledger,
     config: KeeperConfig,
-    said: mpsc::UnboundedSender<Change>,
-    held: BTreeMap<String, InHand>,
-    away: bool,
+    changes: mpsc::UnboundedSender<Change>,
+    held: BTreeMap<String, OwnedLease>,
+    unreachable: bool,
 }
 
 impl Task {
@@ -138,15 +138,15 @@ impl Task {
             // A database that hangs must not keep anybody from learning what is lost.
             let outcome = tokio::select! {
                 () = stop.cancelled() => break,
-                outcome = timeout(self.config.lease / 2, self.step(is_able)) => outcome,
+                outcome = timeout(self.config.lease_duration / 2, self.step(is_able)) => outcome,
             };
             let pause = match outcome {
                 Ok(Ok(complete)) => {
-                    self.reached();
-                    if complete { self.config.renew } else { self.config.renew / 4 }
+                    self.on_renewed();
+                    if complete { self.config.renew_interval } else { self.config.renew_interval / 4 }
                 }
-                Ok(Err(error)) => self.missed(&error),
-                Err(_) => self.missed("no answer"),
+                Ok(Err(error)) => self.on_renewal_failed(&error),
+                Err(_) => self.on_renewal_failed("no answer"),
             };
             let again = Instant::now() + pause;
             loop {
@@ -161,7 +161,7 @@ impl Task {
         }
         let keys: Vec<String> = self.held.keys().cloned().collect();
         self.lose(&keys);
-        let farewell = self.ledger.leases().withdraw(&self.config.kind, &self.config.holder);
+        let farewell = self.ledger.leases().withdraw(&self.config.kind, &self.config.owner);
         if !matches!(timeout(Duration::from_secs(1), farewell).await, Ok(Ok(()))) {
             tracing::warn!(
                 kind = self.config.kind,
@@ -172,51 +172,50 @@ impl Task {
 
     /// Renews, compares with the fair share, gives up or takes. Says whether nothing is left to be taken.
     async fn step(&mut self, able: bool) -> Result<bool, LedgerError> {
-        let Self { ledger, config: KeeperConfig { kind, keys, holder, lease, .. }, .. } = self;
-        let (ledger, kind, keys, holder, lease) = (ledger.clone(), kind.clone(), keys.clone(), holder.clone(), *lease);
+        let Self { ledger, config: KeeperConfig { kind, keys, owner, lease_duration, .. }, .. } = self;
+        let (ledger, kind, keys, owner, lease) =
+            (ledger.clone(), kind.clone(), keys.clone(), owner.clone(), *lease_duration);
 
         let asked = Instant::now();
-        let renewed = ledger.leases().renew(&kind, &holder, lease).await?;
+        let renewed = ledger.leases().renew(&kind, &owner, lease).await?;
         self.lose_expired();
         let gone: Vec<String> = self
             .held
             .iter()
-            .filter(|(key, in_hand)| {
-                !renewed.grants.iter().any(|grant| grant.key == **key && grant.epoch == in_hand.epoch)
-            })
+            .filter(|(key, owned)| !renewed.grants.iter().any(|grant| grant.key == **key && grant.epoch == owned.epoch))
             .map(|(key, _)| key.clone())
             .collect();
         self.lose(&gone);
-        for in_hand in self.held.values() {
-            in_hand.until.send_replace(Some(asked + lease));
+        for owned in self.held.values() {
+            owned.until.send_replace(Some(asked + lease));
         }
         if !able {
             let keys: Vec<String> = self.held.keys().cloned().collect();
             self.lose(&keys);
-            ledger.leases().withdraw(&kind, &holder).await?;
+            ledger.leases().withdraw(&kind, &owner).await?;
             return Ok(true);
         }
         // Ours in the database and not in hand: an answer was lost, or came too late. Its epoch is spent.
         let spent: Vec<String> =
             renewed.grants.into_iter().map(|grant| grant.key).filter(|key| !self.held.contains_key(key)).collect();
         if !spent.is_empty() {
-            ledger.leases().release(&kind, &spent, &holder).await?;
+            ledger.leases().release(&kind, &spent, &owner).await?;
         }
         if !renewed.member {
-            ledger.leases().announce(&kind, &holder, lease).await?;
+            ledger.leases().announce(&kind, &owner, lease).await?;
         }
 
         let view = ledger.leases().view(&kind).await?;
-        let share = fair_share(keys.len(), &view.members, &holder);
+        let share = fair_share(keys.len(), &view.members, &owner);
         if self.held.len() > share {
             let excess: Vec<String> = self.held.keys().skip(share).cloned().collect();
             self.lose(&excess);
-            ledger.leases().release(&kind, &excess, &holder).await?;
+            ledger.leases().release(&kind, &excess, &owner).await?;
         } else if self.held.len() < share {
-            let wanted = free_keys(&keys, &view, &holder, share - self.held.len());
+            let wanted = free_keys(&keys, &view, &owner, share - self.held.len());
             if !wanted.is_empty() {
                 let asked = Instant::now();
-                for grant in ledger.leases().take(&kind, &wanted, &holder, lease).await? {
+                for grant in ledger.leases().take(&kind, &wanted, &owner, lease).await? {
                     self.gain(grant.key, grant.epoch, asked + lease);
                 }
             }
@@ -228,17 +227,18 @@ impl Task {
         let (until, seen) = watch::channel(Some(until));
         let lease = Lease { key: key.as_str().into(), epoch, until: seen };
         tracing::info!(kind = self.config.kind, key, epoch, "lease gained");
-        self.held.insert(key, InHand { epoch, until });
+        self.held.insert(key, OwnedLease { epoch, until });
         // Nobody listens any more: the keeper is being dropped.
-        let _ = self.said.send(Change::Gained(lease));
+        let _ = self.changes.send(Change::Gained(lease));
     }
 
     fn lose(&mut self, keys: &[String]) {
         for key in keys {
-            let Some(InHand { epoch, until }) = self.held.remove(key) else { continue };
+            let Some(OwnedLease { epoch, until }) = self.held.remove(key) else { continue };
             until.send_replace(None);
             tracing::info!(kind = self.config.kind, key, epoch, "lease lost");
-            let _ = self.said.send(Change::Lost(Lease { key: key.as_str().into(), epoch, until: until.subscribe() }));
+            let _ =
+                self.changes.send(Change::Lost(Lease { key: key.as_str().into(), epoch, until: until.subscribe() }));
         }
     }
 
@@ -247,39 +247,39 @@ impl Task {
         let expired: Vec<String> = self
             .held
             .iter()
-            .filter(|(_, in_hand)| in_hand.until.borrow().is_none_or(|until| until <= now))
+            .filter(|(_, owned)| owned.until.borrow().is_none_or(|until| until <= now))
             .map(|(key, _)| key.clone())
             .collect();
         self.lose(&expired);
     }
 
     fn first_expiry(&self) -> Option<Instant> {
-        self.held.values().filter_map(|in_hand| *in_hand.until.borrow()).min()
+        self.held.values().filter_map(|owned| *owned.until.borrow()).min()
     }
 
-    fn reached(&mut self) {
-        if std::mem::take(&mut self.away) {
+    fn on_renewed(&mut self) {
+        if std::mem::take(&mut self.unreachable) {
             tracing::info!(kind = self.config.kind, "leases can be renewed again");
         }
     }
 
-    fn missed(&mut self, reason: impl std::fmt::Display) -> Duration {
-        if !std::mem::replace(&mut self.away, true) {
+    fn on_renewal_failed(&mut self, reason: impl std::fmt::Display) -> Duration {
+        if !std::mem::replace(&mut self.unreachable, true) {
             tracing::warn!(kind = self.config.kind, %reason, "leases cannot be renewed; they are lost when they expire");
         }
-        self.config.renew / 4
+        self.config.renew_interval / 4
     }
 }
 
 /// How many of `keys` this member should hold: shares differ by one at most, and add up to all.
-fn fair_share(keys: usize, members: &[String], holder: &str) -> usize {
-    let Some(rank) = members.iter().position(|member| member == holder) else { return 0 };
+fn fair_share(keys: usize, members: &[String], owner: &str) -> usize {
+    let Some(rank) = members.iter().position(|member| member == owner) else { return 0 };
     keys / members.len() + usize::from(rank < keys % members.len())
 }
 
 /// Up to `count` keys that nobody holds, beginning at the member's own place so that members rarely reach for the same.
-fn free_keys(keys: &[String], view: &LeaseView, holder: &str, count: usize) -> Vec<String> {
-    let rank = view.members.iter().position(|member| member == holder).unwrap_or(0);
+fn free_keys(keys: &[String], view: &LeaseView, owner: &str, count: usize) -> Vec<String> {
+    let rank = view.members.iter().position(|member| member == owner).unwrap_or(0);
     let start = keys.len() * rank / view.members.len().max(1);
     let ring = keys.iter().cycle().skip(start).take(keys.len());
     ring.filter(|key| !view.held.contains(key)).take(count).cloned().collect()

@@ -45,7 +45,7 @@ pub struct Leases<'a> {
 
 impl Leases<'_> {
     /// Makes the holder a member of those who share a kind's keys, for `lease` long, and forgets members long gone.
-    pub async fn announce(self, kind: &str, holder: &str, lease: Duration) -> Result<(), LedgerError> {
+    pub async fn announce(self, kind: &str, owner: &str, lease: Duration) -> Result<(), LedgerError> {
         sqlx::query!(
             "-- announce
             WITH gone AS (
@@ -55,7 +55,7 @@ impl Leases<'_> {
             VALUES ($1, $2, $2, 1, clock_timestamp() + make_interval(secs => $3))
             ON CONFLICT (kind, key) DO UPDATE SET expires_at = excluded.expires_at",
             members_of(kind),
-            holder,
+            owner,
             lease.as_secs_f64(),
         )
         .execute(self.ledger.pool())
@@ -64,7 +64,7 @@ impl Leases<'_> {
     }
 
     /// Renews, in one UPDATE, everything of a kind that the holder has and that has not expired.
-    pub async fn renew(self, kind: &str, holder: &str, lease: Duration) -> Result<Renewed, LedgerError> {
+    pub async fn renew(self, kind: &str, owner: &str, lease: Duration) -> Result<Renewed, LedgerError> {
         let rows = sqlx::query!(
             r#"-- renew_leases
             UPDATE sealbus.leases SET expires_at = clock_timestamp() + make_interval(secs => $4)
@@ -72,7 +72,7 @@ impl Leases<'_> {
             RETURNING kind = $2 AS "member!", key, epoch"#,
             kind,
             members_of(kind),
-            holder,
+            owner,
             lease.as_secs_f64(),
         )
         .fetch_all(self.ledger.pool())
@@ -111,7 +111,7 @@ impl Leases<'_> {
         self,
         kind: &str,
         keys: &[String],
-        holder: &str,
+        owner: &str,
         lease: Duration,
     ) -> Result<Vec<Grant>, LedgerError> {
         let grants = sqlx::query_as!(
@@ -125,7 +125,7 @@ impl Leases<'_> {
             RETURNING key, epoch",
             kind,
             keys,
-            holder,
+            owner,
             lease.as_secs_f64(),
         )
         .fetch_all(self.ledger.pool())
@@ -134,13 +134,13 @@ impl Leases<'_> {
     }
 
     /// Gives keys back, so that others need not wait for them to expire.
-    pub async fn release(self, kind: &str, keys: &[String], holder: &str) -> Result<(), LedgerError> {
+    pub async fn release(self, kind: &str, keys: &[String], owner: &str) -> Result<(), LedgerError> {
         sqlx::query!(
             "-- release_leases
             UPDATE sealbus.leases SET expires_at = '-infinity' WHERE kind = $1 AND key = ANY ($2) AND holder = $3",
             kind,
             keys,
-            holder,
+            owner,
         )
         .execute(self.ledger.pool())
         .await?;
@@ -148,7 +148,7 @@ impl Leases<'_> {
     }
 
     /// Gives everything of a kind back and is no member any more.
-    pub async fn withdraw(self, kind: &str, holder: &str) -> Result<(), LedgerError> {
+    pub async fn withdraw(self, kind: &str, owner: &str) -> Result<(), LedgerError> {
         sqlx::query!(
             "-- withdraw
             WITH given_back AS (
@@ -157,7 +157,7 @@ impl Leases<'_> {
             DELETE FROM sealbus.leases WHERE kind = $2 AND key = $3",
             kind,
             members_of(kind),
-            holder,
+            owner,
         )
         .execute(self.ledger.pool())
         .await?;

@@ -80,7 +80,7 @@ impl From<Refused> for Problem {
 /// Converts a failed read. The database's own message goes to the log, not to the client.
 impl From<LedgerError> for Problem {
     fn from(error: LedgerError) -> Self {
-        if error.is_away() {
+        if error.is_unreachable() {
             return Self::new(ErrorKind::LedgerUnavailable, "the ledger's database is unreachable");
         }
         tracing::error!(error = %error_chain(&error), "reading the ledger failed");

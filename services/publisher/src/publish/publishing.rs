@@ -148,7 +148,7 @@ impl Publishing {
             let call = Call { tenant: tenant.clone(), plan: plan.clone(), expect, events };
             match self.appender.append(call).await {
                 // Each iteration takes one erasure of this very subject, which is an operator's command.
-                Err(AppendError::KeyGone { .. }) => key_gone = true,
+                Err(AppendError::DataKeyErased { .. }) => key_gone = true,
                 result => return result.map_err(PublishError::Append),
             }
         }
@@ -190,7 +190,7 @@ fn append_problem(error: &AppendError, ids: Vec<Uuid>, publications: &[Publicati
         }
         AppendError::HeadMismatch { head } => Problem::new(ErrorKind::HeadMismatch, detail).with_head(head),
         AppendError::Overloaded => Problem::new(ErrorKind::Overloaded, detail).with_ids(ids),
-        AppendError::Unavailable { .. } | AppendError::KeyGone { .. } => {
+        AppendError::Unavailable { .. } | AppendError::DataKeyErased { .. } => {
             tracing::warn!(error = %error_chain(error), events = ids.len(), "the outcome of an append is unknown");
             let detail = "the ledger is unavailable and the outcome is unknown; retry with the same ids";
             Problem::new(ErrorKind::LedgerUnavailable, detail).with_ids(ids)
@@ -201,9 +201,9 @@ fn append_problem(error: &AppendError, ids: Vec<Uuid>, publications: &[Publicati
                           publisher, or later";
             Problem::new(ErrorKind::LedgerUnavailable, detail).with_ids(ids)
         }
-        AppendError::Length(_) => Problem::new(ErrorKind::TooLarge, detail),
+        AppendError::EventCount(_) => Problem::new(ErrorKind::TooLarge, detail),
         AppendError::Invalid { .. } => Problem::new(ErrorKind::InvalidField, detail),
-        AppendError::SuiteFalls { .. } => {
+        AppendError::SuiteDowngrade { .. } => {
             tracing::error!(error = %error_chain(error), events = ids.len(), "the plan cannot be signed");
             Problem::new(ErrorKind::Internal, "the plan cannot be signed; see the publisher's log")
         }

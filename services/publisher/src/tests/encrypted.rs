@@ -5,7 +5,7 @@ use futures::future::join_all;
 use sealbus_core::envelope::DataSubject;
 use sealbus_core::names::Tenant;
 use sealbus_ledger::append::{AppendSettings, Appender};
-use sealbus_ledger::data_keys::{EraseError, Erasure, ErasureOrder};
+use sealbus_ledger::data_keys::{EraseError, Erasure, ErasureRequest};
 use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_testkit::Postgres;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ async fn start() -> (Postgres, Publisher) {
 
 async fn erase_because(ledger: &Ledger, reason: &str) -> Result<Erasure, EraseError> {
     let appender = Appender::start(ledger, &keyring(), &AppendSettings::default(), None).unwrap();
-    let order = ErasureOrder {
+    let order = ErasureRequest {
         tenant: Tenant::parse("acme").unwrap(),
         subject: DataSubject::parse(SUBJECT).unwrap(),
         actor: "officer".into(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sealbus_core::event::Record;
 use sealbus_ledger::LedgerError;
-use sealbus_ledger::outbox::{Owed, Unsendable};
+use sealbus_ledger::outbox::{OutboxRow, Unsendable};
 use tokio::time::Instant;
 
 use super::{Event, Sweep, Worker};
@@ -106,7 +106,7 @@ impl Worker {
         self.next_sweep = again;
     }
 
-    fn page_read(&mut self, seen: i64, writers: Option<Vec<String>>, rows: Vec<Owed>) {
+    fn page_read(&mut self, seen: i64, writers: Option<Vec<String>>, rows: Vec<OutboxRow>) {
         let Sweep::At { from, first } = self.sweep else { return };
         if first {
             if let Some(writers) = writers {
@@ -140,7 +140,7 @@ impl Worker {
         }
     }
 
-    fn plans_read(&mut self, asked: &[Undecided], lowest: &[(usize, Owed)], events: Events) {
+    fn plans_read(&mut self, asked: &[Undecided], lowest: &[(usize, OutboxRow)], events: Events) {
         let mut found = vec![None; asked.len()];
         for (at, row) in lowest {
             found[*at] = Some(*row);
@@ -158,23 +158,23 @@ impl Worker {
     }
 
     /// The outbox showed a row of a plan that has events in memory.
-    fn plan_owes(&mut self, plan: &PlanId, row: Owed) {
+    fn plan_owes(&mut self, plan: &PlanId, row: OutboxRow) {
         if self.blocked.contains(&row.plan_no) {
             // What was hinted of it would only take up room.
             self.windows.drop_waiting(plan, u64::MAX);
         } else {
-            self.windows.smallest(plan, row.smallest);
+            self.windows.smallest(plan, row.smallest_seq);
         }
     }
 
-    fn take_row(&mut self, row: Owed, event: Result<Record, Unsendable>) {
+    fn take_row(&mut self, row: OutboxRow, event: Result<Record, Unsendable>) {
         if self.windows.knows(row.id) || self.gone.contains(&row.id) || self.blocked.contains(&row.plan_no) {
             return;
         }
         match event {
             Ok(record) => {
                 let (plan, seq) = (name_of(&record), record.header.seq);
-                self.windows.smallest(&plan, row.smallest);
+                self.windows.smallest(&plan, row.smallest_seq);
                 let event = Event { record: Arc::new(record), plan_no: Some(row.plan_no) };
                 let row = Row { id: row.id, bytes: size_of_record(&event.record), event };
                 self.windows.offer(&plan, seq, row, Source::Outbox);

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use sealbus_core::names::{Plan, Subscription, Tenant};
 use sealbus_ledger::append::Appender;
-use sealbus_ledger::delivery::dead_letters::{Order, Owed, OwedQuery, Verb};
-use sealbus_ledger::delivery::positions::State;
+use sealbus_ledger::delivery::dead_letters::{BlockedPosition, BlockedQuery, OperatorAction, OperatorRequest};
+use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_runtime::settings::Settings;
 use serde_json::json;
 
@@ -92,13 +92,13 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     match args.what {
         What::List { subscription, tenant, all, limit, output } => {
-            let states = if all { Vec::new() } else { vec![State::Dead] };
-            let query = OwedQuery { subscription, tenant, states, limit };
+            let states = if all { Vec::new() } else { vec![PositionState::Dead] };
+            let query = BlockedQuery { subscription, tenant, states, limit };
             list(&wiring::open_ledger(&settings).await?.dead_letters().list(&query).await?, output);
         }
         What::Show { which } => show(&settings, which).await?,
-        What::Redrive { which, why } => ask(&settings, which, why, Verb::Redrive).await?,
-        What::Skip { which, why } => ask(&settings, which, why, Verb::Skip).await?,
+        What::Redrive { which, why } => ask(&settings, which, why, OperatorAction::Redrive).await?,
+        What::Skip { which, why } => ask(&settings, which, why, OperatorAction::Skip).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -109,7 +109,7 @@ fn tenant(given: Option<Tenant>, settings: &Settings) -> Result<Tenant, Failure>
     tenant.ok_or_else(|| Failure::usage("whose plan? give --tenant or set SEALBUS_TENANT"))
 }
 
-fn list(owed: &[Owed], output: Output) {
+fn list(owed: &[BlockedPosition], output: Output) {
     match output {
         Output::Json => println!("{}", serde_json::Value::Array(owed.iter().map(to_json).collect())),
         Output::Table => {
@@ -143,7 +143,7 @@ fn list(owed: &[Owed], output: Output) {
     }
 }
 
-fn to_json(owed: &Owed) -> serde_json::Value {
+fn to_json(owed: &BlockedPosition) -> serde_json::Value {
     json!({
         "subscription": owed.subscription, "tenant": owed.tenant, "plan": owed.plan, "seq": owed.seq, "type": owed.event_type,
         "seen_seq": owed.seen_seq, "state": owed.state.to_string(), "attempts": owed.attempts,
@@ -161,7 +161,7 @@ async fn show(settings: &Settings, which: Which) -> Result<(), Failure> {
         .iter()
         .map(|attempt| json!({"n": attempt.n, "at": attempt.at.to_string(), "error": attempt.error}))
         .collect();
-    let mut shown = to_json(&detail.owed);
+    let mut shown = to_json(&detail.position);
     shown["failed"] = attempts.into();
     shown["event"] = detail.record.map_or(serde_json::Value::Null, |record| record.to_json());
     println!("{shown:#}");
@@ -169,12 +169,12 @@ async fn show(settings: &Settings, which: Which) -> Result<(), Failure> {
 }
 
 /// Appends what was decided to the tenant's plan of decisions and leaves it to the plan's actor to carry out.
-async fn ask(settings: &Settings, which: Which, why: Why, verb: Verb) -> Result<(), Failure> {
+async fn ask(settings: &Settings, which: Which, why: Why, verb: OperatorAction) -> Result<(), Failure> {
     let Which { subscription, plan, tenant: given } = which;
     let tenant = tenant(given, settings)?;
     let keyring = wiring::keyring(settings)?;
     let ledger = wiring::open_ledger(settings).await?;
-    let order = Order { subscription, tenant, plan, actor: names::actor(why.actor), reason: why.reason };
+    let order = OperatorRequest { subscription, tenant, plan, actor: names::actor(why.actor), reason: why.reason };
     let ask = async |appender: &Appender| ledger.dead_letters().issue(appender, &order, verb).await;
     let seq = wiring::with_appender(&ledger, &keyring, settings, ask).await?;
     println!(

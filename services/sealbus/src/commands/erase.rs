@@ -11,7 +11,7 @@ use sealbus_core::names::Tenant;
 use sealbus_core::timestamp::Timestamp;
 use sealbus_dispatcher::{Declared, file};
 use sealbus_ledger::append::Appender;
-use sealbus_ledger::data_keys::{Affected, Erasure, ErasureOrder, Passed, vacuum_data_keys};
+use sealbus_ledger::data_keys::{Affected, Erasure, ErasureRequest, Passed, vacuum_data_keys};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::{Settings, table};
 use serde_json::{Value, json};
@@ -48,8 +48,12 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     let tenant = names::tenant(args.tenant, &settings)?;
     let tenant = tenant.ok_or_else(|| Failure::usage("whose data subject? give --tenant or set SEALBUS_TENANT"))?;
-    let order =
-        ErasureOrder { subject: subject(&args.subject)?, actor: names::actor(args.actor), reason: args.reason, tenant };
+    let order = ErasureRequest {
+        subject: subject(&args.subject)?,
+        actor: names::actor(args.actor),
+        reason: args.reason,
+        tenant,
+    };
     // Before anything is erased: a file that cannot be read would spoil the report.
     let declared = settings.find(table::SUBSCRIPTIONS).map(|path| file::load(&path)).transpose()?.unwrap_or_default();
     let keyring = wiring::keyring(&settings)?;

@@ -84,7 +84,7 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     supervisor.spawn("publisher", Stage::Intake, move |shutdown| run(config, resources, shutdown));
     health.started();
     let outcome = supervisor.run().await;
-    appender.retreat().await;
+    appender.deregister().await;
     ledger.close().await;
     Ok(outcome?)
 }

@@ -23,7 +23,7 @@ where
 {
     let appender = Appender::start(ledger, keyring, &append_settings(settings), None)?;
     let outcome = work(&appender).await;
-    appender.retreat().await;
+    appender.deregister().await;
     Ok(outcome?)
 }
 
@@ -32,12 +32,12 @@ where
 pub(crate) fn append_settings(settings: &Settings) -> AppendSettings {
     AppendSettings {
         batchers: settings.get(table::BATCHERS) as usize,
-        batch_events: settings.get(table::MAX_BATCH_EVENTS) as usize,
-        batch_plans: settings.get(table::MAX_BATCH_PLANS) as usize,
-        waiting_events: settings.get(table::WAITING_EVENTS) as usize,
+        max_batch_events: settings.get(table::MAX_BATCH_EVENTS) as usize,
+        max_batch_plans: settings.get(table::MAX_BATCH_PLANS) as usize,
+        max_waiting_events: settings.get(table::WAITING_EVENTS) as usize,
         lock_timeout: settings.get(table::LOCK_TIMEOUT),
         v1_tenants: settings.find(table::V1_TENANTS).map(HashSet::from_iter).unwrap_or_default(),
-        lease: settings.get(table::LEASE),
-        lease_renew: settings.get(table::LEASE_RENEW_INTERVAL),
+        lease_duration: settings.get(table::LEASE),
+        lease_renew_interval: settings.get(table::LEASE_RENEW_INTERVAL),
     }
 }

@@ -19,7 +19,7 @@ pub(crate) async fn open_ledger(settings: &Settings) -> Result<Ledger, Failure> 
 
 /// Opens the ledger for a command, as [`open_ledger`] does, with a pool of at most `connections`.
 pub(crate) async fn open_ledger_with(settings: &Settings, connections: u32) -> Result<Ledger, Failure> {
-    open(settings, LedgerConfig { connections, ..config(settings)? }).await
+    open(settings, LedgerConfig { max_connections: connections, ..config(settings)? }).await
 }
 
 /// Opens the ledger for a role, retrying until the database can be reached. Where `SEALBUS_OWNER_DATABASE_URL` is set, it
@@ -28,20 +28,21 @@ pub(crate) async fn open_ledger_with(settings: &Settings, connections: u32) -> R
 /// # Errors
 /// As [`open_ledger`], except that an unreachable database is waited for until `shutdown` is cancelled.
 pub(crate) async fn wait_for_ledger(settings: &Settings, shutdown: &CancellationToken) -> Result<Ledger, Failure> {
-    let config = LedgerConfig { connections: settings.get(table::DATABASE_CONNECTIONS), ..config(settings)? };
+    let config = LedgerConfig { max_connections: settings.get(table::DATABASE_CONNECTIONS), ..config(settings)? };
     if let Some(owner) = settings.find(table::OWNER_DATABASE_URL) {
         let migrate = || {
             let owner = owner.clone();
             async move { sealbus_ledger::migrate(owner.expose()).await }
         };
-        reconnect("migrating the ledger", Reconnect::default(), shutdown, LedgerError::is_away, migrate).await?;
+        reconnect("migrating the ledger", Reconnect::default(), shutdown, LedgerError::is_unreachable, migrate).await?;
         create_ledger(settings).await?;
     }
     let open = || {
         let config = config.clone();
         async move { Ledger::open(&config).await }
     };
-    let ledger = reconnect("opening the ledger", Reconnect::default(), shutdown, LedgerError::is_away, open).await?;
+    let ledger =
+        reconnect("opening the ledger", Reconnect::default(), shutdown, LedgerError::is_unreachable, open).await?;
     check_origin(settings, &ledger)?;
     Ok(ledger)
 }

@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use sealbus_ledger::delivery::positions::Standing;
+use sealbus_ledger::delivery::positions::Position;
 
 use self::slot::{Activity, Load, Slot};
 use crate::assignment::plan_name::PlanName;
@@ -160,7 +160,7 @@ impl<M> Slots<M> {
 
     /// Ends the deferring of a plan, and returns the messages that may be acknowledged now. `position` is `None` if the plan
     /// could not be deferred.
-    pub(crate) fn finish_deferring(&mut self, name: &PlanName, position: Option<&Standing>) -> Vec<M> {
+    pub(crate) fn finish_deferring(&mut self, name: &PlanName, position: Option<&Position>) -> Vec<M> {
         let Some(slot) = self.plans.get_mut(name) else { return Vec::new() };
         slot.load = Load::OverLimit;
         let Some(position) = position else { return Vec::new() };

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sealbus_ledger::delivery::positions::Standing;
+use sealbus_ledger::delivery::positions::Position;
 
 use crate::assignment::plan_name::PlanName;
 use crate::plan::message::QueuedMessage;
@@ -37,7 +37,7 @@ pub(super) struct Slot<M> {
     /// The messages of the task in flight.
     pub in_flight: Vec<QueuedMessage<M>>,
     /// The position after the last task; `None` if the next task has to read it.
-    pub position: Option<Standing>,
+    pub position: Option<Position>,
     pub activity: Activity,
     pub load: Load,
     /// Whether replay is due.

@@ -7,7 +7,7 @@ use sealbus_core::event::{Header, PayloadMode, Record};
 use sealbus_core::hash::Hash;
 use sealbus_core::seal::KeyId;
 use sealbus_core::timestamp::Timestamp;
-use sealbus_ledger::delivery::positions::State;
+use sealbus_ledger::delivery::positions::PositionState;
 use uuid::Uuid;
 
 use super::*;
@@ -59,8 +59,8 @@ fn message(id: u64, plan: &str, seq: u64) -> QueuedMessage<Message> {
     QueuedMessage::new(record(plan, seq, 10), 1, (id, plan.to_owned(), seq))
 }
 
-fn position(next_seq: u64, state: State, seen_seq: u64) -> Standing {
-    Standing {
+fn position(next_seq: u64, state: PositionState, seen_seq: u64) -> Position {
+    Position {
         plan_no: 1,
         next_seq,
         last_hash: Hash([0; 32]),
@@ -68,7 +68,7 @@ fn position(next_seq: u64, state: State, seen_seq: u64) -> Standing {
         state,
         stored: true,
         attempts: 0,
-        ask: None,
+        command: None,
         agrees: true,
     }
 }
@@ -135,7 +135,7 @@ proptest! {
         let now = Instant::now();
         let mut slots: Slots<Message> = Slots::new(LIMITS);
         // The durable position of each plan: (next_seq, state, seen_seq).
-        let mut durable: HashMap<String, (u64, State, u64)> = HashMap::new();
+        let mut durable: HashMap<String, (u64, PositionState, u64)> = HashMap::new();
         let mut in_flight: Vec<PlanTask> = Vec::new();
         let (mut held, mut last_id) = (HashSet::new(), 0);
         for op in ops {
@@ -160,13 +160,13 @@ proptest! {
                 Op::Finish { task, applied, aside } if task < in_flight.len() => {
                     let task = in_flight.remove(task);
                     let (next_seq, state, seen_seq) =
-                        durable.entry(task.plan.plan.to_string()).or_insert((1, State::Live, 0));
+                        durable.entry(task.plan.plan.to_string()).or_insert((1, PositionState::Live, 0));
                     *next_seq = (*next_seq).max(applied);
                     if aside {
-                        *state = State::Parked;
+                        *state = PositionState::Parked;
                         *seen_seq = (*seen_seq).max(*next_seq).max(highest_arrived(&task));
                     } else if *next_seq > *seen_seq {
-                        *state = State::Live;
+                        *state = PositionState::Live;
                     }
                     let outcome = PlanOutcome::Settled(position(*next_seq, *state, *seen_seq));
                     acknowledged = slots.finish(&task.plan, outcome, now);
@@ -179,8 +179,8 @@ proptest! {
                     let plan = format!("plan-{plan}");
                     if let Some(seen) = slots.begin_deferring(&name(&plan)) {
                         prop_assert!(slots.begin_deferring(&name(&plan)).is_none(), "the plan is deferred twice at once");
-                        let (next_seq, state, seen_seq) = durable.entry(plan.clone()).or_insert((1, State::Live, 0));
-                        *state = State::Behind;
+                        let (next_seq, state, seen_seq) = durable.entry(plan.clone()).or_insert((1, PositionState::Live, 0));
+                        *state = PositionState::Deferred;
                         *seen_seq = (*seen_seq).max(*next_seq).max(seen);
                         let position = position(*next_seq, *state, *seen_seq);
                         acknowledged = slots.finish_deferring(&name(&plan), Some(&position));
@@ -190,7 +190,7 @@ proptest! {
             }
             for (id, plan, seq) in acknowledged {
                 let (next_seq, state, seen_seq) = durable[&plan];
-                let is_covered = seq < next_seq || state != State::Live && seq <= seen_seq;
+                let is_covered = seq < next_seq || state != PositionState::Live && seq <= seen_seq;
                 prop_assert!(is_covered, "{plan}/{seq} is acknowledged at next_seq {next_seq}, state {state}");
                 prop_assert!(held.remove(&id), "message {id} is acknowledged twice");
             }
@@ -214,7 +214,7 @@ proptest! {
             rounds += 1;
             prop_assert!(rounds < 100, "plans get tasks without end");
             for task in started {
-                slots.finish(&task.plan, PlanOutcome::Settled(position(1_000, State::Live, 0)), now);
+                slots.finish(&task.plan, PlanOutcome::Settled(position(1_000, PositionState::Live, 0)), now);
             }
         }
         prop_assert_eq!(slots.held_since(Instant::now()).count(), 0);
@@ -258,7 +258,7 @@ fn arrivals_and_replay_take_turns() {
         let task = slots.next_tasks(true, now).pop().expect("the plan is ready");
         replayed.push(matches!(task.work, Work::Replay));
         slots.push(message(id, "a", id), now);
-        slots.finish(&name("a"), PlanOutcome::ReplayAgain(position(1, State::Behind, id)), now);
+        slots.finish(&name("a"), PlanOutcome::ReplayAgain(position(1, PositionState::Deferred, id)), now);
     }
     assert_eq!(replayed, [true, false, true, false]);
 }

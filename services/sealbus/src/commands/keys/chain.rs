@@ -6,7 +6,7 @@ use std::time::Duration;
 use sealbus_core::seal::{KeyId, Keyring};
 use sealbus_ledger::Ledger;
 use sealbus_ledger::append::AppendError;
-use sealbus_ledger::keys::{KeyChain, KeyEvent};
+use sealbus_ledger::keys::{KeyChain, KeyChange};
 use sealbus_runtime::settings::Settings;
 use tokio::time::{Instant, sleep};
 
@@ -42,7 +42,7 @@ pub(super) async fn append<'k>(
     keyring: &Keyring,
     settings: &Settings,
     actor: &str,
-    event: impl Fn(&KeyChain) -> Option<KeyEvent<'k>>,
+    event: impl Fn(&KeyChain) -> Option<KeyChange<'k>>,
 ) -> Result<(), Failure> {
     wiring::with_appender(ledger, keyring, settings, async |appender| {
         let mut outcome = Ok(());

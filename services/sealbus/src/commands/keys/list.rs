@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sealbus_core::seal::{HeldKey, KeyId, Keyring, Status};
-use sealbus_ledger::keys::{KeyChain, KeyStanding};
+use sealbus_ledger::keys::{KeyChain, KeyState};
 use sealbus_runtime::settings::{Settings, table};
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::wiring;
 /// What the ledger says of keys.
 struct Known {
     chain: KeyChain,
-    standings: BTreeMap<KeyId, KeyStanding>,
+    standings: BTreeMap<KeyId, KeyState>,
     signers: BTreeMap<KeyId, u64>,
     unsealed: BTreeMap<KeyId, u64>,
 }
@@ -29,7 +29,7 @@ pub(super) async fn run(output: Output, settings: &Settings) -> Result<(), Failu
     };
     let mut ids: Vec<&KeyId> = keyring.keys().map(|key| key.id).collect();
     let in_keyring: BTreeSet<&KeyId> = ids.iter().copied().collect();
-    ids.extend(known.iter().flat_map(|known| known.chain.tales().keys()).filter(|id| !in_keyring.contains(id)));
+    ids.extend(known.iter().flat_map(|known| known.chain.histories().keys()).filter(|id| !in_keyring.contains(id)));
     let rows: Vec<Value> =
         ids.into_iter().map(|id| row(id, keyring.keys().find(|key| key.id == id), known.as_ref())).collect();
     match output {

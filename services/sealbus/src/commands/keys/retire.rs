@@ -8,7 +8,7 @@ use std::time::Duration;
 use sealbus_core::duration;
 use sealbus_core::seal::{KeyId, Keyring};
 use sealbus_ledger::Ledger;
-use sealbus_ledger::keys::{Ending, KeyChain, KeyEvent};
+use sealbus_ledger::keys::{Ending, KeyChain, KeyChange};
 use sealbus_runtime::settings::Settings;
 
 use super::chain::{self, Patience, say};
@@ -43,7 +43,7 @@ pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> 
     if chain::check_active(&ledger, &keyring).await? == kid {
         return Err(Failure::usage(format!("{kid} is the key that signs: rotate to another first")));
     }
-    let told = ledger.keys().chain(&keyring).await?.tale(&kid);
+    let told = ledger.keys().chain(&keyring).await?.history(&kid);
     if told.added.is_none() {
         return Err(Failure::usage(format!("{kid} was never added to this ledger, so there is nothing to retire")));
     }
@@ -87,8 +87,8 @@ async fn retire(
         )));
     }
     let retired = |chain: &KeyChain| {
-        let ended = chain.tale(kid).retired.is_some();
-        (!ended).then(|| KeyEvent::Retired(kid, chain.log_size()))
+        let ended = chain.history(kid).retired.is_some();
+        (!ended).then(|| KeyChange::Retired(kid, chain.log_size()))
     };
     chain::append(ledger, keyring, settings, actor, retired).await
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sealbus_core::duration;
 use sealbus_core::seal::{KeyId, KeyKind, Keyring, Status};
 use sealbus_ledger::Ledger;
-use sealbus_ledger::keys::{Ending, KeyChain, KeyEvent};
+use sealbus_ledger::keys::{Ending, KeyChain, KeyChange};
 use sealbus_runtime::settings::{Settings, table};
 
 use super::chain::{self, Patience, say};
@@ -64,7 +64,7 @@ pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> 
     let ledger = wiring::open_ledger(settings).await?;
     chain::check_active(&ledger, &keyring).await?;
     let chain = ledger.keys().chain(&keyring).await?;
-    if chain.tale(held.id).added.is_none() {
+    if chain.history(held.id).added.is_none() {
         ledger.keys().end(held.id, Ending::Revoke).await?;
         set(held.id, None, settings)?;
         say(format_args!("{} was never added to this ledger, and now never can be", held.id));
@@ -123,8 +123,8 @@ async fn signing(
         ));
     }
     let revoked = |chain: &KeyChain| {
-        let ended = chain.tale(kid).revoked.is_some();
-        (!ended).then(|| KeyEvent::Revoked(kid, args.until.unwrap_or(chain.log_size()), &args.reason))
+        let ended = chain.history(kid).revoked.is_some();
+        (!ended).then(|| KeyChange::Revoked(kid, args.until.unwrap_or(chain.log_size()), &args.reason))
     };
     chain::append(ledger, keyring, settings, &names::actor(args.who.actor.clone()), revoked).await?;
     set(kid, args.until, settings)?;
@@ -143,7 +143,7 @@ fn set(kid: &KeyId, until: Option<u64>, settings: &Settings) -> Result<(), Failu
 
 /// What the revocation can do and what not, and what a verifier pins for the rest.
 async fn explain(ledger: &Ledger, keyring: &Keyring, kid: &KeyId, until: Option<u64>) -> Result<(), Failure> {
-    let sealed = ledger.keys().chain(keyring).await?.tale(kid).revoked.and_then(|told| told.index);
+    let sealed = ledger.keys().chain(keyring).await?.history(kid).revoked.and_then(|told| told.index);
     let Some(until) = until.or(sealed) else { return Ok(()) };
     let public = keyring.keys().find(|key| key.id == kid).and_then(|key| key.public);
     say(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sealbus_core::duration;
 use sealbus_core::seal::{KeyId, KeyKind, Keyring, Status};
 use sealbus_ledger::Ledger;
-use sealbus_ledger::keys::{KeyChain, KeyEvent, KeyStanding};
+use sealbus_ledger::keys::{KeyChain, KeyChange, KeyState};
 use sealbus_runtime::settings::{Settings, table};
 
 use super::chain::{self, Patience, say};
@@ -71,8 +71,8 @@ async fn signing(
     (actor, patience): (&str, Patience),
     settings: &Settings,
 ) -> Result<(), Failure> {
-    let told = ledger.keys().chain(keyring).await?.tale(next);
-    let ended = ledger.keys().states().await?.get(next).is_some_and(|standing| *standing != KeyStanding::Signs);
+    let told = ledger.keys().chain(keyring).await?.history(next);
+    let ended = ledger.keys().states().await?.get(next).is_some_and(|standing| *standing != KeyState::Signs);
     if ended || told.retired.is_some() || told.revoked.is_some() {
         return Err(Failure::usage(format!("{next} was ended, and nothing is ever signed by it again: make another")));
     }
@@ -113,14 +113,14 @@ async fn add(
         )));
     }
     let signer = keyring.signer_of(next)?;
-    let added = |chain: &KeyChain| chain.tale(next).added.is_none().then_some(KeyEvent::Added(&signer));
+    let added = |chain: &KeyChain| chain.history(next).added.is_none().then_some(KeyChange::Added(&signer));
     chain::append(ledger, keyring, settings, actor, added).await
 }
 
 /// Waits until the key's event has a leaf that an anchor covers; gives the index that it counts from.
 async fn until_counts(ledger: &Ledger, keyring: &Keyring, next: &KeyId, patience: Patience) -> Result<u64, Failure> {
     let sealed =
-        async || Ok(ledger.keys().chain(keyring).await?.tale(next).added.is_some_and(|told| told.index.is_some()));
+        async || Ok(ledger.keys().chain(keyring).await?.history(next).added.is_some_and(|told| told.index.is_some()));
     let late = || {
         Failure::new(format!(
             "no anchor covers the event that adds {next} yet, so nothing was changed in the keyring: see that the sealer \

@@ -26,20 +26,20 @@ pub enum KeyRefused {
     },
     /// It was retired or revoked.
     #[error(
-        "signing key {kid} is {standing} and signs nothing any more: give this process the keyring in which the key that \
+        "signing key {kid} is {state} and signs nothing any more: give this process the keyring in which the key that \
          followed is active, and start it again"
     )]
     Ended {
         /// The key.
         kid: KeyId,
         /// What became of it.
-        standing: KeyStanding,
+        state: KeyState,
     },
 }
 
 /// What the ledger lets a key do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyStanding {
+pub enum KeyState {
     /// Events may be sealed by it.
     Signs,
     /// No more: it was retired.
@@ -57,7 +57,7 @@ pub enum Ending {
     Revoke,
 }
 
-impl KeyStanding {
+impl KeyState {
     /// As it is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -68,34 +68,33 @@ impl KeyStanding {
     }
 
     fn stored(text: &str) -> Option<Self> {
-        [Self::Signs, Self::Retired, Self::Revoked].into_iter().find(|standing| standing.as_str() == text)
+        [Self::Signs, Self::Retired, Self::Revoked].into_iter().find(|state| state.as_str() == text)
     }
 }
 
-impl std::fmt::Display for KeyStanding {
+impl std::fmt::Display for KeyState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.as_str())
     }
 }
 
 impl Ending {
-    fn standing(self) -> KeyStanding {
+    fn state(self) -> KeyState {
         match self {
-            Self::Retire => KeyStanding::Retired,
-            Self::Revoke => KeyStanding::Revoked,
+            Self::Retire => KeyState::Retired,
+            Self::Revoke => KeyState::Revoked,
         }
     }
 }
 
 impl Keys<'_> {
     /// What the ledger lets each key do that it knows.
-    pub async fn states(self) -> Result<BTreeMap<KeyId, KeyStanding>, LedgerError> {
+    pub async fn states(self) -> Result<BTreeMap<KeyId, KeyState>, LedgerError> {
         let rows = sqlx::query!("-- key_standings\nSELECT kid, standing FROM sealbus.signing_keys ORDER BY kid")
             .fetch_all(self.ledger.pool())
             .await?;
-        let standings =
-            rows.into_iter().filter_map(|row| Some((KeyId::new(row.kid), KeyStanding::stored(&row.standing)?)));
-        Ok(standings.collect())
+        let states = rows.into_iter().filter_map(|row| Some((KeyId::new(row.kid), KeyState::stored(&row.standing)?)));
+        Ok(states.collect())
     }
 
     /// Refuses a key by which nothing can be appended, with the words that an append would be refused by. For starts and probes.
@@ -103,8 +102,8 @@ impl Keys<'_> {
     /// # Errors
     /// [`LedgerError::SigningKey`].
     pub async fn check(self, kid: &KeyId) -> Result<(), LedgerError> {
-        let standing = self.states().await?.get(kid).copied();
-        refusal(kid, standing).map_or(Ok(()), |refused| Err(refused.into()))
+        let state = self.states().await?.get(kid).copied();
+        refusal(kid, state).map_or(Ok(()), |refused| Err(refused.into()))
     }
 
     /// Lets a key sign that plan `_keys` has added; the caller has seen its leaf. One that was ended stays so.
@@ -133,7 +132,7 @@ impl Keys<'_> {
             ON CONFLICT (kid) DO UPDATE SET standing = excluded.standing, since = clock_timestamp()
             WHERE k.standing <> 'revoked'",
             kid.as_str(),
-            ending.standing().as_str(),
+            ending.state().as_str(),
         )
         .execute(&mut *transaction)
         .await?;
@@ -162,17 +161,17 @@ pub(crate) fn refused_key(error: sqlx::Error, kid: &KeyId) -> LedgerError {
         sqlx::Error::Database(database) if database.code().as_deref() == Some(REFUSED) => {
             let detail =
                 database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().and_then(|error| error.detail());
-            refusal(kid, detail.and_then(KeyStanding::stored))
+            refusal(kid, detail.and_then(KeyState::stored))
         }
         _ => None,
     };
     refused.map_or_else(|| error.into(), LedgerError::from)
 }
 
-fn refusal(kid: &KeyId, standing: Option<KeyStanding>) -> Option<KeyRefused> {
-    match standing {
-        Some(KeyStanding::Signs) => None,
+fn refusal(kid: &KeyId, state: Option<KeyState>) -> Option<KeyRefused> {
+    match state {
+        Some(KeyState::Signs) => None,
         None => Some(KeyRefused::Unknown { kid: kid.clone() }),
-        Some(standing) => Some(KeyRefused::Ended { kid: kid.clone(), standing }),
+        Some(state) => Some(KeyRefused::Ended { kid: kid.clone(), state }),
     }
 }
