@@ -21,8 +21,8 @@ pub(crate) struct PostgresPrograms {
 
 /// Returns the folder of `postgres`, `initdb` and `psql`, version 15 or later.
 ///
-/// `SEALBUS_POSTGRES_BIN` names it. If it is not set, the first suitable folder of the PATH is taken, or else the newest
-/// version of Debian's packages, under /usr/lib/postgresql.
+/// `SEALBUS_POSTGRES_BIN` names it. If it is not set, the first suitable folder of the PATH is taken, or else the
+/// newest version of Debian's packages, under /usr/lib/postgresql.
 pub fn postgres_bin() -> Result<PathBuf, BackingError> {
     Ok(postgres()?.bin)
 }
@@ -43,7 +43,8 @@ pub(crate) fn postgres() -> Result<PostgresPrograms, BackingError> {
         .ok_or_else(|| BackingError::NoPostgres { looked: "the PATH and /usr/lib/postgresql".into() })
 }
 
-/// Returns the Postgres of a folder if its version is supported. Follows links, since a folder of links may lack programs.
+/// Returns the Postgres of a folder if its version is supported. Follows links, since a folder of links may lack
+/// programs.
 fn postgres_in(folder: &Path) -> Option<PostgresPrograms> {
     let bin = folder.join("initdb").canonicalize().ok()?.parent()?.to_owned();
     let major = postgres_major(&bin)?;
@@ -59,9 +60,9 @@ fn postgres_major(bin: &Path) -> Option<u32> {
 
 /// Returns the path of a nats-server of version 2.10 or later.
 ///
-/// `SEALBUS_NATS_SERVER` names it. If it is not set, these folders are searched in this order: `.tools/bin` of the current
-/// folder and of each folder above it, the PATH, and `~/go/bin`, where `go install` puts programs. A version that is too old
-/// is an error only if no other is found.
+/// `SEALBUS_NATS_SERVER` names it. If it is not set, these folders are searched in this order: `.tools/bin` of the
+/// current folder and of each folder above it, the PATH, and `~/go/bin`, where `go install` puts programs. A version
+/// that is too old is an error only if no other is found.
 pub(crate) fn nats_server() -> Result<PathBuf, BackingError> {
     if let Some(named) = std::env::var_os("SEALBUS_NATS_SERVER").map(PathBuf::from) {
         return check_nats(&named).unwrap_or_else(|| Err(BackingError::NoNats { looked: named.display().to_string() }));

@@ -1,11 +1,11 @@
 //! A Postgres and a nats-server as child processes, for `sealbus dev` and for tests that need real servers.
 //!
-//! [`Postgres`] and [`Nats`] run programs that are installed on this machine. They listen on 127.0.0.1 only, with a random
-//! password, on a given or a free port. Their folder is kept, or removed together with the server.
+//! [`Postgres`] and [`Nats`] run programs that are installed on this machine. They listen on 127.0.0.1 only, with a
+//! random password, on a given or a free port. Their folder is kept, or removed together with the server.
 //!
-//! Two guarantees hold however this process ends, even by SIGKILL: a server never outlives the process that started it, and a
-//! folder never has two servers at a time. Both are the work of `supervisor`. Postgres refuses to run as root, so a root
-//! process runs it as another user, which `account` looks up.
+//! Two guarantees hold however this process ends, even by SIGKILL: a server never outlives the process that started it,
+//! and a folder never has two servers at a time. Both are the work of `supervisor`. Postgres refuses to run as root, so
+//! a root process runs it as another user, which `account` looks up.
 
 mod account;
 mod error;

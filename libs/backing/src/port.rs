@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use crate::BackingError;
 
-/// The range of free ports. It is below the range that Linux gives to outgoing connections (from 32768), so that a client's
-/// reconnect attempt cannot occupy the port of a server that is being restarted.
+/// The range of free ports. It is below the range that Linux gives to outgoing connections (from 32768), so that a
+/// client's reconnect attempt cannot occupy the port of a server that is being restarted.
 const FREE_PORTS: std::ops::Range<u16> = 18_000..32_000;
 /// The number of random ports that are tried before giving up.
 const MAX_ATTEMPTS: usize = 100;

@@ -52,11 +52,11 @@ struct Cluster {
 }
 
 impl Postgres {
-    /// Starts a server on the data in the folder, which is initialised if there is none, and waits up to a minute until it
-    /// accepts connections.
+    /// Starts a server on the data in the folder, which is initialised if there is none, and waits up to a minute until
+    /// it accepts connections.
     ///
-    /// If this process is root, the server runs as another user. If that user cannot enter the folder, the data goes to a
-    /// folder under /var/tmp, which [`Self::relocated_to`] returns.
+    /// If this process is root, the server runs as another user. If that user cannot enter the folder, the data goes to
+    /// a folder under /var/tmp, which [`Self::relocated_to`] returns.
     pub async fn start(options: PostgresOptions) -> Result<Self, BackingError> {
         let cluster = Cluster::prepare(&options)?;
         let password = cluster.initialise().await?;
@@ -219,8 +219,8 @@ impl Cluster {
         Ok(server)
     }
 
-    /// Returns whether the server accepts connections. Like `pg_ctl`, it reads the eighth line of `postmaster.pid`; the first
-    /// line tells whether the file was written by this server.
+    /// Returns whether the server accepts connections. Like `pg_ctl`, it reads the eighth line of `postmaster.pid`; the
+    /// first line tells whether the file was written by this server.
     fn is_ready(&self, server: Pid) -> bool {
         let text = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
         let mut lines = text.lines();
@@ -235,13 +235,13 @@ fn create_folder(folder: &Path, account: Option<Account>) -> Result<(), BackingE
     account.map_or(Ok(()), |account| account.own(folder))
 }
 
-/// Returns a folder under /var/tmp for data that was requested in a folder which Postgres' user cannot enter. It is named
-/// after the requested folder, so that the next start finds it again.
+/// Returns a folder under /var/tmp for data that was requested in a folder which Postgres' user cannot enter. It is
+/// named after the requested folder, so that the next start finds it again.
 fn fallback_folder(requested: &Path, account: Option<Account>) -> Result<PathBuf, BackingError> {
     let name = requested.display().to_string().replace('/', "-");
     let folder = PathBuf::from(format!("/var/tmp/sealbus{name}"));
-    // Anybody can write to /var/tmp. An existing path may be a link, whose target would be given to Postgres' user, or a folder
-    // whose owner could read the data.
+    // Anybody can write to /var/tmp. An existing path may be a link, whose target would be given to Postgres' user, or
+    // a folder whose owner could read the data.
     match std::fs::create_dir(&folder) {
         Ok(()) => {}
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {

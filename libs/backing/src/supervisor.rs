@@ -1,12 +1,12 @@
 //! A server process that does not outlive this process.
 //!
-//! The server runs under a small shell script that reads a pipe from this process. The pipe closes when this process ends, for
-//! whatever reason, and the script then stops the server. The server is in its own process group: Ctrl-C at the terminal
-//! signals this process alone, so that the bus can drain before its database stops.
+//! The server runs under a small shell script that reads a pipe from this process. The pipe closes when this process
+//! ends, for whatever reason, and the script then stops the server. The server is in its own process group: Ctrl-C at
+//! the terminal signals this process alone, so that the bus can drain before its database stops.
 //!
-//! A folder has one server at a time. The server's log in the folder is locked (`flock`) through the file descriptor that
-//! the script, the server and all processes of the server inherit. The lock is therefore released when the last of them has
-//! ended.
+//! A folder has one server at a time. The server's log in the folder is locked (`flock`) through the file descriptor
+//! that the script, the server and all processes of the server inherit. The lock is therefore released when the last of
+//! them has ended.
 
 use std::fs::{File, TryLockError};
 use std::os::unix::process::CommandExt;
@@ -24,9 +24,10 @@ use crate::account::Account;
 
 /// Runs `"$@"`, prints its process id, sends it signal `$SIGNAL` when standard input closes, and exits with its status.
 ///
-/// If `$REMOVE` is not empty, the script removes that path after a server that it has stopped. A server that ended without
-/// having been stopped leaves the path, since it may be started again. To tell the two cases apart, the watcher ignores TERM
-/// from the moment that it stops the server: it is killed, and its status is not 0, only if the server ended first.
+/// If `$REMOVE` is not empty, the script removes that path after a server that it has stopped. A server that ended
+/// without having been stopped leaves the path, since it may be started again. To tell the two cases apart, the watcher
+/// ignores TERM from the moment that it stops the server: it is killed, and its status is not 0, only if the server
+/// ended first.
 const SUPERVISOR_SCRIPT: &str = r#"exec 3<&0
 "$@" 3<&- </dev/null >&2 &
 server=$!
@@ -159,8 +160,8 @@ impl SupervisedServer {
         let _ = self.supervisor.wait().await;
     }
 
-    /// Removes an ephemeral folder if the server has ended without having been stopped. The folder of a running server is
-    /// removed by the script.
+    /// Removes an ephemeral folder if the server has ended without having been stopped. The folder of a running server
+    /// is removed by the script.
     pub(crate) fn remove_folder_if_ended(&mut self, folder: Folder<'_>) {
         if folder.ephemeral && matches!(self.supervisor.try_wait(), Ok(Some(_))) {
             // The script may have removed it.

@@ -1,4 +1,5 @@
-//! A Postgres as a child process: its user, the starts that it refuses, restarts after a crash, and the removal of its files.
+//! A Postgres as a child process: its user, the starts that it refuses, restarts after a crash, and the removal of its
+//! files.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot have its server has failed")]
 

@@ -30,8 +30,8 @@ async fn servers_end_with_a_parent_that_is_killed() {
     if let Some(folder) = std::env::var_os(FOLDER) {
         return start_servers(folder.into()).await;
     }
-    // Run this test a second time, as the parent of both servers. Their folders are directly in the temporary folder, where
-    // Postgres' user may remove its own if this process is root.
+    // Run this test a second time, as the parent of both servers. Their folders are directly in the temporary folder,
+    // where Postgres' user may remove its own if this process is root.
     let folder = std::env::temp_dir().join(format!("sealbus-supervisor-{}", std::process::id()));
     let mut parent = Command::new(std::env::current_exe().unwrap());
     parent

@@ -1,9 +1,9 @@
 //! The attributes of an event as message headers: `CloudEvents` 1.0 in binary mode, and W3C trace context.
 //!
-//! They are for people, tools and consumers that are not built on Sealbus. The seal does not cover them, and Sealbus never
-//! reads them back. `CloudEvents` specifies no headers for NATS, so the rule of its HTTP binding is used, as in other SDKs:
-//! each attribute is a header `ce-<name>`, in which a space, `"`, `%` and everything but printable ASCII is percent-encoded
-//! as UTF-8.
+//! They are for people, tools and consumers that are not built on Sealbus. The seal does not cover them, and Sealbus
+//! never reads them back. `CloudEvents` specifies no headers for NATS, so the rule of its HTTP binding is used, as in
+//! other SDKs: each attribute is a header `ce-<name>`, in which a space, `"`, `%` and everything but printable ASCII is
+//! percent-encoded as UTF-8.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -36,8 +36,8 @@ struct BusMetadata<'a> {
 /// Adds the attributes of an event to the headers of its message.
 pub(crate) fn write(record: &Record, headers: &mut HeaderMap) {
     let header = &record.header;
-    // Metadata that was tampered with may be unreadable. The message is sent without the attributes from it; each consumer
-    // checks the seal and refuses it.
+    // Metadata that was tampered with may be unreadable. The message is sent without the attributes from it; each
+    // consumer checks the seal and refuses it.
     let Metadata { sealbus: metadata } = if record.metadata.contains(r#""sealbus""#) {
         serde_json::from_str(&record.metadata).unwrap_or_default()
     } else {

@@ -14,8 +14,8 @@ use crate::server::{self, Version};
 use crate::topology::{EVENTS, stream_error};
 use crate::{BrokerError, PublishError};
 
-/// The largest number of messages without an acknowledgement. Only a caller without a limit of its own reaches it, and gets an
-/// error: if the client waited for an acknowledgement instead, that wait would have no timeout.
+/// The largest number of messages without an acknowledgement. Only a caller without a limit of its own reaches it, and
+/// gets an error: if the client waited for an acknowledgement instead, that wait would have no timeout.
 const MAX_OUTSTANDING_ACKS: usize = 65_536;
 /// The number of messages that are buffered for a subscriber. Further ones are dropped.
 const SUBSCRIBER_BUFFER: usize = 1_024;
@@ -31,7 +31,8 @@ const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(2);
 /// The address of the broker, and the name of this client.
 #[derive(Clone)]
 pub struct BrokerConfig {
-    /// One or more URLs `nats://…`, comma-separated. They may contain a password, so this type does not implement `Debug`.
+    /// One or more URLs `nats://…`, comma-separated. They may contain a password, so this type does not implement
+    /// `Debug`.
     pub url: String,
     /// The name of this process, as `nats server report connections` shows it.
     pub name: String,
@@ -55,8 +56,8 @@ pub struct Connection {
     pub up: bool,
 }
 
-/// A client of the broker. Clones share its connection. A connection that breaks is established again, without a limit of
-/// attempts.
+/// A client of the broker. Clones share its connection. A connection that breaks is established again, without a limit
+/// of attempts.
 #[derive(Clone)]
 pub struct Broker {
     pub(crate) client: Client,
@@ -79,8 +80,8 @@ pub struct StreamState {
 }
 
 impl Broker {
-    /// Connects, and checks that the server meets the requirements of Sealbus. Afterwards a lost connection is established
-    /// again in the background; [`Broker::connection`] reports its state.
+    /// Connects, and checks that the server meets the requirements of Sealbus. Afterwards a lost connection is
+    /// established again in the background; [`Broker::connection`] reports its state.
     ///
     /// # Errors
     /// [`BrokerError::Address`], [`BrokerError::Unreachable`] or [`BrokerError::Forbidden`] if there is no connection;

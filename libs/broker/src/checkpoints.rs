@@ -14,8 +14,8 @@ const SUBJECT: &str = "checkpoints.log";
 const CONCURRENT_READS: usize = 64;
 
 impl Broker {
-    /// Stores the note of a checkpoint on `SEALBUS_CHECKPOINTS`, and waits for the acknowledgement. Within the duplicate window
-    /// of the stream, a note with the same `message_id` is stored once.
+    /// Stores the note of a checkpoint on `SEALBUS_CHECKPOINTS`, and waits for the acknowledgement. Within the
+    /// duplicate window of the stream, a note with the same `message_id` is stored once.
     pub async fn anchor_checkpoint(&self, note: String, message_id: &str) -> Result<Ack, PublishError> {
         self.check_connected()?;
         let message = PublishMessage::build().payload(note.into()).header(NATS_MESSAGE_ID, message_id);
@@ -24,8 +24,8 @@ impl Broker {
         Ok(Ack { stream_seq: ack.sequence, duplicate: ack.duplicate })
     }
 
-    /// Reads the newest `count` notes of the stream, oldest first, or all of them if `count` is `u64::MAX`. They are not
-    /// verified: anyone who may publish to the stream can have put them there.
+    /// Reads the newest `count` notes of the stream, oldest first, or all of them if `count` is `u64::MAX`. They are
+    /// not verified: anyone who may publish to the stream can have put them there.
     pub async fn anchored_checkpoints(&self, count: u64) -> Result<Vec<Vec<u8>>, BrokerError> {
         let mut checkpoints =
             self.jetstream.get_stream(CHECKPOINTS).await.map_err(|error| stream_error(CHECKPOINTS, error))?;

@@ -17,7 +17,8 @@ use crate::message::decode;
 use crate::topology::{EVENTS, refused, stream_error};
 use crate::{Broker, BrokerError, DecodeError};
 
-/// The interval of the server's heartbeats in an idle pull. The client gives a pull up after twice this time without one.
+/// The interval of the server's heartbeats in an idle pull. The client gives a pull up after twice this time without
+/// one.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The pause before a consumer is opened a second time. It doubles with each attempt.
 const MIN_OPEN_DELAY: Duration = Duration::from_millis(50);
@@ -110,7 +111,8 @@ impl Broker {
         let mut config = spec.config();
         let stream = self.jetstream.get_stream(EVENTS).await.map_err(|error| stream_error(EVENTS, error))?;
         match stream.consumer_info(spec.name()).await {
-            // The stream was rolled back: the consumer has acknowledged messages beyond its end, and would wait for ever.
+            // The stream was rolled back: the consumer has acknowledged messages beyond its end, and would wait for
+            // ever.
             Ok(info) if info.delivered.stream_sequence > stream.cached_info().state.last_sequence => {
                 tracing::warn!(
                     consumer = spec.name(),
@@ -174,7 +176,8 @@ impl Deliveries {
         }
     }
 
-    /// Opens the consumer after a pause, which grows with each attempt. Returns `None` and logs the reason if that fails.
+    /// Opens the consumer after a pause, which grows with each attempt. Returns `None` and logs the reason if that
+    /// fails.
     async fn open(&mut self) -> Option<pull::Stream> {
         sleep(self.open_delay).await;
         self.open_delay = (self.open_delay * 2).clamp(MIN_OPEN_DELAY, MAX_OPEN_DELAY);
@@ -190,8 +193,8 @@ impl Deliveries {
 }
 
 fn delivered(message: Message) -> Delivered {
-    // The numbers are in the reply subject. It can be read for every message that JetStream has delivered, and its count of
-    // deliveries is positive. Should a server ever send another, it counts as delivered once.
+    // The numbers are in the reply subject. It can be read for every message that JetStream has delivered, and its
+    // count of deliveries is positive. Should a server ever send another, it counts as delivered once.
     let (deliveries, stream_seq) =
         message.info().map_or((1, 0), |info| (u64::try_from(info.delivered).unwrap_or(1), info.stream_sequence));
     let (message, acker) = message.split();

@@ -20,11 +20,11 @@ pub struct ConsumerSpec {
     pub subscription: Subscription,
     /// The partition to consume, or `None` for all of them.
     pub partition: Option<u32>,
-    /// Whether a new consumer starts with the next message, instead of the oldest one of the stream. It has no effect on a
-    /// consumer that exists.
+    /// Whether a new consumer starts with the next message, instead of the oldest one of the stream. It has no effect
+    /// on a consumer that exists.
     pub from_now: bool,
-    /// How long the broker waits for an acknowledgement, or for [`Handle::progress`](crate::Handle::progress), before it
-    /// delivers a message again.
+    /// How long the broker waits for an acknowledgement, or for [`Handle::progress`](crate::Handle::progress), before
+    /// it delivers a message again.
     pub ack_wait: Duration,
     /// The number of messages that one pull requests, 16 to 256.
     pub max_batch: usize,

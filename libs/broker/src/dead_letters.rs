@@ -26,10 +26,11 @@ pub struct DeadLetter<'a> {
 }
 
 impl Broker {
-    /// Publishes a copy to `SEALBUS_DEAD_LETTERS` on `dlq.<subscription>.<tenant>.<type>`, and waits for the acknowledgement.
+    /// Publishes a copy to `SEALBUS_DEAD_LETTERS` on `dlq.<subscription>.<tenant>.<type>`, and waits for the
+    /// acknowledgement.
     ///
-    /// The copy is the message of the event with additional headers for the subscription, the plan, the seq, the number of
-    /// attempts and the last error.
+    /// The copy is the message of the event with additional headers for the subscription, the plan, the seq, the number
+    /// of attempts and the last error.
     pub async fn copy_dead_letter(&self, letter: DeadLetter<'_>) -> Result<Ack, PublishError> {
         let DeadLetter { subscription, record, error, attempts } = letter;
         let header = &record.header;

@@ -1,8 +1,8 @@
 //! Hints: committed events that a publisher offers to the relay of their partition over core NATS
 //! (docs/spec/protocol.md#jetstream-hints, docs/spec/protocol.md#relay-3).
 //!
-//! A hint only saves the relay a query of the outbox. It may be lost, duplicated or forged. It has the body and the `sealbus-`
-//! headers of the event's message, and the id of its outbox row.
+//! A hint only saves the relay a query of the outbox. It may be lost, duplicated or forged. It has the body and the
+//! `sealbus-` headers of the event's message, and the id of its outbox row.
 
 use async_nats::Subscriber;
 use futures::{FutureExt, StreamExt};
@@ -36,16 +36,16 @@ impl Hint {
 pub struct Hints(Subscriber);
 
 impl Hints {
-    /// Waits for the next hint. Hints that are sent while the connection is down are lost. Returns `None` once the connection
-    /// has been closed.
+    /// Waits for the next hint. Hints that are sent while the connection is down are lost. Returns `None` once the
+    /// connection has been closed.
     pub async fn next(&mut self) -> Option<Hint> {
         self.0.next().await.map(Hint)
     }
 }
 
 impl Broker {
-    /// Sends a hint about an event to the relay of its partition. It never waits: if the connection is down or its send queue
-    /// is full, the hint is dropped.
+    /// Sends a hint about an event to the relay of its partition. It never waits: if the connection is down or its send
+    /// queue is full, the hint is dropped.
     pub fn hint(&self, partition: u32, outbox_id: i64, record: &Record) {
         if !self.is_connected() {
             return;

@@ -11,8 +11,8 @@
 //! | `Nats-Msg-Id` | hex of the event hash |
 //! | `ce-…`, `traceparent` | attributes for other tools ([`attributes`](crate::attributes)) |
 //!
-//! Decoding reads the body and the `sealbus-` headers only, and the record can then be verified by its seal. Nothing else in a
-//! message is trusted.
+//! Decoding reads the body and the `sealbus-` headers only, and the record can then be verified by its seal. Nothing
+//! else in a message is trusted.
 
 use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
@@ -71,7 +71,8 @@ impl EventMessage {
     /// Encodes a record of a ledger with this number of partitions.
     ///
     /// # Errors
-    /// If the record is not as it was sealed. Every message can therefore be decoded again, and its event hash is its id.
+    /// If the record is not as it was sealed. Every message can therefore be decoded again, and its event hash is its
+    /// id.
     pub fn encode(record: &Record, partitions: u32) -> Result<Self, EncodeError> {
         let header = &record.header;
         let partition = PlanKey::of(&header.tenant, &header.plan).partition(partitions);
@@ -128,8 +129,9 @@ pub(crate) fn without_subject(record: &Record) -> Result<EventMessage, EncodeErr
     Ok(EventMessage { subject: String::new(), headers, body })
 }
 
-/// Returns stored metadata without line breaks and surrounding space, which a header cannot contain. Canonical text has none.
-/// In text that was reformatted in the database they are white space between tokens, which the seal does not cover.
+/// Returns stored metadata without line breaks and surrounding space, which a header cannot contain. Canonical text has
+/// none. In text that was reformatted in the database they are white space between tokens, which the seal does not
+/// cover.
 fn one_line(metadata: &str) -> String {
     metadata.trim().replace(['\r', '\n'], " ")
 }

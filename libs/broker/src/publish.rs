@@ -19,8 +19,8 @@ pub struct Ack {
 
 /// A message that was handed to the connection.
 ///
-/// The acknowledgement must be awaited by a task that does not wait for other sends in the meantime: each message without an
-/// awaited acknowledgement occupies one of the client's 65,536 slots.
+/// The acknowledgement must be awaited by a task that does not wait for other sends in the meantime: each message
+/// without an awaited acknowledgement occupies one of the client's 65,536 slots.
 #[must_use = "nothing is known about the message until its acknowledgement was awaited"]
 pub struct Sent(PublishAckFuture);
 
@@ -35,11 +35,12 @@ impl Sent {
 }
 
 impl Broker {
-    /// Hands a message to the connection, which sends messages in the order in which it gets them. It waits only while the
-    /// connection's send queue is full, up to the answer timeout.
+    /// Hands a message to the connection, which sends messages in the order in which it gets them. It waits only while
+    /// the connection's send queue is full, up to the answer timeout.
     ///
     /// # Errors
-    /// [`PublishError::Unreachable`] at once if the connection is down; [`PublishError::TooLarge`] if no retry can succeed.
+    /// [`PublishError::Unreachable`] at once if the connection is down; [`PublishError::TooLarge`] if no retry can
+    /// succeed.
     pub async fn publish(&self, message: EventMessage) -> Result<Sent, PublishError> {
         self.check_connected()?;
         let EventMessage { subject, headers, body } = message;

@@ -8,7 +8,8 @@ use crate::BrokerError;
 
 /// The oldest supported nats-server. Version 2.9 has no metadata of streams and consumers, and no consumer pause.
 const MIN_VERSION: Version = Version { major: 2, minor: 10 };
-/// The smallest `max_payload`, in bytes. The largest message is data of 256 KiB in an envelope, metadata, header and seal.
+/// The smallest `max_payload`, in bytes. The largest message is data of 256 KiB in an envelope, metadata, header and
+/// seal.
 const MIN_MAX_PAYLOAD: usize = 512 * 1024;
 
 /// The version of a server. Patch level and suffix are ignored.

@@ -33,7 +33,8 @@ pub struct TopologySettings {
     pub replicas: usize,
     /// How long `SEALBUS_EVENTS` and `SEALBUS_DEAD_LETTERS` keep a message. The ledger keeps events for ever.
     pub max_age: Duration,
-    /// The size in bytes from which `SEALBUS_EVENTS` discards its oldest messages. `SEALBUS_DEAD_LETTERS` has a tenth of it.
+    /// The size in bytes from which `SEALBUS_EVENTS` discards its oldest messages. `SEALBUS_DEAD_LETTERS` has a tenth
+    /// of it.
     pub max_bytes: u64,
 }
 
@@ -145,8 +146,8 @@ fn without_server_keys(mut metadata: HashMap<String, String>) -> HashMap<String,
 }
 
 impl Broker {
-    /// Creates missing streams, and updates the settings of existing ones that Sealbus decides. Their other settings and their
-    /// messages stay. It is idempotent.
+    /// Creates missing streams, and updates the settings of existing ones that Sealbus decides. Their other settings
+    /// and their messages stay. It is idempotent.
     pub async fn ensure_topology(&self, settings: &TopologySettings) -> Result<(), BrokerError> {
         for spec in streams(settings, self.version) {
             self.ensure_stream(&spec).await?;

@@ -1,4 +1,4 @@
-//! The client itself: its URLs, its token, and what calls have in common.
+//! The client: its URLs and the headers that all requests have.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use secrecy::ExposeSecret;
 use crate::config::ClientConfig;
 use crate::error::ClientError;
 
-/// How long it may take to reach a URL at all.
+/// How long establishing a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A client of the service. Cloning is cheap and shares its connections.
+/// A client of the Sealbus HTTP API. Clones are cheap and share connections.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) inner: Arc<Inner>,
@@ -29,8 +29,11 @@ pub(crate) struct Inner {
 }
 
 impl Client {
-    /// Makes a client; it speaks to nobody yet. [`ClientError::Usage`] for URLs that are none, or a token or tenant that
-    /// no header could hold.
+    /// Returns a client, without connecting yet.
+    ///
+    /// # Errors
+    /// [`ClientError::Usage`] if there is no URL, a URL is not valid, or token or tenant contain characters that a
+    /// header cannot have.
     pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
         let urls = config.urls.iter().map(|url| parse_url(url)).collect::<Result<Vec<_>, _>>()?;
         if urls.is_empty() {
@@ -42,12 +45,13 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|error| ClientError::Usage(format!("the HTTP client cannot be made: {}", error_chain(&error))))?;
+            .map_err(|error| ClientError::Usage(format!("cannot create the HTTP client: {}", error_chain(&error))))?;
         Ok(Self { inner: Arc::new(Inner { http, urls, config }) })
     }
 
-    /// The URLs in the order in which to try them for `key`, which is a plan's name or whatever else stays together. It
-    /// depends on the URLs themselves and not on their order, so that all callers agree (rendezvous hashing).
+    /// Returns the URLs in the order in which to try them for a key, such as a plan's name. The order depends on the
+    /// set of URLs and not on their order in the configuration, so that all clients use the same one (rendezvous
+    /// hashing).
     pub(crate) fn urls_for(&self, key: &str) -> Vec<&Url> {
         let mut urls: Vec<&Url> = self.inner.urls.iter().collect();
         urls.sort_by_cached_key(|url| Hash::of(format!("{url}\n{key}").as_bytes()));
@@ -63,11 +67,11 @@ impl fmt::Debug for Client {
 
 fn parse_url(text: &str) -> Result<Url, ClientError> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    url.ok_or_else(|| ClientError::Usage(format!("\"{text}\" is not a URL of the kind http://host:port")))
+    url.ok_or_else(|| ClientError::Usage(format!("\"{text}\" is not a URL such as http://host:port")))
 }
 
 fn headers(config: &ClientConfig) -> Result<HeaderMap, ClientError> {
-    let usage = |what| ClientError::Usage(format!("the {what} has characters that cannot be sent"));
+    let usage = |what| ClientError::Usage(format!("the {what} contains characters that a header cannot have"));
     let mut headers = HeaderMap::new();
     let bearer = format!("Bearer {}", config.token.expose_secret());
     let mut token = HeaderValue::from_str(&bearer).map_err(|_| usage("token"))?;
@@ -84,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plan_has_its_url_whatever_the_order_of_the_list() {
+    fn the_order_of_the_list_does_not_change_the_url_of_a_plan() {
         let client = |urls: [&str; 3]| Client::new(ClientConfig::new(urls, "token")).expect("a client");
         let one = client(["http://a:1", "http://b:1", "http://c:1"]);
         let other = client(["http://c:1", "http://a:1", "http://b:1"]);
@@ -93,11 +97,11 @@ mod tests {
             assert_eq!(one.urls_for(&plan), other.urls_for(&plan));
             firsts.insert(one.urls_for(&plan)[0]);
         }
-        assert_eq!(firsts.len(), 3, "all URLs get their share");
+        assert_eq!(firsts.len(), 3, "some URL is never the first one");
     }
 
     #[test]
-    fn no_token_is_shown() {
+    fn debug_output_and_errors_do_not_contain_the_token() {
         let client = Client::new(ClientConfig::new(["http://a:1"], "hidden")).expect("a client");
         assert!(!format!("{client:?} {:?}", client.inner.config).contains("hidden"));
         let error = Client::new(ClientConfig::new(["http://a:1"], "hidden\n")).expect_err("a token with a line break");
@@ -105,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_is_refused() {
+    fn invalid_urls_are_refused() {
         for urls in [vec![], vec!["localhost:8080"], vec!["nats://localhost:4222"], vec!["http://a:1", ""]] {
             assert!(matches!(Client::new(ClientConfig::new(urls, "token")), Err(ClientError::Usage(_))));
         }

@@ -1,4 +1,5 @@
-//! Publishing CloudEvents in batch mode: events of any number of plans, in one call.
+//! Publishing CloudEvents in batch mode: events of several plans in one request
+//! (docs/spec/interface.md#publish-cloudevents).
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -8,82 +9,92 @@ use serde_json::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::call::Call;
 use crate::client::Client;
 use crate::error::{ClientError, Problem};
 use crate::event::Event;
 use crate::publish::{Published, encode};
 use crate::retry::Pauses;
-use crate::transport::{Call, may_pass};
+use crate::transport::{CREATED, is_retryable};
 
 const MEDIA_TYPE: &str = "application/cloudevents-batch+json";
 
-/// What became of one event of a batch.
+/// The outcome of one event of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// It is stored.
+    /// The event is stored.
     Stored(Box<Published>),
-    /// It was refused, and the other events of its plan in this batch with it.
+    /// The event was refused, and with it all events of its plan in this batch.
     Refused(Box<Problem>),
 }
 
-/// One result of the service's answer.
+/// The result of one event in a response.
 #[derive(Deserialize)]
-struct Line {
+struct EventResult {
     status: u16,
     event: Option<Box<Event>>,
     problem: Option<Box<Problem>>,
 }
 
 impl Client {
-    /// Publishes CloudEvents, each plan's of them atomically and in the order given; one outcome for each, in order.
+    /// Publishes CloudEvents, atomically and in order for each plan. Returns one outcome for each event, in order.
     ///
-    /// An event without an `id` gets one. What fails in a way that may pass (`overloaded`, `ledger_unavailable`,
-    /// `rate_limited`) is published again until the patience is used up. An error means that the batch was refused or
-    /// lost as a whole; publishing it again does no harm, as far as the events have ids of their own.
+    /// An event without an `id` gets one. Events that are refused with a retryable status (`overloaded`,
+    /// `ledger_unavailable`, `rate_limited`) are published again within the [retry
+    /// budget](crate::ClientConfig::retry_budget).
+    ///
+    /// # Errors
+    /// If the whole batch was refused or its outcome is unknown. It can safely be published again if all events have an
+    /// `id`.
     pub async fn publish_cloudevents(&self, events: &[Value]) -> Result<Vec<Outcome>, ClientError> {
         let events: Vec<Cow<'_, Value>> = events.iter().map(with_id).collect();
-        let give_up_at = Instant::now() + self.inner.config.patience;
-        let mut pauses = Pauses::new(self.inner.config.pause);
-        let mut outcomes = self.send(&events).await?;
+        let deadline = Instant::now() + self.inner.config.retry_budget;
+        let mut pauses = Pauses::new(self.inner.config.first_retry_delay);
+        let mut outcomes = self.send_batch(&events).await?;
         loop {
-            let open: Vec<usize> = (0..events.len()).filter(|&at| patience_asked(&outcomes[at]).is_some()).collect();
-            let asked = open.iter().filter_map(|&at| patience_asked(&outcomes[at])).max().unwrap_or_default();
-            let pause = pauses.next().max(asked);
-            if open.is_empty() || Instant::now() + pause > give_up_at {
+            // The events to retry, and the longest pause that the service asks for.
+            let delays: Vec<(usize, Duration)> = outcomes
+                .iter()
+                .enumerate()
+                .filter_map(|(index, outcome)| Some((index, retry_delay(outcome)?)))
+                .collect();
+            let requested = delays.iter().map(|(_, delay)| *delay).max().unwrap_or_default();
+            let pause = pauses.next().max(requested);
+            if delays.is_empty() || Instant::now() + pause > deadline {
                 return Ok(outcomes);
             }
             tokio::time::sleep(pause).await;
-            let again: Vec<Cow<'_, Value>> = open.iter().map(|&at| events[at].clone()).collect();
-            for (at, outcome) in open.into_iter().zip(self.send(&again).await?) {
-                outcomes[at] = outcome;
+            let retried: Vec<Cow<'_, Value>> = delays.iter().map(|(index, _)| events[*index].clone()).collect();
+            for ((index, _), outcome) in delays.into_iter().zip(self.send_batch(&retried).await?) {
+                outcomes[index] = outcome;
             }
         }
     }
 
-    async fn send(&self, events: &[Cow<'_, Value>]) -> Result<Vec<Outcome>, ClientError> {
+    async fn send_batch(&self, events: &[Cow<'_, Value>]) -> Result<Vec<Outcome>, ClientError> {
         #[derive(Deserialize)]
         struct Results {
-            results: Vec<Line>,
+            results: Vec<EventResult>,
         }
         let plan = events.first().and_then(|event| event["subject"].as_str()).unwrap_or_default();
         let call = Call::post(["v1", "events"], MEDIA_TYPE, encode(events)?).affinity(plan);
-        let answer = self.answer(&call).await?;
-        let lines = answer.json::<Results>()?.results;
-        if lines.len() != events.len() {
-            return Err(answer.unexpected(format!("{} results for {} events", lines.len(), events.len())));
+        let response = self.send(&call).await?;
+        let results = response.json::<Results>()?.results;
+        if results.len() != events.len() {
+            return Err(response.unexpected(format!("{} results for {} events", results.len(), events.len())));
         }
-        let outcome = |line| match line {
-            Line { status, event: Some(event), .. } => {
-                Ok(Outcome::Stored(Box::new(Published { event: *event, new: status == 201 })))
+        let outcome = |result| match result {
+            EventResult { status, event: Some(event), .. } => {
+                Ok(Outcome::Stored(Box::new(Published { event: *event, new: status == CREATED })))
             }
-            Line { problem: Some(problem), .. } => Ok(Outcome::Refused(problem)),
-            Line { .. } => Err(answer.unexpected("a result is neither an event nor a problem".to_owned())),
+            EventResult { problem: Some(problem), .. } => Ok(Outcome::Refused(problem)),
+            EventResult { .. } => Err(response.unexpected("a result is neither an event nor a problem".to_owned())),
         };
-        lines.into_iter().map(outcome).collect()
+        results.into_iter().map(outcome).collect()
     }
 }
 
-/// The event with an id, so that a retry of it is known for one.
+/// Returns the event with an id, so that a retry does not store it twice.
 fn with_id(event: &Value) -> Cow<'_, Value> {
     match event {
         Value::Object(members) if !members.contains_key("id") => {
@@ -95,10 +106,10 @@ fn with_id(event: &Value) -> Cow<'_, Value> {
     }
 }
 
-/// How long to wait before the event is worth another attempt; none where it is stored, or refused for good.
-fn patience_asked(outcome: &Outcome) -> Option<Duration> {
+/// Returns how long the service asks to wait before the event is published again, or `None` if that would be useless.
+fn retry_delay(outcome: &Outcome) -> Option<Duration> {
     match outcome {
-        Outcome::Refused(problem) if may_pass(problem.status) => Some(problem.retry_after.unwrap_or_default()),
+        Outcome::Refused(problem) if is_retryable(problem.status) => Some(problem.retry_after.unwrap_or_default()),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! Why a call failed.
+//! Errors of calls.
 
 use std::error::Error;
 use std::fmt;
@@ -6,81 +6,90 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// Why a call failed, for a program to match on and for an operator to read.
+/// The reason why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The service refused, and says why.
+    /// The service refused the request.
     #[error(transparent)]
     Refused(Box<Problem>),
-    /// No URL answered, for as long as the patience lasted. What became of a publish is unknown: publish the same
-    /// [`NewEvent`](crate::NewEvent) again to find out.
+    /// No URL could be reached within the retry budget. The outcome of a publish is unknown: publish the same
+    /// [`NewEvent`](crate::NewEvent) again to resolve it.
     #[error("no answer from {urls}")]
     Unreachable {
         /// The URLs that were tried.
         urls: String,
-        /// The last failure.
+        /// The error of the last attempt.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// Something answered, and it was not what the service answers: a proxy's page, a cut off body, another service.
-    #[error("{url} answered {status} and not as Sealbus does: {what}")]
+    /// The response is not one of Sealbus: it may be a proxy's error page, or that of another service.
+    #[error("unexpected response from {url}, status {status}: {problem}")]
     Unexpected {
-        /// The URL that was called.
+        /// The URL of the request.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// What was odd.
-        what: String,
+        /// What is unexpected about the response.
+        problem: String,
     },
-    /// The client cannot be made or the call cannot be sent as asked.
+    /// The arguments are not valid; nothing was sent.
     #[error("{0}")]
     Usage(String),
 }
 
 impl ClientError {
-    /// The service's code, where the service refused: `schema_violation`, `id_conflict` and so on.
+    /// Returns the service's error code, such as `id_conflict`, if the service refused the request.
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused(problem) => Some(&problem.code),
             _ => None,
         }
     }
+
+    /// Turns the refusal `not_found` into `None`.
+    pub(crate) fn none_if_not_found<T>(result: Result<T, Self>) -> Result<Option<T>, Self> {
+        match result {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.code() == Some("not_found") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
-/// The problem details of a refusal (RFC 9457).
+/// The problem details of a refusal (RFC 9457; docs/spec/interface.md#errors-codes).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Problem {
-    /// The stable code.
+    /// The error code, such as `schema_violation`. Codes are stable.
     pub code: String,
     /// The HTTP status.
     pub status: u16,
-    /// What the code means, in words.
+    /// The meaning of the code.
     #[serde(default)]
     pub title: String,
-    /// What was wrong this time.
+    /// What was wrong with this request.
     #[serde(default)]
     pub detail: String,
-    /// The fields at fault.
+    /// The fields that are not valid.
     #[serde(default)]
     pub errors: Vec<FieldError>,
-    /// The ids of the events whose fate is unknown (`ledger_unavailable`).
+    /// The ids of the events whose outcome is unknown (`ledger_unavailable`).
     #[serde(default)]
     pub ids: Vec<String>,
-    /// The plan's head, where another was expected (`head_mismatch`).
+    /// The actual seq of the plan's head (`head_mismatch`).
     #[serde(default)]
     pub head: Option<u64>,
-    /// How long the service asks to be left alone.
+    /// The response's `Retry-After`.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
 }
 
-/// One field at fault.
+/// A field that is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct FieldError {
-    /// Where it stands, as a JSON pointer.
+    /// The JSON pointer of the field, empty for the whole document.
     pub pointer: String,
-    /// The rule that it breaks.
+    /// The rule that it violates.
     pub rule: String,
-    /// How it breaks it.
+    /// How it violates the rule.
     #[serde(default)]
     pub detail: String,
 }
@@ -89,10 +98,10 @@ impl Error for Problem {}
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = if self.detail.is_empty() { &self.title } else { &self.detail };
-        write!(f, "{} ({}): {words}", self.code, self.status)?;
+        let description = if self.detail.is_empty() { &self.title } else { &self.detail };
+        write!(f, "{} ({}): {description}", self.code, self.status)?;
         for FieldError { pointer, rule, detail } in &self.errors {
-            write!(f, "\n  {} breaks {rule}: {detail}", if pointer.is_empty() { "the whole" } else { pointer })?;
+            write!(f, "\n  {} violates {rule}: {detail}", if pointer.is_empty() { "the document" } else { pointer })?;
         }
         Ok(())
     }
@@ -103,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_operator_reads_code_reason_and_fields() {
+    fn a_refusal_prints_code_detail_and_fields() {
         let problem: Problem = serde_json::from_str(
             r#"{"type":"about:blank","code":"schema_violation","status":422,"title":"Data that breaks its schema",
                 "detail":"payment.settled version 1","errors":[{"pointer":"/data/amount","rule":"type","detail":"not a string"}]}"#,
@@ -111,7 +120,7 @@ mod tests {
         .expect("problem details");
         assert_eq!(
             ClientError::Refused(Box::new(problem)).to_string(),
-            "schema_violation (422): payment.settled version 1\n  /data/amount breaks type: not a string"
+            "schema_violation (422): payment.settled version 1\n  /data/amount violates type: not a string"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! An event as the service shows it.
+//! Events as the API shows them (docs/spec/interface.md#event).
 
 use sealbus_core::event::{PayloadMode, Priority};
 use sealbus_core::hash::Hash;
@@ -7,84 +7,85 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// An event of the ledger. It is what the service says; whether its seal holds is for `sealbus verify` to find out.
+/// An event of the ledger, as the service returned it. The client does not check the seal; `sealbus verify` does.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Event {
-    /// Unique within the tenant.
+    /// The event's id, unique within the tenant.
     pub id: Uuid,
-    /// Whose it is.
+    /// The tenant.
     pub tenant: String,
-    /// The plan that it belongs to.
+    /// The plan.
     pub plan: String,
-    /// Its place in the plan, from 1.
+    /// The event's position in its plan, from 1.
     pub seq: u64,
-    /// What happened.
+    /// The event type.
     #[serde(rename = "type")]
     pub event_type: String,
-    /// The version of its data's schema.
+    /// The version of the schema of its data.
     pub version: u32,
-    /// What produced it.
+    /// The producer.
     pub source: Option<String>,
-    /// Who did it.
+    /// The person or service that acted.
     pub actor: Option<String>,
-    /// When it happened.
+    /// The producer's time.
     pub occurred_at: Timestamp,
-    /// When it was stored.
+    /// The database's time when the event was stored.
     pub recorded_at: Timestamp,
-    /// What it belongs with.
+    /// The id that related events share.
     pub correlation_id: Option<String>,
-    /// What caused it.
+    /// The id of the cause.
     pub causation_id: Option<String>,
-    /// How urgent it is.
+    /// The priority.
     pub priority: Priority,
-    /// What was published; null where only the hash was kept or the key was erased, the envelope where it is encrypted.
+    /// What was published. Null if only its hash is stored or its key was erased; the envelope if it is encrypted and
+    /// the token may not open it.
     pub data: Value,
-    /// The publisher's context, and `sealbus`, the bus's own.
+    /// The producer's metadata, and a member `sealbus` of the bus.
     pub metadata: Value,
-    /// What makes a change of it visible.
+    /// The seal.
     pub seal: Seal,
-    /// The older contract's three fields, in a plan that carries them.
+    /// The fields of scheme v1, if the plan carries it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub v1: Option<V1>,
-    /// Its place in the log of all events; none until it is sealed.
+    /// The event's index in the log, or `None` until it is sealed.
     pub log_index: Option<u64>,
 }
 
-/// Hashes, key and signature of an event.
+/// The seal of an event: hashes, key id and signature.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Seal {
-    /// `v2`.
+    /// The scheme: `v2`.
     pub scheme: String,
-    /// 1 for HMAC-SHA256, 2 for Ed25519; none where the stored key's name is of neither.
+    /// The suite: 1 for HMAC-SHA256, 2 for Ed25519, `None` if the stored key id belongs to neither.
     pub suite: Option<u8>,
-    /// The key's name.
+    /// The id of the key.
     pub kid: String,
-    /// How the payload is kept.
+    /// How the payload is stored.
     pub payload_mode: PayloadMode,
-    /// The payload's bytes.
+    /// The size of the payload in bytes.
     pub payload_size: u32,
-    /// The payload's hash.
+    /// The hash of the payload.
     pub payload_hash: Hash,
-    /// The metadata's hash.
+    /// The hash of the metadata.
     pub metadata_hash: Hash,
-    /// The hash of the plan's event before.
+    /// The hash of the previous event of the plan.
     pub prev: Hash,
-    /// The event's hash, which the next event links to.
+    /// The hash of the event.
     pub hash: Hash,
-    /// The signature, hex (suite 2).
+    /// The signature in hex (suite 2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sig: Option<String>,
-    /// The MAC, hex (suite 1).
+    /// The MAC in hex (suite 1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
 }
 
-/// The older contract's fields.
+/// The fields of scheme v1.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct V1 {
-    /// The payload's hash.
+    /// The hash of the payload.
     pub payload_hash: String,
-    /// The signature of the plan's event before; none at seq 1.
+    /// The signature of the previous event of the plan, or `None` at seq 1.
     pub prev_hash: Option<String>,
     /// The signature.
     pub signature: String,
@@ -97,7 +98,7 @@ mod tests {
     use super::Event;
 
     #[test]
-    fn reads_what_the_service_shows_and_shows_it_again() {
+    fn an_event_deserialises_and_serialises_unchanged() {
         let hash = "ab".repeat(32);
         let shown = json!({
             "id": "0197f2a0-0000-7000-8000-000000000001", "tenant": "acme", "plan": "order-42", "seq": 7,
@@ -117,7 +118,7 @@ mod tests {
         with_v1["v1"] = json!({ "payload_hash": hash, "prev_hash": null, "signature": "00" });
         with_v1["log_index"] = Value::Null;
         with_v1["later_addition"] = json!(true);
-        let event: Event = serde_json::from_value(with_v1).expect("members may be added");
-        assert_eq!((event.v1.expect("it is there").prev_hash, event.log_index), (None, None));
+        let event: Event = serde_json::from_value(with_v1).expect("unknown members are ignored");
+        assert_eq!((event.v1.expect("the event has v1 fields").prev_hash, event.log_index), (None, None));
     }
 }

@@ -1,31 +1,71 @@
-//! Publishing to Sealbus and reading its history, over HTTP, from another service or from a command.
+//! A client of the Sealbus HTTP API: publishing events, and reading or following history.
+//!
+//! # Publishing
 //!
 //! ```no_run
-//! # async fn example() -> Result<(), sealbus_client::ClientError> {
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use sealbus_client::{Client, ClientConfig, NewEvent};
+//! use serde_json::json;
 //!
 //! let client = Client::new(ClientConfig::new(["http://localhost:8080"], "the token"))?;
-//! let event = NewEvent::new("payment.settled", serde_json::json!({ "amount": "10.00" }));
+//! let event = NewEvent::new("payment.settled", json!({ "amount": "10.00" }));
 //! let published = client.publish("order-42", &event).await?;
-//! println!("{} is number {} of its plan", published.event.id, published.event.seq);
+//! println!("stored as event {} of the plan", published.event.seq);
 //! # Ok(()) }
 //! ```
 //!
-//! What it takes off its user's hands:
-//! - **A retry stores nothing twice.** A [`NewEvent`] has its id from the moment it is made, so that publishing it again,
-//!   by the client itself or by its user, gives the record that is there.
-//! - **A replica that is away, or asks for patience, is not the end.** Such a failure is tried again at the next URL, and
-//!   after a round of them with growing pauses, or as long as the answer's `Retry-After` says, until the
-//!   [patience](ClientConfig::patience) is used up. What is wrong with the request itself is never tried again.
-//! - **One plan, one replica.** Calls about a plan go to the same URL first, whatever the order of the list: there they
-//!   share batches instead of waiting for each other's locks.
-//! - **A receipt can be waited for** ([`Client::publish_sealed`]): the proof that the log holds the event, for who keeps it.
-//! - **A stream that breaks goes on where it stopped** ([`Client::tail`]).
+//! When [`Client::publish`] returns, the event is committed and signed. Variants of it publish an event only if the
+//! plan has an expected head ([`Client::publish_expecting`]), publish several events of a plan atomically
+//! ([`Client::publish_batch`]), wait for a receipt ([`Client::publish_sealed`]), or take CloudEvents
+//! ([`Client::publish_cloudevents`]).
 //!
-//! [`ClientError`] says why a call failed: the service's own [`Problem`] where it gave one.
+//! # Reading
 //!
-//! [`WitnessClient`] is apart from all that: a log asks a witness with it, which may be anybody's.
+//! ```no_run
+//! # async fn example(client: sealbus_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+//! use std::pin::pin;
+//!
+//! use futures::TryStreamExt;
+//! use sealbus_client::{Scope, TrailQuery};
+//!
+//! // All payments of a plan.
+//! let query = TrailQuery { types: vec!["payment.*".to_owned()], ..TrailQuery::default() };
+//! let payments: Vec<_> = client.whole_trail("order-42", query).try_collect().await?;
+//!
+//! // The same plan from here on, for as long as the program runs.
+//! let after = payments.last().map(|event| event.seq);
+//! let mut events = pin!(client.tail(Scope::Plan("order-42".to_owned()), after));
+//! while let Some(event) = events.try_next().await? {
+//!     println!("{} {}", event.seq, event.event_type);
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! # Retries
+//!
+//! - **A retry never stores an event twice.** A [`NewEvent`] has an id from its creation. Publishing it again, by this
+//!   client or by the caller, returns the record that was stored the first time.
+//! - **What is retried.** An attempt that could not reach the service, or got the status 429, 502, 503 or 504, is
+//!   repeated. Every other refusal is returned at once, since it would be repeated too.
+//! - **How it is retried.** The next attempt goes to the next URL without a pause. After a round in which every URL
+//!   failed, and after 429, the client pauses: for the longest `Retry-After` of the round, or for a pause that doubles
+//!   from round to round, whichever is longer. A call that would exceed its [retry budget](ClientConfig::retry_budget)
+//!   returns the last error.
+//! - **Which URL comes first.** All calls about a plan try the same URL first, in every process that has the same set
+//!   of URLs. One replica then batches the plan's events, and replicas do not wait for each other's locks.
+//! - **Streams resume.** A stream that breaks or becomes silent is opened again after the last event that was received,
+//!   so that no event is skipped or repeated ([`Client::tail`]).
+//!
+//! # Errors
+//!
+//! [`ClientError`] tells a refusal ([`Problem`], with the service's error code) from a service that could not be
+//! reached. After the latter the outcome of a publish is unknown: publishing the same [`NewEvent`] again resolves it.
+//!
+//! # Witnesses
+//!
+//! [`WitnessClient`] is independent of [`Client`]. With it, the sealer of a log asks a witness for a cosignature.
 
+mod call;
 mod client;
 mod cloudevents;
 mod config;

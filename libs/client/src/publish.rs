@@ -1,4 +1,4 @@
-//! Publishing.
+//! Publishing (docs/spec/interface.md#publish).
 
 use reqwest::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use sealbus_core::event::Priority;
@@ -7,52 +7,55 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::call::Call;
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::event::Event;
-use crate::transport::Call;
 
-/// An event to be published. It has its id from the start, so that publishing it twice stores it once.
+/// An event to publish. It has an id from its creation, so that publishing it twice stores it once.
+///
+/// Optional members that are `None` are not sent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewEvent {
     /// A UUID, or any text of up to 1,024 bytes that is unique for tenant and source.
     pub id: String,
-    /// What happened, by its name in the catalog.
+    /// The event type, as the catalog names it.
     #[serde(rename = "type")]
     pub event_type: String,
-    /// What its type's schema asks for; null for nothing.
+    /// The data, which must conform to the schema of the type.
     pub data: Value,
-    /// The version of the schema; none is 1.
+    /// The version of the schema. The service's default is 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
-    /// What produced it.
+    /// The producer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Who did it; none is the token's own name. Another needs the scope `actor.any`.
+    /// The person or service that acted. The service's default is the name of the token; any other needs the scope
+    /// `actor.any`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-    /// When it happened; none is when it is stored.
+    /// The producer's time. The service's default is the time at which the event is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<Timestamp>,
-    /// What it belongs with.
+    /// An id that related events share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
-    /// What caused it.
+    /// The id of the cause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<String>,
-    /// How urgent it is; none is normal.
+    /// The priority. The service's default is normal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
-    /// When it is of no more use to anybody.
+    /// The time after which delivering the event is of no use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deliver_by: Option<Timestamp>,
-    /// The producer's own context; `sealbus` in it is reserved.
+    /// The producer's metadata. The member `sealbus` is reserved.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
 }
 
 impl NewEvent {
-    /// An event with an id of its own (`UUIDv7`) and nothing but type and data.
+    /// Returns an event with type and data, a new `UUIDv7` as id, and no optional members.
     pub fn new(event_type: impl Into<String>, data: Value) -> Self {
         Self {
             id: Uuid::now_v7().to_string(),
@@ -71,14 +74,14 @@ impl NewEvent {
     }
 }
 
-/// What a call expects of its plan; otherwise it is refused with `head_mismatch`, and nothing is stored.
+/// The expected head of a plan. If the plan has another one, nothing is stored and the error is `head_mismatch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// Nothing.
+    /// Any head is accepted.
     Any,
-    /// That it holds no event.
+    /// The plan has no events.
     Empty,
-    /// That its last event has this seq.
+    /// The last event of the plan has this seq.
     Head(u64),
 }
 
@@ -89,54 +92,54 @@ impl Expect {
             Self::Empty => Some((IF_NONE_MATCH, HeaderValue::from_static("*"))),
             Self::Head(seq) => {
                 let value =
-                    HeaderValue::from_str(&format!("\"{seq}\"")).expect("digits and quotes are a header's text");
+                    HeaderValue::from_str(&format!("\"{seq}\"")).expect("digits and quotes are valid in a header");
                 Some((IF_MATCH, value))
             }
         }
     }
 }
 
-/// An event that is stored, committed and signed.
+/// An event that is committed and signed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Published {
-    /// The record.
+    /// The stored event.
     pub event: Event,
-    /// Whether this call stored it; otherwise it was there already with the same content.
+    /// Whether this call stored it. Otherwise an event with the same id and content had been stored before.
     pub new: bool,
 }
 
-/// The events of an array that are stored, in its order.
+/// Events of one plan that are committed and signed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PublishedBatch {
-    /// The records.
+    /// The stored events, in the order of the request.
     pub events: Vec<Event>,
-    /// Whether this call stored any of them.
+    /// Whether this call stored at least one of them.
     pub new: bool,
 }
 
 impl Client {
-    /// Publishes an event. It is stored, next in its plan, when this returns.
+    /// Publishes an event as the next one of its plan. It is committed and signed when this returns.
     pub async fn publish(&self, plan: &str, event: &NewEvent) -> Result<Published, ClientError> {
         self.publish_expecting(plan, event, Expect::Any).await
     }
 
-    /// Publishes an event if the plan stands where the caller thinks.
+    /// Publishes an event if the plan has the expected head.
     pub async fn publish_expecting(
         &self,
         plan: &str,
         event: &NewEvent,
         expect: Expect,
     ) -> Result<Published, ClientError> {
-        let answer = self.answer(&post(plan, event, expect)?).await?;
-        Ok(Published { event: answer.json()?, new: answer.status == 201 })
+        let response = self.send(&post(plan, event, expect)?).await?;
+        Ok(Published { event: response.json()?, new: response.created() })
     }
 
-    /// Publishes 1 to 1,000 events of one plan, all of them or none. Those that are stored already are passed over.
+    /// Publishes 1 to 1,000 events of one plan atomically. Events that are stored already are not stored again.
     pub async fn publish_batch(&self, plan: &str, events: &[NewEvent]) -> Result<PublishedBatch, ClientError> {
         self.publish_batch_expecting(plan, events, Expect::Any).await
     }
 
-    /// Publishes 1 to 1,000 events of one plan, all of them or none, if the plan stands where the caller thinks.
+    /// Publishes 1 to 1,000 events of one plan atomically, if the plan has the expected head.
     pub async fn publish_batch_expecting(
         &self,
         plan: &str,
@@ -144,14 +147,15 @@ impl Client {
         expect: Expect,
     ) -> Result<PublishedBatch, ClientError> {
         #[derive(Deserialize)]
-        struct Stored {
+        struct Body {
             events: Vec<Event>,
         }
-        let answer = self.answer(&post(plan, events, expect)?).await?;
-        Ok(PublishedBatch { events: answer.json::<Stored>()?.events, new: answer.status == 201 })
+        let response = self.send(&post(plan, events, expect)?).await?;
+        Ok(PublishedBatch { events: response.json::<Body>()?.events, new: response.created() })
     }
 }
 
+/// Returns the request that publishes `body`, an event or a list of events, to a plan.
 pub(crate) fn post<'a>(
     plan: &'a str,
     body: &(impl Serialize + ?Sized),
@@ -167,5 +171,5 @@ pub(crate) fn post<'a>(
 
 pub(crate) fn encode(body: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, ClientError> {
     serde_json::to_vec(body)
-        .map_err(|error| ClientError::Usage(format!("the events cannot be written as JSON: {error}")))
+        .map_err(|error| ClientError::Usage(format!("the events cannot be serialised as JSON: {error}")))
 }

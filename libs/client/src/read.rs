@@ -1,4 +1,4 @@
-//! Reading history back.
+//! Reading history (docs/spec/interface.md#read).
 
 use futures::stream::{self, Stream, TryStreamExt};
 use sealbus_core::hash::Hash;
@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::call::Call;
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::event::Event;
-use crate::transport::Call;
 
-/// Which events of a plan, and how many at once.
+/// A selection of a plan's events.
 #[derive(Clone, Debug, Default)]
 pub struct TrailQuery {
-    /// Where to go on: a page's [`next`](Page::next).
+    /// The [`next`](Page::next) of the previous page. It takes precedence over `from_seq`.
     pub after: Option<String>,
-    /// The first seq wanted.
+    /// The seq of the first event.
     pub from_seq: Option<u64>,
-    /// How many a page may hold; the service has its own bound.
+    /// The maximum number of events of a page. The service reduces it to 1,000; its default is 100.
     pub limit: Option<u32>,
-    /// Only these types: `payment.settled`, or `payment.*`; none for all.
+    /// Event types, such as `payment.settled`, and patterns, such as `payment.*`. Empty for all types.
     pub types: Vec<String>,
-    /// The last event first.
+    /// Whether the events are in descending order of seq.
     pub newest_first: bool,
 }
 
@@ -31,69 +31,69 @@ pub struct TrailQuery {
 pub struct Page {
     /// The events.
     pub events: Vec<Event>,
-    /// How many there are in all that were asked for; of a plan only.
+    /// The number of the plan's events of the selected types. `None` for a page of the log.
     #[serde(default)]
     pub total: Option<u64>,
-    /// Where the next page goes on; none at the end.
+    /// The cursor of the next page, or `None` if this is the last one.
     #[serde(default)]
     pub next: Option<String>,
 }
 
-/// A plan's last event.
+/// The head of a plan: its last event.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Head {
-    /// Its place in the plan.
+    /// The seq of the event.
     pub seq: u64,
-    /// Its hash.
+    /// The hash of the event.
     pub hash: Hash,
 }
 
-/// What the service found when it checked a plan.
+/// The result of the service's check of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Verification {
     /// The plan.
     pub plan: String,
-    /// `ok`, or the first finding's verdict.
+    /// `ok`, or the verdict of the first finding.
     pub verdict: String,
     /// The seq of the first finding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
-    /// The same, counted from 0.
+    /// The same position, counted from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
-    /// How many events were read.
+    /// The number of events that were checked.
     pub events: u64,
-    /// How many of them have their leaf in the log.
+    /// The number of these events that are in the log.
     pub sealed: u64,
-    /// All that was found, in order of seq.
+    /// All findings, in order of seq.
     pub findings: Vec<Finding>,
 }
 
-/// One thing wrong with a plan.
+/// A defect of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Finding {
-    /// Where.
+    /// The seq of the event.
     pub seq: u64,
-    /// The same, counted from 0.
+    /// The same position, counted from 0.
     pub index: u64,
-    /// What.
+    /// The verdict, such as `SEQ_GAP`.
     pub verdict: String,
-    /// In words.
+    /// A description.
     pub detail: String,
 }
 
-/// A page of plans' names, in order.
+/// A page of the names of plans, in byte order.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Plans {
     /// The names.
     pub plans: Vec<String>,
-    /// Where the next page goes on; none at the end.
+    /// The cursor of the next page, or `None` if this is the last one.
     #[serde(default)]
     pub next: Option<String>,
 }
 
 impl Client {
-    /// A page of a plan's events.
+    /// Reads a page of a plan's events.
     pub async fn trail(&self, plan: &str, query: &TrailQuery) -> Result<Page, ClientError> {
         let types = (!query.types.is_empty()).then(|| query.types.join(","));
         let call = Call::get(["v1", "plans", plan, "events"])
@@ -105,7 +105,7 @@ impl Client {
         self.json(&call.affinity(plan)).await
     }
 
-    /// All of a plan's events that `query` asks for, page by page.
+    /// Reads all selected events of a plan, page by page.
     pub fn whole_trail(&self, plan: &str, query: TrailQuery) -> impl Stream<Item = Result<Event, ClientError>> + use<> {
         let (client, plan) = (self.clone(), plan.to_owned());
         stream::try_unfold(Some(query), move |query| {
@@ -120,12 +120,12 @@ impl Client {
         .try_flatten()
     }
 
-    /// A page of the log: the sealed events from `from_index` on, in log order.
+    /// Reads a page of the log: sealed events from `from_index` on, in log order.
     pub async fn log(&self, from_index: u64, limit: Option<u32>) -> Result<Page, ClientError> {
         self.json(&Call::get(["v1", "events"]).query("from_index", Some(from_index)).query("limit", limit)).await
     }
 
-    /// All sealed events from `from_index` on, in log order, page by page, to where the log stands when it is reached.
+    /// Reads all sealed events from `from_index` on, in log order, page by page. It ends at the end of the log.
     pub fn whole_log(&self, from_index: u64) -> impl Stream<Item = Result<Event, ClientError>> + use<> {
         let client = self.clone();
         stream::try_unfold(from_index, move |from| {
@@ -139,37 +139,30 @@ impl Client {
         .try_flatten()
     }
 
-    /// A plan's last event; with `below_index` the last that is sealed below that index of the log. None where there is
-    /// no such event.
+    /// Reads the last event of a plan, or with `below_index` the last one that is sealed below that index of the log.
+    /// Returns `None` if there is no such event.
     pub async fn head(&self, plan: &str, below_index: Option<u64>) -> Result<Option<Head>, ClientError> {
         let call = Call::get(["v1", "plans", plan, "head"]).query("below_index", below_index).affinity(plan);
-        match self.json(&call).await {
-            Ok(head) => Ok(Some(head)),
-            Err(error) if error.code() == Some("not_found") => Ok(None),
-            Err(error) => Err(error),
-        }
+        ClientError::none_if_not_found(self.json(&call).await)
     }
 
-    /// What the service finds when it checks a plan's chain. Who does not trust the service runs `sealbus verify`.
+    /// Lets the service check the chain of a plan. To verify a plan without trusting the service, use `sealbus verify`.
     pub async fn verification(&self, plan: &str) -> Result<Verification, ClientError> {
         self.json(&Call::get(["v1", "plans", plan, "verification"]).affinity(plan)).await
     }
 
-    /// One event, by its UUID.
+    /// Reads the tenant's event with this UUID. Returns `None` if there is no such event.
     pub async fn event(&self, id: Uuid) -> Result<Option<Event>, ClientError> {
-        match self.json(&Call::get(["v1", "events", &id.to_string()])).await {
-            Ok(event) => Ok(Some(event)),
-            Err(error) if error.code() == Some("not_found") => Ok(None),
-            Err(error) => Err(error),
-        }
+        ClientError::none_if_not_found(self.json(&Call::get(["v1", "events", &id.to_string()])).await)
     }
 
-    /// The event types that may be published.
+    /// Reads the catalog of event types, as JSON.
     pub async fn catalog(&self) -> Result<Value, ClientError> {
         self.json(&Call::get(["v1", "catalog"])).await
     }
 
-    /// A page of the names of plans that begin with `prefix`.
+    /// Reads a page of the names of plans that begin with `prefix`. `after` is the [`next`](Plans::next) of the
+    /// previous page.
     pub async fn plans(&self, prefix: &str, after: Option<&str>, limit: Option<u32>) -> Result<Plans, ClientError> {
         let prefix = (!prefix.is_empty()).then_some(prefix);
         let call = Call::get(["v1", "plans"]).query("prefix", prefix).query("after", after).query("limit", limit);

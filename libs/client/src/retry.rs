@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// No pause is longer than this many first pauses.
-const GROWTH: u32 = 100;
+/// The longest pause, as a multiple of the first one.
+const MAX_GROWTH: u32 = 100;
 
-/// Pauses that double, up to a hundredfold, each cut by up to half at random, so that callers who failed together do not
-/// come back together.
+/// Pauses that double up to a hundred times the first one. Each is reduced at random by up to a half, so that clients
+/// that failed at the same time do not retry at the same time.
 pub(crate) struct Pauses {
     first: Duration,
     next: Duration,
@@ -17,13 +17,14 @@ impl Pauses {
         Self { first, next: first }
     }
 
+    /// Returns the next pause.
     pub(crate) fn next(&mut self) -> Duration {
         let pause = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
-        self.next = (self.next * 2).min(self.first * GROWTH);
+        self.next = (self.next * 2).min(self.first * MAX_GROWTH);
         pause
     }
 
-    /// After a success.
+    /// Starts again with the first pause, after a success.
     pub(crate) fn reset(&mut self) {
         self.next = self.first;
     }
@@ -34,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_a_hundredfold_with_jitter() {
+    fn pauses_double_up_to_a_hundred_times_the_first_with_jitter() {
         let first = Duration::from_millis(50);
         let mut pauses = Pauses::new(first);
         for round in 0..20 {

@@ -1,62 +1,62 @@
-//! Server-Sent Events, as the WHATWG's HTML standard ("Event stream interpretation") has them.
+//! A parser of Server-Sent Events (WHATWG HTML standard, "Interpreting an event stream").
 
-/// One event of a stream.
+/// A message of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Message {
-    /// The last `id:` so far; empty where there was none.
+    /// The value of the last `id:` line of the stream, empty if there was no such line.
     pub(crate) id: String,
-    /// The event's name; empty for a plain message.
+    /// The value of the `event:` line, empty if there was no such line.
     pub(crate) event: String,
-    /// The `data:` lines, joined by line feeds.
+    /// The values of the `data:` lines, joined by line feeds.
     pub(crate) data: String,
 }
 
-/// Takes a stream apart, whatever pieces its bytes come in. What follows the last empty line is never given out.
+/// Parses a stream that arrives in pieces of any size. A message is complete at the empty line after it.
 #[derive(Debug, Default)]
 pub(crate) struct Parser {
-    /// Bytes of the line that is not over yet.
+    /// The bytes of the incomplete line.
     line: Vec<u8>,
-    /// Whether the last byte was a carriage return: a line feed after it is part of the same ending.
-    carriage_return: bool,
-    /// Whether a first line has been read: a byte order mark may stand before it.
-    begun: bool,
-    /// The last `id:` line.
+    /// Whether the last byte was a carriage return. A line feed after it belongs to the same line ending.
+    after_carriage_return: bool,
+    /// Whether the first line has been read, which may begin with a byte order mark.
+    started: bool,
+    /// The value of the last `id:` line.
     id: String,
-    /// The last one whose block is over.
+    /// The value of the last `id:` line of a complete block.
     last_id: String,
     event: String,
     data: Option<String>,
 }
 
 impl Parser {
-    /// What `Last-Event-ID` is to say after a break; empty for nothing. A block without data can set it too.
+    /// The value of `Last-Event-ID` for a reconnect, empty if there is none. Blocks without data can set it too.
     pub(crate) fn last_id(&self) -> &str {
         &self.last_id
     }
 
-    /// The events that `bytes` completes.
+    /// Returns the messages that `bytes` completes.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Message> {
         let mut messages = Vec::new();
         for &byte in bytes {
-            let after_return = std::mem::replace(&mut self.carriage_return, byte == b'\r');
+            let after_carriage_return = std::mem::replace(&mut self.after_carriage_return, byte == b'\r');
             match byte {
-                b'\n' if after_return => {}
-                b'\n' | b'\r' => messages.extend(self.end_of_line()),
+                b'\n' if after_carriage_return => {}
+                b'\n' | b'\r' => messages.extend(self.end_line()),
                 _ => self.line.push(byte),
             }
         }
         messages
     }
 
-    fn end_of_line(&mut self) -> Option<Message> {
+    fn end_line(&mut self) -> Option<Message> {
         let line = std::mem::take(&mut self.line);
         let text = String::from_utf8_lossy(&line);
-        let text = if self.begun { &*text } else { text.trim_start_matches('\u{feff}') };
-        self.begun = true;
+        let text = if self.started { &*text } else { text.trim_start_matches('\u{feff}') };
+        self.started = true;
         if text.is_empty() {
-            return self.end_of_message();
+            return self.end_block();
         }
-        // A line that begins with a colon is a comment: a sign of life.
+        // A line that begins with a colon is a comment, such as a heartbeat. Its field name is empty.
         let (field, value) = text.split_once(':').unwrap_or((text, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
@@ -74,7 +74,7 @@ impl Parser {
         None
     }
 
-    fn end_of_message(&mut self) -> Option<Message> {
+    fn end_block(&mut self) -> Option<Message> {
         let event = std::mem::take(&mut self.event);
         self.id.clone_into(&mut self.last_id);
         self.data.take().map(|data| Message { id: self.id.clone(), event, data })
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_standards_own_examples() {
+    fn the_examples_of_the_standard_are_parsed() {
         assert_eq!(parse("data: YHOO\ndata: +2\ndata: 10\n\n"), [message("", "", "YHOO\n+2\n10")]);
         assert_eq!(
             parse(": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n"),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_stays_until_another_comes_and_the_name_does_not() {
+    fn the_id_applies_to_later_messages_and_the_event_name_does_not() {
         assert_eq!(
             parse("id: 7\nevent: end\ndata: a\n\ndata: b\n\nretry: 10\nunknown: x\n\nid: a\0b\ndata: c\n\n"),
             [message("7", "end", "a"), message("7", "", "b"), message("7", "", "c")]
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn where_to_go_on_is_known_once_a_block_is_over() {
+    fn the_last_id_is_that_of_a_complete_block() {
         let mut parser = Parser::default();
         parser.push(b"id: 7\n");
         assert_eq!(parser.last_id(), "");
@@ -126,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn all_three_line_endings_end_a_line() {
+    fn lf_cr_and_crlf_end_a_line() {
         assert_eq!(parse("\u{feff}data: a\r\n\r\ndata: b\r\rdata: c\n\n").len(), 3);
         assert_eq!(parse("data: a\r\ndata: b\r\n\r\n"), [message("", "", "a\nb")]);
     }
 
     proptest! {
         #[test]
-        fn it_does_not_matter_where_the_bytes_are_split(
+        fn messages_do_not_depend_on_where_the_bytes_are_split(
             lines in prop::collection::vec("(data|id|event|:|x)(: ?[aé€\u{1F512}]{0,3})?(\r\n|\r|\n){1,2}", 0..20),
             cuts in prop::collection::vec(1_usize..6, 1..20),
         ) {

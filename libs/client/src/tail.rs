@@ -1,4 +1,4 @@
-//! Following events as they happen.
+//! Following events as they are published (docs/spec/interface.md#stream).
 
 use std::collections::VecDeque;
 
@@ -7,32 +7,34 @@ use reqwest::Response;
 use reqwest::header::{ACCEPT, HeaderName, HeaderValue};
 use sealbus_core::error_chain;
 
+use crate::call::Call;
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::retry::Pauses;
 use crate::sse::{Message, Parser};
-use crate::transport::Call;
 
-/// What to follow.
+/// The events to follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// One plan, in its order.
+    /// The events of one plan in order of seq, each as soon as it is committed.
     Plan(String),
-    /// All plans of the tenant, in log order: an event comes when it is sealed.
+    /// All events of the tenant in log order, each as soon as it is sealed.
     All,
 }
 
 impl Client {
-    /// The events after `after` (a seq of the plan, or a log index) and then those to come, for as long as it is polled;
-    /// without it, those from now on.
+    /// Follows events without end, starting after `after` (a seq of the plan, or a log index), or now if it is `None`.
     ///
-    /// A stream that breaks, or says nothing for [too long](crate::ClientConfig::silence), is opened anew where it
-    /// stopped, so that none is left out. It ends with an error when the service refuses, or stays away for longer than
-    /// the patience.
+    /// A stream that breaks, or is silent for the [idle timeout](crate::ClientConfig::stream_idle_timeout), is opened
+    /// again after the last event that was received.
+    ///
+    /// # Errors
+    /// The stream ends with an error if the service refuses the request, or cannot be reached within the
+    /// [retry budget](crate::ClientConfig::retry_budget).
     pub fn tail(&self, scope: Scope, after: Option<u64>) -> impl Stream<Item = Result<Event, ClientError>> + use<> {
         let tail = Tail {
-            pauses: Pauses::new(self.inner.config.pause),
+            pauses: Pauses::new(self.inner.config.first_retry_delay),
             client: self.clone(),
             scope,
             last_id: after.map(|after| after.to_string()),
@@ -46,10 +48,10 @@ impl Client {
 struct Tail {
     client: Client,
     scope: Scope,
-    /// Where the stream begins, and where it goes on after a break.
+    /// The id after which the stream starts, or resumes after a break.
     last_id: Option<String>,
     connection: Option<(Response, Parser)>,
-    /// What has come and was not asked for yet.
+    /// Messages that were received but not yet returned.
     queue: VecDeque<Message>,
     pauses: Pauses,
 }
@@ -62,18 +64,19 @@ impl Tail {
                 return serde_json::from_str(&message.data).map_err(|error| ClientError::Unexpected {
                     url: "the event stream".to_owned(),
                     status: 200,
-                    what: format!("after {} came what is no event: {error}", message.id),
+                    problem: format!("the message with id {} is not an event: {error}", message.id),
                 });
             }
-            if let Err(why) = self.read().await? {
-                tracing::debug!(why, "an event stream broke");
+            if let Err(reason) = self.read().await? {
+                tracing::debug!(reason, "event stream broke; opening it again");
                 self.connection = None;
                 tokio::time::sleep(self.pauses.next()).await;
             }
         }
     }
 
-    /// Waits for the next piece of the stream, opening it first where it is not open. The inner error says why it broke.
+    /// Waits for the next bytes of the stream, and opens it first if necessary. The inner error is the reason why it
+    /// broke.
     async fn read(&mut self) -> Result<Result<(), String>, ClientError> {
         let (response, parser) = if let Some(connection) = &mut self.connection {
             connection
@@ -81,8 +84,8 @@ impl Tail {
             let response = self.open().await?;
             self.connection.insert((response, Parser::default()))
         };
-        let silence = self.client.inner.config.silence;
-        Ok(match tokio::time::timeout(silence, response.chunk()).await {
+        let idle_timeout = self.client.inner.config.stream_idle_timeout;
+        Ok(match tokio::time::timeout(idle_timeout, response.chunk()).await {
             Ok(Ok(Some(bytes))) => {
                 self.queue.extend(parser.push(&bytes));
                 if !parser.last_id().is_empty() {
@@ -90,9 +93,9 @@ impl Tail {
                 }
                 Ok(())
             }
-            Ok(Ok(None)) => Err("it was closed".to_owned()),
+            Ok(Ok(None)) => Err("the service closed it".to_owned()),
             Ok(Err(error)) => Err(error_chain(&error.without_url())),
-            Err(_) => Err(format!("nothing came for {silence:?}")),
+            Err(_) => Err(format!("it was silent for {idle_timeout:?}")),
         })
     }
 
@@ -106,10 +109,10 @@ impl Tail {
             None => call,
             Some(id) => {
                 let id = HeaderValue::from_str(id)
-                    .map_err(|_| ClientError::Usage("the stream gave an id that no header can hold".to_owned()))?;
+                    .map_err(|_| ClientError::Usage("the stream sent an id that a header cannot have".to_owned()))?;
                 call.header(HeaderName::from_static("last-event-id"), id)
             }
         };
-        self.client.stream(&call).await
+        self.client.open_stream(&call).await
     }
 }

@@ -1,200 +1,156 @@
-//! One call, over however many attempts and URLs it takes.
+//! Sending a call: over as many attempts and URLs as it takes.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Method, Response, Url};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Response, StatusCode, Url};
 use sealbus_core::error_chain;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use crate::call::Call;
 use crate::client::Client;
 use crate::error::{ClientError, Problem};
 use crate::retry::Pauses;
 
-/// A request, the same for every attempt.
-pub(crate) struct Call<'a> {
-    method: Method,
-    path: Vec<&'a str>,
-    query: Vec<(&'static str, String)>,
-    headers: HeaderMap,
-    body: Option<Bytes>,
-    /// Calls with the same affinity go to the same URL first.
-    affinity: &'a str,
-    /// How much longer than others the service may take with it.
-    longer: Duration,
-}
+/// The status of a publish that stored something.
+pub(crate) const CREATED: u16 = StatusCode::CREATED.as_u16();
+/// The number of characters of an unexpected body that an error quotes.
+const MAX_EXCERPT_CHARS: usize = 200;
 
-impl<'a> Call<'a> {
-    pub(crate) fn get<const N: usize>(path: [&'a str; N]) -> Self {
-        let (query, headers) = (Vec::new(), HeaderMap::new());
-        Self {
-            method: Method::GET,
-            path: path.into(),
-            query,
-            headers,
-            body: None,
-            affinity: "",
-            longer: Duration::ZERO,
-        }
-    }
-
-    pub(crate) fn post<const N: usize>(path: [&'a str; N], media_type: &'static str, body: Vec<u8>) -> Self {
-        let mut call = Self::get(path).header(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        call.method = Method::POST;
-        call.body = Some(body.into());
-        call
-    }
-
-    pub(crate) fn affinity(mut self, key: &'a str) -> Self {
-        self.affinity = key;
-        self
-    }
-
-    pub(crate) fn longer(mut self, by: Duration) -> Self {
-        self.longer = by;
-        self
-    }
-
-    pub(crate) fn query(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
-        self.query.extend(value.map(|value| (name, value.to_string())));
-        self
-    }
-
-    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
-        self
-    }
-
-    fn url(&self, base: &Url) -> Result<Url, ClientError> {
-        // A URL drops such segments without a word, and the call would be another.
-        if self.path.iter().any(|segment| matches!(*segment, "" | "." | "..")) {
-            return Err(ClientError::Usage("the name of a plan is empty, or nothing but dots".to_owned()));
-        }
-        let mut url = base.clone();
-        // Only http and https URLs are let in, and all of those have a path.
-        url.path_segments_mut().expect("an http URL has a path").pop_if_empty().extend(&self.path);
-        if !self.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(&self.query);
-        }
-        Ok(url)
-    }
-}
-
-/// A successful answer, read to its end.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
+/// A successful response, read to its end.
+pub(crate) struct CompleteResponse {
+    status: u16,
     url: String,
     body: Bytes,
 }
 
-impl Answer {
-    /// The body as it came, where it is text.
+impl CompleteResponse {
+    /// Returns whether the request stored something new.
+    pub(crate) fn created(&self) -> bool {
+        self.status == CREATED
+    }
+
+    /// Returns the body as text.
     pub(crate) fn text(&self) -> Result<String, ClientError> {
-        let text = str::from_utf8(&self.body).map_err(|_| self.unexpected("its body is not UTF-8".to_owned()))?;
+        let text = str::from_utf8(&self.body).map_err(|_| self.unexpected("the body is not UTF-8".to_owned()))?;
         Ok(text.to_owned())
     }
 
+    /// Parses the body.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
-        serde_json::from_slice(&self.body).map_err(|error| self.unexpected(format!("its body does not read: {error}")))
+        serde_json::from_slice(&self.body).map_err(|error| self.unexpected(format!("cannot parse the body: {error}")))
     }
 
-    pub(crate) fn unexpected(&self, what: String) -> ClientError {
-        unexpected(&self.url, self.status, what)
+    /// Returns the error for a response that is not one of Sealbus.
+    pub(crate) fn unexpected(&self, problem: String) -> ClientError {
+        unexpected(&self.url, self.status, problem)
     }
 }
 
-/// Why an attempt failed, and whether another may help.
+/// The failure of an attempt.
 enum Failure {
-    Final(ClientError),
-    /// Another URL, or the same one later.
-    Elsewhere(ClientError, Option<Duration>),
-    /// The caller is asked to slow down, and would be by every replica.
-    Later(ClientError, Duration),
+    /// Every other attempt would fail too.
+    Permanent(ClientError),
+    /// Another URL may succeed, or the same one later. The response may have had a `Retry-After`.
+    TryNext(ClientError, Option<Duration>),
+    /// The service limits the rate of the caller's requests. All URLs would refuse until the `Retry-After` is over.
+    SlowDown(ClientError, Duration),
 }
 
-/// The attempts of one call: through the URLs, and with growing pauses through them again, until the patience is used up.
+/// The attempts of one call: in rounds through all URLs, with growing pauses between the rounds, within the retry
+/// budget.
 struct Attempts<'a> {
     urls: Vec<&'a Url>,
-    at: usize,
+    url_index: usize,
     pauses: Pauses,
-    /// The longest that an answer of this round asked for.
-    asked: Duration,
-    give_up_at: Instant,
+    /// The longest `Retry-After` of the round.
+    retry_after: Duration,
+    deadline: Instant,
 }
 
 impl<'a> Attempts<'a> {
     fn new(client: &'a Client, call: &Call<'_>) -> Self {
         let config = &client.inner.config;
-        let (pauses, give_up_at) = (Pauses::new(config.pause), Instant::now() + config.patience);
-        Self { urls: client.urls_for(call.affinity), at: 0, pauses, asked: Duration::ZERO, give_up_at }
+        Self {
+            urls: client.urls_for(call.affinity),
+            url_index: 0,
+            pauses: Pauses::new(config.first_retry_delay),
+            retry_after: Duration::ZERO,
+            deadline: Instant::now() + config.retry_budget,
+        }
     }
 
+    /// The URL of the current attempt.
     fn url(&self) -> &'a Url {
-        self.urls[self.at]
+        self.urls[self.url_index]
     }
 
-    /// Returns when the next attempt may be made; the error where there is to be none.
-    async fn after(&mut self, failure: Failure) -> Result<(), ClientError> {
-        let (error, asked, round_is_over) = match failure {
-            Failure::Final(error) => return Err(error),
-            Failure::Elsewhere(error, asked) => (error, asked.unwrap_or_default(), self.at + 1 == self.urls.len()),
-            Failure::Later(error, asked) => (error, asked, true),
+    /// Moves on to the next attempt after a pause if necessary. Returns the error if there is to be no other attempt.
+    async fn next(&mut self, failure: Failure) -> Result<(), ClientError> {
+        let (error, retry_after, round_is_over) = match failure {
+            Failure::Permanent(error) => return Err(error),
+            Failure::TryNext(error, retry_after) => {
+                (error, retry_after.unwrap_or_default(), self.url_index + 1 == self.urls.len())
+            }
+            Failure::SlowDown(error, retry_after) => (error, retry_after, true),
         };
-        tracing::debug!(url = %self.url(), %error, "an attempt failed");
-        self.asked = self.asked.max(asked);
+        tracing::debug!(url = %self.url(), error = %error_chain(&error), "request failed; trying again");
+        self.retry_after = self.retry_after.max(retry_after);
         if !round_is_over {
-            self.at += 1;
+            self.url_index += 1;
             return Ok(());
         }
-        let pause = self.pauses.next().max(self.asked);
-        if Instant::now() + pause > self.give_up_at {
+        let pause = self.pauses.next().max(self.retry_after);
+        if Instant::now() + pause > self.deadline {
             return Err(error);
         }
         tokio::time::sleep(pause).await;
-        (self.at, self.asked) = (0, Duration::ZERO);
+        (self.url_index, self.retry_after) = (0, Duration::ZERO);
         Ok(())
     }
 }
 
 impl Client {
-    /// Makes the call until it has an answer to the end of its body.
-    pub(crate) async fn answer(&self, call: &Call<'_>) -> Result<Answer, ClientError> {
+    /// Sends a request, and reads the response to its end.
+    pub(crate) async fn send(&self, call: &Call<'_>) -> Result<CompleteResponse, ClientError> {
         let mut attempts = Attempts::new(self, call);
         loop {
-            match self.whole_answer(call, attempts.url()).await {
-                Ok(answer) => return Ok(answer),
-                Err(failure) => attempts.after(failure).await?,
+            match self.attempt_to_end(call, attempts.url()).await {
+                Ok(response) => return Ok(response),
+                Err(failure) => attempts.next(failure).await?,
             }
         }
     }
 
+    /// Sends a request, and parses the body of the response.
     pub(crate) async fn json<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, ClientError> {
-        self.answer(call).await?.json()
+        self.send(call).await?.json()
     }
 
-    /// Makes the call until an answer has begun.
-    pub(crate) async fn stream(&self, call: &Call<'_>) -> Result<Response, ClientError> {
+    /// Sends a request, and returns the response as soon as its headers have been received.
+    pub(crate) async fn open_stream(&self, call: &Call<'_>) -> Result<Response, ClientError> {
         let mut attempts = Attempts::new(self, call);
         loop {
             match self.attempt(call, attempts.url(), None).await {
                 Ok(response) => return Ok(response),
-                Err(failure) => attempts.after(failure).await?,
+                Err(failure) => attempts.next(failure).await?,
             }
         }
     }
 
-    async fn whole_answer(&self, call: &Call<'_>, base: &Url) -> Result<Answer, Failure> {
-        let response = self.attempt(call, base, Some(self.inner.config.timeout + call.longer)).await?;
+    async fn attempt_to_end(&self, call: &Call<'_>, base: &Url) -> Result<CompleteResponse, Failure> {
+        let timeout = self.inner.config.attempt_timeout + call.extra_time;
+        let response = self.attempt(call, base, Some(timeout)).await?;
         let (status, url) = (response.status().as_u16(), response.url().to_string());
         let body = response.bytes().await.map_err(|error| self.unreachable(error))?;
-        Ok(Answer { status, url, body })
+        Ok(CompleteResponse { status, url, body })
     }
 
-    /// One request to one URL: a response with a status of success.
+    /// Sends a request to one URL once. A response is successful.
     async fn attempt(&self, call: &Call<'_>, base: &Url, timeout: Option<Duration>) -> Result<Response, Failure> {
-        let url = call.url(base).map_err(Failure::Final)?;
+        let url = call.url(base).map_err(Failure::Permanent)?;
         let mut request = self.inner.http.request(call.method.clone(), url).headers(call.headers.clone());
         if let Some(body) = &call.body {
             request = request.body(body.clone());
@@ -206,53 +162,50 @@ impl Client {
         if response.status().is_success() { Ok(response) } else { Err(self.refusal(response).await) }
     }
 
-    /// What a status of failure means. Statuses that a proxy gives for a replica that is away count as that.
+    /// Returns the failure of a response that is not successful.
     async fn refusal(&self, response: Response) -> Failure {
         let (status, url) = (response.status().as_u16(), response.url().to_string());
-        let after = retry_after(response.headers());
+        let retry_after = retry_after(response.headers());
         let body = match response.bytes().await {
             Ok(body) => body,
             Err(error) => return self.unreachable(error),
         };
-        let error = problem(&body).map_or_else(
-            || unexpected(&url, status, beginning(&body)),
-            |problem| ClientError::Refused(Box::new(Problem { status, retry_after: after, ..problem })),
-        );
+        let error = match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => ClientError::Refused(Box::new(Problem { status, retry_after, ..problem })),
+            Err(_) => unexpected(&url, status, excerpt(&body)),
+        };
         match status {
-            429 => Failure::Later(error, after.unwrap_or_default()),
-            _ if may_pass(status) => Failure::Elsewhere(error, after),
-            _ => Failure::Final(error),
+            429 => Failure::SlowDown(error, retry_after.unwrap_or_default()),
+            _ if is_retryable(status) => Failure::TryNext(error, retry_after),
+            _ => Failure::Permanent(error),
         }
     }
 
     fn unreachable(&self, error: reqwest::Error) -> Failure {
         let urls: Vec<&str> = self.inner.urls.iter().map(|url| url.as_str().trim_end_matches('/')).collect();
-        // The URL is named already, and the library repeats it with its query.
+        // The error already names the URLs. The library would add the URL with its query.
         let source = error_chain(&error.without_url()).into();
-        Failure::Elsewhere(ClientError::Unreachable { urls: urls.join(", "), source }, None)
+        Failure::TryNext(ClientError::Unreachable { urls: urls.join(", "), source }, None)
     }
 }
 
-/// Statuses that say nothing against the request: too often, too much at once, a ledger or a replica that is away.
-pub(crate) fn may_pass(status: u16) -> bool {
+/// Returns whether a status says nothing against the request itself: a rate limit, an overload, or an unreachable
+/// ledger or replica.
+pub(crate) fn is_retryable(status: u16) -> bool {
     matches!(status, 429 | 502..=504)
 }
 
-fn unexpected(url: &str, status: u16, what: String) -> ClientError {
-    ClientError::Unexpected { url: url.to_owned(), status, what }
+fn unexpected(url: &str, status: u16, problem: String) -> ClientError {
+    ClientError::Unexpected { url: url.to_owned(), status, problem }
 }
 
-fn problem(body: &[u8]) -> Option<Problem> {
-    serde_json::from_slice(body).ok()
+/// Returns the beginning of a body that is not one of Sealbus.
+fn excerpt(body: &[u8]) -> String {
+    let text: String = String::from_utf8_lossy(body).chars().take(MAX_EXCERPT_CHARS).collect();
+    if text.is_empty() { "the body is empty".to_owned() } else { text }
 }
 
-/// As much of a strange body as an operator can read.
-fn beginning(body: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(body).chars().take(200).collect();
-    if text.is_empty() { "it says nothing".to_owned() } else { text }
-}
-
-/// Seconds, the one form that Sealbus sends; a proxy's date is passed over.
+/// Reads `Retry-After` in seconds, as Sealbus sends it. The other form, a date, is ignored.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))

@@ -1,4 +1,4 @@
-//! Asking a witness to cosign a log's checkpoint (c2sp.org/tlog-witness, add-checkpoint).
+//! A client for witnesses, which cosign the checkpoints of a log (c2sp.org/tlog-witness, add-checkpoint).
 
 use std::error::Error;
 use std::time::Duration;
@@ -12,13 +12,12 @@ use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError};
 use sealbus_core::log::note::{Note, Signature, SignatureType, VerifierKey};
 use sealbus_core::log::witness::{AddCheckpoint, SIZE_CONTENT_TYPE, parse_size};
 
-/// How much of an answer is read. 64 lines of the longest kind of cosignature, 3.3 KB each, fit in.
-const MAX_ANSWER: usize = 1 << 18;
+/// The longest accepted response, in bytes. It has room for 64 cosignatures of the longest kind, 3.3 KB each.
+const MAX_RESPONSE_BYTES: usize = 1 << 18;
+/// The number of characters of a refusal that an error quotes.
+const MAX_MESSAGE_CHARS: usize = 200;
 
-/// How much of a refusal is shown.
-const MAX_SAID: usize = 200;
-
-/// One witness, by its URL and the key that is pinned for it. Cloning is cheap and shares its connections.
+/// A client for one witness, with its URL and its pinned key. Clones are cheap and share connections.
 #[derive(Clone, Debug)]
 pub struct WitnessClient {
     url: Url,
@@ -26,101 +25,106 @@ pub struct WitnessClient {
     http: reqwest::Client,
 }
 
-/// A witness's line for a checkpoint, found right.
+/// A witness's verified signature of a checkpoint.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cosignature {
-    /// The line, for the checkpoint's note.
+    /// The signature line, for the checkpoint's note.
     pub line: Signature,
-    /// When the witness signed, as it says, in seconds since 1970 and not 0. Whether that is too far ahead to count, the
-    /// policy's quorum says.
+    /// The time at which the witness signed, in seconds since 1970, never 0. It is the witness's claim: the quorum of
+    /// the policy decides whether a time in the future counts.
     pub time: u64,
 }
 
-/// Why there is no cosignature.
+/// The reason why there is no cosignature.
 #[derive(Debug, thiserror::Error)]
 pub enum WitnessError {
-    /// The client cannot be made, or the checkpoint not be asked for.
+    /// The arguments are not valid; nothing was sent.
     #[error("{0}")]
     Usage(String),
-    /// The witness was not reached, or its answer did not come to an end in time.
+    /// The witness could not be reached, or its response was not complete in time.
     #[error("no answer from the witness at {url}")]
     Unreachable {
-        /// Its URL.
+        /// The URL of the request.
         url: String,
-        /// The failure.
+        /// The error of the HTTP library.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The caller could not make the proof from this size.
-    #[error("there is no proof of consistency from size {from}")]
+    /// The caller could not prove consistency with the size that the witness cosigned last.
+    #[error("no proof of consistency from size {from}")]
     Proof {
         /// The size that the witness cosigned last.
         from: u64,
-        /// Why.
+        /// The caller's error.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The witness stands elsewhere, and no proof from there can be given: its tree is larger than the checkpoint's, or it has
-    /// moved on once more. A larger one that this log never had is the sign of a ledger that was rolled back.
-    #[error("the witness has cosigned size {size} already")]
+    /// The witness has cosigned another size, from which no proof can be given: a larger one, or a different one for
+    /// the second time. A size that this log never had indicates that the ledger was rolled back.
+    #[error("the witness has already cosigned size {size}")]
     Conflict {
-        /// The size that it cosigned last, as it says.
+        /// The size that the witness claims to have cosigned last.
         size: u64,
     },
-    /// The witness refuses. 422 to a proof that is right says that it knows another history of the log.
-    #[error("the witness answers {status}: {says}")]
+    /// The witness refused the checkpoint. Status 422 for a correct proof means that it knows another history of the
+    /// log.
+    #[error("the witness refused with status {status}: {message}")]
     Refused {
-        /// The HTTP status, none of success.
+        /// The HTTP status, which is not 200.
         status: u16,
-        /// The first 200 characters of what it says.
-        says: String,
+        /// The first 200 characters of the body.
+        message: String,
     },
-    /// The witness says that it has cosigned, and has not.
-    #[error("the witness's answer holds no cosignature: {0}")]
+    /// The response has status 200, but contains no valid cosignature.
+    #[error("the witness's response contains no cosignature: {0}")]
     Unsigned(String),
 }
 
-/// What one request came to.
-enum Answer {
+/// The outcome of one request.
+enum Submission {
     Cosigned(Cosignature),
+    /// The witness has cosigned another size than the request assumed.
     Conflict(u64),
 }
 
 impl WitnessClient {
-    /// A client of the witness whose submission prefix is `url`, where it pins `key`, of type 0x04. `timeout` bounds each of
-    /// the at most two requests of a call, from the connection to the answer's end. Speaks to nobody yet;
-    /// [`WitnessError::Usage`] for a URL that is none and a key of another type.
+    /// Returns a client of the witness with the submission prefix `url` and the key `key`, without connecting yet.
+    /// `timeout` limits each of the at most two requests of a call, from connecting to the end of the response.
+    ///
+    /// # Errors
+    /// [`WitnessError::Usage`] if the URL is not valid or the key is not of type 0x04.
     pub fn new(url: &str, key: VerifierKey, timeout: Duration) -> Result<Self, WitnessError> {
         let usage = |what: String| WitnessError::Usage(what);
         let mut prefix = Url::parse(url)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https"))
-            .ok_or_else(|| usage(format!("\"{url}\" is not a URL of the kind https://host")))?;
+            .ok_or_else(|| usage(format!("\"{url}\" is not a URL such as https://host")))?;
         if key.signature_type() != SignatureType::Cosignature {
-            return Err(usage(format!("{key} is no witness's key: it is not of type 0x04")));
+            return Err(usage(format!("{key} is not the key of a witness: its type is not 0x04")));
         }
-        // Only http and https URLs are let in, and all of those have a path.
+        // Only http and https URLs are accepted above, and they have a path.
         prefix.path_segments_mut().expect("an http URL has a path").pop_if_empty().push("add-checkpoint");
         let http = reqwest::Client::builder()
             .user_agent(concat!("sealbus-client/", env!("CARGO_PKG_VERSION")))
             .timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|error| usage(format!("the HTTP client cannot be made: {}", error_chain(&error))))?;
+            .map_err(|error| usage(format!("cannot create the HTTP client: {}", error_chain(&error))))?;
         Ok(Self { url: prefix, key, http })
     }
 
-    /// The key that is pinned.
+    /// The pinned key.
     pub fn key(&self) -> &VerifierKey {
         &self.key
     }
 
-    /// Asks for a cosignature of the checkpoint `note`.
+    /// Requests a cosignature of the checkpoint in `note`.
     ///
-    /// `old_size` is what the witness cosigned last, as far as the caller knows, and 0 if it does not know. `prove` gives the
-    /// proof of consistency from a size to the checkpoint's, and is called once more where the witness names another size to
-    /// prove from; it is never asked for one above the checkpoint's, and for none from 0.
+    /// `old_size` is the size that the witness cosigned last, or 0 if the caller does not know it. `prove` returns the
+    /// proof of consistency from a size to that of the checkpoint. It is called a second time if the witness answers
+    /// that it has cosigned another size. It is never called with 0, with the size of the checkpoint, or with a larger
+    /// one.
     ///
-    /// Of the answer nothing counts but a line of the pinned key that is right; lines of other keys are passed over, and an
-    /// answer that is no list of lines, or is longer than 256 KiB, is refused.
+    /// The response must be a list of signature lines of at most 256 KiB. Lines of other keys than the pinned one are
+    /// ignored.
     pub async fn add_checkpoint<F, E>(
         &self,
         old_size: u64,
@@ -143,41 +147,43 @@ impl WitnessClient {
             let proof = proof.map_err(|error| WitnessError::Proof { from, source: error.into() })?;
             AddCheckpoint::new(from, proof, note.clone()).map_err(|error| WitnessError::Usage(error.to_string()))
         };
-        match self.ask(&request(old_size).await?).await? {
-            Answer::Cosigned(cosignature) => Ok(cosignature),
-            Answer::Conflict(other) if other > size || other == old_size => Err(WitnessError::Conflict { size: other }),
-            Answer::Conflict(other) => match self.ask(&request(other).await?).await? {
-                Answer::Cosigned(cosignature) => Ok(cosignature),
-                Answer::Conflict(size) => Err(WitnessError::Conflict { size }),
+        match self.submit(&request(old_size).await?).await? {
+            Submission::Cosigned(cosignature) => Ok(cosignature),
+            Submission::Conflict(other) if other > size || other == old_size => {
+                Err(WitnessError::Conflict { size: other })
+            }
+            Submission::Conflict(other) => match self.submit(&request(other).await?).await? {
+                Submission::Cosigned(cosignature) => Ok(cosignature),
+                Submission::Conflict(size) => Err(WitnessError::Conflict { size }),
             },
         }
     }
 
-    async fn ask(&self, request: &AddCheckpoint) -> Result<Answer, WitnessError> {
+    async fn submit(&self, request: &AddCheckpoint) -> Result<Submission, WitnessError> {
         let sent = self.http.post(self.url.clone()).body(request.to_string()).send().await;
         let response = sent.map_err(|error| self.unreachable(error))?;
         let status = response.status();
         let is_size = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == SIZE_CONTENT_TYPE);
         let body = self.body(response).await?;
         if status == StatusCode::OK {
-            let body = body.ok_or_else(|| WitnessError::Unsigned("it is longer than 256 KiB".to_owned()))?;
-            return self.cosignature(&body, request.note()).map(Answer::Cosigned);
+            let body = body.ok_or_else(|| WitnessError::Unsigned("the body is longer than 256 KiB".to_owned()))?;
+            return self.cosignature(&body, request.note()).map(Submission::Cosigned);
         }
         let body = body.unwrap_or_default();
         match parse_size(&body) {
-            Some(size) if status == StatusCode::CONFLICT && is_size => Ok(Answer::Conflict(size)),
+            Some(size) if status == StatusCode::CONFLICT && is_size => Ok(Submission::Conflict(size)),
             _ => {
-                let says = String::from_utf8_lossy(&body).trim().chars().take(MAX_SAID).collect();
-                Err(WitnessError::Refused { status: status.as_u16(), says })
+                let message = String::from_utf8_lossy(&body).trim().chars().take(MAX_MESSAGE_CHARS).collect();
+                Err(WitnessError::Refused { status: status.as_u16(), message })
             }
         }
     }
 
-    /// The body; `None` of one that is longer than any answer. What it says of its own length is not believed.
+    /// Reads the body, or returns `None` if it is too long. The `Content-Length` header is not trusted.
     async fn body(&self, mut response: Response) -> Result<Option<BytesMut>, WitnessError> {
         let mut body = BytesMut::new();
         while let Some(piece) = response.chunk().await.map_err(|error| self.unreachable(error))? {
-            if body.len() + piece.len() > MAX_ANSWER {
+            if body.len() + piece.len() > MAX_RESPONSE_BYTES {
                 return Ok(None);
             }
             body.extend_from_slice(&piece);
@@ -185,22 +191,22 @@ impl WitnessClient {
         Ok(Some(body))
     }
 
-    /// The first line of the pinned key that is right.
+    /// Returns the first valid signature of the pinned key.
     fn cosignature(&self, body: &[u8], note: &Note) -> Result<Cosignature, WitnessError> {
         let unsigned = |what: &str| WitnessError::Unsigned(what.to_owned());
-        let text = str::from_utf8(body).map_err(|_| unsigned("it is not UTF-8"))?;
+        let text = str::from_utf8(body).map_err(|_| unsigned("the body is not UTF-8"))?;
         let lines = Signature::parse_lines(text).map_err(|error| WitnessError::Unsigned(error.to_string()))?;
-        let right = |line: Signature| {
+        let verified = |line: Signature| {
             let alone = Note::new(note.text().to_owned(), vec![line.clone()]).ok()?;
-            let verified = alone.verify(std::slice::from_ref(&self.key)).ok()?;
-            let time = verified.first()?.time.filter(|time| *time != 0)?;
+            let signatures = alone.verify(std::slice::from_ref(&self.key)).ok()?;
+            let time = signatures.first()?.time.filter(|time| *time != 0)?;
             Some(Cosignature { line, time })
         };
-        lines.into_iter().find_map(right).ok_or_else(|| unsigned("no line is the pinned key's signature"))
+        lines.into_iter().find_map(verified).ok_or_else(|| unsigned("no line is a valid signature of the pinned key"))
     }
 
     fn unreachable(&self, error: reqwest::Error) -> WitnessError {
-        // The URL is named already, and the library repeats it.
+        // The error already names the URL. The library would add it again.
         WitnessError::Unreachable { url: self.url.to_string(), source: error_chain(&error.without_url()).into() }
     }
 }

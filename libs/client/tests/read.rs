@@ -1,4 +1,4 @@
-//! Pages and streams, from a service that answers by a script.
+//! Pages and streams, with a scripted service.
 
 mod script;
 
@@ -9,17 +9,17 @@ use futures::{StreamExt, TryStreamExt};
 use sealbus_client::{Client, ClientConfig, ClientError, Event, Scope, TrailQuery};
 use serde_json::{Value, json};
 
-use crate::script::{Service, config, cut_off, event, refused, stored};
+use crate::script::{Service, config, event, refusal, response, truncated};
 
 fn seqs(events: &[Event]) -> Vec<u64> {
     events.iter().map(|event| event.seq).collect()
 }
 
 #[tokio::test]
-async fn a_trail_is_followed_page_by_page() {
+async fn whole_trail_reads_all_pages() {
     let page = |seqs: &[u64], next: Value| {
         let events: Vec<Value> = seqs.iter().map(|seq| event("order-42", *seq)).collect();
-        stored(200, &json!({ "events": events, "total": 3, "next": next }))
+        response(200, &json!({ "events": events, "total": 3, "next": next }))
     };
     let service = Service::start([page(&[1, 2], json!("abc+/=")), page(&[3], Value::Null)]).await;
     let query =
@@ -27,7 +27,7 @@ async fn a_trail_is_followed_page_by_page() {
     let trail = service.client().whole_trail("order-42", query);
     let events = tokio::spawn(trail.try_collect::<Vec<Event>>()).await.expect("no panic").expect("two pages");
     assert_eq!(seqs(&events), [1, 2, 3]);
-    let lines: Vec<String> = service.asked().into_iter().map(|request| request.line).collect();
+    let lines: Vec<String> = service.requests().into_iter().map(|request| request.line).collect();
     assert_eq!(
         lines,
         [
@@ -38,15 +38,15 @@ async fn a_trail_is_followed_page_by_page() {
 }
 
 #[tokio::test]
-async fn the_log_is_followed_to_where_it_ends() {
+async fn whole_log_reads_to_the_end_of_the_log() {
     let page = |seqs: &[u64]| {
         let events: Vec<Value> = seqs.iter().map(|seq| event("any", *seq)).collect();
-        stored(200, &json!({ "events": events }))
+        response(200, &json!({ "events": events }))
     };
     let service = Service::start([page(&[1, 2]), page(&[3]), page(&[])]).await;
     let events: Vec<Event> = service.client().whole_log(101).try_collect().await.expect("three pages");
     assert_eq!(seqs(&events), [1, 2, 3]);
-    let lines: Vec<String> = service.asked().into_iter().map(|request| request.line).collect();
+    let lines: Vec<String> = service.requests().into_iter().map(|request| request.line).collect();
     assert_eq!(
         lines,
         ["GET /v1/events?from_index=101", "GET /v1/events?from_index=103", "GET /v1/events?from_index=104"]
@@ -54,81 +54,86 @@ async fn the_log_is_followed_to_where_it_ends() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_none() {
-    let missing = || refused(404, "not_found", &Value::Null);
+async fn not_found_is_none_and_other_refusals_are_errors() {
+    let missing = || refusal(404, "not_found", &Value::Null);
     let head = json!({ "seq": 7, "hash": "ab".repeat(32) });
     let service =
-        Service::start([missing(), missing(), stored(200, &head), refused(403, "forbidden", &Value::Null)]).await;
+        Service::start([missing(), missing(), response(200, &head), refusal(403, "forbidden", &Value::Null)]).await;
     let client = service.client();
     assert_eq!(client.head("order-42", None).await.expect("answered"), None);
     assert_eq!(client.event(uuid::Uuid::nil()).await.expect("answered"), None);
-    assert_eq!(client.head("order-42", Some(9)).await.expect("answered").expect("it is there").seq, 7);
+    assert_eq!(client.head("order-42", Some(9)).await.expect("answered").expect("the plan has a head").seq, 7);
     assert_eq!(client.head("order-42", None).await.expect_err("forbidden").code(), Some("forbidden"));
-    assert_eq!(service.asked()[2].line, "GET /v1/plans/order-42/head?below_index=9");
+    assert_eq!(service.requests()[2].line, "GET /v1/plans/order-42/head?below_index=9");
 }
 
 #[tokio::test]
-async fn a_verification_says_what_was_found_and_where() {
+async fn a_verification_has_the_findings_of_the_response() {
     let finding = json!({ "seq": 3, "index": 2, "verdict": "LINK", "detail": "prev is another" });
-    let answer = json!({ "plan": "order-42", "verdict": "LINK", "seq": 3, "index": 2, "events": 7, "sealed": 5, "findings": [finding] });
-    let service = Service::start([stored(200, &answer)]).await;
+    let body = json!({ "plan": "order-42", "verdict": "LINK", "seq": 3, "index": 2, "events": 7, "sealed": 5, "findings": [finding] });
+    let service = Service::start([response(200, &body)]).await;
     let verification = service.client().verification("order-42").await.expect("answered");
     assert_eq!((verification.verdict.as_str(), verification.seq, verification.sealed), ("LINK", Some(3), 5));
-    assert_eq!(serde_json::to_value(&verification).expect("JSON"), answer);
+    assert_eq!(serde_json::to_value(&verification).expect("JSON"), body);
 }
 
 fn sse(text: String) -> Response {
     ([("content-type", "text/event-stream")], text).into_response()
 }
 
-fn said(seq: u64) -> String {
+/// Returns an event as a message of a stream.
+fn message(seq: u64) -> String {
     format!("id: {seq}\ndata: {}\n\n", event("order-42", seq))
 }
 
 #[tokio::test]
-async fn a_tail_that_breaks_goes_on_where_it_stopped() {
+async fn a_tail_resumes_after_the_last_complete_event() {
     let service = Service::start([
-        sse(format!("{}: alive\n\n{}", said(5), said(6))),
-        refused(503, "overloaded", &Value::Null),
-        cut_off("id: 7\nda"),
-        sse(said(7)),
+        sse(format!("{}: alive\n\n{}", message(5), message(6))),
+        refusal(503, "overloaded", &Value::Null),
+        truncated("id: 7\nda"),
+        sse(message(7)),
     ])
     .await;
     let tail = service.client().tail(Scope::Plan("order-42".into()), Some(4));
-    // Spawned: the stream can move between threads.
+    // Spawning checks that the stream is `Send`.
     let events = tokio::spawn(tail.take(3).try_collect::<Vec<Event>>()).await.expect("no panic").expect("three events");
     assert_eq!(seqs(&events), [5, 6, 7]);
-    let asked = service.asked();
-    assert!(asked.iter().all(|request| request.line == "GET /v1/plans/order-42/events/stream"));
-    let ids: Vec<_> = asked.iter().map(|request| request.header("last-event-id")).collect();
-    assert_eq!(ids, [Some("4"), Some("6"), Some("6"), Some("6")], "half an event does not count");
+    let requests = service.requests();
+    assert!(requests.iter().all(|request| request.line == "GET /v1/plans/order-42/events/stream"));
+    let ids: Vec<_> = requests.iter().map(|request| request.header("last-event-id")).collect();
+    assert_eq!(
+        ids,
+        [Some("4"), Some("6"), Some("6"), Some("6")],
+        "an incomplete event changed where the stream resumes"
+    );
 }
 
 #[tokio::test]
-async fn a_tail_without_a_beginning_goes_on_from_where_the_service_said_now_was() {
-    let service = Service::start([sse("id: 41\n\n".into()), sse(said(42))]).await;
+async fn a_tail_from_now_resumes_after_the_id_that_opened_the_stream() {
+    let service = Service::start([sse("id: 41\n\n".into()), sse(message(42))]).await;
     let tail = service.client().tail(Scope::All, None);
     let events: Vec<Event> = tail.take(1).try_collect().await.expect("an event");
     assert_eq!(seqs(&events), [42]);
-    let asked = service.asked();
-    assert_eq!(asked[0].line, "GET /v1/events/stream");
-    assert_eq!((asked[0].header("last-event-id"), asked[1].header("last-event-id")), (None, Some("41")));
+    let requests = service.requests();
+    assert_eq!(requests[0].line, "GET /v1/events/stream");
+    assert_eq!((requests[0].header("last-event-id"), requests[1].header("last-event-id")), (None, Some("41")));
 }
 
 #[tokio::test]
-async fn a_tail_that_falls_silent_is_opened_anew() {
+async fn a_silent_tail_is_opened_again() {
     let silent = axum::body::Body::from_stream(futures::stream::pending::<Result<axum::body::Bytes, std::io::Error>>());
-    let service = Service::start([silent.into_response(), sse(said(5))]).await;
-    let silence = Duration::from_millis(20);
-    let client = Client::new(ClientConfig { silence, ..config([service.url.as_str()]) }).expect("a client");
+    let service = Service::start([silent.into_response(), sse(message(5))]).await;
+    let stream_idle_timeout = Duration::from_millis(20);
+    let client = Client::new(ClientConfig { stream_idle_timeout, ..config([service.url.as_str()]) }).expect("a client");
     let tail = client.tail(Scope::Plan("order-42".into()), Some(4));
     let events: Vec<Event> = tail.take(1).try_collect().await.expect("an event");
     assert_eq!(seqs(&events), [5]);
 }
 
 #[tokio::test]
-async fn a_tail_that_is_refused_ends() {
-    let service = Service::start([refused(403, "forbidden", &Value::Null)]).await;
+async fn a_tail_ends_with_a_refusal() {
+    let service = Service::start([refusal(403, "forbidden", &Value::Null)]).await;
     let mut tail = std::pin::pin!(service.client().tail(Scope::All, None));
     let error = tail.next().await.expect("an item").expect_err("refused");
     assert!(matches!(error, ClientError::Refused(_)));

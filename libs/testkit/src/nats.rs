@@ -54,8 +54,8 @@ impl Nats {
         options.connect(format!("nats://127.0.0.1:{}", self.server.port())).await.expect("the server is reachable")
     }
 
-    /// Stores the message of an event again under another message id, so that the stream does not drop it as a duplicate. The
-    /// copy has the body and the `sealbus-` headers.
+    /// Stores the message of an event again under another message id, so that the stream does not drop it as a
+    /// duplicate. The copy has the body and the `sealbus-` headers.
     pub async fn publish_copy(&self, message: &EventMessage, message_id: &str) {
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Msg-Id", message_id);

@@ -78,7 +78,7 @@ async fn refusals_are_told_apart() {
     assert!(matches!(ask(&client, &fork(), 0, 9).await, Err(WitnessError::Refused { status: 422, .. })));
     assert!(matches!(ask(&client, &fork(), 7, 7).await, Err(WitnessError::Refused { status: 422, .. })));
     let error = ask(&client, &Log::new(support::OTHER, ""), 0, 5).await.unwrap_err();
-    assert_eq!(error.to_string(), "the witness answers 404: unknown log origin");
+    assert_eq!(error.to_string(), "the witness refused with status 404: unknown log origin");
     assert!(matches!(ask(&client, &log(), 9, 7).await, Err(WitnessError::Usage(_))));
 
     let unproven = async |_| Err::<Vec<Hash>, Unproven>("a tile is missing".into());

@@ -83,7 +83,8 @@ pub(crate) fn sealed(mut record: Record) -> Record {
 }
 
 prop_compose! {
-    /// Any record that the format of the seal allows. The API allows fewer: names and metadata may contain any characters here.
+    /// Any record that the format of the seal allows. The API allows fewer: names and metadata may contain any
+    /// characters here.
     pub fn any_record()(
         names in ("[a-z0-9][a-z0-9_-]{0,62}", "\\PC{1,60}", "[A-Za-z0-9_-]{1,12}(\\.[A-Za-z0-9_-]{1,12}){0,7}"),
         texts in ("\\PC{0,200}", "\\PC{0,60}", "\\PC{0,60}", "\\PC{0,60}"),

@@ -1,5 +1,6 @@
-//! A service that gives the answers it was told to, in order, and remembers what it was asked. For what the client does
-//! about failures; against the real service it is tested where that is at hand.
+//! A fake service that returns scripted responses in order and records the requests.
+//!
+//! It tests how the client handles failures. The tests of `sealbus` use the client with the real service.
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 
@@ -15,16 +16,16 @@ use axum::response::{IntoResponse, Response};
 use sealbus_client::{Client, ClientConfig};
 use serde_json::{Value, json};
 
-/// One request, as it came.
+/// A recorded request.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    /// Method, path and query.
+pub(crate) struct Recorded {
+    /// Method, path and query, such as `GET /v1/plans?limit=2`.
     pub line: String,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
 
-impl Asked {
+impl Recorded {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().expect("text"))
     }
@@ -36,8 +37,8 @@ impl Asked {
 
 #[derive(Clone, Default)]
 struct Script {
-    answers: Arc<Mutex<VecDeque<Response>>>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    responses: Arc<Mutex<VecDeque<Response>>>,
+    requests: Arc<Mutex<Vec<Recorded>>>,
 }
 
 pub(crate) struct Service {
@@ -46,63 +47,67 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Once the answers are used up, it answers 500.
-    pub(crate) async fn start(answers: impl IntoIterator<Item = Response>) -> Self {
-        let script = Script { answers: Arc::new(Mutex::new(answers.into_iter().collect())), ..Script::default() };
-        let router = Router::new().fallback(answer).with_state(script.clone());
+    /// Starts a service that returns these responses, and status 500 afterwards.
+    pub(crate) async fn start(responses: impl IntoIterator<Item = Response>) -> Self {
+        let script = Script { responses: Arc::new(Mutex::new(responses.into_iter().collect())), ..Script::default() };
+        let router = Router::new().fallback(respond).with_state(script.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { url, script }
     }
 
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.script.asked.lock().expect("no panic under it").clone()
+    /// Returns the requests so far.
+    pub(crate) fn requests(&self) -> Vec<Recorded> {
+        self.script.requests.lock().expect("no test panics with the lock").clone()
     }
 
+    /// Returns a client with [`config`] for this service alone.
     pub(crate) fn client(&self) -> Client {
         Client::new(config([self.url.as_str()])).expect("a client")
     }
 }
 
-async fn answer(State(script): State<Script>, request: Request) -> Response {
+async fn respond(State(script): State<Script>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
     let line = format!("{} {}", parts.method, parts.uri);
-    script.asked.lock().expect("no panic under it").push(Asked { line, headers: parts.headers, body });
-    let answer = script.answers.lock().expect("no panic under it").pop_front();
-    answer.unwrap_or_else(|| (StatusCode::INTERNAL_SERVER_ERROR, "the script is over").into_response())
+    script.requests.lock().expect("no test panics with the lock").push(Recorded { line, headers: parts.headers, body });
+    let response = script.responses.lock().expect("no test panics with the lock").pop_front();
+    response.unwrap_or_else(|| (StatusCode::INTERNAL_SERVER_ERROR, "the script is over").into_response())
 }
 
-/// Short pauses, so that no test waits for long, and a patience that only a test of it uses up.
+/// A configuration with short pauses and the default retry budget.
 pub(crate) fn config<'a>(urls: impl IntoIterator<Item = &'a str>) -> ClientConfig {
-    ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::new(urls, "the-token") }
+    ClientConfig { first_retry_delay: Duration::from_millis(1), ..ClientConfig::new(urls, "the-token") }
 }
 
-/// A URL where nothing listens.
-pub(crate) async fn nobody() -> String {
+/// Returns a URL that refuses connections.
+pub(crate) async fn unused_url() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     format!("http://{}", listener.local_addr().expect("bound"))
 }
 
-pub(crate) fn stored(status: u16, body: &Value) -> Response {
+/// Returns a response with this status and body.
+pub(crate) fn response(status: u16, body: &Value) -> Response {
     (StatusCode::from_u16(status).expect("a status"), body.to_string()).into_response()
 }
 
-pub(crate) fn refused(status: u16, code: &str, more: &Value) -> Response {
+/// Returns a refusal with this code. The problem has the members of `more` too.
+pub(crate) fn refusal(status: u16, code: &str, more: &Value) -> Response {
     let mut problem =
         json!({ "type": "about:blank", "title": "A title", "status": status, "detail": "A detail", "code": code });
     problem.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
-    stored(status, &problem)
+    response(status, &problem)
 }
 
-/// A body that ends before it is over.
-pub(crate) fn cut_off(beginning: &'static str) -> Response {
+/// Returns a response whose connection breaks after the beginning of its body.
+pub(crate) fn truncated(beginning: &'static str) -> Response {
     let pieces = [Ok(Bytes::from_static(beginning.as_bytes())), Err(std::io::Error::other("cut off"))];
     Body::from_stream(futures::stream::iter(pieces)).into_response()
 }
 
-/// An event as the service shows it.
+/// Returns an event as the API shows it.
 pub(crate) fn event(plan: &str, seq: u64) -> Value {
     let hash = "ab".repeat(32);
     json!({

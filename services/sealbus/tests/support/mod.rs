@@ -183,7 +183,7 @@ impl Bus {
 pub(crate) fn client(roles: &[Role]) -> Client {
     let urls: Vec<String> = roles.iter().filter(|role| role.name == "publisher").map(Role::url).collect();
     let mut config = ClientConfig::new(urls, TOKEN);
-    config.patience = std::time::Duration::from_mins(1);
+    config.retry_budget = std::time::Duration::from_mins(1);
     Client::new(config).unwrap()
 }
 

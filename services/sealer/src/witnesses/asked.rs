@@ -120,7 +120,7 @@ impl Asked {
                     _ => Err(NoCosignature::Overtaken { size: stands }),
                 }
             }
-            Err(WitnessError::Refused { status: 422, says }) => Err(NoCosignature::Fork { says }),
+            Err(WitnessError::Refused { status: 422, message }) => Err(NoCosignature::Fork { says: message }),
             Err(error) => Err(NoCosignature::Failed(error)),
         }
     }
