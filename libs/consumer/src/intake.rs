@@ -39,7 +39,8 @@ pub(crate) async fn pull(assignment: Arc<Assignment>, queue: mpsc::Sender<Queued
     async {
         let (context, settings) = (&assignment.context, assignment.context.settings());
         let name = context.spec.name.clone();
-        let mut spec = ConsumerSpec::new(name, assignment.partition, settings.ack_wait, settings.unacknowledged);
+        let mut spec =
+            ConsumerSpec::new(name, assignment.partition, settings.ack_wait, settings.tuning.max_unacknowledged);
         spec.from_now = context.spec.start == Start::Now;
         let mut deliveries = context.process.broker.deliveries(spec);
         loop {

@@ -96,7 +96,7 @@ pub use crate::error::ConsumerError;
 pub use crate::handler::{Delivery, ExternalEffect, Handler, HandlerError, IdempotencyKey, LedgerEffect};
 pub use crate::metrics::Metrics;
 use crate::seals::SealCheck;
-pub use crate::settings::Settings;
+pub use crate::settings::{Settings, Tuning};
 pub use crate::subscription::{Interest, Parallelism, SubscriptionSpec, Tenants};
 use crate::sweep::{due, walk};
 use crate::worker::work;

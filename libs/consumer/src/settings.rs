@@ -1,82 +1,81 @@
-//! The intervals and bounds of the runtime. Defaults are PROTOCOL's; tests shorten them, so that no test sleeps.
+//! The intervals and limits of the runtime.
 
 use std::time::Duration;
 
-/// How a process works for its subscriptions.
+/// How a process works on its subscriptions.
+///
+/// There are no defaults here: they are in the process's table of settings, from which the caller takes the values.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Between two walks of the sweep over the log.
-    pub sweep_every: Duration,
-    /// Leaves younger than this are left to the stream.
-    pub sweep_age: Duration,
-    /// Age of the oldest unsealed event from which on the sweep raises an alarm; looked at as often.
-    pub sealing_alarm: Duration,
-    /// Between two looks for positions that are due for replay.
-    pub replay_every: Duration,
-    /// How long the broker waits for an answer before it delivers a message again.
+    /// The interval between two sweeps over the log.
+    pub sweep_interval: Duration,
+    /// The age below which the sweep leaves a leaf to the stream.
+    pub sweep_min_age: Duration,
+    /// The interval between two searches for positions that are due for replay.
+    pub replay_interval: Duration,
+    /// How long the broker waits for an acknowledgement before it delivers a message again.
     pub ack_wait: Duration,
-    /// Messages of one share that may be delivered and not acknowledged.
-    pub unacknowledged: i64,
-    /// Between two progress acks of messages that are held; well under `ack_wait`.
-    pub progress_every: Duration,
-    /// Pauses between tries in memory, in all; a longer one parks the plan.
-    pub short_retries: Duration,
+    /// The interval between two progress reports for messages in memory; well under `ack_wait`.
+    pub progress_interval: Duration,
     /// How long one call of a handler may take before it counts as failed.
     pub handler_timeout: Duration,
-    /// How long a plan is put off when the ledger cannot be asked.
-    pub away_pause: Duration,
-    /// When replay looks again for an event that the ledger lacks, or that fails its seal.
-    pub missing_retry: Duration,
-    /// The delivery of a message by which its plan is parked before anything runs: the earlier ones may have killed a process.
-    pub worn_delivery: u64,
-    /// Events queued in memory for one plan; with more, the plan is left behind.
-    pub queued_per_plan: usize,
-    /// Bytes queued in memory for one tenant in one share; with more, its plans are left behind. Nothing is pulled while a
-    /// share has four times as much.
+    /// The most messages in memory for one plan; a plan with more is deferred.
+    pub queued_messages_per_plan: usize,
+    /// The most bytes in memory for one tenant in one assignment; with more, the tenant's plans are deferred. Nothing is
+    /// pulled while an assignment has four times as much.
     pub queued_bytes_per_tenant: usize,
-    /// Transactions in flight at once in one share.
-    pub in_flight: usize,
-    /// Plans with an effect elsewhere in flight at once in one share.
-    pub outer_in_flight: usize,
-    /// Plans that move together in one transaction.
-    pub plans_per_transaction: usize,
-    /// How long a lease lasts after its holder was last heard of.
-    pub lease: Duration,
-    /// Between two renewals of the leases.
-    pub renew_every: Duration,
-    /// Between two prunings of positions at rest.
-    pub prune_every: Duration,
-    /// How long a position must have been at rest to be pruned.
-    pub prune_idle: Duration,
+    /// How long a lease lasts after its last renewal.
+    pub lease_duration: Duration,
+    /// The interval between two renewals of the leases; well under `lease_duration`.
+    pub lease_renew_interval: Duration,
+    /// The interval between two prunings of idle positions.
+    pub prune_interval: Duration,
+    /// How long a position must have been idle to be pruned.
+    pub prune_min_idle: Duration,
     /// How long work in flight may take to end at shutdown.
     pub shutdown_grace: Duration,
+    /// Values that no process has a setting for.
+    pub tuning: Tuning,
 }
 
-impl Default for Settings {
+/// Intervals and limits that no process has a setting for. Their defaults are those of docs/spec/protocol.md, section
+/// Consume, where it names them.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// The age of the oldest unsealed event from which on the sweep raises an alarm, and the interval of that check.
+    pub sealing_alarm_age: Duration,
+    /// The most messages of one assignment that are delivered and not acknowledged.
+    pub max_unacknowledged: i64,
+    /// The longest that the pauses before retries of one event in memory may take in all; before a longer pause the plan is
+    /// parked.
+    pub retry_pauses: Duration,
+    /// How long a plan is postponed when the ledger is unreachable.
+    pub unreachable_pause: Duration,
+    /// How long a plan is parked when the ledger lacks its next event, or has one whose seal does not hold.
+    pub missing_event_pause: Duration,
+    /// The delivery of a message from which on its plan is parked before the handler runs, because the earlier deliveries
+    /// may have ended a process.
+    pub poison_after: u64,
+    /// The most transactions of one assignment in flight.
+    pub transactions_in_flight: usize,
+    /// The most plans of one assignment in flight whose effect is external.
+    pub external_plans_in_flight: usize,
+    /// The most plans that share a transaction.
+    pub plans_per_transaction: usize,
+}
+
+impl Default for Tuning {
     fn default() -> Self {
         Self {
-            sweep_every: Duration::from_secs(5),
-            sweep_age: Duration::from_secs(30),
-            sealing_alarm: Duration::from_mins(1),
-            replay_every: Duration::from_millis(250),
-            ack_wait: Duration::from_secs(10),
-            unacknowledged: 512,
-            progress_every: Duration::from_secs(4),
-            short_retries: Duration::from_secs(1),
-            handler_timeout: Duration::from_secs(30),
-            away_pause: Duration::from_secs(1),
-            missing_retry: Duration::from_secs(30),
-            worn_delivery: 4,
-            queued_per_plan: 64,
-            queued_bytes_per_tenant: 1024 * 1024,
-            in_flight: 4,
-            outer_in_flight: 16,
+            sealing_alarm_age: Duration::from_mins(1),
+            max_unacknowledged: 512,
+            retry_pauses: Duration::from_secs(1),
+            unreachable_pause: Duration::from_secs(1),
+            missing_event_pause: Duration::from_secs(30),
+            poison_after: 4,
+            transactions_in_flight: 4,
+            external_plans_in_flight: 16,
             plans_per_transaction: 32,
-            lease: Duration::from_secs(10),
-            renew_every: Duration::from_secs(3),
-            prune_every: Duration::from_hours(1),
-            prune_idle: Duration::from_hours(24),
-            shutdown_grace: Duration::from_secs(10),
         }
     }
 }

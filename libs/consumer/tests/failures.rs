@@ -173,7 +173,7 @@ async fn attempts_are_counted_over_memory_and_replay() {
     // Two pauses fit into memory, the third and fourth do not.
     audit.retry = Some(retry(5, Duration::from_millis(40)));
     let mut settings = settings();
-    settings.short_retries = Duration::from_millis(100);
+    settings.tuning.retry_pauses = Duration::from_millis(100);
     let process = bus.consume(audit, recorder.handler(), settings).await;
     bus.publish("order-1", &["a.b"]).await;
     eventually("it is dead", async || state(&bus, "audit", "order-1").await == Some(PositionState::Dead)).await;
@@ -240,8 +240,8 @@ async fn an_event_that_ends_its_process_is_parked_before_it_runs_and_dies_in_the
     let mut audit = subscription("audit");
     audit.retry = Some(retry(3, SHORT));
     let mut settings = settings();
-    (settings.ack_wait, settings.progress_every) = (Duration::from_secs(1), Duration::from_millis(200));
-    (settings.lease, settings.renew_every) = (Duration::from_millis(500), Duration::from_millis(100));
+    (settings.ack_wait, settings.progress_interval) = (Duration::from_secs(1), Duration::from_millis(200));
+    (settings.lease_duration, settings.lease_renew_interval) = (Duration::from_millis(500), Duration::from_millis(100));
     bus.publish("order-1", &["a.b"]).await;
     for tries in 1..=10 {
         let process = bus.consume(audit.clone(), recorder.handler(), settings.clone()).await;

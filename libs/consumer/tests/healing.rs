@@ -302,7 +302,7 @@ async fn an_event_read_from_the_ledger_that_does_not_link_stops_its_plan() {
 async fn sealing_that_stands_still_is_seen() {
     let bus = Bus::start().await;
     let mut settings = settings();
-    settings.sealing_alarm = Duration::from_millis(20);
+    settings.tuning.sealing_alarm_age = Duration::from_millis(20);
     let process = bus.consume(subscription("audit"), Recorder::new().handler(), settings).await;
     bus.append("order-1", &["a.b"]).await;
     eventually("the age shows", async || process.value("sealbus_consumer_unsealed_age_seconds") > 0.0).await;

@@ -24,13 +24,6 @@ pub struct Config {
     pub settings: Settings,
 }
 
-impl Config {
-    /// The default settings for some subscriptions.
-    pub fn new(subscriptions: Vec<Declared>) -> Self {
-        Self { subscriptions, schema: "sealbus_sinks".into(), settings: Settings::default() }
-    }
-}
-
 /// Why a dispatcher ended before it was told to.
 #[derive(Debug, thiserror::Error)]
 pub enum DispatcherError {

@@ -1,6 +1,9 @@
 //! Declared subscriptions feeding their sinks, on a real ledger and broker. The sweep delivers: no relay is needed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../../../libs/consumer/tests/support/settings.rs"]
+mod settings;
+
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +27,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::settings::sweeping;
 
 struct Bus {
     postgres: Postgres,
@@ -61,16 +66,8 @@ impl Bus {
 
     async fn dispatch(&self, subscriptions: &str, schema: &str) -> Dispatcher {
         let declared = file::read(&[("test.yaml".to_owned(), subscriptions.to_owned())]).unwrap();
-        let mut config = Config::new(declared);
-        config.schema = schema.to_owned();
-        config.settings = Settings {
-            sweep_every: Duration::from_millis(30),
-            sweep_age: Duration::ZERO,
-            replay_every: Duration::from_millis(10),
-            lease: Duration::from_secs(2),
-            renew_every: Duration::from_millis(200),
-            ..Settings::default()
-        };
+        let settings = Settings { sweep_interval: Duration::from_millis(30), ..sweeping() };
+        let config = Config { subscriptions: declared, schema: schema.to_owned(), settings };
         let broker = Broker::connect(BrokerConfig::new(self.nats.url(), "dispatcher")).await.unwrap();
         broker.ensure_topology(&TopologySettings::default()).await.unwrap();
         let resources = Resources {

@@ -49,7 +49,7 @@ pub(crate) async fn create(
         }
         tokio::select! {
             () = ending.cancelled() => return Ok(None),
-            () = tokio::time::sleep(process.settings.replay_every) => {}
+            () = tokio::time::sleep(process.settings.replay_interval) => {}
         }
     }
 }

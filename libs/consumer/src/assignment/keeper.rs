@@ -37,7 +37,7 @@ pub(crate) async fn keep_assignments<W: Future<Output = ()> + Send + 'static>(
     // Each subscription has its own kind of lease, so that its partitions are shared by the processes that work on it.
     let kind = format!("deliver/{}", context.name);
     let mut config = KeeperConfig::new(kind.clone(), keys, owner);
-    (config.lease_duration, config.renew_interval) = (settings.lease, settings.renew_every);
+    (config.lease_duration, config.renew_interval) = (settings.lease_duration, settings.lease_renew_interval);
     let mut keeper = Keeper::start(context.ledger().clone(), config);
     let mut workers: JoinSet<()> = JoinSet::new();
     let mut running: HashMap<String, CancellationToken> = HashMap::new();

@@ -69,7 +69,8 @@ impl PlanActor<'_> {
                 error!(%reason, "plan is parked until the ledger has a valid next event");
                 // Replay finds the same again and again: the reason is stored the first time only.
                 let errors = if self.position.state == PositionState::Parked { vec![] } else { vec![reason] };
-                let (attempts, retry_in) = (self.position.attempts, Some(context.settings().missing_retry));
+                let (attempts, retry_in) =
+                    (self.position.attempts, Some(context.settings().tuning.missing_event_pause));
                 let aside =
                     SetAside { state: PositionState::Parked, seen_seq: seen, attempts, retry_in, errors: &errors };
                 self.set_aside(&aside).await

@@ -65,7 +65,7 @@ async fn receive(
 ) -> Result<PlanOutcome, LedgerError> {
     let (assignment, seen) = (actor.assignment, highest_seq(arrivals));
     let gathered = gather(assignment, &actor.position, arrivals, over_limit).await?;
-    let pauses = assignment.context.settings().short_retries;
+    let pauses = assignment.context.settings().tuning.retry_pauses;
     let budget = RetryBudget { pauses, earlier_attempts: 0, failure };
     match apply(assignment, &mut actor.position, &gathered.records, budget).await? {
         BatchOutcome::Applied => actor.conclude(gathered.then, seen).await,

@@ -16,7 +16,7 @@ const MAX_PLANS: u32 = 1_000;
 
 /// Tells workers about plans that are due for replay, until the process ends.
 pub(crate) async fn watch(ledger: Ledger, held: Arc<HeldAssignments>, settings: Settings, shutdown: CancellationToken) {
-    let mut tick = interval(settings.replay_every);
+    let mut tick = interval(settings.replay_interval);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_unreachable = false;
     loop {

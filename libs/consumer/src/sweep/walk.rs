@@ -35,7 +35,7 @@ pub(crate) async fn sweep(
     unsealed_age: Gauge<f64, AtomicU64>,
     shutdown: CancellationToken,
 ) {
-    let mut tick = interval(settings.sweep_every);
+    let mut tick = interval(settings.sweep_interval);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pruned = Instant::now();
     let mut sealing_checked: Option<Instant> = None;
@@ -44,13 +44,13 @@ pub(crate) async fn sweep(
             () = shutdown.cancelled() => return,
             _ = tick.tick() => {}
         }
-        let prune = pruned.elapsed() >= settings.prune_every;
+        let prune = pruned.elapsed() >= settings.prune_interval;
         if prune {
             pruned = Instant::now();
         }
-        if sealing_checked.is_none_or(|checked| checked.elapsed() >= settings.sealing_alarm) {
+        if sealing_checked.is_none_or(|checked| checked.elapsed() >= settings.tuning.sealing_alarm_age) {
             sealing_checked = Some(Instant::now());
-            check_sealing(&ledger, &unsealed_age, settings.sealing_alarm).await;
+            check_sealing(&ledger, &unsealed_age, settings.tuning.sealing_alarm_age).await;
         }
         if let Err(error) = sweep_once(&ledger, &held, &settings, prune, &shutdown).await {
             warn!(%error, "sweep failed; it is repeated at the next interval");
@@ -110,7 +110,7 @@ async fn sweep_once(
 async fn prune_positions(ledger: &Ledger, subscription_no: i64, settings: &Settings) -> Result<u64, LedgerError> {
     let mut total = 0;
     loop {
-        let pruned = ledger.positions().prune(subscription_no, settings.prune_idle, MAX_PRUNED).await?;
+        let pruned = ledger.positions().prune(subscription_no, settings.prune_min_idle, MAX_PRUNED).await?;
         total += pruned;
         if pruned < u64::from(MAX_PRUNED) {
             return Ok(total);
@@ -128,7 +128,7 @@ async fn walk(
     let numbers: Vec<i64> = assignments.iter().map(|assignment| assignment.context.subscription_no).collect();
     let mut floors: BTreeMap<i64, u64> = ledger.floors().read(&numbers, partition).await?.into_iter().collect();
     while let Some(from) = floors.values().min().copied() {
-        let leaves = ledger.floors().leaves(partition, from, settings.sweep_age, MAX_LEAVES).await?;
+        let leaves = ledger.floors().leaves(partition, from, settings.sweep_min_age, MAX_LEAVES).await?;
         let Some(last) = leaves.last().map(|leaf| leaf.index) else { return Ok(()) };
         for assignment in assignments {
             let number = assignment.context.subscription_no;

@@ -68,14 +68,14 @@ impl Worker {
         let (replies, queued_replies) = replies::channel();
         let replying = tokio::spawn(replies::send(queued_replies));
         let slots = Slots::new(Limits {
-            messages_per_plan: settings.queued_per_plan,
+            messages_per_plan: settings.queued_messages_per_plan,
             bytes_per_tenant: settings.queued_bytes_per_tenant,
-            plans_per_transaction: settings.plans_per_transaction,
-            poison_after: settings.worn_delivery,
+            plans_per_transaction: settings.tuning.plans_per_transaction,
+            poison_after: settings.tuning.poison_after,
         });
         let (spawned, acknowledged) = (JoinSet::new(), Vec::new());
         let mut worker = Self { assignment: assignment.clone(), slots, spawned, in_flight: 0, replies, acknowledged };
-        let mut progress = interval(settings.progress_every);
+        let mut progress = interval(settings.progress_interval);
         progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             worker.start_tasks();
@@ -141,8 +141,8 @@ impl Worker {
     fn start_tasks(&mut self) {
         let settings = self.assignment.context.settings();
         let (max_in_flight, together) = match self.assignment.context.handler {
-            Handler::InLedger(_) => (settings.in_flight, true),
-            Handler::External(_) => (settings.outer_in_flight, false),
+            Handler::InLedger(_) => (settings.tuning.transactions_in_flight, true),
+            Handler::External(_) => (settings.tuning.external_plans_in_flight, false),
         };
         while self.in_flight < max_in_flight {
             let mut tasks = self.slots.next_tasks(together, Instant::now());
@@ -173,7 +173,7 @@ impl Worker {
             Finished::Processed(plans, Err(error)) => {
                 self.in_flight -= 1;
                 warn!(plans = plans.len(), %error, "ledger unreachable; work on the plans is postponed");
-                let until = now + self.assignment.context.settings().away_pause;
+                let until = now + self.assignment.context.settings().tuning.unreachable_pause;
                 for name in &plans {
                     self.slots.postpone(name, until);
                 }
@@ -213,7 +213,7 @@ impl Worker {
         let now = Instant::now();
         self.slots.forget_idle(now.checked_sub(IDLE_PLAN_TIMEOUT).unwrap_or(now));
         let context = &self.assignment.context;
-        let received_before = now.checked_sub(context.settings().progress_every / 2).unwrap_or(now);
+        let received_before = now.checked_sub(context.settings().progress_interval / 2).unwrap_or(now);
         // Without a connection, reports would only fill the queue of replies.
         if context.process.broker.is_connected() {
             for handle in self.slots.held_since(received_before) {

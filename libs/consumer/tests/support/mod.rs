@@ -1,6 +1,8 @@
 //! What the runtime's tests share: a ledger and a broker of the test's own, and handlers that remember.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+mod settings;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,6 +28,8 @@ use sqlx::{Connection, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+pub(crate) use self::settings::{settings, sweeping};
 
 pub(crate) const ORIGIN: &str = "test.example/consumer";
 
@@ -164,27 +168,6 @@ impl Process {
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
         text.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' ').map(str::to_owned))
     }
-}
-
-/// Intervals short enough for a test. The sweep sees leaves only when they are an hour old.
-pub(crate) fn settings() -> Settings {
-    Settings {
-        sweep_every: Duration::from_millis(50),
-        sweep_age: Duration::from_hours(1),
-        replay_every: Duration::from_millis(20),
-        ack_wait: Duration::from_secs(2),
-        progress_every: Duration::from_millis(500),
-        missing_retry: Duration::from_millis(50),
-        away_pause: Duration::from_millis(50),
-        lease: Duration::from_secs(2),
-        renew_every: Duration::from_millis(300),
-        ..Settings::default()
-    }
-}
-
-/// The same, with a sweep that sees every leaf at once.
-pub(crate) fn sweeping() -> Settings {
-    Settings { sweep_age: Duration::ZERO, ..settings() }
 }
 
 pub(crate) fn subscription(name: &str) -> SubscriptionSpec {

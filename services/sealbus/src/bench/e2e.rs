@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sealbus_client::{Client, ClientConfig, NewEvent};
-use sealbus_consumer::{
-    Delivery, ExternalEffect, Handler, HandlerError, Metrics, Resources, Settings as ConsumerSettings, SubscriptionSpec,
-};
+use sealbus_consumer::{Delivery, ExternalEffect, Handler, HandlerError, Metrics, Resources, SubscriptionSpec};
 use sealbus_core::hash::Hash;
 use sealbus_core::names::Subscription;
 use sealbus_ledger::delivery::subscriptions::Start;
@@ -77,7 +75,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         tokio::spawn(sealbus_consumer::run(
             vec![(spec, handler)],
             resources,
-            ConsumerSettings::default(),
+            wiring::consumer_settings(&settings)?,
             shutdown.clone(),
         ))
     };

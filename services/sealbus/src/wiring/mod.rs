@@ -13,12 +13,14 @@
 //! | `keyring` | the keyring, the log's signing key, the catalog |
 //! | `policy` | the tlog-policy, and the witnesses that it names |
 //! | `connections` | the connections, tasks and probes of a role between ledger and broker |
+//! | `consumer` | the settings of the consumer runtime |
 //! | `health` | probes, metrics, the supervisor |
 
 mod appender;
 mod begin_log;
 mod broker;
 mod connections;
+mod consumer;
 mod create;
 mod health;
 mod keyring;
@@ -31,6 +33,7 @@ pub(crate) use self::appender::{append_settings, with_appender};
 pub(crate) use self::begin_log::begin_log;
 pub(crate) use self::broker::{anchors, topology, wait_for_broker};
 pub(crate) use self::connections::Connections;
+pub(crate) use self::consumer::consumer_settings;
 pub(crate) use self::create::create_ledger;
 pub(crate) use self::health::{serve_admin, supervisor};
 pub(crate) use self::keyring::{catalog, keyring, log_signer};
