@@ -62,7 +62,7 @@ impl Handle {
     async fn answer(&self, kind: AckKind) {
         if let Err(error) = self.acker.ack_with(kind).await {
             let stream_seq = self.stream_seq;
-            tracing::debug!(%error, stream_seq, "acknowledgement not sent; the message will be delivered again");
+            tracing::debug!(error = %error_chain(&*error), stream_seq, "acknowledgement not sent; the message will be delivered again");
         }
     }
 }
@@ -157,7 +157,11 @@ impl Deliveries {
                 Some(Ok(message)) => message,
                 Some(Err(error)) => {
                     // A missed heartbeat, a deleted consumer or a lost stream: this pull yields no further messages.
-                    tracing::info!(consumer = self.spec.name(), %error, "pull failed; reopening the consumer");
+                    tracing::info!(
+                        consumer = self.spec.name(),
+                        error = %error_chain(&error),
+                        "pull failed; reopening the consumer"
+                    );
                     self.pull = None;
                     continue;
                 }
@@ -184,8 +188,11 @@ impl Deliveries {
         match self.broker.open_pull(&self.spec).await {
             Ok(pull) => Some(pull),
             Err(error) => {
-                let (consumer, error) = (self.spec.name(), error_chain(&error));
-                tracing::warn!(consumer, %error, "consumer cannot be opened; retrying");
+                tracing::warn!(
+                    consumer = self.spec.name(),
+                    error = %error_chain(&error),
+                    "consumer cannot be opened; retrying"
+                );
                 None
             }
         }

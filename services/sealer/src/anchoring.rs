@@ -1,89 +1,96 @@
-//! From a stored note to one that the world has seen: cosigned by the witnesses, kept by the anchors, then shown to readers.
+//! The loop that has stored checkpoints cosigned by the witnesses, kept by the anchors, and shown to readers.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sealbus_core::error_chain;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_ledger::log::Signing;
-use sealbus_ledger::{Ledger, LedgerError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::stored::Stored;
-use crate::witnesses::Reports;
-use crate::{Config, Resources};
+use crate::sealing::StoredCheckpoint;
+use crate::witnesses::Reporter;
+use crate::{Config, RETRY_DELAY, Resources};
 
-/// What became of a note.
+/// The outcome of anchoring a checkpoint.
 enum Outcome {
-    /// No anchor took it, or it could not be shown.
+    /// No anchor accepted it, or it could not be shown.
     Failed,
-    /// It is anchored, and lacks the quorum to be shown.
+    /// It is anchored, but not shown, because it lacks the quorum.
     WithoutQuorum,
     /// It is anchored and shown.
     Shown,
 }
 
-/// Anchors the newest stored note, no more often than [`Config::checkpoint`] says, and a heartbeat where there was no news
-/// for as long as [`Config::heartbeat`]. One that lacks the quorum is followed by a heartbeat earlier than that: after as long as
-/// [`Config::checkpoint`], then twice as long, and so on. `anchored` tells the sealing loop what is kept by now.
-pub(crate) async fn anchor(
+/// Anchors the newest `stored` checkpoint, at most once per [`Config::checkpoint_interval`], until `shutdown` is
+/// cancelled. Sends the largest anchored one to `anchored`.
+///
+/// Without a new checkpoint for [`Config::heartbeat_interval`], the newest tree is signed and anchored again. After a
+/// checkpoint without a quorum this happens sooner: after one checkpoint interval, then two, four and so on, up to the
+/// heartbeat interval.
+pub(crate) async fn anchor_checkpoints(
     config: Config,
     resources: Arc<Resources>,
-    mut stored: watch::Receiver<Option<Stored>>,
+    mut stored: watch::Receiver<Option<StoredCheckpoint>>,
     anchored: watch::Sender<Checkpoint>,
     shutdown: CancellationToken,
 ) {
-    let mut last = None::<Instant>;
-    // How long until a heartbeat, where the last note lacked its quorum.
-    let (mut reports, mut again) = (Reports::default(), None::<Duration>);
+    // `None` at the start, so that the first checkpoint is a heartbeat: it covers what an earlier sealer stored but did
+    // not anchor.
+    let mut last_anchored = None::<Instant>;
+    // The heartbeat interval after a checkpoint that lacked its quorum.
+    let mut quorum_retry_interval = None::<Duration>;
+    let mut reporter = Reporter::default();
     loop {
-        // The first thing is a heartbeat: what is stored and was not anchored, since a sealer died between the two, is
-        // signed anew and anchored now.
-        let due = last.map(|last| last + again.unwrap_or(config.heartbeat));
-        let news = tokio::select! {
+        let due = last_anchored.map(|last| last + quorum_retry_interval.unwrap_or(config.heartbeat_interval));
+        let has_new = tokio::select! {
+            // An error means that the sealing loop has ended without another checkpoint.
             () = shutdown.cancelled() => stored.has_changed().unwrap_or(false),
             changed = stored.changed() => changed.is_ok(),
             () = sleep_until(due.unwrap_or_else(Instant::now)) => false,
         };
         let ending = shutdown.is_cancelled();
-        if ending && !news {
+        if ending && !has_new {
             return;
         }
-        if let (Some(last), false) = (last, ending) {
-            sleep_until((last + config.checkpoint).min(Instant::now() + config.checkpoint)).await;
+        if let (Some(last), false) = (last_anchored, ending) {
+            sleep_until((last + config.checkpoint_interval).min(Instant::now() + config.checkpoint_interval)).await;
         }
-        let next = if news { stored.borrow_and_update().clone() } else { heartbeat(&resources, &anchored).await };
+        let next =
+            if has_new { stored.borrow_and_update().clone() } else { sign_heartbeat(&resources, &anchored).await };
         let Some(next) = next else {
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = sleep(config.backoff) => {}
+                () = sleep(RETRY_DELAY) => {}
             }
             continue;
         };
-        let outcome = keep(&resources, &mut reports, &next).await;
-        if let Outcome::Failed = outcome {
-            if !ending {
-                sleep(config.backoff.min(Duration::from_secs(1))).await;
+        match anchor(&resources, &mut reporter, &next).await {
+            Outcome::Failed => {
+                if !ending {
+                    sleep(RETRY_DELAY).await;
+                }
+                // The next round anchors the newest checkpoint there is by then.
+                last_anchored = None;
             }
-            // Tried again with what is newest by then.
-            last = None;
-        } else {
-            last = Some(Instant::now());
-            again = match outcome {
-                Outcome::WithoutQuorum => {
-                    Some(again.map_or(config.checkpoint, |again| again * 2).min(config.heartbeat))
-                }
-                Outcome::Shown | Outcome::Failed => None,
-            };
-            resources.metrics.checkpoints.inc();
-            anchored.send_if_modified(|newest| {
-                let larger = newest.size() < next.checkpoint.size();
-                if larger {
-                    newest.clone_from(&next.checkpoint);
-                }
-                larger
-            });
+            outcome @ (Outcome::Shown | Outcome::WithoutQuorum) => {
+                last_anchored = Some(Instant::now());
+                quorum_retry_interval = matches!(outcome, Outcome::WithoutQuorum).then(|| {
+                    let doubled = quorum_retry_interval.map_or(config.checkpoint_interval, |interval| interval * 2);
+                    doubled.min(config.heartbeat_interval)
+                });
+                resources.metrics.checkpoints.inc();
+                anchored.send_if_modified(|newest| {
+                    let larger = newest.size() < next.checkpoint.size();
+                    if larger {
+                        newest.clone_from(&next.checkpoint);
+                    }
+                    larger
+                });
+            }
         }
         if ending {
             return;
@@ -91,35 +98,32 @@ pub(crate) async fn anchor(
     }
 }
 
-/// The newest stored tree, signed with the time that it is now.
-async fn heartbeat(resources: &Resources, anchored: &watch::Sender<Checkpoint>) -> Option<Stored> {
-    let known = anchored.borrow().clone();
-    let signing = Signing { signer: &resources.signer, anchored: &known, time: resources.clock.unix_seconds() };
-    match signed(&resources.ledger, signing).await {
-        Ok(stored) => Some(stored),
-        Err(error) => {
-            resources.metrics.failures.inc();
-            tracing::error!(error = &error as &dyn std::error::Error, "the newest tree could not be signed");
-            None
-        }
-    }
+/// Signs the newest stored tree with the current time. Returns `None` and logs the reason if that fails.
+async fn sign_heartbeat(resources: &Resources, anchored: &watch::Sender<Checkpoint>) -> Option<StoredCheckpoint> {
+    let newest_anchored = anchored.borrow().clone();
+    let time = resources.clock.unix_seconds();
+    let signing = Signing { signer: &resources.signer, anchored: &newest_anchored, time };
+    let error: Box<dyn Error> = match resources.ledger.log().sign_newest(signing).await {
+        Ok(note) => match StoredCheckpoint::new(note) {
+            Ok(stored) => return Some(stored),
+            Err(error) => error.into(),
+        },
+        Err(error) => error.into(),
+    };
+    resources.metrics.failures.inc();
+    tracing::error!(error = %error_chain(error.as_ref()), "cannot sign the newest tree; retrying");
+    None
 }
 
-async fn signed(ledger: &Ledger, signing: Signing<'_>) -> Result<Stored, LedgerError> {
-    let note = ledger.log().sign_newest(signing).await?;
-    let checkpoint =
-        note.text().parse().map_err(|error| LedgerError::Log(format!("a signed text is no checkpoint: {error}")))?;
-    Ok(Stored { checkpoint, note })
-}
-
-/// Has a note cosigned and gives it to all anchors; it counts once one of them has it. It is shown then, if it has its quorum.
-async fn keep(resources: &Resources, reports: &mut Reports, stored: &Stored) -> Outcome {
+/// Has a checkpoint cosigned and gives it to all anchors. It is anchored once one of them has kept it, and shown if it
+/// also has its quorum.
+async fn anchor(resources: &Resources, reporter: &mut Reporter, stored: &StoredCheckpoint) -> Outcome {
     let size = stored.checkpoint.size();
-    let (note, reached) = match &resources.witnesses {
+    let (note, has_quorum) = match &resources.witnesses {
         Some(witnesses) => {
             let cosigned = witnesses.cosign(&resources.ledger, stored).await;
-            reports.report(witnesses, &cosigned, size, &resources.metrics);
-            (cosigned.note, cosigned.reached)
+            reporter.report(witnesses, &cosigned, size, &resources.metrics);
+            (cosigned.note, cosigned.has_quorum)
         }
         None => (stored.note.clone(), true),
     };
@@ -129,21 +133,26 @@ async fn keep(resources: &Resources, reports: &mut Reports, stored: &Stored) -> 
             Ok(()) => kept += 1,
             Err(error) => {
                 resources.metrics.unanchored.inc();
-                tracing::warn!(anchor = anchor.name(), %error, "an anchor did not take a checkpoint; the next one is given to it too");
+                tracing::warn!(
+                    anchor = anchor.name(),
+                    size,
+                    error = %error_chain(&error),
+                    "anchor failed to keep a checkpoint; it gets the next one too"
+                );
             }
         }
     }
     if kept == 0 {
         return Outcome::Failed;
     }
-    if !reached {
+    if !has_quorum {
         return Outcome::WithoutQuorum;
     }
     match resources.ledger.log().show_checkpoint(size, &note).await {
         Ok(()) => Outcome::Shown,
         Err(error) => {
             resources.metrics.failures.inc();
-            tracing::warn!(error = &error as &dyn std::error::Error, "an anchored checkpoint could not be shown yet");
+            tracing::warn!(size, error = %error_chain(&error), "cannot show an anchored checkpoint to readers; retrying");
             Outcome::Failed
         }
     }

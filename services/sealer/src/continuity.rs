@@ -1,69 +1,69 @@
-//! Before anything is signed: whether the database's log continues what is anchored (INTEGRITY, The log, Restore hazard).
+//! The check at the start that the database's log continues what is anchored (docs/spec/integrity.md#log-restore).
 
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::merkle::empty_root;
 use sealbus_ledger::{Ledger, LedgerError};
 
-use crate::anchors::Held;
+use crate::anchors::Contents;
 
-/// Why a sealer does not sign.
+/// The reason why a sealer refuses to sign.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// Nobody has begun the log.
-    #[error("the log has no first checkpoint, so nothing is sealed: run `sealbus log init` once, for a new ledger")]
-    NotBegun,
-    /// The anchors know nothing of a log that was begun.
+    /// The log was not initialised.
+    #[error("the log has no first checkpoint, so nothing is sealed: run `sealbus log init` once for a new ledger")]
+    NotInitialised,
+    /// The log was initialised, but the anchors have no checkpoint of it.
     #[error(
-        "the anchors ({anchors}) hold no checkpoint of this log, although it was begun: they were emptied, exchanged, or are \
-         another deployment's. Nothing is sealed until they are put right; if they were exchanged on purpose, compare \
-         `sealbus verify --all` with what you know of this log, then run `sealbus log init --again`"
+        "the anchors ({anchors}) hold no checkpoint of this log, although it was initialised: they were emptied, replaced, \
+         or belong to another deployment. Nothing is sealed until they are restored. If they were replaced on purpose, \
+         compare `sealbus verify --all` with what you know of this log, then run `sealbus log init --again`"
     )]
-    Forgotten {
-        /// Their names.
+    NotAnchored {
+        /// The names of the anchors.
         anchors: String,
     },
-    /// The database's log ends before what is anchored.
+    /// The database's log is shorter than the anchored one.
     #[error(
-        "the database holds {size} leaves of the log, and {anchored} are anchored: it was rolled back, by a restore or a \
-         failover that lost commits. Signing now would fork the log, so nothing is sealed. Bring the database to a state that \
-         has all {anchored}, or recover the lost events"
+        "the database holds {size} leaves of the log, but {anchored} are anchored: it was rolled back by a restore, or by \
+         a failover that lost commits. Signing now would fork the log, so nothing is sealed. Bring the database to a state \
+         that has all {anchored} leaves, or recover the lost events"
     )]
     RolledBack {
-        /// Leaves of the tree in the database.
+        /// The number of leaves in the database.
         size: u64,
-        /// Leaves of the anchored tree.
+        /// The number of anchored leaves.
         anchored: u64,
     },
-    /// It has as many leaves, and others.
+    /// The database's log has another root than the anchored one.
     #[error(
-        "the database's log is not the one that is anchored: with {anchored} leaves it has another root. Nothing is sealed; \
-         run `sealbus verify --all`, which says what was changed"
+        "the database's log is not the anchored one: its root at {anchored} leaves differs. Nothing is sealed; run \
+         `sealbus verify --all`, which reports what was changed"
     )]
-    Differs {
-        /// Leaves of the anchored tree.
+    RootMismatch {
+        /// The number of anchored leaves.
         anchored: u64,
     },
-    /// The database could not say.
+    /// The ledger could not be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
 
-/// The anchored checkpoint that the database's log continues.
+/// Returns the newest anchored checkpoint if the database's log continues it.
 ///
 /// # Errors
-/// A [`Refusal`]: nothing may be signed.
-pub(crate) async fn check(ledger: &Ledger, held: &Held, anchors: &str) -> Result<Checkpoint, Refusal> {
+/// A [`Refusal`] if it does not, so that nothing may be signed.
+pub(crate) async fn check(ledger: &Ledger, contents: &Contents, anchors: &str) -> Result<Checkpoint, Refusal> {
     if ledger.log().first_checkpoint().await?.is_none() {
-        return Err(Refusal::NotBegun);
+        return Err(Refusal::NotInitialised);
     }
-    let Some(newest) = &held.newest else { return Err(Refusal::Forgotten { anchors: anchors.to_owned() }) };
+    let Some(newest) = &contents.newest else { return Err(Refusal::NotAnchored { anchors: anchors.to_owned() }) };
     let (anchored, tree) = (newest.size(), ledger.log().newest_tree().await?);
     if tree.size < anchored {
         return Err(Refusal::RolledBack { size: tree.size, anchored });
     }
     let root = if anchored == 0 { Some(empty_root()) } else { ledger.log().root_by_tiles(anchored).await? };
     if root != Some(newest.root()) {
-        return Err(Refusal::Differs { anchored });
+        return Err(Refusal::RootMismatch { anchored });
     }
     Ok(newest.clone())
 }

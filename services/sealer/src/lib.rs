@@ -1,30 +1,31 @@
-//! The sealer: turns queued events into leaves of the log, grows the Merkle tree over them, and signs and anchors its roots.
+//! The sealer adds queued events to the log, extends the Merkle tree, and signs and anchors checkpoints of it
+//! (docs/spec/protocol.md#seal, docs/spec/integrity.md#the-log).
 //!
-//! Any number of sealers may run; a transaction lock lets one of them seal at a time, and the others stand by. A sealer
-//! holds nothing in memory that it cannot lose, but for the plans that it found wrong: a plan whose next event fails its
-//! check stops alone, raises an alarm, and is looked at again after [`Config::retry_stopped`].
+//! Any number of sealers may run. A transaction lock lets one of them seal at a time; the others wait for the lock. The
+//! only state that a sealer keeps in memory is the set of stopped plans: a plan whose next event fails its check is not
+//! sealed further, raises an alarm, and is tried again after [`Config::stopped_plan_retry_interval`]. Other plans are
+//! not affected.
 //!
-//! | module | what |
+//! | module | content |
 //! |---|---|
-//! | `continuity` | before anything is signed: does the database continue what is anchored? |
+//! | `continuity` | the check at the start that the database continues what is anchored |
 //! | `sealing` | the loop of sealing transactions |
-//! | `stored` | what it hands to `anchoring` |
-//! | `anchoring` | what was stored is cosigned, given to the anchors, and shown |
-//! | [`Witnesses`] | asking the witnesses of the policy for their cosignatures |
-//! | [`anchors`] | places that keep checkpoints: a stream, a file |
+//! | `anchoring` | the loop that has stored checkpoints cosigned, anchored and shown to readers |
+//! | [`Witnesses`] | the witnesses of the policy, which cosign checkpoints |
+//! | [`anchors`] | the places that keep checkpoints: a stream and a file |
 
 mod anchoring;
 pub mod anchors;
 mod continuity;
 mod metrics;
 mod sealing;
-mod stored;
 mod witnesses;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sealbus_core::clock::Clock;
+use sealbus_core::error_chain;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::signer::LogSigner;
 use sealbus_ledger::Ledger;
@@ -36,112 +37,98 @@ pub use crate::continuity::Refusal;
 pub use crate::metrics::Metrics;
 pub use crate::witnesses::{Witnesses, WitnessesError};
 
-/// How a sealer goes about it.
+/// The pause after the ledger or all anchors failed.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// The limits and intervals of a sealer.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Events in one sealing transaction, at most.
-    pub batch: u32,
-    /// How long sealing waits for company when the queue is empty.
-    pub wait: Duration,
-    /// When a stopped plan is tried again.
-    pub retry_stopped: Duration,
-    /// How often a checkpoint is anchored while there is news.
-    pub checkpoint: Duration,
-    /// How often the newest is signed and anchored again while there is none.
-    pub heartbeat: Duration,
-    /// How long to wait after the ledger or the anchors failed.
-    pub backoff: Duration,
+    /// The largest number of events of one sealing transaction.
+    pub max_batch_events: u32,
+    /// How long to wait before the seal queue is read again after it was empty.
+    pub queue_poll_interval: Duration,
+    /// How long after its event failed the check a stopped plan is tried again.
+    pub stopped_plan_retry_interval: Duration,
+    /// The shortest interval between two anchored checkpoints while the log grows.
+    pub checkpoint_interval: Duration,
+    /// The interval in which the newest checkpoint is signed and anchored again while the log does not grow.
+    pub heartbeat_interval: Duration,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            batch: 1_000,
-            wait: Duration::from_millis(50),
-            retry_stopped: Duration::from_mins(1),
-            checkpoint: Duration::from_secs(1),
-            heartbeat: Duration::from_mins(1),
-            backoff: Duration::from_secs(1),
-        }
-    }
-}
-
-/// What a sealer works with.
+/// The connections, keys and metrics of a sealer.
 pub struct Resources {
     /// The ledger.
     pub ledger: Ledger,
     /// The log's key.
     pub signer: LogSigner,
-    /// Who is asked to cosign checkpoints, and how many have to before one is shown; none: nobody.
+    /// The witnesses that cosign checkpoints, and the quorum without which none is shown. `None` for no witnesses.
     pub witnesses: Option<Witnesses>,
-    /// Where checkpoints are kept; at least one.
+    /// The anchors, at least one.
     pub anchors: Vec<Arc<dyn Anchor>>,
-    /// The time that signatures state.
+    /// The clock of the times in signatures.
     pub clock: Arc<dyn Clock>,
-    /// Its counters.
+    /// The metrics.
     pub metrics: Metrics,
 }
 
-/// Seals until told to stop; a batch under way is finished first, and what it signed is anchored.
+/// Seals until `shutdown` is cancelled. It then finishes the running transaction and anchors its checkpoint.
 ///
-/// A ledger or anchors that are away are waited for: the queue keeps what is owed.
+/// If the ledger or all anchors are unreachable, it retries without limit. Events wait in the seal queue.
 ///
 /// # Errors
-/// A [`Refusal`] where signing could fork the log: an operator has to look.
+/// A [`Refusal`] if signing could fork the log. An operator has to resolve it.
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), Refusal> {
-    let Some(anchored) = continued(&config, &resources, &shutdown).await? else { return Ok(()) };
+    let Some(anchored) = wait_until_continuous(&resources, &shutdown).await? else { return Ok(()) };
     let resources = Arc::new(resources);
-    let (kept, anchored) = watch::channel(anchored);
-    let (stored, to_anchor) = watch::channel(None);
-    // Anchoring outlives sealing, so that what was signed last is anchored too.
-    let sealed = CancellationToken::new();
-    let anchoring = anchoring::anchor(config.clone(), Arc::clone(&resources), to_anchor, kept, sealed.clone());
+    let (anchored_sender, anchored) = watch::channel(anchored);
+    let (stored_sender, stored) = watch::channel(None);
+    // Anchoring ends after sealing, so that the last signed checkpoint is anchored too.
+    let sealing_ended = CancellationToken::new();
+    let anchoring = anchoring::anchor_checkpoints(
+        config.clone(),
+        Arc::clone(&resources),
+        stored,
+        anchored_sender,
+        sealing_ended.clone(),
+    );
     let anchoring = tokio::spawn(anchoring);
-    sealing::seal(&config, &resources, &anchored, &stored, &shutdown).await;
-    sealed.cancel();
-    if let Err(broken) = anchoring.await
-        && broken.is_panic()
+    sealing::seal(&config, &resources, &anchored, &stored_sender, &shutdown).await;
+    sealing_ended.cancel();
+    if let Err(error) = anchoring.await
+        && error.is_panic()
     {
-        std::panic::resume_unwind(broken.into_panic());
+        std::panic::resume_unwind(error.into_panic());
     }
     Ok(())
 }
 
-/// The anchored checkpoint that the database continues; waits for anchors and a ledger that are away. None: told to stop.
-async fn continued(
-    config: &Config,
+/// Returns the anchored checkpoint that the database's log continues, or `None` if `shutdown` was cancelled. It retries
+/// while the ledger or all anchors are unreachable.
+async fn wait_until_continuous(
     resources: &Resources,
     shutdown: &CancellationToken,
 ) -> Result<Option<Checkpoint>, Refusal> {
     let names: Vec<String> = resources.anchors.iter().map(|anchor| anchor.name()).collect();
     let (origin, key) = (&resources.ledger.deployment().origin, resources.signer.verifier_key());
     loop {
-        let held = anchors::newest(&resources.anchors, origin, &key).await;
-        let checked = if held.readable == 0 {
+        let contents = anchors::newest(&resources.anchors, origin, &key).await;
+        if contents.readable == 0 {
             tracing::error!(
-                anchors = held.unreadable.join("; "),
-                "no anchor can be read, so nothing is sealed or signed; it will be tried again"
+                errors = contents.unreadable.join("; "),
+                "no anchor can be read; nothing is sealed until one can"
             );
-            None
         } else {
-            match continuity::check(&resources.ledger, &held, &names.join(", ")).await {
+            match continuity::check(&resources.ledger, &contents, &names.join(", ")).await {
                 Ok(anchored) => return Ok(Some(anchored)),
                 Err(Refusal::Ledger(error)) if error.is_unreachable() => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the ledger is away; sealing waits for it"
-                    );
-                    None
+                    tracing::warn!(error = %error_chain(&error), "ledger unreachable; sealing waits for it");
                 }
-                Err(refusal) => Some(refusal),
+                Err(refusal) => return Err(refusal),
             }
-        };
-        if let Some(refusal) = checked {
-            return Err(refusal);
         }
         tokio::select! {
             () = shutdown.cancelled() => return Ok(None),
-            () = tokio::time::sleep(config.backoff) => {}
+            () = tokio::time::sleep(RETRY_DELAY) => {}
         }
     }
 }

@@ -1,37 +1,37 @@
-//! The sealer's metrics, all declared here.
+//! The metrics of the sealer.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-/// What became of asking a witness. Its name is the policy's, so labels are few.
+/// The labels of a request to a witness. The names of witnesses come from the policy, so that there are few.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answer {
+struct WitnessOutcome {
     witness: String,
     outcome: &'static str,
 }
 
-/// Counters of one sealer.
+/// The counters of a sealer.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     /// Leaves added to the log.
     pub leaves: Counter,
-    /// Plans found wrong, each time one is.
+    /// Events that failed their check, so that their plan was stopped.
     pub stopped: Counter,
-    /// Checkpoints that were anchored, heartbeats among them.
+    /// Checkpoints that were anchored, including heartbeats.
     pub checkpoints: Counter,
-    /// Checkpoints that an anchor did not take.
+    /// Checkpoints that an anchor failed to keep, per anchor.
     pub unanchored: Counter,
-    /// Sealing transactions that the database did not take.
+    /// Transactions of the sealer that failed.
     pub failures: Counter,
-    /// Checkpoints that were anchored without a quorum of witnesses, and not shown.
+    /// Checkpoints that were anchored but not shown, because they lacked the quorum of witnesses.
     pub without_quorum: Counter,
-    answers: Family<Answer, Counter>,
+    witness_outcomes: Family<WitnessOutcome, Counter>,
 }
 
 impl Metrics {
-    /// Registers them.
+    /// Creates the counters and registers them.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register("sealbus_sealer_leaves", "Leaves added to the log", metrics.leaves.clone());
@@ -42,30 +42,34 @@ impl Metrics {
         );
         registry.register(
             "sealbus_sealer_checkpoints",
-            "Checkpoints anchored, heartbeats among them",
+            "Checkpoints anchored, including heartbeats",
             metrics.checkpoints.clone(),
         );
         registry.register(
             "sealbus_sealer_unanchored",
-            "Checkpoints that an anchor did not take",
+            "Checkpoints that an anchor failed to keep",
             metrics.unanchored.clone(),
         );
-        registry.register("sealbus_sealer_failures", "Sealing transactions that failed", metrics.failures.clone());
+        registry.register(
+            "sealbus_sealer_failures",
+            "Transactions of the sealer that failed",
+            metrics.failures.clone(),
+        );
         registry.register(
             "sealbus_sealer_without_quorum",
-            "Checkpoints that too few witnesses cosigned: anchored, and not shown",
+            "Checkpoints anchored but not shown, because too few witnesses cosigned them",
             metrics.without_quorum.clone(),
         );
         registry.register(
             "sealbus_sealer_witness_answers",
-            "Witnesses that were asked to cosign, by what came of it: cosigned, late, unreachable, refused, invalid, overtaken, ahead, fork",
-            metrics.answers.clone(),
+            "Cosignature requests to witnesses by outcome: cosigned, late, unreachable, refused, invalid, overtaken, ahead, fork",
+            metrics.witness_outcomes.clone(),
         );
         metrics
     }
 
-    /// Counts what came of asking a witness.
-    pub(crate) fn asked(&self, witness: &str, outcome: &'static str) {
-        self.answers.get_or_create(&Answer { witness: witness.to_owned(), outcome }).inc();
+    /// Counts the outcome of a request to a witness.
+    pub(crate) fn witness_outcome(&self, witness: &str, outcome: &'static str) {
+        self.witness_outcomes.get_or_create(&WitnessOutcome { witness: witness.to_owned(), outcome }).inc();
     }
 }

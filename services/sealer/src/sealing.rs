@@ -3,51 +3,70 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::error_chain;
+use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError};
+use sealbus_core::log::note::Note;
 use sealbus_ledger::log::{Sealed, Signing};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::stored::Stored;
-use crate::{Config, Resources};
+use crate::{Config, RETRY_DELAY, Resources};
 
-/// Seals until told to stop. What is signed continues what is `anchored`, and is handed on by `stored`.
+/// A checkpoint that is signed and stored in the ledger.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredCheckpoint {
+    pub checkpoint: Checkpoint,
+    /// The note of the checkpoint, with the log's signature.
+    pub note: Note,
+}
+
+impl StoredCheckpoint {
+    /// Parses the text of a note that the ledger has signed.
+    pub(crate) fn new(note: Note) -> Result<Self, CheckpointError> {
+        Ok(Self { checkpoint: note.text().parse()?, note })
+    }
+}
+
+/// Runs sealing transactions until `shutdown` is cancelled. Each continues the newest `anchored` checkpoint, and sends
+/// the one that it has signed to `stored`.
 pub(crate) async fn seal(
     config: &Config,
     resources: &Resources,
     anchored: &watch::Receiver<Checkpoint>,
-    stored: &watch::Sender<Option<Stored>>,
+    stored: &watch::Sender<Option<StoredCheckpoint>>,
     shutdown: &CancellationToken,
 ) {
     let Resources { ledger, signer, clock, metrics, .. } = resources;
-    let mut stopped = HashSet::new();
-    let mut forgiven_at = Instant::now();
+    let mut stopped_plans = HashSet::new();
+    let mut stopped_plans_cleared = Instant::now();
     while !shutdown.is_cancelled() {
-        if forgiven_at.elapsed() >= config.retry_stopped {
-            stopped.clear();
-            forgiven_at = Instant::now();
+        if stopped_plans_cleared.elapsed() >= config.stopped_plan_retry_interval {
+            stopped_plans.clear();
+            stopped_plans_cleared = Instant::now();
         }
-        let known = anchored.borrow().clone();
-        let signing = Signing { signer, anchored: &known, time: clock.unix_seconds() };
-        let pause = match ledger.log().seal_batch(config.batch, &stopped, Some(signing)).await {
+        let newest_anchored = anchored.borrow().clone();
+        let signing = Signing { signer, anchored: &newest_anchored, time: clock.unix_seconds() };
+        let pause = match ledger.log().seal_batch(config.max_batch_events, &stopped_plans, Some(signing)).await {
             Ok(sealed) => {
-                let leaves = sealed.leaves;
-                stopped.extend(sealed.stopped.iter().map(|plan| plan.plan_no));
+                stopped_plans.extend(sealed.stopped.iter().map(|plan| plan.plan_no));
                 report(resources, &sealed);
-                if let Some(note) = sealed.note
-                    && let Ok(checkpoint) = note.text().parse()
-                {
-                    stored.send_replace(Some(Stored { checkpoint, note }));
+                match sealed.note.map(StoredCheckpoint::new).transpose() {
+                    Ok(None) => {}
+                    Ok(checkpoint) => _ = stored.send_replace(checkpoint),
+                    Err(error) => {
+                        metrics.failures.inc();
+                        tracing::error!(error = %error_chain(&error), "the ledger signed a note without a checkpoint");
+                    }
                 }
-                if leaves > 0 { Duration::ZERO } else { config.wait }
+                if sealed.leaves > 0 { Duration::ZERO } else { config.queue_poll_interval }
             }
             Err(error) => {
                 metrics.failures.inc();
                 tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "sealing failed and will be tried again; events wait in the seal queue"
+                    error = %error_chain(&error),
+                    "sealing failed; events wait in the seal queue and sealing is retried"
                 );
-                config.backoff
+                RETRY_DELAY
             }
         };
         if !pause.is_zero() {
@@ -59,6 +78,7 @@ pub(crate) async fn seal(
     }
 }
 
+/// Counts the leaves and stopped plans of a transaction, and logs the latter.
 fn report(Resources { metrics, .. }: &Resources, sealed: &Sealed) {
     metrics.leaves.inc_by(sealed.leaves);
     for plan in &sealed.stopped {
@@ -68,7 +88,7 @@ fn report(Resources { metrics, .. }: &Resources, sealed: &Sealed) {
             plan = plan.plan,
             seq = plan.seq,
             reason = plan.reason,
-            "a plan cannot be sealed further; run `sealbus verify` on it"
+            "an event failed its check; its plan is not sealed further. Run `sealbus verify` on the plan"
         );
     }
 }

@@ -1,46 +1,43 @@
-//! A sealer on a real ledger and a real broker: what it signs is anchored and shown; and where signing could fork the log it
-//! refuses, in words that an operator understands.
+//! Sealers on a real ledger and a real broker: what they sign is anchored and shown, and they refuse to sign what could
+//! fork the log.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealbus_broker::topology::TopologySettings;
-use sealbus_broker::{Broker, BrokerConfig};
+use sealbus_broker::Broker;
 use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealbus_core::log::note::Note;
 use sealbus_core::log::signer::LogSigner;
-use sealbus_core::names::{Plan, Tenant};
-use sealbus_core::seal::Keyring;
-use sealbus_ledger::append::{AppendSettings, Appender, Call, Expect};
-use sealbus_ledger::{Creation, Ledger, LedgerConfig, create};
+use sealbus_ledger::Ledger;
+use sealbus_ledger::append::Appender;
 use sealbus_runtime::clock::SystemClock;
 use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
 use sealbus_sealer::{Config, Metrics, Refusal, Resources, run};
-use sealbus_testkit::{Nats, Postgres, events, eventually};
+use sealbus_testkit::ledger::append;
+use sealbus_testkit::{TestBus, events, eventually, eventually_eq};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 const ORIGIN: &str = "test.example/sealer";
 
+/// A bus, and two anchors: the stream of its broker, and a file.
 struct Scene {
-    postgres: Postgres,
-    nats: Nats,
-    folder: TempDir,
-    ledger: Ledger,
+    bus: TestBus,
     broker: Broker,
+    appender: Appender,
+    folder: TempDir,
     signer: LogSigner,
-    keyring: Keyring,
 }
 
-struct Sealing {
+/// A running sealer.
+struct Sealer {
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), Refusal>>,
 }
 
-impl Sealing {
+impl Sealer {
     async fn stop(self) {
         self.shutdown.cancel();
         self.task.await.unwrap().unwrap();
@@ -48,79 +45,80 @@ impl Sealing {
 }
 
 impl Scene {
+    /// Starts a bus whose log is not initialised.
     async fn start() -> Self {
-        let (postgres, nats) = (Postgres::start().await, Nats::start().await);
-        let keyring = Keyring::parse(&sealbus_testkit::keyring()).unwrap();
-        let config = LedgerConfig::new(postgres.url());
-        let creation =
-            Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
-        create(&config, &creation, &keyring).await.unwrap();
-        let ledger = Ledger::open(&config).await.unwrap();
-        let broker = Self::connect(&nats).await;
-        let signer = LogSigner::new(&keyring, ORIGIN).unwrap();
-        Self { postgres, nats, folder: tempfile::tempdir().unwrap(), ledger, broker, signer, keyring }
+        let bus = TestBus::start(ORIGIN).await;
+        let broker = bus.connect_with_streams().await;
+        let appender = bus.appender().await;
+        let signer = LogSigner::new(&bus.keyring, ORIGIN).unwrap();
+        Self { bus, broker, appender, folder: tempfile::tempdir().unwrap(), signer }
     }
 
-    async fn connect(nats: &Nats) -> Broker {
-        let broker = Broker::connect(BrokerConfig::new(nats.url(), "sealer-test")).await.unwrap();
-        broker.ensure_topology(&TopologySettings { max_bytes: 64 << 20, ..Default::default() }).await.unwrap();
-        broker
+    /// Starts a bus whose log is initialised as by `sealbus log init`.
+    async fn initialised() -> Self {
+        let scene = Self::start().await;
+        let (first, _) = scene.ledger().log().begin(&scene.signer, 1_000).await.unwrap();
+        for anchor in scene.anchors() {
+            anchor.keep(&first).await.unwrap();
+        }
+        scene
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.bus.ledger.ledger
+    }
+
+    fn stream(&self) -> AnchorStream {
+        AnchorStream::new(self.broker.clone())
     }
 
     fn anchors(&self) -> Vec<Arc<dyn Anchor>> {
-        let file = AnchorFile::new(self.folder.path().join("anchors"));
-        vec![Arc::new(AnchorStream::new(self.broker.clone())), Arc::new(file)]
+        vec![Arc::new(self.stream()), Arc::new(AnchorFile::new(self.folder.path().join("anchors")))]
     }
 
-    /// Does what `sealbus log init` does.
-    async fn begin(&self) {
-        let (first, _) = self.ledger.log().begin(&self.signer, 1_000).await.unwrap();
-        for anchor in self.anchors() {
-            anchor.keep(&first).await.unwrap();
-        }
-    }
-
-    fn seal(&self) -> Sealing {
+    fn start_sealer(&self) -> Sealer {
         let config = Config {
-            checkpoint: Duration::from_millis(20),
-            heartbeat: Duration::from_millis(200),
-            wait: Duration::from_millis(5),
-            backoff: Duration::from_millis(50),
-            ..Config::default()
+            max_batch_events: 1_000,
+            queue_poll_interval: Duration::from_millis(5),
+            stopped_plan_retry_interval: Duration::from_mins(1),
+            checkpoint_interval: Duration::from_millis(20),
+            heartbeat_interval: Duration::from_millis(200),
         };
-        let (ledger, signer, anchors) = (self.ledger.clone(), self.signer.clone(), self.anchors());
-        let shutdown = CancellationToken::new();
         let resources = Resources {
-            ledger,
-            signer,
+            ledger: self.ledger().clone(),
+            signer: self.signer.clone(),
             witnesses: None,
-            anchors,
+            anchors: self.anchors(),
             clock: Arc::new(SystemClock),
             metrics: Metrics::default(),
         };
-        Sealing { task: tokio::spawn(run(config, resources, shutdown.clone())), shutdown }
+        let shutdown = CancellationToken::new();
+        Sealer { task: tokio::spawn(run(config, resources, shutdown.clone())), shutdown }
     }
 
+    /// Starts a sealer and waits until it refuses to seal.
     async fn refusal(&self) -> Refusal {
-        self.seal().task.await.unwrap().unwrap_err()
+        self.start_sealer().task.await.unwrap().unwrap_err()
     }
 
     async fn append(&self, plan: &str, count: u64) {
-        let appender = Appender::start(&self.ledger, &self.keyring, &AppendSettings::default(), None).unwrap();
-        let (tenant, plan) = (Tenant::parse("acme").unwrap(), Plan::parse(plan).unwrap());
-        let events = (0..count).map(events::numbered).collect();
-        appender.append(Call { tenant, plan, expect: Expect::Any, events }).await.unwrap();
+        append(&self.appender, "acme", plan, (0..count).map(events::numbered).collect()).await;
     }
 
-    async fn shown(&self) -> u64 {
-        self.ledger.log().shown_checkpoint().await.unwrap().map_or(0, |(size, _)| size)
+    /// Waits until the checkpoint that readers are shown has this size.
+    async fn shown_size_becomes(&self, size: u64) {
+        eventually_eq("the size of the shown checkpoint", size, async || {
+            self.ledger().log().shown_checkpoint().await.unwrap().map_or(0, |(size, _)| size)
+        })
+        .await;
     }
 
-    async fn tamper(&self, change: &str) {
-        self.postgres.admin(&format!("SET session_replication_role = replica; {change}")).await;
+    /// Changes the database without firing its triggers.
+    async fn tamper(&self, sql: &str) {
+        self.bus.postgres.admin(&format!("SET session_replication_role = replica; {sql}")).await;
     }
 
-    /// Every checkpoint that an anchor holds, all of them signed by the log.
+    /// Returns all checkpoints of an anchor. Each must be signed by the log.
     async fn anchored(&self, anchor: &dyn Anchor) -> Vec<Checkpoint> {
         let key = self.signer.verifier_key();
         let open = |note: &Vec<u8>| {
@@ -129,135 +127,152 @@ impl Scene {
         };
         anchor.notes(true).await.unwrap().iter().map(open).collect()
     }
-}
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_sealed_is_signed_anchored_and_shown() {
-    let scene = Scene::start().await;
-    scene.begin().await;
-    scene.append("order-1", 300).await;
-    let sealing = scene.seal();
-    eventually("the checkpoint over all events", || async { scene.shown().await == 301 }).await;
-    scene.append("order-2", 7).await;
-    eventually("a later checkpoint", || async { scene.shown().await == 308 }).await;
-    let shown = scene.ledger.log().shown_checkpoint().await.unwrap();
-    eventually("a heartbeat", || async { scene.ledger.log().shown_checkpoint().await.unwrap() != shown }).await;
-    sealing.stop().await;
-    let tree = scene.ledger.log().newest_tree().await.unwrap();
-    for anchor in scene.anchors() {
-        let anchored = scene.anchored(anchor.as_ref()).await;
-        assert_eq!(anchored[0].size(), 0, "{}", anchor.name());
-        let newest = anchored.last().unwrap();
-        assert_eq!((newest.size(), newest.root()), (tree.size, tree.root), "{}", anchor.name());
-        for checkpoint in anchored.iter().filter(|checkpoint| checkpoint.size() > 0) {
-            assert_eq!(scene.ledger.log().root_by_tiles(checkpoint.size()).await.unwrap(), Some(checkpoint.root()));
+    /// Checks that each checkpoint is one of the tree in the ledger.
+    async fn assert_roots_are_in_the_ledger(&self, checkpoints: &[Checkpoint]) {
+        for checkpoint in checkpoints.iter().filter(|checkpoint| checkpoint.size() > 0) {
+            let root = self.ledger().log().root_by_tiles(checkpoint.size()).await.unwrap();
+            assert_eq!(root, Some(checkpoint.root()), "the ledger has another root of size {}", checkpoint.size());
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_signed_before_a_sealer_died_is_anchored_by_the_next() {
-    let scene = Scene::start().await;
-    scene.begin().await;
-    scene.append("order-1", 5).await;
-    // Stored, and not anchored: as a sealer leaves it that dies between the two.
-    scene.ledger.log().seal_batch(100, &std::collections::HashSet::new(), None).await.unwrap();
-    let sealing = scene.seal();
-    eventually("the checkpoint of what was stored", || async { scene.shown().await == 6 }).await;
-    sealing.stop().await;
+async fn sealed_events_are_signed_anchored_and_shown() {
+    let scene = Scene::initialised().await;
+
+    // Seal events that were appended before the sealer started, and then more.
+    scene.append("order-1", 300).await;
+    let sealer = scene.start_sealer();
+    scene.shown_size_becomes(301).await;
+    scene.append("order-2", 7).await;
+    scene.shown_size_becomes(308).await;
+
+    // Without new events, the same tree is signed again with a later time.
+    let shown = scene.ledger().log().shown_checkpoint().await.unwrap();
+    eventually("a heartbeat is shown", async || scene.ledger().log().shown_checkpoint().await.unwrap() != shown).await;
+    sealer.stop().await;
+
+    // Every anchor has every checkpoint, from the first one on.
+    let tree = scene.ledger().log().newest_tree().await.unwrap();
+    for anchor in scene.anchors() {
+        let anchored = scene.anchored(anchor.as_ref()).await;
+        assert_eq!(anchored[0].size(), 0, "{}", anchor.name());
+        let newest = anchored.last().unwrap();
+        assert_eq!((newest.size(), newest.root()), (tree.size, tree.root), "{}", anchor.name());
+        scene.assert_roots_are_in_the_ledger(&anchored).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sealing_goes_on_while_one_of_two_anchors_is_away() {
-    let mut scene = Scene::start().await;
-    scene.begin().await;
-    let sealing = scene.seal();
+async fn a_checkpoint_that_a_sealer_left_unanchored_is_anchored_by_the_next_one() {
+    let scene = Scene::initialised().await;
+    scene.append("order-1", 5).await;
+
+    // Seal without anchoring, as if a sealer had been killed in between.
+    scene.bus.seal().await;
+
+    let sealer = scene.start_sealer();
+    scene.shown_size_becomes(6).await;
+    sealer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sealing_continues_while_one_of_two_anchors_is_unreachable() {
+    let mut scene = Scene::initialised().await;
+    let sealer = scene.start_sealer();
     scene.append("order-1", 1).await;
-    eventually("a checkpoint", || async { scene.shown().await == 2 }).await;
-    scene.nats.kill().await;
+    scene.shown_size_becomes(2).await;
+
+    // Stop the broker: the checkpoint goes to the file alone.
+    scene.bus.nats.kill().await;
     scene.append("order-1", 1).await;
-    eventually("a checkpoint in the file alone", || async { scene.shown().await == 3 }).await;
-    scene.nats.restart().await;
-    let stream = AnchorStream::new(scene.broker.clone());
-    eventually("the stream has the newest again", || async {
+    scene.shown_size_becomes(3).await;
+
+    // Start it again: a heartbeat brings the newest checkpoint to the stream.
+    scene.bus.nats.restart().await;
+    let stream = scene.stream();
+    eventually("the stream has the newest checkpoint", async || {
         stream.notes(true).await.is_ok_and(|notes| {
             notes.iter().any(|note| String::from_utf8_lossy(note).starts_with(&format!("{ORIGIN}\n3\n")))
         })
     })
     .await;
-    sealing.stop().await;
+    sealer.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_nobody_began_is_not_sealed() {
+async fn a_log_that_is_not_initialised_is_not_sealed() {
     let scene = Scene::start().await;
     let refusal = scene.refusal().await;
-    assert!(matches!(refusal, Refusal::NotBegun) && refusal.to_string().contains("sealbus log init"), "{refusal}");
+    assert!(
+        matches!(refusal, Refusal::NotInitialised) && refusal.to_string().contains("sealbus log init"),
+        "{refusal}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_was_rolled_back_is_not_signed() {
-    let scene = Scene::start().await;
-    scene.begin().await;
+    let scene = Scene::initialised().await;
     scene.append("order-1", 20).await;
-    let sealing = scene.seal();
-    eventually("a checkpoint", || async { scene.shown().await == 21 }).await;
-    sealing.stop().await;
-    // As after a restore of an older backup: fewer leaves, and a tree that is right for them.
+    let sealer = scene.start_sealer();
+    scene.shown_size_becomes(21).await;
+    sealer.stop().await;
+
+    // Leave the database as after a restore of an older backup: it has fewer leaves, and the correct tree of them.
     scene
         .tamper(
             "TRUNCATE sealbus.tiles, sealbus.checkpoints; DELETE FROM sealbus.log_roots WHERE size > 0; \
              DELETE FROM sealbus.log_leaves WHERE leaf_index >= 10",
         )
         .await;
-    scene.ledger.log().seal_batch(1_000, &std::collections::HashSet::new(), None).await.unwrap();
+    scene.bus.seal().await;
+
     let refusal = scene.refusal().await;
     assert!(matches!(refusal, Refusal::RolledBack { size: 10, anchored: 21 }), "{refusal}");
     assert!(refusal.to_string().contains("rolled back"), "{refusal}");
-    assert_eq!(scene.ledger.log().size().await.unwrap(), 10, "nothing was sealed");
+    assert_eq!(scene.ledger().log().size().await.unwrap(), 10, "the sealer sealed before it refused");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_history_of_the_same_length_is_not_signed() {
-    let scene = Scene::start().await;
-    scene.begin().await;
+    let scene = Scene::initialised().await;
     scene.append("order-1", 20).await;
-    let sealing = scene.seal();
-    eventually("a checkpoint", || async { scene.shown().await == 21 }).await;
-    sealing.stop().await;
+    let sealer = scene.start_sealer();
+    scene.shown_size_becomes(21).await;
+    sealer.stop().await;
+
+    // Replace a leaf, and let the tree be built again.
     scene
         .tamper(
             "TRUNCATE sealbus.tiles; DELETE FROM sealbus.log_roots WHERE size > 0; \
              UPDATE sealbus.log_leaves SET leaf_hash = sha256('forged') WHERE leaf_index = 7",
         )
         .await;
-    scene.ledger.log().seal_batch(1_000, &std::collections::HashSet::new(), None).await.unwrap();
+    scene.bus.seal().await;
+
     let refusal = scene.refusal().await;
-    assert!(matches!(refusal, Refusal::Differs { anchored: 21 }), "{refusal}");
+    assert!(matches!(refusal, Refusal::RootMismatch { anchored: 21 }), "{refusal}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn anchors_that_know_nothing_of_the_log_are_not_believed() {
+async fn a_log_that_the_anchors_do_not_hold_is_not_signed() {
     let scene = Scene::start().await;
-    scene.ledger.log().begin(&scene.signer, 1_000).await.unwrap();
+    scene.ledger().log().begin(&scene.signer, 1_000).await.unwrap();
     let refusal = scene.refusal().await;
-    assert!(matches!(refusal, Refusal::Forgotten { .. }), "{refusal}");
+    assert!(matches!(refusal, Refusal::NotAnchored { .. }), "{refusal}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_sealers_make_one_log() {
-    let scene = Scene::start().await;
-    scene.begin().await;
-    let both = [scene.seal(), scene.seal()];
+    let scene = Scene::initialised().await;
+    let sealers = [scene.start_sealer(), scene.start_sealer()];
     for plan in 0..30 {
         scene.append(&format!("order-{plan}"), 10).await;
     }
-    eventually("the checkpoint over all events", || async { scene.shown().await == 301 }).await;
-    for sealing in both {
-        sealing.stop().await;
+    scene.shown_size_becomes(301).await;
+    for sealer in sealers {
+        sealer.stop().await;
     }
-    let stream = AnchorStream::new(scene.broker.clone());
-    for checkpoint in scene.anchored(&stream).await.iter().filter(|checkpoint| checkpoint.size() > 0) {
-        assert_eq!(scene.ledger.log().root_by_tiles(checkpoint.size()).await.unwrap(), Some(checkpoint.root()));
-    }
+    scene.assert_roots_are_in_the_ledger(&scene.anchored(&scene.stream()).await).await;
 }

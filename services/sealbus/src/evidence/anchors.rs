@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sealbus_broker::{Broker, BrokerConfig};
+use sealbus_core::error_chain;
 use sealbus_core::log::note::Note;
 use sealbus_core::log::policy::Policy;
 use sealbus_runtime::settings::{Settings, table};
@@ -70,7 +71,7 @@ impl Anchors {
         for anchor in &self.anchors {
             match anchor.notes(all).await {
                 Ok(read) => notes.extend(read),
-                Err(error) => unreadable.push(error.to_string()),
+                Err(error) => unreadable.push(error_chain(&error)),
             }
         }
         if unreadable.len() == self.anchors.len() {

@@ -18,12 +18,11 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let mut connections = Connections::open(settings, "sealbus-sealer", registry, shutdown).await?;
 
     let config = Config {
-        batch: settings.get(table::MAX_SEAL_EVENTS),
-        wait: settings.get(table::SEAL_WAIT),
-        retry_stopped: settings.get(table::SEAL_RETRY_INTERVAL),
-        checkpoint: settings.get(table::CHECKPOINT_INTERVAL),
-        heartbeat: settings.get(table::HEARTBEAT_INTERVAL),
-        ..Config::default()
+        max_batch_events: settings.get(table::MAX_SEAL_EVENTS),
+        queue_poll_interval: settings.get(table::SEAL_WAIT),
+        stopped_plan_retry_interval: settings.get(table::SEAL_RETRY_INTERVAL),
+        checkpoint_interval: settings.get(table::CHECKPOINT_INTERVAL),
+        heartbeat_interval: settings.get(table::HEARTBEAT_INTERVAL),
     };
     let signer = wiring::log_signer(settings, &connections.ledger)?;
     let resources = Resources {

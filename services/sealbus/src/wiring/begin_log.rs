@@ -96,7 +96,9 @@ pub(crate) async fn begin_log(settings: &Settings, again: bool) -> Result<LogIni
     let note = if again { sign_newest(&ledger, &signer, now).await? } else { first };
     for anchor in &anchors {
         let kept = anchor.keep(&note).await;
-        kept.map_err(|error| Failure::new(format!("cannot write the checkpoint to {}: {error}", anchor.name())))?;
+        kept.map_err(|error| {
+            Failure::caused(format_args!("cannot write the checkpoint to {}", anchor.name()), &error)
+        })?;
     }
     let size = note.text().parse::<Checkpoint>()?.size();
     // Readers are shown only checkpoints with the policy's quorum; a sealer asks the witnesses as soon as it runs.

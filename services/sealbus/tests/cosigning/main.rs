@@ -100,7 +100,8 @@ async fn one_that_lies_and_one_that_never_answers_change_nothing() {
         eventually("the next checkpoint", async || scene.shown_size().await == size).await;
         assert_eq!(scene.cosigners(&policy, &scene.shown().await), ["l-one"], "a false line is left out");
     }
-    eventually("the false line is told", async || logged(&["l-liar: the witness's answer holds no cosignature"])).await;
+    eventually("the false line is told", async || logged(&["l-liar: the witness's response contains no cosignature"]))
+        .await;
     let numbers = sealing.numbers();
     assert!(numbers.contains(r#"witness_answers_total{witness="l-liar",outcome="invalid"}"#), "{numbers}");
     assert!(numbers.contains(r#"witness_answers_total{witness="l-mute",outcome="late"}"#), "{numbers}");
@@ -142,9 +143,9 @@ async fn a_second_history_is_refused_by_the_witness_and_alarms() {
     // Another database under the same name and key, with fewer leaves first, and then with more.
     other.append("order-1", 5).await;
     let sealing = other.seal(&policy);
-    eventually("a rollback is told", async || logged(&["ALARM", "f-one: it has cosigned 21 leaves"])).await;
+    eventually("a rollback is told", async || logged(&["ALARM", "f-one: has cosigned 21 leaves"])).await;
     other.append("order-1", 50).await;
-    eventually("two histories are told", async || logged(&["ALARM", "f-one: it refuses this tree"])).await;
+    eventually("two histories are told", async || logged(&["ALARM", "f-one: refuses this tree"])).await;
     eventually("it is anchored", async || Scene::size(&other.anchored().await) == 56).await;
     assert_eq!(other.shown_size().await, 0, "readers are not shown a history that the witness refuses");
     let numbers = sealing.numbers();

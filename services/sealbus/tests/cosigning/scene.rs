@@ -62,11 +62,11 @@ impl Scene {
 
     pub(crate) fn seal(&self, policy: &Policy) -> Sealing {
         let config = Config {
-            checkpoint: Duration::from_millis(20),
-            heartbeat: Duration::from_millis(200),
-            wait: Duration::from_millis(5),
-            backoff: Duration::from_millis(50),
-            ..Config::default()
+            max_batch_events: 1_000,
+            queue_poll_interval: Duration::from_millis(5),
+            stopped_plan_retry_interval: Duration::from_mins(1),
+            checkpoint_interval: Duration::from_millis(20),
+            heartbeat_interval: Duration::from_millis(200),
         };
         let witnesses =
             Some(Witnesses::new(policy.clone(), &self.signer.verifier_key(), TIMEOUT, Arc::new(SystemClock)).unwrap());

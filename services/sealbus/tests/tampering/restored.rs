@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealbus_ledger::schema::bootstrap::create_database;
 use sealbus_ledger::{Ledger, LedgerConfig};
@@ -72,7 +73,14 @@ async fn row_24_database_rolled_back() {
         clock: Arc::new(SystemClock),
         metrics: Metrics::default(),
     };
-    let refused = sealbus_sealer::run(Config::default(), resources, CancellationToken::new()).await.unwrap_err();
+    let config = Config {
+        max_batch_events: 1_000,
+        queue_poll_interval: Duration::from_millis(50),
+        stopped_plan_retry_interval: Duration::from_mins(1),
+        checkpoint_interval: Duration::from_secs(1),
+        heartbeat_interval: Duration::from_mins(1),
+    };
+    let refused = sealbus_sealer::run(config, resources, CancellationToken::new()).await.unwrap_err();
     let said = refused.to_string();
     assert!(said.contains("it was rolled back") && said.contains("nothing is sealed"), "{said}");
 }

@@ -1,9 +1,9 @@
-//! An anchor in a file that is only ever appended to: each note as a JSON string on a line of its own.
+//! An anchor in a file to which notes are appended, each as a JSON string on one line.
 //!
-//! It is worth as much as the place where it lies: a disk, or a mount, that the database's host cannot write over.
+//! It protects only if the file is on a disk or mount that the database's administrators cannot write.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -11,8 +11,8 @@ use sealbus_core::log::note::Note;
 
 use super::{Anchor, AnchorError};
 
-/// Notes that are looked at to find the newest.
-const LAST: usize = 32;
+/// The number of recent notes in which the newest is searched.
+const RECENT_NOTES: usize = 32;
 
 /// A file of notes.
 pub struct AnchorFile {
@@ -20,20 +20,20 @@ pub struct AnchorFile {
 }
 
 impl AnchorFile {
-    /// The file at this path; it is made with the first note.
+    /// Returns the anchor in the file at this path. The file is created with the first note.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
+    /// Runs `access` on a thread that may block.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+        access: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
     ) -> Result<T, AnchorError> {
         let path = self.path.clone();
-        let name = self.name();
-        let done = tokio::task::spawn_blocking(move || work(&path)).await;
-        done.map_err(|error| AnchorError(format!("{name}: {error}")))?
-            .map_err(|error| AnchorError(format!("{name}: {error}")))
+        let accessed = tokio::task::spawn_blocking(move || access(&path)).await;
+        let accessed = accessed.unwrap_or_else(|error| Err(io::Error::other(error)));
+        accessed.map_err(|source| AnchorError::File { path: self.path.clone(), source })
     }
 }
 
@@ -51,24 +51,25 @@ impl Anchor for AnchorFile {
     async fn notes(&self, all: bool) -> Result<Vec<Vec<u8>>, AnchorError> {
         let mut notes = self.blocking(read).await?;
         if !all {
-            notes.drain(..notes.len().saturating_sub(LAST));
+            notes.drain(..notes.len().saturating_sub(RECENT_NOTES));
         }
         Ok(notes)
     }
 }
 
-/// Appends a line and flushes it; the folder too where the file is new, or a power cut could take the file away again.
+/// Appends a line and flushes it to the disk. The folder of a new file is flushed too: otherwise the file could
+/// disappear in a power failure.
 fn append(path: &Path, note: &str) -> io::Result<()> {
     let new = !path.exists();
     let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
     let mut line = serde_json::to_string(note)?;
     line.push('\n');
-    // A line that a crash cut off is ended, or it would spoil this one.
+    // If a crash truncated the last line, end it, so that this note has its own line.
     if file.seek(SeekFrom::End(0))? > 0 {
-        let mut last = [0];
+        let mut last_byte = [0];
         file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
-        if last != *b"\n" {
+        file.read_exact(&mut last_byte)?;
+        if last_byte != *b"\n" {
             line.insert(0, '\n');
         }
     }
@@ -81,15 +82,15 @@ fn append(path: &Path, note: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The notes of a file; none where there is no file yet. A last line that was cut off by a crash is passed over.
+/// Reads the notes of a file, which may not exist yet. A line that a crash has truncated is ignored.
 fn read(path: &Path) -> io::Result<Vec<Vec<u8>>> {
-    let mut text = String::new();
-    match File::open(path) {
-        Ok(mut file) => file.read_to_string(&mut text)?,
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    Ok(text.lines().filter_map(|line| serde_json::from_str::<String>(line).ok()).map(String::into_bytes).collect())
+    let notes = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<String>(line).ok());
+    Ok(notes.map(String::into_bytes).collect())
 }
 
 #[cfg(test)]
@@ -97,13 +98,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notes_come_back_in_order_and_a_cut_line_is_none() {
+    fn notes_are_read_in_order_and_a_truncated_line_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("anchors");
         assert!(read(&path).unwrap().is_empty());
         append(&path, "one\n\n— a b\n").unwrap();
         append(&path, "two").unwrap();
-        OpenOptions::new().append(true).open(&path).unwrap().write_all(br#""thr"#).unwrap();
+
+        // A crash truncates the third note, in the middle of a character. The fourth is readable nevertheless.
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"\"thr\xe2\x80").unwrap();
         assert_eq!(read(&path).unwrap(), ["one\n\n— a b\n".as_bytes(), b"two"]);
         append(&path, "four").unwrap();
         assert_eq!(read(&path).unwrap().last().unwrap(), b"four");

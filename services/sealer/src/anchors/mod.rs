@@ -1,14 +1,18 @@
-//! Anchors: places out of the database's reach that keep every checkpoint they are given.
+//! Anchors: places outside the database's control that keep every checkpoint that they are given.
 //!
-//! What an anchor holds is what makes a rewritten or rolled-back log visible: a sealer reads it before it signs anything, and
-//! `verify` compares the tree with all of it.
+//! A log that was rewritten or rolled back is detected because it does not continue what the anchors keep. A sealer
+//! reads them before it signs anything, and `sealbus verify` compares the log with all of their checkpoints.
 
 mod file;
 mod stream;
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use sealbus_broker::{BrokerError, PublishError};
+use sealbus_core::error_chain;
 use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealbus_core::log::note::{Note, VerifierKey};
 
@@ -18,50 +22,64 @@ pub use self::stream::AnchorStream;
 /// A place that keeps checkpoints.
 #[async_trait]
 pub trait Anchor: Send + Sync {
-    /// What an operator calls it.
+    /// The name for operators, such as `file /var/lib/anchors`.
     fn name(&self) -> String;
 
-    /// Keeps a note; it is there for good once this has come back. To keep it twice does no harm.
+    /// Keeps a note. It is durable when this returns. Keeping a note twice is harmless.
     async fn keep(&self, note: &Note) -> Result<(), AnchorError>;
 
-    /// Newest notes, as they stand there: the last few where `all` is false.
+    /// Reads notes, oldest first: all of them, or only the last 32. They are not verified.
     async fn notes(&self, all: bool) -> Result<Vec<Vec<u8>>, AnchorError>;
 }
 
-/// An anchor could not be read or written.
+/// The reason why an anchor could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct AnchorError(pub String);
+pub enum AnchorError {
+    /// The file of an [`AnchorFile`].
+    #[error("cannot access the anchor file {}", path.display())]
+    File {
+        /// The path of the file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// Reading the stream of an [`AnchorStream`].
+    #[error(transparent)]
+    Read(#[from] BrokerError),
+    /// Writing to the stream of an [`AnchorStream`].
+    #[error(transparent)]
+    Write(#[from] PublishError),
+}
 
-/// What anchors hold of a log.
+/// What the anchors hold of a log.
 #[derive(Debug, Default)]
-pub struct Held {
-    /// The largest checkpoint of the log; none where they hold none.
+pub struct Contents {
+    /// The largest checkpoint, or `None` if they hold none.
     pub newest: Option<Checkpoint>,
-    /// Anchors that could be read.
+    /// The number of anchors that could be read.
     pub readable: usize,
-    /// Those that could not, and why.
+    /// The names and errors of the anchors that could not be read.
     pub unreadable: Vec<String>,
 }
 
-/// Reads the newest checkpoint that the log's own key signed. Notes of other logs, and what is none, are passed over.
-pub async fn newest(anchors: &[Arc<dyn Anchor>], origin: &str, log_key: &VerifierKey) -> Held {
-    let mut held = Held::default();
+/// Reads the newest checkpoint that was signed by the log's key. Other notes are ignored.
+pub async fn newest(anchors: &[Arc<dyn Anchor>], origin: &str, log_key: &VerifierKey) -> Contents {
+    let mut contents = Contents::default();
     for anchor in anchors {
         match anchor.notes(false).await {
             Ok(notes) => {
-                held.readable += 1;
+                contents.readable += 1;
                 let opened = notes.iter().filter_map(|note| open(note, origin, log_key));
                 for checkpoint in opened.map(|signed| signed.checkpoint().clone()) {
-                    if held.newest.as_ref().is_none_or(|newest| newest.size() < checkpoint.size()) {
-                        held.newest = Some(checkpoint);
+                    if contents.newest.as_ref().is_none_or(|newest| newest.size() < checkpoint.size()) {
+                        contents.newest = Some(checkpoint);
                     }
                 }
             }
-            Err(error) => held.unreadable.push(format!("{}: {error}", anchor.name())),
+            Err(error) => contents.unreadable.push(format!("{}: {}", anchor.name(), error_chain(&error))),
         }
     }
-    held
+    contents
 }
 
 fn open(note: &[u8], origin: &str, log_key: &VerifierKey) -> Option<SignedCheckpoint> {

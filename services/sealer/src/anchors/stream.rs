@@ -2,21 +2,22 @@
 
 use async_trait::async_trait;
 use sealbus_broker::Broker;
+use sealbus_broker::topology::CHECKPOINTS;
 use sealbus_core::hash::Hash;
 use sealbus_core::log::note::Note;
 
 use super::{Anchor, AnchorError};
 
-/// Notes that are looked at to find the newest: two sealers may have put theirs in another order.
-const LAST: u64 = 32;
+/// The number of recent notes in which the newest is searched. Several sealers may have stored theirs in another order.
+const RECENT_NOTES: u64 = 32;
 
-/// `SEALBUS_CHECKPOINTS`.
+/// The stream `SEALBUS_CHECKPOINTS`.
 pub struct AnchorStream {
     broker: Broker,
 }
 
 impl AnchorStream {
-    /// The stream of this broker.
+    /// Returns the anchor on a broker.
     pub fn new(broker: Broker) -> Self {
         Self { broker }
     }
@@ -25,17 +26,17 @@ impl AnchorStream {
 #[async_trait]
 impl Anchor for AnchorStream {
     fn name(&self) -> String {
-        format!("stream {}", sealbus_broker::topology::CHECKPOINTS)
+        format!("stream {CHECKPOINTS}")
     }
 
     async fn keep(&self, note: &Note) -> Result<(), AnchorError> {
         let text = note.to_string();
-        let id = Hash::of(text.as_bytes()).to_string();
-        self.broker.anchor_checkpoint(text, &id).await.map(drop).map_err(|error| AnchorError(error.to_string()))
+        let message_id = Hash::of(text.as_bytes()).to_string();
+        self.broker.anchor_checkpoint(text, &message_id).await?;
+        Ok(())
     }
 
     async fn notes(&self, all: bool) -> Result<Vec<Vec<u8>>, AnchorError> {
-        let count = if all { u64::MAX } else { LAST };
-        self.broker.anchored_checkpoints(count).await.map_err(|error| AnchorError(error.to_string()))
+        Ok(self.broker.anchored_checkpoints(if all { u64::MAX } else { RECENT_NOTES }).await?)
     }
 }

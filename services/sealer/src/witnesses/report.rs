@@ -1,76 +1,83 @@
-//! What an operator is told of witnesses: once when it changes, and again each minute, not with each checkpoint.
+//! Reports about witnesses to the operator. A report is logged when it changes and then once a minute, not with each
+//! checkpoint.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::{Cosigned, Missing, Witnesses};
 use crate::Metrics;
 
-/// How long the same words are not said again.
-const AGAIN: Duration = Duration::from_mins(1);
+/// How long a report that did not change is not logged again.
+const REPEAT_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What was said last.
+/// Logs and counts the cosignatures of checkpoints.
 #[derive(Default)]
-pub(crate) struct Reports {
-    said: Option<(Standing, Instant)>,
+pub(crate) struct Reporter {
+    last: Option<(Report, Instant)>,
 }
 
-/// What has to change for something new to be said.
+/// The part of a report that has to change for it to be logged again: without the details of a reason, which change all
+/// the time.
 #[derive(PartialEq, Eq)]
-struct Standing {
-    reached: bool,
+struct Report {
+    has_quorum: bool,
     missing: Vec<(String, Option<&'static str>)>,
 }
 
-impl Reports {
-    /// Counts the witnesses of a checkpoint of this size, and says who is missing.
+impl Reporter {
+    /// Counts the outcome of each witness for a checkpoint of this size, and logs which of them are missing.
     pub(crate) fn report(&mut self, witnesses: &Witnesses, cosigned: &Cosigned, size: u64, metrics: &Metrics) {
-        let Cosigned { reached, missing, .. } = cosigned;
+        let Cosigned { has_quorum, missing, .. } = cosigned;
         for name in witnesses.names() {
-            let why = missing.iter().find(|missing| missing.witness == name);
-            metrics.asked(name, why.map_or("cosigned", |missing| missing.why.outcome()));
+            let reason = missing.iter().find(|missing| missing.witness == name).map(|missing| &missing.reason);
+            metrics.witness_outcome(name, reason.map_or("cosigned", |reason| reason.outcome()));
         }
-        if !reached {
+        if !has_quorum {
             metrics.without_quorum.inc();
         }
-        let named = missing.iter().map(|Missing { witness, why }| (witness.clone(), why.alarm())).collect();
-        let standing = Standing { reached: *reached, missing: named };
-        let before = self.said.as_ref().map(|(standing, _)| standing);
-        if before == Some(&standing) && self.said.as_ref().is_some_and(|(_, at)| at.elapsed() < AGAIN) {
+        let alarms = missing.iter().map(|Missing { witness, reason }| (witness.clone(), reason.alarm())).collect();
+        let report = Report { has_quorum: *has_quorum, missing: alarms };
+        let unchanged =
+            self.last.as_ref().is_some_and(|(last, logged)| *last == report && logged.elapsed() < REPEAT_INTERVAL);
+        if unchanged {
             return;
         }
-        let recovered = *reached && before.is_some_and(|before| !before.reached);
-        self.said = Some((standing, Instant::now()));
-        let listed = |wanted: &dyn Fn(&Missing) -> bool| {
-            let texts: Vec<_> = missing.iter().filter(|missing| wanted(missing)).map(ToString::to_string).collect();
-            texts.join("; ")
-        };
-        let alarming = listed(&|missing| missing.why.alarm().is_some());
-        if !alarming.is_empty() {
-            tracing::error!(
-                size,
-                witnesses = alarming,
-                "ALARM: a witness knows another history of this log; keep the witness's folder and all anchors as evidence, and \
-                 run `sealbus verify --all`"
-            );
-        }
-        let missing = listed(&|_| true);
-        if !reached {
-            tracing::error!(
-                size,
-                missing,
-                "too few witnesses cosigned a checkpoint: it is anchored without a quorum, readers keep the newest one that has \
-                 one, and the witnesses are asked again with the next"
-            );
-        } else if recovered {
-            tracing::info!(size, missing, "checkpoints have their quorum of witnesses again");
-        } else if !missing.is_empty() {
-            tracing::warn!(size, missing, "a checkpoint has its quorum, and lacks witnesses");
-        }
+        let recovered = *has_quorum && self.last.as_ref().is_some_and(|(last, _)| !last.has_quorum);
+        self.last = Some((report, Instant::now()));
+        log(cosigned, size, recovered);
     }
 }
 
-impl std::fmt::Display for Missing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.witness, self.why)
+fn log(Cosigned { has_quorum, missing, .. }: &Cosigned, size: u64, recovered: bool) {
+    let alarming = joined(missing.iter().filter(|missing| missing.reason.alarm().is_some()));
+    if !alarming.is_empty() {
+        tracing::error!(
+            size,
+            witnesses = alarming,
+            "ALARM: a witness knows another history of this log. Keep the witness's folder and all anchors as evidence, \
+             and run `sealbus verify --all`"
+        );
+    }
+    let missing = joined(missing.iter());
+    if !has_quorum {
+        tracing::error!(
+            size,
+            missing,
+            "too few witnesses cosigned a checkpoint: it is anchored but not shown to readers; retrying with the next one"
+        );
+    } else if recovered {
+        tracing::info!(size, missing, "checkpoints have their quorum of witnesses again");
+    } else if !missing.is_empty() {
+        tracing::warn!(size, missing, "a checkpoint has its quorum but lacks witnesses");
+    }
+}
+
+fn joined<'a>(missing: impl Iterator<Item = &'a Missing>) -> String {
+    missing.map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.witness, self.reason)
     }
 }
