@@ -1,8 +1,8 @@
 //! Handlers: the code that a user of this crate writes for the events of a subscription.
 //!
 //! A handler whose effect is in the ledger's Postgres joins the transaction that moves the position, so that its effect
-//! happens once per event. Any other handler runs at least once per event, and uses the event's idempotency key to make a
-//! repetition harmless.
+//! happens once per event. Any other handler runs at least once per event, and uses the event's idempotency key to make
+//! a repetition harmless.
 
 use std::fmt;
 use std::sync::Arc;
@@ -44,11 +44,11 @@ pub trait LedgerEffect: Send + Sync + 'static {
 
     /// Applies events within `transaction`, which also moves their positions.
     ///
-    /// The events may belong to several plans; those of one plan are in order. The handler must not commit or roll back.
-    /// It must return the error of a failed statement: the runtime checks the transaction before it commits, and counts an
-    /// error that was ignored as a failure. The handler should not leave the transaction idle: the ledger's roles end a
-    /// session that is idle in a transaction for 5 seconds. An error or a panic rolls everything back and counts as an
-    /// attempt.
+    /// The events may belong to several plans; those of one plan are in order. The handler must not commit or roll
+    /// back. It must return the error of a failed statement: the runtime checks the transaction before it commits, and
+    /// counts an error that was ignored as a failure. The handler should not leave the transaction idle: the ledger's
+    /// roles end a session that is idle in a transaction for 5 seconds. An error or a panic rolls everything back and
+    /// counts as an attempt.
     async fn apply(&self, batch: &[Delivery], transaction: &mut PgConnection) -> Result<(), HandlerError>;
 }
 
@@ -64,10 +64,10 @@ pub trait ExternalEffect: Send + Sync + 'static {
 
     /// Applies events of one plan, in order.
     ///
-    /// An event may be passed again although it took effect: after a crash between the effect and the move of the position,
-    /// after an error, or by a process that was paused and does not know yet that another process has taken over.
-    /// [`Delivery::key`] is the same every time. [`Delivery::epoch`] rises when another process takes over, so a target
-    /// that remembers the highest epoch can reject a call from the process that lost its lease.
+    /// An event may be passed again although it took effect: after a crash between the effect and the move of the
+    /// position, after an error, or by a process that was paused and does not know yet that another process has taken
+    /// over. [`Delivery::key`] is the same every time. [`Delivery::epoch`] rises when another process takes over, so a
+    /// target that remembers the highest epoch can reject a call from the process that lost its lease.
     async fn apply(&self, batch: &[Delivery]) -> Result<(), HandlerError>;
 }
 

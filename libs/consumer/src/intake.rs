@@ -1,12 +1,13 @@
 //! Messages of the broker: pulled, checked against their seals, and passed to the worker of the assignment or answered.
 //!
-//! A message whose seal does not hold is refused, counted and logged as an error; the event of that place is read from the
-//! ledger instead. A message is terminated only if it is not an event of this assignment, or claims a place that the ledger
-//! has no event for (docs/spec/protocol.md#consume-2, docs/spec/protocol.md#consume-4).
+//! A message whose seal does not hold is refused, counted and logged as an error; the event of that place is read from
+//! the ledger instead. A message is terminated only if it is not an event of this assignment, or claims a place that
+//! the ledger has no event for (docs/spec/protocol.md#consume-2, docs/spec/protocol.md#consume-4).
 
 use std::sync::Arc;
 
 use sealbus_broker::{ConsumerSpec, Delivered, Handle};
+use sealbus_core::error_chain;
 use sealbus_core::event::Record;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::subscriptions::Start;
@@ -24,11 +25,11 @@ enum Received {
     Event(Arc<Record>),
     /// An event of a tenant that the subscription does not follow. The message is acknowledged at once.
     NotFollowed,
-    /// Not an event of this ledger and partition, or a forgery for a place that the ledger has no event for. The message is
-    /// terminated: the broker never delivers it again.
+    /// Not an event of this ledger and partition, or a forgery for a place that the ledger has no event for. The
+    /// message is terminated: the broker never delivers it again.
     Invalid,
-    /// Its seal does not hold, and the ledger cannot be read now. The message gets no answer, so that the broker delivers
-    /// it again after the acknowledgement wait.
+    /// Its seal does not hold, and the ledger cannot be read now. The message gets no answer, so that the broker
+    /// delivers it again after the acknowledgement wait.
     Undecided,
 }
 
@@ -53,7 +54,8 @@ pub(crate) async fn pull(assignment: Arc<Assignment>, queue: mpsc::Sender<Queued
                     Ok(record) => receive(&assignment, record).await,
                     Err(error) => {
                         context.metrics.refused.inc();
-                        warn!(stream_seq = handle.stream_seq, %error, "message is not a Sealbus event; terminated");
+                        let (stream_seq, error) = (handle.stream_seq, error_chain(&error));
+                        warn!(stream_seq, error, "message is not a Sealbus event; terminated");
                         Received::Invalid
                     }
                 };
@@ -79,7 +81,11 @@ async fn receive(assignment: &Assignment, record: Record) -> Received {
     let seals = &context.process.seals;
     let partition = seals.partition(&header.tenant, &header.plan);
     if header.origin != seals.origin || assignment.partition.is_some_and(|assigned| assigned != partition) {
-        warn!(origin = %header.origin, message_partition = partition, "message is of another ledger or partition; terminated");
+        warn!(
+            origin = header.origin,
+            of_partition = partition,
+            "message is of another ledger or partition; terminated"
+        );
         return Received::Invalid;
     }
     if !context.spec.follows(&header.tenant) {
@@ -93,7 +99,8 @@ async fn receive(assignment: &Assignment, record: Record) -> Received {
         Ok(Some(stored)) => Received::Event(Arc::new(stored)),
         Ok(None) => Received::Invalid,
         Err(error) => {
-            warn!(tenant, plan, seq, %error, "event cannot be read from the ledger; waiting for the next delivery");
+            let error = error_chain(&error);
+            warn!(tenant, plan, seq, error, "event cannot be read from the ledger; waiting for the next delivery");
             Received::Undecided
         }
     }

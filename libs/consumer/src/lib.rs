@@ -4,13 +4,14 @@
 //!
 //! # Guarantees
 //! A handler is called for every event of its subscription, in order within each plan, at least once. An effect in the
-//! ledger's Postgres happens exactly once, because it commits in the transaction that moves the position. If an event fails,
-//! its plan is retried by the subscription's policy, and the event becomes a dead letter that an operator redrives or skips;
-//! all other plans continue.
+//! ledger's Postgres happens exactly once, because it commits in the transaction that moves the position. If an event
+//! fails, its plan is retried by the subscription's policy, and the event becomes a dead letter that an operator
+//! redrives or skips; all other plans continue.
 //!
 //! # A handler
-//! 1. Implement [`LedgerEffect`] for an effect in the ledger's Postgres, or [`ExternalEffect`] for any other. An external
-//!    effect is called at least once per event; [`Delivery::key`] is the idempotency key to recognise a repetition by.
+//! 1. Implement [`LedgerEffect`] for an effect in the ledger's Postgres, or [`ExternalEffect`] for any other. An
+//!    external effect is called at least once per event; [`Delivery::key`] is the idempotency key to recognise a
+//!    repetition by.
 //! 2. Describe the subscription by a [`SubscriptionSpec`]: its name, event types, tenants, start and retry policy.
 //! 3. Call [`run`]. Any number of processes may run the same subscription: they share its partitions by leases.
 //!
@@ -47,17 +48,17 @@
 //! # How it works
 //! The stream delivers events fast; the ledger guarantees that none is lost.
 //!
-//! 1. [`run`] creates the subscriptions and takes leases on their partitions (`assignment`). A lease on one partition of a
-//!    subscription is an assignment, for which a `worker` runs.
+//! 1. [`run`] creates the subscriptions and takes leases on their partitions (`assignment`). A lease on one partition
+//!    of a subscription is an assignment, for which a `worker` runs.
 //! 2. `intake` pulls messages and decides what each of them is (`Received`). Seals are checked in `seals`.
 //! 3. The `worker` keeps messages in memory by plan (`plan::slots`) and gives each plan one task at a time.
 //! 4. `plan::gather` puts a plan's events in order by a pure rule (`Decision` in `plan::order`) and reads missing
 //!    predecessors from the ledger.
 //! 5. `plan::effect` runs the handler in the transaction that moves the position, and retries it (`BatchOutcome`);
-//!    `plan::group` does so for several plans in one transaction. `plan::retries` decides between a retry in memory, parking
-//!    and a dead letter.
-//! 6. `plan::process` ties these steps together, and `plan::actor` sets a plan aside that cannot go on. The worker learns
-//!    what to do next (`PlanOutcome`): acknowledge the messages that the position covers, or repeat the task.
+//!    `plan::group` does so for several plans in one transaction. `plan::retries` decides between a retry in memory,
+//!    parking and a dead letter.
+//! 6. `plan::process` ties these steps together, and `plan::actor` sets a plan aside that cannot go on. The worker
+//!    learns what to do next (`PlanOutcome`): acknowledge the messages that the position covers, or repeat the task.
 //! 7. `sweep::due` finds plans that were set aside and are due, which `plan::process` replays from the ledger.
 //!    `sweep::walk` finds in the log what the stream lost.
 //!
@@ -122,8 +123,8 @@ pub struct Resources {
 /// Works on subscriptions until `shutdown`, then finishes what is in flight, acknowledges it and releases the leases.
 ///
 /// Any number of processes may work on the same subscriptions: each partition of a subscription has one owner. A new
-/// subscription is created. One that starts from now waits until all events that are queued for sealing are sealed, while
-/// the others work.
+/// subscription is created. One that starts from now waits until all events that are queued for sealing are sealed,
+/// while the others work.
 pub async fn run(
     subscriptions: Vec<(SubscriptionSpec, Handler)>,
     resources: Resources,

@@ -17,8 +17,8 @@ pub(crate) struct SealCheck {
 /// Where an event was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// A message of the broker. A MAC whose secret this process does not have proves nothing, so such an event is refused
-    /// and read from the ledger instead.
+    /// A message of the broker. A MAC whose secret this process does not have proves nothing, so such an event is
+    /// refused and read from the ledger instead.
     Message,
     /// A row of the ledger.
     Ledger,

@@ -21,8 +21,8 @@ pub struct Settings {
     pub handler_timeout: Duration,
     /// The most messages in memory for one plan; a plan with more is deferred.
     pub queued_messages_per_plan: usize,
-    /// The most bytes in memory for one tenant in one assignment; with more, the tenant's plans are deferred. Nothing is
-    /// pulled while an assignment has four times as much.
+    /// The most bytes in memory for one tenant in one assignment; with more, the tenant's plans are deferred. Nothing
+    /// is pulled while an assignment has four times as much.
     pub queued_bytes_per_tenant: usize,
     /// How long a lease lasts after its last renewal.
     pub lease_duration: Duration,
@@ -46,15 +46,15 @@ pub struct Tuning {
     pub sealing_alarm_age: Duration,
     /// The most messages of one assignment that are delivered and not acknowledged.
     pub max_unacknowledged: i64,
-    /// The longest that the pauses before retries of one event in memory may take in all; before a longer pause the plan is
-    /// parked.
+    /// The longest that the pauses before retries of one event in memory may take in all; before a longer pause the
+    /// plan is parked.
     pub retry_pauses: Duration,
     /// How long a plan is postponed when the ledger is unreachable.
     pub unreachable_pause: Duration,
     /// How long a plan is parked when the ledger lacks its next event, or has one whose seal does not hold.
     pub missing_event_pause: Duration,
-    /// The delivery of a message from which on its plan is parked before the handler runs, because the earlier deliveries
-    /// may have ended a process.
+    /// The delivery of a message from which on its plan is parked before the handler runs, because the earlier
+    /// deliveries may have ended a process.
     pub poison_after: u64,
     /// The most transactions of one assignment in flight.
     pub transactions_in_flight: usize,

@@ -1,53 +1,53 @@
-//! What a subscription wants, and how it is worked.
+//! Subscriptions: which events a handler runs for, and how the work on them is divided.
 
 use sealbus_core::event::Record;
 use sealbus_core::names::{Subscription, Tenant, TypePattern};
 use sealbus_core::retry::RetryPolicy;
 use sealbus_ledger::delivery::subscriptions::Start;
 
-/// A named consumer, as its owner declares it.
+/// A subscription as it is declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriptionSpec {
-    /// Its name: of its positions, leases, broker consumers and metrics.
+    /// The name. Positions, leases, broker consumers and metrics have it.
     pub name: Subscription,
-    /// What its handler runs for. What it does not want of a plan that it follows is passed over, in its place.
+    /// The events that the handler runs for. The position moves past all other events of the same tenants.
     pub wants: Interest,
-    /// What it leaves to others, of that.
+    /// Exceptions from `wants`: events that the handler does not run for.
     pub except: Vec<Interest>,
-    /// From where it is owed events. Read when it is created, and never again.
+    /// Where the subscription starts. It is read when the subscription is created and ignored afterwards.
     pub start: Start,
-    /// How the work is shared out.
+    /// How the work is divided among processes.
     pub parallelism: Parallelism,
-    /// How often a failed event is tried again; where none, as the event's channel says.
+    /// The retry policy; `None` means that of the event's channel.
     pub retry: Option<RetryPolicy>,
 }
 
-/// Some types of some tenants.
+/// Some event types of some tenants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interest {
-    /// Event types.
+    /// The event types.
     pub types: Vec<TypePattern>,
-    /// Whose plans.
+    /// The tenants.
     pub tenants: Tenants,
 }
 
-/// Whose plans.
+/// A set of tenants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Tenants {
-    /// All but Sealbus' own.
+    /// All tenants except Sealbus' own, whose names begin with `_`.
     #[default]
     All,
-    /// These, Sealbus' own only where it is named.
+    /// The listed tenants, which may include Sealbus' own.
     Some(Vec<Tenant>),
 }
 
-/// How a subscription's work is shared out among processes.
+/// How a subscription's work is divided among processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Parallelism {
-    /// A share for each partition; processes take them up by leases.
+    /// Each partition is an assignment of its own, so that several processes share the work.
     #[default]
     Partitions,
-    /// One share of everything. Change it only while no process works for the subscription.
+    /// All partitions are one assignment. Change this only while no process works on the subscription.
     One,
 }
 
@@ -61,9 +61,9 @@ impl Tenants {
 }
 
 impl Interest {
-    /// Everything of everybody.
+    /// All event types of all tenants except Sealbus' own.
     pub fn everything() -> Self {
-        Self { types: TypePattern::parse("*").into_iter().collect(), tenants: Tenants::All }
+        Self { types: vec![TypePattern::parse("*").expect("* is a type pattern")], tenants: Tenants::All }
     }
 
     fn includes(&self, tenant: &str, event_type: &str) -> bool {
@@ -72,7 +72,7 @@ impl Interest {
 }
 
 impl SubscriptionSpec {
-    /// A subscription to everything of everybody, from the beginning, by the channels' policies.
+    /// A subscription to everything, from the beginning, in partitions, with the retry policies of the channels.
     pub fn new(name: Subscription) -> Self {
         Self {
             name,
@@ -84,17 +84,17 @@ impl SubscriptionSpec {
         }
     }
 
-    /// Whether it follows plans of this tenant at all. A plan of another has no position in it.
+    /// Returns whether the subscription follows plans of this tenant. Plans of other tenants have no position in it.
     pub fn follows(&self, tenant: &str) -> bool {
         self.wants.tenants.include(tenant)
     }
 
-    /// Whether its handler runs for events of this tenant and type.
+    /// Returns whether the handler runs for events of this tenant and type.
     pub fn runs_for(&self, tenant: &str, event_type: &str) -> bool {
         self.wants.includes(tenant, event_type) && !self.except.iter().any(|others| others.includes(tenant, event_type))
     }
 
-    /// Whether its handler runs for this event.
+    /// Returns whether the handler runs for this event.
     pub(crate) fn wants(&self, record: &Record) -> bool {
         self.runs_for(&record.header.tenant, &record.header.event_type)
     }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn all_tenants_are_all_but_the_bus_itself() {
+    fn all_tenants_does_not_include_the_system_tenant() {
         let mut spec = SubscriptionSpec::new(Subscription::parse("audit").unwrap());
         assert!(spec.follows("acme") && !spec.follows("_system") && spec.runs_for("acme", "delivery.redriven"));
         spec.wants.tenants = Tenants::Some(vec![Tenant::system()]);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_to_others_is_followed_and_not_run() {
+    fn an_excepted_type_is_followed_but_not_run() {
         let mut rest = SubscriptionSpec::new(Subscription::parse("rest").unwrap());
         let acme = Tenants::Some(vec![Tenant::parse("acme").unwrap()]);
         rest.except = vec![Interest { types: types(&["payment.*", "order.made"]), tenants: acme }];

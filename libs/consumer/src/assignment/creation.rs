@@ -1,5 +1,6 @@
 //! The creation of a subscription.
 
+use sealbus_core::error_chain;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -43,7 +44,8 @@ pub(crate) async fn create(
             Ok(Some(number)) => return Ok(Some(number)),
             Ok(None) => {}
             Err(error) if error.is_unreachable() => {
-                warn!(subscription = %spec.name, %error, "ledger unreachable; creation of the subscription is retried");
+                let error = error_chain(&error);
+                warn!(subscription = %spec.name, error, "ledger unreachable; creation of the subscription is retried");
             }
             Err(source) => return Err(ConsumerError::Subscribe { subscription: spec.name.to_string(), source }),
         }

@@ -17,7 +17,8 @@ use crate::subscription::Parallelism;
 /// The key of the lease on all partitions of a subscription.
 const ALL_PARTITIONS: &str = "all";
 
-/// Takes this process's share of a subscription's partitions by leases, and runs `work` for each, until the process ends.
+/// Takes this process's share of a subscription's partitions by leases, and runs `work` for each, until the process
+/// ends.
 ///
 /// `work` gets the assignment and the plans that become due for replay. It ends when the assignment does.
 pub(crate) async fn keep_assignments<W: Future<Output = ()> + Send + 'static>(

@@ -1,12 +1,13 @@
 //! The moves of a plan's position that no effect makes: deferred, parked, dead letter, fork, live again, moved by an
 //! operator's command.
 //!
-//! Every statement names the position as it was read. Where the stored position is another one by now, nothing changes and
-//! the outcome is [`PlanOutcome::Repeat`].
+//! Every statement names the position as it was read. If the stored position has changed since, the statement changes
+//! nothing and the outcome is [`PlanOutcome::Repeat`].
 
 use std::time::Duration;
 
 use sealbus_broker::DeadLetter;
+use sealbus_core::error_chain;
 use sealbus_core::event::Record;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::parking::SetAside;
@@ -30,8 +31,8 @@ impl PlanActor<'_> {
         PlanOutcome::Settled(self.position)
     }
 
-    /// Does what the plan needs after its batch took effect. `seen` is the highest seq that arrived; messages up to it may
-    /// be acknowledged afterwards.
+    /// Does what the plan needs after its batch took effect. `seen` is the highest seq that arrived; messages up to it
+    /// may be acknowledged afterwards.
     pub(crate) async fn conclude(mut self, then: AfterBatch, seen: u64) -> Result<PlanOutcome, LedgerError> {
         let context = &self.assignment.context;
         match then {
@@ -192,6 +193,6 @@ async fn copy_dead_letter(assignment: &Assignment, record: &Record, error: &str,
     let context = &assignment.context;
     let letter = DeadLetter { subscription: &context.spec.name, record, error, attempts };
     if let Err(error) = context.process.broker.copy_dead_letter(letter).await {
-        warn!(seq = record.header.seq, %error, "dead letter was not copied to the broker");
+        warn!(seq = record.header.seq, error = %error_chain(&error), "dead letter was not copied to the broker");
     }
 }

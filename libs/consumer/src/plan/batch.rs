@@ -44,7 +44,8 @@ pub(crate) struct HandlerCall {
 }
 
 impl HandlerCall {
-    /// Returns the index, in its batch, of the event that failed if the call failed; `None` if it can be one of several.
+    /// Returns the index, in its batch, of the event that failed if the call failed; `None` if it can be one of
+    /// several.
     pub(crate) fn failing_event(&self) -> Option<usize> {
         (self.deliveries.len() == 1).then_some(self.first)
     }

@@ -1,4 +1,5 @@
-//! Where handlers run: a batch takes effect and its position moves, as one, again and again until the retry policy gives up.
+//! Where handlers run: a batch takes effect and its position moves, as one, again and again until the retry policy
+//! gives up.
 //!
 //! In the ledger both are one transaction, which may hold batches of several plans. With an external effect the effect
 //! comes first and the position follows it; the lease is checked before each call.
@@ -28,8 +29,8 @@ const MAX_ERROR_BYTES: usize = 4_096;
 pub(crate) enum BatchOutcome {
     /// All of them took effect, and the position is past them.
     Applied,
-    /// The position was not where it was read: another process or the sweep has moved it. The position has to be read and
-    /// the task repeated.
+    /// The position was not where it was read: another process or the sweep has moved it. The position has to be read
+    /// and the task repeated.
     Stale,
     /// The assignment is ending. The events before the position took effect; nothing further is started.
     Stopped,
@@ -190,8 +191,8 @@ async fn apply_in_ledger(
             return Err(EffectError::Handler(FailedCall { batch, applied: 0, failing_event, error }));
         }
     }
-    // Postgres rolls a failed transaction back at COMMIT and reports no error, so an error that a handler ignored has to be
-    // found before.
+    // Postgres rolls a failed transaction back at COMMIT and reports no error, so an error that a handler ignored has
+    // to be found before.
     if let Err(error) = sqlx::Executor::execute(&mut *transaction, "SELECT -- effect_is_sound").await {
         transaction.rollback().await?;
         let (batch, failing_event) = match calls.as_slice() {
@@ -235,8 +236,8 @@ async fn apply_externally(
 
 /// Moves the position after an external effect, and returns whether it moved.
 ///
-/// If the plan was meanwhile deferred at the same place, the position moves from there: the effect has happened and need not
-/// be repeated.
+/// If the plan was meanwhile deferred at the same place, the position moves from there: the effect has happened and
+/// need not be repeated.
 async fn follow(assignment: &Assignment, to: &Position, from: &Position) -> Result<bool, LedgerError> {
     let context = &assignment.context;
     let mut from = from.clone();

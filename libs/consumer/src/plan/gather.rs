@@ -1,5 +1,5 @@
-//! The step from arrived events to a batch: the events in order, with missing predecessors read from the ledger, up to the
-//! first event that is not simply next.
+//! The step from arrived events to a batch: the events in order, with missing predecessors read from the ledger, up to
+//! the first event that is not simply next.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ pub(crate) async fn gather(
                     }
                 }
                 Decision::Compare => AfterBatch::StopAtFork(format!(
-                    "event {} was applied and is missing in the ledger, so the event that arrived cannot be compared with it; arrived: {}",
+                    "event {} was applied and is missing in the ledger, so no event can be compared with it; arrived: {}",
                     header.seq,
                     arrival.record.to_json()
                 )),
@@ -118,8 +118,8 @@ async fn applied_before(
     Ok(applied)
 }
 
-/// Reads up to [`MAX_GAP`] events of a plan from the ledger, from the cursor on and up to seq `to`. Each must link to its
-/// predecessor and pass the check of its seal.
+/// Reads up to [`MAX_GAP`] events of a plan from the ledger, from the cursor on and up to seq `to`. Each must link to
+/// its predecessor and pass the check of its seal.
 pub(crate) async fn events_from_ledger(
     assignment: &Assignment,
     plan_no: i64,
@@ -134,11 +134,10 @@ pub(crate) async fn events_from_ledger(
             context.metrics.refused.inc();
             let reason = format!("event {tenant}/{plan}/{seq} of the ledger cannot be read: {detail}");
             fault = Some(AfterBatch::ParkMissing(reason));
-            let before = seq.unsigned_abs().saturating_sub(1);
-            if before < cursor.next_seq {
-                Vec::new()
-            } else {
-                ledger.history().range(plan_no, cursor.next_seq, before, MAX_GAP).await?
+            let last = u64::try_from(seq).ok().and_then(|seq| seq.checked_sub(1));
+            match last.filter(|last| *last >= cursor.next_seq) {
+                Some(last) => ledger.history().range(plan_no, cursor.next_seq, last, MAX_GAP).await?,
+                None => Vec::new(),
             }
         }
         read => read?,

@@ -1,7 +1,7 @@
 //! Several plans in one optimistic transaction, which makes many small plans cheap (docs/spec/protocol.md#consume-7).
 //!
-//! Plans share a transaction only while all goes well. A plan that is not simply live is processed by itself, and so are all
-//! of them once one has failed.
+//! Plans share a transaction only while all goes well. A plan that is not simply live is processed by itself, and so
+//! are all of them once one has failed.
 
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::positions::PositionState;
@@ -14,7 +14,8 @@ use crate::plan::effect::{EffectError, FailedCall, apply_once};
 use crate::plan::gather::{Gathered, gather};
 use crate::plan::task::{Failure, PlanOutcome, PlanTask, Work, highest_seq};
 
-/// Processes the tasks of several plans, and returns an outcome for each. An error means that the ledger cannot be used now.
+/// Processes the tasks of several plans, and returns an outcome for each. An error means that the ledger cannot be used
+/// now.
 pub(crate) async fn process_together(
     assignment: &Assignment,
     tasks: &mut [PlanTask],

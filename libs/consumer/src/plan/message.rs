@@ -33,8 +33,8 @@ impl<M> QueuedMessage<M> {
         self.record.header.seq
     }
 
-    /// Returns whether the message may be acknowledged at a position: its event is applied, or noted as seen by a position
-    /// that is not live.
+    /// Returns whether the message may be acknowledged at a position: its event is applied, or noted as seen by a
+    /// position that is not live.
     pub(crate) fn is_covered_by(&self, position: &Position) -> bool {
         self.seq() < position.next_seq || self.is_seen_by(position)
     }

@@ -1,8 +1,8 @@
 //! The rule for what an arriving event is to its plan: next, early, a duplicate or a fork. It is pure.
 //!
 //! The decision depends on the position and on the event alone (docs/spec/protocol.md#consume-2,
-//! docs/spec/protocol.md#consume-4, docs/spec/protocol.md#consume-8). The event's seal was checked before: the seal tells
-//! that the event is authentic, the hashes tell here whether it is the event that belongs at its place.
+//! docs/spec/protocol.md#consume-4, docs/spec/protocol.md#consume-8). The event's seal was checked before: the seal
+//! tells that the event is authentic, the hashes tell here whether it is the event that belongs at its place.
 
 use sealbus_core::event::Record;
 use sealbus_core::hash::Hash;
@@ -67,8 +67,8 @@ pub(crate) enum Decision {
     Compare,
     /// It is applied already. Its message is acknowledged.
     Duplicate,
-    /// Another event was applied at its seq, or it links to another predecessor. The plan stops: no handler runs until an
-    /// operator has chosen.
+    /// Another event was applied at its seq, or it links to another predecessor. The plan stops: no handler runs until
+    /// an operator has chosen.
     Fork,
     /// It may have ended the process each time it was delivered. The plan is parked, and an attempt counted, before the
     /// handler runs.

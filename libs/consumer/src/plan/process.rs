@@ -18,7 +18,8 @@ use crate::plan::task::{Arrival, Failure, PlanOutcome, PlanTask, Work, highest_s
 /// How often in a row a position may be found stale before the worker gets the plan back.
 const MAX_STALE_POSITIONS: usize = 8;
 
-/// Processes a task. An error means that the ledger cannot be used now; no message may be acknowledged because of the task.
+/// Processes a task. An error means that the ledger cannot be used now; no message may be acknowledged because of the
+/// task.
 pub(crate) async fn process(assignment: &Assignment, task: &PlanTask) -> Result<PlanOutcome, LedgerError> {
     let span = assignment.plan_span(&task.plan);
     async {
@@ -75,8 +76,9 @@ async fn receive(
     }
 }
 
-/// Does one turn of replay: an operator's command if there is one, otherwise up to [`MAX_GAP`](crate::plan::order::MAX_GAP)
-/// of the plan's events from the ledger. Once none is left, the plan is live again.
+/// Does one turn of replay: an operator's command if there is one, otherwise up to
+/// [`MAX_GAP`](crate::plan::order::MAX_GAP) of the plan's events from the ledger. Once none is left, the plan is live
+/// again.
 ///
 /// One turn is short, so that many plans are replayed side by side.
 async fn replay(mut actor: PlanActor<'_>) -> Result<PlanOutcome, LedgerError> {

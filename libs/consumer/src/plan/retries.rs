@@ -15,7 +15,8 @@ pub(crate) enum RetryStep {
     Dead,
 }
 
-/// Decides what follows the failed attempt number `attempts`, when `paused` of the `budget` for pauses in memory is used.
+/// Decides what follows the failed attempt number `attempts`, when `paused` of the `budget` for pauses in memory is
+/// used.
 pub(crate) fn after_failure(policy: &RetryPolicy, attempts: u32, paused: Duration, budget: Duration) -> RetryStep {
     if policy.spent(attempts) {
         return RetryStep::Dead;
@@ -32,8 +33,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// A handler that always fails is called exactly as often as the policy allows, and the pauses in memory stay within
-        /// their budget.
+        /// A handler that always fails is called exactly as often as the policy allows, and the pauses in memory stay
+        /// within their budget.
         #[test]
         fn all_attempts_are_used_and_pauses_in_memory_stay_within_the_budget(attempts in 1..12_u32, initial in 1..2_000_u64, budget in 0..3_000_u64, fixed: bool) {
             let backoff = if fixed { Backoff::Fixed } else { Backoff::Exponential };

@@ -39,24 +39,24 @@ pub(crate) struct Arrival {
     pub suspect: bool,
 }
 
-/// Returns the highest seq that arrived, 0 if there is none.
+/// Returns the highest seq that arrived, or 0 if no event did.
 pub(crate) fn highest_seq(arrivals: &[Arrival]) -> u64 {
     arrivals.iter().map(|arrival| arrival.record.header.seq).max().unwrap_or(0)
 }
 
 /// What the owner of the partition has to do when a plan's task has ended.
 pub(crate) enum PlanOutcome {
-    /// The task is done, and this is the durable position. The worker acknowledges the messages that the position covers
-    /// and queues the others again.
+    /// The task is done, and this is the durable position. The worker acknowledges the messages that the position
+    /// covers and queues the others again.
     Settled(Position),
     /// As `Settled`, and replay has more to do: the worker queues another turn of replay.
     ReplayAgain(Position),
-    /// The ledger does not know the plan, or the subscription has no floor in its partition. The worker discards the plan's
-    /// messages unacknowledged; the broker delivers them again.
+    /// The ledger does not know the plan, or the subscription has no floor in its partition. The worker discards the
+    /// plan's messages unacknowledged; the broker delivers them again.
     Unknown,
-    /// Nothing of the task counts: the position was not where it was read, or a transaction of several plans was rolled
-    /// back. The worker repeats the task by itself, with a position that is read again and with the failure that the plan's
-    /// own event met, if any.
+    /// The task is not done: the position was not where it was read, or a transaction of several plans was rolled back.
+    /// The worker repeats the task by itself, with the position that is stored now, and with the failure of the plan's
+    /// own event, if it was that event that failed.
     Repeat(Option<Failure>),
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sealbus_core::error_chain;
 use sealbus_ledger::Ledger;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -41,7 +42,7 @@ pub(crate) async fn watch(ledger: Ledger, held: Arc<HeldAssignments>, settings: 
             }
             Err(error) if !is_unreachable => {
                 is_unreachable = true;
-                warn!(%error, "plans that are due for replay cannot be read; retrying until the ledger answers");
+                warn!(error = %error_chain(&error), "due plans cannot be read; retrying until the ledger answers");
             }
             Err(_) => {}
         }

@@ -32,8 +32,8 @@ enum SweepAction {
     StopAtFork,
 }
 
-/// Makes sure that the events of some leaves, which are in log order, are applied or will be replayed. Returns the log index
-/// below which that holds.
+/// Makes sure that the events of some leaves, which are in log order, are applied or will be replayed. Returns the log
+/// index below which that holds.
 pub(super) async fn pass(assignment: &Assignment, leaves: &[&SweptLeaf]) -> Result<u64, LedgerError> {
     let (context, ledger) = (&assignment.context, assignment.context.ledger());
     let mut plans: BTreeMap<i64, Vec<PlanLeaf>> = BTreeMap::new();

@@ -1,4 +1,5 @@
-//! Periodic work on the ledger: the sweep finds events that the stream lost, the watch finds plans that are due for replay.
+//! Periodic work on the ledger: the sweep finds events that the stream lost, the watch finds plans that are due for
+//! replay.
 
 pub(crate) mod due;
 pub(crate) mod leaves;

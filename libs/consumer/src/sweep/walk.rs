@@ -1,9 +1,9 @@
 //! The sweep, because of which every event reaches every subscription while the ledger exists
 //! (docs/spec/protocol.md#consume-1).
 //!
-//! A sweep walks over the leaves of each partition in log order, for all subscriptions that this process works on there.
-//! Each leaf is passed, or its plan is deferred to replay; the floor moves up to the first leaf that is neither. A sweep
-//! reads no event.
+//! A sweep walks over the leaves of each partition in log order, for all subscriptions that this process works on
+//! there. Each leaf is passed, or its plan is deferred to replay; the floor moves up to the first leaf that is neither.
+//! A sweep reads no event.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::gauge::Gauge;
+use sealbus_core::error_chain;
 use sealbus_ledger::delivery::floors::SweptLeaf;
 use sealbus_ledger::{Ledger, LedgerError};
 use tokio::time::{MissedTickBehavior, interval};
@@ -53,7 +54,7 @@ pub(crate) async fn sweep(
             check_sealing(&ledger, &unsealed_age, settings.tuning.sealing_alarm_age).await;
         }
         if let Err(error) = sweep_once(&ledger, &held, &settings, prune, &shutdown).await {
-            warn!(%error, "sweep failed; it is repeated at the next interval");
+            warn!(error = %error_chain(&error), "sweep failed; it is repeated at the next interval");
         }
     }
 }
@@ -143,8 +144,8 @@ async fn walk(
             if moved && passed > last {
                 floors.insert(number, passed);
             } else {
-                // This walk ends here for the subscription, or another process moves the floor. The next walk begins at the
-                // floor that is stored then.
+                // This walk ends here for the subscription, or another process moves the floor. The next walk begins at
+                // the floor that is stored then.
                 floors.remove(&number);
             }
         }

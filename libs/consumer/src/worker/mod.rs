@@ -1,4 +1,5 @@
-//! The worker of an assignment: it gives each plan its tasks, and replies to the broker once the position covers a message.
+//! The worker of an assignment: it gives each plan its tasks, and replies to the broker once the position covers a
+//! message.
 //!
 //! Its memory lasts as long as the epoch of the lease.
 
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealbus_broker::Handle;
+use sealbus_core::error_chain;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::positions::{Position, PositionState};
 use tokio::sync::mpsc;
@@ -103,9 +105,7 @@ impl Worker {
             }
         });
         if drained.await.is_err() {
-            warn!(
-                "work in flight did not end within the grace period; it is cancelled, and repeated by the next owner"
-            );
+            warn!("work in flight exceeded the grace period; it is cancelled, and the next owner repeats it");
         }
         worker.spawned.shutdown().await;
         worker.send_acknowledgements();
@@ -121,8 +121,8 @@ impl Worker {
 
     /// Defers a plan that is over its limit while its task is in flight.
     ///
-    /// That is done only for external effects: a handler in the ledger holds a lock on the position's row, which this would
-    /// wait for.
+    /// That is done only for external effects: a handler in the ledger holds a lock on the position's row, which this
+    /// would wait for.
     fn defer_if_over_limit(&mut self, name: &PlanName) {
         if matches!(self.assignment.context.handler, Handler::InLedger(_)) {
             return;
@@ -172,7 +172,8 @@ impl Worker {
             }
             Finished::Processed(plans, Err(error)) => {
                 self.in_flight -= 1;
-                warn!(plans = plans.len(), %error, "ledger unreachable; work on the plans is postponed");
+                let error = error_chain(&error);
+                warn!(plans = plans.len(), error, "ledger call failed; work on the plans is postponed");
                 let until = now + self.assignment.context.settings().tuning.unreachable_pause;
                 for name in &plans {
                     self.slots.postpone(name, until);
@@ -186,7 +187,7 @@ impl Worker {
                         let (tenant, plan) = (&*name.tenant, &*name.plan);
                         warn!(
                             tenant,
-                            plan, "ledger does not know the plan of a message; waiting for its next delivery"
+                            plan, "message is of a plan that the ledger lacks; waiting for its next delivery"
                         );
                     }
                     self.acknowledged.extend(self.slots.finish(name, outcome, now));
@@ -230,12 +231,13 @@ async fn process_tasks(assignment: &Assignment, tasks: &mut [PlanTask]) -> Resul
     }
 }
 
-/// Defers a plan while its task is in flight, and returns its position if that succeeded. Events up to `seen` count as seen.
+/// Defers a plan while its task is in flight, and returns its position if that succeeded. Events up to `seen` count as
+/// seen.
 ///
-/// The next move of the task's transaction then finds another position; the move after an external effect goes on from it.
+/// The task then continues from the deferred position if its effect is done, and finds its position stale otherwise.
 async fn defer(assignment: &Assignment, name: &PlanName, seen: u64) -> Option<Position> {
     try_to_defer(assignment, name, seen).await.unwrap_or_else(|error| {
-        warn!(%error, "plan is over its limit and cannot be deferred now");
+        warn!(error = %error_chain(&error), "plan is over its limit and cannot be deferred now");
         None
     })
 }

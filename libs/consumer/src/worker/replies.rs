@@ -5,7 +5,8 @@ use std::sync::Arc;
 use sealbus_broker::Handle;
 use tokio::sync::mpsc;
 
-/// The most replies that wait to be sent. Acknowledgements beyond that wait in the worker; progress reports are dropped.
+/// The most replies that wait to be sent. Acknowledgements beyond that wait in the worker; progress reports are
+/// dropped.
 const MAX_QUEUED: usize = 8_192;
 
 /// A reply to the broker about one message.

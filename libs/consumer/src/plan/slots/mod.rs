@@ -1,8 +1,9 @@
 //! The memory of a worker: for each plan the messages that wait for a task, and those of the task in flight.
 //!
-//! This is pure bookkeeping, over any type of message. A plan has one task at a time; plans get their tasks in the order in
-//! which they became ready. A message leaves memory only when it may be acknowledged because of the plan's durable position
-//! (docs/spec/protocol.md#consume-4), or when it is discarded unacknowledged so that the broker delivers it again.
+//! This is pure bookkeeping, over any type of message. A plan has one task at a time; plans get their tasks in the
+//! order in which they became ready. A message leaves memory only when it may be acknowledged because of the plan's
+//! durable position (docs/spec/protocol.md#consume-4), or when it is discarded unacknowledged so that the broker
+//! delivers it again.
 
 mod slot;
 
@@ -148,7 +149,8 @@ impl<M> Slots<M> {
         self.repeat(name, None, Some(until));
     }
 
-    /// Begins to defer a plan that is over its limit while its task is in flight, and returns the highest seq that waits.
+    /// Begins to defer a plan that is over its limit while its task is in flight, and returns the highest seq that
+    /// waits.
     ///
     /// Returns `None` for all other plans, and until [`Slots::finish_deferring`] has ended it.
     pub(crate) fn begin_deferring(&mut self, name: &PlanName) -> Option<u64> {
@@ -158,8 +160,8 @@ impl<M> Slots<M> {
         slot.queue.iter().map(QueuedMessage::seq).max()
     }
 
-    /// Ends the deferring of a plan, and returns the messages that may be acknowledged now. `position` is `None` if the plan
-    /// could not be deferred.
+    /// Ends the deferring of a plan, and returns the messages that may be acknowledged now. `position` is `None` if the
+    /// plan could not be deferred.
     pub(crate) fn finish_deferring(&mut self, name: &PlanName, position: Option<&Position>) -> Vec<M> {
         let Some(slot) = self.plans.get_mut(name) else { return Vec::new() };
         slot.load = Load::OverLimit;

@@ -71,7 +71,8 @@ impl<M> Slot<M> {
         }
     }
 
-    /// Compares the queue with the plan's limit. While the plan is being deferred, that is left to the end of deferring.
+    /// Compares the queue with the plan's limit. While the plan is being deferred, that is left to the end of
+    /// deferring.
     pub(super) fn update_load(&mut self, max_messages: usize) {
         if self.load != Load::Deferring {
             self.load = if self.queue.len() > max_messages { Load::OverLimit } else { Load::Normal };

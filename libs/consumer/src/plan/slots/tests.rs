@@ -1,4 +1,5 @@
-//! The bookkeeping is compared with a model: whatever happens in whatever order, a message leaves memory only when it may.
+//! The bookkeeping is compared with a model: whatever happens in whatever order, a message leaves memory only when it
+//! may.
 
 use std::collections::{HashMap, HashSet};
 
@@ -128,8 +129,8 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    /// A plan has one task at a time. A message is acknowledged only when the durable position covers it. No message is lost
-    /// or acknowledged twice. The bytes in memory are exact.
+    /// A plan has one task at a time. A message is acknowledged only when the durable position covers it. No message is
+    /// lost or acknowledged twice. The bytes in memory are exact.
     #[test]
     fn messages_leave_only_when_the_ledger_covers_them(ops in prop::collection::vec(op(), 1..200)) {
         let now = Instant::now();
