@@ -47,13 +47,13 @@ enum Command {
     /// Run the whole bus on this machine, Postgres and NATS included
     Dev(dev::Args),
     /// Publish one event
-    Publish(commands::publish::Args),
+    Publish(commands::api::publish::Args),
     /// Publish a file of CloudEvents, one JSON object a line
-    Import(commands::import::Args),
+    Import(commands::api::import::Args),
     /// Show a plan's events
-    Trail(commands::trail::Args),
+    Trail(commands::api::trail::Args),
     /// Follow a plan, or everything, as it happens
-    Tail(commands::tail::Args),
+    Tail(commands::api::tail::Args),
     /// Check a ledger with its log and anchors, or an exported bundle
     Verify(Box<commands::verify::Args>),
     /// Show one event: record, proof, verdict
@@ -75,7 +75,7 @@ enum Command {
     /// Show the effective configuration, secrets masked
     Config(commands::config::Args),
     /// Look at the catalog
-    Catalog(commands::catalog::Args),
+    Catalog(commands::api::catalog::Args),
     /// Measure this machine, each figure beside its floor
     Bench(bench::Args),
 }
@@ -106,10 +106,10 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Dispatcher => roles::run(roles::Role::Dispatcher).await,
         Command::Witness(args) => roles::witness::run(args).await,
         Command::Dev(args) => dev::run(args).await,
-        Command::Publish(args) => commands::publish::run(args).await,
-        Command::Import(args) => commands::import::run(args).await,
-        Command::Trail(args) => commands::trail::run(args).await,
-        Command::Tail(args) => commands::tail::run(args).await,
+        Command::Publish(args) => commands::api::publish::run(args).await,
+        Command::Import(args) => commands::api::import::run(args).await,
+        Command::Trail(args) => commands::api::trail::run(args).await,
+        Command::Tail(args) => commands::api::tail::run(args).await,
         Command::Verify(args) => commands::verify::run(*args).await,
         Command::Inspect(args) => commands::inspect::run(args).await,
         Command::Export(args) => commands::export::run(args).await,
@@ -120,7 +120,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Migrate => commands::migrate::run().await,
         Command::Log(args) => commands::log::run(args).await,
         Command::Config(args) => commands::config::run(&args),
-        Command::Catalog(args) => commands::catalog::run(args).await,
+        Command::Catalog(args) => commands::api::catalog::run(args).await,
         Command::Bench(args) => bench::run(args).await,
     }
 }

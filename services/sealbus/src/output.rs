@@ -1,5 +1,6 @@
 //! How commands print: a table for a person, JSON for a program, progress on stderr if stderr is a terminal.
 
+use std::fmt::Display;
 use std::io::IsTerminal;
 
 use comfy_table::{ContentArrangement, Table, presets};
@@ -45,6 +46,11 @@ pub(crate) fn progress(total: u64, label: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}")
         .expect("the template is a constant that indicatif can parse");
     ProgressBar::with_draw_target(Some(total), target).with_style(style).with_message(label.to_owned())
+}
+
+/// Prints a message for a person on stderr.
+pub(crate) fn notice(message: impl Display) {
+    eprintln!("sealbus: {message}");
 }
 
 /// Replaces control characters: names may be chosen by an attacker.

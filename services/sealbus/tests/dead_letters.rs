@@ -22,7 +22,7 @@ async fn ill_formed_names_are_wrong_questions() {
         (&["dead-letters", "show", "picky", "a/b"], "acme", "a plan is"),
         (&["dead-letters", "show", "picky", "p", "--tenant", "A"], "acme", "a tenant is"),
         (&["dead-letters", "show", "picky", "p"], "A", "SEALBUS_TENANT: a tenant is"),
-        (&["dead-letters", "show", "picky", "p"], "", "whose plan?"),
+        (&["dead-letters", "show", "picky", "p"], "", "no tenant: give --tenant or set SEALBUS_TENANT"),
         (&[&["dead-letters", "redrive", "picky", ".p"], &why[..]].concat(), "acme", "a plan is"),
         (&[&["dead-letters", "skip", "picky-1", "p"], &why[..]].concat(), "acme", "a subscription is"),
         (&["dead-letters", "list", "--subscription", "1"], "acme", "a subscription is"),

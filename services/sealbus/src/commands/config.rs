@@ -1,25 +1,25 @@
-//! `sealbus config`: what this environment comes to.
+//! `sealbus config`: prints the effective settings of this environment.
 
 use std::process::ExitCode;
 
 use sealbus_runtime::settings::Settings;
 
 use crate::failure::Failure;
-use crate::output::{Output, table};
+use crate::output::{Output, notice, table};
 
-/// How to show it.
+/// The arguments of `sealbus config`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How to print
+    /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
 
-/// Prints every setting with its value, masked where secret, and where it comes from.
+/// Prints every setting with its value and its source. Secrets are masked.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     for warning in settings.warnings() {
-        eprintln!("sealbus: {warning}");
+        notice(warning);
     }
     let rows = settings.rows();
     match args.output {

@@ -1,4 +1,4 @@
-//! `sealbus dead-letters`: what could not be delivered, and what an operator does about it.
+//! `sealbus dead-letters`: lists what could not be delivered, and records an operator's redrive or skip.
 
 use std::process::ExitCode;
 
@@ -10,132 +10,117 @@ use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_runtime::settings::Settings;
 use serde_json::json;
 
-use super::names;
+use super::arguments::{ActorArgs, TenantArgs};
 use crate::failure::Failure;
-use crate::output::{Output, table as printed_table};
+use crate::output::{Output, table};
 use crate::wiring;
 
-/// What to do.
+/// The arguments of `sealbus dead-letters`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum What {
-    /// List dead letters, and with --all every plan that waits
+enum Command {
+    /// List dead letters; with --all, every plan that is not live
     List {
-        /// Of this subscription only
+        /// Only of this subscription
         #[arg(long)]
         subscription: Option<Subscription>,
-        /// Of this tenant only
+        /// Only of this tenant
         #[arg(long, value_parser = Tenant::parse_any)]
         tenant: Option<Tenant>,
-        /// Parked, behind and forked plans too
+        /// Include parked, behind and forked plans
         #[arg(long)]
         all: bool,
-        /// At most so many
+        /// Maximum number of plans to print
         #[arg(long, default_value_t = 100)]
         limit: u32,
-        /// How to print
+        /// Output format
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
-    /// Show one: its event, and every attempt
+    /// Print one plan that is not live, with its event and every attempt, as JSON
     Show {
         #[command(flatten)]
-        which: Which,
+        position: PositionArgs,
     },
-    /// Try the event again, with all its attempts; the plan goes on in order behind it
+    /// Try the event again, with all its attempts; the plan then continues in order
     Redrive {
         #[command(flatten)]
-        which: Which,
+        position: PositionArgs,
         #[command(flatten)]
-        why: Why,
+        decision: DecisionArgs,
     },
-    /// Pass over the event without its effect; the plan goes on behind it
+    /// Pass over the event without its effect; the plan then continues after it
     Skip {
         #[command(flatten)]
-        which: Which,
+        position: PositionArgs,
         #[command(flatten)]
-        why: Why,
+        decision: DecisionArgs,
     },
 }
 
-/// Which position.
+/// The position that a subcommand works on.
 #[derive(clap::Args)]
-struct Which {
-    /// The subscription
+struct PositionArgs {
+    /// Subscription
     subscription: Subscription,
-    /// The plan
+    /// Plan
     #[arg(value_parser = Plan::parse_any)]
     plan: Plan,
-    /// The plan's tenant; otherwise SEALBUS_TENANT
-    #[arg(long, value_parser = Tenant::parse_any)]
-    tenant: Option<Tenant>,
+    #[command(flatten)]
+    tenant: TenantArgs,
 }
 
-/// What is kept of the decision, for ever.
+/// What is recorded of an operator's decision.
 #[derive(clap::Args)]
-struct Why {
-    /// Why, in your words
+struct DecisionArgs {
+    /// Reason, recorded permanently in the event
     #[arg(long)]
     reason: String,
-    /// Who you are; otherwise the user of this shell
-    #[arg(long)]
-    actor: Option<String>,
+    #[command(flatten)]
+    actor: ActorArgs,
 }
 
-/// Lists, shows, redrives or skips.
+/// Runs the subcommand.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
-    match args.what {
-        What::List { subscription, tenant, all, limit, output } => {
+    match args.command {
+        Command::List { subscription, tenant, all, limit, output } => {
             let states = if all { Vec::new() } else { vec![PositionState::Dead] };
             let query = BlockedQuery { subscription, tenant, states, limit };
-            list(&wiring::open_ledger(&settings).await?.dead_letters().list(&query).await?, output);
+            print(&wiring::open_ledger(&settings).await?.dead_letters().list(&query).await?, output);
         }
-        What::Show { which } => show(&settings, which).await?,
-        What::Redrive { which, why } => ask(&settings, which, why, OperatorAction::Redrive).await?,
-        What::Skip { which, why } => ask(&settings, which, why, OperatorAction::Skip).await?,
+        Command::Show { position } => show(&settings, position).await?,
+        Command::Redrive { position, decision } => {
+            issue(&settings, position, decision, OperatorAction::Redrive).await?;
+        }
+        Command::Skip { position, decision } => issue(&settings, position, decision, OperatorAction::Skip).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The plan's tenant, which has to be named somewhere.
-fn tenant(given: Option<Tenant>, settings: &Settings) -> Result<Tenant, Failure> {
-    let tenant = names::tenant(given, settings)?;
-    tenant.ok_or_else(|| Failure::usage("whose plan? give --tenant or set SEALBUS_TENANT"))
-}
-
-fn list(owed: &[BlockedPosition], output: Output) {
+fn print(blocked: &[BlockedPosition], output: Output) {
     match output {
-        Output::Json => println!("{}", serde_json::Value::Array(owed.iter().map(to_json).collect())),
+        Output::Json => println!("{}", serde_json::Value::Array(blocked.iter().map(to_json).collect())),
         Output::Table => {
-            let mut printed = printed_table(&[
-                "subscription",
-                "tenant",
-                "plan",
-                "seq",
-                "type",
-                "state",
-                "attempts",
-                "waiting",
-                "error",
-            ]);
-            for owed in owed {
-                let waiting = owed.seen_seq.saturating_sub(owed.seq) + 1;
+            let columns = ["subscription", "tenant", "plan", "seq", "type", "state", "attempts", "waiting", "error"];
+            let mut printed = table(&columns);
+            for position in blocked {
+                let waiting_events = position.seen_seq.saturating_sub(position.seq) + 1;
                 printed.add_row([
-                    owed.subscription.clone(),
-                    owed.tenant.clone(),
-                    owed.plan.clone(),
-                    owed.seq.to_string(),
-                    owed.event_type.clone().unwrap_or_default(),
-                    owed.state.to_string(),
-                    owed.attempts.to_string(),
-                    waiting.to_string(),
-                    owed.last_error.clone().unwrap_or_default(),
+                    position.subscription.clone(),
+                    position.tenant.clone(),
+                    position.plan.clone(),
+                    position.seq.to_string(),
+                    position.event_type.clone().unwrap_or_default(),
+                    position.state.to_string(),
+                    position.attempts.to_string(),
+                    waiting_events.to_string(),
+                    position.last_error.clone().unwrap_or_default(),
                 ]);
             }
             println!("{printed}");
@@ -143,19 +128,22 @@ fn list(owed: &[BlockedPosition], output: Output) {
     }
 }
 
-fn to_json(owed: &BlockedPosition) -> serde_json::Value {
+fn to_json(position: &BlockedPosition) -> serde_json::Value {
     json!({
-        "subscription": owed.subscription, "tenant": owed.tenant, "plan": owed.plan, "seq": owed.seq, "type": owed.event_type,
-        "seen_seq": owed.seen_seq, "state": owed.state.to_string(), "attempts": owed.attempts,
-        "next_at": owed.next_at.map(|at| at.to_string()), "first_error": owed.first_error, "last_error": owed.last_error,
+        "subscription": position.subscription, "tenant": position.tenant, "plan": position.plan, "seq": position.seq,
+        "type": position.event_type, "seen_seq": position.seen_seq, "state": position.state.to_string(),
+        "attempts": position.attempts, "next_at": position.next_at.map(|time| time.to_string()),
+        "first_error": position.first_error, "last_error": position.last_error,
     })
 }
 
-async fn show(settings: &Settings, which: Which) -> Result<(), Failure> {
-    let Which { subscription, plan, tenant: given } = which;
-    let tenant = tenant(given, settings)?;
+async fn show(settings: &Settings, position: PositionArgs) -> Result<(), Failure> {
+    let PositionArgs { subscription, plan, tenant } = position;
+    let tenant = tenant.require(settings)?;
     let detail = wiring::open_ledger(settings).await?.dead_letters().find(&subscription, &tenant, &plan).await?;
-    let detail = detail.ok_or_else(|| Failure::new(format!("nothing of {tenant}/{plan} waits for {subscription}")))?;
+    let detail = detail.ok_or_else(|| {
+        Failure::new(format!("subscription {subscription} has no blocked position in {tenant}/{plan}"))
+    })?;
     let attempts: Vec<_> = detail
         .attempts
         .iter()
@@ -168,18 +156,24 @@ async fn show(settings: &Settings, which: Which) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Appends what was decided to the tenant's plan of decisions and leaves it to the plan's actor to carry out.
-async fn ask(settings: &Settings, which: Which, why: Why, verb: OperatorAction) -> Result<(), Failure> {
-    let Which { subscription, plan, tenant: given } = which;
-    let tenant = tenant(given, settings)?;
+/// Appends the decision to the tenant's plan `_deliveries`, and leaves it to the plan's actor in the dispatcher to carry it
+/// out (docs/spec/protocol.md#consume-10).
+async fn issue(
+    settings: &Settings,
+    position: PositionArgs,
+    decision: DecisionArgs,
+    action: OperatorAction,
+) -> Result<(), Failure> {
+    let PositionArgs { subscription, plan, tenant } = position;
+    let tenant = tenant.require(settings)?;
     let keyring = wiring::keyring(settings)?;
     let ledger = wiring::open_ledger(settings).await?;
-    let order = OperatorRequest { subscription, tenant, plan, actor: names::actor(why.actor), reason: why.reason };
-    let ask = async |appender: &Appender| ledger.dead_letters().issue(appender, &order, verb).await;
-    let seq = wiring::with_appender(&ledger, &keyring, settings, ask).await?;
+    let request = OperatorRequest { subscription, tenant, plan, actor: decision.actor.actor, reason: decision.reason };
+    let issue = async |appender: &Appender| ledger.dead_letters().issue(appender, &request, action).await;
+    let seq = wiring::with_appender(&ledger, &keyring, settings, issue).await?;
     println!(
-        "asked for: {}/{}/{seq} on {}; the dispatcher carries it out",
-        order.tenant, order.plan, order.subscription
+        "recorded for {}/{}/{seq} of {}; the dispatcher carries it out",
+        request.tenant, request.plan, request.subscription
     );
     Ok(())
 }

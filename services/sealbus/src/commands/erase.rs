@@ -1,6 +1,6 @@
-//! `sealbus erase`: forgets a data subject, and says where copies of what it forgot are.
+//! `sealbus erase`: destroys a data subject's keys, and reports where copies of the erased events are.
 //!
-//! What is printed names keys, counts and days, never the subject.
+//! The report names keys, counts and days, never the subject.
 
 use std::io::BufRead;
 use std::process::ExitCode;
@@ -17,66 +17,61 @@ use sealbus_runtime::settings::{Settings, table};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::names;
+use super::arguments::{ActorArgs, TenantArgs};
 use crate::failure::Failure;
 use crate::output::{Output, table as printed_table};
 use crate::wiring;
 
-/// Whom to forget, and why.
+/// The arguments of `sealbus erase`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The data subject, as it stands in the data of events; `-` reads it from standard input, so that it stands in no list of
-    /// processes and no shell's history
+    /// Data subject, as events name it; `-` reads it from standard input, which keeps it out of process lists and the
+    /// shell's history
     #[arg(long)]
     subject: String,
-    /// Whose data subject; otherwise SEALBUS_TENANT
-    #[arg(long, value_parser = Tenant::parse)]
-    tenant: Option<Tenant>,
-    /// Why, in your words and without the subject's name: it is kept for ever
+    #[command(flatten)]
+    tenant: TenantArgs,
+    /// Reason, recorded permanently in the event; it must not name the subject
     #[arg(long)]
     reason: String,
-    /// Who you are; otherwise the user of this shell
-    #[arg(long)]
-    actor: Option<String>,
-    /// How to print
+    #[command(flatten)]
+    actor: ActorArgs,
+    /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
 
-/// Erases, and reports.
+/// Erases the subject and prints the report.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
-    let tenant = names::tenant(args.tenant, &settings)?;
-    let tenant = tenant.ok_or_else(|| Failure::usage("whose data subject? give --tenant or set SEALBUS_TENANT"))?;
-    let order = ErasureRequest {
-        subject: subject(&args.subject)?,
-        actor: names::actor(args.actor),
-        reason: args.reason,
-        tenant,
-    };
-    // Before anything is erased: a file that cannot be read would spoil the report.
+    let tenant = args.tenant.require(&settings)?;
+    // The tenant of Sealbus itself has no data subjects.
+    let tenant = Tenant::parse(tenant.as_str()).map_err(|error| Failure::usage(error.to_string()))?;
+    let request =
+        ErasureRequest { subject: read_subject(&args.subject)?, actor: args.actor.actor, reason: args.reason, tenant };
+    // Read before anything is erased: without this file the report would be incomplete.
     let declared = settings.find(table::SUBSCRIPTIONS).map(|path| file::load(&path)).transpose()?.unwrap_or_default();
     let keyring = wiring::keyring(&settings)?;
     let ledger = wiring::open_ledger(&settings).await?;
-    let erase = async |appender: &Appender| ledger.data_keys().erase(appender, &order).await;
+    let erase = async |appender: &Appender| ledger.data_keys().erase(appender, &request).await;
     let erasure = wiring::with_appender(&ledger, &keyring, &settings, erase).await?;
     let vacuumed = match settings.find(table::OWNER_DATABASE_URL) {
         Some(owner) => vacuum_data_keys(owner.expose()).await.is_ok(),
         None => false,
     };
     let report = Report {
-        affected: ledger.data_keys().affected(&order.tenant, &erasure.keys).await?,
-        subscriptions: subscriptions(
-            ledger.data_keys().passed(&order.tenant, &erasure.keys).await?,
+        affected: ledger.data_keys().affected(&request.tenant, &erasure.keys).await?,
+        subscriptions: affected_subscriptions(
+            ledger.data_keys().passed(&request.tenant, &erasure.keys).await?,
             &declared,
-            &order.tenant,
+            &request.tenant,
         ),
         vacuumed,
         backups_expire: settings
             .find(table::BACKUP_RETENTION)
-            .and_then(|kept| SystemClock.now().checked_add(kept))
+            .and_then(|retention| SystemClock.now().checked_add(retention))
             .map(day),
-        tenant: order.tenant,
+        tenant: request.tenant,
         erasure,
     };
     match args.output {
@@ -86,8 +81,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The subject that is given, or the first line of standard input. What is refused is not repeated.
-fn subject(given: &str) -> Result<DataSubject, Failure> {
+/// Returns the given subject, or the first line of standard input for `-`. An error does not repeat the subject.
+fn read_subject(given: &str) -> Result<DataSubject, Failure> {
     let mut line = String::new();
     let name = if given == "-" {
         std::io::stdin().lock().read_line(&mut line)?;
@@ -98,51 +93,61 @@ fn subject(given: &str) -> Result<DataSubject, Failure> {
     DataSubject::parse(name).map_err(|error| Failure::usage(format!("--subject: {error}")))
 }
 
-/// A moment's day, in UTC.
-fn day(moment: Timestamp) -> String {
-    moment.to_string().chars().take(10).collect()
+/// Returns the day of a time, in UTC.
+fn day(time: Timestamp) -> String {
+    time.to_string().chars().take(10).collect()
 }
 
-/// A subscription that took such events.
-struct Took {
+/// A subscription that was given erased events.
+struct AffectedSubscription {
     subscription: String,
-    /// In words; none where no file at hand declares it.
+    /// A description of the sink; `None` if the subscriptions file does not declare the subscription.
     sink: Option<String>,
     events: u64,
 }
 
-/// What the subscriptions took of what they are past. One that no file at hand declares may have taken all of it.
-fn subscriptions(passed: Vec<Passed>, declared: &[Declared], tenant: &Tenant) -> Vec<Took> {
-    let mut took: Vec<Took> = Vec::new();
+/// Counts the erased events that each subscription has passed. A subscription that is not declared is assumed to have
+/// received all events that it passed.
+fn affected_subscriptions(passed: Vec<Passed>, declared: &[Declared], tenant: &Tenant) -> Vec<AffectedSubscription> {
+    let mut affected: Vec<AffectedSubscription> = Vec::new();
     for Passed { subscription, event_type, events } in passed {
-        let found = declared.iter().find(|declared| declared.spec.name.as_str() == subscription);
-        if found.is_some_and(|declared| !declared.spec.runs_for(tenant.as_str(), &event_type)) {
+        let declaration = declared.iter().find(|declared| declared.spec.name.as_str() == subscription);
+        if declaration.is_some_and(|declared| !declared.spec.runs_for(tenant.as_str(), &event_type)) {
             continue;
         }
-        match took.last_mut().filter(|took| took.subscription == subscription) {
-            Some(took) => took.events += events,
-            None => took.push(Took { sink: found.map(|declared| declared.sink.in_words()), subscription, events }),
+        match affected.last_mut().filter(|affected| affected.subscription == subscription) {
+            Some(affected) => affected.events += events,
+            None => affected.push(AffectedSubscription {
+                sink: declaration.map(|declared| declared.sink.in_words()),
+                subscription,
+                events,
+            }),
         }
     }
-    took
+    affected
 }
 
-/// What was done, and where copies are.
+/// The result of an erasure, and where copies are.
 struct Report {
     tenant: Tenant,
     erasure: Erasure,
     affected: Affected,
-    subscriptions: Vec<Took>,
+    subscriptions: Vec<AffectedSubscription>,
+    /// Whether the freed space of the data keys' table was vacuumed.
     vacuumed: bool,
+    /// The day on which the last backup with the wrapped keys expires, if the retention is configured.
     backups_expire: Option<String>,
 }
 
 impl Report {
     fn to_json(&self) -> Value {
         let Affected { events, plans, waiting } = self.affected;
-        let subscriptions = self.subscriptions.iter().map(
-            |took| json!({ "subscription": took.subscription, "sink": took.sink, "events": took.events, "holds": "envelopes" }),
-        );
+        let subscriptions = self.subscriptions.iter().map(|affected| {
+            json!({
+                "subscription": affected.subscription, "sink": affected.sink, "events": affected.events,
+                "holds": "envelopes",
+            })
+        });
         json!({
             "tenant": self.tenant.as_str(), "keys": self.erasure.keys, "redone": self.erasure.redone,
             "events": events, "plans": plans,
@@ -156,47 +161,43 @@ impl Report {
     fn print(&self) {
         let Affected { events, plans, waiting } = self.affected;
         let keys: Vec<String> = self.erasure.keys.iter().map(Uuid::to_string).collect();
-        let mut printed = printed_table(&["copy", "what became of it"]);
-        let mut row = |copy: &str, what: String| {
-            printed.add_row([copy.to_owned(), what]);
+        let mut printed = printed_table(&["copy", "state"]);
+        let mut row = |copy: &str, state: String| {
+            printed.add_row([copy.to_owned(), state]);
         };
         match keys.as_slice() {
-            [] => {
-                row(
-                    "data keys",
-                    format!("tenant {} has none of this subject: there was nothing to erase", self.tenant),
-                );
-            }
+            [] => row("data keys", format!("nothing to erase: tenant {} has no keys of this subject", self.tenant)),
             keys => row("data keys", format!("destroyed: {}", keys.join(", "))),
         }
         if self.erasure.redone > 0 {
-            row("earlier erasures", format!("carried out again: {} keys had come back", self.erasure.redone));
+            row("earlier erasures", format!("repeated: {} keys had been restored", self.erasure.redone));
         }
-        row("events", format!("{events} in {plans} plans cannot be read any more; their chains and proofs hold"));
+        row("events", format!("{events} in {plans} plans cannot be read any more; their chains and proofs stay valid"));
         let sent = events - waiting.min(events);
-        row("the broker's stream", format!("at most {sent} messages, envelopes only: nothing to purge"));
-        for took in &self.subscriptions {
-            let sink = took.sink.as_deref().unwrap_or("a sink that SEALBUS_SUBSCRIPTIONS does not name here");
+        row("broker's stream", format!("at most {sent} messages, which hold envelopes only: nothing to purge"));
+        for affected in &self.subscriptions {
+            let sink = affected.sink.as_deref().unwrap_or("a sink that SEALBUS_SUBSCRIPTIONS does not declare");
             row(
-                &format!("subscription {}", took.subscription),
-                format!("{} events, envelopes only, in {sink}", took.events),
+                &format!("subscription {}", affected.subscription),
+                format!("{} events, envelopes only, in {sink}", affected.events),
             );
         }
         row(
-            "the table's own space",
+            "space of the keys' table",
             if self.vacuumed {
                 "vacuumed".to_owned()
             } else {
-                "given back by autovacuum; at once with SEALBUS_OWNER_DATABASE_URL, or VACUUM sealbus.data_keys"
+                "freed by the next autovacuum; immediately with SEALBUS_OWNER_DATABASE_URL set, or by VACUUM \
+                 sealbus.data_keys"
                     .to_owned()
             },
         );
         row(
             "backups",
             match &self.backups_expire {
-                Some(day) => format!("the last that holds the wrapped keys expires on {day}"),
+                Some(day) => format!("the last backup that holds the wrapped keys expires on {day}"),
                 None => {
-                    "not known: set SEALBUS_BACKUP_RETENTION to how long backups and archived WAL are kept, such as 35d"
+                    "unknown: set SEALBUS_BACKUP_RETENTION to the retention of backups and archived WAL, such as 35d"
                         .to_owned()
                 }
             },

@@ -1,4 +1,5 @@
-//! `sealbus export`: a ledger's evidence as a bundle, which `sealbus verify --bundle` and the second verifier check without it.
+//! `sealbus export`: writes a ledger's evidence as a bundle, which `sealbus verify --bundle` and `deploy/verify/verify.py`
+//! check without the ledger.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,7 +7,7 @@ use std::process::ExitCode;
 use sealbus_runtime::settings::Settings;
 use serde_json::json;
 
-use super::scope::ScopeArgs;
+use super::arguments::ScopeArgs;
 use crate::evidence::anchors::Anchors;
 use crate::evidence::bundle::{self, Exported, Target};
 use crate::evidence::pins::Pins;
@@ -14,20 +15,20 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::wiring;
 
-/// What to export, and where to.
+/// The arguments of `sealbus export`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     scope: ScopeArgs,
-    /// The bundle: a folder, or a tar if it ends in .tar
+    /// Bundle to create: a tar if PATH ends in `.tar`, otherwise a folder. An existing PATH is refused
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
-    /// How to print
+    /// Output format of the summary
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
 
-/// Writes it and says what is in it.
+/// Writes the bundle and prints a summary of its content.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     let scope = args.scope.scope(&settings)?;

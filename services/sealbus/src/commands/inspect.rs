@@ -1,64 +1,67 @@
-//! `sealbus inspect`: one event, with its record, its proof, its verdict, and what trusted clocks say of its time.
+//! `sealbus inspect`: prints one event with its record, proof and verdict, and the trusted times around its sealing.
 
 use std::process::ExitCode;
 
 use sealbus_core::event::Record;
-use sealbus_core::names::{Plan, Tenant};
+use sealbus_core::names::Plan;
 use sealbus_core::timestamp::Timestamp;
 use sealbus_core::verify::{Finding, exit_code};
 use sealbus_ledger::verification::Scope;
+use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::{Settings, table};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::names;
+use super::arguments::TenantArgs;
 use crate::evidence::anchors::Anchors;
-use crate::evidence::ledger::{self, Question};
+use crate::evidence::ledger::{self, VerifyRequest};
 use crate::evidence::newest::Newest;
 use crate::evidence::pins::Pins;
 use crate::failure::Failure;
-use crate::output::{Output, printable};
+use crate::output::{Output, notice, printable};
 use crate::wiring;
 
-/// Which event.
+/// The arguments of `sealbus inspect`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Its id, a UUID
+    /// Id of the event, a UUID
     event: Uuid,
-    /// Its tenant; otherwise SEALBUS_TENANT
-    #[arg(long, value_parser = Tenant::parse_any)]
-    tenant: Option<Tenant>,
-    /// How to print
+    #[command(flatten)]
+    tenant: TenantArgs,
+    /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
 
-/// Prints it; ends as `verify` does of this event alone.
+/// Verifies the event's plan and prints the event. The exit code is that of `sealbus verify` for this event and the log.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
-    let tenant = names::tenant(args.tenant, &settings)?;
-    let tenant = tenant.ok_or_else(|| Failure::usage("whose event? give --tenant or set SEALBUS_TENANT"))?;
+    let tenant = args.tenant.require(&settings)?;
     let ledger = wiring::open_ledger(&settings).await?;
     let record = ledger.history().event(&tenant, args.event).await?;
     let record = record.ok_or_else(|| Failure::new(format!("tenant {tenant} has no event {}", args.event)))?;
     let pins = Pins::of_deployment(&settings, &ledger.deployment().origin)?;
     let anchors = Anchors::open(&settings).await?;
     let plan = Plan::parse_any(&record.header.plan)?;
-    let question =
-        Question { max_age: 3 * settings.get(table::HEARTBEAT_INTERVAL), ..Question::of(Scope::Plan(tenant, plan)) };
-    let answer = ledger::verify(&ledger, &pins, &anchors, &question).await?;
+    let request = VerifyRequest {
+        max_age: 3 * settings.get(table::HEARTBEAT_INTERVAL),
+        ..VerifyRequest::new(Scope::Plan(tenant, plan))
+    };
+    let outcome = ledger::verify(&ledger, &pins, &anchors, &SystemClock, &request).await?;
     let proof = match Newest::anchored(&anchors.notes().await?, &pins) {
         Ok(newest) if record.log_index.is_some_and(|index| index < newest.size) => {
             newest.prove(&ledger, &record).await?
         }
         _ => None,
     };
-    let of_log: Vec<_> = answer.report.log_findings().collect();
-    let finding =
-        answer.report.findings().find(|finding| finding.seq == record.header.seq && finding.plan == record.header.plan);
+    let log_findings: Vec<_> = outcome.report.log_findings().collect();
+    let finding = outcome
+        .report
+        .findings()
+        .find(|finding| finding.seq == record.header.seq && finding.plan == record.header.plan);
     let inspected = Inspected {
-        after: record.log_index.and_then(|index| answer.log.last_unseen(index)).and_then(moment),
-        before: record.log_index.and_then(|index| answer.log.first_seen(index)).and_then(moment),
+        sealed_after: record.log_index.and_then(|index| outcome.log.last_unseen(index)).and_then(timestamp),
+        seen_by: record.log_index.and_then(|index| outcome.log.first_seen(index)).and_then(timestamp),
         record,
         proof,
         finding,
@@ -67,24 +70,26 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Output::Json => println!("{}", inspected.to_json()),
         Output::Table => inspected.print(),
     }
-    for finding in &of_log {
-        eprintln!("sealbus: of the log: {} {} {}", finding.verdict, printable(&finding.place), finding.detail);
+    for finding in &log_findings {
+        notice(format_args!("the log: {} {} {}", finding.verdict, printable(&finding.place), finding.detail));
     }
     anchors.close().await;
     ledger.close().await;
-    let verdicts = of_log.iter().map(|finding| finding.verdict).chain(inspected.finding.map(|finding| finding.verdict));
+    let verdicts =
+        log_findings.iter().map(|finding| finding.verdict).chain(inspected.finding.map(|finding| finding.verdict));
     Ok(ExitCode::from(exit_code(verdicts)))
 }
 
-/// All that is known of one event.
+/// An event with everything that is known about it.
 struct Inspected {
     record: Record,
+    /// The proof against the newest anchored checkpoint, if that covers the event.
     proof: Option<String>,
     finding: Option<Finding>,
-    /// The last time that a trusted key saw the log without it.
-    after: Option<String>,
-    /// The first time that one saw the log with it.
-    before: Option<String>,
+    /// The last trusted time at which the log did not contain the event.
+    sealed_after: Option<String>,
+    /// The first trusted time at which the log contained the event.
+    seen_by: Option<String>,
 }
 
 impl Inspected {
@@ -95,7 +100,7 @@ impl Inspected {
     fn to_json(&self) -> serde_json::Value {
         json!({
             "event": self.record.to_json(), "verdict": self.verdict(), "detail": self.finding.as_ref().map(|finding| &finding.detail),
-            "sealed_after": self.after, "seen_by": self.before, "proof": self.proof,
+            "sealed_after": self.sealed_after, "seen_by": self.seen_by, "proof": self.proof,
         })
     }
 
@@ -127,10 +132,10 @@ impl Inspected {
         line("key", header.kid.as_str());
         match self.record.log_index {
             Some(index) => line("log index", &index.to_string()),
-            None => line("log index", "none yet"),
+            None => line("log index", "not sealed yet"),
         }
-        optional("sealed after", self.after.as_deref().unwrap_or_default());
-        optional("seen by", self.before.as_deref().unwrap_or_default());
+        optional("sealed after", self.sealed_after.as_deref().unwrap_or_default());
+        optional("seen by", self.seen_by.as_deref().unwrap_or_default());
         match &self.finding {
             None => line("verdict", "ok"),
             Some(finding) => line("verdict", &format!("{}: {}", finding.verdict, finding.detail)),
@@ -141,7 +146,8 @@ impl Inspected {
     }
 }
 
-fn moment(seconds: u64) -> Option<String> {
+/// Returns a time in seconds since 1970 as text; `None` for a time that a timestamp cannot hold.
+fn timestamp(seconds: u64) -> Option<String> {
     let micros = i64::try_from(seconds).ok()?.checked_mul(1_000_000)?;
     Timestamp::from_micros(micros).map(|time| time.to_string())
 }

@@ -1,20 +1,18 @@
-//! What an operator types, a file for each command.
+//! The commands, one file each.
+//!
+//! - `api`: commands that call a publisher's API.
+//! - `arguments`: arguments that several commands share.
+//! - Every other module is a command that works on the ledger or on files.
 
-pub(crate) mod catalog;
+pub(crate) mod api;
+mod arguments;
 pub(crate) mod config;
-pub(crate) mod connection;
 pub(crate) mod dead_letters;
 pub(crate) mod erase;
 pub(crate) mod export;
-pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod migrate;
-mod names;
-pub(crate) mod publish;
-pub(crate) mod scope;
-pub(crate) mod tail;
-pub(crate) mod trail;
 pub(crate) mod trust;
 pub(crate) mod verify;

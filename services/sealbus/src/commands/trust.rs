@@ -1,4 +1,6 @@
-//! `sealbus trust`: what a verifier pins, in a folder to hand out. How it gets to whom it is for is what it is worth.
+//! `sealbus trust`: writes a folder with what a verifier of bundles pins.
+//!
+//! A verification is worth as much as the channel over which the verifier got this folder.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,19 +10,19 @@ use sealbus_runtime::settings::{Settings, table};
 use crate::evidence::pins::Pins;
 use crate::failure::Failure;
 
-/// Where to.
+/// The arguments of `sealbus trust`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The folder, made if absent: `origin`, `keyring.json` without secrets, `policy`
+    /// Folder to write `origin`, `keyring.json` (without secrets) and `policy` to; created if it does not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
 
-/// Writes it. Neither ledger nor broker is asked.
+/// Writes the folder. Uses neither the ledger nor the broker.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     let pins = Pins::of_deployment(&settings, &settings.require(table::ORIGIN)?)?;
     pins.write(&args.out)?;
-    println!("{}: what a verifier of {} pins; nothing in it is secret", args.out.display(), pins.origin);
+    println!("{} holds what a verifier of {} pins, and no secret", args.out.display(), pins.origin);
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,6 @@
-//! `sealbus verify`: checks a ledger, straight from its tables, with its log and its anchors; or a bundle, with what is pinned
-//! and nothing else.
+//! `sealbus verify`: verifies a ledger, from its tables, log and anchors; or a bundle, with nothing but what is pinned.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,69 +10,66 @@ use sealbus_core::verify::Report;
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::{Settings, table};
 
-use super::scope::ScopeArgs;
+use super::arguments::ScopeArgs;
 use crate::evidence::anchors::Anchors;
 use crate::evidence::bundle::{self, Source};
-use crate::evidence::ledger::{self, Question};
+use crate::evidence::ledger::{self, VerifyRequest};
 use crate::evidence::pins::Pins;
 use crate::failure::Failure;
 use crate::output::{Output, printable, progress};
 use crate::wiring;
 
-/// Connections of each worker, and of the checks before and after them.
+/// Connections to the database for each worker, and for the checks before and after them.
 const CONNECTIONS_PER_WORKER: usize = 2;
 
-/// What to check.
+/// The arguments of `sealbus verify`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     scope: ScopeArgs,
-    /// A bundle instead, a folder or a tar that `sealbus export` wrote: no server, no database, no secret is needed
+    /// Verify a bundle (a folder or tar of `sealbus export`) instead of a ledger; needs no server, database or secret
     #[arg(long, value_name = "PATH", requires = "trust", conflicts_with_all = ["plan", "tenant", "all", "wait", "since", "resume", "jobs"])]
     bundle: Option<PathBuf>,
-    /// What is pinned, a folder that `sealbus trust` wrote
+    /// Folder with what is pinned, as `sealbus trust` writes it
     #[arg(long, value_name = "DIR", requires = "bundle")]
     trust: Option<PathBuf>,
-    /// A record that a publisher was handed: its event must be there
+    /// Receipts whose events must be present
     #[arg(long, value_name = "FILE", num_args = 1..)]
     receipt: Vec<PathBuf>,
-    /// How old the newest trusted time may be: three heartbeats of a ledger, any age of a bundle
+    /// Maximum age of the newest trusted time [default: three heartbeats for a ledger, unlimited for a bundle]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_age: Option<Duration>,
-    /// First wait until all that stands now is anchored; what comes later is passed over
+    /// Wait until every event present now is anchored; ignore later events
     #[arg(long)]
     wait: bool,
-    /// A checkpoint that was verified before: only what came after it is read
+    /// Checkpoint that was verified before; only later events are read
     #[arg(long, value_name = "FILE")]
     since: Option<PathBuf>,
-    /// Keep what is done in this file, and go on from it where it is there already
+    /// Save progress to FILE, and resume from it if it exists
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
-    /// Plans that are read at once; otherwise as many as there are processors
+    /// Number of plans verified in parallel, 1 to 64 [default: number of CPUs]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=64))]
     jobs: Option<u8>,
-    /// How to print
+    /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
 
-/// What a verification does not speak of.
-struct Reach {
-    /// Events that came after it began.
-    later: u64,
-    /// Whether it saw some plans of a log, and not what else there is in it.
-    plans_alone: bool,
+/// What a report does not cover.
+struct Uncovered {
+    /// Events that were appended after the verification began.
+    later_events: u64,
+    /// Whether only some plans of a log were verified, of which later events may be missing.
+    plans_only: bool,
 }
 
-/// Prints a line for each finding and a summary.
-///
-/// Exit codes: 0 clean, 3 for a finding, 4 where the only findings say that something is not anchored yet, 2 for a wrong
-/// question, 1 where something could not be read.
+/// Prints one line for each finding, and a summary. The exit codes are those of docs/spec/interface.md#commands-exit.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let output = args.output;
-    let (report, reach) = match (&args.bundle, &args.trust) {
-        (Some(path), Some(trust)) => tokio::task::block_in_place(|| of_bundle(&args, path, trust))?,
-        _ => of_ledger(args).await?,
+    let (report, uncovered) = match (&args.bundle, &args.trust) {
+        (Some(path), Some(trust)) => tokio::task::block_in_place(|| verify_bundle(&args, path, trust))?,
+        _ => verify_ledger(args).await?,
     };
     match output {
         Output::Json => println!("{}", serde_json::to_string(&report)?),
@@ -84,13 +80,13 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
             for finding in report.findings() {
                 println!("{} {} {}", finding.verdict, printable(&finding.place()), finding.detail);
             }
-            println!("{}", sentence(&report, &reach));
+            println!("{}", summary(&report, &uncovered));
         }
     }
     Ok(ExitCode::from(report.exit_code()))
 }
 
-async fn of_ledger(args: Args) -> Result<(Report, Reach), Failure> {
+async fn verify_ledger(args: Args) -> Result<(Report, Uncovered), Failure> {
     let settings = Settings::from_environment()?;
     let scope = args.scope.scope(&settings)?;
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -100,51 +96,51 @@ async fn of_ledger(args: Args) -> Result<(Report, Reach), Failure> {
     let ledger = wiring::open_ledger_with(&settings, connections).await?;
     let pins = Pins::of_deployment(&settings, &ledger.deployment().origin)?;
     let anchors = Anchors::open(&settings).await?;
-    let question = Question {
+    let request = VerifyRequest {
         wait: args.wait,
         since: args.since,
         resume: args.resume,
         receipts: args.receipt,
         max_age: args.max_age.unwrap_or(3 * settings.get(table::HEARTBEAT_INTERVAL)),
         workers,
-        ..Question::of(scope)
+        ..VerifyRequest::new(scope)
     };
-    let answer = ledger::verify(&ledger, &pins, &anchors, &question).await?;
+    let outcome = ledger::verify(&ledger, &pins, &anchors, &SystemClock, &request).await?;
     anchors.close().await;
     ledger.close().await;
-    Ok((answer.report, Reach { later: answer.later, plans_alone: false }))
+    Ok((outcome.report, Uncovered { later_events: outcome.later_events, plans_only: false }))
 }
 
-fn of_bundle(args: &Args, path: &std::path::Path, trust: &std::path::Path) -> Result<(Report, Reach), Failure> {
+fn verify_bundle(args: &Args, path: &Path, trust: &Path) -> Result<(Report, Uncovered), Failure> {
     let pins = Pins::of_folder(trust)?;
     let bundle = Source::open(path)?;
     let now = SystemClock.unix_seconds();
-    let bar = progress(bundle.size()?, "verifying");
+    let bar = progress(bundle.bytes_to_read()?, "verifying");
     let max_age = args.max_age.map(|age| age.as_secs());
     let report = bundle::verify(&bundle, &pins, &args.receipt, now, max_age, |bytes| bar.inc(bytes))?;
     bar.finish_and_clear();
-    Ok((report, Reach { later: 0, plans_alone: !bundle.is_whole() }))
+    Ok((report, Uncovered { later_events: 0, plans_only: !bundle.is_whole() }))
 }
 
-fn sentence(report: &Report, reach: &Reach) -> String {
+fn summary(report: &Report, uncovered: &Uncovered) -> String {
     let Report { events, plans, sealed, unchecked, .. } = report;
-    let found = match report.log_findings().count() + report.findings().count() {
-        0 => "all of it holds".to_owned(),
+    let findings = match report.log_findings().count() + report.findings().count() {
+        0 => "no findings".to_owned(),
         1 => "1 finding".to_owned(),
         many => format!("{many} findings"),
     };
-    let mut parts = vec![format!("{events} events in {plans} plans, {sealed} of them sealed: {found}")];
+    let mut parts = vec![format!("{events} events in {plans} plans, {sealed} of them sealed: {findings}")];
     if *unchecked > 0 {
-        parts.push(format!("{unchecked} MACs were passed over for want of their secret"));
+        parts.push(format!("{unchecked} MACs not checked, because the keyring lacks their secret"));
     }
-    if reach.later > 0 {
-        parts.push(format!("{} events came later and were passed over", reach.later));
+    if uncovered.later_events > 0 {
+        parts.push(format!("{} later events not checked", uncovered.later_events));
     }
     parts.push(match report.vouched {
         Some(vouched) => {
             let time = vouched.as_of().unwrap_or_else(|| "no trusted time".to_owned());
-            let of = if reach.plans_alone { ", of the plans that are here, not that nothing followed" } else { "" };
-            format!("vouched for up to log index {}, as of {time}{of}", vouched.log_index)
+            let limit = if uncovered.plans_only { ", for these plans only; later events may be missing" } else { "" };
+            format!("vouched for up to log index {}, as of {time}{limit}", vouched.log_index)
         }
         None => "nothing is vouched for".to_owned(),
     });

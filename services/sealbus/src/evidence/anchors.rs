@@ -1,27 +1,30 @@
-//! All checkpoints that are kept out of the database's reach.
+//! Reading the checkpoints that are kept outside the database.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use sealbus_broker::{Broker, BrokerConfig};
 use sealbus_core::error_chain;
+use sealbus_core::hash::Hash;
 use sealbus_core::log::note::Note;
 use sealbus_core::log::policy::Policy;
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
 
 use crate::failure::Failure;
+use crate::output::notice;
 
-/// The anchors of a deployment, as far as the environment names them.
+/// The anchors of a deployment that the environment names.
 pub(crate) struct Anchors {
     anchors: Vec<Arc<dyn Anchor>>,
     broker: Option<Broker>,
 }
 
 impl Anchors {
-    /// The stream of `SEALBUS_NATS_URL` and the file of `SEALBUS_ANCHORS`: those of them that are set.
+    /// Opens the file of `SEALBUS_ANCHORS` and the stream of `SEALBUS_NATS_URL`, as far as they are set.
     ///
     /// # Errors
-    /// None is set, or the broker is away and there is no file.
+    /// Neither is set; or only the stream is set, and the broker is unreachable.
     pub(crate) async fn open(settings: &Settings) -> Result<Self, Failure> {
         let mut anchors: Vec<Arc<dyn Anchor>> = Vec::new();
         anchors.extend(settings.find(table::ANCHORS).map(|path| Arc::new(AnchorFile::new(path)) as Arc<dyn Anchor>));
@@ -33,27 +36,29 @@ impl Anchors {
                     broker = Some(connected);
                 }
                 Err(error) if anchors.is_empty() => return Err(error.into()),
-                Err(error) => eprintln!("sealbus: the stream of checkpoints is not compared: {error}"),
+                Err(error) => {
+                    notice(format_args!("the stream of checkpoints is not compared: {}", error_chain(&error)));
+                }
             }
         }
         if anchors.is_empty() {
             return Err(Failure::new(
-                "no anchor is named, and without one nothing can be vouched for: set SEALBUS_NATS_URL or SEALBUS_ANCHORS",
+                "no anchor is configured, and nothing can be vouched for without one: set SEALBUS_NATS_URL or SEALBUS_ANCHORS",
             ));
         }
         Ok(Self { anchors, broker })
     }
 
-    /// Every note of every anchor that can be read, each once.
+    /// Returns every note of every readable anchor, without duplicates. Reports anchors that cannot be read on stderr.
     ///
     /// # Errors
-    /// None can be read.
+    /// No anchor can be read.
     pub(crate) async fn notes(&self) -> Result<Vec<Vec<u8>>, Failure> {
         self.read(true).await
     }
 
-    /// The size of the newest checkpoint that is anchored, by a key that the policy trusts.
-    pub(crate) async fn newest_size(&self, policy: &Policy, origin: &str) -> Result<u64, Failure> {
+    /// Returns the size of the largest anchored checkpoint that a key of the policy signed; 0 if there is none.
+    pub(super) async fn newest_size(&self, policy: &Policy, origin: &str) -> Result<u64, Failure> {
         let notes = self.read(false).await?;
         let opened = notes.iter().filter_map(|note| policy.open(&Note::parse(note).ok()?, origin).ok());
         Ok(opened.map(|signed| signed.checkpoint().size()).max().unwrap_or(0))
@@ -66,6 +71,7 @@ impl Anchors {
         }
     }
 
+    /// Reads all notes, or only the last few of each anchor.
     async fn read(&self, all: bool) -> Result<Vec<Vec<u8>>, Failure> {
         let (mut notes, mut unreadable) = (Vec::new(), Vec::new());
         for anchor in &self.anchors {
@@ -77,12 +83,12 @@ impl Anchors {
         if unreadable.len() == self.anchors.len() {
             return Err(Failure::new(format!("no anchor can be read: {}", unreadable.join("; "))));
         }
-        for unreadable in unreadable {
-            eprintln!("sealbus: an anchor is not compared: {unreadable}");
+        for error in unreadable {
+            notice(format_args!("an anchor is not compared: {error}"));
         }
-        // The same note of two anchors says nothing twice. In their own order, so that findings name the same place again.
-        let mut seen = std::collections::HashSet::new();
-        notes.retain(|note| seen.insert(sealbus_core::hash::Hash::of(note)));
+        // Two anchors usually hold the same notes. The order is kept, so that a repeated run names the same places.
+        let mut seen = HashSet::new();
+        notes.retain(|note| seen.insert(Hash::of(note)));
         Ok(notes)
     }
 }

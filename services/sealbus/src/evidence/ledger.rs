@@ -1,11 +1,11 @@
-//! Verifying a ledger, straight from its tables: its notes and tiles, its anchors, then every plan in scope.
+//! Verifying a ledger from its tables: its notes and tiles, its anchors, then every plan in scope.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sealbus_core::clock::Clock as _;
+use sealbus_core::clock::Clock;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::Note;
 use sealbus_core::seal::KeyKind;
@@ -13,7 +13,6 @@ use sealbus_core::timestamp::Timestamp;
 use sealbus_core::verify::{CheckedLog, Notes, Report, Vouched};
 use sealbus_ledger::Ledger;
 use sealbus_ledger::verification::{Basis, Scope, Verified};
-use sealbus_runtime::clock::SystemClock;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::anchors::Anchors;
@@ -21,85 +20,94 @@ use super::pins::Pins;
 use super::receipts;
 use super::resume::Resume;
 use crate::failure::Failure;
-use crate::output::progress;
+use crate::output::{notice, progress};
 
-/// How often what is waited for is looked at.
-const LOOK: Duration = Duration::from_millis(100);
-/// How long waiting goes on while nothing is sealed, or anchored.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How often progress and awaited conditions are polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// How long to wait without any new leaf or anchored checkpoint before the wait is given up.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// The maximum age of the newest trusted time, unless a request says otherwise.
+const DEFAULT_MAX_AGE: Duration = Duration::from_mins(15);
 
-/// What is asked for.
-pub(crate) struct Question {
-    /// Which plans.
+/// What to verify, and how.
+pub(crate) struct VerifyRequest {
+    /// The plans to verify.
     pub scope: Scope,
-    /// Whether to wait until what stands now is anchored, and to pass over what comes later.
+    /// Whether to wait until every event present now is anchored, and to ignore later events.
     pub wait: bool,
-    /// A checkpoint that was verified before: only what came after it is read.
+    /// A file with a checkpoint that was verified before; only later events are read.
     pub since: Option<PathBuf>,
-    /// Where to keep what was done, and to go on from it.
+    /// A file to save progress to, and to resume from if it exists.
     pub resume: Option<PathBuf>,
-    /// Records that must be there.
+    /// Receipts whose events must be present.
     pub receipts: Vec<PathBuf>,
-    /// How old the newest trusted time may be.
+    /// The maximum age of the newest trusted time.
     pub max_age: Duration,
-    /// Plans that are read at once, in portions.
+    /// The number of plans that are read in parallel.
     pub workers: usize,
 }
 
-impl Question {
-    /// What stands now, of these plans, by the newest time of a quarter of an hour ago or later.
-    pub(crate) fn of(scope: Scope) -> Self {
-        let max_age = Duration::from_mins(15);
-        Self { scope, wait: false, since: None, resume: None, receipts: Vec::new(), max_age, workers: 1 }
+impl VerifyRequest {
+    /// Returns a request to verify these plans, with one worker and a maximum age of 15 minutes.
+    pub(crate) fn new(scope: Scope) -> Self {
+        let (receipts, max_age) = (Vec::new(), DEFAULT_MAX_AGE);
+        Self { scope, wait: false, since: None, resume: None, receipts, max_age, workers: 1 }
     }
 }
 
-/// What it came to.
-pub(crate) struct Answer {
+/// The result of a verification.
+pub(crate) struct VerifyOutcome {
     /// Counts and findings.
     pub report: Report,
     /// The log that events were compared with.
     pub log: Arc<CheckedLog>,
-    /// Events that were passed over because they came after the verification began.
-    pub later: u64,
+    /// Events that were ignored because they were appended after the verification began.
+    pub later_events: u64,
 }
 
-/// Answers it.
+/// Verifies a ledger.
+///
+/// # Errors
+/// Something cannot be read. What is wrong with the ledger is a finding of the report.
 pub(crate) async fn verify(
     ledger: &Ledger,
     pins: &Pins,
     anchors: &Anchors,
-    question: &Question,
-) -> Result<Answer, Failure> {
-    let until = if question.wait { Some(wait(ledger, pins, anchors).await?) } else { None };
-    let since = question.since.as_ref().map(|path| Since::read(path, pins)).transpose()?;
-    let mut resume = question.resume.as_deref().map(Resume::open).transpose()?;
+    clock: &dyn Clock,
+    request: &VerifyRequest,
+) -> Result<VerifyOutcome, Failure> {
+    let until = if request.wait { Some(wait_until_anchored(ledger, pins, anchors).await?) } else { None };
+    let since = request.since.as_deref().map(|path| KnownNote::read(path, pins)).transpose()?;
+    let mut resume = request.resume.as_deref().map(Resume::open).transpose()?;
+    let resumed = match resume.as_ref().and_then(Resume::checkpoint) {
+        Some((place, note)) => Some(KnownNote::open(place, note, pins)?),
+        None => None,
+    };
 
-    let log =
-        Arc::new(check_log(ledger, pins, anchors, question, [&since, &resume_point(resume.as_ref(), pins)?]).await?);
-    let trust = ledger.verification().trust(&pins.keyring, log.size()).await?;
-    let mut basis = Basis::with_log(trust, log.clone());
+    let notes = Notes::new(&pins.policy, &pins.origin, clock.unix_seconds(), Some(request.max_age.as_secs()));
+    let log = Arc::new(check_log(ledger, anchors, notes, since.iter().chain(&resumed)).await?);
+    let mut basis = Basis::with_log(ledger.verification().trust(&pins.keyring, log.size()).await?, log.clone());
     basis.until = until;
-    // Whoever can open payloads looks into them too.
+    // Payloads are opened if the keyring can open them.
     basis.opens = Some(pins.keyring.clone()).filter(|keyring| keyring.keys().any(|key| key.kind == KeyKind::Kek));
     basis.since = since.as_ref().map_or(0, |since| since.checkpoint.size());
     let mut report = Report::new(&log);
     let mut done = Verified::default();
     if let Some(resume) = &mut resume {
-        done = resume.take_up(&question.scope, &mut basis, &log)?;
+        done = resume.restore(&request.scope, &mut basis, &log)?;
         report.vouched = report.vouched.map(|vouched| vouched_below(vouched, basis.limit));
     }
     let basis = Arc::new(basis);
 
-    read_chains(ledger, question, &basis, &mut done, resume.as_mut()).await?;
-    if !question.scope.holds_keys() {
-        let tell = |keys: Verified| done.findings.extend(keys.findings);
-        ledger.verification().verify(&Scope::keys(), &basis, 1, None, tell).await?;
+    verify_chains(ledger, request, &basis, &mut done, resume.as_mut()).await?;
+    if !request.scope.holds_keys() {
+        let add_findings = |keys: Verified| done.findings.extend(keys.findings);
+        ledger.verification().verify(&Scope::keys(), &basis, 1, None, add_findings).await?;
     }
-    report.add(ledger.verification().missing_from_queue(&question.scope).await?);
-    let receipts = receipts::read(&question.receipts, &basis.trust)?;
+    report.add(ledger.verification().missing_from_queue(&request.scope).await?);
+    let receipts = receipts::read(&request.receipts, &basis.trust)?;
     report.add(ledger.verification().missing_events(&receipts).await?);
-    for (index, place) in ledger.verification().unclaimed(&question.scope, &basis).await? {
+    for (index, place) in ledger.verification().unclaimed(&request.scope, &basis).await? {
         report.add_unclaimed(index, place.as_ref().map(|(tenant, plan, seq)| (tenant.as_str(), plan.as_str(), *seq)));
     }
     report.events += done.events;
@@ -110,76 +118,76 @@ pub(crate) async fn verify(
     if let Some(resume) = resume {
         resume.finish()?;
     }
-    Ok(Answer { report, log, later: done.later })
+    Ok(VerifyOutcome { report, log, later_events: done.later })
 }
 
-/// Waits until all that stands in the ledger now is sealed and anchored; gives the database's time from before.
-async fn wait(ledger: &Ledger, pins: &Pins, anchors: &Anchors) -> Result<Timestamp, Failure> {
+/// Waits until every event present now is sealed and anchored. Returns the database's time before the wait.
+///
+/// If nothing is sealed, or nothing is anchored, for [`STALL_TIMEOUT`], it says so on stderr and returns.
+async fn wait_until_anchored(ledger: &Ledger, pins: &Pins, anchors: &Anchors) -> Result<Timestamp, Failure> {
     let now = ledger.verification().now().await?;
-    if !ledger.log().wait_until_sealed(LOOK, PATIENCE).await? {
-        let seconds = PATIENCE.as_secs();
-        eprintln!("sealbus: some events got no leaf for {seconds} s: no sealer runs, or their plans are wrong");
+    let seconds = STALL_TIMEOUT.as_secs();
+    if !ledger.log().wait_until_sealed(POLL_INTERVAL, STALL_TIMEOUT).await? {
+        notice(format_args!(
+            "no event was sealed for {seconds} s, and some are still queued: check that a sealer runs, and its log"
+        ));
     }
-    let stands = ledger.log().size().await?;
-    let (mut anchored, mut since) = (0, Instant::now());
-    let mut look = interval(LOOK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let size = ledger.log().size().await?;
+    let (mut anchored, mut last_progress) = (0, Instant::now());
+    let mut poll = interval(POLL_INTERVAL);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        look.tick().await;
+        poll.tick().await;
         let newest = anchors.newest_size(&pins.policy, &pins.origin).await?;
-        if newest >= stands {
+        if newest >= size {
             return Ok(now);
         }
         if newest > anchored {
-            (anchored, since) = (newest, Instant::now());
-        } else if since.elapsed() > PATIENCE {
-            let seconds = PATIENCE.as_secs();
-            eprintln!("sealbus: {newest} of {stands} leaves are anchored, and no more for {seconds} s: no sealer runs");
+            (anchored, last_progress) = (newest, Instant::now());
+        } else if last_progress.elapsed() > STALL_TIMEOUT {
+            notice(format_args!(
+                "no checkpoint was anchored for {seconds} s; {newest} of {size} leaves are anchored: check that a sealer runs"
+            ));
             return Ok(now);
         }
     }
 }
 
-/// A note that is compared with the tree as the anchors are.
-struct Since {
+/// A checkpoint that the verifier has in a file. It is compared with the tree in the same way as the anchors.
+struct KnownNote {
     place: String,
     note: Vec<u8>,
     checkpoint: Checkpoint,
 }
 
-impl Since {
-    fn read(path: &PathBuf, pins: &Pins) -> Result<Self, Failure> {
-        let note = fs::read(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
-        Self::of(path.display().to_string(), note, pins)
+impl KnownNote {
+    fn read(path: &Path, pins: &Pins) -> Result<Self, Failure> {
+        let note = fs::read(path).map_err(|error| Failure::caused(path.display(), &error))?;
+        Self::open(path.display().to_string(), note, pins)
     }
 
-    fn of(place: String, note: Vec<u8>, pins: &Pins) -> Result<Self, Failure> {
-        let wrong = |error: String| Failure::new(format!("{place} is no checkpoint of this log: {error}"));
-        let parsed = Note::parse(&note).map_err(|error| wrong(error.to_string()))?;
-        let signed = pins.policy.open(&parsed, &pins.origin).map_err(|error| wrong(Failure::from(error).message))?;
+    fn open(place: String, note: Vec<u8>, pins: &Pins) -> Result<Self, Failure> {
+        let invalid = |error: &dyn std::error::Error| {
+            Failure::caused(format_args!("{place} is not a checkpoint of this log"), error)
+        };
+        let parsed = Note::parse(&note).map_err(|error| invalid(&error))?;
+        let signed = pins.policy.open(&parsed, &pins.origin).map_err(|error| invalid(&error))?;
         Ok(Self { checkpoint: signed.checkpoint().clone(), place, note })
     }
 }
 
-fn resume_point(resume: Option<&Resume>, pins: &Pins) -> Result<Option<Since>, Failure> {
-    let Some((place, note)) = resume.and_then(Resume::checkpoint) else { return Ok(None) };
-    Since::of(place, note, pins).map(Some)
-}
-
-/// The notes and the tree. The anchors are read first: what the database shows after that has to cover them.
+/// Checks the notes and the tree. The anchors are read before the database: what the database shows afterwards has to cover
+/// them.
 async fn check_log(
     ledger: &Ledger,
-    pins: &Pins,
     anchors: &Anchors,
-    question: &Question,
-    known: [&Option<Since>; 2],
+    mut notes: Notes,
+    known: impl Iterator<Item = &KnownNote>,
 ) -> Result<CheckedLog, Failure> {
-    let now = SystemClock.unix_seconds();
-    let mut notes = Notes::new(&pins.policy, &pins.origin, now, Some(question.max_age.as_secs()));
     for (number, note) in anchors.notes().await?.iter().enumerate() {
         notes.anchor(&format!("anchors/{number}"), note);
     }
-    for Since { place, note, .. } in known.into_iter().flatten() {
+    for KnownNote { place, note, .. } in known {
         notes.anchor(place, note);
     }
     if let Some(note) = ledger.log().newest_note().await? {
@@ -190,37 +198,39 @@ async fn check_log(
     Ok(notes.with_tree(tree))
 }
 
-async fn read_chains(
+/// Verifies the chains in scope, adds the result to `done`, and saves progress.
+async fn verify_chains(
     ledger: &Ledger,
-    question: &Question,
+    request: &VerifyRequest,
     basis: &Arc<Basis>,
     done: &mut Verified,
     mut resume: Option<&mut Resume>,
 ) -> Result<(), Failure> {
-    let bar = progress(ledger.verification().events_in(&question.scope).await?, "verifying");
+    let bar = progress(ledger.verification().events_in(&request.scope).await?, "verifying");
     bar.set_position(done.events);
-    let (before, behind) = (done.events, done.through.clone());
-    let mut kept = Ok(());
-    let tell = |portion: Verified| {
+    let (events_before, after_plan) = (done.events, done.through.clone());
+    let mut saved = Ok(());
+    let on_portion = |portion: Verified| {
         done.absorb(portion);
-        if let (Some(resume), true) = (resume.as_mut(), kept.is_ok()) {
-            kept = resume.keep(basis, done);
+        if let (Some(resume), true) = (resume.as_mut(), saved.is_ok()) {
+            saved = resume.save(basis, done);
         }
     };
-    let reading = ledger.verification().verify(&question.scope, basis, question.workers, behind.as_ref(), tell);
-    let moving = async {
-        let mut tick = interval(LOOK);
+    let verifying =
+        ledger.verification().verify(&request.scope, basis, request.workers, after_plan.as_ref(), on_portion);
+    let moving_bar = async {
+        let mut poll = interval(POLL_INTERVAL);
         loop {
-            tick.tick().await;
-            bar.set_position(before + basis.read());
+            poll.tick().await;
+            bar.set_position(events_before + basis.read());
         }
     };
     tokio::select! {
-        read = reading => read?,
-        () = moving => {}
+        verified = verifying => verified?,
+        () = moving_bar => {}
     }
     bar.finish_and_clear();
-    kept
+    saved
 }
 
 fn vouched_below(vouched: Vouched, limit: u64) -> Vouched {

@@ -1,18 +1,18 @@
-//! Evidence: verifying a ledger or a bundle, and making bundles. The rules are `sealbus_core::verify`'s; here is what they are
-//! fed with.
+//! Evidence: verifying a ledger or a bundle, and writing bundles. The rules of verification are in `sealbus_core::verify`
+//! (docs/spec/integrity.md#verify); this module supplies what they check.
 //!
 //! - `pins`: what a verifier pins: origin, keys, policy.
-//! - `anchors`: all checkpoints that are kept out of the database's reach.
-//! - `ledger`: a ledger, straight from its tables, compared with its log and its anchors.
+//! - `anchors`: reading the checkpoints that are kept outside the database.
+//! - `ledger`: verifying a ledger from its tables, against its log and its anchors.
 //! - `newest`: the newest checkpoint, and proofs against it.
-//! - `resume`: a verification that is interrupted and goes on.
-//! - `bundle`: an exported log, or some plans of it, written and verified.
-//! - `receipts`: records that publishers were handed.
+//! - `resume`: the progress of an interrupted verification.
+//! - `bundle`: writing and verifying bundles.
+//! - `receipts`: reading receipts.
 
 pub(crate) mod anchors;
 pub(crate) mod bundle;
 pub(crate) mod ledger;
 pub(crate) mod newest;
 pub(crate) mod pins;
-pub(crate) mod receipts;
+mod receipts;
 mod resume;

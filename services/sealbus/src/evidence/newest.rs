@@ -11,21 +11,21 @@ use crate::failure::Failure;
 
 /// A checkpoint that records are proven against.
 pub(crate) struct Newest {
-    /// As it stands.
+    /// The note as it is stored.
     pub note: String,
-    /// Leaves of its tree.
+    /// Leaves of the checkpoint's tree; 0 if the note cannot be read.
     pub size: u64,
 }
 
 impl Newest {
-    /// The note that the ledger stored last; of none, nothing that can be read as one.
-    pub(crate) async fn stored(ledger: &Ledger) -> Result<Self, Failure> {
+    /// Returns the note that the ledger stored last, whether it is valid or not; an empty one if there is none.
+    pub(super) async fn stored(ledger: &Ledger) -> Result<Self, Failure> {
         let note = ledger.log().newest_note().await?.unwrap_or_default();
         let parsed = Note::parse(note.as_bytes()).ok().and_then(|note| note.text().parse::<Checkpoint>().ok());
         Ok(Self { size: parsed.map_or(0, |checkpoint| checkpoint.size()), note })
     }
 
-    /// The anchored note of the most leaves; of several, the one that came last, which has the newest time.
+    /// Returns the valid anchored note with the most leaves; of several, the last one, which has the newest time.
     pub(crate) fn anchored(notes: &[Vec<u8>], pins: &Pins) -> Result<Self, Failure> {
         let opened = notes.iter().filter_map(|note| {
             let note = Note::parse(note).ok()?;
@@ -33,11 +33,13 @@ impl Newest {
             Some(Self { size, note: note.to_string() })
         });
         opened.max_by_key(|newest| newest.size).ok_or_else(|| {
-            Failure::new("no checkpoint of this log is anchored yet, so nothing can be proven: is a sealer running?")
+            Failure::new(
+                "no checkpoint of this log is anchored yet, so nothing can be proven; check that a sealer runs",
+            )
         })
     }
 
-    /// The proof of a record that the checkpoint covers, if the stored tiles give one.
+    /// Returns the proof of a record; `None` if the checkpoint does not cover it, or if the stored tiles give no proof.
     pub(crate) async fn prove(&self, ledger: &Ledger, record: &Record) -> Result<Option<String>, Failure> {
         let Some(index) = record.log_index else { return Ok(None) };
         let Some(hashes) = ledger.log().inclusion_proof(index, self.size).await? else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! What a verifier pins: the origin, a keyring, and a policy with the log's and the witnesses' keys. Nothing else makes a key
+//! What a verifier pins: the origin, a keyring, and a policy with the keys of the log and of its witnesses. No other key is
 //! trusted.
 
 use std::fs;
@@ -18,20 +18,20 @@ const ORIGIN: &str = "origin";
 const KEYRING: &str = "keyring.json";
 const POLICY: &str = "policy";
 
-/// What is pinned.
+/// The pins of a verifier.
 pub(crate) struct Pins {
-    /// The deployment's name.
+    /// The deployment's origin.
     pub origin: String,
-    /// The keys that are trusted to seal events, with their secrets where those are at hand.
+    /// The keys that are trusted to seal events, with their secrets if those are available.
     pub keyring: Keyring,
-    /// The log's keys, the witnesses', and how many of them have to have seen a checkpoint.
+    /// The log's keys, the witnesses' keys, and the quorum.
     pub policy: Policy,
     policy_file: String,
 }
 
 impl Pins {
-    /// Those of an operator: the keyring, and the policy that `SEALBUS_POLICY` names; without one, the log's keys of the
-    /// keyring, and no witness.
+    /// Returns the pins of an operator: the keyring of `SEALBUS_KEYRING` and the policy of `SEALBUS_POLICY`. Without a
+    /// policy, the log's keys are those of the keyring, and there is no witness.
     pub(crate) fn of_deployment(settings: &Settings, origin: &str) -> Result<Self, Failure> {
         let keyring = wiring::keyring(settings)?;
         let policy_file = match settings.find(table::POLICY) {
@@ -41,12 +41,12 @@ impl Pins {
         Self::new(origin, keyring, policy_file)
     }
 
-    /// Those of a folder that `sealbus trust` wrote. Its keyring may hold secrets too: then MACs are checked.
+    /// Reads a folder that `sealbus trust` wrote. If its keyring holds secrets, MACs are checked too.
     pub(crate) fn of_folder(folder: &Path) -> Result<Self, Failure> {
         let origin = read(&folder.join(ORIGIN))?;
         let origin = origin.strip_suffix('\n').unwrap_or(&origin);
         if !is_origin(origin) {
-            return Err(Failure::new(format!("{} holds no deployment's name", folder.join(ORIGIN).display())));
+            return Err(Failure::new(format!("{} does not contain a valid origin", folder.join(ORIGIN).display())));
         }
         let keyring = load_keyring(&folder.join(KEYRING))?;
         Self::new(origin, keyring, read(&folder.join(POLICY))?)
@@ -57,9 +57,9 @@ impl Pins {
         Ok(Self { origin: origin.to_owned(), keyring, policy, policy_file })
     }
 
-    /// Writes a folder that a verifier can be given: nothing in it is secret.
+    /// Writes a folder for a verifier. It contains no secret.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), Failure> {
-        let unwritable = |error| Failure::new(format!("{} cannot be written: {error}", folder.display()));
+        let unwritable = |error| Failure::caused(format_args!("cannot write {}", folder.display()), &error);
         fs::create_dir_all(folder).map_err(unwritable)?;
         for (name, text) in [
             (ORIGIN, format!("{}\n", self.origin)),
@@ -73,5 +73,5 @@ impl Pins {
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path).map_err(|error| Failure::new(format!("{} cannot be read: {error}", path.display())))
+    fs::read_to_string(path).map_err(|error| Failure::caused(format_args!("cannot read {}", path.display()), &error))
 }

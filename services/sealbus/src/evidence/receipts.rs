@@ -1,4 +1,4 @@
-//! Records that publishers were handed: each says that an event must be there.
+//! Receipts: records that publishers were given. Each requires that its event is present.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,12 +9,11 @@ use sealbus_core::verify::bundle::read_receipt;
 
 use crate::failure::Failure;
 
-/// Reads them; each has to be sealed by a pinned key, since anybody could claim that an event is missing.
-pub(crate) fn read(paths: &[PathBuf], trust: &Trust) -> Result<Vec<Record>, Failure> {
+/// Reads receipts. Refuses one that no pinned key sealed: without a seal, anyone could claim that an event is missing.
+pub(super) fn read(paths: &[PathBuf], trust: &Trust) -> Result<Vec<Record>, Failure> {
     let read = |path: &PathBuf| {
-        let bytes = fs::read(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
-        read_receipt(&bytes, trust)
-            .map_err(|error| Failure::new(format!("{}: {}", path.display(), Failure::from(error).message)))
+        let bytes = fs::read(path).map_err(|error| Failure::caused(path.display(), &error))?;
+        read_receipt(&bytes, trust).map_err(|error| Failure::caused(path.display(), &error))
     };
     paths.iter().map(read).collect()
 }

@@ -1,7 +1,6 @@
-//! A verification that is interrupted and goes on: what was done, in a file of the operator's.
+//! The progress of a verification, saved in a file so that an interrupted verification can be resumed.
 //!
-//! The file holds what is known by then, not evidence: whoever can write it can hide a finding, as whoever can replace this
-//! program can.
+//! The file is not evidence: anyone who can write it can hide a finding, as can anyone who can replace this program.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -17,31 +16,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
-/// How often it is written.
-const EVERY: Duration = Duration::from_secs(5);
+/// How often the file is written.
+const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What was done of a verification, and the file that keeps it.
+/// The progress of a verification, and the file that it is saved in.
 pub(super) struct Resume {
     path: PathBuf,
     state: Option<State>,
-    written: Instant,
+    saved: Instant,
 }
 
+/// The content of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct State {
-    /// What is verified: another question is not answered by it.
+    /// The scope of the verification. A file of another scope cannot be resumed.
     scope: String,
     since: u64,
-    /// The checkpoint that it began with; what came after it is left to the next verification.
+    /// The checkpoint at which the verification began. Later leaves are left to the next verification.
     checkpoint: String,
     size: u64,
     done: Done,
-    /// A bit for each leaf that is claimed, in base64 of little-endian words.
+    /// One bit for each claimed leaf, as base64 of little-endian words.
     claims: String,
 }
 
-/// What was read, up to and with the plan that `through` names, in the order of the plans' creation.
+/// The result for the plans up to and including `through`, in the order in which plans were created.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Done {
@@ -55,24 +55,25 @@ struct Done {
 }
 
 impl Resume {
-    /// The file at this path, if an interrupted verification left it there.
+    /// Reads the file of an interrupted verification, if there is one.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let state = match fs::read(path) {
-            Ok(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| useless(path, error))?),
+            Ok(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| unusable(path, error))?),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(useless(path, error)),
+            Err(error) => return Err(unusable(path, error)),
         };
-        Ok(Self { path: path.to_owned(), state, written: Instant::now() })
+        Ok(Self { path: path.to_owned(), state, saved: Instant::now() })
     }
 
-    /// The checkpoint that the interrupted verification began with, and what to call it.
+    /// Returns the file's name and the checkpoint at which the interrupted verification began.
     pub(super) fn checkpoint(&self) -> Option<(String, Vec<u8>)> {
         let state = self.state.as_ref()?;
         Some((self.path.display().to_string(), state.checkpoint.clone().into_bytes()))
     }
 
-    /// Takes up what was done, or begins: the basis is then the log as far as the checkpoint of the beginning covers it.
-    pub(super) fn take_up(&mut self, scope: &Scope, basis: &mut Basis, log: &CheckedLog) -> Result<Verified, Failure> {
+    /// Restores the result of the interrupted verification, and limits the basis to the log as it was at its checkpoint. If
+    /// there is no file, it starts a new state and returns an empty result.
+    pub(super) fn restore(&mut self, scope: &Scope, basis: &mut Basis, log: &CheckedLog) -> Result<Verified, Failure> {
         let scope = format!("{scope:?}");
         let Some(state) = &self.state else {
             self.state = Some(State {
@@ -86,9 +87,12 @@ impl Resume {
             return Ok(Verified::default());
         };
         if (&state.scope, state.since) != (&scope, basis.since) {
-            return Err(useless(&self.path, "it was begun with another question; ask the same, or name another file"));
+            return Err(unusable(
+                &self.path,
+                "it belongs to a verification with other options; use the same options, or another file",
+            ));
         }
-        let claims = STANDARD.decode(&state.claims).map_err(|error| useless(&self.path, error))?;
+        let claims = STANDARD.decode(&state.claims).map_err(|error| unusable(&self.path, error))?;
         let (words, _) = claims.as_chunks();
         log.restore_claims(&words.iter().map(|word| u64::from_le_bytes(*word)).collect::<Vec<_>>());
         basis.limit = basis.limit.min(state.size);
@@ -104,32 +108,32 @@ impl Resume {
         })
     }
 
-    /// Notes what is done by now, and writes it every few seconds.
-    pub(super) fn keep(&mut self, basis: &Arc<Basis>, verified: &Verified) -> Result<(), Failure> {
-        let (Some(state), true) = (&mut self.state, self.written.elapsed() >= EVERY) else { return Ok(()) };
-        self.written = Instant::now();
+    /// Saves the result so far, unless the last save was less than [`SAVE_INTERVAL`] ago.
+    pub(super) fn save(&mut self, basis: &Arc<Basis>, verified: &Verified) -> Result<(), Failure> {
+        let (Some(state), true) = (&mut self.state, self.saved.elapsed() >= SAVE_INTERVAL) else { return Ok(()) };
+        self.saved = Instant::now();
         let Verified { through, events, plans, sealed, unchecked, later, findings } = verified.clone();
         state.done = Done { through, events, plans, sealed, unchecked, later, findings };
         let claims = basis.log.as_ref().map(|log| log.claims()).unwrap_or_default();
         state.claims = STANDARD.encode(claims.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>());
-        // Whole or not at all: a file that was cut by a crash would be of no use.
+        // Replaced as a whole: a file that a crash cut off could not be resumed.
         let new = self.path.with_extension("new");
-        let text = serde_json::to_vec(state).map_err(|error| useless(&self.path, error))?;
+        let text = serde_json::to_vec(state)?;
         let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &self.path));
-        written.map_err(|error| Failure::new(format!("{} cannot be written: {error}", self.path.display())))
+        written.map_err(|error| Failure::caused(format_args!("cannot write {}", self.path.display()), &error))
     }
 
-    /// Nothing is left to go on from.
+    /// Removes the file.
     pub(super) fn finish(self) -> Result<(), Failure> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(Failure::new(format!("{} cannot be removed: {error}", self.path.display())))
+                Err(Failure::caused(format_args!("cannot remove {}", self.path.display()), &error))
             }
             _ => Ok(()),
         }
     }
 }
 
-fn useless(path: &Path, why: impl std::fmt::Display) -> Failure {
-    Failure::new(format!("{} cannot be gone on from: {why}", path.display()))
+fn unusable(path: &Path, reason: impl std::fmt::Display) -> Failure {
+    Failure::new(format!("cannot resume from {}: {reason}", path.display()))
 }

@@ -1,4 +1,4 @@
-//! The files of a keyring, while a command changes them.
+//! Changing the files of a keyring.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Write as _};
@@ -11,12 +11,12 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
-/// The keyring at a path, locked against other commands until this is dropped.
+/// The keyring at a path, locked against other commands until this value is dropped.
 ///
-/// Each file is replaced as a whole: readers see the old one or the new one, also after a crash. What is not changed in a
-/// file stays byte for byte, and so do its mode and its owner.
+/// Each file is replaced as a whole: readers see the old file or the new one, also after a crash. The other bytes of a changed
+/// file, its mode and its owner stay the same.
 pub(super) struct KeyringFiles {
-    /// The path, links followed.
+    /// The path, with symbolic links resolved.
     path: PathBuf,
     is_directory: bool,
     files: Vec<OneFile>,
@@ -25,17 +25,17 @@ pub(super) struct KeyringFiles {
 
 struct OneFile {
     path: PathBuf,
-    /// None of a file that is new.
-    was: Option<fs::Metadata>,
+    /// The metadata of the existing file; `None` for a new file.
+    existing: Option<fs::Metadata>,
     text: KeyringText,
     changed: bool,
 }
 
 impl KeyringFiles {
-    /// Opens the keyring; nothing at the path is a keyring without keys.
+    /// Opens the keyring. A path that does not exist is a keyring without keys.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let failed =
-            |error: &io::Error| Failure::new(format!("the keyring {} cannot be opened: {error}", path.display()));
+            |error: &io::Error| Failure::caused(format_args!("cannot open the keyring {}", path.display()), error);
         let (path, exists) = match fs::canonicalize(path) {
             Ok(path) => (path, true),
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -52,12 +52,12 @@ impl KeyringFiles {
         Ok(Self { path, is_directory, files, _lock: lock })
     }
 
-    /// What the files make together, as they stand by now.
+    /// Parses the files, including changes that are not saved yet.
     pub(super) fn keyring(&self) -> Result<Keyring, Failure> {
         Ok(Keyring::of_texts(self.files.iter().map(|file| &file.text))?)
     }
 
-    /// Adds a key: to the file, or as one file more of a directory.
+    /// Adds a key: to the file, or as a new file of the directory.
     pub(super) fn add(&mut self, key: &NewKey) -> Result<(), Failure> {
         match self.files.first_mut() {
             Some(file) if !self.is_directory => {
@@ -67,31 +67,39 @@ impl KeyringFiles {
             _ => {
                 let path =
                     if self.is_directory { self.path.join(format!("{}.json", key.id())) } else { self.path.clone() };
-                self.files.push(OneFile { path, was: None, text: KeyringText::new(key.keyring())?, changed: true });
+                self.files.push(OneFile {
+                    path,
+                    existing: None,
+                    text: KeyringText::new(key.keyring())?,
+                    changed: true,
+                });
             }
         }
         Ok(())
     }
 
-    /// Gives a key another status.
+    /// Changes the status of a key.
     pub(super) fn set_status(&mut self, kid: &KeyId, status: Status) {
         for file in &mut self.files {
             file.changed |= file.text.set_status(kid, status);
         }
     }
 
-    /// Pins that a key counts no more from a log index on.
+    /// Pins that a key does not count from a log index on.
     pub(super) fn set_until(&mut self, kid: &KeyId, until: u64) {
         for file in &mut self.files {
             file.changed |= file.text.set_until(kid, until);
         }
     }
 
-    /// Writes what was changed, each file at once. Refused is what would be no keyring.
+    /// Writes the changed files, each as a whole.
+    ///
+    /// # Errors
+    /// The files would not be a valid keyring, or one cannot be written.
     pub(super) fn save(self) -> Result<(), Failure> {
         self.keyring()?;
         self.files.iter().filter(|file| file.changed).try_for_each(|file| {
-            file.write().map_err(|error| Failure::new(format!("{} cannot be written: {error}", file.path.display())))
+            file.write().map_err(|error| Failure::caused(format_args!("cannot write {}", file.path.display()), &error))
         })
     }
 }
@@ -100,13 +108,13 @@ impl OneFile {
     fn read(path: PathBuf) -> Result<Self, Failure> {
         let path = fs::canonicalize(path)?;
         let text = Zeroizing::new(fs::read_to_string(&path)?);
-        Ok(Self { was: Some(fs::metadata(&path)?), text: KeyringText::new(text)?, path, changed: false })
+        Ok(Self { existing: Some(fs::metadata(&path)?), text: KeyringText::new(text)?, path, changed: false })
     }
 
     fn write(&self) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        // Hidden, so that it is no file of a keyring's directory.
+        // Hidden files are not part of a keyring's directory.
         let temporary = folder.join(format!(".{name}.new"));
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -114,7 +122,7 @@ impl OneFile {
         }
         let written = self.fill(&temporary).and_then(|()| fs::rename(&temporary, &self.path));
         if written.is_err() {
-            // It holds secrets; that it could not be made says more than that it could not be removed.
+            // It may hold secrets. If removing it fails too, the first error is the one to report.
             let _ = fs::remove_file(&temporary);
         }
         written.and_then(|()| File::open(folder)?.sync_all())
@@ -123,12 +131,12 @@ impl OneFile {
     fn fill(&self, temporary: &Path) -> io::Result<()> {
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(temporary)?;
         file.write_all(self.text.as_str().as_bytes())?;
-        if let Some(was) = &self.was {
-            let is = file.metadata()?;
-            if (was.uid(), was.gid()) != (is.uid(), is.gid()) {
-                chown(temporary, Some(was.uid()), Some(was.gid()))?;
+        if let Some(existing) = &self.existing {
+            let new = file.metadata()?;
+            if (existing.uid(), existing.gid()) != (new.uid(), new.gid()) {
+                chown(temporary, Some(existing.uid()), Some(existing.gid()))?;
             }
-            file.set_permissions(Permissions::from_mode(was.mode() & 0o7777))?;
+            file.set_permissions(Permissions::from_mode(existing.mode() & 0o7777))?;
         }
         file.sync_all()
     }

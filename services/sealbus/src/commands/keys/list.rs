@@ -1,4 +1,4 @@
-//! `sealbus keys list`: every key, and what it is still used for.
+//! `sealbus keys list`: prints every key, and what it is still used for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,26 +12,28 @@ use crate::failure::Failure;
 use crate::output::{Output, table as printed_table};
 use crate::wiring;
 
-/// What the ledger says of keys.
-struct Known {
+/// What the ledger holds about keys.
+struct LedgerKeys {
     chain: KeyChain,
-    standings: BTreeMap<KeyId, KeyState>,
+    states: BTreeMap<KeyId, KeyState>,
+    /// Number of live signers by key.
     signers: BTreeMap<KeyId, u64>,
+    /// Number of events without a leaf by key.
     unsealed: BTreeMap<KeyId, u64>,
 }
 
-/// Prints the keys of the keyring and, where a ledger is configured, those that its plan `_keys` names.
+/// Prints the keys of the keyring and, if a ledger is configured, those that its plan `_keys` names.
 pub(super) async fn run(output: Output, settings: &Settings) -> Result<(), Failure> {
     let keyring = wiring::keyring(settings)?;
-    let known = match settings.find(table::DATABASE_URL) {
-        Some(_) => Some(known(&keyring, settings).await?),
+    let ledger = match settings.find(table::DATABASE_URL) {
+        Some(_) => Some(read_ledger(&keyring, settings).await?),
         None => None,
     };
     let mut ids: Vec<&KeyId> = keyring.keys().map(|key| key.id).collect();
     let in_keyring: BTreeSet<&KeyId> = ids.iter().copied().collect();
-    ids.extend(known.iter().flat_map(|known| known.chain.histories().keys()).filter(|id| !in_keyring.contains(id)));
+    ids.extend(ledger.iter().flat_map(|ledger| ledger.chain.histories().keys()).filter(|id| !in_keyring.contains(id)));
     let rows: Vec<Value> =
-        ids.into_iter().map(|id| row(id, keyring.keys().find(|key| key.id == id), known.as_ref())).collect();
+        ids.into_iter().map(|id| row(id, keyring.keys().find(|key| key.id == id), ledger.as_ref())).collect();
     match output {
         Output::Json => println!("{}", Value::Array(rows)),
         Output::Table => print(&rows),
@@ -39,33 +41,34 @@ pub(super) async fn run(output: Output, settings: &Settings) -> Result<(), Failu
     Ok(())
 }
 
-async fn known(keyring: &Keyring, settings: &Settings) -> Result<Known, Failure> {
+async fn read_ledger(keyring: &Keyring, settings: &Settings) -> Result<LedgerKeys, Failure> {
     let ledger = wiring::open_ledger(settings).await?;
-    let known = Known {
+    let keys = LedgerKeys {
         chain: ledger.keys().chain(keyring).await?,
-        standings: ledger.keys().states().await?,
+        states: ledger.keys().states().await?,
         signers: ledger.keys().signers().await?,
         unsealed: ledger.keys().unsealed().await?,
     };
     ledger.close().await;
-    Ok(known)
+    Ok(keys)
 }
 
-fn row(id: &KeyId, held: Option<HeldKey<'_>>, known: Option<&Known>) -> Value {
-    let sealing = id.kind().filter(|kind| seals_events(*kind)).and(known);
-    let window = sealing.and_then(|known| known.chain.window(id));
+fn row(id: &KeyId, key: Option<HeldKey<'_>>, ledger: Option<&LedgerKeys>) -> Value {
+    // The ledger holds nothing about keys that do not seal events.
+    let ledger = id.kind().filter(|kind| seals_events(*kind)).and(ledger);
+    let window = ledger.and_then(|ledger| ledger.chain.window(id));
     let count = |counts: &BTreeMap<KeyId, u64>| counts.get(id).copied().unwrap_or(0);
     json!({
         "id": id,
         "kind": id.kind().map(|kind| kind.prefix().trim_end_matches('-')),
-        "status": held.map(|held| held.status),
-        "secret": held.is_some_and(|held| held.has_secret),
-        "signs": held.is_some_and(|held| held.status == Status::Active && seals_events(held.kind)),
+        "status": key.map(|key| key.status),
+        "secret": key.is_some_and(|key| key.has_secret),
+        "signs": key.is_some_and(|key| key.status == Status::Active && seals_events(key.kind)),
         "from": window.map(|window| window.from),
         "until": window.and_then(|window| window.until),
-        "ledger": sealing.and_then(|known| known.standings.get(id)).map(|standing| standing.as_str()),
-        "replicas": sealing.map(|known| count(&known.signers)),
-        "unsealed": sealing.map(|known| count(&known.unsealed)),
+        "ledger": ledger.and_then(|ledger| ledger.states.get(id)).map(|state| state.as_str()),
+        "replicas": ledger.map(|ledger| count(&ledger.signers)),
+        "unsealed": ledger.map(|ledger| count(&ledger.unsealed)),
     })
 }
 

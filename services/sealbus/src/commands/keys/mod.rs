@@ -1,14 +1,14 @@
-//! `sealbus keys`: keys of a keyring, and the events of plan `_keys` by which signing keys begin and end.
+//! `sealbus keys`: the keys of a keyring, and the events of plan `_keys` that add and end signing keys.
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
 //! | `new`, `list`, `rotate`, `retire`, `revoke` | one command each |
-//! | `files` | the keyring's files while they are changed |
-//! | `chain` | plan `_keys` with what appends to it, and waiting for the log |
-//! | `pinned` | what others pin of a key |
+//! | `files` | changing the files of a keyring |
+//! | `key_ledger` | what the ledger holds about keys |
+//! | `pinned` | what verifiers pin of a key |
 
-mod chain;
 mod files;
+mod key_ledger;
 mod list;
 mod new;
 mod pinned;
@@ -25,53 +25,45 @@ use sealbus_runtime::settings::Settings;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// What to do.
+/// The arguments of `sealbus keys`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum What {
-    /// Make a key and add it to the keyring, signing only where no key of its use does
+enum Command {
+    /// Create a key and add it to the keyring; it is active only if no key for the same use is
     New(new::Args),
     /// List every key of the keyring and of the ledger, and what each is still used for
     List {
-        /// How to print
+        /// Output format
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
     /// Make the next key the one that signs: add it to the ledger, wait for the log, then change the keyring
     Rotate(rotate::Args),
-    /// End a signing key that another has followed, once nobody signs with it
+    /// End a signing key that another one has replaced, once no process signs with it
     Retire(retire::Args),
-    /// End a key that is not to be trusted any more, at once
+    /// End a key that is not to be trusted any more, immediately
     Revoke(revoke::Args),
 }
 
-/// Who does it, as the events of plan `_keys` name them.
-#[derive(clap::Args)]
-struct Who {
-    /// Who you are; otherwise the user of this shell
-    #[arg(long)]
-    actor: Option<String>,
-}
-
-/// Runs it.
+/// Runs the subcommand.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
-    match args.what {
-        What::New(args) => new::run(&args, &settings)?,
-        What::List { output } => list::run(output, &settings).await?,
-        What::Rotate(args) => rotate::run(args, &settings).await?,
-        What::Retire(args) => retire::run(args, &settings).await?,
-        What::Revoke(args) => revoke::run(args, &settings).await?,
+    match args.command {
+        Command::New(args) => new::run(&args, &settings)?,
+        Command::List { output } => list::run(output, &settings).await?,
+        Command::Rotate(args) => rotate::run(args, &settings).await?,
+        Command::Retire(args) => retire::run(args, &settings).await?,
+        Command::Revoke(args) => revoke::run(args, &settings).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A key id as it is typed.
+/// Parses a key id of the command line.
 fn key_id(text: &str) -> Result<KeyId, &'static str> {
     let kid = KeyId::new(text);
     match kid.kind() {
@@ -80,20 +72,20 @@ fn key_id(text: &str) -> Result<KeyId, &'static str> {
     }
 }
 
-/// The key of this id, which the keyring has to hold.
-fn held<'k>(keyring: &'k Keyring, kid: &KeyId) -> Result<HeldKey<'k>, Failure> {
+/// Returns a key of the keyring.
+fn find_key<'k>(keyring: &'k Keyring, kid: &KeyId) -> Result<HeldKey<'k>, Failure> {
     let found = keyring.keys().find(|key| key.id == kid);
     found.ok_or_else(|| {
-        Failure::usage(format!("the keyring does not hold {kid}; `sealbus keys list` says what it holds"))
+        Failure::usage(format!("the keyring does not contain {kid}; `sealbus keys list` prints its keys"))
     })
 }
 
-/// Whether keys of this kind seal events.
+/// Returns whether keys of this kind seal events.
 fn seals_events(kind: KeyKind) -> bool {
     matches!(kind, KeyKind::Hmac | KeyKind::Ed25519)
 }
 
-/// Whether at most one of two keys of these kinds is active.
+/// Returns whether keys of these kinds have the same use, for which at most one key is active.
 fn share_a_use(one: KeyKind, other: KeyKind) -> bool {
     one == other || (seals_events(one) && seals_events(other))
 }

@@ -1,4 +1,4 @@
-//! `sealbus keys new`: makes a key.
+//! `sealbus keys new`: creates a key.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -12,24 +12,25 @@ use zeroize::Zeroizing;
 use super::files::KeyringFiles;
 use super::{pinned, seals_events, share_a_use};
 use crate::failure::Failure;
+use crate::output::notice;
 
-/// What to make, and where it goes.
+/// The arguments of `sealbus keys new`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// What the key is for
+    /// Kind of the key, which is its use
     #[arg(long, value_enum)]
     kind: Kind,
-    /// A new keyring file of this key alone, active; otherwise it is added to `SEALBUS_KEYRING`
+    /// Create a keyring file that holds only this key, active [default: add the key to the configured keyring]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
-/// The kinds of keys, as they are typed.
+/// The kinds of keys on the command line.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Kind {
-    /// Signs events: whoever has the public key can check them
+    /// Signs events; anyone with the public key can check the signatures
     Ed25519,
-    /// Seals events with a MAC: only who has the secret can check them
+    /// Seals events with a MAC; only those who have the secret can check it
     Hmac,
     /// Wraps data keys
     Kek,
@@ -37,7 +38,7 @@ enum Kind {
     Log,
     /// Cosigns other logs' checkpoints
     Witness,
-    /// Signs the older contract's columns
+    /// Signs the columns of scheme v1
     V1,
 }
 
@@ -54,17 +55,17 @@ impl Kind {
     }
 }
 
-/// Makes it of the system's randomness, writes it, and prints its id and what is pinned of it on one line.
+/// Creates the key from the system's randomness, writes it, and prints its id and what verifiers pin of it on one line.
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let kind = args.kind.kind();
     let mut random = Zeroizing::new([0_u8; 40]);
     getrandom::fill(random.as_mut_slice())
-        .map_err(|error| Failure::new(format!("the system gave no randomness: {error}")))?;
+        .map_err(|error| Failure::new(format!("the system provides no randomness: {error}")))?;
     let key = match &args.out {
         Some(out) => {
             let key = NewKey::new(kind, &random, Status::Active)?;
             write(out, &key)?;
-            eprintln!("sealbus: {} is the active key of {}", key.id(), out.display());
+            notice(format_args!("{} is the active key of {}", key.id(), out.display()));
             key
         }
         None => add(kind, &random, settings)?,
@@ -77,7 +78,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
 }
 
 fn write(path: &Path, key: &NewKey) -> Result<(), Failure> {
-    let not_written = |error| Failure::new(format!("the keyring {} cannot be made: {error}", path.display()));
+    let not_written = |error| Failure::caused(format_args!("cannot create the keyring {}", path.display()), &error);
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(not_written)?;
     file.write_all(key.keyring().as_bytes()).and_then(|()| file.sync_all()).map_err(not_written)
 }
@@ -85,36 +86,36 @@ fn write(path: &Path, key: &NewKey) -> Result<(), Failure> {
 fn add(kind: KeyKind, random: &[u8; 40], settings: &Settings) -> Result<NewKey, Failure> {
     let path = settings.require(table::KEYRING)?;
     let mut files = KeyringFiles::open(&path)?;
-    let status = status(kind, &files.keyring()?)?;
+    let status = initial_status(kind, &files.keyring()?)?;
     let key = NewKey::new(kind, random, status)?;
     files.add(&key)?;
     files.save()?;
     let (id, path) = (key.id(), path.display());
     if status == Status::Active {
-        eprintln!("sealbus: {id} is the active key of its kind in {path}");
+        notice(format_args!("{id} is the active key of its kind in {path}"));
         return Ok(key);
     }
-    eprintln!("sealbus: {id} is in {path} and does not sign yet");
+    notice(format_args!("{id} is in {path} and is not active yet"));
     if kind == KeyKind::Log {
-        eprintln!("sealbus: the log's key changes with a new policy of its verifiers, not by `sealbus keys rotate`");
+        notice("the log's key is replaced with new policies of its verifiers, not with `sealbus keys rotate`");
     } else if seals_events(kind) {
-        eprintln!(
-            "sealbus: now give this keyring to every process and start each again, so that all of them know the key; then \
+        notice(format_args!(
+            "next: give this keyring to every process and restart them, so that all of them know the key; then run \
              `sealbus keys rotate {id}`"
-        );
+        ));
     } else {
-        eprintln!("sealbus: `sealbus keys rotate {id}` makes it the active one");
+        notice(format_args!("next: `sealbus keys rotate {id}` makes it the active one"));
     }
     Ok(key)
 }
 
-/// Active where no key of its use is.
-fn status(kind: KeyKind, keyring: &Keyring) -> Result<Status, Failure> {
+/// Returns the status of a new key: active if no key for the same use is.
+fn initial_status(kind: KeyKind, keyring: &Keyring) -> Result<Status, Failure> {
     let active = keyring.keys().find(|key| key.status == Status::Active && share_a_use(key.kind, kind));
     match active {
         None => Ok(Status::Active),
         Some(active) if active.kind == KeyKind::Ed25519 && kind == KeyKind::Hmac => Err(Failure::usage(format!(
-            "{} signs with Ed25519, and a plan's suite never falls: no hmac key can follow it; make an ed25519 key",
+            "{} signs with Ed25519, and a plan's suite never falls: an hmac key cannot replace it; create an ed25519 key",
             active.id
         ))),
         Some(_) => Ok(Status::Retired),

@@ -1,11 +1,11 @@
-//! What others pin of a key: never its secret.
+//! What verifiers pin of a key. It never contains the secret.
 
 use sealbus_core::log::note::{SignatureType, VerifierKey};
 use sealbus_core::seal::{KeyId, KeyKind, PublicKey};
 use sealbus_runtime::settings::{Settings, table};
 use serde_json::json;
 
-/// The public half: of a log or witness key as a C2SP vkey, where its name is configured; otherwise base64.
+/// Returns the public key as text: a C2SP vkey for a log or witness key whose name is configured, otherwise base64.
 pub(super) fn public(kind: KeyKind, public: &PublicKey, settings: &Settings) -> String {
     let (name, signature_type) = match kind {
         KeyKind::Log => (settings.find(table::ORIGIN), SignatureType::Ed25519),
@@ -16,7 +16,7 @@ pub(super) fn public(kind: KeyKind, public: &PublicKey, settings: &Settings) -> 
     vkey.map_or_else(|| public.to_string(), |vkey| vkey.to_string())
 }
 
-/// The entry of a verifier's keyring that revokes a signing key.
+/// Returns the keyring entry by which a verifier revokes a signing key from a log index on.
 pub(super) fn revoked(kid: &KeyId, public: Option<&PublicKey>, until: u64) -> String {
     let mut entry = json!({ "id": kid, "status": "revoked", "until": until });
     if let Some(public) = public {

@@ -1,111 +1,106 @@
-//! `sealbus keys retire`: ends a signing key that another has followed.
+//! `sealbus keys retire`: ends a signing key that another one has replaced.
 //!
-//! First nobody may sign with it any more, then the database lets nobody, then all that it signed is sealed, and only then
-//! `key.retired` says so: so that no event of its own falls outside its window. Run again after a crash, it goes on.
+//! The steps are ordered so that no event of the key falls outside its window:
+//!
+//! 1. Wait until no process signs with the key.
+//! 2. Let the database refuse the key.
+//! 3. Wait until everything that the key signed is sealed.
+//! 4. Append `key.retired`.
+//!
+//! Running the command again after a crash resumes it.
 
 use std::time::Duration;
 
 use sealbus_core::duration;
-use sealbus_core::seal::{KeyId, Keyring};
-use sealbus_ledger::Ledger;
+use sealbus_core::seal::KeyId;
 use sealbus_ledger::keys::{Ending, KeyChain, KeyChange};
 use sealbus_runtime::settings::Settings;
 
-use super::chain::{self, Patience, say};
-use super::{Who, held, key_id, seals_events};
-use crate::commands::names;
+use super::key_ledger::{Deadline, KeyLedger};
+use super::{find_key, key_id, seals_events};
+use crate::commands::arguments::ActorArgs;
 use crate::failure::Failure;
+use crate::output::notice;
 use crate::wiring;
 
-/// Which key, and how.
+/// The arguments of `sealbus keys retire`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The key that another has followed
+    /// Id of a signing key that another one has replaced
     #[arg(value_parser = key_id)]
     key: KeyId,
-    /// How long to wait for publishers that still sign with it, and for the log
-    #[arg(long, default_value = "10m", value_parser = duration::parse)]
+    /// Maximum wait for publishers that still sign with the key, and for the log
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration::parse)]
     wait: Duration,
     #[command(flatten)]
-    who: Who,
+    actor: ActorArgs,
 }
 
 /// Retires the key.
 pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
     let kid = args.key;
     let keyring = wiring::keyring(settings)?;
-    if !seals_events(held(&keyring, &kid)?.kind) {
+    if !seals_events(find_key(&keyring, &kid)?.kind) {
         return Err(Failure::usage(format!(
-            "{kid} seals no events: a key of its kind is retired in the keyring alone, by `sealbus keys rotate`"
+            "{kid} does not seal events: a key of its kind is retired only in the keyring, by `sealbus keys rotate`"
         )));
     }
     let ledger = wiring::open_ledger(settings).await?;
-    if chain::check_active(&ledger, &keyring).await? == kid {
-        return Err(Failure::usage(format!("{kid} is the key that signs: rotate to another first")));
+    let keys = KeyLedger { ledger: &ledger, keyring: &keyring, settings };
+    if keys.check_active().await? == kid {
+        return Err(Failure::usage(format!("{kid} is the active signing key: rotate to another key first")));
     }
-    let told = ledger.keys().chain(&keyring).await?.history(&kid);
-    if told.added.is_none() {
-        return Err(Failure::usage(format!("{kid} was never added to this ledger, so there is nothing to retire")));
+    let history = keys.history(&kid).await?;
+    if history.added.is_none() {
+        return Err(Failure::usage(format!("{kid} was never added to this ledger, so it cannot be retired")));
     }
-    if told.revoked.is_some() {
-        return Err(Failure::usage(format!("{kid} was revoked, which says more")));
+    if history.revoked.is_some() {
+        return Err(Failure::usage(format!("{kid} is already revoked")));
     }
-    let patience = Patience::new(args.wait);
-    if told.retired.is_none() {
-        retire(&ledger, &keyring, &kid, patience, (&names::actor(args.who.actor), settings)).await?;
+    let deadline = Deadline::after(args.wait);
+    if history.retired.is_none() {
+        retire(keys, &kid, &args.actor.actor, deadline).await?;
     }
-    until_ended(&ledger, &keyring, &kid, patience).await?;
+    report_end(keys, &kid, deadline).await?;
     ledger.close().await;
     Ok(())
 }
 
-async fn retire(
-    ledger: &Ledger,
-    keyring: &Keyring,
-    kid: &KeyId,
-    patience: Patience,
-    (actor, settings): (&str, &Settings),
-) -> Result<(), Failure> {
-    let signers = async || Ok::<_, Failure>(ledger.keys().signers().await?.get(kid).copied().unwrap_or(0));
-    if signers().await? > 0 {
-        say(format_args!("waiting for those who still sign with {kid}"));
+async fn retire(keys: KeyLedger<'_>, kid: &KeyId, actor: &str, deadline: Deadline) -> Result<(), Failure> {
+    if keys.signers(kid).await? > 0 {
+        notice(format_args!("waiting for processes that still sign with {kid}"));
     }
-    if !patience.until(async || Ok(signers().await? == 0)).await? {
+    if !deadline.wait_for(async || Ok(keys.signers(kid).await? == 0)).await? {
         return Err(Failure::new(format!(
-            "{} processes still sign with {kid}: give them the keyring in which the key that followed is active, start them \
-             again, and run the same command again",
-            signers().await?
+            "{} processes still sign with {kid}: give them the keyring in which its successor is active, restart them, and run \
+             the same command again",
+            keys.signers(kid).await?
         )));
     }
-    ledger.keys().end(kid, Ending::Retire).await?;
-    let unsealed = async || Ok::<_, Failure>(ledger.keys().unsealed().await?.get(kid).copied().unwrap_or(0));
-    if !patience.until(async || Ok(unsealed().await? == 0)).await? {
+    keys.ledger.keys().end(kid, Ending::Retire).await?;
+    if !deadline.wait_for(async || Ok(keys.unsealed(kid).await? == 0)).await? {
         return Err(Failure::new(format!(
-            "{} events that {kid} signed have no leaf in the log yet: see that the sealer runs and what it says, then run the \
-             same command again; nothing is signed by {kid} any more",
-            unsealed().await?
+            "{} events signed by {kid} are not in the log yet: check that the sealer runs, and its log, and run the same \
+             command again; no process can sign with {kid} any more",
+            keys.unsealed(kid).await?
         )));
     }
     let retired = |chain: &KeyChain| {
-        let ended = chain.history(kid).retired.is_some();
-        (!ended).then(|| KeyChange::Retired(kid, chain.log_size()))
+        let is_retired = chain.history(kid).retired.is_some();
+        (!is_retired).then(|| KeyChange::Retired(kid, chain.log_size()))
     };
-    chain::append(ledger, keyring, settings, actor, retired).await
+    keys.append(actor, retired).await
 }
 
-/// Waits for the leaf of the event that ended the key, and says from where on it counts no more.
-pub(super) async fn until_ended(
-    ledger: &Ledger,
-    keyring: &Keyring,
-    kid: &KeyId,
-    patience: Patience,
-) -> Result<(), Failure> {
-    let until =
-        async || Ok::<_, Failure>(ledger.keys().chain(keyring).await?.window(kid).and_then(|window| window.until));
-    let met = patience.until(async || Ok(until().await?.is_some())).await?;
+/// Waits for the leaf of the event that ended the key, and prints the log index up to which the key counts.
+pub(super) async fn report_end(keys: KeyLedger<'_>, kid: &KeyId, deadline: Deadline) -> Result<(), Failure> {
+    let until = async || Ok::<_, Failure>(keys.window(kid).await?.and_then(|window| window.until));
+    deadline.wait_for(async || Ok(until().await?.is_some())).await?;
     match until().await? {
-        Some(until) if met => say(format_args!("{kid} counts below log index {until}, and no more from there on")),
-        _ => say(format_args!("{kid} is ended; from which log index on, the log will say once the sealer runs")),
+        Some(until) => notice(format_args!("{kid} counts below log index {until}, and not from there on")),
+        None => notice(format_args!(
+            "{kid} is ended; the log index from which it does not count is known once a sealer has sealed that event"
+        )),
     }
     Ok(())
 }

@@ -3,136 +3,127 @@
 use std::time::Duration;
 
 use sealbus_core::duration;
-use sealbus_core::seal::{KeyId, KeyKind, Keyring, Status};
-use sealbus_ledger::Ledger;
+use sealbus_core::seal::{KeyId, KeyKind, Status};
 use sealbus_ledger::keys::{Ending, KeyChain, KeyChange};
 use sealbus_runtime::settings::{Settings, table};
 
-use super::chain::{self, Patience, say};
 use super::files::KeyringFiles;
-use super::retire::until_ended;
-use super::{Who, held, key_id, pinned, seals_events};
-use crate::commands::names;
+use super::key_ledger::{Deadline, KeyLedger};
+use super::retire::report_end;
+use super::{find_key, key_id, pinned, seals_events};
+use crate::commands::arguments::ActorArgs;
 use crate::failure::Failure;
+use crate::output::notice;
 use crate::wiring;
 
-/// Which key, and why.
+/// Maximum number of characters in a reason.
+const MAX_REASON_CHARS: usize = 2_000;
+
+/// The arguments of `sealbus keys revoke`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The key
+    /// Id of the key
     #[arg(value_parser = key_id)]
     key: KeyId,
-    /// Why, in your words: kept for ever
+    /// Reason, recorded permanently in the event
     #[arg(long)]
     reason: String,
-    /// The log index from which on it is not to be trusted; otherwise that of the revocation itself
+    /// Log index from which the key is not to be trusted [default: that of the revocation]
     #[arg(long, value_name = "INDEX")]
     until: Option<u64>,
-    /// How long to wait for the log to take what was signed before
-    #[arg(long, default_value = "10s", value_parser = duration::parse)]
+    /// Maximum wait for the log to take what was signed before
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
     wait: Duration,
     #[command(flatten)]
-    who: Who,
+    actor: ActorArgs,
 }
 
 /// Revokes the key.
 pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
-    if args.reason.is_empty() || args.reason.chars().count() > 2_000 || args.reason.contains('\0') {
-        return Err(Failure::usage("a reason of 1 to 2,000 characters is needed, without U+0000"));
+    if args.reason.is_empty() || args.reason.chars().count() > MAX_REASON_CHARS || args.reason.contains('\0') {
+        return Err(Failure::usage("--reason must have 1 to 2,000 characters, without U+0000"));
     }
     let keyring = wiring::keyring(settings)?;
-    let held = held(&keyring, &args.key)?;
-    if held.status == Status::Active {
-        return Err(Failure::usage(format!(
-            "{} is active: {}, then revoke it",
-            held.id,
-            if held.kind == KeyKind::Log {
-                "change the log's key first (docs/operations/keys.md)"
-            } else {
-                "make another with `sealbus keys new`, rotate to it with `sealbus keys rotate`"
-            }
-        )));
+    let key = find_key(&keyring, &args.key)?;
+    if key.status == Status::Active {
+        let first = if key.kind == KeyKind::Log {
+            "replace the log's key (docs/operations/keys.md)"
+        } else {
+            "create another key with `sealbus keys new` and rotate to it with `sealbus keys rotate`"
+        };
+        return Err(Failure::usage(format!("{} is active: {first}, then revoke it", key.id)));
     }
-    if !seals_events(held.kind) {
-        set(held.id, None, settings)?;
-        say(format_args!(
-            "{} is revoked in this keyring; no event tells others of a key of its kind: tell them",
-            held.id
+    if !seals_events(key.kind) {
+        set_revoked(key.id, None, settings)?;
+        notice(format_args!(
+            "{} is revoked in this keyring; there is no event for a key of its kind: inform everyone who pins it",
+            key.id
         ));
         return Ok(());
     }
     let ledger = wiring::open_ledger(settings).await?;
-    chain::check_active(&ledger, &keyring).await?;
-    let chain = ledger.keys().chain(&keyring).await?;
-    if chain.history(held.id).added.is_none() {
-        ledger.keys().end(held.id, Ending::Revoke).await?;
-        set(held.id, None, settings)?;
-        say(format_args!("{} was never added to this ledger, and now never can be", held.id));
+    let keys = KeyLedger { ledger: &ledger, keyring: &keyring, settings };
+    keys.check_active().await?;
+    if keys.history(key.id).await?.added.is_none() {
+        ledger.keys().end(key.id, Ending::Revoke).await?;
+        set_revoked(key.id, None, settings)?;
+        notice(format_args!("{} was never added to this ledger, and cannot be added from now on", key.id));
         return Ok(());
     }
     if let Some(until) = args.until {
-        keep_followers(&ledger, &keyring, held.id, until, settings).await?;
+        check_until(keys, key.id, until).await?;
     }
-    signing(&ledger, &keyring, held.id, &args, settings).await?;
-    explain(&ledger, &keyring, held.id, args.until).await?;
+    revoke_signing_key(keys, &args).await?;
+    print_pin(keys, key.id, args.until).await?;
     ledger.close().await;
     Ok(())
 }
 
-/// Refuses an index by which the key would take with it a key that it added and that signs now.
-async fn keep_followers(
-    ledger: &Ledger,
-    keyring: &Keyring,
-    kid: &KeyId,
-    until: u64,
-    settings: &Settings,
-) -> Result<(), Failure> {
-    let mut files = KeyringFiles::open(&settings.require(table::KEYRING)?)?;
+/// Refuses an index so low that a key which the revoked key added would be invalid too.
+async fn check_until(keys: KeyLedger<'_>, kid: &KeyId, until: u64) -> Result<(), Failure> {
+    let mut files = KeyringFiles::open(&keys.settings.require(table::KEYRING)?)?;
     files.set_until(kid, until);
     let narrowed = files.keyring()?;
-    let chain = ledger.keys().chain(keyring).await?;
-    let after = ledger.keys().chain(&narrowed).await?;
-    let lost = keyring.keys().find(|key| chain.window(key.id).is_some() && after.window(key.id).is_none());
-    match lost.filter(|lost| lost.id != kid) {
+    let before = keys.chain().await?;
+    let after = KeyLedger { keyring: &narrowed, ..keys }.chain().await?;
+    let lost = keys.keyring.keys().filter(|key| key.id != kid).find_map(|key| {
+        let window = before.window(key.id)?;
+        after.window(key.id).is_none().then_some((key.id, window.from))
+    });
+    match lost {
         None => Ok(()),
-        Some(lost) => Err(Failure::usage(format!(
-            "who pins {kid} until {until} would not trust {} either, which it added at log index {}: the least that can be \
-             said is --until {}",
-            lost.id,
-            chain.window(lost.id).map_or(0, |window| window.from),
-            chain.window(lost.id).map_or(0, |window| window.from) + 1,
+        Some((successor, from)) => Err(Failure::usage(format!(
+            "a verifier that pins {kid} until {until} would not trust {successor} either, which {kid} added at log index {from}; \
+             the lowest possible value is --until {}",
+            from + 1
         ))),
     }
 }
 
-async fn signing(
-    ledger: &Ledger,
-    keyring: &Keyring,
-    kid: &KeyId,
-    args: &Args,
-    settings: &Settings,
-) -> Result<(), Failure> {
-    let patience = Patience::new(args.wait);
-    // At once: whoever signs with it is refused from here on.
-    ledger.keys().end(kid, Ending::Revoke).await?;
-    let unsealed = async || Ok::<_, Failure>(ledger.keys().unsealed().await?.get(kid).copied().unwrap_or(0));
-    if !patience.until(async || Ok(unsealed().await? == 0)).await? {
-        say(format_args!(
-            "{} events that {kid} signed have no leaf yet and will count for nothing, unless the sealer takes them first",
-            unsealed().await?
+async fn revoke_signing_key(keys: KeyLedger<'_>, args: &Args) -> Result<(), Failure> {
+    let kid = &args.key;
+    let deadline = Deadline::after(args.wait);
+    // From here on the database refuses every process that signs with the key.
+    keys.ledger.keys().end(kid, Ending::Revoke).await?;
+    if !deadline.wait_for(async || Ok(keys.unsealed(kid).await? == 0)).await? {
+        notice(format_args!(
+            "{} events signed by {kid} are not in the log yet; they become invalid unless the sealer takes them before the \
+             revocation",
+            keys.unsealed(kid).await?
         ));
     }
     let revoked = |chain: &KeyChain| {
-        let ended = chain.history(kid).revoked.is_some();
-        (!ended).then(|| KeyChange::Revoked(kid, args.until.unwrap_or(chain.log_size()), &args.reason))
+        let is_revoked = chain.history(kid).revoked.is_some();
+        (!is_revoked).then(|| KeyChange::Revoked(kid, args.until.unwrap_or(chain.log_size()), &args.reason))
     };
-    chain::append(ledger, keyring, settings, &names::actor(args.who.actor.clone()), revoked).await?;
-    set(kid, args.until, settings)?;
-    let keyring = wiring::keyring(settings)?;
-    until_ended(ledger, &keyring, kid, Patience::new(args.wait)).await
+    keys.append(&args.actor.actor, revoked).await?;
+    set_revoked(kid, args.until, keys.settings)?;
+    let keyring = wiring::keyring(keys.settings)?;
+    report_end(KeyLedger { keyring: &keyring, ..keys }, kid, Deadline::after(args.wait)).await
 }
 
-fn set(kid: &KeyId, until: Option<u64>, settings: &Settings) -> Result<(), Failure> {
+/// Sets the key's status in the keyring, and pins `until`.
+fn set_revoked(kid: &KeyId, until: Option<u64>, settings: &Settings) -> Result<(), Failure> {
     let mut files = KeyringFiles::open(&settings.require(table::KEYRING)?)?;
     files.set_status(kid, Status::Revoked);
     if let Some(until) = until {
@@ -141,15 +132,17 @@ fn set(kid: &KeyId, until: Option<u64>, settings: &Settings) -> Result<(), Failu
     files.save()
 }
 
-/// What the revocation can do and what not, and what a verifier pins for the rest.
-async fn explain(ledger: &Ledger, keyring: &Keyring, kid: &KeyId, until: Option<u64>) -> Result<(), Failure> {
-    let sealed = ledger.keys().chain(keyring).await?.history(kid).revoked.and_then(|told| told.index);
-    let Some(until) = until.or(sealed) else { return Ok(()) };
-    let public = keyring.keys().find(|key| key.id == kid).and_then(|key| key.public);
-    say(
-        "by the log the key counts until the revocation's own leaf: otherwise its holder could disown what it signed before",
+/// Prints what the revocation does not change, and the keyring entry that a verifier pins for that.
+async fn print_pin(keys: KeyLedger<'_>, kid: &KeyId, until: Option<u64>) -> Result<(), Failure> {
+    let revocation = keys.history(kid).await?.revoked.and_then(|revoked| revoked.index);
+    let Some(until) = until.or(revocation) else { return Ok(()) };
+    let public = keys.keyring.keys().find(|key| key.id == kid).and_then(|key| key.public);
+    notice(
+        "in the log the key counts until the leaf of the revocation: otherwise its owner could disown what it signed before",
     );
-    say("an index that reaches back counts where a verifier has pinned it, as this keyring has; others pin this:");
+    notice(
+        "a lower index counts only for verifiers that pin it, as this keyring does; other verifiers pin this entry:",
+    );
     println!("{}", pinned::revoked(kid, public, until));
     Ok(())
 }

@@ -1,144 +1,134 @@
-//! `sealbus keys rotate`: the next key becomes the one that signs.
+//! `sealbus keys rotate`: makes the next key the one that signs.
 //!
-//! What has been done is read from the ledger and the keyring each time, so that the command can be run again after a crash
-//! at any step, and goes on.
+//! Each run reads from the ledger and the keyring what has been done. So running the command again after a crash at any step
+//! resumes it.
 
 use std::time::Duration;
 
 use sealbus_core::duration;
-use sealbus_core::seal::{KeyId, KeyKind, Keyring, Status};
-use sealbus_ledger::Ledger;
+use sealbus_core::seal::{KeyId, KeyKind, Status};
 use sealbus_ledger::keys::{KeyChain, KeyChange, KeyState};
 use sealbus_runtime::settings::{Settings, table};
 
-use super::chain::{self, Patience, say};
 use super::files::KeyringFiles;
-use super::{Who, held, key_id, pinned, seals_events, share_a_use};
-use crate::commands::names;
+use super::key_ledger::{Deadline, KeyLedger, not_trusted};
+use super::{find_key, key_id, pinned, seals_events, share_a_use};
+use crate::commands::arguments::ActorArgs;
 use crate::failure::Failure;
+use crate::output::notice;
 use crate::wiring;
 
-/// Which key, and how.
+/// The arguments of `sealbus keys rotate`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The next key, which `keys new` has added to the keyring
+    /// Id of the next key, which `sealbus keys new` has added to the keyring
     #[arg(value_parser = key_id)]
     key: KeyId,
-    /// How long to wait for the log
-    #[arg(long, default_value = "2m", value_parser = duration::parse)]
+    /// Maximum wait for the log
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration::parse)]
     wait: Duration,
     #[command(flatten)]
-    who: Who,
+    actor: ActorArgs,
 }
 
 /// Rotates to the key.
 pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
     let next = args.key;
     let keyring = KeyringFiles::open(&settings.require(table::KEYRING)?)?.keyring()?;
-    let held = held(&keyring, &next)?;
-    if held.status == Status::Revoked {
-        return Err(Failure::usage(format!("{next} was revoked: make another with `sealbus keys new`")));
+    let key = find_key(&keyring, &next)?;
+    if key.status == Status::Revoked {
+        return Err(Failure::usage(format!("{next} is revoked: create another key with `sealbus keys new`")));
     }
-    if !held.has_secret {
-        return Err(Failure::usage(format!("the keyring lacks the secret of {next}, so nothing can be signed by it")));
+    if !key.has_secret {
+        return Err(Failure::usage(format!("the keyring lacks the secret of {next}, so it cannot sign")));
     }
-    match held.kind {
+    match key.kind {
         KeyKind::Log => Err(Failure::usage(
-            "the log's key is pinned by its verifiers, in their policies: it is not rotated by a command. To change it, \
-             give all of them the new vkey, and see docs/operations/keys.md",
+            "the log's key cannot be rotated by a command, because verifiers pin it in their policies. To replace it, give all \
+             of them the new vkey (docs/operations/keys.md)",
         )),
         KeyKind::Kek | KeyKind::V1 | KeyKind::Witness => {
-            let retired = switch(&next, settings)?;
-            say(format_args!("{next} is active in the keyring{retired}"));
-            if let (KeyKind::Witness, Some(public)) = (held.kind, held.public) {
-                say(format_args!("verifiers pin {}", pinned::public(held.kind, public, settings)));
+            let retired = activate(&next, settings)?;
+            notice(format_args!("{next} is active in the keyring{retired}"));
+            if let (KeyKind::Witness, Some(public)) = (key.kind, key.public) {
+                notice(format_args!("verifiers pin {}", pinned::public(key.kind, public, settings)));
             }
-            say("now give this keyring to the processes that have the old one, and start them again");
+            notice("next: give this keyring to the processes that use the old one, and restart them");
             Ok(())
         }
         KeyKind::Hmac | KeyKind::Ed25519 => {
             let ledger = wiring::open_ledger(settings).await?;
-            let actor = names::actor(args.who.actor);
-            signing(&ledger, &keyring, &next, (&actor, Patience::new(args.wait)), settings).await
+            let keys = KeyLedger { ledger: &ledger, keyring: &keyring, settings };
+            rotate_signing_key(keys, &next, &args.actor.actor, Deadline::after(args.wait)).await?;
+            ledger.close().await;
+            Ok(())
         }
     }
 }
 
-async fn signing(
-    ledger: &Ledger,
-    keyring: &Keyring,
-    next: &KeyId,
-    (actor, patience): (&str, Patience),
-    settings: &Settings,
-) -> Result<(), Failure> {
-    let told = ledger.keys().chain(keyring).await?.history(next);
-    let ended = ledger.keys().states().await?.get(next).is_some_and(|standing| *standing != KeyState::Signs);
-    if ended || told.retired.is_some() || told.revoked.is_some() {
-        return Err(Failure::usage(format!("{next} was ended, and nothing is ever signed by it again: make another")));
+async fn rotate_signing_key(keys: KeyLedger<'_>, next: &KeyId, actor: &str, deadline: Deadline) -> Result<(), Failure> {
+    let history = keys.history(next).await?;
+    let state = keys.ledger.keys().states().await?.get(next).copied();
+    let is_ended = state.is_some_and(|state| state != KeyState::Signs);
+    if is_ended || history.retired.is_some() || history.revoked.is_some() {
+        return Err(Failure::usage(format!("{next} is ended and cannot sign again: create another key")));
     }
-    let former = keyring.keys().find(|key| key.status == Status::Active && seals_events(key.kind) && key.id != next);
-    if former.is_some_and(|former| former.kind == KeyKind::Ed25519) && next.kind() == Some(KeyKind::Hmac) {
+    let mut signing_keys = keys.keyring.keys().filter(|key| key.status == Status::Active && seals_events(key.kind));
+    let predecessor = signing_keys.find(|key| key.id != next);
+    if predecessor.is_some_and(|key| key.kind == KeyKind::Ed25519) && next.kind() == Some(KeyKind::Hmac) {
         return Err(Failure::usage(
-            "this deployment signs with Ed25519, and a plan's suite never falls: no hmac key can follow",
+            "this deployment signs with Ed25519, and a plan's suite never falls: an hmac key cannot replace it",
         ));
     }
-    if told.added.is_none() {
-        add(ledger, keyring, next, actor, settings).await?;
+    if history.added.is_none() {
+        add(keys, next, actor).await?;
     }
-    say(format_args!("{next} is added to the ledger; waiting for its leaf in the log, and an anchor over it"));
-    let from = until_counts(ledger, keyring, next, patience).await?;
-    ledger.keys().allow(next).await?;
-    let retired = switch(next, settings)?;
-    say(format_args!("{next} counts from log index {from} on and is active in the keyring{retired}"));
-    say("now give this keyring to every publisher and start them again, one by one: both keys sign meanwhile");
-    if let Some(former) = former {
-        say(format_args!("when all of them are, run `sealbus keys retire {}`", former.id));
+    notice(format_args!("{next} is added to the ledger; waiting until its event is sealed and anchored"));
+    let from = wait_until_trusted(keys, next, deadline).await?;
+    keys.ledger.keys().allow(next).await?;
+    let retired = activate(next, keys.settings)?;
+    notice(format_args!("{next} counts from log index {from} on and is active in the keyring{retired}"));
+    notice("next: give this keyring to every publisher, and restart them one by one; meanwhile both keys sign");
+    if let Some(predecessor) = predecessor {
+        notice(format_args!("after that: run `sealbus keys retire {}`", predecessor.id));
     }
-    ledger.close().await;
     Ok(())
 }
 
 /// Appends `key.added`, sealed by the key that is active now.
-async fn add(
-    ledger: &Ledger,
-    keyring: &Keyring,
-    next: &KeyId,
-    actor: &str,
-    settings: &Settings,
-) -> Result<(), Failure> {
-    let active = chain::check_active(ledger, keyring).await?;
-    if active == *next {
+async fn add(keys: KeyLedger<'_>, next: &KeyId, actor: &str) -> Result<(), Failure> {
+    if keys.check_active().await? == *next {
         return Err(Failure::usage(format!(
-            "{next} is active in the keyring and was never added to the ledger: make the former key active again, then rotate"
+            "{next} is active in the keyring but was never added to the ledger: make its predecessor active again, then rotate"
         )));
     }
-    let signer = keyring.signer_of(next)?;
+    let signer = keys.keyring.signer_of(next)?;
     let added = |chain: &KeyChain| chain.history(next).added.is_none().then_some(KeyChange::Added(&signer));
-    chain::append(ledger, keyring, settings, actor, added).await
+    keys.append(actor, added).await
 }
 
-/// Waits until the key's event has a leaf that an anchor covers; gives the index that it counts from.
-async fn until_counts(ledger: &Ledger, keyring: &Keyring, next: &KeyId, patience: Patience) -> Result<u64, Failure> {
-    let sealed =
-        async || Ok(ledger.keys().chain(keyring).await?.history(next).added.is_some_and(|told| told.index.is_some()));
-    let late = || {
+/// Waits until an anchor covers the key's event. Returns the log index from which the key counts.
+async fn wait_until_trusted(keys: KeyLedger<'_>, next: &KeyId, deadline: Deadline) -> Result<u64, Failure> {
+    let is_sealed = async || Ok(keys.history(next).await?.added.is_some_and(|added| added.index.is_some()));
+    let timed_out = || {
         Failure::new(format!(
-            "no anchor covers the event that adds {next} yet, so nothing was changed in the keyring: see that the sealer \
-             runs, then run the same command again"
+            "no anchor covers the event that adds {next} yet; the keyring is unchanged: check that the sealer runs, and run the \
+             same command again"
         ))
     };
-    if !patience.until(sealed).await? {
-        return Err(late());
+    if !deadline.wait_for(is_sealed).await? {
+        return Err(timed_out());
     }
-    let window = ledger.keys().chain(keyring).await?.window(next).ok_or_else(|| chain::not_trusted(next))?;
-    if chain::anchored(ledger, window.from + 1, patience).await? { Ok(window.from) } else { Err(late()) }
+    let window = keys.window(next).await?.ok_or_else(|| not_trusted(next))?;
+    let is_anchored = async || keys.is_anchored(window.from + 1).await;
+    if deadline.wait_for(is_anchored).await? { Ok(window.from) } else { Err(timed_out()) }
 }
 
-/// Makes the key the active one of its use in the keyring. Says in a few words which others are retired there by it.
-fn switch(next: &KeyId, settings: &Settings) -> Result<String, Failure> {
+/// Makes the key the active one of its use in the keyring. Returns which keys that retired, as the end of a sentence.
+fn activate(next: &KeyId, settings: &Settings) -> Result<String, Failure> {
     let mut files = KeyringFiles::open(&settings.require(table::KEYRING)?)?;
     let keyring = files.keyring()?;
-    let kind = held(&keyring, next)?.kind;
+    let kind = find_key(&keyring, next)?.kind;
     let mut retired = Vec::new();
     files.set_status(next, Status::Active);
     for key in keyring.keys() {
@@ -148,5 +138,5 @@ fn switch(next: &KeyId, settings: &Settings) -> Result<String, Failure> {
         }
     }
     files.save()?;
-    Ok(if retired.is_empty() { String::new() } else { format!(", {} retired there", retired.join(", ")) })
+    Ok(if retired.is_empty() { String::new() } else { format!(", where {} is retired now", retired.join(", ")) })
 }

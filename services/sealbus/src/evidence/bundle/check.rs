@@ -1,4 +1,4 @@
-//! A bundle, verified by what is pinned and nothing else: no server, no database, no secret.
+//! Verifying a bundle with nothing but what is pinned: no server, no database, no secret.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, Read};
@@ -13,44 +13,45 @@ use crate::evidence::pins::Pins;
 use crate::evidence::receipts;
 use crate::failure::Failure;
 
-/// Verifies it. `now` is in seconds since 1970, `max_age` how old in seconds its newest trusted time may be, where anybody asks.
+/// Verifies a bundle. `now` is in seconds since 1970. `max_age` is the maximum age of the newest trusted time in seconds, if
+/// there is a limit. `on_read` is called with the number of bytes after each record.
 ///
-/// Memory is what `sealbus_core::verify` says, and one record: the records are read twice, once for what has to be known of all
-/// plans, and once to be checked. `told` hears how many bytes were read.
+/// The records are read twice: first for what has to be known about all plans, then to be checked. So one record is in memory
+/// at a time, in addition to what `sealbus_core::verify` keeps.
 ///
 /// # Errors
-/// Where it cannot be read; what is wrong with it is a finding.
+/// The bundle cannot be read. What is wrong with it is a finding of the report.
 pub(crate) fn verify(
     bundle: &Source,
     pins: &Pins,
     receipts: &[PathBuf],
     now: u64,
     max_age: Option<u64>,
-    mut told: impl FnMut(u64),
+    mut on_read: impl FnMut(u64),
 ) -> Result<Report, Failure> {
     let log = check_log(bundle, pins, now, max_age)?;
     let mut trust = Trust::new(&pins.origin, pins.keyring.clone(), [], log.size());
-    let mut records = Records::of(bundle, &pins.origin)?;
+    let mut records = Records::open(bundle, &pins.origin)?;
     while let Some(BundledRecord { content, .. }) = records.next()? {
-        told(records.line.len() as u64);
+        on_read(records.line.len() as u64);
         if let Content::Record(record, _) = content {
             trust.survey(&record);
         }
     }
-    let mut owed = UnansweredReceipts::default();
+    let mut unanswered = UnansweredReceipts::default();
     for Record { header, event_hash, .. } in receipts::read(receipts, &trust)? {
-        owed.add(&header.tenant, &header.plan, header.seq, event_hash);
+        unanswered.add(&header.tenant, &header.plan, header.seq, event_hash);
     }
 
     let mut report = Report::new(&log);
     let mut current: Option<((String, String), ChainCheck<'_>)> = None;
-    let mut records = Records::of(bundle, &pins.origin)?;
+    let mut records = Records::open(bundle, &pins.origin)?;
     while let Some(BundledRecord { tenant, plan, seq, content }) = records.next()? {
-        let of_plan = |((of, name), _): &((String, String), _)| *of == tenant && *name == plan;
-        if !current.as_ref().is_some_and(of_plan) {
-            let check = ChainCheck::new(&trust, &tenant, &plan).against(&log).expecting(&owed);
-            if let Some((_, before)) = current.replace(((tenant, plan), check)) {
-                report.add_plan(before.finish());
+        let is_current = |((a, b), _): &((String, String), _)| *a == tenant && *b == plan;
+        if !current.as_ref().is_some_and(is_current) {
+            let check = ChainCheck::new(&trust, &tenant, &plan).against(&log).expecting(&unanswered);
+            if let Some((_, previous)) = current.replace(((tenant, plan), check)) {
+                report.add_plan(previous.finish());
             }
         }
         let Some((_, check)) = &mut current else { continue };
@@ -62,17 +63,18 @@ pub(crate) fn verify(
                 check.next_malformed(seq, event_hash, log_index, &fault.to_string())
             }
         });
-        told(records.line.len() as u64);
+        on_read(records.line.len() as u64);
     }
     if let Some((_, last)) = current {
         report.add_plan(last.finish());
     }
     log.unclaimed().for_each(|index| report.add_unclaimed(index, None));
-    report.add(owed.missing());
+    report.add(unanswered.missing());
     Ok(report)
 }
 
-/// A bundle that has a tile is of a whole log; one that has none is of plans, and its checkpoint is an anchored one.
+/// Checks the notes and tiles. A bundle with tiles holds a whole log. One without holds plans, and its checkpoint is an anchored
+/// one.
 fn check_log(bundle: &Source, pins: &Pins, now: u64, max_age: Option<u64>) -> Result<CheckedLog, Failure> {
     let files: BTreeSet<&BundlePath> = bundle.paths().collect();
     let read = |file: &BundlePath| bundle.read(file).map(Option::unwrap_or_default);
@@ -106,7 +108,7 @@ fn check_log(bundle: &Source, pins: &Pins, now: u64, max_age: Option<u64>) -> Re
     Ok(notes.with_tree(tree))
 }
 
-/// The records of a bundle, one after the other.
+/// Reads the records of a bundle one by one.
 struct Records<R> {
     reader: R,
     lines: EventLines,
@@ -114,7 +116,7 @@ struct Records<R> {
 }
 
 impl Records<()> {
-    fn of(bundle: &Source, origin: &str) -> Result<Records<impl BufRead>, Failure> {
+    fn open(bundle: &Source, origin: &str) -> Result<Records<impl BufRead>, Failure> {
         Ok(Records { reader: bundle.events()?, lines: EventLines::new(origin), line: Vec::new() })
     }
 }
@@ -122,9 +124,8 @@ impl Records<()> {
 impl<R: BufRead> Records<R> {
     fn next(&mut self) -> Result<Option<BundledRecord>, Failure> {
         self.line.clear();
-        // A line that is longer than any record may be is cut, and refused as such.
-        let longest = MAX_LINE_BYTES as u64 + 2;
-        if self.reader.by_ref().take(longest).read_until(b'\n', &mut self.line)? == 0 {
+        // A line that is longer than the longest valid record is cut off, and refused because of its length.
+        if self.reader.by_ref().take(MAX_LINE_BYTES as u64 + 2).read_until(b'\n', &mut self.line)? == 0 {
             return Ok(None);
         }
         Ok(Some(self.lines.read(&self.line)?))

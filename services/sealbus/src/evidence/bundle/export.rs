@@ -1,4 +1,4 @@
-//! A ledger's evidence as a bundle, for somebody who has neither server nor database.
+//! Writing a ledger's evidence as a bundle, which can be verified without server and database.
 
 use std::io::{BufWriter, Write};
 use std::pin::pin;
@@ -15,29 +15,29 @@ use crate::evidence::pins::Pins;
 use crate::failure::Failure;
 use crate::output::progress;
 
-/// Proofs that are made at once.
-const PROOFS: usize = 16;
+/// Number of proofs that are read from the ledger in parallel.
+const PARALLEL_PROOFS: usize = 16;
 
-/// What went into a bundle.
+/// The content of an exported bundle.
 #[derive(Debug, Default)]
 pub(crate) struct Exported {
-    /// Records.
+    /// Number of records.
     pub events: u64,
-    /// Of them, those that the checkpoint covers.
+    /// Number of those records that the checkpoint covers.
     pub covered: u64,
-    /// Leaves of the checkpoint's tree.
+    /// Number of leaves of the checkpoint's tree.
     pub size: u64,
-    /// Anchored notes.
+    /// Number of anchored notes.
     pub anchors: usize,
 }
 
-/// Writes the evidence of what is in scope: of everything, the whole log with its tiles; of less, these plans and the plan of
-/// keys, each sealed record with its proof against the newest anchored checkpoint.
+/// Writes the evidence for a scope. For all plans, that is the whole log with its tiles. For some plans, it is these plans and
+/// the plan of keys, each sealed record with its proof against the newest anchored checkpoint.
 ///
-/// It is written as it stands, wrong or not: whoever verifies it says what it proves.
+/// The evidence is not checked: the verifier of the bundle decides what it proves.
 ///
 /// # Errors
-/// Where it cannot be read or written; of less than everything, where nothing is anchored yet.
+/// Something cannot be read or written; or, for some plans, nothing is anchored yet.
 pub(crate) async fn export(
     ledger: &Ledger,
     pins: &Pins,
@@ -63,7 +63,7 @@ pub(crate) async fn export(
     let bar = progress(ledger.verification().events_in(scope).await?, "exporting");
     let mut writer = BufWriter::with_capacity(1 << 20, events.as_file());
     let lines = ledger.history().records(scope).map_err(Failure::from).map_ok(|mut record| {
-        // Sealing goes on meanwhile: of a leaf that the checkpoint does not have, nothing is said.
+        // Sealing continues during the export. The log index of a leaf after the checkpoint is left out.
         record.log_index = record.log_index.filter(|index| *index < checkpoint.size);
         let checkpoint = &checkpoint;
         async move {
@@ -71,7 +71,7 @@ pub(crate) async fn export(
             Ok((record.log_index.is_some(), write_record(&record, proof.as_deref())))
         }
     });
-    let mut lines = pin!(lines.try_buffered(PROOFS));
+    let mut lines = pin!(lines.try_buffered(PARALLEL_PROOFS));
     while let Some((covered, line)) = lines.try_next().await? {
         writeln!(writer, "{line}")?;
         exported.events += 1;

@@ -1,9 +1,10 @@
-//! A bundle: an exported log, or some plans of it, in a folder or a tar. What its files are says `sealbus_core::verify::bundle`.
+//! Bundles: an exported log, or some plans of it, in a folder or a tar. `sealbus_core::verify::bundle` and
+//! docs/spec/integrity.md#bundle-files describe the files.
 //!
 //! - `source`: the files of a bundle that is read.
 //! - `target`: the files of a bundle that is written.
-//! - `export`: a ledger's evidence, written.
-//! - `check`: a bundle, verified by what is pinned and nothing else.
+//! - `export`: writing a ledger's evidence.
+//! - `check`: verifying a bundle, with nothing but what is pinned.
 
 mod check;
 mod export;

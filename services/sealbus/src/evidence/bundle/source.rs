@@ -1,4 +1,4 @@
-//! The files of a bundle that is read: of a folder, or of a tar, which is not unpacked.
+//! The files of a bundle that is read: from a folder, or from a tar without unpacking it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -9,28 +9,29 @@ use sealbus_core::verify::bundle::BundlePath;
 
 use crate::failure::Failure;
 
-/// The longest file but `events.jsonl` that a bundle has: a note. What is longer is none of them, and read no further.
-const MAX_FILE: u64 = 1 << 20;
+/// Maximum number of bytes in a file of a bundle other than `events.jsonl`. Notes and tiles are shorter, so a longer file is
+/// not part of a bundle and is not read.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// A bundle's files, by their paths. Files that are no part of a bundle are passed over.
+/// The files of a bundle by their paths. Files that are not part of a bundle are ignored.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// In a folder.
+    /// A folder, and its files.
     Folder(PathBuf, Vec<BundlePath>),
-    /// In a tar: where each begins, and its length.
+    /// A tar, and the offset and length of each of its files.
     Tar(PathBuf, BTreeMap<BundlePath, (u64, u64)>),
 }
 
 impl Source {
-    /// Looks at what is there. A folder or a tar, by what the path is.
+    /// Lists the files of a bundle: of a folder if the path is one, otherwise of a tar.
     ///
     /// # Errors
-    /// It cannot be read, a file stands twice in the tar, or there is no `events.jsonl`.
+    /// The path cannot be read, a file appears twice in the tar, or `events.jsonl` is missing.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        let unreadable = |error| Failure::new(format!("{} cannot be read: {error}", path.display()));
+        let unreadable = |error| Failure::caused(format_args!("cannot read {}", path.display()), &error);
         let source = if path.is_dir() {
             let mut files = Vec::new();
-            gather(path, "", &mut files).map_err(unreadable)?;
+            list(path, "", &mut files).map_err(unreadable)?;
             files.sort();
             Self::Folder(path.to_owned(), files)
         } else {
@@ -39,10 +40,10 @@ impl Source {
         if source.paths().any(|file| *file == BundlePath::Events) {
             return Ok(source);
         }
-        Err(Failure::new(format!("{} is no bundle: it has no events.jsonl", path.display())))
+        Err(Failure::new(format!("{} is not a bundle: it has no events.jsonl", path.display())))
     }
 
-    /// All files, in order.
+    /// Returns the paths of all files, in order.
     pub(crate) fn paths(&self) -> Box<dyn Iterator<Item = &BundlePath> + '_> {
         match self {
             Self::Folder(_, files) => Box::new(files.iter()),
@@ -50,21 +51,21 @@ impl Source {
         }
     }
 
-    /// A file's bytes; none where it is not there or longer than any but `events.jsonl` may be.
+    /// Reads a file; `None` if it does not exist or is longer than [`MAX_FILE_BYTES`].
     pub(crate) fn read(&self, file: &BundlePath) -> Result<Option<Vec<u8>>, Failure> {
         let Some(reader) = self.reader(file)? else { return Ok(None) };
         let mut bytes = Vec::new();
-        reader.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-        Ok(Some(bytes).filter(|bytes| bytes.len() as u64 <= MAX_FILE))
+        reader.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+        Ok(Some(bytes).filter(|bytes| bytes.len() as u64 <= MAX_FILE_BYTES))
     }
 
-    /// Whether it is of a whole log: it has a tile then.
+    /// Returns whether the bundle holds a whole log, which it does if it has a tile.
     pub(crate) fn is_whole(&self) -> bool {
         self.paths().any(|file| matches!(file, BundlePath::Tile(_)))
     }
 
-    /// Bytes that a verification reads, for a progress bar: the records, twice.
-    pub(crate) fn size(&self) -> Result<u64, Failure> {
+    /// Returns the number of bytes that a verification reads, for a progress bar: the records, twice.
+    pub(crate) fn bytes_to_read(&self) -> Result<u64, Failure> {
         let length = match self {
             Self::Folder(folder, _) => fs::metadata(folder.join(BundlePath::Events.to_string()))?.len(),
             Self::Tar(_, files) => files.get(&BundlePath::Events).map_or(0, |(_, length)| *length),
@@ -72,9 +73,9 @@ impl Source {
         Ok(2 * length)
     }
 
-    /// The records, to be read line by line.
+    /// Opens the records, to be read line by line.
     pub(crate) fn events(&self) -> Result<impl BufRead, Failure> {
-        let reader = self.reader(&BundlePath::Events)?.ok_or_else(|| Failure::new("there is no events.jsonl"))?;
+        let reader = self.reader(&BundlePath::Events)?.ok_or_else(|| Failure::new("the bundle has no events.jsonl"))?;
         Ok(BufReader::with_capacity(1 << 20, reader))
     }
 
@@ -87,21 +88,21 @@ impl Source {
             },
             Self::Folder(..) => return Ok(None),
         };
-        let unreadable = |error| Failure::new(format!("{} cannot be read: {error}", path.display()));
+        let unreadable = |error| Failure::caused(format_args!("cannot read {}", path.display()), &error);
         let mut opened = File::open(path).map_err(unreadable)?;
         opened.seek(SeekFrom::Start(start)).map_err(unreadable)?;
         Ok(Some(opened.take(length)))
     }
 }
 
-/// What lies in a folder, and in those below it.
-fn gather(folder: &Path, before: &str, files: &mut Vec<BundlePath>) -> io::Result<()> {
+/// Lists the files in a folder and its subfolders. `prefix` is the folder's path in the bundle.
+fn list(folder: &Path, prefix: &str, files: &mut Vec<BundlePath>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        let path = format!("{before}{name}");
+        let path = format!("{prefix}{name}");
         if entry.path().is_dir() {
-            gather(&entry.path(), &format!("{path}/"), files)?;
+            list(&entry.path(), &format!("{path}/"), files)?;
         } else {
             files.extend(BundlePath::parse(&path));
         }
@@ -109,6 +110,7 @@ fn gather(folder: &Path, before: &str, files: &mut Vec<BundlePath>) -> io::Resul
     Ok(())
 }
 
+/// Lists the files in a tar, with offset and length.
 fn entries(path: &Path) -> io::Result<BTreeMap<BundlePath, (u64, u64)>> {
     let mut files = BTreeMap::new();
     let mut tar = tar::Archive::new(File::open(path)?);
@@ -121,7 +123,7 @@ fn entries(path: &Path) -> io::Result<BTreeMap<BundlePath, (u64, u64)>> {
         let Some(file) = BundlePath::parse(name.strip_prefix("./").unwrap_or(&name)) else { continue };
         let place = (entry.raw_file_position(), entry.size());
         if files.insert(file, place).is_some() {
-            return Err(io::Error::other(format!("{name} stands twice in it")));
+            return Err(io::Error::other(format!("{name} appears twice in the tar")));
         }
     }
     Ok(files)
@@ -143,11 +145,11 @@ mod tests {
     }
 
     #[test]
-    fn a_tars_files_are_read_where_they_stand() {
+    fn files_of_a_tar_are_read_without_unpacking_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("b.tar");
         let tile = [7; 32];
-        tar_of(&path, &[("./events.jsonl", b"{}\n"), ("tile/0/000.p/1", &tile), ("README", b"for people")]);
+        tar_of(&path, &[("./events.jsonl", b"{}\n"), ("tile/0/000.p/1", &tile), ("README", b"not part of a bundle")]);
         let source = Source::open(&path).unwrap();
         let names: Vec<_> = source.paths().map(ToString::to_string).collect();
         assert_eq!(names, ["tile/0/000.p/1", "events.jsonl"]);
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_bundle_is_refused() {
+    fn a_path_that_is_not_a_bundle_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("b.tar");
         tar_of(&path, &[("events.jsonl", b""), ("./events.jsonl", b"")]);

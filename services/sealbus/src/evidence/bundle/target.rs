@@ -1,4 +1,5 @@
-//! The files of a bundle that is written: into a folder, or a tar by its ending. It has its name only once it is whole.
+//! The files of a bundle that is written, to a tar if the path ends in `.tar` and otherwise to a folder. The bundle has its
+//! name only once it is complete.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -9,82 +10,84 @@ use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
 
-/// A bundle in the making.
+/// A bundle that is being written.
 pub(crate) struct Target {
     path: PathBuf,
-    /// Where it is made, beside where it is to be.
-    making: PathBuf,
+    /// The temporary path, in the same folder as the final one.
+    temporary: PathBuf,
     tar: Option<tar::Builder<BufWriter<File>>>,
 }
 
 impl Target {
-    /// Begins with one at this path.
+    /// Starts writing a bundle for this path.
     ///
     /// # Errors
-    /// Something is there already: evidence is not written over.
+    /// The path exists, and evidence is not overwritten; or it cannot be written.
     pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
-        let name =
-            path.file_name().ok_or_else(|| Failure::usage(format!("{} is no name for a bundle", path.display())))?;
+        let name = path
+            .file_name()
+            .ok_or_else(|| Failure::usage(format!("{} cannot be the name of a bundle", path.display())))?;
         if path.exists() {
-            return Err(Failure::usage(format!("{} is there already; name another --out", path.display())));
+            return Err(Failure::usage(format!("{} already exists; give another --out", path.display())));
         }
-        let making = path.with_file_name(format!(".{}.part", name.to_string_lossy()));
+        let temporary = path.with_file_name(format!(".{}.part", name.to_string_lossy()));
         let begun = if path.extension().is_some_and(|ending| ending == "tar") {
-            File::create(&making).map(|file| Some(tar::Builder::new(BufWriter::new(file))))
+            File::create(&temporary).map(|file| Some(tar::Builder::new(BufWriter::new(file))))
         } else {
-            clear(&making).and_then(|()| fs::create_dir_all(&making)).map(|()| None)
+            clear(&temporary).and_then(|()| fs::create_dir_all(&temporary)).map(|()| None)
         };
-        let tar = begun.map_err(|error| Failure::new(format!("{} cannot be written: {error}", path.display())))?;
-        Ok(Self { path: path.to_owned(), making, tar })
+        let tar = begun.map_err(|error| Failure::caused(format_args!("cannot write {}", path.display()), &error))?;
+        Ok(Self { path: path.to_owned(), temporary, tar })
     }
 
     /// Writes a file.
     pub(crate) fn put(&mut self, file: &BundlePath, bytes: &[u8]) -> Result<(), Failure> {
         let written = match &mut self.tar {
             Some(tar) => append(tar, file, bytes.len() as u64, bytes),
-            None => in_folder(&self.making, file).and_then(|path| fs::write(path, bytes)),
+            None => in_folder(&self.temporary, file).and_then(|path| fs::write(path, bytes)),
         };
         written.map_err(|error| self.unwritable(&error))
     }
 
-    /// Where the records go, whose length is known only at the end; then [`Target::put_events`].
+    /// Opens a file for the records, whose length is known only at the end. Pass it to [`Target::put_events`].
     pub(crate) fn events(&self) -> Result<NamedTempFile, Failure> {
-        let beside = self.making.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        NamedTempFile::new_in(beside).map_err(|error| self.unwritable(&error))
+        let folder = self.temporary.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        NamedTempFile::new_in(folder).map_err(|error| self.unwritable(&error))
     }
 
-    /// Puts the records in.
+    /// Adds the records.
     pub(crate) fn put_events(&mut self, events: NamedTempFile) -> Result<(), Failure> {
         let written = match &mut self.tar {
             Some(tar) => {
                 let opened = events.reopen();
                 opened.and_then(|file| append(tar, &BundlePath::Events, file.metadata()?.len(), file))
             }
-            None => in_folder(&self.making, &BundlePath::Events)
+            None => in_folder(&self.temporary, &BundlePath::Events)
                 .and_then(|path| events.persist(path).map(drop).map_err(|error| error.error)),
         };
         written.map_err(|error| self.unwritable(&error))
     }
 
-    /// Gives it its name.
+    /// Completes the bundle and gives it its name.
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
         let finished = match self.tar.take() {
             Some(tar) => tar.into_inner().and_then(|mut file| file.flush()),
             None => Ok(()),
         };
-        let named = finished.and_then(|()| fs::rename(&self.making, &self.path));
+        let named = finished.and_then(|()| fs::rename(&self.temporary, &self.path));
         named.map_err(|error| self.unwritable(&error))
     }
 
     fn unwritable(&self, error: &io::Error) -> Failure {
-        Failure::new(format!("{} cannot be written: {error}", self.path.display()))
+        Failure::caused(format_args!("cannot write {}", self.path.display()), error)
     }
 }
 
 impl Drop for Target {
-    /// What was not finished is taken away again.
+    /// Removes a bundle that was not completed.
     fn drop(&mut self) {
-        let _ = clear(&self.making);
+        // Nothing can be done about a failure, and the name shows that the bundle is not complete.
+        let _ = clear(&self.temporary);
     }
 }
 

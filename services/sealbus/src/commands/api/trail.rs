@@ -1,36 +1,36 @@
-//! `sealbus trail`: a plan's events in order.
+//! `sealbus trail`: prints a plan's events in order.
 
 use std::process::ExitCode;
 
 use futures::{StreamExt, TryStreamExt};
 use sealbus_client::TrailQuery;
 
-use super::connection::{ConnectionArgs, client};
+use super::{ApiTenantArgs, client};
 use crate::failure::Failure;
-use crate::output::{EVENT_COLUMNS, Output, event_row, table};
+use crate::output::{EVENT_COLUMNS, Output, event_row, notice, table};
 
-/// Which events.
+/// The arguments of `sealbus trail`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The plan
+    /// Plan
     plan: String,
-    /// Only types of this pattern; may be given several times
-    #[arg(long = "type")]
+    /// Only events whose type matches the pattern; repeatable [default: all types]
+    #[arg(long = "type", value_name = "PATTERN")]
     types: Vec<String>,
-    /// At most so many
+    /// Maximum number of events to print [default: unlimited]
     #[arg(long)]
     limit: Option<usize>,
     #[command(flatten)]
-    connection: ConnectionArgs,
-    /// How to print: a table, or a JSON object a line
+    tenant: ApiTenantArgs,
+    /// Output format: a table, or one JSON object per line
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
 
-/// Prints the trail, page by page.
+/// Prints the events, page by page.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let query = TrailQuery { types: args.types, ..TrailQuery::default() };
-    let trail = client(&args.connection)?.whole_trail(&args.plan, query).take(args.limit.unwrap_or(usize::MAX));
+    let trail = client(&args.tenant)?.whole_trail(&args.plan, query).take(args.limit.unwrap_or(usize::MAX));
     let mut trail = std::pin::pin!(trail);
     let mut printed = table(&EVENT_COLUMNS);
     let mut events = 0;
@@ -47,7 +47,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         println!("{printed}");
     }
     if events == 0 {
-        eprintln!("sealbus: plan {} has no such events", args.plan);
+        notice(format_args!("plan {} has no matching events", args.plan));
     }
     Ok(ExitCode::SUCCESS)
 }

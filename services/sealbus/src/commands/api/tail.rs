@@ -1,4 +1,4 @@
-//! `sealbus tail`: events as they happen.
+//! `sealbus tail`: prints events as they are stored or sealed.
 
 use std::process::ExitCode;
 
@@ -6,29 +6,29 @@ use futures::TryStreamExt;
 use sealbus_client::Scope;
 use sealbus_runtime::lifecycle::shutdown_on_signals;
 
-use super::connection::{ConnectionArgs, client};
+use super::{ApiTenantArgs, client};
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// What to follow.
+/// The arguments of `sealbus tail`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A plan; all of the tenant's, in log order, without one
+    /// Plan to follow [default: all plans of the tenant, in log order]
     plan: Option<String>,
-    /// Begin after this seq of the plan, or this log index; otherwise now
-    #[arg(long)]
+    /// Start after this seq of the plan or, without a plan, after this log index [default: start now]
+    #[arg(long, value_name = "SEQ|INDEX")]
     after: Option<u64>,
     #[command(flatten)]
-    connection: ConnectionArgs,
-    /// How to print: a line each, or a JSON object a line
+    tenant: ApiTenantArgs,
+    /// Output format: one line, or one JSON object, per event
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
 
-/// Prints each event until a signal.
+/// Prints each event until a signal ends the process.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let scope = args.plan.map_or(Scope::All, Scope::Plan);
-    let mut events = std::pin::pin!(client(&args.connection)?.tail(scope, args.after));
+    let mut events = std::pin::pin!(client(&args.tenant)?.tail(scope, args.after));
     let shutdown = shutdown_on_signals()?;
     loop {
         let event = tokio::select! {

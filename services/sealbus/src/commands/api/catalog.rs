@@ -1,0 +1,54 @@
+//! `sealbus catalog`: validates catalog files, or prints the catalog of a running publisher.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use sealbus_runtime::files::load_catalog;
+use sealbus_runtime::settings::{Settings, table};
+
+use super::{ApiTenantArgs, client};
+use crate::failure::Failure;
+
+/// The arguments of `sealbus catalog`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Validate a directory of catalog files together with the built-in ones
+    Check {
+        /// Directory of `.yaml` files; without one, only the built-in files are validated [env: SEALBUS_CATALOG]
+        directory: Option<PathBuf>,
+    },
+    /// Print the catalog of a running publisher as JSON
+    Show {
+        #[command(flatten)]
+        tenant: ApiTenantArgs,
+    },
+}
+
+/// Runs the subcommand.
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    match args.command {
+        Command::Check { directory } => check(directory)?,
+        Command::Show { tenant } => println!("{:#}", client(&tenant)?.catalog().await?),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(directory: Option<PathBuf>) -> Result<(), Failure> {
+    let directory = match directory {
+        Some(directory) => Some(directory),
+        None => Settings::from_environment()?.find(table::CATALOG),
+    };
+    load_catalog(directory.as_deref())?;
+    match directory {
+        Some(directory) => println!("{} is valid", directory.display()),
+        None => println!("the built-in catalog is valid"),
+    }
+    Ok(())
+}

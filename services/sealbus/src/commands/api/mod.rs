@@ -1,0 +1,44 @@
+//! Commands that call a publisher's API, at `SEALBUS_URLS` or `SEALBUS_URL` with the token `SEALBUS_TOKEN`.
+
+pub(crate) mod catalog;
+pub(crate) mod import;
+pub(crate) mod publish;
+pub(crate) mod tail;
+pub(crate) mod trail;
+
+use sealbus_client::{Client, ClientConfig};
+use sealbus_runtime::settings::{Settings, table};
+use secrecy::ExposeSecret;
+
+use crate::failure::Failure;
+
+/// The tenant of a command that calls the API.
+#[derive(Debug, Clone, Default, clap::Args)]
+struct ApiTenantArgs {
+    /// Tenant [env: SEALBUS_TENANT] [default: the token's default tenant]
+    #[arg(long)]
+    tenant: Option<String>,
+}
+
+impl ApiTenantArgs {
+    /// Returns `--tenant`, otherwise `SEALBUS_TENANT`. The API checks the name.
+    fn find(&self, settings: &Settings) -> Option<String> {
+        self.tenant.clone().or_else(|| settings.find(table::TENANT))
+    }
+}
+
+/// Returns a client of the publishers that the settings name, acting for the tenant of the arguments.
+fn client(args: &ApiTenantArgs) -> Result<Client, Failure> {
+    let settings = Settings::from_environment()?;
+    let tenant = args.find(&settings);
+    client_for(&settings, tenant)
+}
+
+/// Returns a client that acts for `tenant`; without one, for the token's default tenant or the tenant that an event names.
+fn client_for(settings: &Settings, tenant: Option<String>) -> Result<Client, Failure> {
+    let urls = settings.find(table::URLS).unwrap_or_else(|| vec![settings.get(table::URL)]);
+    let token = settings.require(table::TOKEN)?;
+    let mut config = ClientConfig::new(urls, token.expose_secret());
+    config.tenant = tenant;
+    Ok(Client::new(config)?)
+}

@@ -1,0 +1,131 @@
+//! `sealbus publish`: publishes one event.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use sealbus_client::{Client, Event, Expect, NewEvent};
+use sealbus_core::canonical::{Limits, read};
+use sealbus_core::duration;
+
+use super::{ApiTenantArgs, client};
+use crate::failure::Failure;
+use crate::output::{Output, notice, table};
+
+/// The arguments of `sealbus publish`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Plan
+    plan: String,
+    /// Event type, as in the catalog
+    event_type: String,
+    /// Data of the event, as JSON
+    #[arg(default_value = "null")]
+    data: String,
+    /// Id of the event; publishing the same id again stores nothing [default: a new UUID]
+    #[arg(long)]
+    id: Option<String>,
+    /// Producer of the event
+    #[arg(long)]
+    source: Option<String>,
+    /// Actor of the event, if the token may name another one than its own [default: the token's name]
+    #[arg(long)]
+    actor: Option<String>,
+    /// Store the event only if the plan's head has this seq; 0 requires an empty plan
+    #[arg(long, value_name = "SEQ")]
+    expect_head: Option<u64>,
+    /// Wait until an anchored checkpoint covers the event
+    #[arg(long, value_enum)]
+    wait: Option<Wait>,
+    /// Maximum wait, such as 5s; the publisher's own maximum applies too [default: the publisher's maximum]
+    #[arg(long, requires = "wait", value_name = "DURATION", value_parser = duration::parse)]
+    timeout: Option<Duration>,
+    /// Write the receipt to FILE: the record with its proof, for `sealbus verify --receipt`
+    #[arg(long, requires = "wait", value_name = "FILE")]
+    receipt: Option<PathBuf>,
+    #[command(flatten)]
+    tenant: ApiTenantArgs,
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// The values of `--wait`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Wait {
+    /// Until an anchored checkpoint covers the event
+    Sealed,
+}
+
+/// Publishes the event and prints its record.
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let data = read(args.data.as_bytes(), Limits::PAYLOAD)
+        .map_err(|error| Failure::usage(format!("the data is not accepted: {error}")))?;
+    let mut event = NewEvent::new(args.event_type, data);
+    event.id = args.id.unwrap_or(event.id);
+    event.source = args.source;
+    event.actor = args.actor;
+    let expect = match args.expect_head {
+        None => Expect::Any,
+        Some(0) => Expect::Empty,
+        Some(seq) => Expect::Head(seq),
+    };
+    let client = client(&args.tenant)?;
+    let (event, state) = match args.wait {
+        Some(Wait::Sealed) => {
+            publish_sealed(&client, &args.plan, &event, expect, args.timeout, args.receipt.as_deref()).await?
+        }
+        None => {
+            let published = client.publish_expecting(&args.plan, &event, expect).await?;
+            (published.event, stored(published.new))
+        }
+    };
+    match args.output {
+        Output::Json => println!("{}", serde_json::to_string(&event)?),
+        Output::Table => {
+            let mut printed = table(&["plan", "seq", "id", "hash", ""]);
+            printed.add_row([
+                event.plan,
+                event.seq.to_string(),
+                event.id.to_string(),
+                event.seal.hash.to_string(),
+                state.to_owned(),
+            ]);
+            println!("{printed}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Publishes, waits until the event is sealed, and writes the receipt. If the time runs out first, the event is stored and
+/// the receipt has no proof; that is not a failure.
+async fn publish_sealed(
+    client: &Client,
+    plan: &str,
+    event: &NewEvent,
+    expect: Expect,
+    timeout: Option<Duration>,
+    receipt: Option<&Path>,
+) -> Result<(Event, &'static str), Failure> {
+    let published = client.publish_sealed(plan, event, expect, timeout).await?;
+    let id = published.event.id;
+    if let Some(path) = receipt {
+        std::fs::write(path, format!("{}\n", published.receipt)).map_err(|error| {
+            Failure::new(format!(
+                "event {id} is stored, but its receipt cannot be written to {}: {error}; get it from /v1/events/{id}/receipt",
+                path.display()
+            ))
+        })?;
+    }
+    if !published.sealed {
+        notice(format_args!(
+            "the event is stored and not sealed yet, so its receipt has no proof; get one later from /v1/events/{id}/receipt"
+        ));
+    }
+    let state = if published.sealed { "sealed" } else { stored(published.new) };
+    Ok((published.event, state))
+}
+
+fn stored(new: bool) -> &'static str {
+    if new { "stored" } else { "already stored" }
+}

@@ -1,0 +1,71 @@
+//! Arguments that several commands share, checked before a command opens the ledger: an invalid name is a usage error.
+
+use sealbus_core::names::{Plan, Tenant};
+use sealbus_ledger::verification::Scope;
+use sealbus_runtime::settings::{Settings, table};
+
+use crate::failure::Failure;
+
+/// The tenant of a command that works on one tenant.
+///
+/// The environment variable is read through the settings and not by clap, so that `SEALBUS_TENANT_FILE` and the
+/// configuration file count too.
+#[derive(clap::Args)]
+pub(super) struct TenantArgs {
+    /// Tenant [env: SEALBUS_TENANT]
+    #[arg(long, value_parser = Tenant::parse_any)]
+    tenant: Option<Tenant>,
+}
+
+impl TenantArgs {
+    /// Returns `--tenant`, otherwise `SEALBUS_TENANT`.
+    pub(super) fn require(self, settings: &Settings) -> Result<Tenant, Failure> {
+        tenant(self.tenant, settings)?.ok_or_else(|| Failure::usage("no tenant: give --tenant or set SEALBUS_TENANT"))
+    }
+}
+
+/// The person who runs a command that appends events.
+#[derive(clap::Args)]
+pub(super) struct ActorArgs {
+    /// Your name, recorded permanently in the event. It is not verified
+    #[arg(long, env = "USER", hide_env_values = true, default_value = "operator")]
+    pub(super) actor: String,
+}
+
+/// The plans that a command works on: one plan, the plans of a tenant, or all plans.
+#[derive(clap::Args)]
+pub(super) struct ScopeArgs {
+    /// One plan, of --tenant or SEALBUS_TENANT
+    #[arg(long, conflicts_with = "all", value_parser = Plan::parse_any)]
+    plan: Option<Plan>,
+    /// All plans of a tenant; with --plan, the plan's tenant
+    #[arg(long, conflicts_with = "all", value_parser = Tenant::parse_any)]
+    tenant: Option<Tenant>,
+    /// All plans of all tenants
+    #[arg(long)]
+    all: bool,
+}
+
+impl ScopeArgs {
+    /// Returns the scope. `SEALBUS_TENANT` completes `--plan`; it never selects all plans of a tenant.
+    pub(super) fn scope(self, settings: &Settings) -> Result<Scope, Failure> {
+        let tenant_is_given = self.tenant.is_some();
+        match (self.all, tenant(self.tenant, settings)?, self.plan) {
+            (true, _, _) => Ok(Scope::Everything),
+            (false, Some(tenant), Some(plan)) => Ok(Scope::Plan(tenant, plan)),
+            (false, None, Some(_)) => Err(Failure::usage("--plan needs a tenant: give --tenant or set SEALBUS_TENANT")),
+            (false, Some(tenant), None) if tenant_is_given => Ok(Scope::Tenant(tenant)),
+            (false, _, None) => Err(Failure::usage("no plans selected: give --plan, --tenant or --all")),
+        }
+    }
+}
+
+fn tenant(given: Option<Tenant>, settings: &Settings) -> Result<Option<Tenant>, Failure> {
+    match (given, settings.find(table::TENANT)) {
+        (Some(given), _) => Ok(Some(given)),
+        (None, None) => Ok(None),
+        (None, Some(name)) => Tenant::parse_any(&name)
+            .map(Some)
+            .map_err(|error| Failure::usage(format!("{}: {error}", table::TENANT.name()))),
+    }
+}
