@@ -1,4 +1,4 @@
-"""What a verifier is given: a bundle's files and events, what it pins, and receipts."""
+"""The input of the verifier: the files and events of a bundle, and the pinned origin, keyring and policy."""
 
 import re
 import tarfile
@@ -19,7 +19,7 @@ TEXTS = HASHES | {
     "payload_mode", "kid", "mac", "sig", "metadata",
 }
 NUMBERS = {"seq", "data_version", "payload_size"}
-OPTIONAL = {"payload": str, "log_index": int, "proof": str, "v1": dict}  # null or absent where there is none
+OPTIONAL = {"payload": str, "log_index": int, "proof": str, "v1": dict}  # may be null or absent
 V1 = {"payload_hash", "prev_hash", "signature"}
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
@@ -27,17 +27,17 @@ HEX = re.compile(r"([0-9a-f]{2})*")
 
 
 class Unreadable(Exception):
-    """Carries what could not be read."""
+    """The error of an input that cannot be read (exit code 1). The message says what it is."""
 
 
 def read_json(data):
-    """A value of strict JSON, but for the range of its numbers: whole ones are kept as spelled."""
+    """Parses strict JSON, but accepts numbers of any range. Numbers that are digits only become int."""
     number = lambda spelling, digits_only: int(spelling) if digits_only and len(spelling) < 20 else float(spelling)
     return strict_json.Reader(data.decode(), number).whole()
 
 
 def files_of(path):
-    """The files of a folder or tar: each name with what opens it."""
+    """Returns the files of a folder or tar by name, each as a function that opens the file."""
     path = Path(path)
     if path.is_dir():
         return {file.relative_to(path).as_posix(): partial(file.open, "rb") for file in path.rglob("*") if file.is_file()}
@@ -45,12 +45,12 @@ def files_of(path):
     members = [member for member in tar if member.isfile()]
     files = {member.name.removeprefix("./"): partial(tar.extractfile, member) for member in members}
     if len(files) != len(members):
-        raise Unreadable("a file stands twice in the tar")
+        raise Unreadable("a file occurs twice in the tar")
     return files
 
 
 def read(files, path):
-    """The bytes of a file, none where it is not there."""
+    """Returns the bytes of a file, or no bytes if the file is missing."""
     if path not in files:
         return b""
     with files[path]() as file:
@@ -58,15 +58,18 @@ def read(files, path):
 
 
 def tile(files, level, n, width):
-    """A tile, cut from a wider one where that is what is kept (tlog-tiles lets partial ones go)."""
-    for kept in range(width, merkle.TILE_WIDTH + 1):
-        if data := read(files, merkle.tile_path(level, n, kept)):
-            return data[: 32 * width] if len(data) == 32 * kept else b""
+    """Returns the bytes of a tile, cut from a wider tile if only that is present. No bytes if the file has the wrong length.
+
+    tlog-tiles allows partial tiles to be deleted once a wider one exists.
+    """
+    for present in range(width, merkle.TILE_WIDTH + 1):
+        if data := read(files, merkle.tile_path(level, n, present)):
+            return data[: 32 * width] if len(data) == 32 * present else b""
     return b""
 
 
 class Event:
-    """A record; its header too, where every field is within its limits."""
+    """A record. `header` is its header, or None if a field is malformed or outside its limits (FORMAT)."""
 
     def __init__(self, record, origin):
         self.record, self.header, self.suite = record, None, 0
@@ -87,10 +90,11 @@ class Event:
 
     @property
     def recorded(self):
+        """Microseconds since 1970."""
         return self.header["recorded_us"]
 
     def data(self):
-        """The members of the payload, none where it is no object."""
+        """Returns the members of the payload, or no members if it is not a JSON object."""
         try:
             value = read_json((self.record.get("payload") or "").encode())
         except strict_json.Refused:
@@ -99,7 +103,7 @@ class Event:
 
 
 def is_well_formed(record):
-    """Whether a record's members are what they must be, short of the limits of a header."""
+    """Returns whether the members of a record have the required form. The limits of the header are checked elsewhere."""
     absent = {name for name in OPTIONAL if record.get(name) is None}
     types = dict.fromkeys(TEXTS, str) | dict.fromkeys(NUMBERS, int) | OPTIONAL
     if not all(name in absent or type(record.get(name)) is kind for name, kind in types.items()):
@@ -120,6 +124,7 @@ def is_well_formed(record):
 
 
 def event_of(data, origin):
+    """Parses a line of events.jsonl, or a receipt."""
     try:
         record = read_json(data)
     except (strict_json.Refused, UnicodeDecodeError) as refused:
@@ -131,23 +136,25 @@ def event_of(data, origin):
 
 
 def events(files, origin):
-    """The events, which stand by tenant, plan and seq."""
+    """Yields the events of events.jsonl, which must be ordered by tenant, plan and seq."""
     if "events.jsonl" not in files:
         raise Unreadable("no events.jsonl: not a bundle")
-    before = None
+    previous = None
     with files["events.jsonl"]() as lines:
         for number, line in enumerate(lines, 1):
             try:
                 event = event_of(line, origin)
-                if before and event.place < before.place:
+                if previous and event.place < previous.place:
                     raise Unreadable("not in the order of tenant, plan and seq")
             except Unreadable as refused:
                 raise Unreadable(f"events.jsonl, line {number}: {refused}") from None
             yield event
-            before = event
+            previous = event
 
 
 class Key(NamedTuple):
+    """A pinned key. It counts for the log indexes from `start` to below `end`."""
+
     public: bytes
     secret: bytes
     start: int
@@ -155,7 +162,7 @@ class Key(NamedTuple):
 
 
 class Trust:
-    """What the verifier pins. Nothing else makes a key trusted."""
+    """The pinned origin, policy and keyring. Nothing else makes a key trusted."""
 
     def __init__(self, files):
         try:
@@ -165,7 +172,7 @@ class Trust:
             for key in read_json(read(files, "keyring.json"))["keys"]:
                 self.pin(**key)
         except (note.Refused, strict_json.Refused, ValueError, LookupError, TypeError) as refused:
-            raise Unreadable(f"the folder of what is pinned: {refused}") from None
+            raise Unreadable(f"malformed trust folder: {refused}") from None
 
     def pin(self, id, secret=None, public=None, **limits):
         suite, start, until = seal.suite_of(id), limits.get("from"), limits.get("until")
@@ -175,12 +182,12 @@ class Trust:
         elif suite:
             public = public or secret and ed25519.public_of(secret)
             if id in self.keys or suite == 2 and seal.key_id(public) != id:
-                raise ValueError(f"{id} is there twice, or not the id of its public key")
+                raise ValueError(f"key {id} occurs twice, or is not the id of its public key")
             if {type(start), type(until)} - {int, type(None)}:
-                raise ValueError(f"{id} counts from or until what is no log index")
+                raise ValueError(f"from or until of key {id} is not a log index")
             self.keys[id] = Key(public, secret, start or 0, float("inf") if until is None else until)
 
-    def passes_over(self, event):
-        """Whether a MAC or a v1 signature of the event cannot be checked without a secret."""
+    def lacks_secret_for(self, event):
+        """Returns whether the MAC or the v1 signature of an event cannot be checked, because the secret is missing."""
         key = self.keys.get(event.record["kid"]) if event.suite == 1 else None
         return key is not None and not key.secret or event.v1 is not None and not self.v1

@@ -1,137 +1,20 @@
-"""The golden bundles: three that verify, and what is found when they, or what the verifier pins, are changed.
+"""The golden bundles: those of sample_bundles.py, and the findings when they, or the pins of the verifier, are changed.
 
-A case is a merge patch (RFC 7396) on a bundle's files and records and on the trust; the records make `events.jsonl`, a line
-each, by tenant, plan and seq.
+A case is a merge patch (RFC 7396) on the files and records of a bundle and on the pins. The records become `events.jsonl`, one
+per line, by tenant, plan and seq.
 """
 
 import base64
-import io
 import json
-from functools import partial
 
 import merkle
-import seal
-from cases import HMAC, ORIGIN, SIGN, SIGN_NEXT, V1_SECRET, added, record
+from cases import HMAC, SIGN, SIGN_NEXT, added, record
 from log_cases import LOG, LOG_TIME, STRANGER, WITNESS_1, WITNESS_2, base64_of, line, proof_of, signed, text_of
-
-FIRST_ANCHOR, SECOND_ANCHOR = 1763600430, 1763600460
-NOW = 1763600520
-DATA_KEY = "01930000-0000-7000-8000-00000000000d"
-KEYS = {"tenant": "_system", "plan": "_keys", "type": "key.added"}
-
-
-def patched(value, patch):
-    """RFC 7396."""
-    if not isinstance(patch, dict):
-        return patch
-    value = dict(value) if isinstance(value, dict) else {}
-    for name, part in patch.items():
-        if part is None:
-            value.pop(name, None)
-        else:
-            value[name] = patched(value.get(name), part)
-    return value
-
-
-def files_of(bundle):
-    """The files of a bundle, each with what opens it, as verify.py takes them."""
-    records = sorted(bundle["records"].values(), key=lambda record: (record["tenant"], record["plan"], record["seq"]))
-    files = {"events.jsonl": "".join(json.dumps(record) + "\n" for record in records)} | bundle["files"]
-    data = {path: base64.b64decode(file["base64"]) if isinstance(file, dict) else file.encode() for path, file in files.items()}
-    return {path: partial(io.BytesIO, file) for path, file in data.items()}
-
-
-def where(record):
-    return f"{record['tenant']}/{record['plan']}/{record['seq']}"
-
-
-def whole_ledger():
-    """Nine leaves and an event that is not sealed yet; both suites, a hash-only event, a v1 plan."""
-    keys = [record(SIGN, None, added(SIGN, SIGN), 0, **KEYS)]
-    keys.append(record(SIGN, keys[0], added(HMAC, SIGN), 1, **KEYS))
-    case = [record(HMAC, None, '{"amount":"10.00","n":1}', 2)]
-    for key, payload, index in [(HMAC, '{"n":2}', 3), (SIGN, '{"n":3}', 5), (SIGN, '{"n":4}', 7), (SIGN, '{"n":5}', None)]:
-        case.append(record(key, case[-1], payload, index, type="case.noted"))
-    private = record(SIGN, None, '{"iban":"x"}', 4, mode=3, plan="private-1")
-    older = [record(SIGN, None, '{"n":1}', 6, tenant="beta", plan="older-1", carries_v1=True)]
-    older.append(record(SIGN, older[0], '{"n":2}', 8, tenant="beta", plan="older-1", carries_v1=True))
-    return keys, case, private, older
-
-
-def erased_ledger():
-    envelope = {"ciphertext": base64_of(bytes(16)), "commitment": base64_of(bytes(32)), "key": DATA_KEY, "nonce": base64_of(bytes(24))}
-    envelope = json.dumps(envelope | {"scheme": "sealbus/envelope/v2"})
-    return [
-        record(SIGN, None, added(SIGN, SIGN), 0, **KEYS),
-        record(SIGN, None, envelope, 1, mode=2, plan="person-1"),
-        record(SIGN, None, json.dumps({"keys": [DATA_KEY], "reason": "asked"}), 2, plan="_erasures", type="subject.erased"),
-        record(SIGN, None, json.dumps({"key": DATA_KEY}), 3, plan="person-2"),
-    ]
-
-
-def tree_of(records):
-    sealed = sorted((record for record in records if record["log_index"] is not None), key=lambda record: record["log_index"])
-    return merkle.Tree(seal.leaf_hash(leaf_of(record)) for record in sealed)
-
-
-def leaf_of(record):
-    event = record | {"origin": ORIGIN, "event_id": record["event_id"].replace("-", "")}
-    event |= {f"{name}_us": seal.microseconds(record[name]) for name in ("occurred", "recorded")}
-    event["payload_mode"] = ["plain", "encrypted", "hash-only"].index(record["payload_mode"]) + 1
-    return seal.leaf_of(seal.encode(event), bytes.fromhex(record["mac"]), bytes.fromhex(record["sig"]))
-
-
-def checkpoint_of(tree, size, at, signers=(LOG, LOG_TIME, WITNESS_1, WITNESS_2)):
-    return signed(text_of(size, tree.root(size)), *signers, at=at)
-
-
-def tiles_of(tree, size):
-    return {merkle.tile_path(*tile): {"base64": base64_of(tree.tile(*tile))} for tile in merkle.tiles(size)}
-
-
-def trust(secrets=False, **changed):
-    """What is pinned; `changed` are members of the keyring's keys, by their suite."""
-    keys = [{"id": SIGN[0], "public": base64_of(SIGN[1]["public"]), "status": "active"}, {"id": HMAC[0], "status": "retired"}]
-    if secrets:
-        keys[0] |= {"secret": base64_of(SIGN[1]["seed"])}
-        keys[1] |= {"secret": base64_of(HMAC[1]["secret"])}
-        keys.append({"id": "v1-00000000000000a1", "secret": base64_of(V1_SECRET)})
-    keys = [key | changed.get(key["id"].split("-")[0], {}) for key in keys]
-    policy = [
-        "# golden", f"log {LOG[0].vkey}", f"witness w1 {WITNESS_1[0].vkey}",
-        f"witness w2 {WITNESS_2[0].vkey} https://w2.golden/", "group enough any w1 w2", "quorum enough",
-    ]
-    return {"origin": ORIGIN + "\n", "keyring.json": json.dumps({"keys": keys}), "policy": "\n".join(policy) + "\n"}
-
-
-def with_policy(*lines):
-    return {"policy": "".join(line + "\n" for line in [f"log {LOG[0].vkey}", *lines])}
-
-
-def bundles():
-    keys, case, private, older = whole_ledger()
-    records = {where(record): record for record in keys + case[:4] + [private] + older}
-    tree = tree_of(records.values())
-    notes = {"anchors/0": checkpoint_of(tree, 5, FIRST_ANCHOR), "anchors/1": checkpoint_of(tree, 9, SECOND_ANCHOR)}
-    notes["checkpoint"] = notes["anchors/1"]
-    plans = {where(record): record | {"proof": proven(tree, record, notes["checkpoint"])} for record in keys + case[:4]}
-    erased = erased_ledger()
-    small = tree_of(erased)
-    note = checkpoint_of(small, 4, SECOND_ANCHOR)
-    return {
-        "whole": {"files": notes | tiles_of(tree, 9), "records": records},
-        "plans": {"files": notes, "records": plans},
-        "erased": {"files": {"checkpoint": note, "anchors/0": note} | tiles_of(small, 4), "records": {where(record): record for record in erased}},
-    }
-
-
-def proven(tree, record, checkpoint, index=None):
-    index = record["log_index"] if index is None else index
-    return proof_of(leaf_of(record), index, tree.inclusion(index, 0, 9), checkpoint)
+from sample_bundles import DATA_KEY, FIRST_ANCHOR, KEYS, NOW, SECOND_ANCHOR, bundles, checkpoint_of, leaf_of, proven, tiles_of, tree_of, trust, where, whole_ledger, with_policy
 
 
 def case(name, bundle, findings, files=None, records=None, pinned=None, **more):
-    """A case; the exit code is that of its findings, or 1 where the bundle or what is given with it cannot be read."""
+    """A case. The exit code follows from the findings; it is 1 if the bundle, the pins or a receipt cannot be read."""
     kinds = None if findings is None else {verdict for verdict, _ in findings} - {"ERASED"}
     exit_code = 1 if kinds is None else 0 if not kinds else 4 if kinds == {"UNANCHORED"} else 3
     patch = {"bundle": {name: part for name, part in (("files", files), ("records", records)) if part}, "trust": pinned}
@@ -191,13 +74,13 @@ def cases_of_times():
     _, chain, _, _ = whole_ledger()
     made, place = bundles(), "acme/case-7/{}".format
     last = 1763600404  # when the newest sealed event was recorded
-    stray = lambda at: {"acme/stray/1": record(SIGN, None, "{}", None, plan="stray", recorded_us=str(at * 1_000_000))}
-    next_at = lambda us: {place(5): record(SIGN, chain[3], "{}", None, type="case.noted", recorded_us=str(us))}
+    stray = lambda time: {"acme/stray/1": record(SIGN, None, "{}", None, plan="stray", recorded_us=str(time * 1_000_000))}
+    next_recorded = lambda us: {place(5): record(SIGN, chain[3], "{}", None, type="case.noted", recorded_us=str(us))}
     second = [where(record) for record in made["whole"]["records"].values() if record["log_index"] < 5 and record["seq"] == 2]
     tree = tree_of(made["whole"]["records"].values())
     return [
-        case("recorded at the moment of the event before", "whole", [("UNANCHORED", place(5))], records=next_at(last * 1_000_000)),
-        case("recorded a moment before the event before", "whole", [("TIME", place(5))], records=next_at(last * 1_000_000 - 1)),
+        case("recorded at the moment of the event before", "whole", [("UNANCHORED", place(5))], records=next_recorded(last * 1_000_000)),
+        case("recorded a moment before the event before", "whole", [("TIME", place(5))], records=next_recorded(last * 1_000_000 - 1)),
         case("not in the log, a minute before what is", "whole", [("UNANCHORED", "acme/stray/1")], records=stray(last - 60)),
         case("not in the log, over a minute before what is", "whole", [("UNSEALED", "acme/stray/1")], records=stray(last - 61)),
         case("recorded over a minute after a cosignature", "whole", [("TIME", where) for where in second],
@@ -300,6 +183,22 @@ def cases_of_trust():
     ]
 
 
+def cases_of_vouching():
+    tree, older = tree_of(bundles()["whole"]["records"].values()), bundles()["plans"]
+    older_note = older["files"]["anchors/0"]
+    records = {}
+    for where, record in older["records"].items():
+        covered = record["log_index"] < 5
+        proof = covered and proof_of(leaf_of(record), record["log_index"], tree.inclusion(record["log_index"], 0, 5), older_note)
+        records[where] = {"proof": proof} if covered else None
+    return [
+        case("a bundle of plans whose checkpoint is older than an anchor", "plans", [("INCONSISTENT", "size 9")],
+             files={"checkpoint": older_note}, records=records, vouched=None),
+        case("a bundle of plans without the newer anchor", "plans", [],
+             files={"checkpoint": older_note, "anchors/1": None}, records=records, vouched={"log_index": 4, "time": "2025-11-20T01:00:32Z"}),
+    ]
+
+
 def bundle_file():
     vouched = {"log_index": 8, "time": "2025-11-20T01:01:02Z"}
     clean = [
@@ -310,5 +209,6 @@ def bundle_file():
         "about": "Made by deploy/verify/vectors.py; test keys only. A case is a merge patch (RFC 7396) on {bundle, trust}, where `bundle` "
         "names one of `bundles`. Its records make events.jsonl, unless its files hold one. findings: [verdict, where], null where "
         "verify must refuse; max_age absent: not asked; now: seconds.",
-        "now": NOW, "trust": trust(), "bundles": bundles(), "cases": clean + cases_of_records() + cases_of_times() + cases_of_proofs() + cases_of_notes() + cases_of_trust(),
+        "now": NOW, "trust": trust(), "bundles": bundles(), "cases": clean + cases_of_records() + cases_of_times() + cases_of_proofs() + cases_of_notes() + cases_of_trust()
+        + cases_of_vouching(),
     }

@@ -1,6 +1,6 @@
-"""Ed25519 (RFC 8032), cofactorless, by the strict rules: S below the group order, A canonical, neither A nor R of small order.
+"""Ed25519 (RFC 8032), cofactorless, with strict rules: S below the group order, A canonical, neither A nor R of small order.
 
-Slow, and not constant in time: for checking, never for real keys.
+This code is slow and not constant in time. Use it for verification and test keys only, never with real private keys.
 """
 
 from hashlib import sha512
@@ -35,7 +35,7 @@ def compress(point):
 
 
 def decompress(encoded):
-    """The point, or None where the bytes are not the canonical encoding of one."""
+    """Returns the point, or None if the bytes are not its canonical encoding."""
     if len(encoded) != 32:
         return None
     y = int.from_bytes(encoded, "little")

@@ -1,6 +1,6 @@
-"""Envelopes: XChaCha20-Poly1305 (RFC 8439, draft-irtf-cfrg-xchacha), and check 16 of an event whose data key is at hand.
+"""Envelopes (docs/spec/integrity.md#erasure-envelopes): XChaCha20-Poly1305 (RFC 8439, draft-irtf-cfrg-xchacha), and check 16.
 
-A bundle holds no data keys, so that verify.py does without this file.
+verify.py does not need this module, because a bundle contains no data keys.
 """
 
 import hmac
@@ -18,7 +18,7 @@ KEY_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Refused(Exception):
-    """Carries FORMAT, COMMITMENT or AAD."""
+    """The error of an envelope that does not open. The message is FORMAT, COMMITMENT or AAD."""
 
 
 def words(data):
@@ -26,19 +26,19 @@ def words(data):
 
 
 def mixed(state):
-    """The twenty rounds of ChaCha."""
+    """Returns the state after the twenty rounds of ChaCha."""
     x = list(state)
     for _ in range(10):
         for a, b, c, d in DOUBLE_ROUND:
-            for to, by, turned, bits in [(a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)]:
-                x[to] = x[to] + x[by] & 0xFFFFFFFF
-                turn = x[turned] ^ x[to]
-                x[turned] = (turn << bits | turn >> 32 - bits) & 0xFFFFFFFF
+            for target, addend, rotated, bits in [(a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)]:
+                x[target] = x[target] + x[addend] & 0xFFFFFFFF
+                word = x[rotated] ^ x[target]
+                x[rotated] = (word << bits | word >> 32 - bits) & 0xFFFFFFFF
     return x
 
 
 def chacha20(key, nonce, counter, length):
-    """So many bytes of the key stream."""
+    """Returns `length` bytes of the key stream, starting at block `counter`."""
     stream = b""
     while len(stream) < length:
         state = words(b"expand 32-byte k" + key) + [counter] + words(nonce)
@@ -50,36 +50,59 @@ def chacha20(key, nonce, counter, length):
 def poly1305(key, message):
     r = int.from_bytes(key[:16], "little") & 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF
     total = 0
-    for at in range(0, len(message), 16):
-        total = (total + int.from_bytes(message[at : at + 16] + b"\x01", "little")) * r % (2**130 - 5)
+    for offset in range(0, len(message), 16):
+        total = (total + int.from_bytes(message[offset : offset + 16] + b"\x01", "little")) * r % (2**130 - 5)
     return (total + int.from_bytes(key[16:], "little") & 2**128 - 1).to_bytes(16, "little")
 
 
 def aead_open(key, nonce, sealed, aad):
-    """The plaintext of ciphertext and tag, or None where they are not of this key, nonce and AAD."""
-    state = mixed(words(b"expand 32-byte k" + key + nonce[:16]))
-    key, nonce = struct.pack("<8I", *state[:4], *state[12:]), bytes(4) + nonce[16:]
+    """Decrypts ciphertext and tag. Returns None if they were not made with this key, nonce and AAD."""
+    key, nonce = subkey_and_nonce(key, nonce)
     ciphertext, tag = sealed[:-16], sealed[-16:]
+    if not hmac.compare_digest(tag, tag_of(key, nonce, ciphertext, aad)):
+        return None
+    return xor_stream(key, nonce, ciphertext)
+
+
+def aead_seal(key, nonce, plaintext, aad):
+    """Returns ciphertext and tag. Only test vectors are made with it: it is not constant in time."""
+    key, nonce = subkey_and_nonce(key, nonce)
+    ciphertext = xor_stream(key, nonce, plaintext)
+    return ciphertext + tag_of(key, nonce, ciphertext, aad)
+
+
+def subkey_and_nonce(key, nonce):
+    """Derives the key and the 12-byte nonce of ChaCha20-Poly1305 from those of XChaCha20-Poly1305 (HChaCha20)."""
+    state = mixed(words(b"expand 32-byte k" + key + nonce[:16]))
+    return struct.pack("<8I", *state[:4], *state[12:]), bytes(4) + nonce[16:]
+
+
+def xor_stream(key, nonce, data):
+    """Encrypts or decrypts."""
+    return bytes(a ^ b for a, b in zip(data, chacha20(key, nonce, 1, len(data))))
+
+
+def tag_of(key, nonce, ciphertext, aad):
     padded = b"".join(part + bytes(-len(part) % 16) for part in (aad, ciphertext))
     message = padded + struct.pack("<QQ", len(aad), len(ciphertext))
-    if not hmac.compare_digest(tag, poly1305(chacha20(key, nonce, 0, 32), message)):
-        return None
-    return bytes(a ^ b for a, b in zip(ciphertext, chacha20(key, nonce, 1, len(ciphertext))))
+    return poly1305(chacha20(key, nonce, 0, 32), message)
 
 
 def aad_of(header):
+    """Returns the associated data of the envelope of an event."""
     texts = b"".join(seal.lp(header[name]) for name in ("origin", "tenant", "plan"))
     version = header["data_version"].to_bytes(4, "big")
     return b"sealbus/aad/v2\n" + texts + bytes.fromhex(header["event_id"]) + seal.lp(header["type"]) + version
 
 
 def wrap_aad(kek_id, tenant, subject, epoch, key_id):
+    """Returns the associated data of a wrapped data key."""
     texts = b"".join(map(seal.lp, (kek_id, tenant, subject)))
     return b"sealbus/wrap/v2\n" + texts + epoch.to_bytes(4, "big") + bytes.fromhex(key_id.replace("-", ""))
 
 
 def parts_of(envelope):
-    """(key_id, nonce, commitment, ciphertext) of an envelope's text."""
+    """Parses the text of an envelope. Returns (key_id, nonce, commitment, ciphertext)."""
     try:
         members = strict_json.read(envelope.encode())
         if members.keys() != {"ciphertext", "commitment", "key", "nonce", "scheme"} or members["scheme"] != "sealbus/envelope/v2":
@@ -93,13 +116,14 @@ def parts_of(envelope):
 
 
 def keys_of(data_key, nonce):
-    """(key, commitment): HKDF-SHA256 with the nonce as salt, 64 bytes."""
+    """Returns (key, commitment), the 64 bytes of HKDF-SHA256 with the nonce as salt."""
     extracted = seal.hmac_sha256(nonce, data_key)
     key = seal.hmac_sha256(extracted, b"sealbus/envelope/v2\n\x01")
     return key, seal.hmac_sha256(extracted, key + b"sealbus/envelope/v2\n\x02")
 
 
 def open_envelope(envelope, data_key, aad):
+    """Returns the plaintext of an envelope."""
     _, nonce, commitment, ciphertext = parts_of(envelope)
     key, expected = keys_of(data_key, nonce)
     if not hmac.compare_digest(commitment, expected):
@@ -107,11 +131,29 @@ def open_envelope(envelope, data_key, aad):
     plaintext = aead_open(key, nonce, ciphertext, aad)
     if plaintext is None:
         raise Refused("AAD")
+    check_plaintext(plaintext)
     return plaintext
 
 
+def check_plaintext(plaintext):
+    """Checks that the plaintext is the canonical text of data and metadata, each within its limits."""
+    try:
+        # Data and metadata may each be MAX_DEPTH levels deep, inside one object.
+        members = strict_json.Reader(plaintext.decode(), strict_json.strict_number, strict_json.MAX_DEPTH + 1).whole()
+    except (UnicodeDecodeError, strict_json.Refused):
+        raise Refused("FORMAT") from None
+    size_of = lambda name: len(strict_json.write(members[name]).encode())
+    is_valid = (
+        isinstance(members, dict) and members.keys() == {"data", "metadata"} and isinstance(members["metadata"], dict)
+        and "sealbus" not in members["metadata"] and strict_json.write(members).encode() == plaintext
+        and size_of("data") <= strict_json.MAX_PAYLOAD and size_of("metadata") <= strict_json.MAX_METADATA
+    )
+    if not is_valid:
+        raise Refused("FORMAT")
+
+
 def fault_of(data_keys, erased, event):
-    """Check 16, and 20 where the data key is gone as an erasure says; None where the envelope opens."""
+    """Returns the verdict of check 16, or ERASED (check 20) if an erasure names the missing data key. None if the envelope opens."""
     if event.record["payload_mode"] != "encrypted":
         return None
     try:

@@ -1,4 +1,4 @@
-"""The golden cases of the log: tree, tiles, checkpoints, proofs. In the form of the published log vectors."""
+"""The golden cases of the log: tree, tiles, checkpoints and proofs, in the form of the published log vectors."""
 
 import base64
 
@@ -9,7 +9,7 @@ import seal
 from cases import ORIGIN
 from ed25519 import sign
 
-AT = 1763600460
+TIME = 1763600460
 LEAF_TEXT = "golden "
 WITNESS = "witness.golden/w1"
 
@@ -32,21 +32,21 @@ def text_of(size, root, origin=ORIGIN):
     return f"{origin}\n{size}\n{base64_of(root)}\n"
 
 
-def line(signer, text, at=None):
-    """A signature line; of a cosigner at this time."""
+def line(signer, text, time=None):
+    """Returns the signature line of a log or witness. `time` is that of a cosignature."""
     key, seed = signer
     if key.kind == note.SIGNED:
         return signature_line(key.name, key.id + sign(seed, text.encode()))
-    return signature_line(key.name, key.id + at.to_bytes(8, "big") + sign(seed, note.cosigned(at, text.encode())))
+    return signature_line(key.name, key.id + time.to_bytes(8, "big") + sign(seed, note.cosigned(time, text.encode())))
 
 
 def signature_line(name, signature):
     return f"\u2014 {name} {base64_of(signature)}\n"
 
 
-def signed(text, *signers, at=AT):
-    """The note: cosigned one second after another from `at` on."""
-    times = iter(range(at, at + len(signers)))
+def signed(text, *signers, time=TIME):
+    """Returns the note of a text. Cosignatures are dated from `time` on, one second after the other."""
+    times = iter(range(time, time + len(signers)))
     return f"{text}\n" + "".join(line(signer, text, next(times) if signer[0].kind == note.COSIGNED else None) for signer in signers)
 
 
@@ -121,11 +121,11 @@ def notes(size, root):
     good = signed(text, LOG, LOG_TIME, WITNESS_1)
     alone = signed(text, LOG)
     signature = sign(LOG[1], text.encode())
-    timed = AT.to_bytes(8, "big") + sign(LOG[1], note.cosigned(AT, text.encode()))
+    timed = TIME.to_bytes(8, "big") + sign(LOG[1], note.cosigned(TIME, text.encode()))
     under = lambda name, head, body: f"{text}\n" + signature_line(name, head + body)
     of = lambda text, *signers: signed(text, *signers)
-    known = [("log", LOG, None), ("time", LOG_TIME, AT), ("witness", WITNESS_1, AT + 1)]
-    signers = lambda *names: [[key.name, key.kind, at] for name, (key, _), at in known if name in names]
+    known = [("log", LOG, None), ("time", LOG_TIME, TIME), ("witness", WITNESS_1, TIME + 1)]
+    signers = lambda *names: [[key.name, key.kind, time] for name, (key, _), time in known if name in names]
     largest = text_of(2**53 - 1, root)
     for name, made, size_made, by in [
         ("log, its time, a witness", good, size, signers("log", "time", "witness")),
@@ -148,8 +148,8 @@ def notes(size, root):
         ("a signature with a bit flipped", under(ORIGIN, LOG[0].id, bytes([signature[0] ^ 1]) + signature[1:])),
         ("a signature cut", under(ORIGIN, LOG[0].id, signature[:63])), ("a signature with a byte more", under(ORIGIN, LOG[0].id, signature + b"\0")),
         ("no signature after the key id", under(ORIGIN, LOG[0].id, b"")),
-        ("the time of the log's line moved", alone + signature_line(ORIGIN, LOG_TIME[0].id + (AT + 1).to_bytes(8, "big") + timed[8:])),
-        ("a witness's line over the text alone", alone + signature_line(WITNESS, WITNESS_1[0].id + AT.to_bytes(8, "big") + sign(WITNESS_1[1], text.encode()))),
+        ("the time of the log's line moved", alone + signature_line(ORIGIN, LOG_TIME[0].id + (TIME + 1).to_bytes(8, "big") + timed[8:])),
+        ("a witness's line over the text alone", alone + signature_line(WITNESS, WITNESS_1[0].id + TIME.to_bytes(8, "big") + sign(WITNESS_1[1], text.encode()))),
         ("the log's signature under its time's key id", under(ORIGIN, LOG_TIME[0].id, timed[:8] + signature)),
         ("no blank line", good.replace("\n\n", "\n")), ("a blank line at the end", good + "\n"), ("no newline at the end", good[:-1]),
         ("no signature", text + "\n"), ("no signature, no blank line", text), ("a hyphen for the dash", good.replace("\u2014", "-")),
@@ -163,7 +163,7 @@ def notes(size, root):
 
 
 def respelled(text):
-    """The same root with a bit set that base64 leaves over."""
+    """Returns the text with an unused bit of the base64 root set."""
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
     last = text[-3]
     return text[:-3] + letters[letters.index(last) + 1] + text[-2:]
@@ -204,7 +204,7 @@ def events():
 def log_file():
     shown, refused_proofs = events()
     checkpoint = {
-        "origin": ORIGIN, "log_seed": LOG[1], "witness": WITNESS, "witness_seed": WITNESS_1[1], "time": AT,
+        "origin": ORIGIN, "log_seed": LOG[1], "witness": WITNESS, "witness_seed": WITNESS_1[1], "time": TIME,
         "log_vkey": LOG[0].vkey, "log_time_vkey": LOG_TIME[0].vkey, "witness_vkey": WITNESS_1[0].vkey,
     }
     tree = merkle.Tree(seal.leaf_hash(leaf(index)) for index in range(17))

@@ -1,5 +1,5 @@
-"""Notes that are checkpoints (C2SP signed-note, tlog-checkpoint, tlog-cosignature), proofs against them (tlog-proof), and
-whose signatures count (tlog-policy)."""
+"""Checkpoints and their signatures (c2sp.org/signed-note, tlog-checkpoint, tlog-cosignature), proofs (tlog-proof) and policies
+(tlog-policy)."""
 
 import base64
 import binascii
@@ -17,22 +17,22 @@ PROOF = re.compile(rf"c2sp\.org/tlog-proof@v1\nextra ([^\n]+)\nindex {NUMBER}\n(
 
 
 class Refused(Exception):
-    """Carries what is wrong."""
+    """The error of a note, proof, key or policy that is refused. The message says why."""
 
 
 def bytes_of(text):
-    """The bytes of a base64 text, of which there is one spelling."""
+    """Decodes base64. Only the canonical spelling, with padding, is accepted."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         data = None
     if data is None or base64.b64encode(data).decode() != text:
-        raise Refused("not base64 as it must be spelled")
+        raise Refused("not base64 in its canonical spelling")
     return data
 
 
 class Key(NamedTuple):
-    """A key that signs notes."""
+    """A key that verifies notes. `kind` is the signature type."""
 
     name: str
     kind: int
@@ -40,14 +40,16 @@ class Key(NamedTuple):
 
     @property
     def id(self):
+        """The key id of 4 bytes."""
         return seal.sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.public)[:4]
 
     @property
     def vkey(self):
+        """The text form of the key."""
         return f"{self.name}+{self.id.hex()}+{base64.b64encode(bytes([self.kind]) + self.public).decode()}"
 
     def verifies(self, text, signature):
-        """Whether it signed; and when, where its kind says."""
+        """Returns whether the signature is valid, and the time of signing of a cosignature."""
         if self.kind == SIGNED:
             return ed25519.verify(self.public, text, signature), None
         time = int.from_bytes(signature[:8], "big")
@@ -55,21 +57,23 @@ class Key(NamedTuple):
 
 
 def cosigned(time, text):
+    """Returns the message that a cosignature signs."""
     return b"cosignature/v1\ntime %d\n" % time + text
 
 
 def key_of(vkey, kind):
+    """Parses a vkey of the given signature type."""
     name, _, rest = vkey.partition("+")
     key_id, _, material = rest.partition("+")
     material = bytes_of(material)
     key = Key(name, kind, material[1:])
     if material[:1] != bytes([kind]) or len(key.public) != 32 or key_id != key.id.hex() or not name:
-        raise Refused(f"{vkey} is no vkey of type {kind}")
+        raise Refused(f"{vkey} is not a vkey of type {kind}")
     return key
 
 
 class Note(NamedTuple):
-    """A checkpoint and those of the known keys that signed it, each with its time, if it has one."""
+    """A verified checkpoint. `signers` are (key, time) of each valid line of a known key; `time` is None for type 1."""
 
     size: int
     root: bytes
@@ -77,11 +81,12 @@ class Note(NamedTuple):
 
     @property
     def times(self):
+        """The trusted times."""
         return [time for _, time in self.signers if time is not None]
 
 
 def read_note(data, origin, keys, latest=float("inf")):
-    """The note, but for signatures by other keys, and cosignatures dated after `latest`."""
+    """Parses and verifies a checkpoint. Lines of unknown keys, and cosignatures dated after `latest`, are left out."""
     try:
         note = data.decode()
     except UnicodeDecodeError:
@@ -94,7 +99,7 @@ def read_note(data, origin, keys, latest=float("inf")):
     if found[1] != origin:
         raise Refused("another origin")
     if size >= 2**53 or len(root) != 32 or size == 0 and root != seal.sha256(b""):
-        raise Refused("a size or root outside its limits")
+        raise Refused("the size or the root is out of range")
     known = {(key.name, key.id): key for key in keys}
     for line in found[4].split("\n")[:-1]:
         _, name, signature = line.split(" ")
@@ -102,7 +107,7 @@ def read_note(data, origin, keys, latest=float("inf")):
         if key := known.get((name, signature[:4])):
             signed, time = key.verifies(text, signature[4:])
             if not signed:
-                raise Refused(f"a bad signature of {name}")
+                raise Refused(f"invalid signature of {name}")
             if time is None or time <= latest:
                 signers.append((key, time))
     if not any(key.kind == SIGNED for key, _ in signers):
@@ -111,7 +116,7 @@ def read_note(data, origin, keys, latest=float("inf")):
 
 
 def read_proof(text, note_of):
-    """(leaf, index, checkpoint) of a tlog-proof that holds; `note_of` reads the checkpoint in it."""
+    """Parses and verifies a tlog-proof. Returns (leaf, index, checkpoint). `note_of` verifies the checkpoint in it."""
     found = PROOF.fullmatch(text)
     if not found:
         raise Refused("not a tlog-proof with its leaf")
@@ -123,11 +128,11 @@ def read_proof(text, note_of):
 
 
 class Policy:
-    """The logs and witnesses that are known, and which witnesses are enough."""
+    """A policy: the trusted logs and witnesses, and the quorum."""
 
     def __init__(self, text):
         self.logs, self.witnesses, self.groups, self.quorum = [], {}, {}, None
-        free = set()  # names that are no member of a group yet: each can be of one
+        free = set()  # names that are not a member of a group yet; a name can be a member of one group only
         for line in text.split("\n"):
             words = re.findall(r"[^ \t]+", line)
             match words:
@@ -152,26 +157,27 @@ class Policy:
                     raise Refused(f"policy: {line}")
         for keys in self.logs, self.witnesses.values():
             if len({key.public for key in keys}) != len(keys):
-                raise Refused("policy: a key twice")
+                raise Refused("policy: a public key occurs twice")
         if self.quorum is None:
             raise Refused("policy: no quorum")
 
     def knows(self, name):
+        """Returns whether the name is defined."""
         return name == "none" or name in self.witnesses or name in self.groups
 
     def keys(self, origin):
-        """The keys whose signatures are looked at: of the log both lines, of each witness its cosignature."""
+        """Returns the known keys for the log `origin`: both types of each of its keys, and the key of each witness."""
         logs = [key for key in self.logs if key.name == origin]
         return logs + [key._replace(kind=COSIGNED) for key in logs] + list(self.witnesses.values())
 
     def is_met(self, cosigners):
-        """Whether these keys are enough; the log's own never count."""
-        own = {key.public for key in self.logs}
+        """Returns whether these keys reach the quorum. Keys of the log never count."""
+        log_keys = {key.public for key in self.logs}
 
         def witnessed(name):
             if name in self.groups:
                 least, members = self.groups[name]
                 return sum(map(witnessed, members)) >= least
-            return self.witnesses[name] in cosigners and self.witnesses[name].public not in own
+            return self.witnesses[name] in cosigners and self.witnesses[name].public not in log_keys
 
         return self.quorum == "none" or witnessed(self.quorum)

@@ -1,4 +1,4 @@
-"""The seal, byte by byte: header, leaf, both suites, scheme v1, ids, times, key proofs."""
+"""The bytes of the seal: header, leaf, both suites, scheme v1, event ids, times, key proofs (docs/spec/integrity.md#scheme-v2)."""
 
 import hmac
 import re
@@ -21,7 +21,7 @@ FIRST_TIME, LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999
 
 
 class Refused(Exception):
-    """Carries FORMAT or SUITE."""
+    """The error of malformed bytes or fields. The message is the verdict, FORMAT or SUITE."""
 
 
 def sha256(data):
@@ -29,6 +29,7 @@ def sha256(data):
 
 
 def lp(data):
+    """Returns the length as a u32, then the bytes."""
     data = data.encode() if isinstance(data, str) else data
     return len(data).to_bytes(4, "big") + data
 
@@ -38,21 +39,24 @@ def hmac_sha256(key, message):
 
 
 def hkdf(secret, info, length=32):
-    """RFC 5869 with SHA-256 and no salt; one block is enough here."""
+    """HKDF-SHA256 (RFC 5869) without salt, for up to one block of output."""
     assert length <= 32
     return hmac_sha256(hmac_sha256(bytes(32), secret), info + b"\x01")[:length]
 
 
 def suite_of(kid):
+    """Returns the suite of a key id, or 0 if the key seals no events."""
     found = KEY_ID.fullmatch(kid)
     return SUITES[found[1]] if found else 0
 
 
 def is_text(text, shortest, longest):
+    """Returns whether the text has an allowed length in bytes and no control characters."""
     return shortest <= len(text.encode()) <= longest and not CONTROL.search(text)
 
 
 def check_header(event):
+    """Checks the limits of all fields."""
     rules = [
         VISIBLE.fullmatch(event["origin"]) and "+" not in event["origin"],
         re.fullmatch(r"[A-Za-z0-9_-]{1,64}", event["tenant"]),
@@ -71,7 +75,7 @@ def check_header(event):
 
 
 def encode(event):
-    """The header of an event: hashes and id in hex, times in microseconds."""
+    """Returns the bytes of the header. In `event`, hashes and id are hex and times are microseconds."""
     number = lambda name, size: int(event[name]).to_bytes(size, "big", signed=name.endswith("_us"))
     texts = lambda *names: b"".join(lp(event[name]) for name in names)
     raw = lambda *names: b"".join(bytes.fromhex(event[name]) for name in names)
@@ -86,7 +90,7 @@ def encode(event):
 
 
 def decode(header):
-    """The event of a header; refused where it breaks a rule."""
+    """Parses the bytes of a header."""
     fields = Fields(header, b"sealbus/event/v2\n")
     suite, event = fields.number(1), {}
     for name, take in [
@@ -109,15 +113,26 @@ def decode(header):
 
 
 def decode_leaf(leaf):
+    """Parses a leaf. Returns (event, mac, sig)."""
     fields = Fields(leaf, b"sealbus/leaf/v1\n")
     event, mac, sig = decode(fields.bytes()), fields.bytes(), fields.bytes()
     fields.end()
-    if (len(mac), len(sig)) != {1: (32, 0), 2: (0, 64)}[suite_of(event["kid"])]:
+    lengths = {1: (32, 0), 2: (0, 64)}[suite_of(event["kid"])]
+    if (len(mac) > 0, len(sig) > 0) != (lengths[0] > 0, lengths[1] > 0):
+        raise Refused("SUITE")
+    if (len(mac), len(sig)) != lengths:
         raise Refused("FORMAT")
     return event, mac, sig
 
 
+def is_of_suite(suite, mac, sig):
+    """Check 5: returns whether an event has no seal of another suite. An empty MAC is not of another suite, but a wrong MAC."""
+    return not sig if suite == 1 else not mac and bool(sig)
+
+
 class Fields:
+    """A reader of the fields that follow a label."""
+
     def __init__(self, data, label):
         self.rest = data
         if self.take(len(label)) != label:
@@ -147,6 +162,7 @@ class Fields:
 
 
 def genesis(origin, tenant, plan):
+    """Returns `prev` of the first event of a plan."""
     return sha256(b"sealbus/genesis/v2\n" + lp(origin) + lp(tenant) + lp(plan))
 
 
@@ -171,7 +187,7 @@ def leaf_hash(leaf):
 
 
 def seal(event, key):
-    """(event_hash, mac, sig) of an event under a key {"secret"} or {"seed"}."""
+    """Seals an event with a key {"secret"} or {"seed"}. Returns (event_hash, mac, sig)."""
     event_hash = sha256(encode(event))
     if suite_of(event["kid"]) == 1:
         return event_hash, mac_of(plan_key(key["secret"], event["origin"], event["tenant"], event["plan"]), event_hash), b""
@@ -179,52 +195,53 @@ def seal(event, key):
 
 
 def check_seal(kid, event_hash, mac, sig, key):
-    """"ok" or the verdict; `key` is the plan key or the public key."""
-    if suite_of(kid) == 1:
-        if sig:
-            return "SUITE"
-        return "ok" if hmac.compare_digest(mac, mac_of(key, event_hash)) else "MAC"
-    if mac or not sig:
+    """Returns "ok" or the verdict. `key` is the plan key or the public key."""
+    if not is_of_suite(suite_of(kid), mac, sig):
         return "SUITE"
+    if suite_of(kid) == 1:
+        return "ok" if hmac.compare_digest(mac, mac_of(key, event_hash)) else "MAC"
     return "ok" if ed25519.verify(key, signed_message(kid, event_hash), sig) else "SIGNATURE"
 
 
 def key_id(public):
+    """Returns the key id of an Ed25519 public key."""
     return "ed25519-" + sha256(b"sealbus/key-id/v2\n" + public)[:8].hex()
 
 
 def key_message(origin, kid, by):
-    """What a new key proves itself by, in the key.added that `by` seals."""
+    """Returns the message that a new key signs, in the event key.added that the key `by` seals."""
     return b"sealbus/key-proof/v2\n" + lp(origin) + lp(kid) + lp(by)
 
 
 def key_mac(origin, secret, message):
+    """Returns the proof of a new HMAC key."""
     return hmac_sha256(plan_key(secret, origin, "_system", "_keys"), message)
 
 
 def key_proof(origin, kid, by, key):
-    """The proof in key.added, by the new key {"secret"} or {"seed"}."""
+    """Returns the proof in key.added. `key` is the new key, {"secret"} or {"seed"}."""
     message = key_message(origin, kid, by)
     return key_mac(origin, key["secret"], message) if suite_of(kid) == 1 else ed25519.sign(key["seed"], message)
 
 
 def is_weak(secret):
+    """Returns whether a keyring with this secret is refused."""
     return len(secret) < 32 or len(set(secret)) < 8
 
 
 def event_id(tenant, source, text):
-    """The 16 bytes of an id, a UUID's own or made of any other."""
+    """Returns the 16 bytes of an event id: those of a UUID, or the UUIDv8 that is derived from any other id."""
     if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text):
         return UUID(text).bytes
     if not is_text(text, 1, 1024):
         raise Refused("FORMAT")
-    named = bytearray(sha256(b"sealbus/event-id/v2\n" + lp(tenant) + lp(source) + lp(text))[:16])
-    named[6], named[8] = named[6] & 0x0F | 0x80, named[8] & 0x3F | 0x80
-    return bytes(named)
+    derived = bytearray(sha256(b"sealbus/event-id/v2\n" + lp(tenant) + lp(source) + lp(text))[:16])
+    derived[6], derived[8] = derived[6] & 0x0F | 0x80, derived[8] & 0x3F | 0x80
+    return bytes(derived)
 
 
 def microseconds(text):
-    """RFC 3339 to whole microseconds since 1970."""
+    """Converts RFC 3339 to whole microseconds since 1970."""
     found = TIME.fullmatch(text)
     if not found:
         raise Refused("FORMAT")
@@ -236,10 +253,10 @@ def microseconds(text):
     offset = (off_hour * 60 + off_minute) * (-60 if found[8] == "-" else 60)
     days = date(year, month, day).toordinal() - date(1970, 1, 1).toordinal()
     seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset
-    at = seconds * 1_000_000 + int(((found[7] or "") + "000000")[:6])
-    if not FIRST_TIME <= at <= LAST_TIME:
+    micros = seconds * 1_000_000 + int(((found[7] or "") + "000000")[:6])
+    if not FIRST_TIME <= micros <= LAST_TIME:
         raise Refused("FORMAT")
-    return at
+    return micros
 
 
 def v1_message(plan, event_type, payload_hash, prev_hash):

@@ -1,4 +1,5 @@
-"""Which JSON is taken, the one canonical text of it (RFC 8785), and when a stored text still is what was sealed."""
+"""Strict JSON, its canonical form (RFC 8785), and the comparison of stored text with a sealed hash
+(docs/spec/integrity.md#canonical-payload)."""
 
 import re
 from decimal import Decimal
@@ -16,11 +17,11 @@ LITERALS = {"true": True, "false": False, "null": None}
 
 
 class Refused(Exception):
-    """Carries one of the nine codes."""
+    """The error of a refused text. The message is one of the nine codes, such as json_syntax."""
 
 
 def read(text, max_bytes=MAX_PAYLOAD):
-    """The value of a JSON text, given as bytes."""
+    """Parses the bytes of a JSON text."""
     if len(text) > max_bytes:
         raise Refused("json_size")
     try:
@@ -30,6 +31,7 @@ def read(text, max_bytes=MAX_PAYLOAD):
 
 
 def canonicalise(text, max_bytes=MAX_PAYLOAD):
+    """Returns the canonical form of the bytes of a JSON text."""
     canonical = write(read(text, max_bytes)).encode()
     if len(canonical) > max_bytes:
         raise Refused("json_size")
@@ -37,7 +39,7 @@ def canonicalise(text, max_bytes=MAX_PAYLOAD):
 
 
 def stored_matches(stored, sealed):
-    """Whether stored text still hashes to `sealed`, as it is or as its canonical form without a number changed."""
+    """Returns whether stored text matches a sealed hash, as it is or in canonical form with all numbers unchanged."""
     if sha256(stored.encode()).digest() == sealed:
         return True
     try:
@@ -47,54 +49,60 @@ def stored_matches(stored, sealed):
 
 
 class Reader:
-    def __init__(self, text, number):
-        self.text, self.at, self.depth, self.number = text, 0, 0, number
+    """A recursive-descent parser. `number` converts the spelling of a number."""
+
+    def __init__(self, text, number, max_depth=MAX_DEPTH):
+        self.text, self.position, self.depth, self.number, self.max_depth = text, 0, 0, number, max_depth
 
     def whole(self):
+        """Parses the whole text as one value."""
         value = self.value()
         self.space()
-        if self.at != len(self.text):
+        if self.position != len(self.text):
             raise Refused("json_syntax")
         return value
 
     def space(self):
-        self.at = SPACE.match(self.text, self.at).end()
+        self.position = SPACE.match(self.text, self.position).end()
 
-    def takes(self, token):
-        found = self.text.startswith(token, self.at)
-        self.at += len(token) if found else 0
+    def consume(self, token):
+        """Consumes the token and returns true, if the text continues with it."""
+        found = self.text.startswith(token, self.position)
+        self.position += len(token) if found else 0
         return found
 
     def expect(self, token):
-        if not self.takes(token):
+        if not self.consume(token):
             raise Refused("json_syntax")
 
     def value(self):
         self.space()
-        if self.takes('"'):
+        if self.consume('"'):
             return self.string()
-        if self.takes("["):
+        if self.consume("["):
             return self.array()
-        if self.takes("{"):
+        if self.consume("{"):
             return self.object()
         for literal, value in LITERALS.items():
-            if self.takes(literal):
+            if self.consume(literal):
                 return value
-        spelling = NUMBER.match(self.text, self.at)
+        spelling = NUMBER.match(self.text, self.position)
         if not spelling:
             raise Refused("json_syntax")
-        self.at = spelling.end()
+        self.position = spelling.end()
         return self.number(spelling[0], digits_only=spelling[1] is None and spelling[2] is None)
 
     def enter(self):
+        """Enters an array or object."""
         self.depth += 1
-        if self.depth > MAX_DEPTH:
+        if self.depth > self.max_depth:
             raise Refused("json_depth")
         self.space()
 
-    def goes_on(self, close):
+    def has_next(self, close):
+        """Consumes a comma and returns true, or the closing bracket and returns false."""
         self.space()
-        if self.takes(","):
+        if self.consume(","):
             return True
         self.expect(close)
         self.depth -= 1
@@ -102,19 +110,19 @@ class Reader:
 
     def array(self):
         self.enter()
-        if self.text.startswith("]", self.at):
-            self.goes_on("]")
+        if self.text.startswith("]", self.position):
+            self.has_next("]")
             return []
         parts = [self.value()]
-        while self.goes_on("]"):
+        while self.has_next("]"):
             parts.append(self.value())
         return parts
 
     def object(self):
         self.enter()
         members = {}
-        if self.text.startswith("}", self.at):
-            self.goes_on("}")
+        if self.text.startswith("}", self.position):
+            self.has_next("}")
             return members
         while True:
             self.space()
@@ -125,28 +133,28 @@ class Reader:
             if name in members:
                 raise Refused("json_duplicate_key")
             members[name] = self.value()
-            if not self.goes_on("}"):
+            if not self.has_next("}"):
                 return members
 
     def string(self):
         parts = []
         while True:
-            plain = PLAIN.match(self.text, self.at)
+            plain = PLAIN.match(self.text, self.position)
             parts.append(plain[0])
-            self.at = plain.end()
-            if self.takes('"'):
+            self.position = plain.end()
+            if self.consume('"'):
                 return "".join(parts)
             self.expect("\\")
             parts.append(self.escape())
 
     def escape(self):
-        if unit := ESCAPED_UNIT.match(self.text, self.at - 1):
-            self.at = unit.end()
+        if unit := ESCAPED_UNIT.match(self.text, self.position - 1):
+            self.position = unit.end()
             return self.unicode(int(unit[1], 16))
-        character = ESCAPES.get(self.text[self.at : self.at + 1])
+        character = ESCAPES.get(self.text[self.position : self.position + 1])
         if character is None:
             raise Refused("json_syntax")
-        self.at += 1
+        self.position += 1
         return character
 
     def unicode(self, unit):
@@ -154,14 +162,15 @@ class Reader:
             raise Refused("json_nul")
         if not 0xD800 <= unit < 0xE000:
             return chr(unit)
-        low = ESCAPED_UNIT.match(self.text, self.at)
+        low = ESCAPED_UNIT.match(self.text, self.position)
         if unit >= 0xDC00 or not low or not 0xDC00 <= int(low[1], 16) < 0xE000:
             raise Refused("json_lone_surrogate")
-        self.at = low.end()
+        self.position = low.end()
         return chr(0x10000 + (unit - 0xD800 << 10) + int(low[1], 16) - 0xDC00)
 
 
 def strict_number(spelling, digits_only):
+    """Converts a number as the strict reader does."""
     if digits_only and (len(spelling) > 17 or abs(int(spelling)) > MAX_INTEGER):
         raise Refused("json_integer_range")
     double = nearest(spelling)
@@ -171,8 +180,9 @@ def strict_number(spelling, digits_only):
 
 
 def stored_number(spelling, digits_only):
+    """Converts a number of stored text. Its decimal value has to equal that of its canonical spelling."""
     double = nearest(spelling)
-    # Without this a number could be moved within its double.
+    # Otherwise a number could be changed to another that rounds to the same double.
     if double == 0:
         same = not re.search("[1-9]", re.split("[eE]", spelling)[0])
     else:
@@ -183,6 +193,7 @@ def stored_number(spelling, digits_only):
 
 
 def nearest(spelling):
+    """Returns the nearest double."""
     double = float(spelling)
     if double in (float("inf"), float("-inf")):
         raise Refused("json_number_range")
@@ -190,7 +201,7 @@ def nearest(spelling):
 
 
 def write(value):
-    """The RFC 8785 text."""
+    """Returns the RFC 8785 text of a value."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, (int, float)):
@@ -209,7 +220,7 @@ def string_text(text):
 
 
 def number_text(double):
-    """ECMAScript's Number::toString, from Python's shortest digits."""
+    """Formats a double as ECMAScript's Number::toString does, using Python's shortest digits."""
     if double == 0:
         return "0"
     sign = "-" if double < 0 else ""

@@ -1,18 +1,19 @@
-"""What is a record and what is a keyring, and where their fields end."""
+"""The forms and limits of records and keyrings."""
 
 import json
 import unittest
 
 import bundle
-import bundle_cases
+import cases
+import sample_bundles
+from checks import trust_in
 from log_cases import base64_of
-from test_verify import trust_in
 
 
 class Records(unittest.TestCase):
     def event(self, text=None, **changed):
-        _, _, _, (first, _) = bundle_cases.whole_ledger()
-        return bundle.event_of((text or json.dumps(first | changed)).encode(), bundle_cases.ORIGIN)
+        _, _, _, (first, _) = sample_bundles.whole_ledger()
+        return bundle.event_of((text or json.dumps(first | changed)).encode(), cases.ORIGIN)
 
     def test_limits_of_fields(self):
         v1 = self.event().v1
@@ -28,7 +29,7 @@ class Records(unittest.TestCase):
             with self.subTest(changed):
                 self.assertEqual(self.event(**changed).header is not None, kept)
 
-    def test_what_is_no_record(self):
+    def test_lines_that_are_not_records_are_unreadable(self):
         for text in ("[]", "1", "null", "{}", '{"tenant":"t","plan":"p"}', "{", "[" * 70, "9" * 5000, "\ufeff{}"):
             with self.subTest(text), self.assertRaises(bundle.Unreadable):
                 self.event(text)
@@ -36,10 +37,10 @@ class Records(unittest.TestCase):
             with self.subTest(changed), self.assertRaises(bundle.Unreadable):
                 self.event(**changed)
 
-    def test_what_is_no_keyring(self):
-        pinned = bundle_cases.trust()
+    def test_malformed_keyrings_are_refused(self):
+        pinned = sample_bundles.trust()
         hmac = {"id": "hmac-0123456789abcdef"}
-        for keyring, taken in [
+        for keyring, accepted in [
             ({"keys": []}, True), ({"keys": [hmac]}, True), ({"keys": [hmac | {"until": 0, "from": 0}]}, True), ({"keys": [{"id": "v1-0123456789abcdef"}]}, True),
             ({"keys": [{"id": "kek-0123456789abcdef", "secret": "AA=="}]}, True), ({}, False), ([], False), ({"keys": [hmac, hmac]}, False),
             ({"keys": [hmac | {"until": "7"}]}, False), ({"keys": [hmac | {"from": 1.5}]}, False), ({"keys": [hmac | {"secret": "A"}]}, False),
@@ -47,9 +48,9 @@ class Records(unittest.TestCase):
         ]:
             with self.subTest(keyring):
                 make = lambda: trust_in(pinned | {"keyring.json": json.dumps(keyring)})
-                self.assertTrue(make()) if taken else self.assertRaises(bundle.Unreadable, make)
+                self.assertTrue(make()) if accepted else self.assertRaises(bundle.Unreadable, make)
 
-    def test_a_key_without_its_public_half_is_known_by_its_secret(self):
-        key = {"id": bundle_cases.SIGN[0], "secret": base64_of(bundle_cases.SIGN[1]["seed"])}
-        trust = trust_in(bundle_cases.trust() | {"keyring.json": json.dumps({"keys": [key]})})
-        self.assertEqual(trust.keys[key["id"]].public, bundle_cases.SIGN[1]["public"])
+    def test_the_public_key_is_derived_from_the_secret_if_absent(self):
+        key = {"id": cases.SIGN[0], "secret": base64_of(cases.SIGN[1]["seed"])}
+        trust = trust_in(sample_bundles.trust() | {"keyring.json": json.dumps({"keys": [key]})})
+        self.assertEqual(trust.keys[key["id"]].public, cases.SIGN[1]["public"])

@@ -1,4 +1,4 @@
-"""verify.py as it is called: what it says, how it ends, what it reads."""
+"""verify.py as a command: its output, its exit codes, its input."""
 
 import json
 import subprocess
@@ -8,19 +8,19 @@ import tempfile
 import unittest
 from pathlib import Path
 
-import bundle_cases
-from bundle_cases import files_of
+import sample_bundles
+from sample_bundles import files_of
 from test_verify import HERE
 
 
 class Command(unittest.TestCase):
     def setUp(self):
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
-        self.write("trust", {name: text.encode() for name, text in bundle_cases.trust().items()})
+        self.write("trust", {name: text.encode() for name, text in sample_bundles.trust().items()})
         self.write("bundle", self.contents("whole"))
 
     def contents(self, name):
-        return {path: opens().read() for path, opens in files_of(bundle_cases.bundles()[name]).items()}
+        return {path: opens().read() for path, opens in files_of(sample_bundles.bundles()[name]).items()}
 
     def write(self, folder, contents):
         for path, data in contents.items():
@@ -37,42 +37,42 @@ class Command(unittest.TestCase):
         return run.returncode, run.stdout
 
     def receipt(self, name, **changed):
-        tail = bundle_cases.whole_ledger()[1][4]
+        tail = sample_bundles.whole_ledger()[1][4]
         (self.folder / name).write_text(json.dumps(tail | changed), encoding="utf-8")
 
     def test_a_clean_bundle(self):
-        code, said = self.verified()
+        code, output = self.verified()
         self.assertEqual(code, 0)
-        self.assertIn("9 events of 4 plans; 4 MACs or v1 signatures unchecked", said)
-        self.assertIn("Vouches for the whole log, up to log index 8 as of 2025-11-20T01:01:02Z", said)
+        self.assertIn("9 events of 4 plans; 4 MACs or v1 signatures not checked", output)
+        self.assertIn("Vouches for the whole log, up to log index 8 as of 2025-11-20T01:01:02Z", output)
 
-    def test_a_secret_leaves_nothing_unchecked(self):
-        self.write("trust", {name: text.encode() for name, text in bundle_cases.trust(secrets=True).items()})
-        code, said = self.verified("-o", "json")
-        self.assertEqual((code, json.loads(said)["unchecked"]), (0, 0))
+    def test_with_all_secrets_everything_is_checked(self):
+        self.write("trust", {name: text.encode() for name, text in sample_bundles.trust(secrets=True).items()})
+        code, output = self.verified("-o", "json")
+        self.assertEqual((code, json.loads(output)["unchecked"]), (0, 0))
 
     def test_findings_on_lines_and_as_json(self):
         self.receipt("receipt.json")
-        code, said = self.verified("--receipt", "receipt.json")
-        self.assertEqual((code, said.splitlines()[0].split(":")[0].split()), (3, ["MISSING", "acme/case-7/5"]))
-        code, said = self.verified("-o", "json", "--receipt", "receipt.json")
-        finding = json.loads(said)["findings"][0]
+        code, output = self.verified("--receipt", "receipt.json")
+        self.assertEqual((code, output.splitlines()[0].split(":")[0].split()), (3, ["MISSING", "acme/case-7/5"]))
+        code, output = self.verified("-o", "json", "--receipt", "receipt.json")
+        finding = json.loads(output)["findings"][0]
         self.assertEqual(code, 3)
-        self.assertIn("nowhere", finding.pop("detail"))
+        self.assertIn("is missing", finding.pop("detail"))
         self.assertEqual(finding, {"verdict": "MISSING", "where": "acme/case-7/5", "tenant": "acme", "plan": "case-7", "seq": 5})
-        self.assertEqual(json.loads(said)["vouched"], {"log_index": 8, "time": "2025-11-20T01:01:02Z"})
+        self.assertEqual(json.loads(output)["vouched"], {"log_index": 8, "time": "2025-11-20T01:01:02Z"})
 
-    def test_the_age_is_that_of_now(self):
+    def test_the_age_is_measured_from_now(self):
         self.assertEqual([self.verified("--max-age", age)[0] for age in ("180s", "180", "9999999999")], [3, 3, 0])
 
-    def test_a_tar_is_a_folder(self):
+    def test_a_tar_is_read_like_a_folder(self):
         for name, top in (("bundle.tar", "."), ("compressed.tar.gz", "")):
             with tarfile.open(self.folder / name, "w:gz" if name.endswith("gz") else "w") as tar:
                 for path in sorted(self.contents("whole")):
                     tar.add(self.folder / "bundle" / path, arcname=f"{top}/{path}" if top else path)
             self.assertEqual(self.run_with(name, "--trust", "trust").stdout, self.verified()[1])
 
-    def test_what_cannot_be_read(self):
+    def test_unreadable_input_is_exit_code_1(self):
         with tarfile.open(self.folder / "twice.tar", "w") as tar:
             for path in [*self.contents("whole"), "checkpoint"]:
                 tar.add(self.folder / "bundle" / path, arcname=path)
@@ -93,12 +93,12 @@ class Command(unittest.TestCase):
                 self.assertEqual((run.returncode, run.stdout), (1, ""))
                 self.assertRegex(run.stderr, "^verify: .*\n$")
 
-    def test_a_wrong_call(self):
+    def test_wrong_usage_is_exit_code_2(self):
         for words in ([], ["bundle"], ["bundle", "--trust", "trust", "--max-age", "soon"], ["bundle", "--trust", "trust", "-o", "xml"]):
             self.assertEqual(self.run_with(*words).returncode, 2)
 
-    def test_names_cannot_speak_to_the_terminal(self):
-        record = bundle_cases.whole_ledger()[1][0] | {"plan": "\x1b[2Jcase"}
+    def test_control_characters_in_names_are_escaped(self):
+        record = sample_bundles.whole_ledger()[1][0] | {"plan": "\x1b[2Jcase"}
         self.write("bundle", {"events.jsonl": json.dumps(record).encode()})
-        code, said = self.verified()
-        self.assertEqual((code, "\x1b" in said, "acme/\\x1b[2Jcase/1" in said), (3, False, True))
+        code, output = self.verified()
+        self.assertEqual((code, "\x1b" in output, "acme/\\x1b[2Jcase/1" in output), (3, False, True))

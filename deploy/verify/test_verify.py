@@ -1,13 +1,11 @@
 #!/usr/bin/env python3
-"""The verifier: the published verdicts, every field of every record, keys, tiles. Run by itself, this file runs all tests of
-the folder. The golden bundles are checked by vectors.py."""
+"""The verifier: the golden and published verdicts, every field of every record, keys, tiles. Run as a program, this file runs
+all tests of the folder. vectors.py checks the golden bundles."""
 
 import functools
-import io
 import json
 import sys
 import unittest
-from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -17,29 +15,31 @@ sys.path.insert(0, str(HERE))
 
 import bundle
 import bundle_cases
+import checks
 import ed25519
-import envelope
 import merkle
+import sample_bundles
 import seal
 import survey
 import vectors
 import verify
-from bundle_cases import SECOND_ANCHOR, files_of, patched, where
+from checks import trust_in
 from log_cases import base64_of
+from sample_bundles import SECOND_ANCHOR, files_of, patched, where
 
 SHARED = HERE.parents[2] / "shared/vectors"
 
 
 def published(path):
-    """A published file, where the folder beside the project is."""
+    """Returns a published file for which there are no golden vectors. Skips the test if the file is not present."""
     if not (SHARED / path).exists():
         print(f"SKIPPED: ../shared/vectors/{path} is not here", flush=True)
         raise unittest.SkipTest(path)
     return (SHARED / path).read_text(encoding="utf-8")
 
 
-def trust_in(contents):
-    return bundle.Trust({name: partial(io.BytesIO, text.encode()) for name, text in contents.items()})
+def golden(name):
+    return json.loads((vectors.GOLDEN / name).read_text(encoding="utf-8"))
 
 
 def found(report):
@@ -47,53 +47,30 @@ def found(report):
 
 
 class Verdicts(unittest.TestCase):
-    """Each row of the table of tamperings: its findings, and no others."""
+    """Rows of the tampering table: exactly their findings."""
 
-    def test_the_published_cases(self):
-        file = json.loads(published("seal/verdicts.json"))
-        for case in file["cases"]:
-            with self.subTest(f"row {case['row']}: {case['name']}"):
-                report = self.verified(patched({"ledger": file["ledger"], "trust": file["trust"]}, case["patch"]))
-                expected = sorted([where, verdict] for verdict, where in case["findings"])
-                self.assertEqual((found(report), report.exit_code()), (expected, case["exit"]))
-
-    def verified(self, both):
-        ledger, trust = both["ledger"], both["trust"]
-        files = {"checkpoint": ledger["checkpoint"]} | {f"anchors/{name}": text for name, text in ledger["anchors"].items()}
-        files |= {path: {"base64": base64_of(bytes.fromhex(tile))} for path, tile in ledger["tiles"].items()}
-        owed = [(self.place(where), event_hash) for part in ("queue", "receipts") for where, event_hash in ledger[part].items()]
-        leaf_places = {int(index): self.place(where) for index, where in ledger["leaves"].items()}
-        data_keys = {key_id: bytes.fromhex(key) for key_id, key in ledger["data_keys"].items()}
-        opens = partial(envelope.fault_of, data_keys, ledger["erased"])
-        files = files_of({"files": files, "records": ledger["records"]})
-        return verify.verify(files, self.pinned(trust), owed, trust["now"], trust["max_age"], leaf_places, opens)
-
-    def place(self, where):
-        tenant, rest = where.split("/", 1)
-        plan, seq = rest.rsplit("/", 1)
-        return tenant, plan, int(seq)
-
-    def pinned(self, trust):
-        keys = [{"id": f"v1-{number:016x}", "secret": base64_of(bytes.fromhex(secret))} for number, secret in enumerate(trust["v1"])]
-        for key in trust["keys"]:
-            parts = {part: base64_of(bytes.fromhex(key[part])) for part in ("secret", "public") if part in key}
-            keys.append({"id": key["kid"], "until": key.get("until")} | parts)
-        witnesses = {f"w{number}": vkey for number, vkey in enumerate(trust["witnesses"])}
-        policy = [f"log {vkey}" for vkey in trust["log"]] + [f"witness {name} {vkey}" for name, vkey in witnesses.items()]
-        policy += [f"group enough {trust['quorum']} {' '.join(witnesses)}", "quorum enough"] if trust["quorum"] else ["quorum none"]
-        return trust_in({"origin": trust["origin"], "keyring.json": json.dumps({"keys": keys}), "policy": "\n".join(policy)})
+    def test_the_golden_and_the_published_cases(self):
+        files = [golden("verdicts.json")]
+        if (SHARED / "seal/verdicts.json").is_file():
+            files.append(json.loads(published("seal/verdicts.json")))
+        for file in files:
+            for case in file["cases"]:
+                with self.subTest(f"row {case['row']}: {case['name']}"):
+                    report = checks.verified_ledger(patched({"ledger": file["ledger"], "trust": file["trust"]}, case["patch"]))
+                    expected = sorted([where, verdict] for verdict, where in case["findings"])
+                    self.assertEqual((found(report), report.exit_code()), (expected, case["exit"]))
 
 
 class Tampering(unittest.TestCase):
-    """Nothing of a record can be changed, and no file left out, without a finding."""
+    """No member of a record can be changed, and no file removed, without a finding."""
 
     def setUp(self):
-        # The same signatures are checked again and again.
+        # The tests verify the same signatures many times.
         self.enterContext(mock.patch.object(ed25519, "verify", functools.cache(ed25519.verify)))
-        self.bundles, self.trust = bundle_cases.bundles(), trust_in(bundle_cases.trust(secrets=True))
+        self.bundles, self.trust = sample_bundles.bundles(), trust_in(sample_bundles.trust(secrets=True))
 
     def findings(self, made):
-        return found(verify.verify(files_of(made), self.trust, now=bundle_cases.NOW))
+        return found(verify.verify(files_of(made), self.trust, now=sample_bundles.NOW))
 
     def test_every_member_of_every_record(self):
         for name, left_out in (("whole", {"tenant", "plan", "seq"}), ("plans", set(bundle.TEXTS | bundle.NUMBERS))):
@@ -121,7 +98,7 @@ class Tampering(unittest.TestCase):
             made = patched(self.bundles["whole"], {"files": {path: {"base64": base64_of(flipped)}}})
             self.assertEqual(self.findings(made), [[path, "TILE"]])
 
-    def test_a_proof_beside_tiles_must_hold_too(self):
+    def test_a_proof_in_addition_to_tiles_must_hold(self):
         proof = self.bundles["plans"]["records"]["acme/case-7/2"]["proof"]
         for place, findings in (("acme/case-7/2", []), ("acme/case-7/3", [["acme/case-7/3", "PROOF"]])):
             self.assertEqual(self.findings(patched(self.bundles["whole"], {"records": {place: {"proof": proof}}})), findings)
@@ -133,31 +110,31 @@ class Tampering(unittest.TestCase):
             self.assertEqual(self.findings(made), sorted([*unanchored, ["checkpoint", "CHECKPOINT"]]))
 
     def test_an_empty_log(self):
-        checkpoint = bundle_cases.checkpoint_of(merkle.Tree([]), 0, SECOND_ANCHOR)
+        checkpoint = sample_bundles.checkpoint_of(merkle.Tree([]), 0, SECOND_ANCHOR)
         for files in ({"checkpoint": checkpoint}, {"checkpoint": checkpoint, "anchors/0": checkpoint}):
-            report = verify.verify(files_of({"files": files, "records": {}}), self.trust, now=bundle_cases.NOW)
+            report = verify.verify(files_of({"files": files, "records": {}}), self.trust, now=sample_bundles.NOW)
             self.assertEqual((report.exit_code(), report.vouched), (0, (None, None)))
 
-    def test_a_gap_that_never_ends_is_not_counted_out(self):
+    def test_the_findings_of_a_huge_gap_are_bounded(self):
         last = self.bundles["whole"]["records"]["acme/case-7/4"]
         made = patched(self.bundles["whole"], {"records": {"far": last | {"seq": 2**53 - 1}}})
         findings = self.findings(made)
         self.assertIn(["acme/case-7/5", "SEQ_GAP"], findings)
-        self.assertLess(len(findings), 2 * verify.LONGEST_GAP)
+        self.assertLess(len(findings), 2 * verify.MAX_GAP_FINDINGS)
 
 
 class Windows(unittest.TestCase):
-    """When a key counts, and what was erased: as sealed events of the plans for it say, and no others."""
+    """Key windows and erasures, which only sealed events of the plans `_keys` and `_erasures` change."""
 
     def survey(self, *events):
         made, (_, _, first) = [], events[0] if events else ("", "", {})
-        for index, (plan, kind, said) in enumerate(events):
+        for index, (plan, kind, payload) in enumerate(events):
             tenant = "_system" if plan == "_keys" else "acme"
             record = {"type": kind, "payload_mode": "encrypted", "kid": first.get("kid")}
-            about = {"index": index, "seq": index + 1, "recorded": 0, "data.return_value": said}
+            about = {"index": index, "seq": index + 1, "recorded": 0, "data.return_value": payload}
             made.append(mock.Mock(tenant=tenant, plan=plan, record=record, **about))
         trust = mock.Mock(keys=dict.fromkeys(["k", "other"], bundle.Key(b"", b"", 0, float("inf"))))
-        with mock.patch("survey.sealed_data", lambda event, trust: event.data()), mock.patch("survey.is_held", return_value=True):
+        with mock.patch("survey.sealed_data", lambda event, trust: event.data()), mock.patch("survey.is_proven", return_value=True):
             return survey.Survey(made, trust), made
 
     def window(self, *events, start=0, end=float("inf")):
@@ -165,7 +142,7 @@ class Windows(unittest.TestCase):
         pinned = bundle.Key(b"", b"", start, end)
         return [index for index in range(10) if made.key_counts("k", pinned, index)]
 
-    def test_from_its_leaf_until_what_ends_it(self):
+    def test_from_its_leaf_to_the_event_that_ends_it(self):
         added, filler = ("_keys", "key.added", {"kid": "k"}), ("_keys", "key.added", {"kid": "other"})
         ended = lambda until, kind="key.retired", kid="k": ("_keys", kind, {"kid": kid, "until": until})
         for events, pinned, counts in [
@@ -191,18 +168,18 @@ class Windows(unittest.TestCase):
 
 
 class Vouching(unittest.TestCase):
-    def test_up_to_the_newest_anchor_if_nothing_is_wrong_with_it(self):
+    def test_it_vouches_up_to_the_newest_anchor_without_findings(self):
         file = json.loads(json.dumps(bundle_cases.bundle_file(), default=bytes.hex))
         expected = {"two anchors, one size, two roots": 8, "anchored only in part": 4, "old, and a young one is asked": 8, "payload changed": 8}
         nothing = ["a tile cut", "no witness", "rolled back behind the anchor", "no anchors", "an anchor of another tree, the newest"]
         tree = merkle.Tree([bytes(32)] * 9)
-        newest = bundle_cases.case("an anchor of another tree, the newest", "plans", [], files={"anchors/2": bundle_cases.checkpoint_of(tree, 9, SECOND_ANCHOR)})
+        newest = bundle_cases.case("an anchor of another tree, the newest", "plans", [], files={"anchors/2": sample_bundles.checkpoint_of(tree, 9, SECOND_ANCHOR)})
         cases = {case["name"]: case for case in [*file["cases"], newest]}
         for name, index in (expected | dict.fromkeys(nothing)).items():
             case = cases[name]
             both = patched({"bundle": file["bundles"][case["bundle"]], "trust": file["trust"]}, case["patch"])
             with self.subTest(name):
-                self.assertEqual(vectors.verified(both, case, file["now"]).vouched[0], index)
+                self.assertEqual(checks.verified(both, case, file["now"]).vouched[0], index)
 
 
 class Tiles(unittest.TestCase):
@@ -210,19 +187,19 @@ class Tiles(unittest.TestCase):
 
     def setUp(self):
         self.tree = merkle.Tree(seal.sha256(b"%d" % number) for number in range(600))
-        self.files = {"events.jsonl": "", "checkpoint": bundle_cases.checkpoint_of(self.tree, 600, SECOND_ANCHOR)}
-        self.files |= bundle_cases.tiles_of(self.tree, 600)
-        self.trust = trust_in(bundle_cases.trust())
+        self.files = {"events.jsonl": "", "checkpoint": sample_bundles.checkpoint_of(self.tree, 600, SECOND_ANCHOR)}
+        self.files |= sample_bundles.tiles_of(self.tree, 600)
+        self.trust = trust_in(sample_bundles.trust())
 
     def findings(self, **changed):
         files = {path: file for path, file in (self.files | changed).items() if file is not None}
-        report = verify.verify(files_of({"files": files, "records": {}}), self.trust, now=bundle_cases.NOW)
+        report = verify.verify(files_of({"files": files, "records": {}}), self.trust, now=sample_bundles.NOW)
         return [verdict for verdict in found(report) if verdict[1] != "MISSING_LEAF"]
 
     def tile(self, level, n, width, change=lambda data: data):
         return {merkle.tile_path(level, n, width): {"base64": base64_of(change(self.tree.tile(level, n, width)))}}
 
-    def test_they_must_be_there_and_right(self):
+    def test_tiles_must_be_present_and_correct(self):
         self.assertEqual(set(self.files) - {"events.jsonl", "checkpoint"}, {"tile/0/000", "tile/0/001", "tile/0/002.p/88", "tile/1/000.p/2"})
         flip = lambda data: data[:-1] + bytes([data[-1] ^ 1])
         for tile, blamed in [((0, 0, 256), "tile/1/000.p/2"), ((0, 2, 88), "tile/0/002.p/88"), ((1, 0, 2), "tile/1/000.p/2")]:
@@ -241,6 +218,6 @@ if __name__ == "__main__":
     result = unittest.TextTestRunner().run(unittest.TestLoader().discover(str(HERE)))
     failed = len({getattr(test, "test_case", test) for test, _ in result.failures + result.errors})
     skipped = len(result.skipped)
-    # In cargo's words, so that they are counted with the other tests.
+    # The line has the form of cargo's, so that a script can add up all tests.
     print(f"test result: {'FAILED' if failed else 'ok'}. {result.testsRun - failed - skipped} passed; {failed} failed; 0 ignored")
     sys.exit(0 if result.wasSuccessful() else 1)
