@@ -26,8 +26,8 @@
 //! | `report` | counts, findings and exit code |
 //! | `bundle` | the exported form |
 //!
-//! "Check n" of notes and tiles is `docs/spec/integrity.md#verify-log-n`, and of an event
-//! `docs/spec/integrity.md#verify-n`.
+//! The numbers of checks are those of `docs/spec/integrity.md#checks-of-notes-and-tiles` and
+//! `docs/spec/integrity.md#checks-of-events`.
 
 pub mod bundle;
 mod chain;
