@@ -8,20 +8,20 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-/// A SHA-256 value: an event's, a payload's, a leaf's.
+/// A SHA-256 value.
 ///
-/// It is written as 64 lower-case hex digits, and read back from nothing else: another spelling of the same bytes is
-/// refused, so that a hash has one text.
+/// It is written as 64 lower-case hex digits. Other spellings of the same bytes are refused, so that a hash has exactly one
+/// text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash(pub [u8; 32]);
 
 /// The text is not 64 lower-case hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a hash is 64 lower-case hex digits")]
+#[error("not a hash of 64 lower-case hex digits")]
 pub struct HashError;
 
 impl Hash {
-    /// SHA-256 of `bytes`.
+    /// Returns the SHA-256 of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
@@ -31,12 +31,12 @@ impl Hash {
         Self(Sha256::new_with_prefix([0]).chain_update(leaf).finalize().into())
     }
 
-    /// The hash whose bytes these are; `None` unless there are 32 of them.
+    /// Returns the hash with these bytes, or `None` if there are not 32 of them.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Hash)
     }
 
-    /// The 32 bytes.
+    /// Returns the 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -91,19 +91,23 @@ impl<'de> Deserialize<'de> for Hash {
 mod tests {
     use super::*;
 
-    const OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    const OF_EMPTY_TEXT: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
-    fn the_hash_of_nothing_is_fips_180_4s() {
-        assert_eq!(Hash::of(b"").to_string(), OF_NOTHING);
-        assert_eq!(OF_NOTHING.parse(), Ok(Hash::of(b"")));
+    fn the_hash_of_the_empty_text_is_that_of_fips_180_4() {
+        assert_eq!(Hash::of(b"").to_string(), OF_EMPTY_TEXT);
+        assert_eq!(OF_EMPTY_TEXT.parse(), Ok(Hash::of(b"")));
     }
 
     #[test]
     fn other_spellings_are_refused() {
-        for text in
-            [&OF_NOTHING.to_uppercase(), &OF_NOTHING[1..], &format!("{OF_NOTHING}0"), &format!("0x{OF_NOTHING}"), ""]
-        {
+        for text in [
+            &OF_EMPTY_TEXT.to_uppercase(),
+            &OF_EMPTY_TEXT[1..],
+            &format!("{OF_EMPTY_TEXT}0"),
+            &format!("0x{OF_EMPTY_TEXT}"),
+            "",
+        ] {
             assert_eq!(text.parse::<Hash>(), Err(HashError), "{text}");
         }
         assert_eq!(Hash::from_slice(&[0; 31]), None);
@@ -113,7 +117,7 @@ mod tests {
     #[test]
     fn json_is_the_hex_text() {
         let json = serde_json::to_string(&Hash::of(b"")).unwrap();
-        assert_eq!(json, format!("\"{OF_NOTHING}\""));
+        assert_eq!(json, format!("\"{OF_EMPTY_TEXT}\""));
         assert_eq!(serde_json::from_str::<Hash>(&json).unwrap(), Hash::of(b""));
         assert!(serde_json::from_str::<Hash>("\"00\"").is_err());
     }

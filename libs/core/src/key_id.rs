@@ -1,4 +1,4 @@
-//! What a key is called.
+//! The ids and kinds of keys, and the suites of seals.
 
 use std::fmt;
 
@@ -8,46 +8,47 @@ use crate::hash::Hash;
 
 const LABEL: &[u8] = b"sealbus/key-id/v2\n";
 
-/// A key's id: its kind and 16 lower-case hex digits, `ed25519-d77e93716b6d786d`.
+/// The id of a key: its kind and 16 lower-case hex digits, such as `ed25519-d77e93716b6d786d`.
 ///
-/// Any text can be one, since a tampered row can name any; [`KeyId::kind`] says whether it is well formed.
+/// It can hold any text, because a row in the database can be tampered with. [`KeyId::kind`] is `None` for an id that is not
+/// well-formed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyId(String);
 
-/// What a key is for. No key has two uses.
+/// The use of a key. No key has two uses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum KeyKind {
     /// Seals events with a MAC.
     Hmac,
     /// Seals events with a signature.
     Ed25519,
-    /// Signs the older contract's columns.
+    /// Makes the signatures of scheme v1.
     V1,
     /// Wraps data keys.
     Kek,
     /// Signs the log's checkpoints.
     Log,
-    /// Cosigns another log's checkpoints.
+    /// Cosigns the checkpoints of other logs.
     Witness,
 }
 
-/// How an event is sealed. A plan's suite never falls.
+/// The algorithm by which an event is sealed. The suite of a plan never decreases.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Suite {
-    /// HMAC-SHA256 under a key of the plan's own: convinces who holds the secret.
+    /// HMAC-SHA256 with a key derived for the plan. Only those who have the secret can check it.
     Hmac = 1,
-    /// An Ed25519 signature: convinces anybody.
+    /// An Ed25519 signature. Anyone with the public key can check it.
     Ed25519 = 2,
 }
 
 impl Suite {
-    /// Its byte in the header: 1 or 2.
+    /// Returns the byte that stands for the suite in a header: 1 or 2.
     pub fn code(self) -> u8 {
         self as u8
     }
 
-    /// The suite of that byte.
+    /// Returns the suite with this byte.
     pub fn from_code(code: u8) -> Option<Self> {
         [Self::Hmac, Self::Ed25519].into_iter().find(|suite| suite.code() == code)
     }
@@ -56,7 +57,7 @@ impl Suite {
 impl KeyKind {
     const ALL: [Self; 6] = [Self::Hmac, Self::Ed25519, Self::V1, Self::Kek, Self::Log, Self::Witness];
 
-    /// What its ids begin with: `hmac-`, `ed25519-` …
+    /// Returns the prefix of the ids of this kind, such as `ed25519-`.
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Hmac => "hmac-",
@@ -68,17 +69,17 @@ impl KeyKind {
         }
     }
 
-    /// Whether it is an Ed25519 key pair, whose id is made of its public half.
+    /// Returns whether keys of this kind are Ed25519 key pairs. Their ids are derived from the public key.
     pub fn has_public(self) -> bool {
         matches!(self, Self::Ed25519 | Self::Log | Self::Witness)
     }
 
-    /// The id of the key of this kind that these 8 bytes name.
+    /// Returns the id of this kind with these 8 bytes in hex.
     pub fn id(self, bytes: [u8; 8]) -> KeyId {
         KeyId(format!("{}{}", self.prefix(), hex::encode(bytes)))
     }
 
-    /// The id of the key pair of this kind whose public half this is: the first 8 bytes of its labelled hash.
+    /// Returns the id of the key pair of this kind with this public key: the first 8 bytes of the labelled hash of the key.
     pub fn id_of_public(self, public: &[u8; 32]) -> KeyId {
         let hash = Hash::of(&[LABEL, public].concat());
         let mut first = [0; 8];
@@ -88,22 +89,22 @@ impl KeyKind {
 }
 
 impl KeyId {
-    /// The id of this text, well formed or not.
+    /// Returns an id with this text, well-formed or not.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The kind that the id says, if it is well formed.
+    /// Returns the kind of the key, or `None` if the id is not well-formed.
     pub fn kind(&self) -> Option<KeyKind> {
         KeyKind::ALL.into_iter().find(|kind| self.0.strip_prefix(kind.prefix()).is_some_and(is_hex_16))
     }
 
-    /// The suite of a key that seals events; `None` of any other.
+    /// Returns the suite of a key that seals events, or `None` for other keys.
     pub fn suite(&self) -> Option<Suite> {
         match self.kind()? {
             KeyKind::Hmac => Some(Suite::Hmac),
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_id_says_the_suite_and_nothing_else_does() {
+    fn only_ids_of_sealing_keys_have_a_suite() {
         assert_eq!(KeyId::new("hmac-85b31553b079f460").suite(), Some(Suite::Hmac));
         assert_eq!(KeyId::new("ed25519-d77e93716b6d786d").suite(), Some(Suite::Ed25519));
         for other in [

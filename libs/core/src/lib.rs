@@ -1,29 +1,31 @@
-//! The rules of Sealbus, pure: no I/O on a network or a database, no clock, no randomness. Everything here is a function of
-//! its arguments, so that the publisher, the sealer, a consumer and a stranger's verifier come to the same answer.
+//! The rules of Sealbus as pure functions: no I/O, no clock, no randomness.
 //!
-//! Read it along an event's way:
+//! The publisher, the sealer, a consumer and an independent verifier call the same functions with the same arguments, so they
+//! reach the same result. The lint refuses files, network, clock and environment in this crate.
 //!
-//! | module | what it decides |
+//! The modules in the order in which an event meets them:
+//!
+//! | module | content |
 //! |---|---|
-//! | [`names`] | what a tenant, a plan, a type, a subscription may be called |
-//! | [`canonical`] | which JSON is taken at all, and the one text that is hashed and kept of it |
-//! | [`catalog`] | which event types there are, what their data looks like, by which policy they are kept and delivered |
-//! | [`request`], [`cloudevents`] | what a publish request may say, in either form, and what is made of it |
-//! | [`envelope`] | payloads encrypted for a data subject, until its key is destroyed |
-//! | [`error`] | every reason for a refusal, with its code and status |
-//! | [`event`] | the header: what of an event is sealed, byte by byte; its id; its leaf in the log |
-//! | [`timestamp`], [`hash`] | the two values that headers are made of |
+//! | [`names`] | names of tenants, plans, event types and subscriptions |
+//! | [`canonical`] | the strict JSON reader, and the canonical text that is hashed and stored |
+//! | [`catalog`] | event types, their schemas, and the policies of channels |
+//! | [`request`], [`cloudevents`] | publish requests in the two accepted forms, and the drafts made from them |
+//! | [`envelope`] | payloads encrypted for a data subject |
+//! | [`error`] | reasons for refusing a request, with code and status |
+//! | [`event`] | the header, which holds the sealed fields byte by byte; event ids; leaves of the log |
+//! | [`timestamp`], [`hash`] | times and SHA-256 values |
 //! | [`duration`], [`clock`] | the spelling of durations; the clock that a caller passes in |
-//! | [`partition`] | which lock and which partition a plan has |
-//! | [`retry`] | how often a failed delivery is tried again, and after which pause |
-//! | [`seal`] | keys, and what they sign and check |
+//! | [`partition`] | the advisory lock and the partition of a plan |
+//! | [`retry`] | retry policies |
+//! | [`seal`] | keys, signing and checking |
 //! | [`log`] | the Merkle tree over all events: proofs, tiles, checkpoints, witnesses |
-//! | [`v1`] | the older contract's signature, written beside the seal where a tenant asks for it |
-//! | [`verify`] | what is wrong with a ledger or an exported bundle, verdict by verdict |
+//! | [`v1`] | the signature of an older contract, written in addition to the seal for tenants that need it |
+//! | [`verify`] | verification of a ledger or an exported bundle |
 //!
-//! A seal in five lines: the *header* holds the event's fields, the hashes of its payload and metadata, and `prev`, the hash
-//! of the plan's event before it. SHA-256 of the header is the *event hash*; the active key signs that. So a chain can be
-//! followed by anybody without a secret, and no event of it can be changed without breaking every link after it.
+//! How a seal works: the *header* holds the fields of an event, the hashes of its payload and metadata, and `prev`, the hash
+//! of the plan's previous event. SHA-256 of the header is the *event hash*, which the active key signs. Anyone can follow a
+//! chain without a secret, and an event cannot be changed without breaking every later link of its chain.
 
 pub mod canonical;
 pub mod catalog;

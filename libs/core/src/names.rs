@@ -1,5 +1,7 @@
-//! What things may be called: INTERFACE's rules, narrower than the seal's, so that a name fits a path, a NATS subject and a
-//! shell. A name is checked once, where it comes in; inside, its type says that it was.
+//! Names of tenants, plans, event types and subscriptions, by the rules of docs/spec/interface.md#names.
+//!
+//! These rules are stricter than those of the seal, so that a name can be part of a URL, a NATS subject and a shell command. A
+//! name is checked once, where it enters the process; from then on its type guarantees the rule.
 
 use std::fmt;
 
@@ -8,15 +10,16 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// A name that breaks its rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a {what} is {rule}")]
+#[error("{what} must be {rule}")]
 pub struct NameError {
-    /// What it was to name: `tenant`, `plan`, `event type`, `type pattern`, `subscription`.
+    /// The kind of name: `tenant`, `plan`, `event type`, `type pattern` or `subscription`.
     pub what: &'static str,
-    /// The rule, for a person to read.
+    /// The rule, as the end of a sentence.
     pub rule: &'static str,
 }
 
-/// A newtype over a checked string: `as_str`, Display, Debug, `FromStr`, serde, all by `parse`.
+/// Declares a type for a checked string, with `as_str`, Display, Debug, `FromStr` and serde. The second name is the function
+/// by which the type is deserialised.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $read:ident) => {
         $(#[$doc])*
@@ -25,7 +28,7 @@ macro_rules! name {
         pub struct $name(String);
 
         impl $name {
-            /// The name itself.
+            /// Returns the name.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -67,25 +70,27 @@ macro_rules! name {
 }
 
 name! {
-    /// Whose plans and events they are: `[a-z0-9][a-z0-9_-]{0,62}`. `_system` is Sealbus' own. Read from JSON, its own is
-    /// admitted too.
+    /// A tenant, the owner of plans: `[a-z0-9][a-z0-9_-]{0,62}`. Names that begin with `_`, such as `_system`, are reserved;
+    /// deserialisation accepts them.
     Tenant, parse_any
 }
 name! {
-    /// An ordered unit of work, the key of a chain: 1 to 200 of `A-Za-z0-9._:@~+=-`, not beginning with `.`. Names that
-    /// begin with `_` are Sealbus' own; read from JSON they are admitted too.
+    /// A plan, an ordered unit of work and the key of a chain: 1 to 200 characters of `A-Za-z0-9._:@~+=-`, not beginning with
+    /// `.`. Names that begin with `_` are reserved; deserialisation accepts them.
     Plan, parse_any
 }
 name! {
-    /// What happened: tokens of `A-Za-z0-9_-` joined by `.`, at most 8 of them and 128 characters.
+    /// An event type, such as `payment.settled`: at most 8 tokens of `A-Za-z0-9_-` joined by `.`, at most 128 characters.
     EventType, parse
 }
 name! {
-    /// A named consumer: `[a-z][a-z0-9_-]{0,47}`, not ending in `-` and digits, which is how its partitions end.
+    /// A subscription: `[a-z][a-z0-9_-]{0,47}`, not ending in `-` and digits, because the consumers of its partitions are named
+    /// so.
     Subscription, parse
 }
 name! {
-    /// Some event types: `*` is all, `shift.*` all under `shift` at any depth, anything else that one type.
+    /// A pattern for event types: `*` matches all types, `shift.*` all types under `shift` at any depth, and anything else
+    /// exactly that type.
     TypePattern, parse
 }
 
@@ -106,71 +111,71 @@ fn type_token(token: &str) -> bool {
 }
 
 impl Tenant {
-    /// A tenant that a caller names: one of Sealbus' own is refused.
+    /// Parses the tenant of a request. Reserved names are refused.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        Self::parse_any(text).and_then(|tenant| if tenant.is_own() { Err(Self::error()) } else { Ok(tenant) })
+        Self::parse_any(text).and_then(|tenant| if tenant.is_reserved() { Err(Self::error()) } else { Ok(tenant) })
     }
 
-    /// A tenant to read from: Sealbus' own too.
+    /// Parses a tenant to read from. Reserved names are accepted.
     pub fn parse_any(text: &str) -> Result<Self, NameError> {
         let well_formed = (1..=63).contains(&text.len()) && all(text, tenant_character) && !text.starts_with('-');
         if well_formed { Ok(Self(text.to_owned())) } else { Err(Self::error()) }
     }
 
-    /// `_system`, whose plan [`Plan::keys`] tells the history of the keys.
+    /// Returns the tenant `_system`, whose plan [`Plan::keys`] holds the history of the signing keys.
     pub fn system() -> Self {
         Self("_system".to_owned())
     }
 
-    /// Whether the name is Sealbus' own.
-    pub fn is_own(&self) -> bool {
+    /// Returns whether the name is reserved for Sealbus.
+    pub fn is_reserved(&self) -> bool {
         self.0.starts_with('_')
     }
 
     fn error() -> NameError {
-        NameError { what: "tenant", rule: "1 to 63 of a-z, 0-9, _ and -, beginning with a letter or digit" }
+        NameError { what: "tenant", rule: "1 to 63 characters of a-z, 0-9, _ and -, beginning with a letter or digit" }
     }
 }
 
 impl Plan {
-    /// A plan that a caller names: one of Sealbus' own is refused.
+    /// Parses the plan of a request. Reserved names are refused.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        Self::parse_any(text).and_then(|plan| if plan.is_own() { Err(Self::error()) } else { Ok(plan) })
+        Self::parse_any(text).and_then(|plan| if plan.is_reserved() { Err(Self::error()) } else { Ok(plan) })
     }
 
-    /// A plan to read from: Sealbus' own too.
+    /// Parses a plan to read from. Reserved names are accepted.
     pub fn parse_any(text: &str) -> Result<Self, NameError> {
         let well_formed = (1..=200).contains(&text.len()) && all(text, plan_character) && !text.starts_with('.');
         if well_formed { Ok(Self(text.to_owned())) } else { Err(Self::error()) }
     }
 
-    /// `_keys`: the history of the keys, in tenant [`Tenant::system`].
+    /// Returns the plan `_keys`, which holds the history of the signing keys, in the tenant [`Tenant::system`].
     pub fn keys() -> Self {
         Self("_keys".to_owned())
     }
 
-    /// `_deliveries`: what operators did about a tenant's deliveries.
+    /// Returns the plan `_deliveries`, which holds the operator commands on a tenant's deliveries.
     pub fn deliveries() -> Self {
         Self("_deliveries".to_owned())
     }
 
-    /// `_erasures`: which of a tenant's data keys were destroyed.
+    /// Returns the plan `_erasures`, which holds the erasures of a tenant's data keys.
     pub fn erasures() -> Self {
         Self("_erasures".to_owned())
     }
 
-    /// Whether the name is Sealbus' own.
-    pub fn is_own(&self) -> bool {
+    /// Returns whether the name is reserved for Sealbus.
+    pub fn is_reserved(&self) -> bool {
         self.0.starts_with('_')
     }
 
     fn error() -> NameError {
-        NameError { what: "plan", rule: "1 to 200 of A-Z, a-z, 0-9 and ._:@~+=-, not beginning with . or _" }
+        NameError { what: "plan", rule: "1 to 200 characters of A-Z, a-z, 0-9 and ._:@~+=-, not beginning with . or _" }
     }
 }
 
 impl EventType {
-    /// An event type.
+    /// Parses an event type.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if text.len() <= 128 && text.split('.').count() <= 8 && text.split('.').all(type_token) {
             return Ok(Self(text.to_owned()));
@@ -182,8 +187,13 @@ impl EventType {
     }
 }
 
+/// Returns whether only Sealbus itself writes events of this type: all types under `key` and `delivery`, and `subject.erased`.
+pub fn is_reserved_type(event_type: &str) -> bool {
+    event_type == "subject.erased" || event_type.starts_with("key.") || event_type.starts_with("delivery.")
+}
+
 impl Subscription {
-    /// A subscription's name.
+    /// Parses the name of a subscription.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let stem = text.trim_end_matches(|last: char| last.is_ascii_digit());
         let looks_like_a_partition = stem.len() < text.len() && stem.ends_with('-');
@@ -193,22 +203,25 @@ impl Subscription {
         }
         Err(NameError {
             what: "subscription",
-            rule: "1 to 48 of a-z, 0-9, _ and -, beginning with a letter and not ending in - and digits",
+            rule: "1 to 48 characters of a-z, 0-9, _ and -, beginning with a letter and not ending in - and digits",
         })
     }
 }
 
 impl TypePattern {
-    /// `*`, an event type, or an event type and `.*`.
+    /// Parses a pattern: `*`, an event type, or an event type followed by `.*`.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let stem = text.strip_suffix(".*").unwrap_or(text);
         if text == "*" || EventType::parse(stem).is_ok() {
             return Ok(Self(text.to_owned()));
         }
-        Err(NameError { what: "type pattern", rule: "* for all types, shift.* for all under shift, or one event type" })
+        Err(NameError {
+            what: "type pattern",
+            rule: "* for all types, shift.* for all types under shift, or one event type",
+        })
     }
 
-    /// Whether the event type is one of them. `shift.*` does not hold `shift` itself.
+    /// Returns whether the pattern matches an event type. `shift.*` does not match `shift` itself.
     pub fn matches(&self, event_type: &str) -> bool {
         match self.0.strip_suffix('*') {
             Some(prefix) => event_type.len() > prefix.len() && event_type.starts_with(prefix),
@@ -242,7 +255,7 @@ mod tests {
         }
         for own in [Plan::keys(), Plan::deliveries(), Plan::erasures()] {
             assert_eq!(Plan::parse_any(own.as_str()).unwrap(), own);
-            assert!(own.is_own());
+            assert!(own.is_reserved());
         }
     }
 
@@ -253,6 +266,13 @@ mod tests {
         }
         for bad in ["", ".", "a.", ".a", "a..b", "a.*", "*", "a b", "a|b", "a.b.c.d.e.f.g.h.i", &"t".repeat(129)] {
             assert!(EventType::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn types_that_only_begin_like_reserved_ones_are_not_reserved() {
+        for free in ["keyboard.pressed", "delivery", "subject.erased.again", "subject.created"] {
+            assert!(!is_reserved_type(free), "{free}");
         }
     }
 
@@ -281,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn json_reads_by_the_same_rules() {
+    fn deserialisation_applies_the_same_rules() {
         assert_eq!(serde_json::from_str::<Plan>("\"_keys\"").unwrap(), Plan::keys());
         assert!(serde_json::from_str::<EventType>("\"a..b\"").is_err());
         assert_eq!(serde_json::to_string(&Tenant::system()).unwrap(), "\"_system\"");

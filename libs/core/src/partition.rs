@@ -1,18 +1,19 @@
-//! Where a plan is worked on: one 64-bit key gives its advisory lock and its partition.
+//! The key of a plan, from which its advisory lock and its partition follow.
 
 use sha2::{Digest, Sha256};
 
 use crate::wire::lp;
 
-/// A plan's key: the first eight bytes of SHA-256(lp(tenant) ‖ lp(plan)), the top bit set (PROTOCOL, Append, rule 2).
+/// The key of a plan: the first eight bytes of SHA-256(lp(tenant) ‖ lp(plan)), with the top bit set
+/// (docs/spec/protocol.md#append-2).
 ///
-/// With the top bit set it is negative as the i64 that Postgres' advisory locks take; every other lock of Sealbus is not,
-/// so that a plan's lock meets no other kind. Two plans may share a key: they then wait for each other and nothing worse.
+/// The top bit makes the key negative as the i64 of a Postgres advisory lock. All other locks of Sealbus are not negative, so
+/// they cannot collide with the lock of a plan. Two plans may have the same key; then they only wait for each other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct PlanKey(i64);
 
 impl PlanKey {
-    /// The key of the tenant's plan.
+    /// Returns the key of a tenant's plan.
     pub fn of(tenant: &str, plan: &str) -> Self {
         let mut bytes = Vec::with_capacity(8 + tenant.len() + plan.len());
         lp(&mut bytes, tenant.as_bytes());
@@ -22,19 +23,22 @@ impl PlanKey {
         Self((first | 1 << 63).cast_signed())
     }
 
-    /// What `pg_advisory_xact_lock` is given. Always negative.
+    /// Returns the argument for `pg_advisory_xact_lock`, which is always negative.
     pub fn lock_key(self) -> i64 {
         self.0
     }
 
-    /// Which of `partitions` (a power of two up to 64) the plan is in: the log2(partitions) bits below the top bit.
+    /// Returns the partition of the plan, from 0: the log2(`partitions`) bits below the top bit
+    /// (docs/spec/protocol.md#jetstream-partitions).
     ///
     /// # Panics
-    /// When `partitions` is no power of two: it was fixed, and checked, when the ledger was created.
+    /// If `partitions` is not a power of two. The number is checked when a ledger is created and never changes.
     pub fn partition(self, partitions: u32) -> u32 {
-        assert!(partitions.is_power_of_two(), "partitions are a power of two, not {partitions}");
+        assert!(partitions.is_power_of_two(), "{partitions} partitions are not a power of two");
         let below_top = self.0.cast_unsigned() << 1;
-        u32::try_from(below_top.checked_shr(64 - partitions.ilog2()).unwrap_or(0)).expect("under 2^31 partitions")
+        // One partition has no bits: a shift by all 64 bits leaves 0.
+        let partition = below_top.checked_shr(64 - partitions.ilog2()).unwrap_or(0);
+        u32::try_from(partition).expect("at most 31 bits are left, since partitions is a power of two in u32")
     }
 }
 
@@ -45,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_is_protocols() {
+    fn the_key_is_that_of_the_protocol() {
         // printf '\0\0\0\4acme\0\0\0\7order-1' | sha256sum
         let key = PlanKey::of("acme", "order-1");
         let hash = crate::hash::Hash::of(b"\0\0\0\x04acme\0\0\0\x07order-1");
@@ -57,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_keep_names_apart() {
+    fn lengths_are_part_of_what_is_hashed() {
         assert_ne!(PlanKey::of("a", "bc"), PlanKey::of("ab", "c"));
     }
 

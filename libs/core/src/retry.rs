@@ -1,41 +1,41 @@
-//! How often a failed delivery is tried again, and after which pause: the retry policy of a channel or a subscription.
+//! Retry policies of channels and subscriptions: how often a failed delivery is retried, and after which pauses.
 //!
-//! A policy counts every run of a handler on one event, so `attempts: 1` means that nothing is retried. It is a pure
-//! table of pauses: without a clock, and without jitter, since each parked plan waits for itself alone.
+//! A policy counts every run of a handler for an event, so `attempts: 1` means that nothing is retried. The pauses have no
+//! jitter: each parked plan is retried on its own, so retries do not come all at once.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-/// The shape of the pauses between attempts.
+/// How the pauses between attempts grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backoff {
-    /// Each pause is twice the one before, up to the policy's `max`.
+    /// Each pause is twice the previous one, up to the policy's `max`.
     Exponential,
-    /// Each pause is the policy's `initial`.
+    /// Every pause is the policy's `initial`.
     Fixed,
 }
 
-/// When a failed event is tried again, and when it becomes a dead letter.
+/// When a failed event is retried, and when it becomes a dead letter.
 ///
-/// Read from a catalog or subscriptions file as
-/// `{ attempts: 5, backoff: exponential, initial: 100ms, max: 10s }`; what is left out is the default's.
+/// In a catalog or subscriptions file it is written as `{ attempts: 5, backoff: exponential, initial: 100ms, max: 10s }`.
+/// Members that are left out have their default.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Written")]
 pub struct RetryPolicy {
-    /// Runs of the handler in all, the first included; at least 1.
+    /// Total number of runs of the handler, including the first; at least 1.
     pub attempts: u32,
     /// How the pauses grow.
     pub backoff: Backoff,
-    /// The pause after the first failed attempt.
+    /// Pause after the first failed attempt.
     pub initial: Duration,
-    /// The longest pause; not below `initial`. A fixed backoff never reaches it.
+    /// Longest pause, at least `initial`. A fixed backoff does not use it.
     pub max: Duration,
 }
 
 impl Default for RetryPolicy {
-    /// Three attempts, exponential, 100 ms to 5 s.
+    /// Returns a policy of 3 attempts with exponential pauses from 100 ms to 5 s.
     fn default() -> Self {
         Self {
             attempts: 3,
@@ -47,25 +47,27 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The pause after the failed attempt number `attempt` (from 1; 0 counts as 1). Never above `max`, never falling.
+    /// Returns the pause after the failed attempt `attempt`, counted from 1; 0 counts as 1. Pauses never decrease and never
+    /// exceed `max`.
     pub fn delay(&self, attempt: u32) -> Duration {
         match self.backoff {
             Backoff::Fixed => self.initial,
             Backoff::Exponential => {
                 let doublings = attempt.saturating_sub(1);
+                // From 32 doublings on the factor stays at its largest value.
                 let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
                 self.initial.saturating_mul(factor).min(self.max)
             }
         }
     }
 
-    /// Whether an event that failed `attempts` times is a dead letter.
+    /// Returns whether an event that failed `attempts` times is a dead letter.
     pub fn spent(&self, attempts: u32) -> bool {
         attempts >= self.attempts
     }
 }
 
-/// A policy as a file spells it.
+/// A policy as it is written in a file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -77,13 +79,13 @@ struct Written {
     max: Option<Duration>,
 }
 
-/// Why a written policy is refused.
+/// The reason for which a policy in a file is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RetryError {
-    /// `attempts: 0`: the handler would never run.
+    /// `attempts` is 0, so the handler would never run.
     #[error("attempts must be at least 1")]
     NoAttempts,
-    /// The first pause exceeds the longest.
+    /// The first pause is longer than the longest pause.
     #[error("initial must not be longer than max")]
     InitialAboveMax,
 }
@@ -134,14 +136,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pauses_never_fall_and_stay_between_initial_and_max(policy in policy(), attempt in 1..u32::MAX) {
+        fn pauses_never_decrease_and_stay_between_initial_and_max(policy in policy(), attempt in 1..u32::MAX) {
             let pause = policy.delay(attempt);
             prop_assert!(policy.initial <= pause && pause <= policy.max);
             prop_assert!(pause <= policy.delay(attempt + 1));
         }
 
         #[test]
-        fn an_exponential_pause_doubles_until_it_meets_max(policy in policy(), attempt in 1..31_u32) {
+        fn an_exponential_pause_doubles_up_to_max(policy in policy(), attempt in 1..31_u32) {
             let (pause, next) = (policy.delay(attempt), policy.delay(attempt + 1));
             match policy.backoff {
                 Backoff::Fixed => prop_assert_eq!(next, policy.initial),
@@ -150,14 +152,14 @@ mod tests {
         }
 
         #[test]
-        fn attempts_are_spent_once_and_for_all(policy in policy(), attempts in 0..50_u32) {
+        fn attempts_stay_spent(policy in policy(), attempts in 0..50_u32) {
             prop_assert_eq!(policy.spent(attempts), attempts >= policy.attempts);
             prop_assert!(!policy.spent(0));
         }
     }
 
     #[test]
-    fn shipped_policies() {
+    fn pauses_of_the_built_in_policies() {
         let audit = read(r#"{"attempts":5,"backoff":"exponential","initial":"100ms","max":"10s"}"#).unwrap();
         let pauses: Vec<_> = (1..=9).map(|attempt| audit.delay(attempt).as_millis()).collect();
         assert_eq!(pauses, [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]);

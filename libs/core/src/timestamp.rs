@@ -1,4 +1,4 @@
-//! Times as the seal knows them: whole microseconds, written in one way only.
+//! Times in whole microseconds, with one spelling.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,16 +8,18 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::{Date, Month, OffsetDateTime};
 
-/// A moment in whole microseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+/// A time in whole microseconds since 1970-01-01T00:00:00Z, without leap seconds.
 ///
-/// It is written as `2026-11-20T10:00:00.000000Z`. It holds the years that [`OffsetDateTime`] does (−9999 to 9999);
-/// what may be sealed, 0001 to 9999, is the header's rule and [`Timestamp::is_sealable`] says it.
+/// It is written as `2026-11-20T10:00:00.000000Z`. The range is that of [`OffsetDateTime`], the years −9999 to 9999. A header
+/// can only hold the years 0001 to 9999 ([`Timestamp::is_sealable`]).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// The text is no RFC 3339 time of the years 0001 to 9999.
+/// The text is not an RFC 3339 time of the years 0001 to 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a time is RFC 3339 with an offset, like 2026-11-20T10:00:00.5Z, of the years 0001 to 9999, seconds 00 to 59")]
+#[error(
+    "not an RFC 3339 time with an offset, such as 2026-11-20T10:00:00.5Z, in the years 0001 to 9999, with seconds 00 to 59"
+)]
 pub struct TimestampError;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
@@ -25,47 +27,47 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 const FIRST_SEALABLE: Timestamp = Timestamp(-62_135_596_800 * MICROS_PER_SECOND);
 
 impl Timestamp {
-    /// Reads RFC 3339 (`T` and `Z` in either case, any offset), and cuts digits past the sixth off.
+    /// Parses an RFC 3339 time: `T` and `Z` in either case, any offset. Digits of the fraction after the sixth are cut off.
     ///
-    /// Refused: a leap second, a space for the `T`, a fraction without a digit, a year outside 0001 to 9999 once in UTC.
+    /// Refuses a leap second, a space instead of `T`, a fraction without digits, and a year outside 0001 to 9999 in UTC.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
         read(text.as_bytes()).filter(|timestamp| timestamp.is_sealable()).ok_or(TimestampError)
     }
 
-    /// The moment so many microseconds after 1970; `None` outside the years −9999 to 9999.
+    /// Returns the time `micros` microseconds after 1970-01-01T00:00:00Z, or `None` outside the years −9999 to 9999.
     pub fn from_micros(micros: i64) -> Option<Self> {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).ok().map(|_| Self(micros))
     }
 
-    /// Microseconds since 1970, negative before it.
+    /// Returns the microseconds since 1970-01-01T00:00:00Z; negative for earlier times.
     pub fn micros(self) -> i64 {
         self.0
     }
 
-    /// Returns the moment `duration` later, its nanoseconds cut off; `None` past the year 9999.
+    /// Returns the time `duration` later, without its nanoseconds, or `None` after the year 9999.
     pub fn checked_add(self, duration: Duration) -> Option<Self> {
         let micros = i64::try_from(duration.as_micros()).ok()?;
         Self::from_micros(self.0.checked_add(micros)?)
     }
 
-    /// Whether a header may hold it: the years 0001 to 9999.
+    /// Returns whether a header can hold the time: whether it is in the years 0001 to 9999.
     pub fn is_sealable(self) -> bool {
         self >= FIRST_SEALABLE
     }
 
-    /// The same moment as the `time` crate's, in UTC.
+    /// Returns the same time as a value of the `time` crate, in UTC.
     pub fn to_offset(self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000)
             .expect("every Timestamp was an OffsetDateTime or was checked to be one")
     }
 
-    /// The same moment, its nanoseconds cut off.
+    /// Returns the same time without its nanoseconds.
     pub fn from_offset(moment: OffsetDateTime) -> Self {
         Self(moment.unix_timestamp() * MICROS_PER_SECOND + i64::from(moment.microsecond()))
     }
 }
 
-/// `YYYY-MM-DDTHH:MM:SS[.digits](Z|±HH:MM)`.
+/// Parses `YYYY-MM-DDTHH:MM:SS[.digits](Z|±HH:MM)`.
 fn read(text: &[u8]) -> Option<Timestamp> {
     let (date_time, mut rest) = text.split_at_checked(19)?;
     let separators = [date_time[4], date_time[7], date_time[10].to_ascii_uppercase(), date_time[13], date_time[16]];
@@ -112,7 +114,7 @@ fn offset_seconds(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// The number that these ASCII digits, 1 to 6 of them, spell.
+/// Returns the number that 1 to 6 ASCII digits spell.
 fn digits(text: &[u8]) -> Option<i64> {
     if text.is_empty() {
         return None;
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused() {
+    fn other_texts_are_refused() {
         for text in [
             "",
             "Z",
@@ -201,7 +203,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_as_the_same(micros in FIRST_SEALABLE.0..=253_402_300_799_999_999) {
+        fn a_written_time_reads_back(micros in FIRST_SEALABLE.0..=253_402_300_799_999_999) {
             let timestamp = Timestamp::from_micros(micros).unwrap();
             prop_assert_eq!(Timestamp::parse(&timestamp.to_string()), Ok(timestamp));
             prop_assert_eq!(Timestamp::from_offset(timestamp.to_offset()), timestamp);
@@ -209,7 +211,7 @@ mod tests {
         }
 
         #[test]
-        fn an_offset_moves_only_the_clock(micros in 0..4_000_000_000_000_000_i64, hours in 0..24_i64, minutes in 0..60_i64) {
+        fn an_offset_does_not_change_the_moment(micros in 0..4_000_000_000_000_000_i64, hours in 0..24_i64, minutes in 0..60_i64) {
             let local = Timestamp::from_micros(micros + (hours * 60 + minutes) * 60_000_000).unwrap().to_string();
             let text = format!("{}+{hours:02}:{minutes:02}", local.trim_end_matches('Z'));
             prop_assert_eq!(Timestamp::parse(&text).unwrap().micros(), micros);

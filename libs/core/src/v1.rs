@@ -1,7 +1,8 @@
-//! Scheme v1, the older contract: an HMAC over plan, type, payload hash and the signature before (INTEGRITY, Scheme v1).
+//! Scheme v1, the signature of an older contract: an HMAC over plan, type, payload hash and the previous signature
+//! (docs/spec/integrity.md#v1-columns).
 //!
-//! It is written beside the seal for tenants whose older verifiers still want it, and proves less: nothing about time, actor,
-//! sequence, id or tenant, and whoever holds the secret can rewrite a chain.
+//! It is written in addition to the seal for tenants with older verifiers. It proves less than the seal: nothing about time,
+//! actor, seq, id or tenant. Anyone who has the secret can rewrite a chain.
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
@@ -9,9 +10,10 @@ use sha2::Sha256;
 use crate::event::{FormatError, V1};
 use crate::hash::{Hash, hmac_sha256};
 
-/// The columns of an event whose plan carries scheme v1. `prev` is the columns of the plan's event before; `None` at seq 1.
+/// Returns the columns of an event whose plan carries scheme v1. `prev` are the columns of the previous event of the plan,
+/// `None` at seq 1.
 ///
-/// Refused: a plan or type that holds `|`, which is what separates them in what is signed.
+/// Refuses a plan or type that contains `|`, which separates the parts of the signed text.
 pub fn columns(
     secret: &[u8],
     plan: &str,
@@ -25,7 +27,7 @@ pub fn columns(
     Ok(V1 { payload_hash, prev_hash, signature })
 }
 
-/// The signature, in lower-case hex. Refused: a plan or type that holds `|`.
+/// Returns the signature in lower-case hex. Refuses a plan or type that contains `|`.
 pub fn sign(
     secret: &[u8],
     plan: &str,
@@ -36,7 +38,7 @@ pub fn sign(
     Ok(hex::encode(mac(secret, plan, event_type, payload_hash, prev_hash)?.finalize().into_bytes()))
 }
 
-/// Whether `signature` is the one by `secret`, in its one spelling; compared in constant time.
+/// Returns whether the signature in `v1` was made with `secret`. The comparison takes constant time.
 pub fn is_signed(secret: &[u8], plan: &str, event_type: &str, v1: &V1) -> bool {
     let Ok(mac) = mac(secret, plan, event_type, &v1.payload_hash, v1.prev_hash.as_deref()) else { return false };
     let Ok(signature) = v1.signature.parse::<Hash>() else { return false };
@@ -52,7 +54,7 @@ fn mac(
 ) -> Result<Hmac<Sha256>, FormatError> {
     for (field, text) in [("plan", plan), ("type", event_type)] {
         if text.contains('|') {
-            return Err(FormatError::Field { field, rule: "without | where the tenant carries scheme v1" });
+            return Err(FormatError::Field { field, rule: "without | because the plan carries scheme v1" });
         }
     }
     let signed = [plan, "|", event_type, "|", payload_hash, "|", prev_hash.unwrap_or("")];

@@ -1,53 +1,53 @@
-//! The seal's byte layout in small: length-prefixed text, big-endian integers, and the one error for what breaks it.
+//! The encoding of sealed fields: length-prefixed texts, big-endian integers, and the error for bytes that break it.
 
 use uuid::Uuid;
 
 use crate::hash::Hash;
 use crate::verdict::Verdict;
 
-/// Bytes or fields that the seal's format (INTEGRITY, Scheme v2) does not allow.
+/// Bytes or fields that the format of the seal does not allow (docs/spec/integrity.md#v2-refused).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
-    /// A field outside its limits.
-    #[error("{field} is {rule}")]
+    /// A field breaks its rule.
+    #[error("{field} must be {rule}")]
     Field {
         /// The field's name.
         field: &'static str,
-        /// What it has to be.
+        /// The rule, as the end of a sentence.
         rule: &'static str,
     },
-    /// The label at the beginning is of no scheme known here.
-    #[error("the label at the beginning names no known scheme")]
+    /// The label at the beginning belongs to no known scheme.
+    #[error("unknown label at the beginning")]
     Scheme,
     /// The bytes end inside a field.
-    #[error("the bytes end inside {field}")]
+    #[error("bytes end inside {field}")]
     Cut {
         /// The field's name.
         field: &'static str,
     },
-    /// Bytes are left over behind the last field.
-    #[error("there are bytes behind the last field")]
+    /// Bytes follow the last field.
+    #[error("bytes after the last field")]
     Excess,
-    /// The suite is not the key id's, or the seal not the suite's.
-    #[error("the seal is not of the key id's suite")]
+    /// The suite is not that of the key id, or the seal is not of the suite.
+    #[error("seal does not match the suite of the key id")]
     Suite,
 }
 
 impl FormatError {
-    /// The verdict on an event whose bytes these are: SUITE or FORMAT.
+    /// Returns the verdict on an event with these bytes: SUITE or FORMAT.
     pub fn verdict(&self) -> Verdict {
         if matches!(self, Self::Suite) { Verdict::Suite } else { Verdict::Format }
     }
 }
 
-/// Appends the length of `bytes` as a u32, then `bytes`: so that no two lists of texts have one encoding.
+/// Appends the length of `bytes` as a u32 and then `bytes`, so that two different lists of texts have different encodings.
 pub(crate) fn lp(out: &mut Vec<u8>, bytes: &[u8]) {
-    let length = u32::try_from(bytes.len()).expect("no field is near 4 GiB: bodies are capped far below");
+    let length = u32::try_from(bytes.len()).expect("fields are limited to far less than 4 GiB");
     out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(bytes);
 }
 
-/// `label ‖ lp(origin) ‖ lp(tenant) ‖ lp(plan)`: what names a plan among all deployments.
+/// Returns `label ‖ lp(origin) ‖ lp(tenant) ‖ lp(plan)`, which identifies a plan among those of all deployments.
 pub(crate) fn plan_label(label: &str, origin: &str, tenant: &str, plan: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(label.len() + 12 + origin.len() + tenant.len() + plan.len());
     bytes.extend_from_slice(label.as_bytes());
@@ -57,11 +57,11 @@ pub(crate) fn plan_label(label: &str, origin: &str, tenant: &str, plan: &str) ->
     bytes
 }
 
-/// Takes one field after another from the front of encoded bytes.
+/// Decodes fields one after another.
 pub(crate) struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    /// What follows `label`.
+    /// Begins after `label`.
     pub(crate) fn after(label: &str, bytes: &'a [u8]) -> Result<Self, FormatError> {
         bytes.strip_prefix(label.as_bytes()).map(Fields).ok_or(FormatError::Scheme)
     }

@@ -134,7 +134,7 @@ fn a_leafs_seal_is_its_suites() {
 #[test]
 fn foreign_ids_are_version_8() {
     let identity = event_id("acme", "urn:s", "A-1").unwrap();
-    assert_eq!((identity.id.get_version_num(), identity.foreign.as_deref()), (8, Some("A-1")));
+    assert_eq!((identity.id.get_version_num(), identity.external.as_deref()), (8, Some("A-1")));
     assert_ne!(event_id("acme", "urn:t", "A-1").unwrap().id, identity.id);
     for (id, is_uuid) in [
         ("00000000-0000-0000-0000-000000000000", true),
@@ -145,7 +145,7 @@ fn foreign_ids_are_version_8() {
         ("0190f3a4-7c1e-7d3b-8a55-0123456789ag", false),
         ("0190f3a47-c1e-7d3b-8a55-0123456789ab", false),
     ] {
-        assert_eq!(event_id("t", "", id).unwrap().foreign.is_none(), is_uuid, "{id}");
+        assert_eq!(event_id("t", "", id).unwrap().external.is_none(), is_uuid, "{id}");
     }
 }
 

@@ -118,7 +118,7 @@ fn ids_become_uuids() {
                 Ok(identity) => {
                     assert_eq!(hex::encode(identity.id), text(case, "event_id"), "{id}");
                     let itself = identity.id.hyphenated().to_string() == id;
-                    assert_eq!(identity.foreign.as_deref(), (!itself).then_some(id), "{id}");
+                    assert_eq!(identity.external.as_deref(), (!itself).then_some(id), "{id}");
                 }
                 Err(refused) => assert_eq!(refused.verdict().as_str(), text(case, "refused"), "{id}"),
             }

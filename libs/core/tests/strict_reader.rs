@@ -278,5 +278,5 @@ fn a_fault_is_placed() {
         assert_eq!((refused.offset, refused.pointer.as_str()), (offset, pointer), "{refused}");
     }
     let refused = read(r#"{"a":"\u0000"}"#).unwrap_err();
-    assert_eq!(refused.to_string(), "json_nul at byte 6 (/a): no string or name holds U+0000");
+    assert_eq!(refused.to_string(), "json_nul at byte 6 (/a): strings and names must not contain U+0000");
 }

@@ -18,18 +18,18 @@ async fn ill_formed_names_are_wrong_questions() {
     };
     let why = ["--reason", "none"];
     for (arguments, tenant, told) in [
-        (&["dead-letters", "show", "Picky", "p"][..], "acme", "a subscription is"),
-        (&["dead-letters", "show", "picky", "a/b"], "acme", "a plan is"),
-        (&["dead-letters", "show", "picky", "p", "--tenant", "A"], "acme", "a tenant is"),
-        (&["dead-letters", "show", "picky", "p"], "A", "SEALBUS_TENANT: a tenant is"),
+        (&["dead-letters", "show", "Picky", "p"][..], "acme", "subscription must be"),
+        (&["dead-letters", "show", "picky", "a/b"], "acme", "plan must be"),
+        (&["dead-letters", "show", "picky", "p", "--tenant", "A"], "acme", "tenant must be"),
+        (&["dead-letters", "show", "picky", "p"], "A", "SEALBUS_TENANT: tenant must be"),
         (&["dead-letters", "show", "picky", "p"], "", "no tenant: give --tenant or set SEALBUS_TENANT"),
-        (&[&["dead-letters", "redrive", "picky", ".p"], &why[..]].concat(), "acme", "a plan is"),
-        (&[&["dead-letters", "skip", "picky-1", "p"], &why[..]].concat(), "acme", "a subscription is"),
-        (&["dead-letters", "list", "--subscription", "1"], "acme", "a subscription is"),
-        (&["dead-letters", "list", "--tenant", "-"], "acme", "a tenant is"),
-        (&["verify", "--plan", "a/b"], "acme", "a plan is"),
-        (&["verify", "--plan", "p"], "A", "SEALBUS_TENANT: a tenant is"),
-        (&["verify", "--tenant", "A"], "acme", "a tenant is"),
+        (&[&["dead-letters", "redrive", "picky", ".p"], &why[..]].concat(), "acme", "plan must be"),
+        (&[&["dead-letters", "skip", "picky-1", "p"], &why[..]].concat(), "acme", "subscription must be"),
+        (&["dead-letters", "list", "--subscription", "1"], "acme", "subscription must be"),
+        (&["dead-letters", "list", "--tenant", "-"], "acme", "tenant must be"),
+        (&["verify", "--plan", "a/b"], "acme", "plan must be"),
+        (&["verify", "--plan", "p"], "A", "SEALBUS_TENANT: tenant must be"),
+        (&["verify", "--tenant", "A"], "acme", "tenant must be"),
     ] {
         let output = asked(arguments, tenant).await.unwrap();
         let printed = String::from_utf8_lossy(&output.stderr);

@@ -1,29 +1,29 @@
-//! How much JSON is taken.
+//! Limits of size and depth for JSON texts.
 
 use serde_json::Value;
 
 use super::pointer_token;
 
-/// Bytes of a payload, as sent and in its canonical form.
+/// Maximum number of bytes of a payload, as sent and in canonical form.
 pub const MAX_PAYLOAD: usize = 262_144;
-/// Bytes of metadata, as sent and in their canonical form.
+/// Maximum number of bytes of metadata, as sent and in canonical form.
 pub const MAX_METADATA: usize = 16_384;
-/// How deep arrays and objects nest: the outermost counts as one.
+/// Maximum depth of nested arrays and objects. The outermost one has depth 1.
 pub const MAX_DEPTH: usize = 64;
 
-/// What a text is held to.
+/// The limits of a text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Bytes, of the text and of its canonical form.
+    /// Maximum number of bytes of the text, and of its canonical form.
     pub bytes: usize,
-    /// Arrays and objects within each other. Above 128 it counts as 128: the reader calls itself for each.
+    /// Maximum depth of nested arrays and objects. Values above 128 count as 128, because the reader is recursive.
     pub depth: usize,
 }
 
 impl Limits {
-    /// Those of a payload.
+    /// The limits of a payload.
     pub const PAYLOAD: Self = Self { bytes: MAX_PAYLOAD, depth: MAX_DEPTH };
-    /// Those of an event's metadata.
+    /// The limits of metadata.
     pub const METADATA: Self = Self { bytes: MAX_METADATA, depth: MAX_DEPTH };
 
     pub(super) fn depth(self) -> usize {
@@ -31,7 +31,7 @@ impl Limits {
     }
 }
 
-/// The pointer to an array or object that lies inside `depth` others, if there is one.
+/// Returns a JSON pointer to an array or object that is nested inside `depth` others, if there is one.
 pub(super) fn too_deep(value: &Value, depth: usize) -> Option<String> {
     match value {
         Value::Array(_) | Value::Object(_) if depth == 0 => Some(String::new()),

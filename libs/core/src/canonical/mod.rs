@@ -1,9 +1,9 @@
-//! Which JSON is taken, and the one text of it that is hashed and kept (INTEGRITY, Canonical payload).
+//! Strict JSON, and the canonical text that is hashed and stored (docs/spec/integrity.md#canonical-payload).
 //!
-//! A text comes in through [`read`], the strict reader, which refuses whatever two JSON readers could understand in two ways:
-//! names twice, halves of surrogate pairs, integers beyond 2^53. What it gives is written by [`write()`] in RFC 8785's one
-//! spelling. Those bytes are hashed, sealed and stored as they are; [`stored_matches`] says whether a text read back is still
-//! the one that was sealed, even where a database spells it anew.
+//! [`read`] is a strict reader: it refuses texts that two JSON readers could read differently, such as duplicate names, lone
+//! surrogates and integers beyond 2^53. [`write()`] writes a value in the canonical form of RFC 8785. These bytes are hashed,
+//! sealed and stored. [`stored_matches`] checks whether a stored text is still the sealed one, even if a database has changed
+//! its spelling.
 
 mod limits;
 mod number;
@@ -23,13 +23,14 @@ pub use self::refused::{Refusal, Refused};
 pub use self::stored::stored_matches;
 pub use self::writer::write;
 
-/// The canonical form of `text`. Refused: what [`read`] refuses, and `json_size` where the canonical form is over the cap.
+/// Returns the canonical form of `text`. Refuses what [`read`] refuses, and a canonical form that exceeds the size limit
+/// (`json_size`).
 pub fn canonicalise(text: &[u8], limits: Limits) -> Result<String, Refused> {
     capped(write(&read(text, limits)?), limits)
 }
 
-/// The canonical form of a part of a text that was read already: its own size and depth are looked at, which the limits of
-/// the whole left open.
+/// Returns the canonical form of a part of a text that was read before. It checks the size and depth of the part, which may
+/// have stricter limits than the whole text.
 pub fn check(value: &Value, limits: Limits) -> Result<String, Refused> {
     if let Some(pointer) = limits::too_deep(value, limits.depth) {
         return Err(Refused { refusal: Refusal::Depth, pointer, offset: 0 });

@@ -1,4 +1,4 @@
-//! Numbers: which are taken, how RFC 8785 spells them, and when two spellings are one decimal.
+//! Numbers: reading them strictly, writing them by RFC 8785, and comparing two spellings as decimals.
 
 use std::cmp::min;
 use std::fmt::Write as _;
@@ -7,25 +7,26 @@ use serde_json::Number;
 
 use super::Refusal;
 
-/// 2^53 − 1: the largest integer all of whose smaller ones are doubles too.
+/// 2^53 − 1. A double represents this and every smaller positive integer exactly.
 const MAX_INTEGER: i64 = (1 << 53) - 1;
 const MAX_INTEGER_DOUBLE: f64 = 9_007_199_254_740_991.0;
-/// From here on RFC 8785 spells with an exponent.
+/// From this number on RFC 8785 writes an exponent.
 const FIRST_WITH_EXPONENT: f64 = 1e21;
 
-/// A number's spelling at the front of a text.
+/// The spelling of a number at the beginning of a text.
 pub(super) struct Spelling {
     pub(super) length: usize,
     pub(super) digits_only: bool,
 }
 
-/// The number at the front of `bytes`, by RFC 8259's grammar. The error is the offset of the first byte that breaks it.
+/// Scans the number at the beginning of `bytes` by the grammar of RFC 8259. The error is the offset of the first byte that
+/// breaks the grammar.
 pub(super) fn scan(bytes: &[u8]) -> Result<Spelling, usize> {
     let digits = |from: usize| bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let mut at = usize::from(bytes.first() == Some(&b'-'));
     match digits(at) {
         0 => return Err(at),
-        // A leading zero stands alone.
+        // A leading zero must be the only digit.
         count if count > 1 && bytes[at] == b'0' => return Err(at + 1),
         count => at += count,
     }
@@ -49,13 +50,14 @@ pub(super) fn scan(bytes: &[u8]) -> Result<Spelling, usize> {
     Ok(Spelling { length: at, digits_only })
 }
 
-/// The number that strict JSON takes this spelling for: the nearest double.
+/// Reads a number strictly: as the nearest double.
 ///
-/// Whole numbers come out as integers, `1.0` and `10e-1` too, since that is what their canonical text reads as. Refused: what
-/// is beyond ±(2^53−1) and digits only, as spelled or as RFC 8785 would spell it; what rounds to infinity.
+/// Whole numbers become integers, including `1.0` and `10e-1`, because their canonical text reads as an integer. Refuses a
+/// number beyond ±(2^53−1) that consists of digits only, as written or in the spelling of RFC 8785, and a number that rounds
+/// to infinity.
 pub(super) fn strict(text: &str, digits_only: bool) -> Result<Number, Refusal> {
     if digits_only {
-        // A sign and 16 digits at most: more are beyond 2^53, as no leading zero is taken.
+        // A sign and at most 16 digits: longer numbers are beyond 2^53, since leading zeros are refused.
         let integer = if text.len() <= 17 { text.parse::<i64>().ok() } else { None };
         return integer.filter(|integer| integer.abs() <= MAX_INTEGER).map(Number::from).ok_or(Refusal::IntegerRange);
     }
@@ -66,8 +68,8 @@ pub(super) fn strict(text: &str, digits_only: bool) -> Result<Number, Refusal> {
     Ok(number(double))
 }
 
-/// The number of a text of which only whole ones of up to 19 characters are of use: those as they are spelled, whatever is
-/// sealed of them; all others as fractions, however large.
+/// Reads any number, for callers that check numbers themselves. A number of digits only with up to 19 characters becomes an
+/// integer; every other number becomes a double, limited to the range of finite doubles.
 pub(super) fn whole(text: &str, digits_only: bool) -> Result<Number, Refusal> {
     let short = digits_only && text.len() < 20;
     let integer =
@@ -76,8 +78,8 @@ pub(super) fn whole(text: &str, digits_only: bool) -> Result<Number, Refusal> {
     integer.filter(|_| short).or_else(fraction).ok_or(Refusal::Syntax)
 }
 
-/// The number of a stored spelling, if its decimal is that of the canonical spelling: otherwise a number could be moved
-/// within its double.
+/// Reads a number of a stored text. Refuses a spelling whose decimal value differs from that of its canonical spelling:
+/// otherwise a stored number could be changed to another one that rounds to the same double.
 pub(super) fn stored(text: &str, _digits_only: bool) -> Result<Number, Refusal> {
     let number = number(nearest(text)?);
     let mut canonical = String::new();
@@ -85,32 +87,32 @@ pub(super) fn stored(text: &str, _digits_only: bool) -> Result<Number, Refusal> 
     if Decimal::of(text) == Decimal::of(&canonical) { Ok(number) } else { Err(Refusal::NumberRange) }
 }
 
-/// A number as ECMAScript spells it, which for integers that a double holds is their digits.
+/// Writes a number as ECMAScript does: integers that a double represents exactly by their digits.
 pub(super) fn write_number(text: &mut String, number: &Number) {
     if let Some(integer) = number.as_i64().filter(|integer| (-MAX_INTEGER..=MAX_INTEGER).contains(integer)) {
-        return write!(text, "{integer}").expect("a String takes all that is written");
+        return write!(text, "{integer}").expect("writing to a String does not fail");
     }
     let double = number.as_f64().expect("serde_json's numbers are i64, u64 or a finite f64");
     text.push_str(ryu_js::Buffer::new().format_finite(double));
 }
 
 fn nearest(text: &str) -> Result<f64, Refusal> {
-    let double: f64 = text.parse().expect("JSON's numbers are among those that Rust reads");
+    let double: f64 = text.parse().expect("Rust's float parser accepts every JSON number");
     if double.is_finite() { Ok(double) } else { Err(Refusal::NumberRange) }
 }
 
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "a whole double within 2^53 is an i64; −0 becomes 0, as RFC 8785 has it"
+    reason = "an i64 represents every whole double within 2^53; −0 becomes 0, as in RFC 8785"
 )]
 fn number(double: f64) -> Number {
     if double.fract() == 0.0 && double.abs() <= MAX_INTEGER_DOUBLE {
         return Number::from(double as i64);
     }
-    Number::from_f64(double).expect("nearest() gives finite doubles")
+    Number::from_f64(double).expect("nearest() returns finite doubles")
 }
 
-/// A decimal in its one form: 0.`digits` × 10^`exponent`, no zero at either end of the digits; zero has none.
+/// A decimal number in normal form: 0.`digits` × 10^`exponent`, with no zero at either end of `digits`. Zero has no digits.
 #[derive(PartialEq, Eq, Debug)]
 struct Decimal {
     negative: bool,
@@ -119,7 +121,7 @@ struct Decimal {
 }
 
 impl Decimal {
-    /// The decimal that a JSON number spells.
+    /// Returns the decimal value of a JSON number.
     fn of(text: &str) -> Self {
         let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
@@ -132,13 +134,14 @@ impl Decimal {
         if digits.is_empty() {
             return Self { negative: false, digits, exponent: 0 };
         }
-        let point = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let point = |count: usize| i64::try_from(count).expect("a text is shorter than 2^63 bytes");
         let exponent = whole_exponent(exponent).saturating_add(point(whole.len()) - point(leading));
         Self { negative, digits, exponent }
     }
 }
 
-/// The exponent, or the end of i64 on its side: no text is long enough for the difference to matter.
+/// Returns the exponent, or the largest or smallest i64 if it is out of range. No text has enough digits to make up for such
+/// an exponent, so the number differs from every number with an exponent in range.
 fn whole_exponent(text: &str) -> i64 {
     let end = if text.starts_with('-') { i64::MIN } else { i64::MAX };
     text.parse().unwrap_or(end)

@@ -1,11 +1,10 @@
-//! Which bytes of a string stand for themselves in JSON.
+//! Runs of characters that need no escape in a JSON string.
 
-/// How many bytes at the front stand for themselves in a string: up to a quote, a backslash or a control character. Eight are
-/// looked at in one step.
+/// Returns the number of bytes before the first quote, backslash or control character. It examines eight bytes at a time.
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const TOPS: u64 = ONES << 7;
-    // The top bit of each byte that is zero. Bits above the lowest one set may lie, so only that one is used.
+    // Sets the top bit of each byte that is zero. Only the lowest bit that is set is reliable.
     let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
     let (words, _) = bytes.as_chunks::<8>();
     for (index, chunk) in words.iter().enumerate() {
@@ -15,6 +14,7 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
         let control = word.wrapping_sub(ONES * 0x20) & !word & TOPS;
         let special = quote | backslash | control;
         if special != 0 {
+            // At most 63, so the cast loses nothing.
             return index * 8 + special.trailing_zeros() as usize / 8;
         }
     }

@@ -1,4 +1,4 @@
-//! The strict reader: RFC 8259, less what two readers could understand in two ways.
+//! The strict JSON reader: RFC 8259 without the texts that two readers could read differently.
 
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
@@ -6,19 +6,19 @@ use serde_json::{Map, Number, Value};
 use super::plain::plain_run;
 use super::{Limits, Refusal, Refused, number};
 
-/// The value of a JSON text.
+/// Reads a JSON text.
 ///
-/// Refused, each with its own code: a text over the cap, not UTF-8, not RFC 8259, nested too deep, with a name twice in one
-/// object, with half a surrogate pair, with `\u0000`, with an integer beyond ±(2^53−1), with a number beyond the doubles.
-/// Only the text's own size is looked at here; [`super::canonicalise`] and [`super::check`] look at the canonical form's.
+/// Refuses, each with its own code: a text that exceeds the size limit, is not UTF-8, is not RFC 8259, or is nested too deeply;
+/// a name that appears twice in one object; a lone surrogate; `\u0000`; an integer beyond ±(2^53−1); a number beyond the range
+/// of a double. The size of the canonical form is not checked here, but by [`super::canonicalise`] and [`super::check`].
 ///
-/// What it gives reads the same again from its canonical text: `read(write(v)) == v`.
+/// A value that was read reads the same again from its canonical text: `read(write(v)) == v`.
 pub fn read(text: &[u8], limits: Limits) -> Result<Value, Refused> {
     read_with(text, limits, number::strict)
 }
 
-/// As [`read`], but that no number is refused: for a text whose own reader knows which it can hold. Whole ones of up to 19
-/// characters come as they are spelled, all others as fractions.
+/// Reads a JSON text as [`read`] does, but refuses no number, for callers that check numbers themselves. A number of digits
+/// only with up to 19 characters becomes an integer, every other number a double.
 pub(crate) fn read_any_number(text: &[u8], limits: Limits) -> Result<Value, Refused> {
     read_with(text, limits, number::whole)
 }
@@ -32,14 +32,14 @@ fn read_with(text: &[u8], limits: Limits, read_number: ReadNumber) -> Result<Val
     Reader::new(text, limits.depth(), read_number).whole()
 }
 
-/// How the reader takes the spelling of a number; the flag says that it is of digits only.
+/// A function that reads the spelling of a number. The flag is true if it consists of digits only.
 pub(super) type ReadNumber = fn(&str, bool) -> Result<Number, Refusal>;
 
-/// A text, and how far it has been read.
+/// A text that is being read.
 pub(super) struct Reader<'a> {
     text: &'a str,
     at: usize,
-    /// How many more arrays and objects may be opened within each other.
+    /// Number of further levels of arrays and objects that may be opened.
     depth_left: usize,
     read_number: ReadNumber,
 }
@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
         Reader { text, at: 0, depth_left: depth, read_number }
     }
 
-    /// The one value that the whole text is.
+    /// Reads the whole text as one value.
     pub(super) fn whole(mut self) -> Result<Value, Refused> {
         let value = self.value()?;
         self.skip_space();
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads an array or object, whose first byte is next, if it may be opened here.
+    /// Reads an array or object whose first byte is next. Refuses it if it is nested too deeply.
     fn nested(&mut self, read: fn(&mut Self) -> Result<Value, Refused>) -> Result<Value, Refused> {
         let Some(left) = self.depth_left.checked_sub(1) else { return Err(self.refused(Refusal::Depth)) };
         self.depth_left = left;
@@ -125,7 +125,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Behind a part: whether the array or object ends here (true) or goes on (false).
+    /// Reads what follows a part: returns true if the array or object ends, and false after a comma.
     fn ends(&mut self, close: u8) -> Result<bool, Refused> {
         self.skip_space();
         if self.take(b',') {
@@ -155,7 +155,7 @@ impl<'a> Reader<'a> {
         Err(self.syntax())
     }
 
-    /// Reads a string whose opening quote is next. One without escapes, as nearly all are, is copied once and whole.
+    /// Reads a string whose opening quote is next. A string without escapes, the usual case, is copied once.
     fn string(&mut self) -> Result<String, Refused> {
         self.at += 1;
         let mut string = String::new();
@@ -199,10 +199,10 @@ impl<'a> Reader<'a> {
         Ok(simple)
     }
 
-    /// Reads `\u` and four hex digits, or the two of a surrogate pair.
+    /// Reads `\u` and four hex digits, or the two escapes of a surrogate pair.
     fn unicode_escape(&mut self) -> Result<char, Refused> {
         let Some(first) = self.code_unit(self.at) else { return Err(self.syntax()) };
-        // The second unit is only taken where the first is the high half of a pair.
+        // decode_utf16 uses the second unit only if the first one is the high half of a pair.
         let units = [first].into_iter().chain(self.code_unit(self.at + 6));
         let read = char::decode_utf16(units).next();
         match read {
@@ -215,7 +215,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The UTF-16 unit that `\u` and four hex digits at this place spell, if they stand there.
+    /// Returns the UTF-16 unit of the escape `\u` and four hex digits at `at`, if there is one.
     fn code_unit(&self, at: usize) -> Option<u16> {
         let [b'\\', b'u', digits @ ..] = self.text.as_bytes().get(at..at + 6)? else { return None };
         digits.iter().try_fold(0, |unit, digit| {

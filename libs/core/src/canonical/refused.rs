@@ -1,50 +1,51 @@
-//! Why a text is refused, and where.
+//! Refusals of JSON texts.
 
 use std::fmt;
 
 use crate::error::{self, ErrorKind};
 
-/// The nine reasons for which JSON is refused. Their codes are part of the API.
+/// The reasons for which the strict reader refuses a text (docs/spec/integrity.md#canonical-refusals). Their codes are part of
+/// the API.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Refusal {
-    /// The text, or its canonical form, is over the cap.
+    /// The text or its canonical form exceeds the size limit.
     Size,
-    /// Not UTF-8.
+    /// The text is not UTF-8.
     Utf8,
-    /// Not RFC 8259.
+    /// The text is not JSON by RFC 8259.
     Syntax,
-    /// An array or object inside too many others.
+    /// An array or object is nested too deeply.
     Depth,
-    /// Two equal names in one object.
+    /// A name appears twice in one object.
     DuplicateKey,
-    /// An escape of half a surrogate pair.
+    /// A surrogate escape is not half of a pair.
     LoneSurrogate,
-    /// `\u0000`, which Postgres cannot hold.
+    /// A string or name contains `\u0000`, which Postgres cannot store.
     Nul,
-    /// An integer that not every reader keeps.
+    /// An integer is beyond ±(2^53 − 1), so some readers would change it.
     IntegerRange,
-    /// A number beyond the largest double.
+    /// A number is larger than the largest double.
     NumberRange,
 }
 
 impl Refusal {
-    /// The stable code: `json_size` …
+    /// Returns the stable code, such as `json_size`.
     pub fn code(self) -> &'static str {
         ErrorKind::from(self).code()
     }
 
-    /// The rule that was broken, for a person to read.
+    /// Returns the broken rule in words.
     pub fn rule(self) -> &'static str {
         match self {
-            Self::Size => "the text and its canonical form stay under the cap",
-            Self::Utf8 => "the text is UTF-8",
-            Self::Syntax => "the text is one JSON value and nothing else (RFC 8259)",
-            Self::Depth => "arrays and objects nest at most 64 deep",
-            Self::DuplicateKey => "a name stands once in an object",
-            Self::LoneSurrogate => "a \\ud800 to \\udfff escape is half of a pair",
-            Self::Nul => "no string or name holds U+0000",
-            Self::IntegerRange => "integers lie within ±(2^53 − 1); larger ones are sent as strings",
-            Self::NumberRange => "numbers lie within the range of a double",
+            Self::Size => "the text and its canonical form must not exceed the size limit",
+            Self::Utf8 => "the text must be UTF-8",
+            Self::Syntax => "the text must be exactly one JSON value (RFC 8259)",
+            Self::Depth => "arrays and objects must be nested at most 64 levels deep",
+            Self::DuplicateKey => "a name must appear only once in an object",
+            Self::LoneSurrogate => "an escape from \\ud800 to \\udfff must be half of a pair",
+            Self::Nul => "strings and names must not contain U+0000",
+            Self::IntegerRange => "integers must be within ±(2^53 − 1); send larger ones as strings",
+            Self::NumberRange => "numbers must be within the range of a double",
         }
     }
 }
@@ -65,14 +66,14 @@ impl From<Refusal> for ErrorKind {
     }
 }
 
-/// A refused text: why, and where.
+/// The refusal of a text.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub struct Refused {
-    /// The rule that was broken. A text with several faults has one of them here.
+    /// The broken rule. Of several faults in a text, one is reported.
     pub refusal: Refusal,
-    /// JSON Pointer (RFC 6901) to the value that breaks it, or that was being read.
+    /// JSON pointer (RFC 6901) to the value at fault, or to the value that was being read.
     pub pointer: String,
-    /// The byte of the text at which it was seen; of a canonical form over the cap, the cap.
+    /// Offset of the fault in the text, in bytes; the size limit itself if the text or its canonical form exceeds it.
     pub offset: usize,
 }
 
@@ -85,21 +86,21 @@ impl fmt::Display for Refused {
 }
 
 impl Refused {
-    /// The refusal of a request in whose body the text stands at `base`.
+    /// Returns the refusal of a request whose body contains the text at the pointer `base`.
     pub fn in_request(&self, base: &str) -> error::Refused {
         let kind = ErrorKind::from(self.refusal);
         let pointer = format!("{base}{}", self.pointer);
         error::Refused::field(kind, pointer, kind.code(), format!("{} (byte {})", kind.title(), self.offset))
     }
 
-    /// The same, seen from the array or object around it: the pointer grows at the front.
+    /// Returns the same refusal as seen from the enclosing array or object, with `token` in front of the pointer.
     pub(super) fn inside(mut self, token: &str) -> Self {
         self.pointer = format!("/{}{}", pointer_token(token), self.pointer);
         self
     }
 }
 
-/// A name as it stands in a JSON Pointer (RFC 6901).
+/// Escapes a name for a JSON pointer (RFC 6901).
 pub(crate) fn pointer_token(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }

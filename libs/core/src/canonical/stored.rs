@@ -1,14 +1,14 @@
-//! Whether a text that was read back is still the one that was sealed.
+//! Comparison of stored texts with their sealed hash.
 
 use super::reader::Reader;
 use super::{MAX_DEPTH, number, write};
 use crate::hash::Hash;
 
-/// Whether stored text still is what was sealed (INTEGRITY, "Stored text verifies if").
+/// Returns whether a stored text is still the sealed one (docs/spec/integrity.md#canonical-stored).
 ///
-/// Its bytes hash to the sealed hash; or it reads, in any order, spacing and spelling, each of its numbers is the same decimal
-/// as its canonical spelling, and its canonical form hashes to the sealed hash. So a dump, a restore or a cast through `jsonb`
-/// changes nothing, and no other change passes. The caps do not hold here, since such a cast can lengthen a text.
+/// It is if its bytes have the sealed hash, or if it is JSON whose canonical form has the sealed hash and whose numbers are the
+/// same decimals as in the canonical form. Order of members, spaces and spelling may differ: a dump, a restore or a cast
+/// through `jsonb` may change them. The size limit does not apply, since such a cast can lengthen a text.
 pub fn stored_matches(stored: &str, sealed: &Hash) -> bool {
     if Hash::of(stored.as_bytes()) == *sealed {
         return true;
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stored_text_may_be_respelled_but_not_changed() {
+    fn another_spelling_matches_and_another_value_does_not() {
         let matches = |canonical: &str, stored: &str| stored_matches(stored, &Hash::of(canonical.as_bytes()));
         for spelling in ["0", "-0", "0.0", "-0e5", "0e99999999999999999999", "0.00e-99999999999999999999"] {
             assert!(matches("0", spelling), "{spelling}");
@@ -39,7 +39,7 @@ mod tests {
         assert!(matches("5e-324", "0.5e-323") && !matches("5e-324", "3e-324"));
         assert!(matches("[1e+300]", &format!("[1{}]", "0".repeat(300))));
         assert!(!matches("[1e+300]", &format!("[1{}1]", "0".repeat(299))));
-        // A cast can lengthen a text beyond the cap that it came in under.
+        // A cast can lengthen a text beyond the size limit.
         let many = vec!["1e+300"; 30_000].join(",");
         let long = vec![format!("1{}", "0".repeat(300)); 30_000].join(", ");
         assert!(matches(&format!("[{many}]"), &format!("[{long}]")));

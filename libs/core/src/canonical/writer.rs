@@ -1,4 +1,4 @@
-//! RFC 8785's one spelling of a value, in one pass.
+//! The canonical form of RFC 8785, written in one pass.
 
 use std::cmp::Ordering;
 
@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 use super::number::write_number;
 use super::plain::plain_run;
 
-/// The RFC 8785 text of a value.
+/// Returns the canonical text of a value by RFC 8785.
 ///
-/// [`super::read`] reads it again where it gave the value, or where the value was built of such values, strings without
-/// U+0000 and integers within ±(2^53−1). A larger integer is written as the nearest double: RFC 8785 knows no other number.
+/// [`super::read`] accepts the text if it returned the value, or if the value was built from such values, strings without
+/// U+0000 and integers within ±(2^53−1). A larger integer is written as the nearest double, since RFC 8785 has no other
+/// numbers.
 pub fn write(value: &Value) -> String {
     let mut text = String::with_capacity(256);
     write_value(&mut text, value);
@@ -38,8 +39,10 @@ fn write_value(text: &mut String, value: &Value) {
     }
 }
 
-/// A map gives its members in the order of UTF-8, which nearly always is that of UTF-16 too: only otherwise are they sorted.
-/// Looking is cheap, and holds whatever order a feature of `serde_json` gives its maps elsewhere in the program.
+/// Writes an object with its members in the order of UTF-16, as RFC 8785 requires.
+///
+/// A map yields its members in the order of UTF-8, which nearly always is that of UTF-16 too, so the members are sorted only if
+/// the order differs. The check is cheap, and it holds whatever order a feature of `serde_json` gives to maps.
 fn write_object(text: &mut String, members: &Map<String, Value>) {
     if members.keys().is_sorted_by(|one, other| utf16_order(one, other).is_lt()) {
         return write_members(text, members);
@@ -62,8 +65,10 @@ fn write_members<'a>(text: &mut String, members: impl IntoIterator<Item = (&'a S
     text.push('}');
 }
 
-/// How names compare by their UTF-16 code units: as by their bytes, but that U+E000–FFFF, whose first bytes are EE and EF,
-/// come after the surrogates of the characters beyond them, whose first bytes are F0 to F4.
+/// Compares two names by their UTF-16 code units.
+///
+/// The order is that of the UTF-8 bytes, with one exception: U+E000–FFFF (first bytes EE and EF) come after the characters
+/// beyond U+FFFF (first bytes F0 to F4), which are surrogates in UTF-16.
 fn utf16_order(one: &str, other: &str) -> Ordering {
     let rank = |byte: u8| if matches!(byte, 0xee | 0xef) { byte + 0x10 } else { byte };
     one.bytes().map(rank).cmp(other.bytes().map(rank))
@@ -82,7 +87,7 @@ fn write_string(text: &mut String, string: &str) {
     text.push('"');
 }
 
-/// A quote, a backslash or a control character.
+/// Writes a quote, a backslash or a control character as an escape.
 fn write_escape(text: &mut String, byte: u8) {
     match byte {
         b'"' => text.push_str("\\\""),
@@ -112,7 +117,7 @@ mod tests {
         }
     }
 
-    /// Mostly of the characters on either side of where the two orders part.
+    /// Mostly consists of characters at the places where the two orders differ.
     fn name() -> impl Strategy<Value = String> {
         prop_oneof!["[a\u{d7ff}\u{e000}\u{ffff}\u{10000}\u{10ffff}]{0,4}", ".{0,6}"]
     }

@@ -1,4 +1,4 @@
-//! From files to a catalog: what each says is checked, and nothing is defined twice.
+//! Building a catalog from files: checks the meaning of each file, and that no name is defined twice.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,17 @@ use serde_json::Value;
 
 use super::file::{CatalogFile, RuleEntry};
 use super::schema::Schema;
-use super::{Catalog, CatalogError, Channel, Entry, Kind, own};
-use crate::names::{EventType, TypePattern};
+use super::{Catalog, CatalogError, Channel, Entry, Kind};
+use crate::names::{EventType, TypePattern, is_reserved_type};
 
-/// Whose file it is. The user's channels may replace the shipped ones, and the bus's own types are the shipped files' alone.
+/// The origin of a file. A user's file may replace built-in channels. Only built-in files may define reserved types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     Shipped,
     User,
 }
 
-/// What has been read so far, with the file that each name came from.
+/// The content of the files read so far, and the file in which each name was defined.
 #[derive(Default)]
 pub(super) struct Builder {
     entries: Vec<Entry>,
@@ -26,7 +26,7 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    /// Takes a file in.
+    /// Adds a file.
     pub(super) fn add(&mut self, file: &str, origin: Origin, content: CatalogFile) -> Result<(), CatalogError> {
         let module = content.module;
         check_token(file, "module", &module)?;
@@ -44,10 +44,10 @@ impl Builder {
         check_token(file, "channel", &default_channel)?;
         let place = Place { file, module: &module, default_channel: &default_channel };
         for (name, entry) in content.types {
-            if own::is_own(&name) && origin == Origin::User {
+            if is_reserved_type(&name) && origin == Origin::User {
                 return Err(place.refuse(
                     format!("types > {name}"),
-                    "belongs to Sealbus: key.*, delivery.* and subject.erased are its own",
+                    "is reserved: only Sealbus defines key.*, delivery.* and subject.erased",
                 ));
             }
             self.claim("event type", &name, file, origin, false)?;
@@ -60,7 +60,7 @@ impl Builder {
         Ok(())
     }
 
-    /// The catalog. Where patterns overlap, the longer one is asked first.
+    /// Returns the catalog. Longer patterns come first, because they take precedence over shorter ones.
     pub(super) fn finish(self) -> Catalog {
         let mut types = BTreeMap::new();
         let mut patterns = Vec::new();
@@ -78,7 +78,8 @@ impl Builder {
         Catalog { types, patterns, channels, default_consumer: self.default_consumer }
     }
 
-    /// Notes where a name is defined, and refuses the second place; `replace` lets a user's file stand in for a shipped one.
+    /// Records the file in which a name is defined, and refuses a second definition. With `replace`, a definition in a user's
+    /// file replaces a built-in one.
     fn claim(
         &mut self,
         what: &'static str,
@@ -87,7 +88,7 @@ impl Builder {
         origin: Origin,
         replace: bool,
     ) -> Result<(), CatalogError> {
-        // There is one default consumer, whatever its name.
+        // There is only one default consumer, whatever its name.
         let key = if what == "default consumer" { String::new() } else { name.to_owned() };
         let before = self.files.insert((what, key), (file.to_owned(), origin));
         match before {
@@ -100,7 +101,7 @@ impl Builder {
     }
 }
 
-/// The file that an entry stands in.
+/// The file in which an entry is defined.
 struct Place<'a> {
     file: &'a str,
     module: &'a str,
@@ -112,16 +113,16 @@ impl Place<'_> {
         let at = format!("types > {name}");
         EventType::parse(&name).map_err(|error| self.refuse(at.as_str(), error.to_string()))?;
         let (Some(written), None) = (entry.versions.take(), entry.schema.take()) else {
-            return Err(self.refuse(at, "a type has versions, each with its schema"));
+            return Err(self.refuse(at, "a type must have versions, each with a schema"));
         };
         if written.is_empty() {
-            return Err(self.refuse(at, "versions names at least one"));
+            return Err(self.refuse(at, "versions must have at least one entry"));
         }
         let mut versions = BTreeMap::new();
         for (version, content) in written {
             let at = format!("{at} > versions > {version}");
             if !(1..=i32::MAX.unsigned_abs()).contains(&version) {
-                return Err(self.refuse(at, "a version is 1 to 2147483647"));
+                return Err(self.refuse(at, "a version must be 1 to 2147483647"));
             }
             versions.insert(version, self.schema(&at, content.schema)?);
         }
@@ -132,7 +133,7 @@ impl Place<'_> {
         let at = format!("patterns > {name}");
         let pattern = TypePattern::parse(&name).map_err(|error| self.refuse(at.as_str(), error.to_string()))?;
         let (None, Some(schema)) = (entry.versions.take(), entry.schema.take()) else {
-            return Err(self.refuse(at, "a pattern has one schema, for all versions"));
+            return Err(self.refuse(at, "a pattern must have one schema, for all versions"));
         };
         let schema = self.schema(&at, schema)?;
         self.entry(&at, name, entry, Kind::Pattern { pattern, schema })
@@ -149,7 +150,9 @@ impl Place<'_> {
         if let Some(pointer) = &subject
             && !is_pointer(pointer)
         {
-            return Err(self.refuse(format!("{at} > subject"), "is a JSON pointer into the data, such as /customer/id"));
+            return Err(
+                self.refuse(format!("{at} > subject"), "must be a JSON pointer into the data, such as /customer/id")
+            );
         }
         Ok(Entry { module: self.module.to_owned(), name, description, channel, content, subject, clear, kind })
     }
@@ -159,12 +162,13 @@ impl Place<'_> {
     }
 }
 
-/// A JSON pointer (RFC 6901) to a part of the data.
+/// Returns whether the text is a JSON pointer (RFC 6901) to a part of the data.
 fn is_pointer(text: &str) -> bool {
     text.starts_with('/') && text.split('~').skip(1).all(|escaped| escaped.starts_with(['0', '1']))
 }
 
-/// Modules and channels are labels of metrics and words of commands: 1 to 48 of `A-Za-z0-9_-`.
+/// Checks the name of a module, channel or consumer: 1 to 48 characters of `A-Za-z0-9_-`, so that it can be a label of a metric
+/// and an argument of a command.
 fn check_token(file: &str, at: &str, name: &str) -> Result<(), CatalogError> {
     let fits = (1..=48).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
@@ -174,6 +178,6 @@ fn check_token(file: &str, at: &str, name: &str) -> Result<(), CatalogError> {
     Err(CatalogError::Value {
         file: file.to_owned(),
         at: at.to_owned(),
-        detail: format!("{name:?} is not 1 to 48 of A-Za-z0-9_-"),
+        detail: format!("{name:?} must be 1 to 48 characters of A-Za-z0-9_-"),
     })
 }

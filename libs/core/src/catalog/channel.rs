@@ -1,4 +1,4 @@
-//! A channel: policy by name. How much may wait, who listens, how a failed delivery is tried again, what is kept.
+//! Channels: named policies for retries, stored content, buffers and consumers.
 
 use serde_json::{Map, Value, json};
 
@@ -8,23 +8,23 @@ use crate::duration;
 use crate::event::PayloadMode;
 use crate::retry::{Backoff, RetryPolicy};
 
-/// A channel's policy.
+/// A channel with its policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Channel {
-    /// Its name.
+    /// Name of the channel.
     pub name: String,
-    /// How a delivery that failed is tried again.
+    /// How failed deliveries are retried.
     pub retry: RetryPolicy,
-    /// How payloads of its types are kept, where the type does not say.
+    /// How payloads are stored, unless the type defines it.
     pub content: PayloadMode,
-    /// Events of the channel that may wait in a consumer's memory.
+    /// Maximum number of the channel's events in a consumer's memory.
     pub buffer_size: u32,
-    /// Consumers that are meant to listen; none: the catalog's default consumer.
+    /// Consumers of the channel; if empty, the catalog's default consumer.
     pub consumers: Vec<String>,
 }
 
 impl Channel {
-    /// The policy of a channel that no file defines: the default retry policy, plain, a buffer of 1,000.
+    /// Returns the policy of a channel that no file defines: the default retry policy, plain content, a buffer of 1,000 events.
     pub fn undefined(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -35,7 +35,7 @@ impl Channel {
         }
     }
 
-    /// A channel as a file defines it.
+    /// Reads a channel of a file.
     pub(super) fn read(file: &str, name: &str, entry: ChannelEntry) -> Result<Self, CatalogError> {
         let refuse =
             |detail: String| CatalogError::Value { file: file.to_owned(), at: format!("channels > {name}"), detail };

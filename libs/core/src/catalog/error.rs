@@ -1,40 +1,40 @@
-//! Why a catalog is refused.
+//! Errors in catalog files.
 
-/// What is wrong with a catalog file; each names the file, and the place in it.
+/// An error in a catalog file. Each variant names the file and the place in it.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    /// Not YAML, not of the form of a catalog file, or with a key that is not known.
+    /// The file is not YAML, does not have the form of a catalog file, or has an unknown key.
     #[error("{file}:{line}:{column}: {detail}")]
     Form {
-        /// Which file.
+        /// Name of the file.
         file: String,
-        /// Counted from 1; 0 where it is not known.
+        /// Line, counted from 1; 0 if it is not known.
         line: u64,
-        /// Counted from 1; 0 where it is not known.
+        /// Column, counted from 1; 0 if it is not known.
         column: u64,
-        /// What is wrong.
+        /// The error.
         detail: String,
     },
-    /// A value of the right form that means nothing.
+    /// A value has the right form but breaks a rule.
     #[error("{file}: {at}: {detail}")]
     Value {
-        /// Which file.
+        /// Name of the file.
         file: String,
-        /// Keys from the top, joined by ` > `.
+        /// The keys that lead to the value, joined by ` > `.
         at: String,
-        /// What is wrong.
+        /// The error.
         detail: String,
     },
-    /// One name for two things.
+    /// A name is defined twice.
     #[error("{what} {name} is defined twice: in {first} and in {second}")]
     Twice {
-        /// `event type`, `pattern`, `channel`, `module` or `default consumer`.
+        /// The kind of name: `event type`, `pattern`, `channel`, `module` or `default consumer`.
         what: &'static str,
-        /// Its name.
+        /// The name.
         name: String,
-        /// The file read first.
+        /// The file that was read first.
         first: String,
-        /// The file read second.
+        /// The file that was read second.
         second: String,
     },
 }

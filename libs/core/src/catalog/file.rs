@@ -1,4 +1,4 @@
-//! The form of a catalog file, as YAML has it. Unknown keys are refused; meaning is checked in [`super::build`].
+//! The form of a catalog file in YAML. Unknown keys are refused. [`super::build`] checks the meaning.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::CatalogError;
 use crate::event::PayloadMode;
 
-/// One file: one module.
+/// A file, which is one module.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CatalogFile {
@@ -24,8 +24,8 @@ pub(super) struct CatalogFile {
     pub patterns: BTreeMap<String, RuleEntry>,
 }
 
-/// A channel's policy; what is left out has its default. The first four are [`crate::retry::RetryPolicy`]'s, which reads
-/// them itself.
+/// The policy of a channel. Members that are left out have their default. The first four belong to
+/// [`crate::retry::RetryPolicy`], which parses them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChannelEntry {
@@ -39,7 +39,7 @@ pub(super) struct ChannelEntry {
     pub consumers: Vec<String>,
 }
 
-/// An event type, or types by a pattern: the one has versions, the other one schema for all.
+/// An event type, which has versions, or a pattern, which has one schema for all versions.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RuleEntry {
@@ -51,19 +51,19 @@ pub(super) struct RuleEntry {
     #[serde(default)]
     pub clear: Vec<String>,
     pub versions: Option<BTreeMap<u32, VersionEntry>>,
-    /// The word `any`, or a JSON Schema.
+    /// The text `any`, or a JSON Schema.
     pub schema: Option<Value>,
 }
 
-/// A version of a type's data.
+/// A version of the data of an event type.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct VersionEntry {
-    /// The word `any`, or a JSON Schema.
+    /// The text `any`, or a JSON Schema.
     pub schema: Value,
 }
 
-/// Reads a file's text. `name` is what errors call it.
+/// Parses the text of a file. `name` is the name of the file in errors.
 pub(super) fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, CatalogError> {
     serde_saphyr::from_str(text).map_err(|error| {
         let error = error.without_snippet();
@@ -77,7 +77,7 @@ pub(super) fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Ca
     })
 }
 
-/// The message without the place at its end, which stands in front of it already.
+/// Returns the message without the place at its end, because [`CatalogError::Form`] states the place already.
 fn without_place(message: &str) -> String {
     message.rsplit_once(" at line ").map_or(message, |(message, _)| message).to_owned()
 }

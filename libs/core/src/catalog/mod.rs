@@ -1,17 +1,17 @@
-//! The catalog: which event types there are, what their data looks like, and by which policy they are kept and delivered.
+//! The catalog: the event types, the schemas of their data, and the policies by which they are stored and delivered
+//! (docs/spec/interface.md#catalog).
 //!
-//! It is made of YAML files, one module a file: the shipped ones (`libs/core/catalog`, built into the program) and the
-//! user's own beside them. What is in no file is refused by name. The form of a file is in `file`, its meaning in `build`,
-//! JSON Schemas in `schema`, policies in `channel`, the settlement types as Rust knows them in `settlement`.
+//! It consists of YAML files with one module each: the built-in ones (`libs/core/catalog`) and those of the user. An event of a
+//! type that no file declares is refused. `file` defines the form of a file, `build` checks its meaning, `schema` has the JSON
+//! Schemas, `channel` the policies, and `settlement` the settlement types as a Rust enum.
 //!
-//! An exact type counts before a pattern, and a longer pattern before a shorter one. A type, pattern or module stands in
-//! one file only; a channel that Sealbus ships may be defined anew in a file of the user's, whose line then counts.
+//! An exact type takes precedence over a pattern, and a longer pattern over a shorter one. A type, pattern or module may be
+//! declared in one file only. A file of the user may redefine a built-in channel.
 
 mod build;
 mod channel;
 mod error;
 mod file;
-mod own;
 mod schema;
 mod settlement;
 
@@ -22,28 +22,29 @@ use serde_json::{Value, json};
 use self::build::{Builder, Origin};
 pub use self::channel::Channel;
 pub use self::error::CatalogError;
-pub use self::own::is_own;
 use self::schema::Schema;
 pub use self::settlement::{NotSettlement, SettlementType};
 use crate::error::FieldError;
 use crate::event::PayloadMode;
-use crate::names::TypePattern;
+use crate::names::{TypePattern, is_reserved_type};
 use crate::retry::RetryPolicy;
 
+/// The built-in files, each with the name that errors call it by.
 const SHIPPED: [(&str, &str); 3] = [
     ("built-in settlement.yaml", include_str!("../../catalog/settlement.yaml")),
     ("built-in channels.yaml", include_str!("../../catalog/channels.yaml")),
     ("built-in sealbus.yaml", include_str!("../../catalog/sealbus.yaml")),
 ];
 
-/// Every event type that may be published, with its rules.
+/// All event types that may be published, with their rules.
 #[derive(Debug)]
 pub struct Catalog {
     types: BTreeMap<String, Entry>,
-    /// The longer first.
+    /// Longer patterns first.
     patterns: Vec<Entry>,
-    /// Each channel that a file defines or a type names.
+    /// Every channel that a file defines or a type names.
     channels: BTreeMap<String, Channel>,
+    /// The consumer for events that no other consumer of their channel takes.
     default_consumer: Option<String>,
 }
 
@@ -66,56 +67,56 @@ enum Kind {
     Pattern { pattern: TypePattern, schema: Schema },
 }
 
-/// What the catalog says of one version of one type.
+/// The rules for one version of an event type.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule<'a> {
     /// The channel of the type.
     pub channel: &'a Channel,
-    /// What is kept of its payload.
+    /// How the payload is stored.
     pub content: PayloadMode,
     schema: &'a Schema,
-    /// Encrypted: the JSON pointer to the data subject, in the data.
+    /// JSON pointer to the data subject in the data, if the payload is encrypted.
     pub subject: Option<&'a str>,
-    /// Encrypted: metadata members that stay readable.
+    /// Metadata members that stay readable, if the payload is encrypted.
     pub clear: &'a [String],
 }
 
 impl Rule<'_> {
-    /// What data breaks of the type's schema, at most its first twenty faults, with pointers that begin at `/data`. Empty:
-    /// nothing.
+    /// Returns the faults of `data` by the schema of the type: at most the first 20, with pointers that begin at `/data`. The
+    /// list is empty if the data satisfies the schema.
     pub fn validate(&self, data: &Value) -> Vec<FieldError> {
         self.schema.validate(data, "/data")
     }
 }
 
-/// A type, or a version of one, that no file knows.
+/// An event type, or a version of it, that is not in the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unknown {
-    /// No file knows the type.
+    /// The type is not in the catalog.
     #[error("event type {0} is not in the catalog")]
     Type(String),
-    /// The type is known, the version is not.
+    /// The type is in the catalog, but not the version.
     #[error("version {version} of event type {event_type} is not in the catalog, which has {known:?}")]
     Version {
         /// The type.
         event_type: String,
-        /// The version asked for.
+        /// The requested version.
         version: u32,
-        /// The versions that there are.
+        /// The versions that the catalog has.
         known: Vec<u32>,
     },
 }
 
 impl Catalog {
-    /// The shipped files alone.
+    /// Returns the catalog of the built-in files.
     pub fn shipped() -> Self {
-        Self::read(&[]).expect("the shipped files are built in and a test reads them")
+        Self::read(&[]).expect("the built-in files are constant, and a test reads them")
     }
 
-    /// The shipped files and these: name and text each.
+    /// Reads the built-in files and `files`, which are names and texts.
     ///
     /// # Errors
-    /// The first fault, with file and place.
+    /// Returns the first fault, with its file and place.
     pub fn read(files: &[(String, String)]) -> Result<Self, CatalogError> {
         let mut builder = Builder::default();
         for (name, text) in SHIPPED {
@@ -127,10 +128,10 @@ impl Catalog {
         Ok(builder.finish())
     }
 
-    /// The rule for a version of a type.
+    /// Returns the rules for a version of an event type.
     ///
     /// # Errors
-    /// [`Unknown`] where no file has it.
+    /// [`Unknown`] if the catalog does not have the type or the version.
     pub fn resolve(&self, event_type: &str, version: u32) -> Result<Rule<'_>, Unknown> {
         let entry = self.find(event_type).ok_or_else(|| Unknown::Type(event_type.to_owned()))?;
         let schema = match &entry.kind {
@@ -146,35 +147,20 @@ impl Catalog {
         Ok(Rule { channel, content, schema, subject: entry.subject.as_deref(), clear: &entry.clear })
     }
 
-    /// How a failed delivery of an event of this type is tried again. A type that the catalog no longer knows has the
-    /// default policy: its events are still in the ledger.
+    /// Returns the retry policy for events of this type. A type that was removed from the catalog has the default policy,
+    /// because its events are still in the ledger.
     pub fn policy(&self, event_type: &str) -> RetryPolicy {
         self.find(event_type).map_or_else(|| Channel::undefined("").retry, |entry| self.channel_of(entry).retry.clone())
     }
 
-    /// All channels, by name.
-    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
-        self.channels.values()
-    }
-
-    /// A type or pattern whose payloads are to be encrypted, if there is one: then data keys are needed.
+    /// Returns a type or pattern whose payloads are encrypted, if there is one. Encryption requires data keys.
     pub fn encrypts(&self) -> Option<&str> {
         let encrypted =
             |entry: &&Entry| entry.content.unwrap_or(self.channel_of(entry).content) == PayloadMode::Encrypted;
         self.types.values().chain(&self.patterns).find(encrypted).map(|entry| entry.name.as_str())
     }
 
-    /// Takes what no other consumer of its channel takes.
-    pub fn default_consumer(&self) -> Option<&str> {
-        self.default_consumer.as_deref()
-    }
-
-    /// The types of a module, in order of their names; patterns are not types.
-    pub fn types_of_module(&self, module: &str) -> impl Iterator<Item = &str> {
-        self.types.values().filter(move |entry| entry.module == module).map(|entry| entry.name.as_str())
-    }
-
-    /// The whole catalog, as `GET /v1/catalog` shows it.
+    /// Returns the whole catalog as `GET /v1/catalog` answers it.
     pub fn to_json(&self) -> Value {
         json!({
             "types": self.types.values().map(|entry| self.entry_json("type", entry)).collect::<Vec<_>>(),
@@ -200,7 +186,7 @@ impl Catalog {
         let content = entry.content.unwrap_or(self.channel_of(entry).content);
         let mut shown = json!({
             key: entry.name, "module": entry.module, "description": entry.description, "channel": entry.channel,
-            "content": content.as_str(), "own": is_own(&entry.name),
+            "content": content.as_str(), "own": is_reserved_type(&entry.name),
         });
         match &entry.kind {
             Kind::Pattern { schema, .. } => shown["schema"] = schema.source().clone(),

@@ -1,4 +1,4 @@
-//! A JSON Schema, compiled once, whose errors name field and rule and never repeat a value.
+//! JSON Schemas of event data. Their errors name the field and the rule and never repeat a value.
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
@@ -7,28 +7,28 @@ use serde_json::Value;
 use crate::canonical::pointer_token;
 use crate::error::FieldError;
 
-/// Errors of one event that are told; a document that breaks more breaks these first.
+/// Maximum number of faults that are reported for an event.
 const MAX_ERRORS: usize = 20;
 
-/// What data has to look like.
+/// A compiled schema.
 #[derive(Debug)]
 pub(super) struct Schema {
-    /// None: any data.
+    /// `None` accepts any data.
     validator: Option<Validator>,
     source: Value,
 }
 
 impl Schema {
-    /// Compiles the word `any`, or a schema of draft 2020-12 (unless it names another).
+    /// Compiles the text `any`, or a schema of draft 2020-12 (or of the draft that it names).
     ///
-    /// `$ref` reaches within the schema only: another document is refused, not fetched. Patterns run in linear time, so
-    /// that no data can make them slow. A `format` that is not known is refused, not passed over.
+    /// A `$ref` to another document is refused, not fetched. Patterns run in linear time, so that no data can make them slow. An
+    /// unknown `format` is refused, not ignored.
     pub(super) fn compile(source: Value) -> Result<Self, String> {
         if source == "any" {
             return Ok(Self { validator: None, source });
         }
         if !source.is_object() {
-            return Err("is the word any, or a JSON Schema as a mapping".into());
+            return Err("must be the text any, or a JSON Schema as a mapping".into());
         }
         let validator = jsonschema::options()
             .offline()
@@ -37,16 +37,16 @@ impl Schema {
             .should_ignore_unknown_formats(false)
             .with_pattern_options(PatternOptions::regex())
             .build(&source)
-            .map_err(|error| format!("is no usable JSON Schema: {error}"))?;
+            .map_err(|error| format!("is not a valid JSON Schema: {error}"))?;
         Ok(Self { validator: Some(validator), source })
     }
 
-    /// The schema as it was written.
+    /// Returns the schema as it is in the file.
     pub(super) fn source(&self) -> &Value {
         &self.source
     }
 
-    /// What data breaks, at most the first twenty faults, with pointers that begin at `base`. Empty: nothing.
+    /// Returns the faults of `data`, at most the first 20, with pointers that begin at `base`.
     pub(super) fn validate(&self, data: &Value, base: &str) -> Vec<FieldError> {
         let Some(validator) = &self.validator else { return Vec::new() };
         if validator.is_valid(data) {
@@ -56,7 +56,8 @@ impl Schema {
     }
 }
 
-/// One error of the validator as the fields that it is about: a missing or unexpected member is named itself, not its object.
+/// Returns the fields that an error of the validator is about. Of a missing or unexpected member it names the member, not the
+/// object.
 fn faults(error: &ValidationError<'_>, base: &str) -> Vec<FieldError> {
     let at = format!("{base}{}", error.instance_path().as_str());
     let rule = error.kind().keyword().to_owned();
@@ -73,7 +74,7 @@ fn faults(error: &ValidationError<'_>, base: &str) -> Vec<FieldError> {
     }
 }
 
-/// RFC 6901: the pointer of a member.
+/// Returns the JSON pointer of a member (RFC 6901).
 fn member(object: &str, name: &str) -> String {
     format!("{object}/{}", pointer_token(name))
 }
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told_up_to_a_bound() {
+    fn the_number_of_reported_faults_is_limited() {
         let data = Value::Array(vec![json!("no number"); 500]);
         assert_eq!(faults_of(json!({ "items": { "type": "number" } }), &data).len(), MAX_ERRORS);
     }
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_schema_is_refused() {
+    fn other_values_than_schemas_are_refused() {
         for source in
             [json!("anything"), json!(true), json!(null), json!({ "type": "text" }), json!({ "pattern": "(?=x)" })]
         {
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn any_is_any() {
+    fn any_accepts_all_data() {
         let schema = Schema::compile(json!("any")).expect("any");
         assert!(schema.validate(&json!({ "x": [null] }), "").is_empty());
     }

@@ -1,22 +1,22 @@
-//! The settlement types as Rust knows them: an enum, so that a handler that forgets one does not compile.
+//! The settlement types as an enum, so that the compiler finds a handler that does not handle all of them.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Declares the types once: each with its name as an event type.
+/// Declares the types, each with its name.
 macro_rules! settlement_types {
     ($($variant:ident = $name:literal,)*) => {
-        /// The fifteen types of the settlement module, in the order in which a transaction meets them.
+        /// The 15 event types of the settlement module, in the order in which they occur in a transaction.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum SettlementType {
             $(#[doc = concat!("`", $name, "`")] $variant,)*
         }
 
         impl SettlementType {
-            /// All of them, in that order.
+            /// All types in that order.
             pub const ALL: [SettlementType; 15] = [$(SettlementType::$variant),*];
 
-            /// Its name as an event type.
+            /// Returns the name of the event type.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(SettlementType::$variant => $name,)*
@@ -50,9 +50,9 @@ impl fmt::Display for SettlementType {
     }
 }
 
-/// A type that is none of the fifteen.
+/// The event type is not a settlement type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is no settlement type")]
+#[error("{0} is not a settlement type")]
 pub struct NotSettlement(pub String);
 
 impl FromStr for SettlementType {
@@ -74,13 +74,14 @@ mod tests {
             assert_eq!(known.as_str().parse(), Ok(known));
         }
         let refused = "payment.lost".parse::<SettlementType>().expect_err("not one of them");
-        assert_eq!(refused.to_string(), "payment.lost is no settlement type");
+        assert_eq!(refused.to_string(), "payment.lost is not a settlement type");
     }
 
     #[test]
     fn the_enum_and_the_settlement_file_are_the_same_list() {
         let catalog = Catalog::shipped();
-        let mut in_file: Vec<_> = catalog.types_of_module("settlement").collect();
+        let of_module = catalog.types.values().filter(|entry| entry.module == "settlement");
+        let mut in_file: Vec<_> = of_module.map(|entry| entry.name.as_str()).collect();
         let mut in_rust = SettlementType::ALL.map(SettlementType::as_str);
         in_file.sort_unstable();
         in_rust.sort_unstable();

@@ -1,4 +1,4 @@
-//! What catalog files mean together, and how faulty ones are refused.
+//! The meaning of catalog files together, and refusals of faulty ones.
 
 use std::time::Duration;
 
@@ -42,12 +42,30 @@ fn shipped_channels_have_the_documented_policies() {
         ),
     ];
     for (name, buffer_size, consumers, attempts, backoff, initial, max) in expected {
-        let channel = catalog.channels().find(|channel| channel.name == name).expect("shipped");
+        let channel = &catalog.channels[name];
         assert_eq!(channel.buffer_size, buffer_size, "{name}");
         assert_eq!(channel.consumers, consumers, "{name}");
         assert_eq!(channel.retry, RetryPolicy { attempts, backoff, initial, max }, "{name}");
     }
-    assert_eq!(catalog.default_consumer(), Some("audit-logger"));
+    assert_eq!(catalog.default_consumer.as_deref(), Some("audit-logger"));
+}
+
+#[test]
+fn the_types_that_sealbus_writes_are_in_the_catalog_and_reserved() {
+    let catalog = Catalog::shipped();
+    let of_module = catalog.types.values().filter(|entry| entry.module == "sealbus");
+    let types: Vec<_> = of_module.map(|entry| entry.name.as_str()).collect();
+    let expected = [
+        "delivery.fork_settled",
+        "delivery.redriven",
+        "delivery.skipped",
+        "key.added",
+        "key.retired",
+        "key.revoked",
+        "subject.erased",
+    ];
+    assert_eq!(types, expected);
+    assert!(types.into_iter().all(is_reserved_type));
 }
 
 #[test]
@@ -68,7 +86,7 @@ fn settlement_data_is_checked() {
 }
 
 #[test]
-fn what_no_file_knows_is_refused_by_name() {
+fn unknown_types_and_versions_are_refused_by_name() {
     let catalog = Catalog::shipped();
     let unknown = catalog.resolve("payment.lost", 1).expect_err("not shipped");
     assert_eq!(unknown.to_string(), "event type payment.lost is not in the catalog");
@@ -77,7 +95,7 @@ fn what_no_file_knows_is_refused_by_name() {
 }
 
 #[test]
-fn the_most_specific_line_counts() {
+fn the_most_specific_entry_takes_precedence() {
     let catalog = read(&[(
         "own.yaml",
         "module: own
@@ -134,12 +152,12 @@ fn channels_that_nothing_defines_have_the_default_policy() {
 }
 
 #[test]
-fn a_user_s_channel_stands_in_for_the_shipped_one() {
+fn a_channel_of_the_user_replaces_the_built_in_one() {
     let catalog =
         read(&[("own.yaml", "module: own\nchannels: { settlement: { attempts: 1 } }\ndefault_consumer: mine")])
             .expect("a catalog");
     assert_eq!(catalog.policy("payment.settled").attempts, 1);
-    assert_eq!(catalog.default_consumer(), Some("mine"));
+    assert_eq!(catalog.default_consumer.as_deref(), Some("mine"));
 }
 
 #[test]
@@ -184,10 +202,10 @@ fn unknown_keys_are_refused_with_file_key_and_line() {
 }
 
 #[test]
-fn values_that_mean_nothing_are_refused_with_their_place() {
+fn values_that_break_a_rule_are_refused_with_their_place() {
     let cases = [
         ("types: { 'a b': { versions: { 1: { schema: any } } } }", "own.yaml: types > a b: "),
-        ("types: { a: { versions: {} } }", "own.yaml: types > a: versions names at least one"),
+        ("types: { a: { versions: {} } }", "own.yaml: types > a: versions must have at least one entry"),
         ("types: { a: { versions: { 0: { schema: any } } } }", "own.yaml: types > a > versions > 0: "),
         (
             "types: { a: { versions: { 1: { schema: { type: text } } } } }",
@@ -197,7 +215,10 @@ fn values_that_mean_nothing_are_refused_with_their_place() {
             "types: { a: { versions: { 1: { schema: { $ref: 'http://127.0.0.1:9/x' } } } } }",
             "own.yaml: types > a > versions > 1 > schema: ",
         ),
-        ("types: { key.made: { versions: { 1: { schema: any } } } }", "own.yaml: types > key.made: belongs to Sealbus"),
+        (
+            "types: { key.made: { versions: { 1: { schema: any } } } }",
+            "own.yaml: types > key.made: is reserved: only Sealbus",
+        ),
         (
             "types: { a: { content: encrypted, subject: id, versions: { 1: { schema: any } } } }",
             "own.yaml: types > a > subject: ",
@@ -206,10 +227,10 @@ fn values_that_mean_nothing_are_refused_with_their_place() {
             "types: { a: { content: encrypted, subject: /a~2, versions: { 1: { schema: any } } } }",
             "own.yaml: types > a > subject: ",
         ),
-        ("types: { a: { schema: any } }", "own.yaml: types > a: a type has versions"),
+        ("types: { a: { schema: any } }", "own.yaml: types > a: a type must have versions"),
         (
             "patterns: { a.*: { versions: { 1: { schema: any } } } }",
-            "own.yaml: patterns > a.*: a pattern has one schema",
+            "own.yaml: patterns > a.*: a pattern must have one schema",
         ),
         ("patterns: { 'a*': { schema: any } }", "own.yaml: patterns > a*: "),
         ("channels: { c: { initial: fast } }", "own.yaml: channels > c: "),
@@ -224,7 +245,7 @@ fn values_that_mean_nothing_are_refused_with_their_place() {
 }
 
 #[test]
-fn one_key_twice_in_a_file_is_refused() {
+fn a_duplicate_key_in_a_file_is_refused() {
     let refusal = refusal(&[(
         "own.yaml",
         "module: own\ntypes:\n  a: { versions: { 1: { schema: any } } }\n  a: { versions: { 1: { schema: any } } }\n",
@@ -233,7 +254,7 @@ fn one_key_twice_in_a_file_is_refused() {
 }
 
 #[test]
-fn what_is_shown_holds_everything() {
+fn the_json_form_contains_the_whole_catalog() {
     let shown = Catalog::shipped().to_json();
     let settled = shown["types"]
         .as_array()

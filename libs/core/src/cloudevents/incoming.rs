@@ -1,4 +1,4 @@
-//! CloudEvents as requests to publish.
+//! CloudEvents as publish requests.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,52 +11,52 @@ use crate::error::{ErrorKind, Refused};
 use crate::names::{Plan, Tenant};
 use crate::request::{Content, EventRequest, Fields, Limits, check_text, read_value};
 
-/// A `CloudEvent` that came in: a request, and what the JSON form says outside of it.
+/// A received `CloudEvent`: a publish request, and what the JSON form states outside of the request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Incoming {
-    /// `tenantid`, where given.
+    /// `tenantid`, if given.
     pub tenant: Option<Tenant>,
     /// `subject`.
     pub plan: Plan,
-    /// `traceparent`, where given.
+    /// `traceparent`, if given.
     pub traceparent: Option<String>,
     /// The event.
     pub request: EventRequest,
 }
 
-/// Reads structured mode: an object of attributes with `data` or `data_base64`.
+/// Reads a `CloudEvent` in structured mode: an object of attributes with `data` or `data_base64`.
 ///
 /// # Errors
-/// `invalid_field`, `invalid_name`, with pointers from the object.
+/// `invalid_field` and `invalid_name`, with pointers into the object.
 pub fn from_structured(value: Value) -> Result<Incoming, Refused> {
     let Value::Object(members) = value else {
-        return Err(Refused::field(ErrorKind::InvalidField, "", "type", "a CloudEvent is an object"));
+        return Err(Refused::field(ErrorKind::InvalidField, "", "type", "a CloudEvent must be an object"));
     };
     let mut fields = Fields::new(members);
     let content_type = fields.text("datacontenttype", 255)?;
     let json = content_type.as_deref().is_none_or(is_json);
     let (data, base64) = match (fields.take("data"), fields.take("data_base64")) {
         (Some(_), Some(_)) => {
-            return Err(invalid("/data_base64", "exclusive", "stands beside data: one of them is given"));
+            return Err(invalid("/data_base64", "exclusive", "set either data or data_base64, not both"));
         }
         (Some(Value::String(text)), None) if !json => (Value::String(STANDARD.encode(text)), true),
         (Some(_), None) if !json => {
-            return Err(invalid("/data", "type", "is a string where datacontenttype is not JSON"));
+            return Err(invalid("/data", "type", "must be a string, because datacontenttype is not JSON"));
         }
         (Some(data), None) => (data, false),
         (None, Some(Value::String(text))) if STANDARD.decode(&text).is_ok() => (Value::String(text), true),
         (None, Some(_)) => {
-            return Err(invalid("/data_base64", "contentEncoding", "is a string of base64 with padding"));
+            return Err(invalid("/data_base64", "contentEncoding", "must be a string in base64 with padding"));
         }
         (None, None) => (Value::Null, false),
     };
-    event(fields, Content { data, base64, content_type: content_type.and_then(kept_type) })
+    event(fields, Content { data, base64, content_type: content_type.and_then(stored_type) })
 }
 
-/// Reads binary mode: attributes as `ce-` headers (names in any case), the data as body.
+/// Reads a `CloudEvent` in binary mode: attributes as `ce-` headers (names in any case), and the data as body.
 ///
 /// # Errors
-/// As [`from_structured`]; the strict reader's codes where the body is JSON.
+/// Those of [`from_structured`], and the codes of the strict reader if the body is JSON.
 pub fn from_binary(
     headers: &[(&str, &str)],
     content_type: Option<&str>,
@@ -68,10 +68,14 @@ pub fn from_binary(
         let Some(name) = attribute_of(name) else { continue };
         let value = percent_decode_str(value).decode_utf8();
         let value = value.map_err(|_| {
-            invalid(&format!("/{name}"), "utf8", "is UTF-8, percent-encoded where it is not printable ASCII")
+            invalid(
+                &format!("/{name}"),
+                "utf8",
+                "must be UTF-8, with characters other than printable ASCII percent-encoded",
+            )
         })?;
         if attributes.insert(name.clone(), Value::String(value.into_owned())).is_some() {
-            return Err(invalid(&format!("/{name}"), "unique", "is given once"));
+            return Err(invalid(&format!("/{name}"), "unique", "must be given only once"));
         }
     }
     let content_type = content_type.map(str::to_owned);
@@ -85,26 +89,27 @@ pub fn from_binary(
     } else {
         (Value::String(STANDARD.encode(body)), true)
     };
-    event(Fields::new(attributes), Content { data, base64, content_type: content_type.and_then(kept_type) })
+    event(Fields::new(attributes), Content { data, base64, content_type: content_type.and_then(stored_type) })
 }
 
-/// Whether a media type's content is JSON: `application/json`, any other `…/json`, and `…+json`.
+/// Returns whether content of a media type is JSON: of `application/json`, any other `…/json`, and `…+json`.
 pub fn is_json(media_type: &str) -> bool {
     let essence = essence(media_type);
     essence.ends_with("/json") || essence.ends_with("+json")
 }
 
-/// The members that all modes have, and extensions as what is left.
+/// Reads the attributes that all modes have in common. The remaining ones are extensions.
 fn event(mut fields: Fields, content: Content) -> Result<Incoming, Refused> {
     match fields.take("specversion") {
         Some(Value::String(version)) if version == "1.0" => {}
-        _ => return Err(invalid("/specversion", "const", "is 1.0")),
+        _ => return Err(invalid("/specversion", "const", "must be 1.0")),
     }
     let name = |pointer: &str, error: crate::names::NameError| {
         Refused::field(ErrorKind::InvalidName, pointer, "name", error.to_string())
     };
-    let subject =
-        fields.text("subject", 1024)?.ok_or_else(|| invalid("/subject", "required", "is required: it is the plan"))?;
+    let subject = fields
+        .text("subject", 1024)?
+        .ok_or_else(|| invalid("/subject", "required", "is required, because it names the plan"))?;
     let plan = Plan::parse(&subject).map_err(|error| name("/subject", error))?;
     let tenant = fields.text("tenantid", 255)?;
     let tenant = tenant.map(|tenant| Tenant::parse(&tenant)).transpose().map_err(|error| name("/tenantid", error))?;
@@ -127,20 +132,17 @@ fn event(mut fields: Fields, content: Content) -> Result<Incoming, Refused> {
     Ok(Incoming { tenant, plan, traceparent, request })
 }
 
-/// What is left as metadata: names of lower-case letters and digits, values that an attribute can have.
+/// Returns the remaining attributes as metadata. Names must consist of lower-case letters and digits, and values must be of a
+/// type that attributes can have.
 fn extensions(fields: Fields) -> Result<Option<Map<String, Value>>, Refused> {
     let mut metadata = Map::new();
     for (name, value) in fields.rest() {
         let pointer = format!("/{}", pointer_token(&name));
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
-            return Err(invalid(
-                &pointer,
-                "attribute",
-                "is no attribute name: those are lower-case letters and digits",
-            ));
+            return Err(invalid(&pointer, "attribute", "attribute names must be lower-case letters and digits"));
         }
         if name == "sealbus" {
-            return Err(invalid(&pointer, "reserved", "is the bus's own"));
+            return Err(invalid(&pointer, "reserved", "is reserved"));
         }
         let fits = match &value {
             Value::Null => continue,
@@ -149,7 +151,7 @@ fn extensions(fields: Fields) -> Result<Option<Map<String, Value>>, Refused> {
             Value::Array(_) | Value::Object(_) => false,
         };
         if !fits {
-            return Err(invalid(&pointer, "type", "is a string, a whole number or a truth value, as attributes are"));
+            return Err(invalid(&pointer, "type", "must be a string, an integer or a boolean"));
         }
         metadata.insert(name, value);
     }
@@ -161,8 +163,8 @@ fn attribute_of(header: &str) -> Option<String> {
     name.strip_prefix(HEADER_PREFIX).map(str::to_owned)
 }
 
-/// A media type as the event keeps it: none for application/json, whatever its parameters.
-fn kept_type(media_type: String) -> Option<String> {
+/// Returns the media type that is stored with the event: `None` for `application/json`, whatever its parameters.
+fn stored_type(media_type: String) -> Option<String> {
     (essence(&media_type) != "application/json").then_some(media_type)
 }
 

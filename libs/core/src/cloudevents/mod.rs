@@ -1,15 +1,17 @@
-//! CloudEvents 1.0, in and out: attributes and our members are the same things by other names.
+//! CloudEvents 1.0 as requests and as answers (docs/spec/interface.md#cloudevents).
+//!
+//! The attributes of a `CloudEvent` correspond to the members of an event:
 //!
 //! | CloudEvents | Sealbus |
 //! |---|---|
-//! | `id`, `source`, `type`, `data` | the same; out, an event without a source has the origin as its source |
+//! | `id`, `source`, `type`, `data` | the same; an event without a source is answered with the origin as source |
 //! | `subject` · `time` · `datacontenttype` | plan · `occurred_at` · `metadata.sealbus.content_type` |
-//! | `tenantid` `actor` `correlationid` `causationid` `dataversion` `priority` `deliverby` `traceparent` | the members of those names |
-//! | `sequence` (out only) | seq |
-//! | any other extension | a metadata member of its name |
+//! | `tenantid` `actor` `correlationid` `causationid` `dataversion` `priority` `deliverby` `traceparent` | the members of these names |
+//! | `sequence` (answers only) | seq |
+//! | other extensions | metadata members of the same name |
 //!
-//! Structured mode is one JSON object, batch an array of them, binary mode attributes as headers with the data as body.
-//! Data that is not JSON is kept as the JSON string of its base64.
+//! Structured mode is a JSON object, batch mode an array of them. Binary mode has the attributes as headers and the data as
+//! body. Data that is not JSON is stored as a JSON string with its base64.
 
 mod incoming;
 mod outgoing;
@@ -23,10 +25,10 @@ pub use self::outgoing::{attributes, to_binary, to_structured};
 pub const STRUCTURED: &str = "application/cloudevents+json";
 /// Media type of batch mode.
 pub const BATCH: &str = "application/cloudevents-batch+json";
-/// What attributes are called as headers, before their own name.
+/// Prefix of the headers that hold attributes.
 pub const HEADER_PREFIX: &str = "ce-";
 
-/// What a header value holds only as `%XX`: HTTP binding of CloudEvents 1.0, 3.1.3.2.
+/// The characters that a header value holds as `%XX` (HTTP binding of CloudEvents 1.0, section 3.1.3.2).
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Events as `CloudEvents`.
+//! Events as CloudEvents.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,8 +9,8 @@ use super::{ENCODED, HEADER_PREFIX};
 use crate::canonical::stored_matches;
 use crate::event::{PayloadMode, Record, View, stored_json};
 
-/// Names that say something of their own here, and are never a producer's extension.
-const OWN: [&str; 19] = [
+/// Names with a meaning of their own, which are never extensions of a producer.
+const ATTRIBUTES: [&str; 19] = [
     "specversion",
     "id",
     "source",
@@ -32,9 +32,9 @@ const OWN: [&str; 19] = [
     "unopened",
 ];
 
-/// An event's attributes, in a fixed order: `specversion` first, extensions of the producer's own last.
+/// Returns the attributes of an event in a fixed order, `specversion` first and extensions of the producer last.
 ///
-/// `id` is the producer's own where it gave one that is no UUID. `datacontenttype` is left out where there is no data.
+/// `id` is the id that the producer gave, even if it is not a UUID. `datacontenttype` is left out if there is no data.
 pub fn attributes(record: &Record) -> Vec<(String, Value)> {
     let header = &record.header;
     let metadata = metadata(record);
@@ -64,17 +64,17 @@ pub fn attributes(record: &Record) -> Vec<(String, Value)> {
     attributes
 }
 
-/// The attributes of an event as somebody is shown it: `unopened` too.
-fn attributes_shown(view: &View) -> Vec<(String, Value)> {
+/// Returns the attributes of an event as it is shown to a reader, including `unopened`.
+fn view_attributes(view: &View) -> Vec<(String, Value)> {
     let mut attributes = attributes(&view.record);
     attributes.extend(view.unopened.map(|verdict| ("unopened".to_owned(), Value::from(verdict.as_str()))));
     attributes
 }
 
-/// An event in structured mode; an element of batch mode.
+/// Returns an event in structured mode, which is also an element of batch mode.
 pub fn to_structured(view: &View) -> Value {
     let record = &view.record;
-    let mut event: Map<_, _> = attributes_shown(view).into_iter().collect();
+    let mut event: Map<_, _> = view_attributes(view).into_iter().collect();
     if let Some(payload) = payload(record) {
         let member = if is_base64(record) { "data_base64" } else { "data" };
         event.insert(member.to_owned(), stored_json(payload));
@@ -82,11 +82,11 @@ pub fn to_structured(view: &View) -> Value {
     Value::Object(event)
 }
 
-/// An event in binary mode: headers (`ce-…`, and `content-type` where there is data) with values as a header holds them,
-/// and the data's own bytes.
+/// Returns an event in binary mode: its headers (`ce-…`, and `content-type` if there is data) with encoded values, and the bytes
+/// of its data.
 pub fn to_binary(view: &View) -> (Vec<(String, String)>, Vec<u8>) {
     let record = &view.record;
-    let headers = attributes_shown(view).into_iter().map(|(name, value)| {
+    let headers = view_attributes(view).into_iter().map(|(name, value)| {
         let text = match value {
             Value::String(text) => text,
             other => other.to_string(),
@@ -98,6 +98,7 @@ pub fn to_binary(view: &View) -> (Vec<(String, String)>, Vec<u8>) {
     });
     let stored = payload(record).unwrap_or_default();
     let body = if is_base64(record) {
+        // A payload that was tampered with may not be base64: the body is then empty, and verification reports the event.
         let text: String = serde_json::from_str(stored).unwrap_or_default();
         STANDARD.decode(text).unwrap_or_default()
     } else {
@@ -106,7 +107,7 @@ pub fn to_binary(view: &View) -> (Vec<(String, String)>, Vec<u8>) {
     (headers.collect(), body)
 }
 
-/// The stored data; none where only its hash is kept, or there was none.
+/// Returns the stored payload, or `None` if only its hash is stored or the event has no data.
 fn payload(record: &Record) -> Option<&str> {
     record.payload.as_deref().filter(|payload| *payload != "null")
 }
@@ -115,7 +116,7 @@ fn is_base64(record: &Record) -> bool {
     !is_envelope(record) && metadata(record).get("sealbus").is_some_and(|own| own["encoding"] == "base64")
 }
 
-/// Whether the text is the sealed envelope, whose media type is not that of the data in it.
+/// Returns whether the stored payload is the sealed envelope. Its media type differs from that of the data in it.
 fn is_envelope(record: &Record) -> bool {
     let Record { header, payload, .. } = record;
     header.payload_mode == PayloadMode::Encrypted
@@ -129,8 +130,8 @@ fn metadata(record: &Record) -> Map<String, Value> {
     }
 }
 
-/// Whether a metadata member can be an attribute of its own.
+/// Returns whether a metadata member can be an attribute.
 fn is_extension(name: &str, value: &Value) -> bool {
     let named = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    named && !OWN.contains(&name) && (value.is_string() || value.is_boolean() || value.is_i64())
+    named && !ATTRIBUTES.contains(&name) && (value.is_string() || value.is_boolean() || value.is_i64())
 }

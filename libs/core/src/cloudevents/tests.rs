@@ -1,4 +1,4 @@
-//! CloudEvents in all modes, in and out and round again.
+//! CloudEvents in all modes, as requests, as answers, and from one to the other.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -26,7 +26,7 @@ fn view(record: &Record) -> View {
     View::stored(record.clone().into())
 }
 
-/// What the ledger would show of an event that came in.
+/// Returns the record that the ledger would store for a received event.
 fn stored(incoming: Incoming) -> Record {
     let own = "module: own\npatterns: { any.*: { schema: any } }";
     let catalog = Catalog::read(&[("own.yaml".into(), own.into())]).expect("a catalog");
@@ -41,7 +41,7 @@ fn stored(incoming: Incoming) -> Record {
         fresh_id: Uuid::from_u128(1),
     };
     let prepared = incoming.request.prepare(&context, &catalog, &Limits::default()).expect("accepted");
-    let Prepared::Ready(prepared) = prepared else { panic!("nothing here is to be encrypted") };
+    let Prepared::Ready(prepared) = prepared else { panic!("no type of this catalog is encrypted") };
     let recorded = Timestamp::parse("2026-11-20T11:00:00Z").expect("a time");
     Record {
         header: Header {
@@ -83,7 +83,7 @@ fn binary(headers: &[(String, String)], body: &[u8]) -> Result<Incoming, crate::
 }
 
 #[test]
-fn structured_in_and_out() {
+fn structured_mode_round_trips() {
     let record = stored(from_structured(full()).expect("a CloudEvent"));
     assert_eq!(record.header.plan, "order-1");
     let metadata: Value = serde_json::from_str(&record.metadata).expect("JSON");
@@ -96,14 +96,14 @@ fn structured_in_and_out() {
 }
 
 #[test]
-fn binary_is_the_same_event_as_structured() {
+fn binary_mode_is_the_same_event_as_structured_mode() {
     let record = stored(from_structured(full()).expect("a CloudEvent"));
     let (headers, body) = to_binary(&view(&record));
     assert!(headers.contains(&("ce-subject".into(), "order-1".into())), "{headers:?}");
     assert!(headers.contains(&("content-type".into(), "application/json".into())), "{headers:?}");
     assert_eq!(body, br#"{"a":1}"#);
     let mut again = binary(&headers, &body).expect("a CloudEvent");
-    // Headers hold text only, and sequence is an extension on the way in.
+    // Headers hold text only, and sequence is an extension in a request.
     let metadata = again.request.metadata.as_mut().expect("extensions");
     assert_eq!(metadata.remove("sequence"), Some(json!("7")));
     assert_eq!(metadata.insert("retries".into(), json!(3)), Some(json!("3")));
@@ -122,7 +122,7 @@ fn header_values_are_percent_encoded() {
 }
 
 #[test]
-fn data_that_is_not_json_is_kept_as_base64() {
+fn data_that_is_not_json_is_stored_as_base64() {
     let image = [0_u8, 159, 146, 150];
     let headers: Vec<(String, String)> = [
         ("CE-SpecVersion", "1.0"),
@@ -151,7 +151,7 @@ fn data_that_is_not_json_is_kept_as_base64() {
 }
 
 #[test]
-fn text_in_structured_mode_is_the_same_data_as_in_binary() {
+fn text_is_the_same_data_in_structured_and_binary_mode() {
     let mut event = full();
     event["datacontenttype"] = json!("text/xml; charset=utf-8");
     event["data"] = json!("<much/>");
@@ -168,7 +168,7 @@ fn text_in_structured_mode_is_the_same_data_as_in_binary() {
 }
 
 #[test]
-fn media_types_that_are_json() {
+fn media_types_of_json() {
     for json in ["application/json", "Application/JSON; charset=utf-8", "text/json", "application/vnd.acme+json"] {
         assert!(is_json(json), "{json}");
     }
@@ -182,19 +182,19 @@ fn media_types_that_are_json() {
 }
 
 #[test]
-fn what_is_absent_stays_absent() {
+fn absent_attributes_stay_absent() {
     let least = json!({ "specversion": "1.0", "type": "any.a", "subject": "p" });
     let record = stored(from_structured(least).expect("a CloudEvent"));
     let out = to_structured(&view(&record));
     assert_eq!(out["id"], record.header.event_id.to_string());
-    assert_eq!(out["source"], "bus.example", "no source: the origin");
+    assert_eq!(out["source"], "bus.example", "an event without a source has the origin as source");
     assert_eq!(out.get("data"), None);
     assert_eq!(out.get("datacontenttype"), None);
     assert_eq!(to_binary(&view(&record)).1, b"");
 }
 
 #[test]
-fn faults_are_refused_by_name() {
+fn faults_are_refused_with_their_field() {
     let with = |name: &str, value: Value| {
         let mut event = full();
         event[name] = value;

@@ -1,28 +1,28 @@
-//! XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03): its nonces are long enough to be random for as long as a key lives.
+//! XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03). Its nonces are long enough to be chosen at random for the life of a key.
 
 use chacha20poly1305::{AeadInOut, KeyInit, XChaCha20Poly1305};
 use zeroize::Zeroizing;
 
-/// 24 bytes from the system's generator, fresh for each encryption.
+/// A nonce: 24 bytes from the system's random generator, new for each encryption.
 pub type Nonce = [u8; 24];
 
-/// Bytes of the tag, which stands at the end of a ciphertext.
+/// Length in bytes of the tag at the end of a ciphertext.
 pub(super) const TAG_LENGTH: usize = 16;
 
-/// The ciphertext and its tag.
+/// Returns the ciphertext followed by its tag.
 pub(crate) fn encrypt(key: &[u8; 32], nonce: &Nonce, plaintext: &[u8], aad: &[u8]) -> Vec<u8> {
-    // With room for the tag, or the plaintext would be left behind where the buffer grows.
+    // The buffer has room for the tag: if it had to grow, a copy of the plaintext would remain in memory.
     let mut buffer = Vec::with_capacity(plaintext.len() + TAG_LENGTH);
     buffer.extend_from_slice(plaintext);
     let cipher = XChaCha20Poly1305::new(key.into());
     let tag = cipher
         .encrypt_inout_detached(nonce.into(), aad, buffer.as_mut_slice().into())
-        .expect("XChaCha20 takes up to 256 GiB, and bodies are capped far below");
+        .expect("XChaCha20 encrypts up to 256 GiB, and bodies are limited to far less");
     buffer.extend_from_slice(&tag);
     buffer
 }
 
-/// The plaintext; `None` where key, nonce, associated data or a byte of the ciphertext is another.
+/// Returns the plaintext, or `None` if the key, the nonce, the associated data or the ciphertext is not the right one.
 pub(crate) fn decrypt(key: &[u8; 32], nonce: &Nonce, ciphertext: &[u8], aad: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (text, tag) = ciphertext.split_last_chunk::<TAG_LENGTH>()?;
     let mut buffer = Zeroizing::new(text.to_vec());

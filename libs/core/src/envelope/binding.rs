@@ -1,4 +1,4 @@
-//! The event that an envelope belongs to.
+//! The event to which an envelope is bound.
 
 use uuid::Uuid;
 
@@ -7,26 +7,26 @@ use crate::wire::{lp, plan_label};
 
 const LABEL: &str = "sealbus/aad/v2\n";
 
-/// What an envelope is bound to: under another event's it does not open. All of it is known before the event has its place in
-/// the plan.
+/// The fields of an event to which its envelope is bound. The envelope does not open with the fields of another event. All of
+/// them are known before the event has a seq.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Binding<'a> {
-    /// The deployment.
+    /// Origin of the deployment.
     pub origin: &'a str,
-    /// Whose event it is.
+    /// Tenant.
     pub tenant: &'a str,
-    /// Whose chain it continues.
+    /// Plan.
     pub plan: &'a str,
-    /// Which event.
+    /// Event id.
     pub event_id: Uuid,
-    /// What happened.
+    /// Event type.
     pub event_type: &'a str,
-    /// The version of the type's schema.
+    /// Version of the type's schema.
     pub data_version: u32,
 }
 
 impl<'a> Binding<'a> {
-    /// That of the event with this header.
+    /// Returns the binding of the event with this header.
     pub fn of(header: &'a Header) -> Self {
         Binding {
             origin: &header.origin,
@@ -38,7 +38,7 @@ impl<'a> Binding<'a> {
         }
     }
 
-    /// The associated data of the encryption.
+    /// Returns the associated data for the encryption.
     pub fn associated_data(&self) -> Vec<u8> {
         let mut bytes = plan_label(LABEL, self.origin, self.tenant, self.plan);
         bytes.extend_from_slice(self.event_id.as_bytes());

@@ -1,4 +1,4 @@
-//! A data key, and what is derived from it.
+//! Data keys, and the keys derived from them.
 
 use std::fmt;
 
@@ -13,45 +13,45 @@ use crate::seal::request_mac;
 
 const ENVELOPE_KEY_LABEL: &[u8] = b"sealbus/envelope/v2\n";
 
-/// The key of one data subject's payloads, for one epoch. The secret prints as nothing, and is wiped when the key goes.
+/// The key for the payloads of a data subject in one epoch. Its secret is not printed, and it is wiped from memory on drop.
 pub struct DataKey {
     key_id: Uuid,
     secret: SecretBox<[u8; 32]>,
 }
 
-/// What encrypts one envelope, and what the envelope shows of it.
+/// The key that encrypts an envelope, and the envelope's commitment to it.
 pub(super) struct EnvelopeKey {
     pub(super) key: Zeroizing<[u8; 32]>,
-    /// Of no other key with this nonce: two would be a collision of SHA-256.
+    /// No other key has this commitment with the same nonce: that would be a collision of SHA-256.
     pub(super) commitment: [u8; 32],
 }
 
 impl DataKey {
-    /// The key of this id and these bytes. A new key's have to come from the system's generator, its id too.
+    /// Returns the key with this id and secret. Id and secret of a new key must come from the system's random generator.
     pub fn new(key_id: Uuid, secret: &Zeroizing<[u8; 32]>) -> Self {
         Self { key_id, secret: SecretBox::init_with_mut(|own: &mut [u8; 32]| own.copy_from_slice(secret.as_slice())) }
     }
 
-    /// The name by which envelopes and erasures know it.
+    /// Returns the id of the key, which envelopes and erasures name.
     pub fn key_id(&self) -> Uuid {
         self.key_id
     }
 
-    /// The MAC by which a repeated publish request of an encrypted event is known. `request` is the canonical JSON of what the
-    /// caller gave, the hash of the data in it (PROTOCOL, Append, rule 4).
+    /// Returns the MAC by which a repeated publish request for an encrypted event is recognised. `request` is the canonical JSON
+    /// of the request, with the hash of the data in place of the data (docs/spec/protocol.md#append-4).
     ///
-    /// It is made under the event's data key, not the signing key, so that erasure takes it too: otherwise whoever holds the
-    /// signing key could go on trying guesses of the data against it.
+    /// The MAC is made with the data key instead of the signing key, so that erasure makes it useless too. Otherwise anyone with
+    /// the signing key could test guesses of the data against it.
     pub fn request_mac(&self, origin: &str, tenant: &str, request: &[u8]) -> [u8; 32] {
         request_mac(self.secret(), origin, tenant, request)
     }
 
-    /// HKDF-SHA256 (RFC 5869) with the envelope's nonce as salt.
+    /// Derives the key of an envelope by HKDF-SHA256 (RFC 5869) with the envelope's nonce as salt.
     pub(super) fn envelope_key(&self, nonce: &Nonce) -> EnvelopeKey {
         let mut derived = Zeroizing::new([0; 64]);
         Hkdf::<Sha256>::new(Some(nonce), self.secret())
             .expand(ENVELOPE_KEY_LABEL, derived.as_mut_slice())
-            .expect("HKDF gives up to 8,160 bytes");
+            .expect("HKDF-SHA256 derives up to 8,160 bytes");
         let (mut key, mut commitment) = (Zeroizing::new([0; 32]), [0; 32]);
         key.copy_from_slice(&derived[..32]);
         commitment.copy_from_slice(&derived[32..]);
@@ -75,7 +75,7 @@ mod tests {
     use crate::seal::Keyring;
 
     #[test]
-    fn a_request_is_known_by_the_data_key_as_by_a_signing_key_of_the_same_bytes() {
+    fn a_data_key_and_a_signing_key_of_the_same_bytes_make_the_same_request_mac() {
         let secret = Zeroizing::new(*b"0123456789abcdefghijklmnopqrstuv");
         let file =
             r#"{"keys":[{"id":"hmac-0123456789abcdef","secret":"MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY="}]}"#;
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_does_not_print() {
+    fn the_secret_is_not_printed() {
         let key = DataKey::new(Uuid::from_u128(7), &Zeroizing::new([0x5a; 32]));
         assert_eq!(format!("{key:?}"), "DataKey(00000000-0000-0000-0000-000000000007)");
     }

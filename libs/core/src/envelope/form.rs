@@ -1,4 +1,4 @@
-//! The envelope's text: `{"ciphertext","commitment","key","nonce","scheme"}`.
+//! The text of an envelope: `{"ciphertext","commitment","key","nonce","scheme"}`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,26 +11,26 @@ use crate::envelope::aead::TAG_LENGTH;
 use crate::event::{FormatError, plain_uuid};
 
 const SCHEME: &str = "sealbus/envelope/v2";
-/// An object of strings; an envelope has no cap of its own, since what it hides has one.
+/// An envelope is an object of strings. Its size is not limited here, because the size of its plaintext is.
 const LIMITS: Limits = Limits { bytes: usize::MAX, depth: 1 };
 
-/// A payload encrypted under a data key: what is hashed, sealed and stored of an encrypted event.
+/// A payload encrypted under a data key. It is what is hashed, sealed and stored of an encrypted event.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Envelope {
     pub(super) key_id: Uuid,
     pub(super) nonce: Nonce,
     pub(super) commitment: [u8; 32],
-    /// The tag at its end.
+    /// Ends with the tag.
     pub(super) ciphertext: Vec<u8>,
 }
 
 impl Envelope {
-    /// The data key that it names.
+    /// Returns the id of the data key.
     pub fn key_id(&self) -> Uuid {
         self.key_id
     }
 
-    /// Its one text, RFC 8785: the payload of its event.
+    /// Returns the canonical text (RFC 8785), which is the payload of the event.
     pub fn to_text(&self) -> String {
         canonical::write(&json!({
             "ciphertext": STANDARD.encode(&self.ciphertext),
@@ -41,9 +41,11 @@ impl Envelope {
         }))
     }
 
-    /// The envelope of this text, which a database may have spelled anew: order, space and escapes are free, as of any stored
-    /// text. Refused: another scheme, a member missing, unknown or twice, bytes of another length or in another spelling than
-    /// the one of their base64, a key id that is not a UUID in lower-case 8-4-4-4-12 form.
+    /// Parses the text of an envelope. Order, spaces and escapes may differ from the canonical text, because a database may have
+    /// changed them.
+    ///
+    /// Refuses another scheme; a missing, unknown or duplicate member; bytes of another length, or not in canonical base64; and
+    /// a key id that is not a UUID in lower-case 8-4-4-4-12 form.
     pub fn parse(text: &str) -> Result<Self, FormatError> {
         let Ok(Value::Object(mut members)) = canonical::read(text.as_bytes(), LIMITS) else {
             return Err(FormatError::Field { field: "envelope", rule: "an object of strings" });
@@ -52,7 +54,7 @@ impl Envelope {
             return Err(FormatError::Field { field: "scheme", rule: SCHEME });
         }
         let key_id = FormatError::Field { field: "key", rule: "a UUID in lower-case 8-4-4-4-12 form" };
-        let ciphertext = FormatError::Field { field: "ciphertext", rule: "base64 of at least the 16 bytes of its tag" };
+        let ciphertext = FormatError::Field { field: "ciphertext", rule: "base64 of at least 16 bytes" };
         let envelope = Self {
             key_id: plain_uuid(&take(&mut members, "key")?).ok_or(key_id)?,
             nonce: bytes(&mut members, "nonce", "base64 of 24 bytes")?,
@@ -68,7 +70,7 @@ impl Envelope {
         }
         Err(FormatError::Field {
             field: "envelope",
-            rule: "of ciphertext, commitment, key, nonce, scheme and no other",
+            rule: "an object of exactly ciphertext, commitment, key, nonce and scheme",
         })
     }
 }

@@ -1,22 +1,22 @@
-//! Erasure: payloads encrypted for a data subject, and forgotten by destroying its key (INTEGRITY, Erasure).
+//! Payloads encrypted for a data subject, and their erasure (docs/spec/integrity.md#erasure-envelopes).
 //!
-//! A *data key* belongs to one data subject of one tenant, and is stored in one place, wrapped under a `kek-` key of the
-//! keyring. Once that row is destroyed, and the last backup that holds it, no copy of a payload under it can be read. What is
-//! hashed, sealed and stored of such an event is its *envelope*, so the chain and every proof stay whole without the key.
+//! A *data key* belongs to one data subject of one tenant. It is stored in one row, wrapped under a `kek-` key of the keyring.
+//! When this row and the last backup of it are destroyed, no copy of a payload under the key can be read. The *envelope* of an
+//! event is what is hashed, sealed and stored, so its chain and all proofs stay valid without the key.
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
-//! | `subject` | what a data subject is called |
-//! | `data_key` | the key itself, and what is derived from it |
-//! | `wrap` | a data key as it is stored, under a `kek-` key |
-//! | `plaintext` | what an envelope hides: the data, and the metadata that are not clear |
-//! | `binding` | the event that an envelope belongs to |
-//! | `form` | the envelope's text, written and strictly read |
-//! | `open` | sealing an envelope, opening it, and what can be wrong with it |
+//! | `subject` | the name of a data subject |
+//! | `data_key` | a data key, and the keys derived from it |
+//! | `wrap` | a data key as it is stored, wrapped under a `kek-` key |
+//! | `plaintext` | what is encrypted: the data, and the metadata that do not stay clear |
+//! | `binding` | the event to which an envelope is bound |
+//! | `form` | the text of an envelope |
+//! | `open` | sealing and opening an envelope |
 //! | `aead` | XChaCha20-Poly1305 |
 //!
-//! An envelope commits to its key: without that, one ciphertext could be made to open to two texts under two keys. It is
-//! bound to its event: moved to another, it does not open. Keys and nonces are handed in, since there is no randomness here.
+//! An envelope commits to its key; otherwise a ciphertext could be constructed that opens to different texts under two keys. It
+//! is bound to its event; in another event it does not open. Keys and nonces are passed in, since this crate has no randomness.
 
 mod aead;
 mod binding;

@@ -1,4 +1,4 @@
-//! Sealing an envelope, opening it, and what can be wrong with it.
+//! Sealing and opening envelopes.
 
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
@@ -7,28 +7,29 @@ use crate::envelope::{Binding, DataKey, Envelope, Nonce, Plaintext, aead};
 use crate::event::{FormatError, Header, PayloadMode, Record};
 use crate::verdict::Verdict;
 
-/// Why an envelope is not open.
+/// The reason for which an envelope is not opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unopened {
-    /// The envelope, or what it hides, is not of its form.
+    /// The envelope or its plaintext does not have the right form.
     #[error(transparent)]
     Format(#[from] FormatError),
-    /// The data key is gone and no erasure names it.
-    #[error("data key {0} is not here, and no event says that it was erased")]
+    /// The data key does not exist, and no erasure names it.
+    #[error("data key {0} does not exist, and no event records its erasure")]
     KeyLost(Uuid),
-    /// The envelope is not of this data key.
-    #[error("the commitment is not of data key {0}")]
+    /// The envelope was not made with this data key.
+    #[error("commitment does not match data key {0}")]
     Commitment(Uuid),
-    /// The envelope is of another event, or its ciphertext was changed.
-    #[error("the ciphertext is of another event, or was changed")]
+    /// The envelope belongs to another event, or its ciphertext was changed.
+    #[error("ciphertext belongs to another event or was changed")]
     Aad,
-    /// An erasure names the data key. Nothing is wrong.
+    /// An erasure names the data key. This is not a fault.
     #[error("data key {0} was erased")]
     Erased(Uuid),
 }
 
 impl Unopened {
-    /// INTEGRITY's name for it. Of one event `ERASED` comes after every other verdict, the others are check 16.
+    /// Returns the verdict. `ERASED` is docs/spec/integrity.md#verify-20, after all other checks of an event; the others are
+    /// docs/spec/integrity.md#verify-16.
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::Format(_) => Verdict::Format,
@@ -41,15 +42,15 @@ impl Unopened {
 }
 
 impl Envelope {
-    /// Encrypts for one event under its data subject's key. One nonce serves one envelope.
+    /// Encrypts the payload of an event with the key of its data subject. A nonce must be used for one envelope only.
     pub fn seal(key: &DataKey, nonce: Nonce, binding: &Binding<'_>, plaintext: &Plaintext) -> Self {
         let derived = key.envelope_key(&nonce);
         let ciphertext = aead::encrypt(&derived.key, &nonce, plaintext.encode().as_bytes(), &binding.associated_data());
         Self { key_id: key.key_id(), nonce, commitment: derived.commitment, ciphertext }
     }
 
-    /// What the envelope hides. Its form was checked when it was read; here first the commitment is, in constant time, then
-    /// the ciphertext with the event that it is bound to, then the form of what it hides.
+    /// Decrypts the envelope. It checks the commitment in constant time, then the ciphertext together with the binding, and then
+    /// the form of the plaintext.
     pub fn open(&self, key: &DataKey, binding: &Binding<'_>) -> Result<Plaintext, Unopened> {
         let derived = key.envelope_key(&self.nonce);
         let committed: bool = derived.commitment.ct_eq(&self.commitment).into();
@@ -60,21 +61,21 @@ impl Envelope {
         Ok(Plaintext::decode(&text.ok_or(Unopened::Aad)?)?)
     }
 
-    /// The envelope of a stored event, whose key is then to be looked up by [`Envelope::key_id`] within the event's tenant;
-    /// `None` where the event is not encrypted.
+    /// Returns the envelope of a stored event, or `None` if the event is not encrypted. The data key is looked up by
+    /// [`Envelope::key_id`] among those of the event's tenant.
     pub fn stored(record: &Record) -> Result<Option<Self>, FormatError> {
         if record.header.payload_mode != PayloadMode::Encrypted {
             return Ok(None);
         }
-        let missing = FormatError::Field { field: "payload", rule: "an envelope where the event is encrypted" };
+        let missing = FormatError::Field { field: "payload", rule: "an envelope, because the event is encrypted" };
         Self::parse(record.payload.as_deref().ok_or(missing)?).map(Some)
     }
 
-    /// Opens the envelope of a stored event (INTEGRITY, Verifying, checks 16 and 20). `key` is the one that it names, if it is
-    /// still here; `erased` says whether a sealed `subject.erased` of the tenant names it.
+    /// Opens the envelope of a stored event (docs/spec/integrity.md#erasure-open). `key` is the data key that it names, if it
+    /// exists; `erased` tells whether a sealed `subject.erased` of the tenant names the key.
     ///
-    /// What was erased is never opened, even where its key is still here: after a restore, reading waits for the erasure to be
-    /// done again.
+    /// An erased envelope is not opened even if its key exists. This can be the case after a restore, until the erasure is
+    /// carried out again.
     pub fn open_stored(&self, header: &Header, key: Option<&DataKey>, erased: bool) -> Result<Plaintext, Unopened> {
         if erased {
             return Err(Unopened::Erased(self.key_id));

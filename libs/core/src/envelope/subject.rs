@@ -1,18 +1,18 @@
-//! What a data subject is called.
+//! Names of data subjects.
 
 use std::fmt;
 
 use crate::event::{FormatError, is_text};
 
-/// Whose data an event holds: a person's or customer's name in the producer's own system, found in the event's data where the
-/// catalog says.
+/// The data subject of an event: the name of a person or customer in the producer's system. The catalog declares where it is in
+/// the event's data.
 ///
-/// It stands beside the wrapped key and nowhere else, so that erasing takes it too: it does not print itself.
+/// It is stored only with the wrapped key, so that erasure removes it too. It is not printed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DataSubject(String);
 
 impl DataSubject {
-    /// The subject of this name: 1 to 255 bytes without control characters.
+    /// Parses a name of 1 to 255 bytes without control characters.
     pub fn parse(name: &str) -> Result<Self, FormatError> {
         if name.is_empty() || !is_text(name, 255) {
             return Err(FormatError::Field { field: "subject", rule: "1 to 255 bytes without control characters" });
@@ -20,7 +20,7 @@ impl DataSubject {
         Ok(Self(name.to_owned()))
     }
 
-    /// The name itself, for the row of its keys.
+    /// Returns the name, for the row of its keys.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_plans_in_the_seal() {
+    fn names_follow_the_rule_for_plans_in_the_seal() {
         for good in ["1", "person-1", "Ada Lovelace", "a/b|c", &"ü".repeat(127)] {
             assert_eq!(DataSubject::parse(good).unwrap().as_str(), good);
         }
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_does_not_print() {
+    fn a_name_is_not_printed() {
         assert_eq!(format!("{:?}", DataSubject::parse("Ada").unwrap()), "DataSubject");
     }
 }

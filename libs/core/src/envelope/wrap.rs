@@ -1,4 +1,4 @@
-//! A data key as it is stored: wrapped under a `kek-` key of the keyring.
+//! Data keys as they are stored, wrapped under a `kek-` key of the keyring.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -12,46 +12,48 @@ use crate::wire::lp;
 
 const LABEL: &[u8] = b"sealbus/wrap/v2\n";
 
-/// A row of `data_keys`: a data key, wrapped, and whose it is. Erasing destroys `wrapped` and `subject`.
+/// A row of the table `data_keys`: a wrapped data key and its data subject. Erasure destroys `wrapped` and `subject`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WrappedKey {
-    /// Whose data subject.
+    /// Tenant of the data subject.
     pub tenant: String,
-    /// Whose data.
+    /// Data subject.
     pub subject: DataSubject,
-    /// Which of the subject's keys, from 1: a subject that comes back after its erasure gets the next.
+    /// Number of the subject's key, from 1. A subject that has events again after its erasure gets the next key.
     pub epoch: NonZeroU32,
-    /// The data key's name.
+    /// Id of the data key.
     pub key_id: Uuid,
-    /// The key that it is wrapped under.
+    /// Id of the key under which it is wrapped.
     pub kek: KeyId,
     /// Nonce, ciphertext and tag: 72 bytes.
     pub wrapped: Vec<u8>,
 }
 
-/// Why a wrapped key gives no data key. To a verifier, the data key is lost (`KEY_LOST`).
+/// The reason for which a data key cannot be unwrapped. For a verifier the data key is lost (`KEY_LOST`).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnwrapError {
-    /// The keyring does not hold the key that it is wrapped under.
-    #[error("the keyring has no kek- key {kek}, under which data key {key_id} is wrapped")]
+    /// The keyring does not have the key under which the data key is wrapped.
+    #[error("the keyring does not have key {kek}, under which data key {key_id} is wrapped")]
     NoKek {
-        /// The key that is missing.
+        /// Id of the missing key.
         kek: KeyId,
-        /// The data key.
+        /// Id of the data key.
         key_id: Uuid,
     },
-    /// The row was changed, or is of another key of that id.
-    #[error("data key {key_id} does not unwrap: its row was changed, or was wrapped under another key than {kek}")]
+    /// The row was changed, or was wrapped under another key than the one it names.
+    #[error(
+        "data key {key_id} cannot be unwrapped: its row was changed, or it was wrapped under another key than {kek}"
+    )]
     Changed {
-        /// The key that it says it is wrapped under.
+        /// Id of the key that the row names.
         kek: KeyId,
-        /// The data key.
+        /// Id of the data key.
         key_id: Uuid,
     },
 }
 
 impl Keyring {
-    /// Wraps a data key of this subject under the active `kek-` key; `None` where the keyring has none.
+    /// Wraps a data key of a subject under the active `kek-` key. Returns `None` if the keyring has no active `kek-` key.
     pub fn wrap_data_key(
         &self,
         key: &DataKey,
@@ -73,7 +75,7 @@ impl Keyring {
         Some(row)
     }
 
-    /// The data key of this row. It may be wrapped under any `kek-` key that the keyring holds, one no longer active too.
+    /// Unwraps the data key of a row with any `kek-` key of the keyring, active or not.
     pub fn unwrap_data_key(&self, row: &WrappedKey) -> Result<DataKey, UnwrapError> {
         let (kek, key_id) = (row.kek.clone(), row.key_id);
         let Some(secret) = self.kek(&row.kek) else { return Err(UnwrapError::NoKek { kek, key_id }) };

@@ -1,4 +1,4 @@
-//! The header: every sealed field of an event, in the one order and spelling that is hashed (INTEGRITY, Scheme v2).
+//! The header: the sealed fields of an event, and the encoding that is hashed (docs/spec/integrity.md#v2-header).
 
 use uuid::Uuid;
 
@@ -10,82 +10,83 @@ use crate::wire::{Fields, lp, plan_label};
 
 const LABEL: &str = "sealbus/event/v2\n";
 const GENESIS_LABEL: &str = "sealbus/genesis/v2\n";
-/// The largest integer that every JSON reader keeps: 2^53 − 1.
+/// The largest seq: 2^53 − 1, the largest integer that every JSON reader preserves.
 pub(crate) const MAX_SEQ: u64 = (1 << 53) - 1;
 
-/// Every sealed field of an event. What stands in neither the header nor the payload or metadata whose hashes it holds is
-/// not part of the event.
+/// The sealed fields of an event. An event consists of its header and of the payload and metadata whose hashes are in the
+/// header; nothing else is part of it.
 ///
-/// A text that an event lacks is empty. [`Header::validate`] says whether the fields keep the format's limits; a decoded
-/// header always does.
+/// A text that an event does not have is empty. [`Header::validate`] checks the limits of the fields
+/// (docs/spec/integrity.md#v2-fields); a decoded header always satisfies them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Header {
-    /// The deployment: 1 to 255 of U+0021–007E but not `+`.
+    /// Origin of the deployment: 1 to 255 characters of U+0021–007E without `+`.
     pub origin: String,
-    /// Whose event it is: 1 to 64 of `A–Z a–z 0–9 _ -`.
+    /// Tenant: 1 to 64 characters of `A–Z a–z 0–9 _ -`.
     pub tenant: String,
-    /// Whose chain it continues: 1 to 255 bytes.
+    /// Plan: 1 to 255 bytes.
     pub plan: String,
-    /// Its place in the plan, from 1.
+    /// Position in the plan, from 1.
     pub seq: u64,
-    /// Unique within the tenant.
+    /// Event id, unique within the tenant.
     pub event_id: Uuid,
-    /// What happened: 1 to 255 of U+0021–007E.
+    /// Event type: 1 to 255 characters of U+0021–007E.
     pub event_type: String,
-    /// The version of the type's schema, from 1.
+    /// Version of the type's schema, from 1.
     pub data_version: u32,
-    /// When it happened, as its producer says.
+    /// Time of the event as stated by its producer.
     pub occurred: Timestamp,
-    /// When it was appended, as the database says; never below the event before.
+    /// Time of the append by the database's clock; never earlier than that of the previous event of the plan.
     pub recorded: Timestamp,
-    /// What produced it: up to 1,024 bytes, or empty.
+    /// Producer of the event: up to 1,024 bytes, or empty.
     pub source: String,
-    /// Who did it: up to 255 bytes, or empty.
+    /// Actor who caused the event: up to 255 bytes, or empty.
     pub actor: String,
-    /// Up to 255 bytes, or empty.
+    /// Correlation id: up to 255 bytes, or empty.
     pub correlation_id: String,
-    /// Up to 255 bytes, or empty.
+    /// Causation id: up to 255 bytes, or empty.
     pub causation_id: String,
-    /// What of the payload is hashed and kept.
+    /// How the payload is hashed and stored.
     pub payload_mode: PayloadMode,
-    /// Bytes of the canonical payload, or of the canonical envelope where it is encrypted.
+    /// Number of bytes of the canonical payload, which is the envelope if the event is encrypted.
     pub payload_size: u32,
-    /// SHA-256 of the same.
+    /// SHA-256 of the canonical payload.
     pub payload_hash: Hash,
     /// SHA-256 of the canonical metadata.
     pub metadata_hash: Hash,
-    /// The event hash of the plan's event before; of the first one, [`Header::genesis`].
+    /// Event hash of the previous event of the plan; [`Header::genesis`] for the first event.
     pub prev: Hash,
-    /// The key that seals it, and with it the suite.
+    /// Id of the key that seals the event. It determines the suite.
     pub kid: KeyId,
 }
 
 impl Header {
-    /// Whether every field keeps the format's limits; the error names the first that does not, and its rule.
+    /// Checks the limits of all fields. The error names the first field that breaks its rule.
     pub fn validate(&self) -> Result<(), FormatError> {
-        field("origin", is_origin(&self.origin), "1 to 255 of U+0021 to U+007E but not +")?;
-        field("tenant", is_tenant(&self.tenant), "1 to 64 of A-Z, a-z, 0-9, _ and -")?;
+        field("origin", is_origin(&self.origin), "1 to 255 characters of U+0021 to U+007E without +")?;
+        field("tenant", is_tenant(&self.tenant), "1 to 64 characters of A-Z, a-z, 0-9, _ and -")?;
         field("plan", !self.plan.is_empty() && is_text(&self.plan, 255), "1 to 255 bytes without control characters")?;
         field("seq", (1..=MAX_SEQ).contains(&self.seq), "1 to 2^53 - 1")?;
-        field("type", is_visible(&self.event_type), "1 to 255 of U+0021 to U+007E")?;
+        field("type", is_visible(&self.event_type), "1 to 255 characters of U+0021 to U+007E")?;
         field("data_version", (1..1 << 31).contains(&self.data_version), "1 to 2^31 - 1")?;
-        field("occurred", self.occurred.is_sealable(), "of the years 0001 to 9999")?;
-        field("recorded", self.recorded.is_sealable(), "of the years 0001 to 9999")?;
-        field("source", is_text(&self.source, 1024), "up to 1,024 bytes without control characters")?;
+        field("occurred", self.occurred.is_sealable(), "a time in the years 0001 to 9999")?;
+        field("recorded", self.recorded.is_sealable(), "a time in the years 0001 to 9999")?;
+        field("source", is_text(&self.source, 1024), "at most 1,024 bytes without control characters")?;
         for (name, text) in
             [("actor", &self.actor), ("correlation_id", &self.correlation_id), ("causation_id", &self.causation_id)]
         {
-            field(name, is_text(text, 255), "up to 255 bytes without control characters")?;
+            field(name, is_text(text, 255), "at most 255 bytes without control characters")?;
         }
         field("kid", self.kid.suite().is_some(), "hmac- or ed25519- and 16 lower-case hex digits")
     }
 
-    /// The bytes that are hashed. They decode to this header if it is valid.
+    /// Returns the bytes that are hashed. If the header is valid, they decode to it.
     pub fn encode(&self) -> Vec<u8> {
         let texts = [&self.origin, &self.tenant, &self.plan, &self.event_type, &self.source, &self.actor];
         let length: usize = texts.iter().map(|text| text.len()).sum();
         let mut bytes = Vec::with_capacity(length + self.correlation_id.len() + self.causation_id.len() + 256);
         bytes.extend_from_slice(LABEL.as_bytes());
+        // A header whose key id has no suite is not valid, and 0 decodes to no suite.
         bytes.push(self.kid.suite().map_or(0, Suite::code));
         for text in [&self.origin, &self.tenant, &self.plan] {
             lp(&mut bytes, text.as_bytes());
@@ -108,8 +109,8 @@ impl Header {
         bytes
     }
 
-    /// The header that these bytes are. Refused, beside what [`Header::validate`] refuses: another scheme, suite or mode, a
-    /// suite that is not the key id's, text that is not UTF-8, a byte too few or too many.
+    /// Decodes a header. In addition to what [`Header::validate`] refuses, it refuses another scheme, suite or payload mode, a
+    /// suite that is not that of the key id, text that is not UTF-8, and missing or additional bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut fields = Fields::after(LABEL, bytes)?;
         let suite = Suite::from_code(fields.u8("suite")?);
@@ -141,12 +142,12 @@ impl Header {
         if suite == header.kid.suite() { Ok(header) } else { Err(FormatError::Suite) }
     }
 
-    /// The event hash: SHA-256 of the encoded header.
+    /// Returns the event hash: SHA-256 of the encoded header.
     pub fn hash(&self) -> Hash {
         Hash::of(&self.encode())
     }
 
-    /// What the first event of a plan has for `prev`.
+    /// Returns the value of `prev` in the first event of a plan.
     pub fn genesis(origin: &str, tenant: &str, plan: &str) -> Hash {
         Hash::of(&plan_label(GENESIS_LABEL, origin, tenant, plan))
     }
@@ -157,10 +158,11 @@ fn field(field: &'static str, holds: bool, rule: &'static str) -> Result<(), For
 }
 
 fn time(micros: i64, field: &'static str) -> Result<Timestamp, FormatError> {
-    Timestamp::from_micros(micros).ok_or(FormatError::Field { field, rule: "of the years 0001 to 9999" })
+    Timestamp::from_micros(micros).ok_or(FormatError::Field { field, rule: "a time in the years 0001 to 9999" })
 }
 
-/// Whether a deployment may bear this name: 1 to 255 of U+0021–007E but not `+`, as a signed-note key name.
+/// Returns whether a text can be the origin of a deployment: 1 to 255 characters of U+0021–007E without `+`, as for a key name of
+/// a signed note.
 pub fn is_origin(text: &str) -> bool {
     is_visible(text) && !text.contains('+')
 }
@@ -174,7 +176,7 @@ fn is_visible(text: &str) -> bool {
     (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Any characters but U+0000–001F and U+007F–009F.
+/// Returns whether a text has at most `max` bytes and no control characters (U+0000–001F and U+007F–009F).
 pub(crate) fn is_text(text: &str, max: usize) -> bool {
     text.len() <= max && !text.chars().any(char::is_control)
 }

@@ -1,4 +1,4 @@
-//! A leaf of the log: an event's header and its seal.
+//! Leaves of the log: the header of an event and its seal.
 
 use crate::event::{FormatError, Header};
 use crate::key_id::Suite;
@@ -6,20 +6,20 @@ use crate::wire::{Fields, lp};
 
 const LABEL: &str = "sealbus/leaf/v1\n";
 
-/// What the log, a message and a proof carry of an event: all that is needed to check its seal.
+/// The part of an event that the log, a message and a proof contain. It suffices to check the seal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Leaf {
     /// The sealed fields.
     pub header: Header,
-    /// 32 bytes under an HMAC key, empty under an Ed25519 one.
+    /// MAC of 32 bytes; empty under an Ed25519 key.
     pub mac: Vec<u8>,
-    /// 64 bytes under an Ed25519 key, empty under an HMAC one.
+    /// Signature of 64 bytes; empty under an HMAC key.
     pub sig: Vec<u8>,
 }
 
 impl Leaf {
-    /// The leaf that these bytes are. Refused: what [`Header::decode`] refuses, a MAC or signature that the key's suite does
-    /// not have or of another length, a byte too many.
+    /// Decodes a leaf. Refuses what [`Header::decode`] refuses, a MAC or signature that does not belong to the suite of the key
+    /// or has another length, and additional bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut fields = Fields::after(LABEL, bytes)?;
         let header = Header::decode(fields.bytes("header")?)?;
@@ -38,7 +38,7 @@ impl Leaf {
         Ok(Self { header, mac: mac.to_vec(), sig: sig.to_vec() })
     }
 
-    /// The leaf's bytes.
+    /// Returns the bytes of the leaf.
     pub fn encode(&self) -> Vec<u8> {
         encode(&self.header, &self.mac, &self.sig)
     }

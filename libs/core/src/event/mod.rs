@@ -1,4 +1,4 @@
-//! An event: what is sealed of it, and how it is stored, logged and shown.
+//! Events: their sealed fields, and the forms in which they are stored, logged and shown.
 
 mod header;
 mod id;

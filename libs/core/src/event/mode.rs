@@ -1,30 +1,30 @@
-//! The two small choices that an event carries.
+//! The priority and the payload mode of an event.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How much an event hurries. It picks a lane on the wire, and never breaks a plan's order.
+/// The priority of an event. It selects a subject on the broker and never changes the order within a plan.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
-    /// Before all others; it pulls its plan's elders along.
+    /// Delivered first, together with its predecessors in the plan.
     High,
-    /// What an event has that names none.
+    /// The priority of an event that does not state one.
     #[default]
     Normal,
-    /// After all others.
+    /// Delivered last.
     Low,
 }
 
-/// The text is none of `high`, `normal`, `low`.
+/// The text is not `high`, `normal` or `low`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a priority is high, normal or low")]
+#[error("priority must be high, normal or low")]
 pub struct PriorityError;
 
 impl Priority {
-    /// `high`, `normal` or `low`.
+    /// Returns `high`, `normal` or `low`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::High => "high",
@@ -51,22 +51,22 @@ impl fmt::Display for Priority {
     }
 }
 
-/// What of the payload is hashed and what is kept.
+/// How the payload of an event is hashed and stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PayloadMode {
-    /// The canonical payload is hashed and kept.
+    /// The canonical data are hashed and stored.
     Plain = 1,
-    /// An envelope around it is.
+    /// An envelope with the encrypted data is hashed and stored.
     Encrypted = 2,
-    /// The canonical payload is hashed and not kept.
+    /// The canonical data are hashed and not stored.
     HashOnly = 3,
 }
 
 impl PayloadMode {
     const ALL: [Self; 3] = [Self::Plain, Self::Encrypted, Self::HashOnly];
 
-    /// `plain`, `encrypted` or `hash-only`.
+    /// Returns `plain`, `encrypted` or `hash-only`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -75,17 +75,17 @@ impl PayloadMode {
         }
     }
 
-    /// The mode of that name.
+    /// Returns the mode with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.as_str() == name)
     }
 
-    /// Its byte in the header: 1, 2 or 3.
+    /// Returns the byte that stands for the mode in a header: 1, 2 or 3.
     pub fn code(self) -> u8 {
         self as u8
     }
 
-    /// The mode of that byte.
+    /// Returns the mode with this byte.
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.code() == code)
     }

@@ -1,4 +1,4 @@
-//! An event as it is stored.
+//! Stored events.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -6,55 +6,54 @@ use serde_json::Value;
 use crate::event::{Header, Priority, leaf};
 use crate::hash::Hash;
 
-/// An event as stored: its header, its seal and its texts.
+/// An event as it is stored: header, seal, payload and metadata.
 ///
-/// A record is what was read, not what is true: nothing here says that the seal holds. `Keyring::check` and
-/// `ChainCheck` do.
+/// A record is unverified data. `Keyring::check` and `ChainCheck` verify it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
     /// The sealed fields.
     pub header: Header,
-    /// The event hash as stored, which the next event links to.
+    /// Stored event hash, to which the next event links.
     pub event_hash: Hash,
-    /// The MAC; empty under an Ed25519 key.
+    /// MAC; empty under an Ed25519 key.
     pub mac: Vec<u8>,
-    /// The signature; empty under an HMAC key.
+    /// Signature; empty under an HMAC key.
     pub sig: Vec<u8>,
-    /// The stored payload text (an envelope where it is encrypted); `None` where only its hash is kept.
+    /// Stored payload (an envelope if the event is encrypted); `None` if only its hash is stored.
     pub payload: Option<String>,
-    /// The stored metadata text.
+    /// Stored metadata.
     pub metadata: String,
-    /// What tells an equal request from another with the same id; 32 bytes.
+    /// Request MAC of 32 bytes. It distinguishes a repeated request from another request with the same id.
     pub request_mac: Vec<u8>,
-    /// The older contract's columns, in a plan that carries them.
+    /// Columns of scheme v1, if the plan carries them.
     pub v1: Option<V1>,
-    /// The index of its leaf in the log; `None` until it is sealed.
+    /// Index of the leaf in the log; `None` until the event is sealed.
     pub log_index: Option<u64>,
 }
 
-/// The older contract's three columns, beside the seal and never instead of it.
+/// The three columns of scheme v1. An event has them in addition to the seal, never instead of it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct V1 {
-    /// Lower-case hex of the payload's hash.
+    /// Hash of the payload in lower-case hex.
     pub payload_hash: String,
-    /// The signature of the plan's event before; `None` at seq 1.
+    /// Signature of the previous event of the plan; `None` at seq 1.
     pub prev_hash: Option<String>,
-    /// Lower-case hex of the HMAC.
+    /// HMAC in lower-case hex.
     pub signature: String,
 }
 
 impl Record {
-    /// The bytes of its leaf in the log.
+    /// Returns the bytes of the event's leaf in the log.
     pub fn leaf(&self) -> Vec<u8> {
         leaf::encode(&self.header, &self.mac, &self.sig)
     }
 
-    /// The hash of its leaf in the log.
+    /// Returns the hash of the event's leaf in the log.
     pub fn leaf_hash(&self) -> Hash {
         Hash::of_leaf(&self.leaf())
     }
 
-    /// How much it hurries: `metadata.sealbus.priority`, normal where none or an unknown one is named.
+    /// Returns the priority: `metadata.sealbus.priority`, or normal if it is missing or unknown.
     pub fn priority(&self) -> Priority {
         if !self.metadata.contains(r#""priority""#) {
             return Priority::Normal;

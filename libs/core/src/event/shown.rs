@@ -1,4 +1,4 @@
-//! An event as a user sees it: INTERFACE's "An event, as JSON".
+//! The JSON form of an event (docs/spec/interface.md#event).
 
 use std::sync::Arc;
 
@@ -12,28 +12,30 @@ use crate::key_id::Suite;
 use crate::timestamp::Timestamp;
 use crate::verdict::Verdict;
 
-/// An event as it is shown to somebody: its texts may be other than the stored ones, its header and seal never are.
+/// An event as a certain reader is shown it. Its payload and metadata may differ from the stored ones, for example because an
+/// envelope was opened. Its header and seal are always the stored ones.
 #[derive(Clone, Debug)]
 pub struct View {
-    /// The record, with the texts to be shown instead of the stored ones.
+    /// The record, with the payload and metadata that are shown.
     pub record: Arc<Record>,
-    /// Why its envelope is not open to somebody who may see into it; `ERASED` for everybody. It is the member `unopened`.
+    /// The reason for which the envelope is not opened although the reader may see the data; `ERASED` for every reader. It is
+    /// the member `unopened`.
     pub unopened: Option<Verdict>,
 }
 
 impl View {
-    /// The event as it is stored.
+    /// Returns the event as it is stored.
     pub fn stored(record: Arc<Record>) -> Self {
         Self { record, unopened: None }
     }
 }
 
-/// A record in INTERFACE's shape, written without a tree in between: its stored texts go through as they stand.
+/// The JSON form of a record. It is serialised directly: stored texts are copied without being parsed into a tree.
 ///
-/// A text that the event lacks is null. Stored text that no longer reads as JSON is shown as a string of itself: an edited
-/// row must be seen, not hidden.
+/// A text that the event does not have is null. A stored text that is not JSON is shown as a string, because an edited row must
+/// be visible (docs/spec/interface.md#event-stored-text).
 #[derive(Serialize)]
-struct Shown<'a> {
+struct EventJson<'a> {
     id: uuid::Uuid,
     tenant: &'a str,
     plan: &'a str,
@@ -52,14 +54,14 @@ struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     unopened: Option<Verdict>,
     metadata: Text<'a>,
-    seal: ShownSeal<'a>,
+    seal: SealJson<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    v1: Option<ShownV1<'a>>,
+    v1: Option<V1Json<'a>>,
     log_index: Option<u64>,
 }
 
 #[derive(Serialize)]
-struct ShownSeal<'a> {
+struct SealJson<'a> {
     scheme: &'static str,
     suite: Option<u8>,
     kid: &'a str,
@@ -76,7 +78,7 @@ struct ShownSeal<'a> {
 }
 
 #[derive(Serialize)]
-struct ShownV1<'a> {
+struct V1Json<'a> {
     payload_hash: &'a str,
     prev_hash: Option<&'a str>,
     signature: &'a str,
@@ -84,21 +86,21 @@ struct ShownV1<'a> {
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.shown(None).serialize(serializer)
+        self.event_json(None).serialize(serializer)
     }
 }
 
 impl Serialize for View {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.record.shown(self.unopened).serialize(serializer)
+        self.record.event_json(self.unopened).serialize(serializer)
     }
 }
 
 impl Record {
-    fn shown(&self, unopened: Option<Verdict>) -> Shown<'_> {
+    fn event_json(&self, unopened: Option<Verdict>) -> EventJson<'_> {
         let header = &self.header;
         let hexed = |bytes: &[u8]| (!bytes.is_empty()).then(|| hex::encode(bytes));
-        Shown {
+        EventJson {
             id: header.event_id,
             tenant: &header.tenant,
             plan: &header.plan,
@@ -115,7 +117,7 @@ impl Record {
             data: self.payload.as_deref().map(|text| Text(text, header.payload_hash)),
             unopened,
             metadata: Text(&self.metadata, header.metadata_hash),
-            seal: ShownSeal {
+            seal: SealJson {
                 scheme: "v2",
                 suite: header.kid.suite().map(Suite::code),
                 kid: header.kid.as_str(),
@@ -128,7 +130,7 @@ impl Record {
                 mac: hexed(&self.mac),
                 sig: hexed(&self.sig),
             },
-            v1: self.v1.as_ref().map(|V1 { payload_hash, prev_hash, signature }| ShownV1 {
+            v1: self.v1.as_ref().map(|V1 { payload_hash, prev_hash, signature }| V1Json {
                 payload_hash,
                 prev_hash: prev_hash.as_deref(),
                 signature,
@@ -137,21 +139,21 @@ impl Record {
         }
     }
 
-    /// The event as INTERFACE shows it, as a tree.
+    /// Returns the JSON form of the event as a tree.
     pub fn to_json(&self) -> Value {
-        serde_json::to_value(self).expect("a record's members all have JSON forms")
+        serde_json::to_value(self).expect("all members of a record have a JSON form")
     }
 
-    /// The event as INTERFACE shows it, on one line.
+    /// Returns the JSON form of the event on one line.
     pub fn to_json_text(&self) -> String {
-        serde_json::to_string(self).expect("a record's members all have JSON forms")
+        serde_json::to_string(self).expect("all members of a record have a JSON form")
     }
 }
 
 impl View {
-    /// The event as INTERFACE shows it, on one line.
+    /// Returns the JSON form of the event on one line.
     pub fn to_json_text(&self) -> String {
-        serde_json::to_string(self).expect("a record's members all have JSON forms")
+        serde_json::to_string(self).expect("all members of a record have a JSON form")
     }
 }
 
@@ -159,13 +161,13 @@ fn given(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Stored text as the JSON that it is, with the hash that was sealed.
+/// A stored text, and its sealed hash.
 struct Text<'a>(&'a str, Hash);
 
 impl Serialize for Text<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // What was sealed is canonical: one line, every number in range. Other text was stored by somebody else, and an answer
-        // may not be broken by it.
+        // A text with the sealed hash is canonical: it is on one line, and all its numbers are in range. Any other text was
+        // changed after it was stored, and must not make the answer invalid.
         match serde_json::from_str::<&RawValue>(self.0) {
             Ok(raw) if Hash::of(self.0.as_bytes()) == self.1 => raw.serialize(serializer),
             _ => stored_json(self.0).serialize(serializer),
@@ -173,7 +175,7 @@ impl Serialize for Text<'_> {
     }
 }
 
-/// Stored text as a tree; text that no longer reads, as a string of itself.
+/// Parses a stored text. A text that is not JSON becomes a JSON string.
 pub(crate) fn stored_json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }

@@ -1,4 +1,4 @@
-//! Members of a request, taken one by one as what they have to be.
+//! The members of a request, read one by one.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,7 @@ use crate::event::Priority;
 use crate::names::EventType;
 use crate::timestamp::Timestamp;
 
-/// What has not been taken yet of an object. A null member counts as absent.
+/// The members of an object that have not been read yet. A null member counts as absent.
 pub(crate) struct Fields(Map<String, Value>);
 
 impl Fields {
@@ -16,17 +16,17 @@ impl Fields {
         Self(members)
     }
 
-    /// A member, whatever it is.
+    /// Takes a member of any type.
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
     }
 
-    /// A string of 1 to `max` bytes without control characters.
+    /// Takes a string of 1 to `max` bytes without control characters.
     pub(crate) fn text(&mut self, name: &str, max: usize) -> Result<Option<String>, Refused> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) => check_text(name, &text, max).map(|()| Some(text)),
-            Some(_) => Err(invalid(name, "type", "is a string")),
+            Some(_) => Err(invalid(name, "type", "must be a string")),
         }
     }
 
@@ -35,13 +35,13 @@ impl Fields {
             None => Err(invalid(name, "required", "is required")),
             Some(Value::String(text)) => EventType::parse(&text)
                 .map_err(|error| Refused::field(ErrorKind::InvalidName, pointer(name), "name", error.to_string())),
-            Some(_) => Err(invalid(name, "type", "is a string")),
+            Some(_) => Err(invalid(name, "type", "must be a string")),
         }
     }
 
-    /// A whole number from 1 to 2³¹ − 1, in digits as a string too where CloudEvents carries it so.
+    /// Takes an integer from 1 to 2³¹ − 1. A string of digits is accepted too, because CloudEvents headers are strings.
     pub(crate) fn version(&mut self, name: &str) -> Result<Option<u32>, Refused> {
-        let refuse = || invalid(name, "range", "is a whole number from 1 to 2147483647");
+        let refuse = || invalid(name, "range", "must be an integer from 1 to 2147483647");
         let number = match self.take(name) {
             None => return Ok(None),
             Some(Value::Number(number)) => number.as_u64(),
@@ -54,7 +54,7 @@ impl Fields {
 
     pub(crate) fn time(&mut self, name: &str) -> Result<Option<Timestamp>, Refused> {
         let refuse = || {
-            invalid(name, "format", "is a time by RFC 3339, such as 2026-11-20T10:00:00Z, of the years 0001 to 9999")
+            invalid(name, "format", "must be an RFC 3339 time in the years 0001 to 9999, such as 2026-11-20T10:00:00Z")
         };
         match self.take(name) {
             None => Ok(None),
@@ -64,7 +64,7 @@ impl Fields {
     }
 
     pub(crate) fn priority(&mut self, name: &str) -> Result<Option<Priority>, Refused> {
-        let refuse = || invalid(name, "enum", "is high, normal or low");
+        let refuse = || invalid(name, "enum", "must be high, normal or low");
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) => text.parse().map(Some).map_err(|_| refuse()),
@@ -72,42 +72,42 @@ impl Fields {
         }
     }
 
-    /// An object without the member that is the bus's own.
+    /// Takes an object without the reserved member `sealbus`.
     pub(crate) fn metadata(&mut self, name: &str) -> Result<Option<Map<String, Value>>, Refused> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::Object(members)) if members.contains_key("sealbus") => {
-                Err(invalid(&format!("{name}/sealbus"), "reserved", "is the bus's own"))
+                Err(invalid(&format!("{name}/sealbus"), "reserved", "is reserved"))
             }
             Some(Value::Object(members)) => Ok(Some(members)),
-            Some(_) => Err(invalid(name, "type", "is an object")),
+            Some(_) => Err(invalid(name, "type", "must be an object")),
         }
     }
 
-    /// What is left.
+    /// Returns the remaining members.
     pub(crate) fn rest(self) -> Map<String, Value> {
         self.0
     }
 
-    /// Refuses what is left.
+    /// Refuses remaining members.
     pub(crate) fn end(self) -> Result<(), Refused> {
         match self.0.keys().next() {
             None => Ok(()),
-            Some(name) => Err(invalid(&pointer_token(name), "unknown", "is no member of a publish request")),
+            Some(name) => Err(invalid(&pointer_token(name), "unknown", "unknown member of a publish request")),
         }
     }
 }
 
-/// Text that the seal can hold: 1 to `max` bytes without control characters.
+/// Checks a text that is sealed: 1 to `max` bytes without control characters.
 pub(crate) fn check_text(name: &str, text: &str, max: usize) -> Result<(), Refused> {
     if text.is_empty() {
-        return Err(invalid(name, "minLength", "is not empty: leave it out where there is none"));
+        return Err(invalid(name, "minLength", "must not be empty; leave it out instead"));
     }
     if text.len() > max {
-        return Err(invalid(name, "maxLength", format!("is at most {max} bytes of UTF-8")));
+        return Err(invalid(name, "maxLength", format!("must be at most {max} bytes of UTF-8")));
     }
     if text.chars().any(char::is_control) {
-        return Err(invalid(name, "pattern", "has no control characters"));
+        return Err(invalid(name, "pattern", "must not contain control characters"));
     }
     Ok(())
 }

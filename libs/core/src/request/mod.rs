@@ -1,9 +1,9 @@
-//! A request to publish an event: read strictly, checked member by member, and made into what the ledger appends.
+//! Publish requests: reading them, checking them, and preparing them for the ledger.
 //!
-//! [`EventRequest`] is one event as its producer asks for it, whichever face it came through: the JSON form is read here,
-//! CloudEvents in [`crate::cloudevents`]. [`EventRequest::prepare`] checks it against the catalog and gives a [`Draft`]:
-//! canonical texts, their hashes, the event's id, and the text by which two requests with one id are compared. What the catalog
-//! wants encrypted is a [`ToEncrypt`] first, until the data subject's key is at hand.
+//! [`EventRequest`] is the request for one event. This module reads its JSON form, and [`crate::cloudevents`] its CloudEvents
+//! form. [`EventRequest::prepare`] checks it against the catalog and returns a [`Draft`] with the canonical texts, their hashes,
+//! the event's id, and the text by which two requests with the same id are compared. An event whose type is encrypted becomes a
+//! [`ToEncrypt`] first, which needs the key of the data subject.
 
 mod encrypt;
 mod fields;
@@ -21,55 +21,56 @@ use crate::event::Priority;
 use crate::names::EventType;
 use crate::timestamp::Timestamp;
 
-/// An event as its producer asks for it. Every member is of its form; what depends on tenant, plan or catalog is not
-/// checked yet.
+/// The request for an event. The form of its members has been checked; rules that depend on the tenant, the plan or the catalog
+/// have not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventRequest {
-    /// What happened.
+    /// Event type.
     pub event_type: EventType,
-    /// Version of the type's data; none given: 1.
+    /// Version of the type's data; 1 if it is not given.
     pub version: Option<u32>,
-    /// The producer's id: a UUID, or any text.
+    /// Id given by the producer: a UUID or any other text.
     pub id: Option<String>,
-    /// Who produced it.
+    /// Producer of the event.
     pub source: Option<String>,
-    /// Who did it, where that is not the token's owner.
+    /// Actor, if it is not the name of the token.
     pub actor: Option<String>,
-    /// When it happened.
+    /// Time of the event.
     pub occurred_at: Option<Timestamp>,
-    /// What it belongs to.
+    /// Id of the process to which the event belongs.
     pub correlation_id: Option<String>,
-    /// What it follows from.
+    /// Id of the event or command that caused the event.
     pub causation_id: Option<String>,
-    /// How urgent it is.
+    /// Priority.
     pub priority: Option<Priority>,
-    /// After when it is of no use.
+    /// Time after which the event is useless.
     pub deliver_by: Option<Timestamp>,
-    /// The producer's own members; never with one named `sealbus`.
+    /// Metadata of the producer, without a member named `sealbus`.
     pub metadata: Option<Map<String, Value>>,
-    /// What happened, in detail; null where there is none.
+    /// Data of the event; null if there are none.
     pub content: Content,
 }
 
 /// The data of an event.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Content {
-    /// JSON; of data that is not JSON, the string of its base64.
+    /// The data as JSON. Data that is not JSON is a string with its base64.
     pub data: Value,
-    /// Whether `data` is such a string.
+    /// Whether `data` is such a string in base64.
     pub base64: bool,
-    /// The media type, unless it is application/json.
+    /// Media type, unless it is `application/json`.
     pub content_type: Option<String>,
 }
 
 impl EventRequest {
-    /// Reads the JSON form: an object of the members that INTERFACE names, and no other. A null member is an absent one.
+    /// Reads the JSON form, an object of the members of docs/spec/interface.md#publish-request and no others. A null member
+    /// counts as absent.
     ///
     /// # Errors
-    /// `invalid_field` or `invalid_name`, with a pointer from the object.
+    /// `invalid_field` or `invalid_name`, with a pointer into the object.
     pub fn from_json(value: Value) -> Result<Self, Refused> {
         let Value::Object(members) = value else {
-            return Err(Refused::field(ErrorKind::InvalidField, "", "type", "an event is an object"));
+            return Err(Refused::field(ErrorKind::InvalidField, "", "type", "an event must be an object"));
         };
         let mut fields = Fields::new(members);
         let request = Self {

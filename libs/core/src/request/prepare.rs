@@ -1,93 +1,93 @@
-//! From a request to what the ledger appends: canonical texts, hashes, id, and the request's own text.
+//! Preparing a request for the ledger: canonical texts, hashes, id, and the text of the request.
 
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{Content, EventRequest, Limits};
 use crate::canonical;
-use crate::catalog::{Catalog, Rule, is_own};
+use crate::catalog::{Catalog, Rule};
 use crate::error::{ErrorKind, Refused};
 use crate::event::{EventIdentity, PayloadMode, Priority, event_id};
 use crate::hash::Hash;
-use crate::names::{Plan, Tenant};
+use crate::names::{Plan, Tenant, is_reserved_type};
 use crate::timestamp::Timestamp;
 
-/// The source under which an idempotency key is a foreign id.
+/// The source with which an idempotency key is hashed into an event id.
 const KEY_SOURCE: &str = "idempotency-key";
 
-/// What a request does not say itself.
+/// What is known about a request in addition to its members.
 #[derive(Debug, Clone)]
 pub struct Context<'a> {
-    /// Whose plan.
+    /// Tenant.
     pub tenant: &'a Tenant,
-    /// Which plan.
+    /// Plan.
     pub plan: &'a Plan,
-    /// The name of the token that the request came with: the actor, unless another is named.
+    /// Name of the token. It is the actor unless the request names another.
     pub credential: &'a str,
     /// Whether the token may name another actor.
     pub any_actor: bool,
-    /// The idempotency key of this event (of an array: with its place behind a slash).
+    /// Idempotency key of the event. In an array it is followed by a slash and the index of the event.
     pub idempotency_key: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
-    /// The id where neither the request nor a key makes one: a fresh `UUIDv7`.
+    /// A new `UUIDv7`, the id of the event if neither the request nor an idempotency key determines one.
     pub fresh_id: Uuid,
 }
 
-/// An event that was accepted and has no place in its plan yet.
+/// An accepted event that has no place in its plan yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
-    /// Given, derived, or fresh.
+    /// Event id: given, derived from the given id or the idempotency key, or new.
     pub event_id: Uuid,
-    /// A type that the catalog knows.
+    /// Event type, which the catalog has.
     pub event_type: String,
     /// Version of the type's data.
     pub data_version: u32,
-    /// When it happened, where the producer said so.
+    /// Time of the event, if the producer stated it.
     pub occurred: Option<Timestamp>,
-    /// Empty for none.
+    /// Producer, or empty.
     pub source: String,
-    /// Whom the event was taken from.
+    /// Actor.
     pub actor: String,
-    /// Empty for none.
+    /// Correlation id, or empty.
     pub correlation_id: String,
-    /// Empty for none.
+    /// Causation id, or empty.
     pub causation_id: String,
-    /// How the payload is kept.
+    /// How the payload is stored.
     pub payload_mode: PayloadMode,
-    /// Canonical text, of the envelope where it is encrypted; none where only its hash is kept.
+    /// Canonical payload (an envelope if it is encrypted); `None` if only its hash is stored.
     pub payload: Option<String>,
-    /// Bytes of the canonical payload or envelope.
+    /// Number of bytes of the canonical payload.
     pub payload_size: u32,
-    /// SHA-256 of the same.
+    /// SHA-256 of the canonical payload.
     pub payload_hash: Hash,
-    /// Canonical text, the bus's own member included.
+    /// Canonical metadata, including the member `sealbus`.
     pub metadata: String,
-    /// RFC 8785 of what the caller gave, parsed: two requests with one id are equal when this is. It holds the hash of the
-    /// data themselves where those are encrypted, and goes nowhere but under a MAC.
+    /// Canonical JSON of the parsed request. Two requests with the same id are equal if it is equal. It contains the hash of the
+    /// unencrypted data, so only a MAC of it is stored.
     pub request: String,
-    /// Of an encrypted event: under which data key it is.
+    /// The data key, if the event is encrypted.
     pub encrypted: Option<UnderKey>,
 }
 
-/// Under which data key a draft is encrypted, and by what a repeat of its request is known.
+/// The data key under which a draft is encrypted, and the MAC by which a repeated request is recognised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnderKey {
-    /// The data key, of the draft's tenant, that its envelope names.
+    /// Id of the data key that the envelope names.
     pub key_id: Uuid,
-    /// The MAC of `request` under it ([`crate::envelope::DataKey::request_mac`]).
+    /// MAC of [`Draft::request`] with the data key ([`crate::envelope::DataKey::request_mac`]).
     pub request_mac: [u8; 32],
 }
 
 impl EventRequest {
-    /// What the ledger appends; of a type that the catalog wants encrypted, with the data and all metadata still in it.
+    /// Returns the draft. If the type is encrypted, the draft still contains the data and all metadata in clear.
     pub(super) fn draft(&self, context: &Context<'_>, rule: &Rule<'_>, limits: &Limits) -> Result<Draft, Refused> {
         self.check_members(limits)?;
         let payload = self.payload(rule, limits)?;
         let payload_hash = Hash::of(payload.as_bytes());
         let identity = self.identity(context)?;
         let (actor, by) = self.actor(context)?;
-        let metadata = self.sealed_metadata(context, identity.foreign, by)?;
+        let metadata = self.sealed_metadata(context, identity.external, by)?;
         let request = self.request_text(context.plan, identity.id, &payload_hash);
         Ok(Draft {
             event_id: identity.id,
@@ -95,7 +95,8 @@ impl EventRequest {
             occurred: self.occurred_at,
             actor,
             payload_mode: rule.content,
-            payload_size: u32::try_from(payload.len()).expect("the strict reader caps a payload far below 4 GiB"),
+            payload_size: u32::try_from(payload.len())
+                .expect("the strict reader limits a payload to far less than 4 GiB"),
             payload_hash,
             payload: (rule.content != PayloadMode::HashOnly).then_some(payload),
             metadata,
@@ -108,7 +109,7 @@ impl EventRequest {
         })
     }
 
-    /// Whether its id is made of the idempotency key, so that a conflict is one of the key.
+    /// Returns whether the event id is derived from the idempotency key. A conflict of ids then means that the key was reused.
     pub fn id_comes_from_key(&self, idempotency_key: Option<&str>) -> bool {
         self.id.is_none() && idempotency_key.is_some()
     }
@@ -116,11 +117,11 @@ impl EventRequest {
     pub(super) fn rule<'a>(&self, catalog: &'a Catalog) -> Result<Rule<'a>, Refused> {
         let event_type = self.event_type.as_str();
         let refuse = |kind, rule, detail: String| Err(Refused::field(kind, "/type", rule, detail));
-        if is_own(event_type) {
+        if is_reserved_type(event_type) {
             return refuse(
                 ErrorKind::Forbidden,
                 "reserved",
-                format!("events of type {event_type} are written by Sealbus alone"),
+                format!("only Sealbus writes events of type {event_type}"),
             );
         }
         match catalog.resolve(event_type, self.version.unwrap_or(1)) {
@@ -136,16 +137,16 @@ impl EventRequest {
         }
         Err(Refused::new(
             ErrorKind::TooLarge,
-            format!("data and metadata of an event hold at most {} members and elements", limits.members),
+            format!("data and metadata of an event must have at most {} members and elements", limits.members),
         ))
     }
 
-    /// The canonical payload, checked by the type's schema.
+    /// Returns the canonical data after checking them against the type's schema.
     fn payload(&self, rule: &Rule<'_>, limits: &Limits) -> Result<String, Refused> {
         let payload = canonical::check(&self.content.data, canonical::Limits::PAYLOAD)
             .map_err(|refused| refused.in_request("/data"))?;
         if payload.len() > limits.event_bytes {
-            let detail = format!("the data is {} bytes, and the cap is {}", payload.len(), limits.event_bytes);
+            let detail = format!("the data has {} bytes; the limit is {}", payload.len(), limits.event_bytes);
             return Err(Refused::field(ErrorKind::TooLarge, "/data", "maxBytes", detail));
         }
         let errors = rule.validate(&self.content.data);
@@ -162,16 +163,16 @@ impl EventRequest {
         let tenant = context.tenant.as_str();
         let derived = match (&self.id, &context.idempotency_key) {
             (Some(id), _) => event_id(tenant, self.source.as_deref().unwrap_or_default(), id),
-            // The key itself is kept in the metadata; it is no id that the producer gave.
+            // The key is stored in the metadata. It is not an id that the producer gave.
             (None, Some(key)) => {
-                event_id(tenant, KEY_SOURCE, key).map(|identity| EventIdentity { foreign: None, ..identity })
+                event_id(tenant, KEY_SOURCE, key).map(|identity| EventIdentity { external: None, ..identity })
             }
-            (None, None) => Ok(EventIdentity { id: context.fresh_id, foreign: None }),
+            (None, None) => Ok(EventIdentity { id: context.fresh_id, external: None }),
         };
         derived.map_err(|error| Refused::field(ErrorKind::InvalidField, "/id", "format", error.to_string()))
     }
 
-    /// The actor, and the credential's name where the actor is another.
+    /// Returns the actor, and the name of the token if it is not the actor.
     fn actor(&self, context: &Context<'_>) -> Result<(String, Option<String>), Refused> {
         let own = context.credential;
         match self.actor.as_deref() {
@@ -179,17 +180,18 @@ impl EventRequest {
             Some(actor) if actor == own => Ok((own.to_owned(), None)),
             Some(actor) if context.any_actor => Ok((actor.to_owned(), Some(own.to_owned()))),
             Some(_) => {
-                let detail = "naming another actor than the token's own needs the scope actor.any";
+                let detail = "naming another actor than the token requires the scope actor.any";
                 Err(Refused::field(ErrorKind::Forbidden, "/actor", "scope", detail))
             }
         }
     }
 
-    /// The caller's metadata with the bus's own member: what of the event stands in neither header nor payload.
+    /// Returns the canonical metadata: those of the caller, and the member `sealbus` with the properties of the event that are
+    /// neither in the header nor in the payload.
     fn sealed_metadata(
         &self,
         context: &Context<'_>,
-        foreign: Option<String>,
+        external: Option<String>,
         by: Option<String>,
     ) -> Result<String, Refused> {
         let Content { base64, content_type, .. } = &self.content;
@@ -197,7 +199,7 @@ impl EventRequest {
         let own = [
             ("auth", Some("token".to_owned())),
             ("by", by),
-            ("id", foreign),
+            ("id", external),
             ("encoding", base64.then(|| "base64".to_owned())),
             ("content_type", content_type.clone()),
             ("priority", priority.map(|priority| priority.as_str().to_owned())),
@@ -213,9 +215,11 @@ impl EventRequest {
             .map_err(|refused| refused.in_request("/metadata"))
     }
 
-    /// RFC 8785 of the members that the caller gave: absent is null, times are microseconds (in digits, since they pass
-    /// 2⁵³), data is its hash, and the trace context is left out. The id is the event's, given or minted, so that a caller
-    /// who was told the minted id of an unknown outcome asks again with it and means the same event.
+    /// Returns the canonical JSON of the members of the request.
+    ///
+    /// Absent members are null, times are strings of microseconds (which exceed 2⁵³), the data is its hash, and the trace context
+    /// is left out. The id is that of the event, given or new: a caller that learned a new id from an unknown outcome can repeat
+    /// the request with it.
     fn request_text(&self, plan: &Plan, event_id: Uuid, payload_hash: &Hash) -> String {
         let micros = |time: Option<Timestamp>| time.map(|time| time.micros().to_string());
         canonical::write(&json!({
@@ -238,7 +242,7 @@ impl EventRequest {
     }
 }
 
-/// Members and elements of a value, at all depths.
+/// Returns the number of members and elements of a value, at all depths.
 fn members(value: &Value) -> usize {
     match value {
         Value::Array(elements) => elements.len() + elements.iter().map(members).sum::<usize>(),

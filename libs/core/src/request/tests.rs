@@ -1,4 +1,4 @@
-//! What a publish request may say, and what is made of it.
+//! Publish requests: what is accepted, and the drafts made from it.
 
 use std::sync::LazyLock;
 
@@ -15,7 +15,7 @@ use crate::names::{Plan, Tenant};
 
 const FRESH: Uuid = Uuid::from_u128(0x0197_f2a1_0000_7000_8000_0000_0000_0001);
 
-/// Compiled once: a property asks for it many times.
+/// Compiled once, because property tests use it many times.
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     let own = "module: own
 patterns:
@@ -62,7 +62,7 @@ impl Caller {
 fn ready(prepared: Prepared) -> Draft {
     match prepared {
         Prepared::Ready(draft) => draft,
-        Prepared::ToEncrypt(waiting) => panic!("{waiting:?} is not to be encrypted"),
+        Prepared::ToEncrypt(waiting) => panic!("{waiting:?} must not be encrypted"),
     }
 }
 
@@ -77,7 +77,7 @@ fn refusal(value: &Value) -> (ErrorKind, String, String) {
 }
 
 #[test]
-fn a_plain_event() {
+fn a_request_with_data_only() {
     let prepared =
         caller().prepare(json!({ "type": "any.thing", "data": { "b": 1, "a": [true, null] } })).expect("accepted");
     assert_eq!(prepared.payload.as_deref(), Some(r#"{"a":[true,null],"b":1}"#));
@@ -89,7 +89,7 @@ fn a_plain_event() {
 }
 
 #[test]
-fn every_member() {
+fn a_request_with_every_member() {
     let request = json!({
         "type": "any.thing", "version": 7, "id": "A-1", "source": "/orders", "actor": "user:17",
         "occurred_at": "2026-11-20t11:00:00.1234567+01:00", "correlation_id": "c", "causation_id": "d",
@@ -112,20 +112,20 @@ fn every_member() {
 }
 
 #[test]
-fn only_the_hash_is_kept_where_the_catalog_says_so() {
+fn a_hash_only_type_stores_no_payload() {
     let prepared = caller().prepare(json!({ "type": "hash.only", "data": "x" })).expect("accepted");
     assert_eq!((prepared.payload_mode, &prepared.payload, prepared.payload_size), (PayloadMode::HashOnly, &None, 3));
     assert_eq!(prepared.payload_hash, Hash::of(br#""x""#));
 }
 
 #[test]
-fn normal_priority_leaves_no_trace() {
+fn normal_priority_is_not_stored() {
     let prepared = caller().prepare(json!({ "type": "any.a", "priority": "normal" })).expect("accepted");
     assert_eq!(metadata(&prepared), json!({ "sealbus": { "auth": "token" } }));
 }
 
 #[test]
-fn a_key_makes_the_id_where_none_is_given() {
+fn the_id_is_derived_from_the_idempotency_key_unless_given() {
     let by_key = Caller { key: Some("k-1/0"), ..caller() };
     let prepared = by_key.prepare(json!({ "type": "any.a" })).expect("accepted");
     assert_eq!(prepared.event_id, crate::event::event_id("acme", "idempotency-key", "k-1/0").expect("an id").id);
@@ -136,14 +136,14 @@ fn a_key_makes_the_id_where_none_is_given() {
 }
 
 #[test]
-fn asking_again_with_the_minted_id_is_the_same_request() {
+fn repeating_a_request_with_the_new_id_is_the_same_request() {
     let first = caller().prepare(json!({ "type": "any.a", "data": 1 })).expect("accepted");
     let again = caller().prepare(json!({ "type": "any.a", "data": 1, "id": FRESH })).expect("accepted");
     assert_eq!(first, again);
 }
 
 #[test]
-fn the_token_s_own_actor_may_be_named_and_another_needs_the_scope() {
+fn naming_another_actor_than_the_token_requires_the_scope() {
     let own = caller().prepare(json!({ "type": "any.a", "actor": "svc-orders" })).expect("accepted");
     assert_eq!(metadata(&own)["sealbus"], json!({ "auth": "token" }));
     assert_eq!(
@@ -153,7 +153,7 @@ fn the_token_s_own_actor_may_be_named_and_another_needs_the_scope() {
 }
 
 #[test]
-fn members_outside_their_rule_are_refused_by_name() {
+fn members_that_break_their_rule_are_refused_with_their_pointer() {
     use ErrorKind::{InvalidField, InvalidName};
     let cases = [
         (json!([]), InvalidField, "", "type"),
@@ -185,14 +185,14 @@ fn members_outside_their_rule_are_refused_by_name() {
 }
 
 #[test]
-fn null_is_absent() {
+fn a_null_member_counts_as_absent() {
     let given =
         json!({ "type": "any.a", "id": null, "source": null, "metadata": null, "priority": null, "occurred_at": null });
     assert_eq!(caller().prepare(given), caller().prepare(json!({ "type": "any.a" })));
 }
 
 #[test]
-fn the_catalog_decides() {
+fn types_and_data_are_checked_against_the_catalog() {
     use ErrorKind::{Forbidden, InvalidField, SchemaViolation, UnknownEventType};
     let cases = [
         (json!({ "type": "nobody.knows" }), UnknownEventType, "/type", "catalog"),
@@ -210,8 +210,8 @@ fn the_catalog_decides() {
 }
 
 #[test]
-fn caps() {
-    let refuse = |value: Value| caller().prepare(value).expect_err("over a cap").kind;
+fn limits_are_enforced() {
+    let refuse = |value: Value| caller().prepare(value).expect_err("over a limit").kind;
     assert_eq!(refuse(json!({ "type": "any.a", "data": "x".repeat(canonical::MAX_PAYLOAD) })), ErrorKind::JsonSize);
     assert!(caller().prepare(json!({ "type": "any.a", "data": "x".repeat(canonical::MAX_PAYLOAD - 2) })).is_ok());
     assert_eq!(
@@ -225,13 +225,13 @@ fn caps() {
         Ok(10)
     );
     assert_eq!(
-        tight.prepare(json!({ "type": "any.a", "data": "123456789" })).expect_err("over the cap").kind,
+        tight.prepare(json!({ "type": "any.a", "data": "123456789" })).expect_err("over the limit").kind,
         ErrorKind::TooLarge
     );
 }
 
 #[test]
-fn depth_is_the_data_s_own() {
+fn depth_is_counted_within_the_data() {
     let nested = |levels: usize| {
         let body = format!("[{{\"type\":\"any.a\",\"data\":{}{}}}]", "[".repeat(levels), "]".repeat(levels));
         let (mut events, _) = read_body(body.as_bytes(), &Limits::default())?;
@@ -247,13 +247,13 @@ fn depth_is_the_data_s_own() {
         };
         events.remove(0).prepare(&context, &CATALOG, &caller.limits).map(ready)
     };
-    assert!(nested(64).is_ok(), "64 arrays, one inside the other");
+    assert!(nested(64).is_ok(), "64 nested arrays are allowed");
     assert_eq!(nested(65).expect_err("too deep").kind, ErrorKind::JsonDepth);
     assert_eq!(nested(300).expect_err("too deep").kind, ErrorKind::JsonDepth);
 }
 
 #[test]
-fn bodies() {
+fn bodies_of_one_event_or_an_array() {
     let limits = Limits { events: 2, body_bytes: 100, ..Limits::default() };
     let read = |body: &str| read_body(body.as_bytes(), &limits).map(|(events, array)| (events.len(), array));
     let kind = |body: &str| read(body).expect_err(body).kind;
@@ -269,15 +269,15 @@ fn bodies() {
 }
 
 proptest! {
-    /// The request's text tells requests apart by what was said, and by nothing else.
+    /// The texts of two requests are equal exactly if the requests are.
     #[test]
-    fn equal_requests_have_one_text(source in proptest::option::of("[a-z]{1,5}"), data in "[a-z]{0,5}", other in "[a-z]{0,5}") {
+    fn only_equal_requests_have_the_same_text(source in proptest::option::of("[a-z]{1,5}"), data in "[a-z]{0,5}", other in "[a-z]{0,5}") {
         let request = |data: &str| json!({ "type": "any.a", "source": source, "data": { "v": data } });
         let (one, two) = (caller().prepare(request(&data)).unwrap(), caller().prepare(request(&other)).unwrap());
         prop_assert_eq!(one.request == two.request, data == other);
     }
 
-    /// No JSON at all makes the reading panic, and what is accepted has canonical texts.
+    /// No JSON value makes the reader panic, and an accepted event has canonical texts.
     #[test]
     fn any_json_is_accepted_or_refused(value in json_value()) {
         if let Ok(prepared) = caller().prepare(json!({ "type": "any.a", "data": value, "metadata": { "m": value } })) {

@@ -66,9 +66,9 @@ fn what_is_wrong_is_refused_with_its_place_and_rule() {
     for (body, words) in [
         (format!("    type: ['*']\n{SINK}"), "type"),
         (format!("    types: []\n{SINK}"), "subscription audit: types: at least one"),
-        (format!("    types: ['**']\n{SINK}"), "subscription audit: types: a type pattern is"),
+        (format!("    types: ['**']\n{SINK}"), "subscription audit: types: type pattern must be"),
         (format!("    tenants: ['*', acme]\n{SINK}"), "subscription audit: tenants: \"*\" stands alone"),
-        (format!("    tenants: [Acme]\n{SINK}"), "subscription audit: tenants: a tenant is"),
+        (format!("    tenants: [Acme]\n{SINK}"), "subscription audit: tenants: tenant must be"),
         (format!("    tenants: []\n{SINK}"), "subscription audit: tenants: at least one"),
         (format!("    from: yesterday\n{SINK}"), "yesterday"),
         (format!("    parallelism: 4\n{SINK}"), "subscription audit: parallelism: `partitions`"),
@@ -88,7 +88,10 @@ fn what_is_wrong_is_refused_with_its_place_and_rule() {
         assert!(refused.starts_with("subs.yaml: ") && refused.contains(words), "{body}: {refused}");
     }
     for (text, words) in [
-        ("subscriptions:\n  Audit:\n    sink: { jsonl: { path: a } }\n", "subscription Audit: name: a subscription is"),
+        (
+            "subscriptions:\n  Audit:\n    sink: { jsonl: { path: a } }\n",
+            "subscription Audit: name: subscription must be",
+        ),
         ("subscriptions:\n  audit-1:\n    sink: { jsonl: { path: a } }\n", "not ending in - and digits"),
         (
             "subscriptions:\n  a:\n    sink: { jsonl: { path: a } }\n  a:\n    sink: { jsonl: { path: b } }\n",

@@ -141,7 +141,7 @@ mod tests {
         let cases = [
             (entry("", "1", ""), "name must be 1 to 255 bytes"),
             (valid.replace("[\"acme\"]", "[]"), "tenants must list at least one"),
-            (valid.replace("[\"acme\"]", "[\"ACME\"]"), "a tenant is"),
+            (valid.replace("[\"acme\"]", "[\"ACME\"]"), "tenant must be"),
             (entry("a", "1", r#","default_tenant":"other""#), "default_tenant other is not one of its tenants"),
             (format!("{valid},{}", entry("a", "2", "")), "another token has the same name"),
             (format!("{valid},{}", entry("b", "1", "")), "another token has the same sha256"),

@@ -1,4 +1,4 @@
-//! From a request to an event whose payload is encrypted for its data subject.
+//! Preparing requests whose payload is encrypted for a data subject.
 
 use std::fmt;
 
@@ -14,17 +14,17 @@ use crate::event::PayloadMode;
 use crate::hash::Hash;
 use crate::names::{Plan, Tenant};
 
-/// A request that was accepted.
+/// An accepted request.
 #[derive(Debug)]
 pub enum Prepared {
-    /// The ledger can append it as it is.
+    /// The ledger can append the draft.
     Ready(Draft),
-    /// The catalog wants it encrypted first.
+    /// The payload must be encrypted first.
     ToEncrypt(ToEncrypt),
 }
 
 impl Prepared {
-    /// The event's id.
+    /// Returns the event id.
     pub fn event_id(&self) -> Uuid {
         match self {
             Self::Ready(draft) => draft.event_id,
@@ -33,25 +33,25 @@ impl Prepared {
     }
 }
 
-/// An accepted event that waits for its data subject's key. It does not print what it holds.
+/// An accepted event whose payload must be encrypted. Its content is not printed.
 pub struct ToEncrypt {
     subject: DataSubject,
     tenant: Tenant,
     plan: Plan,
-    /// Its payload is still the data, its metadata are the clear ones.
+    /// Its payload is the unencrypted data; its metadata are those that stay clear.
     draft: Draft,
-    /// The metadata that are encrypted with the data.
-    hidden: String,
+    /// The metadata that are encrypted together with the data.
+    encrypted_metadata: String,
 }
 
 impl EventRequest {
-    /// Checks the request against the catalog and makes of it what the ledger appends, or what is to be encrypted first. All
-    /// checks are made here, before a data key is looked up, so that none is made for a request that is refused.
+    /// Checks the request against the catalog and returns a draft, or an event that must be encrypted first. All checks are made
+    /// here, before a data key is looked up, so that no data key is created for a refused request.
     ///
     /// # Errors
-    /// `unknown_event_type`, `schema_violation` (also where the data do not name their subject as the catalog says they do),
-    /// `forbidden` (a type of the bus's own, another actor), `too_large`, the strict reader's codes for data and metadata,
-    /// `invalid_field` (also where the catalog wants the type encrypted and does not say for whom); with pointers from the event.
+    /// With pointers into the event: `unknown_event_type`; `schema_violation` (also if the data do not name their subject where
+    /// the catalog declares it); `forbidden` (a reserved type, or another actor); `too_large`; the codes of the strict reader for
+    /// data and metadata; `invalid_field` (also if the catalog encrypts the type but declares no subject).
     pub fn prepare(&self, context: &Context<'_>, catalog: &Catalog, limits: &Limits) -> Result<Prepared, Refused> {
         let rule = self.rule(catalog)?;
         let mut draft = self.draft(context, &rule, limits)?;
@@ -59,22 +59,24 @@ impl EventRequest {
             return Ok(Prepared::Ready(draft));
         }
         let subject = self.subject(&rule)?;
-        let hidden = hide(&mut draft, rule.clear);
+        let encrypted_metadata = split_metadata(&mut draft, rule.clear);
         let (tenant, plan) = (context.tenant.clone(), context.plan.clone());
-        Ok(Prepared::ToEncrypt(ToEncrypt { subject, tenant, plan, draft, hidden }))
+        Ok(Prepared::ToEncrypt(ToEncrypt { subject, tenant, plan, draft, encrypted_metadata }))
     }
 
-    /// Whose data these are, by the catalog's pointer into them (RFC 6901).
+    /// Returns the data subject, which the catalog declares by a JSON pointer into the data.
     fn subject(&self, rule: &Rule<'_>) -> Result<DataSubject, Refused> {
         let Some(pointer) = rule.subject else {
-            let detail = format!("the catalog wants {} encrypted and names no data subject", self.event_type);
+            let detail = format!("the catalog encrypts {} but declares no data subject", self.event_type);
             return Err(Refused::field(ErrorKind::InvalidField, "/type", "content", detail));
         };
         let refuse = |rule, detail| Refused::field(ErrorKind::SchemaViolation, format!("/data{pointer}"), rule, detail);
         let name = match self.content.data.pointer(pointer) {
             Some(Value::String(name)) => name,
-            None | Some(Value::Null) => return Err(refuse("required", "names the data subject, and is required")),
-            Some(_) => return Err(refuse("type", "names the data subject, and is a string")),
+            None | Some(Value::Null) => {
+                return Err(refuse("required", "is required, because it names the data subject"));
+            }
+            Some(_) => return Err(refuse("type", "must be a string, because it names the data subject")),
         };
         check_text(&format!("data{pointer}"), name, 255)
             .map_err(|refused| Refused { kind: ErrorKind::SchemaViolation, ..refused })?;
@@ -82,31 +84,32 @@ impl EventRequest {
     }
 }
 
-/// Leaves of the draft's metadata what stays clear: the bus's own member, and what the catalog names. Gives the rest.
-fn hide(draft: &mut Draft, clear: &[String]) -> String {
+/// Removes from the draft the metadata that are encrypted, and returns them. The member `sealbus` and the members in `clear`
+/// stay.
+fn split_metadata(draft: &mut Draft, clear: &[String]) -> String {
     let metadata: Map<String, Value> =
         serde_json::from_str(&draft.metadata).expect("a draft's metadata are a canonical object");
-    let (kept, hidden): (Map<_, _>, Map<_, _>) =
+    let (clear, encrypted): (Map<_, _>, Map<_, _>) =
         metadata.into_iter().partition(|(name, _)| name == "sealbus" || clear.contains(name));
-    draft.metadata = canonical::write(&Value::Object(kept));
-    canonical::write(&Value::Object(hidden))
+    draft.metadata = canonical::write(&Value::Object(clear));
+    canonical::write(&Value::Object(encrypted))
 }
 
 impl ToEncrypt {
-    /// Whose data these are: the tenant's current data key of this subject is to encrypt them.
+    /// Returns the data subject, with whose current data key the payload is to be encrypted.
     pub fn subject(&self) -> &DataSubject {
         &self.subject
     }
 
-    /// The event's id.
+    /// Returns the event id.
     pub fn event_id(&self) -> Uuid {
         self.draft.event_id
     }
 
-    /// What the ledger appends: the draft with its payload in an envelope under this key, bound to the event of this
-    /// deployment. One nonce serves one envelope. It can be done again, where the key was erased meanwhile.
+    /// Returns the draft with its payload in an envelope under `key`, bound to the event. A nonce must be used for one envelope
+    /// only. The event can be encrypted again with another key, if the key was erased in the meantime.
     pub fn encrypt(&self, origin: &str, key: &DataKey, nonce: Nonce) -> Draft {
-        let Self { tenant, plan, draft, hidden, .. } = self;
+        let Self { tenant, plan, draft, encrypted_metadata, .. } = self;
         let binding = Binding {
             origin,
             tenant: tenant.as_str(),
@@ -115,13 +118,13 @@ impl ToEncrypt {
             event_type: &draft.event_type,
             data_version: draft.data_version,
         };
-        let data = draft.payload.clone().expect("only what is hash-only has no payload");
-        let plaintext = Plaintext { data, metadata: hidden.clone() };
+        let data = draft.payload.clone().expect("only a hash-only draft has no payload");
+        let plaintext = Plaintext { data, metadata: encrypted_metadata.clone() };
         let envelope = Envelope::seal(key, nonce, &binding, &plaintext).to_text();
         let request_mac = key.request_mac(origin, tenant.as_str(), draft.request.as_bytes());
         Draft {
             encrypted: Some(UnderKey { key_id: key.key_id(), request_mac }),
-            payload_size: u32::try_from(envelope.len()).expect("data and metadata are capped far below 3 GiB"),
+            payload_size: u32::try_from(envelope.len()).expect("data and metadata are limited to far less than 3 GiB"),
             payload_hash: Hash::of(envelope.as_bytes()),
             payload: Some(envelope),
             ..draft.clone()

@@ -1,4 +1,4 @@
-//! What becomes of a request whose type the catalog wants encrypted.
+//! Requests whose type is encrypted.
 
 use std::sync::LazyLock;
 
@@ -41,7 +41,7 @@ fn prepare(value: Value) -> Result<Prepared, Refused> {
 fn to_encrypt(value: Value) -> ToEncrypt {
     match prepare(value).expect("accepted") {
         Prepared::ToEncrypt(waiting) => waiting,
-        Prepared::Ready(draft) => panic!("{draft:?} is to be encrypted"),
+        Prepared::Ready(draft) => panic!("{draft:?} must be encrypted"),
     }
 }
 
@@ -72,7 +72,7 @@ fn refusal(value: Value) -> (ErrorKind, String, String) {
 }
 
 #[test]
-fn data_and_metadata_are_hidden_but_for_what_is_clear() {
+fn data_and_metadata_are_encrypted_except_for_clear_members() {
     let waiting = to_encrypt(json!({
         "type": "a", "priority": "high", "data": { "customer": { "id": "c-7" }, "amount": "10.00" },
         "metadata": { "reason": "r", "ip": "192.0.2.7", "agent": { "reason": "nested" } },
@@ -102,7 +102,7 @@ fn the_envelope_is_the_payload_that_is_hashed() {
 }
 
 #[test]
-fn a_repeated_request_is_known_whatever_the_nonce_and_not_under_another_key() {
+fn a_repeated_request_has_the_same_mac_with_any_nonce_but_not_with_another_key() {
     let request = json!({ "type": "a", "data": { "customer": { "id": "c-7" } }, "metadata": { "ip": "192.0.2.7" } });
     let once = to_encrypt(request.clone()).encrypt(ORIGIN, &key(1), NONCE);
     let again = to_encrypt(request).encrypt(ORIGIN, &key(1), [8; 24]);
@@ -119,7 +119,7 @@ fn a_repeated_request_is_known_whatever_the_nonce_and_not_under_another_key() {
 }
 
 #[test]
-fn the_subject_stands_where_the_pointer_says() {
+fn the_subject_is_read_from_the_declared_pointer() {
     use ErrorKind::SchemaViolation;
     let waiting = to_encrypt(json!({ "type": "at.place", "data": { "who": [0, { "a/b~c": "Ada" }] } }));
     assert_eq!(waiting.subject().as_str(), "Ada");
@@ -141,12 +141,12 @@ fn the_subject_stands_where_the_pointer_says() {
         assert_eq!(refusal(value), (SchemaViolation, pointer.to_owned(), rule.to_owned()));
     }
     assert!(prepare(of(json!("x".repeat(255)))).is_ok());
-    let told = prepare(of(json!("hush\u{7}"))).expect_err("a control character");
-    assert!(!told.to_string().contains("hush"), "{told}");
+    let refused = prepare(of(json!("hush\u{7}"))).expect_err("a control character");
+    assert!(!refused.to_string().contains("hush"), "{refused}");
 }
 
 #[test]
-fn all_other_checks_are_made_as_ever() {
+fn encrypted_types_have_all_other_checks_too() {
     use ErrorKind::{InvalidField, JsonSize, SchemaViolation, UnknownEventType};
     let large = "x".repeat(canonical::MAX_METADATA);
     let cases = [
@@ -166,7 +166,7 @@ fn all_other_checks_are_made_as_ever() {
 }
 
 #[test]
-fn what_is_not_to_be_encrypted_is_ready() {
+fn an_event_of_a_plain_type_is_ready() {
     let request = json!({ "type": "plain", "data": { "id": "x" }, "metadata": { "ip": "192.0.2.7" } });
     let Ok(Prepared::Ready(draft)) = prepare(request) else { panic!("a plain draft") };
     assert_eq!(draft.payload.as_deref(), Some(r#"{"id":"x"}"#));
@@ -174,15 +174,15 @@ fn what_is_not_to_be_encrypted_is_ready() {
 }
 
 #[test]
-fn what_waits_does_not_print_what_it_holds() {
+fn an_event_to_encrypt_does_not_print_its_content() {
     let waiting = to_encrypt(json!({ "type": "all.hidden", "id": Uuid::from_u128(3), "data": { "id": "c-7" } }));
     assert_eq!(format!("{waiting:?}"), "ToEncrypt(00000000-0000-0000-0000-000000000003)");
 }
 
 proptest! {
-    /// No member of the metadata is lost or shown in both places, and data open as they were.
+    /// No member of the metadata is lost or stored in both places, and the opened data are the given ones.
     #[test]
-    fn nothing_is_lost(
+    fn encryption_loses_nothing(
         data in "[a-zé\u{10000}\"\\\\]{0,9}",
         metadata in prop::collection::btree_map("reason|batch|ip|[a-c]|é", -9e15..9e15_f64, 0..6),
     ) {
