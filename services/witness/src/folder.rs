@@ -1,11 +1,11 @@
-//! The folder that is a witness's memory: a note for each log, the last checkpoint that it cosigned.
+//! The folder that is a witness's memory. It has one note for each log: the last checkpoint that was cosigned.
 //!
 //! ```text
-//! <log>.note    the checkpoint, with the log's lines and the witness's
-//! <log>.fork    the first checkpoint that the log signed beside the one of that size in the note
+//! <log>.note    the checkpoint, with the signatures of the log and the witness
+//! <log>.fork    the first checkpoint that the log signed with the size of the one in the note but another root
 //! ```
 //!
-//! `<log>` is SHA-256 of the origin in hex: an origin may hold what a file's name cannot.
+//! `<log>` is the SHA-256 of the origin in hex, since an origin may contain characters that a file name cannot.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -14,28 +14,28 @@ use std::path::{Path, PathBuf};
 use sealbus_core::hash::Hash;
 use sealbus_core::log::note::Note;
 
-/// The folder, of this process as long as it lives.
+/// The folder, locked for this process.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    /// The folder itself, locked.
+    /// The folder itself. It holds the lock.
     handle: File,
 }
 
-/// Why the folder does not serve.
+/// The reason why the folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// It is not there, is of another user, is full, or the like.
-    #[error("{doing} {} failed", path.display())]
+    /// The folder or a file in it could not be accessed.
+    #[error("cannot {operation} {}", path.display())]
     Io {
-        /// What was attempted: "reading".
-        doing: &'static str,
-        /// With which file.
+        /// The operation that failed, such as "read".
+        operation: &'static str,
+        /// The file or folder.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Another process has it.
+    /// Another process uses the folder.
     #[error("another witness runs on {}; a folder, and a key, have one witness at a time", path.display())]
     InUse {
         /// The folder.
@@ -44,45 +44,45 @@ pub enum FolderError {
 }
 
 impl Folder {
-    /// Takes the folder at this path, which has to be there: one that is made on the way would be empty, and an empty memory
-    /// is what a witness must not begin with unasked.
+    /// Opens and locks a folder. It must exist: a folder that was created here would be an empty memory, with which a
+    /// witness must not start unless an operator says so.
     pub(crate) fn open(path: &Path) -> Result<Self, FolderError> {
-        let handle = File::open(path).map_err(failed("opening", path))?;
+        let handle = File::open(path).map_err(cannot("open", path))?;
         match handle.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), handle }),
             Err(TryLockError::WouldBlock) => Err(FolderError::InUse { path: path.to_owned() }),
-            Err(TryLockError::Error(error)) => Err(failed("locking", path)(error)),
+            Err(TryLockError::Error(error)) => Err(cannot("lock", path)(error)),
         }
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file of the log's last checkpoint.
+    /// The path of a log's note.
     pub(crate) fn note_file(&self, origin: &str) -> PathBuf {
         self.file(origin, "note")
     }
 
-    /// The bytes of that file; `None` where there is none.
+    /// Reads a log's note. Returns `None` if there is no such file.
     pub(crate) fn read(&self, origin: &str) -> Result<Option<Vec<u8>>, FolderError> {
         let file = self.note_file(origin);
         match fs::read(&file) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed("reading", &file)(error)),
+            Err(error) => Err(cannot("read", &file)(error)),
         }
     }
 
-    /// Puts the log's last checkpoint in the place of the one before. When it returns, a loss of power leaves the new one; when
-    /// it fails or the process dies in it, the old one or the new one, whole.
+    /// Replaces a log's note. After it has returned, a power failure leaves the new note. If it fails, or the process
+    /// dies in it, the folder has either the old or the new note, never a part of one.
     pub(crate) fn write(&self, origin: &str, note: &Note) -> Result<(), FolderError> {
         self.replace(&self.note_file(origin), note)
     }
 
-    /// Keeps the proof that the log signed two trees of one size. The first is kept: it is the one that nobody can have sent to
-    /// push another out.
+    /// Keeps the evidence that the log signed two trees of the same size. Later evidence does not replace it, so that
+    /// nobody can make the witness discard it.
     pub(crate) fn keep_fork(&self, origin: &str, note: &Note) -> Result<PathBuf, FolderError> {
         let file = self.file(origin, "fork");
         if !file.exists() {
@@ -102,13 +102,13 @@ impl Folder {
             handle.write_all(note.to_string().as_bytes())?;
             handle.sync_all()
         };
-        write().map_err(failed("writing", &new))?;
-        fs::rename(&new, file).map_err(failed("replacing", file))?;
-        // The name is the folder's, and is on the disk only with it.
-        self.handle.sync_all().map_err(failed("flushing", &self.path))
+        write().map_err(cannot("write", &new))?;
+        fs::rename(&new, file).map_err(cannot("replace", file))?;
+        // The new name is on the disk only after the folder has been flushed.
+        self.handle.sync_all().map_err(cannot("flush", &self.path))
     }
 }
 
-fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderError {
-    move |source| FolderError::Io { doing, path: path.to_owned(), source }
+fn cannot(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderError {
+    move |source| FolderError::Io { operation, path: path.to_owned(), source }
 }

@@ -1,13 +1,14 @@
-//! A witness: cosigns a log's checkpoints as long as each continues all that it saw before (c2sp.org/tlog-witness).
+//! A witness cosigns a checkpoint of a log only if it continues every checkpoint that the witness has cosigned before
+//! (c2sp.org/tlog-witness).
 //!
-//! Two readers can be shown two histories of one log, each with valid signatures, and neither can tell alone. A witness can:
-//! it remembers the last tree of the log that it cosigned, and nothing makes it cosign another one that does not continue it.
-//! It is worth as much as it is out of the log's hands, so it needs neither ledger nor broker: a key, a policy that says
-//! which logs it follows, and a folder.
+//! A log can show two readers different histories, each with valid signatures, and neither reader can detect this
+//! alone. A witness can, because it remembers the last tree of each log that it cosigned. Its value depends on its
+//! independence from the log's operator. It therefore needs neither ledger nor broker, only a key, a policy that names
+//! the logs to follow, and a folder.
 //!
-//! A request's way: `server` reads its body within its caps, [`Witness`] decides by the rules of `sealbus_core::log::witness`,
-//! and `folder` has the new tree on the disk before the cosignature leaves. The folder is the witness: a process holds nothing
-//! that is not in it, and one folder has one process.
+//! `server` reads a request within its limits, [`Witness`] decides by the rules of `sealbus_core::log::witness`, and
+//! `folder` writes the new tree to the disk before the cosignature is returned. All state that matters is in the
+//! folder, which one process at a time may use.
 
 mod folder;
 mod metrics;
@@ -24,48 +25,49 @@ pub use crate::folder::FolderError;
 pub use crate::metrics::Metrics;
 pub use crate::witness::{NotCosigned, Witness, WitnessError};
 
-/// How a witness serves.
+/// The limits of a witness's HTTP server.
 pub struct Config {
-    /// Where it listens.
+    /// The socket to serve.
     pub listener: TcpListener,
-    /// How long a caller may take with the headers of a request, and once the witness is told to stop with its call.
+    /// How long a client may take to send the headers of a request, and how long open calls may take at shutdown.
     pub timeouts: ConnectionTimeouts,
-    /// How long a request may wait for room, and then its body take to come in.
-    pub body_time: Duration,
-    /// Bodies that may be in hand at once, each of at most 516 KiB.
-    pub bodies: usize,
+    /// How long a request may wait to be processed, and then how long its body may take to arrive.
+    pub body_timeout: Duration,
+    /// The number of bodies that may be in memory at once. Each has at most 516 KiB.
+    pub max_bodies: usize,
 }
 
 impl Config {
-    /// The default settings: 10 s for a body, 64 of them at once.
+    /// Returns a configuration with 10 s for a body and at most 64 bodies in memory.
     pub fn new(listener: TcpListener, timeouts: ConnectionTimeouts) -> Self {
-        Self { listener, timeouts, body_time: Duration::from_secs(10), bodies: 64 }
+        Self { listener, timeouts, body_timeout: Duration::from_secs(10), max_bodies: 64 }
     }
 }
 
-/// What a witness is given, open already.
+/// The witness to serve, and its metrics.
 pub struct Resources {
-    /// What decides and remembers.
+    /// The witness.
     pub witness: Witness,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Metrics,
 }
 
-/// Serves until `shutdown` fires; then takes no more, answers the calls that are under way, and ends.
+/// Serves requests until `shutdown` is cancelled, and then answers those in flight.
 ///
 /// # Errors
-/// Where the folder cannot be written: what the disk holds is then in doubt, and only a new start reads it again.
+/// If the folder cannot be written. It is then unknown what is on the disk, so the process has to end; the next start
+/// reads the folder again.
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), FolderError> {
-    let Config { listener, timeouts, body_time, bodies } = config;
-    let (router, mut failures) = server::router(resources, bodies, body_time);
+    let Config { listener, timeouts, body_timeout, max_bodies } = config;
+    let (router, mut failures) = server::router(resources, max_bodies, body_timeout);
     let ending = shutdown.child_token();
     let serving = net::serve(listener, router, timeouts, ending.clone());
-    let failing = async {
+    let first_failure = async {
         let failure = failures.recv().await;
         ending.cancel();
         failure
     };
-    // The router, and with it the other end of the channel, is gone when the serving ends.
-    let ((), failure) = tokio::join!(serving, failing);
+    // When serving ends, the router is dropped, and with it the sender of the channel.
+    let ((), failure) = tokio::join!(serving, first_failure);
     failure.map_or(Ok(()), Err)
 }

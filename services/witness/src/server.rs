@@ -1,4 +1,4 @@
-//! The HTTP interface: `POST /add-checkpoint`.
+//! The HTTP server of a witness: `POST /add-checkpoint`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,60 +20,62 @@ use crate::folder::FolderError;
 use crate::metrics::Metrics;
 use crate::witness::{NotCosigned, Witness};
 
-/// What the endpoint works with.
+/// The state of the endpoint.
 struct App {
     witness: Witness,
     metrics: Metrics,
-    room: Arc<Semaphore>,
-    body_time: Duration,
-    /// Where a folder that cannot be written ends the process.
-    failure: mpsc::Sender<FolderError>,
+    /// One permit for each body that may be in memory.
+    body_permits: Arc<Semaphore>,
+    body_timeout: Duration,
+    /// Receives the error of a folder that cannot be written, which ends the process.
+    failures: mpsc::Sender<FolderError>,
 }
 
-/// The router, and what ends the process. `bodies` may be in hand at once, each for as long as `body_time`.
+/// Returns the router, and a channel that receives the error of a folder that cannot be written.
 pub(crate) fn router(
     resources: Resources,
-    bodies: usize,
-    body_time: Duration,
+    max_bodies: usize,
+    body_timeout: Duration,
 ) -> (Router, mpsc::Receiver<FolderError>) {
     let Resources { witness, metrics } = resources;
-    let (failure, failures) = mpsc::channel(1);
-    let app = App { witness, metrics, room: Arc::new(Semaphore::new(bodies)), body_time, failure };
-    app.witness.origins().for_each(|origin| app.count(origin));
+    let (sender, receiver) = mpsc::channel(1);
+    let body_permits = Arc::new(Semaphore::new(max_bodies));
+    let app = App { witness, metrics, body_permits, body_timeout, failures: sender };
+    app.witness.origins().for_each(|origin| app.record(origin));
     let router = Router::new()
         .route("/add-checkpoint", post(add_checkpoint))
         .layer(DefaultBodyLimit::max(AddCheckpoint::MAX_BYTES))
         .with_state(Arc::new(app));
-    (router, failures)
+    (router, receiver)
 }
 
 async fn add_checkpoint(State(app): State<Arc<App>>, request: Request) -> Response {
-    let response = answer(&app, request).await;
+    let response = respond(&app, request).await;
     app.metrics.answered(response.status().as_u16());
     response
 }
 
-async fn answer(app: &Arc<App>, request: Request) -> Response {
-    let Ok(Ok(place)) = timeout(app.body_time, Arc::clone(&app.room).acquire_owned()).await else {
-        let overloaded = "too many requests are in hand\n";
+async fn respond(app: &Arc<App>, request: Request) -> Response {
+    let Ok(Ok(permit)) = timeout(app.body_timeout, Arc::clone(&app.body_permits).acquire_owned()).await else {
+        let overloaded = "too many requests at the same time\n";
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], overloaded).into_response();
     };
-    let body = match timeout(app.body_time, Bytes::from_request(request, &())).await {
+    let body = match timeout(app.body_timeout, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => body,
-        Ok(Err(refused)) => return refused.into_response(),
-        Err(_) => return (StatusCode::REQUEST_TIMEOUT, "the body did not come in\n").into_response(),
+        Ok(Err(rejection)) => return rejection.into_response(),
+        Err(_) => return (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n").into_response(),
     };
-    // On a thread of its own, and so to its end even if the caller hangs up: the memory has to be what the disk is.
-    let working = Arc::clone(app);
-    let work = move || {
-        let response = working.cosign(&body);
-        drop(place);
+    // The blocking thread runs to its end even if the client disconnects, so that memory and disk stay the same.
+    let blocking_app = Arc::clone(app);
+    let cosign = move || {
+        let response = blocking_app.cosign(&body);
+        drop(permit);
         response
     };
-    match spawn_blocking(work).await {
+    match spawn_blocking(cosign).await {
         Ok(response) => response,
-        Err(panicked) => {
-            tracing::error!(error = %panicked, "a request was not answered");
+        Err(error) => {
+            tracing::error!(error = %error_chain(&error), "request not answered");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
@@ -88,33 +90,33 @@ impl App {
         match self.witness.add_checkpoint(&request) {
             Ok(line) => {
                 let (origin, size) = (request.checkpoint().origin(), request.checkpoint().size());
-                tracing::debug!(origin, size, "cosigned");
-                self.count(origin);
+                tracing::debug!(origin, size, "checkpoint cosigned");
+                self.record(origin);
                 line.to_string().into_response()
             }
             Err(NotCosigned::Refused(refusal)) => refused(&refusal),
             Err(NotCosigned::Folder(error)) => {
                 tracing::error!(
-                    error = error_chain(&error),
-                    "the witness cannot remember what it would cosign, and ends"
+                    error = %error_chain(&error),
+                    "cannot store a checkpoint, so it is not cosigned and the witness ends; check the disk and restart it"
                 );
-                // A second failure has nothing to add.
-                let _ = self.failure.try_send(error);
-                (StatusCode::INTERNAL_SERVER_ERROR, "the witness cannot remember what it would cosign\n")
-                    .into_response()
+                // The channel is full if an earlier failure is already ending the process.
+                let _ = self.failures.try_send(error);
+                (StatusCode::INTERNAL_SERVER_ERROR, "the witness cannot store what it would cosign\n").into_response()
             }
         }
     }
 
-    fn count(&self, origin: &str) {
+    /// Records the last cosignature of a log in the metrics.
+    fn record(&self, origin: &str) {
         if let Some(memory) = self.witness.memory(origin) {
-            self.metrics.stands(origin, memory.tree.size, memory.time);
+            self.metrics.cosigned(origin, memory.tree.size, memory.time);
         }
     }
 }
 
 fn refused(refusal: &Refusal) -> Response {
-    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let status = StatusCode::from_u16(refusal.status()).expect("the statuses of refusals are valid");
     if let Refusal::Conflict { size } = refusal {
         let content_type = HeaderValue::from_static(SIZE_CONTENT_TYPE);
         return (status, [(header::CONTENT_TYPE, content_type)], encode_size(*size)).into_response();

@@ -1,4 +1,4 @@
-//! The witness itself: what it remembers of each log, and when it cosigns.
+//! The witness: its memory of each log, and the decision to cosign.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,105 +16,108 @@ use sealbus_core::seal::{KeyKind, Keyring};
 
 use crate::folder::{Folder, FolderError};
 
-/// What it remembers of a log.
+/// The last cosignature of a log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Memory {
-    /// The last tree that it cosigned.
+    /// The cosigned tree.
     pub tree: CosignedTree,
-    /// When, in seconds since 1970.
+    /// The time of the cosignature, in seconds since 1970.
     pub time: u64,
 }
 
-/// A witness of the logs of a policy. It is the only one on its folder.
+/// A witness of the logs of a policy. No other witness can use its folder at the same time.
 pub struct Witness {
     signer: WitnessSigner,
     policy: Policy,
     folder: Folder,
-    /// A request holds its log's lock from the decision until the disk has what it decided.
+    /// The memory of each log, by origin. A request locks it from its decision until the result is on the disk.
     logs: BTreeMap<String, Mutex<Memory>>,
     clock: Arc<dyn Clock>,
 }
 
-/// Why a witness does not start, or does not begin with a log.
+/// The reason why a witness does not start, or does not begin with a log.
 #[derive(Debug, thiserror::Error)]
 pub enum WitnessError {
-    /// It has nothing to sign with.
+    /// The keyring has no usable key.
     #[error("the witness cannot sign")]
     Signer(#[from] SignerError),
-    /// The folder does not serve.
+    /// The folder cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
     /// The policy names no log.
     #[error("the policy names no log for the witness to follow")]
     NoLog,
-    /// A log of the policy is not in the folder.
+    /// The folder has no note of a log of the policy.
     #[error(
         "the witness has no memory of {origin} in {}: if it never cosigned that log, run `sealbus witness --begin {origin}` \
-         once; if it did, its memory is lost, and so is the witness: give another one a new key, and have it pinned instead",
+         once. Otherwise its memory is lost, and it must not be used any more: set up another witness with a new key, and \
+         have that one pinned instead",
         folder.display()
     )]
     Missing {
-        /// The log.
+        /// The origin of the log.
         origin: String,
         /// The folder.
         folder: PathBuf,
     },
-    /// A log's file is not as this witness wrote it.
+    /// The note of a log is not one that this witness wrote.
     #[error(
-        "{} is not the memory of {origin} as this witness wrote it ({problem}): bring the undamaged file back if it is the \
-         newest, never an older one; without it the witness is lost: give another one a new key, and have it pinned instead",
+        "{} is not a note of {origin} that this witness wrote ({problem}): put the undamaged file back if it is the newest \
+         one, never an older one. Without it the witness must not be used any more: set up another witness with a new key, \
+         and have that one pinned instead",
         file.display()
     )]
     Damaged {
-        /// The log.
+        /// The origin of the log.
         origin: String,
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         problem: String,
     },
-    /// The log to begin with is none of the policy.
-    #[error("the policy names no log {origin}")]
+    /// The policy does not name the log to begin with.
+    #[error("the policy does not name the log {origin}")]
     UnknownLog {
-        /// The log.
+        /// The origin of the log.
         origin: String,
     },
-    /// The log to begin with is in the folder already.
-    #[error("the witness has begun with {origin} before, and remembers it in {}", file.display())]
-    Begun {
-        /// The log.
+    /// The folder already has a note of the log to begin with.
+    #[error("the witness has already begun with {origin}; its memory is in {}", file.display())]
+    AlreadyBegun {
+        /// The origin of the log.
         origin: String,
         /// The file.
         file: PathBuf,
     },
-    /// The log to begin with bears a name that no checkpoint can.
-    #[error("{origin:?} is no origin of a log")]
+    /// The name of the log to begin with is not valid in a checkpoint.
+    #[error("{origin:?} is not a valid origin of a log")]
     Origin {
         /// The name.
         origin: String,
-        /// Why.
+        /// The rule that it violates.
         source: CheckpointError,
     },
 }
 
-/// Why there is no cosignature.
+/// The reason why a checkpoint was not cosigned.
 #[derive(Debug, thiserror::Error)]
 pub enum NotCosigned {
-    /// The request is refused.
+    /// The rules of witnesses do not allow it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// It would have been cosigned, and could not be remembered. What the folder holds is in doubt until it is read again.
-    #[error("the witness cannot remember what it would cosign")]
+    /// It could not be stored in the folder. It is unknown what is on the disk until the folder is read again.
+    #[error("the witness cannot store what it would cosign")]
     Folder(#[from] FolderError),
 }
 
 impl Witness {
-    /// The witness of this name, with the keyring's active `witness-` key and the memory in `folder`. `clock` has to
-    /// be right, since the time is what a cosignature adds to a checkpoint.
+    /// Opens the witness of this name with the keyring's active `witness-` key and the memory in `folder`. `clock` must
+    /// be correct: its time is in the cosignatures.
     ///
-    /// Refused: a folder on which another runs; a log of the policy that is not in it, or whose file is not a checkpoint of
-    /// that log cosigned under this name by a `witness-` key of the keyring. A retired key is good enough for that, so that a
-    /// witness with a new key still knows what it saw under the old one.
+    /// # Errors
+    /// If another witness uses the folder, or if the folder has no valid note of a log of the policy: a checkpoint of
+    /// that log that was cosigned under this name by a `witness-` key of the keyring. That key may be retired, so that
+    /// a witness with a new key keeps its memory.
     pub fn open(
         name: &str,
         keyring: &Keyring,
@@ -123,14 +126,14 @@ impl Witness {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, WitnessError> {
         let signer = WitnessSigner::new(keyring, name)?;
-        let own = own_keys(name, keyring);
+        let keys = keys_of(name, keyring);
         let folder = Folder::open(folder)?;
         let mut logs = BTreeMap::new();
         for log in policy.logs() {
             let origin = log.key.name();
             let missing = || WitnessError::Missing { origin: origin.to_owned(), folder: folder.path().to_owned() };
             let bytes = folder.read(origin)?.ok_or_else(missing)?;
-            let memory = Memory::read(&bytes, origin, &own).map_err(|problem| {
+            let memory = Memory::read(&bytes, origin, &keys).map_err(|problem| {
                 let (origin, file) = (origin.to_owned(), folder.note_file(origin));
                 WitnessError::Damaged { origin, file, problem }
             })?;
@@ -142,10 +145,13 @@ impl Witness {
         Ok(Self { signer, policy, folder, logs, clock })
     }
 
-    /// Begins with a log of the policy: the witness of this name has seen no tree of it yet. An operator says so, once for each
-    /// log, since a memory that was lost looks the same; a log that is in the folder already is refused.
+    /// Begins with a log of the policy, of which the witness has not cosigned any tree. It writes a cosigned note of
+    /// the empty tree, with which every log begins.
     ///
-    /// The folder then holds the empty tree, with which every log begins, cosigned.
+    /// Only an operator can decide this, once for each log, since a memory that was lost looks the same.
+    ///
+    /// # Errors
+    /// Among others if the folder already has a note of the log.
     pub fn begin(
         origin: &str,
         name: &str,
@@ -162,7 +168,7 @@ impl Witness {
         let empty = empty.map_err(|source| WitnessError::Origin { origin: origin.to_owned(), source })?;
         let folder = Folder::open(folder)?;
         if folder.read(origin)?.is_some() {
-            return Err(WitnessError::Begun { origin: origin.to_owned(), file: folder.note_file(origin) });
+            return Err(WitnessError::AlreadyBegun { origin: origin.to_owned(), file: folder.note_file(origin) });
         }
         let note = note(&empty, vec![signer.cosign(&empty, clock.unix_seconds().max(1))]);
         Ok(folder.write(origin, &note)?)
@@ -173,20 +179,20 @@ impl Witness {
         self.signer.verifier_key()
     }
 
-    /// Cosigns the checkpoint of this request, or refuses. The line is on the disk when it is returned.
+    /// Cosigns the checkpoint of a request, or refuses it. The cosignature is on the disk when this returns.
     ///
-    /// It blocks, on the disk and on the request before it of the same log. Its time is the clock's, or the last
-    /// cosignature's where that is later: cosignatures of a log are never dated back.
+    /// It blocks on the disk, and on other requests about the same log. The time of the cosignature is the clock's, or
+    /// that of the log's last cosignature if that is later.
     pub fn add_checkpoint(&self, request: &AddCheckpoint) -> Result<Signature, NotCosigned> {
         let checkpoint = request.checkpoint();
         let log = self.logs.get(checkpoint.origin()).ok_or(Refusal::UnknownLog)?;
-        // Whoever panicked under the lock had not changed the memory: that is the last thing that happens.
+        // A thread that panicked with the lock has not changed the memory, since that is the last step.
         let mut memory = log.lock().unwrap_or_else(PoisonError::into_inner);
         let tree = match request.decide(&self.policy, memory.tree) {
             Ok(tree) => tree,
             Err(refusal) => {
                 if matches!(refusal, Refusal::Inconsistent(_)) {
-                    self.report(request, memory.tree);
+                    self.report_inconsistent(request, memory.tree);
                 }
                 return Err(refusal.into());
             }
@@ -196,13 +202,13 @@ impl Witness {
             tracing::warn!(
                 origin = checkpoint.origin(),
                 now,
-                last = memory.time,
-                "the clock is behind the last cosignature, whose time is taken; verifiers count it once they have reached it"
+                last_time = memory.time,
+                "system clock is behind the last cosignature; reusing that time, which verifiers accept once their clocks reach it"
             );
         }
         let next = Memory { tree, time: now.max(memory.time).max(1) };
         let line = self.signer.cosign(checkpoint, next.time);
-        // Whoever sends the newest checkpoint again and again has the disk flushed once a second, not each time.
+        // A client that sends the newest checkpoint repeatedly causes at most one flush of the disk per second.
         if next != *memory {
             let mut lines = self.lines_of_log(request);
             lines.push(line.clone());
@@ -212,27 +218,28 @@ impl Witness {
         Ok(line)
     }
 
-    /// The logs that it follows.
+    /// The origins of the logs of the policy.
     pub(crate) fn origins(&self) -> impl Iterator<Item = &str> {
         self.logs.keys().map(String::as_str)
     }
 
-    /// What it remembers of a log; `None` of one that it does not follow.
+    /// Returns the last cosignature of a log, or `None` if the policy does not name the log.
     pub(crate) fn memory(&self, origin: &str) -> Option<Memory> {
         self.logs.get(origin).map(|log| *log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Says what does not continue the last tree. Two trees of one size, both signed by the log, prove that it has two
-    /// histories; a proof that does not hold may have been sent by anybody who saw the checkpoint.
-    fn report(&self, request: &AddCheckpoint, last: CosignedTree) {
+    /// Logs a checkpoint that does not continue the last tree. Two trees of the same size, both signed by the log,
+    /// prove that the log has two histories, and are kept. An invalid proof proves nothing: anyone who saw a checkpoint
+    /// can send one.
+    fn report_inconsistent(&self, request: &AddCheckpoint, last: CosignedTree) {
         let checkpoint = request.checkpoint();
         let (origin, size) = (checkpoint.origin(), checkpoint.size());
         if size != last.size || checkpoint.root() == last.root {
             tracing::warn!(
                 origin,
                 size,
-                last = last.size,
-                "a checkpoint came without a proof that it continues the last"
+                last_size = last.size,
+                "checkpoint refused: no valid proof that it continues the last cosigned one"
             );
             return;
         }
@@ -240,17 +247,22 @@ impl Witness {
         match self.folder.keep_fork(origin, &fork) {
             Ok(file) => {
                 let file = file.display();
-                tracing::error!(origin, size, %file, "the log has signed two trees of one size; both notes are kept");
+                tracing::error!(origin, size, %file, "the log signed two trees of the same size; both notes are kept");
             }
             Err(error) => {
-                let error = error_chain(&error);
-                tracing::error!(origin, size, error, %fork, "the log has signed two trees of one size; this is the second");
+                tracing::error!(
+                    origin,
+                    size,
+                    error = %error_chain(&error),
+                    %fork,
+                    "the log signed two trees of the same size; the second note could not be kept"
+                );
             }
         }
     }
 
-    /// The note's lines of the log's known keys, one of each and as many as leave room for the witness's. The decision has found
-    /// all of them right.
+    /// Returns the signatures of a note by the log's keys in the policy: one of each key, and at most as many as leave
+    /// room for the witness's. The decision has verified all of them.
     fn lines_of_log(&self, request: &AddCheckpoint) -> Vec<Signature> {
         let origin = request.checkpoint().origin();
         let known =
@@ -267,26 +279,26 @@ impl Witness {
 }
 
 impl Memory {
-    /// What the bytes of a log's file say; or what is wrong with them.
-    fn read(bytes: &[u8], origin: &str, own: &[VerifierKey]) -> Result<Self, String> {
+    /// Reads the note of a log, which must be cosigned by one of the witness's keys. The error describes its defect.
+    fn read(bytes: &[u8], origin: &str, keys: &[VerifierKey]) -> Result<Self, String> {
         let note = Note::parse(bytes).map_err(|error| error.to_string())?;
         let checkpoint: Checkpoint = note.text().parse().map_err(|error: CheckpointError| error.to_string())?;
         if checkpoint.origin() != origin {
-            return Err(format!("it is the checkpoint of {}", checkpoint.origin()));
+            return Err(format!("it is a checkpoint of {}", checkpoint.origin()));
         }
-        let lines = note.verify(own).map_err(|error| error.to_string())?;
+        let lines = note.verify(keys).map_err(|error| error.to_string())?;
         let time = lines.iter().filter_map(|line| line.time).max();
-        let time = time.ok_or("no witness key of the keyring has cosigned it under this name")?;
+        let time = time.ok_or("it is not cosigned under this name by a witness key of the keyring")?;
         Ok(Self { tree: CosignedTree { size: checkpoint.size(), root: checkpoint.root() }, time })
     }
 }
 
-/// The keys under which the witness of this name signs or has signed.
-fn own_keys(name: &str, keyring: &Keyring) -> Vec<VerifierKey> {
+/// Returns the keys with which the witness of this name signs, or has signed.
+fn keys_of(name: &str, keyring: &Keyring) -> Vec<VerifierKey> {
     let publics = keyring.public_keys(KeyKind::Witness).cloned();
     publics.filter_map(|public| VerifierKey::new(name, SignatureType::Cosignature, public).ok()).collect()
 }
 
 fn note(checkpoint: &Checkpoint, lines: Vec<Signature>) -> Note {
-    Note::new(checkpoint.to_string(), lines).expect("a checkpoint with lines of known keys is a note")
+    Note::new(checkpoint.to_string(), lines).expect("a checkpoint with verified signatures is a valid note")
 }

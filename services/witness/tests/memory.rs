@@ -1,4 +1,4 @@
-//! The folder: what a witness remembers over its end, and when it does not start.
+//! The witness's folder: what it remembers across restarts, and when it refuses to start.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -15,24 +15,24 @@ use sealbus_witness::{FolderError, Witness, WitnessError};
 use crate::support::{NAME, ORIGIN, OTHER, Place, TIME, fork, key, keyring, log, policy, witness_keys};
 
 #[tokio::test]
-async fn what_was_cosigned_is_remembered() {
+async fn a_restarted_witness_remembers_what_it_cosigned() {
     let place = Place::begun();
     let witness = place.open().unwrap();
     witness.add_checkpoint(&log().request(0, 7)).unwrap();
-    // As a process that is killed: nothing is told to end.
+    // Drop it without a shutdown, as if the process had been killed.
     drop(witness);
     let server = place.serve().await;
-    assert_eq!(server.ask(&fork().request(0, 9)).await.body, "7\n");
-    assert_eq!(server.ask(&fork().request(7, 9)).await.status, 422);
-    assert_eq!(server.ask(&log().request(7, 9)).await.status, 200);
+    assert_eq!(server.submit(&fork().request(0, 9)).await.body, "7\n");
+    assert_eq!(server.submit(&fork().request(7, 9)).await.status, 422);
+    assert_eq!(server.submit(&log().request(7, 9)).await.status, 200);
     server.stop().await.unwrap();
 }
 
 #[test]
-fn a_checkpoint_that_is_sent_again_is_written_once_a_second() {
+fn a_repeated_checkpoint_is_written_at_most_once_per_second() {
     let place = Place::begun();
     let witness = place.open().unwrap();
-    // Each write is another file by the same name.
+    // Each write creates a new file with the same name.
     let inode = || fs::metadata(place.file(ORIGIN, "note")).unwrap().ino();
     let first = witness.add_checkpoint(&log().request(0, 7)).unwrap();
     let written = inode();
@@ -46,7 +46,7 @@ fn a_checkpoint_that_is_sent_again_is_written_once_a_second() {
 }
 
 #[test]
-fn what_a_write_left_that_was_cut_off_does_not_count() {
+fn the_file_of_an_interrupted_write_is_ignored() {
     let place = Place::begun();
     let witness = place.open().unwrap();
     witness.add_checkpoint(&log().request(0, 7)).unwrap();
@@ -58,7 +58,7 @@ fn what_a_write_left_that_was_cut_off_does_not_count() {
 }
 
 #[test]
-fn a_folder_has_one_witness() {
+fn a_folder_in_use_is_refused() {
     let place = Place::begun();
     let witness = place.open().unwrap();
     assert!(matches!(place.open(), Err(WitnessError::Folder(FolderError::InUse { .. }))));
@@ -68,16 +68,16 @@ fn a_folder_has_one_witness() {
 }
 
 #[test]
-fn a_witness_begins_with_a_log_only_when_it_is_told_to() {
+fn a_log_without_memory_is_refused_until_an_operator_begins_with_it() {
     let place = Place::empty();
     let error = place.open().map(drop).unwrap_err();
     assert!(matches!(error, WitnessError::Missing { .. }));
     assert!(error.to_string().contains(&format!("sealbus witness --begin {ORIGIN}")), "{error}");
     place.begin(ORIGIN).unwrap();
-    assert!(matches!(place.begin(ORIGIN), Err(WitnessError::Begun { .. })));
+    assert!(matches!(place.begin(ORIGIN), Err(WitnessError::AlreadyBegun { .. })));
     assert!(matches!(place.begin("bus.test/three"), Err(WitnessError::UnknownLog { .. })));
 
-    // A log that is new in the policy, and one whose file was lost, look the same.
+    // A log that was added to the policy, and one whose file was lost, are refused in the same way.
     place.open().unwrap().add_checkpoint(&log().request(0, 7)).unwrap();
     let both = || place.open_as(NAME, &witness_keys(), policy(&[ORIGIN, OTHER])).map(drop);
     assert!(matches!(both(), Err(WitnessError::Missing { origin, .. }) if origin == OTHER));
@@ -97,33 +97,34 @@ fn a_memory_that_was_touched_stops_the_start() {
     place.begin(OTHER).unwrap();
     place.open().unwrap().add_checkpoint(&log().request(0, 7)).unwrap();
     let file = place.file(ORIGIN, "note");
-    let right = fs::read(&file).unwrap();
+    let original = fs::read(&file).unwrap();
     let refused = |bytes: &[u8]| {
         fs::write(&file, bytes).unwrap();
         let error = place.open().map(drop).unwrap_err();
         assert!(matches!(error, WitnessError::Damaged { .. }), "{error}");
         assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
     };
-    for length in 0..right.len() {
-        refused(&right[..length]);
+    for length in 0..original.len() {
+        refused(&original[..length]);
     }
-    // The log's own lines are evidence and not memory; the text and the witness's line are.
-    let own = right.len()
+    // Flip a bit of each byte of the text and of the witness's signature. The log's signatures are evidence, not
+    // memory.
+    let witness_line = original.len()
         - WitnessSigner::new(&witness_keys(), NAME).unwrap().cosign(&log().checkpoint(7), 1).to_string().len();
     let text = log().checkpoint(7).to_string().len();
-    for at in (0..text).chain(own..right.len()) {
-        let mut bytes = right.clone();
-        bytes[at] ^= 1;
+    for index in (0..text).chain(witness_line..original.len()) {
+        let mut bytes = original.clone();
+        bytes[index] ^= 1;
         refused(&bytes);
     }
     refused(&fs::read(place.file(OTHER, "note")).unwrap());
     refused(log().note(7).to_string().as_bytes());
-    fs::write(&file, &right).unwrap();
+    fs::write(&file, &original).unwrap();
     place.open().unwrap();
 }
 
 #[test]
-fn a_memory_is_of_one_witness() {
+fn a_memory_of_another_name_or_key_is_refused() {
     let place = Place::begun();
     let open = |name: &str, keys: &[serde_json::Value]| place.open_as(name, &keyring(keys), policy(&[ORIGIN]));
     let (old, new) = (key(KeyKind::Witness, 2, "retired"), key(KeyKind::Witness, 3, "active"));
@@ -132,11 +133,11 @@ fn a_memory_is_of_one_witness() {
     assert!(is_damaged(open(NAME, std::slice::from_ref(&new))), "another key");
     assert!(
         is_damaged(open(NAME, &[key(KeyKind::Witness, 2, "revoked"), new.clone()])),
-        "a key that is trusted no more"
+        "the key that signed it was revoked"
     );
     assert!(matches!(open(NAME, std::slice::from_ref(&old)), Err(WitnessError::Signer(_))), "no key to sign with");
 
-    // A new key goes on from what was seen under the old one.
+    // A witness with a new key keeps the memory that the retired key signed.
     let witness = open(NAME, &[old, new.clone()]).unwrap();
     assert_eq!(witness.verifier_key().signature_type(), SignatureType::Cosignature);
     witness.add_checkpoint(&log().request(0, 7)).unwrap();
@@ -145,22 +146,25 @@ fn a_memory_is_of_one_witness() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_stored_is_not_cosigned_and_ends_the_witness() {
+async fn a_witness_that_cannot_write_refuses_and_ends() {
     let place = Place::begun();
     let server = place.serve().await;
-    assert_eq!(server.ask(&log().request(0, 7)).await.status, 200);
-    let away = place.path().with_extension("away");
-    fs::rename(place.path(), &away).unwrap();
-    let answer = server.ask(&log().request(7, 9)).await;
+    assert_eq!(server.submit(&log().request(0, 7)).await.status, 200);
+
+    // Move the folder away: the next checkpoint is not cosigned, and the witness ends.
+    let moved = place.path().with_extension("moved");
+    fs::rename(place.path(), &moved).unwrap();
+    let answer = server.submit(&log().request(7, 9)).await;
     assert_eq!(answer.status, 500);
     assert!(!answer.body.contains('—'), "{answer:?}");
-    let ended = tokio::time::timeout(support::LONG, server.task).await.expect("it ends by itself").unwrap();
+    let ended = tokio::time::timeout(support::LONG, server.task).await.expect("the witness did not end").unwrap();
     assert!(matches!(ended, Err(FolderError::Io { .. })), "{ended:?}");
 
-    fs::rename(&away, place.path()).unwrap();
+    // Move it back: the next start continues from the last stored checkpoint.
+    fs::rename(&moved, place.path()).unwrap();
     assert_eq!(place.note().text(), log().checkpoint(7).to_string());
     let server = place.serve().await;
-    assert_eq!(server.ask(&fork().request(7, 9)).await.status, 422);
-    assert_eq!(server.ask(&log().request(7, 9)).await.status, 200);
+    assert_eq!(server.submit(&fork().request(7, 9)).await.status, 422);
+    assert_eq!(server.submit(&log().request(7, 9)).await.status, 200);
     server.stop().await.unwrap();
 }

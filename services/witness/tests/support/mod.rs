@@ -1,4 +1,4 @@
-//! A log in memory, a witness on a folder of its own, and a server that serves it.
+//! A log in memory, a witness on a temporary folder, and a server of it.
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 
@@ -33,12 +33,12 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const ORIGIN: &str = "bus.test/one";
 pub(crate) const OTHER: &str = "bus.test/two";
 pub(crate) const NAME: &str = "witness.test/w";
-/// When the clock of a test begins.
+/// The initial time of a [`Clock`], in seconds since 1970.
 pub(crate) const TIME: u64 = 1_700_000_000;
-/// Longer than anything takes in health.
+/// A timeout that only a defect exceeds.
 pub(crate) const LONG: Duration = Duration::from_mins(1);
 
-/// A key whose seed differs by `number`, as no generator gives them.
+/// Returns a key of a keyring file. Its seed is derived from `number`.
 pub(crate) fn key(kind: KeyKind, number: u8, status: &str) -> Value {
     let seed: [u8; 32] = std::array::from_fn(|index| u8::try_from(index).unwrap().wrapping_mul(11) ^ number);
     let id = kind.id_of_public(PublicKey::of_seed(&seed).as_bytes());
@@ -54,7 +54,7 @@ pub(crate) fn witness_keys() -> Keyring {
     keyring(&[key(KeyKind::Witness, 2, "active")])
 }
 
-/// A log with as many leaves as one wants. A log of another `branch` has other leaves from the fourth on, and the same key.
+/// A log of any size. Logs of the same origin and different `branch` have the same key and the same first three leaves.
 pub(crate) struct Log {
     pub signer: LogSigner,
     origin: &'static str,
@@ -102,7 +102,7 @@ pub(crate) fn fork() -> Log {
     Log::new(ORIGIN, " of the other history")
 }
 
-/// The policy that names these logs, each with a key of its own; the first has [`Log`]'s.
+/// Returns the policy of these logs, each with its own key. The first one has the key of [`Log`].
 pub(crate) fn policy(origins: &[&str]) -> Policy {
     let line = |(number, origin): (u8, &&str)| {
         let keys = keyring(&[key(KeyKind::Log, number, "active")]);
@@ -133,7 +133,7 @@ impl sealbus_core::clock::Clock for Clock {
     }
 }
 
-/// A folder, and the clock that goes with it.
+/// The folder and the clock of a witness.
 pub(crate) struct Place {
     pub folder: TempDir,
     pub clock: Clock,
@@ -144,7 +144,7 @@ impl Place {
         Self { folder: tempfile::tempdir().unwrap(), clock: Clock::new() }
     }
 
-    /// A folder of a witness that has begun with [`ORIGIN`].
+    /// Returns the folder of a witness that has begun with [`ORIGIN`].
     pub(crate) fn begun() -> Self {
         let place = Self::empty();
         place.begin(ORIGIN).unwrap();
@@ -155,7 +155,7 @@ impl Place {
         self.folder.path()
     }
 
-    /// The file of a log, by its ending.
+    /// The file of a log with this ending.
     pub(crate) fn file(&self, origin: &str, ending: &str) -> PathBuf {
         self.path().join(format!("{}.{ending}", Hash::of(origin.as_bytes())))
     }
@@ -182,9 +182,9 @@ impl Place {
     }
 }
 
-/// An answer, read to its end.
+/// A response, read to its end.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct CompleteResponse {
     pub status: u16,
     pub content_type: String,
     pub body: String,
@@ -211,14 +211,15 @@ impl Server {
         Self { url, registry, shutdown, task, http: reqwest::Client::new() }
     }
 
-    pub(crate) async fn post(&self, body: impl Into<reqwest::Body>) -> Answer {
+    pub(crate) async fn post(&self, body: impl Into<reqwest::Body>) -> CompleteResponse {
         let response = self.http.post(format!("{}/add-checkpoint", self.url)).body(body).send().await.unwrap();
         let content_type = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
         let status = response.status().as_u16();
-        Answer { status, content_type: content_type.unwrap_or_default(), body: response.text().await.unwrap() }
+        let content_type = content_type.unwrap_or_default();
+        CompleteResponse { status, content_type, body: response.text().await.unwrap() }
     }
 
-    pub(crate) async fn ask(&self, request: &AddCheckpoint) -> Answer {
+    pub(crate) async fn submit(&self, request: &AddCheckpoint) -> CompleteResponse {
         self.post(request.to_string()).await
     }
 
@@ -226,19 +227,20 @@ impl Server {
         client(&self.url)
     }
 
-    pub(crate) fn numbers(&self) -> String {
+    /// Returns the metrics as text.
+    pub(crate) fn metrics(&self) -> String {
         exposition(&self.registry)
     }
 
-    /// Stops it, and gives how it ended.
+    /// Stops the server and returns its result.
     pub(crate) async fn stop(self) -> Result<(), FolderError> {
         self.shutdown.cancel();
         drop(self.http);
-        timeout(LONG, self.task).await.expect("it ends").expect("no panic")
+        timeout(LONG, self.task).await.expect("the server did not stop").expect("the server panicked")
     }
 }
 
-/// A client that pins the key of the witness under test.
+/// Returns a client that pins the key of the witness under test.
 pub(crate) fn client(url: &str) -> WitnessClient {
     WitnessClient::new(url, verifier_key(), LONG).unwrap()
 }
