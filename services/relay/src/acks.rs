@@ -1,4 +1,5 @@
-//! Acknowledgements, awaited by a task of their own: one that also sends could hold up both for ever.
+//! Acknowledgements, which a separate task awaits: with one task for sending and awaiting, each could block the other for
+//! ever (`docs/spec/protocol.md#relay-2`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,30 +17,30 @@ use crate::window::PlanId;
 /// One attempt to send an event.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    /// The event's plan.
+    /// The plan.
     pub plan: PlanId,
-    /// Its seq.
+    /// The event's seq.
     pub seq: u64,
-    /// Which attempt this is.
-    pub ticket: u64,
+    /// The number of the attempt, unique within the partition.
+    pub number: u64,
     /// The event.
     pub record: Arc<Record>,
-    /// Its plan's number, where the ledger told it.
+    /// The plan's number, if the event was read from the ledger.
     pub plan_no: Option<i64>,
 }
 
-/// What became of an attempt.
+/// The outcome of an attempt.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// The attempt.
     pub attempt: Attempt,
-    /// The stream's answer.
+    /// The acknowledgement of the stream.
     pub result: Result<Ack, PublishError>,
-    /// How long it took.
-    pub took: Duration,
+    /// The time from sending to the outcome.
+    pub latency: Duration,
 }
 
-/// Awaits what it is given, all at once. Neither side waits for the other: what is under way is bounded by the sender.
+/// The task that awaits acknowledgements. Its channels are unbounded: the window of each plan limits what is in flight.
 pub(crate) struct Acks {
     sent: mpsc::UnboundedSender<(Attempt, Sent, Instant)>,
     outcomes: mpsc::UnboundedReceiver<Outcome>,
@@ -47,46 +48,49 @@ pub(crate) struct Acks {
 }
 
 impl Acks {
-    /// Starts the task.
+    /// Starts the task. It ends when this is dropped.
     pub(crate) fn start() -> Self {
         let (sent, to_await) = mpsc::unbounded_channel();
         let (done, outcomes) = mpsc::unbounded_channel();
-        Self { sent, outcomes, _task: AbortOnDropHandle::new(tokio::spawn(drive(to_await, done))) }
+        Self { sent, outcomes, _task: AbortOnDropHandle::new(tokio::spawn(await_all(to_await, done))) }
     }
 
-    /// Hands over an attempt that is under way.
+    /// Hands over an attempt in flight.
     pub(crate) fn expect(&self, attempt: Attempt, sent: Sent) {
-        // The task ends after this struct does.
+        // The send fails only after a panic of the task.
         let _ = self.sent.send((attempt, sent, Instant::now()));
     }
 
-    /// The next outcome. Safe to drop and ask again.
+    /// Waits for the next outcome. Cancel safe.
     pub(crate) async fn next(&mut self) -> Outcome {
         match self.outcomes.recv().await {
             Some(outcome) => outcome,
-            // Only a panic of the task's ends it before this struct; nothing will ever come.
+            // The channel closes only after a panic of the task.
             None => std::future::pending().await,
         }
     }
 
-    /// The next outcome, if it is there already.
-    pub(crate) fn ready(&mut self) -> Option<Outcome> {
+    /// Returns the next outcome if there is one already.
+    pub(crate) fn try_next(&mut self) -> Option<Outcome> {
         self.outcomes.try_recv().ok()
     }
 }
 
-async fn drive(mut to_await: mpsc::UnboundedReceiver<(Attempt, Sent, Instant)>, done: mpsc::UnboundedSender<Outcome>) {
-    let mut under_way = FuturesUnordered::new();
+async fn await_all(
+    mut to_await: mpsc::UnboundedReceiver<(Attempt, Sent, Instant)>,
+    done: mpsc::UnboundedSender<Outcome>,
+) {
+    let mut in_flight = FuturesUnordered::new();
     loop {
         tokio::select! {
             sent = to_await.recv() => {
-                let Some((attempt, sent, at)) = sent else { return };
-                under_way.push(async move {
+                let Some((attempt, sent, sent_at)) = sent else { return };
+                in_flight.push(async move {
                     let result = sent.acknowledged().await;
-                    Outcome { attempt, result, took: at.elapsed() }
+                    Outcome { attempt, result, latency: sent_at.elapsed() }
                 });
             }
-            Some(outcome) = under_way.next() => {
+            Some(outcome) = in_flight.next() => {
                 if done.send(outcome).is_err() {
                     return;
                 }

@@ -1,8 +1,10 @@
-//! Hints of a partition: taken while there is room for them, checked, and handed to its worker.
+//! Hints of a partition: received while the worker has capacity, checked, and handed to the worker
+//! (`docs/spec/protocol.md#relay-3`).
 
 use std::sync::Arc;
 
 use sealbus_broker::Broker;
+use sealbus_core::error_chain;
 use sealbus_core::event::{PayloadMode, Record};
 use sealbus_core::hash::Hash;
 use sealbus_core::partition::PlanKey;
@@ -12,121 +14,126 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::metrics::{HintFate, Metrics};
 
-/// Hints that may wait for the worker.
-const ROOM: usize = 256;
+/// The number of checked hints that may wait for the worker.
+const CHANNEL_CAPACITY: usize = 256;
 
-/// A hinted event whose seal holds.
+/// A hinted event whose seal is valid.
 #[derive(Debug)]
-pub(crate) struct Hinted {
-    /// The outbox row, as the hint says.
-    pub id: i64,
+pub(crate) struct HintedEvent {
+    /// The outbox row, according to the hint.
+    pub outbox_id: i64,
     /// The event.
     pub record: Arc<Record>,
 }
 
-/// What a hint must be of.
-pub(crate) struct Expected {
+/// The events that hints of a partition may contain.
+pub(crate) struct ExpectedEvents {
     /// The ledger's origin.
     pub origin: String,
-    /// How many partitions it has.
+    /// The number of partitions of the ledger.
     pub partitions: u32,
-    /// The one that is listened to.
+    /// The partition.
     pub partition: u32,
-    /// Who may have sealed it.
+    /// The keys whose seals are trusted.
     pub keyring: Arc<Keyring>,
 }
 
-impl Expected {
-    /// Whether the event may be sent on the hint's word: a seal of a trusted key, and the texts that it covers.
-    fn covers(&self, record: &Record) -> Result<(), String> {
+impl ExpectedEvents {
+    /// Checks that an event may be sent without reading it from the ledger: its origin and partition are the expected ones,
+    /// its seal is by a trusted key, and its payload and metadata are those that were sealed. The error is the reason.
+    fn check(&self, record: &Record) -> Result<(), String> {
         let header = &record.header;
         if header.origin != self.origin
             || PlanKey::of(&header.tenant, &header.plan).partition(self.partitions) != self.partition
         {
-            return Err("it is of another ledger or partition".to_owned());
+            return Err("the event belongs to another ledger or partition".to_owned());
         }
         let payload = record.payload.as_deref().map(|payload| Hash::of(payload.as_bytes()));
         let sealed = (header.payload_mode != PayloadMode::HashOnly).then_some(header.payload_hash);
         if payload != sealed || Hash::of(record.metadata.as_bytes()) != header.metadata_hash {
-            return Err("its payload or metadata is not what was sealed".to_owned());
+            return Err("the event's payload or metadata does not match its seal".to_owned());
         }
         let checked = self.keyring.check(header, &record.event_hash, &record.mac, &record.sig);
         checked.map(drop).map_err(|verdict| verdict.as_str().to_owned())
     }
 }
 
-/// The running intake of a partition.
+/// The task that receives and checks the hints of a partition.
 pub(crate) struct HintIntake {
-    hinted: mpsc::Receiver<Hinted>,
-    missed: Arc<Notify>,
+    hints: mpsc::Receiver<HintedEvent>,
+    dropped: Arc<Notify>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl HintIntake {
-    /// Begins to listen.
-    pub(crate) fn start(broker: Broker, expected: Expected, metrics: Metrics) -> Self {
-        let (taken, hinted) = mpsc::channel(ROOM);
-        let missed = Arc::new(Notify::new());
-        let task = tokio::spawn(listen(broker, expected, metrics, taken, Arc::clone(&missed)));
-        Self { hinted, missed, _task: AbortOnDropHandle::new(task) }
+    /// Starts the task. It ends when this is dropped.
+    pub(crate) fn start(broker: Broker, expected: ExpectedEvents, metrics: Metrics) -> Self {
+        let (sender, hints) = mpsc::channel(CHANNEL_CAPACITY);
+        let dropped = Arc::new(Notify::new());
+        let task = tokio::spawn(receive(broker, expected, metrics, sender, Arc::clone(&dropped)));
+        Self { hints, dropped, _task: AbortOnDropHandle::new(task) }
     }
 
-    /// The next hint. Safe to drop and ask again.
-    pub(crate) async fn next(&mut self) -> Hinted {
-        match self.hinted.recv().await {
-            Some(hinted) => hinted,
-            // Without hints the sweep does it all, later.
+    /// Waits for the next hint. Cancel safe.
+    pub(crate) async fn next(&mut self) -> HintedEvent {
+        match self.hints.recv().await {
+            Some(hint) => hint,
+            // The task could not subscribe, or ended. The sweep of the outbox finds the events.
             None => std::future::pending().await,
         }
     }
 
-    /// The next hint, if it is there already.
-    pub(crate) fn ready(&mut self) -> Option<Hinted> {
-        self.hinted.try_recv().ok()
+    /// Returns the next hint if there is one already.
+    pub(crate) fn try_next(&mut self) -> Option<HintedEvent> {
+        self.hints.try_recv().ok()
     }
 
-    /// Notified when hints were dropped for want of room: a sweep is to look for their events.
-    pub(crate) fn missed(&self) -> Arc<Notify> {
-        Arc::clone(&self.missed)
+    /// Returns the notification of dropped hints. After one, the outbox should be swept at once.
+    pub(crate) fn dropped(&self) -> Arc<Notify> {
+        Arc::clone(&self.dropped)
     }
 }
 
-async fn listen(
+async fn receive(
     broker: Broker,
-    expected: Expected,
+    expected: ExpectedEvents,
     metrics: Metrics,
-    taken: mpsc::Sender<Hinted>,
-    missed: Arc<Notify>,
+    sender: mpsc::Sender<HintedEvent>,
+    dropped: Arc<Notify>,
 ) {
     let mut hints = match broker.hints(expected.partition).await {
         Ok(hints) => hints,
         Err(error) => {
             tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "hints cannot be listened to; events wait for the sweep"
+                partition = expected.partition,
+                error = %error_chain(&error),
+                "cannot subscribe to hints; events wait for the sweep of the outbox"
             );
             return;
         }
     };
     while let Some(hint) = hints.next().await {
-        // Checking a seal costs more than reading many rows: a worker that is behind is better served by its sweep.
-        let Ok(place) = taken.try_reserve() else {
+        // Checking a seal is more expensive than reading many rows, so a worker that is behind catches up faster by a sweep.
+        let Ok(slot) = sender.try_reserve() else {
             metrics.hint(HintFate::Dropped);
-            missed.notify_one();
+            dropped.notify_one();
             continue;
         };
-        let read = hint.read().map_err(|error| error.to_string());
-        match read.and_then(|(id, record)| expected.covers(&record).map(|()| Hinted { id, record: Arc::new(record) })) {
-            Ok(hinted) => {
+        let read = hint.read().map_err(|error| error_chain(&error));
+        let checked = read.and_then(|(outbox_id, record)| {
+            expected.check(&record).map(|()| HintedEvent { outbox_id, record: Arc::new(record) })
+        });
+        match checked {
+            Ok(hint) => {
                 metrics.hint(HintFate::Taken);
-                place.send(hinted);
+                slot.send(hint);
             }
             Err(reason) => {
                 metrics.hint(HintFate::Refused);
                 tracing::warn!(
                     partition = expected.partition,
                     reason,
-                    "a hint was refused: something else than a publisher writes hints"
+                    "refused a hint that no publisher of this ledger can have sent"
                 );
             }
         }

@@ -1,26 +1,28 @@
-//! The relay: takes events from the outbox to the stream, each plan's in order (PROTOCOL, Relay).
+//! The relay: publishes events from the outbox to the stream, each plan's in order (`docs/spec/protocol.md#relay`).
 //!
-//! Any number of relays may run. They share the ledger's partitions by leases, and each partition that a relay holds has a
-//! `worker` of its own, which dies with its lease. Two relays on one partition double messages and lose none: leases save
+//! Any number of relays may run. They divide the ledger's partitions by leases. Each partition that a relay owns has a
+//! `worker`, which ends with the lease. Two relays on one partition publish duplicates and lose nothing: leases only save
 //! work, and the rules of `window` keep the order.
 //!
-//! | module | which part of the rules |
-//! |---|---|
-//! | `window` | 1 and 2: which event may be sent next, and what a failure means; pure |
-//! | `hints` | 3: hints are checked, and dropped when there are too many |
-//! | `bound` | 3: where a sweep of the outbox begins; pure |
-//! | `look` | 3 and 4: what is read from the outbox, and what is deleted, and phantoms |
-//! | `acks` | acknowledgements, on a task of their own |
-//! | `pause` | a stream that is full or refuses |
-//! | `beacons` | what is written down for the finding of lost messages |
+//! | module | task | rules of the specification |
+//! |---|---|---|
+//! | `worker` | the loop of one partition, which decides and owns all state | |
+//! | `window` | decides which event may be sent next, and what a failure means; pure | `#relay-1`, `#relay-2` |
+//! | `hints` | checks hints, and drops those that the worker has no capacity for | `#relay-3` |
+//! | `low_water` | decides where a sweep of the outbox starts; pure | `#relay-3` |
+//! | `outbox_scan` | reads the outbox | `#relay-3` |
+//! | `worker::delete` | deletes acknowledged rows, and reports phantoms | `#relay-3`, `#relay-4` |
+//! | `acks` | awaits acknowledgements in a separate task | `#relay-2` |
+//! | `backoff` | pauses a partition whose stream is full, refuses or does not answer | `#relay-pause` |
+//! | `beacons` | records what the stream holds, by which lost messages are found | `#repair-beacons` |
 
 mod acks;
+mod backoff;
 mod beacons;
-mod bound;
 mod hints;
+mod low_water;
 mod metrics;
 mod outbox_scan;
-mod pause;
 mod window;
 mod worker;
 
@@ -30,170 +32,151 @@ use std::time::Duration;
 
 use sealbus_broker::topology::TopologySettings;
 use sealbus_broker::{Broker, Connection};
+use sealbus_core::error_chain;
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::Ledger;
 use sealbus_ledger::leases::keeper::{Change, Keeper, KeeperConfig, Lease};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::beacons::Board;
-pub use crate::metrics::{Cause, HintFate, Metrics};
+use crate::beacons::LatestBeacon;
+pub use crate::metrics::Metrics;
 use crate::worker::Worker;
 
-/// How a relay goes about it.
+/// The pause between attempts to create the streams.
+const STREAMS_RETRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The settings of a relay.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// This process, by a name that no other process has or had.
-    pub holder: String,
-    /// Relays of one group share the partitions.
-    pub group: String,
-    /// The streams, which a relay makes where they are missing.
+    /// The name of this process as the owner of leases. No other process may ever use it.
+    pub owner: String,
+    /// The kind of the leases. Relays with the same kind divide the partitions.
+    pub lease_kind: String,
+    /// The limits of the streams, which the relay creates if they do not exist.
     pub topology: TopologySettings,
-    /// Events of one plan that may be in flight at once.
-    pub window: usize,
-    /// Rows that one look into the outbox brings, and about as many may be in memory for each partition.
-    pub page: u32,
-    /// Bytes of events that may be in memory for each partition, but for the last one taken in.
-    pub memory: usize,
-    /// How often the outbox is looked into for what hints missed.
-    pub sweep: Duration,
-    /// How often that is done without the low-water bound.
-    pub full_sweep: Duration,
-    /// How often at most the low-water bound is moved.
-    pub bound_every: Duration,
-    /// How long a partition is this relay's after it last renewed it.
-    pub lease: Duration,
-    /// How often it renews.
-    pub renew: Duration,
-    /// How often a beacon is recorded, while messages are acknowledged.
-    pub beacons: Duration,
-    /// How often the depth of the outbox is counted.
-    pub depth: Duration,
-    /// How long, at the end, acknowledgements are waited for.
-    pub drain: Duration,
+    /// The maximum number of events of one plan in flight.
+    pub max_in_flight: usize,
+    /// The number of rows that one query of the outbox reads, and about the maximum number in memory per partition.
+    pub page_rows: u32,
+    /// The maximum bytes of events in memory per partition. The last event may exceed it.
+    pub max_memory_bytes: usize,
+    /// How often the outbox is swept for events whose hints were lost.
+    pub sweep_interval: Duration,
+    /// How often the outbox is swept without the low-water bound.
+    pub full_sweep_interval: Duration,
+    /// The shortest interval between two movements of the low-water bound.
+    pub low_water_interval: Duration,
+    /// How long a partition belongs to this relay after the last renewal of its lease.
+    pub lease_duration: Duration,
+    /// How often leases are renewed.
+    pub lease_renew_interval: Duration,
+    /// How often a beacon is recorded while messages are acknowledged.
+    pub beacon_interval: Duration,
+    /// How often the rows of the outbox are counted for the metrics.
+    pub depth_interval: Duration,
+    /// How long acknowledgements are awaited at shutdown.
+    pub drain_timeout: Duration,
 }
 
-impl Config {
-    /// The protocol's settings for a process of this name.
-    pub fn new(holder: impl Into<String>) -> Self {
-        Self {
-            holder: holder.into(),
-            group: "relay".to_owned(),
-            topology: TopologySettings::default(),
-            window: 64,
-            page: 500,
-            memory: 4 << 20,
-            sweep: Duration::from_millis(500),
-            full_sweep: Duration::from_mins(1),
-            bound_every: Duration::from_secs(2),
-            lease: Duration::from_secs(10),
-            renew: Duration::from_secs(3),
-            beacons: Duration::from_secs(10),
-            depth: Duration::from_secs(5),
-            drain: Duration::from_secs(5),
-        }
-    }
-}
-
-/// What a relay works with.
+/// The open resources of a relay.
 #[derive(Clone)]
 pub struct Resources {
     /// The ledger.
     pub ledger: Ledger,
     /// The broker.
     pub broker: Broker,
-    /// Whose seals are trusted.
+    /// The keys whose seals are trusted.
     pub keyring: Arc<Keyring>,
-    /// Its counters.
+    /// The counters.
     pub metrics: Metrics,
 }
 
-/// Why a relay ended before it was told to.
+/// A relay that ended without being told to.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A task of its own panicked. The process should end: what is owed stands in the outbox.
-    #[error("a task of the relay broke")]
-    Broken(#[source] tokio::task::JoinError),
+    /// The task of a partition panicked. The process should end; the outbox holds what has not been published.
+    #[error("a task of the relay panicked")]
+    TaskPanicked(#[source] JoinError),
     /// The lease keeper ended.
-    #[error("the keeper of the relay's leases ended")]
-    Leases,
+    #[error("the relay's lease keeper ended")]
+    LeaseKeeperEnded,
 }
 
-/// Relays until `shutdown`; then takes in no more, waits for what is under way, and gives its partitions back.
+/// Relays events until `shutdown` fires. Then it accepts no more events, waits for the acknowledgements of those in flight,
+/// gives its leases back and returns.
 ///
-/// A ledger or a broker that is away is waited for; meanwhile what is owed stands in the outbox.
+/// It waits while the ledger or the broker is unreachable. The outbox holds the events in the meantime.
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), Error> {
     let config = Arc::new(config);
-    if !make_streams(&config, &resources.broker, &shutdown).await {
+    if !create_streams(&config, &resources.broker, &shutdown).await {
         return Ok(());
     }
     let partitions = resources.ledger.deployment().partitions;
     let keeper = KeeperConfig {
-        lease_duration: config.lease,
-        renew_interval: config.renew,
-        ..KeeperConfig::new(
-            &config.group,
-            (0..partitions).map(|partition| partition.to_string()).collect(),
-            &config.holder,
-        )
+        kind: config.lease_kind.clone(),
+        keys: (0..partitions).map(|partition| partition.to_string()).collect(),
+        owner: config.owner.clone(),
+        lease_duration: config.lease_duration,
+        renew_interval: config.lease_renew_interval,
     };
     let keeper = Keeper::start(resources.ledger.clone(), keeper);
-    let relay = Relay { board: Arc::default(), workers: JoinSet::new(), owned: BTreeMap::new(), config, resources };
+    let relay =
+        Relay { latest_beacon: Arc::default(), workers: JoinSet::new(), owned: BTreeMap::new(), config, resources };
     relay.run(keeper, shutdown).await
 }
 
-/// Makes the streams; false when the process is to end before that succeeded.
-async fn make_streams(config: &Config, broker: &Broker, shutdown: &CancellationToken) -> bool {
-    let mut said = false;
+/// Creates the streams, and retries until it succeeds. Returns `false` if `shutdown` fires first.
+async fn create_streams(config: &Config, broker: &Broker, shutdown: &CancellationToken) -> bool {
+    let mut reported = false;
     loop {
-        let made = tokio::select! {
+        let created = tokio::select! {
             () = shutdown.cancelled() => return false,
-            made = broker.ensure_topology(&config.topology) => made,
+            created = broker.ensure_topology(&config.topology) => created,
         };
-        let Err(error) = made else { return true };
-        if !std::mem::replace(&mut said, true) {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the streams cannot be made; it will be tried again"
-            );
+        let Err(error) = created else { return true };
+        if !std::mem::replace(&mut reported, true) {
+            tracing::error!(error = %error_chain(&error), "the streams cannot be created; retrying");
         }
         tokio::select! {
             () = shutdown.cancelled() => return false,
-            () = sleep(Duration::from_millis(500)) => {}
+            () = sleep(STREAMS_RETRY_INTERVAL) => {}
         }
     }
 }
 
-struct Owned {
+/// The worker of a partition that this relay owns.
+struct OwnedPartition {
     epoch: i64,
-    /// Ends its worker in order.
+    /// Tells the worker to drain and end.
     stop: CancellationToken,
-    /// Ends it at once.
-    abort: tokio::task::AbortHandle,
+    /// Ends the worker at once.
+    abort: AbortHandle,
 }
 
 struct Relay {
     config: Arc<Config>,
     resources: Resources,
-    board: Arc<Board>,
+    latest_beacon: Arc<LatestBeacon>,
     workers: JoinSet<()>,
-    owned: BTreeMap<u32, Owned>,
+    owned: BTreeMap<u32, OwnedPartition>,
 }
 
 impl Relay {
     async fn run(mut self, mut keeper: Keeper, shutdown: CancellationToken) -> Result<(), Error> {
         let Resources { ledger, broker, .. } = self.resources.clone();
-        let board = Arc::clone(&self.board);
-        let beacons = beacons::record(ledger, broker.clone(), &board, self.config.beacons);
+        let latest_beacon = Arc::clone(&self.latest_beacon);
+        let beacons = beacons::record(ledger, broker.clone(), &latest_beacon, self.config.beacon_interval);
         tokio::pin!(beacons);
-        let mut depth = interval(self.config.depth);
+        let mut depth = interval(self.config.depth_interval);
         depth.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut connection = broker.connection();
-        let mut away_since = None;
+        let mut unreachable_since = None;
         let result = loop {
-            // A relay that cannot reach the broker gives its partitions to one that can; not at the first blink.
-            let able_until = away_since.map(|since: Instant| since + self.config.lease / 2);
+            // A relay without the broker gives its partitions to one that has it, unless the connection returns within half
+            // a lease.
+            let able_until = unreachable_since.map(|since: Instant| since + self.config.lease_duration / 2);
             keeper.set_able(able_until.is_none_or(|until| Instant::now() < until));
             let able_until = able_until.filter(|until| Instant::now() < *until);
             tokio::select! {
@@ -201,18 +184,18 @@ impl Relay {
                 change = keeper.changed() => match change {
                     Some(Change::Gained(lease)) => self.gained(lease),
                     Some(Change::Lost(lease)) => self.lost(&lease),
-                    None => break Err(Error::Leases),
+                    None => break Err(Error::LeaseKeeperEnded),
                 },
                 Some(ended) = self.workers.join_next() => match ended {
-                    Err(error) if error.is_panic() => break Err(Error::Broken(error)),
+                    Err(error) if error.is_panic() => break Err(Error::TaskPanicked(error)),
                     _ => {}
                 },
                 _ = connection.changed() => {
                     let Connection { up, .. } = *connection.borrow_and_update();
-                    away_since = if up { None } else { away_since.or_else(|| Some(Instant::now())) };
+                    unreachable_since = if up { None } else { unreachable_since.or_else(|| Some(Instant::now())) };
                 }
                 () = sleep_until(able_until.unwrap_or_else(Instant::now)), if able_until.is_some() => {}
-                _ = depth.tick() => self.count_depth().await,
+                _ = depth.tick() => self.count_rows().await,
                 () = &mut beacons => {}
             }
         };
@@ -221,36 +204,41 @@ impl Relay {
         result
     }
 
+    /// Starts the worker of a partition.
     fn gained(&mut self, lease: Lease) {
-        let Ok(partition) = lease.key().parse::<u32>() else { return };
+        let Some(partition) = partition_of(&lease) else { return };
         let (epoch, stop) = (lease.epoch(), CancellationToken::new());
-        let worker = Worker::new(partition, Arc::clone(&self.config), &self.resources, Arc::clone(&self.board), lease);
+        let latest_beacon = Arc::clone(&self.latest_beacon);
+        let worker = Worker::new(partition, Arc::clone(&self.config), &self.resources, latest_beacon, lease);
         let abort = self.workers.spawn(worker.run(stop.clone()));
-        self.owned.insert(partition, Owned { epoch, stop, abort });
+        self.owned.insert(partition, OwnedPartition { epoch, stop, abort });
         self.count_owned();
     }
 
+    /// Aborts the worker of a partition. Its state is not needed: the next owner starts from the outbox.
     fn lost(&mut self, lease: &Lease) {
-        let Ok(partition) = lease.key().parse::<u32>() else { return };
-        if self.owned.get(&partition).is_some_and(|owned| owned.epoch == lease.epoch()) {
-            // Nothing of it is worth waiting for: the next holder begins from the outbox.
-            self.owned.remove(&partition).iter().for_each(|owned| owned.abort.abort());
+        let Some(partition) = partition_of(lease) else { return };
+        if self.owned.get(&partition).is_some_and(|owned| owned.epoch == lease.epoch())
+            && let Some(owned) = self.owned.remove(&partition)
+        {
+            owned.abort.abort();
         }
         self.count_owned();
     }
 
     fn count_owned(&self) {
-        self.resources.metrics.partitions.set(i64::try_from(self.owned.len()).unwrap_or(i64::MAX));
+        self.resources.metrics.partitions_owned.set(i64::try_from(self.owned.len()).unwrap_or(i64::MAX));
     }
 
-    async fn count_depth(&self) {
+    async fn count_rows(&self) {
         let partitions: Vec<u32> = self.owned.keys().copied().collect();
         match self.resources.ledger.outbox().depth(&partitions).await {
             Ok(depths) => self.resources.metrics.outbox(&depths),
-            Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "the outbox could not be counted"),
+            Err(error) => tracing::debug!(error = %error_chain(&error), "the outbox cannot be counted"),
         }
     }
 
+    /// Tells all workers to drain, and waits for them.
     async fn drain(&mut self) {
         for owned in self.owned.values() {
             owned.stop.cancel();
@@ -259,4 +247,13 @@ impl Relay {
         self.owned.clear();
         self.count_owned();
     }
+}
+
+/// Returns the partition of a lease. Keys of leases are partition numbers (see [`run`]); another key is logged and ignored.
+fn partition_of(lease: &Lease) -> Option<u32> {
+    let partition = lease.key().parse();
+    if partition.is_err() {
+        tracing::error!(key = lease.key(), "the key of a lease is not a partition; ignoring it");
+    }
+    partition.ok()
 }

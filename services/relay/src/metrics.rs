@@ -1,45 +1,47 @@
-//! The relay's metrics, all declared here.
+//! The relay's metrics.
 
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 use sealbus_broker::PublishError;
 use sealbus_ledger::outbox::Depth;
+use sealbus_runtime::telemetry::metrics::MetricGroup;
 
-/// What became of a hint.
+/// The outcome of a hint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum HintFate {
+pub(crate) enum HintFate {
     /// Handed to the worker.
     Taken,
-    /// Dropped for want of room; the sweep finds its event.
+    /// Dropped because the worker had no capacity. The sweep of the outbox finds its event.
     Dropped,
-    /// Not an event of this ledger's, or its seal does not hold.
+    /// Malformed, of another ledger or partition, or without a valid seal.
     Refused,
 }
 
-/// Why a message was not acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Cause {
-    /// No connection, or no answer.
-    Away,
-    /// No stream, or one that refuses.
+/// The cause of a message without an acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum FailureCause {
+    /// The broker is not connected or did not answer.
+    Unreachable,
+    /// The stream does not exist, or refused the message.
     Refused,
-    /// Its first copy was being stored.
+    /// The first copy of the message is still being stored.
     InProcess,
     /// The event can never be sent as it is.
     Unsendable,
 }
 
-impl From<&PublishError> for Cause {
+impl From<&PublishError> for FailureCause {
     fn from(error: &PublishError) -> Self {
         match error {
-            PublishError::Unreachable(_) => Self::Away,
+            PublishError::Unreachable(_) => Self::Unreachable,
             PublishError::NoStream | PublishError::Refused { .. } => Self::Refused,
             PublishError::InProcess => Self::InProcess,
             PublishError::TooLarge | PublishError::Encode(_) => Self::Unsendable,
@@ -47,146 +49,132 @@ impl From<&PublishError> for Cause {
     }
 }
 
+impl EncodeLabelValue for FailureCause {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        let value = match self {
+            Self::Unreachable => "Away",
+            Self::Refused => "Refused",
+            Self::InProcess => "InProcess",
+            Self::Unsendable => "Unsendable",
+        };
+        value.encode(encoder)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByFate {
+struct FateLabel {
     fate: HintFate,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByCause {
-    cause: Cause,
+struct CauseLabel {
+    cause: FailureCause,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByPartition {
+struct PartitionLabel {
     partition: u32,
 }
 
-/// What one relay counts.
+/// The relay's metrics. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     /// Messages that the stream acknowledged as new.
     pub acknowledged: Counter,
-    /// Messages that the stream held already.
+    /// Messages that the stream had already stored.
     pub duplicates: Counter,
-    /// Outbox rows deleted.
-    pub deleted: Counter,
+    /// Deleted outbox rows.
+    pub deleted_rows: Counter,
     /// Acknowledged events that the ledger does not hold.
     pub phantoms: Counter,
-    /// Plans held back because an event of theirs cannot be sent.
-    pub blocked: Counter,
-    /// Partitions whose lease this process holds.
-    pub partitions: Gauge,
-    hints: Family<ByFate, Counter>,
-    failures: Family<ByCause, Counter>,
-    latency: Histogram,
-    depth: Family<ByPartition, Gauge>,
-    oldest: Family<ByPartition, Gauge<f64, AtomicU64>>,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self {
-            acknowledged: Counter::default(),
-            duplicates: Counter::default(),
-            deleted: Counter::default(),
-            phantoms: Counter::default(),
-            blocked: Counter::default(),
-            partitions: Gauge::default(),
-            hints: Family::default(),
-            failures: Family::default(),
-            latency: Histogram::new([0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0]),
-            depth: Family::default(),
-            oldest: Family::default(),
-        }
-    }
+    /// Times that a plan was held back because an event of it cannot be sent.
+    pub blocked_plans: Counter,
+    /// Partitions whose lease this process owns.
+    pub partitions_owned: Gauge,
+    hints: Family<FateLabel, Counter>,
+    failures: Family<CauseLabel, Counter>,
+    ack_latency: Histogram,
+    outbox_rows: Family<PartitionLabel, Gauge>,
+    outbox_oldest_age: Family<PartitionLabel, Gauge<f64, AtomicU64>>,
 }
 
 impl Metrics {
-    /// Registers them.
+    /// Registers the metrics.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        registry.register(
-            "sealbus_relay_acknowledged",
-            "Messages that the stream acknowledged as new",
-            metrics.acknowledged.clone(),
-        );
-        registry.register(
-            "sealbus_relay_duplicates",
-            "Messages that the stream held already",
-            metrics.duplicates.clone(),
-        );
-        registry.register(
-            "sealbus_relay_deleted_rows",
-            "Outbox rows deleted after their acknowledgement",
-            metrics.deleted.clone(),
-        );
-        registry.register(
-            "sealbus_relay_phantoms",
-            "Acknowledged events that the ledger does not hold",
-            metrics.phantoms.clone(),
-        );
-        registry.register(
-            "sealbus_relay_blocked_plans",
-            "Times that a plan was held back, since an event of it cannot be sent",
-            metrics.blocked.clone(),
-        );
-        registry.register(
-            "sealbus_relay_partitions_owned",
-            "Partitions whose lease this process holds",
-            metrics.partitions.clone(),
-        );
-        registry.register("sealbus_relay_hints", "Hints, by what became of them", metrics.hints.clone());
-        registry.register(
-            "sealbus_relay_failures",
-            "Messages without an acknowledgement, by cause",
-            metrics.failures.clone(),
-        );
-        registry.register_with_unit(
-            "sealbus_relay_ack_latency",
-            "From sending a message to its acknowledgement",
-            Unit::Seconds,
-            metrics.latency.clone(),
-        );
-        registry.register(
-            "sealbus_relay_outbox_rows",
-            "Rows of the outbox, in partitions owned",
-            metrics.depth.clone(),
-        );
-        registry.register_with_unit(
-            "sealbus_relay_outbox_oldest_age",
-            "Age of the event of the lowest outbox row",
-            Unit::Seconds,
-            metrics.oldest.clone(),
-        );
-        metrics
+        let mut group = MetricGroup::new(registry, "sealbus_relay");
+        let latency_buckets = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+        Self {
+            acknowledged: group.register(
+                "acknowledged",
+                "Messages that the stream acknowledged as new",
+                Counter::default(),
+            ),
+            duplicates: group.register("duplicates", "Messages that the stream had already stored", Counter::default()),
+            deleted_rows: group.register(
+                "deleted_rows",
+                "Outbox rows deleted after their acknowledgement",
+                Counter::default(),
+            ),
+            phantoms: group.register(
+                "phantoms",
+                "Acknowledged events that the ledger does not hold",
+                Counter::default(),
+            ),
+            blocked_plans: group.register(
+                "blocked_plans",
+                "Times that a plan was held back because an event of it cannot be sent",
+                Counter::default(),
+            ),
+            partitions_owned: group.register(
+                "partitions_owned",
+                "Partitions whose lease this process owns",
+                Gauge::default(),
+            ),
+            hints: group.register("hints", "Hints, by outcome", Family::default()),
+            failures: group.register("failures", "Messages without an acknowledgement, by cause", Family::default()),
+            ack_latency: group.register_seconds(
+                "ack_latency",
+                "Time from sending a message to its acknowledgement",
+                Histogram::new(latency_buckets),
+            ),
+            outbox_rows: group.register("outbox_rows", "Outbox rows of the owned partitions", Family::default()),
+            outbox_oldest_age: group.register_seconds(
+                "outbox_oldest_age",
+                "Age of the event of the lowest outbox row",
+                Family::default(),
+            ),
+        }
     }
 
-    /// Hints that were no event of this ledger's, or whose seal did not hold.
+    /// Returns the number of refused hints.
     pub fn refused_hints(&self) -> u64 {
-        self.hints.get_or_create(&ByFate { fate: HintFate::Refused }).get()
+        self.hints.get_or_create(&FateLabel { fate: HintFate::Refused }).get()
     }
 
+    /// Counts a hint.
     pub(crate) fn hint(&self, fate: HintFate) {
-        self.hints.get_or_create(&ByFate { fate }).inc();
+        self.hints.get_or_create(&FateLabel { fate }).inc();
     }
 
-    pub(crate) fn failure(&self, cause: Cause) {
-        self.failures.get_or_create(&ByCause { cause }).inc();
+    /// Counts a message without an acknowledgement.
+    pub(crate) fn failure(&self, cause: FailureCause) {
+        self.failures.get_or_create(&CauseLabel { cause }).inc();
     }
 
-    pub(crate) fn took(&self, latency: Duration) {
-        self.latency.observe(latency.as_secs_f64());
+    /// Records the latency of an acknowledgement.
+    pub(crate) fn acknowledged_after(&self, latency: Duration) {
+        self.ack_latency.observe(latency.as_secs_f64());
     }
 
+    /// Sets the depths of the owned partitions.
     pub(crate) fn outbox(&self, depths: &[Depth]) {
-        // A partition that went to another relay is that one's to report.
-        self.depth.clear();
-        self.oldest.clear();
+        // A partition that another relay owns now is reported by that relay.
+        self.outbox_rows.clear();
+        self.outbox_oldest_age.clear();
         for depth in depths {
-            let partition = ByPartition { partition: depth.partition };
-            self.depth.get_or_create(&partition).set(i64::try_from(depth.rows).unwrap_or(i64::MAX));
-            self.oldest.get_or_create(&partition).set(depth.oldest_seconds);
+            let partition = PartitionLabel { partition: depth.partition };
+            self.outbox_rows.get_or_create(&partition).set(i64::try_from(depth.rows).unwrap_or(i64::MAX));
+            self.outbox_oldest_age.get_or_create(&partition).set(depth.oldest_seconds);
         }
     }
 }

@@ -1,142 +1,96 @@
-//! Looks into the outbox: what a worker asks of the ledger, run beside the worker's loop and one at a time.
-
-use std::sync::Arc;
+//! Scans of the outbox. Each is a future that the worker runs next to its loop, one at a time.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use sealbus_core::event::Record;
-use sealbus_ledger::outbox::{Acknowledged, OutboxRow, Unsendable};
+use sealbus_ledger::outbox::{OutboxRow, Unsendable};
 use sealbus_ledger::{Ledger, LedgerError};
 
 use crate::window::PlanId;
 
-/// Rows of one plan that a question about its elders brings at most.
-const ELDERS: u32 = 64;
+/// The maximum number of rows per plan that a scan for predecessors reads.
+const PREDECESSORS_PER_PLAN: u32 = 64;
 
-/// Events as the ledger gave them, beside their rows.
-pub(crate) type Events = Vec<(OutboxRow, Result<Record, Unsendable>)>;
+/// Outbox rows with their events, as the ledger returned them.
+pub(crate) type RowEvents = Vec<(OutboxRow, Result<Record, Unsendable>)>;
 
-/// A plan whose lowest waiting event may have elders that nobody here knows of.
+/// A plan of which it is not known whether the predecessor of its lowest waiting event was acknowledged.
 #[derive(Debug)]
-pub(crate) struct Undecided {
+pub(crate) struct UndecidedPlan {
     /// The plan.
     pub plan: PlanId,
-    /// Its lowest waiting event.
+    /// The lowest waiting seq.
     pub lowest: u64,
-    /// Its highest.
+    /// The highest waiting seq.
     pub highest: u64,
 }
 
-/// What a look brought.
-pub(crate) enum Look {
+/// The result of a scan.
+pub(crate) enum ScanResult {
     /// Rows of the partition.
     Page {
-        /// The highest id that had been seen before the writers were asked for.
-        seen: i64,
-        /// Who was writing before the page was read, where that was asked.
-        writers: Option<Vec<String>>,
-        /// The rows, by id.
+        /// The writers of the outbox before the page was read, with the highest id that had been seen before that reading.
+        writers: Option<(i64, Vec<String>)>,
+        /// The rows, in the order of their ids.
         rows: Vec<OutboxRow>,
     },
-    /// The events of rows.
+    /// Events of rows.
     Events {
-        /// As many as fit.
-        events: Events,
-        /// The first row that did not.
+        /// The events, as many as fit into the given bytes.
+        events: RowEvents,
+        /// The id of the first row whose event did not fit.
         cut: Option<i64>,
     },
-    /// What the outbox says of some plans, each by its place in `asked`, and the events that come before their lowest
-    /// waiting ones.
-    Plans {
-        /// The plans.
-        asked: Vec<Undecided>,
-        /// The lowest row of each that has any.
+    /// The rows of undecided plans.
+    Predecessors {
+        /// The undecided plans.
+        plans: Vec<UndecidedPlan>,
+        /// The lowest row of each plan that has any, with the plan's index in `plans`.
         lowest: Vec<(usize, OutboxRow)>,
-        /// The elders.
-        events: Events,
+        /// The events below the lowest waiting event of each plan.
+        events: RowEvents,
     },
 }
 
-/// A look under way.
-pub(crate) type Looking = BoxFuture<'static, Result<Look, LedgerError>>;
+/// A running scan.
+pub(crate) type Scan = BoxFuture<'static, Result<ScanResult, LedgerError>>;
 
-/// Reads a page from an id on; `writers` says whether to ask first who is writing, and what had been seen by then.
-pub(crate) fn page(ledger: Ledger, partition: u32, from: i64, limit: u32, seen: i64, ask_writers: bool) -> Looking {
+/// Reads up to `limit` rows of a partition from id `from` on. If `highest_seen` is given, the scan first reads the writers of
+/// the outbox, for the low-water bound.
+pub(crate) fn page(ledger: Ledger, partition: u32, from: i64, limit: u32, highest_seen: Option<i64>) -> Scan {
     async move {
-        let writers = if ask_writers { Some(ledger.outbox().writers().await?) } else { None };
+        let writers = match highest_seen {
+            Some(highest_seen) => Some((highest_seen, ledger.outbox().writers().await?)),
+            None => None,
+        };
         let rows = ledger.outbox().page(partition, from, limit).await?;
-        Ok(Look::Page { seen, writers, rows })
+        Ok(ScanResult::Page { writers, rows })
     }
     .boxed()
 }
 
-/// Reads the events of rows, up to so many bytes.
-pub(crate) fn events(ledger: Ledger, rows: Vec<OutboxRow>, bytes: u64) -> Looking {
+/// Reads the events of rows, up to `max_bytes`.
+pub(crate) fn events(ledger: Ledger, rows: Vec<OutboxRow>, max_bytes: u64) -> Scan {
     async move {
-        let events = ledger.outbox().events(&rows, bytes).await?;
+        let events = ledger.outbox().events(&rows, max_bytes).await?;
         let cut = rows.get(events.len()).map(|row| row.id);
-        Ok(Look::Events { events, cut })
+        Ok(ScanResult::Events { events, cut })
     }
     .boxed()
 }
 
-/// Asks about plans.
-pub(crate) fn plans(ledger: Ledger, asked: Vec<Undecided>, bytes: u64) -> Looking {
+/// Reads the lowest row of each undecided plan, and the events below its lowest waiting one, up to `max_bytes`.
+pub(crate) fn predecessors(ledger: Ledger, plans: Vec<UndecidedPlan>, max_bytes: u64) -> Scan {
     async move {
-        let names: Vec<(&str, &str)> =
-            asked.iter().map(|ask| (ask.plan.tenant.as_str(), ask.plan.plan.as_str())).collect();
-        let rows = ledger.outbox().of_plans(&names, ELDERS).await?;
+        let names: Vec<(&str, &str)> = plans.iter().map(|plan| (&*plan.plan.tenant, &*plan.plan.name)).collect();
+        let rows = ledger.outbox().of_plans(&names, PREDECESSORS_PER_PLAN).await?;
         let mut lowest = rows.clone();
-        lowest.dedup_by_key(|(at, _)| *at);
-        let elders: Vec<OutboxRow> = rows
-            .into_iter()
-            .filter(|(at, row)| asked.get(*at).is_some_and(|ask| row.seq < ask.lowest))
-            .map(|(_, row)| row)
-            .collect();
-        let events = if elders.is_empty() { Vec::new() } else { ledger.outbox().events(&elders, bytes).await? };
-        Ok(Look::Plans { asked, lowest, events })
+        lowest.dedup_by_key(|(index, _)| *index);
+        let predecessors: Vec<OutboxRow> =
+            rows.into_iter().filter(|(index, row)| row.seq < plans[*index].lowest).map(|(_, row)| row).collect();
+        let events =
+            if predecessors.is_empty() { Vec::new() } else { ledger.outbox().events(&predecessors, max_bytes).await? };
+        Ok(ScanResult::Predecessors { plans, lowest, events })
     }
     .boxed()
-}
-
-/// An acknowledged event whose row is to go.
-#[derive(Clone, Debug)]
-pub(crate) struct Done {
-    /// The row.
-    pub id: i64,
-    /// The event.
-    pub record: Arc<Record>,
-}
-
-/// What became of a deletion.
-pub(crate) struct Deletion {
-    /// What it was of.
-    pub done: Vec<Done>,
-    /// Rows that it took out, and events among `done`, by their places, that the ledger does not hold.
-    pub result: Result<(usize, Vec<usize>), LedgerError>,
-}
-
-/// A deletion under way.
-pub(crate) type Deleting = BoxFuture<'static, Deletion>;
-
-/// Takes acknowledged rows out; where some were gone already, finds out whether their events ever were.
-pub(crate) fn delete(ledger: Ledger, done: Vec<Done>) -> Deleting {
-    async move {
-        let result = delete_and_look(&ledger, &done).await;
-        Deletion { done, result }
-    }
-    .boxed()
-}
-
-async fn delete_and_look(ledger: &Ledger, done: &[Done]) -> Result<(usize, Vec<usize>), LedgerError> {
-    let acknowledged: Vec<Acknowledged<'_>> =
-        done.iter().map(|done| Acknowledged { id: done.id, record: &done.record }).collect();
-    let deleted = ledger.outbox().delete_acknowledged(&acknowledged).await?;
-    if deleted.len() == done.len() {
-        return Ok((deleted.len(), Vec::new()));
-    }
-    let places: Vec<usize> = (0..done.len()).filter(|at| !deleted.contains(&done[*at].id)).collect();
-    let missing: Vec<Acknowledged<'_>> = places.iter().map(|at| acknowledged[*at]).collect();
-    let phantoms = ledger.outbox().phantoms(&missing).await?;
-    Ok((deleted.len(), phantoms.into_iter().map(|at| places[at]).collect()))
 }

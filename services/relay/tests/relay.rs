@@ -1,6 +1,6 @@
-//! Relays on a real ledger and a real broker: order, loss, takeover, and what goes wrong on either side.
+//! Relays on a real ledger and broker: order, duplicates, takeover, and failures on either side.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod support;
 
@@ -8,118 +8,139 @@ use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy};
 use sealbus_broker::EventMessage;
 use sealbus_broker::topology::EVENTS;
-use sealbus_core::event::{Header, Record};
-use sealbus_core::hash::Hash;
 use sealbus_core::partition::PlanKey;
 use sealbus_relay::Config;
-use sealbus_testkit::{Postgres, eventually};
+use sealbus_testkit::{Postgres, eventually, eventually_eq};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::support::{NEVER, ORIGIN, World, append, client, config, in_order, load};
+use crate::support::{DISABLED, Relay, World, append, config, in_order, load};
 
-async fn context(world: &World) -> jetstream::Context {
-    jetstream::new(client(world).await)
+async fn jetstream(world: &World) -> jetstream::Context {
+    jetstream::new(world.nats.client().await)
+}
+
+/// Waits until a relay owns all partitions, and its first sweep has emptied the outbox.
+async fn first_sweep_is_done(world: &World, relay: &Relay) {
+    eventually("the relay owns all partitions", async || relay.metrics.partitions_owned.get() == 8).await;
+    world.outbox_is_empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn order_holds_with_two_relays_on_every_partition() {
+async fn two_relays_on_every_partition_keep_the_order() {
     let world = World::start().await;
-    // Two groups: neither knows of the other, as with a lease that a paused process takes for its own.
-    let first = world.relay_with(Config { group: "one".into(), ..config("a") }).await;
-    let second = world.relay_with(Config { group: "two".into(), ..config("b") }).await;
+
+    // Relays with different kinds of leases do not know of each other, like a paused process that still acts on its lease.
+    let first = world.relay_with(Config { lease_kind: "one".into(), ..config("a") }).await;
+    let second = world.relay_with(Config { lease_kind: "two".into(), ..config("b") }).await;
     load(&[world.hinting_appender().await, world.hinting_appender().await], 40, 25).await;
-    world.nothing_is_owed().await;
-    assert_eq!(world.seqs().await, in_order(40, 25), "each event once, in its plan's order");
-    let both = first.metrics.acknowledged.get() + second.metrics.acknowledged.get();
-    assert_eq!(both, 40 * 25 + 1, "and the key's own event");
+    world.outbox_is_empty().await;
+
+    // The stream has each event once. The ledger's first event belongs to the plan of signing keys.
+    assert_eq!(world.seqs().await, in_order(40, 25));
+    let acknowledged = first.metrics.acknowledged.get() + second.metrics.acknowledged.get();
+    assert_eq!(acknowledged, 40 * 25 + 1);
     assert_eq!(first.metrics.phantoms.get() + second.metrics.phantoms.get(), 0);
     first.stop().await;
     second.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hints_alone_bring_events_through() {
+async fn events_are_relayed_by_hints_alone() {
     let world = World::start().await;
-    let relay = world.relay_with(Config { sweep: NEVER, full_sweep: NEVER, ..config("a") }).await;
-    eventually("it has looked once", async || relay.metrics.partitions.get() == 8 && world.owed().await == 0).await;
-    // Subscribing takes a moment: what is hinted before waits for a sweep, so the first events are repeated until one is through.
+
+    // Disable the sweeps after the first one.
+    let relay =
+        world.relay_with(Config { sweep_interval: DISABLED, full_sweep_interval: DISABLED, ..config("a") }).await;
+    first_sweep_is_done(&world, &relay).await;
+
+    // Hints that are sent before the relay has subscribed are lost, so append events until one arrives.
     let appender = world.hinting_appender().await;
-    let begun = relay.metrics.acknowledged.get();
-    let mut tried = 0;
-    eventually("a hint is heard", async || {
-        tried += 1;
-        append(&appender, &format!("first-{tried}"), 1).await;
-        relay.metrics.acknowledged.get() > begun
+    let before = relay.metrics.acknowledged.get();
+    let mut plans = 0;
+    eventually("a hint arrives", async || {
+        plans += 1;
+        append(&appender, &format!("first-{plans}"), 1).await;
+        relay.metrics.acknowledged.get() > before
     })
     .await;
+
+    // From then on all events arrive.
     append(&appender, "order-1", 20).await;
     for _ in 0..20 {
         append(&appender, "order-1", 1).await;
     }
-    eventually("all are through", async || world.seqs().await.get("order-1").is_some_and(|seqs| seqs.len() == 40))
-        .await;
-    assert_eq!(world.seqs().await["order-1"], (1..=40).collect::<Vec<_>>());
+    let expected: Vec<u64> = (1..=40).collect();
+    eventually_eq("the relayed events of order-1", Some(expected), async || world.seqs().await.remove("order-1")).await;
     relay.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_relays_partitions_are_taken_over() {
+async fn the_partitions_of_a_crashed_relay_are_taken_over() {
     let world = World::start().await;
-    let dead = world.relay("dead").await;
-    eventually("it owns all", async || dead.metrics.partitions.get() == 8).await;
+    let crashed = world.relay("crashed").await;
+    eventually("the relay owns all partitions", async || crashed.metrics.partitions_owned.get() == 8).await;
     let appender = world.hinting_appender().await;
     load(std::slice::from_ref(&appender), 10, 5).await;
-    dead.kill().await;
+
+    // Crash the relay, append more, and start another one.
+    crashed.kill().await;
     load(std::slice::from_ref(&appender), 10, 5).await;
-    let heir = world.relay("heir").await;
-    world.nothing_is_owed().await;
-    assert_eq!(heir.metrics.partitions.get(), 8);
+    let successor = world.relay("successor").await;
+    world.outbox_is_empty().await;
+    assert_eq!(successor.metrics.partitions_owned.get(), 8);
     assert_eq!(world.seqs().await, in_order(10, 10));
-    heir.stop().await;
+    successor.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn relays_share_and_one_that_stops_gives_back_at_once() {
+async fn relays_divide_the_partitions_and_one_that_stops_gives_its_own_back() {
     let world = World::start().await;
-    let slow = |holder| Config { lease: NEVER, ..config(holder) };
-    let first = world.relay_with(slow("a")).await;
-    let second = world.relay_with(slow("b")).await;
-    eventually("they share", async || first.metrics.partitions.get() == 4 && second.metrics.partitions.get() == 4)
-        .await;
+
+    // Leases last longer than the test, so a partition that changes its owner was given back.
+    let long_lease = |owner| Config { lease_duration: DISABLED, ..config(owner) };
+    let first = world.relay_with(long_lease("a")).await;
+    let second = world.relay_with(long_lease("b")).await;
+    let owned = async || (first.metrics.partitions_owned.get(), second.metrics.partitions_owned.get());
+    eventually_eq("the partitions of both relays", (4, 4), owned).await;
     first.stop().await;
-    // Not by expiry: a lease lasts an hour here.
-    eventually("the other has all", async || second.metrics.partitions.get() == 8).await;
+    eventually_eq("the partitions of the second relay", 8, async || second.metrics.partitions_owned.get()).await;
     second.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_dies_and_comes_back_costs_nothing() {
+async fn no_event_is_lost_when_the_broker_crashes() {
     let mut world = World::start().await;
     let relay = world.relay("a").await;
     let appender = world.hinting_appender().await;
     let loading = tokio::spawn(async move { load(&[appender], 20, 30).await });
+
+    // Crash the broker twice while events are relayed.
     for _ in 0..2 {
         let before = relay.metrics.acknowledged.get();
-        eventually("it is under way", async || relay.metrics.acknowledged.get() > before + 50 || loading.is_finished())
-            .await;
+        eventually("events are relayed", async || {
+            relay.metrics.acknowledged.get() > before + 50 || loading.is_finished()
+        })
+        .await;
         world.nats.kill().await;
         world.nats.restart().await;
     }
     loading.await.unwrap();
-    world.nothing_is_owed().await;
+    world.outbox_is_empty().await;
+
+    // The stream has every event. Events whose acknowledgement was lost may be there twice.
     let seqs = world.seqs().await;
     for (plan, seqs) in &seqs {
-        let mut first_copies = seqs.clone();
-        first_copies.sort_unstable();
-        first_copies.dedup();
-        assert_eq!(first_copies, (1..=30).collect::<Vec<_>>(), "{plan}");
+        let mut distinct = seqs.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct, (1..=30).collect::<Vec<_>>(), "{plan}");
     }
     assert_eq!(seqs.len(), 20);
     relay.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_that_dies_and_comes_back_costs_nothing() {
+async fn no_event_is_lost_when_the_ledger_crashes() {
     let mut world = World::on(Postgres::own_cluster().await).await;
     let relay = world.relay("a").await;
     let appender = world.hinting_appender().await;
@@ -128,223 +149,168 @@ async fn a_ledger_that_dies_and_comes_back_costs_nothing() {
     world.postgres.restart().await;
     let appender = world.hinting_appender().await;
     load(std::slice::from_ref(&appender), 10, 5).await;
-    world.nothing_is_owed().await;
+    world.outbox_is_empty().await;
     assert_eq!(world.seqs().await, in_order(10, 10));
     relay.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_stream_holds_already_is_done_with() {
+async fn an_event_that_the_stream_has_already_is_deleted_from_the_outbox() {
     let world = World::start().await;
-    let broker = world.broker().await;
-    broker.ensure_topology(&support::topology()).await.unwrap();
+
+    // Publish the events to the stream without a relay.
+    let broker = world.connect_with_streams().await;
     let appender = world.appender().await;
     for record in append(&appender, "order-0", 10).await {
         broker.publish(EventMessage::encode(&record, 8).unwrap()).await.unwrap().acknowledged().await.unwrap();
     }
+
+    // The relay publishes them again, and the stream drops the duplicates.
     let relay = world.relay("a").await;
-    world.nothing_is_owed().await;
+    world.outbox_is_empty().await;
     assert_eq!(world.seqs().await, in_order(1, 10));
     assert_eq!((relay.metrics.duplicates.get(), relay.metrics.acknowledged.get()), (10, 1));
     relay.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_refuses_pauses_the_partition_and_is_sent_to_again_from_there() {
+async fn a_full_stream_pauses_the_partition_and_gets_the_events_when_it_has_space() {
     let world = World::start().await;
     let relay = world.relay("a").await;
-    eventually("it has begun", async || relay.metrics.acknowledged.get() == 1).await;
-    let stream = context(&world).await;
-    let there = stream.get_stream(EVENTS).await.unwrap().cached_info().config.clone();
-    // Room for ten more; what comes after is refused.
-    stream
-        .update_stream(&StreamConfig { discard: DiscardPolicy::New, max_messages: 11, ..there.clone() })
-        .await
-        .unwrap();
+    eventually("the first event is relayed", async || relay.metrics.acknowledged.get() == 1).await;
+
+    // Limit the stream to eleven messages, one of which it has.
+    let stream = jetstream(&world).await;
+    let original = stream.get_stream(EVENTS).await.unwrap().cached_info().config.clone();
+    let limited = StreamConfig { discard: DiscardPolicy::New, max_messages: 11, ..original.clone() };
+    stream.update_stream(&limited).await.unwrap();
+
+    // Ten events fit. The others stay in the outbox, and publishing continues.
     let appender = world.appender().await;
     append(&appender, "order-0", 30).await;
-    eventually("the stream is full", async || world.owed().await == 20).await;
+    eventually_eq("the number of rows in the outbox", 20, async || world.outbox_rows().await).await;
     append(&appender, "order-0", 10).await;
-    assert_eq!(world.owed().await, 30, "publishing goes on");
-    stream.update_stream(&there).await.unwrap();
-    world.nothing_is_owed().await;
+    assert_eq!(world.outbox_rows().await, 30);
+
+    // Remove the limit. All events arrive.
+    stream.update_stream(&original).await.unwrap();
+    world.outbox_is_empty().await;
     let mut seqs = world.seqs().await;
     let order = seqs.get_mut("order-0").unwrap();
     assert_eq!(order[..10], (1..=10).collect::<Vec<_>>());
-    // The stream had room again in the middle of a window, it may be: then it took a later one before those that it refused.
+    // If the limit was removed in the middle of a window, the stream took a later event before those that it had refused.
     order.sort_unstable();
     assert_eq!(seqs, in_order(1, 40));
     relay.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_was_deleted_is_made_again() {
+async fn a_deleted_stream_is_created_again() {
     let world = World::start().await;
     let relay = world.relay("a").await;
     let appender = world.hinting_appender().await;
     append(&appender, "order-0", 5).await;
-    world.nothing_is_owed().await;
-    context(&world).await.delete_stream(EVENTS).await.unwrap();
+    world.outbox_is_empty().await;
+
+    // Delete the stream. The new one gets the later events only: consumers read the earlier ones from the ledger.
+    jetstream(&world).await.delete_stream(EVENTS).await.unwrap();
     append(&appender, "order-0", 5).await;
-    world.nothing_is_owed().await;
-    assert_eq!(world.seqs().await["order-0"], (6..=10).collect::<Vec<_>>(), "the rest is the ledger's to deliver");
+    world.outbox_is_empty().await;
+    assert_eq!(world.seqs().await["order-0"], (6..=10).collect::<Vec<_>>());
     relay.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_committed_late_is_found_above_the_bound() {
+async fn a_row_that_commits_late_is_found_above_the_low_water_bound() {
     let world = World::start().await;
+
+    // Append an event, and delete its row.
     let appender = world.appender().await;
     let late = append(&appender, "late-1", 1).await.remove(0);
     let partition = PlanKey::of("acme", "late-1").partition(8);
-    let plan_no = world.number("SELECT plan_no FROM sealbus.plans WHERE plan = 'late-1'").await;
+    let plan_no = world.query_number("SELECT plan_no FROM sealbus.plans WHERE plan = 'late-1'").await;
     world.postgres.admin("DELETE FROM sealbus.outbox WHERE plan_no > 1").await;
 
+    // Insert the row again in a transaction that stays open.
     let mut connection = PgConnection::connect(&world.postgres.url()).await.unwrap();
     let mut transaction = connection.begin().await.unwrap();
     let insert = format!("INSERT INTO sealbus.outbox (partition, plan_no, seq) VALUES ({partition}, {plan_no}, 1)");
     sqlx::query(AssertSqlSafe(insert)).execute(&mut *transaction).await.unwrap();
 
-    // Only the bounded look can find it: no hint, and no full sweep after the first.
-    let relay = world.relay_with(Config { full_sweep: NEVER, ..config("a") }).await;
-    let plan = neighbour(partition);
+    // Relay rows with higher ids. There is no hint, and no full sweep after the first one.
+    let relay = world.relay_with(Config { full_sweep_interval: DISABLED, ..config("a") }).await;
+    let plan = plan_in(partition);
     for _ in 0..20 {
-        let deleted = relay.metrics.deleted.get();
+        let deleted = relay.metrics.deleted_rows.get();
         append(&appender, &plan, 1).await;
-        eventually("later ones pass it", async || relay.metrics.deleted.get() > deleted).await;
+        eventually("a row with a higher id is deleted", async || relay.metrics.deleted_rows.get() > deleted).await;
     }
+
+    // Commit the row. A sweep above the bound finds it.
     transaction.commit().await.unwrap();
-    world.nothing_is_owed().await;
-    assert!(world.stream().await.contains(&late));
+    world.outbox_is_empty().await;
+    assert!(world.stream().await.contains(&late), "the row that committed late was not relayed");
     relay.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_below_the_bound_is_found_by_the_look_without_bound() {
+async fn a_row_below_the_low_water_bound_is_found_by_the_full_sweep() {
     let world = World::start().await;
     let appender = world.appender().await;
     let relay = world.relay("a").await;
+
+    // Raise the bound.
     let partition = PlanKey::of("acme", "order-0").partition(8);
     for _ in 0..10 {
-        let deleted = relay.metrics.deleted.get();
+        let deleted = relay.metrics.deleted_rows.get();
         append(&appender, "order-0", 1).await;
-        eventually("the bound rises", async || relay.metrics.deleted.get() > deleted).await;
+        eventually("the row is deleted", async || relay.metrics.deleted_rows.get() > deleted).await;
     }
-    world.nothing_is_owed().await;
-    // As after a failover, where ids are drawn anew.
+    world.outbox_is_empty().await;
+
+    // Insert a row with a lower id, as after a failover, when some ids are drawn again.
     let insert = format!(
         "INSERT INTO sealbus.outbox (id, partition, plan_no, seq) OVERRIDING SYSTEM VALUE
          SELECT -1, {partition}, plan_no, 1 FROM sealbus.plans WHERE plan = 'order-0'"
     );
     world.postgres.admin(&insert).await;
-    world.nothing_is_owed().await;
-    assert_eq!(relay.metrics.duplicates.get(), 1, "it was sent again");
+    world.outbox_is_empty().await;
+    assert_eq!(relay.metrics.duplicates.get(), 1, "the row was deleted without being relayed");
     relay.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_phantom_is_told() {
-    let world = World::start().await;
-    let relay = world.relay("a").await;
-    world.nothing_is_owed().await;
-    let phantom = forge(&world, "phantom-1");
-    let broker = world.broker().await;
-    let partition = PlanKey::of("acme", "phantom-1").partition(8);
-    eventually("the phantom is told", async || {
-        // A hint can come before its listener; the event's id keeps the stream from holding it twice.
-        broker.hint(partition, 4_711, &phantom);
-        relay.metrics.phantoms.get() > 0
-    })
-    .await;
-    assert!(world.stream().await.contains(&phantom), "the stream holds it, and consumers find it out by the ledger");
-    relay.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hint_that_is_not_what_was_sealed_is_not_sent() {
-    let world = World::start().await;
-    let relay = world.relay("a").await;
-    world.nothing_is_owed().await;
-    let broker = world.broker().await;
-    let real = forge(&world, "forged-1");
-    let partition = PlanKey::of("acme", "forged-1").partition(8);
-    let mut other_payload = real.clone();
-    other_payload.payload = Some("{\"n\":2}".into());
-    let mut no_payload = real.clone();
-    no_payload.payload = None;
-    let mut other_metadata = real.clone();
-    other_metadata.metadata = "{\"a\":1}".into();
-    let mut other_seal = real.clone();
-    other_seal.sig[0] ^= 1;
-    let mut other_origin = real.clone();
-    other_origin.header.origin = "elsewhere.example".into();
-    other_origin.event_hash = other_origin.header.hash();
-    for forged in [&other_payload, &no_payload, &other_metadata, &other_seal, &other_origin] {
-        let refused = relay.metrics.refused_hints();
-        eventually("it is refused", async || {
-            broker.hint(partition, 4_711, forged);
-            relay.metrics.refused_hints() > refused
-        })
-        .await;
-    }
-    let refused = relay.metrics.refused_hints();
-    eventually("one of another partition is refused", async || {
-        broker.hint((partition + 1) % 8, 4_711, &real);
-        relay.metrics.refused_hints() > refused
-    })
-    .await;
-    assert_eq!(relay.metrics.acknowledged.get(), 1, "nothing but the key's own event was sent");
-    relay.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hint_with_anothers_row_leaves_that_row_alone() {
-    let world = World::start().await;
-    let appender = world.appender().await;
-    let relay = world.relay_with(Config { sweep: NEVER, full_sweep: NEVER, ..config("a") }).await;
-    eventually("it has looked once", async || relay.metrics.partitions.get() == 8 && world.owed().await == 0).await;
-    let first = append(&appender, "order-0", 1).await.remove(0);
-    append(&appender, "order-1", 1).await;
-    let others_row = world.number("SELECT max(id) FROM sealbus.outbox").await;
-    let broker = world.broker().await;
-    let begun = relay.metrics.acknowledged.get();
-    eventually("it is sent", async || {
-        broker.hint(PlanKey::of("acme", "order-0").partition(8), others_row, &first);
-        relay.metrics.acknowledged.get() > begun
-    })
-    .await;
-    relay.stop().await;
-    assert_eq!(world.owed().await, 2, "neither row was the one that was acknowledged under this id");
-    let relay = world.relay("b").await;
-    world.nothing_is_owed().await;
-    assert_eq!(world.seqs().await, in_order(2, 1));
-    relay.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_spoiled_event_holds_its_own_plan_back_until_it_is_whole_again() {
+async fn a_changed_event_holds_its_own_plan_back_until_it_is_restored() {
     let world = World::start().await;
     let appender = world.hinting_appender().await;
     let partition = PlanKey::of("acme", "order-0").partition(8);
-    let other = neighbour(partition);
+    let other = plan_in(partition);
+
+    // Change an event of a plan before a relay has read it.
     append(&appender, "order-0", 3).await;
-    let edit = |actor: &str| {
+    let set_actor = |actor: &str| {
         format!(
             "SET session_replication_role = replica;
              UPDATE sealbus.events e SET actor = '{actor}' FROM sealbus.plans p WHERE p.plan_no = e.plan_no AND p.plan = 'order-0' AND e.seq = 2"
         )
     };
-    world.postgres.admin(&edit("mallory")).await;
-    let relay = world.relay_with(Config { page: 20, ..config("a") }).await;
-    eventually("it is held back", async || relay.metrics.blocked.get() > 0 && world.owed().await == 2).await;
-    // Far more than may be in memory is hinted of it, and does not take the other plan's room.
+    world.postgres.admin(&set_actor("mallory")).await;
+    let relay = world.relay_with(Config { page_rows: 20, ..config("a") }).await;
+    eventually("the plan is held back", async || {
+        relay.metrics.blocked_plans.get() > 0 && world.outbox_rows().await == 2
+    })
+    .await;
+
+    // Hint more events of the plan than fit into memory. Another plan of the partition is still relayed.
     for _ in 0..5 {
         append(&appender, "order-0", 20).await;
         append(&appender, &other, 20).await;
     }
-    eventually("the other flows", async || world.owed().await == 102).await;
-    world.postgres.admin(&edit("tester")).await;
-    world.nothing_is_owed().await;
+    eventually_eq("the number of rows in the outbox", 102, async || world.outbox_rows().await).await;
+
+    // Restore the event. The plan continues.
+    world.postgres.admin(&set_actor("tester")).await;
+    world.outbox_is_empty().await;
     let seqs = world.seqs().await;
     assert_eq!(seqs["order-0"], (1..=103).collect::<Vec<_>>());
     assert_eq!(seqs[&other], (1..=100).collect::<Vec<_>>());
@@ -352,98 +318,62 @@ async fn a_spoiled_event_holds_its_own_plan_back_until_it_is_whole_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn elders_that_are_many_are_fetched_bit_by_bit() {
+async fn many_predecessors_of_a_hinted_event_are_read_in_several_scans() {
     let world = World::start().await;
-    let relay = world.relay_with(Config { page: 30, sweep: NEVER, full_sweep: NEVER, ..config("a") }).await;
-    eventually("it has looked once", async || relay.metrics.partitions.get() == 8 && world.owed().await == 0).await;
-    // Nobody hints the first three hundred, and no sweep is to come: a hint pulls its elders along.
+    let config = Config { page_rows: 30, sweep_interval: DISABLED, full_sweep_interval: DISABLED, ..config("a") };
+    let relay = world.relay_with(config).await;
+    first_sweep_is_done(&world, &relay).await;
+
+    // Append 300 events without hints. No sweep finds them.
     let silent = world.appender().await;
     append(&silent, "order-0", 300).await;
+
+    // A hint of a later event makes the relay read its predecessors.
     let appender = world.hinting_appender().await;
-    let mut all = 300;
-    eventually("they came with their juniors", async || {
+    let mut events = 300;
+    eventually("more than 300 events are relayed", async || {
         append(&appender, "order-0", 1).await;
-        all += 1;
+        events += 1;
         relay.metrics.acknowledged.get() > 300
     })
     .await;
-    eventually("all are through", async || world.seqs().await["order-0"] == (1..=all).collect::<Vec<_>>()).await;
+    let expected: Vec<u64> = (1..=events).collect();
+    eventually_eq("the relayed events of order-0", Some(expected), async || world.seqs().await.remove("order-0")).await;
     relay.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backlog_of_few_plans_goes_through_pages_and_windows() {
+async fn a_backlog_larger_than_page_and_memory_is_relayed_in_order() {
     let world = World::start().await;
     let appender = world.appender().await;
     for _ in 0..4 {
         append(&appender, "order-0", 500).await;
         append(&appender, "order-1", 500).await;
     }
-    // A page and a memory far smaller than what is owed.
-    let relay = world.relay_with(Config { page: 60, memory: 20_000, sweep: NEVER, ..config("a") }).await;
-    world.nothing_is_owed().await;
+    let config = Config { page_rows: 60, max_memory_bytes: 20_000, sweep_interval: DISABLED, ..config("a") };
+    let relay = world.relay_with(config).await;
+    world.outbox_is_empty().await;
     assert_eq!(world.seqs().await, in_order(2, 2_000));
     relay.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_beacon_says_what_the_stream_holds() {
+async fn a_beacon_records_what_the_stream_holds() {
     let world = World::start().await;
     let relay = world.relay("a").await;
-    world.nothing_is_owed().await;
+    world.outbox_is_empty().await;
     let records = append(&world.appender().await, "order-0", 3).await;
-    world.nothing_is_owed().await;
+    world.outbox_is_empty().await;
     let last = records[2].event_hash;
     let beacons = format!(
         "SELECT count(*) FROM sealbus.beacons WHERE stream = '{EVENTS}' AND stream_seq = 4 AND msg_id = '{last}'"
     );
-    eventually("the beacon is there", async || world.number(&beacons).await == 1).await;
+    eventually_eq("the number of beacons of the last event", 1, async || world.query_number(&beacons).await).await;
     relay.stop().await;
 }
 
-/// Another plan in that partition.
-fn neighbour(partition: u32) -> String {
+/// Returns the name of a plan in this partition.
+fn plan_in(partition: u32) -> String {
     let mut names = (0..1_000).map(|n| format!("other-{n}"));
     names.find(|plan| PlanKey::of("acme", plan).partition(8) == partition).unwrap()
-}
-
-/// An event that is sealed with the ledger's key, as the first of its plan, and was never appended.
-fn forge(world: &World, plan: &str) -> Record {
-    let signer = world.keyring.signer().unwrap();
-    let (payload, metadata) = ("{\"n\":1}", "{}");
-    let now = sealbus_core::timestamp::Timestamp::from_micros(1_795_168_800_000_000).unwrap();
-    let header = Header {
-        origin: ORIGIN.into(),
-        tenant: "acme".into(),
-        plan: plan.into(),
-        seq: 1,
-        event_id: uuid::Uuid::now_v7(),
-        event_type: "test.happened".into(),
-        data_version: 1,
-        occurred: now,
-        recorded: now,
-        source: String::new(),
-        actor: "tester".into(),
-        correlation_id: String::new(),
-        causation_id: String::new(),
-        payload_mode: sealbus_core::event::PayloadMode::Plain,
-        payload_size: u32::try_from(payload.len()).unwrap(),
-        payload_hash: Hash::of(payload.as_bytes()),
-        metadata_hash: Hash::of(metadata.as_bytes()),
-        prev: Header::genesis(ORIGIN, "acme", plan),
-        kid: signer.kid().clone(),
-    };
-    let event_hash = header.hash();
-    let seal = signer.seal(&header, &event_hash);
-    Record {
-        header,
-        event_hash,
-        mac: seal.mac,
-        sig: seal.sig,
-        payload: Some(payload.into()),
-        metadata: metadata.into(),
-        request_mac: vec![0; 32],
-        v1: None,
-        log_index: None,
-    }
 }

@@ -1,410 +1,307 @@
-//! Which event may be sent next: the relay's rules 1 and 2 (PROTOCOL, Relay), without any I/O.
+//! The decision which event may be sent next (`docs/spec/protocol.md#relay-1`, `docs/spec/protocol.md#relay-2`), without I/O.
 //!
-//! For each plan there is what waits to be sent, what was sent on this connection and has neither failed nor been
-//! acknowledged, and `acked`: a seq up to which all are known to be acknowledged. A row may be sent when its elder is known
-//! to be acknowledged with all before it, or was sent on this connection and has not been seen to fail. Everything that
-//! rule 1 names comes down to that:
-//! * "its seq is 1": nothing is before it, so `acked` is 0 at least;
-//! * "it is its plan's smallest in the whole outbox": rows go after their acknowledgements, so all before it are there;
-//! * "this relay knows that it and all before it were acknowledged": it saw the acknowledgements.
+//! A plan has events that wait, events in flight (sent on this connection, and neither acknowledged nor seen to fail), and
+//! `acknowledged`, a seq up to which all events are known to be acknowledged. An event may be sent when its predecessor is
+//! known to be acknowledged together with all before it, or is in flight. This covers all cases of the specification:
+//! * "its seq is 1": no event precedes it, and `acknowledged` is at least 0;
+//! * "it is the smallest of its plan in the whole outbox": rows are deleted after their acknowledgement, so all events before
+//!   it are acknowledged ([`Windows::set_smallest`]);
+//! * "this relay knows that the event before it, and all before that, were acknowledged": it received the acknowledgements.
 //!
-//! A plan's rows are sent from its lowest waiting one up, so after a failure at n again from n.
+//! A plan's events are sent in ascending order from the lowest waiting one on, so after a failure at n again from n.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
+mod plan;
+mod plan_id;
 
-/// A plan, as messages name it.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct PlanName {
-    /// Its tenant.
-    pub tenant: String,
-    /// Its name.
-    pub plan: String,
-}
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// A plan's name, shared.
-pub(crate) type PlanId = Arc<PlanName>;
+pub(crate) use self::plan::Row;
+use self::plan::{InFlight, PlanWindow, Waiting};
+pub(crate) use self::plan_id::PlanId;
 
-/// Whose word it is that an event is owed.
+/// Where the relay learnt of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// A hint: it may be late, and the event acknowledged long since.
+    /// A hint. It may be late, so that the event was acknowledged long ago.
     Hint,
-    /// The outbox: the row is there, so the event is owed, whatever is remembered of it.
+    /// The outbox. The row exists, so the event has to be sent, also if it was acknowledged before.
     Outbox,
 }
 
-/// An event that is owed.
+/// An event to send now.
 #[derive(Clone, Debug)]
-pub(crate) struct Row<T> {
-    /// Its outbox row.
-    pub id: i64,
-    /// What it takes of memory.
-    pub bytes: usize,
-    /// The event.
-    pub event: T,
-}
-
-/// An event to be sent now.
-#[derive(Clone, Debug)]
-pub(crate) struct Sending<T> {
-    /// Its plan.
+pub(crate) struct ToSend<T> {
+    /// The plan.
     pub plan: PlanId,
-    /// Its place in it.
+    /// The event's seq.
     pub seq: u64,
-    /// Names this one attempt.
-    pub ticket: u64,
+    /// The number of this attempt, unique within the partition and ascending.
+    pub attempt: u64,
     /// The event.
     pub event: T,
-}
-
-struct Waiting<T> {
-    row: Row<T>,
-    /// The first attempt to send this very event; every later one at its seq is of it too.
-    first_ticket: Option<u64>,
-}
-
-struct InFlight<T> {
-    row: Row<T>,
-    first_ticket: u64,
-    ticket: u64,
-}
-
-struct Plan<T> {
-    /// All up to this are acknowledged. Never more than is known.
-    acked: u64,
-    /// Acknowledged beyond it.
-    acked_ahead: BTreeSet<u64>,
-    waiting: BTreeMap<u64, Waiting<T>>,
-    sent: BTreeMap<u64, InFlight<T>>,
-    /// Whether it stands in the queue of those that may send.
-    queued: bool,
-    /// Whether the outbox has been asked what comes before its lowest waiting row.
-    asked: bool,
-    /// Whether it was used since memory was last cleared.
-    used: bool,
-}
-
-impl<T> Default for Plan<T> {
-    fn default() -> Self {
-        Self {
-            acked: 0,
-            acked_ahead: BTreeSet::new(),
-            waiting: BTreeMap::new(),
-            sent: BTreeMap::new(),
-            queued: false,
-            asked: false,
-            used: true,
-        }
-    }
-}
-
-impl<T> Plan<T> {
-    fn may_send(&self, seq: u64) -> bool {
-        seq <= self.acked + 1 || self.sent.contains_key(&(seq - 1)) || self.acked_ahead.contains(&(seq - 1))
-    }
-
-    fn next(&self, window: usize) -> Option<u64> {
-        let lowest = *self.waiting.first_key_value()?.0;
-        (self.sent.len() < window && self.may_send(lowest)).then_some(lowest)
-    }
-
-    /// The lowest waiting row, where it is not known what became of its elder.
-    fn undecided(&self) -> Option<u64> {
-        let lowest = *self.waiting.first_key_value()?.0;
-        (!self.may_send(lowest)).then_some(lowest)
-    }
-
-    fn acknowledge(&mut self, seq: u64) {
-        if seq > self.acked {
-            self.acked_ahead.insert(seq);
-        }
-        self.close_up();
-    }
-
-    fn close_up(&mut self) {
-        while self.acked_ahead.remove(&(self.acked + 1)) {
-            self.acked += 1;
-        }
-    }
-
-    /// All before `seq` are acknowledged.
-    fn acknowledge_before(&mut self, seq: u64) {
-        if seq > self.acked + 1 {
-            self.acked = seq - 1;
-            self.acked_ahead = self.acked_ahead.split_off(&seq);
-            self.close_up();
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.sent.is_empty()
-    }
 }
 
 /// The windows of all plans of a partition.
 pub(crate) struct Windows<T> {
-    plans: HashMap<PlanId, Plan<T>>,
-    /// Outbox rows that are known: waiting, sent, or acknowledged and not deleted yet.
-    known: HashMap<i64, (PlanId, u64)>,
-    /// Plans that may send, each once.
+    plans: HashMap<PlanId, PlanWindow<T>>,
+    /// The outbox rows whose events wait, are in flight, or are acknowledged and not deleted yet.
+    known_rows: HashMap<i64, (PlanId, u64)>,
+    /// The plans that may send, each once.
     ready: VecDeque<PlanId>,
-    /// Plans whose lowest waiting row is undecided, and that have not been handed out to be asked about.
+    /// The undecided plans that have not been handed out by [`Windows::take_undecided`].
     undecided: VecDeque<PlanId>,
-    tickets: u64,
-    window: usize,
-    remembered: usize,
-    rows: usize,
-    sent: usize,
+    attempts: u64,
+    max_in_flight: usize,
+    max_idle_plans: usize,
+    events: usize,
+    in_flight: usize,
     bytes: usize,
 }
 
 impl<T: Clone> Windows<T> {
-    /// Windows of `window` events in flight a plan, remembering what was acknowledged of some `remembered` idle plans.
-    pub(crate) fn new(window: usize, remembered: usize) -> Self {
+    /// Creates windows with up to `max_in_flight` events of each plan in flight. The acknowledgements of about
+    /// `max_idle_plans` plans without events are remembered.
+    pub(crate) fn new(max_in_flight: usize, max_idle_plans: usize) -> Self {
         Self {
             plans: HashMap::new(),
-            known: HashMap::new(),
+            known_rows: HashMap::new(),
             ready: VecDeque::new(),
             undecided: VecDeque::new(),
-            tickets: 0,
-            window,
-            remembered,
-            rows: 0,
-            sent: 0,
+            attempts: 0,
+            max_in_flight,
+            max_idle_plans,
+            events: 0,
+            in_flight: 0,
             bytes: 0,
         }
     }
 
-    /// Events that wait or are in flight.
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
+    /// Returns the number of events that wait or are in flight.
+    pub(crate) fn events(&self) -> usize {
+        self.events
     }
 
-    /// What they take of memory.
+    /// Returns the memory that these events take, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Events in flight.
+    /// Returns the number of events in flight.
     pub(crate) fn in_flight(&self) -> usize {
-        self.sent
+        self.in_flight
     }
 
-    /// Whether an outbox row is known, and so need not be read again.
-    pub(crate) fn knows(&self, id: i64) -> bool {
-        self.known.contains_key(&id)
+    /// Returns whether an outbox row is known, so that its event need not be read again.
+    pub(crate) fn knows_row(&self, id: i64) -> bool {
+        self.known_rows.contains_key(&id)
     }
 
-    /// The plan of a known outbox row.
-    pub(crate) fn plan_of(&self, id: i64) -> Option<PlanId> {
-        self.known.get(&id).map(|(plan, _)| Arc::clone(plan))
+    /// Returns the plan of a known outbox row.
+    pub(crate) fn plan_of_row(&self, id: i64) -> Option<PlanId> {
+        self.known_rows.get(&id).map(|(plan, _)| plan.clone())
     }
 
-    /// The lowest outbox row that is known.
-    pub(crate) fn lowest_known(&self) -> Option<i64> {
-        self.known.keys().min().copied()
+    /// Returns the lowest known outbox row.
+    pub(crate) fn lowest_known_row(&self) -> Option<i64> {
+        self.known_rows.keys().min().copied()
     }
 
-    /// Takes an event in, unless it is there already, or a hint is late. Says whether it was taken.
-    pub(crate) fn offer(&mut self, plan: &PlanId, seq: u64, row: Row<T>, source: Source) -> bool {
-        let entry = self.plans.entry(Arc::clone(plan)).or_default();
-        entry.used = true;
-        if let Some(there) = entry.sent.get_mut(&seq) {
-            // In flight: what the outbox says it is called goes for its deletion.
-            if source == Source::Outbox && there.row.id != row.id {
-                self.known.remove(&there.row.id);
-                there.row.id = row.id;
-                self.known.insert(row.id, (Arc::clone(plan), seq));
+    /// Adds an event, unless it is there already or its hint is late. Returns whether it was added.
+    pub(crate) fn add(&mut self, plan: &PlanId, seq: u64, row: Row<T>, source: Source) -> bool {
+        let window = self.plans.entry(plan.clone()).or_default();
+        window.is_used = true;
+        if let Some(in_flight) = window.in_flight.get_mut(&seq) {
+            // The outbox knows the id of the row, which is needed for its deletion, better than a hint.
+            if source == Source::Outbox && in_flight.row.id != row.id {
+                self.known_rows.remove(&in_flight.row.id);
+                in_flight.row.id = row.id;
+                self.known_rows.insert(row.id, (plan.clone(), seq));
             }
             return false;
         }
-        let acknowledged = seq <= entry.acked || entry.acked_ahead.contains(&seq);
-        if source == Source::Hint && (acknowledged || entry.waiting.contains_key(&seq)) {
+        if source == Source::Hint && (window.is_acknowledged(seq) || window.waiting.contains_key(&seq)) {
             return false;
         }
-        // The outbox has the last word: it replaces what a hint said, and what it still holds is owed once more.
-        entry.acked_ahead.remove(&seq);
-        self.known.insert(row.id, (Arc::clone(plan), seq));
+        // The outbox overrides hints, and a row that it still holds has to be sent again.
+        window.acknowledged_ahead.remove(&seq);
+        self.known_rows.insert(row.id, (plan.clone(), seq));
         self.bytes += row.bytes;
-        self.rows += 1;
+        self.events += 1;
         let id = row.id;
-        if let Some(Waiting { row: replaced, .. }) = entry.waiting.insert(seq, Waiting { row, first_ticket: None }) {
+        if let Some(Waiting { row: replaced, .. }) = window.waiting.insert(seq, Waiting { row, first_attempt: None }) {
             self.bytes -= replaced.bytes;
-            self.rows -= 1;
+            self.events -= 1;
             if replaced.id != id {
-                self.known.remove(&replaced.id);
+                self.known_rows.remove(&replaced.id);
             }
         }
-        self.sort_in(plan);
+        self.requeue(plan);
         self.forget_idle_plans();
         true
     }
 
-    /// The outbox showed `seq` as the plan's smallest: all before it were acknowledged, and rows below it are gone.
-    pub(crate) fn smallest(&mut self, plan: &PlanId, seq: u64) {
-        let entry = self.plans.entry(Arc::clone(plan)).or_default();
-        entry.acknowledge_before(seq);
-        let kept = entry.waiting.split_off(&seq);
-        let gone = std::mem::replace(&mut entry.waiting, kept);
-        self.drop_rows(gone);
-        self.sort_in(plan);
+    /// Records that `seq` is the smallest seq of the plan in the outbox: all events before it are acknowledged, and their
+    /// rows are deleted.
+    pub(crate) fn set_smallest(&mut self, plan: &PlanId, seq: u64) {
+        let window = self.plans.entry(plan.clone()).or_default();
+        window.acknowledge_before(seq);
+        let kept = window.waiting.split_off(&seq);
+        let dropped = std::mem::replace(&mut window.waiting, kept);
+        self.forget_rows(dropped);
+        self.requeue(plan);
     }
 
-    /// Lets go of what waits of a plan up to `seq`: the outbox holds none of it, or it cannot be sent.
+    /// Drops the waiting events of a plan up to a seq, because the outbox has none of them, or because they cannot be sent.
     pub(crate) fn drop_waiting(&mut self, plan: &PlanId, up_to: u64) {
-        let Some(entry) = self.plans.get_mut(plan) else { return };
-        let kept = entry.waiting.split_off(&up_to.saturating_add(1));
-        let gone = std::mem::replace(&mut entry.waiting, kept);
-        self.drop_rows(gone);
-        self.sort_in(plan);
+        let Some(window) = self.plans.get_mut(plan) else { return };
+        let kept = window.waiting.split_off(&up_to.saturating_add(1));
+        let dropped = std::mem::replace(&mut window.waiting, kept);
+        self.forget_rows(dropped);
+        self.requeue(plan);
     }
 
-    /// Plans of which the outbox must be asked what comes before their lowest waiting row, with that row's seq and their
-    /// highest waiting one. Each is given once until [`Windows::ask_again`].
+    /// Returns up to `limit` plans of which it is not known whether the predecessor of the lowest waiting event was
+    /// acknowledged, with their lowest and highest waiting seqs. Each is returned once until
+    /// [`Windows::report_undecided_again`].
     pub(crate) fn take_undecided(&mut self, limit: usize) -> Vec<(PlanId, u64, u64)> {
         let mut taken = Vec::new();
         while taken.len() < limit {
             let Some(plan) = self.undecided.pop_front() else { break };
-            let Some(entry) = self.plans.get(&plan) else { continue };
-            if let (Some(lowest), Some((highest, _))) = (entry.undecided(), entry.waiting.last_key_value()) {
+            let Some(window) = self.plans.get(&plan) else { continue };
+            if let (Some(lowest), Some((highest, _))) = (window.undecided(), window.waiting.last_key_value()) {
                 taken.push((plan, lowest, *highest));
             }
         }
         taken
     }
 
-    /// Whether [`Windows::take_undecided`] may have some.
+    /// Returns whether [`Windows::take_undecided`] may return a plan.
     pub(crate) fn has_undecided(&self) -> bool {
         !self.undecided.is_empty()
     }
 
-    /// Lets every plan that is still undecided be asked about once more.
-    pub(crate) fn ask_again(&mut self) {
+    /// Lets [`Windows::take_undecided`] return every plan that is still undecided once more.
+    pub(crate) fn report_undecided_again(&mut self) {
         self.undecided.clear();
-        for (plan, entry) in &mut self.plans {
-            entry.asked = entry.undecided().is_some();
-            if entry.asked {
-                self.undecided.push_back(Arc::clone(plan));
+        for (plan, window) in &mut self.plans {
+            window.is_reported = window.undecided().is_some();
+            if window.is_reported {
+                self.undecided.push_back(plan.clone());
             }
         }
     }
 
-    /// The next event to send, plan by plan in turn. It then counts as sent on this connection.
-    pub(crate) fn send_next(&mut self) -> Option<Sending<T>> {
+    /// Returns the next event to send, from one plan after another, and counts it as in flight.
+    pub(crate) fn next_to_send(&mut self) -> Option<ToSend<T>> {
         loop {
             let plan = self.ready.pop_front()?;
-            let Some(entry) = self.plans.get_mut(&plan) else { continue };
-            entry.queued = false;
-            let Some(seq) = entry.next(self.window) else { continue };
-            let Some(Waiting { row, first_ticket }) = entry.waiting.remove(&seq) else { continue };
-            self.tickets += 1;
-            let ticket = self.tickets;
-            let sending = Sending { plan: Arc::clone(&plan), seq, ticket, event: row.event.clone() };
-            entry.sent.insert(seq, InFlight { row, first_ticket: first_ticket.unwrap_or(ticket), ticket });
-            self.sent += 1;
-            self.sort_in(&plan);
-            return Some(sending);
+            let Some(window) = self.plans.get_mut(&plan) else { continue };
+            window.is_queued = false;
+            let Some(seq) = window.next(self.max_in_flight) else { continue };
+            let Some(Waiting { row, first_attempt }) = window.waiting.remove(&seq) else { continue };
+            self.attempts += 1;
+            let attempt = self.attempts;
+            let to_send = ToSend { plan: plan.clone(), seq, attempt, event: row.event.clone() };
+            let first_attempt = first_attempt.unwrap_or(attempt);
+            window.in_flight.insert(seq, InFlight { row, first_attempt, attempt });
+            self.in_flight += 1;
+            self.requeue(&plan);
+            return Some(to_send);
         }
     }
 
-    /// The stream holds what this attempt sent. Gives the row back, to be deleted from the outbox; none where that is known
-    /// already, or where another event has taken its place since.
-    pub(crate) fn acknowledged(&mut self, plan: &PlanId, seq: u64, ticket: u64) -> Option<Row<T>> {
-        let entry = self.plans.get_mut(plan)?;
-        let row = if entry.sent.get(&seq).is_some_and(|sent| sent.first_ticket <= ticket) {
-            self.sent -= 1;
-            entry.sent.remove(&seq).map(|sent| sent.row)
-        } else if entry
-            .waiting
-            .get(&seq)
-            .is_some_and(|waiting| waiting.first_ticket.is_some_and(|first| first <= ticket))
-        {
-            // It failed or its elder did, and then an acknowledgement came all the same.
-            entry.waiting.remove(&seq).map(|waiting| waiting.row)
+    /// Records that the stream acknowledged an attempt. Returns the row, to be deleted from the outbox, or `None` if the
+    /// acknowledgement is not new, or another event has taken this place since.
+    pub(crate) fn on_acknowledged(&mut self, plan: &PlanId, seq: u64, attempt: u64) -> Option<Row<T>> {
+        let window = self.plans.get_mut(plan)?;
+        let is_of_waiting =
+            |waiting: &Waiting<T>| waiting.first_attempt.is_some_and(|first_attempt| first_attempt <= attempt);
+        let row = if window.in_flight.get(&seq).is_some_and(|in_flight| in_flight.first_attempt <= attempt) {
+            self.in_flight -= 1;
+            window.in_flight.remove(&seq).map(|in_flight| in_flight.row)
+        } else if window.waiting.get(&seq).is_some_and(is_of_waiting) {
+            // The attempt or its predecessor had failed, and the acknowledgement arrived after that.
+            window.waiting.remove(&seq).map(|waiting| waiting.row)
         } else {
             None
         }?;
-        self.rows -= 1;
+        self.events -= 1;
         self.bytes -= row.bytes;
-        entry.acknowledge(seq);
-        // The elders that were found have gone through; before what waits there may be more.
-        entry.asked &= !entry.sent.is_empty();
-        self.sort_in(plan);
+        window.acknowledge(seq);
+        // Once the known predecessors are acknowledged, the outbox may hold more of them before the waiting events.
+        window.is_reported &= !window.in_flight.is_empty();
+        self.requeue(plan);
         Some(row)
     }
 
-    /// The attempt failed, or nobody knows what became of it: the plan is sent again from this event on. An attempt that
-    /// has been given up before changes nothing. Says whether it was one that counted.
-    pub(crate) fn failed(&mut self, plan: &PlanId, seq: u64, ticket: u64) -> bool {
-        let Some(entry) = self.plans.get_mut(plan) else { return false };
-        if entry.sent.get(&seq).is_none_or(|sent| sent.ticket != ticket) {
+    /// Records that an attempt failed or that its outcome is unknown: the plan is sent again from this event on. Returns
+    /// `false`, and changes nothing, if the attempt had been given up before.
+    pub(crate) fn on_failed(&mut self, plan: &PlanId, seq: u64, attempt: u64) -> bool {
+        let Some(window) = self.plans.get_mut(plan) else { return false };
+        if window.in_flight.get(&seq).is_none_or(|in_flight| in_flight.attempt != attempt) {
             return false;
         }
-        let again = entry.sent.split_off(&seq);
-        self.sent -= again.len();
-        entry.waiting.extend(
-            again.into_iter().map(|(seq, InFlight { row, first_ticket, .. })| {
-                (seq, Waiting { row, first_ticket: Some(first_ticket) })
-            }),
-        );
-        self.sort_in(plan);
+        let given_up = window.in_flight.split_off(&seq);
+        self.in_flight -= given_up.len();
+        window.waiting.extend(given_up.into_iter().map(|(seq, InFlight { row, first_attempt, .. })| {
+            (seq, Waiting { row, first_attempt: Some(first_attempt) })
+        }));
+        self.requeue(plan);
         true
     }
 
-    /// The connection is another one: whatever was in flight is sent again.
-    pub(crate) fn connection_lost(&mut self) {
-        let plans: Vec<PlanId> =
-            self.plans.iter().filter(|(_, entry)| !entry.sent.is_empty()).map(|(plan, _)| Arc::clone(plan)).collect();
-        for plan in plans {
-            let first = self
-                .plans
-                .get(&plan)
-                .and_then(|entry| entry.sent.first_key_value().map(|(seq, sent)| (*seq, sent.ticket)));
-            if let Some((seq, ticket)) = first {
-                self.failed(&plan, seq, ticket);
-            }
+    /// Records that the connection was lost: all events in flight are sent again.
+    pub(crate) fn on_connection_lost(&mut self) {
+        let first_in_flight = |(plan, window): (&PlanId, &PlanWindow<T>)| {
+            window.in_flight.first_key_value().map(|(seq, in_flight)| (plan.clone(), *seq, in_flight.attempt))
+        };
+        let first: Vec<(PlanId, u64, u64)> = self.plans.iter().filter_map(first_in_flight).collect();
+        for (plan, seq, attempt) in first {
+            self.on_failed(&plan, seq, attempt);
         }
     }
 
-    /// The outbox row is gone; should it be seen once more, it is another one.
-    pub(crate) fn deleted(&mut self, id: i64) {
-        self.known.remove(&id);
+    /// Records that an outbox row was deleted. If its id appears again, it is another row.
+    pub(crate) fn on_row_deleted(&mut self, id: i64) {
+        self.known_rows.remove(&id);
     }
 
-    fn drop_rows(&mut self, gone: BTreeMap<u64, Waiting<T>>) {
-        for Waiting { row, .. } in gone.into_values() {
-            self.rows -= 1;
+    fn forget_rows(&mut self, dropped: BTreeMap<u64, Waiting<T>>) {
+        for Waiting { row, .. } in dropped.into_values() {
+            self.events -= 1;
             self.bytes -= row.bytes;
-            self.known.remove(&row.id);
+            self.known_rows.remove(&row.id);
         }
     }
 
-    /// Puts a plan into the queue in which it belongs now.
-    fn sort_in(&mut self, plan: &PlanId) {
-        let Some(entry) = self.plans.get_mut(plan) else { return };
-        if entry.next(self.window).is_some() {
-            if !entry.queued {
-                entry.queued = true;
-                self.ready.push_back(Arc::clone(plan));
+    /// Puts a plan into the queue in which it belongs after a change.
+    fn requeue(&mut self, plan: &PlanId) {
+        let Some(window) = self.plans.get_mut(plan) else { return };
+        if window.next(self.max_in_flight).is_some() {
+            if !window.is_queued {
+                window.is_queued = true;
+                self.ready.push_back(plan.clone());
             }
-        } else if entry.undecided().is_some() && !entry.asked {
-            entry.asked = true;
-            self.undecided.push_back(Arc::clone(plan));
+        } else if window.undecided().is_some() && !window.is_reported {
+            window.is_reported = true;
+            self.undecided.push_back(plan.clone());
         }
-        if entry.undecided().is_none() {
-            entry.asked = false;
+        if window.undecided().is_none() {
+            window.is_reported = false;
         }
     }
 
-    /// What is known of idle plans is only ever an economy: of too many, those go that have not been used of late.
+    /// Forgets idle plans that were not used since the last time, if there are too many. Their acknowledgements only save
+    /// queries.
     fn forget_idle_plans(&mut self) {
-        if self.plans.len() <= self.remembered {
+        if self.plans.len() <= self.max_idle_plans {
             return;
         }
-        self.plans.retain(|_, entry| std::mem::take(&mut entry.used) || !entry.is_idle());
+        self.plans.retain(|_, window| std::mem::take(&mut window.is_used) || !window.is_idle());
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

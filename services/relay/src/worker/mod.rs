@@ -1,11 +1,12 @@
-//! The work on one partition, from the moment its lease is gained until it is lost.
+//! The worker of one partition, which runs while this relay owns the partition's lease.
 //!
-//! One loop holds all of the partition's state and decides; what takes time runs beside it: acknowledgements, hints, one
-//! look into the outbox at a time and one deletion. Nothing here is needed after a crash: what is owed stands in the outbox.
+//! One loop owns all state of the partition and takes all decisions. Whatever takes time runs next to it: acknowledgements,
+//! hints, one scan of the outbox and one deletion at a time. A crash loses nothing, because the outbox has every event that
+//! is not acknowledged.
 
 mod delete;
+mod intake;
 mod send;
-mod take;
 
 use std::collections::HashSet;
 use std::future::{Future, pending};
@@ -20,26 +21,27 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::delete::{AcknowledgedRow, Deletion};
 use crate::acks::Acks;
-use crate::beacons::Board;
-use crate::bound::LowWater;
-use crate::hints::{Expected, HintIntake};
+use crate::backoff::Backoff;
+use crate::beacons::LatestBeacon;
+use crate::hints::{ExpectedEvents, HintIntake};
+use crate::low_water::LowWater;
 use crate::metrics::Metrics;
-use crate::outbox_scan::{Deleting, Done, Looking};
-use crate::pause::Pause;
+use crate::outbox_scan::Scan;
 use crate::window::Windows;
 use crate::{Config, Resources};
 
-/// Idle plans of which a partition remembers what was acknowledged.
-const REMEMBERED_PLANS: usize = 8_192;
-/// After a ledger that failed.
+/// The number of idle plans of which a partition remembers the acknowledgements.
+const MAX_IDLE_PLANS: usize = 8_192;
+/// The pause after the ledger failed.
 const LEDGER_PAUSE: Duration = Duration::from_millis(500);
 
-/// An event on its way through a worker.
+/// An event in the windows of a worker.
 #[derive(Clone)]
 struct Event {
     record: Arc<Record>,
-    /// Its plan's number, where the ledger told it.
+    /// The plan's number, if the event was read from the ledger.
     plan_no: Option<i64>,
 }
 
@@ -50,182 +52,181 @@ pub(crate) struct Worker {
     ledger: Ledger,
     broker: Broker,
     metrics: Metrics,
-    board: Arc<Board>,
+    latest_beacon: Arc<LatestBeacon>,
     lease: Lease,
-    connection: watch::Receiver<Connection>,
-    on: Connection,
+    connection_changes: watch::Receiver<Connection>,
+    connection: Connection,
 
     windows: Windows<Event>,
-    water: LowWater,
-    pause: Pause,
-    /// Whether the streams are to be made before anything is sent again.
+    low_water: LowWater,
+    backoff: Backoff,
+    /// Whether the streams have to be created before the next event is sent.
     streams_missing: bool,
     acks: Acks,
     hints: HintIntake,
-    /// Hints were dropped.
-    missed: Arc<Notify>,
+    /// Notified when hints were dropped.
+    hints_dropped: Arc<Notify>,
 
-    look: Option<Looking>,
-    /// Whether the last look was a question about plans: then a sweep that waits goes first.
-    asked_last: bool,
-    /// Rows that were deleted since the look under way began, and that it may still show.
-    gone: HashSet<i64>,
+    scan: Option<Scan>,
+    /// Whether the last scan was for predecessors. Then a sweep that is due takes precedence.
+    scanned_predecessors: bool,
+    /// Rows that were deleted since the running scan started. Its result may still contain them.
+    deleted_rows: HashSet<i64>,
     sweep: Sweep,
     next_sweep: Instant,
     next_full_sweep: Instant,
-    next_bound: Instant,
-    ledger_pause: Option<Instant>,
-    /// Plans that hold an event that cannot be sent, until the next full sweep.
+    next_low_water: Instant,
+    ledger_paused_until: Option<Instant>,
+    /// The numbers of plans with an event that cannot be sent. They are tried again with each full sweep.
     blocked: HashSet<i64>,
 
-    done: Vec<Done>,
+    acknowledged: Vec<AcknowledgedRow>,
     delete_at: Option<Instant>,
-    deleting: Option<Deleting>,
+    deletion: Option<Deletion>,
 }
 
-/// How far a sweep of the outbox is.
+/// The progress of a sweep of the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sweep {
+    /// No sweep is running.
     Idle,
-    /// The next page begins at this id; the first one of a sweep without bound at the lowest there can be.
-    At {
-        from: i64,
-        first: bool,
-    },
+    /// The next page starts at id `from`. The first page of a full sweep starts at the lowest possible id.
+    At { from: i64, is_first_page: bool },
 }
 
 impl Worker {
-    /// A worker that has done nothing yet.
+    /// Creates a worker with empty windows.
     pub(crate) fn new(
         partition: u32,
         config: Arc<Config>,
         resources: &Resources,
-        board: Arc<Board>,
+        latest_beacon: Arc<LatestBeacon>,
         lease: Lease,
     ) -> Self {
         let Resources { ledger, broker, keyring, metrics } = resources;
         let deployment = ledger.deployment();
-        let expected = Expected {
+        let expected = ExpectedEvents {
             origin: deployment.origin.clone(),
             partitions: deployment.partitions,
             partition,
             keyring: Arc::clone(keyring),
         };
-        let (connection, now) = (broker.connection(), Instant::now());
-        let on = *connection.borrow();
+        let (connection_changes, now) = (broker.connection(), Instant::now());
+        let connection = *connection_changes.borrow();
         let hints = HintIntake::start(broker.clone(), expected, metrics.clone());
         Self {
             partition,
             ledger: ledger.clone(),
             broker: broker.clone(),
             metrics: metrics.clone(),
-            board,
+            latest_beacon,
             lease,
+            connection_changes,
             connection,
-            on,
-            windows: Windows::new(config.window, REMEMBERED_PLANS),
-            water: LowWater::default(),
-            pause: Pause::default(),
+            windows: Windows::new(config.max_in_flight, MAX_IDLE_PLANS),
+            low_water: LowWater::default(),
+            backoff: Backoff::default(),
             streams_missing: false,
             acks: Acks::start(),
-            missed: hints.missed(),
+            hints_dropped: hints.dropped(),
             hints,
-            look: None,
-            asked_last: false,
-            gone: HashSet::new(),
+            scan: None,
+            scanned_predecessors: false,
+            deleted_rows: HashSet::new(),
             sweep: Sweep::Idle,
             next_sweep: now,
             next_full_sweep: now,
-            next_bound: now,
-            ledger_pause: None,
+            next_low_water: now,
+            ledger_paused_until: None,
             blocked: HashSet::new(),
-            done: Vec::new(),
+            acknowledged: Vec::new(),
             delete_at: None,
-            deleting: None,
+            deletion: None,
             config,
         }
     }
 
-    /// Works until `stop`; then takes in nothing more, and comes back when what was sent has been acknowledged and deleted,
-    /// or [`Config::drain`] has passed. To be dropped when the lease is lost.
+    /// Relays events until `stop` fires. Then it adds no more events, and returns when those in flight are acknowledged and
+    /// deleted, or after [`Config::drain_timeout`]. The caller drops the future when the lease is lost.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        let mut drained_by = None;
+        let mut drain_until = None;
         loop {
             if stop.is_cancelled() {
-                let by = *drained_by.get_or_insert_with(|| Instant::now() + self.config.drain);
-                let empty = self.windows.in_flight() == 0 && self.done.is_empty() && self.deleting.is_none();
-                if empty || Instant::now() >= by {
+                let until = *drain_until.get_or_insert_with(|| Instant::now() + self.config.drain_timeout);
+                let is_drained =
+                    self.windows.in_flight() == 0 && self.acknowledged.is_empty() && self.deletion.is_none();
+                if is_drained || Instant::now() >= until {
                     return;
                 }
             }
-            let draining = drained_by.is_some();
+            let draining = drain_until.is_some();
             let more_to_send = if draining { false } else { self.send().await };
-            self.start_look(draining);
+            self.start_scan(draining);
             self.start_deletion(draining);
-            let room = !draining && self.has_room();
-            let wake = [self.wake(draining), drained_by].into_iter().flatten().min();
+            let may_add = !draining && self.has_capacity();
+            let wake = [self.next_wake(draining), drain_until].into_iter().flatten().min();
             tokio::select! {
                 () = stop.cancelled(), if !draining => {}
-                _ = self.connection.changed() => self.connection_changed(),
+                _ = self.connection_changes.changed() => self.on_connection_changed(),
                 outcome = self.acks.next() => {
-                    self.settle(outcome);
-                    while let Some(outcome) = self.acks.ready() {
-                        self.settle(outcome);
+                    self.on_outcome(outcome);
+                    while let Some(outcome) = self.acks.try_next() {
+                        self.on_outcome(outcome);
                     }
                 }
-                deletion = under_way(&mut self.deleting) => self.deleted(deletion),
-                look = under_way(&mut self.look) => self.looked(look),
-                hinted = self.hints.next(), if room => {
-                    self.take_hint(hinted);
-                    while self.has_room() && let Some(hinted) = self.hints.ready() {
-                        self.take_hint(hinted);
+                result = result_of(&mut self.deletion) => self.on_deleted(result),
+                result = result_of(&mut self.scan) => self.on_scanned(result),
+                hint = self.hints.next(), if may_add => {
+                    self.add_hinted(hint);
+                    while self.has_capacity() && let Some(hint) = self.hints.try_next() {
+                        self.add_hinted(hint);
                     }
                 }
-                () = self.missed.notified() => self.next_sweep = Instant::now(),
+                () = self.hints_dropped.notified() => self.next_sweep = Instant::now(),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 () = std::future::ready(()), if more_to_send => {}
             }
         }
     }
 
-    /// Whether more may be taken into memory.
-    fn has_room(&self) -> bool {
-        self.windows.rows() < self.config.page as usize && self.windows.bytes() < self.config.memory
+    /// Returns whether more events may be added to memory.
+    fn has_capacity(&self) -> bool {
+        self.windows.events() < self.config.page_rows as usize && self.windows.bytes() < self.config.max_memory_bytes
     }
 
-    /// When something falls due by itself.
-    fn wake(&self, draining: bool) -> Option<Instant> {
+    /// Returns the time at which the loop has to run again even if nothing happens.
+    fn next_wake(&self, draining: bool) -> Option<Instant> {
         let now = Instant::now();
-        let may_sweep = self.look.is_none() && self.on.up && !draining;
+        let may_sweep = self.scan.is_none() && self.connection.up && !draining;
         let sweep = may_sweep.then_some(self.next_sweep);
-        let sweep = sweep.map(|sweep| self.ledger_pause.map_or(sweep, |pause| pause.max(sweep)));
+        let sweep = sweep.map(|sweep| self.ledger_paused_until.map_or(sweep, |until| until.max(sweep)));
         [
             sweep,
-            self.pause.until(now),
-            self.ledger_pause.filter(|pause| *pause > now),
-            self.delete_at.filter(|at| *at > now),
+            self.backoff.paused_until(now),
+            self.ledger_paused_until.filter(|until| *until > now),
+            self.delete_at.filter(|time| *time > now),
         ]
         .into_iter()
         .flatten()
         .min()
     }
 
-    fn connection_changed(&mut self) {
-        let on = *self.connection.borrow_and_update();
-        if on.number != self.on.number || !on.up {
-            self.windows.connection_lost();
+    fn on_connection_changed(&mut self) {
+        let connection = *self.connection_changes.borrow_and_update();
+        if connection.number != self.connection.number || !connection.up {
+            self.windows.on_connection_lost();
         }
-        self.on = on;
+        self.connection = connection;
     }
 }
 
-/// What runs beside the loop, if anything does; it is gone once it has answered.
-async fn under_way<T>(future: &mut Option<impl Future<Output = T> + Unpin>) -> T {
+/// Waits for the result of a future, and removes the future then. Waits for ever if there is none.
+async fn result_of<T>(future: &mut Option<impl Future<Output = T> + Unpin>) -> T {
     match future {
         Some(running) => {
-            let answer = running.await;
+            let result = running.await;
             *future = None;
-            answer
+            result
         }
         None => pending().await,
     }

@@ -1,46 +1,46 @@
-//! Sending, and what comes of it.
+//! Sending, and the outcome of attempts to send.
 
-use std::error::Error;
 use std::time::Duration;
 
 use sealbus_broker::{EventMessage, PublishError};
+use sealbus_core::error_chain;
 use tokio::time::Instant;
 
+use super::delete::AcknowledgedRow;
 use super::{Event, Worker};
 use crate::acks::{Attempt, Outcome};
-use crate::metrics::Cause;
-use crate::outbox_scan::Done;
-use crate::window::Sending;
+use crate::metrics::FailureCause;
+use crate::window::ToSend;
 
-/// Sent in one go before the loop looks at anything else.
-const BURST: usize = 256;
-/// How long an acknowledged row waits for company before it is deleted.
-const DELETE_AFTER: Duration = Duration::from_millis(20);
+/// The number of events that are sent before the loop handles anything else.
+const EVENTS_PER_ROUND: usize = 256;
+/// How long acknowledged rows are collected before they are deleted together.
+const DELETE_DELAY: Duration = Duration::from_millis(20);
 
 impl Worker {
-    /// Sends what may be sent, and says whether there is more to send at once.
+    /// Sends the events that may be sent. Returns whether more may be sent at once.
     pub(super) async fn send(&mut self) -> bool {
         let now = Instant::now();
-        if !self.on.up || self.pause.until(now).is_some() || !self.lease.still_held() {
+        if !self.connection.up || self.backoff.paused_until(now).is_some() || !self.lease.still_held() {
             return false;
         }
-        if std::mem::take(&mut self.streams_missing) && !self.make_streams().await {
+        if std::mem::take(&mut self.streams_missing) && !self.create_streams().await {
             return false;
         }
-        for _ in 0..BURST {
-            let Some(sending) = self.windows.send_next() else { return false };
-            if !self.send_one(sending).await {
+        for _ in 0..EVENTS_PER_ROUND {
+            let Some(to_send) = self.windows.next_to_send() else { return false };
+            if !self.send_one(to_send).await {
                 return false;
             }
         }
         true
     }
 
-    /// Sends one event. Says whether to go on.
-    async fn send_one(&mut self, Sending { plan, seq, ticket, event }: Sending<Event>) -> bool {
+    /// Sends one event. Returns whether others may be sent after it.
+    async fn send_one(&mut self, ToSend { plan, seq, attempt, event }: ToSend<Event>) -> bool {
         let Event { record, plan_no } = event;
         let message = EventMessage::encode(&record, self.ledger.deployment().partitions);
-        let attempt = Attempt { plan, seq, ticket, record, plan_no };
+        let attempt = Attempt { plan, seq, number: attempt, record, plan_no };
         let sent = match message {
             Ok(message) => self.broker.publish(message).await,
             Err(error) => Err(error.into()),
@@ -51,68 +51,75 @@ impl Worker {
                 true
             }
             Err(error) => {
-                let goes_on = matches!(Cause::from(&error), Cause::Unsendable);
-                self.failed(&attempt, &error);
-                goes_on
+                let only_this_plan = FailureCause::from(&error) == FailureCause::Unsendable;
+                self.on_failed(&attempt, &error);
+                only_this_plan
             }
         }
     }
 
-    async fn make_streams(&mut self) -> bool {
-        let made = self.broker.ensure_topology(&self.config.topology).await;
-        if let Err(error) = &made {
-            tracing::warn!(error = error as &dyn Error, "the streams cannot be made");
+    async fn create_streams(&mut self) -> bool {
+        let created = self.broker.ensure_topology(&self.config.topology).await;
+        if let Err(error) = &created {
+            tracing::warn!(error = %error_chain(error), "the streams cannot be created");
             self.streams_missing = true;
-            self.pause.failed(Instant::now());
+            self.backoff.on_failure(Instant::now());
         }
-        made.is_ok()
+        created.is_ok()
     }
 
-    pub(super) fn settle(&mut self, Outcome { attempt, result, took }: Outcome) {
+    /// Handles the outcome of an attempt.
+    pub(super) fn on_outcome(&mut self, Outcome { attempt, result, latency }: Outcome) {
         match result {
             Ok(ack) => {
                 if ack.duplicate { &self.metrics.duplicates } else { &self.metrics.acknowledged }.inc();
-                self.metrics.took(took);
-                self.pause.succeeded(Instant::now());
-                if let Some(row) = self.windows.acknowledged(&attempt.plan, attempt.seq, attempt.ticket) {
-                    self.done.push(Done { id: row.id, record: row.event.record });
-                    self.delete_at.get_or_insert_with(|| Instant::now() + DELETE_AFTER);
+                self.metrics.acknowledged_after(latency);
+                self.backoff.on_success(Instant::now());
+                if let Some(row) = self.windows.on_acknowledged(&attempt.plan, attempt.seq, attempt.number) {
+                    self.acknowledged.push(AcknowledgedRow { id: row.id, record: row.event.record });
+                    self.delete_at.get_or_insert_with(|| Instant::now() + DELETE_DELAY);
                 }
                 let windows = &self.windows;
-                self.board.note(ack.stream_seq, attempt.record.event_hash, || windows.lowest_known());
+                self.latest_beacon.record(ack.stream_seq, attempt.record.event_hash, || windows.lowest_known_row());
             }
-            Err(error) => self.failed(&attempt, &error),
+            Err(error) => self.on_failed(&attempt, &error),
         }
     }
 
-    fn failed(&mut self, attempt: &Attempt, error: &PublishError) {
-        if !self.windows.failed(&attempt.plan, attempt.seq, attempt.ticket) {
+    fn on_failed(&mut self, attempt: &Attempt, error: &PublishError) {
+        if !self.windows.on_failed(&attempt.plan, attempt.seq, attempt.number) {
             return;
         }
-        let cause = Cause::from(error);
+        let cause = FailureCause::from(error);
         self.metrics.failure(cause);
-        if cause == Cause::Unsendable {
+        if cause == FailureCause::Unsendable {
             self.block(attempt, error);
             return;
         }
         self.streams_missing |= matches!(error, PublishError::NoStream);
-        if self.pause.failed(Instant::now()) {
-            let (tenant, plan, seq) = (&attempt.plan.tenant, &attempt.plan.plan, attempt.seq);
-            tracing::warn!(partition = self.partition, tenant, plan, seq, %error, "sending failed; the partition pauses, and the outbox grows");
+        if self.backoff.on_failure(Instant::now()) {
+            tracing::warn!(
+                partition = self.partition,
+                tenant = %attempt.plan.tenant,
+                plan = %attempt.plan.name,
+                seq = attempt.seq,
+                error = %error_chain(error),
+                "sending failed; the partition pauses, and events wait in the outbox"
+            );
         }
     }
 
-    /// Holds a plan back whose event cannot be sent: what comes after it must not overtake it.
-    fn block(&mut self, Attempt { plan, seq, plan_no, .. }: &Attempt, error: &(dyn Error + 'static)) {
+    /// Holds back a plan with an event that cannot be sent, because no later event may overtake it.
+    fn block(&mut self, Attempt { plan, seq, plan_no, .. }: &Attempt, error: &PublishError) {
         self.windows.drop_waiting(plan, u64::MAX);
         self.blocked.extend(*plan_no);
-        self.metrics.blocked.inc();
+        self.metrics.blocked_plans.inc();
         tracing::error!(
-            tenant = plan.tenant,
-            plan = plan.plan,
+            tenant = %plan.tenant,
+            plan = %plan.name,
             seq,
-            error,
-            "an event cannot be sent, and its plan waits; run `sealbus verify` on it"
+            error = %error_chain(error),
+            "an event cannot be sent, and its plan is held back; run `sealbus verify` on the plan"
         );
     }
 }

@@ -1,6 +1,7 @@
 //! `sealbus relay`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealbus_relay::{Config, Metrics, Resources, run};
 use sealbus_runtime::lifecycle::Stage;
@@ -11,6 +12,19 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::Failure;
 use crate::wiring::{self, Connections};
 
+/// The number of rows that one query of the outbox reads.
+const PAGE_ROWS: u32 = 500;
+/// The maximum bytes of events in memory per partition.
+const MAX_MEMORY_BYTES: usize = 4 << 20;
+/// The shortest interval between two movements of the low-water bound.
+const LOW_WATER_INTERVAL: Duration = Duration::from_secs(2);
+/// How often a beacon is recorded while messages are acknowledged.
+const BEACON_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the rows of the outbox are counted for the metrics.
+const DEPTH_INTERVAL: Duration = Duration::from_secs(5);
+/// How long acknowledgements are awaited at shutdown.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
 pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
     let keyring = Arc::new(wiring::keyring(settings)?);
     let mut registry = telemetry::metrics::registry();
@@ -18,13 +32,20 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let mut connections = Connections::open(settings, "sealbus-relay", registry, shutdown).await?;
 
     let config = Config {
+        owner: wiring::lease_owner("relay"),
+        lease_kind: "relay".to_owned(),
         topology: wiring::topology(settings),
-        window: settings.get(table::RELAY_WINDOW) as usize,
-        sweep: settings.get(table::RELAY_SWEEP_INTERVAL),
-        full_sweep: settings.get(table::RELAY_FULL_SWEEP_INTERVAL),
-        lease: settings.get(table::LEASE),
-        renew: settings.get(table::LEASE_RENEW_INTERVAL),
-        ..Config::new(wiring::lease_owner("relay"))
+        max_in_flight: settings.get(table::RELAY_WINDOW) as usize,
+        page_rows: PAGE_ROWS,
+        max_memory_bytes: MAX_MEMORY_BYTES,
+        sweep_interval: settings.get(table::RELAY_SWEEP_INTERVAL),
+        full_sweep_interval: settings.get(table::RELAY_FULL_SWEEP_INTERVAL),
+        low_water_interval: LOW_WATER_INTERVAL,
+        lease_duration: settings.get(table::LEASE),
+        lease_renew_interval: settings.get(table::LEASE_RENEW_INTERVAL),
+        beacon_interval: BEACON_INTERVAL,
+        depth_interval: DEPTH_INTERVAL,
+        drain_timeout: DRAIN_TIMEOUT,
     };
     let resources =
         Resources { ledger: connections.ledger.clone(), broker: connections.broker.clone(), keyring, metrics };
