@@ -1,57 +1,58 @@
-# Everything that a developer or CI does, each target with its own words: `make` shows them.
+# All tasks of development and CI. `make help`, or `make` alone, lists the targets.
 
 CARGO ?= cargo
-# `make run DEV="--replicas 3"` hands more to sealbus dev; BACKING=docker takes Postgres and NATS from Docker.
+# Arguments of sealbus dev, for example `make run DEV="--replicas 3"`.
 DEV ?=
+# Where Postgres and NATS come from: local (this machine) or docker.
 BACKING ?= local
-# Queries are checked against the descriptions in .sqlx, so that no database is needed to build.
-export SQLX_OFFLINE ?= true
-export PATH := $(CURDIR)/.tools/bin:$(PATH)
-
-# `make fuzz FUZZ=note FUZZ_SECONDS=60` fuzzes one target for a minute.
+# The fuzz target, for example `make fuzz FUZZ=note FUZZ_SECONDS=60`, and the time for each target in seconds.
 FUZZ ?=
 FUZZ_SECONDS ?= 600
 
-.PHONY: help run build test fuzz check backing fmt lint arrows deny docs sqlx clean
+# Queries are checked against .sqlx, so that building needs no database.
+export SQLX_OFFLINE ?= true
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-help: ## Show this list
+.PHONY: help run test check build fuzz backing fmt lint arrows deny docs sqlx clean
+
+help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-run: backing ## Run the whole bus here, with a demonstration, and keep serving
+run: backing ## Run the whole bus with a demonstration; DEV="--replicas 3" passes options, BACKING=docker uses containers
 	@BACKING=$(BACKING) deploy/local/run $(DEV)
 
-test: backing ## Run all tests; the last line counts them
+test: backing ## Run all tests on real servers; the last line is the count
 	@deploy/local/test
 
-fuzz: ## Fuzz each parser for FUZZ_SECONDS (600); needs a C++ compiler
-	@FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run $(FUZZ)
+check: fmt lint arrows deny docs ## Run all static checks: fmt, lint, arrows, deny, docs
 
-check: fmt lint arrows deny docs ## Check format, lints, arrows between crates, dependencies, docs
-
-build: ## Build the release binary, target/release/sealbus
+build: ## Build the release binary target/release/sealbus
 	$(CARGO) build --release --package sealbus
 
-backing: ## Find Postgres and nats-server on this machine, or put them there
+fuzz: ## Fuzz each parser for FUZZ_SECONDS (default 600), or only FUZZ=<target>; needs a C++ compiler
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run $(FUZZ)
+
+backing: ## Install what is missing to build, run and test: a C compiler, Postgres, nats-server, Python
 	@BACKING=$(BACKING) deploy/local/backing
 
-fmt: ## Check the format
+fmt: ## Check the format of all Rust code
 	$(CARGO) fmt --all --check
 
-lint: ## Clippy, pedantic, warnings denied
+lint: ## Run clippy with pedantic lints, warnings denied
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 
-arrows: ## Check that the crates, and the modules of each, depend on each other in one direction
+arrows: ## Check that dependencies between crates, and between modules, have one direction
 	$(CARGO) run --quiet --package sealbus-lint
 
-deny: ## Check licences, sources, bans and advisories of all dependencies
+deny: ## Check licences, sources, bans and security advisories of all dependencies
 	@deploy/local/deny
 
-docs: ## Build the API docs, warnings denied
+docs: ## Build the API documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 
-sqlx: backing ## Describe the queries anew in .sqlx, after a change of SQL or schema
+sqlx: backing ## Regenerate .sqlx after a change of SQL or schema
 	@deploy/local/sqlx
 
-clean: ## Remove what was built and what dev keeps
+clean: ## Remove all build output, installed tools and the data of sealbus dev
 	$(CARGO) clean
 	rm -rf .sealbus .tools

@@ -52,8 +52,8 @@ struct Cluster {
 }
 
 impl Postgres {
-    /// Starts a server on the data in the folder, which is initialised if there is none, and waits up to a minute until
-    /// it accepts connections.
+    /// Starts a server on the data in the folder, which is initialised if it has no data, and waits up to a minute
+    /// until it accepts connections.
     ///
     /// If this process is root, the server runs as another user. If that user cannot enter the folder, the data goes to
     /// a folder under /var/tmp, which [`Self::relocated_to`] returns.
@@ -148,7 +148,7 @@ impl Cluster {
         self.folder.join("data")
     }
 
-    /// Creates the data if there is none, and returns the superuser's password.
+    /// Creates the data if the folder has no data, and returns the superuser's password.
     async fn initialise(&self) -> Result<String, BackingError> {
         let password_file = self.folder.join("password");
         let data = self.data();
@@ -160,7 +160,7 @@ impl Cluster {
             return std::fs::read_to_string(&password_file)
                 .map_err(BackingError::io(format!("cannot read {}", password_file.display())));
         }
-        // Data without PG_VERSION was left by an initdb that did not finish. Usually there is none.
+        // Data without PG_VERSION was left by an initdb that did not finish. Usually there is nothing to remove.
         let _ = std::fs::remove_dir_all(&data);
         let password = password();
         std::fs::write(&password_file, &password)

@@ -29,7 +29,8 @@ pub(crate) struct Parser {
 }
 
 impl Parser {
-    /// The value of `Last-Event-ID` for a reconnect, empty if there is none. Blocks without data can set it too.
+    /// The value of `Last-Event-ID` for a reconnect, empty if there was no such line. Blocks without data can set it
+    /// too.
     pub(crate) fn last_id(&self) -> &str {
         &self.last_id
     }

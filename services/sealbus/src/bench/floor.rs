@@ -10,8 +10,8 @@ use tokio::process::Command;
 use super::percentiles::Percentiles;
 use crate::failure::Failure;
 
-const TABLES: &str = include_str!("../../../../deploy/bench/floor.sql");
-const BATCH: &str = include_str!("../../../../deploy/bench/floor.pgbench");
+const TABLES: &str = include_str!("../../../../deploy/bench/baseline.sql");
+const BATCH: &str = include_str!("../../../../deploy/bench/baseline.pgbench");
 const COMMIT: &str = include_str!("../../../../deploy/bench/commit.pgbench");
 
 /// pgbench and psql beside the server in use.
@@ -31,7 +31,7 @@ impl Floor {
 
     /// Empties the floor's tables and flushes what earlier runs left to write.
     pub(super) async fn reset(&self) -> Result<(), Failure> {
-        let tables = self.script("floor.sql", TABLES)?;
+        let tables = self.script("baseline.sql", TABLES)?;
         let mut psql = Command::new(self.bin.join("psql"));
         output(
             psql.args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &self.url, "-f"])
@@ -44,7 +44,7 @@ impl Floor {
 
     /// Events a second that pgbench inserts: batches of `batch`, payloads of `bytes`, 4 clients.
     pub(super) async fn append(&self, batch: usize, bytes: usize, time: Duration) -> Result<f64, Failure> {
-        let script = self.script("floor.pgbench", BATCH)?;
+        let script = self.script("baseline.pgbench", BATCH)?;
         let mut pgbench = self.pgbench(time);
         pgbench.args([
             "-c",
