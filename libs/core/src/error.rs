@@ -111,7 +111,7 @@ impl ErrorKind {
         self.row().2
     }
 
-    /// Returns the kind with this code, or `None` if there is none.
+    /// Returns the kind with this code, or `None` for an unknown code.
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.code() == code)
     }

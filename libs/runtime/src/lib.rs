@@ -1,13 +1,15 @@
-//! The furniture of a Sealbus process: everything that a role needs around its work, and nothing of the work itself.
+//! Process scaffolding shared by all roles: settings, files, logging, metrics, admin server, network and shutdown.
 //!
-//! A role's life, in the order in which this crate takes part in it:
-//! 1. [`settings`] reads every `SEALBUS_…` variable by one table, and refuses a bad value by name.
-//! 2. [`telemetry`] starts the log, and makes the registry that the role's metrics stand in.
-//! 3. [`net`] binds its ports, [`reconnect`](mod@reconnect) waits for the ledger and the broker to be there.
-//! 4. [`lifecycle`] runs its tasks, ends the process when one of them fails, and takes them down in order on SIGTERM.
-//! 5. [`admin`] tells Kubernetes, a load balancer or a deploy gate how it fares, and Prometheus what it counted.
+//! The modules in the order in which a role uses them:
+//! 1. [`settings`] reads all `SEALBUS_…` variables by one table and refuses bad values by name. [`files`] loads keyrings and
+//!    catalogs.
+//! 2. [`telemetry`] starts the log and creates the registry for the role's metrics.
+//! 3. [`net`] binds the role's ports. [`reconnect`](mod@reconnect) waits until the ledger and the broker are reachable.
+//! 4. [`lifecycle`] runs the role's tasks, ends the process when a task fails, and stops the tasks in order on SIGTERM.
+//! 5. [`admin`] serves health probes and metrics.
 //!
-//! There is no domain here: the crate depends on no other crate of Sealbus, and none of its modules knows an event.
+//! [`clock`] is the system's clock. This crate depends on `sealbus-core` only, for the texts of errors and durations and for
+//! parsing files. It knows neither the ledger nor the broker.
 
 pub mod admin;
 pub mod clock;

@@ -1,7 +1,7 @@
-//! Trying again until the other side is there: for connections, at the start and after a loss.
+//! Retrying an operation with growing pauses until it succeeds, for connections at the start and after a loss.
 //!
-//! The one module that uses the `backoff` crate, which is flagged as unmaintained (RUSTSEC-2025-0012) and whose exception
-//! `deny.toml` records. Retries of a delivery are rules of the domain, and live elsewhere.
+//! This is the only module that uses the `backoff` crate, which is flagged as unmaintained (RUSTSEC-2025-0012); `deny.toml`
+//! records the exception. Retries of deliveries follow `sealbus_core::retry`.
 
 use std::error::Error;
 use std::time::Duration;
@@ -11,57 +11,57 @@ use backoff::backoff::Backoff;
 use sealbus_core::{duration, error_chain};
 use tokio_util::sync::CancellationToken;
 
-/// How long to wait between attempts, and when to stop making them.
+/// The pauses between attempts, and the time after which to give up.
 #[derive(Clone, Copy, Debug)]
 pub struct Reconnect {
-    /// The pause after the first failure; each further one is half as long again, give or take half of it at random.
+    /// Pause after the first failure. Each further pause is 1.5 times as long; a random part of up to ±50 % is added.
     pub initial: Duration,
-    /// The longest pause.
+    /// Longest pause.
     pub longest: Duration,
-    /// How long to go on trying; `None` for ever.
+    /// Time after which to give up; `None` to retry indefinitely.
     pub limit: Option<Duration>,
 }
 
 impl Default for Reconnect {
-    /// From 100 ms up to 5 s, for ever.
+    /// Returns pauses from 100 ms to 5 s, without a limit.
     fn default() -> Self {
         Self { initial: Duration::from_millis(100), longest: Duration::from_secs(5), limit: None }
     }
 }
 
-/// Why [`reconnect`] came back without what it was to bring.
+/// The reason for which [`reconnect`] failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconnectError<E: Error + 'static> {
-    /// The operation failed in a way that another attempt would not change.
+    /// The operation failed with an error that is not transient.
     #[error("{what} failed")]
     Refused {
-        /// What was attempted.
+        /// Name of the operation.
         what: String,
-        /// The failure.
+        /// Error of the operation.
         source: E,
     },
     /// The limit has passed.
     #[error("{what} still failed after {}", duration::display(*limit))]
     GaveUp {
-        /// What was attempted.
+        /// Name of the operation.
         what: String,
-        /// The limit.
+        /// Limit.
         limit: Duration,
-        /// The last failure.
+        /// Last error of the operation.
         source: E,
     },
-    /// The process is being shut down.
-    #[error("{what} was given up, since the process is stopping")]
+    /// The process is stopping.
+    #[error("{what} was abandoned because the process is stopping")]
     Stopped {
-        /// What was attempted.
+        /// Name of the operation.
         what: String,
     },
 }
 
-/// Runs `attempt` until it succeeds, fails for good as `transient` tells, `shutdown` fires, or the limit passes.
+/// Runs `attempt` until it succeeds, fails with an error that is not `transient`, `shutdown` fires, or the limit passes.
 ///
-/// Every failure is logged with `what`, so that an operator sees what the process is waiting for. An attempt under way
-/// is dropped when `shutdown` fires.
+/// Every failure is logged with `what`, the name of the operation, so that an operator sees what the process waits for. When
+/// `shutdown` fires, an attempt in flight is dropped.
 pub async fn reconnect<T, E: Error + 'static, F: Future<Output = Result<T, E>>>(
     what: &str,
     policy: Reconnect,
@@ -91,7 +91,7 @@ pub async fn reconnect<T, E: Error + 'static, F: Future<Output = Result<T, E>>>(
         let Some(pause) = pauses.next_backoff() else {
             return Err(ReconnectError::GaveUp { what: what(), limit: policy.limit.unwrap_or_default(), source });
         };
-        tracing::warn!(what = what(), error = %error_chain(&source), again_in = ?pause, "will try again");
+        tracing::warn!(what = what(), error = %error_chain(&source), retry_in = ?pause, "operation failed; it will be retried");
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return Err(ReconnectError::Stopped { what: what() }),
@@ -109,33 +109,33 @@ mod tests {
     const FAST: Reconnect =
         Reconnect { initial: Duration::from_millis(1), longest: Duration::from_millis(2), limit: None };
 
-    fn away() -> io::Error {
+    fn refused() -> io::Error {
         io::ErrorKind::ConnectionRefused.into()
     }
 
     #[tokio::test]
-    async fn tries_until_it_succeeds() {
+    async fn retries_until_success() {
         async fn connect(to: &str) -> (String, usize) {
             let (shutdown, mut attempts) = (CancellationToken::new(), 0);
             let attempt = || {
                 attempts += 1;
-                let answer = if attempts < 5 { Err(away()) } else { Ok(to.to_owned()) };
+                let answer = if attempts < 5 { Err(refused()) } else { Ok(to.to_owned()) };
                 async move { answer }
             };
             let value = reconnect("connecting", FAST, &shutdown, |_| true, attempt).await;
-            (value.expect("in the end"), attempts)
+            (value.expect("the fifth attempt succeeds"), attempts)
         }
-        // Spawned, since a role connects inside a task.
+        // A role connects inside a task, so the future must be Send.
         let task = tokio::spawn(async { connect(String::from("nats://here").as_str()).await });
         assert_eq!(task.await.expect("no panic"), ("nats://here".to_owned(), 5));
     }
 
     #[tokio::test]
-    async fn a_failure_that_stays_is_not_tried_again() {
+    async fn a_permanent_failure_is_not_retried() {
         let (shutdown, mut attempts) = (CancellationToken::new(), 0);
         let attempt = || {
             attempts += 1;
-            async { Err::<(), _>(away()) }
+            async { Err::<(), _>(refused()) }
         };
         let error = reconnect("connecting", FAST, &shutdown, |_| false, attempt).await.expect_err("refused");
         assert!(matches!(error, ReconnectError::Refused { .. }));
@@ -143,16 +143,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn gives_up_at_the_limit_with_the_last_failure() {
+    async fn gives_up_at_the_limit_with_the_last_error() {
         let policy = Reconnect { limit: Some(Duration::from_millis(20)), ..FAST };
-        let (shutdown, attempt) = (CancellationToken::new(), || async { Err::<(), _>(away()) });
+        let (shutdown, attempt) = (CancellationToken::new(), || async { Err::<(), _>(refused()) });
         let error = reconnect("connecting", policy, &shutdown, |_| true, attempt).await.expect_err("gave up");
         assert_eq!(error.to_string(), "connecting still failed after 20ms");
         assert!(error.source().is_some());
     }
 
     #[tokio::test]
-    async fn stops_at_once_when_the_process_does_even_inside_an_attempt() {
+    async fn a_shutdown_ends_an_attempt_in_flight() {
         let shutdown = CancellationToken::new();
         let attempt = || async {
             shutdown.cancel();

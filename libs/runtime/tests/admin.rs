@@ -40,30 +40,30 @@ impl Admin {
 }
 
 #[tokio::test]
-async fn a_ledger_that_is_away_fails_readiness_and_not_life() {
-    let there = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&there);
+async fn an_unreachable_ledger_fails_readiness_but_not_liveness() {
+    let reachable = Arc::new(AtomicBool::new(false));
+    let checked = Arc::clone(&reachable);
     let database = move || {
-        let answer = if asked.load(Ordering::Relaxed) { Ok(()) } else { Err("away".to_owned()) };
+        let answer = if checked.load(Ordering::Relaxed) { Ok(()) } else { Err("unreachable".to_owned()) };
         async move { answer }
     };
-    let admin = serve(health().needs("database", database), Registry::default()).await;
+    let admin = serve(health().with_required("database", database), Registry::default()).await;
 
     assert_eq!(admin.get("/startupz").await.0, StatusCode::SERVICE_UNAVAILABLE);
     admin.health.started();
     assert_eq!(admin.get("/startupz").await.0, StatusCode::OK);
     for path in ["/readyz", "/health/ready"] {
-        let expected = json!({ "status": "not ready", "checks": { "database": "away" } });
+        let expected = json!({ "status": "not ready", "checks": { "database": "unreachable" } });
         assert_eq!(admin.get(path).await, (StatusCode::SERVICE_UNAVAILABLE, expected));
     }
     for path in ["/livez", "/health"] {
         assert_eq!(admin.get(path).await, (StatusCode::OK, json!({ "status": "alive" })));
     }
 
-    there.store(true, Ordering::Relaxed);
+    reachable.store(true, Ordering::Relaxed);
     let ready = (StatusCode::OK, json!({ "status": "ready", "checks": { "database": "ok" } }));
     let until_ready = async { while admin.get("/readyz").await != ready {} };
-    tokio::time::timeout(Duration::from_mins(1), until_ready).await.expect("ready once the ledger is back");
+    tokio::time::timeout(Duration::from_mins(1), until_ready).await.expect("ready once the ledger is reachable");
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn metrics_are_served_as_open_metrics() {
 }
 
 #[tokio::test]
-async fn a_connection_that_asks_nothing_does_not_hold_up_the_end() {
+async fn a_silent_connection_does_not_delay_the_shutdown() {
     let admin = serve(health(), Registry::default()).await;
     let address = admin.url.trim_start_matches("http://");
     let silent = TcpStream::connect(address).await.expect("connected");

@@ -1,11 +1,11 @@
-//! The table, `docs/configuration.md` and the code that reads settings agree.
+//! The table of settings agrees with `docs/configuration.md` and with the code that reads settings.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use sealbus_runtime::settings::{TABLE, markdown, table};
 
-/// The project's own folder.
+/// Returns the root folder of the project.
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -20,19 +20,19 @@ fn the_committed_page_is_the_generated_one() {
     let committed = fs::read_to_string(&path).expect("docs/configuration.md is there");
     assert!(
         committed == markdown(),
-        "docs/configuration.md is not what the table says: run \
+        "docs/configuration.md differs from the table: run \
          SEALBUS_WRITE_DOCS=1 cargo test -p sealbus-runtime --test configuration"
     );
 }
 
-/// A setting that nothing reads would deceive whoever sets it.
+/// A setting that is not read would mislead operators.
 #[test]
 fn every_setting_is_read_somewhere() {
     let mut code = String::new();
     for folder in ["libs", "services"] {
         gather(&project().join(folder), &mut code);
     }
-    // Line breaks are rustfmt's.
+    // rustfmt may break lines anywhere.
     code.retain(|character| !character.is_whitespace());
     let is_read = |name: &str| {
         let key = name.trim_start_matches("SEALBUS_");
@@ -42,11 +42,11 @@ fn every_setting_is_read_somewhere() {
     assert_eq!(
         dead,
         [table::CONFIG.name()],
-        "the settings read SEALBUS_CONFIG themselves, and nothing reads the others"
+        "SEALBUS_CONFIG is read by the settings themselves; the others are read by nothing"
     );
 }
 
-/// Appends every source of a folder's crates, but not their tests.
+/// Appends all sources of the crates in a folder, without their tests.
 fn gather(folder: &Path, code: &mut String) {
     for entry in fs::read_dir(folder).expect("a readable folder") {
         let path = entry.expect("a readable entry").path();

@@ -14,11 +14,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Longer than anything here takes in health.
+/// Longer than any step takes when nothing is wrong.
 const LONG: Duration = Duration::from_mins(1);
 const SHORT: Duration = Duration::from_millis(50);
 
-/// A server whose `/slow` says that it was called and answers when it may.
+/// A server whose path `/slow` signals that it was called, and answers when it is permitted to.
 struct Server {
     address: SocketAddr,
     called: Arc<Notify>,
@@ -44,10 +44,10 @@ impl Server {
         Self { address, called, may_answer, shutdown, task }
     }
 
-    /// Opens a connection and says something on it.
-    async fn say(&self, text: &str) -> TcpStream {
+    /// Opens a connection and sends a text on it.
+    async fn send(&self, text: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).await.expect("connected");
-        stream.write_all(text.as_bytes()).await.expect("said");
+        stream.write_all(text.as_bytes()).await.expect("sent");
         stream
     }
 
@@ -56,48 +56,51 @@ impl Server {
     }
 }
 
-/// All that comes until the server closes the connection.
-async fn heard(mut stream: TcpStream) -> String {
+/// Reads until the server closes the connection.
+async fn received(mut stream: TcpStream) -> String {
     let mut text = String::new();
-    timeout(LONG, stream.read_to_string(&mut text)).await.expect("the server closes it").expect("without a fault");
+    timeout(LONG, stream.read_to_string(&mut text))
+        .await
+        .expect("the server closes it")
+        .expect("the connection is not broken");
     text
 }
 
 #[tokio::test]
-async fn a_caller_who_never_ends_its_headers_is_hung_up_on() {
+async fn a_connection_without_complete_headers_is_closed() {
     let server = Server::start(ConnectionTimeouts { headers: SHORT, drain: LONG }).await;
-    let slow = server.say("GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    let slow = server.send("GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     server.called.notified().await;
     for text in ["", "GET / HTTP/1.1\r\nHost: a\r\nX-Half: "] {
-        assert_eq!(heard(server.say(text).await).await, "", "{text:?}");
+        assert_eq!(received(server.send(text).await).await, "", "{text:?}");
     }
-    // One who was answered may ask again, and is hung up on when it does not.
-    let idle = heard(server.say("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await).await;
+    // A connection stays open after an answer, and is closed when no further request arrives.
+    let idle = received(server.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await).await;
     assert!(idle.starts_with("HTTP/1.1 200") && idle.ends_with("at once"), "{idle}");
-    // One who has asked is answered, however long that takes.
+    // A complete request is answered, however long that takes.
     server.may_answer.add_permits(1);
-    assert!(heard(slow).await.ends_with("late"));
+    assert!(received(slow).await.ends_with("late"));
 }
 
 #[tokio::test]
-async fn calls_under_way_are_answered_before_the_end() {
+async fn calls_in_flight_are_answered_before_the_server_ends() {
     let server = Server::start(ConnectionTimeouts { headers: LONG, drain: LONG }).await;
-    let slow = server.say("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let slow = server.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
     server.called.notified().await;
     server.shutdown.cancel();
     let refused = async { while TcpStream::connect(server.address).await.is_ok() {} };
-    timeout(LONG, refused).await.expect("no connection is taken any more");
+    timeout(LONG, refused).await.expect("new connections are refused");
     server.may_answer.add_permits(1);
-    assert!(heard(slow).await.ends_with("late"), "and the connection is closed, though nobody asked for it");
+    assert!(received(slow).await.ends_with("late"), "the call is answered and the connection closed");
     server.ended().await;
 }
 
 #[tokio::test]
-async fn calls_that_do_not_end_are_cut_off() {
+async fn calls_that_exceed_the_drain_time_are_cut_off() {
     let server = Server::start(ConnectionTimeouts { headers: LONG, drain: SHORT }).await;
-    let slow = server.say("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let slow = server.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
     server.called.notified().await;
     server.shutdown.cancel();
-    assert_eq!(heard(slow).await, "");
+    assert_eq!(received(slow).await, "");
     server.ended().await;
 }

@@ -26,8 +26,8 @@ fn path(file: &tempfile::NamedTempFile) -> &str {
 }
 
 #[test]
-fn without_anything_given_the_defaults_hold() {
-    let settings = load(&[]).expect("nothing is fine");
+fn defaults_apply_if_nothing_is_set() {
+    let settings = load(&[]).expect("defaults are valid");
     assert_eq!(settings.get(table::LEASE), Duration::from_secs(10));
     assert_eq!(settings.get(table::LEASE_RENEW_INTERVAL), Duration::from_secs(3));
     assert_eq!(settings.get(table::SWEEP_AGE), Duration::from_secs(30));
@@ -43,7 +43,7 @@ fn without_anything_given_the_defaults_hold() {
 }
 
 #[test]
-fn every_default_and_every_bound_obeys_its_own_rule() {
+fn every_default_and_every_bound_satisfies_its_rule() {
     for entry in TABLE {
         let bounds = match entry.rule {
             Rule::Between(least, most) => vec![least, most],
@@ -51,7 +51,7 @@ fn every_default_and_every_bound_obeys_its_own_rule() {
         };
         for value in entry.default.into_iter().chain(bounds) {
             match load(&[(entry.name, value)]) {
-                // Beside the default of another it may be too small or too large.
+                // A bound may be too close to the default of another setting.
                 Ok(_) | Err(SettingsError::TooClose { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
@@ -60,18 +60,18 @@ fn every_default_and_every_bound_obeys_its_own_rule() {
 }
 
 #[test]
-fn names_are_unique_and_none_is_one_that_kubernetes_sets() {
+fn names_are_unique_and_none_is_set_by_kubernetes() {
     let names: HashSet<&str> = TABLE.iter().map(|entry| entry.name).collect();
     assert_eq!(names.len(), TABLE.len());
     for name in names {
         assert!(!name.ends_with("_PORT") && !name.contains("_PORT_") && !name.contains("_SERVICE_"), "{name}");
         assert!(!name.ends_with("_FILE"), "{name} would be the file of another variable");
     }
-    assert_eq!(TABLE[0].name, table::CONFIG.name(), "the file is read before what may stand in it");
+    assert_eq!(TABLE[0].name, table::CONFIG.name(), "the path of the file must come first in the table");
 }
 
 #[test]
-fn the_environment_goes_before_the_file_and_the_file_before_the_default() {
+fn the_environment_takes_precedence_over_the_file_and_the_file_over_the_default() {
     let config =
         file("lease = \"20s\"\nlease_renew_interval = \"2s\"\nbatchers = 2\nv1_tenants = [\"acme\", \"globex\"]\n");
     let settings = load(&[("SEALBUS_CONFIG", path(&config)), ("SEALBUS_LEASE", " 30s ")]).expect("good");
@@ -87,7 +87,7 @@ fn the_environment_goes_before_the_file_and_the_file_before_the_default() {
 }
 
 #[test]
-fn a_value_may_stand_in_a_file_of_its_own() {
+fn a_value_can_be_read_from_a_file() {
     let token = file("top-secret\n");
     let settings = load(&[("SEALBUS_TOKEN_FILE", path(&token))]).expect("good");
     assert_eq!(settings.require(table::TOKEN).expect("given").expose_secret(), "top-secret");
@@ -95,21 +95,22 @@ fn a_value_may_stand_in_a_file_of_its_own() {
     assert_eq!((row.value.as_deref(), row.origin), (Some("***"), Origin::ValueFile));
 
     let both = refusal(&[("SEALBUS_TOKEN_FILE", path(&token)), ("SEALBUS_TOKEN", "other")]);
-    assert_eq!(both, "SEALBUS_TOKEN and SEALBUS_TOKEN_FILE are both set: give one of them");
+    assert_eq!(both, "SEALBUS_TOKEN and SEALBUS_TOKEN_FILE are both set; set only one of them");
     let absent = refusal(&[("SEALBUS_TOKEN_FILE", "/nowhere/token")]);
     assert_eq!(absent, "SEALBUS_TOKEN_FILE: cannot read /nowhere/token");
 }
 
 #[test]
-fn a_path_has_no_file_form_so_that_no_keyring_is_taken_for_a_path() {
-    let settings = load(&[("SEALBUS_KEYRING_FILE", "/run/secrets/keyring")]).expect("only warned of");
+fn a_path_has_no_file_form() {
+    let settings =
+        load(&[("SEALBUS_KEYRING_FILE", "/run/secrets/keyring")]).expect("unknown variables are only warned about");
     assert_eq!(settings.find(table::KEYRING), None);
     let warning = &settings.warnings()[0];
     assert!(warning.ends_with("SEALBUS_KEYRING_FILE (did you mean SEALBUS_KEYRING?)"), "{warning}");
 }
 
 #[test]
-fn a_bad_value_is_named_with_its_rule() {
+fn a_bad_value_is_refused_with_its_rule() {
     assert_eq!(
         refusal(&[("SEALBUS_LEASE", "ten")]),
         "SEALBUS_LEASE: \"ten\" is not a duration: a whole number and a unit (us, ms, s, m, h or d), such as 100ms or 5s (from the environment)"
@@ -119,7 +120,7 @@ fn a_bad_value_is_named_with_its_rule() {
         "SEALBUS_BATCHERS: \"0\" is out of range: 1 to 64 (from the environment)"
     );
     assert!(refusal(&[("SEALBUS_LEASE", "6m")]).contains("is out of range: 100ms to 5m"));
-    assert!(refusal(&[("SEALBUS_PARTITIONS", "6")]).contains("has to be one of 1, 2, 4, 8, 16, 32, 64"));
+    assert!(refusal(&[("SEALBUS_PARTITIONS", "6")]).contains("must be one of 1, 2, 4, 8, 16, 32, 64"));
     assert!(refusal(&[("SEALBUS_MAX_EVENT", "1MiB")]).contains("is out of range: 1KiB to 256KiB"));
     assert!(refusal(&[("SEALBUS_LISTEN", "8080")]).contains("\"8080\" is not host:port"));
     assert!(refusal(&[("SEALBUS_LOG_FORMAT", "xml")]).contains("\"xml\" is not json or text"));
@@ -129,11 +130,11 @@ fn a_bad_value_is_named_with_its_rule() {
 }
 
 #[test]
-fn values_that_do_not_fit_each_other_are_refused_together() {
+fn values_that_do_not_fit_together_are_refused() {
     assert_eq!(
         refusal(&[("SEALBUS_LEASE", "5s")]),
-        "SEALBUS_LEASE is 5s and SEALBUS_LEASE_RENEW_INTERVAL is 3s: the first has to be at least 2 times the second, \
-         or one renewal that comes late would cost a process its share of the work"
+        "SEALBUS_LEASE is 5s and SEALBUS_LEASE_RENEW_INTERVAL is 3s: the first must be at least 2 times the second, \
+         or a process would lose its partitions when one renewal is late"
     );
     let bounds = |name| match TABLE.iter().find(|entry| entry.name == name).expect("a variable").rule {
         Rule::Between(least, most) => (least, most),
@@ -141,10 +142,9 @@ fn values_that_do_not_fit_each_other_are_refused_together() {
     };
     for ratio in RATIOS {
         let (least, most) = (bounds(ratio.larger).0, bounds(ratio.smaller).1);
-        let told = refusal(&[(ratio.larger, least), (ratio.smaller, most)]);
-        let begin =
-            format!("{} is {least} and {} is {most}: the first has to be at least ", ratio.larger, ratio.smaller);
-        assert!(told.starts_with(&begin) && told.ends_with(ratio.otherwise), "{told}");
+        let refused = refusal(&[(ratio.larger, least), (ratio.smaller, most)]);
+        let begin = format!("{} is {least} and {} is {most}: the first must be at least ", ratio.larger, ratio.smaller);
+        assert!(refused.starts_with(&begin) && refused.ends_with(ratio.otherwise), "{refused}");
     }
     for fitting in [
         [("SEALBUS_LEASE", "6s"), ("SEALBUS_LEASE_RENEW_INTERVAL", "3s")],
@@ -157,20 +157,20 @@ fn values_that_do_not_fit_each_other_are_refused_together() {
 }
 
 #[test]
-fn what_is_missing_is_named_with_what_it_is_for() {
+fn a_missing_value_is_named_with_its_meaning() {
     let missing = load(&[]).expect("good").require(table::ORIGIN).expect_err("not set").to_string();
     assert!(missing.starts_with("SEALBUS_ORIGIN is not set: Name of the deployment"), "{missing}");
 }
 
 #[test]
-fn an_empty_value_is_none() {
+fn an_empty_value_counts_as_not_set() {
     let settings = load(&[("SEALBUS_LEASE", ""), ("SEALBUS_TENANT", "  ")]).expect("good");
     assert_eq!(settings.get(table::LEASE), Duration::from_secs(10));
     assert_eq!(settings.find(table::TENANT), None);
 }
 
 #[test]
-fn unknown_variables_are_warned_of_and_never_fatal() {
+fn unknown_variables_cause_a_warning_only() {
     let settings = load(&[
         ("SEALBUS_PORT", "tcp://10.0.0.1:8080"),
         ("SEALBUS_DATABSE_URL", "postgres://user:hidden@db/bus"),
@@ -179,13 +179,13 @@ fn unknown_variables_are_warned_of_and_never_fatal() {
     .expect("never fatal");
     assert_eq!(
         settings.warnings(),
-        ["nothing reads these variables of the environment: \
+        ["unknown environment variables are ignored: \
           SEALBUS_DATABSE_URL (did you mean SEALBUS_DATABASE_URL?), SEALBUS_PORT"]
     );
 }
 
 #[test]
-fn the_older_name_of_the_expected_migration_is_read() {
+fn the_alias_of_the_expected_migration_is_read() {
     let settings = load(&[("EXPECTED_MIGRATION", "3")]).expect("good");
     assert_eq!(settings.find(table::EXPECTED_MIGRATION), Some(3));
     let settings = load(&[("EXPECTED_MIGRATION", "3"), ("SEALBUS_EXPECTED_MIGRATION", "4")]).expect("good");
@@ -208,7 +208,7 @@ fn a_file_with_an_unknown_key_or_a_wrong_type_is_refused() {
 }
 
 #[test]
-fn no_secret_is_ever_shown() {
+fn secrets_are_never_shown() {
     let quoted = file("lease = \"10s\"\ndatabase_url = postgres://user:hidden@db/bus\n");
     let error = load(&[("SEALBUS_CONFIG", path(&quoted))]).expect_err("not TOML");
     assert!(error.to_string().contains("line 2"), "{error}");

@@ -1,4 +1,4 @@
-//! What a process does with SIGTERM, tried on real processes: this test program, run again as the child of a test.
+//! Signals, sent to real processes: a test runs this test program again as its child.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -7,10 +7,10 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use sealbus_runtime::lifecycle::{Stage, Supervisor, shutdown_on_signals};
 
-/// Set for the child: what its one task does when it is told to end.
+/// Environment variable of the child: what its task does when it is stopped.
 const BEHAVIOUR: &str = "SIGNALS_TEST_BEHAVIOUR";
 
-/// The child's life: not a test, unless a test has started it.
+/// The child process. It does nothing unless a test has started it.
 #[test]
 fn child() {
     let Ok(behaviour) = std::env::var(BEHAVIOUR) else { return };
@@ -21,7 +21,7 @@ fn child() {
         supervisor.spawn("role", Stage::Intake, |token| async move {
             println!("ready");
             token.cancelled().await;
-            println!("told");
+            println!("stopping");
             match behaviour.as_str() {
                 "ends" => Ok(()),
                 "fails" => Err(std::io::Error::other("could not finish")),
@@ -58,7 +58,11 @@ impl Process {
         // The test harness writes the test's name on the same line.
         while !line.trim_end().ends_with(word) {
             line.clear();
-            assert_ne!(self.output.read_line(&mut line).expect("readable"), 0, "it ended before it said {word}");
+            assert_ne!(
+                self.output.read_line(&mut line).expect("readable"),
+                0,
+                "the child ended before it printed {word}"
+            );
         }
     }
 
@@ -72,7 +76,7 @@ impl Process {
 }
 
 #[test]
-fn a_process_that_is_told_to_stop_ends_with_0() {
+fn a_process_that_is_stopped_by_a_signal_exits_with_0() {
     for signal in [Signal::TERM, Signal::INT] {
         let process = Process::start("ends");
         process.signal(signal);
@@ -81,17 +85,17 @@ fn a_process_that_is_told_to_stop_ends_with_0() {
 }
 
 #[test]
-fn a_task_that_fails_while_stopping_makes_the_status_say_so() {
+fn a_task_that_fails_during_shutdown_makes_the_exit_status_1() {
     let process = Process::start("fails");
     process.signal(Signal::TERM);
     assert_eq!(process.status(), Some(1));
 }
 
 #[test]
-fn a_second_signal_ends_a_process_that_hangs() {
+fn a_second_signal_ends_a_hanging_process() {
     let mut process = Process::start("hangs");
     process.signal(Signal::TERM);
-    process.wait_for("told");
+    process.wait_for("stopping");
     process.signal(Signal::TERM);
     assert_eq!(process.status(), Some(128 + 15));
 }

@@ -220,15 +220,15 @@ pub fn health(
 ) -> Health {
     let (database, migration, broker) = (ledger.clone(), ledger.clone(), Arc::clone(broker));
     Health::new(check_timeout, shutdown)
-        .needs("database", move || {
+        .with_required("database", move || {
             let ledger = database.clone();
             async move { ledger.ping().await.map_err(|_| "away".to_owned()) }
         })
-        .needs("migration", move || {
+        .with_required("migration", move || {
             let ledger = migration.clone();
             async move { sealbus_ledger::check_migration(&ledger, expected_migration).await }
         })
-        .mentions("broker", move || {
+        .with_informational("broker", move || {
             let connected = broker.is_connected();
             async move { if connected { Ok(()) } else { Err("away".to_owned()) } }
         })

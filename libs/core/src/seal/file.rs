@@ -1,5 +1,5 @@
-//! The keyring's files: `{"keys":[{"id","secret","public","status","from","until"}]}` (INTEGRITY, Keys), and all that refuses
-//! the start.
+//! Keyring files, `{"keys":[{"id","secret","public","status","from","until"}]}` (docs/spec/integrity.md#keys-file), and the
+//! reasons for which they are refused (docs/spec/integrity.md#keys-refused).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::seal::key::Key;
 use crate::seal::{KeyId, KeyKind, Keyring, NewKey, PublicKey, Status, Window};
 
-/// Why a keyring is refused. No secret is ever part of it.
+/// The reason for which a keyring is refused. No message contains a secret.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's message is its documentation")]
 pub enum KeyringError {
@@ -18,27 +18,27 @@ pub enum KeyringError {
         "the keyring is not {{\"keys\":[{{\"id\",\"secret\",\"public\",\"status\",\"from\",\"until\"}}]}}: line {line}, column {column}"
     )]
     Syntax { line: usize, column: usize },
-    #[error("{id:?} is no key id: hmac-, v1-, kek-, ed25519-, log- or witness-, then 16 lower-case hex digits")]
+    #[error("{id:?} is not a key id: hmac-, v1-, kek-, ed25519-, log- or witness-, then 16 lower-case hex digits")]
     Id { id: KeyId },
-    #[error("the {field} of key {id} is not base64 in its one spelling (RFC 4648 section 4, with padding)")]
+    #[error("the {field} of key {id} is not canonical base64 (RFC 4648 section 4, with padding)")]
     Base64 { id: KeyId, field: &'static str },
-    #[error("the secret of key {id} has under 32 bytes, or fewer than 8 different ones")]
+    #[error("the secret of key {id} has fewer than 32 bytes, or fewer than 8 different ones")]
     WeakSecret { id: KeyId },
-    #[error("the secret of key {id} is not of 32 bytes")]
+    #[error("the secret of key {id} does not have 32 bytes")]
     SecretLength { id: KeyId },
     #[error("key {id} has neither secret nor public key")]
     Empty { id: KeyId },
-    #[error("key {id} has a public key, and keys of its kind have none")]
+    #[error("key {id} has a public key, but keys of its kind do not have one")]
     PublicNotWanted { id: KeyId },
-    #[error("the public key of {id} is not 32 bytes that are canonical and not of small order")]
+    #[error("the public key of {id} is not 32 bytes of a canonical point that is not of small order")]
     Public { id: KeyId },
-    #[error("the id of key {id} is not the one of its public key, {right}")]
+    #[error("the id of key {id} does not match its public key, whose id is {right}")]
     IdOfOtherKey { id: KeyId, right: KeyId },
-    #[error("the public key of {id} is not the one of its secret")]
+    #[error("the public key of {id} does not match its secret")]
     PublicOfOtherSecret { id: KeyId },
-    #[error("keys {one} and {other} share an id, a secret or a public key, and no key has two uses")]
+    #[error("keys {one} and {other} have the same id, secret or public key; each key must have one use")]
     Shared { one: KeyId, other: KeyId },
-    #[error("the keyring has no active hmac- or ed25519- key to sign with")]
+    #[error("the keyring has no active hmac- or ed25519- key")]
     NoActiveKey,
     #[error("the keyring has more than one active hmac- or ed25519- key")]
     ManyActiveKeys,
@@ -46,7 +46,7 @@ pub enum KeyringError {
     NoActivePair { kind: KeyKind },
     #[error("the keyring has more than one active {} key", kind.prefix())]
     ManyActivePairs { kind: KeyKind },
-    #[error("the keyring lacks the secret of its active key {id}")]
+    #[error("the keyring does not have the secret of key {id}")]
     NoSecret { id: KeyId },
 }
 
@@ -68,7 +68,7 @@ pub(super) struct Entry {
     until: Option<u64>,
 }
 
-/// An entry as it is written without its secret.
+/// An entry without its secret.
 #[derive(Serialize)]
 struct Pinned<'k> {
     id: &'k KeyId,
@@ -81,7 +81,7 @@ struct Pinned<'k> {
     until: Option<u64>,
 }
 
-/// A secret's base64, wiped when it goes.
+/// The base64 of a secret, which is wiped from memory on drop.
 #[derive(Deserialize)]
 #[serde(from = "String")]
 struct SecretText(Zeroizing<String>);
@@ -93,18 +93,19 @@ impl From<String> for SecretText {
 }
 
 impl Keyring {
-    /// The keyring of this JSON.
+    /// Parses the JSON of a keyring.
     ///
-    /// Refused: another shape or an unknown member; a weak secret (under 32 bytes, or fewer than 8 different ones); an id that
-    /// is malformed or not its public key's; a public key of small order, not canonical or not its secret's; one id, secret or
-    /// public key twice.
+    /// Refuses another form or an unknown member; a weak secret (fewer than 32 bytes, or fewer than 8 different ones); an id that
+    /// is malformed or does not match the public key; a public key that is of small order, not canonical, or does not match the
+    /// secret; and two keys with the same id, secret or public key.
     pub fn parse(json: &str) -> Result<Self, KeyringError> {
         Self::of(entries(json)?)
     }
 
-    /// The JSON of a keyring for development: an active key each to seal events with (Ed25519), for the log's checkpoints, for
-    /// the older contract, and to wrap data keys under, made of `random` and nothing else.
-    /// The bytes have to come from the system's generator; ones without any variety are refused as a weak secret.
+    /// Returns the JSON of a keyring for development, made from `random` only: an active key each for sealing events (Ed25519),
+    /// signing the log's checkpoints, making the signatures of scheme v1, and wrapping data keys.
+    ///
+    /// The bytes must come from the system's random generator. Weak secrets are refused.
     pub fn generate_dev(random: &[u8; 144]) -> Result<String, KeyringError> {
         let (seed, rest) = random.split_at(32);
         let (log_seed, rest) = rest.split_at(32);
@@ -128,8 +129,8 @@ impl Keyring {
         Self::parse(&json).map(|_| json)
     }
 
-    /// The JSON of a keyring file with an active `kek-` key added, made of `random` and nothing else; as it is where the file
-    /// has one. Refused as by [`Keyring::parse`].
+    /// Returns the JSON of a keyring file with an additional active `kek-` key, made from `random` only. A file that has an
+    /// active `kek-` key stays as it is. Refuses what [`Keyring::parse`] refuses.
     pub fn with_kek(json: &str, random: &[u8; 40]) -> Result<String, KeyringError> {
         if Self::parse(json)?.active_kek().is_some() {
             return Ok(json.to_owned());
@@ -143,7 +144,8 @@ impl Keyring {
         Self::parse(&json).map(|_| json)
     }
 
-    /// The same keys without their secrets: what a verifier pins. Keys that are nothing without a secret are left out.
+    /// Returns the keys without their secrets, for verifiers to pin. `v1-` and `kek-` keys are left out, since they are useless
+    /// without a secret.
     #[must_use]
     pub fn public_only(&self) -> Self {
         let keys = self.keys.iter().filter(|key| !matches!(key.kind, KeyKind::V1 | KeyKind::Kek));
@@ -151,7 +153,7 @@ impl Keyring {
         Self { keys: keys.collect() }
     }
 
-    /// The JSON of the same keys without their secrets, in the keyring's order.
+    /// Returns the JSON of [`Keyring::public_only`], in the order of the keyring.
     pub fn to_public_json(&self) -> String {
         let public = self.public_only();
         let keys: Vec<_> = public
@@ -168,8 +170,8 @@ impl Keyring {
         format!("{:#}\n", serde_json::json!({ "keys": keys }))
     }
 
-    /// The JSON of a keyring of one active key pair, an `ed25519-`, `log-` or `witness-` key, made of `seed` and nothing else.
-    /// The bytes have to come from the system's generator. Refused: ones without any variety, a kind without a public half.
+    /// Returns the JSON of a keyring with one active key pair, an `ed25519-`, `log-` or `witness-` key, made from `seed` only. The
+    /// bytes must come from the system's random generator. Refuses a weak seed and a kind without public key.
     pub fn generate(kind: KeyKind, seed: &[u8; 32]) -> Result<String, KeyringError> {
         if !kind.has_public() {
             return Err(KeyringError::PublicNotWanted { id: kind.id([0; 8]) });
@@ -190,14 +192,14 @@ impl Keyring {
     }
 }
 
-/// An active key without a public half: 32 bytes of secret, 8 of its id.
+/// Returns an active key without public key, from 32 bytes of secret and 8 bytes of id.
 fn symmetric(kind: KeyKind, random: &[u8; 40]) -> serde_json::Value {
     let (secret, id) = random.split_at(32);
     let id = kind.id(id.try_into().expect("40 bytes are 32 and 8"));
     serde_json::json!({ "id": id, "secret": STANDARD.encode(secret), "status": "active" })
 }
 
-/// serde's own message is not passed on: it may quote the text, and with it a secret in the wrong place.
+/// Parses the entries. The message of serde is dropped, because it may quote a secret that is in the wrong place.
 pub(super) fn entries(json: &str) -> Result<Vec<Entry>, KeyringError> {
     let file: File = serde_json::from_str(json)
         .map_err(|error| KeyringError::Syntax { line: error.line(), column: error.column() })?;
@@ -215,7 +217,10 @@ fn key(entry: Entry) -> Result<Key, KeyringError> {
     };
     let derived = match &secret {
         Some(secret) if kind.has_public() => {
-            let seed: &[u8; 32] = secret.as_slice().try_into().expect("decode_secret saw to 32 bytes");
+            let seed: &[u8; 32] = secret
+                .as_slice()
+                .try_into()
+                .expect("decode_secret refuses key pairs whose secret does not have 32 bytes");
             Some(PublicKey::of_seed(seed))
         }
         _ => None,
@@ -230,11 +235,11 @@ fn key(entry: Entry) -> Result<Key, KeyringError> {
             return Err(KeyringError::IdOfOtherKey { id, right });
         }
     }
-    // An hmac key may be pinned by its id alone: its MACs are then passed over.
+    // An hmac key may be pinned by its id alone. Its MACs are then not checked.
     if secret.is_none() && public.is_none() && kind != KeyKind::Hmac {
         return Err(KeyringError::Empty { id });
     }
-    // Copied, not moved: a vector that shrinks into a box can leave its bytes behind.
+    // The secret is copied, because a vector that is shrunk into a box can leave its bytes in memory.
     let secret = secret.map(|secret| SecretSlice::new(Box::from(secret.as_slice())));
     Ok(Key { id, kind, secret, public, status, window: Window { from: from.unwrap_or(0), until } })
 }
@@ -257,7 +262,7 @@ fn decode_public(id: &KeyId, text: &str) -> Result<PublicKey, KeyringError> {
     public.ok_or_else(|| KeyringError::Public { id: id.clone() })
 }
 
-/// Under 32 bytes, or fewer than 8 different ones.
+/// Returns whether a secret has fewer than 32 bytes, or fewer than 8 different ones.
 fn is_weak(secret: &[u8]) -> bool {
     let mut seen = [false; 256];
     for byte in secret {

@@ -1,4 +1,4 @@
-//! One key of a keyring.
+//! The keys of a keyring.
 
 use secrecy::{ExposeSecret, SecretSlice};
 use subtle::ConstantTimeEq;
@@ -8,35 +8,35 @@ use crate::hash::Hash;
 use crate::seal::{Checked, HeldKey, KeyId, KeyKind, PublicKey, Suite, suite};
 use crate::verdict::Verdict;
 
-/// What a key is still used for.
+/// The status of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// It signs. Of each kind one key may.
+    /// The key signs. At most one key of each kind can be active.
     #[default]
     Active,
-    /// It signs no more; what it signed counts.
+    /// The key does not sign any more. Its earlier signatures count.
     Retired,
-    /// It is not trusted beyond its window.
+    /// The key is not trusted outside its window.
     Revoked,
 }
 
 /// The log indexes for which a key counts: `from <= index < until`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Window {
-    /// The first index.
+    /// First index.
     pub from: u64,
-    /// The index behind the last; `None` while there is no end.
+    /// Index after the last one; `None` if the window has no end.
     pub until: Option<u64>,
 }
 
 impl Window {
-    /// Whether the index lies in it.
+    /// Returns whether the window contains an index.
     pub fn contains(self, index: u64) -> bool {
         self.from <= index && self.until.is_none_or(|until| index < until)
     }
 
-    /// The indexes that lie in both.
+    /// Returns the intersection of two windows.
     #[must_use]
     pub fn narrowed(self, other: Self) -> Self {
         let until = [self.until, other.until].into_iter().flatten().min();
@@ -44,7 +44,7 @@ impl Window {
     }
 }
 
-/// A key as the keyring holds it. The secret prints as nothing, and is wiped when the keyring goes.
+/// A key of a keyring. The secret is not printed, and it is wiped from memory when the keyring is dropped.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) id: KeyId,
@@ -70,7 +70,7 @@ impl Key {
     pub(super) fn check(&self, header: &Header, event_hash: &Hash, mac: &[u8], sig: &[u8]) -> Result<Checked, Verdict> {
         match suite::check_shape(&self.id, mac, sig)? {
             Suite::Hmac => match self.secret() {
-                // Without the secret, all that can be said of a MAC is whether it can be one.
+                // Without the secret, only the length of a MAC can be checked.
                 None if mac.len() == 32 => Ok(Checked::NoSecret),
                 Some(secret) => {
                     let plan_key = suite::plan_key(secret, &header.origin, &header.tenant, &header.plan);
@@ -86,7 +86,7 @@ impl Key {
         }
     }
 
-    /// Whether two keys share an id, a secret or a public half: then one key would have two uses.
+    /// Returns whether two keys have the same id, secret or public key, so that one key would have two uses.
     pub(super) fn is_shared_with(&self, other: &Self) -> bool {
         let one_secret = match (self.secret(), other.secret()) {
             (Some(one), Some(two)) => one.ct_eq(two).into(),

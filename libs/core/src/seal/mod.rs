@@ -1,16 +1,16 @@
-//! Keys, and what they sign and check.
+//! Keys, signing and checking.
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
-//! | `suite` | the two suites' bytes: plan key, MAC, signed message |
-//! | `ed25519` | public keys and their signatures, by the strict rules |
-//! | `key` | one key of a keyring |
-//! | `keyring` | all keys that a process trusts: checking |
-//! | `file` | the keyring's files: reading them, and all that refuses the start |
-//! | `new_key`, `text` | making a key, and a keyring file that it is added to |
-//! | `signer` | the one active key: signing |
-//! | `pair` | the keys of log and witness: signing notes |
-//! | `proof` | `key.added`: how a key says that it is held |
+//! | `suite` | the bytes of the two suites: plan key, MAC, signed message |
+//! | `ed25519` | public keys, and strict verification of their signatures |
+//! | `key` | a key of a keyring |
+//! | `keyring` | all keys that a process trusts; checking seals |
+//! | `file` | keyring files, and the reasons for which they are refused |
+//! | `new_key`, `text` | new keys, and changes of keyring files |
+//! | `signer` | signing events with the active key |
+//! | `pair` | signing notes with the keys of a log or witness |
+//! | `proof` | the proof in `key.added` that a key agreed to be added |
 
 mod ed25519;
 mod file;

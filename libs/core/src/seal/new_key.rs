@@ -1,4 +1,4 @@
-//! A key that is being made.
+//! New keys.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::seal::{KeyId, KeyKind, Keyring, KeyringError, PublicKey, Status};
 
-/// A new key, as an entry of a keyring file. Its secret prints as nothing, and is wiped when it goes.
+/// A new key as an entry of a keyring file. Its secret is not printed, and it is wiped from memory on drop.
 pub struct NewKey {
     id: KeyId,
     public: Option<PublicKey>,
@@ -15,38 +15,39 @@ pub struct NewKey {
 }
 
 impl NewKey {
-    /// The key made of these bytes and of nothing else: 32 are its secret, 8 name it where its kind has no public half.
-    /// They have to come from the system's generator; a secret without any variety is refused.
+    /// Makes a key from these bytes only: 32 are its secret; 8 are its id, if its kind has no public key. The bytes must come from
+    /// the system's random generator. A weak secret is refused.
     pub fn new(kind: KeyKind, random: &[u8; 40], status: Status) -> Result<Self, KeyringError> {
         let (secret, name) = random.split_first_chunk::<32>().expect("40 bytes are more than 32");
         let public = kind.has_public().then(|| PublicKey::of_seed(secret));
         let id = match &public {
             Some(public) => kind.id_of_public(public.as_bytes()),
-            None => kind.id(name.try_into().expect("40 bytes are 32, and 8")),
+            None => kind.id(name.try_into().expect("40 bytes are 32 and 8")),
         };
         let secret = Zeroizing::new(STANDARD.encode(secret));
-        let half = public.as_ref().map(|public| format!(", \"public\": \"{}\"", STANDARD.encode(public.as_bytes())));
+        let public_member =
+            public.as_ref().map(|public| format!(", \"public\": \"{}\"", STANDARD.encode(public.as_bytes())));
         let entry = Zeroizing::new(format!(
             "{{ \"id\": \"{id}\", \"secret\": \"{}\"{}, \"status\": {} }}",
             secret.as_str(),
-            half.unwrap_or_default(),
+            public_member.unwrap_or_default(),
             json!(status),
         ));
         let key = Self { id, public, entry };
         Keyring::parse(&key.keyring()).map(|_| key)
     }
 
-    /// What it is called.
+    /// Returns the id of the key.
     pub fn id(&self) -> &KeyId {
         &self.id
     }
 
-    /// Its public half, where its kind has one.
+    /// Returns the public key, if the kind of the key has one.
     pub fn public(&self) -> Option<&PublicKey> {
         self.public.as_ref()
     }
 
-    /// The text of a keyring file of this key alone.
+    /// Returns the text of a keyring file with only this key.
     pub fn keyring(&self) -> Zeroizing<String> {
         Zeroizing::new(format!("{{\n  \"keys\": [\n    {}\n  ]\n}}\n", self.entry.as_str()))
     }

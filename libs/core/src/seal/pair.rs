@@ -1,4 +1,4 @@
-//! Key pairs that sign notes.
+//! Key pairs for signing notes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use aws_lc_rs::signature::Ed25519KeyPair;
 
 use crate::seal::{KeyKind, Keyring, KeyringError, PublicKey, Status};
 
-/// An Ed25519 key pair of the keyring. Cloning it copies no secret.
+/// An Ed25519 key pair of a keyring. Cloning it does not copy the secret.
 #[derive(Clone)]
 pub(crate) struct KeyPair {
     public: PublicKey,
@@ -26,7 +26,7 @@ impl KeyPair {
 }
 
 impl Keyring {
-    /// The one active key pair of this kind. Refused where there is none, more than one, or its secret is not here.
+    /// Returns the active key pair of a kind. Fails if the keyring does not have exactly one such key with its secret.
     pub(crate) fn active_pair(&self, kind: KeyKind) -> Result<KeyPair, KeyringError> {
         let mut active = self.keys.iter().filter(|key| key.kind == kind && key.status == Status::Active);
         let (key, other) = (active.next().ok_or(KeyringError::NoActivePair { kind })?, active.next());
@@ -40,8 +40,7 @@ impl Keyring {
         }
     }
 
-    /// The public halves of the keys of this kind that were not revoked, in the keyring's order: of `log-` keys, what a policy
-    /// pins.
+    /// Returns the public keys of a kind that are not revoked, in the order of the keyring. A policy pins those of `log-` keys.
     pub fn public_keys(&self, kind: KeyKind) -> impl Iterator<Item = &PublicKey> {
         let trusted = move |key: &&super::key::Key| key.kind == kind && key.status != Status::Revoked;
         self.keys.iter().filter(trusted).filter_map(|key| key.public.as_ref())

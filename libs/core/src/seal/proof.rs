@@ -1,5 +1,5 @@
-//! `key.added`: the event of plan `_keys` by which a key begins to count, and the proof in it that its holder has it
-//! (INTEGRITY, Keys).
+//! The payload of `key.added`, the event of the plan `_keys` from which a key counts, with the proof that the owner of the key
+//! agreed (docs/spec/integrity.md#keys-proof).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,8 +16,8 @@ use crate::wire::lp;
 const LABEL: &[u8] = b"sealbus/key-proof/v2\n";
 
 impl Signer {
-    /// The canonical payload of the `key.added` event that adds this key. `by` is the key that seals that event: this one
-    /// itself, where it is a ledger's first.
+    /// Returns the canonical payload of the `key.added` event for this key. `by` is the key that seals that event; in the first
+    /// event of a ledger it is this key itself.
     pub fn key_added(&self, origin: &str, by: &KeyId) -> String {
         let message = message(origin, self.kid(), by);
         let mut payload = json!({ "kid": self.kid() });
@@ -34,8 +34,8 @@ impl Signer {
 }
 
 impl Keyring {
-    /// The key that a `key.added` payload adds: one that this keyring holds, with its own public half and a right proof. A
-    /// proof by an hmac key whose secret is not here is passed over.
+    /// Returns the key that a `key.added` payload adds, or `None` if the keyring does not have it, the public key is another, or
+    /// the proof is wrong. The proof of an hmac key is not checked if the keyring does not have its secret.
     pub(crate) fn added(&self, origin: &str, payload: &Value, by: &KeyId) -> Option<KeyId> {
         let kid = KeyId::new(payload.get("kid")?.as_str()?);
         let key = self.key(&kid)?;

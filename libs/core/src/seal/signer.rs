@@ -1,4 +1,4 @@
-//! Signing: the one active key.
+//! Signing events.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,27 +11,27 @@ use crate::seal::key::Key;
 use crate::seal::{KeyId, Keyring, Suite, suite};
 use crate::v1;
 
-/// Seals events with the keyring's active key. Cloning it copies no secret; any number of tasks may use it at once.
+/// Seals events with one key. Cloning it does not copy the secret. Any number of tasks may use it at the same time.
 #[derive(Clone)]
 pub struct Signer {
     keyring: Keyring,
     index: usize,
     suite: Suite,
-    /// Of an Ed25519 key. AWS-LC signs in half the time that dalek takes, and makes the same bytes.
+    /// The pair of an Ed25519 key. AWS-LC signs in half the time of dalek, with the same result.
     pub(super) pair: Option<Arc<Ed25519KeyPair>>,
 }
 
-/// What seals an event: one of the two, by the key's suite, and the other empty.
+/// The seal of an event: a MAC or a signature, depending on the suite of the key. The other one is empty.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Seal {
-    /// 32 bytes under an HMAC key, otherwise empty.
+    /// MAC of 32 bytes, or empty.
     pub mac: Vec<u8>,
-    /// 64 bytes under an Ed25519 key, otherwise empty.
+    /// Signature of 64 bytes, or empty.
     pub sig: Vec<u8>,
 }
 
 impl Signer {
-    /// The signer of that key; `None` where its secret is not here or it does not seal events.
+    /// Returns the signer of the key at `index`, or `None` if it does not seal events or the keyring does not have its secret.
     pub(super) fn new(keyring: Keyring, index: usize) -> Option<Self> {
         let key = &keyring.keys[index];
         let (suite, secret) = (key.id.suite()?, key.secret()?);
@@ -42,19 +42,19 @@ impl Signer {
         Some(Self { keyring, index, suite, pair })
     }
 
-    /// The key's id, which a header must name before this key seals it.
+    /// Returns the id of the key. A header must name it before the key seals it.
     pub fn kid(&self) -> &KeyId {
         &self.key().id
     }
 
-    /// The key's suite.
+    /// Returns the suite of the key.
     pub fn suite(&self) -> Suite {
         self.suite
     }
 
-    /// Seals the event. `event_hash` is `header.hash()`, given so that it is made once.
+    /// Seals an event. `event_hash` must be `header.hash()`; it is passed in so that it is computed only once.
     pub fn seal(&self, header: &Header, event_hash: &Hash) -> Seal {
-        debug_assert_eq!(&header.kid, self.kid(), "the header names the key that seals it");
+        debug_assert_eq!(&header.kid, self.kid(), "a header must name the key that seals it");
         if let Some(pair) = &self.pair {
             let sig = pair.sign(&suite::signature_message(self.kid(), event_hash));
             return Seal { mac: Vec::new(), sig: sig.as_ref().to_vec() };
@@ -63,8 +63,8 @@ impl Signer {
         Seal { mac: suite::mac(&plan_key, event_hash).to_vec(), sig: Vec::new() }
     }
 
-    /// The MAC by which a repeated publish request is known. `request` is the canonical JSON of what the caller gave
-    /// (PROTOCOL, Append, rule 4).
+    /// Returns the MAC by which a repeated publish request is recognised (docs/spec/protocol.md#append-4). `request` is the
+    /// canonical JSON of the request.
     pub fn request_mac(&self, origin: &str, tenant: &str, request: &[u8]) -> [u8; 32] {
         suite::request_mac(self.secret(), origin, tenant, request)
     }
@@ -74,7 +74,7 @@ impl Signer {
     }
 
     pub(super) fn secret(&self) -> &[u8] {
-        self.key().secret().expect("Signer::new saw the secret")
+        self.key().secret().expect("Signer::new refuses a key without secret")
     }
 }
 
@@ -84,7 +84,7 @@ impl fmt::Debug for Signer {
     }
 }
 
-/// Writes the older contract's columns with the keyring's active `v1-` key.
+/// Makes the columns of scheme v1 with the active `v1-` key of a keyring.
 #[derive(Clone)]
 pub struct V1Signer {
     keyring: Keyring,
@@ -96,8 +96,8 @@ impl V1Signer {
         Self { keyring, index }
     }
 
-    /// The columns of an event; `prev` is those of the plan's event before, `None` at seq 1. Refused: a plan or type that
-    /// holds `|`.
+    /// Returns the columns of an event. `prev` are those of the previous event of the plan, `None` at seq 1. Refuses a plan or
+    /// type that contains `|`.
     pub fn columns(
         &self,
         plan: &str,
@@ -105,7 +105,7 @@ impl V1Signer {
         payload_hash: &Hash,
         prev: Option<&V1>,
     ) -> Result<V1, FormatError> {
-        let secret = self.keyring.keys[self.index].secret().expect("a v1 key without a secret was refused");
+        let secret = self.keyring.keys[self.index].secret().expect("a keyring with a v1 key without secret is refused");
         v1::columns(secret, plan, event_type, payload_hash, prev)
     }
 }

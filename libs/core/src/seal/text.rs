@@ -1,4 +1,4 @@
-//! The text of a keyring file while it is being changed.
+//! Changes of keyring files.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 use crate::seal::file::entries;
 use crate::seal::{KeyId, Keyring, KeyringError, NewKey, Status};
 
-/// The text of a keyring file, to be changed key by key. What is not changed stays as it stands, byte for byte: the order of
-/// keys and of their members, spaces, and the spelling of every value. It is wiped when it goes.
+/// The text of a keyring file that is changed key by key. Everything else stays as it is, byte for byte: the order of keys and of
+/// their members, spaces, and the spelling of values. The text is wiped from memory on drop.
 pub struct KeyringText(Zeroizing<String>);
 
 #[derive(Deserialize)]
@@ -21,26 +21,26 @@ struct Shape<'t> {
     keys: &'t RawValue,
 }
 
-/// The members of a key by name, each a part of the text.
+/// The members of a key by name, as parts of the text.
 type Members<'t> = BTreeMap<String, &'t RawValue>;
 
 impl KeyringText {
-    /// The text of a file. Refused: another form than a keyring's; whether its keys are good, [`Keyring::parse`] says.
+    /// Takes the text of a file. Refuses a text that does not have the form of a keyring. [`Keyring::parse`] checks the keys.
     pub fn new(text: Zeroizing<String>) -> Result<Self, KeyringError> {
         entries(&text).map(|_| Self(text))
     }
 
-    /// The text as it is by now.
+    /// Returns the current text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether the file holds the key.
+    /// Returns whether the file has the key.
     pub fn holds(&self, id: &KeyId) -> bool {
         self.member(id, "id").is_some()
     }
 
-    /// Adds a key behind the others.
+    /// Adds a key after the others.
     pub fn add(&mut self, key: &NewKey) {
         let keys = self.keys();
         let last = entries_of(keys).last().map(|last| self.range(last).end);
@@ -52,12 +52,12 @@ impl KeyringText {
         }
     }
 
-    /// Gives a key another status. Says whether the file holds the key.
+    /// Sets the status of a key. Returns whether the file has the key.
     pub fn set_status(&mut self, id: &KeyId, status: Status) -> bool {
         self.set(id, "status", &json!(status).to_string())
     }
 
-    /// Says from which log index on a key counts no more. Says whether the file holds the key.
+    /// Sets the log index from which a key does not count any more. Returns whether the file has the key.
     pub fn set_until(&mut self, id: &KeyId, until: u64) -> bool {
         self.set(id, "until", &until.to_string())
     }
@@ -72,18 +72,19 @@ impl KeyringText {
         true
     }
 
-    /// Where the value of a key's member stands.
+    /// Returns the range of the value of a member.
     fn member(&self, id: &KeyId, name: &str) -> Option<Range<usize>> {
         let key = entries_of(self.keys()).into_iter().map(members).find(|members| is_of(members, id))?;
         key.get(name).map(|value| self.range(value))
     }
 
     fn keys(&self) -> &RawValue {
-        let shape: Shape<'_> = serde_json::from_str(&self.0).expect("new() and each change left a keyring");
+        let shape: Shape<'_> =
+            serde_json::from_str(&self.0).expect("new() and every change leave the text of a keyring");
         shape.keys
     }
 
-    /// Where a part of the text stands in it.
+    /// Returns the range of a part of the text.
     fn range(&self, part: &RawValue) -> Range<usize> {
         let start = part.get().as_ptr().addr() - self.0.as_ptr().addr();
         start..start + part.get().len()
@@ -99,7 +100,7 @@ impl KeyringText {
 }
 
 impl Keyring {
-    /// The keyring that these files make together. Refused as by [`Keyring::parse`].
+    /// Returns the keyring of several files. Refuses what [`Keyring::parse`] refuses.
     pub fn of_texts<'t>(texts: impl IntoIterator<Item = &'t KeyringText>) -> Result<Self, KeyringError> {
         let mut all = Vec::new();
         for text in texts {
@@ -110,11 +111,11 @@ impl Keyring {
 }
 
 fn entries_of(keys: &RawValue) -> Vec<&RawValue> {
-    serde_json::from_str(keys.get()).expect("new() saw an array")
+    serde_json::from_str(keys.get()).expect("new() refuses a text whose keys are not an array")
 }
 
 fn members(key: &RawValue) -> Members<'_> {
-    serde_json::from_str(key.get()).expect("new() saw an object")
+    serde_json::from_str(key.get()).expect("new() refuses a text with a key that is not an object")
 }
 
 fn is_of(members: &Members<'_>, id: &KeyId) -> bool {

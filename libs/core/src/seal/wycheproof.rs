@@ -1,4 +1,5 @@
-//! Wycheproof's attacks on HMAC, HKDF, Ed25519 and XChaCha20-Poly1305, against the functions that seal, encrypt and check.
+//! Wycheproof's test vectors for HMAC, HKDF, Ed25519 and XChaCha20-Poly1305, applied to the functions that seal, encrypt and
+//! check.
 
 use std::fs;
 use std::path::Path;
@@ -12,11 +13,11 @@ use super::{PublicKey, suite};
 use crate::envelope::{decrypt, encrypt};
 use crate::hash::hmac_sha256;
 
-/// Each group and test of a published file, which lies beside the project.
+/// Calls `check` for each group and test of a published file, which is in a folder next to the project.
 fn for_each(file: &str, mut check: impl FnMut(&Value, &Value)) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors/wycheproof/testvectors_v1");
     let Ok(text) = fs::read(folder.join(file)) else {
-        println!("SKIPPED: ../shared/vectors/wycheproof/testvectors_v1/{file} is not here");
+        println!("SKIPPED: ../shared/vectors/wycheproof/testvectors_v1/{file} does not exist");
         return;
     };
     let file: Value = serde_json::from_slice(&text).unwrap();
@@ -42,7 +43,7 @@ fn hmac() {
         if group["tagSize"] == 256 {
             assert_eq!(mac.verify_slice(&tag).is_ok(), valid, "{test}");
         } else {
-            // A cut tag may be right for others; here a MAC has 32 bytes.
+            // Other implementations may accept a truncated tag; here a MAC has 32 bytes.
             assert_eq!(mac.clone().finalize().into_bytes().starts_with(&tag), valid, "{test}");
             assert!(mac.verify_slice(&tag).is_err(), "{test}");
         }
@@ -81,7 +82,7 @@ fn xchacha20_poly1305() {
         let valid = test["result"] == "valid";
         let key: [u8; 32] = bytes(test, "key").try_into().unwrap();
         let Ok(nonce) = bytes(test, "iv").try_into() else {
-            assert!(!valid, "a nonce has 24 bytes: {test}");
+            assert!(!valid, "a nonce must have 24 bytes: {test}");
             return;
         };
         let (aad, plaintext) = (bytes(test, "aad"), bytes(test, "msg"));

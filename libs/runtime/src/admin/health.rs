@@ -1,4 +1,4 @@
-//! Whether the process can do its work right now.
+//! Readiness: whether the process can do its work now.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,13 +9,13 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// How long an answer of the checks is good for: however many probe, the ledger is asked once a second.
-const FRESH: Duration = Duration::from_secs(1);
+/// Time for which a result of the checks is reused, so that the ledger is queried at most once a second however many probes come.
+const CACHE_TIME: Duration = Duration::from_secs(1);
 
-/// The readiness of a process: named checks, each of which can fail it or only tells.
+/// The readiness of a process, determined by named checks. A check is required or only informational.
 ///
-/// A check answers `Ok`, or a word or two for an operator, "away": no secret, since anybody may read it. A check that
-/// takes longer than the limit has failed.
+/// A check returns `Ok`, or a short text for operators such as "unreachable". The text must not be confidential, since anyone can
+/// read it. A check that takes longer than the limit has failed.
 pub struct Health {
     limit: Duration,
     checks: Vec<Check>,
@@ -26,63 +26,64 @@ pub struct Health {
 
 struct Check {
     name: &'static str,
-    needed: bool,
+    required: bool,
     run: Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
 }
 
-/// What the checks said.
+/// The results of the checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Whether the process has started, is not stopping, and everything that it needs is there.
+    /// Whether the process has started, is not stopping, and all required checks succeed.
     pub ready: bool,
-    /// What each check said: "ok", or its word.
+    /// The result of each check: "ok", or the text of the failure.
     pub checks: BTreeMap<&'static str, String>,
 }
 
 impl Health {
-    /// Without checks yet; `limit` is what one may take. From when `shutdown` fires the process is not ready, so that load
-    /// balancers look elsewhere while it finishes.
+    /// Returns a readiness without checks. `limit` is the time that a check may take. Once `shutdown` fires, the process is not
+    /// ready, so that load balancers use other replicas while it finishes its work.
     pub fn new(limit: Duration, shutdown: CancellationToken) -> Self {
         Self { limit, checks: Vec::new(), started: AtomicBool::new(false), shutdown, latest: Mutex::new(None) }
     }
 
-    /// Adds a check without which the process is not ready.
+    /// Adds a check that must succeed for the process to be ready.
     #[must_use]
-    pub fn needs<F>(self, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static) -> Self
+    pub fn with_required<F>(self, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
         self.with(name, true, check)
     }
 
-    /// Adds a check that is told and changes nothing: the publisher stays ready while the broker is away.
+    /// Adds a check that is only reported: the publisher, for example, stays ready while the broker is unreachable.
     #[must_use]
-    pub fn mentions<F>(self, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static) -> Self
+    pub fn with_informational<F>(self, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
         self.with(name, false, check)
     }
 
-    fn with<F>(mut self, name: &'static str, needed: bool, check: impl Fn() -> F + Send + Sync + 'static) -> Self
+    fn with<F>(mut self, name: &'static str, required: bool, check: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
-        self.checks.push(Check { name, needed, run: Box::new(move || check().boxed()) });
+        self.checks.push(Check { name, required, run: Box::new(move || check().boxed()) });
         self
     }
 
-    /// To be called once, when the process has all that it starts with.
+    /// Marks the process as started. It is called once, when everything is initialised.
     pub fn started(&self) {
         self.started.store(true, Ordering::Relaxed);
     }
 
-    /// Whether [`Health::started`] was called.
+    /// Returns whether [`Health::started`] was called.
     pub fn has_started(&self) -> bool {
         self.started.load(Ordering::Relaxed)
     }
 
-    /// What the checks say, asked at most a second ago. Beside them stands `process`, while it starts or stops.
+    /// Returns the results of the checks, which are at most a second old. While the process starts or stops, the results have an
+    /// additional entry `process`.
     pub async fn report(&self) -> Report {
         let mut report = self.checked().await;
         let phase = match (self.has_started(), self.shutdown.is_cancelled()) {
@@ -96,10 +97,10 @@ impl Health {
     }
 
     async fn checked(&self) -> Report {
-        // Held while the checks run: whoever asks meanwhile gets the same answer.
+        // The lock is held while the checks run, so that concurrent probes get the same result.
         let mut latest = self.latest.lock().await;
         match latest.as_ref() {
-            Some((at, report)) if at.elapsed() < FRESH => report.clone(),
+            Some((time, report)) if time.elapsed() < CACHE_TIME => report.clone(),
             _ => {
                 let report = self.run().await;
                 *latest = Some((Instant::now(), report.clone()));
@@ -109,17 +110,17 @@ impl Health {
     }
 
     async fn run(&self) -> Report {
-        let words = join_all(self.checks.iter().map(|check| async {
+        let failures = join_all(self.checks.iter().map(|check| async {
             match timeout(self.limit, (check.run)()).await {
                 Ok(Ok(())) => None,
-                Ok(Err(word)) => Some(word),
+                Ok(Err(failure)) => Some(failure),
                 Err(_) => Some(format!("no answer within {:?}", self.limit)),
             }
         }))
         .await;
-        let ready = self.checks.iter().zip(&words).all(|(check, word)| !check.needed || word.is_none());
-        let words = words.into_iter().map(|word| word.unwrap_or_else(|| "ok".to_owned()));
-        Report { ready, checks: self.checks.iter().map(|check| check.name).zip(words).collect() }
+        let ready = self.checks.iter().zip(&failures).all(|(check, failure)| !check.required || failure.is_none());
+        let results = failures.into_iter().map(|failure| failure.unwrap_or_else(|| "ok".to_owned()));
+        Report { ready, checks: self.checks.iter().map(|check| check.name).zip(results).collect() }
     }
 }
 
@@ -140,19 +141,19 @@ mod tests {
         Ok(())
     }
 
-    async fn away() -> Result<(), String> {
-        Err("away".to_owned())
+    async fn unreachable() -> Result<(), String> {
+        Err("unreachable".to_owned())
     }
 
     #[tokio::test]
-    async fn what_is_needed_decides_and_what_is_mentioned_only_tells() {
-        let publisher = health().needs("database", fine).mentions("broker", away);
+    async fn required_checks_decide_and_informational_ones_are_only_reported() {
+        let publisher = health().with_required("database", fine).with_informational("broker", unreachable);
         publisher.started();
         let report = publisher.report().await;
         assert!(report.ready);
-        assert_eq!(report.checks, BTreeMap::from([("database", "ok".into()), ("broker", "away".into())]));
+        assert_eq!(report.checks, BTreeMap::from([("database", "ok".into()), ("broker", "unreachable".into())]));
 
-        let relay = health().needs("database", fine).needs("broker", away);
+        let relay = health().with_required("database", fine).with_required("broker", unreachable);
         relay.started();
         assert!(!relay.report().await.ready);
     }
@@ -160,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn a_process_that_starts_or_stops_is_not_ready() {
         let shutdown = CancellationToken::new();
-        let health = Health::new(LIMIT, shutdown.clone()).needs("database", fine);
+        let health = Health::new(LIMIT, shutdown.clone()).with_required("database", fine);
         assert_eq!(health.report().await.checks.get("process").map(String::as_str), Some("starting"));
         health.started();
         assert!(health.report().await.ready);
@@ -171,7 +172,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_check_that_hangs_has_failed() {
-        let health = health().needs("database", std::future::pending::<Result<(), String>>);
+        let health = health().with_required("database", std::future::pending::<Result<(), String>>);
         health.started();
         let report = health.report().await;
         assert!(!report.ready);
@@ -179,16 +180,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn however_many_ask_the_checks_run_once_a_second() {
+    async fn checks_run_once_a_second_for_any_number_of_probes() {
         let runs = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&runs);
-        let health = health().needs("database", move || {
+        let health = health().with_required("database", move || {
             counted.fetch_add(1, Ordering::Relaxed);
             fine()
         });
         join_all((0..50).map(|_| health.report())).await;
         assert_eq!(runs.load(Ordering::Relaxed), 1);
-        tokio::time::advance(FRESH).await;
+        tokio::time::advance(CACHE_TIME).await;
         health.report().await;
         assert_eq!(runs.load(Ordering::Relaxed), 2);
     }

@@ -1,11 +1,11 @@
-//! What a process tells Kubernetes, a load balancer, a deploy gate and Prometheus.
+//! Health probes and metrics, for Kubernetes, load balancers, deploy gates and Prometheus.
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/livez`, `/health` | 200 as long as the process answers at all: a ledger that is away must not get it killed |
+//! | `/livez`, `/health` | 200 while the process answers; an unreachable ledger must not cause a restart |
 //! | `/startupz` | 503 until [`Health::started`], then 200 |
-//! | `/readyz`, `/health/ready` | 200 or 503, with what each check says: [`Health`] |
-//! | `/metrics` | the numbers of the process, on the admin listener only |
+//! | `/readyz`, `/health/ready` | 200 or 503, with the result of each check of [`Health`] |
+//! | `/metrics` | the metrics of the process, on the admin listener only |
 
 mod health;
 
@@ -30,8 +30,8 @@ use crate::telemetry::metrics;
 const TIMEOUTS: ConnectionTimeouts =
     ConnectionTimeouts { headers: Duration::from_secs(30), drain: Duration::from_secs(1) };
 
-/// The probes, for the admin listener, and for the publisher's own beside its API. They ask for no token, and say
-/// nothing that would need one.
+/// Returns the routes of the probes, for the admin listener and for the publisher's API. They require no token and reveal nothing
+/// confidential.
 pub fn health_routes(health: Arc<Health>) -> Router {
     Router::new()
         .route("/livez", get(alive))
@@ -42,13 +42,13 @@ pub fn health_routes(health: Arc<Health>) -> Router {
         .with_state(health)
 }
 
-/// Everything that the admin listener serves.
+/// Returns all routes of the admin listener.
 pub fn router(health: Arc<Health>, registry: Arc<Registry>) -> Router {
-    let numbers = Router::new().route("/metrics", get(numbers)).with_state(registry);
-    health_routes(health).merge(numbers)
+    let metrics = Router::new().route("/metrics", get(metrics_text)).with_state(registry);
+    health_routes(health).merge(metrics)
 }
 
-/// Serves `router` until `shutdown` fires. Belongs to [`Stage::Health`](crate::lifecycle::Stage::Health).
+/// Serves `router` until `shutdown` fires. The task belongs to [`Stage::Health`](crate::lifecycle::Stage::Health).
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
     net::serve(listener, router, TIMEOUTS, shutdown).await;
 }
@@ -72,7 +72,7 @@ async fn readiness(State(health): State<Arc<Health>>) -> Response {
     answer(status, serde_json::json!({ "status": word, "checks": report.checks }))
 }
 
-async fn numbers(State(registry): State<Arc<Registry>>) -> Response {
+async fn metrics_text(State(registry): State<Arc<Registry>>) -> Response {
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::exposition(&registry)).into_response()
 }
 

@@ -1,7 +1,7 @@
-//! How a process lives and ends.
+//! Running and stopping the tasks of a process.
 //!
-//! It ends when it is told to ([`shutdown_on_signals`]) or when one of its tasks does ([`Supervisor`]), and in both cases
-//! in the same order: stop intake, drain, close, health last.
+//! A process stops on a signal ([`shutdown_on_signals`]) or when one of its tasks ends ([`Supervisor`]). In both cases its tasks
+//! are stopped in the same order: intake, drain, close, and health last.
 
 mod signals;
 mod supervisor;

@@ -1,14 +1,14 @@
-//! SIGTERM and SIGINT.
+//! Shutdown on SIGTERM and SIGINT.
 
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// A token that fires at the first SIGTERM or SIGINT. The second ends the process at once, with 128 and the signal's
-/// number as its status; whatever it had in hand is found again, since the ledger has it or the caller got no answer.
+/// Returns a token that fires at the first SIGTERM or SIGINT. A second signal ends the process at once, with the status 128 plus
+/// the number of the signal. No event is lost by that: the ledger has the work in flight, or its caller gets no answer.
 ///
-/// Errors where the signals cannot be listened to. Has to be called inside a tokio runtime.
+/// Must be called inside a tokio runtime. Fails if the signal handlers cannot be installed.
 pub fn shutdown_on_signals() -> io::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -21,10 +21,10 @@ pub fn shutdown_on_signals() -> io::Result<CancellationToken> {
                 _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
             };
             if token.is_cancelled() {
-                tracing::warn!(signal = number, "told to stop again: ending at once");
+                tracing::warn!(signal = number, "second signal received; exiting at once");
                 std::process::exit(128 + number);
             }
-            tracing::info!(signal = number, "told to stop: finishing what is under way");
+            tracing::info!(signal = number, "signal received; finishing the work in flight");
             token.cancel();
         }
     });

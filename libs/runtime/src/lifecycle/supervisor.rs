@@ -1,4 +1,4 @@
-//! The tasks of a process, their failures, and the order in which they end.
+//! The supervisor of the tasks of a process.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -9,16 +9,17 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-/// When a task is told to end; the tasks of a stage are told once all those of the stages before have ended.
+/// The stage of a shutdown in which a task is stopped. The tasks of a stage are stopped when all tasks of the earlier stages have
+/// ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// What takes in new work: listeners, pulls.
+    /// Tasks that accept new work, such as listeners and pulls.
     Intake,
-    /// What finishes the work that was taken in.
+    /// Tasks that finish accepted work.
     Drain,
-    /// What the work needed: leases, connections.
+    /// Tasks that the work depends on, such as leases and connections.
     Close,
-    /// What tells the outside how it goes.
+    /// Tasks that report the state of the process.
     Health,
 }
 
@@ -26,42 +27,42 @@ const STAGES: [Stage; 4] = [Stage::Intake, Stage::Drain, Stage::Close, Stage::He
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
-/// Why a process did not end well.
+/// The failure of a process.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
-    /// A task ended in an error.
+    /// A task returned an error.
     #[error("{task} failed")]
     Failed {
-        /// The task.
+        /// Name of the task.
         task: String,
-        /// Its error.
+        /// Error of the task.
         source: Box<dyn Error + Send + Sync>,
     },
     /// A task panicked.
     #[error("{task} panicked: {message}")]
     Panicked {
-        /// The task.
+        /// Name of the task.
         task: String,
-        /// The panic's message.
+        /// Message of the panic.
         message: String,
     },
-    /// A task ended before anybody told it to.
-    #[error("{task} ended by itself")]
+    /// A task ended before it was stopped.
+    #[error("{task} ended unexpectedly")]
     Ended {
-        /// The task.
+        /// Name of the task.
         task: String,
     },
-    /// Tasks were still running when the grace period had passed, and were cut off.
+    /// Tasks were still running at the end of the grace period, and were cut off.
     #[error("{} did not stop within {grace:?}", tasks.join(", "))]
     Overdue {
-        /// The tasks.
+        /// Names of the tasks.
         tasks: Vec<String>,
-        /// The grace period.
+        /// Grace period.
         grace: Duration,
     },
 }
 
-/// A set of named tasks that live and end together.
+/// Named tasks that run together and are stopped together.
 pub struct Supervisor {
     shutdown: CancellationToken,
     grace: Duration,
@@ -71,14 +72,14 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// A set without tasks that ends when `shutdown` fires, and has `grace` for it, all stages together.
+    /// Returns a supervisor without tasks. It stops its tasks when `shutdown` fires; all stages together may take `grace`.
     pub fn new(shutdown: CancellationToken, grace: Duration) -> Self {
         let (stages, tasks, running) = (Default::default(), JoinSet::new(), HashMap::new());
         Self { shutdown, grace, stages, tasks, running }
     }
 
-    /// Starts a task at once. It is to run until the token that it is given fires; if it ends earlier, well or not, the
-    /// process ends with it, since nobody would do its work.
+    /// Starts a task. It must run until the token that is passed to it fires. If it ends earlier, with or without an error, the
+    /// process stops, because the work of the task would not be done any more.
     pub fn spawn<F, E>(&mut self, name: impl Into<String>, stage: Stage, task: impl FnOnce(CancellationToken) -> F)
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
@@ -89,8 +90,8 @@ impl Supervisor {
         self.running.insert(handle.id(), (name.into(), stage));
     }
 
-    /// Runs until `shutdown` fires or a task ends; then fires `shutdown` for everybody, ends the tasks stage by stage,
-    /// and answers with what went wrong first. What goes wrong after that is logged.
+    /// Waits until `shutdown` fires or a task ends. Then it fires `shutdown` and stops the tasks stage by stage. Returns the first
+    /// failure; later failures are logged.
     pub async fn run(mut self) -> Result<(), TaskError> {
         let mut first = None;
         tokio::select! {
@@ -101,7 +102,7 @@ impl Supervisor {
                     (_, Some(failure)) => failure,
                     (task, None) => TaskError::Ended { task },
                 });
-                tracing::error!(error = first.as_ref().map(|error| tracing::field::display(error_chain(error))), "stopping");
+                tracing::error!(error = first.as_ref().map(|error| tracing::field::display(error_chain(error))), "task ended; stopping the process");
             }
         }
         self.shutdown.cancel();
@@ -112,7 +113,7 @@ impl Supervisor {
                 match timeout_at(deadline, self.tasks.join_next_with_id()).await {
                     Ok(Some(ended)) => {
                         if let (_, Some(failure)) = self.failure(ended) {
-                            tracing::error!(error = %error_chain(&failure), "while stopping");
+                            tracing::error!(error = %error_chain(&failure), "task failed during shutdown");
                             first.get_or_insert(failure);
                         }
                     }
@@ -124,7 +125,7 @@ impl Supervisor {
         first.map_or(Ok(()), Err)
     }
 
-    /// Takes a task off the list: its name, and its failure if it was one.
+    /// Removes a task that has ended. Returns its name, and its failure if it failed.
     fn failure(&mut self, ended: Result<(Id, Outcome), JoinError>) -> (String, Option<TaskError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let task = self.running.remove(&id).map_or_else(|| "a task".to_owned(), |(name, _)| name);
@@ -136,19 +137,19 @@ impl Supervisor {
         (task, failure)
     }
 
-    /// Drops what is still running.
+    /// Aborts the tasks that are still running.
     fn cut_off(mut self, first: Option<TaskError>) -> TaskError {
         self.tasks.abort_all();
         let mut tasks: Vec<String> = self.running.drain().map(|(_, (name, _))| name).collect();
         tasks.sort_unstable();
         let overdue = TaskError::Overdue { tasks, grace: self.grace };
-        tracing::error!(error = %error_chain(&overdue), "cut off");
+        tracing::error!(error = %error_chain(&overdue), "tasks cut off after the grace period");
         first.unwrap_or(overdue)
     }
 }
 
 fn panic_message(error: JoinError) -> String {
-    let Ok(panic) = error.try_into_panic() else { return "it was cancelled".to_owned() };
+    let Ok(panic) = error.try_into_panic() else { return "the task was cancelled".to_owned() };
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
@@ -162,13 +163,13 @@ mod tests {
 
     const GRACE: Duration = Duration::from_mins(1);
 
-    async fn until_told(token: CancellationToken) -> io::Result<()> {
+    async fn until_stopped(token: CancellationToken) -> io::Result<()> {
         token.cancelled().await;
         Ok(())
     }
 
     #[tokio::test]
-    async fn ends_stage_by_stage_with_health_last() {
+    async fn tasks_are_stopped_stage_by_stage_with_health_last() {
         let shutdown = CancellationToken::new();
         let mut supervisor = Supervisor::new(shutdown.clone(), GRACE);
         let order = Arc::new(Mutex::new(Vec::new()));
@@ -176,32 +177,32 @@ mod tests {
             let order = Arc::clone(&order);
             supervisor.spawn(format!("{stage:?}"), stage, |token| async move {
                 token.cancelled().await;
-                // Each stage takes its time; the next does not begin before.
+                // The next stage must not begin before this task has ended.
                 tokio::task::yield_now().await;
                 order.lock().unwrap().push(stage);
                 Ok::<_, io::Error>(())
             });
         }
         shutdown.cancel();
-        supervisor.run().await.expect("all ended well");
+        supervisor.run().await.expect("all tasks end without error");
         assert_eq!(*order.lock().unwrap(), STAGES);
     }
 
     #[tokio::test]
-    async fn an_error_ends_the_process_and_the_others_end_well() {
+    async fn a_failed_task_stops_the_process_and_its_other_tasks() {
         let shutdown = CancellationToken::new();
         let mut supervisor = Supervisor::new(shutdown.clone(), GRACE);
-        supervisor.spawn("health", Stage::Health, until_told);
+        supervisor.spawn("health", Stage::Health, until_stopped);
         supervisor.spawn("relay", Stage::Intake, |_| async { Err(io::Error::other("connection refused")) });
         let error = supervisor.run().await.expect_err("the relay failed");
         assert_eq!(error_chain(&error), "relay failed: connection refused");
-        assert!(shutdown.is_cancelled(), "everybody else learns of it");
+        assert!(shutdown.is_cancelled(), "the shutdown token must fire");
     }
 
     #[tokio::test]
-    async fn a_panic_ends_the_process() {
+    async fn a_panic_stops_the_process() {
         let mut supervisor = Supervisor::new(CancellationToken::new(), GRACE);
-        supervisor.spawn("health", Stage::Health, until_told);
+        supervisor.spawn("health", Stage::Health, until_stopped);
         supervisor.spawn("sealer", Stage::Drain, |_| async {
             assert!(GRACE.is_zero(), "no tree");
             Ok::<_, io::Error>(())
@@ -210,14 +211,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_that_just_ends_ends_the_process() {
+    async fn a_task_that_ends_early_stops_the_process() {
         let mut supervisor = Supervisor::new(CancellationToken::new(), GRACE);
         supervisor.spawn("dispatcher", Stage::Intake, |_| async { Ok::<_, io::Error>(()) });
-        assert_eq!(supervisor.run().await.expect_err("ended").to_string(), "dispatcher ended by itself");
+        assert_eq!(supervisor.run().await.expect_err("ended").to_string(), "dispatcher ended unexpectedly");
     }
 
     #[tokio::test]
-    async fn a_failure_while_stopping_is_told() {
+    async fn a_failure_during_shutdown_is_returned() {
         let shutdown = CancellationToken::new();
         let mut supervisor = Supervisor::new(shutdown.clone(), GRACE);
         supervisor.spawn("publisher", Stage::Intake, |token| async move {
@@ -229,11 +230,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_does_not_stop_is_cut_off_after_the_grace_period() {
+    async fn tasks_that_do_not_stop_are_cut_off_after_the_grace_period() {
         let shutdown = CancellationToken::new();
         let mut supervisor = Supervisor::new(shutdown.clone(), Duration::from_secs(25));
         supervisor.spawn("stubborn", Stage::Drain, |_| std::future::pending::<io::Result<()>>());
-        supervisor.spawn("health", Stage::Health, until_told);
+        supervisor.spawn("health", Stage::Health, until_stopped);
         shutdown.cancel();
         let began = Instant::now();
         let error = supervisor.run().await.expect_err("overdue");

@@ -1,4 +1,4 @@
-//! Listening on a port, and saying plainly why it cannot be done.
+//! Binding a port, with a clear message if that fails.
 
 use std::io::{self, ErrorKind};
 
@@ -6,28 +6,28 @@ use tokio::net::TcpListener;
 
 use crate::settings::HostPort;
 
-/// A port could not be had.
+/// A port cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("{variable}: {}", sentence(address, source))]
 pub struct BindError {
-    /// The variable, or the option, that named the address.
+    /// Variable or option with the address.
     pub variable: String,
-    /// The address.
+    /// Address.
     pub address: HostPort,
-    /// What the operating system says.
+    /// Error of the operating system.
     pub source: io::Error,
 }
 
 fn sentence(address: &HostPort, error: &io::Error) -> String {
     match error.kind() {
-        ErrorKind::AddrInUse => format!("{address} is taken by another program; stop that one, or choose another port"),
-        ErrorKind::PermissionDenied => format!("{address} is not for this user; choose a port above 1023"),
-        ErrorKind::AddrNotAvailable => format!("{address} is no address of this machine"),
+        ErrorKind::AddrInUse => format!("{address} is in use by another program; stop it, or choose another port"),
+        ErrorKind::PermissionDenied => format!("this user may not bind {address}; choose a port above 1023"),
+        ErrorKind::AddrNotAvailable => format!("{address} is not an address of this machine"),
         _ => format!("cannot listen on {address}"),
     }
 }
 
-/// Listens on `address`; `variable` is what the operator would change to have another one.
+/// Binds `address`. `variable` is the setting that the operator has to change to use another address.
 pub async fn bind(variable: &str, address: &HostPort) -> Result<TcpListener, BindError> {
     TcpListener::bind(address.as_str()).await.map_err(|source| BindError {
         variable: variable.to_owned(),
@@ -42,20 +42,22 @@ mod tests {
     use crate::settings::Value;
 
     #[tokio::test]
-    async fn a_port_that_is_taken_gets_one_clear_sentence() {
+    async fn a_port_in_use_is_reported_with_what_to_do() {
         let any = HostPort::parse("127.0.0.1:0").unwrap();
-        let holder = bind("SEALBUS_LISTEN", &any).await.expect("a free port");
-        let taken = HostPort::parse(&holder.local_addr().unwrap().to_string()).unwrap();
-        let error = bind("SEALBUS_LISTEN", &taken).await.expect_err("it is taken");
+        let listener = bind("SEALBUS_LISTEN", &any).await.expect("a free port");
+        let taken = HostPort::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+        let error = bind("SEALBUS_LISTEN", &taken).await.expect_err("the port is in use");
         assert_eq!(
             error.to_string(),
-            format!("SEALBUS_LISTEN: {taken} is taken by another program; stop that one, or choose another port")
+            format!("SEALBUS_LISTEN: {taken} is in use by another program; stop it, or choose another port")
         );
     }
 
     #[tokio::test]
-    async fn an_address_of_another_machine_is_said_to_be_one() {
-        let error = bind("SEALBUS_LISTEN", &HostPort::parse("192.0.2.1:0").unwrap()).await.expect_err("not ours");
-        assert_eq!(error.to_string(), "SEALBUS_LISTEN: 192.0.2.1:0 is no address of this machine");
+    async fn an_address_of_another_machine_is_reported() {
+        let error = bind("SEALBUS_LISTEN", &HostPort::parse("192.0.2.1:0").unwrap())
+            .await
+            .expect_err("the address belongs to another machine");
+        assert_eq!(error.to_string(), "SEALBUS_LISTEN: 192.0.2.1:0 is not an address of this machine");
     }
 }

@@ -1,4 +1,4 @@
-//! The network: listening on a port, and serving HTTP there.
+//! Binding ports and serving HTTP.
 
 mod bind;
 mod serve;

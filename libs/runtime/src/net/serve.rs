@@ -1,4 +1,4 @@
-//! Serving HTTP/1.1, without waiting for ever for a caller.
+//! An HTTP/1.1 server that does not wait indefinitely for its callers.
 
 use std::io::{self, ErrorKind};
 use std::pin::pin;
@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// The pause after a connection could not be taken for want of descriptors or memory, until others have ended.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Pause after a connection could not be accepted for lack of descriptors or memory, so that other connections can end first.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a server waits for its callers.
 #[derive(Clone, Copy, Debug)]
@@ -27,12 +27,12 @@ pub struct ConnectionTimeouts {
     pub drain: Duration,
 }
 
-/// Serves `router` until `shutdown` fires; then takes no more connections, and ends when the calls that are under way are
-/// answered or cut off. No failure to take a connection ends it: it is logged, and the next is waited for.
+/// Serves `router` until `shutdown` fires. Then it accepts no more connections, and returns when the calls in flight are answered
+/// or cut off. A failure to accept a connection is logged, and the server continues.
 pub async fn serve(listener: TcpListener, router: Router, timeouts: ConnectionTimeouts, shutdown: CancellationToken) {
     let service = TowerToHyperService::new(router);
     let mut http = http1::Builder::new();
-    // axum's own server sets no timer, without which hyper waits for headers for ever.
+    // The server of axum sets no timer, without which hyper waits for headers indefinitely.
     http.timer(TokioTimer::new()).header_read_timeout(timeouts.headers);
     let mut connections = JoinSet::new();
     loop {
@@ -45,22 +45,22 @@ pub async fn serve(listener: TcpListener, router: Router, timeouts: ConnectionTi
             Ok((stream, _)) => {
                 connections.spawn(answer(http.clone(), stream, service.clone(), shutdown.clone()));
             }
-            Err(error) if is_the_callers(&error) => {}
+            Err(error) if is_from_caller(&error) => {}
             Err(error) => {
-                tracing::warn!(error = %error_chain(&error), "a connection cannot be taken");
-                // Either way the loop goes on and sees what to do.
-                let _ = timeout(PAUSE, shutdown.cancelled()).await;
+                tracing::warn!(error = %error_chain(&error), "cannot accept a connection");
+                // The loop handles both a timeout and a shutdown.
+                let _ = timeout(ACCEPT_PAUSE, shutdown.cancelled()).await;
             }
         }
     }
     drop(listener);
     let answered = async { while connections.join_next().await.is_some() {} };
     if timeout(timeouts.drain, answered).await.is_err() {
-        tracing::warn!(drain = ?timeouts.drain, "calls were still under way and are cut off");
+        tracing::warn!(drain = ?timeouts.drain, "calls in flight are cut off");
     }
 }
 
-/// Answers the requests of a connection; from when `shutdown` fires no more than the one that is under way.
+/// Answers the requests of a connection. Once `shutdown` fires, only the request in flight is answered.
 async fn answer(
     http: http1::Builder,
     stream: TcpStream,
@@ -76,11 +76,11 @@ async fn answer(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(error = %error_chain(&error), "a connection broke off");
+        tracing::debug!(error = %error_chain(&error), "connection broken");
     }
 }
 
-/// Whether a connection was lost before it was taken, which is no fault of ours.
-fn is_the_callers(error: &io::Error) -> bool {
+/// Returns whether the caller closed a connection before it was accepted, which is not a failure of the server.
+fn is_from_caller(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
 }

@@ -1,4 +1,4 @@
-//! `docs/configuration.md`, out of the table.
+//! Generation of `docs/configuration.md` from the table.
 
 use std::fmt::Write;
 
@@ -25,7 +25,7 @@ A process does not start with a value that breaks its rule, or with two values t
 A size is a number of bytes, or a whole number and `KiB`, `MiB` or `GiB`.
 ";
 
-/// The page that lists every variable.
+/// Returns the page with all variables.
 pub fn markdown() -> String {
     let mut page = INTRODUCTION.to_owned();
     let mut group = "";
@@ -48,7 +48,7 @@ fn line(entry: &Entry) -> String {
         Rule::Between(least, most) => format!(", {least} to {most}"),
         Rule::OneOf(choices) => format!(", one of {}", choices.join(" ")),
     };
-    let beside: String = RATIOS
+    let ratios: String = RATIOS
         .iter()
         .filter(|ratio| ratio.larger == entry.name)
         .map(|ratio| match ratio.times {
@@ -60,5 +60,5 @@ fn line(entry: &Entry) -> String {
     let default = entry.default.map_or_else(String::new, |default| format!("`{default}`"));
     let readers: Vec<String> = entry.readers.iter().map(ToString::to_string).collect();
     let Entry { name, about, kind, .. } = entry;
-    format!("| `{name}` | {about} | {kind}{secret}{rule}{beside} | {default} | {} |", readers.join(", "))
+    format!("| `{name}` | {about} | {kind}{secret}{rule}{ratios} | {default} | {} |", readers.join(", "))
 }

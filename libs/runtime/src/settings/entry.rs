@@ -1,24 +1,24 @@
-//! What the table says of one variable, and the typed keys by which its value is read.
+//! The entries of the table, and the typed keys by which values are read.
 
 use std::fmt;
 use std::marker::PhantomData;
 
-/// Who reads a variable.
+/// A part of Sealbus that reads a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
     /// The role that accepts events and serves reads.
     Publisher,
-    /// The role that takes the outbox to the broker.
+    /// The role that publishes the outbox to the broker.
     Relay,
-    /// The role that builds the log.
+    /// The role that adds events to the log.
     Sealer,
-    /// The role that feeds subscriptions' sinks.
+    /// The role that delivers to the sinks of subscriptions.
     Dispatcher,
-    /// The role that cosigns logs' checkpoints.
+    /// The role that cosigns checkpoints of logs.
     Witness,
-    /// The operator's commands, and those that speak to the API.
+    /// Commands of operators, and commands that call the API.
     Commands,
-    /// `sealbus dev`, which runs everything in one process.
+    /// `sealbus dev`, which runs all roles in one process.
     Dev,
 }
 
@@ -36,65 +36,65 @@ impl fmt::Display for Reader {
     }
 }
 
-/// What a value has to obey beyond its kind.
+/// A rule for values in addition to their kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// Nothing more.
+    /// No further rule.
     Any,
-    /// Not below the first, not above the second; both are spelled as a value would be.
+    /// At least the first and at most the second value.
     Between(&'static str, &'static str),
-    /// One of these spellings.
+    /// One of these values.
     OneOf(&'static [&'static str]),
 }
 
-/// How much of a value may be shown.
+/// How much of a value is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrecy {
-    /// All of it.
+    /// The whole value.
     Open,
-    /// A URL: all but its credentials and its query.
+    /// The URL without its credentials and its query.
     Url,
     /// Nothing.
     Hidden,
 }
 
-/// One row of the table: all that is known of a variable before anybody sets it.
+/// An entry of the table: the definition of a variable.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// The environment variable, `SEALBUS_…`.
+    /// Environment variable, `SEALBUS_…`.
     pub name: &'static str,
-    /// The heading that it stands under in the documentation.
+    /// Heading in the documentation.
     pub group: &'static str,
-    /// What it is for, in a sentence or two.
+    /// Meaning, in one or two sentences.
     pub about: &'static str,
-    /// What a value is, in a word or two: "duration", "host:port".
+    /// Kind of values, such as "duration" or "host:port".
     pub kind: &'static str,
-    /// The value where nobody gives one, spelled as one would give it.
+    /// Default, as it would be written in the environment.
     pub default: Option<&'static str>,
-    /// What a value has to obey beyond its kind.
+    /// A rule for values in addition to their kind.
     pub rule: Rule,
-    /// How much of a value may be shown.
+    /// How much of a value is shown.
     pub secrecy: Secrecy,
-    /// Whether `…_FILE` names a file that holds the value. Not where the value is itself the path of a file.
+    /// Whether `…_FILE` can name a file that holds the value. Values that are paths do not have this form.
     pub from_file: bool,
-    /// Who reads it.
+    /// Parts of Sealbus that read the variable.
     pub readers: &'static [Reader],
-    /// Parses a value; see [`Value::measure`](super::Value::measure) for the number.
+    /// Parses a value and returns its [`Value::measure`](super::Value::measure).
     pub(super) measure: fn(&str) -> Result<Option<i128>, &'static str>,
 }
 
 impl Entry {
-    /// The key of the variable in the TOML file: `SEALBUS_NATS_URL` is `nats_url`.
+    /// Returns the key of the variable in the TOML file: `nats_url` for `SEALBUS_NATS_URL`.
     pub fn key(&self) -> String {
         self.name.trim_start_matches("SEALBUS_").to_ascii_lowercase()
     }
 
-    /// `text` as a number, if it is a value that has an order.
+    /// Returns the number of a value of a kind that has an order.
     pub(super) fn measured(&self, text: &str) -> Option<i128> {
         (self.measure)(text).ok().flatten()
     }
 
-    /// What is wrong with `text` as a value, or nothing.
+    /// Returns the rule that `text` breaks, or `None` if it is a valid value.
     pub(super) fn fault(&self, text: &str) -> Option<String> {
         let measured = match (self.measure)(text) {
             Ok(measured) => measured,
@@ -103,14 +103,14 @@ impl Entry {
         match self.rule {
             Rule::Any => None,
             Rule::OneOf(choices) if choices.contains(&text) => None,
-            Rule::OneOf(choices) => Some(format!("has to be one of {}", choices.join(", "))),
+            Rule::OneOf(choices) => Some(format!("must be one of {}", choices.join(", "))),
             Rule::Between(least, most) => (measured < self.measured(least) || measured > self.measured(most))
                 .then(|| format!("is out of range: {least} to {most}")),
         }
     }
 }
 
-/// The key of a variable that has a default, and so always has a value.
+/// The key of a variable that has a default and therefore always has a value.
 #[derive(Debug)]
 pub struct Setting<T>(&'static str, PhantomData<fn() -> T>);
 
@@ -118,7 +118,7 @@ pub struct Setting<T>(&'static str, PhantomData<fn() -> T>);
 #[derive(Debug)]
 pub struct OptionalSetting<T>(&'static str, PhantomData<fn() -> T>);
 
-/// Both kinds of keys are a name that carries a type.
+/// Implements both kinds of keys, which are a name with a type.
 macro_rules! key {
     ($key:ident) => {
         impl<T> $key<T> {
@@ -126,7 +126,7 @@ macro_rules! key {
                 Self(name, PhantomData)
             }
 
-            /// The environment variable.
+            /// Returns the name of the environment variable.
             pub const fn name(self) -> &'static str {
                 self.0
             }
@@ -144,10 +144,10 @@ macro_rules! key {
 key!(Setting);
 key!(OptionalSetting);
 
-/// Turns the list of variables into the static table and one typed key for each, so that neither can miss the other.
+/// Makes the static table and a typed key for each variable from one list, so that table and keys agree.
 ///
-/// A line is: what it is for (doc comments), its readers, `KEY: type`, its default where it has one, its rule where it
-/// has one. The variable's name is `SEALBUS_` and the key.
+/// An item of the list consists of the meaning (doc comments), the readers, `KEY: type`, and optionally a default and a rule. The
+/// name of the variable is `SEALBUS_` and the key.
 macro_rules! table {
     ($($group:literal {$(
         $(#[doc = $about:literal])+
@@ -159,7 +159,7 @@ macro_rules! table {
                 <table!(@type $type $(, $default)?)>::new(concat!("SEALBUS_", stringify!($key)));
         )+)+
 
-        /// Every variable that Sealbus reads.
+        /// All variables that Sealbus reads.
         pub static TABLE: &[Entry] = &[$($(Entry {
             name: concat!("SEALBUS_", stringify!($key)),
             group: $group,

@@ -1,80 +1,80 @@
-//! Why the settings were refused.
+//! Errors in settings.
 
 use std::io;
 use std::path::PathBuf;
 
 use super::ratio::Ratio;
 
-/// One setting that is missing, wrong or unknown. No message holds the value of a secret.
+/// A setting that is missing, invalid or unknown. No message contains a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// A value breaks its rule.
     #[error("{name}: {value} {fault} (from {place})")]
     Bad {
-        /// The variable.
+        /// Name of the variable.
         name: &'static str,
-        /// The value in quotes, or words in its place where it is secret.
+        /// Value in quotes, or a description if it is secret.
         value: String,
-        /// What is wrong with it.
+        /// The broken rule.
         fault: String,
-        /// Where it was given.
+        /// Source of the value.
         place: String,
     },
-    /// Two values are right alone and wrong together.
+    /// Two values are valid but do not fit together.
     #[error(
-        "{} is {larger} and {} is {smaller}: the first has to be at least {} the second, or {}",
+        "{} is {larger} and {} is {smaller}: the first must be at least {} the second, or {}",
         ratio.larger, ratio.smaller, times(ratio.times), ratio.otherwise
     )]
     TooClose {
-        /// What they have to obey.
+        /// The broken rule.
         ratio: &'static Ratio,
-        /// The value of the one that has to be larger, given or by default.
+        /// Value that must be larger, set or by default.
         larger: String,
-        /// The value of the other.
+        /// The other value.
         smaller: String,
     },
-    /// A value that is needed was given nowhere.
+    /// A required value is not set.
     #[error("{name} is not set: {about}")]
     Missing {
-        /// The variable.
+        /// Name of the variable.
         name: &'static str,
-        /// What it is for.
+        /// Meaning of the variable.
         about: &'static str,
     },
-    /// A value was given both directly and by a file.
-    #[error("{name} and {name}_FILE are both set: give one of them")]
+    /// A value is set both directly and by a file.
+    #[error("{name} and {name}_FILE are both set; set only one of them")]
     Twice {
-        /// The variable.
+        /// Name of the variable.
         name: &'static str,
     },
-    /// A file that holds a value, or the configuration file, cannot be read.
+    /// A file with a value, or the configuration file, cannot be read.
     #[error("{name}: cannot read {}", path.display())]
     Unreadable {
-        /// The variable that names the file.
+        /// Name of the variable with the path.
         name: String,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the operating system says.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// The configuration file is not TOML.
     #[error("{}: line {line}: {fault}", path.display())]
     NotToml {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The line, counted from 1.
+        /// Line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The syntax error.
         fault: String,
     },
-    /// The configuration file has a key that is no setting.
+    /// The configuration file has an unknown key.
     #[error("{}: unknown key `{key}`{}", path.display(), suggestion.as_ref().map_or_else(String::new, |key| format!("; did you mean `{key}`?")))]
     UnknownKey {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The key.
+        /// Unknown key.
         key: String,
-        /// The key that may have been meant.
+        /// A similar key that exists.
         suggestion: Option<String>,
     },
 }

@@ -1,15 +1,14 @@
-//! What a process is told: every `SEALBUS_…` variable, by one [`TABLE`].
+//! The settings of a process: all `SEALBUS_…` variables, defined by one [`TABLE`].
 //!
-//! A value is taken from the first of these that has one:
-//! 1. the environment, `SEALBUS_X`, or the file that `SEALBUS_X_FILE` names (both at once are refused);
-//! 2. the TOML file that `SEALBUS_CONFIG` names, where the key is `x`;
-//! 3. the table's default.
+//! A value comes from the first of these sources that has one:
+//! 1. the environment: `SEALBUS_X`, or the file that `SEALBUS_X_FILE` names (setting both is refused);
+//! 2. the TOML file that `SEALBUS_CONFIG` names, with the key `x`;
+//! 3. the default in the table.
 //!
-//! Values are trimmed, and an empty one is as good as none. All that is given is checked when it is loaded, whoever reads
-//! it, and so are values that have to fit each other ([`RATIOS`]), so that [`Settings::get`] and [`Settings::find`]
-//! cannot fail. A key of the file that is no setting stops the
-//! start; a `SEALBUS_…` variable that is none is only warned of, since Kubernetes sets `SEALBUS_PORT` and the like for a
-//! service called sealbus.
+//! Spaces around a value are removed, and an empty value counts as not set. All values are checked when they are loaded, even
+//! those that the process does not read, and so are pairs of values that have to fit together ([`RATIOS`]). Therefore
+//! [`Settings::get`] and [`Settings::find`] cannot fail. An unknown key of the file is refused. An unknown `SEALBUS_…` variable
+//! only causes a warning, because Kubernetes sets `SEALBUS_PORT` and similar variables for a service called sealbus.
 //!
 //! ```
 //! use sealbus_runtime::settings::{Settings, table};
@@ -20,7 +19,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! What is a secret is shown nowhere: not in errors, not in [`Settings::rows`], not by `Debug`.
+//! Secrets are not shown in errors, in [`Settings::rows`], or by `Debug`.
 
 mod docs;
 mod entry;
@@ -44,39 +43,39 @@ use self::sources::{ConfigFile, Environment};
 pub use self::table::TABLE;
 pub use self::value::{HostPort, LogFormat, Size, Value};
 
-/// The values of one process, all of them checked.
+/// The checked settings of a process.
 pub struct Settings {
     values: BTreeMap<&'static str, (String, Origin)>,
     warnings: Vec<String>,
 }
 
-/// One line of `sealbus config`.
+/// A line of `sealbus config`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The variable.
+    /// Name of the variable.
     pub name: &'static str,
-    /// Its value, masked as far as it is secret; none where nobody gave one.
+    /// Value, masked as far as it is secret; `None` if the variable has no value.
     pub value: Option<String>,
-    /// Where the value comes from.
+    /// Source of the value.
     pub origin: Origin,
 }
 
 impl Settings {
-    /// Reads the settings of this process.
+    /// Loads the settings of this process.
     pub fn from_environment() -> Result<Self, SettingsError> {
-        // What is not UTF-8 is no variable of ours that could be right; it is refused, or not found, as it stands.
+        // A variable that is not UTF-8 cannot be valid. With replacement characters it is refused, or not found.
         Self::load(
             std::env::vars_os()
                 .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())),
         )
     }
 
-    /// Reads the settings out of an environment. Reads the files that it names; touches nothing else.
+    /// Loads the settings from an environment and from the files that it names.
     pub fn load(environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, SettingsError> {
         let environment = Environment::new(environment);
         let mut settings = Self { values: BTreeMap::new(), warnings: Vec::from_iter(environment.unknown()) };
         let mut file = None;
-        // The table begins with the file's own variable.
+        // The variable with the path of the file is the first in the table.
         for entry in TABLE {
             let given =
                 environment.value(entry)?.or_else(|| file.as_ref().and_then(|file: &ConfigFile| file.value(entry)));
@@ -97,7 +96,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Refuses two values that are right alone and wrong together; a default counts as much as what was given.
+    /// Refuses two values that are valid but do not fit together, whether they are set or defaults.
     fn check(&self, ratio: &'static Ratio) -> Result<(), SettingsError> {
         let measured = |name| self.text(name).and_then(|text| entry(name).measured(text));
         match (measured(ratio.larger), measured(ratio.smaller)) {
@@ -110,30 +109,30 @@ impl Settings {
         }
     }
 
-    /// The value of a variable that has a default.
+    /// Returns the value of a variable that has a default.
     pub fn get<T: Value>(&self, setting: Setting<T>) -> T {
         self.text(setting.name())
             .and_then(|text| T::parse(text).ok())
-            .expect("defaults and given values have been checked")
+            .expect("loading checks values, and a test checks defaults")
     }
 
-    /// The value of a variable that has no default, if somebody gave one.
+    /// Returns the value of a variable that has no default, or `None` if it is not set.
     pub fn find<T: Value>(&self, setting: OptionalSetting<T>) -> Option<T> {
         self.text(setting.name()).and_then(|text| T::parse(text).ok())
     }
 
-    /// The value of a variable that the caller cannot do without; [`SettingsError::Missing`] where nobody gave one.
+    /// Returns the value of a variable that has no default, or [`SettingsError::Missing`] if it is not set.
     pub fn require<T: Value>(&self, setting: OptionalSetting<T>) -> Result<T, SettingsError> {
         let name = setting.name();
         self.find(setting).ok_or_else(|| SettingsError::Missing { name, about: entry(name).about })
     }
 
-    /// What was found odd and let pass, for the log.
+    /// Returns warnings for the log.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Every variable with its value and origin, secrets masked, in the table's order.
+    /// Returns all variables with their values and sources, in the order of the table. Secrets are masked.
     pub fn rows(&self) -> Vec<Row> {
         TABLE.iter().map(|entry| self.row(entry)).collect()
     }
@@ -157,7 +156,7 @@ impl std::fmt::Debug for Settings {
 }
 
 fn entry(name: &'static str) -> &'static Entry {
-    TABLE.iter().find(|entry| entry.name == name).expect("keys and table are made by one macro")
+    TABLE.iter().find(|entry| entry.name == name).expect("one macro makes the keys and the table")
 }
 
 fn shown(entry: &Entry, text: &str) -> String {
@@ -169,7 +168,7 @@ fn shown(entry: &Entry, text: &str) -> String {
 }
 
 fn refused(entry: &Entry, text: &str, fault: String, origin: Origin, file: Option<&Path>) -> SettingsError {
-    // A URL that is none is not masked in parts: anything could stand in it.
+    // An invalid URL is masked as a whole, since a secret could be anywhere in it.
     let value = if entry.secrecy == Secrecy::Open { format!("\"{text}\"") } else { "its value (a secret)".to_owned() };
     let place = match (origin, file) {
         (Origin::ConfigFile, Some(path)) => path.display().to_string(),

@@ -1,47 +1,47 @@
-//! What two settings have to obey beside each other, each being right alone.
+//! Rules for pairs of settings that have to fit together.
 
 use super::table::{
     ACK_WAIT, LEASE, LEASE_RENEW_INTERVAL, MAX_BODY, MAX_INTAKE, PROGRESS_INTERVAL, RELAY_FULL_SWEEP_INTERVAL,
     RELAY_SWEEP_INTERVAL,
 };
 
-/// One setting that has to be so many times another, at least.
+/// A rule that one setting must be at least a multiple of another.
 #[derive(Clone, Copy, Debug)]
 pub struct Ratio {
-    /// The larger variable.
+    /// Variable that must be larger.
     pub larger: &'static str,
-    /// How many times the smaller one it has to be.
+    /// The multiple.
     pub times: u8,
-    /// The smaller variable, of the same kind.
+    /// The other variable, of the same kind.
     pub smaller: &'static str,
-    /// What would go wrong otherwise, as the end of a sentence.
+    /// The effect of breaking the rule, as the end of a sentence.
     pub otherwise: &'static str,
 }
 
-/// Every such pair.
+/// All rules.
 pub static RATIOS: &[Ratio] = &[
     Ratio {
         larger: LEASE.name(),
         times: 2,
         smaller: LEASE_RENEW_INTERVAL.name(),
-        otherwise: "one renewal that comes late would cost a process its share of the work",
+        otherwise: "a process would lose its partitions when one renewal is late",
     },
     Ratio {
         larger: ACK_WAIT.name(),
         times: 2,
         smaller: PROGRESS_INTERVAL.name(),
-        otherwise: "one sign of progress that is lost would have a message delivered again while a handler works on it",
+        otherwise: "a message would be delivered again during its handling when one sign of progress is lost",
     },
     Ratio {
         larger: RELAY_FULL_SWEEP_INTERVAL.name(),
         times: 1,
         smaller: RELAY_SWEEP_INTERVAL.name(),
-        otherwise: "no look into the outbox would be spared by the low-water bound",
+        otherwise: "the low-water bound would not shorten any scan of the outbox",
     },
     Ratio {
         larger: MAX_INTAKE.name(),
         times: 1,
         smaller: MAX_BODY.name(),
-        otherwise: "the largest body that is taken would find no room",
+        otherwise: "the largest allowed body would never fit into memory",
     },
 ];

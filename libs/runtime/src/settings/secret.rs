@@ -1,23 +1,23 @@
-//! Values that may be used and not shown.
+//! Secret values.
 
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// What stands in the place of a secret.
+/// The text that is shown instead of a secret.
 pub(super) const MASK: &str = "***";
 
-/// A URL that may hold credentials. Its `Display` and `Debug` mask them.
+/// A URL that may contain credentials. `Display` and `Debug` mask them.
 #[derive(Clone)]
 pub struct SecretUrl(SecretString);
 
 impl SecretUrl {
-    /// Takes a URL, or a list of them between commas.
+    /// Takes a URL, or a comma-separated list of URLs.
     pub fn new(url: &str) -> Self {
         Self(SecretString::from(url))
     }
 
-    /// The URL with its credentials, for the driver that connects and for nobody else.
+    /// Returns the URL with its credentials, for the driver that connects.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -35,10 +35,11 @@ impl fmt::Debug for SecretUrl {
     }
 }
 
-/// A URL, or each of a list of them, with credentials and query masked; all of it where they cannot be told apart safely.
+/// Masks the credentials and the query of a URL, or of each URL of a list. Masks the whole text if the parts cannot be told apart
+/// with certainty.
 pub(super) fn masked_urls(text: &str) -> String {
     let masked: Option<Vec<String>> = if text.contains(',') {
-        // A comma may stand in a password too: only what is plainly a list of servers is shown as one.
+        // A password may contain a comma, so a list is shown only if each part is a URL of a server without path or query.
         text.split(',').map(|url| masked_url(url).filter(|url| is_bare(url))).collect()
     } else {
         masked_url(text).map(|masked| vec![masked])
@@ -46,8 +47,8 @@ pub(super) fn masked_urls(text: &str) -> String {
     masked.map_or_else(|| MASK.to_owned(), |urls| urls.join(","))
 }
 
-/// Scheme, host, port and path. `None` where a credential could hide in them: no scheme, an `@` after a `?`, or
-/// something other than a port after the host's colon.
+/// Returns scheme, host, port and path. Returns `None` if they could contain a credential: without a scheme, with an `@` after a
+/// `?`, or with something other than a port after the colon of the host.
 fn masked_url(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let (credentials, rest) = match rest.rsplit_once('@') {
@@ -55,15 +56,16 @@ fn masked_url(url: &str) -> Option<String> {
         Some((_, rest)) => (format!("{MASK}@"), rest),
         None => (String::new(), rest),
     };
-    let (place, query) = match rest.split_once('?') {
-        Some((place, _)) => (place, format!("?{MASK}")),
+    let (location, query) = match rest.split_once('?') {
+        Some((location, _)) => (location, format!("?{MASK}")),
         None => (rest, String::new()),
     };
-    let host = place.split('/').next().unwrap_or(place);
-    is_host(host).then(|| format!("{scheme}://{credentials}{place}{query}"))
+    // split yields at least one part.
+    let host = location.split('/').next().unwrap_or(location);
+    is_host(host).then(|| format!("{scheme}://{credentials}{location}{query}"))
 }
 
-/// A host with or without a port; empty, where a socket's folder stands in the query.
+/// Returns whether a text is a host with or without a port. It is empty if the query names the folder of a socket.
 fn is_host(text: &str) -> bool {
     let port = if text.ends_with(']') { None } else { text.rsplit_once(':') };
     port.is_none_or(|(host, port)| {
@@ -71,7 +73,7 @@ fn is_host(text: &str) -> bool {
     })
 }
 
-/// Whether nothing follows host and port.
+/// Returns whether nothing follows the host and port of a URL.
 fn is_bare(url: &str) -> bool {
     url.split_once("://").is_some_and(|(_, rest)| !rest.contains(['/', '?']))
 }
@@ -83,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn host_and_path_stay_and_credentials_go() {
+    fn credentials_are_masked_and_host_and_path_are_shown() {
         for (url, shown) in [
             ("postgres://sealbus@db:5432/bus", "postgres://***@db:5432/bus"),
             ("postgres://sealbus:pass@db:5432/bus?sslmode=require", "postgres://***@db:5432/bus?***"),
@@ -101,7 +103,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a password is made of, no more of it is shown than chance would show.
+        /// A marker inside a password of any characters is never shown.
         #[test]
         fn no_password_is_shown(password in "[a-z:/?,@#%]{0,12}QQ[a-z:/?,@#%]{0,12}") {
             let url = format!("postgres://user:{password}@db.example/bus");

@@ -1,4 +1,4 @@
-//! Where values are given: the environment, files that it names, and the TOML file.
+//! The sources of values: the environment, files that it names, and the TOML file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,21 +8,21 @@ use super::entry::Entry;
 use super::error::SettingsError;
 use super::table::TABLE;
 
-/// Names that other systems use for a variable of ours; ours goes first.
+/// Further names of variables, which other systems use. The name of Sealbus takes precedence.
 const ALIASES: &[(&str, &str)] = &[("SEALBUS_EXPECTED_MIGRATION", "EXPECTED_MIGRATION")];
 
-/// Where a value comes from, the first that has one.
+/// The source of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// `SEALBUS_X` in the environment, or an alias of it.
+    /// `SEALBUS_X` in the environment, or its alias.
     Environment,
     /// The file that `SEALBUS_X_FILE` names.
     ValueFile,
     /// The TOML file that `SEALBUS_CONFIG` names.
     ConfigFile,
-    /// The table.
+    /// The default in the table.
     Default,
-    /// Nowhere: it has no value.
+    /// The variable has no value.
     Unset,
 }
 
@@ -38,16 +38,16 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The variables of the environment that concern us; an empty one counts as not set, as `${X:-}` leaves it.
+/// The variables of Sealbus in an environment. An empty variable counts as not set, because `${X:-}` in a shell makes one.
 pub(super) struct Environment(BTreeMap<String, String>);
 
 impl Environment {
     pub(super) fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let ours = |name: &str| name.starts_with("SEALBUS_") || ALIASES.iter().any(|(_, alias)| *alias == name);
-        Self(variables.into_iter().filter(|(name, value)| ours(name) && !value.is_empty()).collect())
+        let is_relevant = |name: &str| name.starts_with("SEALBUS_") || ALIASES.iter().any(|(_, alias)| *alias == name);
+        Self(variables.into_iter().filter(|(name, value)| is_relevant(name) && !value.is_empty()).collect())
     }
 
-    /// The value of `entry`, and where it is given.
+    /// Returns the value of `entry` and its source.
     pub(super) fn value(&self, entry: &Entry) -> Result<Option<(String, Origin)>, SettingsError> {
         let alias = ALIASES.iter().find(|(name, _)| *name == entry.name).and_then(|(_, alias)| self.0.get(*alias));
         let direct = self.0.get(entry.name);
@@ -63,7 +63,7 @@ impl Environment {
         }
     }
 
-    /// One sentence that names every `SEALBUS_…` variable that nothing reads, if there is one.
+    /// Returns a sentence with all unknown `SEALBUS_…` variables, if there are any.
     pub(super) fn unknown(&self) -> Option<String> {
         let file_of = |entry: &Entry, name: &str| entry.from_file && name.strip_suffix("_FILE") == Some(entry.name);
         let known = |name: &str| TABLE.iter().any(|entry| entry.name == name || file_of(entry, name));
@@ -76,12 +76,11 @@ impl Environment {
                 None => name.clone(),
             })
             .collect();
-        (!unknown.is_empty())
-            .then(|| format!("nothing reads these variables of the environment: {}", unknown.join(", ")))
+        (!unknown.is_empty()).then(|| format!("unknown environment variables are ignored: {}", unknown.join(", ")))
     }
 }
 
-/// The TOML file: one flat table, its keys the variables' names without `SEALBUS_`, in lower case.
+/// The TOML file: one flat table. Its keys are the names of the variables without `SEALBUS_`, in lower case.
 pub(super) struct ConfigFile {
     path: PathBuf,
     values: BTreeMap<String, String>,
@@ -91,7 +90,7 @@ impl ConfigFile {
     pub(super) fn read(name: &str, path: &Path) -> Result<Self, SettingsError> {
         let text = read(name, path)?;
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            // The error's own text quotes the line, and the line may hold a secret.
+            // The message of the error quotes the line, which may contain a secret.
             let offset = error.span().map_or(0, |span| span.start);
             let line = 1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
             SettingsError::NotToml { path: path.to_owned(), line, fault: error.message().to_owned() }
@@ -122,7 +121,7 @@ impl ConfigFile {
     }
 }
 
-/// A value of the TOML file as it would be spelled in the environment; an array of texts is a list.
+/// Returns a value of the TOML file as it would be written in the environment. An array of strings is a list.
 fn scalar(value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text.clone()),
@@ -142,7 +141,7 @@ fn read(name: &str, path: &Path) -> Result<String, SettingsError> {
     })
 }
 
-/// The entry whose key differs from `key` by a slip of the pen, or by a `_file` that it has no use for.
+/// Returns the entry whose key is similar to `key`, or equal to it without `_file`.
 fn closest(key: &str) -> Option<&'static Entry> {
     let key = key.strip_suffix("_file").unwrap_or(key);
     let distance = |entry: &&Entry| strsim::damerau_levenshtein(key, &entry.key());

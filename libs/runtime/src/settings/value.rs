@@ -1,4 +1,4 @@
-//! The kinds of values, and how each is spelled.
+//! The kinds of values.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,19 +10,19 @@ use secrecy::SecretString;
 use super::entry::Secrecy;
 use super::secret::SecretUrl;
 
-/// A kind of value that a variable can hold.
+/// A kind of value.
 pub trait Value: Sized {
-    /// The kind, in a word or two.
+    /// Name of the kind.
     const KIND: &'static str;
-    /// How much of a value may be shown.
+    /// How much of a value is shown.
     const SECRECY: Secrecy = Secrecy::Open;
-    /// Whether the value may stand in a file that `…_FILE` names.
+    /// Whether a file that `…_FILE` names can hold the value.
     const FROM_FILE: bool = true;
 
-    /// Reads a value, or says what it would have to be: "a duration such as …". `text` is trimmed and never empty.
+    /// Parses a value. The error describes valid values, such as "a duration: …". `text` has no spaces around it and is not empty.
     fn parse(text: &str) -> Result<Self, &'static str>;
 
-    /// The value as a number, for a range to be checked; `None` where the kind has no order.
+    /// Returns the value as a number, by which a range is checked; `None` if the kind has no order.
     fn measure(&self) -> Option<i128> {
         None
     }
@@ -37,7 +37,7 @@ impl Value for String {
     }
 }
 
-/// A text that is shown to nobody.
+/// A text that is not shown.
 impl Value for SecretString {
     const KIND: &'static str = "secret";
     const SECRECY: Secrecy = Secrecy::Hidden;
@@ -47,18 +47,18 @@ impl Value for SecretString {
     }
 }
 
-/// A URL that may hold credentials.
+/// A URL that may contain credentials.
 impl Value for SecretUrl {
     const KIND: &'static str = "URL";
     const SECRECY: Secrecy = Secrecy::Url;
 
     fn parse(text: &str) -> Result<Self, &'static str> {
-        if text.contains("://") { Ok(Self::new(text)) } else { Err("a URL, scheme://host and so on") }
+        if text.contains("://") { Ok(Self::new(text)) } else { Err("a URL, such as scheme://host") }
     }
 }
 
-/// The path of a file or a directory. It has no `…_FILE` form: the value already names a file, and a file of secrets
-/// given by mistake would be quoted in the error about the path.
+/// The path of a file or folder. It has no `…_FILE` form: the value already names a file, and if the file of secrets itself were
+/// given by mistake, the error about the path would quote it.
 impl Value for PathBuf {
     const KIND: &'static str = "path";
     const FROM_FILE: bool = false;
@@ -73,6 +73,7 @@ impl Value for Vec<String> {
     const KIND: &'static str = "comma-separated list";
 
     fn parse(text: &str) -> Result<Self, &'static str> {
+        // Empty members are left out.
         Ok(text.split(',').map(str::trim).filter(|member| !member.is_empty()).map(str::to_owned).collect())
     }
 }
@@ -81,7 +82,7 @@ impl Value for u32 {
     const KIND: &'static str = "number";
 
     fn parse(text: &str) -> Result<Self, &'static str> {
-        digits(text).and_then(|number| Self::try_from(number).ok()).ok_or("a whole number of no more than ten digits")
+        digits(text).and_then(|number| Self::try_from(number).ok()).ok_or("a whole number below 2^32")
     }
 
     fn measure(&self) -> Option<i128> {
@@ -89,12 +90,12 @@ impl Value for u32 {
     }
 }
 
-/// For what a database counts: never negative.
+/// A number of a database, which is never negative.
 impl Value for i64 {
     const KIND: &'static str = "number";
 
     fn parse(text: &str) -> Result<Self, &'static str> {
-        digits(text).and_then(|number| Self::try_from(number).ok()).ok_or("a whole number")
+        digits(text).and_then(|number| Self::try_from(number).ok()).ok_or("a whole number below 2^63")
     }
 
     fn measure(&self) -> Option<i128> {
@@ -121,7 +122,7 @@ impl Value for Duration {
 pub struct Size(u64);
 
 impl Size {
-    /// In bytes.
+    /// Returns the number of bytes.
     pub const fn bytes(self) -> u64 {
         self.0
     }
@@ -131,7 +132,9 @@ impl Value for Size {
     const KIND: &'static str = "size";
 
     fn parse(text: &str) -> Result<Self, &'static str> {
-        parse_size(text).map(Self).ok_or("a size: bytes, or digits and KiB, MiB or GiB, such as 256KiB")
+        parse_size(text)
+            .map(Self)
+            .ok_or("a size: a number of bytes, or a whole number and KiB, MiB or GiB, such as 256KiB")
     }
 
     fn measure(&self) -> Option<i128> {
@@ -151,12 +154,12 @@ fn parse_size(text: &str) -> Option<u64> {
     digits(number)?.checked_mul(scale)
 }
 
-/// Where to listen: a name or address, a colon, a port; `0` as port takes any free one.
+/// An address to listen on: a host name or IP address, a colon, and a port. Port 0 selects any free port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPort(String);
 
 impl HostPort {
-    /// As it is given to the operating system, `[::1]:8080` or `localhost:8080`.
+    /// Returns the text, such as `[::1]:8080` or `localhost:8080`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -182,12 +185,12 @@ impl Value for HostPort {
     }
 }
 
-/// How a line of the log looks.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line, for machines.
+    /// A JSON object per line, for programs.
     Json,
-    /// One line of text, for people.
+    /// A line of text, for people.
     Text,
 }
 
@@ -203,7 +206,7 @@ impl Value for LogFormat {
     }
 }
 
-/// ASCII digits and nothing else: `u64::from_str` would take a plus sign.
+/// Parses ASCII digits only. `u64::from_str` would accept a plus sign.
 fn digits(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
@@ -230,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn where_to_listen() {
+    fn addresses_to_listen_on() {
         for good in ["127.0.0.1:8080", "[::1]:8080", "[::]:0", "localhost:65535", "sealbus-0.sealbus:80"] {
             assert_eq!(HostPort::parse(good).expect(good).as_str(), good);
         }
@@ -251,7 +254,7 @@ mod tests {
         }
 
         #[test]
-        fn whole_numbers_are_read_as_they_are_written(number: u32) {
+        fn a_written_number_reads_back(number: u32) {
             prop_assert_eq!(u32::parse(&number.to_string()), Ok(number));
         }
     }

@@ -1,4 +1,4 @@
-//! The log: one subscriber for the process, on stderr, so that a command's stdout is its answer.
+//! The log: one subscriber for the process, which writes to stderr, so that stdout has only the output of a command.
 
 use std::io::IsTerminal;
 
@@ -9,29 +9,27 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use crate::settings::LogFormat;
 
-/// A layer beside the log that sees what its own filter lets through, whatever `SEALBUS_LOG` says.
+/// A layer in addition to the log. Its own filter decides what it receives, independently of `SEALBUS_LOG`.
 ///
-/// Give it a filter of its own (`layer.with_filter(Targets::new()…)`): one without makes every event and span of every
-/// crate of the process be built.
+/// It should have a filter (`layer.with_filter(Targets::new()…)`): without one, all events and spans of all crates are built.
 pub type ExtraLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Crates that say at `info` or `debug` what no operator of Sealbus asked for. A filter that names one of them wins.
+/// Levels for crates whose `info` and `debug` messages do not concern operators. A filter that names such a crate overrides them.
 const QUIET: &str = "sqlx=warn,async_nats=warn,hyper=warn,h2=warn,reqwest=warn,rustls=warn,tower_http=warn";
 
-/// The filter of the log is none.
+/// The filter of the log is not valid.
 #[derive(Debug, thiserror::Error)]
-#[error("SEALBUS_LOG: \"{filter}\" is not a level, or target=level between commas")]
+#[error("SEALBUS_LOG: \"{filter}\" is not a level or comma-separated target=level pairs")]
 pub struct FilterError {
-    /// What was given.
+    /// The filter.
     pub filter: String,
-    /// What is wrong with it.
+    /// The error in it.
     pub source: ParseError,
 }
 
-/// Starts the log of this process. `filter` is a level, or `target=level` between commas.
+/// Starts the log of this process. `filter` is a level, or comma-separated `target=level` pairs.
 ///
-/// A second call changes nothing, and neither does one in a process whose log somebody else has started: so tests may
-/// all call it.
+/// A call has no effect if the log has been started before, so every test may call it.
 pub fn start(filter: &str, format: LogFormat, mut layers: Vec<ExtraLayer>) -> Result<(), FilterError> {
     let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
         .map_err(|source| FilterError { filter: filter.to_owned(), source })?;
@@ -40,7 +38,7 @@ pub fn start(filter: &str, format: LogFormat, mut layers: Vec<ExtraLayer>) -> Re
         LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_filter(filter).boxed(),
     });
-    // It fails only where a subscriber has been set already.
+    // This fails only if a subscriber is set already.
     let _ = Registry::default().with(layers).try_init();
     Ok(())
 }
@@ -65,22 +63,25 @@ mod tests {
     }
 
     #[test]
-    fn starts_once_and_an_extra_layer_sees_what_the_filter_hides() {
+    fn a_second_start_has_no_effect_and_an_extra_layer_ignores_the_filter() {
         let seen = Arc::new(AtomicUsize::new(0));
         let only_notices = Targets::new().with_target("sqlx::postgres::notice", LevelFilter::WARN);
         let layer = Count(Arc::clone(&seen)).with_filter(only_notices).boxed();
         start("off", LogFormat::Text, vec![layer]).expect("a good filter");
-        start("info", LogFormat::Json, vec![]).expect("and again, without an effect");
+        start("info", LogFormat::Json, vec![]).expect("a second start has no effect");
 
         tracing::warn!(target: "sqlx::postgres::notice", "canceling wait for synchronous replication");
-        tracing::debug!(target: "sqlx::postgres::notice", "of no concern");
-        tracing::error!("of no concern to the layer");
+        tracing::debug!(target: "sqlx::postgres::notice", "filtered out");
+        tracing::error!("filtered out by the layer");
         assert_eq!(seen.load(Ordering::Relaxed), 1);
     }
 
     #[test]
-    fn a_filter_that_is_none_is_refused() {
+    fn an_invalid_filter_is_refused() {
         let error = start("sealbus=loud", LogFormat::Text, vec![]).expect_err("no level");
-        assert_eq!(error.to_string(), "SEALBUS_LOG: \"sealbus=loud\" is not a level, or target=level between commas");
+        assert_eq!(
+            error.to_string(),
+            "SEALBUS_LOG: \"sealbus=loud\" is not a level or comma-separated target=level pairs"
+        );
     }
 }

@@ -1,7 +1,7 @@
-//! The numbers of a process, as Prometheus reads them.
+//! The metrics of a process for Prometheus.
 //!
-//! Each service declares its metrics in one struct and registers them with a [`MetricGroup`] on the registry of its process;
-//! the admin listener serves it.
+//! Each service declares its metrics in one struct and registers them with a [`MetricGroup`] in the registry of its process,
+//! which the admin listener serves.
 
 use prometheus_client::encoding::text::encode;
 pub use prometheus_client::registry::Registry;
@@ -9,10 +9,10 @@ use prometheus_client::registry::{Metric, Unit};
 
 use super::process::Process;
 
-/// The media type of [`exposition`].
+/// Media type of [`exposition`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// A registry that holds what the operating system knows of the process: memory, processor time, open files, threads.
+/// Returns a registry with the metrics that the operating system has of the process: memory, CPU time, open files, threads.
 pub fn registry() -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process));
@@ -43,12 +43,12 @@ impl<'a> MetricGroup<'a> {
     }
 }
 
-/// Every metric of the registry with its value of this moment, in the text form of `OpenMetrics`.
+/// Returns all metrics of the registry with their current values, in the text format of `OpenMetrics`.
 pub fn exposition(registry: &Registry) -> String {
     let mut text = String::new();
-    // Only a metric whose own encoding fails can make this fail; the rest is worth having.
+    // This fails only if the encoding of a metric fails. The other metrics are still useful.
     if encode(&mut text, registry).is_err() {
-        tracing::error!("a metric could not be written");
+        tracing::error!("cannot encode a metric");
     }
     text
 }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_was_registered_and_how_the_process_fares() {
+    fn registered_metrics_and_those_of_the_process_are_written() {
         let mut registry = registry();
         let appended = Counter::<u64>::default();
         registry.register("sealbus_events_appended", "Events appended", appended.clone());

@@ -1,4 +1,4 @@
-//! What a process says of itself: its log ([`start`]) and its numbers ([`metrics`]).
+//! The log ([`start`]) and the metrics ([`metrics`]) of a process.
 
 mod log;
 pub mod metrics;

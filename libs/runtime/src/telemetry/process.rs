@@ -1,4 +1,4 @@
-//! What Linux knows of this process, under the names that Prometheus' own libraries give it.
+//! Metrics of this process from Linux, under the names that the Prometheus client libraries use.
 
 use std::{fmt, fs};
 
@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
-/// Reads `/proc/self` at each scrape; what cannot be read is left out.
+/// Reads `/proc/self` at each scrape. Values that cannot be read are left out.
 #[derive(Debug)]
 pub(super) struct Process;
 
@@ -37,7 +37,7 @@ impl Collector for Process {
     }
 }
 
-/// A number of `/proc/self/status`: `VmRSS:     1234 kB`.
+/// Returns a number from `/proc/self/status`, such as 1234 from `VmRSS:     1234 kB`.
 fn status_field(status: &str, name: &str) -> Option<i64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
@@ -45,14 +45,15 @@ fn status_field(status: &str, name: &str) -> Option<i64> {
 
 fn open_files() -> Option<i64> {
     let count = fs::read_dir("/proc/self/fd").ok()?.count();
-    // The one that was opened to count them is not counted.
+    // The descriptor that was opened for counting is not counted.
     i64::try_from(count.saturating_sub(1)).ok()
 }
 
-/// utime and stime, fields 14 and 15 of `/proc/self/stat`, in hundredths of a second: Linux shows them so everywhere.
+/// Returns the CPU time in seconds: utime and stime, fields 14 and 15 of `/proc/self/stat`, which Linux states in hundredths of a
+/// second on all architectures.
 fn cpu_seconds() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the program's name in parentheses, and may hold anything.
+    // The second field is the name of the program in parentheses, which may contain any characters.
     let (_, rest) = stat.rsplit_once(')')?;
     let mut times = rest.split_whitespace().skip(11).map(str::parse::<u32>);
     let (user, system) = (times.next()?.ok()?, times.next()?.ok()?);

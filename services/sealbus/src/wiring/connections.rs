@@ -37,7 +37,7 @@ impl Connections {
         let ledger = wait_for_ledger(settings, &shutdown).await?;
         let broker = wait_for_broker(settings, client_name, &shutdown).await?;
         let probed = broker.clone();
-        let health = health(settings, &ledger, &shutdown).needs("broker", move || {
+        let health = health(settings, &ledger, &shutdown).with_required("broker", move || {
             let connected = probed.is_connected();
             async move { if connected { Ok(()) } else { Err("away".to_owned()) } }
         });

@@ -19,11 +19,11 @@ pub(super) fn health(settings: &Settings, ledger: &Ledger, shutdown: &Cancellati
     let expected = settings.find(table::EXPECTED_MIGRATION).unwrap_or(EXPECTED_MIGRATION);
     let (database, migrated) = (ledger.clone(), ledger.clone());
     Health::new(settings.get(table::CHECK_TIMEOUT), shutdown.clone())
-        .needs("database", move || {
+        .with_required("database", move || {
             let ledger = database.clone();
             async move { ledger.ping().await.map_err(|_| "away".to_owned()) }
         })
-        .needs("migration", move || {
+        .with_required("migration", move || {
             let ledger = migrated.clone();
             async move { sealbus_ledger::check_migration(&ledger, expected).await }
         })
