@@ -1,4 +1,4 @@
-//! What a witness is asked, and its decision.
+//! Requests to a witness, and the decision of the witness.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,10 +9,10 @@ use sealbus_fuzz::POLICY;
 fuzz_target!(|body: &[u8]| {
     let Ok(request) = AddCheckpoint::parse(body) else { return };
     assert_eq!(request.to_string().as_bytes(), body);
-    // The seeds begin at the empty tree, or at the one of the leaf "leaf 0".
+    // The seeds start from the empty tree, or from the tree with the leaf "leaf 0".
     for last in [CosignedTree::empty(), CosignedTree { size: 1, root: leaf_hash(b"leaf 0") }] {
-        if let Ok(now) = request.decide(&POLICY, last) {
-            assert!(now.size >= last.size && now.size == request.checkpoint().size());
+        if let Ok(next) = request.decide(&POLICY, last) {
+            assert!(next.size >= last.size && next.size == request.checkpoint().size());
         }
     }
 });

@@ -1,5 +1,4 @@
-//! What a bundle holds: its paths, and its records line by line. The first line of the input is a path, the others are
-//! `events.jsonl`.
+//! Bundles: paths, and the lines of `events.jsonl`. The first line of the input is a path, the others are `events.jsonl`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -16,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
     for line in lines {
         let Ok(record) = events.read(line) else { return };
         let Content::Record(read, proof) = &record.content else { continue };
-        // What is taken is written in one spelling, which reads as the same.
+        // An accepted record is written in one spelling, which parses to the same record.
         let written = write_record(read, proof.as_deref());
         assert_eq!(read_record(written.as_bytes(), ORIGIN).as_ref(), Ok(&record));
     }

@@ -1,4 +1,4 @@
-//! The strict JSON reader: what it takes has one canonical form, which reads as itself.
+//! The strict JSON reader: an accepted text has one canonical form, which is accepted and unchanged.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

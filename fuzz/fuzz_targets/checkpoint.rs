@@ -1,4 +1,4 @@
-//! Checkpoints: the text alone, and the note of it under known keys.
+//! Checkpoints: the text alone, and the note of it with known keys.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Entry bundles, and the leaves in them. The first byte is the bundle's width less one.
+//! Entry bundles, and the leaves in them. The first byte of the input is the width of the bundle minus 1.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Proofs of events, and their verification under known keys.
+//! Proofs of events, and their verification with known keys.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Signed notes, and their lines under known keys.
+//! Signed notes, and the verification of their lines with known keys.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

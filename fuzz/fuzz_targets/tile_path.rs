@@ -1,4 +1,4 @@
-//! Paths of tiles, and what is reckoned from them.
+//! Paths of tiles, and the calculations with them.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(id.to_string(), path);
     assert_eq!(TileId::new(id.kind(), id.n(), id.width()), Some(id));
     for size in [id.n(), id.n().saturating_mul(256), u64::MAX] {
-        let now = TileId::in_tree(id.kind(), id.n(), size);
-        assert_eq!(id.is_within(size), now.is_some_and(|now| id.width() <= now.width()));
+        let tile = TileId::in_tree(id.kind(), id.n(), size);
+        assert_eq!(id.is_within(size), tile.is_some_and(|tile| id.width() <= tile.width()));
     }
 });

@@ -1,6 +1,6 @@
-//! Lines of events.jsonl: what is a record, what is one with a fault, and what cannot be read.
+//! Lines of events.jsonl: records, malformed records, and unreadable lines.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -31,13 +31,13 @@ fn content(line: &Value) -> Content {
 }
 
 #[test]
-fn a_line_has_the_members_of_a_record_in_their_order() {
+fn a_line_has_the_members_of_a_record_in_order() {
     let written = write_record(&record(), Some("proof"));
     let members = "tenant plan seq event_id type data_version occurred recorded source actor correlation_id causation_id \
                    payload_mode payload_size payload_hash metadata_hash prev kid event_hash mac sig payload metadata log_index v1 proof";
-    let at: Vec<_> = members.split(' ').map(|name| written.find(&format!("\"{name}\":")).unwrap()).collect();
-    assert!(at.is_sorted(), "{written}");
-    assert_eq!(line().as_object().unwrap().len(), at.len());
+    let offsets: Vec<_> = members.split(' ').map(|name| written.find(&format!("\"{name}\":")).unwrap()).collect();
+    assert!(offsets.is_sorted(), "members are not in order: {written}");
+    assert_eq!(line().as_object().unwrap().len(), offsets.len());
     assert!(!written.contains('\n'));
     let bare = write_record(&Record { v1: None, log_index: None, payload: None, ..record() }, None);
     assert!(bare.contains(r#""payload":null"#) && bare.contains(r#""log_index":null"#));
@@ -45,7 +45,7 @@ fn a_line_has_the_members_of_a_record_in_their_order() {
 }
 
 #[test]
-fn what_may_be_absent_may_be_null_too() {
+fn optional_members_may_be_absent_or_null() {
     for name in ["payload", "log_index", "v1", "proof"] {
         let (mut null, mut absent) = (line(), line());
         null[name] = Value::Null;
@@ -56,9 +56,9 @@ fn what_may_be_absent_may_be_null_too() {
 }
 
 #[test]
-fn a_member_that_is_wrong_is_format_at_its_place() {
+fn a_faulty_member_makes_the_record_malformed() {
     let optional = ["payload", "log_index", "v1", "proof"];
-    let wrong = |name: &str, value: Value| {
+    let assert_malformed = |name: &str, value: Value| {
         let mut line = line();
         line[name] = value;
         let Content::Malformed { event_hash, log_index, .. } = content(&line) else { panic!("{name} in {line}") };
@@ -66,20 +66,20 @@ fn a_member_that_is_wrong_is_format_at_its_place() {
         assert!(log_index == Some(7) || name == "log_index", "{name}");
     };
     for name in line().as_object().unwrap().keys().filter(|name| !["tenant", "plan", "seq"].contains(&name.as_str())) {
-        wrong(name, json!([]));
-        wrong(name, json!(true));
+        assert_malformed(name, json!([]));
+        assert_malformed(name, json!(true));
         if !optional.contains(&name.as_str()) {
-            wrong(name, Value::Null);
+            assert_malformed(name, Value::Null);
         }
     }
     for name in ["payload_hash", "metadata_hash", "prev", "event_hash", "mac", "sig"] {
         for text in ["0", "0g", "AB", "0x00"] {
-            wrong(name, json!(text));
+            assert_malformed(name, json!(text));
         }
     }
     let id = line()["event_id"].as_str().unwrap().to_owned();
     for other in [id.replace('-', ""), format!("{{{id}}}"), format!("urn:uuid:{id}"), String::new()] {
-        wrong("event_id", json!(other));
+        assert_malformed("event_id", json!(other));
     }
     for other in [
         "2026-11-20T10:00:01Z",
@@ -87,33 +87,33 @@ fn a_member_that_is_wrong_is_format_at_its_place() {
         "2026-11-20t10:00:01.000000z",
         "2026-11-20T11:00:01.000000+01:00",
     ] {
-        wrong("recorded", json!(other));
+        assert_malformed("recorded", json!(other));
     }
     for other in [json!(-1), json!(1.5), json!("1"), json!(1_u64 << 32)] {
-        wrong("data_version", other.clone());
-        wrong("payload_size", other);
+        assert_malformed("data_version", other.clone());
+        assert_malformed("payload_size", other);
     }
     for other in [json!(-1), json!("7"), json!(7.5)] {
-        wrong("log_index", other);
+        assert_malformed("log_index", other);
     }
-    wrong("payload_mode", json!("hash_only"));
-    wrong("v1", json!({ "payload_hash": 1 }));
-    wrong("v1", json!({ "secret": "x" }));
-    wrong("sealed_by", json!("somebody"));
+    assert_malformed("payload_mode", json!("hash_only"));
+    assert_malformed("v1", json!({ "payload_hash": 1 }));
+    assert_malformed("v1", json!({ "secret": "x" }));
+    assert_malformed("sealed_by", json!("somebody"));
 }
 
-/// Row 39: an emptied column is the older contract's to find, not the format's.
+/// `docs/spec/integrity.md#tampering-39`: an empty column is a fault of the v1 signature, not of the format.
 #[test]
-fn emptied_v1_columns_are_read() {
+fn empty_v1_columns_are_read() {
     let mut line = line();
     line["v1"] = json!({ "payload_hash": null });
-    let Content::Record(record, _) = content(&line) else { panic!("it is a record") };
+    let Content::Record(record, _) = content(&line) else { panic!("the line is malformed") };
     let empty = V1 { payload_hash: String::new(), prev_hash: None, signature: String::new() };
     assert_eq!(record.v1, Some(empty));
 }
 
 #[test]
-fn a_line_without_a_place_cannot_be_read() {
+fn a_line_without_tenant_plan_and_seq_is_unreadable() {
     for text in ["", "null", "[]", "{}", r#"{"tenant":"a","plan":"p"}"#, r#"{"tenant":"a","plan":"p","seq":-1}"#] {
         assert!(read_record(text.as_bytes(), ORIGIN).is_err(), "{text}");
     }
@@ -125,35 +125,36 @@ fn a_line_without_a_place_cannot_be_read() {
 }
 
 #[test]
-fn lines_stand_by_tenant_plan_and_seq() {
-    let at = |tenant: &str, plan: &str, seq: u64| json!({ "tenant": tenant, "plan": plan, "seq": seq }).to_string();
+fn lines_must_be_ordered_by_tenant_plan_and_seq() {
+    let line_of =
+        |tenant: &str, plan: &str, seq: u64| json!({ "tenant": tenant, "plan": plan, "seq": seq }).to_string();
     let mut lines = EventLines::new(ORIGIN);
-    // Byte by byte: capitals before the underscore, that before small letters; and 10 is after 9.
+    // Names are compared byte by byte: capital letters, underscore, small letters. Seqs are compared as numbers.
     for line in [
-        at("A", "b", 9),
-        at("A", "b", 10),
-        at("A", "b", 10),
-        at("_system", "_keys", 1),
-        at("a", "B", 3),
-        at("a", "b", 1),
+        line_of("A", "b", 9),
+        line_of("A", "b", 10),
+        line_of("A", "b", 10),
+        line_of("_system", "_keys", 1),
+        line_of("a", "B", 3),
+        line_of("a", "b", 1),
     ] {
         lines.read(line.as_bytes()).unwrap();
     }
-    assert_eq!(lines.read(at("a", "a", 9).as_bytes()), Err(LineError::Order { number: 7 }));
+    assert_eq!(lines.read(line_of("a", "a", 9).as_bytes()), Err(LineError::Order { number: 7 }));
     assert!(matches!(lines.read(b"seq 1"), Err(LineError::Record { number: 8, .. })));
 }
 
 #[test]
-fn a_receipt_is_sealed_by_a_pinned_key() {
+fn a_receipt_must_be_sealed_by_a_pinned_key() {
     let trust = |keyring: Keyring| Trust::new(ORIGIN, keyring, [], 0);
-    let (mine, others) = (trust(chain::keyring(1)), trust(chain::keyring(2)));
+    let (own, other) = (trust(chain::keyring(1)), trust(chain::keyring(2)));
     let read = |line: &Value, trust: &Trust| read_receipt(line.to_string().as_bytes(), trust);
-    assert_eq!(read(&line(), &mine).unwrap().event_hash, record().event_hash);
+    assert_eq!(read(&line(), &own).unwrap().event_hash, record().event_hash);
     let refused = |line: &Value, trust: &Trust| match read(line, trust) {
         Err(ReceiptError::Unsealed(verdict)) => verdict,
-        other => panic!("{other:?}"),
+        result => panic!("the receipt was not refused for its seal: {result:?}"),
     };
-    assert_eq!(refused(&line(), &others), Verdict::UntrustedKey);
+    assert_eq!(refused(&line(), &other), Verdict::UntrustedKey);
     for (name, value, verdict) in [
         ("actor", json!("other"), Verdict::EventHash),
         ("type", json!(""), Verdict::Format),
@@ -164,22 +165,22 @@ fn a_receipt_is_sealed_by_a_pinned_key() {
     ] {
         let mut line = line();
         line[name] = value;
-        assert_eq!(refused(&line, &mine), verdict, "{name}");
+        assert_eq!(refused(&line, &own), verdict, "{name}");
     }
-    assert!(matches!(read(&json!([]), &mine), Err(ReceiptError::Record(RecordError::NoPlace))));
+    assert!(matches!(read(&json!([]), &own), Err(ReceiptError::Record(RecordError::NoPlace))));
 }
 
 proptest! {
     #[test]
-    fn nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), at: prop::sample::Index, byte: u8) {
+    fn no_line_causes_a_panic_and_records_round_trip(bytes in prop::collection::vec(any::<u8>(), 0..200), index: prop::sample::Index, byte: u8) {
         let _ = read_record(&bytes, ORIGIN);
         let mut line = write_record(&record(), Some("proof")).into_bytes();
-        let at = at.index(line.len());
-        line[at] = byte;
+        let index = index.index(line.len());
+        line[index] = byte;
         if let Ok(read) = read_record(&line, ORIGIN)
             && let Content::Record(record, proof) = read.content
         {
-            // What is read is written so that it reads the same again.
+            // A record that was read and written again reads the same.
             let again = read_record(write_record(&record, proof.as_deref()).as_bytes(), ORIGIN).unwrap();
             prop_assert_eq!(again.content, Content::Record(record, proof));
         }

@@ -1,7 +1,7 @@
-//! The writer against RFC 8785's own words, and against `serde_json_canonicalizer`, another implementation of them, over
-//! whatever `serde_json` can hold.
+//! The canonical writer: examples of RFC 8785, and a comparison with `serde_json_canonicalizer` over all values that
+//! `serde_json` can represent.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -12,8 +12,8 @@ use serde_json::{Map, Number, Value, json};
 use crate::common::json;
 
 #[test]
-fn members_stand_in_the_order_of_utf_16() {
-    // RFC 8785, section 3.2.3, and its neighbours on both sides of the surrogates.
+fn members_are_ordered_by_utf_16() {
+    // RFC 8785, section 3.2.3, and the characters just below and above the surrogates.
     let members =
         ["\u{20ac}", "\r", "\u{fb33}", "1", "\u{1f600}", "\u{80}", "\u{f6}", "\u{d7ff}", "\u{ffff}", "", "10"];
     let object: Map<_, _> = members.into_iter().map(|name| (name.to_owned(), json!(0))).collect();
@@ -25,7 +25,7 @@ fn members_stand_in_the_order_of_utf_16() {
 }
 
 #[test]
-fn nothing_is_escaped_but_what_must_be() {
+fn only_required_escapes_are_written() {
     let controls: String = ('\0'..' ').collect();
     assert_eq!(
         canonical::write(&json!(controls)),
@@ -72,14 +72,14 @@ fn numbers_are_spelled_as_ecmascript_does() {
     }
 }
 
-/// Any JSON value that `serde_json` can hold, in what the strict reader would refuse too.
+/// Generates any JSON value that `serde_json` can represent, including those that the strict reader refuses.
 fn value() -> impl Strategy<Value = Value> {
     let number = prop_oneof![
         any::<i64>().prop_map(Number::from),
         any::<u64>().prop_map(Number::from),
-        // Any bits, so that subnormals and large exponents are as likely as others.
+        // Random bits make subnormals and large exponents as likely as other numbers.
         any::<u64>().prop_filter_map("finite", |bits| Number::from_f64(f64::from_bits(bits))),
-        // Few digits, around the exponents at which the spelling changes.
+        // Short numbers, around the exponents at which the spelling changes.
         (any::<i16>(), -30..30_i32).prop_filter_map("finite", |(digits, exponent)| {
             Number::from_f64(f64::from(digits) * 10_f64.powi(exponent))
         }),
@@ -97,7 +97,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn another_implementation_writes_the_same(value in value()) {
+    fn serde_json_canonicalizer_writes_the_same(value in value()) {
         prop_assert_eq!(canonical::write(&value), serde_json_canonicalizer::to_string(&value).unwrap());
     }
 }

@@ -1,6 +1,6 @@
-//! Chains and what is found of them, beyond the published cases.
+//! Findings about chains that the vectors do not cover.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::common::chain::{ORIGIN, findings, first_key, hmac_keyring, keyring, next, plan, sealed, summary, trust_in};
 
-/// A trusted chain of five events, and who sealed it.
+/// Returns a trusted chain of five events, and its signer.
 fn chain() -> (Trust, Signer, Vec<Record>) {
     let keyring = keyring(1);
     let signer = keyring.signer().unwrap();
@@ -23,7 +23,7 @@ fn chain() -> (Trust, Signer, Vec<Record>) {
 }
 
 #[test]
-fn an_untouched_chain_is_clean_and_counted() {
+fn an_untouched_chain_has_no_findings() {
     let (trust, _, mut records) = chain();
     records[0].log_index = Some(1);
     records[1].log_index = Some(7);
@@ -35,7 +35,7 @@ fn an_untouched_chain_is_clean_and_counted() {
 }
 
 #[test]
-fn a_hole_is_named_place_by_place_and_bounded() {
+fn each_missing_seq_is_reported_up_to_a_limit() {
     let (trust, signer, mut records) = chain();
     records.drain(1..3);
     assert_eq!(findings(&trust, &records), [(Verdict::SeqGap, 2), (Verdict::SeqGap, 3)]);
@@ -52,7 +52,7 @@ fn a_hole_is_named_place_by_place_and_bounded() {
 }
 
 #[test]
-fn one_place_has_one_verdict() {
+fn each_seq_has_at_most_one_verdict() {
     let (trust, signer, records) = chain();
     let mut forked = records.clone();
     forked[2].payload = None;
@@ -61,14 +61,14 @@ fn one_place_has_one_verdict() {
     forked.insert(3, other);
     assert_eq!(findings(&trust, &forked), [(Verdict::Fork, 3)]);
 
-    // Out of their order, records are found too, and nothing panics.
+    // A record that comes too late is a fork, too.
     let mut late = records.clone();
     late.push(records[1].clone());
     assert_eq!(findings(&trust, &late), [(Verdict::Fork, 2)]);
 }
 
 #[test]
-fn a_row_that_is_no_record_is_format_and_breaks_no_link_that_it_has() {
+fn a_malformed_row_is_format_and_its_stored_hash_still_links() {
     let (trust, _, records) = chain();
     for (stored, found) in [
         (Some(records[1].event_hash), vec![(Verdict::Format, 2)]),
@@ -84,7 +84,7 @@ fn a_row_that_is_no_record_is_format_and_breaks_no_link_that_it_has() {
 }
 
 #[test]
-fn a_mac_without_its_secret_is_passed_over_and_counted() {
+fn a_mac_without_its_secret_is_counted_as_unchecked() {
     let with_secret = hmac_keyring();
     let records = plan(&with_secret.signer().unwrap(), "acme", "order-1", 3);
     let first = first_key(&with_secret.signer().unwrap());
@@ -93,11 +93,11 @@ fn a_mac_without_its_secret_is_passed_over_and_counted() {
     assert_eq!((all.findings.len(), all.unchecked), (0, 3));
     let mut cut = records.clone();
     cut[1].mac.truncate(16);
-    assert_eq!(findings(&trust, &cut), [(Verdict::Mac, 2)], "no MAC has 16 bytes");
+    assert_eq!(findings(&trust, &cut), [(Verdict::Mac, 2)], "a MAC of 16 bytes was accepted");
 }
 
 #[test]
-fn the_older_contract_runs_through_a_plan_or_not_at_all() {
+fn scheme_v1_covers_a_whole_plan_or_none_of_it() {
     let keyring = keyring(1);
     let (trust, signer, v1) = (trust_in(&keyring), keyring.signer().unwrap(), keyring.v1_signer().unwrap());
     let mut records = plan(&signer, "acme", "order-1", 4);
@@ -114,14 +114,14 @@ fn the_older_contract_runs_through_a_plan_or_not_at_all() {
         change(&mut records);
         findings(&trust, &records)
     };
-    assert_eq!(broken(&|records| records[3].v1 = None), [(Verdict::V1Signature, 4)], "ended");
-    let begun = broken(&|records| records[..3].iter_mut().for_each(|record| record.v1 = None));
-    assert_eq!(begun, [(Verdict::V1Signature, 4)], "begun");
+    assert_eq!(broken(&|records| records[3].v1 = None), [(Verdict::V1Signature, 4)], "v1 ends inside the plan");
+    let begins = broken(&|records| records[..3].iter_mut().for_each(|record| record.v1 = None));
+    assert_eq!(begins, [(Verdict::V1Signature, 4)], "v1 begins inside the plan");
     let column = |change: fn(&mut V1)| broken(&|records| change(records[3].v1.as_mut().unwrap()));
     assert_eq!(column(|v1| v1.prev_hash = None), [(Verdict::V1PrevHash, 4)]);
     assert_eq!(column(|v1| v1.payload_hash = "0".repeat(64)), [(Verdict::V1PayloadHash, 4)]);
     assert_eq!(column(|v1| v1.signature = v1.signature.to_uppercase()), [(Verdict::V1Signature, 4)]);
-    // Behind a hole the link is not known, the rest is.
+    // After a gap the link is not checked, but the rest is.
     assert_eq!(
         findings(&trust, &[records[0].clone(), records[3].clone()]),
         [(Verdict::SeqGap, 2), (Verdict::SeqGap, 3)]
@@ -132,7 +132,7 @@ fn the_older_contract_runs_through_a_plan_or_not_at_all() {
 }
 
 #[test]
-fn a_chain_of_another_origin_is_not_taken() {
+fn a_chain_of_another_origin_is_refused() {
     let keyring = keyring(1);
     let other = Trust::new("bus.test/two", keyring.clone(), [&first_key(&keyring.signer().unwrap())], 100);
     let found = findings(&other, &plan(&keyring.signer().unwrap(), "acme", "order-1", 3));
@@ -140,7 +140,7 @@ fn a_chain_of_another_origin_is_not_taken() {
 }
 
 #[test]
-fn what_only_its_holder_could_seal_is_still_held_to_the_rules() {
+fn validly_sealed_events_must_still_follow_the_rules() {
     let (trust, signer, records) = chain();
     let resealed = |change: &dyn Fn(&mut Record)| {
         let mut record = records[4].clone();
@@ -159,7 +159,7 @@ fn what_only_its_holder_could_seal_is_still_held_to_the_rules() {
 
 type Change = fn(&mut Record);
 
-/// One change of one stored thing each.
+/// Changes of one stored value each.
 const CHANGES: [(&str, Change); 24] = [
     ("seq", |record| record.header.seq += 1),
     ("tenant", |record| record.header.tenant.push('x')),
@@ -198,7 +198,7 @@ proptest! {
         let (name, change) = CHANGES[change];
         change(&mut records[place]);
         let found = findings(&trust, &records);
-        prop_assert!(!found.is_empty(), "{} of event {}", name, place + 1);
+        prop_assert!(!found.is_empty(), "a change of {} of event {} was not found", name, place + 1);
         let seq = records[place].header.seq;
         prop_assert!(name == "seq" || found.iter().any(|finding| finding.1.abs_diff(seq) <= 1), "{name}: {found:?}");
     }

@@ -1,6 +1,6 @@
-//! Notes and tiles of larger logs than an export of a test holds, and what they say of a leaf.
+//! Notes and tiles of logs with several tile levels, and the trusted times of leaves.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -24,7 +24,7 @@ struct Keys {
     policy: Policy,
 }
 
-/// A log and two witnesses, both of which have to have seen the newest anchor.
+/// Returns a log and two witnesses. The quorum needs both witnesses.
 fn keys() -> Keys {
     let (log, one) = signers(ORIGIN, 1, "w.test/1", 2);
     let other = signers(ORIGIN, 1, "w.test/2", 3).1;
@@ -35,7 +35,7 @@ fn keys() -> Keys {
 }
 
 impl Keys {
-    /// The note of a tree, signed by its log at a time and by those witnesses at theirs.
+    /// Returns the note of a tree, signed by the log at `time`, and by each of these witnesses at its own time.
     fn note(&self, size: u64, root: Hash, time: u64, witnesses: &[(usize, u64)]) -> Vec<u8> {
         let checkpoint = Checkpoint::new(ORIGIN, size, root).unwrap();
         let note = self.log.sign(&checkpoint, time).unwrap();
@@ -54,7 +54,7 @@ fn tile(tree: &Tree, id: TileId) -> Vec<u8> {
     HashTile::new(id, tree.tiles.hashes(id).unwrap().to_vec()).unwrap().encode()
 }
 
-/// Takes all tiles that are wanted, each as `change` leaves it, and says which those were.
+/// Passes in all requested tiles after `change` was applied. Returns the requested tiles.
 fn take_all(
     check: &mut TreeCheck,
     tree: &Tree,
@@ -68,12 +68,17 @@ fn take_all(
     wanted
 }
 
+/// Returns the verdict and the place of each finding.
 fn places(log: &CheckedLog) -> Vec<(String, String)> {
     log.findings().iter().map(|finding| (finding.verdict.to_string(), finding.place.clone())).collect()
 }
 
-/// The log of a tree whose checkpoint is its newest anchor, its tiles changed on the way.
-fn log_of(keys: &Keys, tree: &Tree, change: impl FnMut(TileId, Vec<u8>) -> Option<Vec<u8>>) -> Vec<(String, String)> {
+/// Checks a log whose checkpoint is its newest anchor, with changed tiles. Returns the findings.
+fn findings_of(
+    keys: &Keys,
+    tree: &Tree,
+    change: impl FnMut(TileId, Vec<u8>) -> Option<Vec<u8>>,
+) -> Vec<(String, String)> {
     let size = tree.edge.size();
     let note = keys.note(size, tree.edge.root(), NOW, &[(0, NOW), (1, NOW)]);
     let mut notes = Notes::new(&keys.policy, ORIGIN, NOW, None);
@@ -88,13 +93,13 @@ fn log_of(keys: &Keys, tree: &Tree, change: impl FnMut(TileId, Vec<u8>) -> Optio
 }
 
 #[test]
-fn each_tile_of_three_levels_has_to_be_there_and_right() {
+fn each_tile_of_three_levels_must_be_present_and_correct() {
     let (keys, tree) = (keys(), Tree::of(&leaf_hashes(70_000), 10_000));
-    assert_eq!(log_of(&keys, &tree, |_, bytes| Some(bytes)), []);
+    assert_eq!(findings_of(&keys, &tree, |_, bytes| Some(bytes)), []);
     let found = |tiles: &[&str]| tiles.iter().map(|tile| ("TILE".to_owned(), (*tile).to_owned())).collect::<Vec<_>>();
     let wrong = |path: &str, change: fn(&mut Vec<u8>)| {
         let path = path.to_owned();
-        log_of(&keys, &tree, move |id, mut bytes| {
+        findings_of(&keys, &tree, move |id, mut bytes| {
             if id.to_string() == path {
                 change(&mut bytes);
             }
@@ -102,7 +107,7 @@ fn each_tile_of_three_levels_has_to_be_there_and_right() {
         })
     };
     let flip: fn(&mut Vec<u8>) = |bytes| *bytes.last_mut().unwrap() ^= 1;
-    // A leaf of a full tile is wrong in what is above it; one of the last tile, only in the root.
+    // A wrong leaf of a full tile shows in the tiles above. A wrong leaf of the last tile shows in the root only.
     assert_eq!(wrong("tile/0/000", flip), found(&["tile/1/000", "tile/2/000.p/1"]));
     assert_eq!(wrong("tile/0/260", flip), found(&["tile/1/001.p/17"]));
     assert_eq!(wrong("tile/0/273.p/112", flip), found(&["tile/0/273.p/112"]));
@@ -113,12 +118,12 @@ fn each_tile_of_three_levels_has_to_be_there_and_right() {
         assert_eq!(wrong(path, |bytes| bytes.truncate(bytes.len() - 32)), found(&[path]));
         assert_eq!(wrong(path, |bytes| bytes.push(0)), found(&[path]));
         assert_eq!(wrong(path, Vec::clear), found(&[path]));
-        assert_eq!(log_of(&keys, &tree, |id, bytes| (id.to_string() != path).then_some(bytes)), found(&[path]));
+        assert_eq!(findings_of(&keys, &tree, |id, bytes| (id.to_string() != path).then_some(bytes)), found(&[path]));
     }
 }
 
 #[test]
-fn every_tile_is_wanted_once() {
+fn every_tile_is_requested_once() {
     let (keys, tree) = (keys(), Tree::of(&leaf_hashes(70_000), 10_000));
     let mut notes = Notes::new(&keys.policy, ORIGIN, NOW, None);
     notes.checkpoint(&keys.note(70_000, tree.edge.root(), NOW, &[]));
@@ -127,24 +132,24 @@ fn every_tile_is_wanted_once() {
     assert_eq!(wanted, all);
 }
 
-/// A checkpoint can say any size; nothing is asked for without end.
+/// A checkpoint can claim any size.
 #[test]
-fn a_size_without_tiles_ends_soon() {
+fn requests_end_if_all_tiles_are_missing() {
     let keys = keys();
     let mut notes = Notes::new(&keys.policy, ORIGIN, NOW, None);
     notes.checkpoint(&keys.note((1 << 53) - 1, Hash::of(b"?"), NOW, &[]));
     let mut tree = notes.tree();
-    let mut asked = 0;
+    let mut requested = 0;
     while tree.wanted().is_some() {
         tree.take(None);
-        asked += 1;
+        requested += 1;
     }
     let log = notes.with_tree(tree);
-    assert_eq!((asked, log.findings().len(), log.unclaimed().count()), (1000, 1000, 0));
+    assert_eq!((requested, log.findings().len(), log.unclaimed().count()), (1000, 1000, 0));
 }
 
 #[test]
-fn an_empty_log_is_one_root() {
+fn an_empty_log_has_the_empty_root() {
     let keys = keys();
     for (root, found) in [(Hash::of(b""), vec![]), (Hash::of(b"x"), vec![("TILE".to_owned(), "size 0".to_owned())])] {
         let mut notes = Notes::new(&keys.policy, ORIGIN, NOW, None);
@@ -170,7 +175,7 @@ fn without_any_note_nothing_is_vouched_for() {
 }
 
 #[test]
-fn heartbeats_add_up() {
+fn notes_of_one_checkpoint_count_together() {
     let keys = keys();
     let (size, root) = (9, Hash::of(b"nine"));
     let check = |notes_given: &[Vec<u8>], now: u64| {
@@ -184,24 +189,24 @@ fn heartbeats_add_up() {
     };
     let found = |verdict: &str| vec![(verdict.to_owned(), "size 9".to_owned())];
     let first = keys.note(size, root, NOW, &[(0, NOW + 1)]);
-    let beat = keys.note(size, root, NOW + 60, &[(1, NOW + 61)]);
+    let heartbeat = keys.note(size, root, NOW + 60, &[(1, NOW + 61)]);
     assert_eq!(check(std::slice::from_ref(&first), NOW), (found("QUORUM"), None, Some(NOW)));
-    // One witness on each is two witnesses of one tree.
+    // One witness on each of two notes makes two witnesses of one tree.
     let both = (vec![], Some(NOW + 61), Some(NOW));
-    assert_eq!(check(&[first.clone(), beat.clone()], NOW), both);
-    assert_eq!(check(&[beat.clone(), first.clone()], NOW + 241), both);
-    assert_eq!(check(&[first.clone(), beat.clone()], NOW + 242).0, found("STALE"));
-    // A line from the future counts for nothing, and hides none that counts.
+    assert_eq!(check(&[first.clone(), heartbeat.clone()], NOW), both);
+    assert_eq!(check(&[heartbeat.clone(), first.clone()], NOW + 241), both);
+    assert_eq!(check(&[first.clone(), heartbeat.clone()], NOW + 242).0, found("STALE"));
+    // A line from the future does not count, and does not replace a line that counts.
     let ahead = keys.note(size, root, NOW + 400, &[(1, NOW + 400)]);
-    for order in [[first.clone(), beat.clone(), ahead.clone()], [ahead.clone(), beat, first.clone()]] {
+    for order in [[first.clone(), heartbeat.clone(), ahead.clone()], [ahead.clone(), heartbeat, first.clone()]] {
         assert_eq!(check(&order, NOW), both);
     }
     assert_eq!(check(&[first, ahead], NOW), (found("QUORUM"), None, Some(NOW)));
 }
 
-/// A checkpoint that only proves its own leaves says nothing of the anchors before it.
+/// Without tiles it is not known whether a checkpoint continues the older anchors.
 #[test]
-fn a_proven_checkpoint_vouches_only_as_an_anchor() {
+fn a_checkpoint_without_tiles_vouches_only_as_the_newest_anchor() {
     let keys = keys();
     let witnessed = |size: u64| keys.note(size, Hash::of(&size.to_be_bytes()), NOW, &[(0, NOW), (1, NOW)]);
     let vouched = |anchored: bool| {
@@ -222,9 +227,9 @@ fn a_proven_checkpoint_vouches_only_as_an_anchor() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// The first time over a leaf is the earliest on any note that covers it and that the tree continues.
+    /// The first trusted time over a leaf is the earliest one on any note that covers it and that the tree continues.
     #[test]
-    fn a_leaf_is_first_seen_by_the_earliest_note_over_it(
+    fn a_leaf_is_first_seen_at_the_earliest_time_of_a_note_over_it(
         size in 1..700_u64,
         anchors in prop::collection::vec((0..1000_u64, 0..500_u64, any::<bool>()), 0..6),
     ) {

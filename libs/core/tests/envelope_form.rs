@@ -1,6 +1,6 @@
-//! The one form of an envelope and of what it hides, and all that is refused.
+//! The form of an envelope and of its plaintext, and everything that is refused.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::common::envelope::{EVENT, envelope, key, plaintext};
 use crate::common::{base64, chain, text, unbase64};
 
-/// Made by an implementation of its own from INTEGRITY's words, in another language.
+/// The envelope of `docs/spec/integrity.md#erasure-envelope`, made by an independent implementation in another
+/// language.
 const PINNED: &str = r#"{"ciphertext":"T52yyyJCtHkhgVm/ZhJ73ONJQ4IXu2KkyRiYst/C2gkSfawrvY2XJ9DF398Jv+vGUICnS/4rmlYNZnI+Uy+TOPFawsq/","commitment":"aD4TS3MN/D98+Mvb5U0RyxEYiShWR5Go6A98iRCgHyY=","key":"00000000-0000-0000-0000-000000000001","nonce":"ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7","scheme":"sealbus/envelope/v2"}"#;
 
 #[test]
@@ -23,7 +24,7 @@ fn an_envelope_has_one_text() {
 }
 
 #[test]
-fn a_database_may_spell_it_anew() {
+fn an_envelope_may_be_respelled_by_a_database() {
     let tree = envelope();
     let members = tree.as_object().unwrap().iter().rev();
     let members: Vec<String> = members.map(|(name, value)| format!("{name:?} :\t{value}")).collect();
@@ -37,7 +38,7 @@ fn a_database_may_spell_it_anew() {
 }
 
 #[test]
-fn other_texts_are_refused() {
+fn malformed_envelopes_are_refused() {
     let with = |member: &str, value: Value| {
         let mut envelope = envelope();
         envelope[member] = value;
@@ -56,20 +57,20 @@ fn other_texts_are_refused() {
         ("a null member more", with("kid", json!(null))),
         ("a nested member", with("extra", json!({ "a": "b" }))),
         ("a member twice", PINNED.replacen('{', r#"{"scheme":"sealbus/envelope/v2","#, 1)),
-        ("something behind it", format!("{PINNED}{{}}")),
+        ("text after it", format!("{PINNED}{{}}")),
         ("a byte order mark", format!("\u{feff}{PINNED}")),
-        ("nothing", String::new()),
+        ("an empty text", String::new()),
         ("null", "null".into()),
         ("an array", format!("[{PINNED}]")),
         ("a string", json!(PINNED).to_string()),
-        ("the scheme before", with("scheme", json!("sealbus/envelope/v1"))),
-        ("another scheme's case", with("scheme", json!("Sealbus/envelope/v2"))),
+        ("the previous scheme", with("scheme", json!("sealbus/envelope/v1"))),
+        ("the scheme in upper case", with("scheme", json!("Sealbus/envelope/v2"))),
         ("a short nonce", cut("nonce", 23)),
         ("a long nonce", longer("nonce")),
         ("a short commitment", cut("commitment", 31)),
         ("a long commitment", longer("commitment")),
         ("no ciphertext", cut("ciphertext", 0)),
-        ("less than a tag", cut("ciphertext", 15)),
+        ("a ciphertext shorter than a tag", cut("ciphertext", 15)),
         ("base64url", with("commitment", json!(part("commitment").replace('/', "_")))),
         ("base64 without padding", with("commitment", json!(part("commitment").trim_end_matches('=')))),
         ("base64 padded too much", with("nonce", json!(format!("{}=", part("nonce"))))),
@@ -94,9 +95,9 @@ fn other_texts_are_refused() {
     }
 }
 
-/// Whoever holds the data key can encrypt anything; what opens is data and metadata in their one spelling.
+/// The owner of a data key can encrypt any bytes. Only the canonical text of data and metadata is accepted.
 #[test]
-fn what_is_hidden_has_one_form_too() {
+fn the_plaintext_has_one_form() {
     let open = |data: &str, metadata: &str| {
         let plaintext = Plaintext { data: data.into(), metadata: metadata.into() };
         let opened = Envelope::seal(&key(0), [1; 24], &EVENT, &plaintext).open(&key(0), &EVENT);
@@ -139,7 +140,7 @@ fn what_is_hidden_has_one_form_too() {
 }
 
 #[test]
-fn a_stored_event_is_opened_or_not() {
+fn a_stored_event_is_opened_with_its_data_key_only() {
     let signer = chain::keyring(1).signer().unwrap();
     let mut record = chain::next(&signer, EVENT.tenant, EVENT.plan, None, &json!({}));
     assert_eq!(Envelope::stored(&record), Ok(None));
@@ -163,12 +164,12 @@ fn a_stored_event_is_opened_or_not() {
     assert_eq!(open(Some(&other), false), Err(Verdict::Commitment));
     assert_eq!(open(None, false), Err(Verdict::KeyLost));
     assert_eq!(open(None, true), Err(Verdict::Erased));
-    // Restored from a backup, and not erased again yet: it stays closed.
+    // A data key that was restored from a backup after its erasure does not open the payload.
     assert_eq!(open(Some(&own), true), Err(Verdict::Erased));
 }
 
 #[test]
-fn clear_metadata_count_where_both_name_a_member() {
+fn clear_metadata_takes_precedence() {
     let metadata =
         |hidden: &str, clear: &str| Plaintext { data: "1".into(), metadata: hidden.into() }.with_clear_metadata(clear);
     let clear = r#"{"sealbus": {"auth": "token"}, "a": 1}"#;

@@ -1,6 +1,6 @@
-//! What holds of every envelope and every wrapped key: they open to what was put in, and not after any change.
+//! Properties of envelopes and wrapped keys: they open to the original content, and not after any change.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -25,7 +25,7 @@ fn verdict(text: &str, key: &DataKey, binding: &Binding<'_>) -> Result<(), Verdi
 
 proptest! {
     #[test]
-    fn what_is_sealed_opens(
+    fn a_sealed_envelope_opens(
         data in common::json::value((-1_000_000_i64..1_000_000).prop_map(Into::into), "[ -~é\u{10000}]{0,9}"),
         metadata in prop::collection::btree_map("[a-c]{1,3}", "[ -~é]{0,9}", 0..4),
         secret: [u8; 32],
@@ -44,7 +44,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_part_is_refused_for_what_it_is(
+    fn a_changed_part_has_its_verdict(
         (part, expected) in prop::sample::select(vec![
             ("ciphertext", Verdict::Aad), ("commitment", Verdict::Commitment), ("nonce", Verdict::Commitment),
             ("key", Verdict::Commitment),
@@ -56,7 +56,7 @@ proptest! {
         prop_assert_eq!(verdict(&changed.to_string(), &key(0), &EVENT), Err(expected));
     }
 
-    /// FORMAT where the text is no envelope any more; otherwise the member that changed says which verdict.
+    /// The verdict is FORMAT if the text is not an envelope any more. Otherwise it depends on the changed member.
     #[test]
     fn a_changed_byte_of_the_text_is_refused(at: Index, bits in 1_u8..128) {
         let mut bytes = envelope().to_string().into_bytes();
@@ -82,9 +82,9 @@ proptest! {
         prop_assert_eq!(verdict(&cut.to_string(), &key(0), &EVENT), Err(expected));
     }
 
-    /// The names are of few characters, so that many differ only in where one ends and the next begins.
+    /// The names consist of few characters, so that many pairs differ only in the boundary between two names.
     #[test]
-    fn an_envelope_opens_for_its_event_alone(one in event(), other in event()) {
+    fn an_envelope_opens_for_its_event_only(one in event(), other in event()) {
         let (one, other) = (binding(&one), binding(&other));
         let text = Envelope::seal(&key(0), [3; 24], &one, &plaintext()).to_text();
         let expected = if one == other { Ok(()) } else { Err(Verdict::Aad) };
@@ -92,11 +92,11 @@ proptest! {
     }
 
     #[test]
-    fn an_envelope_opens_under_its_key_alone(at in 0_usize..32, bits in 1_u8.., key_id: u128) {
+    fn an_envelope_opens_with_its_key_only(at in 0_usize..32, bits in 1_u8.., key_id: u128) {
         let mut secret: [u8; 32] = std::array::from_fn(|index| u8::try_from(index).unwrap());
         secret[at] ^= bits;
         let text = envelope().to_string();
-        // A key of the right id and other bytes, and one of the right bytes and another id.
+        // One key has the right id and other bytes, the other one the right bytes and another id.
         let other_bytes = DataKey::new(key(0).key_id(), &Zeroizing::new(secret));
         secret[at] ^= bits;
         let other_id = DataKey::new(Uuid::from_u128(key_id | 1 << 127), &Zeroizing::new(secret));
@@ -106,7 +106,7 @@ proptest! {
     }
 
     #[test]
-    fn a_wrapped_key_unwraps_as_it_is_and_not_after_any_change(
+    fn a_wrapped_key_unwraps_unless_it_was_changed(
         secret: [u8; 32],
         nonce: [u8; 24],
         epoch: NonZeroU32,
@@ -158,7 +158,7 @@ fn binding(event: &Event) -> Binding<'_> {
 const ACTIVE: &str = "kek-0123456789abcdef";
 const RETIRED: &str = "kek-fedcba9876543210";
 
-/// A retired kek, an active one, and an hmac key.
+/// Returns a keyring with a retired KEK, an active KEK and an HMAC key.
 fn keyring() -> Keyring {
     let secret = |first: u8| common::base64(&(first..first + 32).collect::<Vec<_>>());
     let keys = json!([
@@ -169,7 +169,8 @@ fn keyring() -> Keyring {
     Keyring::parse(&json!({ "keys": keys }).to_string()).unwrap()
 }
 
-/// Made by an implementation of its own from INTEGRITY's words, in another language.
+/// The expected bytes of `docs/spec/integrity.md#erasure-wrapped` were made by an independent implementation in another
+/// language.
 #[test]
 fn a_wrapped_key_has_the_documented_bytes() {
     let subject = DataSubject::parse("Ada").unwrap();
@@ -185,19 +186,19 @@ fn a_wrapped_key_has_the_documented_bytes() {
 }
 
 #[test]
-fn what_another_key_wrapped_needs_that_key() {
+fn a_data_key_unwraps_with_the_kek_that_wrapped_it() {
     let (subject, nonce) = (DataSubject::parse("Ada").unwrap(), [1; 24]);
     let only = |id: &str, status: &str| {
         let secret = common::base64(&(64..96).collect::<Vec<_>>());
         Keyring::parse(&json!({ "keys": [{ "id": id, "secret": secret, "status": status }] }).to_string()).unwrap()
     };
     let row = only(RETIRED, "active").wrap_data_key(&key(0), "acme", &subject, NonZeroU32::MIN, &nonce).unwrap();
-    // Retired, it still unwraps.
+    // A retired or revoked KEK still unwraps.
     assert!(keyring().unwrap_data_key(&row).is_ok());
     assert!(only(RETIRED, "revoked").unwrap_data_key(&row).is_ok());
     let missing = only(ACTIVE, "active").unwrap_data_key(&row);
     assert!(matches!(missing, Err(UnwrapError::NoKek { kek, .. }) if kek.as_str() == RETIRED));
-    // A key of another kind is none, whatever a row says.
+    // A key of another kind is not used as a KEK, even if a row names it.
     let row = WrappedKey { kek: KeyId::new("hmac-0123456789abcdef"), ..row };
     assert!(matches!(keyring().unwrap_data_key(&row), Err(UnwrapError::NoKek { .. })));
 

@@ -1,6 +1,6 @@
-//! The project's golden bundles: what the second implementation, `deploy/verify`, says of each, is what is found here.
+//! The golden bundles: the findings are those of the second implementation, `deploy/verify`.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -11,11 +11,11 @@ use sealbus_core::verify::{Report, Trust};
 use serde_json::{Value, json};
 
 use crate::common::bundle::merge;
-use crate::common::verification::{Evident, Pinned, expected, findings};
-use crate::common::{text, unbase64};
+use crate::common::verification::{Input, Pins, expected, findings};
+use crate::common::{number, text, unbase64};
 
 #[test]
-fn bundles_get_the_findings_that_another_implementation_gives() {
+fn bundles_get_the_findings_of_the_second_implementation() {
     let file = common::golden("bundles.json");
     let (mut refused, cases) = (0, common::cases(&file, "cases"));
     for case in cases {
@@ -23,13 +23,13 @@ fn bundles_get_the_findings_that_another_implementation_gives() {
         merge(&mut state, &case["patch"]);
         let (report, about) = (verify(&file, case, &state), text(case, "name"));
         if case["findings"].is_null() {
-            assert!(report.is_none(), "{about}: it cannot be read");
+            assert!(report.is_none(), "{about}: an unreadable bundle was read");
             refused += 1;
             continue;
         }
-        let report = report.unwrap_or_else(|| panic!("{about}: it can be read"));
+        let report = report.unwrap_or_else(|| panic!("{about}: the bundle could not be read"));
         assert_eq!(findings(&report), expected(case), "{about}");
-        assert_eq!(u64::from(report.exit_code()), case["exit"].as_u64().unwrap(), "{about}");
+        assert_eq!(u64::from(report.exit_code()), number(case, "exit"), "{about}");
         if let Some(vouched) = case.get("vouched") {
             assert_eq!(serde_json::to_value(report.vouched).unwrap(), *vouched, "{about}");
         }
@@ -37,37 +37,37 @@ fn bundles_get_the_findings_that_another_implementation_gives() {
     assert!(refused > 5 && cases.len() - refused > 60, "{refused} of {} cases", cases.len());
 }
 
-/// The report; `None` where the bundle, or what is pinned, cannot be read.
+/// Verifies the bundle of a case. Returns `None` if the bundle, the pins or a receipt cannot be read.
 fn verify(file: &Value, case: &Value, state: &Value) -> Option<Report> {
     let (bundle, trust) = (&state["bundle"], &state["trust"]);
-    let pinned = Pinned {
+    let pins = Pins {
         origin: text(trust, "origin").trim_end().into(),
         keyring: Keyring::parse(text(trust, "keyring.json")).ok()?,
         policy: Policy::parse(text(trust, "policy").as_bytes()).ok()?,
         now: case["now"].as_u64().or(file["now"].as_u64()).unwrap(),
         max_age: case["max_age"].as_u64(),
     };
-    let mut evident = Evident::default();
+    let mut input = Input::default();
     let mut events: Option<String> = None;
     for (path, content) in bundle["files"].as_object().unwrap() {
         let bytes = content.as_str().map_or_else(|| unbase64(text(content, "base64")), |text| text.as_bytes().to_vec());
-        match BundlePath::parse(path).unwrap_or_else(|| panic!("{path} is of a bundle")) {
-            BundlePath::Checkpoint => evident.checkpoint = bytes,
-            BundlePath::Anchor(_) => evident.anchors.push((path.clone(), bytes)),
-            BundlePath::Tile(_) => drop(evident.tiles.insert(path.clone(), bytes)),
+        match BundlePath::parse(path).unwrap_or_else(|| panic!("{path} is not a file of a bundle")) {
+            BundlePath::Checkpoint => input.checkpoint = bytes,
+            BundlePath::Anchor(_) => input.anchors.push((path.clone(), bytes)),
+            BundlePath::Tile(_) => drop(input.tiles.insert(path.clone(), bytes)),
             BundlePath::Events => events = Some(String::from_utf8(bytes).unwrap()),
         }
     }
     let mut records: Vec<&Value> = bundle["records"].as_object().unwrap().values().collect();
     records.sort_by_key(|record| (text(record, "tenant"), text(record, "plan"), record["seq"].as_u64()));
     let events = events.unwrap_or_else(|| records.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
-    let mut lines = EventLines::new(&pinned.origin);
+    let mut lines = EventLines::new(&pins.origin);
     for line in events.lines() {
-        evident.records.push(lines.read(line.as_bytes()).ok()?);
+        input.records.push(lines.read(line.as_bytes()).ok()?);
     }
-    let trust = Trust::new(&pinned.origin, pinned.keyring.clone(), [], 0);
+    let trust = Trust::new(&pins.origin, pins.keyring.clone(), [], 0);
     for receipt in case["receipts"].as_array().into_iter().flatten() {
-        evident.receipts.push(read_receipt(receipt.to_string().as_bytes(), &trust).ok()?);
+        input.receipts.push(read_receipt(receipt.to_string().as_bytes(), &trust).ok()?);
     }
-    Some(pinned.verify(&evident))
+    Some(pins.verify(&input))
 }

@@ -1,6 +1,6 @@
-//! Headers: one encoding each, and no limit that can be stepped over.
+//! Headers: each has one encoding, and the limits of all fields are enforced.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::common::chain;
 
-/// Headers whose texts are alike, so that one text could pass for the end of another.
+/// Generates headers with similar texts, so that a missing boundary between fields would be noticed.
 fn header() -> impl Strategy<Value = Header> {
     let text = || "[a-c]{0,3}|[^\\x00-\\x1f\\x7f-\\x9f]{0,40}";
     let hash = || prop_oneof![Just(Hash([0; 32])), any::<[u8; 32]>().prop_map(Hash)];
@@ -66,7 +66,7 @@ fn good() -> Header {
 }
 
 #[test]
-fn each_field_is_held_to_its_limits() {
+fn the_limits_of_fields_are_enforced() {
     type Change = fn(&mut Header);
     let refused: [(&str, Change); 25] = [
         ("origin", |header| header.origin.clear()),
@@ -108,7 +108,7 @@ fn each_field_is_held_to_its_limits() {
     (longest.seq, longest.data_version) = ((1 << 53) - 1, (1 << 31) - 1);
     assert_eq!(longest.validate(), Ok(()));
     let leaf = Leaf { header: longest, mac: Vec::new(), sig: vec![0; 64] };
-    assert_eq!(leaf.encode().len(), 2933, "INTEGRITY's longest leaf");
+    assert_eq!(leaf.encode().len(), 2933, "the longest leaf of docs/spec/integrity.md#v2-leaf-size");
     assert_eq!(Leaf::decode(&leaf.encode()), Ok(leaf));
 }
 
@@ -123,7 +123,7 @@ fn an_origin_is_a_signed_note_key_name() {
 }
 
 #[test]
-fn a_leafs_seal_is_its_suites() {
+fn a_leaf_must_have_the_seal_of_its_suite() {
     let leaf =
         |mac: usize, sig: usize| Leaf::decode(&Leaf { header: good(), mac: vec![0; mac], sig: vec![0; sig] }.encode());
     assert!(leaf(0, 64).is_ok());
@@ -132,7 +132,7 @@ fn a_leafs_seal_is_its_suites() {
 }
 
 #[test]
-fn foreign_ids_are_version_8() {
+fn ids_that_are_not_uuids_become_version_8() {
     let identity = event_id("acme", "urn:s", "A-1").unwrap();
     assert_eq!((identity.id.get_version_num(), identity.external.as_deref()), (8, Some("A-1")));
     assert_ne!(event_id("acme", "urn:t", "A-1").unwrap().id, identity.id);
@@ -151,14 +151,14 @@ fn foreign_ids_are_version_8() {
 
 proptest! {
     #[test]
-    fn a_header_reads_back_as_itself(header in header()) {
+    fn a_header_round_trips(header in header()) {
         prop_assert_eq!(header.validate(), Ok(()));
         prop_assert_eq!(Header::decode(&header.encode()), Ok(header));
     }
 
     #[test]
     fn no_two_headers_have_one_encoding(one in header(), mut other in header(), kept in any::<u32>()) {
-        // Take over most fields, so that the two differ in few.
+        // Copy most fields, so that the two headers differ in few.
         let keep = |field: u32| kept >> field & 1 == 1;
         if keep(0) { other.origin.clone_from(&one.origin); }
         if keep(1) { other.tenant.clone_from(&one.tenant); }

@@ -1,6 +1,6 @@
-//! The keyring file: what is taken, all that refuses the start, and that no secret is ever shown.
+//! The keyring file: what is accepted and refused, and that no secret is shown.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -19,7 +19,7 @@ fn hmac() -> Value {
     json!({ "id": "hmac-0123456789abcdef", "secret": base64(&SECRET) })
 }
 
-/// The Ed25519 key of a development keyring.
+/// Returns the Ed25519 key of a development keyring.
 fn ed25519(number: u8) -> Value {
     let random = std::array::from_fn(|index| u8::try_from(index).unwrap() ^ number);
     let file: Value = serde_json::from_str(&Keyring::generate_dev(&random).unwrap()).unwrap();
@@ -59,7 +59,7 @@ fn a_key_may_be_given_in_part() {
 }
 
 #[test]
-fn the_start_is_refused() {
+fn faulty_keyrings_are_refused() {
     type Why = fn(&KeyringError) -> bool;
     let small_order = {
         let mut identity = [0; 32];
@@ -80,10 +80,12 @@ fn the_start_is_refused() {
         ("a malformed id", vec![with(hmac(), "id", json!("hmac-0123456789ABCDEF"))], |e| {
             matches!(e, KeyringError::Id { .. })
         }),
-        ("an id of no kind", vec![with(hmac(), "id", json!("aes-0123456789abcdef"))], |e| {
+        ("an id of an unknown kind", vec![with(hmac(), "id", json!("aes-0123456789abcdef"))], |e| {
             matches!(e, KeyringError::Id { .. })
         }),
-        ("no base64", vec![with(hmac(), "secret", json!("!"))], |e| matches!(e, KeyringError::Base64 { .. })),
+        ("a secret that is not base64", vec![with(hmac(), "secret", json!("!"))], |e| {
+            matches!(e, KeyringError::Base64 { .. })
+        }),
         ("base64 without padding", vec![with(hmac(), "secret", json!(base64(&SECRET).trim_end_matches('=')))], |e| {
             matches!(e, KeyringError::Base64 { .. })
         }),
@@ -94,7 +96,7 @@ fn the_start_is_refused() {
             matches!(e, KeyringError::WeakSecret { .. })
         }),
         (
-            "a dull secret",
+            "a secret with few distinct bytes",
             vec![with(hmac(), "secret", json!(base64(b"0123456012345601234560123456012345601234")))],
             |e| matches!(e, KeyringError::WeakSecret { .. }),
         ),
@@ -103,7 +105,7 @@ fn the_start_is_refused() {
             vec![with(ed25519(1), "secret", json!(base64(&[SECRET.as_slice(), b"01234567"].concat())))],
             |e| matches!(e, KeyringError::SecretLength { .. }),
         ),
-        ("nothing but an id", vec![without(without(ed25519(1), "secret"), "public")], |e| {
+        ("an Ed25519 key with an id only", vec![without(without(ed25519(1), "secret"), "public")], |e| {
             matches!(e, KeyringError::Empty { .. })
         }),
         ("a v1 key without its secret", vec![json!({ "id": "v1-0123456789abcdef" })], |e| {
@@ -119,10 +121,10 @@ fn the_start_is_refused() {
             vec![with(without(ed25519(1), "secret"), "public", json!(base64(&SECRET[..31])))],
             |e| matches!(e, KeyringError::Public { .. }),
         ),
-        ("another key's id", vec![with(ed25519(1), "id", ed25519(2)["id"].clone())], |e| {
+        ("the id of another key", vec![with(ed25519(1), "id", ed25519(2)["id"].clone())], |e| {
             matches!(e, KeyringError::IdOfOtherKey { .. })
         }),
-        ("another key's public half", vec![with(ed25519(1), "public", ed25519(2)["public"].clone())], |e| {
+        ("the public key of another key", vec![with(ed25519(1), "public", ed25519(2)["public"].clone())], |e| {
             matches!(e, KeyringError::PublicOfOtherSecret { .. })
         }),
         (
@@ -178,7 +180,7 @@ fn no_secret_is_shown() {
         [base64(&random[..32]), base64(&random[32..64]), hex::encode(&random[..32]), format!("{:?}", &random[..4])];
     let signer = keyring.signer().unwrap();
     let shown = format!("{keyring:?} {signer:?} {:?} {:#?}", keyring.v1_signer(), keyring.public_only());
-    // The messages of refusals too, when a secret stands in the wrong place.
+    // Error messages must not show a secret either, even if it is in the wrong member.
     let secret = base64(&SECRET);
     let refused = [
         with(hmac(), "from", json!(secret)),
@@ -197,7 +199,7 @@ fn no_secret_is_shown() {
 }
 
 #[test]
-fn a_development_keyring_is_made_of_its_bytes_alone() {
+fn a_development_keyring_is_deterministic() {
     let random = std::array::from_fn(|index| u8::try_from(index).unwrap());
     let json = Keyring::generate_dev(&random).unwrap();
     assert_eq!(json, Keyring::generate_dev(&random).unwrap());
@@ -207,7 +209,7 @@ fn a_development_keyring_is_made_of_its_bytes_alone() {
 }
 
 #[test]
-fn a_keyring_made_before_there_were_data_keys_gets_a_kek_key_once() {
+fn a_kek_key_is_added_to_an_older_keyring_once() {
     let older = json!({ "keys": [hmac()] }).to_string();
     assert!(!Keyring::parse(&older).unwrap().wraps_data_keys());
     let random = std::array::from_fn(|index| u8::try_from(index).unwrap());
@@ -219,7 +221,7 @@ fn a_keyring_made_before_there_were_data_keys_gets_a_kek_key_once() {
 }
 
 #[test]
-fn a_keyring_of_one_pair_can_be_made() {
+fn a_keyring_of_one_key_pair_can_be_generated() {
     for kind in [KeyKind::Ed25519, KeyKind::Log, KeyKind::Witness] {
         let keyring = Keyring::parse(&Keyring::generate(kind, &SECRET).unwrap()).unwrap();
         assert!(keyring.public_keys(kind).eq([&PublicKey::of_seed(&SECRET)]));
@@ -244,7 +246,7 @@ fn both_libraries_make_the_same_signatures() {
 }
 
 #[test]
-fn a_request_is_known_by_the_key_that_sealed_its_row() {
+fn a_request_mac_depends_on_key_origin_tenant_and_request() {
     let keyring = chain::keyring(1);
     let signer = keyring.signer().unwrap();
     let mac = signer.request_mac("o", "acme", b"{}");

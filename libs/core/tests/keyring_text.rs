@@ -1,12 +1,12 @@
-//! Changing a keyring file: what is not changed stays byte for byte.
+//! Changes of a keyring file: everything else stays the same byte for byte.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use proptest::prelude::*;
 use sealbus_core::seal::{KeyId, KeyKind, Keyring, KeyringError, KeyringText, NewKey, Status};
 use zeroize::Zeroizing;
 
-/// 40 bytes that differ by `number`, as no generator gives them.
+/// Returns 40 bytes that depend on `number`.
 fn random(number: u8) -> [u8; 40] {
     std::array::from_fn(|index| u8::try_from(index).unwrap().wrapping_mul(7) ^ number)
 }
@@ -20,7 +20,7 @@ fn text(json: &str) -> KeyringText {
 }
 
 #[test]
-fn a_key_of_every_kind_can_be_made_and_holds_its_secret() {
+fn a_key_of_every_kind_can_be_generated() {
     for kind in [KeyKind::Hmac, KeyKind::Ed25519, KeyKind::V1, KeyKind::Kek, KeyKind::Log, KeyKind::Witness] {
         let made = key(kind, 1, Status::Retired);
         let keyring = Keyring::parse(&made.keyring()).unwrap();
@@ -33,7 +33,7 @@ fn a_key_of_every_kind_can_be_made_and_holds_its_secret() {
 }
 
 #[test]
-fn a_keys_status_is_changed_and_nothing_else() {
+fn changing_a_status_leaves_the_rest_unchanged() {
     let (one, two) = (key(KeyKind::Ed25519, 1, Status::Active), key(KeyKind::Ed25519, 2, Status::Retired));
     let mut text = text(&one.keyring());
     text.add(&two);
@@ -50,7 +50,7 @@ fn a_keys_status_is_changed_and_nothing_else() {
 }
 
 #[test]
-fn what_an_operator_wrote_by_hand_stays_as_it_was() {
+fn hand_written_formatting_is_preserved() {
     let by_hand = concat!(
         "{\n\t\"keys\" : [ {\"status\":\"retired\" ,",
         " \"id\": \"hmac-0123456789abcdef\" },\n  { \"until\":null, \"secret\" : \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\", ",
@@ -63,7 +63,7 @@ fn what_an_operator_wrote_by_hand_stays_as_it_was() {
     assert!(changed.set_until(&kek, 7));
     let expected = by_hand.replace("\"retired\"", "\"revoked\"").replace("null", "7");
     assert_eq!(changed.as_str(), expected);
-    assert!(changed.set_status(&kek, Status::Retired), "its status was left out");
+    assert!(changed.set_status(&kek, Status::Retired), "a status that was absent was not added");
     let expected = expected.replace("\"kek-0123456789abcdef\"", "\"kek-0123456789abcdef\", \"status\": \"retired\"");
     assert_eq!(changed.as_str(), expected);
     let keyring = Keyring::of_texts([&changed]).unwrap();
@@ -72,7 +72,7 @@ fn what_an_operator_wrote_by_hand_stays_as_it_was() {
 }
 
 #[test]
-fn the_first_key_of_an_empty_file_is_added_too() {
+fn a_key_can_be_added_to_an_empty_keyring() {
     let made = key(KeyKind::Kek, 3, Status::Active);
     let mut text = text("{\"keys\":[ ]}");
     text.add(&made);
@@ -81,7 +81,7 @@ fn the_first_key_of_an_empty_file_is_added_too() {
 }
 
 #[test]
-fn a_text_that_is_no_keyring_is_not_taken() {
+fn malformed_keyrings_are_refused() {
     for json in [
         "",
         "[]",
@@ -97,7 +97,7 @@ fn a_text_that_is_no_keyring_is_not_taken() {
 
 proptest! {
     #[test]
-    fn any_run_of_changes_leaves_the_keys_that_were_asked_for(changes in prop::collection::vec((0_u8..6, 0_u8..3), 0..20)) {
+    fn any_sequence_of_changes_results_in_the_requested_keys(changes in prop::collection::vec((0_u8..6, 0_u8..3), 0..20)) {
         let mut text = text("{\"keys\":[]}");
         let mut expected: Vec<(KeyId, Status)> = Vec::new();
         for (number, status) in changes {

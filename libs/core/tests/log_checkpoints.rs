@@ -1,6 +1,6 @@
-//! Checkpoints: what is read, whose they are, whose lines count.
+//! Checkpoints: their text, their signatures, and the cosignatures that count.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -54,14 +54,14 @@ fn a_checkpoint_has_one_spelling() {
 }
 
 #[test]
-fn a_checkpoint_is_its_logs() {
+fn a_checkpoint_must_be_signed_by_its_log() {
     let (note, keys) = note();
     let open = |origin, keys: &[VerifierKey]| SignedCheckpoint::open(&note, origin, keys);
     assert_eq!(open(ORIGIN, &keys).unwrap().checkpoint(), &checkpoint());
     assert_eq!(open("bus.test/two", &keys), Err(CheckpointError::OtherOrigin { origin: ORIGIN.into() }));
-    assert_eq!(open(ORIGIN, &keys[1..]), Err(CheckpointError::Unsigned), "the time line alone");
+    assert_eq!(open(ORIGIN, &keys[1..]), Err(CheckpointError::Unsigned), "a line of type 0x04 alone was accepted");
 
-    // Another log's key, though known and though it signs this text, is not this log's.
+    // The key of another log does not count, even if it is known and signed this text.
     let (other, _) = signers("bus.test/two", 5, "witness.test", 2);
     assert_eq!(other.sign(&checkpoint(), 1000), None);
     assert_eq!(open(ORIGIN, &[other.verifier_key()]), Err(CheckpointError::Unsigned));
@@ -77,14 +77,15 @@ fn a_checkpoint_is_its_logs() {
 fn cosignatures_count_until_five_minutes_ahead() {
     let (note, keys) = note();
     let opened = SignedCheckpoint::open(&note, ORIGIN, &keys).unwrap();
-    let at = |now| opened.cosignatures(now).map(|line| (line.key.name(), line.time, line.by_log)).collect::<Vec<_>>();
-    assert_eq!(at(5000), [(ORIGIN, 1000, true), ("witness.test", 1001, false)]);
-    assert_eq!(at(701).len(), 2);
-    assert_eq!(at(700), [(ORIGIN, 1000, true)]);
-    assert_eq!(at(699), []);
-    assert_eq!(at(u64::MAX).len(), 2);
+    let counting =
+        |now| opened.cosignatures(now).map(|line| (line.key.name(), line.time, line.by_log)).collect::<Vec<_>>();
+    assert_eq!(counting(5000), [(ORIGIN, 1000, true), ("witness.test", 1001, false)]);
+    assert_eq!(counting(701).len(), 2);
+    assert_eq!(counting(700), [(ORIGIN, 1000, true)]);
+    assert_eq!(counting(699), []);
+    assert_eq!(counting(u64::MAX).len(), 2);
 
-    // The log's key is its own under whatever name.
+    // A key of the log is by the log under any name.
     let alias = VerifierKey::new("alias", SignatureType::Cosignature, keys[0].public().clone()).unwrap();
     let alias_signer = WitnessSigner::new(&keyring(seed(9), seed(1)), "alias").unwrap();
     assert_eq!(alias_signer.verifier_key(), alias);
@@ -94,7 +95,7 @@ fn cosignatures_count_until_five_minutes_ahead() {
     assert!(opened.cosignatures(5000).all(|line| line.by_log));
     assert_eq!(opened.cosignatures(5000).count(), 1);
 
-    // And so is another key of its name.
+    // Another key with the name of the log is by the log, too.
     let namesake = WitnessSigner::new(&keyring(seed(9), seed(5)), ORIGIN).unwrap();
     let lines = [note.signatures(), &[namesake.cosign(&checkpoint(), 1003)]].concat();
     let note = Note::new(note.text().into(), lines).unwrap();
@@ -139,7 +140,7 @@ fn a_log_signs_its_own_checkpoints_only_and_with_the_one_active_key() {
 
 proptest! {
     #[test]
-    fn any_checkpoint_reads_back(origin in "[!-*,-~]{1,255}", size in 0..=MAX_SIZE, root in any::<[u8; 32]>()) {
+    fn any_checkpoint_round_trips(origin in "[!-*,-~]{1,255}", size in 0..=MAX_SIZE, root in any::<[u8; 32]>()) {
         let checkpoint = Checkpoint::new(&origin, size, Hash(root)).unwrap();
         prop_assert_eq!(checkpoint.to_string().parse(), Ok(checkpoint));
     }

@@ -1,6 +1,6 @@
-//! Signed notes and their keys: what is read, what is refused, whose lines are verified.
+//! Signed notes and their keys: the accepted forms, and the verification of signature lines.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -57,7 +57,7 @@ fn a_note_has_one_form() {
 }
 
 #[test]
-fn a_note_is_bounded() {
+fn the_limits_of_a_note_are_enforced() {
     let of = |signatures: usize| format!("text\n\n{}", "— a AAAAAAA=\n".repeat(signatures));
     assert_eq!(parse(&of(64)).unwrap().signatures().len(), 64);
     assert!(parse(&of(65)).is_err());
@@ -67,49 +67,49 @@ fn a_note_is_bounded() {
 }
 
 #[test]
-fn what_would_read_as_another_note_is_not_made() {
+fn a_note_that_would_parse_differently_is_refused() {
     let signatures = note().0.signatures().to_vec();
     for text in ["", "no newline", "a\r\n", "text\n\n— a AAAAAAA=\n"] {
         let made = Note::new(text.into(), signatures.clone());
-        // A text that looks like a note is one text all the same.
+        // A text that looks like a note is allowed.
         assert_eq!(made.is_ok(), text.starts_with("text"), "{text:?}: {made:?}");
     }
     assert!(Note::new("text\n".into(), vec![]).is_err());
 }
 
 #[test]
-fn lines_of_unknown_keys_are_ignored_and_wrong_ones_of_known_keys_refuse() {
+fn unknown_keys_are_ignored_and_an_invalid_line_of_a_known_key_refuses_the_note() {
     let (note, keys) = note();
     assert_eq!(note.verify(&keys).unwrap().len(), 3);
     assert_eq!(note.verify(&keys[2..]).unwrap().len(), 1);
     assert_eq!(note.verify(&[]).unwrap(), []);
 
-    let others_text = Note::new("another\n".into(), note.signatures().to_vec()).unwrap();
-    assert_eq!(others_text.verify(&keys[2..]), Err(NoteError::BadSignature { name: "witness.test".into() }));
-    assert_eq!(others_text.verify(&[]).unwrap(), []);
+    let other_text = Note::new("another\n".into(), note.signatures().to_vec()).unwrap();
+    assert_eq!(other_text.verify(&keys[2..]), Err(NoteError::BadSignature { name: "witness.test".into() }));
+    assert_eq!(other_text.verify(&[]).unwrap(), []);
 
-    // Good lines do not make up for it, wherever they stand.
+    // Valid lines do not compensate for an invalid one, in any order.
     let (_, stranger) = signers(ORIGIN, 1, "witness.test", 3);
     let (one, other) = (note.signatures()[2].clone(), stranger.cosign(&checkpoint(), 1001));
-    let wrong = others_text_line(&keys[2]);
+    let wrong = line_of_another_text(&keys[2]);
     for lines in [vec![one.clone(), wrong.clone()], vec![wrong, one.clone()]] {
         let note = Note::new(note.text().into(), lines).unwrap();
         assert!(note.verify(&keys).is_err());
     }
-    // The same name under another key is unknown, and so may say anything.
+    // A line of another key with the same name is a line of an unknown key.
     let note = Note::new(note.text().into(), vec![one, other]).unwrap();
     assert_eq!(note.verify(&keys).unwrap().len(), 1);
 }
 
-/// A line of the witness under another checkpoint.
-fn others_text_line(key: &VerifierKey) -> Signature {
+/// Returns a line of the witness under another checkpoint.
+fn line_of_another_text(key: &VerifierKey) -> Signature {
     let (_, witness) = signers(ORIGIN, 1, "witness.test", 2);
     assert_eq!(witness.verifier_key(), *key);
     witness.cosign(&Checkpoint::new(ORIGIN, 8, Hash::of(b"eight")).unwrap(), 1001)
 }
 
 #[test]
-fn a_cosignature_is_of_its_time() {
+fn a_cosignature_is_bound_to_its_time() {
     let (note, keys) = note();
     let line = note.signatures()[2].to_string();
     let moved = |time: u64| {
@@ -127,7 +127,7 @@ fn a_cosignature_is_of_its_time() {
     assert!(of(i64::MAX as u64 + 1).is_err());
 }
 
-/// The ids have four bytes, so that two keys of one name and id can be made, as here out of 11,857 seeds.
+/// Key ids have four bytes, so two keys with the same name and id can be found: here among 11,857 seeds.
 #[test]
 fn two_keys_that_share_name_and_id_both_verify() {
     let pairs = [728_u32, 11_856].map(|number| {
@@ -140,7 +140,7 @@ fn two_keys_that_share_name_and_id_both_verify() {
     let note = Note::new(checkpoint().to_string(), lines.to_vec()).unwrap();
     let verified = note.verify(&keys).unwrap();
     assert_eq!(verified.iter().map(|line| &line.key).collect::<Vec<_>>(), [&keys[0], &keys[1]]);
-    assert!(note.verify(&keys[..1]).is_err(), "an unknown key under a known id is a wrong line");
+    assert!(note.verify(&keys[..1]).is_err(), "a line of an unknown key with a known name and id was accepted");
 }
 
 #[test]
@@ -174,17 +174,17 @@ fn a_vkey_has_one_spelling() {
 }
 
 proptest! {
-    /// A byte of a note changed, put in or taken out: it is refused, or it reads as what it says, and then no key's line
-    /// verifies but one that was left whole over a text that was left whole.
+    /// Changes, inserts or removes a byte of a note. The result is refused, or it parses to the changed note. In the
+    /// latter case only unchanged lines over an unchanged text verify.
     #[test]
-    fn no_other_spelling_reads(at in any::<Index>(), byte in any::<u8>(), how in 0..3) {
+    fn no_other_spelling_is_accepted(index in any::<Index>(), byte in any::<u8>(), how in 0..3) {
         let (note, keys) = note();
         let mut bytes = note.to_string().into_bytes();
-        let at = at.index(bytes.len());
+        let index = index.index(bytes.len());
         match how {
-            0 => bytes[at] = byte,
-            1 => bytes.insert(at, byte),
-            _ => drop(bytes.remove(at)),
+            0 => bytes[index] = byte,
+            1 => bytes.insert(index, byte),
+            _ => drop(bytes.remove(index)),
         }
         let Ok(read) = Note::parse(&bytes) else { return Ok(()) };
         prop_assert_eq!(read.to_string().into_bytes(), bytes);

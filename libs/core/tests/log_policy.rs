@@ -1,6 +1,6 @@
-//! Trust policies: what is read, and when a quorum is reached.
+//! Trust policies: parsing, and when a quorum is reached.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -22,7 +22,7 @@ fn log() -> LogSigner {
     signers(ORIGIN, 100, "w", 101).0
 }
 
-/// A policy with `LOG`, `W1` … `W6` standing for the keys.
+/// Parses a policy in which `LOG` and `W1` to `W6` are replaced by keys.
 fn policy(file: &str) -> Result<Policy, String> {
     let mut file = file.replace("LOG", &log().verifier_key().to_string());
     for number in 1..=6 {
@@ -31,7 +31,7 @@ fn policy(file: &str) -> Result<Policy, String> {
     Policy::parse(file.as_bytes()).map_err(|error| error.to_string())
 }
 
-/// The log's checkpoint, cosigned by these witnesses at these times.
+/// Returns a checkpoint of the log, cosigned by these witnesses at these times.
 fn cosigned(policy: &Policy, by: &[(u8, u64)]) -> SignedCheckpoint {
     let checkpoint = Checkpoint::new(ORIGIN, 7, Hash::of(b"seven")).unwrap();
     let own = log().sign(&checkpoint, NOW).unwrap();
@@ -40,7 +40,7 @@ fn cosigned(policy: &Policy, by: &[(u8, u64)]) -> SignedCheckpoint {
     policy.open(&Note::new(own.text().into(), lines).unwrap(), ORIGIN).unwrap()
 }
 
-/// Whether these witnesses are enough, now.
+/// Returns whether cosignatures of these witnesses reach the quorum.
 fn reached(policy: &Policy, by: &[u8]) -> bool {
     let by: Vec<_> = by.iter().map(|number| (*number, NOW)).collect();
     let signed = cosigned(policy, &by);
@@ -49,7 +49,7 @@ fn reached(policy: &Policy, by: &[u8]) -> bool {
     quorum.reached
 }
 
-/// The specification's example.
+/// The example of tlog-policy.
 const EXAMPLE: &str = "log LOG
 
 witness X1 W1
@@ -67,8 +67,8 @@ quorum X-and-Y
 ";
 
 #[test]
-fn the_specifications_example_is_reached_as_it_says() {
-    // The names are the example's own; only its keys are not spelled out there.
+fn the_example_of_the_specification_has_its_quorum() {
+    // The specification abbreviates the keys of its example.
     let example = EXAMPLE.lines().map(|line| line.to_owned() + "\n").collect::<String>();
     let policy = policy(&example).unwrap();
     assert_eq!((policy.logs().len(), policy.witnesses().len(), policy.keys().len()), (1, 6, 8));
@@ -82,7 +82,7 @@ fn the_specifications_example_is_reached_as_it_says() {
 }
 
 #[test]
-fn a_quorum_is_nobody_a_witness_or_a_group() {
+fn a_quorum_can_be_empty_a_witness_or_a_group() {
     assert!(reached(&policy("quorum none\nlog LOG").unwrap(), &[]));
     let one = policy("log LOG https://bus.test\nwitness all W1 https://witness.test/\nquorum all\n").unwrap();
     assert!(reached(&one, &[1]) && !reached(&one, &[]));
@@ -90,22 +90,22 @@ fn a_quorum_is_nobody_a_witness_or_a_group() {
     assert_eq!(one.witnesses()[0].url.as_deref(), Some(&b"https://witness.test/"[..]));
     let two = policy("log LOG\nwitness a W1\nwitness b W2\ngroup any 2 a b\nquorum any\n").unwrap();
     assert!(reached(&two, &[1, 2]) && !reached(&two, &[1]) && !reached(&two, &[2]));
-    // Space and comments as one likes, octets that are no text too.
+    // White space and comments are allowed, also bytes that are not UTF-8.
     let odd = b" # \xff\xfe\n\t\n  quorum \t none  \n\t#log".to_vec();
     assert_eq!(Policy::parse(&odd).unwrap().keys(), []);
 }
 
 #[test]
-fn the_logs_own_and_cosignatures_ahead_of_the_time_never_count() {
+fn cosignatures_of_the_log_and_from_the_future_do_not_count() {
     let policy = policy("log LOG\nwitness a W1\nquorum a\n").unwrap();
-    let at = |time| policy.quorum(&cosigned(&policy, &[(1, time)]), NOW).reached;
-    assert!(at(0) && at(NOW) && at(NOW + 300));
-    assert!(!at(NOW + 301) && !at(i64::MAX as u64));
-    // Twice the same witness is one witness, and a good time beside a bad one counts.
+    let counts = |time| policy.quorum(&cosigned(&policy, &[(1, time)]), NOW).reached;
+    assert!(counts(0) && counts(NOW) && counts(NOW + 300));
+    assert!(!counts(NOW + 301) && !counts(i64::MAX as u64));
+    // Two lines of one witness are one witness, and one valid time is sufficient.
     let twice = cosigned(&policy, &[(1, NOW + 301), (1, NOW)]);
     assert_eq!(policy.quorum(&twice, NOW).witnesses.len(), 1);
 
-    // A policy may name the log's own key a witness's; it has signed, and does not count.
+    // A policy may list the key of the log as a witness. Its cosignature does not count.
     let own = log().verifier_key().with_type(SignatureType::Cosignature);
     let file = format!("log {}\nwitness own {own}\nquorum own\n", log().verifier_key());
     let policy = Policy::parse(file.as_bytes()).unwrap();
@@ -115,7 +115,7 @@ fn the_logs_own_and_cosignatures_ahead_of_the_time_never_count() {
 }
 
 #[test]
-fn either_of_two_logs_keys_opens_and_a_strangers_does_not() {
+fn each_pinned_log_key_verifies_and_other_keys_do_not() {
     let (new, _) = signers(ORIGIN, 102, "w", 101);
     let both = format!("log {}\nlog {}\nquorum none\n", log().verifier_key(), new.verifier_key());
     let both = Policy::parse(both.as_bytes()).unwrap();
@@ -128,7 +128,7 @@ fn either_of_two_logs_keys_opens_and_a_strangers_does_not() {
 }
 
 #[test]
-fn faults_are_named_with_their_line() {
+fn faults_are_reported_with_their_line() {
     let log_key = log().verifier_key();
     let time_key = log_key.with_type(SignatureType::Cosignature);
     let plain = witness(1).verifier_key().with_type(SignatureType::Ed25519);
@@ -187,7 +187,7 @@ fn faults_are_named_with_their_line() {
 }
 
 #[test]
-fn names_are_octets() {
+fn names_are_byte_strings() {
     let file = |name: &[u8]| {
         let witness = witness(1).verifier_key().to_string();
         [b"witness \xff ", witness.as_bytes(), b"\nquorum ", name, b"\n"].concat()
@@ -198,10 +198,10 @@ fn names_are_octets() {
 }
 
 #[test]
-fn a_quorum_is_reachable_if_those_who_can_see_are_enough_without_the_log_itself() {
-    let reachable = |file: &str, can_see: &[&str]| {
+fn a_quorum_is_reachable_if_enough_witnesses_can_cosign() {
+    let reachable = |file: &str, can_cosign: &[&str]| {
         let policy = policy(file).unwrap();
-        policy.is_reachable(ORIGIN, |witness| can_see.iter().any(|name| name.as_bytes() == witness.name))
+        policy.is_reachable(ORIGIN, |witness| can_cosign.iter().any(|name| name.as_bytes() == witness.name))
     };
     let file = "log LOG\nwitness a W1\nwitness b W2\nwitness c W3\ngroup most 2 a b c\nquorum most\n";
     assert!(reachable(file, &["a", "c"]));

@@ -1,6 +1,7 @@
-//! Others' vectors: proofs of transparency-dev/merkle, a log that Tessera wrote, the note of C2SP's specification.
+//! Proofs, a log as files and a note: golden vectors, and, where they are present, the proofs of
+//! transparency-dev/merkle, a log written by Tessera, and the example note of C2SP.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -16,12 +17,12 @@ use sealbus_core::log::tile::{EdgeTiles, HashTile, TileId, TileKind, Tiles, enco
 use serde_json::Value;
 
 use crate::common::log::Tree;
-use crate::common::{cases, shared, shared_path, unbase64};
+use crate::common::{byte_list, cases, golden, number, published, published_path, text, unbase64, vectors};
 
-/// Every file below a published folder, by its path there; none where the folder is not here.
+/// Returns the files below a published folder by their path in it, or no files if the folder is not present.
 fn folder(path: &str) -> BTreeMap<String, Vec<u8>> {
-    fn walk(root: &Path, at: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
-        for entry in fs::read_dir(at).unwrap() {
+    fn walk(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
+        for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 walk(root, &path, files);
@@ -31,16 +32,14 @@ fn folder(path: &str) -> BTreeMap<String, Vec<u8>> {
             }
         }
     }
-    let (root, mut files) = (shared_path(path), BTreeMap::new());
+    let (root, mut files) = (published_path(path), BTreeMap::new());
     if root.is_dir() {
         walk(&root, &root, &mut files);
-    } else {
-        println!("SKIPPED: ../shared/vectors/{path} is not here");
     }
     files
 }
 
-/// The hash of a case; `None` where it has not 32 bytes, which is refused wherever it is read.
+/// Returns a hash of a case, or `None` if it does not have 32 bytes, which every parser refuses.
 fn hash(text: &Value) -> Option<Hash> {
     Hash::from_slice(&unbase64(text.as_str().unwrap()))
 }
@@ -49,17 +48,18 @@ fn proof(case: &Value) -> Option<Vec<Hash>> {
     case["proof"].as_array().map_or(Some(Vec::new()), |hashes| hashes.iter().map(hash).collect())
 }
 
-fn number(case: &Value, name: &str) -> u64 {
-    case[name].as_u64().unwrap_or_else(|| panic!("{name} is a number in {case}"))
-}
-
-/// Runs `verify` on each case of a folder; it answers `None` where a hash has not 32 bytes.
-fn each_proof(path: &str, verify: impl Fn(&Value) -> Option<bool>) {
-    let files = folder(path);
+/// Runs `verify` on each golden case and on each published case of a kind. `verify` returns `None` if a hash does not
+/// have 32 bytes.
+fn each_proof(kind: &str, verify: impl Fn(&Value) -> Option<bool>) {
+    let file = golden("merkle.json");
+    for case in cases(&file, kind) {
+        assert_eq!(verify(case) == Some(true), case["wantErr"] == false, "{}", case["desc"]);
+    }
+    let files = folder(&format!("merkle-rfc6962/testdata/{kind}"));
     for (name, file) in &files {
         let case: Value = serde_json::from_slice(file).unwrap();
         let verified = verify(&case);
-        // Its equal roots are of 12 bytes, and so they are equal roots to nobody who knows SHA-256.
+        // The equal roots of this case have 12 bytes, which no SHA-256 hash has.
         if name == "additional/sizes-are-equal-one-and-proof-is-empty.json" {
             assert_eq!(verified, None);
         } else {
@@ -70,8 +70,8 @@ fn each_proof(path: &str, verify: impl Fn(&Value) -> Option<bool>) {
 }
 
 #[test]
-fn inclusion_proofs_hold_or_not() {
-    each_proof("merkle-rfc6962/testdata/inclusion", |case| {
+fn inclusion_proofs_verify_as_in_the_vectors() {
+    each_proof("inclusion", |case| {
         let (leaf, root, proof) = (hash(&case["leafHash"])?, hash(&case["root"])?, proof(case)?);
         let (index, size) = (number(case, "leafIdx"), number(case, "treeSize"));
         Some(merkle::verify_inclusion(&leaf, index, size, &proof, &root).is_ok())
@@ -79,8 +79,8 @@ fn inclusion_proofs_hold_or_not() {
 }
 
 #[test]
-fn consistency_proofs_hold_or_not() {
-    each_proof("merkle-rfc6962/testdata/consistency", |case| {
+fn consistency_proofs_verify_as_in_the_vectors() {
+    each_proof("consistency", |case| {
         let (old_root, root, proof) = (hash(&case["root1"])?, hash(&case["root2"])?, proof(case)?);
         let (old, size) = (number(case, "size1"), number(case, "size2"));
         Some(merkle::verify_consistency(old, size, &proof, &old_root, &root).is_ok())
@@ -88,27 +88,36 @@ fn consistency_proofs_hold_or_not() {
 }
 
 #[test]
-fn eight_leaves_have_the_published_roots() {
-    let Some(file) = shared("own/rfc6962_8leaf_roots.json") else { return };
-    let file: Value = serde_json::from_slice(&file).unwrap();
-    let hash = |hex: &Value| hex.as_str().unwrap().parse::<Hash>().unwrap();
-    let leaf_hash = |leaf: &Value| merkle::leaf_hash(&hex::decode(leaf.as_str().unwrap()).unwrap());
-    let leaves: Vec<_> = cases(&file, "leaf_hex").iter().map(leaf_hash).collect();
-    for (size, root) in cases(&file, "root_hex_by_size_0_to_8").iter().enumerate() {
-        assert_eq!(Tree::of(&leaves[..size], 3).edge.root(), hash(root), "{size}");
+fn eight_leaves_have_the_roots_of_the_vectors() {
+    for file in &vectors("merkle.json", "own/rfc6962_8leaf_roots.json") {
+        let leaves: Vec<_> = byte_list(file, "leaf_hex").iter().map(|leaf| merkle::leaf_hash(leaf)).collect();
+        for (size, root) in cases(file, "root_hex_by_size_0_to_8").iter().enumerate() {
+            assert_eq!(Tree::of(&leaves[..size], 3).edge.root().to_string(), *root, "{size}");
+        }
+        if let Some(hash) = file["leaf_hash_L123456"].as_str() {
+            assert_eq!(merkle::leaf_hash(b"L123456").to_string(), hash);
+        }
     }
-    assert_eq!(merkle::leaf_hash(b"L123456"), hash(&file["leaf_hash_L123456"]));
 }
 
 #[test]
-fn a_log_of_tessera_is_built_anew_from_its_entries() {
-    let files = folder("tlog-tiles-log/testdata/log");
-    let Some(key) = shared("tlog-tiles-log/log.vkey") else { return };
-    let key: VerifierKey = str::from_utf8(&key).unwrap().trim_end().parse().unwrap();
+fn a_log_is_rebuilt_from_its_entries() {
+    let file = golden("tlog.json");
+    let encoded = file["files"].as_object().unwrap().iter();
+    let files = encoded.map(|(path, data)| (path.clone(), unbase64(data.as_str().unwrap()))).collect();
+    check_log(&files, &text(&file, "vkey").parse().unwrap());
+    if let Some(key) = published("tlog-tiles-log/log.vkey") {
+        let key = str::from_utf8(&key).unwrap().trim_end().parse().unwrap();
+        check_log(&folder("tlog-tiles-log/testdata/log"), &key);
+    }
+}
+
+/// Rebuilds a log of 15 leaves from its entry bundles, and compares checkpoints, tiles and bundles of every size.
+fn check_log(files: &BTreeMap<String, Vec<u8>>, key: &VerifierKey) {
     let open = |name: &str| {
         let note = Note::parse(&files[name]).unwrap();
         assert_eq!(note.to_string().as_bytes(), files[name], "{name}");
-        let opened = SignedCheckpoint::open(&note, key.name(), std::slice::from_ref(&key)).unwrap();
+        let opened = SignedCheckpoint::open(&note, key.name(), std::slice::from_ref(key)).unwrap();
         opened.checkpoint().clone()
     };
     let newest = open("checkpoint");
@@ -120,7 +129,7 @@ fn a_log_of_tessera_is_built_anew_from_its_entries() {
         let checkpoint = open(&format!("checkpoint.{size}"));
         assert_eq!(checkpoint.size(), size);
 
-        // The bundle of each size repeats the entries of the one before.
+        // The bundle of each size starts with the entries of the previous one.
         let mut bundles = TileId::all(TileKind::Entries, size);
         if let Some(id) = bundles.next() {
             let bundle = &files[&id.to_string()];
@@ -145,17 +154,26 @@ fn a_log_of_tessera_is_built_anew_from_its_entries() {
 }
 
 #[test]
-fn the_specifications_note_is_verified() {
-    let (Some(note), Some(key)) = (shared("c2sp/signed-note-example.note"), shared("c2sp/signed-note-example.vkey"))
-    else {
-        return;
-    };
-    let key: VerifierKey = str::from_utf8(&key).unwrap().trim_end().parse().unwrap();
-    let note = Note::parse(&note).unwrap();
-    assert_eq!(note.text(), "This is an example message.\n");
-    let verified = note.verify(std::slice::from_ref(&key)).unwrap();
-    assert_eq!(verified.iter().map(|line| (&line.key, line.time)).collect::<Vec<_>>(), [(&key, None)]);
+fn example_notes_verify() {
+    let file = golden("tlog.json");
+    let example = &file["note"];
+    check_note(text(example, "note").as_bytes(), &text(example, "vkey").parse().unwrap(), text(example, "text"));
+    if let (Some(note), Some(key)) =
+        (published("c2sp/signed-note-example.note"), published("c2sp/signed-note-example.vkey"))
+    {
+        let key = str::from_utf8(&key).unwrap().trim_end().parse().unwrap();
+        check_note(&note, &key, "This is an example message.\n");
+    }
+}
+
+/// Checks a note with one signature line, and that the line does not verify under another text.
+fn check_note(note: &[u8], key: &VerifierKey, expected: &str) {
+    let note = Note::parse(note).unwrap();
+    assert_eq!(note.text(), expected);
+    let verified = note.verify(std::slice::from_ref(key)).unwrap();
+    assert_eq!(verified.iter().map(|line| (&line.key, line.time)).collect::<Vec<_>>(), [(key, None)]);
 
     let forged = Note::new("This is another message.\n".into(), note.signatures().to_vec()).unwrap();
-    assert_eq!(forged.verify(&[key]), Err(NoteError::BadSignature { name: "example.com/foo".into() }));
+    let refused = forged.verify(std::slice::from_ref(key));
+    assert_eq!(refused, Err(NoteError::BadSignature { name: key.name().into() }));
 }

@@ -1,6 +1,6 @@
-//! Tiles: their names, and what is in them.
+//! Tiles: their paths and their content.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -69,7 +69,7 @@ fn a_tile_has_one_path() {
 }
 
 #[test]
-fn seventy_thousand_leaves_are_the_tiles_of_the_specifications_example() {
+fn seventy_thousand_leaves_have_the_tiles_of_the_specification() {
     let tiles = |kind| TileId::all(kind, 70_000).collect::<Vec<_>>();
     let level = |level| tiles(TileKind::Hashes(level));
     assert_eq!((level(0).len(), level(0)[272], level(0)[273]), (274, id("tile/0/272"), id("tile/0/273.p/112")));
@@ -88,21 +88,21 @@ fn seventy_thousand_leaves_are_the_tiles_of_the_specifications_example() {
 
 proptest! {
     #[test]
-    fn paths_read_back(kind in kind(), n in any::<u64>(), shift in 0..64, width in 1..=256_u16) {
+    fn paths_round_trip(kind in kind(), n in any::<u64>(), shift in 0..64, width in 1..=256_u16) {
         let tile = TileId::new(kind, n >> shift, width).unwrap();
         prop_assert_eq!(tile.to_string().parse(), Ok(tile));
     }
 
     #[test]
-    fn what_reads_is_written_the_same(path in r"tile/(entries|[0-9]{1,2})(/x?[0-9]{3}){1,4}(\.p/[0-9]{1,3})?") {
+    fn a_parsed_path_is_written_the_same(path in r"tile/(entries|[0-9]{1,2})(/x?[0-9]{3}){1,4}(\.p/[0-9]{1,3})?") {
         if let Ok(tile) = path.parse::<TileId>() {
             prop_assert_eq!(tile.to_string(), path);
         }
     }
 
-    /// Whatever node a tree has, the tile that is said to hold it does.
+    /// The tile that `TileId::holding` returns contains the node.
     #[test]
-    fn nodes_are_found_where_they_are_said_to_be(size in 0..700_u64, level in 0..12_u8, index in 0..700_u64) {
+    fn each_node_is_in_the_tile_that_holds_it(size in 0..700_u64, level in 0..12_u8, index in 0..700_u64) {
         let node = Node { level, index };
         let tree = Tree::of(&leaf_hashes(usize::try_from(size).unwrap()), 64);
         let whole = index < size >> level;
@@ -116,18 +116,18 @@ proptest! {
     }
 
     #[test]
-    fn no_size_or_node_is_too_large(size in any::<u64>(), level in any::<u8>(), index in any::<u64>(), kind in kind()) {
+    fn no_size_or_node_causes_a_panic(size in any::<u64>(), level in any::<u8>(), index in any::<u64>(), kind in kind()) {
         let node = Node { level, index };
         prop_assert_eq!(TileId::holding(node, size).is_some(), size.checked_shr(level.into()).is_some_and(|nodes| index < nodes));
         prop_assert_eq!(Tiles::default().hash(node), None);
-        let at = TileId::in_tree(kind, index, size);
-        prop_assert!(at.is_none_or(|id| id.is_within(size)));
+        let tile = TileId::in_tree(kind, index, size);
+        prop_assert!(tile.is_none_or(|id| id.is_within(size)));
         prop_assert_eq!(TileId::all(kind, size).next().is_some(), TileId::in_tree(kind, 0, size).is_some());
         prop_assert!(TileId::partial(size).count() <= 8);
     }
 
     #[test]
-    fn hash_tiles_read_back(hashes in prop::collection::vec(any::<[u8; 32]>(), 1..=256), extra in 1..64_usize) {
+    fn hash_tiles_round_trip(hashes in prop::collection::vec(any::<[u8; 32]>(), 1..=256), extra in 1..64_usize) {
         let width = u16::try_from(hashes.len()).unwrap();
         let id = TileId::new(TileKind::Hashes(0), 7, width).unwrap();
         let tile = HashTile::new(id, hashes.into_iter().map(Hash).collect()).unwrap();
@@ -138,7 +138,7 @@ proptest! {
     }
 
     #[test]
-    fn bundles_read_back(leaves in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 1..=256), cut in 1..9_usize) {
+    fn entry_bundles_round_trip(leaves in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 1..=256), cut in 1..9_usize) {
         let id = TileId::new(TileKind::Entries, 7, u16::try_from(leaves.len()).unwrap()).unwrap();
         let bundle = encode_entry_bundle(&leaves).unwrap();
         prop_assert_eq!(parse_entry_bundle(id, &bundle).unwrap(), leaves);
@@ -148,7 +148,7 @@ proptest! {
 }
 
 #[test]
-fn the_node_after_the_last_is_nowhere() {
+fn a_node_beyond_the_last_has_no_tile() {
     for (size, level) in (0..600_u64).flat_map(|size| (0..10_u8).map(move |level| (size, level))) {
         let after = size >> level;
         assert_eq!(TileId::holding(Node { level, index: after }, size), None, "{level} of {size}");
@@ -157,7 +157,7 @@ fn the_node_after_the_last_is_nowhere() {
 }
 
 #[test]
-fn what_is_no_tile_is_refused() {
+fn malformed_tiles_are_refused() {
     let (tile, bundle) = (id("tile/0/000.p/1"), id("tile/entries/000.p/1"));
     assert_eq!(HashTile::parse(bundle, &[0; 32]), Err(TileError));
     assert_eq!(parse_entry_bundle(tile, &[0, 0]), Err(EntryBundleError::Kind));
@@ -174,7 +174,7 @@ fn what_is_no_tile_is_refused() {
 }
 
 #[test]
-fn of_two_tiles_of_one_place_the_wider_one_stays() {
+fn the_wider_of_two_tiles_is_kept() {
     let tile = |width: u16, byte| {
         let id = TileId::new(TileKind::Hashes(0), 0, width).unwrap();
         HashTile::new(id, vec![Hash([byte; 32]); width.into()]).unwrap()

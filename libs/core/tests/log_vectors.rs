@@ -1,6 +1,6 @@
-//! The log's golden and published vectors: the tree, its tiles, its notes, its proofs.
+//! The golden and published vectors of the log: tree, tiles, notes and proofs.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -16,24 +16,20 @@ use sealbus_core::log::tile::{HashTile, TileId, TileKind, encode_entry_bundle, p
 use serde_json::Value;
 
 use crate::common::log::{Tree, keyring};
-use crate::common::{bytes, cases, hash, text, unbase64, vectors};
+use crate::common::{byte_list, bytes, cases, hash, number, text, unbase64, vectors};
 
 fn files() -> Vec<Value> {
     vectors("log.json", "seal/log.json")
 }
 
-/// The hashes of the file's first leaves: its own text and a number each.
+/// Returns the hashes of the first leaves, each of which is the leaf text of the file and a number.
 fn leaf_hashes(file: &Value, count: usize) -> Vec<Hash> {
     (0..count).map(|index| merkle::leaf_hash(format!("{}{index}", text(file, "leaf_text")).as_bytes())).collect()
 }
 
-fn number(case: &Value, name: &str) -> u64 {
-    case[name].as_u64().unwrap_or_else(|| panic!("{name} is a number in {case}"))
-}
-
-/// The hashes of a proof; `None` where one has not 32 bytes, which is refused wherever it is read.
+/// Returns the hashes of a proof, or `None` if one does not have 32 bytes, which every parser refuses.
 fn proof(case: &Value) -> Option<Vec<Hash>> {
-    cases(case, "proof").iter().map(|hash| Hash::from_slice(&hex::decode(hash.as_str().unwrap()).unwrap())).collect()
+    byte_list(case, "proof").iter().map(|hash| Hash::from_slice(hash)).collect()
 }
 
 fn root_of(file: &Value, size: u64) -> Hash {
@@ -42,12 +38,11 @@ fn root_of(file: &Value, size: u64) -> Hash {
 }
 
 #[test]
-fn leaves_hash_to_the_published_roots() {
+fn roots_match_the_vectors() {
     for file in &files() {
-        for (index, leaf) in cases(file, "leaves").iter().enumerate() {
-            let leaf = hex::decode(leaf.as_str().unwrap()).unwrap();
+        for (index, leaf) in byte_list(file, "leaves").iter().enumerate() {
             assert_eq!(leaf, format!("{}{index}", text(file, "leaf_text")).as_bytes());
-            assert_eq!(merkle::leaf_hash(&leaf).to_string(), file["leaf_hashes"][index]);
+            assert_eq!(merkle::leaf_hash(leaf).to_string(), file["leaf_hashes"][index]);
         }
         let leaves = leaf_hashes(file, 70_000);
         for case in cases(file, "roots") {
@@ -58,7 +53,7 @@ fn leaves_hash_to_the_published_roots() {
 }
 
 #[test]
-fn proofs_are_the_published_ones() {
+fn proofs_match_the_vectors() {
     for file in &files() {
         let leaves = leaf_hashes(file, 70_000);
         let tree = Tree::of(&leaves, 640);
@@ -84,7 +79,7 @@ fn proofs_are_the_published_ones() {
 }
 
 #[test]
-fn false_proofs_are_refused() {
+fn invalid_proofs_are_refused() {
     for file in &files() {
         for case in cases(file, "refused_inclusion") {
             let (leaf, root) = (hash(case, "leaf_hash"), hash(case, "root"));
@@ -104,7 +99,7 @@ fn false_proofs_are_refused() {
 }
 
 #[test]
-fn tiles_have_the_published_paths_and_bytes() {
+fn tiles_match_the_vectors() {
     for file in &files() {
         let leaves = leaf_hashes(file, 70_000);
         for case in cases(file, "tile_paths") {
@@ -129,7 +124,7 @@ fn tiles_have_the_published_paths_and_bytes() {
     }
 }
 
-/// The pinned keys, and the signers of the log and the witness.
+/// The signers of the log and the witness, and the pinned keys.
 struct Signing {
     known: Vec<VerifierKey>,
     log: LogSigner,
@@ -153,7 +148,7 @@ fn signing(file: &Value) -> Signing {
     }
 }
 
-/// The note of the log and its witness, as published: signed by the log at `time`, by the witness at `witnessed`.
+/// Returns the note of a checkpoint, signed by the log at `time` and by the witness at `witnessed`.
 fn signed(signing: &Signing, checkpoint: &Checkpoint, time: u64, witnessed: u64) -> Note {
     let note = signing.log.sign(checkpoint, time).unwrap();
     let mut signatures = note.signatures().to_vec();
@@ -162,7 +157,7 @@ fn signed(signing: &Signing, checkpoint: &Checkpoint, time: u64, witnessed: u64)
 }
 
 #[test]
-fn keys_sign_the_published_notes() {
+fn signed_notes_match_the_vectors() {
     for file in &files() {
         let (signing, checkpoint) = (signing(file), &file["checkpoint"]);
         assert_eq!(signing.policy.keys(), signing.known);
@@ -185,7 +180,7 @@ fn open(signing: &Signing, origin: &str, note: &[u8]) -> Result<SignedCheckpoint
 }
 
 #[test]
-fn notes_are_opened_or_refused() {
+fn notes_are_verified_or_refused_as_in_the_vectors() {
     for file in &files() {
         let (signing, origin) = (signing(file), text(&file["checkpoint"], "origin"));
         for case in cases(file, "notes") {
@@ -212,11 +207,10 @@ fn notes_are_opened_or_refused() {
 }
 
 #[test]
-fn events_are_bundled_and_proven_as_published() {
+fn entry_bundles_and_event_proofs_match_the_vectors() {
     for file in &files() {
         let (signing, events, origin) = (signing(file), &file["events"], text(&file["checkpoint"], "origin"));
-        let leaves: Vec<_> =
-            cases(events, "leaves").iter().map(|leaf| hex::decode(leaf.as_str().unwrap()).unwrap()).collect();
+        let leaves = byte_list(events, "leaves");
         for leaf in &leaves {
             assert_eq!(Leaf::decode(leaf).unwrap().encode(), *leaf);
         }
@@ -250,10 +244,10 @@ fn events_are_bundled_and_proven_as_published() {
 }
 
 #[test]
-fn false_event_proofs_are_refused() {
+fn invalid_event_proofs_are_refused() {
     for file in &files() {
         let (signing, origin) = (signing(file), text(&file["checkpoint"], "origin"));
-        let leaf = hex::decode(file["events"]["leaves"][1].as_str().unwrap()).unwrap();
+        let leaf = byte_list(&file["events"], "leaves").swap_remove(1);
         for case in cases(file, "refused_proofs") {
             let proof = EventProof::parse(text(case, "proof").as_bytes());
             let refused = proof.and_then(|proof| proof.verify(&leaf, &signing.policy, origin)).unwrap_err();

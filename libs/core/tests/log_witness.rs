@@ -1,6 +1,6 @@
-//! A witness's request and decision, and the proof of an event.
+//! Requests to a witness, its decision, and proofs of events.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -44,7 +44,7 @@ fn last(size: u64) -> CosignedTree {
 }
 
 #[test]
-fn a_checkpoint_that_continues_the_last_is_cosigned() {
+fn a_consistent_checkpoint_is_cosigned() {
     for (old, size) in [(0, 0), (0, 1), (0, 300), (1, 1), (1, 2), (7, 300), (255, 257), (256, 300), (300, 300)] {
         let request = request(old, size);
         let read = AddCheckpoint::parse(request.to_string().as_bytes()).unwrap();
@@ -53,14 +53,14 @@ fn a_checkpoint_that_continues_the_last_is_cosigned() {
     }
     assert_eq!(CosignedTree::empty(), last(0));
 
-    // What the witness then answers, the log takes up.
+    // The log adds the line of the response to its note.
     let (_, witness) = signers(ORIGIN, 1, "witness.test", 2);
     let (note, known) = (request(7, 300).note().clone(), [witness.verifier_key()]);
     let answer = witness.cosign(request(7, 300).checkpoint(), 1001).to_string();
     let cosigned = note.with_cosignatures(&answer, &known).unwrap();
     assert_eq!(cosigned.to_string(), format!("{note}{answer}"));
     assert_eq!(cosigned.verify(&known).unwrap()[0].time, Some(1001));
-    // The same line again, a stranger's, a wrong one, none.
+    // The same line again, the line of an unknown key, an invalid line, no line.
     assert_eq!(cosigned.with_cosignatures(&answer, &known).as_ref(), Ok(&cosigned));
     assert_eq!(note.with_cosignatures(&answer, &[]).as_ref(), Ok(&note));
     let wrong = witness.cosign(request(7, 255).checkpoint(), 1001).to_string();
@@ -69,28 +69,28 @@ fn a_checkpoint_that_continues_the_last_is_cosigned() {
 }
 
 #[test]
-fn each_refusal_has_the_specifications_status() {
+fn each_refusal_has_the_status_of_the_specification() {
     let decide = |request: AddCheckpoint, last| request.decide(&policy(), last).unwrap_err();
     let with = |old, hashes, note| AddCheckpoint::new(old, hashes, note).unwrap();
-    // Of another log, however wrong it is otherwise.
+    // The origin is unknown; this is checked before anything else.
     let unknown = with(9, vec![], signed("bus.test/two", 7, root(7)));
     assert_eq!((decide(unknown.clone(), last(3)), decide(unknown, last(3)).status()), (Refusal::UnknownLog, 404));
-    // Not signed by the log; signed by it, and a line of its is wrong.
+    // The log did not sign, or one of its lines is invalid.
     let (stranger, _) = signers(ORIGIN, 9, "witness.test", 2);
     let strangers = stranger.sign(&Checkpoint::new(ORIGIN, 7, root(7)).unwrap(), 1000).unwrap();
     assert_eq!(decide(with(9, vec![], strangers), last(3)).status(), 403);
     let lines = signed(ORIGIN, 8, root(8)).signatures().to_vec();
     let forged = Note::new(Checkpoint::new(ORIGIN, 7, root(7)).unwrap().to_string(), lines).unwrap();
     assert_eq!(decide(with(9, vec![], forged), last(3)).status(), 403);
-    // Smaller than what it claims to continue.
+    // The old size exceeds the size.
     let shrunk = decide(with(9, vec![], signed(ORIGIN, 7, root(7))), last(3));
     assert_eq!((&shrunk, shrunk.status()), (&Refusal::Shrunk, 400));
-    // From elsewhere than where the witness stands: also a proof that holds, also when it never cosigned.
-    for (old, at) in [(3, 4), (4, 3), (0, 3), (3, 0)] {
-        let conflict = decide(request(old, 7), last(at));
-        assert_eq!((&conflict, conflict.status()), (&Refusal::Conflict { size: at }, 409));
+    // The old size is not the size cosigned last, even if the proof is valid, or the witness never cosigned.
+    for (old, cosigned) in [(3, 4), (4, 3), (0, 3), (3, 0)] {
+        let conflict = decide(request(old, 7), last(cosigned));
+        assert_eq!((&conflict, conflict.status()), (&Refusal::Conflict { size: cosigned }, 409));
     }
-    // Two histories, and proofs that prove nothing.
+    // The trees are of two histories, or the proof is of other sizes.
     let other_root = |size| signed(ORIGIN, size, root(1));
     for wrong in [
         with(3, tree().consistency(3, 7), other_root(7)),
@@ -154,7 +154,7 @@ fn proof() -> EventProof {
 }
 
 #[test]
-fn an_events_proof_is_of_its_leaf_its_log_and_its_checkpoint() {
+fn an_event_proof_is_bound_to_leaf_log_and_checkpoint() {
     let proof = proof();
     assert_eq!(EventProof::parse(proof.to_string().as_bytes()).as_ref(), Ok(&proof));
     let opened = proof.verify(b"leaf 5", &policy(), ORIGIN).unwrap();
@@ -163,7 +163,7 @@ fn an_events_proof_is_of_its_leaf_its_log_and_its_checkpoint() {
     let verdict =
         |proof: &EventProof, leaf: &[u8]| proof.verify(leaf, &policy(), ORIGIN).unwrap_err().verdict().as_str();
     assert_eq!(verdict(&proof, b"leaf 6"), "LEAF_MISMATCH");
-    // A claimed leaf is not what is compared with: the proof's own is.
+    // A proof with another leaf in its extra line does not verify.
     assert_eq!(verdict(&EventProof { leaf: b"leaf 6".to_vec(), ..proof.clone() }, b"leaf 6"), "PROOF");
     assert_eq!(verdict(&EventProof { index: 6, ..proof.clone() }, b"leaf 5"), "PROOF");
     assert_eq!(verdict(&EventProof { note: signed(ORIGIN, 7, root(6)), ..proof.clone() }, b"leaf 5"), "PROOF");
@@ -175,7 +175,7 @@ fn an_events_proof_is_of_its_leaf_its_log_and_its_checkpoint() {
 }
 
 #[test]
-fn an_events_proof_has_one_spelling() {
+fn an_event_proof_has_one_spelling() {
     let (proof, note) = (proof().to_string(), signed(ORIGIN, 7, root(7)));
     let parse = |text: &str| EventProof::parse(text.as_bytes());
     let extra = common::base64(b"leaf 5");
@@ -210,16 +210,16 @@ fn an_events_proof_has_one_spelling() {
 }
 
 proptest! {
-    /// A byte changed, put in or taken out: it is refused, or reads as what it says.
+    /// Changes, inserts or removes a byte. The result is refused, or it parses to the changed value.
     #[test]
-    fn no_other_spelling_reads(at in any::<Index>(), byte in any::<u8>(), how in 0..3, of_proof in any::<bool>()) {
+    fn no_other_spelling_is_accepted(index in any::<Index>(), byte in any::<u8>(), how in 0..3, of_proof in any::<bool>()) {
         let text = if of_proof { proof().to_string() } else { request(3, 7).to_string() };
         let mut bytes = text.into_bytes();
-        let at = at.index(bytes.len());
+        let index = index.index(bytes.len());
         match how {
-            0 => bytes[at] = byte,
-            1 => bytes.insert(at, byte),
-            _ => drop(bytes.remove(at)),
+            0 => bytes[index] = byte,
+            1 => bytes.insert(index, byte),
+            _ => drop(bytes.remove(index)),
         }
         let read = if of_proof {
             EventProof::parse(&bytes).ok().map(|proof| proof.to_string())
@@ -229,22 +229,22 @@ proptest! {
         prop_assert!(read.is_none_or(|read| read.into_bytes() == bytes));
     }
 
-    /// Whatever a log asks for, the witness's tree never becomes one that does not continue what it was.
+    /// After any sequence of requests, the tree of the witness continues all trees before it.
     #[test]
-    fn a_witness_never_goes_back(asks in prop::collection::vec((0..12_u64, 0..12_u64, 0..3), 1..20)) {
-        let (mut at, policy) = (CosignedTree::empty(), policy());
-        for (old, size, fork) in asks {
-            // The third of three histories is another one.
+    fn a_witness_never_cosigns_an_inconsistent_tree(requests in prop::collection::vec((0..12_u64, 0..12_u64, 0..3), 1..20)) {
+        let (mut last, policy) = (CosignedTree::empty(), policy());
+        for (old, size, fork) in requests {
+            // One in three requests is of another history.
             let leaves: Vec<_> = leaf_hashes(12).into_iter().map(|hash| if fork == 2 { Hash::of(&hash.0) } else { hash }).collect();
             let tree = Tree::of(&leaves, 12);
             let root = Tree::of(&leaves[..usize::try_from(size).unwrap()], 12).edge.root();
             let hashes = if old <= size { tree.consistency(old, size) } else { vec![] };
             let request = AddCheckpoint::new(old, hashes, signed(ORIGIN, size, root)).unwrap();
-            if let Ok(now) = request.decide(&policy, at) {
-                prop_assert!(now.size >= at.size);
-                let proof = tree.consistency(at.size, now.size);
-                prop_assert_eq!(merkle::verify_consistency(at.size, now.size, &proof, &at.root, &now.root), Ok(()));
-                at = now;
+            if let Ok(next) = request.decide(&policy, last) {
+                prop_assert!(next.size >= last.size);
+                let proof = tree.consistency(last.size, next.size);
+                prop_assert_eq!(merkle::verify_consistency(last.size, next.size, &proof, &last.root, &next.root), Ok(()));
+                last = next;
             }
         }
     }

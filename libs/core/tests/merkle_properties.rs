@@ -1,6 +1,6 @@
-//! What holds of every tree and every proof, against a second implementation: the crate `ct-merkle`.
+//! Properties of trees and proofs, in comparison with a second implementation, the crate `ct-merkle`.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -56,7 +56,7 @@ fn concat(hashes: &[Hash]) -> Vec<u8> {
     hashes.iter().flat_map(|hash| hash.0).collect()
 }
 
-/// Changes to a proof; which of them make a difference, both implementations have to agree on.
+/// A change of a proof. Both implementations have to agree on whether the changed proof is valid.
 #[derive(Clone, Debug)]
 enum Change {
     Nothing,
@@ -69,9 +69,9 @@ enum Change {
 fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         Just(Change::Nothing),
-        (any::<Index>(), any::<Index>()).prop_map(|(at, bit)| Change::Flip(at, bit)),
+        (any::<Index>(), any::<Index>()).prop_map(|(index, bit)| Change::Flip(index, bit)),
         any::<Index>().prop_map(Change::Drop),
-        (any::<Index>(), any::<[u8; 32]>()).prop_map(|(at, hash)| Change::Add(at, hash)),
+        (any::<Index>(), any::<[u8; 32]>()).prop_map(|(index, hash)| Change::Add(index, hash)),
         (any::<Index>(), any::<Index>()).prop_map(|(one, other)| Change::Swap(one, other)),
     ]
 }
@@ -79,19 +79,19 @@ fn change() -> impl Strategy<Value = Change> {
 fn changed(mut proof: Vec<Hash>, change: &Change) -> Vec<Hash> {
     let length = proof.len();
     match change {
-        Change::Add(at, hash) => proof.insert(at.index(length + 1), Hash(*hash)),
-        Change::Flip(at, bit) if length > 0 => {
+        Change::Add(index, hash) => proof.insert(index.index(length + 1), Hash(*hash)),
+        Change::Flip(index, bit) if length > 0 => {
             let bit = bit.index(256);
-            proof[at.index(length)].0[bit / 8] ^= 1 << (bit % 8);
+            proof[index.index(length)].0[bit / 8] ^= 1 << (bit % 8);
         }
-        Change::Drop(at) if length > 0 => drop(proof.remove(at.index(length))),
+        Change::Drop(index) if length > 0 => drop(proof.remove(index.index(length))),
         Change::Swap(one, other) if length > 0 => proof.swap(one.index(length), other.index(length)),
         Change::Nothing | Change::Flip(..) | Change::Drop(_) | Change::Swap(..) => {}
     }
     proof
 }
 
-/// A size and one up to it.
+/// Generates an old size and a size that is not smaller.
 fn sizes() -> impl Strategy<Value = (usize, usize)> {
     let size = prop_oneof![0..40_usize, 250..270_usize, 500..530_usize];
     size.prop_flat_map(|size| (0..=size, Just(size)))
@@ -101,7 +101,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn trees_and_proofs_are_theirs((old, size) in sizes(), batch in 1..300_usize) {
+    fn trees_and_proofs_match_ct_merkle((old, size) in sizes(), batch in 1..300_usize) {
         let (ours, theirs) = (Tree::of(&leaf_hashes(size), batch), theirs(size));
         prop_assert_eq!(ours.edge.root(), root(&theirs.root()));
         prop_assert_eq!(ours.tiles.root(old as u64), Some(Tree::of(&leaf_hashes(old), batch).edge.root()));
@@ -118,17 +118,17 @@ proptest! {
         }
     }
 
-    /// Of an older tree, from tiles that have grown since.
+    /// Proofs of an older tree are made from tiles that have grown since.
     #[test]
-    fn proofs_of_older_trees_are_theirs((size, now) in sizes(), at in any::<Index>()) {
+    fn proofs_of_older_trees_match_ct_merkle((size, now) in sizes(), index in any::<Index>()) {
         prop_assume!(size > 0);
         let (ours, theirs) = (Tree::of(&leaf_hashes(now), 100), theirs(size));
-        let index = at.index(size);
+        let index = index.index(size);
         prop_assert_eq!(concat(&inclusion(&ours, index, size)), their_inclusion(&theirs, index));
     }
 
     #[test]
-    fn false_inclusion_is_what_they_call_false(
+    fn inclusion_is_verified_like_ct_merkle(
         (index, size) in sizes(),
         claimed in sizes(),
         honest in any::<bool>(),
@@ -137,16 +137,16 @@ proptest! {
         prop_assume!(index < size);
         let tree = Tree::of(&leaf_hashes(size), 100);
         let proof = changed(inclusion(&tree, index, size), &change);
-        let (at, of) = if honest { (index, size) } else { claimed };
+        let (claimed_index, claimed_size) = if honest { (index, size) } else { claimed };
         let (hash, root) = (merkle::leaf_hash(leaf(index).as_bytes()), tree.edge.root());
-        let ours = merkle::verify_inclusion(&hash, at as u64, of as u64, &proof, &root);
+        let ours = merkle::verify_inclusion(&hash, claimed_index as u64, claimed_size as u64, &proof, &root);
         let their_proof = InclusionProof::try_from_bytes(concat(&proof)).unwrap();
-        let theirs = their_root(of, root).verify_inclusion(&leaf(index), at as u64, &their_proof);
+        let theirs = their_root(claimed_size, root).verify_inclusion(&leaf(index), claimed_index as u64, &their_proof);
         prop_assert_eq!(ours.is_ok(), theirs.is_ok(), "{:?} {:?}", ours, theirs);
     }
 
     #[test]
-    fn false_consistency_is_what_they_call_false(
+    fn consistency_is_verified_like_ct_merkle(
         (old, size) in sizes(),
         claimed in sizes(),
         honest in any::<bool>(),
@@ -164,19 +164,19 @@ proptest! {
         prop_assert_eq!(ours.is_ok(), theirs.is_ok(), "{:?} {:?}", ours, theirs);
     }
 
-    /// No size makes it panic, and the length of a proof is what the sizes say and nothing else.
+    /// No size causes a panic, and the length of a valid proof depends on the sizes only.
     #[test]
-    fn any_size_has_one_length_of_proof(one in sizes_of_any(), other in sizes_of_any(), hashes in 0..70_usize) {
+    fn the_length_of_a_proof_follows_from_the_sizes(one in sizes_of_any(), other in sizes_of_any(), hashes in 0..70_usize) {
         let (proof, hash) = (vec![Hash([7; 32]); hashes], Hash([9; 32]));
         let wrong = |length: usize| match length.cmp(&hashes) {
             std::cmp::Ordering::Less => ProofError::Long,
             std::cmp::Ordering::Equal => ProofError::Root,
             std::cmp::Ordering::Greater => ProofError::Short,
         };
-        let length = |plan: Option<ProofNodes>| plan.map(|plan| plan.prove(|_| Some(hash)).unwrap().len());
+        let length = |nodes: Option<ProofNodes>| nodes.map(|nodes| nodes.prove(|_| Some(hash)).unwrap().len());
         let inclusion = merkle::verify_inclusion(&hash, one, other, &proof, &hash);
         let expected = length(ProofNodes::inclusion(one, other)).map_or(ProofError::Index, wrong);
-        // A lone leaf's hash is the root, and needs no proof.
+        // The root of a tree with one leaf is the leaf hash, so its proof is empty.
         prop_assert_eq!(inclusion.err(), (other != 1 || one != 0 || hashes > 0).then_some(expected));
 
         let consistency = merkle::verify_consistency(one, other, &proof, &hash, &hash);
@@ -187,17 +187,17 @@ proptest! {
             Some(length) if length == hashes => Some(ProofError::OldRoot),
             Some(length) => Some(wrong(length)),
         };
-        // From a power of two the proof may happen not to touch the old root.
+        // If the old size is a power of two, the proof may not depend on the old root.
         let known = one.is_power_of_two() && consistency == Err(ProofError::Root);
         prop_assert!(consistency.err() == expected || known, "{:?} {:?}", consistency, expected);
     }
 
-    /// The edge of a tree of any size, made of any hashes: from its nodes and from its tiles it grows alike.
+    /// Appending to the edge of a tree of any size gives the same result from its nodes and from its tiles.
     #[test]
-    fn trees_of_any_size_grow(size in sizes_to_grow_from(), more in 0..600_usize, seed in any::<u64>()) {
-        let hash = |id: TileId, at: u16| Hash::of(format!("{seed} {id} {at}").as_bytes());
+    fn trees_of_any_size_can_be_appended_to(size in sizes_to_grow_from(), more in 0..600_usize, seed in any::<u64>()) {
+        let hash = |id: TileId, index: u16| Hash::of(format!("{seed} {id} {index}").as_bytes());
         let tiles: Tiles = TileId::partial(size)
-            .map(|id| HashTile::new(id, (0..id.width()).map(|at| hash(id, at)).collect()).unwrap())
+            .map(|id| HashTile::new(id, (0..id.width()).map(|index| hash(id, index)).collect()).unwrap())
             .collect();
         let mut of_tiles = EdgeTiles::new(size, &tiles).unwrap();
         let nodes: Vec<_> = RightEdge::nodes(size).map(|node| tiles.hash(node).unwrap()).collect();
@@ -217,7 +217,7 @@ proptest! {
         }
         prop_assert_eq!((of_tiles.size(), of_tiles.root()), (of_nodes.size(), of_nodes.root()));
 
-        // What was written, and no more: each tile that the tree has now and had not, with the nodes that were completed.
+        // The returned tiles are exactly those that are new or wider, and contain all completed nodes.
         let grown = grown.unwrap();
         prop_assert!(grown.iter().all(|tile| tile.id().is_within(size + more as u64) && !tile.id().is_within(size)));
         let all: Tiles = grown.into_iter().collect();
@@ -232,7 +232,7 @@ proptest! {
     }
 }
 
-/// Any size, and often one beside a power of two.
+/// Generates any size, often one next to a power of two.
 fn sizes_of_any() -> impl Strategy<Value = u64> {
     prop_oneof![
         any::<u64>(),
@@ -241,14 +241,14 @@ fn sizes_of_any() -> impl Strategy<Value = u64> {
     ]
 }
 
-/// Any size that a log can have, and often one a little below a power of two, where tiles fill up.
+/// Generates any size of a log, often one just below a power of two, where tiles become full.
 fn sizes_to_grow_from() -> impl Strategy<Value = u64> {
     let below = (0..54_u32, 0..300_u64).prop_map(|(bit, by)| (1_u64 << bit).saturating_sub(by).min(MAX_SIZE));
     prop_oneof![0..=MAX_SIZE, below]
 }
 
 #[test]
-fn a_tree_of_three_tile_levels_is_theirs() {
+fn a_tree_of_three_tile_levels_matches_ct_merkle() {
     let size = 66_000;
     let (ours, theirs) = (Tree::of(&leaf_hashes(size), 999), theirs(size));
     assert_eq!(ours.edge.root(), root(&theirs.root()));
@@ -260,27 +260,27 @@ fn a_tree_of_three_tile_levels_is_theirs() {
 }
 
 #[test]
-fn each_node_is_told_once() {
-    let (mut edge, mut told) = (RightEdge::empty(), Vec::new());
+fn each_completed_node_is_reported_once() {
+    let (mut edge, mut reported) = (RightEdge::empty(), Vec::new());
     for leaf in leaf_hashes(1000) {
-        edge.append(leaf, |node, _| told.push(node)).unwrap();
+        edge.append(leaf, |node, _| reported.push(node)).unwrap();
     }
     let mut all: Vec<Node> =
         (0..10).flat_map(|level| (0..1000 >> level).map(move |index| Node { level, index })).collect();
-    told.sort();
+    reported.sort();
     all.sort();
-    assert_eq!(told, all);
+    assert_eq!(reported, all);
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn missing_nodes_and_tiles_are_named() {
     let tree = Tree::of(&leaf_hashes(300), 300);
-    let plan = ProofNodes::inclusion(299, 300).unwrap();
-    let ids: Vec<_> = tiles_of(&plan, 300).iter().map(TileId::to_string).collect();
+    let nodes = ProofNodes::inclusion(299, 300).unwrap();
+    let ids: Vec<_> = tiles_of(&nodes, 300).iter().map(TileId::to_string).collect();
     assert_eq!(ids, ["tile/0/001.p/44", "tile/1/000.p/1"]);
     assert_eq!((Tiles::default().root(300), Tiles::default().root(0)), (None, Some(merkle::empty_root())));
     let missing = Node { level: 8, index: 0 };
-    let proof = plan.prove(|node| tree.tiles.hash(node).filter(|_| node != missing));
+    let proof = nodes.prove(|node| tree.tiles.hash(node).filter(|_| node != missing));
     assert_eq!(proof, Err(merkle::MissingNode(missing)));
 
     let partial: Vec<_> = TileId::partial(300).collect();

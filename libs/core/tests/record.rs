@@ -1,6 +1,6 @@
-//! An event as it is shown: INTERFACE's "An event, as JSON".
+//! The JSON form in which an event is shown (`docs/spec/interface.md#event`).
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -15,7 +15,7 @@ fn record() -> Record {
 }
 
 #[test]
-fn every_member_is_there_and_no_other() {
+fn a_record_is_shown_with_exactly_these_members() {
     let record = Record { log_index: Some(1234), ..record() };
     let header = &record.header;
     assert_eq!(
@@ -38,7 +38,7 @@ fn every_member_is_there_and_no_other() {
 }
 
 #[test]
-fn what_is_absent_is_null_and_what_is_of_the_other_suite_is_left_out() {
+fn absent_values_are_null_and_the_seal_of_the_other_suite_is_omitted() {
     let mut record = record();
     record.header.payload_mode = PayloadMode::HashOnly;
     record.payload = None;
@@ -56,7 +56,7 @@ fn what_is_absent_is_null_and_what_is_of_the_other_suite_is_left_out() {
 }
 
 #[test]
-fn an_edited_text_is_shown_and_not_hidden() {
+fn edited_text_is_shown_verbatim() {
     let mut record = record();
     record.payload = Some("1e999".into());
     record.metadata = "no JSON".into();
@@ -66,7 +66,7 @@ fn an_edited_text_is_shown_and_not_hidden() {
 }
 
 #[test]
-fn priority_is_the_buss_own_member() {
+fn priority_is_read_from_the_member_sealbus() {
     let priority = |metadata: Value| Record { metadata: metadata.to_string(), ..record() }.priority();
     assert_eq!(priority(json!({ "sealbus": { "priority": "high" } })), Priority::High);
     assert_eq!(priority(json!({ "sealbus": { "priority": "low" }, "priority": "high" })), Priority::Low);

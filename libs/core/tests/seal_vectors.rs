@@ -1,6 +1,6 @@
-//! The seal's vectors, golden and published: both suites, scheme v1, ids, times, keys.
+//! The golden and published vectors of the seal: both suites, scheme v1, ids, times, keys.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::common::{bytes, cases, hash, header, keyring, text, vectors};
 
 #[test]
-fn events_seal_to_the_published_bytes() {
+fn seals_match_the_vectors() {
     for file in &vectors("seal.json", "seal/seal-v2.json") {
         for case in cases(file, "cases") {
             let (name, expect) = (text(case, "name"), &case["expect"]);
@@ -90,14 +90,14 @@ fn seals_get_their_verdicts() {
     for file in &vectors("seal.json", "seal/seal-v2.json") {
         let keyring = keyring(&file["keys"], "");
         for case in cases(file, "seals") {
-            // All are of the first case's plan, and say so by its plan key.
+            // All cases are of the plan of the first case.
             let mut header = header(&file["cases"][0]["event"]);
             header.kid = KeyId::new(text(case, "kid"));
             let (mac, sig) = (bytes(case, "mac"), bytes(case, "sig"));
             let key = &file["keys"][header.kid.as_str()];
             let public = key.get("public").map(|_| bytes(key, "public"));
             let result = if public.is_some_and(|public| public != bytes(case, "key")) {
-                // A public key of small order, which no keyring takes.
+                // A public key of small order, which keyrings refuse.
                 let public = PublicKey::from_bytes(&bytes(case, "key").try_into().unwrap());
                 assert_eq!(public, None);
                 Verdict::Signature.as_str()
@@ -137,7 +137,7 @@ fn times_become_microseconds() {
 }
 
 #[test]
-fn keys_prove_that_they_are_held() {
+fn key_proofs_match_the_vectors() {
     for file in &vectors("seal.json", "seal/seal-v2.json") {
         for case in cases(file, "key_proofs") {
             let signer = keyring(&file["keys"], text(case, "kid")).signer().unwrap();
@@ -154,7 +154,7 @@ fn keys_prove_that_they_are_held() {
 }
 
 #[test]
-fn weak_secrets_stop_the_start() {
+fn weak_secrets_are_refused() {
     for file in &vectors("seal.json", "seal/seal-v2.json") {
         for case in cases(file, "secrets") {
             let key = json!({ "id": "hmac-0123456789abcdef", "secret": common::base64(&bytes(case, "secret")) });
@@ -169,7 +169,7 @@ fn weak_secrets_stop_the_start() {
 }
 
 #[test]
-fn the_older_contract_signs_the_published_bytes() {
+fn v1_signatures_match_the_vectors() {
     let files = vectors("seal.json", "seal/seal-v1.json");
     for file in files.iter().map(|file| file.get("v1").unwrap_or(file)) {
         let secret = bytes(file, "secret");

@@ -1,12 +1,12 @@
-//! The Python implementation under deploy/verify still makes the golden files, byte for byte.
+//! The golden files are still those that the Python implementation in deploy/verify makes, byte for byte.
 
 use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn the_golden_files_are_what_it_makes() {
+fn the_second_implementation_makes_the_golden_files() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/verify/vectors.py");
-    // -B: leave no bytecode in the source tree.
+    // With -B no bytecode is written to the source tree.
     match Command::new("python3").arg("-B").arg(script).output() {
         Ok(run) => assert!(
             run.status.success(),
@@ -14,6 +14,6 @@ fn the_golden_files_are_what_it_makes() {
             String::from_utf8_lossy(&run.stdout),
             String::from_utf8_lossy(&run.stderr)
         ),
-        Err(error) => println!("SKIPPED: python3 does not start: {error}"),
+        Err(error) => println!("SKIPPED: cannot start python3: {error}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Trying to break the strict reader: what it takes, what it refuses, and where it says that the fault is.
+//! The strict reader: accepted and refused texts at the limits, and the position of faults.
 
 use sealbus_core::canonical::{self, Limits, MAX_DEPTH, Refusal, Refused};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ fn refusal(text: &str) -> Refusal {
 }
 
 #[test]
-fn numbers_at_the_edges() {
+fn numbers_at_the_limits() {
     for (text, expected) in [
         ("-0", json!(0)),
         ("-0.0e-0", json!(0)),
@@ -87,7 +87,7 @@ fn numbers_at_the_edges() {
 }
 
 #[test]
-fn strings_at_the_edges() {
+fn strings_at_the_limits() {
     let fine = [
         (r#""\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{c}\n\r\t"),
         (r#""\u00e9\u20AC\uD83D\uDE00""#, "é€😀"),
@@ -142,19 +142,19 @@ fn strings_at_the_edges() {
     ] {
         assert_eq!(refusal(text), Refusal::Syntax, "{text:?}");
     }
-    // A control character at each place of the eight bytes that are looked at in one step.
+    // The reader looks at eight bytes in one step: try a control character at each position.
     for place in 0..24 {
-        let (before, behind) = ("é".repeat(place / 2) + &"x".repeat(place % 2), "\u{80}".repeat(9));
+        let (before, after) = ("é".repeat(place / 2) + &"x".repeat(place % 2), "\u{80}".repeat(9));
         for special in ["\u{0}", "\u{1f}", "\u{1}"] {
-            assert_eq!(refusal(&format!("\"{before}{special}{behind}\"")), Refusal::Syntax);
+            assert_eq!(refusal(&format!("\"{before}{special}{after}\"")), Refusal::Syntax);
         }
-        let text = format!("{before}\"\\{behind}");
+        let text = format!("{before}\"\\{after}");
         assert_eq!(read(&serde_json::to_string(&text).unwrap()), Ok(json!(text)));
     }
 }
 
 #[test]
-fn structure_at_the_edges() {
+fn structure_at_the_limits() {
     for text in [
         "",
         " ",
@@ -213,12 +213,12 @@ fn structure_at_the_edges() {
         let refused = read(text).unwrap_err();
         assert_eq!((refused.refusal, refused.pointer.as_str()), (Refusal::DuplicateKey, pointer), "{text}");
     }
-    // Names that only look alike are two names.
+    // Names that look the same can be different names.
     assert!(read("{\"é\":1,\"e\u{301}\":2}").is_ok());
 }
 
 #[test]
-fn bytes_that_are_no_utf_8() {
+fn bytes_that_are_not_utf_8_are_refused() {
     for bytes in [
         &b"\"\xff\""[..],
         b"\"\xc0\xaf\"",
@@ -233,14 +233,14 @@ fn bytes_that_are_no_utf_8() {
 }
 
 #[test]
-fn nesting_ends_at_its_limit_and_never_at_the_stacks() {
+fn nesting_is_limited_and_does_not_overflow_the_stack() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         let nested = |depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
         assert!(read(&nested(MAX_DEPTH)).is_ok());
         let refused = read(&nested(MAX_DEPTH + 1)).unwrap_err();
         assert_eq!(refused.refusal, Refusal::Depth);
         assert_eq!(refused.pointer.matches('/').count(), MAX_DEPTH);
-        // Siblings do not add up.
+        // The depth of siblings does not add up.
         let siblings = format!("[{0},{0}]", nested(MAX_DEPTH - 1));
         assert!(read(&siblings).is_ok());
 
@@ -257,7 +257,7 @@ fn nesting_ends_at_its_limit_and_never_at_the_stacks() {
 }
 
 #[test]
-fn the_cap_holds_for_the_text_and_for_its_canonical_form() {
+fn the_size_limit_applies_to_the_text_and_to_its_canonical_form() {
     let canonicalise = |text: &str, bytes| canonical::canonicalise(text.as_bytes(), Limits { bytes, depth: MAX_DEPTH });
     assert_eq!(canonicalise("[1e-6]", 10), Ok("[0.000001]".to_owned()));
     assert_eq!(canonicalise("[1e-6]", 9).unwrap_err().refusal, Refusal::Size);
@@ -266,7 +266,7 @@ fn the_cap_holds_for_the_text_and_for_its_canonical_form() {
 }
 
 #[test]
-fn a_fault_is_placed() {
+fn faults_have_an_offset_and_a_pointer() {
     for (text, offset, pointer) in [
         (r#"{"a":[1,2,x]}"#, 10, "/a/2"),
         (r#"{"a":{"b":1e400}}"#, 10, "/a/b"),

@@ -1,7 +1,7 @@
-//! What holds of every text and every value: one canonical form, nothing taken that another reader understands otherwise, no
-//! panic.
+//! Properties of the strict reader: each value has one canonical form, other readers read accepted texts the same, and
+//! no input causes a panic.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -18,12 +18,12 @@ fn read(text: &str) -> Result<Value, Refused> {
     canonical::read(text.as_bytes(), Limits::PAYLOAD)
 }
 
-/// Any JSON value that the strict reader can give.
+/// Generates any JSON value that the strict reader can return.
 fn value() -> impl Strategy<Value = Value> {
     let number = prop_oneof![
         (-9_007_199_254_740_991..=9_007_199_254_740_991_i64).prop_map(Number::from),
         (-1000..1000_i64).prop_map(Number::from),
-        any::<f64>().prop_filter_map("taken", |double| {
+        any::<f64>().prop_filter_map("accepted", |double| {
             let whole = double.fract() == 0.0 && double.abs() < 1e21;
             (double.is_finite() && !whole).then(|| Number::from_f64(double).unwrap())
         }),
@@ -32,7 +32,7 @@ fn value() -> impl Strategy<Value = Value> {
     json::value(number, text)
 }
 
-/// The value in some spelling: members in another order, space, escapes.
+/// Writes the value with another order of members, white space and escapes. `turns` decides which.
 fn spelled(value: &Value, turns: &[u8]) -> String {
     let mut out = String::new();
     spell(value, &mut turns.iter().copied().cycle(), &mut out);
@@ -84,7 +84,7 @@ fn spell(value: &Value, turns: &mut impl Iterator<Item = u8>, out: &mut String) 
     out.push_str(["", "\r", " "][usize::from(turns.next().unwrap_or(0) % 3)]);
 }
 
-/// As the strict reader gives numbers: whole doubles as integers.
+/// Converts whole doubles to integers, as the strict reader does.
 #[expect(clippy::cast_possible_truncation, reason = "only doubles within 2^53 are cast")]
 fn with_whole_numbers(value: Value) -> Value {
     match value {
@@ -112,7 +112,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_taken_serde_json_takes_alike(
+    fn serde_json_reads_accepted_texts_the_same(
         value in value(),
         turns in prop::collection::vec(any::<u8>(), 0..100),
         edits in prop::collection::vec((any::<prop::sample::Index>(), "[]\\[{}\",:0-9eE.+\\-\\\\u \\x00tfna]{0,2}"), 0..4),
@@ -127,20 +127,20 @@ proptest! {
                 return Ok(());
             }
         }
-        if let Ok(taken) = read(&text) {
-            prop_assert_eq!(Some(taken), serde_json::from_str(&text).ok().map(with_whole_numbers), "{}", text);
+        if let Ok(accepted) = read(&text) {
+            prop_assert_eq!(Some(accepted), serde_json::from_str(&text).ok().map(with_whole_numbers), "{}", text);
         }
     }
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), text in "[]\\[{}\",:0-9eE.\\-\\\\ud8cDC \\x00-\\x1f]{0,40}") {
+    fn no_input_causes_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), text in "[]\\[{}\",:0-9eE.\\-\\\\ud8cDC \\x00-\\x1f]{0,40}") {
         let _ = canonical::read(&bytes, Limits::PAYLOAD);
         let _ = canonical::canonicalise(text.as_bytes(), Limits::PAYLOAD);
         let _ = canonical::stored_matches(&text, &Hash::of(b""));
     }
 
     #[test]
-    fn numbers_round_like_std(text in "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?") {
+    fn numbers_are_rounded_like_std(text in "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?") {
         let nearest: f64 = text.parse().unwrap();
         match read(&text) {
             Ok(number) => prop_assert!(number.as_f64().is_some_and(|number| number.total_cmp(&(nearest + 0.0)).is_eq())),

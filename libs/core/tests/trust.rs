@@ -1,6 +1,6 @@
-//! Which keys count, and where in the log: what plan `_keys` tells, and what the verifier pins.
+//! Key windows: the events of plan `_keys`, and the limits in the pinned keyring.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::common::chain::{ORIGIN, findings, first_key, hmac_keyring, keyring, next, next_of_type, plan};
 
 #[test]
-fn a_plans_suite_never_falls() {
+fn the_suite_of_a_plan_must_not_fall() {
     let (weak, strong) = (hmac_keyring().signer().unwrap(), keyring(1).signer().unwrap());
     let both = both_keys();
     let mut records = vec![next(&weak, "acme", "order-1", None, &json!(1))];
@@ -22,7 +22,7 @@ fn a_plans_suite_never_falls() {
     assert_eq!(findings(&both, &records), [(Verdict::Suite, 3)]);
 }
 
-/// Trust in an Ed25519 key and, added under it, an hmac key.
+/// Returns the trust in an Ed25519 key and in an HMAC key that was added under it.
 fn both_keys() -> Trust {
     let (ed, hmac) = (keyring(1), hmac_keyring());
     let first = first_key(&ed.signer().unwrap());
@@ -38,7 +38,7 @@ fn both_keys() -> Trust {
     Trust::new(ORIGIN, pinned(&[1], true), [&first, &Record { log_index: Some(1), ..second }], 100)
 }
 
-/// A keyring file of the Ed25519 keys of these numbers, without secrets, and the hmac key if asked for.
+/// Returns a keyring with the Ed25519 keys of these numbers, without secrets, and optionally the HMAC key.
 fn pinned(numbers: &[u8], hmac: bool) -> Keyring {
     let mut keys: Vec<_> = numbers
         .iter()
@@ -67,18 +67,20 @@ fn a_key_counts_from_its_leaf_and_until_it_is_retired() {
     let third = Record { log_index: Some(20), ..third };
     let trust = Trust::new(ORIGIN, pinned(&[1, 2], false), [&first, &second, &third], 30);
 
-    let at = |signer: &Signer, index: Option<u64>| {
+    let verdict_at = |signer: &Signer, index: Option<u64>| {
         let record = Record { log_index: index, ..next(signer, "acme", "order-1", None, &json!(1)) };
         findings(&trust, &[record]).first().map(|finding| finding.0)
     };
     let late = Some(Verdict::KeyWindow);
-    assert_eq!([at(&old, Some(0)), at(&old, Some(19)), at(&old, Some(20)), at(&old, None)], [None, None, late, late]);
-    assert_eq!([at(&new, Some(9)), at(&new, Some(10)), at(&new, None)], [late, None, None]);
-    assert_eq!(at(&keyring(3).signer().unwrap(), Some(0)), Some(Verdict::UntrustedKey));
+    let of_old = [Some(0), Some(19), Some(20), None].map(|index| verdict_at(&old, index));
+    assert_eq!(of_old, [None, None, late, late]);
+    let of_new = [Some(9), Some(10), None].map(|index| verdict_at(&new, index));
+    assert_eq!(of_new, [late, None, None]);
+    assert_eq!(verdict_at(&keyring(3).signer().unwrap(), Some(0)), Some(Verdict::UntrustedKey));
 }
 
 #[test]
-fn an_end_that_says_no_index_is_its_own_leaf() {
+fn an_end_without_a_log_index_counts_from_its_own_leaf() {
     let (old, new) = (keyring(1).signer().unwrap(), keyring(2).signer().unwrap());
     let first = first_key(&old);
     let added = serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap();
@@ -94,7 +96,7 @@ fn an_end_that_says_no_index_is_its_own_leaf() {
 }
 
 #[test]
-fn a_key_that_no_good_event_adds_has_no_window() {
+fn a_key_without_a_valid_key_added_event_has_no_window() {
     let (old, new) = (keyring(1).signer().unwrap(), keyring(2).signer().unwrap());
     let first = first_key(&old);
     let event = Record { log_index: Some(50), ..next(&new, "acme", "order-1", None, &json!(1)) };
@@ -108,16 +110,20 @@ fn a_key_that_no_good_event_adds_has_no_window() {
     };
     let good = added(&new.key_added(ORIGIN, old.kid()), &old);
     assert_eq!(verdict_with(good.clone()), None);
-    assert_eq!(verdict_with(Record { log_index: None, ..good.clone() }), Some(Verdict::KeyWindow), "not sealed yet");
-    let foreign = added(&new.key_added("bus.test/two", old.kid()), &old);
-    assert_eq!(verdict_with(foreign), Some(Verdict::KeyWindow), "a proof for another origin");
+    assert_eq!(
+        verdict_with(Record { log_index: None, ..good.clone() }),
+        Some(Verdict::KeyWindow),
+        "an unsealed key.added counted"
+    );
+    let other_origin = added(&new.key_added("bus.test/two", old.kid()), &old);
+    assert_eq!(verdict_with(other_origin), Some(Verdict::KeyWindow), "a proof for another origin counted");
     let other_by = added(&new.key_added(ORIGIN, new.kid()), &old);
-    assert_eq!(verdict_with(other_by), Some(Verdict::KeyWindow), "a proof for another sealing key");
+    assert_eq!(verdict_with(other_by), Some(Verdict::KeyWindow), "a proof for another sealing key counted");
     let by_itself = added(&new.key_added(ORIGIN, new.kid()), &new);
-    assert_eq!(verdict_with(by_itself), Some(Verdict::KeyWindow), "only the first key adds itself");
+    assert_eq!(verdict_with(by_itself), Some(Verdict::KeyWindow), "a later key added itself");
     let mut edited = good.clone();
     edited.header.seq = 3;
-    assert_eq!(verdict_with(edited), Some(Verdict::KeyWindow), "not what was sealed");
+    assert_eq!(verdict_with(edited), Some(Verdict::KeyWindow), "an edited key.added counted");
     let elsewhere = Record {
         log_index: Some(10),
         ..next_of_type(
@@ -129,11 +135,11 @@ fn a_key_that_no_good_event_adds_has_no_window() {
             &serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap(),
         )
     };
-    assert_eq!(verdict_with(elsewhere), Some(Verdict::KeyWindow), "of another tenant");
+    assert_eq!(verdict_with(elsewhere), Some(Verdict::KeyWindow), "an event of another tenant counted");
 }
 
 #[test]
-fn a_new_ledgers_first_key_counts_before_its_leaf_is_made() {
+fn the_first_key_counts_before_its_event_is_sealed() {
     let keyring = keyring(1);
     let signer = keyring.signer().unwrap();
     let first = Record { log_index: None, ..first_key(&signer) };
@@ -142,7 +148,7 @@ fn a_new_ledgers_first_key_counts_before_its_leaf_is_made() {
 }
 
 #[test]
-fn a_window_is_what_the_log_says_narrowed_by_the_pin() {
+fn a_window_from_the_log_is_narrowed_by_the_pin() {
     let (old, new) = (keyring(1).signer().unwrap(), keyring(2).signer().unwrap());
     let first = first_key(&old);
     let added = serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap();
@@ -155,8 +161,12 @@ fn a_window_is_what_the_log_says_narrowed_by_the_pin() {
         let trust = Trust::new(ORIGIN, keyring, [&first, &second, &third], 30);
         [&old, &new].map(|signer| trust.window(signer.kid()).map(|window| (window.from, window.until)))
     };
-    assert_eq!(windows(pinned(&[1, 2], false)), [Some((0, Some(20))), Some((10, None))], "one that reaches back");
-    assert_eq!(windows(pinned(&[1], false)), [Some((0, None)), None], "a key that is not held, nor what it says");
+    assert_eq!(
+        windows(pinned(&[1, 2], false)),
+        [Some((0, Some(20))), Some((10, None))],
+        "an end that reaches back counted before its leaf"
+    );
+    assert_eq!(windows(pinned(&[1], false)), [Some((0, None)), None], "an event of a key that is not pinned counted");
 
     let entry = |signer: &Signer, until: serde_json::Value| {
         let added: serde_json::Value = serde_json::from_str(&signer.key_added(ORIGIN, signer.kid())).unwrap();
@@ -166,17 +176,13 @@ fn a_window_is_what_the_log_says_narrowed_by_the_pin() {
         let pinned = json!({ "keys": [entry(&old, json!(until)), entry(&new, json!(null))] }).to_string();
         windows(Keyring::parse(&pinned).unwrap())
     };
-    assert_eq!(
-        pinned_until(15),
-        [Some((0, Some(15))), Some((10, None))],
-        "the verifier has pinned that it reaches back"
-    );
-    assert_eq!(pinned_until(10), [Some((0, Some(10))), None], "so far that what it added since is taken with it");
+    assert_eq!(pinned_until(15), [Some((0, Some(15))), Some((10, None))], "the pinned end did not count");
+    assert_eq!(pinned_until(10), [Some((0, Some(10))), None], "the pinned end also ends what the key added after it");
 }
 
-/// A key's window has its edges at the leaves of the events that open and close it.
+/// The window of a key starts and ends at the leaves of its events, or at a later `until`.
 #[test]
-fn a_window_has_its_edges_at_leaves() {
+fn a_window_starts_and_ends_at_the_leaves_of_its_events() {
     let (old, new) = (keyring(1).signer().unwrap(), keyring(2).signer().unwrap());
     let first = first_key(&old);
     let added = serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap();
@@ -186,16 +192,16 @@ fn a_window_has_its_edges_at_leaves() {
     let third =
         Record { log_index: Some(20), ..next_of_type(&new, "_system", "_keys", Some(&second), "key.retired", &late) };
     let trust = Trust::new(ORIGIN, pinned(&[1, 2], false), [&first, &second, &third], 50);
-    let at = |signer: &Signer, index: u64| {
+    let verdict_at = |signer: &Signer, index: u64| {
         let record = Record { log_index: Some(index), ..next(signer, "acme", "order-1", None, &json!(1)) };
         findings(&trust, &[record]).first().map(|finding| finding.0)
     };
     let outside = Some(Verdict::KeyWindow);
-    assert_eq!([at(&new, 0), at(&new, 9), at(&new, 10), at(&new, 11)], [outside, outside, None, None]);
-    assert_eq!([at(&old, 39), at(&old, 40)], [None, outside], "an until that lies ahead is taken at its word");
+    assert_eq!([0, 9, 10, 11].map(|index| verdict_at(&new, index)), [outside, outside, None, None]);
+    assert_eq!([39, 40].map(|index| verdict_at(&old, index)), [None, outside], "a later until did not count");
 }
 
-/// A deployment that began with MACs goes on with signatures, in the plan of keys itself too.
+/// A deployment that started with MACs can switch to signatures, also in plan `_keys`.
 #[test]
 fn an_hmac_key_can_be_followed_by_an_ed25519_key() {
     let (old, new) = (hmac_keyring(), keyring(1));

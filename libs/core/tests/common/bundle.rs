@@ -1,15 +1,15 @@
-//! Records in the bundle's form, and the patches that tamper with them.
+//! Records in the form of a bundle, and the merge patches of golden cases.
 
 use sealbus_core::event::Record;
 use sealbus_core::verify::bundle::{BundledRecord, Content, read_record};
 use serde_json::{Value, json};
 
-/// A record in the bundle's form, as it is read.
+/// Parses a record in the form of a bundle.
 pub(crate) fn bundled(origin: &str, record: &Value) -> BundledRecord {
     read_record(record.to_string().as_bytes(), origin).unwrap()
 }
 
-/// The same where no tampering makes it none.
+/// Parses a record that must be well-formed.
 pub(crate) fn record_of(origin: &str, record: &Value) -> Record {
     match bundled(origin, record).content {
         Content::Record(record, _) => *record,
@@ -17,13 +17,13 @@ pub(crate) fn record_of(origin: &str, record: &Value) -> Record {
     }
 }
 
-/// Sorted as a bundle has them.
+/// Sorts records as a bundle has them.
 pub(crate) fn by_place(mut records: Vec<BundledRecord>) -> Vec<BundledRecord> {
     records.sort_by(|one, other| (&one.tenant, &one.plan, one.seq).cmp(&(&other.tenant, &other.plan, other.seq)));
     records
 }
 
-/// RFC 7396.
+/// Applies a merge patch (RFC 7396).
 pub(crate) fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();

@@ -1,4 +1,4 @@
-//! Chains to break: records sealed as the publisher seals them.
+//! Sample chains: records that are sealed as a publisher seals them.
 
 use sealbus_core::canonical;
 use sealbus_core::event::{Header, PayloadMode, Record};
@@ -11,34 +11,36 @@ use uuid::Uuid;
 
 pub(crate) const ORIGIN: &str = "bus.test/one";
 
-/// 144 bytes that differ by `number`, as no generator gives them.
+/// Returns a development keyring. Each `number` gives another one.
 pub(crate) fn keyring(number: u8) -> Keyring {
     let random = std::array::from_fn(|index| u8::try_from(index).unwrap().wrapping_mul(7) ^ number);
     Keyring::parse(&Keyring::generate_dev(&random).unwrap()).unwrap()
 }
 
-/// A keyring of one active hmac key.
+/// Returns a keyring with one active HMAC key.
 pub(crate) fn hmac_keyring() -> Keyring {
     let secret = super::base64(&std::array::from_fn::<u8, 40, _>(|index| u8::try_from(index).unwrap()));
     Keyring::parse(&json!({ "keys": [{ "id": "hmac-0123456789abcdef", "secret": secret }] }).to_string()).unwrap()
 }
 
-/// The record that follows `before` in its plan.
-pub(crate) fn next(signer: &Signer, tenant: &str, plan: &str, before: Option<&Record>, data: &Value) -> Record {
-    next_of_type(signer, tenant, plan, before, "case.step", data)
+/// Returns the record that follows `predecessor` in its plan.
+pub(crate) fn next(signer: &Signer, tenant: &str, plan: &str, predecessor: Option<&Record>, data: &Value) -> Record {
+    next_of_type(signer, tenant, plan, predecessor, "case.step", data)
 }
 
+/// Returns a record of this type that follows `predecessor` in its plan.
 pub(crate) fn next_of_type(
     signer: &Signer,
     tenant: &str,
     plan: &str,
-    before: Option<&Record>,
+    predecessor: Option<&Record>,
     event_type: &str,
     data: &Value,
 ) -> Record {
-    let seq = before.map_or(1, |before| before.header.seq + 1);
+    let seq = predecessor.map_or(1, |predecessor| predecessor.header.seq + 1);
     let (payload, metadata) = (canonical::write(data), canonical::write(&json!({ "sealbus": { "auth": "token" } })));
-    let at = Timestamp::parse("2026-11-20T10:00:00Z").unwrap().micros() + i64::try_from(seq).unwrap() * 1_000_000;
+    let start = Timestamp::parse("2026-11-20T10:00:00Z").unwrap().micros();
+    let recorded = Timestamp::from_micros(start + i64::try_from(seq).unwrap() * 1_000_000).unwrap();
     let header = Header {
         origin: ORIGIN.into(),
         tenant: tenant.into(),
@@ -47,8 +49,8 @@ pub(crate) fn next_of_type(
         event_id: Uuid::from_u128(u128::from(seq)),
         event_type: event_type.into(),
         data_version: 1,
-        occurred: Timestamp::from_micros(at).unwrap(),
-        recorded: Timestamp::from_micros(at).unwrap(),
+        occurred: recorded,
+        recorded,
         source: "urn:test".into(),
         actor: "tester".into(),
         correlation_id: "c".into(),
@@ -57,7 +59,7 @@ pub(crate) fn next_of_type(
         payload_size: u32::try_from(payload.len()).unwrap(),
         payload_hash: Hash::of(payload.as_bytes()),
         metadata_hash: Hash::of(metadata.as_bytes()),
-        prev: before.map_or_else(|| Header::genesis(ORIGIN, tenant, plan), |before| before.event_hash),
+        prev: predecessor.map_or_else(|| Header::genesis(ORIGIN, tenant, plan), |predecessor| predecessor.event_hash),
         kid: signer.kid().clone(),
     };
     let record = Record {
@@ -74,7 +76,7 @@ pub(crate) fn next_of_type(
     sealed(signer, record)
 }
 
-/// The record with hash and seal of what its header says now.
+/// Hashes and seals a record again after its header was changed.
 pub(crate) fn sealed(signer: &Signer, mut record: Record) -> Record {
     record.header.kid = signer.kid().clone();
     record.event_hash = record.header.hash();
@@ -83,7 +85,7 @@ pub(crate) fn sealed(signer: &Signer, mut record: Record) -> Record {
     record
 }
 
-/// A plan of so many events.
+/// Returns the records of a plan with this number of events.
 pub(crate) fn plan(signer: &Signer, tenant: &str, plan: &str, events: u64) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
     for number in 0..events {
@@ -92,27 +94,27 @@ pub(crate) fn plan(signer: &Signer, tenant: &str, plan: &str, events: u64) -> Ve
     records
 }
 
-/// Plan `_keys` of a ledger whose first key is this one.
+/// Returns the first event of plan `_keys`, in which this key adds itself.
 pub(crate) fn first_key(signer: &Signer) -> Record {
     let added: Value = serde_json::from_str(&signer.key_added(ORIGIN, signer.kid())).unwrap();
     Record { log_index: Some(0), ..next_of_type(signer, "_system", "_keys", None, "key.added", &added) }
 }
 
-/// Trust in the keyring's active key from the log's beginning.
+/// Returns the trust in the active key of a keyring from log index 0.
 pub(crate) fn trust_in(keyring: &Keyring) -> Trust {
     Trust::new(ORIGIN, keyring.clone(), [&first_key(&keyring.signer().unwrap())], 100)
 }
 
-/// What checking the records as `order-1` of `acme` comes to, with all findings.
+/// Checks the records as plan `order-1` of `acme`, and returns the summary with all findings.
 pub(crate) fn summary(trust: &Trust, records: &[Record]) -> ChainSummary {
     let mut check = ChainCheck::new(trust, "acme", "order-1");
-    let mut early: Vec<_> = records.iter().flat_map(|record| check.next(record)).collect();
+    let mut findings: Vec<_> = records.iter().flat_map(|record| check.next(record)).collect();
     let mut summary = check.finish();
-    early.append(&mut summary.findings);
-    ChainSummary { findings: early, ..summary }
+    findings.append(&mut summary.findings);
+    ChainSummary { findings, ..summary }
 }
 
-/// The verdicts of that, each with its seq.
+/// Returns the verdict and seq of each finding of [`summary`].
 pub(crate) fn findings(trust: &Trust, records: &[Record]) -> Vec<(Verdict, u64)> {
     summary(trust, records).findings.iter().map(|finding| (finding.verdict, finding.seq)).collect()
 }

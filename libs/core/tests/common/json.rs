@@ -1,9 +1,9 @@
-//! JSON values of any shape.
+//! A generator of JSON values.
 
 use proptest::prelude::*;
 use serde_json::{Number, Value};
 
-/// Values of these numbers, and of these texts as strings and as names.
+/// Generates values with these numbers, and with these texts as strings and names.
 pub(crate) fn value(
     number: impl Strategy<Value = Number> + 'static,
     text: impl Strategy<Value = String> + Clone + 'static,

@@ -1,4 +1,4 @@
-//! A log in memory, and keys to sign it with.
+//! A sample log in memory, and keys that sign it.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use serde_json::json;
 
 pub(crate) const ORIGIN: &str = "bus.test/one";
 
-/// A tree kept as tiles and nothing else.
+/// A tree that is stored as tiles only.
 #[derive(Default)]
 pub(crate) struct Tree {
     pub edge: EdgeTiles,
@@ -21,28 +21,30 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// The tree of these leaves, appended in batches of this many.
+    /// Creates the tree of these leaves, appended in batches of `batch` leaves.
     pub(crate) fn of(leaf_hashes: &[Hash], batch: usize) -> Self {
         let mut tree = Self::default();
         leaf_hashes.chunks(batch).for_each(|hashes| tree.append(hashes));
         tree
     }
 
-    /// Appends as a sealer does that has forgotten everything: from the partial tiles.
+    /// Appends leaves as a sealer does after a restart, starting from the partial tiles.
     pub(crate) fn append(&mut self, leaf_hashes: &[Hash]) {
         self.edge = EdgeTiles::new(self.edge.size(), &self.tiles).unwrap();
         self.edge.append(leaf_hashes).unwrap().into_iter().for_each(|tile| self.tiles.insert(tile));
     }
 
+    /// Returns the inclusion proof of a leaf in the tree of `size` leaves.
     pub(crate) fn inclusion(&self, index: u64, size: u64) -> Vec<Hash> {
         self.prove(&ProofNodes::inclusion(index, size).unwrap())
     }
 
+    /// Returns the consistency proof between two sizes.
     pub(crate) fn consistency(&self, old: u64, size: u64) -> Vec<Hash> {
         self.prove(&ProofNodes::consistency(old, size).unwrap())
     }
 
-    /// The proof from the tiles that are said to be enough for it, and no others.
+    /// Computes a proof from the tiles that contain its nodes, and no others.
     fn prove(&self, proof: &ProofNodes) -> Vec<Hash> {
         let ids = tiles_of(proof, self.edge.size());
         let fetched = ids.into_iter().map(|id| HashTile::new(id, self.tiles.hashes(id).unwrap().to_vec()).unwrap());
@@ -51,17 +53,17 @@ impl Tree {
     }
 }
 
-/// The tiles of a tree of `size` leaves that contain the nodes of a proof.
+/// Returns the tiles of a tree of `size` leaves that contain the nodes of a proof.
 pub(crate) fn tiles_of(proof: &ProofNodes, size: u64) -> BTreeSet<TileId> {
     proof.nodes().filter_map(|node| TileId::holding(node, size)).collect()
 }
 
-/// `leaf 0`, `leaf 1` …: the leaves of the published vectors.
+/// Returns the hashes of the leaves `leaf 0`, `leaf 1` and so on.
 pub(crate) fn leaf_hashes(count: usize) -> Vec<Hash> {
     (0..count).map(|index| merkle::leaf_hash(format!("leaf {index}").as_bytes())).collect()
 }
 
-/// A keyring of a log's and a witness's key.
+/// Returns a keyring with the key of a log and the key of a witness.
 pub(crate) fn keyring(log: [u8; 32], witness: [u8; 32]) -> Keyring {
     let keys = [(KeyKind::Log, log), (KeyKind::Witness, witness)].map(|(kind, seed)| {
         let id = kind.id_of_public(PublicKey::of_seed(&seed).as_bytes());
@@ -70,23 +72,24 @@ pub(crate) fn keyring(log: [u8; 32], witness: [u8; 32]) -> Keyring {
     Keyring::parse(&json!({ "keys": keys }).to_string()).unwrap()
 }
 
-/// 32 bytes that differ by `number`, as no generator gives them.
+/// Returns the seed of a test key. Each `number` gives another one.
 pub(crate) fn seed(number: u8) -> [u8; 32] {
     std::array::from_fn(|index| u8::try_from(index).unwrap().wrapping_mul(11) ^ number)
 }
 
-/// The signers of a log and a witness whose seeds differ by these numbers.
+/// Returns the signers of a log and of a witness. The numbers choose their seeds.
 pub(crate) fn signers(origin: &str, log: u8, witness: &str, number: u8) -> (LogSigner, WitnessSigner) {
     let keyring = keyring(seed(log), seed(number));
     (LogSigner::new(&keyring, origin).unwrap(), WitnessSigner::new(&keyring, witness).unwrap())
 }
 
-/// A checkpoint of seven leaves.
+/// Returns a checkpoint of seven leaves.
 pub(crate) fn checkpoint() -> Checkpoint {
     Checkpoint::new(ORIGIN, 7, Hash::of(b"seven")).unwrap()
 }
 
-/// Its note with a witness's line, and the keys: the log's of both types, the witness's.
+/// Returns the note of [`checkpoint`] with a line of a witness, and the keys: both types of the log's, and the
+/// witness's.
 pub(crate) fn note() -> (Note, Vec<VerifierKey>) {
     let (log, witness) = signers(ORIGIN, 1, "witness.test", 2);
     let own = log.sign(&checkpoint(), 1000).unwrap();

@@ -1,9 +1,10 @@
-//! Where the test vectors are, and how their hex is read.
+//! Shared code of the tests: test vectors and their fields, keyrings, sample events and logs.
 
-#![allow(dead_code, reason = "each test file uses some of these")]
+#![allow(dead_code, reason = "each test file uses only some of the functions")]
 
 pub(crate) mod bundle;
 pub(crate) mod chain;
+pub(crate) mod deployment;
 pub(crate) mod envelope;
 pub(crate) mod json;
 pub(crate) mod log;
@@ -18,53 +19,64 @@ use sealbus_core::seal::{KeyId, Keyring};
 use sealbus_core::timestamp::Timestamp;
 use serde_json::Value;
 
-/// A file of the published vectors, which lie beside the project and are not part of it. A test that does not find them says
-/// so and passes.
-pub(crate) fn shared(path: &str) -> Option<Vec<u8>> {
-    let bytes = fs::read(shared_path(path)).ok();
-    if bytes.is_none() {
-        println!("SKIPPED: ../shared/vectors/{path} is not here");
-    }
-    bytes
+/// Returns a file of the published vectors, if it is present. They are in the folder `../shared/vectors`, next to the
+/// project and not part of it. A test that reads them also reads golden vectors of the same subject, so that it is not
+/// skipped.
+pub(crate) fn published(path: &str) -> Option<Vec<u8>> {
+    fs::read(published_path(path)).ok()
 }
 
-/// Where a file or folder of them is, if it is here.
-pub(crate) fn shared_path(path: &str) -> PathBuf {
+/// Returns the path of a file or folder of the published vectors.
+pub(crate) fn published_path(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors").join(path)
 }
 
-/// The project's own golden file, and the published file of the same form where it is: the same tests run on both.
+/// Returns a golden file and, if it is present, the published file of the same form. The same tests run on both.
 pub(crate) fn vectors(golden: &str, published: &str) -> Vec<Value> {
-    let published = shared(published).map(|bytes| serde_json::from_slice(&bytes).unwrap());
+    let published = self::published(published).map(|bytes| serde_json::from_slice(&bytes).unwrap());
     std::iter::once(self::golden(golden)).chain(published).collect()
 }
 
-/// One of the project's own golden files.
+/// Returns a golden file of the project.
 pub(crate) fn golden(file: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
-    let bytes = fs::read(path).expect("deploy/verify/vectors.py --write makes the golden files");
+    let bytes = fs::read(path).expect("a golden file is missing; deploy/verify/vectors.py --write makes it");
     serde_json::from_slice(&bytes).unwrap()
 }
 
+/// Returns an array of a file or case.
 pub(crate) fn cases<'a>(file: &'a Value, name: &str) -> &'a [Value] {
-    file[name].as_array().unwrap_or_else(|| panic!("the file has {name}"))
+    file[name].as_array().unwrap_or_else(|| panic!("{name} is not an array"))
 }
 
+/// Returns a text of a case.
 pub(crate) fn text<'a>(case: &'a Value, name: &str) -> &'a str {
-    case[name].as_str().unwrap_or_else(|| panic!("{name} is a text in {case}"))
+    case[name].as_str().unwrap_or_else(|| panic!("{name} is not a text in {case}"))
 }
 
+/// Returns a number of a case.
+pub(crate) fn number(case: &Value, name: &str) -> u64 {
+    case[name].as_u64().unwrap_or_else(|| panic!("{name} is not a number in {case}"))
+}
+
+/// Returns bytes of a case, which are in hex.
 pub(crate) fn bytes(case: &Value, name: &str) -> Vec<u8> {
-    hex::decode(text(case, name)).unwrap_or_else(|_| panic!("{name} is hex in {case}"))
+    hex::decode(text(case, name)).unwrap_or_else(|_| panic!("{name} is not hex in {case}"))
 }
 
+/// Returns a list of bytes of a case, which are in hex.
+pub(crate) fn byte_list(case: &Value, name: &str) -> Vec<Vec<u8>> {
+    cases(case, name).iter().map(|hex| hex::decode(hex.as_str().unwrap()).unwrap()).collect()
+}
+
+/// Returns a hash of a case, which is in hex.
 pub(crate) fn hash(case: &Value, name: &str) -> Hash {
-    text(case, name).parse().unwrap_or_else(|_| panic!("{name} is a hash in {case}"))
+    text(case, name).parse().unwrap_or_else(|_| panic!("{name} is not a hash in {case}"))
 }
 
-/// The header of a case's `event`, its times in decimal microseconds.
+/// Returns the header of the `event` of a case, whose times are decimal microseconds.
 pub(crate) fn header(event: &Value) -> Header {
-    let number = |name: &str| event[name].as_u64().unwrap();
+    let number = |name: &str| number(event, name);
     let micros = |name: &str| Timestamp::from_micros(text(event, name).parse().unwrap()).unwrap();
     Header {
         origin: text(event, "origin").into(),
@@ -89,7 +101,7 @@ pub(crate) fn header(event: &Value) -> Header {
     }
 }
 
-/// A keyring of `{kid: {secret | seed, public}}` in hex, with `active` as its active key.
+/// Returns the keyring of `{kid: {secret | seed, public}}` in hex, in which the key `active` is active.
 pub(crate) fn keyring(keys: &Value, active: &str) -> Keyring {
     let keys = keys.as_object().unwrap().iter().map(|(kid, key)| {
         let base64 = |name: &str| key[name].as_str().map(|hex| base64(&hex::decode(hex).unwrap()));
@@ -105,12 +117,14 @@ pub(crate) fn keyring(keys: &Value, active: &str) -> Keyring {
     Keyring::parse(&serde_json::json!({ "keys": keys.collect::<Vec<_>>() }).to_string()).unwrap()
 }
 
+/// Encodes bytes as base64.
 pub(crate) fn base64(bytes: &[u8]) -> String {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     STANDARD.encode(bytes)
 }
 
+/// Decodes base64.
 pub(crate) fn unbase64(text: &str) -> Vec<u8> {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! A whole verification of what is in memory: what a command does with a ledger or a bundle.
+//! A complete verification of a ledger or bundle in memory, as the command `sealbus verify` performs it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -11,9 +11,9 @@ use sealbus_core::verify::bundle::{BundledRecord, Content, find_tile};
 use sealbus_core::verify::{ChainCheck, Evidence, Notes, Report, Trust, UnansweredReceipts};
 use uuid::Uuid;
 
-/// What a verifier pins, and when it looks.
+/// The pins of a verifier, its clock and its limit of age.
 #[derive(Clone)]
-pub(crate) struct Pinned {
+pub(crate) struct Pins {
     pub origin: String,
     pub keyring: Keyring,
     pub policy: Policy,
@@ -21,64 +21,65 @@ pub(crate) struct Pinned {
     pub max_age: Option<u64>,
 }
 
-/// What is verified.
+/// The evidence that is verified.
 #[derive(Clone, Default)]
-pub(crate) struct Evident {
+pub(crate) struct Input {
     pub checkpoint: Vec<u8>,
     pub anchors: Vec<(String, Vec<u8>)>,
-    /// By path. None of them: a bundle of plans.
+    /// By path. If empty, it is a bundle of plans.
     pub tiles: BTreeMap<String, Vec<u8>>,
-    /// By tenant, plan and seq.
+    /// In order of tenant, plan and seq.
     pub records: Vec<BundledRecord>,
-    /// A ledger's table of leaves.
+    /// The table of leaves of a ledger.
     pub leaves: BTreeMap<u64, (String, String, u64)>,
     pub receipts: Vec<Record>,
-    /// Places and event hashes of a ledger's sealing queue.
+    /// Places and event hashes of the seal queue of a ledger.
     pub queue: Vec<(String, String, u64, sealbus_core::hash::Hash)>,
-    /// Where payloads are opened.
+    /// The data keys, if payloads are opened.
     pub data_keys: Option<Rc<DataKeys>>,
 }
 
-/// Those that are here, and those that are known to be erased.
+/// The available data keys, and the ids of erased ones.
 #[derive(Default)]
 pub(crate) struct DataKeys {
-    pub here: HashMap<Uuid, DataKey>,
+    pub available: HashMap<Uuid, DataKey>,
     pub erased: Vec<Uuid>,
 }
 
-impl Pinned {
-    pub(crate) fn verify(&self, evident: &Evident) -> Report {
+impl Pins {
+    /// Verifies the evidence and returns the report.
+    pub(crate) fn verify(&self, input: &Input) -> Report {
         let mut notes = Notes::new(&self.policy, &self.origin, self.now, self.max_age);
-        let is_whole = !evident.tiles.is_empty();
+        let is_whole = !input.tiles.is_empty();
         if is_whole {
-            notes.checkpoint(&evident.checkpoint);
+            notes.checkpoint(&input.checkpoint);
         } else {
-            notes.anchored_checkpoint(&evident.checkpoint);
+            notes.anchored_checkpoint(&input.checkpoint);
         }
-        evident.anchors.iter().for_each(|(place, note)| notes.anchor(place, note));
+        input.anchors.iter().for_each(|(place, note)| notes.anchor(place, note));
         let mut tree = notes.tree();
         while let Some(id) = tree.wanted().filter(|_| is_whole) {
-            tree.take(find_tile(id, |path| evident.tiles.get(path).cloned()).as_deref());
+            tree.take(find_tile(id, |path| input.tiles.get(path).cloned()).as_deref());
         }
         let log = if is_whole { notes.with_tree(tree) } else { notes.with_proofs() };
 
         let mut trust = Trust::new(&self.origin, self.keyring.clone(), [], log.size());
-        evident.records.iter().filter_map(record).for_each(|record| trust.survey(record));
-        let mut owed = UnansweredReceipts::default();
-        for Record { header, event_hash, .. } in &evident.receipts {
-            owed.add(&header.tenant, &header.plan, header.seq, *event_hash);
+        input.records.iter().filter_map(record).for_each(|record| trust.survey(record));
+        let mut receipts = UnansweredReceipts::default();
+        for Record { header, event_hash, .. } in &input.receipts {
+            receipts.add(&header.tenant, &header.plan, header.seq, *event_hash);
         }
-        for (tenant, plan, seq, event_hash) in &evident.queue {
-            owed.add(tenant, plan, *seq, *event_hash);
+        for (tenant, plan, seq, event_hash) in &input.queue {
+            receipts.add(tenant, plan, *seq, *event_hash);
         }
 
         let mut report = Report::new(&log);
-        for plan in evident.records.chunk_by(|one, other| (&one.tenant, &one.plan) == (&other.tenant, &other.plan)) {
-            let mut check = ChainCheck::new(&trust, &plan[0].tenant, &plan[0].plan).against(&log).expecting(&owed);
+        for plan in input.records.chunk_by(|one, other| (&one.tenant, &one.plan) == (&other.tenant, &other.plan)) {
+            let mut check = ChainCheck::new(&trust, &plan[0].tenant, &plan[0].plan).against(&log).expecting(&receipts);
             for BundledRecord { seq, content, .. } in plan {
                 report.add(match content {
                     Content::Record(record, proof) => {
-                        let evidence = Evidence { proof: proof.as_deref(), unopened: evident.unopened(record) };
+                        let evidence = Evidence { proof: proof.as_deref(), unopened: input.unopened(record) };
                         check.next_with(record, &evidence)
                     }
                     Content::Malformed { event_hash, log_index, fault } => {
@@ -89,23 +90,24 @@ impl Pinned {
             report.add_plan(check.finish());
         }
         for index in log.unclaimed() {
-            let place = evident.leaves.get(&index);
+            let place = input.leaves.get(&index);
             report.add_unclaimed(index, place.map(|(tenant, plan, seq)| (tenant.as_str(), plan.as_str(), *seq)));
         }
-        report.add(owed.missing());
+        report.add(receipts.missing());
         report
     }
 }
 
-impl Evident {
+impl Input {
+    /// Returns the reason why the payload of a record cannot be opened.
     fn unopened(&self, record: &Record) -> Option<Unopened> {
-        let DataKeys { here, erased } = self.data_keys.as_deref()?;
+        let DataKeys { available, erased } = self.data_keys.as_deref()?;
         match Envelope::stored(record) {
             Err(error) => Some(error.into()),
             Ok(envelope) => {
                 let envelope = envelope?;
                 let key_id = envelope.key_id();
-                envelope.open_stored(&record.header, here.get(&key_id), erased.contains(&key_id)).err()
+                envelope.open_stored(&record.header, available.get(&key_id), erased.contains(&key_id)).err()
             }
         }
     }
@@ -118,7 +120,7 @@ fn record(record: &BundledRecord) -> Option<&Record> {
     }
 }
 
-/// All that was found: the verdict and where.
+/// Returns the verdict and the place of each finding, sorted.
 pub(crate) fn findings(report: &Report) -> Vec<(String, String)> {
     let of_log = report.log_findings().map(|finding| (finding.verdict.to_string(), finding.place));
     let of_plans = report.findings().map(|finding| (finding.verdict.to_string(), finding.place()));
@@ -127,7 +129,7 @@ pub(crate) fn findings(report: &Report) -> Vec<(String, String)> {
     all
 }
 
-/// What a case says must be found.
+/// Returns the expected findings of a case, sorted.
 pub(crate) fn expected(case: &serde_json::Value) -> Vec<(String, String)> {
     let pair = |finding: &serde_json::Value| {
         (finding[0].as_str().unwrap().to_owned(), finding[1].as_str().unwrap().to_owned())
