@@ -79,7 +79,7 @@ pub(super) async fn handle(
         json(status(&published), &ArrayBody { events: &events })
     };
     let location = format!("/v1/plans/{plan}/events?from_seq={}", first.stored.header.seq);
-    let last = published.iter().map(|event| event.stored.header.seq).max().unwrap_or_default();
+    let last = published.iter().map(|event| event.stored.header.seq).max().unwrap_or(first.stored.header.seq);
     Ok(with_header(with_header(response, header::LOCATION, &location), header::ETAG, &format!("\"{last}\"")))
 }
 

@@ -86,10 +86,9 @@ impl Feed {
             return FeedRead::CaughtUp;
         }
         let oldest = window.next - window.records.len() as u64;
-        match position.checked_sub(oldest).and_then(|skipped| usize::try_from(skipped).ok()) {
-            Some(skipped) => FeedRead::Records(window.records.iter().skip(skipped).take(limit).cloned().collect()),
-            None => FeedRead::Behind(oldest),
-        }
+        let Some(skipped) = position.checked_sub(oldest) else { return FeedRead::Behind(oldest) };
+        let skipped = usize::try_from(skipped).expect("a window has at most MAX_EVENTS records");
+        FeedRead::Records(window.records.iter().skip(skipped).take(limit).cloned().collect())
     }
 
     fn window(&self) -> MutexGuard<'_, Window> {
