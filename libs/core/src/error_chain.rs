@@ -27,7 +27,7 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("the ledger is unreachable")]
-    struct Ours(#[source] std::io::Error);
+    struct Unreachable(#[source] std::io::Error);
 
     #[derive(Debug, thiserror::Error)]
     #[error("error communicating with database: {0}")]
@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn every_cause_is_named_once() {
-        let error = Ours(std::io::Error::other("connection refused"));
+        let error = Unreachable(std::io::Error::other("connection refused"));
         assert_eq!(error_chain(&error), "the ledger is unreachable: connection refused");
     }
 

@@ -10,8 +10,8 @@ const LABEL: &[u8] = b"sealbus/key-id/v2\n";
 
 /// The id of a key: its kind and 16 lower-case hex digits, such as `ed25519-d77e93716b6d786d`.
 ///
-/// It can hold any text, because a row in the database can be tampered with. [`KeyId::kind`] is `None` for an id that is not
-/// well-formed.
+/// It can hold any text, because a row in the database can be tampered with. For an id that is not well-formed
+/// [`KeyId::kind`] returns `None`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyId(String);

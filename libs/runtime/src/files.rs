@@ -50,7 +50,7 @@ pub enum KeyringFilesError {
 
 /// Returns the file at `path`, or the files of the folder there that have one of `extensions`, in order of their names.
 /// Hidden files are skipped.
-pub fn files_at(path: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, ReadError> {
+fn files_at(path: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, ReadError> {
     let failed = |source| ReadError { path: path.to_owned(), source };
     if !fs::metadata(path).map_err(failed)?.is_dir() {
         return Ok(vec![path.to_owned()]);

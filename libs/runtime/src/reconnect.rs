@@ -89,7 +89,8 @@ pub async fn reconnect<T, E: Error + 'static, F: Future<Output = Result<T, E>>>(
             Err(error) => error,
         };
         let Some(pause) = pauses.next_backoff() else {
-            return Err(ReconnectError::GaveUp { what: what(), limit: policy.limit.unwrap_or_default(), source });
+            let limit = policy.limit.expect("the pauses end only if there is a limit");
+            return Err(ReconnectError::GaveUp { what: what(), limit, source });
         };
         tracing::warn!(what = what(), error = %error_chain(&source), retry_in = ?pause, "operation failed; it will be retried");
         tokio::select! {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sealbus_core::seal::{Keyring, KeyringError};
 use sealbus_runtime::files::{
-    CatalogFilesError, KeyringFilesError, ReadError, files_at, load_catalog, load_keyring, read_yaml,
+    CatalogFilesError, KeyringFilesError, ReadError, keyring_files, load_catalog, load_keyring, read_yaml,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -41,14 +41,14 @@ fn a_folder_is_read_in_order_of_names_without_hidden_files() {
         ("b.yml", "b"),
         ("a.yaml", "a"),
         (".#a.yaml", "an editor's lock"),
-        ("notes.txt", "no"),
+        ("keys.json", "no"),
         (".hidden.yml", "no"),
     ]);
     fs::create_dir(folder.path().join("..data")).expect("a folder");
     let name = |name: &str| folder.path().join(name).display().to_string();
     let read = read_yaml(folder.path()).expect("a readable folder");
     assert_eq!(read, [(name("a.yaml"), "a".to_owned()), (name("b.yml"), "b".to_owned())]);
-    assert_eq!(files_at(folder.path(), &["txt"]).expect("a readable folder"), [folder.path().join("notes.txt")]);
+    assert_eq!(keyring_files(folder.path()).expect("a readable folder"), [folder.path().join("keys.json")]);
 }
 
 #[test]

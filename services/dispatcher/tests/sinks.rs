@@ -74,7 +74,7 @@ impl Bus {
             ledger: Ledger::open(&LedgerConfig::new(self.postgres.url())).await.unwrap(),
             broker,
             keyring: self.keyring.clone(),
-            catalog: Arc::new(Catalog::shipped()),
+            catalog: Arc::new(Catalog::read(&[]).unwrap()),
             metrics: Metrics::register(&mut Registry::default()),
         };
         let shutdown = CancellationToken::new();

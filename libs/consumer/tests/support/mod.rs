@@ -119,7 +119,7 @@ impl Bus {
             ledger: Ledger::open(&LedgerConfig::new(self.postgres.url())).await.unwrap(),
             broker: Broker::connect(BrokerConfig::new(self.nats.url(), "consumer")).await.unwrap(),
             keyring: self.keyring.clone(),
-            catalog: Arc::new(Catalog::shipped()),
+            catalog: Arc::new(Catalog::read(&[]).unwrap()),
             metrics: Metrics::register(&mut registry),
         };
         let shutdown = CancellationToken::new();

@@ -108,12 +108,7 @@ pub enum Unknown {
 }
 
 impl Catalog {
-    /// Returns the catalog of the built-in files.
-    pub fn shipped() -> Self {
-        Self::read(&[]).expect("the built-in files are constant, and a test reads them")
-    }
-
-    /// Reads the built-in files and `files`, which are names and texts.
+    /// Reads the built-in files and `files`, which are names and texts. Without `files` it cannot fail.
     ///
     /// # Errors
     /// Returns the first fault, with its file and place.

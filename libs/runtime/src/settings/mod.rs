@@ -101,7 +101,7 @@ impl Settings {
         let measured = |name| self.text(name).and_then(|text| entry(name).measured(text));
         match (measured(ratio.larger), measured(ratio.smaller)) {
             (Some(larger), Some(smaller)) if larger < smaller * i128::from(ratio.times) => {
-                let value = |name| self.text(name).unwrap_or_default().to_owned();
+                let value = |name| self.text(name).expect("a measured value is a text").to_owned();
                 let (larger, smaller) = (value(ratio.larger), value(ratio.smaller));
                 Err(SettingsError::TooClose { ratio, larger, smaller })
             }
