@@ -1,8 +1,13 @@
 //! `sealbus`: one binary for every role, for `dev`, and for the operator's commands.
 //!
-//! Here everything is wired: `roles` turns the environment into each role's configuration and resources, `dev` runs all
-//! of them in one process beside a Postgres and a nats-server of its own, `commands` holds what an operator types, a file
-//! for each, and `bench` measures. No other crate of the workspace knows more than one service.
+//! This is the only crate that depends on more than one service. Its modules, from top to bottom:
+//!
+//! - `commands`: the operator's commands, one file each.
+//! - `dev`: `sealbus dev`, which runs all roles in one process, with its own Postgres and nats-server.
+//! - `bench`: benchmarks.
+//! - `roles`: the configuration and resources of each role, from the settings.
+//! - `evidence`: verifying ledgers and bundles, and exporting bundles.
+//! - `wiring`: what all of these share: opening the ledger and the broker, keys, probes.
 
 mod bench;
 mod commands;
@@ -19,12 +24,12 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::Failure;
 
-/// Appending allocates and frees buffers of all sizes on all threads, which costs glibc's allocator a tenth of the publisher
-/// (decision 0008).
+/// The allocator. Appending allocates and frees buffers of all sizes on all threads; with glibc's allocator that takes a tenth of
+/// the publisher's time (docs/decisions/0008-mimalloc.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// An event bus whose history cannot be quietly changed.
+/// An event bus whose history cannot be changed without detection
 #[derive(Parser)]
 #[command(name = "sealbus", version, about, propagate_version = true)]
 struct Cli {
@@ -34,49 +39,49 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a publisher: accepts events over HTTP and reads history back
+    /// Run a publisher, which accepts events over HTTP and serves history
     Publisher,
-    /// Run a relay: carries the outbox to JetStream
+    /// Run a relay, which publishes the outbox to JetStream
     Relay,
-    /// Run a sealer: gives each event its place in the log
+    /// Run a sealer, which gives each event its place in the log and anchors checkpoints
     Sealer,
-    /// Run a dispatcher: delivers to the subscriptions of a file
+    /// Run a dispatcher, which delivers events to the declared subscriptions
     Dispatcher,
-    /// Run a witness: cosigns checkpoints that are consistent with all it saw before
+    /// Run a witness, which cosigns checkpoints that are consistent with all earlier ones
     Witness(roles::witness::Args),
-    /// Run the whole bus on this machine, Postgres and NATS included
+    /// Run the whole bus on this machine, including Postgres and NATS
     Dev(dev::Args),
     /// Publish one event
     Publish(commands::api::publish::Args),
-    /// Publish a file of CloudEvents, one JSON object a line
+    /// Publish a file of CloudEvents, one JSON object per line
     Import(commands::api::import::Args),
-    /// Show a plan's events
+    /// Print a plan's events
     Trail(commands::api::trail::Args),
-    /// Follow a plan, or everything, as it happens
+    /// Follow the events of a plan, or of all plans, as they happen
     Tail(commands::api::tail::Args),
-    /// Check a ledger with its log and anchors, or an exported bundle
+    /// Verify a ledger with its log and anchors, or an exported bundle
     Verify(Box<commands::verify::Args>),
-    /// Show one event: record, proof, verdict
+    /// Print one event with its record, proof and verdict
     Inspect(commands::inspect::Args),
-    /// Write a ledger's evidence as a bundle, to be verified without it
+    /// Write a ledger's evidence as a bundle, which can be verified without the ledger
     Export(commands::export::Args),
-    /// Write what a verifier of bundles pins
+    /// Write a folder with what a verifier of bundles pins
     Trust(commands::trust::Args),
-    /// See and settle what could not be delivered
+    /// List, redrive or skip dead letters
     DeadLetters(commands::dead_letters::Args),
-    /// Make, list, rotate, retire and revoke keys
+    /// Create, list, rotate, retire and revoke keys
     Keys(commands::keys::Args),
-    /// Forget a data subject: destroy its data keys, and say where copies are
+    /// Erase a data subject: destroy its data keys, and report where copies are
     Erase(commands::erase::Args),
-    /// Bring the ledger's schema to this version, and create the ledger if there is none
+    /// Migrate the ledger's schema to this version, and create the ledger if it does not exist
     Migrate,
-    /// Begin the log of a new ledger
+    /// Initialise the log of a new ledger
     Log(commands::log::Args),
-    /// Show the effective configuration, secrets masked
+    /// Print the effective settings, with secrets masked
     Config(commands::config::Args),
-    /// Look at the catalog
+    /// Validate or print the catalog
     Catalog(commands::api::catalog::Args),
-    /// Measure this machine, each figure beside its floor
+    /// Run benchmarks, each against a baseline measured in the same run
     Bench(bench::Args),
 }
 
@@ -85,14 +90,14 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("sealbus: the async runtime could not start: {error}");
+            output::notice(format_args!("cannot start the async runtime: {error}"));
             return ExitCode::FAILURE;
         }
     };
     match runtime.block_on(run(cli.command)) {
         Ok(code) => code,
         Err(failure) => {
-            failure.print();
+            output::notice(&failure.message);
             failure.exit_code()
         }
     }

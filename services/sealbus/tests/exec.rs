@@ -191,7 +191,7 @@ async fn below_a_script_ctrl_c_is_devs_and_the_command_cannot_read_the_terminal(
     dev.ended().await;
 
     let mut dev = Dev::at_a_terminal(below, "read -r line").unwrap();
-    dev.until("which it can where sealbus dev itself is started at a prompt").await;
+    dev.until("which it can have only if sealbus dev itself is started at a prompt").await;
     dev.until("status 1").await;
     dev.ended().await;
 }

@@ -1,14 +1,14 @@
-//! `sealbus bench`: figures of this machine, each beside its floor, measured in the same run.
+//! `sealbus bench`: benchmarks, each against a baseline that is measured in the same run.
 //!
-//! Machines are noisy and differ; a ratio within one run holds. All benchmarks start the roles as processes of their own,
-//! on the backing that the environment names, and say how much memory each took:
+//! Machines differ and are noisy, so only the ratio to the baseline is comparable. A benchmark starts the roles as separate
+//! processes on the servers that the environment names, and reports their peak memory:
 //! `sealbus dev --ephemeral --backing-only --exec 'sealbus bench append'`.
 
 #![expect(clippy::cast_precision_loss, reason = "figures for a person to read")]
 
 mod append;
+mod baseline;
 mod e2e;
-mod floor;
 mod percentiles;
 mod role;
 mod seal;
@@ -20,32 +20,32 @@ use clap::Subcommand;
 
 use crate::failure::Failure;
 
-/// What to measure.
+/// The arguments of `sealbus bench`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum What {
-    /// Events a second that a publisher appends, batch calls over HTTP; floor: pgbench inserting the same rows unsigned
+enum Command {
+    /// Events per second that a publisher appends, in batches over HTTP; baseline: pgbench inserting the same rows unsigned
     Append(append::Args),
-    /// Events that wait for their leaf after a time of appending at full speed, and how long they take to get it
+    /// Events that wait for their leaf after appending at full speed, and the time until they have it
     Seal(seal::Args),
-    /// Events a second that a whole verification reads; floors: a COPY of the rows, and strict verifications alone
+    /// Events per second that `sealbus verify --all` checks; baselines: a COPY of the rows, and verifying signatures alone
     Verify(verify::Args),
-    /// Time from publish to delivery at a steady rate; floor: one commit and one JetStream acknowledgement
+    /// Time from publish to delivery at a steady rate; baseline: one commit and one JetStream acknowledgement
     E2e(e2e::Args),
 }
 
 /// Runs a benchmark.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
-    match args.what {
-        What::Append(args) => append::run(args).await?,
-        What::Seal(args) => seal::run(args).await?,
-        What::Verify(args) => verify::run(args).await?,
-        What::E2e(args) => e2e::run(args).await?,
+    match args.command {
+        Command::Append(args) => append::run(args).await?,
+        Command::Seal(args) => seal::run(args).await?,
+        Command::Verify(args) => verify::run(args).await?,
+        Command::E2e(args) => e2e::run(args).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,27 +1,31 @@
-//! A role as a process of its own, the way production runs it, with what it cost.
+//! Runs a role as a separate process, as production does, and reads its peak memory.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sealbus_backing::free_port;
 use tokio::process::{Child, Command};
 
 use crate::failure::Failure;
 
-/// The type that benchmarks publish.
+/// How long a role may take until it is ready.
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often readiness is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// A catalog with the event types that benchmarks publish.
 const CATALOG: &str = "module: bench\npatterns:\n  bench.*: { channel: audit, schema: any }\n";
 
-/// A running role; killed when dropped.
+/// A running role. Dropping it kills the process.
 pub(super) struct Role {
     name: &'static str,
     child: Child,
     _catalog: tempfile::TempDir,
-    /// `http://host:port` of its API, where it has one.
+    /// `http://host:port` of its API, if the role has one.
     pub url: String,
 }
 
 impl Role {
-    /// Starts a role with this process' environment, and waits until it says that it is ready.
+    /// Starts a role with the environment of this process, and waits until it is ready.
     pub(super) async fn start(name: &'static str) -> Result<Self, Failure> {
         let (api, admin) = (free_port()?, free_port()?);
         let catalog = tempfile::tempdir()?;
@@ -38,27 +42,32 @@ impl Role {
         let mut role = Self { name, child, _catalog: catalog, url: format!("http://127.0.0.1:{api}") };
         let ready = format!("http://127.0.0.1:{admin}/readyz");
         let http = reqwest::Client::new();
-        for _ in 0..300 {
+        let deadline = Instant::now() + STARTUP_TIMEOUT;
+        while Instant::now() < deadline {
             if let Some(status) = role.child.try_wait()? {
-                return Err(Failure::new(format!("{name} ended at once: {status}")));
+                return Err(Failure::new(format!("{name} ended before it was ready: {status}")));
             }
-            if http.get(&ready).send().await.is_ok_and(|answer| answer.status().is_success()) {
+            if http.get(&ready).send().await.is_ok_and(|response| response.status().is_success()) {
                 return Ok(role);
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
-        Err(Failure::new(format!("{name} was not ready within 30 s")))
+        Err(Failure::new(format!("{name} was not ready within {} s", STARTUP_TIMEOUT.as_secs())))
     }
 
-    /// Its largest resident set so far and its processor time, in a sentence.
-    pub(super) fn cost(&self) -> String {
+    /// Describes the peak memory of the process.
+    pub(super) fn memory_report(&self) -> String {
         let Some(pid) = self.child.id() else { return format!("{} has ended", self.name) };
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let peak = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        let peak =
-            peak.map_or_else(|| "memory unknown".to_owned(), |kib| format!("{:.0} MiB at most", kib as f64 / 1_024.0));
-        format!("{}: {peak}", self.name)
+        match peak_memory_mib(pid) {
+            Some(peak) => format!("{}: {peak:.0} MiB peak memory", self.name),
+            None => format!("{}: peak memory unknown", self.name),
+        }
     }
+}
+
+/// Returns the largest resident set of a process so far, in MiB; `None` if it has ended.
+pub(super) fn peak_memory_mib(pid: u32) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))?;
+    Some(line.parse::<f64>().ok()? / 1_024.0)
 }

@@ -1,4 +1,4 @@
-//! Whether sealing keeps up with appending.
+//! Measures whether sealing keeps up with appending.
 
 use std::time::{Duration, Instant};
 
@@ -9,53 +9,54 @@ use tokio_util::sync::CancellationToken;
 use super::append::{Load, load};
 use super::role::Role;
 use crate::failure::Failure;
+use crate::output::notice;
 use crate::wiring;
 
-/// How often the queue is looked at while it drains.
-const LOOK: Duration = Duration::from_millis(50);
-/// How long it may take before the benchmark gives up.
-const PATIENCE: Duration = Duration::from_mins(10);
+/// How often awaited conditions are polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// How long the queue may take to drain, and the checkpoint to be shown.
+const DRAIN_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// How long to append, and how.
+/// The arguments of `sealbus bench seal`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Seconds of appending at full speed
+    /// Duration of appending at full speed, in seconds
     #[arg(long, default_value_t = 60)]
     seconds: u64,
     #[command(flatten)]
     load: Load,
 }
 
-/// Appends with a sealer beside it, and prints what waits at the end, how long it takes until nothing does, and rates.
+/// Appends while a sealer runs. Prints the rates, the events that wait at the end, and the time until they are sealed and shown.
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let token = settings.require(table::TOKEN)?;
-    eprintln!("sealbus: {}", wiring::begin_log(&settings, false).await?);
+    notice(wiring::begin_log(&settings, false).await?);
     let ledger = wiring::wait_for_ledger(&settings, &CancellationToken::new()).await?;
     let (publisher, sealer) = (Role::start("publisher").await?, Role::start("sealer").await?);
     let before = ledger.log().size().await?;
 
-    let begun = Instant::now();
+    let started = Instant::now();
     let appending = load(&publisher.url, token.expose_secret(), &args.load, Duration::from_secs(args.seconds));
     let rate = appending.await?;
-    let appended_in = begun.elapsed();
+    let appended_in = started.elapsed();
     let (backlog, oldest) = ledger.log().backlog().await?;
     let leaves = ledger.log().size().await? - before;
     let ended = Instant::now();
     while ledger.log().backlog().await?.0 > 0 {
-        if ended.elapsed() > PATIENCE {
-            return Err(Failure::new("the seal queue does not drain; the sealer's log says why"));
+        if ended.elapsed() > DRAIN_TIMEOUT {
+            return Err(Failure::new("the seal queue does not drain; see the sealer's log"));
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     let drained = ended.elapsed().as_secs_f64();
     let size = ledger.log().size().await?;
     let shown = Instant::now();
     while ledger.log().shown_checkpoint().await?.is_none_or(|(shown, _)| shown < size) {
-        if shown.elapsed() > PATIENCE {
-            return Err(Failure::new("no checkpoint over all events is shown; the sealer's log says why"));
+        if shown.elapsed() > DRAIN_TIMEOUT {
+            return Err(Failure::new("no shown checkpoint covers all events; see the sealer's log"));
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     println!(
         "seal: {rate:.0} events/s appended for {:.0} s, {:.0}/s sealed meanwhile; {backlog} waited at the end, the oldest for \
@@ -64,8 +65,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         leaves as f64 / appended_in.as_secs_f64(),
         if drained > 0.0 { backlog as f64 / drained } else { 0.0 },
         shown.elapsed().as_secs_f64(),
-        publisher.cost(),
-        sealer.cost(),
+        publisher.memory_report(),
+        sealer.memory_report(),
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! How fast a whole ledger is verified.
+//! Measures how fast a whole ledger is verified.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -26,47 +26,56 @@ use sealbus_sealer::anchors::{Anchor as _, AnchorFile};
 use tokio::process::Command;
 use uuid::Uuid;
 
+use super::percentiles::median;
+use super::role::peak_memory_mib;
 use crate::failure::Failure;
 use crate::wiring;
 
 const ORIGIN: &str = "bench.example/verify";
-/// The ledger that is verified lies in a database of its own, beside the one of the environment.
+/// The database of the ledger that is verified, on the same server as the configured one.
 const DATABASE: &str = "sealbus_bench_verify";
-/// Calls in flight while it is filled.
-const CALLS: usize = 16;
+/// Number of calls in flight while the ledger is filled.
+const CALLS_IN_FLIGHT: usize = 16;
 
-/// What to verify.
+/// How long signatures alone are verified in each round.
+const SIGNATURE_TIME: Duration = Duration::from_secs(3);
+/// How often the peak memory of `sealbus verify` is read.
+const MEMORY_POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The arguments of `sealbus bench verify`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Events of the ledger
+    /// Number of events in the ledger
     #[arg(long, default_value_t = 1_000_000)]
     events: u64,
-    /// Plans, of as many events each
+    /// Number of plans, over which the events are distributed evenly
     #[arg(long, default_value_t = 1_000)]
     plans: u64,
-    /// Bytes of an event's data
+    /// Size of an event's data, in bytes
     #[arg(long, default_value_t = 1_024)]
     bytes: usize,
-    /// What seals them
+    /// Kind of the key that seals the events
     #[arg(long, value_enum, default_value_t = Suite::Ed25519)]
     suite: Suite,
-    /// Runs of each kind, by turns
+    /// Number of rounds, each of both baselines and the verification
     #[arg(long, default_value_t = 3)]
     rounds: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Suite {
+    /// An hmac key
     Hmac,
+    /// An ed25519 key
     Ed25519,
 }
 
-/// Fills a ledger, then verifies it and measures both floors by turns: a `COPY` of the rows to `/dev/null`, and strict
-/// verifications of signatures alone on all processors.
+/// Fills a ledger. Then it measures, alternately, both baselines and the verification. The baselines are a `COPY` of the rows
+/// to `/dev/null`, and strict verification of signatures alone on all processors.
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let admin = settings.require(table::ADMIN_DATABASE_URL)?;
-    let url = database(admin.expose(), DATABASE)?;
+    let url = database_url(admin.expose(), DATABASE)?;
     let psql = sealbus_backing::postgres_bin()?.join("psql");
     sql(&psql, admin.expose(), &format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")).await?;
     bootstrap::create_database(admin.expose(), DATABASE, None).await?;
@@ -81,13 +90,13 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let events = args.events as f64;
     let mut memory = 0.0_f64;
     for round in 1..=args.rounds {
-        let begun = Instant::now();
+        let started = Instant::now();
         sql(&psql, &url, "COPY sealbus.events TO '/dev/null'").await?;
-        copied.push(events / begun.elapsed().as_secs_f64());
+        copied.push(events / started.elapsed().as_secs_f64());
         signatures.push(tokio::task::block_in_place(|| strict_verifications(&some_event))?);
-        let begun = Instant::now();
+        let started = Instant::now();
         memory = memory.max(verify(&url, folder.path()).await?);
-        verified.push(events / begun.elapsed().as_secs_f64());
+        verified.push(events / started.elapsed().as_secs_f64());
         let last = |figures: &Vec<f64>| figures.last().copied().unwrap_or_default();
         println!(
             "round {round}: COPY {:.0}/s, signatures alone {:.0}/s, verified {:.0} events/s",
@@ -99,14 +108,15 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let (copied, signatures, verified) = (median(copied), median(signatures), median(verified));
     println!(
         "verify: {verified:.0} events/s, {:.2} of COPY ({copied:.0}/s), {:.2} of strict verifications alone ({signatures:.0}/s); \
-         {memory:.0} MiB at most",
+         {memory:.0} MiB peak memory",
         verified / copied,
         verified / signatures,
     );
     sql(&psql, admin.expose(), &format!("DROP DATABASE {DATABASE} WITH (FORCE)")).await
 }
 
-/// A ledger of these events, all sealed and anchored; its keyring and anchors in this folder. Gives the header of one.
+/// Creates a ledger of these events, all sealed and anchored, with its keyring and anchors in `folder`. Returns the header of one
+/// event.
 async fn fill(args: &Args, settings: &Settings, url: &str, folder: &Path) -> Result<Header, Failure> {
     let signing_kind = if args.suite == Suite::Hmac { KeyKind::Hmac } else { KeyKind::Ed25519 };
     let mut text = KeyringText::new(new_key(signing_kind)?.keyring())?;
@@ -119,15 +129,16 @@ async fn fill(args: &Args, settings: &Settings, url: &str, folder: &Path) -> Res
     create(&config, &creation, &keyring).await?;
     let ledger = Ledger::open(&config).await?;
     let payload = format!(r#"{{"text":"{}"}}"#, "x".repeat(args.bytes.saturating_sub(11)));
+    let payload_size = u32::try_from(payload.len()).map_err(|_| Failure::usage("--bytes must be below 4 GiB"))?;
     let batch = 100.min(args.events / args.plans).max(1);
     let calls = (0..args.events / batch).map(|call| Call {
-        tenant: Tenant::parse("bench").expect("it is a tenant's name"),
-        plan: Plan::parse(&format!("plan-{}", call % args.plans)).expect("it is a plan's name"),
+        tenant: Tenant::parse("bench").expect("the name is valid"),
+        plan: Plan::parse(&format!("plan-{}", call % args.plans)).expect("the name is valid"),
         expect: Expect::Any,
-        events: (0..batch).map(|_| draft(&payload)).collect(),
+        events: (0..batch).map(|_| draft(&payload, payload_size)).collect(),
     });
     wiring::with_appender(&ledger, &keyring, settings, async |appender| {
-        let answers = stream::iter(calls).map(|call| appender.append(call)).buffer_unordered(CALLS);
+        let answers = stream::iter(calls).map(|call| appender.append(call)).buffer_unordered(CALLS_IN_FLIGHT);
         answers.try_for_each(|_| futures::future::ready(Ok(()))).await
     })
     .await?;
@@ -145,13 +156,13 @@ async fn fill(args: &Args, settings: &Settings, url: &str, folder: &Path) -> Res
             None => break,
         }
     }
-    anchors.keep(&newest).await.map_err(|error| Failure::new(error.to_string()))?;
+    anchors.keep(&newest).await?;
     let first = pin!(ledger.history().records(&Scope::keys())).try_next().await?;
     ledger.close().await;
     first.map(|record| record.header).ok_or_else(|| Failure::new("the ledger has no first event"))
 }
 
-fn draft(payload: &str) -> Draft {
+fn draft(payload: &str, payload_size: u32) -> Draft {
     Draft {
         event_id: Uuid::now_v7(),
         event_type: "bench.event".into(),
@@ -162,7 +173,7 @@ fn draft(payload: &str) -> Draft {
         correlation_id: String::new(),
         causation_id: String::new(),
         payload_mode: PayloadMode::Plain,
-        payload_size: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+        payload_size,
         payload_hash: Hash::of(payload.as_bytes()),
         payload: Some(payload.to_owned()),
         encrypted: None,
@@ -171,7 +182,7 @@ fn draft(payload: &str) -> Draft {
     }
 }
 
-/// Runs `sealbus verify --all` as a process of its own; gives its largest resident set, in MiB.
+/// Runs `sealbus verify --all` as a separate process, and returns its peak memory in MiB.
 async fn verify(url: &str, folder: &Path) -> Result<f64, Failure> {
     let mut verifying = Command::new(std::env::current_exe()?)
         .args(["verify", "--all", "--max-age", "1d", "-o", "json"])
@@ -183,22 +194,19 @@ async fn verify(url: &str, folder: &Path) -> Result<f64, Failure> {
         .stdout(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
-    let status = verifying.id().map(|pid| format!("/proc/{pid}/status")).unwrap_or_default();
+    let pid = verifying.id();
     let mut peak = 0.0_f64;
     loop {
-        match tokio::time::timeout(Duration::from_millis(50), verifying.wait()).await {
-            Err(_) => {
-                let status = std::fs::read_to_string(&status).unwrap_or_default();
-                let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-                peak = peak.max(line.and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1_024.0);
-            }
+        match tokio::time::timeout(MEMORY_POLL_INTERVAL, verifying.wait()).await {
+            // The process runs, or ended a moment ago: then its peak is the one that was read last.
+            Err(_) => peak = pid.and_then(peak_memory_mib).map_or(peak, |memory| peak.max(memory)),
             Ok(ended) if ended.as_ref().is_ok_and(std::process::ExitStatus::success) => return Ok(peak),
-            Ok(ended) => return Err(Failure::new(format!("verify did not end clean: {ended:?}"))),
+            Ok(ended) => return Err(Failure::new(format!("sealbus verify failed: {ended:?}"))),
         }
     }
 }
 
-/// Signatures a second that all processors verify by the strict rules, and do nothing else.
+/// Measures the signatures per second that all processors verify by the strict rules, while they do nothing else.
 fn strict_verifications(some_event: &Header) -> Result<f64, Failure> {
     let keyring = Keyring::parse(&new_key(KeyKind::Ed25519)?.keyring())?;
     let signer = keyring.signer()?;
@@ -206,29 +214,27 @@ fn strict_verifications(some_event: &Header) -> Result<f64, Failure> {
     let event_hash = header.hash();
     let sig = signer.seal(&header, &event_hash).sig;
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let (begun, time) = (Instant::now(), Duration::from_secs(3));
+    let started = Instant::now();
     let count = || {
         let mut verified = 0_u64;
-        while begun.elapsed() < time {
+        while started.elapsed() < SIGNATURE_TIME {
             verified += u64::from(keyring.check(&header, &event_hash, &[], &sig).is_ok());
         }
         verified
     };
     let verified: u64 = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..processors).map(|_| scope.spawn(count)).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or(0)).sum()
+        threads.into_iter().map(|thread| thread.join().expect("verifying signatures does not panic")).sum()
     });
-    Ok(verified as f64 / begun.elapsed().as_secs_f64())
+    Ok(verified as f64 / started.elapsed().as_secs_f64())
 }
 
 fn new_key(kind: KeyKind) -> Result<NewKey, Failure> {
-    let mut random = zeroize::Zeroizing::new([0; 40]);
-    getrandom::fill(random.as_mut_slice()).map_err(|error| Failure::new(format!("no randomness: {error}")))?;
-    Ok(NewKey::new(kind, &random, Status::Active)?)
+    Ok(NewKey::new(kind, &*wiring::random_bytes()?, Status::Active)?)
 }
 
-/// The same server's address with another database.
-fn database(url: &str, name: &str) -> Result<String, Failure> {
+/// Returns the URL of another database on the same server.
+fn database_url(url: &str, name: &str) -> Result<String, Failure> {
     let mut url: reqwest::Url = url.parse()?;
     url.set_path(name);
     Ok(url.into())
@@ -240,9 +246,4 @@ async fn sql(psql: &Path, url: &str, statement: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(format!("psql failed: {}", String::from_utf8_lossy(&ended.stderr))))
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -1,4 +1,4 @@
-//! Postgres and NATS for `sealbus dev`: children of its own, unless it is given servers that somebody else runs.
+//! Postgres and NATS for `sealbus dev`: child processes, or servers that run already.
 
 use std::convert::Infallible;
 
@@ -9,85 +9,84 @@ use sealbus_runtime::settings::{SecretUrl, Settings, table};
 use super::folder::Folder;
 use crate::failure::Failure;
 
-/// The ledger's database.
+/// The name of the ledger's database.
 const DATABASE: &str = "sealbus";
 
-/// What was asked for by name.
+/// The options of `sealbus dev` for Postgres and NATS.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct BackingArgs {
-    /// Port of Postgres, instead of a free one
+    /// Port of Postgres [default: a free port]
     #[arg(long, conflicts_with = "postgres_url")]
     postgres_port: Option<u16>,
-    /// Port of NATS, instead of a free one
+    /// Port of NATS [default: a free port]
     #[arg(long, conflicts_with = "nats_url")]
     nats_port: Option<u16>,
-    /// A Postgres that runs already, as its superuser, instead of one of its own; `SEALBUS_DEV_POSTGRES_URL` says it
-    /// without showing the password in the list of processes
+    /// Superuser URL of a Postgres that runs already; the environment variable keeps the password out of process lists
+    /// [env: SEALBUS_DEV_POSTGRES_URL] [default: start one]
     #[arg(long, value_parser = secret)]
     postgres_url: Option<SecretUrl>,
-    /// A NATS that runs already, instead of one of its own; otherwise `SEALBUS_DEV_NATS_URL`
+    /// URL of a NATS server that runs already [env: SEALBUS_DEV_NATS_URL] [default: start one]
     #[arg(long, value_parser = secret)]
     nats_url: Option<SecretUrl>,
 }
 
-/// Takes any text: an error of the command line would quote it.
-#[expect(clippy::unnecessary_wraps, reason = "what clap asks of a parser")]
+/// Accepts any text, because an error of clap would print the value, which may contain a password.
+#[expect(clippy::unnecessary_wraps, reason = "the signature that clap requires of a parser")]
 fn secret(url: &str) -> Result<SecretUrl, Infallible> {
     Ok(SecretUrl::new(url))
 }
 
-/// Both servers.
+/// The running servers, with the ledger's database and its roles.
 pub(super) struct Backing {
     postgres: Option<Postgres>,
     nats: Option<Nats>,
-    /// Addresses of the ledger's database as superuser, owner and writer.
+    /// The URL of the ledger's database as superuser.
     pub admin_url: String,
-    /// As the schema's owner.
+    /// The URL of the ledger's database as the schema's owner.
     pub owner_url: String,
-    /// As the role that runs Sealbus.
+    /// The URL of the ledger's database as the role that runs Sealbus.
     pub writer_url: String,
-    /// The broker.
+    /// The URL of the broker.
     pub nats_url: String,
-    /// The variables whose values hold a login that dev was given, and does not print.
-    pub lent: Vec<&'static str>,
-    /// Worth telling the user.
-    pub remarks: Vec<String>,
+    /// The variables whose values contain a login that the user gave. They are not printed.
+    pub secret_variables: Vec<&'static str>,
+    /// Messages for the user.
+    pub notices: Vec<String>,
 }
 
 impl Backing {
-    /// Starts what is to be started, and makes database and roles.
+    /// Starts the servers that are not given, and creates the database and its roles.
     pub(super) async fn start(
         args: &BackingArgs,
         settings: &Settings,
         folder: &Folder,
         ephemeral: bool,
     ) -> Result<Self, Failure> {
-        let (mut remarks, mut lent) = (Vec::new(), Vec::new());
-        let postgres_elsewhere = args.postgres_url.clone().or_else(|| settings.find(table::DEV_POSTGRES_URL));
-        let nats_elsewhere = args.nats_url.clone().or_else(|| settings.find(table::DEV_NATS_URL));
-        if args.postgres_port.is_some() && postgres_elsewhere.is_some()
-            || args.nats_port.is_some() && nats_elsewhere.is_some()
-        {
+        let (mut notices, mut secret_variables) = (Vec::new(), Vec::new());
+        let postgres_url = args.postgres_url.clone().or_else(|| settings.find(table::DEV_POSTGRES_URL));
+        let nats_url = args.nats_url.clone().or_else(|| settings.find(table::DEV_NATS_URL));
+        if args.postgres_port.is_some() && postgres_url.is_some() || args.nats_port.is_some() && nats_url.is_some() {
             return Err(Failure::usage(
-                "a port is chosen for a server of dev's own, and SEALBUS_DEV_POSTGRES_URL or SEALBUS_DEV_NATS_URL names another",
+                "a port cannot be chosen for a server that SEALBUS_DEV_POSTGRES_URL or SEALBUS_DEV_NATS_URL names",
             ));
         }
-        let (postgres, maintenance) = if let Some(url) = postgres_elsewhere {
-            lent.push(table::ADMIN_DATABASE_URL.name());
+        let (postgres, maintenance) = if let Some(url) = postgres_url {
+            secret_variables.push(table::ADMIN_DATABASE_URL.name());
             (None, url.expose().to_owned())
         } else {
             let folder = folder.server("postgres");
             let options = PostgresOptions { folder, port: args.postgres_port, ephemeral, fsync: true };
             let postgres = Postgres::start(options).await?;
-            if let Some(moved) = postgres.relocated_to() {
-                let data = moved.display();
-                remarks.push(format!("Postgres' user cannot get into this folder, so its data lies in {data}"));
+            if let Some(folder) = postgres.relocated_to() {
+                let data = folder.display();
+                notices
+                    .push(format!("the user that runs Postgres cannot access this folder, so the data is in {data}"));
             }
             let url = postgres.admin_url("postgres");
             (Some(postgres), url)
         };
-        let (nats, nats_url) = if let Some(url) = nats_elsewhere {
-            lent.push(table::NATS_URL.name());
+        let (nats, nats_url) = if let Some(url) = nats_url {
+            secret_variables.push(table::NATS_URL.name());
             (None, url.expose().to_owned())
         } else {
             let folder = folder.server("nats");
@@ -96,24 +95,24 @@ impl Backing {
             (Some(nats), url)
         };
         create_database(&maintenance, DATABASE, None).await?;
-        let admin_url = address(&maintenance, None, DATABASE)?;
+        let admin_url = database_url(&maintenance, None, DATABASE)?;
         let (owner, writer) = (folder.password(OWNER)?, folder.password(WRITER)?);
         make_roles(&admin_url, &owner, &writer).await?;
-        // Sinks' tables lie in public here, where a person looks first.
+        // Tables of sinks are in the schema public here, where a person looks first.
         allow_tables_in_public(&admin_url).await?;
         Ok(Self {
-            owner_url: address(&maintenance, Some((OWNER, &owner)), DATABASE)?,
-            writer_url: address(&maintenance, Some((WRITER, &writer)), DATABASE)?,
+            owner_url: database_url(&maintenance, Some((OWNER, &owner)), DATABASE)?,
+            writer_url: database_url(&maintenance, Some((WRITER, &writer)), DATABASE)?,
             postgres,
             nats,
             admin_url,
             nats_url,
-            lent,
-            remarks,
+            secret_variables,
+            notices,
         })
     }
 
-    /// Waits until one of the children ends by itself, which none does in health.
+    /// Waits until a child process ends by itself, which is a failure.
     pub(super) async fn died(&mut self) -> BackingError {
         match (&mut self.postgres, &mut self.nats) {
             (Some(postgres), Some(nats)) => {
@@ -125,7 +124,7 @@ impl Backing {
         }
     }
 
-    /// Stops what was started, the broker first.
+    /// Stops the child processes, the broker first.
     pub(super) async fn stop(mut self) {
         if let Some(nats) = &mut self.nats {
             nats.stop().await;
@@ -136,25 +135,25 @@ impl Backing {
     }
 }
 
-/// The same server, as somebody else and in another database.
-fn address(url: &str, login: Option<(&str, &str)>, database: &str) -> Result<String, Failure> {
-    let broken = || Failure::usage("the Postgres address has to look like postgres://user:password@host:port/database");
-    let (scheme, rest) = url.split_once("://").ok_or_else(broken)?;
-    let (old_login, place) = rest.rsplit_once('@').ok_or_else(broken)?;
-    let host = place.split(['/', '?']).next().ok_or_else(broken)?;
+/// Returns the URL of another database on the same server, with another login if one is given.
+fn database_url(url: &str, login: Option<(&str, &str)>, database: &str) -> Result<String, Failure> {
+    let invalid = || Failure::usage("the Postgres URL must have the form postgres://user:password@host:port/database");
+    let (scheme, rest) = url.split_once("://").ok_or_else(invalid)?;
+    let (old_login, place) = rest.rsplit_once('@').ok_or_else(invalid)?;
+    let host = place.split(['/', '?']).next().ok_or_else(invalid)?;
     let login = login.map_or_else(|| old_login.to_owned(), |(user, password)| format!("{user}:{password}"));
     Ok(format!("{scheme}://{login}@{host}/{database}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::address;
+    use super::database_url;
 
     #[test]
-    fn an_address_for_somebody_else() {
+    fn login_and_database_of_a_url_are_replaced() {
         let url = "postgres://root:a@b@127.0.0.1:5432/postgres?sslmode=disable";
-        assert_eq!(address(url, Some(("w", "p")), "sealbus").unwrap(), "postgres://w:p@127.0.0.1:5432/sealbus");
-        assert_eq!(address(url, None, "sealbus").unwrap(), "postgres://root:a@b@127.0.0.1:5432/sealbus");
-        assert!(address("nowhere", None, "x").is_err());
+        assert_eq!(database_url(url, Some(("w", "p")), "sealbus").unwrap(), "postgres://w:p@127.0.0.1:5432/sealbus");
+        assert_eq!(database_url(url, None, "sealbus").unwrap(), "postgres://root:a@b@127.0.0.1:5432/sealbus");
+        assert!(database_url("nowhere", None, "x").is_err());
     }
 }

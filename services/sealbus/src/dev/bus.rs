@@ -1,4 +1,4 @@
-//! All roles in this process, each by settings of its own.
+//! Running all roles in this process, each with its own settings.
 
 use std::time::Duration;
 
@@ -12,31 +12,35 @@ use super::environment::Environment;
 use crate::failure::Failure;
 use crate::roles::{Role, serve};
 
-/// Postgres takes 200 connections in dev; with 16 replicas of each kind they suffice still.
-const CONNECTIONS: &str = "6";
-/// How long the slowest machine may take to have all roles ready.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Connections of each role. Postgres accepts 200 in dev, which is enough for 16 replicas of each role.
+const CONNECTIONS_PER_ROLE: &str = "6";
+/// How long all roles together may take until they are ready.
+const STARTUP_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Running roles.
+/// How often readiness is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The running roles.
 pub(super) struct Bus {
-    /// The shared environment, with the addresses that commands use, and where the first publisher listens.
+    /// The shared environment, with the URLs of the publishers and the listen addresses of the first one.
     pub environment: Environment,
-    /// Every publisher.
+    /// The URL of every publisher.
     pub urls: Vec<String>,
-    /// Says so when a role ends before it is told to.
-    pub ended: mpsc::Receiver<Failure>,
+    /// Receives the failure of the first role that ends by itself.
+    pub failed: mpsc::Receiver<Failure>,
     tasks: JoinSet<()>,
     shutdown: CancellationToken,
 }
 
 impl Bus {
-    /// Starts them and waits until all say that they are ready.
+    /// Starts `replicas` publishers and relays, a sealer and a dispatcher, and waits until all are ready. `port` is the first
+    /// publisher's.
     pub(super) async fn start(environment: &Environment, port: Option<u16>, replicas: u32) -> Result<Self, Failure> {
-        let (ending, ended) = mpsc::channel(1);
+        let (failure_sender, failed) = mpsc::channel(1);
         let mut bus = Self {
             environment: environment.clone(),
             urls: Vec::new(),
-            ended,
+            failed,
             tasks: JoinSet::new(),
             shutdown: CancellationToken::new(),
         };
@@ -47,22 +51,24 @@ impl Bus {
                 _ => free_port()?,
             });
             bus.urls.push(format!("http://{listen}"));
-            probes.push(bus.spawn(Role::Publisher, &listen, &ending)?);
+            probes.push(bus.spawn(Role::Publisher, &listen, &failure_sender)?);
             if replica == 0 {
                 bus.environment.set(table::LISTEN.name(), listen);
                 bus.environment.set(table::ADMIN_LISTEN.name(), probes[0].clone());
             }
         }
         for _ in 0..replicas {
-            probes.push(bus.spawn(Role::Relay, &local(0), &ending)?);
+            probes.push(bus.spawn(Role::Relay, &local(0), &failure_sender)?);
         }
-        probes.push(bus.spawn(Role::Sealer, &local(0), &ending)?);
-        probes.push(bus.spawn(Role::Dispatcher, &local(0), &ending)?);
+        probes.push(bus.spawn(Role::Sealer, &local(0), &failure_sender)?);
+        probes.push(bus.spawn(Role::Dispatcher, &local(0), &failure_sender)?);
         bus.environment.set(table::URL.name(), bus.urls[0].clone());
         bus.environment.set(table::URLS.name(), bus.urls.join(","));
         let ready = tokio::select! {
-            ready = tokio::time::timeout(PATIENCE, until_ready(&probes)) => ready.map_err(|_| Failure::new("the roles were not ready within a minute; SEALBUS_LOG=info shows why")),
-            failure = bus.ended.recv() => Err(failure.unwrap_or_else(|| Failure::new("a role ended"))),
+            ready = tokio::time::timeout(STARTUP_TIMEOUT, until_ready(&probes)) => {
+                ready.map_err(|_| Failure::new("the roles were not ready within a minute; run again with SEALBUS_LOG=info"))
+            }
+            failure = bus.failed.recv() => Err(failure.unwrap_or_else(|| Failure::new("a role ended by itself"))),
         };
         match ready {
             Ok(()) => Ok(bus),
@@ -73,43 +79,45 @@ impl Bus {
         }
     }
 
-    /// Tells all roles to end, and waits for them.
+    /// Stops all roles, and waits until they have ended.
     pub(super) async fn stop(mut self) {
         self.shutdown.cancel();
         while self.tasks.join_next().await.is_some() {}
     }
 
-    /// Starts a role; gives the address of its probes.
-    fn spawn(&mut self, role: Role, listen: &str, ending: &mpsc::Sender<Failure>) -> Result<String, Failure> {
+    /// Starts a role, and returns the address of its probes.
+    fn spawn(&mut self, role: Role, listen: &str, failure_sender: &mpsc::Sender<Failure>) -> Result<String, Failure> {
         let admin = local(free_port()?);
         let settings = self.environment.settings(&[
             (table::LISTEN.name(), listen.to_owned()),
             (table::ADMIN_LISTEN.name(), admin.clone()),
-            (table::DATABASE_CONNECTIONS.name(), CONNECTIONS.to_owned()),
+            (table::DATABASE_CONNECTIONS.name(), CONNECTIONS_PER_ROLE.to_owned()),
         ])?;
-        let (shutdown, ending) = (self.shutdown.clone(), ending.clone());
+        let (shutdown, failure_sender) = (self.shutdown.clone(), failure_sender.clone());
         self.tasks.spawn(async move {
             let outcome = serve(role, &settings, shutdown.clone()).await;
             if !shutdown.is_cancelled() {
                 let failure = outcome.err().unwrap_or_else(|| Failure::new(format!("the {role:?} ended by itself")));
-                // The first failure tells; dev listens to no second one.
-                let _ = ending.try_send(failure);
+                // Only the first failure is reported; there is no room for a second one.
+                let _ = failure_sender.try_send(failure);
             }
         });
         Ok(admin)
     }
 }
 
+/// Returns an address on this machine.
 fn local(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
 
+/// Waits until all probes report readiness.
 async fn until_ready(probes: &[String]) {
     let http = reqwest::Client::new();
     for probe in probes {
         let ready = format!("http://{probe}/readyz");
-        while !http.get(&ready).send().await.is_ok_and(|answer| answer.status().is_success()) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        while !http.get(&ready).send().await.is_ok_and(|response| response.status().is_success()) {
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The demonstration: settlement plans of all fifteen types go through the bus, and what became of them is shown.
+//! The demonstration: publishes settlement plans with all fifteen event types, and shows what was stored, delivered and
+//! verified.
 
 use std::time::Duration;
 
@@ -23,14 +24,14 @@ use crate::failure::Failure;
 use crate::output::{EVENT_COLUMNS, event_row, progress, table};
 use crate::wiring;
 
-/// Plans to publish.
+/// Number of plans to publish.
 const PLANS: u64 = 300;
-/// Plans under way at once, over both replicas.
-const AT_ONCE: usize = 16;
-/// Between a plan's events, so that a person can watch the bar.
-const PACE: Duration = Duration::from_millis(25);
+/// Number of plans that are published in parallel, over all replicas.
+const PARALLEL_PLANS: usize = 16;
+/// The pause between the events of a plan, so that a person can watch the progress.
+const PAUSE: Duration = Duration::from_millis(25);
 
-/// The way of a transaction that goes well.
+/// The events of a transaction that is committed.
 const COMMITTED: [SettlementType; 13] = [
     TransactionCreated,
     ParticipantsAuthorized,
@@ -47,8 +48,9 @@ const COMMITTED: [SettlementType; 13] = [
     TransactionCommitted,
 ];
 
-/// The ways of the transactions: of seven one is aborted before anything moved, one is unwound after something did.
-fn way(plan: u64) -> Vec<SettlementType> {
+/// Returns the events of a plan. Of seven transactions, one is aborted before anything was dispatched, and one is unwound
+/// afterwards.
+fn events_of(plan: u64) -> Vec<SettlementType> {
     match plan % 7 {
         3 => COMMITTED[..4].iter().copied().chain([TransactionAborted]).collect(),
         6 => COMMITTED[..9].iter().copied().chain([TransactionUnwindInitiated]).collect(),
@@ -56,7 +58,7 @@ fn way(plan: u64) -> Vec<SettlementType> {
     }
 }
 
-/// What an event of the type says; matched exhaustively, so that a new type has to be told here too.
+/// Returns the data of an event. The match is exhaustive, so that a new type has to be added here.
 fn data(event_type: SettlementType, plan: u64) -> Value {
     let amount = format!("{}.{:02}", 100 + plan * 17 % 900, plan * 7 % 100);
     let transaction = json!({"transaction_id": format!("tx-{plan}")});
@@ -79,17 +81,17 @@ fn data(event_type: SettlementType, plan: u64) -> Value {
     }
 }
 
-/// Publishes, and shows a trail, what was delivered, and a verification.
+/// Publishes the plans, and prints a trail, what was delivered, and a verification.
 pub(super) async fn run(environment: &Environment, urls: &[String]) -> Result<(), Failure> {
     let settings = environment.settings(&[])?;
     let client = Client::new(ClientConfig::new(urls.to_vec(), environment.token()))?;
-    // Kept data holds earlier demonstrations, whose plans have names of their own.
+    // Persistent data contains the plans of earlier demonstrations, so each run uses new names.
     let run = SystemClock.unix_seconds();
     let name = |plan: u64| format!("demo-{run}-{plan}");
 
-    let events: u64 = (0..PLANS).map(|plan| way(plan).len() as u64).sum();
+    let events: u64 = (0..PLANS).map(|plan| events_of(plan).len() as u64).sum();
     println!(
-        "Publishing {events} events of {PLANS} settlement plans to {} replicas, {AT_ONCE} plans at a time:",
+        "Publishing {events} events of {PLANS} settlement plans to {} replicas, {PARALLEL_PLANS} plans in parallel:",
         urls.len()
     );
     let bar = progress(events, "publishing");
@@ -97,20 +99,20 @@ pub(super) async fn run(environment: &Environment, urls: &[String]) -> Result<()
         .map(|plan| {
             let (client, bar, name) = (&client, &bar, name(plan));
             async move {
-                for event_type in way(plan) {
+                for event_type in events_of(plan) {
                     client.publish(&name, &NewEvent::new(event_type.as_str(), data(event_type, plan))).await?;
                     bar.inc(1);
-                    tokio::time::sleep(PACE).await;
+                    tokio::time::sleep(PAUSE).await;
                 }
                 Ok::<_, Failure>(())
             }
         })
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(PARALLEL_PLANS)
         .try_collect::<()>()
         .await?;
     bar.finish_and_clear();
 
-    println!("\nThe trail of {}, one of those that had to be unwound:", name(6));
+    println!("\nThe trail of {}, a transaction that was unwound:", name(6));
     let page = client.trail(&name(6), &TrailQuery::default()).await?;
     let mut printed = table(&EVENT_COLUMNS);
     page.events.iter().for_each(|event| {
@@ -126,7 +128,7 @@ pub(super) async fn run(environment: &Environment, urls: &[String]) -> Result<()
     Ok(())
 }
 
-/// Waits until audit storage has everything, and counts what each subscription applied and owes.
+/// Waits until audit storage has received everything, and prints what each subscription has applied and what is blocked.
 async fn show_delivery(ledger: &Ledger) -> Result<(), Failure> {
     let audit_storage = Subscription::parse("audit-storage")?;
     let counts = ledger.subscriptions().counts().await?;
@@ -136,7 +138,7 @@ async fn show_delivery(ledger: &Ledger) -> Result<(), Failure> {
         }
     }
     println!(
-        "\nDelivered, by subscription (a plan that fails waits alone; `sealbus dead-letters list` shows the dead):"
+        "\nDelivered, by subscription (a failed plan does not block others; `sealbus dead-letters list` prints dead letters):"
     );
     let mut printed = table(&["subscription", "plans", "events passed", "plans parked", "plans dead"]);
     for count in ledger.subscriptions().counts().await? {
@@ -153,7 +155,7 @@ async fn show_verification(ledger: &Ledger, keyring: &Keyring) -> Result<(), Fai
         println!("{} {}", finding.verdict, finding.place());
     }
     let found = match verified.findings.len() {
-        0 => "every chain holds".to_owned(),
+        0 => "no findings".to_owned(),
         findings => format!("{findings} findings"),
     };
     println!("\nVerified {} events in {} plans: {found}.", verified.events, verified.plans);
@@ -162,10 +164,10 @@ async fn show_verification(ledger: &Ledger, keyring: &Keyring) -> Result<(), Fai
 
 fn show_tampering(plan: &str) {
     println!(
-        "\nTo tamper and be caught, with the variables below in another shell:\n  \
+        "\nTo see tampering detected, run this in another shell with the variables below:\n  \
          psql \"$SEALBUS_ADMIN_DATABASE_URL\" -c \"SET session_replication_role = replica; UPDATE sealbus.events SET actor = 'nobody' \
          WHERE seq = 3 AND plan_no = (SELECT plan_no FROM sealbus.plans WHERE plan = '{plan}')\"\n  \
-         sealbus verify --all          (ends with status 3 and says where)"
+         sealbus verify --all          (ends with status 3 and names the event)"
     );
 }
 
@@ -178,11 +180,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_demonstration_uses_every_type_and_its_data_are_valid() {
+    fn the_demonstration_publishes_every_type_with_valid_data() {
         let catalog = Catalog::read(&[]).unwrap();
         let mut used = BTreeSet::new();
         for plan in 0..PLANS {
-            for event_type in way(plan) {
+            for event_type in events_of(plan) {
                 used.insert(event_type);
                 let rule = catalog.resolve(event_type.as_str(), 1).unwrap();
                 assert!(rule.validate(&data(event_type, plan)).is_empty(), "{event_type} of plan {plan}");

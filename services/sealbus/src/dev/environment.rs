@@ -1,57 +1,53 @@
-//! The environment that dev makes: for its roles, each of which reads settings as a process of its own would, and for the
-//! command of `--exec`.
+//! The environment variables that `sealbus dev` sets: for its roles, each of which reads its settings as a separate process
+//! would, and for the command of `--exec` (docs/spec/interface.md#dev-variables).
 
 use std::path::Path;
 
 use sealbus_runtime::settings::{SecretUrl, Settings, table};
 
 use super::folder::Folder;
-use super::{Addresses, Args};
+use super::{Args, BackingUrls};
 use crate::failure::Failure;
 
-/// The name of every dev deployment.
+/// The origin of every dev deployment.
 const ORIGIN: &str = "sealbus.dev/local";
 
-/// What dev subscribes unless it is given a file: audit storage, and a sink that fails now and then so that retries, parked
-/// plans and dead letters can be seen.
+/// The default subscriptions: audit storage, and sinks that fail for some plans, so that there are retries, parked plans and dead
+/// letters to look at.
 const SUBSCRIPTIONS: &str = include_str!("subscriptions.yaml");
 
-/// Variables and their values.
+/// A set of variables.
 #[derive(Clone)]
 pub(super) struct Environment {
     variables: Vec<(String, String)>,
-    /// Those that are not printed: they hold a login that dev was given.
-    lent: Vec<&'static str>,
+    /// Variables that are not printed, because they contain a login that the user gave.
+    secret_variables: Vec<&'static str>,
     token: String,
 }
 
 impl Environment {
-    /// What all roles share.
-    pub(super) fn new(
-        args: &Args,
-        settings: &Settings,
-        folder: &Folder,
-        addresses: &Addresses,
-    ) -> Result<Self, Failure> {
+    /// Returns the variables that all roles share.
+    pub(super) fn new(args: &Args, settings: &Settings, folder: &Folder, urls: &BackingUrls) -> Result<Self, Failure> {
         let (token, tokens) = folder.token()?;
         let subscriptions = match args.subscriptions.clone().or_else(|| settings.find(table::SUBSCRIPTIONS)) {
             Some(file) => std::path::absolute(file)?,
             None => folder.write("subscriptions.yaml", SUBSCRIPTIONS)?,
         };
-        let mut environment = Self { variables: Vec::new(), lent: addresses.lent.clone(), token: token.clone() };
-        // What the caller set for all roles, intervals for one, goes to them too.
+        let mut environment =
+            Self { variables: Vec::new(), secret_variables: urls.secret_variables.clone(), token: token.clone() };
+        // Other settings of the caller, such as intervals, apply to all roles.
         environment.variables.extend(
             std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-                .filter(|(name, _)| name.starts_with("SEALBUS_") && !is_own(name)),
+                .filter(|(name, _)| name.starts_with("SEALBUS_") && !is_set_by_dev(name)),
         );
         let path = |path: &Path| path.display().to_string();
         for (name, value) in [
             (table::ORIGIN.name(), ORIGIN.to_owned()),
-            (table::DATABASE_URL.name(), addresses.writer.clone()),
-            (table::OWNER_DATABASE_URL.name(), addresses.owner.clone()),
-            (table::ADMIN_DATABASE_URL.name(), addresses.admin.clone()),
-            (table::NATS_URL.name(), addresses.nats.clone()),
+            (table::DATABASE_URL.name(), urls.writer.clone()),
+            (table::OWNER_DATABASE_URL.name(), urls.owner.clone()),
+            (table::ADMIN_DATABASE_URL.name(), urls.admin.clone()),
+            (table::NATS_URL.name(), urls.nats.clone()),
             (table::KEYRING.name(), path(&folder.keyring()?)),
             (table::TOKENS.name(), path(&tokens)),
             (table::SUBSCRIPTIONS.name(), path(&subscriptions)),
@@ -61,7 +57,7 @@ impl Environment {
         ] {
             environment.set(name, value);
         }
-        // JetStream sets a stream's largest size aside at once, and a laptop's disk may not have production's.
+        // JetStream reserves a stream's maximum size immediately, and the default may not fit on a laptop's disk.
         if !environment.has(table::STREAM_MAX_BYTES.name()) {
             environment.set(table::STREAM_MAX_BYTES.name(), "1GiB".to_owned());
         }
@@ -71,41 +67,41 @@ impl Environment {
         Ok(environment)
     }
 
-    /// Sets a variable, instead of what it was or what the file was that held it.
+    /// Sets a variable, and removes its former value and its `_FILE` form.
     pub(super) fn set(&mut self, name: &str, value: String) {
-        self.variables.retain(|(old, _)| variable(old) != name);
+        self.variables.retain(|(other, _)| setting_name(other) != name);
         self.variables.push((name.to_owned(), value));
     }
 
-    /// Whether the variable is set, be it by a file.
+    /// Returns whether the variable or its `_FILE` form is set.
     fn has(&self, name: &str) -> bool {
-        self.variables.iter().any(|(old, _)| variable(old) == name)
+        self.variables.iter().any(|(other, _)| setting_name(other) == name)
     }
 
-    /// Settings of a process in this environment, with some variables of its own.
-    pub(super) fn settings(&self, own: &[(&str, String)]) -> Result<Settings, Failure> {
+    /// Returns the settings of a process in this environment, with some variables changed.
+    pub(super) fn settings(&self, changes: &[(&str, String)]) -> Result<Settings, Failure> {
         let mut environment = self.clone();
-        for (name, value) in own {
+        for (name, value) in changes {
             environment.set(name, value.clone());
         }
         Ok(Settings::load(environment.variables)?)
     }
 
-    /// What a command beside the bus gets.
-    pub(super) fn shared(&self) -> &[(String, String)] {
+    /// Returns the variables for a command.
+    pub(super) fn variables(&self) -> &[(String, String)] {
         &self.variables
     }
 
-    /// The bearer token.
+    /// Returns the bearer token.
     pub(super) fn token(&self) -> &str {
         &self.token
     }
 
-    /// Says where everything listens, in lines that a shell can read.
+    /// Prints the variables as lines that a shell can read.
     pub(super) fn print(&self) {
-        println!("\nEverything listens; these variables reach it (Ctrl-C ends it):");
+        println!("\nThe bus is ready (Ctrl-C stops it). These variables configure commands and clients:");
         for (name, value) in &self.variables {
-            if self.lent.contains(&name.as_str()) {
+            if self.secret_variables.contains(&name.as_str()) {
                 println!("  # {name} is {}, with the login that you gave", SecretUrl::new(value));
             } else {
                 println!("  export {name}='{value}'");
@@ -114,14 +110,14 @@ impl Environment {
     }
 }
 
-/// What dev makes itself or is told alone, so that a caller's own environment does not mix with it.
-fn is_own(name: &str) -> bool {
+/// Returns whether dev sets the variable itself or uses it only for itself, so that the caller's value is not passed on.
+fn is_set_by_dev(name: &str) -> bool {
     [table::LISTEN.name(), table::ADMIN_LISTEN.name(), table::URL.name(), table::URLS.name(), table::CONFIG.name()]
-        .contains(&variable(name))
+        .contains(&setting_name(name))
         || name.starts_with("SEALBUS_DEV_")
 }
 
-/// The variable of a name: `SEALBUS_X_FILE` gives `SEALBUS_X` its value, and giving both is refused.
-fn variable(name: &str) -> &str {
+/// Returns the setting that a variable sets: `SEALBUS_X_FILE` sets `SEALBUS_X`, and setting both is refused.
+fn setting_name(name: &str) -> &str {
     name.strip_suffix("_FILE").unwrap_or(name)
 }

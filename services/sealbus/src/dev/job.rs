@@ -1,12 +1,13 @@
-//! A command as a shell runs its job: a process group of its own, which has the terminal and ends as a whole.
+//! A command that is run as a shell runs a job: in its own process group, which can have the terminal and ends as a whole.
 //!
-//! In a group of its own, a signal reaches all that the command started, and none of what is ours. But a terminal is read by
-//! its foreground group alone, and Ctrl-C and Ctrl-Z go to no other. So a command that is started at a prompt gets the
-//! terminal, as a person expects of `sealbus dev --exec psql`: Ctrl-C is the command's to answer, and Ctrl-Z stops it and us.
+//! A signal to the group reaches everything that the command started, and nothing of this process. But only the foreground
+//! group reads a terminal, and only it gets Ctrl-C and Ctrl-Z. So if this process was started at a prompt, it gives the
+//! terminal to the command: Ctrl-C goes to the command, and Ctrl-Z stops the command and this process
+//! (docs/spec/interface.md#dev-exec-terminal).
 //!
-//! A group in the background, which ours is then, cannot take the terminal back. A shell does that by itself when its job
-//! ends, a script or `make` does not; below one of these the command stays in the background, Ctrl-C reaches us, and we end
-//! the command. There it cannot read the terminal.
+//! A background group, which this process is then in, cannot take the terminal back. A shell takes it back by itself when its
+//! job ends; a script or `make` does not. So below one of those the command stays in the background and cannot read the
+//! terminal, and Ctrl-C goes to this process, which ends the command.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -24,112 +25,117 @@ use tokio::time::{sleep, timeout};
 
 use crate::failure::Failure;
 
-/// Is told the group, and kills it when standard input closes without another word, in whatever way we end.
-const LEASH: &str = r#"read -r group && { read -r _ || kill -s KILL -- "-$group"; }"#;
-/// Between two looks at whether a group is gone, and how long our own stop may take to happen.
-const MOMENT: Duration = Duration::from_millis(20);
+/// The shell script of the supervisor. It reads the group's id, and kills the group if standard input is closed before it has
+/// read a second line, however this process ends.
+const SUPERVISOR_SCRIPT: &str = r#"read -r group && { read -r _ || kill -s KILL -- "-$group"; }"#;
+/// How often it is checked whether a group still exists, and how long stopping this process may take.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A running command with all that it started. Dropping it kills them.
+/// A running command, with everything that it started. Dropping it kills them.
 pub(super) struct Job {
     group: Pid,
-    /// Where the command is to have the terminal.
+    /// The terminal, if the command is to have it.
     terminal: Option<File>,
-    leash: Leash,
-    children: tokio::signal::unix::Signal,
+    supervisor: Supervisor,
+    child_signals: tokio::signal::unix::Signal,
+    /// The command's exit status, once it has ended.
     status: Option<u8>,
-    ending: bool,
+    is_ending: bool,
 }
 
 impl Job {
-    /// Starts the command, and gives it the terminal where that can be done.
+    /// Starts the command, and gives it the terminal if that is possible.
     pub(super) fn start(command: &mut Command) -> Result<Self, Failure> {
         let terminal = terminal();
-        let children = signal(SignalKind::child())?;
-        let mut leash = Leash::start()?;
+        let child_signals = signal(SignalKind::child())?;
+        let mut supervisor = Supervisor::start()?;
         let leader = command.process_group(0).spawn();
-        let leader = leader.map_err(|error| Failure::new(format!("the command could not be started: {error}")))?;
+        let leader = leader.map_err(|error| Failure::caused("cannot start the command", &error))?;
         let group = Pid::from_child(&leader);
-        let said = leash.say(&group.to_string());
-        let job = Self { group, terminal, leash, children, status: None, ending: false };
-        if let Err(error) = said {
-            job.tell(Signal::KILL);
+        let sent = supervisor.send(&group.to_string());
+        let job = Self { group, terminal, supervisor, child_signals, status: None, is_ending: false };
+        if let Err(error) = sent {
+            job.send_signal(Signal::KILL);
             return Err(error.into());
         }
         job.resume();
         Ok(job)
     }
 
-    /// Waits until the command itself has ended, and gives its status as a shell would. Safe to drop and ask again.
+    /// Waits until the command itself has ended, and returns its status as a shell reports it. The future can be dropped and
+    /// created again.
     pub(super) async fn ended(&mut self) -> Result<u8, Failure> {
         loop {
             if let Some(status) = self.status {
                 return Ok(status);
             }
-            // Beside the command there may be orphans of its group, which are ours where we are a container's first process.
+            // The group may contain orphans too. They are children of this process if it is a container's first process.
             match waitpgid(self.group, WaitOptions::NOHANG | WaitOptions::UNTRACED)? {
                 Some((process, status)) if process == self.group => match status.stopping_signal() {
-                    Some(signal) => self.stopped(signal).await?,
-                    None => self.status = Some(code(status)),
+                    Some(signal) => self.on_stopped(signal).await?,
+                    None => self.status = Some(exit_code(status)),
                 },
                 Some(_) => {}
-                None => drop(self.children.recv().await),
+                None => drop(self.child_signals.recv().await),
             }
         }
     }
 
-    /// Ends all that is left of the job: asks with SIGTERM, and after `grace` asks no more. Gives the command's status.
+    /// Ends everything that is left of the job: with SIGTERM, and after `grace` with SIGKILL. Returns the command's status.
     pub(super) async fn end(mut self, grace: Duration) -> Result<u8, Failure> {
-        self.ending = true;
-        if self.is_there() {
-            self.tell(Signal::TERM);
-            // What is stopped would not hear it.
-            self.tell(Signal::CONT);
-            let gone = async {
+        self.is_ending = true;
+        if self.has_processes() {
+            self.send_signal(Signal::TERM);
+            // A stopped process handles SIGTERM only after SIGCONT.
+            self.send_signal(Signal::CONT);
+            let all_ended = async {
                 self.ended().await?;
-                while self.is_there() {
-                    sleep(MOMENT).await;
+                while self.has_processes() {
+                    sleep(POLL_INTERVAL).await;
                 }
                 Ok::<_, Failure>(())
             };
-            match timeout(grace, gone).await {
-                Ok(gone) => gone?,
-                Err(_) => self.tell(Signal::KILL),
+            match timeout(grace, all_ended).await {
+                Ok(ended) => ended?,
+                Err(_) => self.send_signal(Signal::KILL),
             }
         }
         let status = self.ended().await?;
-        self.leash.let_go();
+        self.supervisor.release();
         Ok(status)
     }
 
-    /// Whether any process of the group is there; those that were left to us are buried on the way.
-    fn is_there(&mut self) -> bool {
+    /// Returns whether any process of the group exists. Once the command has ended, it also reaps re-parented children.
+    fn has_processes(&mut self) -> bool {
         if self.status.is_some() {
             while let Ok(Some(_)) = waitpgid(self.group, WaitOptions::NOHANG) {}
         }
         test_kill_process_group(self.group) != Err(Errno::SRCH)
     }
 
-    fn tell(&self, signal: Signal) {
-        // A group that has gone meanwhile needs no telling.
+    fn send_signal(&self, signal: Signal) {
+        // An error means that the group has ended meanwhile.
         let _ = kill_process_group(self.group, signal);
     }
 
-    /// What is to be done when the command was stopped: by Ctrl-Z, or because it is not the terminal's foreground group.
-    async fn stopped(&self, signal: i32) -> Result<(), Failure> {
-        let by_terminal = [Signal::TTIN, Signal::TTOU].map(Signal::as_raw).contains(&signal);
+    /// Handles a stop of the command: by Ctrl-Z, or because it used the terminal without being its foreground group.
+    async fn on_stopped(&self, signal: i32) -> Result<(), Failure> {
+        let used_terminal = [Signal::TTIN, Signal::TTOU].map(Signal::as_raw).contains(&signal);
         match &self.terminal {
-            _ if self.ending => {}
-            // It was quicker to read than we were to give.
-            Some(terminal) if by_terminal && tcgetpgrp(terminal) == Ok(self.group) => self.tell(Signal::CONT),
-            // Our shell sees us stop, takes the terminal, and one day continues us.
+            _ if self.is_ending => {}
+            // The command used the terminal before this process had given it away.
+            Some(terminal) if used_terminal && tcgetpgrp(terminal) == Ok(self.group) => {
+                self.send_signal(Signal::CONT);
+            }
+            // The shell sees that this process stops, takes the terminal, and later continues this process.
             Some(_) => {
                 let _ = kill_process_group(getpgrp(), Signal::TSTP);
-                sleep(MOMENT).await;
+                sleep(POLL_INTERVAL).await;
                 self.resume();
             }
-            None if by_terminal => {
+            None if used_terminal => {
                 return Err(Failure::new(
-                    "the command wants to use the terminal, which it can where sealbus dev itself is started at a prompt",
+                    "the command needs the terminal, which it can have only if sealbus dev itself is started at a prompt",
                 ));
             }
             None => {}
@@ -137,54 +143,54 @@ impl Job {
         Ok(())
     }
 
-    /// Gives the command the terminal, if it is ours to give, and lets it go on.
+    /// Gives the command the terminal, if this process has it, and continues the command.
     fn resume(&self) {
         if let Some(terminal) = &self.terminal {
             if tcgetpgrp(terminal) == Ok(getpgrp()) {
                 let _ = tcsetpgrp(terminal, self.group);
             }
-            self.tell(Signal::CONT);
+            self.send_signal(Signal::CONT);
         }
     }
 }
 
-/// The small shell that outlives us, if need be, to kill the group.
-struct Leash {
+/// A small shell that kills the group if this process ends without releasing it.
+struct Supervisor {
     shell: Child,
-    pipe: ChildStdin,
+    input: ChildStdin,
 }
 
-impl Leash {
+impl Supervisor {
     fn start() -> io::Result<Self> {
         let mut shell = Command::new("sh");
-        // In a group of its own: what is said to ours or to the command's is not for it.
-        shell.args(["-c", LEASH]).process_group(0);
+        // In its own group, so that signals to this process or to the command do not reach it.
+        shell.args(["-c", SUPERVISOR_SCRIPT]).process_group(0);
         let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let pipe = shell.stdin.take().expect("standard input is a pipe, as was just said");
-        Ok(Self { shell, pipe })
+        let input = shell.stdin.take().expect("standard input is configured as a pipe");
+        Ok(Self { shell, input })
     }
 
-    fn say(&mut self, word: &str) -> io::Result<()> {
-        self.pipe.write_all(format!("{word}\n").as_bytes())
+    fn send(&mut self, line: &str) -> io::Result<()> {
+        self.input.write_all(format!("{line}\n").as_bytes())
     }
 
-    /// Lets it end without killing anybody.
-    fn let_go(mut self) {
-        // Where somebody else has ended it, it has let go.
-        let _ = self.say("gone");
+    /// Ends the supervisor without killing the group.
+    fn release(mut self) {
+        // An error means that the supervisor has been ended already.
+        let _ = self.send("release");
         let _ = self.shell.wait();
     }
 }
 
-/// The terminal, where we are its foreground group's leader, as a shell makes a job's first process.
+/// Returns the terminal if this process leads its foreground group, as the first process of a shell's job does.
 fn terminal() -> Option<File> {
     let terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
-    let ours = tcgetpgrp(&terminal) == Ok(getpgrp()) && getpgrp() == getpid();
-    ours.then_some(terminal)
+    let leads_foreground = tcgetpgrp(&terminal) == Ok(getpgrp()) && getpgrp() == getpid();
+    leads_foreground.then_some(terminal)
 }
 
-/// The status that a shell would say.
-fn code(status: WaitStatus) -> u8 {
+/// Returns the exit code that a shell reports for a status: 128 and the signal's number for a process that a signal ended.
+fn exit_code(status: WaitStatus) -> u8 {
     let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }

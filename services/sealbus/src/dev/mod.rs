@@ -1,8 +1,13 @@
-//! `sealbus dev`: the whole bus in one process, with a Postgres and a nats-server of its own.
+//! `sealbus dev`: runs the whole bus in one process, with its own Postgres and nats-server (docs/spec/interface.md#dev).
 //!
-//! The roles are the ones that production runs, each with settings of its own, as if it were a process: `environment` makes
-//! them, `bus` runs them. `backing` starts the two servers, `folder` keeps keys and passwords, `demo` shows the bus at
-//! work, `exec` runs a command beside it as a `job`.
+//! The roles are those of production, each with its own settings, as if it were a separate process.
+//!
+//! - `backing`: starts the two servers.
+//! - `folder`: keeps keys and passwords.
+//! - `environment`: makes the settings of the roles and of the command of `--exec`.
+//! - `bus`: runs the roles.
+//! - `demo`: the demonstration.
+//! - `exec`: runs the command of `--exec`, as a `job`.
 
 mod backing;
 mod bus;
@@ -25,46 +30,47 @@ use self::bus::Bus;
 use self::environment::Environment;
 use self::folder::Folder;
 use crate::failure::Failure;
+use crate::output::notice;
 use crate::wiring;
 
-/// How to run the bus here.
+/// The arguments of `sealbus dev`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Keep nothing: the data goes when dev ends
+    /// Use a temporary folder, which is removed at the end
     #[arg(long)]
     ephemeral: bool,
-    /// Where the data is kept
+    /// Folder for data, keys and passwords
     #[arg(long, default_value = ".sealbus", conflicts_with = "ephemeral")]
     data: PathBuf,
-    /// Publishers and relays to run of each
+    /// Number of publishers, and of relays, 1 to 16 [env: SEALBUS_REPLICAS] [default: 2]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=16))]
     replicas: Option<u32>,
-    /// Port of the first publisher's API, instead of a free one
+    /// Port of the first publisher's API [default: a free port]
     #[arg(long)]
     port: Option<u16>,
-    /// Publish settlement plans and show what becomes of them
+    /// Publish settlement plans, and show what was stored, delivered and verified
     #[arg(long, conflicts_with_all = ["exec", "backing_only"])]
     demo: bool,
-    /// A directory of catalog files of your own
+    /// Directory of your catalog files [env: SEALBUS_CATALOG]
     #[arg(long)]
     catalog: Option<PathBuf>,
-    /// A file of subscriptions of your own
+    /// File of your subscriptions [env: SEALBUS_SUBSCRIPTIONS] [default: audit storage, and sinks that fail at times]
     #[arg(long)]
     subscriptions: Option<PathBuf>,
-    /// Start Postgres and NATS, migrate, make keys, and run no role
+    /// Start Postgres and NATS, create keys and the ledger, but run no role
     #[arg(long)]
     backing_only: bool,
-    /// Run a command beside the bus, and end with its status
+    /// Run a shell command once the bus is ready, and exit with its status
     #[arg(long, value_name = "CMD")]
     exec: Option<String>,
     #[command(flatten)]
     servers: BackingArgs,
 }
 
-/// Runs until a signal, a child's death, or the end of `--exec`'s command.
+/// Runs until a signal, until a child process ends, or until the command of `--exec` ends.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
-    // What roles log would drown what dev says; SEALBUS_LOG brings it back.
+    // By default only errors are logged, so that the output of dev is readable.
     let filter = if std::env::var_os(table::LOG.name()).is_some() {
         settings.get(table::LOG)
     } else {
@@ -73,57 +79,61 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     telemetry::start(&filter, settings.get(table::LOG_FORMAT), Vec::new())?;
     let shutdown = shutdown_on_signals()?;
 
-    let folder = if args.ephemeral { Folder::ephemeral()? } else { Folder::kept(&args.data)? };
+    let folder = if args.ephemeral { Folder::temporary()? } else { Folder::persistent(&args.data)? };
     let mut backing = tokio::select! {
         started = Backing::start(&args.servers, &settings, &folder, args.ephemeral) => started?,
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
-    for remark in &backing.remarks {
-        eprintln!("sealbus: {remark}");
+    for message in &backing.notices {
+        notice(message);
     }
-    let addresses = backing_addresses(&backing);
+    let urls = BackingUrls::of(&backing);
     let outcome = tokio::select! {
-        outcome = with_backing(&args, &settings, &folder, &addresses, shutdown.clone()) => outcome,
+        outcome = with_backing(&args, &settings, &folder, &urls, shutdown.clone()) => outcome,
         error = backing.died() => Err(error.into()),
     };
     backing.stop().await;
     outcome
 }
 
-/// What of the backing is still needed while somebody else watches over it.
-struct Addresses {
+/// The URLs of the servers, which are used while `backing` is mutably borrowed to watch the child processes.
+struct BackingUrls {
     admin: String,
     owner: String,
     writer: String,
     nats: String,
-    lent: Vec<&'static str>,
+    /// The variables whose values contain a login that the user gave.
+    secret_variables: Vec<&'static str>,
 }
 
-fn backing_addresses(backing: &Backing) -> Addresses {
-    Addresses {
-        admin: backing.admin_url.clone(),
-        owner: backing.owner_url.clone(),
-        writer: backing.writer_url.clone(),
-        nats: backing.nats_url.clone(),
-        lent: backing.lent.clone(),
+impl BackingUrls {
+    fn of(backing: &Backing) -> Self {
+        Self {
+            admin: backing.admin_url.clone(),
+            owner: backing.owner_url.clone(),
+            writer: backing.writer_url.clone(),
+            nats: backing.nats_url.clone(),
+            secret_variables: backing.secret_variables.clone(),
+        }
     }
 }
 
+/// Creates the ledger, and runs the roles or the command.
 async fn with_backing(
     args: &Args,
     settings: &Settings,
     folder: &Folder,
-    addresses: &Addresses,
+    urls: &BackingUrls,
     shutdown: CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let environment = Environment::new(args, settings, folder, addresses)?;
-    sealbus_ledger::migrate(&addresses.owner).await?;
+    let environment = Environment::new(args, settings, folder, urls)?;
+    sealbus_ledger::migrate(&urls.owner).await?;
     let shared = environment.settings(&[])?;
     wiring::create_ledger(&shared).await?;
     wiring::begin_log(&shared, false).await?;
     if args.backing_only {
         if let Some(command) = &args.exec {
-            return exec::run(command, environment.shared(), settings.get(table::SHUTDOWN_GRACE), shutdown).await;
+            return exec::run(command, environment.variables(), settings.get(table::SHUTDOWN_GRACE), shutdown).await;
         }
         environment.print();
         shutdown.cancelled().await;
@@ -136,12 +146,13 @@ async fn with_backing(
     };
     let outcome = tokio::select! {
         outcome = with_bus(args, settings, &bus.environment, &bus.urls, shutdown) => outcome,
-        failure = bus.ended.recv() => Err(failure.unwrap_or_else(|| Failure::new("a role ended"))),
+        failure = bus.failed.recv() => Err(failure.unwrap_or_else(|| Failure::new("a role ended by itself"))),
     };
     bus.stop().await;
     outcome
 }
 
+/// Runs the command or the demonstration while the roles run.
 async fn with_bus(
     args: &Args,
     settings: &Settings,
@@ -150,7 +161,7 @@ async fn with_bus(
     shutdown: CancellationToken,
 ) -> Result<ExitCode, Failure> {
     if let Some(command) = &args.exec {
-        return exec::run(command, environment.shared(), settings.get(table::SHUTDOWN_GRACE), shutdown).await;
+        return exec::run(command, environment.variables(), settings.get(table::SHUTDOWN_GRACE), shutdown).await;
     }
     if args.demo {
         tokio::select! {
@@ -160,6 +171,6 @@ async fn with_bus(
     }
     environment.print();
     shutdown.cancelled().await;
-    eprintln!("sealbus: stopping");
+    notice("stopping");
     Ok(ExitCode::SUCCESS)
 }

@@ -57,7 +57,7 @@ impl Anchors {
         self.read(true).await
     }
 
-    /// Returns the size of the largest anchored checkpoint that a key of the policy signed; 0 if there is none.
+    /// Returns the size of the largest anchored checkpoint that a key of the policy signed; 0 if no checkpoint is.
     pub(super) async fn newest_size(&self, policy: &Policy, origin: &str) -> Result<u64, Failure> {
         let notes = self.read(false).await?;
         let opened = notes.iter().filter_map(|note| policy.open(&Note::parse(note).ok()?, origin).ok());

@@ -1,5 +1,5 @@
 //! Evidence: verifying a ledger or a bundle, and writing bundles. The rules of verification are in `sealbus_core::verify`
-//! (docs/spec/integrity.md#verify); this module supplies what they check.
+//! (docs/spec/integrity.md#verify-first); this module supplies what they check.
 //!
 //! - `pins`: what a verifier pins: origin, keys, policy.
 //! - `anchors`: reading the checkpoints that are kept outside the database.

@@ -18,7 +18,7 @@ pub(crate) struct Newest {
 }
 
 impl Newest {
-    /// Returns the note that the ledger stored last, whether it is valid or not; an empty one if there is none.
+    /// Returns the note that the ledger stored last, whether it is valid or not; an empty text if it stored nothing.
     pub(super) async fn stored(ledger: &Ledger) -> Result<Self, Failure> {
         let note = ledger.log().newest_note().await?.unwrap_or_default();
         let parsed = Note::parse(note.as_bytes()).ok().and_then(|note| note.text().parse::<Checkpoint>().ok());

@@ -1,7 +1,7 @@
-//! The roles: each one's configuration and resources, out of the settings, and its life.
+//! The roles: building the configuration and resources of each from the settings, and running it.
 //!
-//! `sealbus <role>` and `sealbus dev` go the same way: `serve` with the settings of one process. Everything that a role
-//! shares with the others, ledger, broker, keys, catalog, probes, is opened in `wiring`.
+//! `sealbus <role>` and `sealbus dev` both call `serve` with the settings of one process. `wiring` opens what roles share:
+//! ledger, broker, keys, catalog, probes.
 
 mod dispatcher;
 mod publisher;
@@ -18,33 +18,33 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 
-/// What a process can be.
+/// The roles of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Accepts and reads.
+    /// Accepts events over HTTP and serves history.
     Publisher,
-    /// Outbox to JetStream.
+    /// Publishes the outbox to JetStream.
     Relay,
-    /// The order of the log.
+    /// Gives events their leaves in the log, and anchors checkpoints.
     Sealer,
-    /// Subscriptions and their sinks.
+    /// Delivers events to the declared subscriptions.
     Dispatcher,
-    /// Cosignatures for other deployments' logs.
+    /// Cosigns the checkpoints of other deployments' logs.
     Witness,
 }
 
-/// Runs a role in this process until a signal ends it.
+/// Runs a role, configured by the environment, until a signal stops it.
 pub(crate) async fn run(role: Role) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     telemetry::start(&settings.get(table::LOG), settings.get(table::LOG_FORMAT), Vec::new())?;
     for warning in settings.warnings() {
-        tracing::warn!("{warning}");
+        tracing::warn!(warning, "a setting is ignored");
     }
     serve(role, &settings, shutdown_on_signals()?).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs a role by these settings until `shutdown` fires, and then until its work in hand is done.
+/// Runs a role until `shutdown` is cancelled and the work in flight is done.
 pub(crate) async fn serve(role: Role, settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
     match role {
         Role::Publisher => publisher::serve(settings, shutdown).await,

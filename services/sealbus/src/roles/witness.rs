@@ -1,8 +1,5 @@
 //! `sealbus witness`.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -21,18 +18,21 @@ use zeroize::Zeroizing;
 
 use super::Role;
 use crate::failure::Failure;
+use crate::output::notice;
 use crate::wiring;
 
+/// The arguments of `sealbus witness`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Make the witness's key in `SEALBUS_KEYRING`, print what is pinned of it, and end
+    /// Create the witness's key in a new keyring file at the configured path, print the vkey that others pin, and exit
     #[arg(long)]
     new_key: bool,
-    /// Begin with a log of the policy that the witness has never cosigned, and end; once for each log
+    /// Start to follow a log of the policy that the witness has never cosigned, and exit; run once for each log
     #[arg(long, value_name = "ORIGIN", conflicts_with = "new_key")]
     begin: Option<String>,
 }
 
+/// Creates the key, starts to follow a log, or serves.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     match args {
         Args { new_key: true, .. } => new_key(&Settings::from_environment()?),
@@ -43,14 +43,10 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
 
 fn new_key(settings: &Settings) -> Result<ExitCode, Failure> {
     let (path, name) = (settings.require(table::KEYRING)?, settings.require(table::WITNESS_NAME)?);
-    let mut seed = Zeroizing::new([0_u8; 32]);
-    getrandom::fill(seed.as_mut_slice())
-        .map_err(|error| Failure::new(format!("the system gave no randomness: {error}")))?;
-    let json = Zeroizing::new(Keyring::generate(KeyKind::Witness, &seed)?);
+    let json = Zeroizing::new(Keyring::generate(KeyKind::Witness, &*wiring::random_bytes()?)?);
     let key = WitnessSigner::new(&Keyring::parse(&json)?, &name)?.verifier_key();
-    let not_written = |error| Failure::new(format!("the keyring {} cannot be made: {error}", path.display()));
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(not_written)?;
-    file.write_all(json.as_bytes()).and_then(|()| file.sync_all()).map_err(not_written)?;
+    wiring::create_private_file(&path, &json)
+        .map_err(|error| Failure::caused(format_args!("cannot create the keyring {}", path.display()), &error))?;
     println!("{key}");
     Ok(ExitCode::SUCCESS)
 }
@@ -59,7 +55,7 @@ fn begin(origin: &str, settings: &Settings) -> Result<ExitCode, Failure> {
     let (keyring, name) = (wiring::keyring(settings)?, settings.require(table::WITNESS_NAME)?);
     let (policy, folder) = (policy(settings)?, settings.require(table::WITNESS_FOLDER)?);
     Witness::begin(origin, &name, &keyring, &policy, &folder, &SystemClock)?;
-    eprintln!("sealbus: the witness {name} begins with {origin}; its memory is in {}", folder.display());
+    notice(format_args!("witness {name} follows {origin} from now on; it stores its state in {}", folder.display()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -68,7 +64,7 @@ pub(crate) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let (keyring, name) = (wiring::keyring(settings)?, settings.require(table::WITNESS_NAME)?);
     let folder = settings.require(table::WITNESS_FOLDER)?;
     let witness = Witness::open(&name, &keyring, policy(settings)?, &folder, Arc::new(SystemClock))?;
-    tracing::info!(key = %witness.verifier_key(), "logs and verifiers pin this key");
+    tracing::info!(key = %witness.verifier_key(), "serving with the key that logs and verifiers pin");
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);
     let health = Arc::new(Health::new(settings.get(table::CHECK_TIMEOUT), shutdown.clone()));

@@ -15,6 +15,7 @@
 //! | `connections` | the connections, tasks and probes of a role between ledger and broker |
 //! | `consumer` | the settings of the consumer runtime |
 //! | `health` | probes, metrics, the supervisor |
+//! | `secrets` | random bytes for new keys, files that only their owner can read |
 
 mod appender;
 mod begin_log;
@@ -26,6 +27,7 @@ mod health;
 mod keyring;
 mod ledger;
 mod policy;
+mod secrets;
 
 use sealbus_runtime::settings::Size;
 
@@ -39,6 +41,7 @@ pub(crate) use self::health::{serve_admin, supervisor};
 pub(crate) use self::keyring::{catalog, keyring, log_signer};
 pub(crate) use self::ledger::{open_ledger, open_ledger_with, wait_for_ledger};
 pub(crate) use self::policy::{policy, witnesses};
+pub(crate) use self::secrets::{create_private_file, random_bytes};
 use crate::failure::Failure;
 
 /// Returns a size as the length of a buffer in memory.

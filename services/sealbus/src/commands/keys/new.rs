@@ -1,18 +1,15 @@
 //! `sealbus keys new`: creates a key.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sealbus_core::seal::{KeyKind, Keyring, NewKey, Status};
 use sealbus_runtime::settings::{Settings, table};
-use zeroize::Zeroizing;
 
 use super::files::KeyringFiles;
 use super::{pinned, seals_events, share_a_use};
 use crate::failure::Failure;
 use crate::output::notice;
+use crate::wiring;
 
 /// The arguments of `sealbus keys new`.
 #[derive(clap::Args)]
@@ -20,7 +17,7 @@ pub(super) struct Args {
     /// Kind of the key, which is its use
     #[arg(long, value_enum)]
     kind: Kind,
-    /// Create a keyring file that holds only this key, active [default: add the key to the configured keyring]
+    /// Create a keyring file that holds only this key, active [default: add the key to the keyring of SEALBUS_KEYRING]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -58,13 +55,13 @@ impl Kind {
 /// Creates the key from the system's randomness, writes it, and prints its id and what verifiers pin of it on one line.
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let kind = args.kind.kind();
-    let mut random = Zeroizing::new([0_u8; 40]);
-    getrandom::fill(random.as_mut_slice())
-        .map_err(|error| Failure::new(format!("the system provides no randomness: {error}")))?;
+    let random = wiring::random_bytes::<40>()?;
     let key = match &args.out {
         Some(out) => {
             let key = NewKey::new(kind, &random, Status::Active)?;
-            write(out, &key)?;
+            wiring::create_private_file(out, &key.keyring()).map_err(|error| {
+                Failure::caused(format_args!("cannot create the keyring {}", out.display()), &error)
+            })?;
             notice(format_args!("{} is the active key of {}", key.id(), out.display()));
             key
         }
@@ -75,12 +72,6 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         None => println!("{}", key.id()),
     }
     Ok(())
-}
-
-fn write(path: &Path, key: &NewKey) -> Result<(), Failure> {
-    let not_written = |error| Failure::caused(format_args!("cannot create the keyring {}", path.display()), &error);
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(not_written)?;
-    file.write_all(key.keyring().as_bytes()).and_then(|()| file.sync_all()).map_err(not_written)
 }
 
 fn add(kind: KeyKind, random: &[u8; 40], settings: &Settings) -> Result<NewKey, Failure> {

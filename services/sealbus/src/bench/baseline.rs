@@ -1,8 +1,8 @@
-//! The floors: what the same machine does with the same rows and nothing of Sealbus, in the same run.
+//! Baselines: what the same machine does with the same rows in the same run, without Sealbus.
 //!
-//! pgbench comes with Postgres; its scripts stand under deploy/bench.
+//! They are measured with pgbench, which is part of Postgres, and the scripts in deploy/bench.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -14,22 +14,23 @@ const TABLES: &str = include_str!("../../../../deploy/bench/baseline.sql");
 const BATCH: &str = include_str!("../../../../deploy/bench/baseline.pgbench");
 const COMMIT: &str = include_str!("../../../../deploy/bench/commit.pgbench");
 
-/// pgbench and psql beside the server in use.
-pub(super) struct Floor {
+/// Runs pgbench and psql on the server that the benchmark uses.
+pub(super) struct Baseline {
     bin: PathBuf,
     url: String,
     scratch: tempfile::TempDir,
 }
 
-impl Floor {
-    /// Makes the floor's tables in the ledger's database, as the superuser of `sealbus dev`.
+impl Baseline {
+    /// Creates the tables of the baseline in the ledger's database. `url` is the superuser's, and `bin` the folder of Postgres'
+    /// programs.
     pub(super) async fn prepare(bin: PathBuf, url: String) -> Result<Self, Failure> {
-        let floor = Self { bin, url, scratch: tempfile::tempdir()? };
-        floor.reset().await?;
-        Ok(floor)
+        let baseline = Self { bin, url, scratch: tempfile::tempdir()? };
+        baseline.reset().await?;
+        Ok(baseline)
     }
 
-    /// Empties the floor's tables and flushes what earlier runs left to write.
+    /// Creates empty tables, and flushes what earlier runs left to write.
     pub(super) async fn reset(&self) -> Result<(), Failure> {
         let tables = self.script("baseline.sql", TABLES)?;
         let mut psql = Command::new(self.bin.join("psql"));
@@ -42,8 +43,8 @@ impl Floor {
         Ok(())
     }
 
-    /// Events a second that pgbench inserts: batches of `batch`, payloads of `bytes`, 4 clients.
-    pub(super) async fn append(&self, batch: usize, bytes: usize, time: Duration) -> Result<f64, Failure> {
+    /// Measures the events per second that pgbench inserts with 4 clients, in batches of `batch` events with `bytes` of payload.
+    pub(super) async fn events_per_second(&self, batch: usize, bytes: usize, time: Duration) -> Result<f64, Failure> {
         let script = self.script("baseline.pgbench", BATCH)?;
         let mut pgbench = self.pgbench(time);
         pgbench.args([
@@ -62,8 +63,8 @@ impl Floor {
         Ok(tps.ok_or_else(|| Failure::new(format!("pgbench printed no tps: {printed}")))? * batch as f64)
     }
 
-    /// How long single small commits take at `rate` a second.
-    pub(super) async fn commit(&self, rate: u32, time: Duration) -> Result<Percentiles, Failure> {
+    /// Measures how long single small commits take at `rate` commits per second.
+    pub(super) async fn commit_times(&self, rate: u32, time: Duration) -> Result<Percentiles, Failure> {
         let script = self.script("commit.pgbench", COMMIT)?;
         let log = self.scratch.path().join("commit");
         let mut pgbench = self.pgbench(time);
@@ -76,7 +77,7 @@ impl Floor {
                 name.to_string_lossy().starts_with("commit.")
                     && path.extension().is_some_and(|ending| ending != "pgbench")
             }) {
-                // client transaction time script epoch µs schedule-lag: the lag is pgbench's own and not the commit's.
+                // The fields are: client, transaction, time, script, epoch, µs, schedule lag. The lag is pgbench's, not the commit's.
                 times.extend(std::fs::read_to_string(&path)?.lines().filter_map(|line| {
                     let fields: Vec<u64> = line.split(' ').filter_map(|field| field.parse().ok()).collect();
                     Some(Duration::from_micros(fields.get(2)?.saturating_sub(*fields.get(6)?)))
@@ -93,8 +94,7 @@ impl Floor {
     }
 
     fn script(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
-        let path: &Path = self.scratch.path();
-        let path = path.join(name);
+        let path = self.scratch.path().join(name);
         std::fs::write(&path, text)?;
         Ok(path)
     }
@@ -103,7 +103,7 @@ impl Floor {
 async fn output(command: &mut Command) -> Result<String, Failure> {
     let program = command.as_std().get_program().to_string_lossy().into_owned();
     let output =
-        command.output().await.map_err(|error| Failure::new(format!("{program} could not be run: {error}")))?;
+        command.output().await.map_err(|error| Failure::caused(format_args!("cannot run {program}"), &error))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
