@@ -38,13 +38,6 @@ pub struct TopologySettings {
     pub max_bytes: u64,
 }
 
-impl Default for TopologySettings {
-    /// One copy, seven days, 10 GiB.
-    fn default() -> Self {
-        Self { replicas: 1, max_age: Duration::from_hours(7 * 24), max_bytes: 10 << 30 }
-    }
-}
-
 /// The part of a stream's configuration that Sealbus decides. The rest belongs to the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct StreamSpec {

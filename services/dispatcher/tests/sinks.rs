@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use sealbus_broker::topology::TopologySettings;
 use sealbus_broker::{Broker, BrokerConfig};
 use sealbus_consumer::Settings;
 use sealbus_core::catalog::Catalog;
@@ -69,7 +68,7 @@ impl Bus {
         let settings = Settings { sweep_interval: Duration::from_millis(30), ..sweeping() };
         let config = Config { subscriptions: declared, schema: schema.to_owned(), settings };
         let broker = Broker::connect(BrokerConfig::new(self.nats.url(), "dispatcher")).await.unwrap();
-        broker.ensure_topology(&TopologySettings::default()).await.unwrap();
+        broker.ensure_topology(&sealbus_testkit::stream_settings()).await.unwrap();
         let resources = Resources {
             ledger: Ledger::open(&LedgerConfig::new(self.postgres.url())).await.unwrap(),
             broker,

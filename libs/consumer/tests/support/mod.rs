@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use prometheus_client::registry::Registry;
-use sealbus_broker::topology::TopologySettings;
 use sealbus_broker::{Broker, BrokerConfig, EventMessage};
 use sealbus_consumer::{
     ConsumerError, Delivery, ExternalEffect, Handler, HandlerError, LedgerEffect, Metrics, Resources, Settings,
@@ -59,8 +58,7 @@ impl Bus {
             Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
         create(&config, &creation, &keyring).await.unwrap();
         let ledger = Ledger::open(&config).await.unwrap();
-        let broker = Broker::connect(BrokerConfig::new(nats.url(), "test")).await.unwrap();
-        broker.ensure_topology(&TopologySettings::default()).await.unwrap();
+        let broker = nats.connect_with_streams().await;
         let appender = Appender::start(&ledger, &keyring, &AppendSettings::default(), None).unwrap();
         Self { postgres, nats, ledger, broker, keyring, appender }
     }
