@@ -116,7 +116,7 @@ async fn data_of_another_version_is_refused() {
         matches!(&refused, BackingError::DataVersion { found, running, .. } if found == "9" && *running >= 15),
         "{refused}"
     );
-    assert!(refused.to_string().contains("data of Postgres 9 "), "{refused}");
+    assert!(refused.to_string().contains("data of Postgres 9,"), "{refused}");
     std::fs::remove_dir_all(folder).unwrap();
 }
 
