@@ -204,6 +204,7 @@ impl Checks<'_> {
         let same = *payload_hash == header.payload_hash.to_string();
         ensure(same, Verdict::V1PayloadHash, "v1 payload_hash is not the sealed payload hash")?;
         let signed = self.trust.keyring.v1_is_signed(&header.plan, &header.event_type, v1);
+        // Without a v1 key the signature is counted as unchecked.
         ensure(signed.unwrap_or(true), Verdict::V1Signature, "the v1 signature is of no v1 key")?;
         Ok(u64::from(signed.is_none()))
     }

@@ -73,7 +73,8 @@ impl Tiles {
         let height = node.level % 8;
         let tile = self.0.get(&(TileKind::Hashes(node.level / 8), node.index >> (8 - height)))?;
         // The node covers 2^height adjacent hashes of the tile.
-        let start = usize::try_from(node.index & (0xff >> height)).ok()? << height;
+        let offset = usize::try_from(node.index & (0xff >> height)).expect("an offset in a tile is below 256");
+        let start = offset << height;
         let mut row = tile.hashes.get(start..start + (1 << height))?.to_vec();
         while row.len() > 1 {
             row = row.as_chunks().0.iter().map(|[left, right]| node_hash(left, right)).collect();

@@ -54,16 +54,15 @@ impl TileId {
     }
 
     /// Returns whether the tile has 256 hashes or leaves. A full tile never changes.
-    pub fn is_full(self) -> bool {
+    fn is_full(self) -> bool {
         self.width == FULL_WIDTH
     }
 
     /// Returns the `n`-th tile of a kind in a tree of `size` leaves. Returns `None` if that tree does not have it.
     pub fn in_tree(kind: TileKind, n: u64, size: u64) -> Option<Self> {
         let width = kind.count_in(size).checked_sub(n.checked_mul(FULL_WIDTH.into())?)?;
-        // A number of remaining hashes that exceeds a u16 exceeds the width of a tile too.
-        let width = u16::try_from(width).unwrap_or(FULL_WIDTH).min(FULL_WIDTH);
-        Self::new(kind, n, width)
+        let width = width.min(FULL_WIDTH.into());
+        Self::new(kind, n, u16::try_from(width).expect("a width of at most 256 is a u16"))
     }
 
     /// Returns whether a tree of `size` leaves has all hashes or leaves of this tile. A partial tile of a smaller tree
