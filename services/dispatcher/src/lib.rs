@@ -1,9 +1,11 @@
-//! The dispatcher: subscriptions declared in files, and the sinks that they feed.
+//! The dispatcher: delivers events to the sinks of declared subscriptions.
 //!
-//! A subscriptions file ([`mod@file`]) says what each subscription wants, from where, and its sink ([`sinks`]); the runtime of
-//! `sealbus-consumer` does the rest. Any number of dispatchers may run: they share the work by leases.
+//! A subscriptions file ([`mod@file`]) declares what each subscription wants, where it starts, and its sink
+//! ([`sinks`]). The runtime of `sealbus-consumer` delivers the events. Any number of dispatchers may run: they share
+//! the work by leases.
 
 pub mod file;
+mod settings;
 pub mod sinks;
 
 use sealbus_consumer::{ConsumerError, Settings};
@@ -11,41 +13,43 @@ pub use sealbus_consumer::{Metrics, Resources};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::file::{Declared, FileError};
+pub use crate::settings::consumer_settings;
 pub use crate::sinks::{SinkError, SinkSpec};
 
-/// What a dispatcher is to do.
+/// The configuration of a dispatcher.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The subscriptions, as read from files.
     pub subscriptions: Vec<Declared>,
-    /// The schema of tables whose names say none. Outside of `sealbus_sinks` and `public` the role must have been let in.
+    /// The schema of tables that are declared without one. The role needs privileges in it, which it has in
+    /// `sealbus_sinks`.
     pub schema: String,
-    /// Intervals and bounds.
+    /// The settings of the consumer runtime.
     pub settings: Settings,
 }
 
-/// Why a dispatcher ended before it was told to.
+/// Why a dispatcher ended before its shutdown was requested.
 #[derive(Debug, thiserror::Error)]
 pub enum DispatcherError {
-    /// A sink cannot be made ready.
-    #[error("the sink of subscription {subscription} cannot be made ready")]
+    /// A sink cannot be prepared.
+    #[error("the sink of subscription {subscription} cannot be prepared")]
     Sink {
         /// The subscription.
         subscription: String,
-        /// Why.
+        /// The reason.
         #[source]
         source: SinkError,
     },
-    /// The runtime ended.
+    /// The consumer runtime ended.
     #[error(transparent)]
     Consumer(#[from] ConsumerError),
 }
 
-/// Feeds sinks until `shutdown`; then ends what is in flight.
+/// Delivers events to sinks until `shutdown`, then finishes what is in flight.
 ///
 /// # Errors
-/// At the start, where a table in the ledger's database can neither be found nor made; later where the runtime itself
-/// fails. A sink that fails is no error: its plans are parked.
+/// At the start, if a table in the ledger's database neither exists nor can be created. Later, if the consumer runtime
+/// itself fails. A sink that fails is not an error: its plans are parked.
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), DispatcherError> {
     let mut subscriptions = Vec::with_capacity(config.subscriptions.len());
     for Declared { spec, sink } in config.subscriptions {

@@ -193,7 +193,7 @@ async fn apply_in_ledger(
     }
     // Postgres rolls a failed transaction back at COMMIT and reports no error, so an error that a handler ignored has
     // to be found before.
-    if let Err(error) = sqlx::Executor::execute(&mut *transaction, "SELECT -- effect_is_sound").await {
+    if let Err(error) = sqlx::Executor::execute(&mut *transaction, "-- effect_is_sound\nSELECT").await {
         transaction.rollback().await?;
         let (batch, failing_event) = match calls.as_slice() {
             [call] => (call.batch, call.failing_event()),

@@ -1,38 +1,37 @@
-//! What the runtime's tests share: a ledger and a broker of the test's own, and handlers that remember.
+//! Support of the runtime's tests: a bus without services, consumer processes on it, and handlers that record their
+//! calls.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+mod handlers;
 mod settings;
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use prometheus_client::registry::Registry;
-use sealbus_broker::{Broker, BrokerConfig, EventMessage};
-use sealbus_consumer::{
-    ConsumerError, Delivery, ExternalEffect, Handler, HandlerError, LedgerEffect, Metrics, Resources, Settings,
-    SubscriptionSpec,
-};
+use sealbus_broker::{Broker, EventMessage};
+use sealbus_consumer::{ConsumerError, Handler, Metrics, Resources, Settings, SubscriptionSpec};
 use sealbus_core::catalog::Catalog;
 use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Subscription, Tenant};
 use sealbus_core::retry::{Backoff, RetryPolicy};
 use sealbus_core::seal::Keyring;
-use sealbus_ledger::append::{AppendSettings, Appender, Call, Draft, Expect};
-use sealbus_ledger::delivery::positions::Position;
-use sealbus_ledger::{Creation, Ledger, LedgerConfig, create};
-use sealbus_testkit::{Nats, Postgres};
+use sealbus_ledger::append::Appender;
+use sealbus_ledger::delivery::dead_letters::{BlockedPosition, BlockedQuery, OperatorAction, OperatorRequest};
+use sealbus_ledger::delivery::positions::{Position, PositionState};
+use sealbus_ledger::{Ledger, LedgerConfig};
+use sealbus_testkit::events::draft;
+use sealbus_testkit::ledger::append;
+use sealbus_testkit::{Nats, Postgres, TestBus, TestLedger, eventually_eq};
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
+pub(crate) use self::handlers::{Recorder, Table};
 pub(crate) use self::settings::{settings, sweeping};
 
-pub(crate) const ORIGIN: &str = "test.example/consumer";
-
-/// A bus without services: a ledger, a broker, and who appends.
+/// A bus without services: a ledger, a broker with its streams, and an appender.
 pub(crate) struct Bus {
     pub postgres: Postgres,
     pub nats: Nats,
@@ -42,7 +41,7 @@ pub(crate) struct Bus {
     pub appender: Appender,
 }
 
-/// A process that works for subscriptions.
+/// A process that works on subscriptions.
 pub(crate) struct Process {
     task: JoinHandle<Result<(), ConsumerError>>,
     shutdown: CancellationToken,
@@ -51,34 +50,26 @@ pub(crate) struct Process {
 
 impl Bus {
     pub(crate) async fn start() -> Self {
-        let (postgres, nats) = tokio::join!(Postgres::start(), Nats::start());
-        let keyring = Keyring::parse(&sealbus_testkit::keyring()).unwrap();
-        let config = LedgerConfig::new(postgres.url());
-        let creation =
-            Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
-        create(&config, &creation, &keyring).await.unwrap();
-        let ledger = Ledger::open(&config).await.unwrap();
-        let broker = nats.connect_with_streams().await;
-        let appender = Appender::start(&ledger, &keyring, &AppendSettings::default(), None).unwrap();
+        let bus = TestBus::start("test.example/consumer").await;
+        let (broker, appender) = (bus.connect_with_streams().await, bus.appender().await);
+        let TestBus { ledger: TestLedger { postgres, ledger, keyring }, nats } = bus;
         Self { postgres, nats, ledger, broker, keyring, appender }
     }
 
     /// Appends events to a plan of tenant `acme`, as one call.
     pub(crate) async fn append(&self, plan: &str, types: &[&str]) -> Vec<Arc<Record>> {
-        let events = types.iter().map(|event_type| draft(event_type)).collect();
-        let (tenant, plan) = (Tenant::parse("acme").unwrap(), Plan::parse(plan).unwrap());
-        let call = Call { tenant, plan, expect: Expect::Any, events };
-        self.appender.append(call).await.unwrap().into_iter().map(|appended| appended.record).collect()
+        let events = types.iter().map(|event_type| draft(event_type, r#"{"n":1}"#)).collect();
+        append(&self.appender, "acme", plan, events).await
     }
 
-    /// Puts events on the stream, in this order.
+    /// Stores the messages of events in the stream, in this order.
     pub(crate) async fn send(&self, records: &[Arc<Record>]) {
         for record in records {
             self.send_message(EventMessage::encode(record, 8).unwrap()).await;
         }
     }
 
-    /// Puts events on the stream once more.
+    /// Stores the messages of events in the stream again. `generation` makes their message ids new.
     pub(crate) async fn send_again(&self, records: &[Arc<Record>], generation: i64) {
         for record in records {
             let message = EventMessage::encode(record, 8).unwrap();
@@ -90,14 +81,14 @@ impl Bus {
         self.broker.publish(message).await.unwrap().acknowledged().await.unwrap();
     }
 
-    /// Appends events and puts them on the stream.
+    /// Appends events to a plan of tenant `acme`, and stores their messages in the stream.
     pub(crate) async fn publish(&self, plan: &str, types: &[&str]) -> Vec<Arc<Record>> {
         let records = self.append(plan, types).await;
         self.send(&records).await;
         records
     }
 
-    /// Gives everything that is queued its leaf.
+    /// Gives every queued event its leaf in the log.
     pub(crate) async fn seal(&self) {
         while self.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
     }
@@ -107,6 +98,7 @@ impl Bus {
         self.consume_all(vec![(spec, handler)], settings).await
     }
 
+    /// Starts a process for some subscriptions, with its own connections.
     pub(crate) async fn consume_all(
         &self,
         subscriptions: Vec<(SubscriptionSpec, Handler)>,
@@ -115,7 +107,7 @@ impl Bus {
         let mut registry = Registry::default();
         let resources = Resources {
             ledger: Ledger::open(&LedgerConfig::new(self.postgres.url())).await.unwrap(),
-            broker: Broker::connect(BrokerConfig::new(self.nats.url(), "consumer")).await.unwrap(),
+            broker: self.nats.connect().await,
             keyring: self.keyring.clone(),
             catalog: Arc::new(Catalog::read(&[]).unwrap()),
             metrics: Metrics::register(&mut registry),
@@ -125,195 +117,109 @@ impl Bus {
         Process { task, shutdown, registry }
     }
 
-    pub(crate) async fn standing(&self, subscription: &str, plan: &str) -> Option<Position> {
+    /// Returns a subscription's position in a plan of tenant `acme`.
+    pub(crate) async fn position(&self, subscription: &str, plan: &str) -> Option<Position> {
         let number = self.ledger.subscriptions().number(&Subscription::parse(subscription).unwrap()).await.unwrap()?;
         let plan_no = self.ledger.history().plan_no("acme", plan).await.unwrap()?;
         self.ledger.positions().read(number, &[plan_no]).await.unwrap().remove(&plan_no)
     }
 
-    pub(crate) async fn count(&self, sql: &str) -> i64 {
+    /// Returns the state of a subscription's position in a plan of tenant `acme`.
+    pub(crate) async fn state(&self, subscription: &str, plan: &str) -> Option<PositionState> {
+        self.position(subscription, plan).await.map(|position| position.state)
+    }
+
+    /// Waits until a subscription's position in a plan of tenant `acme` is in a state.
+    pub(crate) async fn reaches(&self, subscription: &str, plan: &str, state: PositionState) {
+        let what = format!("the state of {plan} for subscription {subscription}");
+        eventually_eq(&what, Some(state), async || self.state(subscription, plan).await).await;
+    }
+
+    /// Waits until a subscription's position in a plan of tenant `acme` has a seq to apply next.
+    pub(crate) async fn reaches_seq(&self, subscription: &str, plan: &str, next_seq: u64) {
+        let what = format!("next_seq of {plan} for subscription {subscription}");
+        let observe = async || self.position(subscription, plan).await.map(|position| position.next_seq);
+        eventually_eq(&what, Some(next_seq), observe).await;
+    }
+
+    /// Waits until a plan of tenant `acme` has rows of these seqs, in this order, in the table of [`Table`].
+    pub(crate) async fn has_rows(&self, plan: &str, seqs: impl IntoIterator<Item = i64>) {
+        let what = format!("the rows of {plan}");
+        eventually_eq(&what, seqs.into_iter().collect::<Vec<_>>(), async || self.rows(plan).await).await;
+    }
+
+    /// Returns the seqs of a plan's rows in the table of [`Table`], in the order in which they were inserted.
+    pub(crate) async fn rows(&self, plan: &str) -> Vec<i64> {
         let mut connection = PgConnection::connect(&self.postgres.admin_url()).await.unwrap();
-        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap()
+        sqlx::query_scalar("SELECT seq FROM sealbus_sinks.applied WHERE plan = $1 ORDER BY n")
+            .bind(plan)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap()
+    }
+
+    /// Returns the positions of a subscription that are not live.
+    pub(crate) async fn blocked(&self, subscription: &str) -> Vec<BlockedPosition> {
+        let subscription = Some(Subscription::parse(subscription).unwrap());
+        self.ledger.dead_letters().list(&BlockedQuery { subscription, limit: 10, ..Default::default() }).await.unwrap()
+    }
+
+    /// Issues an operator's command about a subscription's position in a plan of tenant `acme`.
+    pub(crate) async fn command(&self, subscription: &str, plan: &str, action: OperatorAction) {
+        let request = OperatorRequest {
+            subscription: Subscription::parse(subscription).unwrap(),
+            tenant: Tenant::parse("acme").unwrap(),
+            plan: Plan::parse(plan).unwrap(),
+            actor: "olga".into(),
+            reason: "test".into(),
+        };
+        self.ledger.dead_letters().issue(&self.appender, &request, action).await.unwrap();
+    }
+
+    /// Runs a query that returns one `bigint`, as the superuser.
+    pub(crate) async fn count(&self, sql: &str) -> i64 {
+        self.postgres.count(sql).await
     }
 }
 
 impl Process {
-    /// Ends it in good order.
+    /// Shuts the process down, and checks that it ends without an error.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         self.task.await.unwrap().unwrap();
     }
 
-    /// Ends it as a crash would: nothing is finished, answered or given back.
+    /// Ends the process as a crash would: nothing is finished, acknowledged or released.
     pub(crate) async fn crash(self) {
         self.task.abort();
         let _ = self.task.await;
     }
 
-    /// A counter of a subscription.
-    pub(crate) fn counted(&self, name: &str, subscription: &str) -> u64 {
+    /// Returns a counter of a subscription.
+    pub(crate) fn counter(&self, name: &str, subscription: &str) -> u64 {
         let counter = format!("sealbus_consumer_{name}_total{{subscription=\"{subscription}\"}}");
-        self.read(&counter).map_or(0, |count| count.parse().unwrap())
+        self.metric(&counter).map_or(0, |count| count.parse().unwrap())
     }
 
-    /// A gauge without labels.
-    pub(crate) fn value(&self, gauge: &str) -> f64 {
-        self.read(gauge).map_or(0.0, |value| value.parse().unwrap())
+    /// Returns a gauge without labels.
+    pub(crate) fn gauge(&self, name: &str) -> f64 {
+        self.metric(name).map_or(0.0, |value| value.parse().unwrap())
     }
 
-    fn read(&self, metric: &str) -> Option<String> {
+    fn metric(&self, name: &str) -> Option<String> {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
-        text.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' ').map(str::to_owned))
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned))
     }
 }
 
+/// Returns a subscription to everything, from the beginning.
 pub(crate) fn subscription(name: &str) -> SubscriptionSpec {
     SubscriptionSpec::new(Subscription::parse(name).unwrap())
 }
 
-/// A policy with pauses of `pause`, all the same.
-pub(crate) fn retry(attempts: u32, pause: Duration) -> RetryPolicy {
-    RetryPolicy { attempts, backoff: Backoff::Fixed, initial: pause, max: pause }
-}
-
-pub(crate) fn draft(event_type: &str) -> Draft {
-    sealbus_testkit::events::draft(event_type, r#"{"n":1}"#)
-}
-
-/// What it is that fails, if anything does.
-type Fault = Box<dyn Fn(&Record, usize) -> Result<(), String> + Send + Sync>;
-
-/// An effect elsewhere: it remembers what it applied, in order, and how often each event was tried.
-#[derive(Clone, Default)]
-pub(crate) struct Recorder(Arc<Inner>);
-
-#[derive(Default)]
-struct Inner {
-    applied: Mutex<Vec<(String, u64)>>,
-    tried: Mutex<BTreeMap<(String, u64), usize>>,
-    fault: Mutex<Option<Fault>>,
-    gate: Mutex<Option<Arc<tokio::sync::Semaphore>>>,
-}
-
-impl Recorder {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    pub(crate) fn handler(&self) -> Handler {
-        Handler::External(Arc::new(self.clone()))
-    }
-
-    /// From now on asks `fault` of each event, with the number of the try.
-    pub(crate) fn fails(&self, fault: impl Fn(&Record, usize) -> Result<(), String> + Send + Sync + 'static) {
-        *self.0.fault.lock().unwrap() = Some(Box::new(fault));
-    }
-
-    pub(crate) fn works(&self) {
-        *self.0.fault.lock().unwrap() = None;
-    }
-
-    /// From now on each try waits for a permit of the gate.
-    pub(crate) fn waits(&self) -> Arc<tokio::sync::Semaphore> {
-        let gate = Arc::new(tokio::sync::Semaphore::new(0));
-        *self.0.gate.lock().unwrap() = Some(gate.clone());
-        gate
-    }
-
-    /// Seqs of a plan in the order in which they were applied.
-    pub(crate) fn applied(&self, plan: &str) -> Vec<u64> {
-        self.0.applied.lock().unwrap().iter().filter(|(applied, _)| applied == plan).map(|(_, seq)| *seq).collect()
-    }
-
-    /// How often an event was tried.
-    pub(crate) fn tried(&self, plan: &str, seq: u64) -> usize {
-        self.0.tried.lock().unwrap().get(&(plan.to_owned(), seq)).copied().unwrap_or(0)
-    }
-
-    async fn one(&self, record: &Record) -> Result<(), HandlerError> {
-        let key = (record.header.plan.clone(), record.header.seq);
-        let n = {
-            let mut tried = self.0.tried.lock().unwrap();
-            let n = tried.entry(key.clone()).or_default();
-            *n += 1;
-            *n
-        };
-        let gate = self.0.gate.lock().unwrap().clone();
-        if let Some(gate) = gate {
-            gate.acquire().await.unwrap().forget();
-        }
-        if let Some(fault) = &*self.0.fault.lock().unwrap() {
-            fault(record, n).map_err(HandlerError::new)?;
-        }
-        self.0.applied.lock().unwrap().push(key);
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl ExternalEffect for Recorder {
-    async fn apply(&self, run: &[Delivery]) -> Result<(), HandlerError> {
-        for delivery in run {
-            self.one(&delivery.record).await?;
-        }
-        Ok(())
-    }
-}
-
-/// An effect in the ledger's database: a row for each event, without any constraint, so that a second effect would show.
-#[derive(Clone)]
-pub(crate) struct Table {
-    /// What happens besides.
-    pub recorder: Recorder,
-    pub max_batch: usize,
-}
-
-impl Table {
-    pub(crate) async fn create(bus: &Bus, max_batch: usize) -> Self {
-        let owner = "SET ROLE sealbus_writer; CREATE TABLE sealbus_sinks.applied (n bigint GENERATED ALWAYS AS IDENTITY, plan text, seq bigint)";
-        bus.postgres.admin(owner).await;
-        Self { recorder: Recorder::new(), max_batch }
-    }
-
-    pub(crate) fn handler(&self) -> Handler {
-        Handler::InLedger(Arc::new(self.clone()))
-    }
-}
-
-#[async_trait]
-impl LedgerEffect for Table {
-    fn max_batch(&self) -> usize {
-        self.max_batch
-    }
-
-    async fn apply(&self, run: &[Delivery], transaction: &mut PgConnection) -> Result<(), HandlerError> {
-        for delivery in run {
-            let header = &delivery.record.header;
-            sqlx::query("INSERT INTO sealbus_sinks.applied (plan, seq) VALUES ($1, $2)")
-                .bind(&header.plan)
-                .bind(i64::try_from(header.seq).unwrap())
-                .execute(&mut *transaction)
-                .await?;
-            self.recorder.one(&delivery.record).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Seqs of a plan in the order of their rows.
-pub(crate) async fn rows(bus: &Bus, plan: &str) -> Vec<i64> {
-    let mut connection = PgConnection::connect(&bus.postgres.admin_url()).await.unwrap();
-    sqlx::query_scalar("SELECT seq FROM sealbus_sinks.applied WHERE plan = $1 ORDER BY n")
-        .bind(plan)
-        .fetch_all(&mut connection)
-        .await
-        .unwrap()
-}
-
-/// A client of the broker as any tool is one: it takes no credentials from the address.
-pub(crate) async fn nats_client(bus: &Bus) -> async_nats::Client {
-    let address: async_nats::ServerAddr = bus.nats.url().parse().unwrap();
-    let (user, password) = (address.username().unwrap().to_owned(), address.password().unwrap().to_owned());
-    async_nats::ConnectOptions::with_user_and_password(user, password).connect(address).await.unwrap()
+/// Returns a subscription with a retry policy whose pauses are all the same.
+pub(crate) fn retrying(name: &str, attempts: u32, pause: Duration) -> SubscriptionSpec {
+    let retry = RetryPolicy { attempts, backoff: Backoff::Fixed, initial: pause, max: pause };
+    SubscriptionSpec { retry: Some(retry), ..subscription(name) }
 }

@@ -1,5 +1,6 @@
-//! The subscriptions file: what is subscribed to, from where, and what it feeds. Strict: what it does not know it refuses,
-//! and says where.
+//! The subscriptions file: what each subscription wants, where it starts, and which sink it feeds.
+//!
+//! Unknown keys and values are refused, with the place of the error (docs/spec/interface.md#subscriptions).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,76 +14,80 @@ use serde::Deserialize;
 
 use crate::sinks::SinkSpec;
 
-/// The subscription that takes what no other one of the files takes, where it names no types itself.
+/// The name of the subscription that, if it lists no types, takes what no other subscription of the files takes.
 const DEFAULT: &str = "default";
 
-/// A subscription as declared, with its sink.
+/// A declared subscription and its sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declared {
-    /// What it wants, and how it is worked.
+    /// The subscription.
     pub spec: SubscriptionSpec,
-    /// What it feeds.
+    /// The sink that it feeds.
     pub sink: SinkSpec,
 }
 
-/// Why subscriptions cannot be read.
+/// Why subscriptions cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// A file or folder cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// A file is not of the form that is documented.
+    /// A file does not have the documented form.
     #[error("{file}: {reason}")]
     Form {
-        /// Its name.
+        /// The name of the file.
         file: String,
-        /// What is wrong, with line and column.
+        /// The error, with line and column.
         reason: String,
     },
-    /// A field of a subscription breaks its rule.
+    /// A field of a subscription is invalid.
     #[error("{file}: subscription {subscription}: {field}: {reason}")]
     Field {
-        /// The file's name.
+        /// The name of the file.
         file: String,
         /// The subscription.
         subscription: String,
-        /// Which of its fields.
+        /// The field.
         field: &'static str,
-        /// The rule.
+        /// The rule that it breaks.
         reason: String,
     },
-    /// Two subscriptions of one name, or with one table or file to write.
-    #[error("subscriptions {first} and {second} {clash}")]
-    Clash {
+    /// Two subscriptions have the same name.
+    #[error("subscription {0} is declared twice")]
+    DuplicateName(String),
+    /// Two subscriptions write to the same table or file.
+    #[error("subscriptions {first} and {second} both write {target}")]
+    SameTarget {
         /// One of them.
         first: String,
         /// The other.
         second: String,
-        /// What they have in common and must not.
-        clash: String,
+        /// The table or file.
+        target: String,
     },
 }
 
-/// The declared subscriptions of a file, or of all `*.yaml` and `*.yml` of a folder, in order of their names.
+/// Loads the subscriptions of a file, or of all `*.yaml` and `*.yml` files of a folder, and returns them in order of
+/// their names.
 pub fn load(path: &Path) -> Result<Vec<Declared>, FileError> {
     read(&read_yaml(path)?)
 }
 
-/// The declared subscriptions of some files: name and text each.
+/// Reads the subscriptions of some files, each given by its name and text, and returns them in order of their names.
 pub fn read(files: &[(String, String)]) -> Result<Vec<Declared>, FileError> {
     let mut declared: Vec<Declared> = Vec::new();
-    let mut unnamed_default = false;
+    let mut default_takes_rest = false;
     for (file, text) in files {
         let written: Written = serde_saphyr::from_str(text)
             .map_err(|error| FileError::Form { file: file.clone(), reason: error.to_string() })?;
         for (name, entry) in written.subscriptions {
-            unnamed_default |= name == DEFAULT && entry.types.is_none();
+            default_takes_rest |= name == DEFAULT && entry.types.is_none();
             declared.push(entry.read(file, &name)?);
         }
     }
     declared.sort_by(|one, other| one.spec.name.cmp(&other.spec.name));
     refuse_clashes(&declared)?;
-    if unnamed_default {
+    if default_takes_rest {
         let others = declared
             .iter()
             .filter(|other| other.spec.name.as_str() != DEFAULT)
@@ -98,27 +103,26 @@ pub fn read(files: &[(String, String)]) -> Result<Vec<Declared>, FileError> {
 fn refuse_clashes(declared: &[Declared]) -> Result<(), FileError> {
     for (index, first) in declared.iter().enumerate() {
         for second in &declared[index + 1..] {
-            let clash = if first.spec.name == second.spec.name {
-                Some("have one name".to_owned())
-            } else {
-                first.sink.clash(&second.sink).map(|target| format!("both write {target}"))
-            };
-            if let Some(clash) = clash {
+            if first.spec.name == second.spec.name {
+                return Err(FileError::DuplicateName(first.spec.name.to_string()));
+            }
+            if let Some(target) = first.sink.common_target(&second.sink) {
                 let (first, second) = (first.spec.name.to_string(), second.spec.name.to_string());
-                return Err(FileError::Clash { first, second, clash });
+                return Err(FileError::SameTarget { first, second, target });
             }
         }
     }
     Ok(())
 }
 
-/// A file as it is spelled.
+/// The content of a file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
     subscriptions: BTreeMap<String, Entry>,
 }
 
+/// One subscription as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -136,7 +140,7 @@ struct Entry {
 #[serde(untagged, expecting = "parallelism is `partitions` or 1")]
 enum WrittenParallelism {
     #[default]
-    Unsaid,
+    Absent,
     Number(u32),
     Word(String),
 }
@@ -156,16 +160,17 @@ impl Entry {
             spec.wants.types = types.collect::<Result<_, _>>().map_err(|error| refused("types", error.to_string()))?;
         }
         if spec.wants.types.is_empty() {
-            return Err(refused("types", "at least one; [\"*\"] takes all".into()));
+            return Err(refused("types", "list at least one type pattern; [\"*\"] means all types".into()));
         }
         spec.wants.tenants = match self.tenants {
             None => Tenants::All,
             Some(tenants) if tenants == ["*"] => Tenants::All,
             Some(tenants) if tenants.is_empty() => {
-                return Err(refused("tenants", "at least one; [\"*\"] takes all but _system".into()));
+                return Err(refused("tenants", "list at least one tenant; [\"*\"] means all except _system".into()));
             }
             Some(tenants) if tenants.iter().any(|tenant| tenant == "*") => {
-                return Err(refused("tenants", "\"*\" stands alone: it takes all but _system".into()));
+                let reason = "\"*\" cannot be combined with other tenants; it means all except _system";
+                return Err(refused("tenants", reason.into()));
             }
             Some(tenants) => {
                 let tenants = tenants.iter().map(|tenant| Tenant::parse_any(tenant)).collect::<Result<_, _>>();
@@ -173,14 +178,12 @@ impl Entry {
             }
         };
         spec.parallelism = match self.parallelism {
-            WrittenParallelism::Unsaid => Parallelism::Partitions,
+            WrittenParallelism::Absent => Parallelism::Partitions,
             WrittenParallelism::Word(word) if word == "partitions" => Parallelism::Partitions,
             WrittenParallelism::Number(1) => Parallelism::One,
             WrittenParallelism::Number(_) | WrittenParallelism::Word(_) => {
-                return Err(refused(
-                    "parallelism",
-                    "`partitions`, one consumer a partition, or 1, a single one".into(),
-                ));
+                let reason = "must be `partitions` (one consumer per partition) or 1 (a single consumer)";
+                return Err(refused("parallelism", reason.into()));
             }
         };
         (spec.start, spec.retry) = (self.from, self.retry);

@@ -1,3 +1,5 @@
+//! Reading of subscriptions files.
+
 use std::time::Duration;
 
 use super::*;
@@ -14,9 +16,8 @@ fn one(body: &str) -> Result<Declared, String> {
 const SINK: &str = "    sink: { jsonl: { path: a.jsonl } }\n";
 
 #[test]
-fn the_example_says_what_it_means() {
+fn the_example_file_is_read_as_its_comments_say() {
     let text = include_str!("../../subscriptions.example.yaml");
-    // What audit-storage takes, which is all, leaves nothing to `default`; without it there is something.
     let declared = parse(text).unwrap();
     let names: Vec<&str> = declared.iter().map(|one| one.spec.name.as_str()).collect();
     assert_eq!(names, ["archive", "audit-storage", "default", "reports", "trial"]);
@@ -35,6 +36,7 @@ fn the_example_says_what_it_means() {
         trial.sink,
         SinkSpec::Flaky(FlakySpec { plans: vec!["unlucky-*".into()], fails: crate::sinks::Fails::First(2) })
     );
+    // audit-storage takes everything, so that nothing is left for `default`.
     assert!(!default.spec.runs_for("acme", "anything"));
 }
 
@@ -51,31 +53,31 @@ fn default_takes_what_no_other_takes() {
     assert!(default.runs_for("other", "order.made") && default.runs_for("acme", "mail.sent"));
     let named = parse(&text.replace("default: {", "default: { types: [payment.*],")).unwrap();
     let default = &named.iter().find(|one| one.spec.name.as_str() == "default").unwrap().spec;
-    assert!(default.runs_for("acme", "payment.made"), "types that are named count");
+    assert!(default.runs_for("acme", "payment.made"), "a type that `default` lists is excepted");
 }
 
 #[test]
-fn what_is_left_out_has_its_default() {
+fn absent_fields_have_their_defaults() {
     let declared = one(SINK).unwrap();
     assert_eq!(declared.spec, SubscriptionSpec::new(Subscription::parse("audit").unwrap()));
     assert_eq!(declared.sink, SinkSpec::Jsonl(JsonlSpec { path: "a.jsonl".into(), fsync: true }));
 }
 
 #[test]
-fn what_is_wrong_is_refused_with_its_place_and_rule() {
+fn an_invalid_file_is_refused_with_the_place_and_the_rule() {
     for (body, words) in [
         (format!("    type: ['*']\n{SINK}"), "type"),
-        (format!("    types: []\n{SINK}"), "subscription audit: types: at least one"),
+        (format!("    types: []\n{SINK}"), "subscription audit: types: list at least one"),
         (format!("    types: ['**']\n{SINK}"), "subscription audit: types: type pattern must be"),
-        (format!("    tenants: ['*', acme]\n{SINK}"), "subscription audit: tenants: \"*\" stands alone"),
+        (format!("    tenants: ['*', acme]\n{SINK}"), "subscription audit: tenants: \"*\" cannot be combined"),
         (format!("    tenants: [Acme]\n{SINK}"), "subscription audit: tenants: tenant must be"),
-        (format!("    tenants: []\n{SINK}"), "subscription audit: tenants: at least one"),
+        (format!("    tenants: []\n{SINK}"), "subscription audit: tenants: list at least one"),
         (format!("    from: yesterday\n{SINK}"), "yesterday"),
-        (format!("    parallelism: 4\n{SINK}"), "subscription audit: parallelism: `partitions`"),
-        (format!("    parallelism: many\n{SINK}"), "subscription audit: parallelism: `partitions`"),
+        (format!("    parallelism: 4\n{SINK}"), "subscription audit: parallelism: must be `partitions`"),
+        (format!("    parallelism: many\n{SINK}"), "subscription audit: parallelism: must be `partitions`"),
         (format!("    parallelism: [1]\n{SINK}"), "parallelism is `partitions` or 1"),
         (format!("    retry: {{ attempts: 0 }}\n{SINK}"), "attempts must be at least 1"),
-        (format!("    retry: {{ initial: soon }}\n{SINK}"), "not `soon`"),
+        (format!("    retry: {{ initial: soon }}\n{SINK}"), "`soon` is not a duration"),
         ("    sink: { s3: { bucket: b } }\n".into(), "s3"),
         ("    sink: { jsonl: { path: a, rotate: daily } }\n".into(), "rotate"),
         ("    sink: { jsonl: { path: '..' } }\n".into(), "subscription audit: sink: path"),
@@ -85,7 +87,7 @@ fn what_is_wrong_is_refused_with_its_place_and_rule() {
         ("    types: ['*']\n".into(), "sink"),
     ] {
         let refused = one(&body).unwrap_err();
-        assert!(refused.starts_with("subs.yaml: ") && refused.contains(words), "{body}: {refused}");
+        assert!(refused.starts_with("subs.yaml: ") && refused.contains(words), "{body} is refused with: {refused}");
     }
     for (text, words) in [
         (
@@ -102,12 +104,12 @@ fn what_is_wrong_is_refused_with_its_place_and_rule() {
         ("subscriptions: {\n", ""),
     ] {
         let refused = parse(text).unwrap_err();
-        assert!(refused.contains(words), "{text}: {refused}");
+        assert!(refused.contains(words), "{text} is refused with: {refused}");
     }
 }
 
 #[test]
-fn two_subscriptions_never_write_to_one_place() {
+fn two_subscriptions_never_write_to_the_same_target() {
     let file =
         |name: &str, sink: &str| (format!("{name}.yaml"), format!("subscriptions:\n  {name}:\n    sink: {sink}\n"));
     for (one, other, words) in [
@@ -117,18 +119,21 @@ fn two_subscriptions_never_write_to_one_place() {
         assert_eq!(read(&[file("a", one), file("b", other)]).unwrap_err().to_string(), words);
     }
     let twice = [file("a", "{ jsonl: { path: a } }"), file("a", "{ jsonl: { path: b } }")];
-    assert_eq!(read(&twice).unwrap_err().to_string(), "subscriptions a and a have one name");
+    assert_eq!(read(&twice).unwrap_err().to_string(), "subscription a is declared twice");
     assert_eq!(read(&[file("a", "{ jsonl: { path: a } }"), file("b", "{ jsonl: { path: b } }")]).unwrap().len(), 2);
 }
 
 #[test]
-fn a_folder_is_read_file_by_file() {
+fn the_yaml_files_of_a_folder_are_read() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["b", "a"] {
         let text = format!("subscriptions:\n  {name}:\n    sink: {{ jsonl: {{ path: {name} }} }}\n");
         std::fs::write(folder.path().join(format!("{name}.yaml")), text).unwrap();
     }
-    std::fs::write(folder.path().join("README.md"), "not read").unwrap();
+    // Other files are ignored, and so is the lock file of an editor, which is hidden.
+    for name in ["README.md", ".#a.yaml"] {
+        std::fs::write(folder.path().join(name), "not a subscriptions file").unwrap();
+    }
     let names: Vec<String> = load(folder.path()).unwrap().into_iter().map(|one| one.spec.name.to_string()).collect();
     assert_eq!(names, ["a", "b"]);
     assert_eq!(load(&folder.path().join("a.yaml")).unwrap().len(), 1);

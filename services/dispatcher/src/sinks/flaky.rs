@@ -1,4 +1,4 @@
-//! A sink that keeps nothing and fails by rule: for trying out retries, parked plans and dead letters.
+//! A sink that stores nothing and fails by rule, for trying out retries, parked plans and dead letters.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,21 +7,21 @@ use async_trait::async_trait;
 use sealbus_consumer::{Delivery, ExternalEffect, Handler, HandlerError};
 use serde::Deserialize;
 
-/// When a flaky sink fails.
+/// The options of a flaky sink.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlakySpec {
-    /// Plans that it fails for: names, in which `*` stands for any characters.
+    /// The plans that it fails for: names in which `*` matches any text.
     pub plans: Vec<String>,
-    /// How often it fails for each of their events, as this process counts; `always` if it never succeeds.
+    /// How many attempts fail for each of their events, counted by this process; `always` means all of them.
     pub fails: Fails,
 }
 
-/// How often an event fails.
+/// How many attempts fail for an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "WrittenFails")]
 pub enum Fails {
-    /// The first so many attempts.
+    /// This number of attempts.
     First(u32),
     /// Every attempt.
     Always,
@@ -51,7 +51,11 @@ impl From<WrittenFails> for Fails {
 
 impl FlakySpec {
     pub(super) fn check(&self) -> Result<(), String> {
-        if self.plans.is_empty() { Err("plans: at least one name; [\"*\"] fails for all".into()) } else { Ok(()) }
+        if self.plans.is_empty() {
+            Err("plans: list at least one name; [\"*\"] means all plans".into())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -61,14 +65,14 @@ pub(super) fn handler(spec: &FlakySpec) -> Handler {
 
 struct Flaky {
     spec: FlakySpec,
-    /// Failed attempts by event, of those that have not succeeded yet.
+    /// The failed attempts for each event that has not succeeded yet.
     failed: Mutex<HashMap<(String, String, u64), u32>>,
 }
 
 #[async_trait]
 impl ExternalEffect for Flaky {
-    async fn apply(&self, run: &[Delivery]) -> Result<(), HandlerError> {
-        for delivery in run {
+    async fn apply(&self, batch: &[Delivery]) -> Result<(), HandlerError> {
+        for delivery in batch {
             let header = &delivery.record.header;
             if !self.spec.plans.iter().any(|pattern| matches(pattern, &header.plan)) {
                 continue;
@@ -91,12 +95,12 @@ impl ExternalEffect for Flaky {
     }
 }
 
-/// Whether a name is of a pattern in which `*` stands for any characters, or none.
+/// Returns whether a name matches a pattern in which `*` matches any text, or none.
 fn matches(pattern: &str, name: &str) -> bool {
     let Some((before, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(name) = name.strip_prefix(before) else { return false };
-    // Wherever the rest matches will do, and at the end nothing follows.
-    (0..=name.len()).filter(|at| name.is_char_boundary(*at)).any(|at| matches(rest, &name[at..]))
+    // The `*` matches the text up to any place where the rest of the pattern matches the rest of the name.
+    (0..=name.len()).filter(|end| name.is_char_boundary(*end)).any(|end| matches(rest, &name[end..]))
 }
 
 #[cfg(test)]
@@ -104,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns() {
+    fn a_star_matches_any_text() {
         for (pattern, name) in [
             ("*", ""),
             ("*", "a"),
@@ -114,12 +118,12 @@ mod tests {
             ("o*r*7", "order-7"),
             ("é*", "éa"),
         ] {
-            assert!(matches(pattern, name), "{pattern} {name}");
+            assert!(matches(pattern, name), "{name} does not match {pattern}");
         }
         for (pattern, name) in
             [("", "a"), ("a", "ab"), ("order-*", "borders-1"), ("*-7", "order-77"), ("o*z*", "order")]
         {
-            assert!(!matches(pattern, name), "{pattern} {name}");
+            assert!(!matches(pattern, name), "{name} matches {pattern}");
         }
     }
 }

@@ -1,8 +1,9 @@
-//! A sink of JSON lines: each event as INTERFACE shows it, a line of its own, appended to a file.
+//! A sink that appends each event to a file as a line of JSON (docs/spec/interface.md#event).
 //!
-//! At least once: after a crash between a line and its position the line is written again; (subscription, tenant, plan, seq)
-//! tells. A line is whole or not there: what a crash left without its end is cut off before the next is written. Writers
-//! take turns by a lock on the file, so that processes of one machine may share it.
+//! Each event is written at least once: after a crash between a line and its position, the line is written again. A
+//! reader recognises the repetition by (subscription, tenant, plan, seq). Every line is complete: a line that a crash
+//! has cut off is removed before the next one is written. Writers lock the file, so that processes of one machine may
+//! share it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -13,17 +14,18 @@ use async_trait::async_trait;
 use sealbus_consumer::{Delivery, ExternalEffect, Handler, HandlerError};
 use serde::Deserialize;
 
-/// Events in one write.
-const LONGEST_RUN: usize = 64;
+/// The most events in one write.
+const MAX_BATCH: usize = 64;
 
-/// Where the lines go.
+/// The options of a sink of JSON lines.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JsonlSpec {
-    /// The file, made if it is not there; its folder must be. Relative to where the process was started.
+    /// The file. It is created if it does not exist; its folder must exist. A relative path is relative to the working
+    /// directory of the process.
     pub path: PathBuf,
-    /// Whether a line is on the disk before its position moves (the default). Without, a power cut can lose lines that count
-    /// as written.
+    /// Whether a line is on disk before its position moves, by default `true`. Otherwise a power failure can lose lines
+    /// that count as written.
     #[serde(default = "yes")]
     pub fsync: bool,
 }
@@ -34,7 +36,7 @@ fn yes() -> bool {
 
 impl JsonlSpec {
     pub(super) fn check(&self) -> Result<(), String> {
-        if self.path.file_name().is_some() { Ok(()) } else { Err("path: the name of a file".into()) }
+        if self.path.file_name().is_some() { Ok(()) } else { Err("path: must end with the name of a file".into()) }
     }
 }
 
@@ -49,12 +51,12 @@ struct Jsonl {
 #[async_trait]
 impl ExternalEffect for Jsonl {
     fn max_batch(&self) -> usize {
-        LONGEST_RUN
+        MAX_BATCH
     }
 
-    async fn apply(&self, run: &[Delivery]) -> Result<(), HandlerError> {
+    async fn apply(&self, batch: &[Delivery]) -> Result<(), HandlerError> {
         let mut lines = String::new();
-        for delivery in run {
+        for delivery in batch {
             lines.push_str(&delivery.record.to_json_text());
             lines.push('\n');
         }
@@ -69,36 +71,37 @@ impl ExternalEffect for Jsonl {
     }
 }
 
-/// Appends whole lines or nothing.
+/// Appends all of `lines`, or nothing.
 fn append(path: &Path, lines: &[u8], fsync: bool) -> std::io::Result<()> {
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-    // Released when the file is closed, by a crash too.
+    // The lock is released when the file is closed, which a crash does too.
     file.lock()?;
     let end = end_of_lines(&mut file)?;
     file.seek(SeekFrom::Start(end))?;
     let written = file.write_all(lines).and_then(|()| if fsync { file.sync_data() } else { Ok(()) });
     if written.is_err() {
-        // A full disk must not leave half a run; if this fails too, the next writer cuts it off.
+        // A full disk must not leave a part of the batch. If this fails too, the next writer removes an incomplete
+        // line.
         let _ = file.set_len(end);
     }
     written
 }
 
-/// Where the last whole line ends; what stands behind it is cut off.
+/// Returns the offset at which the last complete line ends, and removes what follows it.
 fn end_of_lines(file: &mut File) -> std::io::Result<u64> {
-    const STEP: u64 = 4_096;
+    const BLOCK_BYTES: u64 = 4_096;
     let length = file.seek(SeekFrom::End(0))?;
     let mut from = length;
     let mut block = Vec::new();
     while from > 0 {
         let to = from;
-        // The last byte alone settles it nearly always.
-        from = if to == length { length - 1 } else { to.saturating_sub(STEP) };
+        // The last byte is a line feed nearly always, so it is read alone first.
+        from = if to == length { length - 1 } else { to.saturating_sub(BLOCK_BYTES) };
         file.seek(SeekFrom::Start(from))?;
         block.clear();
         (&*file).take(to - from).read_to_end(&mut block)?;
-        if let Some(at) = block.iter().rposition(|byte| *byte == b'\n') {
-            let end = from + at as u64 + 1;
+        if let Some(index) = block.iter().rposition(|byte| *byte == b'\n') {
+            let end = from + u64::try_from(index).expect("a block has at most 4,096 bytes") + 1;
             if end < length {
                 file.set_len(end)?;
             }
@@ -122,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_line_is_cut_off_and_whole_ones_stay() {
+    fn an_incomplete_line_is_removed_and_complete_ones_stay() {
         assert_eq!(after(b"", b"1\n"), b"1\n");
         assert_eq!(after(b"1\n", b"2\n3\n"), b"1\n2\n3\n");
         assert_eq!(after(b"1\n{\"hal", b"2\n"), b"1\n2\n");
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_made_and_a_folder_is_not() {
+    fn a_missing_file_is_created_and_a_missing_folder_is_not() {
         let folder = tempfile::tempdir().unwrap();
         append(&folder.path().join("new.jsonl"), b"1\n", false).unwrap();
         assert!(append(&folder.path().join("none/new.jsonl"), b"1\n", false).is_err());

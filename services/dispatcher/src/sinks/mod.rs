@@ -1,4 +1,4 @@
-//! Sinks: what a subscription feeds. Each declares its options, checks them, and makes a handler.
+//! Sinks: the targets of subscriptions. Each sink declares its options, checks them, and creates a handler.
 
 mod flaky;
 mod jsonl;
@@ -12,20 +12,20 @@ pub use self::flaky::{Fails, FlakySpec};
 pub use self::jsonl::JsonlSpec;
 pub use self::postgres::{PostgresSpec, SinkError};
 
-/// A sink as a file declares it.
+/// A sink as it is declared in a subscriptions file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SinkSpec {
-    /// A row for each event in a Postgres table.
+    /// A Postgres table with a row for each event.
     Postgres(PostgresSpec),
-    /// A line for each event in a file.
+    /// A file of JSON lines with a line for each event.
     Jsonl(JsonlSpec),
-    /// Nothing, with failures by rule: for tests and the demonstration.
+    /// No target, and failures by rule, for tests and demonstrations.
     Flaky(FlakySpec),
 }
 
 impl SinkSpec {
-    /// Refuses options that cannot work, with the rule that they break.
+    /// Checks the options. The error is the rule that they break.
     pub(crate) fn check(&self) -> Result<(), String> {
         match self {
             Self::Postgres(spec) => spec.check(),
@@ -34,8 +34,8 @@ impl SinkSpec {
         }
     }
 
-    /// What both of two sinks would write, in words.
-    pub(crate) fn clash(&self, other: &Self) -> Option<String> {
+    /// Describes the table or file that both of two sinks would write to, if there is one.
+    pub(crate) fn common_target(&self, other: &Self) -> Option<String> {
         match (self, other) {
             (Self::Postgres(one), Self::Postgres(other)) if one == other => Some(format!("table {}", one.table)),
             (Self::Jsonl(one), Self::Jsonl(other)) if one.path == other.path => {
@@ -45,17 +45,17 @@ impl SinkSpec {
         }
     }
 
-    /// What it writes to, in words, without any login.
-    pub fn in_words(&self) -> String {
+    /// Describes what the sink writes to, without any credentials.
+    pub fn describe(&self) -> String {
         match self {
             Self::Postgres(spec) if spec.url.is_some() => format!("table {} of another database", spec.table),
             Self::Postgres(spec) => format!("table {}", spec.table),
             Self::Jsonl(spec) => format!("file {}", spec.path.display()),
-            Self::Flaky(_) => "nothing: a sink for trials".to_owned(),
+            Self::Flaky(_) => "nothing (a flaky sink)".to_owned(),
         }
     }
 
-    /// Makes ready what it writes to, and the handler that does.
+    /// Prepares what the sink writes to, and returns its handler.
     pub(crate) async fn handler(&self, ledger: &Ledger, schema: &str) -> Result<Handler, SinkError> {
         match self {
             Self::Postgres(spec) => postgres::handler(spec, ledger, schema).await,

@@ -1,7 +1,8 @@
-//! Audit storage: a row for each event in a Postgres table.
+//! A sink that inserts a row for each event into a Postgres table: audit storage.
 //!
-//! In the ledger's database the row and the position commit together, so that each event has one row. With `url` the table
-//! is in another database: there each event is inserted at least once, and (tenant, plan, seq) makes that one row.
+//! In the ledger's database the row and the position commit together, so that each event has one row. With `url` the
+//! table is in another database. There each event is inserted at least once, and the unique (tenant, plan, seq) makes
+//! it one row.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -15,20 +16,23 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
-/// Events in one statement.
-const LONGEST_RUN: usize = 256;
-/// Connections to another database.
-const CONNECTIONS: u32 = 8;
-/// The lock under which tables are made: non-negative, as all but the plans' are. The letters "sink".
+/// The most events that one statement inserts.
+const MAX_BATCH: usize = 256;
+/// The most connections to another database.
+const MAX_CONNECTIONS: u32 = 8;
+/// How long a connection to another database may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The advisory lock under which tables are created. It is not negative, as all advisory locks except those of plans,
+/// and spells "sink".
 const SINK_LOCK: i64 = 0x7369_6e6b;
 
-/// Where the rows go.
+/// The options of a Postgres sink.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresSpec {
-    /// The table, made if it is not there: `name`, or `schema.name`, of `a-z`, `0-9` and `_`.
+    /// The table, `name` or `schema.name` of `a-z`, `0-9` and `_`. It is created if it does not exist.
     pub table: String,
-    /// Another database than the ledger's; may hold a password, which `Debug` does not show.
+    /// The URL of another database than the ledger's. It may hold a password, which `Debug` does not show.
     pub url: Option<String>,
 }
 
@@ -41,15 +45,15 @@ impl std::fmt::Debug for PostgresSpec {
     }
 }
 
-/// Why a sink cannot be made ready.
+/// Why a sink cannot be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// Its table can neither be found nor made.
-    #[error("table {table} cannot be made ready")]
+    /// Its table neither exists nor can be created.
+    #[error("table {table} cannot be prepared")]
     Table {
         /// The table.
         table: String,
-        /// What the database said.
+        /// The error of the database.
         #[source]
         source: sqlx::Error,
     },
@@ -63,45 +67,46 @@ impl PostgresSpec {
                 && !name.starts_with(|first: char| first.is_ascii_digit())
         };
         if !(1..=2).contains(&self.table.split('.').count()) || !self.table.split('.').all(is_name) {
-            return Err(format!("table: a name, or a schema and a name, of a-z, 0-9 and _, not `{}`", self.table));
+            return Err(format!("table: must be `name` or `schema.name` of a-z, 0-9 and _, not `{}`", self.table));
         }
         if self.table.starts_with("sealbus.") {
-            return Err("table: schema sealbus is the ledger's own".into());
+            return Err("table: schema sealbus is reserved for the ledger".into());
         }
         match &self.url {
             Some(url) => PgConnectOptions::from_str(url)
                 .map(|_| ())
-                .map_err(|_| "url: not of the form postgres://user:password@host/database".into()),
+                .map_err(|_| "url: must have the form postgres://user:password@host/database".into()),
             None => Ok(()),
         }
     }
 }
 
 pub(super) async fn handler(spec: &PostgresSpec, ledger: &Ledger, schema: &str) -> Result<Handler, SinkError> {
-    let unready = |source| SinkError::Table { table: spec.table.clone(), source };
+    let failed = |source| SinkError::Table { table: spec.table.clone(), source };
     match &spec.url {
         None => {
             let table = Table::new(&spec.table, schema);
-            table.make(ledger.effects_pool()).await.map_err(unready)?;
+            table.create(ledger.effects_pool()).await.map_err(failed)?;
             Ok(Handler::InLedger(Arc::new(InLedger { table })))
         }
         Some(url) => {
-            let options = PgConnectOptions::from_str(url).map_err(unready)?.application_name("sealbus");
+            let options = PgConnectOptions::from_str(url).map_err(failed)?.application_name("sealbus");
             let pool = PgPoolOptions::new()
-                .max_connections(CONNECTIONS)
-                .acquire_timeout(Duration::from_secs(5))
+                .max_connections(MAX_CONNECTIONS)
+                .acquire_timeout(CONNECT_TIMEOUT)
                 .test_before_acquire(false)
                 .connect_lazy_with(options);
-            // There, nobody has made a schema for sinks.
-            Ok(Handler::External(Arc::new(Elsewhere {
+            // The other database has no schema for sinks.
+            Ok(Handler::External(Arc::new(OtherDatabase {
                 table: Table::new(&spec.table, "public"),
                 pool,
-                made: OnceCell::new(),
+                created: OnceCell::new(),
             })))
         }
     }
 }
 
+/// A table in the ledger's database.
 struct InLedger {
     table: Table,
 }
@@ -109,38 +114,39 @@ struct InLedger {
 #[async_trait]
 impl LedgerEffect for InLedger {
     fn max_batch(&self) -> usize {
-        LONGEST_RUN
+        MAX_BATCH
     }
 
-    async fn apply(&self, run: &[Delivery], transaction: &mut PgConnection) -> Result<(), HandlerError> {
-        Ok(self.table.insert(run, transaction).await?)
+    async fn apply(&self, batch: &[Delivery], transaction: &mut PgConnection) -> Result<(), HandlerError> {
+        self.table.insert(batch, transaction).await
     }
 }
 
-struct Elsewhere {
+/// A table in another database, which is created before the first event.
+struct OtherDatabase {
     table: Table,
     pool: PgPool,
-    made: OnceCell<()>,
+    created: OnceCell<()>,
 }
 
 #[async_trait]
-impl ExternalEffect for Elsewhere {
+impl ExternalEffect for OtherDatabase {
     fn max_batch(&self) -> usize {
-        LONGEST_RUN
+        MAX_BATCH
     }
 
-    async fn apply(&self, run: &[Delivery]) -> Result<(), HandlerError> {
-        self.made.get_or_try_init(|| self.table.make(&self.pool)).await?;
-        Ok(self.table.insert(run, &mut *self.pool.acquire().await?).await?)
+    async fn apply(&self, batch: &[Delivery]) -> Result<(), HandlerError> {
+        self.created.get_or_try_init(|| self.table.create(&self.pool)).await?;
+        self.table.insert(batch, &mut *self.pool.acquire().await?).await
     }
 }
 
-/// A table of events. Its names were checked: they need no quotes.
+/// A table of events. Its names have been checked, so they need no quotes in SQL.
 struct Table {
     schema: String,
     name: String,
-    /// Whether `public` is to show it under its name.
-    shown: bool,
+    /// Whether a view of the same name is created in `public`.
+    has_view: bool,
 }
 
 impl Table {
@@ -149,22 +155,25 @@ impl Table {
         Self {
             schema: schema.to_owned(),
             name: name.to_owned(),
-            shown: !table.contains('.') && default_schema != "public",
+            has_view: !table.contains('.') && default_schema != "public",
         }
     }
 
-    /// Makes the table, and its view, if they are not there.
-    async fn make(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+    /// Creates the table and its view if they do not exist.
+    async fn create(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let Self { schema, name, .. } = self;
         let mut transaction = pool.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1) -- sink_lock").bind(SINK_LOCK).execute(&mut *transaction).await?;
-        let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL -- sink_table_exists")
+        sqlx::query("-- sink_lock\nSELECT pg_advisory_xact_lock($1)")
+            .bind(SINK_LOCK)
+            .execute(&mut *transaction)
+            .await?;
+        let exists: bool = sqlx::query_scalar("-- sink_table_exists\nSELECT to_regclass($1) IS NOT NULL")
             .bind(format!("{schema}.{name}"))
             .fetch_one(&mut *transaction)
             .await?;
-        if !there {
+        if !exists {
             let table = format!(
-                "-- make_sink_table
+                "-- create_sink_table
                 CREATE TABLE {schema}.{name} (
                     n           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
                     tenant      text NOT NULL,
@@ -181,41 +190,43 @@ impl Table {
             );
             sqlx::query(AssertSqlSafe(table)).execute(&mut *transaction).await?;
         }
-        let may_show: bool = sqlx::query_scalar(
-            "SELECT has_schema_privilege('public', 'CREATE') AND to_regclass($1) IS NULL -- sink_view_possible",
+        let view_is_possible: bool = sqlx::query_scalar(
+            "-- sink_view_is_possible\nSELECT has_schema_privilege('public', 'CREATE') AND to_regclass($1) IS NULL",
         )
         .bind(format!("public.{name}"))
         .fetch_one(&mut *transaction)
         .await?;
-        if self.shown && may_show {
-            let view = format!("CREATE VIEW public.{name} AS SELECT * FROM {schema}.{name} -- make_sink_view");
+        if self.has_view && view_is_possible {
+            let view = format!("-- create_sink_view\nCREATE VIEW public.{name} AS SELECT * FROM {schema}.{name}");
             sqlx::query(AssertSqlSafe(view)).execute(&mut *transaction).await?;
         }
         transaction.commit().await
     }
 
-    /// A row for each event, in order; one that is there already stays as it is.
-    async fn insert(&self, run: &[Delivery], connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let headers = || run.iter().map(|delivery| &delivery.record.header);
+    /// Inserts a row for each event, in order. A row that exists already stays as it is.
+    async fn insert(&self, batch: &[Delivery], connection: &mut PgConnection) -> Result<(), HandlerError> {
+        let headers = || batch.iter().map(|delivery| &delivery.record.header);
+        let seqs = headers().map(|header| i64::try_from(header.seq)).collect::<Result<Vec<_>, _>>();
+        let seqs = seqs.map_err(|_| HandlerError::new("a seq is above the range of bigint"))?;
         let insert = format!(
             "-- sink_insert
             INSERT INTO {}.{} (tenant, plan, seq, event_id, type, actor, occurred_at, data, metadata)
             SELECT tenant, plan, seq, event_id, type, nullif(actor, ''), occurred_at, data::jsonb, metadata::jsonb
             FROM unnest($1::text[], $2::text[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::timestamptz[], $8::text[], $9::text[])
-                WITH ORDINALITY AS event (tenant, plan, seq, event_id, type, actor, occurred_at, data, metadata, at)
-            ORDER BY at ON CONFLICT DO NOTHING",
+                WITH ORDINALITY AS event (tenant, plan, seq, event_id, type, actor, occurred_at, data, metadata, place)
+            ORDER BY place ON CONFLICT DO NOTHING",
             self.schema, self.name
         );
         sqlx::query(AssertSqlSafe(insert))
             .bind(headers().map(|header| header.tenant.as_str()).collect::<Vec<_>>())
             .bind(headers().map(|header| header.plan.as_str()).collect::<Vec<_>>())
-            .bind(headers().map(|header| i64::try_from(header.seq).unwrap_or(i64::MAX)).collect::<Vec<_>>())
+            .bind(seqs)
             .bind(headers().map(|header| header.event_id).collect::<Vec<_>>())
             .bind(headers().map(|header| header.event_type.as_str()).collect::<Vec<_>>())
             .bind(headers().map(|header| header.actor.as_str()).collect::<Vec<_>>())
             .bind(headers().map(|header| header.occurred.to_offset()).collect::<Vec<_>>())
-            .bind(run.iter().map(|delivery| delivery.record.payload.as_deref()).collect::<Vec<_>>())
-            .bind(run.iter().map(|delivery| delivery.record.metadata.as_str()).collect::<Vec<_>>())
+            .bind(batch.iter().map(|delivery| delivery.record.payload.as_deref()).collect::<Vec<_>>())
+            .bind(batch.iter().map(|delivery| delivery.record.metadata.as_str()).collect::<Vec<_>>())
             .execute(connection)
             .await?;
         Ok(())
@@ -227,13 +238,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_tables() {
+    fn a_table_name_is_one_or_two_plain_identifiers() {
         let check = |table: &str| PostgresSpec { table: table.into(), url: None }.check();
         for good in ["audit_log", "reports.audit_log", "_a1"] {
-            assert_eq!(check(good), Ok(()));
+            assert_eq!(check(good), Ok(()), "table {good}");
         }
         for bad in ["", "a.b.c", "Audit", "a b", "a;drop", "1a", ".a", "a.", "sealbus.events", "é"] {
-            assert!(check(bad).is_err(), "{bad}");
+            assert!(check(bad).is_err(), "table {bad} is accepted");
         }
     }
 

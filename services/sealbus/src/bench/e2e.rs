@@ -78,7 +78,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         tokio::spawn(sealbus_consumer::run(
             vec![(spec, handler)],
             resources,
-            wiring::consumer_settings(&settings)?,
+            sealbus_dispatcher::consumer_settings(&settings),
             shutdown.clone(),
         ))
     };

@@ -118,7 +118,7 @@ fn affected_subscriptions(passed: Vec<Passed>, declared: &[Declared], tenant: &T
         match affected.last_mut().filter(|affected| affected.subscription == subscription) {
             Some(affected) => affected.events += events,
             None => affected.push(AffectedSubscription {
-                sink: declaration.map(|declared| declared.sink.in_words()),
+                sink: declaration.map(|declared| declared.sink.describe()),
                 subscription,
                 events,
             }),

@@ -1,6 +1,6 @@
 //! `sealbus dispatcher`.
 
-use sealbus_dispatcher::{Config, Metrics, Resources, file, run};
+use sealbus_dispatcher::{Config, Metrics, Resources, consumer_settings, file, run};
 use sealbus_runtime::lifecycle::Stage;
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
@@ -19,7 +19,7 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     // A dispatcher may start before every relay, so it creates the streams if they do not exist.
     connections.broker.ensure_topology(&wiring::topology(settings)).await?;
 
-    let (schema, consumer) = (settings.get(table::SINK_SCHEMA), wiring::consumer_settings(settings)?);
+    let (schema, consumer) = (settings.get(table::SINK_SCHEMA), consumer_settings(settings));
     let config = Config { subscriptions, schema, settings: consumer };
     let (ledger, broker) = (connections.ledger.clone(), connections.broker.clone());
     let resources = Resources { ledger, broker, keyring, catalog, metrics };

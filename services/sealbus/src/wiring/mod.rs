@@ -13,7 +13,6 @@
 //! | `keyring` | the keyring, the log's signing key, the catalog |
 //! | `policy` | the tlog-policy, and the witnesses that it names |
 //! | `connections` | the connections, tasks and probes of a role between ledger and broker |
-//! | `consumer` | the settings of the consumer runtime |
 //! | `health` | probes, metrics, the supervisor |
 //! | `secrets` | random bytes for new keys, files that only their owner can read |
 
@@ -21,7 +20,6 @@ mod appender;
 mod begin_log;
 mod broker;
 mod connections;
-mod consumer;
 mod create;
 mod health;
 mod keyring;
@@ -35,7 +33,6 @@ pub(crate) use self::appender::{append_settings, with_appender};
 pub(crate) use self::begin_log::begin_log;
 pub(crate) use self::broker::{anchors, topology, wait_for_broker};
 pub(crate) use self::connections::Connections;
-pub(crate) use self::consumer::consumer_settings;
 pub(crate) use self::create::create_ledger;
 pub(crate) use self::health::{serve_admin, supervisor};
 pub(crate) use self::keyring::{catalog, keyring, log_signer};
