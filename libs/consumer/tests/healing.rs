@@ -12,7 +12,7 @@ use sealbus_broker::EventMessage;
 use sealbus_core::event::Record;
 use sealbus_core::hash::Hash;
 use sealbus_core::partition::PlanKey;
-use sealbus_ledger::delivery::dead_letters::OperatorAction;
+use sealbus_ledger::delivery::operator::OperatorAction;
 use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_testkit::{eventually, eventually_eq};
 
@@ -182,7 +182,7 @@ async fn a_different_event_at_a_known_seq_stops_its_plan_until_it_is_settled() {
     }
 
     // Once an operator has settled the fork, the plan continues.
-    bus.command("audit", "order-1", OperatorAction::Settle { stands: records[1].event_hash }).await;
+    bus.command("audit", "order-1", OperatorAction::Settle { event_hash: records[1].event_hash }).await;
     eventually_eq("the applied events", vec![1, 2, 3, 4], applied).await;
     bus.reaches("audit", "order-1", PositionState::Live).await;
     process.stop().await;

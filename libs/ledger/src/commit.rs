@@ -1,8 +1,8 @@
-//! COMMIT, and the one warning that changes what it means.
+//! COMMIT, and the warning after which its outcome is unknown (`docs/spec/protocol.md#append-6`).
 //!
-//! Where quorum synchronous replication is set and the wait for the standbys is cancelled, Postgres commits locally, sends
-//! `WARNING 01000` and then reports success. Such a commit may be lost in a failover, so it is no 201. sqlx shows notices to
-//! tracing alone; the commit therefore runs under a subscriber of its own that hears nothing else.
+//! If a commit waits for synchronous standbys and that wait is cancelled, Postgres commits locally, sends `WARNING 01000` and
+//! reports success. A failover may lose such a commit, so nobody may be told that it succeeded. sqlx passes notices only to
+//! tracing. The commit therefore runs under a separate tracing subscriber, which records nothing but notices.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -18,34 +18,37 @@ use tracing::{Dispatch, Event, Level, Metadata, Subscriber, span};
 
 use crate::LedgerError;
 
-/// Commits; a warning makes the outcome [`LedgerError::UnknownCommit`].
+/// Commits a transaction.
+///
+/// # Errors
+/// [`LedgerError::OutcomeUnknown`] if the server warned.
 pub(crate) async fn commit(transaction: Transaction<'_, Postgres>) -> Result<(), LedgerError> {
-    let commit = Box::pin(transaction.commit().with_subscriber(LISTENER.clone()));
-    let (result, warning) = Heard { commit, warning: None }.await;
+    let commit = Box::pin(transaction.commit().with_subscriber(RECORDER.clone()));
+    let (result, warning) = CommitWithWarning { commit, warning: None }.await;
     result?;
     match warning {
         None => Ok(()),
-        Some(warning) => Err(LedgerError::UnknownCommit(warning)),
+        Some(warning) => Err(LedgerError::OutcomeUnknown { warning }),
     }
 }
 
 const NOTICES: &str = "sqlx::postgres::notice";
 
-/// One for the process: a new dispatch for each commit would rebuild every call site's interest.
-static LISTENER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Listener));
+/// The same for all commits: each new dispatch makes tracing compute the interest of every call site again.
+static RECORDER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(WarningRecorder));
 
 thread_local! {
-    /// The warning heard during the poll that is running on this thread.
+    /// The warning that came during the current poll on this thread.
     static WARNING: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Polls a commit and keeps what its polls heard, whichever thread they ran on.
-struct Heard<F> {
+/// A commit that is being polled, with the warning that came in any of its polls. They may run on different threads.
+struct CommitWithWarning<F> {
     commit: Pin<Box<F>>,
     warning: Option<String>,
 }
 
-impl<F: Future> Future for Heard<F> {
+impl<F: Future> Future for CommitWithWarning<F> {
     type Output = (F::Output, Option<String>);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -57,10 +60,10 @@ impl<F: Future> Future for Heard<F> {
     }
 }
 
-/// Hears Postgres' warnings and nothing else.
-struct Listener;
+/// Stores the text of Postgres' warnings in [`WARNING`] and ignores everything else.
+struct WarningRecorder;
 
-impl Subscriber for Listener {
+impl Subscriber for WarningRecorder {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         if metadata.target() == NOTICES { Interest::sometimes() } else { Interest::never() }
     }
@@ -87,7 +90,7 @@ impl Subscriber for Listener {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// The `message` field of an event.
+/// Takes the field `message` out of a tracing event.
 struct Message(String);
 
 impl Visit for Message {

@@ -1,48 +1,52 @@
-//! Why the ledger did not do what was asked.
+//! The errors of an open ledger, and those of creating, configuring and opening one.
+//!
+//! No error prints its source: who reports an error prints the chain of its sources once.
 
-use crate::keys::KeyRefused;
+use sealbus_core::seal::KeyringError;
+use sqlx::migrate::MigrateError;
 
-/// Every way in which a call to the ledger can fail for reasons that are not the caller's.
+use crate::append::{AppendError, KeyRefused};
+use crate::log::LogError;
+
+/// A failed operation on an open ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// The database did not answer, or broke off: nothing is known about the last statement.
-    #[error("the ledger's database is away: {0}")]
+    /// The database cannot be reached, or the connection broke. Whether the last statement took effect is unknown.
+    #[error("database unreachable")]
     Unreachable(#[source] sqlx::Error),
-    /// The database refused a statement.
-    #[error("the ledger's database refused a statement: {0}")]
-    Sql(#[source] sqlx::Error),
-    /// A migration failed or is not known to this program.
-    #[error("migrations could not be applied: {0}")]
-    Migration(#[source] sqlx::migrate::MigrateError),
-    /// The schema is there, the first row of `deployment` is not.
-    #[error("the ledger has not been created yet: run `sealbus migrate` with SEALBUS_ORIGIN and SEALBUS_KEYRING set")]
-    NotCreated,
-    /// The database was made for another name.
-    #[error(
-        "the ledger belongs to origin {stored}, and SEALBUS_ORIGIN says {configured}: an origin is fixed for the life of a ledger"
-    )]
-    OtherOrigin {
-        /// The origin in `deployment`.
-        stored: String,
-        /// The origin in the configuration.
-        configured: String,
+    /// The database rejected a statement. The statement had no effect.
+    #[error("database rejected a statement")]
+    Rejected(#[source] sqlx::Error),
+    /// A stored value is not of its form. A newer release of Sealbus may have written it, or it was changed by hand.
+    #[error("{table}.{column}{} is invalid: {reason}", .row.map(|row| format!(" of row {row}")).unwrap_or_default())]
+    Corrupt {
+        /// The table, or the statement or function, whose result is invalid.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The number that identifies the row in its table, where it is known.
+        row: Option<i64>,
+        /// What is wrong with the value.
+        reason: String,
     },
-    /// A name that cannot stand in a header or a checkpoint.
-    #[error(
-        "SEALBUS_ORIGIN is {0:?}; an origin is 1 to 255 printable ASCII characters without space and +, such as bus.example/eu-1"
-    )]
-    BadOrigin(String),
-    /// Payloads are hashed as UTF-8 text, so no other encoding can hold them.
-    #[error("the database's encoding is {0}; Sealbus needs UTF8: create it with ENCODING 'UTF8'")]
-    Encoding(String),
-    /// The address is not one of a Postgres.
-    #[error("the database's address cannot be read: {0}")]
-    Address(#[source] sqlx::Error),
-    /// A COMMIT came back with a warning: the standbys may not have it.
-    #[error("the outcome of a commit is unknown: {0}")]
-    UnknownCommit(String),
-    /// A stored row cannot be read as an event.
-    #[error("event {tenant}/{plan}/{seq} cannot be read: {detail}")]
+    /// A number of the caller is larger than its column can hold. Nothing was written.
+    #[error("{value} does not fit into {table}.{column}")]
+    OutOfRange {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The number.
+        value: String,
+    },
+    /// A commit ended with a warning: a standby may lack the transaction.
+    #[error("outcome of a commit is unknown: {warning}")]
+    OutcomeUnknown {
+        /// What the server said.
+        warning: String,
+    },
+    /// A stored event is not of its form.
+    #[error("event {tenant}/{plan}/{seq} is invalid: {detail}")]
     Unreadable {
         /// Tenant of the row.
         tenant: String,
@@ -50,39 +54,19 @@ pub enum LedgerError {
         plan: String,
         /// Position in the plan.
         seq: i64,
-        /// Which column, and why.
+        /// Which column, and what is wrong with its value.
         detail: String,
     },
-    /// The configuration would let a full load exhaust the server's lock table.
-    #[error(
-        "{replicas} replicas with {batchers} batchers of {batch} plans can hold {wanted} locks, over half of the server's {available}: \
-         lower SEALBUS_MAX_REPLICAS or SEALBUS_MAX_BATCH_PLANS, or raise max_locks_per_transaction"
-    )]
-    LockTable {
-        /// `SEALBUS_MAX_REPLICAS`.
-        replicas: u32,
-        /// Batchers a replica.
-        batchers: u32,
-        /// Plans a batch.
-        batch: u32,
-        /// The product of the three.
-        wanted: u64,
-        /// `max_locks_per_transaction` × `max_connections`.
-        available: u64,
-    },
-    /// The stored log is not one tree that continues what was anchored.
-    #[error("the log is not as it should be, and nothing was sealed: {0}; run `sealbus verify --all`")]
-    Log(String),
-    /// The keyring cannot begin a ledger.
-    #[error("the keyring cannot begin a ledger: {0}")]
-    Keyring(String),
-    /// The active key may not sign, or not any more.
+    /// The log cannot be extended or signed. Nothing was sealed or signed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The database does not let a key sign. Nothing was appended.
     #[error(transparent)]
     SigningKey(#[from] KeyRefused),
 }
 
 impl LedgerError {
-    /// Whether the database is out of reach, rather than of another opinion: asking again later may help.
+    /// Returns whether the database is unreachable, so that a retry may help.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable(_))
     }
@@ -90,13 +74,13 @@ impl LedgerError {
 
 impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> Self {
-        if is_unreachable(&error) { Self::Unreachable(error) } else { Self::Sql(error) }
+        if is_unreachable(&error) { Self::Unreachable(error) } else { Self::Rejected(error) }
     }
 }
 
-/// Whether an error means that the connection is gone (or never came), including a server that is starting or stopping
-/// (SQLSTATE class 57P) or out of connections (53300).
-pub(crate) fn is_unreachable(error: &sqlx::Error) -> bool {
+/// Returns whether there is no usable connection. That includes a server that is starting or stopping (SQLSTATE class 57P)
+/// and one that is out of connections (53300).
+fn is_unreachable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
@@ -108,5 +92,78 @@ pub(crate) fn is_unreachable(error: &sqlx::Error) -> bool {
             database.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08") || code == "53300")
         }
         _ => false,
+    }
+}
+
+/// A ledger that cannot be created, configured or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The address is not that of a Postgres database.
+    #[error("invalid database address")]
+    Address(#[source] sqlx::Error),
+    /// The database's encoding is not UTF8. Payloads are hashed as UTF-8 text, so no other encoding can hold them.
+    #[error("the database's encoding is {0}, not UTF8; create the database with ENCODING 'UTF8'")]
+    Encoding(String),
+    /// A migration failed, or the database has one that this program does not know.
+    #[error("migrations could not be applied")]
+    Migration(#[source] MigrateError),
+    /// The database has no ledger: table `deployment` has no row, or does not exist.
+    #[error("the ledger does not exist yet; run `sealbus migrate`")]
+    NotCreated,
+    /// The ledger belongs to another origin. An origin is fixed for the life of a ledger.
+    #[error("the ledger belongs to origin {stored}, not to {configured}; the origin of a ledger cannot be changed")]
+    OtherOrigin {
+        /// The origin in table `deployment`.
+        stored: String,
+        /// The origin that is configured.
+        configured: String,
+    },
+    /// The name is not a valid origin: it cannot be part of a header or a checkpoint.
+    #[error(
+        "{0:?} is not an origin; an origin has 1 to 255 printable ASCII characters other than space and +, for example \
+         bus.example/eu-1"
+    )]
+    BadOrigin(String),
+    /// All replicas under full load could take more than half of the server's lock table.
+    #[error(
+        "{replicas} replicas with {batchers} batchers of {batch_plans} plans can take {wanted} locks, more than half of the \
+         server's {available}; lower the number of replicas or of plans in a batch, or raise max_locks_per_transaction"
+    )]
+    LockTable {
+        /// The highest number of replicas.
+        replicas: u32,
+        /// Batchers of a replica.
+        batchers: usize,
+        /// Plans in a batch.
+        batch_plans: usize,
+        /// The product of the three.
+        wanted: u64,
+        /// `max_locks_per_transaction` × `max_connections`.
+        available: u64,
+    },
+    /// The keyring has no usable active key.
+    #[error("the keyring cannot sign events")]
+    Keyring(#[source] KeyringError),
+    /// Tenants are set to carry scheme v1, and the keyring cannot sign it.
+    #[error("the keyring has no v1 key, which tenants that carry scheme v1 need")]
+    NoV1Key,
+    /// The first event of a new ledger could not be sealed.
+    #[error("the first event of the ledger could not be sealed")]
+    FirstEvent(#[source] AppendError),
+    /// The database could not be reached or read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl OpenError {
+    /// Returns whether the database is unreachable, so that a retry may help.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Ledger(error) if error.is_unreachable())
+    }
+}
+
+impl From<sqlx::Error> for OpenError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Ledger(error.into())
     }
 }

@@ -1,4 +1,4 @@
-//! A connection to one ledger, and what that ledger is.
+//! A connection pool to one ledger, and the identity of that ledger.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::LedgerError;
 use crate::data_keys::DataKeys;
 use crate::delivery::dead_letters::DeadLetters;
 use crate::delivery::floors::Floors;
@@ -19,40 +18,42 @@ use crate::keys::Keys;
 use crate::leases::table::Leases;
 use crate::log::Log;
 use crate::outbox::Outbox;
+use crate::pg::Column;
 use crate::verification::Verification;
+use crate::{LedgerError, OpenError};
 
-/// How to reach a ledger.
+/// Where the database of a ledger is, and how the pool of connections to it behaves.
 #[derive(Clone)]
 pub struct LedgerConfig {
-    /// `postgres://…`; may hold a password, so this type has no `Debug`.
+    /// The address, `postgres://…`. It may contain a password, so this type does not implement `Debug`.
     pub url: String,
-    /// Connections that the pool may open.
+    /// The highest number of connections that the pool opens.
     pub max_connections: u32,
-    /// How long a caller waits for a connection before the database counts as away.
+    /// How long a caller waits for a connection before the database counts as unreachable.
     pub acquire_timeout: Duration,
 }
 
 impl LedgerConfig {
-    /// The settings of a role, for an address.
+    /// Returns a configuration with at most 16 connections and a timeout of 5 s.
     pub fn new(url: impl Into<String>) -> Self {
         Self { url: url.into(), max_connections: 16, acquire_timeout: Duration::from_secs(5) }
     }
 }
 
-/// What a ledger is: written when it is created, and once more for each recover.
+/// The identity of a ledger, from the row of table `deployment` with the highest generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
-    /// Counts recovers from 1; repairs of the stream carry it in their message ids.
+    /// Counts recoveries from 1. The message ids of repairs contain it.
     pub generation: i64,
-    /// The name of the deployment, in every header and checkpoint.
+    /// The name of the deployment. Every header and checkpoint contains it.
     pub origin: String,
-    /// The Merkle log that this ledger's events go into.
+    /// The Merkle log of this ledger's events.
     pub log_id: Uuid,
-    /// Partitions of plans: a power of two up to 64, fixed at creation.
+    /// The number of partitions of plans: a power of two from 1 to 64, fixed at creation.
     pub partitions: u32,
 }
 
-/// An open ledger. Cloning shares the pool.
+/// An open ledger. Clones share the connection pool.
 #[derive(Clone)]
 pub struct Ledger {
     pool: PgPool,
@@ -60,34 +61,57 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Connects, and reads which deployment this is.
+    /// Connects to the database and reads which deployment it holds.
     ///
     /// # Errors
-    /// [`LedgerError::NotCreated`] until `deployment` has a row, [`LedgerError::Encoding`] where the database is not
-    /// UTF8, [`LedgerError::Unreachable`] where nothing answers.
-    pub async fn open(config: &LedgerConfig) -> Result<Self, LedgerError> {
+    /// [`OpenError::Address`], [`OpenError::Encoding`], [`OpenError::NotCreated`], or [`OpenError::Ledger`] where the
+    /// database is unreachable.
+    pub async fn open(config: &LedgerConfig) -> Result<Self, OpenError> {
         let pool = pool(config)?;
         let encoding = sqlx::query_scalar!("-- encoding\nSELECT current_setting('server_encoding') AS \"encoding!\"")
             .fetch_one(&pool)
             .await?;
         if encoding != "UTF8" {
-            return Err(LedgerError::Encoding(encoding));
+            return Err(OpenError::Encoding(encoding));
         }
-        let deployment = deployment(&mut *pool.acquire().await?).await?.ok_or(LedgerError::NotCreated)?;
+        let deployment = deployment(&mut *pool.acquire().await?).await?.ok_or(OpenError::NotCreated)?;
         Ok(Self { pool, deployment: Arc::new(deployment) })
     }
 
-    /// Which deployment this is.
+    /// Returns the identity of the ledger, as it was when the ledger was opened.
     pub fn deployment(&self) -> &Deployment {
         &self.deployment
     }
 
-    /// Refuses a configured origin that is not the ledger's own.
-    pub fn check_origin(&self, configured: &str) -> Result<(), LedgerError> {
+    /// Compares a configured origin with the ledger's.
+    ///
+    /// # Errors
+    /// [`OpenError::OtherOrigin`] if they differ.
+    pub fn check_origin(&self, configured: &str) -> Result<(), OpenError> {
         if self.deployment.origin == configured {
             return Ok(());
         }
-        Err(LedgerError::OtherOrigin { stored: self.deployment.origin.clone(), configured: configured.to_owned() })
+        Err(OpenError::OtherOrigin { stored: self.deployment.origin.clone(), configured: configured.to_owned() })
+    }
+
+    /// Makes one round trip to the database, for readiness checks.
+    pub async fn ping(&self) -> Result<(), LedgerError> {
+        sqlx::query!("-- ping\nSELECT 1 AS one").fetch_one(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Closes all connections. Waits for those in use.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Returns the pool, for transactions in which the effect of a handler and its position commit together.
+    pub fn effects_pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
     /// Returns access to the outbox.
@@ -95,9 +119,14 @@ impl Ledger {
         Outbox { ledger: self }
     }
 
-    /// Returns access to the table of leases.
-    pub fn leases(&self) -> Leases<'_> {
-        Leases { ledger: self }
+    /// Returns access to the log, the seal queue and the checkpoints.
+    pub fn log(&self) -> Log<'_> {
+        Log { ledger: self }
+    }
+
+    /// Returns read access to the stored events.
+    pub fn history(&self) -> History<'_> {
+        History { ledger: self }
     }
 
     /// Returns access to the subscriptions.
@@ -120,14 +149,9 @@ impl Ledger {
         DeadLetters { ledger: self }
     }
 
-    /// Returns read access to the stored events.
-    pub fn history(&self) -> History<'_> {
-        History { ledger: self }
-    }
-
-    /// Returns access to the log and its Merkle tree.
-    pub fn log(&self) -> Log<'_> {
-        Log { ledger: self }
+    /// Returns access to the table of leases.
+    pub fn leases(&self) -> Leases<'_> {
+        Leases { ledger: self }
     }
 
     /// Returns access to the signing keys.
@@ -144,31 +168,11 @@ impl Ledger {
     pub fn verification(&self) -> Verification<'_> {
         Verification { ledger: self }
     }
-
-    /// Answers when the database does. For readiness.
-    pub async fn ping(&self) -> Result<(), LedgerError> {
-        sqlx::query!("-- ping\nSELECT 1 AS one").fetch_one(&self.pool).await?;
-        Ok(())
-    }
-
-    /// The pool, for transactions in which a handler's effect and its position commit together.
-    pub fn effects_pool(&self) -> &PgPool {
-        &self.pool
-    }
-
-    pub(crate) fn pool(&self) -> &PgPool {
-        &self.pool
-    }
-
-    /// Closes all connections, waiting for those in use.
-    pub async fn close(&self) {
-        self.pool.close().await;
-    }
 }
 
-/// A pool whose connections are not pinged before each use: an error at the first statement says the same.
-pub(crate) fn pool(config: &LedgerConfig) -> Result<PgPool, LedgerError> {
-    let options = PgConnectOptions::from_str(&config.url).map_err(LedgerError::Address)?.application_name("sealbus");
+/// Returns a pool that does not test a connection before it lends it: the first statement fails just as well.
+pub(crate) fn pool(config: &LedgerConfig) -> Result<PgPool, OpenError> {
+    let options = PgConnectOptions::from_str(&config.url).map_err(OpenError::Address)?.application_name("sealbus");
     Ok(PgPoolOptions::new()
         .max_connections(config.max_connections)
         .acquire_timeout(config.acquire_timeout)
@@ -176,7 +180,7 @@ pub(crate) fn pool(config: &LedgerConfig) -> Result<PgPool, LedgerError> {
         .connect_lazy_with(options))
 }
 
-/// The newest row of `deployment`, if there is one; the schema may be missing too.
+/// Reads the newest row of `deployment`. Returns `None` if there is no row, no table or no schema.
 pub(crate) async fn deployment(connection: &mut PgConnection) -> Result<Option<Deployment>, LedgerError> {
     let row = sqlx::query!(
         "-- deployment
@@ -185,13 +189,14 @@ pub(crate) async fn deployment(connection: &mut PgConnection) -> Result<Option<D
     .fetch_optional(connection)
     .await;
     match row {
-        Ok(row) => Ok(row.map(|row| Deployment {
+        Ok(None) => Ok(None),
+        Ok(Some(row)) => Ok(Some(Deployment {
             generation: row.generation,
             origin: row.origin,
             log_id: row.log_id,
-            partitions: u32::try_from(row.partitions).unwrap_or(1),
+            partitions: Column::new("deployment", "partitions").of_row(row.generation).read(row.partitions)?,
         })),
-        // 42P01, 3F000: no such table or schema. Nothing has been migrated yet.
+        // 42P01 and 3F000: no such table, no such schema. No migration was applied yet.
         Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42P01" | "3F000")) => Ok(None),
         Err(error) => Err(error.into()),
     }

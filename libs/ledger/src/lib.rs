@@ -1,15 +1,25 @@
-//! The ledger: everything that Sealbus keeps in Postgres, and the only crate of the workspace that speaks SQL.
+//! The ledger: everything that Sealbus stores in Postgres. No other crate contains SQL, except for the tables of sinks.
 //!
-//! An event enters through [`append`], which writes it once, next in its plan, signed and linked to the event before;
-//! nothing changes it afterwards. What is still owed for it stands in queues beside it: the [`outbox`] for the relay and
-//! the seal queue for the sealer ([`log`]). [`trail`] reads history back, [`verification`] checks it. How far each
-//! subscription is stands in [`positions`] and [`floors`], who does which share of the work in [`leases`], which keys may
-//! sign in [`keys`].
+//! [`Ledger`] opens a database and gives one handle for each part of it. A handle is a reference and is `Copy`; a function
+//! that takes an [`Outbox`](outbox::Outbox) can touch nothing but the outbox.
 //!
-//! The tables and the rules by which nothing is lost, forked or disordered are in the protocol's contract; each module
-//! here names the part that it carries out. All statements name their tables as `sealbus.<table>`, so that nothing
-//! depends on a search path, and open with a comment that names their function, so that an operator who sees one in
-//! `pg_stat_activity` finds it here.
+//! | handle | part | module |
+//! |---|---|---|
+//! | [`Ledger::outbox`] | events that the broker has not acknowledged, and beacons | [`outbox`] |
+//! | [`Ledger::log`] | the seal queue, the log, its Merkle tree and its checkpoints | [`log`] |
+//! | [`Ledger::history`] | stored events: plans, pages, ranges, heads, export | [`history`] |
+//! | [`Ledger::subscriptions`], [`positions`](Ledger::positions), [`floors`](Ledger::floors), [`dead_letters`](Ledger::dead_letters) | what each subscription has applied and still owes | [`delivery`] |
+//! | [`Ledger::leases`] | which process does which part of the work | [`leases`] |
+//! | [`Ledger::keys`] | the keys that sign events | [`keys`] |
+//! | [`Ledger::data_keys`] | the keys of encrypted payloads, and erasure | [`data_keys`] |
+//! | [`Ledger::verification`] | checks of all that is stored | [`verification`] |
+//!
+//! Two things are not handles, because they run in the background: an [`Appender`](append::Appender), the only way to add
+//! events ([`append`]), and a [`Keeper`](leases::keeper::Keeper) of leases. Databases and schemas are made by [`schema`].
+//!
+//! The tables and rules are specified in `docs/spec/protocol.md`; each module links the rules that it implements. All
+//! statements name their tables as `sealbus.<table>`, so that nothing depends on a search path. Each statement begins with a
+//! comment that names it, so that an operator who sees it in `pg_stat_activity` finds it here.
 
 pub mod append;
 mod commit;
@@ -23,9 +33,10 @@ mod ledger;
 pub mod log;
 pub mod outbox;
 mod own_event;
+mod pg;
 pub mod schema;
 pub mod verification;
 
-pub use crate::error::LedgerError;
+pub use crate::error::{LedgerError, OpenError};
 pub use crate::ledger::{Deployment, Ledger, LedgerConfig};
 pub use crate::schema::{Creation, EXPECTED_MIGRATION, applied_migration, check_migration, create, migrate};

@@ -1,12 +1,13 @@
-//! The outbox: events that the broker has not acknowledged yet (PROTOCOL, Relay, rules 1, 3 and 4).
+//! The outbox: the events that the broker has not acknowledged yet (`docs/spec/protocol.md#relay-1`, `#relay-3`, `#relay-4`).
 //!
-//! A plan's rows appear in the order of their seqs and go after their acknowledgements. Two things follow, and the relay
-//! rests on both: where a row is its plan's smallest **in the whole outbox**, all before it were acknowledged; and a row
-//! that is gone was acknowledged. "Smallest" is asked by plan, in the snapshot that showed the row, never within a page.
+//! The rows of a plan become visible in the order of seq, and each is deleted after its acknowledgement. The relay depends on
+//! two consequences. If a row is the smallest of its plan in the **whole** outbox, all events before it were acknowledged;
+//! and an event whose row is gone was acknowledged. The smallest row is looked up by plan, in the snapshot that showed the
+//! row, never within a page.
 //!
-//! Ids rise within a plan, but across plans a transaction can commit below ids that were read before. So nobody keeps a
-//! cursor over the outbox: the relay reads it from its start again and again, above a bound below which nothing can appear
-//! any more. [`Outbox::writers`] is what lets that bound move.
+//! Ids rise within a plan. Across plans a transaction can commit rows with lower ids than were read before, so nobody keeps a
+//! cursor over the outbox. The relay reads it again and again, from a low-water bound below which no row can appear any more.
+//! [`Outbox::writers`] tells when that bound may move.
 
 use std::collections::HashMap;
 
@@ -14,76 +15,79 @@ use sealbus_core::event::Record;
 use sealbus_core::timestamp::Timestamp;
 
 use crate::history::record::select_records;
-use crate::history::trail::signed;
+use crate::pg::{Column, bound};
 use crate::{Ledger, LedgerError};
+
+const PARTITION: Column = Column::new("outbox", "partition");
+const SEQ: Column = Column::new("outbox", "seq");
 
 /// A row of the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxRow {
-    /// The row.
+    /// The id of the row.
     pub id: i64,
-    /// The event's plan.
+    /// The number of the event's plan.
     pub plan_no: i64,
-    /// The event's place in it.
+    /// The event's position in its plan.
     pub seq: u64,
-    /// The smallest seq that the plan had in the whole outbox, in the same snapshot.
+    /// The smallest seq of the plan in the whole outbox, in the same snapshot.
     pub smallest_seq: u64,
 }
 
-/// Why an event that is owed cannot be sent.
+/// Why an event of the outbox cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum Unsendable {
-    /// The outbox names an event that the ledger does not hold.
-    #[error("the ledger holds no such event")]
+    /// The ledger does not hold the event.
+    #[error("the ledger does not hold the event")]
     Missing,
-    /// The event's row was not written by Sealbus.
-    #[error("its row cannot be read")]
+    /// The stored event is invalid: it was not written by Sealbus.
+    #[error("the stored event is invalid")]
     Unreadable(#[source] LedgerError),
 }
 
-/// How much a partition owes.
+/// The size of a partition's part of the outbox.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Depth {
     /// The partition.
     pub partition: u32,
-    /// Its rows.
+    /// The number of rows.
     pub rows: u64,
-    /// Seconds since the event of its lowest row was recorded, by the database's clock; 0 where nothing is owed.
+    /// Seconds since the event of the lowest row was recorded, by the database's clock; 0 if there is no row.
     pub oldest_seconds: f64,
 }
 
-/// An event as the broker acknowledged it.
+/// An event that the broker acknowledged.
 #[derive(Clone, Copy, Debug)]
 pub struct Acknowledged<'a> {
-    /// The outbox row that it was taken from, or that a hint named.
+    /// The outbox row that the event was read from, or that a hint named.
     pub id: i64,
     /// The event.
     pub record: &'a Record,
 }
 
-/// A message that the stream acknowledged at a place.
+/// A message that the stream acknowledged, as evidence of what the stream held (`docs/spec/protocol.md#repair-beacons`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Beacon<'a> {
-    /// The stream's name.
+    /// The name of the stream.
     pub stream: &'a str,
-    /// When the stream was created: one of the same name made anew is another stream.
+    /// When the stream was created. It distinguishes a stream from an earlier one of the same name.
     pub created: Timestamp,
-    /// The place of the message in the stream.
+    /// The position of the message in the stream.
     pub stream_seq: u64,
-    /// Its `Nats-Msg-Id`.
+    /// The `Nats-Msg-Id` of the message.
     pub msg_id: &'a str,
-    /// The lowest outbox row that the relay had not seen acknowledged; none where all were.
+    /// The lowest outbox row whose acknowledgement the relay had not seen; `None` if it had seen all.
     pub oldest_pending: Option<i64>,
 }
 
-/// The events that the broker has not acknowledged yet. From [`Ledger::outbox`].
+/// Access to the outbox and to the beacons, from [`Ledger::outbox`].
 #[derive(Clone, Copy)]
 pub struct Outbox<'a> {
     pub(crate) ledger: &'a Ledger,
 }
 
 impl Outbox<'_> {
-    /// Rows of a partition from an id on, in order of their ids.
+    /// Returns up to `limit` rows of a partition with an id of `from_id` or more, ordered by id.
     pub async fn page(self, partition: u32, from_id: i64, limit: u32) -> Result<Vec<OutboxRow>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- outbox_page
@@ -95,23 +99,17 @@ impl Outbox<'_> {
                 FROM (SELECT DISTINCT plan_no FROM page) d
             )
             SELECT page.id, page.plan_no, page.seq, smallest.seq AS "smallest!" FROM page JOIN smallest USING (plan_no) ORDER BY page.id"#,
-            number(partition),
+            PARTITION.integer(partition)?,
             from_id,
             i64::from(limit),
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        let owed = rows.into_iter().map(|row| OutboxRow {
-            id: row.id,
-            plan_no: row.plan_no,
-            seq: row.seq.unsigned_abs(),
-            smallest_seq: row.smallest.unsigned_abs(),
-        });
-        Ok(owed.collect())
+        rows.into_iter().map(|row| outbox_row(row.id, row.plan_no, row.seq, row.smallest)).collect()
     }
 
-    /// The lowest rows of some plans, given as (tenant, plan): up to `limit` of each, in order of their seqs, with the
-    /// plan's place in `plans`. A plan without any is not in the answer.
+    /// Returns the lowest rows of some plans, given as (tenant, plan): up to `limit` of each plan, ordered by the plan's index
+    /// in `plans` and by seq. Plans without rows are left out.
     pub async fn of_plans(self, plans: &[(&str, &str)], limit: u32) -> Result<Vec<(usize, OutboxRow)>, LedgerError> {
         let (tenants, names): (Vec<&str>, Vec<&str>) = plans.iter().copied().unzip();
         let rows = sqlx::query!(
@@ -130,35 +128,27 @@ impl Outbox<'_> {
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        let owed = rows.into_iter().map(|row| {
-            let owed = OutboxRow {
-                id: row.id,
-                plan_no: row.plan_no,
-                seq: row.seq.unsigned_abs(),
-                smallest_seq: row.smallest.unsigned_abs(),
-            };
-            (usize::try_from(row.at - 1).unwrap_or(usize::MAX), owed)
-        });
-        Ok(owed.collect())
+        let row = |at, row| Ok((Column::new("outbox_of_plans", "at").index(at, plans.len())?, row));
+        rows.into_iter().map(|o| row(o.at, outbox_row(o.id, o.plan_no, o.seq, o.smallest)?)).collect()
     }
 
-    /// The events of rows, in their order: as many from the first on as come to `bytes` of payload and metadata, and one
-    /// at least.
+    /// Reads the events of rows, in the order of the rows: as many of the first ones as have `bytes` of payload and metadata
+    /// together, but at least one.
     pub async fn events(
         self,
-        owed: &[OutboxRow],
+        rows: &[OutboxRow],
         bytes: u64,
     ) -> Result<Vec<(OutboxRow, Result<Record, Unsendable>)>, LedgerError> {
-        let plan_nos: Vec<i64> = owed.iter().map(|row| row.plan_no).collect();
-        let seqs: Vec<i64> = owed.iter().map(|row| signed(row.seq)).collect();
-        let rows = select_records!(
-            "owed_events",
-            "WITH asked AS MATERIALIZED (
+        let plan_nos: Vec<i64> = rows.iter().map(|row| row.plan_no).collect();
+        let seqs: Vec<i64> = rows.iter().map(|row| bound(row.seq)).collect();
+        let stored = select_records!(
+            "outbox_events",
+            "WITH wanted AS MATERIALIZED (
                 SELECT w.at, e.plan_no, e.seq, e.payload_size + pg_column_size(e.metadata) AS size
                 FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS w (plan_no, seq, at)
                 JOIN sealbus.events e ON e.plan_no = w.plan_no AND e.seq = w.seq
             ), sized AS MATERIALIZED (
-                SELECT a.at, a.plan_no, a.seq, sum(a.size) OVER (ORDER BY a.at) - a.size AS before FROM asked a
+                SELECT a.at, a.plan_no, a.seq, sum(a.size) OVER (ORDER BY a.at) - a.size AS before FROM wanted a
             )",
             "FROM sized s
             JOIN sealbus.events e ON e.plan_no = s.plan_no AND e.seq = s.seq
@@ -167,29 +157,30 @@ impl Outbox<'_> {
             WHERE s.before < greatest($3::bigint, 1) ORDER BY s.at",
             &plan_nos,
             &seqs,
-            signed(bytes)
+            bound(bytes)
         )
         .fetch_all(self.ledger.pool())
         .await?;
         let origin = &self.ledger.deployment().origin;
-        let mut found: HashMap<(i64, i64), _> = rows
+        let mut found: HashMap<(i64, i64), _> = stored
             .into_iter()
             .map(|row| ((row.plan_no, row.seq), row.into_record(origin).map_err(Unsendable::Unreadable)))
             .collect();
-        let mut events: Vec<_> = owed
+        let mut events: Vec<_> = rows
             .iter()
-            .map(|row| (*row, found.remove(&(row.plan_no, signed(row.seq))).unwrap_or(Err(Unsendable::Missing))))
+            .map(|row| (*row, found.remove(&(row.plan_no, bound(row.seq))).unwrap_or(Err(Unsendable::Missing))))
             .collect();
-        // What lies beyond the last one found was cut off, and is not missing; where none was found, nothing was cut off.
+        // Events after the last one found were cut off by `bytes`; they are not missing. If none was found, none was cut off.
         if let Some(last) = events.iter().rposition(|(_, event)| !matches!(event, Err(Unsendable::Missing))) {
             events.truncate(last + 1);
         }
         Ok(events)
     }
 
-    /// Takes rows out whose events were acknowledged, and says which.
+    /// Deletes the rows of acknowledged events and returns the ids of the deleted rows.
     ///
-    /// A row goes only if its event is the one that was acknowledged, by its hash: after a failover an id can name another.
+    /// A row is deleted only if the hash of its event is that of the acknowledged event. After a failover the id can belong to
+    /// another event.
     pub async fn delete_acknowledged(self, acknowledged: &[Acknowledged<'_>]) -> Result<Vec<i64>, LedgerError> {
         let ids: Vec<i64> = acknowledged.iter().map(|ack| ack.id).collect();
         let hashes: Vec<&[u8]> = acknowledged.iter().map(|ack| ack.record.event_hash.as_bytes().as_slice()).collect();
@@ -207,14 +198,14 @@ impl Outbox<'_> {
         Ok(deleted)
     }
 
-    /// Which of these events, by their places here, the ledger does not hold: the broker has something that was never
+    /// Returns the indexes in `acknowledged` of events that the ledger does not hold. The broker has an event that was never
     /// committed, or that a failover lost.
     pub async fn phantoms(self, acknowledged: &[Acknowledged<'_>]) -> Result<Vec<usize>, LedgerError> {
-        let seqs: Vec<i64> = acknowledged.iter().map(|ack| signed(ack.record.header.seq)).collect();
+        let seqs: Vec<i64> = acknowledged.iter().map(|ack| bound(ack.record.header.seq)).collect();
         let tenants: Vec<&str> = acknowledged.iter().map(|ack| ack.record.header.tenant.as_str()).collect();
         let plans: Vec<&str> = acknowledged.iter().map(|ack| ack.record.header.plan.as_str()).collect();
         let hashes: Vec<&[u8]> = acknowledged.iter().map(|ack| ack.record.event_hash.as_bytes().as_slice()).collect();
-        let places = sqlx::query_scalar!(
+        let ordinals = sqlx::query_scalar!(
             r#"-- phantoms
             SELECT a.at AS "at!"
             FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[]) WITH ORDINALITY AS a (tenant, plan, seq, event_hash, at)
@@ -229,14 +220,14 @@ impl Outbox<'_> {
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        Ok(places.into_iter().filter_map(|at| usize::try_from(at - 1).ok()).collect())
+        ordinals.into_iter().map(|at| Column::new("phantoms", "at").index(at, acknowledged.len())).collect()
     }
 
-    /// The transactions that may at this moment be writing to the outbox, by names that no later transaction bears.
+    /// Returns the transactions that may be writing to the outbox now, by names that no later transaction gets.
     ///
-    /// Whoever writes a row holds the table's lock from before its id is drawn until its transaction is over and visible.
-    /// So once none of the writers named here is named any more, every id that had been drawn before this was asked is of
-    /// a finished transaction: a snapshot taken then shows the row, or nobody ever will.
+    /// A transaction that writes a row holds the table's lock from before the row's id is drawn until the transaction has
+    /// ended and is visible. Once none of these names appears in a later call, every id that was drawn before this call
+    /// belongs to an ended transaction: a snapshot taken from then on shows the row, or the row will never exist.
     pub async fn writers(self) -> Result<Vec<String>, LedgerError> {
         let writers = sqlx::query_scalar!(
             r#"-- outbox_writers
@@ -249,26 +240,10 @@ impl Outbox<'_> {
         Ok(writers)
     }
 
-    /// Keeps a beacon; one that is there already stays as it is.
-    pub async fn record_beacon(self, beacon: &Beacon<'_>) -> Result<(), LedgerError> {
-        sqlx::query!(
-            "-- record_beacon
-            INSERT INTO sealbus.beacons (stream, created, stream_seq, msg_id, oldest_pending) VALUES ($1, $2, $3, $4, $5)
-            ON CONFLICT DO NOTHING",
-            beacon.stream,
-            beacon.created.to_offset(),
-            signed(beacon.stream_seq),
-            beacon.msg_id,
-            beacon.oldest_pending,
-        )
-        .execute(self.ledger.pool())
-        .await?;
-        Ok(())
-    }
-
-    /// How much some partitions owe, and for how long. For metrics: it counts rows.
+    /// Returns the sizes of some partitions, for metrics. It counts rows.
     pub async fn depth(self, partitions: &[u32]) -> Result<Vec<Depth>, LedgerError> {
-        let partitions: Vec<i32> = partitions.iter().copied().map(number).collect();
+        let partitions: Vec<i32> =
+            partitions.iter().map(|partition| PARTITION.integer(*partition)).collect::<Result<_, _>>()?;
         let rows = sqlx::query!(
             r#"-- outbox_depth
             SELECT w.partition AS "partition!", d.rows AS "rows!", coalesce(t.age, 0) AS "age!"
@@ -282,16 +257,35 @@ impl Outbox<'_> {
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        let depth = rows.into_iter().map(|row| Depth {
-            partition: row.partition.unsigned_abs(),
-            rows: row.rows.unsigned_abs(),
-            oldest_seconds: row.age.max(0.0),
-        });
-        Ok(depth.collect())
+        let depth = |partition, rows, age: f64| {
+            Ok(Depth {
+                partition: PARTITION.read(partition)?,
+                rows: Column::new("outbox", "count(*)").read(rows)?,
+                oldest_seconds: age.max(0.0),
+            })
+        };
+        rows.into_iter().map(|row| depth(row.partition, row.rows, row.age)).collect()
+    }
+
+    /// Stores a beacon. If there is one for the same message already, that one stays as it is.
+    pub async fn record_beacon(self, beacon: &Beacon<'_>) -> Result<(), LedgerError> {
+        sqlx::query!(
+            "-- record_beacon
+            INSERT INTO sealbus.beacons (stream, created, stream_seq, msg_id, oldest_pending) VALUES ($1, $2, $3, $4, $5)
+            ON CONFLICT DO NOTHING",
+            beacon.stream,
+            beacon.created.to_offset(),
+            Column::new("beacons", "stream_seq").bigint(beacon.stream_seq)?,
+            beacon.msg_id,
+            beacon.oldest_pending,
+        )
+        .execute(self.ledger.pool())
+        .await?;
+        Ok(())
     }
 }
 
-/// Partitions are at most 64.
-fn number(partition: u32) -> i32 {
-    i32::try_from(partition).unwrap_or(i32::MAX)
+fn outbox_row(id: i64, plan_no: i64, seq: i64, smallest_seq: i64) -> Result<OutboxRow, LedgerError> {
+    let column = SEQ.of_row(id);
+    Ok(OutboxRow { id, plan_no, seq: column.read(seq)?, smallest_seq: column.read(smallest_seq)? })
 }

@@ -1,4 +1,4 @@
-//! Events of the bus's own: what an operator or a role did, as the chain keeps it.
+//! Events that Sealbus writes itself, about what an operator or a role did.
 
 use sealbus_core::canonical;
 use sealbus_core::event::PayloadMode;
@@ -7,7 +7,10 @@ use sealbus_core::request::Draft;
 use serde_json::json;
 use uuid::Uuid;
 
-/// An event of this type and canonical payload, by `actor`, whom nothing but the database's login has made known.
+/// Returns a draft with this type and canonical payload. `actor` is self-declared; only the database login authenticates it.
+///
+/// # Panics
+/// If the payload has 4 GiB or more.
 pub(crate) fn own_event(origin: &str, event_type: &str, actor: &str, payload: String) -> Draft {
     let event_id = Uuid::now_v7();
     Draft {
@@ -20,7 +23,7 @@ pub(crate) fn own_event(origin: &str, event_type: &str, actor: &str, payload: St
         correlation_id: String::new(),
         causation_id: String::new(),
         payload_mode: PayloadMode::Plain,
-        payload_size: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+        payload_size: u32::try_from(payload.len()).expect("the payload is a short text of Sealbus, far below 4 GiB"),
         payload_hash: Hash::of(payload.as_bytes()),
         metadata: canonical::write(&json!({ "sealbus": { "auth": "none" } })),
         request: canonical::write(&json!({ "id": event_id.to_string(), "data": payload })),

@@ -74,7 +74,7 @@ async fn a_key_that_no_event_has_added_signs_nothing() {
     let keys = TwoKeys::start().await;
     let appender = keys.appender(&keys.after).await;
     let refused = appender.append(call("acme", "order-1", vec![draft(1)])).await.unwrap_err();
-    assert_eq!(refused, AppendError::Key(KeyRefused::Unknown { kid: keys.new.clone() }));
+    assert!(matches!(&refused, AppendError::Key(KeyRefused::Unknown { kid }) if *kid == keys.new), "{refused:?}");
     assert!(refused.to_string().contains(&format!("sealbus keys rotate {}", keys.new)), "{refused}");
     assert_eq!(keys.test.count("SELECT count(*) FROM sealbus.events").await, 1);
     let told = keys.test.ledger.keys().check(&keys.new).await.unwrap_err().to_string();
@@ -101,12 +101,15 @@ async fn a_key_is_followed_by_another_in_one_chain() {
     ledger.keys().end(&keys.old, Ending::Retire).await.unwrap();
     let refused = first.append(call("acme", "order-1", vec![draft(4)])).await.unwrap_err();
     let ended = KeyRefused::Ended { kid: keys.old.clone(), state: KeyState::Retired };
-    assert_eq!(refused, AppendError::Key(ended));
+    assert!(matches!(&refused, AppendError::Key(reason) if *reason == ended), "{refused:?}");
     let chain = ledger.keys().chain(&keys.after).await.unwrap();
     let retired = KeyChange::Retired(&keys.old, chain.log_size());
     ledger.keys().append(&second, &chain, retired, "tester").await.unwrap();
     let twice = ledger.keys().append(&second, &chain, retired, "tester").await.unwrap_err();
-    assert_eq!(twice, AppendError::HeadMismatch { head: 3 }, "somebody else changed the chain");
+    assert!(
+        matches!(twice, AppendError::HeadMismatch { head: 3 }),
+        "a change was appended after another one: {twice:?}"
+    );
     second.append(call("acme", "order-1", vec![draft(4)])).await.unwrap();
     keys.seal().await;
 

@@ -11,11 +11,12 @@ use sealbus_core::event::{Header, Record};
 use sealbus_core::hash::Hash;
 use sealbus_core::names::{Plan, Subscription};
 use sealbus_ledger::append::Appender;
-use sealbus_ledger::delivery::dead_letters::{BlockedQuery, CommandError, OperatorAction, OperatorRequest};
+use sealbus_ledger::delivery::dead_letters::BlockedQuery;
+use sealbus_ledger::delivery::operator::{CommandError, OperatorAction, OperatorCommand, OperatorRequest};
 use sealbus_ledger::delivery::parking::SetAside;
-use sealbus_ledger::delivery::positions::{LeaseEpoch, Move, OperatorCommand, Position, PositionState, advance};
+use sealbus_ledger::delivery::positions::{LeaseEpoch, Move, Position, PositionState, advance};
 use sealbus_ledger::delivery::subscriptions::Start;
-use sealbus_ledger::history::trail::PageQuery;
+use sealbus_ledger::history::PageQuery;
 
 use crate::support::{ORIGIN, TestLedger, call, draft, plan, tenant};
 
@@ -358,7 +359,7 @@ async fn an_ask_is_an_event_first_and_then_due() {
         ledger.dead_letters().issue(appender, &order(""), OperatorAction::Redrive).await,
         Err(CommandError::Reason)
     ));
-    let settle = OperatorAction::Settle { stands: scene.hash(1) };
+    let settle = OperatorAction::Settle { event_hash: scene.hash(1) };
     assert!(matches!(
         ledger.dead_letters().issue(appender, &order("r"), settle).await,
         Err(CommandError::WrongState { .. })
@@ -451,27 +452,27 @@ async fn a_fork_is_settled_by_an_event_that_the_ledger_holds() {
         ledger.dead_letters().issue(appender, &order("r"), OperatorAction::Redrive).await,
         Err(CommandError::WrongState { .. })
     ));
-    let foreign = OperatorAction::Settle { stands: Hash([7; 32]) };
+    let foreign = OperatorAction::Settle { event_hash: Hash([7; 32]) };
     assert!(matches!(
         ledger.dead_letters().issue(appender, &order("r"), foreign).await,
         Err(CommandError::NotInLedger(_))
     ));
-    let stands = scene.hash(2);
+    let event_hash = scene.hash(2);
     assert_eq!(
         ledger
             .dead_letters()
-            .issue(appender, &order("the ledger is right"), OperatorAction::Settle { stands })
+            .issue(appender, &order("the ledger is right"), OperatorAction::Settle { event_hash })
             .await
             .unwrap(),
         2
     );
-    assert_eq!(scene.standing().await.command, Some(OperatorCommand::Settle { seq: 3, stands }));
+    assert_eq!(scene.standing().await.command, Some(OperatorCommand::Settle { seq: 3, event_hash }));
     let page = PageQuery { limit: 10, ..PageQuery::default() };
     let events = ledger.history().page(&tenant("acme"), &Plan::deliveries(), &page).await.unwrap().records;
     let data: serde_json::Value = serde_json::from_str(events[0].payload.as_deref().unwrap()).unwrap();
     let catalog = sealbus_core::catalog::Catalog::read(&[]).unwrap();
     assert!(catalog.resolve("delivery.fork_settled", 1).unwrap().validate(&data).is_empty());
-    assert_eq!(data["hash"], stands.to_string());
+    assert_eq!(data["hash"], event_hash.to_string());
 }
 
 /// Each clause alone keeps a row from being pruned.

@@ -167,7 +167,7 @@ async fn every_event_gets_a_dense_log_index_in_plan_order() {
     let first = test
         .ledger
         .history()
-        .log_page(&sealbus_ledger::history::trail::LogQuery { limit: 1, ..Default::default() })
+        .log_page(&sealbus_ledger::history::LogQuery { limit: 1, ..Default::default() })
         .await
         .unwrap();
     assert_eq!(first[0].header.event_type, "key.added", "the ledger's first key is leaf 0");

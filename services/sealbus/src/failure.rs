@@ -5,6 +5,8 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use sealbus_core::error_chain;
+use sealbus_ledger::OpenError;
+use sealbus_runtime::settings::table;
 
 /// Why the process ends with an exit code other than 0.
 #[derive(Debug)]
@@ -37,9 +39,63 @@ impl Failure {
     }
 }
 
-/// The message is the error with all its causes. The exit code is 1.
-impl<E: Error> From<E> for Failure {
+/// The message is the error with all its causes, and the variables to look at. The exit code is 1.
+impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::new(error_chain(&error))
+        let message = error_chain(&error);
+        let variables = variables(&error);
+        if variables.is_empty() {
+            return Self::new(message);
+        }
+        Self::new(format!("{message} (see {})", variables.join(", ")))
+    }
+}
+
+/// Returns the environment variables that an error of opening a ledger is about. The ledger itself knows no variables.
+fn variables(error: &(dyn Error + 'static)) -> Vec<&'static str> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<OpenError>() {
+            return match error {
+                OpenError::Address(_) => vec![table::DATABASE_URL.name(), table::OWNER_DATABASE_URL.name()],
+                OpenError::NotCreated => {
+                    vec![table::OWNER_DATABASE_URL.name(), table::ORIGIN.name(), table::KEYRING.name()]
+                }
+                OpenError::OtherOrigin { .. } | OpenError::BadOrigin(_) => vec![table::ORIGIN.name()],
+                OpenError::Keyring(_) => vec![table::KEYRING.name()],
+                OpenError::NoV1Key => vec![table::V1_TENANTS.name(), table::KEYRING.name()],
+                OpenError::LockTable { .. } => {
+                    vec![table::MAX_REPLICAS.name(), table::BATCHERS.name(), table::MAX_BATCH_PLANS.name()]
+                }
+                OpenError::Encoding(_) | OpenError::Migration(_) | OpenError::FirstEvent(_) | OpenError::Ledger(_) => {
+                    Vec::new()
+                }
+            };
+        }
+        cause = error.source();
+    }
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_opening_the_ledger_names_the_variables_to_look_at() {
+        let other = OpenError::OtherOrigin { stored: "bus.test/a".into(), configured: "bus.test/b".into() };
+        let lock_table =
+            OpenError::LockTable { replicas: 8, batchers: 2, batch_plans: 1_000, wanted: 16_000, available: 6_400 };
+        for (error, end) in [
+            (OpenError::NotCreated, "(see SEALBUS_OWNER_DATABASE_URL, SEALBUS_ORIGIN, SEALBUS_KEYRING)"),
+            (other, "cannot be changed (see SEALBUS_ORIGIN)"),
+            (OpenError::BadOrigin("a b".into()), "bus.example/eu-1 (see SEALBUS_ORIGIN)"),
+            (OpenError::NoV1Key, "(see SEALBUS_V1_TENANTS, SEALBUS_KEYRING)"),
+            (lock_table, "(see SEALBUS_MAX_REPLICAS, SEALBUS_BATCHERS, SEALBUS_MAX_BATCH_PLANS)"),
+            (OpenError::Encoding("LATIN1".into()), "create the database with ENCODING 'UTF8'"),
+        ] {
+            let message = Failure::from(error).message;
+            assert!(message.ends_with(end), "{message}");
+        }
     }
 }

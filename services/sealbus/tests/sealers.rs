@@ -17,7 +17,7 @@ use sealbus_core::log::signer::LogSigner;
 use sealbus_core::log::tile::EdgeTiles;
 use sealbus_core::seal::Keyring;
 use sealbus_core::verify::Notes;
-use sealbus_ledger::history::trail::LogQuery;
+use sealbus_ledger::history::LogQuery;
 use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};

@@ -1,7 +1,9 @@
-//! A batcher: one loop that turns whatever has queued up into one transaction after the other.
+//! A batcher: one loop that appends the queued calls, one transaction after the other.
 //!
-//! No timer: on an idle system a call goes at once, under load a batch is what came while the last commit was in flight.
+//! There is no timer. On an idle system a call is appended at once; under load, a batch has the calls that came while the
+//! previous commit was in flight.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -15,26 +17,26 @@ use super::queue::{Queue, Waiting};
 use super::transaction::{Locking, Outcome, WarmConnection, run};
 use crate::Ledger;
 
-/// Batches that may find a plan busy before its calls go alone.
-const DEFERRALS: u32 = 3;
-/// Plans of a batcher that wait on connections of their own at once.
-const ALONE: usize = 2;
+/// The number of batches that find a plan busy before its calls go alone.
+const MAX_DEFERRALS: u32 = 3;
+/// The highest number of plans of a batcher that wait alone, each on a separate connection.
+const MAX_ALONE: usize = 2;
 /// How long an idle batcher keeps its connection.
-const KEPT: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The caller's side of a batcher; dropping it ends the loop once all that waits is answered.
+/// The sending side of a batcher. After it is dropped, the loop answers the queued calls and ends.
 pub(super) struct Batcher {
     shared: Arc<Shared>,
 }
 
 struct Shared {
     queue: Mutex<Queue>,
-    /// Something came, a plan was released, or the callers are gone.
-    news: Notify,
-    closed: std::sync::atomic::AtomicBool,
+    /// Signals that a call was queued, that a plan was released, or that the batcher was dropped.
+    changed: Notify,
+    closed: AtomicBool,
 }
 
-/// What a batcher works with.
+/// The loop of a batcher.
 #[derive(Clone)]
 struct Worker {
     shared: Arc<Shared>,
@@ -42,7 +44,7 @@ struct Worker {
     linker: Arc<Linker>,
     settings: AppendSettings,
     hints: Option<mpsc::Sender<Vec<Hint>>>,
-    /// Connections that waiting calls may hold, so that they never take them all.
+    /// Bounds the connections of calls that wait alone, so that they never take all of the pool.
     alone: Arc<Semaphore>,
 }
 
@@ -55,10 +57,10 @@ impl Batcher {
     ) -> Self {
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue::new(settings.max_waiting_events)),
-            news: Notify::new(),
-            closed: std::sync::atomic::AtomicBool::new(false),
+            changed: Notify::new(),
+            closed: AtomicBool::new(false),
         });
-        let alone = Arc::new(Semaphore::new(ALONE));
+        let alone = Arc::new(Semaphore::new(MAX_ALONE));
         let worker = Worker { shared: shared.clone(), ledger, linker, settings: settings.clone(), hints, alone };
         tokio::spawn(worker.work());
         Self { shared }
@@ -70,23 +72,21 @@ impl Batcher {
         if self.shared.queue().push(waiting).is_err() {
             return Err(AppendError::Overloaded);
         }
-        self.shared.news.notify_one();
-        answered.await.unwrap_or_else(|_| {
-            Err(AppendError::Unavailable { detail: "the batcher stopped before it answered".into() })
-        })
+        self.shared.changed.notify_one();
+        answered.await.unwrap_or(Err(AppendError::Stopped))
     }
 }
 
 impl Drop for Batcher {
     fn drop(&mut self) {
-        self.shared.closed.store(true, std::sync::atomic::Ordering::Release);
-        self.shared.news.notify_one();
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.changed.notify_one();
     }
 }
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().expect("no holder of the queue panics: it only moves calls")
+        self.queue.lock().expect("the lock is never poisoned: its owners only move calls")
     }
 }
 
@@ -97,7 +97,7 @@ impl Worker {
             let batch = self.shared.queue().take(self.settings.max_batch_events, self.settings.max_batch_plans);
             if !batch.is_empty() {
                 self.append(&mut warm, batch).await;
-            } else if self.shared.closed.load(std::sync::atomic::Ordering::Acquire) {
+            } else if self.shared.closed.load(Ordering::Acquire) {
                 return;
             } else {
                 self.wait(&mut warm).await;
@@ -105,16 +105,16 @@ impl Worker {
         }
     }
 
-    /// Waits for news. The connection is given back where none come for a while, and where the pool is being closed, which
-    /// waits for what it lent.
+    /// Waits until something changes. It returns the connection after [`IDLE_TIMEOUT`], or when the pool is closed, because
+    /// closing waits for all connections.
     async fn wait(&self, warm: &mut WarmConnection) {
         tokio::select! {
-            () = self.shared.news.notified() => return,
-            () = tokio::time::sleep(KEPT) => {}
+            () = self.shared.changed.notified() => return,
+            () = tokio::time::sleep(IDLE_TIMEOUT) => {}
             () = self.ledger.pool().close_event() => {}
         }
         warm.discard();
-        self.shared.news.notified().await;
+        self.shared.changed.notified().await;
     }
 
     async fn append(&self, warm: &mut WarmConnection, batch: Vec<Waiting>) {
@@ -125,16 +125,16 @@ impl Worker {
         }
     }
 
-    /// Puts busy plans' calls back, or sends them on a connection of their own once they have waited long enough.
+    /// Puts the calls of busy plans back, or lets them wait alone after [`MAX_DEFERRALS`] batches.
     fn defer(&self, busy: Vec<Waiting>) {
         let mut again: Vec<Waiting> = Vec::new();
         let mut alone: Vec<(PlanKey, Vec<Waiting>)> = Vec::new();
         for mut waiting in busy {
             waiting.deferrals += 1;
             let key = waiting.key;
-            if let Some((_, calls)) = alone.iter_mut().find(|(held, _)| *held == key) {
+            if let Some((_, calls)) = alone.iter_mut().find(|(other, _)| *other == key) {
                 calls.push(waiting);
-            } else if waiting.deferrals >= DEFERRALS {
+            } else if waiting.deferrals >= MAX_DEFERRALS {
                 alone.push((key, vec![waiting]));
             } else {
                 again.push(waiting);
@@ -149,7 +149,7 @@ impl Worker {
         for (key, calls) in alone {
             let worker = self.clone();
             tokio::spawn(async move {
-                let turn = worker.alone.acquire().await;
+                let permit = worker.alone.acquire().await;
                 let Outcome { hints, busy } = run(
                     &worker.ledger,
                     &mut WarmConnection::default(),
@@ -158,18 +158,18 @@ impl Worker {
                     Locking::Wait(worker.settings.lock_timeout),
                 )
                 .await;
-                drop(turn);
+                drop(permit);
                 worker.hint(hints);
                 let mut queue = worker.shared.queue();
                 queue.put_back(busy);
                 queue.release(key);
                 drop(queue);
-                worker.shared.news.notify_one();
+                worker.shared.changed.notify_one();
             });
         }
     }
 
-    /// A hint that finds no room is dropped: the relay's sweep finds the event.
+    /// Sends hints, unless the channel is full: then the relay's sweep finds the events.
     fn hint(&self, hints: Vec<Hint>) {
         if let Some(sender) = &self.hints
             && !hints.is_empty()

@@ -1,146 +1,152 @@
-//! What a caller asks of the ledger, and what it gets back.
+//! What a caller passes to an append, and what it gets back.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use sealbus_core::event::Record;
+use sealbus_core::event::{FormatError, Record};
 use sealbus_core::names::{Plan, Tenant};
 pub use sealbus_core::request::{Draft, UnderKey};
 use uuid::Uuid;
 
+use super::signing::KeyRefused;
 use crate::LedgerError;
-use crate::keys::KeyRefused;
 
-/// Events in one call, at most.
+/// The highest number of events in one call.
 pub const MAX_EVENTS: usize = 1_000;
 
-/// What the caller expects the plan's head to be.
+/// The head that the caller expects the plan to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
-    /// Nothing.
+    /// Any head, or none.
     Any,
     /// No event yet.
     Empty,
-    /// This seq.
+    /// An event with this seq.
     Head(u64),
 }
 
-/// Events for one plan, appended together or not at all.
+/// Events for one plan, which are appended together or not at all.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// Whose plan.
+    /// The tenant of the plan.
     pub tenant: Tenant,
-    /// Which plan.
+    /// The plan.
     pub plan: Plan,
-    /// What its head should be.
+    /// The head that the plan must have. It is not compared if all events of the call are stored already.
     pub expect: Expect,
-    /// 1 to [`MAX_EVENTS`] events in order.
+    /// 1 to [`MAX_EVENTS`] events, in the order in which they are appended.
     pub events: Vec<Draft>,
 }
 
 impl Call {
-    /// What can be said without the database.
+    /// Checks what can be checked without the database: the number of events, and that no id is used twice.
     pub(super) fn check(&self) -> Result<(), AppendError> {
         if self.events.is_empty() || self.events.len() > MAX_EVENTS {
             return Err(AppendError::EventCount(self.events.len()));
         }
         let mut seen = HashSet::with_capacity(self.events.len());
         match self.events.iter().find(|draft| !seen.insert(draft.event_id)) {
-            Some(twice) => Err(AppendError::DuplicateId { event_id: twice.event_id }),
+            Some(duplicate) => Err(AppendError::DuplicateId { event_id: duplicate.event_id }),
             None => Ok(()),
         }
     }
 
-    /// The ids of the call's events, in order.
+    /// Returns the ids of the events, in order.
     pub fn ids(&self) -> Vec<Uuid> {
         self.events.iter().map(|draft| draft.event_id).collect()
     }
 }
 
-/// One event of an answered call.
+/// An event of a successful call.
 #[derive(Debug, Clone)]
 pub struct Appended {
-    /// As stored.
+    /// The event as it is stored.
     pub record: Arc<Record>,
-    /// Whether this call stored it, rather than an earlier one with the same id and content.
+    /// Whether this call stored the event. Otherwise an earlier call with the same id and content did.
     pub new: bool,
 }
 
-/// A committed event, offered to the relay so that it need not wait for its sweep.
+/// A committed event, offered to the relay so that the relay need not wait for its next sweep.
 #[derive(Debug, Clone)]
 pub struct Hint {
     /// The event's row in the outbox.
     pub outbox_id: i64,
-    /// The partition of its plan.
+    /// The partition of the event's plan.
     pub partition: u32,
     /// The event.
     pub record: Arc<Record>,
 }
 
-/// Why nothing of a call was appended.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Why no event of a call was appended; after [`AppendError::Unavailable`] the outcome can be unknown.
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum AppendError {
-    /// A call has 1 to [`MAX_EVENTS`] events.
-    #[error("a call holds 1 to {MAX_EVENTS} events, not {0}")]
+    /// The call has no event, or more than [`MAX_EVENTS`].
+    #[error("a call has 1 to {MAX_EVENTS} events, not {0}")]
     EventCount(usize),
-    /// One id twice in one call.
-    #[error("event id {event_id} stands twice in one call")]
+    /// The call contains an id twice.
+    #[error("event id {event_id} appears twice in one call")]
     DuplicateId {
         /// The id.
         event_id: Uuid,
     },
-    /// The id is the tenant's already, for something else.
-    #[error("event id {event_id} is stored already, with other content")]
+    /// The tenant has an event with this id and another content, or in another plan.
+    #[error("event id {event_id} is already stored with different content")]
     IdConflict {
         /// The id.
         event_id: Uuid,
     },
-    /// The plan's head is not what the caller expects.
+    /// The plan's head is not the expected one.
     #[error("the plan's head is {head}")]
     HeadMismatch {
-        /// Its seq; 0 for an empty plan.
+        /// The seq of the head; 0 for an empty plan.
         head: u64,
     },
-    /// The plan's events are signed with Ed25519 and the active key is a MAC key.
+    /// The plan's last event is signed with Ed25519, and the active key is a MAC key.
     #[error(
-        "the plan is sealed with Ed25519 and the active key {kid} is a MAC key: a plan's suite never falls; make an Ed25519 key active"
+        "the plan is sealed with Ed25519 and the active key {kid} is a MAC key, which would weaken the plan; make an Ed25519 \
+         key active"
     )]
     SuiteDowngrade {
         /// The active key.
         kid: String,
     },
-    /// The active key may not sign, or not any more: nothing was stored.
+    /// The database does not let the active key sign.
     #[error(transparent)]
     Key(#[from] KeyRefused),
-    /// A data key of the call is gone, or being erased: encrypt anew, under a key that is looked up now.
-    #[error("data key {key_id} is being erased")]
+    /// A data key of the call is erased or being erased. The caller has to encrypt the event again, under a current key.
+    #[error("data key {key_id} is erased or being erased")]
     DataKeyErased {
         /// The key.
         key_id: Uuid,
     },
-    /// A field that no seal can hold: a fault of the caller, who is to check before.
-    #[error("the event cannot be sealed: {detail}")]
-    Invalid {
-        /// Which field, and its rule.
-        detail: String,
+    /// A field of an event is outside the limits of the seal. The caller should have checked it.
+    #[error("the event cannot be sealed: {0}")]
+    Invalid(FormatError),
+    /// The plan carries scheme v1, and the keyring has no v1 key.
+    #[error("plan {plan} carries scheme v1 and the keyring has no v1 key")]
+    NoV1Key {
+        /// The plan.
+        plan: String,
     },
-    /// Too many events of this tenant wait already.
+    /// The plan carries scheme v1, which cannot sign the event.
+    #[error("scheme v1 cannot sign the event: {0}")]
+    V1(FormatError),
+    /// Too many events of the tenant are waiting already.
     #[error("too many events are waiting to be appended")]
     Overloaded,
-    /// The database is away, or an outcome is unknown: ask again with the same ids.
-    #[error("the ledger is unavailable: {detail}")]
-    Unavailable {
-        /// What the database said.
-        detail: String,
-    },
+    /// The database failed. The events may be stored: the caller finds out by sending the same ids again.
+    #[error("ledger unavailable")]
+    Unavailable(#[source] Arc<LedgerError>),
+    /// The batcher ended before it answered. The events may be stored.
+    #[error("the batcher stopped before it answered")]
+    Stopped,
 }
 
-/// What ended a batch, in its callers' words.
 impl From<LedgerError> for AppendError {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::SigningKey(refused) => refused.into(),
-            error => Self::Unavailable { detail: error.to_string() },
+            error => Self::Unavailable(Arc::new(error)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of each call of a batch, given its plan's head and the ids that are known. Pure but for the key.
+//! The decision about each call of a batch, from the heads of the plans and the stored ids. Pure, except that it seals.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,13 +11,15 @@ use super::call::{AppendError, Appended, Call, Expect};
 use super::link::Linker;
 use super::locks::{Head, PlanState};
 
-/// The ids of the batch that are taken: stored before it, or by one of its earlier calls.
+/// The events of the ids in the batch that are in use, by tenant and id: stored before, or appended by an earlier call of the
+/// batch.
 pub(super) type Known = HashMap<(String, Uuid), Arc<Record>>;
 
-/// The data keys of the batch that are open, and stay so until its commit: tenant and key id.
+/// The data keys of the batch that are locked and not closed, by tenant and key id.
 pub(super) type OpenKeys = HashSet<(String, Uuid)>;
 
-/// Decides a call and moves the plan's head and the known ids accordingly; a refused call moves neither.
+/// Decides about a call (`docs/spec/protocol.md#append-3`). A successful call moves the plan's head and adds to the known
+/// ids; a refused one changes neither.
 pub(super) fn decide(
     linker: &Linker,
     call: &Call,
@@ -27,34 +29,36 @@ pub(super) fn decide(
     now: Timestamp,
 ) -> Result<Vec<Appended>, AppendError> {
     let tenant = call.tenant.as_str();
-    let mut answers = Vec::with_capacity(call.events.len());
-    let (mut fresh, mut gone) = (false, None);
+    let mut stored_events = Vec::with_capacity(call.events.len());
+    let (mut any_new, mut erased_key) = (false, None);
     for draft in &call.events {
         let stored = known.get(&(tenant.to_owned(), draft.event_id)).cloned();
-        if let Some(record) = &stored
-            && !linker.same_request(call.plan.as_str(), draft, record)
-        {
-            return Err(AppendError::IdConflict { event_id: draft.event_id });
+        match &stored {
+            Some(record) if !linker.same_request(call.plan.as_str(), draft, record) => {
+                return Err(AppendError::IdConflict { event_id: draft.event_id });
+            }
+            Some(_) => {}
+            None => {
+                any_new = true;
+                if let Some(under) = &draft.encrypted
+                    && !open.contains(&(tenant.to_owned(), under.key_id))
+                {
+                    erased_key = Some(under.key_id);
+                }
+            }
         }
-        if stored.is_none()
-            && let Some(under) = &draft.encrypted
-            && !open.contains(&(tenant.to_owned(), under.key_id))
-        {
-            gone = Some(under.key_id);
-        }
-        fresh |= stored.is_none();
-        answers.push(stored);
+        stored_events.push(stored);
     }
-    if let Some(key_id) = gone {
+    if let Some(key_id) = erased_key {
         return Err(AppendError::DataKeyErased { key_id });
     }
-    if fresh {
+    if any_new {
         check_head(call.expect, plan)?;
     }
 
     let mut next = plan.clone();
-    let mut appended = Vec::with_capacity(answers.len());
-    for (draft, stored) in call.events.iter().zip(answers) {
+    let mut appended = Vec::with_capacity(stored_events.len());
+    for (draft, stored) in call.events.iter().zip(stored_events) {
         if let Some(record) = stored {
             appended.push(Appended { record, new: false });
         } else {

@@ -1,10 +1,10 @@
-//! The last statement of an append: the events, and what is now owed for them.
+//! The last statement of an append: the events, their rows of the outbox and their rows of the seal queue
+//! (`docs/spec/protocol.md#append-5`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use sealbus_core::event::Record;
-use sealbus_core::partition::PlanKey;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -12,14 +12,26 @@ use uuid::Uuid;
 use super::call::Hint;
 use super::locks::PlanState;
 use crate::LedgerError;
+use crate::pg::Column;
 
-/// An event to insert, with the place of its plan among the batch's.
+const PARTITION: Column = Column::new("plans", "partition");
+const PLAN_NO: Column = Column::new("plans", "plan_no");
+
+/// An event to insert.
 pub(super) struct Row {
-    pub plan_at: usize,
+    /// The index of the event's plan in the batch.
+    pub plan_index: usize,
     pub record: Arc<Record>,
 }
 
-/// Inserts the events of a batch; gives a hint for each.
+/// A row to insert whose plan has a number.
+struct Numbered {
+    plan_no: i64,
+    partition: u32,
+    record: Arc<Record>,
+}
+
+/// Inserts the events of a batch. Returns a hint for each, ordered by outbox id.
 pub(super) async fn insert(
     connection: &mut PgConnection,
     plans: &mut [PlanState],
@@ -27,82 +39,81 @@ pub(super) async fn insert(
     rows: Vec<Row>,
 ) -> Result<Vec<Hint>, LedgerError> {
     begin_plans(connection, plans, partitions, &rows).await?;
-    let plan_no = |row: &Row| plans[row.plan_at].plan_no.unwrap_or_default();
-    let partition = |row: &Row| partition(plans[row.plan_at].key, partitions);
-
-    // By (event_id, tenant) in every batch: two batches with swapped ids would wait for each other otherwise.
-    let mut rows = rows;
+    let numbered = rows.into_iter().map(|Row { plan_index, record }| {
+        let plan = &plans[plan_index];
+        let unnumbered = || PLAN_NO.corrupt(format!("no number for {}/{}", plan.tenant, plan.plan));
+        Ok(Numbered {
+            plan_no: plan.plan_no.ok_or_else(unnumbered)?,
+            partition: plan.key.partition(partitions),
+            record,
+        })
+    });
+    let mut rows: Vec<Numbered> = numbered.collect::<Result<_, LedgerError>>()?;
+    // All batches insert in this one order. Otherwise two batches with the same ids could wait for each other.
     rows.sort_by(|a, b| {
         (a.record.header.event_id, &a.record.header.tenant).cmp(&(b.record.header.event_id, &b.record.header.tenant))
     });
     let mut columns = Columns::with_capacity(rows.len());
     for row in &rows {
-        columns.push(plan_no(row), partition(row), &row.record);
+        columns.push(row)?;
     }
     let queued = columns.insert(connection).await?;
 
-    let mut records: HashMap<(i64, i64), (u32, Arc<Record>)> = rows
-        .iter()
-        .map(|row| ((plan_no(row), seq(&row.record)), (partition(row).unsigned_abs(), row.record.clone())))
-        .collect();
+    let mut inserted: HashMap<(i64, i64), &Numbered> =
+        rows.iter().zip(&columns.seq).map(|(row, seq)| ((row.plan_no, *seq), row)).collect();
     let mut hints = Vec::with_capacity(queued.len());
     for Queued { id, plan_no, seq } in queued {
-        if let Some((partition, record)) = records.remove(&(plan_no, seq)) {
-            hints.push(Hint { outbox_id: id, partition, record });
+        if let Some(Numbered { partition, record, .. }) = inserted.remove(&(plan_no, seq)) {
+            hints.push(Hint { outbox_id: id, partition: *partition, record: record.clone() });
         }
     }
     hints.sort_by_key(|hint| hint.outbox_id);
     Ok(hints)
 }
 
-/// Gives the plans that begin in this batch their numbers.
+/// Gives numbers to the plans whose first event is in this batch.
 async fn begin_plans(
     connection: &mut PgConnection,
     plans: &mut [PlanState],
     partitions: u32,
     rows: &[Row],
 ) -> Result<(), LedgerError> {
-    let mut begun: Vec<usize> = rows.iter().map(|row| row.plan_at).filter(|at| plans[*at].plan_no.is_none()).collect();
-    begun.sort_unstable();
-    begun.dedup();
-    if begun.is_empty() {
+    let mut new: Vec<usize> = rows.iter().map(|row| row.plan_index).filter(|at| plans[*at].plan_no.is_none()).collect();
+    new.sort_unstable();
+    new.dedup();
+    if new.is_empty() {
         return Ok(());
     }
+    let plan_partitions: Vec<i32> =
+        new.iter().map(|at| PARTITION.integer(plans[*at].key.partition(partitions))).collect::<Result<_, _>>()?;
     let numbers = sqlx::query!(
         r#"-- begin_plans
         INSERT INTO sealbus.plans (tenant, plan, partition)
         SELECT * FROM unnest($1::text[], $2::text[], $3::integer[])
         RETURNING tenant, plan, plan_no"#,
-        &begun.iter().map(|at| plans[*at].tenant.as_str()).collect::<Vec<_>>() as &[&str],
-        &begun.iter().map(|at| plans[*at].plan.as_str()).collect::<Vec<_>>() as &[&str],
-        &begun.iter().map(|at| partition(plans[*at].key, partitions)).collect::<Vec<_>>(),
+        &new.iter().map(|at| plans[*at].tenant.as_str()).collect::<Vec<_>>() as &[&str],
+        &new.iter().map(|at| plans[*at].plan.as_str()).collect::<Vec<_>>() as &[&str],
+        &plan_partitions,
     )
     .fetch_all(connection)
     .await?;
     let numbers: HashMap<(String, String), i64> =
         numbers.into_iter().map(|row| ((row.tenant, row.plan), row.plan_no)).collect();
-    for at in begun {
+    for at in new {
         let plan = &mut plans[at];
         plan.plan_no = numbers.get(&(plan.tenant.clone(), plan.plan.clone())).copied();
     }
     Ok(())
 }
 
-fn partition(key: PlanKey, partitions: u32) -> i32 {
-    i32::try_from(key.partition(partitions)).unwrap_or_default()
-}
-
-fn seq(record: &Record) -> i64 {
-    i64::try_from(record.header.seq).unwrap_or(i64::MAX)
-}
-
+/// A row of the outbox, as the statement returns it.
 struct Queued {
     id: i64,
     plan_no: i64,
     seq: i64,
 }
 
-/// The events as columns, which is how one statement takes many rows.
+/// The rows to insert, column by column, which is how one statement takes many rows.
 #[derive(Default)]
 struct Columns<'a> {
     plan_no: Vec<i64>,
@@ -140,15 +151,15 @@ impl<'a> Columns<'a> {
         Self { plan_no: Vec::with_capacity(rows), payload: Vec::with_capacity(rows), ..Self::default() }
     }
 
-    fn push(&mut self, plan_no: i64, partition: i32, record: &'a Record) {
-        let header = &record.header;
-        self.plan_no.push(plan_no);
-        self.partition.push(partition);
-        self.seq.push(seq(record));
+    fn push(&mut self, row: &'a Numbered) -> Result<(), LedgerError> {
+        let (record, header) = (&row.record, &row.record.header);
+        self.plan_no.push(row.plan_no);
+        self.partition.push(PARTITION.integer(row.partition)?);
+        self.seq.push(Column::new("events", "seq").bigint(header.seq)?);
         self.tenant.push(&header.tenant);
         self.event_id.push(header.event_id);
         self.event_type.push(&header.event_type);
-        self.data_version.push(i32::try_from(header.data_version).unwrap_or(i32::MAX));
+        self.data_version.push(Column::new("events", "data_version").integer(header.data_version)?);
         self.occurred.push(header.occurred.to_offset());
         self.recorded.push(header.recorded.to_offset());
         self.source.push(&header.source);
@@ -156,7 +167,7 @@ impl<'a> Columns<'a> {
         self.correlation_id.push(&header.correlation_id);
         self.causation_id.push(&header.causation_id);
         self.payload_mode.push(i16::from(header.payload_mode.code()));
-        self.payload_size.push(i32::try_from(header.payload_size).unwrap_or(i32::MAX));
+        self.payload_size.push(Column::new("events", "payload_size").integer(header.payload_size)?);
         self.payload_hash.push(header.payload_hash.as_bytes());
         self.metadata_hash.push(header.metadata_hash.as_bytes());
         self.prev.push(header.prev.as_bytes());
@@ -171,10 +182,11 @@ impl<'a> Columns<'a> {
         self.v1_payload_hash.push(v1.map(|v1| v1.payload_hash.as_str()));
         self.v1_prev_hash.push(v1.and_then(|v1| v1.prev_hash.as_deref()));
         self.v1_signature.push(v1.map(|v1| v1.signature.as_str()));
+        Ok(())
     }
 
-    /// One statement: the events in the order given; outbox and seal queue by (`plan_no`, seq), since their ids must rise
-    /// with seq.
+    /// Inserts the events in the order of the columns, and the rows of the outbox and of the seal queue in the order of
+    /// (`plan_no`, `seq`), because their ids must rise with seq.
     async fn insert(&self, connection: &mut PgConnection) -> Result<Vec<Queued>, LedgerError> {
         let queued = sqlx::query_as!(
             Queued,

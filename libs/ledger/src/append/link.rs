@@ -1,4 +1,4 @@
-//! An event's place in its chain: the header that binds it to the event before, its hash and its seal. Pure but for the key.
+//! Linking an event to its predecessor: the header, its hash and its seal. Pure, except that it uses the signing key.
 
 use std::collections::HashSet;
 
@@ -12,9 +12,9 @@ use subtle::ConstantTimeEq;
 use super::AppendSettings;
 use super::call::{AppendError, Draft};
 use super::locks::{Head, PlanState};
-use crate::{Deployment, LedgerError};
+use crate::{Deployment, OpenError};
 
-/// Everything but the plan that a new event's header and seal depend on.
+/// Makes headers and seals of new events. It holds everything that they depend on, except for the plan.
 pub(super) struct Linker {
     origin: String,
     pub partitions: u32,
@@ -25,15 +25,18 @@ pub(super) struct Linker {
 }
 
 impl Linker {
+    /// # Errors
+    /// [`OpenError::Keyring`] if the keyring has no usable active key, [`OpenError::NoV1Key`] if a tenant is set to carry
+    /// scheme v1 and the keyring has no v1 key.
     pub(super) fn new(
         deployment: &Deployment,
         keyring: &Keyring,
         settings: &AppendSettings,
-    ) -> Result<Self, LedgerError> {
-        let signer = keyring.signer().map_err(|error| LedgerError::Keyring(error.to_string()))?;
+    ) -> Result<Self, OpenError> {
+        let signer = keyring.signer().map_err(OpenError::Keyring)?;
         let v1_signer = keyring.v1_signer();
         if !settings.v1_tenants.is_empty() && v1_signer.is_none() {
-            return Err(LedgerError::Keyring("SEALBUS_V1_TENANTS names tenants and the keyring has no v1- key".into()));
+            return Err(OpenError::NoV1Key);
         }
         Ok(Self {
             origin: deployment.origin.clone(),
@@ -45,18 +48,18 @@ impl Linker {
         })
     }
 
-    /// The key that seals what is appended.
+    /// Returns the id of the key that seals new events.
     pub(super) fn kid(&self) -> &KeyId {
         self.signer.kid()
     }
 
-    /// The event's record, next after the plan's head; `now` is the database's clock.
+    /// Returns the record of the event that follows the plan's head. `now` is the database's clock.
     pub(super) fn link(&self, plan: &PlanState, draft: &Draft, now: Timestamp) -> Result<Record, AppendError> {
         let head = plan.head.as_ref();
         if self.signer.suite() == Suite::Hmac && head.is_some_and(|head| head.kid.suite() == Some(Suite::Ed25519)) {
             return Err(AppendError::SuiteDowngrade { kid: self.signer.kid().to_string() });
         }
-        // Never before the event it follows, even where the clock was set back.
+        // Never earlier than the predecessor's, even if the clock was set back (docs/spec/protocol.md#append-recorded).
         let recorded = head.map_or(now, |head| head.recorded.max(now));
         let header = Header {
             origin: self.origin.clone(),
@@ -79,8 +82,8 @@ impl Linker {
             prev: head.map_or_else(|| Header::genesis(&self.origin, &plan.tenant, &plan.plan), |head| head.hash),
             kid: self.signer.kid().clone(),
         };
-        // Whoever called: what the sealer would refuse must never be committed, since nothing could take it out again.
-        header.validate().map_err(|error| AppendError::Invalid { detail: error.to_string() })?;
+        // An event that the sealer would refuse must not be committed, because nothing could remove it again.
+        header.validate().map_err(AppendError::Invalid)?;
         let event_hash = header.hash();
         let seal = self.signer.seal(&header, &event_hash);
         Ok(Record {
@@ -99,26 +102,24 @@ impl Linker {
         })
     }
 
-    /// Scheme v1 beside v2: for a plan that begins while its tenant is set to it, and then for as long as the plan lives.
+    /// Returns the columns of scheme v1, if the plan carries it: its tenant was set to it when the plan began.
     fn v1(&self, plan: &PlanState, draft: &Draft) -> Result<Option<V1>, AppendError> {
         let prev = match &plan.head {
             None if self.v1_tenants.contains(&plan.tenant) => None,
             Some(Head { v1: Some(prev), .. }) => Some(prev),
             _ => return Ok(None),
         };
-        let unavailable = |detail: String| AppendError::Unavailable { detail };
-        let signer = self.v1_signer.as_ref().ok_or_else(|| {
-            unavailable(format!("plan {} carries scheme v1 and the keyring has no v1- key", plan.plan))
-        })?;
+        let no_key = || AppendError::NoV1Key { plan: plan.plan.clone() };
+        let signer = self.v1_signer.as_ref().ok_or_else(no_key)?;
         let columns = signer.columns(&plan.plan, &draft.event_type, &draft.payload_hash, prev);
-        columns.map(Some).map_err(|error| unavailable(error.to_string()))
+        columns.map(Some).map_err(AppendError::V1)
     }
 
-    /// Whether a call's event is the one that is stored under its id.
+    /// Returns whether an event of a call is the event that is stored with its id (`docs/spec/protocol.md#append-4`).
     ///
-    /// The caller's request is compared by its MAC under the stored row's key; of an encrypted row that is its data key. Where
-    /// a signing key's secret is gone the stored fields are compared; what differs or cannot be decided is another request, as
-    /// is all under a data key that was erased.
+    /// The requests are compared by their MACs under the key of the stored event; for an encrypted event that is its data key.
+    /// If the secret of a signing key is gone, the stored fields are compared. If the comparison is impossible, for example
+    /// because the data key was erased, the requests count as different.
     pub(super) fn same_request(&self, plan: &str, draft: &Draft, stored: &Record) -> bool {
         let header = &stored.header;
         if header.plan != plan {
@@ -144,8 +145,8 @@ impl Linker {
     }
 }
 
-/// One subject has one open data key, so an equal request comes under the key of the stored row, unless that was erased. Under
-/// another key it is about another subject, or nobody can tell.
+/// A subject has one current data key, so an equal request is under the key of the stored event unless that key was erased.
+/// A request under another key is about another subject, or cannot be compared.
 fn same_under_data_key(draft: &Draft, stored: &Record) -> bool {
     let (Some(under), Ok(Some(envelope))) = (&draft.encrypted, Envelope::stored(stored)) else { return false };
     under.key_id == envelope.key_id() && bool::from(under.request_mac.as_slice().ct_eq(&stored.request_mac))

@@ -1,4 +1,5 @@
-//! The first statement of an append: take the plans' locks, then read their heads and the ids that are stored already.
+//! The first statement of an append: it takes the plans' locks, then reads their heads and the ids that are stored already
+//! (`docs/spec/protocol.md#append-2`, `#append-3`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,15 +13,16 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::queue::Waiting;
-use crate::keys::refused_key;
+use super::signing::lock_error;
+use crate::pg::Column;
 use crate::{Ledger, LedgerError};
 
 /// What to do about a plan that another replica has locked.
 #[derive(Clone, Copy)]
 pub(super) enum Locking {
-    /// Leave it out of this batch.
+    /// Report the plan as busy.
     Try,
-    /// Wait for it, this long.
+    /// Wait for the lock, at most this long.
     Wait(Duration),
 }
 
@@ -30,15 +32,15 @@ pub(super) struct PlanState {
     pub tenant: String,
     pub plan: String,
     pub key: PlanKey,
-    /// None until the plan's first event.
+    /// `None` until the plan has an event.
     pub plan_no: Option<i64>,
     pub head: Option<Head>,
-    /// False where another replica holds its lock.
+    /// `false` if another replica has the plan's lock.
     pub locked: bool,
 }
 
 impl PlanState {
-    /// A plan of which nothing is known yet.
+    /// Returns the state of a plan about which nothing was read yet.
     pub(super) fn empty(tenant: &str, plan: &str) -> Self {
         Self {
             tenant: tenant.to_owned(),
@@ -51,39 +53,39 @@ impl PlanState {
     }
 }
 
-/// A plan's last event, as far as the next one needs it.
+/// The fields of a plan's last event that the next event depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
     pub seq: u64,
     pub hash: Hash,
     pub kid: KeyId,
     pub recorded: Timestamp,
-    /// Its v1 columns, where the plan carries scheme v1.
+    /// The v1 columns, if the plan carries scheme v1.
     pub v1: Option<V1>,
 }
 
-/// What the locks let be read.
+/// What was read after the locks were taken.
 pub(super) struct Locked {
-    /// Distinct plans, in the order of their keys.
+    /// The distinct plans of the batch, ordered by key.
     pub plans: Vec<PlanState>,
-    /// Where the ids of the batch that are stored stand: (tenant, id, `plan_no`, seq).
+    /// The stored ids of the batch: (tenant, id, `plan_no`, seq).
     pub known: Vec<(String, Uuid, i64, i64)>,
     /// The database's clock, read after the locks.
     pub now: Timestamp,
 }
 
-/// Takes the locks and reads what they protect; `signer` is the key that the batch will be sealed by.
+/// Takes the locks and reads what they protect. `signer` is the key that seals the batch.
 ///
 /// # Errors
-/// [`LedgerError::SigningKey`] where that key may not sign, or not any more.
+/// [`LedgerError::SigningKey`] if the key may not sign.
 pub(super) async fn lock(
     connection: &mut PgConnection,
     calls: &[Waiting],
     locking: Locking,
     signer: &KeyId,
 ) -> Result<Locked, LedgerError> {
-    if let Locking::Wait(longest) = locking {
-        let milliseconds = longest.as_millis().to_string();
+    if let Locking::Wait(timeout) = locking {
+        let milliseconds = timeout.as_millis().to_string();
         sqlx::query!("-- lock_timeout\nSELECT set_config('lock_timeout', $1, true) AS set", milliseconds)
             .fetch_one(&mut *connection)
             .await?;
@@ -110,52 +112,51 @@ pub(super) async fn lock(
     )
     .fetch_all(connection)
     .await
-    .map_err(|error| refused_key(error, signer))?;
+    .map_err(|error| lock_error(error, signer))?;
 
     let mut known = Vec::new();
     let mut now = None;
     for row in rows {
         now = Some(Timestamp::from_offset(row.now));
         if let (Some(at), Some(plan_no), Some(seq)) = (row.id_at, row.plan_no, row.seq) {
-            let (tenant, id) = ids[index(at)];
+            let (tenant, id) = ids[result_column("id_at").index(at, ids.len())?];
             known.push((tenant.to_owned(), id, plan_no, seq));
         } else if let Some(at) = row.plan_at {
-            let head = match (row.seq, row.event_hash.as_deref().and_then(Hash::from_slice), row.kid, row.recorded) {
+            let at = result_column("plan_at").index(at, plans.len())?;
+            let plan = &mut plans[at];
+            let v1 = row.v1_signature.map(|signature| V1 { payload_hash: String::new(), prev_hash: None, signature });
+            plan.head = match (row.seq, row.event_hash.as_deref().and_then(Hash::from_slice), row.kid, row.recorded) {
                 (Some(seq), Some(hash), Some(kid), Some(recorded)) => Some(Head {
-                    seq: seq.unsigned_abs(),
+                    seq: Column::new("events", "seq").read(seq)?,
                     hash,
                     kid: KeyId::new(kid),
                     recorded: Timestamp::from_offset(recorded),
-                    v1: row.v1_signature.map(|signature| V1 {
-                        payload_hash: String::new(),
-                        prev_hash: None,
-                        signature,
-                    }),
+                    v1,
                 }),
                 (None, ..) => None,
-                // To take the plan for empty would begin it a second time.
+                // The plan must not be taken for empty: that would begin it a second time.
                 (Some(seq), ..) => {
-                    let PlanState { tenant, plan, .. } = &plans[index(at)];
-                    let detail = "the plan's head is not of its form, so nothing can follow it".to_owned();
-                    return Err(LedgerError::Unreadable { tenant: tenant.clone(), plan: plan.clone(), seq, detail });
+                    return Err(LedgerError::Unreadable {
+                        tenant: plan.tenant.clone(),
+                        plan: plan.plan.clone(),
+                        seq,
+                        detail: "event_hash is not 32 bytes long; nothing can follow this event".to_owned(),
+                    });
                 }
             };
-            let plan = &mut plans[index(at)];
-            plan.locked = row.locked.unwrap_or(false);
+            plan.locked = row.locked.ok_or_else(|| result_column("locked").corrupt("null for a plan"))?;
             plan.plan_no = row.plan_no;
-            plan.head = head;
         }
     }
-    let now = now.ok_or_else(|| LedgerError::UnknownCommit("sealbus.lock_plans gave no row".into()))?;
+    let now = now.ok_or_else(|| result_column("now").corrupt("the function returned no row"))?;
     Ok(Locked { plans, known, now })
 }
 
-/// The statement counts from 1.
-fn index(at: i32) -> usize {
-    usize::try_from(at - 1).unwrap_or_default()
+fn result_column(name: &'static str) -> Column {
+    Column::new("lock_plans()", name)
 }
 
-/// The plans of a batch, once each, in the order of their keys: one order for all replicas, so that none deadlocks.
+/// Returns the distinct plans of a batch, ordered by key. All replicas lock in this order, so that none deadlocks.
 fn distinct(calls: &[Waiting]) -> Vec<PlanState> {
     let mut plans = BTreeMap::new();
     for Waiting { call, key, .. } in calls {
@@ -165,13 +166,13 @@ fn distinct(calls: &[Waiting]) -> Vec<PlanState> {
     plans.into_values().collect()
 }
 
-/// Locks that the server's table has room for: `max_locks_per_transaction` × `max_connections`.
-pub(super) async fn table_size(ledger: &Ledger) -> Result<u64, LedgerError> {
+/// Returns the number of locks that the server's lock table has room for.
+pub(super) async fn lock_table_size(ledger: &Ledger) -> Result<u64, LedgerError> {
     let row = sqlx::query!(
         r#"-- table_size
         SELECT current_setting('max_locks_per_transaction')::bigint * current_setting('max_connections')::bigint AS "size!""#
     )
     .fetch_one(ledger.pool())
     .await?;
-    Ok(row.size.unsigned_abs())
+    Column::new("pg_settings", "max_locks_per_transaction * max_connections").read(row.size)
 }

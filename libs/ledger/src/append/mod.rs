@@ -1,20 +1,74 @@
-//! Append: the only way into the ledger. The protocol's rules under "Append" are carried out here, a file for each part.
+//! Append, the only way into the ledger. The rules are in `docs/spec/protocol.md#append`.
 //!
-//! - `call`: what a caller asks for, and what it gets back.
-//! - `queue`: calls waiting for a batch, taken fairly over tenants, in order within a plan.
-//! - `batcher`: takes what queued up while its last commit was in flight, and sends busy plans on a path of their own.
-//! - `transaction`: one batch in one transaction: lock, read heads, decide, sign, insert, commit.
-//! - `locks`: the first statement of that transaction. `insert`: the last.
-//! - `decide`: what becomes of each call, given heads and known ids; pure.
-//! - `link`: an event's place in its chain: header, hash, seal; pure.
+//! # States of a call
+//!
+//! ```text
+//!                    the plan was busy, at most 2 times
+//!                     ┌───────────────────────┐
+//!           push      ▼         take          │       commit
+//! caller ─────────▶ queued ──────────────▶ in a batch ─────────▶ answered
+//!    │                                        │                     ▲
+//!    │ over the bound                         │ the plan was busy   │ commit, or lock_timeout
+//!    ▼                                        ▼ for the 3rd time    │
+//! overloaded                                alone ──────────────────┘
+//! ```
+//!
+//! A plan is *busy* if another replica has its lock. A call that goes *alone* waits for the lock, on a separate connection;
+//! the later calls of its plan stay queued until it is answered. The calls of one plan are appended in the order in which they
+//! were queued. A call is answered after the commit that its answer depends on, also if it is refused. The batch does not
+//! belong to the caller: a caller that stops waiting cancels nothing.
+//!
+//! # One batch
+//!
+//! ```text
+//! BEGIN ─▶ lock the plans, ─▶ read known ─▶ lock data ─▶ decide, ─▶ insert events, ─▶ COMMIT ─▶ answers,
+//!          read heads and     events        keys         link       outbox and                  hints
+//!          the clock                                     and seal   seal queue
+//! ```
+//!
+//! # Limits
+//!
+//! | limit | value |
+//! |---|---|
+//! | waiting for a plan's lock, alone | [`AppendSettings::lock_timeout`], which has to exceed the longest batch |
+//! | plans of a batcher that wait alone | 2 |
+//! | a transaction whose process is stopped | 5 s, then Postgres ends it (`idle_in_transaction_session_timeout`) |
+//! | waiting events of a tenant in one batcher | [`AppendSettings::max_waiting_events`] |
+//! | locks of all replicas | replicas × batchers × plans in a batch ≤ half of the server's lock table ([`check_lock_table`]) |
+//! | an idle batcher keeps its connection | 10 s |
+//!
+//! # Failures
+//!
+//! | failure | what happens |
+//! |---|---|
+//! | the database is unreachable | The batch is run once more on another connection, then its callers get [`AppendError::Unavailable`]. Later batches try again. |
+//! | the acknowledgement of a commit is lost | The second run finds the ids and answers with the stored events. If it fails too, the caller repeats the call with the same ids. |
+//! | a commit ends with a warning | A standby may lack it: [`AppendError::Unavailable`], and no second run. |
+//! | a process is paused in a transaction | Postgres ends the transaction and releases the locks. The process finds its connection broken and runs the batch again. |
+//! | a key is ended while a process is paused | The lock of the key and its state are the first thing a transaction reads, so it commits nothing under an ended key. |
+//! | the database's clock is set back | `recorded` is the predecessor's. It never falls within a plan. |
+//! | two replicas append to one plan | One gets the lock, the other defers its calls. If the lock failed, the unique constraint on (`plan_no`, `prev`) would refuse the second event. |
+//! | an id is used in two batches at once | One batch violates the unique constraint, is run again by halves, and then finds the id stored. |
+//!
+//! # Modules
+//!
+//! - `call`: what a caller passes and what it gets back.
+//! - `queue`: the waiting calls, fair between tenants.
+//! - `batcher`: the loop that takes batches from the queue.
+//! - `transaction`: one batch in one transaction, and its retries.
+//! - `locks`, `data_keys`, `insert`: the statements of the transaction.
+//! - `decide`, `link`: the decision about each call; header, hash and seal of a new event. Both are pure.
+//! - `signing`: whether the key may sign, and the lease that announces who signs with it.
 
 mod batcher;
 mod call;
+mod data_keys;
 mod decide;
 mod insert;
 mod link;
 mod locks;
 mod queue;
+mod signing;
 mod transaction;
 
 use std::collections::HashSet;
@@ -25,6 +79,7 @@ use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::partition::PlanKey;
 use sealbus_core::seal::{KeyId, Keyring};
 use sealbus_core::timestamp::Timestamp;
+use sqlx::PgConnection;
 use tokio::sync::mpsc;
 
 use self::batcher::Batcher;
@@ -32,27 +87,28 @@ pub use self::call::{AppendError, Appended, Call, Draft, Expect, Hint, MAX_EVENT
 use self::insert::{Row, insert};
 use self::link::Linker;
 use self::locks::PlanState;
-use crate::keys::SignerLease;
-use crate::{Deployment, Ledger, LedgerError};
+use self::signing::SignerLease;
+pub use self::signing::{KeyRefused, KeyState};
+use crate::{Deployment, Ledger, OpenError};
 
-/// How appending is shared out.
+/// Bounds and intervals of an appender.
 #[derive(Debug, Clone)]
 pub struct AppendSettings {
-    /// Batchers of this replica; a plan always meets the same one.
+    /// The number of batchers. A plan always uses the same one.
     pub batchers: usize,
-    /// Events in a batch, at most. A call larger than this goes alone.
+    /// The highest number of events in a batch. A call with more makes a batch alone.
     pub max_batch_events: usize,
-    /// Plans in a batch, at most: so many locks it takes.
+    /// The highest number of plans, and so of plan locks, in a batch.
     pub max_batch_plans: usize,
-    /// Events of one tenant that may wait in one batcher before its calls are answered with `overloaded`.
+    /// The highest number of events of one tenant that wait in one batcher. Calls beyond it are refused as overloaded.
     pub max_waiting_events: usize,
-    /// How long a call that went alone waits for its plan; longer than the longest batch.
+    /// How long a call that goes alone waits for the lock of its plan. It has to exceed the duration of the longest batch.
     pub lock_timeout: Duration,
-    /// Tenants whose new plans carry scheme v1 beside v2.
+    /// The tenants whose new plans carry scheme v1 in addition to the seal.
     pub v1_tenants: HashSet<String>,
-    /// How long an appender that is no longer heard of still counts as one that signs with its key.
+    /// How long an appender counts as one that signs with its key after the last renewal.
     pub lease_duration: Duration,
-    /// How often it is heard of: well under the lease.
+    /// The interval of renewals. It has to be well below the duration.
     pub lease_renew_interval: Duration,
 }
 
@@ -71,9 +127,9 @@ impl Default for AppendSettings {
     }
 }
 
-/// Appends events to plans. Cloning shares the batchers; they end when the last clone is dropped.
+/// Appends events to plans. Clones share the batchers, which end when the last clone is dropped.
 ///
-/// While it lives it is counted among those who sign with its key ([`Keys::signers`]).
+/// While it exists it counts as a signer of its key ([`Keys::signers`](crate::keys::Keys::signers)).
 #[derive(Clone)]
 pub struct Appender {
     batchers: Arc<[Batcher]>,
@@ -82,17 +138,18 @@ pub struct Appender {
 }
 
 impl Appender {
-    /// Starts the batchers. What they append is offered to `hints` after its commit, without waiting for room.
+    /// Starts the batchers, on the current Tokio runtime. Committed events are sent to `hints`, unless the channel is full.
     ///
     /// # Errors
-    /// Where the keyring has no active key.
-    #[expect(clippy::needless_pass_by_value, reason = "the hints end with the appender")]
+    /// [`OpenError::Keyring`] if the keyring has no usable active key, [`OpenError::NoV1Key`] if a tenant is set to carry
+    /// scheme v1 and the keyring has no v1 key.
+    #[expect(clippy::needless_pass_by_value, reason = "the receiver of the hints ends when the appender does")]
     pub fn start(
         ledger: &Ledger,
         keyring: &Keyring,
         settings: &AppendSettings,
         hints: Option<mpsc::Sender<Vec<Hint>>>,
-    ) -> Result<Self, LedgerError> {
+    ) -> Result<Self, OpenError> {
         let linker = Arc::new(Linker::new(ledger.deployment(), keyring, settings)?);
         let batchers = (0..settings.batchers.max(1))
             .map(|_| Batcher::start(ledger.clone(), linker.clone(), settings, hints.clone()))
@@ -103,57 +160,62 @@ impl Appender {
         Ok(Self { batchers, kid, signer_lease })
     }
 
-    /// The key that seals what it appends.
+    /// Returns the id of the key that seals what is appended.
     pub fn kid(&self) -> &KeyId {
         &self.kid
     }
 
-    /// Says at once that it signs no more, rather than when its lease expires: for the end of a process. Nothing may be
-    /// appended afterwards, by no clone.
+    /// Ends the appender's membership among the signers of its key now, rather than when its lease expires. Used before a
+    /// process ends. No clone may append afterwards.
     pub async fn deregister(&self) {
         self.signer_lease.end().await;
     }
 
-    /// Appends the call's events as one atomic step of its plan, and gives their records, in the call's order.
+    /// Appends the events of a call as one atomic step of its plan. Returns their records, in the order of the call.
     ///
-    /// Answered only after the commit that the answer rests on, a refusal too. Dropping the future does not undo the call:
-    /// ask again with the same event ids to learn what became of it.
+    /// Dropping the future does not cancel the append. To learn its outcome, the caller repeats the call with the same ids.
+    ///
+    /// # Errors
+    /// As described at [`AppendError`]. Nothing of a refused call is stored; after [`AppendError::Unavailable`] and
+    /// [`AppendError::Stopped`] the events may be stored.
     pub async fn append(&self, call: Call) -> Result<Vec<Appended>, AppendError> {
         call.check()?;
         let key = PlanKey::of(call.tenant.as_str(), call.plan.as_str());
-        // Not the bits that choose the partition, so that each batcher meets plans of all partitions.
-        let shard = usize::try_from(key.lock_key().unsigned_abs()).unwrap_or_default() % self.batchers.len();
-        self.batchers[shard].append(call, key).await
+        // The low bits. The high bits choose the partition, and each batcher should serve plans of all partitions.
+        let batchers = self.batchers.len() as u64;
+        let index = key.lock_key().unsigned_abs() % batchers;
+        let index = usize::try_from(index).expect("the remainder is below the number of batchers");
+        self.batchers[index].append(call, key).await
     }
 }
 
-/// Refuses settings under which all replicas at full load could use over half of the server's lock table.
-pub async fn check_lock_table(
-    ledger: &Ledger,
-    settings: &AppendSettings,
-    max_replicas: u32,
-) -> Result<(), LedgerError> {
-    let available = locks::table_size(ledger).await?;
-    let batchers = u32::try_from(settings.batchers).unwrap_or(u32::MAX);
-    let batch = u32::try_from(settings.max_batch_plans).unwrap_or(u32::MAX);
-    let wanted = u64::from(max_replicas) * u64::from(batchers) * u64::from(batch);
-    if wanted * 2 <= available {
+/// Checks that all replicas under full load can take at most half of the server's lock table
+/// (`docs/spec/protocol.md#append-7`).
+///
+/// # Errors
+/// [`OpenError::LockTable`] if they could take more.
+pub async fn check_lock_table(ledger: &Ledger, settings: &AppendSettings, max_replicas: u32) -> Result<(), OpenError> {
+    let available = locks::lock_table_size(ledger).await?;
+    let AppendSettings { batchers, max_batch_plans, .. } = *settings;
+    let wanted = u64::from(max_replicas).saturating_mul(batchers as u64).saturating_mul(max_batch_plans as u64);
+    if wanted.saturating_mul(2) <= available {
         return Ok(());
     }
-    Err(LedgerError::LockTable { replicas: max_replicas, batchers, batch, wanted, available })
+    Err(OpenError::LockTable { replicas: max_replicas, batchers, batch_plans: max_batch_plans, wanted, available })
 }
 
-/// Appends a ledger's very first event, inside the transaction that creates the ledger and under its lock.
+/// Appends the very first event of a ledger, in the transaction and under the lock that create the ledger.
 pub(crate) async fn append_first(
-    connection: &mut sqlx::PgConnection,
+    connection: &mut PgConnection,
     deployment: &Deployment,
     keyring: &Keyring,
     draft: &Draft,
     now: Timestamp,
-) -> Result<(), LedgerError> {
+) -> Result<(), OpenError> {
     let linker = Linker::new(deployment, keyring, &AppendSettings::default())?;
     let mut plans = [PlanState::empty(Tenant::system().as_str(), Plan::keys().as_str())];
-    let record = linker.link(&plans[0], draft, now).map_err(|error| LedgerError::Keyring(error.to_string()))?;
-    insert(connection, &mut plans, deployment.partitions, vec![Row { plan_at: 0, record: Arc::new(record) }]).await?;
+    let record = linker.link(&plans[0], draft, now).map_err(OpenError::FirstEvent)?;
+    let rows = vec![Row { plan_index: 0, record: Arc::new(record) }];
+    insert(connection, &mut plans, deployment.partitions, rows).await?;
     Ok(())
 }

@@ -1,44 +1,48 @@
-//! One batch in one transaction, and what happens when the database does not take it.
+//! One batch in one transaction, and what happens if the transaction fails.
 //!
-//! A call's own conflict is no error here: it is decided before anything is written. What is left is an id that another
-//! batch took for another plan meanwhile, or a database in trouble. Then the batch is rolled back and run again by halves,
-//! so that no caller pays for another's call.
+//! A conflict of a call is not an error here: it is decided before anything is written. What can fail is an id that another
+//! batch has just used for another plan, or the database. The batch is then rolled back and run again by halves, so that a
+//! call fails only for its own reasons (`docs/spec/protocol.md#append-3`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use sealbus_core::error_chain;
 use sealbus_core::partition::PlanKey;
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::call::{AppendError, Appended, Hint};
-use super::decide::{Known, OpenKeys, decide};
+use super::data_keys::lock_open_keys;
+use super::decide::{Known, decide};
 use super::insert::{Row, insert};
 use super::link::Linker;
 pub(super) use super::locks::Locking;
 use super::locks::{Locked, lock};
 use super::queue::Waiting;
 use crate::commit::commit;
-use crate::data_keys::share;
 use crate::history::record::{into_records, select_records};
 use crate::{Ledger, LedgerError};
 
-/// What is left to do after a batch: every call but the busy ones has been answered.
+/// What is left to do after a batch. All calls except the busy ones have been answered.
 #[derive(Default)]
 pub(super) struct Outcome {
+    /// The events that the batch added.
     pub hints: Vec<Hint>,
-    /// Calls whose plans were locked elsewhere, in their order.
+    /// The calls whose plans another replica had locked, in order.
     pub busy: Vec<Waiting>,
 }
 
-/// A connection that is kept from batch to batch: the pool lends in turn, and the next one has grown cold (at 200 appends a
-/// second its statements take 1.6 times as long). After an error another one is taken.
+/// A connection that a batcher keeps from batch to batch.
+///
+/// The pool rotates connections, and a connection that was idle has cold plan caches: at 200 appends/s its statements take 1.6
+/// times as long. After an error the connection is discarded and the next batch acquires another one.
 #[derive(Default)]
 pub(super) struct WarmConnection(Option<PoolConnection<Postgres>>);
 
 impl WarmConnection {
-    /// Gives the connection back to the pool.
+    /// Returns the connection to the pool.
     pub(super) fn discard(&mut self) {
         self.0 = None;
     }
@@ -52,14 +56,14 @@ impl WarmConnection {
     }
 }
 
-/// The insert is planned once for a connection. Left alone, Postgres plans it anew for the arrays of each batch, since it
-/// takes those that it does not know for long ones; what the look-ups need is set on their function.
+/// Makes Postgres plan the insert once for each connection. By default it plans it again for the arrays of each batch, because
+/// it assumes that unknown arrays are long. The settings for the look-ups are on their function.
 const BEGIN: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan";
 
-/// A call's place in the batch is its place here; None where its plan was busy.
+/// The answers to the calls of a batch, in order; `None` for a call whose plan was busy.
 type Answers = Vec<Option<Result<Vec<Appended>, AppendError>>>;
 
-/// Runs a batch to its end.
+/// Runs a batch until each call is answered or found busy.
 pub(super) async fn run(
     ledger: &Ledger,
     warm: &mut WarmConnection,
@@ -69,12 +73,12 @@ pub(super) async fn run(
 ) -> Outcome {
     let mut outcome = Outcome::default();
     let mut busy_plans: HashSet<PlanKey> = HashSet::new();
-    // Last in, first out, so the first half goes before the second: a plan's calls stay in order.
-    let mut todo = vec![(calls, Tries::default())];
-    while let Some((calls, tries)) = todo.pop() {
-        let (behind, mut calls): (Vec<_>, Vec<_>) =
+    // A stack, so that the first half runs before the second and the calls of a plan stay in order.
+    let mut todo = vec![(calls, Retries::default())];
+    while let Some((calls, retries)) = todo.pop() {
+        let (busy, mut calls): (Vec<_>, Vec<_>) =
             calls.into_iter().partition(|waiting| busy_plans.contains(&waiting.key));
-        outcome.busy.extend(behind);
+        outcome.busy.extend(busy);
         if calls.is_empty() {
             continue;
         }
@@ -94,18 +98,18 @@ pub(super) async fn run(
             Err(error) => error,
         };
         warm.discard();
-        match tries.after(&error, calls.len()) {
-            Next::Again(tries) => todo.push((calls, tries)),
+        match retries.after(&error, calls.len()) {
+            Next::Again(retries) => todo.push((calls, retries)),
             Next::Halves => {
                 let second = calls.split_off(calls.len() / 2);
-                todo.push((second, Tries::default()));
-                todo.push((calls, Tries::default()));
+                todo.push((second, Retries::default()));
+                todo.push((calls, Retries::default()));
             }
             Next::GiveUp => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = %error_chain(&error),
                     calls = calls.len(),
-                    "appending failed; the callers were told to ask again"
+                    "append failed; the callers have to retry with the same ids"
                 );
                 let answer = AppendError::from(error);
                 for waiting in calls {
@@ -117,35 +121,38 @@ pub(super) async fn run(
     outcome
 }
 
-/// What was tried already with this very batch.
+/// The retries that were spent on this very batch.
 #[derive(Debug, Clone, Copy, Default)]
-struct Tries {
+struct Retries {
     reconnected: bool,
     collided: bool,
 }
 
-#[derive(Debug, PartialEq)]
-enum Next<T> {
-    Again(T),
+/// What follows a failure of a batch.
+enum Next {
+    /// Run the same batch again.
+    Again(Retries),
+    /// Run each half of the batch.
     Halves,
+    /// Answer all callers with the error.
     GiveUp,
 }
 
-impl Tries {
-    fn after(self, error: &LedgerError, calls: usize) -> Next<Self> {
+impl Retries {
+    fn after(self, error: &LedgerError, calls: usize) -> Next {
         let code = match error {
-            LedgerError::Sql(sqlx::Error::Database(database)) => database.code().map(std::borrow::Cow::into_owned),
+            LedgerError::Rejected(sqlx::Error::Database(database)) => database.code().map(std::borrow::Cow::into_owned),
             _ => None,
         };
         match (error, code.as_deref()) {
-            // The pool may have given a connection that died long ago; a second one tells.
+            // The pool may have lent a connection that broke long ago; another one shows whether the database is reachable.
             (LedgerError::Unreachable(_), _) if !self.reconnected => Next::Again(Self { reconnected: true, ..self }),
-            // Away for good; lock_timeout or a key that may not sign, which half a batch would meet too; an outcome that only
-            // the callers' ids resolve.
-            (LedgerError::Unreachable(_) | LedgerError::UnknownCommit(_) | LedgerError::SigningKey(_), _)
+            // Half of the batch would fail in the same way; 55P03 is lock_timeout. After an unknown outcome only the callers can
+            // find out, by their ids.
+            (LedgerError::Unreachable(_) | LedgerError::OutcomeUnknown { .. } | LedgerError::SigningKey(_), _)
             | (_, Some("55P03")) => Next::GiveUp,
             _ if calls > 1 => Next::Halves,
-            // The id is committed by now, so that the next look at known ids decides the call.
+            // A unique violation. The other batch has committed the id, so the next look at the known ids decides the call.
             (_, Some("23505")) if !self.collided => Next::Again(Self { collided: true, ..self }),
             _ => Next::GiveUp,
         }
@@ -162,14 +169,14 @@ async fn attempt(
     let mut transaction = warm.begin(ledger).await?;
     let Locked { mut plans, known, now } = lock(&mut transaction, calls, locking, linker.kid()).await?;
     let mut known = read_known(ledger, &mut transaction, known).await?;
-    let open = open_keys(&mut transaction, calls).await?;
-    let place: HashMap<(String, String), usize> =
+    let open = lock_open_keys(&mut transaction, calls).await?;
+    let indexes: HashMap<(String, String), usize> =
         plans.iter().enumerate().map(|(at, plan)| ((plan.tenant.clone(), plan.plan.clone()), at)).collect();
 
     let mut answers: Answers = Vec::with_capacity(calls.len());
     let mut rows = Vec::new();
     for Waiting { call, .. } in calls {
-        let at = place[&(call.tenant.as_str().to_owned(), call.plan.as_str().to_owned())];
+        let at = indexes[&(call.tenant.as_str().to_owned(), call.plan.as_str().to_owned())];
         if !plans[at].locked {
             answers.push(None);
             continue;
@@ -180,7 +187,7 @@ async fn attempt(
                 appended
                     .iter()
                     .filter(|appended| appended.new)
-                    .map(|appended| Row { plan_at: at, record: appended.record.clone() }),
+                    .map(|appended| Row { plan_index: at, record: appended.record.clone() }),
             );
         }
         answers.push(Some(answer));
@@ -191,7 +198,7 @@ async fn attempt(
         return Ok((answers, Vec::new()));
     }
     let hints = if rows.is_empty() {
-        // An answer that rests on rows read is no safer than they are: this commit waits for the standbys too.
+        // The answers depend on rows that were read, so this commit has to wait for the standbys too.
         sqlx::query!("-- wait_for_standbys\nSELECT pg_logical_emit_message(true, '', '')::text AS lsn")
             .fetch_one(&mut *transaction)
             .await?;
@@ -203,22 +210,7 @@ async fn attempt(
     Ok((answers, hints))
 }
 
-/// The data keys of the batch that are open, locked until its end. A batch without encrypted events asks nothing.
-async fn open_keys(connection: &mut sqlx::PgConnection, calls: &[Waiting]) -> Result<OpenKeys, LedgerError> {
-    let mut names: Vec<(&str, Uuid)> = Vec::new();
-    for Waiting { call, .. } in calls {
-        let ids = call.events.iter().filter_map(|draft| draft.encrypted.as_ref()).map(|under| under.key_id);
-        names.extend(ids.map(|key_id| (call.tenant.as_str(), key_id)));
-    }
-    if names.is_empty() {
-        return Ok(OpenKeys::new());
-    }
-    names.sort_unstable();
-    names.dedup();
-    share(connection, &names).await
-}
-
-/// The records of the ids that are stored.
+/// Reads the records of the stored ids.
 async fn read_known(
     ledger: &Ledger,
     connection: &mut sqlx::PgConnection,

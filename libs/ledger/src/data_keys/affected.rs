@@ -1,4 +1,4 @@
-//! What an erasure made unreadable, and where copies of it went.
+//! What an erasure made unreadable, and which subscriptions have passed it.
 
 use std::str::FromStr;
 
@@ -8,32 +8,35 @@ use sqlx::{ConnectOptions, Connection};
 use uuid::Uuid;
 
 use super::DataKeys;
-use crate::LedgerError;
+use crate::pg::Column;
+use crate::{LedgerError, OpenError};
 
-/// The events whose payloads are under some data keys.
+const COUNT: Column = Column::new("events", "count(*)");
+
+/// The number of events whose payloads are encrypted under some data keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Affected {
-    /// How many.
+    /// The events.
     pub events: u64,
-    /// In how many plans.
+    /// The plans that they are in.
     pub plans: u64,
-    /// How many of them wait in the outbox: the broker has no copy of those yet.
+    /// Those of the events that are in the outbox: the broker has not confirmed that it has a copy of them.
     pub waiting: u64,
 }
 
-/// How many such events of a type a subscription is past, taken or not wanted.
+/// The number of such events of a type that a subscription has passed: applied, or not wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passed {
-    /// The subscription.
+    /// The name of the subscription.
     pub subscription: String,
-    /// The events' type.
+    /// The type of the events.
     pub event_type: String,
-    /// How many.
+    /// The events.
     pub events: u64,
 }
 
 impl DataKeys<'_> {
-    /// The events of a tenant under these data keys.
+    /// Returns the number of a tenant's events under these data keys.
     pub async fn affected(self, tenant: &Tenant, keys: &[Uuid]) -> Result<Affected, LedgerError> {
         let keys: Vec<String> = keys.iter().map(Uuid::to_string).collect();
         let row = sqlx::query!(
@@ -47,14 +50,14 @@ impl DataKeys<'_> {
         .fetch_one(self.ledger.pool())
         .await?;
         Ok(Affected {
-            events: row.events.unsigned_abs(),
-            plans: row.plans.unsigned_abs(),
-            waiting: row.waiting.unsigned_abs(),
+            events: COUNT.read(row.events)?,
+            plans: COUNT.read(row.plans)?,
+            waiting: COUNT.read(row.waiting)?,
         })
     }
 
-    /// Which subscriptions are past events of a tenant under these data keys, by the events' types: by their position in the
-    /// plan, and where that was pruned by their floor.
+    /// Returns which subscriptions have passed events of a tenant under these data keys, by type. A subscription has passed an
+    /// event by its position in the plan or, if that was pruned, by its floor.
     pub async fn passed(self, tenant: &Tenant, keys: &[Uuid]) -> Result<Vec<Passed>, LedgerError> {
         let keys: Vec<String> = keys.iter().map(Uuid::to_string).collect();
         let rows = sqlx::query!(
@@ -74,17 +77,19 @@ impl DataKeys<'_> {
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| Passed { subscription: row.name, event_type: row.event_type, events: row.events.unsigned_abs() })
-            .collect())
+        rows.into_iter()
+            .map(|row| {
+                let events = COUNT.read(row.events)?;
+                Ok(Passed { subscription: row.name, event_type: row.event_type, events })
+            })
+            .collect()
     }
 }
 
-/// Gives the space of deleted data keys back at once, table and indexes, instead of when autovacuum comes by. `owner_url` is an
-/// address of `sealbus_owner`, whose table it is.
-pub async fn vacuum_data_keys(owner_url: &str) -> Result<(), LedgerError> {
-    let options = PgConnectOptions::from_str(owner_url).map_err(LedgerError::Address)?;
+/// Frees the space of deleted data keys in table and indexes at once, rather than when autovacuum runs. `owner_url` is the
+/// address of the database for the owner of the table, `sealbus_owner`.
+pub async fn vacuum_data_keys(owner_url: &str) -> Result<(), OpenError> {
+    let options = PgConnectOptions::from_str(owner_url).map_err(OpenError::Address)?;
     let mut connection = options.connect().await?;
     sqlx::query!("-- vacuum_data_keys\nVACUUM (INDEX_CLEANUP ON) sealbus.data_keys").execute(&mut connection).await?;
     connection.close().await?;

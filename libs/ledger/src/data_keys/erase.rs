@@ -1,11 +1,11 @@
-//! An erasure, in an order that a crash cannot spoil.
+//! Erasure of a data subject, in an order that a crash cannot break (`docs/spec/integrity.md#erasure-erase`).
 //!
-//! 1. The subject's keys are closed, which waits for appends that hold one: from here on nothing new is encrypted under them.
-//! 2. `subject.erased` is appended to the tenant's plan `_erasures`, naming the keys and not the subject.
-//! 3. The rows are deleted: the wrapped key, and the subject's name.
+//! 1. The subject's keys are closed. This waits for appends that use one of them. From then on nothing is encrypted under them.
+//! 2. `subject.erased` is appended to the tenant's plan `_erasures`. It names the keys, and not the subject.
+//! 3. The rows are deleted: the wrapped keys and the name of the subject.
 //!
-//! A crash behind 1 leaves keys that only the next erasure of the subject takes up; one behind 2 leaves rows that an event
-//! names, which nobody opens any more, and which the next start of a publisher or the next erasure deletes.
+//! A crash after step 1 leaves closed keys, which the next erasure of the subject erases. A crash after step 2 leaves rows that
+//! an event names: nobody opens them any more, and the next start of a publisher or the next erasure deletes them.
 
 use sealbus_core::canonical;
 use sealbus_core::envelope::DataSubject;
@@ -18,54 +18,53 @@ use crate::LedgerError;
 use crate::append::{AppendError, Appender, Call, Draft, Expect};
 use crate::own_event::own_event;
 
-/// Whose data are to be erased, who says so, and why. The subject does not print.
+/// Which data subject is to be erased, who orders it, and why. `Debug` does not print the subject.
 #[derive(Clone, Debug)]
 pub struct ErasureRequest {
-    /// Whose data subject.
+    /// The tenant that has the data of the subject.
     pub tenant: Tenant,
-    /// Who is to be forgotten.
+    /// The data subject.
     pub subject: DataSubject,
-    /// The person who orders it, as the event names them.
+    /// The name of the person who orders it, for the event. It is self-declared.
     pub actor: String,
-    /// Why, in that person's words: kept for ever, so it must not name the subject.
+    /// The reason, for the event: 1 to 2,000 characters without U+0000. It is kept for ever and must not name the subject.
     pub reason: String,
 }
 
-/// What an erasure did.
+/// The result of an erasure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Erasure {
-    /// The data keys that are destroyed now, in the order of their ids.
+    /// The data keys that were deleted, ordered by id.
     pub keys: Vec<Uuid>,
-    /// Rows of earlier erasures, of any tenant, that were still there and are destroyed now too.
+    /// The number of data keys of earlier erasures, of any tenant, that still existed and were deleted too.
     pub redone: u64,
 }
 
-/// Why an erasure was not done, or not to its end. Asking again is right, once the cause is gone.
+/// Why an erasure was not done, or not completed. It can be repeated once the cause is gone.
 #[derive(Debug, thiserror::Error)]
 pub enum EraseError {
-    /// The reason is kept for ever, so there must be one.
-    #[error("a reason of 1 to 2,000 characters is needed, without U+0000")]
+    /// The reason is empty, too long, or contains U+0000.
+    #[error("the reason must have 1 to 2,000 characters, without U+0000")]
     Reason,
-    /// The event would keep what is to be erased.
-    #[error(
-        "the reason or the actor names the data subject, and the event keeps both for ever: say it without the name"
-    )]
+    /// The reason or the actor contains the name of the subject, which the event would keep.
+    #[error("the reason or the actor names the data subject, and the event keeps both for ever; leave the name out")]
     NamesSubject,
-    /// The event could not be appended. The keys are closed and still there.
-    #[error("the erasure could not be recorded, and nothing is erased yet: run the same command again")]
+    /// The event could not be appended. The keys are closed, and still exist.
+    #[error("the erasure could not be recorded, and nothing is erased yet; repeat it")]
     Append(#[source] AppendError),
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
 
 impl DataKeys<'_> {
-    /// Erases a data subject: every payload under its keys is unreadable from here on, and its name is gone from the ledger.
+    /// Erases a data subject. When this returns, no payload under its keys can be read any more, and the ledger does not contain
+    /// its name.
     ///
-    /// Idempotent: a subject without keys is no error, and gets no event. What appends held a key when this began is waited
-    /// for, and is erased with the rest; what is published from then on gets a new key.
-    pub async fn erase(self, appender: &Appender, order: &ErasureRequest) -> Result<Erasure, EraseError> {
-        let ErasureRequest { tenant, subject, actor, reason } = order;
+    /// Idempotent: a subject without keys is not an error, and gets no event. Appends that use a key when this begins are waited
+    /// for, and their events are erased too. Events that are published from then on get a new key.
+    pub async fn erase(self, appender: &Appender, request: &ErasureRequest) -> Result<Erasure, EraseError> {
+        let ErasureRequest { tenant, subject, actor, reason } = request;
         if reason.is_empty() || reason.chars().count() > 2_000 || reason.contains('\0') {
             return Err(EraseError::Reason);
         }
@@ -74,14 +73,14 @@ impl DataKeys<'_> {
         }
         let keys = self.close_data_keys(tenant, subject).await?;
         let known = self.stored(&keys.iter().map(|id| (tenant.to_string(), *id)).collect::<Vec<_>>()).await?;
-        let told = known.iter().zip(&keys).filter(|(known, _)| !known.erased);
-        let told: Vec<Uuid> = told.map(|(_, key_id)| *key_id).collect();
-        if !told.is_empty() {
+        let unrecorded = known.iter().zip(&keys).filter(|(known, _)| !known.erased);
+        let unrecorded: Vec<Uuid> = unrecorded.map(|(_, key_id)| *key_id).collect();
+        if !unrecorded.is_empty() {
             let call = Call {
                 tenant: tenant.clone(),
                 plan: Plan::erasures(),
                 expect: Expect::Any,
-                events: vec![self.erasure_event(order, &told)],
+                events: vec![self.erasure_event(request, &unrecorded)],
             };
             appender.append(call).await.map_err(EraseError::Append)?;
         }
@@ -90,8 +89,8 @@ impl DataKeys<'_> {
         Ok(Erasure { keys, redone })
     }
 
-    /// Carries out every erasure that the ledger's events tell, where a row is still there: after a restore, or a crash. Gives
-    /// how many keys were destroyed. A publisher does this before it answers anybody.
+    /// Repeats all erasures that the ledger's events record, for keys that still exist: after a restore or a crash. Returns the
+    /// number of deleted keys. A publisher does this before it serves its first request.
     pub async fn redo_erasures(self) -> Result<u64, LedgerError> {
         let deleted = sqlx::query!(
             "-- redo_erasures
@@ -110,7 +109,7 @@ impl DataKeys<'_> {
         Ok(deleted.rows_affected())
     }
 
-    /// Closes a subject's keys, in the order of their ids, and gives all of them, closed before or now.
+    /// Closes the keys of a subject. Returns all of them, closed before or now, ordered by id.
     async fn close_data_keys(self, tenant: &Tenant, subject: &DataSubject) -> Result<Vec<Uuid>, LedgerError> {
         let mut keys = sqlx::query_scalar!(
             "-- close_data_keys
@@ -140,14 +139,14 @@ impl DataKeys<'_> {
         Ok(())
     }
 
-    /// The event that says what was erased.
-    fn erasure_event(self, order: &ErasureRequest, keys: &[Uuid]) -> Draft {
-        let payload = canonical::write(&json!({ "keys": keys, "reason": order.reason }));
-        own_event(&self.ledger.deployment().origin, "subject.erased", &order.actor, payload)
+    /// Returns the event that records the erasure.
+    fn erasure_event(self, request: &ErasureRequest, keys: &[Uuid]) -> Draft {
+        let payload = canonical::write(&json!({ "keys": keys, "reason": request.reason }));
+        own_event(&self.ledger.deployment().origin, "subject.erased", &request.actor, payload)
     }
 }
 
-/// Whether the subject's name stands in a text as a word of its own: `1` does not stand in `2011`.
+/// Returns whether a text contains the name of the subject as a separate word: `2011` does not contain `1`.
 fn names(text: &str, subject: &DataSubject) -> bool {
     let name = subject.as_str();
     let inside = |neighbour: Option<char>| neighbour.is_some_and(char::is_alphanumeric);

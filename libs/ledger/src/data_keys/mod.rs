@@ -1,17 +1,15 @@
-//! Data keys, by which encrypted payloads are read and erased (INTEGRITY, Erasure). The table holds them wrapped; nothing here
-//! ever sees one unwrapped.
+//! Data keys: the keys of encrypted payloads, by data subject (`docs/spec/integrity.md#erasure-data-key`). They are stored
+//! wrapped, and this crate never unwraps one.
 //!
-//! - this file: looking keys up and making them.
-//! - `share`: how an append makes sure that none of its keys is being erased.
-//! - `erase`: an erasure, in an order that a crash cannot spoil, and doing it again.
-//! - `affected`: what an erasure made unreadable, and where copies of it went.
+//! - this file: looking keys up and storing new ones.
+//! - `erase`: an erasure, in an order that a crash cannot break, and repeating it.
+//! - `affected`: what an erasure made unreadable, and which subscriptions have passed it.
 //!
-//! Whether a key was erased is never taken from this table: the events in the plans `_erasures` say it, and the rows are gone
-//! because of them. So a row that a restore brings back opens nothing.
+//! Whether a key was erased is decided by the events in the plans `_erasures`, never by the table: the rows are deleted because
+//! of those events. So a row that a restore brings back opens nothing.
 
 mod affected;
 mod erase;
-mod share;
 
 use std::num::NonZeroU32;
 
@@ -21,27 +19,30 @@ use uuid::Uuid;
 
 pub use self::affected::{Affected, Passed, vacuum_data_keys};
 pub use self::erase::{EraseError, Erasure, ErasureRequest};
-pub(crate) use self::share::share;
+use crate::pg::Column;
 use crate::{Ledger, LedgerError};
 
-/// A subject's data key to encrypt under, or the epoch of the one that is to be made.
+const EPOCH: Column = Column::new("data_keys", "epoch");
+
+/// The data key under which a subject's data are to be encrypted, or the epoch of the key that has to be made.
 #[derive(Debug, Clone)]
 pub enum Current {
-    /// The newest one, which no erasure has closed.
+    /// The newest key of the subject, which no erasure has closed.
     Key(WrappedKey),
-    /// There is none; the next is of this epoch.
+    /// The subject has no such key. The next one has this epoch.
     Next(NonZeroU32),
 }
 
-/// What is known of the data key that an envelope names.
+/// What the ledger knows about a data key that an envelope names.
 #[derive(Debug, Clone, Default)]
 pub struct StoredKey {
-    /// Its row, if there is one.
+    /// The wrapped key; `None` if there is no valid row.
     pub wrapped: Option<WrappedKey>,
-    /// Whether an event says that it was erased: then nothing under it is opened, even if its row is there.
+    /// Whether an event says that the key was erased. Then nothing under it may be opened, even if there is a row.
     pub erased: bool,
 }
 
+/// A row of table `data_keys`.
 struct Row {
     tenant: String,
     key_id: Uuid,
@@ -52,11 +53,17 @@ struct Row {
 }
 
 impl Row {
-    /// None where the row is not of its form: such a key unwraps to nothing, and counts as lost.
+    /// Converts the row. If a column is not of its form this logs an error and returns `None`: the key counts as lost, and
+    /// other events can still be read.
     fn into_wrapped(self) -> Option<WrappedKey> {
+        let (subject, epoch) = (DataSubject::parse(&self.subject), epoch(self.epoch));
+        let (Ok(subject), Ok(epoch)) = (subject, epoch) else {
+            tracing::error!(tenant = self.tenant, key_id = %self.key_id, "stored data key is invalid and counts as lost");
+            return None;
+        };
         Some(WrappedKey {
-            subject: DataSubject::parse(&self.subject).ok()?,
-            epoch: u32::try_from(self.epoch).ok().and_then(NonZeroU32::new)?,
+            subject,
+            epoch,
             tenant: self.tenant,
             key_id: self.key_id,
             kek: KeyId::new(self.kek),
@@ -65,14 +72,14 @@ impl Row {
     }
 }
 
-/// The wrapped keys of encrypted payloads, and their erasure. From [`Ledger::data_keys`].
+/// Access to the data keys and their erasure, from [`Ledger::data_keys`].
 #[derive(Clone, Copy)]
 pub struct DataKeys<'a> {
     pub(crate) ledger: &'a Ledger,
 }
 
 impl DataKeys<'_> {
-    /// The keys under which data of these subjects of a tenant are to be encrypted now, in the order asked.
+    /// Returns the keys under which data of some subjects of a tenant are to be encrypted now, in the order of the subjects.
     pub async fn current(self, tenant: &str, subjects: &[DataSubject]) -> Result<Vec<Current>, LedgerError> {
         let names: Vec<&str> = subjects.iter().map(DataSubject::as_str).collect();
         let rows = sqlx::query!(
@@ -91,8 +98,8 @@ impl DataKeys<'_> {
         .fetch_all(self.ledger.pool())
         .await?;
         let current = rows.into_iter().zip(subjects).map(|(row, subject)| {
-            let epoch = row.epoch.and_then(|epoch| u32::try_from(epoch).ok()).and_then(NonZeroU32::new);
-            match (row.key_id, epoch, row.kek, row.wrapped, row.closed) {
+            let epoch = row.epoch.map(epoch).transpose()?;
+            Ok(match (row.key_id, epoch, row.kek, row.wrapped, row.closed) {
                 (Some(key_id), Some(epoch), Some(kek), Some(wrapped), Some(false)) => Current::Key(WrappedKey {
                     tenant: tenant.to_owned(),
                     subject: subject.clone(),
@@ -102,17 +109,19 @@ impl DataKeys<'_> {
                     wrapped,
                 }),
                 (_, last, ..) => {
-                    Current::Next(last.map_or(NonZeroU32::MIN, |last| last.checked_add(1).unwrap_or(NonZeroU32::MAX)))
+                    let no_next = || EPOCH.corrupt("the highest epoch is in use; there is no next one");
+                    let next = |last: NonZeroU32| last.checked_add(1).ok_or_else(no_next);
+                    Current::Next(last.map_or(Ok(NonZeroU32::MIN), next)?)
                 }
-            }
+            })
         });
-        Ok(current.collect())
+        current.collect()
     }
 
-    /// Stores new data keys. One whose subject got a key of the same epoch meanwhile is left out: look the current one up
-    /// again.
+    /// Stores new data keys. A key whose subject got another key of the same epoch in the meantime is left out; the caller looks
+    /// the current key up again.
     pub async fn add(self, keys: &[WrappedKey]) -> Result<(), LedgerError> {
-        // In one order in all replicas, so that two which make the same keys do not wait for each other.
+        // All replicas insert in this one order, so that two of them with the same keys do not deadlock.
         let mut keys: Vec<&WrappedKey> = keys.iter().collect();
         keys.sort_by(|one, other| (&one.tenant, &one.subject).cmp(&(&other.tenant, &other.subject)));
         sqlx::query!(
@@ -132,9 +141,9 @@ impl DataKeys<'_> {
         Ok(())
     }
 
-    /// The data keys of these names, tenant and key id, as far as they are stored; in no order.
+    /// Returns the stored data keys with these names (tenant, key id), in no particular order.
     ///
-    /// Nothing is said of erasures: a row that is still here may be named by one. See [`DataKeys::stored`].
+    /// It does not look at erasures: a returned key may have been erased. See [`DataKeys::stored`].
     pub async fn wrapped(self, names: &[(String, Uuid)]) -> Result<Vec<WrappedKey>, LedgerError> {
         let (tenants, ids) = columns(names);
         let rows = sqlx::query_as!(
@@ -151,8 +160,7 @@ impl DataKeys<'_> {
         Ok(rows.into_iter().filter_map(Row::into_wrapped).collect())
     }
 
-    /// What is known of these data keys, tenant and key id, in the order asked: first whether an event says that the key was
-    /// erased, and its row.
+    /// Returns what the ledger knows about the data keys with these names (tenant, key id), in the order of the names.
     pub async fn stored(self, names: &[(String, Uuid)]) -> Result<Vec<StoredKey>, LedgerError> {
         let (tenants, ids) = columns(names);
         let rows = sqlx::query!(
@@ -185,6 +193,13 @@ impl DataKeys<'_> {
     }
 }
 
+/// Converts the epoch of a data key.
+fn epoch(stored: i64) -> Result<NonZeroU32, LedgerError> {
+    let epoch: u32 = EPOCH.read(stored)?;
+    NonZeroU32::new(epoch).ok_or_else(|| EPOCH.corrupt("0 is not an epoch"))
+}
+
+/// Splits names into the columns tenant and key id.
 fn columns(names: &[(String, Uuid)]) -> (Vec<&str>, Vec<Uuid>) {
     names.iter().map(|(tenant, key_id)| (tenant.as_str(), *key_id)).unzip()
 }

@@ -1,45 +1,44 @@
-//! Attempts: what went wrong at each failed run of a handler. History for people; nothing is decided by it.
+//! Attempts: the errors of failed handler runs. They are history for people; no decision depends on them.
 
 use sealbus_core::timestamp::Timestamp;
 use sqlx::PgConnection;
 
 use crate::LedgerError;
-use crate::delivery::positions::Position;
-use crate::delivery::positions::Positions;
-use crate::history::trail::signed;
+use crate::delivery::positions::{NEXT_SEQ, Position, Positions};
+use crate::pg::{Column, bound};
 
-/// One failed run of a handler on one event.
+/// One failed run of a handler for one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// Counts from 1 for the event, over redrives too.
+    /// Counts the attempts at the event from 1, across redrives.
     pub n: u32,
-    /// When it was written down.
+    /// When the attempt was recorded.
     pub at: Timestamp,
-    /// What went wrong.
+    /// The error.
     pub error: String,
 }
 
 impl Positions<'_> {
-    /// Failed runs of a subscription's handler on one event, oldest first. They go when their position is pruned.
+    /// Returns the attempts of a subscription at one event, oldest first. They are deleted when their position is pruned.
     pub async fn attempts(self, subscription_no: i64, plan_no: i64, seq: u64) -> Result<Vec<Attempt>, LedgerError> {
         let rows = sqlx::query!(
             "-- attempts
             SELECT n, at, error FROM sealbus.attempts WHERE subscription_no = $1 AND plan_no = $2 AND seq = $3 ORDER BY n",
             subscription_no,
             plan_no,
-            signed(seq),
+            bound(seq),
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| Attempt { n: row.n.unsigned_abs(), at: Timestamp::from_offset(row.at), error: row.error })
-            .collect())
+        let n = Column::new("attempts", "n").of_row(plan_no);
+        rows.into_iter()
+            .map(|row| Ok(Attempt { n: n.read(row.n)?, at: Timestamp::from_offset(row.at), error: row.error }))
+            .collect()
     }
 }
 
-/// Writes down the errors of a position's next event, numbered after those that are there.
-pub(crate) async fn record(
+/// Records errors at the next event of a position, numbered after those that are recorded already.
+pub(super) async fn record(
     connection: &mut PgConnection,
     subscription_no: i64,
     from: &Position,
@@ -56,7 +55,7 @@ pub(crate) async fn record(
         FROM unnest($4::text[]) WITH ORDINALITY AS error (text, n)",
         subscription_no,
         from.plan_no,
-        signed(from.next_seq),
+        NEXT_SEQ.bigint(from.next_seq)?,
         errors,
     )
     .execute(connection)

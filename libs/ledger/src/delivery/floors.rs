@@ -1,51 +1,59 @@
-//! Floors: for each subscription and partition the log index below which every leaf is applied, or owed in a position.
+//! Floors: for each subscription and partition, the log index below which every leaf is applied, or owed in a position.
 //!
-//! The sweep (PROTOCOL, Consume, rule 1) walks the leaves from the lowest floor on and moves the floors behind it. A floor
-//! moves by compare-and-set, in a statement of its own, after all that it relies on has committed.
+//! The sweep (`docs/spec/protocol.md#consume-1`) walks the leaves from the lowest floor on and then moves the floors. A floor
+//! moves by compare-and-set, in a separate transaction, after all that it relies on has committed.
 
 use std::time::Duration;
 
-use crate::history::trail::signed;
+use crate::pg::{Column, bound};
 use crate::{Ledger, LedgerError};
 
-/// A leaf as the sweep walks over it.
+const FLOOR: Column = Column::new("floors", "floor");
+const PARTITION: Column = Column::new("floors", "partition");
+
+/// A leaf, as the sweep needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SweptLeaf {
-    /// Its place in the log.
+    /// The log index.
     pub index: u64,
-    /// Its plan.
+    /// The number of the plan.
     pub plan_no: i64,
-    /// Its event's place in the plan.
+    /// The position of the event in its plan.
     pub seq: u64,
-    /// Its plan's tenant.
+    /// The tenant of the plan.
     pub tenant: String,
-    /// Its event's type; none where the event has been taken out of the ledger.
+    /// The type of the event; `None` if the ledger lacks the event.
     pub event_type: Option<String>,
 }
 
-/// The floor of each subscription in each partition. From [`Ledger::floors`].
+/// Access to floors, from [`Ledger::floors`].
 #[derive(Clone, Copy)]
 pub struct Floors<'a> {
     pub(crate) ledger: &'a Ledger,
 }
 
 impl Floors<'_> {
-    /// Floors of some subscriptions in one partition, as (number, floor); one that is not complete has none.
+    /// Returns the floors of some subscriptions in a partition, as (subscription number, floor). A subscription whose creation
+    /// is not finished has none.
     pub async fn read(self, subscriptions: &[i64], partition: u32) -> Result<Vec<(i64, u64)>, LedgerError> {
         let rows = sqlx::query!(
             "-- floors
             SELECT subscription_no, floor FROM sealbus.floors WHERE subscription_no = ANY ($1) AND partition = $2",
             subscriptions,
-            i32::try_from(partition).unwrap_or(i32::MAX),
+            PARTITION.integer(partition)?,
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        Ok(rows.into_iter().map(|row| (row.subscription_no, row.floor.unsigned_abs())).collect())
+        rows.into_iter()
+            .map(|row| Ok((row.subscription_no, FLOOR.of_row(row.subscription_no).read(row.floor)?)))
+            .collect()
     }
 
-    /// Leaves of a partition in log order from an index on, up to the first that was sealed less than `age` ago.
+    /// Returns up to `limit` leaves of a partition in log order, beginning at `from_index`, up to the first leaf that was
+    /// sealed less than `age` ago.
     ///
-    /// The walk ends at that one even if an older clock stands on a later leaf: what is passed over is never read again.
+    /// It ends there even if a later leaf looks older, because the clock was set back: a leaf that the sweep passes is never
+    /// read again.
     pub async fn leaves(
         self,
         partition: u32,
@@ -62,43 +70,44 @@ impl Floors<'_> {
             LEFT JOIN sealbus.events e ON e.plan_no = l.plan_no AND e.seq = l.seq
             WHERE l.log_id = $1 AND l.partition = $2 AND l.leaf_index >= $3 ORDER BY l.leaf_index LIMIT $4"#,
             self.ledger.deployment().log_id,
-            i32::try_from(partition).unwrap_or(i32::MAX),
-            signed(from_index),
+            PARTITION.integer(partition)?,
+            bound(from_index),
             i64::from(limit),
             age.as_secs_f64(),
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        Ok(rows
-            .into_iter()
+        rows.into_iter()
             .take_while(|row| row.old)
-            .map(|row| SweptLeaf {
-                index: row.leaf_index.unsigned_abs(),
-                plan_no: row.plan_no,
-                seq: row.seq.unsigned_abs(),
-                tenant: row.tenant,
-                event_type: row.event_type,
+            .map(|row| {
+                Ok(SweptLeaf {
+                    index: Column::new("log_leaves", "leaf_index").read(row.leaf_index)?,
+                    plan_no: row.plan_no,
+                    seq: Column::new("log_leaves", "seq").of_row(row.leaf_index).read(row.seq)?,
+                    tenant: row.tenant,
+                    event_type: row.event_type,
+                })
             })
-            .collect())
+            .collect()
     }
 
-    /// Moves a floor, if it still is where the sweep read it. Says whether it did.
+    /// Moves a floor from `old` to `new`. Returns whether it did; the floor must still be at `old`.
     pub async fn advance(self, subscription_no: i64, partition: u32, old: u64, new: u64) -> Result<bool, LedgerError> {
         let moved = sqlx::query!(
             "-- advance_floor
             UPDATE sealbus.floors SET floor = $4 WHERE subscription_no = $1 AND partition = $2 AND floor = $3",
             subscription_no,
-            i32::try_from(partition).unwrap_or(i32::MAX),
-            signed(old),
-            signed(new),
+            PARTITION.integer(partition)?,
+            FLOOR.bigint(old)?,
+            FLOOR.bigint(new)?,
         )
         .execute(self.ledger.pool())
         .await?;
         Ok(moved.rows_affected() > 0)
     }
 
-    /// How many leaves stand at or above the floors of some subscriptions, as (number, leaves): those too young for the
-    /// sweep are among them, and no more than 100,000 a partition are counted.
+    /// Returns the number of leaves at or above the floors of some subscriptions, as (subscription number, leaves). It includes
+    /// leaves that are too young for the sweep, and counts at most 100,000 in each partition.
     pub async fn lags(self, subscriptions: &[i64]) -> Result<Vec<(i64, u64)>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- floor_lags
@@ -113,6 +122,7 @@ impl Floors<'_> {
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        Ok(rows.into_iter().map(|row| (row.subscription_no, row.lag.unsigned_abs())).collect())
+        let leaves = Column::new("log_leaves", "count(*)");
+        rows.into_iter().map(|row| Ok((row.subscription_no, leaves.read(row.lag)?))).collect()
     }
 }

@@ -1,9 +1,24 @@
-//! How far each subscription is in each plan, and what happens to a plan whose event fails.
+//! Delivery: what each subscription has applied, and what it still owes (`docs/spec/protocol.md#consume`).
+//!
+//! A subscription ([`subscriptions`]) has a position in each plan ([`positions`]): the seq to apply next, and one of the states
+//! below. A position moves in the transaction of the effect, and only from the place and state that were read before. In each
+//! partition a subscription has a floor ([`floors`]): the log index below which it owes nothing that is not recorded in a
+//! position. The floor makes it possible to find what the stream did not deliver, and to delete positions of idle plans.
+//!
+//! | from | to | by |
+//! |---|---|---|
+//! | live | deferred (stored as `behind`) | [`defer`](positions::Positions::defer): its events do not fit in memory, or the stream lost one |
+//! | live, deferred, parked | parked, dead, fork | [`set_aside`](positions::Positions::set_aside): its next event failed, or two events claim its place |
+//! | deferred, parked | live | [`unpark`](positions::Positions::unpark): nothing acknowledged is left to apply |
+//! | deferred, parked, dead, fork | parked | [`resume`](positions::Positions::resume): an operator command |
+//!
+//! Positions that cannot move now are set aside and resumed by [`parking`]. Operators see them through [`dead_letters`] and
+//! give commands for them through [`operator`]. [`attempts`] is the history of failed handler runs, for people.
 
 pub mod attempts;
-pub mod counts;
 pub mod dead_letters;
 pub mod floors;
+pub mod operator;
 pub mod parking;
 pub mod positions;
 pub mod subscriptions;

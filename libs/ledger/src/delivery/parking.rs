@@ -1,50 +1,52 @@
-//! Positions that cannot move now: parked, behind, dead, fork. How they are set aside, seen, taken up again and let go.
+//! Positions that cannot move now: how they are set aside, deferred, noted, taken up again and released.
 //!
-//! Each statement carries the condition that PROTOCOL, Consume, rules 1, 3, 4 and 10 demand; each was found necessary. A
-//! call that says false changed nothing: the caller reads the standing again.
+//! Each statement has the conditions of `docs/spec/protocol.md#consume-1`, `#consume-3` and `#consume-4`; each of them is
+//! necessary. A method that returns `false` changed nothing: the caller reads the position again.
 
 use std::time::Duration;
 
-use sealbus_core::hash::Hash;
-
 use crate::LedgerError;
 use crate::delivery::attempts;
-use crate::delivery::positions::Positions;
-use crate::delivery::positions::{LeaseEpoch, Position, PositionState};
-use crate::history::trail::signed;
+use crate::delivery::positions::{
+    ATTEMPTS, LeaseEpoch, NEXT_SEQ, Position, PositionState, Positions, SEEN_SEQ, bigints,
+};
+use crate::pg::Column;
 
-/// How a position is set aside.
+const PARTITION: Column = Column::new("plans", "partition");
+
+/// How to set a position aside.
 #[derive(Clone, Debug)]
 pub struct SetAside<'a> {
     /// [`PositionState::Parked`], [`PositionState::Dead`] or [`PositionState::Fork`].
     pub state: PositionState,
-    /// The highest seq that is acknowledged because of this.
+    /// The highest seq that is acknowledged because the position is set aside.
     pub seen_seq: u64,
-    /// Runs of the handler on the next event that count from now on.
+    /// Handler runs for the next event that count from now on.
     pub attempts: u32,
-    /// When replay takes it up; never, where none.
+    /// The pause until replay takes the position up; `None` for never.
     pub retry_in: Option<Duration>,
-    /// What went wrong, oldest first; kept as attempts. The last one is shown.
+    /// The errors, oldest first. They are recorded as attempts, and the last one is shown as the position's error.
     pub errors: &'a [String],
 }
 
-/// A position that replay, or an operator's ask, is due for.
+/// A position that is due for replay or for an operator command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DuePlan {
-    /// Whose position.
+    /// The number of the subscription.
     pub subscription_no: i64,
-    /// Its plan's partition.
+    /// The partition of the plan.
     pub partition: u32,
-    /// Its plan's tenant.
+    /// The tenant of the plan.
     pub tenant: String,
-    /// Its plan.
+    /// The plan.
     pub plan: String,
-    /// Its plan's number.
+    /// The number of the plan.
     pub plan_no: i64,
 }
 
 impl Positions<'_> {
-    /// Parks a position, makes it a dead letter or stops it at a fork, where it still stands as read.
+    /// Parks a position, makes it a dead letter or stops it at a fork. Returns whether it did; the position must still be as it
+    /// was read.
     pub async fn set_aside(
         self,
         subscription_no: i64,
@@ -65,11 +67,11 @@ impl Positions<'_> {
                 WHERE subscription_no = $1 AND plan_no = $2 AND next_seq = $3 AND state = $4",
                 subscription_no,
                 from.plan_no,
-                signed(from.next_seq),
+                NEXT_SEQ.bigint(from.next_seq)?,
                 from.state.as_str(),
                 aside.state.as_str(),
-                signed(aside.seen_seq),
-                count(aside.attempts),
+                SEEN_SEQ.bigint(aside.seen_seq)?,
+                ATTEMPTS.integer(aside.attempts)?,
                 retry_in,
                 first,
                 last,
@@ -87,11 +89,11 @@ impl Positions<'_> {
                 ON CONFLICT DO NOTHING",
                 subscription_no,
                 from.plan_no,
-                signed(from.next_seq),
+                NEXT_SEQ.bigint(from.next_seq)?,
                 from.last_hash.as_bytes().as_slice(),
                 aside.state.as_str(),
-                signed(aside.seen_seq),
-                count(aside.attempts),
+                SEEN_SEQ.bigint(aside.seen_seq)?,
+                ATTEMPTS.integer(aside.attempts)?,
                 retry_in,
                 first,
                 last,
@@ -111,8 +113,8 @@ impl Positions<'_> {
         Ok(true)
     }
 
-    /// Leaves live positions behind, to be replayed from the ledger up to at least the given seqs. Gives the plans that
-    /// still stood as read; the others are untouched.
+    /// Defers live positions: they are replayed from the ledger, up to at least the given seqs. Returns the numbers of the plans
+    /// whose positions were still as they were read; the others are unchanged.
     pub async fn defer(
         self,
         subscription_no: i64,
@@ -120,11 +122,11 @@ impl Positions<'_> {
         plans: &[(&Position, u64)],
     ) -> Result<Vec<i64>, LedgerError> {
         let (known, new): (Vec<_>, Vec<_>) = plans.iter().partition(|(from, _)| from.stored);
-        let mut left = Vec::with_capacity(plans.len());
+        let mut deferred = Vec::with_capacity(plans.len());
         if !known.is_empty() {
-            left.extend(
+            deferred.extend(
                 sqlx::query_scalar!(
-                    "-- leave_behind
+                    "-- defer
                     UPDATE sealbus.positions pos
                     SET state = 'behind', seen_seq = greatest(pos.seen_seq, pos.next_seq, b.seen_seq), next_at = clock_timestamp(), epoch = $2
                     FROM unnest($3::bigint[], $4::bigint[], $5::bigint[]) AS b (plan_no, next_seq, seen_seq)
@@ -133,17 +135,17 @@ impl Positions<'_> {
                     subscription_no,
                     lease.epoch,
                     &known.iter().map(|(from, _)| from.plan_no).collect::<Vec<_>>(),
-                    &known.iter().map(|(from, _)| signed(from.next_seq)).collect::<Vec<_>>(),
-                    &known.iter().map(|(_, seen)| signed(*seen)).collect::<Vec<_>>(),
+                    &bigints(known.iter().map(|(from, _)| from.next_seq))?,
+                    &bigints(known.iter().map(|(_, seen)| *seen))?,
                 )
                 .fetch_all(self.ledger.pool())
                 .await?,
             );
         }
         if !new.is_empty() {
-            left.extend(
+            deferred.extend(
                 sqlx::query_scalar!(
-                    "-- first_left_behind
+                    "-- first_deferred
                     INSERT INTO sealbus.positions (subscription_no, plan_no, next_seq, last_hash, seen_seq, state, next_at, epoch)
                     SELECT $1, b.plan_no, b.next_seq, b.last_hash, greatest(b.next_seq, b.seen_seq), 'behind', clock_timestamp(), lease.epoch
                     FROM sealbus.leases lease,
@@ -155,19 +157,19 @@ impl Positions<'_> {
                     lease.key,
                     lease.epoch,
                     &new.iter().map(|(from, _)| from.plan_no).collect::<Vec<_>>(),
-                    &new.iter().map(|(from, _)| signed(from.next_seq)).collect::<Vec<_>>(),
+                    &bigints(new.iter().map(|(from, _)| from.next_seq))?,
                     &new.iter().map(|(from, _)| from.last_hash.as_bytes().to_vec()).collect::<Vec<_>>(),
-                    &new.iter().map(|(_, seen)| signed(*seen)).collect::<Vec<_>>(),
+                    &bigints(new.iter().map(|(_, seen)| *seen))?,
                 )
                 .fetch_all(self.ledger.pool())
                 .await?,
             );
         }
-        Ok(left)
+        Ok(deferred)
     }
 
-    /// Notes for plans whose position is not live that their events up to a seq are owed by it. Gives the plans it hit:
-    /// for them those events may be acknowledged, or passed over by the sweep.
+    /// Records, for plans whose position is not live, the highest seq that the position owes. Returns the numbers of the plans
+    /// that it hit: events of those up to that seq may be acknowledged, or passed by the sweep.
     pub async fn mark_seen(self, subscription_no: i64, plans: &[(i64, u64)]) -> Result<Vec<i64>, LedgerError> {
         let hit = sqlx::query_scalar!(
             "-- mark_seen
@@ -176,15 +178,15 @@ impl Positions<'_> {
             WHERE pos.subscription_no = $1 AND pos.plan_no = s.plan_no AND pos.state <> 'live' RETURNING pos.plan_no",
             subscription_no,
             &plans.iter().map(|(plan_no, _)| *plan_no).collect::<Vec<_>>(),
-            &plans.iter().map(|(_, seq)| signed(*seq)).collect::<Vec<_>>(),
+            &bigints(plans.iter().map(|(_, seq)| *seq))?,
         )
         .fetch_all(self.ledger.pool())
         .await?;
         Ok(hit)
     }
 
-    /// Positions of the held (subscription, partition) pairs that are due now, the longest due first.
-    pub async fn due(self, held: &[(i64, u32)], limit: u32) -> Result<Vec<DuePlan>, LedgerError> {
+    /// Returns up to `limit` positions of some (subscription, partition) pairs that are due now, those that fell due first.
+    pub async fn due(self, assignments: &[(i64, u32)], limit: u32) -> Result<Vec<DuePlan>, LedgerError> {
         let rows = sqlx::query!(
             "-- due_plans
             SELECT pos.subscription_no, p.partition, p.tenant, p.plan, p.plan_no
@@ -192,26 +194,27 @@ impl Positions<'_> {
             JOIN sealbus.positions pos ON pos.subscription_no = held.subscription_no
             JOIN sealbus.plans p ON p.plan_no = pos.plan_no AND p.partition = held.partition
             WHERE pos.state <> 'live' AND pos.next_at <= clock_timestamp() ORDER BY pos.next_at LIMIT $3",
-            &held.iter().map(|(subscription_no, _)| *subscription_no).collect::<Vec<_>>(),
-            &held.iter().map(|(_, partition)| i32::try_from(*partition).unwrap_or(i32::MAX)).collect::<Vec<_>>(),
+            &assignments.iter().map(|(subscription_no, _)| *subscription_no).collect::<Vec<_>>(),
+            &assignments.iter().map(|(_, number)| PARTITION.integer(*number)).collect::<Result<Vec<_>, _>>()?,
             i64::from(limit),
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| DuePlan {
-                subscription_no: row.subscription_no,
-                partition: row.partition.unsigned_abs(),
-                tenant: row.tenant,
-                plan: row.plan,
-                plan_no: row.plan_no,
+        rows.into_iter()
+            .map(|row| {
+                Ok(DuePlan {
+                    subscription_no: row.subscription_no,
+                    partition: PARTITION.of_row(row.plan_no).read(row.partition)?,
+                    tenant: row.tenant,
+                    plan: row.plan,
+                    plan_no: row.plan_no,
+                })
             })
-            .collect())
+            .collect()
     }
 
-    /// Counts an attempt and sets when the next one is due, before replay runs anything of the row: an event that kills its
-    /// handler spends its attempts too.
+    /// Counts an attempt and sets when the next one is due. Replay calls this before it runs anything, so that an event that
+    /// kills its process spends its attempts too. Returns whether it did; the position must still be as it was read.
     pub async fn begin_attempt(
         self,
         subscription_no: i64,
@@ -224,7 +227,7 @@ impl Positions<'_> {
             WHERE subscription_no = $1 AND plan_no = $2 AND next_seq = $3 AND state = $4 AND state IN ('parked', 'behind')",
             subscription_no,
             from.plan_no,
-            signed(from.next_seq),
+            NEXT_SEQ.bigint(from.next_seq)?,
             from.state.as_str(),
             retry_in.as_secs_f64(),
         )
@@ -233,7 +236,7 @@ impl Positions<'_> {
         Ok(begun.rows_affected() > 0)
     }
 
-    /// Lets a position follow the stream again, where nothing that was acknowledged is left to apply.
+    /// Makes a position live again, if nothing that was acknowledged is left to apply. Returns whether it did.
     pub async fn unpark(self, subscription_no: i64, plan_no: i64) -> Result<bool, LedgerError> {
         let unparked = sqlx::query!(
             "-- unpark
@@ -247,56 +250,4 @@ impl Positions<'_> {
         .await?;
         Ok(unparked.rows_affected() > 0)
     }
-
-    /// Carries out an operator's ask: the position goes on from `next_seq` after `last_hash`, parked and due at once, with
-    /// all its attempts before it. Only while it stands as read, the ask included.
-    pub async fn resume(
-        self,
-        subscription_no: i64,
-        lease: &LeaseEpoch,
-        from: &Position,
-        next_seq: u64,
-        last_hash: Hash,
-    ) -> Result<bool, LedgerError> {
-        let resumed = sqlx::query!(
-            "-- resume
-            UPDATE sealbus.positions
-            SET next_seq = $5, last_hash = $6, state = 'parked', attempts = 0, next_at = clock_timestamp(), ask = NULL,
-                first_error = NULL, last_error = NULL, epoch = $7, moved_at = clock_timestamp()
-            WHERE subscription_no = $1 AND plan_no = $2 AND next_seq = $3 AND state = $4 AND ask = $8",
-            subscription_no,
-            from.plan_no,
-            signed(from.next_seq),
-            from.state.as_str(),
-            signed(next_seq),
-            last_hash.as_bytes().as_slice(),
-            lease.epoch,
-            serde_json::to_value(&from.command).ok(),
-        )
-        .execute(self.ledger.pool())
-        .await?;
-        Ok(resumed.rows_affected() > 0)
-    }
-
-    /// Clears an ask that is about another event than the position's next.
-    pub async fn clear_command(self, subscription_no: i64, from: &Position) -> Result<bool, LedgerError> {
-        let cleared = sqlx::query!(
-            "-- clear_ask
-            UPDATE sealbus.positions SET ask = NULL, next_at = CASE WHEN state IN ('parked', 'behind') THEN next_at END
-            WHERE subscription_no = $1 AND plan_no = $2 AND next_seq = $3 AND state = $4 AND ask = $5",
-            subscription_no,
-            from.plan_no,
-            signed(from.next_seq),
-            from.state.as_str(),
-            serde_json::to_value(&from.command).ok(),
-        )
-        .execute(self.ledger.pool())
-        .await?;
-        Ok(cleared.rows_affected() > 0)
-    }
-}
-
-/// A count as Postgres has it.
-fn count(number: u32) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
 }

@@ -1,40 +1,43 @@
-//! Positions: how far each subscription is in each plan, and the fence that lets it move once.
+//! Positions: the state of each subscription in each plan, and the fence that lets a position move only once.
 //!
-//! A position moves in the transaction of the effect, by an update that names the `next_seq` and the state it was read with
-//! (PROTOCOL, Consume, rule 3). A plan without a row gets its first one under the epoch of the lease by which its standing
-//! was read. Whoever misses has no effect: a holder that lost its lease, or one that acted on old knowledge.
-//! What happens to a position that cannot move is in [`parking`](crate::delivery::parking).
+//! A position moves in the transaction of the effect, by an update that names the `next_seq` and the state that were read
+//! (`docs/spec/protocol.md#consume-3`). The first row of a plan is inserted only under the epoch of the lease under which the
+//! position was read. A stale writer changes no row: one that lost its lease, or that read the position before another move.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use sealbus_core::event::Header;
 use sealbus_core::hash::Hash;
-use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-use crate::history::trail::signed;
+use crate::delivery::operator::OperatorCommand;
+use crate::pg::Column;
 use crate::{Ledger, LedgerError};
+
+pub(super) const NEXT_SEQ: Column = Column::new("positions", "next_seq");
+pub(super) const SEEN_SEQ: Column = Column::new("positions", "seen_seq");
+pub(super) const ATTEMPTS: Column = Column::new("positions", "attempts");
 
 /// What a position is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PositionState {
     /// It follows the stream.
     Live,
-    /// It was left behind and is replayed from the ledger.
+    /// It is replayed from the ledger. Stored as `behind`.
     Deferred,
-    /// Its next event failed, and is tried again from the ledger.
+    /// Its next event failed and is tried again from the ledger.
     Parked,
-    /// Its next event failed as often as the policy allows: a dead letter.
+    /// Its next event failed as often as the retry policy allows: a dead letter.
     Dead,
-    /// Two validly sealed events claim one place; only an operator ends it.
+    /// Two validly sealed events claim one place. Only an operator can resume the position.
     Fork,
 }
 
 impl PositionState {
     const ALL: [Self; 5] = [Self::Live, Self::Deferred, Self::Parked, Self::Dead, Self::Fork];
 
-    /// As stored.
+    /// Returns the word that is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
@@ -45,9 +48,11 @@ impl PositionState {
         }
     }
 
-    /// The state of that name. The table holds no other: a check constraint says so.
-    pub(crate) fn stored(name: &str) -> Self {
-        Self::ALL.into_iter().find(|state| state.as_str() == name).unwrap_or(Self::Fork)
+    /// Parses the word that is stored for a plan.
+    pub(super) fn stored(plan_no: i64, word: &str) -> Result<Self, LedgerError> {
+        let column = Column::new("positions", "state").of_row(plan_no);
+        let state = Self::ALL.into_iter().find(|state| state.as_str() == word);
+        state.ok_or_else(|| column.corrupt(format!("unknown state {word:?}")))
     }
 }
 
@@ -57,98 +62,66 @@ impl std::fmt::Display for PositionState {
     }
 }
 
-/// What an operator asked of a position; carried out while `seq` is still its next event, otherwise cleared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "verb", rename_all = "lowercase")]
-pub enum OperatorCommand {
-    /// Try the event again, with all its attempts.
-    Redrive {
-        /// The position's next event when it was asked.
-        seq: u64,
-    },
-    /// Pass over the event without its effect.
-    Skip {
-        /// The position's next event when it was asked.
-        seq: u64,
-    },
-    /// End a fork: the ledger's chain stands.
-    Settle {
-        /// The position's next event when it was asked.
-        seq: u64,
-        /// The event that stands, which is in the ledger.
-        stands: Hash,
-    },
-}
-
-impl OperatorCommand {
-    /// The next event of the position when it was asked.
-    pub fn seq(&self) -> u64 {
-        match self {
-            Self::Redrive { seq } | Self::Skip { seq } | Self::Settle { seq, .. } => *seq,
-        }
-    }
-}
-
-/// The lease by which somebody acts for a share of a subscription. Its epoch is the fencing token.
+/// The lease under which a process works on an assignment. Its epoch is the fencing token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseEpoch {
-    /// Kind of the lease.
+    /// The kind of the lease.
     pub kind: String,
-    /// Key of the lease.
+    /// The key of the lease.
     pub key: String,
-    /// Rises whenever the holder changes.
+    /// The epoch, which rises whenever the lease is taken.
     pub epoch: i64,
 }
 
-/// Where a subscription stands in a plan, read in one statement.
+/// The position of a subscription in a plan, as one statement read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The plan.
+    /// The number of the plan.
     pub plan_no: i64,
     /// The seq to apply next.
     pub next_seq: u64,
-    /// `event_hash` of the event before it as applied, the plan's genesis where there is none. All zeros where no row
-    /// stands and the ledger has lost that event: nothing links to it, so nothing is applied.
+    /// The `event_hash` of the last applied event, or the plan's genesis if none was applied. It is all zeros if there is no
+    /// row and the ledger lacks that event: then no event links to it, and none is applied.
     pub last_hash: Hash,
-    /// The highest seq that was acknowledged unapplied.
+    /// The highest seq that was acknowledged although it was not applied.
     pub seen_seq: u64,
-    /// What the position is doing. Live where there is no row.
+    /// What the position is doing; live if there is no row.
     pub state: PositionState,
     /// Whether there is a row.
     pub stored: bool,
-    /// Runs of the handler on the next event that count already.
+    /// Handler runs for the next event that count.
     pub attempts: u32,
-    /// What an operator asked.
+    /// The operator command that was not carried out yet.
     pub command: Option<OperatorCommand>,
     /// Whether the ledger's event before `next_seq` is the one that was applied.
     pub agrees: bool,
 }
 
-/// One step of a position.
+/// One move of a position.
 #[derive(Clone, Copy, Debug)]
 pub struct Move<'a> {
-    /// From where, as read.
+    /// The position as it was read.
     pub from: &'a Position,
     /// The seq to apply next.
     pub next_seq: u64,
-    /// `event_hash` of the event before it.
+    /// The `event_hash` of the event before that.
     pub last_hash: Hash,
 }
 
-/// The position of each subscription in each plan. From [`Ledger::positions`].
+/// Access to positions, from [`Ledger::positions`].
 #[derive(Clone, Copy)]
 pub struct Positions<'a> {
     pub(crate) ledger: &'a Ledger,
 }
 
 impl Positions<'_> {
-    /// Where a subscription stands in some plans, by plan number. A subscription without a floor stands nowhere.
+    /// Returns the positions of a subscription in some plans, by plan number. A subscription without a floor has no position.
     ///
-    /// A plan without a row stands at 1 + its highest sealed seq below the floor; row and floor are read in this one
-    /// statement, never from a cached floor (PROTOCOL, Consume, rule 5).
+    /// The position in a plan without a row is 1 + the highest sealed seq below the floor. Row and floor are read in one
+    /// statement, never from a cached floor (`docs/spec/protocol.md#consume-5`).
     pub async fn read(self, subscription_no: i64, plan_nos: &[i64]) -> Result<HashMap<i64, Position>, LedgerError> {
         let rows = sqlx::query!(
-            r#"-- standings
+            r#"-- read_positions
             SELECT pl.plan_no, pl.tenant, pl.plan, pos.next_seq AS "next_seq?", pos.last_hash AS "last_hash?", pos.seen_seq AS "seen_seq?",
                 pos.state AS "state?", pos.attempts AS "attempts?", pos.ask AS "ask?", below.seq AS "below?", e.event_hash AS "ledger_hash?"
             FROM unnest($2::bigint[]) AS w (plan_no)
@@ -168,34 +141,46 @@ impl Positions<'_> {
         .fetch_all(self.ledger.pool())
         .await?;
         let origin = &self.ledger.deployment().origin;
-        let standings = rows.into_iter().map(|row| {
-            let next_seq = row.next_seq.or(row.below.map(|seq| seq + 1)).unwrap_or(1).unsigned_abs();
+        let mut positions = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let plan_no = row.plan_no;
+            let below = row.below.map(|seq| Column::new("log_leaves", "seq").of_row(plan_no).read::<_, u64>(seq));
+            let stored = row.next_seq.map(|seq| NEXT_SEQ.of_row(plan_no).read(seq)).transpose()?;
+            let next_seq = match stored {
+                Some(next_seq) => next_seq,
+                None => below.transpose()?.unwrap_or(0) + 1,
+            };
             let in_ledger = match next_seq {
                 1 => Some(Header::genesis(origin, &row.tenant, &row.plan)),
+                // A stored hash that is not 32 bytes long is no event of the ledger.
                 _ => row.ledger_hash.as_deref().and_then(Hash::from_slice),
             };
             let applied = match row.last_hash.as_deref() {
-                Some(stored) => Hash::from_slice(stored),
+                Some(stored) => Some(Column::new("positions", "last_hash").of_row(plan_no).hash(stored)?),
                 None => in_ledger,
             };
-            let standing = Position {
-                plan_no: row.plan_no,
+            let position = Position {
+                plan_no,
                 next_seq,
                 last_hash: applied.unwrap_or(Hash([0; 32])),
-                seen_seq: row.seen_seq.unwrap_or(0).unsigned_abs(),
-                state: row.state.as_deref().map_or(PositionState::Live, PositionState::stored),
-                stored: row.next_seq.is_some(),
-                attempts: row.attempts.unwrap_or(0).unsigned_abs(),
-                command: row.ask.and_then(|ask| serde_json::from_value(ask).ok()),
+                seen_seq: SEEN_SEQ.of_row(plan_no).read(row.seen_seq.unwrap_or(0))?,
+                state: match row.state.as_deref() {
+                    Some(word) => PositionState::stored(plan_no, word)?,
+                    None => PositionState::Live,
+                },
+                stored: stored.is_some(),
+                attempts: ATTEMPTS.of_row(plan_no).read(row.attempts.unwrap_or(0))?,
+                command: row.ask.map(|ask| OperatorCommand::stored(plan_no, ask)).transpose()?,
                 agrees: applied.is_some() && applied == in_ledger,
             };
-            (row.plan_no, standing)
-        });
-        Ok(standings.collect())
+            positions.insert(plan_no, position);
+        }
+        Ok(positions)
     }
 
-    /// Takes out rows that say no more than the floor does: live, at rest for `idle`, their last event sealed below the
-    /// floor and the ledger's own (PROTOCOL, Consume, rule 6). With them go the attempts of plans that have no row.
+    /// Deletes up to `limit` rows that say no more than the floor does, and returns their number: live ones that have not moved
+    /// for `idle`, whose last applied event is sealed below the floor and is the ledger's event. The attempts of their plans are
+    /// deleted too (`docs/spec/protocol.md#consume-6`).
     pub async fn prune(self, subscription_no: i64, idle: Duration, limit: u32) -> Result<u64, LedgerError> {
         let pruned = sqlx::query!(
             "-- prune_positions
@@ -226,10 +211,10 @@ impl Positions<'_> {
     }
 }
 
-/// Moves positions within the transaction of their effects. False when any of them was not where it was read, or its first
-/// row met another epoch or another row: the transaction must then be rolled back.
+/// Moves positions, in the transaction of their effects. A moved position has no attempts; one that is not live is due at once.
 ///
-/// A moved position has no attempts; one that is not live is due at once.
+/// Returns `false` if any position is not where it was read, or if a first row met another epoch or another row. The caller
+/// must then roll the transaction back.
 pub async fn advance(
     connection: &mut PgConnection,
     subscription_no: i64,
@@ -248,9 +233,9 @@ pub async fn advance(
             subscription_no,
             lease.epoch,
             &known.iter().map(|step| step.from.plan_no).collect::<Vec<_>>(),
-            &known.iter().map(|step| signed(step.from.next_seq)).collect::<Vec<_>>(),
+            &bigints(known.iter().map(|step| step.from.next_seq))?,
             &known.iter().map(|step| step.from.state.as_str().to_owned()).collect::<Vec<_>>(),
-            &known.iter().map(|step| signed(step.next_seq)).collect::<Vec<_>>(),
+            &bigints(known.iter().map(|step| step.next_seq))?,
             &known.iter().map(|step| step.last_hash.as_bytes().to_vec()).collect::<Vec<_>>(),
         )
         .execute(&mut *connection)
@@ -272,7 +257,7 @@ pub async fn advance(
             lease.key,
             lease.epoch,
             &new.iter().map(|step| step.from.plan_no).collect::<Vec<_>>(),
-            &new.iter().map(|step| signed(step.next_seq)).collect::<Vec<_>>(),
+            &bigints(new.iter().map(|step| step.next_seq))?,
             &new.iter().map(|step| step.last_hash.as_bytes().to_vec()).collect::<Vec<_>>(),
         )
         .execute(connection)
@@ -282,4 +267,27 @@ pub async fn advance(
         }
     }
     Ok(true)
+}
+
+/// Converts the seqs of positions.
+pub(super) fn bigints(seqs: impl Iterator<Item = u64>) -> Result<Vec<i64>, LedgerError> {
+    seqs.map(|seq| NEXT_SEQ.bigint(seq)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_is_read_as_it_was_stored() {
+        for state in PositionState::ALL {
+            assert_eq!(PositionState::stored(1, state.as_str()).unwrap(), state);
+        }
+    }
+
+    #[test]
+    fn an_unknown_state_names_its_column_and_plan() {
+        let error = PositionState::stored(42, "paused").unwrap_err().to_string();
+        assert_eq!(error, r#"positions.state of row 42 is invalid: unknown state "paused""#);
+    }
 }

@@ -1,58 +1,82 @@
-//! Subscriptions: the named consumers, and from where each of them counts.
+//! Subscriptions: the named consumers, where each of them starts, and how far each of them is.
 //!
-//! A subscription exists once it has a floor in every partition (PROTOCOL, Consume, rule 5): from the beginning that is 0;
-//! from now it is the log's size once everything that was queued at its creation is sealed. Until then nobody may act for
-//! it, so creation has two steps, and whoever creates waits between them.
+//! A subscription exists once it has a floor in every partition (`docs/spec/protocol.md#consume-5`). A subscription from the
+//! beginning has the floor 0. One from now gets the size of the log, once everything that was queued at its creation is
+//! sealed. No process may act for it before, so its creation has two steps, and the caller waits between them.
 
-use sealbus_core::names::Subscription;
+use sealbus_core::names::{Subscription, Tenant};
 use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
 
+use crate::pg::Column;
 use crate::{Ledger, LedgerError};
 
-/// From where a new subscription is owed events. It is read at creation and never again.
+/// Where a new subscription starts. It is read at creation and never again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Start {
-    /// All of history.
+    /// At the first event of the ledger.
     #[default]
     Beginning,
-    /// What comes after its creation was answered.
+    /// At the events that are published after its creation was answered.
     Now,
 }
 
 impl Start {
-    /// `beginning` or `now`.
+    /// Returns the word that is stored: `beginning` or `now`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Beginning => "beginning",
             Self::Now => "now",
         }
     }
+
+    /// Parses the word that is stored for a subscription.
+    fn stored(subscription_no: i64, word: &str) -> Result<Self, LedgerError> {
+        let column = Column::new("subscriptions", "start").of_row(subscription_no);
+        let start = [Self::Beginning, Self::Now].into_iter().find(|start| start.as_str() == word);
+        start.ok_or_else(|| column.corrupt(format!("unknown start {word:?}")))
+    }
 }
 
-/// What became of a subscription's creation.
+/// A subscription that was found or created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subscribed {
-    /// Its number, which is in no file or message.
+    /// Its number, which appears in no file or message.
     pub subscription_no: i64,
     /// Where it starts, as stored: the first creation decides.
     pub start: Start,
-    /// Where floors are still missing: what to hand to [`Subscriptions::finish`] until that succeeds.
+    /// What has to be sealed before the creation can be finished by [`Subscriptions::finish`]; `None` if it is finished.
     pub waits_for: Option<SealedUpTo>,
 }
 
-/// Everything that waited for its leaf at a moment, as the highest id of the seal queue then.
+/// The events that were in the seal queue at a moment, by the highest id in the queue at that moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealedUpTo(i64);
 
-/// The named consumers. From [`Ledger::subscriptions`].
+/// Totals over the positions of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryCount {
+    /// The name of the subscription.
+    pub subscription: String,
+    /// Plans in which it has a position.
+    pub plans: u64,
+    /// Events that it applied, or passed because it does not want their type.
+    pub passed: u64,
+    /// Plans that are parked or deferred.
+    pub parked: u64,
+    /// Plans that are dead letters or forks, and wait for an operator.
+    pub dead: u64,
+}
+
+/// Access to subscriptions, from [`Ledger::subscriptions`].
 #[derive(Clone, Copy)]
 pub struct Subscriptions<'a> {
     pub(crate) ledger: &'a Ledger,
 }
 
 impl Subscriptions<'_> {
-    /// Finds or creates a subscription. From the beginning it is complete at once; from now it waits.
+    /// Finds or creates a subscription. One from the beginning is finished at once; one from now has to be finished.
     pub async fn find_or_create(self, name: &Subscription, start: Start) -> Result<Subscribed, LedgerError> {
         let mut transaction = self.ledger.pool().begin().await?;
         sqlx::query!(
@@ -71,10 +95,10 @@ impl Subscriptions<'_> {
         )
         .fetch_one(&mut *transaction)
         .await?;
-        let start = if row.start == Start::Now.as_str() { Start::Now } else { Start::Beginning };
-        let complete = row.floors == i64::from(self.ledger.deployment().partitions);
+        let start = Start::stored(row.subscription_no, &row.start)?;
+        let finished = row.floors == i64::from(self.ledger.deployment().partitions);
         let waits_for = match start {
-            _ if complete => None,
+            _ if finished => None,
             Start::Now => Some(SealedUpTo(newest_queued(&mut transaction).await?)),
             Start::Beginning => {
                 sqlx::query!(
@@ -82,7 +106,7 @@ impl Subscriptions<'_> {
                     INSERT INTO sealbus.floors (subscription_no, partition, floor)
                     SELECT $1, partition, 0 FROM generate_series(0, $2 - 1) AS partition ON CONFLICT DO NOTHING",
                     row.subscription_no,
-                    self.partitions(),
+                    self.partitions()?,
                 )
                 .execute(&mut *transaction)
                 .await?;
@@ -93,9 +117,10 @@ impl Subscriptions<'_> {
         Ok(Subscribed { subscription_no: row.subscription_no, start, waits_for })
     }
 
-    /// Gives a subscription that starts now its floors, if all that it waits for is sealed. Says whether it did.
+    /// Gives a subscription from now its floors, if all that it waits for is sealed. Returns whether it did.
     ///
-    /// The queue and the log's size are read in one statement: what is sealed beside it is either counted in both or in none.
+    /// The seal queue and the size of the log are read in one statement, so that a concurrent sealing counts in both or in
+    /// neither.
     pub async fn finish(self, subscription_no: i64, waits_for: SealedUpTo) -> Result<bool, LedgerError> {
         let written = sqlx::query!(
             "-- floors_from_now
@@ -105,7 +130,7 @@ impl Subscriptions<'_> {
             WHERE NOT EXISTS (SELECT FROM sealbus.seal_queue WHERE id <= $4)
             ON CONFLICT (subscription_no, partition) DO UPDATE SET floor = floors.floor",
             subscription_no,
-            self.partitions(),
+            self.partitions()?,
             self.ledger.deployment().log_id,
             waits_for.0,
         )
@@ -114,7 +139,7 @@ impl Subscriptions<'_> {
         Ok(written.rows_affected() > 0)
     }
 
-    /// The number of a subscription, where it exists.
+    /// Returns the number of a subscription; `None` if it does not exist.
     pub async fn number(self, name: &Subscription) -> Result<Option<i64>, LedgerError> {
         let number = sqlx::query_scalar!(
             "-- subscription_no\nSELECT subscription_no FROM sealbus.subscriptions WHERE name = $1",
@@ -125,7 +150,7 @@ impl Subscriptions<'_> {
         Ok(number)
     }
 
-    /// Names of all subscriptions, in order.
+    /// Returns the names of all subscriptions, sorted.
     pub async fn names(self) -> Result<Vec<String>, LedgerError> {
         let names = sqlx::query_scalar!("-- subscriptions\nSELECT name FROM sealbus.subscriptions ORDER BY name")
             .fetch_all(self.ledger.pool())
@@ -133,15 +158,75 @@ impl Subscriptions<'_> {
         Ok(names)
     }
 
-    fn partitions(self) -> i32 {
-        i32::try_from(self.ledger.deployment().partitions).unwrap_or(i32::MAX)
+    /// Returns the totals of all subscriptions, sorted by name.
+    pub async fn counts(self) -> Result<Vec<DeliveryCount>, LedgerError> {
+        let rows = sqlx::query!(
+            r#"-- delivery_counts
+            SELECT s.name, count(p.plan_no) AS "plans!", coalesce(sum(p.next_seq - 1), 0)::bigint AS "passed!",
+                count(*) FILTER (WHERE p.state IN ('parked', 'behind')) AS "parked!",
+                count(*) FILTER (WHERE p.state IN ('dead', 'fork')) AS "dead!"
+            FROM sealbus.subscriptions s LEFT JOIN sealbus.positions p USING (subscription_no)
+            GROUP BY s.name ORDER BY s.name"#
+        )
+        .fetch_all(self.ledger.pool())
+        .await?;
+        let count = Column::new("positions", "count(*)");
+        rows.into_iter()
+            .map(|row| {
+                Ok(DeliveryCount {
+                    subscription: row.name,
+                    plans: count.read(row.plans)?,
+                    passed: Column::new("positions", "sum(next_seq - 1)").read(row.passed)?,
+                    parked: count.read(row.parked)?,
+                    dead: count.read(row.dead)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Returns the number of events that a subscription from the beginning has not passed yet. Events of Sealbus's own tenant
+    /// do not count.
+    pub async fn undelivered(self, subscription: &Subscription) -> Result<u64, LedgerError> {
+        let system = Tenant::system();
+        let events = sqlx::query_scalar!(
+            r#"-- undelivered
+            SELECT count(*) AS "events!" FROM sealbus.events e
+            LEFT JOIN sealbus.positions p ON p.plan_no = e.plan_no
+                AND p.subscription_no = (SELECT subscription_no FROM sealbus.subscriptions WHERE name = $1)
+            WHERE e.tenant <> $2 AND e.seq >= coalesce(p.next_seq, 1)"#,
+            subscription.as_str(),
+            system.as_str(),
+        )
+        .fetch_one(self.ledger.pool())
+        .await?;
+        Column::new("events", "count(*)").read(events)
+    }
+
+    fn partitions(self) -> Result<i32, LedgerError> {
+        Column::new("deployment", "partitions").integer(self.ledger.deployment().partitions)
     }
 }
 
-async fn newest_queued(connection: &mut sqlx::PgConnection) -> Result<i64, LedgerError> {
-    let newest =
-        sqlx::query_scalar!(r#"SELECT coalesce(max(id), 0) AS "newest!" FROM sealbus.seal_queue -- newest_queued"#)
-            .fetch_one(connection)
-            .await?;
+async fn newest_queued(connection: &mut PgConnection) -> Result<i64, LedgerError> {
+    let newest = sqlx::query_scalar!(
+        r#"-- newest_queued
+        SELECT coalesce(max(id), 0) AS "newest!" FROM sealbus.seal_queue"#
+    )
+    .fetch_one(connection)
+    .await?;
     Ok(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_read_as_it_was_stored_and_an_unknown_one_names_its_column() {
+        for start in [Start::Beginning, Start::Now] {
+            assert_eq!(Start::stored(1, start.as_str()).unwrap(), start);
+        }
+        let error = Start::stored(3, "tomorrow").unwrap_err().to_string();
+        assert_eq!(error, r#"subscriptions.start of row 3 is invalid: unknown start "tomorrow""#);
+    }
 }

@@ -1,24 +1,25 @@
-//! Everything that a bundle of a ledger holds, read as a stream.
+//! All records of a scope, as a stream: the events of an exported bundle.
 
 use futures::{Stream, TryStreamExt, stream};
 use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Tenant};
 
-use super::History;
+use super::record::select_records;
+use super::{History, Scope};
 use crate::LedgerError;
-use crate::history::record::select_records;
-use crate::verification::Scope;
 
 /// Plans whose names are read at a time.
-const PLANS: i64 = 1_000;
+const PLAN_PAGE: i64 = 1_000;
+
 impl History<'_> {
-    /// The records in scope and those of the plan of keys, by tenant, plan and seq, byte by byte, as a bundle has them.
+    /// Returns a stream of the records in scope and those of plan `_keys`, ordered by tenant, plan (both in byte order) and seq,
+    /// as a bundle has them.
     ///
     /// # Errors
-    /// [`LedgerError::Unreadable`] at a row that was not written by Sealbus: `verify` says more.
+    /// The stream ends with [`LedgerError::Unreadable`] at a row that Sealbus did not write.
     pub fn records(self, scope: &Scope) -> impl Stream<Item = Result<Record, LedgerError>> {
         self.plans_by_name(scope)
-            .map_ok(|plan_no| {
+            .map_ok(move |plan_no| {
                 select_records!(
                     "records_of_plan",
                     "",
@@ -31,10 +32,10 @@ impl History<'_> {
                 .map_err(LedgerError::from)
             })
             .try_flatten()
-            .and_then(async |row| row.into_record(&self.ledger.deployment().origin))
+            .and_then(async move |row| row.into_record(&self.ledger.deployment().origin))
     }
 
-    /// The numbers of the plans in scope and of the plan of keys, by their names.
+    /// Returns a stream of the numbers of the plans in scope and of plan `_keys`, ordered by tenant and plan.
     fn plans_by_name(self, scope: &Scope) -> impl Stream<Item = Result<i64, LedgerError>> {
         let (tenant, plan) = scope.names();
         let (tenant, plan) = (tenant.map(str::to_owned), plan.map(str::to_owned));
@@ -55,14 +56,14 @@ impl History<'_> {
                     keys.as_str(),
                     after_tenant,
                     after_plan,
-                    PLANS,
+                    PLAN_PAGE,
                 )
                 .fetch_all(self.ledger.pool())
                 .await?;
                 let Some(last) = plans.last() else { return Ok(None) };
-                let behind = (last.tenant.clone(), last.plan.clone());
+                let next = (last.tenant.clone(), last.plan.clone());
                 let numbers = plans.into_iter().map(|plan| Ok::<_, LedgerError>(plan.plan_no));
-                Ok::<_, LedgerError>(Some((stream::iter(numbers), behind)))
+                Ok::<_, LedgerError>(Some((stream::iter(numbers), next)))
             }
         });
         pages.try_flatten()

@@ -1,4 +1,4 @@
-//! A row of `events` as a [`Record`], and the one list of columns that every read uses.
+//! The conversion of a row of `events` into a [`Record`], and the list of columns that every read uses.
 
 use sealbus_core::event::{Header, PayloadMode, Record, V1};
 use sealbus_core::hash::Hash;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::LedgerError;
 
-/// The columns of a record, as they come.
+/// The columns of a record, with the types that they have in the database.
 #[derive(Debug)]
 pub(crate) struct RecordRow {
     pub plan_no: i64,
@@ -43,7 +43,8 @@ pub(crate) struct RecordRow {
     pub log_index: Option<i64>,
 }
 
-/// `SELECT` of the columns of [`RecordRow`] from events `e`, plans `p` and leaves `l`; what follows is the caller's.
+/// Builds a statement that selects the columns of [`RecordRow`] from events `e`, plans `p` and leaves `l`: its name, what comes
+/// before the SELECT, what comes after the column list, and its arguments.
 macro_rules! select_records {
     ($function:literal, $with:literal, $tail:literal $(, $argument:expr)*) => {
         sqlx::query_as!(
@@ -61,10 +62,15 @@ macro_rules! select_records {
 pub(crate) use select_records;
 
 impl RecordRow {
-    /// The row as a record of a ledger with this origin.
+    /// Removes a negative log index, for verification: the event then counts as not sealed.
+    pub(crate) fn without_invalid_index(self) -> Self {
+        Self { log_index: self.log_index.filter(|index| *index >= 0), ..self }
+    }
+
+    /// Converts the row into a record of a ledger with this origin.
     ///
     /// # Errors
-    /// [`LedgerError::Unreadable`] where a column is not of its form: such a row was not written by Sealbus.
+    /// [`LedgerError::Unreadable`] if a column is not of its form: Sealbus did not write the row.
     pub(crate) fn into_record(self, origin: &str) -> Result<Record, LedgerError> {
         let plain = match self.plain_columns() {
             Ok(plain) => plain,
@@ -94,7 +100,7 @@ impl RecordRow {
             causation_id: self.causation_id,
             kid: KeyId::new(self.kid),
         };
-        // Any one of the three makes it a v1 row, so that emptying one is seen.
+        // One of the three columns is enough, so that verification notices if another one was emptied.
         let has_v1 = self.v1_payload_hash.is_some() || self.v1_prev_hash.is_some() || self.v1_signature.is_some();
         let v1 = has_v1.then(|| V1 {
             payload_hash: self.v1_payload_hash.unwrap_or_default(),
@@ -110,14 +116,16 @@ impl RecordRow {
             payload: self.payload,
             metadata: self.metadata,
             request_mac: self.request_mac,
-            log_index: self.log_index.and_then(|index| u64::try_from(index).ok()),
+            log_index: plain.log_index,
         })
     }
 
-    /// The columns whose type in the database says less than they have to be; the error says of which, and what.
+    /// Converts the columns whose type in the database allows more than the seal does. The error names the first one that is not
+    /// of its form.
     fn plain_columns(&self) -> Result<PlainColumns, String> {
-        let hash =
-            |bytes: &[u8], column: &str| Hash::from_slice(bytes).ok_or_else(|| format!("{column} is not of 32 bytes"));
+        let hash = |bytes: &[u8], column: &str| {
+            Hash::from_slice(bytes).ok_or_else(|| format!("{column} is not 32 bytes long"))
+        };
         let payload_mode = u8::try_from(self.payload_mode).ok().and_then(PayloadMode::from_code);
         Ok(PlainColumns {
             payload_hash: hash(&self.payload_hash, "payload_hash")?,
@@ -127,12 +135,16 @@ impl RecordRow {
             seq: u64::try_from(self.seq).map_err(|_| "seq is negative")?,
             data_version: u32::try_from(self.data_version).map_err(|_| "data_version is negative")?,
             payload_size: u32::try_from(self.payload_size).map_err(|_| "payload_size is negative")?,
-            payload_mode: payload_mode.ok_or("payload_mode is none of 1, 2, 3")?,
+            payload_mode: payload_mode.ok_or("payload_mode is not 1, 2 or 3")?,
+            log_index: match self.log_index {
+                Some(index) => Some(u64::try_from(index).map_err(|_| "leaf_index is negative")?),
+                None => None,
+            },
         })
     }
 }
 
-/// Those columns, as a header has them.
+/// The converted columns.
 struct PlainColumns {
     payload_hash: Hash,
     metadata_hash: Hash,
@@ -142,9 +154,10 @@ struct PlainColumns {
     data_version: u32,
     payload_size: u32,
     payload_mode: PayloadMode,
+    log_index: Option<u64>,
 }
 
-/// All rows of a page as records.
+/// Converts all rows of a page.
 pub(crate) fn into_records(rows: Vec<RecordRow>, origin: &str) -> Result<Vec<Record>, LedgerError> {
     rows.into_iter().map(|row| row.into_record(origin)).collect()
 }

@@ -1,4 +1,4 @@
-//! Plan `_keys`: what it tells of each key, and the events that are appended to it.
+//! Plan `_keys`: what it says about each key, and the events that are appended to it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::LedgerError;
 use crate::append::{AppendError, Appender, Call, Expect};
 use crate::own_event::own_event;
 
-/// Events of plan `_keys` that are read; there is one for each change of a key.
-const LONGEST: u32 = 100_000;
+/// The highest number of events of plan `_keys` that are read. There is one for each change of a key.
+const MAX_KEY_EVENTS: u32 = 100_000;
 
-/// Plan `_keys` as it stood when it was read.
+/// Plan `_keys`, as it was when it was read.
 pub struct KeyChain {
     trust: Trust,
     head: u64,
@@ -26,64 +26,64 @@ pub struct KeyChain {
     histories: BTreeMap<KeyId, KeyHistory>,
 }
 
-/// What the events of plan `_keys` say of a key, whether they are to be believed or not: that is [`KeyChain::window`]'s.
+/// The events of plan `_keys` that name a key, whether they count or not. [`KeyChain::window`] tells which count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyHistory {
-    /// By the first event that adds it.
+    /// The first event that adds the key.
     pub added: Option<KeyEvent>,
-    /// By the first event that retires it.
+    /// The first event that retires the key.
     pub retired: Option<KeyEvent>,
-    /// By the first event that revokes it.
+    /// The first event that revokes the key.
     pub revoked: Option<KeyEvent>,
 }
 
 /// An event of plan `_keys`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyEvent {
-    /// Its place in the plan.
+    /// Its seq.
     pub seq: u64,
-    /// Its leaf in the log; none until it is sealed.
+    /// Its log index; `None` until it is sealed.
     pub index: Option<u64>,
 }
 
-/// A change of a key, to be appended.
+/// A change of a key that is to be appended.
 #[derive(Clone, Copy)]
 pub enum KeyChange<'k> {
-    /// This key begins, as it proves itself.
+    /// The key is added. Its signer makes the proof that the event contains.
     Added(&'k Signer),
-    /// The key ends, before this log index or the event's own, whichever is later.
+    /// The key ends before this log index, or before the index of the event itself if that is higher.
     Retired(&'k KeyId, u64),
-    /// The key ends likewise, and why.
+    /// The key ends in the same way, for this reason.
     Revoked(&'k KeyId, u64, &'k str),
 }
 
 impl KeyChain {
-    /// For which indexes of the log the key counts, by the verifier's rules; none where it counts nowhere.
+    /// Returns the log indexes for which the key counts, by the rules of verification; `None` if it counts for none.
     pub fn window(&self, kid: &KeyId) -> Option<Window> {
         self.trust.window(kid)
     }
 
-    /// What is said of each key that is named.
+    /// Returns the histories of all keys that the plan names.
     pub fn histories(&self) -> &BTreeMap<KeyId, KeyHistory> {
         &self.histories
     }
 
-    /// What is said of a key.
+    /// Returns the history of a key; an empty one if the plan does not name the key.
     pub fn history(&self, kid: &KeyId) -> KeyHistory {
         self.histories.get(kid).cloned().unwrap_or_default()
     }
 
-    /// Leaves in the log, when the plan was read.
+    /// Returns the number of leaves in the log when the plan was read.
     pub fn log_size(&self) -> u64 {
         self.size
     }
 }
 
 impl Keys<'_> {
-    /// Reads plan `_keys`, as a verifier with this keyring understands it.
+    /// Reads plan `_keys`, as a verifier with this keyring interprets it.
     pub async fn chain(self, keyring: &Keyring) -> Result<KeyChain, LedgerError> {
         let records = self.key_records().await?;
-        // After the records: no leaf of theirs lies beyond.
+        // Read after the records, so that every leaf of theirs is below it.
         let size = self.ledger.log().size().await?;
         let trust = Trust::new(&self.ledger.deployment().origin, keyring.clone(), &records, size);
         let head = records.last().map_or(0, |record| record.header.seq);
@@ -106,22 +106,24 @@ impl Keys<'_> {
     async fn key_records(self) -> Result<Vec<Record>, LedgerError> {
         let plan_no = self.ledger.history().plan_no(Tenant::system().as_str(), Plan::keys().as_str()).await?;
         match plan_no {
-            Some(plan_no) => self.ledger.history().range(plan_no, 1, i64::MAX.unsigned_abs(), LONGEST).await,
+            Some(plan_no) => self.ledger.history().range(plan_no, 1, u64::MAX, MAX_KEY_EVENTS).await,
             None => Ok(Vec::new()),
         }
     }
 
-    /// Appends a change to plan `_keys`, next after the chain as it was read: who changed it meanwhile makes this fail with
-    /// [`AppendError::HeadMismatch`], and the chain has to be read again.
+    /// Appends a change to plan `_keys`, directly after the chain as it was read. Returns the record.
+    ///
+    /// # Errors
+    /// [`AppendError::HeadMismatch`] if the plan was changed in the meantime; the chain has to be read again.
     pub async fn append(
         self,
         appender: &Appender,
         chain: &KeyChain,
-        event: KeyChange<'_>,
+        change: KeyChange<'_>,
         actor: &str,
     ) -> Result<Arc<Record>, AppendError> {
         let origin = &self.ledger.deployment().origin;
-        let (event_type, payload) = match event {
+        let (event_type, payload) = match change {
             KeyChange::Added(signer) => ("key.added", signer.key_added(origin, appender.kid())),
             KeyChange::Retired(kid, until) => ("key.retired", canonical::write(&json!({ "kid": kid, "until": until }))),
             KeyChange::Revoked(kid, until, reason) => {

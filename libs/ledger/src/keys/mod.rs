@@ -1,26 +1,24 @@
-//! Signing keys: the events by which they begin and end, what the database lets sign, and who signs with what.
+//! Signing keys: the events that add and end them, and the table of the keys that may sign.
 //!
-//! What a key is worth is said by plan `_keys` and the verifier's own keyring alone (INTEGRITY, Keys). Beside them the ledger
-//! keeps what an append has to know at once:
+//! Which key counts for which event is decided by plan `_keys` and by the verifier's keyring alone
+//! (`docs/spec/integrity.md#keys-events`). In addition the ledger stores what an append has to know at once:
 //!
-//! - `chain`: plan `_keys` as it stands, and the one event that is appended to it at a time.
-//! - `states`: table `signing_keys`: which keys may sign. An append looks there under a lock of its key's, and ending a key
-//!   takes that lock alone: what slept through it commits nothing.
-//! - `signers`: the lease by which every appender says which key it signs with, so that an operator can wait for the last;
-//!   and what is not sealed yet of what a key signed.
+//! - `chain`: plan `_keys` as it is now, and the events that are appended to it.
+//! - `states`: the table `signing_keys` (`docs/spec/integrity.md#keys-signing`). An append reads it under a shared lock of its
+//!   key, and ending a key takes that lock exclusively. So a process that was paused commits nothing under an ended key.
+//!
+//! Every appender also has a lease of the kind `signing/<kid>`, so that an operator can wait until nobody signs with a key.
 
 mod chain;
-mod signers;
 mod states;
 
 pub use self::chain::{KeyChain, KeyChange, KeyEvent, KeyHistory};
-pub(crate) use self::signers::SignerLease;
-pub use self::states::{Ending, KeyRefused, KeyState};
-pub(crate) use self::states::{allow_first, refused_key};
-
+pub use self::states::Ending;
+pub(crate) use self::states::allow_first;
 use crate::Ledger;
+pub use crate::append::{KeyRefused, KeyState};
 
-/// The signing keys. From [`Ledger::keys`].
+/// Access to the signing keys, from [`Ledger::keys`].
 #[derive(Clone, Copy)]
 pub struct Keys<'a> {
     pub(crate) ledger: &'a Ledger,

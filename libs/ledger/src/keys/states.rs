@@ -1,4 +1,4 @@
-//! Which keys may sign: table `signing_keys`, and the lock that stands before it.
+//! Which keys may sign, how many processes sign with each key, and which of their events are not sealed yet.
 
 use std::collections::BTreeMap;
 
@@ -7,75 +7,20 @@ use sqlx::PgConnection;
 
 use super::Keys;
 use crate::LedgerError;
+use crate::append::{KeyRefused, KeyState};
 use crate::commit::commit;
+use crate::pg::Column;
 
-/// How long ending a key waits for the transactions that hold it: longer than Postgres lets one idle.
+/// How long ending a key waits for the transactions that use it. Postgres ends an idle one after 5 s.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '15s'";
-
-/// Why an append under a key is refused. Nothing of it was stored.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KeyRefused {
-    /// No event of plan `_keys` has added it yet.
-    #[error(
-        "signing key {kid} was not added to this ledger, so what it signs would count for nothing: make the former key active \
-         in the keyring again, and run `sealbus keys rotate {kid}`"
-    )]
-    Unknown {
-        /// The key.
-        kid: KeyId,
-    },
-    /// It was retired or revoked.
-    #[error(
-        "signing key {kid} is {state} and signs nothing any more: give this process the keyring in which the key that \
-         followed is active, and start it again"
-    )]
-    Ended {
-        /// The key.
-        kid: KeyId,
-        /// What became of it.
-        state: KeyState,
-    },
-}
-
-/// What the ledger lets a key do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyState {
-    /// Events may be sealed by it.
-    Signs,
-    /// No more: it was retired.
-    Retired,
-    /// No more: it was revoked.
-    Revoked,
-}
 
 /// How a key ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// It is followed by another.
+    /// Another key replaces it.
     Retire,
-    /// It is not to be trusted any more.
+    /// It is not trusted any more.
     Revoke,
-}
-
-impl KeyState {
-    /// As it is stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Signs => "signs",
-            Self::Retired => "retired",
-            Self::Revoked => "revoked",
-        }
-    }
-
-    fn stored(text: &str) -> Option<Self> {
-        [Self::Signs, Self::Retired, Self::Revoked].into_iter().find(|state| state.as_str() == text)
-    }
-}
-
-impl std::fmt::Display for KeyState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.as_str())
-    }
 }
 
 impl Ending {
@@ -88,35 +33,36 @@ impl Ending {
 }
 
 impl Keys<'_> {
-    /// What the ledger lets each key do that it knows.
+    /// Returns the states of all keys that the database knows.
     pub async fn states(self) -> Result<BTreeMap<KeyId, KeyState>, LedgerError> {
-        let rows = sqlx::query!("-- key_standings\nSELECT kid, standing FROM sealbus.signing_keys ORDER BY kid")
+        let rows = sqlx::query!("-- signing_keys\nSELECT kid, standing FROM sealbus.signing_keys ORDER BY kid")
             .fetch_all(self.ledger.pool())
             .await?;
-        let states = rows.into_iter().filter_map(|row| Some((KeyId::new(row.kid), KeyState::stored(&row.standing)?)));
-        Ok(states.collect())
+        rows.into_iter().map(|row| Ok((KeyId::new(row.kid), KeyState::stored(&row.standing)?))).collect()
     }
 
-    /// Refuses a key by which nothing can be appended, with the words that an append would be refused by. For starts and probes.
+    /// Checks that a key may sign, before something has to be appended: at the start of a process, and in probes.
     ///
     /// # Errors
-    /// [`LedgerError::SigningKey`].
+    /// [`LedgerError::SigningKey`] if it may not, with the same text as a refused append.
     pub async fn check(self, kid: &KeyId) -> Result<(), LedgerError> {
         let state = self.states().await?.get(kid).copied();
-        refusal(kid, state).map_or(Ok(()), |refused| Err(refused.into()))
+        KeyRefused::of(kid, state).map_or(Ok(()), |refused| Err(refused.into()))
     }
 
-    /// Lets a key sign that plan `_keys` has added; the caller has seen its leaf. One that was ended stays so.
+    /// Lets a key sign. The caller has seen that the event in plan `_keys` that adds the key is sealed. A key that was ended
+    /// stays ended.
     pub async fn allow(self, kid: &KeyId) -> Result<(), LedgerError> {
         allow_first(&mut *self.ledger.pool().acquire().await?, kid).await
     }
 
-    /// Ends a key: after this nothing is appended under it. What is being appended is waited for, and committed.
+    /// Ends a key: when this returns, nothing is appended under it any more. Waits for the transactions that append under it,
+    /// which commit.
     ///
-    /// A key that was retired can still be revoked; a revoked one stays revoked.
+    /// A retired key can be revoked; a revoked key stays revoked.
     ///
     /// # Errors
-    /// [`LedgerError::Sql`] where a transaction holds the key for over 15 s.
+    /// [`LedgerError::Rejected`] if a transaction uses the key for more than 15 s.
     pub async fn end(self, kid: &KeyId, ending: Ending) -> Result<(), LedgerError> {
         let mut transaction = self.ledger.pool().begin().await?;
         sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut *transaction).await?;
@@ -138,9 +84,35 @@ impl Keys<'_> {
         .await?;
         commit(transaction).await
     }
+
+    /// Returns how many live appenders sign with each key: those of publishers and those of commands.
+    pub async fn signers(self) -> Result<BTreeMap<KeyId, u64>, LedgerError> {
+        let rows = sqlx::query!(
+            r#"-- signers
+            SELECT split_part(kind, '/', 2) AS "kid!", count(*) AS "signers!" FROM sealbus.leases
+            WHERE kind LIKE 'signing/%/members' AND expires_at > clock_timestamp() GROUP BY 1"#
+        )
+        .fetch_all(self.ledger.pool())
+        .await?;
+        let count = Column::new("leases", "count(*)");
+        rows.into_iter().map(|row| Ok((KeyId::new(row.kid), count.read(row.signers)?))).collect()
+    }
+
+    /// Returns how many events of each key are not sealed yet.
+    pub async fn unsealed(self) -> Result<BTreeMap<KeyId, u64>, LedgerError> {
+        let rows = sqlx::query!(
+            r#"-- unsealed_by_key
+            SELECT e.kid, count(*) AS "events!"
+            FROM sealbus.seal_queue q JOIN sealbus.events e ON e.plan_no = q.plan_no AND e.seq = q.seq GROUP BY e.kid"#
+        )
+        .fetch_all(self.ledger.pool())
+        .await?;
+        let count = Column::new("seal_queue", "count(*)");
+        rows.into_iter().map(|row| Ok((KeyId::new(row.kid), count.read(row.events)?))).collect()
+    }
 }
 
-/// Lets a key sign, on a connection of the caller's: a new ledger's first inside the transaction that creates it.
+/// Lets a key sign, on a connection of the caller: the first key of a ledger in the transaction that creates the ledger.
 pub(crate) async fn allow_first(connection: &mut PgConnection, kid: &KeyId) -> Result<(), LedgerError> {
     sqlx::query!(
         "-- allow_signing
@@ -150,28 +122,4 @@ pub(crate) async fn allow_first(connection: &mut PgConnection, kid: &KeyId) -> R
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// The code by which `sealbus.lock_plans` refuses a key; its detail is what became of the key.
-const REFUSED: &str = "SB001";
-
-/// What an error of `sealbus.lock_plans` means.
-pub(crate) fn refused_key(error: sqlx::Error, kid: &KeyId) -> LedgerError {
-    let refused = match &error {
-        sqlx::Error::Database(database) if database.code().as_deref() == Some(REFUSED) => {
-            let detail =
-                database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().and_then(|error| error.detail());
-            refusal(kid, detail.and_then(KeyState::stored))
-        }
-        _ => None,
-    };
-    refused.map_or_else(|| error.into(), LedgerError::from)
-}
-
-fn refusal(kid: &KeyId, state: Option<KeyState>) -> Option<KeyRefused> {
-    match state {
-        Some(KeyState::Signs) => None,
-        None => Some(KeyRefused::Unknown { kid: kid.clone() }),
-        Some(state) => Some(KeyRefused::Ended { kid: kid.clone(), state }),
-    }
 }

@@ -1,10 +1,4 @@
-//! Leases: who does which share of the work, by the database's clock.
-//!
-//! A lease is a row of (kind, key) with a holder, an expiry and an epoch that rises whenever the holder changes. Leases and
-//! epochs save work; nothing's safety rests on them: two relays on one partition double messages and lose none, and a
-//! consumer's effects are fenced by its positions. Processes that could hold leases of a kind announce themselves as
-//! members of it, by a row of the kind `<kind>/members` that they renew with the rest, so that shares can be fair.
-//! [`lease_keeper`](crate::leases::keeper) does all of this for a process.
+//! The statements on table `leases`. All times are those of the database's clock.
 
 use std::time::Duration;
 
@@ -13,39 +7,39 @@ use crate::{Ledger, LedgerError};
 /// A lease as the database granted it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// What is held.
+    /// The key of the lease.
     pub key: String,
-    /// Rises whenever the holder changes.
+    /// The epoch, which rises whenever the lease is taken.
     pub epoch: i64,
 }
 
-/// What a holder still has after it renewed.
+/// The result of a renewal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Renewed {
-    /// Whether it still counts as a member.
+    /// Whether the owner still is a member of the kind.
     pub member: bool,
-    /// Its leases.
+    /// The leases that the owner still has.
     pub grants: Vec<Grant>,
 }
 
-/// Who is there for a kind of lease, and what of it is taken.
+/// The live members and the owned leases of a kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaseView {
-    /// Live members, sorted.
+    /// The members whose membership has not expired, sorted.
     pub members: Vec<String>,
-    /// Keys that are held by somebody.
-    pub held: Vec<String>,
+    /// The keys whose leases have not expired, sorted.
+    pub owned: Vec<String>,
 }
 
-/// The table of leases. From [`Ledger::leases`].
+/// Access to the table of leases, from [`Ledger::leases`].
 #[derive(Clone, Copy)]
 pub struct Leases<'a> {
     pub(crate) ledger: &'a Ledger,
 }
 
 impl Leases<'_> {
-    /// Makes the holder a member of those who share a kind's keys, for `lease` long, and forgets members long gone.
-    pub async fn announce(self, kind: &str, owner: &str, lease: Duration) -> Result<(), LedgerError> {
+    /// Makes `owner` a member of a kind for `duration`. Deletes members that expired more than an hour ago.
+    pub async fn announce(self, kind: &str, owner: &str, duration: Duration) -> Result<(), LedgerError> {
         sqlx::query!(
             "-- announce
             WITH gone AS (
@@ -56,15 +50,16 @@ impl Leases<'_> {
             ON CONFLICT (kind, key) DO UPDATE SET expires_at = excluded.expires_at",
             members_of(kind),
             owner,
-            lease.as_secs_f64(),
+            duration.as_secs_f64(),
         )
         .execute(self.ledger.pool())
         .await?;
         Ok(())
     }
 
-    /// Renews, in one UPDATE, everything of a kind that the holder has and that has not expired.
-    pub async fn renew(self, kind: &str, owner: &str, lease: Duration) -> Result<Renewed, LedgerError> {
+    /// Renews for `duration`, in one UPDATE, all leases of a kind that `owner` has and that have not expired, and its
+    /// membership.
+    pub async fn renew(self, kind: &str, owner: &str, duration: Duration) -> Result<Renewed, LedgerError> {
         let rows = sqlx::query!(
             r#"-- renew_leases
             UPDATE sealbus.leases SET expires_at = clock_timestamp() + make_interval(secs => $4)
@@ -73,7 +68,7 @@ impl Leases<'_> {
             kind,
             members_of(kind),
             owner,
-            lease.as_secs_f64(),
+            duration.as_secs_f64(),
         )
         .fetch_all(self.ledger.pool())
         .await?;
@@ -88,7 +83,7 @@ impl Leases<'_> {
         Ok(renewed)
     }
 
-    /// Who is alive, and what is held by somebody alive.
+    /// Returns the live members and the owned keys of a kind.
     pub async fn view(self, kind: &str) -> Result<LeaseView, LedgerError> {
         let rows = sqlx::query!(
             r#"-- lease_view
@@ -101,18 +96,18 @@ impl Leases<'_> {
         .await?;
         let mut view = LeaseView::default();
         for row in rows {
-            if row.member { &mut view.members } else { &mut view.held }.push(row.key);
+            if row.member { &mut view.members } else { &mut view.owned }.push(row.key);
         }
         Ok(view)
     }
 
-    /// Takes those of the keys that nobody holds. The epoch of each is one above its last.
+    /// Takes those of the keys that are free or expired, for `duration`. The epoch of each is one above its last.
     pub async fn take(
         self,
         kind: &str,
         keys: &[String],
         owner: &str,
-        lease: Duration,
+        duration: Duration,
     ) -> Result<Vec<Grant>, LedgerError> {
         let grants = sqlx::query_as!(
             Grant,
@@ -126,14 +121,14 @@ impl Leases<'_> {
             kind,
             keys,
             owner,
-            lease.as_secs_f64(),
+            duration.as_secs_f64(),
         )
         .fetch_all(self.ledger.pool())
         .await?;
         Ok(grants)
     }
 
-    /// Gives keys back, so that others need not wait for them to expire.
+    /// Gives leases back, so that others need not wait until they expire.
     pub async fn release(self, kind: &str, keys: &[String], owner: &str) -> Result<(), LedgerError> {
         sqlx::query!(
             "-- release_leases
@@ -147,7 +142,7 @@ impl Leases<'_> {
         Ok(())
     }
 
-    /// Gives everything of a kind back and is no member any more.
+    /// Gives all leases of a kind back and ends the membership.
     pub async fn withdraw(self, kind: &str, owner: &str) -> Result<(), LedgerError> {
         sqlx::query!(
             "-- withdraw

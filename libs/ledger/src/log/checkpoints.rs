@@ -1,25 +1,26 @@
-//! Checkpoints in the database: the first of a log, those that were stored with their roots, and the one that is shown.
+//! Checkpoints: the first one of a log, those that are stored with their roots, and the one that is shown to readers.
 
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::merkle::empty_root;
 use sealbus_core::log::note::Note;
 use sealbus_core::log::signer::LogSigner;
 
-use super::Log;
 use super::seal::Signing;
+use super::{Log, LogError};
 use crate::LedgerError;
-use crate::history::trail::signed;
+use crate::pg::Column;
+
+const NOTE: Column = Column::new("log_roots", "note");
 
 impl Log<'_> {
-    /// Makes the log's first checkpoint, of size 0, unless there is one; gives the one there is, and whether it is new.
+    /// Creates and signs the log's first checkpoint, of size 0 and dated `time` (seconds since 1970), unless it exists. Returns
+    /// the first checkpoint, and whether it is new.
     ///
-    /// An operator's act: a sealer never does it by itself, since it could not tell a new log from one that was lost.
+    /// An operator does this. A sealer never does, because it could not tell a new log from one that was lost.
     pub async fn begin(self, signer: &LogSigner, time: u64) -> Result<(Note, bool), LedgerError> {
-        let empty = Checkpoint::new(&self.ledger.deployment().origin, 0, empty_root())
-            .map_err(|error| LedgerError::Log(error.to_string()))?;
-        let note = signer.sign(&empty, time).ok_or_else(|| {
-            LedgerError::Log(format!("the log's key signs for another origin than {}", self.ledger.deployment().origin))
-        })?;
+        let origin = &self.ledger.deployment().origin;
+        let empty = Checkpoint::new(origin, 0, empty_root()).map_err(LogError::Checkpoint)?;
+        let note = signer.sign(&empty, time).ok_or_else(|| LogError::OtherOrigin { origin: origin.clone() })?;
         let root = empty_root();
         let begun = sqlx::query!(
             "-- begin_log
@@ -35,10 +36,10 @@ impl Log<'_> {
             return Ok((note, true));
         }
         let stored = self.first_checkpoint().await?;
-        Ok((stored.ok_or_else(|| LedgerError::Log("the row of size 0 in log_roots has no note".into()))?, false))
+        Ok((stored.ok_or_else(|| NOTE.of_row(0).corrupt("the first checkpoint is missing"))?, false))
     }
 
-    /// The log's first checkpoint; none until [`Log::begin`].
+    /// Returns the log's first checkpoint; `None` until [`Log::begin`] created it.
     pub async fn first_checkpoint(self) -> Result<Option<Note>, LedgerError> {
         let note = sqlx::query_scalar!(
             "-- first_checkpoint\nSELECT note FROM sealbus.log_roots WHERE log_id = $1 AND size = 0",
@@ -49,14 +50,17 @@ impl Log<'_> {
         note.flatten().map(|note| parse(&note)).transpose()
     }
 
-    /// Signs the newest stored tree with a new time: the heartbeat, or the first signature of a tree that grew unsigned.
+    /// Signs the newest stored tree: a heartbeat, or the first signature of a tree that grew unsigned.
+    ///
+    /// # Errors
+    /// [`LedgerError::Log`] if the tree does not continue what is anchored.
     pub async fn sign_newest(self, signing: Signing<'_>) -> Result<Note, LedgerError> {
         let mut connection = self.ledger.pool().acquire().await?;
         let head = self.tree_head(&mut connection).await?;
         self.sign(&mut connection, head, signing).await
     }
 
-    /// Shows an anchored checkpoint to readers, unless a larger one is shown already.
+    /// Shows an anchored checkpoint of this size to readers, unless a larger one is shown already.
     pub async fn show_checkpoint(self, size: u64, note: &Note) -> Result<(), LedgerError> {
         sqlx::query!(
             "-- show_checkpoint
@@ -64,7 +68,7 @@ impl Log<'_> {
             ON CONFLICT (log_id) DO UPDATE SET size = excluded.size, note = excluded.note, shown_at = clock_timestamp()
             WHERE c.size <= excluded.size",
             self.ledger.deployment().log_id,
-            signed(size),
+            Column::new("checkpoints", "size").bigint(size)?,
             note.to_string(),
         )
         .execute(self.ledger.pool())
@@ -72,7 +76,7 @@ impl Log<'_> {
         Ok(())
     }
 
-    /// The size and text of the checkpoint that is shown; none before the first is anchored.
+    /// Returns size and text of the checkpoint that is shown to readers; `None` until the first one is anchored.
     pub async fn shown_checkpoint(self) -> Result<Option<(u64, String)>, LedgerError> {
         let row = sqlx::query!(
             "-- shown_checkpoint\nSELECT size, note FROM sealbus.checkpoints WHERE log_id = $1",
@@ -80,10 +84,10 @@ impl Log<'_> {
         )
         .fetch_optional(self.ledger.pool())
         .await?;
-        Ok(row.map(|row| (row.size.unsigned_abs(), row.note)))
+        row.map(|row| Ok((Column::new("checkpoints", "size").read(row.size)?, row.note))).transpose()
     }
 
-    /// The newest note that is stored with a root, as it stands there: who verifies opens it.
+    /// Returns the text of the newest note that is stored with a root. It is not verified.
     pub async fn newest_note(self) -> Result<Option<String>, LedgerError> {
         let note = sqlx::query_scalar!(
             r#"-- newest_stored_note
@@ -97,5 +101,5 @@ impl Log<'_> {
 }
 
 fn parse(note: &str) -> Result<Note, LedgerError> {
-    Note::parse(note.as_bytes()).map_err(|error| LedgerError::Log(format!("a stored checkpoint is no note: {error}")))
+    Note::parse(note.as_bytes()).map_err(|error| NOTE.corrupt(format!("not a signed note: {error}")))
 }

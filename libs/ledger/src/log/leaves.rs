@@ -1,4 +1,5 @@
-//! The checks that an event passes before it gets its leaf: FORMAT, LINK, SUITE, `EVENT_HASH`, and its place in its plan.
+//! The checks that an event passes before it gets its leaf: FORMAT, LINK, SUITE, `EVENT_HASH`, and its seq
+//! (`docs/spec/integrity.md#log-append`). Pure.
 
 use sealbus_core::event::{Header, Record};
 use sealbus_core::hash::Hash;
@@ -6,20 +7,19 @@ use sealbus_core::seal::{Suite, check_shape};
 
 use super::queue::{LastLeaves, Queued};
 use crate::history::record::RecordRow;
-use crate::history::trail::signed;
 
-/// A plan that is not sealed further until somebody has looked at it.
+/// A plan that is not sealed further, because its next event is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoppedPlan {
-    /// Its number.
+    /// The number of the plan.
     pub plan_no: i64,
-    /// Its tenant, where known.
+    /// The tenant; empty if the ledger lacks the event.
     pub tenant: String,
-    /// Its name, where known.
+    /// The name of the plan; empty if the ledger lacks the event.
     pub plan: String,
-    /// The event that could not be taken.
+    /// The seq of the wrong event, as it is stored.
     pub seq: i64,
-    /// What is wrong with it.
+    /// What is wrong with the event.
     pub reason: String,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct NewLeaf {
     pub hash: Hash,
 }
 
-/// Leaves in the making.
+/// The leaves of a sealing transaction, as they are added.
 pub(super) struct Batch<'a> {
     origin: &'a str,
     last: LastLeaves,
@@ -45,6 +45,7 @@ impl<'a> Batch<'a> {
         Self { origin, last, leaves: Vec::new(), stopped: Vec::new() }
     }
 
+    /// Gives a queued event its leaf, or stops its plan. Later events of a stopped plan are ignored.
     pub(super) fn take(&mut self, row: Queued) {
         if self.stopped.iter().any(|stopped| stopped.plan_no == row.plan_no) {
             return;
@@ -67,7 +68,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Checks that the event is its plan's next and moves the plan's last leaf.
+    /// Checks that the event is the next one of its plan, and makes it the last leaf of the plan.
     fn leaf(
         &mut self,
         plan_no: i64,
@@ -75,36 +76,36 @@ impl<'a> Batch<'a> {
         queued: Option<&[u8]>,
         event: Option<RecordRow>,
     ) -> Result<(i32, Record), String> {
-        let Some(last) = self.last.plans.get_mut(&plan_no) else { return Err("its plan is not in the ledger".into()) };
+        let Some(last) = self.last.plans.get_mut(&plan_no) else { return Err("the plan is not in the ledger".into()) };
         let expected = last.leaf_seq.unwrap_or(0) + 1;
         if seq != expected {
-            return Err(format!("the plan's next leaf is of seq {expected}"));
+            return Err(format!("the next leaf of the plan must have seq {expected}"));
         }
         let event = event.ok_or("the event is not in the ledger")?;
         let record = event.into_record(self.origin).map_err(|error| error.to_string())?;
         let header = &record.header;
-        if header.seq != u64::try_from(seq).unwrap_or_default() || signed(header.seq) != seq {
-            return Err("seq is out of range".into());
+        if u64::try_from(seq) != Ok(header.seq) {
+            return Err(format!("the queued seq {seq} is not the seq of the event"));
         }
         header.validate().map_err(|error| format!("FORMAT: {error}"))?;
         let prev = match (&last.event, last.leaf_seq) {
             (Some((_, hash, _)), _) => *hash,
             (None, None) => Header::genesis(self.origin, &header.tenant, &header.plan),
-            (None, Some(_)) => return Err("the event of the plan's last leaf is not in the ledger".into()),
+            (None, Some(_)) => return Err("the event of the last leaf of the plan is not in the ledger".into()),
         };
         if header.prev != prev {
-            return Err("LINK: prev is not the event before".into());
+            return Err("LINK: prev is not the hash of the predecessor".into());
         }
         let suite = check_shape(&header.kid, &record.mac, &record.sig)
-            .map_err(|verdict| format!("{verdict}: the seal is not of the key's suite"))?;
+            .map_err(|verdict| format!("{verdict}: the seal does not have the form of the key's suite"))?;
         if suite == Suite::Hmac && last.event.as_ref().is_some_and(|(_, _, kid)| kid.suite() == Some(Suite::Ed25519)) {
-            return Err("SUITE: a MAC after a signature".into());
+            return Err("SUITE: an event with a MAC follows one with a signature".into());
         }
         if header.hash() != record.event_hash {
-            return Err("EVENT_HASH: the header does not hash to it".into());
+            return Err("EVENT_HASH: the header does not hash to event_hash".into());
         }
         if queued.is_some_and(|queued| queued != record.event_hash.as_bytes()) {
-            return Err("MISSING: another event was appended here".into());
+            return Err("MISSING: the seal queue names another event".into());
         }
         last.leaf_seq = Some(seq);
         last.event = Some((seq, record.event_hash, header.kid.clone()));

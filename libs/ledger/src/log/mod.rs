@@ -1,15 +1,23 @@
-//! The log: the one order over all events, and the Merkle tree over it.
+//! The log: one order of all events, and the Merkle tree over it (`docs/spec/protocol.md#seal`,
+//! `docs/spec/integrity.md#the-log`).
 //!
-//! - `seal`: the sealing transaction: queued events get their leaves, the tree grows, its root is compared and set, and signed.
-//! - `queue`: what the transaction reads: queued events, and where their plans' last leaves stand.
+//! An append puts each event into the seal queue. One sealer at a time takes the queued events, gives each the next leaf of the
+//! log, extends the tree and signs its root as a checkpoint. Stored data is never trusted: before the tree grows, its tiles
+//! must hash to the stored root, and what is signed must continue what was anchored.
+//!
+//! - `seal`: the sealing transaction.
+//! - `queue`: what the transaction reads: queued events, and the last leaves of their plans.
 //! - `leaves`: the checks that an event passes before it gets its leaf; pure.
-//! - `tree`: the stored tree: its edge, its growth, its tiles.
-//! - `proofs`: proofs out of the tiles, and which leaf is whose.
-//! - `checkpoints`: the notes: the first of a log, what was stored with a root, what is shown.
+//! - `tree`: the stored tree: its edge, its growth and its signature.
+//! - `tiles`: the stored tiles.
+//! - `proofs`: inclusion and consistency proofs, and the log indexes of events.
+//! - `checkpoints`: the first checkpoint of a log, the stored ones, and the one that is shown to readers.
+//! - `error`: why the log cannot be extended or signed.
 //!
-//! Here: how large the log is, and what waits for it.
+//! This file has the size of the log and the state of the seal queue.
 
 mod checkpoints;
+mod error;
 mod leaves;
 mod proofs;
 mod queue;
@@ -19,21 +27,22 @@ mod tree;
 
 use std::time::{Duration, Instant};
 
+pub use self::error::LogError;
 pub use self::leaves::StoppedPlan;
 pub use self::proofs::EventPlace;
 pub use self::seal::{Sealed, Signing};
-pub(crate) use self::tiles::TILES;
 pub use self::tree::TreeHead;
+use crate::pg::Column;
 use crate::{Ledger, LedgerError};
 
-/// The log of all events, and its Merkle tree. From [`Ledger::log`].
+/// Access to the log, from [`Ledger::log`].
 #[derive(Clone, Copy)]
 pub struct Log<'a> {
     pub(crate) ledger: &'a Ledger,
 }
 
 impl Log<'_> {
-    /// Leaves in the log.
+    /// Returns the number of leaves in the log.
     pub async fn size(self) -> Result<u64, LedgerError> {
         let size = sqlx::query_scalar!(
             r#"-- log_size
@@ -42,19 +51,19 @@ impl Log<'_> {
         )
         .fetch_one(self.ledger.pool())
         .await?;
-        Ok(size.unsigned_abs())
+        Column::new("log_leaves", "leaf_index").read(size)
     }
 
-    /// Waits, asking every `interval`, until all events that are queued now have their leaves. False where none of them got
-    /// one for as long as `patience`: no sealer runs, or what is left belongs to plans that are wrong.
-    pub async fn wait_until_sealed(self, interval: Duration, patience: Duration) -> Result<bool, LedgerError> {
+    /// Waits until all events that are queued now are sealed, and looks every `interval`. Returns `false` if none of them was
+    /// sealed for `timeout`: no sealer runs, or the remaining events belong to plans that cannot be sealed.
+    pub async fn wait_until_sealed(self, interval: Duration, timeout: Duration) -> Result<bool, LedgerError> {
         let newest = sqlx::query_scalar!("-- newest_queued\nSELECT max(id) FROM sealbus.seal_queue")
             .fetch_one(self.ledger.pool())
             .await?;
         let Some(newest) = newest else { return Ok(true) };
-        let (mut left, mut since) = (i64::MAX, Instant::now());
+        let (mut least, mut since) = (i64::MAX, Instant::now());
         loop {
-            // A row that commits later with a lower id is waited for too: a little too long, never too short.
+            // This also waits for rows that commit later with a lower id, which takes a little longer than necessary.
             let queued = sqlx::query_scalar!(
                 r#"-- queued_up_to
                 SELECT count(*) AS "queued!" FROM sealbus.seal_queue WHERE id <= $1"#,
@@ -65,16 +74,16 @@ impl Log<'_> {
             if queued == 0 {
                 return Ok(true);
             }
-            if queued < left {
-                (left, since) = (queued, Instant::now());
-            } else if since.elapsed() > patience {
+            if queued < least {
+                (least, since) = (queued, Instant::now());
+            } else if since.elapsed() > timeout {
                 return Ok(false);
             }
             tokio::time::sleep(interval).await;
         }
     }
 
-    /// Events that have no leaf yet, and the age of the oldest in seconds.
+    /// Returns the number of events that are not sealed yet, and the age of the oldest one in seconds.
     pub async fn backlog(self) -> Result<(u64, f64), LedgerError> {
         let row = sqlx::query!(
             r#"-- seal_backlog
@@ -84,6 +93,6 @@ impl Log<'_> {
         )
         .fetch_one(self.ledger.pool())
         .await?;
-        Ok((row.waiting.unsigned_abs(), row.oldest))
+        Ok((Column::new("seal_queue", "count(*)").read(row.waiting)?, row.oldest))
     }
 }

@@ -1,4 +1,4 @@
-//! Proofs out of the stored tiles, and which leaf is whose.
+//! Proofs from the stored tiles, and the log indexes of events.
 
 use std::collections::BTreeSet;
 
@@ -8,27 +8,27 @@ use sealbus_core::log::tile::TileId;
 
 use super::Log;
 use crate::LedgerError;
-use crate::history::trail::signed;
+use crate::pg::{Column, bound};
 
-/// Where an event stands in its plan.
+/// The place of an event: its plan and its seq.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EventPlace {
-    /// Whose plan.
+    /// The tenant of the plan.
     pub tenant: String,
     /// The plan.
     pub plan: String,
-    /// The place in it.
+    /// The seq.
     pub seq: u64,
 }
 
 impl Log<'_> {
-    /// The proof that leaf `index` is in the tree of `size` leaves; none where that tree is not stored, or has no such leaf.
+    /// Returns the proof that leaf `index` is in the tree of `size` leaves; `None` if the tree is not stored or has no such leaf.
     pub async fn inclusion_proof(self, index: u64, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
         Ok(self.inclusion_proofs(&[index], size).await?.and_then(|mut proofs| proofs.pop()))
     }
 
-    /// The proof of each of these leaves, in their order, from tiles that are read once; none where that tree is not stored, or
-    /// lacks one of them.
+    /// Returns the proofs of some leaves in the tree of `size` leaves, in their order; `None` if the tree is not stored or lacks
+    /// one of them. Each tile is read once.
     pub async fn inclusion_proofs(self, indexes: &[u64], size: u64) -> Result<Option<Vec<Vec<Hash>>>, LedgerError> {
         let plans: Option<Vec<_>> = indexes.iter().map(|index| ProofNodes::inclusion(*index, size)).collect();
         let Some(plans) = plans else { return Ok(None) };
@@ -39,7 +39,7 @@ impl Log<'_> {
         Ok(plans.iter().map(|plan| plan.prove(|node| tiles.hash(node)).ok()).collect())
     }
 
-    /// The proof that the tree of `size` leaves continues the one of `old`; none where either is not stored.
+    /// Returns the proof that the tree of `size` leaves continues the one of `old` leaves; `None` if one of them is not stored.
     pub async fn consistency_proof(self, old: u64, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
         let mut connection = self.ledger.pool().acquire().await?;
         match ProofNodes::consistency(old, size) {
@@ -48,7 +48,7 @@ impl Log<'_> {
         }
     }
 
-    /// The log index of each of these events, in their order; none of one that has no leaf yet, or is not in the ledger.
+    /// Returns the log indexes of some events, in their order; `None` for an event that is not sealed or not in the ledger.
     pub async fn leaf_indexes(self, places: &[EventPlace]) -> Result<Vec<Option<u64>>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- leaf_indexes
@@ -59,16 +59,14 @@ impl Log<'_> {
             self.ledger.deployment().log_id,
             &places.iter().map(|place| place.tenant.clone()).collect::<Vec<_>>(),
             &places.iter().map(|place| place.plan.clone()).collect::<Vec<_>>(),
-            &places.iter().map(|place| signed(place.seq)).collect::<Vec<_>>(),
+            &places.iter().map(|place| bound(place.seq)).collect::<Vec<_>>(),
         )
         .fetch_all(self.ledger.pool())
         .await?;
         let mut indexes = vec![None; places.len()];
         for row in rows {
-            // Ordinals count from 1.
-            if let Some(index) = usize::try_from(row.at - 1).ok().and_then(|at| indexes.get_mut(at)) {
-                *index = u64::try_from(row.leaf_index).ok();
-            }
+            let at = Column::new("leaf_indexes", "at").index(row.at, places.len())?;
+            indexes[at] = Some(Column::new("log_leaves", "leaf_index").read(row.leaf_index)?);
         }
         Ok(indexes)
     }

@@ -1,4 +1,4 @@
-//! What a sealing transaction reads: queued events in the order of their ids, and where their plans' last leaves stand.
+//! What a sealing transaction reads: queued events in the order of their ids, and the last leaves of their plans.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,6 +10,7 @@ use crate::LedgerError;
 use crate::history::record::RecordRow;
 
 impl Log<'_> {
+    /// Reads up to `limit` queued events, except for those of stopped plans.
     pub(super) async fn queued(
         self,
         connection: &mut sqlx::PgConnection,
@@ -25,7 +26,7 @@ impl Log<'_> {
         )
         .fetch_all(&mut *connection)
         .await?;
-        // A leaf is header and seal: what else a record holds stays in the database.
+        // A leaf consists of header and seal. The other columns are not read.
         let rows = sqlx::query_as!(
             RecordRow,
             r#"-- queued_events
@@ -56,6 +57,7 @@ impl Log<'_> {
             .collect())
     }
 
+    /// Reads the number of leaves, and the last leaves of the plans of queued events.
     pub(super) async fn last_leaves(
         self,
         connection: &mut sqlx::PgConnection,
@@ -94,23 +96,30 @@ impl Log<'_> {
     }
 }
 
+/// A row of the seal queue with its event.
 pub(super) struct Queued {
     pub id: i64,
     pub plan_no: i64,
     pub seq: i64,
-    /// Of the event that was queued; none in the row of an older publisher.
+    /// The hash of the event that was queued; `None` in rows of releases before migration 6.
     pub event_hash: Option<Vec<u8>>,
+    /// The stored event; `None` if the ledger lacks it.
     pub event: Option<RecordRow>,
 }
 
+/// The last leaf of a plan.
 pub(super) struct LastLeaf {
     pub partition: i32,
+    /// Its seq; `None` if the plan has no leaf.
     pub leaf_seq: Option<i64>,
-    /// The event of the plan's last leaf: seq, hash, key.
+    /// Its event: seq, hash, key.
     pub event: Option<(i64, Hash, KeyId)>,
 }
 
+/// The end of the log.
 pub(super) struct LastLeaves {
+    /// The number of leaves.
     pub size: i64,
+    /// The last leaves of some plans, by plan number.
     pub plans: HashMap<i64, LastLeaf>,
 }

@@ -1,9 +1,9 @@
-//! The sealing transaction.
+//! The sealing transaction (`docs/spec/protocol.md#seal`).
 //!
-//! The protocol's rules under "Seal": one sealer at a time, by a transaction lock taken as a statement of its own before any
-//! read; queue rows are taken in the order of their ids, never by a watermark, and go by exact ids in the same transaction.
-//! Leaves, tiles, root and note are stored together or not at all, and the root names the size that it follows: whoever
-//! passed the lock would find that size followed already.
+//! One sealer at a time seals: the first statement takes a transaction lock, before any read. Queue rows are taken in the order
+//! of their ids, never by a watermark, and deleted by exact ids in the same transaction. Leaves, tiles, root and note are stored
+//! together or not at all. The row of the root names the size that it follows; if the lock failed, a second sealer would violate
+//! a unique constraint there.
 
 use std::collections::HashSet;
 
@@ -12,52 +12,52 @@ use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::Note;
 use sealbus_core::log::signer::LogSigner;
 
-use super::Log;
 use super::leaves::{Batch, StoppedPlan};
 use super::queue::Queued;
+use super::{Log, LogError};
 use crate::LedgerError;
 use crate::commit::commit;
-use crate::history::trail::signed;
+use crate::pg::bound;
 
-/// The lock of whoever seals: non-negative, as all but the plans' are. The letters "seal".
+/// The advisory lock of the sealer, which spells "seal". Like all locks except those of plans it is not negative.
 const SEALER_LOCK: i64 = 0x7365_616c;
-/// Leaves of a log without a tree that one transaction brings into it.
-const CATCH_UP: i64 = 50_000;
+/// The highest number of leaves that one transaction adds to the tree if they are in the table and not in the tree.
+const MAX_CATCH_UP: i64 = 50_000;
 
-/// What a root is signed with.
+/// How a root is signed.
 #[derive(Debug, Clone, Copy)]
 pub struct Signing<'a> {
     /// The log's key.
     pub signer: &'a LogSigner,
-    /// The newest checkpoint that is known to be anchored: what is signed continues it.
+    /// The newest checkpoint that is known to be anchored. What is signed has to continue it.
     pub anchored: &'a Checkpoint,
-    /// Now, in seconds since 1970.
+    /// The current time, in seconds since 1970.
     pub time: u64,
 }
 
-/// What one sealing transaction did.
+/// The result of one sealing transaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sealed {
-    /// Leaves added.
+    /// The number of leaves that were added to the tree.
     pub leaves: u64,
-    /// The signed checkpoint of the tree that it made, where there was something to sign with.
+    /// The signed checkpoint of the new tree; `None` if nothing was sealed, or if no signer was given.
     pub note: Option<Note>,
-    /// Plans that stopped in this batch.
+    /// The plans that were stopped in this transaction.
     pub stopped: Vec<StoppedPlan>,
-    /// Whether another sealer held the lock, so that nothing was done.
+    /// Whether another sealer had the lock, so that nothing was done.
     pub elsewhere: bool,
 }
 
 impl<'a> Log<'a> {
-    /// Gives up to `limit` queued events their leaves, grows the tree by them, and signs its root, in one transaction.
+    /// Seals up to `limit` queued events in one transaction: gives them their leaves, extends the tree and signs its root.
     ///
-    /// `stopped` are plans that earlier batches found wrong: their rows are left out, so that each stops alone. An event
-    /// whose FORMAT, link, suite, hash or seq is wrong stops its plan and is not passed over. Leaves that are not in the tree
-    /// yet, since they were made before there was one, go into it first.
+    /// `stopped` are the numbers of plans that were stopped before. Their rows are left out, so that they do not delay others. An
+    /// event whose format, link, suite, hash or seq is wrong stops its plan. Leaves that are in the table and not in the tree are
+    /// added to the tree first, without new ones.
     ///
     /// # Errors
-    /// [`LedgerError::Log`] where the stored tree is not what its root says, or does not continue what is anchored: nothing
-    /// is sealed then.
+    /// [`LedgerError::Log`] if the stored tree does not match its root, or does not continue what is anchored. Nothing is sealed
+    /// then.
     pub async fn seal_batch(
         self,
         limit: u32,
@@ -65,16 +65,16 @@ impl<'a> Log<'a> {
         signing: Option<Signing<'_>>,
     ) -> Result<Sealed, LedgerError> {
         let mut transaction = self.ledger.pool().begin().await?;
-        let leads =
-            sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "leads!" -- seal_lock"#, SEALER_LOCK)
+        let locked =
+            sqlx::query_scalar!("-- seal_lock\nSELECT pg_try_advisory_xact_lock($1) AS \"locked!\"", SEALER_LOCK)
                 .fetch_one(&mut *transaction)
                 .await?;
-        if !leads {
+        if !locked {
             transaction.rollback().await?;
             return Ok(Sealed { elsewhere: true, ..Sealed::default() });
         }
         let head = self.tree_head(&mut transaction).await?;
-        let mut hashes = self.leaves_outside(&mut transaction, head.size, CATCH_UP).await?;
+        let mut hashes = self.leaves_outside(&mut transaction, head.size, MAX_CATCH_UP).await?;
         let queued = if hashes.is_empty() { self.queued(&mut transaction, limit, stopped).await? } else { Vec::new() };
         let batch = self.take(&mut transaction, queued, head.size + hashes.len() as u64).await?;
         let Batch { leaves, stopped, .. } = &batch;
@@ -90,6 +90,7 @@ impl<'a> Log<'a> {
         Ok(sealed)
     }
 
+    /// Checks queued events and gives them leaves after the tree of this size.
     async fn take(
         self,
         connection: &mut sqlx::PgConnection,
@@ -97,8 +98,8 @@ impl<'a> Log<'a> {
         size: u64,
     ) -> Result<Batch<'a>, LedgerError> {
         let last = self.last_leaves(connection, &queued).await?;
-        if !queued.is_empty() && last.size != signed(size) {
-            return Err(LedgerError::Log(format!("log_leaves ends at {}, and the tree has {size} leaves", last.size)));
+        if !queued.is_empty() && u64::try_from(last.size) != Ok(size) {
+            return Err(LogError::LeafCount { leaves: last.size, size }.into());
         }
         let mut batch = Batch::new(&self.ledger.deployment().origin, last);
         for row in queued {
@@ -107,7 +108,7 @@ impl<'a> Log<'a> {
         Ok(batch)
     }
 
-    /// The hashes of leaves from `size` on, which the tree lacks: at most `limit`.
+    /// Reads the hashes of up to `limit` leaves that the tree of this size lacks.
     async fn leaves_outside(
         self,
         connection: &mut sqlx::PgConnection,
@@ -119,20 +120,20 @@ impl<'a> Log<'a> {
             SELECT leaf_index, leaf_hash FROM sealbus.log_leaves WHERE log_id = $1 AND leaf_index >= $2
             ORDER BY leaf_index LIMIT $3",
             self.ledger.deployment().log_id,
-            i64::try_from(size).unwrap_or(i64::MAX),
+            bound(size),
             limit
         )
         .fetch_all(connection)
         .await?;
         let of_row = |(expected, (index, hash)): (u64, (i64, Vec<u8>))| {
-            let dense = u64::try_from(index).is_ok_and(|index| index == expected);
-            Hash::from_slice(&hash).filter(|_| dense).ok_or_else(|| {
-                LedgerError::Log(format!("leaf {expected} is missing from log_leaves, or its hash is none"))
-            })
+            let found = u64::try_from(index) == Ok(expected);
+            let missing = || LogError::MissingLeaf { index: expected }.into();
+            Hash::from_slice(&hash).filter(|_| found).ok_or_else(missing)
         };
         (size..).zip(rows.into_iter().map(|row| (row.leaf_index, row.leaf_hash))).map(of_row).collect()
     }
 
+    /// Stores the leaves of a batch and deletes their rows of the seal queue.
     async fn add_leaves(self, connection: &mut sqlx::PgConnection, batch: &Batch<'_>) -> Result<(), LedgerError> {
         let leaves = &batch.leaves;
         if leaves.is_empty() {
@@ -152,7 +153,7 @@ impl<'a> Log<'a> {
         .execute(&mut *connection)
         .await?;
         sqlx::query!(
-            "-- sealed\nDELETE FROM sealbus.seal_queue WHERE id = ANY ($1)",
+            "-- delete_sealed\nDELETE FROM sealbus.seal_queue WHERE id = ANY ($1)",
             &leaves.iter().map(|leaf| leaf.queue_id).collect::<Vec<_>>()
         )
         .execute(connection)

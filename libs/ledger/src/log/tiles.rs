@@ -6,32 +6,34 @@ use sqlx::PgConnection;
 
 use super::Log;
 use crate::LedgerError;
-use crate::history::trail::signed;
+use crate::pg::{Column, bound};
 
-/// Tiles that are read at a time: 128 KiB. A log of a few thousand leaves has more, so that tests see the seam.
-pub(crate) const TILES: u64 = 16;
+/// Tiles that are read at a time: at most 128 KiB. A log of a few thousand leaves needs several reads, so that tests cover that.
+pub(crate) const TILE_PAGE: u8 = 16;
+
+const INDEX: Column = Column::new("tiles", "index");
 
 impl Log<'_> {
-    /// A hash tile, cut to the width that is asked for; none where the tree does not have it.
+    /// Returns a hash tile, cut to the width of `id`; `None` if the stored tile is missing or narrower.
     pub async fn hash_tile(self, id: TileId) -> Result<Option<HashTile>, LedgerError> {
         let tiles = self.read_tiles(&mut *self.ledger.pool().acquire().await?, &[id]).await?;
         Ok(tiles.hashes(id).and_then(|hashes| HashTile::new(id, hashes.to_vec()).ok()))
     }
 
-    /// The hash tiles of the tree of this size, each cut to the width that it has there. One that is not stored, or shorter, is
-    /// left out: whoever reads them misses it.
+    /// Returns a stream of the hash tiles of the tree of this size, each cut to the width that it has in that tree. Tiles that are
+    /// missing or narrower are left out, and a reader notices that they are missing.
     pub fn tiles(self, size: u64) -> impl Stream<Item = Result<(TileId, Vec<u8>), LedgerError>> {
         let levels =
             (0..=u8::MAX).take_while(move |level| TileId::in_tree(TileKind::Hashes(*level), 0, size).is_some());
         let pages = levels.flat_map(move |level| {
-            let starts = (0..).step_by(usize::try_from(TILES).unwrap_or(usize::MAX));
+            let starts = (0..).step_by(usize::from(TILE_PAGE));
             starts
                 .take_while(move |first| TileId::in_tree(TileKind::Hashes(level), *first, size).is_some())
                 .map(move |first| (level, first))
         });
         stream::iter(pages.map(Ok))
             .and_then(move |(level, first)| async move {
-                let stored = self.stored_tiles(level, first, TILES).await?;
+                let stored = self.stored_tiles(level, first).await?;
                 let tiles = stored.into_iter().filter_map(move |(n, mut hashes)| {
                     let id = TileId::in_tree(TileKind::Hashes(level), n, size)?;
                     let length = 32 * usize::from(id.width());
@@ -45,31 +47,27 @@ impl Log<'_> {
             .try_flatten()
     }
 
-    /// Some stored tiles of a level, from one on: each with its number and its hashes, as they stand there.
-    pub(crate) async fn stored_tiles(
-        self,
-        level: u8,
-        first: u64,
-        count: u64,
-    ) -> Result<Vec<(u64, Vec<u8>)>, LedgerError> {
+    /// Reads up to [`TILE_PAGE`] stored tiles of a level, beginning at number `first`: their numbers and hashes, unchecked.
+    pub(crate) async fn stored_tiles(self, level: u8, first: u64) -> Result<Vec<(u64, Vec<u8>)>, LedgerError> {
         let tiles = sqlx::query!(
             "-- stored_tiles
             SELECT index, hashes FROM sealbus.tiles WHERE log_id = $1 AND level = $2 AND index >= $3 AND index < $4 ORDER BY index",
             self.ledger.deployment().log_id,
             i16::from(level),
-            signed(first),
-            signed(first + count),
+            bound(first),
+            bound(first.saturating_add(TILE_PAGE.into())),
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        Ok(tiles.into_iter().filter_map(|tile| Some((u64::try_from(tile.index).ok()?, tile.hashes))).collect())
+        tiles.into_iter().map(|tile| Ok((INDEX.read(tile.index)?, tile.hashes))).collect()
     }
 
+    /// Reads some tiles, with the widths that they have now. Missing ones are left out.
     pub(super) async fn read_tiles(self, connection: &mut PgConnection, ids: &[TileId]) -> Result<Tiles, LedgerError> {
         if ids.is_empty() {
             return Ok(Tiles::default());
         }
-        let (levels, places): (Vec<i16>, Vec<i64>) = ids.iter().filter_map(|id| place(*id)).unzip();
+        let (levels, places): (Vec<i16>, Vec<i64>) = ids.iter().filter_map(|id| row_key(*id)).unzip();
         let rows = sqlx::query!(
             "-- read_tiles
             SELECT t.level, t.index, t.width, t.hashes
@@ -89,20 +87,22 @@ impl Log<'_> {
                     _ => None,
                 };
                 let tile = id.and_then(|id| HashTile::parse(id, &row.hashes).ok());
-                tile.ok_or_else(|| {
-                    LedgerError::Log(format!("tile {} of level {} is not of its form", row.index, row.level))
-                })
+                let (level, index) = (row.level, row.index);
+                let hashes = Column::new("tiles", "hashes");
+                tile.ok_or_else(|| hashes.corrupt(format!("tile {index} of level {level} does not have its form")))
             })
             .collect()
     }
 
+    /// Stores tiles that are new or wider than before.
     pub(super) async fn write_tiles(
         self,
         connection: &mut PgConnection,
         tiles: &[HashTile],
     ) -> Result<(), LedgerError> {
-        let (levels, places): (Vec<i16>, Vec<i64>) = tiles.iter().filter_map(|tile| place(tile.id())).unzip();
-        let widths: Vec<i16> = tiles.iter().map(|tile| i16::try_from(tile.id().width()).unwrap_or_default()).collect();
+        let (levels, places): (Vec<i16>, Vec<i64>) = tiles.iter().filter_map(|tile| row_key(tile.id())).unzip();
+        let width = Column::new("tiles", "width");
+        let widths: Vec<i16> = tiles.iter().map(|tile| width.smallint(tile.id().width())).collect::<Result<_, _>>()?;
         let hashes: Vec<Vec<u8>> = tiles.iter().map(HashTile::encode).collect();
         sqlx::query!(
             "-- write_tiles
@@ -122,10 +122,10 @@ impl Log<'_> {
     }
 }
 
-/// The row of a hash tile: its level and its place in it.
-fn place(id: TileId) -> Option<(i16, i64)> {
+/// Returns level and index of the row of a hash tile; `None` for an entry bundle, which is not stored.
+fn row_key(id: TileId) -> Option<(i16, i64)> {
     match id.kind() {
-        TileKind::Hashes(level) => Some((level.into(), signed(id.n()))),
+        TileKind::Hashes(level) => Some((level.into(), bound(id.n()))),
         TileKind::Entries => None,
     }
 }

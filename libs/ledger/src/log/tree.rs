@@ -1,7 +1,7 @@
-//! The stored tree: tiles and roots. It grows inside a sealing transaction; served tiles are read from it.
+//! The stored tree: its newest root, its growth in a sealing transaction, and its signature.
 //!
-//! What is read is never believed for being stored: the edge has to give the stored root before the tree grows, and what is
-//! signed has to continue what was anchored.
+//! Before the tree grows, the tiles of its edge must hash to the stored root. Before it is signed, the stored tiles must prove
+//! that it continues what was anchored.
 
 use std::collections::BTreeSet;
 
@@ -12,31 +12,34 @@ use sealbus_core::log::note::Note;
 use sealbus_core::log::tile::{EdgeTiles, TileId};
 use sqlx::PgConnection;
 
-use super::Log;
 use super::seal::Signing;
+use super::{Log, LogError};
 use crate::LedgerError;
-use crate::history::trail::signed;
+use crate::pg::Column;
 
-/// A tree: its size and its root.
+const SIZE: Column = Column::new("log_roots", "size");
+
+/// The size and the root of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TreeHead {
-    /// Leaves.
+    /// The number of leaves.
     pub size: u64,
-    /// The root over them.
+    /// The root hash.
     pub root: Hash,
 }
 
 impl Log<'_> {
-    /// The newest tree whose root is stored; the one without leaves where there is none yet.
+    /// Returns the newest tree whose root is stored; the empty tree if there is none.
     pub async fn newest_tree(self) -> Result<TreeHead, LedgerError> {
         self.tree_head(&mut *self.ledger.pool().acquire().await?).await
     }
 
-    /// The root that the stored tiles give for a tree of this size; none where they do not reach so far.
+    /// Returns the root that the stored tiles hash to for a tree of this size; `None` if tiles are missing.
     pub async fn root_by_tiles(self, size: u64) -> Result<Option<Hash>, LedgerError> {
         Ok(self.edge(&mut *self.ledger.pool().acquire().await?, size).await?.map(|edge| edge.root()))
     }
 
+    /// Reads the newest root.
     pub(super) async fn tree_head(self, connection: &mut PgConnection) -> Result<TreeHead, LedgerError> {
         let row = sqlx::query!(
             "-- tree_head
@@ -46,13 +49,11 @@ impl Log<'_> {
         .fetch_optional(connection)
         .await?;
         let Some(row) = row else { return Ok(TreeHead { size: 0, root: empty_root() }) };
-        match (u64::try_from(row.size), Hash::from_slice(&row.root)) {
-            (Ok(size), Some(root)) => Ok(TreeHead { size, root }),
-            _ => Err(LedgerError::Log("the newest row of log_roots is not of its form".into())),
-        }
+        let root = Column::new("log_roots", "root").of_row(row.size).hash(&row.root)?;
+        Ok(TreeHead { size: SIZE.read(row.size)?, root })
     }
 
-    /// Appends leaves to the tree, inside a sealing transaction: its tiles, its root, and the note over it.
+    /// Appends leaves to the tree, in a sealing transaction: stores the tiles, the root and, if `signing` is given, the note.
     pub(super) async fn grow(
         self,
         connection: &mut PgConnection,
@@ -61,10 +62,8 @@ impl Log<'_> {
         signing: Option<Signing<'_>>,
     ) -> Result<Option<Note>, LedgerError> {
         let edge = self.edge(connection, from.size).await?.filter(|edge| edge.root() == from.root);
-        let mut edge = edge.ok_or_else(|| {
-            LedgerError::Log(format!("the stored tiles do not give the root that is stored for size {}", from.size))
-        })?;
-        let tiles = edge.append(leaf_hashes).map_err(|full| LedgerError::Log(full.to_string()))?;
+        let mut edge = edge.ok_or(LogError::RootMismatch { size: from.size })?;
+        let tiles = edge.append(leaf_hashes).map_err(LogError::Full)?;
         self.write_tiles(connection, &tiles).await?;
         let head = TreeHead { size: edge.size(), root: edge.root() };
         let note = match signing {
@@ -75,9 +74,9 @@ impl Log<'_> {
             "-- compare_and_set_root
             INSERT INTO sealbus.log_roots (log_id, size, root, prev_size, note) VALUES ($1, $2, $3, $4, $5)",
             self.ledger.deployment().log_id,
-            signed(head.size),
+            SIZE.bigint(head.size)?,
             head.root.as_bytes(),
-            signed(from.size),
+            SIZE.bigint(from.size)?,
             note.as_ref().map(ToString::to_string),
         )
         .execute(connection)
@@ -85,7 +84,7 @@ impl Log<'_> {
         Ok(note)
     }
 
-    /// Signs a tree, after it was shown by the stored tiles that it continues what is anchored.
+    /// Signs a tree, if the stored tiles prove that it continues what is anchored.
     pub(super) async fn sign(
         self,
         connection: &mut PgConnection,
@@ -100,17 +99,15 @@ impl Log<'_> {
         let continues =
             proof.is_some_and(|proof| verify_consistency(old, size, &proof, &anchored.root(), &head.root).is_ok());
         if !continues {
-            return Err(LedgerError::Log(format!(
-                "the tree of size {size} does not continue the anchored checkpoint of size {old}: nothing is signed"
-            )));
+            return Err(LogError::NotContinued { size, anchored: old }.into());
         }
-        let checkpoint = Checkpoint::new(&self.ledger.deployment().origin, size, head.root)
-            .map_err(|error| LedgerError::Log(error.to_string()))?;
-        signer.sign(&checkpoint, time).ok_or_else(|| {
-            LedgerError::Log(format!("the log's key signs for another origin than {}", self.ledger.deployment().origin))
-        })
+        let origin = &self.ledger.deployment().origin;
+        let checkpoint = Checkpoint::new(origin, size, head.root).map_err(LogError::Checkpoint)?;
+        let note = signer.sign(&checkpoint, time);
+        note.ok_or_else(|| LogError::OtherOrigin { origin: origin.clone() }.into())
     }
 
+    /// Builds a proof from the stored tiles; `None` if tiles are missing.
     pub(super) async fn prove(
         self,
         connection: &mut PgConnection,
@@ -123,6 +120,7 @@ impl Log<'_> {
         Ok(plan.prove(|node| tiles.hash(node)).ok())
     }
 
+    /// Reads the edge of the tree of this size; `None` if tiles are missing.
     async fn edge(self, connection: &mut PgConnection, size: u64) -> Result<Option<EdgeTiles>, LedgerError> {
         let ids: Vec<TileId> = TileId::partial(size).collect();
         let tiles = self.read_tiles(connection, &ids).await?;

@@ -1,4 +1,4 @@
-//! The first row of a ledger: which deployment it is, and the key that seals its first event.
+//! Creation of a ledger: the row of table `deployment`, and the first event.
 
 use sealbus_core::event::is_origin;
 use sealbus_core::seal::{Keyring, Signer};
@@ -10,33 +10,36 @@ use crate::commit::commit;
 use crate::keys::allow_first;
 use crate::ledger::{deployment, pool};
 use crate::own_event::own_event;
-use crate::{Deployment, LedgerConfig, LedgerError};
+use crate::pg::Column;
+use crate::{Deployment, LedgerConfig, OpenError};
 
-/// The lock under which migrations and creation happen: non-negative, as all but the plans' are. The letters "init".
+/// The advisory lock of the creation, which spells "init". Like all locks except those of plans it is not negative.
 const CREATION_LOCK: i64 = 0x696e_6974;
 
-/// What a new ledger is to be.
+/// The identity of a new ledger.
 #[derive(Debug, Clone)]
 pub struct Creation {
-    /// The deployment's name, for good.
+    /// The name of the deployment. It can never be changed.
     pub origin: String,
-    /// Partitions of plans, for good: a power of two up to 64.
+    /// The number of partitions of plans: a power of two from 1 to 64. It can never be changed.
     pub partitions: u32,
-    /// The id of the ledger's first event: a UUIDv7 of the caller's.
+    /// The id of the first event: a new UUIDv7.
     pub first_event: Uuid,
-    /// The log's id: random.
+    /// The id of the log: a random UUID.
     pub log_id: Uuid,
 }
 
-/// Creates the ledger: `deployment` and `_keys` seq 1 in one transaction. Does nothing where it exists.
+/// Creates the ledger in one transaction, unless it exists (`docs/spec/protocol.md#tables-creation`).
 ///
-/// The first event is `key.added` for the keyring's active key, sealed by that key; it is leaf 0 of the log.
+/// The first event is `key.added` for the active key of the keyring, in plan `_keys`, sealed by that key. It becomes leaf 0 of the
+/// log.
 ///
 /// # Errors
-/// [`LedgerError::BadOrigin`] for a name that no seal can hold, [`LedgerError::OtherOrigin`] where the ledger exists under another name, [`LedgerError::Keyring`] where no key is active.
-pub async fn create(config: &LedgerConfig, creation: &Creation, keyring: &Keyring) -> Result<(), LedgerError> {
+/// [`OpenError::BadOrigin`] if the origin is not valid, [`OpenError::OtherOrigin`] if the ledger exists with another origin,
+/// [`OpenError::Keyring`] if the keyring has no usable active key.
+pub async fn create(config: &LedgerConfig, creation: &Creation, keyring: &Keyring) -> Result<(), OpenError> {
     if !is_origin(&creation.origin) {
-        return Err(LedgerError::BadOrigin(creation.origin.clone()));
+        return Err(OpenError::BadOrigin(creation.origin.clone()));
     }
     let pool = pool(config)?;
     let mut transaction = pool.begin().await?;
@@ -45,7 +48,7 @@ pub async fn create(config: &LedgerConfig, creation: &Creation, keyring: &Keyrin
         .await?;
     if let Some(Deployment { origin, .. }) = deployment(&mut transaction).await? {
         if origin != creation.origin {
-            return Err(LedgerError::OtherOrigin { stored: origin, configured: creation.origin.clone() });
+            return Err(OpenError::OtherOrigin { stored: origin, configured: creation.origin.clone() });
         }
         return Ok(());
     }
@@ -56,7 +59,7 @@ pub async fn create(config: &LedgerConfig, creation: &Creation, keyring: &Keyrin
         RETURNING generation, clock_timestamp() AS "now!""#,
         creation.origin,
         creation.log_id,
-        i32::try_from(creation.partitions).unwrap_or_default(),
+        Column::new("deployment", "partitions").integer(creation.partitions)?,
     )
     .fetch_one(&mut *transaction)
     .await?;
@@ -66,17 +69,17 @@ pub async fn create(config: &LedgerConfig, creation: &Creation, keyring: &Keyrin
         log_id: creation.log_id,
         partitions: creation.partitions,
     };
-    let signer = keyring.signer().map_err(|error| LedgerError::Keyring(error.to_string()))?;
+    let signer = keyring.signer().map_err(OpenError::Keyring)?;
     let draft = first_key(creation, &signer);
     append_first(&mut transaction, &created, keyring, &draft, Timestamp::from_offset(row.now)).await?;
     allow_first(&mut transaction, signer.kid()).await?;
     commit(transaction).await?;
     pool.close().await;
-    tracing::info!(origin = creation.origin, partitions = creation.partitions, "created the ledger");
+    tracing::info!(origin = creation.origin, partitions = creation.partitions, "ledger created");
     Ok(())
 }
 
-/// `key.added` for the active key, by itself.
+/// Returns `key.added` for the active key, whose proof is made by the key itself.
 fn first_key(creation: &Creation, signer: &Signer) -> Draft {
     let payload = signer.key_added(&creation.origin, signer.kid());
     let draft = own_event(&creation.origin, "key.added", "sealbus", payload);

@@ -1,43 +1,115 @@
-//! Migrations: only forward, expand and contract, applied under a lock by whichever replica comes first.
+//! Migrations: forward only, expand and contract, applied under a lock by whichever replica comes first.
+//!
+//! sqlx stores a checksum of each migration's file in the ledger and refuses a file that differs. The checksums of released
+//! migrations are therefore pinned here, as they were when each migration was published, and the comments in the files may
+//! change. The statements may not: a test compares them with a pinned hash of their own.
 
 use std::str::FromStr;
+use std::sync::LazyLock;
 
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migration, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
-use crate::{Ledger, LedgerError};
+use crate::{Ledger, LedgerError, OpenError};
 
-static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
-
-/// The newest migration that this program knows: what readiness pins unless it is told otherwise.
+/// The newest migration that this program has. Readiness checks expect it unless another one is configured.
 pub const EXPECTED_MIGRATION: i64 = 8;
 
-/// Brings the schema to this program's version; does nothing where it is there already.
+/// A migration as it was published.
+struct Published {
+    version: i64,
+    /// SHA-384 of the published file, in hex: what sqlx stored in the ledgers that have the migration.
+    checksum: &'static str,
+    /// SHA-256 of the file's [`statements`], in hex.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the test compares the statements"))]
+    statements: &'static str,
+}
+
+const PUBLISHED: [Published; 8] = [
+    Published {
+        version: 1,
+        checksum: "e095dd11620eed568b80043b82b0e2591af66c9ab897d98f009baff15ce3686fe4cecebda3b33d0b0cb538d7ead522c3",
+        statements: "c6571431b7933ad345c16e9b36476fcb8836402244c60ab930be24e5f4d8a002",
+    },
+    Published {
+        version: 2,
+        checksum: "d816d9aaf30ddb6f0224765008e4c9b874fe33120793c94d2d66feff0d6de7e571b7a4434a9e06898d026db64b1e2f1c",
+        statements: "14ef4c6a086f7335023191b887833345b27f989c610f1387ff37bb9ea4a3788a",
+    },
+    Published {
+        version: 3,
+        checksum: "c034252b6c3c42cd3da90a5411341e13c2c4ca75fb5146fc3c77ef07d2f47f0c49328881050a0d9beb845c240ce20209",
+        statements: "23e0ebe0c8b54bf7814d85793a3b4a621a576bbc73f30d7d45cf67cdc5668fcf",
+    },
+    Published {
+        version: 4,
+        checksum: "1cd3b955212986afe874ffd443c81ce27659793d3fb2101ef6a33a408993afdf5fc0004afdd0837116f3c3622ed06172",
+        statements: "3cd7b39a78e91d655e2037d4cb282c6166a235c75d117bafb7a2c22c926a7197",
+    },
+    Published {
+        version: 5,
+        checksum: "92dce36328d021e9e7935b08df6630e0b566c5c4d9eb9a384597b0259b392afcb406ff462fdf7a0534a4c84a39316509",
+        statements: "95ec1609bf8c1450bd26f4cc5f0249edaeb398ca1a94d2e05eeda76073b129c8",
+    },
+    Published {
+        version: 6,
+        checksum: "c225028458e6fccb783c07c620fa0497f425ad8ece7bb9e666dac667af5478f6c80e76a7bcf223f386b506e5e3be1a70",
+        statements: "bee1c39c0fef2b19a9b4308709aa7449b985fad88c8bf6bb91cf9da9dffbe668",
+    },
+    Published {
+        version: 7,
+        checksum: "c0fb6d73f2d5423331119aaf7d5bb3fac6f0ecfca87385d64bf75b360c62986b4017f23738066d927755ac7cd3612e85",
+        statements: "342f70fde3795669a70f0efbb06d9eb03dbf527b2c9056091b4ab8ead4f78913",
+    },
+    Published {
+        version: 8,
+        checksum: "ac191882122335f2d346146c1b795b1658a46aebc997c4b00edeb8fd8f296cafa139fd37d6a898938ceffd1f4727817c",
+        statements: "b99d7f95ee6f0828e7759c0a4b4433cde5dfab4aa0b04099cfcf55da658fbef5",
+    },
+];
+
+/// The migrations in the folder, with the files' own checksums.
+static FILES: Migrator = sqlx::migrate!("../../migrations");
+
+/// The migrations with the checksums that were published. A migration that was not published keeps its own.
+static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    let pin = |migration: &Migration| {
+        let mut migration = migration.clone();
+        if let Some(published) = PUBLISHED.iter().find(|published| published.version == migration.version) {
+            migration.checksum = hex::decode(published.checksum).expect("a pinned checksum is hex").into();
+        }
+        migration
+    };
+    Migrator::with_migrations(FILES.iter().map(pin).collect())
+});
+
+/// Applies the migrations that the database lacks. `owner_url` is the address of the database for `sealbus_owner`, or for a
+/// superuser.
 ///
-/// `owner_url` is an address of `sealbus_owner` (or a superuser). sqlx takes an advisory lock of its own, non-negative as
-/// all but the plans' are, so that replicas that start together apply each migration once.
+/// Replicas that start together apply each migration once: sqlx takes an advisory lock, which like all locks except those of
+/// plans is not negative.
 ///
 /// # Errors
-/// [`LedgerError::Migration`] names the migration; a failed one is rolled back.
-pub async fn migrate(owner_url: &str) -> Result<(), LedgerError> {
+/// [`OpenError::Migration`] names the migration that failed and was rolled back, or that this program does not have.
+pub async fn migrate(owner_url: &str) -> Result<(), OpenError> {
     let options =
-        PgConnectOptions::from_str(owner_url).map_err(LedgerError::Address)?.options([("search_path", "sealbus")]);
+        PgConnectOptions::from_str(owner_url).map_err(OpenError::Address)?.options([("search_path", "sealbus")]);
     let mut connection = options.connect().await?;
-    // Asked first, because IF NOT EXISTS alone still needs the right to create schemas.
-    let there = sqlx::query_scalar!("-- migrate\nSELECT to_regnamespace('sealbus') IS NOT NULL AS \"there!\"")
+    // CREATE SCHEMA IF NOT EXISTS needs the right to create schemas even if the schema exists.
+    let exists = sqlx::query_scalar!("-- migrate\nSELECT to_regnamespace('sealbus') IS NOT NULL AS \"there!\"")
         .fetch_one(&mut connection)
         .await?;
-    if !there {
+    if !exists {
         sqlx::query!("-- migrate\nCREATE SCHEMA sealbus").execute(&mut connection).await?;
     }
-    // run() would do the same through a generic whose future cannot be spawned.
-    MIGRATOR.run_direct(None, &mut connection, false).await.map_err(LedgerError::Migration)?;
+    // Migrator::run would do the same, but its future is not Send.
+    MIGRATOR.run_direct(None, &mut connection, false).await.map_err(OpenError::Migration)?;
     connection.close().await?;
     Ok(())
 }
 
-/// The newest migration that the ledger's schema has seen.
+/// Returns the version of the newest migration that was applied; 0 if none was.
 pub async fn applied_migration(ledger: &Ledger) -> Result<i64, LedgerError> {
     let version = sqlx::query_scalar!(
         "-- applied_migration\nSELECT max(version) AS version FROM sealbus._sqlx_migrations WHERE success"
@@ -47,7 +119,10 @@ pub async fn applied_migration(ledger: &Ledger) -> Result<i64, LedgerError> {
     Ok(version.unwrap_or(0))
 }
 
-/// Whether the schema is at `expected`; otherwise a few words for an operator.
+/// Checks that the newest applied migration is `expected`, for readiness.
+///
+/// # Errors
+/// A short text for an operator.
 pub async fn check_migration(ledger: &Ledger, expected: i64) -> Result<(), String> {
     match applied_migration(ledger).await {
         Ok(applied) if applied == expected => Ok(()),
@@ -58,9 +133,68 @@ pub async fn check_migration(ledger: &Ledger, expected: i64) -> Result<(), Strin
 
 #[cfg(test)]
 mod tests {
+    use sealbus_core::hash::Hash;
+
+    use super::*;
+
+    /// Returns the statements of a file without comments, and with one space for each run of white space outside of strings.
+    fn statements(sql: &str) -> String {
+        let (mut statements, mut in_string) = (String::new(), false);
+        let mut rest = sql.chars().peekable();
+        while let Some(character) = rest.next() {
+            match character {
+                '\'' => in_string = !in_string,
+                '-' if !in_string && rest.peek() == Some(&'-') => {
+                    while rest.peek().is_some_and(|next| *next != '\n') {
+                        rest.next();
+                    }
+                    continue;
+                }
+                space if !in_string && space.is_whitespace() => {
+                    if !statements.is_empty() && !statements.ends_with(' ') {
+                        statements.push(' ');
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            statements.push(character);
+        }
+        statements.trim_end().to_owned()
+    }
+
     #[test]
-    fn expected_is_the_newest_there_is() {
-        let newest = super::MIGRATOR.iter().map(|migration| migration.version).max();
-        assert_eq!(newest, Some(super::EXPECTED_MIGRATION));
+    fn the_expected_migration_is_the_newest_one() {
+        let newest = FILES.iter().map(|migration| migration.version).max();
+        assert_eq!(newest, Some(EXPECTED_MIGRATION));
+    }
+
+    #[test]
+    fn every_published_migration_keeps_its_checksum_and_its_statements() {
+        assert_eq!(MIGRATOR.iter().count(), FILES.iter().count());
+        for published in &PUBLISHED {
+            let version = published.version;
+            let of_version = |migrator: &Migrator| {
+                migrator.iter().find(|migration| migration.version == version).expect("the file exists").clone()
+            };
+            assert_eq!(
+                hex::encode(&of_version(&MIGRATOR).checksum),
+                published.checksum,
+                "checksum of migration {version}"
+            );
+            let statements = statements(of_version(&FILES).sql.as_str());
+            assert_eq!(
+                Hash::of(statements.as_bytes()).to_string(),
+                published.statements,
+                "a statement of migration {version} was changed, not only a comment"
+            );
+        }
+    }
+
+    #[test]
+    fn comments_and_white_space_do_not_count_as_statements() {
+        let one = "-- A comment with 'quotes'.\nSELECT '--  kept', 1; -- trailing\n\n  SELECT\t2;\n";
+        assert_eq!(statements(one), "SELECT '--  kept', 1; SELECT 2;");
+        assert_ne!(statements("SELECT 'a  b'"), statements("SELECT 'a b'"));
     }
 }

@@ -1,4 +1,4 @@
-//! A portion of plans, read in order of plan and seq, and checked.
+//! One run of plans, read in the order of plan number and seq, and checked.
 
 use futures::{Stream, TryStreamExt};
 use sealbus_core::event::{PayloadMode, Record};
@@ -12,17 +12,18 @@ use super::{Basis, Verified};
 use crate::LedgerError;
 use crate::history::record::{RecordRow, select_records};
 
-/// What the planner is kept from while plans are read. Three indexes hold plans, events and leaves in one order, so they are
-/// merged: left alone it looks each leaf up (9 µs a row instead of 3) or sorts what is larger than its memory, and compiles.
+/// Makes the planner merge plans, events and leaves, which three indexes hold in the same order. By default it looks up each leaf
+/// (9 µs a row instead of 3), sorts more than fits in memory, or compiles the statement.
 const IN_ORDER: &str = "BEGIN READ ONLY; SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = off; \
                         SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off";
 
 impl Verification<'_> {
+    /// Reads and checks a run.
     pub(super) async fn verify_run(self, run: Run, basis: &Basis) -> Result<Verified, LedgerError> {
         let (Some(first), Some(last)) = (run.plans.first(), run.plans.last()) else { return Ok(Verified::default()) };
         let through = Some((last.tenant.clone(), last.plan.clone()));
         let mut reading = self.ledger.pool().begin_with(IN_ORDER).await?;
-        // Each bound is said of each table: without it a merge begins at the table's first row.
+        // The bounds are repeated for each table, because otherwise a merge begins at the first row of the table.
         let mut verified = match first.from_seq {
             None => {
                 let rows = select_records!(
@@ -36,7 +37,7 @@ impl Verification<'_> {
                 );
                 self.check_rows(&run.plans, rows.fetch(&mut *reading), basis).await?
             }
-            // With the event before, which is what the first new one names.
+            // With the predecessor of the first new event, to which that event links.
             Some(from_seq) => {
                 let rows = select_records!(
                     "verify_since",
@@ -55,6 +56,7 @@ impl Verification<'_> {
         Ok(verified)
     }
 
+    /// Checks the rows of some plans. A plan without rows counts as read too.
     async fn check_rows(
         self,
         plans: &[PlanToRead],
@@ -67,7 +69,6 @@ impl Verification<'_> {
         let mut current: Option<(&PlanToRead, ChainCheck<'_>)> = None;
         while let Some(row) = rows.try_next().await? {
             while current.as_ref().is_none_or(|(plan, _)| plan.plan_no != row.plan_no) {
-                // A plan without any events counts as read too.
                 verified.finish(current.take());
                 let Some(plan) = waiting.next() else { return Ok(verified) };
                 current = Some((plan, basis.check(plan)));
@@ -92,16 +93,20 @@ impl Verification<'_> {
         verified: &mut Verified,
     ) -> Result<(), LedgerError> {
         let (seq, event_hash) = (row.seq, Hash::from_slice(&row.event_hash));
-        let log_index = basis.covered(row.log_index.and_then(|index| u64::try_from(index).ok()));
+        // A negative index counts as no leaf. The leaf of the event is then reported as missing.
+        let row = row.without_invalid_index();
+        let log_index =
+            row.log_index.and_then(|index| u64::try_from(index).ok()).and_then(|index| basis.covered(Some(index)));
         let record = match row.into_record(&self.ledger.deployment().origin) {
             Ok(record) => Record { log_index, ..record },
             Err(error) => {
+                // A finding cannot have a negative seq. The text of the error has the stored one.
                 let seq = u64::try_from(seq).unwrap_or(0);
                 verified.findings.extend(check.next_malformed(seq, event_hash, log_index, &error.to_string()));
                 return Ok(());
             }
         };
-        if basis.passes_over(&record) {
+        if basis.ignores(&record) {
             verified.later += 1;
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The log beside the chains: its tiles, and the leaves that no event claims.
+//! The stored tiles for a check of the tree, and the leaves that belong to no event.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -10,17 +10,18 @@ use sealbus_core::verify::{CheckedLog, TreeCheck};
 use super::Verification;
 use super::{Basis, Scope};
 use crate::LedgerError;
-use crate::history::trail::signed;
-use crate::log::TILES;
+use crate::pg::{Column, bound};
 
 /// Leaves whose places are looked up at a time.
-const PLACES: usize = 1_000;
+const PLACE_PAGE: usize = 1_000;
 
-/// Whose leaf it is, by the table of leaves: tenant, plan and seq.
+const INDEX: Column = Column::new("log_leaves", "leaf_index");
+
+/// The event of a leaf according to the table of leaves: tenant, plan and seq.
 pub(super) type Place = (String, String, u64);
 
 impl Verification<'_> {
-    /// Reads the stored tiles for a check of the tree, a few at a time.
+    /// Gives the stored tiles to a check of the tree. Reads a few at a time.
     pub async fn read_tree(self, tree: &mut TreeCheck) -> Result<(), LedgerError> {
         let mut read: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
         let mut level = None;
@@ -30,7 +31,7 @@ impl Verification<'_> {
                 read.pop_front();
             }
             if level.replace(wanted) != Some(wanted) || read.is_empty() {
-                read = self.ledger.log().stored_tiles(wanted, id.n(), TILES).await?.into();
+                read = self.ledger.log().stored_tiles(wanted, id.n()).await?.into();
             }
             let tile = read.front().filter(|(n, _)| *n == id.n()).map(|(_, hashes)| cut(id, hashes));
             tree.take(tile);
@@ -38,8 +39,8 @@ impl Verification<'_> {
         Ok(())
     }
 
-    /// Leaves within the basis that no record claims, once all plans in scope were checked; each with its place, where the
-    /// table of leaves has one. None where there is no log, or its tree is wrong.
+    /// Returns the leaves that belong to no event, after all plans in scope were checked: their log indexes and their places, if
+    /// the table of leaves has a valid one. It is empty if there is no log, or if its tree is wrong.
     pub async fn unclaimed(self, scope: &Scope, basis: &Basis) -> Result<Vec<(u64, Option<Place>)>, LedgerError> {
         let Some(log) = basis.log.as_deref().filter(|log| log.is_tree()) else { return Ok(Vec::new()) };
         let within = basis.since..basis.limit.min(log.size());
@@ -48,30 +49,34 @@ impl Verification<'_> {
         }
         let indexes: Vec<u64> = log.unclaimed().filter(|index| within.contains(index)).collect();
         let mut unclaimed = Vec::with_capacity(indexes.len());
-        for indexes in indexes.chunks(PLACES) {
+        for indexes in indexes.chunks(PLACE_PAGE) {
             let mut places = self.places(indexes).await?;
             unclaimed.extend(indexes.iter().map(|index| (*index, places.remove(index))));
         }
         Ok(unclaimed)
     }
 
+    /// Reads the places of some leaves. Leaves without a valid place are left out.
     async fn places(self, indexes: &[u64]) -> Result<BTreeMap<u64, Place>, LedgerError> {
         let rows = sqlx::query!(
             "-- leaf_places
             SELECT l.leaf_index, p.tenant, p.plan, l.seq FROM sealbus.log_leaves l JOIN sealbus.plans p ON p.plan_no = l.plan_no
             WHERE l.log_id = $1 AND l.leaf_index = ANY ($2)",
             self.ledger.deployment().log_id,
-            &indexes.iter().map(|index| signed(*index)).collect::<Vec<_>>(),
+            &indexes.iter().map(|index| bound(*index)).collect::<Vec<_>>(),
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        let place = |index: i64, place: (String, String, i64)| {
-            Some((u64::try_from(index).ok()?, (place.0, place.1, u64::try_from(place.2).ok()?)))
-        };
-        Ok(rows.into_iter().filter_map(|row| place(row.leaf_index, (row.tenant, row.plan, row.seq))).collect())
+        let mut places = BTreeMap::new();
+        for row in rows {
+            if let Ok(seq) = u64::try_from(row.seq) {
+                places.insert(INDEX.read(row.leaf_index)?, (row.tenant, row.plan, seq));
+            }
+        }
+        Ok(places)
     }
 
-    /// Leaves that the table of leaves does not have: whose they are, nobody can tell, and so they may be of any plan.
+    /// Returns the log indexes that the table of leaves lacks. Such a leaf may belong to any plan.
     async fn leaves_without_a_row(self, within: &Range<u64>) -> Result<Vec<u64>, LedgerError> {
         let rows = sqlx::query_scalar!(
             r#"-- leaves_without_a_row
@@ -85,14 +90,15 @@ impl Verification<'_> {
                 ) l WHERE l.next > l.leaf_index + 1
             ) g"#,
             self.ledger.deployment().log_id,
-            signed(within.start),
-            signed(within.end),
+            bound(within.start),
+            bound(within.end),
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        Ok(rows.into_iter().filter_map(|index| u64::try_from(index).ok()).collect())
+        rows.into_iter().map(|index| INDEX.read(index)).collect()
     }
 
+    /// Returns the leaves of a tenant or a plan that belong to no event, and those that the table of leaves lacks.
     async fn unclaimed_in(
         self,
         scope: &Scope,
@@ -108,23 +114,23 @@ impl Verification<'_> {
             self.ledger.deployment().log_id,
             tenant,
             plan,
-            signed(within.start),
-            signed(within.end),
+            bound(within.start),
+            bound(within.end),
         )
         .fetch(self.ledger.pool());
         let mut unclaimed: Vec<_> = missing.into_iter().map(|index| (index, None)).collect();
         while let Some(row) = rows.try_next().await? {
-            if let (Ok(index), Ok(seq)) = (u64::try_from(row.leaf_index), u64::try_from(row.seq))
-                && !log.is_claimed(index)
-            {
-                unclaimed.push((index, Some((row.tenant, row.plan, seq))));
+            let index = INDEX.read(row.leaf_index)?;
+            if !log.is_claimed(index) {
+                let place = u64::try_from(row.seq).ok().map(|seq| (row.tenant, row.plan, seq));
+                unclaimed.push((index, place));
             }
         }
         Ok(unclaimed)
     }
 }
 
-/// Of a stored tile the part that the tree has; a shorter one is handed in as it is, and found.
+/// Cuts a stored tile to the width that it has in the tree. A narrower tile is returned as it is, and the check finds it.
 fn cut(id: TileId, hashes: &[u8]) -> &[u8] {
     hashes.get(..32 * usize::from(id.width())).unwrap_or(hashes)
 }

@@ -1,22 +1,20 @@
-//! Checking what is stored: every chain of a plan, a tenant, or the whole ledger, at bounded memory, and the log beside it.
+//! Verification of what is stored: the chains of a plan, a tenant or the whole ledger, and the log, in bounded memory.
 //!
-//! The rules are `sealbus_core::verify`'s; here rows are read for them, straight from the tables and not through anything
-//! that could have been told to look away.
+//! The checks are those of `sealbus_core::verify` (`docs/spec/integrity.md#verifying`). This module reads rows for them directly
+//! from the tables. It never trusts a stored value: what is wrong with a row is a finding, and the verification goes on.
 //!
-//! - `scope`: what is checked.
-//! - `basis`: what it is compared with: keys, log, what is owed.
-//! - `runs`: which plans are read, in which portions.
-//! - `chains`: a portion of plans, read and checked.
-//! - `opening`: encrypted payloads, for an operator who can open them.
-//! - `log`: the tree's tiles for a `TreeCheck`, and the leaves that nobody claims.
-//! - `trust`: what has to be known of all plans before one is judged.
+//! - `trust`: what has to be known before the first plan is checked: keys, erasures, the latest time of the log.
+//! - `basis`: what events are checked against, shared by all workers.
+//! - `runs`: which plans are read together.
+//! - `chains`: one such run of plans, read and checked.
+//! - `opening`: encrypted payloads, for an operator whose keyring can open them.
+//! - `log`: the stored tiles, and the leaves that belong to no event.
 
 mod basis;
 mod chains;
 mod log;
 mod opening;
 mod runs;
-mod scope;
 mod trust;
 
 use std::collections::VecDeque;
@@ -28,30 +26,31 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use self::basis::Basis;
 use self::runs::Runs;
-pub use self::scope::Scope;
+pub use crate::history::Scope;
+use crate::pg::Column;
 use crate::{Ledger, LedgerError};
 
-/// What checking some plans came to.
+/// The result of verifying some plans.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// Events read.
+    /// The number of events that were read.
     pub events: u64,
-    /// Plans read.
+    /// The number of plans that were read.
     pub plans: u64,
-    /// Events that have a leaf in the log.
+    /// The number of sealed events.
     pub sealed: u64,
-    /// MACs passed over because their secret is not in the keyring.
+    /// The number of MACs that were not checked because the keyring lacks their secret.
     pub unchecked: u64,
-    /// Events that were passed over because they came after [`Basis::until`].
+    /// The number of events that were ignored because they were recorded after [`Basis::until`].
     pub later: u64,
-    /// What is wrong with them.
+    /// What is wrong with the events.
     pub findings: Vec<Finding>,
-    /// The last of the plans, by tenant and name: where a verification that was interrupted goes on.
+    /// The last plan, as (tenant, plan). An interrupted verification resumes after it.
     pub through: Option<(String, String)>,
 }
 
 impl Verified {
-    /// Adds what other plans came to, which lie behind these.
+    /// Adds the result of plans that come after these.
     pub fn absorb(&mut self, other: Self) {
         self.events += other.events;
         self.plans += other.plans;
@@ -71,27 +70,27 @@ impl Verified {
     }
 }
 
-/// The checks of what is stored. From [`Ledger::verification`].
+/// Access to verification, from [`Ledger::verification`].
 #[derive(Clone, Copy)]
 pub struct Verification<'a> {
     pub(crate) ledger: &'a Ledger,
 }
 
 impl Verification<'_> {
-    /// Checks the chains in scope, up to `workers` portions of plans at once, each on a connection of its own, and tells what
-    /// each portion came to, in order. `behind` names a plan, by [`Verified::through`], behind which to begin.
+    /// Verifies the chains in scope, with up to `workers` runs of plans in parallel, each on a separate connection. Calls `report`
+    /// with the result of each run, in order. `after` is a plan, from [`Verified::through`], after which to begin.
     ///
     /// # Errors
-    /// Only where the ledger cannot be read; what is wrong with it is a finding.
+    /// The database failed. What is wrong with stored events is a finding, not an error.
     pub async fn verify(
         self,
         scope: &Scope,
         basis: &Arc<Basis>,
         workers: usize,
-        behind: Option<&(String, String)>,
-        mut tell: impl FnMut(Verified),
+        after: Option<&(String, String)>,
+        mut report: impl FnMut(Verified),
     ) -> Result<(), LedgerError> {
-        let mut runs = Runs::begin(self.ledger, scope, basis.since, behind).await?;
+        let mut runs = Runs::begin(self.ledger, scope, basis.since, after).await?;
         let mut reading = VecDeque::new();
         loop {
             let page = runs.next_page().await?;
@@ -100,33 +99,33 @@ impl Verification<'_> {
             }
             for run in page {
                 if reading.len() >= workers.max(1) {
-                    tell(ended(reading.pop_front()).await?);
+                    report(ended(reading.pop_front()).await?);
                 }
                 let (ledger, basis) = (self.ledger.clone(), basis.clone());
-                let portion = tokio::spawn(async move { ledger.verification().verify_run(run, &basis).await });
-                reading.push_back(AbortOnDropHandle::new(portion));
+                let worker = tokio::spawn(async move { ledger.verification().verify_run(run, &basis).await });
+                reading.push_back(AbortOnDropHandle::new(worker));
             }
         }
-        while let Some(portion) = reading.pop_front() {
-            tell(ended(Some(portion)).await?);
+        while let Some(worker) = reading.pop_front() {
+            report(ended(Some(worker)).await?);
         }
         Ok(())
     }
 
-    /// Checks the chains in scope by these keys, and nothing of the log: what a service says of itself.
+    /// Verifies the chains in scope with these keys, without the log: what a service reports about itself.
     ///
-    /// The plan of keys is checked with them, since a seal is worth what its key is; of it only the findings are told.
+    /// Plan `_keys` is verified too, because every seal depends on a key. Only its findings are reported.
     pub async fn verify_chains(self, scope: &Scope, keyring: &Keyring) -> Result<Verified, LedgerError> {
         let basis = Arc::new(Basis::chains(self.trust(keyring, self.ledger.log().size().await?).await?));
         let mut verified = Verified::default();
-        self.verify(scope, &basis, 1, None, |portion| verified.absorb(portion)).await?;
+        self.verify(scope, &basis, 1, None, |run| verified.absorb(run)).await?;
         if !scope.holds_keys() {
             self.verify(&Scope::keys(), &basis, 1, None, |keys| verified.findings.extend(keys.findings)).await?;
         }
         Ok(verified)
     }
 
-    /// Events in scope, for a progress bar: as the statistics have it of a whole ledger, counted of less.
+    /// Returns the number of events in scope, for a progress bar: an estimate from statistics for everything, counted otherwise.
     pub async fn events_in(self, scope: &Scope) -> Result<u64, LedgerError> {
         let (tenant, plan) = scope.names();
         let events = match scope {
@@ -150,11 +149,11 @@ impl Verification<'_> {
                 .await?
             }
         };
-        Ok(events.unsigned_abs())
+        Column::new("events", "count(*)").read(events)
     }
 }
 
-async fn ended(portion: Option<AbortOnDropHandle<Result<Verified, LedgerError>>>) -> Result<Verified, LedgerError> {
-    let Some(portion) = portion else { return Ok(Verified::default()) };
-    portion.await.unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))
+async fn ended(worker: Option<AbortOnDropHandle<Result<Verified, LedgerError>>>) -> Result<Verified, LedgerError> {
+    let Some(worker) = worker else { return Ok(Verified::default()) };
+    worker.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
 }

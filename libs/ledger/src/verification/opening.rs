@@ -1,4 +1,5 @@
-//! Payloads that are opened while they are verified: by an operator whose keyring holds the `kek-` keys (check 16).
+//! Payloads that are opened while they are verified, by an operator whose keyring holds the `kek-` keys
+//! (`docs/spec/integrity.md#verify-16`).
 
 use std::collections::HashMap;
 
@@ -10,24 +11,24 @@ use uuid::Uuid;
 
 use crate::{Ledger, LedgerError};
 
-/// Data keys that are kept at once: a subject's events often come together.
-const KEPT: usize = 1_000;
+/// The highest number of data keys in memory. The events of a subject are often close together.
+const MAX_CACHED: usize = 1_000;
 
-/// What a portion of plans has looked up of data keys.
+/// The data keys that a run of plans has looked up.
 pub(super) struct Opening<'a> {
     ledger: &'a Ledger,
     keyring: &'a Keyring,
-    keys: HashMap<(String, Uuid), Looked>,
+    keys: HashMap<(String, Uuid), LookedUp>,
 }
 
-/// What became of looking a data key up.
-enum Looked {
-    /// It is here.
-    Here(DataKey),
-    /// Its row is gone, or does not unwrap.
+/// The result of looking up a data key.
+enum LookedUp {
+    /// The key.
+    Found(DataKey),
+    /// There is no valid row, or it does not unwrap.
     Lost,
-    /// The keyring does not hold the key that it is wrapped under: nothing can be said.
-    Closed,
+    /// The keyring lacks the key under which it is wrapped, so nothing can be checked.
+    NoKek,
 }
 
 impl<'a> Opening<'a> {
@@ -35,7 +36,7 @@ impl<'a> Opening<'a> {
         Self { ledger, keyring, keys: HashMap::new() }
     }
 
-    /// Why the payload of a record does not open; none where it does, or is not to be opened.
+    /// Returns why the payload of a record does not open; `None` if it does, or if it cannot be checked.
     pub(super) async fn unopened(&mut self, record: &Record, trust: &Trust) -> Result<Option<Unopened>, LedgerError> {
         let envelope = match Envelope::stored(record) {
             Ok(None) => return Ok(None),
@@ -43,28 +44,28 @@ impl<'a> Opening<'a> {
             Err(error) => return Ok(Some(error.into())),
         };
         let erased = trust.has_erased(record);
-        let key = match self.look(&record.header.tenant, envelope.key_id()).await? {
-            Looked::Here(key) => Some(key),
-            Looked::Lost => None,
-            Looked::Closed => return Ok(None),
+        let key = match self.look_up(&record.header.tenant, envelope.key_id()).await? {
+            LookedUp::Found(key) => Some(key),
+            LookedUp::Lost => None,
+            LookedUp::NoKek => return Ok(None),
         };
         Ok(envelope.open_stored(&record.header, key, erased).err())
     }
 
-    async fn look(&mut self, tenant: &str, key_id: Uuid) -> Result<&Looked, LedgerError> {
+    async fn look_up(&mut self, tenant: &str, key_id: Uuid) -> Result<&LookedUp, LedgerError> {
         let name = (tenant.to_owned(), key_id);
         if !self.keys.contains_key(&name) {
-            if self.keys.len() >= KEPT {
+            if self.keys.len() >= MAX_CACHED {
                 self.keys.clear();
             }
             let row = self.ledger.data_keys().wrapped(std::slice::from_ref(&name)).await?.pop();
-            let looked = match row.map(|row| self.keyring.unwrap_data_key(&row)) {
-                Some(Ok(key)) => Looked::Here(key),
-                Some(Err(UnwrapError::NoKek { .. })) => Looked::Closed,
-                Some(Err(UnwrapError::Changed { .. })) | None => Looked::Lost,
+            let looked_up = match row.map(|row| self.keyring.unwrap_data_key(&row)) {
+                Some(Ok(key)) => LookedUp::Found(key),
+                Some(Err(UnwrapError::NoKek { .. })) => LookedUp::NoKek,
+                Some(Err(UnwrapError::Changed { .. })) | None => LookedUp::Lost,
             };
-            self.keys.insert(name.clone(), looked);
+            self.keys.insert(name.clone(), looked_up);
         }
-        Ok(self.keys.get(&name).unwrap_or(&Looked::Lost))
+        Ok(self.keys.get(&name).unwrap_or(&LookedUp::Lost))
     }
 }

@@ -1,28 +1,29 @@
-//! Which plans are read, and in which portions: by their numbers, in the order of which they lie in the index.
+//! The order in which plans are read, by their numbers, and which of them one statement reads.
 
 use super::Scope;
+use crate::pg::bound;
 use crate::{Ledger, LedgerError};
 
 /// Plans whose names are read at a time.
-const PAGE: i64 = 10_000;
-/// Plans that one statement reads: so many that a ledger of small plans does not wait for a round trip for each.
-const PLANS_A_RUN: usize = 32;
+const PLAN_PAGE: i64 = 10_000;
+/// The highest number of plans that one statement reads. It saves a round trip for each plan of a ledger with small plans.
+const MAX_RUN_PLANS: usize = 32;
 
-/// Plans that one statement reads, all or none of those between the first and the last.
+/// Plans that one statement reads. No plan out of scope has a number between the first and the last.
 pub(super) struct Run {
     pub plans: Vec<PlanToRead>,
 }
 
-/// A plan, and where in it to begin.
+/// A plan to read, and where to begin.
 pub(super) struct PlanToRead {
     pub plan_no: i64,
     pub tenant: String,
     pub plan: String,
-    /// The first event that is new; none where the whole plan is read.
+    /// The first new event; `None` to read the whole plan.
     pub from_seq: Option<i64>,
 }
 
-/// All portions of a verification, page by page.
+/// The runs of a verification, page by page.
 pub(super) struct Runs<'a> {
     ledger: &'a Ledger,
     scope: &'a Scope,
@@ -31,13 +32,14 @@ pub(super) struct Runs<'a> {
 }
 
 impl<'a> Runs<'a> {
+    /// Returns the runs of the plans in scope, after the plan `after` if that exists.
     pub(super) async fn begin(
         ledger: &'a Ledger,
         scope: &'a Scope,
         since: u64,
-        behind: Option<&(String, String)>,
+        after: Option<&(String, String)>,
     ) -> Result<Self, LedgerError> {
-        let after = match behind {
+        let after = match after {
             None => i64::MIN,
             Some((tenant, plan)) => {
                 let number = sqlx::query_scalar!(
@@ -51,7 +53,7 @@ impl<'a> Runs<'a> {
         Ok(Self { ledger, scope, since, after })
     }
 
-    /// The next portions; none at the end.
+    /// Returns the next runs; an empty list at the end.
     pub(super) async fn next_page(&mut self) -> Result<Vec<Run>, LedgerError> {
         let plans = if self.since == 0 { self.plans().await? } else { self.plans_since().await? };
         if let Some(last) = plans.last() {
@@ -67,16 +69,17 @@ impl<'a> Runs<'a> {
         Ok(runs)
     }
 
-    /// Whether one statement may read the plan with those before it: no plan out of scope lies between them.
+    /// Returns whether one statement may read the plan together with the run before it.
     fn continues(&self, run: &Run, plan: &PlanToRead) -> bool {
         let next = run.plans.last().is_some_and(|last| last.plan_no + 1 == plan.plan_no);
         let whole = |plan: &PlanToRead| plan.from_seq.is_none();
-        run.plans.len() < PLANS_A_RUN
+        run.plans.len() < MAX_RUN_PLANS
             && run.plans.iter().all(whole)
             && whole(plan)
             && (next || *self.scope == Scope::Everything)
     }
 
+    /// Reads the next plans in scope.
     async fn plans(&self) -> Result<Vec<PlanToRead>, LedgerError> {
         let (tenant, plan) = self.scope.names();
         let plans = sqlx::query_as!(
@@ -88,12 +91,12 @@ impl<'a> Runs<'a> {
             tenant,
             plan,
             self.after,
-            PAGE,
+            PLAN_PAGE,
         );
         Ok(plans.fetch_all(self.ledger.pool()).await?)
     }
 
-    /// Plans with leaves since then, or with events in the queue.
+    /// Reads the next plans in scope that have new leaves, or events in the seal queue.
     async fn plans_since(&self) -> Result<Vec<PlanToRead>, LedgerError> {
         let (tenant, plan) = self.scope.names();
         let plans = sqlx::query_as!(
@@ -110,11 +113,11 @@ impl<'a> Runs<'a> {
             WHERE ($3::text IS NULL OR p.tenant = $3) AND ($4::text IS NULL OR p.plan = $4) AND p.plan_no > $5
             ORDER BY p.plan_no LIMIT $6"#,
             self.ledger.deployment().log_id,
-            i64::try_from(self.since).unwrap_or(i64::MAX),
+            bound(self.since),
             tenant,
             plan,
             self.after,
-            PAGE,
+            PLAN_PAGE,
         );
         Ok(plans.fetch_all(self.ledger.pool()).await?)
     }

@@ -1,5 +1,5 @@
-//! What has to be known of all plans before one of them is judged: which keys count, what was erased, how late the log goes;
-//! and what is owed.
+//! What has to be known before the first plan is checked: which keys count, what was erased and the latest time of the log; and
+//! the events that are known to have been appended and are missing.
 
 use futures::TryStreamExt;
 use sealbus_core::event::Record;
@@ -12,15 +12,15 @@ use super::Scope;
 use super::Verification;
 use crate::LedgerError;
 use crate::history::record::select_records;
-use crate::history::trail::signed;
+use crate::pg::bound;
 
-/// Leaves among which the event that was recorded last is looked for. The log's order is that of the queue, in which an event
-/// stands as soon as it is recorded: the latest is among the last.
-const LATEST: u64 = 10_000;
+/// The number of last leaves among which the event that was recorded last is searched. The order of the log is almost the order of
+/// `recorded`.
+const LAST_LEAVES: u64 = 10_000;
 
 impl Verification<'_> {
-    /// What the keyring, the plan `_keys` and the plans `_erasures` together say; `size` is the number of leaves of the log
-    /// that is believed.
+    /// Reads what the plan `_keys` and the plans `_erasures` say, for a verifier with this keyring. Leaves with a log index of
+    /// `size` or more are ignored.
     pub async fn trust(self, keyring: &Keyring, size: u64) -> Result<Trust, LedgerError> {
         let mut trust = Trust::new(&self.ledger.deployment().origin, keyring.clone(), [], size);
         let (tenant, keys, erasures) = (Tenant::system(), Plan::keys(), Plan::erasures());
@@ -36,8 +36,8 @@ impl Verification<'_> {
         )
         .fetch(self.ledger.pool());
         while let Some(row) = rows.try_next().await? {
-            // A row that cannot be read gives no trust; checking the plan itself finds it.
-            if let Ok(mut record) = row.into_record(&self.ledger.deployment().origin) {
+            // An invalid row gives no trust. It becomes a finding when its plan is checked.
+            if let Ok(mut record) = row.without_invalid_index().into_record(&self.ledger.deployment().origin) {
                 record.log_index = record.log_index.filter(|index| *index < size);
                 trust.survey(&record);
             }
@@ -49,8 +49,8 @@ impl Verification<'_> {
              JOIN sealbus.plans p ON p.plan_no = e.plan_no
              WHERE l.log_id = $1 AND l.leaf_index >= $2 AND l.leaf_index < $3 ORDER BY e.recorded DESC LIMIT 1",
             self.ledger.deployment().log_id,
-            signed(size.saturating_sub(LATEST)),
-            signed(size)
+            bound(size.saturating_sub(LAST_LEAVES)),
+            bound(size)
         )
         .fetch_optional(self.ledger.pool())
         .await?;
@@ -60,7 +60,8 @@ impl Verification<'_> {
         Ok(trust)
     }
 
-    /// The events of the scope that the sealing queue says were appended, and that are not there, or not the same (check 18).
+    /// Returns findings for events in scope that the seal queue names and that the ledger lacks, or holds with another hash
+    /// (`docs/spec/integrity.md#verify-18`).
     pub async fn missing_from_queue(self, scope: &Scope) -> Result<Vec<Finding>, LedgerError> {
         let (tenant, plan) = scope.names();
         let rows = sqlx::query!(
@@ -76,18 +77,25 @@ impl Verification<'_> {
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        let finding = |tenant: Option<String>, plan: Option<String>, plan_no: i64, seq: i64| Finding {
-            verdict: Verdict::Missing,
-            tenant: tenant.unwrap_or_default(),
-            plan: plan.unwrap_or_else(|| format!("(plan number {plan_no})")),
-            seq: u64::try_from(seq).unwrap_or(0),
-            detail: "the sealing queue says that an event was appended here, and it is not the one that stands here"
-                .to_owned(),
+        let finding = |tenant: Option<String>, plan: Option<String>, plan_no: i64, seq: i64| {
+            let text = "the seal queue names an event here that is missing or has another hash";
+            let (seq, detail) = match u64::try_from(seq) {
+                Ok(seq) => (seq, text.to_owned()),
+                // A finding cannot have a negative seq, so the detail has the stored one.
+                Err(_) => (0, format!("{text}; its seq is {seq}")),
+            };
+            Finding {
+                verdict: Verdict::Missing,
+                tenant: tenant.unwrap_or_default(),
+                plan: plan.unwrap_or_else(|| format!("(plan number {plan_no})")),
+                seq,
+                detail,
+            }
         };
         Ok(rows.into_iter().map(|row| finding(row.tenant, row.plan, row.plan_no, row.seq)).collect())
     }
 
-    /// Those of these events, which publishers were handed, that are nowhere (check 18).
+    /// Returns findings for receipts whose events the ledger lacks (`docs/spec/integrity.md#verify-18`).
     pub async fn missing_events(self, receipts: &[Record]) -> Result<Vec<Finding>, LedgerError> {
         let mut missing = Vec::new();
         for Record { header, event_hash, .. } in receipts {
@@ -113,7 +121,7 @@ impl Verification<'_> {
         Ok(missing)
     }
 
-    /// The database's clock.
+    /// Returns the time of the database's clock.
     pub async fn now(self) -> Result<Timestamp, LedgerError> {
         let now =
             sqlx::query_scalar!("-- now\nSELECT clock_timestamp() AS \"now!\"").fetch_one(self.ledger.pool()).await?;

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use sealbus_core::event::Record;
 use sealbus_core::names::Tenant;
-use sealbus_ledger::history::trail::LogQuery;
+use sealbus_ledger::history::LogQuery;
 use sealbus_ledger::{Ledger, LedgerError};
 
 use crate::app::App;

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::event::Record;
 use sealbus_core::log::tile::{TileId, TileKind, TilePathError, encode_entry_bundle};
-use sealbus_ledger::history::trail::LogQuery;
+use sealbus_ledger::history::LogQuery;
 
 use crate::app::App;
 use crate::auth::caller::Caller;

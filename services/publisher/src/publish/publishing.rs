@@ -190,7 +190,11 @@ fn append_problem(error: &AppendError, ids: Vec<Uuid>, publications: &[Publicati
         }
         AppendError::HeadMismatch { head } => Problem::new(ErrorKind::HeadMismatch, detail).with_head(head),
         AppendError::Overloaded => Problem::new(ErrorKind::Overloaded, detail).with_ids(ids),
-        AppendError::Unavailable { .. } | AppendError::DataKeyErased { .. } => {
+        AppendError::Unavailable(_)
+        | AppendError::Stopped
+        | AppendError::DataKeyErased { .. }
+        | AppendError::NoV1Key { .. }
+        | AppendError::V1(_) => {
             tracing::warn!(error = %error_chain(error), events = ids.len(), "the outcome of an append is unknown");
             let detail = "the ledger is unavailable and the outcome is unknown; retry with the same ids";
             Problem::new(ErrorKind::LedgerUnavailable, detail).with_ids(ids)
@@ -202,7 +206,7 @@ fn append_problem(error: &AppendError, ids: Vec<Uuid>, publications: &[Publicati
             Problem::new(ErrorKind::LedgerUnavailable, detail).with_ids(ids)
         }
         AppendError::EventCount(_) => Problem::new(ErrorKind::TooLarge, detail),
-        AppendError::Invalid { .. } => Problem::new(ErrorKind::InvalidField, detail),
+        AppendError::Invalid(_) => Problem::new(ErrorKind::InvalidField, detail),
         AppendError::SuiteDowngrade { .. } => {
             tracing::error!(error = %error_chain(error), events = ids.len(), "the plan cannot be signed");
             Problem::new(ErrorKind::Internal, "the plan cannot be signed; see the publisher's log")

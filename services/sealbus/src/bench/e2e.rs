@@ -11,7 +11,7 @@ use sealbus_core::hash::Hash;
 use sealbus_core::names::Subscription;
 use sealbus_ledger::Ledger;
 use sealbus_ledger::delivery::subscriptions::Start;
-use sealbus_ledger::history::trail::LogQuery;
+use sealbus_ledger::history::LogQuery;
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
 use secrecy::ExposeSecret;

@@ -1,6 +1,6 @@
 //! Opening the ledger.
 
-use sealbus_ledger::{Ledger, LedgerConfig, LedgerError};
+use sealbus_ledger::{Ledger, LedgerConfig, OpenError};
 use sealbus_runtime::reconnect::{Reconnect, reconnect};
 use sealbus_runtime::settings::{Settings, table};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,7 @@ pub(crate) async fn wait_for_ledger(settings: &Settings, shutdown: &Cancellation
             let owner = owner.clone();
             async move { sealbus_ledger::migrate(owner.expose()).await }
         };
-        reconnect("migrating the ledger", Reconnect::default(), shutdown, LedgerError::is_unreachable, migrate).await?;
+        reconnect("migrating the ledger", Reconnect::default(), shutdown, OpenError::is_unreachable, migrate).await?;
         create_ledger(settings).await?;
     }
     let open = || {
@@ -42,7 +42,7 @@ pub(crate) async fn wait_for_ledger(settings: &Settings, shutdown: &Cancellation
         async move { Ledger::open(&config).await }
     };
     let ledger =
-        reconnect("opening the ledger", Reconnect::default(), shutdown, LedgerError::is_unreachable, open).await?;
+        reconnect("opening the ledger", Reconnect::default(), shutdown, OpenError::is_unreachable, open).await?;
     check_origin(settings, &ledger)?;
     Ok(ledger)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sealbus_core::error_chain;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_ledger::append::Appended;
-use sealbus_ledger::history::trail::LogQuery;
+use sealbus_ledger::history::LogQuery;
 use sealbus_ledger::{Ledger, LedgerError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

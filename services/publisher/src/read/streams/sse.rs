@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::event::Record;
 use sealbus_core::names::Tenant;
-use sealbus_ledger::history::trail::LogQuery;
+use sealbus_ledger::history::LogQuery;
 use sealbus_ledger::{Ledger, LedgerError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};

@@ -1,8 +1,8 @@
-//! What a verification is of.
+//! A selection of plans, for verification and export.
 
 use sealbus_core::names::{Plan, Tenant};
 
-/// What to check.
+/// The plans that are verified or exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     /// Every plan of every tenant.
@@ -14,12 +14,12 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The plan that says which keys count.
+    /// Returns the scope of plan `_keys`, which says which keys count.
     pub fn keys() -> Self {
         Self::Plan(Tenant::system(), Plan::keys())
     }
 
-    /// Whether the plan of keys is in it. A seal is worth what its key is: whatever is checked, that plan is to be checked too.
+    /// Returns whether the scope includes plan `_keys`. Every seal depends on a key, so that plan is always verified too.
     pub fn holds_keys(&self) -> bool {
         match self {
             Self::Everything => true,
@@ -28,7 +28,7 @@ impl Scope {
         }
     }
 
-    /// Tenant and plan, where it is bound to them.
+    /// Returns the tenant and the plan to which the scope is limited.
     pub(crate) fn names(&self) -> (Option<&str>, Option<&str>) {
         match self {
             Self::Everything => (None, None),

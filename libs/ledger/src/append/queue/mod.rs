@@ -1,0 +1,206 @@
+//! The queue of calls that wait for a batch: fair between tenants, in order within a plan, and bounded for each tenant.
+//!
+//! Tenants are served by deficit round-robin (Shreedhar and Varghese, 1995). In each turn a tenant may send a quantum of
+//! events. What a turn leaves unused while a larger call waits is carried over, so that a tenant with large calls gets no
+//! more than one with single events. The later calls of a plan that is *held*, because its first calls went alone, are kept
+//! in the queue without delaying any other plan.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use sealbus_core::partition::PlanKey;
+use tokio::sync::oneshot;
+
+use super::call::{AppendError, Appended, Call};
+
+/// Events that a tenant may send in each turn.
+const QUANTUM: usize = 64;
+
+/// A queued call, and the channel for its answer.
+pub(super) struct Waiting {
+    pub call: Call,
+    pub key: PlanKey,
+    /// The number of batches that found its plan busy.
+    pub deferrals: u32,
+    pub answer: oneshot::Sender<Result<Vec<Appended>, AppendError>>,
+}
+
+impl Waiting {
+    fn events(&self) -> usize {
+        self.call.events.len()
+    }
+
+    /// Answers the caller, unless it no longer waits.
+    pub(super) fn answer(self, result: Result<Vec<Appended>, AppendError>) {
+        let _ = self.answer.send(result);
+    }
+}
+
+/// The calls of one tenant.
+#[derive(Default)]
+struct Lane {
+    calls: VecDeque<Waiting>,
+    events: usize,
+    deficit: usize,
+}
+
+/// A batch that is being filled.
+struct Batch {
+    calls: Vec<Waiting>,
+    plans: HashSet<PlanKey>,
+    events_left: usize,
+    max_plans: usize,
+}
+
+impl Batch {
+    /// Returns whether the call fits. Any call fits into an empty batch, so that one larger than a batch goes alone.
+    fn has_room(&self, waiting: &Waiting) -> bool {
+        self.calls.is_empty()
+            || (waiting.events() <= self.events_left
+                && (self.plans.len() < self.max_plans || self.plans.contains(&waiting.key)))
+    }
+
+    fn push(&mut self, waiting: Waiting) {
+        self.events_left = self.events_left.saturating_sub(waiting.events());
+        self.plans.insert(waiting.key);
+        self.calls.push(waiting);
+    }
+}
+
+/// The queued calls of one batcher.
+pub(super) struct Queue {
+    lanes: HashMap<String, Lane>,
+    /// The tenants with calls, in the order of their turns.
+    turns: VecDeque<String>,
+    held: HashSet<PlanKey>,
+    /// The highest number of queued events of one tenant.
+    max_events: usize,
+}
+
+impl Queue {
+    pub(super) fn new(max_events: usize) -> Self {
+        Self { lanes: HashMap::new(), turns: VecDeque::new(), held: HashSet::new(), max_events }
+    }
+
+    /// Queues a call, or returns it if its tenant would exceed the bound. The only call of a tenant is always accepted.
+    pub(super) fn push(&mut self, waiting: Waiting) -> Result<(), Waiting> {
+        let tenant = waiting.call.tenant.as_str();
+        if let Some(lane) = self.lanes.get(tenant)
+            && lane.events > 0
+            && lane.events + waiting.events() > self.max_events
+        {
+            return Err(waiting);
+        }
+        self.lane(tenant.to_owned()).push(waiting, Lane::back);
+        Ok(())
+    }
+
+    /// Puts calls whose plans were busy back to the front, in their order.
+    pub(super) fn put_back(&mut self, calls: Vec<Waiting>) {
+        for waiting in calls.into_iter().rev() {
+            let tenant = waiting.call.tenant.as_str().to_owned();
+            self.lane(tenant).push(waiting, Lane::front);
+        }
+    }
+
+    /// Keeps the calls of a plan in the queue until the plan is released.
+    pub(super) fn hold(&mut self, key: PlanKey) {
+        self.held.insert(key);
+    }
+
+    /// Ends the holding of a plan.
+    pub(super) fn release(&mut self, key: PlanKey) {
+        self.held.remove(&key);
+    }
+
+    /// Takes the next batch: calls with at most `events` events for at most `plans` plans together, or one larger call. It is
+    /// empty if all queued calls belong to held plans.
+    pub(super) fn take(&mut self, events: usize, plans: usize) -> Vec<Waiting> {
+        let mut batch = Batch { calls: Vec::new(), plans: HashSet::new(), events_left: events, max_plans: plans };
+        let mut idle = 0;
+        while batch.events_left > 0 && idle < self.turns.len() {
+            let Some(tenant) = self.turns.pop_front() else { break };
+            let Some(lane) = self.lanes.get_mut(&tenant) else { continue };
+            lane.deficit += QUANTUM;
+            let taken = lane.fill(&mut batch, &self.held);
+            if lane.calls.is_empty() {
+                self.lanes.remove(&tenant);
+            } else if !taken && !batch.calls.is_empty() && lane.wants_room(&self.held) {
+                // The call has the deficit and lacks only room. It begins the next batch, so that smaller calls of other tenants
+                // cannot pass it again and again.
+                self.turns.push_front(tenant);
+                break;
+            } else {
+                // A lane that lacked deficit, not room, may send something in another turn.
+                idle = if taken || lane.wants_turn(&self.held) { 0 } else { idle + 1 };
+                self.turns.push_back(tenant);
+            }
+        }
+        batch.calls
+    }
+
+    fn lane(&mut self, tenant: String) -> &mut Lane {
+        if !self.lanes.contains_key(&tenant) {
+            self.turns.push_back(tenant.clone());
+        }
+        self.lanes.entry(tenant).or_default()
+    }
+}
+
+impl Lane {
+    fn push(&mut self, waiting: Waiting, end: fn(&mut VecDeque<Waiting>, Waiting)) {
+        self.events += waiting.events();
+        end(&mut self.calls, waiting);
+    }
+
+    fn back(calls: &mut VecDeque<Waiting>, waiting: Waiting) {
+        calls.push_back(waiting);
+    }
+
+    fn front(calls: &mut VecDeque<Waiting>, waiting: Waiting) {
+        calls.push_front(waiting);
+    }
+
+    /// Moves the calls that fit into the batch. Returns whether there were any.
+    fn fill(&mut self, batch: &mut Batch, held: &HashSet<PlanKey>) -> bool {
+        let before = batch.calls.len();
+        let mut kept = VecDeque::new();
+        while let Some(waiting) = self.calls.pop_front() {
+            if held.contains(&waiting.key) {
+                kept.push_back(waiting);
+                continue;
+            }
+            let events = waiting.events();
+            if events > self.deficit || !batch.has_room(&waiting) {
+                self.calls.push_front(waiting);
+                break;
+            }
+            self.deficit -= events;
+            self.events -= events;
+            batch.push(waiting);
+        }
+        while let Some(waiting) = kept.pop_back() {
+            self.calls.push_front(waiting);
+        }
+        if self.calls.iter().all(|waiting| held.contains(&waiting.key)) {
+            self.deficit = 0;
+        }
+        batch.calls.len() > before
+    }
+
+    /// Returns whether the first call of a plan that is not held lacks deficit.
+    fn wants_turn(&self, held: &HashSet<PlanKey>) -> bool {
+        self.first_free(held).is_some_and(|waiting| waiting.events() > self.deficit)
+    }
+
+    /// Returns whether the first call of a plan that is not held has its deficit, and lacks only room in the batch.
+    fn wants_room(&self, held: &HashSet<PlanKey>) -> bool {
+        self.first_free(held).is_some_and(|waiting| waiting.events() <= self.deficit)
+    }
+
+    fn first_free(&self, held: &HashSet<PlanKey>) -> Option<&Waiting> {
+        self.calls.iter().find(|waiting| !held.contains(&waiting.key))
+    }
+}
+
+#[cfg(test)]
+mod tests;

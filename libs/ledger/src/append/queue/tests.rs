@@ -1,0 +1,143 @@
+use proptest::prelude::*;
+use sealbus_core::event::PayloadMode;
+use sealbus_core::hash::Hash;
+use sealbus_core::names::{Plan, Tenant};
+use uuid::Uuid;
+
+use super::*;
+use crate::append::call::{Draft, Expect};
+
+fn waiting(tenant: &str, plan: &str, events: usize) -> Waiting {
+    let draft = Draft {
+        event_id: Uuid::nil(),
+        event_type: "t".into(),
+        data_version: 1,
+        occurred: None,
+        source: String::new(),
+        actor: String::new(),
+        correlation_id: String::new(),
+        causation_id: String::new(),
+        payload_mode: PayloadMode::Plain,
+        payload: None,
+        payload_size: 0,
+        payload_hash: Hash([0; 32]),
+        metadata: "{}".into(),
+        request: String::new(),
+        encrypted: None,
+    };
+    let call = Call {
+        tenant: Tenant::parse(tenant).unwrap(),
+        plan: Plan::parse(plan).unwrap(),
+        expect: Expect::Any,
+        events: vec![draft; events],
+    };
+    Waiting { key: PlanKey::of(tenant, plan), call, deferrals: 0, answer: oneshot::channel().0 }
+}
+
+fn names(batch: &[Waiting]) -> Vec<(String, String)> {
+    batch.iter().map(|waiting| (waiting.call.tenant.to_string(), waiting.call.plan.to_string())).collect()
+}
+
+#[test]
+fn a_tenant_with_a_flood_does_not_keep_another_waiting() {
+    let mut queue = Queue::new(10_000);
+    for at in 0..1_000 {
+        assert!(queue.push(waiting("flood", &format!("p{at}"), 1)).is_ok());
+    }
+    assert!(queue.push(waiting("small", "p", 1)).is_ok());
+    let batch = names(&queue.take(100, 100));
+    assert!(batch.contains(&("small".into(), "p".into())), "the call of the second tenant is not in the first batch");
+    assert_eq!(batch.len(), 100);
+}
+
+#[test]
+fn a_call_larger_than_a_batch_goes_alone() {
+    let mut queue = Queue::new(10_000);
+    assert!(queue.push(waiting("a", "large", 1_000)).is_ok());
+    assert!(queue.push(waiting("a", "next", 1)).is_ok());
+    assert_eq!(names(&queue.take(100, 100)), [("a".into(), "large".into())]);
+    assert_eq!(names(&queue.take(100, 100)), [("a".into(), "next".into())]);
+}
+
+/// A call of 1,000 events is taken although two other tenants keep the queue full of single events.
+#[test]
+fn a_large_array_is_not_passed_for_ever() {
+    let mut queue = Queue::new(usize::MAX);
+    let refill = |queue: &mut Queue, tenant| {
+        (0..600).for_each(|at| assert!(queue.push(waiting(tenant, &format!("p{at}"), 1)).is_ok()));
+    };
+    refill(&mut queue, "a");
+    assert!(queue.push(waiting("b", "array", 1_000)).is_ok());
+    refill(&mut queue, "c");
+    let gone = (0..20).any(|_| {
+        let batch = names(&queue.take(500, 1_000));
+        refill(&mut queue, "a");
+        refill(&mut queue, "c");
+        batch.contains(&("b".into(), "array".into()))
+    });
+    assert!(gone, "the large call was in none of twenty batches");
+}
+
+#[test]
+fn a_tenant_beyond_its_bound_is_refused_and_another_is_not() {
+    let mut queue = Queue::new(10);
+    assert!(queue.push(waiting("a", "p", 10)).is_ok());
+    assert!(queue.push(waiting("a", "p", 1)).is_err());
+    assert!(queue.push(waiting("b", "p", 1_000)).is_ok(), "the only call of a tenant was refused");
+}
+
+#[test]
+fn a_held_plan_holds_up_nothing_else() {
+    let mut queue = Queue::new(10_000);
+    queue.hold(PlanKey::of("a", "busy"));
+    for plan in ["busy", "free", "busy", "free"] {
+        assert!(queue.push(waiting("a", plan, 1)).is_ok());
+    }
+    assert_eq!(names(&queue.take(100, 100)), [("a".into(), "free".into()), ("a".into(), "free".into())]);
+    assert!(queue.take(100, 100).is_empty());
+    queue.release(PlanKey::of("a", "busy"));
+    assert_eq!(queue.take(100, 100).len(), 2);
+}
+
+proptest! {
+    /// For any calls, of any sizes, of which some are put back at random: each call is taken exactly once, the calls of a plan
+    /// are taken in order, and a batch exceeds its limits only if it has one call.
+    #[test]
+    fn every_call_leaves_once_and_in_its_plans_order(
+        calls in prop::collection::vec((0_usize..3, 0_usize..4, 1_usize..90), 1..80),
+        put_back in prop::collection::vec(any::<bool>(), 200),
+        room in 1_usize..120,
+    ) {
+        let mut queue = Queue::new(usize::MAX);
+        let mut sent: HashMap<(usize, usize), Vec<usize>> = HashMap::new();
+        for (at, (tenant, plan, events)) in calls.iter().enumerate() {
+            let mut call = waiting(&format!("t{tenant}"), &format!("p{plan}"), *events);
+            // The actor identifies the call.
+            call.call.events[0].actor = at.to_string();
+            prop_assert!(queue.push(call).is_ok());
+            sent.entry((*tenant, *plan)).or_default().push(at);
+        }
+        let mut left: HashMap<(String, String), Vec<usize>> = HashMap::new();
+        let mut again = put_back.into_iter();
+        loop {
+            let batch = queue.take(room, 3);
+            if batch.is_empty() {
+                break;
+            }
+            let events: usize = batch.iter().map(Waiting::events).sum();
+            prop_assert!(events <= room || batch.len() == 1);
+            prop_assert!(batch.iter().map(|waiting| waiting.key).collect::<HashSet<_>>().len() <= 3);
+            // As after a batch that found some plans busy: all calls of these plans are put back.
+            let busy: HashSet<PlanKey> = batch.iter().map(|waiting| waiting.key).filter(|_| again.next().unwrap_or(false)).collect();
+            let (back, done): (Vec<_>, Vec<_>) = batch.into_iter().partition(|waiting| busy.contains(&waiting.key));
+            queue.put_back(back);
+            for waiting in done {
+                let plan = (waiting.call.tenant.to_string(), waiting.call.plan.to_string());
+                left.entry(plan).or_default().push(waiting.call.events[0].actor.parse().unwrap());
+            }
+        }
+        for ((tenant, plan), order) in sent {
+            prop_assert_eq!(left.get(&(format!("t{tenant}"), format!("p{plan}"))), Some(&order));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The signing key of an append: whether the database lets it sign, and the lease that announces who signs with it.
+//!
+//! Safety depends on the table `signing_keys` alone: `sealbus.lock_plans` reads it under the key's lock
+//! (`docs/spec/protocol.md#append-key`). The lease only tells an operator which processes to wait for.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use sealbus_core::seal::KeyId;
+use sqlx::postgres::PgDatabaseError;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::leases::keeper::{Keeper, KeeperConfig};
+use crate::pg::Column;
+use crate::{Ledger, LedgerError};
+
+/// The column with the state of a signing key.
+const STATE: Column = Column::new("signing_keys", "standing");
+
+/// The SQLSTATE by which `sealbus.lock_plans` refuses a key. The detail of the error is the state of the key.
+const REFUSED: &str = "SB001";
+/// The detail for a key that the table does not have.
+const UNKNOWN: &str = "unknown";
+
+/// Whether the database lets a key sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyState {
+    /// Events may be sealed with the key.
+    Signs,
+    /// The key was retired and may not sign.
+    Retired,
+    /// The key was revoked and may not sign.
+    Revoked,
+}
+
+impl KeyState {
+    const ALL: [Self; 3] = [Self::Signs, Self::Retired, Self::Revoked];
+
+    /// Returns the word that is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Signs => "signs",
+            Self::Retired => "retired",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// Parses a stored word.
+    pub(crate) fn stored(word: &str) -> Result<Self, LedgerError> {
+        let state = Self::ALL.into_iter().find(|state| state.as_str() == word);
+        state.ok_or_else(|| STATE.corrupt(format!("unknown state {word:?}")))
+    }
+}
+
+impl std::fmt::Display for KeyState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Why the database does not let a key sign. Nothing was appended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyRefused {
+    /// No event of plan `_keys` has added the key. Verifiers would accept nothing that it signs.
+    #[error(
+        "signing key {kid} was not added to this ledger; make the previous key active in the keyring again, and run \
+         `sealbus keys rotate {kid}`"
+    )]
+    Unknown {
+        /// The key.
+        kid: KeyId,
+    },
+    /// The key was retired or revoked.
+    #[error(
+        "signing key {kid} is {state} and may not sign; give this process the keyring in which its successor is active, and \
+         start it again"
+    )]
+    Ended {
+        /// The key.
+        kid: KeyId,
+        /// Its state.
+        state: KeyState,
+    },
+}
+
+impl KeyRefused {
+    /// Returns why a key in this state, or without a row, may not sign; `None` if it may.
+    pub(crate) fn of(kid: &KeyId, state: Option<KeyState>) -> Option<Self> {
+        match state {
+            Some(KeyState::Signs) => None,
+            None => Some(Self::Unknown { kid: kid.clone() }),
+            Some(state) => Some(Self::Ended { kid: kid.clone(), state }),
+        }
+    }
+}
+
+/// Translates an error of `sealbus.lock_plans` for a batch that `kid` would seal.
+pub(super) fn lock_error(error: sqlx::Error, kid: &KeyId) -> LedgerError {
+    let detail = match &error {
+        sqlx::Error::Database(database) if database.code().as_deref() == Some(REFUSED) => {
+            database.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::detail).unwrap_or(UNKNOWN)
+        }
+        _ => return error.into(),
+    };
+    let state = match detail {
+        UNKNOWN => None,
+        word => match KeyState::stored(word) {
+            Ok(state) => Some(state),
+            Err(error) => return error,
+        },
+    };
+    KeyRefused::of(kid, state).map_or_else(|| error.into(), LedgerError::from)
+}
+
+/// The membership of an appender in the lease kind `signing/<kid>`, which is renewed until it is dropped or ended.
+///
+/// After a crash the membership expires with its lease.
+pub(super) struct SignerLease {
+    stop: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl SignerLease {
+    /// Starts to renew the membership. Needs a Tokio runtime.
+    pub(super) fn start(ledger: &Ledger, kid: &KeyId, lease_duration: Duration, renew_interval: Duration) -> Self {
+        let config = KeeperConfig {
+            lease_duration,
+            renew_interval,
+            // The kind has no keys: members take no leases, they are only counted.
+            ..KeeperConfig::new(format!("signing/{kid}"), Vec::new(), format!("appender-{}", Uuid::new_v4().simple()))
+        };
+        let (ledger, stop) = (ledger.clone(), CancellationToken::new());
+        let task = tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                let keeper = Keeper::start(ledger, config);
+                stop.cancelled().await;
+                keeper.stop().await;
+            }
+        });
+        Self { stop, task: Mutex::new(Some(task)) }
+    }
+
+    /// Ends the membership and waits until the database has recorded that, but no longer than [`Keeper::stop`] does.
+    pub(super) async fn end(&self) {
+        self.stop.cancel();
+        let task = self.task.lock().expect("the lock is never poisoned: its owner only takes the task out").take();
+        if let Some(task) = task {
+            // If the task panicked, the panic was reported, and the lease expires.
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for SignerLease {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

@@ -1,0 +1,311 @@
+//! Operator commands: redrive and skip for an event that failed, settle for a fork (`docs/spec/protocol.md#consume-10`).
+//!
+//! A command is first appended as an event, with its reason, to the tenant's plan `_deliveries`, and then stored in the
+//! position. The plan actor carries it out if the event in question is still the position's next event; otherwise it clears
+//! the command. So the chain records what an operator did, and a command that comes too late changes nothing.
+
+use sealbus_core::canonical;
+use sealbus_core::hash::Hash;
+use sealbus_core::names::{Plan, Subscription, Tenant};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::LedgerError;
+use crate::append::{AppendError, Appender, Call, Draft, Expect};
+use crate::delivery::dead_letters::{BlockedPosition, DeadLetters};
+use crate::delivery::positions::{LeaseEpoch, NEXT_SEQ, Position, PositionState, Positions};
+use crate::own_event::own_event;
+use crate::pg::Column;
+
+/// A command as it is stored in a position. It is carried out if `seq` is still the position's next event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "lowercase")]
+pub enum OperatorCommand {
+    /// Try the event again, with all its attempts.
+    Redrive {
+        /// The next event when the command was given.
+        seq: u64,
+    },
+    /// Pass over the event without its effect.
+    Skip {
+        /// The next event when the command was given.
+        seq: u64,
+    },
+    /// End a fork in favour of the ledger's chain.
+    Settle {
+        /// The next event when the command was given.
+        seq: u64,
+        /// The event that counts. It is in the ledger.
+        #[serde(rename = "stands")]
+        event_hash: Hash,
+    },
+}
+
+impl OperatorCommand {
+    /// Returns the position's next event when the command was given.
+    pub fn seq(&self) -> u64 {
+        match self {
+            Self::Redrive { seq } | Self::Skip { seq } | Self::Settle { seq, .. } => *seq,
+        }
+    }
+
+    /// Parses the command that is stored in the position of a plan.
+    pub(super) fn stored(plan_no: i64, stored: Value) -> Result<Self, LedgerError> {
+        let column = Column::new("positions", "ask").of_row(plan_no);
+        serde_json::from_value(stored).map_err(|error| column.corrupt(format!("not an operator command: {error}")))
+    }
+
+    fn to_json(&self) -> Value {
+        serde_json::to_value(self).expect("a command consists of a word, a number and a hash")
+    }
+}
+
+/// What an operator wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperatorAction {
+    /// Try the event again, with all its attempts.
+    Redrive,
+    /// Pass over the event without its effect.
+    Skip,
+    /// End a fork by naming the event that counts.
+    Settle {
+        /// The hash of that event.
+        event_hash: Hash,
+    },
+}
+
+/// The position that a command is for, who gives the command, and why.
+#[derive(Clone, Debug)]
+pub struct OperatorRequest {
+    /// The subscription.
+    pub subscription: Subscription,
+    /// The tenant of the plan.
+    pub tenant: Tenant,
+    /// The plan.
+    pub plan: Plan,
+    /// The name of the operator, for the event. It is self-declared.
+    pub actor: String,
+    /// The reason, for the event: 1 to 2,000 characters without U+0000.
+    pub reason: String,
+}
+
+/// Why a command was not given.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// There is no such position, or it is live.
+    #[error("subscription {subscription} has no waiting position in {tenant}/{plan}")]
+    NotBlocked {
+        /// The subscription.
+        subscription: String,
+        /// The tenant.
+        tenant: String,
+        /// The plan.
+        plan: String,
+    },
+    /// A fork can only be settled, and any other position can only be redriven or skipped.
+    #[error("{tenant}/{plan} is {state}: {hint}")]
+    WrongState {
+        /// The tenant.
+        tenant: String,
+        /// The plan.
+        plan: String,
+        /// The position's state.
+        state: PositionState,
+        /// What can be done instead.
+        hint: &'static str,
+    },
+    /// The event that is to count is not in the plan's chain.
+    #[error("event {0} is not in the ledger's chain of the plan; only an event of the ledger can be named")]
+    NotInLedger(Hash),
+    /// The reason is empty, too long, or contains U+0000.
+    #[error("the reason must have 1 to 2,000 characters, without U+0000")]
+    Reason,
+    /// The position moved after the event was appended. The command can be given again.
+    #[error("the position moved while the command was given; look at it again")]
+    Moved,
+    /// The event of the command could not be appended.
+    #[error("the command could not be recorded")]
+    Append(#[source] AppendError),
+    /// The database failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl DeadLetters<'_> {
+    /// Gives a command: appends its event to plan `_deliveries`, then stores it in the position, which is due at once. Returns
+    /// the seq that the event names.
+    ///
+    /// If the command cannot be stored after its event was appended, this is an error, and the command can be given again.
+    pub async fn issue(
+        self,
+        appender: &Appender,
+        request: &OperatorRequest,
+        action: OperatorAction,
+    ) -> Result<u64, CommandError> {
+        if request.reason.is_empty() || request.reason.chars().count() > 2_000 || request.reason.contains('\0') {
+            return Err(CommandError::Reason);
+        }
+        let detail = self.find(&request.subscription, &request.tenant, &request.plan).await?;
+        let Some(position) = detail.map(|detail| detail.position) else {
+            return Err(CommandError::NotBlocked {
+                subscription: request.subscription.to_string(),
+                tenant: request.tenant.to_string(),
+                plan: request.plan.to_string(),
+            });
+        };
+        let wrong_state = |hint| CommandError::WrongState {
+            tenant: position.tenant.clone(),
+            plan: position.plan.clone(),
+            state: position.state,
+            hint,
+        };
+        let seq = position.seq;
+        let (command, event_type, named_seq) = match (action, position.state) {
+            (OperatorAction::Redrive | OperatorAction::Skip, PositionState::Fork) => {
+                return Err(wrong_state("settle the fork by naming the event that counts"));
+            }
+            (OperatorAction::Redrive, _) => (OperatorCommand::Redrive { seq }, "delivery.redriven", seq),
+            (OperatorAction::Skip, _) => (OperatorCommand::Skip { seq }, "delivery.skipped", seq),
+            (OperatorAction::Settle { event_hash }, PositionState::Fork) => {
+                let named = self.seq_of(request, event_hash).await?.ok_or(CommandError::NotInLedger(event_hash))?;
+                (OperatorCommand::Settle { seq, event_hash }, "delivery.fork_settled", named)
+            }
+            (OperatorAction::Settle { .. }, _) => {
+                return Err(wrong_state("there is no fork to settle; redrive or skip the event"));
+            }
+        };
+        let call = Call {
+            tenant: request.tenant.clone(),
+            plan: Plan::deliveries(),
+            expect: Expect::Any,
+            events: vec![self.command_event(request, event_type, named_seq, &command)],
+        };
+        appender.append(call).await.map_err(CommandError::Append)?;
+        if self.set_command(request, &position, &command).await? { Ok(named_seq) } else { Err(CommandError::Moved) }
+    }
+
+    async fn seq_of(self, request: &OperatorRequest, event_hash: Hash) -> Result<Option<u64>, LedgerError> {
+        let seq = sqlx::query_scalar!(
+            "-- seq_of
+            SELECT e.seq FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
+            WHERE p.tenant = $1 AND p.plan = $2 AND e.event_hash = $3",
+            request.tenant.as_str(),
+            request.plan.as_str(),
+            event_hash.as_bytes().as_slice(),
+        )
+        .fetch_optional(self.ledger.pool())
+        .await?;
+        seq.map(|seq| Column::new("events", "seq").read(seq)).transpose()
+    }
+
+    async fn set_command(
+        self,
+        request: &OperatorRequest,
+        position: &BlockedPosition,
+        command: &OperatorCommand,
+    ) -> Result<bool, LedgerError> {
+        let set = sqlx::query!(
+            "-- set_command
+            UPDATE sealbus.positions pos SET ask = $6, next_at = clock_timestamp()
+            FROM sealbus.subscriptions s, sealbus.plans p
+            WHERE s.name = $1 AND p.tenant = $2 AND p.plan = $3 AND pos.subscription_no = s.subscription_no AND pos.plan_no = p.plan_no
+                AND pos.next_seq = $4 AND pos.state = $5",
+            request.subscription.as_str(),
+            request.tenant.as_str(),
+            request.plan.as_str(),
+            NEXT_SEQ.bigint(position.seq)?,
+            position.state.as_str(),
+            command.to_json(),
+        )
+        .execute(self.ledger.pool())
+        .await?;
+        Ok(set.rows_affected() > 0)
+    }
+
+    fn command_event(self, request: &OperatorRequest, event_type: &str, seq: u64, command: &OperatorCommand) -> Draft {
+        let mut data = json!({
+            "subscription": request.subscription.as_str(), "plan": request.plan.as_str(), "seq": seq, "reason": request.reason,
+        });
+        if let OperatorCommand::Settle { event_hash, .. } = command {
+            data["hash"] = json!(event_hash.to_string());
+        }
+        own_event(&self.ledger.deployment().origin, event_type, &request.actor, canonical::write(&data))
+    }
+}
+
+impl Positions<'_> {
+    /// Carries out an operator command: the position becomes parked at `next_seq` after `last_hash`, without attempts and due
+    /// at once. Returns whether it did; the position must still be as it was read, including the command.
+    pub async fn resume(
+        self,
+        subscription_no: i64,
+        lease: &LeaseEpoch,
+        from: &Position,
+        next_seq: u64,
+        last_hash: Hash,
+    ) -> Result<bool, LedgerError> {
+        let resumed = sqlx::query!(
+            "-- resume
+            UPDATE sealbus.positions
+            SET next_seq = $5, last_hash = $6, state = 'parked', attempts = 0, next_at = clock_timestamp(), ask = NULL,
+                first_error = NULL, last_error = NULL, epoch = $7, moved_at = clock_timestamp()
+            WHERE subscription_no = $1 AND plan_no = $2 AND next_seq = $3 AND state = $4 AND ask = $8",
+            subscription_no,
+            from.plan_no,
+            NEXT_SEQ.bigint(from.next_seq)?,
+            from.state.as_str(),
+            NEXT_SEQ.bigint(next_seq)?,
+            last_hash.as_bytes().as_slice(),
+            lease.epoch,
+            from.command.as_ref().map(OperatorCommand::to_json),
+        )
+        .execute(self.ledger.pool())
+        .await?;
+        Ok(resumed.rows_affected() > 0)
+    }
+
+    /// Clears a command that cannot be carried out, for example because it is for another event than the position's next one.
+    /// Returns whether it did; the position must still be as it was read, including the command.
+    pub async fn clear_command(self, subscription_no: i64, from: &Position) -> Result<bool, LedgerError> {
+        let cleared = sqlx::query!(
+            "-- clear_command
+            UPDATE sealbus.positions SET ask = NULL, next_at = CASE WHEN state IN ('parked', 'behind') THEN next_at END
+            WHERE subscription_no = $1 AND plan_no = $2 AND next_seq = $3 AND state = $4 AND ask = $5",
+            subscription_no,
+            from.plan_no,
+            NEXT_SEQ.bigint(from.next_seq)?,
+            from.state.as_str(),
+            from.command.as_ref().map(OperatorCommand::to_json),
+        )
+        .execute(self.ledger.pool())
+        .await?;
+        Ok(cleared.rows_affected() > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_stored_with_the_members_of_the_specification() {
+        let commands = [
+            (OperatorCommand::Redrive { seq: 7 }, json!({"verb": "redrive", "seq": 7})),
+            (OperatorCommand::Skip { seq: 7 }, json!({"verb": "skip", "seq": 7})),
+            (
+                OperatorCommand::Settle { seq: 7, event_hash: Hash([1; 32]) },
+                json!({"verb": "settle", "seq": 7, "stands": "01".repeat(32)}),
+            ),
+        ];
+        for (command, stored) in commands {
+            assert_eq!(command.to_json(), stored);
+            assert_eq!(OperatorCommand::stored(1, stored).unwrap(), command);
+        }
+    }
+
+    #[test]
+    fn an_unknown_command_names_its_column_and_plan() {
+        let error = OperatorCommand::stored(42, json!({"verb": "replace", "seq": 7})).unwrap_err().to_string();
+        assert!(error.starts_with("positions.ask of row 42 is invalid: not an operator command: "), "{error}");
+    }
+}

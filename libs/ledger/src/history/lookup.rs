@@ -1,0 +1,183 @@
+//! Single events, heads and ranges, and the names and numbers of plans.
+
+use std::collections::HashMap;
+
+use sealbus_core::event::Record;
+use sealbus_core::hash::Hash;
+use sealbus_core::names::{Plan, Tenant};
+use uuid::Uuid;
+
+use super::History;
+use super::record::{into_records, select_records};
+use crate::LedgerError;
+use crate::pg::{Column, bound};
+
+const SEQ: Column = Column::new("events", "seq");
+const EVENT_HASH: Column = Column::new("events", "event_hash");
+
+/// The last event of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Its seq.
+    pub seq: u64,
+    /// Its `event_hash`.
+    pub hash: Hash,
+}
+
+impl History<'_> {
+    /// Returns an event by its id, which is unique within a tenant.
+    pub async fn event(self, tenant: &Tenant, event_id: Uuid) -> Result<Option<Record>, LedgerError> {
+        let row = select_records!(
+            "event",
+            "",
+            "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
+             LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq
+             WHERE e.tenant = $1 AND e.event_id = $2",
+            tenant.as_str(),
+            event_id
+        )
+        .fetch_optional(self.ledger.pool())
+        .await?;
+        row.map(|row| row.into_record(&self.ledger.deployment().origin)).transpose()
+    }
+
+    /// Returns the ids among `ids` with which a tenant has events, in no particular order.
+    pub async fn stored_ids(self, tenant: &str, ids: &[Uuid]) -> Result<Vec<Uuid>, LedgerError> {
+        let stored = sqlx::query_scalar!(
+            "-- stored_ids\nSELECT event_id FROM sealbus.events WHERE tenant = $1 AND event_id = ANY ($2)",
+            tenant,
+            ids,
+        )
+        .fetch_all(self.ledger.pool())
+        .await?;
+        Ok(stored)
+    }
+
+    /// Returns the last event of a plan, or with `below_index` its last event that is sealed below that log index. Returns
+    /// `None` if there is no such event.
+    pub async fn head(
+        self,
+        tenant: &Tenant,
+        plan: &Plan,
+        below_index: Option<u64>,
+    ) -> Result<Option<Head>, LedgerError> {
+        let row = sqlx::query!(
+            r#"-- head
+            SELECT e.seq, e.event_hash FROM sealbus.events e
+            WHERE e.plan_no = (SELECT plan_no FROM sealbus.plans WHERE tenant = $1 AND plan = $2)
+              AND ($3::bigint IS NULL OR EXISTS (
+                  SELECT FROM sealbus.log_leaves l WHERE l.plan_no = e.plan_no AND l.seq = e.seq AND l.leaf_index < $3))
+            ORDER BY e.seq DESC LIMIT 1"#,
+            tenant.as_str(),
+            plan.as_str(),
+            below_index.map(bound),
+        )
+        .fetch_optional(self.ledger.pool())
+        .await?;
+        row.map(|row| Ok(Head { seq: SEQ.read(row.seq)?, hash: EVENT_HASH.hash(&row.event_hash)? })).transpose()
+    }
+
+    /// Returns the seqs of the heads of some plans, in their order; 0 for a plan without an event.
+    pub async fn heads(self, plans: &[(Tenant, Plan)]) -> Result<Vec<u64>, LedgerError> {
+        let tenants: Vec<String> = plans.iter().map(|(tenant, _)| tenant.to_string()).collect();
+        let names: Vec<String> = plans.iter().map(|(_, plan)| plan.to_string()).collect();
+        let heads = sqlx::query_scalar!(
+            r#"-- heads
+            SELECT coalesce(h.seq, 0) AS "seq!"
+            FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (tenant, plan, at)
+            LEFT JOIN sealbus.plans p ON p.tenant = w.tenant AND p.plan = w.plan
+            LEFT JOIN LATERAL (
+                SELECT e.seq FROM sealbus.events e WHERE e.plan_no = p.plan_no ORDER BY e.seq DESC LIMIT 1
+            ) h ON true
+            ORDER BY w.at"#,
+            &tenants,
+            &names,
+        )
+        .fetch_all(self.ledger.pool())
+        .await?;
+        heads.into_iter().map(|seq| SEQ.read(seq)).collect()
+    }
+
+    /// Returns up to `limit` events of a plan with seqs from `from_seq` to `to_seq`, both included, ordered by seq.
+    pub async fn range(self, plan_no: i64, from_seq: u64, to_seq: u64, limit: u32) -> Result<Vec<Record>, LedgerError> {
+        let rows = select_records!(
+            "range",
+            "",
+            "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
+             LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq
+             WHERE e.plan_no = $1 AND e.seq BETWEEN $2 AND $3 ORDER BY e.seq LIMIT $4",
+            plan_no,
+            bound(from_seq),
+            bound(to_seq),
+            i64::from(limit)
+        )
+        .fetch_all(self.ledger.pool())
+        .await?;
+        into_records(rows, &self.ledger.deployment().origin)
+    }
+
+    /// Returns the event hashes of some events of a plan, by seq. Events that the ledger lacks are left out, and so are those
+    /// whose stored hash is not 32 bytes long, which cannot be compared with any event.
+    pub async fn event_hashes(self, plan_no: i64, seqs: &[u64]) -> Result<HashMap<u64, Hash>, LedgerError> {
+        let rows = sqlx::query!(
+            "-- event_hashes\nSELECT seq, event_hash FROM sealbus.events WHERE plan_no = $1 AND seq = ANY ($2)",
+            plan_no,
+            &seqs.iter().copied().map(bound).collect::<Vec<_>>(),
+        )
+        .fetch_all(self.ledger.pool())
+        .await?;
+        rows.into_iter()
+            .filter_map(|row| Some((row.seq, Hash::from_slice(&row.event_hash)?)))
+            .map(|(seq, hash)| Ok((SEQ.of_row(plan_no).read(seq)?, hash)))
+            .collect()
+    }
+
+    /// Returns up to `limit` names of a tenant's plans that begin with `prefix` and are greater than `after`, in byte order.
+    pub async fn plans(
+        self,
+        tenant: &Tenant,
+        prefix: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<String>, LedgerError> {
+        let names = sqlx::query_scalar!(
+            "-- plans
+            SELECT plan FROM sealbus.plans WHERE tenant = $1 AND starts_with(plan, $2) AND plan > $3 AND plan >= $2 ORDER BY plan LIMIT $4",
+            tenant.as_str(),
+            prefix,
+            after,
+            i64::from(limit),
+        )
+        .fetch_all(self.ledger.pool())
+        .await?;
+        Ok(names)
+    }
+
+    /// Returns the number of a plan; `None` until it has an event. The number never changes, and appears in no message or file.
+    pub async fn plan_no(self, tenant: &str, plan: &str) -> Result<Option<i64>, LedgerError> {
+        let number = sqlx::query_scalar!(
+            "-- plan_no\nSELECT plan_no FROM sealbus.plans WHERE tenant = $1 AND plan = $2",
+            tenant,
+            plan
+        )
+        .fetch_optional(self.ledger.pool())
+        .await?;
+        Ok(number)
+    }
+
+    /// Returns the numbers of some plans, by (tenant, plan). Plans without an event are left out.
+    pub async fn plan_nos(self, plans: &[(&str, &str)]) -> Result<HashMap<(String, String), i64>, LedgerError> {
+        let (tenants, names): (Vec<String>, Vec<String>) =
+            plans.iter().map(|(tenant, plan)| ((*tenant).to_owned(), (*plan).to_owned())).unzip();
+        let rows = sqlx::query!(
+            "-- plan_nos
+            SELECT p.tenant, p.plan, p.plan_no FROM unnest($1::text[], $2::text[]) AS w (tenant, plan)
+            JOIN sealbus.plans p ON p.tenant = w.tenant AND p.plan = w.plan",
+            &tenants,
+            &names,
+        )
+        .fetch_all(self.ledger.pool())
+        .await?;
+        Ok(rows.into_iter().map(|row| ((row.tenant, row.plan), row.plan_no)).collect())
+    }
+}
