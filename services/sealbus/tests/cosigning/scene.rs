@@ -1,4 +1,4 @@
-//! A ledger, a file as its anchor, and sealers on them; and what they log.
+//! A ledger with a file as its anchor, sealers that run on it, and their log output.
 
 use std::io;
 use std::sync::{Arc, Mutex, Once};
@@ -11,20 +11,19 @@ use sealbus_core::log::policy::Policy;
 use sealbus_core::log::signer::LogSigner;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::seal::Keyring;
+use sealbus_ledger::Ledger;
 use sealbus_ledger::append::{AppendSettings, Appender, Call, Expect};
-use sealbus_ledger::{Creation, Ledger, LedgerConfig, create};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::telemetry::metrics::Registry;
 use sealbus_sealer::anchors::{Anchor, AnchorFile};
 use sealbus_sealer::{Config, Metrics, Refusal, Resources, Witnesses, run};
-use sealbus_testkit::{Postgres, events};
+use sealbus_testkit::{Postgres, TestLedger, events};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-/// How long a witness has for a checkpoint.
-const TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a witness may take to answer.
+const WITNESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) struct Scene {
     _postgres: Postgres,
@@ -36,17 +35,11 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// A log of its own that is begun. Two of one number have one name and one key.
+    /// Creates a ledger with an initialised log. Scenes with the same number have the same origin and log key.
     pub(crate) async fn start(number: u8) -> Self {
-        listen();
-        let postgres = Postgres::start().await;
+        capture_log();
         let origin = format!("test.example/cosigning-{number}");
-        let keyring = Keyring::parse(&sealbus_testkit::keyring()).unwrap();
-        let config = LedgerConfig::new(postgres.url());
-        let creation =
-            Creation { origin: origin.clone(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
-        create(&config, &creation, &keyring).await.unwrap();
-        let ledger = Ledger::open(&config).await.unwrap();
+        let TestLedger { postgres, ledger, keyring } = TestLedger::create(Postgres::start().await, &origin).await;
         let signer = LogSigner::new(&keyring, &origin).unwrap();
         let scene = Self { _postgres: postgres, folder: tempfile::tempdir().unwrap(), ledger, keyring, origin, signer };
         let (first, _) = scene.ledger.log().begin(&scene.signer, 1_000).await.unwrap();
@@ -54,7 +47,7 @@ impl Scene {
         scene
     }
 
-    /// The policy of this log, these witnesses and this quorum.
+    /// Returns a policy with this log, these witnesses and this quorum.
     pub(crate) fn policy(&self, witnesses: &[String], quorum: &str) -> Policy {
         let file = format!("log {}\n{}\n{quorum}\n", self.signer.verifier_key(), witnesses.join("\n"));
         Policy::parse(file.as_bytes()).unwrap()
@@ -68,8 +61,10 @@ impl Scene {
             checkpoint_interval: Duration::from_millis(20),
             heartbeat_interval: Duration::from_millis(200),
         };
-        let witnesses =
-            Some(Witnesses::new(policy.clone(), &self.signer.verifier_key(), TIMEOUT, Arc::new(SystemClock)).unwrap());
+        let witnesses = Some(
+            Witnesses::new(policy.clone(), &self.signer.verifier_key(), WITNESS_TIMEOUT, Arc::new(SystemClock))
+                .unwrap(),
+        );
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let anchors: Vec<Arc<dyn Anchor>> = vec![Arc::new(self.anchor())];
@@ -94,7 +89,7 @@ impl Scene {
         Note::parse(self.ledger.log().shown_checkpoint().await.unwrap().unwrap().1.as_bytes()).unwrap()
     }
 
-    /// The newest note that the anchor holds.
+    /// Returns the newest anchored note.
     pub(crate) async fn anchored(&self) -> Note {
         Note::parse(self.anchor().notes(true).await.unwrap().last().unwrap()).unwrap()
     }
@@ -103,14 +98,14 @@ impl Scene {
         note.text().parse::<Checkpoint>().unwrap().size()
     }
 
-    /// The names of the witnesses on a note, all of whose lines are right.
+    /// Returns the names of the witnesses that validly cosigned a note.
     pub(crate) fn cosigners(&self, policy: &Policy, note: &Note) -> Vec<String> {
         let signed = policy.open(note, &self.origin).unwrap();
         let quorum = policy.quorum(&signed, SystemClock.unix_seconds());
         quorum.witnesses.iter().map(|witness| String::from_utf8(witness.name.clone()).unwrap()).collect()
     }
 
-    /// The times of their lines.
+    /// Returns the times of the witnesses' cosignatures.
     pub(crate) fn times(&self, policy: &Policy, note: &Note) -> Vec<u64> {
         let signed = policy.open(note, &self.origin).unwrap();
         signed.cosignatures(SystemClock.unix_seconds()).filter(|by| !by.by_log).map(|by| by.time).collect()
@@ -133,19 +128,19 @@ impl Sealing {
         self.task.await.unwrap().unwrap();
     }
 
-    pub(crate) fn numbers(&self) -> String {
+    pub(crate) fn metrics(&self) -> String {
         sealbus_runtime::telemetry::metrics::exposition(&self.registry)
     }
 }
 
 static LOG: Mutex<String> = Mutex::new(String::new());
 
-/// Whether all sealers of this process together have logged a line with these words.
+/// Returns whether any sealer of this process has logged a line with all of these texts.
 pub(crate) fn logged(words: &[&str]) -> bool {
     LOG.lock().unwrap().lines().any(|line| words.iter().all(|word| line.contains(word)))
 }
 
-fn listen() {
+fn capture_log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| tracing_subscriber::fmt().with_ansi(false).with_writer(|| Log).init());
 }

@@ -1,4 +1,4 @@
-//! Witnesses: true ones of `sealbus-witness`, and others.
+//! Witnesses: real ones of `sealbus-witness`, and faulty ones.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::scene::Scene;
 
-/// What a witness is between its starts: a name, a key, a folder, and the port that the policy says.
-pub(crate) struct Stand {
+/// A witness that can be started and stopped: its name, key, folder, and the port in the policy.
+pub(crate) struct TestWitness {
     name: &'static str,
     keyring: Keyring,
     origin: String,
@@ -45,9 +45,9 @@ impl Serving {
     }
 }
 
-impl Stand {
-    /// A witness that has begun with the scene's log, and seen no tree of it.
-    pub(crate) fn begun(scene: &Scene, name: &'static str, number: u8) -> Self {
+impl TestWitness {
+    /// Creates a witness that follows the scene's log and has seen no tree of it.
+    pub(crate) fn new(scene: &Scene, name: &'static str, number: u8) -> Self {
         let seed = std::array::from_fn(|index| u8::try_from(index).unwrap() ^ (number << 1 | 128));
         let keyring = Keyring::parse(&Keyring::generate(KeyKind::Witness, &seed).unwrap()).unwrap();
         let policy = scene.policy(&[], "quorum none");
@@ -56,7 +56,7 @@ impl Stand {
         Self { name, keyring, origin: scene.origin.clone(), policy, folder, port: Cell::new(0) }
     }
 
-    /// Serves on this port; on 0, on any that is free, which is kept.
+    /// Serves on this port; 0 selects a free one, which is stored.
     pub(crate) async fn serve(&self, port: u16) -> Serving {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         self.port.set(listener.local_addr().unwrap().port());
@@ -69,7 +69,7 @@ impl Stand {
         Serving { shutdown, task: tokio::spawn(async move { serving.await.unwrap() }) }
     }
 
-    /// Its line of a policy.
+    /// Returns the witness's line of a policy.
     pub(crate) fn line(&self) -> String {
         let key = self.signer().verifier_key();
         format!("witness {} {key} http://127.0.0.1:{}", self.name, self.port.get())
@@ -80,10 +80,10 @@ impl Stand {
     }
 }
 
-/// Serves a witness that answers whatever it is asked with its line for another tree.
-pub(crate) async fn dishonest(stand: &Stand) -> u16 {
-    let other = Checkpoint::new(&stand.origin, 7, Hash::of(b"another tree")).unwrap();
-    let line = stand.signer().cosign(&other, SystemClock.unix_seconds()).to_string();
+/// Serves a witness that answers every request with its cosignature of another tree.
+pub(crate) async fn lying_witness(witness: &TestWitness) -> u16 {
+    let other = Checkpoint::new(&witness.origin, 7, Hash::of(b"another tree")).unwrap();
+    let line = witness.signer().cosign(&other, SystemClock.unix_seconds()).to_string();
     let router = Router::new().route("/add-checkpoint", post(async move || line.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -91,13 +91,13 @@ pub(crate) async fn dishonest(stand: &Stand) -> u16 {
     port
 }
 
-/// A port on which connections are taken and nothing is ever answered, as long as the listener lives.
-pub(crate) async fn silent() -> (u16, TcpListener) {
+/// Returns a port that accepts connections and never answers, as long as the listener exists.
+pub(crate) async fn silent_port() -> (u16, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     (listener.local_addr().unwrap().port(), listener)
 }
 
-/// A port on which nothing listens.
-pub(crate) async fn nobody() -> u16 {
-    silent().await.0
+/// Returns a port on which nothing listens.
+pub(crate) async fn unused_port() -> u16 {
+    silent_port().await.0
 }

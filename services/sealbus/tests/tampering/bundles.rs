@@ -1,4 +1,4 @@
-//! Bundles: what is exported verifies without ledger and without secret, by both implementations alike.
+//! An exported bundle is verified without ledger and secret, by both implementations with the same result.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,10 +6,12 @@ use std::process::Command;
 use sealbus_core::verify::bundle::write_record;
 use serde_json::Value;
 
-use crate::scene::{Scene, at, told};
+use crate::scene::{Scene, findings_of, row_at};
 
-type Told = (Vec<(String, String)>, i32);
+/// The findings of a verification (verdict and place), and its exit code.
+type Outcome = (Vec<(String, String)>, i32);
 
+/// Exports a bundle, and returns its path.
 pub(crate) fn export(scene: &Scene, scope: &[&str], name: &str) -> String {
     let out = scene.path(name).display().to_string();
     let output = scene.sealbus(&[&["export", "--out", &out], scope].concat()).output().unwrap();
@@ -17,26 +19,27 @@ pub(crate) fn export(scene: &Scene, scope: &[&str], name: &str) -> String {
     out
 }
 
+/// Writes what a verifier pins, and returns the folder.
 pub(crate) fn trust(scene: &Scene) -> String {
     let out = scene.path("trust").display().to_string();
     assert!(scene.sealbus(&["trust", "--out", &out]).output().unwrap().status.success());
     out
 }
 
-/// What both verifiers say of a bundle, which has to be the same; what only one can look at is left out where Python is not here.
-fn verify(scene: &Scene, bundle: &str, trust: &str, more: &[&str]) -> Told {
+/// Verifies a bundle with both implementations, which must agree. Without Python, only the first one is run.
+fn verify(scene: &Scene, bundle: &str, trust: &str, more: &[&str]) -> Outcome {
     let arguments = [&["--bundle", bundle], ["--trust", trust].as_slice(), more, &["-o", "json"]].concat();
-    // Nothing of the deployment's is at hand.
-    let ours = told(scene.sealbus(&[&["verify"], arguments.as_slice()].concat()).env_clear());
+    // The verifier has no setting of the deployment.
+    let first = findings_of(scene.sealbus(&[&["verify"], arguments.as_slice()].concat()).env_clear());
     let second = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/verify/verify.py");
     let mut python = Command::new("python3");
     python.arg("-B").arg(second).args([&[bundle], &arguments[2..]].concat());
     if Command::new("python3").arg("--version").output().is_err() {
-        println!("SKIPPED: python3 is not here");
-        return ours;
+        println!("SKIPPED: python3 is not installed");
+        return first;
     }
-    assert_eq!(told(&mut python), ours, "both verifiers say the same");
-    ours
+    assert_eq!(findings_of(&mut python), first, "the second implementation disagrees with the first");
+    first
 }
 
 fn owned(found: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -44,7 +47,7 @@ fn owned(found: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn the_whole_log_as_a_folder_and_as_a_tar() {
+async fn a_bundle_of_the_whole_log_is_verified_as_folder_and_as_tar() {
     let scene = Scene::start().await;
     let trust = trust(&scene);
     let clean = owned(&crate::scene::UNTOUCHED);
@@ -52,11 +55,11 @@ async fn the_whole_log_as_a_folder_and_as_a_tar() {
         let bundle = export(&scene, &["--all"], name);
         assert_eq!(verify(&scene, &bundle, &trust, &[]), (clean.clone(), 4));
         let again = scene.sealbus(&["export", "--all", "--out", &bundle]).output().unwrap();
-        assert_eq!(again.status.code(), Some(2), "evidence is not written over");
+        assert_eq!(again.status.code(), Some(2), "an existing bundle was overwritten");
     }
     assert!(!std::fs::read_to_string(format!("{trust}/keyring.json")).unwrap().contains("secret"));
     scene.change("acme/order-1/2", "payload = '{}'").await;
-    scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", at("acme/order-3/2"))).await;
+    scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", row_at("acme/order-3/2"))).await;
     let bundle = export(&scene, &["--all"], "tampered.tar");
     let found = [
         ("MISSING_LEAF", "leaf 12"),
@@ -68,24 +71,24 @@ async fn the_whole_log_as_a_folder_and_as_a_tar() {
 }
 
 #[tokio::test]
-async fn some_plans_with_their_proofs() {
+async fn a_bundle_of_some_plans_is_verified_by_proofs() {
     let scene = Scene::start().await;
     let trust = trust(&scene);
     let bundle = export(&scene, &["--plan", "order-3", "--tenant", "acme"], "plan");
-    assert!(!scene.path("plan/tile").exists(), "a bundle of plans has no tiles");
+    assert!(!scene.path("plan/tile").exists(), "a bundle of some plans contains tiles");
     assert_eq!(verify(&scene, &bundle, &trust, &[]), (vec![], 0));
     let bundle = export(&scene, &["--tenant", "acme"], "tenant.tar");
     assert_eq!(verify(&scene, &bundle, &trust, &[]), (owned(&crate::scene::UNTOUCHED), 4));
 }
 
 #[tokio::test]
-async fn a_receipt_tells_what_was_dropped() {
+async fn a_receipt_finds_a_dropped_event() {
     let scene = Scene::start().await;
     let trust = trust(&scene);
     let tail = "acme/order-1/5";
     std::fs::write(scene.path("receipt"), write_record(&scene.record(tail).await, None)).unwrap();
     let receipt = scene.path("receipt").display().to_string();
-    scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", at(tail))).await;
+    scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", row_at(tail))).await;
     let bundle = export(&scene, &["--all"], "bundle");
     assert_eq!(verify(&scene, &bundle, &trust, &[]).0, owned(&[("UNANCHORED", "acme/order-2/4")]));
     let found = [("MISSING", tail), ("UNANCHORED", "acme/order-2/4")];
@@ -93,7 +96,7 @@ async fn a_receipt_tells_what_was_dropped() {
 }
 
 #[tokio::test]
-async fn without_the_secret_macs_are_counted_and_with_it_checked() {
+async fn macs_are_counted_without_the_secret_and_checked_with_it() {
     let scene = Scene::start().await;
     let trust = trust(&scene);
     scene.change("acme/order-2/2", "mac = set_bit(mac, 3, 1 - get_bit(mac, 3))").await;
@@ -101,8 +104,8 @@ async fn without_the_secret_macs_are_counted_and_with_it_checked() {
     let arguments = ["verify", "--bundle", &bundle, "--trust", &trust, "-o", "json"];
     let output = scene.sealbus(&arguments).output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    // The leaf holds the MAC, so that the flipped bit is seen all the same; all MACs are passed over.
-    assert_eq!(report["unchecked"], 6, "four of the plan, two of the plan of keys: {report}");
+    // The flipped bit is still found, because the leaf contains the MAC.
+    assert_eq!(report["unchecked"], 6, "four MACs of the plan and two of the plan of keys: {report}");
     std::fs::copy(scene.path("keyring.json"), scene.path("trust/keyring.json")).unwrap();
     let found = [("MAC", "acme/order-2/2"), ("UNANCHORED", "acme/order-2/4")];
     assert_eq!(verify(&scene, &bundle, &trust, &[]), (owned(&found), 3));

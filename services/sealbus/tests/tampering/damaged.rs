@@ -1,4 +1,4 @@
-//! A bundle that is damaged at random: whatever is done to it, both verifiers say the same, and neither falls over.
+//! Bundles with random damage: both implementations report the same findings, and neither crashes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,17 +8,17 @@ use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
 use crate::bundles::{export, trust};
-use crate::scene::{Scene, told_in};
+use crate::scene::{Scene, findings_in};
 
-/// Damaged bundles of each kind. `SEALBUS_DAMAGED=1000` for more.
-const TIMES: usize = 25;
+/// Number of damaged bundles of each kind. `SEALBUS_DAMAGED=1000` tests more.
+const BUNDLES: usize = 25;
 
 #[tokio::test]
-async fn whatever_is_done_to_a_bundle_both_verifiers_say_the_same() {
+async fn both_implementations_agree_on_damaged_bundles() {
     if Command::new("python3").arg("--version").output().is_err() {
-        return println!("SKIPPED: python3 is not here");
+        return println!("SKIPPED: python3 is not installed");
     }
-    let times = std::env::var("SEALBUS_DAMAGED").ok().and_then(|times| times.parse().ok()).unwrap_or(TIMES);
+    let times = std::env::var("SEALBUS_DAMAGED").ok().and_then(|times| times.parse().ok()).unwrap_or(BUNDLES);
     let scene = Scene::start().await;
     let trust = trust(&scene);
     let mut rng = Rng::with_seed(39);
@@ -27,88 +27,89 @@ async fn whatever_is_done_to_a_bundle_both_verifiers_say_the_same() {
         for _ in 0..times {
             let damaged = scene.path("damaged");
             copy(&bundle, &damaged);
-            let done: Vec<String> = (0..rng.usize(1..4)).map(|_| damage(&mut rng, &damaged)).collect();
-            let [ours, second] = both(&scene, &damaged, &trust);
-            assert_eq!(ours, second, "{scope:?}, {done:#?}");
+            let changes: Vec<String> = (0..rng.usize(1..4)).map(|_| damage(&mut rng, &damaged)).collect();
+            let [first, second] = verify_with_both(&scene, &damaged, &trust);
+            assert_eq!(first, second, "the implementations disagree: {scope:?}, {changes:#?}");
             fs::remove_dir_all(damaged).unwrap();
         }
     }
 }
 
-/// What each says: its findings, where it says any, and its exit code.
-fn both(scene: &Scene, bundle: &Path, trust: &str) -> [(Vec<(String, String)>, i32); 2] {
+/// Verifies a bundle with both implementations. Returns the findings, unless it cannot be read, and the exit code of each.
+fn verify_with_both(scene: &Scene, bundle: &Path, trust: &str) -> [(Vec<(String, String)>, i32); 2] {
     let bundle = bundle.display().to_string();
-    let mut ours = scene.sealbus(&["verify", "--bundle", &bundle, "--trust", trust, "-o", "json"]);
-    ours.env_clear();
+    let mut first = scene.sealbus(&["verify", "--bundle", &bundle, "--trust", trust, "-o", "json"]);
+    first.env_clear();
     let mut second = Command::new("python3");
     second.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/verify/verify.py"));
     second.args([&bundle, "--trust", trust, "-o", "json"]);
-    [ours, second].map(|mut verify| {
+    [first, second].map(|mut verify| {
         let output = verify.output().unwrap();
-        if output.status.code() == Some(1) { (Vec::new(), 1) } else { told_in(&output) }
+        if output.status.code() == Some(1) { (Vec::new(), 1) } else { findings_in(&output) }
     })
 }
 
-/// Does one thing to it, and says what.
+/// Makes one random change, and describes it.
 fn damage(rng: &mut Rng, bundle: &Path) -> String {
     let files = files(bundle);
     let file = &files[rng.usize(..files.len())];
     let name = file.strip_prefix(bundle).unwrap().display().to_string();
     let mut bytes = fs::read(file).unwrap();
-    let done = if name == "events.jsonl" && rng.u8(..10) > 0 {
+    let change = if name == "events.jsonl" && rng.u8(..10) > 0 {
         let mut lines: Vec<String> = String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect();
-        let done = damage_lines(rng, &mut lines);
+        let change = damage_lines(rng, &mut lines);
         bytes = lines.join("\n").into_bytes();
-        done
+        change
     } else {
         damage_bytes(rng, &mut bytes)
     };
     fs::write(file, bytes).unwrap();
-    format!("{name}: {done}")
+    format!("{name}: {change}")
 }
 
 fn damage_lines(rng: &mut Rng, lines: &mut Vec<String>) -> String {
     if lines.is_empty() {
-        return "no line is left".into();
+        return "no lines left".into();
     }
-    let (at, other) = (rng.usize(..lines.len()), rng.usize(..lines.len()));
+    let (index, other) = (rng.usize(..lines.len()), rng.usize(..lines.len()));
     match rng.u8(..6) {
-        0 => format!("gone: {}", lines.remove(at)),
+        0 => format!("removed: {}", lines.remove(index)),
         1 => {
-            lines.insert(other, lines[at].clone());
-            format!("line {at} again at {other}")
+            lines.insert(other, lines[index].clone());
+            format!("line {index} repeated at {other}")
         }
         2 => {
-            lines.swap(at, other);
-            format!("lines {at} and {other} swapped")
+            lines.swap(index, other);
+            format!("lines {index} and {other} swapped")
         }
         _ => {
             let (Ok(mut record), Ok(another)) = (
-                serde_json::from_str::<Map<String, Value>>(&lines[at]),
+                serde_json::from_str::<Map<String, Value>>(&lines[index]),
                 serde_json::from_str::<Map<String, Value>>(&lines[other]),
             ) else {
-                return "no record".into();
+                return "line is not a record".into();
             };
             let members: Vec<String> = record.keys().cloned().collect();
-            let Some(member) = rng.choice(members) else { return "an empty record".into() };
+            let Some(member) = rng.choice(members) else { return "record is empty".into() };
             let value = match rng.u8(..4) {
                 0 => another.get(&member).cloned(),
                 1 => None,
-                2 => rng.choice(others()),
+                2 => rng.choice(odd_values()),
                 _ => record.get(&member).map(|value| changed(rng, value)),
             };
-            let done = format!("line {at}: {member} is {value:?}");
+            let change = format!("line {index}: {member} is {value:?}");
             match value {
                 Some(value) => drop(record.insert(member, value)),
                 None => drop(record.remove(&member)),
             }
-            lines[at] = Value::Object(record).to_string();
-            done
+            lines[index] = Value::Object(record).to_string();
+            change
         }
     }
 }
 
-fn others() -> Vec<Value> {
+/// Returns values that no member of a record expects.
+fn odd_values() -> Vec<Value> {
     let times = ["1970-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"];
     let texts = ["", "a|b", "é", "\0", "hash-only", "encrypted", "hmac-0000000000000000", times[0], times[1]];
     let numbers = [json!(0), json!(-1), json!(1.5), json!(1_u64 << 53), json!(u64::MAX), json!(1e300)];
@@ -121,8 +122,8 @@ fn changed(rng: &mut Rng, value: &Value) -> Value {
         Value::Number(number) => json!(number.as_i64().unwrap_or(0) + rng.i64(-2..3)),
         Value::String(text) if !text.is_empty() => {
             let mut characters: Vec<char> = text.chars().collect();
-            let at = rng.usize(..characters.len());
-            characters[at] = rng.choice(['0', '9', 'a', 'A', 'f', 'é', '\\', '"', ' ', '\n']).unwrap();
+            let index = rng.usize(..characters.len());
+            characters[index] = rng.choice(['0', '9', 'a', 'A', 'f', 'é', '\\', '"', ' ', '\n']).unwrap();
             json!(String::from_iter(characters))
         }
         other => other.clone(),

@@ -1,4 +1,4 @@
-//! What is done to a row: 1 to 5, 18, 21, 22, 34, 36, 37, 39.
+//! Rows 1 to 5, 18, 21, 22, 34, 36, 37 and 39: changes of one event (docs/spec/integrity.md#tampering-table).
 
 use sealbus_core::timestamp::Timestamp;
 
@@ -79,7 +79,7 @@ async fn row_21_names_that_run_together() {
         record.header.hash()
     };
     assert_ne!(hash("a|b", "c").await, hash("a", "b|c").await);
-    // Under v1 they would be one message, so that no such name is taken.
+    // Under scheme v1 both names would give the same message, so such a name is refused.
     let mut record = scene.record("other/order-1/1").await;
     record.header.plan = "a|b".into();
     record.header.event_id = uuid::Uuid::now_v7();
@@ -130,7 +130,7 @@ async fn row_36_recorded_earlier_than_the_event_before_or_later_than_a_cosignatu
     scene.tamper("DELETE FROM sealbus.seal_queue").await;
     scene.expect(&[("TIME", "acme/order-1/5")]);
 
-    // The holder of all keys makes a log in which an event is of the future.
+    // Someone who has all keys builds a log that contains an event of the future.
     let mut late = scene.record("other/order-1/2").await;
     late.header.recorded = early((i64::try_from(now()).unwrap() + 120) * 1_000_000);
     let late = sealed_by(&scene.hmac, late);
@@ -138,9 +138,9 @@ async fn row_36_recorded_earlier_than_the_event_before_or_later_than_a_cosignatu
     let changed = records.iter_mut().find(|record| place(record) == place(&late)).unwrap();
     *changed = late.clone();
     scene.put(&late).await;
-    let note = scene.log_anew(&records).await;
+    let note = scene.rebuild_log(&records).await;
     scene.anchor_only(&note).await;
-    // What has no leaf lags behind it by more than a minute.
+    // The events without a leaf are more than a minute behind it.
     scene.expect(&[("TIME", "other/order-1/2"), ("UNSEALED", "acme/order-1/5"), ("UNSEALED", "acme/order-2/4")]);
 }
 

@@ -1,9 +1,9 @@
-//! What is done with keys: 19 and 20.
+//! Rows 19 and 20: misuse of keys (docs/spec/integrity.md#tampering-table).
 
 use sealbus_core::seal::{KeyKind, Keyring, Signer};
 use serde_json::json;
 
-use crate::scene::{ORIGIN, Scene, keys, saying, sealed_by};
+use crate::scene::{ORIGIN, Scene, keys, sealed_by, with_payload};
 
 fn attacker() -> Signer {
     let seed: Vec<u8> = (60..92).collect();
@@ -15,7 +15,7 @@ fn attacker() -> Signer {
 async fn row_19_attackers_key_added_to_the_table() {
     let scene = Scene::start().await;
     let attacker = attacker();
-    let mut added = saying(&attacker.key_added(ORIGIN, attacker.kid()), scene.record("_system/_keys/2").await);
+    let mut added = with_payload(&attacker.key_added(ORIGIN, attacker.kid()), scene.record("_system/_keys/2").await);
     added.header.seq = 3;
     added.header.event_id = uuid::Uuid::now_v7();
     added.header.prev = added.event_hash;
@@ -28,7 +28,7 @@ async fn row_19_attackers_key_added_to_the_table() {
 
 #[tokio::test]
 async fn row_20_key_used_outside_its_window() {
-    // As the verifier pins it: the Ed25519 key counts to index 9, where order-1/3 stands.
+    // The verifier pins that the Ed25519 key counts below index 9, which is the leaf of order-1/3.
     let scene = Scene::start().await;
     let mut pinned = keys(KeyKind::Ed25519);
     pinned["keys"][1]["until"] = json!(9);
@@ -41,13 +41,13 @@ async fn row_20_key_used_outside_its_window() {
 async fn row_20_key_used_after_the_leaf_that_ended_it() {
     let scene = Scene::start().await;
     let (before, after) = (Scene::keyring(KeyKind::Hmac), Scene::keyring(KeyKind::Ed25519));
-    // A revocation that reaches back to the beginning counts from its own leaf.
+    // A revocation from index 0 on counts only from its own leaf.
     let revoked = json!({"kid": scene.hmac.kid(), "until": 0, "reason": "lost"}).to_string();
     scene.append(&after, "_system", "_keys", &[("key.revoked", revoked)]).await;
     scene.append(&before, "other", "order-1", &[("test.happened", "{}".into())]).await;
     scene.seal_and_anchor().await;
     scene.expect_only(&[("KEY_WINDOW", "other/order-1/3")]);
-    // Unless the verifier pins it too.
+    // It counts from an earlier index if the verifier pins that.
     let mut pinned = keys(KeyKind::Ed25519);
     pinned["keys"][0]["until"] = json!(4);
     std::fs::write(scene.path("keyring.json"), pinned.to_string()).unwrap();

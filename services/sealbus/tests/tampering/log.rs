@@ -1,4 +1,4 @@
-//! What is done to tiles, notes and proofs: 16, 25 to 29.
+//! Rows 16 and 25 to 29: changes of tiles, notes and proofs (docs/spec/integrity.md#tampering-table).
 
 use std::collections::HashSet;
 
@@ -13,9 +13,9 @@ use sealbus_ledger::log::Signing;
 use sealbus_sealer::anchors::Anchor as _;
 use serde_json::Value;
 
-use crate::scene::{ORIGIN, SIZE, Scene, now, told};
+use crate::scene::{ORIGIN, SIZE, Scene, findings_of, now};
 
-/// The newest anchored note, and what it says.
+/// Returns the newest anchored note and its checkpoint.
 async fn newest(scene: &Scene) -> (Note, Checkpoint) {
     let notes = scene.anchors().notes(true).await.unwrap();
     let note = Note::parse(notes.last().unwrap()).unwrap();
@@ -23,14 +23,15 @@ async fn newest(scene: &Scene) -> (Note, Checkpoint) {
     (note, checkpoint)
 }
 
-fn foreign_log_key() -> LogSigner {
+/// Returns a log key that no verifier pins.
+fn unknown_log_key() -> LogSigner {
     let seed: Vec<u8> = (200..232).collect();
     let keyring = Keyring::generate(KeyKind::Log, seed.as_slice().try_into().unwrap()).unwrap();
     LogSigner::new(&Keyring::parse(&keyring).unwrap(), ORIGIN).unwrap()
 }
 
-/// What the database says is the newest checkpoint.
-async fn show(scene: &Scene, note: &str) {
+/// Replaces the newest checkpoint in the database.
+async fn store_checkpoint(scene: &Scene, note: &str) {
     scene.tamper(&format!("UPDATE sealbus.log_roots SET note = '{note}' WHERE size = {SIZE}")).await;
 }
 
@@ -40,7 +41,11 @@ async fn row_16_two_anchored_checkpoints_one_size_two_roots() {
     let other = Checkpoint::new(ORIGIN, SIZE, Hash::of(b"another history")).unwrap();
     scene.anchors().keep(&scene.log.sign(&other, now()).unwrap()).await.unwrap();
     scene.expect(&[("SPLIT_VIEW", &format!("size {SIZE}"))]);
-    assert_eq!(scene.anchors().notes(true).await.unwrap().len(), 3, "both are kept, beside the first of the log");
+    assert_eq!(
+        scene.anchors().notes(true).await.unwrap().len(),
+        3,
+        "the anchor does not hold both notes and the first one of the log"
+    );
 }
 
 #[tokio::test]
@@ -66,7 +71,7 @@ async fn row_26_proof_with_a_node_too_many_too_few_of_wrong_length() {
     assert!(scene.sealbus(&["trust", "--out", &trust]).status().unwrap().success());
     let events = scene.path("bundle/events.jsonl");
     let whole = std::fs::read_to_string(&events).unwrap();
-    let verify = || told(&mut scene.sealbus(&["verify", "--bundle", &bundle, "--trust", &trust, "-o", "json"]));
+    let verify = || findings_of(&mut scene.sealbus(&["verify", "--bundle", &bundle, "--trust", &trust, "-o", "json"]));
     let tail = ("UNANCHORED".to_owned(), "acme/order-2/4".to_owned());
     assert_eq!(verify(), (vec![tail.clone()], 4));
 
@@ -97,16 +102,16 @@ async fn row_27_checkpoint_with_wrong_origin_leading_zero_only_unknown_keys() {
     let scene = Scene::start().await;
     let (note, checkpoint) = newest(&scene).await;
     let (text, root) = (note.to_string(), checkpoint.root());
-    show(&scene, &text.replacen(&format!("\n{SIZE}\n"), &format!("\n0{SIZE}\n"), 1)).await;
+    store_checkpoint(&scene, &text.replacen(&format!("\n{SIZE}\n"), &format!("\n0{SIZE}\n"), 1)).await;
     scene.expect(&[("CHECKPOINT", "checkpoint")]);
-    show(&scene, &text.replacen(ORIGIN, "test.example/other", 1)).await;
+    store_checkpoint(&scene, &text.replacen(ORIGIN, "test.example/other", 1)).await;
     scene.expect(&[("CHECKPOINT", "checkpoint")]);
-    let foreign = foreign_log_key().sign(&Checkpoint::new(ORIGIN, SIZE, root).unwrap(), now()).unwrap();
-    show(&scene, &foreign.to_string()).await;
+    let unknown = unknown_log_key().sign(&Checkpoint::new(ORIGIN, SIZE, root).unwrap(), now()).unwrap();
+    store_checkpoint(&scene, &unknown.to_string()).await;
     scene.expect(&[("CHECKPOINT", "checkpoint")]);
-    // Beside the log's own, an unknown key is ignored.
-    let unknown = foreign.to_string().split_once("\n\n").unwrap().1.to_owned();
-    show(&scene, &format!("{text}{unknown}")).await;
+    // A signature of an unknown key in addition to the log's own is ignored.
+    let unknown = unknown.to_string().split_once("\n\n").unwrap().1.to_owned();
+    store_checkpoint(&scene, &format!("{text}{unknown}")).await;
     scene.expect(&[]);
 }
 
@@ -126,7 +131,7 @@ async fn row_28_fewer_cosignatures_than_the_quorum_or_an_old_heartbeat() {
     scene.anchors().keep(&cosigned).await.unwrap();
     scene.expect(&[]);
 
-    // The newest heartbeat is of half a minute ago.
+    // The newest heartbeat is half a minute old.
     std::fs::remove_file(scene.path("policy")).unwrap();
     let old = scene.log.sign(&checkpoint, now() - 30).unwrap();
     scene.anchor_only(&old).await;
@@ -139,8 +144,8 @@ async fn row_28_fewer_cosignatures_than_the_quorum_or_an_old_heartbeat() {
 async fn row_29_two_sealers_at_once() {
     let scene = Scene::start().await;
     let keyring = Scene::keyring(KeyKind::Ed25519);
-    let told: Vec<_> = (0..200).map(|n| ("test.happened", format!("{{\"n\":{n}}}"))).collect();
-    scene.append(&keyring, "acme", "order-7", &told).await;
+    let events: Vec<_> = (0..200).map(|n| ("test.happened", format!("{{\"n\":{n}}}"))).collect();
+    scene.append(&keyring, "acme", "order-7", &events).await;
     let anchored = Checkpoint::new(ORIGIN, 0, empty_root()).unwrap();
     let seal = async || {
         let (mut leaves, mut last) = (0, None);
@@ -153,7 +158,7 @@ async fn row_29_two_sealers_at_once() {
         (leaves, last)
     };
     let ((one, note), (other, another)) = tokio::join!(seal(), seal());
-    assert_eq!(one + other, 202, "each event that waited has one leaf");
+    assert_eq!(one + other, 202, "two sealers together did not give each event one leaf");
     for note in [note, another].into_iter().flatten() {
         scene.anchors().keep(&note).await.unwrap();
     }

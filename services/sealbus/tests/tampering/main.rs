@@ -1,6 +1,7 @@
-//! Every row of INTEGRITY's tampering table but 33, each by its number: the change is made as a database superuser, or in files,
-//! and `sealbus verify` gives exactly that verdict. And how it is asked (`questions`), what is exported (`bundles`), and
-//! damaged at random (`damaged`).
+//! Every row of the tampering table (docs/spec/integrity.md#tampering-table) except row 33. A test makes the change of the row
+//! with its number, as a database superuser or in files, and expects exactly the verdict of that row from `sealbus verify`.
+//!
+//! `options` tests the options of `verify` and `inspect`, `bundles` exported bundles, and `damaged` bundles with random damage.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -9,8 +10,8 @@ mod damaged;
 mod events;
 mod keys;
 mod log;
+mod options;
 mod payloads;
 mod plans;
-mod questions;
 mod restored;
 mod scene;

@@ -1,4 +1,4 @@
-//! What is done with data keys and envelopes: 30, 31 and 38.
+//! Rows 30, 31 and 38: changes of data keys and envelopes (docs/spec/integrity.md#tampering-table).
 
 use std::num::NonZeroU32;
 
@@ -13,12 +13,12 @@ use sealbus_ledger::data_keys::ErasureRequest;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::scene::{Scene, keys, place, saying, sealed_by};
+use crate::scene::{Scene, keys, place, sealed_by, with_payload};
 
 const FIRST: &str = "acme/order-3/1";
 const SECOND: &str = "acme/order-3/2";
 
-/// A scene whose `order-3` is encrypted for Ada: its two events under her data key, in a log that is anchored anew.
+/// A scene in which the two events of `order-3` are encrypted under Ada's data key, with a new log and anchor.
 struct Encrypted {
     scene: Scene,
     keyring: Keyring,
@@ -29,12 +29,12 @@ fn ada() -> DataSubject {
     DataSubject::parse("Ada Lovelace").unwrap()
 }
 
-/// The record with its payload in an envelope of this key, bound to it, and sealed anew.
-fn under(scene: &Scene, key: &DataKey, nonce: u8, mut record: Record) -> Record {
+/// Returns the record with its payload in an envelope of this key, sealed again.
+fn encrypted_under(scene: &Scene, key: &DataKey, nonce: u8, mut record: Record) -> Record {
     record.header.payload_mode = PayloadMode::Encrypted;
     let plaintext = Plaintext { data: format!(r#"{{"n":{nonce}}}"#), metadata: "{}".into() };
     let envelope = Envelope::seal(key, [nonce; 24], &Binding::of(&record.header), &plaintext).to_text();
-    sealed_by(&scene.ed25519, saying(&envelope, record))
+    sealed_by(&scene.ed25519, with_payload(&envelope, record))
 }
 
 impl Encrypted {
@@ -49,16 +49,16 @@ impl Encrypted {
         let wrapped = keyring.wrap_data_key(&key, "acme", &ada(), NonZeroU32::MIN, &[1; 24]).unwrap();
         scene.ledger.data_keys().add(&[wrapped]).await.unwrap();
         let encrypted = Self { scene, keyring, key };
-        let first = under(&encrypted.scene, &encrypted.key, 1, encrypted.scene.record(FIRST).await);
+        let first = encrypted_under(&encrypted.scene, &encrypted.key, 1, encrypted.scene.record(FIRST).await);
         encrypted.rewrite(&[first]).await;
         let mut second = encrypted.scene.record(SECOND).await;
         second.header.prev = encrypted.scene.record(FIRST).await.event_hash;
-        let second = under(&encrypted.scene, &encrypted.key, 2, second);
+        let second = encrypted_under(&encrypted.scene, &encrypted.key, 2, second);
         encrypted.rewrite(&[second]).await;
         encrypted
     }
 
-    /// Puts these records, in a log made anew, as its holder can.
+    /// Replaces these records and builds a new log, as someone who has the log's key can.
     async fn rewrite(&self, records: &[Record]) {
         for record in records {
             self.scene.put(record).await;
@@ -67,7 +67,7 @@ impl Encrypted {
         self.scene.tamper(queued).await;
         let log = self.scene.sealed().await;
         assert!(log.iter().any(|record| place(record) == SECOND));
-        let note = self.scene.log_anew(&log).await;
+        let note = self.scene.rebuild_log(&log).await;
         let again = "INSERT INTO sealbus.seal_queue (plan_no, seq, event_hash) SELECT * FROM kept ORDER BY plan_no, seq; DROP TABLE kept";
         self.scene.tamper(again).await;
         self.scene.anchor_only(&note).await;
@@ -91,13 +91,13 @@ async fn row_31_ciphertext_moved_between_events_or_under_two_keys() {
     let encrypted = Encrypted::start().await;
     let scene = &encrypted.scene;
     let (first, second) = (scene.record(FIRST).await, scene.record(SECOND).await);
-    // The holder of the signing key puts the first one's envelope into the second.
-    let moved = sealed_by(&scene.ed25519, saying(first.payload.as_deref().unwrap(), second.clone()));
+    // Someone who has the signing key puts the first event's envelope into the second event.
+    let moved = sealed_by(&scene.ed25519, with_payload(first.payload.as_deref().unwrap(), second.clone()));
     encrypted.rewrite(&[moved]).await;
     scene.expect(&[("AAD", SECOND)]);
-    // Or one that names this data key and commits to another.
+    // Or an envelope that names this data key and commits to another one.
     let other = DataKey::new(encrypted.key.key_id(), &[8; 32].into());
-    encrypted.rewrite(&[under(scene, &other, 2, second)]).await;
+    encrypted.rewrite(&[encrypted_under(scene, &other, 2, second)]).await;
     scene.expect(&[("COMMITMENT", SECOND)]);
 }
 
@@ -106,7 +106,7 @@ async fn row_38_data_key_gone_and_no_erasure_event_names_it() {
     let Encrypted { scene, .. } = Encrypted::start().await;
     scene.tamper("DELETE FROM sealbus.data_keys").await;
     scene.expect(&[("KEY_LOST", FIRST), ("KEY_LOST", SECOND)]);
-    // Whoever cannot open payloads sees that all of it is as it was sealed.
+    // A verifier that cannot open payloads finds everything as it was sealed.
     std::fs::write(scene.path("keyring.json"), keys(KeyKind::Ed25519).to_string()).unwrap();
     scene.expect(&[]);
 }

@@ -1,4 +1,4 @@
-//! What is done to a plan: 6 to 12, 14, 15, 17, 32, 35.
+//! Rows 6 to 15, 17, 32 and 35: changes of a plan (docs/spec/integrity.md#tampering-table).
 
 use sealbus_core::event::Record;
 use sealbus_core::seal::{KeyKind, Signer};
@@ -7,29 +7,29 @@ use sealbus_core::verify::bundle::write_record;
 use sqlx::{AssertSqlSafe, Executor};
 use uuid::Uuid;
 
-use crate::scene::{SIZE, Scene, at, now, place, saying, sealed_by, told};
+use crate::scene::{SIZE, Scene, findings_of, now, place, row_at, sealed_by, with_payload};
 
 #[tokio::test]
 async fn row_06_middle_row_deleted() {
     let scene = Scene::start().await;
-    scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", at("acme/order-1/3"))).await;
+    scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", row_at("acme/order-1/3"))).await;
     scene.expect(&[("SEQ_GAP", "acme/order-1/3")]);
 }
 
 #[tokio::test]
 async fn row_07_first_row_deleted() {
     let scene = Scene::start().await;
-    scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", at("acme/order-2/1"))).await;
+    scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", row_at("acme/order-2/1"))).await;
     scene.expect(&[("GENESIS", "acme/order-2/1")]);
 }
 
 #[tokio::test]
 async fn row_08_sealed_tail_deleted() {
     let scene = Scene::start().await;
-    scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", at("acme/order-3/2"))).await;
+    scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", row_at("acme/order-3/2"))).await;
     scene.expect(&[("MISSING_LEAF", "acme/order-3/2")]);
-    // With its row in the table of leaves too, the leaf still stands in the tree, and it is nobody's.
-    scene.tamper(&format!("DELETE FROM sealbus.log_leaves WHERE {}", at("acme/order-3/2"))).await;
+    // Without its row in the table of leaves, the leaf is still in the tree, and no plan claims it.
+    scene.tamper(&format!("DELETE FROM sealbus.log_leaves WHERE {}", row_at("acme/order-3/2"))).await;
     scene.expect(&[("MISSING_LEAF", &format!("leaf {}", SIZE - 1))]);
 }
 
@@ -39,17 +39,17 @@ async fn row_09_unsealed_tail_deleted_or_replaced() {
     let tail = "acme/order-2/4";
     let receipt = scene.record(tail).await;
     std::fs::write(scene.path("receipt"), write_record(&receipt, None)).unwrap();
-    let held = vec!["--receipt".to_owned(), scene.path("receipt").display().to_string()];
+    let with_receipt = vec!["--receipt".to_owned(), scene.path("receipt").display().to_string()];
 
-    // The queue's row is left, or a receipt is held, or both.
-    scene.put(&sealed_by(&scene.hmac, saying(r#"{"n":44}"#, receipt))).await;
+    // The event is found by its row in the queue, or by a receipt.
+    scene.put(&sealed_by(&scene.hmac, with_payload(r#"{"n":44}"#, receipt))).await;
     scene.expect(&[("MISSING", tail)]);
-    scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", at(tail))).await;
+    scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", row_at(tail))).await;
     scene.expect(&[("MISSING", tail)]);
-    scene.tamper(&format!("DELETE FROM sealbus.seal_queue WHERE {}", at(tail))).await;
-    scene.arguments.clone_from(&held);
+    scene.tamper(&format!("DELETE FROM sealbus.seal_queue WHERE {}", row_at(tail))).await;
+    scene.arguments.clone_from(&with_receipt);
     scene.expect(&[("MISSING", tail)]);
-    // Neither: nobody can tell.
+    // Without either, the deletion cannot be found.
     scene.arguments.clear();
     scene.expect_only(&[("UNANCHORED", "acme/order-1/5")]);
 }
@@ -59,7 +59,7 @@ async fn row_10_a_whole_plan_deleted() {
     let scene = Scene::start().await;
     scene.tamper("DELETE FROM sealbus.events WHERE tenant = 'other'").await;
     scene.expect(&[("MISSING_LEAF", "other/order-1/1"), ("MISSING_LEAF", "other/order-1/2")]);
-    // With the plan's name and its leaves' rows.
+    // Also if the plan's row and the rows of its leaves are deleted.
     scene
         .tamper("DELETE FROM sealbus.log_leaves l USING sealbus.plans p WHERE p.plan_no = l.plan_no AND p.tenant = 'other'; DELETE FROM sealbus.plans WHERE tenant = 'other'")
         .await;
@@ -69,13 +69,13 @@ async fn row_10_a_whole_plan_deleted() {
 #[tokio::test]
 async fn row_11_two_rows_swapped_and_renumbered() {
     let scene = Scene::start().await;
-    let set = |place: &str, seq: i32| format!("UPDATE sealbus.events SET seq = {seq} WHERE {};", at(place));
+    let set = |place: &str, seq: i32| format!("UPDATE sealbus.events SET seq = {seq} WHERE {};", row_at(place));
     let swap = [set("acme/order-1/2", -2), set("acme/order-1/3", 2), set("acme/order-1/-2", 3)].concat();
     scene.tamper(&swap).await;
     scene.expect(&[("LINK", "acme/order-1/2"), ("LINK", "acme/order-1/3"), ("LINK", "acme/order-1/4")]);
 }
 
-/// The plan `order-2` from this seq on, as the holder of the MAC key rewrites it: linked and sealed as it has to be.
+/// Returns the events of `order-2` from this seq on, rewritten by someone who has the MAC key: correctly linked and sealed.
 async fn rewritten(scene: &Scene, from: u64) -> Vec<Record> {
     let mut records = scene.records().await;
     records.retain(|place, _| place.starts_with("acme/order-2/"));
@@ -84,7 +84,7 @@ async fn rewritten(scene: &Scene, from: u64) -> Vec<Record> {
     for record in &mut records {
         if record.header.seq >= from {
             record.header.prev = before.unwrap_or(record.header.prev);
-            *record = sealed_by(&scene.hmac, saying(r#"{"amount":"0.01"}"#, record.clone()));
+            *record = sealed_by(&scene.hmac, with_payload(r#"{"amount":"0.01"}"#, record.clone()));
         }
         before = Some(record.event_hash);
     }
@@ -99,7 +99,7 @@ async fn put_all(scene: &Scene, records: &[Record]) {
 }
 
 #[tokio::test]
-async fn row_12_plan_rewritten_by_the_holder_of_the_mac_key() {
+async fn row_12_plan_rewritten_with_the_mac_key() {
     let scene = Scene::start().await;
     put_all(&scene, &rewritten(&scene, 1).await).await;
     scene.tamper("DELETE FROM sealbus.seal_queue").await;
@@ -118,11 +118,11 @@ async fn row_13_rewritten_with_tree_and_checkpoint_signed_again() {
         }
     }
     put_all(&scene, &rewritten).await;
-    scene.log_anew(&log).await;
+    scene.rebuild_log(&log).await;
     scene.expect(&[("INCONSISTENT", &format!("size {SIZE}"))]);
-    // Grown beyond the anchor: no better.
+    // A log that grew beyond the anchor is inconsistent too.
     log.push(scene.record("acme/order-1/5").await);
-    scene.log_anew(&log).await;
+    scene.rebuild_log(&log).await;
     scene.expect(&[("INCONSISTENT", &format!("size {SIZE}"))]);
 }
 
@@ -144,14 +144,14 @@ async fn row_15_two_events_at_one_place() {
         let insert = format!(
             "INSERT INTO sealbus.events (plan_no, seq, event_id, prev, {columns}) SELECT plan_no, {seq}, gen_random_uuid(), prev, {columns} \
              FROM sealbus.events WHERE {}",
-            at("acme/order-2/3")
+            row_at("acme/order-2/3")
         );
         let refused = connection.execute(AssertSqlSafe(insert)).await.unwrap_err();
         assert_eq!(refused.as_database_error().unwrap().constraint(), Some(constraint));
     }
     scene.expect(&[]);
 
-    // A bundle has no constraints.
+    // The constraints of the database do not apply to a bundle.
     for (command, out) in [("export", "bundle"), ("trust", "trust")] {
         let out = scene.path(out).display().to_string();
         let arguments =
@@ -161,11 +161,12 @@ async fn row_15_two_events_at_one_place() {
     let events = scene.path("bundle/events.jsonl");
     let mut lines: Vec<String> = std::fs::read_to_string(&events).unwrap().lines().map(str::to_owned).collect();
     let third = lines.iter().position(|line| line.contains(r#""plan":"order-2","seq":3"#)).unwrap();
-    let other = saying(r#"{"n":33}"#, scene.record("acme/order-2/3").await);
+    let other = with_payload(r#"{"n":33}"#, scene.record("acme/order-2/3").await);
     lines.insert(third + 1, write_record(&sealed_by(&scene.hmac, other), None));
     std::fs::write(&events, lines.join("\n") + "\n").unwrap();
     let (bundle, trust) = (scene.path("bundle").display().to_string(), scene.path("trust").display().to_string());
-    let (found, code) = told(&mut scene.sealbus(&["verify", "--bundle", &bundle, "--trust", &trust, "-o", "json"]));
+    let (found, code) =
+        findings_of(&mut scene.sealbus(&["verify", "--bundle", &bundle, "--trust", &trust, "-o", "json"]));
     let expected = [("FORK", "acme/order-2/3"), ("UNANCHORED", "acme/order-1/5"), ("UNANCHORED", "acme/order-2/4")];
     assert_eq!((found, code), (expected.map(|(verdict, place)| (verdict.to_owned(), place.to_owned())).to_vec(), 3));
 }
@@ -180,13 +181,13 @@ async fn row_17_event_copied_to_another_plan_tenant_or_origin() {
         (record.header.tenant, record.header.plan, record.header.seq) = (tenant.into(), plan.into(), seq);
         record
     };
-    // As the fields say now, and sealed as they were; and sealed anew by the holder of the key.
+    // The copies keep their old seal, or are sealed again by someone who has the key.
     scene.put(&moved("acme", "order-2b", 1)).await;
     scene.put(&sealed_by(&scene.hmac, moved("third", "order-2", 1))).await;
     scene.put(&moved("other", "order-1", 3)).await;
-    let mut foreign = moved("acme", "order-3", 3);
-    foreign.header.origin = "other.example/bus".into();
-    scene.put(&sealed_by(&scene.ed25519, foreign)).await;
+    let mut of_other_origin = moved("acme", "order-3", 3);
+    of_other_origin.header.origin = "other.example/bus".into();
+    scene.put(&sealed_by(&scene.ed25519, of_other_origin)).await;
     scene.expect(&[
         ("GENESIS", "acme/order-2b/1"),
         ("GENESIS", "third/order-2/1"),
@@ -202,7 +203,7 @@ async fn row_32_leaf_order_against_plan_order() {
     let index = |log: &[Record], wanted: &str| log.iter().position(|record| place(record) == wanted).unwrap();
     let (second, third) = (index(&log, "acme/order-2/2"), index(&log, "acme/order-2/3"));
     log.swap(second, third);
-    let note = scene.log_anew(&log).await;
+    let note = scene.rebuild_log(&log).await;
     scene.anchor_only(&note).await;
     scene.expect(&[("ORDER", "acme/order-2/3")]);
 }
@@ -210,7 +211,7 @@ async fn row_32_leaf_order_against_plan_order() {
 #[tokio::test]
 async fn row_35_event_kept_out_of_the_log() {
     let scene = Scene::start().await;
-    // Recorded two minutes ago, while the log has gone on.
+    // An event that was recorded two minutes ago, before later events got their leaves.
     let keyring = Scene::keyring(KeyKind::Hmac);
     scene.append(&keyring, "other", "order-9", &[("test.happened", "{}".into())]).await;
     let mut kept = scene.record("other/order-9/1").await;
@@ -219,11 +220,11 @@ async fn row_35_event_kept_out_of_the_log() {
     let mut kept = sealed_by(&signer, kept);
     kept.v1 = scene.record("other/order-9/1").await.v1;
     scene.put(&kept).await;
-    scene.tamper(&format!("DELETE FROM sealbus.seal_queue WHERE {}", at("other/order-9/1"))).await;
-    // And one whose successor has a leaf.
+    scene.tamper(&format!("DELETE FROM sealbus.seal_queue WHERE {}", row_at("other/order-9/1"))).await;
+    // And an event whose successor has a leaf.
     let mut log = scene.sealed().await;
     log.retain(|record| place(record) != "acme/order-2/2");
-    let note = scene.log_anew(&log).await;
+    let note = scene.rebuild_log(&log).await;
     scene.anchor_only(&note).await;
     scene.expect(&[("UNSEALED", "acme/order-2/2"), ("UNSEALED", "other/order-9/1")]);
 }

@@ -1,4 +1,4 @@
-//! What is done to the whole database: 23 and 24.
+//! Rows 23 and 24: changes of the whole database (docs/spec/integrity.md#tampering-table).
 
 use std::process::Command;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::scene::{SIZE, Scene};
 
-/// The address of another database of the same server.
+/// Returns the URL of another database on the same server.
 fn in_database(url: &str, database: &str) -> String {
     format!("{}/{database}", url.rsplit_once('/').unwrap().0)
 }
@@ -51,7 +51,7 @@ async fn row_23_column_cast_and_cast_back() {
 #[tokio::test]
 async fn row_24_database_rolled_back() {
     let mut scene = Scene::start().await;
-    // A copy of now is what a restore to this point in time will be.
+    // Copy the database as it is now, which is what a restore to this point in time gives.
     scene.ledger.close().await;
     let admin = in_database(&scene.postgres.admin_url(), "postgres");
     let database = scene.postgres.url().rsplit_once('/').unwrap().1.to_owned();
@@ -62,7 +62,7 @@ async fn row_24_database_rolled_back() {
 
     scene.database = Some(in_database(&scene.postgres.url(), "rolled_back"));
     scene.expect(&[("INCONSISTENT", &format!("size {}", SIZE + 2))]);
-    // And its sealer signs nothing.
+    // A sealer on the restored database refuses to sign.
     let ledger = Ledger::open(&LedgerConfig::new(scene.database.clone().unwrap())).await.unwrap();
     let anchors: Vec<Arc<dyn Anchor>> = vec![Arc::new(scene.anchors())];
     let resources = Resources {
@@ -81,6 +81,6 @@ async fn row_24_database_rolled_back() {
         heartbeat_interval: Duration::from_mins(1),
     };
     let refused = sealbus_sealer::run(config, resources, CancellationToken::new()).await.unwrap_err();
-    let said = refused.to_string();
-    assert!(said.contains("it was rolled back") && said.contains("nothing is sealed"), "{said}");
+    let message = refused.to_string();
+    assert!(message.contains("it was rolled back") && message.contains("nothing is sealed"), "{message}");
 }

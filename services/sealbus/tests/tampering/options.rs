@@ -1,4 +1,4 @@
-//! How verify is asked: of a part, since a checkpoint, going on where it was interrupted, waiting, of one event.
+//! Options of `sealbus verify` (scope, `--since`, `--resume`, `--wait`), and `sealbus inspect`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,14 +6,14 @@ use sealbus_core::seal::KeyKind;
 use sealbus_sealer::anchors::Anchor as _;
 use serde_json::{Value, json};
 
-use crate::scene::{SIZE, Scene, UNTOUCHED, at, told};
+use crate::scene::{SIZE, Scene, UNTOUCHED, findings_of, row_at};
 
 fn owned(found: &[(&str, &str)]) -> Vec<(String, String)> {
     found.iter().map(|(verdict, place)| ((*verdict).to_owned(), (*place).to_owned())).collect()
 }
 
-fn ask(scene: &Scene, arguments: &[&str]) -> (Vec<(String, String)>, i32) {
-    told(&mut scene.sealbus(&[&["verify", "-o", "json"], arguments].concat()))
+fn verify(scene: &Scene, arguments: &[&str]) -> (Vec<(String, String)>, i32) {
+    findings_of(&mut scene.sealbus(&[&["verify", "-o", "json"], arguments].concat()))
 }
 
 async fn newest_note(scene: &Scene) -> Vec<u8> {
@@ -21,34 +21,34 @@ async fn newest_note(scene: &Scene) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_plan_or_a_tenant_alone() {
+async fn verify_is_limited_to_a_plan_or_a_tenant() {
     let scene = Scene::start().await;
     scene.change("acme/order-1/2", "actor = 'somebody'").await;
-    scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", at("other/order-1/2"))).await;
+    scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", row_at("other/order-1/2"))).await;
     let of_order_1 = owned(&[("EVENT_HASH", "acme/order-1/2"), ("UNANCHORED", "acme/order-1/5")]);
-    assert_eq!(ask(&scene, &["--plan", "order-1", "--tenant", "acme"]), (of_order_1, 3));
-    assert_eq!(ask(&scene, &["--plan", "order-3", "--tenant", "acme"]), (vec![], 0));
-    assert_eq!(ask(&scene, &["--tenant", "other"]), (owned(&[("MISSING_LEAF", "other/order-1/2")]), 3));
-    // With its row in the table of leaves: whose it was, nobody can tell, and so everybody is told.
-    scene.tamper(&format!("DELETE FROM sealbus.log_leaves WHERE {}", at("other/order-1/2"))).await;
-    assert_eq!(ask(&scene, &["--tenant", "other"]), (owned(&[("MISSING_LEAF", "leaf 6")]), 3));
+    assert_eq!(verify(&scene, &["--plan", "order-1", "--tenant", "acme"]), (of_order_1, 3));
+    assert_eq!(verify(&scene, &["--plan", "order-3", "--tenant", "acme"]), (vec![], 0));
+    assert_eq!(verify(&scene, &["--tenant", "other"]), (owned(&[("MISSING_LEAF", "other/order-1/2")]), 3));
+    // Without its row in the table of leaves the leaf's owner is unknown, so every scope reports it.
+    scene.tamper(&format!("DELETE FROM sealbus.log_leaves WHERE {}", row_at("other/order-1/2"))).await;
+    assert_eq!(verify(&scene, &["--tenant", "other"]), (owned(&[("MISSING_LEAF", "leaf 6")]), 3));
     let also = owned(&[("MISSING_LEAF", "leaf 6")]);
-    assert_eq!(ask(&scene, &["--plan", "order-3", "--tenant", "acme"]), (also, 3));
-    // A seal is worth what its key is.
+    assert_eq!(verify(&scene, &["--plan", "order-3", "--tenant", "acme"]), (also, 3));
+    // The plan of keys is always verified, because a seal depends on its key.
     scene.change("_system/_keys/2", "actor = 'somebody'").await;
     assert_eq!(
-        ask(&scene, &["--plan", "order-2", "--tenant", "acme"]),
+        verify(&scene, &["--plan", "order-2", "--tenant", "acme"]),
         (owned(&[("EVENT_HASH", "_system/_keys/2"), ("MISSING_LEAF", "leaf 6"), ("UNANCHORED", "acme/order-2/4")]), 3)
     );
 }
 
 #[tokio::test]
-async fn only_what_came_since_a_checkpoint() {
+async fn since_reads_only_later_events() {
     let scene = Scene::start().await;
     std::fs::write(scene.path("since"), newest_note(&scene).await).unwrap();
     let since = scene.path("since").display().to_string();
-    let told: Vec<_> = (0..3).map(|n| ("test.happened", format!("{{\"n\":{n}}}"))).collect();
-    scene.append(&Scene::keyring(KeyKind::Ed25519), "acme", "order-8", &told).await;
+    let events: Vec<_> = (0..3).map(|n| ("test.happened", format!("{{\"n\":{n}}}"))).collect();
+    scene.append(&Scene::keyring(KeyKind::Ed25519), "acme", "order-8", &events).await;
     scene.seal_and_anchor().await;
     let arguments = ["verify", "--all", "--since", &since, "-o", "json"];
     let output = scene.sealbus(&arguments).output().unwrap();
@@ -60,22 +60,22 @@ async fn only_what_came_since_a_checkpoint() {
     );
     assert_eq!(report["vouched"]["log_index"], SIZE + 4);
 
-    // The event before the first new one has to be the one in the log; what lies further back is not looked at.
+    // The predecessor of the first new event must be the one in the log. Earlier events are not read.
     scene.change("acme/order-1/1", "actor = 'somebody'").await;
-    assert_eq!(ask(&scene, &["--all", "--since", &since]), (vec![], 0));
+    assert_eq!(verify(&scene, &["--all", "--since", &since]), (vec![], 0));
     scene.change("acme/order-1/4", "actor = 'somebody'").await;
     scene.change("acme/order-8/2", "payload = '{}'").await;
-    scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", at("acme/order-8/3"))).await;
+    scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", row_at("acme/order-8/3"))).await;
     let found =
         [("EVENT_HASH", "acme/order-1/4"), ("MISSING_LEAF", "acme/order-8/3"), ("PAYLOAD_HASH", "acme/order-8/2")];
-    assert_eq!(ask(&scene, &["--all", "--since", &since]), (owned(&found), 3));
+    assert_eq!(verify(&scene, &["--all", "--since", &since]), (owned(&found), 3));
 
-    // A log that does not continue it is another.
+    // A log that does not continue the checkpoint is inconsistent.
     let mut log = scene.sealed().await;
     log.swap(2, 3);
-    let note = scene.log_anew(&log).await;
+    let note = scene.rebuild_log(&log).await;
     scene.anchor_only(&note).await;
-    let (found, code) = ask(&scene, &["--all", "--since", &since]);
+    let (found, code) = verify(&scene, &["--all", "--since", &since]);
     assert!(found.contains(&("INCONSISTENT".to_owned(), format!("size {SIZE}"))) && code == 3, "{found:?}");
     std::fs::write(scene.path("since"), "no note").unwrap();
     let refused = scene.sealbus(&arguments).output().unwrap();
@@ -83,11 +83,11 @@ async fn only_what_came_since_a_checkpoint() {
 }
 
 #[tokio::test]
-async fn an_interrupted_verification_goes_on() {
+async fn an_interrupted_verification_is_resumed() {
     let scene = Scene::start().await;
     let path = scene.path("resume");
     let arguments = ["--all", "--resume", path.to_str().unwrap()];
-    // As it was after the plan of keys and order-2: leaves 0 to 4 are claimed.
+    // The state after the plan of keys and order-2: leaves 0 to 4 are claimed.
     let state = |scope: &str| {
         json!({
             "scope": scope, "since": 0, "size": SIZE, "claims": STANDARD.encode(0b1_1111_u64.to_le_bytes()),
@@ -101,16 +101,16 @@ async fn an_interrupted_verification_goes_on() {
     };
     std::fs::write(scene.path("note"), newest_note(&scene).await).unwrap();
     std::fs::write(&path, state("Everything")).unwrap();
-    // What was done is not done again, and what came meanwhile is left to the next.
+    // Verified plans are not verified again, and new leaves are left to the next verification.
     scene.change("acme/order-2/1", "actor = 'somebody'").await;
     scene.change("acme/order-1/1", "actor = 'somebody'").await;
     scene.seal_and_anchor().await;
     let found = [("EVENT_HASH", "acme/order-1/1"), UNTOUCHED[0], UNTOUCHED[1]];
-    assert_eq!(ask(&scene, &arguments), (owned(&found), 3));
-    assert!(!path.exists(), "there is nothing left to go on from");
+    assert_eq!(verify(&scene, &arguments), (owned(&found), 3));
+    assert!(!path.exists(), "the progress file was not removed at the end");
     let found = [("EVENT_HASH", "acme/order-1/1"), ("EVENT_HASH", "acme/order-2/1")];
-    assert_eq!(ask(&scene, &arguments), (owned(&found), 3));
-    // It answers the question that was asked then.
+    assert_eq!(verify(&scene, &arguments), (owned(&found), 3));
+    // A file of another scope is refused.
     std::fs::write(&path, state("another")).unwrap();
     let refused = scene.sealbus(&[&["verify"], arguments.as_slice()].concat()).output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr);
@@ -118,7 +118,7 @@ async fn an_interrupted_verification_goes_on() {
 }
 
 #[tokio::test]
-async fn waiting_until_what_stands_is_anchored() {
+async fn wait_waits_until_present_events_are_anchored() {
     let scene = Scene::start().await;
     let waiting = scene.sealbus(&["verify", "--all", "--wait"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
     scene.seal_and_anchor().await;
@@ -136,7 +136,7 @@ async fn without_an_anchor_nothing_is_vouched_for() {
 }
 
 #[tokio::test]
-async fn one_event_is_inspected() {
+async fn inspect_prints_one_event_with_proof_and_verdict() {
     let scene = Scene::start().await;
     let inspect = |id: &str| {
         let output = scene.sealbus(&["inspect", id, "--tenant", "acme", "-o", "json"]).output().unwrap();
@@ -158,7 +158,7 @@ async fn one_event_is_inspected() {
     scene.change("acme/order-1/2", "payload = '{}'").await;
     let (shown, code) = inspect(&second);
     assert_eq!((&shown["verdict"], code), (&json!("PAYLOAD_HASH"), Some(3)));
-    // For a person.
+    // The table for people.
     let output = scene.sealbus(&["inspect", &second, "--tenant", "acme"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     for line in ["place        acme/order-1/2", "verdict      PAYLOAD_HASH", "c2sp.org/tlog-proof@v1"] {
