@@ -1,4 +1,4 @@
--- The ledger: what is written once and never changed. PROTOCOL.md, Tables; columns bear the names of the seal's record.
+-- The append-only tables (docs/spec/protocol.md#tables). Columns have the names of the record in docs/spec/integrity.md.
 
 CREATE TABLE sealbus.deployment (
     generation        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -97,7 +97,7 @@ BEGIN
 END
 $$;
 
--- Readiness compares the newest migration with the one it pins.
+-- Readiness checks compare the newest migration with the expected one.
 GRANT SELECT ON sealbus._sqlx_migrations TO sealbus_writer;
 GRANT USAGE ON SCHEMA sealbus TO sealbus_writer;
 GRANT USAGE, CREATE ON SCHEMA sealbus_sinks TO sealbus_writer;

@@ -1,6 +1,6 @@
--- What is still owed: rows here go when the work is done. PROTOCOL.md, Tables, Append, Relay, Seal.
+-- Work that is owed: rows are deleted when the work is done (docs/spec/protocol.md#tables).
 
--- CACHE 1 on both sequences: with a cache a plan's second event got a lower id than its first.
+-- Both sequences have CACHE 1. With a larger cache the second event of a plan could get a lower id than its first.
 CREATE TABLE sealbus.outbox (
     id        bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,
     partition integer NOT NULL,
@@ -18,11 +18,11 @@ CREATE TABLE sealbus.seal_queue (
 );
 COMMENT ON TABLE sealbus.seal_queue IS 'Events that have no leaf yet.';
 
--- Locks the plans of a batch, then reads their heads and the ids that are known already.
--- VOLATILE on purpose: each statement in it takes a snapshot of its own, so that the heads are read after the locks;
--- in one plain statement, or under repeatable read, the snapshot is older than the lock and the chain forks.
--- keys are distinct and sorted, the arrays of plans run beside them. With wait false a busy plan is reported, not waited for.
--- Gives one row a plan (plan_at from 1, locked false when busy), then one row for each id that is stored (id_at from 1).
+-- Locks the plans of a batch, then reads their heads and the ids that are stored already (docs/spec/protocol.md#append-3).
+-- The function has to be VOLATILE: then each of its statements takes a new snapshot, and the heads are read after the locks.
+-- In one plain statement, or under repeatable read, the snapshot is older than the lock, and the chain forks.
+-- `keys` are distinct and sorted; `tenants` and `plans` have the same order. If `wait` is false, a busy plan is reported.
+-- Returns one row for each plan (plan_at from 1, locked = false if busy), then one row for each stored id (id_at from 1).
 CREATE FUNCTION sealbus.lock_plans(
     tenants text[], plans text[], keys bigint[], id_tenants text[], ids uuid[], wait boolean
 ) RETURNS TABLE (

@@ -1,4 +1,4 @@
--- How far each subscription is, and who does its work. PROTOCOL.md, Tables and Consume.
+-- The state of each subscription, and the leases on the work (docs/spec/protocol.md#consume, #leases).
 
 CREATE TABLE sealbus.subscriptions (
     subscription_no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

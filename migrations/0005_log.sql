@@ -1,7 +1,7 @@
--- The Merkle tree over the leaves, and the checkpoint that is shown of it. INTEGRITY.md, The log.
+-- The Merkle tree over the leaves, and the checkpoint that is shown to readers (docs/spec/integrity.md#log-tree).
 
--- Hashes of the tree, 256 a tile (c2sp.org/tlog-tiles). A partial tile grows in its row until it is full; the narrower ones
--- that a smaller tree had are its beginnings.
+-- The hashes of the tree, up to 256 in a tile (c2sp.org/tlog-tiles). A partial tile grows in its row until it is full. The
+-- narrower tiles of smaller trees are prefixes of it.
 CREATE TABLE sealbus.tiles (
     log_id uuid     NOT NULL,
     level  smallint NOT NULL,

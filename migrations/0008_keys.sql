@@ -1,7 +1,7 @@
--- Which keys may sign, and who signs with what. INTEGRITY.md, Keys; decision 0010.
+-- The keys that may sign (docs/spec/integrity.md#keys-signing, decision 0010).
 
--- What the database lets be appended, not what a verifier trusts: that is in plan _keys and in the verifier's own keyring.
--- A row here that lies lets events be written that no verifier takes, or keeps good ones out; it makes nothing true.
+-- This table decides what can be appended, not what a verifier trusts: that is in plan _keys and in the verifier's keyring.
+-- With a false row, events can be written that no verifier accepts, or valid ones are refused. It proves nothing.
 CREATE TABLE sealbus.signing_keys (
     kid      text PRIMARY KEY COLLATE "C",
     standing text NOT NULL CHECK (standing IN ('signs', 'retired', 'revoked')),
@@ -10,20 +10,20 @@ CREATE TABLE sealbus.signing_keys (
 COMMENT ON TABLE sealbus.signing_keys IS 'The keys that plan _keys has added, and whether events may still be sealed by them.';
 GRANT SELECT, INSERT, UPDATE ON sealbus.signing_keys TO sealbus_writer;
 
--- A ledger that is there already: the keys that its plan _keys names.
+-- For an existing ledger: the keys that its plan _keys names.
 INSERT INTO sealbus.signing_keys (kid, standing)
 SELECT DISTINCT e.payload ->> 'kid', 'signs'
 FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
 WHERE p.tenant = '_system' AND p.plan = '_keys' AND e.type = 'key.added';
 
--- The advisory lock of a signing key: non-negative, as all but the plans' are.
+-- The advisory lock of a signing key. Like all locks except those of plans it is not negative.
 CREATE FUNCTION sealbus.signing_lock(kid text) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN hashtextextended('sealbus/signing-key' || kid, 0) & 9223372036854775807;
 
--- As before (0002, with the settings of 0004), but for `signer`, the key that the batch will be sealed by. First of all its lock
--- is taken, shared, so that who ends the key waits for this transaction; then it is looked up, in a snapshot of its own that
--- is younger than the lock: a mark that committed before is seen. So nothing commits under a key after it was ended, however
--- long a process slept. It costs one lock and one look-up by index a batch, in the round trip that is made anyway.
+-- The function of 0002, with the settings of 0004, and with `signer`, the key that seals the batch. It first takes the lock of the
+-- key, shared, so that ending the key waits for this transaction. It then looks the key up, in a new snapshot that is younger
+-- than the lock. So nothing commits under a key after it was ended, no matter how long a process was paused. This costs one lock
+-- and one index look-up for each batch, and no round trip.
 DROP FUNCTION sealbus.lock_plans;
 CREATE FUNCTION sealbus.lock_plans(
     tenants text[], plans text[], keys bigint[], id_tenants text[], ids uuid[], wait boolean, signer text
