@@ -1,4 +1,4 @@
-//! What an operator does about dead letters.
+//! `sealbus dead-letters`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -9,38 +9,38 @@ use tokio::process::Command;
 
 use crate::support::{Bus, SEALBUS, client, load};
 
-/// A name that breaks its rule is a wrong question, which is told without asking anybody.
+/// An invalid name is a usage error, which is reported without opening the ledger.
 #[tokio::test]
-async fn ill_formed_names_are_wrong_questions() {
-    let asked = |arguments: &[&str], tenant: &str| {
+async fn invalid_names_are_usage_errors() {
+    let run = |arguments: &[&str], tenant: &str| {
         let mut command = Command::new(SEALBUS);
         command.args(arguments).env_clear().env("SEALBUS_TENANT", tenant).output()
     };
-    let why = ["--reason", "none"];
-    for (arguments, tenant, told) in [
+    let reason = ["--reason", "none"];
+    for (arguments, tenant, message) in [
         (&["dead-letters", "show", "Picky", "p"][..], "acme", "subscription must be"),
         (&["dead-letters", "show", "picky", "a/b"], "acme", "plan must be"),
         (&["dead-letters", "show", "picky", "p", "--tenant", "A"], "acme", "tenant must be"),
         (&["dead-letters", "show", "picky", "p"], "A", "SEALBUS_TENANT: tenant must be"),
         (&["dead-letters", "show", "picky", "p"], "", "no tenant: give --tenant or set SEALBUS_TENANT"),
-        (&[&["dead-letters", "redrive", "picky", ".p"], &why[..]].concat(), "acme", "plan must be"),
-        (&[&["dead-letters", "skip", "picky-1", "p"], &why[..]].concat(), "acme", "subscription must be"),
+        (&[&["dead-letters", "redrive", "picky", ".p"], &reason[..]].concat(), "acme", "plan must be"),
+        (&[&["dead-letters", "skip", "picky-1", "p"], &reason[..]].concat(), "acme", "subscription must be"),
         (&["dead-letters", "list", "--subscription", "1"], "acme", "subscription must be"),
         (&["dead-letters", "list", "--tenant", "-"], "acme", "tenant must be"),
         (&["verify", "--plan", "a/b"], "acme", "plan must be"),
         (&["verify", "--plan", "p"], "A", "SEALBUS_TENANT: tenant must be"),
         (&["verify", "--tenant", "A"], "acme", "tenant must be"),
     ] {
-        let output = asked(arguments, tenant).await.unwrap();
+        let output = run(arguments, tenant).await.unwrap();
         let printed = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {printed}");
-        assert!(printed.contains(told), "{arguments:?}: {printed}");
+        assert!(printed.contains(message), "{arguments:?}: {printed}");
     }
 }
 
-/// What an operator appends carries scheme v1 where the tenant asks for it, as what a publisher appends does.
+/// An operator's decision carries scheme v1 if the tenant does, as the events of a publisher do.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_decision_is_appended_by_the_tenants_scheme() {
+async fn a_decision_is_appended_with_the_tenants_scheme() {
     let mut bus = Bus::start().await;
     let subscriptions = bus.folder.path().join("picky.yaml");
     std::fs::write(

@@ -1,4 +1,4 @@
-//! `sealbus dev` as a user meets it: real input through `--exec`, tampering caught, one clear sentence where it cannot start.
+//! `sealbus dev` as a user runs it: real input through `--exec`, detected tampering, and one sentence if it cannot start.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 
 use crate::support::{SEALBUS, shared};
 
-/// `sealbus dev` in a folder of its own; gives its status and what it printed.
+/// Runs `sealbus dev` in a folder, and returns its exit code and output.
 async fn dev(folder: &Path, arguments: &[&str]) -> (i32, String) {
     ended(&mut command(folder, arguments)).await
 }
@@ -36,9 +36,9 @@ async fn ended(command: &mut Command) -> (i32, String) {
     (output.status.code().unwrap_or(-1), printed)
 }
 
-/// The receipts of a municipality: stored, relayed, and delivered to audit storage once each, in each plan's order.
+/// The permit log of a municipality is stored, relayed, and delivered to audit storage once per event, in each plan's order.
 #[tokio::test]
-async fn a_real_event_log_goes_through() {
+async fn a_real_event_log_is_imported_and_delivered() {
     let Some(log) = shared("data/permit-receipts.jsonl.gz") else { return };
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(
@@ -55,7 +55,7 @@ async fn a_real_event_log_goes_through() {
         sealbus export --all --out all.tar && sealbus trust --out pins && sealbus verify --bundle all.tar --trust pins
         while [ "$(sql "SELECT count(*) FROM audit_log WHERE tenant = 'municipality'")" != 8577 ]; do :; done
         echo "plans $(sql "SELECT count(DISTINCT plan) FROM audit_log WHERE tenant = 'municipality'")"
-        echo "doubled $(sql "SELECT count(*) FROM (SELECT 1 FROM audit_log GROUP BY tenant, plan, seq HAVING count(*) > 1) d")"
+        echo "duplicated $(sql "SELECT count(*) FROM (SELECT 1 FROM audit_log GROUP BY tenant, plan, seq HAVING count(*) > 1) d")"
         echo "disordered $(sql "SELECT count(*) FROM (SELECT seq, lag(seq, 1, 0::bigint) OVER (PARTITION BY tenant, plan ORDER BY n) AS before FROM audit_log) a WHERE seq <> before + 1")"
         while [ "$(sql "SELECT count(*) FROM sealbus.outbox")" != 0 ]; do :; done
         echo "relayed all"
@@ -66,8 +66,8 @@ async fn a_real_event_log_goes_through() {
     assert_eq!(status, 0, "{printed}");
     assert!(printed.contains(r#"{"read":8577,"stored":8577,"duplicates":0,"refused":0}"#), "{printed}");
     assert!(printed.contains(r#"{"read":8577,"stored":0,"duplicates":8577,"refused":0}"#), "{printed}");
-    for said in ["plans 1434", "doubled 0", "disordered 0", "relayed all", "no findings"] {
-        assert!(printed.contains(said), "{said}: {printed}");
+    for text in ["plans 1434", "duplicated 0", "disordered 0", "relayed all", "no findings"] {
+        assert!(printed.contains(text), "{text}: {printed}");
     }
 }
 
@@ -87,7 +87,7 @@ async fn a_superuser_who_tampers_is_caught() {
     assert_eq!(summary["findings"][0]["verdict"], "PAYLOAD_HASH");
     assert_eq!(summary["findings"][0]["where"], "dev/order-1/3");
     assert_eq!(summary["findings"].as_array().unwrap().len(), 1);
-    assert_eq!(summary["vouched"]["log_index"], 4, "the log is as it was");
+    assert_eq!(summary["vouched"]["log_index"], 4, "the log is not vouched for up to its last leaf");
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn data_is_kept_between_runs() {
 }
 
 #[tokio::test]
-async fn the_commands_status_is_devs() {
+async fn dev_exits_with_the_commands_status() {
     let folder = tempfile::tempdir().unwrap();
     let (status, printed) = dev(
         folder.path(),
@@ -117,7 +117,7 @@ async fn the_commands_status_is_devs() {
     assert_eq!(status, 42, "{printed}");
 }
 
-/// The command can reach the first publisher by where it listens, its probes and metrics too.
+/// The command gets the listen addresses of the first publisher, of the API as well as of probes and metrics.
 #[tokio::test]
 async fn the_command_knows_where_the_first_publisher_listens() {
     let folder = tempfile::tempdir().unwrap();
@@ -136,9 +136,9 @@ async fn the_command_knows_where_the_first_publisher_listens() {
     assert_eq!(dev.wait().await.unwrap().code(), Some(0));
 }
 
-/// What the caller has set for another deployment, by files too, does not mix with what dev sets; an interval goes through.
+/// Variables that the caller set for another deployment, also by files, do not replace those of dev. Other settings apply.
 #[tokio::test]
-async fn the_callers_environment_does_not_mix_with_devs() {
+async fn the_callers_variables_do_not_replace_those_of_dev() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, value: &str| {
         let path = folder.path().join(name);
@@ -166,9 +166,9 @@ async fn the_callers_environment_does_not_mix_with_devs() {
     assert!(printed.contains("1234ms") && printed.contains("123MiB"), "{printed}");
 }
 
-/// The password of a Postgres that somebody else runs comes in by the environment, and is never printed.
+/// The password of a given Postgres, which an environment variable contains, is never printed.
 #[tokio::test]
-async fn a_password_that_dev_is_given_is_not_shown() {
+async fn the_password_of_a_given_server_is_not_printed() {
     let folder = tempfile::tempdir().unwrap();
     let postgres = sealbus_testkit::Postgres::own_cluster().await;
     let url = postgres.admin_url();
@@ -184,7 +184,7 @@ async fn a_password_that_dev_is_given_is_not_shown() {
     while let Some(line) = lines.next_line().await.unwrap() {
         printed.push_str(&line);
         printed.push('\n');
-        // Printed last.
+        // This line is printed last.
         if line.contains("SEALBUS_URLS=") {
             kill(&dev, Signal::TERM);
         }
@@ -211,7 +211,7 @@ async fn a_password_that_dev_is_given_is_not_shown() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_gets_one_sentence() {
+async fn a_port_in_use_is_reported_in_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -227,20 +227,20 @@ async fn a_port_that_is_taken_gets_one_sentence() {
 }
 
 #[tokio::test]
-async fn data_of_another_version_gets_one_sentence() {
+async fn data_of_another_version_is_reported_in_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join(".sealbus/postgres/data");
     std::fs::create_dir_all(&data).unwrap();
     std::fs::write(data.join("PG_VERSION"), "9\n").unwrap();
     let (status, printed) = dev(folder.path(), &[]).await;
     assert_eq!(status, 1, "{printed}");
-    // Where the data had to move, there is none of another version.
+    // If the data is in another folder, it is not of another version.
     assert!(printed.contains("Postgres 9") && printed.trim().lines().count() == 1, "{printed}");
 }
 
-/// A child's death ends dev, and the sentence names the child.
+/// If a child process ends, dev ends too, and the message names it.
 #[tokio::test]
-async fn a_child_that_dies_is_named() {
+async fn a_child_process_that_ends_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let kill = "kill -9 $(head -n 1 \"$(psql -qAt \"$SEALBUS_ADMIN_DATABASE_URL\" -c 'SHOW data_directory')/postmaster.pid\"); \
                 exec sleep 60";

@@ -1,4 +1,4 @@
-//! Erasure over all processes: what leaves a publisher is an envelope, and a report says where it went.
+//! Erasure: a publisher passes on only envelopes, and the report names every copy.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -39,7 +39,7 @@ async fn published(publisher: &Role, body: &Value) -> Value {
     answer.json().await.unwrap()
 }
 
-/// Erases over standard input, and gives the report.
+/// Erases the subject, which is read from standard input, and returns the report.
 async fn erase(bus: &Bus, output: &str) -> String {
     let arguments = ["erase", "--subject", "-", "--reason", "ticket 17", "--actor", "officer", "-o", output];
     let mut command = bus.command(&arguments);
@@ -69,7 +69,7 @@ async fn no_plaintext_leaves_the_publisher_and_the_report_names_every_copy() {
     let body =
         json!({ "type": "private.note", "data": { "who": SUBJECT, "text": SECRET }, "metadata": { "ip": SECRET } });
     let shown = published(&roles[0], &json!([body, body])).await;
-    assert_eq!(shown["events"][1]["data"], body["data"], "a token with every scope is shown what it published");
+    assert_eq!(shown["events"][1]["data"], body["data"], "a token with every scope does not get the published data");
     eventually("both sinks hold both events", async || {
         let lines = std::fs::read_to_string(&archive).unwrap_or_default().lines().count();
         lines == 2 && text(&bus, "sealbus_sinks.audit_log").await.matches("sealbus/envelope/v2").count() == 2
@@ -97,9 +97,9 @@ async fn no_plaintext_leaves_the_publisher_and_the_report_names_every_copy() {
         (1, &json!(2), &json!(1))
     );
     assert_eq!(report["broker"]["holds"], "envelopes");
-    let took: Vec<_> =
-        report["subscriptions"].as_array().unwrap().iter().map(|took| took["subscription"].clone()).collect();
-    assert_eq!(took, ["archive", "audit-storage"], "{report}");
+    let subscriptions: Vec<_> =
+        report["subscriptions"].as_array().unwrap().iter().map(|row| row["subscription"].clone()).collect();
+    assert_eq!(subscriptions, ["archive", "audit-storage"], "{report}");
     assert_eq!(report["subscriptions"][0]["sink"], format!("file {archive}"));
     assert_eq!(report["vacuumed"], true);
     assert_eq!(report["backups"]["expire"].as_str().map(str::len), Some("2026-12-31".len()));
@@ -128,11 +128,11 @@ async fn erase_leaves_no_live_signer() {
     assert_eq!(bus.count(signers).await, 0, "a signer remains after a refused erasure");
 }
 
-/// A name that breaks its rule is a wrong question, which is not repeated to whoever reads the terminal.
+/// An invalid subject is a usage error, and the error does not print the subject.
 #[tokio::test]
 async fn a_refused_subject_is_not_printed() {
-    let ill_formed = format!("{SUBJECT}\u{1}");
-    let arguments = ["erase", "--subject", &ill_formed, "--tenant", "acme", "--reason", "none"];
+    let invalid = format!("{SUBJECT}\u{1}");
+    let arguments = ["erase", "--subject", &invalid, "--tenant", "acme", "--reason", "none"];
     let output = tokio::process::Command::new(support::SEALBUS).args(arguments).env_clear().output().await.unwrap();
     let printed = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{printed}");

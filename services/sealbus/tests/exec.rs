@@ -1,4 +1,4 @@
-//! The command of `sealbus dev --exec`, with all that it starts: how it is ended, and how it shares a terminal.
+//! The command of `sealbus dev --exec` with everything that it starts: how it is ended, and how it uses a terminal.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -16,11 +16,10 @@ use tokio::time::timeout;
 
 use crate::support::SEALBUS;
 
-/// Longer than anything here takes in health, eleven starts of Postgres at once on a busy machine among it, and shorter than
-/// what the commands sleep.
-const LONG: Duration = Duration::from_mins(3);
+/// Longer than any step takes on a busy machine with eleven starts of Postgres at a time, and shorter than the commands sleep.
+const STEP_TIMEOUT: Duration = Duration::from_mins(3);
 
-/// `sealbus dev` with a command and no role. Whatever the command starts holds standard output open.
+/// A `sealbus dev` that runs a command and no role. Everything that the command starts keeps standard output open.
 struct Dev {
     child: Child,
     input: ChildStdin,
@@ -39,20 +38,20 @@ impl Dev {
         Self::of(command)
     }
 
-    /// The same at a terminal: `below` is the shell's line there, and $DEV the program and its arguments.
+    /// Runs the same at a terminal. `below` is the line of the shell there, and $DEV the program with its arguments.
     fn at_a_terminal(below: &str, script: &str) -> Option<Self> {
         let line = below.replace("$DEV", &format!("{SEALBUS} dev --ephemeral --backing-only --exec \"$SCRIPT\""));
-        // Whoever runs the tests in the background has them ignore Ctrl-C, and what a shell finds ignored it cannot trap.
+        // Tests that run in the background ignore Ctrl-C, and a shell cannot trap a signal that was ignored when it started.
         let mut command = Command::new("env");
         command
             .args(["--default-signal=INT,QUIT", "script", "-qefc", &line, "/dev/null"])
             .env("SCRIPT", script)
             .env("SHELL", "/bin/sh");
-        let there = std::process::Command::new("script").arg("--version").output();
-        if there.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains("util-linux")) {
+        let version = std::process::Command::new("script").arg("--version").output();
+        if version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("util-linux")) {
             return Some(Self::of(command));
         }
-        println!("SKIPPED: script of util-linux is not there");
+        println!("SKIPPED: util-linux's script is not installed");
         None
     }
 
@@ -64,20 +63,20 @@ impl Dev {
         Self { input: child.stdin.take().unwrap(), child, output, _folder: folder }
     }
 
-    /// Reads until a line ends in these words.
+    /// Reads output until a line ends in this text.
     async fn until(&mut self, words: &str) {
-        let mut said = Vec::new();
+        let mut lines = Vec::new();
         let reading = async {
             loop {
                 let line = self.output.next_line().await.unwrap();
-                let line = line.unwrap_or_else(|| panic!("it ended before it said {words}; it said {said:?}"));
+                let line = line.unwrap_or_else(|| panic!("the output ended without {words:?}: {lines:?}"));
                 if line.trim_end().ends_with(words) {
                     break;
                 }
-                said.push(line);
+                lines.push(line);
             }
         };
-        timeout(LONG, reading).await.unwrap_or_else(|_| panic!("it never said {words}"));
+        timeout(STEP_TIMEOUT, reading).await.unwrap_or_else(|_| panic!("timed out waiting for {words:?}"));
     }
 
     fn kill(&self, signal: Signal) {
@@ -89,7 +88,7 @@ impl Dev {
         self.input.flush().await.unwrap();
     }
 
-    /// Waits until it and all that it started have ended; gives its status and what was printed last.
+    /// Waits until dev and everything that it started have ended. Returns its exit code and the rest of its output.
     async fn ended(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         let reading = async {
@@ -97,17 +96,17 @@ impl Dev {
                 rest.push_str(&line);
             }
         };
-        timeout(LONG, reading).await.unwrap_or_else(|_| panic!("something of it goes on"));
-        (timeout(LONG, self.child.wait()).await.unwrap().unwrap().code(), rest)
+        timeout(STEP_TIMEOUT, reading).await.unwrap_or_else(|_| panic!("a process that it started still runs"));
+        (timeout(STEP_TIMEOUT, self.child.wait()).await.unwrap().unwrap().code(), rest)
     }
 }
 
-/// A command that leaves a child in the background, which Ctrl-C does not reach in a shell without job control.
-/// What is ready is the process that a signal is for: a shell that has not begun to wait may miss one.
+/// A command with a background child, which Ctrl-C does not reach in a shell without job control. The process that receives the
+/// signal prints `ready`: a shell that does not wait yet may miss a signal.
 const WITH_CHILD: &str = "sleep 1000 & sh -c 'echo ready; exec sleep 1000'; echo never";
 
 #[tokio::test]
-async fn a_signal_ends_all_that_the_command_started() {
+async fn a_signal_ends_everything_that_the_command_started() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut dev = Dev::start(WITH_CHILD);
         dev.until("ready").await;
@@ -117,7 +116,7 @@ async fn a_signal_ends_all_that_the_command_started() {
 }
 
 #[tokio::test]
-async fn a_command_may_end_in_its_own_way_while_the_servers_are_there() {
+async fn a_command_can_handle_the_signal_while_the_servers_run() {
     let mut dev = Dev::start(
         r#"trap 'psql -qAt "$SEALBUS_DATABASE_URL" -c "SELECT 40 + 2"; exit 7' TERM; sleep 1000 & echo ready; wait"#,
     );
@@ -127,7 +126,7 @@ async fn a_command_may_end_in_its_own_way_while_the_servers_are_there() {
 }
 
 #[tokio::test]
-async fn a_command_that_will_not_end_is_killed() {
+async fn a_command_that_ignores_the_signal_is_killed() {
     let mut dev = Dev::with_grace("trap '' TERM; sleep 1000 & echo ready; sleep 1000", "1s");
     dev.until("ready").await;
     dev.kill(Signal::TERM);
@@ -135,13 +134,13 @@ async fn a_command_that_will_not_end_is_killed() {
 }
 
 #[tokio::test]
-async fn what_a_command_leaves_running_ends_with_it() {
+async fn background_processes_of_a_command_end_with_it() {
     let dev = Dev::start("sleep 1000 & exit 5");
     assert_eq!(dev.ended().await, (Some(5), String::new()));
 }
 
 #[tokio::test]
-async fn however_dev_ends_nothing_of_the_command_goes_on() {
+async fn nothing_of_the_command_outlives_dev() {
     let mut killed = Dev::start(WITH_CHILD);
     killed.until("ready").await;
     killed.kill(Signal::KILL);
@@ -156,8 +155,8 @@ async fn however_dev_ends_nothing_of_the_command_goes_on() {
 }
 
 #[tokio::test]
-async fn at_a_prompt_the_terminal_is_the_commands() {
-    // What follows the signal stands in the trap: it may come before the shell waits.
+async fn at_a_prompt_the_command_has_the_terminal() {
+    // The trap contains everything after the signal, because the signal may arrive before the shell waits.
     let script = "echo ready; read -r line; echo heard $line; \
                   trap 'echo caught; read -r line; echo heard $line; exit 9' INT; sleep 1000 & echo trapped; wait";
     let Some(mut dev) = Dev::at_a_terminal("exec $DEV", script) else { return };
@@ -172,16 +171,16 @@ async fn at_a_prompt_the_terminal_is_the_commands() {
 }
 
 #[tokio::test]
-async fn at_a_prompt_ctrl_c_ends_a_command_that_has_no_answer() {
+async fn at_a_prompt_ctrl_c_ends_a_command_without_a_trap() {
     let Some(mut dev) = Dev::at_a_terminal("exec $DEV", WITH_CHILD) else { return };
     dev.until("ready").await;
     dev.type_in("\x03").await;
     assert_eq!(dev.ended().await.0, Some(130));
 }
 
-/// A script could not have its terminal back, so the command does not get it.
+/// A script could not get its terminal back, so the command does not get it.
 #[tokio::test]
-async fn below_a_script_ctrl_c_is_devs_and_the_command_cannot_read_the_terminal() {
+async fn below_a_script_dev_handles_ctrl_c_and_the_command_cannot_read_the_terminal() {
     let below = "trap 'echo the script goes on' INT; $DEV; echo status $?";
     let Some(mut dev) = Dev::at_a_terminal(below, WITH_CHILD) else { return };
     dev.until("ready").await;

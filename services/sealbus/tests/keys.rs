@@ -1,4 +1,4 @@
-//! Keys are made, rotated under load, retired and revoked, by real processes; what was published is neither lost nor doubted.
+//! Keys are created, rotated under load, retired and revoked by real processes. No published event is lost or becomes invalid.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -21,31 +21,34 @@ fn keyring_file(bus: &Bus) -> PathBuf {
     bus.folder.path().join("keyring.json")
 }
 
+/// Returns the id of the active signing key.
 fn active(bus: &Bus) -> String {
     load_keyring(&keyring_file(bus)).unwrap().signer().unwrap().kid().to_string()
 }
 
-/// `keys new`, and the id that it prints first.
+/// Runs `keys new`, and returns the id of the key.
 async fn new_key(bus: &Bus, kind: &str) -> String {
     let output = bus.command(&["keys", "new", "--kind", kind]).output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().split_whitespace().next().unwrap().to_owned()
 }
 
-async fn expect(bus: &Bus, arguments: &[&str], status: i32, told: &str) -> String {
+/// Runs a command, and expects its exit code and a text in its output.
+async fn expect(bus: &Bus, arguments: &[&str], status: i32, message: &str) -> String {
     let (ended, printed) = bus.run(arguments).await;
     assert_eq!(ended, status, "{arguments:?}: {printed}");
-    assert!(printed.contains(told), "{arguments:?}: {printed}");
+    assert!(printed.contains(message), "{arguments:?}: {printed}");
     printed
 }
 
-/// What `keys list` says of a key.
+/// Returns the row of `keys list` for a key.
 async fn listed(bus: &Bus, kid: &str) -> Value {
     let output = bus.command(&["keys", "list", "-o", "json"]).output().await.unwrap();
     let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     rows.into_iter().find(|row| row["id"] == *kid).unwrap()
 }
 
+/// Kills and starts all processes of a role.
 async fn restart(bus: &Bus, roles: &mut [Role], name: &str) {
     for role in roles.iter_mut().filter(|role| role.name == name) {
         role.kill().await;
@@ -53,15 +56,15 @@ async fn restart(bus: &Bus, roles: &mut [Role], name: &str) {
     }
 }
 
-/// The whole way of a rotation on a bus that is at work, as docs/operations/keys.md has it.
+/// A complete rotation on a bus under load, as docs/operations/keys.md describes it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_rotated_under_load_and_retired() {
     let mut bus = Bus::start().await;
-    // Whoever signs is counted by a lease, which must outlive every pause of a busy machine.
+    // Signers are counted by leases, which must be longer than any pause of a busy machine.
     bus.set("SEALBUS_LEASE", "15s");
     let old = active(&bus);
     let new = new_key(&bus, "ed25519").await;
-    assert_eq!(active(&bus), old, "it does not sign yet");
+    assert_eq!(active(&bus), old, "the new key is active before the rotation");
     let mut roles = bus.all_roles().await;
     let load = Load::start(client(&roles), 4);
     eventually("some is stored", async || bus.count("SELECT count(*) FROM sealbus.events").await > 120).await;
@@ -72,7 +75,11 @@ async fn a_key_is_rotated_under_load_and_retired() {
     let before = keyring_file(&bus).with_file_name("old.json");
     fs::write(&before, fs::read_to_string(keyring_file(&bus)).unwrap()).unwrap();
     expect(&bus, &["keys", "rotate", &new], 0, "counts from log index").await;
-    assert_eq!(bus.count("SELECT count(*) FROM sealbus.events WHERE type = 'key.added'").await, 2, "again is once");
+    assert_eq!(
+        bus.count("SELECT count(*) FROM sealbus.events WHERE type = 'key.added'").await,
+        2,
+        "a repeated rotation added the key again"
+    );
     expect(&bus, &["keys", "retire", &new], 2, "is the active signing key").await;
     expect(&bus, &["keys", "retire", &old, "--wait", "100ms"], 1, "2 processes still sign with").await;
     assert_eq!(listed(&bus, &old).await["replicas"], 2);
@@ -83,8 +90,8 @@ async fn a_key_is_rotated_under_load_and_retired() {
 
     expect(&bus, &["keys", "retire", &old, "--actor", "ada"], 0, "and not from there on").await;
     expect(&bus, &["keys", "retire", &old], 0, "and not from there on").await;
-    let told = "SELECT count(*) FROM sealbus.events WHERE type LIKE 'key.%' AND actor = 'ada' AND metadata::text = '{\"sealbus\":{\"auth\":\"none\"}}'";
-    assert_eq!(bus.count(told).await, 2);
+    let by_ada = "SELECT count(*) FROM sealbus.events WHERE type LIKE 'key.%' AND actor = 'ada' AND metadata::text = '{\"sealbus\":{\"auth\":\"none\"}}'";
+    assert_eq!(bus.count(by_ada).await, 2);
     bus.expect_delivered(&acknowledged).await;
     let row = listed(&bus, &old).await;
     assert_eq!((&row["status"], &row["ledger"], &row["replicas"]), (&"retired".into(), &"retired".into(), &0.into()));
@@ -92,7 +99,7 @@ async fn a_key_is_rotated_under_load_and_retired() {
     assert_eq!(listed(&bus, &new).await["signs"], true);
     expect(&bus, &["keys", "rotate", &old], 2, "is ended and cannot sign again").await;
 
-    // A publisher that was forgotten, with the keyring of before.
+    // A publisher that is started with the old keyring is refused.
     let mut forgotten = fs::read_to_string(keyring_file(&bus)).unwrap();
     for (kid, from, to) in [(&old, "retired", "active"), (&new, "active", "retired")] {
         let at = forgotten.find(kid.as_str()).unwrap();
@@ -105,9 +112,9 @@ async fn a_key_is_rotated_under_load_and_retired() {
     assert!(printed.contains("start it again"), "{printed}");
 }
 
-/// Whoever signs with a key that is revoked is refused from that moment on, loses nothing, and goes on with the next one.
+/// A publisher whose key is revoked is refused from that moment on. It loses nothing, and continues with the next key.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_key_is_refused_at_once() {
+async fn a_revoked_key_is_refused_immediately() {
     let bus = Bus::start().await;
     let old = active(&bus);
     let revoke = ["keys", "revoke", &old, "--reason", "a laptop was stolen"];
@@ -117,7 +124,7 @@ async fn a_revoked_key_is_refused_at_once() {
     let publisher = client(&roles);
     load(&publisher, 3, 3).await;
     expect(&bus, &["keys", "rotate", &new], 0, "is active in the keyring").await;
-    // The publisher runs on, with the old key.
+    // The publisher still runs with the old key.
     load(&publisher, 3, 3).await;
     expect(&bus, &[&revoke[..], &["--until", "1"]].concat(), 2, "would not trust").await;
     let added = bus.count("SELECT l.leaf_index FROM sealbus.events e JOIN sealbus.log_leaves l USING (plan_no, seq) WHERE type = 'key.added' AND seq = 2").await;
@@ -146,15 +153,15 @@ async fn a_revoked_key_is_refused_at_once() {
         (held.status, held.pinned.until.map(|until| i64::try_from(until).unwrap())),
         (Status::Revoked, Some(added + 1))
     );
-    // What the pin reaches back over counts for nothing any more, and that is what verify says.
+    // Events of the key after the pinned index are invalid.
     let late = bus.count(&format!("SELECT count(*) FROM sealbus.events e JOIN sealbus.log_leaves l USING (plan_no, seq) WHERE kid = '{old}' AND l.leaf_index > {added}")).await;
     let (status, printed) = bus.run(&["verify", "--all", "--wait"]).await;
     assert_eq!((status, printed.matches("KEY_WINDOW").count()), (3, usize::try_from(late).unwrap()), "{printed}");
 }
 
-/// A publisher that slept through the end of its key wakes up to a ledger that takes nothing from it.
+/// A publisher that was paused while its key was retired is refused by the ledger when it continues.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_publisher_that_slept_while_its_key_was_retired_commits_nothing() {
+async fn a_publisher_that_was_paused_while_its_key_was_retired_commits_nothing() {
     let bus = Bus::start().await;
     let old = active(&bus);
     let new = new_key(&bus, "ed25519").await;
@@ -171,9 +178,9 @@ async fn a_publisher_that_slept_while_its_key_was_retired_commits_nothing() {
     expect(&bus, &["verify", "--all", "--wait"], 0, "no findings").await;
 }
 
-/// The log's key is another one from here on: a new policy of its verifiers, and no command does it by itself.
+/// The log's key is replaced by hand: no command does it, because verifiers need a new policy.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_logs_key_can_be_exchanged_by_hand() {
+async fn the_logs_key_can_be_replaced_by_hand() {
     let bus = Bus::start().await;
     let mut roles = vec![bus.role("sealer").await, bus.role("publisher").await];
     load(&client(&roles), 2, 2).await;
@@ -191,7 +198,7 @@ async fn the_logs_key_can_be_exchanged_by_hand() {
     roles[0].start(&bus).await;
     load(&client(&roles), 2, 2).await;
     let anchored = "SELECT coalesce(max(size), 0)::bigint FROM sealbus.checkpoints";
-    eventually("what came since is anchored", async || bus.count(anchored).await == 9).await;
+    eventually("the later events are anchored", async || bus.count(anchored).await == 9).await;
 }
 
 async fn publish(publisher: &Role) -> reqwest::Response {
@@ -200,40 +207,43 @@ async fn publish(publisher: &Role) -> reqwest::Response {
     reqwest::Client::new().post(plan).bearer_auth(support::TOKEN).json(&event).send().await.unwrap()
 }
 
-/// What a crash leaves behind after each step is taken up by the same command.
+/// The same command resumes a rotation that was interrupted at any step.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rotation_that_was_cut_off_goes_on() {
+async fn an_interrupted_rotation_is_resumed() {
     let bus = Bus::start().await;
     let old = active(&bus);
     let new = new_key(&bus, "ed25519").await;
-    // Cut off while it waited for the log: no sealer runs.
+    // Interrupted while it waits for the log: no sealer runs.
     expect(&bus, &["keys", "rotate", &new, "--wait", "100ms"], 1, "run the same command again").await;
     assert_eq!((active(&bus), bus.count("SELECT count(*) FROM sealbus.events").await), (old.clone(), 2));
     assert_eq!(bus.count(&format!("SELECT count(*) FROM sealbus.signing_keys WHERE kid = '{new}'")).await, 0);
     expect(&bus, &["keys", "rotate", &new, "--wait", "100ms"], 1, "run the same command again").await;
     let sealer = bus.role("sealer").await;
     expect(&bus, &["keys", "rotate", &new], 0, "is active in the keyring").await;
-    assert_eq!(bus.count("SELECT count(*) FROM sealbus.events").await, 2, "it was added once");
+    assert_eq!(bus.count("SELECT count(*) FROM sealbus.events").await, 2, "the key was added twice");
 
-    // Cut off before the keyring was changed, and between the two files of a directory.
+    // Interrupted before the keyring was changed, or between two files of a directory.
     let text = fs::read_to_string(keyring_file(&bus)).unwrap();
-    let cut_off = |status: &str| {
+    let with_old_key = |status: &str| {
         let at = text.find(&old).unwrap();
         let mut text = text.clone();
         let place = at + text[at..].find("retired").unwrap();
         text.replace_range(place..place + "retired".len(), status);
         text
     };
-    fs::write(keyring_file(&bus), cut_off("active")).unwrap();
-    assert!(load_keyring(&keyring_file(&bus)).unwrap().signer().is_err(), "two are active: nobody starts with it");
+    fs::write(keyring_file(&bus), with_old_key("active")).unwrap();
+    assert!(
+        load_keyring(&keyring_file(&bus)).unwrap().signer().is_err(),
+        "a keyring with two active signing keys is accepted"
+    );
     expect(&bus, &["keys", "rotate", &new], 0, &format!("{old} is retired now")).await;
     assert_eq!(fs::read_to_string(keyring_file(&bus)).unwrap(), text);
     drop(sealer);
 }
 
-/// A dispatcher that was not given the next key in time delivers nothing that it cannot check, and all of it once it can.
+/// A dispatcher without the next key delivers nothing that it cannot check, and everything once it has the key.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dispatcher_that_does_not_know_the_key_yet_loses_nothing() {
+async fn a_dispatcher_without_the_new_key_loses_nothing() {
     let bus = Bus::start().await;
     let mut roles = Vec::new();
     for name in ["publisher", "relay", "sealer", "dispatcher"] {
@@ -249,9 +259,9 @@ async fn a_dispatcher_that_does_not_know_the_key_yet_loses_nothing() {
     bus.expect_delivered(&acknowledged).await;
 }
 
-/// A keyring with MACs goes on with signatures, and never back.
+/// An Ed25519 key can replace an HMAC key, but not the other way.
 #[tokio::test(flavor = "multi_thread")]
-async fn signatures_follow_macs_and_never_the_other_way() {
+async fn signatures_can_replace_macs_but_not_the_other_way() {
     let hmac = {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("made.json");
@@ -280,9 +290,9 @@ async fn signatures_follow_macs_and_never_the_other_way() {
     assert_eq!(bus.count("SELECT count(*) FROM sealbus.events WHERE tenant = 'test'").await, 8);
 }
 
-/// A keyring keeps what it is: other keys and their members, its mode, and its form, a file or a directory.
+/// Commands keep the other keys of a keyring, its mode, and whether it is a file or a directory.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_keyring_keeps_its_form() {
+async fn commands_keep_the_form_of_a_keyring() {
     let mut bus = Bus::start().await;
     let path = keyring_file(&bus);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
@@ -319,10 +329,10 @@ async fn a_keyring_keeps_its_form() {
     let file = folder.join(format!("{third}.json"));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names.len(), 2, "nothing is left beside the keyring: {names:?}");
+    assert_eq!(names.len(), 2, "a temporary file remains: {names:?}");
     expect(&bus, &["keys", "list"], 0, &third).await;
     let printed = expect(&bus, &["keys", "list", "-o", "json"], 0, &second).await;
     let text = fs::read_to_string(folder.join("first.json")).unwrap();
     let secrets = text.split("\"secret\": \"").skip(1).map(|rest| rest.split('"').next().unwrap());
-    assert!(secrets.into_iter().all(|secret| !printed.contains(secret)), "a secret is shown to nobody");
+    assert!(secrets.into_iter().all(|secret| !printed.contains(secret)), "a secret is printed");
 }

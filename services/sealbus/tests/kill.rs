@@ -1,5 +1,5 @@
-//! Everything that runs is killed with SIGKILL under load, one test each. What was acknowledged is in the ledger and is
-//! delivered, in order, once.
+//! Each process is killed with SIGKILL under load, one test each. Acknowledged events are in the ledger, and are delivered once
+//! and in order.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -28,30 +28,30 @@ async fn kill_role(name: &'static str) {
     let mut bus = Bus::start().await;
     let mut roles = bus.all_roles().await;
     under_load(&mut bus, &mut roles, async |bus, roles| {
-        let at = position(roles, name);
-        roles[at].kill().await;
-        roles[at].start(bus).await;
+        let index = position(roles, name);
+        roles[index].kill().await;
+        roles[index].start(bus).await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_publisher() {
+async fn a_publisher_is_killed() {
     kill_role("publisher").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_relay() {
+async fn a_relay_is_killed() {
     kill_role("relay").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dispatcher() {
+async fn a_dispatcher_is_killed() {
     kill_role("dispatcher").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nats_server() {
+async fn the_nats_server_is_killed() {
     let mut bus = Bus::start().await;
     let mut roles = bus.all_roles().await;
     under_load(&mut bus, &mut roles, async |bus, _| {
@@ -67,7 +67,7 @@ async fn nats_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres() {
+async fn postgres_is_killed() {
     let mut bus = Bus::start().await;
     let mut roles = bus.all_roles().await;
     under_load(&mut bus, &mut roles, async |bus, _| {

@@ -1,4 +1,4 @@
-//! The stream loses messages; the ledger does not, and every subscription still gets every event.
+//! The stream loses messages. The ledger does not, so every subscription still gets every event.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -22,7 +22,7 @@ async fn the_stream_is_purged_in_mid_flight() {
     bus.expect_delivered(&acknowledged).await;
 }
 
-/// No later event tells of the loss: only the sweep of the ledger finds it.
+/// No later message shows the loss, so only the sweep of the ledger finds it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plans_last_message_is_deleted() {
     let bus = Bus::start().await;

@@ -1,4 +1,4 @@
-//! What the roles between ledger and broker tell their probes.
+//! Readiness of the roles between ledger and broker.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -9,13 +9,13 @@ use sealbus_testkit::eventually;
 use crate::support::{Bus, Role};
 
 async fn ready(role: &Role) -> (u16, serde_json::Value) {
-    let answer = reqwest::get(format!("{}/health/ready", role.admin_url())).await.unwrap();
-    (answer.status().as_u16(), answer.json().await.unwrap())
+    let response = reqwest::get(format!("{}/health/ready", role.admin_url())).await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
 }
 
-/// Whoever comes first makes the streams, which a test finds there before any relay has started.
+/// The first role creates the streams: they exist before a relay was started.
 #[tokio::test(flavor = "multi_thread")]
-async fn relay_and_dispatcher_are_ready_while_ledger_and_broker_are_there() {
+async fn relay_and_dispatcher_are_ready_while_ledger_and_broker_are_reachable() {
     let mut bus = Bus::start().await;
     let dispatcher = bus.role("dispatcher").await;
     assert_eq!(bus.nats.messages_of("SEALBUS_EVENTS", "events.>").await, 0);
@@ -24,8 +24,8 @@ async fn relay_and_dispatcher_are_ready_while_ledger_and_broker_are_there() {
     bus.nats.kill().await;
     for role in [&relay, &dispatcher] {
         eventually(&format!("the {} misses the broker", role.name), async || {
-            let (status, said) = ready(role).await;
-            status == 503 && said["checks"]["broker"] == "away" && said["checks"]["database"] == "ok"
+            let (status, report) = ready(role).await;
+            status == 503 && report["checks"]["broker"] == "away" && report["checks"]["database"] == "ok"
         })
         .await;
     }
@@ -36,8 +36,8 @@ async fn relay_and_dispatcher_are_ready_while_ledger_and_broker_are_there() {
     bus.postgres.kill().await;
     for role in [&relay, &dispatcher] {
         eventually(&format!("the {} misses the ledger", role.name), async || {
-            let (status, said) = ready(role).await;
-            status == 503 && said["checks"]["database"] != "ok" && said["checks"]["broker"] == "ok"
+            let (status, report) = ready(role).await;
+            status == 503 && report["checks"]["database"] != "ok" && report["checks"]["broker"] == "ok"
         })
         .await;
     }

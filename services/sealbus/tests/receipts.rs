@@ -1,4 +1,4 @@
-//! `sealbus publish --wait sealed` as an operator uses it, beside real processes: a sealer with a policy, and a witness.
+//! `sealbus publish --wait sealed` with a sealer that has a policy, and a witness.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -25,7 +25,7 @@ fn log_line() -> String {
     format!("log {}\n", LogSigner::new(&keyring, ORIGIN).unwrap().verifier_key())
 }
 
-/// The proof of a receipt file, where it has one.
+/// Verifies the proof of a receipt, and returns the number of witnesses in it; `None` if the receipt has no proof.
 fn proof(file: &Path, policy: &Policy) -> Option<usize> {
     let read = read_record(&std::fs::read(file).unwrap(), ORIGIN).unwrap();
     let Content::Record(record, proof) = read.content else { panic!("{read:?}") };
@@ -70,13 +70,13 @@ async fn a_receipt_proves_the_event_with_the_witnesses_of_the_policy() {
             ["publish", "order-1", "test.happened", "--wait", "sealed", "--timeout", timeout, "--receipt", &file];
         bus.run(&asked).await
     };
-    // No sealer runs yet.
+    // Without a sealer, the receipt has no proof.
     let (status, printed) = publish("1ms").await;
     assert!(status == 0 && printed.contains("stored and not sealed yet"), "{printed}");
     assert_eq!(proof(&receipt, &policy), None);
     let _sealer = bus.role("sealer").await;
     let mut printed = String::new();
-    // The first checkpoint may be a while in coming on a machine that is busy.
+    // The first checkpoint may take some time on a busy machine.
     eventually("a receipt with its proof", async || {
         let status;
         (status, printed) = publish("10s").await;
@@ -84,8 +84,12 @@ async fn a_receipt_proves_the_event_with_the_witnesses_of_the_policy() {
         printed.contains("sealed") && !printed.contains("not sealed")
     })
     .await;
-    assert_eq!(proof(&receipt, &policy), Some(1), "the witness has seen the checkpoint");
-    assert_eq!(bus.run(&["publish", "order-1", "test.happened", "--receipt", &file]).await.0, 2, "nothing to wait for");
+    assert_eq!(proof(&receipt, &policy), Some(1), "the receipt lacks the witness's cosignature");
+    assert_eq!(
+        bus.run(&["publish", "order-1", "test.happened", "--receipt", &file]).await.0,
+        2,
+        "--receipt is accepted without --wait"
+    );
     serving.kill().await.unwrap();
 }
 
@@ -104,7 +108,7 @@ async fn a_sealer_with_another_logs_policy_does_not_start() {
     ] {
         std::fs::write(&file, policy).unwrap();
         let run = tokio::time::timeout(Duration::from_mins(1), bus.run(&["sealer"]));
-        let (status, printed) = run.await.expect("it does not start");
+        let (status, printed) = run.await.expect("the sealer did not end");
         assert!(status == 1 && printed.contains(words) && printed.contains("policy"), "{status} {printed}");
     }
 }

@@ -1,4 +1,4 @@
-//! Two replicas and many callers on one plan, over HTTP, through the whole bus.
+//! Two replicas of each role, and many callers on one plan.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -12,17 +12,17 @@ use tokio::sync::Mutex;
 
 use crate::support::{Acknowledged, Bus, client, shared};
 
-/// Seven processes and two servers each: one after the other.
-static TURN: Mutex<()> = Mutex::const_new(());
+/// Runs one test at a time: each starts seven processes and two servers.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thirty_two_publishers_on_two_replicas_on_one_plan() {
-    let _turn = TURN.lock().await;
+    let _guard = ONE_AT_A_TIME.lock().await;
     let bus = Bus::start().await;
     let roles = bus.all_roles().await;
     let mut callers = tokio::task::JoinSet::new();
     for caller in 0..32 {
-        // Each replica gets half of the callers, whatever their client would choose.
+        // Each replica gets half of the callers.
         let publisher = client(&roles[caller % 2..=caller % 2]);
         callers.spawn(async move {
             let mut ids = BTreeSet::new();
@@ -48,7 +48,7 @@ async fn thirty_two_publishers_on_two_replicas_on_one_plan() {
         bus.count("SELECT max(seq) FROM sealbus.events e JOIN sealbus.plans USING (plan_no) WHERE plan = 'one-plan'")
             .await,
         320,
-        "no gap"
+        "the plan has a gap"
     );
     bus.expect_delivered(&acknowledged).await;
 }
@@ -57,9 +57,9 @@ async fn thirty_two_publishers_on_two_replicas_on_one_plan() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stream_holds_every_event_of_a_tenant() {
     let Some(log) = shared("data/permit-receipts.jsonl.gz") else { return };
-    let _turn = TURN.lock().await;
+    let _guard = ONE_AT_A_TIME.lock().await;
     let mut bus = Bus::start().await;
-    // A relay that a slow machine robs of its lease doubles messages, which is allowed, and not what is looked at here.
+    // A relay that loses its lease on a slow machine publishes duplicates, which is allowed but would change the count.
     bus.set("SEALBUS_LEASE", "30s");
     std::fs::write(
         bus.folder.path().join("catalog/receipts.yaml"),

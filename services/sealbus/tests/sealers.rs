@@ -1,5 +1,5 @@
-//! Two sealers under load, and the leader killed with SIGKILL in the middle of a batch, again and again: no fork, no leaf lost,
-//! no leaf twice.
+//! Two sealers under load. The leader is killed with SIGKILL in the middle of a batch, repeatedly: there is no fork, and every
+//! event has exactly one leaf.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -28,9 +28,9 @@ use crate::support::{Acknowledged, Bus, Load, Role, client};
 
 const ORIGIN: &str = "test.example/bus";
 const KILLS: usize = 20;
-/// Plans that are published to, all at once.
+/// Number of plans that are published to in parallel.
 const PLANS: usize = 28;
-/// What a sealing transaction writes, in its order: it is held before each in turn.
+/// The tables that a sealing transaction writes, in order. It is blocked before each of them.
 const WRITTEN: [&str; 3] = ["log_leaves", "tiles", "log_roots"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +39,7 @@ async fn the_leader_is_killed_in_mid_batch_twenty_times() {
     let anchors = bus.folder.path().join("anchors");
     bus.set("SEALBUS_ANCHORS", &anchors.display().to_string());
     bus.set("SEALBUS_CHECKPOINT_INTERVAL", "20ms");
-    // Batches that end within a tile as well as at its edge.
+    // Batches end inside a tile as well as at its edge.
     bus.set("SEALBUS_MAX_SEAL_EVENTS", "100");
     let publisher = bus.role("publisher").await;
     let mut sealers = [bus.role("sealer").await, bus.role("sealer").await];
@@ -48,18 +48,18 @@ async fn the_leader_is_killed_in_mid_batch_twenty_times() {
     let server = reqwest::Url::parse(&bus.postgres.url()).unwrap().port().unwrap();
     let mut led = BTreeSet::new();
     for round in 0..KILLS {
-        let held = hold(&bus, WRITTEN[round % WRITTEN.len()]).await;
-        let owner = |sealer: &Role| owns(sealer.pid(), held.port, server);
+        let blocked = block_before(&bus, WRITTEN[round % WRITTEN.len()]).await;
+        let owner = |sealer: &Role| owns(sealer.pid(), blocked.port, server);
         let leader = sealers.iter().position(owner).expect("a sealer's connection");
         led.insert(leader);
         let before = size(&bus).await;
         sealers[leader].kill().await;
-        assert_eq!(size(&bus).await, before, "the batch was not committed when its sealer died");
-        held.release().await;
-        eventually("the other sealer goes on", async || size(&bus).await > before).await;
+        assert_eq!(size(&bus).await, before, "the batch was committed although its sealer was killed");
+        blocked.release().await;
+        eventually("the other sealer continues", async || size(&bus).await > before).await;
         sealers[leader].start(&bus).await;
     }
-    assert_eq!(led.len(), 2, "leadership passed from one to the other");
+    assert_eq!(led.len(), 2, "only one sealer has led");
 
     let acknowledged = load.end().await;
     let ledger = Ledger::open(&LedgerConfig::new(bus.postgres.url())).await.unwrap();
@@ -74,15 +74,15 @@ async fn the_leader_is_killed_in_mid_batch_twenty_times() {
     assert_eq!(status, 0, "{printed}");
 }
 
-/// A sealing transaction that is under way and goes no further.
-struct Held {
+/// A sealing transaction that is blocked by a table lock.
+struct Blocked {
     lock: PgConnection,
-    /// The port of its sealer's end of the connection.
+    /// The local port of the sealer's connection.
     port: u16,
 }
 
-/// Locks a table against writing, and waits until a transaction that holds the sealers' lock stands before it.
-async fn hold(bus: &Bus, table: &str) -> Held {
+/// Locks a table against writes, and waits until the transaction that holds the sealers' lock waits for the table.
+async fn block_before(bus: &Bus, table: &str) -> Blocked {
     let mut lock = PgConnection::connect(&bus.postgres.admin_url()).await.unwrap();
     let run = |sql: String| sqlx::raw_sql(AssertSqlSafe(sql));
     run("BEGIN".to_owned()).execute(&mut lock).await.unwrap();
@@ -94,23 +94,23 @@ async fn hold(bus: &Bus, table: &str) -> Held {
                 AND s.classid = 0 AND s.objid = x'7365616c'::integer)"
     );
     let mut port = None;
-    eventually(&format!("a batch stands before {table}"), async || {
+    eventually(&format!("a batch waits for {table}"), async || {
         port = sqlx::query_scalar::<_, i32>(AssertSqlSafe(waiting.as_str())).fetch_optional(&mut lock).await.unwrap();
         port.is_some()
     })
     .await;
-    Held { lock, port: u16::try_from(port.unwrap()).unwrap() }
+    Blocked { lock, port: u16::try_from(port.unwrap()).unwrap() }
 }
 
-impl Held {
+impl Blocked {
     async fn release(self) {
-        // With the connection goes its lock.
+        // Closing the connection releases the lock.
         self.lock.close().await.unwrap();
     }
 }
 
-/// Whether a process holds the socket from this local port to the server's. Another may have the same local port, to another
-/// server or closed a moment ago.
+/// Returns whether a process has the connection from this local port to the server. Another process may have the same local
+/// port, connected to another server or closed a moment ago.
 fn owns(pid: u32, port: u16, server: u16) -> bool {
     let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let of_connection = |line: &str| {
@@ -128,20 +128,23 @@ async fn size(bus: &Bus) -> i64 {
 }
 
 async fn expect_one_leaf_for_each(bus: &Bus, acknowledged: &Acknowledged) {
-    let none = |sql: &'static str| async move { assert_eq!(bus.count(sql).await, 0, "{sql}") };
-    none("SELECT count(*) FROM sealbus.seal_queue").await;
-    none(
+    let expect_none = |sql: &'static str| async move { assert_eq!(bus.count(sql).await, 0, "{sql}") };
+    expect_none("SELECT count(*) FROM sealbus.seal_queue").await;
+    expect_none(
         "SELECT count(*) FROM sealbus.events e LEFT JOIN sealbus.log_leaves l USING (plan_no, seq) WHERE l.seq IS NULL",
     )
     .await;
-    none("SELECT count(*) FROM (SELECT FROM sealbus.log_leaves GROUP BY plan_no, seq HAVING count(*) > 1) twice").await;
-    none(
+    expect_none(
+        "SELECT count(*) FROM (SELECT FROM sealbus.log_leaves GROUP BY plan_no, seq HAVING count(*) > 1) twice",
+    )
+    .await;
+    expect_none(
         "SELECT count(*) FROM sealbus.log_leaves l LEFT JOIN sealbus.events e USING (plan_no, seq) WHERE e.seq IS NULL",
     )
     .await;
-    none("SELECT count(*) - max(leaf_index) - 1 FROM sealbus.log_leaves").await;
-    none("SELECT min(leaf_index) FROM sealbus.log_leaves").await;
-    none(
+    expect_none("SELECT count(*) - max(leaf_index) - 1 FROM sealbus.log_leaves").await;
+    expect_none("SELECT min(leaf_index) FROM sealbus.log_leaves").await;
+    expect_none(
         "SELECT count(*) FROM sealbus.log_roots r
          WHERE r.size > 0 AND NOT EXISTS (SELECT FROM sealbus.log_roots b WHERE b.size = r.prev_size AND b.log_id = r.log_id)",
     )
@@ -149,10 +152,10 @@ async fn expect_one_leaf_for_each(bus: &Bus, acknowledged: &Acknowledged) {
     let ids: Vec<_> = acknowledged.0.values().flatten().map(|id| format!("'{id}'")).collect();
     let stored =
         format!("SELECT count(*) FROM sealbus.events WHERE tenant = 'test' AND event_id IN ({})", ids.join(","));
-    assert_eq!(bus.count(&stored).await, i64::try_from(ids.len()).unwrap(), "what was acknowledged is stored");
+    assert_eq!(bus.count(&stored).await, i64::try_from(ids.len()).unwrap(), "an acknowledged event is missing");
 }
 
-/// The tree built anew from the events is the newest one, and everything that was anchored or shown is a beginning of it.
+/// Checks that the tree computed from the events is the newest one, and that it continues every anchored or shown checkpoint.
 async fn expect_one_history(bus: &Bus, ledger: &Ledger, events: u64, anchors: &Path) {
     let (mut edge, mut from) = (EdgeTiles::default(), 0);
     loop {

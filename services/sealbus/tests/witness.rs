@@ -1,4 +1,4 @@
-//! `sealbus witness` as an operator runs it: without ledger and broker, killed and started again.
+//! `sealbus witness`: without ledger and broker, killed and restarted.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -26,15 +26,15 @@ use tokio::process::{Child, Command};
 
 const ORIGIN: &str = "bus.test/one";
 
-/// An operator's files, and a log that the policy names.
-struct Elsewhere {
+/// The files of a witness's operator, and the log that the policy names.
+struct Operator {
     folder: TempDir,
     log: LogSigner,
     port: u16,
     admin: u16,
 }
 
-impl Elsewhere {
+impl Operator {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let seed = std::array::from_fn(|index| u8::try_from(index).unwrap());
@@ -77,8 +77,8 @@ impl Elsewhere {
         child
     }
 
-    /// Asks for a cosignature of the log's tree of this size.
-    async fn ask(&self, key: &str, size: u64) -> Result<Cosignature, WitnessError> {
+    /// Requests a cosignature of the log's tree of this size.
+    async fn request_cosignature(&self, key: &str, size: u64) -> Result<Cosignature, WitnessError> {
         let leaves: Vec<_> = (0..size).map(|index| merkle::leaf_hash(&index.to_be_bytes())).collect();
         let (mut edge, mut tiles) = (EdgeTiles::default(), Tiles::default());
         edge.append(&leaves).unwrap().into_iter().for_each(|tile| tiles.insert(tile));
@@ -97,58 +97,58 @@ fn free_port() -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_witness_that_is_killed_remembers_what_it_answered() {
-    let elsewhere = Elsewhere::new();
-    let (made, key) = elsewhere.run(&["--new-key"]).await;
+async fn a_witness_that_is_killed_remembers_what_it_cosigned() {
+    let operator = Operator::new();
+    let (made, key) = operator.run(&["--new-key"]).await;
     assert!(made, "{key}");
-    assert_eq!(fs::metadata(elsewhere.path("keyring.json")).unwrap().permissions().mode() & 0o777, 0o600);
-    let kept = fs::read(elsewhere.path("keyring.json")).unwrap();
-    assert!(!elsewhere.run(&["--new-key"]).await.0, "a key that is there is not made anew");
-    assert_eq!(fs::read(elsewhere.path("keyring.json")).unwrap(), kept);
+    assert_eq!(fs::metadata(operator.path("keyring.json")).unwrap().permissions().mode() & 0o777, 0o600);
+    let kept = fs::read(operator.path("keyring.json")).unwrap();
+    assert!(!operator.run(&["--new-key"]).await.0, "--new-key replaced an existing key");
+    assert_eq!(fs::read(operator.path("keyring.json")).unwrap(), kept);
 
-    let (started, said) = elsewhere.run(&[]).await;
-    assert!(!started && said.contains(&format!("run `sealbus witness --begin {ORIGIN}` once")), "{said}");
-    let (begun, said) = elsewhere.run(&["--begin", ORIGIN]).await;
-    assert!(begun, "{said}");
-    assert!(!elsewhere.run(&["--begin", ORIGIN]).await.0, "not twice");
+    let (started, output) = operator.run(&[]).await;
+    assert!(!started && output.contains(&format!("run `sealbus witness --begin {ORIGIN}` once")), "{output}");
+    let (begun, output) = operator.run(&["--begin", ORIGIN]).await;
+    assert!(begun, "{output}");
+    assert!(!operator.run(&["--begin", ORIGIN]).await.0, "--begin was accepted twice");
 
     let key = key.trim();
     let mut sizes = 1..;
     for _ in 0..5 {
-        let mut witness = elsewhere.start().await;
+        let mut witness = operator.start().await;
         let now = SystemClock.unix_seconds();
         let mut last = 0;
         for size in sizes.by_ref().take(3) {
-            let cosignature = elsewhere.ask(key, size).await.unwrap();
+            let cosignature = operator.request_cosignature(key, size).await.unwrap();
             assert!(cosignature.time.abs_diff(now) < 60, "{cosignature:?}");
             last = size;
         }
         witness.kill().await.unwrap();
-        let mut witness = elsewhere.start().await;
-        let behind = elsewhere.ask(key, last - 1).await;
+        let mut witness = operator.start().await;
+        let behind = operator.request_cosignature(key, last - 1).await;
         assert!(matches!(behind, Err(WitnessError::Conflict { size }) if size == last), "{behind:?}");
         witness.kill().await.unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_has_one_process() {
-    let elsewhere = Elsewhere::new();
-    assert!(elsewhere.run(&["--new-key"]).await.0);
-    assert!(elsewhere.run(&["--begin", ORIGIN]).await.0);
-    let mut first = elsewhere.start().await;
-    let second = elsewhere.command(&[]).env("SEALBUS_LISTEN", "127.0.0.1:0").output().await.unwrap();
-    let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(!second.status.success() && said.contains("another witness runs on"), "{said}");
-    assert!(first.try_wait().unwrap().is_none(), "the first goes on");
+async fn a_folder_is_used_by_one_process() {
+    let operator = Operator::new();
+    assert!(operator.run(&["--new-key"]).await.0);
+    assert!(operator.run(&["--begin", ORIGIN]).await.0);
+    let mut first = operator.start().await;
+    let second = operator.command(&[]).env("SEALBUS_LISTEN", "127.0.0.1:0").output().await.unwrap();
+    let output = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && output.contains("another witness runs on"), "{output}");
+    assert!(first.try_wait().unwrap().is_none(), "the first witness has ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_witness_ends_when_it_is_told_to() {
-    let elsewhere = Elsewhere::new();
-    assert!(elsewhere.run(&["--new-key"]).await.0);
-    assert!(elsewhere.run(&["--begin", ORIGIN]).await.0);
-    let mut witness = elsewhere.start().await;
+async fn a_witness_ends_on_sigterm() {
+    let operator = Operator::new();
+    assert!(operator.run(&["--new-key"]).await.0);
+    assert!(operator.run(&["--begin", ORIGIN]).await.0);
+    let mut witness = operator.start().await;
     send_signal(witness.id().unwrap(), Signal::TERM);
     assert!(witness.wait().await.unwrap().success());
 }

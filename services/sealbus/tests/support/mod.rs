@@ -1,5 +1,5 @@
-//! A bus of real processes for the tests of the whole: own Postgres, own NATS, and each role a `sealbus` that can be killed.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+//! A bus of real processes: its own Postgres and NATS, and each role a `sealbus` process that can be killed.
+#![allow(dead_code, reason = "each test file uses only some of these helpers")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,20 +18,20 @@ use uuid::Uuid;
 pub(crate) const SEALBUS: &str = env!("CARGO_BIN_EXE_sealbus");
 pub(crate) const TOKEN: &str = "a token for tests";
 
-/// Buses of a test program that are there at once. Each is up to nine processes, and more would starve one another.
-static ROOM: Semaphore = Semaphore::const_new(4);
+/// Limits the number of buses in a test program. Each has up to nine processes, and more buses would slow each other down.
+static BUS_LIMIT: Semaphore = Semaphore::const_new(4);
 
-/// Backing and configuration; roles are started one by one.
+/// The servers and the configuration of a bus, on which roles are started one by one.
 pub(crate) struct Bus {
     pub postgres: Postgres,
     pub nats: Nats,
     pub folder: TempDir,
     environment: BTreeMap<String, String>,
-    _room: SemaphorePermit<'static>,
+    _permit: SemaphorePermit<'static>,
 }
 
 impl Bus {
-    /// A ledger that is created, and no role yet.
+    /// Creates a ledger and starts no role.
     pub(crate) async fn start() -> Self {
         Self::on(Postgres::own_cluster().await).await
     }
@@ -53,7 +53,7 @@ impl Bus {
 
     /// Starts a broker and writes the configuration. Nothing is created in the database.
     pub(crate) async fn configured(postgres: Postgres, keyring: &str) -> Self {
-        let room = ROOM.acquire().await.unwrap();
+        let permit = BUS_LIMIT.acquire().await.unwrap();
         let nats = Nats::start().await;
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
@@ -85,7 +85,7 @@ impl Bus {
             ("SEALBUS_CATALOG", catalog.display().to_string()),
             ("SEALBUS_SUBSCRIPTIONS", write("subscriptions.yaml", subscriptions)),
             ("SEALBUS_LOG", "warn".to_owned()),
-            // Intervals that production counts in seconds.
+            // Shorter intervals than in production.
             ("SEALBUS_LEASE", "1s".to_owned()),
             ("SEALBUS_LEASE_RENEW_INTERVAL", "200ms".to_owned()),
             ("SEALBUS_RELAY_SWEEP_INTERVAL", "50ms".to_owned()),
@@ -96,15 +96,15 @@ impl Bus {
             ("SEALBUS_PROGRESS_INTERVAL", "500ms".to_owned()),
         ];
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Self { postgres, nats, folder, environment, _room: room }
+        Self { postgres, nats, folder, environment, _permit: permit }
     }
 
-    /// Sets a variable for what is started from now on.
+    /// Sets a variable for processes that are started from now on.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.insert(name.to_owned(), value.to_owned());
     }
 
-    /// `sealbus` with arguments, in the bus' environment and no other.
+    /// Returns a `sealbus` command with the bus's environment and no other variables.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(SEALBUS);
         command
@@ -116,21 +116,21 @@ impl Bus {
         command
     }
 
-    /// Runs a command and gives its status and what it printed.
+    /// Runs a command, and returns its exit code and output.
     pub(crate) async fn run(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.command(arguments).output().await.unwrap();
         let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         (output.status.code().unwrap_or(-1), printed)
     }
 
-    /// Starts a role on ports of its own and waits until it is ready.
+    /// Starts a role on free ports, and waits until it is ready.
     pub(crate) async fn role(&self, name: &'static str) -> Role {
         let mut role = Role { name, api: free_port(), admin: free_port(), child: None };
         role.start(self).await;
         role
     }
 
-    /// All roles, two of each but the sealer.
+    /// Starts all roles: one sealer, and two of each other role.
     pub(crate) async fn all_roles(&self) -> Vec<Role> {
         let mut roles = Vec::new();
         for name in ["publisher", "publisher", "relay", "relay", "sealer", "dispatcher", "dispatcher"] {
@@ -139,7 +139,7 @@ impl Bus {
         roles
     }
 
-    /// A number that the superuser asks for.
+    /// Returns the number that an SQL query gives a superuser.
     pub(crate) async fn count(&self, sql: &str) -> i64 {
         self.try_count(sql).await.unwrap()
     }
@@ -150,7 +150,8 @@ impl Bus {
         sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await
     }
 
-    /// Waits until audit storage holds every acknowledged event once, in the order of each plan; then checks the ledger.
+    /// Waits until audit storage holds every acknowledged event. Then checks that it holds each once and in the order of its plan,
+    /// and that the ledger is valid.
     pub(crate) async fn expect_delivered(&self, acknowledged: &Acknowledged) {
         let events: i64 = acknowledged.0.values().map(count).sum();
         eventually(&format!("audit storage holds {events} events"), async || {
@@ -161,25 +162,25 @@ impl Bus {
             .is_ok_and(|n| n >= events)
         })
         .await;
-        assert_eq!(self.count("SELECT count(*) FROM (SELECT tenant, plan, seq FROM sealbus_sinks.audit_log GROUP BY 1, 2, 3 HAVING count(*) > 1) twice").await, 0, "an effect happened twice");
-        let disorder = "SELECT count(*) FROM (SELECT seq, lag(seq, 1, 0::bigint) OVER (PARTITION BY tenant, plan ORDER BY n) AS before FROM sealbus_sinks.audit_log) a \
+        assert_eq!(self.count("SELECT count(*) FROM (SELECT tenant, plan, seq FROM sealbus_sinks.audit_log GROUP BY 1, 2, 3 HAVING count(*) > 1) twice").await, 0, "an effect was applied twice");
+        let out_of_order = "SELECT count(*) FROM (SELECT seq, lag(seq, 1, 0::bigint) OVER (PARTITION BY tenant, plan ORDER BY n) AS before FROM sealbus_sinks.audit_log) a \
                         WHERE seq <> before + 1";
-        assert_eq!(self.count(disorder).await, 0, "a plan was applied out of order, or with a hole");
+        assert_eq!(self.count(out_of_order).await, 0, "a plan was applied out of order, or with a gap");
         for (plan, ids) in &acknowledged.0 {
-            let wanted = count(ids);
+            let expected = count(ids);
             let ids = ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
             let stored = format!(
                 "SELECT count(*) FROM sealbus.events e JOIN sealbus_sinks.audit_log a ON a.event_id = e.event_id AND a.tenant = e.tenant AND a.plan = '{plan}' \
                  WHERE e.tenant = 'test' AND e.event_id IN ({ids})"
             );
-            assert_eq!(self.count(&stored).await, wanted, "an acknowledged event of {plan} is missing");
+            assert_eq!(self.count(&stored).await, expected, "an acknowledged event of {plan} is missing");
         }
         let (status, printed) = self.run(&["verify", "--all", "--wait"]).await;
         assert_eq!(status, 0, "{printed}");
     }
 }
 
-/// A client of these publishers, patient enough for a restart of anything.
+/// Returns a client of these publishers whose retries outlast the restart of any process.
 pub(crate) fn client(roles: &[Role]) -> Client {
     let urls: Vec<String> = roles.iter().filter(|role| role.name == "publisher").map(Role::url).collect();
     let mut config = ClientConfig::new(urls, TOKEN);
@@ -187,7 +188,7 @@ pub(crate) fn client(roles: &[Role]) -> Client {
     Client::new(config).unwrap()
 }
 
-/// A role's process; killed when dropped.
+/// The process of a role. Dropping it kills the process.
 pub(crate) struct Role {
     pub name: &'static str,
     api: u16,
@@ -200,7 +201,7 @@ impl Role {
         format!("http://127.0.0.1:{}", self.api)
     }
 
-    /// Its probes and metrics.
+    /// Returns the URL of its probes and metrics.
     pub(crate) fn admin_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.admin)
     }
@@ -214,7 +215,7 @@ impl Role {
         self.child.take().expect("the role runs").kill().await.unwrap();
     }
 
-    /// Starts it on the ports that it had, and waits until it is ready.
+    /// Starts it on its ports, and waits until it is ready.
     pub(crate) async fn start(&mut self, bus: &Bus) {
         let mut command = bus.command(&[self.name]);
         command
@@ -223,7 +224,7 @@ impl Role {
         self.child = Some(command.spawn().unwrap());
         let ready = format!("{}/readyz", self.admin_url());
         eventually(&format!("the {} is ready", self.name), async || {
-            reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success())
+            reqwest::get(&ready).await.is_ok_and(|response| response.status().is_success())
         })
         .await;
     }
@@ -237,16 +238,16 @@ fn count(ids: &BTreeSet<Uuid>) -> i64 {
     i64::try_from(ids.len()).unwrap()
 }
 
-/// The events that callers were told are stored, by plan.
+/// The ids of acknowledged events by plan.
 #[derive(Debug, Default)]
 pub(crate) struct Acknowledged(pub BTreeMap<String, BTreeSet<Uuid>>);
 
-/// Publishes `events` to each of `plans`, one after the other within a plan and all plans at once.
+/// Publishes `events` events to each of `plans` plans: in sequence within a plan, and to all plans in parallel.
 pub(crate) async fn load(client: &Client, plans: usize, events: usize) -> Acknowledged {
     publish_while(client, plans, move |n| n < events).await
 }
 
-/// Publishers that are at work until they are told to end.
+/// Publishers that publish until they are stopped.
 pub(crate) struct Load {
     end: CancellationToken,
     publishing: JoinHandle<Acknowledged>,
@@ -267,17 +268,17 @@ impl Load {
     }
 }
 
-async fn publish_while<F>(client: &Client, plans: usize, go_on: F) -> Acknowledged
+async fn publish_while<F>(client: &Client, plans: usize, may_continue: F) -> Acknowledged
 where
     F: Fn(usize) -> bool + Clone + Send + Sync + 'static,
 {
     let mut publishers = JoinSet::new();
     for plan in 0..plans {
-        let (client, go_on) = (client.clone(), go_on.clone());
+        let (client, may_continue) = (client.clone(), may_continue.clone());
         publishers.spawn(async move {
             let name = format!("plan-{plan}");
             let mut ids = BTreeSet::new();
-            for n in (0..).take_while(|n| go_on(*n)) {
+            for n in (0..).take_while(|n| may_continue(*n)) {
                 let published = client.publish(&name, &NewEvent::new("test.happened", json!({"n": n}))).await.unwrap();
                 ids.insert(published.event.id);
             }
@@ -291,12 +292,12 @@ where
     acknowledged
 }
 
-/// A path of the shared vectors and data, if they are there; says loudly that the test is skipped otherwise.
+/// Returns a path of the shared data. Without it, prints that the test is skipped.
 pub(crate) fn shared(path: &str) -> Option<std::path::PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path);
     if path.exists() {
         return Some(path);
     }
-    println!("SKIPPED: {} is not there", path.display());
+    println!("SKIPPED: {} does not exist", path.display());
     None
 }
