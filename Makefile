@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 600
 export SQLX_OFFLINE ?= true
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help run test check build fuzz backing fmt lint arrows deny docs sqlx clean
+.PHONY: help run test check build fuzz backing fmt lint structure deny docs sqlx clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,7 +24,7 @@ run: backing ## Run the whole bus with a demonstration; DEV="--replicas 3" passe
 test: backing ## Run all tests on real servers; the last line is the count
 	@deploy/local/test
 
-check: fmt lint arrows deny docs ## Run all static checks: fmt, lint, arrows, deny, docs
+check: fmt lint structure deny docs ## Run all static checks: fmt, lint, structure, deny, docs
 
 build: ## Build the release binary target/release/sealbus
 	$(CARGO) build --release --package sealbus
@@ -41,7 +41,7 @@ fmt: ## Check the format of all Rust code
 lint: ## Run clippy with pedantic lints, warnings denied
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 
-arrows: ## Check that dependencies between crates, and between modules, have one direction
+structure: ## Check dependencies of crates, folders and modules, sizes, links and retired words
 	$(CARGO) run --quiet --package sealbus-lint
 
 deny: ## Check licences, sources, bans and security advisories of all dependencies

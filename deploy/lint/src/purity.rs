@@ -1,6 +1,6 @@
 //! Whether the sources of `sealbus-core` stay pure: no files, no network, no clock, no environment.
 //!
-//! Dependencies on crates that do I/O are refused by `arrows`; this check looks at the standard library.
+//! Dependencies on crates that do I/O are refused by [`dependencies`](crate::dependencies); this check looks at the standard library.
 
 /// Parts of the standard library that `sealbus-core` does without, as they appear in its code.
 const IMPURE: &[&str] =

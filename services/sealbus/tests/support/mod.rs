@@ -85,6 +85,8 @@ impl Bus {
             ("SEALBUS_CATALOG", catalog.display().to_string()),
             ("SEALBUS_SUBSCRIPTIONS", write("subscriptions.yaml", subscriptions)),
             ("SEALBUS_LOG", "warn".to_owned()),
+            // JetStream reserves the size of a stream on the disk when it is created.
+            ("SEALBUS_STREAM_MAX_BYTES", "256MiB".to_owned()),
             // Shorter intervals than in production.
             ("SEALBUS_LEASE", "1s".to_owned()),
             ("SEALBUS_LEASE_RENEW_INTERVAL", "200ms".to_owned()),

@@ -1,65 +1,111 @@
-//! Which module of a crate names which: two that name each other, directly or over others, cannot be read apart.
+//! Dependencies between the modules of a crate. Modules, and folders of modules, must not depend on each other in a cycle:
+//! otherwise neither can be read, tested or moved without the other.
 //!
-//! Sources are read as text, which is enough for paths that begin with `crate` or `super`. What a module re-exports of
-//! its children counts as theirs. What the crate's root re-exports is its face, which everybody may name.
+//! Sources are read as text, which is enough for paths that begin with `crate`, `super` or `self`. A name that a module
+//! re-exports from one of its children counts as the child's. A name that the crate's root re-exports counts as the root's,
+//! which every module may use.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// A module by the names that lead to it from the crate's root, which has none.
+/// The path of a module from the crate's root. The root's path is empty.
 type Path = Vec<String>;
 
-/// A crate's modules, each with the modules that it names.
+/// For each module, the modules that it uses.
+type Uses = BTreeMap<Path, BTreeSet<Path>>;
+
+/// The modules of a crate and the dependencies between them.
 #[derive(Debug)]
-pub(crate) struct Modules(BTreeMap<Path, BTreeSet<Path>>);
+pub(crate) struct Modules(Uses);
 
 impl Modules {
-    /// Reads them out of source files, each by its path under `src`. What is for tests alone may look anywhere.
+    /// Reads the modules out of source files, given as (path below `src`, text). Test modules are ignored.
     pub(crate) fn read(files: &[(String, String)]) -> Self {
         let for_tests: BTreeSet<Path> =
             files.iter().flat_map(|(file, text)| test_modules(text).map(|name| below(&module(file), name))).collect();
         let code = files.iter().map(|(file, text)| (module(file), code(text)));
-        let sources = Sources(code.filter(|(path, _)| !for_tests.contains(path)).collect());
+        let in_tests = |path: &Path| for_tests.iter().any(|test| path.starts_with(test));
+        let sources = Sources(code.filter(|(path, _)| !in_tests(path)).collect());
         Self(sources.0.keys().map(|path| (path.clone(), sources.named_by(path))).collect())
     }
 
-    /// The shortest circle through each module that is in one, each circle once.
-    pub(crate) fn circles(&self) -> BTreeSet<String> {
-        let mut seen = BTreeSet::new();
-        let mut circles = BTreeSet::new();
-        for start in self.0.keys() {
-            if let Some(circle) = self.way_back(start)
-                && seen.insert(circle.iter().copied().collect::<BTreeSet<_>>())
-            {
-                let names: Vec<String> = circle.iter().chain([&circle[0]]).map(|path| path.join("::")).collect();
-                circles.insert(names.join(" → "));
-            }
+    /// Returns each cycle once, as `a → b → a`: first between single modules, then between folders, in each of which all
+    /// modules below count as one.
+    pub(crate) fn cycles(&self) -> BTreeSet<String> {
+        let mut cycles = cycles(&self.0);
+        for folder in self.0.keys() {
+            cycles.extend(crate::modules::cycles(&self.children_of(folder)));
         }
-        circles
+        cycles
     }
 
-    /// The modules on the shortest way from a module back to itself, beginning with it.
-    fn way_back<'a>(&'a self, start: &'a Path) -> Option<Vec<&'a Path>> {
-        let mut ways = VecDeque::from([vec![start]]);
-        let mut visited = BTreeSet::new();
-        while let Some(way) = ways.pop_front() {
-            for next in self.0.get(*way.last()?)? {
-                if next == start {
-                    return Some(way);
-                }
-                if visited.insert(next) {
-                    ways.push_back(way.iter().copied().chain([next]).collect());
-                }
+    /// Returns the length of the longest chain of dependencies, counted in modules. Meaningful only without cycles.
+    pub(crate) fn levels(&self) -> usize {
+        fn level(uses: &Uses, module: &Path, known: &mut BTreeMap<Path, usize>) -> usize {
+            if let Some(level) = known.get(module) {
+                return *level;
             }
+            // A module in a cycle counts once.
+            known.insert(module.clone(), 1);
+            let below = uses.get(module).into_iter().flatten().map(|next| level(uses, next, known)).max().unwrap_or(0);
+            known.insert(module.clone(), below + 1);
+            below + 1
         }
-        None
+        let mut known = BTreeMap::new();
+        self.0.keys().map(|module| level(&self.0, module, &mut known)).max().unwrap_or(0)
+    }
+
+    /// The direct children of a folder, each with the dependencies of all modules below it on its siblings.
+    fn children_of(&self, folder: &Path) -> Uses {
+        let child = |path: &Path| {
+            (path.len() > folder.len() && path.starts_with(folder)).then(|| path[..=folder.len()].to_vec())
+        };
+        let mut children = Uses::new();
+        for (module, uses) in &self.0 {
+            let Some(from) = child(module) else { continue };
+            let siblings = uses.iter().filter_map(child).filter(|to| *to != from);
+            children.entry(from.clone()).or_default().extend(siblings);
+        }
+        children
     }
 }
 
-/// The code of each module.
+/// The shortest cycle through each module that is in one, each cycle once.
+fn cycles(uses: &Uses) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    let mut cycles = BTreeSet::new();
+    for start in uses.keys() {
+        if let Some(cycle) = shortest_cycle(uses, start)
+            && seen.insert(cycle.iter().copied().collect::<BTreeSet<_>>())
+        {
+            let names: Vec<String> = cycle.iter().chain([&cycle[0]]).map(|path| path.join("::")).collect();
+            cycles.insert(names.join(" → "));
+        }
+    }
+    cycles
+}
+
+/// The modules on the shortest path from a module back to itself, beginning with it.
+fn shortest_cycle<'a>(uses: &'a Uses, start: &'a Path) -> Option<Vec<&'a Path>> {
+    let mut paths = VecDeque::from([vec![start]]);
+    let mut visited = BTreeSet::new();
+    while let Some(path) = paths.pop_front() {
+        for next in uses.get(*path.last()?)? {
+            if next == start {
+                return Some(path);
+            }
+            if visited.insert(next) {
+                paths.push_back(path.iter().copied().chain([next]).collect());
+            }
+        }
+    }
+    None
+}
+
+/// The code of each module, without comments and tests.
 struct Sources(BTreeMap<Path, String>);
 
 impl Sources {
-    /// The modules that a module names, but for itself and those that it lies in.
+    /// The modules that a module uses, except itself and its ancestors.
     fn named_by(&self, module: &Path) -> BTreeSet<Path> {
         let code = &self.0[module];
         let mut all = BTreeSet::new();
@@ -78,7 +124,8 @@ impl Sources {
         all
     }
 
-    /// What is named by the name of a module that was taken in as a whole; the module itself, where that is nothing.
+    /// The modules that are used through an imported module name, as in `use crate::a; a::b::c()`; the module itself if there are
+    /// none.
     fn named_through(&self, code: &str, module: &Path) -> Vec<Path> {
         let Some(name) = module.last() else { return Vec::new() };
         let through: Vec<Path> = paths(code, name)
@@ -87,7 +134,7 @@ impl Sources {
         if through.is_empty() { vec![module.clone()] } else { through }
     }
 
-    /// The module that the names lead to, and the first name in it, if there is one.
+    /// The module that a sequence of names leads to, and the first name that is not a module.
     fn follow<'a>(&self, mut module: Path, names: impl Iterator<Item = &'a str>) -> (Path, Option<&'a str>) {
         for name in names.filter(|name| *name != "self") {
             let next = below(&module, name);
@@ -100,7 +147,7 @@ impl Sources {
         (module, None)
     }
 
-    /// The child that a module has a name from, or the module itself. The root keeps its names.
+    /// The child that a module re-exports a name from, or the module itself. The root counts as the owner of its re-exports.
     fn home(&self, module: Path, name: &str) -> Path {
         let children = self.0.keys().filter(|path| path.split_last().is_some_and(|(_, above)| above == module));
         let re_exports = |child: &&Path| {
@@ -112,7 +159,7 @@ impl Sources {
     }
 }
 
-/// The module that a file under `src` holds.
+/// The module that a file below `src` defines.
 fn module(file: &str) -> Path {
     let mut names: Path = file.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
     names.pop_if(|last| ["lib", "main", "mod"].contains(&last.as_str()));
@@ -123,20 +170,20 @@ fn below(module: &[String], name: &str) -> Path {
     [module, &[name.to_owned()]].concat()
 }
 
-/// The text without comments, up to its tests.
+/// The text up to the test module, without comments and without `self::`.
 fn code(text: &str) -> String {
     let lines = text.lines().take_while(|line| *line != "#[cfg(test)]");
     let lines = lines.map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
     lines.replace("self::", "")
 }
 
-/// The modules that are declared for tests alone.
+/// The modules that are declared under `#[cfg(test)]`.
 fn test_modules(text: &str) -> impl Iterator<Item = &str> {
     let declared = text.split("#[cfg(test)]\nmod ").skip(1).filter_map(|rest| rest.split_once([';', ' ']));
     declared.map(|(name, _)| name)
 }
 
-/// Every path in the code that begins with a name, those of a tree one by one.
+/// All paths in the code that begin with a name. A `use` tree gives one path per leaf.
 fn paths<'a>(code: &'a str, name: &'a str) -> impl Iterator<Item = Path> + 'a {
     let starts = code.match_indices(name).filter(move |(at, _)| {
         let inside = |before: char| before.is_alphanumeric() || matches!(before, '_' | ':');
@@ -145,7 +192,7 @@ fn paths<'a>(code: &'a str, name: &'a str) -> impl Iterator<Item = Path> + 'a {
     starts.flat_map(|(at, _)| tree(&code[at..]).0)
 }
 
-/// The paths of the tree at the front of a text, and what follows it.
+/// The paths of the `use` tree at the start of a text, and the rest of the text.
 fn tree(text: &str) -> (Vec<Path>, &str) {
     let text = text.trim_start();
     let end = text.find(|character: char| !character.is_alphanumeric() && character != '_').unwrap_or(text.len());
@@ -158,13 +205,13 @@ fn tree(text: &str) -> (Vec<Path>, &str) {
     (tails.into_iter().map(|tail| [vec![name.to_owned()], tail].concat()).collect(), rest)
 }
 
-/// The paths of the trees between braces, and what follows the closing one.
+/// The paths of the trees inside braces, and the rest of the text after the closing brace.
 fn branches_of(mut text: &str) -> (Vec<Path>, &str) {
     let mut all = Vec::new();
     loop {
         let (paths, rest) = tree(text);
         all.extend(paths);
-        // Another name may stand in between: `a as b`.
+        // Skip a rename: `a as b`.
         let rest = rest.trim_start_matches(|character| character != ',' && character != '}');
         match rest.strip_prefix(',') {
             Some(next) => text = next,
@@ -177,13 +224,13 @@ fn branches_of(mut text: &str) -> (Vec<Path>, &str) {
 mod tests {
     use super::*;
 
-    fn circles(files: &[(&str, &str)]) -> Vec<String> {
+    fn cycles(files: &[(&str, &str)]) -> Vec<String> {
         let files: Vec<_> = files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
-        Modules::read(&files).circles().into_iter().collect()
+        Modules::read(&files).cycles().into_iter().collect()
     }
 
     #[test]
-    fn two_modules_that_name_each_other_are_found() {
+    fn two_modules_that_use_each_other_are_reported() {
         let topology = ("topology.rs", "use crate::consume::ConsumerSpec;\nuse crate::{Broker, server::Version};");
         let consume = (
             "consume.rs",
@@ -191,12 +238,12 @@ mod tests {
         );
         let rest =
             [("lib.rs", "mod consume; mod topology;"), ("message.rs", ""), ("server.rs", "use crate::BrokerError;")];
-        assert_eq!(circles(&[&[topology, consume][..], &rest].concat()), ["consume → topology → consume"]);
-        assert_eq!(circles(&[&[("topology.rs", ""), consume][..], &rest].concat()), Vec::<String>::new());
+        assert_eq!(cycles(&[&[topology, consume][..], &rest].concat()), ["consume → topology → consume"]);
+        assert_eq!(cycles(&[&[("topology.rs", ""), consume][..], &rest].concat()), Vec::<String>::new());
     }
 
     #[test]
-    fn a_name_that_a_module_has_from_its_child_is_the_childs() {
+    fn a_re_exported_name_counts_as_the_childs() {
         let refused = ("canonical/refused.rs", "use super::limits; use crate::error::ErrorKind;");
         let files = [
             ("canonical.rs", "mod refused; mod reader;\npub use refused::{Refusal, Refused};\npub use reader::read;"),
@@ -207,13 +254,13 @@ mod tests {
         let of_reader = ("error.rs", "use crate::canonical::read;");
         let of_refused = ("error.rs", "use crate::canonical;\nimpl From<canonical::Refusal> for ErrorKind {}");
         let among_children = "canonical::limits → canonical::refused → canonical::limits";
-        assert_eq!(circles(&[&files[..], &[of_reader]].concat()), [among_children]);
+        assert_eq!(cycles(&[&files[..], &[of_reader]].concat()), [among_children]);
         let two = [among_children, "error → canonical::refused → error"];
-        assert_eq!(circles(&[&files[..], &[of_refused]].concat()), two);
+        assert_eq!(cycles(&[&files[..], &[of_refused]].concat()), two);
     }
 
     #[test]
-    fn comments_tests_and_what_a_parent_re_exports_make_no_circle() {
+    fn comments_tests_and_root_re_exports_make_no_cycle() {
         let files = [
             ("lib.rs", "mod a;\nmod b;\n#[cfg(test)]\nmod testing;\nmod c;"),
             ("a.rs", "use super::B; // crate::c::d\nuse crate::b::B;\n#[cfg(test)]\nmod tests { use crate::c; }"),
@@ -221,6 +268,28 @@ mod tests {
             ("c.rs", "use crate::a;"),
             ("testing.rs", "use crate::a;"),
         ];
-        assert_eq!(circles(&files), Vec::<String>::new());
+        assert_eq!(cycles(&files), Vec::<String>::new());
+    }
+
+    #[test]
+    fn two_folders_that_use_each_other_are_reported_although_no_modules_do() {
+        let files = [
+            ("lib.rs", "mod a; mod b;"),
+            ("a/mod.rs", "mod one; mod two;"),
+            ("a/one.rs", "use crate::b::low::X;"),
+            ("a/two.rs", ""),
+            ("b/mod.rs", "mod high; mod low;"),
+            ("b/high.rs", "use crate::a::two::Y;"),
+            ("b/low.rs", ""),
+        ];
+        assert_eq!(cycles(&files), ["a → b → a"]);
+    }
+
+    #[test]
+    fn levels_are_the_longest_chain() {
+        let files =
+            [("a.rs", "use crate::b::B; use crate::c::C;"), ("b.rs", "use crate::c::C;"), ("c.rs", ""), ("d.rs", "")];
+        let files: Vec<_> = files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
+        assert_eq!(Modules::read(&files).levels(), 3);
     }
 }
