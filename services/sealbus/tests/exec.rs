@@ -157,7 +157,9 @@ async fn nothing_of_the_command_outlives_dev() {
 #[tokio::test]
 async fn at_a_prompt_the_command_has_the_terminal() {
     // The trap contains everything after the signal, because the signal may arrive before the shell waits.
-    let script = "echo ready; read -r line; echo heard $line; \
+    let script = "read -r _ _ _ _ group _ _ foreground _ < /proc/$$/stat; \
+                  [ $group = $foreground ] || { echo started in the background; exit 1; }; \
+                  echo ready; read -r line; echo heard $line; \
                   trap 'echo caught; read -r line; echo heard $line; exit 9' INT; sleep 1000 & echo trapped; wait";
     let Some(mut dev) = Dev::at_a_terminal("exec $DEV", script) else { return };
     dev.until("ready").await;

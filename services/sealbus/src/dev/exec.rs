@@ -18,7 +18,6 @@ pub(super) async fn run(
     shutdown: CancellationToken,
 ) -> Result<ExitCode, Failure> {
     let mut shell = Command::new("sh");
-    shell.args(["-c", command]);
     // Variables that the caller set for another deployment must not reach the command.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SEALBUS_")) {
         shell.env_remove(name);
@@ -32,7 +31,7 @@ pub(super) async fn run(
             shell.env("PATH", path);
         }
     }
-    let mut job = Job::start(&mut shell)?;
+    let mut job = Job::start(command, &mut shell)?;
     tokio::select! {
         ended = job.ended() => drop(ended?),
         () = shutdown.cancelled() => {}

@@ -28,6 +28,9 @@ use crate::failure::Failure;
 /// The shell script of the supervisor. It reads the group's id, and kills the group if standard input is closed before it has
 /// read a second line, however this process ends.
 const SUPERVISOR_SCRIPT: &str = r#"read -r group && { read -r _ || kill -s KILL -- "-$group"; }"#;
+/// The shell script of a command that is to have the terminal. It stops itself before it becomes the command: otherwise the
+/// command could run, and Ctrl-C go elsewhere, before the terminal is the command's.
+const STOPPED_SCRIPT: &str = r#"kill -s STOP "$$"; exec sh -c "$1""#;
 /// How often it is checked whether a group still exists, and how long stopping this process may take.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -44,22 +47,40 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Starts the command, and gives it the terminal if that is possible.
-    pub(super) fn start(command: &mut Command) -> Result<Self, Failure> {
+    /// Starts the command in a shell, and gives it the terminal if that is possible. `shell` has the environment and no
+    /// arguments.
+    pub(super) fn start(command: &str, shell: &mut Command) -> Result<Self, Failure> {
         let terminal = terminal();
+        match terminal {
+            Some(_) => shell.args(["-c", STOPPED_SCRIPT, "sh", command]),
+            None => shell.args(["-c", command]),
+        };
         let child_signals = signal(SignalKind::child())?;
         let mut supervisor = Supervisor::start()?;
-        let leader = command.process_group(0).spawn();
+        let leader = shell.process_group(0).spawn();
         let leader = leader.map_err(|error| Failure::caused("cannot start the command", &error))?;
         let group = Pid::from_child(&leader);
         let sent = supervisor.send(&group.to_string());
-        let job = Self { group, terminal, supervisor, child_signals, status: None, is_ending: false };
+        let mut job = Self { group, terminal, supervisor, child_signals, status: None, is_ending: false };
         if let Err(error) = sent {
             job.send_signal(Signal::KILL);
             return Err(error.into());
         }
+        if job.terminal.is_some() {
+            job.wait_for_stop()?;
+        }
         job.resume();
         Ok(job)
+    }
+
+    /// Waits until the shell has stopped itself, which takes it a few milliseconds, or until it was killed before that.
+    fn wait_for_stop(&mut self) -> Result<(), Failure> {
+        if let Some((_, status)) = waitpgid(self.group, WaitOptions::UNTRACED)?
+            && status.stopping_signal().is_none()
+        {
+            self.status = Some(exit_code(status));
+        }
+        Ok(())
     }
 
     /// Waits until the command itself has ended, and returns its status as a shell reports it. The future can be dropped and
