@@ -1,6 +1,6 @@
-//! The rules of append, each by a case that breaks it if it is not kept: real Postgres, two replicas where it matters.
+//! The guarantees of append, tested on a real Postgres and with two replicas where that matters.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod support;
 
@@ -58,8 +58,8 @@ async fn thirty_two_callers_on_two_replicas_make_one_chain() {
     assert_eq!(page.total, 320);
     let mut prev = Header::genesis(ORIGIN, "acme", "order-1");
     for (at, record) in page.records.iter().enumerate() {
-        assert_eq!(record.header.seq, at as u64 + 1, "no gap");
-        assert_eq!(record.header.prev, prev, "no fork");
+        assert_eq!(record.header.seq, at as u64 + 1, "the plan has a gap");
+        assert_eq!(record.header.prev, prev, "the plan has a fork");
         assert_eq!(record.header.hash(), record.event_hash);
         prev = record.event_hash;
     }
@@ -92,7 +92,7 @@ async fn an_id_is_written_once() {
     let first = appender.append(call("acme", "p", vec![event.clone()])).await.unwrap();
     let again = appender.append(call("acme", "p", vec![event.clone()])).await.unwrap();
     assert!(first[0].new && !again[0].new);
-    assert_eq!(first[0].record, again[0].record, "the first record is given back");
+    assert_eq!(first[0].record, again[0].record, "a repeated append did not return the first record");
 
     let other_content = support_with_id(2, event.event_id);
     let refused = appender.append(call("acme", "p", vec![other_content])).await.unwrap_err();
@@ -100,11 +100,11 @@ async fn an_id_is_written_once() {
     let refused = appender.append(call("acme", "other-plan", vec![event.clone()])).await.unwrap_err();
     assert!(
         matches!(refused, AppendError::IdConflict { event_id } if event_id == event.event_id),
-        "the same content in another plan is another request: {refused}"
+        "the same event in another plan was refused with the wrong error: {refused}"
     );
     assert!(
         appender.append(call("other", "p", vec![event])).await.unwrap()[0].new,
-        "ids are unique within a tenant only"
+        "an id of another tenant was refused"
     );
 }
 
@@ -139,11 +139,11 @@ async fn an_array_skips_what_is_stored_and_is_otherwise_atomic() {
     assert_eq!(
         test.count("SELECT count(*) FROM sealbus.events WHERE plan_no > 1").await,
         3,
-        "nothing of a refused array is kept"
+        "an event of a refused array was stored"
     );
 }
 
-/// Whoever calls: an event that the sealer would refuse could never be taken out again.
+/// Append refuses an event that the sealer would refuse, because a stored event can never be removed.
 #[tokio::test]
 async fn what_no_seal_can_hold_is_not_committed() {
     let test = TestLedger::start().await;
@@ -174,7 +174,7 @@ async fn the_expected_head_is_held_to() {
     assert_eq!(test.count("SELECT max(seq) FROM sealbus.events WHERE plan_no > 1").await, 2);
 }
 
-/// Two batches that hold the same two ids in opposite order wait for each other if each inserts in its own order.
+/// Two batches with the same two ids in opposite order would deadlock if each inserted them in the order of its array.
 #[tokio::test]
 async fn swapped_ids_in_two_batches_do_not_deadlock() {
     let test = TestLedger::start().await;
@@ -183,7 +183,7 @@ async fn swapped_ids_in_two_batches_do_not_deadlock() {
         let (a, b) = (draft(1), draft(2));
         let x = format!("x{round}");
         let y = format!("y{round}");
-        // Each replica's array goes to a plan of its own, so that only the ids meet.
+        // Each replica appends to a different plan, so that only the ids conflict.
         let (left, right) = tokio::join!(
             replicas[0].append(call("acme", &x, vec![a.clone(), b.clone()])),
             replicas[1].append(call("acme", &y, vec![b, a])),
@@ -192,22 +192,22 @@ async fn swapped_ids_in_two_batches_do_not_deadlock() {
         assert_eq!(
             outcomes.iter().filter(|ok| **ok).count(),
             1,
-            "one wins, the other is told of the conflict: {outcomes:?}"
+            "expected one success and one id conflict: {outcomes:?}"
         );
     }
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(test.count(deadlocks).await, 0);
 }
 
-/// A plan whose lock is held elsewhere waits alone, and its own calls keep their order.
+/// Only calls to a plan whose lock is held elsewhere have to wait, and they keep their order.
 #[tokio::test]
 async fn a_busy_plan_holds_up_no_other() {
     use sqlx::Connection;
     let test = TestLedger::start().await;
     let appender = test.appender().await;
-    let mut holder = sqlx::PgConnection::connect(&test.postgres.admin_url()).await.unwrap();
+    let mut blocker = sqlx::PgConnection::connect(&test.postgres.admin_url()).await.unwrap();
     let key = sealbus_core::partition::PlanKey::of("acme", "busy").lock_key();
-    sqlx::query("SELECT pg_advisory_lock($1)").bind(key).execute(&mut holder).await.unwrap();
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(key).execute(&mut blocker).await.unwrap();
 
     let mut waiting = Vec::new();
     for n in 0..10 {
@@ -220,8 +220,8 @@ async fn a_busy_plan_holds_up_no_other() {
     for n in 0..20 {
         appender.append(call("acme", &format!("free-{n}"), vec![draft(n)])).await.unwrap();
     }
-    assert!(waiting.iter().all(|call| !call.is_finished()), "the busy plan's calls wait");
-    sqlx::query("SELECT pg_advisory_unlock($1)").bind(key).execute(&mut holder).await.unwrap();
+    assert!(waiting.iter().all(|call| !call.is_finished()), "a call to the locked plan has finished");
+    sqlx::query("SELECT pg_advisory_unlock($1)").bind(key).execute(&mut blocker).await.unwrap();
     let mut seqs = Vec::new();
     for call in waiting {
         seqs.push(call.await.unwrap().record.header.seq);
@@ -235,12 +235,12 @@ async fn a_plan_locked_for_too_long_is_unavailable_and_then_goes_on() {
     let test = TestLedger::start().await;
     let settings = AppendSettings { lock_timeout: Duration::from_millis(50), ..AppendSettings::default() };
     let appender = Appender::start(&test.ledger, &test.keyring, &settings, None).unwrap();
-    let mut holder = sqlx::PgConnection::connect(&test.postgres.admin_url()).await.unwrap();
+    let mut blocker = sqlx::PgConnection::connect(&test.postgres.admin_url()).await.unwrap();
     let key = sealbus_core::partition::PlanKey::of("acme", "busy").lock_key();
-    sqlx::query("SELECT pg_advisory_lock($1)").bind(key).execute(&mut holder).await.unwrap();
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(key).execute(&mut blocker).await.unwrap();
     let refused = appender.append(call("acme", "busy", vec![draft(1)])).await.unwrap_err();
     assert!(matches!(refused, AppendError::Unavailable(_)), "{refused}");
-    holder.close().await.unwrap();
+    blocker.close().await.unwrap();
     appender.append(call("acme", "busy", vec![draft(1)])).await.unwrap();
 }
 
@@ -266,7 +266,8 @@ async fn heads_are_not_read_under_an_older_snapshot() {
     assert!(test.admin(asked).await.unwrap_err().to_string().contains("needs read committed"));
 }
 
-/// A cancelled wait for a standby commits here and perhaps nowhere else: no 201, and asking again tells what became of it.
+/// A cancelled wait for a standby commits on the primary and perhaps nowhere else, so the call is not acknowledged. A
+/// repeated call finds the stored event.
 #[tokio::test]
 async fn a_commit_that_a_standby_may_lack_is_not_acknowledged() {
     let postgres = Postgres::own_cluster().await;
@@ -279,6 +280,7 @@ async fn a_commit_that_a_standby_may_lack_is_not_acknowledged() {
         let (appender, event) = (appender.clone(), event.clone());
         tokio::spawn(async move { appender.append(call("acme", "p", vec![event])).await })
     };
+    // Cancels the commit while it waits for the missing standby.
     let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     sealbus_testkit::eventually("the commit's wait for a standby is cancelled", async || test.count(cancel).await > 0)
         .await;
@@ -287,10 +289,11 @@ async fn a_commit_that_a_standby_may_lack_is_not_acknowledged() {
         matches!(&refused, AppendError::Unavailable(cause) if matches!(**cause, LedgerError::OutcomeUnknown { .. })),
         "{refused:?}"
     );
+    // A repeated call finds the stored event.
     test.admin("ALTER SYSTEM RESET synchronous_standby_names").await.unwrap();
     test.admin("SELECT pg_reload_conf()").await.unwrap();
     let answer = appender.append(call("acme", "p", vec![event])).await.unwrap();
-    assert!(!answer[0].new, "it had been stored");
+    assert!(!answer[0].new, "the event was stored again");
 }
 
 #[tokio::test]
@@ -308,7 +311,10 @@ async fn an_origin_that_no_seal_can_hold_begins_no_ledger() {
         let refused = create(&config, &creation, &keyring).await.unwrap_err();
         assert!(matches!(refused, OpenError::BadOrigin(_)), "{refused}");
     }
-    assert!(matches!(Ledger::open(&config).await, Err(OpenError::NotCreated)), "nothing was written");
+    assert!(
+        matches!(Ledger::open(&config).await, Err(OpenError::NotCreated)),
+        "a refused creation has written a ledger"
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The outbox: what a relay reads from it, what it may delete, and what lets the low-water bound move.
+//! The outbox: which rows a relay reads, which rows it may delete, and when the low-water bound may advance.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
@@ -12,7 +12,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::support::{TestLedger, call, draft};
 
-/// Appends so many events to a plan of tenant `acme`, in one call.
+/// Appends `count` events to a plan of tenant `acme` in one call.
 async fn append(appender: &Appender, plan: &str, count: u64) -> Vec<Record> {
     let events = (1..=count).map(draft).collect();
     let stored = appender.append(call("acme", plan, events)).await.unwrap();
@@ -35,7 +35,7 @@ async fn a_pages_rows_know_their_plans_smallest_in_the_whole_outbox() {
     let partition = partition("order-1");
     let all = test.ledger.outbox().page(partition, 0, 100).await.unwrap();
     assert_eq!(seqs(&all), [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1)]);
-    // Under the bound and beyond the page there is an elder all the same.
+    // The smallest seq is that of the whole outbox, even if its row is below the bound of the page.
     let page = test.ledger.outbox().page(partition, all[2].id, 2).await.unwrap();
     assert_eq!(seqs(&page), [(3, 1), (4, 1)]);
 
@@ -64,7 +64,11 @@ async fn plans_are_asked_about_by_name() {
     let asked = [("acme", "order-2"), ("acme", "nobody"), ("globex", "order-1"), ("acme", "order-1")];
     let rows = test.ledger.outbox().of_plans(&asked, 2).await.unwrap();
     let found: Vec<_> = rows.iter().map(|(at, row)| (*at, row.seq, row.smallest_seq)).collect();
-    assert_eq!(found, [(0, 1, 1), (3, 1, 1), (3, 2, 1)], "at most two of a plan");
+    assert_eq!(
+        found,
+        [(0, 1, 1), (3, 1, 1), (3, 2, 1)],
+        "expected at most two rows per plan, and none of unknown plans"
+    );
 }
 
 #[tokio::test]
@@ -76,9 +80,16 @@ async fn events_come_with_their_rows_and_no_more_than_fits() {
     let events = test.ledger.outbox().events(&rows, 1 << 20).await.unwrap();
     assert_eq!(events.iter().map(|(row, _)| *row).collect::<Vec<_>>(), rows);
     assert_eq!(events.into_iter().map(|(_, event)| event.unwrap()).collect::<Vec<_>>(), records);
-    assert_eq!(test.ledger.outbox().events(&rows, 0).await.unwrap().len(), 1, "one goes in any case");
+    assert_eq!(
+        test.ledger.outbox().events(&rows, 0).await.unwrap().len(),
+        1,
+        "the size limit excluded the first event"
+    );
     let two = u64::from(records[0].header.payload_size) + 20;
-    assert!((2..4).contains(&test.ledger.outbox().events(&rows, two).await.unwrap().len()), "as many as fit");
+    assert!(
+        (2..4).contains(&test.ledger.outbox().events(&rows, two).await.unwrap().len()),
+        "the number of events does not match the size limit"
+    );
 }
 
 #[tokio::test]
@@ -105,16 +116,21 @@ async fn a_row_that_names_another_event_is_not_deleted() {
     let second = append(&appender, "order-2", 1).await.remove(0);
     let ids = async |plan: &str| test.ledger.outbox().page(partition(plan), 0, 100).await.unwrap();
     let (id, other) = (ids("order-1").await[0].id, ids("order-2").await.last().unwrap().id);
-    // As after a failover: the acknowledged event's id is another event's row.
+    // After a failover, the row id of an acknowledged event can belong to another event.
     let swapped = [Acknowledged { id: other, record: &first }];
     assert_eq!(test.ledger.outbox().delete_acknowledged(&swapped).await.unwrap(), [] as [i64; 0]);
     assert_eq!(ids("order-2").await.last().unwrap().id, other);
 
+    // Rows that match their events are deleted once.
     let both = [Acknowledged { id, record: &first }, Acknowledged { id: other, record: &second }];
     let mut deleted = test.ledger.outbox().delete_acknowledged(&both).await.unwrap();
     deleted.sort_unstable();
     assert_eq!(deleted, [id, other]);
-    assert_eq!(test.ledger.outbox().delete_acknowledged(&both).await.unwrap(), [] as [i64; 0], "gone is gone");
+    assert_eq!(
+        test.ledger.outbox().delete_acknowledged(&both).await.unwrap(),
+        [] as [i64; 0],
+        "a deleted row was deleted again"
+    );
 }
 
 #[tokio::test]
@@ -145,7 +161,7 @@ async fn a_writer_is_named_from_before_it_draws_an_id_until_it_is_over() {
     let writers = test.ledger.outbox().writers().await.unwrap();
     assert_eq!(writers.len(), 1, "{writers:?}");
 
-    // One that comes later is another, and one that only reads is none.
+    // A later writer that has committed and a transaction that only reads are not listed.
     let mut connection = PgConnection::connect(&test.postgres.url()).await.unwrap();
     let mut reader = connection.begin().await.unwrap();
     sqlx::query("SELECT count(*) FROM sealbus.outbox").fetch_one(&mut *reader).await.unwrap();
@@ -155,7 +171,10 @@ async fn a_writer_is_named_from_before_it_draws_an_id_until_it_is_over() {
 
     late.commit().await.unwrap();
     assert_eq!(test.ledger.outbox().writers().await.unwrap(), [] as [String; 0]);
-    assert!(test.ledger.outbox().page(3, 0, 100).await.unwrap().iter().any(|row| row.id == id), "what it left is seen");
+    assert!(
+        test.ledger.outbox().page(3, 0, 100).await.unwrap().iter().any(|row| row.id == id),
+        "the row of the committed writer is missing"
+    );
 }
 
 #[tokio::test]
