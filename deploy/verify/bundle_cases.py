@@ -1,7 +1,7 @@
-"""The golden bundles: those of sample_bundles.py, and the findings when they, or the pins of the verifier, are changed.
+"""The golden cases of bundles. Each case changes a bundle of sample_bundles.py or the verifier's pins, and lists the findings.
 
-A case is a merge patch (RFC 7396) on the files and records of a bundle and on the pins. The records become `events.jsonl`, one
-per line, by tenant, plan and seq.
+A case is a merge patch (RFC 7396) on the files and records of a bundle and on the pins. The records become the
+lines of `events.jsonl`, ordered by tenant, plan and seq.
 """
 
 import base64
@@ -14,7 +14,8 @@ from sample_bundles import DATA_KEY, FIRST_ANCHOR, KEYS, NOW, SECOND_ANCHOR, bun
 
 
 def case(name, bundle, findings, files=None, records=None, pinned=None, **more):
-    """A case. The exit code follows from the findings; it is 1 if the bundle, the pins or a receipt cannot be read."""
+    """Returns a case. The exit code follows from the findings. `findings` is None if the bundle, the pins or a receipt cannot be
+    read; the exit code is then 1."""
     kinds = None if findings is None else {verdict for verdict, _ in findings} - {"ERASED"}
     exit_code = 1 if kinds is None else 0 if not kinds else 4 if kinds == {"UNANCHORED"} else 3
     patch = {"bundle": {name: part for name, part in (("files", files), ("records", records)) if part}, "trust": pinned}
@@ -73,7 +74,7 @@ def cases_of_records():
 def cases_of_times():
     _, chain, _, _ = whole_ledger()
     made, place = bundles(), "acme/case-7/{}".format
-    last = 1763600404  # when the newest sealed event was recorded
+    last = 1763600404  # The time at which the newest sealed event was recorded, in seconds since 1970.
     stray = lambda time: {"acme/stray/1": record(SIGN, None, "{}", None, plan="stray", recorded_us=str(time * 1_000_000))}
     next_recorded = lambda us: {place(5): record(SIGN, chain[3], "{}", None, type="case.noted", recorded_us=str(us))}
     second = [where(record) for record in made["whole"]["records"].values() if record["log_index"] < 5 and record["seq"] == 2]
@@ -141,7 +142,7 @@ def cases_of_notes():
              pinned=with_policy(f"witness w1 {WITNESS_1[0].vkey}", f"witness w2 {WITNESS_2[0].vkey}", "group two all w1 w2", "quorum two")),
         case("the log as its own witness", "whole", [("QUORUM", "size 9")], pinned=with_policy(f"witness own {LOG_TIME[0].vkey}", "quorum own")),
         case("no witness asked", "whole", [], files={"anchors/1": alone}, pinned=with_policy("quorum none")),
-        # The log's time is SECOND_ANCHOR, the witnesses' are a second and two after it.
+        # The log cosigned at SECOND_ANCHOR, and the witnesses cosigned one and two seconds later.
         case("witnesses over five minutes ahead", "whole", [("QUORUM", "size 9")], now=SECOND_ANCHOR - 300),
         case("a witness five minutes ahead", "whole", [], now=SECOND_ANCHOR - 299),
         case("old, and a young one is asked", "whole", [("STALE", "size 9")], now=SECOND_ANCHOR + 183, max_age=180),

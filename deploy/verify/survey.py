@@ -1,5 +1,5 @@
-"""The seal of an event, and the facts that have to be known before any event is checked: key windows, erasures, the last sealed
-time."""
+"""Checks the seal of an event, and collects the facts that must be known before any event is checked: key windows, erasures and
+the last sealed time."""
 
 from base64 import b64encode
 
@@ -13,7 +13,8 @@ FOREVER = float("inf")
 
 
 def faults_of_seal(event, trust, counts):
-    """Checks 5 to 9, except the comparison with the predecessor's suite. `counts` tells whether the key counts for the event."""
+    """Yields the verdicts of checks 5 to 9 that fail, except the comparison with the predecessor's suite. `counts` tells
+    whether a key is valid for the event."""
     record, event_hash = event.record, seal.sha256(seal.encode(event.header))
     kid, mac, sig = record["kid"], bytes.fromhex(record["mac"]), bytes.fromhex(record["sig"])
     if not seal.is_of_suite(event.suite, mac, sig):
@@ -37,7 +38,7 @@ def faults_of_seal(event, trust, counts):
 
 
 def sealed_data(event, trust):
-    """Returns the members of a payload that a pinned key sealed, or None."""
+    """Returns the members of an event's payload. Returns None if there is no payload or if no pinned key has sealed it."""
     payload = event.record.get("payload")
     if payload is None or any(faults_of_seal(event, trust, lambda kid, key: True)):
         return None
@@ -45,7 +46,8 @@ def sealed_data(event, trust):
 
 
 def is_proven(kid, payload, by, trust):
-    """Returns whether key.added is about a pinned key and contains a valid proof of its possession."""
+    """Returns whether the payload of a `key.added` event names a pinned key and contains a valid proof by that key's
+    holder. The proof of an HMAC key is not checked if no secret is pinned for the key."""
     if kid not in trust.keys:
         return False
     key, message = trust.keys[kid], seal.key_message(trust.origin, kid, by)
@@ -59,7 +61,7 @@ def is_proven(kid, payload, by, trust):
 
 
 class Survey:
-    """Key windows, erased data keys and the last sealed time. Only events that a pinned key sealed are believed."""
+    """Key windows, erased data keys and the last sealed time. Only events sealed by a pinned key are taken into account."""
 
     def __init__(self, events, trust):
         self.trust, self.added, self.ended, self.erased, self.last_sealed = trust, {}, {}, set(), 0
@@ -69,7 +71,7 @@ class Survey:
             if event.index is not None:
                 self.last_sealed = max(self.last_sealed, event.recorded)
             if (event.tenant, event.plan) == ("_system", "_keys"):
-                # The first event is leaf 0 by definition, whether or not it is sealed yet.
+                # The first event of plan `_keys` is leaf 0 by definition, whether or not it is sealed yet.
                 self.apply_key_event(event, 0 if event.seq == 1 else event.index)
             elif event.plan == "_erasures" and event.record["type"] == "subject.erased" and event.index is not None:
                 keys = (sealed_data(event, trust) or {}).get("keys")
@@ -77,7 +79,7 @@ class Survey:
                 self.erased.update((event.tenant, key) for key in names if bundle.ID.fullmatch(key))
 
     def apply_key_event(self, event, index):
-        """Opens or closes the window of a key."""
+        """Begins or ends the window of a key, as an event of plan `_keys` states."""
         payload, by, first = sealed_data(event, self.trust), event.record["kid"], event.seq == 1
         if index is None or payload is None or not first and not self.key_counts(by, self.trust.keys[by], index):
             return
@@ -86,15 +88,15 @@ class Survey:
             if is_proven(kid, payload, by, self.trust) and (kid == by or not first):
                 self.added.setdefault(kid, index)
         elif kind in ("key.retired", "key.revoked") and kid in self.added:
-            # An end that reaches back, or that is not a log index, counts from the event's own leaf.
+            # If `until` is lower than the event's own log index, or is not an integer, the window ends at the event's own index.
             end = max(until, index) if type(until) is int else index
             self.ended[kid] = min(end, self.ended.get(kid, end))
 
     def key_counts(self, kid, pinned, index):
-        """Returns whether a key counts at a log index: within the window from plan `_keys` and the pinned limits."""
+        """Returns whether a log index is inside a key's window from plan `_keys` and inside the key's pinned limits."""
         first, end = self.added.get(kid, FOREVER), self.ended.get(kid, FOREVER)
         return max(first, pinned.start) <= index < min(end, pinned.end)
 
     def has_erased(self, event):
-        """Returns whether an erasure names the data key of the event's payload."""
+        """Returns whether a sealed `subject.erased` event names the data key of the event's payload."""
         return event.record["payload_mode"] == "encrypted" and (event.tenant, str(event.data().get("key"))) in self.erased

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""The verifier: the golden and published verdicts, every field of every record, keys, tiles. Run as a program, this file runs
-all tests of the folder. vectors.py checks the golden bundles."""
+"""Tests of the verifier: golden and published verdicts, changes to every member of every record, key windows and tiles.
+
+When this file is run as a program, it runs all tests of the folder. The golden bundles are checked by vectors.py.
+"""
 
 import functools
 import json
@@ -47,7 +49,7 @@ def found(report):
 
 
 class Verdicts(unittest.TestCase):
-    """Rows of the tampering table: exactly their findings."""
+    """Each case of the tampering table produces exactly its expected findings."""
 
     def test_the_golden_and_the_published_cases(self):
         files = [golden("verdicts.json")]
@@ -124,7 +126,7 @@ class Tampering(unittest.TestCase):
 
 
 class Windows(unittest.TestCase):
-    """Key windows and erasures, which only sealed events of the plans `_keys` and `_erasures` change."""
+    """Key windows and erasures change only by sealed events of the plans `_keys` and `_erasures`."""
 
     def survey(self, *events):
         made, (_, _, first) = [], events[0] if events else ("", "", {})
@@ -183,7 +185,7 @@ class Vouching(unittest.TestCase):
 
 
 class Tiles(unittest.TestCase):
-    """A log of several tiles, two levels high."""
+    """The tiles of a log that has several tiles on two levels."""
 
     def setUp(self):
         self.tree = merkle.Tree(seal.sha256(b"%d" % number) for number in range(600))
@@ -218,6 +220,6 @@ if __name__ == "__main__":
     result = unittest.TextTestRunner().run(unittest.TestLoader().discover(str(HERE)))
     failed = len({getattr(test, "test_case", test) for test, _ in result.failures + result.errors})
     skipped = len(result.skipped)
-    # The line has the form of cargo's, so that a script can add up all tests.
+    # The line has the form of the summary of `cargo test`, so that a script can add up the tests of both languages.
     print(f"test result: {'FAILED' if failed else 'ok'}. {result.testsRun - failed - skipped} passed; {failed} failed; 0 ignored")
     sys.exit(0 if result.wasSuccessful() else 1)

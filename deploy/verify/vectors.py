@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes the golden vectors (`--write`), or checks that this implementation still makes them byte for byte.
 
-In both cases it also compares itself with every vector: those of the golden files, and the published ones in
-../shared/vectors where that folder exists.
+In both cases the program also checks this implementation against every vector in the golden files, and against the published
+vectors in ../shared/vectors if that folder exists.
 """
 
 import json
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "libs/core/tests/golden"
 PUBLISHED = ROOT.parent / "shared/vectors/seal"
 
-# Each golden file: what makes it, and its checks.
+# Maps each golden file to the function that makes it and to its checks.
 FILES = {
     "seal.json": (seal_cases.seal_file, [checks.check_seal, lambda file: checks.check_v1(file["v1"])]),
     "strict.json": (strict_cases.strict_file, [checks.check_strict]),
@@ -36,7 +36,7 @@ FILES = {
     "verdicts.json": (verdict_cases.verdict_file, [checks.check_verdicts]),
     "bundles.json": (bundle_cases.bundle_file, [checks.check_bundles]),
 }
-# The published files of the same forms. Each has a golden file that covers its subject.
+# Maps each published file to its checks. A published file has the form of a golden file that covers the same subject.
 PUBLISHED_FILES = {
     "seal-v2.json": [checks.check_seal], "seal-v1.json": [checks.check_v1], "strict-json.json": [checks.check_strict],
     "log.json": [checks.check_log, checks.check_notes], "envelope.json": [checks.check_envelopes], "verdicts.json": [checks.check_verdicts],
@@ -44,7 +44,7 @@ PUBLISHED_FILES = {
 
 
 def golden(name, make, write):
-    """Returns a golden file, after checking that it is what `make` returns."""
+    """Checks that the golden file holds what `make` returns, and returns its content. With `write`, writes the file first."""
     text = json.dumps(make(), indent=1, ensure_ascii=False, default=bytes.hex) + "\n"
     if write:
         GOLDEN.mkdir(parents=True, exist_ok=True)

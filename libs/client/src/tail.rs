@@ -1,4 +1,4 @@
-//! Following events as they are published (docs/spec/interface.md#stream).
+//! Streams of events as they are published (docs/spec/interface.md#stream).
 
 use std::collections::VecDeque;
 
@@ -24,10 +24,11 @@ pub enum Scope {
 }
 
 impl Client {
-    /// Follows events without end, starting after `after` (a seq of the plan, or a log index), or now if it is `None`.
+    /// Returns a stream of the events after `after`, which is a seq for [`Scope::Plan`] and a log index for
+    /// [`Scope::All`]. If `after` is `None`, the stream starts with the next new event. It ends only with an error.
     ///
-    /// A stream that breaks, or is silent for the [idle timeout](crate::ClientConfig::stream_idle_timeout), is opened
-    /// again after the last event that was received.
+    /// If the connection breaks, or is silent for the [idle timeout](crate::ClientConfig::stream_idle_timeout), the client
+    /// connects again and resumes after the last event that it received.
     ///
     /// # Errors
     /// The stream ends with an error if the service refuses the request, or cannot be reached within the
@@ -75,8 +76,8 @@ impl Tail {
         }
     }
 
-    /// Waits for the next bytes of the stream, and opens it first if necessary. The inner error is the reason why it
-    /// broke.
+    /// Waits for the next bytes of the stream, and opens the stream first if necessary. The inner error is the reason why the
+    /// stream broke.
     async fn read(&mut self) -> Result<Result<(), String>, ClientError> {
         let (response, parser) = if let Some(connection) = &mut self.connection {
             connection

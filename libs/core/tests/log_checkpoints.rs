@@ -61,7 +61,7 @@ fn a_checkpoint_must_be_signed_by_its_log() {
     assert_eq!(open("bus.test/two", &keys), Err(CheckpointError::OtherOrigin { origin: ORIGIN.into() }));
     assert_eq!(open(ORIGIN, &keys[1..]), Err(CheckpointError::Unsigned), "a line of type 0x04 alone was accepted");
 
-    // The key of another log does not count, even if it is known and signed this text.
+    // A signature by the key of another log does not count, even if the verifier knows the key and the key signed this text.
     let (other, _) = signers("bus.test/two", 5, "witness.test", 2);
     assert_eq!(other.sign(&checkpoint(), 1000), None);
     assert_eq!(open(ORIGIN, &[other.verifier_key()]), Err(CheckpointError::Unsigned));
@@ -85,7 +85,7 @@ fn cosignatures_count_until_five_minutes_ahead() {
     assert_eq!(counting(699), []);
     assert_eq!(counting(u64::MAX).len(), 2);
 
-    // A key of the log is by the log under any name.
+    // A cosignature by the log's key counts as the log's own, whatever name the key has.
     let alias = VerifierKey::new("alias", SignatureType::Cosignature, keys[0].public().clone()).unwrap();
     let alias_signer = WitnessSigner::new(&keyring(seed(9), seed(1)), "alias").unwrap();
     assert_eq!(alias_signer.verifier_key(), alias);
@@ -95,7 +95,7 @@ fn cosignatures_count_until_five_minutes_ahead() {
     assert!(opened.cosignatures(5000).all(|line| line.by_log));
     assert_eq!(opened.cosignatures(5000).count(), 1);
 
-    // Another key with the name of the log is by the log, too.
+    // A cosignature by another key counts as the log's own if the key has the log's name.
     let namesake = WitnessSigner::new(&keyring(seed(9), seed(5)), ORIGIN).unwrap();
     let lines = [note.signatures(), &[namesake.cosign(&checkpoint(), 1003)]].concat();
     let note = Note::new(note.text().into(), lines).unwrap();

@@ -1,4 +1,5 @@
-//! The findings of tampered ledgers: the golden and published verdicts.json, and the golden chain, which has no log.
+//! Checks the findings of tampered ledgers against the golden and the published `verdicts.json`, and those of tampered chains
+//! without a log against `seal.json`.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
@@ -35,7 +36,7 @@ fn each_tampering_gets_its_findings_and_exit_code() {
     }
 }
 
-/// Without a log, only the checks of the chain are made.
+/// A verification without a log makes only the checks of the chain.
 #[test]
 fn chains_without_a_log_get_their_verdicts() {
     let file = common::golden("seal.json");

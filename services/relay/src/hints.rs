@@ -1,5 +1,5 @@
-//! Hints of a partition: received while the worker has capacity, checked, and handed to the worker
-//! (`docs/spec/protocol.md#relay-3`).
+//! Receives the hints of a partition, checks them, and passes them to the partition's worker
+//! (`docs/spec/protocol.md#relay-3`). Hints that arrive while the worker has no capacity are dropped.
 
 use std::sync::Arc;
 
@@ -20,13 +20,13 @@ const CHANNEL_CAPACITY: usize = 256;
 /// A hinted event whose seal is valid.
 #[derive(Debug)]
 pub(crate) struct HintedEvent {
-    /// The outbox row, according to the hint.
+    /// The id of the event's outbox row, as the hint states it.
     pub outbox_id: i64,
     /// The event.
     pub record: Arc<Record>,
 }
 
-/// The events that hints of a partition may contain.
+/// The conditions that an event in a hint must meet.
 pub(crate) struct ExpectedEvents {
     /// The ledger's origin.
     pub origin: String,
@@ -40,7 +40,8 @@ pub(crate) struct ExpectedEvents {
 
 impl ExpectedEvents {
     /// Checks that an event may be sent without reading it from the ledger: its origin and partition are the expected ones,
-    /// its seal is by a trusted key, and its payload and metadata are those that were sealed. The error is the reason.
+    /// its seal is by a trusted key, and its payload and metadata are those that were sealed. The error is the reason why the
+    /// event may not be sent.
     fn check(&self, record: &Record) -> Result<(), String> {
         let header = &record.header;
         if header.origin != self.origin
@@ -66,7 +67,7 @@ pub(crate) struct HintIntake {
 }
 
 impl HintIntake {
-    /// Starts the task. It ends when this is dropped.
+    /// Starts the task. The task ends when the returned `HintIntake` is dropped.
     pub(crate) fn start(broker: Broker, expected: ExpectedEvents, metrics: Metrics) -> Self {
         let (sender, hints) = mpsc::channel(CHANNEL_CAPACITY);
         let dropped = Arc::new(Notify::new());
@@ -74,7 +75,7 @@ impl HintIntake {
         Self { hints, dropped, _task: AbortOnDropHandle::new(task) }
     }
 
-    /// Waits for the next hint. Cancel safe.
+    /// Waits for the next hint. This method is cancel safe.
     pub(crate) async fn next(&mut self) -> HintedEvent {
         match self.hints.recv().await {
             Some(hint) => hint,
@@ -83,12 +84,12 @@ impl HintIntake {
         }
     }
 
-    /// Returns the next hint if there is one already.
+    /// Returns the next hint if one has already been checked, without waiting.
     pub(crate) fn try_next(&mut self) -> Option<HintedEvent> {
         self.hints.try_recv().ok()
     }
 
-    /// Returns the notification of dropped hints. After one, the outbox should be swept at once.
+    /// Returns the notification that is sent when a hint is dropped. The worker should then sweep the outbox at once.
     pub(crate) fn dropped(&self) -> Arc<Notify> {
         Arc::clone(&self.dropped)
     }
@@ -113,7 +114,8 @@ async fn receive(
         }
     };
     while let Some(hint) = hints.next().await {
-        // Checking a seal is more expensive than reading many rows, so a worker that is behind catches up faster by a sweep.
+        // Checking a seal is more expensive than reading many rows, so a worker without capacity catches up faster by a
+        // sweep of the outbox.
         let Ok(slot) = sender.try_reserve() else {
             metrics.hint(HintFate::Dropped);
             dropped.notify_one();

@@ -22,8 +22,8 @@ impl VerifiedNote {
         (self.checkpoint().size(), self.checkpoint().root())
     }
 
-    /// Returns the earliest and the latest trusted time on the note, in seconds since 1970. `now` is the verifier's
-    /// clock.
+    /// Returns the earliest and the latest trusted time on the note, in seconds since 1970, or `None` if the note has no
+    /// trusted time. `now` is the current time of the verifier's clock.
     pub(super) fn times(&self, now: u64) -> Option<(u64, u64)> {
         let times = || self.signed.cosignatures(now).map(|by| by.time);
         times().min().zip(times().max())

@@ -1,4 +1,4 @@
-//! Single events, heads and ranges, and the names and numbers of plans.
+//! Queries for single events, heads and ranges of events, and for the names and numbers of plans.
 
 use std::collections::HashMap;
 
@@ -18,9 +18,9 @@ const EVENT_HASH: Column = Column::new("events", "event_hash");
 /// The last event of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// Its seq.
+    /// The seq of the event.
     pub seq: u64,
-    /// Its `event_hash`.
+    /// The `event_hash` of the event.
     pub hash: Hash,
 }
 
@@ -41,7 +41,7 @@ impl History<'_> {
         row.map(|row| row.into_record(&self.ledger.deployment().origin)).transpose()
     }
 
-    /// Returns the ids among `ids` with which a tenant has events, in no particular order.
+    /// Returns those of `ids` that are ids of a tenant's stored events, in no particular order.
     pub async fn stored_ids(self, tenant: &str, ids: &[Uuid]) -> Result<Vec<Uuid>, LedgerError> {
         let stored = sqlx::query_scalar!(
             "-- stored_ids\nSELECT event_id FROM sealbus.events WHERE tenant = $1 AND event_id = ANY ($2)",
@@ -53,8 +53,8 @@ impl History<'_> {
         Ok(stored)
     }
 
-    /// Returns the last event of a plan, or with `below_index` its last event that is sealed below that log index. Returns
-    /// `None` if there is no such event.
+    /// Returns the last event of a plan. With `below_index`, returns the last event of the plan whose log index is lower than
+    /// `below_index`. Returns `None` if there is no such event.
     pub async fn head(
         self,
         tenant: &Tenant,
@@ -77,7 +77,7 @@ impl History<'_> {
         row.map(|row| Ok(Head { seq: SEQ.read(row.seq)?, hash: EVENT_HASH.hash(&row.event_hash)? })).transpose()
     }
 
-    /// Returns the seqs of the heads of some plans, in their order; 0 for a plan without an event.
+    /// Returns the seq of the head of each plan, in the order of `plans`. The seq is 0 for a plan without an event.
     pub async fn heads(self, plans: &[(Tenant, Plan)]) -> Result<Vec<u64>, LedgerError> {
         let tenants: Vec<String> = plans.iter().map(|(tenant, _)| tenant.to_string()).collect();
         let names: Vec<String> = plans.iter().map(|(_, plan)| plan.to_string()).collect();
@@ -116,8 +116,8 @@ impl History<'_> {
         into_records(rows, &self.ledger.deployment().origin)
     }
 
-    /// Returns the event hashes of some events of a plan, by seq. Events that the ledger lacks are left out, and so are those
-    /// whose stored hash is not 32 bytes long, which cannot be compared with any event.
+    /// Returns the event hashes of a plan's events with the given seqs, by seq. The result omits events that the ledger
+    /// lacks. It also omits events whose stored hash is not 32 bytes long, because such a hash cannot equal that of any event.
     pub async fn event_hashes(self, plan_no: i64, seqs: &[u64]) -> Result<HashMap<u64, Hash>, LedgerError> {
         let rows = sqlx::query!(
             "-- event_hashes\nSELECT seq, event_hash FROM sealbus.events WHERE plan_no = $1 AND seq = ANY ($2)",
@@ -153,7 +153,8 @@ impl History<'_> {
         Ok(names)
     }
 
-    /// Returns the number of a plan; `None` until it has an event. The number never changes, and appears in no message or file.
+    /// Returns the internal number of a plan, or `None` if the plan has no event. The number never changes, and appears in no
+    /// message or file.
     pub async fn plan_no(self, tenant: &str, plan: &str) -> Result<Option<i64>, LedgerError> {
         let number = sqlx::query_scalar!(
             "-- plan_no\nSELECT plan_no FROM sealbus.plans WHERE tenant = $1 AND plan = $2",
@@ -165,7 +166,7 @@ impl History<'_> {
         Ok(number)
     }
 
-    /// Returns the numbers of some plans, by (tenant, plan). Plans without an event are left out.
+    /// Returns the internal numbers of plans, by (tenant, plan). The result omits plans without an event.
     pub async fn plan_nos(self, plans: &[(&str, &str)]) -> Result<HashMap<(String, String), i64>, LedgerError> {
         let (tenants, names): (Vec<String>, Vec<String>) =
             plans.iter().map(|(tenant, plan)| ((*tenant).to_owned(), (*plan).to_owned())).unzip();

@@ -1,5 +1,5 @@
-//! Payloads that are opened while they are verified, by an operator whose keyring holds the `kek-` keys
-//! (`docs/spec/integrity.md#verify-16`).
+//! Opens encrypted payloads during a verification, to check that they can be decrypted (`docs/spec/integrity.md#verify-16`).
+//! This is possible only if the verifier's keyring holds the `kek-` keys.
 
 use std::collections::HashMap;
 
@@ -11,10 +11,11 @@ use uuid::Uuid;
 
 use crate::{Ledger, LedgerError};
 
-/// The highest number of data keys in memory. The events of a subject are often close together.
+/// The maximum number of data keys in memory. A full cache is emptied, which costs little because the events of a data
+/// subject are often close together.
 const MAX_CACHED: usize = 1_000;
 
-/// The data keys that a run of plans has looked up.
+/// A cache of the data keys that were looked up while the rows of some plans are checked.
 pub(super) struct Opening<'a> {
     ledger: &'a Ledger,
     keyring: &'a Keyring,
@@ -23,11 +24,11 @@ pub(super) struct Opening<'a> {
 
 /// The result of looking up a data key.
 enum LookedUp {
-    /// The key.
+    /// The unwrapped data key.
     Found(DataKey),
-    /// There is no valid row, or it does not unwrap.
+    /// The key has no valid row, or the row cannot be unwrapped.
     Lost,
-    /// The keyring lacks the key under which it is wrapped, so nothing can be checked.
+    /// The keyring lacks the `kek-` key that wraps the data key, so the payload cannot be checked.
     NoKek,
 }
 
@@ -36,7 +37,8 @@ impl<'a> Opening<'a> {
         Self { ledger, keyring, keys: HashMap::new() }
     }
 
-    /// Returns why the payload of a record does not open; `None` if it does, or if it cannot be checked.
+    /// Returns the reason why the payload of a record cannot be opened. Returns `None` if it was opened, is not encrypted,
+    /// or cannot be checked.
     pub(super) async fn unopened(&mut self, record: &Record, trust: &Trust) -> Result<Option<Unopened>, LedgerError> {
         let envelope = match Envelope::stored(record) {
             Ok(None) => return Ok(None),

@@ -1,4 +1,4 @@
-//! The kinds of values.
+//! The types of the values that settings can have.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,19 +10,20 @@ use secrecy::SecretString;
 use super::entry::Secrecy;
 use super::secret::SecretUrl;
 
-/// A kind of value.
+/// A type of values that a setting can have.
 pub trait Value: Sized {
-    /// Name of the kind.
+    /// Name of the type in documentation and errors.
     const KIND: &'static str;
     /// How much of a value is shown.
     const SECRECY: Secrecy = Secrecy::Open;
-    /// Whether a file that `…_FILE` names can hold the value.
+    /// Whether the value can also be read from a file, which the variable with the suffix `_FILE` names.
     const FROM_FILE: bool = true;
 
     /// Parses a value. The error describes valid values, such as "a duration: …". `text` has no spaces around it and is not empty.
     fn parse(text: &str) -> Result<Self, &'static str>;
 
-    /// Returns the value as a number, by which a range is checked; `None` if the kind has no order.
+    /// Returns the value as a number, which is compared with the limits of the setting's range. Returns `None` if values of
+    /// this type have no order.
     fn measure(&self) -> Option<i128> {
         None
     }
@@ -37,7 +38,7 @@ impl Value for String {
     }
 }
 
-/// A text that is not shown.
+/// A secret text, which is never shown.
 impl Value for SecretString {
     const KIND: &'static str = "secret";
     const SECRECY: Secrecy = Secrecy::Hidden;
@@ -57,8 +58,8 @@ impl Value for SecretUrl {
     }
 }
 
-/// The path of a file or folder. It has no `…_FILE` form: the value already names a file, and if the file of secrets itself were
-/// given by mistake, the error about the path would quote it.
+/// The path of a file or folder. It cannot be read from a file, because the value already names a file. If it could, and the
+/// `_FILE` variable named a file of secrets by mistake, then the error about the invalid path would print the secrets.
 impl Value for PathBuf {
     const KIND: &'static str = "path";
     const FROM_FILE: bool = false;
@@ -90,7 +91,7 @@ impl Value for u32 {
     }
 }
 
-/// A number of a database, which is never negative.
+/// A number that Postgres stores as a `bigint`. It is never negative.
 impl Value for i64 {
     const KIND: &'static str = "number";
 
@@ -103,7 +104,7 @@ impl Value for i64 {
     }
 }
 
-/// Digits and a unit: `us`, `ms`, `s`, `m`, `h` or `d`.
+/// A duration, written as digits and a unit: `us`, `ms`, `s`, `m`, `h` or `d`.
 impl Value for Duration {
     const KIND: &'static str = "duration";
 
@@ -117,7 +118,7 @@ impl Value for Duration {
     }
 }
 
-/// A number of bytes: `262144`, `256KiB`, `4MiB`, `1GiB`.
+/// A number of bytes, such as `262144`, `256KiB`, `4MiB` or `1GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(u64);
 

@@ -14,7 +14,8 @@ use serde::Deserialize;
 
 use crate::sinks::SinkSpec;
 
-/// The name of the subscription that, if it lists no types, takes what no other subscription of the files takes.
+/// The name of the default subscription. If it lists no types, it receives every event that no other subscription in the
+/// files receives.
 const DEFAULT: &str = "default";
 
 /// A declared subscription and its sink.
@@ -26,7 +27,7 @@ pub struct Declared {
     pub sink: SinkSpec,
 }
 
-/// Why subscriptions cannot be loaded.
+/// The error of loading subscriptions.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// A file or folder cannot be read.
@@ -49,7 +50,7 @@ pub enum FileError {
         subscription: String,
         /// The field.
         field: &'static str,
-        /// The rule that it breaks.
+        /// The rule that the field breaks.
         reason: String,
     },
     /// Two subscriptions have the same name.
@@ -58,22 +59,22 @@ pub enum FileError {
     /// Two subscriptions write to the same table or file.
     #[error("subscriptions {first} and {second} both write {target}")]
     SameTarget {
-        /// One of them.
+        /// The name of the first subscription.
         first: String,
-        /// The other.
+        /// The name of the second subscription.
         second: String,
-        /// The table or file.
+        /// The table or file that both write to.
         target: String,
     },
 }
 
-/// Loads the subscriptions of a file, or of all `*.yaml` and `*.yml` files of a folder, and returns them in order of
-/// their names.
+/// Loads the subscriptions of a file, or of all `*.yaml` and `*.yml` files of a folder, and returns them ordered by
+/// name.
 pub fn load(path: &Path) -> Result<Vec<Declared>, FileError> {
     read(&read_yaml(path)?)
 }
 
-/// Reads the subscriptions of some files, each given by its name and text, and returns them in order of their names.
+/// Parses the subscriptions in `files`, which are pairs of a file name and a text, and returns them ordered by name.
 pub fn read(files: &[(String, String)]) -> Result<Vec<Declared>, FileError> {
     let mut declared: Vec<Declared> = Vec::new();
     let mut default_takes_rest = false;
@@ -122,7 +123,7 @@ struct Written {
     subscriptions: BTreeMap<String, Entry>,
 }
 
-/// One subscription as it is written.
+/// A subscription as it is written in a file, before its fields are checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {

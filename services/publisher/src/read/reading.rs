@@ -1,4 +1,5 @@
-//! The only place where encrypted payloads are opened, and only for tokens with the scope `payload.open`:
+//! Returns stored events in the form that a client may see. No other code of the API opens encrypted payloads, and this code
+//! opens them only for tokens with the scope `payload.open`:
 //!
 //! | payload of the event | with `payload.open` | without |
 //! |---|---|---|
@@ -7,7 +8,7 @@
 //! | encrypted, cannot be opened | the envelope, and the reason in `unopened` | the envelope |
 //! | erased | null, and `ERASED` in `unopened` | the same |
 //!
-//! A payload counts as erased when an event in the plan `_erasures` names its key. From the commit of that event on the
+//! A payload counts as erased when an event in the plan `_erasures` names its key. After the commit of that event, the
 //! payload is never opened, even if the key's row still exists.
 
 use std::sync::Arc;
@@ -42,7 +43,7 @@ impl Reading {
     /// Returns a tenant's event as it is stored.
     ///
     /// # Errors
-    /// `not_found` if the tenant has no event with this id, `ledger_unavailable`.
+    /// `not_found` if the tenant has no event with this id; `ledger_unavailable` if the ledger cannot be read.
     pub(crate) async fn stored(&self, tenant: &Tenant, id: Uuid) -> Result<Record, Problem> {
         let record = self.ledger.history().event(tenant, id).await?;
         record.ok_or_else(|| Problem::new(ErrorKind::NotFound, "the tenant has no event with this id"))
@@ -51,7 +52,7 @@ impl Reading {
     /// Returns a tenant's event as the client with this token may see it.
     ///
     /// # Errors
-    /// `not_found` if the tenant has no event with this id, `ledger_unavailable`.
+    /// `not_found` if the tenant has no event with this id; `ledger_unavailable` if the ledger cannot be read.
     pub(crate) async fn view(&self, token: &Token, tenant: &Tenant, id: Uuid) -> Result<View, Problem> {
         let record = Arc::new(self.stored(tenant, id).await?);
         let view = self.views(token, [record]).await?.pop();
@@ -93,7 +94,7 @@ impl Reading {
         Ok(views)
     }
 
-    /// Opens an encrypted event. If that fails, the view names the reason.
+    /// Returns the view of an encrypted event with its plaintext. If the payload cannot be opened, the view names the reason.
     fn open(&self, record: &Arc<Record>, envelope: &Envelope, stored: &StoredKey) -> View {
         let key = stored.wrapped.as_ref().filter(|_| !stored.erased).and_then(|row| {
             let unwrapped = self.keyring.unwrap_data_key(row);

@@ -1,13 +1,14 @@
 //! `sealbus dev`: runs the whole bus in one process, with its own Postgres and nats-server (docs/spec/interface.md#dev).
 //!
-//! The roles are those of production, each with its own settings, as if it were a separate process.
+//! The roles are the same as in production. Each role has its own settings, as if it ran in a separate process.
 //!
 //! - `backing`: starts the two servers.
-//! - `folder`: keeps keys and passwords.
-//! - `environment`: makes the settings of the roles and of the command of `--exec`.
+//! - `folder`: stores keys and passwords in the data folder.
+//! - `environment`: makes the settings of the roles, and the environment variables for the command of `--exec`.
 //! - `bus`: runs the roles.
-//! - `demo`: the demonstration.
-//! - `exec`: runs the command of `--exec`, as a `job`.
+//! - `demo`: runs the demonstration.
+//! - `exec`: runs the command of `--exec`.
+//! - `job`: runs a command in its own process group, as a shell does.
 
 mod backing;
 mod bus;
@@ -67,7 +68,8 @@ pub(crate) struct Args {
     servers: BackingArgs,
 }
 
-/// Runs until a signal, until a child process ends, or until the command of `--exec` ends.
+/// Runs the bus until a signal arrives, until Postgres or nats-server ends, until a role fails, or until the command of
+/// `--exec` ends.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     // By default only errors are logged, so that the output of dev is readable.
@@ -96,13 +98,13 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     outcome
 }
 
-/// The URLs of the servers, which are used while `backing` is mutably borrowed to watch the child processes.
+/// Copies of the servers' URLs. They are needed because `backing` is mutably borrowed while its child processes are watched.
 struct BackingUrls {
     admin: String,
     owner: String,
     writer: String,
     nats: String,
-    /// The variables whose values contain a login that the user gave.
+    /// The names of the variables whose values may contain credentials that the user supplied.
     secret_variables: Vec<&'static str>,
 }
 
@@ -118,7 +120,8 @@ impl BackingUrls {
     }
 }
 
-/// Creates the ledger, and runs the roles or the command.
+/// Creates the ledger and runs the roles. With `--backing-only`, it starts no role and runs only the command of `--exec`, if
+/// there is one.
 async fn with_backing(
     args: &Args,
     settings: &Settings,
@@ -152,7 +155,8 @@ async fn with_backing(
     outcome
 }
 
-/// Runs the command or the demonstration while the roles run.
+/// Runs the command of `--exec` while the roles run. Without a command, it runs the demonstration, if `--demo` is given, and
+/// then waits for `shutdown`.
 async fn with_bus(
     args: &Args,
     settings: &Settings,

@@ -1,4 +1,4 @@
-//! Identifiers of tiles, their paths, and the tiles that a tree of some size has.
+//! Identifiers of tiles, their paths, and the tiles that a tree of a given size has.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use crate::log::tile::FULL_WIDTH;
 /// The content of a tile.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum TileKind {
-    /// Hashes, of this tile level from 0 to 63.
+    /// Hashes of the given tile level, from 0 to 63.
     Hashes(u8),
     /// Leaves.
     Entries,
@@ -85,7 +85,7 @@ impl TileId {
     }
 
     /// Returns the partial hash tiles of a tree of `size` leaves, from level 0 up. A level whose last tile is full has
-    /// none.
+    /// no partial tile.
     pub fn partial(size: u64) -> impl Iterator<Item = Self> {
         let last = move |level| {
             let kind = TileKind::Hashes(level);
@@ -99,7 +99,7 @@ impl TileKind {
     /// Returns the number of hashes or leaves in all tiles of this kind in a tree of `size` leaves.
     fn count_in(self, size: u64) -> u64 {
         match self {
-            // Shifting out all 64 bits leaves no hash.
+            // A shift by 64 bits or more means that the tree has no hash of this level.
             Self::Hashes(level) => size.checked_shr(8 * u32::from(level)).unwrap_or(0),
             Self::Entries => size,
         }
@@ -112,7 +112,7 @@ impl fmt::Display for TileId {
             TileKind::Hashes(level) => write!(f, "tile/{level}")?,
             TileKind::Entries => f.write_str("tile/entries")?,
         }
-        // Groups of three digits, at most seven of them. All but the last begin with an x.
+        // The number is written in at most seven groups of three digits. Each group except the last begins with an x.
         for above in (1..7).rev().map(|place| self.n / 1000_u64.pow(place)).filter(|above| *above > 0) {
             write!(f, "/x{:03}", above % 1000)?;
         }

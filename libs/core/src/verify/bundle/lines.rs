@@ -8,11 +8,11 @@ pub struct EventLines {
     origin: String,
     /// The number of the line that was read last.
     number: u64,
-    /// Tenant, plan and seq of that line.
+    /// The tenant, plan and seq of the line that was read last; `None` before the first line.
     previous: Option<(String, String, u64)>,
 }
 
-/// The error of a line that makes the whole bundle unreadable, because it cannot be attributed to an event.
+/// An error in a line. The line cannot be attributed to an event, so the whole bundle counts as unreadable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
     /// The line is not a record.
@@ -20,10 +20,10 @@ pub enum LineError {
     Record {
         /// The line number, from 1.
         number: u64,
-        /// The fault.
+        /// The reason why the line is not a record.
         source: RecordError,
     },
-    /// The line has to come before an earlier line.
+    /// The tenant, plan and seq of the line are lower than those of the previous line.
     #[error("line {number} of events.jsonl is not in the order of tenant, plan and seq")]
     Order {
         /// The line number, from 1.
@@ -32,7 +32,7 @@ pub enum LineError {
 }
 
 impl EventLines {
-    /// Starts at the first line. `origin` is the pinned origin.
+    /// Creates a reader that is at the first line. `origin` is the pinned origin.
     pub fn new(origin: &str) -> Self {
         Self { origin: origin.to_owned(), number: 0, previous: None }
     }

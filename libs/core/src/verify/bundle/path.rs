@@ -9,9 +9,10 @@ use crate::log::tile::{FULL_WIDTH, HashTile, TileId, TileKind};
 pub enum BundlePath {
     /// `checkpoint`: the newest note.
     Checkpoint,
-    /// `anchors/<n>`: an anchored note, with its name.
+    /// `anchors/<n>`: an anchored note. The value is `<n>`.
     Anchor(String),
-    /// `tile/<L>/<N>[.p/<W>]`: a hash tile. A bundle with at least one tile is of the whole log, otherwise of plans.
+    /// `tile/<L>/<N>[.p/<W>]`: a hash tile. A bundle with tiles is of the whole log, one without
+    /// tiles is of some plans.
     Tile(TileId),
     /// `events.jsonl`: the records.
     Events,
@@ -34,9 +35,9 @@ impl BundlePath {
 /// Returns the bytes of a hash tile for [`TreeCheck::take`](crate::verify::TreeCheck::take). `read` returns the file at
 /// a path.
 ///
-/// If the tile itself is absent, the prefix of a wider one is returned: when an older anchor replaces the checkpoint,
-/// its partial tiles have grown. Returns `None` if no such tile exists, or if the file found does not have the length
-/// of its path.
+/// If the bundle does not have the tile, a prefix of a wider tile with the same number is returned. This happens when the
+/// checkpoint is replaced by an older anchor, because the tree's partial tiles have grown since then. Returns `None` if the
+/// bundle has no wide enough tile, or if the file does not have the length that its path states.
 pub fn find_tile(id: TileId, mut read: impl FnMut(&str) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
     let mut wider = (id.width()..=FULL_WIDTH).filter_map(|width| TileId::new(id.kind(), id.n(), width));
     let (found, bytes) = wider.find_map(|wider| Some((wider, read(&wider.to_string())?)))?;
@@ -87,7 +88,8 @@ mod tests {
         for wanted in ["tile/0/000.p/10", "tile/0/000", "tile/0/001.p/5", "tile/1/000.p/5"] {
             assert_eq!(find(&grown, wanted), None, "{wanted}");
         }
-        // A file needs the length that its path states, and the narrowest tile is taken.
+        // A file must have the length that its path states. The narrowest tile that is wide enough is used, even if it is
+        // malformed.
         assert_eq!(find(&[("tile/0/000.p/9", hashes(8))], "tile/0/000.p/5"), None);
         assert_eq!(find(&[("tile/0/000.p/5", hashes(4)), ("tile/0/000.p/9", hashes(9))], "tile/0/000.p/5"), None);
     }

@@ -21,20 +21,21 @@ struct ApiTenantArgs {
 }
 
 impl ApiTenantArgs {
-    /// Returns `--tenant`, otherwise `SEALBUS_TENANT`. The API checks the name.
+    /// Returns the value of `--tenant`, or else of `SEALBUS_TENANT`. The API checks that it is a valid name.
     fn find(&self, settings: &Settings) -> Option<String> {
         self.tenant.clone().or_else(|| settings.find(table::TENANT))
     }
 }
 
-/// Returns a client of the publishers that the settings name, acting for the tenant of the arguments.
+/// Returns a client that calls the publishers in the settings for the tenant in the arguments.
 fn client(args: &ApiTenantArgs) -> Result<Client, Failure> {
     let settings = Settings::from_environment()?;
     let tenant = args.find(&settings);
     client_for(&settings, tenant)
 }
 
-/// Returns a client that acts for `tenant`; without one, for the token's default tenant or the tenant that an event names.
+/// Returns a client that calls the publishers in the settings for `tenant`. If `tenant` is `None`, a call is for the tenant
+/// that its event names, or else for the token's default tenant.
 fn client_for(settings: &Settings, tenant: Option<String>) -> Result<Client, Failure> {
     let urls = settings.find(table::URLS).unwrap_or_else(|| vec![settings.get(table::URL)]);
     let token = settings.require(table::TOKEN)?;
