@@ -7,13 +7,12 @@ mod common;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use sealbus_core::hash::Hash;
-use sealbus_core::log::MAX_SIZE;
 use sealbus_core::log::checkpoint::Checkpoint;
-use sealbus_core::log::merkle;
 use sealbus_core::log::note::Note;
 use sealbus_core::log::policy::Policy;
 use sealbus_core::log::proof::{EventProof, EventProofError};
 use sealbus_core::log::witness::{AddCheckpoint, CosignedTree, Refusal, encode_size, parse_size};
+use sealbus_core::log::{MAX_SIZE, merkle};
 
 use crate::common::log::{ORIGIN, Tree, leaf_hashes, signers};
 

@@ -5,7 +5,7 @@ use sealbus_core::names::{Plan, Subscription, Tenant};
 use sealbus_core::timestamp::Timestamp;
 
 use crate::delivery::attempts::Attempt;
-use crate::delivery::operator::OperatorCommand;
+use crate::delivery::command::OperatorCommand;
 use crate::delivery::positions::{ATTEMPTS, NEXT_SEQ, PositionState, SEEN_SEQ};
 use crate::{Ledger, LedgerError};
 

@@ -16,6 +16,7 @@
 //! give commands for them through [`operator`]. [`attempts`] is the history of failed handler runs, for people.
 
 pub mod attempts;
+pub mod command;
 pub mod dead_letters;
 pub mod floors;
 pub mod operator;

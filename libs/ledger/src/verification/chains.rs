@@ -5,10 +5,9 @@ use sealbus_core::event::{PayloadMode, Record};
 use sealbus_core::hash::Hash;
 use sealbus_core::verify::{ChainCheck, Evidence};
 
-use super::Verification;
 use super::opening::Opening;
 use super::runs::{PlanToRead, Run};
-use super::{Basis, Verified};
+use super::{Basis, Verification, Verified};
 use crate::LedgerError;
 use crate::history::record::{RecordRow, select_records};
 

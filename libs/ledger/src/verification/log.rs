@@ -7,8 +7,7 @@ use futures::TryStreamExt;
 use sealbus_core::log::tile::{TileId, TileKind};
 use sealbus_core::verify::{CheckedLog, TreeCheck};
 
-use super::Verification;
-use super::{Basis, Scope};
+use super::{Basis, Scope, Verification};
 use crate::LedgerError;
 use crate::pg::{Column, bound};
 

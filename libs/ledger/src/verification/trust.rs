@@ -8,8 +8,7 @@ use sealbus_core::seal::Keyring;
 use sealbus_core::timestamp::Timestamp;
 use sealbus_core::verify::{Finding, Trust, Verdict};
 
-use super::Scope;
-use super::Verification;
+use super::{Scope, Verification};
 use crate::LedgerError;
 use crate::history::record::select_records;
 use crate::pg::bound;

@@ -12,10 +12,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealbus_core::duration;
 use sealbus_core::error::{ErrorKind, Refused};
-use sealbus_core::error_chain;
 use sealbus_core::event::Record;
+use sealbus_core::{duration, error_chain};
 use sealbus_ledger::log::EventPlace;
 use tokio_util::sync::CancellationToken;
 

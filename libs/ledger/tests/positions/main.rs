@@ -2,128 +2,23 @@
 //! where a clause of the protocol's rules under "Consume" is left out of a statement.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod scene;
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use sealbus_core::event::{Header, Record};
 use sealbus_core::hash::Hash;
-use sealbus_core::names::{Plan, Subscription};
-use sealbus_ledger::append::Appender;
+use sealbus_core::names::Plan;
+use sealbus_ledger::delivery::command::OperatorCommand;
 use sealbus_ledger::delivery::dead_letters::BlockedQuery;
-use sealbus_ledger::delivery::operator::{CommandError, OperatorAction, OperatorCommand, OperatorRequest};
+use sealbus_ledger::delivery::operator::{CommandError, OperatorAction, OperatorRequest};
 use sealbus_ledger::delivery::parking::SetAside;
-use sealbus_ledger::delivery::positions::{LeaseEpoch, Move, Position, PositionState, advance};
-use sealbus_ledger::delivery::subscriptions::Start;
+use sealbus_ledger::delivery::positions::{Move, Position, PositionState, advance};
 use sealbus_ledger::history::PageQuery;
 
-use crate::support::{ORIGIN, TestLedger, call, draft, plan, tenant};
-
-/// A ledger with one subscription, its lease, and a plan of some events.
-struct Scene {
-    test: TestLedger,
-    appender: Appender,
-    subscription_no: i64,
-    lease: LeaseEpoch,
-    plan_no: i64,
-    records: Vec<Record>,
-}
-
-fn subscription() -> Subscription {
-    Subscription::parse("audit").unwrap()
-}
-
-impl Scene {
-    async fn with(events: u64) -> Self {
-        let test = TestLedger::start().await;
-        let appender = test.appender().await;
-        for n in 0..events {
-            appender.append(call("acme", "order-1", vec![draft(n)])).await.unwrap();
-        }
-        let subscription_no = test
-            .ledger
-            .subscriptions()
-            .find_or_create(&subscription(), Start::Beginning)
-            .await
-            .unwrap()
-            .subscription_no;
-        let plan_no = test.ledger.history().plan_no("acme", "order-1").await.unwrap().unwrap();
-        let records = test.ledger.history().range(plan_no, 1, 100, 100).await.unwrap();
-        let mut scene = Self { test, appender, subscription_no, lease: lease(1), plan_no, records };
-        scene.take_over(1).await;
-        scene
-    }
-
-    /// Another holder has the lease from now on.
-    async fn take_over(&mut self, epoch: i64) {
-        let taken = format!(
-            "INSERT INTO sealbus.leases VALUES ('deliver/audit', '0', 'holder-{epoch}', {epoch}, clock_timestamp() + interval '1 hour')
-             ON CONFLICT (kind, key) DO UPDATE SET holder = excluded.holder, epoch = excluded.epoch"
-        );
-        self.test.admin(&taken).await.unwrap();
-        self.lease = lease(epoch);
-    }
-
-    async fn standing(&self) -> Position {
-        self.test
-            .ledger
-            .positions()
-            .read(self.subscription_no, &[self.plan_no])
-            .await
-            .unwrap()
-            .remove(&self.plan_no)
-            .unwrap()
-    }
-
-    /// One move in a transaction of its own.
-    async fn step(&self, lease: &LeaseEpoch, from: &Position, to: u64) -> bool {
-        let mut transaction = self.test.ledger.effects_pool().begin().await.unwrap();
-        let step = Move { from, next_seq: to, last_hash: self.hash(to - 1) };
-        let moved = advance(&mut transaction, self.subscription_no, lease, &[step]).await.unwrap();
-        if moved {
-            transaction.commit().await.unwrap();
-        }
-        moved
-    }
-
-    fn hash(&self, seq: u64) -> Hash {
-        match seq {
-            0 => Header::genesis(ORIGIN, "acme", "order-1"),
-            seq => self.records[usize::try_from(seq).unwrap() - 1].event_hash,
-        }
-    }
-
-    async fn park(&self, from: &Position, seen_seq: u64) -> bool {
-        let errors = ["it failed".to_owned()];
-        let aside = SetAside {
-            state: PositionState::Parked,
-            seen_seq,
-            attempts: 1,
-            retry_in: Some(Duration::ZERO),
-            errors: &errors,
-        };
-        self.test.ledger.positions().set_aside(self.subscription_no, &self.lease, from, &aside).await.unwrap()
-    }
-
-    /// Everything queued gets its leaf.
-    async fn seal(&self) {
-        while self.test.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
-    }
-
-    async fn set(&self, sql: &str) {
-        self.test.admin(&format!("UPDATE sealbus.positions SET {sql} WHERE plan_no = {}", self.plan_no)).await.unwrap();
-    }
-
-    async fn is_due(&self) -> bool {
-        let held: Vec<(i64, u32)> = (0..8).map(|partition| (self.subscription_no, partition)).collect();
-        !self.test.ledger.positions().due(&held, 10).await.unwrap().is_empty()
-    }
-}
-
-fn lease(epoch: i64) -> LeaseEpoch {
-    LeaseEpoch { kind: "deliver/audit".into(), key: "0".into(), epoch }
-}
+use crate::scene::{Scene, subscription};
+use crate::support::{call, draft, plan, tenant};
 
 #[tokio::test]
 async fn a_plan_without_a_row_begins_at_its_genesis_and_moves_once() {
@@ -237,7 +132,7 @@ async fn a_plan_without_a_row_stands_above_the_floor() {
     assert!(nowhere.is_empty(), "a subscription without a floor stands nowhere");
 }
 
-/// The interleaving that the protocol names: whoever comes first, the event is not lost.
+/// An event arrives while its plan is unparked. It is not lost, in whichever order the two commit (`docs/spec/protocol.md#consume-4`).
 #[tokio::test]
 async fn an_event_that_arrives_while_its_plan_is_unparked() {
     let scene = Scene::with(4).await;
@@ -506,5 +401,5 @@ async fn only_a_row_that_says_no_more_than_the_floor_is_pruned() {
     let after = scene.standing().await;
     assert!(!after.stored);
     assert_eq!((after.next_seq, after.last_hash), (before.next_seq, before.last_hash), "the floor says the same");
-    assert!(!scene.step(&scene.lease, &before, 3).await, "whoever remembers the row misses it");
+    assert!(!scene.step(&scene.lease, &before, 3).await, "a writer that read the pruned row updates nothing");
 }
