@@ -108,7 +108,7 @@ async fn a_key_is_rotated_under_load_and_retired() {
     }
     fs::write(&before, forgotten).unwrap();
     bus.set("SEALBUS_KEYRING", &before.display().to_string());
-    let printed = expect(&bus, &["publisher"], 1, "is retired and signs nothing any more").await;
+    let printed = expect(&bus, &["publisher"], 1, "is retired and may not sign").await;
     assert!(printed.contains("start it again"), "{printed}");
 }
 

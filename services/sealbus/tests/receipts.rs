@@ -102,10 +102,9 @@ async fn a_sealer_with_another_logs_policy_does_not_start() {
     let file = bus.folder.path().join("policy");
     bus.set("SEALBUS_POLICY", &file.display().to_string());
     bus.set("SEALBUS_ADMIN_LISTEN", "127.0.0.1:0");
-    for (policy, words) in [
-        (format!("log {other}\nquorum none\n"), "does not name this log's own key"),
-        (log_line(), "missing quorum line"),
-    ] {
+    for (policy, words) in
+        [(format!("log {other}\nquorum none\n"), "does not name this log's key"), (log_line(), "missing quorum line")]
+    {
         std::fs::write(&file, policy).unwrap();
         let run = tokio::time::timeout(Duration::from_mins(1), bus.run(&["sealer"]));
         let (status, printed) = run.await.expect("the sealer did not end");
