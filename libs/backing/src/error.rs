@@ -28,7 +28,7 @@ pub enum BackingError {
     NatsTooOld {
         /// The program.
         path: PathBuf,
-        /// Its version.
+        /// The version of the program.
         found: String,
     },
     /// The data folder was written by another major version of Postgres.
@@ -80,11 +80,11 @@ pub enum BackingError {
     Exited {
         /// The kind of server.
         server: &'static str,
-        /// Its exit status.
+        /// The exit status of the server.
         status: String,
-        /// The path of its log.
+        /// The path of the server's log.
         log: PathBuf,
-        /// The last lines of its log.
+        /// The last lines of the server's log.
         tail: String,
     },
     /// The server runs, but did not become ready in time.
@@ -92,15 +92,15 @@ pub enum BackingError {
     NotReady {
         /// The kind of server.
         server: &'static str,
-        /// How long it was waited for, in seconds.
+        /// The time that was waited for the server, in seconds.
         seconds: u64,
-        /// The path of its log.
+        /// The path of the server's log.
         log: PathBuf,
     },
     /// A program could not be run, or a file not be read or written.
     #[error("{failed}")]
     Io {
-        /// What failed, for example "cannot read /etc/passwd".
+        /// The operation that failed, for example "cannot read /etc/passwd".
         failed: String,
         /// The operating system's error.
         source: std::io::Error,

@@ -54,7 +54,7 @@ pub(crate) struct Program<'a> {
     pub name: &'static str,
     /// The path of the program.
     pub path: &'a Path,
-    /// Its arguments.
+    /// The command-line arguments of the program.
     pub arguments: &'a [String],
     /// The signal that stops it cleanly, such as `TERM`.
     pub stop_signal: &'static str,

@@ -56,7 +56,7 @@ pub struct Event {
 pub struct Seal {
     /// The scheme: `v2`.
     pub scheme: String,
-    /// The suite: 1 for HMAC-SHA256, 2 for Ed25519, `None` if the stored key id belongs to neither.
+    /// The suite: 1 for HMAC-SHA256, 2 for Ed25519. `None` if the stored key id belongs to neither.
     pub suite: Option<u8>,
     /// The id of the key.
     pub kid: String,

@@ -58,7 +58,7 @@ pub struct Verification {
     /// The seq of the first finding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
-    /// The same position, counted from 0.
+    /// The position in the plan of the first finding, counted from 0: `seq` - 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
     /// The number of events that were checked.
@@ -74,7 +74,7 @@ pub struct Verification {
 pub struct Finding {
     /// The seq of the event.
     pub seq: u64,
-    /// The same position, counted from 0.
+    /// The position of the event in the plan, counted from 0: `seq` - 1.
     pub index: u64,
     /// The verdict, such as `SEQ_GAP`.
     pub verdict: String,

@@ -3,7 +3,7 @@
 use sealbus_ledger::LedgerError;
 use tokio::task::JoinError;
 
-/// Why the runtime ended before its shutdown was requested.
+/// Reasons why the runtime ended before its shutdown was requested.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumerError {
     /// The database refused to create a subscription.

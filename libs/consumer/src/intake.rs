@@ -18,7 +18,7 @@ use crate::assignment::Assignment;
 use crate::plan::message::QueuedMessage;
 use crate::seals::Source;
 
-/// What a message of the broker turned out to be.
+/// The result of checking a message of the broker.
 enum Received {
     /// An event of this assignment whose seal holds; it may have been read from the ledger in place of a forgery. It is
     /// queued for its plan, and the message is acknowledged once the position covers it.
@@ -28,8 +28,8 @@ enum Received {
     /// Not an event of this ledger and partition, or a forgery for a place that the ledger has no event for. The
     /// message is terminated: the broker never delivers it again.
     Invalid,
-    /// Its seal does not hold, and the ledger cannot be read now. The message gets no answer, so that the broker
-    /// delivers it again after the acknowledgement wait.
+    /// An event whose seal does not hold, while the ledger cannot be read. The message gets no answer, so that the
+    /// broker delivers it again after the acknowledgement wait.
     Undecided,
 }
 

@@ -18,7 +18,7 @@ pub struct SubscriptionSpec {
     pub start: Start,
     /// How the work is divided among processes.
     pub parallelism: Parallelism,
-    /// The retry policy; `None` means that of the event's channel.
+    /// The retry policy. `None` means the retry policy of the event's channel.
     pub retry: Option<RetryPolicy>,
 }
 

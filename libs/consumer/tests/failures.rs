@@ -121,12 +121,12 @@ async fn a_skipped_event_has_no_effect_and_the_rest_is_applied() {
     recorder.fail(|record, _| (record.header.seq == 2).then_some("never"));
     let process = bus.consume(retrying("audit", 1, SHORT), recorder.handler(), settings()).await;
 
-    // With one attempt, the event is a dead letter after its first failure.
+    // The retry policy allows one attempt, so the event is a dead letter after its first failure.
     bus.publish("order-1", &["a.b"; 3]).await;
     bus.reaches("audit", "order-1", PositionState::Dead).await;
     assert_eq!(recorder.attempts("order-1", 2), 1);
 
-    // A skip passes over it.
+    // The command `skip` moves the position past the event.
     bus.command("audit", "order-1", OperatorAction::Skip).await;
     eventually_eq("the applied events", vec![1, 3], async || recorder.applied("order-1")).await;
     eventually_eq("the number of blocked plans", 0, async || bus.blocked("audit").await.len()).await;

@@ -67,7 +67,7 @@ async fn a_gap_wider_than_one_read_is_left_to_replay() {
     assert_eq!(process.counter("behind", "audit"), 1);
     bus.reaches("audit", "order-1", PositionState::Live).await;
 
-    // It follows the stream again.
+    // The position follows the stream again.
     let more = bus.publish("order-1", &["a.b"]).await;
     bus.has_rows("order-1", 1..=351).await;
     assert_eq!(more[0].header.seq, 351);
@@ -154,7 +154,7 @@ async fn a_subscription_from_now_starts_where_it_was_created() {
     let late = SubscriptionSpec { start: Start::Now, ..subscription("late") };
     let process = bus.consume(late, recorder.handler(), sweeping()).await;
 
-    // It has no floor while earlier events are not sealed.
+    // The subscription has no floor while earlier events are not sealed.
     let created = "SELECT count(*) FROM sealbus.subscriptions WHERE name = 'late'";
     eventually_eq("the subscriptions", 1, async || bus.count(created).await).await;
     let floors = async || bus.count("SELECT count(*) FROM sealbus.floors").await;

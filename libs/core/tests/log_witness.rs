@@ -59,7 +59,7 @@ fn a_consistent_checkpoint_is_cosigned() {
     let cosigned = note.with_cosignatures(&answer, &known).unwrap();
     assert_eq!(cosigned.to_string(), format!("{note}{answer}"));
     assert_eq!(cosigned.verify(&known).unwrap()[0].time, Some(1001));
-    // The same line again, the line of an unknown key, an invalid line, no line.
+    // Add a line that is there already, the line of an unknown key, an invalid line, and no line.
     assert_eq!(cosigned.with_cosignatures(&answer, &known).as_ref(), Ok(&cosigned));
     assert_eq!(note.with_cosignatures(&answer, &[]).as_ref(), Ok(&note));
     let wrong = witness.cosign(request(7, 255).checkpoint(), 1001).to_string();

@@ -6,7 +6,7 @@ use std::process::Command;
 #[test]
 fn the_second_implementation_makes_the_golden_files() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/verify/vectors.py");
-    // With -B no bytecode is written to the source tree.
+    // The option -B keeps Python from writing bytecode to the source tree.
     match Command::new("python3").arg("-B").arg(script).output() {
         Ok(run) => assert!(
             run.status.success(),

@@ -34,7 +34,7 @@ pub(crate) async fn commit(transaction: Transaction<'_, Postgres>) -> Result<(),
 
 const NOTICES: &str = "sqlx::postgres::notice";
 
-/// The same for all commits: each new dispatch makes tracing compute the interest of every call site again.
+/// The dispatch that all commits share, because each new dispatch makes tracing compute the interest of every call site again.
 static RECORDER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(WarningRecorder));
 
 thread_local! {

@@ -26,7 +26,7 @@ pub enum LedgerError {
         column: &'static str,
         /// The number that identifies the row in its table, where it is known.
         row: Option<i64>,
-        /// What is wrong with the value.
+        /// The fault of the value.
         reason: String,
     },
     /// A number of the caller is larger than its column can hold. Nothing was written.
@@ -42,7 +42,7 @@ pub enum LedgerError {
     /// A commit ended with a warning: a standby may lack the transaction.
     #[error("outcome of a commit is unknown: {warning}")]
     OutcomeUnknown {
-        /// What the server said.
+        /// The text of the server's warning.
         warning: String,
     },
     /// A stored event is not of its form.
@@ -54,7 +54,7 @@ pub enum LedgerError {
         plan: String,
         /// Position in the plan.
         seq: i64,
-        /// Which column, and what is wrong with its value.
+        /// The column, and the fault of its value.
         detail: String,
     },
     /// The log cannot be extended or signed. Nothing was sealed or signed.

@@ -8,7 +8,7 @@
 //! | [`Ledger::outbox`] | events that the broker has not acknowledged, and beacons | [`outbox`] |
 //! | [`Ledger::log`] | the seal queue, the log, its Merkle tree and its checkpoints | [`log`] |
 //! | [`Ledger::history`] | stored events: plans, pages, ranges, heads, export | [`history`] |
-//! | [`Ledger::subscriptions`], [`positions`](Ledger::positions), [`floors`](Ledger::floors), [`dead_letters`](Ledger::dead_letters) | what each subscription has applied and still owes | [`delivery`] |
+//! | [`Ledger::subscriptions`], [`positions`](Ledger::positions), [`floors`](Ledger::floors), [`dead_letters`](Ledger::dead_letters) | the events that each subscription has applied, and those that it still has to apply | [`delivery`] |
 //! | [`Ledger::leases`] | which process does which part of the work | [`leases`] |
 //! | [`Ledger::keys`] | the keys that sign events | [`keys`] |
 //! | [`Ledger::data_keys`] | the keys of encrypted payloads, and erasure | [`data_keys`] |

@@ -34,7 +34,7 @@ pub struct OutboxRow {
     pub smallest_seq: u64,
 }
 
-/// Why an event of the outbox cannot be sent.
+/// Reasons why an event of the outbox cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum Unsendable {
     /// The ledger does not hold the event.

@@ -1,4 +1,4 @@
-//! Data keys in the ledger: what an append under one that is going away comes to, and what a verifier finds of it all.
+//! Data keys in the ledger: appends under a key that is closed or erased, and the findings of a verifier.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -35,7 +35,7 @@ fn wrapped(test: &TestLedger, key: &DataKey, epoch: u32) -> WrappedKey {
     test.keyring.wrap_data_key(key, "acme", &ada(), NonZeroU32::new(epoch).unwrap(), &[1; 24]).unwrap()
 }
 
-/// An event of plan `p` under a key.
+/// Returns an event of plan `p` whose payload is encrypted under the key.
 fn under(key: &DataKey) -> Draft {
     let draft = draft(1);
     let binding = Binding {

@@ -1,4 +1,4 @@
-//! Subscriptions, floors and the sweep's reading against a real Postgres.
+//! Subscriptions, floors and the leaves that the sweep reads, on a real Postgres.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
@@ -89,7 +89,7 @@ async fn the_walk_ends_at_the_first_young_leaf_even_where_a_later_one_looks_old(
         (1..=4).map(|seq| (seq, Some("test.happened"))).collect::<Vec<_>>()
     );
     assert!(test.ledger.floors().leaves(partition, 0, Duration::from_mins(10), 100).await.unwrap().is_empty());
-    // A clock that stepped back: leaf 3 seems younger than leaf 4.
+    // Make leaf 3 younger than leaf 4, as if the clock had been set back.
     test.admin(
         "SET session_replication_role = replica;
          UPDATE sealbus.log_leaves SET sealed_at = clock_timestamp() - interval '1 hour' WHERE plan_no = 2 AND seq <> 3",

@@ -1,4 +1,5 @@
-//! Signing keys: what may sign, who does, and what a chain of changes makes of it. Real Postgres, several replicas.
+//! Signing keys: the keys that may sign, the processes that sign with them, and the effect of adding and ending keys. The tests
+//! use a real Postgres and several replicas.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -17,7 +18,7 @@ use sealbus_testkit::eventually;
 
 use crate::support::{TestLedger, call, draft};
 
-/// A ledger, its keyring with a second key in it, and the same with the second key active instead.
+/// A ledger with two keyrings of the same two keys: the first key is active in one, and the second key in the other.
 struct TwoKeys {
     test: TestLedger,
     old: KeyId,
@@ -50,7 +51,7 @@ impl TwoKeys {
         while self.test.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
     }
 
-    /// Appends `key.added` for the second key, by the first.
+    /// Appends `key.added` for the second key, signed with the first key.
     async fn add(&self) {
         let appender = self.appender(&self.before).await;
         let chain = self.test.ledger.keys().chain(&self.before).await.unwrap();
@@ -122,11 +123,11 @@ async fn a_key_is_followed_by_another_in_one_chain() {
     assert_eq!(keys.findings().await, []);
 }
 
-/// What an event is worth is said by the log: one that got its leaf before its key was added counts for nothing.
+/// An event whose leaf is in the log before the `key.added` event of its key is outside the window of the key.
 #[tokio::test]
 async fn an_event_that_comes_before_its_key_is_outside_its_window() {
     let keys = TwoKeys::start().await;
-    // Somebody with the database's password lets a key sign that was not added.
+    // Allow a key to sign that no event has added, as an attacker with the database's password could.
     keys.test.ledger.keys().allow(&keys.new).await.unwrap();
     let second = keys.appender(&keys.after).await;
     second.append(call("acme", "order-1", vec![draft(1)])).await.unwrap();
@@ -143,7 +144,7 @@ async fn a_key_added_without_its_own_proof_counts_for_nothing() {
     let keys = TwoKeys::start().await;
     let first = keys.appender(&keys.before).await;
     let ledger = &keys.test.ledger;
-    // The old key's own proof stands in for the new one's.
+    // The event for the new key contains the proof of the old key.
     let added = |kid: &KeyId| -> serde_json::Value {
         let signer = keys.before.signer_of(kid).unwrap();
         serde_json::from_str(&signer.key_added(support::ORIGIN, &keys.old)).unwrap()
@@ -165,7 +166,8 @@ async fn a_key_added_without_its_own_proof_counts_for_nothing() {
     assert_eq!(read.window(&keys.new), None);
 }
 
-/// A transaction that holds the key commits before the key ends; one that comes behind is refused, asleep or not.
+/// A key ends after the transactions that have locked it have committed. Later transactions under the key are refused, also on
+/// connections that were open before.
 #[tokio::test]
 async fn ending_a_key_waits_for_what_is_being_appended_under_it() {
     use sqlx::Connection;
@@ -194,7 +196,7 @@ async fn ending_a_key_waits_for_what_is_being_appended_under_it() {
     assert_eq!(keys.test.ledger.keys().states().await.unwrap()[&keys.old], KeyState::Revoked, "it stays revoked");
 }
 
-/// Under load a caller is told either that its event is stored, or that nothing of it is.
+/// Every caller gets a definite answer under load: its event is stored, or it is refused and not stored.
 #[tokio::test]
 async fn callers_of_an_ended_key_are_all_answered() {
     let keys = TwoKeys::start().await;
@@ -242,7 +244,7 @@ async fn what_is_not_sealed_is_counted_by_its_key() {
     assert!(keys.test.ledger.keys().unsealed().await.unwrap().is_empty());
 }
 
-/// A ledger from before the table has its keys in it after the migration.
+/// The migration that creates table `signing_keys` fills it with the keys of an existing ledger.
 #[tokio::test]
 async fn the_migration_knows_the_keys_that_were_added_before_it() {
     let keys = TwoKeys::start().await;

@@ -1,4 +1,4 @@
-//! Leases, by the database's clock, and the keepers that share them.
+//! Leases, which expire by the database's clock, and the keepers that share them.
 
 mod support;
 
@@ -16,13 +16,13 @@ fn keys(count: usize) -> Vec<String> {
     (0..count).map(|key| key.to_string()).collect()
 }
 
-/// A keeper that renews fast, and holds for long enough on a busy machine.
+/// Returns the configuration of a keeper with a short renewal interval, and leases that do not expire on a busy machine.
 fn config(holder: &str, keys: Vec<String>) -> KeeperConfig {
     let (lease, renew) = (Duration::from_secs(3), Duration::from_millis(40));
     KeeperConfig { lease_duration: lease, renew_interval: renew, ..KeeperConfig::new("relay", keys, holder) }
 }
 
-/// A keeper and what it has said so far.
+/// A keeper, and the leases that it owns according to its changes so far.
 struct Member {
     keeper: Keeper,
     held: BTreeMap<String, Lease>,
@@ -44,7 +44,7 @@ impl Member {
         }
     }
 
-    /// Hears the keeper out until it holds so many.
+    /// Applies the keeper's changes until it owns `count` leases.
     async fn holds(&mut self, count: usize) {
         let within = Duration::from_mins(1);
         while self.held.len() != count {
@@ -127,7 +127,7 @@ async fn keepers_share_fairly_with_who_comes_and_take_over_from_who_goes() {
     second.keeper.stop().await;
     assert!(of_second.values().all(|lease| !lease.still_held()));
     tokio::join!(first.holds(4), third.holds(4));
-    // Dropped, as if the process had died: its leases run out.
+    // Dropping the keeper is like the death of its process: its leases expire.
     drop(first);
     third.holds(8).await;
     for (key, lease) in of_second {

@@ -1,5 +1,5 @@
-//! The stored tree: grown batch by batch it is the tree over all leaves; what is signed continues what is anchored; proofs and
-//! tiles come out of it again; and what was changed by hand stops it.
+//! The stored tree: appending batch by batch gives the tree over all leaves, a signed checkpoint continues the anchored one, the
+//! tree serves proofs and tiles, and a manual change of the stored rows stops sealing.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
@@ -49,12 +49,12 @@ async fn leaf_hashes(test: &TestLedger) -> Vec<Hash> {
     rows.iter().map(|(hash,)| Hash::from_slice(hash).unwrap()).collect()
 }
 
-/// A change past the triggers, as a superuser makes it.
+/// Changes rows as a superuser, with the triggers disabled.
 async fn tamper(test: &TestLedger, change: &str) {
     test.postgres.admin(&format!("SET session_replication_role = replica; {change}")).await;
 }
 
-/// The root over leaves, grown in memory in one go.
+/// Returns the root of the tree over these leaves, computed in memory.
 fn root(leaves: &[Hash]) -> Hash {
     let mut edge = RightEdge::empty();
     for leaf in leaves {

@@ -116,12 +116,12 @@ async fn a_row_that_names_another_event_is_not_deleted() {
     let second = append(&appender, "order-2", 1).await.remove(0);
     let ids = async |plan: &str| test.ledger.outbox().page(partition(plan), 0, 100).await.unwrap();
     let (id, other) = (ids("order-1").await[0].id, ids("order-2").await.last().unwrap().id);
-    // After a failover, the row id of an acknowledged event can belong to another event.
+    // A row whose event is not the acknowledged one is kept. After a failover, another event can have the row id.
     let swapped = [Acknowledged { id: other, record: &first }];
     assert_eq!(test.ledger.outbox().delete_acknowledged(&swapped).await.unwrap(), [] as [i64; 0]);
     assert_eq!(ids("order-2").await.last().unwrap().id, other);
 
-    // Rows that match their events are deleted once.
+    // Rows that match their acknowledged events are deleted, and a second call deletes nothing.
     let both = [Acknowledged { id, record: &first }, Acknowledged { id: other, record: &second }];
     let mut deleted = test.ledger.outbox().delete_acknowledged(&both).await.unwrap();
     deleted.sort_unstable();

@@ -1,4 +1,4 @@
-//! Tampering by a superuser, who passes the triggers, and what `verify` says of it; the sealing of what is right.
+//! The findings of `verify` after a superuser has bypassed the triggers and changed rows, and the sealing of valid events.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -26,7 +26,8 @@ async fn verify(test: &TestLedger, scope: Scope) -> (Verified, Vec<Finding>) {
     (verified, findings)
 }
 
-/// Tampers with order-1 past the triggers, and gives what is found: verdict and seq, all of order-1.
+/// Changes rows of order-1 with the triggers disabled. Returns verdict and seq of each finding, and checks that all findings are
+/// about order-1.
 async fn tamper(test: &TestLedger, statement: &str) -> Vec<(Verdict, u64)> {
     let order_1 = "(SELECT plan_no FROM sealbus.plans WHERE plan = 'order-1')";
     test.admin(&format!("SET session_replication_role = replica; {}", statement.replace(":order_1", order_1)))
@@ -129,7 +130,7 @@ async fn a_renamed_plan_is_found() {
     );
 }
 
-/// A row that no constraint of the table lets in any more is a finding, not an end of the run.
+/// A row that violates the constraints of the table is a finding. It does not abort the verification.
 #[tokio::test]
 async fn a_column_that_is_no_hash_is_found() {
     let test = with_chain(3).await;
@@ -137,7 +138,7 @@ async fn a_column_that_is_no_hash_is_found() {
     assert_eq!(tamper(&test, cut).await, [(Verdict::Format, 2)]);
 }
 
-/// A seal is worth what its key is.
+/// Every seal depends on a key, so plan `_keys` is verified together with any plan.
 #[tokio::test]
 async fn a_tampered_key_event_is_found_with_any_plan() {
     let test = with_chain(1).await;
@@ -189,7 +190,7 @@ async fn two_sealers_at_once_give_every_event_one_leaf() {
     assert_eq!(test.ledger.log().size().await.unwrap(), 401);
 }
 
-/// A plan with a wrong event stops, and stops alone.
+/// An invalid event stops the sealing of its plan, and of no other plan.
 #[tokio::test]
 async fn a_plan_that_is_wrong_is_sealed_no_further_and_holds_up_no_other() {
     let test = with_chain(5).await;
@@ -210,7 +211,7 @@ async fn a_plan_that_is_wrong_is_sealed_no_further_and_holds_up_no_other() {
     assert_eq!(test.ledger.log().seal_batch(100, &stopped, None).await.unwrap().leaves, 1);
 }
 
-/// A seal that is not of its key's suite never gets into the log.
+/// An event whose seal does not match the suite of its key is never added to the log.
 #[tokio::test]
 async fn an_event_whose_signature_was_stripped_gets_no_leaf() {
     let test = with_chain(2).await;
@@ -225,7 +226,7 @@ async fn an_event_whose_signature_was_stripped_gets_no_leaf() {
     assert!(sealed.stopped[0].reason.contains("SUITE"), "{}", sealed.stopped[0].reason);
 }
 
-/// Waiting for what will never be sealed ends, so that the finding is told.
+/// The wait for sealing ends after its timeout, so that a verification can report its findings.
 #[tokio::test]
 async fn waiting_ends_where_nothing_is_sealed() {
     let test = with_chain(1).await;

@@ -20,7 +20,7 @@ pub struct ReadError {
     pub source: io::Error,
 }
 
-/// Why a catalog is not loaded.
+/// Reasons why a catalog is not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogFilesError {
     /// A file or folder cannot be read.
@@ -31,7 +31,7 @@ pub enum CatalogFilesError {
     Catalog(#[from] CatalogError),
 }
 
-/// Why a keyring is not loaded. No message holds a secret.
+/// Reasons why a keyring is not loaded. No message holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringFilesError {
     /// A file or folder cannot be read.

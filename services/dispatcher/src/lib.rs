@@ -28,7 +28,7 @@ pub struct Config {
     pub settings: Settings,
 }
 
-/// Why a dispatcher ended before its shutdown was requested.
+/// Reasons why a dispatcher ended before its shutdown was requested.
 #[derive(Debug, thiserror::Error)]
 pub enum DispatcherError {
     /// A sink cannot be prepared.

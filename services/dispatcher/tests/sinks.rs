@@ -142,7 +142,7 @@ async fn a_view_in_public_shows_the_table_where_the_role_may() {
     assert_eq!(bus.number("SELECT count(to_regclass('public.audit_log')::text)").await, 0);
     without.stop().await;
 
-    // With the privilege, the view is created and shows the rows.
+    // Once the role has the privilege, the view is created and shows the rows.
     bus.bus.postgres.admin("GRANT CREATE ON SCHEMA public TO sealbus_writer").await;
     let with = bus.dispatch(AUDIT, SCHEMA).await;
     bus.append("order-1", 2).await;
@@ -150,7 +150,7 @@ async fn a_view_in_public_shows_the_table_where_the_role_may() {
     eventually_eq("the rows of the view", 2, shown).await;
     with.stop().await;
 
-    // With schema public by default, the table itself is there.
+    // If schema public is the default, the table itself is created in it.
     let other = AUDIT.replace("audit_log", "other_log").replace("audit-storage", "other");
     let in_public = bus.dispatch(&other, "public").await;
     let rows = async || bus.number("SELECT count(*) FROM public.other_log").await;

@@ -8,7 +8,7 @@ use crate::assignment::ProcessContext;
 use crate::error::ConsumerError;
 use crate::subscription::SubscriptionSpec;
 
-/// Finds or creates a subscription, and returns its number; `None` if the process ends first.
+/// Finds or creates a subscription, and returns its number. Returns `None` if the process ends first.
 pub(crate) async fn create(
     process: &ProcessContext,
     spec: &SubscriptionSpec,

@@ -75,7 +75,7 @@ impl SubscriptionContext {
         &self.process.ledger
     }
 
-    /// Reads the subscription's positions in some plans. A plan that the ledger does not know is left out.
+    /// Reads the subscription's positions in some plans. A plan that the ledger does not have is left out.
     pub(crate) async fn positions(&self, plans: &[&PlanName]) -> Result<HashMap<PlanName, Position>, LedgerError> {
         let names: Vec<(&str, &str)> = plans.iter().map(|name| (&*name.tenant, &*name.plan)).collect();
         let numbers = self.ledger().history().plan_nos(&names).await?;
@@ -90,7 +90,7 @@ impl SubscriptionContext {
         Ok(by_name.collect())
     }
 
-    /// Reads the subscription's position in one plan, `None` if the ledger does not know the plan.
+    /// Reads the subscription's position in one plan. Returns `None` if the ledger does not have the plan.
     pub(crate) async fn position(&self, plan: &PlanName) -> Result<Option<Position>, LedgerError> {
         Ok(self.positions(&[plan]).await?.remove(plan))
     }

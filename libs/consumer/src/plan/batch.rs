@@ -44,8 +44,8 @@ pub(crate) struct HandlerCall {
 }
 
 impl HandlerCall {
-    /// Returns the index, in its batch, of the event that failed if the call failed; `None` if it can be one of
-    /// several.
+    /// Returns the index, in its batch, of the event to blame for a failure of the call. Returns `None` if the call holds
+    /// several events, because any of them can have failed.
     pub(crate) fn failing_event(&self) -> Option<usize> {
         (self.deliveries.len() == 1).then_some(self.first)
     }

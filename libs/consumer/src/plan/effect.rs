@@ -25,7 +25,7 @@ use crate::plan::task::Failure;
 /// The most bytes of an error's text that are stored.
 const MAX_ERROR_BYTES: usize = 4_096;
 
-/// What became of a plan's events after the handler ran.
+/// The outcome for a plan's events after the handler ran.
 pub(crate) enum BatchOutcome {
     /// All of them took effect, and the position is past them.
     Applied,
@@ -38,14 +38,14 @@ pub(crate) enum BatchOutcome {
     Failed {
         /// The event.
         record: Arc<Record>,
-        /// Its attempts and errors.
+        /// The attempts at the event, and their errors.
         failure: Failure,
         /// [`RetryStep::Park`] or [`RetryStep::Dead`].
         step: RetryStep,
     },
 }
 
-/// Why batches did not take effect as a whole.
+/// Reasons why batches did not take effect as a whole.
 pub(crate) enum EffectError {
     /// A position was not where it was read, or the lease is lost. No position moved.
     Stale,

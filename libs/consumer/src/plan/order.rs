@@ -2,7 +2,7 @@
 //!
 //! The decision depends on the position and on the event alone (docs/spec/protocol.md#consume-2,
 //! docs/spec/protocol.md#consume-4, docs/spec/protocol.md#consume-8). The event's seal was checked before: the seal
-//! tells that the event is authentic, the hashes tell here whether it is the event that belongs at its place.
+//! shows that the event is authentic, the hashes show here whether it is the event that belongs at its place.
 
 use sealbus_core::event::Record;
 use sealbus_core::hash::Hash;
@@ -39,39 +39,40 @@ impl Cursor {
 /// The facts about an arriving event on which the decision depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Arriving {
-    /// Its seq in the plan.
+    /// The seq of the event in its plan.
     pub seq: u64,
-    /// Its hash.
+    /// The hash of the event.
     pub event_hash: Hash,
-    /// The hash of its predecessor.
+    /// The hash of the event's predecessor, as the event states it.
     pub prev: Hash,
-    /// Whether it was delivered so often, without being applied, that it may have ended the process each time.
+    /// Whether the event was delivered so often, without being applied, that it may have ended the process each time.
     pub suspect: bool,
-    /// Whether its plan or tenant has more in memory than it may have.
+    /// Whether the plan or tenant of the event has more in memory than it may have.
     pub over_limit: bool,
 }
 
-/// What an arriving event is to its plan.
+/// The relation of an arriving event to its plan, which decides how the event is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// It is the plan's next event. It is applied.
+    /// The event is the plan's next one. It is applied.
     Next,
-    /// Its predecessors did not arrive. They are read from the ledger and applied, then the event is decided again.
+    /// Predecessors of the event did not arrive. They are read from the ledger and applied, then the event is decided
+    /// again.
     Gap {
         /// The first missing seq.
         from: u64,
         /// The last missing seq, inclusive.
         to: u64,
     },
-    /// Its seq is applied already. The event is decided again with the hash that was applied there.
+    /// An event with this seq is applied already. The event is decided again with the hash that was applied there.
     Compare,
-    /// It is applied already. Its message is acknowledged.
+    /// The event is applied already. Its message is acknowledged.
     Duplicate,
-    /// Another event was applied at its seq, or it links to another predecessor. The plan stops: no handler runs until
-    /// an operator has chosen.
+    /// Another event was applied at this seq, or the event links to another predecessor. The plan stops: no handler
+    /// runs until an operator has chosen.
     Fork,
-    /// It may have ended the process each time it was delivered. The plan is parked, and an attempt counted, before the
-    /// handler runs.
+    /// The event may have ended the process each time it was delivered. The plan is parked, and an attempt counted,
+    /// before the handler runs.
     Suspect,
     /// Too much of the plan or tenant is in memory, or too many predecessors are missing. The plan is deferred: it is
     /// replayed from the ledger.
@@ -80,23 +81,24 @@ pub(crate) enum Decision {
     NotLive,
 }
 
-/// What a plan needs after the events that are simply next have been applied.
+/// The next step for a plan after its consecutive next events have been applied.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum AfterBatch {
     /// Nothing: the plan stays live.
     Nothing,
-    /// Its position is not live: note the highest seq that was seen, so that the messages may be acknowledged.
+    /// The position is not live: record the highest seq that was seen, so that the messages may be acknowledged.
     MarkSeen,
-    /// Defer it: replay it from the ledger.
+    /// Defer the plan: replay it from the ledger.
     Defer,
-    /// Park it, and count an attempt for a suspect event of this type.
+    /// Park the plan, and count an attempt for a suspect event of this type.
     ParkSuspect {
         /// The type of the event.
         event_type: String,
     },
-    /// Park it, because the ledger lacks an event or holds one that cannot be read or trusted. The text tells which.
+    /// Park the plan, because the ledger lacks an event or holds one that cannot be read or verified. The text gives the
+    /// reason.
     ParkMissing(String),
-    /// Stop it at a fork. The text describes both claims.
+    /// Stop the plan at a fork. The text describes both events.
     StopAtFork(String),
 }
 

@@ -11,12 +11,12 @@ use crate::assignment::plan_name::PlanName;
 /// A task for one plan. A plan has at most one task at a time.
 pub(crate) struct PlanTask {
     pub plan: PlanName,
-    /// The plan's position as the worker last knew it; `None` if it has to be read.
+    /// The plan's position that the worker has in memory. `None` if the position has to be read.
     pub position: Option<Position>,
     pub work: Work,
 }
 
-/// What there is to do for a plan.
+/// The work to do for a plan.
 pub(crate) enum Work {
     /// Events arrived from the broker.
     Arrived {
@@ -35,7 +35,7 @@ pub(crate) enum Work {
 #[derive(Clone)]
 pub(crate) struct Arrival {
     pub record: Arc<Record>,
-    /// Whether it was delivered so often that it may have ended the process each time.
+    /// Whether the event was delivered so often that it may have ended the process each time.
     pub suspect: bool,
 }
 
@@ -44,14 +44,15 @@ pub(crate) fn highest_seq(arrivals: &[Arrival]) -> u64 {
     arrivals.iter().map(|arrival| arrival.record.header.seq).max().unwrap_or(0)
 }
 
-/// What the owner of the partition has to do when a plan's task has ended.
+/// The outcome of a plan's task, which tells the worker what to do next.
 pub(crate) enum PlanOutcome {
     /// The task is done, and this is the durable position. The worker acknowledges the messages that the position
     /// covers and queues the others again.
     Settled(Position),
-    /// As `Settled`, and replay has more to do: the worker queues another turn of replay.
+    /// The task is done in the same way as for `Settled`, but replay has more to do: the worker queues another turn of
+    /// replay.
     ReplayAgain(Position),
-    /// The ledger does not know the plan, or the subscription has no floor in its partition. The worker discards the
+    /// The ledger does not have the plan, or the subscription has no floor in its partition. The worker discards the
     /// plan's messages unacknowledged; the broker delivers them again.
     Unknown,
     /// The task is not done: the position was not where it was read, or a transaction of several plans was rolled back.

@@ -19,16 +19,16 @@ struct PlanLeaf {
     wanted: bool,
 }
 
-/// What the sweep does about the leaves of one plan.
+/// The action of the sweep on the leaves of one plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SweepAction {
-    /// Nothing: they are applied, or no handler runs for them.
+    /// Do nothing, because the leaves are applied, or no handler runs for them.
     Pass,
-    /// The position is not live: note them as seen, so that replay applies them.
+    /// Record the leaves as seen, because the position is not live. Replay applies them.
     MarkSeen,
-    /// They are not applied: defer the plan to replay.
+    /// Defer the plan to replay, because the leaves are not applied.
     Defer,
-    /// The event that was applied is not the ledger's: stop the plan at a fork.
+    /// Stop the plan at a fork, because the event that was applied is not the one in the ledger.
     StopAtFork,
 }
 

@@ -1,7 +1,7 @@
 //! The worker of an assignment: it gives each plan its tasks, and replies to the broker once the position covers a
 //! message.
 //!
-//! Its memory lasts as long as the epoch of the lease.
+//! The worker keeps its state in memory as long as the epoch of the lease lasts.
 
 mod replies;
 
@@ -36,7 +36,7 @@ const MAX_PULLED: usize = 64;
 /// How long replies that are queued when the worker ends may take. The broker delivers again what it gets no reply to.
 const LAST_REPLIES_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a task that the worker spawned came back with.
+/// The result of a task that the worker spawned.
 enum Finished {
     /// The tasks of these plans have ended, with an outcome for each or because the ledger could not be used.
     Processed(Vec<PlanName>, Result<Vec<PlanOutcome>, LedgerError>),
@@ -121,8 +121,8 @@ impl Worker {
 
     /// Defers a plan that is over its limit while its task is in flight.
     ///
-    /// That is done only for external effects: a handler in the ledger holds a lock on the position's row, which this
-    /// would wait for.
+    /// A plan is deferred in this way only for external effects: a handler in the ledger holds a lock on the position's
+    /// row, and deferring would wait for that lock.
     fn defer_if_over_limit(&mut self, name: &PlanName) {
         if matches!(self.assignment.context.handler, Handler::InLedger(_)) {
             return;

@@ -56,7 +56,7 @@ pub fn from_structured(value: Value) -> Result<Incoming, Refused> {
 /// Reads a `CloudEvent` in binary mode: attributes as `ce-` headers (names in any case), and the data as body.
 ///
 /// # Errors
-/// Those of [`from_structured`], and the codes of the strict reader if the body is JSON.
+/// The errors of [`from_structured`], and the codes of the strict reader if the body is JSON.
 pub fn from_binary(
     headers: &[(&str, &str)],
     content_type: Option<&str>,

@@ -1,5 +1,5 @@
 //! Ed25519 with strict verification: RFC 8032, cofactorless, S below the group order, A and R not of small order, A canonical.
-//! With weaker rules two verifiers could disagree about a signature.
+//! Under weaker rules, two verifiers could disagree about a signature.
 
 use std::fmt;
 

@@ -96,8 +96,8 @@ impl V1Signer {
         Self { keyring, index }
     }
 
-    /// Returns the columns of an event. `prev` are those of the previous event of the plan, `None` at seq 1. Refuses a plan or
-    /// type that contains `|`.
+    /// Returns the columns of an event. `prev` are the columns of the previous event of the plan, or `None` at seq 1.
+    /// Refuses a plan or type that contains `|`.
     pub fn columns(
         &self,
         plan: &str,

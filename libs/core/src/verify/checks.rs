@@ -26,7 +26,7 @@ pub struct Evidence<'e> {
 #[derive(Debug)]
 pub(super) struct Predecessor {
     pub(super) seq: u64,
-    /// As stored. `None` if the stored value is not a hash.
+    /// The stored event hash. `None` if the stored value is not a hash.
     pub(super) event_hash: Option<Hash>,
     pub(super) suite: Option<Suite>,
     pub(super) recorded: Option<Timestamp>,

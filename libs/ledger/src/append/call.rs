@@ -1,4 +1,4 @@
-//! What a caller passes to an append, and what it gets back.
+//! The arguments and the results of an append.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ pub struct Hint {
     pub record: Arc<Record>,
 }
 
-/// Why no event of a call was appended; after [`AppendError::Unavailable`] the outcome can be unknown.
+/// Reasons why no event of a call was appended. After [`AppendError::Unavailable`] the outcome can be unknown.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AppendError {
     /// The call has no event, or more than [`MAX_EVENTS`].

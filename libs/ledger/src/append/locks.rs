@@ -17,7 +17,7 @@ use super::signing::lock_error;
 use crate::pg::Column;
 use crate::{Ledger, LedgerError};
 
-/// What to do about a plan that another replica has locked.
+/// The treatment of a plan that another replica has locked.
 #[derive(Clone, Copy)]
 pub(super) enum Locking {
     /// Report the plan as busy.
@@ -64,7 +64,7 @@ pub(super) struct Head {
     pub v1: Option<V1>,
 }
 
-/// What was read after the locks were taken.
+/// The rows that were read after the locks were taken.
 pub(super) struct Locked {
     /// The distinct plans of the batch, ordered by key.
     pub plans: Vec<PlanState>,

@@ -176,7 +176,7 @@ impl Appender {
     /// Dropping the future does not cancel the append. To learn its outcome, the caller repeats the call with the same ids.
     ///
     /// # Errors
-    /// As described at [`AppendError`]. Nothing of a refused call is stored; after [`AppendError::Unavailable`] and
+    /// Every variant of [`AppendError`] is possible. Nothing of a refused call is stored; after [`AppendError::Unavailable`] and
     /// [`AppendError::Stopped`] the events may be stored.
     pub async fn append(&self, call: Call) -> Result<Vec<Appended>, AppendError> {
         call.check()?;

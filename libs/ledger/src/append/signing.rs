@@ -60,7 +60,7 @@ impl std::fmt::Display for KeyState {
     }
 }
 
-/// Why the database does not let a key sign. Nothing was appended.
+/// Reasons why the database does not let a key sign. Nothing was appended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyRefused {
     /// No event of plan `_keys` has added the key. Verifiers would accept nothing that it signs.
@@ -80,13 +80,13 @@ pub enum KeyRefused {
     Ended {
         /// The key.
         kid: KeyId,
-        /// Its state.
+        /// The state of the key.
         state: KeyState,
     },
 }
 
 impl KeyRefused {
-    /// Returns why a key in this state, or without a row, may not sign; `None` if it may.
+    /// Returns the reason why a key in this state may not sign, or `None` if it may. A key without a row has no state.
     pub(crate) fn of(kid: &KeyId, state: Option<KeyState>) -> Option<Self> {
         match state {
             Some(KeyState::Signs) => None,

@@ -25,7 +25,7 @@ use crate::commit::commit;
 use crate::history::record::{into_records, select_records};
 use crate::{Ledger, LedgerError};
 
-/// What is left to do after a batch. All calls except the busy ones have been answered.
+/// The work that is left after a batch. All calls except the busy ones have been answered.
 #[derive(Default)]
 pub(super) struct Outcome {
     /// The events that the batch added.
@@ -128,7 +128,7 @@ struct Retries {
     collided: bool,
 }
 
-/// What follows a failure of a batch.
+/// The next step after a failure of a batch.
 enum Next {
     /// Run the same batch again.
     Again(Retries),

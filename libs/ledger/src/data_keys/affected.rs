@@ -1,4 +1,4 @@
-//! What an erasure made unreadable, and which subscriptions have passed it.
+//! The events that an erasure made unreadable, and the subscriptions that have passed them.
 
 use std::str::FromStr;
 
@@ -16,22 +16,23 @@ const COUNT: Column = Column::new("events", "count(*)");
 /// The number of events whose payloads are encrypted under some data keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Affected {
-    /// The events.
+    /// The number of events.
     pub events: u64,
-    /// The plans that they are in.
+    /// The number of plans that contain these events.
     pub plans: u64,
-    /// Those of the events that are in the outbox: the broker has not confirmed that it has a copy of them.
+    /// The number of these events that are in the outbox, because the broker has not confirmed that it has a copy of them.
     pub waiting: u64,
 }
 
-/// The number of such events of a type that a subscription has passed: applied, or not wanted.
+/// The number of events of one type, encrypted under some data keys, that a subscription has passed: it applied them or does
+/// not want them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passed {
     /// The name of the subscription.
     pub subscription: String,
     /// The type of the events.
     pub event_type: String,
-    /// The events.
+    /// The number of events.
     pub events: u64,
 }
 

@@ -18,14 +18,14 @@ use crate::LedgerError;
 use crate::append::{AppendError, Appender, Call, Draft, Expect};
 use crate::own_event::own_event;
 
-/// Which data subject is to be erased, who orders it, and why. `Debug` does not print the subject.
+/// A request to erase a data subject, with the person who orders it and the reason. `Debug` does not print the subject.
 #[derive(Clone, Debug)]
 pub struct ErasureRequest {
     /// The tenant that has the data of the subject.
     pub tenant: Tenant,
     /// The data subject.
     pub subject: DataSubject,
-    /// The name of the person who orders it, for the event. It is self-declared.
+    /// The name of the person who orders the erasure, for the event. It is self-declared.
     pub actor: String,
     /// The reason, for the event: 1 to 2,000 characters without U+0000. It is kept for ever and must not name the subject.
     pub reason: String,
@@ -40,7 +40,7 @@ pub struct Erasure {
     pub redone: u64,
 }
 
-/// Why an erasure was not done, or not completed. It can be repeated once the cause is gone.
+/// Reasons why an erasure was not done, or not completed. It can be repeated once the cause is gone.
 #[derive(Debug, thiserror::Error)]
 pub enum EraseError {
     /// The reason is empty, too long, or contains U+0000.

@@ -33,12 +33,12 @@ pub enum Current {
     Next(NonZeroU32),
 }
 
-/// What the ledger knows about a data key that an envelope names.
+/// The state in the ledger of a data key that an envelope names.
 #[derive(Debug, Clone, Default)]
 pub struct StoredKey {
     /// The wrapped key; `None` if there is no valid row.
     pub wrapped: Option<WrappedKey>,
-    /// Whether an event says that the key was erased. Then nothing under it may be opened, even if there is a row.
+    /// Whether an event records that the key was erased. Then nothing under it may be opened, even if there is a row.
     pub erased: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The positions that are not live, as an operator sees them.
+//! The positions that are not live, for operators.
 
 use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Subscription, Tenant};
@@ -9,7 +9,7 @@ use crate::delivery::command::OperatorCommand;
 use crate::delivery::positions::{ATTEMPTS, NEXT_SEQ, PositionState, SEEN_SEQ};
 use crate::{Ledger, LedgerError};
 
-/// Which positions to list.
+/// A selection of positions to list.
 #[derive(Clone, Debug, Default)]
 pub struct BlockedQuery {
     /// Only those of this subscription.
@@ -74,7 +74,7 @@ impl DeadLetters<'_> {
         self.blocked_positions(query, None).await
     }
 
-    /// Returns one position with its attempts and its event; `None` if there is no such position, or if it is live.
+    /// Returns one position with its attempts and its event. Returns `None` if the position does not exist or is live.
     pub async fn find(
         self,
         subscription: &Subscription,

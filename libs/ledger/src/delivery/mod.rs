@@ -1,9 +1,11 @@
-//! Delivery: what each subscription has applied, and what it still owes (`docs/spec/protocol.md#consume`).
+//! Delivery: the events that each subscription has applied, and those that it still has to apply
+//! (`docs/spec/protocol.md#consume`).
 //!
 //! A subscription ([`subscriptions`]) has a position in each plan ([`positions`]): the seq to apply next, and one of the states
 //! below. A position moves in the transaction of the effect, and only from the place and state that were read before. In each
-//! partition a subscription has a floor ([`floors`]): the log index below which it owes nothing that is not recorded in a
-//! position. The floor makes it possible to find what the stream did not deliver, and to delete positions of idle plans.
+//! partition a subscription has a floor ([`floors`]): the log index below which each event is applied, or recorded as work
+//! that is owed in a position. The floor makes it possible to find events that the stream did not deliver,
+//! and to delete positions of idle plans.
 //!
 //! | from | to | by |
 //! |---|---|---|

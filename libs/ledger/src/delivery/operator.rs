@@ -17,7 +17,7 @@ use crate::delivery::positions::{LeaseEpoch, NEXT_SEQ, Position, PositionState, 
 use crate::own_event::own_event;
 use crate::pg::Column;
 
-/// What an operator wants to do.
+/// The effect of an operator's command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperatorAction {
     /// Try the event again, with all its attempts.
@@ -46,7 +46,7 @@ pub struct OperatorRequest {
     pub reason: String,
 }
 
-/// Why a command was not given.
+/// Reasons why a command was not given.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// There is no such position, or it is live.
@@ -68,7 +68,7 @@ pub enum CommandError {
         plan: String,
         /// The position's state.
         state: PositionState,
-        /// What can be done instead.
+        /// The commands that are possible instead.
         hint: &'static str,
     },
     /// The event that is to count is not in the plan's chain.

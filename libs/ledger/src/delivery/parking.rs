@@ -168,8 +168,8 @@ impl Positions<'_> {
         Ok(deferred)
     }
 
-    /// Records, for plans whose position is not live, the highest seq that the position owes. Returns the numbers of the plans
-    /// that it hit: events of those up to that seq may be acknowledged, or passed by the sweep.
+    /// Records, for plans whose position is not live, the highest seq that the position still has to apply. Returns the numbers
+    /// of the plans whose row was updated: their events up to that seq may be acknowledged, or passed by the sweep.
     pub async fn mark_seen(self, subscription_no: i64, plans: &[(i64, u64)]) -> Result<Vec<i64>, LedgerError> {
         let hit = sqlx::query_scalar!(
             "-- mark_seen

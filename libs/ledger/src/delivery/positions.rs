@@ -19,16 +19,16 @@ pub(super) const NEXT_SEQ: Column = Column::new("positions", "next_seq");
 pub(super) const SEEN_SEQ: Column = Column::new("positions", "seen_seq");
 pub(super) const ATTEMPTS: Column = Column::new("positions", "attempts");
 
-/// What a position is doing.
+/// The state of a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PositionState {
-    /// It follows the stream.
+    /// The position follows the stream.
     Live,
-    /// It is replayed from the ledger. Stored as `behind`.
+    /// The position is replayed from the ledger. Stored as `behind`.
     Deferred,
-    /// Its next event failed and is tried again from the ledger.
+    /// The next event of the position failed and is tried again from the ledger.
     Parked,
-    /// Its next event failed as often as the retry policy allows: a dead letter.
+    /// The next event of the position failed as often as the retry policy allows: a dead letter.
     Dead,
     /// Two validly sealed events claim one place. Only an operator can resume the position.
     Fork,
@@ -85,7 +85,7 @@ pub struct Position {
     pub last_hash: Hash,
     /// The highest seq that was acknowledged although it was not applied.
     pub seen_seq: u64,
-    /// What the position is doing; live if there is no row.
+    /// The state of the position. It is live if there is no row.
     pub state: PositionState,
     /// Whether there is a row.
     pub stored: bool,

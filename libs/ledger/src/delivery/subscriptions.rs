@@ -42,11 +42,11 @@ impl Start {
 /// A subscription that was found or created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subscribed {
-    /// Its number, which appears in no file or message.
+    /// The number of the subscription, which appears in no file or message.
     pub subscription_no: i64,
     /// Where it starts, as stored: the first creation decides.
     pub start: Start,
-    /// What has to be sealed before the creation can be finished by [`Subscriptions::finish`]; `None` if it is finished.
+    /// The events that have to be sealed before [`Subscriptions::finish`] can finish the creation. `None` if it is finished.
     pub waits_for: Option<SealedUpTo>,
 }
 

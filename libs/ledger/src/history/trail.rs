@@ -8,7 +8,7 @@ use super::record::{into_records, select_records};
 use crate::LedgerError;
 use crate::pg::{Column, bound};
 
-/// Which events of a plan to read.
+/// A selection of a plan's events to read.
 #[derive(Debug, Clone, Default)]
 pub struct PageQuery {
     /// The page begins after this seq. If descending, it begins before it, and 0 means at the head.
@@ -32,7 +32,7 @@ pub struct PlanPage {
     pub more: bool,
 }
 
-/// Which sealed events to read.
+/// A selection of sealed events to read.
 #[derive(Debug, Clone, Default)]
 pub struct LogQuery {
     /// The tenants whose events to read; `None` for all.

@@ -1,4 +1,4 @@
-//! Plan `_keys`: what it says about each key, and the events that are appended to it.
+//! Plan `_keys`: the history of each key, and the events that are appended to the plan.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,9 +40,9 @@ pub struct KeyHistory {
 /// An event of plan `_keys`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyEvent {
-    /// Its seq.
+    /// The seq of the event.
     pub seq: u64,
-    /// Its log index; `None` until it is sealed.
+    /// The log index of the event; `None` until the event is sealed.
     pub index: Option<u64>,
 }
 

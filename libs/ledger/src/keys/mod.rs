@@ -1,7 +1,7 @@
 //! Signing keys: the events that add and end them, and the table of the keys that may sign.
 //!
-//! Which key counts for which event is decided by plan `_keys` and by the verifier's keyring alone
-//! (`docs/spec/integrity.md#keys-events`). In addition the ledger stores what an append has to know at once:
+//! Only plan `_keys` and the verifier's keyring decide which key counts for which event
+//! (`docs/spec/integrity.md#keys-events`). In addition the ledger stores the states of keys that an append needs at once:
 //!
 //! - `chain`: plan `_keys` as it is now, and the events that are appended to it.
 //! - `states`: the table `signing_keys` (`docs/spec/integrity.md#keys-signing`). An append reads it under a shared lock of its

@@ -1,4 +1,4 @@
-//! Which keys may sign, how many processes sign with each key, and which of their events are not sealed yet.
+//! The keys that may sign, the number of processes that sign with each key, and their events that are not sealed yet.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ use crate::pg::Column;
 /// How long ending a key waits for the transactions that use it. Postgres ends an idle one after 5 s.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '15s'";
 
-/// How a key ends.
+/// The ways in which a key ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// Another key replaces it.
+    /// Another key replaces the key.
     Retire,
-    /// It is not trusted any more.
+    /// The key is not trusted any more.
     Revoke,
 }
 

@@ -20,7 +20,7 @@ use crate::{Ledger, LedgerError};
 /// How long a keeper that stops waits for the database.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Which leases are to be shared, between whom, and how long they last.
+/// The leases that a keeper shares with the other members, and their duration.
 #[derive(Clone, Debug)]
 pub struct KeeperConfig {
     /// The kind of lease.

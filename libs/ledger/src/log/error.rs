@@ -1,4 +1,4 @@
-//! Why the log cannot be extended or signed.
+//! Reasons why the log cannot be extended or signed.
 
 use sealbus_core::log::checkpoint::CheckpointError;
 use sealbus_core::log::merkle::TreeFull;

@@ -22,13 +22,14 @@ pub struct EventPlace {
 }
 
 impl Log<'_> {
-    /// Returns the proof that leaf `index` is in the tree of `size` leaves; `None` if the tree is not stored or has no such leaf.
+    /// Returns the proof that leaf `index` is in the tree of `size` leaves. Returns `None` if the tree is not stored or does not
+    /// have the leaf.
     pub async fn inclusion_proof(self, index: u64, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
         Ok(self.inclusion_proofs(&[index], size).await?.and_then(|mut proofs| proofs.pop()))
     }
 
-    /// Returns the proofs of some leaves in the tree of `size` leaves, in their order; `None` if the tree is not stored or lacks
-    /// one of them. Each tile is read once.
+    /// Returns the proofs of some leaves in the tree of `size` leaves, in their order. Returns `None` if the tree is not stored
+    /// or lacks one of the leaves. Each tile is read once.
     pub async fn inclusion_proofs(self, indexes: &[u64], size: u64) -> Result<Option<Vec<Vec<Hash>>>, LedgerError> {
         let plans: Option<Vec<_>> = indexes.iter().map(|index| ProofNodes::inclusion(*index, size)).collect();
         let Some(plans) = plans else { return Ok(None) };
@@ -39,7 +40,8 @@ impl Log<'_> {
         Ok(plans.iter().map(|plan| plan.prove(|node| tiles.hash(node)).ok()).collect())
     }
 
-    /// Returns the proof that the tree of `size` leaves continues the one of `old` leaves; `None` if one of them is not stored.
+    /// Returns the proof that the tree of `size` leaves continues the tree of `old` leaves. Returns `None` if one of
+    /// the trees is not stored.
     pub async fn consistency_proof(self, old: u64, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
         let mut connection = self.ledger.pool().acquire().await?;
         match ProofNodes::consistency(old, size) {
@@ -48,7 +50,8 @@ impl Log<'_> {
         }
     }
 
-    /// Returns the log indexes of some events, in their order; `None` for an event that is not sealed or not in the ledger.
+    /// Returns the log indexes of some events, in their order. The index is `None` for an event that is not sealed or not
+    /// in the ledger.
     pub async fn leaf_indexes(self, places: &[EventPlace]) -> Result<Vec<Option<u64>>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- leaf_indexes

@@ -110,9 +110,9 @@ pub(super) struct Queued {
 /// The last leaf of a plan.
 pub(super) struct LastLeaf {
     pub partition: i32,
-    /// Its seq; `None` if the plan has no leaf.
+    /// The seq of the leaf's event. `None` if the plan has no leaf.
     pub leaf_seq: Option<i64>,
-    /// Its event: seq, hash, key.
+    /// The event of the leaf: its seq, hash and key.
     pub event: Option<(i64, Hash, KeyId)>,
 }
 

@@ -40,7 +40,7 @@ pub struct Signing<'a> {
 pub struct Sealed {
     /// The number of leaves that were added to the tree.
     pub leaves: u64,
-    /// The signed checkpoint of the new tree; `None` if nothing was sealed, or if no signer was given.
+    /// The signed checkpoint of the new tree. It is `None` if nothing was sealed or no signer was given.
     pub note: Option<Note>,
     /// The plans that were stopped in this transaction.
     pub stopped: Vec<StoppedPlan>,

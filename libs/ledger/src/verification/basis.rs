@@ -1,4 +1,4 @@
-//! What events are checked against.
+//! The facts that events are checked against.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,10 +8,10 @@ use sealbus_core::seal::Keyring;
 use sealbus_core::timestamp::Timestamp;
 use sealbus_core::verify::{CheckedLog, Trust};
 
-/// What events are checked against, shared by all workers.
+/// The facts that events are checked against, shared by all workers.
 #[derive(Debug)]
 pub struct Basis {
-    /// Which keys count, and what was erased.
+    /// The keys that count, and the erasures.
     pub trust: Trust,
     /// The log, whose notes and tiles were checked; `None` to check only chains.
     pub log: Option<Arc<CheckedLog>>,

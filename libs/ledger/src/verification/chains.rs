@@ -36,7 +36,7 @@ impl Verification<'_> {
                 );
                 self.check_rows(&run.plans, rows.fetch(&mut *reading), basis).await?
             }
-            // With the predecessor of the first new event, to which that event links.
+            // The statement also reads the predecessor of the first new event, because that event links to it.
             Some(from_seq) => {
                 let rows = select_records!(
                     "verify_since",

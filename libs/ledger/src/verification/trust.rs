@@ -1,5 +1,5 @@
-//! What has to be known before the first plan is checked: which keys count, what was erased and the latest time of the log; and
-//! the events that are known to have been appended and are missing.
+//! The facts that are needed before the first plan is checked: the keys that count, the erasures and the latest time of the
+//! log. Also the events that are known to have been appended and are missing.
 
 use futures::TryStreamExt;
 use sealbus_core::event::Record;

@@ -1,5 +1,5 @@
-//! Positions against a real Postgres: the fence, the first row, parking and what ends it, asks, pruning. Each test breaks
-//! where a clause of the protocol's rules under "Consume" is left out of a statement.
+//! Positions on a real Postgres: the check of the lease epoch, the first row, parking, unparking, operator commands and pruning.
+//! Each test fails if a statement lacks a clause that the protocol's rules under "Consume" require.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod scene;
@@ -72,7 +72,7 @@ async fn of_two_holders_at_once_one_takes_effect() {
     let mut first = scene.test.ledger.effects_pool().begin().await.unwrap();
     let step = Move { from: &from, next_seq: 3, last_hash: scene.hash(2) };
     assert!(advance(&mut first, scene.subscription_no, &scene.lease, &[step]).await.unwrap());
-    // The second waits for the first one's row, and then finds that it moved.
+    // The second transaction waits for the row lock of the first, and then finds that the position has moved.
     let second = scene.step(&scene.lease, &from, 3);
     let (moved, committed) = tokio::join!(second, async { first.commit().await });
     committed.unwrap();
@@ -132,7 +132,8 @@ async fn a_plan_without_a_row_stands_above_the_floor() {
     assert!(nowhere.is_empty(), "a subscription without a floor stands nowhere");
 }
 
-/// An event arrives while its plan is unparked. It is not lost, in whichever order the two commit (`docs/spec/protocol.md#consume-4`).
+/// An event that arrives while its plan is unparked is not lost, whichever of the two commits first
+/// (`docs/spec/protocol.md#consume-4`).
 #[tokio::test]
 async fn an_event_that_arrives_while_its_plan_is_unparked() {
     let scene = Scene::with(4).await;
@@ -140,7 +141,7 @@ async fn an_event_that_arrives_while_its_plan_is_unparked() {
     assert!(scene.step(&scene.lease, &scene.standing().await, 2).await);
     assert!(scene.park(&scene.standing().await, 2).await);
     assert!(scene.step(&scene.lease, &scene.standing().await, 3).await);
-    // The event is noted first: there is no unparking before it is applied.
+    // If the event is recorded as seen first, the plan is not unparked before the event is applied.
     assert_eq!(
         ledger.positions().mark_seen(scene.subscription_no, &[(scene.plan_no, 3)]).await.unwrap(),
         [scene.plan_no]
@@ -148,7 +149,7 @@ async fn an_event_that_arrives_while_its_plan_is_unparked() {
     assert!(!ledger.positions().unpark(scene.subscription_no, scene.plan_no).await.unwrap());
     assert!(scene.step(&scene.lease, &scene.standing().await, 4).await);
     assert!(ledger.positions().unpark(scene.subscription_no, scene.plan_no).await.unwrap());
-    // Unparking comes first: the event is not noted, so that it may not be acknowledged.
+    // If the plan is unparked first, the event is not recorded as seen, so its message may not be acknowledged.
     assert!(ledger.positions().mark_seen(scene.subscription_no, &[(scene.plan_no, 4)]).await.unwrap().is_empty());
     assert_eq!(scene.standing().await.state, PositionState::Live);
 }
@@ -281,7 +282,7 @@ async fn an_ask_is_an_event_first_and_then_due() {
         events[0].payload.as_deref(),
         Some(r#"{"plan":"order-1","reason":"the mail server is back","seq":1,"subscription":"audit"}"#)
     );
-    // What is done about it is in the catalog's form.
+    // The payloads of the operator's events match their schemas in the catalog.
     let catalog = sealbus_core::catalog::Catalog::read(&[]).unwrap();
     for event in &events {
         let data = serde_json::from_str(event.payload.as_deref().unwrap()).unwrap();
@@ -320,7 +321,7 @@ async fn an_ask_is_carried_out_where_it_was_asked_and_nowhere_else() {
     );
     assert!(!resume(asked.clone(), 2).await, "it is carried out once");
     assert!(!ledger.positions().clear_command(scene.subscription_no, &asked).await.unwrap());
-    // A dead letter keeps an ask that comes while it dies due.
+    // An operator command that is issued before the position becomes a dead letter stays due.
     ledger.dead_letters().issue(appender, &order("r"), OperatorAction::Redrive).await.unwrap();
     let dead = SetAside { state: PositionState::Dead, seen_seq: 3, attempts: 3, retry_in: None, errors: &[] };
     assert!(ledger.positions().set_aside(scene.subscription_no, &scene.lease, &resumed, &dead).await.unwrap());
@@ -370,7 +371,7 @@ async fn a_fork_is_settled_by_an_event_that_the_ledger_holds() {
     assert_eq!(data["hash"], event_hash.to_string());
 }
 
-/// Each clause alone keeps a row from being pruned.
+/// Each condition of pruning, if it alone is not met, keeps the row.
 #[tokio::test]
 async fn only_a_row_that_says_no_more_than_the_floor_is_pruned() {
     let scene = Scene::with(2).await;

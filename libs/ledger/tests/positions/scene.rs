@@ -48,7 +48,7 @@ impl Scene {
         scene
     }
 
-    /// Another holder has the lease from now on.
+    /// Gives the lease to another owner, with this epoch.
     pub(crate) async fn take_over(&mut self, epoch: i64) {
         let taken = format!(
             "INSERT INTO sealbus.leases VALUES ('deliver/audit', '0', 'holder-{epoch}', {epoch}, clock_timestamp() + interval '1 hour')
@@ -69,7 +69,7 @@ impl Scene {
             .unwrap()
     }
 
-    /// One move in a transaction of its own.
+    /// Moves the position in a separate transaction. Returns whether the position moved.
     pub(crate) async fn step(&self, lease: &LeaseEpoch, from: &Position, to: u64) -> bool {
         let mut transaction = self.test.ledger.effects_pool().begin().await.unwrap();
         let step = Move { from, next_seq: to, last_hash: self.hash(to - 1) };
@@ -99,7 +99,7 @@ impl Scene {
         self.test.ledger.positions().set_aside(self.subscription_no, &self.lease, from, &aside).await.unwrap()
     }
 
-    /// Everything queued gets its leaf.
+    /// Seals all queued events.
     pub(crate) async fn seal(&self) {
         while self.test.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
     }

@@ -1,4 +1,4 @@
-//! What the ledger's tests share: a ledger of the test's own, and drafts to append to it.
+//! Shared by the ledger's tests: a ledger in a separate database for each test, and drafts to append to it.
 #![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 pub(crate) const ORIGIN: &str = "test.example/ledger";
 
-/// A ledger in a database of the test's own.
+/// A ledger in a database that only this test uses.
 pub(crate) struct TestLedger {
     pub postgres: Postgres,
     pub ledger: Ledger,
@@ -34,20 +34,20 @@ impl TestLedger {
         Self { postgres, ledger, keyring }
     }
 
-    /// A replica of its own: other connections, other batchers.
+    /// Starts an appender that acts as a separate replica, with its own connections and batchers.
     pub(crate) async fn appender(&self) -> Appender {
         let ledger = Ledger::open(&LedgerConfig::new(self.postgres.url())).await.unwrap();
         Appender::start(&ledger, &self.keyring, &AppendSettings::default(), None).unwrap()
     }
 
-    /// A number that the superuser asks for.
+    /// Runs a query as superuser, and returns the number that it selects.
     pub(crate) async fn count(&self, sql: &str) -> i64 {
         use sqlx::Connection;
         let mut connection = sqlx::PgConnection::connect(&self.postgres.admin_url()).await.unwrap();
         sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap()
     }
 
-    /// What the superuser does.
+    /// Executes statements as superuser.
     pub(crate) async fn admin(&self, sql: &str) -> Result<(), sqlx::Error> {
         use sqlx::Connection;
         let mut connection = sqlx::PgConnection::connect(&self.postgres.admin_url()).await.unwrap();

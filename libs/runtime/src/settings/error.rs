@@ -30,7 +30,7 @@ pub enum SettingsError {
         ratio: &'static Ratio,
         /// Value that must be larger, set or by default.
         larger: String,
-        /// The other value.
+        /// Value that must be smaller, set or by default.
         smaller: String,
     },
     /// A required value is not set.

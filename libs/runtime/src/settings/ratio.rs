@@ -8,11 +8,11 @@ use super::table::{
 /// A rule that one setting must be at least a multiple of another.
 #[derive(Clone, Copy, Debug)]
 pub struct Ratio {
-    /// Variable that must be larger.
+    /// Name of the variable whose value must be larger.
     pub larger: &'static str,
     /// The multiple.
     pub times: u8,
-    /// The other variable, of the same kind.
+    /// Name of the variable whose value must be smaller. Both values are of the same kind.
     pub smaller: &'static str,
     /// The effect of breaking the rule, as the end of a sentence.
     pub otherwise: &'static str,

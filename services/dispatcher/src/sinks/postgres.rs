@@ -45,10 +45,10 @@ impl std::fmt::Debug for PostgresSpec {
     }
 }
 
-/// Why a sink cannot be prepared.
+/// Reasons why a sink cannot be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// Its table neither exists nor can be created.
+    /// The table of the sink does not exist and cannot be created.
     #[error("table {table} cannot be prepared")]
     Table {
         /// The table.

@@ -63,7 +63,7 @@ impl Caller {
     /// default. Reserved tenants are refused.
     ///
     /// # Errors
-    /// Those of [`Caller::tenant_to_read`], and `invalid_field` if event and header name different tenants.
+    /// The errors of [`Caller::tenant_to_read`], and `invalid_field` if event and header name different tenants.
     pub(crate) fn tenant_to_publish(&self, tenant_of_event: Option<&Tenant>) -> Result<Tenant, Refused> {
         let named = self.tenant_in_header(Tenant::parse)?;
         match (tenant_of_event, named) {

@@ -38,7 +38,7 @@ pub(super) async fn handle(
     let response = json(StatusCode::OK, &json!({ "plans": plans, "next": next }));
     Ok(match next {
         Some(name) => {
-            // Of the characters of a plan's name only these two mean something else in a query.
+            // Only these two characters of a plan's name have another meaning in a query.
             let name = name.replace('+', "%2B").replace('=', "%3D");
             with_header(response, header::LINK, &next_link(&uri, "after", &name))
         }

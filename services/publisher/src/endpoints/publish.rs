@@ -187,7 +187,7 @@ mod tests {
         let event = json!({ "type": "any.thing", "id": ID, "data": { "a": 1, "b": [1.0] } });
         let first = publisher.publish("p", &event).await;
 
-        // The same event in another spelling.
+        // This request contains the same event in another spelling.
         let again =
             publisher.publish_text(format!(r#"{{"data":{{"b":[1],"a":1e0}},"id":"{ID}","type":"any.thing"}}"#)).await;
         assert_eq!((first.status, again.status), (201, 200));

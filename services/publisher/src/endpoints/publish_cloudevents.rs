@@ -234,7 +234,7 @@ struct BatchBody {
 enum ResultEvent {
     /// The event as the publishing client may see it.
     Stored(View),
-    /// The same with its receipt, if the request waited.
+    /// The event as the publishing client may see it, with its receipt, if the request waited.
     WithReceipt(Box<EventWithReceipt>),
 }
 

@@ -1,4 +1,4 @@
-//! What all publish endpoints share: preparing events, appending them to the ledger, and translating its answer.
+//! The part that all publish endpoints share: preparing events, appending them to the ledger, and translating its answer.
 
 use std::sync::Arc;
 

@@ -177,7 +177,7 @@ async fn a_repeated_event_is_recognised_until_its_key_is_erased() {
     let first = publisher.publish("p", &with_id(note_about_ada())).await;
     assert_eq!(first.status, 201, "{first:?}");
 
-    // The same event again is the stored one. Other content, another subject and another plan are conflicts.
+    // A repeated event gets the stored one as its response. Other content, another subject and another plan are conflicts.
     let repeated = publisher.publish("p", &with_id(note_about_ada())).await;
     assert_eq!((repeated.status, &repeated.body["seal"]), (200, &first.body["seal"]));
     publisher.publish("p", &with_id(note(SUBJECT, "other"))).await.assert_problem("id_conflict");

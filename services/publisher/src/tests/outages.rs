@@ -49,7 +49,7 @@ async fn without_its_database_a_publisher_is_not_ready_and_names_the_ids_to_retr
         "the liveness probe failed because the database is unreachable"
     );
 
-    // With the database back, a retry with the ids stores the events exactly once.
+    // Once the database is reachable again, a retry with the same ids stores the events exactly once.
     postgres.restart().await;
     let retry = json!([{ "type": "any.a", "data": 1, "id": ids[0] }, { "type": "any.a", "data": 2, "id": ids[1] }]);
     eventually("the retry succeeds", async || matches!(publisher.publish("p", &retry).await.status, 200 | 201)).await;
@@ -75,7 +75,7 @@ async fn without_its_broker_a_publisher_publishes_and_stays_ready() {
         assert_eq!((stored.status, &stored.body["seq"]), (201, &json!(n)));
     }
 
-    // With the broker back, the publisher reconnects.
+    // Once the broker is reachable again, the publisher reconnects.
     nats.restart().await;
     eventually("the broker is connected again", async || broker_check_says("ok").await).await;
 }

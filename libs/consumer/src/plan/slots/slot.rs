@@ -1,4 +1,4 @@
-//! What a worker has in memory for one plan.
+//! The state that a worker has in memory for one plan.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::assignment::plan_name::PlanName;
 use crate::plan::message::QueuedMessage;
 use crate::plan::task::{Arrival, Failure, PlanTask, Work};
 
-/// What a plan's slot is doing.
+/// The activity of a plan's slot.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Activity {
     /// There is nothing to do.
@@ -22,11 +22,11 @@ pub(super) enum Activity {
 /// Whether the plan's messages fit into memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Load {
-    /// They do.
+    /// The plan's messages fit into memory.
     Normal,
     /// The plan or its tenant is over its limit: the plan's next task defers it.
     OverLimit,
-    /// As `OverLimit`, and the plan is being deferred while its task is in flight.
+    /// The plan or its tenant is over its limit, and the plan is being deferred while its task is in flight.
     Deferring,
 }
 

@@ -32,7 +32,7 @@ pub fn empty_root() -> Hash {
 
 /// A complete subtree of 2^`level` leaves.
 ///
-/// Its hash does not change when the tree grows. Therefore only hashes of complete subtrees are stored.
+/// The hash of a complete subtree does not change when the tree grows. Therefore only hashes of complete subtrees are stored.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Node {
     /// The height of the subtree: 0 for a leaf, at most 63.

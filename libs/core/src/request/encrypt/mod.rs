@@ -38,7 +38,7 @@ pub struct ToEncrypt {
     subject: DataSubject,
     tenant: Tenant,
     plan: Plan,
-    /// Its payload is the unencrypted data; its metadata are those that stay clear.
+    /// The draft of the event. Its payload is the unencrypted data; its metadata are those that stay clear.
     draft: Draft,
     /// The metadata that are encrypted together with the data.
     encrypted_metadata: String,
@@ -49,9 +49,9 @@ impl EventRequest {
     /// here, before a data key is looked up, so that no data key is created for a refused request.
     ///
     /// # Errors
-    /// With pointers into the event: `unknown_event_type`; `schema_violation` (also if the data do not name their subject where
-    /// the catalog declares it); `forbidden` (a reserved type, or another actor); `too_large`; the codes of the strict reader for
-    /// data and metadata; `invalid_field` (also if the catalog encrypts the type but declares no subject).
+    /// The errors have pointers into the event: `unknown_event_type`; `schema_violation` (also if the data do not name their
+    /// subject where the catalog declares it); `forbidden` (a reserved type, or another actor); `too_large`; the codes of the
+    /// strict reader for data and metadata; `invalid_field` (also if the catalog encrypts the type but declares no subject).
     pub fn prepare(&self, context: &Context<'_>, catalog: &Catalog, limits: &Limits) -> Result<Prepared, Refused> {
         let rule = self.rule(catalog)?;
         let mut draft = self.draft(context, &rule, limits)?;

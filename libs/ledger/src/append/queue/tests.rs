@@ -127,7 +127,7 @@ proptest! {
             let events: usize = batch.iter().map(Waiting::events).sum();
             prop_assert!(events <= room || batch.len() == 1);
             prop_assert!(batch.iter().map(|waiting| waiting.key).collect::<HashSet<_>>().len() <= 3);
-            // As after a batch that found some plans busy: all calls of these plans are put back.
+            // Put back all calls of some plans, as after a batch that found these plans busy.
             let busy: HashSet<PlanKey> = batch.iter().map(|waiting| waiting.key).filter(|_| again.next().unwrap_or(false)).collect();
             let (back, done): (Vec<_>, Vec<_>) = batch.into_iter().partition(|waiting| busy.contains(&waiting.key));
             queue.put_back(back);

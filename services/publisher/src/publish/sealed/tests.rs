@@ -48,7 +48,7 @@ async fn a_request_that_waits_gets_the_event_and_its_proof() {
     assert_event_proven(&stored.body);
     assert_eq!(stored.body["data"], 1, "the response lacks the event itself");
 
-    // The same event again is sealed already, and gets the same response at once.
+    // A repeated request finds the event sealed already, and gets the same response at once.
     let repeated = json!({ "type": "any.thing", "data": 1, "id": stored.body["id"] });
     let repeated = publish(&publisher, "wait=sealed", &repeated).await;
     assert_eq!((repeated.status, &repeated.body), (200, &stored.body));
@@ -116,7 +116,7 @@ async fn a_wait_that_times_out_returns_the_stored_events_without_proofs() {
         assert_eq!(event["receipt"]["event_hash"], event["seal"]["hash"]);
     }
 
-    // With leaves but without a checkpoint over them, it is the same.
+    // The response is the same if the events have leaves that no checkpoint covers.
     publisher.seal().await;
     let stored = publish(&publisher, "wait=sealed&timeout=1ms", &event(3)).await;
     assert_eq!(

@@ -26,7 +26,7 @@ struct Window {
     bytes: usize,
 }
 
-/// What a window has for a reader.
+/// The content of a window for a reader.
 #[derive(Debug)]
 pub(crate) enum FeedRead {
     /// Records from the reader's position on.

@@ -185,7 +185,7 @@ async fn a_stream_survives_an_unreachable_database() {
     postgres.kill().await;
     assert_eq!(stream.next_block().await.as_deref(), Some(HEARTBEAT));
 
-    // With the database back, it sends the next event.
+    // Once the database is reachable again, the stream sends the next event.
     postgres.restart().await;
     eventually("publishing succeeds again", async || {
         publisher.publish("p", &json!({ "type": "any.a" })).await.status == 201
