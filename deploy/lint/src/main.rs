@@ -64,7 +64,7 @@ fn check() -> Result<Vec<String>, Box<dyn Error>> {
     let mut faults = Vec::new();
     for package in list(&metadata, "packages") {
         let name = text(&package, "name");
-        faults.extend(dependencies(&name, &package).iter().filter_map(refusal));
+        faults.extend(direct_dependencies(&name, &package).iter().filter_map(refusal));
         let source = Path::new(package["manifest_path"].as_str().unwrap_or_default()).with_file_name("src");
         let sources = sources(&texts, source.strip_prefix(&root)?);
         if name == "sealbus-core" {
@@ -139,7 +139,7 @@ fn text(value: &Value, member: &str) -> String {
 }
 
 /// The direct dependencies of a package.
-fn dependencies(name: &str, package: &Value) -> Vec<Dependency> {
+fn direct_dependencies(name: &str, package: &Value) -> Vec<Dependency> {
     let dependencies = list(package, "dependencies").into_iter().map(|dependency| Dependency {
         from: name.to_owned(),
         to: text(&dependency, "name"),
