@@ -1,4 +1,4 @@
-"""The input of the verifier: the files and events of a bundle, and the pinned origin, keyring and policy."""
+"""Reads the input of the verifier, which is the files and events of a bundle, and the pinned origin, keyring and policy."""
 
 import re
 import tarfile

@@ -1,4 +1,4 @@
-"""The golden cases of canonical JSON (RFC 8785): documents, and doubles with their spelling."""
+"""Makes the golden cases of canonical JSON (RFC 8785), which are documents, and doubles with their spelling."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""The building blocks of the golden cases: keys, events and records.
+"""Makes the keys, events and records of the golden cases.
 
 Keys are derived from names, so that the golden files are the same each time.
 """

@@ -1,4 +1,4 @@
-"""The checks of vectors: each compares the vectors of a file with what this implementation makes of them.
+"""Checks vectors. Each check compares the vectors of a file with the results of this implementation.
 
 The golden files and the published files have the same form, so the same checks run on both.
 """
@@ -181,7 +181,7 @@ def verified(both, case, now):
 
 
 def check_merkle(file):
-    """The proofs of the golden file, or a list of cases in the same form."""
+    """Checks the proofs of the golden file, or a list of cases in the same form."""
     raw = lambda texts: [base64.b64decode(text or "") for text in texts or []]
     for case in file["inclusion"]:
         root, leaf_hash = raw([case["root"], case["leafHash"]])
@@ -205,7 +205,7 @@ def check_canonical(file):
 
 
 def check_tlog(vkey, files):
-    """A log as files by path, with a checkpoint for each of its sizes."""
+    """Checks a log as files by path, with a checkpoint for each of its sizes."""
     key = note.key_of(vkey, note.SIGNED)
     for size in range(1, 16):
         checkpoint = note.read_note(files[f"checkpoint.{size}"], key.name, [key])
@@ -221,7 +221,7 @@ def check_tlog(vkey, files):
 
 
 def check_note(vkey, signed):
-    """A note with any text and one signature line."""
+    """Checks a note with any text and one signature line."""
     key = note.key_of(vkey, note.SIGNED)
     text, line = signed.split("\n\n")
     name, signature = line.removeprefix("\u2014 ").split()

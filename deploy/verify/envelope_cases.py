@@ -1,4 +1,4 @@
-"""The golden envelopes and wrapped data keys."""
+"""Makes the golden envelopes and wrapped data keys."""
 
 import json
 

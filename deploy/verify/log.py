@@ -1,4 +1,4 @@
-"""The log of a bundle, from its notes and tiles: checks 1 to 6 of notes and tiles, and check 13 of each event."""
+"""Reads the log of a bundle from its notes and tiles. Performs checks 1 to 6 on them, and check 13 on each event."""
 
 import time
 from bisect import bisect_right
@@ -44,7 +44,7 @@ class Log:
         self.earliest_from = list(accumulate((time for _, time in reversed(dated)), min))[::-1]
 
     def tree_of(self, files, report):
-        """Check 4. Returns the tree of the tiles, or None if a tile is wrong, in which case leaves are not compared."""
+        """Performs check 4. Returns the tree of the tiles, or None if a tile is wrong, in which case leaves are not compared."""
         tiles = {tile: bundle.tile(files, *tile) for tile in merkle.tiles(self.size)}
         wrong = [tile for tile, data in tiles.items() if len(data) != 32 * tile[2]]
         if not wrong:
@@ -64,7 +64,7 @@ class Log:
         return self.checkpoint.root if size == self.size else None
 
     def check_anchors(self, anchors, report):
-        """Checks 2 and 3."""
+        """Performs checks 2 and 3."""
         roots = {}
         for anchor in anchors:
             place = (f"size {anchor.size}",)
@@ -76,7 +76,10 @@ class Log:
                 report.add(place, "INCONSISTENT", "the tree has another root at this size")
 
     def check_newest(self, notes, trust, now, max_age, report):
-        """Checks 5 and 6, and the range that the report vouches for. `notes` are all notes of the newest anchor's size and root."""
+        """Performs checks 5 and 6, and sets the range that the report vouches for.
+
+        `notes` are all notes of the newest anchor's size and root.
+        """
         place, last = (f"size {self.anchored}",), max((time for anchor in notes for time in anchor.times), default=None)
         # Without tiles only the newest anchor itself can vouch: whether it continues older anchors cannot be checked.
         is_reference = self.checkpoint[:2] == notes[0][:2]
@@ -95,7 +98,10 @@ class Log:
         return self.earliest_from[first] * 1_000_000 if first < len(self.sizes) else float("inf")
 
     def faults_of_leaf(self, leaf, index, proof):
-        """Check 13 of an event with a log index. A proof must hold if there is one, and is required in a bundle of plans."""
+        """Performs check 13 on an event with a log index.
+
+        A proof must hold if there is one, and is required in a bundle of plans.
+        """
         if proof is not None or not self.is_whole:
             try:
                 proven, proven_index, checkpoint = note.read_proof(proof or "", self.read_note)

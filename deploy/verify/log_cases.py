@@ -1,4 +1,4 @@
-"""The golden cases of the log: tree, tiles, checkpoints and proofs, in the form of the published log vectors."""
+"""Makes the golden cases of the log, in the form of the published log vectors. They cover tree, tiles, checkpoints and proofs."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""The golden cases of RFC 6962 proofs, true and false, in the form of the vectors of transparency-dev/merkle."""
+"""Makes the golden cases of RFC 6962 proofs, true and false, in the form of the vectors of transparency-dev/merkle."""
 
 import merkle
 import seal

@@ -1,4 +1,4 @@
-"""Sample bundles that verify: of a whole log, of plans, and with an erasure; and the pins for them."""
+"""Makes bundles without findings, and the pins for them. There is one of a whole log, one of plans, and one with an erasure."""
 
 import base64
 import io
@@ -42,7 +42,8 @@ def where(record):
 
 
 def whole_ledger():
-    """Returns the records of nine leaves and of an unsealed event: both suites, a hash-only event, a v1 plan."""
+    """Returns the records of nine leaves and of an unsealed event. They include both suites, a hash-only event
+    and a v1 plan."""
     keys = [record(SIGN, None, added(SIGN, SIGN), 0, **KEYS)]
     keys.append(record(SIGN, keys[0], added(HMAC, SIGN), 1, **KEYS))
     case = [record(HMAC, None, '{"amount":"10.00","n":1}', 2)]

@@ -1,4 +1,5 @@
-"""The bytes of the seal: header, leaf, both suites, scheme v1, event ids, times, key proofs (docs/spec/integrity.md#scheme-v2)."""
+"""Makes and checks the bytes of the seal (docs/spec/integrity.md#scheme-v2). They are header, leaf, both suites, scheme v1, event
+ids, times and key proofs."""
 
 import hmac
 import re
@@ -126,7 +127,10 @@ def decode_leaf(leaf):
 
 
 def is_of_suite(suite, mac, sig):
-    """Check 5: returns whether an event has no seal of another suite. An empty MAC is not of another suite, but a wrong MAC."""
+    """Performs check 5. Returns whether an event has no seal of another suite.
+
+    An empty MAC is a wrong MAC, not one of another suite.
+    """
     return not sig if suite == 1 else not mac and bool(sig)
 
 

@@ -1,4 +1,5 @@
-"""The golden cases of the seal: headers, leaves, both suites, event ids, times, key proofs, scheme v1, chains without a log."""
+"""Makes the golden cases of the seal. They cover headers, leaves, both suites, event ids, times, key proofs, scheme v1, and
+chains without a log."""
 
 import ed25519
 import seal

@@ -1,4 +1,4 @@
-"""The golden cases of strict JSON: accepted and refused texts, stored texts."""
+"""Makes the golden cases of strict JSON, which are accepted, refused and stored texts."""
 
 import base64
 

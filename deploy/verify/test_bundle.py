@@ -1,4 +1,4 @@
-"""The forms and limits of records and keyrings."""
+"""Tests of the forms and limits of records and keyrings."""
 
 import json
 import unittest

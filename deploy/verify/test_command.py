@@ -1,4 +1,4 @@
-"""verify.py as a command: its output, its exit codes, its input."""
+"""Tests of the command verify.py, with its output, exit codes and input."""
 
 import json
 import subprocess

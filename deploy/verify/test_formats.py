@@ -1,4 +1,5 @@
-"""The formats below the verifier: proofs, notes, tiles, signatures, envelopes, policies. Golden vectors, and published ones."""
+"""Tests of the formats that the verifier reads, with golden and published vectors. The formats are proofs, notes, tiles,
+signatures, envelopes and policies."""
 
 import json
 import unittest
@@ -16,7 +17,7 @@ raw = bytes.fromhex
 
 
 class Proofs(unittest.TestCase):
-    """The golden proofs, and those of transparency-dev/merkle where they are present."""
+    """Checks the golden proofs, and those of transparency-dev/merkle where they are present."""
 
     def published_cases(self, kind):
         for path in sorted((SHARED / "merkle-rfc6962/testdata" / kind).rglob("*.json")):
@@ -53,7 +54,7 @@ class Proofs(unittest.TestCase):
 
 
 class Notes(unittest.TestCase):
-    """Notes that the golden cases do not cover."""
+    """Checks notes that the golden cases do not cover."""
 
     def read(self, text, latest=float("inf")):
         return note.read_note(text.encode(), LOG[0].name, [LOG[0], LOG_TIME[0]], latest)
@@ -78,7 +79,7 @@ class Notes(unittest.TestCase):
 
 
 class Logs(unittest.TestCase):
-    """The golden log, and a log written by Tessera where it is present."""
+    """Checks the golden log, and a log written by Tessera where it is present."""
 
     def test_its_checkpoints_tiles_and_entries(self):
         checks.check_tlog_file(golden("tlog.json"))

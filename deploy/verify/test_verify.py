@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests of the verifier: golden and published verdicts, changes to every member of every record, key windows and tiles.
+"""Tests of the verifier. They cover golden and published verdicts, changes to every member of every record, key windows and tiles.
 
 When this file is run as a program, it runs all tests of the folder. The golden bundles are checked by vectors.py.
 """
@@ -185,7 +185,7 @@ class Vouching(unittest.TestCase):
 
 
 class Tiles(unittest.TestCase):
-    """The tiles of a log that has several tiles on two levels."""
+    """Checks the tiles of a log that has several tiles on two levels."""
 
     def setUp(self):
         self.tree = merkle.Tree(seal.sha256(b"%d" % number) for number in range(600))

@@ -1,4 +1,5 @@
-"""The golden log as files: a log of tlog-tiles with a checkpoint for each of its sizes, and a signed note that is no checkpoint."""
+"""Makes the golden log as files. It is a log of tlog-tiles with a checkpoint for each of its sizes, and a signed note that is no
+checkpoint."""
 
 import merkle
 import seal

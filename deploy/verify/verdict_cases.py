@@ -1,4 +1,4 @@
-"""The golden verdicts of a ledger: what a verifier with access to the database finds, payloads opened.
+"""Makes the golden verdicts of a ledger. They are the findings of a verifier that can read the database and open the payloads.
 
 A bundle lacks the seal queue, the table of leaves and the data keys, so bundle_cases.py does not cover them. A case is a
 merge patch (RFC 7396) on {ledger, trust}.
@@ -40,7 +40,7 @@ def ledger_of(records):
 
 
 def base():
-    """The ledger of sample_bundles.py with two encrypted events, eleven leaves and an event in the seal queue."""
+    """Returns the ledger of sample_bundles.py with two encrypted events, eleven leaves and an event in the seal queue."""
     keys, chain, private, older = whole_ledger()
     person = [encrypted(1, None, 9)]
     person.append(encrypted(2, person[0], 10))
@@ -60,7 +60,7 @@ def base():
 
 
 def case(row, name, findings, trust=None, **ledger):
-    """A case. The exit code follows from the findings."""
+    """Returns a case. The exit code follows from the findings."""
     kinds = {verdict for verdict, _ in findings} - {"ERASED"}
     exit_code = 0 if not kinds else 4 if kinds == {"UNANCHORED"} else 3
     patch = {name: part for name, part in (("ledger", ledger), ("trust", trust)) if part}

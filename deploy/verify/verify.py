@@ -50,7 +50,7 @@ class Report:
 
 
 def faults_of_content(event):
-    """Checks 10 and 11."""
+    """Performs checks 10 and 11."""
     record, payload = event.record, event.record.get("payload")
     if (payload is None) != (record["payload_mode"] == "hash-only"):
         yield "PAYLOAD_HASH", "the payload is missing, or a hash-only event has one"
@@ -61,7 +61,7 @@ def faults_of_content(event):
 
 
 def faults_of_v1(event, predecessor, is_adjacent, trust):
-    """Check 12."""
+    """Performs check 12."""
     v1, record = event.v1, event.record
     if predecessor and (v1 is None) != (predecessor.v1 is None):
         yield "V1_SIGNATURE", "scheme v1 begins or ends inside the plan"

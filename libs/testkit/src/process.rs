@@ -5,7 +5,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Sends a signal to a process.
 ///
 /// # Panics
-/// Where the process does not exist or may not be signalled.
+/// If the process does not exist or may not be signalled.
 pub fn send_signal(pid: u32, signal: Signal) {
     let raw = i32::try_from(pid).expect("a process id fits an i32");
     let pid = Pid::from_raw(raw).expect("a process id is not zero");

@@ -1,4 +1,4 @@
-//! The ground that other tests stand on holds.
+//! Tests of the servers and databases that other tests use.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot have its servers has failed")]
 
@@ -7,7 +7,7 @@ use std::time::Instant;
 use sealbus_testkit::{Nats, Postgres};
 use sqlx::{Connection, PgConnection};
 
-/// What the database of an address answers.
+/// Returns the answer of the database at an address.
 async fn ask(url: &str, sql: &'static str) -> String {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let answer = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();

@@ -79,7 +79,7 @@ impl HintIntake {
     pub(crate) async fn next(&mut self) -> HintedEvent {
         match self.hints.recv().await {
             Some(hint) => hint,
-            // The task could not subscribe, or ended. The sweep of the outbox finds the events.
+            // The task could not subscribe, or ended. The outbox scan finds the events.
             None => std::future::pending().await,
         }
     }
@@ -89,7 +89,8 @@ impl HintIntake {
         self.hints.try_recv().ok()
     }
 
-    /// Returns the notification that is sent when a hint is dropped. The worker should then sweep the outbox at once.
+    /// Returns the notification that is sent when a hint is dropped. The worker should then start an
+    /// outbox scan at once.
     pub(crate) fn dropped(&self) -> Arc<Notify> {
         Arc::clone(&self.dropped)
     }
@@ -114,8 +115,8 @@ async fn receive(
         }
     };
     while let Some(hint) = hints.next().await {
-        // Checking a seal is more expensive than reading many rows, so a worker without capacity catches up faster by a
-        // sweep of the outbox.
+        // Checking a seal is more expensive than reading many rows, so a worker without capacity catches up faster by
+        // an outbox scan.
         let Ok(slot) = sender.try_reserve() else {
             metrics.hint(HintFate::Dropped);
             dropped.notify_one();

@@ -9,7 +9,7 @@
 //! | `worker` | the loop of one partition, which decides and owns all state | |
 //! | `window` | decides which event may be sent next, and what a failure means; pure | `#relay-1`, `#relay-2` |
 //! | `hints` | checks hints, and drops those that the worker has no capacity for | `#relay-3` |
-//! | `low_water` | decides where a sweep of the outbox starts; pure | `#relay-3` |
+//! | `low_water` | decides where an outbox scan starts; pure | `#relay-3` |
 //! | `outbox_scan` | reads the outbox | `#relay-3` |
 //! | `worker::delete` | deletes acknowledged rows, and reports phantoms | `#relay-3`, `#relay-4` |
 //! | `acks` | awaits acknowledgements in a separate task | `#relay-2` |
@@ -62,9 +62,9 @@ pub struct Config {
     pub page_rows: u32,
     /// The maximum bytes of events in memory per partition. The last event may exceed it.
     pub max_memory_bytes: usize,
-    /// How often the outbox is swept for events whose hints were lost.
+    /// How often an outbox scan looks for events whose hints were lost.
     pub sweep_interval: Duration,
-    /// How often the outbox is swept without the low-water bound.
+    /// How often an outbox scan ignores the low-water bound.
     pub full_sweep_interval: Duration,
     /// The shortest interval between two movements of the low-water bound.
     pub low_water_interval: Duration,

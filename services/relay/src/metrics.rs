@@ -19,7 +19,7 @@ use sealbus_runtime::telemetry::metrics::MetricGroup;
 pub(crate) enum HintFate {
     /// Handed to the worker.
     Taken,
-    /// Dropped because the worker had no capacity. The sweep of the outbox finds its event.
+    /// Dropped because the worker had no capacity. The outbox scan finds its event.
     Dropped,
     /// Malformed, of another ledger or partition, or without a valid seal.
     Refused,

@@ -19,7 +19,7 @@ async fn jetstream(world: &World) -> jetstream::Context {
     jetstream::new(world.nats.client().await)
 }
 
-/// Waits until a relay owns all partitions, and its first sweep has emptied the outbox.
+/// Waits until a relay owns all partitions, and its first outbox scan has emptied the outbox.
 async fn first_sweep_is_done(world: &World, relay: &Relay) {
     eventually("the relay owns all partitions", async || relay.metrics.partitions_owned.get() == 8).await;
     world.outbox_is_empty().await;
@@ -48,7 +48,7 @@ async fn two_relays_on_every_partition_keep_the_order() {
 async fn events_are_relayed_by_hints_alone() {
     let world = World::start().await;
 
-    // Disable the sweeps after the first one.
+    // Disable outbox scans after the first one.
     let relay =
         world.relay_with(Config { sweep_interval: DISABLED, full_sweep_interval: DISABLED, ..config("a") }).await;
     first_sweep_is_done(&world, &relay).await;
@@ -64,7 +64,7 @@ async fn events_are_relayed_by_hints_alone() {
     })
     .await;
 
-    // From then on all events arrive.
+    // All events that are appended after the relay has subscribed arrive.
     append(&appender, "order-1", 20).await;
     for _ in 0..20 {
         append(&appender, "order-1", 1).await;
@@ -237,7 +237,7 @@ async fn a_row_that_commits_late_is_found_above_the_low_water_bound() {
     let insert = format!("INSERT INTO sealbus.outbox (partition, plan_no, seq) VALUES ({partition}, {plan_no}, 1)");
     sqlx::query(AssertSqlSafe(insert)).execute(&mut *transaction).await.unwrap();
 
-    // Relay rows with higher ids. There is no hint, and no full sweep after the first one.
+    // Relay rows with higher ids. There is no hint, and no full outbox scan after the first one.
     let relay = world.relay_with(Config { full_sweep_interval: DISABLED, ..config("a") }).await;
     let plan = plan_in(partition);
     for _ in 0..20 {
@@ -246,7 +246,7 @@ async fn a_row_that_commits_late_is_found_above_the_low_water_bound() {
         eventually("a row with a higher id is deleted", async || relay.metrics.deleted_rows.get() > deleted).await;
     }
 
-    // Commit the row. A sweep above the bound finds it.
+    // Commit the row. An outbox scan above the bound finds it.
     transaction.commit().await.unwrap();
     world.outbox_is_empty().await;
     assert!(world.stream().await.contains(&late), "the row that committed late was not relayed");
@@ -324,7 +324,7 @@ async fn many_predecessors_of_a_hinted_event_are_read_in_several_scans() {
     let relay = world.relay_with(config).await;
     first_sweep_is_done(&world, &relay).await;
 
-    // Append 300 events without hints. No sweep finds them.
+    // Append 300 events without hints. No outbox scan finds them.
     let silent = world.appender().await;
     append(&silent, "order-0", 300).await;
 

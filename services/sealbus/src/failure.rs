@@ -8,12 +8,12 @@ use sealbus_core::error_chain;
 use sealbus_ledger::OpenError;
 use sealbus_runtime::settings::table;
 
-/// Why the process ends with an exit code other than 0.
+/// A failure that ends the process with an exit code other than 0.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// What happened, to what, and what to do.
+    /// The message: what happened, to what, and what to do.
     pub message: String,
-    /// 1 if the command could not be carried out, 2 if it was used wrongly.
+    /// The exit code: 1 if the command could not be carried out, 2 if it was used wrongly.
     code: u8,
 }
 

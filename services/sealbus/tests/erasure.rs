@@ -115,7 +115,7 @@ async fn no_plaintext_leaves_the_publisher_and_the_report_names_every_copy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn erase_leaves_no_live_signer() {
     let mut bus = Bus::start().await;
-    // A lease that would outlive the test.
+    // Set a lease that lasts longer than the test.
     bus.set("SEALBUS_LEASE", "5m");
     let signers =
         "SELECT count(*) FROM sealbus.leases WHERE kind LIKE 'signing/%/members' AND expires_at > clock_timestamp()";

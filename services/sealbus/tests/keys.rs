@@ -213,7 +213,7 @@ async fn an_interrupted_rotation_is_resumed() {
     let bus = Bus::start().await;
     let old = active(&bus);
     let new = new_key(&bus, "ed25519").await;
-    // Interrupted while it waits for the log: no sealer runs.
+    // Interrupt the rotation while it waits for the log, because no sealer runs.
     expect(&bus, &["keys", "rotate", &new, "--wait", "100ms"], 1, "run the same command again").await;
     assert_eq!((active(&bus), bus.count("SELECT count(*) FROM sealbus.events").await), (old.clone(), 2));
     assert_eq!(bus.count(&format!("SELECT count(*) FROM sealbus.signing_keys WHERE kid = '{new}'")).await, 0);
@@ -222,7 +222,7 @@ async fn an_interrupted_rotation_is_resumed() {
     expect(&bus, &["keys", "rotate", &new], 0, "is active in the keyring").await;
     assert_eq!(bus.count("SELECT count(*) FROM sealbus.events").await, 2, "the key was added twice");
 
-    // Interrupted before the keyring was changed, or between two files of a directory.
+    // Interrupt the rotation before the keyring is changed, or between two files of a directory.
     let text = fs::read_to_string(keyring_file(&bus)).unwrap();
     let with_old_key = |status: &str| {
         let at = text.find(&old).unwrap();

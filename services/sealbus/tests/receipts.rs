@@ -25,7 +25,7 @@ fn log_line() -> String {
     format!("log {}\n", LogSigner::new(&keyring, ORIGIN).unwrap().verifier_key())
 }
 
-/// Verifies the proof of a receipt, and returns the number of witnesses in it; `None` if the receipt has no proof.
+/// Verifies the proof of a receipt, and returns the number of witnesses in it. Returns `None` if the receipt has no proof.
 fn proof(file: &Path, policy: &Policy) -> Option<usize> {
     let read = read_record(&std::fs::read(file).unwrap(), ORIGIN).unwrap();
     let Content::Record(record, proof) = read.content else { panic!("{read:?}") };

@@ -17,11 +17,11 @@ use crate::{Config, RETRY_DELAY, Resources};
 
 /// The outcome of anchoring a checkpoint.
 enum Outcome {
-    /// No anchor accepted it, or it could not be shown.
+    /// No anchor accepted the checkpoint, or it could not be shown.
     Failed,
-    /// It is anchored, but not shown, because it lacks the quorum.
+    /// The checkpoint is anchored, but not shown, because it lacks the quorum.
     WithoutQuorum,
-    /// It is anchored and shown.
+    /// The checkpoint is anchored and shown.
     Shown,
 }
 

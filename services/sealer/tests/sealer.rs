@@ -148,7 +148,7 @@ async fn sealed_events_are_signed_anchored_and_shown() {
     scene.append("order-2", 7).await;
     scene.shown_size_becomes(308).await;
 
-    // Without new events, the same tree is signed again with a later time.
+    // Append nothing. The same tree is signed again with a later time.
     let shown = scene.ledger().log().shown_checkpoint().await.unwrap();
     eventually("a heartbeat is shown", async || scene.ledger().log().shown_checkpoint().await.unwrap() != shown).await;
     sealer.stop().await;
@@ -189,7 +189,7 @@ async fn sealing_continues_while_one_of_two_anchors_is_unreachable() {
     scene.append("order-1", 1).await;
     scene.shown_size_becomes(3).await;
 
-    // Start it again: a heartbeat brings the newest checkpoint to the stream.
+    // Start the broker again: a heartbeat brings the newest checkpoint to the stream.
     scene.bus.nats.restart().await;
     let stream = scene.stream();
     eventually("the stream has the newest checkpoint", async || {

@@ -105,7 +105,7 @@ pub enum NotCosigned {
     /// The rules of witnesses do not allow it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// It could not be stored in the folder. It is unknown what is on the disk until the folder is read again.
+    /// The checkpoint could not be stored in the folder. The content of the disk is unknown until the folder is read again.
     #[error("the witness cannot store what it would cosign")]
     Folder(#[from] FolderError),
 }
@@ -181,7 +181,7 @@ impl Witness {
 
     /// Cosigns the checkpoint of a request, or refuses it. The cosignature is on the disk when this returns.
     ///
-    /// It blocks on the disk, and on other requests about the same log. The time of the cosignature is the clock's, or
+    /// This method blocks on the disk, and on other requests about the same log. The time of the cosignature is the clock's, or
     /// that of the log's last cosignature if that is later.
     pub fn add_checkpoint(&self, request: &AddCheckpoint) -> Result<Signature, NotCosigned> {
         let checkpoint = request.checkpoint();

@@ -233,14 +233,14 @@ async fn a_conflict_is_followed_once() {
     {
         assert!(matches!(other, WitnessError::Refused { status: 409, .. }), "{other}");
     }
-    // With another content type, it is a refusal without a size.
+    // A response with status 409 and another content type is a refusal without a size.
     let (url, requests) = fake_witness(|| (StatusCode::CONFLICT, "3\n").into_response()).await;
     assert!(matches!(
         add_checkpoint(&client(&url), &log(), 0, 7).await,
         Err(WitnessError::Refused { status: 409, .. })
     ));
     assert_eq!(requests.load(Ordering::SeqCst), 1);
-    // With another status, it is not a conflict.
+    // A response with this content type and another status is not a conflict.
     let size = [(CONTENT_TYPE, "text/x.tlog.size")];
     let (url, requests) =
         fake_witness(move || (StatusCode::UNPROCESSABLE_ENTITY, size.clone(), "3\n").into_response()).await;

@@ -19,7 +19,7 @@ async fn a_restarted_witness_remembers_what_it_cosigned() {
     let place = Place::begun();
     let witness = place.open().unwrap();
     witness.add_checkpoint(&log().request(0, 7)).unwrap();
-    // Drop it without a shutdown, as if the process had been killed.
+    // Drop the witness without a shutdown, as if the process had been killed.
     drop(witness);
     let server = place.serve().await;
     assert_eq!(server.submit(&fork().request(0, 9)).await.body, "7\n");
@@ -160,7 +160,7 @@ async fn a_witness_that_cannot_write_refuses_and_ends() {
     let ended = tokio::time::timeout(support::LONG, server.task).await.expect("the witness did not end").unwrap();
     assert!(matches!(ended, Err(FolderError::Io { .. })), "{ended:?}");
 
-    // Move it back: the next start continues from the last stored checkpoint.
+    // Move the folder back: the next start continues from the last stored checkpoint.
     fs::rename(&moved, place.path()).unwrap();
     assert_eq!(place.note().text(), log().checkpoint(7).to_string());
     let server = place.serve().await;

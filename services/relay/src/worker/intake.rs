@@ -28,7 +28,7 @@ impl Worker {
     }
 
     /// Starts a scan if one is due and none is running: for the predecessors of undecided plans, or for the next page of the
-    /// sweep. If both are due, they take turns.
+    /// outbox scan. If both are due, they alternate.
     pub(super) fn start_scan(&mut self, draining: bool) {
         let now = Instant::now();
         let is_paused = self.ledger_paused_until.is_some_and(|until| now < until);
@@ -63,7 +63,7 @@ impl Worker {
         }
     }
 
-    /// Starts a sweep, unless one is running.
+    /// Starts an outbox scan, unless one is running.
     fn start_sweep(&mut self, now: Instant) {
         self.next_sweep = now + self.config.sweep_interval;
         self.windows.report_undecided_again();
@@ -116,7 +116,7 @@ impl Worker {
         self.next_sweep = until;
     }
 
-    /// Handles a page of the sweep: updates the windows of known plans, and reads the events of unknown rows.
+    /// Handles a page of the outbox scan: updates the windows of known plans, and reads the events of unknown rows.
     fn on_page(&mut self, writers: Option<(i64, Vec<String>)>, rows: Vec<OutboxRow>) {
         let Sweep::At { from, is_first_page } = self.sweep else { return };
         if is_first_page {

@@ -68,7 +68,7 @@ pub(crate) struct Worker {
     hints_dropped: Arc<Notify>,
 
     scan: Option<Scan>,
-    /// Whether the last scan was for predecessors. Then a sweep that is due takes precedence.
+    /// Whether the last scan was for predecessors. Then an outbox scan that is due takes precedence.
     scanned_predecessors: bool,
     /// Rows that were deleted since the running scan started. Its result may still contain them.
     deleted_rows: HashSet<i64>,
@@ -77,7 +77,7 @@ pub(crate) struct Worker {
     next_full_sweep: Instant,
     next_low_water: Instant,
     ledger_paused_until: Option<Instant>,
-    /// The numbers of plans with an event that cannot be sent. They are tried again with each full sweep.
+    /// The numbers of plans with an event that cannot be sent. They are tried again with each full outbox scan.
     blocked: HashSet<i64>,
 
     acknowledged: Vec<AcknowledgedRow>,
@@ -85,12 +85,12 @@ pub(crate) struct Worker {
     deletion: Option<Deletion>,
 }
 
-/// The progress of a sweep of the outbox.
+/// The progress of an outbox scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sweep {
-    /// No sweep is running.
+    /// No outbox scan is running.
     Idle,
-    /// The next page starts at id `from`. The first page of a full sweep starts at the lowest possible id.
+    /// The next page starts at id `from`. The first page of a full outbox scan starts at the lowest possible id.
     At { from: i64, is_first_page: bool },
 }
 

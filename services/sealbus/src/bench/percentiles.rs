@@ -12,7 +12,7 @@ impl Percentiles {
         Self(durations)
     }
 
-    /// Returns the smallest duration that `percent` of them do not exceed (nearest rank); zero if there are none.
+    /// Returns the smallest duration that `percent` of them do not exceed (nearest rank), or zero if there are none.
     pub(super) fn at(&self, percent: usize) -> Duration {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);
         self.0.get(rank - 1).copied().unwrap_or_default()
@@ -24,7 +24,7 @@ impl Percentiles {
     }
 }
 
-/// Returns the median; of an even number of values, the upper of the two in the middle.
+/// Returns the median. For an even number of values, returns the upper of the two in the middle.
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]

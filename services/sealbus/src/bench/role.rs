@@ -20,7 +20,7 @@ pub(super) struct Role {
     name: &'static str,
     child: Child,
     _catalog: tempfile::TempDir,
-    /// `http://host:port` of its API, if the role has one.
+    /// The base URL of the API, `http://host:port`, if the role has one.
     pub url: String,
 }
 
@@ -65,7 +65,7 @@ impl Role {
     }
 }
 
-/// Returns the largest resident set of a process so far, in MiB; `None` if it has ended.
+/// Returns the largest resident set of a process so far, in MiB, or `None` if it has ended.
 pub(super) fn peak_memory_mib(pid: u32) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))?;

@@ -49,7 +49,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let tenant = Tenant::parse(tenant.as_str()).map_err(|error| Failure::usage(error.to_string()))?;
     let request =
         ErasureRequest { subject: read_subject(&args.subject)?, actor: args.actor.actor, reason: args.reason, tenant };
-    // Read before anything is erased: without this file the report would be incomplete.
+    // The file is read before anything is erased, because the report would be incomplete without it.
     let declared = settings.find(table::SUBSCRIPTIONS).map(|path| file::load(&path)).transpose()?.unwrap_or_default();
     let keyring = wiring::keyring(&settings)?;
     let ledger = wiring::open_ledger(&settings).await?;
@@ -101,7 +101,7 @@ fn day(time: Timestamp) -> String {
 /// A subscription that was given erased events.
 struct AffectedSubscription {
     subscription: String,
-    /// A description of the sink; `None` if the subscriptions file does not declare the subscription.
+    /// A description of the sink, or `None` if the subscriptions file does not declare the subscription.
     sink: Option<String>,
     events: u64,
 }

@@ -146,7 +146,7 @@ impl Inspected {
     }
 }
 
-/// Returns a time in seconds since 1970 as text; `None` for a time that a timestamp cannot hold.
+/// Returns a time in seconds since 1970 as text, or `None` for a time that a timestamp cannot hold.
 fn timestamp(seconds: u64) -> Option<String> {
     let micros = i64::try_from(seconds).ok()?.checked_mul(1_000_000)?;
     Timestamp::from_micros(micros).map(|time| time.to_string())

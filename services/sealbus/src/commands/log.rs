@@ -1,4 +1,4 @@
-//! `sealbus log init`: initialises the log. No sealer does this by itself.
+//! `sealbus log init`: initialises the log. Sealers never initialise a log.
 
 use std::process::ExitCode;
 

@@ -56,7 +56,7 @@ pub(crate) struct Args {
     output: Output,
 }
 
-/// What a report does not cover.
+/// The events that a report does not cover.
 struct Uncovered {
     /// Events that were appended after the verification began.
     later_events: u64,

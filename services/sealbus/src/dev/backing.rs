@@ -112,7 +112,7 @@ impl Backing {
         })
     }
 
-    /// Waits until a child process ends by itself, which is a failure.
+    /// Waits until a child process ends without being stopped, which is a failure.
     pub(super) async fn died(&mut self) -> BackingError {
         match (&mut self.postgres, &mut self.nats) {
             (Some(postgres), Some(nats)) => {

@@ -26,7 +26,7 @@ pub(super) struct Bus {
     pub environment: Environment,
     /// The URL of every publisher.
     pub urls: Vec<String>,
-    /// Receives the failure of the first role that ends by itself.
+    /// Receives the failure of the first role that ends without being stopped.
     pub failed: mpsc::Receiver<Failure>,
     tasks: JoinSet<()>,
     shutdown: CancellationToken,

@@ -184,7 +184,7 @@ struct Supervisor {
 impl Supervisor {
     fn start() -> io::Result<Self> {
         let mut shell = Command::new("sh");
-        // In its own group, so that signals to this process or to the command do not reach it.
+        // The supervisor has its own group, so that signals to this process or to the command do not reach it.
         shell.args(["-c", SUPERVISOR_SCRIPT]).process_group(0);
         let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let input = shell.stdin.take().expect("standard input is configured as a pipe");

@@ -24,7 +24,7 @@ impl Anchors {
     /// Opens the file of `SEALBUS_ANCHORS` and the stream of `SEALBUS_NATS_URL`, as far as they are set.
     ///
     /// # Errors
-    /// Neither is set; or only the stream is set, and the broker is unreachable.
+    /// Neither the file nor the stream is set; or only the stream is set, and the broker is unreachable.
     pub(crate) async fn open(settings: &Settings) -> Result<Self, Failure> {
         let mut anchors: Vec<Arc<dyn Anchor>> = Vec::new();
         anchors.extend(settings.find(table::ANCHORS).map(|path| Arc::new(AnchorFile::new(path)) as Arc<dyn Anchor>));

@@ -18,14 +18,16 @@ pub(crate) struct Newest {
 }
 
 impl Newest {
-    /// Returns the note that the ledger stored last, whether it is valid or not; an empty text if it stored nothing.
+    /// Returns the note that the ledger stored last, whether it is valid or not. Returns an empty text if
+    /// the ledger stored nothing.
     pub(super) async fn stored(ledger: &Ledger) -> Result<Self, Failure> {
         let note = ledger.log().newest_note().await?.unwrap_or_default();
         let parsed = Note::parse(note.as_bytes()).ok().and_then(|note| note.text().parse::<Checkpoint>().ok());
         Ok(Self { size: parsed.map_or(0, |checkpoint| checkpoint.size()), note })
     }
 
-    /// Returns the valid anchored note with the most leaves; of several, the last one, which has the newest time.
+    /// Returns the valid anchored note with the most leaves. If several have as many, returns the last one, which has the
+    /// newest time.
     pub(crate) fn anchored(notes: &[Vec<u8>], pins: &Pins) -> Result<Self, Failure> {
         let opened = notes.iter().filter_map(|note| {
             let note = Note::parse(note).ok()?;
@@ -39,7 +41,8 @@ impl Newest {
         })
     }
 
-    /// Returns the proof of a record; `None` if the checkpoint does not cover it, or if the stored tiles give no proof.
+    /// Returns the proof of a record. Returns `None` if the checkpoint does not cover the record, or if the stored tiles give
+    /// no proof.
     pub(crate) async fn prove(&self, ledger: &Ledger, record: &Record) -> Result<Option<String>, Failure> {
         let Some(index) = record.log_index else { return Ok(None) };
         let Some(hashes) = ledger.log().inclusion_proof(index, self.size).await? else { return Ok(None) };

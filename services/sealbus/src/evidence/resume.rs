@@ -116,7 +116,7 @@ impl Resume {
         state.done = Done { through, events, plans, sealed, unchecked, later, findings };
         let claims = basis.log.as_ref().map(|log| log.claims()).unwrap_or_default();
         state.claims = STANDARD.encode(claims.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>());
-        // Replaced as a whole: a file that a crash cut off could not be resumed.
+        // The file is replaced as a whole, because a truncated file could not be resumed.
         let new = self.path.with_extension("new");
         let text = serde_json::to_vec(state)?;
         let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &self.path));

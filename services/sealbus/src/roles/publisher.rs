@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::Failure;
 use crate::wiring::{self, buffer_size};
 
-/// Batches whose hints may wait to be sent. Hints beyond them are dropped: the relay's sweep finds those events.
+/// Batches whose hints may wait to be sent. Further hints are dropped; the relay's outbox scan finds
+/// those events.
 const HINT_CAPACITY: usize = 64;
 
 /// How long a request waits for memory for its body before it is refused as `overloaded`.

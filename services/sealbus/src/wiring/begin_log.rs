@@ -17,18 +17,18 @@ use tokio_util::sync::CancellationToken;
 use super::{log_signer, topology, wait_for_broker, wait_for_ledger, witnesses};
 use crate::failure::Failure;
 
-/// What [`begin_log`] did.
+/// The result of [`begin_log`].
 pub(crate) enum LogInit {
-    /// Nothing: the log was initialised earlier, and an anchor holds a checkpoint of it.
+    /// Nothing was done, because the log was initialised earlier and an anchor holds a checkpoint of it.
     AlreadyAnchored {
         /// The log's origin.
         origin: String,
-        /// Leaves of its tree.
+        /// Number of leaves of the log's tree.
         size: u64,
         /// Leaves of the newest checkpoint that an anchor holds.
         anchored: u64,
     },
-    /// It anchored a checkpoint.
+    /// A checkpoint was anchored.
     Anchored {
         /// The log's origin.
         origin: String,
@@ -55,7 +55,7 @@ impl fmt::Display for LogInit {
 /// Signs the log's first checkpoint and anchors it. Does nothing if the log is initialised and an anchor holds a
 /// checkpoint of it.
 ///
-/// With `again`, it signs the newest tree and anchors that: for anchors that were replaced on purpose.
+/// If `again` is set, signs and anchors the newest tree. This is for anchors that were replaced on purpose.
 ///
 /// # Errors
 /// An anchor cannot be read or written; the anchors hold a log that this database never began; or, without `again`, they

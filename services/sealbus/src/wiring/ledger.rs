@@ -26,7 +26,7 @@ pub(crate) async fn open_ledger_with(settings: &Settings, connections: u32) -> R
 /// first applies migrations and creates the ledger if it does not exist.
 ///
 /// # Errors
-/// As [`open_ledger`], except that an unreachable database is waited for until `shutdown` is cancelled.
+/// Returns the errors of [`open_ledger`], except that it waits for an unreachable database until `shutdown` is cancelled.
 pub(crate) async fn wait_for_ledger(settings: &Settings, shutdown: &CancellationToken) -> Result<Ledger, Failure> {
     let config = LedgerConfig { max_connections: settings.get(table::DATABASE_CONNECTIONS), ..config(settings)? };
     if let Some(owner) = settings.find(table::OWNER_DATABASE_URL) {

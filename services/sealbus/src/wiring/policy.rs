@@ -18,7 +18,8 @@ pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
     Policy::parse(&file).map_err(|error| unusable(&error))
 }
 
-/// Returns the witnesses of `SEALBUS_POLICY`, which cosign the log's checkpoints; `None` if it is not set.
+/// Returns the witnesses of `SEALBUS_POLICY`, which cosign the log's checkpoints. Returns `None`
+/// if the variable is not set.
 ///
 /// # Errors
 /// The policy cannot be read, does not name this log's key, or its quorum cannot be reached.

@@ -203,7 +203,7 @@ impl Role {
         format!("http://127.0.0.1:{}", self.api)
     }
 
-    /// Returns the URL of its probes and metrics.
+    /// Returns the URL of the process's probes and metrics.
     pub(crate) fn admin_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.admin)
     }
@@ -212,12 +212,12 @@ impl Role {
         self.child.as_ref().and_then(Child::id).expect("the role runs")
     }
 
-    /// Kills it with SIGKILL.
+    /// Kills the process with SIGKILL.
     pub(crate) async fn kill(&mut self) {
         self.child.take().expect("the role runs").kill().await.unwrap();
     }
 
-    /// Starts it on its ports, and waits until it is ready.
+    /// Starts the process on its ports, and waits until it is ready.
     pub(crate) async fn start(&mut self, bus: &Bus) {
         let mut command = bus.command(&[self.name]);
         command

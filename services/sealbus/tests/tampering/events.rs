@@ -1,4 +1,5 @@
-//! Rows 1 to 5, 18, 21, 22, 34, 36, 37 and 39: changes of one event (docs/spec/integrity.md#tampering-table).
+//! Tests that change one event: rows 1 to 5, 18, 21, 22, 34, 36, 37 and 39 of the tampering table
+//! (docs/spec/integrity.md#tampering-table).
 
 use sealbus_core::timestamp::Timestamp;
 

@@ -1,4 +1,5 @@
-//! Rows 19 and 20: misuse of keys (docs/spec/integrity.md#tampering-table).
+//! Tests that misuse keys: rows 19 and 20 of the tampering table
+//! (docs/spec/integrity.md#tampering-table).
 
 use sealbus_core::seal::{KeyKind, Keyring, Signer};
 use serde_json::json;
@@ -47,7 +48,7 @@ async fn row_20_key_used_after_the_leaf_that_ended_it() {
     scene.append(&before, "other", "order-1", &[("test.happened", "{}".into())]).await;
     scene.seal_and_anchor().await;
     scene.expect_only(&[("KEY_WINDOW", "other/order-1/3")]);
-    // It counts from an earlier index if the verifier pins that.
+    // The revocation counts from an earlier index if the verifier pins that index.
     let mut pinned = keys(KeyKind::Ed25519);
     pinned["keys"][0]["until"] = json!(4);
     std::fs::write(scene.path("keyring.json"), pinned.to_string()).unwrap();

@@ -1,4 +1,5 @@
-//! Rows 16 and 25 to 29: changes of tiles, notes and proofs (docs/spec/integrity.md#tampering-table).
+//! Tests that change tiles, notes and proofs: rows 16 and 25 to 29 of the tampering table
+//! (docs/spec/integrity.md#tampering-table).
 
 use std::collections::HashSet;
 

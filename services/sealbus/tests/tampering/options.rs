@@ -29,7 +29,7 @@ async fn verify_is_limited_to_a_plan_or_a_tenant() {
     assert_eq!(verify(&scene, &["--plan", "order-1", "--tenant", "acme"]), (of_order_1, 3));
     assert_eq!(verify(&scene, &["--plan", "order-3", "--tenant", "acme"]), (vec![], 0));
     assert_eq!(verify(&scene, &["--tenant", "other"]), (owned(&[("MISSING_LEAF", "other/order-1/2")]), 3));
-    // Without its row in the table of leaves the leaf's owner is unknown, so every scope reports it.
+    // Delete a row in the table of leaves. The plan of the leaf is then unknown, so every scope reports it.
     scene.tamper(&format!("DELETE FROM sealbus.log_leaves WHERE {}", row_at("other/order-1/2"))).await;
     assert_eq!(verify(&scene, &["--tenant", "other"]), (owned(&[("MISSING_LEAF", "leaf 6")]), 3));
     let also = owned(&[("MISSING_LEAF", "leaf 6")]);

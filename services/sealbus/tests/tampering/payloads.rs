@@ -1,4 +1,5 @@
-//! Rows 30, 31 and 38: changes of data keys and envelopes (docs/spec/integrity.md#tampering-table).
+//! Tests that change data keys and envelopes: rows 30, 31 and 38 of the tampering table
+//! (docs/spec/integrity.md#tampering-table).
 
 use std::num::NonZeroU32;
 
@@ -95,7 +96,7 @@ async fn row_31_ciphertext_moved_between_events_or_under_two_keys() {
     let moved = sealed_by(&scene.ed25519, with_payload(first.payload.as_deref().unwrap(), second.clone()));
     encrypted.rewrite(&[moved]).await;
     scene.expect(&[("AAD", SECOND)]);
-    // Or an envelope that names this data key and commits to another one.
+    // Someone who has the signing key stores an envelope that names this data key and commits to another one.
     let other = DataKey::new(encrypted.key.key_id(), &[8; 32].into());
     encrypted.rewrite(&[encrypted_under(scene, &other, 2, second)]).await;
     scene.expect(&[("COMMITMENT", SECOND)]);

@@ -1,4 +1,5 @@
-//! Rows 6 to 15, 17, 32 and 35: changes of a plan (docs/spec/integrity.md#tampering-table).
+//! Tests that change a plan. The number in the name of a test is a row of the tampering table
+//! (docs/spec/integrity.md#tampering-table). The rows are 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 32 and 35.
 
 use sealbus_core::event::Record;
 use sealbus_core::seal::{KeyKind, Signer};
@@ -28,7 +29,7 @@ async fn row_08_sealed_tail_deleted() {
     let scene = Scene::start().await;
     scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", row_at("acme/order-3/2"))).await;
     scene.expect(&[("MISSING_LEAF", "acme/order-3/2")]);
-    // Without its row in the table of leaves, the leaf is still in the tree, and no plan claims it.
+    // Delete the row in the table of leaves too. The leaf is still in the tree, and no plan claims it.
     scene.tamper(&format!("DELETE FROM sealbus.log_leaves WHERE {}", row_at("acme/order-3/2"))).await;
     scene.expect(&[("MISSING_LEAF", &format!("leaf {}", SIZE - 1))]);
 }
@@ -41,7 +42,7 @@ async fn row_09_unsealed_tail_deleted_or_replaced() {
     std::fs::write(scene.path("receipt"), write_record(&receipt, None)).unwrap();
     let with_receipt = vec!["--receipt".to_owned(), scene.path("receipt").display().to_string()];
 
-    // The event is found by its row in the queue, or by a receipt.
+    // The row in the seal queue or a receipt shows that the event is missing.
     scene.put(&sealed_by(&scene.hmac, with_payload(r#"{"n":44}"#, receipt))).await;
     scene.expect(&[("MISSING", tail)]);
     scene.tamper(&format!("DELETE FROM sealbus.events WHERE {}", row_at(tail))).await;
@@ -49,7 +50,7 @@ async fn row_09_unsealed_tail_deleted_or_replaced() {
     scene.tamper(&format!("DELETE FROM sealbus.seal_queue WHERE {}", row_at(tail))).await;
     scene.arguments.clone_from(&with_receipt);
     scene.expect(&[("MISSING", tail)]);
-    // Without either, the deletion cannot be found.
+    // The deletion cannot be detected if there is neither a row in the seal queue nor a receipt.
     scene.arguments.clear();
     scene.expect_only(&[("UNANCHORED", "acme/order-1/5")]);
 }
@@ -59,7 +60,7 @@ async fn row_10_a_whole_plan_deleted() {
     let scene = Scene::start().await;
     scene.tamper("DELETE FROM sealbus.events WHERE tenant = 'other'").await;
     scene.expect(&[("MISSING_LEAF", "other/order-1/1"), ("MISSING_LEAF", "other/order-1/2")]);
-    // Also if the plan's row and the rows of its leaves are deleted.
+    // Delete the plan's row and the rows of its leaves too. The leaves are still in the tree, and no plan claims them.
     scene
         .tamper("DELETE FROM sealbus.log_leaves l USING sealbus.plans p WHERE p.plan_no = l.plan_no AND p.tenant = 'other'; DELETE FROM sealbus.plans WHERE tenant = 'other'")
         .await;
@@ -75,7 +76,8 @@ async fn row_11_two_rows_swapped_and_renumbered() {
     scene.expect(&[("LINK", "acme/order-1/2"), ("LINK", "acme/order-1/3"), ("LINK", "acme/order-1/4")]);
 }
 
-/// Returns the events of `order-2` from this seq on, rewritten by someone who has the MAC key: correctly linked and sealed.
+/// Returns the events of `order-2` from this seq on with another payload. They are linked and sealed correctly, as by someone
+/// who has the MAC key.
 async fn rewritten(scene: &Scene, from: u64) -> Vec<Record> {
     let mut records = scene.records().await;
     records.retain(|place, _| place.starts_with("acme/order-2/"));
@@ -120,7 +122,7 @@ async fn row_13_rewritten_with_tree_and_checkpoint_signed_again() {
     put_all(&scene, &rewritten).await;
     scene.rebuild_log(&log).await;
     scene.expect(&[("INCONSISTENT", &format!("size {SIZE}"))]);
-    // A log that grew beyond the anchor is inconsistent too.
+    // Add a leaf, so that the rewritten log is longer than the anchored one. It is inconsistent too.
     log.push(scene.record("acme/order-1/5").await);
     scene.rebuild_log(&log).await;
     scene.expect(&[("INCONSISTENT", &format!("size {SIZE}"))]);
@@ -181,7 +183,7 @@ async fn row_17_event_copied_to_another_plan_tenant_or_origin() {
         (record.header.tenant, record.header.plan, record.header.seq) = (tenant.into(), plan.into(), seq);
         record
     };
-    // The copies keep their old seal, or are sealed again by someone who has the key.
+    // Copy the event, with its old seal or with a new seal by someone who has the key.
     scene.put(&moved("acme", "order-2b", 1)).await;
     scene.put(&sealed_by(&scene.hmac, moved("third", "order-2", 1))).await;
     scene.put(&moved("other", "order-1", 3)).await;
@@ -211,7 +213,7 @@ async fn row_32_leaf_order_against_plan_order() {
 #[tokio::test]
 async fn row_35_event_kept_out_of_the_log() {
     let scene = Scene::start().await;
-    // An event that was recorded two minutes ago, before later events got their leaves.
+    // Append an event that was recorded two minutes ago, and delete its row in the seal queue. Later events have leaves.
     let keyring = Scene::keyring(KeyKind::Hmac);
     scene.append(&keyring, "other", "order-9", &[("test.happened", "{}".into())]).await;
     let mut kept = scene.record("other/order-9/1").await;
@@ -221,7 +223,7 @@ async fn row_35_event_kept_out_of_the_log() {
     kept.v1 = scene.record("other/order-9/1").await.v1;
     scene.put(&kept).await;
     scene.tamper(&format!("DELETE FROM sealbus.seal_queue WHERE {}", row_at("other/order-9/1"))).await;
-    // And an event whose successor has a leaf.
+    // Remove the leaf of an event whose successor has a leaf.
     let mut log = scene.sealed().await;
     log.retain(|record| place(record) != "acme/order-2/2");
     let note = scene.rebuild_log(&log).await;

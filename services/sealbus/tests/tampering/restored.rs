@@ -1,4 +1,5 @@
-//! Rows 23 and 24: changes of the whole database (docs/spec/integrity.md#tampering-table).
+//! Tests that change the whole database: rows 23 and 24 of the tampering table
+//! (docs/spec/integrity.md#tampering-table).
 
 use std::process::Command;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use sealbus_testkit::Postgres;
 
 use crate::support::Bus;
 
-/// What verify says of the ledger as it was left: one payload was erased, and nothing is wrong.
+/// The result of verifying the unchanged ledger. One payload was erased, and nothing is wrong.
 const LEFT: &str = "13 events in 7 plans";
 
 /// A file of the earlier version.

@@ -1,6 +1,6 @@
 //! An anchor in a file to which notes are appended, each as a JSON string on one line.
 //!
-//! It protects only if the file is on a disk or mount that the database's administrators cannot write.
+//! The anchor protects the log only if the file is on a disk or mount that the database's administrators cannot write.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};

@@ -25,7 +25,7 @@ pub(super) struct KeyringFiles {
 
 struct OneFile {
     path: PathBuf,
-    /// The metadata of the existing file; `None` for a new file.
+    /// The metadata of the existing file, or `None` for a new file.
     existing: Option<fs::Metadata>,
     text: KeyringText,
     changed: bool,
@@ -122,7 +122,7 @@ impl OneFile {
         }
         let written = self.fill(&temporary).and_then(|()| fs::rename(&temporary, &self.path));
         if written.is_err() {
-            // It may hold secrets. If removing it fails too, the first error is the one to report.
+            // The temporary file may hold secrets. If removing it fails too, the first error is reported.
             let _ = fs::remove_file(&temporary);
         }
         written.and_then(|()| File::open(folder)?.sync_all())

@@ -1,4 +1,4 @@
-//! `sealbus keys list`: prints every key, and what it is still used for.
+//! `sealbus keys list`: prints every key and its remaining uses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::output::{Output, table as printed_table};
 use crate::wiring;
 
-/// What the ledger holds about keys.
+/// The data of the ledger about keys.
 struct LedgerKeys {
     chain: KeyChain,
     states: BTreeMap<KeyId, KeyState>,

@@ -51,7 +51,7 @@ impl Source {
         }
     }
 
-    /// Reads a file; `None` if it does not exist or is longer than [`MAX_FILE_BYTES`].
+    /// Reads a file. Returns `None` if it does not exist or is longer than [`MAX_FILE_BYTES`].
     pub(crate) fn read(&self, file: &BundlePath) -> Result<Option<Vec<u8>>, Failure> {
         let Some(reader) = self.reader(file)? else { return Ok(None) };
         let mut bytes = Vec::new();
