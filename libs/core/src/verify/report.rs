@@ -130,8 +130,8 @@ impl Report {
     }
 }
 
-/// Returns the exit code of a verification with these verdicts (`docs/spec/integrity.md#verify-exit`): 0 if there is
-/// none but ERASED, 4 if there is none but UNANCHORED and ERASED, otherwise 3.
+/// Returns the exit code of a verification with these verdicts (`docs/spec/integrity.md#verify-exit`): 0 if there are no
+/// verdicts or all are ERASED, 4 if all are UNANCHORED or ERASED and at least one is UNANCHORED, otherwise 3.
 pub fn exit_code(verdicts: impl IntoIterator<Item = Verdict>) -> u8 {
     let severity = |verdict| match verdict {
         Verdict::Erased => 0,
