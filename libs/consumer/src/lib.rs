@@ -157,7 +157,8 @@ pub async fn run(
             keep_assignments(Arc::new(context), &held, owner, &ending, work).await
         });
     }
-    let sweeping = walk::sweep(ledger.clone(), held.clone(), settings.clone(), metrics.unsealed_age(), ending.clone());
+    let sweeping =
+        walk::sweep(ledger.clone(), held.clone(), settings.clone(), metrics.unsealed_age.clone(), ending.clone());
     tasks.spawn(async move {
         sweeping.await;
         Ok(())

@@ -12,11 +12,9 @@
 //! | `low_water` | decides where an outbox scan starts; pure | `#relay-3` |
 //! | `outbox_scan` | reads the outbox | `#relay-3` |
 //! | `worker::delete` | deletes acknowledged rows, and reports phantoms | `#relay-3`, `#relay-4` |
-//! | `acks` | awaits acknowledgements in a separate task | `#relay-2` |
 //! | `backoff` | pauses a partition whose stream is full, refuses or does not answer | `#relay-pause` |
 //! | `beacons` | records what the stream holds, by which lost messages are found | `#repair-beacons` |
 
-mod acks;
 mod backoff;
 mod beacons;
 mod hints;
@@ -27,25 +25,24 @@ mod window;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sealbus_broker::Broker;
 use sealbus_broker::topology::TopologySettings;
-use sealbus_broker::{Broker, Connection};
 use sealbus_core::error_chain;
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::Ledger;
 use sealbus_ledger::leases::keeper::{Change, Keeper, KeeperConfig, Lease};
+use sealbus_runtime::reconnect::{Reconnect, reconnect};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::beacons::LatestBeacon;
 pub use crate::metrics::Metrics;
 use crate::worker::Worker;
-
-/// The pause between attempts to create the streams.
-const STREAMS_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The settings of a relay.
 #[derive(Clone, Debug)]
@@ -63,9 +60,9 @@ pub struct Config {
     /// The maximum bytes of events in memory per partition. The last event may exceed it.
     pub max_memory_bytes: usize,
     /// How often an outbox scan looks for events whose hints were lost.
-    pub sweep_interval: Duration,
+    pub scan_interval: Duration,
     /// How often an outbox scan ignores the low-water bound.
-    pub full_sweep_interval: Duration,
+    pub full_scan_interval: Duration,
     /// The shortest interval between two movements of the low-water bound.
     pub low_water_interval: Duration,
     /// How long a partition belongs to this relay after the last renewal of its lease.
@@ -109,9 +106,9 @@ pub enum Error {
 ///
 /// It waits while the ledger or the broker is unreachable. The outbox holds the events in the meantime.
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), Error> {
-    let config = Arc::new(config);
-    if !create_streams(&config, &resources.broker, &shutdown).await {
-        return Ok(());
+    let create_streams = || resources.broker.ensure_topology(&config.topology);
+    if reconnect("creating the streams", Reconnect::default(), &shutdown, |_| true, create_streams).await.is_err() {
+        return Ok(()); // The relay was told to stop.
     }
     let partitions = resources.ledger.deployment().partitions;
     let keeper = KeeperConfig {
@@ -122,45 +119,26 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
         renew_interval: config.lease_renew_interval,
     };
     let keeper = Keeper::start(resources.ledger.clone(), keeper);
-    let relay =
-        Relay { latest_beacon: Arc::default(), workers: JoinSet::new(), owned: BTreeMap::new(), config, resources };
+    let relay = Relay {
+        config: Arc::new(config),
+        resources,
+        latest_beacon: Arc::default(),
+        drain: CancellationToken::new(),
+        workers: JoinSet::new(),
+        owned: BTreeMap::new(),
+    };
     relay.run(keeper, shutdown).await
-}
-
-/// Creates the streams, and retries until it succeeds. Returns `false` if `shutdown` fires first.
-async fn create_streams(config: &Config, broker: &Broker, shutdown: &CancellationToken) -> bool {
-    let mut reported = false;
-    loop {
-        let created = tokio::select! {
-            () = shutdown.cancelled() => return false,
-            created = broker.ensure_topology(&config.topology) => created,
-        };
-        let Err(error) = created else { return true };
-        if !std::mem::replace(&mut reported, true) {
-            tracing::error!(error = %error_chain(&error), "the streams cannot be created; retrying");
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return false,
-            () = sleep(STREAMS_RETRY_INTERVAL) => {}
-        }
-    }
-}
-
-/// The worker of a partition that this relay owns.
-struct OwnedPartition {
-    epoch: i64,
-    /// Tells the worker to drain and end.
-    stop: CancellationToken,
-    /// Ends the worker at once.
-    abort: AbortHandle,
 }
 
 struct Relay {
     config: Arc<Config>,
     resources: Resources,
     latest_beacon: Arc<LatestBeacon>,
+    /// Tells the workers to drain and end.
+    drain: CancellationToken,
     workers: JoinSet<()>,
-    owned: BTreeMap<u32, OwnedPartition>,
+    /// The workers of the partitions that this relay owns, with the epochs of their leases.
+    owned: BTreeMap<u32, (i64, AbortHandle)>,
 }
 
 impl Relay {
@@ -191,8 +169,7 @@ impl Relay {
                     _ => {}
                 },
                 _ = connection.changed() => {
-                    let Connection { up, .. } = *connection.borrow_and_update();
-                    unreachable_since = if up { None } else { unreachable_since.or_else(|| Some(Instant::now())) };
+                    unreachable_since = if connection.borrow_and_update().up { None } else { unreachable_since.or_else(|| Some(Instant::now())) };
                 }
                 () = sleep_until(able_until.unwrap_or_else(Instant::now)), if able_until.is_some() => {}
                 _ = depth.tick() => self.count_rows().await,
@@ -206,22 +183,20 @@ impl Relay {
 
     /// Starts the worker of a partition.
     fn gained(&mut self, lease: Lease) {
-        let Some(partition) = partition_of(&lease) else { return };
-        let (epoch, stop) = (lease.epoch(), CancellationToken::new());
-        let latest_beacon = Arc::clone(&self.latest_beacon);
-        let worker = Worker::new(partition, Arc::clone(&self.config), &self.resources, latest_beacon, lease);
-        let abort = self.workers.spawn(worker.run(stop.clone()));
-        self.owned.insert(partition, OwnedPartition { epoch, stop, abort });
+        let (partition, epoch) = (partition_of(&lease), lease.epoch());
+        let (config, latest_beacon) = (Arc::clone(&self.config), Arc::clone(&self.latest_beacon));
+        let worker = Worker::new(partition, config, self.resources.clone(), latest_beacon, lease);
+        let abort = self.workers.spawn(worker.run(self.drain.clone()));
+        self.owned.insert(partition, (epoch, abort));
         self.count_owned();
     }
 
     /// Aborts the worker of a partition. Its state is not needed: the next owner starts from the outbox.
     fn lost(&mut self, lease: &Lease) {
-        let Some(partition) = partition_of(lease) else { return };
-        if self.owned.get(&partition).is_some_and(|owned| owned.epoch == lease.epoch())
-            && let Some(owned) = self.owned.remove(&partition)
+        if let Entry::Occupied(owned) = self.owned.entry(partition_of(lease))
+            && owned.get().0 == lease.epoch()
         {
-            owned.abort.abort();
+            owned.remove().1.abort();
         }
         self.count_owned();
     }
@@ -240,20 +215,14 @@ impl Relay {
 
     /// Tells all workers to drain, and waits for them.
     async fn drain(&mut self) {
-        for owned in self.owned.values() {
-            owned.stop.cancel();
-        }
+        self.drain.cancel();
         while self.workers.join_next().await.is_some() {}
         self.owned.clear();
         self.count_owned();
     }
 }
 
-/// Returns the partition of a lease. Keys of leases are partition numbers (see [`run`]); another key is logged and ignored.
-fn partition_of(lease: &Lease) -> Option<u32> {
-    let partition = lease.key().parse();
-    if partition.is_err() {
-        tracing::error!(key = lease.key(), "the key of a lease is not a partition; ignoring it");
-    }
-    partition.ok()
+/// Returns the partition of a lease, which is the lease's key (see [`run`]).
+fn partition_of(lease: &Lease) -> u32 {
+    lease.key().parse().expect("a keeper takes leases of the keys in its configuration only")
 }

@@ -6,7 +6,7 @@ use sealbus_core::event::Record;
 use sealbus_ledger::outbox::{OutboxRow, Unsendable};
 use sealbus_ledger::{Ledger, LedgerError};
 
-use crate::window::PlanId;
+use crate::window::UndecidedPlan;
 
 /// The maximum number of rows per plan that a scan for predecessors reads.
 const PREDECESSORS_PER_PLAN: u32 = 64;
@@ -14,39 +14,24 @@ const PREDECESSORS_PER_PLAN: u32 = 64;
 /// Outbox rows with their events, as the ledger returned them.
 pub(crate) type RowEvents = Vec<(OutboxRow, Result<Record, Unsendable>)>;
 
-/// A plan of which it is not known whether the predecessor of its lowest waiting event was acknowledged.
-#[derive(Debug)]
-pub(crate) struct UndecidedPlan {
-    /// The plan.
-    pub plan: PlanId,
-    /// The lowest waiting seq.
-    pub lowest: u64,
-    /// The highest waiting seq.
-    pub highest: u64,
-}
-
 /// The result of a scan.
 pub(crate) enum ScanResult {
-    /// Rows of the partition.
+    /// Rows of the partition, in the order of their ids.
     Page {
         /// The writers of the outbox before the page was read, with the highest id that had been seen before that reading.
         writers: Option<(i64, Vec<String>)>,
-        /// The rows, in the order of their ids.
         rows: Vec<OutboxRow>,
     },
-    /// Events of rows.
+    /// Events of rows, as many as fit into the given bytes.
     Events {
-        /// The events, as many as fit into the given bytes.
         events: RowEvents,
         /// The id of the first row whose event did not fit.
         cut: Option<i64>,
     },
     /// The rows of undecided plans.
     Predecessors {
-        /// The undecided plans.
-        plans: Vec<UndecidedPlan>,
-        /// The lowest row of each plan that has any, with the plan's index in `plans`.
-        lowest: Vec<(usize, OutboxRow)>,
+        /// The plans, each with its lowest row if it has any.
+        plans: Vec<(UndecidedPlan, Option<OutboxRow>)>,
         /// The events below the lowest waiting event of each plan.
         events: RowEvents,
     },
@@ -82,15 +67,18 @@ pub(crate) fn events(ledger: Ledger, rows: Vec<OutboxRow>, max_bytes: u64) -> Sc
 /// Reads the lowest row of each undecided plan, and the events below its lowest waiting one, up to `max_bytes`.
 pub(crate) fn predecessors(ledger: Ledger, plans: Vec<UndecidedPlan>, max_bytes: u64) -> Scan {
     async move {
-        let names: Vec<(&str, &str)> = plans.iter().map(|plan| (&*plan.plan.tenant, &*plan.plan.name)).collect();
+        let names: Vec<_> = plans.iter().map(|undecided| (&*undecided.plan.tenant, &*undecided.plan.name)).collect();
         let rows = ledger.outbox().of_plans(&names, PREDECESSORS_PER_PLAN).await?;
-        let mut lowest = rows.clone();
-        lowest.dedup_by_key(|(index, _)| *index);
-        let predecessors: Vec<OutboxRow> =
-            rows.into_iter().filter(|(index, row)| row.seq < plans[*index].lowest).map(|(_, row)| row).collect();
+        // The rows of a plan are in the order of seq.
+        let mut lowest = vec![None; plans.len()];
+        for (index, row) in &rows {
+            lowest[*index].get_or_insert(*row);
+        }
+        let is_predecessor = |(index, row): (usize, OutboxRow)| (row.seq < plans[index].lowest).then_some(row);
+        let predecessors: Vec<OutboxRow> = rows.into_iter().filter_map(is_predecessor).collect();
         let events =
             if predecessors.is_empty() { Vec::new() } else { ledger.outbox().events(&predecessors, max_bytes).await? };
-        Ok(ScanResult::Predecessors { plans, lowest, events })
+        Ok(ScanResult::Predecessors { plans: plans.into_iter().zip(lowest).collect(), events })
     }
     .boxed()
 }

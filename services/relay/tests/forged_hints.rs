@@ -92,8 +92,7 @@ async fn a_hint_that_does_not_match_its_seal_is_refused() {
 async fn a_hint_with_the_row_of_another_event_does_not_delete_that_row() {
     let world = World::start().await;
     let appender = world.appender().await;
-    let relay =
-        world.relay_with(Config { sweep_interval: DISABLED, full_sweep_interval: DISABLED, ..config("a") }).await;
+    let relay = world.relay_with(Config { scan_interval: DISABLED, full_scan_interval: DISABLED, ..config("a") }).await;
     eventually("the relay owns all partitions", async || relay.metrics.partitions_owned.get() == 8).await;
     world.outbox_is_empty().await;
 

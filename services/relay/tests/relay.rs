@@ -20,7 +20,7 @@ async fn jetstream(world: &World) -> jetstream::Context {
 }
 
 /// Waits until a relay owns all partitions, and its first outbox scan has emptied the outbox.
-async fn first_sweep_is_done(world: &World, relay: &Relay) {
+async fn first_scan_is_done(world: &World, relay: &Relay) {
     eventually("the relay owns all partitions", async || relay.metrics.partitions_owned.get() == 8).await;
     world.outbox_is_empty().await;
 }
@@ -49,9 +49,8 @@ async fn events_are_relayed_by_hints_alone() {
     let world = World::start().await;
 
     // Disable outbox scans after the first one.
-    let relay =
-        world.relay_with(Config { sweep_interval: DISABLED, full_sweep_interval: DISABLED, ..config("a") }).await;
-    first_sweep_is_done(&world, &relay).await;
+    let relay = world.relay_with(Config { scan_interval: DISABLED, full_scan_interval: DISABLED, ..config("a") }).await;
+    first_scan_is_done(&world, &relay).await;
 
     // Hints that are sent before the relay has subscribed are lost, so append events until one arrives.
     let appender = world.hinting_appender().await;
@@ -238,7 +237,7 @@ async fn a_row_that_commits_late_is_found_above_the_low_water_bound() {
     sqlx::query(AssertSqlSafe(insert)).execute(&mut *transaction).await.unwrap();
 
     // Relay rows with higher ids. There is no hint, and no full outbox scan after the first one.
-    let relay = world.relay_with(Config { full_sweep_interval: DISABLED, ..config("a") }).await;
+    let relay = world.relay_with(Config { full_scan_interval: DISABLED, ..config("a") }).await;
     let plan = plan_in(partition);
     for _ in 0..20 {
         let deleted = relay.metrics.deleted_rows.get();
@@ -254,7 +253,7 @@ async fn a_row_that_commits_late_is_found_above_the_low_water_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_below_the_low_water_bound_is_found_by_the_full_sweep() {
+async fn a_row_below_the_low_water_bound_is_found_by_the_full_outbox_scan() {
     let world = World::start().await;
     let appender = world.appender().await;
     let relay = world.relay("a").await;
@@ -320,9 +319,9 @@ async fn a_changed_event_holds_its_own_plan_back_until_it_is_restored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_predecessors_of_a_hinted_event_are_read_in_several_scans() {
     let world = World::start().await;
-    let config = Config { page_rows: 30, sweep_interval: DISABLED, full_sweep_interval: DISABLED, ..config("a") };
+    let config = Config { page_rows: 30, scan_interval: DISABLED, full_scan_interval: DISABLED, ..config("a") };
     let relay = world.relay_with(config).await;
-    first_sweep_is_done(&world, &relay).await;
+    first_scan_is_done(&world, &relay).await;
 
     // Append 300 events without hints. No outbox scan finds them.
     let silent = world.appender().await;
@@ -350,7 +349,7 @@ async fn a_backlog_larger_than_page_and_memory_is_relayed_in_order() {
         append(&appender, "order-0", 500).await;
         append(&appender, "order-1", 500).await;
     }
-    let config = Config { page_rows: 60, max_memory_bytes: 20_000, sweep_interval: DISABLED, ..config("a") };
+    let config = Config { page_rows: 60, max_memory_bytes: 20_000, scan_interval: DISABLED, ..config("a") };
     let relay = world.relay_with(config).await;
     world.outbox_is_empty().await;
     assert_eq!(world.seqs().await, in_order(2, 2_000));

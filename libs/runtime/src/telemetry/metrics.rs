@@ -19,6 +19,9 @@ pub fn registry() -> Registry {
     registry
 }
 
+/// The label of a metric that has one label: its name and value.
+pub type Label<V> = [(&'static str, V); 1];
+
 /// Registers the metrics of one service under names that begin with the same prefix.
 ///
 /// Each method returns the metric that it registered, so that a service declares name, help text and metric in one place.
@@ -30,8 +33,13 @@ impl<'a> MetricGroup<'a> {
         Self(registry.sub_registry_with_prefix(prefix))
     }
 
-    /// Registers a metric.
-    pub fn register<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+    /// Registers a counter, a gauge, or a family of them.
+    pub fn register<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        self.register_with(name, help, M::default())
+    }
+
+    /// Registers a metric that has no default, such as a histogram.
+    pub fn register_with<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
         self.0.register(name, help, metric.clone());
         metric
     }
@@ -64,7 +72,7 @@ mod tests {
     fn a_group_prefixes_the_names_of_its_metrics() {
         let mut registry = Registry::default();
         let mut group = MetricGroup::new(&mut registry, "sealbus_relay");
-        group.register("deleted_rows", "Outbox rows deleted", Counter::<u64>::default()).inc();
+        group.register::<Counter>("deleted_rows", "Outbox rows deleted").inc();
         group.register_seconds("oldest_age", "Age of the oldest row", Gauge::<i64>::default()).set(3);
         let text = exposition(&registry);
         assert!(text.contains("\nsealbus_relay_deleted_rows_total 1\n"), "{text}");

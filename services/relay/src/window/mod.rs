@@ -11,13 +11,11 @@
 //! A plan's events are sent in ascending order from the lowest waiting one on, so after a failure at n again from n.
 
 mod plan;
-mod plan_id;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
-pub(crate) use self::plan::Row;
 use self::plan::{InFlight, PlanWindow, Waiting};
-pub(crate) use self::plan_id::PlanId;
+pub(crate) use self::plan::{PlanId, Row};
 
 /// Where the relay learnt of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,24 +26,31 @@ pub(crate) enum Source {
     Outbox,
 }
 
-/// An event to send now.
+/// One attempt to send an event.
 #[derive(Clone, Debug)]
-pub(crate) struct ToSend<T> {
-    /// The plan.
+pub(crate) struct Attempt<T> {
     pub plan: PlanId,
-    /// The event's seq.
     pub seq: u64,
     /// The number of this attempt, unique within the partition and ascending.
-    pub attempt: u64,
-    /// The event.
+    pub number: u64,
     pub event: T,
+}
+
+/// A plan of which it is not known whether the predecessor of its lowest waiting event was acknowledged.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UndecidedPlan {
+    pub plan: PlanId,
+    /// The lowest waiting seq.
+    pub lowest: u64,
+    /// The highest waiting seq.
+    pub highest: u64,
 }
 
 /// The windows of all plans of a partition.
 pub(crate) struct Windows<T> {
     plans: HashMap<PlanId, PlanWindow<T>>,
     /// The outbox rows whose events wait, are in flight, or are acknowledged and not deleted yet.
-    known_rows: HashMap<i64, (PlanId, u64)>,
+    known_rows: HashMap<i64, PlanId>,
     /// The plans that may send, each once.
     ready: VecDeque<PlanId>,
     /// The undecided plans that have not been handed out by [`Windows::take_undecided`].
@@ -98,7 +103,7 @@ impl<T: Clone> Windows<T> {
 
     /// Returns the plan of a known outbox row.
     pub(crate) fn plan_of_row(&self, id: i64) -> Option<PlanId> {
-        self.known_rows.get(&id).map(|(plan, _)| plan.clone())
+        self.known_rows.get(&id).cloned()
     }
 
     /// Returns the lowest known outbox row.
@@ -115,7 +120,7 @@ impl<T: Clone> Windows<T> {
             if source == Source::Outbox && in_flight.row.id != row.id {
                 self.known_rows.remove(&in_flight.row.id);
                 in_flight.row.id = row.id;
-                self.known_rows.insert(row.id, (plan.clone(), seq));
+                self.known_rows.insert(row.id, plan.clone());
             }
             return false;
         }
@@ -124,7 +129,7 @@ impl<T: Clone> Windows<T> {
         }
         // The outbox overrides hints, and a row that it still holds has to be sent again.
         window.acknowledged_ahead.remove(&seq);
-        self.known_rows.insert(row.id, (plan.clone(), seq));
+        self.known_rows.insert(row.id, plan.clone());
         self.bytes += row.bytes;
         self.events += 1;
         let id = row.id;
@@ -136,40 +141,40 @@ impl<T: Clone> Windows<T> {
             }
         }
         self.requeue(plan);
-        self.forget_idle_plans();
+        // The acknowledgements of idle plans only save queries.
+        if self.plans.len() > self.max_idle_plans {
+            self.plans.retain(|_, window| std::mem::take(&mut window.is_used) || !window.is_idle());
+        }
         true
     }
 
     /// Records that `seq` is the smallest seq of the plan in the outbox: all events before it are acknowledged, and their
     /// rows are deleted.
     pub(crate) fn set_smallest(&mut self, plan: &PlanId, seq: u64) {
-        let window = self.plans.entry(plan.clone()).or_default();
-        window.acknowledge_before(seq);
-        let kept = window.waiting.split_off(&seq);
-        let dropped = std::mem::replace(&mut window.waiting, kept);
-        self.forget_rows(dropped);
-        self.requeue(plan);
+        self.plans.entry(plan.clone()).or_default().acknowledge_before(seq);
+        self.drop_waiting(plan, seq.saturating_sub(1));
     }
 
     /// Drops the waiting events of a plan up to a seq, because the outbox has none of them, or because they cannot be sent.
     pub(crate) fn drop_waiting(&mut self, plan: &PlanId, up_to: u64) {
         let Some(window) = self.plans.get_mut(plan) else { return };
         let kept = window.waiting.split_off(&up_to.saturating_add(1));
-        let dropped = std::mem::replace(&mut window.waiting, kept);
-        self.forget_rows(dropped);
+        for Waiting { row, .. } in std::mem::replace(&mut window.waiting, kept).into_values() {
+            self.events -= 1;
+            self.bytes -= row.bytes;
+            self.known_rows.remove(&row.id);
+        }
         self.requeue(plan);
     }
 
-    /// Returns up to `limit` plans of which it is not known whether the predecessor of the lowest waiting event was
-    /// acknowledged, with their lowest and highest waiting seqs. Each is returned once until
-    /// [`Windows::report_undecided_again`].
-    pub(crate) fn take_undecided(&mut self, limit: usize) -> Vec<(PlanId, u64, u64)> {
+    /// Returns up to `limit` undecided plans, each once until [`Windows::report_undecided_again`].
+    pub(crate) fn take_undecided(&mut self, limit: usize) -> Vec<UndecidedPlan> {
         let mut taken = Vec::new();
         while taken.len() < limit {
             let Some(plan) = self.undecided.pop_front() else { break };
             let Some(window) = self.plans.get(&plan) else { continue };
-            if let (Some(lowest), Some((highest, _))) = (window.undecided(), window.waiting.last_key_value()) {
-                taken.push((plan, lowest, *highest));
+            if let (Some(lowest), Some((&highest, _))) = (window.undecided(), window.waiting.last_key_value()) {
+                taken.push(UndecidedPlan { plan, lowest, highest });
             }
         }
         taken
@@ -192,7 +197,7 @@ impl<T: Clone> Windows<T> {
     }
 
     /// Returns the next event to send, from one plan after another, and counts it as in flight.
-    pub(crate) fn next_to_send(&mut self) -> Option<ToSend<T>> {
+    pub(crate) fn next_to_send(&mut self) -> Option<Attempt<T>> {
         loop {
             let plan = self.ready.pop_front()?;
             let Some(window) = self.plans.get_mut(&plan) else { continue };
@@ -200,13 +205,12 @@ impl<T: Clone> Windows<T> {
             let Some(seq) = window.next(self.max_in_flight) else { continue };
             let Some(Waiting { row, first_attempt }) = window.waiting.remove(&seq) else { continue };
             self.attempts += 1;
-            let attempt = self.attempts;
-            let to_send = ToSend { plan: plan.clone(), seq, attempt, event: row.event.clone() };
-            let first_attempt = first_attempt.unwrap_or(attempt);
-            window.in_flight.insert(seq, InFlight { row, first_attempt, attempt });
             self.in_flight += 1;
+            let (number, event) = (self.attempts, row.event.clone());
+            let first_attempt = first_attempt.unwrap_or(number);
+            window.in_flight.insert(seq, InFlight { row, first_attempt, attempt: number });
             self.requeue(&plan);
-            return Some(to_send);
+            return Some(Attempt { plan, seq, number, event });
         }
     }
 
@@ -214,17 +218,15 @@ impl<T: Clone> Windows<T> {
     /// acknowledgement is not new, or another event has taken this place since.
     pub(crate) fn on_acknowledged(&mut self, plan: &PlanId, seq: u64, attempt: u64) -> Option<Row<T>> {
         let window = self.plans.get_mut(plan)?;
-        let is_of_waiting =
-            |waiting: &Waiting<T>| waiting.first_attempt.is_some_and(|first_attempt| first_attempt <= attempt);
         let row = if window.in_flight.get(&seq).is_some_and(|in_flight| in_flight.first_attempt <= attempt) {
             self.in_flight -= 1;
-            window.in_flight.remove(&seq).map(|in_flight| in_flight.row)
-        } else if window.waiting.get(&seq).is_some_and(is_of_waiting) {
+            window.in_flight.remove(&seq)?.row
+        } else if window.waiting.get(&seq)?.first_attempt.is_some_and(|first_attempt| first_attempt <= attempt) {
             // The attempt or its predecessor had failed, and the acknowledgement arrived after that.
-            window.waiting.remove(&seq).map(|waiting| waiting.row)
+            window.waiting.remove(&seq)?.row
         } else {
-            None
-        }?;
+            return None;
+        };
         self.events -= 1;
         self.bytes -= row.bytes;
         window.acknowledge(seq);
@@ -255,7 +257,7 @@ impl<T: Clone> Windows<T> {
         let first_in_flight = |(plan, window): (&PlanId, &PlanWindow<T>)| {
             window.in_flight.first_key_value().map(|(seq, in_flight)| (plan.clone(), *seq, in_flight.attempt))
         };
-        let first: Vec<(PlanId, u64, u64)> = self.plans.iter().filter_map(first_in_flight).collect();
+        let first: Vec<_> = self.plans.iter().filter_map(first_in_flight).collect();
         for (plan, seq, attempt) in first {
             self.on_failed(&plan, seq, attempt);
         }
@@ -264,14 +266,6 @@ impl<T: Clone> Windows<T> {
     /// Records that an outbox row was deleted. If its id appears again, it is another row.
     pub(crate) fn on_row_deleted(&mut self, id: i64) {
         self.known_rows.remove(&id);
-    }
-
-    fn forget_rows(&mut self, dropped: BTreeMap<u64, Waiting<T>>) {
-        for Waiting { row, .. } in dropped.into_values() {
-            self.events -= 1;
-            self.bytes -= row.bytes;
-            self.known_rows.remove(&row.id);
-        }
     }
 
     /// Puts a plan into the queue in which it belongs after a change.
@@ -289,15 +283,6 @@ impl<T: Clone> Windows<T> {
         if window.undecided().is_none() {
             window.is_reported = false;
         }
-    }
-
-    /// Forgets idle plans that were not used since the last time, if there are too many. Their acknowledgements only save
-    /// queries.
-    fn forget_idle_plans(&mut self) {
-        if self.plans.len() <= self.max_idle_plans {
-            return;
-        }
-        self.plans.retain(|_, window| std::mem::take(&mut window.is_used) || !window.is_idle());
     }
 }
 

@@ -192,7 +192,7 @@ impl World {
 
     /// Sends one event, and asserts that it may be sent: each predecessor is in the stream, or in flight on this connection.
     fn send(&mut self) {
-        let Some(ToSend { plan, seq, attempt, event }) = self.windows.next_to_send() else { return };
+        let Some(Attempt { plan, seq, number: attempt, event }) = self.windows.next_to_send() else { return };
         assert_eq!(event, seq);
         let plan = self.plans.iter().position(|id| *id == plan).unwrap();
         let in_flight: BTreeSet<u64> = self

@@ -1,15 +1,30 @@
 //! The window of one plan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use sealbus_core::event::Header;
+
+/// A plan, by its tenant and name. Clones share the text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PlanId {
+    pub tenant: Arc<str>,
+    pub name: Arc<str>,
+}
+
+impl PlanId {
+    /// Returns the plan of an event.
+    pub(crate) fn of(header: &Header) -> Self {
+        Self { tenant: header.tenant.as_str().into(), name: header.plan.as_str().into() }
+    }
+}
 
 /// An outbox row with its event.
 #[derive(Clone, Debug)]
 pub(crate) struct Row<T> {
-    /// The id of the row.
     pub id: i64,
-    /// The memory that the event takes, in bytes.
+    /// The memory that the event takes.
     pub bytes: usize,
-    /// The event.
     pub event: T,
 }
 
@@ -33,9 +48,8 @@ pub(super) struct PlanWindow<T> {
     pub acknowledged: u64,
     /// Acknowledged seqs above `acknowledged`.
     pub acknowledged_ahead: BTreeSet<u64>,
-    /// The events that wait, by seq.
+    /// By seq, as is `in_flight`.
     pub waiting: BTreeMap<u64, Waiting<T>>,
-    /// The events in flight, by seq.
     pub in_flight: BTreeMap<u64, InFlight<T>>,
     /// Whether the plan is in the queue of plans that may send.
     pub is_queued: bool,

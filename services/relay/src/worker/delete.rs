@@ -1,6 +1,6 @@
 //! Deletion of acknowledged rows, in batches (`docs/spec/protocol.md#relay-4`).
 
-use std::sync::Arc;
+use std::collections::HashSet;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -9,36 +9,21 @@ use sealbus_ledger::outbox::Acknowledged;
 use sealbus_ledger::{Ledger, LedgerError};
 use tokio::time::Instant;
 
-use super::{LEDGER_PAUSE, Worker};
+use super::{Event, LEDGER_PAUSE, Worker};
+use crate::window::Row;
 
 /// The maximum number of rows in one deletion.
 const MAX_ROWS: usize = 1_000;
 
-/// The outbox row of an acknowledged event.
-#[derive(Clone, Debug)]
-pub(super) struct AcknowledgedRow {
-    /// The id of the row.
-    pub id: i64,
-    /// The event.
-    pub record: Arc<Record>,
-}
-
-/// A running deletion.
-pub(super) type Deletion = BoxFuture<'static, DeletionResult>;
-
-/// The result of a deletion.
-pub(super) struct DeletionResult {
-    /// The rows that were to be deleted.
-    rows: Vec<AcknowledgedRow>,
-    result: Result<Deleted, LedgerError>,
-}
+/// A running deletion, which returns the rows that were to be deleted, and what it found.
+pub(super) type Deletion = BoxFuture<'static, (Vec<Row<Event>>, Result<Deleted, LedgerError>)>;
 
 /// What a deletion found.
-struct Deleted {
+pub(super) struct Deleted {
     /// The number of deleted rows. Others may have been deleted by another relay.
     count: usize,
-    /// The indexes in `rows` of the events that the ledger does not hold.
-    phantoms: Vec<usize>,
+    /// The events that the ledger does not hold.
+    phantoms: Vec<Record>,
 }
 
 impl Worker {
@@ -46,40 +31,37 @@ impl Worker {
     pub(super) fn start_deletion(&mut self, draining: bool) {
         let now = Instant::now();
         let is_due = draining || self.acknowledged.len() >= MAX_ROWS || self.delete_at.is_some_and(|time| now >= time);
-        let is_paused = self.ledger_paused_until.is_some_and(|until| now < until);
+        let is_paused = self.ledger_paused_until(now).is_some();
         if self.acknowledged.is_empty() || self.deletion.is_some() || !is_due || is_paused {
             return;
         }
-        let rest = self.acknowledged.split_off(self.acknowledged.len().min(MAX_ROWS));
-        let rows = std::mem::replace(&mut self.acknowledged, rest);
+        let rows: Vec<_> = self.acknowledged.drain(..self.acknowledged.len().min(MAX_ROWS)).collect();
         self.delete_at = (!self.acknowledged.is_empty()).then_some(now);
-        let ledger = self.ledger.clone();
-        self.deletion = Some(
-            async move {
-                let result = delete(&ledger, &rows).await;
-                DeletionResult { rows, result }
-            }
-            .boxed(),
-        );
+        let ledger = self.resources.ledger.clone();
+        let deletion = async move {
+            let deleted = delete(&ledger, &rows).await;
+            (rows, deleted)
+        };
+        self.deletion = Some(deletion.boxed());
     }
 
     /// Handles the result of a deletion. After a failure the rows are deleted later.
-    pub(super) fn on_deleted(&mut self, DeletionResult { rows, result }: DeletionResult) {
+    pub(super) fn on_deleted(&mut self, rows: Vec<Row<Event>>, result: Result<Deleted, LedgerError>) {
+        self.deletion = None;
         match result {
             Ok(Deleted { count, phantoms }) => {
-                self.metrics.deleted_rows.inc_by(count as u64);
-                for index in phantoms {
-                    let Record { header, event_hash, .. } = rows[index].record.as_ref();
-                    self.metrics.phantoms.inc();
+                self.resources.metrics.deleted_rows.inc_by(count as u64);
+                for phantom in phantoms {
+                    self.resources.metrics.phantoms.inc();
                     tracing::error!(
-                        tenant = header.tenant,
-                        plan = header.plan,
-                        seq = header.seq,
-                        hash = %event_hash,
+                        tenant = phantom.header.tenant,
+                        plan = phantom.header.plan,
+                        seq = phantom.header.seq,
+                        hash = %phantom.event_hash,
                         "phantom: the stream has an event that the ledger does not hold; a failover lost it, or it is forged"
                     );
                 }
-                for AcknowledgedRow { id, .. } in rows {
+                for Row { id, .. } in rows {
                     self.windows.on_row_deleted(id);
                     if self.scan.is_some() {
                         self.deleted_rows.insert(id);
@@ -96,20 +78,13 @@ impl Worker {
 }
 
 /// Deletes rows. If some were not there, checks that the ledger holds their events.
-async fn delete(ledger: &Ledger, rows: &[AcknowledgedRow]) -> Result<Deleted, LedgerError> {
-    let acknowledged: Vec<Acknowledged<'_>> =
-        rows.iter().map(|row| Acknowledged { id: row.id, record: &row.record }).collect();
-    let deleted = ledger.outbox().delete_acknowledged(&acknowledged).await?;
-    let missing: Vec<usize> = if deleted.len() == rows.len() {
-        Vec::new()
-    } else {
-        (0..rows.len()).filter(|index| !deleted.contains(&rows[*index].id)).collect()
-    };
-    let phantoms = if missing.is_empty() {
-        Vec::new()
-    } else {
-        let events: Vec<Acknowledged<'_>> = missing.iter().map(|index| acknowledged[*index]).collect();
-        ledger.outbox().phantoms(&events).await?
-    };
-    Ok(Deleted { count: deleted.len(), phantoms: phantoms.into_iter().map(|index| missing[index]).collect() })
+async fn delete(ledger: &Ledger, rows: &[Row<Event>]) -> Result<Deleted, LedgerError> {
+    let mut rows: Vec<_> = rows.iter().map(|row| Acknowledged { id: row.id, record: &row.event.record }).collect();
+    let deleted: HashSet<i64> = ledger.outbox().delete_acknowledged(&rows).await?.into_iter().collect();
+    rows.retain(|row| !deleted.contains(&row.id));
+    let phantoms = if rows.is_empty() { Vec::new() } else { ledger.outbox().phantoms(&rows).await? };
+    Ok(Deleted {
+        count: deleted.len(),
+        phantoms: phantoms.into_iter().map(|index| rows[index].record.clone()).collect(),
+    })
 }

@@ -9,27 +9,26 @@ mod intake;
 mod send;
 
 use std::collections::HashSet;
-use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealbus_broker::{Broker, Connection};
+use futures::future::OptionFuture;
+use sealbus_broker::Connection;
 use sealbus_core::event::Record;
-use sealbus_ledger::Ledger;
 use sealbus_ledger::leases::keeper::Lease;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::delete::{AcknowledgedRow, Deletion};
-use crate::acks::Acks;
+use self::delete::Deletion;
+use self::send::Outcome;
 use crate::backoff::Backoff;
 use crate::beacons::LatestBeacon;
-use crate::hints::{ExpectedEvents, HintIntake};
+use crate::hints::HintIntake;
 use crate::low_water::LowWater;
-use crate::metrics::Metrics;
 use crate::outbox_scan::Scan;
-use crate::window::Windows;
+use crate::window::{Row, Windows};
 use crate::{Config, Resources};
 
 /// The number of idle plans of which a partition remembers the acknowledgements.
@@ -49,9 +48,7 @@ struct Event {
 pub(crate) struct Worker {
     partition: u32,
     config: Arc<Config>,
-    ledger: Ledger,
-    broker: Broker,
-    metrics: Metrics,
+    resources: Resources,
     latest_beacon: Arc<LatestBeacon>,
     lease: Lease,
     connection_changes: watch::Receiver<Connection>,
@@ -62,36 +59,35 @@ pub(crate) struct Worker {
     backoff: Backoff,
     /// Whether the streams have to be created before the next event is sent.
     streams_missing: bool,
-    acks: Acks,
+    /// The tasks that await acknowledgements, one for each event in flight.
+    outcomes: JoinSet<Outcome>,
     hints: HintIntake,
-    /// Notified when hints were dropped.
-    hints_dropped: Arc<Notify>,
 
     scan: Option<Scan>,
     /// Whether the last scan was for predecessors. Then an outbox scan that is due takes precedence.
     scanned_predecessors: bool,
     /// Rows that were deleted since the running scan started. Its result may still contain them.
     deleted_rows: HashSet<i64>,
-    sweep: Sweep,
-    next_sweep: Instant,
-    next_full_sweep: Instant,
+    /// The next page of the outbox scan, or `None` if no outbox scan is running.
+    next_page: Option<NextPage>,
+    next_outbox_scan: Instant,
+    next_full_scan: Instant,
     next_low_water: Instant,
     ledger_paused_until: Option<Instant>,
     /// The numbers of plans with an event that cannot be sent. They are tried again with each full outbox scan.
     blocked: HashSet<i64>,
 
-    acknowledged: Vec<AcknowledgedRow>,
+    acknowledged: Vec<Row<Event>>,
     delete_at: Option<Instant>,
     deletion: Option<Deletion>,
 }
 
-/// The progress of an outbox scan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sweep {
-    /// No outbox scan is running.
-    Idle,
-    /// The next page starts at id `from`. The first page of a full outbox scan starts at the lowest possible id.
-    At { from: i64, is_first_page: bool },
+/// A page of an outbox scan. The first page of a full outbox scan starts at the lowest possible id.
+#[derive(Clone, Copy)]
+struct NextPage {
+    /// The lowest id of the page.
+    from: i64,
+    is_first: bool,
 }
 
 impl Worker {
@@ -99,26 +95,14 @@ impl Worker {
     pub(crate) fn new(
         partition: u32,
         config: Arc<Config>,
-        resources: &Resources,
+        resources: Resources,
         latest_beacon: Arc<LatestBeacon>,
         lease: Lease,
     ) -> Self {
-        let Resources { ledger, broker, keyring, metrics } = resources;
-        let deployment = ledger.deployment();
-        let expected = ExpectedEvents {
-            origin: deployment.origin.clone(),
-            partitions: deployment.partitions,
-            partition,
-            keyring: Arc::clone(keyring),
-        };
-        let (connection_changes, now) = (broker.connection(), Instant::now());
+        let (connection_changes, now) = (resources.broker.connection(), Instant::now());
         let connection = *connection_changes.borrow();
-        let hints = HintIntake::start(broker.clone(), expected, metrics.clone());
         Self {
             partition,
-            ledger: ledger.clone(),
-            broker: broker.clone(),
-            metrics: metrics.clone(),
             latest_beacon,
             lease,
             connection_changes,
@@ -127,15 +111,14 @@ impl Worker {
             low_water: LowWater::default(),
             backoff: Backoff::default(),
             streams_missing: false,
-            acks: Acks::start(),
-            hints_dropped: hints.dropped(),
-            hints,
+            outcomes: JoinSet::new(),
+            hints: HintIntake::start(resources.clone(), partition),
             scan: None,
             scanned_predecessors: false,
             deleted_rows: HashSet::new(),
-            sweep: Sweep::Idle,
-            next_sweep: now,
-            next_full_sweep: now,
+            next_page: None,
+            next_outbox_scan: now,
+            next_full_scan: now,
             next_low_water: now,
             ledger_paused_until: None,
             blocked: HashSet::new(),
@@ -143,6 +126,7 @@ impl Worker {
             delete_at: None,
             deletion: None,
             config,
+            resources,
         }
     }
 
@@ -160,7 +144,7 @@ impl Worker {
                 }
             }
             let draining = drain_until.is_some();
-            let more_to_send = if draining { false } else { self.send().await };
+            let more_to_send = !draining && self.send().await;
             self.start_scan(draining);
             self.start_deletion(draining);
             let may_add = !draining && self.has_capacity();
@@ -168,21 +152,22 @@ impl Worker {
             tokio::select! {
                 () = stop.cancelled(), if !draining => {}
                 _ = self.connection_changes.changed() => self.on_connection_changed(),
-                outcome = self.acks.next() => {
-                    self.on_outcome(outcome);
-                    while let Some(outcome) = self.acks.try_next() {
-                        self.on_outcome(outcome);
+                Some(outcome) = self.outcomes.join_next() => {
+                    let mut ended = Some(outcome);
+                    while let Some(outcome) = ended {
+                        self.on_outcome(outcome.expect("a task that awaits an acknowledgement neither panics nor is aborted"));
+                        ended = self.outcomes.try_join_next();
                     }
                 }
-                result = result_of(&mut self.deletion) => self.on_deleted(result),
-                result = result_of(&mut self.scan) => self.on_scanned(result),
-                hint = self.hints.next(), if may_add => {
+                Some((rows, result)) = OptionFuture::from(self.deletion.as_mut()) => self.on_deleted(rows, result),
+                Some(result) = OptionFuture::from(self.scan.as_mut()) => self.on_scanned(result),
+                Some(hint) = self.hints.events.recv(), if may_add => {
                     self.add_hinted(hint);
-                    while self.has_capacity() && let Some(hint) = self.hints.try_next() {
+                    while self.has_capacity() && let Ok(hint) = self.hints.events.try_recv() {
                         self.add_hinted(hint);
                     }
                 }
-                () = self.hints_dropped.notified() => self.next_sweep = Instant::now(),
+                () = self.hints.dropped.notified() => self.next_outbox_scan = Instant::now(),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 () = std::future::ready(()), if more_to_send => {}
             }
@@ -194,21 +179,19 @@ impl Worker {
         self.windows.events() < self.config.page_rows as usize && self.windows.bytes() < self.config.max_memory_bytes
     }
 
+    /// Returns the end of the pause after a failure of the ledger, or `None` if there is no pause now.
+    fn ledger_paused_until(&self, now: Instant) -> Option<Instant> {
+        self.ledger_paused_until.filter(|until| now < *until)
+    }
+
     /// Returns the time at which the loop has to run again even if nothing happens.
     fn next_wake(&self, draining: bool) -> Option<Instant> {
         let now = Instant::now();
-        let may_sweep = self.scan.is_none() && self.connection.up && !draining;
-        let sweep = may_sweep.then_some(self.next_sweep);
-        let sweep = sweep.map(|sweep| self.ledger_paused_until.map_or(sweep, |until| until.max(sweep)));
-        [
-            sweep,
-            self.backoff.paused_until(now),
-            self.ledger_paused_until.filter(|until| *until > now),
-            self.delete_at.filter(|time| *time > now),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let ledger_pause = self.ledger_paused_until(now);
+        let may_scan = self.scan.is_none() && self.connection.up && !draining && ledger_pause.is_none();
+        let outbox_scan = may_scan.then_some(self.next_outbox_scan);
+        let deletion = self.delete_at.filter(|time| now < *time);
+        [outbox_scan, self.backoff.paused_until(now), ledger_pause, deletion].into_iter().flatten().min()
     }
 
     fn on_connection_changed(&mut self) {
@@ -217,17 +200,5 @@ impl Worker {
             self.windows.on_connection_lost();
         }
         self.connection = connection;
-    }
-}
-
-/// Waits for the result of a future, and removes the future then. Waits for ever if there is none.
-async fn result_of<T>(future: &mut Option<impl Future<Output = T> + Unpin>) -> T {
-    match future {
-        Some(running) => {
-            let result = running.await;
-            *future = None;
-            result
-        }
-        None => pending().await,
     }
 }

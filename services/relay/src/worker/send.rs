@@ -2,20 +2,26 @@
 
 use std::time::Duration;
 
-use sealbus_broker::{EventMessage, PublishError};
+use sealbus_broker::{Ack, EventMessage, PublishError};
 use sealbus_core::error_chain;
 use tokio::time::Instant;
 
-use super::delete::AcknowledgedRow;
 use super::{Event, Worker};
-use crate::acks::{Attempt, Outcome};
-use crate::metrics::FailureCause;
-use crate::window::ToSend;
+use crate::window::Attempt;
 
 /// The number of events that are sent before the loop handles anything else.
 const EVENTS_PER_ROUND: usize = 256;
 /// How long acknowledged rows are collected before they are deleted together.
 const DELETE_DELAY: Duration = Duration::from_millis(20);
+
+/// The outcome of an attempt, which a separate task awaits: with one task for sending and awaiting, each could block the
+/// other for ever (`docs/spec/protocol.md#relay-2`).
+pub(super) struct Outcome {
+    attempt: Attempt<Event>,
+    result: Result<Ack, PublishError>,
+    /// The time from sending to the outcome.
+    latency: Duration,
+}
 
 impl Worker {
     /// Sends the events that may be sent. Returns whether more may be sent at once.
@@ -28,8 +34,8 @@ impl Worker {
             return false;
         }
         for _ in 0..EVENTS_PER_ROUND {
-            let Some(to_send) = self.windows.next_to_send() else { return false };
-            if !self.send_one(to_send).await {
+            let Some(attempt) = self.windows.next_to_send() else { return false };
+            if !self.send_one(attempt).await {
                 return false;
             }
         }
@@ -37,29 +43,30 @@ impl Worker {
     }
 
     /// Sends one event. Returns whether others may be sent after it.
-    async fn send_one(&mut self, ToSend { plan, seq, attempt, event }: ToSend<Event>) -> bool {
-        let Event { record, plan_no } = event;
-        let message = EventMessage::encode(&record, self.ledger.deployment().partitions);
-        let attempt = Attempt { plan, seq, number: attempt, record, plan_no };
+    async fn send_one(&mut self, attempt: Attempt<Event>) -> bool {
+        let message = EventMessage::encode(&attempt.event.record, self.resources.ledger.deployment().partitions);
         let sent = match message {
-            Ok(message) => self.broker.publish(message).await,
+            Ok(message) => self.resources.broker.publish(message).await,
             Err(error) => Err(error.into()),
         };
         match sent {
             Ok(sent) => {
-                self.acks.expect(attempt, sent);
+                let sent_at = Instant::now();
+                self.outcomes.spawn(async move {
+                    let result = sent.acknowledged().await;
+                    Outcome { attempt, result, latency: sent_at.elapsed() }
+                });
                 true
             }
             Err(error) => {
-                let only_this_plan = FailureCause::from(&error) == FailureCause::Unsendable;
                 self.on_failed(&attempt, &error);
-                only_this_plan
+                is_unsendable(&error)
             }
         }
     }
 
     async fn create_streams(&mut self) -> bool {
-        let created = self.broker.ensure_topology(&self.config.topology).await;
+        let created = self.resources.broker.ensure_topology(&self.config.topology).await;
         if let Err(error) = &created {
             tracing::warn!(error = %error_chain(error), "the streams cannot be created");
             self.streams_missing = true;
@@ -72,54 +79,56 @@ impl Worker {
     pub(super) fn on_outcome(&mut self, Outcome { attempt, result, latency }: Outcome) {
         match result {
             Ok(ack) => {
-                if ack.duplicate { &self.metrics.duplicates } else { &self.metrics.acknowledged }.inc();
-                self.metrics.acknowledged_after(latency);
+                let metrics = &self.resources.metrics;
+                if ack.duplicate { &metrics.duplicates } else { &metrics.acknowledged }.inc();
+                metrics.ack_latency.observe(latency.as_secs_f64());
                 self.backoff.on_success(Instant::now());
                 if let Some(row) = self.windows.on_acknowledged(&attempt.plan, attempt.seq, attempt.number) {
-                    self.acknowledged.push(AcknowledgedRow { id: row.id, record: row.event.record });
+                    self.acknowledged.push(row);
                     self.delete_at.get_or_insert_with(|| Instant::now() + DELETE_DELAY);
                 }
-                let windows = &self.windows;
-                self.latest_beacon.record(ack.stream_seq, attempt.record.event_hash, || windows.lowest_known_row());
+                let (hash, windows) = (attempt.event.record.event_hash, &self.windows);
+                self.latest_beacon.record(ack.stream_seq, hash, || windows.lowest_known_row());
             }
             Err(error) => self.on_failed(&attempt, &error),
         }
     }
 
-    fn on_failed(&mut self, attempt: &Attempt, error: &PublishError) {
-        if !self.windows.on_failed(&attempt.plan, attempt.seq, attempt.number) {
+    fn on_failed(&mut self, attempt: &Attempt<Event>, error: &PublishError) {
+        let Attempt { plan, seq, number, event } = attempt;
+        if !self.windows.on_failed(plan, *seq, *number) {
             return;
         }
-        let cause = FailureCause::from(error);
-        self.metrics.failure(cause);
-        if cause == FailureCause::Unsendable {
-            self.block(attempt, error);
+        self.resources.metrics.failure(error);
+        if is_unsendable(error) {
+            // No later event may overtake this one.
+            self.windows.drop_waiting(plan, u64::MAX);
+            self.blocked.extend(event.plan_no);
+            self.resources.metrics.blocked_plans.inc();
+            tracing::error!(
+                tenant = %plan.tenant,
+                plan = %plan.name,
+                seq,
+                error = %error_chain(error),
+                "an event cannot be sent, and its plan is held back; run `sealbus verify` on the plan"
+            );
             return;
         }
         self.streams_missing |= matches!(error, PublishError::NoStream);
         if self.backoff.on_failure(Instant::now()) {
             tracing::warn!(
                 partition = self.partition,
-                tenant = %attempt.plan.tenant,
-                plan = %attempt.plan.name,
-                seq = attempt.seq,
+                tenant = %plan.tenant,
+                plan = %plan.name,
+                seq,
                 error = %error_chain(error),
                 "sending failed; the partition pauses, and events wait in the outbox"
             );
         }
     }
+}
 
-    /// Holds back a plan with an event that cannot be sent, because no later event may overtake it.
-    fn block(&mut self, Attempt { plan, seq, plan_no, .. }: &Attempt, error: &PublishError) {
-        self.windows.drop_waiting(plan, u64::MAX);
-        self.blocked.extend(*plan_no);
-        self.metrics.blocked_plans.inc();
-        tracing::error!(
-            tenant = %plan.tenant,
-            plan = %plan.name,
-            seq,
-            error = %error_chain(error),
-            "an event cannot be sent, and its plan is held back; run `sealbus verify` on the plan"
-        );
-    }
+/// Returns whether the event can never be sent as it is. Other events can be sent after such a failure.
+fn is_unsendable(error: &PublishError) -> bool {
+    matches!(error, PublishError::TooLarge | PublishError::Encode(_))
 }
