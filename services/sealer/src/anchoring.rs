@@ -1,7 +1,5 @@
 //! The loop that has stored checkpoints cosigned by the witnesses, kept by the anchors, and shown to readers.
 
-use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sealbus_core::error_chain;
@@ -32,11 +30,11 @@ enum Outcome {
 /// checkpoint without a quorum this happens sooner: after one checkpoint interval, then two, four and so on, up to the
 /// heartbeat interval.
 pub(crate) async fn anchor_checkpoints(
-    config: Config,
-    resources: Arc<Resources>,
+    config: &Config,
+    resources: &Resources,
     mut stored: watch::Receiver<Option<StoredCheckpoint>>,
-    anchored: watch::Sender<Checkpoint>,
-    shutdown: CancellationToken,
+    anchored: &watch::Sender<Checkpoint>,
+    shutdown: &CancellationToken,
 ) {
     // `None` at the start, so that the first checkpoint is a heartbeat: it covers what an earlier sealer stored but did
     // not anchor.
@@ -59,16 +57,12 @@ pub(crate) async fn anchor_checkpoints(
         if let (Some(last), false) = (last_anchored, ending) {
             sleep_until((last + config.checkpoint_interval).min(Instant::now() + config.checkpoint_interval)).await;
         }
-        let next =
-            if has_new { stored.borrow_and_update().clone() } else { sign_heartbeat(&resources, &anchored).await };
+        let next = if has_new { stored.borrow_and_update().clone() } else { sign_heartbeat(resources, anchored).await };
         let Some(next) = next else {
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = sleep(RETRY_DELAY) => {}
-            }
+            shutdown.run_until_cancelled(sleep(RETRY_DELAY)).await;
             continue;
         };
-        match anchor(&resources, &mut reporter, &next).await {
+        match anchor(resources, &mut reporter, &next).await {
             Outcome::Failed => {
                 if !ending {
                     sleep(RETRY_DELAY).await;
@@ -103,16 +97,11 @@ async fn sign_heartbeat(resources: &Resources, anchored: &watch::Sender<Checkpoi
     let newest_anchored = anchored.borrow().clone();
     let time = resources.clock.unix_seconds();
     let signing = Signing { signer: &resources.signer, anchored: &newest_anchored, time };
-    let error: Box<dyn Error> = match resources.ledger.log().sign_newest(signing).await {
-        Ok(note) => match StoredCheckpoint::new(note) {
-            Ok(stored) => return Some(stored),
-            Err(error) => error.into(),
-        },
-        Err(error) => error.into(),
-    };
-    resources.metrics.failures.inc();
-    tracing::error!(error = %error_chain(error.as_ref()), "cannot sign the newest tree; retrying");
-    None
+    let signed = resources.ledger.log().sign_newest(signing).await.inspect_err(|error| {
+        resources.metrics.failures.inc();
+        tracing::error!(error = %error_chain(error), "cannot sign the newest tree; retrying");
+    });
+    signed.ok().map(StoredCheckpoint::new)
 }
 
 /// Has a checkpoint cosigned and gives it to all anchors. It is anchored once one of them has kept it, and shown if it

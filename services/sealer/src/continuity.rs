@@ -1,7 +1,6 @@
 //! The check at the start that the database's log continues what is anchored (docs/spec/integrity.md#log-restore).
 
 use sealbus_core::log::checkpoint::Checkpoint;
-use sealbus_core::log::merkle::empty_root;
 use sealbus_ledger::{Ledger, LedgerError};
 
 use crate::anchors::Contents;
@@ -61,8 +60,7 @@ pub(crate) async fn check(ledger: &Ledger, contents: &Contents, anchors: &str) -
     if tree.size < anchored {
         return Err(Refusal::RolledBack { size: tree.size, anchored });
     }
-    let root = if anchored == 0 { Some(empty_root()) } else { ledger.log().root_by_tiles(anchored).await? };
-    if root != Some(newest.root()) {
+    if ledger.log().root_by_tiles(anchored).await? != Some(newest.root()) {
         return Err(Refusal::RootMismatch { anchored });
     }
     Ok(newest.clone())

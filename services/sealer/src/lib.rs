@@ -79,26 +79,16 @@ pub struct Resources {
 /// A [`Refusal`] if signing could fork the log. An operator has to resolve it.
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), Refusal> {
     let Some(anchored) = wait_until_continuous(&resources, &shutdown).await? else { return Ok(()) };
-    let resources = Arc::new(resources);
     let (anchored_sender, anchored) = watch::channel(anchored);
     let (stored_sender, stored) = watch::channel(None);
     // Anchoring ends after sealing, so that the last signed checkpoint is anchored too.
     let sealing_ended = CancellationToken::new();
-    let anchoring = anchoring::anchor_checkpoints(
-        config.clone(),
-        Arc::clone(&resources),
-        stored,
-        anchored_sender,
-        sealing_ended.clone(),
-    );
-    let anchoring = tokio::spawn(anchoring);
-    sealing::seal(&config, &resources, &anchored, &stored_sender, &shutdown).await;
-    sealing_ended.cancel();
-    if let Err(error) = anchoring.await
-        && error.is_panic()
-    {
-        std::panic::resume_unwind(error.into_panic());
-    }
+    let sealing = async {
+        sealing::seal(&config, &resources, &anchored, &stored_sender, &shutdown).await;
+        sealing_ended.cancel();
+    };
+    let anchoring = anchoring::anchor_checkpoints(&config, &resources, stored, &anchored_sender, &sealing_ended);
+    tokio::join!(sealing, anchoring);
     Ok(())
 }
 
@@ -113,10 +103,8 @@ async fn wait_until_continuous(
     loop {
         let contents = anchors::newest(&resources.anchors, origin, &key).await;
         if contents.readable == 0 {
-            tracing::error!(
-                errors = contents.unreadable.join("; "),
-                "no anchor can be read; nothing is sealed until one can"
-            );
+            let errors = contents.unreadable.join("; ");
+            tracing::error!(errors, "no anchor can be read; nothing is sealed until one can");
         } else {
             match continuity::check(&resources.ledger, &contents, &names.join(", ")).await {
                 Ok(anchored) => return Ok(Some(anchored)),
@@ -126,9 +114,8 @@ async fn wait_until_continuous(
                 Err(refusal) => return Err(refusal),
             }
         }
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(None),
-            () = tokio::time::sleep(RETRY_DELAY) => {}
+        if shutdown.run_until_cancelled(tokio::time::sleep(RETRY_DELAY)).await.is_none() {
+            return Ok(None);
         }
     }
 }

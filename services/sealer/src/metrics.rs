@@ -4,6 +4,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
+use sealbus_runtime::telemetry::metrics::MetricGroup;
 
 /// The labels of a request to a witness. The names of witnesses come from the policy, so that there are few.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -12,60 +13,38 @@ struct WitnessOutcome {
     outcome: &'static str,
 }
 
-/// The counters of a sealer.
+/// The metrics of a sealer.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
-    /// Leaves added to the log.
-    pub leaves: Counter,
-    /// Events that failed their check, so that their plan was stopped.
-    pub stopped: Counter,
-    /// Checkpoints that were anchored, including heartbeats.
-    pub checkpoints: Counter,
-    /// Checkpoints that an anchor failed to keep, per anchor.
-    pub unanchored: Counter,
-    /// Transactions of the sealer that failed.
-    pub failures: Counter,
-    /// Checkpoints that were anchored but not shown, because they lacked the quorum of witnesses.
-    pub without_quorum: Counter,
+    pub(crate) leaves: Counter,
+    pub(crate) stopped: Counter,
+    pub(crate) checkpoints: Counter,
+    /// One count for each anchor.
+    pub(crate) unanchored: Counter,
+    pub(crate) failures: Counter,
+    pub(crate) without_quorum: Counter,
     witness_outcomes: Family<WitnessOutcome, Counter>,
 }
 
 impl Metrics {
-    /// Creates the counters and registers them.
+    /// Registers the metrics.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        registry.register("sealbus_sealer_leaves", "Leaves added to the log", metrics.leaves.clone());
-        registry.register(
-            "sealbus_sealer_stopped_plans",
-            "Plans that could not be sealed further",
-            metrics.stopped.clone(),
-        );
-        registry.register(
-            "sealbus_sealer_checkpoints",
-            "Checkpoints anchored, including heartbeats",
-            metrics.checkpoints.clone(),
-        );
-        registry.register(
-            "sealbus_sealer_unanchored",
-            "Checkpoints that an anchor failed to keep",
-            metrics.unanchored.clone(),
-        );
-        registry.register(
-            "sealbus_sealer_failures",
-            "Transactions of the sealer that failed",
-            metrics.failures.clone(),
-        );
-        registry.register(
-            "sealbus_sealer_without_quorum",
-            "Checkpoints anchored but not shown, because too few witnesses cosigned them",
-            metrics.without_quorum.clone(),
-        );
-        registry.register(
-            "sealbus_sealer_witness_answers",
-            "Cosignature requests to witnesses by outcome: cosigned, late, unreachable, refused, invalid, overtaken, ahead, fork",
-            metrics.witness_outcomes.clone(),
-        );
-        metrics
+        let mut group = MetricGroup::new(registry, "sealbus_sealer");
+        Self {
+            leaves: group.register("leaves", "Leaves added to the log"),
+            stopped: group.register("stopped_plans", "Plans that could not be sealed further"),
+            checkpoints: group.register("checkpoints", "Checkpoints anchored, including heartbeats"),
+            unanchored: group.register("unanchored", "Checkpoints that an anchor failed to keep"),
+            failures: group.register("failures", "Transactions of the sealer that failed"),
+            without_quorum: group.register(
+                "without_quorum",
+                "Checkpoints anchored but not shown, because too few witnesses cosigned them",
+            ),
+            witness_outcomes: group.register(
+                "witness_answers",
+                "Cosignature requests to witnesses by outcome: cosigned, late, unreachable, refused, invalid, overtaken, ahead, fork",
+            ),
+        }
     }
 
     /// Counts the outcome of a request to a witness.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use sealbus_core::error_chain;
-use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError};
+use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::Note;
 use sealbus_ledger::log::{Sealed, Signing};
 use tokio::sync::watch;
@@ -22,8 +22,8 @@ pub(crate) struct StoredCheckpoint {
 
 impl StoredCheckpoint {
     /// Parses the text of a note that the ledger has signed.
-    pub(crate) fn new(note: Note) -> Result<Self, CheckpointError> {
-        Ok(Self { checkpoint: note.text().parse()?, note })
+    pub(crate) fn new(note: Note) -> Self {
+        Self { checkpoint: note.text().parse().expect("the ledger signs checkpoints only"), note }
     }
 }
 
@@ -50,13 +50,8 @@ pub(crate) async fn seal(
             Ok(sealed) => {
                 stopped_plans.extend(sealed.stopped.iter().map(|plan| plan.plan_no));
                 report(resources, &sealed);
-                match sealed.note.map(StoredCheckpoint::new).transpose() {
-                    Ok(None) => {}
-                    Ok(checkpoint) => _ = stored.send_replace(checkpoint),
-                    Err(error) => {
-                        metrics.failures.inc();
-                        tracing::error!(error = %error_chain(&error), "the ledger signed a note without a checkpoint");
-                    }
+                if let Some(note) = sealed.note {
+                    stored.send_replace(Some(StoredCheckpoint::new(note)));
                 }
                 if sealed.leaves > 0 { Duration::ZERO } else { config.queue_poll_interval }
             }
@@ -70,10 +65,7 @@ pub(crate) async fn seal(
             }
         };
         if !pause.is_zero() {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
-            }
+            shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
     }
 }

@@ -9,20 +9,15 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use sealbus_core::log::note::Note;
 
-use super::{Anchor, AnchorError};
-
-/// The number of recent notes in which the newest is searched.
-const RECENT_NOTES: usize = 32;
+use super::{Anchor, AnchorError, RECENT_NOTES};
 
 /// A file of notes.
-pub struct AnchorFile {
-    path: PathBuf,
-}
+pub struct AnchorFile(PathBuf);
 
 impl AnchorFile {
     /// Returns the anchor in the file at this path. The file is created with the first note.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self(path.into())
     }
 
     /// Runs `access` on a thread that may block.
@@ -30,17 +25,17 @@ impl AnchorFile {
         &self,
         access: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
     ) -> Result<T, AnchorError> {
-        let path = self.path.clone();
+        let path = self.0.clone();
         let accessed = tokio::task::spawn_blocking(move || access(&path)).await;
         let accessed = accessed.unwrap_or_else(|error| Err(io::Error::other(error)));
-        accessed.map_err(|source| AnchorError::File { path: self.path.clone(), source })
+        accessed.map_err(|source| AnchorError::File { path: self.0.clone(), source })
     }
 }
 
 #[async_trait]
 impl Anchor for AnchorFile {
     fn name(&self) -> String {
-        format!("file {}", self.path.display())
+        format!("file {}", self.0.display())
     }
 
     async fn keep(&self, note: &Note) -> Result<(), AnchorError> {

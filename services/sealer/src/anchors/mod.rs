@@ -4,20 +4,24 @@
 //! reads them before it signs anything, and `sealbus verify` compares the log with all of their checkpoints.
 
 mod file;
-mod stream;
 
 use std::io;
 use std::path::PathBuf;
+use std::slice;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sealbus_broker::{BrokerError, PublishError};
+use sealbus_broker::topology::CHECKPOINTS;
+use sealbus_broker::{Broker, BrokerError, PublishError};
 use sealbus_core::error_chain;
+use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealbus_core::log::note::{Note, VerifierKey};
 
 pub use self::file::AnchorFile;
-pub use self::stream::AnchorStream;
+
+/// The number of recent notes in which the newest is searched. Several sealers may have anchored theirs in another order.
+const RECENT_NOTES: usize = 32;
 
 /// A place that keeps checkpoints.
 #[async_trait]
@@ -51,6 +55,34 @@ pub enum AnchorError {
     Write(#[from] PublishError),
 }
 
+/// An anchor on JetStream: the stream `SEALBUS_CHECKPOINTS`, which denies deletion and purging.
+pub struct AnchorStream(Broker);
+
+impl AnchorStream {
+    /// Returns the anchor on a broker.
+    pub fn new(broker: Broker) -> Self {
+        Self(broker)
+    }
+}
+
+#[async_trait]
+impl Anchor for AnchorStream {
+    fn name(&self) -> String {
+        format!("stream {CHECKPOINTS}")
+    }
+
+    async fn keep(&self, note: &Note) -> Result<(), AnchorError> {
+        let text = note.to_string();
+        let message_id = Hash::of(text.as_bytes()).to_string();
+        self.0.anchor_checkpoint(text, &message_id).await?;
+        Ok(())
+    }
+
+    async fn notes(&self, all: bool) -> Result<Vec<Vec<u8>>, AnchorError> {
+        Ok(self.0.anchored_checkpoints(if all { u64::MAX } else { RECENT_NOTES as u64 }).await?)
+    }
+}
+
 /// What the anchors hold of a log.
 #[derive(Debug, Default)]
 pub struct Contents {
@@ -64,15 +96,16 @@ pub struct Contents {
 
 /// Reads the newest checkpoint that was signed by the log's key. Other notes are ignored.
 pub async fn newest(anchors: &[Arc<dyn Anchor>], origin: &str, log_key: &VerifierKey) -> Contents {
+    let open = |note: &Vec<u8>| SignedCheckpoint::open(&Note::parse(note).ok()?, origin, slice::from_ref(log_key)).ok();
     let mut contents = Contents::default();
     for anchor in anchors {
         match anchor.notes(false).await {
             Ok(notes) => {
                 contents.readable += 1;
-                let opened = notes.iter().filter_map(|note| open(note, origin, log_key));
-                for checkpoint in opened.map(|signed| signed.checkpoint().clone()) {
+                for signed in notes.iter().filter_map(open) {
+                    let checkpoint = signed.checkpoint();
                     if contents.newest.as_ref().is_none_or(|newest| newest.size() < checkpoint.size()) {
-                        contents.newest = Some(checkpoint);
+                        contents.newest = Some(checkpoint.clone());
                     }
                 }
             }
@@ -80,9 +113,4 @@ pub async fn newest(anchors: &[Arc<dyn Anchor>], origin: &str, log_key: &Verifie
         }
     }
     contents
-}
-
-fn open(note: &[u8], origin: &str, log_key: &VerifierKey) -> Option<SignedCheckpoint> {
-    let note = Note::parse(note).ok()?;
-    SignedCheckpoint::open(&note, origin, std::slice::from_ref(log_key)).ok()
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use sealbus_client::{Cosignature, WitnessClient, WitnessError};
 use sealbus_core::clock::Clock;
-use sealbus_core::log::checkpoint::Checkpoint;
-use sealbus_core::log::note::{Note, Signature, VerifierKey};
+use sealbus_core::log::checkpoint::{Checkpoint, MAX_AHEAD_SECONDS};
+use sealbus_core::log::note::{Note, VerifierKey};
 use sealbus_core::log::policy::Policy;
 use sealbus_ledger::Ledger;
 use tokio::sync::mpsc;
@@ -39,11 +39,8 @@ pub struct Witnesses {
 #[derive(Debug, thiserror::Error)]
 pub enum WitnessesError {
     /// The policy is that of another log.
-    #[error("the policy does not name this log's key; add the line `log {key}`")]
-    OtherLog {
-        /// The key that the sealer signs with.
-        key: String,
-    },
+    #[error("the policy does not name this log's key; add the line `log {0}`")]
+    OtherLog(String),
     /// No checkpoint would ever be shown.
     #[error(
         "the quorum of the policy can never be reached, since it needs witnesses without a URL, or the log itself as a \
@@ -62,7 +59,6 @@ pub enum WitnessesError {
 
 /// A note with the cosignatures that arrived in time.
 pub(crate) struct Cosigned {
-    /// The note.
     pub note: Note,
     /// Whether the cosignatures satisfy the quorum of the policy.
     pub has_quorum: bool,
@@ -72,9 +68,7 @@ pub(crate) struct Cosigned {
 
 /// A witness that has not cosigned.
 pub(crate) struct Missing {
-    /// The name of the witness.
     pub witness: String,
-    /// The reason.
     pub reason: NoCosignature,
 }
 
@@ -91,7 +85,7 @@ impl Witnesses {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, WitnessesError> {
         if !policy.logs().iter().any(|log| log.key == *key) {
-            return Err(WitnessesError::OtherLog { key: key.to_string() });
+            return Err(WitnessesError::OtherLog(key.to_string()));
         }
         if !policy.is_reachable(key.name(), |witness| witness.url.is_some()) {
             return Err(WitnessesError::Unreachable);
@@ -100,7 +94,7 @@ impl Witnesses {
         let members = with_url.map(|(witness, url)| {
             let name = printable(&witness.name);
             match WitnessClient::new(&String::from_utf8_lossy(url), witness.key.clone(), timeout) {
-                Ok(client) => Ok(Arc::new(Witness::new(name, client, Arc::clone(&clock)))),
+                Ok(client) => Ok(Arc::new(Witness::new(name, client))),
                 Err(source) => Err(WitnessesError::Witness { name, source }),
             }
         });
@@ -110,9 +104,8 @@ impl Witnesses {
 
     /// Returns whether a note has the quorum of the policy, so that it may be shown to readers.
     pub fn suffice(&self, note: &Note, origin: &str) -> bool {
-        self.policy
-            .open(note, origin)
-            .is_ok_and(|signed| self.policy.quorum(&signed, self.clock.unix_seconds()).reached)
+        let signed = self.policy.open(note, origin);
+        signed.is_ok_and(|signed| self.policy.quorum(&signed, self.clock.unix_seconds()).reached)
     }
 
     /// Asks all witnesses for cosignatures of a checkpoint. Returns its note with those that arrived in time.
@@ -122,8 +115,9 @@ impl Witnesses {
         StoredCheckpoint { checkpoint, note }: &StoredCheckpoint,
     ) -> Cosigned {
         let mut results = self.request_all(ledger, checkpoint, note);
-        let origin = checkpoint.origin();
-        let (mut note, mut missing, mut is_silent) = (note.clone(), Vec::new(), vec![true; self.members.len()]);
+        let (mut note, origin) = (note.clone(), checkpoint.origin());
+        // The result of each witness, or `None` while there is none.
+        let mut answers: Vec<Option<Result<(), NoCosignature>>> = self.members.iter().map(|_| None).collect();
         let mut deadline = Instant::now() + self.timeout;
         let mut has_quorum = self.suffice(&note, origin);
         loop {
@@ -131,26 +125,21 @@ impl Witnesses {
                 deadline = deadline.min(Instant::now() + QUORUM_GRACE);
             }
             let Ok(Some((index, result))) = timeout_at(deadline, results.recv()).await else { break };
-            is_silent[index] = false;
-            match result.and_then(|cosignature| add_signature(&note, cosignature.line)) {
-                Ok(cosigned) => note = cosigned,
-                Err(reason) => missing.push(Missing { witness: self.members[index].name().to_owned(), reason }),
-            }
-            if !has_quorum {
-                has_quorum = self.suffice(&note, origin);
-            }
+            let added = result.and_then(|cosignature| self.add(&note, cosignature));
+            answers[index] = Some(added.map(|cosigned| note = cosigned));
+            has_quorum = has_quorum || self.suffice(&note, origin);
         }
         let timeout = if has_quorum { QUORUM_GRACE } else { self.timeout };
-        let silent = self.members.iter().zip(is_silent).filter(|(_, is_silent)| *is_silent);
-        missing.extend(silent.map(|(witness, _)| Missing {
-            witness: witness.name().to_owned(),
-            reason: NoCosignature::TimedOut { timeout },
-        }));
+        let mut missing = Vec::new();
+        for (witness, answer) in self.members.iter().zip(answers) {
+            if let Err(reason) = answer.unwrap_or(Err(NoCosignature::TimedOut { timeout })) {
+                missing.push(Missing { witness: witness.name.clone(), reason });
+            }
+        }
         if !has_quorum {
             let without_url = self.policy.witnesses().iter().filter(|witness| witness.url.is_none());
-            missing.extend(
-                without_url.map(|witness| Missing { witness: printable(&witness.name), reason: NoCosignature::NoUrl }),
-            );
+            let names = without_url.map(|witness| printable(&witness.name));
+            missing.extend(names.map(|witness| Missing { witness, reason: NoCosignature::NoUrl }));
         }
         Cosigned { note, has_quorum, missing }
     }
@@ -161,8 +150,8 @@ impl Witnesses {
         ledger: &Ledger,
         checkpoint: &Checkpoint,
         note: &Note,
-    ) -> mpsc::Receiver<(usize, Result<Cosignature, NoCosignature>)> {
-        let (sender, receiver) = mpsc::channel(self.members.len().max(1));
+    ) -> mpsc::UnboundedReceiver<(usize, Result<Cosignature, NoCosignature>)> {
+        let (sender, receiver) = mpsc::unbounded_channel();
         for (index, witness) in self.members.iter().enumerate() {
             let (witness, sender, limit) = (Arc::clone(witness), sender.clone(), self.timeout);
             let (ledger, checkpoint, note) = (ledger.clone(), checkpoint.clone(), note.clone());
@@ -170,22 +159,21 @@ impl Witnesses {
                 let result = timeout(limit, witness.cosign(&ledger, &checkpoint, &note)).await;
                 let result = result.unwrap_or(Err(NoCosignature::TimedOut { timeout: limit }));
                 // The receiver is gone if the checkpoint was anchored without this witness.
-                let _ = sender.send((index, result)).await;
+                let _ = sender.send((index, result));
             });
         }
         receiver
     }
 
-    /// The names of the witnesses with a URL.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.members.iter().map(|witness| witness.name())
+    /// Returns a note with an additional cosignature.
+    fn add(&self, note: &Note, Cosignature { line, time }: Cosignature) -> Result<Note, NoCosignature> {
+        let ahead_seconds = time.saturating_sub(self.clock.unix_seconds());
+        if ahead_seconds > MAX_AHEAD_SECONDS {
+            return Err(NoCosignature::FutureTime { ahead_seconds });
+        }
+        let lines = note.signatures().iter().cloned().chain([line]).collect();
+        Note::new(note.text().to_owned(), lines).map_err(NoCosignature::NoRoom)
     }
-}
-
-/// Returns a note with an additional signature line.
-fn add_signature(note: &Note, line: Signature) -> Result<Note, NoCosignature> {
-    let lines = note.signatures().iter().cloned().chain([line]).collect();
-    Note::new(note.text().to_owned(), lines).map_err(NoCosignature::NoRoom)
 }
 
 /// Returns a name of the policy as text. Names may contain any bytes.

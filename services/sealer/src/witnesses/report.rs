@@ -2,9 +2,10 @@
 //! checkpoint.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Cosigned, Missing, Witnesses};
+use super::{Cosigned, Missing, Witness, Witnesses};
 use crate::Metrics;
 
 /// How long a report that did not change is not logged again.
@@ -28,18 +29,16 @@ impl Reporter {
     /// Counts the outcome of each witness for a checkpoint of this size, and logs which of them are missing.
     pub(crate) fn report(&mut self, witnesses: &Witnesses, cosigned: &Cosigned, size: u64, metrics: &Metrics) {
         let Cosigned { has_quorum, missing, .. } = cosigned;
-        for name in witnesses.names() {
-            let reason = missing.iter().find(|missing| missing.witness == name).map(|missing| &missing.reason);
-            metrics.witness_outcome(name, reason.map_or("cosigned", |reason| reason.outcome()));
+        for Witness { name, .. } in witnesses.members.iter().map(Arc::as_ref) {
+            let missing = missing.iter().find(|missing| missing.witness == *name);
+            metrics.witness_outcome(name, missing.map_or("cosigned", |missing| missing.reason.outcome()));
         }
         if !has_quorum {
             metrics.without_quorum.inc();
         }
         let alarms = missing.iter().map(|Missing { witness, reason }| (witness.clone(), reason.alarm())).collect();
         let report = Report { has_quorum: *has_quorum, missing: alarms };
-        let unchanged =
-            self.last.as_ref().is_some_and(|(last, logged)| *last == report && logged.elapsed() < REPEAT_INTERVAL);
-        if unchanged {
+        if self.last.as_ref().is_some_and(|(last, logged)| *last == report && logged.elapsed() < REPEAT_INTERVAL) {
             return;
         }
         let recovered = *has_quorum && self.last.as_ref().is_some_and(|(last, _)| !last.has_quorum);

@@ -1,24 +1,22 @@
 //! One witness of the policy: the size that it cosigned last, and requests to it.
 
-use std::sync::Arc;
+use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sealbus_client::{Cosignature, WitnessClient, WitnessError};
-use sealbus_core::clock::Clock;
 use sealbus_core::error_chain;
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::{Checkpoint, MAX_AHEAD_SECONDS};
-use sealbus_core::log::merkle::{empty_root, verify_consistency};
+use sealbus_core::log::merkle::verify_consistency;
 use sealbus_core::log::note::{Note, NoteError};
-use sealbus_ledger::{Ledger, LedgerError};
+use sealbus_ledger::Ledger;
 use tokio::sync::Mutex;
 
 /// A witness with a URL.
-pub(crate) struct Witness {
-    name: String,
+pub(super) struct Witness {
+    pub name: String,
     client: WitnessClient,
-    clock: Arc<dyn Clock>,
     /// The size that it cosigned last, as far as this sealer knows. Another sealer may have requested a later one; the
     /// witness then answers with its actual size.
     last_size: AtomicU64,
@@ -79,22 +77,9 @@ impl NoCosignature {
     }
 }
 
-/// The reason why the ledger cannot prove the consistency of a checkpoint.
-#[derive(Debug, thiserror::Error)]
-enum NoProof {
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error("the stored tiles yield no valid proof; run `sealbus verify --all`")]
-    Tiles,
-}
-
 impl Witness {
-    pub(super) fn new(name: String, client: WitnessClient, clock: Arc<dyn Clock>) -> Self {
-        Self { name, client, clock, last_size: AtomicU64::new(0), in_flight: Mutex::new(()) }
-    }
-
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    pub(super) fn new(name: String, client: WitnessClient) -> Self {
+        Self { name, client, last_size: AtomicU64::new(0), in_flight: Mutex::new(()) }
     }
 
     /// Requests a cosignature of a checkpoint, with a proof of consistency from the size that the witness cosigned
@@ -108,14 +93,9 @@ impl Witness {
         let Ok(_in_flight) = self.in_flight.try_lock() else { return Err(NoCosignature::Busy) };
         let size = checkpoint.size();
         let last_size = self.last_size.load(Ordering::Relaxed).min(size);
-        let prove = |from| prove(ledger, from, checkpoint);
-        match self.client.add_checkpoint(last_size, prove, note).await {
+        match self.client.add_checkpoint(last_size, |from| prove(ledger, from, checkpoint), note).await {
             Ok(cosignature) => {
                 self.last_size.store(size, Ordering::Relaxed);
-                let ahead_seconds = cosignature.time.saturating_sub(self.clock.unix_seconds());
-                if ahead_seconds > MAX_AHEAD_SECONDS {
-                    return Err(NoCosignature::FutureTime { ahead_seconds });
-                }
                 Ok(cosignature)
             }
             Err(WitnessError::Conflict { size }) => {
@@ -133,10 +113,10 @@ impl Witness {
 
 /// Returns the proof that a checkpoint continues the tree of `from` leaves. The proof is checked here, so that a
 /// witness which refuses it must know another tree.
-async fn prove(ledger: &Ledger, from: u64, checkpoint: &Checkpoint) -> Result<Vec<Hash>, NoProof> {
-    let root = if from == 0 { Some(empty_root()) } else { ledger.log().root_by_tiles(from).await? };
-    let proof = ledger.log().consistency_proof(from, checkpoint.size()).await?;
-    let (root, proof) = root.zip(proof).ok_or(NoProof::Tiles)?;
-    let verified = verify_consistency(from, checkpoint.size(), &proof, &root, &checkpoint.root());
-    verified.map(|()| proof).map_err(|_| NoProof::Tiles)
+async fn prove(ledger: &Ledger, from: u64, checkpoint: &Checkpoint) -> Result<Vec<Hash>, Box<dyn Error + Send + Sync>> {
+    let unproven = "the stored tiles yield no valid proof; run `sealbus verify --all`";
+    let root = ledger.log().root_by_tiles(from).await?.ok_or(unproven)?;
+    let proof = ledger.log().consistency_proof(from, checkpoint.size()).await?.ok_or(unproven)?;
+    verify_consistency(from, checkpoint.size(), &proof, &root, &checkpoint.root()).map_err(|_| unproven)?;
+    Ok(proof)
 }
