@@ -36,11 +36,8 @@ pub enum FolderError {
         source: io::Error,
     },
     /// Another process uses the folder.
-    #[error("another witness runs on {}; a folder, and a key, have one witness at a time", path.display())]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
+    #[error("another witness runs on {}; a folder, and a key, have one witness at a time", .0.display())]
+    InUse(PathBuf),
 }
 
 impl Folder {
@@ -50,7 +47,7 @@ impl Folder {
         let handle = File::open(path).map_err(cannot("open", path))?;
         match handle.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), handle }),
-            Err(TryLockError::WouldBlock) => Err(FolderError::InUse { path: path.to_owned() }),
+            Err(TryLockError::WouldBlock) => Err(FolderError::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => Err(cannot("lock", path)(error)),
         }
     }

@@ -72,13 +72,10 @@ async fn respond(app: &Arc<App>, request: Request) -> Response {
         drop(permit);
         response
     };
-    match spawn_blocking(cosign).await {
-        Ok(response) => response,
-        Err(error) => {
-            tracing::error!(error = %error_chain(&error), "request not answered");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
+    spawn_blocking(cosign).await.unwrap_or_else(|error| {
+        tracing::error!(error = %error_chain(&error), "request not answered");
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    })
 }
 
 impl App {

@@ -1,6 +1,6 @@
 //! The witness: its memory of each log, and the decision to cosign.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -76,11 +76,8 @@ pub enum WitnessError {
         problem: String,
     },
     /// The policy does not name the log to begin with.
-    #[error("the policy does not name the log {origin}")]
-    UnknownLog {
-        /// The origin of the log.
-        origin: String,
-    },
+    #[error("the policy does not name the log {0}")]
+    UnknownLog(String),
     /// The folder already has a note of the log to begin with.
     #[error("the witness has already begun with {origin}; its memory is in {}", file.display())]
     AlreadyBegun {
@@ -90,13 +87,8 @@ pub enum WitnessError {
         file: PathBuf,
     },
     /// The name of the log to begin with is not valid in a checkpoint.
-    #[error("{origin:?} is not a valid origin of a log")]
-    Origin {
-        /// The name.
-        origin: String,
-        /// The rule that it violates.
-        source: CheckpointError,
-    },
+    #[error("{0:?} is not a valid origin of a log")]
+    Origin(String, #[source] CheckpointError),
 }
 
 /// The reason why a checkpoint was not cosigned.
@@ -162,10 +154,10 @@ impl Witness {
     ) -> Result<(), WitnessError> {
         let signer = WitnessSigner::new(keyring, name)?;
         if !policy.logs().iter().any(|log| log.key.name() == origin) {
-            return Err(WitnessError::UnknownLog { origin: origin.to_owned() });
+            return Err(WitnessError::UnknownLog(origin.to_owned()));
         }
         let empty = Checkpoint::new(origin, 0, merkle::empty_root());
-        let empty = empty.map_err(|source| WitnessError::Origin { origin: origin.to_owned(), source })?;
+        let empty = empty.map_err(|error| WitnessError::Origin(origin.to_owned(), error))?;
         let folder = Folder::open(folder)?;
         if folder.read(origin)?.is_some() {
             return Err(WitnessError::AlreadyBegun { origin: origin.to_owned(), file: folder.note_file(origin) });
@@ -188,15 +180,11 @@ impl Witness {
         let log = self.logs.get(checkpoint.origin()).ok_or(Refusal::UnknownLog)?;
         // A thread that panicked with the lock has not changed the memory, since that is the last step.
         let mut memory = log.lock().unwrap_or_else(PoisonError::into_inner);
-        let tree = match request.decide(&self.policy, memory.tree) {
-            Ok(tree) => tree,
-            Err(refusal) => {
-                if matches!(refusal, Refusal::Inconsistent(_)) {
-                    self.report_inconsistent(request, memory.tree);
-                }
-                return Err(refusal.into());
+        let tree = request.decide(&self.policy, memory.tree).inspect_err(|refusal| {
+            if matches!(refusal, Refusal::Inconsistent(_)) {
+                self.report_inconsistent(request, memory.tree);
             }
-        };
+        })?;
         let now = self.clock.unix_seconds();
         if memory.time > now.saturating_add(MAX_AHEAD_SECONDS) {
             tracing::warn!(
@@ -265,16 +253,12 @@ impl Witness {
     /// room for the witness's. The decision has verified all of them.
     fn lines_of_log(&self, request: &AddCheckpoint) -> Vec<Signature> {
         let origin = request.checkpoint().origin();
-        let known =
+        let is_known =
             |line: &Signature| self.policy.keys().iter().any(|key| key.name() == origin && key.id() == line.key_id());
-        let mut lines: Vec<Signature> = Vec::new();
-        for line in request.note().signatures().iter().filter(|line| line.name() == origin && known(line)) {
-            if !lines.iter().any(|other| other.key_id() == line.key_id()) {
-                lines.push(line.clone());
-            }
-        }
-        lines.truncate(Note::MAX_SIGNATURES - 1);
-        lines
+        let mut seen = HashSet::new();
+        let lines = request.note().signatures().iter();
+        let lines = lines.filter(|line| line.name() == origin && is_known(line) && seen.insert(line.key_id()));
+        lines.take(Note::MAX_SIGNATURES - 1).cloned().collect()
     }
 }
 
