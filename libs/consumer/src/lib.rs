@@ -157,8 +157,7 @@ pub async fn run(
             keep_assignments(Arc::new(context), &held, owner, &ending, work).await
         });
     }
-    let sweeping =
-        walk::sweep(ledger.clone(), held.clone(), settings.clone(), metrics.unsealed_age.clone(), ending.clone());
+    let sweeping = walk::sweep(ledger.clone(), held.clone(), settings.clone(), metrics.unsealed_age(), ending.clone());
     tasks.spawn(async move {
         sweeping.await;
         Ok(())

@@ -16,8 +16,7 @@ type Label = [(&'static str, String); 1];
 #[derive(Clone)]
 pub struct Metrics {
     by_subscription: BySubscription<Family<Label, Counter>, Family<Label, Gauge>, Family<Label, Histogram>>,
-    /// The age of the oldest event without a leaf, in seconds.
-    pub(crate) unsealed_age: Gauge<f64, AtomicU64>,
+    unsealed_age: Gauge<f64, AtomicU64>,
 }
 
 /// The counters `C`, gauges `G` and histogram `H` that exist for each subscription: the families, or the metrics of one
@@ -94,6 +93,11 @@ impl Metrics {
         let help = "Duration of the calls of handlers";
         registry.register_with_unit("handler_duration", help, Unit::Seconds, handler_duration.clone());
         Self { by_subscription, unsealed_age }
+    }
+
+    /// Returns the age of the oldest event without a leaf, in seconds.
+    pub(crate) fn unsealed_age(&self) -> Gauge<f64, AtomicU64> {
+        self.unsealed_age.clone()
     }
 
     /// Returns the metrics of one subscription, which are exported from now on.

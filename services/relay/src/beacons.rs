@@ -34,10 +34,6 @@ impl LatestBeacon {
             None => *latest = Some(Acknowledgement { stream_seq, event_hash, oldest_pending: oldest_pending() }),
         }
     }
-
-    fn take(&self) -> Option<Acknowledgement> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
 }
 
 /// Stores a beacon in the ledger at each interval in which a message was acknowledged. Never returns.
@@ -46,7 +42,7 @@ pub(crate) async fn record(ledger: Ledger, broker: Broker, latest: &LatestBeacon
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let Some(latest) = latest.take() else { continue };
+        let Some(latest) = latest.0.lock().unwrap_or_else(PoisonError::into_inner).take() else { continue };
         // If the broker is unreachable, or the stream was created again since, the next acknowledgements bring a beacon.
         let Ok(state) = broker.events_state().await else { continue };
         if state.last_seq < latest.stream_seq {

@@ -169,7 +169,8 @@ impl Relay {
                     _ => {}
                 },
                 _ = connection.changed() => {
-                    unreachable_since = if connection.borrow_and_update().up { None } else { unreachable_since.or_else(|| Some(Instant::now())) };
+                    let up = connection.borrow_and_update().up;
+                    unreachable_since = if up { None } else { unreachable_since.or_else(|| Some(Instant::now())) };
                 }
                 () = sleep_until(able_until.unwrap_or_else(Instant::now)), if able_until.is_some() => {}
                 _ = depth.tick() => self.count_rows().await,

@@ -129,19 +129,17 @@ impl<T: Clone> Windows<T> {
         }
         // The outbox overrides hints, and a row that it still holds has to be sent again.
         window.acknowledged_ahead.remove(&seq);
-        self.known_rows.insert(row.id, plan.clone());
-        self.bytes += row.bytes;
-        self.events += 1;
-        let id = row.id;
-        if let Some(Waiting { row: replaced, .. }) = window.waiting.insert(seq, Waiting { row, first_attempt: None }) {
-            self.bytes -= replaced.bytes;
+        if let Some(Waiting { row: replaced, .. }) = window.waiting.remove(&seq) {
             self.events -= 1;
-            if replaced.id != id {
-                self.known_rows.remove(&replaced.id);
-            }
+            self.bytes -= replaced.bytes;
+            self.known_rows.remove(&replaced.id);
         }
+        self.events += 1;
+        self.bytes += row.bytes;
+        self.known_rows.insert(row.id, plan.clone());
+        window.waiting.insert(seq, Waiting { row, first_attempt: None });
         self.requeue(plan);
-        // The acknowledgements of idle plans only save queries.
+        // Idle plans that were not used since the last time are forgotten: their acknowledgements only save queries.
         if self.plans.len() > self.max_idle_plans {
             self.plans.retain(|_, window| std::mem::take(&mut window.is_used) || !window.is_idle());
         }
@@ -271,18 +269,14 @@ impl<T: Clone> Windows<T> {
     /// Puts a plan into the queue in which it belongs after a change.
     fn requeue(&mut self, plan: &PlanId) {
         let Some(window) = self.plans.get_mut(plan) else { return };
-        if window.next(self.max_in_flight).is_some() {
-            if !window.is_queued {
-                window.is_queued = true;
-                self.ready.push_back(plan.clone());
-            }
-        } else if window.undecided().is_some() && !window.is_reported {
-            window.is_reported = true;
+        if window.next(self.max_in_flight).is_some() && !std::mem::replace(&mut window.is_queued, true) {
+            self.ready.push_back(plan.clone());
+        }
+        let is_undecided = window.undecided().is_some();
+        if is_undecided && !window.is_reported {
             self.undecided.push_back(plan.clone());
         }
-        if window.undecided().is_none() {
-            window.is_reported = false;
-        }
+        window.is_reported = is_undecided;
     }
 }
 

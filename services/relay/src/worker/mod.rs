@@ -153,10 +153,9 @@ impl Worker {
                 () = stop.cancelled(), if !draining => {}
                 _ = self.connection_changes.changed() => self.on_connection_changed(),
                 Some(outcome) = self.outcomes.join_next() => {
-                    let mut ended = Some(outcome);
-                    while let Some(outcome) = ended {
-                        self.on_outcome(outcome.expect("a task that awaits an acknowledgement neither panics nor is aborted"));
-                        ended = self.outcomes.try_join_next();
+                    self.on_outcome(outcome);
+                    while let Some(outcome) = self.outcomes.try_join_next() {
+                        self.on_outcome(outcome);
                     }
                 }
                 Some((rows, result)) = OptionFuture::from(self.deletion.as_mut()) => self.on_deleted(rows, result),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sealbus_broker::{Ack, EventMessage, PublishError};
 use sealbus_core::error_chain;
+use tokio::task::JoinError;
 use tokio::time::Instant;
 
 use super::{Event, Worker};
@@ -76,7 +77,8 @@ impl Worker {
     }
 
     /// Handles the outcome of an attempt.
-    pub(super) fn on_outcome(&mut self, Outcome { attempt, result, latency }: Outcome) {
+    pub(super) fn on_outcome(&mut self, outcome: Result<Outcome, JoinError>) {
+        let Outcome { attempt, result, latency } = outcome.expect("the task neither panics nor is aborted");
         match result {
             Ok(ack) => {
                 let metrics = &self.resources.metrics;

@@ -2,10 +2,9 @@
 //! checkpoint.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Cosigned, Missing, Witness, Witnesses};
+use super::{Cosigned, Missing, Witnesses};
 use crate::Metrics;
 
 /// How long a report that did not change is not logged again.
@@ -29,9 +28,9 @@ impl Reporter {
     /// Counts the outcome of each witness for a checkpoint of this size, and logs which of them are missing.
     pub(crate) fn report(&mut self, witnesses: &Witnesses, cosigned: &Cosigned, size: u64, metrics: &Metrics) {
         let Cosigned { has_quorum, missing, .. } = cosigned;
-        for Witness { name, .. } in witnesses.members.iter().map(Arc::as_ref) {
-            let missing = missing.iter().find(|missing| missing.witness == *name);
-            metrics.witness_outcome(name, missing.map_or("cosigned", |missing| missing.reason.outcome()));
+        for witness in &witnesses.members {
+            let missing = missing.iter().find(|missing| missing.witness == witness.name);
+            metrics.witness_outcome(&witness.name, missing.map_or("cosigned", |missing| missing.reason.outcome()));
         }
         if !has_quorum {
             metrics.without_quorum.inc();

@@ -56,11 +56,7 @@ pub(crate) enum NoCosignature {
 impl NoCosignature {
     /// Returns the kind of alarm if the reason indicates a defect of the log, not of the witness.
     pub(crate) fn alarm(&self) -> Option<&'static str> {
-        match self {
-            Self::Fork { .. } => Some("fork"),
-            Self::Ahead { .. } => Some("ahead"),
-            _ => None,
-        }
+        matches!(self, Self::Fork { .. } | Self::Ahead { .. }).then(|| self.outcome())
     }
 
     /// The metric label `outcome`.
