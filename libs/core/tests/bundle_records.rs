@@ -140,7 +140,7 @@ fn lines_must_be_ordered_by_tenant_plan_and_seq() {
     ] {
         lines.read(line.as_bytes()).unwrap();
     }
-    assert_eq!(lines.read(line_of("a", "a", 9).as_bytes()), Err(LineError::Order { number: 7 }));
+    assert_eq!(lines.read(line_of("a", "a", 9).as_bytes()), Err(LineError::Order(7)));
     assert!(matches!(lines.read(b"seq 1"), Err(LineError::Record { number: 8, .. })));
 }
 

@@ -13,7 +13,9 @@ use sealbus_core::verify::{ChainCheck, Trust, Verdict};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::common::chain::{ORIGIN, findings, first_key, hmac_keyring, keyring, next, plan, sealed, summary, trust_in};
+use crate::common::chain::{
+    ORIGIN, findings, first_key, hmac_keyring, keyring, next, plan, public_only, sealed, summary, trust_in,
+};
 
 /// Returns a trusted chain of five events, and its signer.
 fn chain() -> (Trust, Signer, Vec<Record>) {
@@ -74,10 +76,10 @@ fn a_malformed_row_is_format_and_its_stored_hash_still_links() {
         (Some(records[1].event_hash), vec![(Verdict::Format, 2)]),
         (None, vec![(Verdict::Format, 2), (Verdict::Link, 3)]),
     ] {
-        let mut check = ChainCheck::new(&trust, "acme", "order-1");
-        let mut all = check.next(&records[0]);
+        let mut check = ChainCheck::new(&trust, None, None, "acme", "order-1");
+        let mut all = check.next(&records[0], None, None);
         all.extend(check.next_malformed(2, stored, None, "payload_mode is 9"));
-        all.extend(records[2..].iter().flat_map(|record| check.next(record)));
+        all.extend(records[2..].iter().flat_map(|record| check.next(record, None, None)));
         all.extend(check.finish().findings);
         assert_eq!(all.iter().map(|finding| (finding.verdict, finding.seq)).collect::<Vec<_>>(), found);
     }
@@ -88,7 +90,7 @@ fn a_mac_without_its_secret_is_counted_as_unchecked() {
     let with_secret = hmac_keyring();
     let records = plan(&with_secret.signer().unwrap(), "acme", "order-1", 3);
     let first = first_key(&with_secret.signer().unwrap());
-    let trust = Trust::new(ORIGIN, with_secret.public_only(), [&first], 100);
+    let trust = Trust::new(ORIGIN, public_only(&with_secret), [&first], 100);
     let all = summary(&trust, &records);
     assert_eq!((all.findings.len(), all.unchecked), (0, 3));
     let mut cut = records.clone();
@@ -127,7 +129,7 @@ fn scheme_v1_covers_a_whole_plan_or_none_of_it() {
         [(Verdict::SeqGap, 2), (Verdict::SeqGap, 3)]
     );
 
-    let without_secret = Trust::new(ORIGIN, keyring.public_only(), [&first_key(&signer)], 100);
+    let without_secret = Trust::new(ORIGIN, public_only(&keyring), [&first_key(&signer)], 100);
     assert_eq!(summary(&without_secret, &records).unchecked, 4);
 }
 

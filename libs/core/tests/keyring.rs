@@ -158,9 +158,9 @@ fn faulty_keyrings_are_refused() {
 #[test]
 fn exactly_one_key_signs() {
     let retired = |key| with(key, "status", json!("retired"));
-    assert!(matches!(parse(&[]).unwrap().signer(), Err(KeyringError::NoActiveKey)));
-    assert!(matches!(parse(&[retired(hmac())]).unwrap().signer(), Err(KeyringError::NoActiveKey)));
-    assert!(matches!(parse(&[hmac(), ed25519(1)]).unwrap().signer(), Err(KeyringError::ManyActiveKeys)));
+    assert!(matches!(parse(&[]).unwrap().signer(), Err(KeyringError::NoActiveKey { .. })));
+    assert!(matches!(parse(&[retired(hmac())]).unwrap().signer(), Err(KeyringError::NoActiveKey { .. })));
+    assert!(matches!(parse(&[hmac(), ed25519(1)]).unwrap().signer(), Err(KeyringError::ManyActiveKeys { .. })));
     let public = without(ed25519(1), "secret");
     assert!(matches!(parse(&[public]).unwrap().signer(), Err(KeyringError::NoSecret { .. })));
     assert_eq!(
@@ -179,7 +179,7 @@ fn no_secret_is_shown() {
     let secrets =
         [base64(&random[..32]), base64(&random[32..64]), hex::encode(&random[..32]), format!("{:?}", &random[..4])];
     let signer = keyring.signer().unwrap();
-    let shown = format!("{keyring:?} {signer:?} {:?} {:#?}", keyring.v1_signer(), keyring.public_only());
+    let shown = format!("{keyring:?} {signer:?} {:?} {:#?}", keyring.v1_signer(), keyring.to_public_json());
     // Error messages must not show a secret either, even if it is in the wrong member.
     let secret = base64(&SECRET);
     let refused = [
@@ -251,7 +251,8 @@ fn a_request_mac_depends_on_key_origin_tenant_and_request() {
     let signer = keyring.signer().unwrap();
     let mac = signer.request_mac("o", "acme", b"{}");
     assert_eq!(keyring.request_mac(signer.kid(), "o", "acme", b"{}"), Some(mac));
-    assert_eq!(keyring.public_only().request_mac(signer.kid(), "o", "acme", b"{}"), None);
+    let public_only = Keyring::parse(&keyring.to_public_json()).unwrap();
+    assert_eq!(public_only.request_mac(signer.kid(), "o", "acme", b"{}"), None);
     let others = [
         signer.request_mac("o", "acm", b"e{}"),
         signer.request_mac("oa", "cme", b"{}"),

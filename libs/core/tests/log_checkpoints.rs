@@ -58,7 +58,7 @@ fn a_checkpoint_must_be_signed_by_its_log() {
     let (note, keys) = note();
     let open = |origin, keys: &[VerifierKey]| SignedCheckpoint::open(&note, origin, keys);
     assert_eq!(open(ORIGIN, &keys).unwrap().checkpoint(), &checkpoint());
-    assert_eq!(open("bus.test/two", &keys), Err(CheckpointError::OtherOrigin { origin: ORIGIN.into() }));
+    assert_eq!(open("bus.test/two", &keys), Err(CheckpointError::OtherOrigin(ORIGIN.into())));
     assert_eq!(open(ORIGIN, &keys[1..]), Err(CheckpointError::Unsigned), "a line of type 0x04 alone was accepted");
 
     // A signature by the key of another log does not count, even if the verifier knows the key and the key signed this text.

@@ -85,7 +85,7 @@ fn unknown_keys_are_ignored_and_an_invalid_line_of_a_known_key_refuses_the_note(
     assert_eq!(note.verify(&[]).unwrap(), []);
 
     let other_text = Note::new("another\n".into(), note.signatures().to_vec()).unwrap();
-    assert_eq!(other_text.verify(&keys[2..]), Err(NoteError::BadSignature { name: "witness.test".into() }));
+    assert_eq!(other_text.verify(&keys[2..]), Err(NoteError::BadSignature("witness.test".into())));
     assert_eq!(other_text.verify(&[]).unwrap(), []);
 
     // Valid lines do not compensate for an invalid one, in any order.

@@ -175,5 +175,5 @@ fn check_note(note: &[u8], key: &VerifierKey, expected: &str) {
 
     let forged = Note::new("This is another message.\n".into(), note.signatures().to_vec()).unwrap();
     let refused = forged.verify(std::slice::from_ref(key));
-    assert_eq!(refused, Err(NoteError::BadSignature { name: key.name().into() }));
+    assert_eq!(refused, Err(NoteError::BadSignature(key.name().into())));
 }

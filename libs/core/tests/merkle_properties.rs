@@ -261,7 +261,7 @@ fn a_tree_of_three_tile_levels_matches_ct_merkle() {
 
 #[test]
 fn each_completed_node_is_reported_once() {
-    let (mut edge, mut reported) = (RightEdge::empty(), Vec::new());
+    let (mut edge, mut reported) = (RightEdge::default(), Vec::new());
     for leaf in leaf_hashes(1000) {
         edge.append(leaf, |node, _| reported.push(node)).unwrap();
     }

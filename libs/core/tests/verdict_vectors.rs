@@ -126,8 +126,8 @@ fn chain_findings(state: &Value) -> Vec<(String, String)> {
 
     let mut found = Vec::new();
     for ((tenant, plan), records) in &plans {
-        let mut check = ChainCheck::new(&trust, tenant, plan);
-        let mut of_plan: Vec<_> = records.iter().flat_map(|record| check.next(record)).collect();
+        let mut check = ChainCheck::new(&trust, None, None, tenant, plan);
+        let mut of_plan: Vec<_> = records.iter().flat_map(|record| check.next(record, None, None)).collect();
         let summary = check.finish();
         assert_eq!((summary.events, summary.unchecked), (records.len() as u64, 0));
         of_plan.extend(summary.findings);

@@ -124,10 +124,10 @@ async fn a_verifier_finds_erased_and_nothing_else() {
     let keys = page(&Tenant::system(), &Plan::keys()).await;
     let mut trust = Trust::new(ORIGIN, test.keyring.clone(), &keys, test.ledger.log().size().await.unwrap());
     page(&tenant("acme"), &Plan::erasures()).await.iter().for_each(|record| trust.survey(record));
-    let mut check = ChainCheck::new(&trust, "acme", "p");
+    let mut check = ChainCheck::new(&trust, None, None, "acme", "p");
     let mut findings = Vec::new();
     for record in page(&tenant("acme"), &plan("p")).await {
-        findings.extend(check.next(&record));
+        findings.extend(check.next(&record, None, None));
     }
     findings.extend(check.finish().findings);
     let found: Vec<_> = findings.iter().map(|finding| (finding.verdict, finding.seq)).collect();

@@ -56,7 +56,7 @@ async fn tamper(test: &TestLedger, change: &str) {
 
 /// Returns the root of the tree over these leaves, computed in memory.
 fn root(leaves: &[Hash]) -> Hash {
-    let mut edge = RightEdge::empty();
+    let mut edge = RightEdge::default();
     for leaf in leaves {
         edge.append(*leaf, |_, _| ()).unwrap();
     }

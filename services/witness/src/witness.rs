@@ -121,8 +121,8 @@ impl Witness {
         let keys = keys_of(name, keyring);
         let folder = Folder::open(folder)?;
         let mut logs = BTreeMap::new();
-        for log in policy.logs() {
-            let origin = log.key.name();
+        for key in policy.logs() {
+            let origin = key.name();
             let missing = || WitnessError::Missing { origin: origin.to_owned(), folder: folder.path().to_owned() };
             let bytes = folder.read(origin)?.ok_or_else(missing)?;
             let memory = Memory::read(&bytes, origin, &keys).map_err(|problem| {
@@ -153,7 +153,7 @@ impl Witness {
         clock: &dyn Clock,
     ) -> Result<(), WitnessError> {
         let signer = WitnessSigner::new(keyring, name)?;
-        if !policy.logs().iter().any(|log| log.key.name() == origin) {
+        if !policy.logs().iter().any(|key| key.name() == origin) {
             return Err(WitnessError::UnknownLog(origin.to_owned()));
         }
         let empty = Checkpoint::new(origin, 0, merkle::empty_root());

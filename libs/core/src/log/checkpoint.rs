@@ -53,13 +53,10 @@ pub enum CheckpointError {
         "malformed checkpoint: expected an origin, a decimal size of at most 2^53 - 1 and a base64 root, one per line"
     )]
     Text,
-    /// The checkpoint belongs to another log.
-    #[error("the checkpoint is of another origin, {origin}")]
-    OtherOrigin {
-        /// The origin in the checkpoint.
-        origin: String,
-    },
-    /// The checkpoint has no signature line of type 0x01 by a pinned key of the log.
+    /// The checkpoint belongs to another log, with this origin.
+    #[error("the checkpoint is of another origin, {0}")]
+    OtherOrigin(String),
+    /// No pinned key of the log made a signature line of type 0x01.
     #[error("no pinned key of the log signed the checkpoint")]
     Unsigned,
 }
@@ -90,12 +87,11 @@ impl Checkpoint {
 impl SignedCheckpoint {
     /// Verifies a note as a checkpoint of the log `origin`. `known` are the pinned keys of the log and of witnesses.
     ///
-    /// A key belongs to the log if its name is the origin and its type is 0x01. Fails if [`Note::verify`] fails, if the
-    /// text is not a checkpoint, if the checkpoint is of another log, or if no key of the log signed it.
+    /// A key belongs to the log if its name is the origin and its type is 0x01.
     pub fn open(note: &Note, origin: &str, known: &[VerifierKey]) -> Result<Self, CheckpointError> {
         let checkpoint: Checkpoint = note.text().parse()?;
         if checkpoint.origin != origin {
-            return Err(CheckpointError::OtherOrigin { origin: checkpoint.origin });
+            return Err(CheckpointError::OtherOrigin(checkpoint.origin));
         }
         let signatures = note.verify(known)?;
         let of_log = |key: &&VerifierKey| key.name() == origin && key.signature_type() == SignatureType::Ed25519;
@@ -121,8 +117,8 @@ impl SignedCheckpoint {
     ///
     /// A line is by the log if its key has the log's name or one of the log's public keys, under any name.
     pub fn cosignatures(&self, now: u64) -> impl Iterator<Item = Cosignature<'_>> {
-        self.signatures.iter().filter_map(move |VerifiedSignature { key, time }| {
-            let time = time.filter(|time| *time <= now.saturating_add(MAX_AHEAD_SECONDS))?;
+        self.signatures.iter().filter_map(move |line| {
+            let (key, time) = (&line.key, counting(line.time, now)?);
             let by_log = key.name() == self.checkpoint.origin || self.log_keys.contains(key.public());
             Some(Cosignature { key, time, by_log })
         })
@@ -131,15 +127,19 @@ impl SignedCheckpoint {
     /// Merges the signature lines of another note of the same checkpoint, such as a heartbeat. Keeps for each key the
     /// latest time that counts at `now`.
     pub(crate) fn merge(&mut self, other: &Self, now: u64) {
-        let counting = |time: Option<u64>| time.filter(|time| *time <= now.saturating_add(MAX_AHEAD_SECONDS));
-        for line in other.signatures.iter().filter(|line| counting(line.time).is_some()) {
+        for line in other.signatures.iter().filter(|line| counting(line.time, now).is_some()) {
             match self.signatures.iter_mut().find(|held| held.key == line.key) {
-                Some(held) if counting(held.time) >= counting(line.time) => {}
+                Some(held) if counting(held.time, now) >= counting(line.time, now) => {}
                 Some(held) => *held = line.clone(),
                 None => self.signatures.push(line.clone()),
             }
         }
     }
+}
+
+/// Returns the time of a signature line if it counts at `now`.
+fn counting(time: Option<u64>, now: u64) -> Option<u64> {
+    time.filter(|time| *time <= now.saturating_add(MAX_AHEAD_SECONDS))
 }
 
 /// Writes the text of the note.
@@ -155,11 +155,8 @@ impl FromStr for Checkpoint {
     type Err = CheckpointError;
 
     fn from_str(text: &str) -> Result<Self, CheckpointError> {
-        let mut lines = text.strip_suffix('\n').ok_or(CheckpointError::Text)?.split('\n');
-        let (Some(origin), Some(size), Some(root), None) = (lines.next(), lines.next(), lines.next(), lines.next())
-        else {
-            return Err(CheckpointError::Text);
-        };
+        let lines: Vec<&str> = text.split('\n').collect();
+        let [origin, size, root, ""] = lines[..] else { return Err(CheckpointError::Text) };
         let size = line::decimal(size, MAX_SIZE).ok_or(CheckpointError::Text)?;
         Self::new(origin, size, line::hash(root).ok_or(CheckpointError::Text)?)
     }

@@ -1,4 +1,4 @@
-//! Elements that the log's text formats share: lines, decimal numbers, base64, lists of hashes.
+//! Elements that the log's text formats share: decimal numbers, base64, lists of hashes.
 //!
 //! C2SP's signed-note, tlog-checkpoint, tlog-proof and tlog-witness all consist of lines that end in a newline, decimal
 //! numbers without leading zeros, and base64 of RFC 4648 section 4 with padding. Every other spelling is refused.
@@ -9,11 +9,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::hash::Hash;
-
-/// Splits `text` into its first line, without the newline, and the rest. Returns `None` if no newline is present.
-pub(super) fn split(text: &str) -> Option<(&str, &str)> {
-    text.split_once('\n')
-}
 
 /// Parses a decimal number of at most `max`: digits only, without leading zeros, sign or spaces.
 pub(super) fn decimal(text: &str, max: u64) -> Option<u64> {
@@ -42,15 +37,13 @@ pub(super) fn hash(text: &str) -> Option<Hash> {
 pub(super) fn hashes(text: &str, max: usize) -> Option<(Vec<Hash>, &str)> {
     let (mut hashes, mut rest) = (Vec::new(), text);
     loop {
-        let (line, after) = split(rest)?;
+        let (line, after) = rest.split_once('\n')?;
+        match line {
+            "" => return Some((hashes, after)),
+            _ if hashes.len() == max => return None,
+            line => hashes.push(hash(line)?),
+        }
         rest = after;
-        if line.is_empty() {
-            return Some((hashes, rest));
-        }
-        if hashes.len() == max {
-            return None;
-        }
-        hashes.push(hash(line)?);
     }
 }
 

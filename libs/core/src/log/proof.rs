@@ -72,10 +72,10 @@ impl EventProof {
         }
         let text = str::from_utf8(bytes).map_err(|_| malformed("not UTF-8"))?;
         let rest = text.strip_prefix(VERSION).and_then(|rest| rest.strip_prefix('\n'));
-        let (extra, rest) = rest.and_then(line::split).ok_or(malformed("not tlog-proof version 1"))?;
+        let (extra, rest) = rest.and_then(|rest| rest.split_once('\n')).ok_or(malformed("not tlog-proof version 1"))?;
         let leaf = extra.strip_prefix("extra ").and_then(line::unbase64).filter(|leaf| leaf.len() <= MAX_LEAF_BYTES);
         let leaf = leaf.ok_or(malformed("no extra line with the leaf in base64"))?;
-        let (index, rest) = line::split(rest).ok_or(malformed("no index line"))?;
+        let (index, rest) = rest.split_once('\n').ok_or(malformed("no index line"))?;
         let index = index.strip_prefix("index ").and_then(|index| line::decimal(index, MAX_SIZE));
         let index = index.ok_or(malformed("the index is not a decimal number of at most 2^53 - 1"))?;
         let (hashes, note) = line::hashes(rest, MAX_HASHES)

@@ -1,19 +1,22 @@
 //! Signing of checkpoints by the log and by witnesses.
 
 use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::signature::Ed25519KeyPair;
 
 use crate::event::is_origin;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::note::{Note, Signature, SignatureType, VerifierKey, VerifierKeyError, cosignature_message};
-use crate::seal::{KeyKind, KeyPair, Keyring, KeyringError};
+use crate::seal::{KeyKind, Keyring, KeyringError};
 
 /// Signs checkpoints with the active `log-` key of a keyring, under the origin as key name. Cloning does not copy the
 /// secret.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct LogSigner(NamedPair);
 
 /// Cosigns checkpoints with the active `witness-` key of a keyring. Cloning does not copy the secret.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct WitnessSigner(NamedPair);
 
 /// Reasons why a signer cannot be created.
@@ -23,18 +26,15 @@ pub enum SignerError {
     #[error(transparent)]
     Keyring(#[from] KeyringError),
     /// The name is not a valid origin ([`is_origin`]) or key name ([`is_key_name`](crate::log::note::is_key_name)).
-    #[error("{name:?} is not a valid key name")]
-    Name {
-        /// The name.
-        name: String,
-    },
+    #[error("{0:?} is not a valid key name")]
+    Name(String),
 }
 
 impl LogSigner {
     /// Creates the signer of the log `origin`.
     pub fn new(keyring: &Keyring, origin: &str) -> Result<Self, SignerError> {
         if !is_origin(origin) {
-            return Err(SignerError::Name { name: origin.to_owned() });
+            return Err(SignerError::Name(origin.to_owned()));
         }
         NamedPair::new(keyring, KeyKind::Log, origin).map(LogSigner)
     }
@@ -53,10 +53,8 @@ impl LogSigner {
             return None;
         }
         let text = checkpoint.to_string();
-        let signature = self.0.pair.sign(text.as_bytes());
-        let key = self.verifier_key();
-        let signature = Signature::new(key.name().to_owned(), key.id(), signature.to_vec());
-        let signatures = vec![signature, self.0.cosign(&text, time)];
+        let signature = self.0.pair.sign(text.as_bytes()).as_ref().to_vec();
+        let signatures = vec![Signature::new(&self.verifier_key(), signature), self.0.cosign(&text, time)];
         Some(Note::new(text, signatures).expect("the text of a checkpoint and two signature lines are a note"))
     }
 }
@@ -86,32 +84,25 @@ impl WitnessSigner {
 struct NamedPair {
     /// The key of type 0x04.
     key: VerifierKey,
-    pair: KeyPair,
+    pair: Arc<Ed25519KeyPair>,
 }
 
 impl NamedPair {
     fn new(keyring: &Keyring, kind: KeyKind, name: &str) -> Result<Self, SignerError> {
-        let pair = keyring.active_pair(kind)?;
-        let key = VerifierKey::new(name, SignatureType::Cosignature, pair.public().clone());
-        let key = key.map_err(|_: VerifierKeyError| SignerError::Name { name: name.to_owned() })?;
-        Ok(Self { key, pair })
+        let (public, pair) = keyring.active_pair(kind)?;
+        let key = VerifierKey::new(name, SignatureType::Cosignature, public);
+        let key = key.map_err(|_: VerifierKeyError| SignerError::Name(name.to_owned()))?;
+        Ok(Self { key, pair: Arc::new(pair) })
     }
 
     fn cosign(&self, text: &str, time: u64) -> Signature {
         let signature = self.pair.sign(cosignature_message(text, time).as_bytes());
-        let bytes = [time.to_be_bytes().as_slice(), &signature].concat();
-        Signature::new(self.key.name().to_owned(), self.key.id(), bytes)
+        Signature::new(&self.key, [time.to_be_bytes().as_slice(), signature.as_ref()].concat())
     }
 }
 
-impl fmt::Debug for LogSigner {
+impl fmt::Debug for NamedPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LogSigner({})", self.0.key)
-    }
-}
-
-impl fmt::Debug for WitnessSigner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WitnessSigner({})", self.0.key)
+        fmt::Display::fmt(&self.key, f)
     }
 }

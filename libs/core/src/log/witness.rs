@@ -96,7 +96,7 @@ impl AddCheckpoint {
             return Err(malformed("longer than 516 KiB"));
         }
         let body = str::from_utf8(body).map_err(|_| malformed("not UTF-8"))?;
-        let (old, rest) = line::split(body).ok_or(malformed("no newline"))?;
+        let (old, rest) = body.split_once('\n').ok_or(malformed("no newline"))?;
         let old_size = old.strip_prefix("old ").and_then(|size| line::decimal(size, MAX_SIZE));
         let old_size =
             old_size.ok_or(malformed("the first line is not `old` and a decimal size of at most 2^53 - 1"))?;
@@ -124,7 +124,7 @@ impl AddCheckpoint {
     /// the order of tlog-witness.
     pub fn decide(&self, policy: &Policy, last: CosignedTree) -> Result<CosignedTree, Refusal> {
         let (origin, size, root) = (self.checkpoint.origin(), self.checkpoint.size(), self.checkpoint.root());
-        if !policy.logs().iter().any(|log| log.key.name() == origin) {
+        if !policy.logs().iter().any(|key| key.name() == origin) {
             return Err(Refusal::UnknownLog);
         }
         policy.open(&self.note, origin)?;

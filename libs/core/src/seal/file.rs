@@ -1,14 +1,17 @@
 //! Keyring files, `{"keys":[{"id","secret","public","status","from","until"}]}` (docs/spec/integrity.md#keys-file), and the
 //! reasons for which they are refused (docs/spec/integrity.md#keys-refused).
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretSlice;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
 
-use crate::seal::key::Key;
-use crate::seal::{KeyId, KeyKind, Keyring, NewKey, PublicKey, Status, Window};
+use crate::seal::keyring::Key;
+use crate::seal::{KeyId, KeyKind, Keyring, KeyringText, NewKey, PublicKey, Status, Window};
 
 /// The reason for which a keyring is refused. No message contains a secret.
 #[derive(Debug, thiserror::Error)]
@@ -38,14 +41,10 @@ pub enum KeyringError {
     PublicOfOtherSecret { id: KeyId },
     #[error("keys {one} and {other} have the same id, secret or public key; each key must have one use")]
     Shared { one: KeyId, other: KeyId },
-    #[error("the keyring has no active hmac- or ed25519- key")]
-    NoActiveKey,
-    #[error("the keyring has more than one active hmac- or ed25519- key")]
-    ManyActiveKeys,
-    #[error("the keyring has no active {} key", kind.prefix())]
-    NoActivePair { kind: KeyKind },
-    #[error("the keyring has more than one active {} key", kind.prefix())]
-    ManyActivePairs { kind: KeyKind },
+    #[error("the keyring has no active {prefixes} key")]
+    NoActiveKey { prefixes: &'static str },
+    #[error("the keyring has more than one active {prefixes} key")]
+    ManyActiveKeys { prefixes: &'static str },
     #[error("the keyring does not have the secret of key {id}")]
     NoSecret { id: KeyId },
 }
@@ -56,40 +55,25 @@ struct File {
     keys: Vec<Entry>,
 }
 
-#[derive(Deserialize)]
+/// A key. Its secret is wiped from memory on drop, and is never written.
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Entry {
     id: KeyId,
-    secret: Option<SecretText>,
+    #[serde(default, deserialize_with = "zeroizing", skip_serializing)]
+    secret: Option<Zeroizing<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     public: Option<String>,
     #[serde(default)]
     status: Status,
-    from: Option<u64>,
-    until: Option<u64>,
-}
-
-/// An entry without its secret.
-#[derive(Serialize)]
-struct Pinned<'k> {
-    id: &'k KeyId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    public: Option<String>,
-    status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<u64>,
 }
 
-/// The base64 of a secret, which is wiped from memory on drop.
-#[derive(Deserialize)]
-#[serde(from = "String")]
-struct SecretText(Zeroizing<String>);
-
-impl From<String> for SecretText {
-    fn from(text: String) -> Self {
-        Self(Zeroizing::new(text))
-    }
+fn zeroizing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Zeroizing<String>>, D::Error> {
+    Option::deserialize(deserializer).map(|text| text.map(Zeroizing::new))
 }
 
 impl Keyring {
@@ -107,67 +91,41 @@ impl Keyring {
     ///
     /// The bytes must come from the system's random generator. Weak secrets are refused.
     pub fn generate_dev(random: &[u8; 144]) -> Result<String, KeyringError> {
-        let (seed, rest) = random.split_at(32);
-        let (log_seed, rest) = rest.split_at(32);
-        let (v1, kek) = rest.split_at(40);
-        let pair = |kind: KeyKind, seed: &[u8]| {
-            let public = PublicKey::of_seed(seed.try_into().expect("32 bytes were split off"));
-            serde_json::json!({
-                "id": kind.id_of_public(public.as_bytes()),
-                "secret": STANDARD.encode(seed),
-                "public": STANDARD.encode(public.as_bytes()),
-                "status": "active",
-            })
+        // A key pair takes 32 bytes and any other key 40.
+        let new_key = |kind, start: usize| {
+            let random = random[start..].first_chunk().expect("40 bytes follow each start");
+            NewKey::new(kind, random, Status::Active)
         };
-        let json = serde_json::json!({"keys": [
-            pair(KeyKind::Ed25519, seed),
-            pair(KeyKind::Log, log_seed),
-            symmetric(KeyKind::V1, v1.try_into().expect("144 bytes are twice 32, and twice 40")),
-            symmetric(KeyKind::Kek, kek.try_into().expect("as above")),
-        ]});
-        let json = format!("{json:#}\n");
-        Self::parse(&json).map(|_| json)
+        let mut text = KeyringText::new(new_key(KeyKind::Ed25519, 0)?.keyring())?;
+        for (kind, start) in [(KeyKind::Log, 32), (KeyKind::V1, 64), (KeyKind::Kek, 104)] {
+            text.add(&new_key(kind, start)?);
+        }
+        Self::parse(text.as_str()).map(|_| text.as_str().to_owned())
     }
 
     /// Returns the JSON of a keyring file with an additional active `kek-` key, made from `random` only. A file that has an
     /// active `kek-` key stays as it is. Refuses what [`Keyring::parse`] refuses.
     pub fn with_kek(json: &str, random: &[u8; 40]) -> Result<String, KeyringError> {
-        if Self::parse(json)?.active_kek().is_some() {
-            return Ok(json.to_owned());
+        let mut text = KeyringText::new(Zeroizing::new(json.to_owned()))?;
+        if !Self::parse(json)?.wraps_data_keys() {
+            text.add(&NewKey::new(KeyKind::Kek, random, Status::Active)?);
         }
-        let mut file: serde_json::Value = serde_json::from_str(json)
-            .map_err(|error| KeyringError::Syntax { line: error.line(), column: error.column() })?;
-        if let Some(keys) = file["keys"].as_array_mut() {
-            keys.push(symmetric(KeyKind::Kek, random));
-        }
-        let json = format!("{file:#}\n");
-        Self::parse(&json).map(|_| json)
+        Self::parse(text.as_str()).map(|_| text.as_str().to_owned())
     }
 
-    /// Returns the keys without their secrets, for verifiers to pin. `v1-` and `kek-` keys are left out, since they are useless
-    /// without a secret.
-    #[must_use]
-    pub fn public_only(&self) -> Self {
-        let keys = self.keys.iter().filter(|key| !matches!(key.kind, KeyKind::V1 | KeyKind::Kek));
-        let keys = keys.map(|key| Key { secret: None, id: key.id.clone(), public: key.public.clone(), ..*key });
-        Self { keys: keys.collect() }
-    }
-
-    /// Returns the JSON of [`Keyring::public_only`], in the order of the keyring.
+    /// Returns the JSON of the keys without their secrets, for verifiers to pin, in the order of the keyring. `v1-` and `kek-`
+    /// keys are left out, since they are useless without a secret.
     pub fn to_public_json(&self) -> String {
-        let public = self.public_only();
-        let keys: Vec<_> = public
-            .keys
-            .iter()
-            .map(|key| Pinned {
-                id: &key.id,
-                public: key.public.as_ref().map(|public| STANDARD.encode(public.as_bytes())),
-                status: key.status,
-                from: Some(key.window.from).filter(|from| *from > 0),
-                until: key.window.until,
-            })
-            .collect();
-        format!("{:#}\n", serde_json::json!({ "keys": keys }))
+        let keys = self.keys.iter().filter(|key| !matches!(key.kind, KeyKind::V1 | KeyKind::Kek));
+        let entries = keys.map(|key| Entry {
+            id: key.id.clone(),
+            secret: None,
+            public: key.public.as_ref().map(ToString::to_string),
+            status: key.status,
+            from: Some(key.window.from).filter(|from| *from > 0),
+            until: key.window.until,
+        });
+        format!("{:#}\n", serde_json::json!({ "keys": entries.collect::<Vec<_>>() }))
     }
 
     /// Returns the JSON of a keyring with one active key pair, an `ed25519-`, `log-` or `witness-` key, made from `seed` only. The
@@ -182,21 +140,14 @@ impl Keyring {
     }
 
     pub(super) fn of(entries: Vec<Entry>) -> Result<Self, KeyringError> {
-        let keys = entries.into_iter().map(key).collect::<Result<Vec<_>, _>>()?;
+        let keys = entries.into_iter().map(|entry| key(entry).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
         for (index, one) in keys.iter().enumerate() {
             if let Some(other) = keys[..index].iter().find(|other| other.is_shared_with(one)) {
                 return Err(KeyringError::Shared { one: other.id.clone(), other: one.id.clone() });
             }
         }
-        Ok(Self { keys: keys.into() })
+        Ok(Self { keys })
     }
-}
-
-/// Returns an active key without public key, from 32 bytes of secret and 8 bytes of id.
-fn symmetric(kind: KeyKind, random: &[u8; 40]) -> serde_json::Value {
-    let (secret, id) = random.split_at(32);
-    let id = kind.id(id.try_into().expect("40 bytes are 32 and 8"));
-    serde_json::json!({ "id": id, "secret": STANDARD.encode(secret), "status": "active" })
 }
 
 /// Parses the entries. The message of serde is dropped, because it may quote a secret that is in the wrong place.
@@ -209,7 +160,7 @@ pub(super) fn entries(json: &str) -> Result<Vec<Entry>, KeyringError> {
 fn key(entry: Entry) -> Result<Key, KeyringError> {
     let Entry { id, secret, public, status, from, until } = entry;
     let Some(kind) = id.kind() else { return Err(KeyringError::Id { id }) };
-    let secret = secret.map(|text| decode_secret(&id, kind, &text.0)).transpose()?;
+    let secret = secret.map(|text| decode_secret(&id, kind, &text)).transpose()?;
     let public = match public {
         Some(_) if !kind.has_public() => return Err(KeyringError::PublicNotWanted { id }),
         Some(text) => Some(decode_public(&id, &text)?),
@@ -217,11 +168,7 @@ fn key(entry: Entry) -> Result<Key, KeyringError> {
     };
     let derived = match &secret {
         Some(secret) if kind.has_public() => {
-            let seed: &[u8; 32] = secret
-                .as_slice()
-                .try_into()
-                .expect("decode_secret refuses key pairs whose secret does not have 32 bytes");
-            Some(PublicKey::of_seed(seed))
+            Some(PublicKey::of_seed(secret.as_slice().try_into().expect("decode_secret checks the length")))
         }
         _ => None,
     };
@@ -264,9 +211,5 @@ fn decode_public(id: &KeyId, text: &str) -> Result<PublicKey, KeyringError> {
 
 /// Returns whether a secret has fewer than 32 bytes, or fewer than 8 different ones.
 fn is_weak(secret: &[u8]) -> bool {
-    let mut seen = [false; 256];
-    for byte in secret {
-        seen[usize::from(*byte)] = true;
-    }
-    secret.len() < 32 || seen.iter().filter(|seen| **seen).count() < 8
+    secret.len() < 32 || BTreeSet::from_iter(secret).len() < 8
 }

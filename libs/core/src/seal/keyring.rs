@@ -3,11 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::signature::Ed25519KeyPair;
+use secrecy::{ExposeSecret, SecretSlice};
+use subtle::ConstantTimeEq;
+
 use crate::event::{Header, V1};
 use crate::hash::Hash;
-use crate::seal::key::Key;
 use crate::seal::suite::{self, check_shape};
-use crate::seal::{KeyId, KeyKind, KeyringError, PublicKey, Signer, Status, V1Signer, Window};
+use crate::seal::{KeyId, KeyKind, KeyringError, PublicKey, Signer, Suite, V1Signer};
 use crate::v1;
 use crate::verdict::Verdict;
 
@@ -16,7 +19,54 @@ use crate::verdict::Verdict;
 /// A key is trusted only if it is in the keyring: a row, a message or a bundle can name any key.
 #[derive(Clone)]
 pub struct Keyring {
-    pub(super) keys: Arc<[Key]>,
+    pub(super) keys: Vec<Arc<Key>>,
+}
+
+/// A key of a keyring. The secret is not printed, and it is wiped from memory when the keyring is dropped.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) id: KeyId,
+    pub(super) kind: KeyKind,
+    pub(super) secret: Option<SecretSlice<u8>>,
+    pub(super) public: Option<PublicKey>,
+    pub(super) status: Status,
+    pub(super) window: Window,
+}
+
+/// The status of a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// The key signs. At most one key of each kind can be active.
+    #[default]
+    Active,
+    /// The key does not sign any more. Its earlier signatures count.
+    Retired,
+    /// The key is not trusted outside its window.
+    Revoked,
+}
+
+/// The log indexes for which a key counts: `from <= index < until`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Window {
+    /// First index.
+    pub from: u64,
+    /// Index after the last one; `None` if the window has no end.
+    pub until: Option<u64>,
+}
+
+impl Window {
+    /// Returns whether the window contains an index.
+    pub fn contains(self, index: u64) -> bool {
+        self.from <= index && self.until.is_none_or(|until| index < until)
+    }
+
+    /// Returns the intersection of two windows.
+    #[must_use]
+    pub fn narrowed(self, other: Self) -> Self {
+        let until = [self.until, other.until].into_iter().flatten().min();
+        Self { from: self.from.max(other.from), until }
+    }
 }
 
 /// The properties of a key in a keyring, without its secret.
@@ -49,36 +99,49 @@ impl Keyring {
     /// Returns the signer of the active `hmac-` or `ed25519-` key. Fails if the keyring does not have exactly one such key with
     /// its secret.
     pub fn signer(&self) -> Result<Signer, KeyringError> {
-        let mut active =
-            self.keys.iter().enumerate().filter(|(_, key)| {
-                key.status == Status::Active && matches!(key.kind, KeyKind::Hmac | KeyKind::Ed25519)
-            });
-        match (active.next(), active.next()) {
-            (None, _) => Err(KeyringError::NoActiveKey),
-            (Some(_), Some(_)) => Err(KeyringError::ManyActiveKeys),
-            (Some((index, key)), None) => {
-                Signer::new(self.clone(), index).ok_or_else(|| KeyringError::NoSecret { id: key.id.clone() })
-            }
-        }
+        let key = self.active("hmac- or ed25519-", |kind| matches!(kind, KeyKind::Hmac | KeyKind::Ed25519))?;
+        Signer::new(key).ok_or_else(|| KeyringError::NoSecret { id: key.id.clone() })
     }
 
     /// Returns the signer of a key, active or not. A key that will become active makes its proof with it. Fails if the key does
     /// not seal events, or the keyring does not have its secret.
     pub fn signer_of(&self, kid: &KeyId) -> Result<Signer, KeyringError> {
-        let index = self.keys.iter().position(|key| key.id == *kid);
-        let signer = index.and_then(|index| Signer::new(self.clone(), index));
-        signer.ok_or_else(|| KeyringError::NoSecret { id: kid.clone() })
+        self.key(kid).and_then(Signer::new).ok_or_else(|| KeyringError::NoSecret { id: kid.clone() })
+    }
+
+    /// Returns the active key pair of a kind, for signing notes. Fails if the keyring does not have exactly one such key with
+    /// its secret.
+    pub(crate) fn active_pair(&self, kind: KeyKind) -> Result<(PublicKey, Ed25519KeyPair), KeyringError> {
+        let key = self.active(kind.prefix(), |other| other == kind)?;
+        let pair = key.secret().and_then(|seed| Ed25519KeyPair::from_seed_unchecked(seed).ok());
+        key.public.clone().zip(pair).ok_or_else(|| KeyringError::NoSecret { id: key.id.clone() })
+    }
+
+    /// Returns the only active key of these kinds. `prefixes` names the kinds in the error.
+    fn active(&self, prefixes: &'static str, is_kind: impl Fn(KeyKind) -> bool) -> Result<&Arc<Key>, KeyringError> {
+        let mut active = self.keys.iter().filter(|key| key.status == Status::Active && is_kind(key.kind));
+        match (active.next(), active.next()) {
+            (Some(key), None) => Ok(key),
+            (None, _) => Err(KeyringError::NoActiveKey { prefixes }),
+            (Some(_), Some(_)) => Err(KeyringError::ManyActiveKeys { prefixes }),
+        }
     }
 
     /// Returns all keys in the order of the files.
     pub fn keys(&self) -> impl Iterator<Item = HeldKey<'_>> {
-        self.keys.iter().map(Key::held)
+        self.keys.iter().map(|key| key.held())
+    }
+
+    /// Returns the public keys of a kind that are not revoked, in the order of the keyring. A policy pins those of `log-` keys.
+    pub fn public_keys(&self, kind: KeyKind) -> impl Iterator<Item = &PublicKey> {
+        let trusted = self.keys.iter().filter(move |key| key.kind == kind && key.status != Status::Revoked);
+        trusted.filter_map(|key| key.public.as_ref())
     }
 
     /// Returns the signer of the active `v1-` key for the columns of scheme v1, or `None` if no `v1-` key is active.
     pub fn v1_signer(&self) -> Option<V1Signer> {
-        let active = |key: &Key| key.kind == KeyKind::V1 && key.status == Status::Active;
-        self.keys.iter().position(active).map(|index| V1Signer::new(self.clone(), index))
+        let active = self.keys.iter().find(|key| key.kind == KeyKind::V1 && key.status == Status::Active);
+        active.map(|key| V1Signer(key.clone()))
     }
 
     /// Checks the seal of an event whose header has the hash `event_hash`: first the suite of the key (SUITE), then whether the
@@ -105,7 +168,8 @@ impl Keyring {
     /// Returns whether one of the `v1-` keys made the signature of these columns, or `None` if the keyring has no `v1-` key. All
     /// keys are tried, because the columns do not name a key.
     pub fn v1_is_signed(&self, plan: &str, event_type: &str, columns: &V1) -> Option<bool> {
-        let mut secrets = self.keys.iter().filter(|key| key.kind == KeyKind::V1).filter_map(Key::secret).peekable();
+        let mut secrets =
+            self.keys.iter().filter(|key| key.kind == KeyKind::V1).filter_map(|key| key.secret()).peekable();
         secrets.peek()?;
         Some(secrets.any(|secret| v1::is_signed(secret, plan, event_type, columns)))
     }
@@ -123,11 +187,51 @@ impl Keyring {
 
     /// Returns the secret of a `kek-` key, active or not.
     pub(crate) fn kek(&self, id: &KeyId) -> Option<&[u8; 32]> {
-        self.key(id).filter(|key| key.kind == KeyKind::Kek).map(kek_secret)
+        self.key(id).filter(|key| key.kind == KeyKind::Kek).map(|key| kek_secret(key))
     }
 
-    pub(super) fn key(&self, kid: &KeyId) -> Option<&Key> {
+    pub(super) fn key(&self, kid: &KeyId) -> Option<&Arc<Key>> {
         self.keys.iter().find(|key| key.id == *kid)
+    }
+}
+
+impl Key {
+    pub(super) fn secret(&self) -> Option<&[u8]> {
+        self.secret.as_ref().map(ExposeSecret::expose_secret)
+    }
+
+    fn held(&self) -> HeldKey<'_> {
+        let Self { id, kind, secret, public, status, window } = self;
+        let has_secret = secret.is_some();
+        HeldKey { id, kind: *kind, status: *status, pinned: *window, public: public.as_ref(), has_secret }
+    }
+
+    /// Checks the MAC or signature of an event that names this key.
+    fn check(&self, header: &Header, event_hash: &Hash, mac: &[u8], sig: &[u8]) -> Result<Checked, Verdict> {
+        match check_shape(&self.id, mac, sig)? {
+            Suite::Hmac => {
+                let Some(secret) = self.secret() else {
+                    // Without the secret, only the length of a MAC can be checked.
+                    return if mac.len() == 32 { Ok(Checked::NoSecret) } else { Err(Verdict::Mac) };
+                };
+                let plan_key = suite::plan_key(secret, &header.origin, &header.tenant, &header.plan);
+                if suite::mac_matches(&plan_key, event_hash, mac) { Ok(Checked::Valid) } else { Err(Verdict::Mac) }
+            }
+            Suite::Ed25519 => {
+                let message = suite::signature_message(&self.id, event_hash);
+                let valid = self.public.as_ref().is_some_and(|public| public.verifies(&message, sig));
+                if valid { Ok(Checked::Valid) } else { Err(Verdict::Signature) }
+            }
+        }
+    }
+
+    /// Returns whether two keys have the same id, secret or public key, so that one key would have two uses.
+    pub(super) fn is_shared_with(&self, other: &Self) -> bool {
+        let one_secret = match (self.secret(), other.secret()) {
+            (Some(one), Some(two)) => one.ct_eq(two).into(),
+            _ => false,
+        };
+        self.id == other.id || one_secret || (self.public.is_some() && self.public == other.public)
     }
 }
 

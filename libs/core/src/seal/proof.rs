@@ -26,8 +26,8 @@ impl Signer {
             None => mac(self.secret(), origin, &message).finalize().into_bytes().to_vec(),
         };
         payload["proof"] = Value::String(STANDARD.encode(proof));
-        if let Some(public) = &self.key().public {
-            payload["public"] = Value::String(STANDARD.encode(public.as_bytes()));
+        if let Some(public) = &self.key.public {
+            payload["public"] = Value::String(public.to_string());
         }
         canonical::write(&payload)
     }
@@ -44,7 +44,7 @@ impl Keyring {
         let proven = match key.kind {
             KeyKind::Ed25519 => {
                 let public = key.public.as_ref()?;
-                let same = payload.get("public")?.as_str()? == STANDARD.encode(public.as_bytes());
+                let same = payload.get("public")?.as_str()? == public.to_string();
                 same && public.verifies(&message, &proof)
             }
             KeyKind::Hmac => {

@@ -1,21 +1,19 @@
 //! Signing events.
 
-use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 
 use crate::event::{FormatError, Header, V1};
 use crate::hash::Hash;
-use crate::seal::key::Key;
-use crate::seal::{KeyId, Keyring, Suite, suite};
+use crate::seal::keyring::Key;
+use crate::seal::{KeyId, Suite, suite};
 use crate::v1;
 
 /// Seals events with one key. Cloning it does not copy the secret. Any number of tasks may use it at the same time.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Signer {
-    keyring: Keyring,
-    index: usize,
+    pub(super) key: Arc<Key>,
     suite: Suite,
     /// The pair of an Ed25519 key. AWS-LC signs in half the time of dalek, with the same result.
     pub(super) pair: Option<Arc<Ed25519KeyPair>>,
@@ -31,20 +29,19 @@ pub struct Seal {
 }
 
 impl Signer {
-    /// Returns the signer of the key at `index`, or `None` if it does not seal events or the keyring does not have its secret.
-    pub(super) fn new(keyring: Keyring, index: usize) -> Option<Self> {
-        let key = &keyring.keys[index];
+    /// Returns the signer of a key, or `None` if it does not seal events or the keyring does not have its secret.
+    pub(super) fn new(key: &Arc<Key>) -> Option<Self> {
         let (suite, secret) = (key.id.suite()?, key.secret()?);
         let pair = match suite {
             Suite::Hmac => None,
             Suite::Ed25519 => Some(Arc::new(Ed25519KeyPair::from_seed_unchecked(secret).ok()?)),
         };
-        Some(Self { keyring, index, suite, pair })
+        Some(Self { key: key.clone(), suite, pair })
     }
 
     /// Returns the id of the key. A header must name it before the key seals it.
     pub fn kid(&self) -> &KeyId {
-        &self.key().id
+        &self.key.id
     }
 
     /// Returns the suite of the key.
@@ -69,33 +66,16 @@ impl Signer {
         suite::request_mac(self.secret(), origin, tenant, request)
     }
 
-    pub(super) fn key(&self) -> &Key {
-        &self.keyring.keys[self.index]
-    }
-
     pub(super) fn secret(&self) -> &[u8] {
-        self.key().secret().expect("Signer::new refuses a key without secret")
-    }
-}
-
-impl fmt::Debug for Signer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Signer({})", self.kid())
+        self.key.secret().expect("Signer::new refuses a key without secret")
     }
 }
 
 /// Makes the columns of scheme v1 with the active `v1-` key of a keyring.
-#[derive(Clone)]
-pub struct V1Signer {
-    keyring: Keyring,
-    index: usize,
-}
+#[derive(Clone, Debug)]
+pub struct V1Signer(pub(super) Arc<Key>);
 
 impl V1Signer {
-    pub(super) fn new(keyring: Keyring, index: usize) -> Self {
-        Self { keyring, index }
-    }
-
     /// Returns the columns of an event. `prev` are the columns of the previous event of the plan, or `None` at seq 1.
     /// Refuses a plan or type that contains `|`.
     pub fn columns(
@@ -105,13 +85,7 @@ impl V1Signer {
         payload_hash: &Hash,
         prev: Option<&V1>,
     ) -> Result<V1, FormatError> {
-        let secret = self.keyring.keys[self.index].secret().expect("a keyring with a v1 key without secret is refused");
+        let secret = self.0.secret().expect("a keyring with a v1 key without secret is refused");
         v1::columns(secret, plan, event_type, payload_hash, prev)
-    }
-}
-
-impl fmt::Debug for V1Signer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "V1Signer({})", self.keyring.keys[self.index].id)
     }
 }

@@ -1,15 +1,24 @@
-//! Changes of keyring files.
+//! New keys, and changes of keyring files.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::seal::file::entries;
-use crate::seal::{KeyId, Keyring, KeyringError, NewKey, Status};
+use crate::seal::{KeyId, KeyKind, Keyring, KeyringError, PublicKey, Status};
+
+/// A new key as an entry of a keyring file. Its secret is not printed, and it is wiped from memory on drop.
+pub struct NewKey {
+    id: KeyId,
+    public: Option<PublicKey>,
+    entry: Zeroizing<String>,
+}
 
 /// The text of a keyring file that is changed key by key. Everything else stays as it is, byte for byte: the order of keys and of
 /// their members, spaces, and the spelling of values. The text is wiped from memory on drop.
@@ -23,6 +32,43 @@ struct Shape<'t> {
 
 /// The members of a key by name, as parts of the text.
 type Members<'t> = BTreeMap<String, &'t RawValue>;
+
+impl NewKey {
+    /// Makes a key from these bytes only: 32 are its secret; 8 are its id, if its kind has no public key. The bytes must come from
+    /// the system's random generator. A weak secret is refused.
+    pub fn new(kind: KeyKind, random: &[u8; 40], status: Status) -> Result<Self, KeyringError> {
+        let (secret, name) = random.split_first_chunk::<32>().expect("40 bytes are more than 32");
+        let public = kind.has_public().then(|| PublicKey::of_seed(secret));
+        let id = match &public {
+            Some(public) => kind.id_of_public(public.as_bytes()),
+            None => kind.id(name.try_into().expect("40 bytes are 32 and 8")),
+        };
+        let secret = Zeroizing::new(STANDARD.encode(secret));
+        let public_member = public.as_ref().map(|public| format!(r#", "public": "{public}""#)).unwrap_or_default();
+        let entry = Zeroizing::new(format!(
+            r#"{{ "id": "{id}", "secret": "{}"{public_member}, "status": {} }}"#,
+            secret.as_str(),
+            json!(status)
+        ));
+        let key = Self { id, public, entry };
+        Keyring::parse(&key.keyring()).map(|_| key)
+    }
+
+    /// Returns the id of the key.
+    pub fn id(&self) -> &KeyId {
+        &self.id
+    }
+
+    /// Returns the public key, if the kind of the key has one.
+    pub fn public(&self) -> Option<&PublicKey> {
+        self.public.as_ref()
+    }
+
+    /// Returns the text of a keyring file with only this key.
+    pub fn keyring(&self) -> Zeroizing<String> {
+        Zeroizing::new(format!("{{\n  \"keys\": [\n    {}\n  ]\n}}\n", self.entry.as_str()))
+    }
+}
 
 impl KeyringText {
     /// Takes the text of a file. Refuses a text that does not have the form of a keyring. [`Keyring::parse`] checks the keys.
@@ -45,10 +91,10 @@ impl KeyringText {
         let keys = self.keys();
         let last = entries_of(keys).last().map(|last| self.range(last).end);
         if let Some(end) = last {
-            self.replace(end..end, &format!(",\n    {}", key.entry()));
+            self.replace(end..end, &format!(",\n    {}", key.entry.as_str()));
         } else {
             let inside = self.range(keys).start + 1;
-            self.replace(inside..inside, key.entry());
+            self.replace(inside..inside, &key.entry);
         }
     }
 
@@ -102,11 +148,8 @@ impl KeyringText {
 impl Keyring {
     /// Returns the keyring of several files. Refuses what [`Keyring::parse`] refuses.
     pub fn of_texts<'t>(texts: impl IntoIterator<Item = &'t KeyringText>) -> Result<Self, KeyringError> {
-        let mut all = Vec::new();
-        for text in texts {
-            all.extend(entries(text.as_str())?);
-        }
-        Self::of(all)
+        let entries = texts.into_iter().map(|text| entries(&text.0)).collect::<Result<Vec<_>, _>>()?;
+        Self::of(entries.into_iter().flatten().collect())
     }
 }
 

@@ -2,20 +2,21 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use crate::error_chain::error_chain;
 use crate::event::Record;
-use crate::log::merkle::leaf_hash;
+use crate::hash::Hash;
+use crate::log::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::log::merkle::{Node, leaf_hash};
 use crate::log::note::Note;
 use crate::log::policy::Policy;
 use crate::log::proof::EventProof;
+use crate::log::tile::Tiles;
 use crate::timestamp::Timestamp;
 use crate::verify::finding::Failure;
-use crate::verify::tree::CheckedTree;
-use crate::verify::trusted_times::TrustedTimes;
-use crate::verify::verified_note::VerifiedNote;
+use crate::verify::trusted_times::{DatedTree, TrustedTimes};
 use crate::verify::{LogFinding, Verdict};
 
 /// A log whose notes and tiles were checked. The checks of all plans share it.
@@ -35,10 +36,9 @@ pub struct CheckedLog {
 /// The source of the leaves with which events are compared.
 #[derive(Debug)]
 pub(super) enum LeafSource {
-    /// The tree.
+    /// The tree, whose tiles are all present and correct.
     Tree {
-        /// The tree from the tiles.
-        tree: CheckedTree,
+        tiles: Tiles,
         /// One bit for each leaf, starting with the lowest bit of the first word: whether a record claims the leaf.
         claimed: Vec<AtomicU64>,
     },
@@ -46,6 +46,13 @@ pub(super) enum LeafSource {
     Unavailable,
     /// The proof in each record of a bundle of plans.
     EventProofs,
+}
+
+/// A note that its log signed.
+#[derive(Clone, Debug)]
+pub(super) struct VerifiedNote {
+    pub(super) note: Note,
+    pub(super) signed: SignedCheckpoint,
 }
 
 /// The range for which the newest anchor vouches (`docs/spec/integrity.md#verify-vouched`).
@@ -59,17 +66,13 @@ pub struct Vouched {
 
 impl LeafSource {
     /// Starts with no leaf of the tree claimed.
-    pub(super) fn of(tree: CheckedTree) -> Self {
-        let words = tree.size().div_ceil(64);
-        Self::Tree { tree, claimed: (0..words).map(|_| AtomicU64::new(0)).collect() }
+    pub(super) fn of(tiles: Tiles, size: u64) -> Self {
+        Self::Tree { tiles, claimed: (0..size.div_ceil(64)).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    /// Returns the tree, if leaves are compared with one.
-    pub(super) fn tree(&self) -> Option<&CheckedTree> {
-        match self {
-            Self::Tree { tree, .. } => Some(tree),
-            Self::Unavailable | Self::EventProofs => None,
-        }
+    /// Returns the tiles of the tree, if leaves are compared with one.
+    pub(super) fn tiles(&self) -> Option<&Tiles> {
+        if let Self::Tree { tiles, .. } = self { Some(tiles) } else { None }
     }
 }
 
@@ -108,49 +111,14 @@ impl CheckedLog {
         self.trusted_times.last_without(index)
     }
 
-    /// Returns the log indexes that no record claims. Complete only after all plans were checked. Empty if leaves are
-    /// not compared with a tree.
-    pub fn unclaimed(&self) -> impl Iterator<Item = u64> {
-        let (size, claimed) = match &self.leaves {
-            LeafSource::Tree { tree, claimed } => (tree.size(), claimed.as_slice()),
-            LeafSource::Unavailable | LeafSource::EventProofs => (0, [].as_slice()),
-        };
-        let words = claimed.iter().map(|word| !word.load(Ordering::Relaxed));
-        let unclaimed = (0..).step_by(64).zip(words).filter(|(_, word)| *word != 0);
-        let indexes = unclaimed
-            .flat_map(|(first, word)| (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| first + bit));
-        // The last word has bits beyond the size.
-        indexes.take_while(move |index| *index < size)
+    /// Returns the signed checkpoint of the tree with which events are compared, if there is one.
+    pub fn note(&self) -> Option<&Note> {
+        self.reference.as_ref().map(|reference| &reference.note)
     }
 
     /// Returns whether events are compared with the leaves of a tree. Only then claims of leaves are recorded.
     pub fn is_tree(&self) -> bool {
-        self.leaves.tree().is_some()
-    }
-
-    /// Returns whether a record of the plans checked so far claims the leaf.
-    pub fn is_claimed(&self, index: u64) -> bool {
-        self.claim_word(index).is_some_and(|word| word.load(Ordering::Relaxed) >> (index % 64) & 1 == 1)
-    }
-
-    /// Returns the claimed leaves as a bit set, starting with the lowest bit of the first word, for a verification that
-    /// is resumed later. Empty if leaves are not compared with a tree.
-    pub fn claims(&self) -> Vec<u64> {
-        let LeafSource::Tree { claimed, .. } = &self.leaves else { return Vec::new() };
-        claimed.iter().map(|word| word.load(Ordering::Relaxed)).collect()
-    }
-
-    /// Adds the claims that [`CheckedLog::claims`] returned for a log with the same checkpoint.
-    pub fn restore_claims(&self, claims: &[u64]) {
-        let LeafSource::Tree { claimed, .. } = &self.leaves else { return };
-        for (word, bits) in claimed.iter().zip(claims) {
-            word.fetch_or(*bits, Ordering::Relaxed);
-        }
-    }
-
-    /// Returns the signed checkpoint of the tree with which events are compared, if there is one.
-    pub fn note(&self) -> Option<&Note> {
-        self.reference.as_ref().map(|reference| &reference.note)
+        self.leaves.tiles().is_some()
     }
 
     /// Records that a record claims the leaf, whether or not the leaf is that of its event.
@@ -160,24 +128,49 @@ impl CheckedLog {
         }
     }
 
+    /// Returns whether a record of the plans checked so far claims the leaf.
+    pub fn is_claimed(&self, index: u64) -> bool {
+        self.claim_word(index).is_some_and(|word| word.load(Ordering::Relaxed) >> (index % 64) & 1 == 1)
+    }
+
+    /// Returns the log indexes that no record claims. Complete only after all plans were checked. Empty if leaves are
+    /// not compared with a tree.
+    pub fn unclaimed(&self) -> impl Iterator<Item = u64> {
+        let size = if self.is_tree() { self.size() } else { 0 };
+        (0..size).filter(|index| !self.is_claimed(*index))
+    }
+
+    /// Returns the claimed leaves as a bit set, starting with the lowest bit of the first word, for a verification that
+    /// is resumed later. Empty if leaves are not compared with a tree.
+    pub fn claims(&self) -> Vec<u64> {
+        self.claim_words().iter().map(|word| word.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Adds the claims that [`CheckedLog::claims`] returned for a log with the same checkpoint.
+    pub fn restore_claims(&self, claims: &[u64]) {
+        for (word, bits) in self.claim_words().iter().zip(claims) {
+            word.fetch_or(*bits, Ordering::Relaxed);
+        }
+    }
+
+    fn claim_words(&self) -> &[AtomicU64] {
+        if let LeafSource::Tree { claimed, .. } = &self.leaves { claimed } else { &[] }
+    }
+
     /// Returns the word with the claim bit of a leaf, or `None` if there is no tree or the index is beyond it.
     fn claim_word(&self, index: u64) -> Option<&AtomicU64> {
-        let LeafSource::Tree { claimed, .. } = &self.leaves else { return None };
         // A word number that does not fit into a usize is beyond the tree.
-        claimed.get(usize::try_from(index / 64).ok()?)
+        self.claim_words().get(usize::try_from(index / 64).ok()?)
     }
 
     /// Check 13 of a record with a log index: its proof, if there is one or has to be one, and the leaf at this index.
     pub(super) fn check_leaf(&self, record: &Record, index: u64, proof: Option<&str>) -> Result<(), Failure> {
         let leaf = record.leaf();
-        match (&self.leaves, proof) {
-            // A missing proof is refused as an empty one.
-            (LeafSource::EventProofs, proof) => self.check_proof(&leaf, index, proof.unwrap_or_default())?,
-            (_, Some(proof)) => self.check_proof(&leaf, index, proof)?,
-            (_, None) => {}
+        if proof.is_some() || matches!(self.leaves, LeafSource::EventProofs) {
+            self.check_proof(&leaf, index, proof.unwrap_or_default())?;
         }
-        match &self.leaves {
-            LeafSource::Tree { tree, .. } if tree.leaf_hash(index) != Some(leaf_hash(&leaf)) => {
+        match self.leaves.tiles() {
+            Some(tiles) if tiles.hash(Node { level: 0, index }) != Some(leaf_hash(&leaf)) => {
                 Err((Verdict::LeafMismatch, "the leaf at the log index is another".to_owned()))
             }
             _ => Ok(()),
@@ -209,25 +202,37 @@ impl CheckedLog {
     }
 }
 
+impl VerifiedNote {
+    /// Returns the checkpoint that the note states.
+    pub(super) fn checkpoint(&self) -> &Checkpoint {
+        self.signed.checkpoint()
+    }
+
+    /// Returns the size and the root of the tree.
+    pub(super) fn size_and_root(&self) -> (u64, Hash) {
+        (self.checkpoint().size(), self.checkpoint().root())
+    }
+
+    /// Returns the tree with the trusted times on the note, or `None` if the note has no trusted time. `now` is the
+    /// verifier's clock in seconds since 1970.
+    pub(super) fn dated(&self, now: u64) -> Option<DatedTree> {
+        let times = || self.signed.cosignatures(now).map(|by| by.time);
+        Some(DatedTree { size: self.checkpoint().size(), earliest: times().min()?, latest: times().max()? })
+    }
+}
+
 impl Vouched {
-    /// Returns the trusted time in RFC 3339 with whole seconds.
+    /// Returns the trusted time in RFC 3339 with whole seconds. Returns `None` if there is none, or after the year 9999.
     pub fn as_of(&self) -> Option<String> {
-        self.time.and_then(whole_seconds)
+        let micros = i64::try_from(self.time?).ok()?.checked_mul(1_000_000)?;
+        let time = Timestamp::from_micros(micros)?.to_string();
+        time.strip_suffix(".000000Z").map(|seconds| format!("{seconds}Z"))
     }
 }
 
 impl Serialize for Vouched {
     /// Writes `{"log_index","time"}`. The time is in RFC 3339 with whole seconds, or null.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut vouched = serializer.serialize_struct("Vouched", 2)?;
-        vouched.serialize_field("log_index", &self.log_index)?;
-        vouched.serialize_field("time", &self.as_of())?;
-        vouched.end()
+        json!({ "log_index": self.log_index, "time": self.as_of() }).serialize(serializer)
     }
-}
-
-/// Formats seconds since 1970. Returns `None` for a time after the year 9999.
-fn whole_seconds(time: u64) -> Option<String> {
-    let time = Timestamp::from_micros(i64::try_from(time).ok()?.checked_mul(1_000_000)?)?.to_string();
-    time.strip_suffix(".000000Z").map(|seconds| format!("{seconds}Z"))
 }

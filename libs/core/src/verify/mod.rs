@@ -15,7 +15,6 @@
 //! |---|---|
 //! | `finding` | a verdict, the name of a failed check, at a place |
 //! | `notes` | checkpoint and anchors: checks 1, 2, 3, 5 and 6 of notes and tiles |
-//! | `verified_note` | a note that its log signed |
 //! | `tree` | hash tiles: check 4 of notes and tiles |
 //! | `log` | the checked log, and check 13 of an event's leaf |
 //! | `trusted_times` | the trusted times before and after a leaf was added |
@@ -40,10 +39,8 @@ mod tree;
 mod trust;
 mod trusted_times;
 mod unanswered_receipts;
-mod verified_note;
 
 pub use self::chain::{ChainCheck, ChainSummary};
-pub use self::checks::Evidence;
 pub use self::finding::{Finding, LogFinding};
 pub use self::log::{CheckedLog, Vouched};
 pub use self::notes::Notes;

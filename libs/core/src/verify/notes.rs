@@ -7,10 +7,9 @@ use crate::hash::Hash;
 use crate::log::checkpoint::CheckpointError;
 use crate::log::note::Note;
 use crate::log::policy::Policy;
-use crate::verify::log::{CheckedLog, LeafSource, Vouched};
-use crate::verify::tree::CheckedTree;
+use crate::log::tile::Tiles;
+use crate::verify::log::{CheckedLog, LeafSource, VerifiedNote, Vouched};
 use crate::verify::trusted_times::{DatedTree, TrustedTimes};
-use crate::verify::verified_note::VerifiedNote;
 use crate::verify::{LogFinding, TreeCheck, Verdict};
 
 /// Checks the notes of a log against the pinned origin and policy.
@@ -26,8 +25,8 @@ pub struct Notes {
     max_age: Option<u64>,
     /// The checkpoint of the database or bundle.
     checkpoint: Option<VerifiedNote>,
-    /// The sizes and roots of the anchors, each with the earliest and the latest trusted time on its notes.
-    anchors: BTreeMap<(u64, Hash), Option<(u64, u64)>>,
+    /// The sizes and roots of the anchors, each with the trusted times on its notes, if there are any.
+    anchors: BTreeMap<(u64, Hash), Option<DatedTree>>,
     /// The newest anchor, with the signature lines of all its notes.
     newest: Option<VerifiedNote>,
     findings: Vec<LogFinding>,
@@ -77,11 +76,11 @@ impl Notes {
 
     /// Returns the checked log. `tree` is the finished check that [`Notes::tree`] returned.
     pub fn with_tree(mut self, tree: TreeCheck) -> CheckedLog {
-        let (tree, mut findings) = tree.finish();
+        let (tiles, mut findings) = tree.finish();
         self.findings.append(&mut findings);
         // Without a valid note there is no tree to compare with. CHECKPOINT is reported already.
-        let tree = tree.filter(|_| self.reference().is_some());
-        self.finish(tree.map_or(LeafSource::Unavailable, LeafSource::of))
+        let tree = tiles.zip(self.reference().map(|note| note.checkpoint().size()));
+        self.finish(tree.map_or(LeafSource::Unavailable, |(tiles, size)| LeafSource::of(tiles, size)))
     }
 
     /// Returns the checked log of a bundle of plans, which has no tiles, and a proof in each record.
@@ -98,18 +97,18 @@ impl Notes {
             let signed = self.policy.open(&note, &self.origin)?;
             Ok(VerifiedNote { note, signed })
         });
-        verified
-            .map_err(|error| self.findings.push(LogFinding::new(Verdict::Checkpoint, place, error.to_string())))
-            .ok()
+        let report = |error: &CheckpointError| {
+            self.findings.push(LogFinding::new(Verdict::Checkpoint, place, error.to_string()));
+        };
+        verified.inspect_err(report).ok()
     }
 
     fn add_anchor(&mut self, anchor: VerifiedNote) {
-        let times = anchor.times(self.now);
-        let key = anchor.size_and_root();
-        let known = self.anchors.entry(key).or_insert(times);
-        *known = match (*known, times) {
-            (Some((first, last)), Some((earliest, latest))) => Some((first.min(earliest), last.max(latest))),
-            (known, times) => known.or(times),
+        let (key, dated) = (anchor.size_and_root(), anchor.dated(self.now));
+        let known = self.anchors.entry(key).or_insert(dated);
+        *known = match (*known, dated) {
+            (Some(known), Some(dated)) => Some(known.merged(dated)),
+            (known, dated) => known.or(dated),
         };
         match &mut self.newest {
             // Another note of the newest anchor, such as a heartbeat: all lines count together.
@@ -125,9 +124,8 @@ impl Notes {
     }
 
     fn finish(mut self, leaves: LeafSource) -> CheckedLog {
-        let mut dated = self.check_anchors(leaves.tree());
-        let checkpoint = self.checkpoint.as_ref();
-        dated.extend(checkpoint.and_then(|note| dated_tree(note.checkpoint().size(), note.times(self.now))));
+        let mut dated = self.check_anchors(leaves.tiles());
+        dated.extend(self.checkpoint.as_ref().and_then(|checkpoint| checkpoint.dated(self.now)));
         let vouched = self.check_newest(&leaves);
         let anchored = self.newest.as_ref().map_or(0, |newest| newest.checkpoint().size());
         CheckedLog {
@@ -136,18 +134,16 @@ impl Notes {
             reference: self.checkpoint.or(self.newest),
             leaves,
             anchored,
-            trusted_times: TrustedTimes::of(&dated),
+            trusted_times: TrustedTimes::of(dated),
             vouched,
             findings: self.findings,
         }
     }
 
     /// Checks 2 and 3. Returns the anchors that the tree continues and that have a trusted time.
-    fn check_anchors(&mut self, tree: Option<&CheckedTree>) -> Vec<DatedTree> {
-        let (size, root) = self.reference().map_or((0, None), |reference| {
-            let (size, root) = reference.size_and_root();
-            (size, Some(root))
-        });
+    fn check_anchors(&mut self, tiles: Option<&Tiles>) -> Vec<DatedTree> {
+        let reference = self.reference().map(VerifiedNote::size_and_root);
+        let size = reference.map_or(0, |(size, _)| size);
         let (mut dated, mut before) = (Vec::new(), None);
         for ((anchored, anchored_root), times) in &self.anchors {
             let place = || format!("size {anchored}");
@@ -155,17 +151,20 @@ impl Notes {
                 let detail = "anchors of this size have different roots";
                 self.findings.push(LogFinding::new(Verdict::SplitView, place(), detail));
             }
-            // Without a tree, the root is known at the size of the checkpoint only.
-            let expected = tree.map_or(root.filter(|_| *anchored == size), |tree| tree.root(*anchored));
-            if *anchored > size {
-                let detail = format!("the tree has only {size} leaves");
-                self.findings.push(LogFinding::new(Verdict::Inconsistent, place(), detail));
+            // Without tiles, the root is known at the size of the checkpoint only.
+            let expected = match tiles {
+                Some(tiles) => tiles.root(*anchored),
+                None => reference.filter(|_| *anchored == size).map(|(_, root)| root),
+            };
+            let fault = if *anchored > size {
+                format!("the tree has only {size} leaves")
             } else if expected.is_some_and(|expected| expected != *anchored_root) {
-                let detail = "the tree has another root at this size";
-                self.findings.push(LogFinding::new(Verdict::Inconsistent, place(), detail));
+                "the tree has another root at this size".to_owned()
             } else {
-                dated.extend(dated_tree(*anchored, *times));
-            }
+                dated.extend(*times);
+                continue;
+            };
+            self.findings.push(LogFinding::new(Verdict::Inconsistent, place(), fault));
         }
         dated
     }
@@ -192,14 +191,10 @@ impl Notes {
         }
         let is_reference = || self.reference().is_some_and(|reference| reference.checkpoint() == newest.checkpoint());
         let vouches = match leaves {
-            LeafSource::Tree { .. } => !is_wrong,
+            LeafSource::Tree { .. } => true,
             LeafSource::Unavailable => false,
-            LeafSource::EventProofs => !is_wrong && is_reference(),
+            LeafSource::EventProofs => is_reference(),
         };
-        Some(Vouched { log_index: size.checked_sub(1)?, time }).filter(|_| vouches)
+        Some(Vouched { log_index: size.checked_sub(1)?, time }).filter(|_| vouches && !is_wrong)
     }
-}
-
-fn dated_tree(size: u64, times: Option<(u64, u64)>) -> Option<DatedTree> {
-    times.map(|(earliest, latest)| DatedTree { size, earliest, latest })
 }

@@ -1,7 +1,6 @@
 //! The report of a verification: counts, findings and the exit code.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
@@ -26,10 +25,16 @@ pub struct Report {
     pub unchecked: u64,
     /// The range for which the newest anchor vouches, if any.
     pub vouched: Option<Vouched>,
-    /// Verdict and detail by place.
-    log_findings: BTreeMap<String, (Verdict, String)>,
-    /// Verdict and detail by tenant, plan and seq.
-    event_findings: BTreeMap<(String, String, u64), (Verdict, String)>,
+    findings: BTreeMap<Place, (Verdict, String)>,
+}
+
+/// The place of a finding. Places are ordered like the findings of the JSON output.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Place {
+    /// A place of the log.
+    Log(String),
+    /// The tenant, plan and seq of an event.
+    Event(String, String, u64),
 }
 
 /// A finding in JSON. Tenant, plan and seq are null for a finding about the log.
@@ -47,7 +52,9 @@ impl Report {
     /// Creates a report with the findings about notes and tiles.
     pub fn new(log: &CheckedLog) -> Self {
         let mut report = Self { vouched: log.vouched(), ..Self::default() };
-        log.findings().iter().cloned().for_each(|finding| report.add_log_finding(finding));
+        for LogFinding { verdict, place, detail } in log.findings().iter().cloned() {
+            report.keep_first_check(Place::Log(place), verdict, detail);
+        }
         report
     }
 
@@ -64,69 +71,47 @@ impl Report {
     /// Adds findings about events.
     pub fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
         for Finding { verdict, tenant, plan, seq, detail } in findings {
-            keep_first_check(self.event_findings.entry((tenant, plan, seq)), verdict, detail);
+            self.keep_first_check(Place::Event(tenant, plan, seq), verdict, detail);
         }
     }
 
     /// Adds a finding for a leaf that no record claims ([`CheckedLog::unclaimed`]). `place` is the tenant, plan and seq
     /// that a ledger's table of leaves has for the leaf, if any.
     pub fn add_unclaimed(&mut self, index: u64, place: Option<(&str, &str, u64)>) {
-        let detail = format!("no record claims leaf {index} of the log");
-        match place {
-            Some((tenant, plan, seq)) => self.add([Finding {
-                verdict: Verdict::MissingLeaf,
-                tenant: tenant.to_owned(),
-                plan: plan.to_owned(),
-                seq,
-                detail,
-            }]),
-            None => self.add_log_finding(LogFinding::new(Verdict::MissingLeaf, format!("leaf {index}"), detail)),
-        }
+        let place = match place {
+            Some((tenant, plan, seq)) => Place::Event(tenant.to_owned(), plan.to_owned(), seq),
+            None => Place::Log(format!("leaf {index}")),
+        };
+        self.keep_first_check(place, Verdict::MissingLeaf, format!("no record claims leaf {index} of the log"));
     }
 
     /// Returns the findings about the log, ordered by place.
     pub fn log_findings(&self) -> impl Iterator<Item = LogFinding> {
-        self.log_findings.iter().map(|(place, (verdict, detail))| LogFinding::new(*verdict, place, detail))
+        self.findings.iter().filter_map(|(place, (verdict, detail))| match place {
+            Place::Log(place) => Some(LogFinding::new(*verdict, place, detail)),
+            Place::Event(..) => None,
+        })
     }
 
     /// Returns the findings about events, ordered by tenant, plan and seq.
     pub fn findings(&self) -> impl Iterator<Item = Finding> {
-        self.event_findings.iter().map(|((tenant, plan, seq), (verdict, detail))| Finding {
-            verdict: *verdict,
-            tenant: tenant.clone(),
-            plan: plan.clone(),
-            seq: *seq,
-            detail: detail.clone(),
+        self.findings.iter().filter_map(|(place, (verdict, detail))| {
+            let Place::Event(tenant, plan, seq) = place.clone() else { return None };
+            Some(Finding { verdict: *verdict, tenant, plan, seq, detail: detail.clone() })
         })
     }
 
     /// Returns the [`exit_code`] of all findings.
     pub fn exit_code(&self) -> u8 {
-        exit_code(self.log_findings.values().chain(self.event_findings.values()).map(|(verdict, _)| *verdict))
+        exit_code(self.findings.values().map(|(verdict, _)| *verdict))
     }
 
-    fn add_log_finding(&mut self, finding: LogFinding) {
-        keep_first_check(self.log_findings.entry(finding.place), finding.verdict, finding.detail);
-    }
-
-    /// Returns all findings in the order of the JSON output: first about the log, then about events.
-    fn json_findings(&self) -> impl Iterator<Item = JsonFinding<'_>> {
-        let log = self.log_findings.iter().map(|(place, (verdict, detail))| JsonFinding {
-            verdict: *verdict,
-            r#where: place.clone(),
-            tenant: None,
-            plan: None,
-            seq: None,
-            detail,
-        });
-        log.chain(self.event_findings.iter().map(|((tenant, plan, seq), (verdict, detail))| JsonFinding {
-            verdict: *verdict,
-            r#where: format!("{tenant}/{plan}/{seq}"),
-            tenant: Some(tenant),
-            plan: Some(plan),
-            seq: Some(*seq),
-            detail,
-        }))
+    /// Keeps of the present and the new finding of a place the one whose check comes first.
+    fn keep_first_check(&mut self, place: Place, verdict: Verdict, detail: String) {
+        let kept = self.findings.entry(place).or_insert_with(|| (verdict, detail.clone()));
+        if verdict < kept.0 {
+            *kept = (verdict, detail);
+        }
     }
 }
 
@@ -139,19 +124,6 @@ pub fn exit_code(verdicts: impl IntoIterator<Item = Verdict>) -> u8 {
         _ => 2,
     };
     [0, 4, 3][verdicts.into_iter().map(severity).max().unwrap_or(0)]
-}
-
-/// Keeps of the present and the new finding the one whose check comes first.
-fn keep_first_check<K: Ord>(entry: Entry<'_, K, (Verdict, String)>, verdict: Verdict, detail: String) {
-    match entry {
-        Entry::Vacant(vacant) => {
-            vacant.insert((verdict, detail));
-        }
-        Entry::Occupied(mut present) if verdict < present.get().0 => {
-            present.insert((verdict, detail));
-        }
-        Entry::Occupied(_) => {}
-    }
 }
 
 impl Serialize for Report {
@@ -167,7 +139,16 @@ impl Serialize for Report {
             // Readers can rely on both members being present.
             None => report.serialize_field("vouched", &json!({ "log_index": null, "time": null }))?,
         }
-        report.serialize_field("findings", &self.json_findings().collect::<Vec<_>>())?;
+        let findings = self.findings.iter().map(|(place, (verdict, detail))| {
+            let (r#where, tenant, plan, seq) = match place {
+                Place::Log(place) => (place.clone(), None, None, None),
+                Place::Event(tenant, plan, seq) => {
+                    (format!("{tenant}/{plan}/{seq}"), Some(tenant.as_str()), Some(plan.as_str()), Some(*seq))
+                }
+            };
+            JsonFinding { verdict: *verdict, r#where, tenant, plan, seq, detail }
+        });
+        report.serialize_field("findings", &findings.collect::<Vec<_>>())?;
         report.end()
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::hash::Hash;
 use crate::log::checkpoint::Checkpoint;
-use crate::log::merkle::{Node, empty_root};
+use crate::log::merkle::empty_root;
 use crate::log::tile::{EdgeTiles, HashTile, TileId, TileKind, Tiles};
 use crate::verify::{LogFinding, Verdict};
 
@@ -29,13 +29,6 @@ pub struct TreeCheck {
     findings: Vec<LogFinding>,
 }
 
-/// A tree whose tiles are all present and correct.
-#[derive(Debug)]
-pub(super) struct CheckedTree {
-    size: u64,
-    tiles: Tiles,
-}
-
 impl TreeCheck {
     /// Starts with the tree of a checkpoint, or with the empty tree if there is no checkpoint.
     pub(super) fn new(checkpoint: Option<&Checkpoint>) -> Self {
@@ -44,7 +37,7 @@ impl TreeCheck {
             size,
             root,
             wanted: TileId::in_tree(TileKind::Hashes(0), 0, size),
-            edge: EdgeTiles::empty(),
+            edge: EdgeTiles::default(),
             tiles: Tiles::default(),
             findings: Vec::new(),
         }
@@ -62,8 +55,7 @@ impl TreeCheck {
         let Some(id) = self.wanted() else { return };
         self.wanted = following(id, self.size);
         let Some(tile) = bytes.and_then(|bytes| HashTile::parse(id, bytes).ok()) else {
-            self.report(id, "the tile is missing, or does not have 32 bytes for each hash");
-            return;
+            return self.report(id, "the tile is missing, or does not have 32 bytes for each hash");
         };
         if id.kind() != TileKind::Hashes(0) {
             // If a tile of level 0 is missing, the levels above cannot be checked.
@@ -79,8 +71,8 @@ impl TreeCheck {
         }
     }
 
-    /// Returns the tree, if there is no finding, and the findings.
-    pub(super) fn finish(mut self) -> (Option<CheckedTree>, Vec<LogFinding>) {
+    /// Returns the tiles of the tree, if there is no finding, and the findings.
+    pub(super) fn finish(mut self) -> (Option<Tiles>, Vec<LogFinding>) {
         if self.findings.is_empty() && (self.edge.size(), self.edge.root()) != (self.size, self.root) {
             let detail = "the tiles of level 0 do not have the root of the checkpoint";
             match TileId::all(TileKind::Hashes(0), self.size).last() {
@@ -88,29 +80,11 @@ impl TreeCheck {
                 None => self.findings.push(LogFinding::new(Verdict::Tile, "size 0", detail)),
             }
         }
-        let tree = self.findings.is_empty().then_some(CheckedTree { size: self.size, tiles: self.tiles });
-        (tree, self.findings)
+        (Some(self.tiles).filter(|_| self.findings.is_empty()), self.findings)
     }
 
     fn report(&mut self, id: TileId, detail: &str) {
         self.findings.push(LogFinding::new(Verdict::Tile, id.to_string(), detail));
-    }
-}
-
-impl CheckedTree {
-    /// Returns the number of leaves.
-    pub(super) fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Returns the hash of a leaf, or `None` if the index is not below the size.
-    pub(super) fn leaf_hash(&self, index: u64) -> Option<Hash> {
-        self.tiles.hash(Node { level: 0, index })
-    }
-
-    /// Returns the root that the tree had at `size`, or `None` if it never was that large.
-    pub(super) fn root(&self, size: u64) -> Option<Hash> {
-        self.tiles.root(size)
     }
 }
 

@@ -7,46 +7,34 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::hash::Hash;
 use crate::verify::{Finding, Verdict};
 
-/// The acknowledged events that have to be found among the records, by event hash. Shared by the checks of all plans.
+/// The acknowledged events that have to be found among the records: by event hash, the finding if the event is missing,
+/// and whether it was found. Shared by the checks of all plans.
 #[derive(Debug, Default)]
-pub struct UnansweredReceipts(HashMap<Hash, UnansweredReceipt>);
-
-#[derive(Debug)]
-struct UnansweredReceipt {
-    tenant: String,
-    plan: String,
-    seq: u64,
-    found: AtomicBool,
-}
+pub struct UnansweredReceipts(HashMap<Hash, (Finding, AtomicBool)>);
 
 impl UnansweredReceipts {
     /// Adds an event that has to be found. Tenant, plan and seq are the place of the finding if it is missing.
     pub fn add(&mut self, tenant: &str, plan: &str, seq: u64, event_hash: Hash) {
-        self.0.entry(event_hash).or_insert_with(|| UnansweredReceipt {
+        let finding = Finding {
+            verdict: Verdict::Missing,
             tenant: tenant.to_owned(),
             plan: plan.to_owned(),
             seq,
-            found: AtomicBool::new(false),
-        });
+            detail: format!("event {event_hash} was acknowledged and is missing"),
+        };
+        self.0.entry(event_hash).or_insert((finding, AtomicBool::new(false)));
     }
 
     /// Returns a finding MISSING for each event that no record has. Complete only after all plans were checked.
     pub fn missing(&self) -> impl Iterator<Item = Finding> {
-        self.0.iter().filter(|(_, receipt)| !receipt.found.load(Ordering::Relaxed)).map(|(event_hash, receipt)| {
-            Finding {
-                verdict: Verdict::Missing,
-                tenant: receipt.tenant.clone(),
-                plan: receipt.plan.clone(),
-                seq: receipt.seq,
-                detail: format!("event {event_hash} was acknowledged and is missing"),
-            }
-        })
+        let missing = self.0.values().filter(|(_, found)| !found.load(Ordering::Relaxed));
+        missing.map(|(finding, _)| finding.clone())
     }
 
     /// Notes that a record has this event hash.
     pub(super) fn mark_found(&self, event_hash: &Hash) {
-        if let Some(receipt) = self.0.get(event_hash) {
-            receipt.found.store(true, Ordering::Relaxed);
+        if let Some((_, found)) = self.0.get(event_hash) {
+            found.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -23,6 +23,11 @@ pub(crate) fn hmac_keyring() -> Keyring {
     Keyring::parse(&json!({ "keys": [{ "id": "hmac-0123456789abcdef", "secret": secret }] }).to_string()).unwrap()
 }
 
+/// Returns the keyring without secrets that a verifier pins.
+pub(crate) fn public_only(keyring: &Keyring) -> Keyring {
+    Keyring::parse(&keyring.to_public_json()).unwrap()
+}
+
 /// Returns the record that follows `predecessor` in its plan.
 pub(crate) fn next(signer: &Signer, tenant: &str, plan: &str, predecessor: Option<&Record>, data: &Value) -> Record {
     next_of_type(signer, tenant, plan, predecessor, "case.step", data)
@@ -107,8 +112,8 @@ pub(crate) fn trust_in(keyring: &Keyring) -> Trust {
 
 /// Checks the records as plan `order-1` of `acme`, and returns the summary with all findings.
 pub(crate) fn summary(trust: &Trust, records: &[Record]) -> ChainSummary {
-    let mut check = ChainCheck::new(trust, "acme", "order-1");
-    let mut findings: Vec<_> = records.iter().flat_map(|record| check.next(record)).collect();
+    let mut check = ChainCheck::new(trust, None, None, "acme", "order-1");
+    let mut findings: Vec<_> = records.iter().flat_map(|record| check.next(record, None, None)).collect();
     let mut summary = check.finish();
     findings.append(&mut summary.findings);
     ChainSummary { findings, ..summary }

@@ -8,7 +8,7 @@ use sealbus_core::event::Record;
 use sealbus_core::log::policy::Policy;
 use sealbus_core::seal::Keyring;
 use sealbus_core::verify::bundle::{BundledRecord, Content, find_tile};
-use sealbus_core::verify::{ChainCheck, Evidence, Notes, Report, Trust, UnansweredReceipts};
+use sealbus_core::verify::{ChainCheck, Notes, Report, Trust, UnansweredReceipts};
 use uuid::Uuid;
 
 /// The pins of a verifier, its clock and its limit of age.
@@ -75,15 +75,14 @@ impl Pins {
 
         let mut report = Report::new(&log);
         for plan in input.records.chunk_by(|one, other| (&one.tenant, &one.plan) == (&other.tenant, &other.plan)) {
-            let mut check = ChainCheck::new(&trust, &plan[0].tenant, &plan[0].plan).against(&log).expecting(&receipts);
+            let mut check = ChainCheck::new(&trust, Some(&log), Some(&receipts), &plan[0].tenant, &plan[0].plan);
             for BundledRecord { seq, content, .. } in plan {
                 report.add(match content {
                     Content::Record(record, proof) => {
-                        let evidence = Evidence { proof: proof.as_deref(), unopened: input.unopened(record) };
-                        check.next_with(record, &evidence)
+                        check.next(record, proof.as_deref(), input.unopened(record).as_ref())
                     }
                     Content::Malformed { event_hash, log_index, fault } => {
-                        check.next_malformed(*seq, *event_hash, *log_index, &fault.to_string())
+                        check.next_malformed(*seq, *event_hash, *log_index, fault)
                     }
                 });
             }

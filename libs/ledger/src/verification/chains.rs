@@ -3,7 +3,7 @@
 use futures::{Stream, TryStreamExt};
 use sealbus_core::event::{PayloadMode, Record};
 use sealbus_core::hash::Hash;
-use sealbus_core::verify::{ChainCheck, Evidence};
+use sealbus_core::verify::ChainCheck;
 
 use super::opening::Opening;
 use super::runs::{PlanToRead, Run};
@@ -110,7 +110,7 @@ impl Verification<'_> {
             return Ok(());
         }
         if plan.from_seq.is_some_and(|from_seq| seq < from_seq) {
-            verified.findings.extend(check.resume_after(&record));
+            check.resume_after(&record);
             return Ok(());
         }
         let unopened = match opening {
@@ -119,18 +119,14 @@ impl Verification<'_> {
             }
             _ => None,
         };
-        verified.findings.extend(check.next_with(&record, &Evidence { proof: None, unopened }));
+        verified.findings.extend(check.next(&record, None, unopened.as_ref()));
         Ok(())
     }
 }
 
 impl Basis {
     fn check(&self, plan: &PlanToRead) -> ChainCheck<'_> {
-        let check = ChainCheck::new(&self.trust, &plan.tenant, &plan.plan);
-        match &self.log {
-            Some(log) => check.against(log),
-            None => check,
-        }
+        ChainCheck::new(&self.trust, self.log.as_deref(), None, &plan.tenant, &plan.plan)
     }
 }
 

@@ -84,7 +84,7 @@ impl Witnesses {
         timeout: Duration,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, WitnessesError> {
-        if !policy.logs().iter().any(|log| log.key == *key) {
+        if !policy.logs().contains(key) {
             return Err(WitnessesError::OtherLog(key.to_string()));
         }
         if !policy.is_reachable(key.name(), |witness| witness.url.is_some()) {

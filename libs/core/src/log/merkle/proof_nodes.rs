@@ -40,10 +40,8 @@ impl ProofNodes {
         // The proof starts at the last complete subtree of the old tree. If that is the whole old tree, its hash is the
         // old root, which the verifier has already, and is left out.
         let last = Node { level, index: (old >> level) - 1 };
-        let is_old_root = last.index == 0;
-        let mut hashes = if is_old_root { Vec::new() } else { vec![vec![last]] };
-        hashes.append(&mut path(last, size));
-        Some(Self { hashes })
+        let first = Some(vec![last]).filter(|_| last.index > 0);
+        Some(Self { hashes: first.into_iter().chain(path(last, size)).collect() })
     }
 
     /// Returns the nodes whose hashes the proof needs, each once.

@@ -5,9 +5,11 @@ use std::str::FromStr;
 
 use crate::hash::Hash;
 use crate::log::line;
-use crate::log::note::VerifiedSignature;
-use crate::log::note::signature::{Signature, is_key_name};
+use crate::log::note::{Signature, VerifiedSignature};
 use crate::seal::PublicKey;
+
+/// The largest time of a cosignature in seconds since 1970: 2^63 − 1.
+const MAX_TIME: u64 = i64::MAX as u64;
 
 /// The type of a signature. It is part of the key id: a key pair that makes two types of signatures has two verifier
 /// keys.
@@ -20,7 +22,7 @@ pub enum SignatureType {
 }
 
 /// A key that verifies notes. Its text form is a C2SP vkey, `<name>+<id in hex>+base64(type || public key)`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VerifierKey {
     name: String,
     signature_type: SignatureType,
@@ -46,6 +48,13 @@ pub enum VerifierKeyError {
     /// The key id differs from the one that is computed.
     #[error("the id of the vkey does not match its name and public key")]
     Id,
+}
+
+/// Returns whether `name` is allowed as a key name: not empty, and without Unicode white space, `+` and control
+/// characters below U+0020.
+pub fn is_key_name(name: &str) -> bool {
+    let refused = |character: char| character < ' ' || character == '+' || character.is_whitespace();
+    !name.is_empty() && !name.contains(refused)
 }
 
 impl VerifierKey {
@@ -91,10 +100,11 @@ impl VerifierKey {
         self.name == signature.name() && self.id == signature.key_id()
     }
 
-    /// Verifies `signature` over `text` by the strict rules of [`PublicKey::verifies`]. The caller has checked that the
-    /// line names this key. Returns `None` if the signature is invalid.
+    /// Verifies a signature line of `text` by the strict rules of [`PublicKey::verifies`]. Returns `None` if it does not
+    /// name this key, or if the signature is invalid.
     pub(super) fn verify(&self, text: &str, signature: &Signature) -> Option<VerifiedSignature> {
         let (time, valid) = match self.signature_type {
+            _ if !self.is_named_by(signature) => return None,
             SignatureType::Ed25519 => (None, self.public.verifies(text.as_bytes(), signature.bytes())),
             SignatureType::Cosignature => {
                 let (time, bytes) = signature.bytes().split_first_chunk()?;
@@ -107,9 +117,6 @@ impl VerifierKey {
     }
 }
 
-/// The largest time of a cosignature in seconds since 1970: 2^63 − 1.
-const MAX_TIME: u64 = i64::MAX as u64;
-
 /// Returns the message that a cosignature signs: a label, the time in seconds since 1970, and the text of the note.
 pub(in crate::log) fn cosignature_message(text: &str, time: u64) -> String {
     format!("cosignature/v1\ntime {time}\n{text}")
@@ -119,12 +126,6 @@ impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let key = [&[self.signature_type as u8], self.public.as_bytes().as_slice()].concat();
         write!(f, "{}+{}+{}", self.name, hex::encode(self.id), line::base64(&key))
-    }
-}
-
-impl fmt::Debug for VerifierKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

@@ -11,13 +11,14 @@
 //! A text is trusted only after [`Note::verify`] has found a valid signature of a known key.
 
 mod key;
-mod signature;
 
 use std::fmt;
 
 pub(in crate::log) use self::key::cosignature_message;
-pub use self::key::{SignatureType, VerifierKey, VerifierKeyError};
-pub use self::signature::{Signature, is_key_name};
+pub use self::key::{SignatureType, VerifierKey, VerifierKeyError, is_key_name};
+use crate::log::line;
+
+const DASH: &str = "— ";
 
 /// A well-formed note. Its signatures are not verified.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,18 +27,23 @@ pub struct Note {
     signatures: Vec<Signature>,
 }
 
+/// A signature line, `— <name> base64(key id || signature)`. The signature is not verified.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Signature {
+    name: String,
+    key_id: [u8; 4],
+    bytes: Vec<u8>,
+}
+
 /// Reasons why a note is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoteError {
     /// The bytes are not a well-formed note.
     #[error("malformed note: {0}")]
     Malformed(&'static str),
-    /// The signature line of a known key is not that key's signature of the text.
-    #[error("invalid signature of {name}")]
-    BadSignature {
-        /// The name of the key.
-        name: String,
-    },
+    /// The signature line of the known key with this name is not that key's signature of the text.
+    #[error("invalid signature of {0}")]
+    BadSignature(String),
 }
 
 /// A verified signature line of a known key.
@@ -59,11 +65,8 @@ impl Note {
     /// signatures.
     pub fn new(text: String, signatures: Vec<Signature>) -> Result<Self, NoteError> {
         let note = Self { text, signatures };
-        if Self::parse(note.to_string().as_bytes())? == note {
-            Ok(note)
-        } else {
-            Err(NoteError::Malformed("the text or a key name is not allowed in a note"))
-        }
+        let is_same = Self::parse(note.to_string().as_bytes())? == note;
+        is_same.then_some(note).ok_or(NoteError::Malformed("the text or a key name is not allowed in a note"))
     }
 
     /// Parses a note.
@@ -100,16 +103,14 @@ impl Note {
     /// malformed signatures. Fails if any line of a known key is invalid, regardless of other valid lines. Returns an
     /// empty list if no line belongs to a known key.
     pub fn verify(&self, known: &[VerifierKey]) -> Result<Vec<VerifiedSignature>, NoteError> {
-        let mut verified = Vec::new();
-        for signature in &self.signatures {
+        let is_known = |line: &&Signature| known.iter().any(|key| key.is_named_by(line));
+        let verified = |line: &Signature| {
             // Key ids have four bytes, so someone can construct two keys with the same name and id. Either may have
             // signed.
-            let mut keys = known.iter().filter(|key| key.is_named_by(signature));
-            let Some(first) = keys.next() else { continue };
-            let line = std::iter::once(first).chain(keys).find_map(|key| key.verify(&self.text, signature));
-            verified.push(line.ok_or_else(|| NoteError::BadSignature { name: signature.name().to_owned() })?);
-        }
-        Ok(verified)
+            let signature = known.iter().find_map(|key| key.verify(&self.text, line));
+            signature.ok_or_else(|| NoteError::BadSignature(line.name.clone()))
+        };
+        self.signatures.iter().filter(is_known).map(verified).collect()
     }
 
     /// Returns the note with the signature lines of a witness's response added.
@@ -129,10 +130,65 @@ impl Note {
     }
 }
 
+impl Signature {
+    /// Creates the line of a key. `bytes` are the signature, after the time in a signature of type 0x04.
+    pub(in crate::log) fn new(key: &VerifierKey, bytes: Vec<u8>) -> Self {
+        Self { name: key.name().to_owned(), key_id: key.id(), bytes }
+    }
+
+    /// Parses the signature lines of a note or of a witness's response.
+    ///
+    /// Fails if there is no line, if there are more than [`Note::MAX_SIGNATURES`], if the last line has no newline, or
+    /// if a line is malformed.
+    pub fn parse_lines(text: &str) -> Result<Vec<Self>, NoteError> {
+        let (mut signatures, mut rest) = (Vec::new(), text);
+        while !rest.is_empty() {
+            let (line, after) = rest.split_once('\n').ok_or(NoteError::Malformed("no newline at the end"))?;
+            if signatures.len() == Note::MAX_SIGNATURES {
+                return Err(NoteError::Malformed("more than 64 signature lines"));
+            }
+            signatures.push(Self::parse(line).ok_or(NoteError::Malformed("malformed signature line"))?);
+            rest = after;
+        }
+        if signatures.is_empty() { Err(NoteError::Malformed("no signature line")) } else { Ok(signatures) }
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let (name, signature) = line.strip_prefix(DASH)?.split_once(' ')?;
+        let signature = line::unbase64(signature)?;
+        let (key_id, bytes) = signature.split_first_chunk()?;
+        let is_complete = is_key_name(name) && !bytes.is_empty();
+        is_complete.then(|| Self { name: name.to_owned(), key_id: *key_id, bytes: bytes.to_vec() })
+    }
+
+    /// Returns the name of the key.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the key id, which identifies the key together with the name.
+    pub fn key_id(&self) -> [u8; 4] {
+        self.key_id
+    }
+
+    /// Returns the bytes after the key id. There is at least one.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Writes the bytes of the note.
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text)?;
         self.signatures.iter().try_for_each(|signature| write!(f, "{signature}"))
+    }
+}
+
+/// Writes the line, including its newline.
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let signature = [&self.key_id, self.bytes.as_slice()].concat();
+        writeln!(f, "{DASH}{} {}", self.name, line::base64(&signature))
     }
 }

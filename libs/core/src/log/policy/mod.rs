@@ -1,5 +1,4 @@
-//! Trust policies (c2sp.org/tlog-policy): the trusted logs and witnesses, and the quorum of witnesses that a checkpoint
-//! needs.
+//! Trust policies (c2sp.org/tlog-policy): the trusted logs and witnesses, and the quorum that a checkpoint needs.
 //!
 //! ```text
 //! log bus.example/eu-1+5332af71+AR8Inq4/fGvrQWOVqnDdtG9CaaNAltlbae03WW2GMtVd
@@ -18,21 +17,14 @@ use crate::seal::{KeyKind, Keyring};
 /// A parsed policy. Names and URLs are byte strings, which are only compared and passed on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Policy {
-    logs: Vec<Log>,
+    /// The keys of the logs, of type 0x01.
+    logs: Vec<VerifierKey>,
     witnesses: Vec<Witness>,
     /// In the order of the file. A group's members are witnesses and earlier groups.
     groups: Vec<Group>,
-    quorum: QuorumRule,
+    /// The witness or the group that has to be satisfied. `None` stands for `quorum none`: no cosignature is required.
+    quorum: Option<Member>,
     keys: Vec<VerifierKey>,
-}
-
-/// A trusted log.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Log {
-    /// The key of the log, of type 0x01. Its name is the origin of the log.
-    pub key: VerifierKey,
-    /// The URL of the log, verbatim.
-    pub url: Option<Vec<u8>>,
 }
 
 /// A trusted witness.
@@ -58,15 +50,6 @@ struct Group {
 enum Member {
     Witness(usize),
     Group(usize),
-}
-
-/// The `quorum` line.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum QuorumRule {
-    /// `quorum none`: no cosignature is required.
-    None,
-    /// The witness or the group that has to be satisfied.
-    Member(Member),
 }
 
 /// The error of a malformed policy.
@@ -95,15 +78,14 @@ impl Policy {
     /// Returns the text of a policy without witnesses that trusts, for the log `origin`, each `log-` key of the keyring
     /// that is not revoked. Fails if `origin` is not a key name.
     pub fn of_keyring(origin: &str, keyring: &Keyring) -> Result<String, VerifierKeyError> {
-        let keys = keyring.public_keys(KeyKind::Log).map(|public| {
-            VerifierKey::new(origin, SignatureType::Ed25519, public.clone()).map(|key| format!("log {key}\n"))
-        });
-        let logs: String = keys.collect::<Result<_, _>>()?;
-        Ok(format!("{logs}quorum none\n"))
+        let publics = keyring.public_keys(KeyKind::Log).cloned();
+        let keys = publics.map(|public| VerifierKey::new(origin, SignatureType::Ed25519, public));
+        let logs: String = keys.map(|key| Ok(format!("log {}\n", key?))).collect::<Result<_, _>>()?;
+        Ok(logs + "quorum none\n")
     }
 
-    /// Returns the logs in the order of the file.
-    pub fn logs(&self) -> &[Log] {
+    /// Returns the keys of the logs, of type 0x01, in the order of the file. The name of a key is the origin of its log.
+    pub fn logs(&self) -> &[VerifierKey] {
         &self.logs
     }
 
@@ -129,15 +111,9 @@ impl Policy {
     /// cosignatures dated more than 300 s after `now`, which is in seconds since 1970.
     pub fn quorum(&self, checkpoint: &SignedCheckpoint, now: u64) -> Quorum<'_> {
         let cosigned = |witness: &Witness| checkpoint.cosignatures(now).any(|by| !by.by_log && *by.key == witness.key);
-        let cosigned: Vec<bool> = self.witnesses.iter().map(cosigned).collect();
         Quorum {
-            reached: self.is_reached(&cosigned),
-            witnesses: self
-                .witnesses
-                .iter()
-                .zip(&cosigned)
-                .filter_map(|(witness, yes)| yes.then_some(witness))
-                .collect(),
+            reached: self.is_reached(cosigned),
+            witnesses: self.witnesses.iter().filter(|witness| cosigned(witness)).collect(),
         }
     }
 
@@ -145,28 +121,23 @@ impl Policy {
     /// `can_cosign` returns true cosigned. If not, no checkpoint can ever reach it. A witness with the name or a key of
     /// the log never counts.
     pub fn is_reachable(&self, origin: &str, can_cosign: impl Fn(&Witness) -> bool) -> bool {
-        let of_log = |key: &&VerifierKey| key.name() == origin && key.signature_type() == SignatureType::Ed25519;
-        let log_keys: Vec<_> = self.keys.iter().filter(of_log).map(VerifierKey::public).collect();
-        let is_log = |witness: &Witness| witness.key.name() == origin || log_keys.contains(&witness.key.public());
-        let cosigned: Vec<bool> =
-            self.witnesses.iter().map(|witness| !is_log(witness) && can_cosign(witness)).collect();
-        self.is_reached(&cosigned)
+        let is_log = |key: &VerifierKey| {
+            key.name() == origin || self.logs.iter().any(|log| log.name() == origin && log.public() == key.public())
+        };
+        self.is_reached(|witness| !is_log(&witness.key) && can_cosign(witness))
     }
 
-    /// Returns whether the quorum is reached. `cosigned` has a value for each witness, in the order of the policy.
-    fn is_reached(&self, cosigned: &[bool]) -> bool {
+    /// Returns whether the witnesses for which `cosigned` returns true reach the quorum.
+    fn is_reached(&self, cosigned: impl Fn(&Witness) -> bool) -> bool {
         let mut satisfied: Vec<bool> = Vec::with_capacity(self.groups.len());
         let is_satisfied = |member: &Member, satisfied: &[bool]| match *member {
-            Member::Witness(index) => cosigned[index],
+            Member::Witness(index) => cosigned(&self.witnesses[index]),
             Member::Group(index) => satisfied[index],
         };
         for group in &self.groups {
             let members = group.members.iter().filter(|member| is_satisfied(member, &satisfied)).count();
             satisfied.push(members as u64 >= group.threshold);
         }
-        match &self.quorum {
-            QuorumRule::None => true,
-            QuorumRule::Member(member) => is_satisfied(member, &satisfied),
-        }
+        self.quorum.is_none_or(|member| is_satisfied(&member, &satisfied))
     }
 }

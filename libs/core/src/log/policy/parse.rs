@@ -1,21 +1,20 @@
 //! Parsing of policy files (c2sp.org/tlog-policy, `docs/spec/integrity.md#log-policy`).
 
 use std::collections::{HashMap, HashSet};
+use std::mem;
 
 use crate::log::line::decimal;
 use crate::log::note::{SignatureType, VerifierKey};
-use crate::log::policy::{Group, Log, Member, Policy, PolicyError, QuorumRule, Witness};
-
-/// The fault of a line.
-type Problem = String;
+use crate::log::policy::{Group, Member, Policy, PolicyError, Witness};
 
 /// The lines parsed so far.
 #[derive(Default)]
 struct Parser<'t> {
-    logs: Vec<Log>,
+    logs: Vec<VerifierKey>,
     witnesses: Vec<Witness>,
     groups: Vec<Group>,
-    quorum: Option<QuorumRule>,
+    quorum: Option<Member>,
+    has_quorum: bool,
     names: HashMap<&'t [u8], Member>,
     /// The names that are a member of a group. A name can be a member of one group only.
     members: HashSet<&'t [u8]>,
@@ -43,16 +42,18 @@ impl Policy {
             count += 1;
             parser.line(line).map_err(|problem| fail(count, problem))?;
         }
-        let Parser { logs, witnesses, groups, quorum, .. } = parser;
-        let quorum = quorum.ok_or_else(|| fail(count + 1, "missing quorum line".into()))?;
-        let of_logs = logs.iter().flat_map(|log| [log.key.clone(), log.key.with_type(SignatureType::Cosignature)]);
+        let Parser { logs, witnesses, groups, quorum, has_quorum, .. } = parser;
+        if !has_quorum {
+            return Err(fail(count + 1, "missing quorum line".into()));
+        }
+        let of_logs = logs.iter().flat_map(|key| [key.clone(), key.with_type(SignatureType::Cosignature)]);
         let keys = of_logs.chain(witnesses.iter().map(|witness| witness.key.clone())).collect();
         Ok(Self { logs, witnesses, groups, quorum, keys })
     }
 }
 
 impl<'t> Parser<'t> {
-    fn line(&mut self, line: &'t [u8]) -> Result<(), Problem> {
+    fn line(&mut self, line: &'t [u8]) -> Result<(), String> {
         if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
             return Err("control character other than tab".into());
         }
@@ -71,16 +72,18 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn log(&mut self, key: &[u8], url: &[&[u8]]) -> Result<(), Problem> {
+    fn log(&mut self, key: &[u8], url: &[&[u8]]) -> Result<(), String> {
         let key = verifier_key(key, SignatureType::Ed25519)?;
-        if self.logs.iter().any(|log| log.key.public() == key.public()) {
+        if self.logs.iter().any(|log| log.public() == key.public()) {
             return Err("the public key is used by another log".into());
         }
-        self.logs.push(Log { key, url: optional_url(url)? });
+        // The URL of a log is allowed, and not used.
+        optional_url(url)?;
+        self.logs.push(key);
         Ok(())
     }
 
-    fn witness(&mut self, name: &'t [u8], key: &[u8], url: &[&[u8]]) -> Result<(), Problem> {
+    fn witness(&mut self, name: &'t [u8], key: &[u8], url: &[&[u8]]) -> Result<(), String> {
         let key = verifier_key(key, SignatureType::Cosignature)?;
         if self.witnesses.iter().any(|witness| witness.key.public() == key.public()) {
             return Err("the public key is used by another witness".into());
@@ -90,7 +93,7 @@ impl<'t> Parser<'t> {
         Ok(())
     }
 
-    fn group(&mut self, name: &'t [u8], threshold: &[u8], names: &[&'t [u8]]) -> Result<(), Problem> {
+    fn group(&mut self, name: &'t [u8], threshold: &[u8], names: &[&'t [u8]]) -> Result<(), String> {
         if names.is_empty() {
             return Err("a group needs at least one member".into());
         }
@@ -105,9 +108,10 @@ impl<'t> Parser<'t> {
         let threshold = match threshold {
             b"any" => Some(1),
             b"all" => Some(count),
-            digits => str::from_utf8(digits).ok().and_then(|digits| decimal(digits, count)),
+            digits => {
+                str::from_utf8(digits).ok().and_then(|digits| decimal(digits, count)).filter(|number| *number > 0)
+            }
         };
-        let threshold = threshold.filter(|threshold| *threshold > 0);
         let threshold =
             threshold.ok_or_else(|| format!("invalid threshold: expected any, all or a number from 1 to {count}"))?;
         self.define(name, Member::Group(self.groups.len()))?;
@@ -115,30 +119,28 @@ impl<'t> Parser<'t> {
         Ok(())
     }
 
-    fn quorum(&mut self, name: &[u8]) -> Result<(), Problem> {
-        if self.quorum.is_some() {
+    fn quorum(&mut self, name: &[u8]) -> Result<(), String> {
+        if mem::replace(&mut self.has_quorum, true) {
             return Err("second quorum line".into());
         }
-        self.quorum = Some(if name == b"none" { QuorumRule::None } else { QuorumRule::Member(self.defined(name)?) });
+        self.quorum = if name == b"none" { None } else { Some(self.defined(name)?) };
         Ok(())
     }
 
-    /// Adds a name.
-    fn define(&mut self, name: &'t [u8], member: Member) -> Result<(), Problem> {
+    fn define(&mut self, name: &'t [u8], member: Member) -> Result<(), String> {
         if name == b"none" || self.names.insert(name, member).is_some() {
             return Err(format!("the name {} is reserved or already defined", name.escape_ascii()));
         }
         Ok(())
     }
 
-    /// Looks up a name.
-    fn defined(&self, name: &[u8]) -> Result<Member, Problem> {
+    fn defined(&self, name: &[u8]) -> Result<Member, String> {
         let member = self.names.get(name).copied();
         member.ok_or_else(|| format!("{} is not defined on an earlier line", name.escape_ascii()))
     }
 }
 
-fn verifier_key(text: &[u8], expected: SignatureType) -> Result<VerifierKey, Problem> {
+fn verifier_key(text: &[u8], expected: SignatureType) -> Result<VerifierKey, String> {
     let text = str::from_utf8(text).map_err(|_| "the vkey is not UTF-8".to_owned())?;
     let key: VerifierKey = text.parse().map_err(|error| format!("{error}"))?;
     if key.signature_type() == expected {
@@ -151,8 +153,7 @@ fn verifier_key(text: &[u8], expected: SignatureType) -> Result<VerifierKey, Pro
     .into())
 }
 
-/// Returns the optional URL after a vkey.
-fn optional_url(url: &[&[u8]]) -> Result<Option<Vec<u8>>, Problem> {
+fn optional_url(url: &[&[u8]]) -> Result<Option<Vec<u8>>, String> {
     match url {
         [] => Ok(None),
         [url] => Ok(Some((*url).to_owned())),

@@ -11,7 +11,8 @@ use crate::log::MAX_SIZE;
 use crate::log::merkle::{Node, RightEdge, TreeFull};
 use crate::log::tile::{FULL_WIDTH, HashTile, TileId, TileKind, Tiles};
 
-/// The partial tiles of a tree, at most 7 of them. Nothing else has to be read to append to the tree.
+/// The partial tiles of a tree, at most 7 of them. Nothing else has to be read to append to the tree. The default is the
+/// edge of the empty tree.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct EdgeTiles {
     edge: RightEdge,
@@ -31,11 +32,6 @@ pub enum EdgeError {
 }
 
 impl EdgeTiles {
-    /// Returns the edge of the empty tree.
-    pub fn empty() -> Self {
-        Self::default()
-    }
-
     /// Creates the edge of a tree of `size` leaves from the tiles that [`TileId::partial`] lists, or wider ones in
     /// their place.
     ///

@@ -53,11 +53,6 @@ impl TileId {
         self.width
     }
 
-    /// Returns whether the tile has 256 hashes or leaves. A full tile never changes.
-    fn is_full(self) -> bool {
-        self.width == FULL_WIDTH
-    }
-
     /// Returns the `n`-th tile of a kind in a tree of `size` leaves. Returns `None` if that tree does not have it.
     pub fn in_tree(kind: TileKind, n: u64, size: u64) -> Option<Self> {
         let width = kind.count_in(size).checked_sub(n.checked_mul(FULL_WIDTH.into())?)?;
@@ -117,7 +112,7 @@ impl fmt::Display for TileId {
             write!(f, "/x{:03}", above % 1000)?;
         }
         write!(f, "/{:03}", self.n % 1000)?;
-        if self.is_full() { Ok(()) } else { write!(f, ".p/{}", self.width) }
+        if self.width == FULL_WIDTH { Ok(()) } else { write!(f, ".p/{}", self.width) }
     }
 }
 

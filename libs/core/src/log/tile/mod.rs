@@ -5,14 +5,12 @@
 //! between are computed when they are needed. An entry bundle contains the leaves themselves. Only the last tile of a
 //! level can be partial, and a partial tile has no hash in the level above.
 
+mod content;
 mod edge;
-mod entry_bundle;
-mod hashes;
 mod id;
 
+pub use self::content::{EntryBundleError, HashTile, TileError, Tiles, encode_entry_bundle, parse_entry_bundle};
 pub use self::edge::{EdgeError, EdgeTiles};
-pub use self::entry_bundle::{EntryBundleError, encode_entry_bundle, parse_entry_bundle};
-pub use self::hashes::{HashTile, TileError, Tiles};
 pub use self::id::{TileId, TileKind, TilePathError};
 
 /// The number of hashes of a full tile, and of leaves of a full entry bundle.

@@ -12,15 +12,12 @@
 //! |---|---|
 //! | `path` | the paths of a bundle's files, and the lookup of tiles |
 //! | `record` | the JSON form of a record: writer and strict reader |
-//! | `lines` | the reader of `events.jsonl`, line by line |
-//! | `receipt` | a record that a publisher kept |
+//! | `readers` | the readers of `events.jsonl`, line by line, and of receipts |
 
-mod lines;
 mod path;
-mod receipt;
+mod readers;
 mod record;
 
-pub use self::lines::{EventLines, LineError};
 pub use self::path::{BundlePath, find_tile};
-pub use self::receipt::{ReceiptError, read_receipt};
-pub use self::record::{BundledRecord, Content, MAX_LINE_BYTES, RecordError, RecordFault, read_record, write_record};
+pub use self::readers::{EventLines, LineError, ReceiptError, read_receipt};
+pub use self::record::{BundledRecord, Content, MAX_LINE_BYTES, RecordError, read_record, write_record};

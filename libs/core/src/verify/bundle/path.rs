@@ -26,7 +26,7 @@ impl BundlePath {
             "events.jsonl" => Some(Self::Events),
             _ => match path.strip_prefix("anchors/") {
                 Some(name) => (!name.is_empty()).then(|| Self::Anchor(name.to_owned())),
-                None => path.parse().ok().filter(is_hash_tile).map(BundlePath::Tile),
+                None => path.parse().ok().filter(|id: &TileId| id.kind() != TileKind::Entries).map(BundlePath::Tile),
             },
         }
     }
@@ -43,10 +43,6 @@ pub fn find_tile(id: TileId, mut read: impl FnMut(&str) -> Option<Vec<u8>>) -> O
     let (found, bytes) = wider.find_map(|wider| Some((wider, read(&wider.to_string())?)))?;
     HashTile::parse(found, &bytes).ok()?;
     Some(bytes[..32 * usize::from(id.width())].to_vec())
-}
-
-fn is_hash_tile(tile: &TileId) -> bool {
-    tile.kind() != TileKind::Entries
 }
 
 impl fmt::Display for BundlePath {

@@ -1,14 +1,14 @@
 //! The JSON form of a record: one line of `events.jsonl`, or a receipt (`docs/spec/integrity.md#bundle-record`).
 
-use serde::Serialize;
+use serde::Serializer;
+use serde::ser::SerializeMap;
 use serde_json::{Map, Value};
 
 use crate::canonical::{self, Limits, Refused};
-use crate::event::{Header, PayloadMode, Record, V1, plain_uuid};
+use crate::event::{Header, MAX_SEQ, PayloadMode, Record, V1, plain_uuid};
 use crate::hash::Hash;
 use crate::seal::KeyId;
 use crate::timestamp::Timestamp;
-use crate::verify::bundle::record::RecordFault::Member;
 
 /// The maximum length of a line in bytes, so that reading needs bounded memory. It is above that of the longest payload
 /// in the longest spelling that a database can give it.
@@ -16,8 +16,6 @@ pub const MAX_LINE_BYTES: usize = 1 << 25;
 
 /// A record is an object with at most one nested object, `v1`.
 const LIMITS: Limits = Limits { bytes: MAX_LINE_BYTES, depth: 2 };
-/// The upper limit of a log index: 2^53 − 1.
-const MAX_INTEGER: u64 = crate::event::MAX_SEQ;
 
 /// A line that can be attributed to an event.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,20 +41,9 @@ pub enum Content {
         event_hash: Option<Hash>,
         /// The log index, if it is valid.
         log_index: Option<u64>,
-        /// The first fault.
-        fault: RecordFault,
+        /// The first fault, for people.
+        fault: String,
     },
-}
-
-/// A fault of a line with the verdict FORMAT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RecordFault {
-    /// The member with this name is missing, has the wrong form, or is out of range.
-    #[error("member {0} is missing or malformed")]
-    Member(&'static str),
-    /// There is a member that records do not have.
-    #[error("unknown member")]
-    UnknownMember,
 }
 
 /// Reasons why a line is unreadable, so that it cannot be attributed to an event.
@@ -87,184 +74,163 @@ pub fn read_record(line: &[u8], origin: &str) -> Result<BundledRecord, RecordErr
     };
     let seq = members.remove("seq").as_ref().and_then(Value::as_u64).ok_or(RecordError::NoPlace)?;
     let event_hash = members.get("event_hash").and_then(Value::as_str).and_then(|text| text.parse().ok());
-    let log_index = members.get("log_index").and_then(Value::as_u64).filter(|index| *index <= MAX_INTEGER);
-    let content = match content(members, origin, &tenant, &plan, seq) {
-        Ok((record, proof)) => Content::Record(Box::new(record), proof),
-        Err(fault) => Content::Malformed { event_hash, log_index, fault },
+    let log_index = members.get("log_index").and_then(log_index);
+    let malformed = |fault| Content::Malformed { event_hash, log_index, fault };
+    let mut members = Members(members);
+    let content = match members.record(origin, &tenant, &plan, seq) {
+        Ok((record, proof)) if members.0.is_empty() => Content::Record(Box::new(record), proof),
+        Ok(_) => malformed("unknown member".to_owned()),
+        Err(name) => malformed(format!("member {name} is missing or malformed")),
     };
     Ok(BundledRecord { tenant, plan, seq, content })
 }
 
-/// Parses the record and the text of its proof.
-fn content(
-    members: Map<String, Value>,
-    origin: &str,
-    tenant: &str,
-    plan: &str,
-    seq: u64,
-) -> Result<(Record, Option<String>), RecordFault> {
-    let mut members = Members(members);
-    let payload_mode = members.text("payload_mode")?;
-    let record = Record {
-        header: Header {
+fn log_index(value: &Value) -> Option<u64> {
+    value.as_u64().filter(|index| *index <= MAX_SEQ)
+}
+
+/// The members of a record that were not read yet. The error of a method is the name of the member that is missing, has
+/// the wrong form, or is out of range.
+struct Members(Map<String, Value>);
+
+impl Members {
+    /// Takes the record and the text of its proof.
+    fn record(
+        &mut self,
+        origin: &str,
+        tenant: &str,
+        plan: &str,
+        seq: u64,
+    ) -> Result<(Record, Option<String>), &'static str> {
+        let header = Header {
             origin: origin.to_owned(),
             tenant: tenant.to_owned(),
             plan: plan.to_owned(),
             seq,
-            event_id: plain_uuid(&members.text("event_id")?).ok_or(Member("event_id"))?,
-            event_type: members.text("type")?,
-            data_version: members.number("data_version")?,
-            occurred: members.time("occurred")?,
-            recorded: members.time("recorded")?,
-            source: members.text("source")?,
-            actor: members.text("actor")?,
-            correlation_id: members.text("correlation_id")?,
-            causation_id: members.text("causation_id")?,
-            payload_mode: PayloadMode::from_name(&payload_mode).ok_or(Member("payload_mode"))?,
-            payload_size: members.number("payload_size")?,
-            payload_hash: members.hash("payload_hash")?,
-            metadata_hash: members.hash("metadata_hash")?,
-            prev: members.hash("prev")?,
-            kid: KeyId::new(members.text("kid")?),
-        },
-        event_hash: members.hash("event_hash")?,
-        mac: members.bytes("mac")?,
-        sig: members.bytes("sig")?,
-        payload: members.optional_text("payload")?,
-        metadata: members.text("metadata")?,
-        request_mac: Vec::new(),
-        v1: members.v1()?,
-        log_index: match members.take("log_index") {
-            None => None,
-            Some(index) => Some(index.as_u64().filter(|index| *index <= MAX_INTEGER).ok_or(Member("log_index"))?),
-        },
-    };
-    let proof = members.optional_text("proof")?;
-    if members.0.is_empty() { Ok((record, proof)) } else { Err(RecordFault::UnknownMember) }
-}
+            event_id: plain_uuid(&self.text("event_id")?).ok_or("event_id")?,
+            event_type: self.text("type")?,
+            data_version: self.number("data_version")?,
+            occurred: self.time("occurred")?,
+            recorded: self.time("recorded")?,
+            source: self.text("source")?,
+            actor: self.text("actor")?,
+            correlation_id: self.text("correlation_id")?,
+            causation_id: self.text("causation_id")?,
+            payload_mode: PayloadMode::from_name(&self.text("payload_mode")?).ok_or("payload_mode")?,
+            payload_size: self.number("payload_size")?,
+            payload_hash: self.hash("payload_hash")?,
+            metadata_hash: self.hash("metadata_hash")?,
+            prev: self.hash("prev")?,
+            kid: KeyId::new(self.text("kid")?),
+        };
+        let record = Record {
+            header,
+            event_hash: self.hash("event_hash")?,
+            mac: self.bytes("mac")?,
+            sig: self.bytes("sig")?,
+            payload: self.optional_text("payload")?,
+            metadata: self.text("metadata")?,
+            request_mac: Vec::new(),
+            v1: self.v1()?,
+            log_index: self.take("log_index").map(|index| log_index(&index).ok_or("log_index")).transpose()?,
+        };
+        Ok((record, self.optional_text("proof")?))
+    }
 
-/// The members of a record that were not read yet.
-struct Members(Map<String, Value>);
-
-impl Members {
     /// Removes a member. Null counts as absent.
     fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
     }
 
-    fn optional_text(&mut self, name: &'static str) -> Result<Option<String>, RecordFault> {
+    fn optional_text(&mut self, name: &'static str) -> Result<Option<String>, &'static str> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(Member(name)),
+            Some(_) => Err(name),
         }
     }
 
-    fn text(&mut self, name: &'static str) -> Result<String, RecordFault> {
-        self.optional_text(name)?.ok_or(Member(name))
+    fn text(&mut self, name: &'static str) -> Result<String, &'static str> {
+        self.optional_text(name)?.ok_or(name)
     }
 
-    fn number(&mut self, name: &'static str) -> Result<u32, RecordFault> {
-        self.take(name).and_then(|value| value.as_u64()?.try_into().ok()).ok_or(Member(name))
+    fn number(&mut self, name: &'static str) -> Result<u32, &'static str> {
+        self.take(name).and_then(|value| value.as_u64()?.try_into().ok()).ok_or(name)
     }
 
-    fn time(&mut self, name: &'static str) -> Result<Timestamp, RecordFault> {
+    fn time(&mut self, name: &'static str) -> Result<Timestamp, &'static str> {
         let text = self.text(name)?;
-        Timestamp::parse(&text).ok().filter(|time| time.to_string() == text).ok_or(Member(name))
+        Timestamp::parse(&text).ok().filter(|time| time.to_string() == text).ok_or(name)
     }
 
-    fn hash(&mut self, name: &'static str) -> Result<Hash, RecordFault> {
-        self.text(name)?.parse().map_err(|_| Member(name))
+    fn hash(&mut self, name: &'static str) -> Result<Hash, &'static str> {
+        self.text(name)?.parse().map_err(|_| name)
     }
 
-    fn bytes(&mut self, name: &'static str) -> Result<Vec<u8>, RecordFault> {
+    fn bytes(&mut self, name: &'static str) -> Result<Vec<u8>, &'static str> {
         let text = self.text(name)?;
         let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
-        hex::decode(&text).ok().filter(|_| lower).ok_or(Member(name))
+        hex::decode(&text).ok().filter(|_| lower).ok_or(name)
     }
 
     /// Parses the columns of scheme v1. A column that is null or absent is taken as empty: that is a fault of the v1
     /// signature (check 12), not of the format.
-    fn v1(&mut self) -> Result<Option<V1>, RecordFault> {
-        let mut members = match self.take("v1") {
-            None => return Ok(None),
-            Some(Value::Object(members)) => Self(members),
-            Some(_) => return Err(Member("v1")),
-        };
-        let mut column = |name| members.optional_text(name).map_err(|_| Member("v1"));
+    fn v1(&mut self) -> Result<Option<V1>, &'static str> {
+        let Some(v1) = self.take("v1") else { return Ok(None) };
+        let Value::Object(members) = v1 else { return Err("v1") };
+        let mut members = Self(members);
+        let mut column = |name| members.optional_text(name).map_err(|_| "v1");
         let v1 = V1 {
             payload_hash: column("payload_hash")?.unwrap_or_default(),
             prev_hash: column("prev_hash")?,
             signature: column("signature")?.unwrap_or_default(),
         };
-        if members.0.is_empty() { Ok(Some(v1)) } else { Err(Member("v1")) }
+        if members.0.is_empty() { Ok(Some(v1)) } else { Err("v1") }
     }
 }
 
 /// Writes a record as a line of `events.jsonl`, without the line break. `proof` is the text of its proof, in a bundle
 /// of plans.
 pub fn write_record(record: &Record, proof: Option<&str>) -> String {
-    let Record { header, event_hash, mac, sig, payload, metadata, v1, log_index, request_mac: _ } = record;
-    let line = Line {
-        tenant: &header.tenant,
-        plan: &header.plan,
-        seq: header.seq,
-        event_id: header.event_id.hyphenated().to_string(),
-        r#type: &header.event_type,
-        data_version: header.data_version,
-        occurred: header.occurred,
-        recorded: header.recorded,
-        source: &header.source,
-        actor: &header.actor,
-        correlation_id: &header.correlation_id,
-        causation_id: &header.causation_id,
-        payload_mode: header.payload_mode.as_str(),
-        payload_size: header.payload_size,
-        payload_hash: header.payload_hash,
-        metadata_hash: header.metadata_hash,
-        prev: header.prev,
-        kid: header.kid.as_str(),
-        event_hash: *event_hash,
-        mac: hex::encode(mac),
-        sig: hex::encode(sig),
-        payload: payload.as_deref(),
-        metadata,
-        log_index: *log_index,
-        v1: v1.as_ref(),
-        proof,
-    };
-    serde_json::to_string(&line).expect("every member of a record has a JSON form")
+    let mut line = Vec::new();
+    let written = write_members(record, proof, &mut serde_json::Serializer::new(&mut line));
+    written.expect("every member of a record has a JSON form");
+    String::from_utf8(line).expect("JSON is UTF-8")
 }
 
-/// The members of a record in the order of `docs/spec/integrity.md#bundle-record`.
-#[derive(Serialize)]
-struct Line<'r> {
-    tenant: &'r str,
-    plan: &'r str,
-    seq: u64,
-    event_id: String,
-    r#type: &'r str,
-    data_version: u32,
-    occurred: Timestamp,
-    recorded: Timestamp,
-    source: &'r str,
-    actor: &'r str,
-    correlation_id: &'r str,
-    causation_id: &'r str,
-    payload_mode: &'static str,
-    payload_size: u32,
-    payload_hash: Hash,
-    metadata_hash: Hash,
-    prev: Hash,
-    kid: &'r str,
-    event_hash: Hash,
-    mac: String,
-    sig: String,
-    payload: Option<&'r str>,
-    metadata: &'r str,
-    log_index: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    v1: Option<&'r V1>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    proof: Option<&'r str>,
+/// Writes the members in the order of `docs/spec/integrity.md#bundle-record`.
+fn write_members<S: Serializer>(record: &Record, proof: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+    let Record { header, event_hash, mac, sig, payload, metadata, v1, log_index, request_mac: _ } = record;
+    let mut line = serializer.serialize_map(None)?;
+    line.serialize_entry("tenant", &header.tenant)?;
+    line.serialize_entry("plan", &header.plan)?;
+    line.serialize_entry("seq", &header.seq)?;
+    line.serialize_entry("event_id", &header.event_id.hyphenated().to_string())?;
+    line.serialize_entry("type", &header.event_type)?;
+    line.serialize_entry("data_version", &header.data_version)?;
+    line.serialize_entry("occurred", &header.occurred)?;
+    line.serialize_entry("recorded", &header.recorded)?;
+    line.serialize_entry("source", &header.source)?;
+    line.serialize_entry("actor", &header.actor)?;
+    line.serialize_entry("correlation_id", &header.correlation_id)?;
+    line.serialize_entry("causation_id", &header.causation_id)?;
+    line.serialize_entry("payload_mode", header.payload_mode.as_str())?;
+    line.serialize_entry("payload_size", &header.payload_size)?;
+    line.serialize_entry("payload_hash", &header.payload_hash)?;
+    line.serialize_entry("metadata_hash", &header.metadata_hash)?;
+    line.serialize_entry("prev", &header.prev)?;
+    line.serialize_entry("kid", &header.kid)?;
+    line.serialize_entry("event_hash", event_hash)?;
+    line.serialize_entry("mac", &hex::encode(mac))?;
+    line.serialize_entry("sig", &hex::encode(sig))?;
+    line.serialize_entry("payload", payload)?;
+    line.serialize_entry("metadata", metadata)?;
+    line.serialize_entry("log_index", log_index)?;
+    if let Some(v1) = v1 {
+        line.serialize_entry("v1", v1)?;
+    }
+    if let Some(proof) = proof {
+        line.serialize_entry("proof", proof)?;
+    }
+    line.end()
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use sealbus_core::event::Record;
 use sealbus_core::verify::bundle::{BundlePath, BundledRecord, Content, EventLines, MAX_LINE_BYTES, find_tile};
-use sealbus_core::verify::{ChainCheck, CheckedLog, Evidence, Notes, Report, Trust, UnansweredReceipts};
+use sealbus_core::verify::{ChainCheck, CheckedLog, Notes, Report, Trust, UnansweredReceipts};
 
 use super::Source;
 use crate::evidence::pins::Pins;
@@ -49,18 +49,16 @@ pub(crate) fn verify(
     while let Some(BundledRecord { tenant, plan, seq, content }) = records.next()? {
         let is_current = |((a, b), _): &((String, String), _)| *a == tenant && *b == plan;
         if !current.as_ref().is_some_and(is_current) {
-            let check = ChainCheck::new(&trust, &tenant, &plan).against(&log).expecting(&unanswered);
+            let check = ChainCheck::new(&trust, Some(&log), Some(&unanswered), &tenant, &plan);
             if let Some((_, previous)) = current.replace(((tenant, plan), check)) {
                 report.add_plan(previous.finish());
             }
         }
         let Some((_, check)) = &mut current else { continue };
         report.add(match content {
-            Content::Record(record, proof) => {
-                check.next_with(&record, &Evidence { proof: proof.as_deref(), unopened: None })
-            }
+            Content::Record(record, proof) => check.next(&record, proof.as_deref(), None),
             Content::Malformed { event_hash, log_index, fault } => {
-                check.next_malformed(seq, event_hash, log_index, &fault.to_string())
+                check.next_malformed(seq, event_hash, log_index, &fault)
             }
         });
         on_read(records.line.len() as u64);

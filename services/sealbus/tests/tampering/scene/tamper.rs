@@ -100,7 +100,7 @@ impl Scene {
                 .await
                 .unwrap();
         }
-        let mut edge = EdgeTiles::empty();
+        let mut edge = EdgeTiles::default();
         for tile in edge.append(&hashes).unwrap() {
             let TileKind::Hashes(level) = tile.id().kind() else { unreachable!("a tree has hash tiles") };
             sqlx::query("INSERT INTO sealbus.tiles (log_id, level, index, width, hashes) VALUES ($1, $2, $3, $4, $5)")
