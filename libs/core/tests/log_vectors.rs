@@ -195,8 +195,8 @@ fn notes_are_verified_or_refused_as_in_the_vectors() {
             let opened = opened.unwrap();
             assert_eq!(opened.checkpoint().size(), number(case, "size"), "{name}");
             assert_eq!(opened.checkpoint().root(), hash(case, "root"), "{name}");
-            let lines = opened.signatures().iter();
-            let lines = lines.map(|line| (line.key.name(), line.key.signature_type() as u64, line.time));
+            let lines = Note::parse(&note).unwrap().verify(&signing.known).unwrap();
+            let lines = lines.iter().map(|line| (line.key.name(), line.key.signature_type() as u64, line.time));
             let published = signers.iter();
             let published =
                 published.map(|line| (line[0].as_str().unwrap(), line[1].as_u64().unwrap(), line[2].as_u64()));
@@ -229,7 +229,7 @@ fn entry_bundles_and_event_proofs_match_the_vectors() {
         let time = number(&file["checkpoint"], "time");
         let checkpoint = Checkpoint::new(origin, 3, tree.edge.root()).unwrap();
         let published = open(&signing, origin, text(events, "note").as_bytes()).unwrap();
-        let note = signed(&signing, &checkpoint, time, published.signatures()[2].time.unwrap());
+        let note = signed(&signing, &checkpoint, time, published.cosignatures(u64::MAX).last().unwrap().time);
         assert_eq!(note.to_string(), text(events, "note"));
         let proof = EventProof { leaf: leaves[1].clone(), index: 1, hashes: tree.inclusion(1, 3), note };
         assert_eq!(proof.to_string(), text(events, "proof"));

@@ -26,6 +26,7 @@ pub struct Checkpoint {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SignedCheckpoint {
     checkpoint: Checkpoint,
+    /// In the order of the note.
     signatures: Vec<VerifiedSignature>,
     /// The pinned keys of the log.
     log_keys: Vec<PublicKey>,
@@ -105,11 +106,6 @@ impl SignedCheckpoint {
     /// The checkpoint that was signed.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
-    }
-
-    /// The verified signature lines of known keys, in the order of the note.
-    pub fn signatures(&self) -> &[VerifiedSignature] {
-        &self.signatures
     }
 
     /// Returns the dated signature lines, except those dated more than [`MAX_AHEAD_SECONDS`] after `now`, in seconds

@@ -161,17 +161,13 @@ fn key(entry: Entry) -> Result<Key, KeyringError> {
     let Entry { id, secret, public, status, from, until } = entry;
     let Some(kind) = id.kind() else { return Err(KeyringError::Id { id }) };
     let secret = secret.map(|text| decode_secret(&id, kind, &text)).transpose()?;
-    let public = match public {
-        Some(_) if !kind.has_public() => return Err(KeyringError::PublicNotWanted { id }),
-        Some(text) => Some(decode_public(&id, &text)?),
-        None => None,
-    };
-    let derived = match &secret {
-        Some(secret) if kind.has_public() => {
-            Some(PublicKey::of_seed(secret.as_slice().try_into().expect("decode_secret checks the length")))
-        }
-        _ => None,
-    };
+    if public.is_some() && !kind.has_public() {
+        return Err(KeyringError::PublicNotWanted { id });
+    }
+    let public = public.map(|text| decode_public(&id, &text)).transpose()?;
+    let seed = secret.as_ref().filter(|_| kind.has_public());
+    let derived =
+        seed.map(|seed| PublicKey::of_seed(seed.as_slice().try_into().expect("decode_secret checks the length")));
     if public.is_some() && derived.is_some() && public != derived {
         return Err(KeyringError::PublicOfOtherSecret { id });
     }

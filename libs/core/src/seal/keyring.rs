@@ -150,8 +150,22 @@ impl Keyring {
     /// The caller must have computed or compared `event_hash` itself. The window of the key is not checked here, since that
     /// requires the log.
     pub fn check(&self, header: &Header, event_hash: &Hash, mac: &[u8], sig: &[u8]) -> Result<Checked, Verdict> {
-        check_shape(&header.kid, mac, sig)?;
-        self.key(&header.kid).ok_or(Verdict::UntrustedKey)?.check(header, event_hash, mac, sig)
+        let suite = check_shape(&header.kid, mac, sig)?;
+        let key = self.key(&header.kid).ok_or(Verdict::UntrustedKey)?;
+        match (suite, key.secret()) {
+            // Without the secret, only the length of a MAC can be checked.
+            (Suite::Hmac, None) if mac.len() == 32 => Ok(Checked::NoSecret),
+            (Suite::Hmac, None) => Err(Verdict::Mac),
+            (Suite::Hmac, Some(secret)) => {
+                let plan_key = suite::plan_key(secret, &header.origin, &header.tenant, &header.plan);
+                if suite::mac_matches(&plan_key, event_hash, mac) { Ok(Checked::Valid) } else { Err(Verdict::Mac) }
+            }
+            (Suite::Ed25519, _) => {
+                let message = suite::signature_message(&key.id, event_hash);
+                let valid = key.public.as_ref().is_some_and(|public| public.verifies(&message, sig));
+                if valid { Ok(Checked::Valid) } else { Err(Verdict::Signature) }
+            }
+        }
     }
 
     /// Returns the window that the keyring pins for a key, or `None` if the keyring does not have the key.
@@ -204,25 +218,6 @@ impl Key {
         let Self { id, kind, secret, public, status, window } = self;
         let has_secret = secret.is_some();
         HeldKey { id, kind: *kind, status: *status, pinned: *window, public: public.as_ref(), has_secret }
-    }
-
-    /// Checks the MAC or signature of an event that names this key.
-    fn check(&self, header: &Header, event_hash: &Hash, mac: &[u8], sig: &[u8]) -> Result<Checked, Verdict> {
-        match check_shape(&self.id, mac, sig)? {
-            Suite::Hmac => {
-                let Some(secret) = self.secret() else {
-                    // Without the secret, only the length of a MAC can be checked.
-                    return if mac.len() == 32 { Ok(Checked::NoSecret) } else { Err(Verdict::Mac) };
-                };
-                let plan_key = suite::plan_key(secret, &header.origin, &header.tenant, &header.plan);
-                if suite::mac_matches(&plan_key, event_hash, mac) { Ok(Checked::Valid) } else { Err(Verdict::Mac) }
-            }
-            Suite::Ed25519 => {
-                let message = suite::signature_message(&self.id, event_hash);
-                let valid = self.public.as_ref().is_some_and(|public| public.verifies(&message, sig));
-                if valid { Ok(Checked::Valid) } else { Err(Verdict::Signature) }
-            }
-        }
     }
 
     /// Returns whether two keys have the same id, secret or public key, so that one key would have two uses.

@@ -1,14 +1,4 @@
 //! Keys, signing and checking.
-//!
-//! | file | content |
-//! |---|---|
-//! | `suite` | the bytes of the two suites: plan key, MAC, signed message |
-//! | `ed25519` | public keys, and strict verification of their signatures |
-//! | `keyring` | all keys that a process trusts, and checking seals with them |
-//! | `file` | keyring files, and the reasons for which they are refused |
-//! | `text` | new keys, and changes of keyring files |
-//! | `signer` | signing events with the active key |
-//! | `proof` | the proof in `key.added` that a key agreed to be added |
 
 mod ed25519;
 mod file;

@@ -20,14 +20,13 @@ impl Signer {
     /// event of a ledger it is this key itself.
     pub fn key_added(&self, origin: &str, by: &KeyId) -> String {
         let message = message(origin, self.kid(), by);
-        let mut payload = json!({ "kid": self.kid() });
         let proof = match &self.pair {
             Some(pair) => pair.sign(&message).as_ref().to_vec(),
             None => mac(self.secret(), origin, &message).finalize().into_bytes().to_vec(),
         };
-        payload["proof"] = Value::String(STANDARD.encode(proof));
+        let mut payload = json!({ "kid": self.kid(), "proof": STANDARD.encode(proof) });
         if let Some(public) = &self.key.public {
-            payload["public"] = Value::String(public.to_string());
+            payload["public"] = json!(public.to_string());
         }
         canonical::write(&payload)
     }

@@ -27,6 +27,9 @@ pub struct CheckedLog {
     /// The checkpoint, or the newest anchor if the checkpoint was refused.
     pub(super) reference: Option<VerifiedNote>,
     pub(super) leaves: LeafSource,
+    /// One bit for each leaf of the tree, starting with the lowest bit of the first word: whether a record claims the
+    /// leaf. Empty if leaves are not compared with a tree.
+    pub(super) claimed: Vec<AtomicU64>,
     pub(super) anchored: u64,
     pub(super) trusted_times: TrustedTimes,
     pub(super) vouched: Option<Vouched>,
@@ -37,11 +40,7 @@ pub struct CheckedLog {
 #[derive(Debug)]
 pub(super) enum LeafSource {
     /// The tree, whose tiles are all present and correct.
-    Tree {
-        tiles: Tiles,
-        /// One bit for each leaf, starting with the lowest bit of the first word: whether a record claims the leaf.
-        claimed: Vec<AtomicU64>,
-    },
+    Tree(Tiles),
     /// No source, because there is no checkpoint or a tile is wrong.
     Unavailable,
     /// The proof in each record of a bundle of plans.
@@ -65,14 +64,9 @@ pub struct Vouched {
 }
 
 impl LeafSource {
-    /// Starts with no leaf of the tree claimed.
-    pub(super) fn of(tiles: Tiles, size: u64) -> Self {
-        Self::Tree { tiles, claimed: (0..size.div_ceil(64)).map(|_| AtomicU64::new(0)).collect() }
-    }
-
     /// Returns the tiles of the tree, if leaves are compared with one.
     pub(super) fn tiles(&self) -> Option<&Tiles> {
-        if let Self::Tree { tiles, .. } = self { Some(tiles) } else { None }
+        if let Self::Tree(tiles) = self { Some(tiles) } else { None }
     }
 }
 
@@ -143,24 +137,20 @@ impl CheckedLog {
     /// Returns the claimed leaves as a bit set, starting with the lowest bit of the first word, for a verification that
     /// is resumed later. Empty if leaves are not compared with a tree.
     pub fn claims(&self) -> Vec<u64> {
-        self.claim_words().iter().map(|word| word.load(Ordering::Relaxed)).collect()
+        self.claimed.iter().map(|word| word.load(Ordering::Relaxed)).collect()
     }
 
     /// Adds the claims that [`CheckedLog::claims`] returned for a log with the same checkpoint.
     pub fn restore_claims(&self, claims: &[u64]) {
-        for (word, bits) in self.claim_words().iter().zip(claims) {
+        for (word, bits) in self.claimed.iter().zip(claims) {
             word.fetch_or(*bits, Ordering::Relaxed);
         }
-    }
-
-    fn claim_words(&self) -> &[AtomicU64] {
-        if let LeafSource::Tree { claimed, .. } = &self.leaves { claimed } else { &[] }
     }
 
     /// Returns the word with the claim bit of a leaf, or `None` if there is no tree or the index is beyond it.
     fn claim_word(&self, index: u64) -> Option<&AtomicU64> {
         // A word number that does not fit into a usize is beyond the tree.
-        self.claim_words().get(usize::try_from(index / 64).ok()?)
+        self.claimed.get(usize::try_from(index / 64).ok()?)
     }
 
     /// Check 13 of a record with a log index: its proof, if there is one or has to be one, and the leaf at this index.

@@ -2,6 +2,7 @@
 //! (`docs/spec/integrity.md#checks-of-notes-and-tiles`).
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 
 use crate::hash::Hash;
 use crate::log::checkpoint::CheckpointError;
@@ -79,8 +80,8 @@ impl Notes {
         let (tiles, mut findings) = tree.finish();
         self.findings.append(&mut findings);
         // Without a valid note there is no tree to compare with. CHECKPOINT is reported already.
-        let tree = tiles.zip(self.reference().map(|note| note.checkpoint().size()));
-        self.finish(tree.map_or(LeafSource::Unavailable, |(tiles, size)| LeafSource::of(tiles, size)))
+        let tiles = tiles.filter(|_| self.reference().is_some());
+        self.finish(tiles.map_or(LeafSource::Unavailable, LeafSource::Tree))
     }
 
     /// Returns the checked log of a bundle of plans, which has no tiles, and a proof in each record.
@@ -128,11 +129,15 @@ impl Notes {
         dated.extend(self.checkpoint.as_ref().and_then(|checkpoint| checkpoint.dated(self.now)));
         let vouched = self.check_newest(&leaves);
         let anchored = self.newest.as_ref().map_or(0, |newest| newest.checkpoint().size());
+        let reference = self.checkpoint.or(self.newest);
+        let tree = reference.as_ref().filter(|_| leaves.tiles().is_some());
+        let words = tree.map_or(0, |tree| tree.checkpoint().size().div_ceil(64));
         CheckedLog {
             policy: self.policy,
             origin: self.origin,
-            reference: self.checkpoint.or(self.newest),
+            reference,
             leaves,
+            claimed: (0..words).map(|_| AtomicU64::new(0)).collect(),
             anchored,
             trusted_times: TrustedTimes::of(dated),
             vouched,
@@ -191,7 +196,7 @@ impl Notes {
         }
         let is_reference = || self.reference().is_some_and(|reference| reference.checkpoint() == newest.checkpoint());
         let vouches = match leaves {
-            LeafSource::Tree { .. } => true,
+            LeafSource::Tree(_) => true,
             LeafSource::Unavailable => false,
             LeafSource::EventProofs => is_reference(),
         };

@@ -90,9 +90,7 @@ impl TreeCheck {
 
 /// Returns the tile that is requested after this one.
 fn following(id: TileId, size: u64) -> Option<TileId> {
+    let TileKind::Hashes(level) = id.kind() else { return None };
     let next = TileId::in_tree(id.kind(), id.n() + 1, size);
-    next.or_else(|| match id.kind() {
-        TileKind::Hashes(level) => TileId::in_tree(TileKind::Hashes(level + 1), 0, size),
-        TileKind::Entries => None,
-    })
+    next.or_else(|| TileId::in_tree(TileKind::Hashes(level + 1), 0, size))
 }

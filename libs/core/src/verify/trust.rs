@@ -63,9 +63,10 @@ impl Trust {
             self.latest_sealed = self.latest_sealed.max(Some(header.recorded));
         }
         if (header.tenant.as_str(), header.plan.as_str()) == (Tenant::system().as_str(), Plan::keys().as_str()) {
-            if let Some(index) = index_of_key_event(record)
-                && let Some(payload) = self.sealed_payload(record)
-            {
+            // The first event of the plan is leaf 0 by definition, whether it is sealed yet or not
+            // (`docs/spec/integrity.md#keys-first`).
+            let index = if header.seq == 1 { Some(0) } else { *log_index };
+            if let (Some(index), Some(payload)) = (index, self.sealed_payload(record)) {
                 self.apply_key_event(record, index, &payload);
             }
         } else if header.plan == Plan::erasures().as_str()
@@ -102,19 +103,23 @@ impl Trust {
         if window.contains(index.unwrap_or(self.tree_size)) { Ok(()) } else { Err(Verdict::KeyWindow) }
     }
 
+    /// Checks that a pinned key sealed a record: its fields, its event hash, and its seal. A MAC is not checked if the
+    /// verifier lacks the secret.
+    pub(super) fn check_seal(&self, record: &Record) -> Result<(), Verdict> {
+        let Record { header, event_hash, mac, sig, .. } = record;
+        header.validate().map_err(|error| error.verdict())?;
+        if header.origin != self.origin || header.hash() != *event_hash {
+            return Err(Verdict::EventHash);
+        }
+        self.keyring.check(header, event_hash, mac, sig).map(|_| ())
+    }
+
     /// Returns the payload of a record as JSON, if a pinned key sealed the record and the payload is intact.
     fn sealed_payload(&self, record: &Record) -> Option<Value> {
-        let header = &record.header;
-        if header.origin != self.origin || header.validate().is_err() {
-            return None;
-        }
-        let event_hash = header.hash();
-        self.keyring.check(header, &event_hash, &record.mac, &record.sig).ok()?;
+        self.check_seal(record).ok()?;
         let payload = record.payload.as_deref()?;
-        if event_hash != record.event_hash || !canonical::stored_matches(payload, &header.payload_hash) {
-            return None;
-        }
-        serde_json::from_str(payload).ok()
+        let is_intact = canonical::stored_matches(payload, &record.header.payload_hash);
+        serde_json::from_str(payload).ok().filter(|_| is_intact)
     }
 
     /// Opens or closes the window of a key as an event of plan `_keys` says (`docs/spec/integrity.md#keys-believed`).
@@ -133,8 +138,7 @@ impl Trust {
             }
             "key.retired" | "key.revoked" => {
                 let kid = payload["kid"].as_str().map(KeyId::new);
-                let window = kid.and_then(|kid| self.windows.get_mut(&kid));
-                if let Some(window) = window {
+                if let Some(window) = kid.and_then(|kid| self.windows.get_mut(&kid)) {
                     // An end counts from its own leaf at the earliest. Otherwise the owner of a key could disown its
                     // past. An `until` that is absent or not a log index is taken as the event's own leaf.
                     let until = payload["until"].as_u64().unwrap_or(0).max(index);
@@ -144,10 +148,4 @@ impl Trust {
             _ => {}
         }
     }
-}
-
-/// Returns the log index from which an event of plan `_keys` counts, or `None` if it has no leaf yet. The first event
-/// of the plan is leaf 0 by definition, whether it is sealed yet or not (`docs/spec/integrity.md#keys-first`).
-fn index_of_key_event(record: &Record) -> Option<u64> {
-    if record.header.seq == 1 { Some(0) } else { record.log_index }
 }

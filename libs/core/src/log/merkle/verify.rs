@@ -42,10 +42,7 @@ pub fn verify_inclusion(
     }
     let (mut climb, mut hash) = (Climb { node: index, last: size - 1 }, *leaf_hash);
     for sibling in proof {
-        hash = match climb.step()? {
-            Side::Left => node_hash(sibling, &hash),
-            Side::Right => node_hash(&hash, sibling),
-        };
+        hash = if climb.step_is_from_right()? { node_hash(sibling, &hash) } else { node_hash(&hash, sibling) };
     }
     climb.end()?;
     if hash == *root { Ok(()) } else { Err(ProofError::Root) }
@@ -81,21 +78,18 @@ pub fn verify_consistency(old: u64, size: u64, proof: &[Hash], old_root: &Hash, 
     let mut climb = Climb { node: (old - 1) >> level, last: (size - 1) >> level };
     let (mut old_hash, mut hash) = (*first, *first);
     for sibling in rest {
-        match climb.step()? {
-            Side::Left => {
-                old_hash = node_hash(sibling, &old_hash);
-                hash = node_hash(sibling, &hash);
-            }
-            Side::Right => hash = node_hash(&hash, sibling),
+        if climb.step_is_from_right()? {
+            old_hash = node_hash(sibling, &old_hash);
+            hash = node_hash(sibling, &hash);
+        } else {
+            hash = node_hash(&hash, sibling);
         }
     }
     climb.end()?;
-    if old_hash != *old_root {
-        Err(ProofError::OldRoot)
-    } else if hash == *root {
-        Ok(())
-    } else {
-        Err(ProofError::Root)
+    match (old_hash == *old_root, hash == *root) {
+        (true, true) => Ok(()),
+        (false, _) => Err(ProofError::OldRoot),
+        (true, false) => Err(ProofError::Root),
     }
 }
 
@@ -106,15 +100,10 @@ struct Climb {
     last: u64,
 }
 
-/// The side of the node on which its sibling is.
-enum Side {
-    Left,
-    Right,
-}
-
 impl Climb {
-    /// Returns the side of the sibling that the next hash of the proof belongs to, and moves to the parent.
-    fn step(&mut self) -> Result<Side, ProofError> {
+    /// Moves to the next node that has a sibling, whose hash is the next one of the proof, and then to their parent.
+    /// Returns whether the node is the right child, so that its sibling is on the left.
+    fn step_is_from_right(&mut self) -> Result<bool, ProofError> {
         if self.last == 0 {
             return Err(ProofError::Long);
         }
@@ -123,9 +112,9 @@ impl Climb {
             let levels_without_sibling = self.node.trailing_zeros();
             self.up(levels_without_sibling);
         }
-        let side = if self.node & 1 == 1 { Side::Left } else { Side::Right };
+        let is_right = self.node & 1 == 1;
         self.up(1);
-        Ok(side)
+        Ok(is_right)
     }
 
     /// Moves `levels` levels up.

@@ -7,12 +7,6 @@
 //! tile/…          hash tiles of the checkpoint's size; not in a bundle of plans
 //! events.jsonl    records by tenant, plan, seq; a bundle of plans also holds _keys, and a proof in each sealed record
 //! ```
-//!
-//! | file | content |
-//! |---|---|
-//! | `path` | the paths of a bundle's files, and the lookup of tiles |
-//! | `record` | the JSON form of a record: writer and strict reader |
-//! | `readers` | the readers of `events.jsonl`, line by line, and of receipts |
 
 mod path;
 mod readers;

@@ -68,11 +68,12 @@ pub fn read_record(line: &[u8], origin: &str) -> Result<BundledRecord, RecordErr
     let Value::Object(mut members) = canonical::read_any_number(line, LIMITS)? else {
         return Err(RecordError::NoPlace);
     };
-    let (Some(Value::String(tenant)), Some(Value::String(plan))) = (members.remove("tenant"), members.remove("plan"))
+    let seq = members.remove("seq").as_ref().and_then(Value::as_u64);
+    let (Some(Value::String(tenant)), Some(Value::String(plan)), Some(seq)) =
+        (members.remove("tenant"), members.remove("plan"), seq)
     else {
         return Err(RecordError::NoPlace);
     };
-    let seq = members.remove("seq").as_ref().and_then(Value::as_u64).ok_or(RecordError::NoPlace)?;
     let event_hash = members.get("event_hash").and_then(Value::as_str).and_then(|text| text.parse().ok());
     let log_index = members.get("log_index").and_then(log_index);
     let malformed = |fault| Content::Malformed { event_hash, log_index, fault };
