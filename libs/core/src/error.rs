@@ -8,13 +8,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Declares all kinds in the order of the specification's table: name, code, HTTP status, title.
+/// Declares all kinds in the order of the specification's table: name, code, HTTP status, title. The title is also the
+/// documentation of the kind, which can add to it.
 macro_rules! error_kinds {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $title:literal,)*) => {
         /// The reasons for which Sealbus does not carry out a request.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ErrorKind {
-            $($(#[$doc])* $name,)*
+            $(#[doc = concat!($title, ".")] $(#[$doc])* $name,)*
         }
 
         impl ErrorKind {
@@ -33,65 +34,41 @@ macro_rules! error_kinds {
 error_kinds! {
     /// The JSON text or its canonical form exceeds its limit.
     JsonSize = "json_size", 413, "The JSON text is too large",
-    /// The JSON text is not UTF-8.
     JsonUtf8 = "json_utf8", 400, "The JSON text is not UTF-8",
-    /// The text is not JSON.
     JsonSyntax = "json_syntax", 400, "The text is not valid JSON",
-    /// Arrays and objects are nested too deeply.
     JsonDepth = "json_depth", 400, "The JSON text is nested too deeply",
-    /// A name appears twice in one object.
     JsonDuplicateKey = "json_duplicate_key", 400, "A JSON object has a duplicate name",
-    /// A surrogate escape is not half of a pair.
     JsonLoneSurrogate = "json_lone_surrogate", 400, "A JSON string contains a lone surrogate",
-    /// A string contains the character U+0000.
     JsonNul = "json_nul", 400, "A JSON string contains U+0000",
-    /// A double cannot represent an integer exactly.
     JsonIntegerRange = "json_integer_range", 400, "A JSON integer is beyond 2^53-1",
-    /// A number rounds to infinity.
     JsonNumberRange = "json_number_range", 400, "A JSON number is beyond the range of a double",
     /// A tenant, plan, type or other name breaks its rule.
     InvalidName = "invalid_name", 400, "Invalid name",
     /// A member, header or parameter is unknown, missing or malformed.
     InvalidField = "invalid_field", 400, "Invalid field",
-    /// Sealbus did not issue the cursor for this list.
     InvalidCursor = "invalid_cursor", 400, "The cursor is not valid for this list",
     /// The request has no token, or an unknown or expired one.
     Unauthenticated = "unauthenticated", 401, "A valid token is required",
-    /// The token lacks the scope.
     Forbidden = "forbidden", 403, "The token does not allow this request",
-    /// The token lacks the tenant.
     CrossTenant = "cross_tenant", 403, "The token does not allow this tenant",
-    /// The resource does not exist for this tenant.
     NotFound = "not_found", 404, "Not found",
-    /// The path has other methods.
     MethodNotAllowed = "method_not_allowed", 405, "Method not allowed",
-    /// The request body was not received in time.
     RequestTimeout = "request_timeout", 408, "The request body was not received in time",
-    /// The id is stored with other content.
     IdConflict = "id_conflict", 409, "The id is already stored with other content",
-    /// The plan's head is not the expected one.
     HeadMismatch = "head_mismatch", 412, "The plan's head does not match the expected one",
     /// A body, array or event exceeds its limit.
     TooLarge = "too_large", 413, "The request is too large",
-    /// The path does not accept the media type of the body.
     UnsupportedMediaType = "unsupported_media_type", 415, "Unsupported media type",
     /// The catalog has no such type, or no such version of it.
     UnknownEventType = "unknown_event_type", 422, "Unknown event type",
-    /// The data does not satisfy the schema of its type.
     SchemaViolation = "schema_violation", 422, "The data does not satisfy its schema",
-    /// The type requires context that the event does not have.
     MissingContext = "missing_context", 422, "The event lacks required context",
-    /// An id appears twice in one request.
     DuplicateId = "duplicate_id", 422, "The same id appears twice in one request",
-    /// The idempotency key was used for another request.
     IdempotencyKeyReused = "idempotency_key_reused", 422, "The idempotency key was used for another request",
-    /// The caller sends more requests than it may.
     RateLimited = "rate_limited", 429, "Too many requests",
-    /// The server has reached one of its limits.
     Overloaded = "overloaded", 503, "The server is overloaded",
     /// The database is unreachable, or the outcome of a commit is unknown.
     LedgerUnavailable = "ledger_unavailable", 503, "The ledger is unavailable",
-    /// Sealbus has failed.
     Internal = "internal", 500, "Internal error",
 }
 

@@ -82,9 +82,7 @@ impl KeyKind {
     /// Returns the id of the key pair of this kind with this public key: the first 8 bytes of the labelled hash of the key.
     pub fn id_of_public(self, public: &[u8; 32]) -> KeyId {
         let hash = Hash::of(&[LABEL, public].concat());
-        let mut first = [0; 8];
-        first.copy_from_slice(&hash.0[..8]);
-        self.id(first)
+        self.id(*hash.0.first_chunk().expect("a hash has 32 bytes"))
     }
 }
 

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How the pauses between attempts grow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backoff {
     /// Each pause is twice the previous one, up to the policy's `max`.
@@ -37,12 +37,8 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     /// Returns a policy of 3 attempts with exponential pauses from 100 ms to 5 s.
     fn default() -> Self {
-        Self {
-            attempts: 3,
-            backoff: Backoff::Exponential,
-            initial: Duration::from_millis(100),
-            max: Duration::from_secs(5),
-        }
+        let (initial, max) = (Duration::from_millis(100), Duration::from_secs(5));
+        Self { attempts: 3, backoff: Backoff::Exponential, initial, max }
     }
 }
 
@@ -79,21 +75,10 @@ struct Written {
     max: Option<Duration>,
 }
 
-/// The reason for which a policy in a file is refused.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RetryError {
-    /// `attempts` is 0, so the handler would never run.
-    #[error("attempts must be at least 1")]
-    NoAttempts,
-    /// The first pause is longer than the longest pause.
-    #[error("initial must not be longer than max")]
-    InitialAboveMax,
-}
-
 impl TryFrom<Written> for RetryPolicy {
-    type Error = RetryError;
+    type Error = &'static str;
 
-    fn try_from(written: Written) -> Result<Self, RetryError> {
+    fn try_from(written: Written) -> Result<Self, &'static str> {
         let default = Self::default();
         let backoff = written.backoff.unwrap_or(default.backoff);
         let initial = written.initial.unwrap_or(default.initial);
@@ -104,10 +89,10 @@ impl TryFrom<Written> for RetryPolicy {
         };
         let policy = Self { attempts: written.attempts.unwrap_or(default.attempts), backoff, initial, max };
         if policy.attempts == 0 {
-            return Err(RetryError::NoAttempts);
+            return Err("attempts must be at least 1");
         }
         if policy.initial > policy.max {
-            return Err(RetryError::InitialAboveMax);
+            return Err("initial must not be longer than max");
         }
         Ok(policy)
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use time::{Date, Month, OffsetDateTime};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// A time in whole microseconds since 1970-01-01T00:00:00Z, without leap seconds.
 ///
@@ -31,7 +32,14 @@ impl Timestamp {
     ///
     /// Refuses a leap second, a space instead of `T`, a fraction without digits, and a year outside 0001 to 9999 in UTC.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
-        read(text.as_bytes()).filter(|timestamp| timestamp.is_sealable()).ok_or(TimestampError)
+        // The parser of the `time` crate also accepts leap seconds, and any character in place of `T`.
+        let (separator, second) = (text.as_bytes().get(10), text.as_bytes().get(17..19));
+        if !matches!(separator, Some(b'T' | b't')) || second == Some(b"60") {
+            return Err(TimestampError);
+        }
+        let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| TimestampError)?;
+        let in_range = Self::from_micros(Self::from_offset(moment).micros());
+        in_range.filter(|timestamp| timestamp.is_sealable()).ok_or(TimestampError)
     }
 
     /// Returns the time `micros` microseconds after 1970-01-01T00:00:00Z, or `None` outside the years −9999 to 9999.
@@ -67,61 +75,6 @@ impl Timestamp {
     }
 }
 
-/// Parses `YYYY-MM-DDTHH:MM:SS[.digits](Z|±HH:MM)`.
-fn read(text: &[u8]) -> Option<Timestamp> {
-    let (date_time, mut rest) = text.split_at_checked(19)?;
-    let separators = [date_time[4], date_time[7], date_time[10].to_ascii_uppercase(), date_time[13], date_time[16]];
-    if separators != *b"--T::" {
-        return None;
-    }
-    let year = digits(&date_time[..4])?;
-    let month = Month::try_from(u8::try_from(digits(&date_time[5..7])?).ok()?).ok()?;
-    let day = u8::try_from(digits(&date_time[8..10])?).ok()?;
-    let date = Date::from_calendar_date(i32::try_from(year).ok()?, month, day).ok()?;
-    let (hour, minute, second) = (digits(&date_time[11..13])?, digits(&date_time[14..16])?, digits(&date_time[17..])?);
-    if hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-
-    let mut micros = 0;
-    if let Some(fraction) = rest.strip_prefix(b".") {
-        let length = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let kept = length.min(6);
-        micros = digits(&fraction[..kept])? * 10_i64.pow(u32::try_from(6 - kept).ok()?);
-        rest = &fraction[length..];
-    }
-
-    let days =
-        i64::from(date.to_julian_day() - Date::from_calendar_date(1970, Month::January, 1).ok()?.to_julian_day());
-    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second - offset_seconds(rest)?;
-    Timestamp::from_micros(seconds * MICROS_PER_SECOND + micros)
-}
-
-fn offset_seconds(text: &[u8]) -> Option<i64> {
-    if matches!(text, b"Z" | b"z") {
-        return Some(0);
-    }
-    let [sign, h1, h2, b':', m1, m2] = *text else { return None };
-    let (hours, minutes) = (digits(&[h1, h2])?, digits(&[m1, m2])?);
-    if hours > 23 || minutes > 59 {
-        return None;
-    }
-    let seconds = (hours * 60 + minutes) * 60;
-    match sign {
-        b'+' => Some(seconds),
-        b'-' => Some(-seconds),
-        _ => None,
-    }
-}
-
-/// Returns the number that 1 to 6 ASCII digits spell.
-fn digits(text: &[u8]) -> Option<i64> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0')))
-}
-
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = self.to_offset();
@@ -153,8 +106,7 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

@@ -2,17 +2,16 @@
 
 use std::fmt;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// Declares each verdict once. Their order is the order of the checks.
 macro_rules! verdicts {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// The name of a failed check. Verdicts are ordered like the checks: the first check of an event that fails is
         /// its verdict.
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
         pub enum Verdict {
-            $($(#[$doc])* $name,)*
+            $($(#[$doc])* #[serde(rename = $text)] $name,)*
         }
 
         impl Verdict {
@@ -20,14 +19,6 @@ macro_rules! verdicts {
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Verdict::$name => $text,)*
-                }
-            }
-
-            /// Returns the verdict with this name.
-            pub fn from_name(name: &str) -> Option<Verdict> {
-                match name {
-                    $($text => Some(Verdict::$name),)*
-                    _ => None,
                 }
             }
         }
@@ -110,18 +101,5 @@ verdicts! {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
-    }
-}
-
-impl Serialize for Verdict {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for Verdict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        Self::from_name(&name).ok_or_else(|| D::Error::custom(format!("unknown verdict {name}")))
     }
 }
