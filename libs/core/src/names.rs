@@ -18,16 +18,20 @@ pub struct NameError {
     pub rule: &'static str,
 }
 
-/// Declares a type for a checked string, with `as_str`, Display, Debug, `FromStr` and serde. The second name is the function
-/// by which the type is deserialised.
+/// Declares a type for a checked string, with `as_str`, Display, Debug, `FromStr` and serde: its name, the function by which it
+/// is deserialised, the kind of name, and the rule as the end of a sentence.
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $read:ident) => {
+    ($(#[$doc:meta])* $name:ident, $read:ident, $what:literal, $rule:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
         pub struct $name(String);
 
         impl $name {
+            fn checked(text: &str, follows_rule: bool) -> Result<Self, NameError> {
+                if follows_rule { Ok(Self(text.to_owned())) } else { Err(NameError { what: $what, rule: $rule }) }
+            }
+
             /// Returns the name.
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -46,12 +50,6 @@ macro_rules! name {
             }
         }
 
-        impl AsRef<str> for $name {
-            fn as_ref(&self) -> &str {
-                &self.0
-            }
-        }
-
         impl std::str::FromStr for $name {
             type Err = NameError;
 
@@ -62,8 +60,7 @@ macro_rules! name {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                $name::$read(&text).map_err(D::Error::custom)
+                $name::$read(&String::deserialize(deserializer)?).map_err(D::Error::custom)
             }
         }
     };
@@ -72,81 +69,58 @@ macro_rules! name {
 name! {
     /// A tenant, the owner of plans: `[a-z0-9][a-z0-9_-]{0,62}`. Names that begin with `_`, such as `_system`, are reserved;
     /// deserialisation accepts them.
-    Tenant, parse_any
+    Tenant, parse_any, "tenant", "1 to 63 characters of a-z, 0-9, _ and -, beginning with a letter or digit"
 }
 name! {
     /// A plan, an ordered unit of work and the key of a chain: 1 to 200 characters of `A-Za-z0-9._:@~+=-`, not beginning with
     /// `.`. Names that begin with `_` are reserved; deserialisation accepts them.
-    Plan, parse_any
+    Plan, parse_any, "plan", "1 to 200 characters of A-Z, a-z, 0-9 and ._:@~+=-, not beginning with . or _"
 }
 name! {
-    /// An event type, such as `payment.settled`: at most 8 tokens of `A-Za-z0-9_-` joined by `.`, at most 128 characters.
-    EventType, parse
+    /// An event type, such as `payment.settled`.
+    EventType, parse, "event type",
+    "1 to 8 tokens of A-Z, a-z, 0-9, _ and -, joined by dots, at most 128 characters"
 }
 name! {
-    /// A subscription: `[a-z][a-z0-9_-]{0,47}`, not ending in `-` and digits, because the consumers of its partitions are named
-    /// so.
-    Subscription, parse
+    /// A subscription. Its name does not end in `-` and digits, because the consumers of its partitions are named so.
+    Subscription, parse, "subscription",
+    "1 to 48 characters of a-z, 0-9, _ and -, beginning with a letter and not ending in - and digits"
 }
 name! {
     /// A pattern for event types: `*` matches all types, `shift.*` all types under `shift` at any depth, and anything else
     /// exactly that type.
-    TypePattern, parse
-}
-
-fn all(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
-    text.bytes().all(allowed)
-}
-
-fn tenant_character(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-')
-}
-
-fn plan_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"._:@~+=-".contains(&byte)
-}
-
-fn type_token(token: &str) -> bool {
-    !token.is_empty() && all(token, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    TypePattern, parse, "type pattern", "* for all types, shift.* for all types under shift, or one event type"
 }
 
 impl Tenant {
     /// Parses the tenant of a request. Reserved names are refused.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        Self::parse_any(text).and_then(|tenant| if tenant.is_reserved() { Err(Self::error()) } else { Ok(tenant) })
+        Self::checked(text, Self::parse_any(text).is_ok() && !text.starts_with('_'))
     }
 
     /// Parses a tenant to read from. Reserved names are accepted.
     pub fn parse_any(text: &str) -> Result<Self, NameError> {
-        let well_formed = (1..=63).contains(&text.len()) && all(text, tenant_character) && !text.starts_with('-');
-        if well_formed { Ok(Self(text.to_owned())) } else { Err(Self::error()) }
+        let fits = (1..=63).contains(&text.len()) && text.bytes().all(is_lower_character) && !text.starts_with('-');
+        Self::checked(text, fits)
     }
 
     /// Returns the tenant `_system`, whose plan [`Plan::keys`] holds the history of the signing keys.
     pub fn system() -> Self {
         Self("_system".to_owned())
     }
-
-    /// Returns whether the name is reserved for Sealbus.
-    pub fn is_reserved(&self) -> bool {
-        self.0.starts_with('_')
-    }
-
-    fn error() -> NameError {
-        NameError { what: "tenant", rule: "1 to 63 characters of a-z, 0-9, _ and -, beginning with a letter or digit" }
-    }
 }
 
 impl Plan {
     /// Parses the plan of a request. Reserved names are refused.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        Self::parse_any(text).and_then(|plan| if plan.is_reserved() { Err(Self::error()) } else { Ok(plan) })
+        Self::checked(text, Self::parse_any(text).is_ok() && !text.starts_with('_'))
     }
 
     /// Parses a plan to read from. Reserved names are accepted.
     pub fn parse_any(text: &str) -> Result<Self, NameError> {
-        let well_formed = (1..=200).contains(&text.len()) && all(text, plan_character) && !text.starts_with('.');
-        if well_formed { Ok(Self(text.to_owned())) } else { Err(Self::error()) }
+        let is_plan_character = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@~+=-".contains(&byte);
+        let fits = (1..=200).contains(&text.len()) && text.bytes().all(is_plan_character) && !text.starts_with('.');
+        Self::checked(text, fits)
     }
 
     /// Returns the plan `_keys`, which holds the history of the signing keys, in the tenant [`Tenant::system`].
@@ -163,27 +137,15 @@ impl Plan {
     pub fn erasures() -> Self {
         Self("_erasures".to_owned())
     }
-
-    /// Returns whether the name is reserved for Sealbus.
-    pub fn is_reserved(&self) -> bool {
-        self.0.starts_with('_')
-    }
-
-    fn error() -> NameError {
-        NameError { what: "plan", rule: "1 to 200 characters of A-Z, a-z, 0-9 and ._:@~+=-, not beginning with . or _" }
-    }
 }
 
 impl EventType {
     /// Parses an event type.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        if text.len() <= 128 && text.split('.').count() <= 8 && text.split('.').all(type_token) {
-            return Ok(Self(text.to_owned()));
-        }
-        Err(NameError {
-            what: "event type",
-            rule: "1 to 8 tokens of A-Z, a-z, 0-9, _ and -, joined by dots, at most 128 characters",
-        })
+        let is_character = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        let is_token = |token: &str| !token.is_empty() && token.bytes().all(is_character);
+        let fits = text.len() <= 128 && text.split('.').count() <= 8 && text.split('.').all(is_token);
+        Self::checked(text, fits)
     }
 }
 
@@ -198,13 +160,8 @@ impl Subscription {
         let stem = text.trim_end_matches(|last: char| last.is_ascii_digit());
         let looks_like_a_partition = stem.len() < text.len() && stem.ends_with('-');
         let begins = text.starts_with(|first: char| first.is_ascii_lowercase());
-        if begins && text.len() <= 48 && all(text, tenant_character) && !looks_like_a_partition {
-            return Ok(Self(text.to_owned()));
-        }
-        Err(NameError {
-            what: "subscription",
-            rule: "1 to 48 characters of a-z, 0-9, _ and -, beginning with a letter and not ending in - and digits",
-        })
+        let fits = begins && text.len() <= 48 && text.bytes().all(is_lower_character);
+        Self::checked(text, fits && !looks_like_a_partition)
     }
 }
 
@@ -212,13 +169,7 @@ impl TypePattern {
     /// Parses a pattern: `*`, an event type, or an event type followed by `.*`.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let stem = text.strip_suffix(".*").unwrap_or(text);
-        if text == "*" || EventType::parse(stem).is_ok() {
-            return Ok(Self(text.to_owned()));
-        }
-        Err(NameError {
-            what: "type pattern",
-            rule: "* for all types, shift.* for all types under shift, or one event type",
-        })
+        Self::checked(text, text == "*" || EventType::parse(stem).is_ok())
     }
 
     /// Returns whether the pattern matches an event type. `shift.*` does not match `shift` itself.
@@ -228,6 +179,10 @@ impl TypePattern {
             None => self.0 == event_type,
         }
     }
+}
+
+fn is_lower_character(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-')
 }
 
 #[cfg(test)]
@@ -255,7 +210,7 @@ mod tests {
         }
         for own in [Plan::keys(), Plan::deliveries(), Plan::erasures()] {
             assert_eq!(Plan::parse_any(own.as_str()).unwrap(), own);
-            assert!(own.is_reserved());
+            assert!(Plan::parse(own.as_str()).is_err());
         }
     }
 
