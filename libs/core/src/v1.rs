@@ -53,9 +53,7 @@ fn mac(
     prev_hash: Option<&str>,
 ) -> Result<Hmac<Sha256>, FormatError> {
     for (field, text) in [("plan", plan), ("type", event_type)] {
-        if text.contains('|') {
-            return Err(FormatError::Field { field, rule: "without | because the plan carries scheme v1" });
-        }
+        FormatError::require(field, !text.contains('|'), "without | because the plan carries scheme v1")?;
     }
     let signed = [plan, "|", event_type, "|", payload_hash, "|", prev_hash.unwrap_or("")];
     Ok(signed.into_iter().fold(hmac_sha256(secret), Mac::chain_update))

@@ -1,8 +1,5 @@
 //! The encoding of sealed fields: length-prefixed texts, big-endian integers, and the error for bytes that break it.
 
-use uuid::Uuid;
-
-use crate::hash::Hash;
 use crate::verdict::Verdict;
 
 /// Bytes or fields that the format of the seal does not allow (docs/spec/integrity.md#v2-refused).
@@ -34,6 +31,11 @@ pub enum FormatError {
 }
 
 impl FormatError {
+    /// Refuses a field that breaks its rule.
+    pub(crate) fn require(field: &'static str, holds: bool, rule: &'static str) -> Result<(), Self> {
+        if holds { Ok(()) } else { Err(Self::Field { field, rule }) }
+    }
+
     /// Returns the verdict on an event with these bytes: SUITE or FORMAT.
     pub fn verdict(&self) -> Verdict {
         if matches!(self, Self::Suite) { Verdict::Suite } else { Verdict::Format }
@@ -72,32 +74,8 @@ impl<'a> Fields<'a> {
         Ok(*array)
     }
 
-    pub(crate) fn u8(&mut self, field: &'static str) -> Result<u8, FormatError> {
-        self.array(field).map(u8::from_be_bytes)
-    }
-
-    pub(crate) fn u32(&mut self, field: &'static str) -> Result<u32, FormatError> {
-        self.array(field).map(u32::from_be_bytes)
-    }
-
-    pub(crate) fn u64(&mut self, field: &'static str) -> Result<u64, FormatError> {
-        self.array(field).map(u64::from_be_bytes)
-    }
-
-    pub(crate) fn i64(&mut self, field: &'static str) -> Result<i64, FormatError> {
-        self.array(field).map(i64::from_be_bytes)
-    }
-
-    pub(crate) fn hash(&mut self, field: &'static str) -> Result<Hash, FormatError> {
-        self.array(field).map(Hash)
-    }
-
-    pub(crate) fn uuid(&mut self, field: &'static str) -> Result<Uuid, FormatError> {
-        self.array(field).map(Uuid::from_bytes)
-    }
-
     pub(crate) fn bytes(&mut self, field: &'static str) -> Result<&'a [u8], FormatError> {
-        let length = self.u32(field)?;
+        let length = u32::from_be_bytes(self.array(field)?);
         let cut = FormatError::Cut { field };
         let Ok(length) = usize::try_from(length) else { return Err(cut) };
         let (bytes, rest) = self.0.split_at_checked(length).ok_or(cut)?;

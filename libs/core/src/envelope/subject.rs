@@ -14,9 +14,8 @@ pub struct DataSubject(String);
 impl DataSubject {
     /// Parses a name of 1 to 255 bytes without control characters.
     pub fn parse(name: &str) -> Result<Self, FormatError> {
-        if name.is_empty() || !is_text(name, 255) {
-            return Err(FormatError::Field { field: "subject", rule: "1 to 255 bytes without control characters" });
-        }
+        let fits = !name.is_empty() && is_text(name, 255);
+        FormatError::require("subject", fits, "1 to 255 bytes without control characters")?;
         Ok(Self(name.to_owned()))
     }
 

@@ -63,28 +63,31 @@ pub struct Header {
 impl Header {
     /// Checks the limits of all fields. The error names the first field that breaks its rule.
     pub fn validate(&self) -> Result<(), FormatError> {
-        field("origin", is_origin(&self.origin), "1 to 255 characters of U+0021 to U+007E without +")?;
-        field("tenant", is_tenant(&self.tenant), "1 to 64 characters of A-Z, a-z, 0-9, _ and -")?;
-        field("plan", !self.plan.is_empty() && is_text(&self.plan, 255), "1 to 255 bytes without control characters")?;
-        field("seq", (1..=MAX_SEQ).contains(&self.seq), "1 to 2^53 - 1")?;
-        field("type", is_visible(&self.event_type), "1 to 255 characters of U+0021 to U+007E")?;
-        field("data_version", (1..1 << 31).contains(&self.data_version), "1 to 2^31 - 1")?;
-        field("occurred", self.occurred.is_sealable(), "a time in the years 0001 to 9999")?;
-        field("recorded", self.recorded.is_sealable(), "a time in the years 0001 to 9999")?;
-        field("source", is_text(&self.source, 1024), "at most 1,024 bytes without control characters")?;
+        let require = FormatError::require;
+        require("origin", is_origin(&self.origin), "1 to 255 characters of U+0021 to U+007E without +")?;
+        require("tenant", is_tenant(&self.tenant), "1 to 64 characters of A-Z, a-z, 0-9, _ and -")?;
+        require(
+            "plan",
+            !self.plan.is_empty() && is_text(&self.plan, 255),
+            "1 to 255 bytes without control characters",
+        )?;
+        require("seq", (1..=MAX_SEQ).contains(&self.seq), "1 to 2^53 - 1")?;
+        require("type", is_visible(&self.event_type), "1 to 255 characters of U+0021 to U+007E")?;
+        require("data_version", (1..1 << 31).contains(&self.data_version), "1 to 2^31 - 1")?;
+        require("occurred", self.occurred.is_sealable(), "a time in the years 0001 to 9999")?;
+        require("recorded", self.recorded.is_sealable(), "a time in the years 0001 to 9999")?;
+        require("source", is_text(&self.source, 1024), "at most 1,024 bytes without control characters")?;
         for (name, text) in
             [("actor", &self.actor), ("correlation_id", &self.correlation_id), ("causation_id", &self.causation_id)]
         {
-            field(name, is_text(text, 255), "at most 255 bytes without control characters")?;
+            require(name, is_text(text, 255), "at most 255 bytes without control characters")?;
         }
-        field("kid", self.kid.suite().is_some(), "hmac- or ed25519- and 16 lower-case hex digits")
+        require("kid", self.kid.suite().is_some(), "hmac- or ed25519- and 16 lower-case hex digits")
     }
 
     /// Returns the bytes that are hashed. If the header is valid, they decode to it.
     pub fn encode(&self) -> Vec<u8> {
-        let texts = [&self.origin, &self.tenant, &self.plan, &self.event_type, &self.source, &self.actor];
-        let length: usize = texts.iter().map(|text| text.len()).sum();
-        let mut bytes = Vec::with_capacity(length + self.correlation_id.len() + self.causation_id.len() + 256);
+        let mut bytes = Vec::with_capacity(512);
         bytes.extend_from_slice(LABEL.as_bytes());
         // A header whose key id has no suite is not valid, and 0 decodes to no suite.
         bytes.push(self.kid.suite().map_or(0, Suite::code));
@@ -113,32 +116,33 @@ impl Header {
     /// suite that is not that of the key id, text that is not UTF-8, and missing or additional bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut fields = Fields::after(LABEL, bytes)?;
-        let suite = Suite::from_code(fields.u8("suite")?);
+        let [suite] = fields.array("suite")?;
         let header = Self {
             origin: fields.text("origin")?,
             tenant: fields.text("tenant")?,
             plan: fields.text("plan")?,
-            seq: fields.u64("seq")?,
-            event_id: fields.uuid("event_id")?,
+            seq: u64::from_be_bytes(fields.array("seq")?),
+            event_id: Uuid::from_bytes(fields.array("event_id")?),
             event_type: fields.text("type")?,
-            data_version: fields.u32("data_version")?,
-            occurred: time(fields.i64("occurred")?, "occurred")?,
-            recorded: time(fields.i64("recorded")?, "recorded")?,
+            data_version: u32::from_be_bytes(fields.array("data_version")?),
+            occurred: time(&mut fields, "occurred")?,
+            recorded: time(&mut fields, "recorded")?,
             source: fields.text("source")?,
             actor: fields.text("actor")?,
             correlation_id: fields.text("correlation_id")?,
             causation_id: fields.text("causation_id")?,
-            payload_mode: PayloadMode::from_code(fields.u8("payload_mode")?)
+            payload_mode: PayloadMode::from_code(u8::from_be_bytes(fields.array("payload_mode")?))
                 .ok_or(FormatError::Field { field: "payload_mode", rule: "1, 2 or 3" })?,
-            payload_size: fields.u32("payload_size")?,
-            payload_hash: fields.hash("payload_hash")?,
-            metadata_hash: fields.hash("metadata_hash")?,
-            prev: fields.hash("prev")?,
+            payload_size: u32::from_be_bytes(fields.array("payload_size")?),
+            payload_hash: Hash(fields.array("payload_hash")?),
+            metadata_hash: Hash(fields.array("metadata_hash")?),
+            prev: Hash(fields.array("prev")?),
             kid: KeyId::new(fields.text("kid")?),
         };
         fields.end()?;
         header.validate()?;
-        field("suite", suite.is_some(), "1 or 2")?;
+        let suite = Suite::from_code(suite);
+        FormatError::require("suite", suite.is_some(), "1 or 2")?;
         if suite == header.kid.suite() { Ok(header) } else { Err(FormatError::Suite) }
     }
 
@@ -153,11 +157,8 @@ impl Header {
     }
 }
 
-fn field(field: &'static str, holds: bool, rule: &'static str) -> Result<(), FormatError> {
-    if holds { Ok(()) } else { Err(FormatError::Field { field, rule }) }
-}
-
-fn time(micros: i64, field: &'static str) -> Result<Timestamp, FormatError> {
+fn time(fields: &mut Fields<'_>, field: &'static str) -> Result<Timestamp, FormatError> {
+    let micros = i64::from_be_bytes(fields.array(field)?);
     Timestamp::from_micros(micros).ok_or(FormatError::Field { field, rule: "a time in the years 0001 to 9999" })
 }
 

@@ -27,15 +27,13 @@ pub fn event_id(tenant: &str, source: &str, id: &str) -> Result<EventIdentity, F
     if let Some(id) = plain_uuid(id) {
         return Ok(EventIdentity { id, external: None });
     }
-    if id.is_empty() || !is_text(id, 1024) {
-        return Err(FormatError::Field { field: "id", rule: "1 to 1,024 bytes without control characters" });
-    }
+    let fits = !id.is_empty() && is_text(id, 1024);
+    FormatError::require("id", fits, "1 to 1,024 bytes without control characters")?;
     let mut named = LABEL.as_bytes().to_vec();
     for text in [tenant, source, id] {
         lp(&mut named, text.as_bytes());
     }
-    let mut first = [0; 16];
-    first.copy_from_slice(&Hash::of(&named).0[..16]);
+    let first = *Hash::of(&named).0.first_chunk().expect("a hash has 32 bytes");
     Ok(EventIdentity { id: Builder::from_custom_bytes(first).into_uuid(), external: Some(id.to_owned()) })
 }
 

@@ -32,9 +32,7 @@ impl Leaf {
         if (mac.is_empty(), sig.is_empty()) != (lengths.0 == 0, lengths.1 == 0) {
             return Err(FormatError::Suite);
         }
-        if (mac.len(), sig.len()) != lengths {
-            return Err(FormatError::Field { field: "seal", rule: "a MAC of 32 bytes or a signature of 64" });
-        }
+        FormatError::require("seal", (mac.len(), sig.len()) == lengths, "a MAC of 32 bytes or a signature of 64")?;
         Ok(Self { header, mac: mac.to_vec(), sig: sig.to_vec() })
     }
 
@@ -46,8 +44,7 @@ impl Leaf {
 
 pub(super) fn encode(header: &Header, mac: &[u8], sig: &[u8]) -> Vec<u8> {
     let header = header.encode();
-    let mut bytes = Vec::with_capacity(LABEL.len() + 12 + header.len() + mac.len() + sig.len());
-    bytes.extend_from_slice(LABEL.as_bytes());
+    let mut bytes = LABEL.as_bytes().to_vec();
     for part in [&header, mac, sig] {
         lp(&mut bytes, part);
     }
