@@ -13,41 +13,32 @@ const MAX_INTEGER_DOUBLE: f64 = 9_007_199_254_740_991.0;
 /// From this number on RFC 8785 writes an exponent.
 const FIRST_WITH_EXPONENT: f64 = 1e21;
 
-/// The spelling of a number at the beginning of a text.
-pub(super) struct Spelling {
-    pub(super) length: usize,
-    pub(super) digits_only: bool,
+/// Returns the length of the number at the beginning of `bytes`, by the grammar of RFC 8259. The error is the offset of the
+/// first byte that breaks the grammar.
+pub(super) fn scan(bytes: &[u8]) -> Result<usize, usize> {
+    let end_of_digits = |from: usize| {
+        let count = bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if count == 0 { Err(from) } else { Ok(from + count) }
+    };
+    let start = usize::from(bytes.first() == Some(&b'-'));
+    let mut end = end_of_digits(start)?;
+    // A leading zero must be the only digit.
+    if bytes[start] == b'0' && end > start + 1 {
+        return Err(start + 1);
+    }
+    if bytes.get(end) == Some(&b'.') {
+        end = end_of_digits(end + 1)?;
+    }
+    if matches!(bytes.get(end), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+        end = end_of_digits(end + 1 + sign)?;
+    }
+    Ok(end)
 }
 
-/// Scans the number at the beginning of `bytes` by the grammar of RFC 8259. The error is the offset of the first byte that
-/// breaks the grammar.
-pub(super) fn scan(bytes: &[u8]) -> Result<Spelling, usize> {
-    let digits = |from: usize| bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let mut at = usize::from(bytes.first() == Some(&b'-'));
-    match digits(at) {
-        0 => return Err(at),
-        // A leading zero must be the only digit.
-        count if count > 1 && bytes[at] == b'0' => return Err(at + 1),
-        count => at += count,
-    }
-    let mut digits_only = true;
-    if bytes.get(at) == Some(&b'.') {
-        digits_only = false;
-        match digits(at + 1) {
-            0 => return Err(at + 1),
-            count => at += 1 + count,
-        }
-    }
-    if matches!(bytes.get(at), Some(b'e' | b'E')) {
-        digits_only = false;
-        at += 1;
-        at += usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
-        match digits(at) {
-            0 => return Err(at),
-            count => at += count,
-        }
-    }
-    Ok(Spelling { length: at, digits_only })
+/// Returns whether a number has neither a fraction nor an exponent.
+fn is_digits_only(text: &str) -> bool {
+    !text.contains(['.', 'e', 'E'])
 }
 
 /// Reads a number strictly: as the nearest double.
@@ -55,8 +46,8 @@ pub(super) fn scan(bytes: &[u8]) -> Result<Spelling, usize> {
 /// Whole numbers become integers, including `1.0` and `10e-1`, because their canonical text reads as an integer. Refuses a
 /// number beyond ±(2^53−1) that consists of digits only, as written or in the spelling of RFC 8785, and a number that rounds
 /// to infinity.
-pub(super) fn strict(text: &str, digits_only: bool) -> Result<Number, Refusal> {
-    if digits_only {
+pub(super) fn strict(text: &str) -> Result<Number, Refusal> {
+    if is_digits_only(text) {
         // A sign and at most 16 digits: longer numbers are beyond 2^53, since leading zeros are refused.
         let integer = if text.len() <= 17 { text.parse::<i64>().ok() } else { None };
         return integer.filter(|integer| integer.abs() <= MAX_INTEGER).map(Number::from).ok_or(Refusal::IntegerRange);
@@ -70,8 +61,8 @@ pub(super) fn strict(text: &str, digits_only: bool) -> Result<Number, Refusal> {
 
 /// Reads any number, for callers that check numbers themselves. A number of digits only with up to 19 characters becomes an
 /// integer; every other number becomes a double, limited to the range of finite doubles.
-pub(super) fn whole(text: &str, digits_only: bool) -> Result<Number, Refusal> {
-    let short = digits_only && text.len() < 20;
+pub(super) fn whole(text: &str) -> Result<Number, Refusal> {
+    let short = is_digits_only(text) && text.len() < 20;
     let integer =
         if text.starts_with('-') { text.parse().ok().map(i64::into) } else { text.parse().ok().map(u64::into) };
     let fraction = || text.parse().ok().map(|number: f64| number.clamp(f64::MIN, f64::MAX)).and_then(Number::from_f64);
@@ -80,7 +71,7 @@ pub(super) fn whole(text: &str, digits_only: bool) -> Result<Number, Refusal> {
 
 /// Reads a number of a stored text. Refuses a spelling whose decimal value differs from that of its canonical spelling:
 /// otherwise a stored number could be changed to another one that rounds to the same double.
-pub(super) fn stored(text: &str, _digits_only: bool) -> Result<Number, Refusal> {
+pub(super) fn stored(text: &str) -> Result<Number, Refusal> {
     let number = number(nearest(text)?);
     let mut canonical = String::new();
     write_number(&mut canonical, &number);

@@ -3,8 +3,11 @@
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
-use super::plain::plain_run;
+use super::writer::plain_run;
 use super::{Limits, Refusal, Refused, number};
+
+/// The largest effective limit of depth, because the reader is recursive.
+const MAX_RECURSION: usize = 128;
 
 /// Reads a JSON text.
 ///
@@ -24,16 +27,15 @@ pub(crate) fn read_any_number(text: &[u8], limits: Limits) -> Result<Value, Refu
 }
 
 fn read_with(text: &[u8], limits: Limits, read_number: ReadNumber) -> Result<Value, Refused> {
-    let refused = |refusal, offset| Refused { refusal, pointer: String::new(), offset };
     if text.len() > limits.bytes {
-        return Err(refused(Refusal::Size, limits.bytes));
+        return Err(Refused::at(limits.bytes, Refusal::Size));
     }
-    let text = str::from_utf8(text).map_err(|error| refused(Refusal::Utf8, error.valid_up_to()))?;
-    Reader::new(text, limits.depth(), read_number).whole()
+    let text = str::from_utf8(text).map_err(|error| Refused::at(error.valid_up_to(), Refusal::Utf8))?;
+    Reader::new(text, limits.depth.min(MAX_RECURSION), read_number).whole()
 }
 
-/// A function that reads the spelling of a number. The flag is true if it consists of digits only.
-pub(super) type ReadNumber = fn(&str, bool) -> Result<Number, Refusal>;
+/// A function that reads the spelling of a number.
+pub(super) type ReadNumber = fn(&str) -> Result<Number, Refusal>;
 
 /// A text that is being read.
 pub(super) struct Reader<'a> {
@@ -115,8 +117,7 @@ impl<'a> Reader<'a> {
             match members.entry(name) {
                 Entry::Vacant(vacant) => vacant.insert(value),
                 Entry::Occupied(occupied) => {
-                    let refused = Refused { refusal: Refusal::DuplicateKey, pointer: String::new(), offset: name_at };
-                    return Err(refused.inside(occupied.key()));
+                    return Err(Refused::at(name_at, Refusal::DuplicateKey).inside(occupied.key()));
                 }
             };
             if self.ends(b'}')? {
@@ -136,14 +137,9 @@ impl<'a> Reader<'a> {
 
     fn number(&mut self) -> Result<Value, Refused> {
         let rest = &self.text[self.at..];
-        let spelling = number::scan(rest.as_bytes()).map_err(|offset| Refused {
-            refusal: Refusal::Syntax,
-            pointer: String::new(),
-            offset: self.at + offset,
-        })?;
-        let number = (self.read_number)(&rest[..spelling.length], spelling.digits_only);
-        let number = number.map_err(|refusal| self.refused(refusal))?;
-        self.at += spelling.length;
+        let length = number::scan(rest.as_bytes()).map_err(|offset| Refused::at(self.at + offset, Refusal::Syntax))?;
+        let number = (self.read_number)(&rest[..length]).map_err(|refusal| self.refused(refusal))?;
+        self.at += length;
         Ok(Value::Number(number))
     }
 
@@ -245,6 +241,6 @@ impl<'a> Reader<'a> {
     }
 
     fn refused(&self, refusal: Refusal) -> Refused {
-        Refused { refusal, pointer: String::new(), offset: self.at }
+        Refused::at(self.at, refusal)
     }
 }

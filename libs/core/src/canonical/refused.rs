@@ -31,37 +31,27 @@ pub enum Refusal {
 impl Refusal {
     /// Returns the stable code, such as `json_size`.
     pub fn code(self) -> &'static str {
-        ErrorKind::from(self).code()
+        self.kind_and_rule().0.code()
     }
 
-    /// Returns the broken rule in words.
-    pub fn rule(self) -> &'static str {
+    /// Returns the kind of error, and the broken rule in words.
+    fn kind_and_rule(self) -> (ErrorKind, &'static str) {
+        use ErrorKind::{
+            JsonDepth, JsonDuplicateKey, JsonIntegerRange, JsonLoneSurrogate, JsonNul, JsonNumberRange, JsonSize,
+            JsonSyntax, JsonUtf8,
+        };
         match self {
-            Self::Size => "the text and its canonical form must not exceed the size limit",
-            Self::Utf8 => "the text must be UTF-8",
-            Self::Syntax => "the text must be exactly one JSON value (RFC 8259)",
-            Self::Depth => "arrays and objects must be nested at most 64 levels deep",
-            Self::DuplicateKey => "a name must appear only once in an object",
-            Self::LoneSurrogate => "an escape from \\ud800 to \\udfff must be half of a pair",
-            Self::Nul => "strings and names must not contain U+0000",
-            Self::IntegerRange => "integers must be within ±(2^53 − 1); send larger ones as strings",
-            Self::NumberRange => "numbers must be within the range of a double",
-        }
-    }
-}
-
-impl From<Refusal> for ErrorKind {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Size => Self::JsonSize,
-            Refusal::Utf8 => Self::JsonUtf8,
-            Refusal::Syntax => Self::JsonSyntax,
-            Refusal::Depth => Self::JsonDepth,
-            Refusal::DuplicateKey => Self::JsonDuplicateKey,
-            Refusal::LoneSurrogate => Self::JsonLoneSurrogate,
-            Refusal::Nul => Self::JsonNul,
-            Refusal::IntegerRange => Self::JsonIntegerRange,
-            Refusal::NumberRange => Self::JsonNumberRange,
+            Self::Size => (JsonSize, "the text and its canonical form must not exceed the size limit"),
+            Self::Utf8 => (JsonUtf8, "the text must be UTF-8"),
+            Self::Syntax => (JsonSyntax, "the text must be exactly one JSON value (RFC 8259)"),
+            Self::Depth => (JsonDepth, "arrays and objects must be nested at most 64 levels deep"),
+            Self::DuplicateKey => (JsonDuplicateKey, "a name must appear only once in an object"),
+            Self::LoneSurrogate => (JsonLoneSurrogate, "an escape from \\ud800 to \\udfff must be half of a pair"),
+            Self::Nul => (JsonNul, "strings and names must not contain U+0000"),
+            Self::IntegerRange => {
+                (JsonIntegerRange, "integers must be within ±(2^53 − 1); send larger ones as strings")
+            }
+            Self::NumberRange => (JsonNumberRange, "numbers must be within the range of a double"),
         }
     }
 }
@@ -81,14 +71,20 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { refusal, pointer, offset } = self;
         let at = if pointer.is_empty() { String::new() } else { format!(" ({pointer})") };
-        write!(f, "{} at byte {offset}{at}: {}", refusal.code(), refusal.rule())
+        let (kind, rule) = refusal.kind_and_rule();
+        write!(f, "{kind} at byte {offset}{at}: {rule}")
     }
 }
 
 impl Refused {
+    /// Returns the refusal of the value that is being read, at `offset`.
+    pub(super) fn at(offset: usize, refusal: Refusal) -> Self {
+        Self { refusal, pointer: String::new(), offset }
+    }
+
     /// Returns the refusal of a request whose body contains the text at the pointer `base`.
     pub fn in_request(&self, base: &str) -> error::Refused {
-        let kind = ErrorKind::from(self.refusal);
+        let (kind, _) = self.refusal.kind_and_rule();
         let pointer = format!("{base}{}", self.pointer);
         error::Refused::field(kind, pointer, kind.code(), format!("{} (byte {})", kind.title(), self.offset))
     }
