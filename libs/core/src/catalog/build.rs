@@ -1,6 +1,7 @@
 //! Building a catalog from files: checks the meaning of each file, and that no name is defined twice.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use serde_json::Value;
 
@@ -45,10 +46,8 @@ impl Builder {
         let place = Place { file, module: &module, default_channel: &default_channel };
         for (name, entry) in content.types {
             if is_reserved_type(&name) && origin == Origin::User {
-                return Err(place.refuse(
-                    format!("types > {name}"),
-                    "is reserved: only Sealbus defines key.*, delivery.* and subject.erased",
-                ));
+                let detail = "is reserved: only Sealbus defines key.*, delivery.* and subject.erased";
+                return Err(place.refuse(&format!("types > {name}"), detail));
             }
             self.claim("event type", &name, file, origin, false)?;
             self.entries.push(place.event_type(name, entry)?);
@@ -93,9 +92,7 @@ impl Builder {
         let before = self.files.insert((what, key), (file.to_owned(), origin));
         match before {
             Some((_, Origin::Shipped)) if replace && origin == Origin::User => Ok(()),
-            Some((first, _)) => {
-                Err(CatalogError::Twice { what, name: name.to_owned(), first, second: file.to_owned() })
-            }
+            Some((first, _)) => Err(CatalogError(format!("{what} {name} is defined twice: in {first} and in {file}"))),
             None => Ok(()),
         }
     }
@@ -111,18 +108,18 @@ struct Place<'a> {
 impl Place<'_> {
     fn event_type(&self, name: String, mut entry: RuleEntry) -> Result<Entry, CatalogError> {
         let at = format!("types > {name}");
-        EventType::parse(&name).map_err(|error| self.refuse(at.as_str(), error.to_string()))?;
+        EventType::parse(&name).map_err(|error| self.refuse(&at, error))?;
         let (Some(written), None) = (entry.versions.take(), entry.schema.take()) else {
-            return Err(self.refuse(at, "a type must have versions, each with a schema"));
+            return Err(self.refuse(&at, "a type must have versions, each with a schema"));
         };
         if written.is_empty() {
-            return Err(self.refuse(at, "versions must have at least one entry"));
+            return Err(self.refuse(&at, "versions must have at least one entry"));
         }
         let mut versions = BTreeMap::new();
         for (version, content) in written {
             let at = format!("{at} > versions > {version}");
             if !(1..=i32::MAX.unsigned_abs()).contains(&version) {
-                return Err(self.refuse(at, "a version must be 1 to 2147483647"));
+                return Err(self.refuse(&at, "a version must be 1 to 2147483647"));
             }
             versions.insert(version, self.schema(&at, content.schema)?);
         }
@@ -131,16 +128,16 @@ impl Place<'_> {
 
     fn pattern(&self, name: String, mut entry: RuleEntry) -> Result<Entry, CatalogError> {
         let at = format!("patterns > {name}");
-        let pattern = TypePattern::parse(&name).map_err(|error| self.refuse(at.as_str(), error.to_string()))?;
+        let pattern = TypePattern::parse(&name).map_err(|error| self.refuse(&at, error))?;
         let (None, Some(schema)) = (entry.versions.take(), entry.schema.take()) else {
-            return Err(self.refuse(at, "a pattern must have one schema, for all versions"));
+            return Err(self.refuse(&at, "a pattern must have one schema, for all versions"));
         };
         let schema = self.schema(&at, schema)?;
         self.entry(&at, name, entry, Kind::Pattern { pattern, schema })
     }
 
     fn schema(&self, at: &str, source: Value) -> Result<Schema, CatalogError> {
-        Schema::compile(source).map_err(|detail| self.refuse(format!("{at} > schema"), detail))
+        Schema::compile(source).map_err(|detail| self.refuse(&format!("{at} > schema"), detail))
     }
 
     fn entry(&self, at: &str, name: String, entry: RuleEntry, kind: Kind) -> Result<Entry, CatalogError> {
@@ -150,15 +147,14 @@ impl Place<'_> {
         if let Some(pointer) = &subject
             && !is_pointer(pointer)
         {
-            return Err(
-                self.refuse(format!("{at} > subject"), "must be a JSON pointer into the data, such as /customer/id")
-            );
+            let detail = "must be a JSON pointer into the data, such as /customer/id";
+            return Err(self.refuse(&format!("{at} > subject"), detail));
         }
         Ok(Entry { module: self.module.to_owned(), name, description, channel, content, subject, clear, kind })
     }
 
-    fn refuse(&self, at: impl Into<String>, detail: impl Into<String>) -> CatalogError {
-        CatalogError::Value { file: self.file.to_owned(), at: at.into(), detail: detail.into() }
+    fn refuse(&self, at: &str, detail: impl Display) -> CatalogError {
+        CatalogError::value(self.file, at, detail)
     }
 }
 
@@ -175,9 +171,5 @@ fn check_token(file: &str, at: &str, name: &str) -> Result<(), CatalogError> {
     if fits {
         return Ok(());
     }
-    Err(CatalogError::Value {
-        file: file.to_owned(),
-        at: at.to_owned(),
-        detail: format!("{name:?} must be 1 to 48 characters of A-Za-z0-9_-"),
-    })
+    Err(CatalogError::value(file, at, format!("{name:?} must be 1 to 48 characters of A-Za-z0-9_-")))
 }

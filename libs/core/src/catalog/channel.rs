@@ -6,7 +6,7 @@ use super::CatalogError;
 use super::file::ChannelEntry;
 use crate::duration;
 use crate::event::PayloadMode;
-use crate::retry::{Backoff, RetryPolicy};
+use crate::retry::RetryPolicy;
 
 /// A channel with its policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,30 +37,25 @@ impl Channel {
 
     /// Reads a channel of a file.
     pub(super) fn read(file: &str, name: &str, entry: ChannelEntry) -> Result<Self, CatalogError> {
-        let refuse =
-            |detail: String| CatalogError::Value { file: file.to_owned(), at: format!("channels > {name}"), detail };
+        let refuse = |detail: &str| CatalogError::value(file, &format!("channels > {name}"), detail);
         let default = Self::undefined(name);
         let written =
             [("attempts", entry.attempts), ("backoff", entry.backoff), ("initial", entry.initial), ("max", entry.max)];
         let policy: Map<_, _> = written.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
-        let retry = serde_json::from_value(Value::Object(policy)).map_err(|error| refuse(error.to_string()))?;
+        let retry = serde_json::from_value(Value::Object(policy)).map_err(|error| refuse(&error.to_string()))?;
         let buffer_size = entry.buffer_size.unwrap_or(default.buffer_size);
         if buffer_size == 0 {
-            return Err(refuse("buffer_size must be at least 1".into()));
+            return Err(refuse("buffer_size must be at least 1"));
         }
         let content = entry.content.unwrap_or(default.content);
         Ok(Self { name: default.name, retry, content, buffer_size, consumers: entry.consumers })
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let backoff = match self.retry.backoff {
-            Backoff::Exponential => "exponential",
-            Backoff::Fixed => "fixed",
-        };
         json!({
-            "name": self.name, "attempts": self.retry.attempts, "backoff": backoff,
+            "name": self.name, "attempts": self.retry.attempts, "backoff": self.retry.backoff,
             "initial": duration::display(self.retry.initial), "max": duration::display(self.retry.max),
-            "content": self.content.as_str(), "buffer_size": self.buffer_size, "consumers": self.consumers,
+            "content": self.content, "buffer_size": self.buffer_size, "consumers": self.consumers,
         })
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::CatalogError;
@@ -63,21 +62,15 @@ pub(super) struct VersionEntry {
     pub schema: Value,
 }
 
-/// Parses the text of a file. `name` is the name of the file in errors.
-pub(super) fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, CatalogError> {
+/// Parses the text of a file. `name` is the name of the file in errors, which also have the line and the column of the fault,
+/// counted from 1, or 0 if they are not known.
+pub(super) fn parse(name: &str, text: &str) -> Result<CatalogFile, CatalogError> {
     serde_saphyr::from_str(text).map_err(|error| {
         let error = error.without_snippet();
-        let location = error.location();
-        CatalogError::Form {
-            file: name.to_owned(),
-            line: location.map_or(0, |location| location.line()),
-            column: location.map_or(0, |location| location.column()),
-            detail: without_place(&error.to_string()),
-        }
+        let (line, column) = error.location().map_or((0, 0), |location| (location.line(), location.column()));
+        // The message repeats the place at its end.
+        let message = error.to_string();
+        let detail = message.rsplit_once(" at line ").map_or(message.as_str(), |(detail, _)| detail);
+        CatalogError(format!("{name}:{line}:{column}: {detail}"))
     })
-}
-
-/// Returns the message without the place at its end, because [`CatalogError::Form`] states the place already.
-fn without_place(message: &str) -> String {
-    message.rsplit_once(" at line ").map_or(message, |(message, _)| message).to_owned()
 }

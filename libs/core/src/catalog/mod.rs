@@ -10,20 +10,19 @@
 
 mod build;
 mod channel;
-mod error;
 mod file;
 mod schema;
 mod settlement;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::{Value, json};
 
 use self::build::{Builder, Origin};
 pub use self::channel::Channel;
-pub use self::error::CatalogError;
 use self::schema::Schema;
-pub use self::settlement::{NotSettlement, SettlementType};
+pub use self::settlement::SettlementType;
 use crate::error::FieldError;
 use crate::event::PayloadMode;
 use crate::names::{TypePattern, is_reserved_type};
@@ -67,6 +66,19 @@ enum Kind {
     Pattern { pattern: TypePattern, schema: Schema },
 }
 
+/// An error in a catalog file: a sentence that names the file and the place in it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CatalogError(String);
+
+impl CatalogError {
+    /// Returns the error of a value that has the right form but breaks a rule. `at` are the keys that lead to the value, joined
+    /// by ` > `.
+    fn value(file: &str, at: &str, detail: impl fmt::Display) -> Self {
+        Self(format!("{file}: {at}: {detail}"))
+    }
+}
+
 /// The rules for one version of an event type.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule<'a> {
@@ -85,27 +97,14 @@ impl Rule<'_> {
     /// Returns the faults of `data` by the schema of the type: at most the first 20, with pointers that begin at `/data`. The
     /// list is empty if the data satisfies the schema.
     pub fn validate(&self, data: &Value) -> Vec<FieldError> {
-        self.schema.validate(data, "/data")
+        self.schema.validate(data)
     }
 }
 
 /// An event type, or a version of it, that is not in the catalog.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unknown {
-    /// The type is not in the catalog.
-    #[error("event type {0} is not in the catalog")]
-    Type(String),
-    /// The type is in the catalog, but not the version.
-    #[error("version {version} of event type {event_type} is not in the catalog, which has {known:?}")]
-    Version {
-        /// The type.
-        event_type: String,
-        /// The requested version.
-        version: u32,
-        /// The versions that the catalog has.
-        known: Vec<u32>,
-    },
-}
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unknown(String);
 
 impl Catalog {
     /// Reads the built-in files and `files`, which are names and texts. Without `files` it cannot fail.
@@ -128,31 +127,30 @@ impl Catalog {
     /// # Errors
     /// [`Unknown`] if the catalog does not have the type or the version.
     pub fn resolve(&self, event_type: &str, version: u32) -> Result<Rule<'_>, Unknown> {
-        let entry = self.find(event_type).ok_or_else(|| Unknown::Type(event_type.to_owned()))?;
+        let entry =
+            self.find(event_type).ok_or_else(|| Unknown(format!("event type {event_type} is not in the catalog")))?;
         let schema = match &entry.kind {
             Kind::Pattern { schema, .. } => schema,
-            Kind::Type { versions } => versions.get(&version).ok_or_else(|| Unknown::Version {
-                event_type: event_type.to_owned(),
-                version,
-                known: versions.keys().copied().collect(),
+            Kind::Type { versions } => versions.get(&version).ok_or_else(|| {
+                let (what, known) = (format!("version {version} of event type {event_type}"), versions.keys());
+                Unknown(format!("{what} is not in the catalog, which has {known:?}"))
             })?,
         };
-        let channel = self.channel_of(entry);
-        let content = entry.content.unwrap_or(channel.content);
+        let (channel, content) = (self.channel_of(entry), self.content_of(entry));
         Ok(Rule { channel, content, schema, subject: entry.subject.as_deref(), clear: &entry.clear })
     }
 
     /// Returns the retry policy for events of this type. A type that was removed from the catalog has the default policy,
     /// because its events are still in the ledger.
     pub fn policy(&self, event_type: &str) -> RetryPolicy {
-        self.find(event_type).map_or_else(|| Channel::undefined("").retry, |entry| self.channel_of(entry).retry.clone())
+        self.find(event_type).map(|entry| self.channel_of(entry).retry.clone()).unwrap_or_default()
     }
 
     /// Returns a type or pattern whose payloads are encrypted, if there is one. Encryption requires data keys.
     pub fn encrypts(&self) -> Option<&str> {
-        let encrypted =
-            |entry: &&Entry| entry.content.unwrap_or(self.channel_of(entry).content) == PayloadMode::Encrypted;
-        self.types.values().chain(&self.patterns).find(encrypted).map(|entry| entry.name.as_str())
+        let mut entries = self.types.values().chain(&self.patterns);
+        let encrypted = entries.find(|entry| self.content_of(entry) == PayloadMode::Encrypted);
+        encrypted.map(|entry| entry.name.as_str())
     }
 
     /// Returns the whole catalog as `GET /v1/catalog` answers it.
@@ -177,19 +175,21 @@ impl Catalog {
         self.channels.get(&entry.channel).expect("the builder makes a channel for each name that an entry gives")
     }
 
+    fn content_of(&self, entry: &Entry) -> PayloadMode {
+        entry.content.unwrap_or(self.channel_of(entry).content)
+    }
+
     fn entry_json(&self, key: &str, entry: &Entry) -> Value {
-        let content = entry.content.unwrap_or(self.channel_of(entry).content);
         let mut shown = json!({
             key: entry.name, "module": entry.module, "description": entry.description, "channel": entry.channel,
-            "content": content.as_str(), "own": is_reserved_type(&entry.name),
+            "content": self.content_of(entry), "own": is_reserved_type(&entry.name),
         });
         match &entry.kind {
-            Kind::Pattern { schema, .. } => shown["schema"] = schema.source().clone(),
+            Kind::Pattern { schema, .. } => shown["schema"] = schema.source.clone(),
             Kind::Type { versions } => {
-                let versions = versions
-                    .iter()
-                    .map(|(version, schema)| (version.to_string(), json!({ "schema": schema.source() })));
-                shown["versions"] = Value::Object(versions.collect());
+                let version_json =
+                    |(version, schema): (&u32, &Schema)| (version.to_string(), json!({ "schema": schema.source }));
+                shown["versions"] = versions.iter().map(version_json).collect();
             }
         }
         if let Some(subject) = &entry.subject {

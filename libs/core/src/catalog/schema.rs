@@ -15,7 +15,8 @@ const MAX_ERRORS: usize = 20;
 pub(super) struct Schema {
     /// `None` accepts any data.
     validator: Option<Validator>,
-    source: Value,
+    /// The schema as it is in the file.
+    pub(super) source: Value,
 }
 
 impl Schema {
@@ -41,42 +42,31 @@ impl Schema {
         Ok(Self { validator: Some(validator), source })
     }
 
-    /// Returns the schema as it is in the file.
-    pub(super) fn source(&self) -> &Value {
-        &self.source
-    }
-
-    /// Returns the faults of `data`, at most the first 20, with pointers that begin at `base`.
-    pub(super) fn validate(&self, data: &Value, base: &str) -> Vec<FieldError> {
+    /// Returns the faults of `data`, at most the first 20, with pointers that begin at `/data`.
+    pub(super) fn validate(&self, data: &Value) -> Vec<FieldError> {
         let Some(validator) = &self.validator else { return Vec::new() };
         if validator.is_valid(data) {
             return Vec::new();
         }
-        validator.iter_errors(data).flat_map(|error| faults(&error, base)).take(MAX_ERRORS).collect()
+        validator.iter_errors(data).flat_map(|error| faults(&error)).take(MAX_ERRORS).collect()
     }
 }
 
 /// Returns the fields that an error of the validator is about. Of a missing or unexpected member it names the member, not the
 /// object.
-fn faults(error: &ValidationError<'_>, base: &str) -> Vec<FieldError> {
-    let at = format!("{base}{}", error.instance_path().as_str());
+fn faults(error: &ValidationError<'_>) -> Vec<FieldError> {
+    let at = format!("/data{}", error.instance_path().as_str());
     let rule = error.kind().keyword().to_owned();
-    let fault = |pointer: String, detail: String| FieldError { pointer, rule: rule.clone(), detail };
+    let fault = |pointer: String, detail: &str| FieldError { pointer, rule: rule.clone(), detail: detail.to_owned() };
+    let member = |name: &str, detail| fault(format!("{at}/{}", pointer_token(name)), detail);
     match error.kind() {
-        ValidationErrorKind::Required { property: Value::String(name) } => {
-            vec![fault(member(&at, name), "is required".into())]
-        }
+        ValidationErrorKind::Required { property: Value::String(name) } => vec![member(name, "is required")],
         ValidationErrorKind::AdditionalProperties { unexpected }
         | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
-            unexpected.iter().map(|name| fault(member(&at, name), "is not allowed here".into())).collect()
+            unexpected.iter().map(|name| member(name, "is not allowed here")).collect()
         }
-        _ => vec![fault(at, error.masked_with("the value").to_string())],
+        _ => vec![fault(at, &error.masked_with("the value").to_string())],
     }
-}
-
-/// Returns the JSON pointer of a member (RFC 6901).
-fn member(object: &str, name: &str) -> String {
-    format!("{object}/{}", pointer_token(name))
 }
 
 #[cfg(test)]
@@ -87,7 +77,7 @@ mod tests {
 
     fn faults_of(schema: Value, data: &Value) -> Vec<(String, String)> {
         let schema = Schema::compile(schema).expect("a schema");
-        schema.validate(data, "/data").into_iter().map(|fault| (fault.pointer, fault.rule)).collect()
+        schema.validate(data).into_iter().map(|fault| (fault.pointer, fault.rule)).collect()
     }
 
     #[test]
@@ -112,7 +102,7 @@ mod tests {
         let schema =
             Schema::compile(json!({ "properties": { "card": { "type": "integer" }, "pin": { "enum": [1] } } }))
                 .expect("a schema");
-        for fault in schema.validate(&json!({ "card": "4111-secret", "pin": "hush-secret" }), "") {
+        for fault in schema.validate(&json!({ "card": "4111-secret", "pin": "hush-secret" })) {
             assert!(!fault.detail.contains("secret"), "{fault:?}");
         }
     }
@@ -151,6 +141,6 @@ mod tests {
     #[test]
     fn any_accepts_all_data() {
         let schema = Schema::compile(json!("any")).expect("any");
-        assert!(schema.validate(&json!({ "x": [null] }), "").is_empty());
+        assert!(schema.validate(&json!({ "x": [null] })).is_empty());
     }
 }
