@@ -76,7 +76,8 @@ impl EventMessage {
     pub fn encode(record: &Record, partitions: u32) -> Result<Self, EncodeError> {
         let header = &record.header;
         let partition = PlanKey::of(&header.tenant, &header.plan).partition(partitions);
-        let subject = format!("events.{}.{}.{partition}.{}", header.tenant, record.priority(), header.event_type);
+        let subject =
+            format!("events.{}.{}.{partition}.{}", header.tenant, record.priority().as_str(), header.event_type);
         if header.event_type.split('.').any(|token| token.is_empty() || token.contains(['*', '>'])) {
             return Err(EncodeError::Subject);
         }

@@ -1,7 +1,6 @@
 //! The priority and the payload mode of an event.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,11 +17,6 @@ pub enum Priority {
     Low,
 }
 
-/// The text is not `high`, `normal` or `low`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("priority must be high, normal or low")]
-pub struct PriorityError;
-
 impl Priority {
     /// Returns `high`, `normal` or `low`.
     pub fn as_str(self) -> &'static str {
@@ -32,22 +26,10 @@ impl Priority {
             Self::Low => "low",
         }
     }
-}
 
-impl FromStr for Priority {
-    type Err = PriorityError;
-
-    fn from_str(text: &str) -> Result<Self, PriorityError> {
-        [Self::High, Self::Normal, Self::Low]
-            .into_iter()
-            .find(|priority| priority.as_str() == text)
-            .ok_or(PriorityError)
-    }
-}
-
-impl fmt::Display for Priority {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+    /// Returns the priority with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::High, Self::Normal, Self::Low].into_iter().find(|priority| priority.as_str() == name)
     }
 }
 
@@ -110,9 +92,9 @@ mod tests {
         }
         assert_eq!((PayloadMode::from_code(0), PayloadMode::from_code(4)), (None, None));
         for name in ["high", "normal", "low"] {
-            assert_eq!(name.parse::<Priority>().unwrap().as_str(), name);
-            assert_eq!(serde_json::to_value(name.parse::<Priority>().unwrap()).unwrap(), name);
+            assert_eq!(Priority::from_name(name).unwrap().as_str(), name);
+            assert_eq!(serde_json::to_value(Priority::from_name(name).unwrap()).unwrap(), name);
         }
-        assert_eq!("High".parse::<Priority>(), Err(PriorityError));
+        assert_eq!(Priority::from_name("High"), None);
     }
 }

@@ -59,6 +59,6 @@ impl Record {
             return Priority::Normal;
         }
         let metadata: Value = serde_json::from_str(&self.metadata).unwrap_or_default();
-        metadata["sealbus"]["priority"].as_str().and_then(|name| name.parse().ok()).unwrap_or_default()
+        metadata["sealbus"]["priority"].as_str().and_then(Priority::from_name).unwrap_or_default()
     }
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::event::{Priority, Record, V1};
+use crate::event::Record;
 use crate::hash::Hash;
 use crate::key_id::Suite;
-use crate::timestamp::Timestamp;
 use crate::verdict::Verdict;
 
 /// An event as a certain reader is shown it. Its payload and metadata may differ from the stored ones, for example because an
@@ -30,115 +30,82 @@ impl View {
     }
 }
 
-/// The JSON form of a record. It is serialised directly: stored texts are copied without being parsed into a tree.
-///
-/// A text that the event does not have is null. A stored text that is not JSON is shown as a string, because an edited row must
-/// be visible (docs/spec/interface.md#event-stored-text).
-#[derive(Serialize)]
-struct EventJson<'a> {
-    id: uuid::Uuid,
-    tenant: &'a str,
-    plan: &'a str,
-    seq: u64,
-    #[serde(rename = "type")]
-    event_type: &'a str,
-    version: u32,
-    source: Option<&'a str>,
-    actor: Option<&'a str>,
-    occurred_at: Timestamp,
-    recorded_at: Timestamp,
-    correlation_id: Option<&'a str>,
-    causation_id: Option<&'a str>,
-    priority: Priority,
-    data: Option<Text<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unopened: Option<Verdict>,
-    metadata: Text<'a>,
-    seal: SealJson<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    v1: Option<V1Json<'a>>,
-    log_index: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct SealJson<'a> {
-    scheme: &'static str,
-    suite: Option<u8>,
-    kid: &'a str,
-    payload_mode: &'static str,
-    payload_size: u32,
-    payload_hash: Hash,
-    metadata_hash: Hash,
-    prev: Hash,
-    hash: Hash,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mac: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sig: Option<String>,
-}
-
-#[derive(Serialize)]
-struct V1Json<'a> {
-    payload_hash: &'a str,
-    prev_hash: Option<&'a str>,
-    signature: &'a str,
-}
-
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.event_json(None).serialize(serializer)
+        serialize_event(self, None, serializer)
     }
 }
 
 impl Serialize for View {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.record.event_json(self.unopened).serialize(serializer)
+        serialize_event(&self.record, self.unopened, serializer)
+    }
+}
+
+/// Serialises the JSON form of a record directly: stored texts are copied without being parsed into a tree.
+///
+/// A text that the event does not have is null. A stored text that is not JSON is shown as a string, because an edited row must
+/// be visible (docs/spec/interface.md#event-stored-text).
+fn serialize_event<S: Serializer>(
+    record: &Record,
+    unopened: Option<Verdict>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let header = &record.header;
+    let given = |text| Some(text).filter(|text: &&str| !text.is_empty());
+    let mut event = serializer.serialize_map(None)?;
+    event.serialize_entry("id", &header.event_id)?;
+    event.serialize_entry("tenant", &header.tenant)?;
+    event.serialize_entry("plan", &header.plan)?;
+    event.serialize_entry("seq", &header.seq)?;
+    event.serialize_entry("type", &header.event_type)?;
+    event.serialize_entry("version", &header.data_version)?;
+    event.serialize_entry("source", &given(&header.source))?;
+    event.serialize_entry("actor", &given(&header.actor))?;
+    event.serialize_entry("occurred_at", &header.occurred)?;
+    event.serialize_entry("recorded_at", &header.recorded)?;
+    event.serialize_entry("correlation_id", &given(&header.correlation_id))?;
+    event.serialize_entry("causation_id", &given(&header.causation_id))?;
+    event.serialize_entry("priority", &record.priority())?;
+    event.serialize_entry("data", &record.payload.as_deref().map(|text| Text(text, header.payload_hash)))?;
+    if let Some(verdict) = unopened {
+        event.serialize_entry("unopened", &verdict)?;
+    }
+    event.serialize_entry("metadata", &Text(&record.metadata, header.metadata_hash))?;
+    event.serialize_entry("seal", &Seal(record))?;
+    if let Some(v1) = &record.v1 {
+        event.serialize_entry("v1", v1)?;
+    }
+    event.serialize_entry("log_index", &record.log_index)?;
+    event.end()
+}
+
+/// The member `seal` of a record.
+struct Seal<'a>(&'a Record);
+
+impl Serialize for Seal<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Record { header, event_hash, mac, sig, .. } = self.0;
+        let mut seal = serializer.serialize_map(None)?;
+        seal.serialize_entry("scheme", "v2")?;
+        seal.serialize_entry("suite", &header.kid.suite().map(Suite::code))?;
+        seal.serialize_entry("kid", &header.kid)?;
+        seal.serialize_entry("payload_mode", &header.payload_mode)?;
+        seal.serialize_entry("payload_size", &header.payload_size)?;
+        seal.serialize_entry("payload_hash", &header.payload_hash)?;
+        seal.serialize_entry("metadata_hash", &header.metadata_hash)?;
+        seal.serialize_entry("prev", &header.prev)?;
+        seal.serialize_entry("hash", event_hash)?;
+        for (name, bytes) in [("mac", mac), ("sig", sig)] {
+            if !bytes.is_empty() {
+                seal.serialize_entry(name, &hex::encode(bytes))?;
+            }
+        }
+        seal.end()
     }
 }
 
 impl Record {
-    fn event_json(&self, unopened: Option<Verdict>) -> EventJson<'_> {
-        let header = &self.header;
-        let hexed = |bytes: &[u8]| (!bytes.is_empty()).then(|| hex::encode(bytes));
-        EventJson {
-            id: header.event_id,
-            tenant: &header.tenant,
-            plan: &header.plan,
-            seq: header.seq,
-            event_type: &header.event_type,
-            version: header.data_version,
-            source: given(&header.source),
-            actor: given(&header.actor),
-            occurred_at: header.occurred,
-            recorded_at: header.recorded,
-            correlation_id: given(&header.correlation_id),
-            causation_id: given(&header.causation_id),
-            priority: self.priority(),
-            data: self.payload.as_deref().map(|text| Text(text, header.payload_hash)),
-            unopened,
-            metadata: Text(&self.metadata, header.metadata_hash),
-            seal: SealJson {
-                scheme: "v2",
-                suite: header.kid.suite().map(Suite::code),
-                kid: header.kid.as_str(),
-                payload_mode: header.payload_mode.as_str(),
-                payload_size: header.payload_size,
-                payload_hash: header.payload_hash,
-                metadata_hash: header.metadata_hash,
-                prev: header.prev,
-                hash: self.event_hash,
-                mac: hexed(&self.mac),
-                sig: hexed(&self.sig),
-            },
-            v1: self.v1.as_ref().map(|V1 { payload_hash, prev_hash, signature }| V1Json {
-                payload_hash,
-                prev_hash: prev_hash.as_deref(),
-                signature,
-            }),
-            log_index: self.log_index,
-        }
-    }
-
     /// Returns the JSON form of the event as a tree.
     pub fn to_json(&self) -> Value {
         serde_json::to_value(self).expect("all members of a record have a JSON form")
@@ -148,17 +115,6 @@ impl Record {
     pub fn to_json_text(&self) -> String {
         serde_json::to_string(self).expect("all members of a record have a JSON form")
     }
-}
-
-impl View {
-    /// Returns the JSON form of the event on one line.
-    pub fn to_json_text(&self) -> String {
-        serde_json::to_string(self).expect("all members of a record have a JSON form")
-    }
-}
-
-fn given(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
 }
 
 /// A stored text, and its sealed hash.

@@ -193,7 +193,8 @@ impl Stream {
         self.position = position + 1;
         Ok(view.map(|view| {
             self.streams.metrics.streamed_events.inc();
-            Bytes::from(format!("id: {position}\ndata: {}\n\n", view.to_json_text()))
+            let event = serde_json::to_string(&view).expect("all members of an event have a JSON form");
+            Bytes::from(format!("id: {position}\ndata: {event}\n\n"))
         }))
     }
 
