@@ -5,11 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use super::HEADER_PREFIX;
+use super::{HEADER_PREFIX, is_attribute_name};
 use crate::canonical::pointer_token;
 use crate::error::{ErrorKind, Refused};
 use crate::names::{Plan, Tenant};
-use crate::request::{Content, EventRequest, Fields, Limits, check_text, read_value};
+use crate::request::{Content, EventRequest, Fields, Limits, check_text, invalid, parse_name, read_value};
 
 /// A received `CloudEvent`: a publish request, and what the JSON form states outside of the request.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,16 +37,16 @@ pub fn from_structured(value: Value) -> Result<Incoming, Refused> {
     let json = content_type.as_deref().is_none_or(is_json);
     let (data, base64) = match (fields.take("data"), fields.take("data_base64")) {
         (Some(_), Some(_)) => {
-            return Err(invalid("/data_base64", "exclusive", "set either data or data_base64, not both"));
+            return Err(invalid("data_base64", "exclusive", "set either data or data_base64, not both"));
         }
         (Some(Value::String(text)), None) if !json => (Value::String(STANDARD.encode(text)), true),
         (Some(_), None) if !json => {
-            return Err(invalid("/data", "type", "must be a string, because datacontenttype is not JSON"));
+            return Err(invalid("data", "type", "must be a string, because datacontenttype is not JSON"));
         }
         (Some(data), None) => (data, false),
         (None, Some(Value::String(text))) if STANDARD.decode(&text).is_ok() => (Value::String(text), true),
         (None, Some(_)) => {
-            return Err(invalid("/data_base64", "contentEncoding", "must be a string in base64 with padding"));
+            return Err(invalid("data_base64", "contentEncoding", "must be a string in base64 with padding"));
         }
         (None, None) => (Value::Null, false),
     };
@@ -65,17 +65,14 @@ pub fn from_binary(
 ) -> Result<Incoming, Refused> {
     let mut attributes = Map::new();
     for (name, value) in headers {
-        let Some(name) = attribute_of(name) else { continue };
+        let name = name.to_ascii_lowercase();
+        let Some(name) = name.strip_prefix(HEADER_PREFIX) else { continue };
         let value = percent_decode_str(value).decode_utf8();
         let value = value.map_err(|_| {
-            invalid(
-                &format!("/{name}"),
-                "utf8",
-                "must be UTF-8, with characters other than printable ASCII percent-encoded",
-            )
+            invalid(name, "utf8", "must be UTF-8, with characters other than printable ASCII percent-encoded")
         })?;
-        if attributes.insert(name.clone(), Value::String(value.into_owned())).is_some() {
-            return Err(invalid(&format!("/{name}"), "unique", "must be given only once"));
+        if attributes.insert(name.to_owned(), Value::String(value.into_owned())).is_some() {
+            return Err(invalid(name, "unique", "must be given only once"));
         }
     }
     let content_type = content_type.map(str::to_owned);
@@ -102,33 +99,16 @@ pub fn is_json(media_type: &str) -> bool {
 fn event(mut fields: Fields, content: Content) -> Result<Incoming, Refused> {
     match fields.take("specversion") {
         Some(Value::String(version)) if version == "1.0" => {}
-        _ => return Err(invalid("/specversion", "const", "must be 1.0")),
+        _ => return Err(invalid("specversion", "const", "must be 1.0")),
     }
-    let name = |pointer: &str, error: crate::names::NameError| {
-        Refused::field(ErrorKind::InvalidName, pointer, "name", error.to_string())
-    };
-    let subject = fields
-        .text("subject", 1024)?
-        .ok_or_else(|| invalid("/subject", "required", "is required, because it names the plan"))?;
-    let plan = Plan::parse(&subject).map_err(|error| name("/subject", error))?;
-    let tenant = fields.text("tenantid", 255)?;
-    let tenant = tenant.map(|tenant| Tenant::parse(&tenant)).transpose().map_err(|error| name("/tenantid", error))?;
+    let subject = fields.text("subject", 1024)?;
+    let subject = subject.ok_or_else(|| invalid("subject", "required", "is required, because it names the plan"))?;
+    let plan = parse_name("subject", &subject)?;
+    let tenant = fields.text("tenantid", 255)?.map(|tenant| parse_name("tenantid", &tenant)).transpose()?;
     let traceparent = fields.text("traceparent", 255)?;
-    let mut request = EventRequest {
-        event_type: fields.event_type("type")?,
-        version: fields.version("dataversion")?,
-        id: fields.text("id", 1024)?,
-        source: fields.text("source", 1024)?,
-        actor: fields.text("actor", 255)?,
-        occurred_at: fields.time("time")?,
-        correlation_id: fields.text("correlationid", 255)?,
-        causation_id: fields.text("causationid", 255)?,
-        priority: fields.priority("priority")?,
-        deliver_by: fields.time("deliverby")?,
-        metadata: None,
-        content,
-    };
-    request.metadata = extensions(fields)?;
+    let names = ["dataversion", "time", "correlationid", "causationid", "deliverby"];
+    let request = fields.request(names, content)?;
+    let request = EventRequest { metadata: extensions(fields)?, ..request };
     Ok(Incoming { tenant, plan, traceparent, request })
 }
 
@@ -137,8 +117,8 @@ fn event(mut fields: Fields, content: Content) -> Result<Incoming, Refused> {
 fn extensions(fields: Fields) -> Result<Option<Map<String, Value>>, Refused> {
     let mut metadata = Map::new();
     for (name, value) in fields.rest() {
-        let pointer = format!("/{}", pointer_token(&name));
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
+        let pointer = pointer_token(&name);
+        if !is_attribute_name(&name) {
             return Err(invalid(&pointer, "attribute", "attribute names must be lower-case letters and digits"));
         }
         if name == "sealbus" {
@@ -158,11 +138,6 @@ fn extensions(fields: Fields) -> Result<Option<Map<String, Value>>, Refused> {
     Ok((!metadata.is_empty()).then_some(metadata))
 }
 
-fn attribute_of(header: &str) -> Option<String> {
-    let name = header.to_ascii_lowercase();
-    name.strip_prefix(HEADER_PREFIX).map(str::to_owned)
-}
-
 /// Returns the media type that is stored with the event: `None` for `application/json`, whatever its parameters.
 fn stored_type(media_type: String) -> Option<String> {
     (essence(&media_type) != "application/json").then_some(media_type)
@@ -170,8 +145,4 @@ fn stored_type(media_type: String) -> Option<String> {
 
 fn essence(media_type: &str) -> String {
     media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
-fn invalid(pointer: &str, rule: &str, detail: &str) -> Refused {
-    Refused::field(ErrorKind::InvalidField, pointer, rule, detail)
 }

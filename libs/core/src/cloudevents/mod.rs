@@ -19,7 +19,7 @@ mod outgoing;
 use percent_encoding::{AsciiSet, CONTROLS};
 
 pub use self::incoming::{Incoming, from_binary, from_structured, is_json};
-pub use self::outgoing::{attributes, to_binary, to_structured};
+pub use self::outgoing::{to_binary, to_structured};
 
 /// Media type of structured mode.
 pub const STRUCTURED: &str = "application/cloudevents+json";
@@ -30,6 +30,11 @@ pub const HEADER_PREFIX: &str = "ce-";
 
 /// The characters that a header value holds as `%XX` (HTTP binding of CloudEvents 1.0, section 3.1.3.2).
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
+
+/// Returns whether a name consists of lower-case letters and digits, as those of attributes do.
+fn is_attribute_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
 
 #[cfg(test)]
 mod tests;

@@ -5,76 +5,55 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::utf8_percent_encode;
 use serde_json::{Map, Value, json};
 
-use super::{ENCODED, HEADER_PREFIX};
+use super::{ENCODED, HEADER_PREFIX, is_attribute_name};
 use crate::canonical::stored_matches;
 use crate::event::{PayloadMode, Record, View, stored_json};
 
-/// Names with a meaning of their own, which are never extensions of a producer.
-const ATTRIBUTES: [&str; 19] = [
-    "specversion",
-    "id",
-    "source",
-    "type",
-    "subject",
-    "time",
-    "data",
-    "datacontenttype",
-    "tenantid",
-    "actor",
-    "correlationid",
-    "causationid",
-    "dataversion",
-    "priority",
-    "deliverby",
-    "traceparent",
-    "sequence",
-    "sealbus",
-    "unopened",
-];
-
-/// Returns the attributes of an event in a fixed order, `specversion` first and extensions of the producer last.
+/// Returns the attributes of an event as it is shown to a reader, extensions of the producer last.
 ///
 /// `id` is the id that the producer gave, even if it is not a UUID. `datacontenttype` is left out if there is no data.
-pub fn attributes(record: &Record) -> Vec<(String, Value)> {
+fn attributes(view: &View) -> Vec<(String, Value)> {
+    let record = &view.record;
     let header = &record.header;
     let metadata = metadata(record);
     let own = |name: &str| metadata.get("sealbus").and_then(|own| own.get(name)).and_then(Value::as_str);
-    let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
-    let mut attributes: Vec<(String, Value)> = Vec::with_capacity(20);
-    let mut add = |name: &str, value: Option<Value>| attributes.extend(value.map(|value| (name.to_owned(), value)));
     let text = |text: &str| (!text.is_empty()).then(|| Value::from(text));
-    add("specversion", text("1.0"));
-    add("id", Some(own("id").map_or_else(|| json!(header.event_id), Value::from)));
-    add("source", text(&or(&header.source, &header.origin)));
-    add("type", text(&header.event_type));
-    add("subject", text(&header.plan));
-    add("time", Some(json!(header.occurred)));
     let media_type = own("content_type").filter(|_| !is_envelope(record)).unwrap_or("application/json");
-    add("datacontenttype", payload(record).map(|_| Value::from(media_type)));
-    add("tenantid", text(&header.tenant));
-    add("actor", text(&header.actor));
-    add("correlationid", text(&header.correlation_id));
-    add("causationid", text(&header.causation_id));
-    add("dataversion", Some(json!(header.data_version)));
-    add("priority", Some(json!(record.priority())));
-    add("deliverby", own("deliver_by").map(Value::from));
-    add("traceparent", own("traceparent").map(Value::from));
-    add("sequence", Some(Value::from(header.seq.to_string())));
-    attributes.extend(metadata.into_iter().filter(|(name, value)| is_extension(name, value)));
-    attributes
-}
-
-/// Returns the attributes of an event as it is shown to a reader, including `unopened`.
-fn view_attributes(view: &View) -> Vec<(String, Value)> {
-    let mut attributes = attributes(&view.record);
-    attributes.extend(view.unopened.map(|verdict| ("unopened".to_owned(), Value::from(verdict.as_str()))));
-    attributes
+    let attributes = [
+        ("specversion", text("1.0")),
+        ("id", Some(own("id").map_or_else(|| json!(header.event_id), Value::from))),
+        ("source", text(&header.source).or_else(|| text(&header.origin))),
+        ("type", text(&header.event_type)),
+        ("subject", text(&header.plan)),
+        ("time", Some(json!(header.occurred))),
+        ("datacontenttype", payload(record).map(|_| Value::from(media_type))),
+        ("tenantid", text(&header.tenant)),
+        ("actor", text(&header.actor)),
+        ("correlationid", text(&header.correlation_id)),
+        ("causationid", text(&header.causation_id)),
+        ("dataversion", Some(json!(header.data_version))),
+        ("priority", Some(json!(record.priority()))),
+        ("deliverby", own("deliver_by").map(Value::from)),
+        ("traceparent", own("traceparent").map(Value::from)),
+        ("sequence", Some(Value::from(header.seq.to_string()))),
+        ("unopened", view.unopened.map(|verdict| Value::from(verdict.as_str()))),
+        // These names are not attributes, but have a meaning of their own, so they are never extensions.
+        ("data", None),
+        ("sealbus", None),
+    ];
+    let names = attributes.each_ref().map(|(name, _)| *name);
+    let is_extension = |(name, value): &(String, Value)| {
+        let has_type = value.is_string() || value.is_boolean() || value.is_i64();
+        has_type && is_attribute_name(name) && !names.contains(&name.as_str())
+    };
+    let own = attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    own.chain(metadata.into_iter().filter(is_extension)).collect()
 }
 
 /// Returns an event in structured mode, which is also an element of batch mode.
 pub fn to_structured(view: &View) -> Value {
     let record = &view.record;
-    let mut event: Map<_, _> = view_attributes(view).into_iter().collect();
+    let mut event: Map<_, _> = attributes(view).into_iter().collect();
     if let Some(payload) = payload(record) {
         let member = if is_base64(record) { "data_base64" } else { "data" };
         event.insert(member.to_owned(), stored_json(payload));
@@ -86,7 +65,7 @@ pub fn to_structured(view: &View) -> Value {
 /// of its data.
 pub fn to_binary(view: &View) -> (Vec<(String, String)>, Vec<u8>) {
     let record = &view.record;
-    let headers = view_attributes(view).into_iter().map(|(name, value)| {
+    let headers = attributes(view).into_iter().map(|(name, value)| {
         let text = match value {
             Value::String(text) => text,
             other => other.to_string(),
@@ -128,10 +107,4 @@ fn metadata(record: &Record) -> Map<String, Value> {
         Ok(Value::Object(members)) => members,
         _ => Map::new(),
     }
-}
-
-/// Returns whether a metadata member can be an attribute.
-fn is_extension(name: &str, value: &Value) -> bool {
-    let named = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    named && !ATTRIBUTES.contains(&name) && (value.is_string() || value.is_boolean() || value.is_i64())
 }

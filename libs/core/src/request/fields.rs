@@ -1,11 +1,14 @@
 //! The members of a request, read one by one.
 
+use std::str::FromStr;
+
 use serde_json::{Map, Value};
 
+use super::{Content, EventRequest};
 use crate::canonical::pointer_token;
 use crate::error::{ErrorKind, Refused};
 use crate::event::Priority;
-use crate::names::EventType;
+use crate::names::{EventType, NameError};
 use crate::timestamp::Timestamp;
 
 /// The members of an object that have not been read yet. A null member counts as absent.
@@ -30,17 +33,36 @@ impl Fields {
         }
     }
 
-    pub(crate) fn event_type(&mut self, name: &str) -> Result<EventType, Refused> {
-        match self.take(name) {
-            None => Err(invalid(name, "required", "is required")),
-            Some(Value::String(text)) => EventType::parse(&text)
-                .map_err(|error| Refused::field(ErrorKind::InvalidName, pointer(name), "name", error.to_string())),
-            Some(_) => Err(invalid(name, "type", "must be a string")),
+    /// Takes the members that the two forms of a request have in common. `names` are the names of the version, the time, the
+    /// correlation id, the causation id and the time of delivery, which differ; the other names are the same.
+    pub(crate) fn request(&mut self, names: [&str; 5], content: Content) -> Result<EventRequest, Refused> {
+        let [version, occurred_at, correlation_id, causation_id, deliver_by] = names;
+        Ok(EventRequest {
+            event_type: self.event_type()?,
+            version: self.version(version)?,
+            id: self.text("id", 1024)?,
+            source: self.text("source", 1024)?,
+            actor: self.text("actor", 255)?,
+            occurred_at: self.time(occurred_at)?,
+            correlation_id: self.text(correlation_id, 255)?,
+            causation_id: self.text(causation_id, 255)?,
+            priority: self.priority()?,
+            deliver_by: self.time(deliver_by)?,
+            metadata: None,
+            content,
+        })
+    }
+
+    fn event_type(&mut self) -> Result<EventType, Refused> {
+        match self.take("type") {
+            None => Err(invalid("type", "required", "is required")),
+            Some(Value::String(text)) => parse_name("type", &text),
+            Some(_) => Err(invalid("type", "type", "must be a string")),
         }
     }
 
     /// Takes an integer from 1 to 2³¹ − 1. A string of digits is accepted too, because CloudEvents headers are strings.
-    pub(crate) fn version(&mut self, name: &str) -> Result<Option<u32>, Refused> {
+    fn version(&mut self, name: &str) -> Result<Option<u32>, Refused> {
         let refuse = || invalid(name, "range", "must be an integer from 1 to 2147483647");
         let number = match self.take(name) {
             None => return Ok(None),
@@ -52,35 +74,29 @@ impl Fields {
         version.map(|version| Some(version.unsigned_abs())).ok_or_else(refuse)
     }
 
-    pub(crate) fn time(&mut self, name: &str) -> Result<Option<Timestamp>, Refused> {
+    fn time(&mut self, name: &str) -> Result<Option<Timestamp>, Refused> {
         let refuse = || {
             invalid(name, "format", "must be an RFC 3339 time in the years 0001 to 9999, such as 2026-11-20T10:00:00Z")
         };
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Timestamp::parse(&text).map(Some).map_err(|_| refuse()),
-            Some(_) => Err(refuse()),
-        }
+        let parse = |value: Value| value.as_str().and_then(|text| text.parse().ok()).ok_or_else(refuse);
+        self.take(name).map(parse).transpose()
     }
 
-    pub(crate) fn priority(&mut self, name: &str) -> Result<Option<Priority>, Refused> {
-        let refuse = || invalid(name, "enum", "must be high, normal or low");
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => text.parse().map(Some).map_err(|_| refuse()),
-            Some(_) => Err(refuse()),
-        }
+    fn priority(&mut self) -> Result<Option<Priority>, Refused> {
+        let refuse = || invalid("priority", "enum", "must be high, normal or low");
+        let parse = |value: Value| value.as_str().and_then(Priority::from_name).ok_or_else(refuse);
+        self.take("priority").map(parse).transpose()
     }
 
     /// Takes an object without the reserved member `sealbus`.
-    pub(crate) fn metadata(&mut self, name: &str) -> Result<Option<Map<String, Value>>, Refused> {
-        match self.take(name) {
+    pub(crate) fn metadata(&mut self) -> Result<Option<Map<String, Value>>, Refused> {
+        match self.take("metadata") {
             None => Ok(None),
             Some(Value::Object(members)) if members.contains_key("sealbus") => {
-                Err(invalid(&format!("{name}/sealbus"), "reserved", "is reserved"))
+                Err(invalid("metadata/sealbus", "reserved", "is reserved"))
             }
             Some(Value::Object(members)) => Ok(Some(members)),
-            Some(_) => Err(invalid(name, "type", "must be an object")),
+            Some(_) => Err(invalid("metadata", "type", "must be an object")),
         }
     }
 
@@ -112,10 +128,14 @@ pub(crate) fn check_text(name: &str, text: &str, max: usize) -> Result<(), Refus
     Ok(())
 }
 
-fn invalid(name: &str, rule: &str, detail: impl Into<String>) -> Refused {
-    Refused::field(ErrorKind::InvalidField, pointer(name), rule, detail)
+/// Parses a name that the member `name` has.
+pub(crate) fn parse_name<T: FromStr<Err = NameError>>(name: &str, text: &str) -> Result<T, Refused> {
+    let refuse =
+        |error: NameError| Refused::field(ErrorKind::InvalidName, format!("/{name}"), "name", error.to_string());
+    text.parse().map_err(refuse)
 }
 
-fn pointer(name: &str) -> String {
-    format!("/{name}")
+/// Returns the refusal of the member `name`.
+pub(crate) fn invalid(name: &str, rule: &str, detail: impl Into<String>) -> Refused {
+    Refused::field(ErrorKind::InvalidField, format!("/{name}"), rule, detail)
 }

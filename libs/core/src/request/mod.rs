@@ -13,7 +13,7 @@ mod read;
 use serde_json::{Map, Value};
 
 pub use self::encrypt::{Prepared, ToEncrypt};
-pub(crate) use self::fields::{Fields, check_text};
+pub(crate) use self::fields::{Fields, check_text, invalid, parse_name};
 pub use self::prepare::{Context, Draft, UnderKey};
 pub use self::read::{Limits, check_count, read_body, read_value};
 use crate::error::{ErrorKind, Refused};
@@ -73,20 +73,10 @@ impl EventRequest {
             return Err(Refused::field(ErrorKind::InvalidField, "", "type", "an event must be an object"));
         };
         let mut fields = Fields::new(members);
-        let request = Self {
-            event_type: fields.event_type("type")?,
-            version: fields.version("version")?,
-            id: fields.text("id", 1024)?,
-            source: fields.text("source", 1024)?,
-            actor: fields.text("actor", 255)?,
-            occurred_at: fields.time("occurred_at")?,
-            correlation_id: fields.text("correlation_id", 255)?,
-            causation_id: fields.text("causation_id", 255)?,
-            priority: fields.priority("priority")?,
-            deliver_by: fields.time("deliver_by")?,
-            metadata: fields.metadata("metadata")?,
-            content: Content { data: fields.take("data").unwrap_or_default(), ..Content::default() },
-        };
+        let content = Content { data: fields.take("data").unwrap_or_default(), ..Content::default() };
+        let names = ["version", "occurred_at", "correlation_id", "causation_id", "deliver_by"];
+        let request = fields.request(names, content)?;
+        let request = Self { metadata: fields.metadata()?, ..request };
         fields.end()?;
         Ok(request)
     }

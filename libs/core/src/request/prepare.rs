@@ -109,25 +109,14 @@ impl EventRequest {
         })
     }
 
-    /// Returns whether the event id is derived from the idempotency key. A conflict of ids then means that the key was reused.
-    pub fn id_comes_from_key(&self, idempotency_key: Option<&str>) -> bool {
-        self.id.is_none() && idempotency_key.is_some()
-    }
-
     pub(super) fn rule<'a>(&self, catalog: &'a Catalog) -> Result<Rule<'a>, Refused> {
         let event_type = self.event_type.as_str();
-        let refuse = |kind, rule, detail: String| Err(Refused::field(kind, "/type", rule, detail));
         if is_reserved_type(event_type) {
-            return refuse(
-                ErrorKind::Forbidden,
-                "reserved",
-                format!("only Sealbus writes events of type {event_type}"),
-            );
+            let detail = format!("only Sealbus writes events of type {event_type}");
+            return Err(Refused::field(ErrorKind::Forbidden, "/type", "reserved", detail));
         }
-        match catalog.resolve(event_type, self.version.unwrap_or(1)) {
-            Err(unknown) => refuse(ErrorKind::UnknownEventType, "catalog", unknown.to_string()),
-            Ok(rule) => Ok(rule),
-        }
+        let resolved = catalog.resolve(event_type, self.version.unwrap_or(1));
+        resolved.map_err(|unknown| Refused::field(ErrorKind::UnknownEventType, "/type", "catalog", unknown.to_string()))
     }
 
     fn check_members(&self, limits: &Limits) -> Result<(), Refused> {
@@ -135,10 +124,8 @@ impl EventRequest {
         if members(&self.content.data) + metadata <= limits.members {
             return Ok(());
         }
-        Err(Refused::new(
-            ErrorKind::TooLarge,
-            format!("data and metadata of an event must have at most {} members and elements", limits.members),
-        ))
+        let detail = format!("data and metadata of an event must have at most {} members and elements", limits.members);
+        Err(Refused::new(ErrorKind::TooLarge, detail))
     }
 
     /// Returns the canonical data after checking them against the type's schema.
@@ -150,13 +137,9 @@ impl EventRequest {
             return Err(Refused::field(ErrorKind::TooLarge, "/data", "maxBytes", detail));
         }
         let errors = rule.validate(&self.content.data);
-        match errors.first() {
-            None => Ok(payload),
-            Some(first) => {
-                let detail = format!("{}: {} ({})", first.pointer, first.detail, first.rule);
-                Err(Refused { kind: ErrorKind::SchemaViolation, detail, errors })
-            }
-        }
+        let Some(first) = errors.first() else { return Ok(payload) };
+        let detail = format!("{}: {} ({})", first.pointer, first.detail, first.rule);
+        Err(Refused { kind: ErrorKind::SchemaViolation, detail, errors })
     }
 
     fn identity(&self, context: &Context<'_>) -> Result<EventIdentity, Refused> {
@@ -175,9 +158,8 @@ impl EventRequest {
     /// Returns the actor, and the name of the token if it is not the actor.
     fn actor(&self, context: &Context<'_>) -> Result<(String, Option<String>), Refused> {
         let own = context.credential;
-        match self.actor.as_deref() {
+        match self.actor.as_deref().filter(|actor| *actor != own) {
             None => Ok((own.to_owned(), None)),
-            Some(actor) if actor == own => Ok((own.to_owned(), None)),
             Some(actor) if context.any_actor => Ok((actor.to_owned(), Some(own.to_owned()))),
             Some(_) => {
                 let detail = "naming another actor than the token requires the scope actor.any";

@@ -34,10 +34,8 @@ impl Default for Limits {
 /// `too_large` if the body exceeds its limit, or a code of the strict reader.
 pub fn read_value(body: &[u8], limits: &Limits) -> Result<Value, Refused> {
     if body.len() > limits.body_bytes {
-        return Err(Refused::new(
-            ErrorKind::TooLarge,
-            format!("the body has {} bytes; the limit is {}", body.len(), limits.body_bytes),
-        ));
+        let detail = format!("the body has {} bytes; the limit is {}", body.len(), limits.body_bytes);
+        return Err(Refused::new(ErrorKind::TooLarge, detail));
     }
     let reader = canonical::Limits { bytes: limits.body_bytes, depth: canonical::MAX_DEPTH + LEVELS_AROUND_DATA };
     canonical::read(body, reader).map_err(|refused| refused.in_request(""))
@@ -69,10 +67,8 @@ pub fn check_count(events: usize, limits: &Limits) -> Result<(), Refused> {
         return Err(Refused::field(ErrorKind::InvalidField, "", "minItems", "an array must have at least one event"));
     }
     if events > limits.events {
-        return Err(Refused::new(
-            ErrorKind::TooLarge,
-            format!("the array has {events} events; the limit is {}", limits.events),
-        ));
+        let detail = format!("the array has {events} events; the limit is {}", limits.events);
+        return Err(Refused::new(ErrorKind::TooLarge, detail));
     }
     Ok(())
 }

@@ -179,10 +179,10 @@ fn append_problem(error: &AppendError, ids: Vec<Uuid>, publications: &[Publicati
     match *error {
         AppendError::DuplicateId { event_id } => field(event_id, ErrorKind::DuplicateId, detail),
         AppendError::IdConflict { event_id } => {
-            let by_key = with_id(event_id).is_some_and(|publication| {
-                publication.request.id_comes_from_key(publication.idempotency_key.as_deref())
-            });
-            if by_key {
+            // The id is derived from the idempotency key if there is one and the request has no id.
+            let by_key =
+                |publication: &Publication| publication.request.id.is_none() && publication.idempotency_key.is_some();
+            if with_id(event_id).is_some_and(by_key) {
                 let detail = "the idempotency key was already used for a different request";
                 return Refused::field(ErrorKind::IdempotencyKeyReused, "Idempotency-Key", "unique", detail).into();
             }
