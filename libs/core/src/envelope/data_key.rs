@@ -19,13 +19,6 @@ pub struct DataKey {
     secret: SecretBox<[u8; 32]>,
 }
 
-/// The key that encrypts an envelope, and the envelope's commitment to it.
-pub(super) struct EnvelopeKey {
-    pub(super) key: Zeroizing<[u8; 32]>,
-    /// No other key has this commitment with the same nonce: that would be a collision of SHA-256.
-    pub(super) commitment: [u8; 32],
-}
-
 impl DataKey {
     /// Returns the key with this id and secret. Id and secret of a new key must come from the system's random generator.
     pub fn new(key_id: Uuid, secret: &Zeroizing<[u8; 32]>) -> Self {
@@ -46,8 +39,9 @@ impl DataKey {
         request_mac(self.secret(), origin, tenant, request)
     }
 
-    /// Derives the key of an envelope by HKDF-SHA256 (RFC 5869) with the envelope's nonce as salt.
-    pub(super) fn envelope_key(&self, nonce: &Nonce) -> EnvelopeKey {
+    /// Derives the key that encrypts an envelope, and the envelope's commitment to it, by HKDF-SHA256 (RFC 5869) with the
+    /// envelope's nonce as salt. No other key has this commitment with the same nonce: that would be a collision of SHA-256.
+    pub(super) fn envelope_key(&self, nonce: &Nonce) -> (Zeroizing<[u8; 32]>, [u8; 32]) {
         let mut derived = Zeroizing::new([0; 64]);
         Hkdf::<Sha256>::new(Some(nonce), self.secret())
             .expand(ENVELOPE_KEY_LABEL, derived.as_mut_slice())
@@ -55,7 +49,7 @@ impl DataKey {
         let (mut key, mut commitment) = (Zeroizing::new([0; 32]), [0; 32]);
         key.copy_from_slice(&derived[..32]);
         commitment.copy_from_slice(&derived[32..]);
-        EnvelopeKey { key, commitment }
+        (key, commitment)
     }
 
     pub(super) fn secret(&self) -> &[u8; 32] {

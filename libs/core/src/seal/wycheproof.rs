@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use super::{PublicKey, suite};
-use crate::envelope::{decrypt, encrypt};
+use crate::envelope::aead::{decrypt, encrypt};
 use crate::hash::hmac_sha256;
 
 /// Calls `check` for each group and test of a published file, which is in a folder next to the project.
