@@ -3,25 +3,11 @@
 //! The publisher, the sealer, a consumer and an independent verifier call the same functions with the same arguments, so they
 //! reach the same result. The lint refuses files, network, clock and environment in this crate.
 //!
-//! The modules in the order in which an event meets them:
-//!
-//! | module | content |
-//! |---|---|
-//! | [`names`] | names of tenants, plans, event types and subscriptions |
-//! | [`canonical`] | the strict JSON reader, and the canonical text that is hashed and stored |
-//! | [`catalog`] | event types, their schemas, and the policies of channels |
-//! | [`request`], [`cloudevents`] | publish requests in the two accepted forms, and the drafts made from them |
-//! | [`envelope`] | payloads encrypted for a data subject |
-//! | [`error`] | reasons for refusing a request, with code and status |
-//! | [`event`] | the header, which holds the sealed fields byte by byte; event ids; leaves of the log |
-//! | [`timestamp`], [`hash`] | times and SHA-256 values |
-//! | [`duration`], [`clock`] | the spelling of durations; the clock that a caller passes in |
-//! | [`partition`] | the advisory lock and the partition of a plan |
-//! | [`retry`] | retry policies |
-//! | [`seal`] | keys, signing and checking |
-//! | [`log`] | the Merkle tree over all events: proofs, tiles, checkpoints, witnesses |
-//! | [`v1`] | the signature of an older contract, written in addition to the seal for tenants that need it |
-//! | [`verify`] | verification of a ledger or an exported bundle |
+//! An event meets the modules in this order: [`request`] and [`cloudevents`] read a publish request with the strict reader of
+//! [`canonical`], check it against the [`catalog`], and make a draft of it, whose payload [`envelope`] encrypts if it is about a
+//! data subject. [`event`] encodes the sealed fields, [`seal`] signs and checks them, and [`v1`] adds the signature of an older
+//! contract for tenants that need it. [`log`] is the Merkle tree over all events, and [`verify`] verifies a ledger or an exported
+//! bundle. [`error`] has the codes of all refusals.
 //!
 //! How a seal works: the *header* holds the fields of an event, the hashes of its payload and metadata, and `prev`, the hash
 //! of the plan's previous event. SHA-256 of the header is the *event hash*, which the active key signs. Anyone can follow a
