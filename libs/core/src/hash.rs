@@ -36,6 +36,11 @@ impl Hash {
         bytes.try_into().ok().map(Hash)
     }
 
+    /// Returns the first `N` bytes, at most 32.
+    pub(crate) fn first<const N: usize>(&self) -> [u8; N] {
+        *self.0.first_chunk().expect("a hash has 32 bytes")
+    }
+
     /// Returns the 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

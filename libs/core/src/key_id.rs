@@ -81,8 +81,7 @@ impl KeyKind {
 
     /// Returns the id of the key pair of this kind with this public key: the first 8 bytes of the labelled hash of the key.
     pub fn id_of_public(self, public: &[u8; 32]) -> KeyId {
-        let hash = Hash::of(&[LABEL, public].concat());
-        self.id(*hash.0.first_chunk().expect("a hash has 32 bytes"))
+        self.id(Hash::of(&[LABEL, public].concat()).first())
     }
 }
 

@@ -1,7 +1,6 @@
 //! The key of a plan, from which its advisory lock and its partition follow.
 
-use sha2::{Digest, Sha256};
-
+use crate::hash::Hash;
 use crate::wire::lp;
 
 /// The key of a plan: the first eight bytes of SHA-256(lp(tenant) ‖ lp(plan)), with the top bit set
@@ -18,8 +17,7 @@ impl PlanKey {
         let mut bytes = Vec::with_capacity(8 + tenant.len() + plan.len());
         lp(&mut bytes, tenant.as_bytes());
         lp(&mut bytes, plan.as_bytes());
-        let hash: [u8; 32] = Sha256::digest(&bytes).into();
-        let first = hash[..8].iter().fold(0_u64, |key, byte| key << 8 | u64::from(*byte));
+        let first = u64::from_be_bytes(Hash::of(&bytes).first());
         Self((first | 1 << 63).cast_signed())
     }
 

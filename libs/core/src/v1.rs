@@ -23,19 +23,8 @@ pub fn columns(
 ) -> Result<V1, FormatError> {
     let payload_hash = payload_hash.to_string();
     let prev_hash = prev.map(|before| before.signature.clone());
-    let signature = sign(secret, plan, event_type, &payload_hash, prev_hash.as_deref())?;
-    Ok(V1 { payload_hash, prev_hash, signature })
-}
-
-/// Returns the signature in lower-case hex. Refuses a plan or type that contains `|`.
-pub fn sign(
-    secret: &[u8],
-    plan: &str,
-    event_type: &str,
-    payload_hash: &str,
-    prev_hash: Option<&str>,
-) -> Result<String, FormatError> {
-    Ok(hex::encode(mac(secret, plan, event_type, payload_hash, prev_hash)?.finalize().into_bytes()))
+    let mac = mac(secret, plan, event_type, &payload_hash, prev_hash.as_deref())?;
+    Ok(V1 { payload_hash, prev_hash, signature: hex::encode(mac.finalize().into_bytes()) })
 }
 
 /// Returns whether the signature in `v1` was made with `secret`. The comparison takes constant time.

@@ -50,7 +50,7 @@ pub fn from_structured(value: Value) -> Result<Incoming, Refused> {
         }
         (None, None) => (Value::Null, false),
     };
-    event(fields, Content { data, base64, content_type: content_type.and_then(stored_type) })
+    event(fields, Content { data, base64, content_type: content_type.as_deref().and_then(stored_type) })
 }
 
 /// Reads a `CloudEvent` in binary mode: attributes as `ce-` headers (names in any case), and the data as body.
@@ -75,13 +75,12 @@ pub fn from_binary(
             return Err(invalid(name, "unique", "must be given only once"));
         }
     }
-    let content_type = content_type.map(str::to_owned);
-    if let Some(content_type) = &content_type {
+    if let Some(content_type) = content_type {
         check_text("content-type", content_type, 255)?;
     }
     let (data, base64) = if body.is_empty() {
         (Value::Null, false)
-    } else if content_type.as_deref().is_none_or(is_json) {
+    } else if content_type.is_none_or(is_json) {
         (read_value(body, limits)?, false)
     } else {
         (Value::String(STANDARD.encode(body)), true)
@@ -139,8 +138,8 @@ fn extensions(fields: Fields) -> Result<Option<Map<String, Value>>, Refused> {
 }
 
 /// Returns the media type that is stored with the event: `None` for `application/json`, whatever its parameters.
-fn stored_type(media_type: String) -> Option<String> {
-    (essence(&media_type) != "application/json").then_some(media_type)
+fn stored_type(media_type: &str) -> Option<String> {
+    (essence(media_type) != "application/json").then(|| media_type.to_owned())
 }
 
 fn essence(media_type: &str) -> String {

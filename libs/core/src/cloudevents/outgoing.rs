@@ -103,8 +103,5 @@ fn is_envelope(record: &Record) -> bool {
 }
 
 fn metadata(record: &Record) -> Map<String, Value> {
-    match serde_json::from_str(&record.metadata) {
-        Ok(Value::Object(members)) => members,
-        _ => Map::new(),
-    }
+    serde_json::from_str(&record.metadata).unwrap_or_default()
 }

@@ -29,27 +29,16 @@ pub struct WrappedKey {
     pub wrapped: Vec<u8>,
 }
 
-/// The reason for which a data key cannot be unwrapped. For a verifier the data key is lost (`KEY_LOST`).
+/// The reason for which a data key cannot be unwrapped, with the ids of the `kek-` key that its row names and of the data key.
+/// For a verifier the data key is lost (`KEY_LOST`).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnwrapError {
     /// The keyring does not have the key under which the data key is wrapped.
-    #[error("the keyring does not have key {kek}, under which data key {key_id} is wrapped")]
-    NoKek {
-        /// Id of the missing key.
-        kek: KeyId,
-        /// Id of the data key.
-        key_id: Uuid,
-    },
+    #[error("the keyring does not have key {0}, under which data key {1} is wrapped")]
+    NoKek(KeyId, Uuid),
     /// The row was changed, or was wrapped under another key than the one it names.
-    #[error(
-        "data key {key_id} cannot be unwrapped: its row was changed, or it was wrapped under another key than {kek}"
-    )]
-    Changed {
-        /// Id of the key that the row names.
-        kek: KeyId,
-        /// Id of the data key.
-        key_id: Uuid,
-    },
+    #[error("data key {1} cannot be unwrapped: its row was changed, or it was wrapped under another key than {0}")]
+    Changed(KeyId, Uuid),
 }
 
 impl Keyring {
@@ -77,14 +66,13 @@ impl Keyring {
 
     /// Unwraps the data key of a row with any `kek-` key of the keyring, active or not.
     pub fn unwrap_data_key(&self, row: &WrappedKey) -> Result<DataKey, UnwrapError> {
-        let (kek, key_id) = (row.kek.clone(), row.key_id);
-        let Some(secret) = self.kek(&row.kek) else { return Err(UnwrapError::NoKek { kek, key_id }) };
+        let Some(secret) = self.kek(&row.kek) else { return Err(UnwrapError::NoKek(row.kek.clone(), row.key_id)) };
         let unwrapped = row.wrapped.split_first_chunk().and_then(|(nonce, ciphertext)| {
             let bytes = aead::decrypt(secret, nonce, ciphertext, &row.associated_data())?;
             bytes.as_slice().try_into().ok().map(|bytes: &[u8; 32]| Zeroizing::new(*bytes))
         });
-        let unwrapped = unwrapped.ok_or(UnwrapError::Changed { kek, key_id })?;
-        Ok(DataKey::new(key_id, &unwrapped))
+        let unwrapped = unwrapped.ok_or_else(|| UnwrapError::Changed(row.kek.clone(), row.key_id))?;
+        Ok(DataKey::new(row.key_id, &unwrapped))
     }
 }
 

@@ -33,8 +33,8 @@ pub fn event_id(tenant: &str, source: &str, id: &str) -> Result<EventIdentity, F
     for text in [tenant, source, id] {
         lp(&mut named, text.as_bytes());
     }
-    let first = *Hash::of(&named).0.first_chunk().expect("a hash has 32 bytes");
-    Ok(EventIdentity { id: Builder::from_custom_bytes(first).into_uuid(), external: Some(id.to_owned()) })
+    let uuid = Builder::from_custom_bytes(Hash::of(&named).first()).into_uuid();
+    Ok(EventIdentity { id: uuid, external: Some(id.to_owned()) })
 }
 
 /// Parses a UUID in lower-case 8-4-4-4-12 form.
