@@ -6,6 +6,7 @@ from log_cases import base64_of
 
 LEAVES = [b"", b"\x00", b"\x01", b"golden", bytes(32), bytes(range(64)), "é".encode(), b"golden 7"]
 OTHER = seal.sha256(b"golden, another hash")
+TREE = merkle.Tree(seal.leaf_hash(b"golden %d" % index) for index in range(300))
 
 
 def changed_proofs(proof, root):
@@ -24,10 +25,15 @@ def changed_proofs(proof, root):
         yield "the hashes reversed", proof[::-1]
 
 
+def case(claim, proof, description, holds):
+    """Returns a case in the form of the vectors, in which hashes are base64."""
+    written = {name: base64_of(value) if isinstance(value, bytes) else value for name, value in claim.items()}
+    return written | {"proof": list(map(base64_of, proof)), "desc": description, "wantErr": not holds}
+
+
 def inclusion():
-    tree = merkle.Tree(seal.leaf_hash(b"golden %d" % index) for index in range(300))
     for size, index in [(1, 0), (2, 0), (2, 1), (3, 2), (7, 5), (8, 0), (8, 7), (300, 256), (300, 299)]:
-        root, leaf_hash, proof = tree.root(size), tree.levels[0][index], tree.inclusion(index, 0, size)
+        root, leaf_hash, proof = TREE.root(size), TREE.levels[0][index], TREE.inclusion(index, 0, size)
         claims = [(what, index, size, leaf_hash, made, root) for what, made in changed_proofs(proof, root)]
         claims += [
             ("the next index", index + 1, size, leaf_hash, proof, root), ("the sibling's index", index ^ 1, size, leaf_hash, proof, root),
@@ -36,17 +42,14 @@ def inclusion():
             ("another leaf", index, size, OTHER, proof, root), ("another root", index, size, leaf_hash, proof, OTHER),
         ]
         for what, index_claimed, size_claimed, leaf_claimed, made, root_claimed in claims:
+            claim = {"leafIdx": index_claimed, "treeSize": size_claimed, "root": root_claimed, "leafHash": leaf_claimed}
             holds = merkle.includes(root_claimed, size_claimed, leaf_claimed, index_claimed, made)
-            yield {
-                "leafIdx": index_claimed, "treeSize": size_claimed, "root": base64_of(root_claimed), "leafHash": base64_of(leaf_claimed),
-                "proof": list(map(base64_of, made)), "desc": f"leaf {index} of {size}: {what}", "wantErr": not holds,
-            }
+            yield case(claim, made, f"leaf {index} of {size}: {what}", holds)
 
 
 def consistency():
-    tree = merkle.Tree(seal.leaf_hash(b"golden %d" % index) for index in range(300))
     for old, size in [(0, 0), (0, 5), (1, 1), (1, 2), (2, 5), (3, 7), (4, 8), (6, 8), (7, 8), (256, 300), (299, 300)]:
-        old_root, root, proof = tree.root(old), tree.root(size), tree.consistency(old, 0, size)
+        old_root, root, proof = TREE.root(old), TREE.root(size), TREE.consistency(old, 0, size)
         claims = [(what, old, size, old_root, made, root) for what, made in changed_proofs(proof, root)]
         claims += [
             ("the old size one more", old + 1, size, old_root, proof, root), ("the size one more", old, size + 1, old_root, proof, root),
@@ -55,11 +58,9 @@ def consistency():
             ("a size of 2^64 - 1", old, 2**64 - 1, old_root, proof, root),
         ]
         for what, old_claimed, size_claimed, old_root_claimed, made, root_claimed in claims:
+            claim = {"size1": old_claimed, "size2": size_claimed, "root1": old_root_claimed, "root2": root_claimed}
             holds = merkle.extends(old_root_claimed, old_claimed, root_claimed, size_claimed, made)
-            yield {
-                "size1": old_claimed, "size2": size_claimed, "root1": base64_of(old_root_claimed), "root2": base64_of(root_claimed),
-                "proof": list(map(base64_of, made)), "desc": f"{old} to {size}: {what}", "wantErr": not holds,
-            }
+            yield case(claim, made, f"{old} to {size}: {what}", holds)
 
 
 def merkle_file():
