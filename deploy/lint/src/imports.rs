@@ -1,8 +1,7 @@
 //! The style of imports: three blocks (standard library, other crates, this crate) separated by blank lines, and one `use`
 //! per module without nested braces. Stable rustfmt keeps this style but does not enforce it.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use crate::texts::{Texts, numbered, rust_files};
 
 /// A `use` item at the top level of a file.
 struct Import {
@@ -15,16 +14,12 @@ struct Import {
 impl Import {
     /// 0 for the standard library, 1 for other crates, 2 for this crate.
     fn block(&self) -> usize {
-        match self.path().split("::").next().unwrap_or_default().trim_end_matches(';') {
+        let path = self.text.split_once("use ").map_or("", |(_, path)| path);
+        match path.split([':', ';']).next().unwrap_or_default() {
             "std" | "core" | "alloc" => 0,
             "crate" | "self" | "super" => 2,
             _ => 1,
         }
-    }
-
-    /// What follows `use`.
-    fn path(&self) -> &str {
-        self.text.split_once("use ").map_or("", |(_, path)| path)
     }
 
     /// Visibility and module. Two imports of the same key belong together.
@@ -37,15 +32,13 @@ impl Import {
 }
 
 /// Returns a sentence for each import that is out of place.
-pub(crate) fn misplaced(texts: &BTreeMap<PathBuf, String>) -> Vec<String> {
+pub(crate) fn misplaced(texts: &Texts) -> Vec<String> {
     let mut faults = Vec::new();
-    for (file, text) in texts.iter().filter(|(file, _)| file.extension().is_some_and(|extension| extension == "rs")) {
-        let mut fault = |line: usize, what: &str| faults.push(format!("{}:{line}: {what}", file.display()));
+    for (file, text) in rust_files(texts) {
+        let mut fault = |line: usize, what: &str| faults.push(format!("{file}:{line}: {what}"));
         for group in groups(text) {
-            for import in &group {
-                if import.text.matches('{').count() > 1 {
-                    fault(import.line, "nested braces in an import; write one `use` per module");
-                }
+            for import in group.iter().filter(|import| import.text.matches('{').count() > 1) {
+                fault(import.line, "nested braces in an import; write one `use` per module");
             }
             for pair in group.windows(2) {
                 let (first, second) = (&pair[0], &pair[1]);
@@ -62,28 +55,26 @@ pub(crate) fn misplaced(texts: &BTreeMap<PathBuf, String>) -> Vec<String> {
     faults
 }
 
-/// The runs of `use` items with nothing but blank lines between them.
+/// Returns the runs of `use` items with nothing but blank lines between them.
 fn groups(text: &str) -> Vec<Vec<Import>> {
-    let mut groups: Vec<Vec<Import>> = vec![Vec::new()];
-    let mut lines = text.lines().enumerate();
+    let mut groups = Vec::new();
+    let mut group = Vec::new();
     let mut after_blank = false;
-    while let Some((index, line)) = lines.next() {
-        let is_use =
-            line.starts_with("use ") || (line.starts_with("pub") && line.contains(" use ") && !line.contains(" fn "));
-        if is_use {
-            let mut item = line.to_owned();
-            while !item.ends_with(';') {
+    let mut lines = numbered(text);
+    while let Some((line, start)) = lines.next() {
+        if start.starts_with("use ") || start.starts_with("pub") && start.contains(" use ") && !start.contains(" fn ") {
+            let mut text = start.to_owned();
+            while !text.ends_with(';') {
                 let Some((_, next)) = lines.next() else { break };
-                item.push_str(next.trim());
+                text.push_str(next.trim());
             }
-            if let Some(group) = groups.last_mut() {
-                group.push(Import { line: index + 1, text: item, after_blank });
-            }
-        } else if !line.is_empty() && groups.last().is_some_and(|group| !group.is_empty()) {
-            groups.push(Vec::new());
+            group.push(Import { line, text, after_blank });
+        } else if !start.is_empty() {
+            groups.push(std::mem::take(&mut group));
         }
-        after_blank = line.is_empty();
+        after_blank = start.is_empty();
     }
+    groups.push(group);
     groups
 }
 
@@ -92,7 +83,7 @@ mod tests {
     use super::*;
 
     fn faults(text: &str) -> Vec<String> {
-        misplaced(&BTreeMap::from([(PathBuf::from("a.rs"), text.to_owned())]))
+        misplaced(&Texts::from([("a.rs".to_owned(), text.to_owned())]))
     }
 
     #[test]

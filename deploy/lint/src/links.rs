@@ -2,153 +2,97 @@
 //! exist.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
+
+use crate::texts::{Texts, has_ending, numbered};
 
 /// Folders at the root of the repository. A path in a code span that begins with one of them must exist.
 const ROOTS: &[&str] = &["libs/", "services/", "migrations/", "docs/", "deploy/", "fuzz/"];
 
-/// The text files of the repository by their path from its root.
-#[derive(Debug, Default)]
-pub(crate) struct Texts(pub BTreeMap<PathBuf, String>);
-
-impl Texts {
-    /// Returns a sentence for each link or path that leads nowhere.
-    pub(crate) fn dead_links(&self) -> Vec<String> {
-        let anchors: BTreeMap<&Path, BTreeSet<String>> =
-            self.documents().map(|(file, text)| (file, anchors(text))).collect();
-        let mut faults = Vec::new();
-        // This program's own tests cite documents that do not exist.
-        for (file, text) in self.0.iter().filter(|(file, _)| !file.starts_with("deploy/lint/src")) {
-            let is_document = is_document(file);
-            let links = if is_document { markdown_links(text) } else { cited_documents(text) };
-            for (line, link) in links {
-                if let Err(fault) = self.resolve(file, &link, is_document, &anchors) {
-                    faults.push(format!("{}:{line}: {fault}", file.display()));
-                }
-            }
-            if is_document {
-                let missing = named_paths(text).into_iter().filter(|(_, path)| !self.exists(Path::new(path)));
-                faults.extend(missing.map(|(line, path)| format!("{}:{line}: no file {path}", file.display())));
+/// Returns a sentence for each link or path that leads nowhere.
+pub(crate) fn dead_links(texts: &Texts) -> Vec<String> {
+    // All files, and all folders that hold one.
+    let places: BTreeSet<&Path> = texts.keys().flat_map(|file| Path::new(file).ancestors()).collect();
+    let exists = |path: &str| places.contains(Path::new(path));
+    let documents = texts.iter().filter(|(file, _)| has_ending(file, "md"));
+    let anchors: BTreeMap<&str, BTreeSet<String>> =
+        documents.map(|(file, text)| (file.as_str(), anchors(text))).collect();
+    let mut faults = Vec::new();
+    // This program's own tests cite documents that do not exist.
+    for (file, text) in texts.iter().filter(|(file, _)| !file.starts_with("deploy/lint/src")) {
+        let mut fault = |line: usize, what: String| faults.push(format!("{file}:{line}: {what}"));
+        let is_document = anchors.contains_key(file.as_str());
+        for (line, link) in if is_document { markdown_links(text) } else { cited_documents(text) } {
+            let (target, anchor) = link.split_once('#').map_or((link, None), |(target, anchor)| (target, Some(anchor)));
+            let path = match target {
+                "" => file.clone(),
+                target if is_document => relative(file, target),
+                target => target.to_owned(),
+            };
+            if !exists(&path) {
+                fault(line, format!("link to {link}: no file {path}"));
+            } else if let Some(anchor) = anchor
+                && anchors.get(path.as_str()).is_some_and(|known| !known.contains(anchor))
+            {
+                fault(line, format!("link to {link}: {path} has no anchor {anchor}"));
             }
         }
-        faults
-    }
-
-    fn documents(&self) -> impl Iterator<Item = (&Path, &str)> {
-        self.0.iter().filter(|(file, _)| is_document(file)).map(|(file, text)| (file.as_path(), text.as_str()))
-    }
-
-    /// Whether a file, or a folder that holds one, exists.
-    fn exists(&self, path: &Path) -> bool {
-        self.0.range(path.to_path_buf()..).next().is_some_and(|(file, _)| file.starts_with(path))
-    }
-
-    /// Checks a link. In a document it is relative to the document, in other files to the root.
-    fn resolve(
-        &self,
-        file: &Path,
-        link: &str,
-        is_document: bool,
-        anchors: &BTreeMap<&Path, BTreeSet<String>>,
-    ) -> Result<(), String> {
-        let (target, anchor) = link.split_once('#').map_or((link, None), |(target, anchor)| (target, Some(anchor)));
-        let path = match (target, is_document) {
-            ("", _) => file.to_path_buf(),
-            (target, true) => normal(&file.parent().unwrap_or(Path::new("")).join(target)),
-            (target, false) => PathBuf::from(target),
-        };
-        if !self.exists(&path) {
-            return Err(format!("link to {link}: no file {}", path.display()));
-        }
-        match (anchor, anchors.get(path.as_path())) {
-            (Some(anchor), Some(known)) if !known.contains(anchor) => {
-                Err(format!("link to {link}: {} has no anchor {anchor}", path.display()))
-            }
-            _ => Ok(()),
+        for (line, path) in named_paths(text).into_iter().filter(|(_, path)| is_document && !exists(path)) {
+            fault(line, format!("no file {path}"));
         }
     }
+    faults
 }
 
-fn is_document(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension == "md")
-}
-
-/// A path without `.` and `..`.
-fn normal(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::ParentDir => drop(normal.pop()),
-            Component::CurDir => {}
-            other => normal.push(other),
+/// Returns the path from the root to which `target` leads from a document.
+fn relative(document: &str, target: &str) -> String {
+    let mut names: Vec<&str> = document.split('/').collect();
+    names.pop();
+    for name in target.split('/') {
+        match name {
+            ".." => drop(names.pop()),
+            "" | "." => {}
+            name => names.push(name),
         }
     }
-    normal
+    names.join("/")
 }
 
-/// Lines outside fenced code blocks, with their numbers from 1.
+/// Returns the lines outside fenced code blocks, with their numbers from 1.
 fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut fenced = false;
-    text.lines().enumerate().filter_map(move |(index, line)| {
-        if line.trim_start().starts_with("```") {
-            fenced = !fenced;
-            return None;
-        }
-        (!fenced).then_some((index + 1, line))
+    numbered(text).filter(move |(_, line)| {
+        let is_fence = line.trim_start().starts_with("```");
+        fenced ^= is_fence;
+        !fenced && !is_fence
     })
 }
 
-/// The targets of `[text](target)` that are not on the web.
-fn markdown_links(text: &str) -> Vec<(usize, String)> {
-    let mut links = Vec::new();
-    for (line, text) in prose(text) {
-        for part in text.split("](").skip(1) {
-            let Some((target, _)) = part.split_once(')') else { continue };
-            let target = target.split_whitespace().next().unwrap_or_default();
-            if !target.contains("://") && !target.starts_with("mailto:") && !target.is_empty() {
-                links.push((line, target.to_owned()));
-            }
-        }
-    }
-    links
+/// Returns the targets of `[text](target)` that are not on the web.
+fn markdown_links(text: &str) -> Vec<(usize, &str)> {
+    let parts = prose(text).flat_map(|(line, text)| text.split("](").skip(1).map(move |part| (line, part)));
+    let targets = parts.filter_map(|(line, part)| Some((line, part.split_once(')')?.0.split_whitespace().next()?)));
+    targets.filter(|(_, target)| !target.contains("://") && !target.starts_with("mailto:")).collect()
 }
 
-/// The documents that a source file cites as `docs/…md` or `docs/…md#anchor`.
-fn cited_documents(text: &str) -> Vec<(usize, String)> {
-    let is_part = |character: char| character.is_ascii_alphanumeric() || "/._-#".contains(character);
-    let mut links = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        for (start, _) in line.match_indices("docs/") {
-            if line[..start].ends_with(is_part) {
-                continue;
-            }
-            let rest = &line[start..];
-            let end = rest.find(|character| !is_part(character)).unwrap_or(rest.len());
-            let link = rest[..end].trim_end_matches(['.', '#']);
-            if link.contains(".md") {
-                links.push((index + 1, link.to_owned()));
-            }
-        }
-    }
-    links
+/// Returns the documents that a source file cites as `docs/…md` or `docs/…md#anchor`.
+fn cited_documents(text: &str) -> Vec<(usize, &str)> {
+    let is_separator = |character: char| !character.is_ascii_alphanumeric() && !"/._-#".contains(character);
+    let words = numbered(text).flat_map(|(line, text)| text.split(is_separator).map(move |word| (line, word)));
+    let links = words.map(|(line, word)| (line, word.trim_end_matches(['.', '#'])));
+    links.filter(|(_, link)| link.starts_with("docs/") && link.contains(".md")).collect()
 }
 
-/// The paths in code spans that begin with a folder of the repository. A path with a placeholder or wildcard is no path.
-fn named_paths(text: &str) -> Vec<(usize, String)> {
-    let mut paths = Vec::new();
-    for (line, text) in prose(text) {
-        for span in text.split('`').skip(1).step_by(2) {
-            let path = span.split([' ', '#', ':']).next().unwrap_or_default();
-            let literal = !path.contains(['*', '{', '<', '…', '$', '(']);
-            if ROOTS.iter().any(|root| path.starts_with(root)) && literal {
-                paths.push((line, path.trim_end_matches('/').to_owned()));
-            }
-        }
-    }
-    paths
+/// Returns the paths in code spans that begin with a folder of the repository. A path with a placeholder or wildcard is no
+/// path.
+fn named_paths(text: &str) -> Vec<(usize, &str)> {
+    let spans = prose(text).flat_map(|(line, text)| text.split('`').skip(1).step_by(2).map(move |span| (line, span)));
+    let paths = spans.map(|(line, span)| (line, span.split([' ', '#', ':']).next().unwrap_or_default()));
+    let literal = paths.filter(|(_, path)| !path.contains(['*', '{', '<', '…', '$', '(']));
+    literal.filter(|(_, path)| ROOTS.iter().any(|root| path.starts_with(root))).collect()
 }
 
-/// The anchors of a document: explicit ids, and the headings as GitHub names them.
+/// Returns the anchors of a document: explicit ids, and the headings as GitHub names them.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut anchors = BTreeSet::new();
     let mut headings: BTreeMap<String, usize> = BTreeMap::new();
@@ -166,14 +110,14 @@ fn anchors(text: &str) -> BTreeSet<String> {
     anchors
 }
 
-/// The anchor of a heading.
+/// Returns the anchor of a heading.
 fn slug(heading: &str) -> String {
     let text = without_tags(heading);
     let kept = text.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
-/// A heading without HTML tags, and with the text of its links only.
+/// Returns a heading without HTML tags, and with the text of its links only.
 fn without_tags(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -192,8 +136,7 @@ mod tests {
     use super::*;
 
     fn faults(files: &[(&str, &str)]) -> Vec<String> {
-        let texts = files.iter().map(|(file, text)| (PathBuf::from(file), (*text).to_owned())).collect();
-        Texts(texts).dead_links()
+        dead_links(&files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect())
     }
 
     #[test]

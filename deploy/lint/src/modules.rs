@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::texts::{before_tests, in_name};
+
 /// The path of a module from the crate's root. The root's path is empty.
 type Path = Vec<String>;
 
@@ -19,12 +21,9 @@ pub(crate) struct Modules(Uses);
 
 impl Modules {
     /// Reads the modules out of source files, given as (path below `src`, text). Test modules are ignored.
-    pub(crate) fn read(files: &[(String, String)]) -> Self {
-        let for_tests: BTreeSet<Path> =
-            files.iter().flat_map(|(file, text)| test_modules(text).map(|name| below(&module(file), name))).collect();
-        let code = files.iter().map(|(file, text)| (module(file), code(text)));
-        let in_tests = |path: &Path| for_tests.iter().any(|test| path.starts_with(test));
-        let sources = Sources(code.filter(|(path, _)| !in_tests(path)).collect());
+    pub(crate) fn read(files: &[(&str, &str)]) -> Self {
+        let code = production_code(files).into_iter().map(|(file, code)| (module(file), code.replace("self::", "")));
+        let sources = Sources(code.collect());
         Self(sources.0.keys().map(|path| (path.clone(), sources.named_by(path))).collect())
     }
 
@@ -170,54 +169,50 @@ fn below(module: &[String], name: &str) -> Path {
     [module, &[name.to_owned()]].concat()
 }
 
-/// The text up to the test module, without comments and without `self::`.
-fn code(text: &str) -> String {
-    let lines = text.lines().take_while(|line| *line != "#[cfg(test)]");
-    let lines = lines.map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
-    lines.replace("self::", "")
-}
-
-/// The modules that are declared under `#[cfg(test)]`.
-fn test_modules(text: &str) -> impl Iterator<Item = &str> {
-    let declared = text.split("#[cfg(test)]\nmod ").skip(1).filter_map(|rest| rest.split_once([';', ' ']));
-    declared.map(|(name, _)| name)
+/// Returns the production code of each file of a crate, given as (path below `src`, text): without comments, and without
+/// the modules that are declared under `#[cfg(test)]`. Lines keep their numbers.
+pub(crate) fn production_code<'a>(files: &[(&'a str, &str)]) -> Vec<(&'a str, String)> {
+    let mut for_tests = BTreeSet::new();
+    for (file, text) in files {
+        let declared = text.split("#[cfg(test)]\nmod ").skip(1).filter_map(|rest| rest.split_once([';', ' ']));
+        for_tests.extend(declared.map(|(name, _)| below(&module(file), name)));
+    }
+    let is_for_tests = |file: &str| for_tests.iter().any(|test| module(file).starts_with(test));
+    let code = files.iter().filter(|(file, _)| !is_for_tests(file)).map(|(file, text)| {
+        let lines: Vec<&str> = before_tests(text).filter_map(|(_, line)| line.split("//").next()).collect();
+        (*file, lines.join("\n"))
+    });
+    code.collect()
 }
 
 /// All paths in the code that begin with a name. A `use` tree gives one path per leaf.
 fn paths<'a>(code: &'a str, name: &'a str) -> impl Iterator<Item = Path> + 'a {
     let starts = code.match_indices(name).filter(move |(at, _)| {
-        let inside = |before: char| before.is_alphanumeric() || matches!(before, '_' | ':');
-        !code[..*at].ends_with(inside) && code[at + name.len()..].starts_with("::")
+        !code[..*at].ends_with(|before| in_name(before) || before == ':') && code[at + name.len()..].starts_with("::")
     });
     starts.flat_map(|(at, _)| tree(&code[at..]).0)
 }
 
-/// The paths of the `use` tree at the start of a text, and the rest of the text.
+/// Returns the paths of the `use` tree at the start of a text, and the rest of the text.
 fn tree(text: &str) -> (Vec<Path>, &str) {
     let text = text.trim_start();
-    let end = text.find(|character: char| !character.is_alphanumeric() && character != '_').unwrap_or(text.len());
-    let (name, rest) = text.split_at(end);
-    let Some(rest) = rest.strip_prefix("::") else { return (vec![vec![name.to_owned()]], rest) };
-    let (tails, rest) = match rest.trim_start().strip_prefix('{') {
-        Some(branches) => branches_of(branches),
-        None => tree(rest),
-    };
-    (tails.into_iter().map(|tail| [vec![name.to_owned()], tail].concat()).collect(), rest)
-}
-
-/// The paths of the trees inside braces, and the rest of the text after the closing brace.
-fn branches_of(mut text: &str) -> (Vec<Path>, &str) {
-    let mut all = Vec::new();
-    loop {
-        let (paths, rest) = tree(text);
-        all.extend(paths);
-        // Skip a rename: `a as b`.
-        let rest = rest.trim_start_matches(|character| character != ',' && character != '}');
-        match rest.strip_prefix(',') {
-            Some(next) => text = next,
-            None => return (all, rest.strip_prefix('}').unwrap_or(rest)),
+    if let Some(mut branches) = text.strip_prefix('{') {
+        let mut all = Vec::new();
+        loop {
+            let (paths, rest) = tree(branches);
+            all.extend(paths);
+            // Skip a rename: `a as b`.
+            let rest = rest.trim_start_matches(|character| character != ',' && character != '}');
+            match rest.strip_prefix(',') {
+                Some(next) => branches = next,
+                None => return (all, rest.strip_prefix('}').unwrap_or(rest)),
+            }
         }
     }
+    let (name, rest) = text.split_at(text.find(|character| !in_name(character)).unwrap_or(text.len()));
+    let Some(rest) = rest.strip_prefix("::") else { return (vec![vec![name.to_owned()]], rest) };
+    let (tails, rest) = tree(rest);
+    (tails.into_iter().map(|tail| [vec![name.to_owned()], tail].concat()).collect(), rest)
 }
 
 #[cfg(test)]
@@ -225,8 +220,7 @@ mod tests {
     use super::*;
 
     fn cycles(files: &[(&str, &str)]) -> Vec<String> {
-        let files: Vec<_> = files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
-        Modules::read(&files).cycles().into_iter().collect()
+        Modules::read(files).cycles().into_iter().collect()
     }
 
     #[test]
@@ -289,7 +283,6 @@ mod tests {
     fn levels_are_the_longest_chain() {
         let files =
             [("a.rs", "use crate::b::B; use crate::c::C;"), ("b.rs", "use crate::c::C;"), ("c.rs", ""), ("d.rs", "")];
-        let files: Vec<_> = files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
         assert_eq!(Modules::read(&files).levels(), 3);
     }
 }

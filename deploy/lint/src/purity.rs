@@ -2,46 +2,25 @@
 //!
 //! Dependencies on crates that do I/O are refused by [`dependencies`](crate::dependencies); this check looks at the standard library.
 
+use crate::modules::production_code;
+use crate::texts::{has_word, numbered};
+
 /// Parts of the standard library that `sealbus-core` does without, as they appear in its code.
 const IMPURE: &[&str] =
     &["std::fs", "std::net", "std::env", "std::process", "std::thread", "File::", "Instant", "SystemTime"];
 
-/// Returns a sentence for each line of `files`, which are a crate's sources by their path under `src`, that uses an impure
-/// part of the standard library. Comments and code for tests are not looked at.
-pub(crate) fn impure(files: &[(String, String)]) -> Vec<String> {
-    let for_tests: Vec<String> = files.iter().flat_map(|(_, text)| test_modules(text)).collect();
-    let is_for_tests = |file: &str| for_tests.iter().any(|name| file.ends_with(&format!("/{name}.rs")));
-    let code = files.iter().filter(|(file, _)| !is_for_tests(file));
-    code.flat_map(|(file, text)| faults(file, text)).collect()
-}
-
-fn faults(file: &str, text: &str) -> Vec<String> {
-    let code = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
-    let code = code.map(|line| line.split("//").next().unwrap_or_default());
+/// Returns a sentence for each line of production code that uses an impure part of the standard library. `files` are the
+/// crate's sources, as (path below `src`, text).
+pub(crate) fn impure(files: &[(&str, &str)]) -> Vec<String> {
     let mut faults = Vec::new();
-    for (index, line) in code.enumerate() {
-        for part in IMPURE.iter().filter(|part| uses(line, part)) {
-            faults.push(format!("sealbus-core/src/{file}:{}: {part}; core does no I/O and reads no clock", index + 1));
+    for (file, code) in production_code(files) {
+        for (line, text) in numbered(&code) {
+            for part in IMPURE.iter().filter(|part| has_word(text, part)) {
+                faults.push(format!("sealbus-core/src/{file}:{line}: {part}; core does no I/O and reads no clock"));
+            }
         }
     }
     faults
-}
-
-/// Whether `line` has `part` as a word.
-fn uses(line: &str, part: &str) -> bool {
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    line.match_indices(part).any(|(start, _)| {
-        let end = start + part.len();
-        let before = start.checked_sub(1).is_some_and(|before| is_word(line.as_bytes()[before]));
-        let after = !part.ends_with(':') && line.as_bytes().get(end).is_some_and(|after| is_word(*after));
-        !before && !after
-    })
-}
-
-/// The names of modules that are declared for tests and have a file.
-fn test_modules(text: &str) -> impl Iterator<Item = String> {
-    let declared = text.split("#[cfg(test)]\nmod ").skip(1).filter_map(|rest| rest.split_once(';'));
-    declared.map(|(name, _)| name.to_owned()).filter(|name| !name.contains(' '))
 }
 
 #[cfg(test)]
@@ -49,7 +28,7 @@ mod tests {
     use super::impure;
 
     fn of(file: &str, text: &str) -> Vec<String> {
-        impure(&[(file.to_owned(), text.to_owned())])
+        impure(&[(file, text)])
     }
 
     #[test]
@@ -83,10 +62,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_declared_for_tests_is_not_looked_at() {
-        let files = [
-            ("seal/mod.rs".to_owned(), "mod key;\n#[cfg(test)]\nmod vectors;\n".to_owned()),
-            ("seal/vectors.rs".to_owned(), "use std::fs;\n".to_owned()),
-        ];
+        let files = [("seal/mod.rs", "mod key;\n#[cfg(test)]\nmod vectors;\n"), ("seal/vectors.rs", "use std::fs;\n")];
         assert!(impure(&files).is_empty());
     }
 }

@@ -1,7 +1,8 @@
 //! Limits of size: lines of a file, files of a folder, public methods of a type.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+
+use crate::texts::{Texts, in_name, rust_files};
 
 /// Lines of a source file, tests included.
 const FILE_LINES: usize = 500;
@@ -13,68 +14,58 @@ const REASON: &str = "//! More than 15 files:";
 const TYPE_METHODS: usize = 25;
 
 /// Returns a sentence for each file, folder and type over its limit.
-pub(crate) fn over_limit(texts: &BTreeMap<PathBuf, String>) -> Vec<String> {
-    let sources: Vec<(&Path, &str)> = texts
-        .iter()
-        .filter(|(file, _)| file.extension().is_some_and(|extension| extension == "rs"))
-        .map(|(file, text)| (file.as_path(), text.as_str()))
-        .collect();
+pub(crate) fn over_limit(texts: &Texts) -> Vec<String> {
     let mut faults = Vec::new();
-    let mut folders: BTreeMap<&Path, usize> = BTreeMap::new();
-    let mut methods: BTreeMap<(PathBuf, &str), usize> = BTreeMap::new();
-    for (file, text) in &sources {
+    let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut methods: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for (file, text) in rust_files(texts) {
         let lines = text.lines().count();
         if lines > FILE_LINES {
-            faults.push(format!("{}: {lines} lines, more than {FILE_LINES}", file.display()));
+            faults.push(format!("{file}: {lines} lines, more than {FILE_LINES}"));
         }
-        if file.components().any(|component| component.as_os_str() == "src") {
-            *folders.entry(file.parent().unwrap_or(Path::new(""))).or_default() += 1;
-            for (name, count) in public_methods(text) {
-                *methods.entry((file.components().take(2).collect(), name)).or_default() += count;
+        if let Some((package, _)) = file.split_once("/src/") {
+            *folders.entry(file.rsplit_once('/').map_or("", |(folder, _)| folder)).or_default() += 1;
+            for name in public_methods(text) {
+                *methods.entry((package, name)).or_default() += 1;
             }
         }
     }
     for (folder, files) in folders.into_iter().filter(|(_, files)| *files > FOLDER_FILES) {
-        let reason =
-            texts.get(&folder.join("mod.rs")).is_some_and(|text| text.lines().any(|line| line.starts_with(REASON)));
-        if !reason {
-            let folder = folder.display();
+        let module = texts.get(&format!("{folder}/mod.rs")).map_or("", String::as_str);
+        if !module.lines().any(|line| line.starts_with(REASON)) {
             faults.push(format!(
                 "{folder}: {files} files, more than {FOLDER_FILES}, and no line \"{REASON} …\" in mod.rs"
             ));
         }
     }
     for ((package, name), count) in methods.into_iter().filter(|(_, count)| *count > TYPE_METHODS) {
-        faults.push(format!("{}: {name} has {count} public methods, more than {TYPE_METHODS}", package.display()));
+        faults.push(format!("{package}: {name} has {count} public methods, more than {TYPE_METHODS}"));
     }
     faults
 }
 
-/// The public methods in each inherent `impl` block at the top level of a file.
-fn public_methods(text: &str) -> Vec<(&str, usize)> {
+/// Returns the name of the type for each public method in the inherent `impl` blocks at the top level of a file.
+fn public_methods(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
-    let mut current: Option<(&str, usize)> = None;
+    let mut current = None;
     for line in text.lines() {
         if line.starts_with("impl") && !line.contains(" for ") {
-            current = type_name(line).map(|name| (name, 0));
+            current = type_name(line);
         } else if line == "}" {
-            found.extend(current.take());
-        } else if let Some((_, count)) = &mut current
-            && ["    pub fn ", "    pub async fn ", "    pub const fn "].iter().any(|start| line.starts_with(start))
+            current = None;
+        } else if ["    pub fn ", "    pub async fn ", "    pub const fn "].iter().any(|start| line.starts_with(start))
         {
-            *count += 1;
+            found.extend(current);
         }
     }
     found
 }
 
-/// The name of the type in `impl<T> Name<T> {`.
+/// Returns the name of the type in `impl<T> Name<T> {`.
 fn type_name(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("impl")?;
     let rest = if rest.starts_with('<') { rest.split_once("> ")?.1 } else { rest.trim_start() };
-    rest.split(|character: char| !character.is_alphanumeric() && character != '_')
-        .next()
-        .filter(|name| !name.is_empty())
+    rest.split(|character| !in_name(character)).next().filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]
@@ -82,7 +73,7 @@ mod tests {
     use super::*;
 
     fn faults(files: &[(&str, String)]) -> Vec<String> {
-        over_limit(&files.iter().map(|(file, text)| (PathBuf::from(file), text.clone())).collect())
+        over_limit(&files.iter().map(|(file, text)| ((*file).to_owned(), text.clone())).collect())
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! Words that the project no longer uses, since they were private to it. Each line of `retired_words.txt` is such a word or
 //! phrase and, after a colon, the field's term.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use crate::texts::{Texts, numbered};
 
 const LIST: &str = include_str!("retired_words.txt");
 
 /// Returns a sentence for each place where a retired word or phrase is used.
-pub(crate) fn retired(texts: &BTreeMap<PathBuf, String>) -> Vec<String> {
+pub(crate) fn retired(texts: &Texts) -> Vec<String> {
     let retired: Vec<(Vec<&str>, &str)> = LIST
         .lines()
         .filter_map(|line| line.split_once(':'))
@@ -15,7 +14,7 @@ pub(crate) fn retired(texts: &BTreeMap<PathBuf, String>) -> Vec<String> {
         .collect();
     let mut faults = Vec::new();
     for (file, text) in texts {
-        for (index, line) in text.lines().enumerate() {
+        for (number, line) in numbered(text) {
             let line = line.to_lowercase();
             // A single word is found in names too; a phrase only where blanks separate its words, not in `put(off)`.
             let words: Vec<&str> = split(&line, |character| !character.is_alphabetic());
@@ -23,7 +22,7 @@ pub(crate) fn retired(texts: &BTreeMap<PathBuf, String>) -> Vec<String> {
             for (phrase, instead) in &retired {
                 let words = if phrase.len() == 1 { &words } else { &spaced };
                 if words.windows(phrase.len()).any(|window| window == phrase) {
-                    faults.push(format!("{}:{}: \"{}\"; use {instead}", file.display(), index + 1, phrase.join(" ")));
+                    faults.push(format!("{file}:{number}: \"{}\"; use {instead}", phrase.join(" ")));
                 }
             }
         }
@@ -42,7 +41,7 @@ mod tests {
     #[test]
     fn a_retired_word_is_reported_wherever_it_stands_alone() {
         let text = "// Reads elders.\nlet elder_rows = 1; // Shoulders\nlet x = \"It BEGINS ANEW\";\n";
-        let faults = retired(&BTreeMap::from([(PathBuf::from("a.rs"), text.to_owned())]));
+        let faults = retired(&Texts::from([("a.rs".to_owned(), text.to_owned())]));
         let places: Vec<&str> = faults.iter().map(|fault| fault.split('"').next().unwrap_or_default()).collect();
         assert_eq!(places, ["a.rs:1: ", "a.rs:2: ", "a.rs:3: "], "{faults:?}");
     }
@@ -50,7 +49,7 @@ mod tests {
     #[test]
     fn a_phrase_is_reported_in_prose_and_not_in_code() {
         let text = "// It is put off again.\nx.put(off());\n";
-        assert_eq!(retired(&BTreeMap::from([(PathBuf::from("a.rs"), text.to_owned())])).len(), 1);
+        assert_eq!(retired(&Texts::from([("a.rs".to_owned(), text.to_owned())])).len(), 1);
     }
 
     #[test]
