@@ -30,7 +30,12 @@ impl Account {
             let (name, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
             (name == user).then_some(Self { uid: uid.parse().ok()?, gid: gid.parse().ok()? })
         });
-        found.filter(|account| account.uid != 0).map(Some).ok_or(BackingError::NoUser { user })
+        found.filter(|account| account.uid != 0).map(Some).ok_or_else(|| {
+            BackingError::Unusable(format!(
+                "Postgres does not run as root, and there is no user {user} to run it as; create it \
+                 (`useradd --system {user}`), or name another with SEALBUS_POSTGRES_USER"
+            ))
+        })
     }
 
     /// Makes a command run as this user.

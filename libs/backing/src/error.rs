@@ -5,32 +5,10 @@ use std::path::PathBuf;
 /// The reason why a server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum BackingError {
-    /// No Postgres of a supported version was found.
-    #[error(
-        "no Postgres 15 or later was found (looked in {looked}); install Debian's package postgresql, or name its folder with SEALBUS_POSTGRES_BIN"
-    )]
-    NoPostgres {
-        /// The places that were searched.
-        looked: String,
-    },
-    /// No nats-server was found.
-    #[error(
-        "no nats-server was found (looked in {looked}); `make backing` installs one into .tools/bin, or name one with SEALBUS_NATS_SERVER"
-    )]
-    NoNats {
-        /// The places that were searched.
-        looked: String,
-    },
-    /// The only nats-server that was found is too old.
-    #[error(
-        "{path} is nats-server {found}, but 2.10 or later is needed (Debian 12's package is older); `make backing` installs one into .tools/bin"
-    )]
-    NatsTooOld {
-        /// The program.
-        path: PathBuf,
-        /// The version of the program.
-        found: String,
-    },
+    /// A program or a user is missing, a folder cannot be used, or the server did not become ready in time. The text says
+    /// what is wrong, and what to do.
+    #[error("{0}")]
+    Unusable(String),
     /// The data folder was written by another major version of Postgres.
     #[error(
         "{path} holds data of Postgres {found}, but this machine runs Postgres {running}; move the folder away to start with empty data, or install Postgres {found}"
@@ -59,22 +37,6 @@ pub enum BackingError {
         /// The folder.
         folder: PathBuf,
     },
-    /// The fallback folder under /var/tmp is a link, or belongs to another user.
-    #[error(
-        "the data would go to {folder}, which is a link or belongs to another user; remove it, or choose a folder that Postgres' user can enter"
-    )]
-    UntrustedFolder {
-        /// The folder, under /var/tmp.
-        folder: PathBuf,
-    },
-    /// This process is root, and the user to run Postgres as does not exist.
-    #[error(
-        "Postgres does not run as root, and there is no user {user} to run it as; create it (`useradd --system {user}`), or name another with SEALBUS_POSTGRES_USER"
-    )]
-    NoUser {
-        /// The name of the user.
-        user: String,
-    },
     /// The server exited: before it was ready, or later without having been stopped.
     #[error("{server} stopped ({status}); the end of its log, {log}:\n{tail}")]
     Exited {
@@ -86,16 +48,6 @@ pub enum BackingError {
         log: PathBuf,
         /// The last lines of the server's log.
         tail: String,
-    },
-    /// The server runs, but did not become ready in time.
-    #[error("{server} was not ready within {seconds} s; see its log, {log}")]
-    NotReady {
-        /// The kind of server.
-        server: &'static str,
-        /// The time that was waited for the server, in seconds.
-        seconds: u64,
-        /// The path of the server's log.
-        log: PathBuf,
     },
     /// A program could not be run, or a file not be read or written.
     #[error("{failed}")]

@@ -7,8 +7,8 @@ use crate::BackingError;
 
 /// The oldest supported major version of Postgres.
 const MIN_POSTGRES_MAJOR: u32 = 15;
-/// The oldest supported version of nats-server, as major and minor. Older ones lack metadata of streams and consumers.
-const MIN_NATS_VERSION: (u32, u32) = (2, 10);
+/// The oldest supported version of nats-server. Older ones lack metadata of streams and consumers.
+const MIN_NATS_VERSION: &[u32] = &[2, 10];
 
 /// An installed Postgres.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +29,14 @@ pub fn postgres_bin() -> Result<PathBuf, BackingError> {
 
 /// Returns the Postgres to use, found as [`postgres_bin`] documents.
 pub(crate) fn postgres() -> Result<PostgresPrograms, BackingError> {
-    if let Some(named) = std::env::var_os("SEALBUS_POSTGRES_BIN").map(PathBuf::from) {
-        return postgres_in(&named).ok_or_else(|| BackingError::NoPostgres { looked: named.display().to_string() });
+    let not_found = |looked: &str| {
+        BackingError::Unusable(format!(
+            "no Postgres 15 or later was found (looked in {looked}); install Debian's package postgresql, or name its folder \
+             with SEALBUS_POSTGRES_BIN"
+        ))
+    };
+    if let Some(named) = std::env::var_os("SEALBUS_POSTGRES_BIN") {
+        return postgres_in(named.as_ref()).ok_or_else(|| not_found(&named.to_string_lossy()));
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).find_map(|folder| postgres_in(&folder));
@@ -38,24 +44,18 @@ pub(crate) fn postgres() -> Result<PostgresPrograms, BackingError> {
         let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
         versions.filter_map(|entry| postgres_in(&entry.path().join("bin"))).max_by_key(|found| found.major)
     };
-    on_path
-        .or_else(packaged)
-        .ok_or_else(|| BackingError::NoPostgres { looked: "the PATH and /usr/lib/postgresql".into() })
+    on_path.or_else(packaged).ok_or_else(|| not_found("the PATH and /usr/lib/postgresql"))
 }
 
 /// Returns the Postgres of a folder if its version is supported. Follows links, since a folder of links may lack
 /// programs.
 fn postgres_in(folder: &Path) -> Option<PostgresPrograms> {
     let bin = folder.join("initdb").canonicalize().ok()?.parent()?.to_owned();
-    let major = postgres_major(&bin)?;
-    (major >= MIN_POSTGRES_MAJOR).then_some(PostgresPrograms { bin, major })
-}
-
-/// Returns the major version of the server in a folder.
-fn postgres_major(bin: &Path) -> Option<u32> {
     // postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1), or 17devel, 17beta1, 17rc1
-    let version = version_output(&bin.join("postgres"))?;
-    version.split_once("(PostgreSQL) ")?.1.split(['.', ' ', 'd', 'b', 'r']).next()?.trim().parse().ok()
+    let output = version_output(&bin.join("postgres"))?;
+    let version = output.split_once("(PostgreSQL) ")?.1;
+    let major = version.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()?;
+    (major >= MIN_POSTGRES_MAJOR).then_some(PostgresPrograms { bin, major })
 }
 
 /// Returns the path of a nats-server of version 2.10 or later.
@@ -64,41 +64,45 @@ fn postgres_major(bin: &Path) -> Option<u32> {
 /// current folder and of each folder above it, the PATH, and `~/go/bin`, where `go install` puts programs. A version
 /// that is too old is an error only if no other is found.
 pub(crate) fn nats_server() -> Result<PathBuf, BackingError> {
-    if let Some(named) = std::env::var_os("SEALBUS_NATS_SERVER").map(PathBuf::from) {
-        return check_nats(&named).unwrap_or_else(|| Err(BackingError::NoNats { looked: named.display().to_string() }));
+    let not_found = |looked: &str| {
+        BackingError::Unusable(format!(
+            "no nats-server was found (looked in {looked}); `make backing` installs one into .tools/bin, or name one with \
+             SEALBUS_NATS_SERVER"
+        ))
+    };
+    if let Some(named) = std::env::var_os("SEALBUS_NATS_SERVER") {
+        return check_nats(named.as_ref()).unwrap_or_else(|| Err(not_found(&named.to_string_lossy())));
     }
-    let mut folders: Vec<PathBuf> = Vec::new();
-    if let Ok(current) = std::env::current_dir() {
-        folders.extend(current.ancestors().map(|folder| folder.join(".tools/bin")));
-    }
-    folders.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
-    folders.extend(std::env::var_os("HOME").map(|home| PathBuf::from(home).join("go/bin")));
+    let current = std::env::current_dir().unwrap_or_default();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join("go/bin"));
+    let tools = current.ancestors().map(|folder| folder.join(".tools/bin"));
     let mut too_old = None;
-    for folder in folders {
+    for folder in tools.chain(std::env::split_paths(&path)).chain(home) {
         match check_nats(&folder.join("nats-server")) {
             Some(Ok(found)) => return Ok(found),
             Some(Err(error)) => too_old = too_old.or(Some(error)),
             None => {}
         }
     }
-    Err(too_old.unwrap_or(BackingError::NoNats { looked: ".tools/bin, the PATH and ~/go/bin".into() }))
+    Err(too_old.unwrap_or_else(|| not_found(".tools/bin, the PATH and ~/go/bin")))
 }
 
 /// Returns `None` if the program does not exist or cannot be run, and an error if its version is too old or unknown.
 fn check_nats(path: &Path) -> Option<Result<PathBuf, BackingError>> {
+    // nats-server: v2.12.3
     let output = version_output(path)?;
-    let found = output.trim().trim_start_matches("nats-server: ").trim_start_matches('v').to_owned();
-    if nats_version(&found).is_some_and(|version| version >= MIN_NATS_VERSION) {
-        Some(Ok(path.to_owned()))
+    let found = output.trim().trim_start_matches("nats-server: ").trim_start_matches('v');
+    let version: Vec<u32> = found.split('.').map_while(|number| number.parse().ok()).collect();
+    Some(if version.as_slice() >= MIN_NATS_VERSION {
+        Ok(path.to_owned())
     } else {
-        Some(Err(BackingError::NatsTooOld { path: path.to_owned(), found }))
-    }
-}
-
-/// Returns major and minor of a version such as `2.12.3`.
-fn nats_version(text: &str) -> Option<(u32, u32)> {
-    let mut numbers = text.split('.');
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+        Err(BackingError::Unusable(format!(
+            "{} is nats-server {found}, but 2.10 or later is needed (Debian 12's package is older); `make backing` \
+             installs one into .tools/bin",
+            path.display()
+        )))
+    })
 }
 
 /// Returns what a program prints for `--version`, or `None` if it cannot be run.

@@ -15,13 +15,39 @@ mod port;
 mod postgres;
 mod supervisor;
 
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::account::Account;
 pub use crate::error::BackingError;
 pub use crate::find::postgres_bin;
 pub use crate::nats::{Nats, NatsOptions};
 pub use crate::port::free_port;
 pub use crate::postgres::{Postgres, PostgresOptions};
+pub use crate::supervisor::SupervisedServer;
 
 /// Returns a random password: 244 random bits in hex.
 fn password() -> String {
     format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
+}
+
+/// Creates a folder that the server's user owns, unless it exists, and returns its absolute path.
+fn create_folder(folder: &Path, account: Option<Account>) -> Result<PathBuf, BackingError> {
+    let folder = std::path::absolute(folder).map_err(BackingError::io("cannot resolve the folder"))?;
+    std::fs::create_dir_all(&folder).map_err(BackingError::io(format!("cannot create {}", folder.display())))?;
+    account.map_or(Ok(()), |account| account.own(&folder))?;
+    Ok(folder)
+}
+
+/// Creates or replaces a file that only the server's user can read, and returns its path.
+fn write_secret(folder: &Path, name: &str, text: &str, account: Option<Account>) -> Result<PathBuf, BackingError> {
+    let path = folder.join(name);
+    let write = || {
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        Ok(file.persist(&path).map(drop)?)
+    };
+    write().map_err(BackingError::io(format!("cannot write {}", path.display())))?;
+    account.map_or(Ok(()), |account| account.own(&path))?;
+    Ok(path)
 }

@@ -1,6 +1,5 @@
 //! A nats-server with JetStream.
 
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,17 +7,15 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
-use crate::supervisor::{Folder, Program, SupervisedServer};
-use crate::{BackingError, find, password, port};
+use crate::supervisor::{Program, SupervisedServer};
+use crate::{BackingError, create_folder, find, password, port, write_secret};
 
 /// The only user of the server.
 const USER: &str = "sealbus";
 /// How long a start may take until JetStream is available.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
-/// The number of free ports that are tried if other processes bind them first.
-const MAX_PORT_ATTEMPTS: usize = 3;
 
-/// The place and durability of a nats-server.
+/// The place of a nats-server. Messages are flushed to the disk every two minutes.
 #[derive(Debug, Clone)]
 pub struct NatsOptions {
     /// The folder of its store, configuration and log. It is created if it does not exist.
@@ -27,8 +24,6 @@ pub struct NatsOptions {
     pub port: Option<u16>,
     /// Whether the folder is removed when the server is stopped or this process ends.
     pub ephemeral: bool,
-    /// Whether each message is flushed to the disk before it is acknowledged, instead of every two minutes.
-    pub sync_always: bool,
 }
 
 /// A running nats-server on 127.0.0.1. It is stopped when this is dropped.
@@ -37,38 +32,24 @@ pub struct Nats {
     program: PathBuf,
     port: u16,
     password: String,
-    server: SupervisedServer,
+    /// The server's process, which can be watched, stopped and killed.
+    pub process: SupervisedServer,
 }
 
 impl Nats {
     /// Starts a server and waits up to 30 s until JetStream is available.
     pub async fn start(mut options: NatsOptions) -> Result<Self, BackingError> {
         let program = find::nats_server()?;
-        options.folder = std::path::absolute(&options.folder).map_err(BackingError::io("cannot resolve the folder"))?;
-        std::fs::create_dir_all(&options.folder)
-            .map_err(BackingError::io(format!("cannot create {}", options.folder.display())))?;
-        // A free port may be taken by another process before the server binds it.
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let port = port::choose("nats-server", options.port)?;
-            let password = password();
-            match spawn(&program, &options, port, &password).await {
-                Ok(server) => return Ok(Self { options, program, port, password, server }),
-                Err(error) if attempts < MAX_PORT_ATTEMPTS && error.is_port_conflict() => {}
-                Err(error) => return Err(error),
-            }
-        }
+        options.folder = create_folder(&options.folder, None)?;
+        let password = password();
+        let spawn = async |port| spawn(&program, &options, port, &password).await;
+        let (port, process) = port::start_server("nats-server", options.port, spawn).await?;
+        Ok(Self { options, program, port, password, process })
     }
 
     /// The URL with user and password.
     pub fn url(&self) -> String {
         format!("nats://{USER}:{}@127.0.0.1:{}", self.password, self.port)
-    }
-
-    /// The process id of the server.
-    pub fn pid(&self) -> u32 {
-        self.server.pid().as_raw_nonzero().get().unsigned_abs()
     }
 
     /// The user and the password, for clients that do not read them from a URL.
@@ -81,32 +62,16 @@ impl Nats {
         self.port
     }
 
-    /// Waits until the server ends without having been stopped, and returns its exit status and the end of its log.
-    pub async fn exited(&mut self) -> BackingError {
-        self.server.exited().await
-    }
-
-    /// Stops the server cleanly and waits until it has ended.
-    pub async fn stop(&mut self) {
-        self.server.stop().await;
-    }
-
-    /// Kills the server with SIGKILL, as a crash would end it.
-    pub async fn kill(&mut self) {
-        let server = self.server.pid();
-        self.server.kill(&[server]).await;
-    }
-
     /// Starts the server again after a stop or a kill, with the same port, store and password.
     pub async fn restart(&mut self) -> Result<(), BackingError> {
-        self.server = spawn(&self.program, &self.options, self.port, &self.password).await?;
+        self.process = spawn(&self.program, &self.options, self.port, &self.password).await?;
         Ok(())
     }
 }
 
 impl Drop for Nats {
     fn drop(&mut self) {
-        self.server.remove_folder_if_ended(Folder { path: &self.options.folder, ephemeral: self.options.ephemeral });
+        self.process.remove_folder_if_ended();
     }
 }
 
@@ -120,18 +85,23 @@ async fn spawn(
     let folder = options.folder.as_path();
     // The random name distinguishes this server from another process that has bound the port first.
     let name = format!("sealbus-{}", Uuid::new_v4().simple());
-    let sync = if options.sync_always { ", sync_interval: always" } else { "" };
     let configuration = format!(
-        "listen: \"127.0.0.1:{port}\"\nserver_name: {name}\nmax_payload: 1MB\njetstream {{ store_dir: \"{}\"{sync} }}\n\
+        "listen: \"127.0.0.1:{port}\"\nserver_name: {name}\nmax_payload: 1MB\njetstream {{ store_dir: \"{}\" }}\n\
          authorization {{ user: {USER}, password: \"{password}\" }}\n",
         folder.join("store").display(),
     );
-    let path = folder.join("nats.conf");
-    write_secret(&path, &configuration)?;
+    let path = write_secret(folder, "nats.conf", &configuration, None)?;
     let arguments = ["-c".to_owned(), path.display().to_string()];
-    let program =
-        Program { name: "nats-server", path: program, arguments: &arguments, stop_signal: "TERM", account: None };
-    let mut server = SupervisedServer::spawn(program, Folder { path: folder, ephemeral: options.ephemeral }).await?;
+    let mut server = SupervisedServer::spawn(Program {
+        name: "nats-server",
+        path: program,
+        arguments: &arguments,
+        stop_signal: "TERM",
+        account: None,
+        folder,
+        ephemeral: options.ephemeral,
+    })
+    .await?;
     server.until_ready(STARTUP_TIMEOUT, async || is_ready(port, &name).await).await?;
     Ok(server)
 }
@@ -142,18 +112,4 @@ async fn is_ready(port: u16, name: &str) -> bool {
     let mut greeting = String::new();
     let read = BufReader::new(connection).read_line(&mut greeting).await;
     read.is_ok() && greeting.starts_with("INFO ") && greeting.contains(name) && greeting.contains("\"jetstream\":true")
-}
-
-/// Writes a file that only its owner can read.
-fn write_secret(path: &Path, text: &str) -> Result<(), BackingError> {
-    let failed = || format!("cannot write {}", path.display());
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(BackingError::io(failed()))?;
-    file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(BackingError::io(failed()))?;
-    std::io::Write::write_all(&mut &file, text.as_bytes()).map_err(BackingError::io(failed()))
 }

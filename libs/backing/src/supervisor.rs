@@ -9,6 +9,7 @@
 //! them has ended.
 
 use std::fs::{File, TryLockError};
+use std::iter;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -60,25 +61,21 @@ pub(crate) struct Program<'a> {
     pub stop_signal: &'static str,
     /// The user to run it as, if not the current one.
     pub account: Option<Account>,
-}
-
-/// The folder of a server's data and log.
-#[derive(Clone, Copy)]
-pub(crate) struct Folder<'a> {
-    /// The absolute path.
-    pub path: &'a Path,
+    /// The absolute path of the folder of its data and log.
+    pub folder: &'a Path,
     /// Whether the folder is removed when the server is stopped or this process ends.
     pub ephemeral: bool,
 }
 
 /// A running server and the script that supervises it.
-pub(crate) struct SupervisedServer {
+pub struct SupervisedServer {
     name: &'static str,
     supervisor: Child,
     /// Closing it stops the server.
     pipe: Option<ChildStdin>,
     server: Pid,
     log: PathBuf,
+    ephemeral: bool,
 }
 
 impl SupervisedServer {
@@ -86,13 +83,13 @@ impl SupervisedServer {
     ///
     /// # Errors
     /// [`BackingError::FolderInUse`] if another server still runs in the folder after a wait of 15 s.
-    pub(crate) async fn spawn(program: Program<'_>, folder: Folder<'_>) -> Result<Self, BackingError> {
-        let log = folder.path.join("log");
+    pub(crate) async fn spawn(program: Program<'_>) -> Result<Self, BackingError> {
+        let log = program.folder.join("log");
         let locked_log = lock(program.name, &log, PREDECESSOR_TIMEOUT).await?;
         let mut script = Command::new("sh");
         script.args(["-c", SUPERVISOR_SCRIPT, "sh"]).arg(program.path).args(program.arguments).current_dir("/");
         script.env("SIGNAL", program.stop_signal);
-        script.env("REMOVE", if folder.ephemeral { folder.path.as_os_str() } else { "".as_ref() });
+        script.env("REMOVE", if program.ephemeral { program.folder.as_os_str() } else { "".as_ref() });
         script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(locked_log).process_group(0);
         if let Some(account) = program.account {
             account.apply(&mut script);
@@ -107,13 +104,13 @@ impl SupervisedServer {
         let Some(server) = first_line.trim().parse().ok().and_then(Pid::from_raw) else {
             return Err(exited(program.name, "no process was started", &log));
         };
-        Ok(Self { name: program.name, supervisor, pipe, server, log })
+        Ok(Self { name: program.name, supervisor, pipe, server, log, ephemeral: program.ephemeral })
     }
 
     /// Calls `is_ready` until it returns true.
     ///
     /// # Errors
-    /// [`BackingError::Exited`] if the server ends first, [`BackingError::NotReady`] after `timeout`.
+    /// [`BackingError::Exited`] if the server ends first, [`BackingError::Unusable`] after `timeout`.
     pub(crate) async fn until_ready(
         &mut self,
         timeout: Duration,
@@ -125,47 +122,50 @@ impl SupervisedServer {
                 return Err(exited(self.name, &status.to_string(), &self.log));
             }
             if Instant::now() > deadline {
-                let (server, seconds, log) = (self.name, timeout.as_secs(), self.log.clone());
-                return Err(BackingError::NotReady { server, seconds, log });
+                let (server, seconds, log) = (self.name, timeout.as_secs(), self.log.display());
+                return Err(BackingError::Unusable(format!(
+                    "{server} was not ready within {seconds} s; see its log, {log}"
+                )));
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(())
     }
 
-    /// The server's process.
-    pub(crate) fn pid(&self) -> Pid {
-        self.server
+    /// The process id of the server.
+    pub fn pid(&self) -> u32 {
+        self.server.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// Waits until the server ends, and returns how it ended.
-    pub(crate) async fn exited(&mut self) -> BackingError {
+    /// Waits until the server ends without having been stopped, and returns its exit status and the end of its log.
+    pub async fn exited(&mut self) -> BackingError {
         let status = self.supervisor.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
         exited(self.name, &status, &self.log)
     }
 
     /// Stops the server cleanly and waits until it has ended. An ephemeral folder is removed by then.
-    pub(crate) async fn stop(&mut self) {
+    pub async fn stop(&mut self) {
         self.pipe = None;
         // The supervisor can only be waited for; how the server ended does not matter.
         let _ = self.supervisor.wait().await;
     }
 
-    /// Kills these processes with SIGKILL and waits until the server has ended. The folder stays.
-    pub(crate) async fn kill(&mut self, processes: &[Pid]) {
-        for process in processes {
+    /// Kills the server and its child processes with SIGKILL, as a crash would end them, and waits until the server has
+    /// ended. The folder stays.
+    pub async fn kill(&mut self) {
+        for process in iter::once(self.server).chain(children(self.server)) {
             // A process that has ended already is what is wanted.
-            let _ = kill_process(*process, Signal::KILL);
+            let _ = kill_process(process, Signal::KILL);
         }
         let _ = self.supervisor.wait().await;
     }
 
     /// Removes an ephemeral folder if the server has ended without having been stopped. The folder of a running server
     /// is removed by the script.
-    pub(crate) fn remove_folder_if_ended(&mut self, folder: Folder<'_>) {
-        if folder.ephemeral && matches!(self.supervisor.try_wait(), Ok(Some(_))) {
+    pub(crate) fn remove_folder_if_ended(&mut self) {
+        if self.ephemeral && matches!(self.supervisor.try_wait(), Ok(Some(_))) {
             // The script may have removed it.
-            let _ = std::fs::remove_dir_all(folder.path);
+            let _ = self.log.parent().map(std::fs::remove_dir_all);
         }
     }
 }
@@ -186,6 +186,20 @@ async fn lock(server: &'static str, log: &Path, timeout: Duration) -> Result<Fil
             Err(TryLockError::WouldBlock) => tokio::time::sleep(POLL_INTERVAL).await,
         }
     }
+}
+
+/// Returns the child processes of a process, read from /proc.
+fn children(parent: Pid) -> Vec<Pid> {
+    let parent = parent.as_raw_nonzero().to_string();
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| {
+        // The format is `pid (command) state ppid …`. The command may contain spaces and brackets: count from its end.
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)) == Some(parent.as_str())
+    })
+    .filter_map(Pid::from_raw)
+    .collect()
 }
 
 /// Returns the error of a server that has ended, with the end of its log.
@@ -212,9 +226,10 @@ mod tests {
             arguments: &arguments,
             stop_signal: "TERM",
             account: None,
+            folder: folder.path(),
+            ephemeral: false,
         };
-        let mut server =
-            SupervisedServer::spawn(program, Folder { path: folder.path(), ephemeral: false }).await.unwrap();
+        let mut server = SupervisedServer::spawn(program).await.unwrap();
         let refused = lock("sleep", &log, short).await.unwrap_err();
         assert!(
             matches!(&refused, BackingError::FolderInUse { folder: named, .. } if named == folder.path()),
@@ -222,7 +237,7 @@ mod tests {
         );
 
         // The supervisor is killed and its server lives on: the folder is still locked.
-        let orphan = server.pid();
+        let orphan = server.server;
         let supervisor = i32::try_from(server.supervisor.id().unwrap()).unwrap();
         kill_process(Pid::from_raw(supervisor).unwrap(), Signal::KILL).unwrap();
         let _ = server.supervisor.wait().await;

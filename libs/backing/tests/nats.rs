@@ -38,12 +38,12 @@ async fn a_restart_keeps_port_and_password() {
     let mut server = Nats::start(nats(&folder)).await.unwrap();
     let url = server.url();
     for _ in 0..3 {
-        server.kill().await;
+        server.process.kill().await;
         assert!(TcpStream::connect(("127.0.0.1", server.port())).is_err(), "a killed server accepted a connection");
         server.restart().await.unwrap();
         assert_eq!(server.url(), url);
     }
-    server.stop().await;
+    server.process.stop().await;
     assert!(!folder.exists(), "stop left the ephemeral folder");
 }
 
@@ -51,7 +51,7 @@ async fn a_restart_keeps_port_and_password() {
 async fn a_killed_server_leaves_no_process_and_no_folder() {
     let folder = folder();
     let mut server = Nats::start(nats(&folder)).await.unwrap();
-    server.kill().await;
+    server.process.kill().await;
     assert_eq!(processes_with(&folder.display().to_string()), Vec::<u32>::new());
     drop(server);
     eventually("the folder of a killed, ephemeral server is removed", async || !folder.exists()).await;
@@ -70,7 +70,7 @@ async fn the_error_of_a_taken_port_names_the_server() {
 #[tokio::test]
 async fn the_error_of_a_server_that_ended_quotes_its_log() {
     let mut server = Nats::start(nats(&folder())).await.unwrap();
-    send_signal(server.pid(), Signal::TERM);
-    let error = server.exited().await.to_string();
+    send_signal(server.process.pid(), Signal::TERM);
+    let error = server.process.exited().await.to_string();
     assert!(error.starts_with("nats-server stopped") && error.contains("Server Exiting"), "{error}");
 }

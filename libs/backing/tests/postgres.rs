@@ -30,8 +30,8 @@ async fn no_process_of_the_server_runs_as_root() {
     let folder = folder();
     let server = Postgres::start(postgres(&folder)).await.unwrap();
     let processes = processes_with(&folder.display().to_string());
-    assert!(processes.contains(&server.pid()));
-    for process in processes.into_iter().chain([server.pid()]) {
+    assert!(processes.contains(&server.process.pid()));
+    for process in processes.into_iter().chain([server.process.pid()]) {
         assert_ne!(std::fs::metadata(format!("/proc/{process}")).unwrap().uid(), 0, "process {process} runs as root");
     }
 }
@@ -67,7 +67,7 @@ async fn data_survives_a_crash_a_stop_and_another_start() {
         let open =
             "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(300)' AND pid <> pg_backend_pid()";
         eventually_eq("the number of open sessions", "8".to_owned(), async || query(&server, open)).await;
-        server.kill().await;
+        server.process.kill().await;
         server.restart().await.unwrap();
         for session in &mut sessions {
             session.wait().unwrap();
@@ -75,12 +75,12 @@ async fn data_survives_a_crash_a_stop_and_another_start() {
         assert_eq!((server.port(), query(&server, "SELECT n FROM kept").as_str()), (port, "1"), "round {round}");
     }
     // Stop the server cleanly, start it again, and start another one on the same folder.
-    server.stop().await;
+    server.process.stop().await;
     server.restart().await.unwrap();
-    server.stop().await;
+    server.process.stop().await;
     let mut again = Postgres::start(kept).await.unwrap();
     assert_eq!(query(&again, "SELECT n FROM kept"), "1");
-    again.stop().await;
+    again.process.stop().await;
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_start_waits_for_the_previous_server_of_the_folder_to_end() {
     drop(Postgres::start(kept.clone()).await.unwrap());
     let mut next = Postgres::start(kept).await.unwrap();
     assert_eq!(query(&next, "SELECT 1"), "1");
-    next.stop().await;
+    next.process.stop().await;
 }
 
 #[tokio::test]
@@ -123,8 +123,8 @@ async fn data_of_another_version_is_refused() {
 #[tokio::test]
 async fn the_error_of_a_server_that_ended_quotes_its_log() {
     let mut server = Postgres::start(postgres(&folder())).await.unwrap();
-    send_signal(server.pid(), Signal::INT);
-    let error = server.exited().await.to_string();
+    send_signal(server.process.pid(), Signal::INT);
+    let error = server.process.exited().await.to_string();
     assert!(error.starts_with("Postgres stopped") && error.contains("database system is shut down"), "{error}");
 }
 
@@ -137,7 +137,7 @@ async fn a_killed_server_leaves_no_process_and_no_folder() {
         .map(|line| Pid::from_raw(line.parse().unwrap()).unwrap())
         .collect();
     assert!(children.len() >= 4, "expected at least checkpointer, writer, walwriter and launcher, found {children:?}");
-    server.kill().await;
+    server.process.kill().await;
     eventually("every child process has ended", async || {
         children.iter().all(|child| test_kill_process(*child).is_err())
     })
@@ -149,7 +149,7 @@ async fn a_killed_server_leaves_no_process_and_no_folder() {
 #[tokio::test]
 async fn an_ephemeral_folder_is_removed_by_stop_and_after_a_drop() {
     let stopped = folder();
-    Postgres::start(postgres(&stopped)).await.unwrap().stop().await;
+    Postgres::start(postgres(&stopped)).await.unwrap().process.stop().await;
     assert!(!stopped.exists(), "stop left the ephemeral folder");
     let dropped = folder();
     drop(Postgres::start(postgres(&dropped)).await.unwrap());
@@ -171,12 +171,12 @@ async fn data_is_relocated_if_its_user_cannot_enter_the_folder() {
     let relocated = server.relocated_to().expect("Postgres' user cannot enter a folder of mode 0700").to_owned();
     assert!(relocated.starts_with("/var/tmp"), "{}", relocated.display());
     query(&server, "CREATE TABLE kept AS SELECT 1 AS n");
-    server.stop().await;
+    server.process.stop().await;
 
     // A second start finds the relocated data.
     let mut again = Postgres::start(kept).await.unwrap();
     assert_eq!((again.relocated_to(), query(&again, "SELECT n FROM kept").as_str()), (Some(relocated.as_path()), "1"));
-    again.stop().await;
+    again.process.stop().await;
 
     // A link in that place is refused, and its target keeps its owner.
     std::fs::remove_dir_all(&relocated).unwrap();

@@ -41,8 +41,8 @@ impl TestLedger {
     /// Creates a ledger whose first event is sealed by the active key of `keyring`.
     pub async fn create_with(postgres: Postgres, origin: &str, keyring: Keyring) -> Self {
         let config = LedgerConfig::new(postgres.url());
-        let creation =
-            Creation { origin: origin.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
+        let (first_event, log_id) = (Uuid::now_v7(), Uuid::new_v4());
+        let creation = Creation { origin: origin.into(), partitions: 8, first_event, log_id };
         create(&config, &creation, &keyring).await.expect("the ledger is created");
         let ledger = Ledger::open(&config).await.expect("the ledger opens");
         Self { postgres, ledger, keyring }

@@ -3,16 +3,16 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use async_nats::HeaderMap;
 use async_nats::jetstream::stream::Stream;
-use async_nats::jetstream::{self};
+use async_nats::{HeaderMap, jetstream};
+use futures::TryStreamExt;
 use sealbus_backing::NatsOptions;
 use sealbus_broker::topology::TopologySettings;
 use sealbus_broker::{Broker, BrokerConfig, EventMessage};
+use sealbus_core::error_chain;
 
 /// How long a broker request waits for its answer. Short, since tests stop the server on purpose.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-use sealbus_core::error_chain;
 
 /// A nats-server with JetStream. It is stopped, and its store removed, when this is dropped.
 pub struct Nats {
@@ -24,10 +24,9 @@ impl Nats {
     pub async fn start() -> Self {
         // The server's supervisor removes it.
         let folder = tempfile::tempdir().expect("a folder for NATS").keep();
-        let options = NatsOptions { folder, port: None, ephemeral: true, sync_always: false };
-        let server =
-            sealbus_backing::Nats::start(options).await.unwrap_or_else(|error| panic!("{}", error_chain(&error)));
-        Self { server }
+        let options = NatsOptions { folder, port: None, ephemeral: true };
+        let started = sealbus_backing::Nats::start(options).await;
+        Self { server: started.unwrap_or_else(|error| panic!("{}", error_chain(&error))) }
     }
 
     /// The URL of the server, password included.
@@ -73,7 +72,7 @@ impl Nats {
 
     /// Kills the server with SIGKILL.
     pub async fn kill(&mut self) {
-        self.server.kill().await;
+        self.server.process.kill().await;
     }
 
     /// Starts the server again on the same port and store.
@@ -95,18 +94,20 @@ impl Nats {
 
     /// Returns how many messages a stream holds on a subject, which may have wildcards.
     pub async fn messages_of(&self, stream: &str, subject: &str) -> usize {
-        let subjects =
-            self.stream(stream).await.info_with_subjects(subject).await.expect("the stream describes itself");
-        let subjects: Vec<_> = futures::TryStreamExt::try_collect(subjects).await.expect("the stream describes itself");
-        subjects.into_iter().map(|(_, messages): (String, usize)| messages).sum()
+        let stream = self.stream(stream).await;
+        let subjects = stream.info_with_subjects(subject).await.expect("the stream describes itself");
+        let counts: Vec<_> =
+            subjects.map_ok(|(_, messages)| messages).try_collect().await.expect("it does so to the end");
+        counts.into_iter().sum()
     }
 
     /// Returns subjects, headers and bodies of all messages of a stream as one text.
     pub async fn text_of(&self, stream: &str) -> String {
         let mut stream = self.stream(stream).await;
-        let state = stream.info().await.expect("the stream describes itself").state.clone();
+        let state = &stream.info().await.expect("the stream describes itself").state;
+        let (first, last) = (state.first_sequence, state.last_sequence);
         let mut text = String::new();
-        for sequence in state.first_sequence..=state.last_sequence {
+        for sequence in first..=last {
             // Deleted messages leave gaps in the sequence.
             let Ok(message) = stream.get_raw_message(sequence).await else { continue };
             let body = String::from_utf8_lossy(&message.payload).into_owned();

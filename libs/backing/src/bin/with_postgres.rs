@@ -20,6 +20,6 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         .env("PATH", path)
         .status()
         .await;
-    postgres.stop().await;
+    postgres.process.stop().await;
     Ok(ExitCode::from(status?.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }

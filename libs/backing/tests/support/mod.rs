@@ -18,5 +18,5 @@ pub(crate) fn postgres(folder: &Path) -> PostgresOptions {
 
 /// The options of a nats-server that is removed with its folder.
 pub(crate) fn nats(folder: &Path) -> NatsOptions {
-    NatsOptions { folder: folder.to_owned(), port: None, ephemeral: true, sync_always: false }
+    NatsOptions { folder: folder.to_owned(), port: None, ephemeral: true }
 }

@@ -90,7 +90,7 @@ impl Backing {
             (None, url.expose().to_owned())
         } else {
             let folder = folder.server("nats");
-            let nats = Nats::start(NatsOptions { folder, port: args.nats_port, ephemeral, sync_always: false }).await?;
+            let nats = Nats::start(NatsOptions { folder, port: args.nats_port, ephemeral }).await?;
             let url = nats.url();
             (Some(nats), url)
         };
@@ -116,10 +116,10 @@ impl Backing {
     pub(super) async fn died(&mut self) -> BackingError {
         match (&mut self.postgres, &mut self.nats) {
             (Some(postgres), Some(nats)) => {
-                tokio::select! { error = postgres.exited() => error, error = nats.exited() => error }
+                tokio::select! { error = postgres.process.exited() => error, error = nats.process.exited() => error }
             }
-            (Some(postgres), None) => postgres.exited().await,
-            (None, Some(nats)) => nats.exited().await,
+            (Some(postgres), None) => postgres.process.exited().await,
+            (None, Some(nats)) => nats.process.exited().await,
             (None, None) => std::future::pending().await,
         }
     }
@@ -127,10 +127,10 @@ impl Backing {
     /// Stops the child processes, the broker first.
     pub(super) async fn stop(mut self) {
         if let Some(nats) = &mut self.nats {
-            nats.stop().await;
+            nats.process.stop().await;
         }
         if let Some(postgres) = &mut self.postgres {
-            postgres.stop().await;
+            postgres.process.stop().await;
         }
     }
 }
