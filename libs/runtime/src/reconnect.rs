@@ -1,33 +1,16 @@
-//! Retrying an operation with growing pauses until it succeeds, for connections at the start and after a loss.
-//!
-//! This is the only module that uses the `backoff` crate, which is flagged as unmaintained (RUSTSEC-2025-0012); `deny.toml`
-//! records the exception. Retries of deliveries follow `sealbus_core::retry`.
+//! Retrying an operation with growing pauses until it succeeds, for connections at the start and after a loss. Retries of
+//! deliveries follow `sealbus_core::retry`.
 
 use std::error::Error;
 use std::time::Duration;
 
-use backoff::ExponentialBackoff;
-use backoff::backoff::Backoff;
-use sealbus_core::{duration, error_chain};
+use sealbus_core::error_chain;
 use tokio_util::sync::CancellationToken;
 
-/// The pauses between attempts, and the time after which to give up.
-#[derive(Clone, Copy, Debug)]
-pub struct Reconnect {
-    /// Pause after the first failure. Each further pause is 1.5 times as long; a random part of up to ±50 % is added.
-    pub initial: Duration,
-    /// Longest pause.
-    pub longest: Duration,
-    /// Time after which to give up; `None` to retry indefinitely.
-    pub limit: Option<Duration>,
-}
-
-impl Default for Reconnect {
-    /// Returns pauses from 100 ms to 5 s, without a limit.
-    fn default() -> Self {
-        Self { initial: Duration::from_millis(100), longest: Duration::from_secs(5), limit: None }
-    }
-}
+/// Pause after the first failure. Each further pause is 1.5 times as long, up to [`LONGEST_PAUSE`]. Up to a half of a pause
+/// is added or taken away at random, so that processes that lost a server together do not return to it together.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The reason for which [`reconnect`] failed.
 #[derive(Debug, thiserror::Error)]
@@ -36,85 +19,59 @@ pub enum ReconnectError<E: Error + 'static> {
     #[error("{what} failed")]
     Refused {
         /// Name of the operation.
-        what: String,
+        what: &'static str,
         /// Error of the operation.
-        source: E,
-    },
-    /// The limit has passed.
-    #[error("{what} still failed after {}", duration::display(*limit))]
-    GaveUp {
-        /// Name of the operation.
-        what: String,
-        /// Limit.
-        limit: Duration,
-        /// Last error of the operation.
         source: E,
     },
     /// The process is stopping.
     #[error("{what} was abandoned because the process is stopping")]
     Stopped {
         /// Name of the operation.
-        what: String,
+        what: &'static str,
     },
 }
 
-/// Runs `attempt` until it succeeds, fails with an error that is not `transient`, `shutdown` fires, or the limit passes.
+/// Runs `attempt` until it succeeds, fails with an error that is not `transient`, or `shutdown` fires.
 ///
 /// Every failure is logged with `what`, the name of the operation, so that an operator sees what the process waits for. When
 /// `shutdown` fires, an attempt in flight is dropped.
 pub async fn reconnect<T, E: Error + 'static, F: Future<Output = Result<T, E>>>(
-    what: &str,
-    policy: Reconnect,
+    what: &'static str,
     shutdown: &CancellationToken,
     transient: impl Fn(&E) -> bool,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, ReconnectError<E>> {
-    let mut pauses = ExponentialBackoff {
-        initial_interval: policy.initial,
-        current_interval: policy.initial,
-        max_interval: policy.longest,
-        max_elapsed_time: policy.limit,
-        ..ExponentialBackoff::default()
-    };
-    let what = || what.to_owned();
-    loop {
-        let result = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => return Err(ReconnectError::Stopped { what: what() }),
-            result = attempt() => result,
-        };
-        let source = match result {
-            Ok(value) => return Ok(value),
-            Err(error) if !transient(&error) => return Err(ReconnectError::Refused { what: what(), source: error }),
-            Err(error) => error,
-        };
-        let Some(pause) = pauses.next_backoff() else {
-            let limit = policy.limit.expect("the pauses end only if there is a limit");
-            return Err(ReconnectError::GaveUp { what: what(), limit, source });
-        };
-        tracing::warn!(what = what(), error = %error_chain(&source), retry_in = ?pause, "operation failed; it will be retried");
-        tokio::select! {
-            biased;
-            () = shutdown.cancelled() => return Err(ReconnectError::Stopped { what: what() }),
-            () = tokio::time::sleep(pause) => {}
+    // Boxed, because the future of the caller would hold it twice.
+    let attempts = Box::pin(async {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match attempt().await {
+                Err(error) if transient(&error) => {
+                    let retry_in = pause.mul_f64(0.5 + fastrand::f64());
+                    tracing::warn!(what, error = %error_chain(&error), ?retry_in, "operation failed; it will be retried");
+                    tokio::time::sleep(retry_in).await;
+                    pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+                }
+                result => return result.map_err(|source| ReconnectError::Refused { what, source }),
+            }
         }
-    }
+    });
+    shutdown.run_until_cancelled(attempts).await.unwrap_or(Err(ReconnectError::Stopped { what }))
 }
 
 #[cfg(test)]
 mod tests {
     use std::io;
 
-    use super::*;
+    use tokio::time::Instant;
 
-    const FAST: Reconnect =
-        Reconnect { initial: Duration::from_millis(1), longest: Duration::from_millis(2), limit: None };
+    use super::*;
 
     fn refused() -> io::Error {
         io::ErrorKind::ConnectionRefused.into()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn retries_until_success() {
         async fn connect(to: &str) -> (String, usize) {
             let (shutdown, mut attempts) = (CancellationToken::new(), 0);
@@ -123,7 +80,7 @@ mod tests {
                 let answer = if attempts < 5 { Err(refused()) } else { Ok(to.to_owned()) };
                 async move { answer }
             };
-            let value = reconnect("connecting", FAST, &shutdown, |_| true, attempt).await;
+            let value = reconnect("connecting", &shutdown, |_| true, attempt).await;
             (value.expect("the fifth attempt succeeds"), attempts)
         }
         // A role connects inside a task, so the future must be Send.
@@ -138,18 +95,26 @@ mod tests {
             attempts += 1;
             async { Err::<(), _>(refused()) }
         };
-        let error = reconnect("connecting", FAST, &shutdown, |_| false, attempt).await.expect_err("refused");
+        let error = reconnect("connecting", &shutdown, |_| false, attempt).await.expect_err("refused");
         assert!(matches!(error, ReconnectError::Refused { .. }));
-        assert_eq!(attempts, 1);
+        assert_eq!((error.to_string().as_str(), attempts), ("connecting failed", 1));
+        assert!(error.source().is_some());
     }
 
-    #[tokio::test]
-    async fn gives_up_at_the_limit_with_the_last_error() {
-        let policy = Reconnect { limit: Some(Duration::from_millis(20)), ..FAST };
-        let (shutdown, attempt) = (CancellationToken::new(), || async { Err::<(), _>(refused()) });
-        let error = reconnect("connecting", policy, &shutdown, |_| true, attempt).await.expect_err("gave up");
-        assert_eq!(error.to_string(), "connecting still failed after 20ms");
-        assert!(error.source().is_some());
+    #[tokio::test(start_paused = true)]
+    async fn the_pauses_grow_up_to_the_longest_one() {
+        let (shutdown, mut begun) = (CancellationToken::new(), Vec::new());
+        let attempt = || {
+            begun.push(Instant::now());
+            let answer = if begun.len() < 50 { Err(refused()) } else { Ok(()) };
+            async move { answer }
+        };
+        reconnect("connecting", &shutdown, |_| true, attempt).await.expect("the last attempt succeeds");
+        let pauses: Vec<Duration> = begun.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        // The runtime's clock rounds up to milliseconds.
+        let longest = LONGEST_PAUSE * 3 / 2 + Duration::from_millis(1);
+        assert!(pauses[0] < FIRST_PAUSE * 2 && pauses.iter().all(|pause| *pause <= longest), "{pauses:?}");
+        assert!(pauses[20..].iter().all(|pause| *pause >= LONGEST_PAUSE / 2), "{pauses:?}");
     }
 
     #[tokio::test]
@@ -159,7 +124,7 @@ mod tests {
             shutdown.cancel();
             std::future::pending::<Result<(), io::Error>>().await
         };
-        let error = reconnect("connecting", FAST, &shutdown, |_| true, attempt).await.expect_err("stopped");
+        let error = reconnect("connecting", &shutdown, |_| true, attempt).await.expect_err("stopped");
         assert!(matches!(error, ReconnectError::Stopped { .. }));
     }
 }

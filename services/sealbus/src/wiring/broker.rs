@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sealbus_broker::topology::TopologySettings;
 use sealbus_broker::{Broker, BrokerConfig, BrokerError};
-use sealbus_runtime::reconnect::{Reconnect, reconnect};
+use sealbus_runtime::reconnect::reconnect;
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
 use tokio_util::sync::CancellationToken;
@@ -19,8 +19,7 @@ pub(crate) async fn wait_for_broker(
 ) -> Result<Broker, Failure> {
     let config = BrokerConfig::new(settings.require(table::NATS_URL)?.expose(), client_name);
     let connect = || Broker::connect(config.clone());
-    Ok(reconnect("connecting to the broker", Reconnect::default(), shutdown, BrokerError::is_unreachable, connect)
-        .await?)
+    Ok(reconnect("connecting to the broker", shutdown, BrokerError::is_unreachable, connect).await?)
 }
 
 /// Returns the configuration of the streams.

@@ -1,7 +1,7 @@
 //! Opening the ledger.
 
 use sealbus_ledger::{Ledger, LedgerConfig, OpenError};
-use sealbus_runtime::reconnect::{Reconnect, reconnect};
+use sealbus_runtime::reconnect::reconnect;
 use sealbus_runtime::settings::{Settings, table};
 use tokio_util::sync::CancellationToken;
 
@@ -34,15 +34,14 @@ pub(crate) async fn wait_for_ledger(settings: &Settings, shutdown: &Cancellation
             let owner = owner.clone();
             async move { sealbus_ledger::migrate(owner.expose()).await }
         };
-        reconnect("migrating the ledger", Reconnect::default(), shutdown, OpenError::is_unreachable, migrate).await?;
+        reconnect("migrating the ledger", shutdown, OpenError::is_unreachable, migrate).await?;
         create_ledger(settings).await?;
     }
     let open = || {
         let config = config.clone();
         async move { Ledger::open(&config).await }
     };
-    let ledger =
-        reconnect("opening the ledger", Reconnect::default(), shutdown, OpenError::is_unreachable, open).await?;
+    let ledger = reconnect("opening the ledger", shutdown, OpenError::is_unreachable, open).await?;
     check_origin(settings, &ledger)?;
     Ok(ledger)
 }
