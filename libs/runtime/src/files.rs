@@ -14,10 +14,8 @@ use zeroize::Zeroizing;
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {}", path.display())]
 pub struct ReadError {
-    /// The file or folder.
-    pub path: PathBuf,
-    /// The error of the operating system.
-    pub source: io::Error,
+    path: PathBuf,
+    source: io::Error,
 }
 
 /// Reasons why a catalog is not loaded.
@@ -38,11 +36,8 @@ pub enum KeyringFilesError {
     #[error("cannot load the keyring")]
     Read(#[from] ReadError),
     /// The folder holds no key.
-    #[error("the keyring folder {} holds no .json file", path.display())]
-    NoFile {
-        /// The folder.
-        path: PathBuf,
-    },
+    #[error("the keyring folder {} holds no .json file", .0.display())]
+    NoFile(PathBuf),
     /// The files are not a keyring.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
@@ -55,15 +50,13 @@ fn files_at(path: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, ReadError>
     if !fs::metadata(path).map_err(failed)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let mut files = Vec::new();
-    for entry in fs::read_dir(path).map_err(failed)? {
-        let file = entry.map_err(failed)?.path();
-        let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        let wanted = file.extension().is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted));
-        if wanted && !hidden {
-            files.push(file);
-        }
-    }
+    let is_wanted = |file: &PathBuf| {
+        let is_hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        !is_hidden && file.extension().is_some_and(|ending| extensions.iter().any(|wanted| ending == *wanted))
+    };
+    let entries = fs::read_dir(path).map_err(failed)?;
+    let paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_, _>>().map_err(failed)?;
+    let mut files: Vec<PathBuf> = paths.into_iter().filter(is_wanted).collect();
     files.sort();
     Ok(files)
 }
@@ -89,7 +82,7 @@ pub fn keyring_files(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
 pub fn load_keyring(path: &Path) -> Result<Keyring, KeyringFilesError> {
     let files = keyring_files(path)?;
     if files.is_empty() {
-        return Err(KeyringFilesError::NoFile { path: path.to_owned() });
+        return Err(KeyringFilesError::NoFile(path.to_owned()));
     }
     let mut texts = Vec::new();
     for file in files {

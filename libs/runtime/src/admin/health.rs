@@ -31,8 +31,8 @@ struct Check {
 }
 
 /// The results of the checks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+#[derive(Clone)]
+pub(super) struct Report {
     /// Whether the process has started, is not stopping, and all required checks succeed.
     pub ready: bool,
     /// The result of each check: "ok", or the text of the failure.
@@ -78,13 +78,13 @@ impl Health {
     }
 
     /// Returns whether [`Health::started`] was called.
-    pub fn has_started(&self) -> bool {
+    pub(super) fn has_started(&self) -> bool {
         self.started.load(Ordering::Relaxed)
     }
 
     /// Returns the results of the checks, which are at most a second old. While the process starts or stops, the results have an
     /// additional entry `process`.
-    pub async fn report(&self) -> Report {
+    pub(super) async fn report(&self) -> Report {
         let mut report = self.checked().await;
         let phase = match (self.has_started(), self.shutdown.is_cancelled()) {
             (_, true) => "stopping",
@@ -99,28 +99,25 @@ impl Health {
     async fn checked(&self) -> Report {
         // The lock is held while the checks run, so that concurrent probes get the same result.
         let mut latest = self.latest.lock().await;
-        match latest.as_ref() {
-            Some((time, report)) if time.elapsed() < CACHE_TIME => report.clone(),
-            _ => {
-                let report = self.run().await;
-                *latest = Some((Instant::now(), report.clone()));
-                report
-            }
+        if let Some((time, report)) = latest.as_ref()
+            && time.elapsed() < CACHE_TIME
+        {
+            return report.clone();
         }
+        let report = self.run().await;
+        *latest = Some((Instant::now(), report.clone()));
+        report
     }
 
     async fn run(&self) -> Report {
-        let failures = join_all(self.checks.iter().map(|check| async {
-            match timeout(self.limit, (check.run)()).await {
-                Ok(Ok(())) => None,
-                Ok(Err(failure)) => Some(failure),
-                Err(_) => Some(format!("no answer within {:?}", self.limit)),
-            }
+        let results = join_all(self.checks.iter().map(|check| async {
+            let result = timeout(self.limit, (check.run)()).await;
+            result.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.limit)))
         }))
         .await;
-        let ready = self.checks.iter().zip(&failures).all(|(check, failure)| !check.required || failure.is_none());
-        let results = failures.into_iter().map(|failure| failure.unwrap_or_else(|| "ok".to_owned()));
-        Report { ready, checks: self.checks.iter().map(|check| check.name).zip(results).collect() }
+        let ready = self.checks.iter().zip(&results).all(|(check, result)| !check.required || result.is_ok());
+        let texts = results.into_iter().map(|result| result.err().unwrap_or_else(|| "ok".to_owned()));
+        Report { ready, checks: self.checks.iter().map(|check| check.name).zip(texts).collect() }
     }
 }
 

@@ -21,7 +21,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use self::health::{Health, Report};
+pub use self::health::Health;
 use crate::net::{self, ConnectionTimeouts};
 use crate::telemetry::metrics;
 
@@ -54,28 +54,26 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
 }
 
 async fn alive() -> Response {
-    answer(StatusCode::OK, serde_json::json!({ "status": "alive" }))
+    answer(true, serde_json::json!({ "status": "alive" }))
 }
 
 async fn startup(State(health): State<Arc<Health>>) -> Response {
-    if health.has_started() {
-        answer(StatusCode::OK, serde_json::json!({ "status": "started" }))
-    } else {
-        answer(StatusCode::SERVICE_UNAVAILABLE, serde_json::json!({ "status": "starting" }))
-    }
+    let started = health.has_started();
+    answer(started, serde_json::json!({ "status": if started { "started" } else { "starting" } }))
 }
 
 async fn readiness(State(health): State<Arc<Health>>) -> Response {
     let report = health.report().await;
-    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = if report.ready { "ready" } else { "not ready" };
-    answer(status, serde_json::json!({ "status": word, "checks": report.checks }))
+    answer(report.ready, serde_json::json!({ "status": word, "checks": report.checks }))
 }
 
 async fn metrics_text(State(registry): State<Arc<Registry>>) -> Response {
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::exposition(&registry)).into_response()
 }
 
-fn answer(status: StatusCode, body: serde_json::Value) -> Response {
+/// Answers a probe: 200 if it is positive, otherwise 503.
+fn answer(positive: bool, body: serde_json::Value) -> Response {
+    let status = if positive { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

@@ -78,7 +78,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     } else {
         "error,sqlx=off".to_owned()
     };
-    telemetry::start(&filter, settings.get(table::LOG_FORMAT), Vec::new())?;
+    telemetry::start(&filter, settings.get(table::LOG_FORMAT))?;
     let shutdown = shutdown_on_signals()?;
 
     let folder = if args.ephemeral { Folder::temporary()? } else { Folder::persistent(&args.data)? };

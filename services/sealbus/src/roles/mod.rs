@@ -36,7 +36,7 @@ pub(crate) enum Role {
 /// Runs a role, configured by the environment, until a signal stops it.
 pub(crate) async fn run(role: Role) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
-    telemetry::start(&settings.get(table::LOG), settings.get(table::LOG_FORMAT), Vec::new())?;
+    telemetry::start(&settings.get(table::LOG), settings.get(table::LOG_FORMAT))?;
     for warning in settings.warnings() {
         tracing::warn!(warning, "a setting is ignored");
     }

@@ -1,13 +1,44 @@
-//! The supervisor of the tasks of a process.
+//! Running and stopping the tasks of a process.
+//!
+//! A process stops on a signal ([`shutdown_on_signals`]) or when one of its tasks ends ([`Supervisor`]). In both cases its tasks
+//! are stopped in the same order: intake, drain, and health last.
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use sealbus_core::error_chain;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+
+/// Returns a token that fires at the first SIGTERM or SIGINT. A second signal ends the process at once, with the status 128 plus
+/// the number of the signal. No event is lost by that: the ledger has the work in flight, or its caller gets no answer.
+///
+/// Must be called inside a tokio runtime. Fails if the signal handlers cannot be installed.
+pub fn shutdown_on_signals() -> io::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    tokio::spawn(async move {
+        loop {
+            let number = tokio::select! {
+                _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
+                _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+            };
+            if token.is_cancelled() {
+                tracing::warn!(signal = number, "second signal received; exiting at once");
+                std::process::exit(128 + number);
+            }
+            tracing::info!(signal = number, "signal received; finishing the work in flight");
+            token.cancel();
+        }
+    });
+    Ok(shutdown)
+}
 
 /// The stage of a shutdown in which a task is stopped. The tasks of a stage are stopped when all tasks of the earlier stages have
 /// ended.
@@ -17,13 +48,11 @@ pub enum Stage {
     Intake,
     /// Tasks that finish accepted work.
     Drain,
-    /// Tasks that the work depends on, such as leases and connections.
-    Close,
     /// Tasks that report the state of the process.
     Health,
 }
 
-const STAGES: [Stage; 4] = [Stage::Intake, Stage::Drain, Stage::Close, Stage::Health];
+const STAGES: [Stage; 3] = [Stage::Intake, Stage::Drain, Stage::Health];
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
@@ -38,28 +67,10 @@ pub enum TaskError {
         /// Error of the task.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// A task panicked.
-    #[error("{task} panicked: {message}")]
-    Panicked {
-        /// Name of the task.
-        task: String,
-        /// Message of the panic.
-        message: String,
-    },
-    /// A task ended before it was stopped.
-    #[error("{task} ended unexpectedly")]
-    Ended {
-        /// Name of the task.
-        task: String,
-    },
-    /// Tasks were still running at the end of the grace period, and were cut off.
-    #[error("{} did not stop within {grace:?}", tasks.join(", "))]
-    Overdue {
-        /// Names of the tasks.
-        tasks: Vec<String>,
-        /// Grace period.
-        grace: Duration,
-    },
+    /// A task panicked, or ended before it was stopped, or tasks were still running at the end of the grace period and were
+    /// cut off.
+    #[error("{0}")]
+    Unexpected(String),
 }
 
 /// Named tasks that run together and are stopped together.
@@ -98,11 +109,12 @@ impl Supervisor {
             biased;
             () = self.shutdown.cancelled() => {}
             Some(ended) = self.tasks.join_next_with_id() => {
-                first = Some(match self.failure(ended) {
-                    (_, Some(failure)) => failure,
-                    (task, None) => TaskError::Ended { task },
-                });
-                tracing::error!(error = first.as_ref().map(|error| tracing::field::display(error_chain(error))), "task ended; stopping the process");
+                let failure = match self.remove(ended) {
+                    Ok(task) => TaskError::Unexpected(format!("{task} ended unexpectedly")),
+                    Err(failure) => failure,
+                };
+                tracing::error!(error = %error_chain(&failure), "task ended; stopping the process");
+                first = Some(failure);
             }
         }
         self.shutdown.cancel();
@@ -112,7 +124,7 @@ impl Supervisor {
             while self.running.values().any(|(_, running)| *running == stage) {
                 match timeout_at(deadline, self.tasks.join_next_with_id()).await {
                     Ok(Some(ended)) => {
-                        if let (_, Some(failure)) = self.failure(ended) {
+                        if let Err(failure) = self.remove(ended) {
                             tracing::error!(error = %error_chain(&failure), "task failed during shutdown");
                             first.get_or_insert(failure);
                         }
@@ -125,16 +137,15 @@ impl Supervisor {
         first.map_or(Ok(()), Err)
     }
 
-    /// Removes a task that has ended. Returns its name, and its failure if it failed.
-    fn failure(&mut self, ended: Result<(Id, Outcome), JoinError>) -> (String, Option<TaskError>) {
+    /// Removes a task that has ended, and returns its name or its failure.
+    fn remove(&mut self, ended: Result<(Id, Outcome), JoinError>) -> Result<String, TaskError> {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let task = self.running.remove(&id).map_or_else(|| "a task".to_owned(), |(name, _)| name);
-        let failure = match ended {
-            Ok((_, Ok(()))) => None,
-            Ok((_, Err(source))) => Some(TaskError::Failed { task: task.clone(), source }),
-            Err(error) => Some(TaskError::Panicked { task: task.clone(), message: panic_message(error) }),
-        };
-        (task, failure)
+        match ended {
+            Ok((_, Ok(()))) => Ok(task),
+            Ok((_, Err(source))) => Err(TaskError::Failed { task, source }),
+            Err(error) => Err(TaskError::Unexpected(format!("{task} panicked: {}", panic_message(error)))),
+        }
     }
 
     /// Aborts the tasks that are still running.
@@ -142,7 +153,7 @@ impl Supervisor {
         self.tasks.abort_all();
         let mut tasks: Vec<String> = self.running.drain().map(|(_, (name, _))| name).collect();
         tasks.sort_unstable();
-        let overdue = TaskError::Overdue { tasks, grace: self.grace };
+        let overdue = TaskError::Unexpected(format!("{} did not stop within {:?}", tasks.join(", "), self.grace));
         tracing::error!(error = %error_chain(&overdue), "tasks cut off after the grace period");
         first.unwrap_or(overdue)
     }
@@ -156,7 +167,6 @@ fn panic_message(error: JoinError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -173,7 +183,7 @@ mod tests {
         let shutdown = CancellationToken::new();
         let mut supervisor = Supervisor::new(shutdown.clone(), GRACE);
         let order = Arc::new(Mutex::new(Vec::new()));
-        for stage in [Stage::Health, Stage::Close, Stage::Intake, Stage::Drain] {
+        for stage in [Stage::Health, Stage::Intake, Stage::Drain] {
             let order = Arc::clone(&order);
             supervisor.spawn(format!("{stage:?}"), stage, |token| async move {
                 token.cancelled().await;

@@ -1,6 +1,9 @@
-//! An HTTP/1.1 server that does not wait indefinitely for its callers.
+//! Binding ports, and an HTTP/1.1 server that does not wait indefinitely for its callers.
 
-use std::io::{self, ErrorKind};
+use std::io;
+use std::io::ErrorKind::{
+    AddrInUse, AddrNotAvailable, ConnectionAborted, ConnectionRefused, ConnectionReset, PermissionDenied,
+};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -14,6 +17,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::settings::HostPort;
+
+type Service = TowerToHyperService<Router>;
+
 /// Pause after a connection could not be accepted for lack of descriptors or memory, so that other connections can end first.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -25,6 +32,27 @@ pub struct ConnectionTimeouts {
     pub headers: Duration,
     /// Time that calls in flight have to finish once the server is told to stop; then they are cut off.
     pub drain: Duration,
+}
+
+/// A port cannot be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct BindError {
+    message: String,
+    source: io::Error,
+}
+
+/// Binds `address`. `variable` is the setting that the operator has to change to use another address.
+pub async fn bind(variable: &str, address: &HostPort) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address.to_string()).await.map_err(|source| {
+        let fault = match source.kind() {
+            AddrInUse => format!("{address} is in use by another program; stop it, or choose another port"),
+            PermissionDenied => format!("this user may not bind {address}; choose a port above 1023"),
+            AddrNotAvailable => format!("{address} is not an address of this machine"),
+            _ => format!("cannot listen on {address}"),
+        };
+        BindError { message: format!("{variable}: {fault}"), source }
+    })
 }
 
 /// Serves `router` until `shutdown` fires. Then it accepts no more connections, and returns when the calls in flight are answered
@@ -45,7 +73,8 @@ pub async fn serve(listener: TcpListener, router: Router, timeouts: ConnectionTi
             Ok((stream, _)) => {
                 connections.spawn(answer(http.clone(), stream, service.clone(), shutdown.clone()));
             }
-            Err(error) if is_from_caller(&error) => {}
+            // The caller closed the connection before it was accepted, which is not a failure of the server.
+            Err(error) if matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset) => {}
             Err(error) => {
                 tracing::warn!(error = %error_chain(&error), "cannot accept a connection");
                 // The loop handles both a timeout and a shutdown.
@@ -61,12 +90,7 @@ pub async fn serve(listener: TcpListener, router: Router, timeouts: ConnectionTi
 }
 
 /// Answers the requests of a connection. Once `shutdown` fires, only the request in flight is answered.
-async fn answer(
-    http: http1::Builder,
-    stream: TcpStream,
-    service: TowerToHyperService<Router>,
-    shutdown: CancellationToken,
-) {
+async fn answer(http: http1::Builder, stream: TcpStream, service: Service, shutdown: CancellationToken) {
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -80,7 +104,28 @@ async fn answer(
     }
 }
 
-/// Returns whether the caller closed a connection before it was accepted, which is not a failure of the server.
-fn is_from_caller(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Value;
+
+    #[tokio::test]
+    async fn a_port_in_use_is_reported_with_what_to_do() {
+        let any = HostPort::parse("127.0.0.1:0").unwrap();
+        let listener = bind("SEALBUS_LISTEN", &any).await.expect("a free port");
+        let taken = HostPort::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+        let error = bind("SEALBUS_LISTEN", &taken).await.expect_err("the port is in use");
+        assert_eq!(
+            error.to_string(),
+            format!("SEALBUS_LISTEN: {taken} is in use by another program; stop it, or choose another port")
+        );
+    }
+
+    #[tokio::test]
+    async fn an_address_of_another_machine_is_reported() {
+        let error = bind("SEALBUS_LISTEN", &HostPort::parse("192.0.2.1:0").unwrap())
+            .await
+            .expect_err("the address belongs to another machine");
+        assert_eq!(error.to_string(), "SEALBUS_LISTEN: 192.0.2.1:0 is not an address of this machine");
+    }
 }
