@@ -67,6 +67,8 @@ fn names_are_unique_and_none_is_set_by_kubernetes() {
         assert!(!name.ends_with("_PORT") && !name.contains("_PORT_") && !name.contains("_SERVICE_"), "{name}");
         assert!(!name.ends_with("_FILE"), "{name} would be the file of another variable");
     }
+    let readers = ["publisher", "relay", "sealer", "dispatcher", "witness", "commands", "dev"];
+    assert!(TABLE.iter().flat_map(|entry| entry.readers).all(|reader| readers.contains(reader)));
     assert_eq!(TABLE[0].name, table::CONFIG.name(), "the path of the file must come first in the table");
 }
 

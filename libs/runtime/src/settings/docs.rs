@@ -3,8 +3,7 @@
 use std::fmt::Write;
 
 use super::entry::{Entry, Rule, Secrecy};
-use super::ratio::RATIOS;
-use super::table::TABLE;
+use super::table::{RATIOS, TABLE};
 
 const INTRODUCTION: &str = "\
 <!-- Generated from libs/runtime/src/settings/table.rs: \
@@ -58,7 +57,6 @@ fn line(entry: &Entry) -> String {
         .collect();
     let secret = if entry.secrecy == Secrecy::Open || entry.kind == "secret" { "" } else { ", secret" };
     let default = entry.default.map_or_else(String::new, |default| format!("`{default}`"));
-    let readers: Vec<String> = entry.readers.iter().map(ToString::to_string).collect();
     let Entry { name, about, kind, .. } = entry;
-    format!("| `{name}` | {about} | {kind}{secret}{rule}{ratios} | {default} | {} |", readers.join(", "))
+    format!("| `{name}` | {about} | {kind}{secret}{rule}{ratios} | {default} | {} |", entry.readers.join(", "))
 }

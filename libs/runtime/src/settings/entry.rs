@@ -1,40 +1,6 @@
 //! The entries of the table, and the typed keys by which values are read.
 
-use std::fmt;
 use std::marker::PhantomData;
-
-/// A part of Sealbus that reads a variable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reader {
-    /// The role that accepts events and serves reads.
-    Publisher,
-    /// The role that publishes the outbox to the broker.
-    Relay,
-    /// The role that adds events to the log.
-    Sealer,
-    /// The role that delivers to the sinks of subscriptions.
-    Dispatcher,
-    /// The role that cosigns checkpoints of logs.
-    Witness,
-    /// Commands of operators, and commands that call the API.
-    Commands,
-    /// `sealbus dev`, which runs all roles in one process.
-    Dev,
-}
-
-impl fmt::Display for Reader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Publisher => "publisher",
-            Self::Relay => "relay",
-            Self::Sealer => "sealer",
-            Self::Dispatcher => "dispatcher",
-            Self::Witness => "witness",
-            Self::Commands => "commands",
-            Self::Dev => "dev",
-        })
-    }
-}
 
 /// A rule for values in addition to their kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +43,9 @@ pub struct Entry {
     pub secrecy: Secrecy,
     /// Whether `…_FILE` can name a file that holds the value. Values that are paths do not have this form.
     pub from_file: bool,
-    /// Parts of Sealbus that read the variable.
-    pub readers: &'static [Reader],
+    /// The parts of Sealbus that read the variable: roles, `commands` (of operators, and those that call the API), and
+    /// `dev` (`sealbus dev`, which runs all roles in one process).
+    pub readers: &'static [&'static str],
     /// Parses a value and returns its [`Value::measure`](super::Value::measure).
     pub(super) measure: fn(&str) -> Result<Option<i128>, &'static str>,
 }
@@ -94,55 +61,39 @@ impl Entry {
         (self.measure)(text).ok().flatten()
     }
 
-    /// Returns the rule that `text` breaks, or `None` if it is a valid value.
-    pub(super) fn fault(&self, text: &str) -> Option<String> {
-        let measured = match (self.measure)(text) {
-            Ok(measured) => measured,
-            Err(rule) => return Some(format!("is not {rule}")),
-        };
+    /// Checks a value. The error says which rule the value breaks, such as "is not a duration: …".
+    pub(super) fn check(&self, text: &str) -> Result<(), String> {
+        let measured = (self.measure)(text).map_err(|rule| format!("is not {rule}"))?;
         match self.rule {
-            Rule::Any => None,
-            Rule::OneOf(choices) if choices.contains(&text) => None,
-            Rule::OneOf(choices) => Some(format!("must be one of {}", choices.join(", "))),
-            Rule::Between(least, most) => (measured < self.measured(least) || measured > self.measured(most))
-                .then(|| format!("is out of range: {least} to {most}")),
+            Rule::OneOf(choices) if !choices.contains(&text) => Err(format!("must be one of {}", choices.join(", "))),
+            Rule::Between(least, most) if measured < self.measured(least) || measured > self.measured(most) => {
+                Err(format!("is out of range: {least} to {most}"))
+            }
+            _ => Ok(()),
         }
     }
 }
 
-/// The key of a variable that has a default and therefore always has a value.
+/// The key by which a variable's value is read. `DEFAULT` tells whether the variable has a default.
 #[derive(Debug)]
-pub struct Setting<T>(&'static str, PhantomData<fn() -> T>);
+pub struct Key<T, const DEFAULT: bool>(&'static str, PhantomData<fn() -> T>);
+
+/// The key of a variable that has a default and therefore always has a value.
+pub type Setting<T> = Key<T, true>;
 
 /// The key of a variable that has no default.
-#[derive(Debug)]
-pub struct OptionalSetting<T>(&'static str, PhantomData<fn() -> T>);
+pub type OptionalSetting<T> = Key<T, false>;
 
-/// Implements both kinds of keys, which are a name with a type.
-macro_rules! key {
-    ($key:ident) => {
-        impl<T> $key<T> {
-            pub(super) const fn new(name: &'static str) -> Self {
-                Self(name, PhantomData)
-            }
+impl<T, const DEFAULT: bool> Key<T, DEFAULT> {
+    pub(super) const fn new(name: &'static str) -> Self {
+        Self(name, PhantomData)
+    }
 
-            /// Returns the name of the environment variable.
-            pub const fn name(self) -> &'static str {
-                self.0
-            }
-        }
-
-        impl<T> Clone for $key<T> {
-            fn clone(&self) -> Self {
-                *self
-            }
-        }
-
-        impl<T> Copy for $key<T> {}
-    };
+    /// Returns the name of the environment variable.
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
 }
-key!(Setting);
-key!(OptionalSetting);
 
 /// Makes the static table and a typed key for each variable from one list, so that table and keys agree.
 ///
@@ -169,7 +120,7 @@ macro_rules! table {
             rule: table!(@rule $($rule)?),
             secrecy: <$type as Value>::SECRECY,
             from_file: <$type as Value>::FROM_FILE,
-            readers: &[$(Reader::$reader),+],
+            readers: &[$(stringify!($reader)),+],
             measure: |text| <$type as Value>::parse(text).map(|value| value.measure()),
         }),+),+];
     };

@@ -24,7 +24,6 @@
 mod docs;
 mod entry;
 mod error;
-mod ratio;
 mod secret;
 mod sources;
 pub mod table;
@@ -34,13 +33,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use self::docs::markdown;
-pub use self::entry::{Entry, OptionalSetting, Reader, Rule, Secrecy, Setting};
+pub use self::entry::{Entry, Key, OptionalSetting, Rule, Secrecy, Setting};
 pub use self::error::SettingsError;
-pub use self::ratio::{RATIOS, Ratio};
 pub use self::secret::SecretUrl;
 pub use self::sources::Origin;
-use self::sources::{ConfigFile, Environment};
-pub use self::table::TABLE;
+use self::sources::{Environment, read_config_file};
+pub use self::table::{RATIOS, Ratio, TABLE};
 pub use self::value::{HostPort, LogFormat, Size, Value};
 
 /// The checked settings of a process.
@@ -74,21 +72,18 @@ impl Settings {
     pub fn load(environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, SettingsError> {
         let environment = Environment::new(environment);
         let mut settings = Self { values: BTreeMap::new(), warnings: Vec::from_iter(environment.unknown()) };
-        let mut file = None;
+        let mut file = BTreeMap::new();
         // The variable with the path of the file is the first in the table.
         for entry in TABLE {
-            let given =
-                environment.value(entry)?.or_else(|| file.as_ref().and_then(|file: &ConfigFile| file.value(entry)));
-            let Some((text, origin)) = given else { continue };
+            let in_file = || file.get(&entry.key()).map(|text: &String| (text.clone(), Origin::ConfigFile));
+            let Some((text, origin)) = environment.value(entry)?.or_else(in_file) else { continue };
             let text = text.trim();
             if text.is_empty() {
                 continue;
             }
-            if let Some(fault) = entry.fault(text) {
-                return Err(refused(entry, text, fault, origin, file.as_ref().map(ConfigFile::path)));
-            }
+            entry.check(text).map_err(|fault| settings.refused(entry, text, &fault, origin))?;
             if entry.name == table::CONFIG.name() {
-                file = Some(ConfigFile::read(entry.name, Path::new(text))?);
+                file = read_config_file(entry.name, Path::new(text))?;
             }
             settings.values.insert(entry.name, (text.to_owned(), origin));
         }
@@ -97,34 +92,39 @@ impl Settings {
     }
 
     /// Refuses two values that are valid but do not fit together, whether they are set or defaults.
-    fn check(&self, ratio: &'static Ratio) -> Result<(), SettingsError> {
-        let measured = |name| self.text(name).and_then(|text| entry(name).measured(text));
-        match (measured(ratio.larger), measured(ratio.smaller)) {
-            (Some(larger), Some(smaller)) if larger < smaller * i128::from(ratio.times) => {
-                let value = |name| self.text(name).expect("a measured value is a text").to_owned();
-                let (larger, smaller) = (value(ratio.larger), value(ratio.smaller));
-                Err(SettingsError::TooClose { ratio, larger, smaller })
-            }
-            _ => Ok(()),
+    fn check(&self, ratio: &Ratio) -> Result<(), SettingsError> {
+        let value = |name| self.text(name).expect("both settings of a ratio have a default");
+        let (larger, smaller) = (value(ratio.larger), value(ratio.smaller));
+        let least = entry(ratio.smaller).measured(smaller).map(|smaller| smaller * i128::from(ratio.times));
+        if entry(ratio.larger).measured(larger) < least {
+            let times = if ratio.times == 1 { "as much as".to_owned() } else { format!("{} times", ratio.times) };
+            return Err(SettingsError::TooClose(format!(
+                "{} is {larger} and {} is {smaller}: the first must be at least {times} the second, or {}",
+                ratio.larger, ratio.smaller, ratio.otherwise
+            )));
         }
+        Ok(())
     }
 
     /// Returns the value of a variable that has a default.
     pub fn get<T: Value>(&self, setting: Setting<T>) -> T {
-        self.text(setting.name())
-            .and_then(|text| T::parse(text).ok())
-            .expect("loading checks values, and a test checks defaults")
+        self.parsed(setting.name()).expect("loading checks values, and a test checks defaults")
     }
 
     /// Returns the value of a variable that has no default, or `None` if it is not set.
     pub fn find<T: Value>(&self, setting: OptionalSetting<T>) -> Option<T> {
-        self.text(setting.name()).and_then(|text| T::parse(text).ok())
+        self.parsed(setting.name())
     }
 
-    /// Returns the value of a variable that has no default, or [`SettingsError::Missing`] if it is not set.
+    /// Returns the value of a variable that has no default, or an error that names the variable if it is not set.
     pub fn require<T: Value>(&self, setting: OptionalSetting<T>) -> Result<T, SettingsError> {
         let name = setting.name();
-        self.find(setting).ok_or_else(|| SettingsError::Missing { name, about: entry(name).about })
+        let missing = || SettingsError::Refused(format!("{name} is not set: {}", entry(name).about));
+        self.parsed(name).ok_or_else(missing)
+    }
+
+    fn parsed<T: Value>(&self, name: &'static str) -> Option<T> {
+        T::parse(self.text(name)?).ok()
     }
 
     /// Returns warnings for the log.
@@ -134,14 +134,29 @@ impl Settings {
 
     /// Returns all variables with their values and sources, in the order of the table. Secrets are masked.
     pub fn rows(&self) -> Vec<Row> {
-        TABLE.iter().map(|entry| self.row(entry)).collect()
+        let row = |entry: &Entry| {
+            let given = self.values.get(entry.name).map(|(_, origin)| *origin);
+            let origin = given.unwrap_or(if entry.default.is_some() { Origin::Default } else { Origin::Unset });
+            let value = self.text(entry.name).map(|text| match entry.secrecy {
+                Secrecy::Open => text.to_owned(),
+                Secrecy::Url => secret::masked_urls(text),
+                Secrecy::Hidden => secret::MASK.to_owned(),
+            });
+            Row { name: entry.name, value, origin }
+        };
+        TABLE.iter().map(row).collect()
     }
 
-    fn row(&self, entry: &Entry) -> Row {
-        let given = self.values.get(entry.name).map(|(_, origin)| *origin);
-        let origin = given.unwrap_or(if entry.default.is_some() { Origin::Default } else { Origin::Unset });
-        let value = self.text(entry.name).map(|text| shown(entry, text));
-        Row { name: entry.name, value, origin }
+    fn refused(&self, entry: &Entry, text: &str, fault: &str, origin: Origin) -> SettingsError {
+        let name = entry.name;
+        // An invalid URL is masked as a whole, since a secret could be anywhere in it.
+        let value = if entry.secrecy == Secrecy::Open { &format!("\"{text}\"") } else { "its value (a secret)" };
+        let place = match origin {
+            Origin::ConfigFile => self.text(table::CONFIG.name()).unwrap_or_default(),
+            Origin::ValueFile => &format!("the file of {name}_FILE"),
+            _ => "the environment",
+        };
+        SettingsError::Refused(format!("{name}: {value} {fault} (from {place})"))
     }
 
     fn text(&self, name: &'static str) -> Option<&str> {
@@ -157,23 +172,4 @@ impl std::fmt::Debug for Settings {
 
 fn entry(name: &'static str) -> &'static Entry {
     TABLE.iter().find(|entry| entry.name == name).expect("one macro makes the keys and the table")
-}
-
-fn shown(entry: &Entry, text: &str) -> String {
-    match entry.secrecy {
-        Secrecy::Open => text.to_owned(),
-        Secrecy::Url => secret::masked_urls(text),
-        Secrecy::Hidden => secret::MASK.to_owned(),
-    }
-}
-
-fn refused(entry: &Entry, text: &str, fault: String, origin: Origin, file: Option<&Path>) -> SettingsError {
-    // An invalid URL is masked as a whole, since a secret could be anywhere in it.
-    let value = if entry.secrecy == Secrecy::Open { format!("\"{text}\"") } else { "its value (a secret)".to_owned() };
-    let place = match (origin, file) {
-        (Origin::ConfigFile, Some(path)) => path.display().to_string(),
-        (Origin::ValueFile, _) => format!("the file of {}_FILE", entry.name),
-        _ => "the environment".to_owned(),
-    };
-    SettingsError::Bad { name: entry.name, value, fault, place }
 }

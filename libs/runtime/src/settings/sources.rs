@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::entry::Entry;
 use super::error::SettingsError;
-use super::table::TABLE;
+use super::table::{EXPECTED_MIGRATION, TABLE};
 
-/// Further names of variables, which other systems use. The name of Sealbus takes precedence.
-const ALIASES: &[(&str, &str)] = &[("SEALBUS_EXPECTED_MIGRATION", "EXPECTED_MIGRATION")];
+/// The name that other systems use for `SEALBUS_EXPECTED_MIGRATION`. The name of Sealbus takes precedence.
+const ALIAS: &str = "EXPECTED_MIGRATION";
 
 /// The source of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,23 +43,21 @@ pub(super) struct Environment(BTreeMap<String, String>);
 
 impl Environment {
     pub(super) fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let is_relevant = |name: &str| name.starts_with("SEALBUS_") || ALIASES.iter().any(|(_, alias)| *alias == name);
+        let is_relevant = |name: &str| name.starts_with("SEALBUS_") || name == ALIAS;
         Self(variables.into_iter().filter(|(name, value)| is_relevant(name) && !value.is_empty()).collect())
     }
 
     /// Returns the value of `entry` and its source.
     pub(super) fn value(&self, entry: &Entry) -> Result<Option<(String, Origin)>, SettingsError> {
-        let alias = ALIASES.iter().find(|(name, _)| *name == entry.name).and_then(|(_, alias)| self.0.get(*alias));
-        let direct = self.0.get(entry.name);
-        let file = if entry.from_file { self.0.get(&format!("{}_FILE", entry.name)) } else { None };
-        match (direct, file) {
-            (Some(_), Some(_)) => Err(SettingsError::Twice { name: entry.name }),
-            (None, Some(path)) => {
-                let text = read(&format!("{}_FILE", entry.name), Path::new(path))?;
-                Ok(Some((text, Origin::ValueFile)))
+        let (name, file_name) = (entry.name, format!("{}_FILE", entry.name));
+        let alias = if name == EXPECTED_MIGRATION.name() { self.0.get(ALIAS) } else { None };
+        let file = if entry.from_file { self.0.get(&file_name) } else { None };
+        match (self.0.get(name), file) {
+            (Some(_), Some(_)) => {
+                Err(SettingsError::Refused(format!("{name} and {file_name} are both set; set only one of them")))
             }
-            (Some(value), None) => Ok(Some((value.clone(), Origin::Environment))),
-            (None, None) => Ok(alias.map(|value| (value.clone(), Origin::Environment))),
+            (None, Some(path)) => Ok(Some((read(&file_name, Path::new(path))?, Origin::ValueFile))),
+            (value, None) => Ok(value.or(alias).map(|value| (value.clone(), Origin::Environment))),
         }
     }
 
@@ -80,45 +78,28 @@ impl Environment {
     }
 }
 
-/// The TOML file: one flat table. Its keys are the names of the variables without `SEALBUS_`, in lower case.
-pub(super) struct ConfigFile {
-    path: PathBuf,
-    values: BTreeMap<String, String>,
-}
-
-impl ConfigFile {
-    pub(super) fn read(name: &str, path: &Path) -> Result<Self, SettingsError> {
-        let text = read(name, path)?;
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            // The message of the error quotes the line, which may contain a secret.
-            let offset = error.span().map_or(0, |span| span.start);
-            let line = 1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
-            SettingsError::NotToml { path: path.to_owned(), line, fault: error.message().to_owned() }
-        })?;
-        let mut values = BTreeMap::new();
-        for (key, value) in table {
-            let Some(entry) = TABLE.iter().find(|entry| entry.key() == key && entry.key() != "config") else {
-                let suggestion = closest(&key).map(Entry::key);
-                return Err(SettingsError::UnknownKey { path: path.to_owned(), key, suggestion });
-            };
-            let text = scalar(&value).ok_or_else(|| SettingsError::Bad {
-                name: entry.name,
-                value: format!("`{key}`"),
-                fault: format!("is not a {}", entry.kind),
-                place: path.display().to_string(),
-            })?;
-            values.insert(key, text);
-        }
-        Ok(Self { path: path.to_owned(), values })
+/// Reads the TOML file at `path`, which the variable `name` names: one flat table. Its keys are the names of the variables
+/// without `SEALBUS_`, in lower case.
+pub(super) fn read_config_file(name: &str, path: &Path) -> Result<BTreeMap<String, String>, SettingsError> {
+    let text = read(name, path)?;
+    let place = path.display();
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        // The message of the error quotes the line, which may contain a secret.
+        let offset = error.span().map_or(0, |span| span.start);
+        let line = 1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
+        SettingsError::Refused(format!("{place}: line {line}: {}", error.message()))
+    })?;
+    let mut values = BTreeMap::new();
+    for (key, value) in table {
+        let Some(Entry { name, kind, .. }) = TABLE.iter().find(|entry| entry.key() == key && key != "config") else {
+            let meant = closest(&key).map(|entry| format!("; did you mean `{}`?", entry.key())).unwrap_or_default();
+            return Err(SettingsError::Refused(format!("{place}: unknown key `{key}`{meant}")));
+        };
+        let text = scalar(&value)
+            .ok_or_else(|| SettingsError::Refused(format!("{name}: `{key}` is not a {kind} (from {place})")))?;
+        values.insert(key, text);
     }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(super) fn value(&self, entry: &Entry) -> Option<(String, Origin)> {
-        self.values.get(&entry.key()).map(|value| (value.clone(), Origin::ConfigFile))
-    }
+    Ok(values)
 }
 
 /// Returns a value of the TOML file as it would be written in the environment. An array of strings is a list.
