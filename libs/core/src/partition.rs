@@ -50,7 +50,7 @@ mod tests {
     fn the_key_is_that_of_the_protocol() {
         // printf '\0\0\0\4acme\0\0\0\7order-1' | sha256sum
         let key = PlanKey::of("acme", "order-1");
-        let hash = crate::hash::Hash::of(b"\0\0\0\x04acme\0\0\0\x07order-1");
+        let hash = Hash::of(b"\0\0\0\x04acme\0\0\0\x07order-1");
         assert_eq!(key.lock_key().to_be_bytes()[1..], hash.0[1..8]);
         assert_eq!(key.lock_key().to_be_bytes()[0], hash.0[0] | 0x80);
         assert_eq!(key.partition(8), u32::from(hash.0[0] >> 4 & 7));

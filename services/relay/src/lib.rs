@@ -35,7 +35,7 @@ use sealbus_core::error_chain;
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::Ledger;
 use sealbus_ledger::leases::keeper::{Change, Keeper, KeeperConfig, Lease};
-use sealbus_runtime::reconnect::{Reconnect, reconnect};
+use sealbus_runtime::reconnect::reconnect;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -107,7 +107,7 @@ pub enum Error {
 /// It waits while the ledger or the broker is unreachable. The outbox holds the events in the meantime.
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), Error> {
     let create_streams = || resources.broker.ensure_topology(&config.topology);
-    if reconnect("creating the streams", Reconnect::default(), &shutdown, |_| true, create_streams).await.is_err() {
+    if reconnect("creating the streams", &shutdown, |_| true, create_streams).await.is_err() {
         return Ok(()); // The relay was told to stop.
     }
     let partitions = resources.ledger.deployment().partitions;
