@@ -40,19 +40,16 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-pub use crate::auth::token_file::TokenFileError;
-use crate::auth::tokens::Tokens;
-use crate::http::body::{BodyLimits, BodyReader};
+pub use crate::auth::TokenFileError;
+use crate::auth::Tokens;
+use crate::http::BodyReader;
 pub use crate::metrics::Metrics;
-use crate::publish::encryption::Encryption;
-pub use crate::publish::hints::BrokerLink;
-use crate::publish::publishing::Publishing;
-use crate::publish::seal_watch::SealWatch;
-use crate::publish::sealed::SealWaiting;
-use crate::publish::sealed::receipts::Receipts;
-use crate::read::reading::Reading;
-use crate::read::streams::{Hub, Streams};
-use crate::read::verification::Verification;
+pub use crate::publish::BrokerLink;
+use crate::publish::{Encryption, Publishing, SealWaiting, SealWatch};
+use crate::read::{Hub, Reading, Streams};
+
+/// The maximum number of verifications at a time. Each reads a whole plan.
+const MAX_VERIFICATIONS: usize = 4;
 
 /// The settings of a publisher.
 pub struct Config {
@@ -66,20 +63,15 @@ pub struct Config {
     pub limits: Limits,
     /// The maximum bytes of request bodies in flight, and of events whose requests wait until they are sealed.
     pub max_body_bytes_in_flight: usize,
-    /// How long a request waits for memory for its body before it is refused as `overloaded`.
-    pub body_wait_timeout: Duration,
-    /// How long a client may take to send a body.
-    pub body_read_timeout: Duration,
     /// The interval of heartbeats on a stream without events.
     pub stream_heartbeat_interval: Duration,
-    /// How often the ledger is polled for new events while streams are open.
-    pub stream_poll_interval: Duration,
+    /// How often the ledger is polled for new events while streams are open, and for a new checkpoint while requests wait
+    /// until their events are sealed.
+    pub poll_interval: Duration,
     /// The maximum number of open streams.
     pub max_streams: usize,
     /// How long a request with `wait=sealed` waits at most.
     pub max_sealed_wait: Duration,
-    /// How often the published checkpoint is polled while such requests wait.
-    pub sealed_poll_interval: Duration,
     /// How long a client may take to send the head of a request, and requests in flight may take at shutdown.
     pub connection_timeouts: ConnectionTimeouts,
     /// The broker that receives hints.
@@ -144,20 +136,9 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
     let hub = Arc::new(Hub::new(ledger.clone()));
     let watch = Arc::new(SealWatch::new(ledger.clone(), config.max_body_bytes_in_flight));
     let reading = Reading::new(ledger.clone(), Arc::clone(&keyring));
-    let receipts = Receipts::new(ledger.clone());
     let app = App {
-        catalog: Arc::clone(&catalog),
         tokens: tokens.clone(),
-        limits: config.limits,
-        bodies: BodyReader::new(
-            BodyLimits {
-                max_body_bytes: config.limits.body_bytes,
-                max_bytes_in_flight: config.max_body_bytes_in_flight,
-                wait_timeout: config.body_wait_timeout,
-                read_timeout: config.body_read_timeout,
-            },
-            metrics.bodies.clone(),
-        ),
+        bodies: BodyReader::new(config.limits.body_bytes, config.max_body_bytes_in_flight, metrics.bodies.clone()),
         publishing: Publishing {
             appender,
             encryption: Encryption::new(ledger.clone(), Arc::clone(&keyring)),
@@ -168,12 +149,11 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
             metrics: metrics.clone(),
         },
         seal_waiting: SealWaiting {
-            receipts: receipts.clone(),
+            ledger: ledger.clone(),
             watch: Arc::clone(&watch),
             max_wait: config.max_sealed_wait,
             shutdown: shutdown.clone(),
         },
-        receipts,
         streams: Arc::new(Streams {
             hub: Arc::clone(&hub),
             ledger: ledger.clone(),
@@ -185,8 +165,9 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
             metrics: metrics.clone(),
         }),
         reading,
-        verification: Verification::new(ledger.clone(), keyring),
+        verifications: Semaphore::new(MAX_VERIFICATIONS),
         ledger,
+        keyring,
         metrics: metrics.clone(),
     };
     // The background tasks outlive the requests in flight, and end with this function.
@@ -199,8 +180,8 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
     tokio::join!(
         serving,
         tokens.watch(config.token_file_interval, background.clone()),
-        hub.run(config.stream_poll_interval, background.clone()),
-        watch.run(config.sealed_poll_interval, background.clone()),
+        hub.run(config.poll_interval, background.clone()),
+        watch.run(config.poll_interval, background.clone()),
         broker.run(config.broker, hints, metrics, background.clone()),
     );
     Ok(())

@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::endpoints::table;
-use crate::http::problem::Problem;
+use crate::http::Problem;
 use crate::metrics::Metrics;
 
 /// Returns the router of the API and the probes. Every error response is a problem, including those of the router itself

@@ -61,4 +61,9 @@ impl Record {
         let metadata: Value = serde_json::from_str(&self.metadata).unwrap_or_default();
         metadata["sealbus"]["priority"].as_str().and_then(Priority::from_name).unwrap_or_default()
     }
+
+    /// Returns the number of bytes of the payload and the metadata.
+    pub fn content_bytes(&self) -> usize {
+        self.payload.as_ref().map_or(0, String::len) + self.metadata.len()
+    }
 }

@@ -10,8 +10,7 @@ use sealbus_core::names::{NameError, Tenant};
 
 use crate::auth::token::{Scope, Tenants, Token};
 use crate::auth::tokens::Tokens;
-use crate::http::parameters::single_header;
-use crate::http::problem::Problem;
+use crate::http::{Problem, single_header};
 
 /// The header that names the tenant.
 const TENANT_HEADER: &str = "sealbus-tenant";
@@ -47,7 +46,7 @@ impl Caller {
         if self.token.has_scope(scope) {
             return Ok(());
         }
-        Err(Refused::new(ErrorKind::Forbidden, format!("the token lacks the scope {}", scope.as_str())))
+        Err(Refused::new(ErrorKind::Forbidden, format!("the token lacks the scope {scope}")))
     }
 
     /// Returns the tenant to read from: the one in the `Sealbus-Tenant` header, otherwise the token's default.
@@ -122,10 +121,10 @@ fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use axum::http::Method;
+    use sealbus_core::hash::Hash;
     use sealbus_testkit::eventually;
     use serde_json::json;
 
-    use crate::auth::tokens::hash;
     use crate::tests::support::{Publisher, send, token_file};
 
     #[tokio::test]
@@ -250,8 +249,11 @@ mod tests {
 
         // Replace the token.
         let file = publisher.token_folder.path().join("tokens.json");
-        std::fs::write(file, token_file().replace(&hash("reader").to_string(), &hash("replacement").to_string()))
-            .unwrap();
+        std::fs::write(
+            file,
+            token_file().replace(&Hash::of(b"reader").to_string(), &Hash::of(b"replacement").to_string()),
+        )
+        .unwrap();
         eventually("the old token is refused", async || publisher.get("/v1/plans", "reader").await.status == 401).await;
         assert_eq!(publisher.get("/v1/plans", "replacement").await.status, 200);
         assert_eq!(stream.next().await, None);

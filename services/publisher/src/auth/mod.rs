@@ -1,6 +1,11 @@
 //! Authentication and authorisation: bearer tokens and the tenants and scopes that they grant.
 
-pub(crate) mod caller;
-pub(crate) mod token;
-pub(crate) mod token_file;
-pub(crate) mod tokens;
+mod caller;
+mod token;
+mod token_file;
+mod tokens;
+
+pub(crate) use self::caller::Caller;
+pub(crate) use self::token::{Scope, Token};
+pub use self::token_file::TokenFileError;
+pub(crate) use self::tokens::Tokens;

@@ -1,23 +1,22 @@
 //! A token and what it grants.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use sealbus_core::hash::Hash;
 use sealbus_core::names::Tenant;
 use sealbus_core::timestamp::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A permission that a token grants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Scope {
     /// Publish events.
-    #[serde(rename = "publish")]
     Publish,
     /// Read events of the token's tenants, and the catalog.
-    #[serde(rename = "read")]
     Read,
     /// Request the verification of a plan.
-    #[serde(rename = "verify")]
     Verify,
     /// Read the log of all tenants.
     #[serde(rename = "log.read")]
@@ -29,22 +28,13 @@ pub(crate) enum Scope {
     #[serde(rename = "payload.open")]
     PayloadOpen,
     /// Operate the bus.
-    #[serde(rename = "admin")]
     Admin,
 }
 
-impl Scope {
-    /// Returns the scope's name in the token file.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Publish => "publish",
-            Self::Read => "read",
-            Self::Verify => "verify",
-            Self::LogRead => "log.read",
-            Self::ActorAny => "actor.any",
-            Self::PayloadOpen => "payload.open",
-            Self::Admin => "admin",
-        }
+/// The scope's name in the token file.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 

@@ -39,7 +39,7 @@ impl Tokens {
     ///
     /// The hash is compared with every entry in constant time, so that response times reveal nothing about the file.
     pub(crate) fn authenticate(&self, presented: &str) -> Option<Arc<Token>> {
-        self.find(&hash(presented))
+        self.find(&Hash::of(presented.as_bytes()))
     }
 
     /// Returns whether a token that was authenticated before is still in the file, unchanged and not expired.
@@ -87,11 +87,6 @@ impl Tokens {
     }
 }
 
-/// Returns the hash that the token file holds for a token.
-pub(crate) fn hash(token: &str) -> Hash {
-    Hash::of(token.as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -124,7 +119,7 @@ mod tests {
 
     /// Writes a token file with one token.
     fn write(folder: &TempDir, name: &str, secret: &str, more: &str) {
-        let sha256 = hash(secret);
+        let sha256 = Hash::of(secret.as_bytes());
         let token = format!(r#"{{"name":"{name}","sha256":"{sha256}","tenants":["acme"],"scopes":["read"]{more}}}"#);
         std::fs::write(folder.path().join("tokens.json"), format!(r#"{{"tokens":[{token}]}}"#)).unwrap();
     }

@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
+use serde_json::Value;
 
 use crate::app::App;
-use crate::auth::caller::Caller;
-use crate::auth::token::Scope;
-use crate::http::parameters::Parameters;
-use crate::http::problem::Problem;
-use crate::http::responses::json;
+use crate::auth::{Caller, Scope};
+use crate::http::{Parameters, Problem};
 
 /// `GET /v1/catalog` returns 200 with the catalog.
 ///
@@ -20,12 +17,12 @@ pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
     parameters: Parameters,
-) -> Result<Response, Problem> {
+) -> Result<Json<Value>, Problem> {
     if !caller.token.has_scope(Scope::Publish) {
         caller.require(Scope::Read)?;
     }
     parameters.finish()?;
-    Ok(json(StatusCode::OK, &app.catalog.to_json()))
+    Ok(Json(app.publishing.catalog.to_json()))
 }
 
 #[cfg(test)]

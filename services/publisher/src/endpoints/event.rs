@@ -1,18 +1,20 @@
-//! `GET /v1/events/{id}`: one event of a tenant.
+//! One event of a tenant: the event, its data, its proof and its receipt.
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use sealbus_core::cloudevents::to_binary;
+use sealbus_core::error::ErrorKind;
+use sealbus_core::event::Record;
+use uuid::Uuid;
 
 use crate::app::App;
-use crate::auth::caller::Caller;
-use crate::auth::token::Scope;
-use crate::http::parameters::Parameters;
-use crate::http::path::IdPath;
-use crate::http::problem::Problem;
-use crate::http::responses::{EventFormat, event};
+use crate::auth::{Caller, Scope};
+use crate::http::{EventFormat, IdPath, Parameters, Problem, event};
+use crate::publish::{proof_of, receipt_text};
 
 /// `GET /v1/events/{id}` returns 200 with the event, in Sealbus JSON or as a `CloudEvent`.
 ///
@@ -25,17 +27,87 @@ pub(super) async fn handle(
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
+    let record = stored(&app, &caller, id, parameters).await?;
+    let view = app.reading.view(&caller.token, record).await?;
+    Ok(event(EventFormat::from_accept(&headers), &view))
+}
+
+/// `GET /v1/events/{id}/data` returns 200 with the event in the binary mode of `CloudEvents`: the body is the published
+/// data, also if it is not JSON, and the headers are the attributes.
+///
+/// It needs the scope `read`. Errors: `not_found` if the tenant has no event with this id.
+pub(super) async fn data(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    IdPath(id): IdPath,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Read)?;
+    let record = stored(&app, &caller, id, parameters).await?;
+    let (attributes, body) = to_binary(&app.reading.view(&caller.token, record).await?);
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    // Browsers must not render data, whose content type the publishing client chose.
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+    for (name, value) in attributes {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.insert(name, value);
+        }
+    }
+    Ok(response)
+}
+
+/// `GET /v1/events/{id}/proof` returns 200 with the proof that the log contains the event, as text (c2sp.org/tlog-proof).
+///
+/// Any token of the tenant may read it, because it contains the event's header and otherwise only hashes. Errors:
+/// `not_found` if the tenant has no event with this id, or no anchored checkpoint covers it yet.
+pub(super) async fn proof(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    IdPath(id): IdPath,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
+    let record = stored(&app, &caller, id, parameters).await?;
+    let Some((_, proof)) = proof_of(&app.ledger, &record).await? else {
+        let detail = "no anchored checkpoint covers the event yet; retry in a second";
+        return Err(Problem::new(ErrorKind::NotFound, detail));
+    };
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], proof).into_response())
+}
+
+/// `GET /v1/events/{id}/receipt` returns 200 with the receipt as JSON (`docs/spec/integrity.md#log-receipts`). It contains a
+/// proof once an anchored checkpoint covers the event. A client that keeps it can prove later that the event was accepted,
+/// even if the event is missing by then.
+///
+/// It needs the scope `read`. Errors: `not_found` if the tenant has no event with this id.
+pub(super) async fn receipt(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    IdPath(id): IdPath,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Read)?;
+    let record = stored(&app, &caller, id, parameters).await?;
+    let receipt = receipt_text(&record, proof_of(&app.ledger, &record).await?);
+    Ok(([(header::CONTENT_TYPE, "application/json")], receipt).into_response())
+}
+
+/// Returns the event with this id of the tenant that the request reads, as it is stored.
+async fn stored(app: &App, caller: &Caller, id: Uuid, parameters: Parameters) -> Result<Record, Problem> {
     let tenant = caller.tenant_to_read()?;
     parameters.finish()?;
-    let view = app.reading.view(&caller.token, &tenant, id).await?;
-    Ok(event(StatusCode::OK, EventFormat::from_accept(&headers), &view))
+    let record = app.ledger.history().event(&tenant, id).await?;
+    record.ok_or_else(|| Problem::new(ErrorKind::NotFound, "the tenant has no event with this id"))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use axum::http::Method;
+    use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
+    use sealbus_core::log::proof::EventProof;
+    use serde_json::{Value, json};
 
-    use crate::tests::support::{Publisher, send};
+    use crate::tests::support::{ORIGIN, Publisher, assert_proven, log_key, send};
 
     #[tokio::test]
     async fn an_event_is_found_only_by_its_own_tenant() {
@@ -54,7 +126,7 @@ mod tests {
         let stored =
             publisher.publish("p", &json!({ "type": "any.a", "id": "A-1", "source": "/orders", "data": [1] })).await;
         let request = publisher
-            .request_as(axum::http::Method::GET, stored.header("location"), "acme")
+            .request_as(Method::GET, stored.header("location"), "acme")
             .header("accept", "application/cloudevents+json");
         let shown = send(request).await;
         assert_eq!(shown.header("content-type"), "application/cloudevents+json");
@@ -62,5 +134,106 @@ mod tests {
         for (name, value) in expected.as_object().unwrap() {
             assert_eq!(&shown.body[name], value, "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn binary_data_is_returned_as_it_was_published() {
+        let publisher = Publisher::start().await;
+        let image = [0_u8, 159, 146, 150];
+        let headers = [
+            ("ce-specversion", "1.0"),
+            ("ce-id", "photo%207"),
+            ("ce-source", "/camera"),
+            ("ce-type", "any.image"),
+            ("ce-subject", "p"),
+            ("ce-place", "Z%C3%BCrich"),
+            ("content-type", "image/png"),
+        ];
+        let request = headers
+            .into_iter()
+            .fold(publisher.request_as(Method::POST, "/v1/events", "acme"), |request, (name, value)| {
+                request.header(name, value)
+            });
+        let stored = send(request.body(image.to_vec())).await;
+        assert_eq!(stored.status, 201, "{stored:?}");
+        assert_eq!(stored.body["data"], "AJ+Slg==");
+        let shown = publisher.get(&format!("{}/data", stored.header("location")), "acme").await;
+        assert_eq!(shown.bytes.as_ref(), image);
+        for (name, value) in [
+            ("content-type", "image/png"),
+            ("ce-id", "photo%207"),
+            ("ce-source", "/camera"),
+            ("ce-subject", "p"),
+            ("ce-place", "Z%C3%BCrich"),
+            ("ce-sequence", "1"),
+            ("x-content-type-options", "nosniff"),
+        ] {
+            assert_eq!(shown.header(name), value, "{name}");
+        }
+        publisher.get(&format!("{}/data", stored.header("location")), "other").await.assert_problem("not_found");
+    }
+
+    #[tokio::test]
+    async fn a_proof_is_accepted_by_a_verifier_that_pins_the_logs_key() {
+        let publisher = Publisher::start().await;
+        let stored = publisher.publish("p", &json!({ "type": "any.a" })).await;
+        let path = format!("{}/proof", stored.header("location"));
+        publisher.get(&path, "acme").await.assert_problem("not_found");
+        publisher.publish("q", &json!(vec![json!({ "type": "any.a" }); 20])).await;
+        publisher.anchor().await;
+        let text = publisher.request_as(Method::GET, &path, "writer").send().await.unwrap().text().await.unwrap();
+        let proof = EventProof::parse(text.as_bytes()).unwrap();
+        let key = log_key();
+        let signed = SignedCheckpoint::open(&proof.note, ORIGIN, std::slice::from_ref(&key)).unwrap();
+        let checkpoint: &Checkpoint = signed.checkpoint();
+        assert_eq!(checkpoint.size(), 22);
+        proof.check(&proof.leaf, checkpoint).unwrap();
+        let hash = sealbus_core::event::Leaf::decode(&proof.leaf).unwrap().header.hash();
+        assert_eq!(json!(hash), stored.body["seal"]["hash"], "the proof is of another event");
+        publisher.get(&path, "other").await.assert_problem("not_found");
+    }
+
+    #[tokio::test]
+    async fn a_receipt_has_a_proof_once_the_event_is_anchored() {
+        let publisher = Publisher::start().await;
+        let stored = publisher.publish("p", &json!({ "type": "any.a", "data": { "amount": "10.00" } })).await;
+        let path = format!("{}/receipt", stored.header("location"));
+
+        // Before sealing, the receipt has no proof.
+        let before = publisher.get(&path, "reader").await;
+        assert_eq!(before.header("content-type"), "application/json");
+        assert_eq!(
+            (&before.body["event_hash"], &before.body["log_index"], &before.body["proof"]),
+            (&stored.body["seal"]["hash"], &Value::Null, &Value::Null)
+        );
+        assert_eq!(before.body["payload"], r#"{"amount":"10.00"}"#, "the payload is not the stored text");
+
+        // A leaf without an anchored checkpoint does not change the receipt.
+        publisher.seal().await;
+        let sealed = publisher.get(&path, "reader").await;
+        assert_eq!(sealed.body, before.body);
+
+        // An anchored checkpoint adds the proof.
+        publisher.anchor().await;
+        let after = publisher.get(&path, "reader").await;
+        assert_eq!(assert_proven(&after.bytes), 1);
+        assert_eq!(after.body["log_index"], 1);
+    }
+
+    #[tokio::test]
+    async fn a_receipt_requires_the_tenant_and_the_scope_read() {
+        let publisher = Publisher::start().await;
+        let stored = publisher.publish("p", &json!({ "type": "any.a" })).await;
+        let path = format!("{}/receipt", stored.header("location"));
+        publisher.get(&path, "other").await.assert_problem("not_found");
+        publisher.get(&path, "writer").await.assert_problem("forbidden");
+        publisher.get(&format!("{path}?wait=sealed"), "acme").await.assert_field_problem(
+            "invalid_field",
+            "wait",
+            "unknown",
+        );
+        let unknown =
+            publisher.request_as(Method::GET, "/v1/events/0197f2a1-0000-7000-8000-000000000009/receipt", "acme");
+        send(unknown).await.assert_problem("not_found");
     }
 }

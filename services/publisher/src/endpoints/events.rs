@@ -4,19 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
-use axum::response::Response;
-use sealbus_core::event::Record;
-use sealbus_core::names::Tenant;
+use axum::response::IntoResponse;
 use sealbus_ledger::history::LogQuery;
-use sealbus_ledger::{Ledger, LedgerError};
 
 use crate::app::App;
-use crate::auth::caller::Caller;
-use crate::auth::token::Scope;
-use crate::http::paging::{MAX_PAGE_BYTES, RECORDS_PER_QUERY, content_bytes, count, next_link};
-use crate::http::parameters::Parameters;
-use crate::http::problem::Problem;
-use crate::http::responses::{EventFormat, EventPage, page, with_header};
+use crate::auth::{Caller, Scope};
+use crate::http::{EventFormat, EventPage, Parameters, Problem, next_link, next_query, page};
 
 /// `GET /v1/events` returns 200 with a page of events from `from_index` on. `next` and the `Link` header name the next page.
 ///
@@ -28,43 +21,26 @@ pub(super) async fn handle(
     uri: Uri,
     headers: HeaderMap,
     mut parameters: Parameters,
-) -> Result<Response, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     caller.require(Scope::Read)?;
     let tenants = caller.tenants_in_log()?;
     let from_index = parameters.number("from_index")?.unwrap_or_default();
     let limit = parameters.limit()?;
     parameters.finish()?;
-    let (records, next) = read_page(&app.ledger, tenants, from_index, limit).await?;
-    let next = next.map(|index| index.to_string());
-    let views = app.reading.views(&caller.token, records.into_iter().map(Arc::new)).await?;
-    let format = EventFormat::from_accept(&headers);
-    let response = page(format, &EventPage { events: &views, total: None, next: next.as_deref() });
-    Ok(match next {
-        Some(index) => with_header(response, header::LINK, &next_link(&uri, "from_index", &index)),
-        None => response,
-    })
-}
-
-/// Reads a page in several queries, so that it ends early if the events are large. Returns the index of the next page, if
-/// there may be one.
-async fn read_page(
-    ledger: &Ledger,
-    tenants: Option<Vec<Tenant>>,
-    from_index: u64,
-    limit: u32,
-) -> Result<(Vec<Record>, Option<u64>), LedgerError> {
-    let mut page: Vec<Record> = Vec::new();
-    let (mut next, mut left, mut bytes, mut more) = (from_index, limit, 0, true);
-    while more && left > 0 && bytes < MAX_PAGE_BYTES {
-        let query = LogQuery { tenants: tenants.clone(), from_index: next, limit: left.min(RECORDS_PER_QUERY) };
-        let records = ledger.history().log_page(&query).await?;
-        more = count(&records) == query.limit;
-        left -= count(&records);
-        next = records.last().and_then(|last| last.log_index).map_or(next, |index| index + 1);
-        bytes += content_bytes(&records);
-        page.extend(records);
+    let mut query = LogQuery { tenants, from_index, limit };
+    let (mut records, mut more) = (Vec::new(), true);
+    while more && let Some(limit) = next_query(&records, limit) {
+        query.limit = limit;
+        let read = app.ledger.history().log_page(&query).await?;
+        more = read.len() == limit as usize;
+        query.from_index = read.last().and_then(|last| last.log_index).map_or(query.from_index, |index| index + 1);
+        records.extend(read);
     }
-    Ok((page, more.then_some(next)))
+    let next = more.then(|| query.from_index.to_string());
+    let views = app.reading.views(&caller.token, records.into_iter().map(Arc::new)).await?;
+    let link = next.as_ref().map(|index| [(header::LINK, next_link(&uri, "from_index", index))]);
+    let events = EventPage { events: &views, total: None, next: next.as_deref() };
+    Ok((link, page(EventFormat::from_accept(&headers), &events)))
 }
 
 #[cfg(test)]

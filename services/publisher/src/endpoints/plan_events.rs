@@ -4,20 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
-use axum::response::Response;
-use sealbus_core::event::Record;
-use sealbus_core::names::{Plan, Tenant};
+use axum::response::IntoResponse;
 use sealbus_ledger::history::PageQuery;
-use sealbus_ledger::{Ledger, LedgerError};
 
 use crate::app::App;
-use crate::auth::caller::Caller;
-use crate::auth::token::Scope;
-use crate::http::paging::{EventList, MAX_PAGE_BYTES, RECORDS_PER_QUERY, content_bytes, count, next_link};
-use crate::http::parameters::Parameters;
-use crate::http::path::PlanPath;
-use crate::http::problem::Problem;
-use crate::http::responses::{EventFormat, EventPage, page, with_header};
+use crate::auth::{Caller, Scope};
+use crate::http::{EventFormat, EventList, EventPage, Parameters, PlanPath, Problem, next_link, next_query, page};
 
 /// `GET /v1/plans/{plan}/events` returns 200 with a page of events, filtered by `type` and ordered by seq. It starts at
 /// `from_seq`, or after the cursor in `after`. `next` and the `Link` header name the next page. A plan without events is an
@@ -31,7 +23,7 @@ pub(super) async fn handle(
     uri: Uri,
     headers: HeaderMap,
     mut parameters: Parameters,
-) -> Result<Response, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     caller.require(Scope::Read)?;
     let tenant = caller.tenant_to_read()?;
     let (after, from_seq) = (parameters.text("after")?, parameters.number("from_seq")?);
@@ -44,43 +36,20 @@ pub(super) async fn handle(
         (None, Some(seq)) => seq.saturating_sub(1),
         (None, None) => 0,
     };
-    let query = PageQuery { after_seq, limit, types: types.clone(), descending };
-    let read = read_page(&app.ledger, &tenant, &plan, query).await?;
-    let next = read.records.last().filter(|_| read.more).map(|last| list.cursor_after(last.header.seq));
-    let views = app.reading.views(&caller.token, read.records.into_iter().map(Arc::new)).await?;
-    let events = EventPage { events: &views, total: Some(read.total), next: next.as_deref() };
-    let response = page(EventFormat::from_accept(&headers), &events);
-    Ok(match next {
-        Some(cursor) => with_header(response, header::LINK, &next_link(&uri, "after", &cursor)),
-        None => response,
-    })
-}
-
-/// A page as it was read from the ledger.
-struct StoredPage {
-    records: Vec<Record>,
-    /// The number of events on all pages.
-    total: u64,
-    /// Whether there is a next page.
-    more: bool,
-}
-
-/// Reads a page in several queries, so that it ends early if the events are large.
-async fn read_page(ledger: &Ledger, tenant: &Tenant, plan: &Plan, query: PageQuery) -> Result<StoredPage, LedgerError> {
-    let mut page = StoredPage { records: Vec::new(), total: 0, more: true };
-    let mut after_seq = query.after_seq;
-    let mut left = query.limit;
-    let mut bytes = 0;
-    while page.more && left > 0 && bytes < MAX_PAGE_BYTES {
-        let next = PageQuery { after_seq, limit: left.min(RECORDS_PER_QUERY), ..query.clone() };
-        let read = ledger.history().page(tenant, plan, &next).await?;
-        (page.total, page.more) = (read.total, read.more);
-        left -= count(&read.records);
-        bytes += content_bytes(&read.records);
-        after_seq = read.records.last().map_or(after_seq, |last| last.header.seq);
-        page.records.extend(read.records);
+    let mut query = PageQuery { after_seq, limit, types: types.clone(), descending };
+    let (mut records, mut total, mut more) = (Vec::new(), 0, true);
+    while more && let Some(limit) = next_query(&records, limit) {
+        query.limit = limit;
+        let read = app.ledger.history().page(&tenant, &plan, &query).await?;
+        (total, more) = (read.total, read.more);
+        query.after_seq = read.records.last().map_or(query.after_seq, |last| last.header.seq);
+        records.extend(read.records);
     }
-    Ok(page)
+    let next = records.last().filter(|_| more).map(|last| list.cursor_after(last.header.seq));
+    let views = app.reading.views(&caller.token, records.into_iter().map(Arc::new)).await?;
+    let link = next.as_ref().map(|cursor| [(header::LINK, next_link(&uri, "after", cursor))]);
+    let events = EventPage { events: &views, total: Some(total), next: next.as_deref() };
+    Ok((link, page(EventFormat::from_accept(&headers), &events)))
 }
 
 #[cfg(test)]

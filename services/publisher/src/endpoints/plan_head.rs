@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::Response;
+use axum::http::header;
+use axum::response::IntoResponse;
 use sealbus_core::error::ErrorKind;
 use serde_json::json;
 
 use crate::app::App;
-use crate::auth::caller::Caller;
-use crate::auth::token::Scope;
-use crate::http::parameters::Parameters;
-use crate::http::path::PlanPath;
-use crate::http::problem::Problem;
-use crate::http::responses::{json, with_header};
+use crate::auth::{Caller, Scope};
+use crate::http::{Parameters, PlanPath, Problem};
 
 /// `GET /v1/plans/{plan}/head` returns 200 with seq and hash of the plan's last event, and the seq as `ETag`. With
 /// `below_index` it is the last sealed event whose log index is lower.
@@ -25,15 +22,15 @@ pub(super) async fn handle(
     caller: Caller,
     PlanPath(plan): PlanPath,
     mut parameters: Parameters,
-) -> Result<Response, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     caller.require(Scope::Read)?;
     let tenant = caller.tenant_to_read()?;
     let below_index = parameters.number("below_index")?;
     parameters.finish()?;
     let head = app.ledger.history().head(&tenant, &plan, below_index).await?;
     let head = head.ok_or_else(|| Problem::new(ErrorKind::NotFound, "the plan has no such event"))?;
-    let response = json(StatusCode::OK, &json!({ "seq": head.seq, "hash": head.hash }));
-    Ok(with_header(response, header::ETAG, &format!("\"{}\"", head.seq)))
+    let etag = [(header::ETAG, format!("\"{}\"", head.seq))];
+    Ok((etag, Json(json!({ "seq": head.seq, "hash": head.hash }))))
 }
 
 #[cfg(test)]

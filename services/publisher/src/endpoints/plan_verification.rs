@@ -4,19 +4,16 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
+use sealbus_core::error::ErrorKind;
 use sealbus_core::verify::{Finding, Verdict};
+use sealbus_ledger::verification;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::auth::caller::Caller;
-use crate::auth::token::Scope;
-use crate::http::parameters::Parameters;
-use crate::http::path::PlanPath;
-use crate::http::problem::Problem;
-use crate::http::responses::json;
+use crate::auth::{Caller, Scope};
+use crate::http::{Parameters, PlanPath, Problem};
 
 /// `GET /v1/plans/{plan}/verification` returns 200 with the verdict `ok`, or the verdict and place of the first finding, and
 /// all findings.
@@ -28,11 +25,18 @@ pub(super) async fn handle(
     caller: Caller,
     PlanPath(plan): PlanPath,
     parameters: Parameters,
-) -> Result<Response, Problem> {
+) -> Result<Json<Value>, Problem> {
     caller.require(Scope::Verify)?;
     let tenant = caller.tenant_to_read()?;
     parameters.finish()?;
-    let verified = app.verification.verify(tenant, plan.clone()).await?;
+    let Ok(_permit) = app.verifications.try_acquire() else {
+        return Err(Problem::new(ErrorKind::Overloaded, "too many plans are being verified"));
+    };
+    let scope = verification::Scope::Plan(tenant, plan.clone());
+    let verified = app.ledger.verification().verify_chains(&scope, &app.keyring).await?;
+    if verified.plans == 0 {
+        return Err(Problem::new(ErrorKind::NotFound, "the plan does not exist"));
+    }
     // The plan of signing keys is verified too. Its findings are for the operator, not for clients.
     let mut findings: Vec<Finding> =
         verified.findings.into_iter().filter(|finding| finding.plan == plan.as_str()).collect();
@@ -47,7 +51,7 @@ pub(super) async fn handle(
         body["seq"] = json!(first.seq);
         body["index"] = json!(first.seq.saturating_sub(1));
     }
-    Ok(json(StatusCode::OK, &body))
+    Ok(Json(body))
 }
 
 fn finding_json(finding: &Finding) -> Value {

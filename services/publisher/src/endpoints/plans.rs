@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri, header};
-use axum::response::Response;
+use axum::http::{Uri, header};
+use axum::response::IntoResponse;
 use serde_json::json;
 
 use crate::app::App;
-use crate::auth::caller::Caller;
-use crate::auth::token::Scope;
-use crate::http::paging::next_link;
-use crate::http::parameters::Parameters;
-use crate::http::problem::Problem;
-use crate::http::responses::{json, with_header};
+use crate::auth::{Caller, Scope};
+use crate::http::{Parameters, Problem, next_link};
 
 /// `GET /v1/plans` returns 200 with a page of plan names that begin with `prefix`, in byte order, after the name in `after`.
 /// `next` and the `Link` header name the next page.
@@ -24,7 +21,7 @@ pub(super) async fn handle(
     caller: Caller,
     uri: Uri,
     mut parameters: Parameters,
-) -> Result<Response, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     caller.require(Scope::Read)?;
     let tenant = caller.tenant_to_read()?;
     let prefix = parameters.text("prefix")?.unwrap_or_default();
@@ -34,16 +31,13 @@ pub(super) async fn handle(
     let mut plans = app.ledger.history().plans(&tenant, &prefix, &after, limit + 1).await?;
     let more = plans.len() > limit as usize;
     plans.truncate(limit as usize);
-    let next = plans.last().filter(|_| more).cloned();
-    let response = json(StatusCode::OK, &json!({ "plans": plans, "next": next }));
-    Ok(match next {
-        Some(name) => {
-            // Only these two characters of a plan's name have another meaning in a query.
-            let name = name.replace('+', "%2B").replace('=', "%3D");
-            with_header(response, header::LINK, &next_link(&uri, "after", &name))
-        }
-        None => response,
-    })
+    let next = plans.last().filter(|_| more);
+    let link = next.map(|name| {
+        // Only these two characters of a plan's name have another meaning in a query.
+        let name = name.replace('+', "%2B").replace('=', "%3D");
+        [(header::LINK, next_link(&uri, "after", &name))]
+    });
+    Ok((link, Json(json!({ "plans": plans, "next": next }))))
 }
 
 #[cfg(test)]

@@ -1,28 +1,23 @@
 //! `POST /v1/plans/{plan}/events`: publishing to one plan.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use axum::response::Response;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use sealbus_core::cloudevents;
 use sealbus_core::error::{ErrorKind, Refused};
-use sealbus_core::event::View;
 use sealbus_core::request::read_body;
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::app::App;
-use crate::auth::caller::Caller;
-use crate::auth::token::Scope;
-use crate::http::parameters::{Parameters, single_header};
-use crate::http::path::PlanPath;
-use crate::http::problem::Problem;
-use crate::http::responses::{EventFormat, event, json, json_of_type, with_header};
-use crate::publish::conditions::Conditions;
-use crate::publish::publishing::{Publication, Published};
-use crate::publish::sealed::receipts::EventWithReceipt;
+use crate::auth::{Caller, Scope};
+use crate::http::{EventFormat, Parameters, PlanPath, Problem, single_header};
+use crate::publish::{Conditions, Published, Receipt};
 
 /// `POST /v1/plans/{plan}/events` stores one event, or an array of events, all or none. It returns 201 with the stored
 /// records, or 200 if all of them were stored before. `Location` names the first event, `ETag` the seq of the last one. With
@@ -45,83 +40,57 @@ pub(super) async fn handle(
     let conditions = Conditions::read(&headers)?;
     check_media_type(&headers)?;
     let body = app.bodies.read(&headers, body).await?;
-    let (requests, is_array) = read_body(&body.bytes, &app.limits)?;
-    let publications: Vec<_> = requests
-        .into_iter()
-        .enumerate()
-        .map(|(index, request)| Publication {
-            index: is_array.then_some(index),
-            request,
-            traceparent: conditions.traceparent.clone(),
-            idempotency_key: conditions
-                .idempotency_key
-                .as_ref()
-                .map(|key| if is_array { format!("{key}/{index}") } else { key.clone() }),
-        })
-        .collect();
-    let published = app.publishing.publish(&caller, tenant, plan.clone(), conditions.expect, &publications).await?;
-    let first = published.first().ok_or_else(|| Problem::new(ErrorKind::Internal, "the ledger returned no record"))?;
-    let receipts = match wait {
-        Some(wait) => {
-            // A waiting request holds only its records in memory.
-            drop((body, publications));
-            Some(app.seal_waiting.wait(wait, &published.iter().collect::<Vec<_>>()).await)
-        }
-        None => None,
-    };
-    if !is_array {
-        return Ok(single_response(first, receipts.as_deref(), EventFormat::from_accept(&headers)));
+    let (requests, is_array) = read_body(&body.bytes, &app.publishing.limits)?;
+    let publication = |(index, request)| conditions.publication(is_array.then_some(index), request);
+    let publications: Vec<_> = requests.into_iter().enumerate().map(publication).collect();
+    let mut published = app.publishing.publish(&caller, tenant, plan.clone(), conditions.expect, &publications).await?;
+    if let Some(wait) = wait {
+        // A waiting request holds only its records in memory.
+        drop((body, publications));
+        app.seal_waiting.wait(wait, &mut published).await;
     }
-    let response = if let Some(events) = &receipts {
-        with_sealed(json(status(&published), &ArrayBody { events }), events.iter().all(|event| event.sealed))
-    } else {
-        let events: Vec<&View> = published.iter().map(|event| &event.view).collect();
-        json(status(&published), &ArrayBody { events: &events })
-    };
-    let location = format!("/v1/plans/{plan}/events?from_seq={}", first.stored.header.seq);
-    let last = published.iter().map(|event| event.stored.header.seq).max().unwrap_or(first.stored.header.seq);
-    Ok(with_header(with_header(response, header::LOCATION, &location), header::ETAG, &format!("\"{last}\"")))
-}
-
-/// The body of the response to an array.
-#[derive(Serialize)]
-struct ArrayBody<'a, T> {
-    events: &'a [T],
+    if !is_array {
+        return Ok(single_response(&published[0], wait, EventFormat::from_accept(&headers)));
+    }
+    let seqs = published.iter().map(|event| event.stored.header.seq);
+    let location = format!("/v1/plans/{plan}/events?from_seq={}", published[0].stored.header.seq);
+    let etag = format!("\"{}\"", seqs.max().unwrap_or_default());
+    let headers = [(header::LOCATION, location), (header::ETAG, etag)];
+    let body = Json(BTreeMap::from([("events", &published)]));
+    Ok((status(&published), headers, sealed_header(wait, &published), body).into_response())
 }
 
 /// Returns the response to a single event: the event, with its receipt if the request waited, its path as `Location` and its
 /// seq as `ETag`.
-pub(super) fn single_response(
-    published: &Published,
-    receipts: Option<&[EventWithReceipt]>,
-    format: EventFormat,
-) -> Response {
-    let (header, status) = (&published.stored.header, status(std::slice::from_ref(published)));
-    let response = match receipts {
-        Some([first, ..]) => with_sealed(event_with_receipt(status, format, first), first.sealed),
-        _ => event(status, format, &published.view),
-    };
-    let response = with_header(response, header::LOCATION, &format!("/v1/events/{}", header.event_id));
-    with_header(response, header::ETAG, &format!("\"{}\"", header.seq))
-}
-
-/// Returns a response with one event and its receipt. In a `CloudEvent` these are two extension attributes, and the receipt
-/// is JSON text.
-fn event_with_receipt(status: StatusCode, format: EventFormat, event: &EventWithReceipt) -> Response {
-    match format {
-        EventFormat::Native => json(status, event),
+pub(super) fn single_response(published: &Published, wait: Option<Duration>, format: EventFormat) -> Response {
+    let event = &published.stored.header;
+    let location = format!("/v1/events/{}", event.event_id);
+    let headers = [(header::LOCATION, location), (header::ETAG, format!("\"{}\"", event.seq))];
+    let body = match format {
+        EventFormat::Native => Json(published).into_response(),
         EventFormat::CloudEvents => {
-            let mut body = cloudevents::to_structured(&event.view);
-            body["sealbussealed"] = Value::from(event.sealed);
-            body["sealbusreceipt"] = Value::from(event.receipt.get());
-            json_of_type(status, cloudevents::STRUCTURED, &body)
+            let mut body = cloudevents::to_structured(&published.view);
+            // The receipt becomes two extension attributes, of which one is JSON text.
+            if let Some(Receipt { sealed, receipt }) = &published.receipt {
+                body["sealbussealed"] = Value::from(*sealed);
+                body["sealbusreceipt"] = Value::from(receipt.get());
+            }
+            ([(header::CONTENT_TYPE, cloudevents::STRUCTURED)], Json(body)).into_response()
         }
-    }
+    };
+    let published = std::slice::from_ref(published);
+    (status(published), headers, sealed_header(wait, published), body).into_response()
 }
 
-/// Sets the header that tells whether all events of a request with `wait=sealed` are sealed.
-pub(super) fn with_sealed(response: Response, sealed: bool) -> Response {
-    with_header(response, HeaderName::from_static("sealbus-sealed"), if sealed { "true" } else { "false" })
+/// Returns the header that tells whether all events of a request with `wait=sealed` are sealed.
+pub(super) fn sealed_header(
+    wait: Option<Duration>,
+    published: &[Published],
+) -> Option<[(&'static str, &'static str); 1]> {
+    wait.map(|_| {
+        let sealed = published.iter().all(|event| event.receipt.as_ref().is_some_and(|receipt| receipt.sealed));
+        [("sealbus-sealed", if sealed { "true" } else { "false" })]
+    })
 }
 
 /// Returns 201 if the request stored an event, 200 if all events were stored before.

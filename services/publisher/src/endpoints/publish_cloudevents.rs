@@ -4,35 +4,29 @@
 //! `{"results":[{"status":201,"event":{…}},{"status":422,"problem":{…}}]}`. An invalid event refuses all events of its plan
 //! in this batch; the pointers of the problem name its index.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use futures::future::join_all;
 use sealbus_core::cloudevents::{BATCH, HEADER_PREFIX, Incoming, STRUCTURED, from_binary, from_structured};
 use sealbus_core::error::{ErrorKind, Refused};
-use sealbus_core::event::View;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::request::{check_count, read_value};
 use sealbus_ledger::append::Expect;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::publish::{single_response, with_sealed};
+use super::publish::{sealed_header, single_response};
 use crate::app::App;
-use crate::auth::caller::Caller;
-use crate::auth::token::Scope;
-use crate::http::body::ReceivedBody;
-use crate::http::parameters::{Parameters, single_header};
-use crate::http::problem::Problem;
-use crate::http::responses::{EventFormat, json};
-use crate::publish::conditions::{Conditions, is_traceparent};
-use crate::publish::publishing::{Publication, Published};
-use crate::publish::sealed::Wait;
-use crate::publish::sealed::receipts::EventWithReceipt;
+use crate::auth::{Caller, Scope};
+use crate::http::{EventFormat, Parameters, Problem, ReceivedBody, single_header};
+use crate::publish::{Conditions, Publication, Published, is_traceparent};
 
 /// `POST /v1/events` stores one event and returns 201, or 200 if it was stored before; or it stores a batch and returns 201,
 /// 200, or 207 if an event was refused. With `wait=sealed` the response also contains receipts, and the header
@@ -60,33 +54,27 @@ pub(super) async fn handle(
     }
     let body = app.bodies.read(&headers, body).await?;
     if media_type == BATCH {
-        let events = read_value(&body.bytes, &app.limits)?;
+        let events = read_value(&body.bytes, &app.publishing.limits)?;
         return publish_batch(&app, &caller, &conditions, wait, body, events).await;
     }
     let incoming = if media_type == STRUCTURED {
-        from_structured(read_value(&body.bytes, &app.limits)?)?
+        from_structured(read_value(&body.bytes, &app.publishing.limits)?)?
     } else {
-        from_binary(&header_texts(&headers)?, content_type.as_deref(), &body.bytes, &app.limits)?
+        from_binary(&header_texts(&headers)?, content_type.as_deref(), &body.bytes, &app.publishing.limits)?
     };
     let tenant = caller.tenant_to_publish(incoming.tenant.as_ref())?;
     let (plan, publication) = publication(incoming, None, &conditions);
-    let published = app.publishing.publish(&caller, tenant, plan, conditions.expect, &[publication]).await?;
-    let first = published.first().ok_or_else(|| Problem::new(ErrorKind::Internal, "the ledger returned no record"))?;
-    let receipts = match wait {
-        Some(wait) => {
-            drop(body);
-            Some(app.seal_waiting.wait(wait, &[first]).await)
-        }
-        None => None,
-    };
-    Ok(single_response(first, receipts.as_deref(), EventFormat::from_accept(&headers)))
+    let mut published = app.publishing.publish(&caller, tenant, plan, conditions.expect, &[publication]).await?;
+    if let Some(wait) = wait {
+        drop(body);
+        app.seal_waiting.wait(wait, &mut published).await;
+    }
+    Ok(single_response(&published[0], wait, EventFormat::from_accept(&headers)))
 }
 
 /// The events of one plan in a batch, in the order of the batch.
 #[derive(Default)]
 struct Group {
-    /// The index of each publication in the batch.
-    indexes: Vec<usize>,
     publications: Vec<Publication>,
     /// The problem of the first invalid event of the plan.
     problem: Option<Problem>,
@@ -96,7 +84,7 @@ async fn publish_batch(
     app: &App,
     caller: &Caller,
     conditions: &Conditions,
-    wait: Option<Wait>,
+    wait: Option<Duration>,
     body: ReceivedBody,
     events: Value,
 ) -> Result<Response, Problem> {
@@ -107,50 +95,44 @@ async fn publish_batch(
     let Value::Array(events) = events else {
         return Err(refuse("", "type", "a batch must be an array").into());
     };
-    check_count(events.len(), &app.limits)?;
+    check_count(events.len(), &app.publishing.limits)?;
     let mut results: Vec<Option<BatchResult>> = (0..events.len()).map(|_| None).collect();
     let groups = group_by_plan(app, caller, conditions, events, &mut results);
-    let publishing = groups.into_iter().map(async |((tenant, plan), Group { indexes, publications, problem })| {
+    let publishing = groups.into_iter().map(async |((tenant, plan), Group { publications, problem })| {
         let outcome = match problem {
             Some(problem) => Err(problem),
             None => app.publishing.publish(caller, tenant, plan, Expect::Any, &publications).await,
         };
-        (indexes, outcome)
+        (publications, outcome)
     });
-    let mut stored: Vec<(usize, Published)> = Vec::new();
-    for (indexes, outcome) in join_all(publishing).await {
+    let (mut stored_indexes, mut stored) = (Vec::new(), Vec::new());
+    for (publications, outcome) in join_all(publishing).await {
+        let indexes = publications.iter().filter_map(|publication| publication.index);
         match outcome {
-            Ok(published) => stored.extend(indexes.into_iter().zip(published)),
-            Err(problem) => indexes.into_iter().for_each(|index| results[index] = Some(refused_result(app, &problem))),
+            Ok(published) => {
+                stored_indexes.extend(indexes);
+                stored.extend(published);
+            }
+            Err(problem) => indexes.for_each(|index| results[index] = Some(refused_result(app, &problem))),
         }
     }
-    let mut sealed = None;
     if let Some(wait) = wait {
         drop(body);
-        let published: Vec<&Published> = stored.iter().map(|(_, event)| event).collect();
-        let receipts = app.seal_waiting.wait(wait, &published).await;
-        sealed = Some(receipts.iter().all(|event| event.sealed));
-        for ((index, event), receipt) in stored.into_iter().zip(receipts) {
-            results[index] = Some(BatchResult::stored(event.new, ResultEvent::WithReceipt(Box::new(receipt))));
-        }
-    } else {
-        for (index, Published { view, new, .. }) in stored {
-            results[index] = Some(BatchResult::stored(new, ResultEvent::Stored(view)));
-        }
+        app.seal_waiting.wait(wait, &mut stored).await;
+    }
+    let sealed = sealed_header(wait, &stored);
+    for (index, event) in stored_indexes.into_iter().zip(stored) {
+        results[index] = Some(BatchResult::Stored { status: if event.new { 201 } else { 200 }, event });
     }
     let results: Vec<BatchResult> = results.into_iter().flatten().collect();
-    let status = if results.iter().any(|result| result.problem.is_some()) {
+    let status = if results.iter().any(|result| matches!(result, BatchResult::Refused { .. })) {
         StatusCode::MULTI_STATUS
-    } else if results.iter().any(|result| result.status == 201) {
+    } else if results.iter().any(|result| matches!(result, BatchResult::Stored { status: 201, .. })) {
         StatusCode::CREATED
     } else {
         StatusCode::OK
     };
-    let response = json(status, &BatchBody { results });
-    Ok(match sealed {
-        Some(sealed) => with_sealed(response, sealed),
-        None => response,
-    })
+    Ok((status, sealed, Json(BTreeMap::from([("results", results)]))).into_response())
 }
 
 /// Groups the events of a batch by plan. The results of invalid events are set in `results`.
@@ -166,9 +148,7 @@ fn group_by_plan(
         let named = (event["tenantid"].as_str().map(str::to_owned), event["subject"].as_str().map(str::to_owned));
         match read_event(caller, event, index, conditions) {
             Ok((tenant, plan, publication)) => {
-                let group = groups.entry((tenant, plan)).or_default();
-                group.indexes.push(index);
-                group.publications.push(publication);
+                groups.entry((tenant, plan)).or_default().publications.push(publication);
             }
             Err(refused) => {
                 let problem = Problem::from(refused);
@@ -203,51 +183,24 @@ fn named_plan(caller: &Caller, (tenant, subject): &(Option<String>, Option<Strin
 }
 
 fn publication(incoming: Incoming, index: Option<usize>, conditions: &Conditions) -> (Plan, Publication) {
-    let idempotency_key = conditions
-        .idempotency_key
-        .as_ref()
-        .map(|key| index.map_or_else(|| key.clone(), |index| format!("{key}/{index}")));
-    let traceparent_of_event = incoming.traceparent.filter(|text| is_traceparent(text));
-    let traceparent = traceparent_of_event.or_else(|| conditions.traceparent.clone());
-    (incoming.plan, Publication { index, request: incoming.request, traceparent, idempotency_key })
+    let mut publication = conditions.publication(index, incoming.request);
+    // An event's own trace context takes precedence over that of the request.
+    publication.traceparent = incoming.traceparent.filter(|text| is_traceparent(text)).or(publication.traceparent);
+    (incoming.plan, publication)
 }
 
 /// The result of one event of a batch.
 #[derive(Serialize)]
-struct BatchResult {
-    status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<ResultEvent>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<Value>,
-}
-
-/// The body of the response to a batch.
-#[derive(Serialize)]
-struct BatchBody {
-    results: Vec<BatchResult>,
-}
-
-/// A stored event in the response to a batch.
-#[derive(Serialize)]
 #[serde(untagged)]
-enum ResultEvent {
-    /// The event as the publishing client may see it.
-    Stored(View),
-    /// The event as the publishing client may see it, with its receipt, if the request waited.
-    WithReceipt(Box<EventWithReceipt>),
-}
-
-impl BatchResult {
-    fn stored(new: bool, event: ResultEvent) -> Self {
-        Self { status: if new { 201 } else { 200 }, event: Some(event), problem: None }
-    }
+enum BatchResult {
+    Stored { status: u16, event: Published },
+    Refused { status: u16, problem: Value },
 }
 
 /// Returns the result of a refused event, and counts it.
 fn refused_result(app: &App, problem: &Problem) -> BatchResult {
     app.metrics.refused(problem.kind());
-    BatchResult { status: problem.kind().status(), event: None, problem: Some(problem.to_json()) }
+    BatchResult::Refused { status: problem.kind().status(), problem: problem.to_json() }
 }
 
 /// Returns all headers as text.

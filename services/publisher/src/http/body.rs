@@ -18,25 +18,19 @@ const BYTES_PER_PERMIT: usize = 1_024;
 /// An oversized body is read and discarded up to this multiple of the cap.
 const DISCARD_FACTOR: usize = 4;
 
-/// Limits of request bodies.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BodyLimits {
-    /// The maximum size of one body in bytes.
-    pub max_body_bytes: usize,
-    /// The maximum bytes of all bodies in flight. At least one body of the maximum size always fits.
-    pub max_bytes_in_flight: usize,
-    /// How long a request waits for memory before it is refused as `overloaded`.
-    pub wait_timeout: Duration,
-    /// How long a client may take to send the body.
-    pub read_timeout: Duration,
-}
+/// How long a request waits for memory for its body before it is refused as `overloaded`.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a client may take to send a body.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reads request bodies within [`BodyLimits`].
+/// Reads request bodies within their limits.
 #[derive(Debug)]
 pub(crate) struct BodyReader {
-    limits: BodyLimits,
+    max_body_bytes: usize,
     budget: Arc<Semaphore>,
     in_flight: Gauge,
+    wait_timeout: Duration,
+    read_timeout: Duration,
 }
 
 /// A request body with its reservation of the memory budget. It is kept until the request is answered.
@@ -44,27 +38,42 @@ pub(crate) struct BodyReader {
 pub(crate) struct ReceivedBody {
     /// The bytes of the body.
     pub bytes: Bytes,
-    _reservation: Reservation,
+    _reservation: CountedPermit,
 }
 
-/// A reservation of the memory budget, returned on drop.
+/// Permits of a semaphore that a gauge counts as one until they are returned on drop.
 #[derive(Debug)]
-struct Reservation {
-    in_flight: Gauge,
+pub(crate) struct CountedPermit {
+    gauge: Gauge,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Drop for Reservation {
+impl CountedPermit {
+    /// Increments the gauge.
+    pub(crate) fn new(permit: OwnedSemaphorePermit, gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self { gauge: gauge.clone(), _permit: permit }
+    }
+}
+
+impl Drop for CountedPermit {
     fn drop(&mut self) {
-        self.in_flight.dec();
+        self.gauge.dec();
     }
 }
 
 impl BodyReader {
-    /// Creates a reader. `in_flight` counts the bodies that hold a reservation.
-    pub(crate) fn new(limits: BodyLimits, in_flight: Gauge) -> Self {
-        let budget = permits(limits.max_bytes_in_flight.max(limits.max_body_bytes)) as usize;
-        Self { limits, budget: Arc::new(Semaphore::new(budget)), in_flight }
+    /// Creates a reader of bodies of up to `max_body_bytes` each and `max_bytes_in_flight` together, but at least one of the
+    /// maximum size. `in_flight` counts the bodies that hold memory.
+    pub(crate) fn new(max_body_bytes: usize, max_bytes_in_flight: usize, in_flight: Gauge) -> Self {
+        let permits = memory_permits(max_bytes_in_flight.max(max_body_bytes)) as usize;
+        Self {
+            max_body_bytes,
+            budget: Arc::new(Semaphore::new(permits)),
+            in_flight,
+            wait_timeout: WAIT_TIMEOUT,
+            read_timeout: READ_TIMEOUT,
+        }
     }
 
     /// Reads a body.
@@ -76,7 +85,7 @@ impl BodyReader {
     /// - `request_timeout`: the client did not send the body in time.
     /// - `invalid_field`: the connection ended in the middle of the body.
     pub(crate) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<ReceivedBody, Refused> {
-        let BodyLimits { max_body_bytes, wait_timeout, read_timeout, .. } = self.limits;
+        let Self { max_body_bytes, wait_timeout, read_timeout, .. } = *self;
         if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
             && encoding != "identity"
         {
@@ -86,12 +95,12 @@ impl BodyReader {
         // A body without a Content-Length may turn out to be as long as the cap.
         let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let expected_bytes = length.unwrap_or(max_body_bytes).min(max_body_bytes);
-        let permit = timeout(wait_timeout, Arc::clone(&self.budget).acquire_many_owned(permits(expected_bytes))).await;
+        let permit =
+            timeout(wait_timeout, Arc::clone(&self.budget).acquire_many_owned(memory_permits(expected_bytes))).await;
         let Ok(Ok(permit)) = permit else {
             return Err(Refused::new(ErrorKind::Overloaded, "too many request bodies are in flight"));
         };
-        self.in_flight.inc();
-        let reservation = Reservation { in_flight: self.in_flight.clone(), _permit: permit };
+        let reservation = CountedPermit::new(permit, &self.in_flight);
         match timeout(read_timeout, collect(body, max_body_bytes)).await {
             Ok(Ok(Some(bytes))) => Ok(ReceivedBody { bytes, _reservation: reservation }),
             Ok(Ok(None)) => {
@@ -130,8 +139,8 @@ async fn collect(body: Body, cap: usize) -> Result<Option<Bytes>, axum::Error> {
     Ok((received <= cap).then(|| bytes.freeze()))
 }
 
-/// Returns the permits for this number of bytes. At most 4 TiB, which exceeds any budget.
-fn permits(bytes: usize) -> u32 {
+/// Returns the permits of a memory budget for this number of bytes. At most 4 TiB, which exceeds any budget.
+pub(crate) fn memory_permits(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(BYTES_PER_PERMIT).max(1)).unwrap_or(u32::MAX)
 }
 
@@ -142,13 +151,9 @@ mod tests {
     use super::*;
 
     fn reader(max_bytes_in_flight: usize) -> BodyReader {
-        let limits = BodyLimits {
-            max_body_bytes: 10_000,
-            max_bytes_in_flight,
-            wait_timeout: Duration::from_millis(50),
-            read_timeout: Duration::from_millis(50),
-        };
-        BodyReader::new(limits, Gauge::default())
+        let short = Duration::from_millis(50);
+        let reader = BodyReader::new(10_000, max_bytes_in_flight, Gauge::default());
+        BodyReader { wait_timeout: short, read_timeout: short, ..reader }
     }
 
     /// Returns a body of `count` chunks of 1,000 bytes.

@@ -1,8 +1,13 @@
-//! HTTP plumbing that knows no endpoint: request bodies, parameters, paths, paging, response formats and problems.
+//! HTTP plumbing that knows no endpoint: request bodies, parameters, paging, response formats and problems.
 
-pub(crate) mod body;
-pub(crate) mod paging;
-pub(crate) mod parameters;
-pub(crate) mod path;
-pub(crate) mod problem;
-pub(crate) mod responses;
+mod body;
+mod paging;
+mod parameters;
+mod problem;
+mod responses;
+
+pub(crate) use self::body::{BodyReader, CountedPermit, ReceivedBody, memory_permits};
+pub(crate) use self::paging::{EventList, next_link, next_query};
+pub(crate) use self::parameters::{IdPath, Parameters, PlanPath, single_header};
+pub(crate) use self::problem::Problem;
+pub(crate) use self::responses::{EventFormat, EventPage, event, page};

@@ -9,18 +9,17 @@ use sealbus_core::hash::Hash;
 use sealbus_core::names::{Plan, Tenant, TypePattern};
 
 /// The number of records that one query reads.
-pub(crate) const RECORDS_PER_QUERY: u32 = 100;
+const RECORDS_PER_QUERY: u32 = 100;
 /// The payload and metadata bytes after which a page ends before it reaches its limit.
-pub(crate) const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Returns the number of records that a query returned.
-pub(crate) fn count(records: &[Record]) -> u32 {
-    u32::try_from(records.len()).expect("a query returns at most RECORDS_PER_QUERY records")
-}
-
-/// Returns the bytes of the records' payloads and metadata.
-pub(crate) fn content_bytes(records: &[Record]) -> usize {
-    records.iter().map(|record| record.metadata.len() + record.payload.as_ref().map_or(0, String::len)).sum()
+/// Returns the number of records that the next query of a page reads, after those that were read already. Returns `None` if
+/// the page has `limit` records, or ends early because they are large.
+pub(crate) fn next_query(read: &[Record], limit: u32) -> Option<u32> {
+    let bytes: usize = read.iter().map(Record::content_bytes).sum();
+    let count = u32::try_from(read.len()).expect("a page has at most `limit` records");
+    let left = limit.saturating_sub(count).min(RECORDS_PER_QUERY);
+    (left > 0 && bytes < MAX_PAGE_BYTES).then_some(left)
 }
 
 /// Returns the `Link` header of the next page: the request's own path and query with `parameter` set to `value`.

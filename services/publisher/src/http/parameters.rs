@@ -1,10 +1,11 @@
-//! Query parameters and headers of a request. Unknown query parameters are refused by name.
+//! Query parameters, headers, and the names in the path of a request. Unknown query parameters are refused by name.
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use sealbus_core::error::{ErrorKind, Refused};
-use sealbus_core::names::TypePattern;
+use sealbus_core::names::{Plan, TypePattern};
+use uuid::Uuid;
 
 use crate::http::problem::Problem;
 
@@ -101,4 +102,43 @@ pub(crate) fn single_header(headers: &HeaderMap, name: &str) -> Result<Option<St
     }
     let text = value.to_str().map_err(|_| invalid(name, "pattern", "must be printable ASCII"))?;
     Ok(Some(text.trim().to_owned()))
+}
+
+/// The plan in `/v1/plans/{plan}/…`. Reserved plans, whose names begin with `_`, are allowed.
+#[derive(Debug)]
+pub(crate) struct PlanPath(pub Plan);
+
+impl<S: Send + Sync> FromRequestParts<S> for PlanPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let name = Path::<String>::from_request_parts(parts, state).await;
+        let Path(name) = name.map_err(|error| invalid_plan(error.body_text()))?;
+        Ok(Self(Plan::parse_any(&name).map_err(|error| invalid_plan(error.to_string()))?))
+    }
+}
+
+impl PlanPath {
+    /// Returns the plan, or refuses a reserved plan, to which clients may not publish.
+    pub(crate) fn publishable(self) -> Result<Plan, Refused> {
+        Plan::parse(self.0.as_str()).map_err(|error| invalid_plan(error.to_string()))
+    }
+}
+
+fn invalid_plan(detail: String) -> Refused {
+    Refused::field(ErrorKind::InvalidName, "plan", "name", detail)
+}
+
+/// The event id in `/v1/events/{id}…`.
+#[derive(Debug)]
+pub(crate) struct IdPath(pub Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let id = Path::<Uuid>::from_request_parts(parts, state).await;
+        let Path(id) = id.map_err(|_| invalid("id", "format", "must be the UUID of an event"))?;
+        Ok(Self(id))
+    }
 }

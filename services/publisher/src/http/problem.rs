@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::error_chain;
 use sealbus_ledger::LedgerError;
@@ -16,7 +17,7 @@ const RETRY_AFTER_SECONDS: u32 = 1;
 pub(crate) struct Problem {
     refused: Refused,
     /// The plan's head seq, for `head_mismatch`.
-    head: Option<u64>,
+    pub head: Option<u64>,
     /// The events whose outcome is unknown, for `ledger_unavailable`.
     ids: Vec<Uuid>,
 }
@@ -25,12 +26,6 @@ impl Problem {
     /// Creates a problem of a kind with a detail for this request.
     pub(crate) fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
         Refused::new(kind, detail).into()
-    }
-
-    /// Adds the seq of the plan's head.
-    #[must_use]
-    pub(crate) fn with_head(self, head: u64) -> Self {
-        Self { head: Some(head), ..self }
     }
 
     /// Adds the ids of the events whose outcome is unknown.
@@ -91,17 +86,11 @@ impl From<LedgerError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.kind().status()).expect("every error kind has a valid status");
-        let content_type = HeaderValue::from_static("application/problem+json");
-        let mut response = (status, [(header::CONTENT_TYPE, content_type)], self.to_json().to_string()).into_response();
-        let headers = response.headers_mut();
-        if let Some(seconds) = self.retry_after() {
-            headers.insert(header::RETRY_AFTER, seconds.into());
-        }
-        if self.kind() == ErrorKind::Unauthenticated {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
+        let retry_after = self.retry_after().map(|seconds| [(header::RETRY_AFTER, HeaderValue::from(seconds))]);
+        let scheme = (self.kind() == ErrorKind::Unauthenticated).then_some([(header::WWW_AUTHENTICATE, "Bearer")]);
+        let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
         // The router's metrics count refusals by kind.
-        response.extensions_mut().insert(self.kind());
-        response
+        let kind = Extension(self.kind());
+        (status, retry_after, scheme, content_type, kind, Json(self.to_json())).into_response()
     }
 }

@@ -1,6 +1,7 @@
 //! Successful responses: events and pages in the format that the client accepts.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::Json;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use sealbus_core::cloudevents;
 use sealbus_core::event::View;
@@ -45,40 +46,23 @@ pub(crate) struct EventPage<'a> {
     pub next: Option<&'a str>,
 }
 
-/// Returns a 200 response with a page of events. A `CloudEvents` batch has no members for `total` and `next`.
-pub(crate) fn page(format: EventFormat, page: &EventPage<'_>) -> Response {
+/// Returns a response with one event.
+pub(crate) fn event(format: EventFormat, view: &View) -> Response {
     match format {
-        EventFormat::Native => json(StatusCode::OK, page),
+        EventFormat::Native => Json(view).into_response(),
         EventFormat::CloudEvents => {
-            let events: Vec<Value> = page.events.iter().map(cloudevents::to_structured).collect();
-            json_of_type(StatusCode::OK, cloudevents::BATCH, &events)
+            ([(header::CONTENT_TYPE, cloudevents::STRUCTURED)], Json(cloudevents::to_structured(view))).into_response()
         }
     }
 }
 
-/// Returns an `application/json` response.
-pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    json_of_type(status, "application/json", body)
-}
-
-/// Returns a JSON response with the given media type.
-pub(crate) fn json_of_type(status: StatusCode, media_type: &'static str, body: &impl Serialize) -> Response {
-    let text = serde_json::to_string(body).expect("response bodies have only string keys and serialize without errors");
-    (status, [(header::CONTENT_TYPE, HeaderValue::from_static(media_type))], text).into_response()
-}
-
-/// Returns a response with one event.
-pub(crate) fn event(status: StatusCode, format: EventFormat, view: &View) -> Response {
+/// Returns a response with a page of events. A `CloudEvents` batch has no members for `total` and `next`.
+pub(crate) fn page(format: EventFormat, page: &EventPage<'_>) -> Response {
     match format {
-        EventFormat::Native => json(status, view),
-        EventFormat::CloudEvents => json_of_type(status, cloudevents::STRUCTURED, &cloudevents::to_structured(view)),
+        EventFormat::Native => Json(page).into_response(),
+        EventFormat::CloudEvents => {
+            let events: Vec<Value> = page.events.iter().map(cloudevents::to_structured).collect();
+            ([(header::CONTENT_TYPE, cloudevents::BATCH)], Json(events)).into_response()
+        }
     }
-}
-
-/// Sets a header. A value with characters that no header may contain is dropped.
-pub(crate) fn with_header(mut response: Response, name: HeaderName, value: &str) -> Response {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(name, value);
-    }
-    response
 }

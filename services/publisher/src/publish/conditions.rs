@@ -2,9 +2,11 @@
 
 use axum::http::{HeaderMap, header};
 use sealbus_core::error::{ErrorKind, Refused};
+use sealbus_core::request::EventRequest;
 use sealbus_ledger::append::Expect;
 
-use crate::http::parameters::single_header;
+use crate::http::single_header;
+use crate::publish::Publication;
 
 /// The maximum length of an idempotency key, in bytes.
 const MAX_KEY_LENGTH: usize = 200;
@@ -33,6 +35,18 @@ impl Conditions {
         }
         let traceparent = single_header(headers, "traceparent")?.filter(|text| is_traceparent(text));
         Ok(Self { expect: expected_head(headers)?, idempotency_key: key, traceparent })
+    }
+
+    /// Returns an event of the request as it is published. `index` is its index if the request contains an array: each event
+    /// of an array gets an idempotency key of its own.
+    pub(crate) fn publication(&self, index: Option<usize>, request: EventRequest) -> Publication {
+        let key_of_event = |key: &String| index.map_or_else(|| key.clone(), |index| format!("{key}/{index}"));
+        Publication {
+            index,
+            request,
+            traceparent: self.traceparent.clone(),
+            idempotency_key: self.idempotency_key.as_ref().map(key_of_event),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use sealbus_ledger::data_keys::Current;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::http::problem::Problem;
+use crate::http::Problem;
 
 /// How often the current keys are looked up for one call. A lookup is repeated after a key was created, because another
 /// replica may have created the subject's key first, or an erasure may have closed it.

@@ -1,8 +1,17 @@
 //! Publishing: from a validated request to a stored record and its receipt.
 
-pub(crate) mod conditions;
-pub(crate) mod encryption;
-pub(crate) mod hints;
-pub(crate) mod publishing;
-pub(crate) mod seal_watch;
-pub(crate) mod sealed;
+mod conditions;
+mod encryption;
+mod hints;
+mod publishing;
+mod receipts;
+mod seal_watch;
+mod sealed;
+
+pub(crate) use self::conditions::{Conditions, is_traceparent};
+pub(crate) use self::encryption::Encryption;
+pub use self::hints::BrokerLink;
+pub(crate) use self::publishing::{Publication, Published, Publishing};
+pub(crate) use self::receipts::{Receipt, proof_of, proofs_of, receipt_text};
+pub(crate) use self::seal_watch::SealWatch;
+pub(crate) use self::sealed::SealWaiting;

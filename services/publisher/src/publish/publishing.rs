@@ -9,15 +9,14 @@ use sealbus_core::event::{Record, View};
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::request::{Context, Draft, EventRequest, Limits, Prepared};
 use sealbus_ledger::append::{AppendError, Appended, Appender, Call, Expect};
+use serde::Serialize;
 use uuid::Uuid;
 
-use crate::auth::caller::Caller;
-use crate::auth::token::Scope;
-use crate::http::problem::Problem;
+use crate::auth::{Caller, Scope};
+use crate::http::Problem;
 use crate::metrics::Metrics;
-use crate::publish::encryption::Encryption;
-use crate::read::reading::Reading;
-use crate::read::streams::Hub;
+use crate::publish::{Encryption, Receipt};
+use crate::read::{Hub, Reading};
 
 /// An event of a publish request, with the headers that apply to it.
 #[derive(Debug)]
@@ -42,23 +41,21 @@ impl Publication {
     }
 }
 
-/// A published event.
-#[derive(Debug, Clone)]
+/// A published event. Its JSON form is what the publishing client sees of it.
+#[derive(Debug, Serialize)]
 pub(crate) struct Published {
     /// The stored record.
+    #[serde(skip)]
     pub stored: Arc<Record>,
     /// The record as the publishing client may see it.
+    #[serde(flatten)]
     pub view: View,
     /// Whether this request stored it. `false` if an event with the same id and content was stored before.
+    #[serde(skip)]
     pub new: bool,
-}
-
-/// An append that failed.
-enum PublishError {
-    /// The events could not be encrypted. Nothing was appended.
-    Encryption(Problem),
-    /// The ledger did not append the events, or the outcome is unknown.
-    Append(AppendError),
+    /// The receipt, if the request waited until the event was sealed, or until its timeout.
+    #[serde(flatten)]
+    pub receipt: Option<Receipt>,
 }
 
 /// Publishes events.
@@ -80,7 +77,7 @@ pub(crate) struct Publishing {
 }
 
 impl Publishing {
-    /// Publishes events of one plan, all or none.
+    /// Publishes events of one plan, all or none. Returns one published event for each publication, in order.
     ///
     /// # Errors
     /// The codes of an invalid event; `duplicate_id`, `id_conflict`, `idempotency_key_reused`, `head_mismatch`, `too_large`;
@@ -109,47 +106,43 @@ impl Publishing {
         }
         let ids: Vec<Uuid> = events.iter().map(Prepared::event_id).collect();
         self.metrics.call(events.len());
-        let appended = self.append(tenant, plan, expect, events).await.map_err(|error| match error {
-            PublishError::Encryption(problem) => problem.with_ids(ids.clone()),
-            PublishError::Append(error) => append_problem(&error, ids.clone(), publications),
-        })?;
+        let appended = self.append(tenant, plan, expect, events).await;
+        let appended = appended
+            .map_err(|problem| problem.with_ids(ids.clone()))?
+            .map_err(|error| append_problem(&error, ids.clone(), publications))?;
         for event in appended.iter().filter(|event| event.new) {
             let rule = self.catalog.resolve(&event.record.header.event_type, event.record.header.data_version);
             self.metrics.published(rule.map_or("none", |rule| rule.channel.name.as_str()));
         }
         self.hub.appended(&appended);
-        let (records, new): (Vec<_>, Vec<_>) =
-            appended.into_iter().map(|Appended { record, new }| (record, new)).unzip();
-        let views = self.reading.views(&caller.token, records.iter().cloned()).await;
+        let records = appended.iter().map(|event| Arc::clone(&event.record));
+        let views = self.reading.views(&caller.token, records).await;
         let views = views.map_err(|error| Problem::from(error).with_ids(ids))?;
-        let published = records.into_iter().zip(views).zip(new);
-        Ok(published.map(|((stored, view), new)| Published { stored, view, new }).collect())
+        let published = |(Appended { record, new }, view)| Published { stored: record, view, new, receipt: None };
+        Ok(appended.into_iter().zip(views).map(published).collect())
     }
 
-    /// Encrypts and appends prepared events, again if an erasure has closed a key in between.
+    /// Encrypts and appends prepared events, again if an erasure has closed a key in between. The outer error says that the
+    /// events could not be encrypted, and nothing was appended.
     async fn append(
         &self,
         tenant: Tenant,
         plan: Plan,
         expect: Expect,
         prepared: Vec<Prepared>,
-    ) -> Result<Vec<Appended>, PublishError> {
+    ) -> Result<Result<Vec<Appended>, AppendError>, Problem> {
         let prepared = match all_ready(prepared) {
-            Ok(events) => {
-                let call = Call { tenant, plan, expect, events };
-                return self.appender.append(call).await.map_err(PublishError::Append);
-            }
+            Ok(events) => return Ok(self.appender.append(Call { tenant, plan, expect, events }).await),
             Err(prepared) => prepared,
         };
         let mut key_gone = false;
         loop {
-            let events =
-                self.encryption.drafts(&tenant, &prepared, key_gone).await.map_err(PublishError::Encryption)?;
+            let events = self.encryption.drafts(&tenant, &prepared, key_gone).await?;
             let call = Call { tenant: tenant.clone(), plan: plan.clone(), expect, events };
             match self.appender.append(call).await {
                 // Each iteration takes one erasure of this very subject, which is an operator's command.
                 Err(AppendError::DataKeyErased { .. }) => key_gone = true,
-                result => return result.map_err(PublishError::Append),
+                result => return Ok(result),
             }
         }
     }
@@ -188,7 +181,11 @@ fn append_problem(error: &AppendError, ids: Vec<Uuid>, publications: &[Publicati
             }
             field(event_id, ErrorKind::IdConflict, detail)
         }
-        AppendError::HeadMismatch { head } => Problem::new(ErrorKind::HeadMismatch, detail).with_head(head),
+        AppendError::HeadMismatch { head } => {
+            let mut problem = Problem::new(ErrorKind::HeadMismatch, detail);
+            problem.head = Some(head);
+            problem
+        }
         AppendError::Overloaded => Problem::new(ErrorKind::Overloaded, detail).with_ids(ids),
         AppendError::Unavailable(_)
         | AppendError::Stopped

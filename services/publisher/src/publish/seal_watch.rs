@@ -10,8 +10,8 @@ use sealbus_ledger::{Ledger, LedgerError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
-/// The bytes that one permit of the memory budget stands for.
-const BYTES_PER_PERMIT: usize = 1_024;
+use crate::http::memory_permits;
+
 /// The number of events whose log index one query reads.
 const EVENTS_PER_QUERY: usize = 10_000;
 
@@ -36,15 +36,14 @@ struct Waiter {
 impl SealWatch {
     /// Creates a watch without waiters. The events of all waiters together may take up to `max_bytes` of memory.
     pub(crate) fn new(ledger: Ledger, max_bytes: usize) -> Self {
-        let budget = Arc::new(Semaphore::new((max_bytes / BYTES_PER_PERMIT).max(1)));
+        let budget = Arc::new(Semaphore::new(memory_permits(max_bytes) as usize));
         Self { ledger, waiters: Mutex::default(), waiter_added: Notify::new(), budget }
     }
 
     /// Reserves memory for a request that holds events of this size while it waits. Returns `None` if the budget is
     /// exhausted.
     pub(crate) fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let permits = u32::try_from(bytes.div_ceil(BYTES_PER_PERMIT)).ok()?;
-        Arc::clone(&self.budget).try_acquire_many_owned(permits).ok()
+        Arc::clone(&self.budget).try_acquire_many_owned(memory_permits(bytes)).ok()
     }
 
     /// Returns when the published checkpoint covers all of these events, or when the watch ends. Dropping the future removes

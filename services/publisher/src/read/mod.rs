@@ -1,5 +1,7 @@
-//! Reading: stored events, live streams and verification.
+//! Reading: stored events and live streams.
 
-pub(crate) mod reading;
-pub(crate) mod streams;
-pub(crate) mod verification;
+mod reading;
+mod streams;
+
+pub(crate) use self::reading::Reading;
+pub(crate) use self::streams::{Hub, Source, Streams, resume_position};

@@ -17,15 +17,14 @@ use sealbus_core::envelope::{Envelope, Unopened};
 use sealbus_core::error::ErrorKind;
 use sealbus_core::error_chain;
 use sealbus_core::event::{PayloadMode, Record, View};
-use sealbus_core::names::Tenant;
 use sealbus_core::seal::Keyring;
 use sealbus_core::verify::Verdict;
 use sealbus_ledger::data_keys::StoredKey;
 use sealbus_ledger::{Ledger, LedgerError};
 use uuid::Uuid;
 
-use crate::auth::token::{Scope, Token};
-use crate::http::problem::Problem;
+use crate::auth::{Scope, Token};
+use crate::http::Problem;
 
 /// Reads stored events as a client may see them.
 #[derive(Clone)]
@@ -40,22 +39,12 @@ impl Reading {
         Self { ledger, keyring }
     }
 
-    /// Returns a tenant's event as it is stored.
+    /// Returns a stored event as the client with this token may see it.
     ///
     /// # Errors
-    /// `not_found` if the tenant has no event with this id; `ledger_unavailable` if the ledger cannot be read.
-    pub(crate) async fn stored(&self, tenant: &Tenant, id: Uuid) -> Result<Record, Problem> {
-        let record = self.ledger.history().event(tenant, id).await?;
-        record.ok_or_else(|| Problem::new(ErrorKind::NotFound, "the tenant has no event with this id"))
-    }
-
-    /// Returns a tenant's event as the client with this token may see it.
-    ///
-    /// # Errors
-    /// `not_found` if the tenant has no event with this id; `ledger_unavailable` if the ledger cannot be read.
-    pub(crate) async fn view(&self, token: &Token, tenant: &Tenant, id: Uuid) -> Result<View, Problem> {
-        let record = Arc::new(self.stored(tenant, id).await?);
-        let view = self.views(token, [record]).await?.pop();
+    /// `ledger_unavailable` if the ledger cannot be read.
+    pub(crate) async fn view(&self, token: &Token, record: Record) -> Result<View, Problem> {
+        let view = self.views(token, [Arc::new(record)]).await?.pop();
         view.ok_or_else(|| Problem::new(ErrorKind::Internal, "the event has no view"))
     }
 

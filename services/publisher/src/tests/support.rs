@@ -14,6 +14,7 @@ use reqwest::{Method, RequestBuilder};
 use sealbus_broker::BrokerConfig;
 use sealbus_core::catalog::Catalog;
 use sealbus_core::error::ErrorKind;
+use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealbus_core::log::merkle::empty_root;
 use sealbus_core::log::note::{Note, VerifierKey};
@@ -37,7 +38,6 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::auth::tokens;
 use crate::{BrokerLink, Config, Metrics, Resources, health, run};
 
 /// The origin of every test's ledger.
@@ -112,7 +112,7 @@ pub(crate) fn assert_proven(receipt: &[u8]) -> u64 {
 /// Returns the token file of all tests. The secret of each token is its name.
 pub(crate) fn token_file() -> String {
     let token = |name: &str, tenants: &[&str], default: Option<&str>, scopes: &[&str], until: Option<&str>| {
-        json!({ "name": name, "sha256": tokens::hash(name), "tenants": tenants, "default_tenant": default,
+        json!({ "name": name, "sha256": Hash::of(name.as_bytes()), "tenants": tenants, "default_tenant": default,
                 "scopes": scopes, "until": until })
     };
     let tokens = [
@@ -137,13 +137,10 @@ fn config(listener: TcpListener, token_file: PathBuf) -> Config {
         token_file_interval: Duration::from_millis(20),
         limits: Limits::default(),
         max_body_bytes_in_flight: 16 * 1024 * 1024,
-        body_wait_timeout: Duration::from_secs(2),
-        body_read_timeout: Duration::from_secs(30),
         stream_heartbeat_interval: Duration::from_millis(200),
-        stream_poll_interval: Duration::from_millis(20),
         max_streams: 1_000,
         max_sealed_wait: Duration::from_secs(10),
-        sealed_poll_interval: Duration::from_millis(20),
+        poll_interval: Duration::from_millis(20),
         connection_timeouts: ConnectionTimeouts { headers: Duration::from_secs(75), drain: Duration::from_secs(20) },
         // Nothing listens on the discard port.
         broker: BrokerConfig::new("nats://127.0.0.1:9", "publisher"),

@@ -23,10 +23,6 @@ use crate::wiring::{self, buffer_size};
 /// those events.
 const HINT_CAPACITY: usize = 64;
 
-/// How long a request waits for memory for its body before it is refused as `overloaded`.
-const BODY_WAIT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a client may take to send a body.
-const BODY_READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the ledger is polled for new events while streams are open, and for a new checkpoint while requests wait until
 /// their events are sealed.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -42,13 +38,10 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
         token_file_interval: settings.get(table::TOKENS_INTERVAL),
         limits: limits(settings)?,
         max_body_bytes_in_flight: buffer_size(settings.get(table::MAX_INTAKE))?,
-        body_wait_timeout: BODY_WAIT_TIMEOUT,
-        body_read_timeout: BODY_READ_TIMEOUT,
         stream_heartbeat_interval: settings.get(table::SSE_HEARTBEAT_INTERVAL),
-        stream_poll_interval: POLL_INTERVAL,
         max_streams: settings.get(table::SSE_STREAMS) as usize,
         max_sealed_wait: settings.get(table::SEALED_WAIT),
-        sealed_poll_interval: POLL_INTERVAL,
+        poll_interval: POLL_INTERVAL,
         connection_timeouts: ConnectionTimeouts {
             headers: settings.get(table::HEADER_TIMEOUT),
             drain: settings.get(table::SHUTDOWN_GRACE) / 2,

@@ -4,7 +4,6 @@
 //! witnesses. Waiting does not change the outcome of a request. The events are stored, and if the timeout passes or the
 //! ledger is unreachable, the response contains receipts without proofs.
 
-pub(crate) mod receipts;
 #[cfg(test)]
 mod tests;
 
@@ -15,27 +14,20 @@ use std::time::Duration;
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::event::Record;
 use sealbus_core::{duration, error_chain};
+use sealbus_ledger::Ledger;
 use sealbus_ledger::log::EventPlace;
 use tokio_util::sync::CancellationToken;
 
-use crate::http::parameters::Parameters;
-use crate::publish::publishing::Published;
-use crate::publish::seal_watch::SealWatch;
-use crate::publish::sealed::receipts::{EventWithReceipt, Receipts};
+use crate::http::Parameters;
+use crate::publish::{Published, Receipt, SealWatch, proofs_of};
 
 /// The memory that a record takes in addition to its payload and metadata, in bytes, rounded up.
 const RECORD_OVERHEAD_BYTES: usize = 1_024;
 
-/// How long a publish request waits until its events are sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wait {
-    timeout: Duration,
-}
-
 /// Waits until events are sealed.
 pub(crate) struct SealWaiting {
-    /// Creates the receipts.
-    pub receipts: Receipts,
+    /// Contains the proofs.
+    pub ledger: Ledger,
     /// Notifies of checkpoints that cover the events.
     pub watch: Arc<SealWatch>,
     /// The longest time that a request may wait.
@@ -45,12 +37,13 @@ pub(crate) struct SealWaiting {
 }
 
 impl SealWaiting {
-    /// Reads `wait` and `timeout`, and refuses all other parameters. Returns `None` if the request does not wait.
+    /// Reads `wait` and `timeout`, and refuses all other parameters. Returns how long the request waits, or `None` if it does
+    /// not wait.
     ///
     /// # Errors
     /// `invalid_field` if `wait` is not `sealed`, or if `timeout` is not a duration, exceeds the maximum or is given without
     /// `wait`.
-    pub(crate) fn read(&self, mut parameters: Parameters) -> Result<Option<Wait>, Refused> {
+    pub(crate) fn read(&self, mut parameters: Parameters) -> Result<Option<Duration>, Refused> {
         let (wait, timeout) = (parameters.text("wait")?, parameters.text("timeout")?);
         parameters.finish()?;
         let refuse = |name, rule, detail: String| Err(Refused::field(ErrorKind::InvalidField, name, rule, detail));
@@ -60,32 +53,37 @@ impl SealWaiting {
             Some("sealed") => {}
             Some(_) => return refuse("wait", "enum", "must be sealed".into()),
         }
-        let Some(timeout) = timeout else { return Ok(Some(Wait { timeout: self.max_wait })) };
+        let Some(timeout) = timeout else { return Ok(Some(self.max_wait)) };
         match duration::parse(&timeout) {
             Err(_) => refuse("timeout", "format", "must be digits followed by a unit, for example 500ms or 5s".into()),
             Ok(timeout) if timeout > self.max_wait => {
                 refuse("timeout", "maximum", format!("must be at most {:?}", self.max_wait))
             }
-            Ok(timeout) => Ok(Some(Wait { timeout })),
+            Ok(timeout) => Ok(Some(timeout)),
         }
     }
 
-    /// Waits until all of these events are sealed, or the timeout passes. Returns each event with its receipt, in the given
-    /// order, and with its proof if it is sealed by then.
-    pub(crate) async fn wait(&self, wait: Wait, published: &[&Published]) -> Vec<EventWithReceipt> {
+    /// Waits until all of these events are sealed, or the timeout passes. Then adds to each event its receipt, with its proof if
+    /// it is sealed by then.
+    pub(crate) async fn wait(&self, timeout: Duration, published: &mut [Published]) {
         let records: Vec<&Record> = published.iter().map(|event| event.stored.as_ref()).collect();
-        let bytes = records.iter().map(|record| memory_bytes(record)).sum();
+        let bytes = records.iter().map(|record| RECORD_OVERHEAD_BYTES + record.content_bytes()).sum();
         // A waiting request holds its records in memory. Once the budget is exhausted, requests are answered without waiting.
         if let Some(_reservation) = self.watch.reserve(bytes) {
             let sealed = self.watch.wait_until_sealed(last_of_each_plan(&records));
-            let waiting = tokio::time::timeout(wait.timeout, sealed);
+            let waiting = tokio::time::timeout(timeout, sealed);
             // However the wait ended, the receipts tell which events are sealed.
             let _ = self.shutdown.run_until_cancelled(waiting).await;
         }
-        self.receipts.of_published(published).await.unwrap_or_else(|error| {
+        let proofs = proofs_of(&self.ledger, &records).await.unwrap_or_else(|error| {
             tracing::warn!(error = %error_chain(&error), "proofs cannot be read; stored events are returned without them");
-            published.iter().map(|event| EventWithReceipt::new(event, None)).collect()
-        })
+            vec![None; records.len()]
+        });
+        for (event, proof) in published.iter_mut().zip(proofs) {
+            // Without a proof the event is shown without a log index, even if it has one.
+            Arc::make_mut(&mut event.view.record).log_index = proof.as_ref().map(|(index, _)| *index);
+            event.receipt = Some(Receipt::new(&event.stored, proof));
+        }
     }
 }
 
@@ -100,9 +98,4 @@ fn last_of_each_plan(records: &[&Record]) -> Vec<EventPlace> {
     let place =
         |((tenant, plan), seq): ((&str, &str), u64)| EventPlace { tenant: tenant.into(), plan: plan.into(), seq };
     last.into_iter().map(place).collect()
-}
-
-/// Returns an upper estimate of the memory that a record takes.
-fn memory_bytes(record: &Record) -> usize {
-    RECORD_OVERHEAD_BYTES + record.metadata.len() + record.payload.as_ref().map_or(0, String::len)
 }

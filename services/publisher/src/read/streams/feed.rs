@@ -61,11 +61,11 @@ impl Feed {
             return;
         }
         window.next += 1;
-        window.bytes += content_bytes(&record);
+        window.bytes += record.content_bytes();
         window.records.push_back(record);
         while window.records.len() > MAX_EVENTS || window.bytes > MAX_BYTES {
             let Some(oldest) = window.records.pop_front() else { break };
-            window.bytes -= content_bytes(&oldest);
+            window.bytes -= oldest.content_bytes();
         }
         self.next.send_replace(window.next);
     }
@@ -94,10 +94,6 @@ impl Feed {
     fn window(&self) -> MutexGuard<'_, Window> {
         self.window.lock().expect("the lock is only held to move records")
     }
-}
-
-fn content_bytes(record: &Record) -> usize {
-    record.metadata.len() + record.payload.as_ref().map_or(0, String::len)
 }
 
 #[cfg(test)]

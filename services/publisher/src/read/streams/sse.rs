@@ -9,25 +9,21 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt as _, stream};
-use prometheus_client::metrics::gauge::Gauge;
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::event::Record;
 use sealbus_core::names::Tenant;
 use sealbus_ledger::history::LogQuery;
 use sealbus_ledger::{Ledger, LedgerError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::feed::{Feed, FeedRead};
 use super::hub::{Hub, Source};
-use crate::auth::caller::Caller;
-use crate::auth::token::Token;
-use crate::auth::tokens::Tokens;
-use crate::http::parameters::{Parameters, single_header};
-use crate::http::problem::Problem;
+use crate::auth::{Caller, Token, Tokens};
+use crate::http::{CountedPermit, Parameters, Problem, single_header};
 use crate::metrics::Metrics;
-use crate::read::reading::Reading;
+use crate::read::Reading;
 
 /// The number of events that a stream holds in memory.
 const QUEUE_LENGTH: u32 = 64;
@@ -84,7 +80,6 @@ impl Streams {
             return Err(Problem::new(ErrorKind::Overloaded, "this replica has reached its limit of open streams"));
         };
         let (feed, next) = self.hub.follow(&source).await?;
-        self.metrics.streams.inc();
         let mut heartbeat = interval_at(Instant::now() + self.heartbeat_interval, self.heartbeat_interval);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stream = Stream {
@@ -94,7 +89,7 @@ impl Streams {
             token: Arc::clone(&caller.token),
             queue: VecDeque::new(),
             plan_no: None,
-            _slot: Slot { gauge: self.metrics.streams.clone(), _permit: permit },
+            _permit: CountedPermit::new(permit, &self.metrics.streams),
             streams: Arc::clone(self),
             feed,
             source,
@@ -127,59 +122,41 @@ struct Stream {
     position: u64,
     queue: VecDeque<Arc<Record>>,
     plan_no: Option<i64>,
-    _slot: Slot,
-}
-
-/// One of the streams that may be open, returned on drop.
-struct Slot {
-    gauge: Gauge,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.gauge.dec();
-    }
+    _permit: CountedPermit,
 }
 
 impl Stream {
     /// Returns the next bytes to send, or `None` when the stream ends: on shutdown, or when the token is no longer valid.
     async fn next_frame(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(record) = self.queue.front().cloned() {
-                if let Ok(event) = self.event_frame(record).await {
-                    self.queue.pop_front();
-                    if event.is_some() {
-                        return event;
+            // Whether there is nothing to send before something changes.
+            let must_wait = if let Some(record) = self.queue.front().cloned() {
+                match self.event_frame(record).await {
+                    Ok(frame) => {
+                        self.queue.pop_front();
+                        if frame.is_some() {
+                            return frame;
+                        }
+                        continue;
                     }
-                    continue;
+                    // The ledger, which holds the key of the event, is unreachable.
+                    Err(_) => true,
                 }
-                // The ledger, which holds the key of the event, is unreachable.
-                if self.is_over() {
-                    return None;
+            } else {
+                match self.feed.read(self.position, QUEUE_LENGTH as usize) {
+                    FeedRead::Records(records) => {
+                        self.queue = records.into();
+                        false
+                    }
+                    FeedRead::CaughtUp => true,
+                    FeedRead::Behind(oldest) => self.read_ledger(oldest).await.is_err(),
                 }
-                if let Some(heartbeat) = self.wait().await {
-                    return Some(heartbeat);
-                }
-                continue;
-            }
+            };
             if self.is_over() {
                 return None;
             }
-            match self.feed.read(self.position, QUEUE_LENGTH as usize) {
-                FeedRead::Records(records) => self.queue = records.into(),
-                FeedRead::CaughtUp => {
-                    if let Some(heartbeat) = self.wait().await {
-                        return Some(heartbeat);
-                    }
-                }
-                FeedRead::Behind(oldest) => {
-                    if self.read_ledger(oldest).await.is_err()
-                        && let Some(heartbeat) = self.wait().await
-                    {
-                        return Some(heartbeat);
-                    }
-                }
+            if must_wait && let Some(heartbeat) = self.wait().await {
+                return Some(heartbeat);
             }
         }
     }

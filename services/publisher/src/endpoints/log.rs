@@ -1,9 +1,10 @@
-//! `GET /log/tile/…`: tiles of the log's tree, and of its entries (c2sp.org/tlog-tiles).
+//! The log: its newest anchored checkpoint (c2sp.org/tlog-checkpoint), and tiles of its tree and of its entries
+//! (c2sp.org/tlog-tiles).
 
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::event::Record;
@@ -11,21 +12,33 @@ use sealbus_core::log::tile::{TileId, TileKind, TilePathError, encode_entry_bund
 use sealbus_ledger::history::LogQuery;
 
 use crate::app::App;
-use crate::auth::caller::Caller;
-use crate::auth::token::Scope;
-use crate::http::parameters::Parameters;
-use crate::http::problem::Problem;
+use crate::auth::{Caller, Scope};
+use crate::http::{Parameters, Problem};
 
 /// The number of entries in a full tile.
 const ENTRIES_PER_TILE: u64 = 256;
 /// The `Cache-Control` of a tile. Its content never changes: the name of a partial tile contains its width.
 const CACHE_CONTROL: &str = "private, max-age=31536000, immutable";
 
+/// `GET /log/checkpoint` returns 200 with the checkpoint as a signed note.
+///
+/// Any token may read it, because it reveals nothing about an event. Errors: `not_found` if no checkpoint is anchored yet.
+pub(super) async fn checkpoint(
+    State(app): State<Arc<App>>,
+    _: Caller,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
+    parameters.finish()?;
+    let shown = app.ledger.log().shown_checkpoint().await?;
+    let (_, note) = shown.ok_or_else(|| Problem::new(ErrorKind::NotFound, "no checkpoint is anchored yet"))?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response())
+}
+
 /// `GET /log/tile/{*path}` returns 200 with the tile as binary data.
 ///
 /// Any token may read tiles of hashes. Tiles of entries contain the headers of all tenants and need the scope `log.read`.
 /// Errors: `not_found` if the tree has no such tile yet, `internal` if events of the tile are missing.
-pub(super) async fn handle(
+pub(super) async fn tile(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(path): Path<String>,
@@ -53,10 +66,7 @@ pub(super) async fn handle(
             })?
         }
     };
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
-        (header::CACHE_CONTROL, HeaderValue::from_static(CACHE_CONTROL)),
-    ];
+    let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, CACHE_CONTROL)];
     Ok((headers, bytes).into_response())
 }
 
@@ -66,7 +76,7 @@ mod tests {
     use sealbus_core::log::tile::{HashTile, TileId, parse_entry_bundle};
     use serde_json::json;
 
-    use crate::tests::support::Publisher;
+    use crate::tests::support::{Publisher, send};
 
     async fn bytes(publisher: &Publisher, path: &str, token: &str) -> Vec<u8> {
         let response = publisher.request_as(Method::GET, path, token).send().await.unwrap();
@@ -106,5 +116,17 @@ mod tests {
         for path in ["/log/tile/0/0", "/log/tile/0/000.p/256", "/log/tile/64/000", "/log/tile/x/000"] {
             publisher.get(path, "acme").await.assert_field_problem("invalid_field", "path", "format");
         }
+    }
+
+    #[tokio::test]
+    async fn the_newest_anchored_checkpoint_is_returned() {
+        let publisher = Publisher::start().await;
+        publisher.get("/log/checkpoint", "acme").await.assert_problem("not_found");
+        let note = publisher.anchor().await;
+        let response = publisher.request_as(Method::GET, "/log/checkpoint", "writer").send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+        assert_eq!(response.text().await.unwrap(), note.to_string());
+        let request = publisher.request_as(Method::GET, "/log/checkpoint?size=1", "acme");
+        send(request).await.assert_field_problem("invalid_field", "size", "unknown");
     }
 }
