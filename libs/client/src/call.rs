@@ -5,8 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
+use serde::Serialize;
 
-use crate::error::ClientError;
+use crate::ClientError;
 
 /// A request. Every attempt sends the same one.
 pub(crate) struct Call<'a> {
@@ -34,20 +35,19 @@ impl<'a> Call<'a> {
         }
     }
 
-    pub(crate) fn post<const N: usize>(path: [&'a str; N], media_type: &'static str, body: Vec<u8>) -> Self {
-        let mut call = Self::get(path).header(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        call.method = Method::POST;
-        call.body = Some(body.into());
-        call
+    pub(crate) fn post<const N: usize>(
+        path: [&'a str; N],
+        media_type: &'static str,
+        body: &(impl Serialize + ?Sized),
+    ) -> Result<Self, ClientError> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| ClientError::Usage(format!("the events cannot be serialised as JSON: {error}")))?;
+        let call = Self::get(path).header(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        Ok(Self { method: Method::POST, body: Some(body.into()), ..call })
     }
 
     pub(crate) fn affinity(mut self, key: &'a str) -> Self {
         self.affinity = key;
-        self
-    }
-
-    pub(crate) fn extra_time(mut self, extra_time: Duration) -> Self {
-        self.extra_time = extra_time;
         self
     }
 

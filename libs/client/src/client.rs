@@ -1,20 +1,72 @@
-//! The client: its URLs and the headers that all requests have.
+//! The client: its configuration, and the headers that all requests have.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{ClientBuilder, Url};
 use sealbus_core::error_chain;
 use sealbus_core::hash::Hash;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::ClientConfig;
-use crate::error::ClientError;
+use crate::ClientError;
 
 /// How long establishing a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The configuration of a [`Client`].
+///
+/// [`ClientConfig::new`] sets everything but URLs and token to its default. Other values are set with struct update
+/// syntax:
+///
+/// ```
+/// use std::time::Duration;
+/// use sealbus_client::ClientConfig;
+///
+/// let config = ClientConfig {
+///     tenant: Some("acme".to_owned()),
+///     retry_budget: Duration::from_secs(5),
+///     ..ClientConfig::new(["http://sealbus-0:8080", "http://sealbus-1:8080"], "the token")
+/// };
+/// ```
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// The URLs of the publishers, such as `http://host:8080`: one for each replica, or that of a load balancer.
+    pub urls: Vec<String>,
+    /// The bearer token.
+    pub token: SecretString,
+    /// The tenant of all calls, or `None` for the token's default tenant.
+    pub tenant: Option<String>,
+    /// How long after its first attempt a call may be retried. Default: 30 s. It limits when a retry may
+    /// start, not how long it takes.
+    pub retry_budget: Duration,
+    /// How long one attempt may take, from connecting to the end of the response. Default: 30 s. Streams have no such
+    /// limit.
+    pub attempt_timeout: Duration,
+    /// The pause after the first round in which all URLs failed. Default: 50 ms. It doubles with each round, up to a
+    /// hundred times this value, and is reduced at random by up to a half.
+    pub first_retry_delay: Duration,
+    /// How long an event stream may be silent before it is opened again. Default: 45 s. It must be longer than the
+    /// service's heartbeat, which is 15 s by default.
+    pub stream_idle_timeout: Duration,
+}
+
+impl ClientConfig {
+    /// Returns a configuration for these URLs and this token, with the defaults of all other values.
+    pub fn new(urls: impl IntoIterator<Item = impl Into<String>>, token: &str) -> Self {
+        Self {
+            urls: urls.into_iter().map(Into::into).collect(),
+            token: SecretString::from(token),
+            tenant: None,
+            retry_budget: Duration::from_secs(30),
+            attempt_timeout: Duration::from_secs(30),
+            first_retry_delay: Duration::from_millis(50),
+            stream_idle_timeout: Duration::from_secs(45),
+        }
+    }
+}
 
 /// A client of the Sealbus HTTP API. Clones are cheap and share connections.
 #[derive(Clone)]
@@ -35,15 +87,15 @@ impl Client {
     /// [`ClientError::Usage`] if there is no URL, a URL is not valid, or token or tenant contain characters that a
     /// header cannot have.
     pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
-        let urls = config.urls.iter().map(|url| parse_url(url)).collect::<Result<Vec<_>, _>>()?;
+        let parse = |url: &String| {
+            parse_url(url).ok_or_else(|| ClientError::Usage(format!("\"{url}\" is not a URL such as http://host:port")))
+        };
+        let urls = config.urls.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         if urls.is_empty() {
             return Err(ClientError::Usage("a client needs at least one URL".to_owned()));
         }
-        let http = reqwest::Client::builder()
-            .default_headers(headers(&config)?)
-            .user_agent(concat!("sealbus-client/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
+        let builder = http_builder().default_headers(headers(&config)?).connect_timeout(CONNECT_TIMEOUT);
+        let http = builder
             .build()
             .map_err(|error| ClientError::Usage(format!("cannot create the HTTP client: {}", error_chain(&error))))?;
         Ok(Self { inner: Arc::new(Inner { http, urls, config }) })
@@ -65,9 +117,16 @@ impl fmt::Debug for Client {
     }
 }
 
-fn parse_url(text: &str) -> Result<Url, ClientError> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    url.ok_or_else(|| ClientError::Usage(format!("\"{text}\" is not a URL such as http://host:port")))
+/// Parses an http or https URL.
+pub(crate) fn parse_url(text: &str) -> Option<Url> {
+    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+/// Returns an HTTP client with the settings that all calls have in common.
+pub(crate) fn http_builder() -> ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("sealbus-client/", env!("CARGO_PKG_VERSION")))
+        .redirect(Policy::none())
 }
 
 fn headers(config: &ClientConfig) -> Result<HeaderMap, ClientError> {

@@ -10,12 +10,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::call::Call;
-use crate::client::Client;
-use crate::error::{ClientError, Problem};
-use crate::event::Event;
-use crate::publish::{Published, encode};
-use crate::retry::Pauses;
-use crate::transport::{CREATED, is_retryable};
+use crate::transport::{CREATED, Pauses, is_retryable};
+use crate::{Client, ClientError, Event, Problem, Published};
 
 const MEDIA_TYPE: &str = "application/cloudevents-batch+json";
 
@@ -77,7 +73,7 @@ impl Client {
             results: Vec<EventResult>,
         }
         let plan = events.first().and_then(|event| event["subject"].as_str()).unwrap_or_default();
-        let call = Call::post(["v1", "events"], MEDIA_TYPE, encode(events)?).affinity(plan);
+        let call = Call::post(["v1", "events"], MEDIA_TYPE, events)?.affinity(plan);
         let response = self.send(&call).await?;
         let results = response.json::<Results>()?.results;
         if results.len() != events.len() {

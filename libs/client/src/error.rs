@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use sealbus_core::error::FieldError;
 use serde::Deserialize;
 
 /// The reason why a call failed.
@@ -80,18 +81,6 @@ pub struct Problem {
     /// The response's `Retry-After`.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
-}
-
-/// A field that is not valid.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct FieldError {
-    /// The JSON pointer of the field, empty for the whole document.
-    pub pointer: String,
-    /// The rule that it violates.
-    pub rule: String,
-    /// How it violates the rule.
-    #[serde(default)]
-    pub detail: String,
 }
 
 impl Error for Problem {}

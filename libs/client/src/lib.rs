@@ -56,11 +56,6 @@
 //! - **Streams resume.** A stream that breaks or becomes silent is opened again after the last event that was received,
 //!   so that no event is skipped or repeated ([`Client::tail`]).
 //!
-//! # Errors
-//!
-//! [`ClientError`] tells a refusal ([`Problem`], with the service's error code) from a service that could not be
-//! reached. After the latter the outcome of a publish is unknown: publishing the same [`NewEvent`] again resolves it.
-//!
 //! # Witnesses
 //!
 //! [`WitnessClient`] is independent of [`Client`]. With it, the sealer of a log asks a witness for a cosignature.
@@ -68,25 +63,22 @@
 mod call;
 mod client;
 mod cloudevents;
-mod config;
 mod error;
 mod event;
 mod publish;
 mod read;
-mod receipt;
-mod retry;
 mod sse;
 mod tail;
 mod transport;
 mod witness;
 
-pub use crate::client::Client;
+pub use sealbus_core::error::FieldError;
+
+pub use crate::client::{Client, ClientConfig};
 pub use crate::cloudevents::Outcome;
-pub use crate::config::ClientConfig;
-pub use crate::error::{ClientError, FieldError, Problem};
+pub use crate::error::{ClientError, Problem};
 pub use crate::event::{Event, Seal, V1};
-pub use crate::publish::{Expect, NewEvent, Published, PublishedBatch};
-pub use crate::read::{Finding, Head, Page, Plans, TrailQuery, Verification};
-pub use crate::receipt::{PublishedSealed, Receipt};
+pub use crate::publish::{Expect, NewEvent, Published, PublishedBatch, PublishedSealed};
+pub use crate::read::{Finding, Head, Page, TrailQuery, Verification};
 pub use crate::tail::Scope;
 pub use crate::witness::{Cosignature, WitnessClient, WitnessError};

@@ -1,16 +1,21 @@
-//! Publishing (docs/spec/interface.md#publish).
+//! Publishing (docs/spec/interface.md#publish), and receipts: a publisher's evidence that Sealbus has accepted an event
+//! (docs/spec/interface.md#publish-wait).
 
-use reqwest::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use std::time::Duration;
+
+use reqwest::header::{HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use sealbus_core::event::Priority;
 use sealbus_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::call::Call;
-use crate::client::Client;
-use crate::error::ClientError;
-use crate::event::Event;
+use crate::{Client, ClientError, Event};
+
+/// The longest time for which the service can be configured to wait for the seal of an event.
+const MAX_SEALED_WAIT: Duration = Duration::from_mins(5);
 
 /// An event to publish. It has an id from its creation, so that publishing it twice stores it once.
 ///
@@ -85,20 +90,6 @@ pub enum Expect {
     Head(u64),
 }
 
-impl Expect {
-    fn header(self) -> Option<(HeaderName, HeaderValue)> {
-        match self {
-            Self::Any => None,
-            Self::Empty => Some((IF_NONE_MATCH, HeaderValue::from_static("*"))),
-            Self::Head(seq) => {
-                let value =
-                    HeaderValue::from_str(&format!("\"{seq}\"")).expect("digits and quotes are valid in a header");
-                Some((IF_MATCH, value))
-            }
-        }
-    }
-}
-
 /// An event that is committed and signed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Published {
@@ -115,6 +106,20 @@ pub struct PublishedBatch {
     pub events: Vec<Event>,
     /// Whether this call stored at least one of them.
     pub new: bool,
+}
+
+/// An event that is committed and signed, with its receipt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublishedSealed {
+    /// The stored event. It has a log index if it is sealed.
+    pub event: Event,
+    /// Whether this call stored it. Otherwise an event with the same id and content had been stored before.
+    pub new: bool,
+    /// Whether the event is sealed, so that the receipt contains its proof. If it was not sealed in time, it is stored
+    /// nevertheless, and [`Client::receipt`] returns the proof later.
+    pub sealed: bool,
+    /// The receipt, as [`Client::receipt`] returns it.
+    pub receipt: String,
 }
 
 impl Client {
@@ -134,13 +139,9 @@ impl Client {
         Ok(Published { event: response.json()?, new: response.created() })
     }
 
-    /// Publishes 1 to 1,000 events of one plan atomically. Events that are stored already are not stored again.
-    pub async fn publish_batch(&self, plan: &str, events: &[NewEvent]) -> Result<PublishedBatch, ClientError> {
-        self.publish_batch_expecting(plan, events, Expect::Any).await
-    }
-
-    /// Publishes 1 to 1,000 events of one plan atomically, if the plan has the expected head.
-    pub async fn publish_batch_expecting(
+    /// Publishes 1 to 1,000 events of one plan atomically, if the plan has the expected head. Events that are stored
+    /// already are not stored again.
+    pub async fn publish_batch(
         &self,
         plan: &str,
         events: &[NewEvent],
@@ -153,23 +154,51 @@ impl Client {
         let response = self.send(&post(plan, events, expect)?).await?;
         Ok(PublishedBatch { events: response.json::<Body>()?.events, new: response.created() })
     }
+
+    /// Publishes an event like [`Client::publish_expecting`], and waits until it is sealed.
+    ///
+    /// `timeout` limits the wait. The service refuses one that is longer than its `SEALBUS_SEALED_WAIT` (10 s by
+    /// default), which it uses itself for `None`.
+    pub async fn publish_sealed(
+        &self,
+        plan: &str,
+        event: &NewEvent,
+        expect: Expect,
+        timeout: Option<Duration>,
+    ) -> Result<PublishedSealed, ClientError> {
+        #[derive(Deserialize)]
+        struct Body {
+            sealed: bool,
+            receipt: Box<RawValue>,
+        }
+        let timeout_text = timeout.map(|timeout| format!("{}ms", timeout.as_millis()));
+        let mut call = post(plan, event, expect)?.query("wait", Some("sealed")).query("timeout", timeout_text);
+        call.extra_time = timeout.unwrap_or(MAX_SEALED_WAIT);
+        let response = self.send(&call).await?;
+        let Body { sealed, receipt } = response.json()?;
+        let (event, receipt) = (response.json()?, receipt.get().to_owned());
+        Ok(PublishedSealed { event, new: response.created(), sealed, receipt })
+    }
+
+    /// Reads the receipt of an event by its UUID. Returns `None` if the tenant has no such event.
+    ///
+    /// A receipt is the record of an event with its seal and, once it is sealed, the proof that the log contains it. The
+    /// text is that of a file for `sealbus verify --receipt`, which verifies it. The client does not.
+    pub async fn receipt(&self, id: Uuid) -> Result<Option<String>, ClientError> {
+        let response = self.send(&Call::get(["v1", "events", &id.to_string(), "receipt"])).await;
+        ClientError::none_if_not_found(response)?.map(|response| response.text()).transpose()
+    }
 }
 
 /// Returns the request that publishes `body`, an event or a list of events, to a plan.
-pub(crate) fn post<'a>(
-    plan: &'a str,
-    body: &(impl Serialize + ?Sized),
-    expect: Expect,
-) -> Result<Call<'a>, ClientError> {
-    let body = encode(body)?;
-    let call = Call::post(["v1", "plans", plan, "events"], "application/json", body).affinity(plan);
-    Ok(match expect.header() {
-        Some((name, value)) => call.header(name, value),
-        None => call,
+fn post<'a>(plan: &'a str, body: &(impl Serialize + ?Sized), expect: Expect) -> Result<Call<'a>, ClientError> {
+    let call = Call::post(["v1", "plans", plan, "events"], "application/json", body)?.affinity(plan);
+    Ok(match expect {
+        Expect::Any => call,
+        Expect::Empty => call.header(IF_NONE_MATCH, HeaderValue::from_static("*")),
+        Expect::Head(seq) => {
+            let seq = format!("\"{seq}\"").try_into().expect("digits and quotes are valid in a header");
+            call.header(IF_MATCH, seq)
+        }
     })
-}
-
-pub(crate) fn encode(body: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, ClientError> {
-    serde_json::to_vec(body)
-        .map_err(|error| ClientError::Usage(format!("the events cannot be serialised as JSON: {error}")))
 }

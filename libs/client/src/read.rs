@@ -7,9 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::call::Call;
-use crate::client::Client;
-use crate::error::ClientError;
-use crate::event::Event;
+use crate::{Client, ClientError, Event};
 
 /// A selection of a plan's events.
 #[derive(Clone, Debug, Default)]
@@ -82,16 +80,6 @@ pub struct Finding {
     pub detail: String,
 }
 
-/// A page of the names of plans, in byte order.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Plans {
-    /// The names.
-    pub plans: Vec<String>,
-    /// The cursor of the next page, or `None` if this is the last one.
-    #[serde(default)]
-    pub next: Option<String>,
-}
-
 impl Client {
     /// Reads a page of a plan's events.
     pub async fn trail(&self, plan: &str, query: &TrailQuery) -> Result<Page, ClientError> {
@@ -159,13 +147,5 @@ impl Client {
     /// Reads the catalog of event types, as JSON.
     pub async fn catalog(&self) -> Result<Value, ClientError> {
         self.json(&Call::get(["v1", "catalog"])).await
-    }
-
-    /// Reads a page of the names of plans that begin with `prefix`. `after` is the [`next`](Plans::next) of the
-    /// previous page.
-    pub async fn plans(&self, prefix: &str, after: Option<&str>, limit: Option<u32>) -> Result<Plans, ClientError> {
-        let prefix = (!prefix.is_empty()).then_some(prefix);
-        let call = Call::get(["v1", "plans"]).query("prefix", prefix).query("after", after).query("limit", limit);
-        self.json(&call).await
     }
 }

@@ -5,8 +5,6 @@
 pub(crate) struct Message {
     /// The value of the last `id:` line of the stream, empty if there was no such line.
     pub(crate) id: String,
-    /// The value of the `event:` line, empty if there was no such line.
-    pub(crate) event: String,
     /// The values of the `data:` lines, joined by line feeds.
     pub(crate) data: String,
 }
@@ -24,7 +22,6 @@ pub(crate) struct Parser {
     id: String,
     /// The value of the last `id:` line of a complete block.
     last_id: String,
-    event: String,
     data: Option<String>,
 }
 
@@ -68,7 +65,6 @@ impl Parser {
                     data.push_str(value);
                 }
             },
-            "event" => value.clone_into(&mut self.event),
             "id" if !value.contains('\0') => value.clone_into(&mut self.id),
             _ => {}
         }
@@ -76,9 +72,8 @@ impl Parser {
     }
 
     fn end_block(&mut self) -> Option<Message> {
-        let event = std::mem::take(&mut self.event);
         self.id.clone_into(&mut self.last_id);
-        self.data.take().map(|data| Message { id: self.id.clone(), event, data })
+        self.data.take().map(|data| Message { id: self.id.clone(), data })
     }
 }
 
@@ -92,26 +87,26 @@ mod tests {
         Parser::default().push(stream.as_bytes())
     }
 
-    fn message(id: &str, event: &str, data: &str) -> Message {
-        Message { id: id.into(), event: event.into(), data: data.into() }
+    fn message(id: &str, data: &str) -> Message {
+        Message { id: id.into(), data: data.into() }
     }
 
     #[test]
     fn the_examples_of_the_standard_are_parsed() {
-        assert_eq!(parse("data: YHOO\ndata: +2\ndata: 10\n\n"), [message("", "", "YHOO\n+2\n10")]);
+        assert_eq!(parse("data: YHOO\ndata: +2\ndata: 10\n\n"), [message("", "YHOO\n+2\n10")]);
         assert_eq!(
             parse(": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n"),
-            [message("1", "", "first event"), message("", "", "second event")]
+            [message("1", "first event"), message("", "second event")]
         );
-        assert_eq!(parse("data\n\ndata\ndata\n\ndata:"), [message("", "", ""), message("", "", "\n")]);
-        assert_eq!(parse("data:test\n\ndata: test\n\n"), [message("", "", "test"), message("", "", "test")]);
+        assert_eq!(parse("data\n\ndata\ndata\n\ndata:"), [message("", ""), message("", "\n")]);
+        assert_eq!(parse("data:test\n\ndata: test\n\n"), [message("", "test"), message("", "test")]);
     }
 
     #[test]
-    fn the_id_applies_to_later_messages_and_the_event_name_does_not() {
+    fn the_id_applies_to_later_messages_and_other_fields_are_ignored() {
         assert_eq!(
             parse("id: 7\nevent: end\ndata: a\n\ndata: b\n\nretry: 10\nunknown: x\n\nid: a\0b\ndata: c\n\n"),
-            [message("7", "end", "a"), message("7", "", "b"), message("7", "", "c")]
+            [message("7", "a"), message("7", "b"), message("7", "c")]
         );
     }
 
@@ -129,7 +124,7 @@ mod tests {
     #[test]
     fn lf_cr_and_crlf_end_a_line() {
         assert_eq!(parse("\u{feff}data: a\r\n\r\ndata: b\r\rdata: c\n\n").len(), 3);
-        assert_eq!(parse("data: a\r\ndata: b\r\n\r\n"), [message("", "", "a\nb")]);
+        assert_eq!(parse("data: a\r\ndata: b\r\n\r\n"), [message("", "a\nb")]);
     }
 
     proptest! {

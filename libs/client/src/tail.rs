@@ -8,11 +8,9 @@ use reqwest::header::{ACCEPT, HeaderName, HeaderValue};
 use sealbus_core::error_chain;
 
 use crate::call::Call;
-use crate::client::Client;
-use crate::error::ClientError;
-use crate::event::Event;
-use crate::retry::Pauses;
 use crate::sse::{Message, Parser};
+use crate::transport::Pauses;
+use crate::{Client, ClientError, Event};
 
 /// The events to follow.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,14 +10,14 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::call::Call;
-use crate::client::Client;
-use crate::error::{ClientError, Problem};
-use crate::retry::Pauses;
+use crate::{Client, ClientError, Problem};
 
 /// The status of a publish that stored something.
 pub(crate) const CREATED: u16 = StatusCode::CREATED.as_u16();
 /// The number of characters of an unexpected body that an error quotes.
 const MAX_EXCERPT_CHARS: usize = 200;
+/// The longest pause between attempts, as a multiple of the first one.
+const MAX_GROWTH: u32 = 100;
 
 /// A successful response, read to its end.
 pub(crate) struct CompleteResponse {
@@ -53,75 +53,75 @@ impl CompleteResponse {
 enum Failure {
     /// Every other attempt would fail too.
     Permanent(ClientError),
-    /// Another URL may succeed, or the same one later. The response may have had a `Retry-After`.
-    TryNext(ClientError, Option<Duration>),
+    /// Another URL may succeed, or the same one after the `Retry-After`.
+    TryNext(ClientError, Duration),
     /// The service limits the rate of the caller's requests. All URLs would refuse until the `Retry-After` is over.
     SlowDown(ClientError, Duration),
 }
 
-/// The attempts of one call: in rounds through all URLs, with growing pauses between the rounds, within the retry
-/// budget.
-struct Attempts<'a> {
-    urls: Vec<&'a Url>,
-    url_index: usize,
-    pauses: Pauses,
-    /// The longest `Retry-After` of the round.
-    retry_after: Duration,
-    deadline: Instant,
+/// Pauses that double up to a hundred times the first one. Each is reduced at random by up to a half, so that clients
+/// that failed at the same time do not retry at the same time.
+pub(crate) struct Pauses {
+    first: Duration,
+    next: Duration,
 }
 
-impl<'a> Attempts<'a> {
-    fn new(client: &'a Client, call: &Call<'_>) -> Self {
-        let config = &client.inner.config;
-        Self {
-            urls: client.urls_for(call.affinity),
-            url_index: 0,
-            pauses: Pauses::new(config.first_retry_delay),
-            retry_after: Duration::ZERO,
-            deadline: Instant::now() + config.retry_budget,
-        }
+impl Pauses {
+    pub(crate) fn new(first: Duration) -> Self {
+        Self { first, next: first }
     }
 
-    /// The URL of the current attempt.
-    fn url(&self) -> &'a Url {
-        self.urls[self.url_index]
+    /// Returns the next pause.
+    pub(crate) fn next(&mut self) -> Duration {
+        let pause = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.next = (self.next * 2).min(self.first * MAX_GROWTH);
+        pause
     }
 
-    /// Moves on to the next attempt after a pause if necessary. Returns the error if there is to be no other attempt.
-    async fn next(&mut self, failure: Failure) -> Result<(), ClientError> {
-        let (error, retry_after, round_is_over) = match failure {
-            Failure::Permanent(error) => return Err(error),
-            Failure::TryNext(error, retry_after) => {
-                (error, retry_after.unwrap_or_default(), self.url_index + 1 == self.urls.len())
-            }
-            Failure::SlowDown(error, retry_after) => (error, retry_after, true),
-        };
-        tracing::debug!(url = %self.url(), error = %error_chain(&error), "request failed; trying again");
-        self.retry_after = self.retry_after.max(retry_after);
-        if !round_is_over {
-            self.url_index += 1;
-            return Ok(());
-        }
-        let pause = self.pauses.next().max(self.retry_after);
-        if Instant::now() + pause > self.deadline {
-            return Err(error);
-        }
-        tokio::time::sleep(pause).await;
-        (self.url_index, self.retry_after) = (0, Duration::ZERO);
-        Ok(())
+    /// Starts again with the first pause, after a success.
+    pub(crate) fn reset(&mut self) {
+        self.next = self.first;
     }
 }
 
 impl Client {
+    /// Makes attempts until one succeeds or fails permanently: in rounds through all URLs, with growing pauses between the
+    /// rounds, within the retry budget.
+    async fn retry<'a, T, F>(&'a self, call: &Call<'_>, attempt: impl Fn(&'a Url) -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let config = &self.inner.config;
+        let deadline = Instant::now() + config.retry_budget;
+        let mut pauses = Pauses::new(config.first_retry_delay);
+        let urls = self.urls_for(call.affinity);
+        loop {
+            let (mut last_error, mut longest_retry_after) = (None, Duration::ZERO);
+            for url in &urls {
+                let (error, retry_after, round_is_over) = match attempt(url).await {
+                    Ok(response) => return Ok(response),
+                    Err(Failure::Permanent(error)) => return Err(error),
+                    Err(Failure::TryNext(error, retry_after)) => (error, retry_after, false),
+                    Err(Failure::SlowDown(error, retry_after)) => (error, retry_after, true),
+                };
+                tracing::debug!(%url, error = %error_chain(&error), "request failed; trying again");
+                last_error = Some(error);
+                longest_retry_after = longest_retry_after.max(retry_after);
+                if round_is_over {
+                    break;
+                }
+            }
+            let pause = pauses.next().max(longest_retry_after);
+            if Instant::now() + pause > deadline {
+                return Err(last_error.expect("`Client::new` refuses a configuration without URLs"));
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
     /// Sends a request, and reads the response to its end.
     pub(crate) async fn send(&self, call: &Call<'_>) -> Result<CompleteResponse, ClientError> {
-        let mut attempts = Attempts::new(self, call);
-        loop {
-            match self.attempt_to_end(call, attempts.url()).await {
-                Ok(response) => return Ok(response),
-                Err(failure) => attempts.next(failure).await?,
-            }
-        }
+        self.retry(call, |url| self.attempt_to_end(call, url)).await
     }
 
     /// Sends a request, and parses the body of the response.
@@ -131,13 +131,7 @@ impl Client {
 
     /// Sends a request, and returns the response as soon as its headers have been received.
     pub(crate) async fn open_stream(&self, call: &Call<'_>) -> Result<Response, ClientError> {
-        let mut attempts = Attempts::new(self, call);
-        loop {
-            match self.attempt(call, attempts.url(), None).await {
-                Ok(response) => return Ok(response),
-                Err(failure) => attempts.next(failure).await?,
-            }
-        }
+        self.retry(call, |url| self.attempt(call, url, None)).await
     }
 
     async fn attempt_to_end(&self, call: &Call<'_>, base: &Url) -> Result<CompleteResponse, Failure> {
@@ -176,7 +170,7 @@ impl Client {
         };
         match status {
             429 => Failure::SlowDown(error, retry_after.unwrap_or_default()),
-            _ if is_retryable(status) => Failure::TryNext(error, retry_after),
+            _ if is_retryable(status) => Failure::TryNext(error, retry_after.unwrap_or_default()),
             _ => Failure::Permanent(error),
         }
     }
@@ -185,7 +179,7 @@ impl Client {
         let urls: Vec<&str> = self.inner.urls.iter().map(|url| url.as_str().trim_end_matches('/')).collect();
         // The error already names the URLs. The library would add the URL with its query.
         let source = error_chain(&error.without_url()).into();
-        Failure::TryNext(ClientError::Unreachable { urls: urls.join(", "), source }, None)
+        Failure::TryNext(ClientError::Unreachable { urls: urls.join(", "), source }, Duration::ZERO)
     }
 }
 
@@ -209,4 +203,22 @@ fn excerpt(body: &[u8]) -> String {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_hundred_times_the_first_with_jitter() {
+        let first = Duration::from_millis(50);
+        let mut pauses = Pauses::new(first);
+        for round in 0..20 {
+            let full = (first * 2_u32.pow(round)).min(Duration::from_secs(5));
+            let pause = pauses.next();
+            assert!(pause >= full / 2 && pause <= full, "round {round}: {pause:?} of {full:?}");
+        }
+        pauses.reset();
+        assert!(pauses.next() <= first);
+    }
 }

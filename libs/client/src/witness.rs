@@ -12,6 +12,8 @@ use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError};
 use sealbus_core::log::note::{Note, Signature, SignatureType, VerifierKey};
 use sealbus_core::log::witness::{AddCheckpoint, SIZE_CONTENT_TYPE, parse_size};
 
+use crate::client::{http_builder, parse_url};
+
 /// The longest accepted response, in bytes. It has room for 64 cosignatures of the longest kind, 3.3 KB each.
 const MAX_RESPONSE_BYTES: usize = 1 << 18;
 /// The number of characters of a refusal that an error quotes.
@@ -92,22 +94,16 @@ impl WitnessClient {
     /// # Errors
     /// [`WitnessError::Usage`] if the URL is not valid or the key is not of type 0x04.
     pub fn new(url: &str, key: VerifierKey, timeout: Duration) -> Result<Self, WitnessError> {
-        let usage = |what: String| WitnessError::Usage(what);
-        let mut prefix = Url::parse(url)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https"))
-            .ok_or_else(|| usage(format!("\"{url}\" is not a URL such as https://host")))?;
+        let mut prefix = parse_url(url)
+            .ok_or_else(|| WitnessError::Usage(format!("\"{url}\" is not a URL such as https://host")))?;
         if key.signature_type() != SignatureType::Cosignature {
-            return Err(usage(format!("{key} is not the key of a witness: its type is not 0x04")));
+            return Err(WitnessError::Usage(format!("{key} is not the key of a witness: its type is not 0x04")));
         }
-        // Only http and https URLs are accepted above, and they have a path.
         prefix.path_segments_mut().expect("an http URL has a path").pop_if_empty().push("add-checkpoint");
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("sealbus-client/", env!("CARGO_PKG_VERSION")))
+        let http = http_builder()
             .timeout(timeout)
-            .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|error| usage(format!("cannot create the HTTP client: {}", error_chain(&error))))?;
+            .map_err(|error| WitnessError::Usage(format!("cannot create the HTTP client: {}", error_chain(&error))))?;
         Ok(Self { url: prefix, key, http })
     }
 

@@ -44,7 +44,7 @@ async fn a_receipt_is_returned_byte_for_byte() {
     let client = service.client();
     let id = "0197f2a0-0000-7000-8000-000000000007".parse().expect("a UUID");
     let receipt = client.receipt(id).await.expect("answered").expect("the event has a receipt");
-    assert_eq!(receipt.to_string(), body(true)["receipt"].to_string());
+    assert_eq!(receipt, body(true)["receipt"].to_string());
     assert_eq!(client.receipt(id).await.expect("answered"), None);
     assert_eq!(service.requests()[0].line, "GET /v1/events/0197f2a0-0000-7000-8000-000000000007/receipt");
 }
