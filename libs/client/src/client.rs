@@ -1,6 +1,5 @@
 //! The client: its configuration, and the headers that all requests have.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,11 +68,12 @@ impl ClientConfig {
 }
 
 /// A client of the Sealbus HTTP API. Clones are cheap and share connections.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Client {
     pub(crate) inner: Arc<Inner>,
 }
 
+#[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) http: reqwest::Client,
     pub(crate) urls: Vec<Url>,
@@ -108,12 +108,6 @@ impl Client {
         let mut urls: Vec<&Url> = self.inner.urls.iter().collect();
         urls.sort_by_cached_key(|url| Hash::of(format!("{url}\n{key}").as_bytes()));
         urls
-    }
-}
-
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Client").field(&self.inner.config).finish()
     }
 }
 

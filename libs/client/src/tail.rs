@@ -103,15 +103,12 @@ impl Tail {
             Scope::Plan(plan) => Call::get(["v1", "plans", plan, "events", "stream"]).affinity(plan),
             Scope::All => Call::get(["v1", "events", "stream"]),
         };
-        let call = call.header(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        let call = match &self.last_id {
-            None => call,
-            Some(id) => {
-                let id = HeaderValue::from_str(id)
-                    .map_err(|_| ClientError::Usage("the stream sent an id that a header cannot have".to_owned()))?;
-                call.header(HeaderName::from_static("last-event-id"), id)
-            }
-        };
+        let mut call = call.header(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        if let Some(id) = &self.last_id {
+            let id = HeaderValue::from_str(id)
+                .map_err(|_| ClientError::Usage("the stream sent an id that a header cannot have".to_owned()))?;
+            call = call.header(HeaderName::from_static("last-event-id"), id);
+        }
         self.client.open_stream(&call).await
     }
 }

@@ -80,13 +80,6 @@ pub enum WitnessError {
     Unsigned(String),
 }
 
-/// The outcome of one request.
-enum Submission {
-    Cosigned(Cosignature),
-    /// The witness has cosigned another size than the request assumed.
-    Conflict(u64),
-}
-
 impl WitnessClient {
     /// Returns a client of the witness with the submission prefix `url` and the key `key`, without connecting yet.
     /// `timeout` limits each of the at most two requests of a call, from connecting to the end of the response.
@@ -143,19 +136,15 @@ impl WitnessClient {
             let proof = proof.map_err(|error| WitnessError::Proof { from, source: error.into() })?;
             AddCheckpoint::new(from, proof, note.clone()).map_err(|error| WitnessError::Usage(error.to_string()))
         };
-        match self.submit(&request(old_size).await?).await? {
-            Submission::Cosigned(cosignature) => Ok(cosignature),
-            Submission::Conflict(other) if other > size || other == old_size => {
-                Err(WitnessError::Conflict { size: other })
+        match self.submit(&request(old_size).await?).await {
+            Err(WitnessError::Conflict { size: other }) if other <= size && other != old_size => {
+                self.submit(&request(other).await?).await
             }
-            Submission::Conflict(other) => match self.submit(&request(other).await?).await? {
-                Submission::Cosigned(cosignature) => Ok(cosignature),
-                Submission::Conflict(size) => Err(WitnessError::Conflict { size }),
-            },
+            outcome => outcome,
         }
     }
 
-    async fn submit(&self, request: &AddCheckpoint) -> Result<Submission, WitnessError> {
+    async fn submit(&self, request: &AddCheckpoint) -> Result<Cosignature, WitnessError> {
         let sent = self.http.post(self.url.clone()).body(request.to_string()).send().await;
         let response = sent.map_err(|error| self.unreachable(error))?;
         let status = response.status();
@@ -163,11 +152,11 @@ impl WitnessClient {
         let body = self.body(response).await?;
         if status == StatusCode::OK {
             let body = body.ok_or_else(|| WitnessError::Unsigned("the body is longer than 256 KiB".to_owned()))?;
-            return self.cosignature(&body, request.note()).map(Submission::Cosigned);
+            return self.cosignature(&body, request.note());
         }
         let body = body.unwrap_or_default();
         match parse_size(&body) {
-            Some(size) if status == StatusCode::CONFLICT && is_size => Ok(Submission::Conflict(size)),
+            Some(size) if status == StatusCode::CONFLICT && is_size => Err(WitnessError::Conflict { size }),
             _ => {
                 let message = String::from_utf8_lossy(&body).trim().chars().take(MAX_MESSAGE_CHARS).collect();
                 Err(WitnessError::Refused { status: status.as_u16(), message })

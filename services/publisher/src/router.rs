@@ -27,8 +27,10 @@ pub(crate) fn router(app: Arc<App>, health: Arc<Health>) -> Router {
     routes
         .with_state(app)
         .merge(health_routes(health))
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(async || Problem::new(ErrorKind::NotFound, "the API has no such path"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(ErrorKind::MethodNotAllowed, "the path does not support this method")
+        })
         .layer(CatchPanicLayer::custom(panic_response))
         .layer(from_fn(set_security_headers))
         .layer(from_fn_with_state(metrics, observe))
@@ -58,19 +60,10 @@ async fn set_security_headers(request: Request, next: Next) -> Response {
     response
 }
 
-async fn unknown_path() -> Problem {
-    Problem::new(ErrorKind::NotFound, "the API has no such path")
-}
-
-async fn method_not_allowed() -> Problem {
-    Problem::new(ErrorKind::MethodNotAllowed, "the path does not support this method")
-}
-
 #[expect(clippy::needless_pass_by_value, reason = "the layer passes the panic by value")]
 fn panic_response(panic: Box<dyn Any + Send + 'static>) -> Response {
-    let message =
-        panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
-    tracing::error!(panic = message.as_deref().unwrap_or("no message"), "a handler panicked");
+    let message = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref().map(String::as_str));
+    tracing::error!(panic = message.unwrap_or("no message"), "a handler panicked");
     Problem::new(ErrorKind::Internal, "internal error; see the publisher's log").into_response()
 }
 

@@ -2,10 +2,9 @@
 
 mod caller;
 mod token;
-mod token_file;
 mod tokens;
 
 pub(crate) use self::caller::Caller;
+pub use self::token::TokenFileError;
 pub(crate) use self::token::{Scope, Token};
-pub use self::token_file::TokenFileError;
 pub(crate) use self::tokens::Tokens;

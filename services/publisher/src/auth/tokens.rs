@@ -10,8 +10,7 @@ use sealbus_core::hash::Hash;
 use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::token::Token;
-use crate::auth::token_file::{self, TokenFileError};
+use crate::auth::token::{Token, TokenFileError, parse_file, read_file};
 
 /// The tokens in effect. Clones share them.
 #[derive(Clone)]
@@ -30,8 +29,8 @@ struct Loaded {
 impl Tokens {
     /// Loads a token file. The clock decides when its tokens expire.
     pub(crate) fn load(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, TokenFileError> {
-        let text = token_file::read(path)?;
-        let tokens = token_file::parse(path, &text)?;
+        let text = read_file(path)?;
+        let tokens = parse_file(path, &text)?;
         Ok(Self { path: path.into(), clock, loaded: Arc::new(RwLock::new(Loaded { text, tokens })) })
     }
 
@@ -69,12 +68,12 @@ impl Tokens {
     }
 
     fn reload(&self) {
-        let read = token_file::read(&self.path);
+        let read = read_file(&self.path);
         let is_unchanged = |text: &String| *text == self.loaded.read().expect("see find").text;
         if read.as_ref().is_ok_and(is_unchanged) {
             return;
         }
-        match read.and_then(|text| token_file::parse(&self.path, &text).map(|tokens| Loaded { text, tokens })) {
+        match read.and_then(|text| parse_file(&self.path, &text).map(|tokens| Loaded { text, tokens })) {
             Ok(loaded) => {
                 tracing::info!(tokens = loaded.tokens.len(), "token file reloaded");
                 *self.loaded.write().expect("see find") = loaded;

@@ -5,8 +5,6 @@ mod event;
 mod events;
 mod log;
 mod plan_events;
-mod plan_head;
-mod plan_verification;
 mod plans;
 mod publish;
 mod publish_cloudevents;
@@ -26,9 +24,9 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     vec![
         ("/v1/plans/{plan}/events", get(plan_events::handle).post(publish::handle)),
         ("/v1/plans/{plan}/events/stream", get(streams::plan)),
-        ("/v1/plans/{plan}/head", get(plan_head::handle)),
-        ("/v1/plans/{plan}/verification", get(plan_verification::handle)),
-        ("/v1/plans", get(plans::handle)),
+        ("/v1/plans/{plan}/head", get(plans::head)),
+        ("/v1/plans/{plan}/verification", get(plans::verification)),
+        ("/v1/plans", get(plans::list)),
         ("/v1/events", get(events::handle).post(publish_cloudevents::handle)),
         ("/v1/events/stream", get(streams::log)),
         ("/v1/events/{id}", get(event::handle)),

@@ -101,19 +101,17 @@ impl BodyReader {
             return Err(Refused::new(ErrorKind::Overloaded, "too many request bodies are in flight"));
         };
         let reservation = CountedPermit::new(permit, &self.in_flight);
+        let refuse = |kind, detail: String| Err(Refused::new(kind, detail));
         match timeout(read_timeout, collect(body, max_body_bytes)).await {
             Ok(Ok(Some(bytes))) => Ok(ReceivedBody { bytes, _reservation: reservation }),
             Ok(Ok(None)) => {
-                let detail = format!("the request body exceeds the limit of {max_body_bytes} bytes");
-                Err(Refused::new(ErrorKind::TooLarge, detail))
+                refuse(ErrorKind::TooLarge, format!("the request body exceeds the limit of {max_body_bytes} bytes"))
             }
             Ok(Err(_)) => {
-                let detail = "the connection ended before the request body was complete";
-                Err(Refused::new(ErrorKind::InvalidField, detail))
+                refuse(ErrorKind::InvalidField, "the connection ended before the request body was complete".to_owned())
             }
             Err(_) => {
-                let detail = format!("the request body was not received within {read_timeout:?}");
-                Err(Refused::new(ErrorKind::RequestTimeout, detail))
+                refuse(ErrorKind::RequestTimeout, format!("the request body was not received within {read_timeout:?}"))
             }
         }
     }

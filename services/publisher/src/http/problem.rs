@@ -1,6 +1,6 @@
 //! Error responses: RFC 9457 problem details, the same for every endpoint, the router and panics.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use sealbus_core::error::{ErrorKind, Refused};
@@ -57,13 +57,6 @@ impl Problem {
         }
         problem
     }
-
-    /// Returns the seconds to wait before a retry, or `None` if a retry does not help.
-    fn retry_after(&self) -> Option<u32> {
-        let helps =
-            matches!(self.kind(), ErrorKind::RateLimited | ErrorKind::Overloaded | ErrorKind::LedgerUnavailable);
-        helps.then_some(RETRY_AFTER_SECONDS)
-    }
 }
 
 impl From<Refused> for Problem {
@@ -86,7 +79,9 @@ impl From<LedgerError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.kind().status()).expect("every error kind has a valid status");
-        let retry_after = self.retry_after().map(|seconds| [(header::RETRY_AFTER, HeaderValue::from(seconds))]);
+        let retryable =
+            matches!(self.kind(), ErrorKind::RateLimited | ErrorKind::Overloaded | ErrorKind::LedgerUnavailable);
+        let retry_after = retryable.then_some([(header::RETRY_AFTER, RETRY_AFTER_SECONDS)]);
         let scheme = (self.kind() == ErrorKind::Unauthenticated).then_some([(header::WWW_AUTHENTICATE, "Bearer")]);
         let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
         // The router's metrics count refusals by kind.

@@ -20,12 +20,9 @@ pub(crate) enum EventFormat {
 impl EventFormat {
     /// Reads the `Accept` header. Returns [`EventFormat::Native`] unless it names a media type of `CloudEvents`.
     pub(crate) fn from_accept(headers: &HeaderMap) -> Self {
-        let accepted = headers
-            .get_all(header::ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','));
-        let mut types = accepted.map(|part| part.split(';').next().unwrap_or_default().trim());
+        let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let parts = accepted.flat_map(|value| value.split(','));
+        let mut types = parts.map(|part| part.split(';').next().unwrap_or_default().trim());
         if types.any(|name| name == cloudevents::STRUCTURED || name == cloudevents::BATCH) {
             Self::CloudEvents
         } else {

@@ -4,7 +4,7 @@
 //! Keys are looked up for each call and never cached. An erasure therefore only has to delete the rows of the ledger, and
 //! the append detects a key that was closed after the lookup.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use sealbus_core::envelope::{DataKey, DataSubject};
@@ -75,22 +75,21 @@ impl Encryption {
         events: impl Iterator<Item = &'a ToEncrypt>,
         keys: &mut Keys<'a>,
     ) -> Result<(), Problem> {
-        let mut ids: HashMap<&DataSubject, Vec<Uuid>> = HashMap::new();
+        let mut ids: BTreeMap<&DataSubject, Vec<Uuid>> = BTreeMap::new();
         for event in events {
             ids.entry(event.subject()).or_default().push(event.event_id());
         }
-        let subjects: Vec<DataSubject> = ids.keys().map(|subject| (*subject).clone()).collect();
+        let subjects: Vec<DataSubject> = ids.keys().copied().cloned().collect();
         let current = self.ledger.data_keys().current(tenant.as_str(), &subjects).await?;
-        let keyless = subjects.iter().zip(current).filter(|(_, current)| matches!(current, Current::Next(_)));
-        let keyless: HashSet<&DataSubject> = keyless.map(|(subject, _)| subject).collect();
-        ids.retain(|subject, _| keyless.contains(*subject));
-        if ids.is_empty() {
+        let without_key = ids.into_iter().zip(current).filter(|(_, current)| matches!(current, Current::Next(_)));
+        let without_key: Vec<(&DataSubject, Vec<Uuid>)> = without_key.map(|(subject, _)| subject).collect();
+        if without_key.is_empty() {
             return Ok(());
         }
-        let candidates: Vec<Uuid> = ids.values().flatten().copied().collect();
-        let stored: HashSet<Uuid> =
-            self.ledger.history().stored_ids(tenant.as_str(), &candidates).await?.into_iter().collect();
-        for (subject, ids) in ids {
+        let candidates: Vec<Uuid> = without_key.iter().flat_map(|(_, ids)| ids).copied().collect();
+        let stored = self.ledger.history().stored_ids(tenant.as_str(), &candidates).await?;
+        let stored: HashSet<Uuid> = stored.into_iter().collect();
+        for (subject, ids) in without_key {
             if ids.iter().any(|id| stored.contains(id)) {
                 keys.insert(subject, new_data_key()?);
             }

@@ -30,7 +30,7 @@ impl BrokerLink {
         self.broker.get().is_some_and(Broker::is_connected)
     }
 
-    /// Connects, and sends the hints of the appender. Returns when the appender is dropped or `shutdown` fires.
+    /// Connects, and sends the hints of the appender, until `shutdown` fires.
     pub(crate) async fn run(
         &self,
         config: BrokerConfig,
@@ -38,20 +38,13 @@ impl BrokerLink {
         metrics: Metrics,
         shutdown: CancellationToken,
     ) {
-        let connecting = self.connect(config);
-        tokio::pin!(connecting);
-        let mut connected = false;
-        loop {
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => break,
-                () = &mut connecting, if !connected => connected = true,
-                batch = hints.recv() => match batch {
-                    Some(batch) => self.send(&batch, &metrics),
-                    None => break,
-                },
+        let sending = async {
+            while let Some(batch) = hints.recv().await {
+                self.send(&batch, &metrics);
             }
-        }
+        };
+        let running = async { tokio::join!(self.connect(config), sending) };
+        shutdown.run_until_cancelled(running).await;
         if let Some(broker) = self.broker.get() {
             broker.close().await;
         }

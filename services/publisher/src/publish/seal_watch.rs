@@ -91,12 +91,8 @@ impl SealWatch {
         let (places, count) = {
             let mut waiters = self.waiters();
             waiters.retain(|waiter| !waiter.sealed.is_closed());
-            let unchecked = waiters.iter_mut().filter(|waiter| waiter.checked_size != Some(size));
-            let mut places = Vec::new();
-            for waiter in unchecked {
-                waiter.checked_size = Some(size);
-                places.extend(waiter.places.iter().cloned());
-            }
+            let unchecked = waiters.iter().filter(|waiter| waiter.checked_size != Some(size));
+            let places: Vec<EventPlace> = unchecked.flat_map(|waiter| waiter.places.iter().cloned()).collect();
             (places, waiters.len())
         };
         if places.is_empty() {
@@ -104,18 +100,14 @@ impl SealWatch {
         }
         let mut sealed = HashSet::with_capacity(places.len());
         for chunk in places.chunks(EVENTS_PER_QUERY) {
-            let indexes = match self.ledger.log().leaf_indexes(chunk).await {
-                Ok(indexes) => indexes,
-                Err(error) => {
-                    self.waiters().iter_mut().take(count).for_each(|waiter| waiter.checked_size = None);
-                    return Err(error);
-                }
-            };
+            let indexes = self.ledger.log().leaf_indexes(chunk).await?;
             let covered = chunk.iter().zip(indexes).filter(|(_, index)| index.is_some_and(|index| index < size));
             sealed.extend(covered.map(|(place, _)| place));
         }
+        let mut waiters = self.waiters();
+        waiters.iter_mut().take(count).for_each(|waiter| waiter.checked_size = Some(size));
         let is_sealed = |waiter: &mut Waiter| waiter.places.iter().all(|place| sealed.contains(place));
-        for waiter in self.waiters().extract_if(.., is_sealed) {
+        for waiter in waiters.extract_if(.., is_sealed) {
             // The send fails if the request has ended in the meantime.
             let _ = waiter.sealed.send(());
         }
