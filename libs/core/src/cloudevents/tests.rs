@@ -13,6 +13,8 @@ use crate::request::{Context, Limits, Prepared};
 use crate::seal::KeyId;
 use crate::timestamp::Timestamp;
 
+const LIMITS: Limits = Limits { body_bytes: 1 << 20, events: 10, event_bytes: 1 << 18, members: 1_000 };
+
 fn full() -> Value {
     json!({
         "specversion": "1.0", "id": "A-1", "source": "/orders", "type": "any.thing", "subject": "order-1",
@@ -40,7 +42,7 @@ fn stored(incoming: Incoming) -> Record {
         traceparent: incoming.traceparent,
         fresh_id: Uuid::from_u128(1),
     };
-    let prepared = incoming.request.prepare(&context, &catalog, &Limits::default()).expect("accepted");
+    let prepared = incoming.request.prepare(&context, &catalog, &LIMITS).expect("accepted");
     let Prepared::Ready(prepared) = prepared else { panic!("no type of this catalog is encrypted") };
     let recorded = Timestamp::parse("2026-11-20T11:00:00Z").expect("a time");
     Record {
@@ -79,7 +81,7 @@ fn stored(incoming: Incoming) -> Record {
 fn binary(headers: &[(String, String)], body: &[u8]) -> Result<Incoming, crate::error::Refused> {
     let pairs: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let content_type = pairs.iter().find(|(name, _)| *name == "content-type").map(|(_, value)| *value);
-    from_binary(&pairs, content_type, body, &Limits::default())
+    from_binary(&pairs, content_type, body, &LIMITS)
 }
 
 #[test]

@@ -22,12 +22,6 @@ pub struct Limits {
     pub members: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self { body_bytes: 4 * 1024 * 1024, events: 1_000, event_bytes: canonical::MAX_PAYLOAD, members: 16_384 }
-    }
-}
-
 /// Reads a body as a JSON value.
 ///
 /// # Errors

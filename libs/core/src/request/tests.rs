@@ -13,6 +13,8 @@ use crate::event::PayloadMode;
 use crate::hash::Hash;
 use crate::names::{Plan, Tenant};
 
+pub(super) const LIMITS: Limits =
+    Limits { body_bytes: 4 * 1024 * 1024, events: 1_000, event_bytes: canonical::MAX_PAYLOAD, members: 16_384 };
 const FRESH: Uuid = Uuid::from_u128(0x0197_f2a1_0000_7000_8000_0000_0000_0001);
 
 /// Compiled once, because property tests use it many times.
@@ -40,7 +42,7 @@ fn caller() -> Caller {
         plan: Plan::parse("order-1").expect("a plan"),
         any_actor: false,
         key: None,
-        limits: Limits::default(),
+        limits: LIMITS,
     }
 }
 
@@ -219,7 +221,7 @@ fn limits_are_enforced() {
         ErrorKind::JsonSize
     );
     assert_eq!(refuse(json!({ "type": "any.a", "data": vec![0; 20_000] })), ErrorKind::TooLarge);
-    let tight = Caller { limits: Limits { event_bytes: 10, ..Limits::default() }, ..caller() };
+    let tight = Caller { limits: Limits { event_bytes: 10, ..LIMITS }, ..caller() };
     assert_eq!(
         tight.prepare(json!({ "type": "any.a", "data": "12345678" })).map(|prepared| prepared.payload_size),
         Ok(10)
@@ -234,7 +236,7 @@ fn limits_are_enforced() {
 fn depth_is_counted_within_the_data() {
     let nested = |levels: usize| {
         let body = format!("[{{\"type\":\"any.a\",\"data\":{}{}}}]", "[".repeat(levels), "]".repeat(levels));
-        let (mut events, _) = read_body(body.as_bytes(), &Limits::default())?;
+        let (mut events, _) = read_body(body.as_bytes(), &LIMITS)?;
         let caller = caller();
         let context = Context {
             tenant: &caller.tenant,
@@ -254,7 +256,7 @@ fn depth_is_counted_within_the_data() {
 
 #[test]
 fn bodies_of_one_event_or_an_array() {
-    let limits = Limits { events: 2, body_bytes: 100, ..Limits::default() };
+    let limits = Limits { events: 2, body_bytes: 100, ..LIMITS };
     let read = |body: &str| read_body(body.as_bytes(), &limits).map(|(events, array)| (events.len(), array));
     let kind = |body: &str| read(body).expect_err(body).kind;
     assert_eq!(read(r#"{"type":"a"}"#), Ok((1, false)));

@@ -23,7 +23,7 @@ use sealbus_core::log::signer::LogSigner;
 use sealbus_core::request::Limits;
 use sealbus_core::seal::Keyring;
 use sealbus_core::verify::bundle::{Content, read_record};
-use sealbus_ledger::append::{AppendSettings, Appender};
+use sealbus_ledger::append::{AppendSettings, Appender, MAX_EVENTS};
 use sealbus_ledger::log::Signing;
 use sealbus_ledger::{Creation, EXPECTED_MIGRATION, Ledger, LedgerConfig, create};
 use sealbus_runtime::clock::SystemClock;
@@ -135,7 +135,7 @@ fn config(listener: TcpListener, token_file: PathBuf) -> Config {
         listener,
         token_file,
         token_file_interval: Duration::from_millis(20),
-        limits: Limits::default(),
+        limits: Limits { body_bytes: 4 << 20, events: MAX_EVENTS, event_bytes: 256 << 10, members: 16_384 },
         max_body_bytes_in_flight: 16 * 1024 * 1024,
         stream_heartbeat_interval: Duration::from_millis(200),
         max_streams: 1_000,

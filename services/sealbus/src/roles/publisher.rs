@@ -6,7 +6,7 @@ use std::time::Duration;
 use sealbus_broker::BrokerConfig;
 use sealbus_core::request::Limits;
 use sealbus_ledger::EXPECTED_MIGRATION;
-use sealbus_ledger::append::{Appender, check_lock_table};
+use sealbus_ledger::append::{Appender, MAX_EVENTS, check_lock_table};
 use sealbus_publisher::{BrokerLink, Config, Metrics, Resources, health, run};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::lifecycle::Stage;
@@ -88,6 +88,6 @@ fn limits(settings: &Settings) -> Result<Limits, Failure> {
         body_bytes: buffer_size(settings.get(table::MAX_BODY))?,
         event_bytes: buffer_size(settings.get(table::MAX_EVENT))?,
         members: settings.get(table::MAX_MEMBERS) as usize,
-        ..Limits::default()
+        events: MAX_EVENTS,
     })
 }

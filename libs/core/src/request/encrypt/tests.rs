@@ -8,6 +8,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::request::tests::LIMITS;
 
 const ORIGIN: &str = "bus.test/one";
 const NONCE: Nonce = [9; 24];
@@ -35,7 +36,7 @@ fn prepare(value: Value) -> Result<Prepared, Refused> {
         traceparent: None,
         fresh_id: Uuid::from_u128(3),
     };
-    EventRequest::from_json(value)?.prepare(&context, &CATALOG, &Limits::default())
+    EventRequest::from_json(value)?.prepare(&context, &CATALOG, &LIMITS)
 }
 
 fn to_encrypt(value: Value) -> ToEncrypt {
