@@ -56,6 +56,7 @@ pub(super) async fn handle(
     let location = format!("/v1/plans/{plan}/events?from_seq={}", published[0].stored.header.seq);
     let etag = format!("\"{}\"", seqs.max().unwrap_or_default());
     let headers = [(header::LOCATION, location), (header::ETAG, etag)];
+    // Unlike `json!`, a map does not parse the stored texts into trees.
     let body = Json(BTreeMap::from([("events", &published)]));
     Ok((status(&published), headers, sealed_header(wait, &published), body).into_response())
 }

@@ -16,7 +16,7 @@ use crate::auth::{Caller, Scope};
 use crate::http::Problem;
 use crate::metrics::Metrics;
 use crate::publish::{Encryption, Receipt};
-use crate::read::{Hub, Reading};
+use crate::read::{Hub, Reading, Source};
 
 /// An event of a publish request, with the headers that apply to it.
 #[derive(Debug)]
@@ -106,6 +106,7 @@ impl Publishing {
         }
         let ids: Vec<Uuid> = events.iter().map(Prepared::event_id).collect();
         self.metrics.call(events.len());
+        let source = Source::Plan(tenant.clone(), plan.clone());
         let appended = self.append(tenant, plan, expect, events).await;
         let appended = appended
             .map_err(|problem| problem.with_ids(ids.clone()))?
@@ -114,7 +115,7 @@ impl Publishing {
             let rule = self.catalog.resolve(&event.record.header.event_type, event.record.header.data_version);
             self.metrics.published(rule.map_or("none", |rule| rule.channel.name.as_str()));
         }
-        self.hub.appended(&appended);
+        self.hub.appended(&source, &appended);
         let records = appended.iter().map(|event| Arc::clone(&event.record));
         let views = self.reading.views(&caller.token, records).await;
         let views = views.map_err(|error| Problem::from(error).with_ids(ids))?;

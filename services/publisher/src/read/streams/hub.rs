@@ -60,16 +60,9 @@ impl Hub {
         Ok((feed, next))
     }
 
-    /// Adds events that this replica appended to one plan to the plan's feed, without waiting for the next poll.
-    pub(crate) fn appended(&self, events: &[Appended]) {
-        let feeds = self.feeds();
-        if feeds.is_empty() {
-            return;
-        }
-        let Some(first) = events.first() else { return };
-        let header = &first.record.header;
-        let (Ok(tenant), Ok(plan)) = (Tenant::parse_any(&header.tenant), Plan::parse_any(&header.plan)) else { return };
-        if let Some(feed) = feeds.get(&Source::Plan(tenant, plan)).and_then(Weak::upgrade) {
+    /// Adds events that this replica appended to a plan to the plan's feed, without waiting for the next poll.
+    pub(crate) fn appended(&self, plan: &Source, events: &[Appended]) {
+        if let Some(feed) = self.feeds().get(plan).and_then(Weak::upgrade) {
             for event in events.iter().filter(|event| event.new) {
                 feed.push(event.record.header.seq, Arc::clone(&event.record));
             }
