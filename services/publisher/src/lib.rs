@@ -1,7 +1,7 @@
 //! The publisher: accepts events over HTTP and serves the history.
 //!
 //! A request passes these modules:
-//! 1. `router` finds the endpoint, of which each has a file in `endpoints`.
+//! 1. `router` finds the endpoint in `endpoints`.
 //! 2. `auth` authenticates the token and decides the tenant.
 //! 3. `http` reads parameters and the body within their limits. Every error becomes a problem.
 //! 4. `publish` prepares events, encrypts those whose type demands it, appends them to the ledger, and waits until they are

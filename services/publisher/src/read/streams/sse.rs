@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt as _, stream};
 use sealbus_core::error::{ErrorKind, Refused};
@@ -101,11 +101,9 @@ impl Streams {
         let opening = format!(": the stream is open\nretry: 1000\n{id}\n");
         let opening = stream::iter([Ok::<_, Infallible>(Bytes::from(opening))]);
         let frames = stream::unfold(stream, |mut stream| async move { Some((Ok(stream.next_frame().await?), stream)) });
-        let mut response = Body::from_stream(opening.chain(frames)).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        // Without this header nginx buffers the response, and the client receives nothing.
-        response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-        Ok(response)
+        // Without the second header nginx buffers the response, and the client receives nothing.
+        let headers = [("content-type", "text/event-stream"), ("x-accel-buffering", "no")];
+        Ok((headers, Body::from_stream(opening.chain(frames))).into_response())
     }
 }
 
