@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Display;
+use std::iter;
 use std::process::ExitCode;
 
 use sealbus_core::error_chain;
@@ -28,14 +29,21 @@ impl Failure {
         Self { message: message.into(), code: 1 }
     }
 
-    /// Returns a failure with exit code 1, whose message is `what` and then the error with all its causes.
-    pub(crate) fn caused(what: impl Display, error: &dyn Error) -> Self {
-        Self::new(format!("{what}: {}", error_chain(error)))
-    }
-
     /// Returns the exit code of the process.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)
+    }
+}
+
+/// Turning an error into a failure that says what could not be done.
+pub(crate) trait Context<T> {
+    /// Returns a failure with exit code 1 for an error. Its message is `what` and then the error with all its causes.
+    fn context(self, what: impl Display) -> Result<T, Failure>;
+}
+
+impl<T, E: Error> Context<T> for Result<T, E> {
+    fn context(self, what: impl Display) -> Result<T, Failure> {
+        self.map_err(|error| Failure::new(format!("{what}: {}", error_chain(&error))))
     }
 }
 
@@ -53,28 +61,23 @@ impl<E: Error + 'static> From<E> for Failure {
 
 /// Returns the environment variables that an error of opening a ledger is about. The ledger itself knows no variables.
 fn variables(error: &(dyn Error + 'static)) -> Vec<&'static str> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<OpenError>() {
-            return match error {
-                OpenError::Address(_) => vec![table::DATABASE_URL.name(), table::OWNER_DATABASE_URL.name()],
-                OpenError::NotCreated => {
-                    vec![table::OWNER_DATABASE_URL.name(), table::ORIGIN.name(), table::KEYRING.name()]
-                }
-                OpenError::OtherOrigin { .. } | OpenError::BadOrigin(_) => vec![table::ORIGIN.name()],
-                OpenError::Keyring(_) => vec![table::KEYRING.name()],
-                OpenError::NoV1Key => vec![table::V1_TENANTS.name(), table::KEYRING.name()],
-                OpenError::LockTable { .. } => {
-                    vec![table::MAX_REPLICAS.name(), table::BATCHERS.name(), table::MAX_BATCH_PLANS.name()]
-                }
-                OpenError::Encoding(_) | OpenError::Migration(_) | OpenError::FirstEvent(_) | OpenError::Ledger(_) => {
-                    Vec::new()
-                }
-            };
+    let mut chain = iter::successors(Some(error), |&error| error.source());
+    match chain.find_map(|error| error.downcast_ref()) {
+        Some(OpenError::Address(_)) => vec![table::DATABASE_URL.name(), table::OWNER_DATABASE_URL.name()],
+        Some(OpenError::NotCreated) => {
+            vec![table::OWNER_DATABASE_URL.name(), table::ORIGIN.name(), table::KEYRING.name()]
         }
-        cause = error.source();
+        Some(OpenError::OtherOrigin { .. } | OpenError::BadOrigin(_)) => vec![table::ORIGIN.name()],
+        Some(OpenError::Keyring(_)) => vec![table::KEYRING.name()],
+        Some(OpenError::NoV1Key) => vec![table::V1_TENANTS.name(), table::KEYRING.name()],
+        Some(OpenError::LockTable { .. }) => {
+            vec![table::MAX_REPLICAS.name(), table::BATCHERS.name(), table::MAX_BATCH_PLANS.name()]
+        }
+        None
+        | Some(OpenError::Encoding(_) | OpenError::Migration(_) | OpenError::FirstEvent(_) | OpenError::Ledger(_)) => {
+            Vec::new()
+        }
     }
-    Vec::new()
 }
 
 #[cfg(test)]

@@ -68,21 +68,26 @@ enum Command {
     /// Write a folder with what a verifier of bundles pins
     Trust(commands::trust::Args),
     /// List, redrive or skip dead letters
-    DeadLetters(commands::dead_letters::Args),
+    #[command(subcommand)]
+    DeadLetters(commands::dead_letters::Command),
     /// Create, list, rotate, retire and revoke keys
-    Keys(commands::keys::Args),
+    #[command(subcommand)]
+    Keys(commands::keys::Command),
     /// Erase a data subject: destroy its data keys, and report where copies are
     Erase(commands::erase::Args),
     /// Migrate the ledger's schema to this version, and create the ledger if it does not exist
     Migrate,
     /// Initialise the log of a new ledger
-    Log(commands::log::Args),
+    #[command(subcommand)]
+    Log(commands::log::Command),
     /// Print the effective settings, with secrets masked
     Config(commands::config::Args),
     /// Validate or print the catalog
-    Catalog(commands::api::catalog::Args),
+    #[command(subcommand)]
+    Catalog(commands::api::catalog::Command),
     /// Run benchmarks, each against a baseline measured in the same run
-    Bench(bench::Args),
+    #[command(subcommand)]
+    Bench(bench::Command),
 }
 
 fn main() -> ExitCode {
@@ -105,27 +110,28 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Publisher => roles::run(roles::Role::Publisher).await,
-        Command::Relay => roles::run(roles::Role::Relay).await,
-        Command::Sealer => roles::run(roles::Role::Sealer).await,
-        Command::Dispatcher => roles::run(roles::Role::Dispatcher).await,
-        Command::Witness(args) => roles::witness::run(args).await,
-        Command::Dev(args) => dev::run(args).await,
-        Command::Publish(args) => commands::api::publish::run(args).await,
-        Command::Import(args) => commands::api::import::run(args).await,
-        Command::Trail(args) => commands::api::trail::run(args).await,
-        Command::Tail(args) => commands::api::tail::run(args).await,
-        Command::Verify(args) => commands::verify::run(*args).await,
-        Command::Inspect(args) => commands::inspect::run(args).await,
-        Command::Export(args) => commands::export::run(args).await,
-        Command::Trust(args) => commands::trust::run(&args),
-        Command::DeadLetters(args) => commands::dead_letters::run(args).await,
-        Command::Keys(args) => commands::keys::run(args).await,
-        Command::Erase(args) => commands::erase::run(args).await,
-        Command::Migrate => commands::migrate::run().await,
-        Command::Log(args) => commands::log::run(args).await,
-        Command::Config(args) => commands::config::run(&args),
-        Command::Catalog(args) => commands::api::catalog::run(args).await,
-        Command::Bench(args) => bench::run(args).await,
+        Command::Publisher => roles::run(roles::Role::Publisher).await?,
+        Command::Relay => roles::run(roles::Role::Relay).await?,
+        Command::Sealer => roles::run(roles::Role::Sealer).await?,
+        Command::Dispatcher => roles::run(roles::Role::Dispatcher).await?,
+        Command::Witness(args) => roles::witness::run(args).await?,
+        Command::Dev(args) => return dev::run(args).await,
+        Command::Publish(args) => commands::api::publish::run(args).await?,
+        Command::Import(args) => return commands::api::import::run(args).await,
+        Command::Trail(args) => commands::api::trail::run(args).await?,
+        Command::Tail(args) => commands::api::tail::run(args).await?,
+        Command::Verify(args) => return commands::verify::run(*args).await,
+        Command::Inspect(args) => return commands::inspect::run(args).await,
+        Command::Export(args) => commands::export::run(args).await?,
+        Command::Trust(args) => commands::trust::run(&args)?,
+        Command::DeadLetters(command) => commands::dead_letters::run(command).await?,
+        Command::Keys(command) => commands::keys::run(command).await?,
+        Command::Erase(args) => commands::erase::run(args).await?,
+        Command::Migrate => commands::migrate::run().await?,
+        Command::Log(command) => commands::log::run(command).await?,
+        Command::Config(args) => commands::config::run(&args)?,
+        Command::Catalog(command) => commands::api::catalog::run(command).await?,
+        Command::Bench(command) => bench::run(command).await?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -33,7 +33,7 @@ pub(crate) fn event_row(event: &Event) -> [String; EVENT_COLUMNS.len()] {
 }
 
 /// Returns a table without lines, as wide as the terminal.
-pub(crate) fn table(header: &[&str]) -> Table {
+pub(crate) fn printed_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());
     table

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use sealbus_core::seal::Keyring;
 use sealbus_core::verify::{ChainSummary, Finding};
+use serde::{Deserialize, Serialize};
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::basis::Basis;
@@ -31,7 +32,8 @@ use crate::pg::Column;
 use crate::{Ledger, LedgerError};
 
 /// The result of verifying some plans.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Verified {
     /// The number of events that were read.
     pub events: u64,

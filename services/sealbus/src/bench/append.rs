@@ -13,9 +13,8 @@ use super::percentiles::median;
 use super::role::Role;
 use crate::failure::Failure;
 
-/// The arguments of `sealbus bench append`.
 #[derive(clap::Args)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Duration of each run, in seconds
     #[arg(long, default_value_t = 10)]
     seconds: u64,
@@ -46,19 +45,20 @@ pub(super) struct Load {
 /// Measures the baseline and the publisher alternately, and prints the medians and their ratio.
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
-    let admin = settings.require(table::ADMIN_DATABASE_URL)?;
     let token = settings.require(table::TOKEN)?;
-    let baseline = Baseline::prepare(sealbus_backing::postgres_bin()?, admin.expose().to_owned()).await?;
+    let baseline = Baseline::prepare(settings.require(table::ADMIN_DATABASE_URL)?).await?;
     let publisher = Role::start("publisher").await?;
     let time = Duration::from_secs(args.seconds);
 
     let (mut baselines, mut rates) = (Vec::new(), Vec::new());
     for round in 1..=args.rounds {
         baseline.reset().await?;
-        baselines.push(baseline.events_per_second(args.load.batch, args.load.bytes, time).await?);
+        let inserted = baseline.events_per_second(args.load.batch, args.load.bytes, time).await?;
         baseline.reset().await?;
-        rates.push(load(&publisher.url, token.expose_secret(), &args.load, time).await?);
-        println!("round {round}: baseline {:.0}/s, sealbus {:.0}/s", baselines[round - 1], rates[round - 1]);
+        let appended = load(&publisher.url, token.expose_secret(), &args.load, time).await?;
+        println!("round {round}: baseline {inserted:.0}/s, sealbus {appended:.0}/s");
+        baselines.push(inserted);
+        rates.push(appended);
     }
     let (baseline, rate) = (median(baselines), median(rates));
     println!(

@@ -5,10 +5,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sealbus_runtime::settings::SecretUrl;
 use tokio::process::Command;
 
 use super::percentiles::Percentiles;
-use crate::failure::Failure;
+use crate::failure::{Context as _, Failure};
 
 const TABLES: &str = include_str!("../../../../deploy/bench/baseline.sql");
 const BATCH: &str = include_str!("../../../../deploy/bench/baseline.pgbench");
@@ -17,15 +18,14 @@ const COMMIT: &str = include_str!("../../../../deploy/bench/commit.pgbench");
 /// Runs pgbench and psql on the server that the benchmark uses.
 pub(super) struct Baseline {
     bin: PathBuf,
-    url: String,
+    url: SecretUrl,
     scratch: tempfile::TempDir,
 }
 
 impl Baseline {
-    /// Creates the tables of the baseline in the ledger's database. `url` is the superuser's, and `bin` the folder of Postgres'
-    /// programs.
-    pub(super) async fn prepare(bin: PathBuf, url: String) -> Result<Self, Failure> {
-        let baseline = Self { bin, url, scratch: tempfile::tempdir()? };
+    /// Creates the tables of the baseline in the ledger's database. `url` is the superuser's.
+    pub(super) async fn prepare(url: SecretUrl) -> Result<Self, Failure> {
+        let baseline = Self { bin: sealbus_backing::postgres_bin()?, url, scratch: tempfile::tempdir()? };
         baseline.reset().await?;
         Ok(baseline)
     }
@@ -34,31 +34,18 @@ impl Baseline {
     pub(super) async fn reset(&self) -> Result<(), Failure> {
         let tables = self.script("baseline.sql", TABLES)?;
         let mut psql = Command::new(self.bin.join("psql"));
-        output(
-            psql.args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &self.url, "-f"])
-                .arg(tables)
-                .env("PGOPTIONS", "-c client_min_messages=warning"),
-        )
-        .await?;
-        Ok(())
+        psql.args(["-q", "-v", "ON_ERROR_STOP=1", "-d", self.url.expose(), "-f"]).arg(tables);
+        output(psql.env("PGOPTIONS", "-c client_min_messages=warning")).await.map(drop)
     }
 
     /// Measures the events per second that pgbench inserts with 4 clients, in batches of `batch` events with `bytes` of payload.
     pub(super) async fn events_per_second(&self, batch: usize, bytes: usize, time: Duration) -> Result<f64, Failure> {
         let script = self.script("baseline.pgbench", BATCH)?;
+        let (batch_size, payload) =
+            (format!("batch={batch}"), format!("payload=\"{}\"", "x".repeat(bytes.saturating_sub(2))));
         let mut pgbench = self.pgbench(time);
-        pgbench.args([
-            "-c",
-            "4",
-            "-j",
-            "2",
-            "-D",
-            &format!("batch={batch}"),
-            "-D",
-            &format!("payload=\"{}\"", "x".repeat(bytes.saturating_sub(2))),
-            "-f",
-        ]);
-        let printed = output(pgbench.arg(script).arg(&self.url)).await?;
+        pgbench.args(["-c", "4", "-j", "2", "-D", &batch_size, "-D", &payload, "-f"]).arg(script);
+        let printed = output(pgbench.arg(self.url.expose())).await?;
         let tps = printed.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse::<f64>().ok());
         Ok(tps.ok_or_else(|| Failure::new(format!("pgbench printed no tps: {printed}")))? * batch as f64)
     }
@@ -66,17 +53,14 @@ impl Baseline {
     /// Measures how long single small commits take at `rate` commits per second.
     pub(super) async fn commit_times(&self, rate: u32, time: Duration) -> Result<Percentiles, Failure> {
         let script = self.script("commit.pgbench", COMMIT)?;
-        let log = self.scratch.path().join("commit");
+        let log = self.scratch.path().join("times");
         let mut pgbench = self.pgbench(time);
         pgbench.args(["-c", "1", "-l", "-R", &rate.to_string(), "--log-prefix"]).arg(&log).arg("-f").arg(script);
-        output(pgbench.arg(&self.url)).await?;
+        output(pgbench.arg(self.url.expose())).await?;
         let mut times = Vec::new();
         for entry in std::fs::read_dir(self.scratch.path())? {
             let path = entry?.path();
-            if path.file_name().is_some_and(|name| {
-                name.to_string_lossy().starts_with("commit.")
-                    && path.extension().is_some_and(|ending| ending != "pgbench")
-            }) {
+            if path.file_stem().is_some_and(|name| name == "times") {
                 // The fields are: client, transaction, time, script, epoch, µs, schedule lag. The lag is pgbench's, not the commit's.
                 times.extend(std::fs::read_to_string(&path)?.lines().filter_map(|line| {
                     let fields: Vec<u64> = line.split(' ').filter_map(|field| field.parse().ok()).collect();
@@ -100,10 +84,10 @@ impl Baseline {
     }
 }
 
-async fn output(command: &mut Command) -> Result<String, Failure> {
+/// Runs a program, and returns what it printed.
+pub(super) async fn output(command: &mut Command) -> Result<String, Failure> {
     let program = command.as_std().get_program().to_string_lossy().into_owned();
-    let output =
-        command.output().await.map_err(|error| Failure::caused(format_args!("cannot run {program}"), &error))?;
+    let output = command.output().await.context(format_args!("cannot run {program}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

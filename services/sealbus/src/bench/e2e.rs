@@ -21,14 +21,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::baseline::Baseline;
-use super::percentiles::{Percentiles, milliseconds};
+use super::percentiles::Percentiles;
 use super::role::Role;
 use crate::failure::Failure;
 use crate::wiring;
 
-/// The arguments of `sealbus bench e2e`.
 #[derive(clap::Args)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Number of events per second
     #[arg(long, default_value_t = 200)]
     rate: u32,
@@ -47,11 +46,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let time = Duration::from_secs(args.seconds);
-    let baseline = Baseline::prepare(
-        sealbus_backing::postgres_bin()?,
-        settings.require(table::ADMIN_DATABASE_URL)?.expose().to_owned(),
-    )
-    .await?;
+    let baseline = Baseline::prepare(settings.require(table::ADMIN_DATABASE_URL)?).await?;
     let shutdown = CancellationToken::new();
     let broker = wiring::wait_for_broker(&settings, "sealbus-bench", &shutdown).await?;
     let roles = [Role::start("publisher").await?, Role::start("relay").await?, Role::start("sealer").await?];
@@ -61,50 +56,30 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let acks = ack_times(&broker, &ledger, &args).await?;
 
     let arrivals = Arc::new(Arrivals::default());
-    let consuming = {
-        let spec = SubscriptionSpec {
-            start: Start::Now,
-            ..SubscriptionSpec::new(Subscription::parse(&format!("bench-{}x", Uuid::new_v4().simple()))?)
-        };
-        let mut registry = telemetry::metrics::registry();
-        let resources = Resources {
-            ledger: ledger.clone(),
-            broker: broker.clone(),
-            keyring: wiring::keyring(&settings)?,
-            catalog: wiring::catalog(&settings)?,
-            metrics: Metrics::register(&mut registry),
-        };
-        let handler = Handler::External(arrivals.clone());
-        tokio::spawn(sealbus_consumer::run(
-            vec![(spec, handler)],
-            resources,
-            sealbus_dispatcher::consumer_settings(&settings),
-            shutdown.clone(),
-        ))
+    let mut spec = SubscriptionSpec::new(Subscription::parse(&format!("bench-{}x", Uuid::new_v4().simple()))?);
+    spec.start = Start::Now;
+    let resources = Resources {
+        ledger: ledger.clone(),
+        broker: broker.clone(),
+        keyring: wiring::keyring(&settings)?,
+        catalog: wiring::catalog(&settings)?,
+        metrics: Metrics::register(&mut telemetry::metrics::registry()),
     };
+    let subscriptions = vec![(spec, Handler::External(arrivals.clone()))];
+    let consumer = sealbus_dispatcher::consumer_settings(&settings);
+    let consuming = tokio::spawn(sealbus_consumer::run(subscriptions, resources, consumer, shutdown.clone()));
     let mut config = ClientConfig::new([roles[0].url.clone()], settings.require(table::TOKEN)?.expose_secret());
     config.tenant = settings.find(table::TENANT);
     let client = Client::new(config)?;
     warm_up(&client, &arrivals).await?;
     let sent = publish(&client, &args, time).await?;
-    let delivered = arrivals.delivery_times(&sent).await;
-    let end_to_end = Percentiles::of(delivered);
+    let end_to_end = Percentiles::of(arrivals.delivery_times(&sent).await);
 
     let baseline = commits.at(50) + acks.at(50);
-    println!(
-        "commit:  p50 {}, p99 {} ({} of them)",
-        milliseconds(commits.at(50)),
-        milliseconds(commits.at(99)),
-        commits.len()
-    );
-    println!("ack:     p50 {}, p99 {} ({} of them)", milliseconds(acks.at(50)), milliseconds(acks.at(99)), acks.len());
-    println!(
-        "e2e:     p50 {}, p99 {} ({} of them); p50 is {:.2} times one commit and one ack",
-        milliseconds(end_to_end.at(50)),
-        milliseconds(end_to_end.at(99)),
-        end_to_end.len(),
-        end_to_end.at(50).as_secs_f64() / baseline.as_secs_f64()
-    );
+    println!("commit:  {commits}");
+    println!("ack:     {acks}");
+    let ratio = end_to_end.at(50).as_secs_f64() / baseline.as_secs_f64();
+    println!("e2e:     {end_to_end}; p50 is {ratio:.2} times one commit and one ack");
     println!("memory:  {}", roles.iter().map(Role::memory_report).collect::<Vec<_>>().join("; "));
     shutdown.cancel();
     consuming.await??;
@@ -134,13 +109,13 @@ impl Arrivals {
     async fn delivery_times(&self, sent: &[(Uuid, Instant)]) -> Vec<Duration> {
         let mut times = Vec::with_capacity(sent.len());
         for (id, sent_at) in sent {
-            loop {
-                if let Some(arrived) = self.time_of(id) {
-                    times.push(arrived.duration_since(*sent_at));
-                    break;
+            let arrived = loop {
+                match self.time_of(id) {
+                    Some(arrived) => break arrived,
+                    None => tokio::time::sleep(Duration::from_millis(10)).await,
                 }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            };
+            times.push(arrived.duration_since(*sent_at));
         }
         times
     }
@@ -149,17 +124,15 @@ impl Arrivals {
 /// Publishes until events of all partitions arrive quickly: only then does every process have its leases and consumers.
 async fn warm_up(client: &Client, arrivals: &Arrivals) -> Result<(), Failure> {
     let deadline = Instant::now() + Duration::from_mins(1);
-    let mut quick_in_a_row = 0;
-    for n in 0_u64.. {
-        if quick_in_a_row == 64 {
-            break;
-        }
+    let (mut n, mut quick_in_a_row) = (0_u64, 0);
+    while quick_in_a_row < 64 {
         if Instant::now() > deadline {
             return Err(Failure::new("events were not delivered within 20 ms after a warm-up of one minute"));
         }
         let published = client.publish(&format!("warm-up-{n}"), &NewEvent::new("bench.event", json!(null))).await?;
         tokio::time::sleep(Duration::from_millis(20)).await;
         quick_in_a_row = if arrivals.time_of(&published.event.id).is_some() { quick_in_a_row + 1 } else { 0 };
+        n += 1;
     }
     Ok(())
 }
@@ -190,8 +163,8 @@ async fn publish(client: &Client, args: &Args, time: Duration) -> Result<Vec<(Uu
 
 /// Measures how long JetStream takes to acknowledge single messages at the rate.
 async fn ack_times(broker: &Broker, ledger: &Ledger, args: &Args) -> Result<Percentiles, Failure> {
-    let record = ledger.history().log_page(&LogQuery { limit: 1, ..LogQuery::default() }).await?;
-    let mut record = record.into_iter().next().ok_or_else(|| Failure::new("the ledger has no event"))?;
+    let mut records = ledger.history().log_page(&LogQuery { limit: 1, ..LogQuery::default() }).await?;
+    let mut record = records.pop().ok_or_else(|| Failure::new("the ledger has no event"))?;
     let payload = format!("\"{}\"", "x".repeat(args.bytes));
     record.header.payload_hash = Hash::of(payload.as_bytes());
     record.payload = Some(payload);

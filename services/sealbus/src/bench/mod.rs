@@ -14,21 +14,12 @@ mod role;
 mod seal;
 mod verify;
 
-use std::process::ExitCode;
-
 use clap::Subcommand;
 
 use crate::failure::Failure;
 
-/// The arguments of `sealbus bench`.
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Events per second that a publisher appends, in batches over HTTP; baseline: pgbench inserting the same rows unsigned
     Append(append::Args),
     /// Events that wait for their leaf after appending at full speed, and the time until they have it
@@ -40,12 +31,11 @@ enum Command {
 }
 
 /// Runs a benchmark.
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
-    match args.command {
-        Command::Append(args) => append::run(args).await?,
-        Command::Seal(args) => seal::run(args).await?,
-        Command::Verify(args) => verify::run(args).await?,
-        Command::E2e(args) => e2e::run(args).await?,
+pub(crate) async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Append(args) => append::run(args).await,
+        Command::Seal(args) => seal::run(args).await,
+        Command::Verify(args) => verify::run(args).await,
+        Command::E2e(args) => e2e::run(args).await,
     }
-    Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! Percentiles and medians of measurements.
 
+use std::fmt;
 use std::time::Duration;
 
 /// Sorted durations.
@@ -17,10 +18,12 @@ impl Percentiles {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);
         self.0.get(rank - 1).copied().unwrap_or_default()
     }
+}
 
-    /// Returns the number of durations.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+impl fmt::Display for Percentiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [p50, p99] = [50, 99].map(|percent| self.at(percent).as_secs_f64() * 1_000.0);
+        write!(f, "p50 {p50:.2} ms, p99 {p99:.2} ms ({} of them)", self.0.len())
     }
 }
 
@@ -28,11 +31,6 @@ impl Percentiles {
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-/// Formats a duration in milliseconds.
-pub(super) fn milliseconds(duration: Duration) -> String {
-    format!("{:.2} ms", duration.as_secs_f64() * 1_000.0)
 }
 
 #[cfg(test)]

@@ -17,9 +17,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long the queue may take to drain, and the checkpoint to be shown.
 const DRAIN_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// The arguments of `sealbus bench seal`.
 #[derive(clap::Args)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Duration of appending at full speed, in seconds
     #[arg(long, default_value_t = 60)]
     seconds: u64,

@@ -26,6 +26,7 @@ use sealbus_sealer::anchors::{Anchor as _, AnchorFile};
 use tokio::process::Command;
 use uuid::Uuid;
 
+use super::baseline::output;
 use super::percentiles::median;
 use super::role::peak_memory_mib;
 use crate::failure::Failure;
@@ -42,9 +43,8 @@ const SIGNATURE_TIME: Duration = Duration::from_secs(3);
 /// How often the peak memory of `sealbus verify` is read.
 const MEMORY_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The arguments of `sealbus bench verify`.
 #[derive(clap::Args)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Number of events in the ledger
     #[arg(long, default_value_t = 1_000_000)]
     events: u64,
@@ -92,18 +92,15 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     for round in 1..=args.rounds {
         let started = Instant::now();
         sql(&psql, &url, "COPY sealbus.events TO '/dev/null'").await?;
-        copied.push(events / started.elapsed().as_secs_f64());
-        signatures.push(tokio::task::block_in_place(|| strict_verifications(&some_event))?);
+        let copy = events / started.elapsed().as_secs_f64();
+        let alone = tokio::task::block_in_place(|| strict_verifications(&some_event))?;
         let started = Instant::now();
         memory = memory.max(verify(&url, folder.path()).await?);
-        verified.push(events / started.elapsed().as_secs_f64());
-        let last = |figures: &Vec<f64>| figures.last().copied().unwrap_or_default();
-        println!(
-            "round {round}: COPY {:.0}/s, signatures alone {:.0}/s, verified {:.0} events/s",
-            last(&copied),
-            last(&signatures),
-            last(&verified)
-        );
+        let rate = events / started.elapsed().as_secs_f64();
+        println!("round {round}: COPY {copy:.0}/s, signatures alone {alone:.0}/s, verified {rate:.0} events/s");
+        copied.push(copy);
+        signatures.push(alone);
+        verified.push(rate);
     }
     let (copied, signatures, verified) = (median(copied), median(signatures), median(verified));
     println!(
@@ -241,9 +238,5 @@ fn database_url(url: &str, name: &str) -> Result<String, Failure> {
 }
 
 async fn sql(psql: &Path, url: &str, statement: &str) -> Result<(), Failure> {
-    let ended = Command::new(psql).args(["-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statement]).output().await?;
-    if ended.status.success() {
-        return Ok(());
-    }
-    Err(Failure::new(format!("psql failed: {}", String::from_utf8_lossy(&ended.stderr))))
+    output(Command::new(psql).args(["-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statement])).await.map(drop)
 }

@@ -1,13 +1,10 @@
 //! `sealbus config`: prints the effective settings of this environment.
 
-use std::process::ExitCode;
-
 use sealbus_runtime::settings::Settings;
 
 use crate::failure::Failure;
-use crate::output::{Output, notice, table};
+use crate::output::{Output, notice, printed_table};
 
-/// The arguments of `sealbus config`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Output format
@@ -16,7 +13,7 @@ pub(crate) struct Args {
 }
 
 /// Prints every setting with its value and its source. Secrets are masked.
-pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     for warning in settings.warnings() {
         notice(warning);
@@ -31,12 +28,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             println!("{}", serde_json::Value::Array(rows));
         }
         Output::Table => {
-            let mut printed = table(&["setting", "value", "from"]);
-            for row in rows {
-                printed.add_row([row.name.to_owned(), row.value.unwrap_or_default(), row.origin.to_string()]);
-            }
-            println!("{printed}");
+            let rows = rows
+                .into_iter()
+                .map(|row| [row.name.to_owned(), row.value.unwrap_or_default(), row.origin.to_string()]);
+            println!("{}", printed_table(&["setting", "value", "from"]).add_rows(rows));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

@@ -1,7 +1,5 @@
 //! `sealbus dead-letters`: lists what could not be delivered, and records an operator's redrive or skip.
 
-use std::process::ExitCode;
-
 use clap::Subcommand;
 use sealbus_core::names::{Plan, Subscription, Tenant};
 use sealbus_ledger::append::Appender;
@@ -13,18 +11,11 @@ use serde_json::json;
 
 use super::arguments::{ActorArgs, TenantArgs};
 use crate::failure::Failure;
-use crate::output::{Output, table};
+use crate::output::{Output, printed_table};
 use crate::wiring;
 
-/// The arguments of `sealbus dead-letters`.
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// List dead letters; with --all, every plan that is not live
     List {
         /// Only of this subscription
@@ -66,7 +57,7 @@ enum Command {
 
 /// The position that a subcommand works on.
 #[derive(clap::Args)]
-struct PositionArgs {
+pub(crate) struct PositionArgs {
     /// Subscription
     subscription: Subscription,
     /// Plan
@@ -78,7 +69,7 @@ struct PositionArgs {
 
 /// What is recorded of an operator's decision.
 #[derive(clap::Args)]
-struct DecisionArgs {
+pub(crate) struct DecisionArgs {
     /// Reason, recorded permanently in the event
     #[arg(long)]
     reason: String,
@@ -87,9 +78,9 @@ struct DecisionArgs {
 }
 
 /// Runs the subcommand.
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
-    match args.command {
+    match command {
         Command::List { subscription, tenant, all, limit, output } => {
             let states = if all { Vec::new() } else { vec![PositionState::Dead] };
             let query = BlockedQuery { subscription, tenant, states, limit };
@@ -101,7 +92,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         Command::Skip { position, decision } => issue(&settings, position, decision, OperatorAction::Skip).await?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn print(blocked: &[BlockedPosition], output: Output) {
@@ -109,10 +100,9 @@ fn print(blocked: &[BlockedPosition], output: Output) {
         Output::Json => println!("{}", serde_json::Value::Array(blocked.iter().map(to_json).collect())),
         Output::Table => {
             let columns = ["subscription", "tenant", "plan", "seq", "type", "state", "attempts", "waiting", "error"];
-            let mut printed = table(&columns);
-            for position in blocked {
+            let rows = blocked.iter().map(|position| {
                 let waiting_events = position.seen_seq.saturating_sub(position.seq) + 1;
-                printed.add_row([
+                [
                     position.subscription.clone(),
                     position.tenant.clone(),
                     position.plan.clone(),
@@ -122,9 +112,9 @@ fn print(blocked: &[BlockedPosition], output: Output) {
                     position.attempts.to_string(),
                     waiting_events.to_string(),
                     position.last_error.clone().unwrap_or_default(),
-                ]);
-            }
-            println!("{printed}");
+                ]
+            });
+            println!("{}", printed_table(&columns).add_rows(rows));
         }
     }
 }
@@ -145,14 +135,10 @@ async fn show(settings: &Settings, position: PositionArgs) -> Result<(), Failure
     let detail = detail.ok_or_else(|| {
         Failure::new(format!("subscription {subscription} has no blocked position in {tenant}/{plan}"))
     })?;
-    let attempts: Vec<_> = detail
-        .attempts
-        .iter()
-        .map(|attempt| json!({"n": attempt.n, "at": attempt.at.to_string(), "error": attempt.error}))
-        .collect();
+    let attempts = detail.attempts.iter();
     let mut shown = to_json(&detail.position);
-    shown["failed"] = attempts.into();
-    shown["event"] = detail.record.map_or(serde_json::Value::Null, |record| record.to_json());
+    shown["failed"] = attempts.map(|a| json!({"n": a.n, "at": a.at.to_string(), "error": a.error})).collect();
+    shown["event"] = detail.record.map(|record| record.to_json()).into();
     println!("{shown:#}");
     Ok(())
 }

@@ -3,7 +3,6 @@
 //! The report names keys, counts and days, never the subject.
 
 use std::io::BufRead;
-use std::process::ExitCode;
 
 use sealbus_core::clock::Clock as _;
 use sealbus_core::envelope::DataSubject;
@@ -19,10 +18,9 @@ use uuid::Uuid;
 
 use super::arguments::{ActorArgs, TenantArgs};
 use crate::failure::Failure;
-use crate::output::{Output, table as printed_table};
+use crate::output::{Output, printed_table};
 use crate::wiring;
 
-/// The arguments of `sealbus erase`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Data subject, as events name it; `-` reads it from standard input, which keeps it out of process lists and the
@@ -42,7 +40,7 @@ pub(crate) struct Args {
 }
 
 /// Erases the subject and prints the report.
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let tenant = args.tenant.require(&settings)?;
     // The tenant of Sealbus itself has no data subjects.
@@ -78,7 +76,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Output::Json => println!("{}", report.to_json()),
         Output::Table => report.print(),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Returns the given subject, or the first line of standard input for `-`. An error does not repeat the subject.
@@ -160,48 +158,39 @@ impl Report {
 
     fn print(&self) {
         let Affected { events, plans, waiting } = self.affected;
-        let keys: Vec<String> = self.erasure.keys.iter().map(Uuid::to_string).collect();
+        let keys = self.erasure.keys.iter().map(Uuid::to_string).collect::<Vec<_>>().join(", ");
+        let sent = events - waiting.min(events);
         let mut printed = printed_table(&["copy", "state"]);
         let mut row = |copy: &str, state: String| {
             printed.add_row([copy.to_owned(), state]);
         };
-        match keys.as_slice() {
-            [] => row("data keys", format!("nothing to erase: tenant {} has no keys of this subject", self.tenant)),
-            keys => row("data keys", format!("destroyed: {}", keys.join(", "))),
+        if keys.is_empty() {
+            row("data keys", format!("nothing to erase: tenant {} has no keys of this subject", self.tenant));
+        } else {
+            row("data keys", format!("destroyed: {keys}"));
         }
         if self.erasure.redone > 0 {
             row("earlier erasures", format!("repeated: {} keys had been restored", self.erasure.redone));
         }
         row("events", format!("{events} in {plans} plans cannot be read any more; their chains and proofs stay valid"));
-        let sent = events - waiting.min(events);
         row("broker's stream", format!("at most {sent} messages, which hold envelopes only: nothing to purge"));
         for affected in &self.subscriptions {
             let sink = affected.sink.as_deref().unwrap_or("a sink that SEALBUS_SUBSCRIPTIONS does not declare");
-            row(
-                &format!("subscription {}", affected.subscription),
-                format!("{} events, envelopes only, in {sink}", affected.events),
-            );
+            let copy = format!("subscription {}", affected.subscription);
+            row(&copy, format!("{} events, envelopes only, in {sink}", affected.events));
         }
-        row(
-            "space of the keys' table",
-            if self.vacuumed {
-                "vacuumed".to_owned()
-            } else {
-                "freed by the next autovacuum; immediately with SEALBUS_OWNER_DATABASE_URL set, or by VACUUM \
-                 sealbus.data_keys"
-                    .to_owned()
-            },
-        );
-        row(
-            "backups",
-            match &self.backups_expire {
-                Some(day) => format!("the last backup that holds the wrapped keys expires on {day}"),
-                None => {
-                    "unknown: set SEALBUS_BACKUP_RETENTION to the retention of backups and archived WAL, such as 35d"
-                        .to_owned()
-                }
-            },
-        );
+        let space = if self.vacuumed {
+            "vacuumed"
+        } else {
+            "freed by the next autovacuum; immediately with SEALBUS_OWNER_DATABASE_URL set, or by VACUUM sealbus.data_keys"
+        };
+        row("space of the keys' table", space.to_owned());
+        let backups = match &self.backups_expire {
+            Some(day) => format!("the last backup that holds the wrapped keys expires on {day}"),
+            None => "unknown: set SEALBUS_BACKUP_RETENTION to the retention of backups and archived WAL, such as 35d"
+                .to_owned(),
+        };
+        row("backups", backups);
         println!("{printed}");
     }
 }

@@ -2,20 +2,17 @@
 //! check without the ledger.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use sealbus_runtime::settings::Settings;
 use serde_json::json;
 
 use super::arguments::ScopeArgs;
-use crate::evidence::anchors::Anchors;
+use crate::evidence::LedgerEvidence;
 use crate::evidence::bundle::{self, Exported, Target};
-use crate::evidence::pins::Pins;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::wiring;
 
-/// The arguments of `sealbus export`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -29,24 +26,21 @@ pub(crate) struct Args {
 }
 
 /// Writes the bundle and prints a summary of its content.
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let scope = args.scope.scope(&settings)?;
     let ledger = wiring::open_ledger(&settings).await?;
-    let pins = Pins::of_deployment(&settings, &ledger.deployment().origin)?;
-    let anchors = Anchors::open(&settings).await?;
+    let evidence = LedgerEvidence::open(ledger, &settings).await?;
     let mut target = Target::create(&args.out)?;
-    let Exported { events, covered, size, anchors: notes } =
-        bundle::export(&ledger, &pins, &anchors, &scope, &mut target).await?;
+    let Exported { events, covered, size, anchors } = bundle::export(&evidence, &scope, &mut target).await?;
     target.finish()?;
-    anchors.close().await;
-    ledger.close().await;
+    evidence.close().await;
     let out = args.out.display();
     match args.output {
-        Output::Json => println!("{}", json!({"events": events, "covered": covered, "size": size, "anchors": notes})),
+        Output::Json => println!("{}", json!({"events": events, "covered": covered, "size": size, "anchors": anchors})),
         Output::Table => println!(
-            "{out}: {events} events, {covered} of them covered by the checkpoint of {size} leaves; {notes} anchored notes"
+            "{out}: {events} events, {covered} of them covered by the checkpoint of {size} leaves; {anchors} anchored notes"
         ),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

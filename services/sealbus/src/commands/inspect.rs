@@ -7,21 +7,18 @@ use sealbus_core::names::Plan;
 use sealbus_core::timestamp::Timestamp;
 use sealbus_core::verify::{Finding, exit_code};
 use sealbus_ledger::verification::Scope;
-use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::{Settings, table};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::arguments::TenantArgs;
-use crate::evidence::anchors::Anchors;
+use crate::evidence::LedgerEvidence;
 use crate::evidence::ledger::{self, VerifyRequest};
 use crate::evidence::newest::Newest;
-use crate::evidence::pins::Pins;
 use crate::failure::Failure;
 use crate::output::{Output, notice, printable};
 use crate::wiring;
 
-/// The arguments of `sealbus inspect`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Id of the event, a UUID
@@ -40,25 +37,26 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let ledger = wiring::open_ledger(&settings).await?;
     let record = ledger.history().event(&tenant, args.event).await?;
     let record = record.ok_or_else(|| Failure::new(format!("tenant {tenant} has no event {}", args.event)))?;
-    let pins = Pins::of_deployment(&settings, &ledger.deployment().origin)?;
-    let anchors = Anchors::open(&settings).await?;
-    let plan = Plan::parse_any(&record.header.plan)?;
+    let evidence = LedgerEvidence::open(ledger, &settings).await?;
     let request = VerifyRequest {
+        scope: Scope::Plan(tenant, Plan::parse_any(&record.header.plan)?),
+        wait: false,
+        since: None,
+        resume: None,
+        receipts: Vec::new(),
         max_age: 3 * settings.get(table::HEARTBEAT_INTERVAL),
-        ..VerifyRequest::new(Scope::Plan(tenant, plan))
+        workers: 1,
     };
-    let outcome = ledger::verify(&ledger, &pins, &anchors, &SystemClock, &request).await?;
-    let proof = match Newest::anchored(&anchors.notes().await?, &pins) {
+    let outcome = ledger::verify(&evidence, &request).await?;
+    let proof = match Newest::anchored(&evidence.anchors.notes().await?, &evidence.pins) {
         Ok(newest) if record.log_index.is_some_and(|index| index < newest.size) => {
-            newest.prove(&ledger, &record).await?
+            newest.prove(&evidence.ledger, &record).await?
         }
         _ => None,
     };
     let log_findings: Vec<_> = outcome.report.log_findings().collect();
-    let finding = outcome
-        .report
-        .findings()
-        .find(|finding| finding.seq == record.header.seq && finding.plan == record.header.plan);
+    let mut findings = outcome.report.findings();
+    let finding = findings.find(|finding| finding.seq == record.header.seq && finding.plan == record.header.plan);
     let inspected = Inspected {
         sealed_after: record.log_index.and_then(|index| outcome.log.last_unseen(index)).and_then(timestamp),
         seen_by: record.log_index.and_then(|index| outcome.log.first_seen(index)).and_then(timestamp),
@@ -73,8 +71,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     for finding in &log_findings {
         notice(format_args!("the log: {} {} {}", finding.verdict, printable(&finding.place), finding.detail));
     }
-    anchors.close().await;
-    ledger.close().await;
+    evidence.close().await;
     let verdicts =
         log_findings.iter().map(|finding| finding.verdict).chain(inspected.finding.map(|finding| finding.verdict));
     Ok(ExitCode::from(exit_code(verdicts)))

@@ -1,21 +1,12 @@
 //! `sealbus log init`: initialises the log. Sealers never initialise a log.
 
-use std::process::ExitCode;
-
 use sealbus_runtime::settings::Settings;
 
 use crate::failure::Failure;
 use crate::wiring;
 
-/// The arguments of `sealbus log`.
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(clap::Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Sign the log's first checkpoint and write it to the anchors; once for a new ledger
     Init {
         /// Sign the newest tree and anchor it again, after the anchors were replaced on purpose
@@ -25,9 +16,8 @@ enum Command {
 }
 
 /// Initialises the log, and prints what was done.
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
-    let Command::Init { again } = args.command;
+pub(crate) async fn run(Command::Init { again }: Command) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     println!("{}", wiring::begin_log(&settings, again).await?);
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

@@ -1,7 +1,5 @@
 //! `sealbus migrate`: migrates the ledger's schema, and creates the ledger if it does not exist.
 
-use std::process::ExitCode;
-
 use sealbus_ledger::EXPECTED_MIGRATION;
 use sealbus_runtime::settings::{Settings, table};
 
@@ -9,10 +7,10 @@ use crate::failure::Failure;
 use crate::wiring;
 
 /// Migrates as the schema's owner, then creates the ledger as the writer. Running it again changes nothing.
-pub(crate) async fn run() -> Result<ExitCode, Failure> {
+pub(crate) async fn run() -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     sealbus_ledger::migrate(settings.require(table::OWNER_DATABASE_URL)?.expose()).await?;
     wiring::create_ledger(&settings).await?;
     println!("the ledger is at migration {EXPECTED_MIGRATION}");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

@@ -3,14 +3,12 @@
 //! A verification is worth as much as the channel over which the verifier got this folder.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use sealbus_runtime::settings::{Settings, table};
 
 use crate::evidence::pins::Pins;
 use crate::failure::Failure;
 
-/// The arguments of `sealbus trust`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Folder to write `origin`, `keyring.json` (without secrets) and `policy` to; created if it does not exist
@@ -19,10 +17,10 @@ pub(crate) struct Args {
 }
 
 /// Writes the folder. Uses neither the ledger nor the broker.
-pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let pins = Pins::of_deployment(&settings, &settings.require(table::ORIGIN)?)?;
     pins.write(&args.out)?;
     println!("{} holds what a verifier of {} pins, and no secret", args.out.display(), pins.origin);
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

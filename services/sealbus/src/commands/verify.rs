@@ -11,7 +11,7 @@ use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::{Settings, table};
 
 use super::arguments::ScopeArgs;
-use crate::evidence::anchors::Anchors;
+use crate::evidence::LedgerEvidence;
 use crate::evidence::bundle::{self, Source};
 use crate::evidence::ledger::{self, VerifyRequest};
 use crate::evidence::pins::Pins;
@@ -22,7 +22,6 @@ use crate::wiring;
 /// Connections to the database for each worker, and for the checks before and after them.
 const CONNECTIONS_PER_WORKER: usize = 2;
 
-/// The arguments of `sealbus verify`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -94,20 +93,18 @@ async fn verify_ledger(args: Args) -> Result<(Report, Uncovered), Failure> {
     let connections = u32::try_from(CONNECTIONS_PER_WORKER * (workers + 1))
         .map_err(|_| Failure::usage(format!("{workers} processors are too many: give --jobs")))?;
     let ledger = wiring::open_ledger_with(&settings, connections).await?;
-    let pins = Pins::of_deployment(&settings, &ledger.deployment().origin)?;
-    let anchors = Anchors::open(&settings).await?;
+    let evidence = LedgerEvidence::open(ledger, &settings).await?;
     let request = VerifyRequest {
+        scope,
         wait: args.wait,
         since: args.since,
         resume: args.resume,
         receipts: args.receipt,
         max_age: args.max_age.unwrap_or(3 * settings.get(table::HEARTBEAT_INTERVAL)),
         workers,
-        ..VerifyRequest::new(scope)
     };
-    let outcome = ledger::verify(&ledger, &pins, &anchors, &SystemClock, &request).await?;
-    anchors.close().await;
-    ledger.close().await;
+    let outcome = ledger::verify(&evidence, &request).await?;
+    evidence.close().await;
     Ok((outcome.report, Uncovered { later_events: outcome.later_events, plans_only: false }))
 }
 
@@ -115,7 +112,7 @@ fn verify_bundle(args: &Args, path: &Path, trust: &Path) -> Result<(Report, Unco
     let pins = Pins::of_folder(trust)?;
     let bundle = Source::open(path)?;
     let now = SystemClock.unix_seconds();
-    let bar = progress(bundle.bytes_to_read()?, "verifying");
+    let bar = progress(bundle.bytes_to_read(), "verifying");
     let max_age = args.max_age.map(|age| age.as_secs());
     let report = bundle::verify(&bundle, &pins, &args.receipt, now, max_age, |bytes| bar.inc(bytes))?;
     bar.finish_and_clear();

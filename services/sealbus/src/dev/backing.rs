@@ -8,6 +8,7 @@ use sealbus_runtime::settings::{SecretUrl, Settings, table};
 
 use super::folder::Folder;
 use crate::failure::Failure;
+use crate::output::notice;
 
 /// The name of the ledger's database.
 const DATABASE: &str = "sealbus";
@@ -36,33 +37,35 @@ fn secret(url: &str) -> Result<SecretUrl, Infallible> {
     Ok(SecretUrl::new(url))
 }
 
-/// The running servers, with the ledger's database and its roles.
-pub(super) struct Backing {
-    postgres: Option<Postgres>,
-    nats: Option<Nats>,
+/// The URLs of the servers, with the ledger's database and its roles.
+pub(super) struct BackingUrls {
     /// The URL of the ledger's database as superuser.
-    pub admin_url: String,
+    pub admin: String,
     /// The URL of the ledger's database as the schema's owner.
-    pub owner_url: String,
+    pub owner: String,
     /// The URL of the ledger's database as the role that runs Sealbus.
-    pub writer_url: String,
+    pub writer: String,
     /// The URL of the broker.
-    pub nats_url: String,
+    pub nats: String,
     /// The variables whose values contain a login that the user gave. They are not printed.
     pub secret_variables: Vec<&'static str>,
-    /// Messages for the user.
-    pub notices: Vec<String>,
 }
 
-impl Backing {
+/// The servers that are child processes.
+pub(super) struct Servers {
+    postgres: Option<Postgres>,
+    nats: Option<Nats>,
+}
+
+impl Servers {
     /// Starts the servers that are not given, and creates the database and its roles.
     pub(super) async fn start(
         args: &BackingArgs,
         settings: &Settings,
         folder: &Folder,
         ephemeral: bool,
-    ) -> Result<Self, Failure> {
-        let (mut notices, mut secret_variables) = (Vec::new(), Vec::new());
+    ) -> Result<(Self, BackingUrls), Failure> {
+        let mut secret_variables = Vec::new();
         let postgres_url = args.postgres_url.clone().or_else(|| settings.find(table::DEV_POSTGRES_URL));
         let nats_url = args.nats_url.clone().or_else(|| settings.find(table::DEV_NATS_URL));
         if args.postgres_port.is_some() && postgres_url.is_some() || args.nats_port.is_some() && nats_url.is_some() {
@@ -79,8 +82,7 @@ impl Backing {
             let postgres = Postgres::start(options).await?;
             if let Some(folder) = postgres.relocated_to() {
                 let data = folder.display();
-                notices
-                    .push(format!("the user that runs Postgres cannot access this folder, so the data is in {data}"));
+                notice(format_args!("the user that runs Postgres cannot access this folder, so the data is in {data}"));
             }
             let url = postgres.admin_url("postgres");
             (Some(postgres), url)
@@ -95,21 +97,14 @@ impl Backing {
             (Some(nats), url)
         };
         create_database(&maintenance, DATABASE, None).await?;
-        let admin_url = database_url(&maintenance, None, DATABASE)?;
+        let admin = database_url(&maintenance, None, DATABASE)?;
         let (owner, writer) = (folder.password(OWNER)?, folder.password(WRITER)?);
-        make_roles(&admin_url, &owner, &writer).await?;
+        make_roles(&admin, &owner, &writer).await?;
         // Tables of sinks are in the schema public here, where a person looks first.
-        allow_tables_in_public(&admin_url).await?;
-        Ok(Self {
-            owner_url: database_url(&maintenance, Some((OWNER, &owner)), DATABASE)?,
-            writer_url: database_url(&maintenance, Some((WRITER, &writer)), DATABASE)?,
-            postgres,
-            nats,
-            admin_url,
-            nats_url,
-            secret_variables,
-            notices,
-        })
+        allow_tables_in_public(&admin).await?;
+        let owner = database_url(&maintenance, Some((OWNER, &owner)), DATABASE)?;
+        let writer = database_url(&maintenance, Some((WRITER, &writer)), DATABASE)?;
+        Ok((Self { postgres, nats }, BackingUrls { admin, owner, writer, nats: nats_url, secret_variables }))
     }
 
     /// Waits until a child process ends without being stopped, which is a failure.

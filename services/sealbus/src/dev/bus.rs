@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use sealbus_backing::free_port;
 use sealbus_runtime::settings::table;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -22,85 +21,75 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The running roles.
 pub(super) struct Bus {
-    /// The shared environment, with the URLs of the publishers and the listen addresses of the first one.
-    pub environment: Environment,
-    /// The URL of every publisher.
-    pub urls: Vec<String>,
-    /// Receives the failure of the first role that ends without being stopped.
-    pub failed: mpsc::Receiver<Failure>,
-    tasks: JoinSet<()>,
+    /// The tasks of the roles. Each ends only after a failure, or when it is stopped.
+    roles: JoinSet<Failure>,
     shutdown: CancellationToken,
 }
 
 impl Bus {
     /// Starts `replicas` publishers and relays, a sealer and a dispatcher, and waits until all are ready. `port` is the first
-    /// publisher's.
-    pub(super) async fn start(environment: &Environment, port: Option<u16>, replicas: u32) -> Result<Self, Failure> {
-        let (failure_sender, failed) = mpsc::channel(1);
-        let mut bus = Self {
-            environment: environment.clone(),
-            urls: Vec::new(),
-            failed,
-            tasks: JoinSet::new(),
-            shutdown: CancellationToken::new(),
-        };
-        let mut probes = Vec::new();
+    /// publisher's. Adds the URLs of the publishers, and the listen addresses of the first one, to the environment.
+    pub(super) async fn start(
+        environment: &mut Environment,
+        port: Option<u16>,
+        replicas: u32,
+    ) -> Result<Self, Failure> {
+        let mut bus = Self { roles: JoinSet::new(), shutdown: CancellationToken::new() };
+        let (mut urls, mut probes) = (Vec::new(), Vec::new());
         for replica in 0..replicas {
             let listen = local(match port {
                 Some(port) if replica == 0 => port,
                 _ => free_port()?,
             });
-            bus.urls.push(format!("http://{listen}"));
-            probes.push(bus.spawn(Role::Publisher, &listen, &failure_sender)?);
+            urls.push(format!("http://{listen}"));
+            probes.push(bus.spawn(environment, Role::Publisher, &listen)?);
             if replica == 0 {
-                bus.environment.set(table::LISTEN.name(), listen);
-                bus.environment.set(table::ADMIN_LISTEN.name(), probes[0].clone());
+                environment.set(table::LISTEN.name(), listen);
+                environment.set(table::ADMIN_LISTEN.name(), probes[0].clone());
             }
         }
         for _ in 0..replicas {
-            probes.push(bus.spawn(Role::Relay, &local(0), &failure_sender)?);
+            probes.push(bus.spawn(environment, Role::Relay, &local(0))?);
         }
-        probes.push(bus.spawn(Role::Sealer, &local(0), &failure_sender)?);
-        probes.push(bus.spawn(Role::Dispatcher, &local(0), &failure_sender)?);
-        bus.environment.set(table::URL.name(), bus.urls[0].clone());
-        bus.environment.set(table::URLS.name(), bus.urls.join(","));
-        let ready = tokio::select! {
-            ready = tokio::time::timeout(STARTUP_TIMEOUT, until_ready(&probes)) => {
-                ready.map_err(|_| Failure::new("the roles were not ready within a minute; run again with SEALBUS_LOG=info"))
-            }
-            failure = bus.failed.recv() => Err(failure.unwrap_or_else(|| Failure::new("a role ended by itself"))),
+        probes.push(bus.spawn(environment, Role::Sealer, &local(0))?);
+        probes.push(bus.spawn(environment, Role::Dispatcher, &local(0))?);
+        environment.set(table::URL.name(), urls[0].clone());
+        environment.set(table::URLS.name(), urls.join(","));
+        let failure = tokio::select! {
+            ready = tokio::time::timeout(STARTUP_TIMEOUT, until_ready(&probes)) => match ready {
+                Ok(()) => return Ok(bus),
+                Err(_) => Failure::new("the roles were not ready within a minute; run again with SEALBUS_LOG=info"),
+            },
+            failure = bus.failed() => failure,
         };
-        match ready {
-            Ok(()) => Ok(bus),
-            Err(failure) => {
-                bus.stop().await;
-                Err(failure)
-            }
-        }
+        bus.stop().await;
+        Err(failure)
+    }
+
+    /// Waits until a role ends without being stopped, which is a failure.
+    pub(super) async fn failed(&mut self) -> Failure {
+        let failure = self.roles.join_next().await.and_then(Result::ok);
+        failure.unwrap_or_else(|| Failure::new("a role ended by itself"))
     }
 
     /// Stops all roles, and waits until they have ended.
     pub(super) async fn stop(mut self) {
         self.shutdown.cancel();
-        while self.tasks.join_next().await.is_some() {}
+        while self.roles.join_next().await.is_some() {}
     }
 
     /// Starts a role, and returns the address of its probes.
-    fn spawn(&mut self, role: Role, listen: &str, failure_sender: &mpsc::Sender<Failure>) -> Result<String, Failure> {
+    fn spawn(&mut self, environment: &Environment, role: Role, listen: &str) -> Result<String, Failure> {
         let admin = local(free_port()?);
-        let settings = self.environment.settings(&[
-            (table::LISTEN.name(), listen.to_owned()),
-            (table::ADMIN_LISTEN.name(), admin.clone()),
-            (table::DATABASE_CONNECTIONS.name(), CONNECTIONS_PER_ROLE.to_owned()),
+        let settings = environment.settings(&[
+            (table::LISTEN.name(), listen),
+            (table::ADMIN_LISTEN.name(), &admin),
+            (table::DATABASE_CONNECTIONS.name(), CONNECTIONS_PER_ROLE),
         ])?;
-        let (shutdown, failure_sender) = (self.shutdown.clone(), failure_sender.clone());
-        self.tasks.spawn(async move {
-            let outcome = serve(role, &settings, shutdown.clone()).await;
-            if !shutdown.is_cancelled() {
-                let failure = outcome.err().unwrap_or_else(|| Failure::new(format!("the {role:?} ended by itself")));
-                // Only the first failure is reported; there is no room for a second one.
-                let _ = failure_sender.try_send(failure);
-            }
+        let shutdown = self.shutdown.clone();
+        self.roles.spawn(async move {
+            let outcome = serve(role, &settings, shutdown).await;
+            outcome.err().unwrap_or_else(|| Failure::new(format!("the {role:?} ended by itself")))
         });
         Ok(admin)
     }

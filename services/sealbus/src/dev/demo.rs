@@ -17,11 +17,13 @@ use sealbus_core::seal::Keyring;
 use sealbus_ledger::Ledger;
 use sealbus_ledger::verification::Scope;
 use sealbus_runtime::clock::SystemClock;
+use sealbus_runtime::settings::table;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::environment::Environment;
 use crate::failure::Failure;
-use crate::output::{EVENT_COLUMNS, event_row, progress, table};
+use crate::output::{EVENT_COLUMNS, event_row, printed_table, progress};
 use crate::wiring;
 
 /// Number of plans to publish.
@@ -31,30 +33,15 @@ const PARALLEL_PLANS: usize = 16;
 /// The pause between the events of a plan, so that a person can watch the progress.
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// The events of a transaction that is committed.
-const COMMITTED: [SettlementType; 13] = [
-    TransactionCreated,
-    ParticipantsAuthorized,
-    PreconditionsSatisfied,
-    InstrumentReady,
-    PaymentReady,
-    TransactionPrepared,
-    InstrumentDispatched,
-    PaymentDispatched,
-    InstrumentAcknowledged,
-    PaymentAccepted,
-    PaymentSettled,
-    TransactionValidated,
-    TransactionCommitted,
-];
-
 /// Returns the events of a plan. Of seven transactions, one is aborted before anything was dispatched, and one is unwound
 /// afterwards.
 fn events_of(plan: u64) -> Vec<SettlementType> {
+    // The types are declared in the order of a transaction; the last two replace its end.
+    let committed = &SettlementType::ALL[..13];
     match plan % 7 {
-        3 => COMMITTED[..4].iter().copied().chain([TransactionAborted]).collect(),
-        6 => COMMITTED[..9].iter().copied().chain([TransactionUnwindInitiated]).collect(),
-        _ => COMMITTED.to_vec(),
+        3 => [&committed[..4], &[TransactionAborted]].concat(),
+        6 => [&committed[..9], &[TransactionUnwindInitiated]].concat(),
+        _ => committed.to_vec(),
     }
 }
 
@@ -82,9 +69,10 @@ fn data(event_type: SettlementType, plan: u64) -> Value {
 }
 
 /// Publishes the plans, and prints a trail, what was delivered, and a verification.
-pub(super) async fn run(environment: &Environment, urls: &[String]) -> Result<(), Failure> {
+pub(super) async fn run(environment: &Environment) -> Result<(), Failure> {
     let settings = environment.settings(&[])?;
-    let client = Client::new(ClientConfig::new(urls.to_vec(), environment.token()))?;
+    let urls = settings.require(table::URLS)?;
+    let client = Client::new(ClientConfig::new(urls.clone(), settings.require(table::TOKEN)?.expose_secret()))?;
     // Persistent data contains the plans of earlier demonstrations, so each run uses new names.
     let run = SystemClock.unix_seconds();
     let name = |plan: u64| format!("demo-{run}-{plan}");
@@ -114,11 +102,7 @@ pub(super) async fn run(environment: &Environment, urls: &[String]) -> Result<()
 
     println!("\nThe trail of {}, a transaction that was unwound:", name(6));
     let page = client.trail(&name(6), &TrailQuery::default()).await?;
-    let mut printed = table(&EVENT_COLUMNS);
-    page.events.iter().for_each(|event| {
-        printed.add_row(event_row(event));
-    });
-    println!("{printed}");
+    println!("{}", printed_table(&EVENT_COLUMNS).add_rows(page.events.iter().map(event_row)));
 
     let ledger = wiring::open_ledger(&settings).await?;
     show_delivery(&ledger).await?;
@@ -140,12 +124,13 @@ async fn show_delivery(ledger: &Ledger) -> Result<(), Failure> {
     println!(
         "\nDelivered, by subscription (a failed plan does not block others; `sealbus dead-letters list` prints dead letters):"
     );
-    let mut printed = table(&["subscription", "plans", "events passed", "plans parked", "plans dead"]);
-    for count in ledger.subscriptions().counts().await? {
-        let numbers = [count.plans, count.passed, count.parked, count.dead].map(|number| number.to_string());
-        printed.add_row(std::iter::once(count.subscription).chain(numbers));
-    }
-    println!("{printed}");
+    let rows = ledger.subscriptions().counts().await?.into_iter().map(|count| {
+        let [plans, passed, parked, dead] =
+            [count.plans, count.passed, count.parked, count.dead].map(|n| n.to_string());
+        [count.subscription, plans, passed, parked, dead]
+    });
+    let columns = ["subscription", "plans", "events passed", "plans parked", "plans dead"];
+    println!("{}", printed_table(&columns).add_rows(rows));
     Ok(())
 }
 

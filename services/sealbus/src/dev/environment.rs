@@ -5,8 +5,9 @@ use std::path::Path;
 
 use sealbus_runtime::settings::{SecretUrl, Settings, table};
 
+use super::Args;
+use super::backing::BackingUrls;
 use super::folder::Folder;
-use super::{Args, BackingUrls};
 use crate::failure::Failure;
 
 /// The origin of every dev deployment.
@@ -19,10 +20,10 @@ const SUBSCRIPTIONS: &str = include_str!("subscriptions.yaml");
 /// A set of variables.
 #[derive(Clone)]
 pub(super) struct Environment {
-    variables: Vec<(String, String)>,
+    /// The variables for a command.
+    pub variables: Vec<(String, String)>,
     /// Variables that are not printed, because they contain a login that the user gave.
     secret_variables: Vec<&'static str>,
-    token: String,
 }
 
 impl Environment {
@@ -33,14 +34,12 @@ impl Environment {
             Some(file) => std::path::absolute(file)?,
             None => folder.write("subscriptions.yaml", SUBSCRIPTIONS)?,
         };
-        let mut environment =
-            Self { variables: Vec::new(), secret_variables: urls.secret_variables.clone(), token: token.clone() };
         // Other settings of the caller, such as intervals, apply to all roles.
-        environment.variables.extend(
-            std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-                .filter(|(name, _)| name.starts_with("SEALBUS_") && !is_set_by_dev(name)),
-        );
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| name.starts_with("SEALBUS_") && !is_set_by_dev(name))
+            .collect();
+        let mut environment = Self { variables, secret_variables: urls.secret_variables.clone() };
         let path = |path: &Path| path.display().to_string();
         for (name, value) in [
             (table::ORIGIN.name(), ORIGIN.to_owned()),
@@ -58,8 +57,9 @@ impl Environment {
             environment.set(name, value);
         }
         // JetStream reserves a stream's maximum size immediately, and the default may not fit on a laptop's disk.
-        if !environment.has(table::STREAM_MAX_BYTES.name()) {
-            environment.set(table::STREAM_MAX_BYTES.name(), "1GiB".to_owned());
+        let max_bytes = table::STREAM_MAX_BYTES.name();
+        if !environment.variables.iter().any(|(name, _)| setting_name(name) == max_bytes) {
+            environment.set(max_bytes, "1GiB".to_owned());
         }
         if let Some(catalog) = args.catalog.clone().or_else(|| settings.find(table::CATALOG)) {
             environment.set(table::CATALOG.name(), path(&std::path::absolute(catalog)?));
@@ -73,28 +73,13 @@ impl Environment {
         self.variables.push((name.to_owned(), value));
     }
 
-    /// Returns whether the variable or its `_FILE` form is set.
-    fn has(&self, name: &str) -> bool {
-        self.variables.iter().any(|(other, _)| setting_name(other) == name)
-    }
-
     /// Returns the settings of a process in this environment, with some variables changed.
-    pub(super) fn settings(&self, changes: &[(&str, String)]) -> Result<Settings, Failure> {
+    pub(super) fn settings(&self, changes: &[(&str, &str)]) -> Result<Settings, Failure> {
         let mut environment = self.clone();
         for (name, value) in changes {
-            environment.set(name, value.clone());
+            environment.set(name, (*value).to_owned());
         }
         Ok(Settings::load(environment.variables)?)
-    }
-
-    /// Returns the variables for a command.
-    pub(super) fn variables(&self) -> &[(String, String)] {
-        &self.variables
-    }
-
-    /// Returns the bearer token.
-    pub(super) fn token(&self) -> &str {
-        &self.token
     }
 
     /// Prints the variables as lines that a shell can read.

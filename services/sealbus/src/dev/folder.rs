@@ -1,7 +1,6 @@
 //! The folder of `sealbus dev` with keys, token, passwords and files: `.sealbus/`, or a temporary folder.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use sealbus_core::hash::Hash;
@@ -10,8 +9,8 @@ use serde_json::json;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
-use crate::wiring::{create_private_file, random_bytes};
+use crate::failure::{Context as _, Failure};
+use crate::wiring::{create_private_file, random_bytes, remove_if_exists};
 
 /// The folder.
 pub(super) struct Folder {
@@ -23,8 +22,7 @@ pub(super) struct Folder {
 impl Folder {
     /// Opens a folder that is kept between runs, and creates it if it does not exist.
     pub(super) fn persistent(path: &Path) -> Result<Self, Failure> {
-        fs::create_dir_all(path)
-            .map_err(|error| Failure::caused(format_args!("cannot create {}", path.display()), &error))?;
+        fs::create_dir_all(path).context(format_args!("cannot create {}", path.display()))?;
         Ok(Self { path: std::path::absolute(path)?, _temporary: None })
     }
 
@@ -72,10 +70,8 @@ impl Folder {
     /// Writes a file that only its owner can read, replacing an existing one.
     pub(super) fn write(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
         let path = self.path.join(name);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
-            _ => create_private_file(&path, text)?,
-        }
+        remove_if_exists(&path)?;
+        create_private_file(&path, text)?;
         Ok(path)
     }
 

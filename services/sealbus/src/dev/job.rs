@@ -23,7 +23,7 @@ use rustix::termios::{tcgetpgrp, tcsetpgrp};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
-use crate::failure::Failure;
+use crate::failure::{Context as _, Failure};
 
 /// The shell script of the supervisor. It reads the group's id, and kills the group if standard input is closed before it has
 /// read a second line, however this process ends.
@@ -57,8 +57,7 @@ impl Job {
         };
         let child_signals = signal(SignalKind::child())?;
         let mut supervisor = Supervisor::start()?;
-        let leader = shell.process_group(0).spawn();
-        let leader = leader.map_err(|error| Failure::caused("cannot start the command", &error))?;
+        let leader = shell.process_group(0).spawn().context("cannot start the command")?;
         let group = Pid::from_child(&leader);
         let sent = supervisor.send(&group.to_string());
         let mut job = Self { group, terminal, supervisor, child_signals, status: None, is_ending: false };

@@ -26,7 +26,7 @@ use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
 use tokio_util::sync::CancellationToken;
 
-use self::backing::{Backing, BackingArgs};
+use self::backing::{BackingArgs, BackingUrls, Servers};
 use self::bus::Bus;
 use self::environment::Environment;
 use self::folder::Folder;
@@ -34,7 +34,6 @@ use crate::failure::Failure;
 use crate::output::notice;
 use crate::wiring;
 
-/// The arguments of `sealbus dev`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Use a temporary folder, which is removed at the end
@@ -82,99 +81,68 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let shutdown = shutdown_on_signals()?;
 
     let folder = if args.ephemeral { Folder::temporary()? } else { Folder::persistent(&args.data)? };
-    let mut backing = tokio::select! {
-        started = Backing::start(&args.servers, &settings, &folder, args.ephemeral) => started?,
+    let (mut servers, urls) = tokio::select! {
+        started = Servers::start(&args.servers, &settings, &folder, args.ephemeral) => started?,
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
-    for message in &backing.notices {
-        notice(message);
-    }
-    let urls = BackingUrls::of(&backing);
     let outcome = tokio::select! {
-        outcome = with_backing(&args, &settings, &folder, &urls, shutdown.clone()) => outcome,
-        error = backing.died() => Err(error.into()),
+        outcome = with_servers(&args, &settings, &folder, &urls, shutdown.clone()) => outcome,
+        error = servers.died() => Err(error.into()),
     };
-    backing.stop().await;
+    servers.stop().await;
     outcome
 }
 
-/// Copies of the servers' URLs. They are needed because `backing` is mutably borrowed while its child processes are watched.
-struct BackingUrls {
-    admin: String,
-    owner: String,
-    writer: String,
-    nats: String,
-    /// The names of the variables whose values may contain credentials that the user supplied.
-    secret_variables: Vec<&'static str>,
-}
-
-impl BackingUrls {
-    fn of(backing: &Backing) -> Self {
-        Self {
-            admin: backing.admin_url.clone(),
-            owner: backing.owner_url.clone(),
-            writer: backing.writer_url.clone(),
-            nats: backing.nats_url.clone(),
-            secret_variables: backing.secret_variables.clone(),
-        }
-    }
-}
-
-/// Creates the ledger and runs the roles. With `--backing-only`, it starts no role and runs only the command of `--exec`, if
-/// there is one.
-async fn with_backing(
+/// Creates the ledger and, unless `--backing-only` is given, runs the roles.
+async fn with_servers(
     args: &Args,
     settings: &Settings,
     folder: &Folder,
     urls: &BackingUrls,
     shutdown: CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let environment = Environment::new(args, settings, folder, urls)?;
+    let mut environment = Environment::new(args, settings, folder, urls)?;
     sealbus_ledger::migrate(&urls.owner).await?;
     let shared = environment.settings(&[])?;
     wiring::create_ledger(&shared).await?;
     wiring::begin_log(&shared, false).await?;
     if args.backing_only {
-        if let Some(command) = &args.exec {
-            return exec::run(command, environment.variables(), settings.get(table::SHUTDOWN_GRACE), shutdown).await;
-        }
-        environment.print();
-        shutdown.cancelled().await;
-        return Ok(ExitCode::SUCCESS);
+        return run_command(args, settings, &environment, shutdown).await;
     }
     let replicas = args.replicas.unwrap_or_else(|| settings.get(table::REPLICAS));
     let mut bus = tokio::select! {
-        started = Bus::start(&environment, args.port, replicas) => started?,
+        started = Bus::start(&mut environment, args.port, replicas) => started?,
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
     let outcome = tokio::select! {
-        outcome = with_bus(args, settings, &bus.environment, &bus.urls, shutdown) => outcome,
-        failure = bus.failed.recv() => Err(failure.unwrap_or_else(|| Failure::new("a role ended by itself"))),
+        outcome = run_command(args, settings, &environment, shutdown) => outcome,
+        failure = bus.failed() => Err(failure),
     };
     bus.stop().await;
     outcome
 }
 
-/// Runs the command of `--exec` while the roles run. Without a command, it runs the demonstration, if `--demo` is given, and
-/// then waits for `shutdown`.
-async fn with_bus(
+/// Runs the command of `--exec`. Without a command, it runs the demonstration, if `--demo` is given, and then waits for
+/// `shutdown`.
+async fn run_command(
     args: &Args,
     settings: &Settings,
     environment: &Environment,
-    urls: &[String],
     shutdown: CancellationToken,
 ) -> Result<ExitCode, Failure> {
     if let Some(command) = &args.exec {
-        return exec::run(command, environment.variables(), settings.get(table::SHUTDOWN_GRACE), shutdown).await;
+        return exec::run(command, &environment.variables, settings.get(table::SHUTDOWN_GRACE), shutdown).await;
     }
     if args.demo {
         tokio::select! {
-            shown = demo::run(environment, urls) => shown?,
+            shown = demo::run(environment) => shown?,
             () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
         }
     }
     environment.print();
     shutdown.cancelled().await;
-    notice("stopping");
+    if !args.backing_only {
+        notice("stopping");
+    }
     Ok(ExitCode::SUCCESS)
 }

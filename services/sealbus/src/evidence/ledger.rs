@@ -5,29 +5,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sealbus_core::clock::Clock;
+use sealbus_core::clock::Clock as _;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::Note;
 use sealbus_core::seal::KeyKind;
 use sealbus_core::timestamp::Timestamp;
-use sealbus_core::verify::{CheckedLog, Notes, Report, Vouched};
+use sealbus_core::verify::{CheckedLog, Notes, Report};
 use sealbus_ledger::Ledger;
 use sealbus_ledger::verification::{Basis, Scope, Verified};
+use sealbus_runtime::clock::SystemClock;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::anchors::Anchors;
 use super::pins::Pins;
-use super::receipts;
 use super::resume::Resume;
-use crate::failure::Failure;
+use super::{LedgerEvidence, read_receipts};
+use crate::failure::{Context as _, Failure};
 use crate::output::{notice, progress};
 
 /// How often progress and awaited conditions are polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long to wait without any new leaf or anchored checkpoint before the wait is given up.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// The maximum age of the newest trusted time, unless a request says otherwise.
-const DEFAULT_MAX_AGE: Duration = Duration::from_mins(15);
 
 /// What to verify, and how.
 pub(crate) struct VerifyRequest {
@@ -47,14 +45,6 @@ pub(crate) struct VerifyRequest {
     pub workers: usize,
 }
 
-impl VerifyRequest {
-    /// Returns a request to verify these plans, with one worker and a maximum age of 15 minutes.
-    pub(crate) fn new(scope: Scope) -> Self {
-        let (receipts, max_age) = (Vec::new(), DEFAULT_MAX_AGE);
-        Self { scope, wait: false, since: None, resume: None, receipts, max_age, workers: 1 }
-    }
-}
-
 /// The result of a verification.
 pub(crate) struct VerifyOutcome {
     /// Counts and findings.
@@ -69,23 +59,15 @@ pub(crate) struct VerifyOutcome {
 ///
 /// # Errors
 /// Something cannot be read. What is wrong with the ledger is a finding of the report.
-pub(crate) async fn verify(
-    ledger: &Ledger,
-    pins: &Pins,
-    anchors: &Anchors,
-    clock: &dyn Clock,
-    request: &VerifyRequest,
-) -> Result<VerifyOutcome, Failure> {
-    let until = if request.wait { Some(wait_until_anchored(ledger, pins, anchors).await?) } else { None };
+pub(crate) async fn verify(evidence: &LedgerEvidence, request: &VerifyRequest) -> Result<VerifyOutcome, Failure> {
+    let LedgerEvidence { ledger, pins, .. } = evidence;
+    let until = if request.wait { Some(wait_until_anchored(evidence).await?) } else { None };
     let since = request.since.as_deref().map(|path| KnownNote::read(path, pins)).transpose()?;
     let mut resume = request.resume.as_deref().map(Resume::open).transpose()?;
-    let resumed = match resume.as_ref().and_then(Resume::checkpoint) {
-        Some((place, note)) => Some(KnownNote::open(place, note, pins)?),
-        None => None,
-    };
+    let resumed = resume.as_ref().and_then(Resume::checkpoint);
+    let resumed = resumed.map(|(place, note)| KnownNote::open(place, note, pins)).transpose()?;
 
-    let notes = Notes::new(&pins.policy, &pins.origin, clock.unix_seconds(), Some(request.max_age.as_secs()));
-    let log = Arc::new(check_log(ledger, anchors, notes, since.iter().chain(&resumed)).await?);
+    let log = Arc::new(check_log(evidence, request.max_age, since.iter().chain(&resumed)).await?);
     let mut basis = Basis::with_log(ledger.verification().trust(&pins.keyring, log.size()).await?, log.clone());
     basis.until = until;
     // Payloads are opened if the keyring can open them.
@@ -95,7 +77,9 @@ pub(crate) async fn verify(
     let mut done = Verified::default();
     if let Some(resume) = &mut resume {
         done = resume.restore(&request.scope, &mut basis, &log)?;
-        report.vouched = report.vouched.map(|vouched| vouched_below(vouched, basis.limit));
+        if let Some(vouched) = &mut report.vouched {
+            vouched.log_index = vouched.log_index.min(basis.limit.saturating_sub(1));
+        }
     }
     let basis = Arc::new(basis);
 
@@ -105,7 +89,7 @@ pub(crate) async fn verify(
         ledger.verification().verify(&Scope::keys(), &basis, 1, None, add_findings).await?;
     }
     report.add(ledger.verification().missing_from_queue(&request.scope).await?);
-    let receipts = receipts::read(&request.receipts, &basis.trust)?;
+    let receipts = read_receipts(&request.receipts, &basis.trust)?;
     report.add(ledger.verification().missing_events(&receipts).await?);
     for (index, place) in ledger.verification().unclaimed(&request.scope, &basis).await? {
         report.add_unclaimed(index, place.as_ref().map(|(tenant, plan, seq)| (tenant.as_str(), plan.as_str(), *seq)));
@@ -124,7 +108,8 @@ pub(crate) async fn verify(
 /// Waits until every event present now is sealed and anchored. Returns the database's time before the wait.
 ///
 /// If nothing is sealed, or nothing is anchored, for [`STALL_TIMEOUT`], it says so on stderr and returns.
-async fn wait_until_anchored(ledger: &Ledger, pins: &Pins, anchors: &Anchors) -> Result<Timestamp, Failure> {
+async fn wait_until_anchored(evidence: &LedgerEvidence) -> Result<Timestamp, Failure> {
+    let LedgerEvidence { ledger, pins, anchors } = evidence;
     let now = ledger.verification().now().await?;
     let seconds = STALL_TIMEOUT.as_secs();
     if !ledger.log().wait_until_sealed(POLL_INTERVAL, STALL_TIMEOUT).await? {
@@ -162,16 +147,14 @@ struct KnownNote {
 
 impl KnownNote {
     fn read(path: &Path, pins: &Pins) -> Result<Self, Failure> {
-        let note = fs::read(path).map_err(|error| Failure::caused(path.display(), &error))?;
+        let note = fs::read(path).context(path.display())?;
         Self::open(path.display().to_string(), note, pins)
     }
 
     fn open(place: String, note: Vec<u8>, pins: &Pins) -> Result<Self, Failure> {
-        let invalid = |error: &dyn std::error::Error| {
-            Failure::caused(format_args!("{place} is not a checkpoint of this log"), error)
-        };
-        let parsed = Note::parse(&note).map_err(|error| invalid(&error))?;
-        let signed = pins.policy.open(&parsed, &pins.origin).map_err(|error| invalid(&error))?;
+        let what = format!("{place} is not a checkpoint of this log");
+        let parsed = Note::parse(&note).context(&what)?;
+        let signed = pins.policy.open(&parsed, &pins.origin).context(&what)?;
         Ok(Self { checkpoint: signed.checkpoint().clone(), place, note })
     }
 }
@@ -179,11 +162,12 @@ impl KnownNote {
 /// Checks the notes and the tree. The anchors are read before the database: what the database shows afterwards has to cover
 /// them.
 async fn check_log(
-    ledger: &Ledger,
-    anchors: &Anchors,
-    mut notes: Notes,
+    evidence: &LedgerEvidence,
+    max_age: Duration,
     known: impl Iterator<Item = &KnownNote>,
 ) -> Result<CheckedLog, Failure> {
+    let LedgerEvidence { ledger, pins, anchors } = evidence;
+    let mut notes = Notes::new(&pins.policy, &pins.origin, SystemClock.unix_seconds(), Some(max_age.as_secs()));
     for (number, note) in anchors.notes().await?.iter().enumerate() {
         notes.anchor(&format!("anchors/{number}"), note);
     }
@@ -231,8 +215,4 @@ async fn verify_chains(
     }
     bar.finish_and_clear();
     saved
-}
-
-fn vouched_below(vouched: Vouched, limit: u64) -> Vouched {
-    Vouched { log_index: vouched.log_index.min(limit.saturating_sub(1)), ..vouched }
 }

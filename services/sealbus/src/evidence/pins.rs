@@ -10,7 +10,7 @@ use sealbus_core::seal::Keyring;
 use sealbus_runtime::files::load_keyring;
 use sealbus_runtime::settings::{Settings, table};
 
-use crate::failure::Failure;
+use crate::failure::{Context as _, Failure};
 use crate::wiring;
 
 /// The files of a folder that `sealbus trust` writes.
@@ -59,19 +59,19 @@ impl Pins {
 
     /// Writes a folder for a verifier. It contains no secret.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), Failure> {
-        let unwritable = |error| Failure::caused(format_args!("cannot write {}", folder.display()), &error);
-        fs::create_dir_all(folder).map_err(unwritable)?;
+        let what = format!("cannot write {}", folder.display());
+        fs::create_dir_all(folder).context(&what)?;
         for (name, text) in [
             (ORIGIN, format!("{}\n", self.origin)),
             (KEYRING, self.keyring.to_public_json()),
             (POLICY, self.policy_file.clone()),
         ] {
-            fs::write(folder.join(name), text).map_err(unwritable)?;
+            fs::write(folder.join(name), text).context(&what)?;
         }
         Ok(())
     }
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path).map_err(|error| Failure::caused(format_args!("cannot read {}", path.display()), &error))
+    fs::read_to_string(path).context(format_args!("cannot read {}", path.display()))
 }

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sealbus_core::verify::{CheckedLog, Finding};
+use sealbus_core::verify::CheckedLog;
 use sealbus_ledger::verification::{Basis, Scope, Verified};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::failure::{Context as _, Failure};
+use crate::wiring::remove_if_exists;
 
 /// How often the file is written.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -36,22 +37,10 @@ struct State {
     /// The checkpoint at which the verification began. Later leaves are left to the next verification.
     checkpoint: String,
     size: u64,
-    done: Done,
+    /// The result for the plans up to and including `through`, in the order in which plans were created.
+    done: Verified,
     /// One bit for each claimed leaf, as base64 of little-endian words.
     claims: String,
-}
-
-/// The result for the plans up to and including `through`, in the order in which plans were created.
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Done {
-    through: Option<(String, String)>,
-    events: u64,
-    plans: u64,
-    sealed: u64,
-    unchecked: u64,
-    later: u64,
-    findings: Vec<Finding>,
 }
 
 impl Resume {
@@ -81,7 +70,7 @@ impl Resume {
                 since: basis.since,
                 checkpoint: log.note().map(ToString::to_string).unwrap_or_default(),
                 size: log.size(),
-                done: Done::default(),
+                done: Verified::default(),
                 claims: String::new(),
             });
             return Ok(Verified::default());
@@ -96,41 +85,26 @@ impl Resume {
         let (words, _) = claims.as_chunks();
         log.restore_claims(&words.iter().map(|word| u64::from_le_bytes(*word)).collect::<Vec<_>>());
         basis.limit = basis.limit.min(state.size);
-        let Done { through, events, plans, sealed, unchecked, later, findings } = &state.done;
-        Ok(Verified {
-            through: through.clone(),
-            events: *events,
-            plans: *plans,
-            sealed: *sealed,
-            unchecked: *unchecked,
-            later: *later,
-            findings: findings.clone(),
-        })
+        Ok(state.done.clone())
     }
 
     /// Saves the result so far, unless the last save was less than [`SAVE_INTERVAL`] ago.
     pub(super) fn save(&mut self, basis: &Arc<Basis>, verified: &Verified) -> Result<(), Failure> {
         let (Some(state), true) = (&mut self.state, self.saved.elapsed() >= SAVE_INTERVAL) else { return Ok(()) };
         self.saved = Instant::now();
-        let Verified { through, events, plans, sealed, unchecked, later, findings } = verified.clone();
-        state.done = Done { through, events, plans, sealed, unchecked, later, findings };
+        state.done = verified.clone();
         let claims = basis.log.as_ref().map(|log| log.claims()).unwrap_or_default();
         state.claims = STANDARD.encode(claims.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>());
         // The file is replaced as a whole, because a truncated file could not be resumed.
         let new = self.path.with_extension("new");
         let text = serde_json::to_vec(state)?;
         let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &self.path));
-        written.map_err(|error| Failure::caused(format_args!("cannot write {}", self.path.display()), &error))
+        written.context(format_args!("cannot write {}", self.path.display()))
     }
 
     /// Removes the file.
     pub(super) fn finish(self) -> Result<(), Failure> {
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(Failure::caused(format_args!("cannot remove {}", self.path.display()), &error))
-            }
-            _ => Ok(()),
-        }
+        remove_if_exists(&self.path).context(format_args!("cannot remove {}", self.path.display()))
     }
 }
 

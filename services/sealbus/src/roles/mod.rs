@@ -9,8 +9,6 @@ mod relay;
 mod sealer;
 pub(crate) mod witness;
 
-use std::process::ExitCode;
-
 use sealbus_runtime::lifecycle::shutdown_on_signals;
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
@@ -34,14 +32,13 @@ pub(crate) enum Role {
 }
 
 /// Runs a role, configured by the environment, until a signal stops it.
-pub(crate) async fn run(role: Role) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(role: Role) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     telemetry::start(&settings.get(table::LOG), settings.get(table::LOG_FORMAT))?;
     for warning in settings.warnings() {
         tracing::warn!(warning, "a setting is ignored");
     }
-    serve(role, &settings, shutdown_on_signals()?).await?;
-    Ok(ExitCode::SUCCESS)
+    serve(role, &settings, shutdown_on_signals()?).await
 }
 
 /// Runs a role until `shutdown` is cancelled and the work in flight is done.

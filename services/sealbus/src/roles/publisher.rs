@@ -11,13 +11,13 @@ use sealbus_publisher::{BrokerLink, Config, Metrics, Resources, health, run};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::lifecycle::Stage;
 use sealbus_runtime::net::{self, ConnectionTimeouts};
-use sealbus_runtime::settings::{Settings, table};
+use sealbus_runtime::settings::{Settings, Size, table};
 use sealbus_runtime::telemetry;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
-use crate::wiring::{self, buffer_size};
+use crate::wiring;
 
 /// Batches whose hints may wait to be sent. Further hints are dropped; the relay's outbox scan finds
 /// those events.
@@ -90,4 +90,13 @@ fn limits(settings: &Settings) -> Result<Limits, Failure> {
         members: settings.get(table::MAX_MEMBERS) as usize,
         events: MAX_EVENTS,
     })
+}
+
+/// Returns a size as the length of a buffer in memory.
+///
+/// # Errors
+/// The size is larger than the address space of this platform.
+fn buffer_size(size: Size) -> Result<usize, Failure> {
+    let bytes = size.bytes();
+    usize::try_from(bytes).map_err(|_| Failure::usage(format!("{bytes} bytes are more than this platform can address")))
 }

@@ -8,6 +8,7 @@ use sealbus_runtime::lifecycle::Stage;
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::failure::Failure;
 use crate::wiring::{self, Connections};
@@ -32,7 +33,7 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let mut connections = Connections::open(settings, "sealbus-relay", registry, shutdown).await?;
 
     let config = Config {
-        owner: wiring::lease_owner("relay"),
+        owner: format!("relay-{}", Uuid::new_v4().simple()),
         lease_kind: "relay".to_owned(),
         topology: wiring::topology(settings),
         max_in_flight: settings.get(table::RELAY_WINDOW) as usize,

@@ -1,6 +1,5 @@
 //! `sealbus witness`.
 
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use sealbus_core::log::policy::Policy;
@@ -17,11 +16,10 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::Role;
-use crate::failure::Failure;
+use crate::failure::{Context as _, Failure};
 use crate::output::notice;
 use crate::wiring;
 
-/// The arguments of `sealbus witness`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Create the witness's key in a new keyring file at the configured path, print the vkey that others pin, and exit
@@ -33,7 +31,7 @@ pub(crate) struct Args {
 }
 
 /// Creates the key, starts to follow a log, or serves.
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     match args {
         Args { new_key: true, .. } => new_key(&Settings::from_environment()?),
         Args { begin: Some(origin), .. } => begin(&origin, &Settings::from_environment()?),
@@ -41,22 +39,21 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     }
 }
 
-fn new_key(settings: &Settings) -> Result<ExitCode, Failure> {
+fn new_key(settings: &Settings) -> Result<(), Failure> {
     let (path, name) = (settings.require(table::KEYRING)?, settings.require(table::WITNESS_NAME)?);
     let json = Zeroizing::new(Keyring::generate(KeyKind::Witness, &*wiring::random_bytes()?)?);
     let key = WitnessSigner::new(&Keyring::parse(&json)?, &name)?.verifier_key();
-    wiring::create_private_file(&path, &json)
-        .map_err(|error| Failure::caused(format_args!("cannot create the keyring {}", path.display()), &error))?;
+    wiring::create_private_file(&path, &json).context(format_args!("cannot create the keyring {}", path.display()))?;
     println!("{key}");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
-fn begin(origin: &str, settings: &Settings) -> Result<ExitCode, Failure> {
+fn begin(origin: &str, settings: &Settings) -> Result<(), Failure> {
     let (keyring, name) = (wiring::keyring(settings)?, settings.require(table::WITNESS_NAME)?);
     let (policy, folder) = (policy(settings)?, settings.require(table::WITNESS_FOLDER)?);
     Witness::begin(origin, &name, &keyring, &policy, &folder, &SystemClock)?;
     notice(format_args!("witness {name} follows {origin} from now on; it stores its state in {}", folder.display()));
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 pub(crate) async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {

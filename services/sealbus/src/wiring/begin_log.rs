@@ -1,13 +1,8 @@
 //! Initialising the log of a new ledger.
 
-use std::fmt;
-
 use sealbus_core::clock::Clock as _;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::merkle::empty_root;
-use sealbus_core::log::note::Note;
-use sealbus_core::log::signer::LogSigner;
-use sealbus_ledger::Ledger;
 use sealbus_ledger::log::Signing;
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::Settings;
@@ -15,52 +10,17 @@ use sealbus_sealer::anchors;
 use tokio_util::sync::CancellationToken;
 
 use super::{log_signer, topology, wait_for_broker, wait_for_ledger, witnesses};
-use crate::failure::Failure;
-
-/// The result of [`begin_log`].
-pub(crate) enum LogInit {
-    /// Nothing was done, because the log was initialised earlier and an anchor holds a checkpoint of it.
-    AlreadyAnchored {
-        /// The log's origin.
-        origin: String,
-        /// Number of leaves of the log's tree.
-        size: u64,
-        /// Leaves of the newest checkpoint that an anchor holds.
-        anchored: u64,
-    },
-    /// A checkpoint was anchored.
-    Anchored {
-        /// The log's origin.
-        origin: String,
-        /// Leaves of the checkpoint.
-        size: u64,
-        /// The key that verifiers pin, as a C2SP vkey.
-        key: String,
-    },
-}
-
-impl fmt::Display for LogInit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AlreadyAnchored { origin, size, anchored } => {
-                write!(f, "the log of {origin} is already initialised: {size} leaves, {anchored} of them anchored")
-            }
-            Self::Anchored { origin, size, key } => {
-                write!(f, "the log of {origin} is anchored from size {size} on; pin its key: {key}")
-            }
-        }
-    }
-}
+use crate::failure::{Context as _, Failure};
 
 /// Signs the log's first checkpoint and anchors it. Does nothing if the log is initialised and an anchor holds a
-/// checkpoint of it.
+/// checkpoint of it. Returns what was done, as text for a person.
 ///
 /// If `again` is set, signs and anchors the newest tree. This is for anchors that were replaced on purpose.
 ///
 /// # Errors
 /// An anchor cannot be read or written; the anchors hold a log that this database never began; or, without `again`, they
 /// hold nothing of a log that has leaves.
-pub(crate) async fn begin_log(settings: &Settings, again: bool) -> Result<LogInit, Failure> {
+pub(crate) async fn begin_log(settings: &Settings, again: bool) -> Result<String, Failure> {
     let shutdown = CancellationToken::new();
     let ledger = wait_for_ledger(settings, &shutdown).await?;
     let broker = wait_for_broker(settings, "sealbus-log", &shutdown).await?;
@@ -84,7 +44,7 @@ pub(crate) async fn begin_log(settings: &Settings, again: bool) -> Result<LogIni
         )));
     }
     if begun && stored.newest.is_some() {
-        return Ok(LogInit::AlreadyAnchored { origin, size, anchored });
+        return Ok(format!("the log of {origin} is already initialised: {size} leaves, {anchored} of them anchored"));
     }
     if begun && size > 0 && !again {
         return Err(Failure::new(
@@ -93,12 +53,14 @@ pub(crate) async fn begin_log(settings: &Settings, again: bool) -> Result<LogIni
     }
     let now = SystemClock.unix_seconds();
     let (first, _) = ledger.log().begin(&signer, now).await?;
-    let note = if again { sign_newest(&ledger, &signer, now).await? } else { first };
+    let note = if again {
+        let anchored = Checkpoint::new(&origin, 0, empty_root())?;
+        ledger.log().sign_newest(Signing { signer: &signer, anchored: &anchored, time: now }).await?
+    } else {
+        first
+    };
     for anchor in &anchors {
-        let kept = anchor.keep(&note).await;
-        kept.map_err(|error| {
-            Failure::caused(format_args!("cannot write the checkpoint to {}", anchor.name()), &error)
-        })?;
+        anchor.keep(&note).await.context(format_args!("cannot write the checkpoint to {}", anchor.name()))?;
     }
     let size = note.text().parse::<Checkpoint>()?.size();
     // Readers are shown only checkpoints with the policy's quorum; a sealer asks the witnesses as soon as it runs.
@@ -107,10 +69,5 @@ pub(crate) async fn begin_log(settings: &Settings, again: bool) -> Result<LogIni
     }
     broker.close().await;
     ledger.close().await;
-    Ok(LogInit::Anchored { origin, size, key: signer.verifier_key().to_string() })
-}
-
-async fn sign_newest(ledger: &Ledger, signer: &LogSigner, time: u64) -> Result<Note, Failure> {
-    let empty = Checkpoint::new(&ledger.deployment().origin, 0, empty_root())?;
-    Ok(ledger.log().sign_newest(Signing { signer, anchored: &empty, time }).await?)
+    Ok(format!("the log of {origin} is anchored from size {size} on; pin its key: {}", signer.verifier_key()))
 }

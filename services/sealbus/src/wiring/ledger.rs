@@ -1,12 +1,27 @@
-//! Opening the ledger.
+//! Creating and opening the ledger.
 
-use sealbus_ledger::{Ledger, LedgerConfig, OpenError};
+use sealbus_ledger::{Creation, Ledger, LedgerConfig, OpenError};
 use sealbus_runtime::reconnect::reconnect;
 use sealbus_runtime::settings::{Settings, table};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::create_ledger;
+use super::keyring;
 use crate::failure::Failure;
+
+/// Creates the ledger of `SEALBUS_ORIGIN` in `SEALBUS_DATABASE_URL`, whose schema has to be migrated. Does nothing if it
+/// exists.
+pub(crate) async fn create_ledger(settings: &Settings) -> Result<(), Failure> {
+    let keyring = keyring(settings)?;
+    let config = config(settings)?;
+    let creation = Creation {
+        origin: settings.require(table::ORIGIN)?,
+        partitions: settings.get(table::PARTITIONS),
+        first_event: Uuid::now_v7(),
+        log_id: Uuid::new_v4(),
+    };
+    Ok(sealbus_ledger::create(&config, &creation, &keyring).await?)
+}
 
 /// Opens the ledger for a command: once, without waiting for the database.
 ///
@@ -58,8 +73,5 @@ fn config(settings: &Settings) -> Result<LedgerConfig, Failure> {
 
 /// Refuses a ledger of another origin than the configured one, if one is configured.
 fn check_origin(settings: &Settings, ledger: &Ledger) -> Result<(), Failure> {
-    match settings.find(table::ORIGIN) {
-        Some(origin) => Ok(ledger.check_origin(&origin)?),
-        None => Ok(()),
-    }
+    Ok(settings.find(table::ORIGIN).map_or(Ok(()), |origin| ledger.check_origin(&origin))?)
 }

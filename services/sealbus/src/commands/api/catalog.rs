@@ -1,7 +1,6 @@
 //! `sealbus catalog`: validates catalog files, or prints the catalog of a running publisher.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Subcommand;
 use sealbus_runtime::files::load_catalog;
@@ -10,15 +9,8 @@ use sealbus_runtime::settings::{Settings, table};
 use super::{ApiTenantArgs, client};
 use crate::failure::Failure;
 
-/// The arguments of `sealbus catalog`.
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Validate a directory of catalog files together with the built-in ones
     Check {
         /// Directory of `.yaml` files; without one, only the built-in files are validated [env: SEALBUS_CATALOG]
@@ -32,12 +24,12 @@ enum Command {
 }
 
 /// Runs the subcommand.
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
-    match args.command {
+pub(crate) async fn run(command: Command) -> Result<(), Failure> {
+    match command {
         Command::Check { directory } => check(directory)?,
         Command::Show { tenant } => println!("{:#}", client(&tenant)?.catalog().await?),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn check(directory: Option<PathBuf>) -> Result<(), Failure> {

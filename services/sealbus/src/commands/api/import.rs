@@ -7,12 +7,12 @@
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
-use sealbus_client::{Client, Outcome, Problem};
+use sealbus_client::{Client, Outcome};
 use sealbus_core::canonical::{Limits, MAX_DEPTH, MAX_PAYLOAD, read};
 use sealbus_runtime::settings::Settings;
 use serde::Serialize;
@@ -33,7 +33,6 @@ const MAX_BATCH_BYTES: usize = 1 << 20;
 /// Limits of a line, which holds a payload and the attributes around it.
 const LINE_LIMITS: Limits = Limits { bytes: 2 * MAX_PAYLOAD, depth: MAX_DEPTH + 1 };
 
-/// The arguments of `sealbus import`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// File of CloudEvents, one JSON object per line; a file that ends in `.gz` is decompressed
@@ -68,13 +67,11 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     let client = Arc::new(client_for(&settings, None)?);
     let tenant = args.tenant.find(&settings);
-    let open = |file: &Path| {
-        File::open(file).map_err(|error| Failure::usage(format!("cannot open {}: {error}", file.display())))
-    };
-    let bytes = open(&args.file)?.metadata()?.len();
-    let bar = progress(bytes, "importing");
+    let file = File::open(&args.file)
+        .map_err(|error| Failure::usage(format!("cannot open {}: {error}", args.file.display())))?;
+    let bar = progress(file.metadata()?.len(), "importing");
     let compressed = args.file.extension().is_some_and(|ending| ending == "gz");
-    let source = bar.wrap_read(open(&args.file)?);
+    let source = bar.wrap_read(file);
     let source: Box<dyn Read + Send> =
         if compressed { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) };
 
@@ -161,9 +158,15 @@ async fn publish_lane(client: Arc<Client>, mut events: mpsc::Receiver<Line>) -> 
             match outcome {
                 Outcome::Stored(published) if published.new => summary.stored += 1,
                 Outcome::Stored(_) => summary.duplicates += 1,
+                // An error of the service ends the import.
+                Outcome::Refused(problem) if problem.status >= 500 => {
+                    return Err(Failure::new(format!(
+                        "line {line} cannot be stored: {problem}; run the import again, it skips what is already stored"
+                    )));
+                }
                 Outcome::Refused(problem) => {
                     summary.refused += 1;
-                    check_refusal(line, &problem)?;
+                    report_refused(line, &problem.code, &problem.to_string());
                 }
             }
         }
@@ -178,17 +181,6 @@ fn batch_length(lines: &[Line]) -> usize {
         Some(*sum)
     });
     sums.take_while(|sum| *sum <= MAX_BATCH_BYTES).count().max(1)
-}
-
-/// Reports an invalid line, after which the import continues. An error of the service ends the import.
-fn check_refusal(line: u64, problem: &Problem) -> Result<(), Failure> {
-    if problem.status >= 500 {
-        return Err(Failure::new(format!(
-            "line {line} cannot be stored: {problem}; run the import again, it skips what is already stored"
-        )));
-    }
-    report_refused(line, &problem.code, &problem.to_string());
-    Ok(())
 }
 
 fn report_refused(line: u64, code: &str, detail: &str) {

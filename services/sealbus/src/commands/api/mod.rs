@@ -14,7 +14,7 @@ use crate::failure::Failure;
 
 /// The tenant of a command that calls the API.
 #[derive(Debug, Clone, Default, clap::Args)]
-struct ApiTenantArgs {
+pub(crate) struct ApiTenantArgs {
     /// Tenant [env: SEALBUS_TENANT] [default: the token's default tenant]
     #[arg(long)]
     tenant: Option<String>,

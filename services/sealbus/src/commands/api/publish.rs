@@ -1,7 +1,6 @@
 //! `sealbus publish`: publishes one event.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use sealbus_client::{Client, Event, Expect, NewEvent};
@@ -10,9 +9,8 @@ use sealbus_core::duration;
 
 use super::{ApiTenantArgs, client};
 use crate::failure::Failure;
-use crate::output::{Output, notice, table};
+use crate::output::{Output, notice, printed_table};
 
-/// The arguments of `sealbus publish`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Plan
@@ -58,7 +56,7 @@ enum Wait {
 }
 
 /// Publishes the event and prints its record.
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let data = read(args.data.as_bytes(), Limits::PAYLOAD)
         .map_err(|error| Failure::usage(format!("the data is not accepted: {error}")))?;
     let mut event = NewEvent::new(args.event_type, data);
@@ -83,18 +81,12 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.output {
         Output::Json => println!("{}", serde_json::to_string(&event)?),
         Output::Table => {
-            let mut printed = table(&["plan", "seq", "id", "hash", ""]);
-            printed.add_row([
-                event.plan,
-                event.seq.to_string(),
-                event.id.to_string(),
-                event.seal.hash.to_string(),
-                state.to_owned(),
-            ]);
-            println!("{printed}");
+            let (seq, id, hash) = (event.seq.to_string(), event.id.to_string(), event.seal.hash.to_string());
+            let row = [event.plan, seq, id, hash, state.to_owned()];
+            println!("{}", printed_table(&["plan", "seq", "id", "hash", ""]).add_row(row));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Publishes, waits until the event is sealed, and writes the receipt. If the time runs out first, the event is stored and

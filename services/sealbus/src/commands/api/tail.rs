@@ -1,7 +1,5 @@
 //! `sealbus tail`: prints events as they are stored or sealed.
 
-use std::process::ExitCode;
-
 use futures::TryStreamExt;
 use sealbus_client::Scope;
 use sealbus_runtime::lifecycle::shutdown_on_signals;
@@ -10,7 +8,6 @@ use super::{ApiTenantArgs, client};
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// The arguments of `sealbus tail`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Plan to follow [default: all plans of the tenant, in log order]
@@ -26,7 +23,7 @@ pub(crate) struct Args {
 }
 
 /// Prints each event until a signal ends the process.
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let scope = args.plan.map_or(Scope::All, Scope::Plan);
     let mut events = std::pin::pin!(client(&args.tenant)?.tail(scope, args.after));
     let shutdown = shutdown_on_signals()?;
@@ -35,7 +32,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
             event = events.try_next() => event?,
             () = shutdown.cancelled() => None,
         };
-        let Some(event) = event else { return Ok(ExitCode::SUCCESS) };
+        let Some(event) = event else { return Ok(()) };
         match args.output {
             Output::Json => println!("{}", serde_json::to_string(&event)?),
             Output::Table => {

@@ -1,15 +1,12 @@
 //! `sealbus trail`: prints a plan's events in order.
 
-use std::process::ExitCode;
-
 use futures::{StreamExt, TryStreamExt};
 use sealbus_client::TrailQuery;
 
 use super::{ApiTenantArgs, client};
 use crate::failure::Failure;
-use crate::output::{EVENT_COLUMNS, Output, event_row, notice, table};
+use crate::output::{EVENT_COLUMNS, Output, event_row, notice, printed_table};
 
-/// The arguments of `sealbus trail`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Plan
@@ -28,11 +25,11 @@ pub(crate) struct Args {
 }
 
 /// Prints the events, page by page.
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let query = TrailQuery { types: args.types, ..TrailQuery::default() };
     let trail = client(&args.tenant)?.whole_trail(&args.plan, query).take(args.limit.unwrap_or(usize::MAX));
     let mut trail = std::pin::pin!(trail);
-    let mut printed = table(&EVENT_COLUMNS);
+    let mut printed = printed_table(&EVENT_COLUMNS);
     let mut events = 0;
     while let Some(event) = trail.try_next().await? {
         events += 1;
@@ -49,5 +46,5 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     if events == 0 {
         notice(format_args!("plan {} has no matching events", args.plan));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

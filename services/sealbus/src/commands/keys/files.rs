@@ -9,7 +9,8 @@ use sealbus_core::seal::{KeyId, Keyring, KeyringText, NewKey, Status};
 use sealbus_runtime::files::keyring_files;
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
+use crate::failure::{Context as _, Failure};
+use crate::wiring::remove_if_exists;
 
 /// The keyring at a path, locked against other commands until this value is dropped.
 ///
@@ -34,19 +35,15 @@ struct OneFile {
 impl KeyringFiles {
     /// Opens the keyring. A path that does not exist is a keyring without keys.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
-        let failed =
-            |error: &io::Error| Failure::caused(format_args!("cannot open the keyring {}", path.display()), error);
+        let what = format!("cannot open the keyring {}", path.display());
         let (path, exists) = match fs::canonicalize(path) {
-            Ok(path) => (path, true),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                (std::path::absolute(path).map_err(|error| failed(&error))?, false)
-            }
-            Err(error) => return Err(failed(&error)),
+            Err(error) if error.kind() == ErrorKind::NotFound => (std::path::absolute(path).context(&what)?, false),
+            found => (found.context(&what)?, true),
         };
         let is_directory = path.is_dir();
         let folder = if is_directory { &path } else { path.parent().unwrap_or(Path::new("/")) };
-        let lock =
-            File::open(folder).and_then(|folder| folder.lock().map(|()| folder)).map_err(|error| failed(&error))?;
+        let lock = File::open(folder).context(&what)?;
+        lock.lock().context(&what)?;
         let found = if exists { keyring_files(&path)? } else { Vec::new() };
         let files = found.into_iter().map(OneFile::read).collect::<Result<Vec<_>, Failure>>()?;
         Ok(Self { path, is_directory, files, _lock: lock })
@@ -59,22 +56,13 @@ impl KeyringFiles {
 
     /// Adds a key: to the file, or as a new file of the directory.
     pub(super) fn add(&mut self, key: &NewKey) -> Result<(), Failure> {
-        match self.files.first_mut() {
-            Some(file) if !self.is_directory => {
-                file.text.add(key);
-                file.changed = true;
-            }
-            _ => {
-                let path =
-                    if self.is_directory { self.path.join(format!("{}.json", key.id())) } else { self.path.clone() };
-                self.files.push(OneFile {
-                    path,
-                    existing: None,
-                    text: KeyringText::new(key.keyring())?,
-                    changed: true,
-                });
-            }
+        if let (Some(file), false) = (self.files.first_mut(), self.is_directory) {
+            file.text.add(key);
+            file.changed = true;
+            return Ok(());
         }
+        let path = if self.is_directory { self.path.join(format!("{}.json", key.id())) } else { self.path.clone() };
+        self.files.push(OneFile { path, existing: None, text: KeyringText::new(key.keyring())?, changed: true });
         Ok(())
     }
 
@@ -98,9 +86,10 @@ impl KeyringFiles {
     /// The files would not be a valid keyring, or one cannot be written.
     pub(super) fn save(self) -> Result<(), Failure> {
         self.keyring()?;
-        self.files.iter().filter(|file| file.changed).try_for_each(|file| {
-            file.write().map_err(|error| Failure::caused(format_args!("cannot write {}", file.path.display()), &error))
-        })
+        self.files
+            .iter()
+            .filter(|file| file.changed)
+            .try_for_each(|file| file.write().context(format_args!("cannot write {}", file.path.display())))
     }
 }
 
@@ -116,10 +105,7 @@ impl OneFile {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         // Hidden files are not part of a keyring's directory.
         let temporary = folder.join(format!(".{name}.new"));
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_if_exists(&temporary)?;
         let written = self.fill(&temporary).and_then(|()| fs::rename(&temporary, &self.path));
         if written.is_err() {
             // The temporary file may hold secrets. If removing it fails too, the first error is reported.

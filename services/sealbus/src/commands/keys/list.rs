@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::seals_events;
 use crate::failure::Failure;
-use crate::output::{Output, table as printed_table};
+use crate::output::{Output, printed_table};
 use crate::wiring;
 
 /// The data of the ledger about keys.
@@ -74,14 +74,13 @@ fn row(id: &KeyId, key: Option<HeldKey<'_>>, ledger: Option<&LedgerKeys>) -> Val
 
 fn print(rows: &[Value]) {
     let columns = ["id", "status", "signs", "secret", "from", "until", "ledger", "replicas", "unsealed"];
-    let mut printed = printed_table(&columns);
-    for row in rows {
-        printed.add_row(columns.map(|column| match &row[column] {
+    let texts = rows.iter().map(|row| {
+        columns.map(|column| match &row[column] {
             Value::String(text) => text.clone(),
             Value::Bool(true) => "yes".to_owned(),
             Value::Number(number) => number.to_string(),
             _ => "-".to_owned(),
-        }));
-    }
-    println!("{printed}");
+        })
+    });
+    println!("{}", printed_table(&columns).add_rows(texts));
 }

@@ -5,35 +5,25 @@
 //! | `new`, `list`, `rotate`, `retire`, `revoke` | one command each |
 //! | `files` | changing the files of a keyring |
 //! | `key_ledger` | what the ledger holds about keys |
-//! | `pinned` | what verifiers pin of a key |
 
 mod files;
 mod key_ledger;
 mod list;
 mod new;
-mod pinned;
 mod retire;
 mod revoke;
 mod rotate;
 
-use std::process::ExitCode;
-
 use clap::Subcommand;
-use sealbus_core::seal::{HeldKey, KeyId, KeyKind, Keyring};
-use sealbus_runtime::settings::Settings;
+use sealbus_core::log::note::{SignatureType, VerifierKey};
+use sealbus_core::seal::{HeldKey, KeyId, KeyKind, Keyring, PublicKey};
+use sealbus_runtime::settings::{Settings, table};
 
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// The arguments of `sealbus keys`.
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Create a key and add it to the keyring; it is active only if no key for the same use is
     New(new::Args),
     /// List every key of the keyring and of the ledger, and what each is still used for
@@ -51,16 +41,15 @@ enum Command {
 }
 
 /// Runs the subcommand.
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
-    match args.command {
-        Command::New(args) => new::run(&args, &settings)?,
-        Command::List { output } => list::run(output, &settings).await?,
-        Command::Rotate(args) => rotate::run(args, &settings).await?,
-        Command::Retire(args) => retire::run(args, &settings).await?,
-        Command::Revoke(args) => revoke::run(args, &settings).await?,
+    match command {
+        Command::New(args) => new::run(&args, &settings),
+        Command::List { output } => list::run(output, &settings).await,
+        Command::Rotate(args) => rotate::run(args, &settings).await,
+        Command::Retire(args) => retire::run(args, &settings).await,
+        Command::Revoke(args) => revoke::run(args, &settings).await,
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Parses a key id of the command line.
@@ -88,4 +77,15 @@ fn seals_events(kind: KeyKind) -> bool {
 /// Returns whether keys of these kinds have the same use, for which at most one key is active.
 fn share_a_use(one: KeyKind, other: KeyKind) -> bool {
     one == other || (seals_events(one) && seals_events(other))
+}
+
+/// Returns what verifiers pin of a key: a C2SP vkey for a log or witness key whose name is configured, otherwise base64.
+fn pinned(kind: KeyKind, public: &PublicKey, settings: &Settings) -> String {
+    let (name, signature_type) = match kind {
+        KeyKind::Log => (settings.find(table::ORIGIN), SignatureType::Ed25519),
+        KeyKind::Witness => (settings.find(table::WITNESS_NAME), SignatureType::Cosignature),
+        KeyKind::Ed25519 | KeyKind::Hmac | KeyKind::V1 | KeyKind::Kek => (None, SignatureType::Ed25519),
+    };
+    let vkey = name.and_then(|name| VerifierKey::new(&name, signature_type, public.clone()).ok());
+    vkey.map_or_else(|| public.to_string(), |vkey| vkey.to_string())
 }

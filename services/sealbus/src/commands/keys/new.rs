@@ -7,13 +7,12 @@ use sealbus_runtime::settings::{Settings, table};
 
 use super::files::KeyringFiles;
 use super::{pinned, seals_events, share_a_use};
-use crate::failure::Failure;
+use crate::failure::{Context as _, Failure};
 use crate::output::notice;
 use crate::wiring;
 
-/// The arguments of `sealbus keys new`.
 #[derive(clap::Args)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Kind of the key, which is its use
     #[arg(long, value_enum)]
     kind: Kind,
@@ -59,16 +58,15 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let key = match &args.out {
         Some(out) => {
             let key = NewKey::new(kind, &random, Status::Active)?;
-            wiring::create_private_file(out, &key.keyring()).map_err(|error| {
-                Failure::caused(format_args!("cannot create the keyring {}", out.display()), &error)
-            })?;
+            wiring::create_private_file(out, &key.keyring())
+                .context(format_args!("cannot create the keyring {}", out.display()))?;
             notice(format_args!("{} is the active key of {}", key.id(), out.display()));
             key
         }
         None => add(kind, &random, settings)?,
     };
     match key.public() {
-        Some(public) => println!("{} {}", key.id(), pinned::public(kind, public, settings)),
+        Some(public) => println!("{} {}", key.id(), pinned(kind, public, settings)),
         None => println!("{}", key.id()),
     }
     Ok(())

@@ -23,9 +23,8 @@ use crate::failure::Failure;
 use crate::output::notice;
 use crate::wiring;
 
-/// The arguments of `sealbus keys retire`.
 #[derive(clap::Args)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Id of a signing key that another one has replaced
     #[arg(value_parser = key_id)]
     key: KeyId,

@@ -6,11 +6,12 @@ use sealbus_core::duration;
 use sealbus_core::seal::{KeyId, KeyKind, Status};
 use sealbus_ledger::keys::{Ending, KeyChain, KeyChange};
 use sealbus_runtime::settings::{Settings, table};
+use serde_json::json;
 
 use super::files::KeyringFiles;
 use super::key_ledger::{Deadline, KeyLedger};
 use super::retire::report_end;
-use super::{find_key, key_id, pinned, seals_events};
+use super::{find_key, key_id, seals_events};
 use crate::commands::arguments::ActorArgs;
 use crate::failure::Failure;
 use crate::output::notice;
@@ -19,9 +20,8 @@ use crate::wiring;
 /// Maximum number of characters in a reason.
 const MAX_REASON_CHARS: usize = 2_000;
 
-/// The arguments of `sealbus keys revoke`.
 #[derive(clap::Args)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Id of the key
     #[arg(value_parser = key_id)]
     key: KeyId,
@@ -143,6 +143,10 @@ async fn print_pin(keys: KeyLedger<'_>, kid: &KeyId, until: Option<u64>) -> Resu
     notice(
         "a lower index counts only for verifiers that pin it, as this keyring does; other verifiers pin this entry:",
     );
-    println!("{}", pinned::revoked(kid, public, until));
+    let mut entry = json!({ "id": kid, "status": "revoked", "until": until });
+    if let Some(public) = public {
+        entry["public"] = public.to_string().into();
+    }
+    println!("{entry}");
     Ok(())
 }

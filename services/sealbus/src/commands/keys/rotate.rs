@@ -18,9 +18,8 @@ use crate::failure::Failure;
 use crate::output::notice;
 use crate::wiring;
 
-/// The arguments of `sealbus keys rotate`.
 #[derive(clap::Args)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Id of the next key, which `sealbus keys new` has added to the keyring
     #[arg(value_parser = key_id)]
     key: KeyId,
@@ -51,7 +50,7 @@ pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> 
             let retired = activate(&next, settings)?;
             notice(format_args!("{next} is active in the keyring{retired}"));
             if let (KeyKind::Witness, Some(public)) = (key.kind, key.public) {
-                notice(format_args!("verifiers pin {}", pinned::public(key.kind, public, settings)));
+                notice(format_args!("verifiers pin {}", pinned(key.kind, public, settings)));
             }
             notice("next: give this keyring to the processes that use the old one, and restart them");
             Ok(())

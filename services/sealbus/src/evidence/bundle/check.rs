@@ -1,6 +1,5 @@
 //! Verifying a bundle with nothing but what is pinned: no server, no database, no secret.
 
-use std::collections::BTreeSet;
 use std::io::{BufRead, Read};
 use std::path::PathBuf;
 
@@ -10,7 +9,7 @@ use sealbus_core::verify::{ChainCheck, CheckedLog, Notes, Report, Trust, Unanswe
 
 use super::Source;
 use crate::evidence::pins::Pins;
-use crate::evidence::receipts;
+use crate::evidence::read_receipts;
 use crate::failure::Failure;
 
 /// Verifies a bundle. `now` is in seconds since 1970. `max_age` is the maximum age of the newest trusted time in seconds, if
@@ -39,7 +38,7 @@ pub(crate) fn verify(
         }
     }
     let mut unanswered = UnansweredReceipts::default();
-    for Record { header, event_hash, .. } in receipts::read(receipts, &trust)? {
+    for Record { header, event_hash, .. } in read_receipts(receipts, &trust)? {
         unanswered.add(&header.tenant, &header.plan, header.seq, event_hash);
     }
 
@@ -74,7 +73,6 @@ pub(crate) fn verify(
 /// Checks the notes and tiles. A bundle with tiles holds a whole log. One without holds plans, and its checkpoint is an anchored
 /// one.
 fn check_log(bundle: &Source, pins: &Pins, now: u64, max_age: Option<u64>) -> Result<CheckedLog, Failure> {
-    let files: BTreeSet<&BundlePath> = bundle.paths().collect();
     let read = |file: &BundlePath| bundle.read(file).map(Option::unwrap_or_default);
     let mut notes = Notes::new(&pins.policy, &pins.origin, now, max_age);
     let checkpoint = read(&BundlePath::Checkpoint)?;
@@ -83,7 +81,7 @@ fn check_log(bundle: &Source, pins: &Pins, now: u64, max_age: Option<u64>) -> Re
     } else {
         notes.anchored_checkpoint(&checkpoint);
     }
-    for file in files.iter().filter(|file| matches!(file, BundlePath::Anchor(_))) {
+    for file in bundle.paths().filter(|file| matches!(file, BundlePath::Anchor(_))) {
         notes.anchor(&file.to_string(), &read(file)?);
     }
     if !bundle.is_whole() {
@@ -92,8 +90,7 @@ fn check_log(bundle: &Source, pins: &Pins, now: u64, max_age: Option<u64>) -> Re
     let (mut tree, mut unreadable) = (notes.tree(), None);
     while let Some(id) = tree.wanted() {
         let tile = find_tile(id, |path| {
-            let file = BundlePath::parse(path).filter(|file| files.contains(file))?;
-            bundle.read(&file).unwrap_or_else(|failure| {
+            bundle.read(&BundlePath::parse(path)?).unwrap_or_else(|failure| {
                 unreadable = Some(failure);
                 None
             })

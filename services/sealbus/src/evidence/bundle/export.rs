@@ -5,13 +5,11 @@ use std::pin::pin;
 
 use futures::TryStreamExt;
 use sealbus_core::verify::bundle::{BundlePath, write_record};
-use sealbus_ledger::Ledger;
 use sealbus_ledger::verification::Scope;
 
 use super::Target;
-use crate::evidence::anchors::Anchors;
+use crate::evidence::LedgerEvidence;
 use crate::evidence::newest::Newest;
-use crate::evidence::pins::Pins;
 use crate::failure::Failure;
 use crate::output::progress;
 
@@ -38,13 +36,8 @@ pub(crate) struct Exported {
 ///
 /// # Errors
 /// Something cannot be read or written; or, for some plans, nothing is anchored yet.
-pub(crate) async fn export(
-    ledger: &Ledger,
-    pins: &Pins,
-    anchors: &Anchors,
-    scope: &Scope,
-    target: &mut Target,
-) -> Result<Exported, Failure> {
+pub(crate) async fn export(evidence: &LedgerEvidence, scope: &Scope, target: &mut Target) -> Result<Exported, Failure> {
+    let LedgerEvidence { ledger, pins, anchors } = evidence;
     let notes = anchors.notes().await?;
     let whole = *scope == Scope::Everything;
     let checkpoint = if whole { Newest::stored(ledger).await? } else { Newest::anchored(&notes, pins)? };

@@ -7,19 +7,22 @@ use std::path::{Path, PathBuf};
 
 use sealbus_core::verify::bundle::BundlePath;
 
-use crate::failure::Failure;
+use crate::failure::{Context as _, Failure};
 
 /// Maximum number of bytes in a file of a bundle other than `events.jsonl`. Notes and tiles are shorter, so a longer file is
 /// not part of a bundle and is not read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// The files of a bundle by their paths. Files that are not part of a bundle are ignored.
+/// The files of a bundle by their paths, with `events.jsonl`. Files that are not part of a bundle are ignored.
 #[derive(Debug)]
-pub(crate) enum Source {
-    /// A folder, and its files.
-    Folder(PathBuf, Vec<BundlePath>),
-    /// A tar, and the offset and length of each of its files.
-    Tar(PathBuf, BTreeMap<BundlePath, (u64, u64)>),
+pub(crate) struct Source(BTreeMap<BundlePath, Place>);
+
+/// The place of a bundle's file: a file of a folder, or a part of a tar.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    offset: u64,
+    length: u64,
 }
 
 impl Source {
@@ -28,34 +31,25 @@ impl Source {
     /// # Errors
     /// The path cannot be read, a file appears twice in the tar, or `events.jsonl` is missing.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        let unreadable = |error| Failure::caused(format_args!("cannot read {}", path.display()), &error);
-        let source = if path.is_dir() {
-            let mut files = Vec::new();
-            list(path, "", &mut files).map_err(unreadable)?;
-            files.sort();
-            Self::Folder(path.to_owned(), files)
-        } else {
-            Self::Tar(path.to_owned(), entries(path).map_err(unreadable)?)
-        };
-        if source.paths().any(|file| *file == BundlePath::Events) {
-            return Ok(source);
+        let mut files = BTreeMap::new();
+        let listed = if path.is_dir() { list_folder(path, "", &mut files) } else { list_tar(path, &mut files) };
+        listed.context(format_args!("cannot read {}", path.display()))?;
+        if files.contains_key(&BundlePath::Events) {
+            return Ok(Self(files));
         }
         Err(Failure::new(format!("{} is not a bundle: it has no events.jsonl", path.display())))
     }
 
     /// Returns the paths of all files, in order.
-    pub(crate) fn paths(&self) -> Box<dyn Iterator<Item = &BundlePath> + '_> {
-        match self {
-            Self::Folder(_, files) => Box::new(files.iter()),
-            Self::Tar(_, files) => Box::new(files.keys()),
-        }
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &BundlePath> {
+        self.0.keys()
     }
 
     /// Reads a file. Returns `None` if it does not exist or is longer than [`MAX_FILE_BYTES`].
     pub(crate) fn read(&self, file: &BundlePath) -> Result<Option<Vec<u8>>, Failure> {
-        let Some(reader) = self.reader(file)? else { return Ok(None) };
+        let Some(place) = self.0.get(file) else { return Ok(None) };
         let mut bytes = Vec::new();
-        reader.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+        place.open()?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
         Ok(Some(bytes).filter(|bytes| bytes.len() as u64 <= MAX_FILE_BYTES))
     }
 
@@ -65,54 +59,42 @@ impl Source {
     }
 
     /// Returns the number of bytes that a verification reads, for a progress bar: the records, twice.
-    pub(crate) fn bytes_to_read(&self) -> Result<u64, Failure> {
-        let length = match self {
-            Self::Folder(folder, _) => fs::metadata(folder.join(BundlePath::Events.to_string()))?.len(),
-            Self::Tar(_, files) => files.get(&BundlePath::Events).map_or(0, |(_, length)| *length),
-        };
-        Ok(2 * length)
+    pub(crate) fn bytes_to_read(&self) -> u64 {
+        2 * self.0[&BundlePath::Events].length
     }
 
     /// Opens the records, to be read line by line.
     pub(crate) fn events(&self) -> Result<impl BufRead, Failure> {
-        let reader = self.reader(&BundlePath::Events)?.ok_or_else(|| Failure::new("the bundle has no events.jsonl"))?;
-        Ok(BufReader::with_capacity(1 << 20, reader))
+        Ok(BufReader::with_capacity(1 << 20, self.0[&BundlePath::Events].open()?))
     }
+}
 
-    fn reader(&self, file: &BundlePath) -> Result<Option<io::Take<File>>, Failure> {
-        let (path, start, length) = match self {
-            Self::Folder(folder, files) if files.contains(file) => (&folder.join(file.to_string()), 0, u64::MAX),
-            Self::Tar(tar, files) => match files.get(file) {
-                Some((start, length)) => (tar, *start, *length),
-                None => return Ok(None),
-            },
-            Self::Folder(..) => return Ok(None),
-        };
-        let unreadable = |error| Failure::caused(format_args!("cannot read {}", path.display()), &error);
-        let mut opened = File::open(path).map_err(unreadable)?;
-        opened.seek(SeekFrom::Start(start)).map_err(unreadable)?;
-        Ok(Some(opened.take(length)))
+impl Place {
+    fn open(&self) -> Result<io::Take<File>, Failure> {
+        let what = format!("cannot read {}", self.path.display());
+        let mut file = File::open(&self.path).context(&what)?;
+        file.seek(SeekFrom::Start(self.offset)).context(&what)?;
+        Ok(file.take(self.length))
     }
 }
 
 /// Lists the files in a folder and its subfolders. `prefix` is the folder's path in the bundle.
-fn list(folder: &Path, prefix: &str, files: &mut Vec<BundlePath>) -> io::Result<()> {
+fn list_folder(folder: &Path, prefix: &str, files: &mut BTreeMap<BundlePath, Place>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let path = format!("{prefix}{name}");
-        if entry.path().is_dir() {
-            list(&entry.path(), &format!("{path}/"), files)?;
-        } else {
-            files.extend(BundlePath::parse(&path));
+        let path = entry?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let name = format!("{prefix}{name}");
+        if path.is_dir() {
+            list_folder(&path, &format!("{name}/"), files)?;
+        } else if let Some(file) = BundlePath::parse(&name) {
+            let length = fs::metadata(&path)?.len();
+            files.insert(file, Place { path, offset: 0, length });
         }
     }
     Ok(())
 }
 
-/// Lists the files in a tar, with offset and length.
-fn entries(path: &Path) -> io::Result<BTreeMap<BundlePath, (u64, u64)>> {
-    let mut files = BTreeMap::new();
+fn list_tar(path: &Path, files: &mut BTreeMap<BundlePath, Place>) -> io::Result<()> {
     let mut tar = tar::Archive::new(File::open(path)?);
     for entry in tar.entries_with_seek()? {
         let entry = entry?;
@@ -121,12 +103,12 @@ fn entries(path: &Path) -> io::Result<BTreeMap<BundlePath, (u64, u64)>> {
         }
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let Some(file) = BundlePath::parse(name.strip_prefix("./").unwrap_or(&name)) else { continue };
-        let place = (entry.raw_file_position(), entry.size());
+        let place = Place { path: path.to_owned(), offset: entry.raw_file_position(), length: entry.size() };
         if files.insert(file, place).is_some() {
             return Err(io::Error::other(format!("{name} appears twice in the tar")));
         }
     }
-    Ok(files)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use sealbus_core::verify::bundle::BundlePath;
 use tempfile::NamedTempFile;
 
-use crate::failure::Failure;
+use crate::failure::{Context as _, Failure};
+use crate::wiring::remove_if_exists;
 
 /// A bundle that is being written.
 pub(crate) struct Target {
@@ -36,7 +37,7 @@ impl Target {
         } else {
             clear(&temporary).and_then(|()| fs::create_dir_all(&temporary)).map(|()| None)
         };
-        let tar = begun.map_err(|error| Failure::caused(format_args!("cannot write {}", path.display()), &error))?;
+        let tar = begun.context(format_args!("cannot write {}", path.display()))?;
         Ok(Self { path: path.to_owned(), temporary, tar })
     }
 
@@ -46,40 +47,36 @@ impl Target {
             Some(tar) => append(tar, file, bytes.len() as u64, bytes),
             None => in_folder(&self.temporary, file).and_then(|path| fs::write(path, bytes)),
         };
-        written.map_err(|error| self.unwritable(&error))
+        written.context(self.unwritable())
     }
 
     /// Opens a file for the records, whose length is known only at the end. Pass it to [`Target::put_events`].
     pub(crate) fn events(&self) -> Result<NamedTempFile, Failure> {
         let folder = self.temporary.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        NamedTempFile::new_in(folder).map_err(|error| self.unwritable(&error))
+        NamedTempFile::new_in(folder).context(self.unwritable())
     }
 
     /// Adds the records.
     pub(crate) fn put_events(&mut self, events: NamedTempFile) -> Result<(), Failure> {
         let written = match &mut self.tar {
             Some(tar) => {
-                let opened = events.reopen();
-                opened.and_then(|file| append(tar, &BundlePath::Events, file.metadata()?.len(), file))
+                events.reopen().and_then(|file| append(tar, &BundlePath::Events, file.metadata()?.len(), file))
             }
             None => in_folder(&self.temporary, &BundlePath::Events)
                 .and_then(|path| events.persist(path).map(drop).map_err(|error| error.error)),
         };
-        written.map_err(|error| self.unwritable(&error))
+        written.context(self.unwritable())
     }
 
     /// Completes the bundle and gives it its name.
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
-        let finished = match self.tar.take() {
-            Some(tar) => tar.into_inner().and_then(|mut file| file.flush()),
-            None => Ok(()),
-        };
+        let finished = self.tar.take().map_or(Ok(()), |tar| tar.into_inner()?.flush());
         let named = finished.and_then(|()| fs::rename(&self.temporary, &self.path));
-        named.map_err(|error| self.unwritable(&error))
+        named.context(self.unwritable())
     }
 
-    fn unwritable(&self, error: &io::Error) -> Failure {
-        Failure::caused(format_args!("cannot write {}", self.path.display()), error)
+    fn unwritable(&self) -> String {
+        format!("cannot write {}", self.path.display())
     }
 }
 
@@ -92,11 +89,7 @@ impl Drop for Target {
 }
 
 fn clear(path: &Path) -> io::Result<()> {
-    let cleared = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match cleared {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
+    if path.is_dir() { fs::remove_dir_all(path) } else { remove_if_exists(path) }
 }
 
 fn in_folder(folder: &Path, file: &BundlePath) -> io::Result<PathBuf> {

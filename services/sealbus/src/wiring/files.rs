@@ -1,0 +1,52 @@
+//! The files that the settings name: the keyring, the catalog, the policy.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sealbus_core::catalog::Catalog;
+use sealbus_core::log::policy::Policy;
+use sealbus_core::log::signer::LogSigner;
+use sealbus_core::seal::Keyring;
+use sealbus_ledger::Ledger;
+use sealbus_runtime::clock::SystemClock;
+use sealbus_runtime::files::{load_catalog, load_keyring};
+use sealbus_runtime::settings::{Settings, table};
+use sealbus_sealer::Witnesses;
+
+use crate::failure::{Context as _, Failure};
+
+/// Loads the keyring of `SEALBUS_KEYRING`.
+pub(crate) fn keyring(settings: &Settings) -> Result<Keyring, Failure> {
+    Ok(load_keyring(&settings.require(table::KEYRING)?)?)
+}
+
+/// Returns the active `log-` key of the keyring, which signs the checkpoints of this ledger's log.
+pub(crate) fn log_signer(settings: &Settings, ledger: &Ledger) -> Result<LogSigner, Failure> {
+    LogSigner::new(&keyring(settings)?, &ledger.deployment().origin).map_err(|error| {
+        Failure::new(format!(
+            "cannot sign checkpoints of the log: {error}; the keyring needs one active log- key with its secret"
+        ))
+    })
+}
+
+/// Loads the built-in catalog and the files of `SEALBUS_CATALOG`.
+pub(crate) fn catalog(settings: &Settings) -> Result<Arc<Catalog>, Failure> {
+    Ok(Arc::new(load_catalog(settings.find(table::CATALOG).as_deref())?))
+}
+
+/// Reads a policy file.
+pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
+    let file = std::fs::read(path).context(format_args!("policy {}", path.display()))?;
+    Policy::parse(&file).context(format_args!("policy {}", path.display()))
+}
+
+/// Returns the witnesses of `SEALBUS_POLICY`, which cosign the log's checkpoints. Returns `None` if the variable is not set.
+///
+/// # Errors
+/// The policy cannot be read, does not name this log's key, or its quorum cannot be reached.
+pub(crate) fn witnesses(settings: &Settings, signer: &LogSigner) -> Result<Option<Witnesses>, Failure> {
+    let Some(path) = settings.find(table::POLICY) else { return Ok(None) };
+    let timeout = settings.get(table::WITNESS_TIMEOUT);
+    let witnesses = Witnesses::new(policy(&path)?, &signer.verifier_key(), timeout, Arc::new(SystemClock));
+    Ok(Some(witnesses.context(format_args!("the log cannot be sealed under the policy {}", path.display()))?))
+}
