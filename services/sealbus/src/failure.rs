@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::fmt::Display;
 use std::iter;
-use std::process::ExitCode;
 
 use sealbus_core::error_chain;
 use sealbus_ledger::OpenError;
@@ -15,23 +14,18 @@ pub(crate) struct Failure {
     /// The message: what happened, to what, and what to do.
     pub message: String,
     /// The exit code: 1 if the command could not be carried out, 2 if it was used wrongly.
-    code: u8,
+    pub code: u8,
 }
 
 impl Failure {
-    /// Returns a failure of a command that was used wrongly, with exit code 2.
+    /// Returns a failure of a command that was used wrongly.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { message: message.into(), code: 2 }
     }
 
-    /// Returns a failure of a command that could not be carried out, with exit code 1.
+    /// Returns a failure of a command that could not be carried out.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), code: 1 }
-    }
-
-    /// Returns the exit code of the process.
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.code)
     }
 }
 

@@ -103,7 +103,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             output::notice(&failure.message);
-            failure.exit_code()
+            ExitCode::from(failure.code)
         }
     }
 }

@@ -7,7 +7,6 @@ use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sealbus_client::Event;
 
-/// The values of `-o`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum Output {
     /// Columns for a person
@@ -17,7 +16,6 @@ pub(crate) enum Output {
     Json,
 }
 
-/// The columns of [`event_row`].
 pub(crate) const EVENT_COLUMNS: [&str; 6] = ["seq", "type", "recorded", "actor", "log", "hash"];
 
 /// Returns an event as a row of a plan's trail.

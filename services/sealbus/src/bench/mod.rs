@@ -30,7 +30,6 @@ pub(crate) enum Command {
     E2e(e2e::Args),
 }
 
-/// Runs a benchmark.
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Append(args) => append::run(args).await,

@@ -7,7 +7,6 @@ use std::time::Duration;
 pub(super) struct Percentiles(Vec<Duration>);
 
 impl Percentiles {
-    /// Sorts the durations.
     pub(super) fn of(mut durations: Vec<Duration>) -> Self {
         durations.sort_unstable();
         Self(durations)

@@ -1,17 +1,16 @@
 //! Runs a role as a separate process, as production does, and reads its peak memory.
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sealbus_backing::free_port;
 use tokio::process::{Child, Command};
 
-use crate::failure::Failure;
+use crate::failure::{Context as _, Failure};
+use crate::wiring::until_ready;
 
 /// How long a role may take until it is ready.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often readiness is polled.
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// A catalog with the event types that benchmarks publish.
 const CATALOG: &str = "module: bench\npatterns:\n  bench.*: { channel: audit, schema: any }\n";
 
@@ -27,32 +26,27 @@ pub(super) struct Role {
 impl Role {
     /// Starts a role with the environment of this process, and waits until it is ready.
     pub(super) async fn start(name: &'static str) -> Result<Self, Failure> {
-        let (api, admin) = (free_port()?, free_port()?);
+        let [api, admin] = [free_port()?, free_port()?].map(|port| format!("127.0.0.1:{port}"));
         let catalog = tempfile::tempdir()?;
         std::fs::write(catalog.path().join("bench.yaml"), CATALOG)?;
         let child = Command::new(std::env::current_exe()?)
             .arg(name)
-            .env("SEALBUS_LISTEN", format!("127.0.0.1:{api}"))
-            .env("SEALBUS_ADMIN_LISTEN", format!("127.0.0.1:{admin}"))
+            .env("SEALBUS_LISTEN", &api)
+            .env("SEALBUS_ADMIN_LISTEN", &admin)
             .env("SEALBUS_CATALOG", catalog.path())
             .env("SEALBUS_LOG", "warn")
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
-        let mut role = Self { name, child, _catalog: catalog, url: format!("http://127.0.0.1:{api}") };
-        let ready = format!("http://127.0.0.1:{admin}/readyz");
-        let http = reqwest::Client::new();
-        let deadline = Instant::now() + STARTUP_TIMEOUT;
-        while Instant::now() < deadline {
-            if let Some(status) = role.child.try_wait()? {
-                return Err(Failure::new(format!("{name} ended before it was ready: {status}")));
+        let mut role = Self { name, child, _catalog: catalog, url: format!("http://{api}") };
+        let ready = tokio::time::timeout(STARTUP_TIMEOUT, until_ready(std::slice::from_ref(&admin)));
+        tokio::select! {
+            ended = role.child.wait() => Err(Failure::new(format!("{name} ended before it was ready: {}", ended?))),
+            ready = ready => {
+                ready.context(format_args!("{name} was not ready within {} s", STARTUP_TIMEOUT.as_secs()))?;
+                Ok(role)
             }
-            if http.get(&ready).send().await.is_ok_and(|response| response.status().is_success()) {
-                return Ok(role);
-            }
-            tokio::time::sleep(POLL_INTERVAL).await;
         }
-        Err(Failure::new(format!("{name} was not ready within {} s", STARTUP_TIMEOUT.as_secs())))
     }
 
     /// Describes the peak memory of the process.

@@ -24,7 +24,6 @@ impl TenantArgs {
     }
 }
 
-/// The person who runs a command that appends events.
 #[derive(clap::Args)]
 pub(super) struct ActorArgs {
     /// Your name, recorded permanently in the event. It is not verified
@@ -32,7 +31,6 @@ pub(super) struct ActorArgs {
     pub(super) actor: String,
 }
 
-/// The plans that a command works on: one plan, the plans of a tenant, or all plans.
 #[derive(clap::Args)]
 pub(super) struct ScopeArgs {
     /// One plan, of --tenant or SEALBUS_TENANT
@@ -61,11 +59,7 @@ impl ScopeArgs {
 }
 
 fn tenant(given: Option<Tenant>, settings: &Settings) -> Result<Option<Tenant>, Failure> {
-    match (given, settings.find(table::TENANT)) {
-        (Some(given), _) => Ok(Some(given)),
-        (None, None) => Ok(None),
-        (None, Some(name)) => Tenant::parse_any(&name)
-            .map(Some)
-            .map_err(|error| Failure::usage(format!("{}: {error}", table::TENANT.name()))),
-    }
+    let Some(name) = settings.find(table::TENANT).filter(|_| given.is_none()) else { return Ok(given) };
+    let tenant = Tenant::parse_any(&name);
+    tenant.map(Some).map_err(|error| Failure::usage(format!("{}: {error}", table::TENANT.name())))
 }

@@ -35,24 +35,11 @@ pub(crate) enum Command {
         output: Output,
     },
     /// Print one plan that is not live, with its event and every attempt, as JSON
-    Show {
-        #[command(flatten)]
-        position: PositionArgs,
-    },
+    Show(PositionArgs),
     /// Try the event again, with all its attempts; the plan then continues in order
-    Redrive {
-        #[command(flatten)]
-        position: PositionArgs,
-        #[command(flatten)]
-        decision: DecisionArgs,
-    },
+    Redrive(DecisionArgs),
     /// Pass over the event without its effect; the plan then continues after it
-    Skip {
-        #[command(flatten)]
-        position: PositionArgs,
-        #[command(flatten)]
-        decision: DecisionArgs,
-    },
+    Skip(DecisionArgs),
 }
 
 /// The position that a subcommand works on.
@@ -67,9 +54,10 @@ pub(crate) struct PositionArgs {
     tenant: TenantArgs,
 }
 
-/// What is recorded of an operator's decision.
 #[derive(clap::Args)]
 pub(crate) struct DecisionArgs {
+    #[command(flatten)]
+    position: PositionArgs,
     /// Reason, recorded permanently in the event
     #[arg(long)]
     reason: String,
@@ -77,7 +65,6 @@ pub(crate) struct DecisionArgs {
     actor: ActorArgs,
 }
 
-/// Runs the subcommand.
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     match command {
@@ -86,11 +73,9 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
             let query = BlockedQuery { subscription, tenant, states, limit };
             print(&wiring::open_ledger(&settings).await?.dead_letters().list(&query).await?, output);
         }
-        Command::Show { position } => show(&settings, position).await?,
-        Command::Redrive { position, decision } => {
-            issue(&settings, position, decision, OperatorAction::Redrive).await?;
-        }
-        Command::Skip { position, decision } => issue(&settings, position, decision, OperatorAction::Skip).await?,
+        Command::Show(position) => show(&settings, position).await?,
+        Command::Redrive(decision) => issue(&settings, decision, OperatorAction::Redrive).await?,
+        Command::Skip(decision) => issue(&settings, decision, OperatorAction::Skip).await?,
     }
     Ok(())
 }
@@ -132,9 +117,8 @@ async fn show(settings: &Settings, position: PositionArgs) -> Result<(), Failure
     let PositionArgs { subscription, plan, tenant } = position;
     let tenant = tenant.require(settings)?;
     let detail = wiring::open_ledger(settings).await?.dead_letters().find(&subscription, &tenant, &plan).await?;
-    let detail = detail.ok_or_else(|| {
-        Failure::new(format!("subscription {subscription} has no blocked position in {tenant}/{plan}"))
-    })?;
+    let missing = || Failure::new(format!("subscription {subscription} has no blocked position in {tenant}/{plan}"));
+    let detail = detail.ok_or_else(missing)?;
     let attempts = detail.attempts.iter();
     let mut shown = to_json(&detail.position);
     shown["failed"] = attempts.map(|a| json!({"n": a.n, "at": a.at.to_string(), "error": a.error})).collect();
@@ -145,13 +129,8 @@ async fn show(settings: &Settings, position: PositionArgs) -> Result<(), Failure
 
 /// Appends the decision to the tenant's plan `_deliveries`, and leaves it to the plan's actor in the dispatcher to carry it
 /// out (docs/spec/protocol.md#consume-10).
-async fn issue(
-    settings: &Settings,
-    position: PositionArgs,
-    decision: DecisionArgs,
-    action: OperatorAction,
-) -> Result<(), Failure> {
-    let PositionArgs { subscription, plan, tenant } = position;
+async fn issue(settings: &Settings, decision: DecisionArgs, action: OperatorAction) -> Result<(), Failure> {
+    let PositionArgs { subscription, plan, tenant } = decision.position;
     let tenant = tenant.require(settings)?;
     let keyring = wiring::keyring(settings)?;
     let ledger = wiring::open_ledger(settings).await?;

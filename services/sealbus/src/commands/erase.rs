@@ -39,7 +39,6 @@ pub(crate) struct Args {
     output: Output,
 }
 
-/// Erases the subject and prints the report.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let tenant = args.tenant.require(&settings)?;
@@ -96,7 +95,6 @@ fn day(time: Timestamp) -> String {
     time.to_string().chars().take(10).collect()
 }
 
-/// A subscription that was given erased events.
 struct AffectedSubscription {
     subscription: String,
     /// A description of the sink, or `None` if the subscriptions file does not declare the subscription.
@@ -125,7 +123,6 @@ fn affected_subscriptions(passed: Vec<Passed>, declared: &[Declared], tenant: &T
     affected
 }
 
-/// The result of an erasure, and where copies are.
 struct Report {
     tenant: Tenant,
     erasure: Erasure,

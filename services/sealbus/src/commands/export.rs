@@ -25,7 +25,6 @@ pub(crate) struct Args {
     output: Output,
 }
 
-/// Writes the bundle and prints a summary of its content.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let scope = args.scope.scope(&settings)?;
@@ -34,7 +33,6 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut target = Target::create(&args.out)?;
     let Exported { events, covered, size, anchors } = bundle::export(&evidence, &scope, &mut target).await?;
     target.finish()?;
-    evidence.close().await;
     let out = args.out.display();
     match args.output {
         Output::Json => println!("{}", json!({"events": events, "covered": covered, "size": size, "anchors": anchors})),

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::arguments::TenantArgs;
 use crate::evidence::LedgerEvidence;
+use crate::evidence::anchors::Newest;
 use crate::evidence::ledger::{self, VerifyRequest};
-use crate::evidence::newest::Newest;
 use crate::failure::Failure;
 use crate::output::{Output, notice, printable};
 use crate::wiring;
@@ -71,13 +71,11 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     for finding in &log_findings {
         notice(format_args!("the log: {} {} {}", finding.verdict, printable(&finding.place), finding.detail));
     }
-    evidence.close().await;
     let verdicts =
         log_findings.iter().map(|finding| finding.verdict).chain(inspected.finding.map(|finding| finding.verdict));
     Ok(ExitCode::from(exit_code(verdicts)))
 }
 
-/// An event with everything that is known about it.
 struct Inspected {
     record: Record,
     /// The proof against the newest anchored checkpoint, if that covers the event.

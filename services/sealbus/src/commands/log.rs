@@ -15,7 +15,6 @@ pub(crate) enum Command {
     },
 }
 
-/// Initialises the log, and prints what was done.
 pub(crate) async fn run(Command::Init { again }: Command) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     println!("{}", wiring::begin_log(&settings, again).await?);

@@ -1,8 +1,4 @@
-//! The commands, one file each.
-//!
-//! - `api`: commands that call a publisher's API.
-//! - `arguments`: arguments that several commands share.
-//! - Every other module is a command that works on the ledger or on files.
+//! The commands, one file each. Those in `api` call a publisher's API; the others work on the ledger or on files.
 
 pub(crate) mod api;
 mod arguments;

@@ -13,7 +13,7 @@ use sealbus_runtime::settings::{Settings, table};
 use super::arguments::ScopeArgs;
 use crate::evidence::LedgerEvidence;
 use crate::evidence::bundle::{self, Source};
-use crate::evidence::ledger::{self, VerifyRequest};
+use crate::evidence::ledger::{self, VerifyOutcome, VerifyRequest};
 use crate::evidence::pins::Pins;
 use crate::failure::Failure;
 use crate::output::{Output, printable, progress};
@@ -55,20 +55,18 @@ pub(crate) struct Args {
     output: Output,
 }
 
-/// The events that a report does not cover.
-struct Uncovered {
-    /// Events that were appended after the verification began.
-    later_events: u64,
-    /// Whether only some plans of a log were verified, of which later events may be missing.
-    plans_only: bool,
-}
-
 /// Prints one line for each finding, and a summary. The exit codes are those of docs/spec/interface.md#commands-exit.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let output = args.output;
-    let (report, uncovered) = match (&args.bundle, &args.trust) {
-        (Some(path), Some(trust)) => tokio::task::block_in_place(|| verify_bundle(&args, path, trust))?,
-        _ => verify_ledger(args).await?,
+    let (report, later_events, plans_only) = match (&args.bundle, &args.trust) {
+        (Some(path), Some(trust)) => {
+            let (report, plans_only) = tokio::task::block_in_place(|| verify_bundle(&args, path, trust))?;
+            (report, 0, plans_only)
+        }
+        _ => {
+            let outcome = verify_ledger(args).await?;
+            (outcome.report, outcome.later_events, false)
+        }
     };
     match output {
         Output::Json => println!("{}", serde_json::to_string(&report)?),
@@ -79,13 +77,13 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
             for finding in report.findings() {
                 println!("{} {} {}", finding.verdict, printable(&finding.place()), finding.detail);
             }
-            println!("{}", summary(&report, &uncovered));
+            println!("{}", summary(&report, later_events, plans_only));
         }
     }
     Ok(ExitCode::from(report.exit_code()))
 }
 
-async fn verify_ledger(args: Args) -> Result<(Report, Uncovered), Failure> {
+async fn verify_ledger(args: Args) -> Result<VerifyOutcome, Failure> {
     let settings = Settings::from_environment()?;
     let scope = args.scope.scope(&settings)?;
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -103,12 +101,11 @@ async fn verify_ledger(args: Args) -> Result<(Report, Uncovered), Failure> {
         max_age: args.max_age.unwrap_or(3 * settings.get(table::HEARTBEAT_INTERVAL)),
         workers,
     };
-    let outcome = ledger::verify(&evidence, &request).await?;
-    evidence.close().await;
-    Ok((outcome.report, Uncovered { later_events: outcome.later_events, plans_only: false }))
+    ledger::verify(&evidence, &request).await
 }
 
-fn verify_bundle(args: &Args, path: &Path, trust: &Path) -> Result<(Report, Uncovered), Failure> {
+/// Also returns whether only some plans of a log were verified, of which later events may be missing.
+fn verify_bundle(args: &Args, path: &Path, trust: &Path) -> Result<(Report, bool), Failure> {
     let pins = Pins::of_folder(trust)?;
     let bundle = Source::open(path)?;
     let now = SystemClock.unix_seconds();
@@ -116,10 +113,10 @@ fn verify_bundle(args: &Args, path: &Path, trust: &Path) -> Result<(Report, Unco
     let max_age = args.max_age.map(|age| age.as_secs());
     let report = bundle::verify(&bundle, &pins, &args.receipt, now, max_age, |bytes| bar.inc(bytes))?;
     bar.finish_and_clear();
-    Ok((report, Uncovered { later_events: 0, plans_only: !bundle.is_whole() }))
+    Ok((report, !bundle.is_whole()))
 }
 
-fn summary(report: &Report, uncovered: &Uncovered) -> String {
+fn summary(report: &Report, later_events: u64, plans_only: bool) -> String {
     let Report { events, plans, sealed, unchecked, .. } = report;
     let findings = match report.log_findings().count() + report.findings().count() {
         0 => "no findings".to_owned(),
@@ -130,13 +127,13 @@ fn summary(report: &Report, uncovered: &Uncovered) -> String {
     if *unchecked > 0 {
         parts.push(format!("{unchecked} MACs not checked, because the keyring lacks their secret"));
     }
-    if uncovered.later_events > 0 {
-        parts.push(format!("{} later events not checked", uncovered.later_events));
+    if later_events > 0 {
+        parts.push(format!("{later_events} later events not checked"));
     }
     parts.push(match report.vouched {
         Some(vouched) => {
             let time = vouched.as_of().unwrap_or_else(|| "no trusted time".to_owned());
-            let limit = if uncovered.plans_only { ", for these plans only; later events may be missing" } else { "" };
+            let limit = if plans_only { ", for these plans only; later events may be missing" } else { "" };
             format!("vouched for up to log index {}, as of {time}{limit}", vouched.log_index)
         }
         None => "nothing is vouched for".to_owned(),

@@ -10,10 +10,8 @@ use super::folder::Folder;
 use crate::failure::Failure;
 use crate::output::notice;
 
-/// The name of the ledger's database.
 const DATABASE: &str = "sealbus";
 
-/// The options of `sealbus dev` for Postgres and NATS.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct BackingArgs {
     /// Port of Postgres [default: a free port]
@@ -45,7 +43,6 @@ pub(super) struct BackingUrls {
     pub owner: String,
     /// The URL of the ledger's database as the role that runs Sealbus.
     pub writer: String,
-    /// The URL of the broker.
     pub nats: String,
     /// The variables whose values contain a login that the user gave. They are not printed.
     pub secret_variables: Vec<&'static str>,

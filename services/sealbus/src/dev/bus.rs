@@ -10,16 +10,13 @@ use tokio_util::sync::CancellationToken;
 use super::environment::Environment;
 use crate::failure::Failure;
 use crate::roles::{Role, serve};
+use crate::wiring::until_ready;
 
 /// Connections of each role. Postgres accepts 200 in dev, which is enough for 16 replicas of each role.
 const CONNECTIONS_PER_ROLE: &str = "6";
 /// How long all roles together may take until they are ready.
 const STARTUP_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How often readiness is polled.
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
-
-/// The running roles.
 pub(super) struct Bus {
     /// The tasks of the roles. Each ends only after a failure, or when it is stopped.
     roles: JoinSet<Failure>,
@@ -95,18 +92,6 @@ impl Bus {
     }
 }
 
-/// Returns an address on this machine.
 fn local(port: u16) -> String {
     format!("127.0.0.1:{port}")
-}
-
-/// Waits until all probes report readiness.
-async fn until_ready(probes: &[String]) {
-    let http = reqwest::Client::new();
-    for probe in probes {
-        let ready = format!("http://{probe}/readyz");
-        while !http.get(&ready).send().await.is_ok_and(|response| response.status().is_success()) {
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
-    }
 }

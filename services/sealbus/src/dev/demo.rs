@@ -108,7 +108,13 @@ pub(super) async fn run(environment: &Environment) -> Result<(), Failure> {
     show_delivery(&ledger).await?;
     show_verification(&ledger, &wiring::keyring(&settings)?).await?;
     ledger.close().await;
-    show_tampering(&name(6));
+    println!(
+        "\nTo see tampering detected, run this in another shell with the variables below:\n  \
+         psql \"$SEALBUS_ADMIN_DATABASE_URL\" -c \"SET session_replication_role = replica; UPDATE sealbus.events SET actor = 'nobody' \
+         WHERE seq = 3 AND plan_no = (SELECT plan_no FROM sealbus.plans WHERE plan = '{}')\"\n  \
+         sealbus verify --all          (ends with status 3 and names the event)",
+        name(6)
+    );
     Ok(())
 }
 
@@ -145,15 +151,6 @@ async fn show_verification(ledger: &Ledger, keyring: &Keyring) -> Result<(), Fai
     };
     println!("\nVerified {} events in {} plans: {found}.", verified.events, verified.plans);
     Ok(())
-}
-
-fn show_tampering(plan: &str) {
-    println!(
-        "\nTo see tampering detected, run this in another shell with the variables below:\n  \
-         psql \"$SEALBUS_ADMIN_DATABASE_URL\" -c \"SET session_replication_role = replica; UPDATE sealbus.events SET actor = 'nobody' \
-         WHERE seq = 3 AND plan_no = (SELECT plan_no FROM sealbus.plans WHERE plan = '{plan}')\"\n  \
-         sealbus verify --all          (ends with status 3 and names the event)"
-    );
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use super::backing::BackingUrls;
 use super::folder::Folder;
 use crate::failure::Failure;
 
-/// The origin of every dev deployment.
 const ORIGIN: &str = "sealbus.dev/local";
 
 /// The default subscriptions: audit storage, and sinks that fail for some plans, so that there are retries, parked plans and dead

@@ -12,7 +12,6 @@ use zeroize::Zeroizing;
 use crate::failure::{Context as _, Failure};
 use crate::wiring::{create_private_file, random_bytes, remove_if_exists};
 
-/// The folder.
 pub(super) struct Folder {
     path: PathBuf,
     /// Removes a temporary folder when it is dropped.

@@ -1,14 +1,6 @@
 //! `sealbus dev`: runs the whole bus in one process, with its own Postgres and nats-server (docs/spec/interface.md#dev).
 //!
 //! The roles are the same as in production. Each role has its own settings, as if it ran in a separate process.
-//!
-//! - `backing`: starts the two servers.
-//! - `folder`: stores keys and passwords in the data folder.
-//! - `environment`: makes the settings of the roles, and the environment variables for the command of `--exec`.
-//! - `bus`: runs the roles.
-//! - `demo`: runs the demonstration.
-//! - `exec`: runs the command of `--exec`.
-//! - `job`: runs a command in its own process group, as a shell does.
 
 mod backing;
 mod bus;
@@ -16,7 +8,6 @@ mod demo;
 mod environment;
 mod exec;
 mod folder;
-mod job;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -14,7 +14,7 @@ use sealbus_core::verify::{CheckedLog, Notes, Report};
 use sealbus_ledger::Ledger;
 use sealbus_ledger::verification::{Basis, Scope, Verified};
 use sealbus_runtime::clock::SystemClock;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 
 use super::pins::Pins;
 use super::resume::Resume;
@@ -27,9 +27,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long to wait without any new leaf or anchored checkpoint before the wait is given up.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What to verify, and how.
 pub(crate) struct VerifyRequest {
-    /// The plans to verify.
     pub scope: Scope,
     /// Whether to wait until every event present now is anchored, and to ignore later events.
     pub wait: bool,
@@ -45,9 +43,7 @@ pub(crate) struct VerifyRequest {
     pub workers: usize,
 }
 
-/// The result of a verification.
 pub(crate) struct VerifyOutcome {
-    /// Counts and findings.
     pub report: Report,
     /// The log that events were compared with.
     pub log: Arc<CheckedLog>,
@@ -119,11 +115,8 @@ async fn wait_until_anchored(evidence: &LedgerEvidence) -> Result<Timestamp, Fai
     }
     let size = ledger.log().size().await?;
     let (mut anchored, mut last_progress) = (0, Instant::now());
-    let mut poll = interval(POLL_INTERVAL);
-    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        poll.tick().await;
-        let newest = anchors.newest_size(&pins.policy, &pins.origin).await?;
+        let newest = anchors.newest_size(pins).await?;
         if newest >= size {
             return Ok(now);
         }
@@ -135,6 +128,7 @@ async fn wait_until_anchored(evidence: &LedgerEvidence) -> Result<Timestamp, Fai
             ));
             return Ok(now);
         }
+        sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -203,9 +197,8 @@ async fn verify_chains(
     let verifying =
         ledger.verification().verify(&request.scope, basis, request.workers, after_plan.as_ref(), on_portion);
     let moving_bar = async {
-        let mut poll = interval(POLL_INTERVAL);
         loop {
-            poll.tick().await;
+            sleep(POLL_INTERVAL).await;
             bar.set_position(events_before + basis.read());
         }
     };

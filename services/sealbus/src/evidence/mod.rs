@@ -1,17 +1,9 @@
 //! Evidence: verifying a ledger or a bundle, and writing bundles. The rules of verification are in `sealbus_core::verify`
 //! (docs/spec/integrity.md#verify-first); this module supplies what they check.
-//!
-//! - `pins`: what a verifier pins: origin, keys, policy.
-//! - `anchors`: reading the checkpoints that are kept outside the database.
-//! - `ledger`: verifying a ledger from its tables, against its log and its anchors.
-//! - `newest`: the newest checkpoint, and proofs against it.
-//! - `resume`: the progress of an interrupted verification.
-//! - `bundle`: writing and verifying bundles.
 
-mod anchors;
+pub(crate) mod anchors;
 pub(crate) mod bundle;
 pub(crate) mod ledger;
-pub(crate) mod newest;
 pub(crate) mod pins;
 mod resume;
 
@@ -30,11 +22,9 @@ use crate::failure::{Context as _, Failure};
 
 /// A ledger, and what it is verified against.
 pub(crate) struct LedgerEvidence {
-    /// The ledger.
     pub ledger: Ledger,
     /// The pins of the deployment's operator.
     pub pins: Pins,
-    /// The anchors that the environment names.
     pub anchors: Anchors,
 }
 
@@ -43,12 +33,6 @@ impl LedgerEvidence {
     pub(crate) async fn open(ledger: Ledger, settings: &Settings) -> Result<Self, Failure> {
         let pins = Pins::of_deployment(settings, &ledger.deployment().origin)?;
         Ok(Self { ledger, pins, anchors: Anchors::open(settings).await? })
-    }
-
-    /// Closes the connections.
-    pub(crate) async fn close(self) {
-        self.anchors.close().await;
-        self.ledger.close().await;
     }
 }
 

@@ -18,9 +18,7 @@ const ORIGIN: &str = "origin";
 const KEYRING: &str = "keyring.json";
 const POLICY: &str = "policy";
 
-/// The pins of a verifier.
 pub(crate) struct Pins {
-    /// The deployment's origin.
     pub origin: String,
     /// The keys that are trusted to seal events, with their secrets if those are available.
     pub keyring: Keyring,

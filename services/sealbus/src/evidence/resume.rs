@@ -27,7 +27,6 @@ pub(super) struct Resume {
     saved: Instant,
 }
 
-/// The content of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct State {
@@ -102,7 +101,6 @@ impl Resume {
         written.context(format_args!("cannot write {}", self.path.display()))
     }
 
-    /// Removes the file.
     pub(super) fn finish(self) -> Result<(), Failure> {
         remove_if_exists(&self.path).context(format_args!("cannot remove {}", self.path.display()))
     }

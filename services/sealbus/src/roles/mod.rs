@@ -16,18 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 
-/// The roles of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Accepts events over HTTP and serves history.
     Publisher,
-    /// Publishes the outbox to JetStream.
     Relay,
-    /// Gives events their leaves in the log, and anchors checkpoints.
     Sealer,
-    /// Delivers events to the declared subscriptions.
     Dispatcher,
-    /// Cosigns the checkpoints of other deployments' logs.
     Witness,
 }
 

@@ -19,8 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::Failure;
 use crate::wiring;
 
-/// Batches whose hints may wait to be sent. Further hints are dropped; the relay's outbox scan finds
-/// those events.
+/// Batches whose hints may wait to be sent. Further hints are dropped; the relay's outbox scan finds those events.
 const HINT_CAPACITY: usize = 64;
 
 /// How often the ledger is polled for new events while streams are open, and for a new checkpoint while requests wait until
@@ -36,7 +35,12 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
         listener,
         token_file: settings.require(table::TOKENS)?,
         token_file_interval: settings.get(table::TOKENS_INTERVAL),
-        limits: limits(settings)?,
+        limits: Limits {
+            body_bytes: buffer_size(settings.get(table::MAX_BODY))?,
+            event_bytes: buffer_size(settings.get(table::MAX_EVENT))?,
+            members: settings.get(table::MAX_MEMBERS) as usize,
+            events: MAX_EVENTS,
+        },
         max_body_bytes_in_flight: buffer_size(settings.get(table::MAX_INTAKE))?,
         stream_heartbeat_interval: settings.get(table::SSE_HEARTBEAT_INTERVAL),
         max_streams: settings.get(table::SSE_STREAMS) as usize,
@@ -59,8 +63,7 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let health = Arc::new(health(&ledger, &broker, expected, settings.get(table::CHECK_TIMEOUT), shutdown.clone()));
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);
-    let mut supervisor = wiring::supervisor(settings, shutdown);
-    wiring::serve_admin(settings, health.clone(), registry, &mut supervisor).await?;
+    let mut supervisor = wiring::supervisor(settings, health.clone(), registry, shutdown).await?;
 
     let (hint, hints) = mpsc::channel(HINT_CAPACITY);
     let appender = Appender::start(&ledger, &keyring, &append, Some(hint))?;
@@ -81,15 +84,6 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     appender.deregister().await;
     ledger.close().await;
     Ok(outcome?)
-}
-
-fn limits(settings: &Settings) -> Result<Limits, Failure> {
-    Ok(Limits {
-        body_bytes: buffer_size(settings.get(table::MAX_BODY))?,
-        event_bytes: buffer_size(settings.get(table::MAX_EVENT))?,
-        members: settings.get(table::MAX_MEMBERS) as usize,
-        events: MAX_EVENTS,
-    })
 }
 
 /// Returns a size as the length of a buffer in memory.

@@ -65,8 +65,7 @@ pub(crate) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);
     let health = Arc::new(Health::new(settings.get(table::CHECK_TIMEOUT), shutdown.clone()));
-    let mut supervisor = wiring::supervisor(settings, shutdown);
-    wiring::serve_admin(settings, health.clone(), registry, &mut supervisor).await?;
+    let mut supervisor = wiring::supervisor(settings, health.clone(), registry, shutdown).await?;
 
     let timeouts = ConnectionTimeouts {
         headers: settings.get(table::HEADER_TIMEOUT),

@@ -22,7 +22,6 @@ pub(crate) async fn wait_for_broker(
     Ok(reconnect("connecting to the broker", shutdown, BrokerError::is_unreachable, connect).await?)
 }
 
-/// Returns the configuration of the streams.
 pub(crate) fn topology(settings: &Settings) -> TopologySettings {
     TopologySettings {
         replicas: settings.get(table::STREAM_REPLICAS) as usize,

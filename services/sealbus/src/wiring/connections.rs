@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealbus_broker::Broker;
 use sealbus_ledger::{EXPECTED_MIGRATION, Ledger};
@@ -15,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 use super::{wait_for_broker, wait_for_ledger};
 use crate::failure::Failure;
 
+/// How often readiness is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
 /// The open connections of a role between ledger and broker, with the supervisor of its tasks.
 pub(crate) struct Connections {
-    /// The ledger.
     pub ledger: Ledger,
-    /// The broker.
     pub broker: Broker,
-    /// The supervisor, on which the role spawns its tasks.
     pub supervisor: Supervisor,
     health: Arc<Health>,
 }
@@ -43,8 +44,7 @@ impl Connections {
             async move { if connected { Ok(()) } else { Err("away".to_owned()) } }
         });
         let health = Arc::new(health);
-        let mut supervisor = supervisor(settings, shutdown);
-        serve_admin(settings, health.clone(), registry, &mut supervisor).await?;
+        let supervisor = supervisor(settings, health.clone(), registry, shutdown).await?;
         Ok(Self { ledger, broker, supervisor, health })
     }
 
@@ -74,23 +74,31 @@ fn health(settings: &Settings, ledger: &Ledger, shutdown: &CancellationToken) ->
         })
 }
 
-/// Serves probes and metrics on `SEALBUS_ADMIN_LISTEN`, as the last task of the supervisor to stop.
-pub(crate) async fn serve_admin(
+/// Returns a supervisor that gives its tasks `SEALBUS_SHUTDOWN_GRACE` to stop. Its only task so far, and the last one to stop,
+/// serves probes and metrics on `SEALBUS_ADMIN_LISTEN`.
+pub(crate) async fn supervisor(
     settings: &Settings,
     health: Arc<Health>,
     registry: Registry,
-    supervisor: &mut Supervisor,
-) -> Result<(), Failure> {
+    shutdown: CancellationToken,
+) -> Result<Supervisor, Failure> {
     let listener = net::bind(table::ADMIN_LISTEN.name(), &settings.get(table::ADMIN_LISTEN)).await?;
     let router = admin::router(health, Arc::new(registry));
+    let mut supervisor = Supervisor::new(shutdown, settings.get(table::SHUTDOWN_GRACE));
     supervisor.spawn("probes and metrics", Stage::Health, move |shutdown| async move {
         admin::serve(listener, router, shutdown).await;
         Ok::<_, Infallible>(())
     });
-    Ok(())
+    Ok(supervisor)
 }
 
-/// Returns a supervisor without tasks, which gives them `SEALBUS_SHUTDOWN_GRACE` to stop.
-pub(crate) fn supervisor(settings: &Settings, shutdown: CancellationToken) -> Supervisor {
-    Supervisor::new(shutdown, settings.get(table::SHUTDOWN_GRACE))
+/// Waits until the probes at all these addresses report readiness.
+pub(crate) async fn until_ready(addresses: &[String]) {
+    let http = reqwest::Client::new();
+    for address in addresses {
+        let ready = format!("http://{address}/readyz");
+        while !http.get(&ready).send().await.is_ok_and(|response| response.status().is_success()) {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
 }

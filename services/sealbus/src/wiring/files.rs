@@ -34,7 +34,6 @@ pub(crate) fn catalog(settings: &Settings) -> Result<Arc<Catalog>, Failure> {
     Ok(Arc::new(load_catalog(settings.find(table::CATALOG).as_deref())?))
 }
 
-/// Reads a policy file.
 pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
     let file = std::fs::read(path).context(format_args!("policy {}", path.display()))?;
     Policy::parse(&file).context(format_args!("policy {}", path.display()))

@@ -1,5 +1,9 @@
-//! Creating and opening the ledger.
+//! Creating the ledger, opening it, and appending to it.
 
+use std::collections::HashSet;
+
+use sealbus_core::seal::Keyring;
+use sealbus_ledger::append::{AppendSettings, Appender};
 use sealbus_ledger::{Creation, Ledger, LedgerConfig, OpenError};
 use sealbus_runtime::reconnect::reconnect;
 use sealbus_runtime::settings::{Settings, table};
@@ -45,17 +49,11 @@ pub(crate) async fn open_ledger_with(settings: &Settings, connections: u32) -> R
 pub(crate) async fn wait_for_ledger(settings: &Settings, shutdown: &CancellationToken) -> Result<Ledger, Failure> {
     let config = LedgerConfig { max_connections: settings.get(table::DATABASE_CONNECTIONS), ..config(settings)? };
     if let Some(owner) = settings.find(table::OWNER_DATABASE_URL) {
-        let migrate = || {
-            let owner = owner.clone();
-            async move { sealbus_ledger::migrate(owner.expose()).await }
-        };
+        let migrate = || sealbus_ledger::migrate(owner.expose());
         reconnect("migrating the ledger", shutdown, OpenError::is_unreachable, migrate).await?;
         create_ledger(settings).await?;
     }
-    let open = || {
-        let config = config.clone();
-        async move { Ledger::open(&config).await }
-    };
+    let open = || Ledger::open(&config);
     let ledger = reconnect("opening the ledger", shutdown, OpenError::is_unreachable, open).await?;
     check_origin(settings, &ledger)?;
     Ok(ledger)
@@ -74,4 +72,37 @@ fn config(settings: &Settings) -> Result<LedgerConfig, Failure> {
 /// Refuses a ledger of another origin than the configured one, if one is configured.
 fn check_origin(settings: &Settings, ledger: &Ledger) -> Result<(), Failure> {
     Ok(settings.find(table::ORIGIN).map_or(Ok(()), |origin| ledger.check_origin(&origin))?)
+}
+
+/// Runs `work` with an appender, and deregisters the appender afterwards, also if `work` fails.
+///
+/// An appender that is not deregistered counts as a live signer of its key until its lease expires.
+pub(crate) async fn with_appender<T, E>(
+    ledger: &Ledger,
+    keyring: &Keyring,
+    settings: &Settings,
+    work: impl AsyncFnOnce(&Appender) -> Result<T, E>,
+) -> Result<T, Failure>
+where
+    Failure: From<E>,
+{
+    let appender = Appender::start(ledger, keyring, &append_settings(settings), None)?;
+    let outcome = work(&appender).await;
+    appender.deregister().await;
+    Ok(outcome?)
+}
+
+/// Returns how events are appended, by a publisher and by a command alike: whether a new plan carries scheme v1 must not
+/// depend on who appends its first event.
+pub(crate) fn append_settings(settings: &Settings) -> AppendSettings {
+    AppendSettings {
+        batchers: settings.get(table::BATCHERS) as usize,
+        max_batch_events: settings.get(table::MAX_BATCH_EVENTS) as usize,
+        max_batch_plans: settings.get(table::MAX_BATCH_PLANS) as usize,
+        max_waiting_events: settings.get(table::WAITING_EVENTS) as usize,
+        lock_timeout: settings.get(table::LOCK_TIMEOUT),
+        v1_tenants: settings.find(table::V1_TENANTS).map(HashSet::from_iter).unwrap_or_default(),
+        lease_duration: settings.get(table::LEASE),
+        lease_renew_interval: settings.get(table::LEASE_RENEW_INTERVAL),
+    }
 }

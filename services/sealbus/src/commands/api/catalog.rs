@@ -23,7 +23,6 @@ pub(crate) enum Command {
     },
 }
 
-/// Runs the subcommand.
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Check { directory } => check(directory)?,

@@ -44,7 +44,6 @@ pub(crate) struct Args {
     output: Output,
 }
 
-/// The number of lines by outcome.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 struct Summary {
     read: u64,
@@ -53,7 +52,6 @@ struct Summary {
     refused: u64,
 }
 
-/// A line of the file.
 struct Line {
     /// Counted from 1.
     number: u64,

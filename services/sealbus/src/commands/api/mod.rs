@@ -12,7 +12,6 @@ use secrecy::ExposeSecret;
 
 use crate::failure::Failure;
 
-/// The tenant of a command that calls the API.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct ApiTenantArgs {
     /// Tenant [env: SEALBUS_TENANT] [default: the token's default tenant]
@@ -27,7 +26,6 @@ impl ApiTenantArgs {
     }
 }
 
-/// Returns a client that calls the publishers in the settings for the tenant in the arguments.
 fn client(args: &ApiTenantArgs) -> Result<Client, Failure> {
     let settings = Settings::from_environment()?;
     let tenant = args.find(&settings);

@@ -1,9 +1,10 @@
 //! `sealbus publish`: publishes one event.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use sealbus_client::{Client, Event, Expect, NewEvent};
+use sealbus_client::{Expect, NewEvent};
 use sealbus_core::canonical::{Limits, read};
 use sealbus_core::duration;
 
@@ -48,14 +49,13 @@ pub(crate) struct Args {
     output: Output,
 }
 
-/// The values of `--wait`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Wait {
     /// Until an anchored checkpoint covers the event
     Sealed,
 }
 
-/// Publishes the event and prints its record.
+/// Publishes the event, waits until it is sealed with `--wait`, and prints its record.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let data = read(args.data.as_bytes(), Limits::PAYLOAD)
         .map_err(|error| Failure::usage(format!("the data is not accepted: {error}")))?;
@@ -69,14 +69,27 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Some(seq) => Expect::Head(seq),
     };
     let client = client(&args.tenant)?;
-    let (event, state) = match args.wait {
-        Some(Wait::Sealed) => {
-            publish_sealed(&client, &args.plan, &event, expect, args.timeout, args.receipt.as_deref()).await?
+    let (event, state) = if args.wait.is_some() {
+        let published = client.publish_sealed(&args.plan, &event, expect, args.timeout).await?;
+        let id = published.event.id;
+        if let Some(path) = &args.receipt {
+            fs::write(path, format!("{}\n", published.receipt)).map_err(|error| {
+                Failure::new(format!(
+                    "event {id} is stored, but its receipt cannot be written to {}: {error}; get it from /v1/events/{id}/receipt",
+                    path.display()
+                ))
+            })?;
         }
-        None => {
-            let published = client.publish_expecting(&args.plan, &event, expect).await?;
-            (published.event, stored(published.new))
+        // If the time runs out first, the event is stored all the same. That is not a failure.
+        if !published.sealed {
+            notice(format_args!(
+                "the event is stored and not sealed yet, so its receipt has no proof; get one later from /v1/events/{id}/receipt"
+            ));
         }
+        (published.event, if published.sealed { "sealed" } else { stored(published.new) })
+    } else {
+        let published = client.publish_expecting(&args.plan, &event, expect).await?;
+        (published.event, stored(published.new))
     };
     match args.output {
         Output::Json => println!("{}", serde_json::to_string(&event)?),
@@ -87,35 +100,6 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// Publishes, waits until the event is sealed, and writes the receipt. If the time runs out first, the event is stored and
-/// the receipt has no proof; that is not a failure.
-async fn publish_sealed(
-    client: &Client,
-    plan: &str,
-    event: &NewEvent,
-    expect: Expect,
-    timeout: Option<Duration>,
-    receipt: Option<&Path>,
-) -> Result<(Event, &'static str), Failure> {
-    let published = client.publish_sealed(plan, event, expect, timeout).await?;
-    let id = published.event.id;
-    if let Some(path) = receipt {
-        std::fs::write(path, format!("{}\n", published.receipt)).map_err(|error| {
-            Failure::new(format!(
-                "event {id} is stored, but its receipt cannot be written to {}: {error}; get it from /v1/events/{id}/receipt",
-                path.display()
-            ))
-        })?;
-    }
-    if !published.sealed {
-        notice(format_args!(
-            "the event is stored and not sealed yet, so its receipt has no proof; get one later from /v1/events/{id}/receipt"
-        ));
-    }
-    let state = if published.sealed { "sealed" } else { stored(published.new) };
-    Ok((published.event, state))
 }
 
 fn stored(new: bool) -> &'static str {

@@ -24,7 +24,6 @@ pub(crate) struct Args {
     output: Output,
 }
 
-/// Prints the events, page by page.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let query = TrailQuery { types: args.types, ..TrailQuery::default() };
     let trail = client(&args.tenant)?.whole_trail(&args.plan, query).take(args.limit.unwrap_or(usize::MAX));

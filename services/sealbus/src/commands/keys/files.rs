@@ -66,7 +66,6 @@ impl KeyringFiles {
         Ok(())
     }
 
-    /// Changes the status of a key.
     pub(super) fn set_status(&mut self, kid: &KeyId, status: Status) {
         for file in &mut self.files {
             file.changed |= file.text.set_status(kid, status);

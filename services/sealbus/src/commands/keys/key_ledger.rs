@@ -39,7 +39,6 @@ impl KeyLedger<'_> {
         Ok(active)
     }
 
-    /// Reads plan `_keys`.
     pub(super) async fn chain(self) -> Result<KeyChain, Failure> {
         Ok(self.ledger.keys().chain(self.keyring).await?)
     }
@@ -62,11 +61,6 @@ impl KeyLedger<'_> {
     /// Returns the number of events sealed by a key that have no leaf in the log yet.
     pub(super) async fn unsealed(self, kid: &KeyId) -> Result<u64, Failure> {
         Ok(self.ledger.keys().unsealed().await?.get(kid).copied().unwrap_or(0))
-    }
-
-    /// Returns whether the newest shown checkpoint covers the first `size` leaves.
-    pub(super) async fn is_anchored(self, size: u64) -> Result<bool, Failure> {
-        Ok(self.ledger.log().shown_checkpoint().await?.is_some_and(|(shown, _)| shown >= size))
     }
 
     /// Appends the event that `event` returns for plan `_keys` as it is now, sealed by the active key. Does nothing if it

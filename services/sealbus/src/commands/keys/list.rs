@@ -12,7 +12,6 @@ use crate::failure::Failure;
 use crate::output::{Output, printed_table};
 use crate::wiring;
 
-/// The data of the ledger about keys.
 struct LedgerKeys {
     chain: KeyChain,
     states: BTreeMap<KeyId, KeyState>,
@@ -43,14 +42,12 @@ pub(super) async fn run(output: Output, settings: &Settings) -> Result<(), Failu
 
 async fn read_ledger(keyring: &Keyring, settings: &Settings) -> Result<LedgerKeys, Failure> {
     let ledger = wiring::open_ledger(settings).await?;
-    let keys = LedgerKeys {
+    Ok(LedgerKeys {
         chain: ledger.keys().chain(keyring).await?,
         states: ledger.keys().states().await?,
         signers: ledger.keys().signers().await?,
         unsealed: ledger.keys().unsealed().await?,
-    };
-    ledger.close().await;
-    Ok(keys)
+    })
 }
 
 fn row(id: &KeyId, key: Option<HeldKey<'_>>, ledger: Option<&LedgerKeys>) -> Value {

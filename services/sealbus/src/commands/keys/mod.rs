@@ -1,10 +1,4 @@
 //! `sealbus keys`: the keys of a keyring, and the events of plan `_keys` that add and end signing keys.
-//!
-//! | file | content |
-//! |---|---|
-//! | `new`, `list`, `rotate`, `retire`, `revoke` | one command each |
-//! | `files` | changing the files of a keyring |
-//! | `key_ledger` | what the ledger holds about keys |
 
 mod files;
 mod key_ledger;
@@ -40,7 +34,6 @@ pub(crate) enum Command {
     Revoke(revoke::Args),
 }
 
-/// Runs the subcommand.
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     match command {
@@ -61,7 +54,6 @@ fn key_id(text: &str) -> Result<KeyId, &'static str> {
     }
 }
 
-/// Returns a key of the keyring.
 fn find_key<'k>(keyring: &'k Keyring, kid: &KeyId) -> Result<HeldKey<'k>, Failure> {
     let found = keyring.keys().find(|key| key.id == kid);
     found.ok_or_else(|| {

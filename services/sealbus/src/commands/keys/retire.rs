@@ -35,7 +35,6 @@ pub(crate) struct Args {
     actor: ActorArgs,
 }
 
-/// Retires the key.
 pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
     let kid = args.key;
     let keyring = wiring::keyring(settings)?;
@@ -44,8 +43,7 @@ pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> 
             "{kid} does not seal events: a key of its kind is retired only in the keyring, by `sealbus keys rotate`"
         )));
     }
-    let ledger = wiring::open_ledger(settings).await?;
-    let keys = KeyLedger { ledger: &ledger, keyring: &keyring, settings };
+    let keys = KeyLedger { ledger: &wiring::open_ledger(settings).await?, keyring: &keyring, settings };
     if keys.check_active().await? == kid {
         return Err(Failure::usage(format!("{kid} is the active signing key: rotate to another key first")));
     }
@@ -60,9 +58,7 @@ pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> 
     if history.retired.is_none() {
         retire(keys, &kid, &args.actor.actor, deadline).await?;
     }
-    report_end(keys, &kid, deadline).await?;
-    ledger.close().await;
-    Ok(())
+    report_end(keys, &kid, deadline).await
 }
 
 async fn retire(keys: KeyLedger<'_>, kid: &KeyId, actor: &str, deadline: Deadline) -> Result<(), Failure> {

@@ -38,7 +38,6 @@ pub(crate) struct Args {
     actor: ActorArgs,
 }
 
-/// Revokes the key.
 pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
     if args.reason.is_empty() || args.reason.chars().count() > MAX_REASON_CHARS || args.reason.contains('\0') {
         return Err(Failure::usage("--reason must have 1 to 2,000 characters, without U+0000"));
@@ -61,11 +60,10 @@ pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> 
         ));
         return Ok(());
     }
-    let ledger = wiring::open_ledger(settings).await?;
-    let keys = KeyLedger { ledger: &ledger, keyring: &keyring, settings };
+    let keys = KeyLedger { ledger: &wiring::open_ledger(settings).await?, keyring: &keyring, settings };
     keys.check_active().await?;
     if keys.history(key.id).await?.added.is_none() {
-        ledger.keys().end(key.id, Ending::Revoke).await?;
+        keys.ledger.keys().end(key.id, Ending::Revoke).await?;
         set_revoked(key.id, None, settings)?;
         notice(format_args!("{} was never added to this ledger, and cannot be added from now on", key.id));
         return Ok(());
@@ -74,9 +72,7 @@ pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> 
         check_until(keys, key.id, until).await?;
     }
     revoke_signing_key(keys, &args).await?;
-    print_pin(keys, key.id, args.until).await?;
-    ledger.close().await;
-    Ok(())
+    print_pin(keys, key.id, args.until).await
 }
 
 /// Refuses an index so low that a key which the revoked key added would be invalid too.

@@ -30,7 +30,6 @@ pub(crate) struct Args {
     actor: ActorArgs,
 }
 
-/// Rotates to the key.
 pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> {
     let next = args.key;
     let keyring = KeyringFiles::open(&settings.require(table::KEYRING)?)?.keyring()?;
@@ -56,11 +55,8 @@ pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> 
             Ok(())
         }
         KeyKind::Hmac | KeyKind::Ed25519 => {
-            let ledger = wiring::open_ledger(settings).await?;
-            let keys = KeyLedger { ledger: &ledger, keyring: &keyring, settings };
-            rotate_signing_key(keys, &next, &args.actor.actor, Deadline::after(args.wait)).await?;
-            ledger.close().await;
-            Ok(())
+            let keys = KeyLedger { ledger: &wiring::open_ledger(settings).await?, keyring: &keyring, settings };
+            rotate_signing_key(keys, &next, &args.actor.actor, Deadline::after(args.wait)).await
         }
     }
 }
@@ -119,7 +115,8 @@ async fn wait_until_trusted(keys: KeyLedger<'_>, next: &KeyId, deadline: Deadlin
         return Err(timed_out());
     }
     let window = keys.window(next).await?.ok_or_else(|| not_trusted(next))?;
-    let is_anchored = async || keys.is_anchored(window.from + 1).await;
+    let is_anchored =
+        async || Ok(keys.ledger.log().shown_checkpoint().await?.is_some_and(|(shown, _)| shown > window.from));
     if deadline.wait_for(is_anchored).await? { Ok(window.from) } else { Err(timed_out()) }
 }
 

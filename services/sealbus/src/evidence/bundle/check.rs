@@ -1,6 +1,7 @@
 //! Verifying a bundle with nothing but what is pinned: no server, no database, no secret.
 
-use std::io::{BufRead, Read};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Take};
 use std::path::PathBuf;
 
 use sealbus_core::event::Record;
@@ -104,19 +105,17 @@ fn check_log(bundle: &Source, pins: &Pins, now: u64, max_age: Option<u64>) -> Re
 }
 
 /// Reads the records of a bundle one by one.
-struct Records<R> {
-    reader: R,
+struct Records {
+    reader: BufReader<Take<File>>,
     lines: EventLines,
     line: Vec<u8>,
 }
 
-impl Records<()> {
-    fn open(bundle: &Source, origin: &str) -> Result<Records<impl BufRead>, Failure> {
-        Ok(Records { reader: bundle.events()?, lines: EventLines::new(origin), line: Vec::new() })
+impl Records {
+    fn open(bundle: &Source, origin: &str) -> Result<Self, Failure> {
+        Ok(Self { reader: bundle.events()?, lines: EventLines::new(origin), line: Vec::new() })
     }
-}
 
-impl<R: BufRead> Records<R> {
     fn next(&mut self) -> Result<Option<BundledRecord>, Failure> {
         self.line.clear();
         // A line that is longer than the longest valid record is cut off, and refused because of its length.

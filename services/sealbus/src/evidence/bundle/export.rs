@@ -9,7 +9,7 @@ use sealbus_ledger::verification::Scope;
 
 use super::Target;
 use crate::evidence::LedgerEvidence;
-use crate::evidence::newest::Newest;
+use crate::evidence::anchors::Newest;
 use crate::failure::Failure;
 use crate::output::progress;
 
@@ -19,13 +19,11 @@ const PARALLEL_PROOFS: usize = 16;
 /// The content of an exported bundle.
 #[derive(Debug, Default)]
 pub(crate) struct Exported {
-    /// Number of records.
     pub events: u64,
     /// Number of those records that the checkpoint covers.
     pub covered: u64,
     /// Number of leaves of the checkpoint's tree.
     pub size: u64,
-    /// Number of anchored notes.
     pub anchors: usize,
 }
 

@@ -1,10 +1,5 @@
 //! Bundles: an exported log, or some plans of it, in a folder or a tar. `sealbus_core::verify::bundle` and
 //! docs/spec/integrity.md#bundle-files describe the files.
-//!
-//! - `source`: the files of a bundle that is read.
-//! - `target`: the files of a bundle that is written.
-//! - `export`: writing a ledger's evidence.
-//! - `check`: verifying a bundle, with nothing but what is pinned.
 
 mod check;
 mod export;

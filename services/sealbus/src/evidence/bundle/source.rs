@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Take};
 use std::path::{Path, PathBuf};
 
 use sealbus_core::verify::bundle::BundlePath;
@@ -64,13 +64,13 @@ impl Source {
     }
 
     /// Opens the records, to be read line by line.
-    pub(crate) fn events(&self) -> Result<impl BufRead, Failure> {
+    pub(crate) fn events(&self) -> Result<BufReader<Take<File>>, Failure> {
         Ok(BufReader::with_capacity(1 << 20, self.0[&BundlePath::Events].open()?))
     }
 }
 
 impl Place {
-    fn open(&self) -> Result<io::Take<File>, Failure> {
+    fn open(&self) -> Result<Take<File>, Failure> {
         let what = format!("cannot read {}", self.path.display());
         let mut file = File::open(&self.path).context(&what)?;
         file.seek(SeekFrom::Start(self.offset)).context(&what)?;

@@ -11,7 +11,6 @@ use tempfile::NamedTempFile;
 use crate::failure::{Context as _, Failure};
 use crate::wiring::remove_if_exists;
 
-/// A bundle that is being written.
 pub(crate) struct Target {
     path: PathBuf,
     /// The temporary path, in the same folder as the final one.
@@ -41,7 +40,6 @@ impl Target {
         Ok(Self { path: path.to_owned(), temporary, tar })
     }
 
-    /// Writes a file.
     pub(crate) fn put(&mut self, file: &BundlePath, bytes: &[u8]) -> Result<(), Failure> {
         let written = match &mut self.tar {
             Some(tar) => append(tar, file, bytes.len() as u64, bytes),
@@ -56,7 +54,6 @@ impl Target {
         NamedTempFile::new_in(folder).context(self.unwritable())
     }
 
-    /// Adds the records.
     pub(crate) fn put_events(&mut self, events: NamedTempFile) -> Result<(), Failure> {
         let written = match &mut self.tar {
             Some(tar) => {
