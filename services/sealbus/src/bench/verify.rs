@@ -75,7 +75,9 @@ enum Suite {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let admin = settings.require(table::ADMIN_DATABASE_URL)?;
-    let url = database_url(admin.expose(), DATABASE)?;
+    let mut url: reqwest::Url = admin.expose().parse()?;
+    url.set_path(DATABASE);
+    let url = String::from(url);
     let psql = sealbus_backing::postgres_bin()?.join("psql");
     sql(&psql, admin.expose(), &format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")).await?;
     bootstrap::create_database(admin.expose(), DATABASE, None).await?;
@@ -228,13 +230,6 @@ fn strict_verifications(some_event: &Header) -> Result<f64, Failure> {
 
 fn new_key(kind: KeyKind) -> Result<NewKey, Failure> {
     Ok(NewKey::new(kind, &*wiring::random_bytes()?, Status::Active)?)
-}
-
-/// Returns the URL of another database on the same server.
-fn database_url(url: &str, name: &str) -> Result<String, Failure> {
-    let mut url: reqwest::Url = url.parse()?;
-    url.set_path(name);
-    Ok(url.into())
 }
 
 async fn sql(psql: &Path, url: &str, statement: &str) -> Result<(), Failure> {

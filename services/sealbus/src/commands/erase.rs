@@ -7,7 +7,6 @@ use std::io::BufRead;
 use sealbus_core::clock::Clock as _;
 use sealbus_core::envelope::DataSubject;
 use sealbus_core::names::Tenant;
-use sealbus_core::timestamp::Timestamp;
 use sealbus_dispatcher::{Declared, file};
 use sealbus_ledger::append::Appender;
 use sealbus_ledger::data_keys::{Affected, Erasure, ErasureRequest, Passed, vacuum_data_keys};
@@ -67,7 +66,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         backups_expire: settings
             .find(table::BACKUP_RETENTION)
             .and_then(|retention| SystemClock.now().checked_add(retention))
-            .map(day),
+            .map(|time| time.to_string().chars().take("2026-01-31".len()).collect()),
         tenant: request.tenant,
         erasure,
     };
@@ -88,11 +87,6 @@ fn read_subject(given: &str) -> Result<DataSubject, Failure> {
         given
     };
     DataSubject::parse(name).map_err(|error| Failure::usage(format!("--subject: {error}")))
-}
-
-/// Returns the day of a time, in UTC.
-fn day(time: Timestamp) -> String {
-    time.to_string().chars().take(10).collect()
 }
 
 struct AffectedSubscription {
@@ -130,18 +124,15 @@ struct Report {
     subscriptions: Vec<AffectedSubscription>,
     /// Whether the freed space of the data keys' table was vacuumed.
     vacuumed: bool,
-    /// The day on which the last backup with the wrapped keys expires, if the retention is configured.
+    /// The day, in UTC, on which the last backup with the wrapped keys expires, if the retention is configured.
     backups_expire: Option<String>,
 }
 
 impl Report {
     fn to_json(&self) -> Value {
         let Affected { events, plans, waiting } = self.affected;
-        let subscriptions = self.subscriptions.iter().map(|affected| {
-            json!({
-                "subscription": affected.subscription, "sink": affected.sink, "events": affected.events,
-                "holds": "envelopes",
-            })
+        let subscriptions = self.subscriptions.iter().map(|AffectedSubscription { subscription, sink, events }| {
+            json!({"subscription": subscription, "sink": sink, "events": events, "holds": "envelopes"})
         });
         json!({
             "tenant": self.tenant.as_str(), "keys": self.erasure.keys, "redone": self.erasure.redone,

@@ -48,7 +48,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         workers: 1,
     };
     let outcome = ledger::verify(&evidence, &request).await?;
-    let proof = match Newest::anchored(&evidence.anchors.notes().await?, &evidence.pins) {
+    let proof = match Newest::anchored(&evidence.anchors.notes(true).await?, &evidence.pins) {
         Ok(newest) if record.log_index.is_some_and(|index| index < newest.size) => {
             newest.prove(&evidence.ledger, &record).await?
         }
@@ -88,14 +88,12 @@ struct Inspected {
 }
 
 impl Inspected {
-    fn verdict(&self) -> &'static str {
-        self.finding.as_ref().map_or("ok", |finding| finding.verdict.as_str())
-    }
-
     fn to_json(&self) -> serde_json::Value {
+        let finding = self.finding.as_ref();
         json!({
-            "event": self.record.to_json(), "verdict": self.verdict(), "detail": self.finding.as_ref().map(|finding| &finding.detail),
-            "sealed_after": self.sealed_after, "seen_by": self.seen_by, "proof": self.proof,
+            "event": self.record.to_json(), "verdict": finding.map_or("ok", |finding| finding.verdict.as_str()),
+            "detail": finding.map(|finding| &finding.detail), "sealed_after": self.sealed_after, "seen_by": self.seen_by,
+            "proof": self.proof,
         })
     }
 
@@ -116,19 +114,14 @@ impl Inspected {
         optional("causation", &header.causation_id);
         line("occurred", &header.occurred.to_string());
         line("recorded", &header.recorded.to_string());
-        line(
-            "payload",
-            &format!("{}, {} bytes, {}", header.payload_mode.as_str(), header.payload_size, header.payload_hash),
-        );
+        let mode = header.payload_mode.as_str();
+        line("payload", &format!("{mode}, {} bytes, {}", header.payload_size, header.payload_hash));
         optional("data", self.record.payload.as_deref().unwrap_or_default());
         line("metadata", &self.record.metadata);
         line("hash", &self.record.event_hash.to_string());
         line("prev", &header.prev.to_string());
         line("key", header.kid.as_str());
-        match self.record.log_index {
-            Some(index) => line("log index", &index.to_string()),
-            None => line("log index", "not sealed yet"),
-        }
+        line("log index", &self.record.log_index.map_or("not sealed yet".to_owned(), |index| index.to_string()));
         optional("sealed after", self.sealed_after.as_deref().unwrap_or_default());
         optional("seen by", self.seen_by.as_deref().unwrap_or_default());
         match &self.finding {

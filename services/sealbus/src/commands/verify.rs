@@ -58,15 +58,12 @@ pub(crate) struct Args {
 /// Prints one line for each finding, and a summary. The exit codes are those of docs/spec/interface.md#commands-exit.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let output = args.output;
-    let (report, later_events, plans_only) = match (&args.bundle, &args.trust) {
-        (Some(path), Some(trust)) => {
-            let (report, plans_only) = tokio::task::block_in_place(|| verify_bundle(&args, path, trust))?;
-            (report, 0, plans_only)
-        }
-        _ => {
-            let outcome = verify_ledger(args).await?;
-            (outcome.report, outcome.later_events, false)
-        }
+    let (report, later_events, plans_only) = if let (Some(path), Some(trust)) = (&args.bundle, &args.trust) {
+        let (report, plans_only) = tokio::task::block_in_place(|| verify_bundle(&args, path, trust))?;
+        (report, 0, plans_only)
+    } else {
+        let outcome = verify_ledger(args).await?;
+        (outcome.report, outcome.later_events, false)
     };
     match output {
         Output::Json => println!("{}", serde_json::to_string(&report)?),

@@ -35,13 +35,10 @@ fn secret(url: &str) -> Result<SecretUrl, Infallible> {
     Ok(SecretUrl::new(url))
 }
 
-/// The URLs of the servers, with the ledger's database and its roles.
+/// The URLs of the broker, and of the ledger's database as superuser, as the schema's owner, and as the role that runs Sealbus.
 pub(super) struct BackingUrls {
-    /// The URL of the ledger's database as superuser.
     pub admin: String,
-    /// The URL of the ledger's database as the schema's owner.
     pub owner: String,
-    /// The URL of the ledger's database as the role that runs Sealbus.
     pub writer: String,
     pub nats: String,
     /// The variables whose values contain a login that the user gave. They are not printed.

@@ -63,10 +63,9 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     // By default only errors are logged, so that the output of dev is readable.
-    let filter = if std::env::var_os(table::LOG.name()).is_some() {
-        settings.get(table::LOG)
-    } else {
-        "error,sqlx=off".to_owned()
+    let filter = match std::env::var_os(table::LOG.name()) {
+        Some(_) => settings.get(table::LOG),
+        None => "error,sqlx=off".to_owned(),
     };
     telemetry::start(&filter, settings.get(table::LOG_FORMAT))?;
     let shutdown = shutdown_on_signals()?;

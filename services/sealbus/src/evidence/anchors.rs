@@ -46,23 +46,14 @@ impl Anchors {
         Ok(Self(anchors))
     }
 
-    /// Returns every note of every readable anchor, without duplicates. Reports anchors that cannot be read on stderr.
-    ///
-    /// # Errors
-    /// No anchor can be read.
-    pub(crate) async fn notes(&self) -> Result<Vec<Vec<u8>>, Failure> {
-        self.read(true).await
-    }
-
     /// Returns the size of the largest anchored checkpoint that a key of the policy signed; 0 if no checkpoint is.
     pub(super) async fn newest_size(&self, pins: &Pins) -> Result<u64, Failure> {
-        let notes = self.read(false).await?;
-        let opened = notes.iter().filter_map(|note| pins.policy.open(&Note::parse(note).ok()?, &pins.origin).ok());
-        Ok(opened.map(|signed| signed.checkpoint().size()).max().unwrap_or(0))
+        Ok(Newest::anchored(&self.notes(false).await?, pins).map_or(0, |newest| newest.size))
     }
 
-    /// Reads all notes, or only the last few of each anchor.
-    async fn read(&self, all: bool) -> Result<Vec<Vec<u8>>, Failure> {
+    /// Returns all notes of the anchors, or only the last few of each, without duplicates. Reports anchors that cannot be read
+    /// on stderr. Fails if none can be read.
+    pub(crate) async fn notes(&self, all: bool) -> Result<Vec<Vec<u8>>, Failure> {
         let (mut notes, mut unreadable) = (Vec::new(), Vec::new());
         for anchor in &self.0 {
             match anchor.notes(all).await {

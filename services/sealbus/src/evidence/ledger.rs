@@ -51,10 +51,7 @@ pub(crate) struct VerifyOutcome {
     pub later_events: u64,
 }
 
-/// Verifies a ledger.
-///
-/// # Errors
-/// Something cannot be read. What is wrong with the ledger is a finding of the report.
+/// Verifies a ledger. It fails only if something cannot be read: what is wrong with the ledger is a finding of the report.
 pub(crate) async fn verify(evidence: &LedgerEvidence, request: &VerifyRequest) -> Result<VerifyOutcome, Failure> {
     let LedgerEvidence { ledger, pins, .. } = evidence;
     let until = if request.wait { Some(wait_until_anchored(evidence).await?) } else { None };
@@ -162,7 +159,7 @@ async fn check_log(
 ) -> Result<CheckedLog, Failure> {
     let LedgerEvidence { ledger, pins, anchors } = evidence;
     let mut notes = Notes::new(&pins.policy, &pins.origin, SystemClock.unix_seconds(), Some(max_age.as_secs()));
-    for (number, note) in anchors.notes().await?.iter().enumerate() {
+    for (number, note) in anchors.notes(true).await?.iter().enumerate() {
         notes.anchor(&format!("anchors/{number}"), note);
     }
     for KnownNote { place, note, .. } in known {

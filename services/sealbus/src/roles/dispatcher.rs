@@ -19,8 +19,8 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     // A dispatcher may start before every relay, so it creates the streams if they do not exist.
     connections.broker.ensure_topology(&wiring::topology(settings)).await?;
 
-    let (schema, consumer) = (settings.get(table::SINK_SCHEMA), consumer_settings(settings));
-    let config = Config { subscriptions, schema, settings: consumer };
+    let config =
+        Config { subscriptions, schema: settings.get(table::SINK_SCHEMA), settings: consumer_settings(settings) };
     let (ledger, broker) = (connections.ledger.clone(), connections.broker.clone());
     let resources = Resources { ledger, broker, keyring, catalog, metrics };
     connections.supervisor.spawn("dispatcher", Stage::Drain, move |shutdown| run(config, resources, shutdown));

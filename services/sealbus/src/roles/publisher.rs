@@ -86,10 +86,7 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     Ok(outcome?)
 }
 
-/// Returns a size as the length of a buffer in memory.
-///
-/// # Errors
-/// The size is larger than the address space of this platform.
+/// Returns a size as the length of a buffer in memory, unless the address space of this platform is smaller.
 fn buffer_size(size: Size) -> Result<usize, Failure> {
     let bytes = size.bytes();
     usize::try_from(bytes).map_err(|_| Failure::usage(format!("{bytes} bytes are more than this platform can address")))

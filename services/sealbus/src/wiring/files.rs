@@ -1,5 +1,8 @@
-//! The files that the settings name: the keyring, the catalog, the policy.
+//! The files that the settings name: the keyring, the catalog, the policy; and files that only their owner can read.
 
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +15,7 @@ use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::files::{load_catalog, load_keyring};
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_sealer::Witnesses;
+use zeroize::Zeroizing;
 
 use crate::failure::{Context as _, Failure};
 
@@ -35,7 +39,7 @@ pub(crate) fn catalog(settings: &Settings) -> Result<Arc<Catalog>, Failure> {
 }
 
 pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
-    let file = std::fs::read(path).context(format_args!("policy {}", path.display()))?;
+    let file = fs::read(path).context(format_args!("policy {}", path.display()))?;
     Policy::parse(&file).context(format_args!("policy {}", path.display()))
 }
 
@@ -48,4 +52,26 @@ pub(crate) fn witnesses(settings: &Settings, signer: &LogSigner) -> Result<Optio
     let timeout = settings.get(table::WITNESS_TIMEOUT);
     let witnesses = Witnesses::new(policy(&path)?, &signer.verifier_key(), timeout, Arc::new(SystemClock));
     Ok(Some(witnesses.context(format_args!("the log cannot be sealed under the policy {}", path.display()))?))
+}
+
+/// Returns bytes of the operating system's random generator.
+pub(crate) fn random_bytes<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
+    let mut bytes = Zeroizing::new([0; N]);
+    getrandom::fill(bytes.as_mut_slice()).context("the operating system provides no random bytes")?;
+    Ok(bytes)
+}
+
+/// Creates a file with this text that only its owner can read, and waits until it is on the disk. Refuses a path that exists.
+pub(crate) fn create_private_file(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Removes a file, if it exists.
+pub(crate) fn remove_if_exists(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }

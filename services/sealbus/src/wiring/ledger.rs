@@ -27,10 +27,7 @@ pub(crate) async fn create_ledger(settings: &Settings) -> Result<(), Failure> {
     Ok(sealbus_ledger::create(&config, &creation, &keyring).await?)
 }
 
-/// Opens the ledger for a command: once, without waiting for the database.
-///
-/// # Errors
-/// `SEALBUS_DATABASE_URL` is not set, the database cannot be reached, or the ledger belongs to another origin than
+/// Opens the ledger for a command: once, without waiting for the database. Refuses a ledger of another origin than
 /// `SEALBUS_ORIGIN`, where that is set.
 pub(crate) async fn open_ledger(settings: &Settings) -> Result<Ledger, Failure> {
     open(settings, config(settings)?).await
@@ -41,11 +38,8 @@ pub(crate) async fn open_ledger_with(settings: &Settings, connections: u32) -> R
     open(settings, LedgerConfig { max_connections: connections, ..config(settings)? }).await
 }
 
-/// Opens the ledger for a role, retrying until the database can be reached. Where `SEALBUS_OWNER_DATABASE_URL` is set, it
-/// first applies migrations and creates the ledger if it does not exist.
-///
-/// # Errors
-/// Returns the errors of [`open_ledger`], except that it waits for an unreachable database until `shutdown` is cancelled.
+/// Opens the ledger for a role as [`open_ledger`] does, retrying until the database can be reached or `shutdown` is cancelled.
+/// Where `SEALBUS_OWNER_DATABASE_URL` is set, it first applies migrations and creates the ledger if it does not exist.
 pub(crate) async fn wait_for_ledger(settings: &Settings, shutdown: &CancellationToken) -> Result<Ledger, Failure> {
     let config = LedgerConfig { max_connections: settings.get(table::DATABASE_CONNECTIONS), ..config(settings)? };
     if let Some(owner) = settings.find(table::OWNER_DATABASE_URL) {

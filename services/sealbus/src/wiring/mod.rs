@@ -8,13 +8,13 @@ mod broker;
 mod connections;
 mod files;
 mod ledger;
-mod secrets;
 
 pub(crate) use self::begin_log::begin_log;
 pub(crate) use self::broker::{anchors, topology, wait_for_broker};
 pub(crate) use self::connections::{Connections, supervisor, until_ready};
-pub(crate) use self::files::{catalog, keyring, log_signer, policy, witnesses};
+pub(crate) use self::files::{
+    catalog, create_private_file, keyring, log_signer, policy, random_bytes, remove_if_exists, witnesses,
+};
 pub(crate) use self::ledger::{
     append_settings, create_ledger, open_ledger, open_ledger_with, wait_for_ledger, with_appender,
 };
-pub(crate) use self::secrets::{create_private_file, random_bytes, remove_if_exists};

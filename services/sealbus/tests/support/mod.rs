@@ -67,11 +67,7 @@ impl Bus {
         }]});
         let catalog = folder.path().join("catalog");
         std::fs::create_dir(&catalog).unwrap();
-        std::fs::write(
-            catalog.join("test.yaml"),
-            "module: test\npatterns:\n  test.*: { channel: audit, schema: any }\n",
-        )
-        .unwrap();
+        write("catalog/test.yaml", "module: test\npatterns:\n  test.*: { channel: audit, schema: any }\n");
         let subscriptions = "subscriptions:\n  audit-storage:\n    types: [\"*\"]\n    tenants: [\"*\"]\n    sink: { postgres: { table: audit_log } }\n";
         let environment = [
             ("SEALBUS_ORIGIN", "test.example/bus".to_owned()),
@@ -109,12 +105,8 @@ impl Bus {
     /// Returns a `sealbus` command with the bus's environment and no other variables.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(SEALBUS);
-        command
-            .args(arguments)
-            .env_clear()
-            .envs(&self.environment)
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.stdin(Stdio::null()).kill_on_drop(true);
+        command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+        command.env_clear().envs(&self.environment).env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command
     }
 

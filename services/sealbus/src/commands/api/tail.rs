@@ -1,6 +1,6 @@
 //! `sealbus tail`: prints events as they are stored or sealed.
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use sealbus_client::Scope;
 use sealbus_runtime::lifecycle::shutdown_on_signals;
 
@@ -25,14 +25,9 @@ pub(crate) struct Args {
 /// Prints each event until a signal ends the process.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let scope = args.plan.map_or(Scope::All, Scope::Plan);
-    let mut events = std::pin::pin!(client(&args.tenant)?.tail(scope, args.after));
-    let shutdown = shutdown_on_signals()?;
-    loop {
-        let event = tokio::select! {
-            event = events.try_next() => event?,
-            () = shutdown.cancelled() => None,
-        };
-        let Some(event) = event else { return Ok(()) };
+    let events = client(&args.tenant)?.tail(scope, args.after);
+    let mut events = std::pin::pin!(events.take_until(shutdown_on_signals()?.cancelled_owned()));
+    while let Some(event) = events.try_next().await? {
         match args.output {
             Output::Json => println!("{}", serde_json::to_string(&event)?),
             Output::Table => {
@@ -40,4 +35,5 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             }
         }
     }
+    Ok(())
 }

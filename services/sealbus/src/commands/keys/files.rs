@@ -79,10 +79,7 @@ impl KeyringFiles {
         }
     }
 
-    /// Writes the changed files, each as a whole.
-    ///
-    /// # Errors
-    /// The files would not be a valid keyring, or one cannot be written.
+    /// Writes the changed files, each as a whole, unless they would not be a valid keyring.
     pub(super) fn save(self) -> Result<(), Failure> {
         self.keyring()?;
         self.files

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sealbus_core::seal::{KeyId, Keyring, Window};
+use sealbus_core::seal::{KeyId, Keyring};
 use sealbus_ledger::Ledger;
 use sealbus_ledger::append::AppendError;
-use sealbus_ledger::keys::{KeyChain, KeyChange, KeyHistory};
+use sealbus_ledger::keys::{KeyChain, KeyChange};
 use sealbus_runtime::settings::Settings;
 use tokio::time::{Instant, sleep};
 
@@ -26,31 +26,19 @@ pub(super) struct KeyLedger<'a> {
 }
 
 impl KeyLedger<'_> {
-    /// Returns the active signing key.
-    ///
-    /// # Errors
-    /// The ledger does not trust the active key: verifiers would reject what it seals.
+    /// Returns the active signing key. Fails if the ledger does not trust it: verifiers would reject what it seals.
     pub(super) async fn check_active(self) -> Result<KeyId, Failure> {
         let active = self.keyring.signer()?.kid().clone();
         self.ledger.keys().check(&active).await?;
-        if self.window(&active).await?.is_none() {
+        if self.chain().await?.window(&active).is_none() {
             return Err(not_trusted(&active));
         }
         Ok(active)
     }
 
+    /// Reads plan `_keys`, as a verifier with this keyring does.
     pub(super) async fn chain(self) -> Result<KeyChain, Failure> {
         Ok(self.ledger.keys().chain(self.keyring).await?)
-    }
-
-    /// Returns the events of plan `_keys` about a key.
-    pub(super) async fn history(self, kid: &KeyId) -> Result<KeyHistory, Failure> {
-        Ok(self.chain().await?.history(kid))
-    }
-
-    /// Returns the log indexes for which a verifier with this keyring accepts the key.
-    pub(super) async fn window(self, kid: &KeyId) -> Result<Option<Window>, Failure> {
-        Ok(self.chain().await?.window(kid))
     }
 
     /// Returns the number of live processes that sign with a key.
@@ -94,7 +82,6 @@ pub(super) fn not_trusted(kid: &KeyId) -> Failure {
     ))
 }
 
-/// The time until which a command waits.
 #[derive(Clone, Copy)]
 pub(super) struct Deadline(Instant);
 

@@ -47,7 +47,7 @@ pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> 
     if keys.check_active().await? == kid {
         return Err(Failure::usage(format!("{kid} is the active signing key: rotate to another key first")));
     }
-    let history = keys.history(&kid).await?;
+    let history = keys.chain().await?.history(&kid);
     if history.added.is_none() {
         return Err(Failure::usage(format!("{kid} was never added to this ledger, so it cannot be retired")));
     }
@@ -89,7 +89,7 @@ async fn retire(keys: KeyLedger<'_>, kid: &KeyId, actor: &str, deadline: Deadlin
 
 /// Waits for the leaf of the event that ended the key, and prints the log index up to which the key counts.
 pub(super) async fn report_end(keys: KeyLedger<'_>, kid: &KeyId, deadline: Deadline) -> Result<(), Failure> {
-    let until = async || Ok::<_, Failure>(keys.window(kid).await?.and_then(|window| window.until));
+    let until = async || Ok::<_, Failure>(keys.chain().await?.window(kid).and_then(|window| window.until));
     deadline.wait_for(async || Ok(until().await?.is_some())).await?;
     match until().await? {
         Some(until) => notice(format_args!("{kid} counts below log index {until}, and not from there on")),

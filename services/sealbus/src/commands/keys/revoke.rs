@@ -62,7 +62,7 @@ pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> 
     }
     let keys = KeyLedger { ledger: &wiring::open_ledger(settings).await?, keyring: &keyring, settings };
     keys.check_active().await?;
-    if keys.history(key.id).await?.added.is_none() {
+    if keys.chain().await?.history(key.id).added.is_none() {
         keys.ledger.keys().end(key.id, Ending::Revoke).await?;
         set_revoked(key.id, None, settings)?;
         notice(format_args!("{} was never added to this ledger, and cannot be added from now on", key.id));
@@ -130,7 +130,7 @@ fn set_revoked(kid: &KeyId, until: Option<u64>, settings: &Settings) -> Result<(
 
 /// Prints what the revocation does not change, and the keyring entry that a verifier pins for that.
 async fn print_pin(keys: KeyLedger<'_>, kid: &KeyId, until: Option<u64>) -> Result<(), Failure> {
-    let revocation = keys.history(kid).await?.revoked.and_then(|revoked| revoked.index);
+    let revocation = keys.chain().await?.history(kid).revoked.and_then(|revoked| revoked.index);
     let Some(until) = until.or(revocation) else { return Ok(()) };
     let public = keys.keyring.keys().find(|key| key.id == kid).and_then(|key| key.public);
     notice(

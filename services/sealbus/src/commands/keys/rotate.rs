@@ -62,7 +62,7 @@ pub(super) async fn run(args: Args, settings: &Settings) -> Result<(), Failure> 
 }
 
 async fn rotate_signing_key(keys: KeyLedger<'_>, next: &KeyId, actor: &str, deadline: Deadline) -> Result<(), Failure> {
-    let history = keys.history(next).await?;
+    let history = keys.chain().await?.history(next);
     let state = keys.ledger.keys().states().await?.get(next).copied();
     let is_ended = state.is_some_and(|state| state != KeyState::Signs);
     if is_ended || history.retired.is_some() || history.revoked.is_some() {
@@ -104,7 +104,7 @@ async fn add(keys: KeyLedger<'_>, next: &KeyId, actor: &str) -> Result<(), Failu
 
 /// Waits until an anchor covers the key's event. Returns the log index from which the key counts.
 async fn wait_until_trusted(keys: KeyLedger<'_>, next: &KeyId, deadline: Deadline) -> Result<u64, Failure> {
-    let is_sealed = async || Ok(keys.history(next).await?.added.is_some_and(|added| added.index.is_some()));
+    let is_sealed = async || Ok(keys.chain().await?.history(next).added.is_some_and(|added| added.index.is_some()));
     let timed_out = || {
         Failure::new(format!(
             "no anchor covers the event that adds {next} yet; the keyring is unchanged: check that the sealer runs, and run the \
@@ -114,7 +114,7 @@ async fn wait_until_trusted(keys: KeyLedger<'_>, next: &KeyId, deadline: Deadlin
     if !deadline.wait_for(is_sealed).await? {
         return Err(timed_out());
     }
-    let window = keys.window(next).await?.ok_or_else(|| not_trusted(next))?;
+    let window = keys.chain().await?.window(next).ok_or_else(|| not_trusted(next))?;
     let is_anchored =
         async || Ok(keys.ledger.log().shown_checkpoint().await?.is_some_and(|(shown, _)| shown > window.from));
     if deadline.wait_for(is_anchored).await? { Ok(window.from) } else { Err(timed_out()) }

@@ -17,10 +17,8 @@ use crate::failure::Failure;
 /// there is a limit. `on_read` is called with the number of bytes after each record.
 ///
 /// The records are read twice: first for what has to be known about all plans, then to be checked. So one record is in memory
-/// at a time, in addition to what `sealbus_core::verify` keeps.
-///
-/// # Errors
-/// The bundle cannot be read. What is wrong with it is a finding of the report.
+/// at a time, in addition to what `sealbus_core::verify` keeps. It fails only if the bundle cannot be read: what is wrong with
+/// it is a finding of the report.
 pub(crate) fn verify(
     bundle: &Source,
     pins: &Pins,

@@ -36,7 +36,7 @@ pub(crate) struct Exported {
 /// Something cannot be read or written; or, for some plans, nothing is anchored yet.
 pub(crate) async fn export(evidence: &LedgerEvidence, scope: &Scope, target: &mut Target) -> Result<Exported, Failure> {
     let LedgerEvidence { ledger, pins, anchors } = evidence;
-    let notes = anchors.notes().await?;
+    let notes = anchors.notes(true).await?;
     let whole = *scope == Scope::Everything;
     let checkpoint = if whole { Newest::stored(ledger).await? } else { Newest::anchored(&notes, pins)? };
     target.put(&BundlePath::Checkpoint, checkpoint.note.as_bytes())?;

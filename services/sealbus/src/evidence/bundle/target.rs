@@ -19,10 +19,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Starts writing a bundle for this path.
-    ///
-    /// # Errors
-    /// The path exists, and evidence is not overwritten; or it cannot be written.
+    /// Starts writing a bundle for this path. Refuses a path that exists: evidence is not overwritten.
     pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
         let name = path
             .file_name()
