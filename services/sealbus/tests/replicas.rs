@@ -16,7 +16,7 @@ use crate::support::{Acknowledged, Bus, client, shared};
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thirty_two_publishers_on_two_replicas_on_one_plan() {
+async fn thirty_two_clients_publish_to_one_plan_through_two_replicas() {
     let _guard = ONE_AT_A_TIME.lock().await;
     let bus = Bus::start().await;
     let roles = bus.all_roles().await;
@@ -27,14 +27,8 @@ async fn thirty_two_publishers_on_two_replicas_on_one_plan() {
         callers.spawn(async move {
             let mut ids = BTreeSet::new();
             for n in 0..10 {
-                ids.insert(
-                    publisher
-                        .publish("one-plan", &NewEvent::new("test.happened", json!({"n": n})))
-                        .await
-                        .unwrap()
-                        .event
-                        .id,
-                );
+                let event = NewEvent::new("test.happened", json!({"n": n}));
+                ids.insert(publisher.publish("one-plan", &event).await.unwrap().event.id);
             }
             ids
         });

@@ -43,7 +43,7 @@ async fn a_checkpoint_is_shown_with_its_quorum_and_a_heartbeat_renews_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_two_suffices_while_the_other_is_dead() {
+async fn one_of_two_witnesses_suffices_while_the_other_is_unreachable() {
     let scene = Scene::start(2).await;
     let (one, two) = (TestWitness::new(&scene, "d-one", 3), TestWitness::new(&scene, "d-two", 4));
     let _one = one.serve(0).await;
@@ -61,7 +61,7 @@ async fn one_of_two_suffices_while_the_other_is_dead() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_quorum_it_is_anchored_and_shown_once_the_witness_is_back() {
+async fn a_checkpoint_without_its_quorum_is_anchored_and_shown_once_the_witness_is_back() {
     let scene = Scene::start(3).await;
     let (one, two) = (TestWitness::new(&scene, "b-one", 5), TestWitness::new(&scene, "b-two", 6));
     let _one = one.serve(0).await;
