@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use self::build::{Builder, Origin};
 pub use self::channel::Channel;
 use self::schema::Schema;
-pub use self::settlement::SettlementType;
+pub use self::settlement::{NotSettlement, SettlementType};
 use crate::error::FieldError;
 use crate::event::PayloadMode;
 use crate::names::{TypePattern, is_reserved_type};

@@ -1,4 +1,7 @@
-//! The settlement types as an enum, so that the compiler finds a `match` that does not handle all of them.
+//! The settlement types as an enum, so that the compiler finds a handler that does not handle all of them.
+
+use std::fmt;
+use std::str::FromStr;
 
 /// Declares the types, each with its name.
 macro_rules! settlement_types {
@@ -41,10 +44,38 @@ settlement_types! {
     TransactionUnwindInitiated = "transaction.unwind_initiated",
 }
 
+impl fmt::Display for SettlementType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The event type is not a settlement type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not a settlement type")]
+pub struct NotSettlement(pub String);
+
+impl FromStr for SettlementType {
+    type Err = NotSettlement;
+
+    fn from_str(name: &str) -> Result<Self, NotSettlement> {
+        Self::ALL.into_iter().find(|known| known.as_str() == name).ok_or_else(|| NotSettlement(name.to_owned()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::catalog::Catalog;
+
+    #[test]
+    fn names_read_back_and_others_are_refused_by_name() {
+        for known in SettlementType::ALL {
+            assert_eq!(known.as_str().parse(), Ok(known));
+        }
+        let refused = "payment.lost".parse::<SettlementType>().expect_err("not one of them");
+        assert_eq!(refused.to_string(), "payment.lost is not a settlement type");
+    }
 
     #[test]
     fn the_enum_and_the_settlement_file_are_the_same_list() {
