@@ -33,39 +33,9 @@ pub enum FileError {
     /// A file or folder cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// A file does not have the documented form.
-    #[error("{file}: {reason}")]
-    Form {
-        /// The name of the file.
-        file: String,
-        /// The error, with line and column.
-        reason: String,
-    },
-    /// A field of a subscription is invalid.
-    #[error("{file}: subscription {subscription}: {field}: {reason}")]
-    Field {
-        /// The name of the file.
-        file: String,
-        /// The subscription.
-        subscription: String,
-        /// The field.
-        field: &'static str,
-        /// The rule that the field breaks.
-        reason: String,
-    },
-    /// Two subscriptions have the same name.
-    #[error("subscription {0} is declared twice")]
-    DuplicateName(String),
-    /// Two subscriptions write to the same table or file.
-    #[error("subscriptions {first} and {second} both write {target}")]
-    SameTarget {
-        /// The name of the first subscription.
-        first: String,
-        /// The name of the second subscription.
-        second: String,
-        /// The table or file that both write to.
-        target: String,
-    },
+    /// A file does not have the documented form, a subscription is invalid, or two subscriptions clash.
+    #[error("{0}")]
+    Invalid(String),
 }
 
 /// Loads the subscriptions of a file, or of all `*.yaml` and `*.yml` files of a folder, and returns them ordered by
@@ -79,8 +49,8 @@ pub fn read(files: &[(String, String)]) -> Result<Vec<Declared>, FileError> {
     let mut declared: Vec<Declared> = Vec::new();
     let mut default_takes_rest = false;
     for (file, text) in files {
-        let written: Written = serde_saphyr::from_str(text)
-            .map_err(|error| FileError::Form { file: file.clone(), reason: error.to_string() })?;
+        let written: Written =
+            serde_saphyr::from_str(text).map_err(|error| FileError::Invalid(format!("{file}: {error}")))?;
         for (name, entry) in written.subscriptions {
             default_takes_rest |= name == DEFAULT && entry.types.is_none();
             declared.push(entry.read(file, &name)?);
@@ -104,12 +74,12 @@ pub fn read(files: &[(String, String)]) -> Result<Vec<Declared>, FileError> {
 fn refuse_clashes(declared: &[Declared]) -> Result<(), FileError> {
     for (index, first) in declared.iter().enumerate() {
         for second in &declared[index + 1..] {
-            if first.spec.name == second.spec.name {
-                return Err(FileError::DuplicateName(first.spec.name.to_string()));
+            let (name, other) = (&first.spec.name, &second.spec.name);
+            if name == other {
+                return Err(FileError::Invalid(format!("subscription {name} is declared twice")));
             }
             if let Some(target) = first.sink.common_target(&second.sink) {
-                let (first, second) = (first.spec.name.to_string(), second.spec.name.to_string());
-                return Err(FileError::SameTarget { first, second, target });
+                return Err(FileError::Invalid(format!("subscriptions {name} and {other} both write {target}")));
             }
         }
     }
@@ -131,64 +101,59 @@ struct Entry {
     tenants: Option<Vec<String>>,
     #[serde(default)]
     from: Start,
-    #[serde(default)]
-    parallelism: WrittenParallelism,
+    parallelism: Option<WrittenParallelism>,
     sink: SinkSpec,
     retry: Option<RetryPolicy>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 #[serde(untagged, expecting = "parallelism is `partitions` or 1")]
 enum WrittenParallelism {
-    #[default]
-    Absent,
     Number(u32),
     Word(String),
 }
 
 impl Entry {
     fn read(self, file: &str, name: &str) -> Result<Declared, FileError> {
-        let refused = |field, reason: String| FileError::Field {
-            file: file.to_owned(),
-            subscription: name.to_owned(),
-            field,
-            reason,
-        };
-        let mut spec =
-            SubscriptionSpec::new(Subscription::parse(name).map_err(|error| refused("name", error.to_string()))?);
+        self.parse(name).map_err(|rule| FileError::Invalid(format!("{file}: subscription {name}: {rule}")))
+    }
+
+    /// Checks all fields. The error names the field and the rule that it breaks.
+    fn parse(self, name: &str) -> Result<Declared, String> {
+        let mut spec = SubscriptionSpec::new(Subscription::parse(name).map_err(|error| format!("name: {error}"))?);
         if let Some(types) = self.types {
-            let types = types.iter().map(|pattern| TypePattern::parse(pattern));
-            spec.wants.types = types.collect::<Result<_, _>>().map_err(|error| refused("types", error.to_string()))?;
+            let types = types.iter().map(|pattern| TypePattern::parse(pattern)).collect::<Result<_, _>>();
+            spec.wants.types = types.map_err(|error| format!("types: {error}"))?;
         }
         if spec.wants.types.is_empty() {
-            return Err(refused("types", "list at least one type pattern; [\"*\"] means all types".into()));
+            return Err("types: list at least one type pattern; [\"*\"] means all types".to_owned());
         }
         spec.wants.tenants = match self.tenants {
             None => Tenants::All,
             Some(tenants) if tenants == ["*"] => Tenants::All,
             Some(tenants) if tenants.is_empty() => {
-                return Err(refused("tenants", "list at least one tenant; [\"*\"] means all except _system".into()));
+                return Err("tenants: list at least one tenant; [\"*\"] means all except _system".to_owned());
             }
             Some(tenants) if tenants.iter().any(|tenant| tenant == "*") => {
-                let reason = "\"*\" cannot be combined with other tenants; it means all except _system";
-                return Err(refused("tenants", reason.into()));
+                let rule = "tenants: \"*\" cannot be combined with other tenants; it means all except _system";
+                return Err(rule.to_owned());
             }
             Some(tenants) => {
                 let tenants = tenants.iter().map(|tenant| Tenant::parse_any(tenant)).collect::<Result<_, _>>();
-                Tenants::Some(tenants.map_err(|error| refused("tenants", error.to_string()))?)
+                Tenants::Some(tenants.map_err(|error| format!("tenants: {error}"))?)
             }
         };
         spec.parallelism = match self.parallelism {
-            WrittenParallelism::Absent => Parallelism::Partitions,
-            WrittenParallelism::Word(word) if word == "partitions" => Parallelism::Partitions,
-            WrittenParallelism::Number(1) => Parallelism::One,
-            WrittenParallelism::Number(_) | WrittenParallelism::Word(_) => {
-                let reason = "must be `partitions` (one consumer per partition) or 1 (a single consumer)";
-                return Err(refused("parallelism", reason.into()));
+            None => Parallelism::Partitions,
+            Some(WrittenParallelism::Word(word)) if word == "partitions" => Parallelism::Partitions,
+            Some(WrittenParallelism::Number(1)) => Parallelism::One,
+            Some(_) => {
+                let rule = "parallelism: must be `partitions` (one consumer per partition) or 1 (a single consumer)";
+                return Err(rule.to_owned());
             }
         };
         (spec.start, spec.retry) = (self.from, self.retry);
-        self.sink.check().map_err(|reason| refused("sink", reason))?;
+        self.sink.check().map_err(|rule| format!("sink: {rule}"))?;
         Ok(Declared { spec, sink: self.sink })
     }
 }

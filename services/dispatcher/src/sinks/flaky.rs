@@ -1,10 +1,10 @@
 //! A sink that stores nothing and fails by rule, for trying out retries, parked plans and dead letters.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use sealbus_consumer::{Delivery, ExternalEffect, Handler, HandlerError};
+use sealbus_consumer::{Delivery, ExternalEffect, HandlerError};
 use serde::Deserialize;
 
 /// The options of a flaky sink.
@@ -19,34 +19,20 @@ pub struct FlakySpec {
 
 /// How many attempts fail for an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "WrittenFails")]
+#[serde(untagged, expecting = "fails is a number of attempts, or `always`")]
 pub enum Fails {
     /// This number of attempts.
     First(u32),
     /// Every attempt.
-    Always,
+    Every(Always),
 }
 
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "fails is a number of attempts, or `always`")]
-enum WrittenFails {
-    First(u32),
-    Always(Always),
-}
-
-#[derive(Deserialize)]
+/// The word for every attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Always {
+pub enum Always {
+    /// `always`.
     Always,
-}
-
-impl From<WrittenFails> for Fails {
-    fn from(written: WrittenFails) -> Self {
-        match written {
-            WrittenFails::First(attempts) => Self::First(attempts),
-            WrittenFails::Always(Always::Always) => Self::Always,
-        }
-    }
 }
 
 impl FlakySpec {
@@ -59,14 +45,17 @@ impl FlakySpec {
     }
 }
 
-pub(super) fn handler(spec: &FlakySpec) -> Handler {
-    Handler::External(Arc::new(Flaky { spec: spec.clone(), failed: Mutex::default() }))
-}
-
-struct Flaky {
+/// A sink with the failures that it has made.
+pub(super) struct Flaky {
     spec: FlakySpec,
     /// The failed attempts for each event that has not succeeded yet.
     failed: Mutex<HashMap<(String, String, u64), u32>>,
+}
+
+impl Flaky {
+    pub(super) fn new(spec: FlakySpec) -> Self {
+        Self { spec, failed: Mutex::default() }
+    }
 }
 
 #[async_trait]
@@ -82,12 +71,10 @@ impl ExternalEffect for Flaky {
             let attempts = failed.entry(key.clone()).or_default();
             match self.spec.fails {
                 Fails::First(first) if *attempts >= first => _ = failed.remove(&key),
-                Fails::First(_) | Fails::Always => {
+                Fails::First(_) | Fails::Every(Always::Always) => {
                     *attempts = attempts.saturating_add(1);
-                    return Err(HandlerError::new(format!(
-                        "flaky: attempt {attempts} for {} fails by rule",
-                        delivery.key()
-                    )));
+                    let reason = format!("flaky: attempt {attempts} for {} fails by rule", delivery.key());
+                    return Err(HandlerError::new(reason));
                 }
             }
         }

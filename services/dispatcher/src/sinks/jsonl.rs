@@ -8,10 +8,9 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use async_trait::async_trait;
-use sealbus_consumer::{Delivery, ExternalEffect, Handler, HandlerError};
+use sealbus_consumer::{Delivery, ExternalEffect, HandlerError};
 use serde::Deserialize;
 
 /// The most events in one write.
@@ -40,16 +39,8 @@ impl JsonlSpec {
     }
 }
 
-pub(super) fn handler(spec: &JsonlSpec) -> Handler {
-    Handler::External(Arc::new(Jsonl { spec: spec.clone() }))
-}
-
-struct Jsonl {
-    spec: JsonlSpec,
-}
-
 #[async_trait]
-impl ExternalEffect for Jsonl {
+impl ExternalEffect for JsonlSpec {
     fn max_batch(&self) -> usize {
         MAX_BATCH
     }
@@ -60,14 +51,10 @@ impl ExternalEffect for Jsonl {
             lines.push_str(&delivery.record.to_json_text());
             lines.push('\n');
         }
-        let spec = self.spec.clone();
-        let written = tokio::task::spawn_blocking(move || append(&spec.path, lines.as_bytes(), spec.fsync)).await;
-        let path = self.spec.path.display();
-        match written {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(HandlerError::new(format!("{path}: {error}"))),
-            Err(crashed) => Err(HandlerError::new(format!("{path}: {crashed}"))),
-        }
+        let Self { path, fsync } = self.clone();
+        let written = tokio::task::spawn_blocking(move || append(&path, lines.as_bytes(), fsync)).await;
+        let written = written.unwrap_or_else(|crashed| Err(crashed.into()));
+        written.map_err(|error| HandlerError::new(format!("{}: {error}", self.path.display())))
     }
 }
 

@@ -4,11 +4,14 @@ mod flaky;
 mod jsonl;
 mod postgres;
 
+use std::sync::Arc;
+
 use sealbus_consumer::Handler;
 use sealbus_ledger::Ledger;
 use serde::Deserialize;
 
-pub use self::flaky::{Fails, FlakySpec};
+use self::flaky::Flaky;
+pub use self::flaky::{Always, Fails, FlakySpec};
 pub use self::jsonl::JsonlSpec;
 pub use self::postgres::{PostgresSpec, SinkError};
 
@@ -59,8 +62,8 @@ impl SinkSpec {
     pub(crate) async fn handler(&self, ledger: &Ledger, schema: &str) -> Result<Handler, SinkError> {
         match self {
             Self::Postgres(spec) => postgres::handler(spec, ledger, schema).await,
-            Self::Jsonl(spec) => Ok(jsonl::handler(spec)),
-            Self::Flaky(spec) => Ok(flaky::handler(spec)),
+            Self::Jsonl(spec) => Ok(Handler::External(Arc::new(spec.clone()))),
+            Self::Flaky(spec) => Ok(Handler::External(Arc::new(Flaky::new(spec.clone())))),
         }
     }
 }

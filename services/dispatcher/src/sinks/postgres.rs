@@ -45,18 +45,12 @@ impl std::fmt::Debug for PostgresSpec {
     }
 }
 
-/// Reasons why a sink cannot be prepared.
+/// The error of a sink whose table does not exist and cannot be created.
 #[derive(Debug, thiserror::Error)]
-pub enum SinkError {
-    /// The table of the sink does not exist and cannot be created.
-    #[error("table {table} cannot be prepared")]
-    Table {
-        /// The table.
-        table: String,
-        /// The error of the database.
-        #[source]
-        source: sqlx::Error,
-    },
+#[error("table {table} cannot be prepared")]
+pub struct SinkError {
+    table: String,
+    source: sqlx::Error,
 }
 
 impl PostgresSpec {
@@ -72,22 +66,20 @@ impl PostgresSpec {
         if self.table.starts_with("sealbus.") {
             return Err("table: schema sealbus is reserved for the ledger".into());
         }
-        match &self.url {
-            Some(url) => PgConnectOptions::from_str(url)
-                .map(|_| ())
-                .map_err(|_| "url: must have the form postgres://user:password@host/database".into()),
-            None => Ok(()),
+        if self.url.as_ref().is_some_and(|url| PgConnectOptions::from_str(url).is_err()) {
+            return Err("url: must have the form postgres://user:password@host/database".into());
         }
+        Ok(())
     }
 }
 
 pub(super) async fn handler(spec: &PostgresSpec, ledger: &Ledger, schema: &str) -> Result<Handler, SinkError> {
-    let failed = |source| SinkError::Table { table: spec.table.clone(), source };
+    let failed = |source| SinkError { table: spec.table.clone(), source };
     match &spec.url {
         None => {
             let table = Table::new(&spec.table, schema);
             table.create(ledger.effects_pool()).await.map_err(failed)?;
-            Ok(Handler::InLedger(Arc::new(InLedger { table })))
+            Ok(Handler::InLedger(Arc::new(table)))
         }
         Some(url) => {
             let options = PgConnectOptions::from_str(url).map_err(failed)?.application_name("sealbus");
@@ -103,22 +95,6 @@ pub(super) async fn handler(spec: &PostgresSpec, ledger: &Ledger, schema: &str) 
                 created: OnceCell::new(),
             })))
         }
-    }
-}
-
-/// A table in the ledger's database.
-struct InLedger {
-    table: Table,
-}
-
-#[async_trait]
-impl LedgerEffect for InLedger {
-    fn max_batch(&self) -> usize {
-        MAX_BATCH
-    }
-
-    async fn apply(&self, batch: &[Delivery], transaction: &mut PgConnection) -> Result<(), HandlerError> {
-        self.table.insert(batch, transaction).await
     }
 }
 
@@ -138,6 +114,17 @@ impl ExternalEffect for OtherDatabase {
     async fn apply(&self, batch: &[Delivery]) -> Result<(), HandlerError> {
         self.created.get_or_try_init(|| self.table.create(&self.pool)).await?;
         self.table.insert(batch, &mut *self.pool.acquire().await?).await
+    }
+}
+
+#[async_trait]
+impl LedgerEffect for Table {
+    fn max_batch(&self) -> usize {
+        MAX_BATCH
+    }
+
+    async fn apply(&self, batch: &[Delivery], transaction: &mut PgConnection) -> Result<(), HandlerError> {
+        self.insert(batch, transaction).await
     }
 }
 
