@@ -6,14 +6,15 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
-use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerInfo};
 use sealbus_core::timestamp::Timestamp;
 use tokio::sync::watch;
 
-use crate::server::{self, Version};
-use crate::topology::{EVENTS, stream_error};
-use crate::{BrokerError, PublishError};
+use crate::BrokerError;
+use crate::topology::EVENTS;
 
+/// How long JetStream may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest number of messages without an acknowledgement. Only a caller without a limit of its own reaches it, and
 /// gets an error: if the client waited for an acknowledgement instead, that wait would have no timeout.
 const MAX_OUTSTANDING_ACKS: usize = 65_536;
@@ -21,31 +22,16 @@ const MAX_OUTSTANDING_ACKS: usize = 65_536;
 const SUBSCRIBER_BUFFER: usize = 1_024;
 /// The interval of pings by which a dead connection is detected.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// How long `JetStream` may take to answer, unless the configuration says otherwise.
-const DEFAULT_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause before the first attempt to reconnect. It doubles with each attempt.
 const MIN_RECONNECT_DELAY_MS: u64 = 20;
 /// The longest pause between two attempts to reconnect.
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(2);
-
-/// The address of the broker, and the name of this client.
-#[derive(Clone)]
-pub struct BrokerConfig {
-    /// One or more URLs `nats://…`, comma-separated. They may contain a password, so this type does not implement
-    /// `Debug`.
-    pub url: String,
-    /// The name of this process, as `nats server report connections` shows it.
-    pub name: String,
-    /// How long to wait for an acknowledgement or another answer of `JetStream`.
-    pub answer_timeout: Duration,
-}
-
-impl BrokerConfig {
-    /// Returns a configuration with an answer timeout of 5 s.
-    pub fn new(url: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { url: url.into(), name: name.into(), answer_timeout: DEFAULT_ANSWER_TIMEOUT }
-    }
-}
+/// The oldest supported nats-server (major, minor). Version 2.9 has no metadata of streams and consumers, and no consumer
+/// pause.
+pub(crate) const MIN_VERSION: (u32, u32) = (2, 10);
+/// The smallest `max_payload`, in bytes. The largest message is data of 256 KiB in an envelope, metadata, header and
+/// seal.
+pub(crate) const MIN_MAX_PAYLOAD: usize = 512 * 1024;
 
 /// The state of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +48,8 @@ pub struct Connection {
 pub struct Broker {
     pub(crate) client: Client,
     pub(crate) jetstream: Context,
-    pub(crate) version: Version,
+    /// The version of the server (major, minor).
+    pub(crate) version: (u32, u32),
     connection: Arc<watch::Sender<Connection>>,
 }
 
@@ -73,28 +60,25 @@ pub struct StreamState {
     pub created: Timestamp,
     /// The number of messages.
     pub messages: u64,
-    /// The stream sequence of the oldest message.
-    pub first_seq: u64,
     /// The stream sequence of the newest message, even if that has been deleted.
     pub last_seq: u64,
 }
 
 impl Broker {
-    /// Connects, and checks that the server meets the requirements of Sealbus. Afterwards a lost connection is
-    /// established again in the background; [`Broker::connection`] reports its state.
+    /// Connects to one of the URLs `nats://…`, which are separated by commas, and checks that the server meets the
+    /// requirements of Sealbus (docs/spec/protocol.md#jetstream-server). Afterwards a lost connection is established again
+    /// in the background; [`Broker::connection`] reports its state. `nats server report connections` shows `name`.
     ///
     /// # Errors
     /// [`BrokerError::Address`], [`BrokerError::Unreachable`] or [`BrokerError::Forbidden`] if there is no connection;
     /// [`BrokerError::Version`] or [`BrokerError::MaxPayload`] if the server does not meet the requirements.
-    pub async fn connect(config: BrokerConfig) -> Result<Self, BrokerError> {
-        let addresses =
-            config.url.split(',').map(|url| url.trim().parse::<ServerAddr>()).collect::<Result<Vec<_>, _>>();
+    pub async fn connect(urls: &str, name: &str) -> Result<Self, BrokerError> {
+        let addresses = urls.split(',').map(|url| url.trim().parse()).collect::<Result<Vec<ServerAddr>, _>>();
         let addresses = addresses.map_err(|error| BrokerError::Address(error.into()))?;
         let connection = Arc::new(watch::Sender::new(Connection { number: 1, up: true }));
         let observed = Arc::clone(&connection);
         // The client does not read credentials from URLs. A user name without a password is a token.
-        let credentials = addresses.iter().find_map(|address| Some((address.username()?, address.password())));
-        let options = match credentials {
+        let options = match addresses.iter().find_map(|address| Some((address.username()?, address.password()))) {
             Some((user, Some(password))) => {
                 ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
             }
@@ -102,9 +86,9 @@ impl Broker {
             None => ConnectOptions::new(),
         };
         let client = options
-            .name(&config.name)
+            .name(name)
             .ping_interval(PING_INTERVAL)
-            .request_timeout(Some(config.answer_timeout))
+            .request_timeout(Some(ANSWER_TIMEOUT))
             .subscription_capacity(SUBSCRIBER_BUFFER)
             .reconnect_delay_callback(|attempts| {
                 Duration::from_millis(MIN_RECONNECT_DELAY_MS << attempts.min(7)).min(MAX_RECONNECT_DELAY)
@@ -116,9 +100,9 @@ impl Broker {
             .connect(addresses)
             .await
             .map_err(connect_error)?;
-        let version = server::check(&client.server_info())?;
+        let version = check_server(&client.server_info())?;
         let jetstream = ContextBuilder::new()
-            .timeout(config.answer_timeout)
+            .timeout(ANSWER_TIMEOUT)
             .max_ack_inflight(MAX_OUTSTANDING_ACKS)
             .backpressure_on_inflight(false)
             .build(client.clone());
@@ -137,12 +121,11 @@ impl Broker {
 
     /// Reads the state of the stream `SEALBUS_EVENTS`.
     pub async fn events_state(&self) -> Result<StreamState, BrokerError> {
-        let stream = self.jetstream.get_stream(EVENTS).await.map_err(|error| stream_error(EVENTS, error))?;
+        let stream = self.stream(EVENTS).await?;
         let info = stream.cached_info();
         Ok(StreamState {
             created: Timestamp::from_offset(info.created),
             messages: info.state.messages,
-            first_seq: info.state.first_sequence,
             last_seq: info.state.last_sequence,
         })
     }
@@ -152,11 +135,18 @@ impl Broker {
         // This fails only if there is no connection to close.
         let _ = self.client.drain().await;
     }
+}
 
-    /// Returns an error if the connection is down. The client would buffer the message instead.
-    pub(crate) fn check_connected(&self) -> Result<(), PublishError> {
-        if self.is_connected() { Ok(()) } else { Err(PublishError::Unreachable("not connected".to_owned())) }
+/// Returns the version of a server that meets the requirements.
+fn check_server(info: &ServerInfo) -> Result<(u32, u32), BrokerError> {
+    let mut numbers = info.version.trim_start_matches('v').split('.').map(|number| number.parse().ok());
+    let version = numbers.next().flatten().zip(numbers.next().flatten()).filter(|version| *version >= MIN_VERSION);
+    let version = version.ok_or_else(|| BrokerError::Version { found: info.version.clone() })?;
+    if info.max_payload < MIN_MAX_PAYLOAD {
+        return Err(BrokerError::MaxPayload { found: info.max_payload });
     }
+    // JetStream is not checked here: a server without it may be a leaf node of a cluster that has it.
+    Ok(version)
 }
 
 fn connect_error(error: ConnectError) -> BrokerError {
@@ -179,5 +169,32 @@ fn on_event(connection: &watch::Sender<Connection>, event: &Event) {
         }
         Event::SlowConsumer(_) => tracing::warn!("a subscriber is too slow; messages were dropped"),
         other => tracing::info!(event = %other, "broker connection event"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(version: &str, max_payload: usize) -> ServerInfo {
+        ServerInfo { version: version.to_owned(), max_payload, ..ServerInfo::default() }
+    }
+
+    #[test]
+    fn a_server_before_2_10_is_refused() {
+        for version in ["2.10.0", "2.12.0-RC.1", "v2.15.2", "3.0.0"] {
+            assert!(check_server(&server(version, 1 << 20)).is_ok(), "{version}");
+        }
+        for version in ["2.9.10", "1.4.1", "", "two"] {
+            let error = check_server(&server(version, 1 << 20)).expect_err(version);
+            assert_eq!(error.to_string(), format!("the broker is nats-server {version}; Sealbus needs 2.10 or later"));
+        }
+    }
+
+    #[test]
+    fn a_max_payload_below_512_kib_is_refused() {
+        assert!(check_server(&server("2.12.1", 512 * 1024)).is_ok());
+        let error = check_server(&server("2.12.1", 512 * 1024 - 1)).expect_err("too small");
+        assert!(error.to_string().contains("524287 bytes; Sealbus needs 524288: set max_payload"), "{error}");
     }
 }

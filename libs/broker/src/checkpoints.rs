@@ -1,13 +1,11 @@
 //! Checkpoints of the log, kept on a stream that denies deletion: an anchor that the database cannot change.
 
+use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
-use async_nats::jetstream::message::PublishMessage;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::error::Cause;
-use crate::publish::{Ack, publish_error};
-use crate::topology::{CHECKPOINTS, stream_error};
-use crate::{Broker, BrokerError, PublishError};
+use crate::topology::CHECKPOINTS;
+use crate::{Broker, BrokerError, EventMessage, PublishError};
 
 const SUBJECT: &str = "checkpoints.log";
 /// The number of messages that are requested concurrently.
@@ -16,21 +14,18 @@ const CONCURRENT_READS: usize = 64;
 impl Broker {
     /// Stores the note of a checkpoint on `SEALBUS_CHECKPOINTS`, and waits for the acknowledgement. Within the
     /// duplicate window of the stream, a note with the same `message_id` is stored once.
-    pub async fn anchor_checkpoint(&self, note: String, message_id: &str) -> Result<Ack, PublishError> {
-        self.check_connected()?;
-        let message = PublishMessage::build().payload(note.into()).header(NATS_MESSAGE_ID, message_id);
-        let sent = self.jetstream.send_publish(SUBJECT, message).await.map_err(|error| publish_error(&error))?;
-        let ack = sent.await.map_err(|error| publish_error(&error))?;
-        Ok(Ack { stream_seq: ack.sequence, duplicate: ack.duplicate })
+    pub async fn anchor_checkpoint(&self, note: String, message_id: &str) -> Result<(), PublishError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_MESSAGE_ID, message_id);
+        let message = EventMessage { subject: SUBJECT.to_owned(), headers, body: note.into() };
+        self.publish(message).await?.acknowledged().await.map(drop)
     }
 
     /// Reads the newest `count` notes of the stream, oldest first, or all of them if `count` is `u64::MAX`. They are
     /// not verified: anyone who may publish to the stream can have put them there.
     pub async fn anchored_checkpoints(&self, count: u64) -> Result<Vec<Vec<u8>>, BrokerError> {
-        let mut checkpoints =
-            self.jetstream.get_stream(CHECKPOINTS).await.map_err(|error| stream_error(CHECKPOINTS, error))?;
-        let unanswered = |cause: Cause| BrokerError::Unanswered { request: format!("stream {CHECKPOINTS}"), cause };
-        let state = checkpoints.info().await.map_err(|error| unanswered(error.into()))?.state.clone();
+        let checkpoints = self.stream(CHECKPOINTS).await?;
+        let state = &checkpoints.cached_info().state;
         if state.messages == 0 {
             return Ok(Vec::new());
         }
@@ -41,6 +36,6 @@ impl Broker {
             .map_ok(|message| message.payload.to_vec())
             .try_collect()
             .await
-            .map_err(|error| unanswered(error.into()))
+            .map_err(|error| BrokerError::Unanswered { request: format!("stream {CHECKPOINTS}"), cause: error.into() })
     }
 }

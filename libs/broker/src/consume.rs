@@ -1,22 +1,30 @@
-//! Consuming the events stream: messages are pulled in batches and acknowledged one by one.
+//! Consuming the events stream: messages are pulled in batches and acknowledged one by one
+//! (docs/spec/protocol.md#jetstream-consumers).
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::pull;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::context::ConsumerInfoErrorKind;
 use async_nats::jetstream::message::Acker;
 use async_nats::jetstream::{AckKind, Message};
 use futures::{FutureExt, StreamExt};
 use sealbus_core::error_chain;
 use sealbus_core::event::Record;
+use sealbus_core::names::Subscription;
 use tokio::time::sleep;
 
-use crate::consumer::ConsumerSpec;
 use crate::error::Cause;
 use crate::message::decode;
-use crate::topology::{EVENTS, refused, stream_error};
+use crate::topology::{EVENTS, bus_metadata, refused};
 use crate::{Broker, BrokerError, DecodeError};
 
+/// The number of messages that one pull requests. With fewer than 16, pulls have been seen to stall.
+const MAX_BATCH: usize = 256;
+/// The number of messages of one consumer that may be delivered and not yet acknowledged, over all processes.
+const MAX_UNACKNOWLEDGED: i64 = 512;
+/// How long a pull waits for messages before it is renewed.
+const PULL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The interval of the server's heartbeats in an idle pull. The client gives a pull up after twice this time without
 /// one.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -25,8 +33,56 @@ const MIN_OPEN_DELAY: Duration = Duration::from_millis(50);
 /// The longest pause between two attempts to open a consumer.
 const MAX_OPEN_DELAY: Duration = Duration::from_secs(2);
 
+/// The JetStream consumer of a subscription.
+#[derive(Clone, Debug)]
+pub struct ConsumerSpec {
+    /// The subscription that the consumer belongs to.
+    pub subscription: Subscription,
+    /// The partition to consume, or `None` for all of them.
+    pub partition: Option<u32>,
+    /// Whether a new consumer starts with the next message, instead of the oldest one of the stream. It has no effect
+    /// on a consumer that exists.
+    pub from_now: bool,
+    /// How long the broker waits for an acknowledgement, or for [`Handle::progress`], before it delivers a message
+    /// again.
+    pub ack_wait: Duration,
+}
+
+impl ConsumerSpec {
+    /// Returns the name: `<subscription>-<partition>`, or only the subscription if it consumes all partitions.
+    pub fn name(&self) -> String {
+        match self.partition {
+            Some(partition) => format!("{}-{partition}", self.subscription),
+            None => self.subscription.to_string(),
+        }
+    }
+
+    fn config(&self) -> pull::Config {
+        let name = self.name();
+        let description = match self.partition {
+            Some(partition) => format!("Subscription {}, partition {partition}", self.subscription),
+            None => format!("Subscription {}", self.subscription),
+        };
+        let mut metadata = HashMap::from(bus_metadata("dispatcher"));
+        metadata.insert("io.sealbus.subscription".to_owned(), self.subscription.as_str().to_owned());
+        pull::Config {
+            durable_name: Some(name.clone()),
+            name: Some(name),
+            description: Some(description),
+            deliver_policy: if self.from_now { DeliverPolicy::New } else { DeliverPolicy::All },
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: self.ack_wait,
+            max_deliver: -1,
+            max_ack_pending: MAX_UNACKNOWLEDGED,
+            // At most one filter: with a list of them, each message costs the server many times as much.
+            filter_subject: self.partition.map(|partition| format!("events.*.*.{partition}.>")).unwrap_or_default(),
+            metadata,
+            ..pull::Config::default()
+        }
+    }
+}
+
 /// A delivered message.
-#[derive(Debug)]
 pub struct Delivered {
     /// The event, or the reason why the message is not one. Only the latter should be answered with [`Handle::term`].
     pub record: Result<Record, DecodeError>,
@@ -67,15 +123,6 @@ impl Handle {
     }
 }
 
-impl std::fmt::Debug for Handle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handle")
-            .field("deliveries", &self.deliveries)
-            .field("stream_seq", &self.stream_seq)
-            .finish_non_exhaustive()
-    }
-}
-
 /// The messages of a consumer. If the consumer, the stream or the connection fails, the consumer is opened again.
 pub struct Deliveries {
     broker: Broker,
@@ -90,26 +137,12 @@ impl Broker {
         Deliveries { broker: self.clone(), spec, pull: None, open_delay: Duration::ZERO }
     }
 
-    /// Deletes a consumer and its record of acknowledgements. It is no error if the consumer does not exist.
-    pub async fn delete_consumer(&self, spec: &ConsumerSpec) -> Result<(), BrokerError> {
-        let stream = self.jetstream.get_stream(EVENTS).await.map_err(|error| stream_error(EVENTS, error))?;
-        if stream.consumer_info(spec.name()).await.is_err_and(|error| error.kind() == ConsumerInfoErrorKind::NotFound) {
-            return Ok(());
-        }
-        let request = format!("the deletion of consumer {}", spec.name());
-        stream
-            .delete_consumer(&spec.name())
-            .await
-            .map(drop)
-            .map_err(|error| BrokerError::Unanswered { request, cause: error.into() })
-    }
-
     /// Creates or updates a consumer, and begins to pull its messages.
     async fn open_pull(&self, spec: &ConsumerSpec) -> Result<pull::Stream, BrokerError> {
         let request = || format!("consumer {}", spec.name());
         let unanswered = |cause: Cause| BrokerError::Unanswered { request: request(), cause };
         let mut config = spec.config();
-        let stream = self.jetstream.get_stream(EVENTS).await.map_err(|error| stream_error(EVENTS, error))?;
+        let stream = self.stream(EVENTS).await?;
         match stream.consumer_info(spec.name()).await {
             // The stream was rolled back: the consumer has acknowledged messages beyond its end, and would wait for
             // ever.
@@ -131,17 +164,13 @@ impl Broker {
             },
         }
         let consumer = stream.create_consumer(config).await.map_err(|error| unanswered(error.into()))?;
-        let pull = consumer
-            .stream()
-            .max_messages_per_batch(spec.max_batch)
-            .expires(spec.pull_timeout)
-            .heartbeat(HEARTBEAT.min(spec.pull_timeout / 3));
+        let pull = consumer.stream().max_messages_per_batch(MAX_BATCH).expires(PULL_TIMEOUT).heartbeat(HEARTBEAT);
         pull.messages().await.map_err(|error| unanswered(error.into()))
     }
 }
 
 impl Deliveries {
-    /// Waits for a message, and returns it with all others that have arrived, at most [`ConsumerSpec::max_batch`].
+    /// Waits for a message, and returns it with all others that have arrived, at most 256.
     ///
     /// It never fails: errors are logged, and the consumer is opened again. It is cancel-safe.
     pub async fn next_batch(&mut self) -> Vec<Delivered> {
@@ -155,24 +184,19 @@ impl Deliveries {
             };
             let first = match pull.next().await {
                 Some(Ok(message)) => message,
-                Some(Err(error)) => {
+                ended => {
                     // A missed heartbeat, a deleted consumer or a lost stream: this pull yields no further messages.
-                    tracing::info!(
-                        consumer = self.spec.name(),
-                        error = %error_chain(&error),
-                        "pull failed; reopening the consumer"
-                    );
-                    self.pull = None;
-                    continue;
-                }
-                None => {
+                    if let Some(Err(error)) = ended {
+                        let consumer = self.spec.name();
+                        tracing::info!(consumer, error = %error_chain(&error), "pull failed; reopening the consumer");
+                    }
                     self.pull = None;
                     continue;
                 }
             };
             self.open_delay = Duration::ZERO;
             let mut batch = vec![delivered(first)];
-            while batch.len() < self.spec.max_batch {
+            while batch.len() < MAX_BATCH {
                 let Some(Some(Ok(message))) = pull.next().now_or_never() else { break };
                 batch.push(delivered(message));
             }
@@ -185,17 +209,11 @@ impl Deliveries {
     async fn open(&mut self) -> Option<pull::Stream> {
         sleep(self.open_delay).await;
         self.open_delay = (self.open_delay * 2).clamp(MIN_OPEN_DELAY, MAX_OPEN_DELAY);
-        match self.broker.open_pull(&self.spec).await {
-            Ok(pull) => Some(pull),
-            Err(error) => {
-                tracing::warn!(
-                    consumer = self.spec.name(),
-                    error = %error_chain(&error),
-                    "consumer cannot be opened; retrying"
-                );
-                None
-            }
+        let opened = self.broker.open_pull(&self.spec).await;
+        if let Err(error) = &opened {
+            tracing::warn!(consumer = self.spec.name(), error = %error_chain(error), "consumer cannot be opened; retrying");
         }
+        opened.ok()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
+use crate::broker::{MIN_MAX_PAYLOAD, MIN_VERSION};
 use crate::message::EncodeError;
-use crate::server::Version;
 
 /// An error of the client library.
 pub(crate) type Cause = Box<dyn Error + Send + Sync>;
@@ -21,22 +21,18 @@ pub enum BrokerError {
     #[error("the broker refused the credentials")]
     Forbidden(#[source] Cause),
     /// The server is too old.
-    #[error("the broker is nats-server {found}; Sealbus needs {minimum} or later")]
+    #[error("the broker is nats-server {found}; Sealbus needs {}.{} or later", MIN_VERSION.0, MIN_VERSION.1)]
     Version {
         /// The version that the server reports.
         found: String,
-        /// The oldest supported version.
-        minimum: Version,
     },
     /// The server does not accept messages of the size that Sealbus needs.
     #[error(
-        "the broker accepts messages of up to {found} bytes; Sealbus needs {minimum}: set max_payload in its configuration"
+        "the broker accepts messages of up to {found} bytes; Sealbus needs {MIN_MAX_PAYLOAD}: set max_payload in its configuration"
     )]
     MaxPayload {
         /// The server's limit in bytes.
         found: usize,
-        /// The smallest supported limit in bytes.
-        minimum: usize,
     },
     /// JetStream is not enabled on the server or for the account, or it is still starting.
     #[error(
@@ -48,8 +44,6 @@ pub enum BrokerError {
     Refused {
         /// The object of the request, such as `stream SEALBUS_EVENTS`.
         request: String,
-        /// JetStream's error code, which `nats errors lookup` explains.
-        code: u64,
         /// JetStream's description of the error.
         description: String,
     },

@@ -20,14 +20,10 @@ pub struct Hint(async_nats::Message);
 impl Hint {
     /// Decodes the id of the outbox row and the event. Only their form is checked.
     pub fn read(&self) -> Result<(i64, Record), DecodeError> {
-        let id = self
-            .0
-            .headers
-            .as_ref()
-            .and_then(|headers| headers.get(OUTBOX_ID))
-            .ok_or(DecodeError::Missing(OUTBOX_ID))?;
+        let async_nats::Message { headers, payload, .. } = &self.0;
+        let id = headers.as_ref().and_then(|headers| headers.get(OUTBOX_ID)).ok_or(DecodeError::Missing(OUTBOX_ID))?;
         let id = id.as_str().parse().map_err(|_| DecodeError::Malformed(OUTBOX_ID))?;
-        Ok((id, decode(self.0.headers.as_ref(), &self.0.payload)?))
+        Ok((id, decode(headers.as_ref(), payload)?))
     }
 }
 

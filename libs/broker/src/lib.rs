@@ -10,7 +10,7 @@
 //!    [`Broker::publish`]. [`Sent::acknowledged`] returns once the stream has stored it.
 //! 3. A consumer takes messages in batches from [`Deliveries`]. Each is decoded into the record that it was made of, or
 //!    into the reason why it is not an event of Sealbus, and is answered with its [`Handle`].
-//! 4. A copy of each event that a subscription cannot apply is published as a [`DeadLetter`], for people to see.
+//! 4. [`Broker::copy_dead_letter`] publishes a copy of each event that a subscription cannot apply, for people to see.
 //!
 //! The streams are declared in [`topology`], the consumer of a subscription in [`ConsumerSpec`].
 
@@ -18,20 +18,15 @@ mod attributes;
 mod broker;
 mod checkpoints;
 mod consume;
-mod consumer;
 mod dead_letters;
 mod error;
 pub mod hints;
 mod message;
 mod publish;
-mod server;
 pub mod topology;
 
-pub use crate::broker::{Broker, BrokerConfig, Connection, StreamState};
-pub use crate::consume::{Delivered, Deliveries, Handle};
-pub use crate::consumer::ConsumerSpec;
-pub use crate::dead_letters::DeadLetter;
+pub use crate::broker::{Broker, Connection, StreamState};
+pub use crate::consume::{ConsumerSpec, Delivered, Deliveries, Handle};
 pub use crate::error::{BrokerError, PublishError};
 pub use crate::message::{DecodeError, EncodeError, EventMessage};
 pub use crate::publish::{Ack, Sent};
-pub use crate::server::Version;

@@ -23,7 +23,7 @@ use sealbus_core::partition::PlanKey;
 
 use crate::attributes;
 
-pub(crate) const LEAF: &str = "sealbus-leaf";
+const LEAF: &str = "sealbus-leaf";
 const METADATA: &str = "sealbus-metadata";
 const REQUEST: &str = "sealbus-request";
 const V1_COLUMNS: &str = "sealbus-v1";
@@ -75,14 +75,12 @@ impl EventMessage {
     /// id.
     pub fn encode(record: &Record, partitions: u32) -> Result<Self, EncodeError> {
         let header = &record.header;
-        let partition = PlanKey::of(&header.tenant, &header.plan).partition(partitions);
-        let subject =
-            format!("events.{}.{}.{partition}.{}", header.tenant, record.priority().as_str(), header.event_type);
         if header.event_type.split('.').any(|token| token.is_empty() || token.contains(['*', '>'])) {
             return Err(EncodeError::Subject);
         }
         let mut message = without_subject(record)?;
-        message.subject = subject;
+        let partition = PlanKey::of(&header.tenant, &header.plan).partition(partitions);
+        message.subject = format!("events.{}.{}.{partition}.{}", header.tenant, record.priority().as_str(), header.event_type);
         message.headers.insert(NATS_MESSAGE_ID, record.event_hash.to_string());
         attributes::write(record, &mut message.headers);
         Ok(message)
@@ -118,23 +116,17 @@ pub(crate) fn without_subject(record: &Record) -> Result<EventMessage, EncodeErr
     }
     let mut headers = HeaderMap::new();
     headers.insert(LEAF, BASE64_STANDARD.encode(leaf));
-    headers.insert(METADATA, one_line(&record.metadata));
+    // A header cannot contain line breaks and surrounding space. Canonical text has none. In text that was reformatted in
+    // the database they are white space between tokens, which the seal does not cover.
+    headers.insert(METADATA, record.metadata.trim().replace(['\r', '\n'], " "));
     if !record.request_mac.is_empty() {
         headers.insert(REQUEST, BASE64_STANDARD.encode(&record.request_mac));
     }
     if let Some(v1) = &record.v1 {
-        let columns = serde_json::to_string(v1).expect("a struct of strings can be serialised");
-        headers.insert(V1_COLUMNS, columns);
+        headers.insert(V1_COLUMNS, serde_json::to_string(v1).expect("a struct of strings can be serialised"));
     }
-    let body = record.payload.as_deref().map_or_else(Bytes::new, |payload| Bytes::copy_from_slice(payload.as_bytes()));
+    let body = Bytes::copy_from_slice(record.payload.as_deref().unwrap_or_default().as_bytes());
     Ok(EventMessage { subject: String::new(), headers, body })
-}
-
-/// Returns stored metadata without line breaks and surrounding space, which a header cannot contain. Canonical text has
-/// none. In text that was reformatted in the database they are white space between tokens, which the seal does not
-/// cover.
-fn one_line(metadata: &str) -> String {
-    metadata.trim().replace(['\r', '\n'], " ")
 }
 
 /// Decodes the record of a message, without its log index. The seal is not checked.
@@ -153,15 +145,6 @@ pub(crate) fn decode(headers: Option<&HeaderMap>, body: &[u8]) -> Result<Record,
     let payload = std::str::from_utf8(body).map_err(|_| DecodeError::Body)?;
     // No JSON text is empty: an empty body means that the payload is missing, whatever the payload mode is.
     let payload = (!payload.is_empty()).then(|| payload.to_owned());
-    Ok(Record {
-        event_hash: fields.hash(),
-        header: fields,
-        mac,
-        sig,
-        payload,
-        metadata,
-        request_mac,
-        v1,
-        log_index: None,
-    })
+    let event_hash = fields.hash();
+    Ok(Record { event_hash, header: fields, mac, sig, payload, metadata, request_mac, v1, log_index: None })
 }

@@ -42,14 +42,17 @@ impl Broker {
     /// [`PublishError::Unreachable`] at once if the connection is down; [`PublishError::TooLarge`] if no retry can
     /// succeed.
     pub async fn publish(&self, message: EventMessage) -> Result<Sent, PublishError> {
-        self.check_connected()?;
+        // The client would buffer the message instead.
+        if !self.is_connected() {
+            return Err(PublishError::Unreachable("not connected".to_owned()));
+        }
         let EventMessage { subject, headers, body } = message;
         let message = PublishMessage::build().payload(body).headers(headers);
         self.jetstream.send_publish(subject, message).await.map(Sent).map_err(|error| publish_error(&error))
     }
 }
 
-pub(crate) fn publish_error(error: &ClientError) -> PublishError {
+fn publish_error(error: &ClientError) -> PublishError {
     match error.kind() {
         PublishErrorKind::StreamNotFound => PublishError::NoStream,
         PublishErrorKind::MaxPayloadExceeded => PublishError::TooLarge,

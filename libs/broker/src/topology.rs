@@ -1,15 +1,13 @@
 //! The streams of Sealbus and their creation (docs/spec/protocol.md#jetstream-streams).
 
-use std::collections::HashMap;
 use std::error::Error as _;
 use std::time::Duration;
 
 use async_nats::jetstream::context::{
     CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind, RequestError, RequestErrorKind,
 };
-use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 
-use crate::server::Version;
 use crate::{Broker, BrokerError};
 
 /// The stream of all events, which it keeps for a limited time.
@@ -22,7 +20,7 @@ pub const CHECKPOINTS: &str = "SEALBUS_CHECKPOINTS";
 /// How long a stream remembers message ids to detect duplicates.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(30);
 /// The first version of nats-server with atomic batches.
-const ATOMIC_BATCHES: Version = Version { major: 2, minor: 12 };
+const ATOMIC_BATCHES: (u32, u32) = (2, 12);
 /// The prefix of metadata keys that nats-server sets itself.
 const SERVER_KEY_PREFIX: &str = "_nats";
 
@@ -38,8 +36,6 @@ pub struct TopologySettings {
     pub max_bytes: u64,
 }
 
-/// The part of a stream's configuration that Sealbus decides. The rest belongs to the operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
 struct StreamSpec {
     name: &'static str,
     subjects: &'static str,
@@ -47,26 +43,11 @@ struct StreamSpec {
     component: &'static str,
     max_age: Duration,
     max_bytes: i64,
-    replicas: usize,
-    atomic: bool,
-    /// Whether messages can be neither deleted nor purged.
-    deny_removal: bool,
 }
 
-fn streams(settings: &TopologySettings, server: Version) -> [StreamSpec; 3] {
+fn streams(settings: &TopologySettings) -> [StreamSpec; 3] {
     // JetStream's limit is an i64. No disk holds more bytes, so a larger limit is no limit.
     let max_bytes = i64::try_from(settings.max_bytes).unwrap_or(i64::MAX);
-    let unlimited = StreamSpec {
-        name: "",
-        subjects: "",
-        description: "",
-        component: "",
-        max_age: Duration::ZERO,
-        max_bytes: -1,
-        replicas: settings.replicas,
-        atomic: false,
-        deny_removal: false,
-    };
     [
         StreamSpec {
             name: EVENTS,
@@ -75,8 +56,6 @@ fn streams(settings: &TopologySettings, server: Version) -> [StreamSpec; 3] {
             component: "relay",
             max_age: settings.max_age,
             max_bytes,
-            atomic: server >= ATOMIC_BATCHES,
-            ..unlimited
         },
         StreamSpec {
             name: DEAD_LETTERS,
@@ -85,24 +64,24 @@ fn streams(settings: &TopologySettings, server: Version) -> [StreamSpec; 3] {
             component: "dispatcher",
             max_age: settings.max_age,
             max_bytes: max_bytes / 10,
-            ..unlimited
         },
         StreamSpec {
             name: CHECKPOINTS,
             subjects: "checkpoints.>",
             description: "Signed checkpoints of the log; nothing here can be deleted or purged",
             component: "sealer",
-            deny_removal: true,
-            ..unlimited
+            max_age: Duration::ZERO,
+            max_bytes: -1,
         },
     ]
 }
 
 impl StreamSpec {
-    /// Returns `base` with the settings that Sealbus decides.
-    fn applied_to(&self, base: Config) -> Config {
-        let mut metadata = without_server_keys(base.metadata);
+    /// Returns `base` with the settings that Sealbus decides. The rest belongs to the operator.
+    fn applied_to(&self, base: Config, replicas: usize, server: (u32, u32)) -> Config {
+        let mut metadata = base.metadata;
         metadata.extend(bus_metadata(self.component));
+        let deny_removal = self.name == CHECKPOINTS;
         Config {
             name: self.name.to_owned(),
             subjects: vec![self.subjects.to_owned()],
@@ -111,16 +90,17 @@ impl StreamSpec {
             discard: DiscardPolicy::Old,
             max_age: self.max_age,
             max_bytes: self.max_bytes,
-            num_replicas: self.replicas,
+            num_replicas: replicas,
+            // JetStream refuses a window that is longer than a limited age.
             duplicate_window: if self.max_age.is_zero() {
                 DUPLICATE_WINDOW
             } else {
                 DUPLICATE_WINDOW.min(self.max_age)
             },
             allow_direct: true,
-            allow_atomic_publish: self.atomic,
-            deny_delete: self.deny_removal,
-            deny_purge: self.deny_removal,
+            allow_atomic_publish: self.name == EVENTS && server >= ATOMIC_BATCHES,
+            deny_delete: deny_removal,
+            deny_purge: deny_removal,
             metadata,
             ..base
         }
@@ -133,43 +113,40 @@ pub(crate) fn bus_metadata(component: &str) -> [(String, String); 2] {
     [entry("version", env!("CARGO_PKG_VERSION")), entry("component", component)]
 }
 
-fn without_server_keys(mut metadata: HashMap<String, String>) -> HashMap<String, String> {
-    metadata.retain(|key, _| !key.starts_with(SERVER_KEY_PREFIX));
-    metadata
-}
-
 impl Broker {
     /// Creates missing streams, and updates the settings of existing ones that Sealbus decides. Their other settings
     /// and their messages stay. It is idempotent.
     pub async fn ensure_topology(&self, settings: &TopologySettings) -> Result<(), BrokerError> {
-        for spec in streams(settings, self.version) {
-            self.ensure_stream(&spec).await?;
+        for spec in streams(settings) {
+            self.ensure_stream(&spec, settings.replicas).await?;
         }
         Ok(())
     }
 
-    async fn ensure_stream(&self, spec: &StreamSpec) -> Result<(), BrokerError> {
-        let existing = match self.jetstream.get_stream(spec.name).await {
-            Ok(stream) => Some(stream.cached_info().config.clone()),
-            Err(error) if is_missing(&error) => None,
+    /// Returns a stream with its state.
+    pub(crate) async fn stream(&self, name: &str) -> Result<Stream, BrokerError> {
+        self.jetstream.get_stream(name).await.map_err(|error| stream_error(name, error))
+    }
+
+    async fn ensure_stream(&self, spec: &StreamSpec, replicas: usize) -> Result<(), BrokerError> {
+        let mut existing = match self.jetstream.get_stream(spec.name).await {
+            Ok(stream) => stream.cached_info().config.clone(),
+            Err(error) if matches!(error.kind(), GetStreamErrorKind::JetStream(refusal) if refusal.code() == 404) => {
+                let defaults = Config {
+                    storage: StorageType::File,
+                    max_messages: -1,
+                    max_messages_per_subject: -1,
+                    ..Config::default()
+                };
+                let created = self.jetstream.create_stream(spec.applied_to(defaults, replicas, self.version)).await;
+                created.map_err(|error| create_error(spec.name, error))?;
+                tracing::info!(stream = spec.name, "stream created");
+                return Ok(());
+            }
             Err(error) => return Err(stream_error(spec.name, error)),
         };
-        let Some(existing) = existing else {
-            let defaults = Config {
-                storage: StorageType::File,
-                max_messages: -1,
-                max_messages_per_subject: -1,
-                ..Config::default()
-            };
-            self.jetstream
-                .create_stream(spec.applied_to(defaults))
-                .await
-                .map_err(|error| create_error(spec.name, error))?;
-            tracing::info!(stream = spec.name, "stream created");
-            return Ok(());
-        };
-        let existing = Config { metadata: without_server_keys(existing.metadata.clone()), ..existing };
-        let wanted = spec.applied_to(existing.clone());
+        existing.metadata.retain(|key, _| !key.starts_with(SERVER_KEY_PREFIX));
+        let wanted = spec.applied_to(existing.clone(), replicas, self.version);
         if wanted != existing {
             self.jetstream.update_stream(&wanted).await.map_err(|error| create_error(spec.name, error))?;
             tracing::info!(stream = spec.name, "stream updated");
@@ -178,11 +155,7 @@ impl Broker {
     }
 }
 
-fn is_missing(error: &GetStreamError) -> bool {
-    matches!(error.kind(), GetStreamErrorKind::JetStream(error) if error.code() == 404)
-}
-
-pub(crate) fn stream_error(stream: &str, error: GetStreamError) -> BrokerError {
+fn stream_error(stream: &str, error: GetStreamError) -> BrokerError {
     let object = format!("stream {stream}");
     match error.kind() {
         GetStreamErrorKind::JetStream(refusal) => refused(object, &refusal),
@@ -208,5 +181,5 @@ fn create_error(stream: &str, error: CreateStreamError) -> BrokerError {
 
 /// Returns the error of a request that JetStream refused. `request` names its object, such as `stream SEALBUS_EVENTS`.
 pub(crate) fn refused(request: String, refusal: &async_nats::jetstream::Error) -> BrokerError {
-    BrokerError::Refused { request, code: refusal.error_code().0, description: refusal.to_string() }
+    BrokerError::Refused { request, description: refusal.to_string() }
 }

@@ -17,8 +17,7 @@ use crate::support::{jetstream, message, publish, start};
 
 fn spec(partition: Option<u32>) -> ConsumerSpec {
     let subscription = Subscription::parse("archive").unwrap();
-    let spec = ConsumerSpec::new(subscription, partition, Duration::from_secs(5), 512);
-    ConsumerSpec { pull_timeout: Duration::from_secs(1), ..spec }
+    ConsumerSpec { subscription, partition, from_now: false, ack_wait: Duration::from_secs(5) }
 }
 
 /// Consumes and acknowledges at least `count` messages, and returns their seqs.
@@ -77,12 +76,12 @@ async fn unacknowledged_messages_are_delivered_again_and_counted() {
 
 #[tokio::test]
 async fn a_deleted_consumer_is_created_again() {
-    let (_nats, broker) = start().await;
+    let (nats, broker) = start().await;
     publish(&broker, "order-1", 1).await;
     let mut deliveries = broker.deliveries(spec(None));
     assert_eq!(take(&mut deliveries, 1).await, [1]);
-    broker.delete_consumer(&spec(None)).await.unwrap();
-    broker.delete_consumer(&spec(None)).await.unwrap();
+    let stream = jetstream(&nats).await.get_stream(EVENTS).await.unwrap();
+    stream.delete_consumer("archive").await.unwrap();
     publish(&broker, "order-1", 2).await;
     assert_eq!(take(&mut deliveries, 2).await, [1, 2], "a new consumer starts with the oldest message");
 }

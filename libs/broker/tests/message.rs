@@ -106,7 +106,8 @@ async fn records_of_every_shape_are_published_and_consumed_unchanged() {
         assert!(!sent.acknowledged().await.unwrap().duplicate);
     }
     let subscription = Subscription::parse("archive").unwrap();
-    let mut deliveries = broker.deliveries(ConsumerSpec::new(subscription, None, Duration::from_secs(10), 512));
+    let spec = ConsumerSpec { subscription, partition: None, from_now: false, ack_wait: Duration::from_secs(10) };
+    let mut deliveries = broker.deliveries(spec);
     let mut received = Vec::new();
     while received.len() < records.len() {
         for delivered in deliveries.next_batch().await {

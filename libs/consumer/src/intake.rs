@@ -39,11 +39,12 @@ pub(crate) async fn pull(assignment: Arc<Assignment>, queue: mpsc::Sender<Queued
     let span = assignment.span();
     async {
         let (context, settings) = (&assignment.context, assignment.context.settings());
-        let name = context.spec.name.clone();
-        let mut spec =
-            ConsumerSpec::new(name, assignment.partition, settings.ack_wait, settings.tuning.max_unacknowledged);
-        spec.from_now = context.spec.start == Start::Now;
-        let mut deliveries = context.process.broker.deliveries(spec);
+        let mut deliveries = context.process.broker.deliveries(ConsumerSpec {
+            subscription: context.spec.name.clone(),
+            partition: assignment.partition,
+            from_now: context.spec.start == Start::Now,
+            ack_wait: settings.ack_wait,
+        });
         loop {
             let batch = tokio::select! {
                 () = assignment.ending.cancelled() => return,

@@ -44,8 +44,6 @@ pub struct Settings {
 pub struct Tuning {
     /// The age of the oldest unsealed event from which on the sweep raises an alarm, and the interval of that check.
     pub sealing_alarm_age: Duration,
-    /// The most messages of one assignment that are delivered and not acknowledged.
-    pub max_unacknowledged: i64,
     /// The longest that the pauses before retries of one event in memory may take in all; before a longer pause the
     /// plan is parked.
     pub retry_pauses: Duration,
@@ -68,7 +66,6 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             sealing_alarm_age: Duration::from_mins(1),
-            max_unacknowledged: 512,
             retry_pauses: Duration::from_secs(1),
             unreachable_pause: Duration::from_secs(1),
             missing_event_pause: Duration::from_secs(30),

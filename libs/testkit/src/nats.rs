@@ -8,11 +8,8 @@ use async_nats::{HeaderMap, jetstream};
 use futures::TryStreamExt;
 use sealbus_backing::NatsOptions;
 use sealbus_broker::topology::TopologySettings;
-use sealbus_broker::{Broker, BrokerConfig, EventMessage};
+use sealbus_broker::{Broker, EventMessage};
 use sealbus_core::error_chain;
-
-/// How long a broker request waits for its answer. Short, since tests stop the server on purpose.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A nats-server with JetStream. It is stopped, and its store removed, when this is dropped.
 pub struct Nats {
@@ -36,8 +33,7 @@ impl Nats {
 
     /// Connects to the broker.
     pub async fn connect(&self) -> Broker {
-        let config = BrokerConfig { answer_timeout: ANSWER_TIMEOUT, ..BrokerConfig::new(self.url(), "test") };
-        Broker::connect(config).await.expect("the broker is reachable")
+        Broker::connect(&self.url(), "test").await.expect("the broker is reachable")
     }
 
     /// Connects to the broker and creates the streams with [`stream_settings`].

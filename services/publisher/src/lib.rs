@@ -26,7 +26,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealbus_broker::BrokerConfig;
 use sealbus_core::catalog::Catalog;
 use sealbus_core::clock::Clock;
 use sealbus_core::request::Limits;
@@ -35,6 +34,7 @@ use sealbus_ledger::append::{Appender, Hint};
 use sealbus_ledger::{Ledger, LedgerError};
 use sealbus_runtime::admin::Health;
 use sealbus_runtime::net::{self, ConnectionTimeouts};
+use sealbus_runtime::settings::SecretUrl;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -74,8 +74,8 @@ pub struct Config {
     pub max_sealed_wait: Duration,
     /// How long a client may take to send the head of a request, and requests in flight may take at shutdown.
     pub connection_timeouts: ConnectionTimeouts,
-    /// The broker that receives hints.
-    pub broker: BrokerConfig,
+    /// The URLs of the broker that receives hints.
+    pub broker_url: SecretUrl,
 }
 
 /// The open resources of a publisher.
@@ -182,7 +182,7 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
         tokens.watch(config.token_file_interval, background.clone()),
         hub.run(config.poll_interval, background.clone()),
         watch.run(config.poll_interval, background.clone()),
-        broker.run(config.broker, hints, metrics, background.clone()),
+        broker.run(&config.broker_url, hints, metrics, background.clone()),
     );
     Ok(())
 }

@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use sealbus_broker::DeadLetter;
 use sealbus_core::error_chain;
 use sealbus_core::event::Record;
 use sealbus_ledger::LedgerError;
@@ -192,8 +191,8 @@ fn set_aside_by(step: RetryStep) -> (PositionState, Option<Duration>) {
 /// repeated.
 async fn copy_dead_letter(assignment: &Assignment, record: &Record, error: &str, attempts: u32) {
     let context = &assignment.context;
-    let letter = DeadLetter { subscription: &context.spec.name, record, error, attempts };
-    if let Err(error) = context.process.broker.copy_dead_letter(letter).await {
+    let (broker, subscription) = (&context.process.broker, &context.spec.name);
+    if let Err(error) = broker.copy_dead_letter(subscription, record, attempts, error).await {
         warn!(seq = record.header.seq, error = %error_chain(&error), "dead letter was not copied to the broker");
     }
 }

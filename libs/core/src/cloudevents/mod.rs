@@ -16,7 +16,7 @@
 mod incoming;
 mod outgoing;
 
-use percent_encoding::{AsciiSet, CONTROLS};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 pub use self::incoming::{Incoming, from_binary, from_structured, is_json};
 pub use self::outgoing::{to_binary, to_structured};
@@ -34,6 +34,11 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 /// Returns whether a name consists of lower-case letters and digits, as those of attributes do.
 fn is_attribute_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
+/// Returns text as the value of a header: a space, `"`, `%` and everything but printable ASCII are percent-encoded as UTF-8.
+pub fn header_value(text: &str) -> String {
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 #[cfg(test)]

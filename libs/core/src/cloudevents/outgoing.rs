@@ -2,10 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use percent_encoding::utf8_percent_encode;
 use serde_json::{Map, Value, json};
 
-use super::{ENCODED, HEADER_PREFIX, is_attribute_name};
+use super::{HEADER_PREFIX, header_value, is_attribute_name};
 use crate::canonical::stored_matches;
 use crate::event::{PayloadMode, Record, View, stored_json};
 
@@ -73,7 +72,7 @@ pub fn to_binary(view: &View) -> (Vec<(String, String)>, Vec<u8>) {
         if name == "datacontenttype" {
             return ("content-type".to_owned(), text);
         }
-        (format!("{HEADER_PREFIX}{name}"), utf8_percent_encode(&text, ENCODED).to_string())
+        (format!("{HEADER_PREFIX}{name}"), header_value(&text))
     });
     let stored = payload(record).unwrap_or_default();
     let body = if is_base64(record) {

@@ -124,6 +124,14 @@ fn header_values_are_percent_encoded() {
 }
 
 #[test]
+fn header_values_are_encoded_by_the_rule_of_the_http_binding() {
+    // The example of the CloudEvents HTTP binding, then the characters at the limits of its rule.
+    assert_eq!(header_value("Euro € 😀"), "Euro%20%E2%82%AC%20%F0%9F%98%80");
+    assert_eq!(header_value("a!~#$&'()*+,/:;=?@[]"), "a!~#$&'()*+,/:;=?@[]");
+    assert_eq!(header_value("100% \"sure\"\r\n\u{7f}\u{85}"), "100%25%20%22sure%22%0D%0A%7F%C2%85");
+}
+
+#[test]
 fn data_that_is_not_json_is_stored_as_base64() {
     let image = [0_u8, 159, 146, 150];
     let headers: Vec<(String, String)> = [

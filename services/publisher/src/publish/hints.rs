@@ -7,9 +7,10 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use sealbus_broker::{Broker, BrokerConfig};
+use sealbus_broker::Broker;
 use sealbus_core::error_chain;
 use sealbus_ledger::append::Hint;
+use sealbus_runtime::settings::SecretUrl;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +34,7 @@ impl BrokerLink {
     /// Connects, and sends the hints of the appender, until `shutdown` fires.
     pub(crate) async fn run(
         &self,
-        config: BrokerConfig,
+        url: &SecretUrl,
         mut hints: mpsc::Receiver<Vec<Hint>>,
         metrics: Metrics,
         shutdown: CancellationToken,
@@ -43,7 +44,7 @@ impl BrokerLink {
                 self.send(&batch, &metrics);
             }
         };
-        let running = async { tokio::join!(self.connect(config), sending) };
+        let running = async { tokio::join!(self.connect(url), sending) };
         shutdown.run_until_cancelled(running).await;
         if let Some(broker) = self.broker.get() {
             broker.close().await;
@@ -58,10 +59,10 @@ impl BrokerLink {
         metrics.hints.inc_by(batch.len() as u64);
     }
 
-    async fn connect(&self, config: BrokerConfig) {
+    async fn connect(&self, url: &SecretUrl) {
         let mut warned = false;
         loop {
-            match Broker::connect(config.clone()).await {
+            match Broker::connect(url.expose(), "sealbus-publisher").await {
                 Ok(broker) => {
                     // Only this task sets it.
                     let _ = self.broker.set(broker);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::http::Method;
-use sealbus_broker::BrokerConfig;
 use sealbus_core::error_chain;
+use sealbus_runtime::settings::SecretUrl;
 use sealbus_testkit::{Nats, Postgres, eventually};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -61,7 +61,7 @@ async fn without_its_database_a_publisher_is_not_ready_and_names_the_ids_to_retr
 #[tokio::test]
 async fn without_its_broker_a_publisher_publishes_and_stays_ready() {
     let mut nats = Nats::start().await;
-    let publisher = Publisher::start_with(|config| config.broker = BrokerConfig::new(nats.url(), "publisher")).await;
+    let publisher = Publisher::start_with(|config| config.broker_url = SecretUrl::new(&nats.url())).await;
     let broker_check_says = async |state: &str| readiness(&publisher).await.body["checks"]["broker"] == *state;
     eventually("the broker is connected", async || broker_check_says("ok").await).await;
 

@@ -11,7 +11,6 @@ use futures::{Stream, StreamExt};
 use prometheus_client::registry::Registry;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder};
-use sealbus_broker::BrokerConfig;
 use sealbus_core::catalog::Catalog;
 use sealbus_core::error::ErrorKind;
 use sealbus_core::hash::Hash;
@@ -28,6 +27,7 @@ use sealbus_ledger::log::Signing;
 use sealbus_ledger::{Creation, EXPECTED_MIGRATION, Ledger, LedgerConfig, create};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::net::ConnectionTimeouts;
+use sealbus_runtime::settings::SecretUrl;
 use sealbus_testkit::Postgres;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -143,7 +143,7 @@ fn config(listener: TcpListener, token_file: PathBuf) -> Config {
         poll_interval: Duration::from_millis(20),
         connection_timeouts: ConnectionTimeouts { headers: Duration::from_secs(75), drain: Duration::from_secs(20) },
         // Nothing listens on the discard port.
-        broker: BrokerConfig::new("nats://127.0.0.1:9", "publisher"),
+        broker_url: SecretUrl::new("nats://127.0.0.1:9"),
     }
 }
 

@@ -126,7 +126,8 @@ impl World {
         let count = usize::try_from(broker.events_state().await.unwrap().messages).unwrap();
         let name = format!("look-{}x", &Uuid::new_v4().simple().to_string()[..12]);
         let subscription = Subscription::parse(&name).unwrap();
-        let mut deliveries = broker.deliveries(ConsumerSpec::new(subscription, None, Duration::from_secs(10), 512));
+        let spec = ConsumerSpec { subscription, partition: None, from_now: false, ack_wait: Duration::from_secs(10) };
+        let mut deliveries = broker.deliveries(spec);
         let mut records = Vec::with_capacity(count);
         while records.len() < count {
             for delivered in deliveries.next_batch().await {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use sealbus_broker::{Broker, BrokerConfig};
+use sealbus_broker::Broker;
 use sealbus_core::error_chain;
 use sealbus_core::event::Record;
 use sealbus_core::hash::Hash;
@@ -30,7 +30,7 @@ impl Anchors {
         let mut anchors: Vec<Arc<dyn Anchor>> = Vec::new();
         anchors.extend(settings.find(table::ANCHORS).map(|path| Arc::new(AnchorFile::new(path)) as Arc<dyn Anchor>));
         if let Some(url) = settings.find(table::NATS_URL) {
-            match Broker::connect(BrokerConfig::new(url.expose(), "sealbus-verify")).await {
+            match Broker::connect(url.expose(), "sealbus-verify").await {
                 Ok(broker) => anchors.push(Arc::new(AnchorStream::new(broker))),
                 Err(error) if anchors.is_empty() => return Err(error.into()),
                 Err(error) => {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealbus_broker::BrokerConfig;
 use sealbus_core::request::Limits;
 use sealbus_ledger::EXPECTED_MIGRATION;
 use sealbus_ledger::append::{Appender, MAX_EVENTS, check_lock_table};
@@ -50,7 +49,7 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
             headers: settings.get(table::HEADER_TIMEOUT),
             drain: settings.get(table::SHUTDOWN_GRACE) / 2,
         },
-        broker: BrokerConfig::new(settings.require(table::NATS_URL)?.expose(), "sealbus-publisher"),
+        broker_url: settings.require(table::NATS_URL)?,
     };
 
     let ledger = wiring::wait_for_ledger(settings, &shutdown).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sealbus_broker::topology::TopologySettings;
-use sealbus_broker::{Broker, BrokerConfig, BrokerError};
+use sealbus_broker::{Broker, BrokerError};
 use sealbus_runtime::reconnect::reconnect;
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
@@ -17,8 +17,8 @@ pub(crate) async fn wait_for_broker(
     client_name: &str,
     shutdown: &CancellationToken,
 ) -> Result<Broker, Failure> {
-    let config = BrokerConfig::new(settings.require(table::NATS_URL)?.expose(), client_name);
-    let connect = || Broker::connect(config.clone());
+    let url = settings.require(table::NATS_URL)?;
+    let connect = || Broker::connect(url.expose(), client_name);
     Ok(reconnect("connecting to the broker", shutdown, BrokerError::is_unreachable, connect).await?)
 }
 
