@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sealbus-ledger", &["sealbus-core", "sqlx"]),
     ("sealbus-broker", &["sealbus-core", "async-nats"]),
     ("sealbus-client", &["sealbus-core"]),
-    ("sealbus-consumer", &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sqlx"]),
+    ("sealbus-consumer", &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-runtime", "sqlx"]),
     ("sealbus-testkit", &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-backing", "sqlx", "async-nats"]),
     ("sealbus-publisher", &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-runtime", "axum"]),
     ("sealbus-relay", &["sealbus-core", "sealbus-ledger", "sealbus-broker", "sealbus-runtime"]),

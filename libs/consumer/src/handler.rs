@@ -24,11 +24,10 @@ pub enum Handler {
 impl Handler {
     /// Returns the most events that the handler takes in one call, at least 1.
     pub(crate) fn max_batch(&self) -> usize {
-        let events = match self {
-            Self::InLedger(effect) => effect.max_batch(),
-            Self::External(effect) => effect.max_batch(),
-        };
-        events.max(1)
+        match self {
+            Self::InLedger(effect) => effect.max_batch().max(1),
+            Self::External(effect) => effect.max_batch().max(1),
+        }
     }
 }
 
@@ -55,9 +54,7 @@ pub trait LedgerEffect: Send + Sync + 'static {
 /// An effect outside of the ledger's Postgres.
 #[async_trait]
 pub trait ExternalEffect: Send + Sync + 'static {
-    /// Returns the most events that one call takes, by default 1.
-    ///
-    /// When a call with several events fails, the runtime repeats it event by event to find the one that fails.
+    /// Returns the most events that one call takes, as [`LedgerEffect::max_batch`] does.
     fn max_batch(&self) -> usize {
         1
     }
@@ -66,8 +63,8 @@ pub trait ExternalEffect: Send + Sync + 'static {
     ///
     /// An event may be passed again although it took effect: after a crash between the effect and the move of the
     /// position, after an error, or by a process that was paused and does not know yet that another process has taken
-    /// over. [`Delivery::key`] is the same every time. [`Delivery::epoch`] rises when another process takes over, so a
-    /// target that remembers the highest epoch can reject a call from the process that lost its lease.
+    /// over. [`Delivery::key`] is the same every time. A target that remembers the highest [`Delivery::epoch`] can reject a
+    /// call from a process that lost its lease.
     async fn apply(&self, batch: &[Delivery]) -> Result<(), HandlerError>;
 }
 
@@ -77,26 +74,21 @@ pub trait ExternalEffect: Send + Sync + 'static {
 pub struct HandlerError(String);
 
 impl HandlerError {
-    /// An error with a reason in plain text.
+    /// Returns an error with a reason in plain text.
     pub fn new(reason: impl Into<String>) -> Self {
         Self(reason.into())
-    }
-
-    /// An error with the text of another error and of all its sources.
-    pub fn from_error(error: &dyn std::error::Error) -> Self {
-        Self(error_chain(error))
     }
 }
 
 impl From<sqlx::Error> for HandlerError {
     fn from(error: sqlx::Error) -> Self {
-        Self::from_error(&error)
+        Self(error_chain(&error))
     }
 }
 
 impl From<std::io::Error> for HandlerError {
     fn from(error: std::io::Error) -> Self {
-        Self::from_error(&error)
+        Self(error_chain(&error))
     }
 }
 
@@ -105,8 +97,9 @@ impl From<std::io::Error> for HandlerError {
 pub struct Delivery {
     /// The event.
     pub record: Arc<Record>,
+    /// The fencing token, which rises whenever another process takes over. It is not part of the key.
+    pub epoch: i64,
     pub(crate) subscription: Arc<str>,
-    pub(crate) epoch: i64,
 }
 
 impl Delivery {
@@ -114,11 +107,6 @@ impl Delivery {
     pub fn key(&self) -> IdempotencyKey<'_> {
         let header = &self.record.header;
         IdempotencyKey { subscription: &self.subscription, tenant: &header.tenant, plan: &header.plan, seq: header.seq }
-    }
-
-    /// Returns the fencing token, which rises whenever another process takes over. It is not part of the key.
-    pub fn epoch(&self) -> i64 {
-        self.epoch
     }
 }
 

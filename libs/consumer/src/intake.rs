@@ -9,8 +9,9 @@ use std::sync::Arc;
 use sealbus_broker::{ConsumerSpec, Delivered, Handle};
 use sealbus_core::error_chain;
 use sealbus_core::event::Record;
-use sealbus_ledger::LedgerError;
+use sealbus_core::partition::PlanKey;
 use sealbus_ledger::delivery::subscriptions::Start;
+use sealbus_ledger::{Deployment, LedgerError};
 use tokio::sync::mpsc;
 use tracing::{Instrument, error, warn};
 
@@ -18,57 +19,24 @@ use crate::assignment::Assignment;
 use crate::plan::message::QueuedMessage;
 use crate::seals::Source;
 
-/// The result of checking a message of the broker.
-enum Received {
-    /// An event of this assignment whose seal holds; it may have been read from the ledger in place of a forgery. It is
-    /// queued for its plan, and the message is acknowledged once the position covers it.
-    Event(Arc<Record>),
-    /// An event of a tenant that the subscription does not follow. The message is acknowledged at once.
-    NotFollowed,
-    /// Not an event of this ledger and partition, or a forgery for a place that the ledger has no event for. The
-    /// message is terminated: the broker never delivers it again.
-    Invalid,
-    /// An event whose seal does not hold, while the ledger cannot be read. The message gets no answer, so that the
-    /// broker delivers it again after the acknowledgement wait.
-    Undecided,
-}
-
 /// Pulls messages until the assignment ends or the receiver of `queue` is dropped. While the broker is unreachable it
 /// waits.
 pub(crate) async fn pull(assignment: Arc<Assignment>, queue: mpsc::Sender<QueuedMessage<Arc<Handle>>>) {
     let span = assignment.span();
     async {
-        let (context, settings) = (&assignment.context, assignment.context.settings());
+        let context = &assignment.context;
         let mut deliveries = context.process.broker.deliveries(ConsumerSpec {
             subscription: context.spec.name.clone(),
             partition: assignment.partition,
             from_now: context.spec.start == Start::Now,
-            ack_wait: settings.ack_wait,
+            ack_wait: context.settings().ack_wait,
         });
-        loop {
-            let batch = tokio::select! {
-                () = assignment.ending.cancelled() => return,
-                batch = deliveries.next_batch() => batch,
-            };
-            for Delivered { record, handle } in batch {
-                let received = match record {
-                    Ok(record) => receive(&assignment, record).await,
-                    Err(error) => {
-                        context.metrics.refused.inc();
-                        let (stream_seq, error) = (handle.stream_seq, error_chain(&error));
-                        warn!(stream_seq, error, "message is not a Sealbus event; terminated");
-                        Received::Invalid
-                    }
-                };
-                match received {
-                    Received::NotFollowed => handle.ack().await,
-                    Received::Invalid => handle.term().await,
-                    Received::Undecided => {}
-                    Received::Event(record) => {
-                        if queue.send(QueuedMessage::new(record, handle.deliveries, Arc::new(handle))).await.is_err() {
-                            return;
-                        }
-                    }
+        while let Some(batch) = assignment.ending.run_until_cancelled(deliveries.next_batch()).await {
+            for delivered in batch {
+                if let Some(message) = receive(&assignment, delivered).await
+                    && queue.send(message).await.is_err()
+                {
+                    return;
                 }
             }
         }
@@ -77,32 +45,50 @@ pub(crate) async fn pull(assignment: Arc<Assignment>, queue: mpsc::Sender<Queued
     .await;
 }
 
-async fn receive(assignment: &Assignment, record: Record) -> Received {
-    let (header, context) = (&record.header, &assignment.context);
-    let seals = &context.process.seals;
-    let partition = seals.partition(&header.tenant, &header.plan);
-    if header.origin != seals.origin || assignment.partition.is_some_and(|assigned| assigned != partition) {
-        warn!(
-            origin = header.origin,
-            of_partition = partition,
-            "message is of another ledger or partition; terminated"
-        );
-        return Received::Invalid;
+/// Returns a message with its event, or with the ledger's event in its place. It is acknowledged once the position covers
+/// the event. Answers all other messages.
+async fn receive(assignment: &Assignment, delivered: Delivered) -> Option<QueuedMessage<Arc<Handle>>> {
+    let Delivered { record, handle } = delivered;
+    let (context, process) = (&assignment.context, &assignment.context.process);
+    let record = match record {
+        Ok(record) => record,
+        Err(error) => {
+            context.metrics.refused.inc();
+            let (stream_seq, error) = (handle.stream_seq, error_chain(&error));
+            warn!(stream_seq, error, "message is not a Sealbus event; terminated");
+            handle.term().await;
+            return None;
+        }
+    };
+    let header = &record.header;
+    let Deployment { origin, partitions, .. } = process.ledger.deployment();
+    let partition = PlanKey::of(&header.tenant, &header.plan).partition(*partitions);
+    if header.origin != *origin || assignment.partition.is_some_and(|assigned| assigned != partition) {
+        let origin = &header.origin;
+        warn!(origin, of_partition = partition, "message is of another ledger or partition; terminated");
+        handle.term().await;
+        return None;
     }
     if !context.spec.follows(&header.tenant) {
-        return Received::NotFollowed;
+        handle.ack().await;
+        return None;
     }
-    let Err(verdict) = seals.check(&record, Source::Message) else { return Received::Event(Arc::new(record)) };
+    let Err(verdict) = process.check_seal(&record, Source::Message) else {
+        return Some(QueuedMessage::new(Arc::new(record), handle.deliveries, Arc::new(handle)));
+    };
     let (tenant, plan, seq, verdict) = (&header.tenant, &header.plan, header.seq, verdict.as_str());
     context.metrics.refused.inc();
     error!(tenant, plan, seq, verdict, "seal of a message does not hold; the event is read from the ledger instead");
     match event_from_ledger(assignment, &record).await {
-        Ok(Some(stored)) => Received::Event(Arc::new(stored)),
-        Ok(None) => Received::Invalid,
+        Ok(Some(stored)) => Some(QueuedMessage::new(Arc::new(stored), handle.deliveries, Arc::new(handle))),
+        Ok(None) => {
+            handle.term().await;
+            None
+        }
         Err(error) => {
             let error = error_chain(&error);
             warn!(tenant, plan, seq, error, "event cannot be read from the ledger; waiting for the next delivery");
-            Received::Undecided
+            None
         }
     }
 }
@@ -115,5 +101,5 @@ async fn event_from_ledger(assignment: &Assignment, claimed: &Record) -> Result<
     let ledger = context.ledger();
     let Some(plan_no) = ledger.history().plan_no(&header.tenant, &header.plan).await? else { return Ok(None) };
     let stored = ledger.history().range(plan_no, header.seq, header.seq, 1).await?.pop();
-    Ok(stored.filter(|stored| context.process.seals.check(stored, Source::Ledger).is_ok()))
+    Ok(stored.filter(|stored| context.process.check_seal(stored, Source::Ledger).is_ok()))
 }

@@ -50,7 +50,7 @@
 //!
 //! 1. [`run`] creates the subscriptions and takes leases on their partitions (`assignment`). A lease on one partition
 //!    of a subscription is an assignment, for which a `worker` runs.
-//! 2. `intake` pulls messages and decides what each of them is (`Received`). Seals are checked in `seals`.
+//! 2. `intake` pulls messages and decides what each of them is. Seals are checked in `seals`.
 //! 3. The `worker` keeps messages in memory by plan (`plan::slots`) and gives each plan one task at a time.
 //! 4. `plan::gather` puts a plan's events in order by a pure rule (`Decision` in `plan::order`) and reads missing
 //!    predecessors from the ledger.
@@ -60,7 +60,7 @@
 //! 6. `plan::process` ties these steps together, and `plan::actor` sets a plan aside that cannot go on. The worker
 //!    learns what to do next (`PlanOutcome`): acknowledge the messages that the position covers, or repeat the task.
 //! 7. `sweep::due` finds plans that were set aside and are due, which `plan::process` replays from the ledger.
-//!    `sweep::walk` finds in the log what the stream lost.
+//!    `sweep` itself finds in the log what the stream lost.
 //!
 //! A message is acknowledged only once the durable position covers its event. The rules are those of
 //! docs/spec/protocol.md, section Consume.
@@ -71,6 +71,7 @@ mod handler;
 mod intake;
 mod metrics;
 mod plan;
+mod plan_name;
 mod seals;
 mod settings;
 mod subscription;
@@ -80,6 +81,7 @@ mod worker;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use sealbus_broker::Broker;
 use sealbus_core::catalog::Catalog;
 use sealbus_core::seal::Keyring;
@@ -90,16 +92,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::assignment::creation::create;
-use crate::assignment::held::HeldAssignments;
 use crate::assignment::keeper::keep_assignments;
-use crate::assignment::{ProcessContext, SubscriptionContext};
+use crate::assignment::{HeldAssignments, ProcessContext, SubscriptionContext};
 pub use crate::error::ConsumerError;
 pub use crate::handler::{Delivery, ExternalEffect, Handler, HandlerError, IdempotencyKey, LedgerEffect};
 pub use crate::metrics::Metrics;
-use crate::seals::SealCheck;
-pub use crate::settings::{Settings, Tuning};
+pub use crate::settings::Settings;
 pub use crate::subscription::{Interest, Parallelism, SubscriptionSpec, Tenants};
-use crate::sweep::{due, walk};
 use crate::worker::work;
 
 /// Connections of the pool that effects leave to leases, the sweep and reads.
@@ -131,49 +130,37 @@ pub async fn run(
     settings: Settings,
     shutdown: CancellationToken,
 ) -> Result<(), ConsumerError> {
+    let transactions = transactions_per_subscription(&resources.ledger, &subscriptions);
     let Resources { ledger, broker, keyring, catalog, metrics } = resources;
-    let deployment = ledger.deployment();
-    let seals = SealCheck { origin: deployment.origin.clone(), partitions: deployment.partitions, keyring };
-    let process =
-        Arc::new(ProcessContext { ledger: ledger.clone(), broker, catalog, seals, settings: settings.clone() });
-    let held = Arc::new(HeldAssignments::default());
+    let held = HeldAssignments::default();
+    let process = Arc::new(ProcessContext { ledger, broker, catalog, keyring, settings, held });
     // Never used again: a process that is started again is another owner, and gets other epochs.
     let owner = Uuid::new_v4().to_string();
     let ending = shutdown.child_token();
     let mut tasks: JoinSet<Result<(), ConsumerError>> = JoinSet::new();
     let mut names = HashSet::new();
-    let transactions = transactions_per_subscription(&ledger, &subscriptions);
     for (spec, handler) in subscriptions {
         if !names.insert(spec.name.clone()) {
             return Err(ConsumerError::DuplicateName(spec.name.to_string()));
         }
-        let (process, held, ending) = (process.clone(), held.clone(), ending.clone());
-        let (metrics, owner) = (metrics.for_subscription(spec.name.as_str()), owner.clone());
+        let (process, owner, ending) = (process.clone(), owner.clone(), ending.clone());
+        let metrics = metrics.for_subscription(spec.name.as_str());
         tasks.spawn(async move {
             let Some(subscription_no) = create(&process, &spec, &ending).await? else { return Ok(()) };
-            let name = spec.name.as_str().into();
-            let transactions = Semaphore::new(transactions);
+            let (name, transactions) = (spec.name.as_str().into(), Semaphore::new(transactions));
             let context = SubscriptionContext { process, spec, name, subscription_no, handler, transactions, metrics };
-            keep_assignments(Arc::new(context), &held, owner, &ending, work).await
+            keep_assignments(Arc::new(context), owner, &ending, work).await
         });
     }
-    let sweeping = walk::sweep(ledger.clone(), held.clone(), settings.clone(), metrics.unsealed_age(), ending.clone());
-    tasks.spawn(async move {
-        sweeping.await;
-        Ok(())
-    });
-    let watching = due::watch(ledger, held, settings, ending.clone());
-    tasks.spawn(async move {
-        watching.await;
-        Ok(())
-    });
+    tasks.spawn(sweep::sweep(process.clone(), metrics.unsealed_age(), ending.clone()).map(Ok));
+    tasks.spawn(sweep::due::watch(process, ending.clone()).map(Ok));
     let mut outcome = Ok(());
     while let Some(ended) = tasks.join_next().await {
         let ended = ended.map_err(ConsumerError::Crashed).flatten();
-        if ended.is_err() && outcome.is_ok() {
-            outcome = ended;
+        if ended.is_err() {
             ending.cancel();
         }
+        outcome = outcome.and(ended);
     }
     outcome
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use sealbus_runtime::settings::{Settings as ProcessSettings, table};
+
 /// How a process works on its subscriptions.
-///
-/// There are no defaults here: they are in the process's table of settings, from which the caller takes the values.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The interval between two sweeps over the log.
@@ -34,14 +34,6 @@ pub struct Settings {
     pub prune_min_idle: Duration,
     /// How long work in flight may take to end at shutdown.
     pub shutdown_grace: Duration,
-    /// Values that no process has a setting for.
-    pub tuning: Tuning,
-}
-
-/// Intervals and limits that no process has a setting for. Their defaults are those of docs/spec/protocol.md, section
-/// Consume, where it names them.
-#[derive(Clone, Debug)]
-pub struct Tuning {
     /// The age of the oldest unsealed event from which on the sweep raises an alarm, and the interval of that check.
     pub sealing_alarm_age: Duration,
     /// The longest that the pauses before retries of one event in memory may take in all; before a longer pause the
@@ -51,28 +43,47 @@ pub struct Tuning {
     pub unreachable_pause: Duration,
     /// How long a plan is parked when the ledger lacks its next event, or has one whose seal does not hold.
     pub missing_event_pause: Duration,
-    /// The delivery of a message from which on its plan is parked before the handler runs, because the earlier
-    /// deliveries may have ended a process.
-    pub poison_after: u64,
-    /// The most transactions of one assignment in flight.
-    pub transactions_in_flight: usize,
-    /// The most plans of one assignment in flight whose effect is external.
-    pub external_plans_in_flight: usize,
-    /// The most plans that share a transaction.
-    pub plans_per_transaction: usize,
 }
 
-impl Default for Tuning {
-    fn default() -> Self {
+impl From<&ProcessSettings> for Settings {
+    /// Returns the settings of the runtime in a process with these settings.
+    ///
+    /// The runtime gets half of the process's shutdown grace period, so that connections can be closed in the other half.
+    /// The last four fields have no setting.
+    fn from(settings: &ProcessSettings) -> Self {
+        let queued_messages_per_plan = usize::try_from(settings.get(table::PLAN_QUEUE));
+        let queued_bytes_per_tenant = usize::try_from(settings.get(table::TENANT_QUEUE).bytes());
         Self {
+            sweep_interval: settings.get(table::SWEEP_INTERVAL),
+            sweep_min_age: settings.get(table::SWEEP_AGE),
+            replay_interval: settings.get(table::REPLAY_INTERVAL),
+            ack_wait: settings.get(table::ACK_WAIT),
+            progress_interval: settings.get(table::PROGRESS_INTERVAL),
+            handler_timeout: settings.get(table::HANDLER_TIMEOUT),
+            queued_messages_per_plan: queued_messages_per_plan.expect("the table allows at most 10,000 messages"),
+            queued_bytes_per_tenant: queued_bytes_per_tenant.expect("the table allows at most 1 GiB"),
+            lease_duration: settings.get(table::LEASE),
+            lease_renew_interval: settings.get(table::LEASE_RENEW_INTERVAL),
+            prune_interval: settings.get(table::PRUNE_INTERVAL),
+            prune_min_idle: settings.get(table::PRUNE_IDLE),
+            shutdown_grace: settings.get(table::SHUTDOWN_GRACE) / 2,
             sealing_alarm_age: Duration::from_mins(1),
             retry_pauses: Duration::from_secs(1),
             unreachable_pause: Duration::from_secs(1),
             missing_event_pause: Duration::from_secs(30),
-            poison_after: 4,
-            transactions_in_flight: 4,
-            external_plans_in_flight: 16,
-            plans_per_transaction: 32,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_of_the_table_are_taken() {
+        let settings = ProcessSettings::load([]).expect("every setting has a default or is optional");
+        let settings = Settings::from(&settings);
+        assert_eq!(settings.queued_bytes_per_tenant, 4 << 20);
+        assert_eq!(settings.queued_messages_per_plan, 64);
     }
 }

@@ -41,7 +41,7 @@ pub enum Tenants {
     Some(Vec<Tenant>),
 }
 
-/// How a subscription's work is divided among processes.
+/// How the work on a subscription is divided among processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Parallelism {
     /// Each partition is an assignment of its own, so that several processes share the work.

@@ -286,7 +286,7 @@ async fn an_event_read_from_the_ledger_that_does_not_link_stops_its_plan() {
 async fn stopped_sealing_shows_in_the_age_of_unsealed_events() {
     let bus = Bus::start().await;
     let mut settings = settings();
-    settings.tuning.sealing_alarm_age = Duration::from_millis(20);
+    settings.sealing_alarm_age = Duration::from_millis(20);
     let process = bus.consume(subscription("audit"), Recorder::default().handler(), settings).await;
     let age = || process.gauge("sealbus_consumer_unsealed_age_seconds");
 

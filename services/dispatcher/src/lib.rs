@@ -5,7 +5,6 @@
 //! the work by leases.
 
 pub mod file;
-mod settings;
 pub mod sinks;
 
 use sealbus_consumer::{ConsumerError, Settings};
@@ -13,7 +12,6 @@ pub use sealbus_consumer::{Metrics, Resources};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::file::{Declared, FileError};
-pub use crate::settings::consumer_settings;
 pub use crate::sinks::{SinkError, SinkSpec};
 
 /// The configuration of a dispatcher.

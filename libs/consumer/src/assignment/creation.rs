@@ -1,6 +1,7 @@
 //! The creation of a subscription.
 
 use sealbus_core::error_chain;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -14,31 +15,27 @@ pub(crate) async fn create(
     spec: &SubscriptionSpec,
     ending: &CancellationToken,
 ) -> Result<Option<i64>, ConsumerError> {
-    let ledger = &process.ledger;
+    let subscriptions = process.ledger.subscriptions();
     let mut waits_for = None;
     loop {
         let number = match waits_for {
-            None => ledger.subscriptions().find_or_create(&spec.name, spec.start).await.map(|subscribed| {
+            None => subscriptions.find_or_create(&spec.name, spec.start).await.map(|subscribed| {
                 if subscribed.start != spec.start {
+                    let (start, declared_start) = (subscribed.start.as_str(), spec.start.as_str());
                     warn!(
                         subscription = %spec.name,
-                        start = subscribed.start.as_str(),
-                        declared_start = spec.start.as_str(),
+                        start,
+                        declared_start,
                         "subscription already exists with a different start; the declared start is ignored"
                     );
                 }
                 if subscribed.waits_for.is_some() {
-                    info!(
-                        subscription = %spec.name,
-                        "subscription starts from now; waiting until earlier events are sealed"
-                    );
+                    info!(subscription = %spec.name, "subscription starts from now; waiting until earlier events are sealed");
                 }
                 waits_for = subscribed.waits_for.map(|bound| (subscribed.subscription_no, bound));
                 waits_for.is_none().then_some(subscribed.subscription_no)
             }),
-            Some((number, bound)) => {
-                ledger.subscriptions().finish(number, bound).await.map(|finished| finished.then_some(number))
-            }
+            Some((number, bound)) => subscriptions.finish(number, bound).await.map(|done| done.then_some(number)),
         };
         match number {
             Ok(Some(number)) => return Ok(Some(number)),
@@ -49,9 +46,8 @@ pub(crate) async fn create(
             }
             Err(source) => return Err(ConsumerError::Subscribe { subscription: spec.name.to_string(), source }),
         }
-        tokio::select! {
-            () = ending.cancelled() => return Ok(None),
-            () = tokio::time::sleep(process.settings.replay_interval) => {}
+        if ending.run_until_cancelled(sleep(process.settings.replay_interval)).await.is_none() {
+            return Ok(None);
         }
     }
 }

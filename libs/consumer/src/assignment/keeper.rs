@@ -8,10 +8,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::assignment::held::{HeldAssignment, HeldAssignments};
-use crate::assignment::plan_name::PlanName;
-use crate::assignment::{Assignment, SubscriptionContext};
+use crate::assignment::{Assignment, HeldAssignment, SubscriptionContext};
 use crate::error::ConsumerError;
+use crate::plan_name::PlanName;
 use crate::subscription::Parallelism;
 
 /// The key of the lease on all partitions of a subscription.
@@ -23,7 +22,6 @@ const ALL_PARTITIONS: &str = "all";
 /// `work` gets the assignment and the plans that become due for replay. It ends when the assignment does.
 pub(crate) async fn keep_assignments<W: Future<Output = ()> + Send + 'static>(
     context: Arc<SubscriptionContext>,
-    held: &Arc<HeldAssignments>,
     owner: String,
     ending: &CancellationToken,
     work: impl Fn(Arc<Assignment>, mpsc::UnboundedReceiver<PlanName>) -> W,
@@ -37,12 +35,12 @@ pub(crate) async fn keep_assignments<W: Future<Output = ()> + Send + 'static>(
     };
     // Each subscription has its own kind of lease, so that its partitions are shared by the processes that work on it.
     let kind = format!("deliver/{}", context.name);
-    let mut config = KeeperConfig::new(kind.clone(), keys, owner);
-    (config.lease_duration, config.renew_interval) = (settings.lease_duration, settings.lease_renew_interval);
+    let (lease_duration, renew_interval) = (settings.lease_duration, settings.lease_renew_interval);
+    let config = KeeperConfig { kind: kind.clone(), keys, owner, lease_duration, renew_interval };
     let mut keeper = Keeper::start(context.ledger().clone(), config);
     let mut workers: JoinSet<()> = JoinSet::new();
     let mut running: HashMap<String, CancellationToken> = HashMap::new();
-    let outcome = loop {
+    let mut outcome = loop {
         tokio::select! {
             () = ending.cancelled() => break Ok(()),
             Some(ended) = workers.join_next(), if !workers.is_empty() => {
@@ -62,27 +60,23 @@ pub(crate) async fn keep_assignments<W: Future<Output = ()> + Send + 'static>(
                     running.insert(lease.key().to_owned(), token.clone());
                     let assignment = Arc::new(Assignment::new(context.clone(), &kind, lease, token));
                     let (due, due_plans) = mpsc::unbounded_channel();
-                    held.add(HeldAssignment { assignment: assignment.clone(), due });
-                    let (held, work) = (held.clone(), work(assignment.clone(), due_plans));
+                    context.process.held.add(HeldAssignment { assignment: assignment.clone(), due });
+                    let work = work(assignment.clone(), due_plans);
                     workers.spawn(async move {
-                        let gauge = &assignment.context.metrics.assignments;
-                        gauge.inc();
+                        let context = &assignment.context;
+                        context.metrics.assignments.inc();
                         work.await;
-                        held.remove(&assignment);
-                        gauge.dec();
+                        context.process.held.remove(&assignment);
+                        context.metrics.assignments.dec();
                     });
                 }
             },
         }
     };
     running.values().for_each(CancellationToken::cancel);
-    let mut crashed = None;
     while let Some(ended) = workers.join_next().await {
-        crashed = crashed.or(ended.err());
+        outcome = outcome.and(ended.map_err(ConsumerError::Crashed));
     }
     keeper.stop().await;
-    match (outcome, crashed) {
-        (Ok(()), Some(crashed)) => Err(ConsumerError::Crashed(crashed)),
-        (outcome, _) => outcome,
-    }
+    outcome
 }

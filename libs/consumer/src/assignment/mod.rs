@@ -1,27 +1,28 @@
 //! An assignment: the work of one subscription in one partition (or in all of them) while this process owns its lease.
 
 pub(crate) mod creation;
-pub(crate) mod held;
 pub(crate) mod keeper;
-pub(crate) mod plan_name;
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sealbus_broker::Broker;
 use sealbus_core::catalog::Catalog;
+use sealbus_core::event::Record;
 use sealbus_core::retry::RetryPolicy;
+use sealbus_core::seal::Keyring;
+use sealbus_core::verify::Verdict;
 use sealbus_ledger::delivery::positions::{LeaseEpoch, Position};
 use sealbus_ledger::leases::keeper::Lease;
 use sealbus_ledger::{Ledger, LedgerError};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, error_span};
 
-use crate::assignment::plan_name::PlanName;
 use crate::handler::Handler;
 use crate::metrics::SubscriptionMetrics;
-use crate::seals::SealCheck;
+use crate::plan_name::PlanName;
+use crate::seals::{Source, check_seal};
 use crate::settings::Settings;
 use crate::subscription::SubscriptionSpec;
 
@@ -30,8 +31,10 @@ pub(crate) struct ProcessContext {
     pub ledger: Ledger,
     pub broker: Broker,
     pub catalog: Arc<Catalog>,
-    pub seals: SealCheck,
+    pub keyring: Keyring,
     pub settings: Settings,
+    /// The assignments that this process owns now, for the sweep and the replay of all of them.
+    pub held: HeldAssignments,
 }
 
 /// One subscription and everything that this process needs to work on it.
@@ -61,6 +64,13 @@ pub(crate) struct Assignment {
     pub ending: CancellationToken,
 }
 
+impl ProcessContext {
+    /// Checks the seal of an event, as [`check_seal`] does.
+    pub(crate) fn check_seal(&self, record: &Record, source: Source) -> Result<(), Verdict> {
+        check_seal(record, source, &self.ledger.deployment().origin, &self.keyring)
+    }
+}
+
 impl SubscriptionContext {
     /// Returns the retry policy for an event type: the subscription's own, otherwise that of the event's channel.
     pub(crate) fn policy(&self, event_type: &str) -> RetryPolicy {
@@ -79,11 +89,8 @@ impl SubscriptionContext {
     pub(crate) async fn positions(&self, plans: &[&PlanName]) -> Result<HashMap<PlanName, Position>, LedgerError> {
         let names: Vec<(&str, &str)> = plans.iter().map(|name| (&*name.tenant, &*name.plan)).collect();
         let numbers = self.ledger().history().plan_nos(&names).await?;
-        let mut positions = self
-            .ledger()
-            .positions()
-            .read(self.subscription_no, &numbers.values().copied().collect::<Vec<_>>())
-            .await?;
+        let plan_nos: Vec<i64> = numbers.values().copied().collect();
+        let mut positions = self.ledger().positions().read(self.subscription_no, &plan_nos).await?;
         let by_name = numbers.into_iter().filter_map(|((tenant, plan), plan_no)| {
             positions.remove(&plan_no).map(|position| (PlanName::new(&tenant, &plan), position))
         });
@@ -97,7 +104,7 @@ impl SubscriptionContext {
 }
 
 impl Assignment {
-    /// Creates the assignment for a lease of `kind` whose key is the partition, or any other text for all partitions.
+    /// Returns the assignment for a lease of `kind` whose key is the partition, or any other text for all partitions.
     pub(crate) fn new(context: Arc<SubscriptionContext>, kind: &str, lease: Lease, ending: CancellationToken) -> Self {
         let partition = lease.key().parse().ok();
         let lease_epoch = LeaseEpoch { kind: kind.to_owned(), key: lease.key().to_owned(), epoch: lease.epoch() };
@@ -114,5 +121,41 @@ impl Assignment {
         let PlanName { tenant, plan } = name;
         let (subscription, partition) = (&*self.context.name, self.partition);
         error_span!(parent: None, "plan", subscription, tenant = &**tenant, plan = &**plan, partition)
+    }
+}
+
+/// An assignment, and the channel by which its worker learns that a plan is due for replay.
+#[derive(Clone)]
+pub(crate) struct HeldAssignment {
+    pub assignment: Arc<Assignment>,
+    pub due: mpsc::UnboundedSender<PlanName>,
+}
+
+/// All assignments of this process, in the order in which it gained their leases.
+#[derive(Default)]
+pub(crate) struct HeldAssignments(Mutex<Vec<HeldAssignment>>);
+
+impl HeldAssignments {
+    pub(crate) fn add(&self, held: HeldAssignment) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(held);
+    }
+
+    pub(crate) fn remove(&self, assignment: &Assignment) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|held| held.assignment.lease_epoch != assignment.lease_epoch);
+    }
+
+    /// Returns the assignments by (subscription number, partition). One of all partitions appears under each of them. Of
+    /// two on the same partition, the one with the later epoch is returned.
+    pub(crate) fn by_partition(&self, partitions: u32) -> BTreeMap<(i64, u32), HeldAssignment> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_partition = all.iter().flat_map(|held| {
+            let numbers = match held.assignment.partition {
+                Some(partition) => partition..partition + 1,
+                None => 0..partitions,
+            };
+            numbers.map(|partition| ((held.assignment.context.subscription_no, partition), held.clone()))
+        });
+        by_partition.collect()
     }
 }

@@ -46,47 +46,32 @@ impl PlanActor<'_> {
                 Ok(self.settled())
             }
             AfterBatch::Defer => {
-                let deferred = context
-                    .ledger()
-                    .positions()
-                    .defer(context.subscription_no, &self.assignment.lease_epoch, &[(&self.position, seen)])
-                    .await?;
-                if deferred.is_empty() {
+                let (positions, plan) = (context.ledger().positions(), (&self.position, seen));
+                if positions.defer(context.subscription_no, &self.assignment.lease_epoch, &[plan]).await?.is_empty() {
                     return Ok(PlanOutcome::Repeat(None));
                 }
                 context.metrics.deferred.inc();
                 self.enter(PositionState::Deferred, seen, 0);
                 Ok(PlanOutcome::ReplayAgain(self.position))
             }
-            AfterBatch::ParkSuspect { event_type } => {
+            AfterBatch::ParkSuspect(event_type) => {
                 let (attempts, policy) = (self.position.attempts + 1, context.policy(&event_type));
                 let (state, retry_in) = set_aside_by(after_failure(&policy, attempts, Duration::ZERO, Duration::ZERO));
                 let reason = "delivered several times without being applied; its handler may have ended the process";
-                let errors = &[reason.to_owned()];
-                self.set_aside(&SetAside { state, seen_seq: seen, attempts, retry_in, errors }).await
+                self.set_aside(state, seen, attempts, retry_in, &[reason.to_owned()]).await
             }
             AfterBatch::ParkMissing(reason) => {
                 context.metrics.missing.inc();
                 error!(%reason, "plan is parked until the ledger has a valid next event");
                 // Replay finds the same again and again: the reason is stored the first time only.
                 let errors = if self.position.state == PositionState::Parked { vec![] } else { vec![reason] };
-                let (attempts, retry_in) =
-                    (self.position.attempts, Some(context.settings().tuning.missing_event_pause));
-                let aside =
-                    SetAside { state: PositionState::Parked, seen_seq: seen, attempts, retry_in, errors: &errors };
-                self.set_aside(&aside).await
+                let (attempts, pause) = (self.position.attempts, context.settings().missing_event_pause);
+                self.set_aside(PositionState::Parked, seen, attempts, Some(pause), &errors).await
             }
             AfterBatch::StopAtFork(reason) => {
                 error!(%reason, "plan is stopped at a fork until an operator settles it");
-                let (attempts, errors) = (self.position.attempts, &[reason]);
-                self.set_aside(&SetAside {
-                    state: PositionState::Fork,
-                    seen_seq: seen,
-                    attempts,
-                    retry_in: None,
-                    errors,
-                })
-                .await
+                let attempts = self.position.attempts;
+                self.set_aside(PositionState::Fork, seen, attempts, None, &[reason]).await
             }
         }
     }
@@ -99,13 +84,16 @@ impl PlanActor<'_> {
         step: RetryStep,
         seen: u64,
     ) -> Result<PlanOutcome, LedgerError> {
-        let assignment = self.assignment;
+        let context = &self.assignment.context;
         let (state, retry_in) = set_aside_by(step);
         let Failure { attempts, errors, .. } = failure;
-        let aside = SetAside { state, seen_seq: seen, attempts, retry_in, errors: &errors };
-        let outcome = self.set_aside(&aside).await?;
+        let outcome = self.set_aside(state, seen, attempts, retry_in, &errors).await?;
         if state == PositionState::Dead && matches!(outcome, PlanOutcome::Settled(_)) {
-            copy_dead_letter(assignment, record, errors.last().map_or("", String::as_str), attempts).await;
+            // The position is authoritative: a copy that fails is not repeated.
+            let (broker, error) = (&context.process.broker, errors.last().map_or("", String::as_str));
+            if let Err(error) = broker.copy_dead_letter(&context.spec.name, record, attempts, error).await {
+                warn!(seq = record.header.seq, error = %error_chain(&error), "dead letter was not copied to the broker");
+            }
         }
         Ok(outcome)
     }
@@ -153,21 +141,28 @@ impl PlanActor<'_> {
         Ok(PlanOutcome::Repeat(None))
     }
 
-    async fn set_aside(mut self, aside: &SetAside<'_>) -> Result<PlanOutcome, LedgerError> {
+    async fn set_aside(
+        mut self,
+        state: PositionState,
+        seen_seq: u64,
+        attempts: u32,
+        retry_in: Option<Duration>,
+        errors: &[String],
+    ) -> Result<PlanOutcome, LedgerError> {
         let (context, epoch) = (&self.assignment.context, &self.assignment.lease_epoch);
-        if !context.ledger().positions().set_aside(context.subscription_no, epoch, &self.position, aside).await? {
+        let aside = SetAside { state, seen_seq, attempts, retry_in, errors };
+        if !context.ledger().positions().set_aside(context.subscription_no, epoch, &self.position, &aside).await? {
             return Ok(PlanOutcome::Repeat(None));
         }
-        let metrics = &context.metrics;
-        match aside.state {
-            PositionState::Parked => _ = metrics.parked.inc(),
-            PositionState::Dead => _ = metrics.dead.inc(),
-            PositionState::Fork => _ = metrics.forks.inc(),
+        match state {
+            PositionState::Parked => _ = context.metrics.parked.inc(),
+            PositionState::Dead => _ = context.metrics.dead.inc(),
+            PositionState::Fork => _ = context.metrics.forks.inc(),
             PositionState::Live | PositionState::Deferred => {}
         }
-        let last_error = aside.errors.last().map_or("", String::as_str);
-        warn!(seq = self.position.next_seq, state = %aside.state, last_error, "plan set aside");
-        self.enter(aside.state, aside.seen_seq, aside.attempts);
+        let last_error = errors.last().map_or("", String::as_str);
+        warn!(seq = self.position.next_seq, %state, last_error, "plan set aside");
+        self.enter(state, seen_seq, attempts);
         Ok(self.settled())
     }
 
@@ -184,15 +179,5 @@ fn set_aside_by(step: RetryStep) -> (PositionState, Option<Duration>) {
     match step {
         RetryStep::Dead => (PositionState::Dead, None),
         RetryStep::Retry(pause) | RetryStep::Park(pause) => (PositionState::Parked, Some(pause)),
-    }
-}
-
-/// Copies a dead letter to the broker, where people can see it. The position is authoritative: a copy that fails is not
-/// repeated.
-async fn copy_dead_letter(assignment: &Assignment, record: &Record, error: &str, attempts: u32) {
-    let context = &assignment.context;
-    let (broker, subscription) = (&context.process.broker, &context.spec.name);
-    if let Err(error) = broker.copy_dead_letter(subscription, record, attempts, error).await {
-        warn!(seq = record.header.seq, error = %error_chain(&error), "dead letter was not copied to the broker");
     }
 }

@@ -5,7 +5,6 @@
 //! comes first and the position follows it; the lease is checked before each call.
 
 use std::any::Any;
-use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,11 +13,12 @@ use futures::FutureExt;
 use sealbus_core::event::Record;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::positions::{self, Move, Position, PositionState};
+use tokio::time::sleep;
 
 use crate::assignment::{Assignment, SubscriptionContext};
 use crate::handler::{Delivery, ExternalEffect, Handler, HandlerError, LedgerEffect};
 use crate::metrics;
-use crate::plan::batch::{Batch, HandlerCall, calls};
+use crate::plan::order::Batch;
 use crate::plan::retries::{RetryStep, after_failure};
 use crate::plan::task::Failure;
 
@@ -45,14 +45,14 @@ pub(crate) enum BatchOutcome {
     },
 }
 
-/// Reasons why batches did not take effect as a whole.
-pub(crate) enum EffectError {
+/// The outcome of one attempt to apply batches.
+pub(crate) enum Effect {
+    /// All events took effect, and the positions moved.
+    Applied,
     /// A position was not where it was read, or the lease is lost. No position moved.
     Stale,
     /// A call of the handler failed.
-    Handler(FailedCall),
-    /// The ledger could not be used. Nothing is known about the effect.
-    Ledger(LedgerError),
+    Failed(FailedCall),
 }
 
 /// A failed call of a handler.
@@ -61,58 +61,55 @@ pub(crate) struct FailedCall {
     pub batch: usize,
     /// How many events of that batch took effect before the call; the position is past them.
     pub applied: usize,
-    /// The index in the batch of the event that failed; `None` if the call held several events.
+    /// The index in the batch of the event that failed; `None` if the call held several events, because any of them can
+    /// have failed.
     pub failing_event: Option<usize>,
     /// The text of the error.
     pub error: String,
 }
 
-impl From<LedgerError> for EffectError {
-    fn from(error: LedgerError) -> Self {
-        Self::Ledger(error)
-    }
+/// One call of a handler, with some of the events that the subscription wants.
+struct HandlerCall {
+    deliveries: Vec<Delivery>,
+    /// The index of the batch that the first event belongs to.
+    batch: usize,
+    /// The index of the first event in that batch.
+    first: usize,
 }
 
-impl From<sqlx::Error> for EffectError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Ledger(error.into())
+impl HandlerCall {
+    /// Returns the failure of the call, before which `applied` events of its batch took effect.
+    fn failed(&self, applied: usize, error: String) -> FailedCall {
+        let failing_event = (self.deliveries.len() == 1).then_some(self.first);
+        FailedCall { batch: self.batch, applied, failing_event, error }
     }
-}
-
-/// What is left for retries in memory when a batch begins.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RetryBudget {
-    /// The longest that the pauses before retries of one event may take in all.
-    pub pauses: Duration,
-    /// Earlier calls of the handler on the first event that count as attempts.
-    pub earlier_attempts: u32,
-    /// The failure of one of the events in a transaction of several plans.
-    pub failure: Option<Failure>,
 }
 
 /// Applies a plan's events in order, and moves `position` with the stored position.
 ///
 /// All events are one batch at first. Once a call with several events has failed, they are applied one by one. An event
-/// that fails is retried after a pause until [`after_failure`] says that its plan has to be set aside.
+/// that fails is retried after a pause until [`after_failure`] says that its plan has to be set aside. `failure` is that
+/// of one of the events in a transaction of several plans.
 pub(crate) async fn apply(
     assignment: &Assignment,
     position: &mut Position,
     records: &[Arc<Record>],
-    budget: RetryBudget,
+    mut failure: Option<Failure>,
 ) -> Result<BatchOutcome, LedgerError> {
     let context = &assignment.context;
-    let first_seq = position.next_seq;
-    let (mut rest, mut failure, mut one_by_one) = (records, budget.failure, false);
+    // The attempts of a position that is not live are scheduled in the ledger, without pauses in memory.
+    let is_live = position.state == PositionState::Live;
+    let max_pauses = if is_live { context.settings().retry_pauses } else { Duration::ZERO };
+    let (mut rest, mut one_by_one) = (records, false);
     while let Some(first) = rest.first() {
         if let Some(failed) = failure.as_mut().filter(|failed| failed.seq == first.header.seq) {
             let policy = context.policy(&first.header.event_type);
-            let step = after_failure(&policy, failed.attempts, failed.paused, budget.pauses);
+            let step = after_failure(&policy, failed.attempts, failed.paused, max_pauses);
             let RetryStep::Retry(pause) = step else {
                 return Ok(BatchOutcome::Failed { record: first.clone(), failure: failed.clone(), step });
             };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = assignment.ending.cancelled() => return Ok(BatchOutcome::Stopped),
+            if assignment.ending.run_until_cancelled(sleep(pause)).await.is_none() {
+                return Ok(BatchOutcome::Stopped);
             }
             failed.paused += pause;
             context.metrics.retried.inc();
@@ -124,15 +121,14 @@ pub(crate) async fn apply(
             None => rest.len(),
         };
         let batch = Batch { from: position, records: &rest[..size] };
-        match apply_once(assignment, std::slice::from_ref(&batch)).await {
-            Ok(()) => {
+        match apply_once(assignment, std::slice::from_ref(&batch)).await? {
+            Effect::Applied => {
                 *position = batch.end();
                 rest = &rest[size..];
                 failure = failure.filter(|failed| failed.seq >= position.next_seq);
             }
-            Err(EffectError::Ledger(error)) => return Err(error),
-            Err(EffectError::Stale) => return Ok(BatchOutcome::Stale),
-            Err(EffectError::Handler(FailedCall { applied, failing_event, error, .. })) => {
+            Effect::Stale => return Ok(BatchOutcome::Stale),
+            Effect::Failed(FailedCall { applied, failing_event, error, .. }) => {
                 *position = batch.position_after(applied);
                 let failed_seq = failing_event.map(|index| rest[index].header.seq);
                 rest = &rest[applied..];
@@ -140,13 +136,11 @@ pub(crate) async fn apply(
                     one_by_one = true;
                     continue;
                 };
-                failure = Some(match failure.take() {
+                failure = Some(match failure {
                     Some(failed) if failed.seq == seq => failed.again(error),
-                    _ => {
-                        let mut failed = Failure::first(seq, error);
-                        failed.attempts += if seq == first_seq { budget.earlier_attempts } else { 0 };
-                        failed
-                    }
+                    // Replay has counted this attempt already.
+                    _ if seq == position.next_seq => Failure::of(seq, position.attempts.max(1), error),
+                    _ => Failure::of(seq, 1, error),
                 });
             }
         }
@@ -155,7 +149,7 @@ pub(crate) async fn apply(
 }
 
 /// Applies batches of different plans once. With an external effect there is exactly one batch.
-pub(crate) async fn apply_once(assignment: &Assignment, batches: &[Batch<'_>]) -> Result<(), EffectError> {
+pub(crate) async fn apply_once(assignment: &Assignment, batches: &[Batch<'_>]) -> Result<Effect, LedgerError> {
     match (&assignment.context.handler, batches) {
         (Handler::InLedger(effect), _) => apply_in_ledger(assignment, effect.as_ref(), batches).await,
         (Handler::External(effect), [batch]) => apply_externally(assignment, effect.as_ref(), batch).await,
@@ -167,109 +161,108 @@ async fn apply_in_ledger(
     assignment: &Assignment,
     effect: &dyn LedgerEffect,
     batches: &[Batch<'_>],
-) -> Result<(), EffectError> {
+) -> Result<Effect, LedgerError> {
     let context = &assignment.context;
     let _permit = context.transactions.acquire().await;
     let mut transaction = context.ledger().effects_pool().begin().await?;
-    let moves: Vec<Move> = batches
-        .iter()
-        .map(|batch| {
-            let end = batch.end();
-            Move { from: batch.from, next_seq: end.next_seq, last_hash: end.last_hash }
-        })
-        .collect();
+    let moves: Vec<Move> = batches.iter().map(|batch| move_between(batch.from, &batch.end())).collect();
     if !positions::advance(&mut transaction, context.subscription_no, &assignment.lease_epoch, &moves).await? {
         transaction.rollback().await?;
         context.metrics.fenced.inc();
-        return Err(EffectError::Stale);
+        return Ok(Effect::Stale);
     }
-    let calls = handler_calls(assignment, batches);
+    let calls = calls(assignment, batches);
     for call in &calls {
         if let Err(error) = call_handler(context, effect.apply(&call.deliveries, &mut transaction)).await {
             transaction.rollback().await?;
-            let (batch, failing_event) = (call.batch, call.failing_event());
-            return Err(EffectError::Handler(FailedCall { batch, applied: 0, failing_event, error }));
+            return Ok(Effect::Failed(call.failed(0, error)));
         }
     }
     // Postgres rolls a failed transaction back at COMMIT and reports no error, so an error that a handler ignored has
     // to be found before.
     if let Err(error) = sqlx::Executor::execute(&mut *transaction, "-- effect_is_sound\nSELECT").await {
         transaction.rollback().await?;
-        let (batch, failing_event) = match calls.as_slice() {
-            [call] => (call.batch, call.failing_event()),
-            _ => (0, None),
-        };
         let error = format!("the handler left the transaction unusable: {error}");
-        return Err(EffectError::Handler(FailedCall { batch, applied: 0, failing_event, error }));
+        return Ok(Effect::Failed(match calls.as_slice() {
+            [call] => call.failed(0, error),
+            _ => FailedCall { batch: 0, applied: 0, failing_event: None, error },
+        }));
     }
     transaction.commit().await?;
     metrics::add(&context.metrics.delivered, calls.iter().map(|call| call.deliveries.len()).sum());
-    Ok(())
+    Ok(Effect::Applied)
 }
 
 async fn apply_externally(
     assignment: &Assignment,
     effect: &dyn ExternalEffect,
     batch: &Batch<'_>,
-) -> Result<(), EffectError> {
+) -> Result<Effect, LedgerError> {
     let context = &assignment.context;
     let (mut delivered, mut failed) = (0, None);
-    for call in handler_calls(assignment, std::slice::from_ref(batch)) {
+    for call in calls(assignment, std::slice::from_ref(batch)) {
         if !assignment.lease.still_held() {
-            return Err(EffectError::Stale);
+            return Ok(Effect::Stale);
         }
         if let Err(error) = call_handler(context, effect.apply(&call.deliveries)).await {
-            let failing_event = call.failing_event();
-            failed = Some(FailedCall { batch: 0, applied: call.first, failing_event, error });
+            failed = Some(call.failed(call.first, error));
             break;
         }
         delivered += call.deliveries.len();
     }
     let applied = failed.as_ref().map_or(batch.records.len(), |failed| failed.applied);
-    if applied > 0 && !follow(assignment, &batch.position_after(applied), batch.from).await? {
+    if applied > 0 && !follow(assignment, batch.from, &batch.position_after(applied)).await? {
         context.metrics.fenced.inc();
-        return Err(EffectError::Stale);
+        return Ok(Effect::Stale);
     }
     metrics::add(&context.metrics.delivered, delivered);
-    failed.map_or(Ok(()), |failed| Err(EffectError::Handler(failed)))
+    Ok(failed.map_or(Effect::Applied, Effect::Failed))
 }
 
 /// Moves the position after an external effect, and returns whether it moved.
 ///
 /// If the plan was meanwhile deferred at the same place, the position moves from there: the effect has happened and
 /// need not be repeated.
-async fn follow(assignment: &Assignment, to: &Position, from: &Position) -> Result<bool, LedgerError> {
-    let context = &assignment.context;
+async fn follow(assignment: &Assignment, from: &Position, to: &Position) -> Result<bool, LedgerError> {
+    let (context, ledger) = (&assignment.context, assignment.context.ledger());
     let mut from = from.clone();
     for _ in 0..2 {
-        let mut connection = context.ledger().effects_pool().acquire().await?;
-        let step = Move { from: &from, next_seq: to.next_seq, last_hash: to.last_hash };
-        if positions::advance(&mut connection, context.subscription_no, &assignment.lease_epoch, &[step]).await? {
+        let mut connection = ledger.effects_pool().acquire().await?;
+        let moves = [move_between(&from, to)];
+        if positions::advance(&mut connection, context.subscription_no, &assignment.lease_epoch, &moves).await? {
             return Ok(true);
         }
         drop(connection);
-        let read =
-            context.ledger().positions().read(context.subscription_no, &[from.plan_no]).await?.remove(&from.plan_no);
-        match read {
-            Some(now)
-                if (now.next_seq, now.last_hash, now.state)
-                    == (from.next_seq, from.last_hash, PositionState::Deferred) =>
-            {
-                from = now;
-            }
+        let stored = ledger.positions().read(context.subscription_no, &[from.plan_no]).await?.remove(&from.plan_no);
+        let deferred_here = (from.next_seq, from.last_hash, PositionState::Deferred);
+        match stored {
+            Some(now) if (now.next_seq, now.last_hash, now.state) == deferred_here => from = now,
             _ => return Ok(false),
         }
     }
     Ok(false)
 }
 
-fn handler_calls(assignment: &Assignment, batches: &[Batch<'_>]) -> Vec<HandlerCall> {
+fn move_between<'a>(from: &'a Position, to: &Position) -> Move<'a> {
+    Move { from, next_seq: to.next_seq, last_hash: to.last_hash }
+}
+
+/// Divides the wanted events of some batches, in order, into calls of at most as many events as the handler takes.
+fn calls(assignment: &Assignment, batches: &[Batch<'_>]) -> Vec<HandlerCall> {
     let context = &assignment.context;
-    calls(batches, &context.spec, context.handler.max_batch(), |record| Delivery {
-        record: record.clone(),
-        subscription: context.name.clone(),
-        epoch: assignment.lease_epoch.epoch,
-    })
+    let max_events = context.handler.max_batch();
+    let mut calls: Vec<HandlerCall> = Vec::new();
+    for (batch, Batch { records, .. }) in batches.iter().enumerate() {
+        for (first, record) in records.iter().enumerate().filter(|(_, record)| context.spec.wants(record)) {
+            let (subscription, epoch) = (context.name.clone(), assignment.lease_epoch.epoch);
+            let delivery = Delivery { record: record.clone(), subscription, epoch };
+            match calls.last_mut() {
+                Some(call) if call.deliveries.len() < max_events => call.deliveries.push(delivery),
+                _ => calls.push(HandlerCall { deliveries: vec![delivery], batch, first }),
+            }
+        }
+    }
+    calls
 }
 
 /// Runs one call of the handler. A call that exceeds the timeout and a panic are failures. The error is text to store.
@@ -288,12 +281,8 @@ async fn call_handler(
         Err(_) => format!("the handler took longer than {limit:?}"),
     };
     context.metrics.failed.inc();
-    Err(storable(&error))
-}
-
-/// Truncates an error for storage, and replaces NUL, which a Postgres text column rejects.
-fn storable(error: &str) -> String {
-    error[..error.floor_char_boundary(MAX_ERROR_BYTES)].replace('\0', "\u{fffd}")
+    // A Postgres text column rejects NUL.
+    Err(error[..error.floor_char_boundary(MAX_ERROR_BYTES)].replace('\0', "\u{fffd}"))
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

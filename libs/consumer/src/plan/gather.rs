@@ -11,21 +11,14 @@ use sealbus_ledger::delivery::positions::Position;
 
 use crate::assignment::Assignment;
 use crate::metrics;
-use crate::plan::order::{AfterBatch, Arriving, Cursor, Decision, MAX_GAP, decide};
+use crate::plan::order::{AfterBatch, Arriving, Batch, Decision, MAX_GAP, advance, decide};
 use crate::plan::task::Arrival;
 use crate::seals::Source;
 
-/// The events to apply, and what the plan needs after them.
+/// Consecutive events of a plan, and what the plan needs after them.
 pub(crate) struct Gathered {
     pub records: Vec<Arc<Record>>,
     pub then: AfterBatch,
-}
-
-/// Consecutive events of a plan as read from the ledger. Their seals and links have been checked.
-pub(crate) struct LedgerEvents {
-    pub records: Vec<Arc<Record>>,
-    /// What ended them early, if anything did.
-    pub fault: Option<AfterBatch>,
 }
 
 /// Decides about arrived events, in order of seq, from a position that was read.
@@ -36,7 +29,7 @@ pub(crate) async fn gather(
     over_limit: bool,
 ) -> Result<Gathered, LedgerError> {
     let metrics = &assignment.context.metrics;
-    let mut cursor = Cursor::from(position);
+    let mut end = position.clone();
     let mut records: Vec<Arc<Record>> = Vec::new();
     let applied_before = applied_before(assignment, position, arrivals).await?;
     let mut sorted: Vec<&Arrival> = arrivals.iter().collect();
@@ -58,9 +51,9 @@ pub(crate) async fn gather(
                     record.map(|record| record.event_hash)
                 }
             };
-            let then = match decide(&cursor, &arriving, applied) {
+            let then = match decide(&end, &arriving, applied) {
                 Decision::Next => {
-                    cursor.advance(&arrival.record);
+                    advance(&mut end, &arrival.record);
                     records.push(arrival.record.clone());
                     break;
                 }
@@ -69,19 +62,17 @@ pub(crate) async fn gather(
                     break;
                 }
                 Decision::Gap { from, to } => {
-                    let read = events_from_ledger(assignment, position.plan_no, &cursor, to).await?;
+                    let read = events_from_ledger(assignment, &end, to).await?;
                     metrics::add(&metrics.gaps_filled, read.records.len());
-                    for record in read.records {
-                        cursor.advance(&record);
-                        records.push(record);
-                    }
-                    match read.fault {
-                        Some(fault) => fault,
-                        None if cursor.next_seq > to => continue,
-                        None => AfterBatch::ParkMissing(format!(
+                    end = Batch { from: &end, records: &read.records }.end();
+                    records.extend(read.records);
+                    match read.then {
+                        AfterBatch::Nothing if end.next_seq > to => continue,
+                        AfterBatch::Nothing => AfterBatch::ParkMissing(format!(
                             "the ledger lacks event {}, one of {from} to {to} that precede an event that arrived",
-                            cursor.next_seq
+                            end.next_seq
                         )),
+                        fault => fault,
                     }
                 }
                 Decision::Compare => AfterBatch::StopAtFork(format!(
@@ -89,8 +80,8 @@ pub(crate) async fn gather(
                     header.seq,
                     arrival.record.to_json()
                 )),
-                Decision::Fork => AfterBatch::StopAtFork(describe_fork(&cursor, &arrival.record, applied)),
-                Decision::Suspect => AfterBatch::ParkSuspect { event_type: header.event_type.clone() },
+                Decision::Fork => AfterBatch::StopAtFork(describe_fork(&end, &arrival.record, applied)),
+                Decision::Suspect => AfterBatch::ParkSuspect(header.event_type.clone()),
                 Decision::Defer => AfterBatch::Defer,
                 Decision::NotLive => AfterBatch::MarkSeen,
             };
@@ -118,59 +109,60 @@ async fn applied_before(
     Ok(applied)
 }
 
-/// Reads up to [`MAX_GAP`] events of a plan from the ledger, from the cursor on and up to seq `to`. Each must link to
-/// its predecessor and pass the check of its seal.
+/// Reads up to [`MAX_GAP`] events of a plan from the ledger, from a position on and up to seq `to`. Each must link to
+/// its predecessor and pass the check of its seal; the first fault ends them.
 pub(crate) async fn events_from_ledger(
     assignment: &Assignment,
-    plan_no: i64,
-    cursor: &Cursor,
+    position: &Position,
     to: u64,
-) -> Result<LedgerEvents, LedgerError> {
+) -> Result<Gathered, LedgerError> {
     let context = &assignment.context;
-    let ledger = context.ledger();
-    let mut fault = None;
-    let read = match ledger.history().range(plan_no, cursor.next_seq, to, MAX_GAP).await {
+    let history = context.ledger().history();
+    let (plan_no, first) = (position.plan_no, position.next_seq);
+    let mut then = AfterBatch::Nothing;
+    let read = match history.range(plan_no, first, to, MAX_GAP).await {
         Err(LedgerError::Unreadable { tenant, plan, seq, detail }) => {
             context.metrics.refused.inc();
             let reason = format!("event {tenant}/{plan}/{seq} of the ledger cannot be read: {detail}");
-            fault = Some(AfterBatch::ParkMissing(reason));
-            let last = u64::try_from(seq).ok().and_then(|seq| seq.checked_sub(1));
-            match last.filter(|last| *last >= cursor.next_seq) {
-                Some(last) => ledger.history().range(plan_no, cursor.next_seq, last, MAX_GAP).await?,
-                None => Vec::new(),
+            then = AfterBatch::ParkMissing(reason);
+            match u64::try_from(seq).ok().and_then(|seq| seq.checked_sub(1)) {
+                Some(last) if last >= first => history.range(plan_no, first, last, MAX_GAP).await?,
+                _ => Vec::new(),
             }
         }
         read => read?,
     };
-    let (mut cursor, mut records) = (*cursor, Vec::with_capacity(read.len()));
+    let (mut end, mut records) = (position.clone(), Vec::with_capacity(read.len()));
     for record in read {
         let seq = record.header.seq;
-        if seq != cursor.next_seq {
-            fault = Some(AfterBatch::ParkMissing(format!("the ledger lacks event {}", cursor.next_seq)));
+        if seq != end.next_seq {
+            then = AfterBatch::ParkMissing(format!("the ledger lacks event {}", end.next_seq));
             break;
         }
-        if let Err(verdict) = context.process.seals.check(&record, Source::Ledger) {
+        if let Err(verdict) = context.process.check_seal(&record, Source::Ledger) {
             context.metrics.refused.inc();
             let reason = format!("the seal of event {seq} of the ledger does not hold: {}", verdict.as_str());
-            fault = Some(AfterBatch::ParkMissing(reason));
+            then = AfterBatch::ParkMissing(reason);
             break;
         }
-        if record.header.prev != cursor.last_hash {
-            fault = Some(AfterBatch::StopAtFork(describe_fork(&cursor, &record, None)));
+        if record.header.prev != end.last_hash {
+            then = AfterBatch::StopAtFork(describe_fork(&end, &record, None));
             break;
         }
-        cursor.advance(&record);
+        advance(&mut end, &record);
         records.push(Arc::new(record));
     }
-    Ok(LedgerEvents { records, fault })
+    Ok(Gathered { records, then })
 }
 
 /// Describes a fork for an operator: both claims, and the whole of the event that was not applied.
-fn describe_fork(cursor: &Cursor, record: &Record, applied: Option<Hash>) -> String {
+fn describe_fork(position: &Position, record: &Record, applied: Option<Hash>) -> String {
     let seq = record.header.seq;
     let claims = match applied {
         Some(applied) => format!("event {seq} was applied as {applied}, and arrived as {}", record.event_hash),
-        None => format!("event {seq} links to {}, but {} was applied before it", record.header.prev, cursor.last_hash),
+        None => {
+            format!("event {seq} links to {}, but {} was applied before it", record.header.prev, position.last_hash)
+        }
     };
     format!("{claims}; arrived: {}", record.to_json())
 }

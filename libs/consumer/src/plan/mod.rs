@@ -1,7 +1,6 @@
 //! The processing of one plan's events: order, handler, retries, replay.
 
 pub(crate) mod actor;
-pub(crate) mod batch;
 pub(crate) mod effect;
 pub(crate) mod gather;
 pub(crate) mod group;

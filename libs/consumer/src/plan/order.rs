@@ -4,6 +4,8 @@
 //! docs/spec/protocol.md#consume-4, docs/spec/protocol.md#consume-8). The event's seal was checked before: the seal
 //! shows that the event is authentic, the hashes show here whether it is the event that belongs at its place.
 
+use std::sync::Arc;
+
 use sealbus_core::event::Record;
 use sealbus_core::hash::Hash;
 use sealbus_ledger::delivery::positions::{Position, PositionState};
@@ -11,37 +13,39 @@ use sealbus_ledger::delivery::positions::{Position, PositionState};
 /// The most missing events that are read from the ledger at once; a wider gap is left to replay.
 pub(crate) const MAX_GAP: u32 = 100;
 
-/// The end of what is applied of a plan, or will be once the batch that is being gathered has been applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cursor {
-    /// The seq to apply next.
-    pub next_seq: u64,
-    /// `event_hash` of the event before it.
-    pub last_hash: Hash,
-    /// The state of the position.
-    pub state: PositionState,
+/// Moves a position in memory past the plan's next event, as the ledger moves the stored one.
+pub(crate) fn advance(position: &mut Position, event: &Record) {
+    position.next_seq = event.header.seq + 1;
+    position.last_hash = event.event_hash;
+    (position.stored, position.attempts, position.agrees) = (true, 0, true);
 }
 
-impl From<&Position> for Cursor {
-    fn from(position: &Position) -> Self {
-        Self { next_seq: position.next_seq, last_hash: position.last_hash, state: position.state }
+/// Consecutive events of one plan that are to be applied, the first of them next at the position.
+pub(crate) struct Batch<'a> {
+    pub from: &'a Position,
+    pub records: &'a [Arc<Record>],
+}
+
+impl Batch<'_> {
+    /// Returns the position after the first `count` events of the batch.
+    pub(crate) fn position_after(&self, count: usize) -> Position {
+        let mut position = self.from.clone();
+        if let Some(last) = self.records[..count].last() {
+            advance(&mut position, last);
+        }
+        position
     }
-}
 
-impl Cursor {
-    /// Moves past the plan's next event.
-    pub(crate) fn advance(&mut self, record: &Record) {
-        self.next_seq = record.header.seq + 1;
-        self.last_hash = record.event_hash;
+    /// Returns the position after the whole batch.
+    pub(crate) fn end(&self) -> Position {
+        self.position_after(self.records.len())
     }
 }
 
 /// The facts about an arriving event on which the decision depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Arriving {
-    /// The seq of the event in its plan.
     pub seq: u64,
-    /// The hash of the event.
     pub event_hash: Hash,
     /// The hash of the event's predecessor, as the event states it.
     pub prev: Hash,
@@ -91,10 +95,7 @@ pub(crate) enum AfterBatch {
     /// Defer the plan: replay it from the ledger.
     Defer,
     /// Park the plan, and count an attempt for a suspect event of this type.
-    ParkSuspect {
-        /// The type of the event.
-        event_type: String,
-    },
+    ParkSuspect(String),
     /// Park the plan, because the ledger lacks an event or holds one that cannot be read or verified. The text gives the
     /// reason.
     ParkMissing(String),
@@ -102,34 +103,35 @@ pub(crate) enum AfterBatch {
     StopAtFork(String),
 }
 
-/// Decides what an arriving event is. `applied` is the hash of the event that was applied at its seq, if it is known.
-pub(crate) fn decide(cursor: &Cursor, arriving: &Arriving, applied: Option<Hash>) -> Decision {
-    if cursor.state == PositionState::Fork {
+/// Decides what an arriving event is. `position` is past the events of the batch that is being gathered. `applied` is the
+/// hash of the event that was applied at the seq of the arriving one, if it is known.
+pub(crate) fn decide(position: &Position, arriving: &Arriving, applied: Option<Hash>) -> Decision {
+    if position.state == PositionState::Fork {
         return Decision::NotLive;
     }
-    if arriving.seq < cursor.next_seq {
+    if arriving.seq < position.next_seq {
         return match applied {
             None => Decision::Compare,
             Some(applied) if applied == arriving.event_hash => Decision::Duplicate,
             Some(_) => Decision::Fork,
         };
     }
-    if arriving.seq == cursor.next_seq && arriving.prev != cursor.last_hash {
+    if arriving.seq == position.next_seq && arriving.prev != position.last_hash {
         return Decision::Fork;
     }
-    if cursor.state != PositionState::Live {
+    if position.state != PositionState::Live {
         return Decision::NotLive;
     }
-    if arriving.over_limit || arriving.seq - cursor.next_seq > u64::from(MAX_GAP) {
+    if arriving.over_limit || arriving.seq - position.next_seq > u64::from(MAX_GAP) {
         return Decision::Defer;
     }
     if arriving.suspect {
         return Decision::Suspect;
     }
-    if arriving.seq == cursor.next_seq {
+    if arriving.seq == position.next_seq {
         return Decision::Next;
     }
-    Decision::Gap { from: cursor.next_seq, to: arriving.seq - 1 }
+    Decision::Gap { from: position.next_seq, to: arriving.seq - 1 }
 }
 
 #[cfg(test)]
@@ -151,8 +153,18 @@ mod tests {
         Arriving { seq, event_hash: hash(seq, 0), prev: hash(seq - 1, 0), suspect: false, over_limit: false }
     }
 
-    fn cursor(next_seq: u64, state: PositionState) -> Cursor {
-        Cursor { next_seq, last_hash: hash(next_seq - 1, 0), state }
+    fn position(next_seq: u64, state: PositionState) -> Position {
+        Position {
+            plan_no: 1,
+            next_seq,
+            last_hash: hash(next_seq - 1, 0),
+            seen_seq: 0,
+            state,
+            stored: true,
+            attempts: 0,
+            command: None,
+            agrees: true,
+        }
     }
 
     const REPLAYED_STATES: [PositionState; 3] = [PositionState::Deferred, PositionState::Parked, PositionState::Dead];
@@ -168,7 +180,7 @@ mod tests {
                 let mut known = None;
                 loop {
                     let next_seq = applied.len() as u64 + 1;
-                    match decide(&cursor(next_seq, PositionState::Live), &arriving(seq), known) {
+                    match decide(&position(next_seq, PositionState::Live), &arriving(seq), known) {
                         Decision::Next => applied.push(seq),
                         Decision::Gap { from, to } => {
                             prop_assert_eq!((from, to), (next_seq, seq - 1));
@@ -195,7 +207,7 @@ mod tests {
             prop_assume!(seq <= next_seq);
             let other = Arriving { event_hash: hash(seq, 1), prev: hash(seq - 1, 1), over_limit, suspect, seq };
             for state in [PositionState::Live, PositionState::Deferred, PositionState::Parked, PositionState::Dead] {
-                prop_assert_eq!(decide(&cursor(next_seq, state), &other, Some(hash(seq, 0))), Decision::Fork);
+                prop_assert_eq!(decide(&position(next_seq, state), &other, Some(hash(seq, 0))), Decision::Fork);
             }
         }
 
@@ -205,16 +217,16 @@ mod tests {
             let arriving = Arriving { suspect, over_limit, ..arriving(seq) };
             for state in REPLAYED_STATES {
                 let expected = if seq < next_seq { Decision::Duplicate } else { Decision::NotLive };
-                prop_assert_eq!(decide(&cursor(next_seq, state), &arriving, Some(hash(seq, 0))), expected);
+                prop_assert_eq!(decide(&position(next_seq, state), &arriving, Some(hash(seq, 0))), expected);
             }
-            prop_assert_eq!(decide(&cursor(next_seq, PositionState::Fork), &arriving, Some(hash(seq, 0))), Decision::NotLive);
+            prop_assert_eq!(decide(&position(next_seq, PositionState::Fork), &arriving, Some(hash(seq, 0))), Decision::NotLive);
         }
 
         /// Suspect events, events over the limit, and events behind a gap wider than one read are not applied.
         #[test]
         fn suspect_over_limit_and_distant_events_are_not_applied(next_seq in 1..50_u64, ahead in 0..300_u64) {
             let event = arriving(next_seq + ahead);
-            let live = cursor(next_seq, PositionState::Live);
+            let live = position(next_seq, PositionState::Live);
             let too_far = ahead > u64::from(MAX_GAP);
             let expected = if too_far { Decision::Defer } else { Decision::Suspect };
             prop_assert_eq!(decide(&live, &Arriving { suspect: true, ..event }, None), expected);
@@ -225,6 +237,6 @@ mod tests {
 
     #[test]
     fn an_applied_seq_whose_hash_is_unknown_is_never_a_duplicate() {
-        assert_eq!(decide(&cursor(5, PositionState::Live), &arriving(3), None), Decision::Compare);
+        assert_eq!(decide(&position(5, PositionState::Live), &arriving(3), None), Decision::Compare);
     }
 }

@@ -9,11 +9,11 @@ use tracing::Instrument;
 
 use crate::assignment::Assignment;
 use crate::plan::actor::PlanActor;
-use crate::plan::effect::{BatchOutcome, RetryBudget, apply};
+use crate::plan::effect::{BatchOutcome, apply};
 use crate::plan::gather::{events_from_ledger, gather};
-use crate::plan::order::{AfterBatch, Cursor};
+use crate::plan::order::AfterBatch;
 use crate::plan::retries::RetryStep;
-use crate::plan::task::{Arrival, Failure, PlanOutcome, PlanTask, Work, highest_seq};
+use crate::plan::task::{Arrival, Failure, PlanOutcome, PlanTask, Work};
 
 /// How often in a row a position may be found stale before the worker gets the plan back.
 const MAX_STALE_POSITIONS: usize = 8;
@@ -36,7 +36,8 @@ pub(crate) async fn process(assignment: &Assignment, task: &PlanTask) -> Result<
             let actor = PlanActor { assignment, position };
             let outcome = match &task.work {
                 Work::Arrived { arrivals, over_limit, failure } => {
-                    receive(actor, arrivals, *over_limit, failure.clone()).await?
+                    let seen = task.work.highest_seq();
+                    receive(actor, arrivals, seen, *over_limit, failure.clone()).await?
                 }
                 Work::Replay => replay(actor).await?,
             };
@@ -61,14 +62,12 @@ pub(crate) async fn process(assignment: &Assignment, task: &PlanTask) -> Result<
 async fn receive(
     mut actor: PlanActor<'_>,
     arrivals: &[Arrival],
+    seen: u64,
     over_limit: bool,
     failure: Option<Failure>,
 ) -> Result<PlanOutcome, LedgerError> {
-    let (assignment, seen) = (actor.assignment, highest_seq(arrivals));
-    let gathered = gather(assignment, &actor.position, arrivals, over_limit).await?;
-    let pauses = assignment.context.settings().tuning.retry_pauses;
-    let budget = RetryBudget { pauses, earlier_attempts: 0, failure };
-    match apply(assignment, &mut actor.position, &gathered.records, budget).await? {
+    let gathered = gather(actor.assignment, &actor.position, arrivals, over_limit).await?;
+    match apply(actor.assignment, &mut actor.position, &gathered.records, failure).await? {
         BatchOutcome::Applied => actor.conclude(gathered.then, seen).await,
         BatchOutcome::Stale => Ok(PlanOutcome::Repeat(None)),
         BatchOutcome::Stopped => Ok(actor.settled()),
@@ -92,12 +91,14 @@ async fn replay(mut actor: PlanActor<'_>) -> Result<PlanOutcome, LedgerError> {
     if actor.position.next_seq > actor.position.seen_seq {
         return actor.unpark().await;
     }
-    let (assignment, context) = (actor.assignment, &actor.assignment.context);
-    let cursor = Cursor::from(&actor.position);
-    let read = events_from_ledger(assignment, actor.position.plan_no, &cursor, u64::MAX).await?;
+    let (assignment, context, next_seq) = (actor.assignment, &actor.assignment.context, actor.position.next_seq);
+    let read = events_from_ledger(assignment, &actor.position, u64::MAX).await?;
     let Some(first) = read.records.first() else {
-        let lacking = || AfterBatch::ParkMissing(format!("the ledger lacks event {}", cursor.next_seq));
-        return actor.conclude(read.fault.unwrap_or_else(lacking), 0).await;
+        let then = match read.then {
+            AfterBatch::Nothing => AfterBatch::ParkMissing(format!("the ledger lacks event {next_seq}")),
+            fault => fault,
+        };
+        return actor.conclude(then, 0).await;
     };
 
     // The attempt is counted before anything runs, so that an event that ends the process uses up its attempts too.
@@ -105,26 +106,19 @@ async fn replay(mut actor: PlanActor<'_>) -> Result<PlanOutcome, LedgerError> {
     let earlier_attempts = actor.position.attempts;
     if context.spec.wants(first) && policy.spent(earlier_attempts) {
         let error = "every attempt was started and the last one did not end; its handler may have ended the process";
-        let mut failure = Failure::first(cursor.next_seq, error.to_owned());
-        failure.attempts = earlier_attempts;
+        let failure = Failure::of(next_seq, earlier_attempts, error.to_owned());
         return actor.give_up(first, failure, RetryStep::Dead, 0).await;
     }
     let attempts = earlier_attempts + 1;
-    if !context
-        .ledger()
-        .positions()
-        .begin_attempt(context.subscription_no, &actor.position, policy.delay(attempts))
-        .await?
-    {
+    let (positions, retry_in) = (context.ledger().positions(), policy.delay(attempts));
+    if !positions.begin_attempt(context.subscription_no, &actor.position, retry_in).await? {
         return Ok(PlanOutcome::Repeat(None));
     }
     if attempts > 1 {
         context.metrics.retried.inc();
     }
     actor.position.attempts = attempts;
-
-    let budget = RetryBudget { earlier_attempts, ..RetryBudget::default() };
-    match apply(assignment, &mut actor.position, &read.records, budget).await? {
+    match apply(assignment, &mut actor.position, &read.records, None).await? {
         BatchOutcome::Stale => Ok(PlanOutcome::Repeat(None)),
         BatchOutcome::Stopped => Ok(actor.settled()),
         BatchOutcome::Failed { record, failure, step } => actor.give_up(&record, failure, step, 0).await,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sealbus_core::event::Record;
 use sealbus_ledger::delivery::positions::Position;
 
-use crate::assignment::plan_name::PlanName;
+use crate::plan_name::PlanName;
 
 /// A task for one plan. A plan has at most one task at a time.
 pub(crate) struct PlanTask {
@@ -31,17 +31,20 @@ pub(crate) enum Work {
     Replay,
 }
 
+impl Work {
+    /// Returns the highest seq that arrived, or 0 if no event did.
+    pub(crate) fn highest_seq(&self) -> u64 {
+        let Self::Arrived { arrivals, .. } = self else { return 0 };
+        arrivals.iter().map(|arrival| arrival.record.header.seq).max().unwrap_or(0)
+    }
+}
+
 /// An event that arrived for a plan. Its seal has been checked.
 #[derive(Clone)]
 pub(crate) struct Arrival {
     pub record: Arc<Record>,
     /// Whether the event was delivered so often that it may have ended the process each time.
     pub suspect: bool,
-}
-
-/// Returns the highest seq that arrived, or 0 if no event did.
-pub(crate) fn highest_seq(arrivals: &[Arrival]) -> u64 {
-    arrivals.iter().map(|arrival| arrival.record.header.seq).max().unwrap_or(0)
 }
 
 /// The outcome of a plan's task, which tells the worker what to do next.
@@ -74,9 +77,9 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// The first failure of an event.
-    pub(crate) fn first(seq: u64, error: String) -> Self {
-        Self { seq, attempts: 1, errors: vec![error], paused: Duration::ZERO }
+    /// Returns the failure of an event after some attempts, of which the last one has this error.
+    pub(crate) fn of(seq: u64, attempts: u32, error: String) -> Self {
+        Self { seq, attempts, errors: vec![error], paused: Duration::ZERO }
     }
 
     /// Counts another failure of the same event.

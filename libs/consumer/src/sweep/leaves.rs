@@ -41,44 +41,37 @@ pub(super) async fn pass(assignment: &Assignment, leaves: &[&SweptLeaf]) -> Resu
         let wanted = leaf.event_type.as_ref().is_none_or(|event_type| context.spec.runs_for(&leaf.tenant, event_type));
         plans.entry(leaf.plan_no).or_default().push(PlanLeaf { seq: leaf.seq, wanted });
     }
-    let positions =
-        ledger.positions().read(context.subscription_no, &plans.keys().copied().collect::<Vec<_>>()).await?;
+    let plan_nos: Vec<i64> = plans.keys().copied().collect();
+    let positions = ledger.positions().read(context.subscription_no, &plan_nos).await?;
     // Plans whose leaves are neither applied nor noted: the floor stays below them.
-    let mut stuck = HashSet::new();
+    let mut stuck: HashSet<i64> = HashSet::from_iter(plan_nos);
     let (mut seen, mut deferred) = (Vec::new(), Vec::new());
     for (plan_no, leaves) in &plans {
-        let Some(position) = positions.get(plan_no) else {
-            stuck.insert(*plan_no);
-            continue;
-        };
+        let Some(position) = positions.get(plan_no) else { continue };
         let highest = leaves.iter().map(|leaf| leaf.seq).max().unwrap_or(0);
-        match action(position, leaves) {
-            SweepAction::Pass => {}
-            SweepAction::MarkSeen => seen.push((*plan_no, highest)),
-            SweepAction::Defer => deferred.push((position, highest)),
-            SweepAction::StopAtFork => {
-                if !stop_at_fork(assignment, position, highest).await? {
-                    stuck.insert(*plan_no);
-                }
+        let passed = match action(position, leaves) {
+            SweepAction::Pass => true,
+            SweepAction::StopAtFork => stop_at_fork(assignment, position, highest).await?,
+            SweepAction::MarkSeen => {
+                seen.push((*plan_no, highest));
+                false
             }
+            SweepAction::Defer => {
+                deferred.push((position, highest));
+                false
+            }
+        };
+        if passed {
+            stuck.remove(plan_no);
         }
     }
     if !seen.is_empty() {
-        let updated: HashSet<i64> =
-            ledger.positions().mark_seen(context.subscription_no, &seen).await?.into_iter().collect();
-        stuck.extend(seen.iter().map(|(plan_no, _)| *plan_no).filter(|plan_no| !updated.contains(plan_no)));
+        let updated = ledger.positions().mark_seen(context.subscription_no, &seen).await?;
+        stuck.retain(|plan_no| !updated.contains(plan_no));
     }
-    if !deferred.is_empty() {
-        let updated: HashSet<i64> = ledger
-            .positions()
-            .defer(context.subscription_no, &assignment.lease_epoch, &deferred)
-            .await?
-            .into_iter()
-            .collect();
-        metrics::add(&context.metrics.deferred, updated.len());
-        stuck
-            .extend(deferred.iter().map(|(position, _)| position.plan_no).filter(|plan_no| !updated.contains(plan_no)));
-    }
+    let updated = ledger.positions().defer(context.subscription_no, &assignment.lease_epoch, &deferred).await?;
+    metrics::add(&context.metrics.deferred, updated.len());
+    stuck.retain(|plan_no| !updated.contains(plan_no));
     let first_stuck = leaves.iter().find(|leaf| stuck.contains(&leaf.plan_no)).map(|leaf| leaf.index);
     Ok(first_stuck.or(leaves.last().map(|leaf| leaf.index + 1)).unwrap_or(0))
 }

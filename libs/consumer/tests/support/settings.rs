@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sealbus_consumer::{Settings, Tuning};
+use sealbus_consumer::Settings;
+use sealbus_runtime::settings::Settings as ProcessSettings;
 
 /// Returns intervals that are short enough for a test. The sweep ignores leaves that are younger than an hour.
 pub(crate) fn settings() -> Settings {
@@ -12,19 +13,12 @@ pub(crate) fn settings() -> Settings {
         replay_interval: Duration::from_millis(20),
         ack_wait: Duration::from_secs(2),
         progress_interval: Duration::from_millis(500),
-        handler_timeout: Duration::from_secs(30),
-        queued_messages_per_plan: 64,
-        queued_bytes_per_tenant: 4 << 20,
         lease_duration: Duration::from_secs(2),
         lease_renew_interval: Duration::from_millis(300),
-        prune_interval: Duration::from_hours(1),
-        prune_min_idle: Duration::from_hours(24),
         shutdown_grace: Duration::from_secs(10),
-        tuning: Tuning {
-            unreachable_pause: Duration::from_millis(50),
-            missing_event_pause: Duration::from_millis(50),
-            ..Tuning::default()
-        },
+        unreachable_pause: Duration::from_millis(50),
+        missing_event_pause: Duration::from_millis(50),
+        ..Settings::from(&ProcessSettings::load([]).unwrap())
     }
 }
 

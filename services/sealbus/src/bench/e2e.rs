@@ -66,7 +66,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         metrics: Metrics::register(&mut telemetry::metrics::registry()),
     };
     let subscriptions = vec![(spec, Handler::External(arrivals.clone()))];
-    let consumer = sealbus_dispatcher::consumer_settings(&settings);
+    let consumer = sealbus_consumer::Settings::from(&settings);
     let consuming = tokio::spawn(sealbus_consumer::run(subscriptions, resources, consumer, shutdown.clone()));
     let mut config = ClientConfig::new([roles[0].url.clone()], settings.require(table::TOKEN)?.expose_secret());
     config.tenant = settings.find(table::TENANT);

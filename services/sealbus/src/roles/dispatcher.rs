@@ -1,6 +1,7 @@
 //! `sealbus dispatcher`.
 
-use sealbus_dispatcher::{Config, Metrics, Resources, consumer_settings, file, run};
+use sealbus_consumer::Settings as ConsumerSettings;
+use sealbus_dispatcher::{Config, Metrics, Resources, file, run};
 use sealbus_runtime::lifecycle::Stage;
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
@@ -19,8 +20,8 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     // A dispatcher may start before every relay, so it creates the streams if they do not exist.
     connections.broker.ensure_topology(&wiring::topology(settings)).await?;
 
-    let config =
-        Config { subscriptions, schema: settings.get(table::SINK_SCHEMA), settings: consumer_settings(settings) };
+    let (schema, consumer) = (settings.get(table::SINK_SCHEMA), ConsumerSettings::from(settings));
+    let config = Config { subscriptions, schema, settings: consumer };
     let (ledger, broker) = (connections.ledger.clone(), connections.broker.clone());
     let resources = Resources { ledger, broker, keyring, catalog, metrics };
     connections.supervisor.spawn("dispatcher", Stage::Drain, move |shutdown| run(config, resources, shutdown));

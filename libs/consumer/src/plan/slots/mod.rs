@@ -14,9 +14,9 @@ use std::time::Instant;
 use sealbus_ledger::delivery::positions::Position;
 
 use self::slot::{Activity, Load, Slot};
-use crate::assignment::plan_name::PlanName;
 use crate::plan::message::QueuedMessage;
 use crate::plan::task::{Failure, PlanOutcome, PlanTask};
+use crate::plan_name::PlanName;
 
 /// How many times the limit of one tenant all tenants together may have in memory before pulling pauses.
 const TENANTS_AT_LIMIT: usize = 4;
@@ -30,8 +30,6 @@ pub(crate) struct Limits {
     pub bytes_per_tenant: usize,
     /// The most plans whose tasks share a transaction.
     pub plans_per_transaction: usize,
-    /// From this delivery on a message is suspected of ending its process.
-    pub poison_after: u64,
 }
 
 /// All plans that a worker has in memory.
@@ -48,8 +46,9 @@ impl<M> Slots<M> {
         Self { limits, plans: HashMap::new(), ready: VecDeque::new(), bytes: HashMap::new(), total_bytes: 0 }
     }
 
-    /// Adds a message. If its plan or tenant is over its limit then, the plan's next task defers the plan.
-    pub(crate) fn push(&mut self, queued: QueuedMessage<M>, now: Instant) {
+    /// Adds a message, and returns the name of its plan. If the plan or tenant is over its limit then, the plan's next task
+    /// defers the plan.
+    pub(crate) fn push(&mut self, queued: QueuedMessage<M>, now: Instant) -> PlanName {
         let name = PlanName::new(&queued.record.header.tenant, &queued.record.header.plan);
         let bytes = queued.bytes();
         let of_tenant = self.bytes.entry(name.tenant.clone()).or_default();
@@ -63,6 +62,7 @@ impl<M> Slots<M> {
             slot.load = Load::OverLimit;
         }
         self.make_ready(&name);
+        name
     }
 
     /// Notes that replay, or an operator's command, is due for a plan.
@@ -91,12 +91,12 @@ impl<M> Slots<M> {
                 postponed.push(name);
                 continue;
             }
-            let alone = !together || slot.must_be_alone(self.limits.poison_after);
+            let alone = !together || slot.must_be_alone();
             if alone && !tasks.is_empty() {
                 self.ready.push_front(name);
                 break;
             }
-            tasks.push(slot.begin(name, self.limits.poison_after));
+            tasks.push(slot.begin(name));
             if alone || tasks.len() == self.limits.plans_per_transaction {
                 break;
             }

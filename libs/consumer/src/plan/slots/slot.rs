@@ -4,9 +4,12 @@ use std::time::Instant;
 
 use sealbus_ledger::delivery::positions::Position;
 
-use crate::assignment::plan_name::PlanName;
 use crate::plan::message::QueuedMessage;
 use crate::plan::task::{Arrival, Failure, PlanTask, Work};
+use crate::plan_name::PlanName;
+
+/// The delivery of a message from which on it is suspected of ending its process, because no earlier one was acknowledged.
+const POISON_AFTER: u64 = 4;
 
 /// The activity of a plan's slot.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,7 +25,6 @@ pub(super) enum Activity {
 /// Whether the plan's messages fit into memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Load {
-    /// The plan's messages fit into memory.
     Normal,
     /// The plan or its tenant is over its limit: the plan's next task defers it.
     OverLimit,
@@ -82,29 +84,24 @@ impl<M> Slot<M> {
     /// Returns whether the plan's next task must not share a transaction with other plans.
     ///
     /// A message that was delivered before may have ended its process, and would take the other plans with it.
-    pub(super) fn must_be_alone(&self, poison_after: u64) -> bool {
-        self.alone
-            || self.replay
-            || self.load != Load::Normal
-            || poison_after > 1 && self.queue.iter().any(|queued| queued.deliveries > 1)
+    pub(super) fn must_be_alone(&self) -> bool {
+        self.alone || self.replay || self.load != Load::Normal || self.queue.iter().any(|queued| queued.deliveries > 1)
     }
 
     /// Begins the plan's next task. Replay and arrived events take turns.
-    pub(super) fn begin(&mut self, plan: PlanName, poison_after: u64) -> PlanTask {
+    pub(super) fn begin(&mut self, plan: PlanName) -> PlanTask {
         self.activity = Activity::Busy;
-        let position = self.position.clone();
         if self.replay && (self.queue.is_empty() || !self.replayed_last) {
             (self.replay, self.replayed_last) = (false, true);
             return PlanTask { plan, position: None, work: Work::Replay };
         }
         self.replayed_last = false;
         self.in_flight = std::mem::take(&mut self.queue);
-        let arrivals = self
-            .in_flight
-            .iter()
-            .map(|queued| Arrival { record: queued.record.clone(), suspect: queued.deliveries >= poison_after })
-            .collect();
-        let (over_limit, failure) = (self.load != Load::Normal, self.failure.take());
-        PlanTask { plan, position, work: Work::Arrived { arrivals, over_limit, failure } }
+        let arrivals = self.in_flight.iter().map(|queued| {
+            let suspect = queued.deliveries >= POISON_AFTER;
+            Arrival { record: queued.record.clone(), suspect }
+        });
+        let (arrivals, over_limit, failure) = (arrivals.collect(), self.load != Load::Normal, self.failure.take());
+        PlanTask { plan, position: self.position.clone(), work: Work::Arrived { arrivals, over_limit, failure } }
     }
 }

@@ -12,10 +12,9 @@ use sealbus_ledger::delivery::positions::PositionState;
 use uuid::Uuid;
 
 use super::*;
-use crate::plan::task::{Work, highest_seq};
+use crate::plan::task::Work;
 
-const LIMITS: Limits =
-    Limits { messages_per_plan: 4, bytes_per_tenant: 1 << 20, plans_per_transaction: 3, poison_after: 4 };
+const LIMITS: Limits = Limits { messages_per_plan: 4, bytes_per_tenant: 1 << 20, plans_per_transaction: 3 };
 
 /// A message is known by a number, its plan and its seq.
 type Message = (u64, String, u64);
@@ -71,13 +70,6 @@ fn position(next_seq: u64, state: PositionState, seen_seq: u64) -> Position {
         attempts: 0,
         command: None,
         agrees: true,
-    }
-}
-
-fn highest_arrived(task: &PlanTask) -> u64 {
-    match &task.work {
-        Work::Arrived { arrivals, .. } => highest_seq(arrivals),
-        Work::Replay => 0,
     }
 }
 
@@ -154,7 +146,7 @@ proptest! {
                     prop_assert!(started.len() <= most, "{} tasks were started at once", started.len());
                     for task in started {
                         let is_busy = in_flight.iter().any(|busy| busy.plan == task.plan);
-                        prop_assert!(!is_busy, "plan {} has two tasks in flight", task.plan);
+                        prop_assert!(!is_busy, "plan {:?} has two tasks in flight", task.plan);
                         in_flight.push(task);
                     }
                 }
@@ -165,7 +157,7 @@ proptest! {
                     *next_seq = (*next_seq).max(applied);
                     if aside {
                         *state = PositionState::Parked;
-                        *seen_seq = (*seen_seq).max(*next_seq).max(highest_arrived(&task));
+                        *seen_seq = (*seen_seq).max(*next_seq).max(task.work.highest_seq());
                     } else if *next_seq > *seen_seq {
                         *state = PositionState::Live;
                     }

@@ -1,10 +1,9 @@
 //! The name of a plan.
 
-use std::fmt;
 use std::sync::Arc;
 
 /// A plan's tenant and name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PlanName {
     pub tenant: Arc<str>,
     pub plan: Arc<str>,
@@ -13,11 +12,5 @@ pub(crate) struct PlanName {
 impl PlanName {
     pub(crate) fn new(tenant: &str, plan: &str) -> Self {
         Self { tenant: tenant.into(), plan: plan.into() }
-    }
-}
-
-impl fmt::Display for PlanName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.tenant, self.plan)
     }
 }

@@ -3,8 +3,6 @@
 //!
 //! The worker keeps its state in memory as long as the epoch of the lease lasts.
 
-mod replies;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +16,6 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{Instrument, warn};
 
 use crate::assignment::Assignment;
-use crate::assignment::plan_name::PlanName;
 use crate::handler::Handler;
 use crate::intake::pull;
 use crate::metrics;
@@ -26,22 +23,39 @@ use crate::plan::group::process_together;
 use crate::plan::message::QueuedMessage;
 use crate::plan::process::process;
 use crate::plan::slots::{Limits, Slots};
-use crate::plan::task::{PlanOutcome, PlanTask};
-use crate::worker::replies::Reply;
+use crate::plan::task::PlanOutcome;
+use crate::plan_name::PlanName;
 
 /// How long a plan's position is remembered after something happened to it last.
 const IDLE_PLAN_TIMEOUT: Duration = Duration::from_mins(1);
 /// How many pulled messages wait for the worker at most.
 const MAX_PULLED: usize = 64;
+/// The most replies that wait to be sent. Acknowledgements beyond that wait in the worker; progress reports are
+/// dropped.
+const MAX_QUEUED_REPLIES: usize = 8_192;
+/// The most transactions in flight.
+const MAX_TRANSACTIONS: usize = 4;
+/// The most plans in flight whose effect is external.
+const MAX_EXTERNAL_PLANS: usize = 16;
+/// The most plans that share a transaction.
+const PLANS_PER_TRANSACTION: usize = 32;
 /// How long replies that are queued when the worker ends may take. The broker delivers again what it gets no reply to.
 const LAST_REPLIES_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A reply to the broker about one message.
+enum Reply {
+    /// The message is acknowledged: the broker never delivers it again.
+    Acknowledge(Arc<Handle>),
+    /// The message is being worked on: its acknowledgement wait starts again.
+    Progress(Arc<Handle>),
+}
 
 /// The result of a task that the worker spawned.
 enum Finished {
     /// The tasks of these plans have ended, with an outcome for each or because the ledger could not be used.
     Processed(Vec<PlanName>, Result<Vec<PlanOutcome>, LedgerError>),
-    /// A plan over its limit has been deferred while its task was in flight: its position, or `None` if that failed.
-    Deferred(PlanName, Option<Position>),
+    /// A plan over its limit was deferred while its task was in flight: its position, or `None` if it had moved.
+    Deferred(PlanName, Result<Option<Position>, LedgerError>),
 }
 
 struct Worker {
@@ -67,13 +81,12 @@ impl Worker {
         let (queue, mut pulled) = mpsc::channel(MAX_PULLED);
         let mut pulling = JoinSet::new();
         pulling.spawn(pull(assignment.clone(), queue));
-        let (replies, queued_replies) = replies::channel();
-        let replying = tokio::spawn(replies::send(queued_replies));
+        let (replies, queued_replies) = mpsc::channel(MAX_QUEUED_REPLIES);
+        let replying = tokio::spawn(send_replies(queued_replies));
         let slots = Slots::new(Limits {
             messages_per_plan: settings.queued_messages_per_plan,
             bytes_per_tenant: settings.queued_bytes_per_tenant,
-            plans_per_transaction: settings.tuning.plans_per_transaction,
-            poison_after: settings.tuning.poison_after,
+            plans_per_transaction: PLANS_PER_TRANSACTION,
         });
         let (spawned, acknowledged) = (JoinSet::new(), Vec::new());
         let mut worker = Self { assignment: assignment.clone(), slots, spawned, in_flight: 0, replies, acknowledged };
@@ -114,8 +127,7 @@ impl Worker {
     }
 
     fn queue(&mut self, message: QueuedMessage<Arc<Handle>>) {
-        let name = PlanName::new(&message.record.header.tenant, &message.record.header.plan);
-        self.slots.push(message, Instant::now());
+        let name = self.slots.push(message, Instant::now());
         self.defer_if_over_limit(&name);
     }
 
@@ -131,30 +143,31 @@ impl Worker {
             let (assignment, name) = (self.assignment.clone(), name.clone());
             self.spawned.spawn(async move {
                 let span = assignment.plan_span(&name);
-                let position = defer(&assignment, &name, seen).instrument(span).await;
-                Finished::Deferred(name, position)
+                let deferred = defer(&assignment, &name, seen).instrument(span).await;
+                Finished::Deferred(name, deferred)
             });
         }
     }
 
     /// Starts tasks while fewer are in flight than may be.
     fn start_tasks(&mut self) {
-        let settings = self.assignment.context.settings();
         let (max_in_flight, together) = match self.assignment.context.handler {
-            Handler::InLedger(_) => (settings.tuning.transactions_in_flight, true),
-            Handler::External(_) => (settings.tuning.external_plans_in_flight, false),
+            Handler::InLedger(_) => (MAX_TRANSACTIONS, true),
+            Handler::External(_) => (MAX_EXTERNAL_PLANS, false),
         };
         while self.in_flight < max_in_flight {
-            let mut tasks = self.slots.next_tasks(together, Instant::now());
+            let tasks = self.slots.next_tasks(together, Instant::now());
             if tasks.is_empty() {
                 return;
             }
             self.in_flight += 1;
             let assignment = self.assignment.clone();
             self.spawned.spawn(async move {
-                let plans: Vec<PlanName> = tasks.iter().map(|task| task.plan.clone()).collect();
-                let outcomes = process_tasks(&assignment, &mut tasks).await;
-                Finished::Processed(plans, outcomes)
+                let outcomes = match tasks.as_slice() {
+                    [task] => process(&assignment, task).await.map(|outcome| vec![outcome]),
+                    tasks => process_together(&assignment, tasks).await,
+                };
+                Finished::Processed(tasks.into_iter().map(|task| task.plan).collect(), outcomes)
             });
         }
     }
@@ -167,14 +180,19 @@ impl Worker {
         };
         let now = Instant::now();
         match finished {
-            Finished::Deferred(name, position) => {
+            Finished::Deferred(name, deferred) => {
+                let position = deferred.unwrap_or_else(|error| {
+                    let (tenant, plan, error) = (&*name.tenant, &*name.plan, error_chain(&error));
+                    warn!(tenant, plan, error, "plan is over its limit and cannot be deferred now");
+                    None
+                });
                 self.acknowledged.extend(self.slots.finish_deferring(&name, position.as_ref()));
             }
             Finished::Processed(plans, Err(error)) => {
                 self.in_flight -= 1;
                 let error = error_chain(&error);
                 warn!(plans = plans.len(), error, "ledger call failed; work on the plans is postponed");
-                let until = now + self.assignment.context.settings().tuning.unreachable_pause;
+                let until = now + self.assignment.context.settings().unreachable_pause;
                 for name in &plans {
                     self.slots.postpone(name, until);
                 }
@@ -184,10 +202,10 @@ impl Worker {
                 for (name, outcome) in plans.iter().zip(outcomes) {
                     if matches!(outcome, PlanOutcome::Unknown) {
                         self.assignment.context.metrics.missing.inc();
-                        let (tenant, plan) = (&*name.tenant, &*name.plan);
                         warn!(
-                            tenant,
-                            plan, "message is of a plan that the ledger lacks; waiting for its next delivery"
+                            tenant = &*name.tenant,
+                            plan = &*name.plan,
+                            "message is of a plan that the ledger lacks; waiting for its next delivery"
                         );
                     }
                     self.acknowledged.extend(self.slots.finish(name, outcome, now));
@@ -224,10 +242,14 @@ impl Worker {
     }
 }
 
-async fn process_tasks(assignment: &Assignment, tasks: &mut [PlanTask]) -> Result<Vec<PlanOutcome>, LedgerError> {
-    match tasks {
-        [task] => Ok(vec![process(assignment, task).await?]),
-        tasks => process_together(assignment, tasks).await,
+/// Sends replies until the sender is dropped. It is a task apart from the worker, which must not wait for a broker that is
+/// unreachable. A reply that is lost leads to another delivery.
+async fn send_replies(mut replies: mpsc::Receiver<Reply>) {
+    while let Some(reply) = replies.recv().await {
+        match reply {
+            Reply::Acknowledge(handle) => handle.ack().await,
+            Reply::Progress(handle) => handle.progress().await,
+        }
     }
 }
 
@@ -235,14 +257,7 @@ async fn process_tasks(assignment: &Assignment, tasks: &mut [PlanTask]) -> Resul
 /// seen.
 ///
 /// The task then continues from the deferred position if its effect is done, and finds its position stale otherwise.
-async fn defer(assignment: &Assignment, name: &PlanName, seen: u64) -> Option<Position> {
-    try_to_defer(assignment, name, seen).await.unwrap_or_else(|error| {
-        warn!(error = %error_chain(&error), "plan is over its limit and cannot be deferred now");
-        None
-    })
-}
-
-async fn try_to_defer(assignment: &Assignment, name: &PlanName, seen: u64) -> Result<Option<Position>, LedgerError> {
+async fn defer(assignment: &Assignment, name: &PlanName, seen: u64) -> Result<Option<Position>, LedgerError> {
     let context = &assignment.context;
     let (ledger, subscription_no) = (context.ledger(), context.subscription_no);
     let Some(mut position) = context.position(name).await? else { return Ok(None) };
