@@ -19,20 +19,13 @@ pub struct FlakySpec {
 
 /// How many attempts fail for an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged, expecting = "fails is a number of attempts, or `always`")]
+#[serde(rename_all = "lowercase", expecting = "fails is a number of attempts, or `always`")]
 pub enum Fails {
-    /// This number of attempts.
-    First(u32),
     /// Every attempt.
-    Every(Always),
-}
-
-/// The word for every attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Always {
-    /// `always`.
     Always,
+    /// This number of attempts.
+    #[serde(untagged)]
+    First(u32),
 }
 
 impl FlakySpec {
@@ -71,7 +64,7 @@ impl ExternalEffect for Flaky {
             let attempts = failed.entry(key.clone()).or_default();
             match self.spec.fails {
                 Fails::First(first) if *attempts >= first => _ = failed.remove(&key),
-                Fails::First(_) | Fails::Every(Always::Always) => {
+                Fails::First(_) | Fails::Always => {
                     *attempts = attempts.saturating_add(1);
                     let reason = format!("flaky: attempt {attempts} for {} fails by rule", delivery.key());
                     return Err(HandlerError::new(reason));

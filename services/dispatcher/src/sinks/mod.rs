@@ -11,7 +11,7 @@ use sealbus_ledger::Ledger;
 use serde::Deserialize;
 
 use self::flaky::Flaky;
-pub use self::flaky::{Always, Fails, FlakySpec};
+pub use self::flaky::{Fails, FlakySpec};
 pub use self::jsonl::JsonlSpec;
 pub use self::postgres::{PostgresSpec, SinkError};
 
