@@ -132,8 +132,8 @@ pub async fn run(
 ) -> Result<(), ConsumerError> {
     let transactions = transactions_per_subscription(&resources.ledger, &subscriptions);
     let Resources { ledger, broker, keyring, catalog, metrics } = resources;
-    let held = HeldAssignments::default();
-    let process = Arc::new(ProcessContext { ledger, broker, catalog, keyring, settings, held });
+    let process = Arc::new(ProcessContext { ledger, broker, catalog, keyring, settings });
+    let held = Arc::new(HeldAssignments::default());
     // Never used again: a process that is started again is another owner, and gets other epochs.
     let owner = Uuid::new_v4().to_string();
     let ending = shutdown.child_token();
@@ -143,17 +143,17 @@ pub async fn run(
         if !names.insert(spec.name.clone()) {
             return Err(ConsumerError::DuplicateName(spec.name.to_string()));
         }
-        let (process, owner, ending) = (process.clone(), owner.clone(), ending.clone());
-        let metrics = metrics.for_subscription(spec.name.as_str());
+        let (process, held, ending) = (process.clone(), held.clone(), ending.clone());
+        let (metrics, owner) = (metrics.for_subscription(spec.name.as_str()), owner.clone());
         tasks.spawn(async move {
             let Some(subscription_no) = create(&process, &spec, &ending).await? else { return Ok(()) };
             let (name, transactions) = (spec.name.as_str().into(), Semaphore::new(transactions));
             let context = SubscriptionContext { process, spec, name, subscription_no, handler, transactions, metrics };
-            keep_assignments(Arc::new(context), owner, &ending, work).await
+            keep_assignments(Arc::new(context), &held, owner, &ending, work).await
         });
     }
-    tasks.spawn(sweep::sweep(process.clone(), metrics.unsealed_age(), ending.clone()).map(Ok));
-    tasks.spawn(sweep::due::watch(process, ending.clone()).map(Ok));
+    tasks.spawn(sweep::sweep(process.clone(), held.clone(), metrics.unsealed_age(), ending.clone()).map(Ok));
+    tasks.spawn(sweep::due::watch(process, held, ending.clone()).map(Ok));
     let mut outcome = Ok(());
     while let Some(ended) = tasks.join_next().await {
         let ended = ended.map_err(ConsumerError::Crashed).flatten();

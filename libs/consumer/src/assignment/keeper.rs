@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::assignment::{Assignment, HeldAssignment, SubscriptionContext};
+use crate::assignment::{Assignment, HeldAssignment, HeldAssignments, SubscriptionContext};
 use crate::error::ConsumerError;
 use crate::plan_name::PlanName;
 use crate::subscription::Parallelism;
@@ -22,6 +22,7 @@ const ALL_PARTITIONS: &str = "all";
 /// `work` gets the assignment and the plans that become due for replay. It ends when the assignment does.
 pub(crate) async fn keep_assignments<W: Future<Output = ()> + Send + 'static>(
     context: Arc<SubscriptionContext>,
+    held: &Arc<HeldAssignments>,
     owner: String,
     ending: &CancellationToken,
     work: impl Fn(Arc<Assignment>, mpsc::UnboundedReceiver<PlanName>) -> W,
@@ -60,14 +61,14 @@ pub(crate) async fn keep_assignments<W: Future<Output = ()> + Send + 'static>(
                     running.insert(lease.key().to_owned(), token.clone());
                     let assignment = Arc::new(Assignment::new(context.clone(), &kind, lease, token));
                     let (due, due_plans) = mpsc::unbounded_channel();
-                    context.process.held.add(HeldAssignment { assignment: assignment.clone(), due });
-                    let work = work(assignment.clone(), due_plans);
+                    held.add(HeldAssignment { assignment: assignment.clone(), due });
+                    let (held, work) = (held.clone(), work(assignment.clone(), due_plans));
                     workers.spawn(async move {
-                        let context = &assignment.context;
-                        context.metrics.assignments.inc();
+                        let gauge = &assignment.context.metrics.assignments;
+                        gauge.inc();
                         work.await;
-                        context.process.held.remove(&assignment);
-                        context.metrics.assignments.dec();
+                        held.remove(&assignment);
+                        gauge.dec();
                     });
                 }
             },

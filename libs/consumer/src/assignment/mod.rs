@@ -33,8 +33,6 @@ pub(crate) struct ProcessContext {
     pub catalog: Arc<Catalog>,
     pub keyring: Keyring,
     pub settings: Settings,
-    /// The assignments that this process owns now, for the sweep and the replay of all of them.
-    pub held: HeldAssignments,
 }
 
 /// One subscription and everything that this process needs to work on it.
@@ -131,7 +129,10 @@ pub(crate) struct HeldAssignment {
     pub due: mpsc::UnboundedSender<PlanName>,
 }
 
-/// All assignments of this process, in the order in which it gained their leases.
+/// All assignments of this process, in the order in which it gained their leases, for the sweep and the replay of all of
+/// them.
+///
+/// They are not a part of the context, which they refer to: a process that is dropped would never close its connections.
 #[derive(Default)]
 pub(crate) struct HeldAssignments(Mutex<Vec<HeldAssignment>>);
 

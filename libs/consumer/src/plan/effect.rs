@@ -46,7 +46,7 @@ pub(crate) enum BatchOutcome {
 }
 
 /// The outcome of one attempt to apply batches.
-pub(crate) enum Effect {
+pub(crate) enum Attempt {
     /// All events took effect, and the positions moved.
     Applied,
     /// A position was not where it was read, or the lease is lost. No position moved.
@@ -122,13 +122,13 @@ pub(crate) async fn apply(
         };
         let batch = Batch { from: position, records: &rest[..size] };
         match apply_once(assignment, std::slice::from_ref(&batch)).await? {
-            Effect::Applied => {
+            Attempt::Applied => {
                 *position = batch.end();
                 rest = &rest[size..];
                 failure = failure.filter(|failed| failed.seq >= position.next_seq);
             }
-            Effect::Stale => return Ok(BatchOutcome::Stale),
-            Effect::Failed(FailedCall { applied, failing_event, error, .. }) => {
+            Attempt::Stale => return Ok(BatchOutcome::Stale),
+            Attempt::Failed(FailedCall { applied, failing_event, error, .. }) => {
                 *position = batch.position_after(applied);
                 let failed_seq = failing_event.map(|index| rest[index].header.seq);
                 rest = &rest[applied..];
@@ -149,7 +149,7 @@ pub(crate) async fn apply(
 }
 
 /// Applies batches of different plans once. With an external effect there is exactly one batch.
-pub(crate) async fn apply_once(assignment: &Assignment, batches: &[Batch<'_>]) -> Result<Effect, LedgerError> {
+pub(crate) async fn apply_once(assignment: &Assignment, batches: &[Batch<'_>]) -> Result<Attempt, LedgerError> {
     match (&assignment.context.handler, batches) {
         (Handler::InLedger(effect), _) => apply_in_ledger(assignment, effect.as_ref(), batches).await,
         (Handler::External(effect), [batch]) => apply_externally(assignment, effect.as_ref(), batch).await,
@@ -161,7 +161,7 @@ async fn apply_in_ledger(
     assignment: &Assignment,
     effect: &dyn LedgerEffect,
     batches: &[Batch<'_>],
-) -> Result<Effect, LedgerError> {
+) -> Result<Attempt, LedgerError> {
     let context = &assignment.context;
     let _permit = context.transactions.acquire().await;
     let mut transaction = context.ledger().effects_pool().begin().await?;
@@ -169,13 +169,13 @@ async fn apply_in_ledger(
     if !positions::advance(&mut transaction, context.subscription_no, &assignment.lease_epoch, &moves).await? {
         transaction.rollback().await?;
         context.metrics.fenced.inc();
-        return Ok(Effect::Stale);
+        return Ok(Attempt::Stale);
     }
     let calls = calls(assignment, batches);
     for call in &calls {
         if let Err(error) = call_handler(context, effect.apply(&call.deliveries, &mut transaction)).await {
             transaction.rollback().await?;
-            return Ok(Effect::Failed(call.failed(0, error)));
+            return Ok(Attempt::Failed(call.failed(0, error)));
         }
     }
     // Postgres rolls a failed transaction back at COMMIT and reports no error, so an error that a handler ignored has
@@ -183,26 +183,26 @@ async fn apply_in_ledger(
     if let Err(error) = sqlx::Executor::execute(&mut *transaction, "-- effect_is_sound\nSELECT").await {
         transaction.rollback().await?;
         let error = format!("the handler left the transaction unusable: {error}");
-        return Ok(Effect::Failed(match calls.as_slice() {
+        return Ok(Attempt::Failed(match calls.as_slice() {
             [call] => call.failed(0, error),
             _ => FailedCall { batch: 0, applied: 0, failing_event: None, error },
         }));
     }
     transaction.commit().await?;
     metrics::add(&context.metrics.delivered, calls.iter().map(|call| call.deliveries.len()).sum());
-    Ok(Effect::Applied)
+    Ok(Attempt::Applied)
 }
 
 async fn apply_externally(
     assignment: &Assignment,
     effect: &dyn ExternalEffect,
     batch: &Batch<'_>,
-) -> Result<Effect, LedgerError> {
+) -> Result<Attempt, LedgerError> {
     let context = &assignment.context;
     let (mut delivered, mut failed) = (0, None);
     for call in calls(assignment, std::slice::from_ref(batch)) {
         if !assignment.lease.still_held() {
-            return Ok(Effect::Stale);
+            return Ok(Attempt::Stale);
         }
         if let Err(error) = call_handler(context, effect.apply(&call.deliveries)).await {
             failed = Some(call.failed(call.first, error));
@@ -213,10 +213,10 @@ async fn apply_externally(
     let applied = failed.as_ref().map_or(batch.records.len(), |failed| failed.applied);
     if applied > 0 && !follow(assignment, batch.from, &batch.position_after(applied)).await? {
         context.metrics.fenced.inc();
-        return Ok(Effect::Stale);
+        return Ok(Attempt::Stale);
     }
     metrics::add(&context.metrics.delivered, delivered);
-    Ok(failed.map_or(Effect::Applied, Effect::Failed))
+    Ok(failed.map_or(Attempt::Applied, Attempt::Failed))
 }
 
 /// Moves the position after an external effect, and returns whether it moved.

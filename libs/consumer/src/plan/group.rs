@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use crate::assignment::Assignment;
 use crate::plan::actor::PlanActor;
-use crate::plan::effect::{Effect, FailedCall, apply_once};
+use crate::plan::effect::{Attempt, FailedCall, apply_once};
 use crate::plan::gather::{Gathered, gather};
 use crate::plan::order::Batch;
 use crate::plan::task::{Failure, PlanOutcome, PlanTask, Work};
@@ -47,11 +47,11 @@ pub(crate) async fn process_together(
     // All transactions lock positions in the same order, so that no two of them wait for each other.
     batches.sort_by_key(|(_, batch)| batch.from.plan_no);
     let (indexes, batches): (Vec<usize>, Vec<Batch<'_>>) = batches.into_iter().unzip();
-    let effect = if batches.is_empty() { Effect::Applied } else { apply_once(assignment, &batches).await? };
-    let failure = match effect {
-        Effect::Applied => return conclude_all(assignment, tasks, live).await,
-        Effect::Stale => None,
-        Effect::Failed(FailedCall { batch, failing_event, error, .. }) => failing_event.map(|event| {
+    let attempt = if batches.is_empty() { Attempt::Applied } else { apply_once(assignment, &batches).await? };
+    let failure = match attempt {
+        Attempt::Applied => return conclude_all(assignment, tasks, live).await,
+        Attempt::Stale => None,
+        Attempt::Failed(FailedCall { batch, failing_event, error, .. }) => failing_event.map(|event| {
             let seq = batches[batch].records[event].header.seq;
             (indexes[batch], Failure::of(seq, 1, error))
         }),

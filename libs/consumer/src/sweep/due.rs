@@ -7,19 +7,19 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::assignment::ProcessContext;
+use crate::assignment::{HeldAssignments, ProcessContext};
 use crate::plan_name::PlanName;
 
 /// The most positions that are read at once, the longest due first.
 const MAX_PLANS: u32 = 1_000;
 
 /// Tells workers about plans that are due for replay, until the process ends.
-pub(crate) async fn watch(process: Arc<ProcessContext>, shutdown: CancellationToken) {
+pub(crate) async fn watch(process: Arc<ProcessContext>, held: Arc<HeldAssignments>, shutdown: CancellationToken) {
     let mut tick = interval(process.settings.replay_interval);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_unreachable = false;
     while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
-        let assignments = process.held.by_partition(process.ledger.deployment().partitions);
+        let assignments = held.by_partition(process.ledger.deployment().partitions);
         if assignments.is_empty() {
             continue;
         }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, warn};
 
 use self::leaves::pass;
-use crate::assignment::{Assignment, ProcessContext, SubscriptionContext};
+use crate::assignment::{Assignment, HeldAssignments, ProcessContext, SubscriptionContext};
 
 /// The most leaves that are read at once.
 const MAX_LEAVES: u32 = 500;
@@ -32,6 +32,7 @@ const MAX_PRUNED: u32 = 1_000;
 /// Sweeps periodically, and prunes positions less often, until the process ends.
 pub(crate) async fn sweep(
     process: Arc<ProcessContext>,
+    held: Arc<HeldAssignments>,
     unsealed_age: Gauge<f64, AtomicU64>,
     shutdown: CancellationToken,
 ) {
@@ -48,7 +49,7 @@ pub(crate) async fn sweep(
         if prune {
             pruned = Instant::now();
         }
-        if let Err(error) = sweep_once(&process, prune, &shutdown).await {
+        if let Err(error) = sweep_once(&process, &held, prune, &shutdown).await {
             warn!(error = %error_chain(&error), "sweep failed; it is repeated at the next interval");
         }
     }
@@ -64,10 +65,15 @@ async fn check_sealing(ledger: &Ledger, unsealed_age: &Gauge<f64, AtomicU64>, al
     }
 }
 
-async fn sweep_once(process: &ProcessContext, prune: bool, shutdown: &CancellationToken) -> Result<(), LedgerError> {
+async fn sweep_once(
+    process: &ProcessContext,
+    held: &HeldAssignments,
+    prune: bool,
+    shutdown: &CancellationToken,
+) -> Result<(), LedgerError> {
     let ledger = &process.ledger;
     let mut partitions: BTreeMap<u32, Vec<Arc<Assignment>>> = BTreeMap::new();
-    for ((_, partition), held) in process.held.by_partition(ledger.deployment().partitions) {
+    for ((_, partition), held) in held.by_partition(ledger.deployment().partitions) {
         partitions.entry(partition).or_default().push(held.assignment);
     }
     for (partition, assignments) in &partitions {
