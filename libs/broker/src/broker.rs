@@ -26,8 +26,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 const MIN_RECONNECT_DELAY_MS: u64 = 20;
 /// The longest pause between two attempts to reconnect.
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(2);
-/// The oldest supported nats-server (major, minor). Version 2.9 has no metadata of streams and consumers, and no consumer
-/// pause.
+/// The oldest supported nats-server (major, minor). Version 2.9 has no metadata of streams and consumers, and no
+/// consumer pause.
 pub(crate) const MIN_VERSION: (u32, u32) = (2, 10);
 /// The smallest `max_payload`, in bytes. The largest message is data of 256 KiB in an envelope, metadata, header and
 /// seal.
@@ -65,9 +65,9 @@ pub struct StreamState {
 }
 
 impl Broker {
-    /// Connects to one of the URLs `nats://…`, which are separated by commas, and checks that the server meets the
-    /// requirements of Sealbus (docs/spec/protocol.md#jetstream-server). Afterwards a lost connection is established again
-    /// in the background; [`Broker::connection`] reports its state. `nats server report connections` shows `name`.
+    /// Connects to one of the comma-separated URLs `nats://…` as a client of this name, and checks that the server
+    /// meets the requirements of Sealbus (docs/spec/protocol.md#jetstream-server). Afterwards a lost connection is
+    /// established again in the background; [`Broker::connection`] reports its state.
     ///
     /// # Errors
     /// [`BrokerError::Address`], [`BrokerError::Unreachable`] or [`BrokerError::Forbidden`] if there is no connection;

@@ -211,7 +211,8 @@ impl Deliveries {
         self.open_delay = (self.open_delay * 2).clamp(MIN_OPEN_DELAY, MAX_OPEN_DELAY);
         let opened = self.broker.open_pull(&self.spec).await;
         if let Err(error) = &opened {
-            tracing::warn!(consumer = self.spec.name(), error = %error_chain(error), "consumer cannot be opened; retrying");
+            let consumer = self.spec.name();
+            tracing::warn!(consumer, error = %error_chain(error), "consumer cannot be opened; retrying");
         }
         opened.ok()
     }

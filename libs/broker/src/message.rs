@@ -116,8 +116,8 @@ pub(crate) fn without_subject(record: &Record) -> Result<EventMessage, EncodeErr
     }
     let mut headers = HeaderMap::new();
     headers.insert(LEAF, BASE64_STANDARD.encode(leaf));
-    // A header cannot contain line breaks and surrounding space. Canonical text has none. In text that was reformatted in
-    // the database they are white space between tokens, which the seal does not cover.
+    // A header cannot contain line breaks and surrounding space. Canonical text has none. In text that was reformatted
+    // in the database they are white space between tokens, which the seal does not cover.
     headers.insert(METADATA, record.metadata.trim().replace(['\r', '\n'], " "));
     if !record.request_mac.is_empty() {
         headers.insert(REQUEST, BASE64_STANDARD.encode(&record.request_mac));

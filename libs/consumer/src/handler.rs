@@ -63,8 +63,8 @@ pub trait ExternalEffect: Send + Sync + 'static {
     ///
     /// An event may be passed again although it took effect: after a crash between the effect and the move of the
     /// position, after an error, or by a process that was paused and does not know yet that another process has taken
-    /// over. [`Delivery::key`] is the same every time. A target that remembers the highest [`Delivery::epoch`] can reject a
-    /// call from a process that lost its lease.
+    /// over. [`Delivery::key`] is the same every time. A target that remembers the highest [`Delivery::epoch`] can
+    /// reject a call from a process that lost its lease.
     async fn apply(&self, batch: &[Delivery]) -> Result<(), HandlerError>;
 }
 

@@ -45,8 +45,8 @@ pub(crate) async fn pull(assignment: Arc<Assignment>, queue: mpsc::Sender<Queued
     .await;
 }
 
-/// Returns a message with its event, or with the ledger's event in its place. It is acknowledged once the position covers
-/// the event. Answers all other messages.
+/// Returns a message with its event, or with the ledger's event in its place. It is acknowledged once the position
+/// covers the event. Answers all other messages.
 async fn receive(assignment: &Assignment, delivered: Delivered) -> Option<QueuedMessage<Arc<Handle>>> {
     let Delivered { record, handle } = delivered;
     let (context, process) = (&assignment.context, &assignment.context.process);

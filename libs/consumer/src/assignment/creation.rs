@@ -30,7 +30,10 @@ pub(crate) async fn create(
                     );
                 }
                 if subscribed.waits_for.is_some() {
-                    info!(subscription = %spec.name, "subscription starts from now; waiting until earlier events are sealed");
+                    info!(
+                        subscription = %spec.name,
+                        "subscription starts from now; waiting until earlier events are sealed"
+                    );
                 }
                 waits_for = subscribed.waits_for.map(|bound| (subscribed.subscription_no, bound));
                 waits_for.is_none().then_some(subscribed.subscription_no)

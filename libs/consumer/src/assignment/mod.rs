@@ -129,10 +129,8 @@ pub(crate) struct HeldAssignment {
     pub due: mpsc::UnboundedSender<PlanName>,
 }
 
-/// All assignments of this process, in the order in which it gained their leases, for the sweep and the replay of all of
-/// them.
-///
-/// They are not a part of the context, which they refer to: a process that is dropped would never close its connections.
+/// All assignments of this process, in the order in which it gained their leases. They refer to the context: as a part
+/// of it they would make a cycle, and a process that is dropped would never close its connections.
 #[derive(Default)]
 pub(crate) struct HeldAssignments(Mutex<Vec<HeldAssignment>>);
 
@@ -146,8 +144,8 @@ impl HeldAssignments {
         all.retain(|held| held.assignment.lease_epoch != assignment.lease_epoch);
     }
 
-    /// Returns the assignments by (subscription number, partition). One of all partitions appears under each of them. Of
-    /// two on the same partition, the one with the later epoch is returned.
+    /// Returns the assignments by (subscription number, partition). One of all partitions appears under each of them.
+    /// Of two on the same partition, the one with the later epoch is returned.
     pub(crate) fn by_partition(&self, partitions: u32) -> BTreeMap<(i64, u32), HeldAssignment> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let by_partition = all.iter().flat_map(|held| {

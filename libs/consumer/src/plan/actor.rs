@@ -92,7 +92,8 @@ impl PlanActor<'_> {
             // The position is authoritative: a copy that fails is not repeated.
             let (broker, error) = (&context.process.broker, errors.last().map_or("", String::as_str));
             if let Err(error) = broker.copy_dead_letter(&context.spec.name, record, attempts, error).await {
-                warn!(seq = record.header.seq, error = %error_chain(&error), "dead letter was not copied to the broker");
+                let (seq, error) = (record.header.seq, error_chain(&error));
+                warn!(seq, error, "dead letter was not copied to the broker");
             }
         }
         Ok(outcome)

@@ -88,8 +88,8 @@ impl HandlerCall {
 /// Applies a plan's events in order, and moves `position` with the stored position.
 ///
 /// All events are one batch at first. Once a call with several events has failed, they are applied one by one. An event
-/// that fails is retried after a pause until [`after_failure`] says that its plan has to be set aside. `failure` is that
-/// of one of the events in a transaction of several plans.
+/// that fails is retried after a pause until [`after_failure`] says that its plan has to be set aside. `failure` is
+/// that of one of the events in a transaction of several plans.
 pub(crate) async fn apply(
     assignment: &Assignment,
     position: &mut Position,

@@ -96,15 +96,15 @@ pub(crate) enum AfterBatch {
     Defer,
     /// Park the plan, and count an attempt for a suspect event of this type.
     ParkSuspect(String),
-    /// Park the plan, because the ledger lacks an event or holds one that cannot be read or verified. The text gives the
-    /// reason.
+    /// Park the plan, because the ledger lacks an event or holds one that cannot be read or verified. The text gives
+    /// the reason.
     ParkMissing(String),
     /// Stop the plan at a fork. The text describes both events.
     StopAtFork(String),
 }
 
-/// Decides what an arriving event is. `position` is past the events of the batch that is being gathered. `applied` is the
-/// hash of the event that was applied at the seq of the arriving one, if it is known.
+/// Decides what an arriving event is. `position` is past the events of the batch that is being gathered. `applied` is
+/// the hash of the event that was applied at the seq of the arriving one, if it is known.
 pub(crate) fn decide(position: &Position, arriving: &Arriving, applied: Option<Hash>) -> Decision {
     if position.state == PositionState::Fork {
         return Decision::NotLive;

@@ -14,8 +14,8 @@ use serde::Deserialize;
 
 use crate::sinks::SinkSpec;
 
-/// The name of the default subscription. If it lists no types, it receives every event that no other subscription in the
-/// files receives.
+/// The name of the default subscription. If it lists no types, it receives every event that no other subscription in
+/// the files receives.
 const DEFAULT: &str = "default";
 
 /// A declared subscription and its sink.

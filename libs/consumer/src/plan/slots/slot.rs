@@ -8,7 +8,7 @@ use crate::plan::message::QueuedMessage;
 use crate::plan::task::{Arrival, Failure, PlanTask, Work};
 use crate::plan_name::PlanName;
 
-/// The delivery of a message from which on it is suspected of ending its process, because no earlier one was acknowledged.
+/// The delivery from which on a message is suspected of ending its process, since no earlier one was acknowledged.
 const POISON_AFTER: u64 = 4;
 
 /// The activity of a plan's slot.
