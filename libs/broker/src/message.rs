@@ -80,7 +80,8 @@ impl EventMessage {
         }
         let mut message = without_subject(record)?;
         let partition = PlanKey::of(&header.tenant, &header.plan).partition(partitions);
-        message.subject = format!("events.{}.{}.{partition}.{}", header.tenant, record.priority().as_str(), header.event_type);
+        message.subject =
+            format!("events.{}.{}.{partition}.{}", header.tenant, record.priority().as_str(), header.event_type);
         message.headers.insert(NATS_MESSAGE_ID, record.event_hash.to_string());
         attributes::write(record, &mut message.headers);
         Ok(message)
