@@ -5,10 +5,9 @@
 //! tracing. The commit therefore runs under a separate tracing subscriber, which records nothing but notices.
 
 use std::cell::RefCell;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::LazyLock;
-use std::task::{Context, Poll};
 
 use sqlx::{Postgres, Transaction};
 use tracing::field::{Field, Visit};
@@ -23,13 +22,16 @@ use crate::LedgerError;
 /// # Errors
 /// [`LedgerError::OutcomeUnknown`] if the server warned.
 pub(crate) async fn commit(transaction: Transaction<'_, Postgres>) -> Result<(), LedgerError> {
-    let commit = Box::pin(transaction.commit().with_subscriber(RECORDER.clone()));
-    let (result, warning) = CommitWithWarning { commit, warning: None }.await;
-    result?;
-    match warning {
-        None => Ok(()),
-        Some(warning) => Err(LedgerError::OutcomeUnknown { warning }),
-    }
+    let mut commit = pin!(transaction.commit().with_subscriber(RECORDER.clone()));
+    let mut warning = None;
+    // The polls may run on different threads, so the warning is taken from the thread after each poll.
+    poll_fn(|context| {
+        let polled = commit.as_mut().poll(context);
+        warning = WARNING.take().or(warning.take());
+        polled
+    })
+    .await?;
+    warning.map_or(Ok(()), |warning| Err(LedgerError::OutcomeUnknown(warning)))
 }
 
 const NOTICES: &str = "sqlx::postgres::notice";
@@ -40,24 +42,6 @@ static RECORDER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(WarningReco
 thread_local! {
     /// The warning that came during the current poll on this thread.
     static WARNING: RefCell<Option<String>> = const { RefCell::new(None) };
-}
-
-/// A commit that is being polled, with the warning that came in any of its polls. They may run on different threads.
-struct CommitWithWarning<F> {
-    commit: Pin<Box<F>>,
-    warning: Option<String>,
-}
-
-impl<F: Future> Future for CommitWithWarning<F> {
-    type Output = (F::Output, Option<String>);
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.commit.as_mut().poll(context);
-        if let Some(warning) = WARNING.take() {
-            self.warning = Some(warning);
-        }
-        polled.map(|result| (result, self.warning.take()))
-    }
 }
 
 /// Stores the text of Postgres' warnings in [`WARNING`] and ignores everything else.
@@ -73,7 +57,7 @@ impl Subscriber for WarningRecorder {
     }
 
     fn event(&self, event: &Event<'_>) {
-        if event.metadata().target() == NOTICES && *event.metadata().level() <= Level::WARN {
+        if self.enabled(event.metadata()) {
             let mut message = Message(String::new());
             event.record(&mut message);
             WARNING.set(Some(message.0));

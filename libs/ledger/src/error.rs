@@ -6,7 +6,6 @@ use sealbus_core::seal::KeyringError;
 use sqlx::migrate::MigrateError;
 
 use crate::append::{AppendError, KeyRefused};
-use crate::log::LogError;
 
 /// A failed operation on an open ledger.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +38,9 @@ pub enum LedgerError {
         /// The number.
         value: String,
     },
-    /// A commit ended with a warning: a standby may lack the transaction.
-    #[error("outcome of a commit is unknown: {warning}")]
-    OutcomeUnknown {
-        /// The text of the server's warning.
-        warning: String,
-    },
+    /// A commit ended with this warning: a standby may lack the transaction.
+    #[error("outcome of a commit is unknown: {0}")]
+    OutcomeUnknown(String),
     /// A stored event is not of its form.
     #[error("event {tenant}/{plan}/{seq} is invalid: {detail}")]
     Unreadable {
@@ -57,9 +53,9 @@ pub enum LedgerError {
         /// The column, and the fault of its value.
         detail: String,
     },
-    /// The log cannot be extended or signed. Nothing was sealed or signed.
-    #[error(transparent)]
-    Log(#[from] LogError),
+    /// The stored log is not one tree that continues what was anchored, or it cannot be signed. Nothing was sealed or signed.
+    #[error("{0}")]
+    Log(String),
     /// The database does not let a key sign. Nothing was appended.
     #[error(transparent)]
     SigningKey(#[from] KeyRefused),

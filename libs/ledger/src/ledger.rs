@@ -22,23 +22,8 @@ use crate::pg::Column;
 use crate::verification::Verification;
 use crate::{LedgerError, OpenError};
 
-/// Where the database of a ledger is, and how the pool of connections to it behaves.
-#[derive(Clone)]
-pub struct LedgerConfig {
-    /// The address, `postgres://…`. It may contain a password, so this type does not implement `Debug`.
-    pub url: String,
-    /// The highest number of connections that the pool opens.
-    pub max_connections: u32,
-    /// How long a caller waits for a connection before the database counts as unreachable.
-    pub acquire_timeout: Duration,
-}
-
-impl LedgerConfig {
-    /// Returns a configuration with at most 16 connections and a timeout of 5 s.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), max_connections: 16, acquire_timeout: Duration::from_secs(5) }
-    }
-}
+/// How long a caller waits for a connection before the database counts as unreachable.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The identity of a ledger, from the row of table `deployment` with the highest generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,16 +46,16 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Connects to the database and reads which deployment it holds.
+    /// Connects to the database at `url`, `postgres://…`, and reads which deployment it holds. The pool opens up to
+    /// `max_connections` connections.
     ///
     /// # Errors
     /// [`OpenError::Address`], [`OpenError::Encoding`], [`OpenError::NotCreated`], or [`OpenError::Ledger`] where the
     /// database is unreachable.
-    pub async fn open(config: &LedgerConfig) -> Result<Self, OpenError> {
-        let pool = pool(config)?;
-        let encoding = sqlx::query_scalar!("-- encoding\nSELECT current_setting('server_encoding') AS \"encoding!\"")
-            .fetch_one(&pool)
-            .await?;
+    pub async fn open(url: &str, max_connections: u32) -> Result<Self, OpenError> {
+        let pool = pool(url, max_connections)?;
+        let encoding = sqlx::query_scalar!("-- encoding\nSELECT current_setting('server_encoding') AS \"encoding!\"");
+        let encoding = encoding.fetch_one(&pool).await?;
         if encoding != "UTF8" {
             return Err(OpenError::Encoding(encoding));
         }
@@ -171,24 +156,22 @@ impl Ledger {
 }
 
 /// Returns a pool that does not test a connection before it lends it: the first statement fails just as well.
-pub(crate) fn pool(config: &LedgerConfig) -> Result<PgPool, OpenError> {
-    let options = PgConnectOptions::from_str(&config.url).map_err(OpenError::Address)?.application_name("sealbus");
+pub(crate) fn pool(url: &str, max_connections: u32) -> Result<PgPool, OpenError> {
+    let options = PgConnectOptions::from_str(url).map_err(OpenError::Address)?.application_name("sealbus");
     Ok(PgPoolOptions::new()
-        .max_connections(config.max_connections)
-        .acquire_timeout(config.acquire_timeout)
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .connect_lazy_with(options))
 }
 
 /// Reads the newest row of `deployment`. Returns `None` if there is no row, no table or no schema.
 pub(crate) async fn deployment(connection: &mut PgConnection) -> Result<Option<Deployment>, LedgerError> {
-    let row = sqlx::query!(
+    let newest = sqlx::query!(
         "-- deployment
          SELECT generation, origin, log_id, partitions FROM sealbus.deployment ORDER BY generation DESC LIMIT 1"
-    )
-    .fetch_optional(connection)
-    .await;
-    match row {
+    );
+    match newest.fetch_optional(connection).await {
         Ok(None) => Ok(None),
         Ok(Some(row)) => Ok(Some(Deployment {
             generation: row.generation,

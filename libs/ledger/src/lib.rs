@@ -38,5 +38,5 @@ pub mod schema;
 pub mod verification;
 
 pub use crate::error::{LedgerError, OpenError};
-pub use crate::ledger::{Deployment, Ledger, LedgerConfig};
+pub use crate::ledger::{Deployment, Ledger};
 pub use crate::schema::{Creation, EXPECTED_MIGRATION, applied_migration, check_migration, create, migrate};

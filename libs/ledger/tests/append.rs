@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-mod support;
-
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +9,17 @@ use std::time::Duration;
 use sealbus_core::event::Header;
 use sealbus_ledger::append::{AppendError, AppendSettings, Appender, Expect};
 use sealbus_ledger::history::PageQuery;
-use sealbus_ledger::{Creation, Ledger, LedgerConfig, LedgerError, OpenError, create};
-use sealbus_testkit::Postgres;
+use sealbus_ledger::{Creation, Ledger, LedgerError, OpenError, create};
+use sealbus_testkit::events::numbered as draft;
+use sealbus_testkit::ledger::{ORIGIN, append_settings, call, plan, tenant};
+use sealbus_testkit::{Postgres, TestLedger};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::support::{ORIGIN, TestLedger, call, draft, plan, tenant};
+/// Runs a statement as the superuser, and returns the error with which the database refuses it.
+async fn refusal(test: &TestLedger, sql: &str) -> String {
+    let mut connection = PgConnection::connect(&test.postgres.admin_url()).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap_err().to_string()
+}
 
 #[tokio::test]
 async fn a_new_ledger_begins_with_its_key() {
@@ -64,8 +69,8 @@ async fn thirty_two_callers_on_two_replicas_make_one_chain() {
         prev = record.event_hash;
     }
     assert_eq!(acknowledged, page.records.iter().map(|record| record.header.event_id).collect());
-    assert_eq!(test.count("SELECT count(*) FROM sealbus.outbox WHERE plan_no > 1").await, 320);
-    assert_eq!(test.count("SELECT count(*) FROM sealbus.seal_queue WHERE plan_no > 1").await, 320);
+    assert_eq!(test.postgres.count("SELECT count(*) FROM sealbus.outbox WHERE plan_no > 1").await, 320);
+    assert_eq!(test.postgres.count("SELECT count(*) FROM sealbus.seal_queue WHERE plan_no > 1").await, 320);
 }
 
 #[tokio::test]
@@ -80,7 +85,7 @@ async fn queue_ids_rise_with_seq_within_each_plan() {
         let disordered = format!(
             "SELECT count(*) FROM (SELECT id, lag(id) OVER (PARTITION BY plan_no ORDER BY seq) AS before FROM sealbus.{queue}) q WHERE before > id"
         );
-        assert_eq!(test.count(&disordered).await, 0, "{queue}");
+        assert_eq!(test.postgres.count(&disordered).await, 0, "{queue}");
     }
 }
 
@@ -96,10 +101,10 @@ async fn an_id_is_written_once() {
 
     let other_content = support_with_id(2, event.event_id);
     let refused = appender.append(call("acme", "p", vec![other_content])).await.unwrap_err();
-    assert!(matches!(refused, AppendError::IdConflict { event_id } if event_id == event.event_id), "{refused}");
+    assert!(matches!(refused, AppendError::IdConflict(id) if id == event.event_id), "{refused}");
     let refused = appender.append(call("acme", "other-plan", vec![event.clone()])).await.unwrap_err();
     assert!(
-        matches!(refused, AppendError::IdConflict { event_id } if event_id == event.event_id),
+        matches!(refused, AppendError::IdConflict(id) if id == event.event_id),
         "the same event in another plan was refused with the wrong error: {refused}"
     );
     assert!(
@@ -133,11 +138,11 @@ async fn an_array_skips_what_is_stored_and_is_otherwise_atomic() {
     );
 
     let conflicting = vec![draft(9), support_with_id(10, events[0].event_id)];
-    assert!(matches!(appender.append(call("acme", "p", conflicting)).await, Err(AppendError::IdConflict { .. })));
+    assert!(matches!(appender.append(call("acme", "p", conflicting)).await, Err(AppendError::IdConflict(_))));
     let twice = vec![events[0].clone(), events[0].clone()];
-    assert!(matches!(appender.append(call("acme", "p", twice)).await, Err(AppendError::DuplicateId { .. })));
+    assert!(matches!(appender.append(call("acme", "p", twice)).await, Err(AppendError::DuplicateId(_))));
     assert_eq!(
-        test.count("SELECT count(*) FROM sealbus.events WHERE plan_no > 1").await,
+        test.postgres.count("SELECT count(*) FROM sealbus.events WHERE plan_no > 1").await,
         3,
         "an event of a refused array was stored"
     );
@@ -153,7 +158,7 @@ async fn what_no_seal_can_hold_is_not_committed() {
         let refused = appender.append(call("acme", "p", vec![invalid])).await.unwrap_err();
         assert!(matches!(refused, AppendError::Invalid(_)), "{refused}");
     }
-    assert_eq!(test.count("SELECT count(*) FROM sealbus.events WHERE plan_no > 1").await, 0);
+    assert_eq!(test.postgres.count("SELECT count(*) FROM sealbus.events WHERE plan_no > 1").await, 0);
 }
 
 #[tokio::test]
@@ -168,10 +173,10 @@ async fn the_expected_head_is_held_to() {
     expecting(Expect::Empty, 1).await.unwrap();
     for expect in [Expect::Empty, Expect::Head(7)] {
         let refused = expecting(expect, 2).await.unwrap_err();
-        assert!(matches!(refused, AppendError::HeadMismatch { head: 1 }), "{expect:?}: {refused}");
+        assert!(matches!(refused, AppendError::HeadMismatch(1)), "{expect:?}: {refused}");
     }
     expecting(Expect::Head(1), 2).await.unwrap();
-    assert_eq!(test.count("SELECT max(seq) FROM sealbus.events WHERE plan_no > 1").await, 2);
+    assert_eq!(test.postgres.count("SELECT max(seq) FROM sealbus.events WHERE plan_no > 1").await, 2);
 }
 
 /// Two batches with the same two ids in opposite order would deadlock if each inserted them in the order of its array.
@@ -196,16 +201,15 @@ async fn swapped_ids_in_two_batches_do_not_deadlock() {
         );
     }
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-    assert_eq!(test.count(deadlocks).await, 0);
+    assert_eq!(test.postgres.count(deadlocks).await, 0);
 }
 
 /// Only calls to a plan whose lock is held elsewhere have to wait, and they keep their order.
 #[tokio::test]
 async fn a_busy_plan_holds_up_no_other() {
-    use sqlx::Connection;
     let test = TestLedger::start().await;
     let appender = test.appender().await;
-    let mut blocker = sqlx::PgConnection::connect(&test.postgres.admin_url()).await.unwrap();
+    let mut blocker = PgConnection::connect(&test.postgres.admin_url()).await.unwrap();
     let key = sealbus_core::partition::PlanKey::of("acme", "busy").lock_key();
     sqlx::query("SELECT pg_advisory_lock($1)").bind(key).execute(&mut blocker).await.unwrap();
 
@@ -231,11 +235,10 @@ async fn a_busy_plan_holds_up_no_other() {
 
 #[tokio::test]
 async fn a_plan_locked_for_too_long_is_unavailable_and_then_goes_on() {
-    use sqlx::Connection;
     let test = TestLedger::start().await;
-    let settings = AppendSettings { lock_timeout: Duration::from_millis(50), ..AppendSettings::default() };
+    let settings = AppendSettings { lock_timeout: Duration::from_millis(50), ..append_settings() };
     let appender = Appender::start(&test.ledger, &test.keyring, &settings, None).unwrap();
-    let mut blocker = sqlx::PgConnection::connect(&test.postgres.admin_url()).await.unwrap();
+    let mut blocker = PgConnection::connect(&test.postgres.admin_url()).await.unwrap();
     let key = sealbus_core::partition::PlanKey::of("acme", "busy").lock_key();
     sqlx::query("SELECT pg_advisory_lock($1)").bind(key).execute(&mut blocker).await.unwrap();
     let refused = appender.append(call("acme", "busy", vec![draft(1)])).await.unwrap_err();
@@ -249,12 +252,12 @@ async fn the_database_itself_refuses_to_change_history() {
     let test = TestLedger::start().await;
     for table in ["deployment", "plans", "events", "log_leaves", "log_roots"] {
         for statement in [format!("DELETE FROM sealbus.{table}"), format!("TRUNCATE sealbus.{table}")] {
-            let refused = test.admin(&statement).await.unwrap_err().to_string();
+            let refused = refusal(&test, &statement).await;
             assert!(refused.contains("append-only"), "{statement}: {refused}");
         }
     }
     let update = "UPDATE sealbus.events SET actor = 'somebody else'";
-    assert!(test.admin(update).await.unwrap_err().to_string().contains("append-only"));
+    assert!(refusal(&test, update).await.contains("append-only"));
     let writer = sqlx::PgPool::connect(&test.postgres.url()).await.unwrap();
     assert!(sqlx::query(update).execute(&writer).await.unwrap_err().to_string().contains("permission denied"));
 }
@@ -263,7 +266,7 @@ async fn the_database_itself_refuses_to_change_history() {
 async fn heads_are_not_read_under_an_older_snapshot() {
     let test = TestLedger::start().await;
     let asked = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT * FROM sealbus.lock_plans('{}', '{}', '{}', '{}', '{}', false, '')";
-    assert!(test.admin(asked).await.unwrap_err().to_string().contains("needs read committed"));
+    assert!(refusal(&test, asked).await.contains("needs read committed"));
 }
 
 /// A cancelled wait for a standby commits on the primary and perhaps nowhere else, so the call is not acknowledged. A
@@ -271,27 +274,29 @@ async fn heads_are_not_read_under_an_older_snapshot() {
 #[tokio::test]
 async fn a_commit_that_a_standby_may_lack_is_not_acknowledged() {
     let postgres = Postgres::own_cluster().await;
-    let test = TestLedger::on(postgres).await;
+    let test = TestLedger::create(postgres, ORIGIN).await;
     let appender = Arc::new(test.appender().await);
     let event = draft(1);
-    test.admin("ALTER SYSTEM SET synchronous_standby_names = 'missing'; ").await.unwrap();
-    test.admin("SELECT pg_reload_conf()").await.unwrap();
+    test.postgres.admin("ALTER SYSTEM SET synchronous_standby_names = 'missing'; ").await;
+    test.postgres.admin("SELECT pg_reload_conf()").await;
     let waiting = {
         let (appender, event) = (appender.clone(), event.clone());
         tokio::spawn(async move { appender.append(call("acme", "p", vec![event])).await })
     };
     // Cancels the commit while it waits for the missing standby.
     let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    sealbus_testkit::eventually("the commit's wait for a standby is cancelled", async || test.count(cancel).await > 0)
-        .await;
+    sealbus_testkit::eventually("the commit's wait for a standby is cancelled", async || {
+        test.postgres.count(cancel).await > 0
+    })
+    .await;
     let refused = waiting.await.unwrap().unwrap_err();
     assert!(
-        matches!(&refused, AppendError::Unavailable(cause) if matches!(**cause, LedgerError::OutcomeUnknown { .. })),
+        matches!(&refused, AppendError::Unavailable(cause) if matches!(**cause, LedgerError::OutcomeUnknown(_))),
         "{refused:?}"
     );
     // A repeated call finds the stored event.
-    test.admin("ALTER SYSTEM RESET synchronous_standby_names").await.unwrap();
-    test.admin("SELECT pg_reload_conf()").await.unwrap();
+    test.postgres.admin("ALTER SYSTEM RESET synchronous_standby_names").await;
+    test.postgres.admin("SELECT pg_reload_conf()").await;
     let answer = appender.append(call("acme", "p", vec![event])).await.unwrap();
     assert!(!answer[0].new, "the event was stored again");
 }
@@ -300,7 +305,6 @@ async fn a_commit_that_a_standby_may_lack_is_not_acknowledged() {
 async fn an_origin_that_no_seal_can_hold_begins_no_ledger() {
     let postgres = Postgres::start().await;
     let keyring = sealbus_core::seal::Keyring::parse(&sealbus_testkit::keyring()).unwrap();
-    let config = LedgerConfig::new(postgres.url());
     for origin in ["", "two words", "a+b"] {
         let creation = Creation {
             origin: origin.into(),
@@ -308,11 +312,11 @@ async fn an_origin_that_no_seal_can_hold_begins_no_ledger() {
             first_event: uuid::Uuid::now_v7(),
             log_id: uuid::Uuid::new_v4(),
         };
-        let refused = create(&config, &creation, &keyring).await.unwrap_err();
+        let refused = create(&postgres.url(), &creation, &keyring).await.unwrap_err();
         assert!(matches!(refused, OpenError::BadOrigin(_)), "{refused}");
     }
     assert!(
-        matches!(Ledger::open(&config).await, Err(OpenError::NotCreated)),
+        matches!(Ledger::open(&postgres.url(), 1).await, Err(OpenError::NotCreated)),
         "a refused creation has written a ledger"
     );
 }
@@ -324,7 +328,7 @@ async fn a_ledger_keeps_its_origin_and_migrates_twice() {
     assert_eq!(sealbus_ledger::applied_migration(&test.ledger).await.unwrap(), sealbus_ledger::EXPECTED_MIGRATION);
     let other = test.ledger.check_origin("other.example").unwrap_err().to_string();
     assert!(other.contains(ORIGIN) && other.contains("other.example"), "{other}");
-    let missing = Ledger::open(&LedgerConfig::new("postgres://127.0.0.1:1/none")).await;
+    let missing = Ledger::open("postgres://127.0.0.1:1/none", 1).await;
     assert!(missing.err().unwrap().is_unreachable());
 }
 

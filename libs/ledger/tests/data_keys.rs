@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod support;
-
 use std::num::NonZeroU32;
 
 use sealbus_core::envelope::{Binding, DataKey, DataSubject, Envelope, Plaintext, WrappedKey};
@@ -15,9 +13,10 @@ use sealbus_core::verify::{ChainCheck, Trust, Verdict};
 use sealbus_ledger::append::AppendError;
 use sealbus_ledger::data_keys::{Current, ErasureRequest};
 use sealbus_ledger::history::PageQuery;
+use sealbus_testkit::TestLedger;
+use sealbus_testkit::events::numbered as draft;
+use sealbus_testkit::ledger::{ORIGIN, call, plan, tenant};
 use uuid::Uuid;
-
-use crate::support::{ORIGIN, TestLedger, call, draft, plan, tenant};
 
 fn ada() -> DataSubject {
     DataSubject::parse("Ada Lovelace").unwrap()
@@ -67,12 +66,12 @@ async fn a_key_that_is_closed_or_gone_takes_no_event_and_an_event_beside_it_is_t
     let appender = test.appender().await;
     let key = data_key(1);
     let append = async || appender.append(call("acme", "p", vec![under(&key)])).await.map(|_| ());
-    let is_refused = |outcome: &Result<(), AppendError>| matches!(outcome, Err(AppendError::DataKeyErased { key_id }) if *key_id == key.key_id());
+    let is_refused = |outcome: &Result<(), AppendError>| matches!(outcome, Err(AppendError::DataKeyErased(key_id)) if *key_id == key.key_id());
     let outcome = append().await;
     assert!(is_refused(&outcome), "an event was appended under a key that was never stored: {outcome:?}");
     test.ledger.data_keys().add(&[wrapped(&test, &key, 1)]).await.unwrap();
     append().await.unwrap();
-    test.admin("UPDATE sealbus.data_keys SET closed = true").await.unwrap();
+    test.postgres.admin("UPDATE sealbus.data_keys SET closed = true").await;
     let outcome = append().await;
     assert!(is_refused(&outcome), "an event was appended under a closed key: {outcome:?}");
     assert!(appender.append(call("acme", "p", vec![draft(2)])).await.is_ok());
@@ -102,10 +101,10 @@ async fn an_erasure_waits_for_the_append_that_holds_the_key() {
     let ledger = test.ledger.clone();
     let erasing = tokio::spawn(async move { ledger.data_keys().erase(&appender, &order()).await });
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '-- close_data_keys%' AND datname = current_database()";
-    sealbus_testkit::eventually("the erasure waits", async || test.count(waiting).await == 1).await;
+    sealbus_testkit::eventually("the erasure waits", async || test.postgres.count(waiting).await == 1).await;
     holder.commit().await.unwrap();
     assert_eq!(erasing.await.unwrap().unwrap().keys, [key.key_id()]);
-    assert_eq!(test.count("SELECT count(*) FROM sealbus.data_keys").await, 0);
+    assert_eq!(test.postgres.count("SELECT count(*) FROM sealbus.data_keys").await, 0);
 }
 
 #[tokio::test]

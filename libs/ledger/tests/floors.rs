@@ -1,15 +1,13 @@
 //! Subscriptions, floors and the leaves that the sweep reads, on a real Postgres.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod support;
-
-use std::collections::HashSet;
 use std::time::Duration;
 
 use sealbus_core::names::Subscription;
 use sealbus_ledger::delivery::subscriptions::Start;
-
-use crate::support::{TestLedger, call, draft};
+use sealbus_testkit::TestLedger;
+use sealbus_testkit::events::numbered as draft;
+use sealbus_testkit::ledger::call;
 
 fn name(name: &str) -> Subscription {
     Subscription::parse(name).unwrap()
@@ -23,10 +21,6 @@ async fn floors(test: &TestLedger, subscription_no: i64) -> Vec<u64> {
         );
     }
     all
-}
-
-async fn seal(test: &TestLedger) {
-    while test.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
 }
 
 #[tokio::test]
@@ -50,14 +44,14 @@ async fn from_now_waits_until_what_was_queued_is_sealed() {
     let bound = subscribed.waits_for.expect("two events and the key's have no leaf yet");
     assert!(!test.ledger.subscriptions().finish(subscribed.subscription_no, bound).await.unwrap());
     assert_eq!(floors(&test, subscribed.subscription_no).await, Vec::<u64>::new());
-    seal(&test).await;
+    test.seal().await;
     appender.append(call("acme", "order-1", vec![draft(3)])).await.unwrap();
     assert!(
         test.ledger.subscriptions().finish(subscribed.subscription_no, bound).await.unwrap(),
         "the later one is not waited for"
     );
     assert_eq!(floors(&test, subscribed.subscription_no).await, [3; 8]);
-    seal(&test).await;
+    test.seal().await;
     assert!(test.ledger.subscriptions().finish(subscribed.subscription_no, bound).await.unwrap());
     assert_eq!(floors(&test, subscribed.subscription_no).await, [3; 8], "the first answer counts");
     assert_eq!(test.ledger.subscriptions().find_or_create(&name("late"), Start::Now).await.unwrap().waits_for, None);
@@ -81,7 +75,7 @@ async fn the_walk_ends_at_the_first_young_leaf_even_where_a_later_one_looks_old(
     for n in 0..4 {
         appender.append(call("acme", "order-1", vec![draft(n)])).await.unwrap();
     }
-    seal(&test).await;
+    test.seal().await;
     let partition = sealbus_core::partition::PlanKey::of("acme", "order-1").partition(8);
     let all = test.ledger.floors().leaves(partition, 0, Duration::ZERO, 100).await.unwrap();
     assert_eq!(
@@ -90,12 +84,11 @@ async fn the_walk_ends_at_the_first_young_leaf_even_where_a_later_one_looks_old(
     );
     assert!(test.ledger.floors().leaves(partition, 0, Duration::from_mins(10), 100).await.unwrap().is_empty());
     // Make leaf 3 younger than leaf 4, as if the clock had been set back.
-    test.admin(
+    test.postgres.admin(
         "SET session_replication_role = replica;
          UPDATE sealbus.log_leaves SET sealed_at = clock_timestamp() - interval '1 hour' WHERE plan_no = 2 AND seq <> 3",
     )
-    .await
-    .unwrap();
+    .await;
     let old = test.ledger.floors().leaves(partition, 0, Duration::from_mins(10), 100).await.unwrap();
     assert_eq!(old.iter().map(|leaf| leaf.seq).collect::<Vec<_>>(), [1, 2]);
     let rest = test.ledger.floors().leaves(partition, all[1].index + 1, Duration::ZERO, 100).await.unwrap();
@@ -109,7 +102,7 @@ async fn lag_counts_leaves_at_or_above_the_floors() {
     for n in 0..5 {
         appender.append(call("acme", &format!("order-{n}"), vec![draft(n), draft(n)])).await.unwrap();
     }
-    seal(&test).await;
+    test.seal().await;
     let audit =
         test.ledger.subscriptions().find_or_create(&name("audit"), Start::Beginning).await.unwrap().subscription_no;
     assert_eq!(test.ledger.floors().lags(&[audit]).await.unwrap(), [(audit, 11)]);

@@ -3,9 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod support;
-
-use std::collections::HashSet;
 use std::time::Duration;
 
 use sealbus_core::seal::{KeyId, KeyKind, Keyring, KeyringText, NewKey, Status};
@@ -13,10 +10,9 @@ use sealbus_core::verify::Verdict;
 use sealbus_ledger::append::{AppendError, AppendSettings, Appender};
 use sealbus_ledger::keys::{Ending, KeyChange, KeyEvent, KeyRefused, KeyState};
 use sealbus_ledger::verification::Scope;
-use sealbus_ledger::{Ledger, LedgerConfig};
-use sealbus_testkit::eventually;
-
-use crate::support::{TestLedger, call, draft};
+use sealbus_testkit::events::numbered as draft;
+use sealbus_testkit::ledger::{append_settings, call};
+use sealbus_testkit::{TestLedger, eventually};
 
 /// A ledger with two keyrings of the same two keys: the first key is active in one, and the second key in the other.
 struct TwoKeys {
@@ -42,13 +38,9 @@ impl TwoKeys {
     }
 
     async fn appender(&self, keyring: &Keyring) -> Appender {
-        let ledger = Ledger::open(&LedgerConfig::new(self.test.postgres.url())).await.unwrap();
-        let settings = AppendSettings { lease_renew_interval: Duration::from_millis(50), ..AppendSettings::default() };
+        let ledger = self.test.open_again().await;
+        let settings = AppendSettings { lease_renew_interval: Duration::from_millis(50), ..append_settings() };
         Appender::start(&ledger, keyring, &settings, None).unwrap()
-    }
-
-    async fn seal(&self) {
-        while self.test.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
     }
 
     /// Appends `key.added` for the second key, signed with the first key.
@@ -75,9 +67,9 @@ async fn a_key_that_no_event_has_added_signs_nothing() {
     let keys = TwoKeys::start().await;
     let appender = keys.appender(&keys.after).await;
     let refused = appender.append(call("acme", "order-1", vec![draft(1)])).await.unwrap_err();
-    assert!(matches!(&refused, AppendError::Key(KeyRefused::Unknown { kid }) if *kid == keys.new), "{refused:?}");
+    assert!(matches!(&refused, AppendError::Key(KeyRefused::Unknown(kid)) if *kid == keys.new), "{refused:?}");
     assert!(refused.to_string().contains(&format!("sealbus keys rotate {}", keys.new)), "{refused}");
-    assert_eq!(keys.test.count("SELECT count(*) FROM sealbus.events").await, 1);
+    assert_eq!(keys.test.postgres.count("SELECT count(*) FROM sealbus.events").await, 1);
     let told = keys.test.ledger.keys().check(&keys.new).await.unwrap_err().to_string();
     assert_eq!(told, refused.to_string());
 }
@@ -90,29 +82,26 @@ async fn a_key_is_followed_by_another_in_one_chain() {
     first.append(call("acme", "order-1", vec![draft(1)])).await.unwrap();
     keys.add().await;
     assert_eq!(ledger.keys().chain(&keys.before).await.unwrap().window(&keys.new), None, "it has no leaf yet");
-    keys.seal().await;
+    keys.test.seal().await;
     let chain = ledger.keys().chain(&keys.before).await.unwrap();
     let from = chain.window(&keys.new).unwrap().from;
     assert_eq!((from, chain.log_size()), (2, 3));
     ledger.keys().allow(&keys.new).await.unwrap();
     first.append(call("acme", "order-1", vec![draft(2)])).await.unwrap();
     second.append(call("acme", "order-1", vec![draft(3)])).await.unwrap();
-    keys.seal().await;
+    keys.test.seal().await;
 
     ledger.keys().end(&keys.old, Ending::Retire).await.unwrap();
     let refused = first.append(call("acme", "order-1", vec![draft(4)])).await.unwrap_err();
-    let ended = KeyRefused::Ended { kid: keys.old.clone(), state: KeyState::Retired };
+    let ended = KeyRefused::Ended(keys.old.clone(), KeyState::Retired);
     assert!(matches!(&refused, AppendError::Key(reason) if *reason == ended), "{refused:?}");
     let chain = ledger.keys().chain(&keys.after).await.unwrap();
     let retired = KeyChange::Retired(&keys.old, chain.log_size());
     ledger.keys().append(&second, &chain, retired, "tester").await.unwrap();
     let twice = ledger.keys().append(&second, &chain, retired, "tester").await.unwrap_err();
-    assert!(
-        matches!(twice, AppendError::HeadMismatch { head: 3 }),
-        "a change was appended after another one: {twice:?}"
-    );
+    assert!(matches!(twice, AppendError::HeadMismatch(3)), "a change was appended after another one: {twice:?}");
     second.append(call("acme", "order-1", vec![draft(4)])).await.unwrap();
-    keys.seal().await;
+    keys.test.seal().await;
 
     let chain = ledger.keys().chain(&keys.after).await.unwrap();
     assert_eq!(chain.window(&keys.old).unwrap().until, Some(5));
@@ -131,11 +120,11 @@ async fn an_event_that_comes_before_its_key_is_outside_its_window() {
     keys.test.ledger.keys().allow(&keys.new).await.unwrap();
     let second = keys.appender(&keys.after).await;
     second.append(call("acme", "order-1", vec![draft(1)])).await.unwrap();
-    keys.seal().await;
+    keys.test.seal().await;
     keys.add().await;
-    keys.seal().await;
+    keys.test.seal().await;
     second.append(call("acme", "order-1", vec![draft(2)])).await.unwrap();
-    keys.seal().await;
+    keys.test.seal().await;
     assert_eq!(keys.findings().await, [(Verdict::KeyWindow, "order-1".to_owned(), 1)]);
 }
 
@@ -147,7 +136,7 @@ async fn a_key_added_without_its_own_proof_counts_for_nothing() {
     // The event for the new key contains the proof of the old key.
     let added = |kid: &KeyId| -> serde_json::Value {
         let signer = keys.before.signer_of(kid).unwrap();
-        serde_json::from_str(&signer.key_added(support::ORIGIN, &keys.old)).unwrap()
+        serde_json::from_str(&signer.key_added(sealbus_testkit::ledger::ORIGIN, &keys.old)).unwrap()
     };
     let mut forged = added(&keys.new);
     forged["proof"] = added(&keys.old)["proof"].clone();
@@ -160,7 +149,7 @@ async fn a_key_added_without_its_own_proof_counts_for_nothing() {
         events: vec![event],
     };
     first.append(call).await.unwrap();
-    keys.seal().await;
+    keys.test.seal().await;
     let read = ledger.keys().chain(&keys.before).await.unwrap();
     assert_eq!(read.history(&keys.new).added, Some(KeyEvent { seq: 2, index: Some(1) }));
     assert_eq!(read.window(&keys.new), None);
@@ -183,7 +172,7 @@ async fn ending_a_key_waits_for_what_is_being_appended_under_it() {
     });
     let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND NOT granted \
                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    eventually("the end waits", async || keys.test.count(waiting).await == 1).await;
+    eventually("the end waits", async || keys.test.postgres.count(waiting).await == 1).await;
     assert_eq!(keys.test.ledger.keys().states().await.unwrap()[&keys.old], KeyState::Signs);
     transaction.commit().await.unwrap();
     ending.await.unwrap().unwrap();
@@ -208,7 +197,7 @@ async fn callers_of_an_ended_key_are_all_answered() {
     let stored = answers.iter().filter(|answer| answer.is_ok()).count();
     let refused = answers.iter().filter(|answer| matches!(answer, Err(AppendError::Key(_)))).count();
     assert_eq!(stored + refused, 50, "{answers:?}");
-    let events = keys.test.count("SELECT count(*) FROM sealbus.events WHERE plan_no > 1").await;
+    let events = keys.test.postgres.count("SELECT count(*) FROM sealbus.events WHERE plan_no > 1").await;
     assert_eq!(events, i64::try_from(stored).unwrap(), "what was refused was not stored");
 }
 
@@ -225,8 +214,8 @@ async fn the_ledger_knows_who_signs_with_what() {
     drop((two, other));
     eventually("who is gone counts no more", async || ledger.keys().signers().await.unwrap().is_empty()).await;
 
-    let settings = AppendSettings { lease_duration: Duration::from_millis(300), ..AppendSettings::default() };
-    let away = Ledger::open(&LedgerConfig::new(keys.test.postgres.url())).await.unwrap();
+    let settings = AppendSettings { lease_duration: Duration::from_millis(300), ..append_settings() };
+    let away = keys.test.open_again().await;
     let crashed = Appender::start(&away, &keys.before, &settings, None).unwrap();
     eventually("it is there", async || signers(&keys.old).await == 1).await;
     away.close().await;
@@ -240,7 +229,7 @@ async fn what_is_not_sealed_is_counted_by_its_key() {
     keys.appender(&keys.before).await.append(call("acme", "order-1", vec![draft(1), draft(2)])).await.unwrap();
     let unsealed = keys.test.ledger.keys().unsealed().await.unwrap();
     assert_eq!(unsealed.into_iter().collect::<Vec<_>>(), [(keys.old.clone(), 3)]);
-    keys.seal().await;
+    keys.test.seal().await;
     assert!(keys.test.ledger.keys().unsealed().await.unwrap().is_empty());
 }
 
@@ -250,8 +239,8 @@ async fn the_migration_knows_the_keys_that_were_added_before_it() {
     let keys = TwoKeys::start().await;
     let migration = include_str!("../../../migrations/0008_keys.sql");
     let seeding = migration.split("\n\n").find(|part| part.contains("INSERT INTO sealbus.signing_keys")).unwrap();
-    keys.test.admin("DELETE FROM sealbus.signing_keys").await.unwrap();
-    keys.test.admin(seeding).await.unwrap();
+    keys.test.postgres.admin("DELETE FROM sealbus.signing_keys").await;
+    keys.test.postgres.admin(seeding).await;
     let known = keys.test.ledger.keys().states().await.unwrap();
     assert_eq!(known.into_iter().collect::<Vec<_>>(), [(keys.old.clone(), KeyState::Signs)]);
 }

@@ -1,14 +1,11 @@
 //! Leases, which expire by the database's clock, and the keepers that share them.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sealbus_ledger::leases::keeper::{Change, Keeper, KeeperConfig, Lease};
-use sealbus_testkit::{Postgres, eventually};
-
-use crate::support::TestLedger;
+use sealbus_testkit::ledger::ORIGIN;
+use sealbus_testkit::{Postgres, TestLedger, eventually};
 
 const LONG: Duration = Duration::from_mins(10);
 
@@ -18,8 +15,8 @@ fn keys(count: usize) -> Vec<String> {
 
 /// Returns the configuration of a keeper with a short renewal interval, and leases that do not expire on a busy machine.
 fn config(holder: &str, keys: Vec<String>) -> KeeperConfig {
-    let (lease, renew) = (Duration::from_secs(3), Duration::from_millis(40));
-    KeeperConfig { lease_duration: lease, renew_interval: renew, ..KeeperConfig::new("relay", keys, holder) }
+    let (lease_duration, renew_interval) = (Duration::from_secs(3), Duration::from_millis(40));
+    KeeperConfig { kind: "relay".into(), keys, owner: holder.into(), lease_duration, renew_interval }
 }
 
 /// A keeper, and the leases that it owns according to its changes so far.
@@ -161,7 +158,7 @@ async fn who_cannot_do_the_work_leaves_it_to_who_can() {
 
 #[tokio::test]
 async fn a_lease_that_cannot_be_renewed_is_lost_in_time_and_gained_with_a_new_epoch() {
-    let test = TestLedger::on(Postgres::own_cluster().await).await;
+    let test = TestLedger::create(Postgres::own_cluster().await, ORIGIN).await;
     let mut member = Member::start(&test, "a", keys(2));
     member.holds(2).await;
     let before = member.held.clone();
@@ -180,7 +177,8 @@ async fn a_lease_that_cannot_be_renewed_is_lost_in_time_and_gained_with_a_new_ep
 async fn members_long_gone_are_forgotten() {
     let test = TestLedger::start().await;
     test.ledger.leases().announce("relay", "old", LONG).await.unwrap();
-    test.admin("UPDATE sealbus.leases SET expires_at = clock_timestamp() - interval '2 hours'").await.unwrap();
+    test.postgres.admin("UPDATE sealbus.leases SET expires_at = clock_timestamp() - interval '2 hours'").await;
     test.ledger.leases().announce("relay", "new", LONG).await.unwrap();
-    eventually("the old one is gone", async || test.count("SELECT count(*) FROM sealbus.leases").await == 1).await;
+    eventually("the old one is gone", async || test.postgres.count("SELECT count(*) FROM sealbus.leases").await == 1)
+        .await;
 }

@@ -2,8 +2,6 @@
 //! tree serves proofs and tiles, and a manual change of the stored rows stops sealing.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod support;
-
 use std::collections::HashSet;
 
 use sealbus_core::hash::Hash;
@@ -14,9 +12,10 @@ use sealbus_core::log::signer::LogSigner;
 use sealbus_core::log::tile::{TileId, TileKind};
 use sealbus_ledger::log::{Sealed, Signing};
 use sealbus_ledger::{Ledger, LedgerError};
+use sealbus_testkit::TestLedger;
+use sealbus_testkit::events::numbered as draft;
+use sealbus_testkit::ledger::{ORIGIN, call};
 use sqlx::{Connection, PgConnection};
-
-use crate::support::{ORIGIN, TestLedger, call, draft};
 
 fn signer(test: &TestLedger) -> LogSigner {
     LogSigner::new(&test.keyring, ORIGIN).unwrap()
@@ -88,11 +87,11 @@ async fn a_tree_that_grew_by_batches_is_the_tree_over_all_leaves() {
         verify_consistency(size, now.size, &proof, &opened.checkpoint().root(), &now.root).unwrap();
     }
     for index in [0, 1, 255, 256, 511, 679, 680] {
-        let proof = ledger.log().inclusion_proof(index, 681).await.unwrap().unwrap();
+        let proof = ledger.log().inclusion_proofs(&[index], 681).await.unwrap().unwrap().remove(0);
         let leaf = leaves[usize::try_from(index).unwrap()];
         verify_inclusion(&leaf, index, 681, &proof, &anchored.root()).unwrap();
     }
-    assert_eq!(ledger.log().inclusion_proof(681, 681).await.unwrap(), None);
+    assert_eq!(ledger.log().inclusion_proofs(&[681], 681).await.unwrap(), None);
     for id in TileId::all(TileKind::Hashes(0), 681).chain([TileId::new(TileKind::Hashes(0), 2, 3).unwrap()]) {
         let start = usize::try_from(id.n()).unwrap() * 256;
         let tile = ledger.log().hash_tile(id).await.unwrap().unwrap();

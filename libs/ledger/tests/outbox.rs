@@ -2,15 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
-mod support;
-
 use sealbus_core::event::Record;
 use sealbus_core::partition::PlanKey;
 use sealbus_ledger::append::Appender;
 use sealbus_ledger::outbox::{Acknowledged, OutboxRow, Unsendable};
+use sealbus_testkit::TestLedger;
+use sealbus_testkit::events::numbered as draft;
+use sealbus_testkit::ledger::call;
 use sqlx::{Connection, PgConnection};
-
-use crate::support::{TestLedger, call, draft};
 
 /// Appends `count` events to a plan of tenant `acme` in one call.
 async fn append(appender: &Appender, plan: &str, count: u64) -> Vec<Record> {
@@ -99,9 +98,9 @@ async fn a_row_without_its_event_is_told_apart() {
     append(&appender, "order-1", 3).await;
     let rows = test.ledger.outbox().page(partition("order-1"), 0, 100).await.unwrap();
     let delete = "SET session_replication_role = replica; DELETE FROM sealbus.events WHERE tenant = 'acme' AND seq = 2";
-    test.admin(delete).await.unwrap();
+    test.postgres.admin(delete).await;
     let spoil = "SET session_replication_role = replica; UPDATE sealbus.events SET prev = 'short' WHERE tenant = 'acme' AND seq = 3";
-    test.admin(spoil).await.unwrap();
+    test.postgres.admin(spoil).await;
     let events = test.ledger.outbox().events(&rows, 1 << 20).await.unwrap();
     assert!(events[0].1.is_ok());
     assert!(matches!(events[1].1, Err(Unsendable::Missing)));

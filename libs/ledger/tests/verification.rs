@@ -2,14 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod support;
-
 use std::collections::HashSet;
 
 use sealbus_core::verify::{Finding, Verdict};
 use sealbus_ledger::verification::{Scope, Verified};
-
-use crate::support::{TestLedger, call, draft, plan, tenant};
+use sealbus_testkit::TestLedger;
+use sealbus_testkit::events::numbered as draft;
+use sealbus_testkit::ledger::{call, plan, tenant};
 
 async fn with_chain(length: u64) -> TestLedger {
     let test = TestLedger::start().await;
@@ -30,9 +29,9 @@ async fn verify(test: &TestLedger, scope: Scope) -> (Verified, Vec<Finding>) {
 /// about order-1.
 async fn tamper(test: &TestLedger, statement: &str) -> Vec<(Verdict, u64)> {
     let order_1 = "(SELECT plan_no FROM sealbus.plans WHERE plan = 'order-1')";
-    test.admin(&format!("SET session_replication_role = replica; {}", statement.replace(":order_1", order_1)))
-        .await
-        .unwrap();
+    test.postgres
+        .admin(&format!("SET session_replication_role = replica; {}", statement.replace(":order_1", order_1)))
+        .await;
     let (_, findings) = verify(test, Scope::Everything).await;
     assert!(findings.iter().all(|finding| finding.plan == "order-1" && finding.tenant == "acme"), "{findings:?}");
     findings.into_iter().map(|finding| (finding.verdict, finding.seq)).collect()
@@ -117,11 +116,11 @@ async fn a_cut_signature_is_found() {
 #[tokio::test]
 async fn a_renamed_plan_is_found() {
     let test = with_chain(2).await;
-    test.admin(
-        "SET session_replication_role = replica; UPDATE sealbus.plans SET plan = 'order-9' WHERE plan = 'order-1'",
-    )
-    .await
-    .unwrap();
+    test.postgres
+        .admin(
+            "SET session_replication_role = replica; UPDATE sealbus.plans SET plan = 'order-9' WHERE plan = 'order-1'",
+        )
+        .await;
     let (_, findings) = verify(&test, Scope::Everything).await;
     assert_eq!(
         findings.first().map(|finding| (finding.verdict, finding.seq)),
@@ -142,11 +141,10 @@ async fn a_column_that_is_no_hash_is_found() {
 #[tokio::test]
 async fn a_tampered_key_event_is_found_with_any_plan() {
     let test = with_chain(1).await;
-    test.admin(
+    test.postgres.admin(
         "SET session_replication_role = replica; UPDATE sealbus.events SET actor = 'mallory' WHERE type = 'key.added'",
     )
-    .await
-    .unwrap();
+    .await;
     let (_, findings) = verify(&test, Scope::Plan(tenant("acme"), plan("order-2"))).await;
     assert!(
         findings.iter().any(|finding| finding.plan == "_keys" && finding.verdict == Verdict::EventHash),
@@ -160,11 +158,14 @@ async fn every_event_gets_a_dense_log_index_in_plan_order() {
     let stopped = HashSet::new();
     while test.ledger.log().seal_batch(7, &stopped, None).await.unwrap().leaves > 0 {}
     assert_eq!(test.ledger.log().size().await.unwrap(), 41);
-    assert_eq!(test.count("SELECT count(*) FROM sealbus.seal_queue").await, 0);
-    assert_eq!(test.count("SELECT count(*) FROM sealbus.log_leaves WHERE leaf_index NOT BETWEEN 0 AND 40").await, 0);
+    assert_eq!(test.postgres.count("SELECT count(*) FROM sealbus.seal_queue").await, 0);
+    assert_eq!(
+        test.postgres.count("SELECT count(*) FROM sealbus.log_leaves WHERE leaf_index NOT BETWEEN 0 AND 40").await,
+        0
+    );
     let disordered = "SELECT count(*) FROM (SELECT leaf_index, lag(leaf_index) OVER (PARTITION BY plan_no ORDER BY seq) AS before \
                       FROM sealbus.log_leaves) l WHERE before > leaf_index";
-    assert_eq!(test.count(disordered).await, 0);
+    assert_eq!(test.postgres.count(disordered).await, 0);
     let first = test
         .ledger
         .history()
@@ -180,7 +181,7 @@ async fn two_sealers_at_once_give_every_event_one_leaf() {
     let test = with_chain(200).await;
     let seal = async || {
         let mut leaves = 0;
-        while test.count("SELECT count(*) FROM sealbus.seal_queue").await > 0 {
+        while test.postgres.count("SELECT count(*) FROM sealbus.seal_queue").await > 0 {
             leaves += test.ledger.log().seal_batch(10, &HashSet::new(), None).await.unwrap().leaves;
         }
         leaves
@@ -194,12 +195,12 @@ async fn two_sealers_at_once_give_every_event_one_leaf() {
 #[tokio::test]
 async fn a_plan_that_is_wrong_is_sealed_no_further_and_holds_up_no_other() {
     let test = with_chain(5).await;
-    test.admin(
-        "SET session_replication_role = replica; UPDATE sealbus.events SET actor = 'mallory' \
+    test.postgres
+        .admin(
+            "SET session_replication_role = replica; UPDATE sealbus.events SET actor = 'mallory' \
          WHERE seq = 3 AND plan_no = (SELECT plan_no FROM sealbus.plans WHERE plan = 'order-1')",
-    )
-    .await
-    .unwrap();
+        )
+        .await;
     let mut stopped = HashSet::new();
     let sealed = test.ledger.log().seal_batch(100, &stopped, None).await.unwrap();
     assert_eq!(sealed.leaves, 8, "the key, two of order-1, five of order-2");
@@ -215,12 +216,12 @@ async fn a_plan_that_is_wrong_is_sealed_no_further_and_holds_up_no_other() {
 #[tokio::test]
 async fn an_event_whose_signature_was_stripped_gets_no_leaf() {
     let test = with_chain(2).await;
-    test.admin(
-        "SET session_replication_role = replica; UPDATE sealbus.events SET sig = '' \
+    test.postgres
+        .admin(
+            "SET session_replication_role = replica; UPDATE sealbus.events SET sig = '' \
          WHERE seq = 2 AND plan_no = (SELECT plan_no FROM sealbus.plans WHERE plan = 'order-1')",
-    )
-    .await
-    .unwrap();
+        )
+        .await;
     let sealed = test.ledger.log().seal_batch(100, &HashSet::new(), None).await.unwrap();
     assert_eq!(sealed.leaves, 4, "the key, one of order-1, two of order-2");
     assert!(sealed.stopped[0].reason.contains("SUITE"), "{}", sealed.stopped[0].reason);

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::request::Draft;
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::{AppendSettings, Appender, Call, Expect};
-use sealbus_ledger::{Creation, Ledger, LedgerConfig, create};
+use sealbus_ledger::{Creation, Ledger, create};
 use uuid::Uuid;
 
 use crate::Postgres;
@@ -40,28 +41,46 @@ impl TestLedger {
 
     /// Creates a ledger whose first event is sealed by the active key of `keyring`.
     pub async fn create_with(postgres: Postgres, origin: &str, keyring: Keyring) -> Self {
-        let config = LedgerConfig::new(postgres.url());
         let (first_event, log_id) = (Uuid::now_v7(), Uuid::new_v4());
         let creation = Creation { origin: origin.into(), partitions: 8, first_event, log_id };
-        create(&config, &creation, &keyring).await.expect("the ledger is created");
-        let ledger = Ledger::open(&config).await.expect("the ledger opens");
+        create(&postgres.url(), &creation, &keyring).await.expect("the ledger is created");
+        let ledger = open(&postgres.url()).await;
         Self { postgres, ledger, keyring }
     }
 
     /// Opens the ledger a second time, with a connection pool that it shares with nobody.
     pub async fn open_again(&self) -> Ledger {
-        Ledger::open(&LedgerConfig::new(self.postgres.url())).await.expect("the ledger opens")
+        open(&self.postgres.url()).await
     }
 
     /// Starts an appender with its own connections and batchers, as another publisher replica would. It sends no hints.
     pub async fn appender(&self) -> Appender {
         let ledger = self.open_again().await;
-        Appender::start(&ledger, &self.keyring, &AppendSettings::default(), None).expect("the keyring can sign")
+        Appender::start(&ledger, &self.keyring, &append_settings(), None).expect("the keyring can sign")
     }
 
     /// Gives every queued event its leaf in the log. No checkpoint is signed.
     pub async fn seal(&self) {
         while self.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.expect("sealing succeeds").leaves > 0 {}
+    }
+}
+
+/// Opens the ledger in the database with this address, with a pool of at most 16 connections.
+pub async fn open(url: &str) -> Ledger {
+    Ledger::open(url, 16).await.expect("the ledger opens")
+}
+
+/// Settings of an appender that suit every test that does not test one of them.
+pub fn append_settings() -> AppendSettings {
+    AppendSettings {
+        batchers: 2,
+        max_batch_events: 500,
+        max_batch_plans: 200,
+        max_waiting_events: 20_000,
+        lock_timeout: Duration::from_secs(10),
+        v1_tenants: HashSet::new(),
+        lease_duration: Duration::from_secs(10),
+        lease_renew_interval: Duration::from_secs(3),
     }
 }
 
@@ -73,7 +92,15 @@ pub async fn append(appender: &Appender, tenant: &str, plan: &str, events: Vec<D
 
 /// A call that appends events to a plan whatever its head is.
 pub fn call(tenant: &str, plan: &str, events: Vec<Draft>) -> Call {
-    let tenant = Tenant::parse(tenant).expect("the tenant's name is valid");
-    let plan = Plan::parse(plan).expect("the plan's name is valid");
-    Call { tenant, plan, expect: Expect::Any, events }
+    Call { tenant: self::tenant(tenant), plan: self::plan(plan), expect: Expect::Any, events }
+}
+
+/// Returns the tenant of this name.
+pub fn tenant(name: &str) -> Tenant {
+    Tenant::parse(name).expect("the tenant's name is valid")
+}
+
+/// Returns the plan of this name.
+pub fn plan(name: &str) -> Plan {
+    Plan::parse(name).expect("the plan's name is valid")
 }

@@ -17,8 +17,8 @@ use sealbus_core::log::signer::LogSigner;
 use sealbus_core::log::tile::EdgeTiles;
 use sealbus_core::seal::Keyring;
 use sealbus_core::verify::Notes;
+use sealbus_ledger::Ledger;
 use sealbus_ledger::history::LogQuery;
-use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
 use sealbus_testkit::eventually;
@@ -62,7 +62,7 @@ async fn the_leader_is_killed_in_mid_batch_twenty_times() {
     assert_eq!(led.len(), 2, "only one sealer has led");
 
     let acknowledged = load.end().await;
-    let ledger = Ledger::open(&LedgerConfig::new(bus.postgres.url())).await.unwrap();
+    let ledger = sealbus_testkit::ledger::open(&bus.postgres.url()).await;
     let events = u64::try_from(bus.count("SELECT count(*) FROM sealbus.events").await).unwrap();
     eventually("a shown checkpoint covers every event", async || {
         ledger.log().shown_checkpoint().await.unwrap().is_some_and(|(size, _)| size == events)

@@ -17,11 +17,11 @@ use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Subscription, Tenant};
 use sealbus_core::retry::{Backoff, RetryPolicy};
 use sealbus_core::seal::Keyring;
+use sealbus_ledger::Ledger;
 use sealbus_ledger::append::Appender;
 use sealbus_ledger::delivery::dead_letters::{BlockedPosition, BlockedQuery};
 use sealbus_ledger::delivery::operator::{OperatorAction, OperatorRequest};
 use sealbus_ledger::delivery::positions::{Position, PositionState};
-use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_testkit::events::draft;
 use sealbus_testkit::ledger::append;
 use sealbus_testkit::{Nats, Postgres, TestBus, TestLedger, eventually_eq};
@@ -107,7 +107,7 @@ impl Bus {
     ) -> Process {
         let mut registry = Registry::default();
         let resources = Resources {
-            ledger: Ledger::open(&LedgerConfig::new(self.postgres.url())).await.unwrap(),
+            ledger: sealbus_testkit::ledger::open(&self.postgres.url()).await,
             broker: self.nats.connect().await,
             keyring: self.keyring.clone(),
             catalog: Arc::new(Catalog::read(&[]).unwrap()),

@@ -14,7 +14,7 @@ use super::AppendSettings;
 use super::call::{AppendError, Appended, Call, Hint};
 use super::link::Linker;
 use super::queue::{Queue, Waiting};
-use super::transaction::{Locking, Outcome, WarmConnection, run};
+use super::transaction::{Outcome, WarmConnection, run};
 use crate::Ledger;
 
 /// The number of batches that find a plan busy before its calls go alone.
@@ -118,7 +118,7 @@ impl Worker {
     }
 
     async fn append(&self, warm: &mut WarmConnection, batch: Vec<Waiting>) {
-        let Outcome { hints, busy } = run(&self.ledger, warm, &self.linker, batch, Locking::Try).await;
+        let Outcome { hints, busy } = run(&self.ledger, warm, &self.linker, batch, None).await;
         self.hint(hints);
         if !busy.is_empty() {
             self.defer(busy);
@@ -141,28 +141,21 @@ impl Worker {
             }
         }
         let mut queue = self.shared.queue();
-        for (key, _) in &alone {
-            queue.hold(*key);
-        }
+        queue.held.extend(alone.iter().map(|(key, _)| *key));
         queue.put_back(again);
         drop(queue);
         for (key, calls) in alone {
             let worker = self.clone();
             tokio::spawn(async move {
                 let permit = worker.alone.acquire().await;
-                let Outcome { hints, busy } = run(
-                    &worker.ledger,
-                    &mut WarmConnection::default(),
-                    &worker.linker,
-                    calls,
-                    Locking::Wait(worker.settings.lock_timeout),
-                )
-                .await;
-                drop(permit);
+                let mut connection = WarmConnection::default();
+                let wait = Some(worker.settings.lock_timeout);
+                let Outcome { hints, busy } = run(&worker.ledger, &mut connection, &worker.linker, calls, wait).await;
+                drop((permit, connection));
                 worker.hint(hints);
                 let mut queue = worker.shared.queue();
                 queue.put_back(busy);
-                queue.release(key);
+                queue.held.remove(&key);
                 drop(queue);
                 worker.shared.changed.notify_one();
             });

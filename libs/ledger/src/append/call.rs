@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sealbus_core::event::{FormatError, Record};
 use sealbus_core::names::{Plan, Tenant};
 pub use sealbus_core::request::{Draft, UnderKey};
+use sealbus_core::seal::KeyId;
 use uuid::Uuid;
 
 use super::signing::KeyRefused;
@@ -46,7 +47,7 @@ impl Call {
         }
         let mut seen = HashSet::with_capacity(self.events.len());
         match self.events.iter().find(|draft| !seen.insert(draft.event_id)) {
-            Some(duplicate) => Err(AppendError::DuplicateId { event_id: duplicate.event_id }),
+            Some(duplicate) => Err(AppendError::DuplicateId(duplicate.event_id)),
             None => Ok(()),
         }
     }
@@ -83,51 +84,33 @@ pub enum AppendError {
     /// The call has no event, or more than [`MAX_EVENTS`].
     #[error("a call has 1 to {MAX_EVENTS} events, not {0}")]
     EventCount(usize),
-    /// The call contains an id twice.
-    #[error("event id {event_id} appears twice in one call")]
-    DuplicateId {
-        /// The id.
-        event_id: Uuid,
-    },
+    /// The call contains this id twice.
+    #[error("event id {0} appears twice in one call")]
+    DuplicateId(Uuid),
     /// The tenant has an event with this id and another content, or in another plan.
-    #[error("event id {event_id} is already stored with different content")]
-    IdConflict {
-        /// The id.
-        event_id: Uuid,
-    },
-    /// The plan's head is not the expected one.
-    #[error("the plan's head is {head}")]
-    HeadMismatch {
-        /// The seq of the head; 0 for an empty plan.
-        head: u64,
-    },
-    /// The plan's last event is signed with Ed25519, and the active key is a MAC key.
+    #[error("event id {0} is already stored with different content")]
+    IdConflict(Uuid),
+    /// The plan's head is not the expected one, but has this seq; 0 for an empty plan.
+    #[error("the plan's head is {0}")]
+    HeadMismatch(u64),
+    /// The plan's last event is signed with Ed25519, and this key, which is active, is a MAC key.
     #[error(
-        "the plan is sealed with Ed25519 and the active key {kid} is a MAC key, which would weaken the plan; make an Ed25519 \
+        "the plan is sealed with Ed25519 and the active key {0} is a MAC key, which would weaken the plan; make an Ed25519 \
          key active"
     )]
-    SuiteDowngrade {
-        /// The active key.
-        kid: String,
-    },
+    SuiteDowngrade(KeyId),
     /// The database does not let the active key sign.
     #[error(transparent)]
     Key(#[from] KeyRefused),
-    /// A data key of the call is erased or being erased. The caller has to encrypt the event again, under a current key.
-    #[error("data key {key_id} is erased or being erased")]
-    DataKeyErased {
-        /// The key.
-        key_id: Uuid,
-    },
+    /// This data key of the call is erased or being erased. The caller has to encrypt the event again, under a current key.
+    #[error("data key {0} is erased or being erased")]
+    DataKeyErased(Uuid),
     /// A field of an event is outside the limits of the seal. The caller should have checked it.
     #[error("the event cannot be sealed: {0}")]
     Invalid(FormatError),
-    /// The plan carries scheme v1, and the keyring has no v1 key.
-    #[error("plan {plan} carries scheme v1 and the keyring has no v1 key")]
-    NoV1Key {
-        /// The plan.
-        plan: String,
-    },
+    /// This plan carries scheme v1, and the keyring has no v1 key.
+    #[error("plan {0} carries scheme v1 and the keyring has no v1 key")]
+    NoV1Key(String),
     /// The plan carries scheme v1, which cannot sign the event.
     #[error("scheme v1 cannot sign the event: {0}")]
     V1(FormatError),

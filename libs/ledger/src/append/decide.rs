@@ -30,47 +30,42 @@ pub(super) fn decide(
 ) -> Result<Vec<Appended>, AppendError> {
     let tenant = call.tenant.as_str();
     let mut stored_events = Vec::with_capacity(call.events.len());
-    let (mut any_new, mut erased_key) = (false, None);
+    let mut erased_key = None;
     for draft in &call.events {
         let stored = known.get(&(tenant.to_owned(), draft.event_id)).cloned();
-        match &stored {
-            Some(record) if !linker.same_request(call.plan.as_str(), draft, record) => {
-                return Err(AppendError::IdConflict { event_id: draft.event_id });
-            }
-            Some(_) => {}
-            None => {
-                any_new = true;
-                if let Some(under) = &draft.encrypted
-                    && !open.contains(&(tenant.to_owned(), under.key_id))
-                {
-                    erased_key = Some(under.key_id);
-                }
-            }
+        if stored.as_ref().is_some_and(|record| !linker.same_request(call.plan.as_str(), draft, record)) {
+            return Err(AppendError::IdConflict(draft.event_id));
+        }
+        if let (None, Some(under)) = (&stored, &draft.encrypted)
+            && !open.contains(&(tenant.to_owned(), under.key_id))
+        {
+            erased_key = Some(under.key_id);
         }
         stored_events.push(stored);
     }
     if let Some(key_id) = erased_key {
-        return Err(AppendError::DataKeyErased { key_id });
+        return Err(AppendError::DataKeyErased(key_id));
     }
-    if any_new {
+    if stored_events.iter().any(Option::is_none) {
         check_head(call.expect, plan)?;
     }
 
     let mut next = plan.clone();
     let mut appended = Vec::with_capacity(stored_events.len());
     for (draft, stored) in call.events.iter().zip(stored_events) {
-        if let Some(record) = stored {
-            appended.push(Appended { record, new: false });
-        } else {
-            let record = Arc::new(linker.link(&next, draft, now)?);
+        let new = stored.is_none();
+        let record = match stored {
+            Some(record) => record,
+            None => Arc::new(linker.link(&next, draft, now)?),
+        };
+        if new {
             next.head = Some(head_of(&record));
-            appended.push(Appended { record, new: true });
         }
+        appended.push(Appended { record, new });
     }
     plan.head = next.head;
-    for Appended { record, .. } in appended.iter().filter(|appended| appended.new) {
-        known.insert((tenant.to_owned(), record.header.event_id), record.clone());
-    }
+    let new_records = appended.iter().filter(|appended| appended.new).map(|appended| &appended.record);
+    known.extend(new_records.map(|record| ((tenant.to_owned(), record.header.event_id), record.clone())));
     Ok(appended)
 }
 
@@ -81,7 +76,7 @@ fn check_head(expect: Expect, plan: &PlanState) -> Result<(), AppendError> {
         Expect::Empty => head == 0,
         Expect::Head(seq) => head == seq,
     };
-    if met { Ok(()) } else { Err(AppendError::HeadMismatch { head }) }
+    if met { Ok(()) } else { Err(AppendError::HeadMismatch(head)) }
 }
 
 fn head_of(record: &Record) -> Head {

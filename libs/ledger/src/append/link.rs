@@ -9,7 +9,6 @@ use sealbus_core::seal::{KeyId, Keyring, Signer, Suite, V1Signer};
 use sealbus_core::timestamp::Timestamp;
 use subtle::ConstantTimeEq;
 
-use super::AppendSettings;
 use super::call::{AppendError, Draft};
 use super::locks::{Head, PlanState};
 use crate::{Deployment, OpenError};
@@ -31,11 +30,11 @@ impl Linker {
     pub(super) fn new(
         deployment: &Deployment,
         keyring: &Keyring,
-        settings: &AppendSettings,
+        v1_tenants: HashSet<String>,
     ) -> Result<Self, OpenError> {
         let signer = keyring.signer().map_err(OpenError::Keyring)?;
         let v1_signer = keyring.v1_signer();
-        if !settings.v1_tenants.is_empty() && v1_signer.is_none() {
+        if !v1_tenants.is_empty() && v1_signer.is_none() {
             return Err(OpenError::NoV1Key);
         }
         Ok(Self {
@@ -44,7 +43,7 @@ impl Linker {
             signer,
             v1_signer,
             keyring: keyring.clone(),
-            v1_tenants: settings.v1_tenants.clone(),
+            v1_tenants,
         })
     }
 
@@ -57,7 +56,7 @@ impl Linker {
     pub(super) fn link(&self, plan: &PlanState, draft: &Draft, now: Timestamp) -> Result<Record, AppendError> {
         let head = plan.head.as_ref();
         if self.signer.suite() == Suite::Hmac && head.is_some_and(|head| head.kid.suite() == Some(Suite::Ed25519)) {
-            return Err(AppendError::SuiteDowngrade { kid: self.signer.kid().to_string() });
+            return Err(AppendError::SuiteDowngrade(self.signer.kid().clone()));
         }
         // Never earlier than the predecessor's, even if the clock was set back (docs/spec/protocol.md#append-recorded).
         let recorded = head.map_or(now, |head| head.recorded.max(now));
@@ -109,8 +108,7 @@ impl Linker {
             Some(Head { v1: Some(prev), .. }) => Some(prev),
             _ => return Ok(None),
         };
-        let no_key = || AppendError::NoV1Key { plan: plan.plan.clone() };
-        let signer = self.v1_signer.as_ref().ok_or_else(no_key)?;
+        let signer = self.v1_signer.as_ref().ok_or_else(|| AppendError::NoV1Key(plan.plan.clone()))?;
         let columns = signer.columns(&plan.plan, &draft.event_type, &draft.payload_hash, prev);
         columns.map(Some).map_err(AppendError::V1)
     }

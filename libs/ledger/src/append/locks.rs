@@ -1,5 +1,5 @@
-//! The first statement of an append: it takes the plans' locks, then reads their heads and the ids that are stored already
-//! (`docs/spec/protocol.md#append-2`, `#append-3`).
+//! The first statements of an append: it takes the plans' locks, then reads their heads and the ids that are stored already
+//! (`docs/spec/protocol.md#append-2`, `#append-3`), and locks the data keys of the batch.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,19 +12,11 @@ use sealbus_core::timestamp::Timestamp;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::decide::OpenKeys;
 use super::queue::Waiting;
 use super::signing::lock_error;
 use crate::pg::Column;
 use crate::{Ledger, LedgerError};
-
-/// The treatment of a plan that another replica has locked.
-#[derive(Clone, Copy)]
-pub(super) enum Locking {
-    /// Report the plan as busy.
-    Try,
-    /// Wait for the lock, at most this long.
-    Wait(Duration),
-}
 
 /// A plan of the batch.
 #[derive(Debug, Clone)]
@@ -68,23 +60,24 @@ pub(super) struct Head {
 pub(super) struct Locked {
     /// The distinct plans of the batch, ordered by key.
     pub plans: Vec<PlanState>,
-    /// The stored ids of the batch: (tenant, id, `plan_no`, seq).
-    pub known: Vec<(String, Uuid, i64, i64)>,
+    /// The places (`plan_no`, seq) of the events whose ids the batch has and that are stored already.
+    pub known: Vec<(i64, i64)>,
     /// The database's clock, read after the locks.
     pub now: Timestamp,
 }
 
-/// Takes the locks and reads what they protect. `signer` is the key that seals the batch.
+/// Takes the locks and reads what they protect. With `lock_timeout` it waits so long for a plan that another replica has
+/// locked; without, it reports the plan as busy. `signer` is the key that seals the batch.
 ///
 /// # Errors
 /// [`LedgerError::SigningKey`] if the key may not sign.
 pub(super) async fn lock(
     connection: &mut PgConnection,
     calls: &[Waiting],
-    locking: Locking,
+    lock_timeout: Option<Duration>,
     signer: &KeyId,
 ) -> Result<Locked, LedgerError> {
-    if let Locking::Wait(timeout) = locking {
+    if let Some(timeout) = lock_timeout {
         let milliseconds = timeout.as_millis().to_string();
         sqlx::query!("-- lock_timeout\nSELECT set_config('lock_timeout', $1, true) AS set", milliseconds)
             .fetch_one(&mut *connection)
@@ -107,7 +100,7 @@ pub(super) async fn lock(
         &keys,
         &ids.iter().map(|(tenant, _)| *tenant).collect::<Vec<_>>() as &[&str],
         &ids.iter().map(|(_, id)| *id).collect::<Vec<_>>(),
-        matches!(locking, Locking::Wait(_)),
+        lock_timeout.is_some(),
         signer.as_str(),
     )
     .fetch_all(connection)
@@ -118,9 +111,8 @@ pub(super) async fn lock(
     let mut now = None;
     for row in rows {
         now = Some(Timestamp::from_offset(row.now));
-        if let (Some(at), Some(plan_no), Some(seq)) = (row.id_at, row.plan_no, row.seq) {
-            let (tenant, id) = ids[result_column("id_at").index(at, ids.len())?];
-            known.push((tenant.to_owned(), id, plan_no, seq));
+        if let (Some(_), Some(plan_no), Some(seq)) = (row.id_at, row.plan_no, row.seq) {
+            known.push((plan_no, seq));
         } else if let Some(at) = row.plan_at {
             let at = result_column("plan_at").index(at, plans.len())?;
             let plan = &mut plans[at];
@@ -166,13 +158,40 @@ fn distinct(calls: &[Waiting]) -> Vec<PlanState> {
     plans.into_values().collect()
 }
 
+/// Locks the rows of the batch's data keys until the transaction ends, and returns the keys that exist and are not closed.
+///
+/// An erasure waits for the append, or the append finds the key closed. So no event is acknowledged that nobody can ever
+/// read. The rows are locked in the order of the keys, as an erasure locks them, so that neither deadlocks. A batch without
+/// encrypted events makes no round trip (`docs/spec/protocol.md#append-data-keys`).
+pub(super) async fn lock_open_keys(connection: &mut PgConnection, calls: &[Waiting]) -> Result<OpenKeys, LedgerError> {
+    let mut names: Vec<(&str, Uuid)> = Vec::new();
+    for Waiting { call, .. } in calls {
+        let ids = call.events.iter().filter_map(|draft| draft.encrypted.as_ref()).map(|under| under.key_id);
+        names.extend(ids.map(|key_id| (call.tenant.as_str(), key_id)));
+    }
+    if names.is_empty() {
+        return Ok(OpenKeys::new());
+    }
+    names.sort_unstable();
+    names.dedup();
+    let rows = sqlx::query!(
+        "-- share_data_keys
+        SELECT k.tenant, k.key_id FROM sealbus.data_keys k
+        WHERE (k.tenant, k.key_id) IN (SELECT * FROM unnest($1::text[], $2::uuid[])) AND NOT k.closed
+        ORDER BY k.tenant, k.key_id FOR SHARE OF k",
+        &names.iter().map(|(tenant, _)| *tenant).collect::<Vec<_>>() as &[&str],
+        &names.iter().map(|(_, key_id)| *key_id).collect::<Vec<_>>(),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.tenant, row.key_id)).collect())
+}
+
 /// Returns the number of locks that the server's lock table has room for.
 pub(super) async fn lock_table_size(ledger: &Ledger) -> Result<u64, LedgerError> {
-    let row = sqlx::query!(
+    let size = sqlx::query_scalar!(
         r#"-- table_size
         SELECT current_setting('max_locks_per_transaction')::bigint * current_setting('max_connections')::bigint AS "size!""#
-    )
-    .fetch_one(ledger.pool())
-    .await?;
-    Column::new("pg_settings", "max_locks_per_transaction * max_connections").read(row.size)
+    );
+    Column::new("pg_settings", "max_locks_per_transaction * max_connections").read(size.fetch_one(ledger.pool()).await?)
 }

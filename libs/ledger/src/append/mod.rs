@@ -56,13 +56,12 @@
 //! - `queue`: the waiting calls, fair between tenants.
 //! - `batcher`: the loop that takes batches from the queue.
 //! - `transaction`: one batch in one transaction, and its retries.
-//! - `locks`, `data_keys`, `insert`: the statements of the transaction.
+//! - `locks`, `insert`: the statements of the transaction.
 //! - `decide`, `link`: the decision about each call; header, hash and seal of a new event. Both are pure.
 //! - `signing`: whether the key may sign, and the lease that announces who signs with it.
 
 mod batcher;
 mod call;
-mod data_keys;
 mod decide;
 mod insert;
 mod link;
@@ -112,21 +111,6 @@ pub struct AppendSettings {
     pub lease_renew_interval: Duration,
 }
 
-impl Default for AppendSettings {
-    fn default() -> Self {
-        Self {
-            batchers: 2,
-            max_batch_events: 500,
-            max_batch_plans: 200,
-            max_waiting_events: 20_000,
-            lock_timeout: Duration::from_secs(10),
-            v1_tenants: HashSet::new(),
-            lease_duration: Duration::from_secs(10),
-            lease_renew_interval: Duration::from_secs(3),
-        }
-    }
-}
-
 /// Appends events to plans. Clones share the batchers, which end when the last clone is dropped.
 ///
 /// While it exists it counts as a signer of its key ([`Keys::signers`](crate::keys::Keys::signers)).
@@ -150,7 +134,7 @@ impl Appender {
         settings: &AppendSettings,
         hints: Option<mpsc::Sender<Vec<Hint>>>,
     ) -> Result<Self, OpenError> {
-        let linker = Arc::new(Linker::new(ledger.deployment(), keyring, settings)?);
+        let linker = Arc::new(Linker::new(ledger.deployment(), keyring, settings.v1_tenants.clone())?);
         let batchers = (0..settings.batchers.max(1))
             .map(|_| Batcher::start(ledger.clone(), linker.clone(), settings, hints.clone()))
             .collect();
@@ -212,7 +196,7 @@ pub(crate) async fn append_first(
     draft: &Draft,
     now: Timestamp,
 ) -> Result<(), OpenError> {
-    let linker = Linker::new(deployment, keyring, &AppendSettings::default())?;
+    let linker = Linker::new(deployment, keyring, HashSet::new())?;
     let mut plans = [PlanState::empty(Tenant::system().as_str(), Plan::keys().as_str())];
     let record = linker.link(&plans[0], draft, now).map_err(OpenError::FirstEvent)?;
     let rows = vec![Row { plan_index: 0, record: Arc::new(record) }];

@@ -65,24 +65,16 @@ impl std::fmt::Display for KeyState {
 pub enum KeyRefused {
     /// No event of plan `_keys` has added the key. Verifiers would accept nothing that it signs.
     #[error(
-        "signing key {kid} was not added to this ledger; make the previous key active in the keyring again, and run \
-         `sealbus keys rotate {kid}`"
+        "signing key {0} was not added to this ledger; make the previous key active in the keyring again, and run \
+         `sealbus keys rotate {0}`"
     )]
-    Unknown {
-        /// The key.
-        kid: KeyId,
-    },
+    Unknown(KeyId),
     /// The key was retired or revoked.
     #[error(
-        "signing key {kid} is {state} and may not sign; give this process the keyring in which its successor is active, and \
-         start it again"
+        "signing key {0} is {1} and may not sign; give this process the keyring in which its successor is active, and start it \
+         again"
     )]
-    Ended {
-        /// The key.
-        kid: KeyId,
-        /// The state of the key.
-        state: KeyState,
-    },
+    Ended(KeyId, KeyState),
 }
 
 impl KeyRefused {
@@ -90,8 +82,8 @@ impl KeyRefused {
     pub(crate) fn of(kid: &KeyId, state: Option<KeyState>) -> Option<Self> {
         match state {
             Some(KeyState::Signs) => None,
-            None => Some(Self::Unknown { kid: kid.clone() }),
-            Some(state) => Some(Self::Ended { kid: kid.clone(), state }),
+            None => Some(Self::Unknown(kid.clone())),
+            Some(state) => Some(Self::Ended(kid.clone(), state)),
         }
     }
 }
@@ -105,13 +97,13 @@ pub(super) fn lock_error(error: sqlx::Error, kid: &KeyId) -> LedgerError {
         _ => return error.into(),
     };
     let state = match detail {
-        UNKNOWN => None,
-        word => match KeyState::stored(word) {
-            Ok(state) => Some(state),
-            Err(error) => return error,
-        },
+        UNKNOWN => Ok(None),
+        word => KeyState::stored(word).map(Some),
     };
-    KeyRefused::of(kid, state).map_or_else(|| error.into(), LedgerError::from)
+    match state {
+        Ok(state) => KeyRefused::of(kid, state).map_or_else(|| error.into(), LedgerError::from),
+        Err(corrupt) => corrupt,
+    }
 }
 
 /// The membership of an appender in the lease kind `signing/<kid>`, which is renewed until it is dropped or ended.
@@ -126,10 +118,12 @@ impl SignerLease {
     /// Starts to renew the membership. Needs a Tokio runtime.
     pub(super) fn start(ledger: &Ledger, kid: &KeyId, lease_duration: Duration, renew_interval: Duration) -> Self {
         let config = KeeperConfig {
+            kind: format!("signing/{kid}"),
+            // The kind has no keys: members take no leases, they are only counted.
+            keys: Vec::new(),
+            owner: format!("appender-{}", Uuid::new_v4().simple()),
             lease_duration,
             renew_interval,
-            // The kind has no keys: members take no leases, they are only counted.
-            ..KeeperConfig::new(format!("signing/{kid}"), Vec::new(), format!("appender-{}", Uuid::new_v4().simple()))
         };
         let (ledger, stop) = (ledger.clone(), CancellationToken::new());
         let task = tokio::spawn({

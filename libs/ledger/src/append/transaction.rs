@@ -6,20 +6,19 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealbus_core::error_chain;
+use sealbus_core::event::Record;
 use sealbus_core::partition::PlanKey;
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Postgres, Transaction};
-use uuid::Uuid;
 
 use super::call::{AppendError, Appended, Hint};
-use super::data_keys::lock_open_keys;
 use super::decide::{Known, decide};
 use super::insert::{Row, insert};
 use super::link::Linker;
-pub(super) use super::locks::Locking;
-use super::locks::{Locked, lock};
+use super::locks::{Locked, lock, lock_open_keys};
 use super::queue::Waiting;
 use crate::commit::commit;
 use crate::history::record::{into_records, select_records};
@@ -63,13 +62,13 @@ const BEGIN: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan";
 /// The answers to the calls of a batch, in order; `None` for a call whose plan was busy.
 type Answers = Vec<Option<Result<Vec<Appended>, AppendError>>>;
 
-/// Runs a batch until each call is answered or found busy.
+/// Runs a batch until each call is answered or found busy. With `lock_timeout` a call waits so long for its plan and is not busy.
 pub(super) async fn run(
     ledger: &Ledger,
     warm: &mut WarmConnection,
     linker: &Linker,
     calls: Vec<Waiting>,
-    locking: Locking,
+    lock_timeout: Option<Duration>,
 ) -> Outcome {
     let mut outcome = Outcome::default();
     let mut busy_plans: HashSet<PlanKey> = HashSet::new();
@@ -82,7 +81,7 @@ pub(super) async fn run(
         if calls.is_empty() {
             continue;
         }
-        let error = match attempt(ledger, warm, linker, &calls, locking).await {
+        let error = match attempt(ledger, warm, linker, &calls, lock_timeout).await {
             Ok((answers, hints)) => {
                 outcome.hints.extend(hints);
                 for (waiting, answer) in calls.into_iter().zip(answers) {
@@ -149,7 +148,7 @@ impl Retries {
             (LedgerError::Unreachable(_), _) if !self.reconnected => Next::Again(Self { reconnected: true, ..self }),
             // Half of the batch would fail in the same way; 55P03 is lock_timeout. After an unknown outcome only the callers can
             // find out, by their ids.
-            (LedgerError::Unreachable(_) | LedgerError::OutcomeUnknown { .. } | LedgerError::SigningKey(_), _)
+            (LedgerError::Unreachable(_) | LedgerError::OutcomeUnknown(_) | LedgerError::SigningKey(_), _)
             | (_, Some("55P03")) => Next::GiveUp,
             _ if calls > 1 => Next::Halves,
             // A unique violation. The other batch has committed the id, so the next look at the known ids decides the call.
@@ -164,10 +163,10 @@ async fn attempt(
     warm: &mut WarmConnection,
     linker: &Linker,
     calls: &[Waiting],
-    locking: Locking,
+    lock_timeout: Option<Duration>,
 ) -> Result<(Answers, Vec<Hint>), LedgerError> {
     let mut transaction = warm.begin(ledger).await?;
-    let Locked { mut plans, known, now } = lock(&mut transaction, calls, locking, linker.kid()).await?;
+    let Locked { mut plans, known, now } = lock(&mut transaction, calls, lock_timeout, linker.kid()).await?;
     let mut known = read_known(ledger, &mut transaction, known).await?;
     let open = lock_open_keys(&mut transaction, calls).await?;
     let indexes: HashMap<(String, String), usize> =
@@ -182,14 +181,8 @@ async fn attempt(
             continue;
         }
         let answer = decide(linker, call, &mut plans[at], &mut known, &open, now);
-        if let Ok(appended) = &answer {
-            rows.extend(
-                appended
-                    .iter()
-                    .filter(|appended| appended.new)
-                    .map(|appended| Row { plan_index: at, record: appended.record.clone() }),
-            );
-        }
+        let appended = answer.iter().flatten().filter(|appended| appended.new);
+        rows.extend(appended.map(|appended| Row { plan_index: at, record: appended.record.clone() }));
         answers.push(Some(answer));
     }
 
@@ -210,17 +203,16 @@ async fn attempt(
     Ok((answers, hints))
 }
 
-/// Reads the records of the stored ids.
+/// Reads the records at these places (`plan_no`, seq).
 async fn read_known(
     ledger: &Ledger,
     connection: &mut sqlx::PgConnection,
-    known: Vec<(String, Uuid, i64, i64)>,
+    known: Vec<(i64, i64)>,
 ) -> Result<Known, LedgerError> {
     if known.is_empty() {
         return Ok(Known::new());
     }
-    let plan_nos: Vec<i64> = known.iter().map(|(_, _, plan_no, _)| *plan_no).collect();
-    let seqs: Vec<i64> = known.iter().map(|(_, _, _, seq)| *seq).collect();
+    let (plan_nos, seqs): (Vec<i64>, Vec<i64>) = known.into_iter().unzip();
     let rows = select_records!(
         "read_known",
         "",
@@ -233,9 +225,6 @@ async fn read_known(
     )
     .fetch_all(connection)
     .await?;
-    let records = into_records(rows, &ledger.deployment().origin)?;
-    Ok(records
-        .into_iter()
-        .map(|record| ((record.header.tenant.clone(), record.header.event_id), Arc::new(record)))
-        .collect())
+    let by_id = |record: Record| ((record.header.tenant.clone(), record.header.event_id), Arc::new(record));
+    Ok(into_records(rows, &ledger.deployment().origin)?.into_iter().map(by_id).collect())
 }

@@ -35,14 +35,6 @@ pub struct KeeperConfig {
     pub renew_interval: Duration,
 }
 
-impl KeeperConfig {
-    /// Returns a configuration with leases of 10 s that are renewed every 3 s.
-    pub fn new(kind: impl Into<String>, keys: Vec<String>, owner: impl Into<String>) -> Self {
-        let (lease_duration, renew_interval) = (Duration::from_secs(10), Duration::from_secs(3));
-        Self { kind: kind.into(), keys, owner: owner.into(), lease_duration, renew_interval }
-    }
-}
-
 /// A lease that this process owns or owned. Clones observe the same lease.
 #[derive(Clone, Debug)]
 pub struct Lease {
@@ -165,7 +157,7 @@ impl Task {
                 }
             }
         }
-        self.lose_all();
+        self.lose(|_, _| true);
         let withdraw = self.ledger.leases().withdraw(&self.config.kind, &self.config.owner);
         if !matches!(timeout(STOP_TIMEOUT, withdraw).await, Ok(Ok(()))) {
             tracing::warn!(
@@ -185,18 +177,12 @@ impl Task {
         let sent = Instant::now();
         let renewed = leases.renew(&kind, &owner, lease_duration).await?;
         self.lose_expired();
-        let gone: Vec<String> = self
-            .held
-            .iter()
-            .filter(|(key, held)| !renewed.grants.iter().any(|grant| grant.key == **key && grant.epoch == held.epoch))
-            .map(|(key, _)| key.clone())
-            .collect();
-        self.lose(&gone);
+        self.lose(|key, held| !renewed.grants.iter().any(|grant| grant.key == key && grant.epoch == held.epoch));
         for held in self.held.values() {
             held.until.send_replace(Some(sent + lease_duration));
         }
         if !able {
-            self.lose_all();
+            self.lose(|_, _| true);
             leases.withdraw(&kind, &owner).await?;
             return Ok(true);
         }
@@ -215,7 +201,7 @@ impl Task {
         let share = fair_share(keys.len(), &view.members, &owner);
         if self.held.len() > share {
             let excess: Vec<String> = self.held.keys().skip(share).cloned().collect();
-            self.lose(&excess);
+            self.lose(|key, _| excess.iter().any(|other| other == key));
             leases.release(&kind, &excess, &owner).await?;
         } else if self.held.len() < share {
             let wanted = free_keys(&keys, &view, &owner, share - self.held.len());
@@ -238,30 +224,19 @@ impl Task {
         let _ = self.changes.send(Change::Gained(lease));
     }
 
-    fn lose(&mut self, keys: &[String]) {
-        for key in keys {
-            let Some(Held { epoch, until }) = self.held.remove(key) else { continue };
-            until.send_replace(None);
-            tracing::info!(kind = self.config.kind, key, epoch, "lease lost");
-            let lease = Lease { key: key.as_str().into(), epoch, until: until.subscribe() };
+    /// Gives up the leases for which `is_lost` is true, and reports each.
+    fn lose(&mut self, is_lost: impl Fn(&str, &Held) -> bool) {
+        for (key, held) in self.held.extract_if(.., |key, held| is_lost(key, held)) {
+            held.until.send_replace(None);
+            tracing::info!(kind = self.config.kind, key, epoch = held.epoch, "lease lost");
+            let lease = Lease { key: key.into(), epoch: held.epoch, until: held.until.subscribe() };
             let _ = self.changes.send(Change::Lost(lease));
         }
     }
 
-    fn lose_all(&mut self) {
-        let keys: Vec<String> = self.held.keys().cloned().collect();
-        self.lose(&keys);
-    }
-
     fn lose_expired(&mut self) {
         let now = Instant::now();
-        let expired: Vec<String> = self
-            .held
-            .iter()
-            .filter(|(_, held)| held.until.borrow().is_none_or(|until| until <= now))
-            .map(|(key, _)| key.clone())
-            .collect();
-        self.lose(&expired);
+        self.lose(|_, held| held.until.borrow().is_none_or(|until| until <= now));
     }
 
     fn first_expiry(&self) -> Option<Instant> {

@@ -1,12 +1,12 @@
 //! Checkpoints: the first one of a log, those that are stored with their roots, and the one that is shown to readers.
 
-use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::merkle::empty_root;
 use sealbus_core::log::note::Note;
 use sealbus_core::log::signer::LogSigner;
 
 use super::seal::Signing;
-use super::{Log, LogError};
+use super::tree::signed;
+use super::{Log, TreeHead};
 use crate::LedgerError;
 use crate::pg::Column;
 
@@ -18,10 +18,8 @@ impl Log<'_> {
     ///
     /// An operator does this. A sealer never does, because it could not tell a new log from one that was lost.
     pub async fn begin(self, signer: &LogSigner, time: u64) -> Result<(Note, bool), LedgerError> {
-        let origin = &self.ledger.deployment().origin;
-        let empty = Checkpoint::new(origin, 0, empty_root()).map_err(LogError::Checkpoint)?;
-        let note = signer.sign(&empty, time).ok_or_else(|| LogError::OtherOrigin { origin: origin.clone() })?;
         let root = empty_root();
+        let note = signed(signer, &self.ledger.deployment().origin, &TreeHead { size: 0, root }, time)?;
         let begun = sqlx::query!(
             "-- begin_log
             INSERT INTO sealbus.log_roots (log_id, size, root, prev_size, note) VALUES ($1, 0, $2, NULL, $3)
@@ -29,10 +27,8 @@ impl Log<'_> {
             self.ledger.deployment().log_id,
             root.as_bytes(),
             note.to_string(),
-        )
-        .execute(self.ledger.pool())
-        .await?;
-        if begun.rows_affected() == 1 {
+        );
+        if begun.execute(self.ledger.pool()).await?.rows_affected() == 1 {
             return Ok((note, true));
         }
         let stored = self.first_checkpoint().await?;
@@ -44,10 +40,10 @@ impl Log<'_> {
         let note = sqlx::query_scalar!(
             "-- first_checkpoint\nSELECT note FROM sealbus.log_roots WHERE log_id = $1 AND size = 0",
             self.ledger.deployment().log_id
-        )
-        .fetch_optional(self.ledger.pool())
-        .await?;
-        note.flatten().map(|note| parse(&note)).transpose()
+        );
+        let Some(note) = note.fetch_optional(self.ledger.pool()).await?.flatten() else { return Ok(None) };
+        let parsed = Note::parse(note.as_bytes());
+        parsed.map(Some).map_err(|error| NOTE.of_row(0).corrupt(format!("not a signed note: {error}")))
     }
 
     /// Signs the newest stored tree: a heartbeat, or the first signature of a tree that grew unsigned.
@@ -78,12 +74,11 @@ impl Log<'_> {
 
     /// Returns size and text of the checkpoint that is shown to readers; `None` until the first one is anchored.
     pub async fn shown_checkpoint(self) -> Result<Option<(u64, String)>, LedgerError> {
-        let row = sqlx::query!(
+        let shown = sqlx::query!(
             "-- shown_checkpoint\nSELECT size, note FROM sealbus.checkpoints WHERE log_id = $1",
             self.ledger.deployment().log_id
-        )
-        .fetch_optional(self.ledger.pool())
-        .await?;
+        );
+        let row = shown.fetch_optional(self.ledger.pool()).await?;
         row.map(|row| Ok((Column::new("checkpoints", "size").read(row.size)?, row.note))).transpose()
     }
 
@@ -93,13 +88,7 @@ impl Log<'_> {
             r#"-- newest_stored_note
             SELECT note AS "note!" FROM sealbus.log_roots WHERE log_id = $1 AND note IS NOT NULL ORDER BY size DESC LIMIT 1"#,
             self.ledger.deployment().log_id,
-        )
-        .fetch_optional(self.ledger.pool())
-        .await?;
-        Ok(note)
+        );
+        Ok(note.fetch_optional(self.ledger.pool()).await?)
     }
-}
-
-fn parse(note: &str) -> Result<Note, LedgerError> {
-    Note::parse(note.as_bytes()).map_err(|error| NOTE.corrupt(format!("not a signed note: {error}")))
 }

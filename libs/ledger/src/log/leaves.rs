@@ -89,7 +89,7 @@ impl<'a> Batch<'a> {
         }
         header.validate().map_err(|error| format!("FORMAT: {error}"))?;
         let prev = match (&last.event, last.leaf_seq) {
-            (Some((_, hash, _)), _) => *hash,
+            (Some((hash, _)), _) => *hash,
             (None, None) => Header::genesis(self.origin, &header.tenant, &header.plan),
             (None, Some(_)) => return Err("the event of the last leaf of the plan is not in the ledger".into()),
         };
@@ -98,7 +98,7 @@ impl<'a> Batch<'a> {
         }
         let suite = check_shape(&header.kid, &record.mac, &record.sig)
             .map_err(|verdict| format!("{verdict}: the seal does not have the form of the key's suite"))?;
-        if suite == Suite::Hmac && last.event.as_ref().is_some_and(|(_, _, kid)| kid.suite() == Some(Suite::Ed25519)) {
+        if suite == Suite::Hmac && last.event.as_ref().is_some_and(|(_, kid)| kid.suite() == Some(Suite::Ed25519)) {
             return Err("SUITE: an event with a MAC follows one with a signature".into());
         }
         if header.hash() != record.event_hash {
@@ -108,7 +108,7 @@ impl<'a> Batch<'a> {
             return Err("MISSING: the seal queue names another event".into());
         }
         last.leaf_seq = Some(seq);
-        last.event = Some((seq, record.event_hash, header.kid.clone()));
+        last.event = Some((record.event_hash, header.kid.clone()));
         Ok((last.partition, record))
     }
 }

@@ -8,18 +8,14 @@
 //! - `seal`: the sealing transaction.
 //! - `queue`: what the transaction reads: queued events, and the last leaves of their plans.
 //! - `leaves`: the checks that an event passes before it gets its leaf; pure.
-//! - `tree`: the stored tree: its edge, its growth and its signature.
+//! - `tree`: the stored tree: its edge, its growth, its signature and its proofs.
 //! - `tiles`: the stored tiles.
-//! - `proofs`: inclusion and consistency proofs, and the log indexes of events.
 //! - `checkpoints`: the first checkpoint of a log, the stored ones, and the one that is shown to readers.
-//! - `error`: why the log cannot be extended or signed.
 //!
-//! This file has the size of the log and the state of the seal queue.
+//! This file has the size of the log, the log indexes of events, and the state of the seal queue.
 
 mod checkpoints;
-mod error;
 mod leaves;
-mod proofs;
 mod queue;
 mod seal;
 mod tiles;
@@ -27,13 +23,26 @@ mod tree;
 
 use std::time::{Duration, Instant};
 
-pub use self::error::LogError;
+use sqlx::PgConnection;
+
 pub use self::leaves::StoppedPlan;
-pub use self::proofs::EventPlace;
 pub use self::seal::{Sealed, Signing};
 pub use self::tree::TreeHead;
-use crate::pg::Column;
+use crate::pg::{Column, bound};
 use crate::{Ledger, LedgerError};
+
+const LEAF_INDEX: Column = Column::new("log_leaves", "leaf_index");
+
+/// The place of an event: its plan and its seq.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EventPlace {
+    /// The tenant of the plan.
+    pub tenant: String,
+    /// The plan.
+    pub plan: String,
+    /// The seq.
+    pub seq: u64,
+}
 
 /// Access to the log, from [`Ledger::log`].
 #[derive(Clone, Copy)]
@@ -44,23 +53,44 @@ pub struct Log<'a> {
 impl Log<'_> {
     /// Returns the number of leaves in the log.
     pub async fn size(self) -> Result<u64, LedgerError> {
+        LEAF_INDEX.read(self.leaf_count(&mut *self.ledger.pool().acquire().await?).await?)
+    }
+
+    async fn leaf_count(self, connection: &mut PgConnection) -> Result<i64, LedgerError> {
         let size = sqlx::query_scalar!(
             r#"-- log_size
             SELECT coalesce(max(leaf_index) + 1, 0) AS "size!" FROM sealbus.log_leaves WHERE log_id = $1"#,
             self.ledger.deployment().log_id,
-        )
-        .fetch_one(self.ledger.pool())
-        .await?;
-        Column::new("log_leaves", "leaf_index").read(size)
+        );
+        Ok(size.fetch_one(connection).await?)
+    }
+
+    /// Returns the log indexes of some events, in their order. The index is `None` for an event that is not sealed or not
+    /// in the ledger.
+    pub async fn leaf_indexes(self, places: &[EventPlace]) -> Result<Vec<Option<u64>>, LedgerError> {
+        let rows = sqlx::query!(
+            r#"-- leaf_indexes
+            SELECT w.at AS "at!", l.leaf_index
+            FROM unnest($2::text[], $3::text[], $4::bigint[]) WITH ORDINALITY AS w (tenant, plan, seq, at)
+            JOIN sealbus.plans p ON p.tenant = w.tenant AND p.plan = w.plan
+            JOIN sealbus.log_leaves l ON l.plan_no = p.plan_no AND l.seq = w.seq AND l.log_id = $1"#,
+            self.ledger.deployment().log_id,
+            &places.iter().map(|place| place.tenant.clone()).collect::<Vec<_>>(),
+            &places.iter().map(|place| place.plan.clone()).collect::<Vec<_>>(),
+            &places.iter().map(|place| bound(place.seq)).collect::<Vec<_>>(),
+        );
+        let mut indexes = vec![None; places.len()];
+        for row in rows.fetch_all(self.ledger.pool()).await? {
+            let at = Column::new("leaf_indexes", "at").index(row.at, places.len())?;
+            indexes[at] = Some(LEAF_INDEX.read(row.leaf_index)?);
+        }
+        Ok(indexes)
     }
 
     /// Waits until all events that are queued now are sealed, and looks every `interval`. Returns `false` if none of them was
     /// sealed for `timeout`: no sealer runs, or the remaining events belong to plans that cannot be sealed.
     pub async fn wait_until_sealed(self, interval: Duration, timeout: Duration) -> Result<bool, LedgerError> {
-        let newest = sqlx::query_scalar!("-- newest_queued\nSELECT max(id) FROM sealbus.seal_queue")
-            .fetch_one(self.ledger.pool())
-            .await?;
-        let Some(newest) = newest else { return Ok(true) };
+        let newest = newest_queued(&mut *self.ledger.pool().acquire().await?).await?;
         let (mut least, mut since) = (i64::MAX, Instant::now());
         loop {
             // This also waits for rows that commit later with a lower id, which takes a little longer than necessary.
@@ -68,9 +98,8 @@ impl Log<'_> {
                 r#"-- queued_up_to
                 SELECT count(*) AS "queued!" FROM sealbus.seal_queue WHERE id <= $1"#,
                 newest
-            )
-            .fetch_one(self.ledger.pool())
-            .await?;
+            );
+            let queued = queued.fetch_one(self.ledger.pool()).await?;
             if queued == 0 {
                 return Ok(true);
             }
@@ -85,14 +114,22 @@ impl Log<'_> {
 
     /// Returns the number of events that are not sealed yet, and the age of the oldest one in seconds.
     pub async fn backlog(self) -> Result<(u64, f64), LedgerError> {
-        let row = sqlx::query!(
+        let backlog = sqlx::query!(
             r#"-- seal_backlog
             SELECT count(*) AS "waiting!",
                 coalesce(extract(epoch FROM clock_timestamp() - min(e.recorded)), 0)::float8 AS "oldest!"
             FROM sealbus.seal_queue q LEFT JOIN sealbus.events e ON e.plan_no = q.plan_no AND e.seq = q.seq"#
-        )
-        .fetch_one(self.ledger.pool())
-        .await?;
+        );
+        let row = backlog.fetch_one(self.ledger.pool()).await?;
         Ok((Column::new("seal_queue", "count(*)").read(row.waiting)?, row.oldest))
     }
+}
+
+/// Returns the highest id in the seal queue; 0 if the queue is empty.
+pub(crate) async fn newest_queued(connection: &mut PgConnection) -> Result<i64, LedgerError> {
+    let newest = sqlx::query_scalar!(
+        r#"-- newest_queued
+        SELECT coalesce(max(id), 0) AS "newest!" FROM sealbus.seal_queue"#
+    );
+    Ok(newest.fetch_one(connection).await?)
 }

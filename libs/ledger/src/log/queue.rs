@@ -75,24 +75,13 @@ impl Log<'_> {
         )
         .fetch_all(&mut *connection)
         .await?;
-        let size = sqlx::query_scalar!(
-            r#"-- seal_size
-            SELECT coalesce(max(leaf_index) + 1, 0) AS "size!" FROM sealbus.log_leaves WHERE log_id = $1"#,
-            self.ledger.deployment().log_id,
-        )
-        .fetch_one(connection)
-        .await?;
-        let plans = rows
-            .into_iter()
-            .map(|row| {
-                let last = match (row.seq, row.event_hash.as_deref().and_then(Hash::from_slice), row.kid) {
-                    (Some(seq), Some(hash), Some(kid)) => Some((seq, hash, KeyId::new(kid))),
-                    _ => None,
-                };
-                (row.plan_no, LastLeaf { partition: row.partition, leaf_seq: row.seq, event: last })
-            })
-            .collect();
-        Ok(LastLeaves { size, plans })
+        let last_leaf = |partition, leaf_seq, hash: Option<Vec<u8>>, kid: Option<String>| {
+            let event = hash.as_deref().and_then(Hash::from_slice).zip(kid.map(KeyId::new));
+            LastLeaf { partition, leaf_seq, event }
+        };
+        let plans =
+            rows.into_iter().map(|row| (row.plan_no, last_leaf(row.partition, row.seq, row.event_hash, row.kid)));
+        Ok(LastLeaves { plans: plans.collect(), size: self.leaf_count(connection).await? })
     }
 }
 
@@ -112,8 +101,8 @@ pub(super) struct LastLeaf {
     pub partition: i32,
     /// The seq of the leaf's event. `None` if the plan has no leaf.
     pub leaf_seq: Option<i64>,
-    /// The event of the leaf: its seq, hash and key.
-    pub event: Option<(i64, Hash, KeyId)>,
+    /// The hash and the key of the leaf's event. `None` if the ledger lacks the event.
+    pub event: Option<(Hash, KeyId)>,
 }
 
 /// The end of the log.

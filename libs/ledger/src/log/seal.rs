@@ -11,10 +11,10 @@ use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::Note;
 use sealbus_core::log::signer::LogSigner;
+use sqlx::PgConnection;
 
-use super::leaves::{Batch, StoppedPlan};
-use super::queue::Queued;
-use super::{Log, LogError};
+use super::Log;
+use super::leaves::{Batch, NewLeaf, StoppedPlan};
 use crate::LedgerError;
 use crate::commit::commit;
 use crate::pg::bound;
@@ -23,6 +23,8 @@ use crate::pg::bound;
 const SEALER_LOCK: i64 = 0x7365_616c;
 /// The highest number of leaves that one transaction adds to the tree if they are in the table and not in the tree.
 const MAX_CATCH_UP: i64 = 50_000;
+/// What an operator is told if the stored log is not one tree.
+pub(super) const NOT_SEALED: &str = "nothing was sealed, run `sealbus verify --all` to find out why";
 
 /// How a root is signed.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +50,7 @@ pub struct Sealed {
     pub elsewhere: bool,
 }
 
-impl<'a> Log<'a> {
+impl Log<'_> {
     /// Seals up to `limit` queued events in one transaction: gives them their leaves, extends the tree and signs its root.
     ///
     /// `stopped` are the numbers of plans that were stopped before. Their rows are left out, so that they do not delay others. An
@@ -74,68 +76,49 @@ impl<'a> Log<'a> {
             return Ok(Sealed { elsewhere: true, ..Sealed::default() });
         }
         let head = self.tree_head(&mut transaction).await?;
-        let mut hashes = self.leaves_outside(&mut transaction, head.size, MAX_CATCH_UP).await?;
+        let mut hashes = self.leaves_outside(&mut transaction, head.size).await?;
         let queued = if hashes.is_empty() { self.queued(&mut transaction, limit, stopped).await? } else { Vec::new() };
-        let batch = self.take(&mut transaction, queued, head.size + hashes.len() as u64).await?;
-        let Batch { leaves, stopped, .. } = &batch;
-        hashes.extend(leaves.iter().map(|leaf| leaf.hash));
-        if hashes.is_empty() {
-            transaction.rollback().await?;
-            return Ok(Sealed { stopped: stopped.clone(), ..Sealed::default() });
-        }
-        self.add_leaves(&mut transaction, &batch).await?;
-        let note = self.grow(&mut transaction, head, &hashes, signing).await?;
-        let sealed = Sealed { leaves: hashes.len() as u64, note, stopped: stopped.clone(), elsewhere: false };
-        commit(transaction).await?;
-        Ok(sealed)
-    }
-
-    /// Checks queued events and gives them leaves after the tree of this size.
-    async fn take(
-        self,
-        connection: &mut sqlx::PgConnection,
-        queued: Vec<Queued>,
-        size: u64,
-    ) -> Result<Batch<'a>, LedgerError> {
-        let last = self.last_leaves(connection, &queued).await?;
-        if !queued.is_empty() && u64::try_from(last.size) != Ok(size) {
-            return Err(LogError::LeafCount { leaves: last.size, size }.into());
+        let last = self.last_leaves(&mut transaction, &queued).await?;
+        if !queued.is_empty() && u64::try_from(last.size) != Ok(head.size) {
+            let (leaves, size) = (last.size, head.size);
+            let counts = format!("log_leaves has {leaves} leaves and the tree has {size}; {NOT_SEALED}");
+            return Err(LedgerError::Log(counts));
         }
         let mut batch = Batch::new(&self.ledger.deployment().origin, last);
         for row in queued {
             batch.take(row);
         }
-        Ok(batch)
+        let Batch { leaves, stopped, .. } = batch;
+        hashes.extend(leaves.iter().map(|leaf| leaf.hash));
+        if hashes.is_empty() {
+            transaction.rollback().await?;
+            return Ok(Sealed { stopped, ..Sealed::default() });
+        }
+        self.add_leaves(&mut transaction, &leaves).await?;
+        let note = self.grow(&mut transaction, head, &hashes, signing).await?;
+        commit(transaction).await?;
+        Ok(Sealed { leaves: hashes.len() as u64, note, stopped, elsewhere: false })
     }
 
-    /// Reads the hashes of up to `limit` leaves that the tree of this size lacks.
-    async fn leaves_outside(
-        self,
-        connection: &mut sqlx::PgConnection,
-        size: u64,
-        limit: i64,
-    ) -> Result<Vec<Hash>, LedgerError> {
+    /// Reads the hashes of up to [`MAX_CATCH_UP`] leaves that the tree of this size lacks.
+    async fn leaves_outside(self, connection: &mut PgConnection, size: u64) -> Result<Vec<Hash>, LedgerError> {
         let rows = sqlx::query!(
             "-- leaves_outside
             SELECT leaf_index, leaf_hash FROM sealbus.log_leaves WHERE log_id = $1 AND leaf_index >= $2
             ORDER BY leaf_index LIMIT $3",
             self.ledger.deployment().log_id,
             bound(size),
-            limit
-        )
-        .fetch_all(connection)
-        .await?;
-        let of_row = |(expected, (index, hash)): (u64, (i64, Vec<u8>))| {
-            let found = u64::try_from(index) == Ok(expected);
-            let missing = || LogError::MissingLeaf { index: expected }.into();
-            Hash::from_slice(&hash).filter(|_| found).ok_or_else(missing)
-        };
-        (size..).zip(rows.into_iter().map(|row| (row.leaf_index, row.leaf_hash))).map(of_row).collect()
+            MAX_CATCH_UP
+        );
+        let hashes = (size..).zip(rows.fetch_all(connection).await?).map(|(index, row)| {
+            let hash = Hash::from_slice(&row.leaf_hash).filter(|_| u64::try_from(row.leaf_index) == Ok(index));
+            hash.ok_or_else(|| LedgerError::Log(format!("leaf {index} is missing from log_leaves; {NOT_SEALED}")))
+        });
+        hashes.collect()
     }
 
-    /// Stores the leaves of a batch and deletes their rows of the seal queue.
-    async fn add_leaves(self, connection: &mut sqlx::PgConnection, batch: &Batch<'_>) -> Result<(), LedgerError> {
-        let leaves = &batch.leaves;
+    /// Stores new leaves and deletes their rows of the seal queue.
+    async fn add_leaves(self, connection: &mut PgConnection, leaves: &[NewLeaf]) -> Result<(), LedgerError> {
         if leaves.is_empty() {
             return Ok(());
         }

@@ -16,7 +16,7 @@ const INDEX: Column = Column::new("tiles", "index");
 impl Log<'_> {
     /// Returns a hash tile, cut to the width of `id`; `None` if the stored tile is missing or narrower.
     pub async fn hash_tile(self, id: TileId) -> Result<Option<HashTile>, LedgerError> {
-        let tiles = self.read_tiles(&mut *self.ledger.pool().acquire().await?, &[id]).await?;
+        let tiles = self.read_tiles(&mut *self.ledger.pool().acquire().await?, [id]).await?;
         Ok(tiles.hashes(id).and_then(|hashes| HashTile::new(id, hashes.to_vec()).ok()))
     }
 
@@ -56,18 +56,21 @@ impl Log<'_> {
             i16::from(level),
             bound(first),
             bound(first.saturating_add(TILE_PAGE.into())),
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
+        );
+        let tiles = tiles.fetch_all(self.ledger.pool()).await?;
         tiles.into_iter().map(|tile| Ok((INDEX.read(tile.index)?, tile.hashes))).collect()
     }
 
     /// Reads some tiles, with the widths that they have now. Missing ones are left out.
-    pub(super) async fn read_tiles(self, connection: &mut PgConnection, ids: &[TileId]) -> Result<Tiles, LedgerError> {
-        if ids.is_empty() {
+    pub(super) async fn read_tiles(
+        self,
+        connection: &mut PgConnection,
+        ids: impl IntoIterator<Item = TileId>,
+    ) -> Result<Tiles, LedgerError> {
+        let (levels, places): (Vec<i16>, Vec<i64>) = ids.into_iter().filter_map(row_key).unzip();
+        if levels.is_empty() {
             return Ok(Tiles::default());
         }
-        let (levels, places): (Vec<i16>, Vec<i64>) = ids.iter().filter_map(|id| row_key(*id)).unzip();
         let rows = sqlx::query!(
             "-- read_tiles
             SELECT t.level, t.index, t.width, t.hashes
@@ -76,22 +79,18 @@ impl Log<'_> {
             self.ledger.deployment().log_id,
             &levels,
             &places
-        )
-        .fetch_all(connection)
-        .await?;
-        rows.into_iter()
-            .map(|row| {
-                let (level, n, width) = (row.level.try_into(), row.index.try_into(), row.width.try_into());
-                let id = match (level, n, width) {
-                    (Ok(level), Ok(n), Ok(width)) => TileId::new(TileKind::Hashes(level), n, width),
-                    _ => None,
-                };
-                let tile = id.and_then(|id| HashTile::parse(id, &row.hashes).ok());
-                let (level, index) = (row.level, row.index);
-                let hashes = Column::new("tiles", "hashes");
-                tile.ok_or_else(|| hashes.corrupt(format!("tile {index} of level {level} does not have its form")))
-            })
-            .collect()
+        );
+        let tiles = rows.fetch_all(connection).await?.into_iter().map(|row| {
+            let (level, index) = (row.level, row.index);
+            let id = match (level.try_into(), index.try_into(), row.width.try_into()) {
+                (Ok(level), Ok(n), Ok(width)) => TileId::new(TileKind::Hashes(level), n, width),
+                _ => None,
+            };
+            let tile = id.and_then(|id| HashTile::parse(id, &row.hashes).ok());
+            let hashes = Column::new("tiles", "hashes");
+            tile.ok_or_else(|| hashes.corrupt(format!("tile {index} of level {level} does not have its form")))
+        });
+        tiles.collect()
     }
 
     /// Stores tiles that are new or wider than before.

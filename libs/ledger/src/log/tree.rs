@@ -1,4 +1,4 @@
-//! The stored tree: its newest root, its growth in a sealing transaction, and its signature.
+//! The stored tree: its newest root, its growth in a sealing transaction, its signature, and proofs from the stored tiles.
 //!
 //! Before the tree grows, the tiles of its edge must hash to the stored root. Before it is signed, the stored tiles must prove
 //! that it continues what was anchored.
@@ -7,13 +7,14 @@ use std::collections::BTreeSet;
 
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::Checkpoint;
-use sealbus_core::log::merkle::{ProofNodes, empty_root, verify_consistency};
+use sealbus_core::log::merkle::{Node, ProofNodes, empty_root, verify_consistency};
 use sealbus_core::log::note::Note;
-use sealbus_core::log::tile::{EdgeTiles, TileId};
+use sealbus_core::log::signer::LogSigner;
+use sealbus_core::log::tile::{EdgeTiles, TileId, Tiles};
 use sqlx::PgConnection;
 
-use super::seal::Signing;
-use super::{Log, LogError};
+use super::Log;
+use super::seal::{NOT_SEALED, Signing};
 use crate::LedgerError;
 use crate::pg::Column;
 
@@ -39,16 +40,32 @@ impl Log<'_> {
         Ok(self.edge(&mut *self.ledger.pool().acquire().await?, size).await?.map(|edge| edge.root()))
     }
 
+    /// Returns the proofs of some leaves in the tree of `size` leaves, in their order. Returns `None` if the tree is not stored
+    /// or lacks one of the leaves. Each tile is read once.
+    pub async fn inclusion_proofs(self, indexes: &[u64], size: u64) -> Result<Option<Vec<Vec<Hash>>>, LedgerError> {
+        let plans: Option<Vec<_>> = indexes.iter().map(|index| ProofNodes::inclusion(*index, size)).collect();
+        let Some(plans) = plans else { return Ok(None) };
+        let mut connection = self.ledger.pool().acquire().await?;
+        let tiles = self.tiles_holding(&mut connection, plans.iter().flat_map(ProofNodes::nodes), size).await?;
+        Ok(plans.iter().map(|plan| plan.prove(|node| tiles.hash(node)).ok()).collect())
+    }
+
+    /// Returns the proof that the tree of `size` leaves continues the tree of `old` leaves. Returns `None` if one of
+    /// the trees is not stored.
+    pub async fn consistency_proof(self, old: u64, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
+        self.consistency(&mut *self.ledger.pool().acquire().await?, old, size).await
+    }
+
     /// Reads the newest root.
     pub(super) async fn tree_head(self, connection: &mut PgConnection) -> Result<TreeHead, LedgerError> {
-        let row = sqlx::query!(
+        let newest = sqlx::query!(
             "-- tree_head
             SELECT size, root FROM sealbus.log_roots WHERE log_id = $1 ORDER BY size DESC LIMIT 1",
             self.ledger.deployment().log_id
-        )
-        .fetch_optional(connection)
-        .await?;
-        let Some(row) = row else { return Ok(TreeHead { size: 0, root: empty_root() }) };
+        );
+        let Some(row) = newest.fetch_optional(connection).await? else {
+            return Ok(TreeHead { size: 0, root: empty_root() });
+        };
         let root = Column::new("log_roots", "root").of_row(row.size).hash(&row.root)?;
         Ok(TreeHead { size: SIZE.read(row.size)?, root })
     }
@@ -62,8 +79,11 @@ impl Log<'_> {
         signing: Option<Signing<'_>>,
     ) -> Result<Option<Note>, LedgerError> {
         let edge = self.edge(connection, from.size).await?.filter(|edge| edge.root() == from.root);
-        let mut edge = edge.ok_or(LogError::RootMismatch { size: from.size })?;
-        let tiles = edge.append(leaf_hashes).map_err(LogError::Full)?;
+        let mut edge = edge.ok_or_else(|| {
+            let size = from.size;
+            LedgerError::Log(format!("the stored tiles do not hash to the stored root of size {size}; {NOT_SEALED}"))
+        })?;
+        let tiles = edge.append(leaf_hashes).map_err(|full| LedgerError::Log(full.to_string()))?;
         self.write_tiles(connection, &tiles).await?;
         let head = TreeHead { size: edge.size(), root: edge.root() };
         let note = match signing {
@@ -92,38 +112,51 @@ impl Log<'_> {
         Signing { signer, anchored, time }: Signing<'_>,
     ) -> Result<Note, LedgerError> {
         let (old, size) = (anchored.size(), head.size);
-        let proof = match ProofNodes::consistency(old, size) {
-            Some(plan) => self.prove(connection, &plan, size).await?,
-            None => None,
-        };
+        let proof = self.consistency(connection, old, size).await?;
         let continues =
             proof.is_some_and(|proof| verify_consistency(old, size, &proof, &anchored.root(), &head.root).is_ok());
         if !continues {
-            return Err(LogError::NotContinued { size, anchored: old }.into());
+            return Err(LedgerError::Log(format!(
+                "the tree of size {size} does not continue the anchored checkpoint of size {old}; nothing was signed, run \
+                 `sealbus verify --all` to find out why"
+            )));
         }
-        let origin = &self.ledger.deployment().origin;
-        let checkpoint = Checkpoint::new(origin, size, head.root).map_err(LogError::Checkpoint)?;
-        let note = signer.sign(&checkpoint, time);
-        note.ok_or_else(|| LogError::OtherOrigin { origin: origin.clone() }.into())
+        signed(signer, &self.ledger.deployment().origin, &head, time)
     }
 
-    /// Builds a proof from the stored tiles; `None` if tiles are missing.
-    pub(super) async fn prove(
+    async fn consistency(
         self,
         connection: &mut PgConnection,
-        plan: &ProofNodes,
+        old: u64,
         size: u64,
     ) -> Result<Option<Vec<Hash>>, LedgerError> {
-        let ids: BTreeSet<TileId> = plan.nodes().filter_map(|node| TileId::holding(node, size)).collect();
-        let ids: Vec<TileId> = ids.into_iter().collect();
-        let tiles = self.read_tiles(connection, &ids).await?;
+        let Some(plan) = ProofNodes::consistency(old, size) else { return Ok(None) };
+        let tiles = self.tiles_holding(connection, plan.nodes(), size).await?;
         Ok(plan.prove(|node| tiles.hash(node)).ok())
+    }
+
+    /// Reads the tiles that hold these nodes of the tree of this size. Missing ones are left out.
+    async fn tiles_holding(
+        self,
+        connection: &mut PgConnection,
+        nodes: impl Iterator<Item = Node>,
+        size: u64,
+    ) -> Result<Tiles, LedgerError> {
+        let ids: BTreeSet<TileId> = nodes.filter_map(|node| TileId::holding(node, size)).collect();
+        self.read_tiles(connection, ids).await
     }
 
     /// Reads the edge of the tree of this size; `None` if tiles are missing.
     async fn edge(self, connection: &mut PgConnection, size: u64) -> Result<Option<EdgeTiles>, LedgerError> {
-        let ids: Vec<TileId> = TileId::partial(size).collect();
-        let tiles = self.read_tiles(connection, &ids).await?;
+        let tiles = self.read_tiles(connection, TileId::partial(size)).await?;
         Ok(EdgeTiles::new(size, &tiles).ok())
     }
+}
+
+/// Returns the checkpoint of a tree of the log with this origin, signed at `time` (seconds since 1970).
+pub(super) fn signed(signer: &LogSigner, origin: &str, head: &TreeHead, time: u64) -> Result<Note, LedgerError> {
+    let checkpoint = Checkpoint::new(origin, head.size, head.root)
+        .map_err(|error| LedgerError::Log(format!("the tree has no valid checkpoint: {error}")))?;
+    let other_origin = || LedgerError::Log(format!("the key of the log does not sign for origin {origin}"));
+    signer.sign(&checkpoint, time).ok_or_else(other_origin)
 }

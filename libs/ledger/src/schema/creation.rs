@@ -11,7 +11,7 @@ use crate::keys::allow_first;
 use crate::ledger::{deployment, pool};
 use crate::own_event::own_event;
 use crate::pg::Column;
-use crate::{Deployment, LedgerConfig, OpenError};
+use crate::{Deployment, OpenError};
 
 /// The advisory lock of the creation, which spells "init". Like all locks except those of plans it is not negative.
 const CREATION_LOCK: i64 = 0x696e_6974;
@@ -29,7 +29,7 @@ pub struct Creation {
     pub log_id: Uuid,
 }
 
-/// Creates the ledger in one transaction, unless it exists (`docs/spec/protocol.md#tables-creation`).
+/// Creates the ledger of the database at `url` in one transaction, unless it exists (`docs/spec/protocol.md#tables-creation`).
 ///
 /// The first event is `key.added` for the active key of the keyring, in plan `_keys`, sealed by that key. It becomes leaf 0 of the
 /// log.
@@ -37,11 +37,11 @@ pub struct Creation {
 /// # Errors
 /// [`OpenError::BadOrigin`] if the origin is not valid, [`OpenError::OtherOrigin`] if the ledger exists with another origin,
 /// [`OpenError::Keyring`] if the keyring has no usable active key.
-pub async fn create(config: &LedgerConfig, creation: &Creation, keyring: &Keyring) -> Result<(), OpenError> {
+pub async fn create(url: &str, creation: &Creation, keyring: &Keyring) -> Result<(), OpenError> {
     if !is_origin(&creation.origin) {
         return Err(OpenError::BadOrigin(creation.origin.clone()));
     }
-    let pool = pool(config)?;
+    let pool = pool(url, 1)?;
     let mut transaction = pool.begin().await?;
     sqlx::query!("-- creation_lock\nSELECT pg_advisory_xact_lock($1) AS locked", CREATION_LOCK)
         .fetch_one(&mut *transaction)

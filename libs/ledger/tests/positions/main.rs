@@ -3,8 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod scene;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::time::Duration;
 
@@ -17,8 +15,10 @@ use sealbus_ledger::delivery::parking::SetAside;
 use sealbus_ledger::delivery::positions::{Move, Position, PositionState, advance};
 use sealbus_ledger::history::PageQuery;
 
+use sealbus_testkit::events::numbered as draft;
+use sealbus_testkit::ledger::{call, plan, tenant};
+
 use crate::scene::{Scene, subscription};
-use crate::support::{call, draft, plan, tenant};
 
 #[tokio::test]
 async fn a_plan_without_a_row_begins_at_its_genesis_and_moves_once() {
@@ -119,15 +119,15 @@ async fn a_move_needs_the_state_that_was_read() {
 #[tokio::test]
 async fn a_plan_without_a_row_stands_above_the_floor() {
     let scene = Scene::with(3).await;
-    scene.seal().await;
+    scene.test.seal().await;
     scene.appender.append(call("acme", "order-1", vec![draft(4)])).await.unwrap();
     let size = scene.test.ledger.log().size().await.unwrap();
-    scene.test.admin(&format!("UPDATE sealbus.floors SET floor = {}", size - 1)).await.unwrap();
+    scene.test.postgres.admin(&format!("UPDATE sealbus.floors SET floor = {}", size - 1)).await;
     let standing = scene.standing().await;
     assert_eq!((standing.next_seq, standing.last_hash, standing.agrees), (3, scene.hash(2), true));
-    scene.test.admin(&format!("UPDATE sealbus.floors SET floor = {size}")).await.unwrap();
+    scene.test.postgres.admin(&format!("UPDATE sealbus.floors SET floor = {size}")).await;
     assert_eq!(scene.standing().await.next_seq, 4, "the unsealed one is not below any floor");
-    scene.test.admin("DELETE FROM sealbus.floors").await.unwrap();
+    scene.test.postgres.admin("DELETE FROM sealbus.floors").await;
     let nowhere = scene.test.ledger.positions().read(scene.subscription_no, &[scene.plan_no]).await.unwrap();
     assert!(nowhere.is_empty(), "a subscription without a floor stands nowhere");
 }
@@ -376,7 +376,7 @@ async fn a_fork_is_settled_by_an_event_that_the_ledger_holds() {
 async fn only_a_row_that_says_no_more_than_the_floor_is_pruned() {
     let scene = Scene::with(2).await;
     let ledger = &scene.test.ledger;
-    scene.seal().await;
+    scene.test.seal().await;
     assert!(scene.step(&scene.lease, &scene.standing().await, 3).await);
     let size = ledger.log().size().await.unwrap();
     let prune =
@@ -385,9 +385,9 @@ async fn only_a_row_that_says_no_more_than_the_floor_is_pruned() {
     let hash = |seq| format!("last_hash = '\\x{}'", scene.hash(seq));
 
     scene.set("moved_at = clock_timestamp() - interval '2 days'").await;
-    scene.test.admin(&floor(size - 1)).await.unwrap();
+    scene.test.postgres.admin(&floor(size - 1)).await;
     assert_eq!(prune().await, 0, "its last event is not below the floor");
-    scene.test.admin(&floor(size)).await.unwrap();
+    scene.test.postgres.admin(&floor(size)).await;
     scene.set("state = 'parked'").await;
     assert_eq!(prune().await, 0, "it is not live");
     scene.set("state = 'live'").await;

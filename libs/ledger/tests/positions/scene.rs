@@ -1,6 +1,5 @@
 //! A ledger with one plan and one subscription.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use sealbus_core::event::{Header, Record};
@@ -10,8 +9,9 @@ use sealbus_ledger::append::Appender;
 use sealbus_ledger::delivery::parking::SetAside;
 use sealbus_ledger::delivery::positions::{LeaseEpoch, Move, Position, PositionState, advance};
 use sealbus_ledger::delivery::subscriptions::Start;
-
-use crate::support::{ORIGIN, TestLedger, call, draft};
+use sealbus_testkit::TestLedger;
+use sealbus_testkit::events::numbered as draft;
+use sealbus_testkit::ledger::{ORIGIN, call};
 
 /// A ledger with one subscription, its lease, and a plan of some events.
 pub(crate) struct Scene {
@@ -54,7 +54,7 @@ impl Scene {
             "INSERT INTO sealbus.leases VALUES ('deliver/audit', '0', 'holder-{epoch}', {epoch}, clock_timestamp() + interval '1 hour')
              ON CONFLICT (kind, key) DO UPDATE SET holder = excluded.holder, epoch = excluded.epoch"
         );
-        self.test.admin(&taken).await.unwrap();
+        self.test.postgres.admin(&taken).await;
         self.lease = lease(epoch);
     }
 
@@ -99,13 +99,8 @@ impl Scene {
         self.test.ledger.positions().set_aside(self.subscription_no, &self.lease, from, &aside).await.unwrap()
     }
 
-    /// Seals all queued events.
-    pub(crate) async fn seal(&self) {
-        while self.test.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
-    }
-
     pub(crate) async fn set(&self, sql: &str) {
-        self.test.admin(&format!("UPDATE sealbus.positions SET {sql} WHERE plan_no = {}", self.plan_no)).await.unwrap();
+        self.test.postgres.admin(&format!("UPDATE sealbus.positions SET {sql} WHERE plan_no = {}", self.plan_no)).await;
     }
 
     pub(crate) async fn is_due(&self) -> bool {

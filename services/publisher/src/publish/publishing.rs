@@ -142,7 +142,7 @@ impl Publishing {
             let call = Call { tenant: tenant.clone(), plan: plan.clone(), expect, events };
             match self.appender.append(call).await {
                 // Each iteration takes one erasure of this very subject, which is an operator's command.
-                Err(AppendError::DataKeyErased { .. }) => key_gone = true,
+                Err(AppendError::DataKeyErased(_)) => key_gone = true,
                 result => return Ok(result),
             }
         }
@@ -171,8 +171,8 @@ fn append_problem(error: &AppendError, ids: Vec<Uuid>, publications: &[Publicati
         with_id(id).map_or(refused.clone(), |publication| publication.locate(refused)).into()
     };
     match *error {
-        AppendError::DuplicateId { event_id } => field(event_id, ErrorKind::DuplicateId, detail),
-        AppendError::IdConflict { event_id } => {
+        AppendError::DuplicateId(event_id) => field(event_id, ErrorKind::DuplicateId, detail),
+        AppendError::IdConflict(event_id) => {
             // The id is derived from the idempotency key if there is one and the request has no id.
             let by_key =
                 |publication: &Publication| publication.request.id.is_none() && publication.idempotency_key.is_some();
@@ -182,7 +182,7 @@ fn append_problem(error: &AppendError, ids: Vec<Uuid>, publications: &[Publicati
             }
             field(event_id, ErrorKind::IdConflict, detail)
         }
-        AppendError::HeadMismatch { head } => {
+        AppendError::HeadMismatch(head) => {
             let mut problem = Problem::new(ErrorKind::HeadMismatch, detail);
             problem.head = Some(head);
             problem
@@ -190,8 +190,8 @@ fn append_problem(error: &AppendError, ids: Vec<Uuid>, publications: &[Publicati
         AppendError::Overloaded => Problem::new(ErrorKind::Overloaded, detail).with_ids(ids),
         AppendError::Unavailable(_)
         | AppendError::Stopped
-        | AppendError::DataKeyErased { .. }
-        | AppendError::NoV1Key { .. }
+        | AppendError::DataKeyErased(_)
+        | AppendError::NoV1Key(_)
         | AppendError::V1(_) => {
             tracing::warn!(error = %error_chain(error), events = ids.len(), "the outcome of an append is unknown");
             let detail = "the ledger is unavailable and the outcome is unknown; retry with the same ids";
@@ -205,7 +205,7 @@ fn append_problem(error: &AppendError, ids: Vec<Uuid>, publications: &[Publicati
         }
         AppendError::EventCount(_) => Problem::new(ErrorKind::TooLarge, detail),
         AppendError::Invalid(_) => Problem::new(ErrorKind::InvalidField, detail),
-        AppendError::SuiteDowngrade { .. } => {
+        AppendError::SuiteDowngrade(_) => {
             tracing::error!(error = %error_chain(error), events = ids.len(), "the plan cannot be signed");
             Problem::new(ErrorKind::Internal, "the plan cannot be signed; see the publisher's log")
         }

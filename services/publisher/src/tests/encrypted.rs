@@ -4,9 +4,9 @@ use axum::http::Method;
 use futures::future::join_all;
 use sealbus_core::envelope::DataSubject;
 use sealbus_core::names::Tenant;
-use sealbus_ledger::append::{AppendSettings, Appender};
+use sealbus_ledger::Ledger;
+use sealbus_ledger::append::Appender;
 use sealbus_ledger::data_keys::{EraseError, Erasure, ErasureRequest};
-use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_testkit::Postgres;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -37,7 +37,7 @@ async fn start() -> (Postgres, Publisher) {
 }
 
 async fn erase_because(ledger: &Ledger, reason: &str) -> Result<Erasure, EraseError> {
-    let appender = Appender::start(ledger, &keyring(), &AppendSettings::default(), None).unwrap();
+    let appender = Appender::start(ledger, &keyring(), &sealbus_testkit::ledger::append_settings(), None).unwrap();
     let order = ErasureRequest {
         tenant: Tenant::parse("acme").unwrap(),
         subject: DataSubject::parse(SUBJECT).unwrap(),
@@ -253,7 +253,7 @@ async fn a_refused_event_creates_no_key() {
 #[tokio::test]
 async fn publishers_that_create_a_key_concurrently_agree_on_one() {
     let (postgres, publisher) = start().await;
-    let ledger = Ledger::open(&LedgerConfig::new(postgres.url())).await.unwrap();
+    let ledger = sealbus_testkit::ledger::open(&postgres.url()).await;
     let other = Publisher::on(ledger, |_| {}).await;
     let publish = async |publisher: &Publisher, n: usize| {
         let stored = publisher.publish(&format!("p-{n}"), &note_about_ada()).await;

@@ -22,9 +22,9 @@ use sealbus_core::log::signer::LogSigner;
 use sealbus_core::request::Limits;
 use sealbus_core::seal::Keyring;
 use sealbus_core::verify::bundle::{Content, read_record};
-use sealbus_ledger::append::{AppendSettings, Appender, MAX_EVENTS};
+use sealbus_ledger::append::{Appender, MAX_EVENTS};
 use sealbus_ledger::log::Signing;
-use sealbus_ledger::{Creation, EXPECTED_MIGRATION, Ledger, LedgerConfig, create};
+use sealbus_ledger::{Creation, EXPECTED_MIGRATION, Ledger, create};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::net::ConnectionTimeouts;
 use sealbus_runtime::settings::SecretUrl;
@@ -79,9 +79,8 @@ pub(crate) struct Publisher {
 pub(crate) async fn create_ledger(postgres: &Postgres) -> Ledger {
     let creation =
         Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
-    let config = LedgerConfig { acquire_timeout: Duration::from_secs(2), ..LedgerConfig::new(postgres.url()) };
-    create(&config, &creation, &keyring()).await.unwrap();
-    Ledger::open(&config).await.unwrap()
+    create(&postgres.url(), &creation, &keyring()).await.unwrap();
+    sealbus_testkit::ledger::open(&postgres.url()).await
 }
 
 /// Returns the keyring of all tests.
@@ -186,7 +185,8 @@ impl Publisher {
         let health = Arc::new(health(&ledger, &broker, EXPECTED_MIGRATION, Duration::from_secs(2), shutdown.clone()));
         health.started();
         let resources = Resources {
-            appender: Appender::start(&ledger, &keyring, &AppendSettings::default(), Some(sender)).unwrap(),
+            appender: Appender::start(&ledger, &keyring, &sealbus_testkit::ledger::append_settings(), Some(sender))
+                .unwrap(),
             catalog: Arc::clone(&SHARED_CATALOG),
             clock: Arc::new(SystemClock),
             metrics: Metrics::register(&mut registry),

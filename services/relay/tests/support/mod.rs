@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use sealbus_broker::ConsumerSpec;
 use sealbus_core::event::Record;
 use sealbus_core::names::Subscription;
-use sealbus_ledger::append::{AppendSettings, Appender, Hint};
+use sealbus_ledger::append::{Appender, Hint};
 use sealbus_relay::{Config, Error, Metrics, Resources, run};
 use sealbus_testkit::events::numbered;
 use sealbus_testkit::{Postgres, TestBus, eventually, ledger, stream_settings};
@@ -102,7 +102,7 @@ impl World {
                 }
             }
         });
-        Appender::start(&self.open_again().await, &self.keyring, &AppendSettings::default(), Some(hints)).unwrap()
+        Appender::start(&self.open_again().await, &self.keyring, &ledger::append_settings(), Some(hints)).unwrap()
     }
 
     /// Returns the number of rows in the outbox.

@@ -110,7 +110,8 @@ impl Newest {
     /// no proof.
     pub(crate) async fn prove(&self, ledger: &Ledger, record: &Record) -> Result<Option<String>, Failure> {
         let Some(index) = record.log_index else { return Ok(None) };
-        let Some(hashes) = ledger.log().inclusion_proof(index, self.size).await? else { return Ok(None) };
+        let proofs = ledger.log().inclusion_proofs(&[index], self.size).await?;
+        let Some(hashes) = proofs.and_then(|mut proofs| proofs.pop()) else { return Ok(None) };
         let Ok(note) = Note::parse(self.note.as_bytes()) else { return Ok(None) };
         Ok(Some(EventProof { leaf: record.leaf(), index, hashes, note }.to_string()))
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::{AppendSettings, Appender};
-use sealbus_ledger::{Creation, Ledger, LedgerConfig, OpenError};
+use sealbus_ledger::{Creation, Ledger, OpenError};
 use sealbus_runtime::reconnect::reconnect;
 use sealbus_runtime::settings::{Settings, table};
 use tokio_util::sync::CancellationToken;
@@ -17,50 +17,42 @@ use crate::failure::Failure;
 /// exists.
 pub(crate) async fn create_ledger(settings: &Settings) -> Result<(), Failure> {
     let keyring = keyring(settings)?;
-    let config = config(settings)?;
+    let url = settings.require(table::DATABASE_URL)?;
     let creation = Creation {
         origin: settings.require(table::ORIGIN)?,
         partitions: settings.get(table::PARTITIONS),
         first_event: Uuid::now_v7(),
         log_id: Uuid::new_v4(),
     };
-    Ok(sealbus_ledger::create(&config, &creation, &keyring).await?)
+    Ok(sealbus_ledger::create(url.expose(), &creation, &keyring).await?)
 }
 
 /// Opens the ledger for a command: once, without waiting for the database. Refuses a ledger of another origin than
 /// `SEALBUS_ORIGIN`, where that is set.
 pub(crate) async fn open_ledger(settings: &Settings) -> Result<Ledger, Failure> {
-    open(settings, config(settings)?).await
+    open_ledger_with(settings, settings.get(table::DATABASE_CONNECTIONS)).await
 }
 
 /// Opens the ledger for a command, as [`open_ledger`] does, with a pool of at most `connections`.
 pub(crate) async fn open_ledger_with(settings: &Settings, connections: u32) -> Result<Ledger, Failure> {
-    open(settings, LedgerConfig { max_connections: connections, ..config(settings)? }).await
+    let ledger = Ledger::open(settings.require(table::DATABASE_URL)?.expose(), connections).await?;
+    check_origin(settings, &ledger)?;
+    Ok(ledger)
 }
 
 /// Opens the ledger for a role as [`open_ledger`] does, retrying until the database can be reached or `shutdown` is cancelled.
 /// Where `SEALBUS_OWNER_DATABASE_URL` is set, it first applies migrations and creates the ledger if it does not exist.
 pub(crate) async fn wait_for_ledger(settings: &Settings, shutdown: &CancellationToken) -> Result<Ledger, Failure> {
-    let config = LedgerConfig { max_connections: settings.get(table::DATABASE_CONNECTIONS), ..config(settings)? };
+    let (url, connections) = (settings.require(table::DATABASE_URL)?, settings.get(table::DATABASE_CONNECTIONS));
     if let Some(owner) = settings.find(table::OWNER_DATABASE_URL) {
         let migrate = || sealbus_ledger::migrate(owner.expose());
         reconnect("migrating the ledger", shutdown, OpenError::is_unreachable, migrate).await?;
         create_ledger(settings).await?;
     }
-    let open = || Ledger::open(&config);
+    let open = || Ledger::open(url.expose(), connections);
     let ledger = reconnect("opening the ledger", shutdown, OpenError::is_unreachable, open).await?;
     check_origin(settings, &ledger)?;
     Ok(ledger)
-}
-
-async fn open(settings: &Settings, config: LedgerConfig) -> Result<Ledger, Failure> {
-    let ledger = Ledger::open(&config).await?;
-    check_origin(settings, &ledger)?;
-    Ok(ledger)
-}
-
-fn config(settings: &Settings) -> Result<LedgerConfig, Failure> {
-    Ok(LedgerConfig::new(settings.require(table::DATABASE_URL)?.expose()))
 }
 
 /// Refuses a ledger of another origin than the configured one, if one is configured.

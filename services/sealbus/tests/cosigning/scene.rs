@@ -12,7 +12,7 @@ use sealbus_core::log::signer::LogSigner;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::Ledger;
-use sealbus_ledger::append::{AppendSettings, Appender, Call, Expect};
+use sealbus_ledger::append::{Appender, Call, Expect};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::telemetry::metrics::Registry;
 use sealbus_sealer::anchors::{Anchor, AnchorFile};
@@ -75,7 +75,8 @@ impl Scene {
     }
 
     pub(crate) async fn append(&self, plan: &str, count: u64) {
-        let appender = Appender::start(&self.ledger, &self.keyring, &AppendSettings::default(), None).unwrap();
+        let appender =
+            Appender::start(&self.ledger, &self.keyring, &sealbus_testkit::ledger::append_settings(), None).unwrap();
         let (tenant, plan) = (Tenant::parse("acme").unwrap(), Plan::parse(plan).unwrap());
         let events = (0..count).map(events::numbered).collect();
         appender.append(Call { tenant, plan, expect: Expect::Any, events }).await.unwrap();

@@ -9,7 +9,7 @@ use sealbus_core::envelope::{Binding, DataKey, DataSubject, Envelope, Plaintext}
 use sealbus_core::event::{PayloadMode, Record};
 use sealbus_core::names::Tenant;
 use sealbus_core::seal::{KeyKind, Keyring};
-use sealbus_ledger::append::{AppendSettings, Appender};
+use sealbus_ledger::append::Appender;
 use sealbus_ledger::data_keys::ErasureRequest;
 use serde_json::json;
 use uuid::Uuid;
@@ -79,7 +79,7 @@ impl Encrypted {
 async fn row_30_data_key_destroyed_by_an_erasure_event() {
     let Encrypted { scene, keyring, .. } = Encrypted::start().await;
     scene.expect(&[]);
-    let appender = Appender::start(&scene.ledger, &keyring, &AppendSettings::default(), None).unwrap();
+    let appender = Appender::start(&scene.ledger, &keyring, &sealbus_testkit::ledger::append_settings(), None).unwrap();
     let tenant = Tenant::parse("acme").unwrap();
     let order = ErasureRequest { tenant, subject: ada(), actor: "officer".into(), reason: "asked for".into() };
     assert_eq!(scene.ledger.data_keys().erase(&appender, &order).await.unwrap().keys.len(), 1);

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealbus_ledger::schema::bootstrap::create_database;
-use sealbus_ledger::{Ledger, LedgerConfig};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_sealer::anchors::Anchor;
 use sealbus_sealer::{Config, Metrics, Resources};
@@ -57,14 +56,14 @@ async fn row_24_database_rolled_back() {
     let admin = in_database(&scene.postgres.admin_url(), "postgres");
     let database = scene.postgres.url().rsplit_once('/').unwrap().1.to_owned();
     create_database(&admin, "rolled_back", Some(&database)).await.unwrap();
-    scene.ledger = Ledger::open(&LedgerConfig::new(scene.postgres.url())).await.unwrap();
+    scene.ledger = sealbus_testkit::ledger::open(&scene.postgres.url()).await;
     scene.seal_and_anchor().await;
     scene.expect_only(&[]);
 
     scene.database = Some(in_database(&scene.postgres.url(), "rolled_back"));
     scene.expect(&[("INCONSISTENT", &format!("size {}", SIZE + 2))]);
     // A sealer on the restored database refuses to sign.
-    let ledger = Ledger::open(&LedgerConfig::new(scene.database.clone().unwrap())).await.unwrap();
+    let ledger = sealbus_testkit::ledger::open(scene.database.as_ref().unwrap()).await;
     let anchors: Vec<Arc<dyn Anchor>> = vec![Arc::new(scene.anchors())];
     let resources = Resources {
         ledger,

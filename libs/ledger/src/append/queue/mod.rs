@@ -71,7 +71,8 @@ pub(super) struct Queue {
     lanes: HashMap<String, Lane>,
     /// The tenants with calls, in the order of their turns.
     turns: VecDeque<String>,
-    held: HashSet<PlanKey>,
+    /// The plans whose calls are kept in the queue.
+    pub held: HashSet<PlanKey>,
     /// The highest number of queued events of one tenant.
     max_events: usize,
 }
@@ -83,33 +84,23 @@ impl Queue {
 
     /// Queues a call, or returns it if its tenant would exceed the bound. The only call of a tenant is always accepted.
     pub(super) fn push(&mut self, waiting: Waiting) -> Result<(), Waiting> {
-        let tenant = waiting.call.tenant.as_str();
-        if let Some(lane) = self.lanes.get(tenant)
-            && lane.events > 0
-            && lane.events + waiting.events() > self.max_events
-        {
+        let max_events = self.max_events;
+        let lane = self.lane(&waiting);
+        if lane.events > 0 && lane.events + waiting.events() > max_events {
             return Err(waiting);
         }
-        self.lane(tenant.to_owned()).push(waiting, Lane::back);
+        lane.events += waiting.events();
+        lane.calls.push_back(waiting);
         Ok(())
     }
 
     /// Puts calls whose plans were busy back to the front, in their order.
     pub(super) fn put_back(&mut self, calls: Vec<Waiting>) {
         for waiting in calls.into_iter().rev() {
-            let tenant = waiting.call.tenant.as_str().to_owned();
-            self.lane(tenant).push(waiting, Lane::front);
+            let lane = self.lane(&waiting);
+            lane.events += waiting.events();
+            lane.calls.push_front(waiting);
         }
-    }
-
-    /// Keeps the calls of a plan in the queue until the plan is released.
-    pub(super) fn hold(&mut self, key: PlanKey) {
-        self.held.insert(key);
-    }
-
-    /// Ends the holding of a plan.
-    pub(super) fn release(&mut self, key: PlanKey) {
-        self.held.remove(&key);
     }
 
     /// Takes the next batch: calls with at most `events` events for at most `plans` plans together, or one larger call. It is
@@ -122,44 +113,33 @@ impl Queue {
             let Some(lane) = self.lanes.get_mut(&tenant) else { continue };
             lane.deficit += QUANTUM;
             let taken = lane.fill(&mut batch, &self.held);
+            let lacks_deficit = lane.first_free(&self.held).map(|waiting| waiting.events() > lane.deficit);
             if lane.calls.is_empty() {
                 self.lanes.remove(&tenant);
-            } else if !taken && !batch.calls.is_empty() && lane.wants_room(&self.held) {
+            } else if !taken && !batch.calls.is_empty() && lacks_deficit == Some(false) {
                 // The call has the deficit and lacks only room. It begins the next batch, so that smaller calls of other tenants
                 // cannot pass it again and again.
                 self.turns.push_front(tenant);
                 break;
             } else {
                 // A lane that lacked deficit, not room, may send something in another turn.
-                idle = if taken || lane.wants_turn(&self.held) { 0 } else { idle + 1 };
+                idle = if taken || lacks_deficit == Some(true) { 0 } else { idle + 1 };
                 self.turns.push_back(tenant);
             }
         }
         batch.calls
     }
 
-    fn lane(&mut self, tenant: String) -> &mut Lane {
-        if !self.lanes.contains_key(&tenant) {
+    /// Returns the lane of the call's tenant. A new one gets its turn after all others.
+    fn lane(&mut self, waiting: &Waiting) -> &mut Lane {
+        self.lanes.entry(waiting.call.tenant.to_string()).or_insert_with_key(|tenant| {
             self.turns.push_back(tenant.clone());
-        }
-        self.lanes.entry(tenant).or_default()
+            Lane::default()
+        })
     }
 }
 
 impl Lane {
-    fn push(&mut self, waiting: Waiting, end: fn(&mut VecDeque<Waiting>, Waiting)) {
-        self.events += waiting.events();
-        end(&mut self.calls, waiting);
-    }
-
-    fn back(calls: &mut VecDeque<Waiting>, waiting: Waiting) {
-        calls.push_back(waiting);
-    }
-
-    fn front(calls: &mut VecDeque<Waiting>, waiting: Waiting) {
-        calls.push_front(waiting);
-    }
-
     /// Moves the calls that fit into the batch. Returns whether there were any.
     fn fill(&mut self, batch: &mut Batch, held: &HashSet<PlanKey>) -> bool {
         let before = batch.calls.len();
@@ -187,16 +167,7 @@ impl Lane {
         batch.calls.len() > before
     }
 
-    /// Returns whether the first call of a plan that is not held lacks deficit.
-    fn wants_turn(&self, held: &HashSet<PlanKey>) -> bool {
-        self.first_free(held).is_some_and(|waiting| waiting.events() > self.deficit)
-    }
-
-    /// Returns whether the first call of a plan that is not held has its deficit, and lacks only room in the batch.
-    fn wants_room(&self, held: &HashSet<PlanKey>) -> bool {
-        self.first_free(held).is_some_and(|waiting| waiting.events() <= self.deficit)
-    }
-
+    /// Returns the first call of a plan that is not held.
     fn first_free(&self, held: &HashSet<PlanKey>) -> Option<&Waiting> {
         self.calls.iter().find(|waiting| !held.contains(&waiting.key))
     }

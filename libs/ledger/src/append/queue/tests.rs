@@ -89,13 +89,13 @@ fn a_tenant_beyond_its_bound_is_refused_and_another_is_not() {
 #[test]
 fn a_held_plan_holds_up_nothing_else() {
     let mut queue = Queue::new(10_000);
-    queue.hold(PlanKey::of("a", "busy"));
+    queue.held.insert(PlanKey::of("a", "busy"));
     for plan in ["busy", "free", "busy", "free"] {
         assert!(queue.push(waiting("a", plan, 1)).is_ok());
     }
     assert_eq!(names(&queue.take(100, 100)), [("a".into(), "free".into()), ("a".into(), "free".into())]);
     assert!(queue.take(100, 100).is_empty());
-    queue.release(PlanKey::of("a", "busy"));
+    queue.held.remove(&PlanKey::of("a", "busy"));
     assert_eq!(queue.take(100, 100).len(), 2);
 }
 

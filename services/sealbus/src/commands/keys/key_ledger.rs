@@ -65,7 +65,7 @@ impl KeyLedger<'_> {
                 let Some(event) = event(&chain) else { return Ok::<_, Failure>(()) };
                 match self.ledger.keys().append(appender, &chain, event, actor).await {
                     Ok(_) => return Ok(()),
-                    Err(AppendError::HeadMismatch { .. }) if attempt < MAX_APPEND_ATTEMPTS => attempt += 1,
+                    Err(AppendError::HeadMismatch(_)) if attempt < MAX_APPEND_ATTEMPTS => attempt += 1,
                     Err(error) => return Err(error.into()),
                 }
             }

@@ -130,7 +130,10 @@ impl Scene {
 
     /// Appends events (type and payload) as a publisher with this keyring does.
     pub(crate) async fn append(&self, keyring: &Keyring, tenant: &str, plan: &str, drafts: &[(&str, String)]) {
-        let settings = AppendSettings { v1_tenants: HashSet::from(["other".to_owned()]), ..AppendSettings::default() };
+        let settings = AppendSettings {
+            v1_tenants: HashSet::from(["other".to_owned()]),
+            ..sealbus_testkit::ledger::append_settings()
+        };
         let appender = Appender::start(&self.ledger, keyring, &settings, None).unwrap();
         let call = Call {
             tenant: Tenant::parse_any(tenant).unwrap(),
