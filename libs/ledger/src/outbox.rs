@@ -143,6 +143,7 @@ impl Outbox<'_> {
         let seqs: Vec<i64> = rows.iter().map(|row| bound(row.seq)).collect();
         let stored = select_records!(
             "outbox_events",
+            with
             "WITH wanted AS MATERIALIZED (
                 SELECT w.at, e.plan_no, e.seq, e.payload_size + pg_column_size(e.metadata) AS size
                 FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS w (plan_no, seq, at)
@@ -150,6 +151,7 @@ impl Outbox<'_> {
             ), sized AS MATERIALIZED (
                 SELECT a.at, a.plan_no, a.seq, sum(a.size) OVER (ORDER BY a.at) - a.size AS before FROM wanted a
             )",
+            from
             "FROM sized s
             JOIN sealbus.events e ON e.plan_no = s.plan_no AND e.seq = s.seq
             JOIN sealbus.plans p ON p.plan_no = e.plan_no
@@ -192,10 +194,8 @@ impl Outbox<'_> {
             RETURNING o.id",
             &ids,
             &hashes as &[&[u8]],
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        Ok(deleted)
+        );
+        Ok(deleted.fetch_all(self.ledger.pool()).await?)
     }
 
     /// Returns the indexes in `acknowledged` of events that the ledger does not hold. The broker has an event that was never
@@ -234,10 +234,8 @@ impl Outbox<'_> {
             SELECT DISTINCT virtualtransaction AS "writer!" FROM pg_locks
             WHERE locktype = 'relation' AND relation = 'sealbus.outbox'::regclass AND mode = 'RowExclusiveLock' AND granted
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"#,
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        Ok(writers)
+        );
+        Ok(writers.fetch_all(self.ledger.pool()).await?)
     }
 
     /// Returns the sizes of some partitions, for metrics. It counts rows.

@@ -31,3 +31,8 @@ pub(crate) fn own_event(origin: &str, event_type: &str, actor: &str, payload: St
         encrypted: None,
     }
 }
+
+/// Returns whether an event can keep this text as the reason of an operator: 1 to 2,000 characters without U+0000.
+pub(crate) fn is_reason(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= 2_000 && !text.contains('\0')
+}

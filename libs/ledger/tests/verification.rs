@@ -166,12 +166,7 @@ async fn every_event_gets_a_dense_log_index_in_plan_order() {
     let disordered = "SELECT count(*) FROM (SELECT leaf_index, lag(leaf_index) OVER (PARTITION BY plan_no ORDER BY seq) AS before \
                       FROM sealbus.log_leaves) l WHERE before > leaf_index";
     assert_eq!(test.postgres.count(disordered).await, 0);
-    let first = test
-        .ledger
-        .history()
-        .log_page(&sealbus_ledger::history::LogQuery { limit: 1, ..Default::default() })
-        .await
-        .unwrap();
+    let first = test.ledger.history().log_page(None, 0, 1).await.unwrap();
     assert_eq!(first[0].header.event_type, "key.added", "the ledger's first key is leaf 0");
     assert!(verify(&test, Scope::Everything).await.1.is_empty());
 }

@@ -18,7 +18,6 @@ use sealbus_core::log::tile::EdgeTiles;
 use sealbus_core::seal::Keyring;
 use sealbus_core::verify::Notes;
 use sealbus_ledger::Ledger;
-use sealbus_ledger::history::LogQuery;
 use sealbus_runtime::clock::SystemClock;
 use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
 use sealbus_testkit::eventually;
@@ -159,8 +158,7 @@ async fn expect_one_leaf_for_each(bus: &Bus, acknowledged: &Acknowledged) {
 async fn expect_one_history(bus: &Bus, ledger: &Ledger, events: u64, anchors: &Path) {
     let (mut edge, mut from) = (EdgeTiles::default(), 0);
     loop {
-        let records =
-            ledger.history().log_page(&LogQuery { tenants: None, from_index: from, limit: 1_000 }).await.unwrap();
+        let records = ledger.history().log_page(None, from, 1_000).await.unwrap();
         if records.is_empty() {
             break;
         }

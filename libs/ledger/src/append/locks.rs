@@ -181,10 +181,8 @@ pub(super) async fn lock_open_keys(connection: &mut PgConnection, calls: &[Waiti
         ORDER BY k.tenant, k.key_id FOR SHARE OF k",
         &names.iter().map(|(tenant, _)| *tenant).collect::<Vec<_>>() as &[&str],
         &names.iter().map(|(_, key_id)| *key_id).collect::<Vec<_>>(),
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.tenant, row.key_id)).collect())
+    );
+    Ok(rows.fetch_all(connection).await?.into_iter().map(|row| (row.tenant, row.key_id)).collect())
 }
 
 /// Returns the number of locks that the server's lock table has room for.

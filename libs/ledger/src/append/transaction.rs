@@ -215,16 +215,15 @@ async fn read_known(
     let (plan_nos, seqs): (Vec<i64>, Vec<i64>) = known.into_iter().unzip();
     let rows = select_records!(
         "read_known",
-        "",
+        from
         "FROM unnest($1::bigint[], $2::bigint[]) AS w (plan_no, seq)
          JOIN sealbus.events e ON e.plan_no = w.plan_no AND e.seq = w.seq
          JOIN sealbus.plans p ON p.plan_no = e.plan_no
          LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq",
         &plan_nos,
         &seqs
-    )
-    .fetch_all(connection)
-    .await?;
+    );
+    let rows = rows.fetch_all(connection).await?;
     let by_id = |record: Record| ((record.header.tenant.clone(), record.header.event_id), Arc::new(record));
     Ok(into_records(rows, &ledger.deployment().origin)?.into_iter().map(by_id).collect())
 }

@@ -50,11 +50,8 @@ impl DataKeys<'_> {
         )
         .fetch_one(self.ledger.pool())
         .await?;
-        Ok(Affected {
-            events: COUNT.read(row.events)?,
-            plans: COUNT.read(row.plans)?,
-            waiting: COUNT.read(row.waiting)?,
-        })
+        let (events, plans, waiting) = (COUNT.read(row.events)?, COUNT.read(row.plans)?, COUNT.read(row.waiting)?);
+        Ok(Affected { events, plans, waiting })
     }
 
     /// Returns which subscriptions have passed events of a tenant under these data keys, by type. A subscription has passed an
@@ -78,12 +75,11 @@ impl DataKeys<'_> {
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        rows.into_iter()
-            .map(|row| {
-                let events = COUNT.read(row.events)?;
-                Ok(Passed { subscription: row.name, event_type: row.event_type, events })
-            })
-            .collect()
+        let passed = rows.into_iter().map(|row| {
+            let events = COUNT.read(row.events)?;
+            Ok(Passed { subscription: row.name, event_type: row.event_type, events })
+        });
+        passed.collect()
     }
 }
 
@@ -93,6 +89,5 @@ pub async fn vacuum_data_keys(owner_url: &str) -> Result<(), OpenError> {
     let options = PgConnectOptions::from_str(owner_url).map_err(OpenError::Address)?;
     let mut connection = options.connect().await?;
     sqlx::query!("-- vacuum_data_keys\nVACUUM (INDEX_CLEANUP ON) sealbus.data_keys").execute(&mut connection).await?;
-    connection.close().await?;
-    Ok(())
+    Ok(connection.close().await?)
 }

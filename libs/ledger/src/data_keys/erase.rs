@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::DataKeys;
 use crate::LedgerError;
-use crate::append::{AppendError, Appender, Call, Draft, Expect};
-use crate::own_event::own_event;
+use crate::append::{AppendError, Appender, Call, Expect};
+use crate::own_event::{is_reason, own_event};
 
 /// A request to erase a data subject, with the person who orders it and the reason. `Debug` does not print the subject.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ impl DataKeys<'_> {
     /// for, and their events are erased too. Events that are published from then on get a new key.
     pub async fn erase(self, appender: &Appender, request: &ErasureRequest) -> Result<Erasure, EraseError> {
         let ErasureRequest { tenant, subject, actor, reason } = request;
-        if reason.is_empty() || reason.chars().count() > 2_000 || reason.contains('\0') {
+        if !is_reason(reason) {
             return Err(EraseError::Reason);
         }
         if names(reason, subject) || names(actor, subject) {
@@ -76,15 +76,20 @@ impl DataKeys<'_> {
         let unrecorded = known.iter().zip(&keys).filter(|(known, _)| !known.erased);
         let unrecorded: Vec<Uuid> = unrecorded.map(|(_, key_id)| *key_id).collect();
         if !unrecorded.is_empty() {
-            let call = Call {
-                tenant: tenant.clone(),
-                plan: Plan::erasures(),
-                expect: Expect::Any,
-                events: vec![self.erasure_event(request, &unrecorded)],
-            };
+            let payload = canonical::write(&json!({ "keys": unrecorded, "reason": reason }));
+            let event = own_event(&self.ledger.deployment().origin, "subject.erased", actor, payload);
+            let (tenant, plan) = (tenant.clone(), Plan::erasures());
+            let call = Call { tenant, plan, expect: Expect::Any, events: vec![event] };
             appender.append(call).await.map_err(EraseError::Append)?;
         }
-        self.delete_data_keys(tenant, &keys).await?;
+        sqlx::query!(
+            "-- delete_data_keys\nDELETE FROM sealbus.data_keys WHERE tenant = $1 AND key_id = ANY ($2)",
+            tenant.as_str(),
+            &keys,
+        )
+        .execute(self.ledger.pool())
+        .await
+        .map_err(LedgerError::from)?;
         let redone = self.redo_erasures().await?;
         Ok(Erasure { keys, redone })
     }
@@ -103,10 +108,8 @@ impl DataKeys<'_> {
                 FROM named n, jsonb_array_elements_text(n.keys) AS k (id)
             )
             DELETE FROM sealbus.data_keys d USING erased e WHERE d.tenant = e.tenant AND d.key_id = e.key_id"
-        )
-        .execute(self.ledger.pool())
-        .await?;
-        Ok(deleted.rows_affected())
+        );
+        Ok(deleted.execute(self.ledger.pool()).await?.rows_affected())
     }
 
     /// Closes the keys of a subject. Returns all of them, closed before or now, ordered by id.
@@ -126,23 +129,6 @@ impl DataKeys<'_> {
         .await?;
         keys.sort_unstable();
         Ok(keys)
-    }
-
-    async fn delete_data_keys(self, tenant: &Tenant, keys: &[Uuid]) -> Result<(), LedgerError> {
-        sqlx::query!(
-            "-- delete_data_keys\nDELETE FROM sealbus.data_keys WHERE tenant = $1 AND key_id = ANY ($2)",
-            tenant.as_str(),
-            keys,
-        )
-        .execute(self.ledger.pool())
-        .await?;
-        Ok(())
-    }
-
-    /// Returns the event that records the erasure.
-    fn erasure_event(self, request: &ErasureRequest, keys: &[Uuid]) -> Draft {
-        let payload = canonical::write(&json!({ "keys": keys, "reason": request.reason }));
-        own_event(&self.ledger.deployment().origin, "subject.erased", &request.actor, payload)
     }
 }
 

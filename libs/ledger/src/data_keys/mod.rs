@@ -61,14 +61,8 @@ impl Row {
             tracing::error!(tenant = self.tenant, key_id = %self.key_id, "stored data key is invalid and counts as lost");
             return None;
         };
-        Some(WrappedKey {
-            subject,
-            epoch,
-            tenant: self.tenant,
-            key_id: self.key_id,
-            kek: KeyId::new(self.kek),
-            wrapped: self.wrapped,
-        })
+        let Self { tenant, key_id, kek, wrapped, .. } = self;
+        Some(WrappedKey { tenant, subject, epoch, key_id, kek: KeyId::new(kek), wrapped })
     }
 }
 
@@ -100,18 +94,14 @@ impl DataKeys<'_> {
         let current = rows.into_iter().zip(subjects).map(|(row, subject)| {
             let epoch = row.epoch.map(epoch).transpose()?;
             Ok(match (row.key_id, epoch, row.kek, row.wrapped, row.closed) {
-                (Some(key_id), Some(epoch), Some(kek), Some(wrapped), Some(false)) => Current::Key(WrappedKey {
-                    tenant: tenant.to_owned(),
-                    subject: subject.clone(),
-                    epoch,
-                    key_id,
-                    kek: KeyId::new(kek),
-                    wrapped,
-                }),
-                (_, last, ..) => {
+                (Some(key_id), Some(epoch), Some(kek), Some(wrapped), Some(false)) => {
+                    let (tenant, subject, kek) = (tenant.to_owned(), subject.clone(), KeyId::new(kek));
+                    Current::Key(WrappedKey { tenant, subject, epoch, key_id, kek, wrapped })
+                }
+                (_, None, ..) => Current::Next(NonZeroU32::MIN),
+                (_, Some(last), ..) => {
                     let no_next = || EPOCH.corrupt("the highest epoch is in use; there is no next one");
-                    let next = |last: NonZeroU32| last.checked_add(1).ok_or_else(no_next);
-                    Current::Next(last.map_or(Ok(NonZeroU32::MIN), next)?)
+                    Current::Next(last.checked_add(1).ok_or_else(no_next)?)
                 }
             })
         });
@@ -154,10 +144,8 @@ impl DataKeys<'_> {
             JOIN sealbus.data_keys k ON k.tenant = w.tenant AND k.key_id = w.key_id",
             &tenants as &[&str],
             &ids,
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        Ok(rows.into_iter().filter_map(Row::into_wrapped).collect())
+        );
+        Ok(rows.fetch_all(self.ledger.pool()).await?.into_iter().filter_map(Row::into_wrapped).collect())
     }
 
     /// Returns what the ledger knows about the data keys with these names (tenant, key id), in the order of the names.
@@ -178,18 +166,16 @@ impl DataKeys<'_> {
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| {
-                let wrapped = match (row.subject, row.epoch, row.kek, row.wrapped) {
-                    (Some(subject), Some(epoch), Some(kek), Some(wrapped)) => {
-                        Row { tenant: row.tenant, key_id: row.key_id, subject, epoch, kek, wrapped }.into_wrapped()
-                    }
-                    _ => None,
-                };
-                StoredKey { wrapped, erased: row.erased }
-            })
-            .collect())
+        let stored = rows.into_iter().map(|row| {
+            let wrapped = match (row.subject, row.epoch, row.kek, row.wrapped) {
+                (Some(subject), Some(epoch), Some(kek), Some(wrapped)) => {
+                    Row { tenant: row.tenant, key_id: row.key_id, subject, epoch, kek, wrapped }.into_wrapped()
+                }
+                _ => None,
+            };
+            StoredKey { wrapped, erased: row.erased }
+        });
+        Ok(stored.collect())
     }
 }
 

@@ -1,12 +1,14 @@
-//! The positions that are not live, for operators.
+//! The positions that are not live, for operators, and the errors of failed handler runs. These are history for people; no
+//! decision depends on them.
 
 use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Subscription, Tenant};
 use sealbus_core::timestamp::Timestamp;
+use sqlx::PgConnection;
 
-use crate::delivery::attempts::Attempt;
-use crate::delivery::command::OperatorCommand;
-use crate::delivery::positions::{ATTEMPTS, NEXT_SEQ, PositionState, SEEN_SEQ};
+use crate::delivery::operator::OperatorCommand;
+use crate::delivery::positions::{ATTEMPTS, NEXT_SEQ, Position, PositionState, Positions, SEEN_SEQ};
+use crate::pg::{Column, bound};
 use crate::{Ledger, LedgerError};
 
 /// A selection of positions to list.
@@ -51,6 +53,17 @@ pub struct BlockedPosition {
     pub command: Option<OperatorCommand>,
 }
 
+/// One failed run of a handler for one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Counts the attempts at the event from 1, across redrives.
+    pub n: u32,
+    /// When the attempt was recorded.
+    pub at: Timestamp,
+    /// The error.
+    pub error: String,
+}
+
 /// A position that is not live, with its attempts and the event that it waits with.
 #[derive(Clone, Debug)]
 pub struct BlockedDetail {
@@ -81,21 +94,12 @@ impl DeadLetters<'_> {
         tenant: &Tenant,
         plan: &Plan,
     ) -> Result<Option<BlockedDetail>, LedgerError> {
-        let query = BlockedQuery {
-            subscription: Some(subscription.clone()),
-            tenant: Some(tenant.clone()),
-            states: Vec::new(),
-            limit: 1,
-        };
-        let Some(position) = self.blocked_positions(&query, Some(plan.as_str())).await?.pop() else {
-            return Ok(None);
-        };
-        let (Some(subscription_no), Some(plan_no)) = (
-            self.ledger.subscriptions().number(subscription).await?,
-            self.ledger.history().plan_no(tenant.as_str(), plan.as_str()).await?,
-        ) else {
-            return Ok(None);
-        };
+        let (wanted, of_tenant) = (Some(subscription.clone()), Some(tenant.clone()));
+        let query = BlockedQuery { subscription: wanted, tenant: of_tenant, states: Vec::new(), limit: 1 };
+        let Some(position) = self.blocked_positions(&query, Some(plan)).await?.pop() else { return Ok(None) };
+        let subscription_no = self.ledger.subscriptions().number(subscription).await?;
+        let plan_no = self.ledger.history().plan_no(tenant.as_str(), plan.as_str()).await?;
+        let Some((subscription_no, plan_no)) = subscription_no.zip(plan_no) else { return Ok(None) };
         let attempts = self.ledger.positions().attempts(subscription_no, plan_no, position.seq).await?;
         let record = self.ledger.history().range(plan_no, position.seq, position.seq, 1).await?.pop();
         Ok(Some(BlockedDetail { position, attempts, record }))
@@ -104,7 +108,7 @@ impl DeadLetters<'_> {
     async fn blocked_positions(
         self,
         query: &BlockedQuery,
-        plan: Option<&str>,
+        plan: Option<&Plan>,
     ) -> Result<Vec<BlockedPosition>, LedgerError> {
         let states: Vec<String> = query.states.iter().map(|state| state.as_str().to_owned()).collect();
         let rows = sqlx::query!(
@@ -120,29 +124,71 @@ impl DeadLetters<'_> {
             ORDER BY pos.moved_at, s.name, p.tenant, p.plan LIMIT $5"#,
             query.subscription.as_ref().map(Subscription::as_str),
             query.tenant.as_ref().map(Tenant::as_str),
-            plan,
+            plan.map(Plan::as_str),
             &states,
             i64::from(query.limit),
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(BlockedPosition {
-                    subscription: row.name,
-                    tenant: row.tenant,
-                    plan: row.plan,
-                    seq: NEXT_SEQ.of_row(row.plan_no).read(row.next_seq)?,
-                    event_type: row.event_type,
-                    seen_seq: SEEN_SEQ.of_row(row.plan_no).read(row.seen_seq)?,
-                    state: PositionState::stored(row.plan_no, &row.state)?,
-                    attempts: ATTEMPTS.of_row(row.plan_no).read(row.attempts)?,
-                    next_at: row.next_at.map(Timestamp::from_offset),
-                    first_error: row.first_error,
-                    last_error: row.last_error,
-                    command: row.ask.map(|ask| OperatorCommand::stored(row.plan_no, ask)).transpose()?,
-                })
+        );
+        let positions = rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|row| {
+            Ok(BlockedPosition {
+                subscription: row.name,
+                tenant: row.tenant,
+                plan: row.plan,
+                seq: NEXT_SEQ.of_row(row.plan_no).read(row.next_seq)?,
+                event_type: row.event_type,
+                seen_seq: SEEN_SEQ.of_row(row.plan_no).read(row.seen_seq)?,
+                state: PositionState::stored(row.plan_no, &row.state)?,
+                attempts: ATTEMPTS.of_row(row.plan_no).read(row.attempts)?,
+                next_at: row.next_at.map(Timestamp::from_offset),
+                first_error: row.first_error,
+                last_error: row.last_error,
+                command: row.ask.map(|ask| OperatorCommand::stored(row.plan_no, ask)).transpose()?,
             })
-            .collect()
+        });
+        positions.collect()
     }
+}
+
+impl Positions<'_> {
+    /// Returns the attempts of a subscription at one event, oldest first. They are deleted when their position is pruned.
+    pub async fn attempts(self, subscription_no: i64, plan_no: i64, seq: u64) -> Result<Vec<Attempt>, LedgerError> {
+        let rows = sqlx::query!(
+            "-- attempts
+            SELECT n, at, error FROM sealbus.attempts WHERE subscription_no = $1 AND plan_no = $2 AND seq = $3 ORDER BY n",
+            subscription_no,
+            plan_no,
+            bound(seq),
+        );
+        let n = Column::new("attempts", "n").of_row(plan_no);
+        let attempts = rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|row| {
+            let (n, at) = (n.read(row.n)?, Timestamp::from_offset(row.at));
+            Ok(Attempt { n, at, error: row.error })
+        });
+        attempts.collect()
+    }
+}
+
+/// Records errors at the next event of a position, numbered after those that are recorded already.
+pub(super) async fn record_attempts(
+    connection: &mut PgConnection,
+    subscription_no: i64,
+    from: &Position,
+    errors: &[String],
+) -> Result<(), LedgerError> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "-- record_attempts
+        INSERT INTO sealbus.attempts (subscription_no, plan_no, seq, n, error)
+        SELECT $1, $2, $3, error.n + coalesce(
+            (SELECT max(a.n) FROM sealbus.attempts a WHERE a.subscription_no = $1 AND a.plan_no = $2 AND a.seq = $3), 0), error.text
+        FROM unnest($4::text[]) WITH ORDINALITY AS error (text, n)",
+        subscription_no,
+        from.plan_no,
+        NEXT_SEQ.bigint(from.next_seq)?,
+        errors,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

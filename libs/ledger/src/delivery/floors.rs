@@ -41,12 +41,9 @@ impl Floors<'_> {
             SELECT subscription_no, floor FROM sealbus.floors WHERE subscription_no = ANY ($1) AND partition = $2",
             subscriptions,
             PARTITION.integer(partition)?,
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        rows.into_iter()
-            .map(|row| Ok((row.subscription_no, FLOOR.of_row(row.subscription_no).read(row.floor)?)))
-            .collect()
+        );
+        let floors = rows.fetch_all(self.ledger.pool()).await?.into_iter();
+        floors.map(|row| Ok((row.subscription_no, FLOOR.of_row(row.subscription_no).read(row.floor)?))).collect()
     }
 
     /// Returns up to `limit` leaves of a partition in log order, beginning at `from_index`, up to the first leaf that was
@@ -74,21 +71,17 @@ impl Floors<'_> {
             bound(from_index),
             i64::from(limit),
             age.as_secs_f64(),
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        rows.into_iter()
-            .take_while(|row| row.old)
-            .map(|row| {
-                Ok(SweptLeaf {
-                    index: Column::new("log_leaves", "leaf_index").read(row.leaf_index)?,
-                    plan_no: row.plan_no,
-                    seq: Column::new("log_leaves", "seq").of_row(row.leaf_index).read(row.seq)?,
-                    tenant: row.tenant,
-                    event_type: row.event_type,
-                })
+        );
+        let leaves = rows.fetch_all(self.ledger.pool()).await?.into_iter().take_while(|row| row.old).map(|row| {
+            Ok(SweptLeaf {
+                index: Column::new("log_leaves", "leaf_index").read(row.leaf_index)?,
+                plan_no: row.plan_no,
+                seq: Column::new("log_leaves", "seq").of_row(row.leaf_index).read(row.seq)?,
+                tenant: row.tenant,
+                event_type: row.event_type,
             })
-            .collect()
+        });
+        leaves.collect()
     }
 
     /// Moves a floor from `old` to `new`. Returns whether it did; the floor must still be at `old`.
@@ -100,10 +93,8 @@ impl Floors<'_> {
             PARTITION.integer(partition)?,
             FLOOR.bigint(old)?,
             FLOOR.bigint(new)?,
-        )
-        .execute(self.ledger.pool())
-        .await?;
-        Ok(moved.rows_affected() > 0)
+        );
+        Ok(moved.execute(self.ledger.pool()).await?.rows_affected() > 0)
     }
 
     /// Returns the number of leaves at or above the floors of some subscriptions, as (subscription number, leaves). It includes

@@ -14,11 +14,9 @@
 //! | deferred, parked | live | [`unpark`](positions::Positions::unpark): nothing acknowledged is left to apply |
 //! | deferred, parked, dead, fork | parked | [`resume`](positions::Positions::resume): an operator command |
 //!
-//! Positions that cannot move now are set aside and resumed by [`parking`]. Operators see them through [`dead_letters`] and
-//! give commands for them through [`operator`]. [`attempts`] is the history of failed handler runs, for people.
+//! Positions that cannot move now are set aside and resumed by [`parking`]. Operators see them, with the errors of failed
+//! handler runs, through [`dead_letters`], and give commands for them through [`operator`].
 
-pub mod attempts;
-pub mod command;
 pub mod dead_letters;
 pub mod floors;
 pub mod operator;

@@ -7,14 +7,14 @@
 use sealbus_core::canonical;
 use sealbus_core::hash::Hash;
 use sealbus_core::names::{Plan, Subscription, Tenant};
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::LedgerError;
-use crate::append::{AppendError, Appender, Call, Draft, Expect};
-use crate::delivery::command::OperatorCommand;
-use crate::delivery::dead_letters::{BlockedPosition, DeadLetters};
+use crate::append::{AppendError, Appender, Call, Expect};
+use crate::delivery::dead_letters::{BlockedDetail, BlockedPosition, DeadLetters};
 use crate::delivery::positions::{LeaseEpoch, NEXT_SEQ, Position, PositionState, Positions};
-use crate::own_event::own_event;
+use crate::own_event::{is_reason, own_event};
 use crate::pg::Column;
 
 /// The effect of an operator's command.
@@ -29,6 +29,49 @@ pub enum OperatorAction {
         /// The hash of that event.
         event_hash: Hash,
     },
+}
+
+/// A command as it is stored in a position. It is carried out if `seq` is still the position's next event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "lowercase")]
+pub enum OperatorCommand {
+    /// Try the event again, with all its attempts.
+    Redrive {
+        /// The next event when the command was given.
+        seq: u64,
+    },
+    /// Pass over the event without its effect.
+    Skip {
+        /// The next event when the command was given.
+        seq: u64,
+    },
+    /// End a fork in favour of the ledger's chain.
+    Settle {
+        /// The next event when the command was given.
+        seq: u64,
+        /// The event that counts. It is in the ledger.
+        #[serde(rename = "stands")]
+        event_hash: Hash,
+    },
+}
+
+impl OperatorCommand {
+    /// Returns the position's next event when the command was given.
+    pub fn seq(&self) -> u64 {
+        match self {
+            Self::Redrive { seq } | Self::Skip { seq } | Self::Settle { seq, .. } => *seq,
+        }
+    }
+
+    /// Parses the command that is stored in the position of a plan.
+    pub(super) fn stored(plan_no: i64, stored: Value) -> Result<Self, LedgerError> {
+        let column = Column::new("positions", "ask").of_row(plan_no);
+        serde_json::from_value(stored).map_err(|error| column.corrupt(format!("not an operator command: {error}")))
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        serde_json::to_value(self).expect("a command consists of a word, a number and a hash")
+    }
 }
 
 /// The position that a command is for, who gives the command, and why.
@@ -50,27 +93,11 @@ pub struct OperatorRequest {
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// There is no such position, or it is live.
-    #[error("subscription {subscription} has no waiting position in {tenant}/{plan}")]
-    NotBlocked {
-        /// The subscription.
-        subscription: String,
-        /// The tenant.
-        tenant: String,
-        /// The plan.
-        plan: String,
-    },
-    /// A fork can only be settled, and any other position can only be redriven or skipped.
-    #[error("{tenant}/{plan} is {state}: {hint}")]
-    WrongState {
-        /// The tenant.
-        tenant: String,
-        /// The plan.
-        plan: String,
-        /// The position's state.
-        state: PositionState,
-        /// The commands that are possible instead.
-        hint: &'static str,
-    },
+    #[error("subscription {0} has no waiting position in {1}/{2}")]
+    NotBlocked(Subscription, Tenant, Plan),
+    /// A fork can only be settled, and any other position can only be redriven or skipped. The last text says what to do instead.
+    #[error("{0}/{1} is {2}: {3}")]
+    WrongState(Tenant, Plan, PositionState, &'static str),
     /// The event that is to count is not in the plan's chain.
     #[error("event {0} is not in the ledger's chain of the plan; only an event of the ledger can be named")]
     NotInLedger(Hash),
@@ -99,27 +126,18 @@ impl DeadLetters<'_> {
         request: &OperatorRequest,
         action: OperatorAction,
     ) -> Result<u64, CommandError> {
-        if request.reason.is_empty() || request.reason.chars().count() > 2_000 || request.reason.contains('\0') {
+        if !is_reason(&request.reason) {
             return Err(CommandError::Reason);
         }
-        let detail = self.find(&request.subscription, &request.tenant, &request.plan).await?;
-        let Some(position) = detail.map(|detail| detail.position) else {
-            return Err(CommandError::NotBlocked {
-                subscription: request.subscription.to_string(),
-                tenant: request.tenant.to_string(),
-                plan: request.plan.to_string(),
-            });
+        let OperatorRequest { subscription, tenant, plan, .. } = request.clone();
+        let Some(BlockedDetail { position, .. }) = self.find(&subscription, &tenant, &plan).await? else {
+            return Err(CommandError::NotBlocked(subscription, tenant, plan));
         };
-        let wrong_state = |hint| CommandError::WrongState {
-            tenant: position.tenant.clone(),
-            plan: position.plan.clone(),
-            state: position.state,
-            hint,
-        };
+        let wrong_state = |hint| Err(CommandError::WrongState(tenant.clone(), plan.clone(), position.state, hint));
         let seq = position.seq;
         let (command, event_type, named_seq) = match (action, position.state) {
             (OperatorAction::Redrive | OperatorAction::Skip, PositionState::Fork) => {
-                return Err(wrong_state("settle the fork by naming the event that counts"));
+                return wrong_state("settle the fork by naming the event that counts");
             }
             (OperatorAction::Redrive, _) => (OperatorCommand::Redrive { seq }, "delivery.redriven", seq),
             (OperatorAction::Skip, _) => (OperatorCommand::Skip { seq }, "delivery.skipped", seq),
@@ -128,15 +146,17 @@ impl DeadLetters<'_> {
                 (OperatorCommand::Settle { seq, event_hash }, "delivery.fork_settled", named)
             }
             (OperatorAction::Settle { .. }, _) => {
-                return Err(wrong_state("there is no fork to settle; redrive or skip the event"));
+                return wrong_state("there is no fork to settle; redrive or skip the event");
             }
         };
-        let call = Call {
-            tenant: request.tenant.clone(),
-            plan: Plan::deliveries(),
-            expect: Expect::Any,
-            events: vec![self.command_event(request, event_type, named_seq, &command)],
-        };
+        let mut data =
+            json!({ "subscription": subscription, "plan": plan, "seq": named_seq, "reason": request.reason });
+        if let OperatorAction::Settle { event_hash } = action {
+            data["hash"] = json!(event_hash);
+        }
+        let origin = &self.ledger.deployment().origin;
+        let events = vec![own_event(origin, event_type, &request.actor, canonical::write(&data))];
+        let call = Call { tenant, plan: Plan::deliveries(), expect: Expect::Any, events };
         appender.append(call).await.map_err(CommandError::Append)?;
         if self.set_command(request, &position, &command).await? { Ok(named_seq) } else { Err(CommandError::Moved) }
     }
@@ -173,20 +193,8 @@ impl DeadLetters<'_> {
             NEXT_SEQ.bigint(position.seq)?,
             position.state.as_str(),
             command.to_json(),
-        )
-        .execute(self.ledger.pool())
-        .await?;
-        Ok(set.rows_affected() > 0)
-    }
-
-    fn command_event(self, request: &OperatorRequest, event_type: &str, seq: u64, command: &OperatorCommand) -> Draft {
-        let mut data = json!({
-            "subscription": request.subscription.as_str(), "plan": request.plan.as_str(), "seq": seq, "reason": request.reason,
-        });
-        if let OperatorCommand::Settle { event_hash, .. } = command {
-            data["hash"] = json!(event_hash.to_string());
-        }
-        own_event(&self.ledger.deployment().origin, event_type, &request.actor, canonical::write(&data))
+        );
+        Ok(set.execute(self.ledger.pool()).await?.rows_affected() > 0)
     }
 }
 
@@ -215,10 +223,8 @@ impl Positions<'_> {
             last_hash.as_bytes().as_slice(),
             lease.epoch,
             from.command.as_ref().map(OperatorCommand::to_json),
-        )
-        .execute(self.ledger.pool())
-        .await?;
-        Ok(resumed.rows_affected() > 0)
+        );
+        Ok(resumed.execute(self.ledger.pool()).await?.rows_affected() > 0)
     }
 
     /// Clears a command that cannot be carried out, for example because it is for another event than the position's next one.
@@ -233,10 +239,8 @@ impl Positions<'_> {
             NEXT_SEQ.bigint(from.next_seq)?,
             from.state.as_str(),
             from.command.as_ref().map(OperatorCommand::to_json),
-        )
-        .execute(self.ledger.pool())
-        .await?;
-        Ok(cleared.rows_affected() > 0)
+        );
+        Ok(cleared.execute(self.ledger.pool()).await?.rows_affected() > 0)
     }
 }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::LedgerError;
-use crate::delivery::attempts;
+use crate::delivery::dead_letters::record_attempts;
 use crate::delivery::positions::{
     ATTEMPTS, LeaseEpoch, NEXT_SEQ, Position, PositionState, Positions, SEEN_SEQ, bigints,
 };
@@ -55,6 +55,8 @@ impl Positions<'_> {
         aside: &SetAside<'_>,
     ) -> Result<bool, LedgerError> {
         let mut transaction = self.ledger.pool().begin().await?;
+        let (next_seq, seen_seq) = (NEXT_SEQ.bigint(from.next_seq)?, SEEN_SEQ.bigint(aside.seen_seq)?);
+        let (state, attempts) = (aside.state.as_str(), ATTEMPTS.integer(aside.attempts)?);
         let (first, last) = (aside.errors.first(), aside.errors.last());
         let retry_in = aside.retry_in.map(|pause| pause.as_secs_f64());
         let written = if from.stored {
@@ -67,18 +69,16 @@ impl Positions<'_> {
                 WHERE subscription_no = $1 AND plan_no = $2 AND next_seq = $3 AND state = $4",
                 subscription_no,
                 from.plan_no,
-                NEXT_SEQ.bigint(from.next_seq)?,
+                next_seq,
                 from.state.as_str(),
-                aside.state.as_str(),
-                SEEN_SEQ.bigint(aside.seen_seq)?,
-                ATTEMPTS.integer(aside.attempts)?,
+                state,
+                seen_seq,
+                attempts,
                 retry_in,
                 first,
                 last,
                 lease.epoch,
             )
-            .execute(&mut *transaction)
-            .await?
         } else {
             sqlx::query!(
                 "-- first_set_aside
@@ -89,11 +89,11 @@ impl Positions<'_> {
                 ON CONFLICT DO NOTHING",
                 subscription_no,
                 from.plan_no,
-                NEXT_SEQ.bigint(from.next_seq)?,
+                next_seq,
                 from.last_hash.as_bytes().as_slice(),
-                aside.state.as_str(),
-                SEEN_SEQ.bigint(aside.seen_seq)?,
-                ATTEMPTS.integer(aside.attempts)?,
+                state,
+                seen_seq,
+                attempts,
                 retry_in,
                 first,
                 last,
@@ -101,14 +101,12 @@ impl Positions<'_> {
                 lease.key,
                 lease.epoch,
             )
-            .execute(&mut *transaction)
-            .await?
         };
-        if written.rows_affected() == 0 {
+        if written.execute(&mut *transaction).await?.rows_affected() == 0 {
             transaction.rollback().await?;
             return Ok(false);
         }
-        attempts::record(&mut transaction, subscription_no, from, aside.errors).await?;
+        record_attempts(&mut transaction, subscription_no, from, aside.errors).await?;
         transaction.commit().await?;
         Ok(true)
     }
@@ -179,10 +177,8 @@ impl Positions<'_> {
             subscription_no,
             &plans.iter().map(|(plan_no, _)| *plan_no).collect::<Vec<_>>(),
             &bigints(plans.iter().map(|(_, seq)| *seq))?,
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        Ok(hit)
+        );
+        Ok(hit.fetch_all(self.ledger.pool()).await?)
     }
 
     /// Returns up to `limit` positions of some (subscription, partition) pairs that are due now, those that fell due first.
@@ -197,20 +193,17 @@ impl Positions<'_> {
             &assignments.iter().map(|(subscription_no, _)| *subscription_no).collect::<Vec<_>>(),
             &assignments.iter().map(|(_, number)| PARTITION.integer(*number)).collect::<Result<Vec<_>, _>>()?,
             i64::from(limit),
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(DuePlan {
-                    subscription_no: row.subscription_no,
-                    partition: PARTITION.of_row(row.plan_no).read(row.partition)?,
-                    tenant: row.tenant,
-                    plan: row.plan,
-                    plan_no: row.plan_no,
-                })
+        );
+        let due = rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|row| {
+            Ok(DuePlan {
+                subscription_no: row.subscription_no,
+                partition: PARTITION.of_row(row.plan_no).read(row.partition)?,
+                tenant: row.tenant,
+                plan: row.plan,
+                plan_no: row.plan_no,
             })
-            .collect()
+        });
+        due.collect()
     }
 
     /// Counts an attempt and sets when the next one is due. Replay calls this before it runs anything, so that an event that
@@ -230,10 +223,8 @@ impl Positions<'_> {
             NEXT_SEQ.bigint(from.next_seq)?,
             from.state.as_str(),
             retry_in.as_secs_f64(),
-        )
-        .execute(self.ledger.pool())
-        .await?;
-        Ok(begun.rows_affected() > 0)
+        );
+        Ok(begun.execute(self.ledger.pool()).await?.rows_affected() > 0)
     }
 
     /// Makes a position live again, if nothing that was acknowledged is left to apply. Returns whether it did.
@@ -245,9 +236,7 @@ impl Positions<'_> {
             WHERE subscription_no = $1 AND plan_no = $2 AND next_seq > seen_seq AND state IN ('parked', 'behind')",
             subscription_no,
             plan_no,
-        )
-        .execute(self.ledger.pool())
-        .await?;
-        Ok(unparked.rows_affected() > 0)
+        );
+        Ok(unparked.execute(self.ledger.pool()).await?.rows_affected() > 0)
     }
 }

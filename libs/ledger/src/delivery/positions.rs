@@ -11,7 +11,7 @@ use sealbus_core::event::Header;
 use sealbus_core::hash::Hash;
 use sqlx::PgConnection;
 
-use crate::delivery::command::OperatorCommand;
+use crate::delivery::operator::OperatorCommand;
 use crate::pg::Column;
 use crate::{Ledger, LedgerError};
 
@@ -204,10 +204,8 @@ impl Positions<'_> {
             self.ledger.deployment().log_id,
             idle.as_secs_f64(),
             i64::from(limit),
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        Ok(pruned.len() as u64)
+        );
+        Ok(pruned.fetch_all(self.ledger.pool()).await?.len() as u64)
     }
 }
 

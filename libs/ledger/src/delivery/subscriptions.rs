@@ -6,8 +6,8 @@
 
 use sealbus_core::names::{Subscription, Tenant};
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
 
+use crate::log::newest_queued;
 use crate::pg::Column;
 use crate::{Ledger, LedgerError};
 
@@ -133,10 +133,8 @@ impl Subscriptions<'_> {
             self.partitions()?,
             self.ledger.deployment().log_id,
             waits_for.0,
-        )
-        .execute(self.ledger.pool())
-        .await?;
-        Ok(written.rows_affected() > 0)
+        );
+        Ok(written.execute(self.ledger.pool()).await?.rows_affected() > 0)
     }
 
     /// Returns the number of a subscription; `None` if it does not exist.
@@ -144,10 +142,8 @@ impl Subscriptions<'_> {
         let number = sqlx::query_scalar!(
             "-- subscription_no\nSELECT subscription_no FROM sealbus.subscriptions WHERE name = $1",
             name.as_str()
-        )
-        .fetch_optional(self.ledger.pool())
-        .await?;
-        Ok(number)
+        );
+        Ok(number.fetch_optional(self.ledger.pool()).await?)
     }
 
     /// Returns the names of all subscriptions, sorted.
@@ -167,21 +163,18 @@ impl Subscriptions<'_> {
                 count(*) FILTER (WHERE p.state IN ('dead', 'fork')) AS "dead!"
             FROM sealbus.subscriptions s LEFT JOIN sealbus.positions p USING (subscription_no)
             GROUP BY s.name ORDER BY s.name"#
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
+        );
         let count = Column::new("positions", "count(*)");
-        rows.into_iter()
-            .map(|row| {
-                Ok(DeliveryCount {
-                    subscription: row.name,
-                    plans: count.read(row.plans)?,
-                    passed: Column::new("positions", "sum(next_seq - 1)").read(row.passed)?,
-                    parked: count.read(row.parked)?,
-                    dead: count.read(row.dead)?,
-                })
+        let counts = rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|row| {
+            Ok(DeliveryCount {
+                subscription: row.name,
+                plans: count.read(row.plans)?,
+                passed: Column::new("positions", "sum(next_seq - 1)").read(row.passed)?,
+                parked: count.read(row.parked)?,
+                dead: count.read(row.dead)?,
             })
-            .collect()
+        });
+        counts.collect()
     }
 
     /// Returns the number of events that a subscription from the beginning has not passed yet. Events of Sealbus's own tenant
@@ -205,16 +198,6 @@ impl Subscriptions<'_> {
     fn partitions(self) -> Result<i32, LedgerError> {
         Column::new("deployment", "partitions").integer(self.ledger.deployment().partitions)
     }
-}
-
-async fn newest_queued(connection: &mut PgConnection) -> Result<i64, LedgerError> {
-    let newest = sqlx::query_scalar!(
-        r#"-- newest_queued
-        SELECT coalesce(max(id), 0) AS "newest!" FROM sealbus.seal_queue"#
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(newest)
 }
 
 #[cfg(test)]

@@ -20,16 +20,8 @@ impl History<'_> {
     pub fn records(self, scope: &Scope) -> impl Stream<Item = Result<Record, LedgerError>> {
         self.plans_by_name(scope)
             .map_ok(move |plan_no| {
-                select_records!(
-                    "records_of_plan",
-                    "",
-                    "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
-                     LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq
-                     WHERE e.plan_no = $1 ORDER BY e.seq",
-                    plan_no
-                )
-                .fetch(self.ledger.pool())
-                .map_err(LedgerError::from)
+                let records = select_records!("records_of_plan", "WHERE e.plan_no = $1 ORDER BY e.seq", plan_no);
+                records.fetch(self.ledger.pool()).map_err(LedgerError::from)
             })
             .try_flatten()
             .and_then(async move |row| row.into_record(&self.ledger.deployment().origin))
@@ -57,9 +49,8 @@ impl History<'_> {
                     after_tenant,
                     after_plan,
                     PLAN_PAGE,
-                )
-                .fetch_all(self.ledger.pool())
-                .await?;
+                );
+                let plans = plans.fetch_all(self.ledger.pool()).await?;
                 let Some(last) = plans.last() else { return Ok(None) };
                 let next = (last.tenant.clone(), last.plan.clone());
                 let numbers = plans.into_iter().map(|plan| Ok::<_, LedgerError>(plan.plan_no));

@@ -27,17 +27,8 @@ pub struct Head {
 impl History<'_> {
     /// Returns an event by its id, which is unique within a tenant.
     pub async fn event(self, tenant: &Tenant, event_id: Uuid) -> Result<Option<Record>, LedgerError> {
-        let row = select_records!(
-            "event",
-            "",
-            "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
-             LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq
-             WHERE e.tenant = $1 AND e.event_id = $2",
-            tenant.as_str(),
-            event_id
-        )
-        .fetch_optional(self.ledger.pool())
-        .await?;
+        let event = select_records!("event", "WHERE e.tenant = $1 AND e.event_id = $2", tenant.as_str(), event_id);
+        let row = event.fetch_optional(self.ledger.pool()).await?;
         row.map(|row| row.into_record(&self.ledger.deployment().origin)).transpose()
     }
 
@@ -47,10 +38,8 @@ impl History<'_> {
             "-- stored_ids\nSELECT event_id FROM sealbus.events WHERE tenant = $1 AND event_id = ANY ($2)",
             tenant,
             ids,
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        Ok(stored)
+        );
+        Ok(stored.fetch_all(self.ledger.pool()).await?)
     }
 
     /// Returns the last event of a plan. With `below_index`, returns the last event of the plan whose log index is lower than
@@ -92,28 +81,21 @@ impl History<'_> {
             ORDER BY w.at"#,
             &tenants,
             &names,
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        heads.into_iter().map(|seq| SEQ.read(seq)).collect()
+        );
+        heads.fetch_all(self.ledger.pool()).await?.into_iter().map(|seq| SEQ.read(seq)).collect()
     }
 
     /// Returns up to `limit` events of a plan with seqs from `from_seq` to `to_seq`, both included, ordered by seq.
     pub async fn range(self, plan_no: i64, from_seq: u64, to_seq: u64, limit: u32) -> Result<Vec<Record>, LedgerError> {
-        let rows = select_records!(
+        let range = select_records!(
             "range",
-            "",
-            "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
-             LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq
-             WHERE e.plan_no = $1 AND e.seq BETWEEN $2 AND $3 ORDER BY e.seq LIMIT $4",
+            "WHERE e.plan_no = $1 AND e.seq BETWEEN $2 AND $3 ORDER BY e.seq LIMIT $4",
             plan_no,
             bound(from_seq),
             bound(to_seq),
             i64::from(limit)
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        into_records(rows, &self.ledger.deployment().origin)
+        );
+        into_records(range.fetch_all(self.ledger.pool()).await?, &self.ledger.deployment().origin)
     }
 
     /// Returns the event hashes of a plan's events with the given seqs, by seq. The result omits events that the ledger
@@ -123,13 +105,10 @@ impl History<'_> {
             "-- event_hashes\nSELECT seq, event_hash FROM sealbus.events WHERE plan_no = $1 AND seq = ANY ($2)",
             plan_no,
             &seqs.iter().copied().map(bound).collect::<Vec<_>>(),
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        rows.into_iter()
-            .filter_map(|row| Some((row.seq, Hash::from_slice(&row.event_hash)?)))
-            .map(|(seq, hash)| Ok((SEQ.of_row(plan_no).read(seq)?, hash)))
-            .collect()
+        );
+        let rows = rows.fetch_all(self.ledger.pool()).await?.into_iter();
+        let hashes = rows.filter_map(|row| Some((row.seq, Hash::from_slice(&row.event_hash)?)));
+        hashes.map(|(seq, hash)| Ok((SEQ.of_row(plan_no).read(seq)?, hash))).collect()
     }
 
     /// Returns up to `limit` names of a tenant's plans that begin with `prefix` and are greater than `after`, in byte order.
@@ -147,10 +126,8 @@ impl History<'_> {
             prefix,
             after,
             i64::from(limit),
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        Ok(names)
+        );
+        Ok(names.fetch_all(self.ledger.pool()).await?)
     }
 
     /// Returns the internal number of a plan, or `None` if the plan has no event. The number never changes, and appears in no
@@ -160,10 +137,8 @@ impl History<'_> {
             "-- plan_no\nSELECT plan_no FROM sealbus.plans WHERE tenant = $1 AND plan = $2",
             tenant,
             plan
-        )
-        .fetch_optional(self.ledger.pool())
-        .await?;
-        Ok(number)
+        );
+        Ok(number.fetch_optional(self.ledger.pool()).await?)
     }
 
     /// Returns the internal numbers of plans, by (tenant, plan). The result omits plans without an event.

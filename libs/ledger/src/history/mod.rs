@@ -12,16 +12,52 @@
 mod export;
 mod lookup;
 pub(crate) mod record;
-mod scope;
 mod trail;
 
+use sealbus_core::names::{Plan, Tenant};
+
 pub use self::lookup::Head;
-pub use self::scope::Scope;
-pub use self::trail::{LogQuery, PageQuery, PlanPage};
+pub use self::trail::{PageQuery, PlanPage};
 use crate::Ledger;
 
 /// Read access to the stored events, from [`Ledger::history`].
 #[derive(Clone, Copy)]
 pub struct History<'a> {
     pub(crate) ledger: &'a Ledger,
+}
+
+/// The plans that are verified or exported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Every plan of every tenant.
+    Everything,
+    /// Every plan of one tenant.
+    Tenant(Tenant),
+    /// One plan.
+    Plan(Tenant, Plan),
+}
+
+impl Scope {
+    /// Returns the scope of plan `_keys`, which says which keys count.
+    pub fn keys() -> Self {
+        Self::Plan(Tenant::system(), Plan::keys())
+    }
+
+    /// Returns whether the scope includes plan `_keys`. Every seal depends on a key, so that plan is always verified too.
+    pub fn holds_keys(&self) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Tenant(tenant) => *tenant == Tenant::system(),
+            Self::Plan(tenant, plan) => *tenant == Tenant::system() && *plan == Plan::keys(),
+        }
+    }
+
+    /// Returns the tenant and the plan to which the scope is limited.
+    pub(crate) fn names(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Self::Everything => (None, None),
+            Self::Tenant(tenant) => (Some(tenant.as_str()), None),
+            Self::Plan(tenant, plan) => (Some(tenant.as_str()), Some(plan.as_str())),
+        }
+    }
 }

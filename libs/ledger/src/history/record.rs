@@ -43,18 +43,32 @@ pub(crate) struct RecordRow {
     pub log_index: Option<i64>,
 }
 
-/// Builds a statement that selects the columns of [`RecordRow`] from events `e`, plans `p` and leaves `l`: its name, what comes
-/// before the SELECT, what comes after the column list, and its arguments.
+/// Builds a statement that selects the columns of [`RecordRow`]: its name, what follows the FROM clause, and its arguments. The
+/// FROM clause has all events `e`, with their plans `p` and their leaves `l`. After `from`, the statement has its own FROM clause
+/// with these names, and after `with`, also what comes before the SELECT.
 macro_rules! select_records {
-    ($function:literal, $with:literal, $tail:literal $(, $argument:expr)*) => {
+    ($name:literal, $condition:literal $(, $argument:expr)* $(,)?) => {
+        select_records!(@ $name, "", [
+            "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
+             LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq
+             " $condition
+        ] $(, $argument)*)
+    };
+    ($name:literal, from $tail:literal $(, $argument:expr)* $(,)?) => {
+        select_records!(@ $name, "", [$tail] $(, $argument)*)
+    };
+    ($name:literal, with $with:literal, from $tail:literal $(, $argument:expr)* $(,)?) => {
+        select_records!(@ $name, $with, [$tail] $(, $argument)*)
+    };
+    (@ $name:literal, $with:literal, [$first:literal $($second:literal)?] $(, $argument:expr)*) => {
         sqlx::query_as!(
             $crate::history::record::RecordRow,
-            "-- " + $function + "\n" + $with + "
+            "-- " + $name + "\n" + $with + "
             SELECT e.plan_no, e.tenant, p.plan, e.seq, e.event_id, e.type AS event_type, e.data_version, e.occurred, e.recorded,
                    e.source, e.actor, e.correlation_id, e.causation_id, e.payload_mode, e.payload_size, e.payload_hash,
                    e.metadata_hash, e.prev, e.kid, e.event_hash, e.mac, e.sig, e.request_mac, e.payload::text AS \"payload?\",
                    e.metadata::text AS \"metadata!\", e.v1_payload_hash, e.v1_prev_hash, e.v1_signature, l.leaf_index AS \"log_index?\"
-            " + $tail
+            " + $first $(+ $second)?
             $(, $argument)*
         )
     };
@@ -72,21 +86,33 @@ impl RecordRow {
     /// # Errors
     /// [`LedgerError::Unreadable`] if a column is not of its form: Sealbus did not write the row.
     pub(crate) fn into_record(self, origin: &str) -> Result<Record, LedgerError> {
-        let plain = match self.plain_columns() {
-            Ok(plain) => plain,
-            Err(detail) => {
-                let Self { tenant, plan, seq, .. } = self;
-                return Err(LedgerError::Unreadable { tenant, plan, seq, detail });
-            }
+        let unreadable = |detail: String| {
+            let (tenant, plan, seq) = (self.tenant.clone(), self.plan.clone(), self.seq);
+            LedgerError::Unreadable { tenant, plan, seq, detail }
         };
+        let hash = |bytes: &[u8], column: &str| {
+            Hash::from_slice(bytes).ok_or_else(|| unreadable(format!("{column} is not 32 bytes long")))
+        };
+        let payload_hash = hash(&self.payload_hash, "payload_hash")?;
+        let metadata_hash = hash(&self.metadata_hash, "metadata_hash")?;
+        let prev = hash(&self.prev, "prev")?;
+        let event_hash = hash(&self.event_hash, "event_hash")?;
+        let negative = |column: &str| unreadable(format!("{column} is negative"));
+        let seq = u64::try_from(self.seq).map_err(|_| negative("seq"))?;
+        let data_version = u32::try_from(self.data_version).map_err(|_| negative("data_version"))?;
+        let payload_size = u32::try_from(self.payload_size).map_err(|_| negative("payload_size"))?;
+        let payload_mode = u8::try_from(self.payload_mode).ok().and_then(PayloadMode::from_code);
+        let payload_mode = payload_mode.ok_or_else(|| unreadable("payload_mode is not 1, 2 or 3".to_owned()))?;
+        let log_index =
+            self.log_index.map(|index| u64::try_from(index).map_err(|_| negative("leaf_index"))).transpose()?;
         let header = Header {
-            payload_hash: plain.payload_hash,
-            metadata_hash: plain.metadata_hash,
-            prev: plain.prev,
-            seq: plain.seq,
-            data_version: plain.data_version,
-            payload_size: plain.payload_size,
-            payload_mode: plain.payload_mode,
+            payload_hash,
+            metadata_hash,
+            prev,
+            seq,
+            data_version,
+            payload_size,
+            payload_mode,
             origin: origin.to_owned(),
             event_id: self.event_id,
             occurred: Timestamp::from_offset(self.occurred),
@@ -109,52 +135,16 @@ impl RecordRow {
         });
         Ok(Record {
             header,
-            event_hash: plain.event_hash,
+            event_hash,
             v1,
             mac: self.mac,
             sig: self.sig,
             payload: self.payload,
             metadata: self.metadata,
             request_mac: self.request_mac,
-            log_index: plain.log_index,
+            log_index,
         })
     }
-
-    /// Converts the columns whose type in the database allows more than the seal does. The error names the first one that is not
-    /// of its form.
-    fn plain_columns(&self) -> Result<PlainColumns, String> {
-        let hash = |bytes: &[u8], column: &str| {
-            Hash::from_slice(bytes).ok_or_else(|| format!("{column} is not 32 bytes long"))
-        };
-        let payload_mode = u8::try_from(self.payload_mode).ok().and_then(PayloadMode::from_code);
-        Ok(PlainColumns {
-            payload_hash: hash(&self.payload_hash, "payload_hash")?,
-            metadata_hash: hash(&self.metadata_hash, "metadata_hash")?,
-            prev: hash(&self.prev, "prev")?,
-            event_hash: hash(&self.event_hash, "event_hash")?,
-            seq: u64::try_from(self.seq).map_err(|_| "seq is negative")?,
-            data_version: u32::try_from(self.data_version).map_err(|_| "data_version is negative")?,
-            payload_size: u32::try_from(self.payload_size).map_err(|_| "payload_size is negative")?,
-            payload_mode: payload_mode.ok_or("payload_mode is not 1, 2 or 3")?,
-            log_index: match self.log_index {
-                Some(index) => Some(u64::try_from(index).map_err(|_| "leaf_index is negative")?),
-                None => None,
-            },
-        })
-    }
-}
-
-/// The converted columns.
-struct PlainColumns {
-    payload_hash: Hash,
-    metadata_hash: Hash,
-    prev: Hash,
-    event_hash: Hash,
-    seq: u64,
-    data_version: u32,
-    payload_size: u32,
-    payload_mode: PayloadMode,
-    log_index: Option<u64>,
 }
 
 /// Converts all rows of a page.

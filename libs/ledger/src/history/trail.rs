@@ -32,17 +32,6 @@ pub struct PlanPage {
     pub more: bool,
 }
 
-/// A selection of sealed events to read.
-#[derive(Debug, Clone, Default)]
-pub struct LogQuery {
-    /// The tenants whose events to read; `None` for all.
-    pub tenants: Option<Vec<Tenant>>,
-    /// The page begins at this log index.
-    pub from_index: u64,
-    /// The highest number of events.
-    pub limit: u32,
-}
-
 impl History<'_> {
     /// Returns a page of a plan's events. For a plan without events it is empty.
     pub async fn page(self, tenant: &Tenant, plan: &Plan, query: &PageQuery) -> Result<PlanPage, LedgerError> {
@@ -55,10 +44,7 @@ impl History<'_> {
             let before = if query.after_seq == 0 { i64::MAX } else { bound(query.after_seq) };
             select_records!(
                 "plan_page_descending",
-                "",
-                "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
-                 LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq
-                 WHERE e.plan_no = $1 AND e.seq < $2 AND ($3::text[] IS NULL OR e.type LIKE ANY ($3)) ORDER BY e.seq DESC LIMIT $4",
+                "WHERE e.plan_no = $1 AND e.seq < $2 AND ($3::text[] IS NULL OR e.type LIKE ANY ($3)) ORDER BY e.seq DESC LIMIT $4",
                 plan_no,
                 before,
                 types.as_deref(),
@@ -69,10 +55,7 @@ impl History<'_> {
         } else {
             select_records!(
                 "plan_page",
-                "",
-                "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
-                 LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq
-                 WHERE e.plan_no = $1 AND e.seq > $2 AND ($3::text[] IS NULL OR e.type LIKE ANY ($3)) ORDER BY e.seq LIMIT $4",
+                "WHERE e.plan_no = $1 AND e.seq > $2 AND ($3::text[] IS NULL OR e.type LIKE ANY ($3)) ORDER BY e.seq LIMIT $4",
                 plan_no,
                 bound(query.after_seq),
                 types.as_deref(),
@@ -86,9 +69,8 @@ impl History<'_> {
             SELECT count(*) AS "total!" FROM sealbus.events WHERE plan_no = $1 AND ($2::text[] IS NULL OR type LIKE ANY ($2))"#,
             plan_no,
             types.as_deref(),
-        )
-        .fetch_one(self.ledger.pool())
-        .await?;
+        );
+        let total = total.fetch_one(self.ledger.pool()).await?;
         let mut records = into_records(rows, &self.ledger.deployment().origin)?;
         // One more row than the limit was read, to learn whether there is a further page.
         let more = records.len() as u64 > u64::from(query.limit);
@@ -98,26 +80,29 @@ impl History<'_> {
         Ok(PlanPage { records, total: Column::new("events", "count(*)").read(total)?, more })
     }
 
-    /// Returns a page of sealed events, ordered by log index.
-    pub async fn log_page(self, query: &LogQuery) -> Result<Vec<Record>, LedgerError> {
-        let tenants: Option<Vec<String>> =
-            query.tenants.as_ref().map(|tenants| tenants.iter().map(|tenant| tenant.as_str().to_owned()).collect());
-        let rows = select_records!(
+    /// Returns up to `limit` sealed events from log index `from_index` on, ordered by log index: those of `tenants`, or of all
+    /// tenants if that is `None`.
+    pub async fn log_page(
+        self,
+        tenants: Option<&[Tenant]>,
+        from_index: u64,
+        limit: u32,
+    ) -> Result<Vec<Record>, LedgerError> {
+        let tenants: Option<Vec<String>> = tenants.map(|tenants| tenants.iter().map(Tenant::to_string).collect());
+        let page = select_records!(
             "log_page",
-            "",
+            from
             "FROM sealbus.log_leaves l
              JOIN sealbus.events e ON e.plan_no = l.plan_no AND e.seq = l.seq
              JOIN sealbus.plans p ON p.plan_no = e.plan_no
              WHERE l.log_id = $1 AND l.leaf_index >= $2 AND ($3::text[] IS NULL OR e.tenant = ANY ($3))
              ORDER BY l.leaf_index LIMIT $4",
             self.ledger.deployment().log_id,
-            bound(query.from_index),
+            bound(from_index),
             tenants.as_deref(),
-            i64::from(query.limit)
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        into_records(rows, &self.ledger.deployment().origin)
+            i64::from(limit)
+        );
+        into_records(page.fetch_all(self.ledger.pool()).await?, &self.ledger.deployment().origin)
     }
 }
 

@@ -82,7 +82,11 @@ impl KeyChain {
 impl Keys<'_> {
     /// Reads plan `_keys`, as a verifier with this keyring interprets it.
     pub async fn chain(self, keyring: &Keyring) -> Result<KeyChain, LedgerError> {
-        let records = self.key_records().await?;
+        let history = self.ledger.history();
+        let records = match history.plan_no(Tenant::system().as_str(), Plan::keys().as_str()).await? {
+            Some(plan_no) => history.range(plan_no, 1, u64::MAX, MAX_KEY_EVENTS).await?,
+            None => Vec::new(),
+        };
         // Read after the records, so that every leaf of theirs is below it.
         let size = self.ledger.log().size().await?;
         let trust = Trust::new(&self.ledger.deployment().origin, keyring.clone(), &records, size);
@@ -101,14 +105,6 @@ impl Keys<'_> {
             place.get_or_insert(KeyEvent { seq: record.header.seq, index: record.log_index });
         }
         Ok(KeyChain { trust, head, size, histories })
-    }
-
-    async fn key_records(self) -> Result<Vec<Record>, LedgerError> {
-        let plan_no = self.ledger.history().plan_no(Tenant::system().as_str(), Plan::keys().as_str()).await?;
-        match plan_no {
-            Some(plan_no) => self.ledger.history().range(plan_no, 1, u64::MAX, MAX_KEY_EVENTS).await,
-            None => Ok(Vec::new()),
-        }
     }
 
     /// Appends a change to plan `_keys`, directly after the chain as it was read. Returns the record.
@@ -130,13 +126,8 @@ impl Keys<'_> {
                 ("key.revoked", canonical::write(&json!({ "kid": kid, "until": until, "reason": reason })))
             }
         };
-        let call = Call {
-            tenant: Tenant::system(),
-            plan: Plan::keys(),
-            expect: Expect::Head(chain.head),
-            events: vec![own_event(origin, event_type, actor, payload)],
-        };
-        let stored = appender.append(call).await?;
-        Ok(stored[0].record.clone())
+        let events = vec![own_event(origin, event_type, actor, payload)];
+        let call = Call { tenant: Tenant::system(), plan: Plan::keys(), expect: Expect::Head(chain.head), events };
+        Ok(appender.append(call).await?[0].record.clone())
     }
 }

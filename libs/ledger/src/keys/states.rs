@@ -23,21 +23,11 @@ pub enum Ending {
     Revoke,
 }
 
-impl Ending {
-    fn state(self) -> KeyState {
-        match self {
-            Self::Retire => KeyState::Retired,
-            Self::Revoke => KeyState::Revoked,
-        }
-    }
-}
-
 impl Keys<'_> {
     /// Returns the states of all keys that the database knows.
     pub async fn states(self) -> Result<BTreeMap<KeyId, KeyState>, LedgerError> {
-        let rows = sqlx::query!("-- signing_keys\nSELECT kid, standing FROM sealbus.signing_keys ORDER BY kid")
-            .fetch_all(self.ledger.pool())
-            .await?;
+        let rows = sqlx::query!("-- signing_keys\nSELECT kid, standing FROM sealbus.signing_keys ORDER BY kid");
+        let rows = rows.fetch_all(self.ledger.pool()).await?;
         rows.into_iter().map(|row| Ok((KeyId::new(row.kid), KeyState::stored(&row.standing)?))).collect()
     }
 
@@ -64,6 +54,10 @@ impl Keys<'_> {
     /// # Errors
     /// [`LedgerError::Rejected`] if a transaction uses the key for more than 15 s.
     pub async fn end(self, kid: &KeyId, ending: Ending) -> Result<(), LedgerError> {
+        let state = match ending {
+            Ending::Retire => KeyState::Retired,
+            Ending::Revoke => KeyState::Revoked,
+        };
         let mut transaction = self.ledger.pool().begin().await?;
         sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut *transaction).await?;
         sqlx::query!(
@@ -78,7 +72,7 @@ impl Keys<'_> {
             ON CONFLICT (kid) DO UPDATE SET standing = excluded.standing, since = clock_timestamp()
             WHERE k.standing <> 'revoked'",
             kid.as_str(),
-            ending.state().as_str(),
+            state.as_str(),
         )
         .execute(&mut *transaction)
         .await?;

@@ -122,10 +122,8 @@ impl Leases<'_> {
             keys,
             owner,
             duration.as_secs_f64(),
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        Ok(grants)
+        );
+        Ok(grants.fetch_all(self.ledger.pool()).await?)
     }
 
     /// Gives leases back, so that others need not wait until they expire.

@@ -24,23 +24,19 @@ pub async fn create_database(admin_url: &str, name: &str, template: Option<&str>
         r#"-- database_is_there
         SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1) AS "there!""#,
         name
-    )
-    .fetch_one(&mut connection)
-    .await?;
-    if !exists {
+    );
+    if !exists.fetch_one(&mut connection).await? {
         let template = template.map(|template| format!(" TEMPLATE {template}")).unwrap_or_default();
         execute(&mut connection, &format!("CREATE DATABASE {name}{template}")).await?;
     }
-    connection.close().await?;
-    Ok(())
+    Ok(connection.close().await?)
 }
 
 /// Creates the two roles and the schemas in the database of `admin_url`, unless they exist.
 pub async fn make_schemas(admin_url: &str) -> Result<(), OpenError> {
     let mut connection = connect(admin_url).await?;
     execute(&mut connection, include_str!("../../../../migrations/roles.sql")).await?;
-    connection.close().await?;
-    Ok(())
+    Ok(connection.close().await?)
 }
 
 /// Creates the two roles and the schemas in the database of `admin_url`, and lets the roles log in with these passwords.
@@ -54,21 +50,18 @@ pub async fn make_roles(admin_url: &str, owner_password: &str, writer_password: 
             SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $1::text, $2::text) AS "statement!""#,
             role,
             password
-        )
-        .fetch_one(&mut connection)
-        .await?;
+        );
+        let statement = statement.fetch_one(&mut connection).await?;
         execute(&mut connection, &statement).await?;
     }
-    connection.close().await?;
-    Ok(())
+    Ok(connection.close().await?)
 }
 
 /// Lets the writer create tables in schema `public`, where the sinks of a development deployment have theirs.
 pub async fn allow_tables_in_public(admin_url: &str) -> Result<(), OpenError> {
     let mut connection = connect(admin_url).await?;
     execute(&mut connection, "GRANT USAGE, CREATE ON SCHEMA public TO sealbus_writer").await?;
-    connection.close().await?;
-    Ok(())
+    Ok(connection.close().await?)
 }
 
 async fn connect(url: &str) -> Result<PgConnection, OpenError> {

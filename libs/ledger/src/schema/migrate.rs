@@ -16,57 +16,17 @@ use crate::{Ledger, LedgerError, OpenError};
 /// The newest migration that this program has. Readiness checks expect it unless another one is configured.
 pub const EXPECTED_MIGRATION: i64 = 8;
 
-/// A migration as it was published.
-struct Published {
-    version: i64,
-    /// SHA-384 of the published file, in hex: what sqlx stored in the ledgers that have the migration.
-    checksum: &'static str,
-    /// SHA-256 of the file's [`statements`], in hex.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only the test compares the statements"))]
-    statements: &'static str,
-}
-
-const PUBLISHED: [Published; 8] = [
-    Published {
-        version: 1,
-        checksum: "e095dd11620eed568b80043b82b0e2591af66c9ab897d98f009baff15ce3686fe4cecebda3b33d0b0cb538d7ead522c3",
-        statements: "c6571431b7933ad345c16e9b36476fcb8836402244c60ab930be24e5f4d8a002",
-    },
-    Published {
-        version: 2,
-        checksum: "d816d9aaf30ddb6f0224765008e4c9b874fe33120793c94d2d66feff0d6de7e571b7a4434a9e06898d026db64b1e2f1c",
-        statements: "14ef4c6a086f7335023191b887833345b27f989c610f1387ff37bb9ea4a3788a",
-    },
-    Published {
-        version: 3,
-        checksum: "c034252b6c3c42cd3da90a5411341e13c2c4ca75fb5146fc3c77ef07d2f47f0c49328881050a0d9beb845c240ce20209",
-        statements: "23e0ebe0c8b54bf7814d85793a3b4a621a576bbc73f30d7d45cf67cdc5668fcf",
-    },
-    Published {
-        version: 4,
-        checksum: "1cd3b955212986afe874ffd443c81ce27659793d3fb2101ef6a33a408993afdf5fc0004afdd0837116f3c3622ed06172",
-        statements: "3cd7b39a78e91d655e2037d4cb282c6166a235c75d117bafb7a2c22c926a7197",
-    },
-    Published {
-        version: 5,
-        checksum: "92dce36328d021e9e7935b08df6630e0b566c5c4d9eb9a384597b0259b392afcb406ff462fdf7a0534a4c84a39316509",
-        statements: "95ec1609bf8c1450bd26f4cc5f0249edaeb398ca1a94d2e05eeda76073b129c8",
-    },
-    Published {
-        version: 6,
-        checksum: "c225028458e6fccb783c07c620fa0497f425ad8ece7bb9e666dac667af5478f6c80e76a7bcf223f386b506e5e3be1a70",
-        statements: "bee1c39c0fef2b19a9b4308709aa7449b985fad88c8bf6bb91cf9da9dffbe668",
-    },
-    Published {
-        version: 7,
-        checksum: "c0fb6d73f2d5423331119aaf7d5bb3fac6f0ecfca87385d64bf75b360c62986b4017f23738066d927755ac7cd3612e85",
-        statements: "342f70fde3795669a70f0efbb06d9eb03dbf527b2c9056091b4ab8ead4f78913",
-    },
-    Published {
-        version: 8,
-        checksum: "ac191882122335f2d346146c1b795b1658a46aebc997c4b00edeb8fd8f296cafa139fd37d6a898938ceffd1f4727817c",
-        statements: "b99d7f95ee6f0828e7759c0a4b4433cde5dfab4aa0b04099cfcf55da658fbef5",
-    },
+/// The published migrations from version 1 on: SHA-384 of each file, in hex, which is what sqlx stored in the ledgers that have
+/// the migration.
+const CHECKSUMS: [&str; 8] = [
+    "e095dd11620eed568b80043b82b0e2591af66c9ab897d98f009baff15ce3686fe4cecebda3b33d0b0cb538d7ead522c3",
+    "d816d9aaf30ddb6f0224765008e4c9b874fe33120793c94d2d66feff0d6de7e571b7a4434a9e06898d026db64b1e2f1c",
+    "c034252b6c3c42cd3da90a5411341e13c2c4ca75fb5146fc3c77ef07d2f47f0c49328881050a0d9beb845c240ce20209",
+    "1cd3b955212986afe874ffd443c81ce27659793d3fb2101ef6a33a408993afdf5fc0004afdd0837116f3c3622ed06172",
+    "92dce36328d021e9e7935b08df6630e0b566c5c4d9eb9a384597b0259b392afcb406ff462fdf7a0534a4c84a39316509",
+    "c225028458e6fccb783c07c620fa0497f425ad8ece7bb9e666dac667af5478f6c80e76a7bcf223f386b506e5e3be1a70",
+    "c0fb6d73f2d5423331119aaf7d5bb3fac6f0ecfca87385d64bf75b360c62986b4017f23738066d927755ac7cd3612e85",
+    "ac191882122335f2d346146c1b795b1658a46aebc997c4b00edeb8fd8f296cafa139fd37d6a898938ceffd1f4727817c",
 ];
 
 /// The migrations in the folder, with the files' own checksums.
@@ -74,14 +34,11 @@ static FILES: Migrator = sqlx::migrate!("../../migrations");
 
 /// The migrations with the checksums that were published. A migration that was not published keeps its own.
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
-    let pin = |migration: &Migration| {
-        let mut migration = migration.clone();
-        if let Some(published) = PUBLISHED.iter().find(|published| published.version == migration.version) {
-            migration.checksum = hex::decode(published.checksum).expect("a pinned checksum is hex").into();
-        }
-        migration
-    };
-    Migrator::with_migrations(FILES.iter().map(pin).collect())
+    let mut migrations: Vec<Migration> = FILES.iter().cloned().collect();
+    for (migration, checksum) in migrations.iter_mut().zip(CHECKSUMS) {
+        migration.checksum = hex::decode(checksum).expect("a pinned checksum is hex").into();
+    }
+    Migrator::with_migrations(migrations)
 });
 
 /// Applies the migrations that the database lacks. `owner_url` is the address of the database for `sealbus_owner`, or for a
@@ -113,10 +70,8 @@ pub async fn migrate(owner_url: &str) -> Result<(), OpenError> {
 pub async fn applied_migration(ledger: &Ledger) -> Result<i64, LedgerError> {
     let version = sqlx::query_scalar!(
         "-- applied_migration\nSELECT max(version) AS version FROM sealbus._sqlx_migrations WHERE success"
-    )
-    .fetch_one(ledger.pool())
-    .await?;
-    Ok(version.unwrap_or(0))
+    );
+    Ok(version.fetch_one(ledger.pool()).await?.unwrap_or(0))
 }
 
 /// Checks that the newest applied migration is `expected`, for readiness.
@@ -136,6 +91,18 @@ mod tests {
     use sealbus_core::hash::Hash;
 
     use super::*;
+
+    /// SHA-256 of the [`statements`] of each published migration, in hex.
+    const STATEMENTS: [&str; 8] = [
+        "c6571431b7933ad345c16e9b36476fcb8836402244c60ab930be24e5f4d8a002",
+        "14ef4c6a086f7335023191b887833345b27f989c610f1387ff37bb9ea4a3788a",
+        "23e0ebe0c8b54bf7814d85793a3b4a621a576bbc73f30d7d45cf67cdc5668fcf",
+        "3cd7b39a78e91d655e2037d4cb282c6166a235c75d117bafb7a2c22c926a7197",
+        "95ec1609bf8c1450bd26f4cc5f0249edaeb398ca1a94d2e05eeda76073b129c8",
+        "bee1c39c0fef2b19a9b4308709aa7449b985fad88c8bf6bb91cf9da9dffbe668",
+        "342f70fde3795669a70f0efbb06d9eb03dbf527b2c9056091b4ab8ead4f78913",
+        "b99d7f95ee6f0828e7759c0a4b4433cde5dfab4aa0b04099cfcf55da658fbef5",
+    ];
 
     /// Returns the statements of a file without comments, and with one space for each run of white space outside of strings.
     fn statements(sql: &str) -> String {
@@ -172,20 +139,17 @@ mod tests {
     #[test]
     fn every_published_migration_keeps_its_checksum_and_its_statements() {
         assert_eq!(MIGRATOR.iter().count(), FILES.iter().count());
-        for published in &PUBLISHED {
-            let version = published.version;
+        for (index, (checksum, statements_hash)) in CHECKSUMS.iter().zip(STATEMENTS).enumerate() {
+            let version = i64::try_from(index).unwrap() + 1;
             let of_version = |migrator: &Migrator| {
                 migrator.iter().find(|migration| migration.version == version).expect("the file exists").clone()
             };
-            assert_eq!(
-                hex::encode(&of_version(&MIGRATOR).checksum),
-                published.checksum,
-                "checksum of migration {version}"
-            );
+            let pinned = hex::encode(&of_version(&MIGRATOR).checksum);
+            assert_eq!(pinned, *checksum, "checksum of migration {version}");
             let statements = statements(of_version(&FILES).sql.as_str());
             assert_eq!(
                 Hash::of(statements.as_bytes()).to_string(),
-                published.statements,
+                statements_hash,
                 "a statement of migration {version} was changed, not only a comment"
             );
         }

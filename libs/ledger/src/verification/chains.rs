@@ -27,7 +27,7 @@ impl Verification<'_> {
             None => {
                 let rows = select_records!(
                     "verify_plans",
-                    "",
+                    from
                     "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no AND p.plan_no BETWEEN $1 AND $2
                      LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq AND l.plan_no BETWEEN $1 AND $2
                      WHERE e.plan_no BETWEEN $1 AND $2 ORDER BY e.plan_no, e.seq",
@@ -40,7 +40,7 @@ impl Verification<'_> {
             Some(from_seq) => {
                 let rows = select_records!(
                     "verify_since",
-                    "",
+                    from
                     "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
                      LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq AND l.plan_no = $1 AND l.seq >= $2
                      WHERE e.plan_no = $1 AND e.seq >= $2 ORDER BY e.plan_no, e.seq",
@@ -94,8 +94,7 @@ impl Verification<'_> {
         let (seq, event_hash) = (row.seq, Hash::from_slice(&row.event_hash));
         // A negative index counts as no leaf. The leaf of the event is then reported as missing.
         let row = row.without_invalid_index();
-        let log_index =
-            row.log_index.and_then(|index| u64::try_from(index).ok()).and_then(|index| basis.covered(Some(index)));
+        let log_index = row.log_index.and_then(|index| u64::try_from(index).ok()).filter(|index| *index < basis.limit);
         let record = match row.into_record(&self.ledger.deployment().origin) {
             Ok(record) => Record { log_index, ..record },
             Err(error) => {

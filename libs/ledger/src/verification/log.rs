@@ -91,10 +91,8 @@ impl Verification<'_> {
             self.ledger.deployment().log_id,
             bound(within.start),
             bound(within.end),
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        rows.into_iter().map(|index| INDEX.read(index)).collect()
+        );
+        rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|index| INDEX.read(index)).collect()
     }
 
     /// Returns the leaves of a tenant or a plan that belong to no event, and those that the table of leaves lacks.

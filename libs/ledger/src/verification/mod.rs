@@ -4,13 +4,11 @@
 //! from the tables. It never trusts a stored value: what is wrong with a row is a finding, and the verification goes on.
 //!
 //! - `trust`: what has to be known before the first plan is checked: keys, erasures, the latest time of the log.
-//! - `basis`: what events are checked against, shared by all workers.
 //! - `runs`: which plans are read together.
 //! - `chains`: one such run of plans, read and checked.
 //! - `opening`: encrypted payloads, for an operator whose keyring can open them.
 //! - `log`: the stored tiles, and the leaves that belong to no event.
 
-mod basis;
 mod chains;
 mod log;
 mod opening;
@@ -19,17 +17,70 @@ mod trust;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use sealbus_core::event::Record;
 use sealbus_core::seal::Keyring;
-use sealbus_core::verify::{ChainSummary, Finding};
+use sealbus_core::timestamp::Timestamp;
+use sealbus_core::verify::{ChainSummary, CheckedLog, Finding, Trust};
 use serde::{Deserialize, Serialize};
 use tokio_util::task::AbortOnDropHandle;
 
-pub use self::basis::Basis;
 use self::runs::Runs;
 pub use crate::history::Scope;
 use crate::pg::Column;
 use crate::{Ledger, LedgerError};
+
+/// The facts that events are checked against, shared by all workers.
+#[derive(Debug)]
+pub struct Basis {
+    /// The keys that count, and the erasures.
+    pub trust: Trust,
+    /// The log, whose notes and tiles were checked; `None` to check only chains.
+    pub log: Option<Arc<CheckedLog>>,
+    /// Only events with this log index or a higher one are read, and events that are not sealed; 0 for all.
+    pub since: u64,
+    /// Leaves with this log index or a higher one are ignored, because sealing goes on while the ledger is read.
+    pub limit: u64,
+    /// Events that were recorded later and that no anchor covers are ignored: they came after the verification began.
+    pub until: Option<Timestamp>,
+    /// The keys under which data keys are wrapped, if payloads are to be opened.
+    pub opens: Option<Keyring>,
+    read: AtomicU64,
+}
+
+impl Basis {
+    /// Returns a basis for checking only chains.
+    pub fn chains(trust: Trust) -> Self {
+        Self { trust, log: None, since: 0, limit: u64::MAX, until: None, opens: None, read: AtomicU64::new(0) }
+    }
+
+    /// Returns a basis for checking the chains against the log, as far as the checkpoint of the log covers it.
+    pub fn with_log(trust: Trust, log: Arc<CheckedLog>) -> Self {
+        Self { limit: log.size(), log: Some(log), ..Self::chains(trust) }
+    }
+
+    /// Returns the number of events that all workers have read so far.
+    pub fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_read(&self) {
+        self.read.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns whether the record is to be ignored because it came after the verification began. Its leaf, if it has one, then
+    /// belongs to an event.
+    pub(super) fn ignores(&self, record: &Record) -> bool {
+        let anchored = self.log.as_ref().map_or(0, |log| log.anchored());
+        let later = self.until.is_some_and(|until| record.header.recorded > until)
+            && record.log_index.is_none_or(|index| index >= anchored);
+        if let (true, Some(log), Some(index)) = (later, &self.log, record.log_index) {
+            log.claim(index);
+        }
+        later
+    }
+}
 
 /// The result of verifying some plans.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,8 +151,10 @@ impl Verification<'_> {
                 break;
             }
             for run in page {
-                if reading.len() >= workers.max(1) {
-                    report(ended(reading.pop_front()).await?);
+                if reading.len() >= workers
+                    && let Some(worker) = reading.pop_front()
+                {
+                    report(ended(worker).await?);
                 }
                 let (ledger, basis) = (self.ledger.clone(), basis.clone());
                 let worker = tokio::spawn(async move { ledger.verification().verify_run(run, &basis).await });
@@ -109,7 +162,7 @@ impl Verification<'_> {
             }
         }
         while let Some(worker) = reading.pop_front() {
-            report(ended(Some(worker)).await?);
+            report(ended(worker).await?);
         }
         Ok(())
     }
@@ -130,32 +183,26 @@ impl Verification<'_> {
     /// Returns the number of events in scope, for a progress bar: an estimate from statistics for everything, counted otherwise.
     pub async fn events_in(self, scope: &Scope) -> Result<u64, LedgerError> {
         let (tenant, plan) = scope.names();
-        let events = match scope {
-            Scope::Everything => {
-                sqlx::query_scalar!(
-                    r#"-- events_estimated
-                    SELECT greatest(reltuples, 0)::bigint AS "events!" FROM pg_class WHERE oid = 'sealbus.events'::regclass"#
-                )
-                .fetch_one(self.ledger.pool())
-                .await?
-            }
-            Scope::Tenant(_) | Scope::Plan(..) => {
-                sqlx::query_scalar!(
-                    r#"-- events_in
-                    SELECT count(*) AS "events!" FROM sealbus.events e JOIN sealbus.plans p USING (plan_no)
-                    WHERE p.tenant = $1 AND ($2::text IS NULL OR p.plan = $2)"#,
-                    tenant,
-                    plan,
-                )
-                .fetch_one(self.ledger.pool())
-                .await?
-            }
+        let events = if *scope == Scope::Everything {
+            let estimate = sqlx::query_scalar!(
+                r#"-- events_estimated
+                SELECT greatest(reltuples, 0)::bigint AS "events!" FROM pg_class WHERE oid = 'sealbus.events'::regclass"#
+            );
+            estimate.fetch_one(self.ledger.pool()).await?
+        } else {
+            let counted = sqlx::query_scalar!(
+                r#"-- events_in
+                SELECT count(*) AS "events!" FROM sealbus.events e JOIN sealbus.plans p USING (plan_no)
+                WHERE p.tenant = $1 AND ($2::text IS NULL OR p.plan = $2)"#,
+                tenant,
+                plan,
+            );
+            counted.fetch_one(self.ledger.pool()).await?
         };
         Column::new("events", "count(*)").read(events)
     }
 }
 
-async fn ended(worker: Option<AbortOnDropHandle<Result<Verified, LedgerError>>>) -> Result<Verified, LedgerError> {
-    let Some(worker) = worker else { return Ok(Verified::default()) };
+async fn ended(worker: AbortOnDropHandle<Result<Verified, LedgerError>>) -> Result<Verified, LedgerError> {
     worker.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
 }

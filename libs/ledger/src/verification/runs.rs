@@ -41,14 +41,7 @@ impl<'a> Runs<'a> {
     ) -> Result<Self, LedgerError> {
         let after = match after {
             None => i64::MIN,
-            Some((tenant, plan)) => {
-                let number = sqlx::query_scalar!(
-                    "-- plan_number\nSELECT plan_no FROM sealbus.plans WHERE tenant = $1 AND plan = $2",
-                    tenant,
-                    plan,
-                );
-                number.fetch_optional(ledger.pool()).await?.unwrap_or(i64::MIN)
-            }
+            Some((tenant, plan)) => ledger.history().plan_no(tenant, plan).await?.unwrap_or(i64::MIN),
         };
         Ok(Self { ledger, scope, since, after })
     }

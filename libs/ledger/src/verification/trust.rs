@@ -25,10 +25,7 @@ impl Verification<'_> {
         let (tenant, keys, erasures) = (Tenant::system(), Plan::keys(), Plan::erasures());
         let mut rows = select_records!(
             "trust",
-            "",
-            "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
-             LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq
-             WHERE (p.tenant = $1 AND p.plan = $2) OR p.plan = $3 ORDER BY p.tenant, p.plan, e.seq",
+            "WHERE (p.tenant = $1 AND p.plan = $2) OR p.plan = $3 ORDER BY p.tenant, p.plan, e.seq",
             tenant.as_str(),
             keys.as_str(),
             erasures.as_str()
@@ -43,16 +40,15 @@ impl Verification<'_> {
         }
         let latest = select_records!(
             "latest_sealed",
-            "",
+            from
             "FROM sealbus.log_leaves l JOIN sealbus.events e ON e.plan_no = l.plan_no AND e.seq = l.seq
              JOIN sealbus.plans p ON p.plan_no = e.plan_no
              WHERE l.log_id = $1 AND l.leaf_index >= $2 AND l.leaf_index < $3 ORDER BY e.recorded DESC LIMIT 1",
             self.ledger.deployment().log_id,
             bound(size.saturating_sub(LAST_LEAVES)),
             bound(size)
-        )
-        .fetch_optional(self.ledger.pool())
-        .await?;
+        );
+        let latest = latest.fetch_optional(self.ledger.pool()).await?;
         if let Some(record) = latest.and_then(|row| row.into_record(&self.ledger.deployment().origin).ok()) {
             trust.survey(&record);
         }
@@ -76,22 +72,20 @@ impl Verification<'_> {
         )
         .fetch_all(self.ledger.pool())
         .await?;
-        let finding = |tenant: Option<String>, plan: Option<String>, plan_no: i64, seq: i64| {
+        let findings = rows.into_iter().map(|row| {
             let text = "the seal queue names an event here that is missing or has another hash";
-            let (seq, detail) = match u64::try_from(seq) {
-                Ok(seq) => (seq, text.to_owned()),
-                // A finding cannot have a negative seq, so the detail has the stored one.
-                Err(_) => (0, format!("{text}; its seq is {seq}")),
-            };
+            // A finding cannot have a negative seq, so the detail has the stored one.
+            let (seq, detail) = u64::try_from(row.seq)
+                .map_or_else(|_| (0, format!("{text}; its seq is {}", row.seq)), |seq| (seq, text.to_owned()));
             Finding {
                 verdict: Verdict::Missing,
-                tenant: tenant.unwrap_or_default(),
-                plan: plan.unwrap_or_else(|| format!("(plan number {plan_no})")),
+                tenant: row.tenant.unwrap_or_default(),
+                plan: row.plan.unwrap_or_else(|| format!("(plan number {})", row.plan_no)),
                 seq,
                 detail,
             }
-        };
-        Ok(rows.into_iter().map(|row| finding(row.tenant, row.plan, row.plan_no, row.seq)).collect())
+        });
+        Ok(findings.collect())
     }
 
     /// Returns findings for receipts whose events the ledger lacks (`docs/spec/integrity.md#verify-18`).
@@ -104,10 +98,8 @@ impl Verification<'_> {
                 header.tenant,
                 header.event_id,
                 event_hash.as_bytes(),
-            )
-            .fetch_one(self.ledger.pool())
-            .await?;
-            if !there {
+            );
+            if !there.fetch_one(self.ledger.pool()).await? {
                 missing.push(Finding {
                     verdict: Verdict::Missing,
                     tenant: header.tenant.clone(),
@@ -122,8 +114,7 @@ impl Verification<'_> {
 
     /// Returns the time of the database's clock.
     pub async fn now(self) -> Result<Timestamp, LedgerError> {
-        let now =
-            sqlx::query_scalar!("-- now\nSELECT clock_timestamp() AS \"now!\"").fetch_one(self.ledger.pool()).await?;
-        Ok(Timestamp::from_offset(now))
+        let now = sqlx::query_scalar!("-- now\nSELECT clock_timestamp() AS \"now!\"");
+        Ok(Timestamp::from_offset(now.fetch_one(self.ledger.pool()).await?))
     }
 }

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use sealbus_core::hash::Hash;
 use sealbus_core::names::Plan;
-use sealbus_ledger::delivery::command::OperatorCommand;
 use sealbus_ledger::delivery::dead_letters::BlockedQuery;
-use sealbus_ledger::delivery::operator::{CommandError, OperatorAction, OperatorRequest};
+use sealbus_ledger::delivery::operator::{CommandError, OperatorAction, OperatorCommand, OperatorRequest};
 use sealbus_ledger::delivery::parking::SetAside;
 use sealbus_ledger::delivery::positions::{Move, Position, PositionState, advance};
 use sealbus_ledger::history::PageQuery;
@@ -248,7 +247,7 @@ async fn an_ask_is_an_event_first_and_then_due() {
     let (ledger, appender) = (&scene.test.ledger, &scene.appender);
     assert!(matches!(
         ledger.dead_letters().issue(appender, &order("r"), OperatorAction::Redrive).await,
-        Err(CommandError::NotBlocked { .. })
+        Err(CommandError::NotBlocked(..))
     ));
     assert!(scene.park(&scene.standing().await, 2).await);
     assert!(matches!(
@@ -258,7 +257,7 @@ async fn an_ask_is_an_event_first_and_then_due() {
     let settle = OperatorAction::Settle { event_hash: scene.hash(1) };
     assert!(matches!(
         ledger.dead_letters().issue(appender, &order("r"), settle).await,
-        Err(CommandError::WrongState { .. })
+        Err(CommandError::WrongState(..))
     ));
     scene.set("next_at = NULL").await;
     assert_eq!(
@@ -346,7 +345,7 @@ async fn a_fork_is_settled_by_an_event_that_the_ledger_holds() {
     assert!(!ledger.positions().unpark(scene.subscription_no, scene.plan_no).await.unwrap());
     assert!(matches!(
         ledger.dead_letters().issue(appender, &order("r"), OperatorAction::Redrive).await,
-        Err(CommandError::WrongState { .. })
+        Err(CommandError::WrongState(..))
     ));
     let foreign = OperatorAction::Settle { event_hash: Hash([7; 32]) };
     assert!(matches!(

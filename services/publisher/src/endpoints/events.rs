@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::IntoResponse;
-use sealbus_ledger::history::LogQuery;
 
 use crate::app::App;
 use crate::auth::{Caller, Scope};
@@ -27,16 +26,14 @@ pub(super) async fn handle(
     let from_index = parameters.number("from_index")?.unwrap_or_default();
     let limit = parameters.limit()?;
     parameters.finish()?;
-    let mut query = LogQuery { tenants, from_index, limit };
-    let (mut records, mut more) = (Vec::new(), true);
+    let (mut from, mut records, mut more) = (from_index, Vec::new(), true);
     while more && let Some(limit) = next_query(&records, limit) {
-        query.limit = limit;
-        let read = app.ledger.history().log_page(&query).await?;
+        let read = app.ledger.history().log_page(tenants.as_deref(), from, limit).await?;
         more = read.len() == limit as usize;
-        query.from_index = read.last().and_then(|last| last.log_index).map_or(query.from_index, |index| index + 1);
+        from = read.last().and_then(|last| last.log_index).map_or(from, |index| index + 1);
         records.extend(read);
     }
-    let next = more.then(|| query.from_index.to_string());
+    let next = more.then(|| from.to_string());
     let views = app.reading.views(&caller.token, records.into_iter().map(Arc::new)).await?;
     let link = next.as_ref().map(|index| [(header::LINK, next_link(&uri, "from_index", index))]);
     let events = EventPage { events: &views, total: None, next: next.as_deref() };

@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::event::Record;
 use sealbus_core::log::tile::{TileId, TileKind, TilePathError, encode_entry_bundle};
-use sealbus_ledger::history::LogQuery;
 
 use crate::app::App;
 use crate::auth::{Caller, Scope};
@@ -57,8 +56,8 @@ pub(super) async fn tile(
             if app.ledger.log().newest_tree().await?.size < from_index + u64::from(id.width()) {
                 return Err(not_found());
             }
-            let query = LogQuery { from_index, limit: id.width().into(), ..LogQuery::default() };
-            let leaves: Vec<_> = app.ledger.history().log_page(&query).await?.iter().map(Record::leaf).collect();
+            let records = app.ledger.history().log_page(None, from_index, id.width().into()).await?;
+            let leaves: Vec<_> = records.iter().map(Record::leaf).collect();
             // If events were deleted from the ledger, a shorter tile must not be returned as if it were a partial one.
             let complete = encode_entry_bundle(&leaves).ok().filter(|_| leaves.len() == usize::from(id.width()));
             complete.ok_or_else(|| {

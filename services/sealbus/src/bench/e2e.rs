@@ -11,7 +11,6 @@ use sealbus_core::hash::Hash;
 use sealbus_core::names::Subscription;
 use sealbus_ledger::Ledger;
 use sealbus_ledger::delivery::subscriptions::Start;
-use sealbus_ledger::history::LogQuery;
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
 use secrecy::ExposeSecret;
@@ -163,7 +162,7 @@ async fn publish(client: &Client, args: &Args, time: Duration) -> Result<Vec<(Uu
 
 /// Measures how long JetStream takes to acknowledge single messages at the rate.
 async fn ack_times(broker: &Broker, ledger: &Ledger, args: &Args) -> Result<Percentiles, Failure> {
-    let mut records = ledger.history().log_page(&LogQuery { limit: 1, ..LogQuery::default() }).await?;
+    let mut records = ledger.history().log_page(None, 0, 1).await?;
     let mut record = records.pop().ok_or_else(|| Failure::new("the ledger has no event"))?;
     let payload = format!("\"{}\"", "x".repeat(args.bytes));
     record.header.payload_hash = Hash::of(payload.as_bytes());

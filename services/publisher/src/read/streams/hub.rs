@@ -7,7 +7,6 @@ use std::time::Duration;
 use sealbus_core::error_chain;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_ledger::append::Appended;
-use sealbus_ledger::history::LogQuery;
 use sealbus_ledger::{Ledger, LedgerError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -117,8 +116,7 @@ impl Hub {
 
     async fn poll_log(&self, feed: &Feed) -> Result<(), LedgerError> {
         for _ in 0..QUERIES_PER_POLL {
-            let query = LogQuery { tenants: None, from_index: feed.next(), limit: EVENTS_PER_QUERY };
-            let records = self.ledger.history().log_page(&query).await?;
+            let records = self.ledger.history().log_page(None, feed.next(), EVENTS_PER_QUERY).await?;
             let is_last = records.len() < EVENTS_PER_QUERY as usize;
             for record in records {
                 if let Some(index) = record.log_index {

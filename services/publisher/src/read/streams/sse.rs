@@ -12,7 +12,6 @@ use futures::{StreamExt as _, stream};
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::event::Record;
 use sealbus_core::names::Tenant;
-use sealbus_ledger::history::LogQuery;
 use sealbus_ledger::{Ledger, LedgerError};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
@@ -192,10 +191,7 @@ impl Stream {
     async fn read_ledger(&mut self, oldest: u64) -> Result<(), LedgerError> {
         let ledger = &self.streams.ledger;
         let records = match &self.source {
-            Source::Log => {
-                let query = LogQuery { tenants: self.tenants.clone(), from_index: self.position, limit: QUEUE_LENGTH };
-                ledger.history().log_page(&query).await?
-            }
+            Source::Log => ledger.history().log_page(self.tenants.as_deref(), self.position, QUEUE_LENGTH).await?,
             Source::Plan(tenant, plan) => {
                 if self.plan_no.is_none() {
                     self.plan_no = ledger.history().plan_no(tenant.as_str(), plan.as_str()).await?;
