@@ -39,4 +39,4 @@ pub mod verification;
 
 pub use crate::error::{LedgerError, OpenError};
 pub use crate::ledger::{Deployment, Ledger};
-pub use crate::schema::{Creation, EXPECTED_MIGRATION, applied_migration, check_migration, create, migrate};
+pub use crate::schema::{Creation, EXPECTED_MIGRATION, check_migration, create, migrate};

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use sealbus_core::event::Record;
 use sealbus_core::timestamp::Timestamp;
 
-use crate::history::record::select_records;
+use crate::history::record::{RecordRow, select_records};
 use crate::pg::{Column, bound};
 use crate::{Ledger, LedgerError};
 
@@ -102,10 +102,9 @@ impl Outbox<'_> {
             PARTITION.integer(partition)?,
             from_id,
             i64::from(limit),
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        rows.into_iter().map(|row| outbox_row(row.id, row.plan_no, row.seq, row.smallest)).collect()
+        );
+        let rows = rows.fetch_all(self.ledger.pool()).await?.into_iter();
+        rows.map(|row| outbox_row(row.id, row.plan_no, row.seq, row.smallest)).collect()
     }
 
     /// Returns the lowest rows of some plans, given as (tenant, plan): up to `limit` of each plan, ordered by the plan's index
@@ -125,11 +124,10 @@ impl Outbox<'_> {
             &tenants as &[&str],
             &names as &[&str],
             i64::from(limit),
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        let row = |at, row| Ok((Column::new("outbox_of_plans", "at").index(at, plans.len())?, row));
-        rows.into_iter().map(|o| row(o.at, outbox_row(o.id, o.plan_no, o.seq, o.smallest)?)).collect()
+        );
+        let at = |at| Column::new("outbox_of_plans", "at").index(at, plans.len());
+        let rows = rows.fetch_all(self.ledger.pool()).await?.into_iter();
+        rows.map(|row| Ok((at(row.at)?, outbox_row(row.id, row.plan_no, row.seq, row.smallest)?))).collect()
     }
 
     /// Reads the events of rows, in the order of the rows: as many of the first ones as have `bytes` of payload and metadata
@@ -164,14 +162,11 @@ impl Outbox<'_> {
         .fetch_all(self.ledger.pool())
         .await?;
         let origin = &self.ledger.deployment().origin;
-        let mut found: HashMap<(i64, i64), _> = stored
-            .into_iter()
-            .map(|row| ((row.plan_no, row.seq), row.into_record(origin).map_err(Unsendable::Unreadable)))
-            .collect();
-        let mut events: Vec<_> = rows
-            .iter()
-            .map(|row| (*row, found.remove(&(row.plan_no, bound(row.seq))).unwrap_or(Err(Unsendable::Missing))))
-            .collect();
+        let record = |row: RecordRow| ((row.plan_no, row.seq), row.into_record(origin).map_err(Unsendable::Unreadable));
+        let mut found: HashMap<(i64, i64), _> = stored.into_iter().map(record).collect();
+        let mut event =
+            |row: &OutboxRow| found.remove(&(row.plan_no, bound(row.seq))).unwrap_or(Err(Unsendable::Missing));
+        let mut events: Vec<_> = rows.iter().map(|row| (*row, event(row))).collect();
         // Events after the last one found were cut off by `bytes`; they are not missing. If none was found, none was cut off.
         if let Some(last) = events.iter().rposition(|(_, event)| !matches!(event, Err(Unsendable::Missing))) {
             events.truncate(last + 1);
@@ -217,10 +212,9 @@ impl Outbox<'_> {
             &plans as &[&str],
             &seqs,
             &hashes as &[&[u8]],
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        ordinals.into_iter().map(|at| Column::new("phantoms", "at").index(at, acknowledged.len())).collect()
+        );
+        let ordinals = ordinals.fetch_all(self.ledger.pool()).await?.into_iter();
+        ordinals.map(|at| Column::new("phantoms", "at").index(at, acknowledged.len())).collect()
     }
 
     /// Returns the transactions that may be writing to the outbox now, by names that no later transaction gets.
@@ -252,17 +246,12 @@ impl Outbox<'_> {
                 FROM sealbus.outbox o JOIN sealbus.events e ON e.plan_no = o.plan_no AND e.seq = o.seq WHERE o.id = d.first
             ) t ON true"#,
             &partitions,
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        let depth = |partition, rows, age: f64| {
-            Ok(Depth {
-                partition: PARTITION.read(partition)?,
-                rows: Column::new("outbox", "count(*)").read(rows)?,
-                oldest_seconds: age.max(0.0),
-            })
-        };
-        rows.into_iter().map(|row| depth(row.partition, row.rows, row.age)).collect()
+        );
+        let depths = rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|row| {
+            let rows = Column::new("outbox", "count(*)").read(row.rows)?;
+            Ok(Depth { partition: PARTITION.read(row.partition)?, rows, oldest_seconds: row.age.max(0.0) })
+        });
+        depths.collect()
     }
 
     /// Stores a beacon. If there is one for the same message already, that one stays as it is.

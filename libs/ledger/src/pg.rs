@@ -61,17 +61,13 @@ impl Column {
         self.fit(value)
     }
 
-    /// Converts a number for a `smallint` column.
-    pub(crate) fn smallint(self, value: u16) -> Result<i16, LedgerError> {
-        self.fit(value)
-    }
-
     /// Returns the error for a stored value that is not of its form; `reason` says what is wrong with the value.
     pub(crate) fn corrupt(self, reason: impl Into<String>) -> LedgerError {
         LedgerError::Corrupt { table: self.table, column: self.name, row: self.row, reason: reason.into() }
     }
 
-    fn fit<V: Copy + Display, P: TryFrom<V>>(self, value: V) -> Result<P, LedgerError> {
+    /// Converts a number for a column of another type.
+    pub(crate) fn fit<V: Copy + Display, P: TryFrom<V>>(self, value: V) -> Result<P, LedgerError> {
         P::try_from(value).map_err(|_| LedgerError::OutOfRange {
             table: self.table,
             column: self.name,
@@ -100,7 +96,7 @@ mod tests {
         assert_eq!(PARTITION.read::<i32, u32>(63).unwrap(), 63);
         assert_eq!(NEXT_SEQ.bigint(i64::MAX.unsigned_abs()).unwrap(), i64::MAX);
         assert_eq!(PARTITION.integer(63).unwrap(), 63);
-        assert_eq!(PARTITION.smallint(256).unwrap(), 256);
+        assert_eq!(PARTITION.fit::<u16, i16>(256).unwrap(), 256);
         assert_eq!(NEXT_SEQ.hash(&[7; 32]).unwrap(), Hash([7; 32]));
         assert_eq!(NEXT_SEQ.index(1, 1).unwrap(), 0);
         assert_eq!([bound(7), bound(u64::MAX)], [7, i64::MAX]);
@@ -124,7 +120,7 @@ mod tests {
             ),
             (NEXT_SEQ.bigint(1 << 63).map(drop), "9223372036854775808 does not fit into positions.next_seq"),
             (PARTITION.integer(1 << 31).map(drop), "2147483648 does not fit into plans.partition"),
-            (PARTITION.smallint(1 << 15).map(drop), "32768 does not fit into plans.partition"),
+            (PARTITION.fit::<u16, i16>(1 << 15).map(drop), "32768 does not fit into plans.partition"),
         ];
         for (result, message) in refused {
             assert_eq!(result.unwrap_err().to_string(), message);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sealbus_core::event::Header;
 use sealbus_ledger::append::{AppendError, AppendSettings, Appender, Expect};
 use sealbus_ledger::history::PageQuery;
-use sealbus_ledger::{Creation, Ledger, LedgerError, OpenError, create};
+use sealbus_ledger::{Creation, EXPECTED_MIGRATION, Ledger, LedgerError, OpenError, check_migration, create};
 use sealbus_testkit::events::numbered as draft;
 use sealbus_testkit::ledger::{ORIGIN, append_settings, call, plan, tenant};
 use sealbus_testkit::{Postgres, TestLedger};
@@ -325,7 +325,7 @@ async fn an_origin_that_no_seal_can_hold_begins_no_ledger() {
 async fn a_ledger_keeps_its_origin_and_migrates_twice() {
     let test = TestLedger::start().await;
     sealbus_ledger::migrate(&test.postgres.owner_url()).await.unwrap();
-    assert_eq!(sealbus_ledger::applied_migration(&test.ledger).await.unwrap(), sealbus_ledger::EXPECTED_MIGRATION);
+    assert_eq!(check_migration(&test.ledger, EXPECTED_MIGRATION).await, Ok(()));
     let other = test.ledger.check_origin("other.example").unwrap_err().to_string();
     assert!(other.contains(ORIGIN) && other.contains("other.example"), "{other}");
     let missing = Ledger::open("postgres://127.0.0.1:1/none", 1).await;

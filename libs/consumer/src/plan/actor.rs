@@ -9,7 +9,7 @@ use std::time::Duration;
 use sealbus_core::error_chain;
 use sealbus_core::event::Record;
 use sealbus_ledger::LedgerError;
-use sealbus_ledger::delivery::operator::OperatorCommand;
+use sealbus_ledger::delivery::operator::{OperatorAction, OperatorCommand};
 use sealbus_ledger::delivery::parking::SetAside;
 use sealbus_ledger::delivery::positions::{Position, PositionState};
 use tracing::{error, info, warn};
@@ -113,22 +113,23 @@ impl PlanActor<'_> {
     pub(crate) async fn carry_out(self, command: &OperatorCommand) -> Result<PlanOutcome, LedgerError> {
         let (context, position) = (&self.assignment.context, &self.position);
         let ledger = context.ledger();
-        let target = match command {
-            _ if command.seq() != position.next_seq => None,
-            OperatorCommand::Redrive { .. } if position.state != PositionState::Fork => {
+        let target = match command.action {
+            _ if command.seq != position.next_seq => None,
+            OperatorAction::Redrive if position.state != PositionState::Fork => {
                 Some((position.next_seq, position.last_hash))
             }
-            OperatorCommand::Skip { seq } if position.state != PositionState::Fork => {
-                let skipped = ledger.history().event_hashes(position.plan_no, &[*seq]).await?.remove(seq);
+            OperatorAction::Skip if position.state != PositionState::Fork => {
+                let seq = command.seq;
+                let skipped = ledger.history().event_hashes(position.plan_no, &[seq]).await?.remove(&seq);
                 skipped.map(|hash| (seq + 1, hash))
             }
-            OperatorCommand::Settle { .. } if position.state == PositionState::Fork => {
+            OperatorAction::Settle { .. } if position.state == PositionState::Fork => {
                 let before = position.next_seq - 1;
                 let adopted = ledger.history().event_hashes(position.plan_no, &[before]).await?.remove(&before);
                 // Before the first event there is only the genesis, which cannot differ.
                 adopted.or((before == 0).then_some(position.last_hash)).map(|hash| (position.next_seq, hash))
             }
-            OperatorCommand::Redrive { .. } | OperatorCommand::Skip { .. } | OperatorCommand::Settle { .. } => None,
+            OperatorAction::Redrive | OperatorAction::Skip | OperatorAction::Settle { .. } => None,
         };
         let done = match target {
             Some((next_seq, last_hash)) => {

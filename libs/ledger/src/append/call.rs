@@ -51,11 +51,6 @@ impl Call {
             None => Ok(()),
         }
     }
-
-    /// Returns the ids of the events, in order.
-    pub fn ids(&self) -> Vec<Uuid> {
-        self.events.iter().map(|draft| draft.event_id).collect()
-    }
 }
 
 /// An event of a successful call.

@@ -59,7 +59,13 @@ pub(super) fn decide(
             None => Arc::new(linker.link(&next, draft, now)?),
         };
         if new {
-            next.head = Some(head_of(&record));
+            next.head = Some(Head {
+                seq: record.header.seq,
+                hash: record.event_hash,
+                kid: record.header.kid.clone(),
+                recorded: record.header.recorded,
+                v1: record.v1.clone(),
+            });
         }
         appended.push(Appended { record, new });
     }
@@ -77,14 +83,4 @@ fn check_head(expect: Expect, plan: &PlanState) -> Result<(), AppendError> {
         Expect::Head(seq) => head == seq,
     };
     if met { Ok(()) } else { Err(AppendError::HeadMismatch(head)) }
-}
-
-fn head_of(record: &Record) -> Head {
-    Head {
-        seq: record.header.seq,
-        hash: record.event_hash,
-        kid: record.header.kid.clone(),
-        recorded: record.header.recorded,
-        v1: record.v1.clone(),
-    }
 }

@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::decide::OpenKeys;
 use super::queue::Waiting;
 use super::signing::lock_error;
+use crate::LedgerError;
 use crate::pg::Column;
-use crate::{Ledger, LedgerError};
 
 /// A plan of the batch.
 #[derive(Debug, Clone)]
@@ -128,12 +128,9 @@ pub(super) async fn lock(
                 (None, ..) => None,
                 // The plan must not be taken for empty: that would begin it a second time.
                 (Some(seq), ..) => {
-                    return Err(LedgerError::Unreadable {
-                        tenant: plan.tenant.clone(),
-                        plan: plan.plan.clone(),
-                        seq,
-                        detail: "event_hash is not 32 bytes long; nothing can follow this event".to_owned(),
-                    });
+                    let (tenant, plan) = (plan.tenant.clone(), plan.plan.clone());
+                    let detail = "event_hash is not 32 bytes long; nothing can follow this event".to_owned();
+                    return Err(LedgerError::Unreadable { tenant, plan, seq, detail });
                 }
             };
             plan.locked = row.locked.ok_or_else(|| result_column("locked").corrupt("null for a plan"))?;
@@ -183,13 +180,4 @@ pub(super) async fn lock_open_keys(connection: &mut PgConnection, calls: &[Waiti
         &names.iter().map(|(_, key_id)| *key_id).collect::<Vec<_>>(),
     );
     Ok(rows.fetch_all(connection).await?.into_iter().map(|row| (row.tenant, row.key_id)).collect())
-}
-
-/// Returns the number of locks that the server's lock table has room for.
-pub(super) async fn lock_table_size(ledger: &Ledger) -> Result<u64, LedgerError> {
-    let size = sqlx::query_scalar!(
-        r#"-- table_size
-        SELECT current_setting('max_locks_per_transaction')::bigint * current_setting('max_connections')::bigint AS "size!""#
-    );
-    Column::new("pg_settings", "max_locks_per_transaction * max_connections").read(size.fetch_one(ledger.pool()).await?)
 }

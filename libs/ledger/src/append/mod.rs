@@ -88,6 +88,7 @@ use self::link::Linker;
 use self::locks::PlanState;
 use self::signing::SignerLease;
 pub use self::signing::{KeyRefused, KeyState};
+use crate::pg::Column;
 use crate::{Deployment, Ledger, OpenError};
 
 /// Bounds and intervals of an appender.
@@ -179,7 +180,12 @@ impl Appender {
 /// # Errors
 /// [`OpenError::LockTable`] if they could take more.
 pub async fn check_lock_table(ledger: &Ledger, settings: &AppendSettings, max_replicas: u32) -> Result<(), OpenError> {
-    let available = locks::lock_table_size(ledger).await?;
+    let available = sqlx::query_scalar!(
+        r#"-- table_size
+        SELECT current_setting('max_locks_per_transaction')::bigint * current_setting('max_connections')::bigint AS "size!""#
+    );
+    let available = available.fetch_one(ledger.pool()).await?;
+    let available = Column::new("pg_settings", "max_locks_per_transaction * max_connections").read(available)?;
     let AppendSettings { batchers, max_batch_plans, .. } = *settings;
     let wanted = u64::from(max_replicas).saturating_mul(batchers as u64).saturating_mul(max_batch_plans as u64);
     if wanted.saturating_mul(2) <= available {

@@ -3,12 +3,10 @@
 //! Safety depends on the table `signing_keys` alone: `sealbus.lock_plans` reads it under the key's lock
 //! (`docs/spec/protocol.md#append-key`). The lease only tells an operator which processes to wait for.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use sealbus_core::seal::KeyId;
 use sqlx::postgres::PgDatabaseError;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -54,12 +52,6 @@ impl KeyState {
     }
 }
 
-impl std::fmt::Display for KeyState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 /// Reasons why the database does not let a key sign. Nothing was appended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyRefused {
@@ -71,8 +63,9 @@ pub enum KeyRefused {
     Unknown(KeyId),
     /// The key was retired or revoked.
     #[error(
-        "signing key {0} is {1} and may not sign; give this process the keyring in which its successor is active, and start it \
-         again"
+        "signing key {0} is {state} and may not sign; give this process the keyring in which its successor is active, and start \
+         it again",
+        state = .1.as_str()
     )]
     Ended(KeyId, KeyState),
 }
@@ -90,13 +83,10 @@ impl KeyRefused {
 
 /// Translates an error of `sealbus.lock_plans` for a batch that `kid` would seal.
 pub(super) fn lock_error(error: sqlx::Error, kid: &KeyId) -> LedgerError {
-    let detail = match &error {
-        sqlx::Error::Database(database) if database.code().as_deref() == Some(REFUSED) => {
-            database.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::detail).unwrap_or(UNKNOWN)
-        }
-        _ => return error.into(),
-    };
-    let state = match detail {
+    let refused = error.as_database_error().filter(|error| error.code().as_deref() == Some(REFUSED));
+    let Some(refused) = refused else { return error.into() };
+    let detail = refused.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::detail);
+    let state = match detail.unwrap_or(UNKNOWN) {
         UNKNOWN => Ok(None),
         word => KeyState::stored(word).map(Some),
     };
@@ -111,7 +101,8 @@ pub(super) fn lock_error(error: sqlx::Error, kid: &KeyId) -> LedgerError {
 /// After a crash the membership expires with its lease.
 pub(super) struct SignerLease {
     stop: CancellationToken,
-    task: Mutex<Option<JoinHandle<()>>>,
+    /// Cancelled when the task has ended, also if it panicked: then the lease expires.
+    ended: CancellationToken,
 }
 
 impl SignerLease {
@@ -125,26 +116,21 @@ impl SignerLease {
             lease_duration,
             renew_interval,
         };
-        let (ledger, stop) = (ledger.clone(), CancellationToken::new());
-        let task = tokio::spawn({
-            let stop = stop.clone();
-            async move {
-                let keeper = Keeper::start(ledger, config);
-                stop.cancelled().await;
-                keeper.stop().await;
-            }
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let (ledger, stopped, end) = (ledger.clone(), stop.clone(), ended.clone().drop_guard());
+        tokio::spawn(async move {
+            let keeper = Keeper::start(ledger, config);
+            stopped.cancelled().await;
+            keeper.stop().await;
+            drop(end);
         });
-        Self { stop, task: Mutex::new(Some(task)) }
+        Self { stop, ended }
     }
 
     /// Ends the membership and waits until the database has recorded that, but no longer than [`Keeper::stop`] does.
     pub(super) async fn end(&self) {
         self.stop.cancel();
-        let task = self.task.lock().expect("the lock is never poisoned: its owner only takes the task out").take();
-        if let Some(task) = task {
-            // If the task panicked, the panic was reported, and the lease expires.
-            let _ = task.await;
-        }
+        self.ended.cancelled().await;
     }
 }
 

@@ -47,9 +47,8 @@ impl DataKeys<'_> {
             WHERE e.tenant = $1 AND e.payload_mode = 2 AND e.payload ->> 'key' = ANY ($2)"#,
             tenant.as_str(),
             &keys,
-        )
-        .fetch_one(self.ledger.pool())
-        .await?;
+        );
+        let row = row.fetch_one(self.ledger.pool()).await?;
         let (events, plans, waiting) = (COUNT.read(row.events)?, COUNT.read(row.plans)?, COUNT.read(row.waiting)?);
         Ok(Affected { events, plans, waiting })
     }
@@ -72,10 +71,8 @@ impl DataKeys<'_> {
             GROUP BY s.name, e.type ORDER BY s.name, e.type"#,
             tenant.as_str(),
             &keys,
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        let passed = rows.into_iter().map(|row| {
+        );
+        let passed = rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|row| {
             let events = COUNT.read(row.events)?;
             Ok(Passed { subscription: row.name, event_type: row.event_type, events })
         });

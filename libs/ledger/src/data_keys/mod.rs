@@ -1,10 +1,6 @@
 //! Data keys: the keys of encrypted payloads, by data subject (`docs/spec/integrity.md#erasure-data-key`). They are stored
 //! wrapped, and this crate never unwraps one.
 //!
-//! - this file: looking keys up and storing new ones.
-//! - `erase`: an erasure, in an order that a crash cannot break, and repeating it.
-//! - `affected`: what an erasure made unreadable, and which subscriptions have passed it.
-//!
 //! Whether a key was erased is decided by the events in the plans `_erasures`, never by the table: the rows are deleted because
 //! of those events. So a row that a restore brings back opens nothing.
 
@@ -88,10 +84,8 @@ impl DataKeys<'_> {
             ORDER BY w.at"#,
             tenant,
             &names as &[&str],
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        let current = rows.into_iter().zip(subjects).map(|(row, subject)| {
+        );
+        let current = rows.fetch_all(self.ledger.pool()).await?.into_iter().zip(subjects).map(|(row, subject)| {
             let epoch = row.epoch.map(epoch).transpose()?;
             Ok(match (row.key_id, epoch, row.kek, row.wrapped, row.closed) {
                 (Some(key_id), Some(epoch), Some(kek), Some(wrapped), Some(false)) => {
@@ -163,10 +157,8 @@ impl DataKeys<'_> {
             ORDER BY w.at"#,
             &tenants as &[&str],
             &ids,
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        let stored = rows.into_iter().map(|row| {
+        );
+        let stored = rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|row| {
             let wrapped = match (row.subject, row.epoch, row.kek, row.wrapped) {
                 (Some(subject), Some(epoch), Some(kek), Some(wrapped)) => {
                     Row { tenant: row.tenant, key_id: row.key_id, subject, epoch, kek, wrapped }.into_wrapped()

@@ -18,6 +18,8 @@ pub struct BlockedQuery {
     pub subscription: Option<Subscription>,
     /// Only those in plans of this tenant.
     pub tenant: Option<Tenant>,
+    /// Only those in plans of this name.
+    pub plan: Option<Plan>,
     /// Only those in these states. If it is empty, all states but live.
     pub states: Vec<PositionState>,
     /// The highest number of positions.
@@ -84,32 +86,6 @@ pub struct DeadLetters<'a> {
 impl DeadLetters<'_> {
     /// Returns positions that are not live. Those that moved least recently come first.
     pub async fn list(self, query: &BlockedQuery) -> Result<Vec<BlockedPosition>, LedgerError> {
-        self.blocked_positions(query, None).await
-    }
-
-    /// Returns one position with its attempts and its event. Returns `None` if the position does not exist or is live.
-    pub async fn find(
-        self,
-        subscription: &Subscription,
-        tenant: &Tenant,
-        plan: &Plan,
-    ) -> Result<Option<BlockedDetail>, LedgerError> {
-        let (wanted, of_tenant) = (Some(subscription.clone()), Some(tenant.clone()));
-        let query = BlockedQuery { subscription: wanted, tenant: of_tenant, states: Vec::new(), limit: 1 };
-        let Some(position) = self.blocked_positions(&query, Some(plan)).await?.pop() else { return Ok(None) };
-        let subscription_no = self.ledger.subscriptions().number(subscription).await?;
-        let plan_no = self.ledger.history().plan_no(tenant.as_str(), plan.as_str()).await?;
-        let Some((subscription_no, plan_no)) = subscription_no.zip(plan_no) else { return Ok(None) };
-        let attempts = self.ledger.positions().attempts(subscription_no, plan_no, position.seq).await?;
-        let record = self.ledger.history().range(plan_no, position.seq, position.seq, 1).await?.pop();
-        Ok(Some(BlockedDetail { position, attempts, record }))
-    }
-
-    async fn blocked_positions(
-        self,
-        query: &BlockedQuery,
-        plan: Option<&Plan>,
-    ) -> Result<Vec<BlockedPosition>, LedgerError> {
         let states: Vec<String> = query.states.iter().map(|state| state.as_str().to_owned()).collect();
         let rows = sqlx::query!(
             r#"-- blocked_positions
@@ -124,7 +100,7 @@ impl DeadLetters<'_> {
             ORDER BY pos.moved_at, s.name, p.tenant, p.plan LIMIT $5"#,
             query.subscription.as_ref().map(Subscription::as_str),
             query.tenant.as_ref().map(Tenant::as_str),
-            plan.map(Plan::as_str),
+            query.plan.as_ref().map(Plan::as_str),
             &states,
             i64::from(query.limit),
         );
@@ -145,6 +121,29 @@ impl DeadLetters<'_> {
             })
         });
         positions.collect()
+    }
+
+    /// Returns one position with its attempts and its event. Returns `None` if the position does not exist or is live.
+    pub async fn find(
+        self,
+        subscription: &Subscription,
+        tenant: &Tenant,
+        plan: &Plan,
+    ) -> Result<Option<BlockedDetail>, LedgerError> {
+        let query = BlockedQuery {
+            subscription: Some(subscription.clone()),
+            tenant: Some(tenant.clone()),
+            plan: Some(plan.clone()),
+            states: Vec::new(),
+            limit: 1,
+        };
+        let Some(position) = self.list(&query).await?.pop() else { return Ok(None) };
+        let subscription_no = self.ledger.subscriptions().number(subscription).await?;
+        let plan_no = self.ledger.history().plan_no(tenant.as_str(), plan.as_str()).await?;
+        let Some((subscription_no, plan_no)) = subscription_no.zip(plan_no) else { return Ok(None) };
+        let attempts = self.ledger.positions().attempts(subscription_no, plan_no, position.seq).await?;
+        let record = self.ledger.history().range(plan_no, position.seq, position.seq, 1).await?.pop();
+        Ok(Some(BlockedDetail { position, attempts, record }))
     }
 }
 

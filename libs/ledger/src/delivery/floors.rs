@@ -110,10 +110,9 @@ impl Floors<'_> {
             FROM sealbus.floors f WHERE f.subscription_no = ANY ($1) GROUP BY f.subscription_no"#,
             subscriptions,
             self.ledger.deployment().log_id,
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
+        );
         let leaves = Column::new("log_leaves", "count(*)");
-        rows.into_iter().map(|row| Ok((row.subscription_no, leaves.read(row.lag)?))).collect()
+        let rows = rows.fetch_all(self.ledger.pool()).await?.into_iter();
+        rows.map(|row| Ok((row.subscription_no, leaves.read(row.lag)?))).collect()
     }
 }

@@ -18,51 +18,32 @@ use crate::own_event::{is_reason, own_event};
 use crate::pg::Column;
 
 /// The effect of an operator's command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "lowercase")]
 pub enum OperatorAction {
     /// Try the event again, with all its attempts.
     Redrive,
     /// Pass over the event without its effect.
     Skip,
-    /// End a fork by naming the event that counts.
+    /// End a fork by naming the event that counts. It is in the ledger.
     Settle {
         /// The hash of that event.
+        #[serde(rename = "stands")]
         event_hash: Hash,
     },
 }
 
 /// A command as it is stored in a position. It is carried out if `seq` is still the position's next event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "verb", rename_all = "lowercase")]
-pub enum OperatorCommand {
-    /// Try the event again, with all its attempts.
-    Redrive {
-        /// The next event when the command was given.
-        seq: u64,
-    },
-    /// Pass over the event without its effect.
-    Skip {
-        /// The next event when the command was given.
-        seq: u64,
-    },
-    /// End a fork in favour of the ledger's chain.
-    Settle {
-        /// The next event when the command was given.
-        seq: u64,
-        /// The event that counts. It is in the ledger.
-        #[serde(rename = "stands")]
-        event_hash: Hash,
-    },
+pub struct OperatorCommand {
+    /// The position's next event when the command was given.
+    pub seq: u64,
+    /// What the command does.
+    #[serde(flatten)]
+    pub action: OperatorAction,
 }
 
 impl OperatorCommand {
-    /// Returns the position's next event when the command was given.
-    pub fn seq(&self) -> u64 {
-        match self {
-            Self::Redrive { seq } | Self::Skip { seq } | Self::Settle { seq, .. } => *seq,
-        }
-    }
-
     /// Parses the command that is stored in the position of a plan.
     pub(super) fn stored(plan_no: i64, stored: Value) -> Result<Self, LedgerError> {
         let column = Column::new("positions", "ask").of_row(plan_no);
@@ -135,15 +116,15 @@ impl DeadLetters<'_> {
         };
         let wrong_state = |hint| Err(CommandError::WrongState(tenant.clone(), plan.clone(), position.state, hint));
         let seq = position.seq;
-        let (command, event_type, named_seq) = match (action, position.state) {
+        let (event_type, named_seq) = match (action, position.state) {
             (OperatorAction::Redrive | OperatorAction::Skip, PositionState::Fork) => {
                 return wrong_state("settle the fork by naming the event that counts");
             }
-            (OperatorAction::Redrive, _) => (OperatorCommand::Redrive { seq }, "delivery.redriven", seq),
-            (OperatorAction::Skip, _) => (OperatorCommand::Skip { seq }, "delivery.skipped", seq),
+            (OperatorAction::Redrive, _) => ("delivery.redriven", seq),
+            (OperatorAction::Skip, _) => ("delivery.skipped", seq),
             (OperatorAction::Settle { event_hash }, PositionState::Fork) => {
                 let named = self.seq_of(request, event_hash).await?.ok_or(CommandError::NotInLedger(event_hash))?;
-                (OperatorCommand::Settle { seq, event_hash }, "delivery.fork_settled", named)
+                ("delivery.fork_settled", named)
             }
             (OperatorAction::Settle { .. }, _) => {
                 return wrong_state("there is no fork to settle; redrive or skip the event");
@@ -158,6 +139,7 @@ impl DeadLetters<'_> {
         let events = vec![own_event(origin, event_type, &request.actor, canonical::write(&data))];
         let call = Call { tenant, plan: Plan::deliveries(), expect: Expect::Any, events };
         appender.append(call).await.map_err(CommandError::Append)?;
+        let command = OperatorCommand { seq, action };
         if self.set_command(request, &position, &command).await? { Ok(named_seq) } else { Err(CommandError::Moved) }
     }
 
@@ -169,9 +151,8 @@ impl DeadLetters<'_> {
             request.tenant.as_str(),
             request.plan.as_str(),
             event_hash.as_bytes().as_slice(),
-        )
-        .fetch_optional(self.ledger.pool())
-        .await?;
+        );
+        let seq = seq.fetch_optional(self.ledger.pool()).await?;
         seq.map(|seq| Column::new("events", "seq").read(seq)).transpose()
     }
 
@@ -251,14 +232,15 @@ mod tests {
     #[test]
     fn commands_are_stored_with_the_members_of_the_specification() {
         let commands = [
-            (OperatorCommand::Redrive { seq: 7 }, json!({"verb": "redrive", "seq": 7})),
-            (OperatorCommand::Skip { seq: 7 }, json!({"verb": "skip", "seq": 7})),
+            (OperatorAction::Redrive, json!({"verb": "redrive", "seq": 7})),
+            (OperatorAction::Skip, json!({"verb": "skip", "seq": 7})),
             (
-                OperatorCommand::Settle { seq: 7, event_hash: Hash([1; 32]) },
+                OperatorAction::Settle { event_hash: Hash([1; 32]) },
                 json!({"verb": "settle", "seq": 7, "stands": "01".repeat(32)}),
             ),
         ];
-        for (command, stored) in commands {
+        for (action, stored) in commands {
+            let command = OperatorCommand { seq: 7, action };
             assert_eq!(command.to_json(), stored);
             assert_eq!(OperatorCommand::stored(1, stored).unwrap(), command);
         }

@@ -122,46 +122,40 @@ impl Positions<'_> {
         let (known, new): (Vec<_>, Vec<_>) = plans.iter().partition(|(from, _)| from.stored);
         let mut deferred = Vec::with_capacity(plans.len());
         if !known.is_empty() {
-            deferred.extend(
-                sqlx::query_scalar!(
-                    "-- defer
-                    UPDATE sealbus.positions pos
-                    SET state = 'behind', seen_seq = greatest(pos.seen_seq, pos.next_seq, b.seen_seq), next_at = clock_timestamp(), epoch = $2
-                    FROM unnest($3::bigint[], $4::bigint[], $5::bigint[]) AS b (plan_no, next_seq, seen_seq)
-                    WHERE pos.subscription_no = $1 AND pos.plan_no = b.plan_no AND pos.next_seq = b.next_seq AND pos.state = 'live'
-                    RETURNING pos.plan_no",
-                    subscription_no,
-                    lease.epoch,
-                    &known.iter().map(|(from, _)| from.plan_no).collect::<Vec<_>>(),
-                    &bigints(known.iter().map(|(from, _)| from.next_seq))?,
-                    &bigints(known.iter().map(|(_, seen)| *seen))?,
-                )
-                .fetch_all(self.ledger.pool())
-                .await?,
+            let plan_nos = sqlx::query_scalar!(
+                "-- defer
+                UPDATE sealbus.positions pos
+                SET state = 'behind', seen_seq = greatest(pos.seen_seq, pos.next_seq, b.seen_seq), next_at = clock_timestamp(), epoch = $2
+                FROM unnest($3::bigint[], $4::bigint[], $5::bigint[]) AS b (plan_no, next_seq, seen_seq)
+                WHERE pos.subscription_no = $1 AND pos.plan_no = b.plan_no AND pos.next_seq = b.next_seq AND pos.state = 'live'
+                RETURNING pos.plan_no",
+                subscription_no,
+                lease.epoch,
+                &known.iter().map(|(from, _)| from.plan_no).collect::<Vec<_>>(),
+                &bigints(known.iter().map(|(from, _)| from.next_seq))?,
+                &bigints(known.iter().map(|(_, seen)| *seen))?,
             );
+            deferred.extend(plan_nos.fetch_all(self.ledger.pool()).await?);
         }
         if !new.is_empty() {
-            deferred.extend(
-                sqlx::query_scalar!(
-                    "-- first_deferred
-                    INSERT INTO sealbus.positions (subscription_no, plan_no, next_seq, last_hash, seen_seq, state, next_at, epoch)
-                    SELECT $1, b.plan_no, b.next_seq, b.last_hash, greatest(b.next_seq, b.seen_seq), 'behind', clock_timestamp(), lease.epoch
-                    FROM sealbus.leases lease,
-                        unnest($5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[]) AS b (plan_no, next_seq, last_hash, seen_seq)
-                    WHERE lease.kind = $2 AND lease.key = $3 AND lease.epoch = $4
-                    ON CONFLICT DO NOTHING RETURNING plan_no",
-                    subscription_no,
-                    lease.kind,
-                    lease.key,
-                    lease.epoch,
-                    &new.iter().map(|(from, _)| from.plan_no).collect::<Vec<_>>(),
-                    &bigints(new.iter().map(|(from, _)| from.next_seq))?,
-                    &new.iter().map(|(from, _)| from.last_hash.as_bytes().to_vec()).collect::<Vec<_>>(),
-                    &bigints(new.iter().map(|(_, seen)| *seen))?,
-                )
-                .fetch_all(self.ledger.pool())
-                .await?,
+            let plan_nos = sqlx::query_scalar!(
+                "-- first_deferred
+                INSERT INTO sealbus.positions (subscription_no, plan_no, next_seq, last_hash, seen_seq, state, next_at, epoch)
+                SELECT $1, b.plan_no, b.next_seq, b.last_hash, greatest(b.next_seq, b.seen_seq), 'behind', clock_timestamp(), lease.epoch
+                FROM sealbus.leases lease,
+                    unnest($5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[]) AS b (plan_no, next_seq, last_hash, seen_seq)
+                WHERE lease.kind = $2 AND lease.key = $3 AND lease.epoch = $4
+                ON CONFLICT DO NOTHING RETURNING plan_no",
+                subscription_no,
+                lease.kind,
+                lease.key,
+                lease.epoch,
+                &new.iter().map(|(from, _)| from.plan_no).collect::<Vec<_>>(),
+                &bigints(new.iter().map(|(from, _)| from.next_seq))?,
+                &new.iter().map(|(from, _)| from.last_hash.as_bytes().to_vec()).collect::<Vec<_>>(),
+                &bigints(new.iter().map(|(_, seen)| *seen))?,
             );
+            deferred.extend(plan_nos.fetch_all(self.ledger.pool()).await?);
         }
         Ok(deferred)
     }

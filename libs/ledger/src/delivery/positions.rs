@@ -235,10 +235,8 @@ pub async fn advance(
             &known.iter().map(|step| step.from.state.as_str().to_owned()).collect::<Vec<_>>(),
             &bigints(known.iter().map(|step| step.next_seq))?,
             &known.iter().map(|step| step.last_hash.as_bytes().to_vec()).collect::<Vec<_>>(),
-        )
-        .execute(&mut *connection)
-        .await?;
-        if updated.rows_affected() != known.len() as u64 {
+        );
+        if updated.execute(&mut *connection).await?.rows_affected() != known.len() as u64 {
             return Ok(false);
         }
     }
@@ -257,12 +255,8 @@ pub async fn advance(
             &new.iter().map(|step| step.from.plan_no).collect::<Vec<_>>(),
             &bigints(new.iter().map(|step| step.next_seq))?,
             &new.iter().map(|step| step.last_hash.as_bytes().to_vec()).collect::<Vec<_>>(),
-        )
-        .execute(connection)
-        .await?;
-        if inserted.rows_affected() != new.len() as u64 {
-            return Ok(false);
-        }
+        );
+        return Ok(inserted.execute(connection).await?.rows_affected() == new.len() as u64);
     }
     Ok(true)
 }

@@ -148,10 +148,8 @@ impl Subscriptions<'_> {
 
     /// Returns the names of all subscriptions, sorted.
     pub async fn names(self) -> Result<Vec<String>, LedgerError> {
-        let names = sqlx::query_scalar!("-- subscriptions\nSELECT name FROM sealbus.subscriptions ORDER BY name")
-            .fetch_all(self.ledger.pool())
-            .await?;
-        Ok(names)
+        let names = sqlx::query_scalar!("-- subscriptions\nSELECT name FROM sealbus.subscriptions ORDER BY name");
+        Ok(names.fetch_all(self.ledger.pool()).await?)
     }
 
     /// Returns the totals of all subscriptions, sorted by name.
@@ -189,10 +187,8 @@ impl Subscriptions<'_> {
             WHERE e.tenant <> $2 AND e.seq >= coalesce(p.next_seq, 1)"#,
             subscription.as_str(),
             system.as_str(),
-        )
-        .fetch_one(self.ledger.pool())
-        .await?;
-        Column::new("events", "count(*)").read(events)
+        );
+        Column::new("events", "count(*)").read(events.fetch_one(self.ledger.pool()).await?)
     }
 
     fn partitions(self) -> Result<i32, LedgerError> {

@@ -31,8 +31,7 @@ impl History<'_> {
     fn plans_by_name(self, scope: &Scope) -> impl Stream<Item = Result<i64, LedgerError>> {
         let (tenant, plan) = scope.names();
         let (tenant, plan) = (tenant.map(str::to_owned), plan.map(str::to_owned));
-        let begin = (String::new(), String::new());
-        let pages = stream::try_unfold(begin, move |(after_tenant, after_plan)| {
+        let pages = stream::try_unfold((String::new(), String::new()), move |(after_tenant, after_plan)| {
             let (tenant, plan) = (tenant.clone(), plan.clone());
             async move {
                 let (system, keys) = (Tenant::system(), Plan::keys());

@@ -60,9 +60,8 @@ impl History<'_> {
             tenant.as_str(),
             plan.as_str(),
             below_index.map(bound),
-        )
-        .fetch_optional(self.ledger.pool())
-        .await?;
+        );
+        let row = row.fetch_optional(self.ledger.pool()).await?;
         row.map(|row| Ok(Head { seq: SEQ.read(row.seq)?, hash: EVENT_HASH.hash(&row.event_hash)? })).transpose()
     }
 
@@ -143,17 +142,15 @@ impl History<'_> {
 
     /// Returns the internal numbers of plans, by (tenant, plan). The result omits plans without an event.
     pub async fn plan_nos(self, plans: &[(&str, &str)]) -> Result<HashMap<(String, String), i64>, LedgerError> {
-        let (tenants, names): (Vec<String>, Vec<String>) =
-            plans.iter().map(|(tenant, plan)| ((*tenant).to_owned(), (*plan).to_owned())).unzip();
+        let (tenants, names): (Vec<&str>, Vec<&str>) = plans.iter().copied().unzip();
         let rows = sqlx::query!(
             "-- plan_nos
             SELECT p.tenant, p.plan, p.plan_no FROM unnest($1::text[], $2::text[]) AS w (tenant, plan)
             JOIN sealbus.plans p ON p.tenant = w.tenant AND p.plan = w.plan",
-            &tenants,
-            &names,
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        Ok(rows.into_iter().map(|row| ((row.tenant, row.plan), row.plan_no)).collect())
+            &tenants as &[&str],
+            &names as &[&str],
+        );
+        let rows = rows.fetch_all(self.ledger.pool()).await?.into_iter();
+        Ok(rows.map(|row| ((row.tenant, row.plan), row.plan_no)).collect())
     }
 }

@@ -109,8 +109,6 @@ impl History<'_> {
 /// Returns the patterns as LIKE reads them; `None` for all types. Types can contain `_`, which LIKE reads as any character, so
 /// it is escaped.
 fn like_patterns(types: &[TypePattern]) -> Option<Vec<String>> {
-    if types.is_empty() {
-        return None;
-    }
-    Some(types.iter().map(|pattern| pattern.as_str().replace('_', "\\_").replace('*', "%")).collect())
+    let like = |pattern: &TypePattern| pattern.as_str().replace('_', "\\_").replace('*', "%");
+    (!types.is_empty()).then(|| types.iter().map(like).collect())
 }

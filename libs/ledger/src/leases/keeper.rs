@@ -140,7 +140,9 @@ impl Task {
             };
             let pause = match outcome {
                 Ok(Ok(complete)) => {
-                    self.on_renewed();
+                    if std::mem::take(&mut self.failing) {
+                        tracing::info!(kind = self.config.kind, "leases can be renewed again");
+                    }
                     if complete { self.config.renew_interval } else { self.config.renew_interval / 4 }
                 }
                 Ok(Err(error)) => self.on_renewal_failed(&error_chain(&error)),
@@ -149,7 +151,8 @@ impl Task {
             let next_step = Instant::now() + pause;
             loop {
                 self.lose_expired();
-                let wake = self.first_expiry().map_or(next_step, |expiry| expiry.min(next_step));
+                let expiries = self.held.values().filter_map(|held| *held.until.borrow());
+                let wake = expiries.min().map_or(next_step, |expiry| expiry.min(next_step));
                 tokio::select! {
                     () = stop.cancelled() => break,
                     _ = able.changed() => break,
@@ -203,13 +206,12 @@ impl Task {
             let excess: Vec<String> = self.held.keys().skip(share).cloned().collect();
             self.lose(|key, _| excess.iter().any(|other| other == key));
             leases.release(&kind, &excess, &owner).await?;
-        } else if self.held.len() < share {
-            let wanted = free_keys(&keys, &view, &owner, share - self.held.len());
-            if !wanted.is_empty() {
-                let sent = Instant::now();
-                for grant in leases.take(&kind, &wanted, &owner, lease_duration).await? {
-                    self.gain(grant.key, grant.epoch, sent + lease_duration);
-                }
+        }
+        let wanted = free_keys(&keys, &view, &owner, share.saturating_sub(self.held.len()));
+        if !wanted.is_empty() {
+            let sent = Instant::now();
+            for grant in leases.take(&kind, &wanted, &owner, lease_duration).await? {
+                self.gain(grant.key, grant.epoch, sent + lease_duration);
             }
         }
         Ok(self.held.len() == share)
@@ -237,16 +239,6 @@ impl Task {
     fn lose_expired(&mut self) {
         let now = Instant::now();
         self.lose(|_, held| held.until.borrow().is_none_or(|until| until <= now));
-    }
-
-    fn first_expiry(&self) -> Option<Instant> {
-        self.held.values().filter_map(|held| *held.until.borrow()).min()
-    }
-
-    fn on_renewed(&mut self) {
-        if std::mem::take(&mut self.failing) {
-            tracing::info!(kind = self.config.kind, "leases can be renewed again");
-        }
     }
 
     /// Reports the first of consecutive failures. Returns the pause before the next attempt.

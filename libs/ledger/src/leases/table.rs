@@ -69,11 +69,9 @@ impl Leases<'_> {
             members_of(kind),
             owner,
             duration.as_secs_f64(),
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
+        );
         let mut renewed = Renewed::default();
-        for row in rows {
+        for row in rows.fetch_all(self.ledger.pool()).await? {
             if row.member {
                 renewed.member = true;
             } else {
@@ -91,11 +89,9 @@ impl Leases<'_> {
             WHERE kind IN ($1, $2) AND expires_at > clock_timestamp() ORDER BY key"#,
             kind,
             members_of(kind),
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
+        );
         let mut view = LeaseView::default();
-        for row in rows {
+        for row in rows.fetch_all(self.ledger.pool()).await? {
             if row.member { &mut view.members } else { &mut view.owned }.push(row.key);
         }
         Ok(view)

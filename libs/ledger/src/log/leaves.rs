@@ -6,7 +6,6 @@ use sealbus_core::hash::Hash;
 use sealbus_core::seal::{Suite, check_shape};
 
 use super::queue::{LastLeaves, Queued};
-use crate::history::record::RecordRow;
 
 /// A plan that is not sealed further, because its next event is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,42 +45,32 @@ impl<'a> Batch<'a> {
     }
 
     /// Gives a queued event its leaf, or stops its plan. Later events of a stopped plan are ignored.
-    pub(super) fn take(&mut self, row: Queued) {
-        if self.stopped.iter().any(|stopped| stopped.plan_no == row.plan_no) {
+    pub(super) fn take(&mut self, mut row: Queued) {
+        let (plan_no, seq) = (row.plan_no, row.seq);
+        if self.stopped.iter().any(|stopped| stopped.plan_no == plan_no) {
             return;
         }
-        let (tenant, plan) =
-            row.event.as_ref().map_or_else(Default::default, |event| (event.tenant.clone(), event.plan.clone()));
-        match self.leaf(row.plan_no, row.seq, row.event_hash.as_deref(), row.event) {
+        let event = row.event.as_ref();
+        let (tenant, plan) = event.map(|event| (event.tenant.clone(), event.plan.clone())).unwrap_or_default();
+        match self.leaf(&mut row) {
             Ok((partition, record)) => {
-                self.leaves.push(NewLeaf {
-                    queue_id: row.id,
-                    index: self.last.size,
-                    plan_no: row.plan_no,
-                    seq: row.seq,
-                    partition,
-                    hash: record.leaf_hash(),
-                });
+                let (queue_id, index, hash) = (row.id, self.last.size, record.leaf_hash());
+                self.leaves.push(NewLeaf { queue_id, index, plan_no, seq, partition, hash });
                 self.last.size += 1;
             }
-            Err(reason) => self.stopped.push(StoppedPlan { plan_no: row.plan_no, tenant, plan, seq: row.seq, reason }),
+            Err(reason) => self.stopped.push(StoppedPlan { plan_no, tenant, plan, seq, reason }),
         }
     }
 
     /// Checks that the event is the next one of its plan, and makes it the last leaf of the plan.
-    fn leaf(
-        &mut self,
-        plan_no: i64,
-        seq: i64,
-        queued: Option<&[u8]>,
-        event: Option<RecordRow>,
-    ) -> Result<(i32, Record), String> {
-        let Some(last) = self.last.plans.get_mut(&plan_no) else { return Err("the plan is not in the ledger".into()) };
+    fn leaf(&mut self, row: &mut Queued) -> Result<(i32, Record), String> {
+        let seq = row.seq;
+        let last = self.last.plans.get_mut(&row.plan_no).ok_or("the plan is not in the ledger")?;
         let expected = last.leaf_seq.unwrap_or(0) + 1;
         if seq != expected {
             return Err(format!("the next leaf of the plan must have seq {expected}"));
         }
-        let event = event.ok_or("the event is not in the ledger")?;
+        let event = row.event.take().ok_or("the event is not in the ledger")?;
         let record = event.into_record(self.origin).map_err(|error| error.to_string())?;
         let header = &record.header;
         if u64::try_from(seq) != Ok(header.seq) {
@@ -104,7 +93,7 @@ impl<'a> Batch<'a> {
         if header.hash() != record.event_hash {
             return Err("EVENT_HASH: the header does not hash to event_hash".into());
         }
-        if queued.is_some_and(|queued| queued != record.event_hash.as_bytes()) {
+        if row.event_hash.as_deref().is_some_and(|queued| queued != record.event_hash.as_bytes()) {
             return Err("MISSING: the seal queue names another event".into());
         }
         last.leaf_seq = Some(seq);

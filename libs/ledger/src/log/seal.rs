@@ -67,11 +67,9 @@ impl Log<'_> {
         signing: Option<Signing<'_>>,
     ) -> Result<Sealed, LedgerError> {
         let mut transaction = self.ledger.pool().begin().await?;
-        let locked =
-            sqlx::query_scalar!("-- seal_lock\nSELECT pg_try_advisory_xact_lock($1) AS \"locked!\"", SEALER_LOCK)
-                .fetch_one(&mut *transaction)
-                .await?;
-        if !locked {
+        let lock =
+            sqlx::query_scalar!("-- seal_lock\nSELECT pg_try_advisory_xact_lock($1) AS \"locked!\"", SEALER_LOCK);
+        if !lock.fetch_one(&mut *transaction).await? {
             transaction.rollback().await?;
             return Ok(Sealed { elsewhere: true, ..Sealed::default() });
         }

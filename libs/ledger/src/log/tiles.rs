@@ -101,7 +101,7 @@ impl Log<'_> {
     ) -> Result<(), LedgerError> {
         let (levels, places): (Vec<i16>, Vec<i64>) = tiles.iter().filter_map(|tile| row_key(tile.id())).unzip();
         let width = Column::new("tiles", "width");
-        let widths: Vec<i16> = tiles.iter().map(|tile| width.smallint(tile.id().width())).collect::<Result<_, _>>()?;
+        let widths: Vec<i16> = tiles.iter().map(|tile| width.fit(tile.id().width())).collect::<Result<_, _>>()?;
         let hashes: Vec<Vec<u8>> = tiles.iter().map(HashTile::encode).collect();
         sqlx::query!(
             "-- write_tiles

@@ -39,7 +39,7 @@ pub async fn make_schemas(admin_url: &str) -> Result<(), OpenError> {
     Ok(connection.close().await?)
 }
 
-/// Creates the two roles and the schemas in the database of `admin_url`, and lets the roles log in with these passwords.
+/// Does the same as [`make_schemas`], and lets the roles log in with these passwords.
 pub async fn make_roles(admin_url: &str, owner_password: &str, writer_password: &str) -> Result<(), OpenError> {
     make_schemas(admin_url).await?;
     let mut connection = connect(admin_url).await?;

@@ -1,7 +1,7 @@
 //! Creation of a ledger: the row of table `deployment`, and the first event.
 
 use sealbus_core::event::is_origin;
-use sealbus_core::seal::{Keyring, Signer};
+use sealbus_core::seal::Keyring;
 use sealbus_core::timestamp::Timestamp;
 use uuid::Uuid;
 
@@ -63,25 +63,16 @@ pub async fn create(url: &str, creation: &Creation, keyring: &Keyring) -> Result
     )
     .fetch_one(&mut *transaction)
     .await?;
-    let created = Deployment {
-        generation: row.generation,
-        origin: creation.origin.clone(),
-        log_id: creation.log_id,
-        partitions: creation.partitions,
-    };
+    let Creation { origin, log_id, partitions, .. } = creation.clone();
+    let created = Deployment { generation: row.generation, origin, log_id, partitions };
     let signer = keyring.signer().map_err(OpenError::Keyring)?;
-    let draft = first_key(creation, &signer);
+    let payload = signer.key_added(&creation.origin, signer.kid());
+    let added = own_event(&creation.origin, "key.added", "sealbus", payload);
+    let draft = Draft { event_id: creation.first_event, ..added };
     append_first(&mut transaction, &created, keyring, &draft, Timestamp::from_offset(row.now)).await?;
     allow_first(&mut transaction, signer.kid()).await?;
     commit(transaction).await?;
     pool.close().await;
     tracing::info!(origin = creation.origin, partitions = creation.partitions, "ledger created");
     Ok(())
-}
-
-/// Returns `key.added` for the active key, whose proof is made by the key itself.
-fn first_key(creation: &Creation, signer: &Signer) -> Draft {
-    let payload = signer.key_added(&creation.origin, signer.kid());
-    let draft = own_event(&creation.origin, "key.added", "sealbus", payload);
-    Draft { event_id: creation.first_event, ..draft }
 }

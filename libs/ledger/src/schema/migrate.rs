@@ -11,7 +11,7 @@ use sqlx::migrate::{Migration, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
-use crate::{Ledger, LedgerError, OpenError};
+use crate::{Ledger, OpenError};
 
 /// The newest migration that this program has. Readiness checks expect it unless another one is configured.
 pub const EXPECTED_MIGRATION: i64 = 8;
@@ -54,24 +54,13 @@ pub async fn migrate(owner_url: &str) -> Result<(), OpenError> {
         PgConnectOptions::from_str(owner_url).map_err(OpenError::Address)?.options([("search_path", "sealbus")]);
     let mut connection = options.connect().await?;
     // CREATE SCHEMA IF NOT EXISTS needs the right to create schemas even if the schema exists.
-    let exists = sqlx::query_scalar!("-- migrate\nSELECT to_regnamespace('sealbus') IS NOT NULL AS \"there!\"")
-        .fetch_one(&mut connection)
-        .await?;
-    if !exists {
+    let exists = sqlx::query_scalar!("-- migrate\nSELECT to_regnamespace('sealbus') IS NOT NULL AS \"there!\"");
+    if !exists.fetch_one(&mut connection).await? {
         sqlx::query!("-- migrate\nCREATE SCHEMA sealbus").execute(&mut connection).await?;
     }
     // Migrator::run would do the same, but its future is not Send.
     MIGRATOR.run_direct(None, &mut connection, false).await.map_err(OpenError::Migration)?;
-    connection.close().await?;
-    Ok(())
-}
-
-/// Returns the version of the newest migration that was applied; 0 if none was.
-pub async fn applied_migration(ledger: &Ledger) -> Result<i64, LedgerError> {
-    let version = sqlx::query_scalar!(
-        "-- applied_migration\nSELECT max(version) AS version FROM sealbus._sqlx_migrations WHERE success"
-    );
-    Ok(version.fetch_one(ledger.pool()).await?.unwrap_or(0))
+    Ok(connection.close().await?)
 }
 
 /// Checks that the newest applied migration is `expected`, for readiness.
@@ -79,7 +68,10 @@ pub async fn applied_migration(ledger: &Ledger) -> Result<i64, LedgerError> {
 /// # Errors
 /// A short text for an operator.
 pub async fn check_migration(ledger: &Ledger, expected: i64) -> Result<(), String> {
-    match applied_migration(ledger).await {
+    let newest = sqlx::query_scalar!(
+        "-- applied_migration\nSELECT max(version) AS version FROM sealbus._sqlx_migrations WHERE success"
+    );
+    match newest.fetch_one(ledger.pool()).await.map(Option::unwrap_or_default) {
         Ok(applied) if applied == expected => Ok(()),
         Ok(applied) => Err(format!("{applied} is applied, {expected} is expected")),
         Err(_) => Err("unknown".to_owned()),

@@ -9,4 +9,4 @@ mod creation;
 mod migrate;
 
 pub use self::creation::{Creation, create};
-pub use self::migrate::{EXPECTED_MIGRATION, applied_migration, check_migration, migrate};
+pub use self::migrate::{EXPECTED_MIGRATION, check_migration, migrate};

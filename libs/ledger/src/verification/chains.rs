@@ -1,5 +1,7 @@
 //! One run of plans, read in the order of plan number and seq, and checked.
 
+use std::sync::atomic::Ordering;
+
 use futures::{Stream, TryStreamExt};
 use sealbus_core::event::{PayloadMode, Record};
 use sealbus_core::hash::Hash;
@@ -68,17 +70,21 @@ impl Verification<'_> {
         let mut current: Option<(&PlanToRead, ChainCheck<'_>)> = None;
         while let Some(row) = rows.try_next().await? {
             while current.as_ref().is_none_or(|(plan, _)| plan.plan_no != row.plan_no) {
-                verified.finish(current.take());
+                if let Some((_, check)) = current.take() {
+                    verified.add_plan(check.finish());
+                }
                 let Some(plan) = waiting.next() else { return Ok(verified) };
                 current = Some((plan, basis.check(plan)));
             }
             if let Some((plan, check)) = &mut current {
-                basis.count_read();
+                basis.read.fetch_add(1, Ordering::Relaxed);
                 self.check_row(plan, check, row, basis, &mut opening, &mut verified).await?;
             }
         }
-        verified.finish(current);
-        waiting.for_each(|plan| verified.finish(Some((plan, basis.check(plan)))));
+        let rest = waiting.map(|plan| basis.check(plan));
+        for check in current.into_iter().map(|(_, check)| check).chain(rest) {
+            verified.add_plan(check.finish());
+        }
         Ok(verified)
     }
 
@@ -126,13 +132,5 @@ impl Verification<'_> {
 impl Basis {
     fn check(&self, plan: &PlanToRead) -> ChainCheck<'_> {
         ChainCheck::new(&self.trust, self.log.as_deref(), None, &plan.tenant, &plan.plan)
-    }
-}
-
-impl Verified {
-    fn finish(&mut self, checked: Option<(&PlanToRead, ChainCheck<'_>)>) {
-        if let Some((_, check)) = checked {
-            self.add_plan(check.finish());
-        }
     }
 }

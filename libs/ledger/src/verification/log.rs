@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use futures::TryStreamExt;
-use sealbus_core::log::tile::{TileId, TileKind};
+use sealbus_core::log::tile::TileKind;
 use sealbus_core::verify::{CheckedLog, TreeCheck};
 
 use super::{Basis, Scope, Verification};
@@ -32,8 +32,10 @@ impl Verification<'_> {
             if level.replace(wanted) != Some(wanted) || read.is_empty() {
                 read = self.ledger.log().stored_tiles(wanted, id.n()).await?.into();
             }
-            let tile = read.front().filter(|(n, _)| *n == id.n()).map(|(_, hashes)| cut(id, hashes));
-            tree.take(tile);
+            // A stored tile is cut to its width in the tree. A narrower one is taken as it is, and the check finds it.
+            let length = 32 * usize::from(id.width());
+            let stored = read.front().filter(|(n, _)| *n == id.n()).map(|(_, hashes)| hashes.as_slice());
+            tree.take(stored.map(|hashes| hashes.get(..length).unwrap_or(hashes)));
         }
         Ok(())
     }
@@ -63,11 +65,9 @@ impl Verification<'_> {
             WHERE l.log_id = $1 AND l.leaf_index = ANY ($2)",
             self.ledger.deployment().log_id,
             &indexes.iter().map(|index| bound(*index)).collect::<Vec<_>>(),
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
+        );
         let mut places = BTreeMap::new();
-        for row in rows {
+        for row in rows.fetch_all(self.ledger.pool()).await? {
             if let Ok(seq) = u64::try_from(row.seq) {
                 places.insert(INDEX.read(row.leaf_index)?, (row.tenant, row.plan, seq));
             }
@@ -125,9 +125,4 @@ impl Verification<'_> {
         }
         Ok(unclaimed)
     }
-}
-
-/// Cuts a stored tile to the width that it has in the tree. A narrower tile is returned as it is, and the check finds it.
-fn cut(id: TileId, hashes: &[u8]) -> &[u8] {
-    hashes.get(..32 * usize::from(id.width())).unwrap_or(hashes)
 }

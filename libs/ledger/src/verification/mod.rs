@@ -2,12 +2,6 @@
 //!
 //! The checks are those of `sealbus_core::verify` (`docs/spec/integrity.md#verifying`). This module reads rows for them directly
 //! from the tables. It never trusts a stored value: what is wrong with a row is a finding, and the verification goes on.
-//!
-//! - `trust`: what has to be known before the first plan is checked: keys, erasures, the latest time of the log.
-//! - `runs`: which plans are read together.
-//! - `chains`: one such run of plans, read and checked.
-//! - `opening`: encrypted payloads, for an operator whose keyring can open them.
-//! - `log`: the stored tiles, and the leaves that belong to no event.
 
 mod chains;
 mod log;
@@ -63,10 +57,6 @@ impl Basis {
     /// Returns the number of events that all workers have read so far.
     pub fn read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn count_read(&self) {
-        self.read.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns whether the record is to be ignored because it came after the verification began. Its leaf, if it has one, then

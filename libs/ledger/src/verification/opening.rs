@@ -2,6 +2,7 @@
 //! This is possible only if the verifier's keyring holds the `kek-` keys.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use sealbus_core::envelope::{DataKey, Envelope, Unopened, UnwrapError};
 use sealbus_core::event::Record;
@@ -56,18 +57,19 @@ impl<'a> Opening<'a> {
 
     async fn look_up(&mut self, tenant: &str, key_id: Uuid) -> Result<&LookedUp, LedgerError> {
         let name = (tenant.to_owned(), key_id);
-        if !self.keys.contains_key(&name) {
-            if self.keys.len() >= MAX_CACHED {
-                self.keys.clear();
-            }
-            let row = self.ledger.data_keys().wrapped(std::slice::from_ref(&name)).await?.pop();
-            let looked_up = match row.map(|row| self.keyring.unwrap_data_key(&row)) {
-                Some(Ok(key)) => LookedUp::Found(key),
-                Some(Err(UnwrapError::NoKek { .. })) => LookedUp::NoKek,
-                Some(Err(UnwrapError::Changed { .. })) | None => LookedUp::Lost,
-            };
-            self.keys.insert(name.clone(), looked_up);
+        if self.keys.len() >= MAX_CACHED && !self.keys.contains_key(&name) {
+            self.keys.clear();
         }
-        Ok(self.keys.get(&name).unwrap_or(&LookedUp::Lost))
+        match self.keys.entry(name) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(unknown) => {
+                let row = self.ledger.data_keys().wrapped(std::slice::from_ref(unknown.key())).await?.pop();
+                Ok(unknown.insert(match row.map(|row| self.keyring.unwrap_data_key(&row)) {
+                    Some(Ok(key)) => LookedUp::Found(key),
+                    Some(Err(UnwrapError::NoKek { .. })) => LookedUp::NoKek,
+                    Some(Err(UnwrapError::Changed { .. })) | None => LookedUp::Lost,
+                }))
+            }
+        }
     }
 }

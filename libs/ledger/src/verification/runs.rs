@@ -48,7 +48,44 @@ impl<'a> Runs<'a> {
 
     /// Returns the next runs; an empty list at the end.
     pub(super) async fn next_page(&mut self) -> Result<Vec<Run>, LedgerError> {
-        let plans = if self.since == 0 { self.plans().await? } else { self.plans_since().await? };
+        let (tenant, plan) = self.scope.names();
+        let plans = if self.since == 0 {
+            let plans = sqlx::query_as!(
+                PlanToRead,
+                r#"-- plans_to_read
+                SELECT plan_no, tenant, plan, NULL::bigint AS from_seq FROM sealbus.plans
+                WHERE ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR plan = $2) AND plan_no > $3
+                ORDER BY plan_no LIMIT $4"#,
+                tenant,
+                plan,
+                self.after,
+                PLAN_PAGE,
+            );
+            plans.fetch_all(self.ledger.pool()).await?
+        } else {
+            // Only plans that have new leaves, or events in the seal queue.
+            let plans = sqlx::query_as!(
+                PlanToRead,
+                r#"-- plans_since
+                SELECT p.plan_no, p.tenant, p.plan, n.seq AS from_seq
+                FROM (
+                    SELECT plan_no, min(seq) AS seq FROM (
+                        SELECT plan_no, seq FROM sealbus.log_leaves WHERE log_id = $1 AND leaf_index >= $2
+                        UNION ALL
+                        SELECT plan_no, seq FROM sealbus.seal_queue
+                    ) new GROUP BY plan_no
+                ) n JOIN sealbus.plans p ON p.plan_no = n.plan_no
+                WHERE ($3::text IS NULL OR p.tenant = $3) AND ($4::text IS NULL OR p.plan = $4) AND p.plan_no > $5
+                ORDER BY p.plan_no LIMIT $6"#,
+                self.ledger.deployment().log_id,
+                bound(self.since),
+                tenant,
+                plan,
+                self.after,
+                PLAN_PAGE,
+            );
+            plans.fetch_all(self.ledger.pool()).await?
+        };
         if let Some(last) = plans.last() {
             self.after = last.plan_no;
         }
@@ -70,48 +107,5 @@ impl<'a> Runs<'a> {
             && run.plans.iter().all(whole)
             && whole(plan)
             && (next || *self.scope == Scope::Everything)
-    }
-
-    /// Reads the next plans in scope.
-    async fn plans(&self) -> Result<Vec<PlanToRead>, LedgerError> {
-        let (tenant, plan) = self.scope.names();
-        let plans = sqlx::query_as!(
-            PlanToRead,
-            r#"-- plans_to_read
-            SELECT plan_no, tenant, plan, NULL::bigint AS from_seq FROM sealbus.plans
-            WHERE ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR plan = $2) AND plan_no > $3
-            ORDER BY plan_no LIMIT $4"#,
-            tenant,
-            plan,
-            self.after,
-            PLAN_PAGE,
-        );
-        Ok(plans.fetch_all(self.ledger.pool()).await?)
-    }
-
-    /// Reads the next plans in scope that have new leaves, or events in the seal queue.
-    async fn plans_since(&self) -> Result<Vec<PlanToRead>, LedgerError> {
-        let (tenant, plan) = self.scope.names();
-        let plans = sqlx::query_as!(
-            PlanToRead,
-            r#"-- plans_since
-            SELECT p.plan_no, p.tenant, p.plan, n.seq AS from_seq
-            FROM (
-                SELECT plan_no, min(seq) AS seq FROM (
-                    SELECT plan_no, seq FROM sealbus.log_leaves WHERE log_id = $1 AND leaf_index >= $2
-                    UNION ALL
-                    SELECT plan_no, seq FROM sealbus.seal_queue
-                ) new GROUP BY plan_no
-            ) n JOIN sealbus.plans p ON p.plan_no = n.plan_no
-            WHERE ($3::text IS NULL OR p.tenant = $3) AND ($4::text IS NULL OR p.plan = $4) AND p.plan_no > $5
-            ORDER BY p.plan_no LIMIT $6"#,
-            self.ledger.deployment().log_id,
-            bound(self.since),
-            tenant,
-            plan,
-            self.after,
-            PLAN_PAGE,
-        );
-        Ok(plans.fetch_all(self.ledger.pool()).await?)
     }
 }

@@ -69,10 +69,8 @@ impl Verification<'_> {
             ORDER BY p.tenant, p.plan, q.seq"#,
             tenant,
             plan,
-        )
-        .fetch_all(self.ledger.pool())
-        .await?;
-        let findings = rows.into_iter().map(|row| {
+        );
+        let findings = rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|row| {
             let text = "the seal queue names an event here that is missing or has another hash";
             // A finding cannot have a negative seq, so the detail has the stored one.
             let (seq, detail) = u64::try_from(row.seq)

@@ -268,10 +268,10 @@ async fn an_ask_is_an_event_first_and_then_due() {
             .unwrap(),
         1
     );
-    assert_eq!(scene.standing().await.command, Some(OperatorCommand::Redrive { seq: 1 }));
+    assert_eq!(scene.standing().await.command, Some(OperatorCommand { seq: 1, action: OperatorAction::Redrive }));
     assert!(scene.is_due().await);
     assert_eq!(ledger.dead_letters().issue(appender, &order("never mind"), OperatorAction::Skip).await.unwrap(), 1);
-    assert_eq!(scene.standing().await.command, Some(OperatorCommand::Skip { seq: 1 }));
+    assert_eq!(scene.standing().await.command, Some(OperatorCommand { seq: 1, action: OperatorAction::Skip }));
     let page = PageQuery { limit: 10, ..PageQuery::default() };
     let events = ledger.history().page(&tenant("acme"), &Plan::deliveries(), &page).await.unwrap().records;
     let types: Vec<&str> = events.iter().map(|event| event.header.event_type.as_str()).collect();
@@ -361,7 +361,8 @@ async fn a_fork_is_settled_by_an_event_that_the_ledger_holds() {
             .unwrap(),
         2
     );
-    assert_eq!(scene.standing().await.command, Some(OperatorCommand::Settle { seq: 3, event_hash }));
+    let action = OperatorAction::Settle { event_hash };
+    assert_eq!(scene.standing().await.command, Some(OperatorCommand { seq: 3, action }));
     let page = PageQuery { limit: 10, ..PageQuery::default() };
     let events = ledger.history().page(&tenant("acme"), &Plan::deliveries(), &page).await.unwrap().records;
     let data: serde_json::Value = serde_json::from_str(events[0].payload.as_deref().unwrap()).unwrap();

@@ -70,7 +70,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::List { subscription, tenant, all, limit, output } => {
             let states = if all { Vec::new() } else { vec![PositionState::Dead] };
-            let query = BlockedQuery { subscription, tenant, states, limit };
+            let query = BlockedQuery { subscription, tenant, plan: None, states, limit };
             print(&wiring::open_ledger(&settings).await?.dead_letters().list(&query).await?, output);
         }
         Command::Show(position) => show(&settings, position).await?,
