@@ -18,12 +18,17 @@ use sealbus_testkit::events::numbered as draft;
 use sealbus_testkit::ledger::{ORIGIN, call, plan, tenant};
 use uuid::Uuid;
 
-fn ada() -> DataSubject {
+fn data_subject() -> DataSubject {
     DataSubject::parse("Ada Lovelace").unwrap()
 }
 
-fn order() -> ErasureRequest {
-    ErasureRequest { tenant: tenant("acme"), subject: ada(), actor: "officer".into(), reason: "ticket 17".into() }
+fn erasure_request() -> ErasureRequest {
+    ErasureRequest {
+        tenant: tenant("acme"),
+        subject: data_subject(),
+        actor: "officer".into(),
+        reason: "ticket 17".into(),
+    }
 }
 
 fn data_key(number: u8) -> DataKey {
@@ -31,11 +36,11 @@ fn data_key(number: u8) -> DataKey {
 }
 
 fn wrapped(test: &TestLedger, key: &DataKey, epoch: u32) -> WrappedKey {
-    test.keyring.wrap_data_key(key, "acme", &ada(), NonZeroU32::new(epoch).unwrap(), &[1; 24]).unwrap()
+    test.keyring.wrap_data_key(key, "acme", &data_subject(), NonZeroU32::new(epoch).unwrap(), &[1; 24]).unwrap()
 }
 
 /// Returns an event of plan `p` whose payload is encrypted under the key.
-fn under(key: &DataKey) -> Draft {
+fn encrypted_draft(key: &DataKey) -> Draft {
     let draft = draft(1);
     let binding = Binding {
         origin: ORIGIN,
@@ -61,11 +66,11 @@ fn under(key: &DataKey) -> Draft {
 }
 
 #[tokio::test]
-async fn a_key_that_is_closed_or_gone_takes_no_event_and_an_event_beside_it_is_taken() {
+async fn an_event_under_a_missing_or_closed_key_is_refused_and_a_plain_one_is_stored() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     let key = data_key(1);
-    let append = async || appender.append(call("acme", "p", vec![under(&key)])).await.map(|_| ());
+    let append = async || appender.append(call("acme", "p", vec![encrypted_draft(&key)])).await.map(|_| ());
     let is_refused = |outcome: &Result<(), AppendError>| matches!(outcome, Err(AppendError::DataKeyErased(key_id)) if *key_id == key.key_id());
     let outcome = append().await;
     assert!(is_refused(&outcome), "an event was appended under a key that was never stored: {outcome:?}");
@@ -75,12 +80,12 @@ async fn a_key_that_is_closed_or_gone_takes_no_event_and_an_event_beside_it_is_t
     let outcome = append().await;
     assert!(is_refused(&outcome), "an event was appended under a closed key: {outcome:?}");
     assert!(appender.append(call("acme", "p", vec![draft(2)])).await.is_ok());
-    let next = test.ledger.data_keys().current("acme", &[ada()]).await.unwrap();
+    let next = test.ledger.data_keys().current("acme", &[data_subject()]).await.unwrap();
     assert!(matches!(&next[..], [Current::Next(epoch)] if epoch.get() == 2), "{next:?}");
 }
 
 #[tokio::test]
-async fn one_key_is_made_of_two_at_once_and_is_given_by_its_name() {
+async fn the_first_of_two_keys_of_one_epoch_is_stored_and_found_by_its_id() {
     let test = TestLedger::start().await;
     let (one, other) = (wrapped(&test, &data_key(1), 1), wrapped(&test, &data_key(2), 1));
     test.ledger.data_keys().add(std::slice::from_ref(&one)).await.unwrap();
@@ -90,7 +95,7 @@ async fn one_key_is_made_of_two_at_once_and_is_given_by_its_name() {
 }
 
 #[tokio::test]
-async fn an_erasure_waits_for_the_append_that_holds_the_key() {
+async fn an_erasure_waits_for_a_transaction_that_has_locked_the_key() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     let key = data_key(1);
@@ -99,7 +104,7 @@ async fn an_erasure_waits_for_the_append_that_holds_the_key() {
     let share = "SELECT key_id FROM sealbus.data_keys FOR SHARE";
     sqlx::query(share).execute(&mut *holder).await.unwrap();
     let ledger = test.ledger.clone();
-    let erasing = tokio::spawn(async move { ledger.data_keys().erase(&appender, &order()).await });
+    let erasing = tokio::spawn(async move { ledger.data_keys().erase(&appender, &erasure_request()).await });
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '-- close_data_keys%' AND datname = current_database()";
     sealbus_testkit::eventually("the erasure waits", async || test.postgres.count(waiting).await == 1).await;
     holder.commit().await.unwrap();
@@ -108,13 +113,13 @@ async fn an_erasure_waits_for_the_append_that_holds_the_key() {
 }
 
 #[tokio::test]
-async fn a_verifier_finds_erased_and_nothing_else() {
+async fn verification_reports_only_the_erased_event() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     let key = data_key(1);
     test.ledger.data_keys().add(&[wrapped(&test, &key, 1)]).await.unwrap();
-    appender.append(call("acme", "p", vec![draft(1), under(&key), draft(3)])).await.unwrap();
-    assert_eq!(test.ledger.data_keys().erase(&appender, &order()).await.unwrap().keys, [key.key_id()]);
+    appender.append(call("acme", "p", vec![draft(1), encrypted_draft(&key), draft(3)])).await.unwrap();
+    assert_eq!(test.ledger.data_keys().erase(&appender, &erasure_request()).await.unwrap().keys, [key.key_id()]);
     test.ledger.log().seal_batch(100, &std::collections::HashSet::new(), None).await.unwrap();
 
     let all = PageQuery { limit: 100, ..PageQuery::default() };
@@ -134,7 +139,7 @@ async fn a_verifier_finds_erased_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_erasure_in_another_plan_or_tenant_erases_nothing() {
+async fn an_erasure_event_in_another_plan_or_tenant_has_no_effect() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     let key = data_key(1);

@@ -9,7 +9,7 @@ use sealbus_testkit::TestLedger;
 use sealbus_testkit::events::numbered as draft;
 use sealbus_testkit::ledger::call;
 
-fn name(name: &str) -> Subscription {
+fn subscription(name: &str) -> Subscription {
     Subscription::parse(name).unwrap()
 }
 
@@ -24,23 +24,23 @@ async fn floors(test: &TestLedger, subscription_no: i64) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn from_the_beginning_all_floors_are_zero_and_creation_is_repeatable() {
+async fn a_subscription_from_the_beginning_has_floors_of_zero_and_is_created_once() {
     let test = TestLedger::start().await;
-    let first = test.ledger.subscriptions().find_or_create(&name("audit"), Start::Beginning).await.unwrap();
+    let first = test.ledger.subscriptions().find_or_create(&subscription("audit"), Start::Beginning).await.unwrap();
     assert_eq!((first.waits_for, first.start), (None, Start::Beginning));
     assert_eq!(floors(&test, first.subscription_no).await, [0; 8]);
-    let again = test.ledger.subscriptions().find_or_create(&name("audit"), Start::Now).await.unwrap();
+    let again = test.ledger.subscriptions().find_or_create(&subscription("audit"), Start::Now).await.unwrap();
     assert_eq!((again.subscription_no, again.start, again.waits_for), (first.subscription_no, Start::Beginning, None));
     assert_eq!(test.ledger.subscriptions().names().await.unwrap(), ["audit"]);
-    assert_eq!(test.ledger.subscriptions().number(&name("audit")).await.unwrap(), Some(first.subscription_no));
+    assert_eq!(test.ledger.subscriptions().number(&subscription("audit")).await.unwrap(), Some(first.subscription_no));
 }
 
 #[tokio::test]
-async fn from_now_waits_until_what_was_queued_is_sealed() {
+async fn a_subscription_from_now_waits_until_queued_events_are_sealed() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     appender.append(call("acme", "order-1", vec![draft(1), draft(2)])).await.unwrap();
-    let subscribed = test.ledger.subscriptions().find_or_create(&name("late"), Start::Now).await.unwrap();
+    let subscribed = test.ledger.subscriptions().find_or_create(&subscription("late"), Start::Now).await.unwrap();
     let bound = subscribed.waits_for.expect("two events and the key's have no leaf yet");
     assert!(!test.ledger.subscriptions().finish(subscribed.subscription_no, bound).await.unwrap());
     assert_eq!(floors(&test, subscribed.subscription_no).await, Vec::<u64>::new());
@@ -48,28 +48,36 @@ async fn from_now_waits_until_what_was_queued_is_sealed() {
     appender.append(call("acme", "order-1", vec![draft(3)])).await.unwrap();
     assert!(
         test.ledger.subscriptions().finish(subscribed.subscription_no, bound).await.unwrap(),
-        "the later one is not waited for"
+        "the subscription waits for an event that was queued later"
     );
     assert_eq!(floors(&test, subscribed.subscription_no).await, [3; 8]);
     test.seal().await;
     assert!(test.ledger.subscriptions().finish(subscribed.subscription_no, bound).await.unwrap());
-    assert_eq!(floors(&test, subscribed.subscription_no).await, [3; 8], "the first answer counts");
-    assert_eq!(test.ledger.subscriptions().find_or_create(&name("late"), Start::Now).await.unwrap().waits_for, None);
+    assert_eq!(floors(&test, subscribed.subscription_no).await, [3; 8], "the floors were written twice");
+    assert_eq!(
+        test.ledger.subscriptions().find_or_create(&subscription("late"), Start::Now).await.unwrap().waits_for,
+        None
+    );
 }
 
 #[tokio::test]
 async fn a_floor_moves_by_compare_and_set() {
     let test = TestLedger::start().await;
-    let audit =
-        test.ledger.subscriptions().find_or_create(&name("audit"), Start::Beginning).await.unwrap().subscription_no;
+    let audit = test
+        .ledger
+        .subscriptions()
+        .find_or_create(&subscription("audit"), Start::Beginning)
+        .await
+        .unwrap()
+        .subscription_no;
     assert!(test.ledger.floors().advance(audit, 3, 0, 10).await.unwrap());
-    assert!(!test.ledger.floors().advance(audit, 3, 0, 5).await.unwrap(), "an old walk moves nothing back");
+    assert!(!test.ledger.floors().advance(audit, 3, 0, 5).await.unwrap(), "an older sweep moved the floor back");
     assert_eq!(test.ledger.floors().read(&[audit], 3).await.unwrap(), [(audit, 10)]);
     assert_eq!(test.ledger.floors().read(&[audit], 4).await.unwrap(), [(audit, 0)]);
 }
 
 #[tokio::test]
-async fn the_walk_ends_at_the_first_young_leaf_even_where_a_later_one_looks_old() {
+async fn the_sweep_ends_at_the_first_young_leaf_even_if_a_later_one_looks_older() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     for n in 0..4 {
@@ -103,8 +111,13 @@ async fn lag_counts_leaves_at_or_above_the_floors() {
         appender.append(call("acme", &format!("order-{n}"), vec![draft(n), draft(n)])).await.unwrap();
     }
     test.seal().await;
-    let audit =
-        test.ledger.subscriptions().find_or_create(&name("audit"), Start::Beginning).await.unwrap().subscription_no;
+    let audit = test
+        .ledger
+        .subscriptions()
+        .find_or_create(&subscription("audit"), Start::Beginning)
+        .await
+        .unwrap()
+        .subscription_no;
     assert_eq!(test.ledger.floors().lags(&[audit]).await.unwrap(), [(audit, 11)]);
     for partition in 0..8 {
         assert!(test.ledger.floors().advance(audit, partition, 0, 9).await.unwrap());

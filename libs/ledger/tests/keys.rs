@@ -63,7 +63,7 @@ fn metadata_hash() -> sealbus_core::hash::Hash {
 }
 
 #[tokio::test]
-async fn a_key_that_no_event_has_added_signs_nothing() {
+async fn a_key_that_no_event_has_added_may_not_sign() {
     let keys = TwoKeys::start().await;
     let appender = keys.appender(&keys.after).await;
     let refused = appender.append(call("acme", "order-1", vec![draft(1)])).await.unwrap_err();
@@ -75,13 +75,17 @@ async fn a_key_that_no_event_has_added_signs_nothing() {
 }
 
 #[tokio::test]
-async fn a_key_is_followed_by_another_in_one_chain() {
+async fn a_chain_stays_valid_when_one_key_replaces_another() {
     let keys = TwoKeys::start().await;
     let ledger = &keys.test.ledger;
     let (first, second) = (keys.appender(&keys.before).await, keys.appender(&keys.after).await);
     first.append(call("acme", "order-1", vec![draft(1)])).await.unwrap();
     keys.add().await;
-    assert_eq!(ledger.keys().chain(&keys.before).await.unwrap().window(&keys.new), None, "it has no leaf yet");
+    assert_eq!(
+        ledger.keys().chain(&keys.before).await.unwrap().window(&keys.new),
+        None,
+        "a key whose event has no leaf has a window"
+    );
     keys.test.seal().await;
     let chain = ledger.keys().chain(&keys.before).await.unwrap();
     let from = chain.window(&keys.new).unwrap().from;
@@ -114,7 +118,7 @@ async fn a_key_is_followed_by_another_in_one_chain() {
 
 /// An event whose leaf is in the log before the `key.added` event of its key is outside the window of the key.
 #[tokio::test]
-async fn an_event_that_comes_before_its_key_is_outside_its_window() {
+async fn an_event_sealed_before_its_key_was_added_is_outside_the_window() {
     let keys = TwoKeys::start().await;
     // Allow a key to sign that no event has added, as an attacker with the database's password could.
     keys.test.ledger.keys().allow(&keys.new).await.unwrap();
@@ -129,7 +133,7 @@ async fn an_event_that_comes_before_its_key_is_outside_its_window() {
 }
 
 #[tokio::test]
-async fn a_key_added_without_its_own_proof_counts_for_nothing() {
+async fn a_key_added_with_the_proof_of_another_key_has_no_window() {
     let keys = TwoKeys::start().await;
     let first = keys.appender(&keys.before).await;
     let ledger = &keys.test.ledger;
@@ -158,7 +162,7 @@ async fn a_key_added_without_its_own_proof_counts_for_nothing() {
 /// A key ends after the transactions that have locked it have committed. Later transactions under the key are refused, also on
 /// connections that were open before.
 #[tokio::test]
-async fn ending_a_key_waits_for_what_is_being_appended_under_it() {
+async fn ending_a_key_waits_for_running_appends() {
     use sqlx::Connection;
     let keys = TwoKeys::start().await;
     let mut held = sqlx::PgConnection::connect(&keys.test.postgres.url()).await.unwrap();
@@ -172,7 +176,7 @@ async fn ending_a_key_waits_for_what_is_being_appended_under_it() {
     });
     let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND NOT granted \
                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    eventually("the end waits", async || keys.test.postgres.count(waiting).await == 1).await;
+    eventually("ending the key waits for the lock", async || keys.test.postgres.count(waiting).await == 1).await;
     assert_eq!(keys.test.ledger.keys().states().await.unwrap()[&keys.old], KeyState::Signs);
     transaction.commit().await.unwrap();
     ending.await.unwrap().unwrap();
@@ -182,12 +186,16 @@ async fn ending_a_key_waits_for_what_is_being_appended_under_it() {
         sqlx::query_scalar::<_, i64>(lock_plans).bind(keys.old.as_str()).fetch_one(&mut held).await.unwrap_err();
     assert!(refused.to_string().contains("may not sign"), "{refused}");
     keys.test.ledger.keys().end(&keys.old, Ending::Retire).await.unwrap();
-    assert_eq!(keys.test.ledger.keys().states().await.unwrap()[&keys.old], KeyState::Revoked, "it stays revoked");
+    assert_eq!(
+        keys.test.ledger.keys().states().await.unwrap()[&keys.old],
+        KeyState::Revoked,
+        "a revoked key was retired"
+    );
 }
 
 /// Every caller gets a definite answer under load: its event is stored, or it is refused and not stored.
 #[tokio::test]
-async fn callers_of_an_ended_key_are_all_answered() {
+async fn every_caller_gets_an_answer_when_the_key_is_ended() {
     let keys = TwoKeys::start().await;
     let appender = keys.appender(&keys.before).await;
     let calls = (0..50).map(|n| appender.append(call("acme", &format!("order-{}", n % 5), vec![draft(n)])));
@@ -198,33 +206,36 @@ async fn callers_of_an_ended_key_are_all_answered() {
     let refused = answers.iter().filter(|answer| matches!(answer, Err(AppendError::Key(_)))).count();
     assert_eq!(stored + refused, 50, "{answers:?}");
     let events = keys.test.postgres.count("SELECT count(*) FROM sealbus.events WHERE plan_no > 1").await;
-    assert_eq!(events, i64::try_from(stored).unwrap(), "what was refused was not stored");
+    assert_eq!(events, i64::try_from(stored).unwrap(), "a refused event was stored");
 }
 
 #[tokio::test]
-async fn the_ledger_knows_who_signs_with_what() {
+async fn live_signers_are_counted_by_key() {
     let keys = TwoKeys::start().await;
     let ledger = &keys.test.ledger;
     let signers = async |kid: &KeyId| ledger.keys().signers().await.unwrap().get(kid).copied().unwrap_or(0);
     let (one, two) = (keys.appender(&keys.before).await, keys.appender(&keys.before).await);
     let other = keys.appender(&keys.after).await;
-    eventually("all three are there", async || signers(&keys.old).await == 2 && signers(&keys.new).await == 1).await;
+    eventually("all three appenders are counted", async || {
+        signers(&keys.old).await == 2 && signers(&keys.new).await == 1
+    })
+    .await;
     one.deregister().await;
     assert_eq!(signers(&keys.old).await, 1);
     drop((two, other));
-    eventually("who is gone counts no more", async || ledger.keys().signers().await.unwrap().is_empty()).await;
+    eventually("dropped appenders are not counted", async || ledger.keys().signers().await.unwrap().is_empty()).await;
 
     let settings = AppendSettings { lease_duration: Duration::from_millis(300), ..append_settings() };
     let away = keys.test.open_again().await;
     let crashed = Appender::start(&away, &keys.before, &settings, None).unwrap();
-    eventually("it is there", async || signers(&keys.old).await == 1).await;
+    eventually("the appender is counted", async || signers(&keys.old).await == 1).await;
     away.close().await;
-    eventually("it has expired", async || signers(&keys.old).await == 0).await;
+    eventually("the membership has expired", async || signers(&keys.old).await == 0).await;
     drop(crashed);
 }
 
 #[tokio::test]
-async fn what_is_not_sealed_is_counted_by_its_key() {
+async fn unsealed_events_are_counted_by_key() {
     let keys = TwoKeys::start().await;
     keys.appender(&keys.before).await.append(call("acme", "order-1", vec![draft(1), draft(2)])).await.unwrap();
     let unsealed = keys.test.ledger.keys().unsealed().await.unwrap();
@@ -235,7 +246,7 @@ async fn what_is_not_sealed_is_counted_by_its_key() {
 
 /// The migration that creates table `signing_keys` fills it with the keys of an existing ledger.
 #[tokio::test]
-async fn the_migration_knows_the_keys_that_were_added_before_it() {
+async fn the_migration_fills_the_table_with_existing_keys() {
     let keys = TwoKeys::start().await;
     let migration = include_str!("../../../migrations/0008_keys.sql");
     let seeding = migration.split("\n\n").find(|part| part.contains("INSERT INTO sealbus.signing_keys")).unwrap();

@@ -53,7 +53,7 @@ impl Member {
 }
 
 #[tokio::test]
-async fn a_lease_is_taken_once_and_its_epoch_rises_with_each_holder() {
+async fn a_lease_has_one_owner_and_each_take_raises_its_epoch() {
     let test = TestLedger::start().await;
     let ledger = &test.ledger;
     let mut taken = ledger.leases().take("relay", &keys(3), "a", LONG).await.unwrap();
@@ -62,23 +62,27 @@ async fn a_lease_is_taken_once_and_its_epoch_rises_with_each_holder() {
         taken.iter().map(|grant| (grant.key.as_str(), grant.epoch)).collect::<Vec<_>>(),
         [("0", 1), ("1", 1), ("2", 1)]
     );
-    assert_eq!(ledger.leases().take("relay", &keys(3), "b", LONG).await.unwrap(), [], "they are held");
+    assert_eq!(ledger.leases().take("relay", &keys(3), "b", LONG).await.unwrap(), [], "an owned lease was taken");
 
     ledger.leases().release("relay", &keys(2), "b").await.unwrap();
     assert_eq!(
         ledger.leases().take("relay", &keys(3), "b", LONG).await.unwrap(),
         [],
-        "nobody gives back what is another's"
+        "a lease was released by a process that does not own it"
     );
     ledger.leases().release("relay", &keys(2), "a").await.unwrap();
     let taken = ledger.leases().take("relay", &keys(3), "b", LONG).await.unwrap();
     assert!(taken.len() == 2 && taken.iter().all(|grant| grant.epoch == 2), "{taken:?}");
     assert_eq!(ledger.leases().renew("relay", "a", LONG).await.unwrap().grants.len(), 1);
-    assert_eq!(ledger.leases().take("deliver", &keys(1), "a", LONG).await.unwrap()[0].epoch, 1, "kinds are apart");
+    assert_eq!(
+        ledger.leases().take("deliver", &keys(1), "a", LONG).await.unwrap()[0].epoch,
+        1,
+        "two kinds share their epochs"
+    );
 }
 
 #[tokio::test]
-async fn what_has_expired_is_not_renewed_and_can_be_taken() {
+async fn an_expired_lease_is_not_renewed_and_can_be_taken() {
     let test = TestLedger::start().await;
     let ledger = &test.ledger;
     ledger.leases().take("relay", &keys(1), "a", Duration::ZERO).await.unwrap();
@@ -91,7 +95,7 @@ async fn what_has_expired_is_not_renewed_and_can_be_taken() {
 }
 
 #[tokio::test]
-async fn two_that_reach_for_the_same_keys_get_them_once_in_all() {
+async fn concurrent_takers_get_each_key_once() {
     let test = TestLedger::start().await;
     let keys = keys(64);
     let takers = (0..8).map(|taker| {
@@ -106,7 +110,7 @@ async fn two_that_reach_for_the_same_keys_get_them_once_in_all() {
 }
 
 #[tokio::test]
-async fn keepers_share_fairly_with_who_comes_and_take_over_from_who_goes() {
+async fn keepers_share_leases_fairly_when_members_join_and_leave() {
     let test = TestLedger::start().await;
     let mut first = Member::start(&test, "a", keys(8));
     first.holds(8).await;
@@ -118,7 +122,7 @@ async fn keepers_share_fairly_with_who_comes_and_take_over_from_who_goes() {
     tokio::join!(first.holds(3), second.holds(3), third.holds(2));
     let mut all: Vec<&String> = first.held.keys().chain(second.held.keys()).chain(third.held.keys()).collect();
     all.sort();
-    assert_eq!(all, keys(8).iter().collect::<Vec<_>>(), "each is held once");
+    assert_eq!(all, keys(8).iter().collect::<Vec<_>>(), "a lease has no owner or two owners");
 
     let of_second = second.held;
     second.keeper.stop().await;
@@ -133,7 +137,7 @@ async fn keepers_share_fairly_with_who_comes_and_take_over_from_who_goes() {
 }
 
 #[tokio::test]
-async fn a_dead_holders_keys_are_taken_when_its_lease_has_run_out() {
+async fn leases_of_a_crashed_owner_are_taken_after_they_expire() {
     let test = TestLedger::start().await;
     test.ledger.leases().announce("relay", "dead", Duration::from_secs(2)).await.unwrap();
     let dead = test.ledger.leases().take("relay", &keys(4), "dead", Duration::from_secs(2)).await.unwrap();
@@ -145,7 +149,7 @@ async fn a_dead_holders_keys_are_taken_when_its_lease_has_run_out() {
 }
 
 #[tokio::test]
-async fn who_cannot_do_the_work_leaves_it_to_who_can() {
+async fn a_member_that_is_not_able_gives_its_leases_to_others() {
     let test = TestLedger::start().await;
     let mut first = Member::start(&test, "a", keys(4));
     let mut second = Member::start(&test, "b", keys(4));
@@ -157,7 +161,7 @@ async fn who_cannot_do_the_work_leaves_it_to_who_can() {
 }
 
 #[tokio::test]
-async fn a_lease_that_cannot_be_renewed_is_lost_in_time_and_gained_with_a_new_epoch() {
+async fn a_lease_that_cannot_be_renewed_is_lost_and_gained_with_a_higher_epoch() {
     let test = TestLedger::create(Postgres::own_cluster().await, ORIGIN).await;
     let mut member = Member::start(&test, "a", keys(2));
     member.holds(2).await;
@@ -174,11 +178,13 @@ async fn a_lease_that_cannot_be_renewed_is_lost_in_time_and_gained_with_a_new_ep
 }
 
 #[tokio::test]
-async fn members_long_gone_are_forgotten() {
+async fn members_that_expired_long_ago_are_deleted() {
     let test = TestLedger::start().await;
     test.ledger.leases().announce("relay", "old", LONG).await.unwrap();
     test.postgres.admin("UPDATE sealbus.leases SET expires_at = clock_timestamp() - interval '2 hours'").await;
     test.ledger.leases().announce("relay", "new", LONG).await.unwrap();
-    eventually("the old one is gone", async || test.postgres.count("SELECT count(*) FROM sealbus.leases").await == 1)
-        .await;
+    eventually("the expired member is deleted", async || {
+        test.postgres.count("SELECT count(*) FROM sealbus.leases").await == 1
+    })
+    .await;
 }

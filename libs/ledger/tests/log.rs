@@ -63,7 +63,7 @@ fn root(leaves: &[Hash]) -> Hash {
 }
 
 #[tokio::test]
-async fn a_tree_that_grew_by_batches_is_the_tree_over_all_leaves() {
+async fn a_tree_built_in_batches_is_the_tree_over_all_leaves() {
     let test = TestLedger::start().await;
     let (ledger, signer) = (&test.ledger, signer(&test));
     append(&test, 40, 17).await;
@@ -101,7 +101,7 @@ async fn a_tree_that_grew_by_batches_is_the_tree_over_all_leaves() {
 }
 
 #[tokio::test]
-async fn leaves_that_were_made_without_a_tree_go_into_it_first() {
+async fn leaves_without_a_tree_are_added_to_it_before_new_ones() {
     let test = TestLedger::start().await;
     append(&test, 3, 5).await;
     while seal(&test.ledger, 4, None).await.unwrap().leaves > 0 {}
@@ -114,7 +114,7 @@ async fn leaves_that_were_made_without_a_tree_go_into_it_first() {
 }
 
 #[tokio::test]
-async fn nothing_is_signed_that_does_not_continue_what_is_anchored() {
+async fn a_tree_that_does_not_continue_the_anchor_is_not_signed() {
     let test = TestLedger::start().await;
     let signer = signer(&test);
     append(&test, 1, 5).await;
@@ -123,7 +123,7 @@ async fn nothing_is_signed_that_does_not_continue_what_is_anchored() {
     for anchored in [&elsewhere, &ahead] {
         let refused = seal(&test.ledger, 100, Some(Signing { signer: &signer, anchored, time: 1 })).await;
         assert!(matches!(refused, Err(LedgerError::Log(_))), "{refused:?}");
-        assert_eq!(test.ledger.log().size().await.unwrap(), 0, "nothing was sealed either");
+        assert_eq!(test.ledger.log().size().await.unwrap(), 0, "events were sealed");
         assert!(test.ledger.log().sign_newest(Signing { signer: &signer, anchored, time: 1 }).await.is_err());
     }
     let anchored = empty();
@@ -133,7 +133,7 @@ async fn nothing_is_signed_that_does_not_continue_what_is_anchored() {
 }
 
 #[tokio::test]
-async fn a_tree_that_was_changed_grows_no_further() {
+async fn a_changed_tree_does_not_grow() {
     for change in [
         "UPDATE sealbus.tiles SET hashes = overlay(hashes placing sha256('x') from 33)",
         "UPDATE sealbus.log_roots SET root = sha256('x')",
@@ -151,7 +151,7 @@ async fn a_tree_that_was_changed_grows_no_further() {
 }
 
 #[tokio::test]
-async fn the_first_checkpoint_is_made_once() {
+async fn the_first_checkpoint_is_created_once() {
     let test = TestLedger::start().await;
     let (ledger, signer) = (&test.ledger, signer(&test));
     assert_eq!(ledger.log().first_checkpoint().await.unwrap(), None);
@@ -167,5 +167,5 @@ async fn the_first_checkpoint_is_made_once() {
     ledger.log().show_checkpoint(2, &newest).await.unwrap();
     ledger.log().show_checkpoint(0, &first).await.unwrap();
     let shown = ledger.log().shown_checkpoint().await.unwrap().unwrap();
-    assert_eq!(shown, (2, newest.to_string()), "a smaller one never takes its place");
+    assert_eq!(shown, (2, newest.to_string()), "a smaller checkpoint replaced a larger one");
 }

@@ -27,7 +27,7 @@ fn seqs(rows: &[OutboxRow]) -> Vec<(u64, u64)> {
 }
 
 #[tokio::test]
-async fn a_pages_rows_know_their_plans_smallest_in_the_whole_outbox() {
+async fn a_page_has_the_smallest_seq_of_each_plan_in_the_whole_outbox() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     let records = append(&appender, "order-1", 5).await;
@@ -55,7 +55,7 @@ async fn a_pages_rows_know_their_plans_smallest_in_the_whole_outbox() {
 }
 
 #[tokio::test]
-async fn plans_are_asked_about_by_name() {
+async fn rows_are_found_by_the_name_of_their_plan() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     append(&appender, "order-1", 3).await;
@@ -71,7 +71,7 @@ async fn plans_are_asked_about_by_name() {
 }
 
 #[tokio::test]
-async fn events_come_with_their_rows_and_no_more_than_fits() {
+async fn events_are_read_up_to_the_size_limit() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     let records = append(&appender, "order-1", 4).await;
@@ -92,7 +92,7 @@ async fn events_come_with_their_rows_and_no_more_than_fits() {
 }
 
 #[tokio::test]
-async fn a_row_without_its_event_is_told_apart() {
+async fn a_missing_event_and_an_invalid_event_are_different_errors() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     append(&appender, "order-1", 3).await;
@@ -133,7 +133,7 @@ async fn a_row_that_names_another_event_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn a_phantom_is_what_the_ledger_never_had() {
+async fn an_event_that_the_ledger_lacks_is_a_phantom() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     let known = append(&appender, "order-1", 1).await.remove(0);
@@ -150,7 +150,7 @@ async fn a_phantom_is_what_the_ledger_never_had() {
 }
 
 #[tokio::test]
-async fn a_writer_is_named_from_before_it_draws_an_id_until_it_is_over() {
+async fn a_writer_is_listed_until_its_transaction_has_ended() {
     let test = TestLedger::start().await;
     assert_eq!(test.ledger.outbox().writers().await.unwrap(), [] as [String; 0]);
     let mut connection = PgConnection::connect(&test.postgres.url()).await.unwrap();
@@ -177,7 +177,7 @@ async fn a_writer_is_named_from_before_it_draws_an_id_until_it_is_over() {
 }
 
 #[tokio::test]
-async fn the_depth_says_how_much_and_for_how_long() {
+async fn the_depth_has_the_number_of_rows_and_the_age_of_the_oldest() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     append(&appender, "order-1", 7).await;

@@ -10,7 +10,7 @@ use sealbus_testkit::TestLedger;
 use sealbus_testkit::events::numbered as draft;
 use sealbus_testkit::ledger::{call, plan, tenant};
 
-async fn with_chain(length: u64) -> TestLedger {
+async fn ledger_with_two_plans(length: u64) -> TestLedger {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     for name in ["order-1", "order-2"] {
@@ -38,8 +38,8 @@ async fn tamper(test: &TestLedger, statement: &str) -> Vec<(Verdict, u64)> {
 }
 
 #[tokio::test]
-async fn an_untouched_ledger_holds() {
-    let test = with_chain(5).await;
+async fn an_unchanged_ledger_has_no_findings() {
+    let test = ledger_with_two_plans(5).await;
     let (verified, findings) = verify(&test, Scope::Everything).await;
     assert_eq!((verified.events, verified.plans, findings.len()), (11, 3, 0));
     let (verified, _) = verify(&test, Scope::Tenant(tenant("acme"))).await;
@@ -50,14 +50,14 @@ async fn an_untouched_ledger_holds() {
 
 #[tokio::test]
 async fn an_edited_field_is_found() {
-    let test = with_chain(5).await;
+    let test = ledger_with_two_plans(5).await;
     let found = tamper(&test, "UPDATE sealbus.events SET actor = 'mallory' WHERE plan_no = :order_1 AND seq = 3").await;
     assert_eq!(found, [(Verdict::EventHash, 3)]);
 }
 
 #[tokio::test]
 async fn an_edited_payload_is_found() {
-    let test = with_chain(5).await;
+    let test = ledger_with_two_plans(5).await;
     let found =
         tamper(&test, "UPDATE sealbus.events SET payload = '{\"n\":99}' WHERE plan_no = :order_1 AND seq = 2").await;
     assert_eq!(found, [(Verdict::PayloadHash, 2)]);
@@ -65,7 +65,7 @@ async fn an_edited_payload_is_found() {
 
 #[tokio::test]
 async fn edited_metadata_are_found() {
-    let test = with_chain(5).await;
+    let test = ledger_with_two_plans(5).await;
     let found =
         tamper(&test, "UPDATE sealbus.events SET metadata = '{\"a\":1}' WHERE plan_no = :order_1 AND seq = 2").await;
     assert_eq!(found, [(Verdict::MetadataHash, 2)]);
@@ -73,7 +73,7 @@ async fn edited_metadata_are_found() {
 
 #[tokio::test]
 async fn a_deleted_row_in_the_middle_is_found() {
-    let test = with_chain(5).await;
+    let test = ledger_with_two_plans(5).await;
     assert_eq!(
         tamper(&test, "DELETE FROM sealbus.events WHERE plan_no = :order_1 AND seq = 3").await,
         [(Verdict::SeqGap, 3)]
@@ -82,7 +82,7 @@ async fn a_deleted_row_in_the_middle_is_found() {
 
 #[tokio::test]
 async fn a_deleted_first_row_is_found() {
-    let test = with_chain(5).await;
+    let test = ledger_with_two_plans(5).await;
     assert_eq!(
         tamper(&test, "DELETE FROM sealbus.events WHERE plan_no = :order_1 AND seq = 1").await,
         [(Verdict::Genesis, 1)]
@@ -91,7 +91,7 @@ async fn a_deleted_first_row_is_found() {
 
 #[tokio::test]
 async fn two_swapped_rows_are_found() {
-    let test = with_chain(5).await;
+    let test = ledger_with_two_plans(5).await;
     let swap = "UPDATE sealbus.events SET seq = -2 WHERE plan_no = :order_1 AND seq = 2; \
                 UPDATE sealbus.events SET seq = 2 WHERE plan_no = :order_1 AND seq = 3; \
                 UPDATE sealbus.events SET seq = 3 WHERE plan_no = :order_1 AND seq = -2";
@@ -101,21 +101,21 @@ async fn two_swapped_rows_are_found() {
 
 #[tokio::test]
 async fn a_rewritten_link_is_found() {
-    let test = with_chain(5).await;
+    let test = ledger_with_two_plans(5).await;
     let rewrite = "UPDATE sealbus.events SET prev = sha256('else') WHERE plan_no = :order_1 AND seq = 4";
     assert_eq!(tamper(&test, rewrite).await, [(Verdict::Link, 4)]);
 }
 
 #[tokio::test]
 async fn a_cut_signature_is_found() {
-    let test = with_chain(5).await;
+    let test = ledger_with_two_plans(5).await;
     let cut = "UPDATE sealbus.events SET sig = substr(sig, 1, 63) WHERE plan_no = :order_1 AND seq = 5";
     assert_eq!(tamper(&test, cut).await, [(Verdict::Signature, 5)]);
 }
 
 #[tokio::test]
 async fn a_renamed_plan_is_found() {
-    let test = with_chain(2).await;
+    let test = ledger_with_two_plans(2).await;
     test.postgres
         .admin(
             "SET session_replication_role = replica; UPDATE sealbus.plans SET plan = 'order-9' WHERE plan = 'order-1'",
@@ -131,8 +131,8 @@ async fn a_renamed_plan_is_found() {
 
 /// A row that violates the constraints of the table is a finding. It does not abort the verification.
 #[tokio::test]
-async fn a_column_that_is_no_hash_is_found() {
-    let test = with_chain(3).await;
+async fn a_hash_of_the_wrong_length_is_found() {
+    let test = ledger_with_two_plans(3).await;
     let cut = "UPDATE sealbus.events SET payload_hash = 'short' WHERE plan_no = :order_1 AND seq = 2";
     assert_eq!(tamper(&test, cut).await, [(Verdict::Format, 2)]);
 }
@@ -140,7 +140,7 @@ async fn a_column_that_is_no_hash_is_found() {
 /// Every seal depends on a key, so plan `_keys` is verified together with any plan.
 #[tokio::test]
 async fn a_tampered_key_event_is_found_with_any_plan() {
-    let test = with_chain(1).await;
+    let test = ledger_with_two_plans(1).await;
     test.postgres.admin(
         "SET session_replication_role = replica; UPDATE sealbus.events SET actor = 'mallory' WHERE type = 'key.added'",
     )
@@ -154,7 +154,7 @@ async fn a_tampered_key_event_is_found_with_any_plan() {
 
 #[tokio::test]
 async fn every_event_gets_a_dense_log_index_in_plan_order() {
-    let test = with_chain(20).await;
+    let test = ledger_with_two_plans(20).await;
     let stopped = HashSet::new();
     while test.ledger.log().seal_batch(7, &stopped, None).await.unwrap().leaves > 0 {}
     assert_eq!(test.ledger.log().size().await.unwrap(), 41);
@@ -167,13 +167,13 @@ async fn every_event_gets_a_dense_log_index_in_plan_order() {
                       FROM sealbus.log_leaves) l WHERE before > leaf_index";
     assert_eq!(test.postgres.count(disordered).await, 0);
     let first = test.ledger.history().log_page(None, 0, 1).await.unwrap();
-    assert_eq!(first[0].header.event_type, "key.added", "the ledger's first key is leaf 0");
+    assert_eq!(first[0].header.event_type, "key.added", "leaf 0 is not the first key of the ledger");
     assert!(verify(&test, Scope::Everything).await.1.is_empty());
 }
 
 #[tokio::test]
 async fn two_sealers_at_once_give_every_event_one_leaf() {
-    let test = with_chain(200).await;
+    let test = ledger_with_two_plans(200).await;
     let seal = async || {
         let mut leaves = 0;
         while test.postgres.count("SELECT count(*) FROM sealbus.seal_queue").await > 0 {
@@ -188,8 +188,8 @@ async fn two_sealers_at_once_give_every_event_one_leaf() {
 
 /// An invalid event stops the sealing of its plan, and of no other plan.
 #[tokio::test]
-async fn a_plan_that_is_wrong_is_sealed_no_further_and_holds_up_no_other() {
-    let test = with_chain(5).await;
+async fn an_invalid_event_stops_the_sealing_of_its_plan_only() {
+    let test = ledger_with_two_plans(5).await;
     test.postgres
         .admin(
             "SET session_replication_role = replica; UPDATE sealbus.events SET actor = 'mallory' \
@@ -210,7 +210,7 @@ async fn a_plan_that_is_wrong_is_sealed_no_further_and_holds_up_no_other() {
 /// An event whose seal does not match the suite of its key is never added to the log.
 #[tokio::test]
 async fn an_event_whose_signature_was_stripped_gets_no_leaf() {
-    let test = with_chain(2).await;
+    let test = ledger_with_two_plans(2).await;
     test.postgres
         .admin(
             "SET session_replication_role = replica; UPDATE sealbus.events SET sig = '' \
@@ -224,8 +224,8 @@ async fn an_event_whose_signature_was_stripped_gets_no_leaf() {
 
 /// The wait for sealing ends after its timeout, so that a verification can report its findings.
 #[tokio::test]
-async fn waiting_ends_where_nothing_is_sealed() {
-    let test = with_chain(1).await;
+async fn waiting_for_sealing_ends_after_its_timeout() {
+    let test = ledger_with_two_plans(1).await;
     let brief = std::time::Duration::from_millis(50);
     assert!(!test.ledger.log().wait_until_sealed(brief / 10, brief).await.unwrap());
     while test.ledger.log().seal_batch(100, &HashSet::new(), None).await.unwrap().leaves > 0 {}

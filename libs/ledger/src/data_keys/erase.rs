@@ -90,8 +90,7 @@ impl DataKeys<'_> {
         .execute(self.ledger.pool())
         .await
         .map_err(LedgerError::from)?;
-        let redone = self.redo_erasures().await?;
-        Ok(Erasure { keys, redone })
+        Ok(Erasure { keys, redone: self.redo_erasures().await? })
     }
 
     /// Repeats all erasures that the ledger's events record, for keys that still exist: after a restore or a crash. Returns the

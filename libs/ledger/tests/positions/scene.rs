@@ -58,7 +58,7 @@ impl Scene {
         self.lease = lease(epoch);
     }
 
-    pub(crate) async fn standing(&self) -> Position {
+    pub(crate) async fn position(&self) -> Position {
         self.test
             .ledger
             .positions()

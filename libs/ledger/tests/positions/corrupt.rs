@@ -1,0 +1,44 @@
+//! Rows that a superuser changed to values that Sealbus never writes. Each is an error that names table, column and row.
+
+use sealbus_ledger::delivery::subscriptions::Start;
+
+use crate::scene::{Scene, subscription};
+
+#[tokio::test]
+async fn a_corrupt_position_is_an_error_that_names_table_column_and_row() {
+    let scene = Scene::with(2).await;
+    assert!(scene.park(&scene.position().await, 1).await);
+    let row = scene.plan_no;
+    scene.test.postgres.admin("ALTER TABLE sealbus.positions DROP CONSTRAINT positions_state_check").await;
+    scene.test.postgres.admin("CREATE TABLE public.backup AS SELECT * FROM sealbus.positions").await;
+    for (change, fault) in [
+        ("state = 'paused'", format!(r#"positions.state of row {row} is invalid: unknown state "paused""#)),
+        ("next_seq = -1", format!("positions.next_seq of row {row} is invalid: -1 is not a u64")),
+        ("seen_seq = -2", format!("positions.seen_seq of row {row} is invalid: -2 is not a u64")),
+        ("attempts = -3", format!("positions.attempts of row {row} is invalid: -3 is not a u32")),
+        ("last_hash = 'short'", format!("positions.last_hash of row {row} is invalid: 5 bytes instead of 32")),
+        ("ask = '{}'", format!("positions.ask of row {row} is invalid: not an operator command: ")),
+    ] {
+        scene.set(change).await;
+        let read = scene.test.ledger.positions().read(scene.subscription_no, &[row]).await;
+        let error = read.unwrap_err().to_string();
+        assert!(error.starts_with(&fault), "{change}: {error}");
+        let restore = "DELETE FROM sealbus.positions; INSERT INTO sealbus.positions SELECT * FROM public.backup";
+        scene.test.postgres.admin(restore).await;
+    }
+    assert!(scene.position().await.stored, "the restored row cannot be read");
+}
+
+#[tokio::test]
+async fn a_corrupt_subscription_or_floor_is_an_error_that_names_table_column_and_row() {
+    let scene = Scene::with(1).await;
+    let (row, postgres) = (scene.subscription_no, &scene.test.postgres);
+    postgres.admin("UPDATE sealbus.floors SET floor = -1").await;
+    let error = scene.test.ledger.floors().read(&[row], 0).await.unwrap_err().to_string();
+    assert_eq!(error, format!("floors.floor of row {row} is invalid: -1 is not a u64"));
+    postgres.admin("ALTER TABLE sealbus.subscriptions DROP CONSTRAINT subscriptions_start_check").await;
+    postgres.admin("UPDATE sealbus.subscriptions SET start = 'tomorrow'").await;
+    let found = scene.test.ledger.subscriptions().find_or_create(&subscription(), Start::Now).await;
+    let error = found.unwrap_err().to_string();
+    assert_eq!(error, format!(r#"subscriptions.start of row {row} is invalid: unknown start "tomorrow""#));
+}
