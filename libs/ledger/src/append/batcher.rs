@@ -151,7 +151,7 @@ impl Worker {
                 let mut connection = WarmConnection::default();
                 let wait = Some(worker.settings.lock_timeout);
                 let Outcome { hints, busy } = run(&worker.ledger, &mut connection, &worker.linker, calls, wait).await;
-                drop((permit, connection));
+                drop((connection, permit));
                 worker.hint(hints);
                 let mut queue = worker.shared.queue();
                 queue.put_back(busy);

@@ -19,7 +19,7 @@
 //! # Times
 //!
 //! L is [`KeeperConfig::lease_duration`](keeper::KeeperConfig::lease_duration), R the
-//! [`renew_interval`](keeper::KeeperConfig::renew_interval); by default 10 s and 3 s.
+//! [`renew_interval`](keeper::KeeperConfig::renew_interval).
 //!
 //! | what | when |
 //! |---|---|
