@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sealbus_consumer::{Delivery, Handler, HandlerError, LedgerEffect};
 use sealbus_core::names::{Plan, Subscription, Tenant};
-use sealbus_ledger::delivery::operator::OperatorAction;
+use sealbus_ledger::delivery::command::OperatorAction;
 use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_testkit::{eventually, eventually_eq};
 use sqlx::PgConnection;

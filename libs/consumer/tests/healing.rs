@@ -12,7 +12,7 @@ use sealbus_broker::EventMessage;
 use sealbus_core::event::Record;
 use sealbus_core::hash::Hash;
 use sealbus_core::partition::PlanKey;
-use sealbus_ledger::delivery::operator::OperatorAction;
+use sealbus_ledger::delivery::command::OperatorAction;
 use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_testkit::{eventually, eventually_eq};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sealbus_core::error_chain;
 use sealbus_core::event::Record;
 use sealbus_ledger::LedgerError;
-use sealbus_ledger::delivery::operator::{OperatorAction, OperatorCommand};
+use sealbus_ledger::delivery::command::{OperatorAction, OperatorCommand};
 use sealbus_ledger::delivery::parking::SetAside;
 use sealbus_ledger::delivery::positions::{Position, PositionState};
 use tracing::{error, info, warn};

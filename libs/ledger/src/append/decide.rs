@@ -1,6 +1,6 @@
 //! The decision about each call of a batch, from the heads of the plans and the stored ids. Pure, except that it seals.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sealbus_core::event::Record;
@@ -9,14 +9,11 @@ use uuid::Uuid;
 
 use super::call::{AppendError, Appended, Call, Expect};
 use super::link::Linker;
-use super::locks::{Head, PlanState};
+use super::locks::{Head, OpenKeys, PlanState};
 
 /// The events of the ids in the batch that are in use, by tenant and id: stored before, or appended by an earlier call of the
 /// batch.
 pub(super) type Known = HashMap<(String, Uuid), Arc<Record>>;
-
-/// The data keys of the batch that are locked and not closed, by tenant and key id.
-pub(super) type OpenKeys = HashSet<(String, Uuid)>;
 
 /// Decides about a call (`docs/spec/protocol.md#append-3`). A successful call moves the plan's head and adds to the known
 /// ids; a refused one changes neither.

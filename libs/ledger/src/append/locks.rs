@@ -1,7 +1,7 @@
 //! The first statements of an append: it takes the plans' locks, then reads their heads and the ids that are stored already
 //! (`docs/spec/protocol.md#append-2`, `#append-3`), and locks the data keys of the batch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use sealbus_core::event::V1;
@@ -12,11 +12,13 @@ use sealbus_core::timestamp::Timestamp;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::decide::OpenKeys;
 use super::queue::Waiting;
 use super::signing::lock_error;
 use crate::LedgerError;
 use crate::pg::Column;
+
+/// The data keys of the batch that are locked and not closed, by tenant and key id.
+pub(super) type OpenKeys = HashSet<(String, Uuid)>;
 
 /// A plan of the batch.
 #[derive(Debug, Clone)]

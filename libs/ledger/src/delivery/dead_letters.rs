@@ -6,7 +6,7 @@ use sealbus_core::names::{Plan, Subscription, Tenant};
 use sealbus_core::timestamp::Timestamp;
 use sqlx::PgConnection;
 
-use crate::delivery::operator::OperatorCommand;
+use crate::delivery::command::OperatorCommand;
 use crate::delivery::positions::{ATTEMPTS, NEXT_SEQ, Position, PositionState, Positions, SEEN_SEQ};
 use crate::pg::{Column, bound};
 use crate::{Ledger, LedgerError};

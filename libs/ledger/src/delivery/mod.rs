@@ -17,6 +17,7 @@
 //! Positions that cannot move now are set aside and resumed by [`parking`]. Operators see them, with the errors of failed
 //! handler runs, through [`dead_letters`], and give commands for them through [`operator`].
 
+pub mod command;
 pub mod dead_letters;
 pub mod floors;
 pub mod operator;

@@ -11,7 +11,7 @@ use sealbus_core::event::Header;
 use sealbus_core::hash::Hash;
 use sqlx::PgConnection;
 
-use crate::delivery::operator::OperatorCommand;
+use crate::delivery::command::OperatorCommand;
 use crate::pg::Column;
 use crate::{Ledger, LedgerError};
 

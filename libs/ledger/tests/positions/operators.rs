@@ -2,7 +2,8 @@
 
 use sealbus_core::hash::Hash;
 use sealbus_core::names::Plan;
-use sealbus_ledger::delivery::operator::{CommandError, OperatorAction, OperatorCommand, OperatorRequest};
+use sealbus_ledger::delivery::command::{OperatorAction, OperatorCommand};
+use sealbus_ledger::delivery::operator::{CommandError, OperatorRequest};
 use sealbus_ledger::delivery::parking::SetAside;
 use sealbus_ledger::delivery::positions::{Position, PositionState};
 use sealbus_ledger::history::PageQuery;

@@ -3,8 +3,9 @@
 use clap::Subcommand;
 use sealbus_core::names::{Plan, Subscription, Tenant};
 use sealbus_ledger::append::Appender;
+use sealbus_ledger::delivery::command::OperatorAction;
 use sealbus_ledger::delivery::dead_letters::{BlockedPosition, BlockedQuery};
-use sealbus_ledger::delivery::operator::{OperatorAction, OperatorRequest};
+use sealbus_ledger::delivery::operator::OperatorRequest;
 use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_runtime::settings::Settings;
 use serde_json::json;
