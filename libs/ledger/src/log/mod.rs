@@ -4,15 +4,6 @@
 //! An append puts each event into the seal queue. One sealer at a time takes the queued events, gives each the next leaf of the
 //! log, extends the tree and signs its root as a checkpoint. Stored data is never trusted: before the tree grows, its tiles
 //! must hash to the stored root, and what is signed must continue what was anchored.
-//!
-//! - `seal`: the sealing transaction.
-//! - `queue`: what the transaction reads: queued events, and the last leaves of their plans.
-//! - `leaves`: the checks that an event passes before it gets its leaf; pure.
-//! - `tree`: the stored tree: its edge, its growth, its signature and its proofs.
-//! - `tiles`: the stored tiles.
-//! - `checkpoints`: the first checkpoint of a log, the stored ones, and the one that is shown to readers.
-//!
-//! This file has the size of the log, the log indexes of events, and the state of the seal queue.
 
 mod checkpoints;
 mod leaves;
