@@ -1,9 +1,9 @@
 //! The memory of a worker: for each plan the messages that wait for a task, and those of the task in flight.
 //!
 //! This is pure bookkeeping, over any type of message. A plan has one task at a time; plans get their tasks in the
-//! order in which they became ready. A message leaves memory only when it may be acknowledged because of the plan's
-//! durable position (docs/spec/protocol.md#consume-4), or when it is discarded unacknowledged so that the broker
-//! delivers it again.
+//! order in which they became ready. A message leaves memory only when the plan's stored position allows acknowledging it
+//! (docs/spec/protocol.md#consume-4), or when it is discarded without an acknowledgement, so that the broker delivers it
+//! again.
 
 mod slot;
 
@@ -18,7 +18,8 @@ use crate::plan::message::QueuedMessage;
 use crate::plan::task::{Failure, PlanOutcome, PlanTask};
 use crate::plan_name::PlanName;
 
-/// How many times the limit of one tenant all tenants together may have in memory before pulling pauses.
+/// The limit on the bytes in memory of all tenants together, as a multiple of [`Limits::bytes_per_tenant`]. At the limit,
+/// no more messages are pulled.
 const TENANTS_AT_LIMIT: usize = 4;
 
 /// The limits of a worker's memory and tasks.
@@ -46,8 +47,8 @@ impl<M> Slots<M> {
         Self { limits, plans: HashMap::new(), ready: VecDeque::new(), bytes: HashMap::new(), total_bytes: 0 }
     }
 
-    /// Adds a message, and returns the name of its plan. If the plan or tenant is over its limit then, the plan's next
-    /// task defers the plan.
+    /// Adds a message, and returns the name of its plan. If the message takes the plan or tenant over its limit, the
+    /// plan's next task defers the plan.
     pub(crate) fn push(&mut self, queued: QueuedMessage<M>, now: Instant) -> PlanName {
         let name = PlanName::new(&queued.record.header.tenant, &queued.record.header.plan);
         let bytes = queued.bytes();
@@ -65,10 +66,11 @@ impl<M> Slots<M> {
         name
     }
 
-    /// Notes that replay, or an operator's command, is due for a plan.
+    /// Records that replay, or an operator's command, is due for a plan.
     pub(crate) fn replay_is_due(&mut self, name: &PlanName, now: Instant) {
         let slot = self.plans.entry(name.clone()).or_insert_with(|| Slot::new(now));
-        // A turn of replay in flight has not set yet when the next one is due: the position still shows the old time.
+        // While a replay is in flight, the stored position still has the time at which this replay was due. The plan was
+        // found by that time, so nothing new is due.
         if slot.activity != Activity::Busy || !slot.replayed_last {
             (slot.replay, slot.touched) = (true, now);
             self.make_ready(name);
@@ -80,8 +82,8 @@ impl<M> Slots<M> {
         self.total_bytes < TENANTS_AT_LIMIT * self.limits.bytes_per_tenant
     }
 
-    /// Begins the next tasks: one, or with `together` several that may share a transaction. Returns none if no plan is
-    /// ready.
+    /// Begins the next tasks: one task, or, if `together` is true, several that may share a transaction. Returns an empty
+    /// list if no plan is ready.
     pub(crate) fn next_tasks(&mut self, together: bool, now: Instant) -> Vec<PlanTask> {
         let mut tasks: Vec<PlanTask> = Vec::new();
         let mut postponed = Vec::new();
@@ -144,7 +146,8 @@ impl<M> Slots<M> {
         acknowledged
     }
 
-    /// Ends a plan's task without an effect. The task is repeated by itself, not before a time.
+    /// Ends a plan's task without an effect. The task is repeated at `until` or later, and does not share a transaction
+    /// then.
     pub(crate) fn postpone(&mut self, name: &PlanName, until: Instant) {
         self.repeat(name, None, Some(until));
     }
@@ -152,7 +155,7 @@ impl<M> Slots<M> {
     /// Begins to defer a plan that is over its limit while its task is in flight, and returns the highest seq that
     /// waits.
     ///
-    /// Returns `None` for all other plans, and until [`Slots::finish_deferring`] has ended it.
+    /// Returns `None` for all other plans, and also for this plan until [`Slots::finish_deferring`] is called.
     pub(crate) fn begin_deferring(&mut self, name: &PlanName) -> Option<u64> {
         let is_over_limit = |slot: &&mut Slot<M>| slot.activity == Activity::Busy && slot.load == Load::OverLimit;
         let slot = self.plans.get_mut(name).filter(is_over_limit)?;
@@ -166,7 +169,7 @@ impl<M> Slots<M> {
         let Some(slot) = self.plans.get_mut(name) else { return Vec::new() };
         slot.load = Load::OverLimit;
         let Some(position) = position else { return Vec::new() };
-        // An event below next_seq is a duplicate only if its hash says so, which the next task finds out.
+        // An event below next_seq is a duplicate only if it has the hash of the applied event. The next task compares them.
         let (seen, waiting): (Vec<_>, Vec<_>) =
             std::mem::take(&mut slot.queue).into_iter().partition(|queued| queued.is_seen_by(position));
         slot.queue = waiting;
@@ -177,13 +180,13 @@ impl<M> Slots<M> {
         seen.into_iter().map(|queued| queued.message).collect()
     }
 
-    /// Returns the messages that were received before a time and are still in memory.
+    /// Returns the messages that were received at `time` or earlier and are still in memory.
     pub(crate) fn held_since(&self, time: Instant) -> impl Iterator<Item = &M> {
         let held = self.plans.values().flat_map(|slot| slot.queue.iter().chain(&slot.in_flight));
         held.filter(move |queued| queued.received <= time).map(|queued| &queued.message)
     }
 
-    /// Removes plans that nothing has happened to since a time.
+    /// Removes the plans that are idle and were last touched at `since` or earlier.
     pub(crate) fn forget_idle(&mut self, since: Instant) {
         self.plans.retain(|_, slot| slot.activity != Activity::Idle || slot.touched > since);
     }
