@@ -1,5 +1,5 @@
-//! Hints: committed events that are offered to the relays over the broker, so that they need not wait for the next sweep of
-//! the outbox.
+//! Hints: committed events that are offered to the relays over the broker, so that they need not wait for the next
+//! outbox scan.
 //!
 //! Publishing never waits for the broker. The connection is made in the background and retried without limit. A hint without
 //! a connection is dropped, because the outbox holds the event.
