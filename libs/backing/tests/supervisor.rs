@@ -1,6 +1,6 @@
 //! A server ends with the process that started it, however that process ends.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot have its server has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot start its server has failed")]
 
 mod support;
 
@@ -30,8 +30,8 @@ async fn servers_end_with_a_parent_that_is_killed() {
     if let Some(folder) = std::env::var_os(FOLDER) {
         return start_servers(folder.into()).await;
     }
-    // Run this test a second time, as the parent of both servers. Their folders are directly in the temporary folder,
-    // where Postgres' user may remove its own if this process is root.
+    // Run this test a second time, as the parent of both servers. Their folders are directly in the temporary folder: if
+    // this process is root, Postgres runs as another user, which may remove its own folder there.
     let folder = std::env::temp_dir().join(format!("sealbus-supervisor-{}", std::process::id()));
     let mut parent = Command::new(std::env::current_exe().unwrap());
     parent
@@ -42,7 +42,7 @@ async fn servers_end_with_a_parent_that_is_killed() {
     let mut lines = BufReader::new(parent.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap() == "started"), "the parent ended before both servers were ready");
     let folder_name = folder.display().to_string();
-    assert!(processes_with(&folder_name).len() >= 2, "both servers run while their parent does");
+    assert!(processes_with(&folder_name).len() >= 2, "fewer than two server processes run while their parent runs");
 
     // Kill the parent with SIGKILL, so that none of its own code runs.
     parent.kill().unwrap();

@@ -1,4 +1,4 @@
-//! Each error code has a page under docs/errors.
+//! Each error code has a page under docs/errors, and each page has the status and the title of its code.
 
 use std::collections::BTreeSet;
 use std::fs;

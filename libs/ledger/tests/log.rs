@@ -1,5 +1,5 @@
-//! The stored tree: appending batch by batch gives the tree over all leaves, a signed checkpoint continues the anchored one, the
-//! tree serves proofs and tiles, and a manual change of the stored rows stops sealing.
+//! Tests of the stored tree. Appending batch by batch gives the tree over all leaves, proofs and tiles are read from it, a signed
+//! checkpoint continues the anchored one, and a manual change of the stored rows stops sealing.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::HashSet;
@@ -75,7 +75,7 @@ async fn a_tree_built_in_batches_is_the_tree_over_all_leaves() {
         notes.push(note);
     }
     let leaves = leaf_hashes(&test).await;
-    assert_eq!(leaves.len(), 40 * 17 + 1, "all events, and the one of _keys");
+    assert_eq!(leaves.len(), 40 * 17 + 1, "40 plans with 17 events each, and the first event of _keys");
     assert_eq!((anchored.size(), anchored.root()), (leaves.len() as u64, root(&leaves)));
     let key = signer.verifier_key();
     for note in &notes {

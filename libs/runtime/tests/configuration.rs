@@ -14,10 +14,10 @@ fn project() -> PathBuf {
 fn the_committed_page_is_the_generated_one() {
     let path = project().join("docs/configuration.md");
     if std::env::var_os("SEALBUS_WRITE_DOCS").is_some() {
-        fs::create_dir_all(path.parent().expect("a file has a folder")).expect("docs/ can be made");
+        fs::create_dir_all(path.parent().expect("a file has a folder")).expect("docs/ can be created");
         fs::write(&path, markdown()).expect("the page can be written");
     }
-    let committed = fs::read_to_string(&path).expect("docs/configuration.md is there");
+    let committed = fs::read_to_string(&path).expect("docs/configuration.md exists");
     assert!(
         committed == markdown(),
         "docs/configuration.md differs from the table: run \
@@ -42,7 +42,7 @@ fn every_setting_is_read_somewhere() {
     assert_eq!(
         dead,
         [table::CONFIG.name()],
-        "SEALBUS_CONFIG is read by the settings themselves; the others are read by nothing"
+        "no code reads these settings; only SEALBUS_CONFIG may be here, because the settings module itself reads it"
     );
 }
 

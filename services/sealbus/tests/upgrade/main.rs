@@ -1,4 +1,4 @@
-//! A ledger, a bundle and a receipt of an earlier version are read, verified and continued by this one.
+//! This version verifies a ledger, a bundle and a receipt of an earlier version, and continues the ledger.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -12,10 +12,10 @@ use sealbus_testkit::Postgres;
 
 use crate::support::Bus;
 
-/// The result of verifying the unchanged ledger. One payload was erased, and nothing is wrong.
+/// What a verification of the unchanged ledger prints. Apart from one erased payload, there are no findings.
 const LEFT: &str = "13 events in 7 plans";
 
-/// A file of the earlier version.
+/// Returns the path of a file that the earlier version wrote.
 fn made_earlier(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/upgrade/made_by_7f4d68b").join(name)
 }
@@ -24,7 +24,7 @@ fn path(name: &str) -> String {
     made_earlier(name).display().to_string()
 }
 
-/// A bus without roles on the earlier version's ledger, keyring and anchors.
+/// Returns a bus with the earlier version's ledger, keyring and anchors. No role runs.
 async fn restored() -> Bus {
     let postgres = Postgres::own_cluster().await;
     postgres.admin("DROP SCHEMA sealbus CASCADE; DROP SCHEMA public CASCADE").await;
