@@ -1,8 +1,8 @@
 //! Checked conversions between Postgres values and Rust values.
 //!
-//! Postgres has no unsigned integers, and a column holds whatever was written to it. A stored value that is not of its form
-//! is [`LedgerError::Corrupt`], and a caller's number that its column cannot hold is [`LedgerError::OutOfRange`]. Both name
-//! table and column. No conversion replaces a value by a default.
+//! Postgres has no unsigned integers, and its types allow values that Sealbus never writes. A stored value that is not valid
+//! for its column is [`LedgerError::Corrupt`], and a number of the caller that does not fit into its column is
+//! [`LedgerError::OutOfRange`]. Both name table and column. No conversion replaces a value by a default.
 
 use std::fmt::Display;
 
@@ -42,7 +42,7 @@ impl Column {
         Hash::from_slice(stored).ok_or_else(|| self.corrupt(format!("{} bytes instead of 32", stored.len())))
     }
 
-    /// Converts a place in a list that the database counts from 1 into an index below `length`.
+    /// Converts an ordinal of the database, which counts from 1, into an index of a list with `length` elements.
     pub(crate) fn index(self, ordinal: impl Into<i64>, length: usize) -> Result<usize, LedgerError> {
         let ordinal = ordinal.into();
         let index = ordinal.checked_sub(1).and_then(|index| usize::try_from(index).ok());
@@ -61,7 +61,7 @@ impl Column {
         self.fit(value)
     }
 
-    /// Returns the error for a stored value that is not of its form; `reason` says what is wrong with the value.
+    /// Returns the error for a stored value that is not valid; `reason` says what is wrong with the value.
     pub(crate) fn corrupt(self, reason: impl Into<String>) -> LedgerError {
         LedgerError::Corrupt { table: self.table, column: self.name, row: self.row, reason: reason.into() }
     }

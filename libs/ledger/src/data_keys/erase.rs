@@ -1,11 +1,11 @@
-//! Erasure of a data subject, in an order that a crash cannot break (`docs/spec/integrity.md#erasure-erase`).
+//! Erasure of a data subject, in steps that can be repeated after a crash (`docs/spec/integrity.md#erasure-erase`).
 //!
 //! 1. The subject's keys are closed. This waits for appends that use one of them. From then on nothing is encrypted under them.
 //! 2. `subject.erased` is appended to the tenant's plan `_erasures`. It names the keys, and not the subject.
 //! 3. The rows are deleted: the wrapped keys and the name of the subject.
 //!
-//! A crash after step 1 leaves closed keys, which the next erasure of the subject erases. A crash after step 2 leaves rows that
-//! an event names: nobody opens them any more, and the next start of a publisher or the next erasure deletes them.
+//! A crash after step 1 leaves closed keys, which the next erasure of the subject deletes. A crash after step 2 leaves rows whose
+//! keys an event names: they are not used any more, and the next start of a publisher or the next erasure deletes them.
 
 use sealbus_core::canonical;
 use sealbus_core::envelope::DataSubject;
@@ -21,7 +21,7 @@ use crate::own_event::{is_reason, own_event};
 /// A request to erase a data subject, with the person who orders it and the reason. `Debug` does not print the subject.
 #[derive(Clone, Debug)]
 pub struct ErasureRequest {
-    /// The tenant that has the data of the subject.
+    /// The tenant whose events contain data of the subject.
     pub tenant: Tenant,
     /// The data subject.
     pub subject: DataSubject,
@@ -36,7 +36,7 @@ pub struct ErasureRequest {
 pub struct Erasure {
     /// The data keys that were deleted, ordered by id.
     pub keys: Vec<Uuid>,
-    /// The number of data keys of earlier erasures, of any tenant, that still existed and were deleted too.
+    /// The number of other data keys, of any tenant, that earlier erasures name and that still existed. They were deleted too.
     pub redone: u64,
 }
 
@@ -61,8 +61,8 @@ impl DataKeys<'_> {
     /// Erases a data subject. When this returns, no payload under its keys can be read any more, and the ledger does not contain
     /// its name.
     ///
-    /// Idempotent: a subject without keys is not an error, and gets no event. Appends that use a key when this begins are waited
-    /// for, and their events are erased too. Events that are published from then on get a new key.
+    /// The call is idempotent: for a subject without keys it succeeds and appends no event. It waits for appends that already use a
+    /// key of the subject, and their events are erased too. Events that are published from then on get a new key.
     pub async fn erase(self, appender: &Appender, request: &ErasureRequest) -> Result<Erasure, EraseError> {
         let ErasureRequest { tenant, subject, actor, reason } = request;
         if !is_reason(reason) {
@@ -111,7 +111,7 @@ impl DataKeys<'_> {
         Ok(deleted.execute(self.ledger.pool()).await?.rows_affected())
     }
 
-    /// Closes the keys of a subject. Returns all of them, closed before or now, ordered by id.
+    /// Closes the keys of a subject. Returns all of them, also those that were closed before, ordered by id.
     async fn close_data_keys(self, tenant: &Tenant, subject: &DataSubject) -> Result<Vec<Uuid>, LedgerError> {
         let mut keys = sqlx::query_scalar!(
             "-- close_data_keys

@@ -1,5 +1,5 @@
 //! The facts that are needed before the first plan is checked: the keys that count, the erasures and the latest time of the
-//! log. Also the events that are known to have been appended and are missing.
+//! log. This module also finds events that are missing although a receipt or the seal queue shows that they were appended.
 
 use futures::TryStreamExt;
 use sealbus_core::event::Record;
@@ -13,8 +13,8 @@ use crate::LedgerError;
 use crate::history::record::select_records;
 use crate::pg::bound;
 
-/// The number of last leaves among which the event that was recorded last is searched. The order of the log is almost the order of
-/// `recorded`.
+/// The number of leaves at the end of the log that are searched for the event with the latest `recorded`. The order of the log is
+/// almost the order of `recorded`, so no other leaf has to be read.
 const LAST_LEAVES: u64 = 10_000;
 
 impl Verification<'_> {
@@ -32,7 +32,7 @@ impl Verification<'_> {
         )
         .fetch(self.ledger.pool());
         while let Some(row) = rows.try_next().await? {
-            // An invalid row gives no trust. It becomes a finding when its plan is checked.
+            // An invalid row adds nothing to the trust. It becomes a finding when its plan is checked.
             if let Ok(mut record) = row.without_invalid_index().into_record(&self.ledger.deployment().origin) {
                 record.log_index = record.log_index.filter(|index| *index < size);
                 trust.survey(&record);
@@ -72,7 +72,7 @@ impl Verification<'_> {
         );
         let findings = rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|row| {
             let text = "the seal queue names an event here that is missing or has another hash";
-            // A finding cannot have a negative seq, so the detail has the stored one.
+            // The seq of a finding cannot be negative, so the detail contains a stored seq that is.
             let (seq, detail) = u64::try_from(row.seq)
                 .map_or_else(|_| (0, format!("{text}; its seq is {}", row.seq)), |seq| (seq, text.to_owned()));
             Finding {
