@@ -52,8 +52,8 @@ impl Schema {
     }
 }
 
-/// Returns the fields that an error of the validator is about. Of a missing or unexpected member it names the member, not the
-/// object.
+/// Returns the faults that an error of the validator describes. For a missing or unexpected member, the pointer leads to the
+/// member, not to the object.
 fn faults(error: &ValidationError<'_>) -> Vec<FieldError> {
     let at = format!("/data{}", error.instance_path().as_str());
     let rule = error.kind().keyword().to_owned();

@@ -22,7 +22,7 @@ use crate::verdict::Verdict;
 const VERSION: &str = "c2sp.org/tlog-proof@v1";
 /// The maximum number of hashes: the length of the longest path in a tree of 2^53 − 1 leaves.
 const MAX_HASHES: usize = 53;
-/// The maximum length of a leaf in bytes, which is that of an entry bundle.
+/// The maximum length of a leaf in bytes. Entry bundles have the same limit.
 const MAX_LEAF_BYTES: usize = 65_535;
 
 /// A well-formed proof of an event. It is not verified.
@@ -62,9 +62,10 @@ impl EventProof {
 
     /// Parses a proof.
     ///
-    /// Fails if it is longer than [`EventProof::MAX_BYTES`], is of another version, has no `extra` line with base64 of
-    /// at most 65,535 bytes, has no decimal index of at most 2^53 − 1, has more than 53 hashes or a malformed one, or
-    /// if the note is not a well-formed checkpoint.
+    /// # Errors
+    /// If the proof is longer than [`EventProof::MAX_BYTES`] or has another version, if its `extra` line is not base64 of
+    /// at most 65,535 bytes or its index not a decimal number of at most 2^53 − 1, if it has more than 53 hashes or a
+    /// malformed one, or if the note is not a well-formed checkpoint.
     pub fn parse(bytes: &[u8]) -> Result<Self, EventProofError> {
         let malformed = EventProofError::Malformed;
         if bytes.len() > Self::MAX_BYTES {
@@ -88,16 +89,16 @@ impl EventProof {
     /// Verifies that the hashes lead from the proof's leaf to the root of `checkpoint`, and that this leaf equals
     /// `leaf`.
     ///
-    /// The caller trusts `checkpoint`. The note of the proof is ignored, so that a caller with many proofs against one
-    /// checkpoint can verify its signatures once.
+    /// The caller has to trust `checkpoint`. The note of the proof is ignored, so that a caller with many proofs against
+    /// one checkpoint can verify the signatures of the checkpoint once.
     pub fn check(&self, leaf: &[u8], checkpoint: &Checkpoint) -> Result<(), EventProofError> {
         let (hash, root) = (merkle::leaf_hash(&self.leaf), checkpoint.root());
         merkle::verify_inclusion(&hash, self.index, checkpoint.size(), &self.hashes, &root)?;
         if self.leaf == leaf { Ok(()) } else { Err(EventProofError::OtherLeaf) }
     }
 
-    /// Verifies that the log `origin` contains `leaf`, with the keys of the policy. Returns the checkpoint of the
-    /// proof, for which [`Policy::quorum`] tells which witnesses cosigned it.
+    /// Verifies with the keys of the policy that the log `origin` contains `leaf`. Returns the checkpoint of the proof;
+    /// [`Policy::quorum`] returns which witnesses cosigned it.
     pub fn verify(&self, leaf: &[u8], policy: &Policy, origin: &str) -> Result<SignedCheckpoint, EventProofError> {
         let signed = policy.open(&self.note, origin)?;
         self.check(leaf, signed.checkpoint())?;

@@ -5,7 +5,8 @@
 //! checkpoint      the newest note; in a bundle of plans the newest anchored one
 //! anchors/<n>     every available anchored note
 //! tile/…          hash tiles of the checkpoint's size; not in a bundle of plans
-//! events.jsonl    records by tenant, plan, seq; a bundle of plans also holds _keys, and a proof in each sealed record
+//! events.jsonl    records, ordered by tenant, plan, seq; in a bundle of plans also the records of _keys, and a proof
+//!                 in each sealed record
 //! ```
 
 mod path;
