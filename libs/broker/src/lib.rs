@@ -1,16 +1,16 @@
 //! The broker of Sealbus: NATS JetStream. This is the only crate that uses the NATS client, and none of the client's
 //! types appears in its public functions.
 //!
-//! The broker makes delivery fast, but it is never authoritative. Whatever it loses, duplicates or forges is detected
-//! with the ledger and repaired from it. An event passes through this crate as follows:
+//! The broker makes delivery fast, but it is never authoritative. Messages that are lost, duplicated or forged are
+//! detected, and the events are read from the ledger instead. An event passes through this crate as follows:
 //!
 //! 1. After a commit, a publisher sends a [`Hint`](hints::Hint) about the event to the relay, over core NATS and
 //!    without an acknowledgement.
 //! 2. The relay encodes each event of the outbox as an [`EventMessage`] and hands it to the connection with
 //!    [`Broker::publish`]. [`Sent::acknowledged`] returns once the stream has stored it.
-//! 3. A consumer takes messages in batches from [`Deliveries`]. Each is decoded into the record that it was made of, or
-//!    into the reason why it is not an event of Sealbus, and is answered with its [`Handle`].
-//! 4. [`Broker::copy_dead_letter`] publishes a copy of each event that a subscription cannot apply, for people to see.
+//! 3. A consumer takes messages in batches from [`Deliveries`]. Each message is decoded into the record that the relay
+//!    encoded, or into the reason why it is not an event of Sealbus. Its [`Handle`] acknowledges it.
+//! 4. [`Broker::copy_dead_letter`] publishes a copy of each event that a subscription cannot apply, for people to read.
 //!
 //! The streams are declared in [`topology`], the consumer of a subscription in [`ConsumerSpec`].
 

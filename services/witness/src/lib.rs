@@ -31,7 +31,7 @@ pub struct Config {
     pub listener: TcpListener,
     /// How long a client may take to send the headers of a request, and how long open calls may take at shutdown.
     pub timeouts: ConnectionTimeouts,
-    /// How long a request may wait to be processed, and then how long its body may take to arrive.
+    /// The timeout for each of two steps: until there is room for the body in memory, and until the body has arrived.
     pub body_timeout: Duration,
     /// The number of bodies that may be in memory at once. Each has at most 516 KiB.
     pub max_bodies: usize,

@@ -1,8 +1,8 @@
 //! The witnesses of the policy. Each is asked to cosign each checkpoint before it is anchored.
 //!
-//! All witnesses are asked at the same time. A checkpoint waits for its quorum, and then for the other cosignatures
-//! only for [`QUORUM_GRACE`], so that a slow or dead witness delays it little. A witness that still has an earlier
-//! checkpoint in flight is skipped.
+//! All witnesses are asked at the same time. A checkpoint waits for its quorum until the timeout. Once it has its quorum, it
+//! waits for the other cosignatures for at most [`QUORUM_GRACE`], so that a slow or unreachable witness delays it little.
+//! A witness that still has a request for an earlier checkpoint in flight is skipped.
 
 mod report;
 mod witness;
@@ -38,7 +38,7 @@ pub struct Witnesses {
 /// The reason why this log cannot be sealed under a policy.
 #[derive(Debug, thiserror::Error)]
 pub enum WitnessesError {
-    /// The policy is that of another log.
+    /// The policy is for another log.
     #[error("the policy does not name this log's key; add the line `log {0}`")]
     OtherLog(String),
     /// No checkpoint would ever be shown.
@@ -116,7 +116,7 @@ impl Witnesses {
     ) -> Cosigned {
         let mut results = self.request_all(ledger, checkpoint, note);
         let (mut note, origin) = (note.clone(), checkpoint.origin());
-        // The result of each witness, or `None` while there is none.
+        // The result of each witness, or `None` before it has arrived.
         let mut answers: Vec<Option<Result<(), NoCosignature>>> = self.members.iter().map(|_| None).collect();
         let mut deadline = Instant::now() + self.timeout;
         let mut has_quorum = self.suffice(&note, origin);

@@ -1,5 +1,5 @@
-//! The files of a bundle that is written, to a tar if the path ends in `.tar` and otherwise to a folder. The bundle has its
-//! name only once it is complete.
+//! Writing the files of a bundle: into a tar if the path ends in `.tar`, and otherwise into a folder. A bundle is written under
+//! a temporary name and gets its own name only when it is complete.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -11,6 +11,7 @@ use tempfile::NamedTempFile;
 use crate::failure::{Context as _, Failure};
 use crate::wiring::remove_if_exists;
 
+/// A bundle that is being written.
 pub(crate) struct Target {
     path: PathBuf,
     /// The temporary path, in the same folder as the final one.
@@ -37,6 +38,7 @@ impl Target {
         Ok(Self { path: path.to_owned(), temporary, tar })
     }
 
+    /// Writes one file of the bundle.
     pub(crate) fn put(&mut self, file: &BundlePath, bytes: &[u8]) -> Result<(), Failure> {
         let written = match &mut self.tar {
             Some(tar) => append(tar, file, bytes.len() as u64, bytes),
@@ -45,12 +47,14 @@ impl Target {
         written.context(self.unwritable())
     }
 
-    /// Opens a file for the records, whose length is known only at the end. Pass it to [`Target::put_events`].
+    /// Opens a temporary file for the records, because a tar needs their length before them. Pass it to
+    /// [`Target::put_events`].
     pub(crate) fn events(&self) -> Result<NamedTempFile, Failure> {
         let folder = self.temporary.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         NamedTempFile::new_in(folder).context(self.unwritable())
     }
 
+    /// Writes the records, from the file that [`Target::events`] returned.
     pub(crate) fn put_events(&mut self, events: NamedTempFile) -> Result<(), Failure> {
         let written = match &mut self.tar {
             Some(tar) => {
@@ -62,7 +66,7 @@ impl Target {
         written.context(self.unwritable())
     }
 
-    /// Completes the bundle and gives it its name.
+    /// Completes the bundle and renames it to its own path.
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
         let finished = self.tar.take().map_or(Ok(()), |tar| tar.into_inner()?.flush());
         let named = finished.and_then(|()| fs::rename(&self.temporary, &self.path));
