@@ -47,7 +47,7 @@ impl<M> Slots<M> {
         Self { limits, plans: HashMap::new(), ready: VecDeque::new(), bytes: HashMap::new(), total_bytes: 0 }
     }
 
-    /// Adds a message, and returns the name of its plan. If the message takes the plan or tenant over its limit, the
+    /// Adds a message, and returns the name of its plan. If the plan or tenant is over its limit with this message, the
     /// plan's next task defers the plan.
     pub(crate) fn push(&mut self, queued: QueuedMessage<M>, now: Instant) -> PlanName {
         let name = PlanName::new(&queued.record.header.tenant, &queued.record.header.plan);
