@@ -19,7 +19,7 @@ pub struct WrappedKey {
     pub tenant: String,
     /// Data subject.
     pub subject: DataSubject,
-    /// Number of the subject's key, from 1. A subject that has events again after its erasure gets the next key.
+    /// Number of the subject's key, from 1 (`docs/spec/integrity.md#erasure-epoch`).
     pub epoch: NonZeroU32,
     /// Id of the data key.
     pub key_id: Uuid,

@@ -31,7 +31,7 @@ impl Keys<'_> {
         rows.into_iter().map(|row| Ok((KeyId::new(row.kid), KeyState::stored(&row.standing)?))).collect()
     }
 
-    /// Checks that a key may sign, before something has to be appended: at the start of a process, and in probes.
+    /// Checks that a key may sign, before something has to be appended: at the start of a process.
     ///
     /// # Errors
     /// [`LedgerError::SigningKey`] if it may not, with the same text as a refused append.

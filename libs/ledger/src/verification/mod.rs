@@ -82,7 +82,7 @@ pub struct Verified {
     pub plans: u64,
     /// The number of sealed events.
     pub sealed: u64,
-    /// The number of MACs that were not checked because the keyring lacks their secret.
+    /// The number of MACs and v1 signatures that were not checked because the keyring lacks their secret.
     pub unchecked: u64,
     /// The number of events that were ignored because they were recorded after [`Basis::until`].
     pub later: u64,

@@ -58,7 +58,8 @@ table! {
     /// Maximum number of connections from a process to the ledger.
     [publisher relay sealer dispatcher commands] DATABASE_CONNECTIONS: u32 = "16", Rule::Between("2", "1000");
     /// Number of partitions of a ledger that is created. It cannot be changed later.
-    [publisher commands dev] PARTITIONS: u32 = "8", Rule::OneOf(&["1", "2", "4", "8", "16", "32", "64"]);
+    [publisher relay sealer dispatcher commands dev]
+    PARTITIONS: u32 = "8", Rule::OneOf(&["1", "2", "4", "8", "16", "32", "64"]);
     /// Number of the migration that `/health/ready` requires to be applied; without it, the newest one that the program
     /// knows. The name `EXPECTED_MIGRATION` is read too.
     [publisher relay sealer dispatcher] EXPECTED_MIGRATION: i64;
@@ -67,11 +68,11 @@ table! {
     /// URLs of the NATS servers, comma-separated.
     [relay publisher dispatcher sealer commands] NATS_URL: SecretUrl;
     /// Number of replicas that JetStream keeps of the stream. Use 3 or 5 in a cluster.
-    [relay dispatcher] STREAM_REPLICAS: u32 = "1", Rule::OneOf(&["1", "3", "5"]);
+    [relay dispatcher commands] STREAM_REPLICAS: u32 = "1", Rule::OneOf(&["1", "3", "5"]);
     /// Age at which the stream discards an event. The ledger keeps the event in any case.
-    [relay dispatcher] STREAM_MAX_AGE: Duration = "7d", Rule::Between("1m", "3650d");
+    [relay dispatcher commands] STREAM_MAX_AGE: Duration = "7d", Rule::Between("1m", "3650d");
     /// Size from which the stream discards its oldest events.
-    [relay dispatcher] STREAM_MAX_BYTES: Size = "10GiB", Rule::Between("1MiB", "1048576GiB");
+    [relay dispatcher commands] STREAM_MAX_BYTES: Size = "10GiB", Rule::Between("1MiB", "1048576GiB");
 }
 "Publisher" {
     /// Address on which the publisher's API, or the witness, listens.
@@ -96,16 +97,16 @@ table! {
     /// parameter `timeout` of a call may be shorter.
     [publisher] SEALED_WAIT: Duration = "10s", Rule::Between("10ms", "5m");
     /// Number of batchers of a replica. All calls for a plan go to the same batcher.
-    [publisher] BATCHERS: u32 = "2", Rule::Between("1", "64");
+    [publisher commands] BATCHERS: u32 = "2", Rule::Between("1", "64");
     /// Maximum number of events in a batch.
-    [publisher] MAX_BATCH_EVENTS: u32 = "500", Rule::Between("1", "1000");
+    [publisher commands] MAX_BATCH_EVENTS: u32 = "500", Rule::Between("1", "1000");
     /// Maximum number of plans in a batch. A batch holds one lock for each of its plans.
-    [publisher] MAX_BATCH_PLANS: u32 = "200", Rule::Between("1", "1000");
+    [publisher commands] MAX_BATCH_PLANS: u32 = "200", Rule::Between("1", "1000");
     /// Maximum number of events of one tenant that wait in one batcher. A call above it is refused as `overloaded`.
-    [publisher] WAITING_EVENTS: u32 = "20000", Rule::Between("1", "1000000");
+    [publisher commands] WAITING_EVENTS: u32 = "20000", Rule::Between("1", "1000000");
     /// Maximum time that a call in a transaction of its own waits for the lock of its plan. Keep it above the duration of
     /// the longest batch.
-    [publisher] LOCK_TIMEOUT: Duration = "10s", Rule::Between("100ms", "5m");
+    [publisher commands] LOCK_TIMEOUT: Duration = "10s", Rule::Between("100ms", "5m");
     /// Maximum number of publishers that run at the same time. A publisher checks at its start that the locks of all
     /// replicas, batchers and plans of a batch fit into the lock table of Postgres.
     [publisher] MAX_REPLICAS: u32 = "8", Rule::Between("1", "1000");

@@ -44,6 +44,9 @@ use crate::{BrokerLink, Config, Metrics, Resources, health, run};
 pub(crate) const ORIGIN: &str = "bus.test";
 /// How long a stream may take to send an event or a heartbeat before the test fails.
 const STREAM_TIMEOUT: Duration = Duration::from_mins(1);
+/// The time for a readiness check. It is longer than the ledger waits for a connection, so that a check of an unreachable
+/// database ends with the cause and not with this timeout.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 const CATALOG: &str = "
 module: own
@@ -182,7 +185,7 @@ impl Publisher {
         let mut registry = Registry::default();
         let broker = Arc::new(BrokerLink::default());
         let shutdown = CancellationToken::new();
-        let health = Arc::new(health(&ledger, &broker, EXPECTED_MIGRATION, Duration::from_secs(2), shutdown.clone()));
+        let health = Arc::new(health(&ledger, &broker, EXPECTED_MIGRATION, CHECK_TIMEOUT, shutdown.clone()));
         health.started();
         let resources = Resources {
             appender: Appender::start(&ledger, &keyring, &sealbus_testkit::ledger::append_settings(), Some(sender))

@@ -122,7 +122,7 @@ fn summary(report: &Report, later_events: u64, plans_only: bool) -> String {
     };
     let mut parts = vec![format!("{events} events in {plans} plans, {sealed} of them sealed: {findings}")];
     if *unchecked > 0 {
-        parts.push(format!("{unchecked} MACs not checked, because the keyring lacks their secret"));
+        parts.push(format!("{unchecked} MACs and v1 signatures not checked, because the keyring lacks their secret"));
     }
     if later_events > 0 {
         parts.push(format!("{later_events} later events not checked"));
