@@ -12,7 +12,7 @@ pub(crate) struct Dependency {
 }
 
 /// For each crate, the crates of the workspace and the drivers that it may depend on. `sealbus` may depend on every crate
-/// of the workspace. The consumer and the sinks use sqlx for the transaction of a position. A witness is independent of
+/// of the workspace except the testkit. The consumer and the sinks use sqlx for the transaction of a position. A witness is independent of
 /// the deployment whose log it cosigns: it knows neither ledger nor broker.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("sealbus-runtime", &["sealbus-core", "axum"]),

@@ -6,7 +6,7 @@ use std::path::Path;
 /// The text files of the repository by their path from its root.
 pub(crate) type Texts = BTreeMap<String, String>;
 
-/// Whether the name of a file ends in a dot and `ending`.
+/// Returns whether the name of a file ends in a dot and `ending`.
 pub(crate) fn has_ending(file: &str, ending: &str) -> bool {
     Path::new(file).extension().is_some_and(|found| found == ending)
 }
@@ -26,12 +26,12 @@ pub(crate) fn before_tests(text: &str) -> impl Iterator<Item = (usize, &str)> {
     numbered(text).take_while(|(_, line)| *line != "#[cfg(test)]")
 }
 
-/// Whether a character can be part of a name in Rust.
+/// Returns whether a character can be part of a name in Rust.
 pub(crate) fn in_name(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
-/// Whether a line has `word`, and not only as a part of a longer name. A word that ends in `::` may be followed by any name.
+/// Returns whether a line has `word`, and not only as a part of a longer name. A word that ends in `::` may be followed by any name.
 pub(crate) fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(start, _)| {
         let (before, after) = (&line[..start], &line[start + word.len()..]);

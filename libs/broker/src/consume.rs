@@ -170,7 +170,8 @@ impl Broker {
 }
 
 impl Deliveries {
-    /// Waits for a message, and returns it with all others that have arrived, at most 256.
+    /// Waits for a message, and returns it with all others that have arrived, at most as many as a pull
+    /// asks for (256).
     ///
     /// It never fails: errors are logged, and the consumer is opened again. It is cancel-safe.
     pub async fn next_batch(&mut self) -> Vec<Delivered> {

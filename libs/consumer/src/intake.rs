@@ -31,7 +31,10 @@ pub(crate) async fn pull(assignment: Arc<Assignment>, queue: mpsc::Sender<Queued
             from_now: context.spec.start == Start::Now,
             ack_wait: context.settings().ack_wait,
         });
-        while let Some(batch) = assignment.ending.run_until_cancelled(deliveries.next_batch()).await {
+        // With a backlog the next batch is ready at once and would win over the cancellation.
+        while !assignment.ending.is_cancelled()
+            && let Some(batch) = assignment.ending.run_until_cancelled(deliveries.next_batch()).await
+        {
             for delivered in batch {
                 if let Some(message) = receive(&assignment, delivered).await
                     && queue.send(message).await.is_err()

@@ -8,9 +8,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use sealbus_runtime::telemetry::metrics;
 
 /// The label `subscription` with its value.
-type Label = [(&'static str, String); 1];
+type Label = metrics::Label<String>;
 
 /// All metrics of the runtime.
 #[derive(Clone)]

@@ -49,7 +49,8 @@ impl From<&ProcessSettings> for Settings {
     /// Returns the settings of the runtime in a process with these settings.
     ///
     /// The runtime gets half of the process's shutdown grace period, so that connections can be closed in the other
-    /// half. The last four fields have no setting.
+    /// half. `sealing_alarm_age`, `retry_pauses`, `unreachable_pause` and `missing_event_pause` have no
+    /// setting.
     fn from(settings: &ProcessSettings) -> Self {
         let queued_messages_per_plan = usize::try_from(settings.get(table::PLAN_QUEUE));
         let queued_bytes_per_tenant = usize::try_from(settings.get(table::TENANT_QUEUE).bytes());

@@ -107,7 +107,8 @@ pub struct FieldError {
     pub pointer: String,
     /// The broken rule: a JSON Schema keyword, or a word of Sealbus such as `required`, `unknown` or `reserved`.
     pub rule: String,
-    /// The rule in words. It never contains the value.
+    /// The rule in words. It never contains the value. It is empty if the server sent none.
+    #[serde(default)]
     pub detail: String,
 }
 

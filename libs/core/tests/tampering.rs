@@ -8,6 +8,7 @@ mod common;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use sealbus_core::event::Record;
+use sealbus_core::log::note::Signature;
 use sealbus_core::verify::bundle::{BundledRecord, Content, read_record, write_record};
 use serde_json::{Value, json};
 
@@ -53,8 +54,8 @@ fn edited(record: &BundledRecord, member: Index, offset: Index) -> Option<Bundle
 }
 
 /// Returns the changed record without the signature line of its proof that was changed, or `None` if the change is
-/// elsewhere. A changed line may be by an unknown key, which a verifier has to ignore
-/// (`docs/spec/integrity.md#log-signatures`): it then must not matter that the line is missing.
+/// elsewhere or leaves the key of the line. A line with the name or id of another key is by an unknown one, which a
+/// verifier has to ignore (`docs/spec/integrity.md#log-signatures`): it then must not matter that the line is missing.
 fn without_edited_signature(original: &BundledRecord, changed: &BundledRecord) -> Option<BundledRecord> {
     let (Content::Record(record, Some(proof)), Content::Record(same, Some(edited))) =
         (&original.content, &changed.content)
@@ -64,6 +65,13 @@ fn without_edited_signature(original: &BundledRecord, changed: &BundledRecord) -
     let (lines, edited): (Vec<_>, Vec<_>) = (proof.split('\n').collect(), edited.split('\n').collect());
     let at = (0..lines.len()).find(|at| edited.get(*at) != Some(&lines[*at]))?;
     if record != same || edited.len() != lines.len() || !lines[at].starts_with("— ") {
+        return None;
+    }
+    let key = |line: &str| {
+        let lines = Signature::parse_lines(&format!("{line}\n")).ok()?;
+        Some((lines[0].name().to_owned(), lines[0].key_id()))
+    };
+    if key(edited[at]).is_none_or(|edited| Some(edited) == key(lines[at])) {
         return None;
     }
     let rest = [&edited[..at], &edited[at + 1..]].concat().join("\n");

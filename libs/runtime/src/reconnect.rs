@@ -41,7 +41,7 @@ pub async fn reconnect<T, E: Error + 'static, F: Future<Output = Result<T, E>>>(
     transient: impl Fn(&E) -> bool,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, ReconnectError<E>> {
-    // Boxed, because the future of the caller would hold it twice.
+    // Boxed, because `run_until_cancelled` would store the future twice.
     let attempts = Box::pin(async {
         let mut pause = FIRST_PAUSE;
         loop {

@@ -11,6 +11,7 @@
 //! | `hints` | checks hints, and drops those that the worker has no capacity for | `#relay-3` |
 //! | `low_water` | decides where an outbox scan starts; pure | `#relay-3` |
 //! | `outbox_scan` | reads the outbox | `#relay-3` |
+//! | `worker::send` | sends events, and awaits each acknowledgement in a task of its own | `#relay-2` |
 //! | `worker::delete` | deletes acknowledged rows, and reports phantoms | `#relay-3`, `#relay-4` |
 //! | `backoff` | pauses a partition whose stream is full, refuses or does not answer | `#relay-pause` |
 //! | `beacons` | records what the stream holds, by which lost messages are found | `#repair-beacons` |

@@ -74,8 +74,8 @@ pub(crate) fn predecessors(ledger: Ledger, plans: Vec<UndecidedPlan>, max_bytes:
         for (index, row) in &rows {
             lowest[*index].get_or_insert(*row);
         }
-        let is_predecessor = |(index, row): (usize, OutboxRow)| (row.seq < plans[index].lowest).then_some(row);
-        let predecessors: Vec<OutboxRow> = rows.into_iter().filter_map(is_predecessor).collect();
+        let is_predecessor = |(index, row): &(usize, OutboxRow)| row.seq < plans[*index].lowest;
+        let predecessors: Vec<_> = rows.into_iter().filter(is_predecessor).map(|(_, row)| row).collect();
         let events =
             if predecessors.is_empty() { Vec::new() } else { ledger.outbox().events(&predecessors, max_bytes).await? };
         Ok(ScanResult::Predecessors { plans: plans.into_iter().zip(lowest).collect(), events })

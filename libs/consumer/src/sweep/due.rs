@@ -18,7 +18,8 @@ pub(crate) async fn watch(process: Arc<ProcessContext>, held: Arc<HeldAssignment
     let mut tick = interval(process.settings.replay_interval);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_unreachable = false;
-    while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+    // A tick that is overdue is ready at once and would win over the cancellation.
+    while !shutdown.is_cancelled() && shutdown.run_until_cancelled(tick.tick()).await.is_some() {
         let assignments = held.by_partition(process.ledger.deployment().partitions);
         if assignments.is_empty() {
             continue;

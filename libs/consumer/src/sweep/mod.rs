@@ -40,7 +40,8 @@ pub(crate) async fn sweep(
     let mut tick = interval(settings.sweep_interval);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut pruned, mut sealing_checked) = (Instant::now(), None::<Instant>);
-    while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+    // A tick that is overdue is ready at once and would win over the cancellation.
+    while !shutdown.is_cancelled() && shutdown.run_until_cancelled(tick.tick()).await.is_some() {
         if sealing_checked.is_none_or(|checked| checked.elapsed() >= settings.sealing_alarm_age) {
             sealing_checked = Some(Instant::now());
             check_sealing(&process.ledger, &unsealed_age, settings.sealing_alarm_age).await;

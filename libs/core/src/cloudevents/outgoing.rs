@@ -45,8 +45,8 @@ fn attributes(view: &View) -> Vec<(String, Value)> {
         let has_type = value.is_string() || value.is_boolean() || value.is_i64();
         has_type && is_attribute_name(name) && !names.contains(&name.as_str())
     };
-    let own = attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    own.chain(metadata.into_iter().filter(is_extension)).collect()
+    let present = attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    present.chain(metadata.into_iter().filter(is_extension)).collect()
 }
 
 /// Returns an event in structured mode, which is also an element of batch mode.

@@ -68,8 +68,8 @@ pub(super) struct Locked {
     pub now: Timestamp,
 }
 
-/// Takes the locks and reads what they protect. With `lock_timeout` it waits so long for a plan that another replica has
-/// locked; without, it reports the plan as busy. `signer` is the key that seals the batch.
+/// Takes the locks and reads what they protect. With `lock_timeout` it waits at most that long for a plan that another
+/// replica has locked. Without, it reports the plan as busy. `signer` is the key that seals the batch.
 ///
 /// # Errors
 /// [`LedgerError::SigningKey`] if the key may not sign.

@@ -62,7 +62,8 @@ const BEGIN: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan";
 /// The answers to the calls of a batch, in order; `None` for a call whose plan was busy.
 type Answers = Vec<Option<Result<Vec<Appended>, AppendError>>>;
 
-/// Runs a batch until each call is answered or found busy. With `lock_timeout` a call waits so long for its plan and is not busy.
+/// Runs a batch until each call is answered or found busy. With `lock_timeout` a call waits for its plan
+/// for at most that time, and then fails instead of being busy.
 pub(super) async fn run(
     ledger: &Ledger,
     warm: &mut WarmConnection,

@@ -38,9 +38,18 @@ pub enum CommandError {
     /// There is no such position, or it is live.
     #[error("subscription {0} has no waiting position in {1}/{2}")]
     NotBlocked(Subscription, Tenant, Plan),
-    /// A fork can only be settled, and any other position can only be redriven or skipped. The last text says what to do instead.
-    #[error("{0}/{1} is {2}: {3}")]
-    WrongState(Tenant, Plan, PositionState, &'static str),
+    /// A fork can only be settled, and any other position can only be redriven or skipped.
+    #[error("{tenant}/{plan} is {state}: {hint}")]
+    WrongState {
+        /// The tenant of the plan.
+        tenant: Tenant,
+        /// The plan.
+        plan: Plan,
+        /// The state of the position.
+        state: PositionState,
+        /// What the operator can do instead.
+        hint: &'static str,
+    },
     /// The event that is to count is not in the plan's chain.
     #[error("event {0} is not in the ledger's chain of the plan; only an event of the ledger can be named")]
     NotInLedger(Hash),
@@ -76,7 +85,10 @@ impl DeadLetters<'_> {
         let Some(BlockedDetail { position, .. }) = self.find(&subscription, &tenant, &plan).await? else {
             return Err(CommandError::NotBlocked(subscription, tenant, plan));
         };
-        let wrong_state = |hint| Err(CommandError::WrongState(tenant.clone(), plan.clone(), position.state, hint));
+        let wrong_state = |hint| {
+            let (tenant, plan) = (tenant.clone(), plan.clone());
+            Err(CommandError::WrongState { tenant, plan, state: position.state, hint })
+        };
         let seq = position.seq;
         let (event_type, named_seq) = match (action, position.state) {
             (OperatorAction::Redrive | OperatorAction::Skip, PositionState::Fork) => {

@@ -81,9 +81,9 @@ async fn positions_in_one_transaction_move_together_or_not_at_all() {
     let scene = Scene::with(2).await;
     scene.appender.append(call("acme", "order-2", vec![draft(1)])).await.unwrap();
     let other_no = scene.test.ledger.history().plan_no("acme", "order-2").await.unwrap().unwrap();
-    let standings =
+    let positions =
         scene.test.ledger.positions().read(scene.subscription_no, &[scene.plan_no, other_no]).await.unwrap();
-    let (mine, other) = (&standings[&scene.plan_no], &standings[&other_no]);
+    let (mine, other) = (&positions[&scene.plan_no], &positions[&other_no]);
     assert!(scene.step(&scene.lease, mine, 2).await);
     let other_hash = scene.test.ledger.history().range(other_no, 1, 1, 1).await.unwrap()[0].event_hash;
     let moves = [
@@ -124,8 +124,8 @@ async fn a_position_without_a_row_follows_from_the_floor() {
     scene.test.postgres.admin(&format!("UPDATE sealbus.floors SET floor = {size}")).await;
     assert_eq!(scene.position().await.next_seq, 4, "an event that is not sealed counts as below the floor");
     scene.test.postgres.admin("DELETE FROM sealbus.floors").await;
-    let nowhere = scene.test.ledger.positions().read(scene.subscription_no, &[scene.plan_no]).await.unwrap();
-    assert!(nowhere.is_empty(), "a subscription without a floor has a position");
+    let read = scene.test.ledger.positions().read(scene.subscription_no, &[scene.plan_no]).await.unwrap();
+    assert!(read.is_empty(), "a subscription without a floor has a position");
 }
 
 /// Each condition of pruning, if it alone is not met, keeps the row.

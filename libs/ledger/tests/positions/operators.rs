@@ -37,7 +37,7 @@ async fn a_command_is_appended_as_an_event_and_makes_the_position_due() {
     let settle = OperatorAction::Settle { event_hash: scene.hash(1) };
     assert!(matches!(
         ledger.dead_letters().issue(appender, &operator_request("r"), settle).await,
-        Err(CommandError::WrongState(..))
+        Err(CommandError::WrongState { .. })
     ));
     scene.set("next_at = NULL").await;
     assert_eq!(
@@ -128,7 +128,7 @@ async fn a_fork_is_settled_by_an_event_that_the_ledger_holds() {
     assert!(!ledger.positions().unpark(scene.subscription_no, scene.plan_no).await.unwrap());
     assert!(matches!(
         ledger.dead_letters().issue(appender, &operator_request("r"), OperatorAction::Redrive).await,
-        Err(CommandError::WrongState(..))
+        Err(CommandError::WrongState { .. })
     ));
     let foreign = OperatorAction::Settle { event_hash: Hash([7; 32]) };
     assert!(matches!(

@@ -97,7 +97,7 @@ table! {
     /// parameter `timeout` of a call may be shorter.
     [publisher] SEALED_WAIT: Duration = "10s", Rule::Between("10ms", "5m");
     /// Number of batchers of a replica. All calls for a plan go to the same batcher.
-    [publisher commands] BATCHERS: u32 = "2", Rule::Between("1", "64");
+    [publisher] BATCHERS: u32 = "2", Rule::Between("1", "64");
     /// Maximum number of events in a batch.
     [publisher commands] MAX_BATCH_EVENTS: u32 = "500", Rule::Between("1", "1000");
     /// Maximum number of plans in a batch. A batch holds one lock for each of its plans.

@@ -38,7 +38,7 @@ impl FlakySpec {
     }
 }
 
-/// A sink with the failures that it has made.
+/// A flaky sink, with its failed attempts so far.
 pub(super) struct Flaky {
     spec: FlakySpec,
     /// The failed attempts for each event that has not succeeded yet.

@@ -53,7 +53,7 @@ impl ExternalEffect for JsonlSpec {
         }
         let Self { path, fsync } = self.clone();
         let written = tokio::task::spawn_blocking(move || append(&path, lines.as_bytes(), fsync)).await;
-        let written = written.unwrap_or_else(|crashed| Err(crashed.into()));
+        let written = written.unwrap_or_else(|crashed| Err(std::io::Error::other(crashed)));
         written.map_err(|error| HandlerError::new(format!("{}: {error}", self.path.display())))
     }
 }

@@ -48,8 +48,9 @@ pub(super) struct PlanWindow<T> {
     pub acknowledged: u64,
     /// Acknowledged seqs above `acknowledged`.
     pub acknowledged_ahead: BTreeSet<u64>,
-    /// By seq, as is `in_flight`.
+    /// The events that wait to be sent, by seq.
     pub waiting: BTreeMap<u64, Waiting<T>>,
+    /// The events that were sent and have no outcome yet, by seq.
     pub in_flight: BTreeMap<u64, InFlight<T>>,
     /// Whether the plan is in the queue of plans that may send.
     pub is_queued: bool,

@@ -78,7 +78,12 @@ impl Worker {
 
     /// Handles the outcome of an attempt.
     pub(super) fn on_outcome(&mut self, outcome: Result<Outcome, JoinError>) {
-        let Outcome { attempt, result, latency } = outcome.expect("the task neither panics nor is aborted");
+        let Outcome { attempt, result, latency } = match outcome {
+            Ok(outcome) => outcome,
+            Err(crashed) if crashed.is_panic() => std::panic::resume_unwind(crashed.into_panic()),
+            // The process ends and has cancelled its tasks.
+            Err(_) => return,
+        };
         match result {
             Ok(ack) => {
                 let metrics = &self.resources.metrics;

@@ -169,7 +169,7 @@ mod tests {
             for event_type in events_of(plan) {
                 used.insert(event_type);
                 let rule = catalog.resolve(event_type.as_str(), 1).unwrap();
-                assert!(rule.validate(&data(event_type, plan)).is_empty(), "{event_type:?} of plan {plan}");
+                assert!(rule.validate(&data(event_type, plan)).is_empty(), "{event_type} of plan {plan}");
             }
         }
         assert_eq!(used.len(), SettlementType::ALL.len());

@@ -54,8 +54,8 @@ pub(crate) async fn begin_log(settings: &Settings, again: bool) -> Result<String
     let now = SystemClock.unix_seconds();
     let (first, _) = ledger.log().begin(&signer, now).await?;
     let note = if again {
-        let anchored = Checkpoint::new(&origin, 0, empty_root())?;
-        ledger.log().sign_newest(Signing { signer: &signer, anchored: &anchored, time: now }).await?
+        let empty = Checkpoint::new(&origin, 0, empty_root())?;
+        ledger.log().sign_newest(Signing { signer: &signer, anchored: &empty, time: now }).await?
     } else {
         first
     };

@@ -72,7 +72,9 @@ pub(crate) async fn with_appender<T, E>(
 where
     Failure: From<E>,
 {
-    let appender = Appender::start(ledger, keyring, &append_settings(settings), None)?;
+    // One batcher, and so one connection: the others of a small pool are free for what the command reads.
+    let settings = AppendSettings { batchers: 1, ..append_settings(settings) };
+    let appender = Appender::start(ledger, keyring, &settings, None)?;
     let outcome = work(&appender).await;
     appender.deregister().await;
     Ok(outcome?)

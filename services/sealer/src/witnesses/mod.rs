@@ -125,8 +125,13 @@ impl Witnesses {
                 deadline = deadline.min(Instant::now() + QUORUM_GRACE);
             }
             let Ok(Some((index, result))) = timeout_at(deadline, results.recv()).await else { break };
-            let added = result.and_then(|cosignature| self.add(&note, cosignature));
-            answers[index] = Some(added.map(|cosigned| note = cosigned));
+            answers[index] = Some(match result.and_then(|cosignature| self.add(&note, cosignature)) {
+                Ok(cosigned) => {
+                    note = cosigned;
+                    Ok(())
+                }
+                Err(reason) => Err(reason),
+            });
             has_quorum = has_quorum || self.suffice(&note, origin);
         }
         let timeout = if has_quorum { QUORUM_GRACE } else { self.timeout };

@@ -42,7 +42,7 @@ pub fn verify_inclusion(
     }
     let (mut climb, mut hash) = (Climb { node: index, last: size - 1 }, *leaf_hash);
     for sibling in proof {
-        hash = if climb.step_is_from_right()? { node_hash(sibling, &hash) } else { node_hash(&hash, sibling) };
+        hash = if climb.next_is_right_child()? { node_hash(sibling, &hash) } else { node_hash(&hash, sibling) };
     }
     climb.end()?;
     if hash == *root { Ok(()) } else { Err(ProofError::Root) }
@@ -78,7 +78,7 @@ pub fn verify_consistency(old: u64, size: u64, proof: &[Hash], old_root: &Hash, 
     let mut climb = Climb { node: (old - 1) >> level, last: (size - 1) >> level };
     let (mut old_hash, mut hash) = (*first, *first);
     for sibling in rest {
-        if climb.step_is_from_right()? {
+        if climb.next_is_right_child()? {
             old_hash = node_hash(sibling, &old_hash);
             hash = node_hash(sibling, &hash);
         } else {
@@ -103,7 +103,7 @@ struct Climb {
 impl Climb {
     /// Moves to the next node that has a sibling, whose hash is the next one of the proof, and then to their parent.
     /// Returns whether the node is the right child, so that its sibling is on the left.
-    fn step_is_from_right(&mut self) -> Result<bool, ProofError> {
+    fn next_is_right_child(&mut self) -> Result<bool, ProofError> {
         if self.last == 0 {
             return Err(ProofError::Long);
         }
