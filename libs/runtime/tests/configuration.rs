@@ -38,9 +38,9 @@ fn every_setting_is_read_somewhere() {
         let key = name.trim_start_matches("SEALBUS_");
         ["get", "find", "require"].iter().any(|read| code.contains(&format!(".{read}(table::{key})")))
     };
-    let dead: Vec<&str> = TABLE.iter().map(|entry| entry.name).filter(|name| !is_read(name)).collect();
+    let unread: Vec<&str> = TABLE.iter().map(|entry| entry.name).filter(|name| !is_read(name)).collect();
     assert_eq!(
-        dead,
+        unread,
         [table::CONFIG.name()],
         "no code reads these settings; only SEALBUS_CONFIG may be here, because the settings module itself reads it"
     );

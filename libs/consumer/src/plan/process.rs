@@ -1,4 +1,4 @@
-//! The processing of one plan's task: events that arrived, or one turn of replay.
+//! The processing of one plan's task: events that arrived, or one round of replay.
 //!
 //! The position is the one that the worker remembers, otherwise it is read. Whenever the ledger finds that the stored
 //! position is another one, the task is repeated with the position that is stored now.
@@ -75,11 +75,11 @@ async fn receive(
     }
 }
 
-/// Does one turn of replay: an operator's command if there is one, otherwise up to
+/// Does one round of replay: an operator's command if there is one, otherwise up to
 /// [`MAX_GAP`](crate::plan::order::MAX_GAP) of the plan's events from the ledger. Once none is left, the plan is live
 /// again.
 ///
-/// One turn is short, so that many plans are replayed side by side.
+/// One round is short, so that many plans are replayed side by side.
 async fn replay(mut actor: PlanActor<'_>) -> Result<PlanOutcome, LedgerError> {
     if let Some(command) = actor.position.command.clone() {
         return actor.carry_out(&command).await;

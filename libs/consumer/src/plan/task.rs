@@ -52,7 +52,7 @@ pub(crate) enum PlanOutcome {
     /// The task is done, and this is the durable position. The worker acknowledges the messages that the position
     /// covers and queues the others again.
     Settled(Position),
-    /// The task is done in the same way as for `Settled`, but replay has more to do: the worker queues another turn of
+    /// The task is done in the same way as for `Settled`, but replay has more to do: the worker queues another round of
     /// replay.
     ReplayAgain(Position),
     /// The ledger does not have the plan, or the subscription has no floor in its partition. The worker discards the

@@ -120,9 +120,9 @@ table! {
     /// Maximum number of events of one plan that are in flight to the broker.
     [relay] RELAY_WINDOW: u32 = "64", Rule::Between("1", "1024");
     /// Interval at which the relay scans the outbox for events whose hint was lost.
-    [relay] RELAY_SWEEP_INTERVAL: Duration = "500ms", Rule::Between("10ms", "1m");
+    [relay] RELAY_SCAN_INTERVAL: Duration = "500ms", Rule::Between("10ms", "1m");
     /// Interval at which the relay scans the whole outbox, without the low-water bound.
-    [relay] RELAY_FULL_SWEEP_INTERVAL: Duration = "1m", Rule::Between("100ms", "1h");
+    [relay] RELAY_FULL_SCAN_INTERVAL: Duration = "1m", Rule::Between("100ms", "1h");
     /// Time that the sealer waits for more events before it adds the events that it has to the log.
     [sealer] SEAL_WAIT: Duration = "50ms", Rule::Between("1ms", "10s");
     /// Maximum number of events in a sealing transaction.
@@ -227,9 +227,9 @@ pub static RATIOS: &[Ratio] = &[
         "a message would be delivered again during its handling when one sign of progress is lost",
     ),
     Ratio::new(
-        RELAY_FULL_SWEEP_INTERVAL,
+        RELAY_FULL_SCAN_INTERVAL,
         1,
-        RELAY_SWEEP_INTERVAL,
+        RELAY_SCAN_INTERVAL,
         "the low-water bound would not shorten any scan of the outbox",
     ),
     Ratio::new(MAX_INTAKE, 1, MAX_BODY, "the largest allowed body would never fit into memory"),

@@ -86,8 +86,8 @@ impl Bus {
             // Shorter intervals than in production.
             ("SEALBUS_LEASE", "1s".to_owned()),
             ("SEALBUS_LEASE_RENEW_INTERVAL", "200ms".to_owned()),
-            ("SEALBUS_RELAY_SWEEP_INTERVAL", "50ms".to_owned()),
-            ("SEALBUS_RELAY_FULL_SWEEP_INTERVAL", "1s".to_owned()),
+            ("SEALBUS_RELAY_SCAN_INTERVAL", "50ms".to_owned()),
+            ("SEALBUS_RELAY_FULL_SCAN_INTERVAL", "1s".to_owned()),
             ("SEALBUS_SWEEP_AGE", "1s".to_owned()),
             ("SEALBUS_SWEEP_INTERVAL", "200ms".to_owned()),
             ("SEALBUS_ACK_WAIT", "2s".to_owned()),

@@ -13,7 +13,7 @@ use sealbus_testkit::Postgres;
 use crate::support::Bus;
 
 /// What a verification of the unchanged ledger prints. Apart from one erased payload, there are no findings.
-const LEFT: &str = "13 events in 7 plans";
+const CONTENT: &str = "13 events in 7 plans";
 
 /// Returns the path of a file that the earlier version wrote.
 fn made_earlier(name: &str) -> PathBuf {
@@ -52,8 +52,8 @@ async fn an_earlier_ledger_is_verified_and_continued() {
 
     // Migrations that were applied by the earlier version are recognised.
     expect(&bus, &["migrate"], 0, "").await;
-    expect(&bus, &["verify", "--all", "--max-age", "10000d"], 0, LEFT).await;
-    expect(&bus, &["verify", "--all", "--max-age", "10000d", "--receipt", &path("event.receipt")], 0, LEFT).await;
+    expect(&bus, &["verify", "--all", "--max-age", "10000d"], 0, CONTENT).await;
+    expect(&bus, &["verify", "--all", "--max-age", "10000d", "--receipt", &path("event.receipt")], 0, CONTENT).await;
     expect(&bus, &["dead-letters", "list", "--tenant", "dev"], 0, "order-3").await;
 
     // The roles start on it, and the next event of a plan is linked to its old head.
@@ -73,7 +73,7 @@ async fn an_earlier_ledger_is_verified_and_continued() {
 async fn an_earlier_bundle_is_verified() {
     let bus = restored().await;
     let (bundle, pins) = (path("bundle.tar"), path("pins"));
-    expect(&bus, &["verify", "--bundle", &bundle, "--trust", &pins], 0, LEFT).await;
+    expect(&bus, &["verify", "--bundle", &bundle, "--trust", &pins], 0, CONTENT).await;
     let receipt = path("event.receipt");
-    expect(&bus, &["verify", "--bundle", &bundle, "--trust", &pins, "--receipt", &receipt], 0, LEFT).await;
+    expect(&bus, &["verify", "--bundle", &bundle, "--trust", &pins, "--receipt", &receipt], 0, CONTENT).await;
 }

@@ -44,7 +44,7 @@ pub(super) struct Slot<M> {
     pub load: Load,
     /// Whether replay is due.
     pub replay: bool,
-    /// Whether the last task was a turn of replay.
+    /// Whether the last task was a round of replay.
     pub replayed_last: bool,
     /// Whether the next task shares no transaction, because something of it failed.
     pub alone: bool,
