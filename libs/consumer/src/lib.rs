@@ -172,3 +172,8 @@ fn transactions_per_subscription(ledger: &Ledger, subscriptions: &[(Subscription
     let connections = usize::try_from(connections).expect("a usize has at least 32 bits on every platform of tokio");
     (connections.saturating_sub(SPARE_CONNECTIONS) / in_ledger.max(1)).max(1)
 }
+
+/// The README, whose Rust examples are compiled as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
