@@ -13,6 +13,12 @@ fn subscription(name: &str) -> Subscription {
     Subscription::parse(name).unwrap()
 }
 
+/// Creates the subscription `audit` with floors of zero, and returns its number.
+async fn subscribe_from_the_beginning(test: &TestLedger) -> i64 {
+    let created = test.ledger.subscriptions().find_or_create(&subscription("audit"), Start::Beginning).await;
+    created.unwrap().subscription_no
+}
+
 async fn floors(test: &TestLedger, subscription_no: i64) -> Vec<u64> {
     let mut all = Vec::new();
     for partition in 0..8 {
@@ -63,13 +69,7 @@ async fn a_subscription_from_now_waits_until_queued_events_are_sealed() {
 #[tokio::test]
 async fn a_floor_moves_by_compare_and_set() {
     let test = TestLedger::start().await;
-    let audit = test
-        .ledger
-        .subscriptions()
-        .find_or_create(&subscription("audit"), Start::Beginning)
-        .await
-        .unwrap()
-        .subscription_no;
+    let audit = subscribe_from_the_beginning(&test).await;
     assert!(test.ledger.floors().advance(audit, 3, 0, 10).await.unwrap());
     assert!(!test.ledger.floors().advance(audit, 3, 0, 5).await.unwrap(), "an older sweep moved the floor back");
     assert_eq!(test.ledger.floors().read(&[audit], 3).await.unwrap(), [(audit, 10)]);
@@ -111,13 +111,7 @@ async fn lag_counts_leaves_at_or_above_the_floors() {
         appender.append(call("acme", &format!("order-{n}"), vec![draft(n), draft(n)])).await.unwrap();
     }
     test.seal().await;
-    let audit = test
-        .ledger
-        .subscriptions()
-        .find_or_create(&subscription("audit"), Start::Beginning)
-        .await
-        .unwrap()
-        .subscription_no;
+    let audit = subscribe_from_the_beginning(&test).await;
     assert_eq!(test.ledger.floors().lags(&[audit]).await.unwrap(), [(audit, 11)]);
     for partition in 0..8 {
         assert!(test.ledger.floors().advance(audit, partition, 0, 9).await.unwrap());
