@@ -47,7 +47,7 @@ pub struct EventRequest {
     pub deliver_by: Option<Timestamp>,
     /// Metadata of the producer, without a member named `sealbus`.
     pub metadata: Option<Map<String, Value>>,
-    /// Data of the event; null if there are none.
+    /// Data of the event, or null if the request has no data.
     pub content: Content,
 }
 

@@ -212,7 +212,7 @@ impl VerifiedNote {
 }
 
 impl Vouched {
-    /// Returns the trusted time in RFC 3339 with whole seconds. Returns `None` if there is none, or after the year 9999.
+    /// Returns the trusted time in RFC 3339 with whole seconds, or `None` if no time is trusted or it is after the year 9999.
     pub fn as_of(&self) -> Option<String> {
         let micros = i64::try_from(self.time?).ok()?.checked_mul(1_000_000)?;
         let time = Timestamp::from_micros(micros)?.to_string();

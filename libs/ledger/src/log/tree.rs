@@ -30,7 +30,7 @@ pub struct TreeHead {
 }
 
 impl Log<'_> {
-    /// Returns the newest tree whose root is stored; the empty tree if there is none.
+    /// Returns the newest tree whose root is stored, or the empty tree if no root is stored.
     pub async fn newest_tree(self) -> Result<TreeHead, LedgerError> {
         self.tree_head(&mut *self.ledger.pool().acquire().await?).await
     }

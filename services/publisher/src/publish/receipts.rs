@@ -91,7 +91,7 @@ pub(crate) fn receipt_text(record: &Record, proof: Option<IndexedProof>) -> Stri
     let (log_index, proof) = proof.unzip();
     let mut receipt = write_record(&Record { log_index, ..record.clone() }, proof.as_deref());
     if proof.is_none() {
-        // The record format leaves an absent proof out. A receipt states explicitly that there is none yet.
+        // A record leaves out the member `proof` until the event has a proof. A receipt has the member with null.
         receipt.truncate(receipt.len() - 1);
         receipt.push_str(r#","proof":null}"#);
     }

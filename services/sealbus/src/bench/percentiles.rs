@@ -12,7 +12,7 @@ impl Percentiles {
         Self(durations)
     }
 
-    /// Returns the smallest duration that `percent` of them do not exceed (nearest rank), or zero if there are none.
+    /// Returns the smallest duration that `percent` of them do not exceed (nearest rank), or zero if nothing was measured.
     pub(super) fn at(&self, percent: usize) -> Duration {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);
         self.0.get(rank - 1).copied().unwrap_or_default()

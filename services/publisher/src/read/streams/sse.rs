@@ -1,4 +1,4 @@
-//! One stream: events from its position on, with a heartbeat while there are none.
+//! One stream: it sends events from its position on, and a heartbeat while no event comes.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
