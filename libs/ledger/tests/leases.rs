@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sealbus_ledger::leases::keeper::{Change, Keeper, KeeperConfig, Lease};
+use sealbus_ledger::leases::table::LeaseView;
 use sealbus_testkit::ledger::ORIGIN;
 use sealbus_testkit::{Postgres, TestLedger, eventually};
+use sqlx::Connection;
 
 const LONG: Duration = Duration::from_mins(10);
 
@@ -158,6 +160,31 @@ async fn a_member_that_is_not_able_gives_its_leases_to_others() {
     tokio::join!(first.holds(0), second.holds(4));
     first.keeper.set_able(true);
     tokio::join!(first.holds(2), second.holds(2));
+}
+
+/// A keeper that is stopped while it announces itself must not leave a membership behind, which others would wait for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keeper_that_stops_while_it_announces_itself_leaves_no_member() {
+    let test = TestLedger::start().await;
+    // An uncommitted row with the same key holds the announcement up.
+    let mut other = sqlx::PgConnection::connect(&test.postgres.owner_url()).await.unwrap();
+    let mut blocker = other.begin().await.unwrap();
+    sqlx::raw_sql("INSERT INTO sealbus.leases VALUES ('relay/members', 'a', 'a', 1, now())")
+        .execute(&mut *blocker)
+        .await
+        .unwrap();
+    let keeper = Keeper::start(test.ledger.clone(), config("a", keys(1)));
+    let announcing = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%announce%' AND wait_event_type = 'Lock'";
+    eventually("the announcement waits", async || test.postgres.count(announcing).await == 1).await;
+
+    let stopped = tokio::spawn(keeper.stop());
+    // A keeper that did not wait for its announcement would give its membership back during these round trips.
+    for _ in 0..20 {
+        sqlx::raw_sql("SELECT 1").execute(&mut *blocker).await.unwrap();
+    }
+    blocker.rollback().await.unwrap();
+    stopped.await.unwrap();
+    assert_eq!(test.ledger.leases().view("relay").await.unwrap(), LeaseView::default());
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::share::{fair_share, free_keys};
 use crate::{Ledger, LedgerError};
 
-/// How long a keeper that stops waits for the database.
+/// How long a keeper that stops waits for the step in progress, and then for its leases to be given back.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The leases that a keeper shares with the other members, and their duration.
@@ -100,7 +100,7 @@ impl Keeper {
         self.able.send_if_modified(|was| std::mem::replace(was, able) != able);
     }
 
-    /// Gives all leases back and ends. Takes at most a second, even if the database is unreachable.
+    /// Gives all leases back and ends. Takes at most two seconds, even if the database is unreachable.
     pub async fn stop(mut self) {
         self.stop.cancel();
         // If the task panicked, the panic was reported, and the leases expire.
@@ -134,9 +134,17 @@ impl Task {
         while !stop.is_cancelled() {
             let is_able = *able.borrow_and_update();
             // The timeout leaves time to report lost leases if the database hangs.
-            let outcome = tokio::select! {
-                () = stop.cancelled() => break,
-                outcome = timeout(self.config.lease_duration / 2, self.step(is_able)) => outcome,
+            let outcome = {
+                let step = timeout(self.config.lease_duration / 2, self.step(is_able));
+                tokio::pin!(step);
+                tokio::select! {
+                    outcome = &mut step => outcome,
+                    () = stop.cancelled() => {
+                        // A statement that is only dropped may take effect after the leases were given back.
+                        let _ = timeout(STOP_TIMEOUT, step).await;
+                        break;
+                    }
+                }
             };
             let pause = match outcome {
                 Ok(Ok(complete)) => {

@@ -28,7 +28,7 @@
 //! | an attempt to renew ends after | L / 2 |
 //! | the next attempt follows after | R; R / 4 if the last one failed, or if the member lacks leases |
 //! | a lease of a crashed process has a new owner after | at most L + R and the round trips |
-//! | a stopped process waits for the database | at most 1 s, to give its leases back |
+//! | a stopped process waits for the database | at most 1 s for the renewal in progress, then at most 1 s to give its leases back |
 //!
 //! The renewal reaches the database after it was sent, so the owner stops trusting the lease no later than others can take it,
 //! as long as both clocks run at the same rate.
