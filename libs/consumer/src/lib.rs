@@ -101,9 +101,6 @@ pub use crate::settings::Settings;
 pub use crate::subscription::{Interest, Parallelism, SubscriptionSpec, Tenants};
 use crate::worker::work;
 
-/// Connections of the pool that effects leave to leases, the sweep and reads.
-const SPARE_CONNECTIONS: usize = 4;
-
 /// The resources that the runtime works with. All of them are open already.
 #[derive(Clone)]
 pub struct Resources {
@@ -168,9 +165,9 @@ pub async fn run(
 /// Returns how many transactions each subscription with an effect in the ledger may have open, at least 1.
 fn transactions_per_subscription(ledger: &Ledger, subscriptions: &[(SubscriptionSpec, Handler)]) -> usize {
     let in_ledger = subscriptions.iter().filter(|(_, handler)| matches!(handler, Handler::InLedger(_))).count();
-    let connections = ledger.effects_pool().options().get_max_connections();
+    let connections = ledger.effects().max_connections();
     let connections = usize::try_from(connections).expect("a usize has at least 32 bits on every platform of tokio");
-    (connections.saturating_sub(SPARE_CONNECTIONS) / in_ledger.max(1)).max(1)
+    (connections / in_ledger.max(1)).max(1)
 }
 
 /// The README, whose Rust examples are compiled as documentation tests.

@@ -76,7 +76,7 @@ impl From<sqlx::Error> for LedgerError {
 
 /// Returns whether there is no usable connection. That includes a server that is starting or stopping (SQLSTATE class 57P)
 /// and one that is out of connections (53300).
-fn is_unreachable(error: &sqlx::Error) -> bool {
+pub(crate) fn is_unreachable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)

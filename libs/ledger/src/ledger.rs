@@ -1,13 +1,11 @@
-//! A connection pool to one ledger, and the identity of that ledger.
+//! An open ledger: its connections, its handles and its identity.
 
-use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
+use crate::connections::{ConnectionSettings, Connections, Lane};
 use crate::data_keys::DataKeys;
 use crate::delivery::dead_letters::DeadLetters;
 use crate::delivery::floors::Floors;
@@ -22,9 +20,6 @@ use crate::pg::Column;
 use crate::verification::Verification;
 use crate::{LedgerError, OpenError};
 
-/// How long a caller waits for a connection before the database counts as unreachable.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// The identity of a ledger, from the row of table `deployment` with the highest generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
@@ -38,29 +33,28 @@ pub struct Deployment {
     pub partitions: u32,
 }
 
-/// An open ledger. Clones share the connection pool.
+/// An open ledger. Clones share the connections.
 #[derive(Clone)]
 pub struct Ledger {
-    pool: PgPool,
+    connections: Connections,
     deployment: Arc<Deployment>,
 }
 
 impl Ledger {
-    /// Connects to the database at `url`, `postgres://…`, and reads which deployment it holds. The pool opens up to
-    /// `max_connections` connections.
+    /// Connects to the database at `url`, `postgres://…`, and reads which deployment it holds.
     ///
     /// # Errors
     /// [`OpenError::Address`], [`OpenError::Encoding`], [`OpenError::NotCreated`], or [`OpenError::Ledger`] where the
     /// database is unreachable.
-    pub async fn open(url: &str, max_connections: u32) -> Result<Self, OpenError> {
-        let pool = pool(url, max_connections)?;
+    pub async fn open(url: &str, settings: &ConnectionSettings) -> Result<Self, OpenError> {
+        let connections = Connections::new(url, settings)?;
         let encoding = sqlx::query_scalar!("-- encoding\nSELECT current_setting('server_encoding') AS \"encoding!\"");
-        let encoding = encoding.fetch_one(&pool).await?;
+        let encoding = encoding.fetch_one(&connections.probes).await?;
         if encoding != "UTF8" {
             return Err(OpenError::Encoding(encoding));
         }
-        let deployment = deployment(&mut *pool.acquire().await?).await?.ok_or(OpenError::NotCreated)?;
-        Ok(Self { pool, deployment: Arc::new(deployment) })
+        let deployment = deployment(&connections.probes).await?.ok_or(OpenError::NotCreated)?;
+        Ok(Self { connections, deployment: Arc::new(deployment) })
     }
 
     /// Returns the identity of the ledger, as it was when the ledger was opened.
@@ -81,22 +75,34 @@ impl Ledger {
 
     /// Makes one round trip to the database, for readiness checks.
     pub async fn ping(&self) -> Result<(), LedgerError> {
-        sqlx::query!("-- ping\nSELECT 1 AS one").fetch_one(&self.pool).await?;
+        sqlx::query!("-- ping\nSELECT 1 AS one").fetch_one(&self.connections.probes).await?;
         Ok(())
     }
 
     /// Closes all connections. Waits for those in use.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.connections.close().await;
     }
 
-    /// Returns the pool, for transactions in which the effect of a handler and its position commit together.
-    pub fn effects_pool(&self) -> &PgPool {
-        &self.pool
+    /// Returns the connections for transactions in which the effect of a handler and its position commit together.
+    pub fn effects(&self) -> &Lane {
+        &self.connections.effects
     }
 
-    pub(crate) fn pool(&self) -> &PgPool {
-        &self.pool
+    pub(crate) fn appends(&self) -> &Lane {
+        &self.connections.appends
+    }
+
+    pub(crate) fn reads(&self) -> &Lane {
+        &self.connections.reads
+    }
+
+    pub(crate) fn background(&self) -> &Lane {
+        &self.connections.background
+    }
+
+    pub(crate) fn probes(&self) -> &Lane {
+        &self.connections.probes
     }
 
     /// Returns access to the outbox.
@@ -155,18 +161,8 @@ impl Ledger {
     }
 }
 
-/// Returns a pool that does not test a connection before it lends it: the first statement fails just as well.
-pub(crate) fn pool(url: &str, max_connections: u32) -> Result<PgPool, OpenError> {
-    let options = PgConnectOptions::from_str(url).map_err(OpenError::Address)?.application_name("sealbus");
-    Ok(PgPoolOptions::new()
-        .max_connections(max_connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
-        .connect_lazy_with(options))
-}
-
 /// Reads the newest row of `deployment`. Returns `None` if there is no row, no table or no schema.
-pub(crate) async fn deployment(connection: &mut PgConnection) -> Result<Option<Deployment>, LedgerError> {
+pub(crate) async fn deployment<'e>(connection: impl PgExecutor<'e>) -> Result<Option<Deployment>, LedgerError> {
     let newest = sqlx::query!(
         "-- deployment
          SELECT generation, origin, log_id, partitions FROM sealbus.deployment ORDER BY generation DESC LIMIT 1"

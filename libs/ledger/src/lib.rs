@@ -23,6 +23,7 @@
 
 pub mod append;
 mod commit;
+mod connections;
 pub mod data_keys;
 pub mod delivery;
 mod error;
@@ -37,6 +38,7 @@ mod pg;
 pub mod schema;
 pub mod verification;
 
+pub use crate::connections::{ConnectionSettings, Lane};
 pub use crate::error::{LedgerError, OpenError};
 pub use crate::ledger::{Deployment, Ledger};
 pub use crate::schema::{Creation, EXPECTED_MIGRATION, check_migration, create, migrate};

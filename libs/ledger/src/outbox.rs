@@ -103,7 +103,7 @@ impl Outbox<'_> {
             from_id,
             i64::from(limit),
         );
-        let rows = rows.fetch_all(self.ledger.pool()).await?.into_iter();
+        let rows = rows.fetch_all(self.ledger.background()).await?.into_iter();
         rows.map(|row| outbox_row(row.id, row.plan_no, row.seq, row.smallest)).collect()
     }
 
@@ -126,7 +126,7 @@ impl Outbox<'_> {
             i64::from(limit),
         );
         let at = |at| Column::new("outbox_of_plans", "at").index(at, plans.len());
-        let rows = rows.fetch_all(self.ledger.pool()).await?.into_iter();
+        let rows = rows.fetch_all(self.ledger.background()).await?.into_iter();
         rows.map(|row| Ok((at(row.at)?, outbox_row(row.id, row.plan_no, row.seq, row.smallest)?))).collect()
     }
 
@@ -159,7 +159,7 @@ impl Outbox<'_> {
             &seqs,
             bound(bytes)
         )
-        .fetch_all(self.ledger.pool())
+        .fetch_all(self.ledger.background())
         .await?;
         let origin = &self.ledger.deployment().origin;
         let record = |row: RecordRow| ((row.plan_no, row.seq), row.into_record(origin).map_err(Unsendable::Unreadable));
@@ -190,7 +190,7 @@ impl Outbox<'_> {
             &ids,
             &hashes as &[&[u8]],
         );
-        Ok(deleted.fetch_all(self.ledger.pool()).await?)
+        Ok(deleted.fetch_all(self.ledger.background()).await?)
     }
 
     /// Returns the indexes in `acknowledged` of events that the ledger does not hold. The broker has an event that was never
@@ -213,7 +213,7 @@ impl Outbox<'_> {
             &seqs,
             &hashes as &[&[u8]],
         );
-        let ordinals = ordinals.fetch_all(self.ledger.pool()).await?.into_iter();
+        let ordinals = ordinals.fetch_all(self.ledger.background()).await?.into_iter();
         ordinals.map(|at| Column::new("phantoms", "at").index(at, acknowledged.len())).collect()
     }
 
@@ -229,7 +229,7 @@ impl Outbox<'_> {
             WHERE locktype = 'relation' AND relation = 'sealbus.outbox'::regclass AND mode = 'RowExclusiveLock' AND granted
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"#,
         );
-        Ok(writers.fetch_all(self.ledger.pool()).await?)
+        Ok(writers.fetch_all(self.ledger.background()).await?)
     }
 
     /// Returns the sizes of some partitions, for metrics. It counts rows.
@@ -247,7 +247,7 @@ impl Outbox<'_> {
             ) t ON true"#,
             &partitions,
         );
-        let depths = rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|row| {
+        let depths = rows.fetch_all(self.ledger.background()).await?.into_iter().map(|row| {
             let rows = Column::new("outbox", "count(*)").read(row.rows)?;
             Ok(Depth { partition: PARTITION.read(row.partition)?, rows, oldest_seconds: row.age.max(0.0) })
         });
@@ -266,7 +266,7 @@ impl Outbox<'_> {
             beacon.msg_id,
             beacon.oldest_pending,
         )
-        .execute(self.ledger.pool())
+        .execute(self.ledger.background())
         .await?;
         Ok(())
     }

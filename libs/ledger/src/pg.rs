@@ -5,8 +5,10 @@
 //! [`LedgerError::OutOfRange`]. Both name table and column. No conversion replaces a value by a default.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use sealbus_core::hash::Hash;
+use sqlx::PgConnection;
 
 use crate::LedgerError;
 
@@ -81,6 +83,15 @@ impl Column {
 /// No stored number is above `i64::MAX`, so the comparison has the same result with that bound as with a larger one.
 pub(crate) fn bound(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Limits how long a statement of the current transaction waits for a lock.
+pub(crate) async fn set_lock_timeout(connection: &mut PgConnection, timeout: Duration) -> Result<(), sqlx::Error> {
+    let milliseconds = timeout.as_millis().to_string();
+    sqlx::query!("-- lock_timeout\nSELECT set_config('lock_timeout', $1, true) AS set", milliseconds)
+        .fetch_one(connection)
+        .await?;
+    Ok(())
 }
 
 #[cfg(test)]

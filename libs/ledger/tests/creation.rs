@@ -4,7 +4,7 @@
 
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::{Creation, EXPECTED_MIGRATION, Ledger, OpenError, check_migration, create};
-use sealbus_testkit::ledger::ORIGIN;
+use sealbus_testkit::ledger::{ORIGIN, connection_settings};
 use sealbus_testkit::{Postgres, TestLedger};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
@@ -38,7 +38,7 @@ async fn an_invalid_origin_creates_no_ledger() {
         assert!(matches!(refused, OpenError::BadOrigin(_)), "{refused}");
     }
     assert!(
-        matches!(Ledger::open(&postgres.url(), 1).await, Err(OpenError::NotCreated)),
+        matches!(Ledger::open(&postgres.url(), &connection_settings()).await, Err(OpenError::NotCreated)),
         "a refused creation has written a ledger"
     );
 }
@@ -50,7 +50,7 @@ async fn a_ledger_refuses_another_origin_and_can_be_migrated_twice() {
     assert_eq!(check_migration(&test.ledger, EXPECTED_MIGRATION).await, Ok(()));
     let other = test.ledger.check_origin("other.example").unwrap_err().to_string();
     assert!(other.contains(ORIGIN) && other.contains("other.example"), "{other}");
-    let missing = Ledger::open("postgres://127.0.0.1:1/none", 1).await;
+    let missing = Ledger::open("postgres://127.0.0.1:1/none", &connection_settings()).await;
     assert!(missing.err().unwrap().is_unreachable());
 }
 

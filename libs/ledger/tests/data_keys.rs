@@ -100,7 +100,7 @@ async fn an_erasure_waits_for_a_transaction_that_has_locked_the_key() {
     let appender = test.appender().await;
     let key = data_key(1);
     test.ledger.data_keys().add(&[wrapped(&test, &key, 1)]).await.unwrap();
-    let mut holder = test.ledger.effects_pool().begin().await.unwrap();
+    let mut holder = test.ledger.effects().begin().await.unwrap();
     let share = "SELECT key_id FROM sealbus.data_keys FOR SHARE";
     sqlx::query(share).execute(&mut *holder).await.unwrap();
     let ledger = test.ledger.clone();

@@ -9,7 +9,7 @@ use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::request::Draft;
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::{AppendSettings, Appender, Call, Expect};
-use sealbus_ledger::{Creation, Ledger, create};
+use sealbus_ledger::{ConnectionSettings, Creation, Ledger, create};
 use uuid::Uuid;
 
 use crate::Postgres;
@@ -65,9 +65,14 @@ impl TestLedger {
     }
 }
 
-/// Opens the ledger in the database with this address, with a pool of at most 16 connections.
+/// Opens the ledger in the database with this address.
 pub async fn open(url: &str) -> Ledger {
-    Ledger::open(url, 16).await.expect("the ledger opens")
+    Ledger::open(url, &connection_settings()).await.expect("the ledger opens")
+}
+
+/// Settings of connections that suit every test that does not test one of them, whatever role it plays.
+pub fn connection_settings() -> ConnectionSettings {
+    ConnectionSettings { appends: 6, reads: 6, background: 6, effects: 8, deadline: Duration::from_secs(10) }
 }
 
 /// Settings of an appender that suit every test that does not test one of them.

@@ -13,12 +13,14 @@ pub mod ledger;
 mod nats;
 mod postgres;
 pub mod process;
+mod proxy;
 
 pub use crate::bus::TestBus;
 pub use crate::eventually::{eventually, eventually_eq};
 pub use crate::ledger::TestLedger;
 pub use crate::nats::{Nats, stream_settings};
 pub use crate::postgres::Postgres;
+pub use crate::proxy::Proxy;
 
 /// Returns the text of a keyring file with one active key each for events, the log, scheme v1 and data keys. It is always the
 /// same.

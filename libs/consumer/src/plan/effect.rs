@@ -164,7 +164,7 @@ async fn apply_in_ledger(
 ) -> Result<Attempt, LedgerError> {
     let context = &assignment.context;
     let _permit = context.transactions.acquire().await;
-    let mut transaction = context.ledger().effects_pool().begin().await?;
+    let mut transaction = context.ledger().effects().begin().await?;
     let moves: Vec<Move> = batches.iter().map(|batch| move_between(batch.from, &batch.end())).collect();
     if !positions::advance(&mut transaction, context.subscription_no, &assignment.lease_epoch, &moves).await? {
         transaction.rollback().await?;
@@ -227,7 +227,7 @@ async fn follow(assignment: &Assignment, from: &Position, to: &Position) -> Resu
     let (context, ledger) = (&assignment.context, assignment.context.ledger());
     let mut from = from.clone();
     for _ in 0..2 {
-        let mut connection = ledger.effects_pool().acquire().await?;
+        let mut connection = ledger.effects().acquire().await?;
         let moves = [move_between(&from, to)];
         if positions::advance(&mut connection, context.subscription_no, &assignment.lease_epoch, &moves).await? {
             return Ok(true);

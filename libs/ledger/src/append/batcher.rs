@@ -20,7 +20,9 @@ use crate::Ledger;
 /// The number of batches that find a plan busy before its calls go alone.
 const MAX_DEFERRALS: u32 = 3;
 /// The highest number of plans of a batcher that wait alone, each on a separate connection.
-const MAX_ALONE: usize = 2;
+const MAX_ALONE: u32 = 2;
+/// The highest number of connections that a batcher uses at the same time.
+pub(crate) const CONNECTIONS_PER_BATCHER: u32 = 1 + MAX_ALONE;
 /// How long an idle batcher keeps its connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -60,7 +62,7 @@ impl Batcher {
             changed: Notify::new(),
             closed: AtomicBool::new(false),
         });
-        let alone = Arc::new(Semaphore::new(MAX_ALONE));
+        let alone = Arc::new(Semaphore::new(MAX_ALONE as usize));
         let worker = Worker { shared: shared.clone(), ledger, linker, settings: settings.clone(), hints, alone };
         tokio::spawn(worker.work());
         Self { shared }
@@ -111,7 +113,7 @@ impl Worker {
         tokio::select! {
             () = self.shared.changed.notified() => return,
             () = tokio::time::sleep(IDLE_TIMEOUT) => {}
-            () = self.ledger.pool().close_event() => {}
+            () = self.ledger.appends().closing() => {}
         }
         warm.discard();
         self.shared.changed.notified().await;

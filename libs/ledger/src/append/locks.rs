@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::queue::Waiting;
 use super::signing::lock_error;
 use crate::LedgerError;
-use crate::pg::Column;
+use crate::pg::{Column, set_lock_timeout};
 
 /// The data keys of the batch that are locked and not closed, by tenant and key id.
 pub(super) type OpenKeys = HashSet<(String, Uuid)>;
@@ -80,10 +80,7 @@ pub(super) async fn lock(
     signer: &KeyId,
 ) -> Result<Locked, LedgerError> {
     if let Some(timeout) = lock_timeout {
-        let milliseconds = timeout.as_millis().to_string();
-        sqlx::query!("-- lock_timeout\nSELECT set_config('lock_timeout', $1, true) AS set", milliseconds)
-            .fetch_one(&mut *connection)
-            .await?;
+        set_lock_timeout(connection, timeout).await?;
     }
     let mut plans = distinct(calls);
     let tenants: Vec<&str> = plans.iter().map(|plan| plan.tenant.as_str()).collect();

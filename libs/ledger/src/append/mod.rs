@@ -82,6 +82,7 @@ use sqlx::PgConnection;
 use tokio::sync::mpsc;
 
 use self::batcher::Batcher;
+pub(crate) use self::batcher::CONNECTIONS_PER_BATCHER;
 pub use self::call::{AppendError, Appended, Call, Draft, Expect, Hint, MAX_EVENTS, UnderKey};
 use self::insert::{Row, insert};
 use self::link::Linker;
@@ -184,7 +185,7 @@ pub async fn check_lock_table(ledger: &Ledger, settings: &AppendSettings, max_re
         r#"-- table_size
         SELECT current_setting('max_locks_per_transaction')::bigint * current_setting('max_connections')::bigint AS "size!""#
     );
-    let available = available.fetch_one(ledger.pool()).await?;
+    let available = available.fetch_one(ledger.background()).await?;
     let available = Column::new("pg_settings", "max_locks_per_transaction * max_connections").read(available)?;
     let AppendSettings { batchers, max_batch_plans, .. } = *settings;
     let wanted = u64::from(max_replicas).saturating_mul(batchers as u64).saturating_mul(max_batch_plans as u64);

@@ -49,7 +49,7 @@ impl WarmConnection {
     async fn begin(&mut self, ledger: &Ledger) -> Result<Transaction<'_, Postgres>, LedgerError> {
         let connection = match self.0.take() {
             Some(connection) => connection,
-            None => ledger.pool().acquire().await?,
+            None => ledger.appends().acquire().await?,
         };
         Ok(self.0.insert(connection).begin_with(BEGIN).await?)
     }
@@ -82,7 +82,9 @@ pub(super) async fn run(
         if calls.is_empty() {
             continue;
         }
-        let error = match attempt(ledger, warm, linker, &calls, lock_timeout).await {
+        let deadline = ledger.appends().deadline() + lock_timeout.unwrap_or_default();
+        let attempt = attempt(ledger, warm, linker, &calls, lock_timeout);
+        let error = match ledger.appends().within_deadline(deadline, attempt).await {
             Ok((answers, hints)) => {
                 outcome.hints.extend(hints);
                 for (waiting, answer) in calls.into_iter().zip(answers) {
@@ -97,6 +99,9 @@ pub(super) async fn run(
             }
             Err(error) => error,
         };
+        if error.is_unreachable() {
+            ledger.appends().report_outage();
+        }
         warm.discard();
         match retries.after(&error, calls.len()) {
             Next::Again(retries) => todo.push((calls, retries)),

@@ -48,7 +48,7 @@ impl DataKeys<'_> {
             tenant.as_str(),
             &keys,
         );
-        let row = row.fetch_one(self.ledger.pool()).await?;
+        let row = row.fetch_one(self.ledger.background()).await?;
         let (events, plans, waiting) = (COUNT.read(row.events)?, COUNT.read(row.plans)?, COUNT.read(row.waiting)?);
         Ok(Affected { events, plans, waiting })
     }
@@ -72,7 +72,7 @@ impl DataKeys<'_> {
             tenant.as_str(),
             &keys,
         );
-        let passed = rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|row| {
+        let passed = rows.fetch_all(self.ledger.background()).await?.into_iter().map(|row| {
             let events = COUNT.read(row.events)?;
             Ok(Passed { subscription: row.name, event_type: row.event_type, events })
         });

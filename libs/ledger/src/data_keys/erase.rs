@@ -87,7 +87,7 @@ impl DataKeys<'_> {
             tenant.as_str(),
             &keys,
         )
-        .execute(self.ledger.pool())
+        .execute(self.ledger.background())
         .await
         .map_err(LedgerError::from)?;
         Ok(Erasure { keys, redone: self.redo_erasures().await? })
@@ -108,7 +108,7 @@ impl DataKeys<'_> {
             )
             DELETE FROM sealbus.data_keys d USING erased e WHERE d.tenant = e.tenant AND d.key_id = e.key_id"
         );
-        Ok(deleted.execute(self.ledger.pool()).await?.rows_affected())
+        Ok(deleted.execute(self.ledger.background()).await?.rows_affected())
     }
 
     /// Closes the keys of a subject. Returns all of them, also those that were closed before, ordered by id.
@@ -124,7 +124,7 @@ impl DataKeys<'_> {
             tenant.as_str(),
             subject.as_str(),
         )
-        .fetch_all(self.ledger.pool())
+        .fetch_all(self.ledger.background())
         .await?;
         keys.sort_unstable();
         Ok(keys)

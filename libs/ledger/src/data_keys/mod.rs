@@ -85,20 +85,21 @@ impl DataKeys<'_> {
             tenant,
             &names as &[&str],
         );
-        let current = rows.fetch_all(self.ledger.pool()).await?.into_iter().zip(subjects).map(|(row, subject)| {
-            let epoch = row.epoch.map(epoch).transpose()?;
-            Ok(match (row.key_id, epoch, row.kek, row.wrapped, row.closed) {
-                (Some(key_id), Some(epoch), Some(kek), Some(wrapped), Some(false)) => {
-                    let (tenant, subject, kek) = (tenant.to_owned(), subject.clone(), KeyId::new(kek));
-                    Current::Key(WrappedKey { tenant, subject, epoch, key_id, kek, wrapped })
-                }
-                (_, None, ..) => Current::Next(NonZeroU32::MIN),
-                (_, Some(last), ..) => {
-                    let no_next = || EPOCH.corrupt("the highest epoch is in use; there is no next one");
-                    Current::Next(last.checked_add(1).ok_or_else(no_next)?)
-                }
-            })
-        });
+        let current =
+            rows.fetch_all(self.ledger.background()).await?.into_iter().zip(subjects).map(|(row, subject)| {
+                let epoch = row.epoch.map(epoch).transpose()?;
+                Ok(match (row.key_id, epoch, row.kek, row.wrapped, row.closed) {
+                    (Some(key_id), Some(epoch), Some(kek), Some(wrapped), Some(false)) => {
+                        let (tenant, subject, kek) = (tenant.to_owned(), subject.clone(), KeyId::new(kek));
+                        Current::Key(WrappedKey { tenant, subject, epoch, key_id, kek, wrapped })
+                    }
+                    (_, None, ..) => Current::Next(NonZeroU32::MIN),
+                    (_, Some(last), ..) => {
+                        let no_next = || EPOCH.corrupt("the highest epoch is in use; there is no next one");
+                        Current::Next(last.checked_add(1).ok_or_else(no_next)?)
+                    }
+                })
+            });
         current.collect()
     }
 
@@ -120,7 +121,7 @@ impl DataKeys<'_> {
             &keys.iter().map(|key| key.kek.as_str()).collect::<Vec<_>>() as &[&str],
             &keys.iter().map(|key| key.wrapped.as_slice()).collect::<Vec<_>>() as &[&[u8]],
         )
-        .execute(self.ledger.pool())
+        .execute(self.ledger.background())
         .await?;
         Ok(())
     }
@@ -139,7 +140,7 @@ impl DataKeys<'_> {
             &tenants as &[&str],
             &ids,
         );
-        Ok(rows.fetch_all(self.ledger.pool()).await?.into_iter().filter_map(Row::into_wrapped).collect())
+        Ok(rows.fetch_all(self.ledger.background()).await?.into_iter().filter_map(Row::into_wrapped).collect())
     }
 
     /// Returns what the ledger knows about the data keys with these names (tenant, key id), in the order of the names.
@@ -158,7 +159,7 @@ impl DataKeys<'_> {
             &tenants as &[&str],
             &ids,
         );
-        let stored = rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|row| {
+        let stored = rows.fetch_all(self.ledger.background()).await?.into_iter().map(|row| {
             let wrapped = match (row.subject, row.epoch, row.kek, row.wrapped) {
                 (Some(subject), Some(epoch), Some(kek), Some(wrapped)) => {
                     Row { tenant: row.tenant, key_id: row.key_id, subject, epoch, kek, wrapped }.into_wrapped()

@@ -104,7 +104,7 @@ impl DeadLetters<'_> {
             &states,
             i64::from(query.limit),
         );
-        let positions = rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|row| {
+        let positions = rows.fetch_all(self.ledger.background()).await?.into_iter().map(|row| {
             Ok(BlockedPosition {
                 subscription: row.name,
                 tenant: row.tenant,
@@ -158,7 +158,7 @@ impl Positions<'_> {
             bound(seq),
         );
         let n = Column::new("attempts", "n").of_row(plan_no);
-        let attempts = rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|row| {
+        let attempts = rows.fetch_all(self.ledger.background()).await?.into_iter().map(|row| {
             let (n, at) = (n.read(row.n)?, Timestamp::from_offset(row.at));
             Ok(Attempt { n, at, error: row.error })
         });

@@ -42,7 +42,7 @@ impl Floors<'_> {
             subscriptions,
             PARTITION.integer(partition)?,
         );
-        let floors = rows.fetch_all(self.ledger.pool()).await?.into_iter();
+        let floors = rows.fetch_all(self.ledger.background()).await?.into_iter();
         floors.map(|row| Ok((row.subscription_no, FLOOR.of_row(row.subscription_no).read(row.floor)?))).collect()
     }
 
@@ -72,7 +72,7 @@ impl Floors<'_> {
             i64::from(limit),
             age.as_secs_f64(),
         );
-        let leaves = rows.fetch_all(self.ledger.pool()).await?.into_iter().take_while(|row| row.old).map(|row| {
+        let leaves = rows.fetch_all(self.ledger.background()).await?.into_iter().take_while(|row| row.old).map(|row| {
             Ok(SweptLeaf {
                 index: Column::new("log_leaves", "leaf_index").read(row.leaf_index)?,
                 plan_no: row.plan_no,
@@ -94,7 +94,7 @@ impl Floors<'_> {
             FLOOR.bigint(old)?,
             FLOOR.bigint(new)?,
         );
-        Ok(moved.execute(self.ledger.pool()).await?.rows_affected() > 0)
+        Ok(moved.execute(self.ledger.background()).await?.rows_affected() > 0)
     }
 
     /// Returns the number of leaves at or above the floors of some subscriptions, as (subscription number, leaves). It includes
@@ -112,7 +112,7 @@ impl Floors<'_> {
             self.ledger.deployment().log_id,
         );
         let leaves = Column::new("log_leaves", "count(*)");
-        let rows = rows.fetch_all(self.ledger.pool()).await?.into_iter();
+        let rows = rows.fetch_all(self.ledger.background()).await?.into_iter();
         rows.map(|row| Ok((row.subscription_no, leaves.read(row.lag)?))).collect()
     }
 }

@@ -126,7 +126,7 @@ impl DeadLetters<'_> {
             request.plan.as_str(),
             event_hash.as_bytes().as_slice(),
         );
-        let seq = seq.fetch_optional(self.ledger.pool()).await?;
+        let seq = seq.fetch_optional(self.ledger.background()).await?;
         seq.map(|seq| Column::new("events", "seq").read(seq)).transpose()
     }
 
@@ -149,7 +149,7 @@ impl DeadLetters<'_> {
             position.state.as_str(),
             command.to_json(),
         );
-        Ok(set.execute(self.ledger.pool()).await?.rows_affected() > 0)
+        Ok(set.execute(self.ledger.background()).await?.rows_affected() > 0)
     }
 }
 
@@ -179,7 +179,7 @@ impl Positions<'_> {
             lease.epoch,
             from.command.as_ref().map(OperatorCommand::to_json),
         );
-        Ok(resumed.execute(self.ledger.pool()).await?.rows_affected() > 0)
+        Ok(resumed.execute(self.ledger.background()).await?.rows_affected() > 0)
     }
 
     /// Clears a command that cannot be carried out, for example because it is for another event than the position's next one.
@@ -195,6 +195,6 @@ impl Positions<'_> {
             from.state.as_str(),
             from.command.as_ref().map(OperatorCommand::to_json),
         );
-        Ok(cleared.execute(self.ledger.pool()).await?.rows_affected() > 0)
+        Ok(cleared.execute(self.ledger.background()).await?.rows_affected() > 0)
     }
 }

@@ -54,7 +54,17 @@ impl Positions<'_> {
         from: &Position,
         aside: &SetAside<'_>,
     ) -> Result<bool, LedgerError> {
-        let mut transaction = self.ledger.pool().begin().await?;
+        self.ledger.background().within(self.set_aside_once(subscription_no, lease, from, aside)).await
+    }
+
+    async fn set_aside_once(
+        self,
+        subscription_no: i64,
+        lease: &LeaseEpoch,
+        from: &Position,
+        aside: &SetAside<'_>,
+    ) -> Result<bool, LedgerError> {
+        let mut transaction = self.ledger.background().begin().await?;
         let (next_seq, seen_seq) = (NEXT_SEQ.bigint(from.next_seq)?, SEEN_SEQ.bigint(aside.seen_seq)?);
         let (state, attempts) = (aside.state.as_str(), ATTEMPTS.integer(aside.attempts)?);
         let (first, last) = (aside.errors.first(), aside.errors.last());
@@ -135,7 +145,7 @@ impl Positions<'_> {
                 &bigints(known.iter().map(|(from, _)| from.next_seq))?,
                 &bigints(known.iter().map(|(_, seen)| *seen))?,
             );
-            deferred.extend(plan_nos.fetch_all(self.ledger.pool()).await?);
+            deferred.extend(plan_nos.fetch_all(self.ledger.background()).await?);
         }
         if !new.is_empty() {
             let plan_nos = sqlx::query_scalar!(
@@ -155,7 +165,7 @@ impl Positions<'_> {
                 &new.iter().map(|(from, _)| from.last_hash.as_bytes().to_vec()).collect::<Vec<_>>(),
                 &bigints(new.iter().map(|(_, seen)| *seen))?,
             );
-            deferred.extend(plan_nos.fetch_all(self.ledger.pool()).await?);
+            deferred.extend(plan_nos.fetch_all(self.ledger.background()).await?);
         }
         Ok(deferred)
     }
@@ -172,7 +182,7 @@ impl Positions<'_> {
             &plans.iter().map(|(plan_no, _)| *plan_no).collect::<Vec<_>>(),
             &bigints(plans.iter().map(|(_, seq)| *seq))?,
         );
-        Ok(hit.fetch_all(self.ledger.pool()).await?)
+        Ok(hit.fetch_all(self.ledger.background()).await?)
     }
 
     /// Returns up to `limit` positions of some (subscription, partition) pairs that are due now, those that fell due first.
@@ -188,7 +198,7 @@ impl Positions<'_> {
             &assignments.iter().map(|(_, number)| PARTITION.integer(*number)).collect::<Result<Vec<_>, _>>()?,
             i64::from(limit),
         );
-        let due = rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|row| {
+        let due = rows.fetch_all(self.ledger.background()).await?.into_iter().map(|row| {
             Ok(DuePlan {
                 subscription_no: row.subscription_no,
                 partition: PARTITION.of_row(row.plan_no).read(row.partition)?,
@@ -218,7 +228,7 @@ impl Positions<'_> {
             from.state.as_str(),
             retry_in.as_secs_f64(),
         );
-        Ok(begun.execute(self.ledger.pool()).await?.rows_affected() > 0)
+        Ok(begun.execute(self.ledger.background()).await?.rows_affected() > 0)
     }
 
     /// Makes a position live again, if nothing that was acknowledged is left to apply. Returns whether it did.
@@ -231,6 +241,6 @@ impl Positions<'_> {
             subscription_no,
             plan_no,
         );
-        Ok(unparked.execute(self.ledger.pool()).await?.rows_affected() > 0)
+        Ok(unparked.execute(self.ledger.background()).await?.rows_affected() > 0)
     }
 }

@@ -138,7 +138,7 @@ impl Positions<'_> {
             plan_nos,
             self.ledger.deployment().log_id,
         )
-        .fetch_all(self.ledger.pool())
+        .fetch_all(self.ledger.background())
         .await?;
         let origin = &self.ledger.deployment().origin;
         let mut positions = HashMap::with_capacity(rows.len());
@@ -205,7 +205,7 @@ impl Positions<'_> {
             idle.as_secs_f64(),
             i64::from(limit),
         );
-        Ok(pruned.fetch_all(self.ledger.pool()).await?.len() as u64)
+        Ok(pruned.fetch_all(self.ledger.background()).await?.len() as u64)
     }
 }
 

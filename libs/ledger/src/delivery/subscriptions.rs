@@ -78,7 +78,11 @@ pub struct Subscriptions<'a> {
 impl Subscriptions<'_> {
     /// Finds or creates a subscription. One from the beginning is finished at once; one from now has to be finished.
     pub async fn find_or_create(self, name: &Subscription, start: Start) -> Result<Subscribed, LedgerError> {
-        let mut transaction = self.ledger.pool().begin().await?;
+        self.ledger.background().within(self.find_or_create_once(name, start)).await
+    }
+
+    async fn find_or_create_once(self, name: &Subscription, start: Start) -> Result<Subscribed, LedgerError> {
+        let mut transaction = self.ledger.background().begin().await?;
         sqlx::query!(
             "-- subscribe
             INSERT INTO sealbus.subscriptions (name, start) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
@@ -99,7 +103,7 @@ impl Subscriptions<'_> {
         let finished = row.floors == i64::from(self.ledger.deployment().partitions);
         let waits_for = match start {
             _ if finished => None,
-            Start::Now => Some(SealedUpTo(newest_queued(&mut transaction).await?)),
+            Start::Now => Some(SealedUpTo(newest_queued(&mut *transaction).await?)),
             Start::Beginning => {
                 sqlx::query!(
                     "-- floors_from_beginning
@@ -134,7 +138,7 @@ impl Subscriptions<'_> {
             self.ledger.deployment().log_id,
             waits_for.0,
         );
-        Ok(written.execute(self.ledger.pool()).await?.rows_affected() > 0)
+        Ok(written.execute(self.ledger.background()).await?.rows_affected() > 0)
     }
 
     /// Returns the number of a subscription; `None` if it does not exist.
@@ -143,13 +147,13 @@ impl Subscriptions<'_> {
             "-- subscription_no\nSELECT subscription_no FROM sealbus.subscriptions WHERE name = $1",
             name.as_str()
         );
-        Ok(number.fetch_optional(self.ledger.pool()).await?)
+        Ok(number.fetch_optional(self.ledger.background()).await?)
     }
 
     /// Returns the names of all subscriptions, sorted.
     pub async fn names(self) -> Result<Vec<String>, LedgerError> {
         let names = sqlx::query_scalar!("-- subscriptions\nSELECT name FROM sealbus.subscriptions ORDER BY name");
-        Ok(names.fetch_all(self.ledger.pool()).await?)
+        Ok(names.fetch_all(self.ledger.background()).await?)
     }
 
     /// Returns the totals of all subscriptions, sorted by name.
@@ -163,7 +167,7 @@ impl Subscriptions<'_> {
             GROUP BY s.name ORDER BY s.name"#
         );
         let count = Column::new("positions", "count(*)");
-        let counts = rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|row| {
+        let counts = rows.fetch_all(self.ledger.background()).await?.into_iter().map(|row| {
             Ok(DeliveryCount {
                 subscription: row.name,
                 plans: count.read(row.plans)?,
@@ -188,7 +192,7 @@ impl Subscriptions<'_> {
             subscription.as_str(),
             system.as_str(),
         );
-        Column::new("events", "count(*)").read(events.fetch_one(self.ledger.pool()).await?)
+        Column::new("events", "count(*)").read(events.fetch_one(self.ledger.background()).await?)
     }
 
     fn partitions(self) -> Result<i32, LedgerError> {

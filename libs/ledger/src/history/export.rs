@@ -21,7 +21,7 @@ impl History<'_> {
         self.plans_by_name(scope)
             .map_ok(move |plan_no| {
                 let records = select_records!("records_of_plan", "WHERE e.plan_no = $1 ORDER BY e.seq", plan_no);
-                records.fetch(self.ledger.pool()).map_err(LedgerError::from)
+                records.fetch(self.ledger.reads()).map_err(LedgerError::from)
             })
             .try_flatten()
             .and_then(async move |row| row.into_record(&self.ledger.deployment().origin))
@@ -49,7 +49,7 @@ impl History<'_> {
                     after_plan,
                     PLAN_PAGE,
                 );
-                let plans = plans.fetch_all(self.ledger.pool()).await?;
+                let plans = plans.fetch_all(self.ledger.reads()).await?;
                 let Some(last) = plans.last() else { return Ok(None) };
                 let next = (last.tenant.clone(), last.plan.clone());
                 let numbers = plans.into_iter().map(|plan| Ok::<_, LedgerError>(plan.plan_no));

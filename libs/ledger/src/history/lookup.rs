@@ -28,7 +28,7 @@ impl History<'_> {
     /// Returns an event by its id, which is unique within a tenant.
     pub async fn event(self, tenant: &Tenant, event_id: Uuid) -> Result<Option<Record>, LedgerError> {
         let event = select_records!("event", "WHERE e.tenant = $1 AND e.event_id = $2", tenant.as_str(), event_id);
-        let row = event.fetch_optional(self.ledger.pool()).await?;
+        let row = event.fetch_optional(self.ledger.reads()).await?;
         row.map(|row| row.into_record(&self.ledger.deployment().origin)).transpose()
     }
 
@@ -39,7 +39,7 @@ impl History<'_> {
             tenant,
             ids,
         );
-        Ok(stored.fetch_all(self.ledger.pool()).await?)
+        Ok(stored.fetch_all(self.ledger.reads()).await?)
     }
 
     /// Returns the last event of a plan. With `below_index`, returns the last event of the plan whose log index is lower than
@@ -61,7 +61,7 @@ impl History<'_> {
             plan.as_str(),
             below_index.map(bound),
         );
-        let row = row.fetch_optional(self.ledger.pool()).await?;
+        let row = row.fetch_optional(self.ledger.reads()).await?;
         row.map(|row| Ok(Head { seq: SEQ.read(row.seq)?, hash: EVENT_HASH.hash(&row.event_hash)? })).transpose()
     }
 
@@ -81,7 +81,7 @@ impl History<'_> {
             &tenants,
             &names,
         );
-        heads.fetch_all(self.ledger.pool()).await?.into_iter().map(|seq| SEQ.read(seq)).collect()
+        heads.fetch_all(self.ledger.reads()).await?.into_iter().map(|seq| SEQ.read(seq)).collect()
     }
 
     /// Returns up to `limit` events of a plan with seqs from `from_seq` to `to_seq`, both included, ordered by seq.
@@ -94,7 +94,7 @@ impl History<'_> {
             bound(to_seq),
             i64::from(limit)
         );
-        into_records(range.fetch_all(self.ledger.pool()).await?, &self.ledger.deployment().origin)
+        into_records(range.fetch_all(self.ledger.reads()).await?, &self.ledger.deployment().origin)
     }
 
     /// Returns the event hashes of a plan's events with the given seqs, by seq. The result omits events that the ledger
@@ -105,7 +105,7 @@ impl History<'_> {
             plan_no,
             &seqs.iter().copied().map(bound).collect::<Vec<_>>(),
         );
-        let rows = rows.fetch_all(self.ledger.pool()).await?.into_iter();
+        let rows = rows.fetch_all(self.ledger.reads()).await?.into_iter();
         let hashes = rows.filter_map(|row| Some((row.seq, Hash::from_slice(&row.event_hash)?)));
         hashes.map(|(seq, hash)| Ok((SEQ.of_row(plan_no).read(seq)?, hash))).collect()
     }
@@ -126,7 +126,7 @@ impl History<'_> {
             after,
             i64::from(limit),
         );
-        Ok(names.fetch_all(self.ledger.pool()).await?)
+        Ok(names.fetch_all(self.ledger.reads()).await?)
     }
 
     /// Returns the internal number of a plan, or `None` if the plan has no event. The number never changes, and appears in no
@@ -137,7 +137,7 @@ impl History<'_> {
             tenant,
             plan
         );
-        Ok(number.fetch_optional(self.ledger.pool()).await?)
+        Ok(number.fetch_optional(self.ledger.reads()).await?)
     }
 
     /// Returns the internal numbers of plans, by (tenant, plan). The result omits plans without an event.
@@ -150,7 +150,7 @@ impl History<'_> {
             &tenants as &[&str],
             &names as &[&str],
         );
-        let rows = rows.fetch_all(self.ledger.pool()).await?.into_iter();
+        let rows = rows.fetch_all(self.ledger.reads()).await?.into_iter();
         Ok(rows.map(|row| ((row.tenant, row.plan), row.plan_no)).collect())
     }
 }

@@ -50,7 +50,7 @@ impl History<'_> {
                 types.as_deref(),
                 limit
             )
-            .fetch_all(self.ledger.pool())
+            .fetch_all(self.ledger.reads())
             .await?
         } else {
             select_records!(
@@ -61,7 +61,7 @@ impl History<'_> {
                 types.as_deref(),
                 limit
             )
-            .fetch_all(self.ledger.pool())
+            .fetch_all(self.ledger.reads())
             .await?
         };
         let total = sqlx::query_scalar!(
@@ -70,7 +70,7 @@ impl History<'_> {
             plan_no,
             types.as_deref(),
         );
-        let total = total.fetch_one(self.ledger.pool()).await?;
+        let total = total.fetch_one(self.ledger.reads()).await?;
         let mut records = into_records(rows, &self.ledger.deployment().origin)?;
         // One more row than the limit was read, to learn whether there is a further page.
         let more = records.len() as u64 > u64::from(query.limit);
@@ -102,7 +102,7 @@ impl History<'_> {
             tenants.as_deref(),
             i64::from(limit)
         );
-        into_records(page.fetch_all(self.ledger.pool()).await?, &self.ledger.deployment().origin)
+        into_records(page.fetch_all(self.ledger.reads()).await?, &self.ledger.deployment().origin)
     }
 }
 

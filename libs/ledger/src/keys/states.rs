@@ -1,18 +1,19 @@
 //! The keys that may sign, the number of processes that sign with each key, and their events that are not sealed yet.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use sealbus_core::seal::KeyId;
-use sqlx::PgConnection;
+use sqlx::PgExecutor;
 
 use super::Keys;
 use crate::LedgerError;
 use crate::append::{KeyRefused, KeyState};
 use crate::commit::commit;
-use crate::pg::Column;
+use crate::pg::{Column, set_lock_timeout};
 
 /// How long ending a key waits for the transactions that use it. Postgres ends an idle one after 5 s.
-const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '15s'";
+const LOCK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The ways in which a key ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,7 @@ impl Keys<'_> {
     /// Returns the states of all keys that the database knows.
     pub async fn states(self) -> Result<BTreeMap<KeyId, KeyState>, LedgerError> {
         let rows = sqlx::query!("-- signing_keys\nSELECT kid, standing FROM sealbus.signing_keys ORDER BY kid");
-        let rows = rows.fetch_all(self.ledger.pool()).await?;
+        let rows = rows.fetch_all(self.ledger.background()).await?;
         rows.into_iter().map(|row| Ok((KeyId::new(row.kid), KeyState::stored(&row.standing)?))).collect()
     }
 
@@ -43,7 +44,7 @@ impl Keys<'_> {
     /// Lets a key sign. The caller has seen that the event in plan `_keys` that adds the key is sealed. A key that was ended
     /// stays ended.
     pub async fn allow(self, kid: &KeyId) -> Result<(), LedgerError> {
-        allow_first(&mut *self.ledger.pool().acquire().await?, kid).await
+        allow_first(self.ledger.background(), kid).await
     }
 
     /// Ends a key: when this returns, nothing is appended under it any more. Waits for the transactions that append under it,
@@ -54,12 +55,17 @@ impl Keys<'_> {
     /// # Errors
     /// [`LedgerError::Rejected`] if a transaction uses the key for more than 15 s.
     pub async fn end(self, kid: &KeyId, ending: Ending) -> Result<(), LedgerError> {
+        let lane = self.ledger.background();
+        lane.within_deadline(LOCK_TIMEOUT + lane.deadline(), self.end_once(kid, ending)).await
+    }
+
+    async fn end_once(self, kid: &KeyId, ending: Ending) -> Result<(), LedgerError> {
         let state = match ending {
             Ending::Retire => KeyState::Retired,
             Ending::Revoke => KeyState::Revoked,
         };
-        let mut transaction = self.ledger.pool().begin().await?;
-        sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut *transaction).await?;
+        let mut transaction = self.ledger.background().begin().await?;
+        set_lock_timeout(&mut transaction, LOCK_TIMEOUT).await?;
         sqlx::query!(
             "-- end_signing_lock\nSELECT pg_advisory_xact_lock(sealbus.signing_lock($1)) AS locked",
             kid.as_str()
@@ -86,7 +92,7 @@ impl Keys<'_> {
             SELECT split_part(kind, '/', 2) AS "kid!", count(*) AS "signers!" FROM sealbus.leases
             WHERE kind LIKE 'signing/%/members' AND expires_at > clock_timestamp() GROUP BY 1"#
         )
-        .fetch_all(self.ledger.pool())
+        .fetch_all(self.ledger.background())
         .await?;
         let count = Column::new("leases", "count(*)");
         rows.into_iter().map(|row| Ok((KeyId::new(row.kid), count.read(row.signers)?))).collect()
@@ -99,7 +105,7 @@ impl Keys<'_> {
             SELECT e.kid, count(*) AS "events!"
             FROM sealbus.seal_queue q JOIN sealbus.events e ON e.plan_no = q.plan_no AND e.seq = q.seq GROUP BY e.kid"#
         )
-        .fetch_all(self.ledger.pool())
+        .fetch_all(self.ledger.background())
         .await?;
         let count = Column::new("seal_queue", "count(*)");
         rows.into_iter().map(|row| Ok((KeyId::new(row.kid), count.read(row.events)?))).collect()
@@ -107,7 +113,7 @@ impl Keys<'_> {
 }
 
 /// Lets a key sign, on a connection of the caller: the first key of a ledger in the transaction that creates the ledger.
-pub(crate) async fn allow_first(connection: &mut PgConnection, kid: &KeyId) -> Result<(), LedgerError> {
+pub(crate) async fn allow_first(connection: impl PgExecutor<'_>, kid: &KeyId) -> Result<(), LedgerError> {
     sqlx::query!(
         "-- allow_signing
         INSERT INTO sealbus.signing_keys (kid, standing) VALUES ($1, 'signs') ON CONFLICT (kid) DO NOTHING",

@@ -135,13 +135,13 @@ impl Task {
             let is_able = *able.borrow_and_update();
             // The timeout leaves time to report lost leases if the database hangs.
             let outcome = {
-                let step = timeout(self.config.lease_duration / 2, self.step(is_able));
-                tokio::pin!(step);
+                let in_time = timeout(self.config.lease_duration / 2, self.step(is_able));
+                tokio::pin!(in_time);
                 tokio::select! {
-                    outcome = &mut step => outcome,
+                    outcome = &mut in_time => outcome,
                     () = stop.cancelled() => {
                         // A statement that is only dropped may take effect after the leases were given back.
-                        let _ = timeout(STOP_TIMEOUT, step).await;
+                        let _ = timeout(STOP_TIMEOUT, in_time).await;
                         break;
                     }
                 }

@@ -52,7 +52,7 @@ impl Leases<'_> {
             owner,
             duration.as_secs_f64(),
         )
-        .execute(self.ledger.pool())
+        .execute(self.ledger.background())
         .await?;
         Ok(())
     }
@@ -71,7 +71,7 @@ impl Leases<'_> {
             duration.as_secs_f64(),
         );
         let mut renewed = Renewed::default();
-        for row in rows.fetch_all(self.ledger.pool()).await? {
+        for row in rows.fetch_all(self.ledger.background()).await? {
             if row.member {
                 renewed.member = true;
             } else {
@@ -91,7 +91,7 @@ impl Leases<'_> {
             members_of(kind),
         );
         let mut view = LeaseView::default();
-        for row in rows.fetch_all(self.ledger.pool()).await? {
+        for row in rows.fetch_all(self.ledger.background()).await? {
             if row.member { &mut view.members } else { &mut view.owned }.push(row.key);
         }
         Ok(view)
@@ -119,7 +119,7 @@ impl Leases<'_> {
             owner,
             duration.as_secs_f64(),
         );
-        Ok(grants.fetch_all(self.ledger.pool()).await?)
+        Ok(grants.fetch_all(self.ledger.background()).await?)
     }
 
     /// Gives leases back, so that others need not wait until they expire.
@@ -131,7 +131,7 @@ impl Leases<'_> {
             keys,
             owner,
         )
-        .execute(self.ledger.pool())
+        .execute(self.ledger.background())
         .await?;
         Ok(())
     }
@@ -148,7 +148,7 @@ impl Leases<'_> {
             members_of(kind),
             owner,
         )
-        .execute(self.ledger.pool())
+        .execute(self.ledger.background())
         .await?;
         Ok(())
     }

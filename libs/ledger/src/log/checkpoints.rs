@@ -28,7 +28,7 @@ impl Log<'_> {
             root.as_bytes(),
             note.to_string(),
         );
-        if begun.execute(self.ledger.pool()).await?.rows_affected() == 1 {
+        if begun.execute(self.ledger.reads()).await?.rows_affected() == 1 {
             return Ok((note, true));
         }
         let stored = self.first_checkpoint().await?;
@@ -41,7 +41,7 @@ impl Log<'_> {
             "-- first_checkpoint\nSELECT note FROM sealbus.log_roots WHERE log_id = $1 AND size = 0",
             self.ledger.deployment().log_id
         );
-        let Some(note) = note.fetch_optional(self.ledger.pool()).await?.flatten() else { return Ok(None) };
+        let Some(note) = note.fetch_optional(self.ledger.reads()).await?.flatten() else { return Ok(None) };
         let parsed = Note::parse(note.as_bytes());
         parsed.map(Some).map_err(|error| NOTE.of_row(0).corrupt(format!("not a signed note: {error}")))
     }
@@ -51,9 +51,13 @@ impl Log<'_> {
     /// # Errors
     /// [`LedgerError::Log`] if the tree does not continue what is anchored.
     pub async fn sign_newest(self, signing: Signing<'_>) -> Result<Note, LedgerError> {
-        let mut connection = self.ledger.pool().acquire().await?;
-        let head = self.tree_head(&mut connection).await?;
-        self.sign(&mut connection, head, signing).await
+        let lane = self.ledger.background();
+        lane.within(async {
+            let mut connection = lane.acquire().await?;
+            let head = self.tree_head(&mut connection).await?;
+            self.sign(&mut connection, head, signing).await
+        })
+        .await
     }
 
     /// Shows an anchored checkpoint of this size to readers, unless a larger one is shown already.
@@ -67,7 +71,7 @@ impl Log<'_> {
             Column::new("checkpoints", "size").bigint(size)?,
             note.to_string(),
         )
-        .execute(self.ledger.pool())
+        .execute(self.ledger.reads())
         .await?;
         Ok(())
     }
@@ -78,7 +82,7 @@ impl Log<'_> {
             "-- shown_checkpoint\nSELECT size, note FROM sealbus.checkpoints WHERE log_id = $1",
             self.ledger.deployment().log_id
         );
-        let row = shown.fetch_optional(self.ledger.pool()).await?;
+        let row = shown.fetch_optional(self.ledger.reads()).await?;
         row.map(|row| Ok((Column::new("checkpoints", "size").read(row.size)?, row.note))).transpose()
     }
 
@@ -89,6 +93,6 @@ impl Log<'_> {
             SELECT note AS "note!" FROM sealbus.log_roots WHERE log_id = $1 AND note IS NOT NULL ORDER BY size DESC LIMIT 1"#,
             self.ledger.deployment().log_id,
         );
-        Ok(note.fetch_optional(self.ledger.pool()).await?)
+        Ok(note.fetch_optional(self.ledger.reads()).await?)
     }
 }

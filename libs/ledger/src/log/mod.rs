@@ -14,7 +14,7 @@ mod tree;
 
 use std::time::{Duration, Instant};
 
-use sqlx::PgConnection;
+use sqlx::PgExecutor;
 
 pub use self::leaves::StoppedPlan;
 pub use self::seal::{Sealed, Signing};
@@ -44,10 +44,10 @@ pub struct Log<'a> {
 impl Log<'_> {
     /// Returns the number of leaves in the log.
     pub async fn size(self) -> Result<u64, LedgerError> {
-        LEAF_INDEX.read(self.leaf_count(&mut *self.ledger.pool().acquire().await?).await?)
+        LEAF_INDEX.read(self.leaf_count(self.ledger.reads()).await?)
     }
 
-    async fn leaf_count(self, connection: &mut PgConnection) -> Result<i64, LedgerError> {
+    async fn leaf_count(self, connection: impl PgExecutor<'_>) -> Result<i64, LedgerError> {
         let size = sqlx::query_scalar!(
             r#"-- log_size
             SELECT coalesce(max(leaf_index) + 1, 0) AS "size!" FROM sealbus.log_leaves WHERE log_id = $1"#,
@@ -71,7 +71,7 @@ impl Log<'_> {
             &places.iter().map(|place| bound(place.seq)).collect::<Vec<_>>(),
         );
         let mut indexes = vec![None; places.len()];
-        for row in rows.fetch_all(self.ledger.pool()).await? {
+        for row in rows.fetch_all(self.ledger.background()).await? {
             let at = Column::new("leaf_indexes", "at").index(row.at, places.len())?;
             indexes[at] = Some(LEAF_INDEX.read(row.leaf_index)?);
         }
@@ -81,7 +81,7 @@ impl Log<'_> {
     /// Waits until all events that are queued now are sealed, and looks every `interval`. Returns `false` if none of them was
     /// sealed for `timeout`: no sealer runs, or the remaining events belong to plans that cannot be sealed.
     pub async fn wait_until_sealed(self, interval: Duration, timeout: Duration) -> Result<bool, LedgerError> {
-        let newest = newest_queued(&mut *self.ledger.pool().acquire().await?).await?;
+        let newest = newest_queued(self.ledger.background()).await?;
         let (mut least, mut since) = (i64::MAX, Instant::now());
         loop {
             // This also waits for rows that commit later with a lower id, which takes a little longer than necessary.
@@ -90,7 +90,7 @@ impl Log<'_> {
                 SELECT count(*) AS "queued!" FROM sealbus.seal_queue WHERE id <= $1"#,
                 newest
             );
-            let queued = queued.fetch_one(self.ledger.pool()).await?;
+            let queued = queued.fetch_one(self.ledger.background()).await?;
             if queued == 0 {
                 return Ok(true);
             }
@@ -111,13 +111,13 @@ impl Log<'_> {
                 coalesce(extract(epoch FROM clock_timestamp() - min(e.recorded)), 0)::float8 AS "oldest!"
             FROM sealbus.seal_queue q LEFT JOIN sealbus.events e ON e.plan_no = q.plan_no AND e.seq = q.seq"#
         );
-        let row = backlog.fetch_one(self.ledger.pool()).await?;
+        let row = backlog.fetch_one(self.ledger.background()).await?;
         Ok((Column::new("seal_queue", "count(*)").read(row.waiting)?, row.oldest))
     }
 }
 
 /// Returns the highest id in the seal queue; 0 if the queue is empty.
-pub(crate) async fn newest_queued(connection: &mut PgConnection) -> Result<i64, LedgerError> {
+pub(crate) async fn newest_queued(connection: impl PgExecutor<'_>) -> Result<i64, LedgerError> {
     let newest = sqlx::query_scalar!(
         r#"-- newest_queued
         SELECT coalesce(max(id), 0) AS "newest!" FROM sealbus.seal_queue"#

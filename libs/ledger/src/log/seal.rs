@@ -66,7 +66,16 @@ impl Log<'_> {
         stopped: &HashSet<i64>,
         signing: Option<Signing<'_>>,
     ) -> Result<Sealed, LedgerError> {
-        let mut transaction = self.ledger.pool().begin().await?;
+        self.ledger.background().within(self.seal_batch_once(limit, stopped, signing)).await
+    }
+
+    async fn seal_batch_once(
+        self,
+        limit: u32,
+        stopped: &HashSet<i64>,
+        signing: Option<Signing<'_>>,
+    ) -> Result<Sealed, LedgerError> {
+        let mut transaction = self.ledger.background().begin().await?;
         let lock =
             sqlx::query_scalar!("-- seal_lock\nSELECT pg_try_advisory_xact_lock($1) AS \"locked!\"", SEALER_LOCK);
         if !lock.fetch_one(&mut *transaction).await? {

@@ -16,7 +16,8 @@ const INDEX: Column = Column::new("tiles", "index");
 impl Log<'_> {
     /// Returns a hash tile, cut to the width of `id`; `None` if the stored tile is missing or narrower.
     pub async fn hash_tile(self, id: TileId) -> Result<Option<HashTile>, LedgerError> {
-        let tiles = self.read_tiles(&mut *self.ledger.pool().acquire().await?, [id]).await?;
+        let lane = self.ledger.reads();
+        let tiles = lane.within(async { self.read_tiles(&mut *lane.acquire().await?, [id]).await }).await?;
         Ok(tiles.hashes(id).and_then(|hashes| HashTile::new(id, hashes.to_vec()).ok()))
     }
 
@@ -57,7 +58,7 @@ impl Log<'_> {
             bound(first),
             bound(first.saturating_add(TILE_PAGE.into())),
         );
-        let tiles = tiles.fetch_all(self.ledger.pool()).await?;
+        let tiles = tiles.fetch_all(self.ledger.reads()).await?;
         tiles.into_iter().map(|tile| Ok((INDEX.read(tile.index)?, tile.hashes))).collect()
     }
 

@@ -32,12 +32,15 @@ pub struct TreeHead {
 impl Log<'_> {
     /// Returns the newest tree whose root is stored, or the empty tree if no root is stored.
     pub async fn newest_tree(self) -> Result<TreeHead, LedgerError> {
-        self.tree_head(&mut *self.ledger.pool().acquire().await?).await
+        let lane = self.ledger.reads();
+        lane.within(async { self.tree_head(&mut *lane.acquire().await?).await }).await
     }
 
     /// Returns the root that the stored tiles hash to for a tree of this size; `None` if tiles are missing.
     pub async fn root_by_tiles(self, size: u64) -> Result<Option<Hash>, LedgerError> {
-        Ok(self.edge(&mut *self.ledger.pool().acquire().await?, size).await?.map(|edge| edge.root()))
+        let lane = self.ledger.reads();
+        let edge = lane.within(async { self.edge(&mut *lane.acquire().await?, size).await }).await?;
+        Ok(edge.map(|edge| edge.root()))
     }
 
     /// Returns the proofs of some leaves in the tree of `size` leaves, in their order. Returns `None` if the tree is not stored
@@ -45,15 +48,16 @@ impl Log<'_> {
     pub async fn inclusion_proofs(self, indexes: &[u64], size: u64) -> Result<Option<Vec<Vec<Hash>>>, LedgerError> {
         let plans: Option<Vec<_>> = indexes.iter().map(|index| ProofNodes::inclusion(*index, size)).collect();
         let Some(plans) = plans else { return Ok(None) };
-        let mut connection = self.ledger.pool().acquire().await?;
-        let tiles = self.tiles_holding(&mut connection, plans.iter().flat_map(ProofNodes::nodes), size).await?;
+        let (lane, nodes) = (self.ledger.reads(), plans.iter().flat_map(ProofNodes::nodes));
+        let tiles = lane.within(async { self.tiles_holding(&mut *lane.acquire().await?, nodes, size).await }).await?;
         Ok(plans.iter().map(|plan| plan.prove(|node| tiles.hash(node)).ok()).collect())
     }
 
     /// Returns the proof that the tree of `size` leaves continues the tree of `old` leaves. Returns `None` if one of
     /// the trees is not stored.
     pub async fn consistency_proof(self, old: u64, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
-        self.consistency(&mut *self.ledger.pool().acquire().await?, old, size).await
+        let lane = self.ledger.reads();
+        lane.within(async { self.consistency(&mut *lane.acquire().await?, old, size).await }).await
     }
 
     /// Reads the newest root.

@@ -3,12 +3,14 @@
 use sealbus_core::event::is_origin;
 use sealbus_core::seal::Keyring;
 use sealbus_core::timestamp::Timestamp;
+use sqlx::Connection as _;
 use uuid::Uuid;
 
 use crate::append::{Draft, append_first};
 use crate::commit::commit;
+use crate::connections::connect;
 use crate::keys::allow_first;
-use crate::ledger::{deployment, pool};
+use crate::ledger::deployment;
 use crate::own_event::own_event;
 use crate::pg::Column;
 use crate::{Deployment, OpenError};
@@ -41,12 +43,12 @@ pub async fn create(url: &str, creation: &Creation, keyring: &Keyring) -> Result
     if !is_origin(&creation.origin) {
         return Err(OpenError::BadOrigin(creation.origin.clone()));
     }
-    let pool = pool(url, 1)?;
-    let mut transaction = pool.begin().await?;
+    let mut connection = connect(url).await?;
+    let mut transaction = connection.begin().await?;
     sqlx::query!("-- creation_lock\nSELECT pg_advisory_xact_lock($1) AS locked", CREATION_LOCK)
         .fetch_one(&mut *transaction)
         .await?;
-    if let Some(Deployment { origin, .. }) = deployment(&mut transaction).await? {
+    if let Some(Deployment { origin, .. }) = deployment(&mut *transaction).await? {
         if origin != creation.origin {
             return Err(OpenError::OtherOrigin { stored: origin, configured: creation.origin.clone() });
         }
@@ -70,9 +72,9 @@ pub async fn create(url: &str, creation: &Creation, keyring: &Keyring) -> Result
     let added = own_event(&creation.origin, "key.added", "sealbus", payload);
     let draft = Draft { event_id: creation.first_event, ..added };
     append_first(&mut transaction, &created, keyring, &draft, Timestamp::from_offset(row.now)).await?;
-    allow_first(&mut transaction, signer.kid()).await?;
+    allow_first(&mut *transaction, signer.kid()).await?;
     commit(transaction).await?;
-    pool.close().await;
+    connection.close().await?;
     tracing::info!(origin = creation.origin, partitions = creation.partitions, "ledger created");
     Ok(())
 }

@@ -71,7 +71,7 @@ pub async fn check_migration(ledger: &Ledger, expected: i64) -> Result<(), Strin
     let newest = sqlx::query_scalar!(
         "-- applied_migration\nSELECT max(version) AS version FROM sealbus._sqlx_migrations WHERE success"
     );
-    match newest.fetch_one(ledger.pool()).await.map(Option::unwrap_or_default) {
+    match newest.fetch_one(ledger.probes()).await.map(Option::unwrap_or_default) {
         Ok(applied) if applied == expected => Ok(()),
         Ok(applied) => Err(format!("{applied} is applied, {expected} is expected")),
         Err(_) => Err("unknown".to_owned()),

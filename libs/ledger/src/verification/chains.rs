@@ -23,7 +23,7 @@ impl Verification<'_> {
     pub(super) async fn verify_run(self, run: Run, basis: &Basis) -> Result<Verified, LedgerError> {
         let (Some(first), Some(last)) = (run.plans.first(), run.plans.last()) else { return Ok(Verified::default()) };
         let through = Some((last.tenant.clone(), last.plan.clone()));
-        let mut reading = self.ledger.pool().begin_with(IN_ORDER).await?;
+        let mut reading = self.ledger.reads().begin_with(IN_ORDER).await?;
         // The bounds are repeated for each table, because otherwise a merge begins at the first row of the table.
         let mut verified = match first.from_seq {
             None => {

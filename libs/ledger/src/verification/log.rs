@@ -67,7 +67,7 @@ impl Verification<'_> {
             &indexes.iter().map(|index| bound(*index)).collect::<Vec<_>>(),
         );
         let mut places = BTreeMap::new();
-        for row in rows.fetch_all(self.ledger.pool()).await? {
+        for row in rows.fetch_all(self.ledger.reads()).await? {
             if let Ok(seq) = u64::try_from(row.seq) {
                 places.insert(INDEX.read(row.leaf_index)?, (row.tenant, row.plan, seq));
             }
@@ -92,7 +92,7 @@ impl Verification<'_> {
             bound(within.start),
             bound(within.end),
         );
-        rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|index| INDEX.read(index)).collect()
+        rows.fetch_all(self.ledger.reads()).await?.into_iter().map(|index| INDEX.read(index)).collect()
     }
 
     /// Returns the leaves of a tenant or a plan that belong to no event, and those that the table of leaves lacks.
@@ -114,7 +114,7 @@ impl Verification<'_> {
             bound(within.start),
             bound(within.end),
         )
-        .fetch(self.ledger.pool());
+        .fetch(self.ledger.reads());
         let mut unclaimed: Vec<_> = missing.into_iter().map(|index| (index, None)).collect();
         while let Some(row) = rows.try_next().await? {
             let index = INDEX.read(row.leaf_index)?;

@@ -178,7 +178,7 @@ impl Verification<'_> {
                 r#"-- events_estimated
                 SELECT greatest(reltuples, 0)::bigint AS "events!" FROM pg_class WHERE oid = 'sealbus.events'::regclass"#
             );
-            estimate.fetch_one(self.ledger.pool()).await?
+            estimate.fetch_one(self.ledger.reads()).await?
         } else {
             let counted = sqlx::query_scalar!(
                 r#"-- events_in
@@ -187,7 +187,7 @@ impl Verification<'_> {
                 tenant,
                 plan,
             );
-            counted.fetch_one(self.ledger.pool()).await?
+            counted.fetch_one(self.ledger.reads()).await?
         };
         Column::new("events", "count(*)").read(events)
     }

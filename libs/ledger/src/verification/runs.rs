@@ -61,7 +61,7 @@ impl<'a> Runs<'a> {
                 self.after,
                 PLAN_PAGE,
             );
-            plans.fetch_all(self.ledger.pool()).await?
+            plans.fetch_all(self.ledger.reads()).await?
         } else {
             // Only plans that have new leaves, or events in the seal queue.
             let plans = sqlx::query_as!(
@@ -84,7 +84,7 @@ impl<'a> Runs<'a> {
                 self.after,
                 PLAN_PAGE,
             );
-            plans.fetch_all(self.ledger.pool()).await?
+            plans.fetch_all(self.ledger.reads()).await?
         };
         if let Some(last) = plans.last() {
             self.after = last.plan_no;

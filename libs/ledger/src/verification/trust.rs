@@ -30,7 +30,7 @@ impl Verification<'_> {
             keys.as_str(),
             erasures.as_str()
         )
-        .fetch(self.ledger.pool());
+        .fetch(self.ledger.reads());
         while let Some(row) = rows.try_next().await? {
             // An invalid row adds nothing to the trust. It becomes a finding when its plan is checked.
             if let Ok(mut record) = row.without_invalid_index().into_record(&self.ledger.deployment().origin) {
@@ -48,7 +48,7 @@ impl Verification<'_> {
             bound(size.saturating_sub(LAST_LEAVES)),
             bound(size)
         );
-        let latest = latest.fetch_optional(self.ledger.pool()).await?;
+        let latest = latest.fetch_optional(self.ledger.reads()).await?;
         if let Some(record) = latest.and_then(|row| row.into_record(&self.ledger.deployment().origin).ok()) {
             trust.survey(&record);
         }
@@ -70,7 +70,7 @@ impl Verification<'_> {
             tenant,
             plan,
         );
-        let findings = rows.fetch_all(self.ledger.pool()).await?.into_iter().map(|row| {
+        let findings = rows.fetch_all(self.ledger.reads()).await?.into_iter().map(|row| {
             let text = "the seal queue names an event here that is missing or has another hash";
             // The seq of a finding cannot be negative, so the detail contains a stored seq that is.
             let (seq, detail) = u64::try_from(row.seq)
@@ -97,7 +97,7 @@ impl Verification<'_> {
                 header.event_id,
                 event_hash.as_bytes(),
             );
-            if !there.fetch_one(self.ledger.pool()).await? {
+            if !there.fetch_one(self.ledger.reads()).await? {
                 missing.push(Finding {
                     verdict: Verdict::Missing,
                     tenant: header.tenant.clone(),
@@ -113,6 +113,6 @@ impl Verification<'_> {
     /// Returns the time of the database's clock.
     pub async fn now(self) -> Result<Timestamp, LedgerError> {
         let now = sqlx::query_scalar!("-- now\nSELECT clock_timestamp() AS \"now!\"");
-        Ok(Timestamp::from_offset(now.fetch_one(self.ledger.pool()).await?))
+        Ok(Timestamp::from_offset(now.fetch_one(self.ledger.reads()).await?))
     }
 }

@@ -65,7 +65,7 @@ async fn of_two_concurrent_moves_one_succeeds() {
     let scene = Scene::with(3).await;
     assert!(scene.step(&scene.lease, &scene.position().await, 2).await);
     let from = scene.position().await;
-    let mut first = scene.test.ledger.effects_pool().begin().await.unwrap();
+    let mut first = scene.test.ledger.effects().begin().await.unwrap();
     let step = Move { from: &from, next_seq: 3, last_hash: scene.hash(2) };
     assert!(advance(&mut first, scene.subscription_no, &scene.lease, &[step]).await.unwrap());
     // The second transaction waits for the row lock of the first, and then finds that the position has moved.
@@ -90,7 +90,7 @@ async fn positions_in_one_transaction_move_together_or_not_at_all() {
         Move { from: mine, next_seq: 3, last_hash: scene.hash(2) },
         Move { from: other, next_seq: 2, last_hash: other_hash },
     ];
-    let mut transaction = scene.test.ledger.effects_pool().begin().await.unwrap();
+    let mut transaction = scene.test.ledger.effects().begin().await.unwrap();
     assert!(!advance(&mut transaction, scene.subscription_no, &scene.lease, &moves).await.unwrap());
     transaction.rollback().await.unwrap();
     assert!(!scene.test.ledger.positions().read(scene.subscription_no, &[other_no]).await.unwrap()[&other_no].stored);

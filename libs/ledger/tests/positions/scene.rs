@@ -71,7 +71,7 @@ impl Scene {
 
     /// Moves the position in a separate transaction. Returns whether the position moved.
     pub(crate) async fn step(&self, lease: &LeaseEpoch, from: &Position, to: u64) -> bool {
-        let mut transaction = self.test.ledger.effects_pool().begin().await.unwrap();
+        let mut transaction = self.test.ledger.effects().begin().await.unwrap();
         let step = Move { from, next_seq: to, last_hash: self.hash(to - 1) };
         let moved = advance(&mut transaction, self.subscription_no, lease, &[step]).await.unwrap();
         if moved {

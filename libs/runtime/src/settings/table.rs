@@ -55,8 +55,12 @@ table! {
     /// URL of the same database with a superuser. `sealbus dev --exec` passes it to its command, so that tampering can be
     /// tried, and `sealbus bench` resets the database with it. No role reads it.
     [commands dev] ADMIN_DATABASE_URL: SecretUrl;
-    /// Maximum number of connections from a process to the ledger.
-    [publisher relay sealer dispatcher commands] DATABASE_CONNECTIONS: u32 = "16", Rule::Between("2", "1000");
+    /// Maximum number of connections from a process to the ledger. They are divided among appends, reads, background work,
+    /// effects and readiness checks.
+    [publisher relay sealer dispatcher commands] DATABASE_CONNECTIONS: u32 = "16", Rule::Between("6", "1000");
+    /// Time that one operation on the ledger may take: a read, a batch of appends, a renewal of leases. After it the operation
+    /// fails as if the database were unreachable.
+    [publisher relay sealer dispatcher commands] DATABASE_TIMEOUT: Duration = "5s", Rule::Between("100ms", "10m");
     /// Number of partitions of a ledger that is created. It cannot be changed later.
     [publisher relay sealer dispatcher commands dev]
     PARTITIONS: u32 = "8", Rule::OneOf(&["1", "2", "4", "8", "16", "32", "64"]);
@@ -232,5 +236,6 @@ pub static RATIOS: &[Ratio] = &[
         RELAY_SCAN_INTERVAL,
         "the low-water bound would not shorten any scan of the outbox",
     ),
+    Ratio::new(DATABASE_CONNECTIONS, 6, BATCHERS, "appends would leave too few connections for reads and readiness"),
     Ratio::new(MAX_INTAKE, 1, MAX_BODY, "the largest allowed body would never fit into memory"),
 ];

@@ -4,24 +4,22 @@
 //! table is in another database. There each event is inserted at least once, and the unique (tenant, plan, seq) makes
 //! it one row.
 
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sealbus_consumer::{Delivery, ExternalEffect, Handler, HandlerError, LedgerEffect};
-use sealbus_ledger::Ledger;
+use sealbus_ledger::{Lane, Ledger};
 use serde::Deserialize;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::sync::OnceCell;
 
 /// The most events that one statement inserts.
 const MAX_BATCH: usize = 256;
 /// The most connections to another database.
 const MAX_CONNECTIONS: u32 = 8;
-/// How long a connection to another database may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long another database may take to connect and to answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// The advisory lock under which tables are created. It is not negative, as all advisory locks except those of plans,
 /// and spells "sink".
 const SINK_LOCK: i64 = 0x7369_6e6b;
@@ -66,7 +64,7 @@ impl PostgresSpec {
         if self.table.starts_with("sealbus.") {
             return Err("table: schema sealbus is reserved for the ledger".into());
         }
-        if self.url.as_ref().is_some_and(|url| PgConnectOptions::from_str(url).is_err()) {
+        if self.url.as_ref().is_some_and(|url| Lane::to_other_database(url, 1, TIMEOUT).is_err()) {
             return Err("url: must have the form postgres://user:password@host/database".into());
         }
         Ok(())
@@ -78,20 +76,15 @@ pub(super) async fn handler(spec: &PostgresSpec, ledger: &Ledger, schema: &str) 
     match &spec.url {
         None => {
             let table = Table::new(&spec.table, schema);
-            table.create(ledger.effects_pool()).await.map_err(failed)?;
+            table.create(ledger.effects()).await.map_err(failed)?;
             Ok(Handler::InLedger(Arc::new(table)))
         }
         Some(url) => {
-            let options = PgConnectOptions::from_str(url).map_err(failed)?.application_name("sealbus");
-            let pool = PgPoolOptions::new()
-                .max_connections(MAX_CONNECTIONS)
-                .acquire_timeout(CONNECT_TIMEOUT)
-                .test_before_acquire(false)
-                .connect_lazy_with(options);
+            let lane = Lane::to_other_database(url, MAX_CONNECTIONS, TIMEOUT).map_err(failed)?;
             // The other database has no schema for sinks.
             Ok(Handler::External(Arc::new(OtherDatabase {
                 table: Table::new(&spec.table, "public"),
-                pool,
+                lane,
                 created: OnceCell::new(),
             })))
         }
@@ -101,7 +94,7 @@ pub(super) async fn handler(spec: &PostgresSpec, ledger: &Ledger, schema: &str) 
 /// A table in another database, which is created before the first event.
 struct OtherDatabase {
     table: Table,
-    pool: PgPool,
+    lane: Lane,
     created: OnceCell<()>,
 }
 
@@ -112,8 +105,8 @@ impl ExternalEffect for OtherDatabase {
     }
 
     async fn apply(&self, batch: &[Delivery]) -> Result<(), HandlerError> {
-        self.created.get_or_try_init(|| self.table.create(&self.pool)).await?;
-        self.table.insert(batch, &mut *self.pool.acquire().await?).await
+        self.created.get_or_try_init(|| self.table.create(&self.lane)).await?;
+        self.table.insert(batch, &mut *self.lane.acquire().await?).await
     }
 }
 
@@ -147,9 +140,9 @@ impl Table {
     }
 
     /// Creates the table and its view if they do not exist.
-    async fn create(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+    async fn create(&self, lane: &Lane) -> Result<(), sqlx::Error> {
         let Self { schema, name, .. } = self;
-        let mut transaction = pool.begin().await?;
+        let mut transaction = lane.begin().await?;
         sqlx::query("-- sink_lock\nSELECT pg_advisory_xact_lock($1)")
             .bind(SINK_LOCK)
             .execute(&mut *transaction)

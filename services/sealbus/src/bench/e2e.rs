@@ -9,8 +9,8 @@ use sealbus_client::{Client, ClientConfig, NewEvent};
 use sealbus_consumer::{Delivery, ExternalEffect, Handler, HandlerError, Metrics, Resources, SubscriptionSpec};
 use sealbus_core::hash::Hash;
 use sealbus_core::names::Subscription;
-use sealbus_ledger::Ledger;
 use sealbus_ledger::delivery::subscriptions::Start;
+use sealbus_ledger::{ConnectionSettings, Ledger};
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
 use secrecy::ExposeSecret;
@@ -50,7 +50,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let broker = wiring::wait_for_broker(&settings, "sealbus-bench", &shutdown).await?;
     let roles = [Role::start("publisher").await?, Role::start("relay").await?, Role::start("sealer").await?];
 
-    let ledger = wiring::wait_for_ledger(&settings, &shutdown).await?;
+    let connections = wiring::connections(&settings, ConnectionSettings::consumer);
+    let ledger = wiring::wait_for_ledger(&settings, &connections, &shutdown).await?;
     let commits = baseline.commit_times(args.rate, time).await?;
     let acks = ack_times(&broker, &ledger, &args).await?;
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use sealbus_ledger::ConnectionSettings;
 use sealbus_runtime::settings::{Settings, table};
 use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let token = settings.require(table::TOKEN)?;
     notice(wiring::begin_log(&settings, false).await?);
-    let ledger = wiring::wait_for_ledger(&settings, &CancellationToken::new()).await?;
+    let connections = wiring::connections(&settings, ConnectionSettings::command);
+    let ledger = wiring::wait_for_ledger(&settings, &connections, &CancellationToken::new()).await?;
     let (publisher, sealer) = (Role::start("publisher").await?, Role::start("sealer").await?);
     let before = ledger.log().size().await?;
 

@@ -19,7 +19,7 @@ use sealbus_ledger::append::{Call, Draft, Expect};
 use sealbus_ledger::log::Signing;
 use sealbus_ledger::schema::bootstrap;
 use sealbus_ledger::verification::Scope;
-use sealbus_ledger::{Creation, Ledger, create, migrate};
+use sealbus_ledger::{ConnectionSettings, Creation, Ledger, create, migrate};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_sealer::anchors::{Anchor as _, AnchorFile};
@@ -125,7 +125,7 @@ async fn fill(args: &Args, settings: &Settings, url: &str, folder: &Path) -> Res
     let creation =
         Creation { origin: ORIGIN.into(), partitions: 8, first_event: Uuid::now_v7(), log_id: Uuid::new_v4() };
     create(url, &creation, &keyring).await?;
-    let ledger = Ledger::open(url, settings.get(table::DATABASE_CONNECTIONS)).await?;
+    let ledger = Ledger::open(url, &wiring::connections(settings, ConnectionSettings::command)).await?;
     let payload = format!(r#"{{"text":"{}"}}"#, "x".repeat(args.bytes.saturating_sub(11)));
     let payload_size = u32::try_from(payload.len()).map_err(|_| Failure::usage("--bytes must be below 4 GiB"))?;
     let batch = 100.min(args.events / args.plans).max(1);

@@ -13,7 +13,7 @@ use crate::roles::{Role, serve};
 use crate::wiring::until_ready;
 
 /// Connections of each role. Postgres accepts 200 in dev, which is enough for 16 replicas of each role.
-const CONNECTIONS_PER_ROLE: &str = "6";
+const CONNECTIONS_PER_ROLE: &str = "12";
 /// How long all roles together may take until they are ready.
 const STARTUP_TIMEOUT: Duration = Duration::from_mins(1);
 

@@ -2,6 +2,7 @@
 
 use sealbus_consumer::Settings as ConsumerSettings;
 use sealbus_dispatcher::{Config, Metrics, Resources, file, run};
+use sealbus_ledger::ConnectionSettings;
 use sealbus_runtime::lifecycle::Stage;
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
@@ -16,7 +17,8 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let catalog = wiring::catalog(settings)?;
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);
-    let mut connections = Connections::open(settings, "sealbus-dispatcher", registry, shutdown).await?;
+    let mut connections =
+        Connections::open(settings, ConnectionSettings::consumer, "sealbus-dispatcher", registry, shutdown).await?;
     // A dispatcher may start before every relay, so it creates the streams if they do not exist.
     connections.broker.ensure_topology(&wiring::topology(settings)).await?;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealbus_core::request::Limits;
-use sealbus_ledger::EXPECTED_MIGRATION;
 use sealbus_ledger::append::{Appender, MAX_EVENTS, check_lock_table};
+use sealbus_ledger::{ConnectionSettings, EXPECTED_MIGRATION};
 use sealbus_publisher::{BrokerLink, Config, Metrics, Resources, health, run};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::lifecycle::Stage;
@@ -52,7 +52,10 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
         broker_url: settings.require(table::NATS_URL)?,
     };
 
-    let ledger = wiring::wait_for_ledger(settings, &shutdown).await?;
+    let batchers = settings.get(table::BATCHERS);
+    let connections =
+        wiring::connections(settings, |total, deadline| ConnectionSettings::publisher(total, batchers, deadline));
+    let ledger = wiring::wait_for_ledger(settings, &connections, &shutdown).await?;
     let append = wiring::append_settings(settings);
     check_lock_table(&ledger, &append, settings.get(table::MAX_REPLICAS)).await?;
     ledger.keys().check(keyring.signer()?.kid()).await?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sealbus_ledger::ConnectionSettings;
 use sealbus_relay::{Config, Metrics, Resources, run};
 use sealbus_runtime::lifecycle::Stage;
 use sealbus_runtime::settings::{Settings, table};
@@ -30,7 +31,8 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let keyring = Arc::new(wiring::keyring(settings)?);
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);
-    let mut connections = Connections::open(settings, "sealbus-relay", registry, shutdown).await?;
+    let mut connections =
+        Connections::open(settings, ConnectionSettings::background, "sealbus-relay", registry, shutdown).await?;
 
     let config = Config {
         owner: format!("relay-{}", Uuid::new_v4().simple()),

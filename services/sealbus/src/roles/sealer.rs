@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sealbus_ledger::ConnectionSettings;
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::lifecycle::Stage;
 use sealbus_runtime::settings::{Settings, table};
@@ -15,7 +16,8 @@ use crate::wiring::{self, Connections};
 pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);
-    let mut connections = Connections::open(settings, "sealbus-sealer", registry, shutdown).await?;
+    let mut connections =
+        Connections::open(settings, ConnectionSettings::background, "sealbus-sealer", registry, shutdown).await?;
 
     let config = Config {
         max_batch_events: settings.get(table::MAX_SEAL_EVENTS),

@@ -3,13 +3,14 @@
 use sealbus_core::clock::Clock as _;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::merkle::empty_root;
+use sealbus_ledger::ConnectionSettings;
 use sealbus_ledger::log::Signing;
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::Settings;
 use sealbus_sealer::anchors;
 use tokio_util::sync::CancellationToken;
 
-use super::{log_signer, topology, wait_for_broker, wait_for_ledger, witnesses};
+use super::{connections, log_signer, topology, wait_for_broker, wait_for_ledger, witnesses};
 use crate::failure::{Context as _, Failure};
 
 /// Signs the log's first checkpoint and anchors it. Does nothing if the log is initialised and an anchor holds a
@@ -22,7 +23,8 @@ use crate::failure::{Context as _, Failure};
 /// hold nothing of a log that has leaves.
 pub(crate) async fn begin_log(settings: &Settings, again: bool) -> Result<String, Failure> {
     let shutdown = CancellationToken::new();
-    let ledger = wait_for_ledger(settings, &shutdown).await?;
+    let connections = connections(settings, ConnectionSettings::command);
+    let ledger = wait_for_ledger(settings, &connections, &shutdown).await?;
     let broker = wait_for_broker(settings, "sealbus-log", &shutdown).await?;
     broker.ensure_topology(&topology(settings)).await?;
     let signer = log_signer(settings, &ledger)?;

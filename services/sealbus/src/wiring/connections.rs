@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealbus_broker::Broker;
-use sealbus_ledger::{EXPECTED_MIGRATION, Ledger};
+use sealbus_ledger::{ConnectionSettings, EXPECTED_MIGRATION, Ledger};
 use sealbus_runtime::admin::{self, Health};
 use sealbus_runtime::lifecycle::{Stage, Supervisor};
 use sealbus_runtime::net;
@@ -13,7 +13,7 @@ use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry::metrics::Registry;
 use tokio_util::sync::CancellationToken;
 
-use super::{wait_for_broker, wait_for_ledger};
+use super::{connections, wait_for_broker, wait_for_ledger};
 use crate::failure::Failure;
 
 /// How often readiness is polled.
@@ -28,15 +28,16 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// Opens the ledger and connects to the broker as `client_name`, retrying until both can be reached; then serves
+    /// Opens the ledger, whose connections `divide` divides among the lanes, and connects to the broker as `client_name`, retrying until both can be reached; then serves
     /// metrics, and probes that check both.
     pub(crate) async fn open(
         settings: &Settings,
+        divide: impl FnOnce(u32, Duration) -> ConnectionSettings,
         client_name: &str,
         registry: Registry,
         shutdown: CancellationToken,
     ) -> Result<Self, Failure> {
-        let ledger = wait_for_ledger(settings, &shutdown).await?;
+        let ledger = wait_for_ledger(settings, &connections(settings, divide), &shutdown).await?;
         let broker = wait_for_broker(settings, client_name, &shutdown).await?;
         let probed = broker.clone();
         let health = health(settings, &ledger, &shutdown).with_required("broker", move || {

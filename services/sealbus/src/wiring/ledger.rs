@@ -1,10 +1,11 @@
 //! Creating the ledger, opening it, and appending to it.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::{AppendSettings, Appender};
-use sealbus_ledger::{Creation, Ledger, OpenError};
+use sealbus_ledger::{ConnectionSettings, Creation, Ledger, OpenError};
 use sealbus_runtime::reconnect::reconnect;
 use sealbus_runtime::settings::{Settings, table};
 use tokio_util::sync::CancellationToken;
@@ -30,11 +31,11 @@ pub(crate) async fn create_ledger(settings: &Settings) -> Result<(), Failure> {
 /// Opens the ledger for a command: once, without waiting for the database. Refuses a ledger of another origin than
 /// `SEALBUS_ORIGIN`, where that is set.
 pub(crate) async fn open_ledger(settings: &Settings) -> Result<Ledger, Failure> {
-    open_ledger_with(settings, settings.get(table::DATABASE_CONNECTIONS)).await
+    open_ledger_with(settings, &connections(settings, ConnectionSettings::command)).await
 }
 
-/// Opens the ledger for a command, as [`open_ledger`] does, with a pool of at most `connections`.
-pub(crate) async fn open_ledger_with(settings: &Settings, connections: u32) -> Result<Ledger, Failure> {
+/// Opens the ledger for a command, as [`open_ledger`] does, with these connections.
+pub(crate) async fn open_ledger_with(settings: &Settings, connections: &ConnectionSettings) -> Result<Ledger, Failure> {
     let ledger = Ledger::open(settings.require(table::DATABASE_URL)?.expose(), connections).await?;
     check_origin(settings, &ledger)?;
     Ok(ledger)
@@ -42,8 +43,12 @@ pub(crate) async fn open_ledger_with(settings: &Settings, connections: u32) -> R
 
 /// Opens the ledger for a role as [`open_ledger`] does, retrying until the database can be reached or `shutdown` is cancelled.
 /// Where `SEALBUS_OWNER_DATABASE_URL` is set, it first applies migrations and creates the ledger if it does not exist.
-pub(crate) async fn wait_for_ledger(settings: &Settings, shutdown: &CancellationToken) -> Result<Ledger, Failure> {
-    let (url, connections) = (settings.require(table::DATABASE_URL)?, settings.get(table::DATABASE_CONNECTIONS));
+pub(crate) async fn wait_for_ledger(
+    settings: &Settings,
+    connections: &ConnectionSettings,
+    shutdown: &CancellationToken,
+) -> Result<Ledger, Failure> {
+    let url = settings.require(table::DATABASE_URL)?;
     if let Some(owner) = settings.find(table::OWNER_DATABASE_URL) {
         let migrate = || sealbus_ledger::migrate(owner.expose());
         reconnect("migrating the ledger", shutdown, OpenError::is_unreachable, migrate).await?;
@@ -53,6 +58,14 @@ pub(crate) async fn wait_for_ledger(settings: &Settings, shutdown: &Cancellation
     let ledger = reconnect("opening the ledger", shutdown, OpenError::is_unreachable, open).await?;
     check_origin(settings, &ledger)?;
     Ok(ledger)
+}
+
+/// Divides the connections that the settings allow by `divide`, one of the constructors of [`ConnectionSettings`].
+pub(crate) fn connections(
+    settings: &Settings,
+    divide: impl FnOnce(u32, Duration) -> ConnectionSettings,
+) -> ConnectionSettings {
+    divide(settings.get(table::DATABASE_CONNECTIONS), settings.get(table::DATABASE_TIMEOUT))
 }
 
 /// Refuses a ledger of another origin than the configured one, if one is configured.
@@ -72,7 +85,7 @@ pub(crate) async fn with_appender<T, E>(
 where
     Failure: From<E>,
 {
-    // One batcher, and so one connection: the others of a small pool are free for what the command reads.
+    // A command has connections for one batcher.
     let settings = AppendSettings { batchers: 1, ..append_settings(settings) };
     let appender = Appender::start(ledger, keyring, &settings, None)?;
     let outcome = work(&appender).await;

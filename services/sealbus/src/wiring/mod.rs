@@ -16,5 +16,5 @@ pub(crate) use self::files::{
     catalog, create_private_file, keyring, log_signer, policy, random_bytes, remove_if_exists, witnesses,
 };
 pub(crate) use self::ledger::{
-    append_settings, create_ledger, open_ledger, open_ledger_with, wait_for_ledger, with_appender,
+    append_settings, connections, create_ledger, open_ledger, open_ledger_with, wait_for_ledger, with_appender,
 };

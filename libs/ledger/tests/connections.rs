@@ -1,0 +1,142 @@
+//! The lanes of connections, their deadlines, and what a session relies on.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+use std::time::Duration;
+
+use sealbus_ledger::{ConnectionSettings, Ledger, LedgerError};
+use sealbus_testkit::ledger::{ORIGIN, append, append_settings, connection_settings};
+use sealbus_testkit::{Postgres, Proxy, TestLedger, events, eventually};
+use sqlx::Connection;
+
+/// A deadline that no operation needs on a busy machine, unless its connection is frozen.
+const DEADLINE: Duration = Duration::from_secs(3);
+
+fn settings() -> ConnectionSettings {
+    ConnectionSettings { deadline: DEADLINE, ..connection_settings() }
+}
+
+/// Opens the ledger through a proxy, with one connection in each lane.
+async fn behind_proxy(test: &TestLedger) -> (Proxy, Ledger) {
+    let proxy = Proxy::start(&test.postgres.url()).await;
+    let one = ConnectionSettings { appends: 1, reads: 1, background: 1, effects: 1, deadline: DEADLINE };
+    let ledger = Ledger::open(proxy.url(), &one).await.unwrap();
+    (proxy, ledger)
+}
+
+#[tokio::test]
+async fn an_operation_on_a_frozen_connection_fails_and_the_next_one_succeeds() {
+    let test = TestLedger::start().await;
+    let (proxy, ledger) = behind_proxy(&test).await;
+    ledger.log().size().await.unwrap();
+    ledger.leases().view("relay").await.unwrap();
+
+    proxy.freeze();
+    let error = ledger.log().size().await.unwrap_err();
+    assert!(error.is_unreachable(), "{error}");
+    assert_eq!(ledger.log().size().await.unwrap(), 0, "the only place of the lane is free again");
+    ledger.leases().view("relay").await.expect("the frozen connection of another lane is not lent");
+    ledger.ping().await.expect("the frozen connection of the probes is not lent");
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_takes_no_connection_with_it() {
+    let test = TestLedger::start().await;
+    let (proxy, ledger) = behind_proxy(&test).await;
+    ledger.log().size().await.unwrap();
+    proxy.freeze();
+    // The caller gives up before the deadline.
+    tokio::select! {
+        biased;
+        size = ledger.log().size() => panic!("a frozen connection answered: {size:?}"),
+        () = tokio::time::sleep(Duration::from_millis(1)) => {}
+    }
+    eventually("a new connection takes the place of the frozen one", async || ledger.log().size().await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn an_append_on_a_frozen_connection_is_run_again_on_another_one() {
+    let test = TestLedger::start().await;
+    let (proxy, ledger) = behind_proxy(&test).await;
+    let appender = sealbus_ledger::append::Appender::start(&ledger, &test.keyring, &append_settings(), None).unwrap();
+    append(&appender, "acme", "p", vec![events::numbered(1)]).await;
+    proxy.freeze();
+    let record = append(&appender, "acme", "p", vec![events::numbered(2)]).await.remove(0);
+    assert_eq!(record.header.seq, 2);
+}
+
+#[tokio::test]
+async fn a_restart_of_the_database_costs_no_caller_an_error() {
+    let mut test = TestLedger::create(Postgres::own_cluster().await, ORIGIN).await;
+    let ledger = test.ledger.clone();
+    let parallel = (0..6).map(|_| ledger.log().size());
+    futures::future::try_join_all(parallel).await.unwrap();
+    test.postgres.kill().await;
+    test.postgres.restart().await;
+    for _ in 0..6 {
+        ledger.log().size().await.expect("a connection from before the restart is not lent");
+    }
+}
+
+#[tokio::test]
+async fn slow_reads_hold_up_neither_appends_nor_probes() {
+    let test = TestLedger::start().await;
+    let ledger = Ledger::open(&test.postgres.url(), &settings()).await.unwrap();
+    let appender = sealbus_ledger::append::Appender::start(&ledger, &test.keyring, &append_settings(), None).unwrap();
+    append(&appender, "acme", "p", vec![events::numbered(1)]).await;
+    let mut locking = sqlx::PgConnection::connect(&test.postgres.admin_url()).await.unwrap();
+    let mut lock = locking.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE sealbus.log_leaves IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    let reads: Vec<_> = (0..50)
+        .map(|_| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move { ledger.log().size().await })
+        })
+        .collect();
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    eventually("all connections for reads are in use", async || {
+        test.postgres.count(waiting).await == i64::from(settings().reads)
+    })
+    .await;
+
+    append(&appender, "acme", "p", vec![events::numbered(2)]).await;
+    ledger.ping().await.unwrap();
+    ledger.leases().view("relay").await.unwrap();
+    for read in reads {
+        let error = read.await.unwrap().unwrap_err();
+        assert!(matches!(error, LedgerError::Unreachable(_)), "{error}");
+    }
+    lock.rollback().await.unwrap();
+    ledger.log().size().await.expect("reads work again");
+}
+
+/// Whatever the defaults of the role and the database are, events are appended, and acknowledged after they are flushed.
+#[tokio::test]
+async fn a_session_does_not_depend_on_defaults_of_the_role() {
+    let test = TestLedger::create(Postgres::own_cluster().await, ORIGIN).await;
+    for default in [
+        "default_transaction_isolation = 'repeatable read'",
+        "default_transaction_read_only = on",
+        "default_transaction_deferrable = on",
+        "synchronous_commit = off",
+        "statement_timeout = 1",
+        "lock_timeout = 1",
+        "row_security = off",
+    ] {
+        test.postgres.admin(&format!("ALTER ROLE sealbus_writer SET {default}")).await;
+    }
+    let appender = test.appender().await;
+    append(&appender, "acme", "p", vec![events::numbered(1)]).await;
+
+    let mut effect = test.open_again().await.effects().begin().await.unwrap();
+    for (name, value) in [
+        ("transaction_isolation", "read committed"),
+        ("transaction_read_only", "off"),
+        ("synchronous_commit", "on"),
+        ("statement_timeout", "0"),
+        ("lock_timeout", "0"),
+    ] {
+        let setting = sqlx::query_scalar::<_, String>("SELECT current_setting($1)").bind(name);
+        assert_eq!(setting.fetch_one(&mut *effect).await.unwrap(), value, "{name}");
+    }
+}
