@@ -81,6 +81,11 @@ impl Postgres {
         self.cluster.relocated.then_some(self.cluster.options.folder.as_path())
     }
 
+    /// The folder of the data, `PGDATA`.
+    pub fn data(&self) -> PathBuf {
+        self.cluster.data()
+    }
+
     /// Starts the server again after a stop or a kill, with the same port and data.
     pub async fn restart(&mut self) -> Result<(), BackingError> {
         self.process = self.cluster.spawn(self.port).await?;

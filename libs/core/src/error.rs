@@ -69,6 +69,8 @@ error_kinds! {
     Overloaded = "overloaded", 503, "The server is overloaded",
     /// The database is unreachable, or the outcome of a commit is unknown.
     LedgerUnavailable = "ledger_unavailable", 503, "The ledger is unavailable",
+    /// The database took over in a failover or was restored, and nobody has confirmed yet that it lacks nothing.
+    LedgerFailover = "ledger_failover", 503, "Appends are stopped after a failover",
     Internal = "internal", 500, "Internal error",
 }
 

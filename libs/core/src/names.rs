@@ -133,6 +133,12 @@ impl Plan {
         Self("_deliveries".to_owned())
     }
 
+    /// Returns the plan `_ledger`, which holds what operators decided about the ledger as a whole, in the tenant
+    /// [`Tenant::system`].
+    pub fn ledger() -> Self {
+        Self("_ledger".to_owned())
+    }
+
     /// Returns the plan `_erasures`, which holds the erasures of a tenant's data keys.
     pub fn erasures() -> Self {
         Self("_erasures".to_owned())
@@ -151,7 +157,9 @@ impl EventType {
 
 /// Returns whether only Sealbus itself writes events of this type: all types under `key` and `delivery`, and `subject.erased`.
 pub fn is_reserved_type(event_type: &str) -> bool {
-    event_type == "subject.erased" || event_type.starts_with("key.") || event_type.starts_with("delivery.")
+    ["subject.erased", "ledger.history_confirmed"].contains(&event_type)
+        || event_type.starts_with("key.")
+        || event_type.starts_with("delivery.")
 }
 
 impl Subscription {

@@ -6,6 +6,7 @@ use sealbus_core::seal::KeyringError;
 use sqlx::migrate::MigrateError;
 
 use crate::append::{AppendError, KeyRefused};
+use crate::server_history::ServerHistory;
 
 /// A failed operation on an open ledger.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,20 @@ pub enum LedgerError {
     /// A commit ended with this warning: a standby may lack the transaction.
     #[error("outcome of a commit is unknown: {0}")]
     OutcomeUnknown(String),
+    /// The database server has another history than those that were confirmed: it took over in a failover, or it was restored.
+    /// It may lack events that were acknowledged. Nothing was appended or signed.
+    #[error(
+        "the database has a history that nobody has confirmed ({}; the last confirmed one is {}): acknowledged events may be \
+         missing. Compare with `sealbus failover show`, then allow appends with `sealbus failover confirm`",
+        .current,
+        .confirmed.as_ref().map_or("none".to_owned(), ToString::to_string)
+    )]
+    OtherHistory {
+        /// The history of the server.
+        current: ServerHistory,
+        /// The history that was confirmed last.
+        confirmed: Option<ServerHistory>,
+    },
     /// A stored event is not of its form.
     #[error("event {tenant}/{plan}/{seq} is invalid: {detail}")]
     Unreadable {
@@ -74,8 +89,11 @@ impl From<sqlx::Error> for LedgerError {
     }
 }
 
+/// The SQLSTATE of a server that refuses to write, because it is a standby or became one.
+const READ_ONLY: &str = "25006";
+
 /// Returns whether there is no usable connection. That includes a server that is starting or stopping (SQLSTATE class 57P)
-/// and one that is out of connections (53300).
+/// one that is out of connections (53300), and a standby.
 pub(crate) fn is_unreachable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -85,7 +103,9 @@ pub(crate) fn is_unreachable(error: &sqlx::Error) -> bool {
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(database) => {
-            database.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08") || code == "53300")
+            let is_outage =
+                |code: &str| code.starts_with("57P") || code.starts_with("08") || ["53300", READ_ONLY].contains(&code);
+            database.code().is_some_and(|code| is_outage(&code))
         }
         _ => false,
     }

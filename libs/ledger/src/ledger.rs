@@ -17,6 +17,7 @@ use crate::leases::table::Leases;
 use crate::log::Log;
 use crate::outbox::Outbox;
 use crate::pg::Column;
+use crate::server_history::{Observed, ServerHistories};
 use crate::verification::Verification;
 use crate::{LedgerError, OpenError};
 
@@ -101,6 +102,10 @@ impl Ledger {
         &self.connections.background
     }
 
+    pub(crate) fn observed(&self) -> &Observed {
+        &self.connections.observed
+    }
+
     pub(crate) fn probes(&self) -> &Lane {
         &self.connections.probes
     }
@@ -153,6 +158,11 @@ impl Ledger {
     /// Returns access to the data keys of encrypted payloads.
     pub fn data_keys(&self) -> DataKeys<'_> {
         DataKeys { ledger: self }
+    }
+
+    /// Returns access to the history of the database server.
+    pub fn server_history(&self) -> ServerHistories<'_> {
+        ServerHistories { ledger: self }
     }
 
     /// Returns access to the checks of what is stored.

@@ -12,6 +12,7 @@
 //! | [`Ledger::leases`] | which process does which part of the work | [`leases`] |
 //! | [`Ledger::keys`] | the keys that sign events | [`keys`] |
 //! | [`Ledger::data_keys`] | the keys of encrypted payloads, and erasure | [`data_keys`] |
+//! | [`Ledger::server_history`] | the history of the database server, and failovers | [`server_history`] |
 //! | [`Ledger::verification`] | checks of all that is stored | [`verification`] |
 //!
 //! Two things are not handles, because they run in the background: an [`Appender`](append::Appender), the only way to add
@@ -36,6 +37,7 @@ pub mod outbox;
 mod own_event;
 mod pg;
 pub mod schema;
+pub mod server_history;
 pub mod verification;
 
 pub use crate::connections::{ConnectionSettings, Lane};

@@ -54,10 +54,29 @@ async fn a_ledger_refuses_another_origin_and_can_be_migrated_twice() {
     assert!(missing.err().unwrap().is_unreachable());
 }
 
+/// The first process of a new release migrates the schema. The processes of this one stay ready, unless the new schema does not
+/// suit them.
+#[tokio::test]
+async fn a_newer_migration_is_accepted_if_it_is_compatible() {
+    let test = TestLedger::start().await;
+    let newer = "INSERT INTO sealbus._sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (9999, 'newer', true, '', 0)";
+    test.postgres.admin(newer).await;
+    assert_eq!(check_migration(&test.ledger, EXPECTED_MIGRATION).await, Ok(()));
+    let older = check_migration(&test.ledger, 8).await.unwrap_err();
+    assert!(older.contains("9999 is applied, 8 is expected"), "{older}");
+
+    let not_for_us =
+        "CREATE OR REPLACE FUNCTION sealbus.compatible_since() RETURNS bigint LANGUAGE sql IMMUTABLE RETURN 9999";
+    test.postgres.admin(not_for_us).await;
+    check_migration(&test.ledger, EXPECTED_MIGRATION).await.unwrap_err();
+    check_migration(&test.ledger, 10_000).await.expect_err("a migration that is not applied");
+}
+
 #[tokio::test]
 async fn the_database_refuses_to_change_stored_history() {
     let test = TestLedger::start().await;
-    for table in ["deployment", "plans", "events", "log_leaves", "log_roots"] {
+    for table in ["deployment", "plans", "events", "log_leaves", "log_roots", "confirmed_histories"] {
         for statement in [format!("DELETE FROM sealbus.{table}"), format!("TRUNCATE sealbus.{table}")] {
             let refused = refusal(&test, &statement).await;
             assert!(refused.contains("append-only"), "{statement}: {refused}");

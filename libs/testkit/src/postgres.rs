@@ -1,11 +1,17 @@
 //! A database for one test.
 
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use sealbus_backing::PostgresOptions;
 use sealbus_core::error_chain;
 use sealbus_ledger::schema::bootstrap::{OWNER, WRITER, create_database, make_roles};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
+
+use crate::eventually;
 
 /// The database that is migrated once and cloned for each test.
 const TEMPLATE: &str = "sealbus_template";
@@ -26,6 +32,41 @@ async fn start_cluster(fsync: bool) -> sealbus_backing::Postgres {
     make_roles(&cluster.admin_url(TEMPLATE), PASSWORD, PASSWORD).await.expect("the roles are created");
     sealbus_ledger::migrate(&cluster.url(OWNER, PASSWORD, TEMPLATE)).await.expect("the migrations apply");
     cluster
+}
+
+/// Puts the standby in the place of the data. Recovery that finds no more WAL ends at once, and begins a new timeline.
+fn promote(data: &Path) -> io::Result<()> {
+    std::fs::remove_dir_all(data)?;
+    std::fs::rename(data.with_file_name("standby"), data)?;
+    for (name, text) in [("postgresql.auto.conf", "restore_command = 'false'\n"), ("recovery.signal", "")] {
+        std::fs::write(data.join(name), text)?;
+        own_like(data, &data.join(name))?;
+    }
+    Ok(())
+}
+
+/// Copies a folder, with owners and permissions.
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::create_dir(to)?;
+    std::fs::set_permissions(to, std::fs::metadata(from)?.permissions())?;
+    own_like(from, to)?;
+    for entry in std::fs::read_dir(from)? {
+        let (source, copy) = (entry?.path(), to);
+        let copy = copy.join(source.file_name().expect("an entry has a name"));
+        if source.is_dir() {
+            copy_folder(&source, &copy)?;
+        } else {
+            std::fs::copy(&source, &copy)?;
+            own_like(&source, &copy)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives a path to the owner of another one. If the tests run as root, Postgres runs as another user.
+fn own_like(owned: &Path, path: &Path) -> io::Result<()> {
+    let metadata = std::fs::metadata(owned)?;
+    std::os::unix::fs::chown(path, Some(metadata.uid()), Some(metadata.gid()))
 }
 
 /// Clones the template and returns the name of the new database.
@@ -91,6 +132,25 @@ impl Postgres {
     /// Starts the cluster of [`Postgres::own_cluster`] again.
     pub async fn restart(&mut self) {
         self.own_cluster_mut().restart().await.unwrap_or_else(|error| panic!("{}", error_chain(&error)));
+    }
+
+    /// Makes a standby of the cluster of [`Postgres::own_cluster`] that receives nothing from now on. Restarts the server.
+    pub async fn leave_standby_behind(&mut self) {
+        self.kill().await;
+        let data = self.server().data();
+        copy_folder(&data, &data.with_file_name("standby")).expect("the data can be copied");
+        self.restart().await;
+    }
+
+    /// Kills the server and promotes the standby in its place, at the same address. What was committed since
+    /// [`Postgres::leave_standby_behind`] is lost, as in a failover with asynchronous replication.
+    pub async fn fail_over(&mut self) {
+        self.kill().await;
+        let data = self.server().data();
+        promote(&data).expect("the standby can be promoted");
+        self.restart().await;
+        let in_recovery = "SELECT pg_is_in_recovery()::int::bigint";
+        eventually("the standby is promoted", async || self.count(in_recovery).await == 0).await;
     }
 
     async fn connect_as_admin(&self) -> PgConnection {

@@ -70,6 +70,9 @@ enum Command {
     /// List, redrive or skip dead letters
     #[command(subcommand)]
     DeadLetters(commands::dead_letters::Command),
+    /// Show the history of the database server, or confirm it after a failover
+    #[command(subcommand)]
+    Failover(commands::failover::Command),
     /// Create, list, rotate, retire and revoke keys
     #[command(subcommand)]
     Keys(commands::keys::Command),
@@ -125,6 +128,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Export(args) => commands::export::run(args).await?,
         Command::Trust(args) => commands::trust::run(&args)?,
         Command::DeadLetters(command) => commands::dead_letters::run(command).await?,
+        Command::Failover(command) => commands::failover::run(command).await?,
         Command::Keys(command) => commands::keys::run(command).await?,
         Command::Erase(args) => commands::erase::run(args).await?,
         Command::Migrate => commands::migrate::run().await?,

@@ -66,6 +66,7 @@ fn the_types_that_sealbus_writes_are_in_the_catalog_and_reserved() {
         "key.added",
         "key.retired",
         "key.revoked",
+        "ledger.history_confirmed",
         "subject.erased",
     ];
     assert_eq!(types, expected);

@@ -4,7 +4,7 @@
 //! previous commit was in flight.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sealbus_core::partition::PlanKey;
@@ -14,6 +14,7 @@ use super::AppendSettings;
 use super::call::{AppendError, Appended, Call, Hint};
 use super::link::Linker;
 use super::queue::{Queue, Waiting};
+use super::supervise::restart_on_panic;
 use super::transaction::{Outcome, WarmConnection, run};
 use crate::Ledger;
 
@@ -64,7 +65,8 @@ impl Batcher {
         });
         let alone = Arc::new(Semaphore::new(MAX_ALONE as usize));
         let worker = Worker { shared: shared.clone(), ledger, linker, settings: settings.clone(), hints, alone };
-        tokio::spawn(worker.work());
+        // The callers of a batch that panics learn that its outcome is unknown, because their channels are dropped.
+        tokio::spawn(async move { restart_on_panic("batcher", || worker.clone().work()).await });
         Self { shared }
     }
 
@@ -88,7 +90,20 @@ impl Drop for Batcher {
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().expect("the lock is never poisoned: its owners only move calls")
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A plan whose later calls are kept in the queue until this is dropped, also by a panic.
+struct HeldPlan {
+    shared: Arc<Shared>,
+    key: PlanKey,
+}
+
+impl Drop for HeldPlan {
+    fn drop(&mut self) {
+        self.shared.queue().held.remove(&self.key);
+        self.shared.changed.notify_one();
     }
 }
 
@@ -147,7 +162,7 @@ impl Worker {
         queue.put_back(again);
         drop(queue);
         for (key, calls) in alone {
-            let worker = self.clone();
+            let (worker, held) = (self.clone(), HeldPlan { shared: self.shared.clone(), key });
             tokio::spawn(async move {
                 let permit = worker.alone.acquire().await;
                 let mut connection = WarmConnection::default();
@@ -155,11 +170,8 @@ impl Worker {
                 let Outcome { hints, busy } = run(&worker.ledger, &mut connection, &worker.linker, calls, wait).await;
                 drop((connection, permit));
                 worker.hint(hints);
-                let mut queue = worker.shared.queue();
-                queue.put_back(busy);
-                queue.held.remove(&key);
-                drop(queue);
-                worker.shared.changed.notify_one();
+                worker.shared.queue().put_back(busy);
+                drop(held);
             });
         }
     }

@@ -112,6 +112,9 @@ pub enum AppendError {
     /// Too many events of the tenant are waiting already.
     #[error("too many events are waiting to be appended")]
     Overloaded,
+    /// The database has a history that nobody has confirmed ([`LedgerError::OtherHistory`]). Nothing was stored.
+    #[error("appends are refused after a failover")]
+    OtherHistory(#[source] Arc<LedgerError>),
     /// The database failed. The events may be stored: the caller finds out by sending the same ids again.
     #[error("ledger unavailable")]
     Unavailable(#[source] Arc<LedgerError>),
@@ -124,6 +127,7 @@ impl From<LedgerError> for AppendError {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::SigningKey(refused) => refused.into(),
+            error @ LedgerError::OtherHistory { .. } => Self::OtherHistory(Arc::new(error)),
             error => Self::Unavailable(Arc::new(error)),
         }
     }

@@ -44,6 +44,7 @@
 //! | the database is unreachable | The batch is run once more on another connection, then its callers get [`AppendError::Unavailable`]. Later batches try again. |
 //! | the acknowledgement of a commit is lost | The second run finds the ids and answers with the stored events. If it fails too, the caller repeats the call with the same ids. |
 //! | a commit ends with a warning | A standby may lack it: [`AppendError::Unavailable`], and no second run. |
+//! | a batcher panics | The callers of its batch get [`AppendError::Stopped`], and the batcher starts again. |
 //! | a process is paused in a transaction | Postgres ends the transaction and releases the locks. The process finds its connection broken and runs the batch again. |
 //! | a key is ended while a process is paused | The lock of the key and its state are the first thing a transaction reads, so it commits nothing under an ended key. |
 //! | the database's clock is set back | `recorded` is the predecessor's. It never falls within a plan. |
@@ -68,6 +69,7 @@ mod link;
 mod locks;
 mod queue;
 mod signing;
+mod supervise;
 mod transaction;
 
 use std::collections::HashSet;

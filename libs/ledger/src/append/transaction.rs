@@ -154,7 +154,13 @@ impl Retries {
             (LedgerError::Unreachable(_), _) if !self.reconnected => Next::Again(Self { reconnected: true, ..self }),
             // Half of the batch would fail in the same way; 55P03 is lock_timeout. After an unknown outcome only the callers can
             // find out, by their ids.
-            (LedgerError::Unreachable(_) | LedgerError::OutcomeUnknown(_) | LedgerError::SigningKey(_), _)
+            (
+                LedgerError::Unreachable(_)
+                | LedgerError::OutcomeUnknown(_)
+                | LedgerError::SigningKey(_)
+                | LedgerError::OtherHistory { .. },
+                _,
+            )
             | (_, Some("55P03")) => Next::GiveUp,
             _ if calls > 1 => Next::Halves,
             // A unique violation. The other batch has committed the id, so the next look at the known ids decides the call.
@@ -172,6 +178,7 @@ async fn attempt(
     lock_timeout: Option<Duration>,
 ) -> Result<(Answers, Vec<Hint>), LedgerError> {
     let mut transaction = warm.begin(ledger).await?;
+    ledger.server_history().check(&mut transaction).await?;
     let Locked { mut plans, known, now } = lock(&mut transaction, calls, lock_timeout, linker.kid()).await?;
     let mut known = read_known(ledger, &mut transaction, known).await?;
     let open = lock_open_keys(&mut transaction, calls).await?;

@@ -34,6 +34,7 @@ use tokio::time::timeout;
 pub use self::lane::Lane;
 use crate::OpenError;
 use crate::append::CONNECTIONS_PER_BATCHER;
+use crate::server_history::{self, Observed};
 
 /// How long a caller waits for a connection, if the deadline is not shorter.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -99,16 +100,31 @@ pub(crate) struct Connections {
     pub background: Lane,
     pub effects: Lane,
     pub probes: Lane,
+    /// The history of the server that the connections belong to.
+    pub observed: Arc<Observed>,
 }
 
 impl Connections {
     /// Returns the lanes to the database at `url`. No connection is opened before it is needed.
     pub(crate) fn new(url: &str, settings: &ConnectionSettings) -> Result<Self, OpenError> {
-        let outages = Arc::new(Outages::default());
+        let (outages, observed) = (Arc::new(Outages::default()), Arc::new(Observed::default()));
         let options = options(url).map_err(OpenError::Address)?;
         let lane = |connections: u32| {
             let pool = pool_options(connections, settings.deadline, &outages)
-                .after_connect(|connection, _| Box::pin(session::prepare(connection)))
+                .after_connect({
+                    let (outages, observed) = (outages.clone(), observed.clone());
+                    move |connection, _| {
+                        let (outages, observed) = (outages.clone(), observed.clone());
+                        Box::pin(async move {
+                            session::prepare(connection).await?;
+                            let history = server_history::read(connection).await?;
+                            if observed.observe(history) {
+                                outages.begin();
+                            }
+                            Ok(())
+                        })
+                    }
+                })
                 .connect_lazy_with(options.clone());
             Lane::new(pool, settings.deadline, outages.clone())
         };
@@ -118,6 +134,7 @@ impl Connections {
             background: lane(settings.background),
             effects: lane(settings.effects),
             probes: lane(PROBES),
+            observed,
         })
     }
 

@@ -54,6 +54,7 @@ impl Log<'_> {
         let lane = self.ledger.background();
         lane.within(async {
             let mut connection = lane.acquire().await?;
+            self.ledger.server_history().check(&mut connection).await?;
             let head = self.tree_head(&mut connection).await?;
             self.sign(&mut connection, head, signing).await
         })

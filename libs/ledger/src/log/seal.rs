@@ -82,6 +82,7 @@ impl Log<'_> {
             transaction.rollback().await?;
             return Ok(Sealed { elsewhere: true, ..Sealed::default() });
         }
+        self.ledger.server_history().check(&mut transaction).await?;
         let head = self.tree_head(&mut transaction).await?;
         let mut hashes = self.leaves_outside(&mut transaction, head.size).await?;
         let queued = if hashes.is_empty() { self.queued(&mut transaction, limit, stopped).await? } else { Vec::new() };

@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions, Connection};
 use crate::{Ledger, OpenError};
 
 /// The newest migration that this program has. Readiness checks expect it unless another one is configured.
-pub const EXPECTED_MIGRATION: i64 = 8;
+pub const EXPECTED_MIGRATION: i64 = 9;
 
 /// The published migrations from version 1 on: SHA-384 of each file, in hex, which is what sqlx stored in the ledgers that have
 /// the migration.
@@ -63,17 +63,20 @@ pub async fn migrate(owner_url: &str) -> Result<(), OpenError> {
     Ok(connection.close().await?)
 }
 
-/// Checks that the newest applied migration is `expected`, for readiness.
+/// Checks that the newest applied migration is `expected`, or a later one with which programs that expect `expected` can
+/// work, for readiness. So a new release that has migrated the schema does not make the processes of this one unready.
 ///
 /// # Errors
 /// A short text for an operator.
 pub async fn check_migration(ledger: &Ledger, expected: i64) -> Result<(), String> {
-    let newest = sqlx::query_scalar!(
-        "-- applied_migration\nSELECT max(version) AS version FROM sealbus._sqlx_migrations WHERE success"
+    let schema = sqlx::query!(
+        r#"-- applied_migration
+        SELECT coalesce(max(version), 0) AS "applied!", sealbus.compatible_since() AS "since!"
+        FROM sealbus._sqlx_migrations WHERE success"#
     );
-    match newest.fetch_one(ledger.probes()).await.map(Option::unwrap_or_default) {
-        Ok(applied) if applied == expected => Ok(()),
-        Ok(applied) => Err(format!("{applied} is applied, {expected} is expected")),
+    match schema.fetch_one(ledger.probes()).await {
+        Ok(schema) if schema.applied == expected || (schema.since..schema.applied).contains(&expected) => Ok(()),
+        Ok(schema) => Err(format!("{} is applied, {expected} is expected", schema.applied)),
         Err(_) => Err("unknown".to_owned()),
     }
 }

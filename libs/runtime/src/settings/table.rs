@@ -64,7 +64,7 @@ table! {
     /// Number of partitions of a ledger that is created. It cannot be changed later.
     [publisher relay sealer dispatcher commands dev]
     PARTITIONS: u32 = "8", Rule::OneOf(&["1", "2", "4", "8", "16", "32", "64"]);
-    /// Number of the migration that `/health/ready` requires to be applied; without it, the newest one that the program
+    /// Number of the migration that `/health/ready` requires to be applied, as the newest one or below a compatible one; without it, the newest one that the program
     /// knows. The name `EXPECTED_MIGRATION` is read too.
     [publisher relay sealer dispatcher] EXPECTED_MIGRATION: i64;
 }

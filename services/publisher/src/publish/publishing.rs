@@ -197,6 +197,12 @@ fn append_problem(error: &AppendError, ids: Vec<Uuid>, publications: &[Publicati
             let detail = "the ledger is unavailable and the outcome is unknown; retry with the same ids";
             Problem::new(ErrorKind::LedgerUnavailable, detail).with_ids(ids)
         }
+        AppendError::OtherHistory(_) => {
+            tracing::error!(error = %error_chain(error), events = ids.len(), "appends are refused after a failover");
+            let detail = "the database was replaced by one that may lack acknowledged events; nothing is stored until an \
+                          operator has confirmed its history; retry later with the same ids";
+            Problem::new(ErrorKind::LedgerFailover, detail).with_ids(ids)
+        }
         AppendError::Key(_) => {
             tracing::error!(error = %error_chain(error), events = ids.len(), "the signing key is not allowed to sign");
             let detail = "this publisher's signing key is not allowed to sign, and nothing was stored; retry on another \

@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod dead_letters;
 pub(crate) mod erase;
 pub(crate) mod export;
+pub(crate) mod failover;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod log;
