@@ -13,15 +13,13 @@ use tokio::sync::watch;
 use crate::BrokerError;
 use crate::topology::EVENTS;
 
-/// How long JetStream may take to answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest number of messages without an acknowledgement. Only a caller without a limit of its own reaches it, and
 /// gets an error: if the client waited for an acknowledgement instead, that wait would have no timeout.
 const MAX_OUTSTANDING_ACKS: usize = 65_536;
 /// The number of messages that are buffered for a subscriber. Further ones are dropped.
 const SUBSCRIBER_BUFFER: usize = 1_024;
-/// The interval of pings by which a dead connection is detected.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// The pings within the timeout. The client gives a connection up when the third one in a row is due without an answer.
+const PINGS_PER_TIMEOUT: u32 = 3;
 /// The pause before the first attempt to reconnect. It doubles with each attempt.
 const MIN_RECONNECT_DELAY_MS: u64 = 20;
 /// The longest pause between two attempts to reconnect.
@@ -69,10 +67,13 @@ impl Broker {
     /// meets the requirements of Sealbus (docs/spec/protocol.md#jetstream-server). Afterwards a lost connection is
     /// established again in the background; [`Broker::connection`] reports its state.
     ///
+    /// JetStream has to answer a request within `timeout`. A connection on which nothing is answered counts as lost after about
+    /// the same time.
+    ///
     /// # Errors
     /// [`BrokerError::Address`], [`BrokerError::Unreachable`] or [`BrokerError::Forbidden`] if there is no connection;
     /// [`BrokerError::Version`] or [`BrokerError::MaxPayload`] if the server does not meet the requirements.
-    pub async fn connect(urls: &str, name: &str) -> Result<Self, BrokerError> {
+    pub async fn connect(urls: &str, name: &str, timeout: Duration) -> Result<Self, BrokerError> {
         let addresses = urls.split(',').map(|url| url.trim().parse()).collect::<Result<Vec<ServerAddr>, _>>();
         let addresses = addresses.map_err(|error| BrokerError::Address(error.into()))?;
         let connection = Arc::new(watch::Sender::new(Connection { number: 1, up: true }));
@@ -87,8 +88,9 @@ impl Broker {
         };
         let client = options
             .name(name)
-            .ping_interval(PING_INTERVAL)
-            .request_timeout(Some(ANSWER_TIMEOUT))
+            .ping_interval(timeout / PINGS_PER_TIMEOUT)
+            .connection_timeout(timeout)
+            .request_timeout(Some(timeout))
             .subscription_capacity(SUBSCRIBER_BUFFER)
             .reconnect_delay_callback(|attempts| {
                 Duration::from_millis(MIN_RECONNECT_DELAY_MS << attempts.min(7)).min(MAX_RECONNECT_DELAY)
@@ -102,7 +104,7 @@ impl Broker {
             .map_err(connect_error)?;
         let version = check_server(&client.server_info())?;
         let jetstream = ContextBuilder::new()
-            .timeout(ANSWER_TIMEOUT)
+            .timeout(timeout)
             .max_ack_inflight(MAX_OUTSTANDING_ACKS)
             .backpressure_on_inflight(false)
             .build(client.clone());

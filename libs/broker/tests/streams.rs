@@ -183,7 +183,9 @@ async fn the_copy_of_a_dead_letter_names_the_subscription_and_the_error() {
 
 #[tokio::test]
 async fn each_reason_why_connecting_fails_has_its_error() {
-    let error = async |url: String| Broker::connect(&url, "test").await.err().expect("connecting fails");
+    let error = async |url: String| {
+        Broker::connect(&url, "test", Duration::from_secs(5)).await.err().expect("connecting fails")
+    };
     assert!(matches!(error("not an address".into()).await, BrokerError::Address(_)));
     let mut nats = Nats::start().await;
     let url = nats.url();

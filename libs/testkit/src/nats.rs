@@ -11,6 +11,9 @@ use sealbus_broker::topology::TopologySettings;
 use sealbus_broker::{Broker, EventMessage};
 use sealbus_core::error_chain;
 
+/// The time that a broker has to answer in tests.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A nats-server with JetStream. It is stopped, and its store removed, when this is dropped.
 pub struct Nats {
     server: sealbus_backing::Nats,
@@ -33,7 +36,7 @@ impl Nats {
 
     /// Connects to the broker.
     pub async fn connect(&self) -> Broker {
-        Broker::connect(&self.url(), "test").await.expect("the broker is reachable")
+        Broker::connect(&self.url(), "test", TIMEOUT).await.expect("the broker is reachable")
     }
 
     /// Connects to the broker and creates the streams with [`stream_settings`].

@@ -76,6 +76,8 @@ pub struct Config {
     pub connection_timeouts: ConnectionTimeouts,
     /// The URLs of the broker that receives hints.
     pub broker_url: SecretUrl,
+    /// How long the broker may take to answer.
+    pub broker_timeout: Duration,
 }
 
 /// The open resources of a publisher.
@@ -182,7 +184,7 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
         tokens.watch(config.token_file_interval, background.clone()),
         hub.run(config.poll_interval, background.clone()),
         watch.run(config.poll_interval, background.clone()),
-        broker.run(&config.broker_url, hints, metrics, background.clone()),
+        broker.run(&config.broker_url, config.broker_timeout, hints, metrics, background.clone()),
     );
     Ok(())
 }

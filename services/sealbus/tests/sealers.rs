@@ -8,7 +8,6 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use sealbus_broker::Broker;
 use sealbus_core::clock::Clock as _;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::Note;
@@ -176,7 +175,7 @@ async fn expect_one_history(bus: &Bus, ledger: &Ledger, events: u64, anchors: &P
     let mut notes = Notes::new(&policy, ORIGIN, SystemClock.unix_seconds(), None);
     let (_, shown) = ledger.log().shown_checkpoint().await.unwrap().unwrap();
     notes.checkpoint(shown.as_bytes());
-    let broker = Broker::connect(&bus.nats.url(), "sealers-test").await.unwrap();
+    let broker = bus.nats.connect().await;
     let mut sizes = BTreeSet::new();
     for anchor in [&AnchorFile::new(anchors) as &dyn Anchor, &AnchorStream::new(broker)] {
         for (n, note) in anchor.notes(true).await.unwrap().iter().enumerate() {

@@ -71,6 +71,9 @@ table! {
 "Broker" {
     /// URLs of the NATS servers, comma-separated.
     [relay publisher dispatcher sealer commands] NATS_URL: SecretUrl;
+    /// Time that the broker may take to answer a request. A connection without answers counts as lost after about the same
+    /// time.
+    [relay publisher dispatcher sealer commands] NATS_TIMEOUT: Duration = "5s", Rule::Between("300ms", "1m");
     /// Number of replicas that JetStream keeps of the stream. Use 3 or 5 in a cluster.
     [relay dispatcher commands] STREAM_REPLICAS: u32 = "1", Rule::OneOf(&["1", "3", "5"]);
     /// Age at which the stream discards an event. The ledger keeps the event in any case.

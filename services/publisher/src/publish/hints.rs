@@ -31,10 +31,11 @@ impl BrokerLink {
         self.broker.get().is_some_and(Broker::is_connected)
     }
 
-    /// Connects, and sends the hints of the appender, until `shutdown` fires.
+    /// Connects to a broker that answers within `timeout`, and sends the hints of the appender, until `shutdown` fires.
     pub(crate) async fn run(
         &self,
         url: &SecretUrl,
+        timeout: Duration,
         mut hints: mpsc::Receiver<Vec<Hint>>,
         metrics: Metrics,
         shutdown: CancellationToken,
@@ -44,7 +45,7 @@ impl BrokerLink {
                 self.send(&batch, &metrics);
             }
         };
-        let running = async { tokio::join!(self.connect(url), sending) };
+        let running = async { tokio::join!(self.connect(url, timeout), sending) };
         shutdown.run_until_cancelled(running).await;
         if let Some(broker) = self.broker.get() {
             broker.close().await;
@@ -59,10 +60,10 @@ impl BrokerLink {
         metrics.hints.inc_by(batch.len() as u64);
     }
 
-    async fn connect(&self, url: &SecretUrl) {
+    async fn connect(&self, url: &SecretUrl, timeout: Duration) {
         let mut warned = false;
         loop {
-            match Broker::connect(url.expose(), "sealbus-publisher").await {
+            match Broker::connect(url.expose(), "sealbus-publisher", timeout).await {
                 Ok(broker) => {
                     // Only this task sets it.
                     let _ = self.broker.set(broker);

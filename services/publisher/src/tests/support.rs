@@ -146,6 +146,7 @@ fn config(listener: TcpListener, token_file: PathBuf) -> Config {
         connection_timeouts: ConnectionTimeouts { headers: Duration::from_secs(75), drain: Duration::from_secs(20) },
         // Nothing listens on the discard port.
         broker_url: SecretUrl::new("nats://127.0.0.1:9"),
+        broker_timeout: Duration::from_secs(5),
     }
 }
 

@@ -30,7 +30,7 @@ impl Anchors {
         let mut anchors: Vec<Arc<dyn Anchor>> = Vec::new();
         anchors.extend(settings.find(table::ANCHORS).map(|path| Arc::new(AnchorFile::new(path)) as Arc<dyn Anchor>));
         if let Some(url) = settings.find(table::NATS_URL) {
-            match Broker::connect(url.expose(), "sealbus-verify").await {
+            match Broker::connect(url.expose(), "sealbus-verify", settings.get(table::NATS_TIMEOUT)).await {
                 Ok(broker) => anchors.push(Arc::new(AnchorStream::new(broker))),
                 Err(error) if anchors.is_empty() => return Err(error.into()),
                 Err(error) => {

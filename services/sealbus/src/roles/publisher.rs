@@ -50,6 +50,7 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
             drain: settings.get(table::SHUTDOWN_GRACE) / 2,
         },
         broker_url: settings.require(table::NATS_URL)?,
+        broker_timeout: settings.get(table::NATS_TIMEOUT),
     };
 
     let batchers = settings.get(table::BATCHERS);

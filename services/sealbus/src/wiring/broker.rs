@@ -18,7 +18,8 @@ pub(crate) async fn wait_for_broker(
     shutdown: &CancellationToken,
 ) -> Result<Broker, Failure> {
     let url = settings.require(table::NATS_URL)?;
-    let connect = || Broker::connect(url.expose(), client_name);
+    let timeout = settings.get(table::NATS_TIMEOUT);
+    let connect = || Broker::connect(url.expose(), client_name, timeout);
     Ok(reconnect("connecting to the broker", shutdown, BrokerError::is_unreachable, connect).await?)
 }
 
