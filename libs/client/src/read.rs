@@ -27,9 +27,9 @@ pub struct TrailQuery {
 /// A page of events.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Page {
-    /// The events.
+    /// The events. A page of some types or tenants can have none although there is a next page.
     pub events: Vec<Event>,
-    /// The number of the plan's events of the selected types. `None` for a page of the log.
+    /// The number of the plan's events. `None` for a page of the log, and for a page of some types.
     #[serde(default)]
     pub total: Option<u64>,
     /// The cursor of the next page, or `None` if this is the last one.
@@ -116,12 +116,15 @@ impl Client {
     /// Reads all sealed events from `from_index` on, in log order, page by page. It ends at the end of the log.
     pub fn whole_log(&self, from_index: u64) -> impl Stream<Item = Result<Event, ClientError>> + use<> {
         let client = self.clone();
-        stream::try_unfold(from_index, move |from| {
+        stream::try_unfold(Some(from_index), move |from| {
             let client = client.clone();
             async move {
-                let events = client.log(from, None).await?.events;
-                let Some(last) = events.last().and_then(|event| event.log_index) else { return Ok(None) };
-                Ok(Some((stream::iter(events.into_iter().map(Ok)), last + 1)))
+                let Some(from) = from else { return Ok(None) };
+                let Page { events, next, .. } = client.log(from, None).await?;
+                // Without a next page, the log is read once more after its last event, which may have followers by then.
+                let after_last = || events.last().and_then(|event| event.log_index).map(|last| last + 1);
+                let next = next.and_then(|next| next.parse().ok()).or_else(after_last);
+                Ok(Some((stream::iter(events.into_iter().map(Ok)), next)))
             }
         })
         .try_flatten()

@@ -54,6 +54,21 @@ async fn whole_log_reads_to_the_end_of_the_log() {
 }
 
 #[tokio::test]
+async fn whole_log_passes_a_page_without_events_that_has_a_next_page() {
+    let page = |events: &[Value], next: Value| response(200, &json!({ "events": events, "next": next }));
+    let service = Service::start([
+        page(&[], json!("10000")),
+        page(&[event("any", 7)], Value::Null),
+        page(&[], Value::Null),
+    ])
+    .await;
+    let events: Vec<Event> = service.client().whole_log(0).try_collect().await.expect("three pages");
+    assert_eq!(seqs(&events), [7]);
+    let lines: Vec<String> = service.requests().into_iter().map(|request| request.line).collect();
+    assert_eq!(lines[..2], ["GET /v1/events?from_index=0", "GET /v1/events?from_index=10000"]);
+}
+
+#[tokio::test]
 async fn not_found_is_none_and_other_refusals_are_errors() {
     let missing = || refusal(404, "not_found", &Value::Null);
     let head = json!({ "seq": 7, "hash": "ab".repeat(32) });

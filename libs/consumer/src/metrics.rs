@@ -13,17 +13,21 @@ use sealbus_runtime::telemetry::metrics;
 /// The label `subscription` with its value.
 type Label = metrics::Label<String>;
 
+/// A gauge of seconds.
+type Age = Gauge<f64, AtomicU64>;
+
 /// All metrics of the runtime.
 #[derive(Clone)]
 pub struct Metrics {
-    by_subscription: BySubscription<Family<Label, Counter>, Family<Label, Gauge>, Family<Label, Histogram>>,
-    unsealed_age: Gauge<f64, AtomicU64>,
+    by_subscription:
+        BySubscription<Family<Label, Counter>, Family<Label, Gauge>, Family<Label, Age>, Family<Label, Histogram>>,
+    unsealed_age: Age,
 }
 
-/// The counters `C`, gauges `G` and histogram `H` that exist for each subscription: the families, or the metrics of one
+/// The counters `C`, gauges `G` and `A`, and histogram `H` that exist for each subscription: the families, or the metrics of one
 /// subscription. The help texts in [`Metrics::register`] say what they count.
 #[derive(Clone)]
-pub(crate) struct BySubscription<C, G, H> {
+pub(crate) struct BySubscription<C, G, A, H> {
     pub delivered: C,
     pub failed: C,
     pub retried: C,
@@ -40,13 +44,13 @@ pub(crate) struct BySubscription<C, G, H> {
     pub missing: C,
     pub fenced: C,
     pub assignments: G,
-    /// The youngest events are always among them.
-    pub floor_lag: G,
+    /// It includes leaves that are too young for the sweep.
+    pub floor_age: A,
     handler_duration: H,
 }
 
 /// The metrics of one subscription.
-pub(crate) type SubscriptionMetrics = BySubscription<Counter, Gauge, Histogram>;
+pub(crate) type SubscriptionMetrics = BySubscription<Counter, Gauge, Age, Histogram>;
 
 impl SubscriptionMetrics {
     pub(crate) fn observe_handler(&self, duration: Duration) {
@@ -68,7 +72,7 @@ impl Metrics {
             registry.register(name, help, family.clone());
             family
         };
-        let by_subscription: BySubscription<_, _, Family<_, Histogram>> = BySubscription {
+        let by_subscription: BySubscription<_, _, _, Family<_, Histogram>> = BySubscription {
             delivered: counter("delivered", "Events whose handler ran and whose position moved"),
             failed: counter("failed", "Calls of a handler that failed"),
             retried: counter("retried", "Attempts after a failure"),
@@ -82,13 +86,14 @@ impl Metrics {
             missing: counter("missing", "Reads of an event that the ledger should have and lacks"),
             fenced: counter("fenced", "Effects undone because the position had moved"),
             assignments: Family::default(),
-            floor_lag: Family::default(),
+            floor_age: Family::default(),
             handler_duration: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 18))),
         };
-        let BySubscription { assignments, floor_lag, handler_duration, .. } = &by_subscription;
+        let BySubscription { assignments, floor_age, handler_duration, .. } = &by_subscription;
         let unsealed_age = Gauge::default();
         registry.register("shares", "Partitions of subscriptions that this process works on", assignments.clone());
-        registry.register("floor_lag", "Sealed events above the floors", floor_lag.clone());
+        let help = "Age of the oldest leaf at or above the floors; 0 if there is none";
+        registry.register_with_unit("floor_age", help, Unit::Seconds, floor_age.clone());
         let help = "Age of the oldest event without a leaf; while sealing is stopped, floors do not move";
         registry.register_with_unit("unsealed_age", help, Unit::Seconds, unsealed_age.clone());
         let help = "Duration of the calls of handlers";
@@ -97,7 +102,7 @@ impl Metrics {
     }
 
     /// Returns the age of the oldest event without a leaf, in seconds.
-    pub(crate) fn unsealed_age(&self) -> Gauge<f64, AtomicU64> {
+    pub(crate) fn unsealed_age(&self) -> Age {
         self.unsealed_age.clone()
     }
 
@@ -120,7 +125,7 @@ impl Metrics {
             missing: counter(&all.missing),
             fenced: counter(&all.fenced),
             assignments: all.assignments.get_or_create_owned(&label),
-            floor_lag: all.floor_lag.get_or_create_owned(&label),
+            floor_age: all.floor_age.get_or_create_owned(&label),
             handler_duration: all.handler_duration.get_or_create_owned(&label),
         }
     }

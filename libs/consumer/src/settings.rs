@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sealbus_ledger::delivery::positions::Retention;
 use sealbus_runtime::settings::{Settings as ProcessSettings, table};
 
 /// How a process works on its subscriptions.
@@ -30,8 +31,8 @@ pub struct Settings {
     pub lease_renew_interval: Duration,
     /// The interval between two prunings of idle positions.
     pub prune_interval: Duration,
-    /// How long a position must have been idle to be pruned.
-    pub prune_min_idle: Duration,
+    /// How long idle positions and the attempts at applied events are kept.
+    pub retention: Retention,
     /// How long work in flight may take to end at shutdown.
     pub shutdown_grace: Duration,
     /// The age of the oldest unsealed event from which on the sweep raises an alarm, and the interval of that check.
@@ -66,7 +67,10 @@ impl From<&ProcessSettings> for Settings {
             lease_duration: settings.get(table::LEASE),
             lease_renew_interval: settings.get(table::LEASE_RENEW_INTERVAL),
             prune_interval: settings.get(table::PRUNE_INTERVAL),
-            prune_min_idle: settings.get(table::PRUNE_IDLE),
+            retention: Retention {
+                idle_positions: settings.get(table::PRUNE_IDLE),
+                attempts: settings.get(table::ATTEMPT_RETENTION),
+            },
             shutdown_grace: settings.get(table::SHUTDOWN_GRACE) / 2,
             sealing_alarm_age: Duration::from_mins(1),
             retry_pauses: Duration::from_secs(1),

@@ -10,6 +10,7 @@
 //! [`Outbox::writers`] tells when that bound may move.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use sealbus_core::event::Record;
 use sealbus_core::timestamp::Timestamp;
@@ -254,10 +255,17 @@ impl Outbox<'_> {
         depths.collect()
     }
 
-    /// Stores a beacon. If there is one for the same message already, that one stays as it is.
-    pub async fn record_beacon(self, beacon: &Beacon<'_>) -> Result<(), LedgerError> {
+    /// Stores a beacon. If there is one for the same message already, that one stays as it is. It also deletes up to 100 beacons
+    /// that are older than `retention`.
+    pub async fn record_beacon(self, beacon: &Beacon<'_>, retention: Duration) -> Result<(), LedgerError> {
         sqlx::query!(
             "-- record_beacon
+            WITH expired AS (
+                DELETE FROM sealbus.beacons b USING (
+                    SELECT stream, created, stream_seq FROM sealbus.beacons
+                    WHERE at <= statement_timestamp() - make_interval(secs => $6) ORDER BY at LIMIT 100
+                ) old WHERE b.stream = old.stream AND b.created = old.created AND b.stream_seq = old.stream_seq
+            )
             INSERT INTO sealbus.beacons (stream, created, stream_seq, msg_id, oldest_pending) VALUES ($1, $2, $3, $4, $5)
             ON CONFLICT DO NOTHING",
             beacon.stream,
@@ -265,6 +273,7 @@ impl Outbox<'_> {
             Column::new("beacons", "stream_seq").bigint(beacon.stream_seq)?,
             beacon.msg_id,
             beacon.oldest_pending,
+            retention.as_secs_f64(),
         )
         .execute(self.ledger.background())
         .await?;

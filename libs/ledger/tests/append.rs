@@ -42,7 +42,7 @@ async fn thirty_two_callers_on_two_replicas_make_one_chain() {
         .page(&tenant("acme"), &plan("order-1"), &PageQuery { limit: 1_000, ..PageQuery::default() })
         .await
         .unwrap();
-    assert_eq!(page.total, 320);
+    assert_eq!(page.head, 320);
     let mut prev = Header::genesis(ORIGIN, "acme", "order-1");
     for (at, record) in page.records.iter().enumerate() {
         assert_eq!(record.header.seq, at as u64 + 1, "the plan has a gap");

@@ -166,7 +166,7 @@ async fn every_event_gets_a_dense_log_index_in_plan_order() {
     let disordered = "SELECT count(*) FROM (SELECT leaf_index, lag(leaf_index) OVER (PARTITION BY plan_no ORDER BY seq) AS before \
                       FROM sealbus.log_leaves) l WHERE before > leaf_index";
     assert_eq!(test.postgres.count(disordered).await, 0);
-    let first = test.ledger.history().log_page(None, 0, 1).await.unwrap();
+    let first = test.ledger.history().log_page(None, 0, 1).await.unwrap().records;
     assert_eq!(first[0].header.event_type, "key.added", "leaf 0 is not the first key of the ledger");
     assert!(verify(&test, Scope::Everything).await.1.is_empty());
 }

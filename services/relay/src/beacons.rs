@@ -36,8 +36,15 @@ impl LatestBeacon {
     }
 }
 
-/// Stores a beacon in the ledger at each interval in which a message was acknowledged. Never returns.
-pub(crate) async fn record(ledger: Ledger, broker: Broker, latest: &LatestBeacon, every: Duration) {
+/// Stores a beacon in the ledger at each interval in which a message was acknowledged, and deletes those that are older than
+/// `retention`. Never returns.
+pub(crate) async fn record(
+    ledger: Ledger,
+    broker: Broker,
+    latest: &LatestBeacon,
+    every: Duration,
+    retention: Duration,
+) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -56,7 +63,7 @@ pub(crate) async fn record(ledger: Ledger, broker: Broker, latest: &LatestBeacon
             msg_id: &msg_id,
             oldest_pending: latest.oldest_pending,
         };
-        if let Err(error) = ledger.outbox().record_beacon(&beacon).await {
+        if let Err(error) = ledger.outbox().record_beacon(&beacon, retention).await {
             tracing::warn!(error = %error_chain(&error), "a beacon cannot be recorded");
         }
     }

@@ -72,6 +72,8 @@ pub struct Config {
     pub lease_renew_interval: Duration,
     /// How often a beacon is recorded while messages are acknowledged.
     pub beacon_interval: Duration,
+    /// The age at which a beacon is deleted.
+    pub beacon_retention: Duration,
     /// How often the rows of the outbox are counted for the metrics.
     pub depth_interval: Duration,
     /// How long acknowledgements are awaited at shutdown.
@@ -146,7 +148,8 @@ impl Relay {
     async fn run(mut self, mut keeper: Keeper, shutdown: CancellationToken) -> Result<(), Error> {
         let Resources { ledger, broker, .. } = self.resources.clone();
         let latest_beacon = Arc::clone(&self.latest_beacon);
-        let beacons = beacons::record(ledger, broker.clone(), &latest_beacon, self.config.beacon_interval);
+        let (every, retention) = (self.config.beacon_interval, self.config.beacon_retention);
+        let beacons = beacons::record(ledger, broker.clone(), &latest_beacon, every, retention);
         tokio::pin!(beacons);
         let mut depth = interval(self.config.depth_interval);
         depth.set_missed_tick_behavior(MissedTickBehavior::Delay);

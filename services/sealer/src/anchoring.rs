@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::roots::UnanchoredRoots;
 use crate::sealing::StoredCheckpoint;
 use crate::witnesses::Reporter;
 use crate::{Config, RETRY_DELAY, Resources};
@@ -24,7 +25,7 @@ enum Outcome {
 }
 
 /// Anchors the newest `stored` checkpoint, at most once per [`Config::checkpoint_interval`], until `shutdown` is
-/// cancelled. Sends the largest anchored one to `anchored`.
+/// cancelled. Sends the largest anchored one to `anchored`, and deletes the stored `roots` before it.
 ///
 /// Without a new checkpoint for [`Config::heartbeat_interval`], the newest tree is signed and anchored again. After a
 /// checkpoint without a quorum this happens sooner: after one checkpoint interval, then two, four and so on, up to the
@@ -33,6 +34,7 @@ pub(crate) async fn anchor_checkpoints(
     config: &Config,
     resources: &Resources,
     mut stored: watch::Receiver<Option<StoredCheckpoint>>,
+    mut roots: UnanchoredRoots,
     anchored: &watch::Sender<Checkpoint>,
     shutdown: &CancellationToken,
 ) {
@@ -84,6 +86,7 @@ pub(crate) async fn anchor_checkpoints(
                     }
                     larger
                 });
+                roots.delete_below(next.checkpoint.size(), &resources.ledger).await;
             }
         }
         if ending {

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `continuity` | the check at the start that the database continues what is anchored |
 //! | `sealing` | the loop of sealing transactions |
+//! | `roots` | the deletion of stored roots between anchored checkpoints |
 //! | `anchoring` | the loop that has stored checkpoints cosigned, anchored and shown to readers |
 //! | [`Witnesses`] | the witnesses of the policy, which cosign checkpoints |
 //! | [`anchors`] | the places that keep checkpoints: a stream and a file |
@@ -18,6 +19,7 @@ mod anchoring;
 pub mod anchors;
 mod continuity;
 mod metrics;
+mod roots;
 mod sealing;
 mod witnesses;
 
@@ -81,13 +83,14 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
     let Some(anchored) = wait_until_continuous(&resources, &shutdown).await? else { return Ok(()) };
     let (anchored_sender, anchored) = watch::channel(anchored);
     let (stored_sender, stored) = watch::channel(None);
+    let (stored_roots, roots) = roots::record();
     // Anchoring ends after sealing, so that the last signed checkpoint is anchored too.
     let sealing_ended = CancellationToken::new();
     let sealing = async {
-        sealing::seal(&config, &resources, &anchored, &stored_sender, &shutdown).await;
+        sealing::seal(&config, &resources, &anchored, &stored_sender, &stored_roots, &shutdown).await;
         sealing_ended.cancel();
     };
-    let anchoring = anchoring::anchor_checkpoints(&config, &resources, stored, &anchored_sender, &sealing_ended);
+    let anchoring = anchoring::anchor_checkpoints(&config, &resources, stored, roots, &anchored_sender, &sealing_ended);
     tokio::join!(sealing, anchoring);
     Ok(())
 }

@@ -10,6 +10,7 @@ use sealbus_ledger::log::{Sealed, Signing};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::roots::StoredRoots;
 use crate::{Config, RETRY_DELAY, Resources};
 
 /// A checkpoint that is signed and stored in the ledger.
@@ -28,12 +29,13 @@ impl StoredCheckpoint {
 }
 
 /// Runs sealing transactions until `shutdown` is cancelled. Each continues the newest `anchored` checkpoint, and sends
-/// the one that it has signed to `stored`.
+/// the one that it has signed to `stored`, and its size to `roots`.
 pub(crate) async fn seal(
     config: &Config,
     resources: &Resources,
     anchored: &watch::Receiver<Checkpoint>,
     stored: &watch::Sender<Option<StoredCheckpoint>>,
+    roots: &StoredRoots,
     shutdown: &CancellationToken,
 ) {
     let Resources { ledger, signer, clock, metrics, .. } = resources;
@@ -51,7 +53,9 @@ pub(crate) async fn seal(
                 stopped_plans.extend(sealed.stopped.iter().map(|plan| plan.plan_no));
                 report(resources, &sealed);
                 if let Some(note) = sealed.note {
-                    stored.send_replace(Some(StoredCheckpoint::new(note)));
+                    let checkpoint = StoredCheckpoint::new(note);
+                    roots.push(checkpoint.checkpoint.size());
+                    stored.send_replace(Some(checkpoint));
                 }
                 if sealed.leaves > 0 { Duration::ZERO } else { config.queue_poll_interval }
             }

@@ -26,8 +26,8 @@ use crate::assignment::{Assignment, HeldAssignments, ProcessContext, Subscriptio
 
 /// The most leaves that are read at once.
 const MAX_LEAVES: u32 = 500;
-/// The most positions that one statement prunes.
-const MAX_PRUNED: u32 = 1_000;
+/// The most positions that one statement of pruning examines.
+const MAX_EXAMINED: u32 = 1_000;
 
 /// Sweeps periodically, and prunes positions less often, until the process ends.
 pub(crate) async fn sweep(
@@ -59,10 +59,10 @@ pub(crate) async fn sweep(
 /// Raises an alarm if sealing has stopped: then floors stop too, and what the stream loses is no longer found.
 async fn check_sealing(ledger: &Ledger, unsealed_age: &Gauge<f64, AtomicU64>, alarm: Duration) {
     // The sweep that follows reports a ledger that cannot be read.
-    let Ok((unsealed, oldest)) = ledger.log().backlog().await else { return };
+    let Ok(oldest) = ledger.log().oldest_unsealed().await else { return };
     unsealed_age.set(oldest);
     if oldest > alarm.as_secs_f64() {
-        error!(unsealed, oldest_seconds = oldest, "sealing has stopped or is too slow; lost messages are not found");
+        error!(oldest_seconds = oldest, "sealing has stopped or is too slow; lost messages are not found");
     }
 }
 
@@ -88,10 +88,9 @@ async fn sweep_once(
         .flatten()
         .map(|assignment| (assignment.context.subscription_no, assignment.context.as_ref()))
         .collect();
-    for (subscription_no, lag) in ledger.floors().lags(&subscriptions.keys().copied().collect::<Vec<_>>()).await? {
+    for (subscription_no, age) in ledger.floors().ages(&subscriptions.keys().copied().collect::<Vec<_>>()).await? {
         if let Some(subscription) = subscriptions.get(&subscription_no) {
-            let lag = i64::try_from(lag).expect("the ledger counts at most 100,000 leaves per partition");
-            subscription.metrics.floor_lag.set(lag);
+            subscription.metrics.floor_age.set(age);
         }
     }
     if prune {
@@ -103,14 +102,11 @@ async fn sweep_once(
 }
 
 async fn prune_positions(subscription: &SubscriptionContext) -> Result<(), LedgerError> {
-    let (positions, min_idle) = (subscription.ledger().positions(), subscription.settings().prune_min_idle);
-    let mut total = 0;
-    loop {
-        let pruned = positions.prune(subscription.subscription_no, min_idle, MAX_PRUNED).await?;
-        total += pruned;
-        if pruned < u64::from(MAX_PRUNED) {
-            break;
-        }
+    let (positions, retention) = (subscription.ledger().positions(), &subscription.settings().retention);
+    let (mut total, mut after) = (0, Some(0));
+    while let Some(plan_no) = after {
+        let (pruned, next) = positions.prune(subscription.subscription_no, plan_no, retention, MAX_EXAMINED).await?;
+        (total, after) = (total + pruned, next);
     }
     if total > 0 {
         info!(subscription = %subscription.name, pruned = total, "idle positions pruned");

@@ -98,13 +98,10 @@ impl DataKeys<'_> {
     pub async fn redo_erasures(self) -> Result<u64, LedgerError> {
         let deleted = sqlx::query!(
             "-- redo_erasures
-            WITH named AS MATERIALIZED (
-                SELECT e.tenant, CASE WHEN jsonb_typeof(e.payload::jsonb -> 'keys') = 'array' THEN e.payload::jsonb -> 'keys' END AS keys
-                FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
+            WITH erased AS MATERIALIZED (
+                SELECT e.tenant, CASE WHEN k.id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN k.id::uuid END AS key_id
+                FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no, unnest(sealbus.erased_keys(e.payload::text)) AS k (id)
                 WHERE e.type = 'subject.erased' AND p.plan = '_erasures'
-            ), erased AS MATERIALIZED (
-                SELECT n.tenant, CASE WHEN k.id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN k.id::uuid END AS key_id
-                FROM named n, jsonb_array_elements_text(n.keys) AS k (id)
             )
             DELETE FROM sealbus.data_keys d USING erased e WHERE d.tenant = e.tenant AND d.key_id = e.key_id"
         );

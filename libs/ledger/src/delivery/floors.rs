@@ -97,22 +97,22 @@ impl Floors<'_> {
         Ok(moved.execute(self.ledger.background()).await?.rows_affected() > 0)
     }
 
-    /// Returns the number of leaves at or above the floors of some subscriptions, as (subscription number, leaves). It includes
-    /// leaves that are too young for the sweep, and counts at most 100,000 in each partition.
-    pub async fn lags(self, subscriptions: &[i64]) -> Result<Vec<(i64, u64)>, LedgerError> {
+    /// Returns the age of the oldest leaf at or above the floors of some subscriptions, as (subscription number, seconds): 0 if
+    /// there is no such leaf. It includes leaves that are too young for the sweep. It reads one leaf for each floor.
+    pub async fn ages(self, subscriptions: &[i64]) -> Result<Vec<(i64, f64)>, LedgerError> {
         let rows = sqlx::query!(
-            r#"-- floor_lags
-            SELECT f.subscription_no, sum((
-                SELECT count(*) FROM (
-                    SELECT FROM sealbus.log_leaves l WHERE l.log_id = $2 AND l.partition = f.partition AND l.leaf_index >= f.floor LIMIT 100000
-                ) above
-            ))::bigint AS "lag!"
-            FROM sealbus.floors f WHERE f.subscription_no = ANY ($1) GROUP BY f.subscription_no"#,
+            r#"-- floor_ages
+            SELECT f.subscription_no, max(coalesce(extract(epoch FROM clock_timestamp() - oldest.sealed_at), 0))::float8 AS "age!"
+            FROM sealbus.floors f
+            LEFT JOIN LATERAL (
+                SELECT l.sealed_at FROM sealbus.log_leaves l
+                WHERE l.log_id = $2 AND l.partition = f.partition AND l.leaf_index >= f.floor ORDER BY l.leaf_index LIMIT 1
+            ) oldest ON true
+            WHERE f.subscription_no = ANY ($1) GROUP BY f.subscription_no"#,
             subscriptions,
             self.ledger.deployment().log_id,
         );
-        let leaves = Column::new("log_leaves", "count(*)");
         let rows = rows.fetch_all(self.ledger.background()).await?.into_iter();
-        rows.map(|row| Ok((row.subscription_no, leaves.read(row.lag)?))).collect()
+        Ok(rows.map(|row| (row.subscription_no, row.age.max(0.0))).collect())
     }
 }

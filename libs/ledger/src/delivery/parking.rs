@@ -186,14 +186,25 @@ impl Positions<'_> {
     }
 
     /// Returns up to `limit` positions of some (subscription, partition) pairs that are due now, those that fell due first.
+    ///
+    /// It reads at most `limit` rows of each pair, by the index in which they are ordered by the time when they are due.
     pub async fn due(self, assignments: &[(i64, u32)], limit: u32) -> Result<Vec<DuePlan>, LedgerError> {
         let rows = sqlx::query!(
             "-- due_plans
-            SELECT pos.subscription_no, p.partition, p.tenant, p.plan, p.plan_no
-            FROM unnest($1::bigint[], $2::integer[]) AS held (subscription_no, partition)
-            JOIN sealbus.positions pos ON pos.subscription_no = held.subscription_no
-            JOIN sealbus.plans p ON p.plan_no = pos.plan_no AND p.partition = held.partition
-            WHERE pos.state <> 'live' AND pos.next_at <= clock_timestamp() ORDER BY pos.next_at LIMIT $3",
+            SELECT due.subscription_no, p.partition, p.tenant, p.plan, p.plan_no
+            FROM (
+                SELECT pos.subscription_no, pos.plan_no, pos.next_at
+                FROM unnest($1::bigint[], $2::integer[]) AS held (subscription_no, partition)
+                CROSS JOIN LATERAL (
+                    SELECT pos.subscription_no, pos.plan_no, pos.next_at FROM sealbus.positions pos
+                    WHERE pos.subscription_no = held.subscription_no AND pos.partition = held.partition AND pos.state <> 'live'
+                        AND pos.next_at <= statement_timestamp()
+                    ORDER BY pos.next_at LIMIT $3
+                ) pos
+                ORDER BY pos.next_at LIMIT $3
+            ) due
+            JOIN sealbus.plans p ON p.plan_no = due.plan_no
+            ORDER BY due.next_at",
             &assignments.iter().map(|(subscription_no, _)| *subscription_no).collect::<Vec<_>>(),
             &assignments.iter().map(|(_, number)| PARTITION.integer(*number)).collect::<Result<Vec<_>, _>>()?,
             i64::from(limit),

@@ -108,6 +108,15 @@ pub struct Move<'a> {
     pub last_hash: Hash,
 }
 
+/// How long what [`Positions::prune`] deletes is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// The time without a move after which a position may be deleted.
+    pub idle_positions: Duration,
+    /// The age at which an attempt at an applied event is deleted.
+    pub attempts: Duration,
+}
+
 /// Access to positions, from [`Ledger::positions`].
 #[derive(Clone, Copy)]
 pub struct Positions<'a> {
@@ -129,9 +138,7 @@ impl Positions<'_> {
             JOIN sealbus.floors f ON f.subscription_no = $1 AND f.partition = pl.partition
             LEFT JOIN sealbus.positions pos ON pos.subscription_no = $1 AND pos.plan_no = pl.plan_no
             LEFT JOIN LATERAL (
-                SELECT l.seq FROM sealbus.log_leaves l
-                WHERE pos.plan_no IS NULL AND l.plan_no = pl.plan_no AND l.log_id = $3 AND l.leaf_index < f.floor
-                ORDER BY l.seq DESC LIMIT 1
+                SELECT CASE WHEN pos.plan_no IS NULL THEN sealbus.last_seq_below($3, pl.plan_no, f.floor) END AS seq OFFSET 0
             ) below ON true
             LEFT JOIN sealbus.events e ON e.plan_no = pl.plan_no AND e.seq = coalesce(pos.next_seq - 1, below.seq)"#,
             subscription_no,
@@ -178,34 +185,53 @@ impl Positions<'_> {
         Ok(positions)
     }
 
-    /// Deletes up to `limit` rows that say no more than the floor does, and returns their number: live ones that have not moved
-    /// for `idle`, whose last applied event is sealed below the floor and is the ledger's event. The attempts of their plans are
-    /// deleted too (`docs/spec/protocol.md#consume-6`).
-    pub async fn prune(self, subscription_no: i64, idle: Duration, limit: u32) -> Result<u64, LedgerError> {
+    /// Prunes up to `limit` positions of a subscription, those with the lowest plan numbers above `after`. Returns the number of
+    /// deleted rows, and the plan number to continue after; `None` at the end.
+    ///
+    /// It deletes rows that say no more than the floor does: live ones that have not moved for `idle`, whose last applied event is
+    /// sealed below the floor and is the ledger's event. The attempts of their plans are deleted too, and of the other plans those
+    /// attempts at applied events that are older than the retention (`docs/spec/protocol.md#consume-6`).
+    pub async fn prune(
+        self,
+        subscription_no: i64,
+        after: i64,
+        retention: &Retention,
+        limit: u32,
+    ) -> Result<(u64, Option<i64>), LedgerError> {
         let pruned = sqlx::query!(
-            "-- prune_positions
-            WITH at_rest AS (
-                SELECT pos.plan_no, pos.next_seq FROM sealbus.positions pos
+            r#"-- prune_positions
+            WITH examined AS MATERIALIZED (
+                SELECT pos.plan_no, pos.next_seq, pos.last_hash, pos.state, pos.moved_at FROM sealbus.positions pos
+                WHERE pos.subscription_no = $1 AND pos.plan_no > $2 ORDER BY pos.plan_no LIMIT $3
+            ), at_rest AS MATERIALIZED (
+                SELECT pos.plan_no, pos.next_seq FROM examined pos
                 JOIN sealbus.plans p ON p.plan_no = pos.plan_no
-                JOIN sealbus.floors f ON f.subscription_no = pos.subscription_no AND f.partition = p.partition
-                JOIN sealbus.log_leaves l ON l.log_id = $2 AND l.plan_no = pos.plan_no AND l.seq = pos.next_seq - 1 AND l.leaf_index < f.floor
+                JOIN sealbus.floors f ON f.subscription_no = $1 AND f.partition = p.partition
+                JOIN sealbus.log_leaves l ON l.log_id = $4 AND l.plan_no = pos.plan_no AND l.seq = pos.next_seq - 1 AND l.leaf_index < f.floor
                 JOIN sealbus.events e ON e.plan_no = pos.plan_no AND e.seq = pos.next_seq - 1 AND e.event_hash = pos.last_hash
-                WHERE pos.subscription_no = $1 AND pos.state = 'live' AND pos.moved_at <= clock_timestamp() - make_interval(secs => $3)
-                LIMIT $4
+                WHERE pos.state = 'live' AND pos.moved_at <= clock_timestamp() - make_interval(secs => $5)
             ), pruned AS (
                 DELETE FROM sealbus.positions pos USING at_rest
                 WHERE pos.subscription_no = $1 AND pos.plan_no = at_rest.plan_no AND pos.state = 'live' AND pos.next_seq = at_rest.next_seq
                 RETURNING pos.plan_no
             ), forgotten AS (
-                DELETE FROM sealbus.attempts a USING pruned WHERE a.subscription_no = $1 AND a.plan_no = pruned.plan_no
+                DELETE FROM sealbus.attempts a USING examined pos
+                WHERE a.subscription_no = $1 AND a.plan_no = pos.plan_no AND (
+                    a.plan_no IN (SELECT plan_no FROM pruned)
+                    OR (a.seq < pos.next_seq AND a.at <= clock_timestamp() - make_interval(secs => $6)))
             )
-            SELECT plan_no FROM pruned",
+            SELECT (SELECT count(*) FROM pruned) AS "pruned!", (SELECT count(*) FROM examined) AS "examined!",
+                (SELECT max(plan_no) FROM examined) AS last"#,
             subscription_no,
-            self.ledger.deployment().log_id,
-            idle.as_secs_f64(),
+            after,
             i64::from(limit),
+            self.ledger.deployment().log_id,
+            retention.idle_positions.as_secs_f64(),
+            retention.attempts.as_secs_f64(),
         );
-        Ok(pruned.fetch_all(self.ledger.background()).await?.len() as u64)
+        let row = pruned.fetch_one(self.ledger.background()).await?;
+        let next = row.last.filter(|_| row.examined >= i64::from(limit));
+        Ok((Column::new("positions", "count(*)").read(row.pruned)?, next))
     }
 }
 

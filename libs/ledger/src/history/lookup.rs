@@ -51,15 +51,18 @@ impl History<'_> {
         below_index: Option<u64>,
     ) -> Result<Option<Head>, LedgerError> {
         let row = sqlx::query!(
-            r#"-- head
-            SELECT e.seq, e.event_hash FROM sealbus.events e
-            WHERE e.plan_no = (SELECT plan_no FROM sealbus.plans WHERE tenant = $1 AND plan = $2)
-              AND ($3::bigint IS NULL OR EXISTS (
-                  SELECT FROM sealbus.log_leaves l WHERE l.plan_no = e.plan_no AND l.seq = e.seq AND l.leaf_index < $3))
-            ORDER BY e.seq DESC LIMIT 1"#,
+            "-- head
+            SELECT e.seq, e.event_hash FROM sealbus.plans p
+            CROSS JOIN LATERAL (
+                SELECT CASE WHEN $3::bigint IS NULL THEN (SELECT last.seq FROM sealbus.events last WHERE last.plan_no = p.plan_no ORDER BY last.seq DESC LIMIT 1)
+                    ELSE sealbus.last_seq_below($4, p.plan_no, $3) END AS seq OFFSET 0
+            ) found
+            JOIN sealbus.events e ON e.plan_no = p.plan_no AND e.seq = found.seq
+            WHERE p.tenant = $1 AND p.plan = $2",
             tenant.as_str(),
             plan.as_str(),
             below_index.map(bound),
+            self.ledger.deployment().log_id,
         );
         let row = row.fetch_optional(self.ledger.reads()).await?;
         row.map(|row| Ok(Head { seq: SEQ.read(row.seq)?, hash: EVENT_HASH.hash(&row.event_hash)? })).transpose()
@@ -119,8 +122,11 @@ impl History<'_> {
         limit: u32,
     ) -> Result<Vec<String>, LedgerError> {
         let names = sqlx::query_scalar!(
+            // No name contains the last character of Unicode, so that all names with the prefix lie between these bounds.
             "-- plans
-            SELECT plan FROM sealbus.plans WHERE tenant = $1 AND starts_with(plan, $2) AND plan > $3 AND plan >= $2 ORDER BY plan LIMIT $4",
+            SELECT plan FROM sealbus.plans
+            WHERE tenant = $1 AND starts_with(plan, $2) AND plan > $3 AND plan >= $2 AND plan < $2 || chr(1114111)
+            ORDER BY plan LIMIT $4",
             tenant.as_str(),
             prefix,
             after,

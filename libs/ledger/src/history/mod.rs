@@ -12,7 +12,7 @@ mod trail;
 use sealbus_core::names::{Plan, Tenant};
 
 pub use self::lookup::Head;
-pub use self::trail::{PageQuery, PlanPage};
+pub use self::trail::{LogPage, MAX_EXAMINED, PageQuery, PlanPage};
 use crate::Ledger;
 
 /// Read access to the stored events, from [`Ledger::history`].

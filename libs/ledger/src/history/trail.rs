@@ -8,6 +8,10 @@ use super::record::{into_records, select_records};
 use crate::LedgerError;
 use crate::pg::{Column, bound};
 
+/// The events, or the leaves of the log, that a page with a filter examines at most. A page that has examined as many ends there,
+/// so that its cost has a bound however few of them match.
+pub const MAX_EXAMINED: u64 = 10_000;
+
 /// A selection of a plan's events to read.
 #[derive(Debug, Clone, Default)]
 pub struct PageQuery {
@@ -22,31 +26,51 @@ pub struct PageQuery {
 }
 
 /// A page of a plan's events.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct PlanPage {
-    /// The events, in the requested order.
+    /// The events, in the requested order. With a filter there may be none although there is a further page.
     pub records: Vec<Record>,
-    /// The number of events that match, on all pages.
-    pub total: u64,
-    /// Whether there is a further page.
-    pub more: bool,
+    /// The seq of the plan's head, which is the number of its events. It is 0 if the plan does not exist.
+    pub head: u64,
+    /// The `after_seq` of the further page; `None` if there is no further page.
+    pub next: Option<u64>,
+}
+
+/// A page of the log's events.
+#[derive(Debug, Clone, Default)]
+pub struct LogPage {
+    /// The events, ordered by log index. With a filter there may be none although there is a further page.
+    pub records: Vec<Record>,
+    /// The log index at which the further page begins; `None` if the log ends before the limit.
+    pub next: Option<u64>,
 }
 
 impl History<'_> {
     /// Returns a page of a plan's events. For a plan without events it is empty.
+    ///
+    /// A page of some types ends early, with fewer events than the limit, once it has examined [`MAX_EXAMINED`] events.
     pub async fn page(self, tenant: &Tenant, plan: &Plan, query: &PageQuery) -> Result<PlanPage, LedgerError> {
-        let Some(plan_no) = self.plan_no(tenant.as_str(), plan.as_str()).await? else {
-            return Ok(PlanPage { records: Vec::new(), total: 0, more: false });
-        };
+        let Some((plan_no, head)) = self.plan_head(tenant, plan).await? else { return Ok(PlanPage::default()) };
         let types = like_patterns(&query.types);
-        let limit = i64::from(query.limit) + 1;
+        let examined = if types.is_some() { MAX_EXAMINED } else { u64::MAX };
+        let limit = i64::from(query.limit);
+        // The seqs that the page examines, and whether there is an event beyond one of them.
+        let (first, last) = match (query.descending, query.after_seq) {
+            (false, after) => (after.saturating_add(1), after.saturating_add(examined)),
+            (true, 0) => (head.saturating_sub(examined).saturating_add(1), u64::MAX),
+            (true, before) => {
+                let before = before.min(head.saturating_add(1));
+                (before.saturating_sub(examined).max(1), before - 1)
+            }
+        };
+        let beyond = |seq: &u64| if query.descending { *seq > 1 } else { *seq < head };
         let rows = if query.descending {
-            let before = if query.after_seq == 0 { i64::MAX } else { bound(query.after_seq) };
             select_records!(
                 "plan_page_descending",
-                "WHERE e.plan_no = $1 AND e.seq < $2 AND ($3::text[] IS NULL OR e.type LIKE ANY ($3)) ORDER BY e.seq DESC LIMIT $4",
+                "WHERE e.plan_no = $1 AND e.seq BETWEEN $2 AND $3 AND ($4::text[] IS NULL OR e.type LIKE ANY ($4)) ORDER BY e.seq DESC LIMIT $5",
                 plan_no,
-                before,
+                bound(first),
+                bound(last),
                 types.as_deref(),
                 limit
             )
@@ -55,54 +79,74 @@ impl History<'_> {
         } else {
             select_records!(
                 "plan_page",
-                "WHERE e.plan_no = $1 AND e.seq > $2 AND ($3::text[] IS NULL OR e.type LIKE ANY ($3)) ORDER BY e.seq LIMIT $4",
+                "WHERE e.plan_no = $1 AND e.seq BETWEEN $2 AND $3 AND ($4::text[] IS NULL OR e.type LIKE ANY ($4)) ORDER BY e.seq LIMIT $5",
                 plan_no,
-                bound(query.after_seq),
+                bound(first),
+                bound(last),
                 types.as_deref(),
                 limit
             )
             .fetch_all(self.ledger.reads())
             .await?
         };
-        let total = sqlx::query_scalar!(
-            r#"-- plan_total
-            SELECT count(*) AS "total!" FROM sealbus.events WHERE plan_no = $1 AND ($2::text[] IS NULL OR type LIKE ANY ($2))"#,
-            plan_no,
-            types.as_deref(),
-        );
-        let total = total.fetch_one(self.ledger.reads()).await?;
-        let mut records = into_records(rows, &self.ledger.deployment().origin)?;
-        // One more row than the limit was read, to learn whether there is a further page.
-        let more = records.len() as u64 > u64::from(query.limit);
-        if more {
-            records.pop();
-        }
-        Ok(PlanPage { records, total: Column::new("events", "count(*)").read(total)?, more })
+        let records = into_records(rows, &self.ledger.deployment().origin)?;
+        let is_full = records.len() as u64 == u64::from(query.limit);
+        let end = match records.last().filter(|_| is_full) {
+            Some(record) => record.header.seq,
+            None if query.descending => first,
+            None => last,
+        };
+        Ok(PlanPage { records, head, next: Some(end).filter(beyond) })
     }
 
     /// Returns up to `limit` sealed events from log index `from_index` on, ordered by log index: those of `tenants`, or of all
     /// tenants if that is `None`.
+    ///
+    /// A page of some tenants ends early, with fewer events than the limit, once it has examined [`MAX_EXAMINED`] leaves.
     pub async fn log_page(
         self,
         tenants: Option<&[Tenant]>,
         from_index: u64,
         limit: u32,
-    ) -> Result<Vec<Record>, LedgerError> {
+    ) -> Result<LogPage, LedgerError> {
         let tenants: Option<Vec<String>> = tenants.map(|tenants| tenants.iter().map(Tenant::to_string).collect());
+        let end = from_index.saturating_add(if tenants.is_some() { MAX_EXAMINED } else { u64::MAX });
+        // The tenant is compared in `plans` too, so that no event of another tenant is read.
         let page = select_records!(
             "log_page",
             from
             "FROM sealbus.log_leaves l
-             JOIN sealbus.events e ON e.plan_no = l.plan_no AND e.seq = l.seq
-             JOIN sealbus.plans p ON p.plan_no = e.plan_no
-             WHERE l.log_id = $1 AND l.leaf_index >= $2 AND ($3::text[] IS NULL OR e.tenant = ANY ($3))
-             ORDER BY l.leaf_index LIMIT $4",
+             JOIN sealbus.plans p ON p.plan_no = l.plan_no AND ($4::text[] IS NULL OR p.tenant = ANY ($4))
+             JOIN sealbus.events e ON e.plan_no = l.plan_no AND e.seq = l.seq AND ($4::text[] IS NULL OR e.tenant = ANY ($4))
+             WHERE l.log_id = $1 AND l.leaf_index >= $2 AND l.leaf_index < $3
+             ORDER BY l.leaf_index LIMIT $5",
             self.ledger.deployment().log_id,
             bound(from_index),
+            bound(end),
             tenants.as_deref(),
             i64::from(limit)
         );
-        into_records(page.fetch_all(self.ledger.reads()).await?, &self.ledger.deployment().origin)
+        let records = into_records(page.fetch_all(self.ledger.reads()).await?, &self.ledger.deployment().origin)?;
+        let next = match records.last().and_then(|last| last.log_index) {
+            Some(last) if records.len() as u64 == u64::from(limit) => Some(last.saturating_add(1)),
+            _ if tenants.is_some() && end < self.ledger.log().size().await? => Some(end),
+            _ => None,
+        };
+        Ok(LogPage { records, next })
+    }
+
+    /// Returns the number of a plan and the seq of its head; `None` if the plan does not exist.
+    async fn plan_head(self, tenant: &Tenant, plan: &Plan) -> Result<Option<(i64, u64)>, LedgerError> {
+        let head = sqlx::query!(
+            r#"-- plan_head
+            SELECT p.plan_no, coalesce(
+                (SELECT e.seq FROM sealbus.events e WHERE e.plan_no = p.plan_no ORDER BY e.seq DESC LIMIT 1), 0) AS "seq!"
+            FROM sealbus.plans p WHERE p.tenant = $1 AND p.plan = $2"#,
+            tenant.as_str(),
+            plan.as_str(),
+        );
+        let row = head.fetch_optional(self.ledger.reads()).await?;
+        row.map(|row| Ok((row.plan_no, Column::new("events", "seq").of_row(row.plan_no).read(row.seq)?))).transpose()
     }
 }
 

@@ -8,7 +8,7 @@ use super::seal::Signing;
 use super::tree::signed;
 use super::{Log, TreeHead};
 use crate::LedgerError;
-use crate::pg::Column;
+use crate::pg::{Column, bound};
 
 const NOTE: Column = Column::new("log_roots", "note");
 
@@ -59,6 +59,19 @@ impl Log<'_> {
             self.sign(&mut connection, head, signing).await
         })
         .await
+    }
+
+    /// Deletes the roots of these sizes, with their notes. The first root and the newest signed one are kept: the statement fails if
+    /// `sizes` contains one of them.
+    pub async fn delete_roots(self, sizes: &[u64]) -> Result<(), LedgerError> {
+        sqlx::query!(
+            "-- delete_roots\nDELETE FROM sealbus.log_roots WHERE log_id = $1 AND size = ANY ($2)",
+            self.ledger.deployment().log_id,
+            &sizes.iter().map(|size| bound(*size)).collect::<Vec<_>>(),
+        )
+        .execute(self.ledger.background())
+        .await?;
+        Ok(())
     }
 
     /// Shows an anchored checkpoint of this size to readers, unless a larger one is shown already.

@@ -103,16 +103,21 @@ impl Log<'_> {
         }
     }
 
-    /// Returns the number of events that are not sealed yet, and the age of the oldest one in seconds.
-    pub async fn backlog(self) -> Result<(u64, f64), LedgerError> {
-        let backlog = sqlx::query!(
-            r#"-- seal_backlog
-            SELECT count(*) AS "waiting!",
-                coalesce(extract(epoch FROM clock_timestamp() - min(e.recorded)), 0)::float8 AS "oldest!"
-            FROM sealbus.seal_queue q LEFT JOIN sealbus.events e ON e.plan_no = q.plan_no AND e.seq = q.seq"#
+    /// Returns the age in seconds of the event that has waited longest for its leaf; 0 if none waits.
+    pub async fn oldest_unsealed(self) -> Result<f64, LedgerError> {
+        let oldest = sqlx::query_scalar!(
+            r#"-- oldest_unsealed
+            SELECT extract(epoch FROM clock_timestamp() - e.recorded)::float8 AS "age!"
+            FROM sealbus.seal_queue q JOIN sealbus.events e ON e.plan_no = q.plan_no AND e.seq = q.seq
+            ORDER BY q.id LIMIT 1"#
         );
-        let row = backlog.fetch_one(self.ledger.background()).await?;
-        Ok((Column::new("seal_queue", "count(*)").read(row.waiting)?, row.oldest))
+        Ok(oldest.fetch_optional(self.ledger.background()).await?.unwrap_or(0.0).max(0.0))
+    }
+
+    /// Counts the events that are not sealed yet, for benchmarks and tests. It reads the whole queue.
+    pub async fn count_unsealed(self) -> Result<u64, LedgerError> {
+        let unsealed = sqlx::query_scalar!("-- count_unsealed\nSELECT count(*) AS \"events!\" FROM sealbus.seal_queue");
+        Column::new("seal_queue", "count(*)").read(unsealed.fetch_one(self.ledger.background()).await?)
     }
 }
 

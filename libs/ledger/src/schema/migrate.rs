@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions, Connection};
 use crate::{Ledger, OpenError};
 
 /// The newest migration that this program has. Readiness checks expect it unless another one is configured.
-pub const EXPECTED_MIGRATION: i64 = 9;
+pub const EXPECTED_MIGRATION: i64 = 10;
 
 /// The published migrations from version 1 on: SHA-384 of each file, in hex, which is what sqlx stored in the ledgers that have
 /// the migration.

@@ -161,7 +161,7 @@ impl Verification<'_> {
     ///
     /// Plan `_keys` is verified too, because every seal depends on a key. Only its findings are reported.
     pub async fn verify_chains(self, scope: &Scope, keyring: &Keyring) -> Result<Verified, LedgerError> {
-        let basis = Arc::new(Basis::chains(self.trust(keyring, self.ledger.log().size().await?).await?));
+        let basis = Arc::new(Basis::chains(self.chain_trust(keyring, self.ledger.log().size().await?, scope).await?));
         let mut verified = Verified::default();
         self.verify(scope, &basis, 1, None, |run| verified.absorb(run)).await?;
         if !scope.holds_keys() {

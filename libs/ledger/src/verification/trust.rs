@@ -1,7 +1,7 @@
 //! The facts that are needed before the first plan is checked: the keys that count, the erasures and the latest time of the
 //! log. This module also finds events that are missing although a receipt or the seal queue shows that they were appended.
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::seal::Keyring;
@@ -18,26 +18,10 @@ use crate::pg::bound;
 const LAST_LEAVES: u64 = 10_000;
 
 impl Verification<'_> {
-    /// Reads what the plan `_keys` and the plans `_erasures` say, for a verifier with this keyring. Leaves with a log index of
-    /// `size` or more are ignored.
-    pub async fn trust(self, keyring: &Keyring, size: u64) -> Result<Trust, LedgerError> {
-        let mut trust = Trust::new(&self.ledger.deployment().origin, keyring.clone(), [], size);
-        let (tenant, keys, erasures) = (Tenant::system(), Plan::keys(), Plan::erasures());
-        let mut rows = select_records!(
-            "trust",
-            "WHERE (p.tenant = $1 AND p.plan = $2) OR p.plan = $3 ORDER BY p.tenant, p.plan, e.seq",
-            tenant.as_str(),
-            keys.as_str(),
-            erasures.as_str()
-        )
-        .fetch(self.ledger.reads());
-        while let Some(row) = rows.try_next().await? {
-            // An invalid row adds nothing to the trust. It becomes a finding when its plan is checked.
-            if let Ok(mut record) = row.without_invalid_index().into_record(&self.ledger.deployment().origin) {
-                record.log_index = record.log_index.filter(|index| *index < size);
-                trust.survey(&record);
-            }
-        }
+    /// Returns what a verifier with this keyring has to know to check the events in scope: the keys that count, the erasures, and
+    /// the latest time of the log. Leaves with a log index of `size` or more are ignored.
+    pub async fn trust(self, keyring: &Keyring, size: u64, scope: &Scope) -> Result<Trust, LedgerError> {
+        let mut trust = self.chain_trust(keyring, size, scope).await?;
         let latest = select_records!(
             "latest_sealed",
             from
@@ -51,6 +35,60 @@ impl Verification<'_> {
         let latest = latest.fetch_optional(self.ledger.reads()).await?;
         if let Some(record) = latest.and_then(|row| row.into_record(&self.ledger.deployment().origin).ok()) {
             trust.survey(&record);
+        }
+        Ok(trust)
+    }
+
+    /// Returns what a verifier has to know to check the chains in scope without the log: what plan `_keys` says, and the erasures
+    /// of the tenant in scope. For a single plan these are the erasures that name a key of the plan.
+    pub(super) async fn chain_trust(self, keyring: &Keyring, size: u64, scope: &Scope) -> Result<Trust, LedgerError> {
+        let origin = &self.ledger.deployment().origin;
+        let mut trust = Trust::new(origin, keyring.clone(), [], size);
+        let (system, keys, erasures) = (Tenant::system(), Plan::keys(), Plan::erasures());
+        let keys = select_records!(
+            "trusted_keys",
+            "WHERE p.tenant = $1 AND p.plan = $2 ORDER BY e.seq",
+            system.as_str(),
+            keys.as_str()
+        );
+        let (tenant, plan) = scope.names();
+        let erased = match plan {
+            None => select_records!(
+                "trusted_erasures",
+                "WHERE e.type = 'subject.erased' AND p.plan = $1 AND ($2::text IS NULL OR e.tenant = $2) ORDER BY p.tenant, e.seq",
+                erasures.as_str(),
+                tenant
+            )
+            .fetch(self.ledger.reads()),
+            Some(plan) => select_records!(
+                "trusted_erasures_of_plan",
+                with
+                "WITH named AS MATERIALIZED (
+                    SELECT coalesce(array_agg(DISTINCT n.payload ->> 'key'), '{}') AS keys FROM sealbus.events n
+                    JOIN sealbus.plans o ON o.plan_no = n.plan_no
+                    WHERE o.tenant = $2 AND o.plan = $3 AND n.tenant = $2 AND n.payload_mode = 2
+                )",
+                from
+                "FROM (
+                    SELECT e.* FROM sealbus.events e
+                    WHERE e.type = 'subject.erased' AND sealbus.erased_keys(e.payload::text) && (SELECT keys FROM named) OFFSET 0
+                 ) e
+                 JOIN sealbus.plans p ON p.plan_no = e.plan_no
+                 LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq
+                 WHERE p.plan = $1 AND e.tenant = $2 ORDER BY e.seq",
+                erasures.as_str(),
+                tenant,
+                plan
+            )
+            .fetch(self.ledger.reads()),
+        };
+        let mut rows = keys.fetch(self.ledger.reads()).chain(erased);
+        while let Some(row) = rows.try_next().await? {
+            // An invalid row adds nothing to the trust. It becomes a finding when its plan is checked.
+            if let Ok(mut record) = row.without_invalid_index().into_record(origin) {
+                record.log_index = record.log_index.filter(|index| *index < size);
+                trust.survey(&record);
+            }
         }
         Ok(trust)
     }

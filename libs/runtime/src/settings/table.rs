@@ -130,6 +130,8 @@ table! {
     [relay] RELAY_SCAN_INTERVAL: Duration = "500ms", Rule::Between("10ms", "1m");
     /// Interval at which the relay scans the whole outbox, without the low-water bound.
     [relay] RELAY_FULL_SCAN_INTERVAL: Duration = "1m", Rule::Between("100ms", "1h");
+    /// Age at which a record of what the stream held at a moment is deleted. Keep it above the age of the stream's messages.
+    [relay] BEACON_RETENTION: Duration = "30d", Rule::Between("1s", "3650d");
     /// Time that the sealer waits for more events before it adds the events that it has to the log.
     [sealer] SEAL_WAIT: Duration = "50ms", Rule::Between("1ms", "10s");
     /// Maximum number of events in a sealing transaction.
@@ -182,6 +184,9 @@ table! {
     [dispatcher] PRUNE_IDLE: Duration = "1d", Rule::Between("10ms", "365d");
     /// Interval at which positions are pruned.
     [dispatcher] PRUNE_INTERVAL: Duration = "1h", Rule::Between("10ms", "1d");
+    /// Age at which the recorded errors of failed attempts at an event are deleted. Those at the event that a plan waits with are
+    /// kept.
+    [dispatcher] ATTEMPT_RETENTION: Duration = "30d", Rule::Between("10ms", "3650d");
 }
 "Clients and commands" {
     /// URL of the API that commands call.

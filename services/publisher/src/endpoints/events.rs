@@ -26,14 +26,18 @@ pub(super) async fn handle(
     let from_index = parameters.number("from_index")?.unwrap_or_default();
     let limit = parameters.limit()?;
     parameters.finish()?;
-    let (mut from, mut records, mut more) = (from_index, Vec::new(), true);
-    while more && let Some(limit) = next_query(&records, limit) {
+    let (mut from, mut records, mut next_index) = (from_index, Vec::new(), None);
+    while let Some(limit) = next_query(&records, limit) {
         let read = app.ledger.history().log_page(tenants.as_deref(), from, limit).await?;
-        more = read.len() == limit as usize;
-        from = read.last().and_then(|last| last.log_index).map_or(from, |index| index + 1);
-        records.extend(read);
+        let is_full = read.records.len() == limit as usize;
+        next_index = read.next;
+        records.extend(read.records);
+        match next_index {
+            Some(index) if is_full => from = index,
+            _ => break,
+        }
     }
-    let next = more.then(|| from.to_string());
+    let next = next_index.map(|index| index.to_string());
     let views = app.reading.views(&caller.token, records.into_iter().map(Arc::new)).await?;
     let link = next.as_ref().map(|index| [(header::LINK, next_link(&uri, "from_index", index))]);
     let events = EventPage { events: &views, total: None, next: next.as_deref() };
@@ -109,6 +113,24 @@ mod tests {
             "type",
         );
         publisher.get("/v1/events?after=3", "both").await.assert_field_problem("invalid_field", "after", "unknown");
+    }
+
+    #[tokio::test]
+    async fn pages_and_streams_pass_more_events_of_other_tenants_than_a_page_examines() {
+        let publisher = Publisher::start().await;
+        for _ in 0..11 {
+            let call = publisher.request_as(axum::http::Method::POST, "/v1/plans/p/events", "other");
+            assert_eq!(send(call.json(&json!(vec![json!({ "type": "any.a" }); 1_000]))).await.status, 201);
+        }
+        publisher.publish("p", &json!({ "type": "any.a" })).await;
+        publisher.seal().await;
+        let first = publisher.get("/v1/events", "acme").await;
+        assert_eq!((tenants_and_indexes(&first), &first.body["next"]), (Vec::new(), &json!("10000")));
+        let second = publisher.get("/v1/events?from_index=10000", "acme").await;
+        assert_eq!(tenants_and_indexes(&second), [("acme".to_owned(), Some(11_001))]);
+        assert_eq!(second.body["next"], Value::Null);
+        let mut stream = publisher.stream("/v1/events/stream", "acme", Some(0)).await;
+        assert_eq!(stream.ids(1).await, [11_001]);
     }
 
     #[tokio::test]

@@ -56,7 +56,7 @@ pub(super) async fn tile(
             if app.ledger.log().newest_tree().await?.size < from_index + u64::from(id.width()) {
                 return Err(not_found());
             }
-            let records = app.ledger.history().log_page(None, from_index, id.width().into()).await?;
+            let records = app.ledger.history().log_page(None, from_index, id.width().into()).await?.records;
             let leaves: Vec<_> = records.iter().map(Record::leaf).collect();
             // If events were deleted from the ledger, a shorter tile must not be returned as if it were a partial one.
             let complete = encode_entry_bundle(&leaves).ok().filter(|_| leaves.len() == usize::from(id.width()));

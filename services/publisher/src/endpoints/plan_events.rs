@@ -13,7 +13,7 @@ use crate::http::{EventFormat, EventList, EventPage, Parameters, PlanPath, Probl
 
 /// `GET /v1/plans/{plan}/events` returns 200 with a page of events, filtered by `type` and ordered by seq. It starts at
 /// `from_seq`, or after the cursor in `after`. `next` and the `Link` header name the next page. A plan without events is an
-/// empty page.
+/// empty page. Without `type`, `total` is the number of the plan's events.
 ///
 /// It needs the scope `read`. Errors: `invalid_cursor` if the cursor belongs to another list.
 pub(super) async fn handle(
@@ -37,18 +37,24 @@ pub(super) async fn handle(
         (None, None) => 0,
     };
     let mut query = PageQuery { after_seq, limit, types: types.clone(), descending };
-    let (mut records, mut total, mut more) = (Vec::new(), 0, true);
-    while more && let Some(limit) = next_query(&records, limit) {
+    let (mut records, mut head, mut next_seq) = (Vec::new(), 0, None);
+    while let Some(limit) = next_query(&records, limit) {
         query.limit = limit;
         let read = app.ledger.history().page(&tenant, &plan, &query).await?;
-        (total, more) = (read.total, read.more);
-        query.after_seq = read.records.last().map_or(query.after_seq, |last| last.header.seq);
+        let is_full = read.records.len() == limit as usize;
+        (head, next_seq) = (read.head, read.next);
         records.extend(read.records);
+        match next_seq {
+            Some(seq) if is_full => query.after_seq = seq,
+            _ => break,
+        }
     }
-    let next = records.last().filter(|_| more).map(|last| list.cursor_after(last.header.seq));
+    let next = next_seq.map(|seq| list.cursor_after(seq));
+    // Counting the events of some types would read the whole plan.
+    let total = types.is_empty().then_some(head);
     let views = app.reading.views(&caller.token, records.into_iter().map(Arc::new)).await?;
     let link = next.as_ref().map(|cursor| [(header::LINK, next_link(&uri, "after", cursor))]);
-    let events = EventPage { events: &views, total: Some(total), next: next.as_deref() };
+    let events = EventPage { events: &views, total, next: next.as_deref() };
     Ok((link, page(EventFormat::from_accept(&headers), &events)))
 }
 
@@ -109,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn types_filter_the_events_and_the_total() {
+    async fn types_filter_the_events() {
         let publisher = start_with_seven().await;
         for (query, expected) in [
             ("type=any.a", vec![1, 3, 5, 7]),
@@ -120,7 +126,7 @@ mod tests {
             ("type=*", vec![1, 2, 3, 4, 5, 6, 7]),
         ] {
             let page = publisher.get(&format!("/v1/plans/p/events?{query}&limit=2"), "acme").await;
-            assert_eq!(page.body["total"], expected.len(), "{query}");
+            assert_eq!(page.body.get("total"), None, "{query}: the events of some types were counted");
             assert_eq!(pages(&publisher, &format!("{query}&limit=2")).await.concat(), expected, "{query}");
         }
     }
@@ -148,10 +154,14 @@ mod tests {
             ("order=up", "order", "enum"),
             ("limt=3", "limt", "unknown"),
             ("limit=1&limit=2", "limit", "unique"),
+            (&format!("type={}", ["any.a"; 65].join(",")), "type", "maxItems"),
+            (&["type=any.a"; 65].join("&"), "type", "maxItems"),
         ] {
             refused(query).await.assert_field_problem("invalid_field", pointer, rule);
         }
         refused("type=a..b").await.assert_field_problem("invalid_name", "type", "name");
+        refused(&format!("type={}", "a".repeat(129))).await.assert_field_problem("invalid_name", "type", "name");
+        assert_eq!(refused(&format!("type={}", ["any.a"; 64].join(","))).await.status, 200);
         assert_eq!(refused("limit=100000").await.status, 200, "a limit above the maximum was refused");
     }
 

@@ -13,6 +13,8 @@ use crate::http::problem::Problem;
 const DEFAULT_LIMIT: u32 = 100;
 /// The maximum number of items on a page. A larger `limit` is reduced to it, not refused.
 const MAX_LIMIT: u32 = 1_000;
+/// The maximum number of type patterns of a request. Each event that the page examines is compared with each of them.
+const MAX_TYPE_PATTERNS: usize = 64;
 
 /// The query parameters that the endpoint has not read yet.
 ///
@@ -55,10 +57,14 @@ impl Parameters {
         }
     }
 
-    /// Takes `type`: type patterns, comma-separated or in several parameters.
+    /// Takes `type`: up to 64 type patterns, comma-separated or in several parameters.
     pub(crate) fn types(&mut self) -> Result<Vec<TypePattern>, Refused> {
         let texts = self.all("type");
-        let patterns = texts.iter().flat_map(|text| text.split(',')).map(TypePattern::parse);
+        let patterns = texts.iter().flat_map(|text| text.split(','));
+        if patterns.clone().count() > MAX_TYPE_PATTERNS {
+            return Err(invalid("type", "maxItems", "must have at most 64 patterns"));
+        }
+        let patterns = patterns.map(TypePattern::parse);
         patterns
             .collect::<Result<_, _>>()
             .map_err(|error| Refused::field(ErrorKind::InvalidName, "type", "name", error.to_string()))

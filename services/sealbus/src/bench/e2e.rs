@@ -163,7 +163,7 @@ async fn publish(client: &Client, args: &Args, time: Duration) -> Result<Vec<(Uu
 
 /// Measures how long JetStream takes to acknowledge single messages at the rate.
 async fn ack_times(broker: &Broker, ledger: &Ledger, args: &Args) -> Result<Percentiles, Failure> {
-    let mut records = ledger.history().log_page(None, 0, 1).await?;
+    let mut records = ledger.history().log_page(None, 0, 1).await?.records;
     let mut record = records.pop().ok_or_else(|| Failure::new("the ledger has no event"))?;
     let payload = format!("\"{}\"", "x".repeat(args.bytes));
     record.header.payload_hash = Hash::of(payload.as_bytes());

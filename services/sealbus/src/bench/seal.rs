@@ -41,10 +41,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let appending = load(&publisher.url, token.expose_secret(), &args.load, Duration::from_secs(args.seconds));
     let rate = appending.await?;
     let appended_in = started.elapsed();
-    let (backlog, oldest) = ledger.log().backlog().await?;
+    let (backlog, oldest) = (ledger.log().count_unsealed().await?, ledger.log().oldest_unsealed().await?);
     let leaves = ledger.log().size().await? - before;
     let ended = Instant::now();
-    while ledger.log().backlog().await?.0 > 0 {
+    while ledger.log().count_unsealed().await? > 0 {
         if ended.elapsed() > DRAIN_TIMEOUT {
             return Err(Failure::new("the seal queue does not drain; see the sealer's log"));
         }

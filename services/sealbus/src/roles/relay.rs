@@ -47,6 +47,7 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
         lease_duration: settings.get(table::LEASE),
         lease_renew_interval: settings.get(table::LEASE_RENEW_INTERVAL),
         beacon_interval: BEACON_INTERVAL,
+        beacon_retention: settings.get(table::BEACON_RETENTION),
         depth_interval: DEPTH_INTERVAL,
         drain_timeout: DRAIN_TIMEOUT,
     };

@@ -150,7 +150,7 @@ async fn row_29_two_sealers_at_once() {
     let anchored = Checkpoint::new(ORIGIN, 0, empty_root()).unwrap();
     let seal = async || {
         let (mut leaves, mut last) = (0, None);
-        while scene.ledger.log().backlog().await.unwrap().0 > 0 {
+        while scene.ledger.log().count_unsealed().await.unwrap() > 0 {
             let signing = Signing { signer: &scene.log, anchored: &anchored, time: now() };
             let sealed = scene.ledger.log().seal_batch(7, &HashSet::new(), Some(signing)).await.unwrap();
             leaves += sealed.leaves;

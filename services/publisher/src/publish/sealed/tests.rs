@@ -24,7 +24,7 @@ async fn publish(publisher: &Publisher, query: &str, body: &Value) -> TestRespon
 
 /// Waits until the ledger has this many events that are not sealed, and then seals and anchors them.
 async fn anchor_when_stored(publisher: &Publisher, events: u64) {
-    eventually("the events are stored", async || publisher.ledger.log().backlog().await.unwrap().0 >= events).await;
+    eventually("the events are stored", async || publisher.ledger.log().count_unsealed().await.unwrap() >= events).await;
     publisher.anchor().await;
 }
 
@@ -155,7 +155,7 @@ async fn an_invalid_wait_is_refused_before_anything_is_stored() {
 async fn a_publisher_that_stops_answers_the_requests_that_wait() {
     let publisher = start().await;
     let stopping = async {
-        eventually("the event is stored", async || publisher.ledger.log().backlog().await.unwrap().0 == 2).await;
+        eventually("the event is stored", async || publisher.ledger.log().count_unsealed().await.unwrap() == 2).await;
         publisher.shutdown.cancel();
     };
     let event = event(1);

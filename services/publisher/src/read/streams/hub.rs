@@ -116,7 +116,7 @@ impl Hub {
 
     async fn poll_log(&self, feed: &Feed) -> Result<(), LedgerError> {
         for _ in 0..QUERIES_PER_POLL {
-            let records = self.ledger.history().log_page(None, feed.next(), EVENTS_PER_QUERY).await?;
+            let records = self.ledger.history().log_page(None, feed.next(), EVENTS_PER_QUERY).await?.records;
             let is_last = records.len() < EVENTS_PER_QUERY as usize;
             for record in records {
                 if let Some(index) = record.log_index {

@@ -189,24 +189,28 @@ impl Stream {
 
     /// Reads events that are no longer in the feed, which begins at position `oldest`, from the ledger.
     async fn read_ledger(&mut self, oldest: u64) -> Result<(), LedgerError> {
-        let ledger = &self.streams.ledger;
-        let records = match &self.source {
-            Source::Log => ledger.history().log_page(self.tenants.as_deref(), self.position, QUEUE_LENGTH).await?,
+        let history = self.streams.ledger.history();
+        let (records, next) = match &self.source {
+            Source::Log => {
+                let page = history.log_page(self.tenants.as_deref(), self.position, QUEUE_LENGTH).await?;
+                (page.records, page.next)
+            }
             Source::Plan(tenant, plan) => {
                 if self.plan_no.is_none() {
-                    self.plan_no = ledger.history().plan_no(tenant.as_str(), plan.as_str()).await?;
+                    self.plan_no = history.plan_no(tenant.as_str(), plan.as_str()).await?;
                 }
-                match self.plan_no {
+                let records = match self.plan_no {
                     Some(plan_no) => {
-                        ledger.history().range(plan_no, self.position, oldest.saturating_sub(1), QUEUE_LENGTH).await?
+                        history.range(plan_no, self.position, oldest.saturating_sub(1), QUEUE_LENGTH).await?
                     }
                     None => Vec::new(),
-                }
+                };
+                (records, None)
             }
         };
         if records.is_empty() {
-            // All events before the feed belong to tenants that the stream filters out.
-            self.position = oldest;
+            // All events up to the next page, or up to the feed, belong to tenants that the stream filters out.
+            self.position = next.map_or(oldest, |next| next.min(oldest));
         }
         self.queue = records.into_iter().map(Arc::new).collect();
         Ok(())
