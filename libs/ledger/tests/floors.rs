@@ -104,7 +104,7 @@ async fn the_sweep_ends_at_the_first_young_leaf_even_if_a_later_one_looks_older(
 }
 
 #[tokio::test]
-async fn lag_counts_leaves_at_or_above_the_floors() {
+async fn the_age_is_that_of_the_oldest_leaf_at_or_above_the_floors() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     for n in 0..5 {
@@ -112,9 +112,21 @@ async fn lag_counts_leaves_at_or_above_the_floors() {
     }
     test.seal().await;
     let audit = subscribe_from_the_beginning(&test).await;
-    assert_eq!(test.ledger.floors().lags(&[audit]).await.unwrap(), [(audit, 11)]);
+    test.postgres
+        .admin(
+            "SET session_replication_role = replica;
+             UPDATE sealbus.log_leaves SET sealed_at = now() - interval '1 hour' * (11 - leaf_index) - interval '1 minute'",
+        )
+        .await;
+    let hours = async || {
+        let ages = test.ledger.floors().ages(&[audit]).await.unwrap();
+        ages.into_iter().map(|(number, seconds)| (number, (seconds / 3_600.0).floor())).collect::<Vec<_>>()
+    };
+    assert_eq!(hours().await, [(audit, 11.0)]);
     for partition in 0..8 {
         assert!(test.ledger.floors().advance(audit, partition, 0, 9).await.unwrap());
     }
-    assert_eq!(test.ledger.floors().lags(&[audit]).await.unwrap(), [(audit, 2)]);
+    assert_eq!(hours().await, [(audit, 2.0)]);
+    test.postgres.admin("UPDATE sealbus.floors SET floor = 11").await;
+    assert_eq!(hours().await, [(audit, 0.0)]);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sealbus_ledger::delivery::parking::SetAside;
-use sealbus_ledger::delivery::positions::{Move, PositionState, advance};
+use sealbus_ledger::delivery::positions::{Retention, Move, PositionState, advance};
 use sealbus_testkit::events::numbered as draft;
 use sealbus_testkit::ledger::call;
 
@@ -128,6 +128,29 @@ async fn a_position_without_a_row_follows_from_the_floor() {
     assert!(read.is_empty(), "a subscription without a floor has a position");
 }
 
+fn retention() -> Retention {
+    Retention { idle_positions: Duration::from_hours(24), attempts: Duration::from_hours(48) }
+}
+
+/// Attempts at an event that was applied meanwhile are deleted when they are old, those at the event that waits never.
+#[tokio::test]
+async fn old_attempts_at_applied_events_are_deleted() {
+    let scene = Scene::with(3).await;
+    let positions = scene.test.ledger.positions();
+    assert!(scene.park(&scene.position().await, 1).await);
+    assert!(scene.step(&scene.lease, &scene.position().await, 2).await);
+    assert!(scene.park(&scene.position().await, 2).await);
+    let prune = async || positions.prune(scene.subscription_no, 0, &retention(), 10).await.unwrap();
+    let attempts = async || {
+        let (one, two) = (positions.attempts(scene.subscription_no, scene.plan_no, 1), positions.attempts(scene.subscription_no, scene.plan_no, 2));
+        (one.await.unwrap().len(), two.await.unwrap().len())
+    };
+    scene.test.postgres.admin("UPDATE sealbus.attempts SET at = now() - interval '47 hours'").await;
+    assert_eq!((prune().await, attempts().await), ((0, None), (1, 1)), "a young attempt was deleted");
+    scene.test.postgres.admin("UPDATE sealbus.attempts SET at = now() - interval '49 hours'").await;
+    assert_eq!((prune().await, attempts().await), ((0, None), (0, 1)));
+}
+
 /// Each condition of pruning, if it alone is not met, keeps the row.
 #[tokio::test]
 async fn only_a_row_that_follows_from_the_floor_is_pruned() {
@@ -136,8 +159,7 @@ async fn only_a_row_that_follows_from_the_floor_is_pruned() {
     scene.test.seal().await;
     assert!(scene.step(&scene.lease, &scene.position().await, 3).await);
     let size = ledger.log().size().await.unwrap();
-    let prune =
-        || async { ledger.positions().prune(scene.subscription_no, Duration::from_hours(24), 10).await.unwrap() };
+    let prune = || async { ledger.positions().prune(scene.subscription_no, 0, &retention(), 10).await.unwrap().0 };
     let floor = |floor: u64| format!("UPDATE sealbus.floors SET floor = {floor}");
     let hash = |seq| format!("last_hash = '\\x{}'", scene.hash(seq));
 
