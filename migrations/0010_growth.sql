@@ -12,13 +12,24 @@ $$;
 -- A read of an encrypted event looks up whether an erasure names its key. Without this index it parses all erasures of the tenant.
 CREATE INDEX events_erased_keys ON sealbus.events USING gin (sealbus.erased_keys(payload::text)) WITH (fastupdate = off)
     WHERE type = 'subject.erased';
+-- Returns the places of the events that erase any of these keys, in whatever plan. It has planner settings of its own, because the
+-- sessions of Sealbus do not use bitmap scans, and an index of this kind can be read by nothing else.
+CREATE FUNCTION sealbus.erasures_of(keys text[]) RETURNS TABLE (plan_no bigint, seq bigint) LANGUAGE plpgsql STABLE
+    SET enable_bitmapscan = on
+    SET enable_indexscan = off
+    SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT e.plan_no, e.seq FROM sealbus.events e
+        WHERE e.type = 'subject.erased' AND sealbus.erased_keys(e.payload::text) && keys;
+END
+$$;
 
 -- Returns the highest seq of a plan whose leaf has a log index below `below`, or null. The leaves of a plan have the order of seq,
 -- so that bisection finds it, in a number of look-ups that grows with the logarithm of the plan's length. The last leaf is looked
 -- at first, because in most calls it is the one.
-CREATE FUNCTION sealbus.last_seq_below(log uuid, plan bigint, below bigint) RETURNS bigint LANGUAGE plpgsql STABLE
-    SET enable_seqscan = off
-AS $$
+CREATE FUNCTION sealbus.last_seq_below(log uuid, plan bigint, below bigint) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 DECLARE
     low bigint := 0;
     high bigint;
@@ -37,7 +48,7 @@ BEGIN
     RETURN nullif(low, 0);
 END
 $$;
-GRANT EXECUTE ON FUNCTION sealbus.erased_keys, sealbus.last_seq_below TO sealbus_writer;
+GRANT EXECUTE ON FUNCTION sealbus.erased_keys, sealbus.erasures_of, sealbus.last_seq_below TO sealbus_writer;
 
 -- The partition of the plan, for rows that are not live. It is a part of the index by which a process finds the positions that are
 -- due in its partitions, without those in others.

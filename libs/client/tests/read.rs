@@ -56,12 +56,9 @@ async fn whole_log_reads_to_the_end_of_the_log() {
 #[tokio::test]
 async fn whole_log_passes_a_page_without_events_that_has_a_next_page() {
     let page = |events: &[Value], next: Value| response(200, &json!({ "events": events, "next": next }));
-    let service = Service::start([
-        page(&[], json!("10000")),
-        page(&[event("any", 7)], Value::Null),
-        page(&[], Value::Null),
-    ])
-    .await;
+    let service =
+        Service::start([page(&[], json!("10000")), page(&[event("any", 7)], Value::Null), page(&[], Value::Null)])
+            .await;
     let events: Vec<Event> = service.client().whole_log(0).try_collect().await.expect("three pages");
     assert_eq!(seqs(&events), [7]);
     let lines: Vec<String> = service.requests().into_iter().map(|request| request.line).collect();

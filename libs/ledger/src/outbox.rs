@@ -96,7 +96,7 @@ impl Outbox<'_> {
                 SELECT o.id, o.plan_no, o.seq FROM sealbus.outbox o
                 WHERE o.partition = $1 AND o.id >= $2 ORDER BY o.id LIMIT $3
             ), smallest AS MATERIALIZED (
-                SELECT d.plan_no, (SELECT min(o.seq) FROM sealbus.outbox o WHERE o.plan_no = d.plan_no) AS seq
+                SELECT d.plan_no, (SELECT o.seq FROM sealbus.outbox o WHERE o.plan_no = d.plan_no ORDER BY o.plan_no, o.seq LIMIT 1) AS seq
                 FROM (SELECT DISTINCT plan_no FROM page) d
             )
             SELECT page.id, page.plan_no, page.seq, smallest.seq AS "smallest!" FROM page JOIN smallest USING (plan_no) ORDER BY page.id"#,
@@ -118,7 +118,7 @@ impl Outbox<'_> {
             FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (tenant, plan, at)
             JOIN sealbus.plans p ON p.tenant = w.tenant AND p.plan = w.plan
             CROSS JOIN LATERAL (
-                SELECT o.id, o.seq, (SELECT min(s.seq) FROM sealbus.outbox s WHERE s.plan_no = p.plan_no) AS smallest
+                SELECT o.id, o.seq, (SELECT s.seq FROM sealbus.outbox s WHERE s.plan_no = p.plan_no ORDER BY s.plan_no, s.seq LIMIT 1) AS smallest
                 FROM sealbus.outbox o WHERE o.plan_no = p.plan_no ORDER BY o.seq LIMIT $3
             ) o
             ORDER BY w.at, o.seq"#,

@@ -151,6 +151,36 @@ async fn a_changed_tree_does_not_grow() {
 }
 
 #[tokio::test]
+async fn roots_can_be_deleted_except_for_the_first_and_the_newest_signed_one() {
+    let test = TestLedger::start().await;
+    let (ledger, signer) = (&test.ledger, signer(&test));
+    ledger.log().begin(&signer, 1_000).await.unwrap();
+    append(&test, 1, 9).await;
+    let anchored = empty();
+    let signing = Signing { signer: &signer, anchored: &anchored, time: 1_000 };
+    for _ in 0..3 {
+        seal(ledger, 2, Some(signing)).await.unwrap();
+    }
+    seal(ledger, 2, None).await.unwrap();
+    for kept in [0, 6, 8] {
+        let refused = ledger.log().delete_roots(&[2, kept]).await.unwrap_err().to_string();
+        assert_eq!(
+            test.postgres.count("SELECT count(*) FROM sealbus.log_roots").await,
+            5,
+            "root {kept} was deleted: {refused}"
+        );
+    }
+    ledger.log().delete_roots(&[2, 4, 5]).await.unwrap();
+    let sizes = "SELECT sum(size)::bigint FROM sealbus.log_roots";
+    assert_eq!(test.postgres.count(sizes).await, 6 + 8);
+    assert!(ledger.log().newest_note().await.unwrap().unwrap().starts_with(&format!("{ORIGIN}\n6\n")));
+
+    // Sealing goes on, and the tree is the one over all leaves.
+    assert_eq!(seal(ledger, 100, Some(signing)).await.unwrap().leaves, 2);
+    assert_eq!(ledger.log().newest_tree().await.unwrap().root, root(&leaf_hashes(&test).await));
+}
+
+#[tokio::test]
 async fn the_first_checkpoint_is_created_once() {
     let test = TestLedger::start().await;
     let (ledger, signer) = (&test.ledger, signer(&test));

@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
+use std::time::Duration;
+
 use sealbus_core::event::Record;
 use sealbus_core::partition::PlanKey;
+use sealbus_core::timestamp::Timestamp;
 use sealbus_ledger::append::Appender;
-use sealbus_ledger::outbox::{Acknowledged, OutboxRow, Unsendable};
+use sealbus_ledger::outbox::{Acknowledged, Beacon, OutboxRow, Unsendable};
 use sealbus_testkit::TestLedger;
 use sealbus_testkit::events::numbered as draft;
 use sealbus_testkit::ledger::call;
@@ -187,4 +190,20 @@ async fn the_depth_has_the_number_of_rows_and_the_age_of_the_oldest() {
     assert!(busy.rows >= 7 && busy.oldest_seconds < 60.0, "{busy:?}");
     let idle = depths.iter().find(|depth| depth.partition == 63).unwrap();
     assert!(idle.rows == 0 && idle.oldest_seconds == 0.0, "{idle:?}");
+}
+
+#[tokio::test]
+async fn recording_a_beacon_deletes_expired_ones() {
+    let test = TestLedger::start().await;
+    let record = async |stream_seq: u64| {
+        let created = Timestamp::parse("2026-11-20T10:00:00Z").unwrap();
+        let beacon = Beacon { stream: "S", created, stream_seq, msg_id: "m", oldest_pending: None };
+        test.ledger.outbox().record_beacon(&beacon, Duration::from_hours(24)).await.unwrap();
+    };
+    for stream_seq in 1..=3 {
+        record(stream_seq).await;
+    }
+    test.postgres.admin("UPDATE sealbus.beacons SET at = now() - interval '1 hour' * (20 + stream_seq * 2)").await;
+    record(4).await;
+    assert_eq!(test.postgres.count("SELECT sum(stream_seq)::bigint FROM sealbus.beacons").await, 1 + 4);
 }

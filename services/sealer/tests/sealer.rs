@@ -2,6 +2,7 @@
 //! fork the log.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,13 +78,18 @@ impl Scene {
     }
 
     fn start_sealer(&self) -> Sealer {
-        let config = Config {
+        self.start_sealer_with(|_| ())
+    }
+
+    fn start_sealer_with(&self, change: impl FnOnce(&mut Config)) -> Sealer {
+        let mut config = Config {
             max_batch_events: 1_000,
             queue_poll_interval: Duration::from_millis(5),
             stopped_plan_retry_interval: Duration::from_mins(1),
             checkpoint_interval: Duration::from_millis(20),
             heartbeat_interval: Duration::from_millis(200),
         };
+        change(&mut config);
         let resources = Resources {
             ledger: self.ledger().clone(),
             signer: self.signer.clone(),
@@ -162,6 +168,26 @@ async fn sealed_events_are_signed_anchored_and_shown() {
         assert_eq!((newest.size(), newest.root()), (tree.size, tree.root), "{}", anchor.name());
         scene.assert_roots_are_in_the_ledger(&anchored).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_roots_of_anchored_checkpoints_are_kept() {
+    let scene = Scene::initialised().await;
+    scene.append("order-1", 300).await;
+    let sealer = scene.start_sealer_with(|config| {
+        config.max_batch_events = 1;
+        config.checkpoint_interval = Duration::from_millis(200);
+    });
+    scene.shown_size_becomes(301).await;
+    sealer.stop().await;
+
+    let anchored = scene.anchored(&scene.stream()).await;
+    let anchored = Vec::from_iter(anchored.iter().map(Checkpoint::size).collect::<BTreeSet<u64>>());
+    let count = i64::try_from(anchored.len()).unwrap();
+    let roots = "SELECT count(*) FROM sealbus.log_roots";
+    assert_eq!(scene.bus.postgres.count(&format!("{roots} WHERE size = ANY (ARRAY{anchored:?})")).await, count);
+    assert_eq!(scene.bus.postgres.count(roots).await, count, "a root that is not anchored was kept");
+    assert!(count < 301, "each transaction was anchored");
 }
 
 #[tokio::test(flavor = "multi_thread")]

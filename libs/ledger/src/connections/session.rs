@@ -10,6 +10,9 @@ use sqlx::{Executor as _, PgConnection};
 /// - `client_connection_check_interval`: the server ends a statement whose client has gone.
 /// - `idle_in_transaction_session_timeout`: a paused process does not keep locks.
 /// - `statement_timeout` and `lock_timeout`: the deadlines of the process replace them.
+/// - `enable_seqscan` and `enable_bitmapscan`: a statement that is planned while its table is empty reads rows in the order of an
+///   index when the table has grown (`docs/spec/protocol.md#tables-planning`).
+/// - `jit`: no statement gains from being compiled.
 const SETTINGS: &str = "\
 -- session
 SET default_transaction_isolation = 'read committed';
@@ -19,6 +22,9 @@ SET client_connection_check_interval = '1s';
 SET idle_in_transaction_session_timeout = '5s';
 SET statement_timeout = 0;
 SET lock_timeout = 0;
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SET jit = off;
 SET row_security = on;
 SET standard_conforming_strings = on;
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply'";

@@ -144,19 +144,15 @@ impl DataKeys<'_> {
     }
 
     /// Returns what the ledger knows about the data keys with these names (tenant, key id), in the order of the names.
-    ///
-    /// The erasures that name a key are found by the index of keys, and by no other one: OFFSET keeps the comparison of the tenant
-    /// out of the search.
     pub async fn stored(self, names: &[(String, Uuid)]) -> Result<Vec<StoredKey>, LedgerError> {
         let (tenants, ids) = columns(names);
         let rows = sqlx::query!(
             r#"-- stored_keys
             SELECT w.tenant AS "tenant!", w.key_id AS "key_id!", k.subject AS "subject?", k.epoch AS "epoch?", k.kek AS "kek?",
                    k.wrapped AS "wrapped?",
-                   EXISTS (SELECT FROM (
-                               SELECT e.tenant, e.plan_no FROM sealbus.events e
-                               WHERE e.type = 'subject.erased' AND sealbus.erased_keys(e.payload::text) @> ARRAY[w.key_id::text] OFFSET 0
-                           ) e JOIN sealbus.plans p ON p.plan_no = e.plan_no
+                   EXISTS (SELECT FROM sealbus.erasures_of(ARRAY[w.key_id::text]) found
+                           JOIN sealbus.events e ON e.plan_no = found.plan_no AND e.seq = found.seq
+                           JOIN sealbus.plans p ON p.plan_no = found.plan_no
                            WHERE e.tenant = w.tenant AND p.plan = '_erasures') AS "erased!"
             FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS w (tenant, key_id, at)
             LEFT JOIN sealbus.data_keys k ON k.tenant = w.tenant AND k.key_id = w.key_id

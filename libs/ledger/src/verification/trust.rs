@@ -69,10 +69,8 @@ impl Verification<'_> {
                     WHERE o.tenant = $2 AND o.plan = $3 AND n.tenant = $2 AND n.payload_mode = 2
                 )",
                 from
-                "FROM (
-                    SELECT e.* FROM sealbus.events e
-                    WHERE e.type = 'subject.erased' AND sealbus.erased_keys(e.payload::text) && (SELECT keys FROM named) OFFSET 0
-                 ) e
+                "FROM named CROSS JOIN LATERAL sealbus.erasures_of(named.keys) found
+                 JOIN sealbus.events e ON e.plan_no = found.plan_no AND e.seq = found.seq
                  JOIN sealbus.plans p ON p.plan_no = e.plan_no
                  LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq
                  WHERE p.plan = $1 AND e.tenant = $2 ORDER BY e.seq",

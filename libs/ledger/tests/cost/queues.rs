@@ -5,15 +5,19 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use sealbus_core::names::Subscription;
+use sealbus_ledger::Ledger;
 use sealbus_ledger::delivery::positions::Retention;
 use sealbus_ledger::delivery::subscriptions::Start;
+use sealbus_ledger::history::PageQuery;
+use sealbus_ledger::outbox::Acknowledged;
+use sealbus_testkit::ledger::{plan, tenant};
 
 use crate::tables::Tables;
 
 /// Creates the subscription `audit` from the beginning, and returns its number.
 async fn subscribe(tables: &Tables) -> i64 {
     let audit = Subscription::parse("audit").unwrap();
-    tables.ledger.subscriptions().find_or_create(&audit, Start::Beginning).await.unwrap().subscription_no
+    tables.ledger().await.subscriptions().find_or_create(&audit, Start::Beginning).await.unwrap().subscription_no
 }
 
 /// Adds 20,000 plans, each with a position of the subscription in this state. `next_at` is an SQL expression of the plan `p`.
@@ -35,11 +39,11 @@ async fn due_positions_are_found_without_those_of_other_partitions_and_those_tha
     let next_at = "now() + CASE WHEN p.partition <> 3 THEN interval '-1 day' WHEN p.plan_no % 400 = 4 THEN interval '-1 hour' ELSE interval '1 day' END";
     add_positions(&tables, audit, "parked", next_at).await;
     tables.sql("ANALYZE").await;
-    let (due, rows) = tables.cost(tables.ledger.positions().due(&[(audit, 3)], 100)).await;
+    let (due, rows) = tables.cost(async |ledger| ledger.positions().due(&[(audit, 3)], 100).await).await;
     let due = due.unwrap();
     assert!(due.len() > 5 && due.len() < 100 && due.iter().all(|plan| plan.partition == 3), "{}", due.len());
     assert!(rows < 4 * 100, "{rows} rows were read for {} due positions", due.len());
-    let (due, rows) = tables.cost(tables.ledger.positions().due(&[(audit, 4), (audit, 5)], 100)).await;
+    let (due, rows) = tables.cost(async |ledger| ledger.positions().due(&[(audit, 4), (audit, 5)], 100).await).await;
     assert_eq!(due.unwrap().len(), 100);
     assert!(rows < 6 * 100, "{rows} rows were read for 100 of 5,000 due positions");
 }
@@ -51,7 +55,7 @@ async fn a_position_has_its_partition_when_it_is_not_live_any_more() {
     add_positions(&tables, audit, "live", "NULL").await;
     tables.sql("UPDATE sealbus.positions SET state = 'behind', next_at = now() WHERE plan_no % 1000 = 7").await;
     let held: Vec<(i64, u32)> = (0..8).map(|partition| (audit, partition)).collect();
-    assert_eq!(tables.ledger.positions().due(&held, 100).await.unwrap().len(), 20);
+    assert_eq!(tables.ledger().await.positions().due(&held, 100).await.unwrap().len(), 20);
 }
 
 #[tokio::test]
@@ -73,10 +77,10 @@ async fn pruning_examines_each_position_once() {
         )
         .await;
     let retention = Retention { idle_positions: Duration::from_hours(24), attempts: Duration::from_hours(24) };
-    let whole = async {
+    let whole = async |ledger: &Ledger| {
         let (mut total, mut after) = (0, Some(0));
         while let Some(plan_no) = after {
-            let (pruned, next) = tables.ledger.positions().prune(audit, plan_no, &retention, 500).await.unwrap();
+            let (pruned, next) = ledger.positions().prune(audit, plan_no, &retention, 500).await.unwrap();
             (total, after) = (total + pruned, next);
         }
         total
@@ -93,55 +97,115 @@ async fn the_state_of_the_sweep_and_of_sealing_is_read_from_few_rows() {
     let audit = subscribe(&tables).await;
     let long = tables.add_plan("acme", "long", 20_000, "'test.happened'", "'{}'").await;
     tables.seal(long).await;
-    tables.sql(&format!("INSERT INTO sealbus.seal_queue (plan_no, seq) SELECT {long}, n FROM generate_series(1, 20000) n; ANALYZE")).await;
-    let (ages, rows) = tables.cost(tables.ledger.floors().ages(&[audit])).await;
+    tables
+        .sql(&format!(
+            "INSERT INTO sealbus.seal_queue (plan_no, seq) SELECT {long}, n FROM generate_series(1, 20000) n; ANALYZE"
+        ))
+        .await;
+    let (ages, rows) = tables.cost(async |ledger| ledger.floors().ages(&[audit]).await).await;
     assert_eq!(ages.unwrap().len(), 1);
     assert!(rows < 50, "{rows} rows were read for the age of the oldest leaf above the floors");
-    let (age, rows) = tables.cost(tables.ledger.log().oldest_unsealed()).await;
+    let (age, rows) = tables.cost(async |ledger| ledger.log().oldest_unsealed().await).await;
     assert!(age.unwrap() > 0.0);
     assert!(rows < 10, "{rows} rows were read for the age of the oldest event in the seal queue");
 }
 
-/// A statement that is planned for an empty table keeps its plan for as long as the table is not analyzed.
-#[tokio::test]
-async fn statements_that_were_planned_for_empty_queues_use_their_indexes_when_the_queues_are_full() {
+/// Calls a statement while the queues are empty, often enough that the session keeps its plan, then fills the queues, and calls it
+/// once more. Returns its last result, and the rows that were read in all.
+async fn planned_while_empty<T>(call: impl AsyncFn(&Ledger, i64) -> T) -> (T, i64) {
     let tables = Tables::start().await;
     let audit = subscribe(&tables).await;
     let long = tables.add_plan("acme", "long", 20_000, "'test.happened'", "'{}'").await;
-    tables.sql("DELETE FROM sealbus.outbox; DELETE FROM sealbus.seal_queue").await;
-    tables.sql("VACUUM ANALYZE sealbus.outbox").await;
-    tables.sql("VACUUM ANALYZE sealbus.seal_queue").await;
-    tables.sql("VACUUM ANALYZE sealbus.positions").await;
-    let ledger = &tables.ledger;
-    let held = [(audit, 1), (audit, 2)];
-    // The sixth execution of a prepared statement can use the plan that is kept.
-    for _ in 0..8 {
-        assert!(ledger.outbox().page(1, 0, 100).await.unwrap().is_empty());
-        assert!(ledger.outbox().of_plans(&[("acme", "long")], 10).await.unwrap().is_empty());
-        assert!(ledger.positions().due(&held, 100).await.unwrap().is_empty());
-        assert_eq!(ledger.log().oldest_unsealed().await.unwrap().to_bits(), 0.0_f64.to_bits());
-        assert_eq!(ledger.log().seal_batch(100, &HashSet::new(), None).await.unwrap().leaves, 0);
+    tables.add_plans("acme", "'order-' || n", 20_000).await;
+    tables.sql("DELETE FROM sealbus.outbox; DELETE FROM sealbus.seal_queue; ANALYZE").await;
+    for table in ["outbox", "seal_queue", "positions", "attempts"] {
+        tables.sql(&format!("VACUUM sealbus.{table}")).await;
     }
-    tables
-        .sql(&format!(
-            "INSERT INTO sealbus.outbox (partition, plan_no, seq) SELECT 1, {long}, n FROM generate_series(1, 20000) n;
-             INSERT INTO sealbus.seal_queue (plan_no, seq) SELECT {long}, n FROM generate_series(1, 20000) n"
-        ))
-        .await;
-    add_positions(&tables, audit, "parked", "now() - interval '1 hour'").await;
-    let (page, rows) = tables.cost(ledger.outbox().page(1, 0, 100)).await;
-    assert_eq!(page.unwrap().len(), 100);
-    assert!(rows < 500, "{rows} rows were read for a page of the outbox");
-    let (lowest, rows) = tables.cost(ledger.outbox().of_plans(&[("acme", "long")], 10)).await;
-    assert_eq!(lowest.unwrap().len(), 10);
-    assert!(rows < 100, "{rows} rows were read for the lowest rows of a plan");
-    let (due, rows) = tables.cost(ledger.positions().due(&held, 100)).await;
-    assert_eq!(due.unwrap().len(), 100);
-    assert!(rows < 600, "{rows} rows were read for due positions");
-    let (_, rows) = tables.cost(ledger.log().oldest_unsealed()).await;
-    assert!(rows < 10, "{rows} rows were read for the oldest row of the seal queue");
-    // The stored events are not valid, so that their plan is stopped. What counts is how many rows are read for a batch of 100.
-    let (sealed, rows) = tables.cost(ledger.log().seal_batch(100, &HashSet::new(), None)).await;
-    assert_eq!(sealed.unwrap().stopped.len(), 1);
-    assert!(rows < 1_000, "{rows} rows were read for a batch of the sealer");
+    let fill = format!(
+        "INSERT INTO sealbus.outbox (partition, plan_no, seq) SELECT 1, {long}, n FROM generate_series(1, 20000) n;
+         INSERT INTO sealbus.seal_queue (plan_no, seq) SELECT {long}, n FROM generate_series(1, 20000) n;
+         INSERT INTO sealbus.positions (subscription_no, plan_no, next_seq, last_hash, state, next_at, epoch, partition)
+         SELECT {audit}, {long} + n, 2, sha256(''), 'parked', now() - interval '1 hour', 1, 1 FROM generate_series(1, 20000) n;
+         INSERT INTO sealbus.attempts (subscription_no, plan_no, seq, n, error)
+         SELECT {audit}, {long} + n, 2, 1, 'failed' FROM generate_series(1, 20000) n"
+    );
+    let calls = async |ledger: &Ledger| {
+        for _ in 0..8 {
+            call(ledger, audit).await;
+        }
+        tables.sql(&fill).await;
+        call(ledger, audit).await
+    };
+    tables.cost(calls).await
+}
+
+#[tokio::test]
+async fn a_page_of_the_outbox_is_read_by_its_index() {
+    let (page, rows) = planned_while_empty(async |ledger, _| ledger.outbox().page(1, 0, 100).await.unwrap()).await;
+    assert_eq!(page.len(), 100);
+    assert!(rows < 1_000, "{rows} rows were read for a page of the outbox");
+}
+
+#[tokio::test]
+async fn the_lowest_rows_of_a_plan_in_the_outbox_are_read_by_their_index() {
+    let lowest = async |ledger: &Ledger, _| ledger.outbox().of_plans(&[("acme", "long")], 10).await.unwrap();
+    let (rows_of_plan, rows) = planned_while_empty(lowest).await;
+    assert_eq!(rows_of_plan.len(), 10);
+    assert!(rows < 500, "{rows} rows were read for the lowest rows of a plan");
+}
+
+#[tokio::test]
+async fn the_phantoms_and_acknowledged_rows_of_the_outbox_are_found_by_their_index() {
+    let delete = async |ledger: &Ledger, _| {
+        let record = ledger
+            .history()
+            .page(&tenant("acme"), &plan("long"), &PageQuery { limit: 1, ..PageQuery::default() })
+            .await;
+        let record = record.unwrap().records.pop().unwrap();
+        let ids: Vec<i64> = ledger.outbox().page(1, 0, 1).await.unwrap().iter().map(|row| row.id).collect();
+        let acknowledged: Vec<_> = ids.iter().map(|id| Acknowledged { id: *id, record: &record }).collect();
+        ledger.outbox().delete_acknowledged(&acknowledged).await.unwrap().len()
+    };
+    let (deleted, rows) = planned_while_empty(delete).await;
+    assert_eq!(deleted, 1);
+    assert!(rows < 1_000, "{rows} rows were read to delete one row");
+}
+
+#[tokio::test]
+async fn due_positions_are_read_by_their_index() {
+    let due = async |ledger: &Ledger, audit| ledger.positions().due(&[(audit, 1), (audit, 2)], 100).await.unwrap();
+    let (due, rows) = planned_while_empty(due).await;
+    assert_eq!(due.len(), 100);
+    assert!(rows < 1_000, "{rows} rows were read for due positions");
+}
+
+#[tokio::test]
+async fn positions_of_a_few_plans_are_read_by_their_index() {
+    let read = async |ledger: &Ledger, audit| ledger.positions().read(audit, &[10, 20, 30]).await.unwrap();
+    let (positions, rows) = planned_while_empty(read).await;
+    assert_eq!(positions.len(), 3);
+    assert!(rows < 1_000, "{rows} rows were read for three positions");
+}
+
+#[tokio::test]
+async fn attempts_and_seen_seqs_of_a_plan_are_found_by_their_index() {
+    let mark = async |ledger: &Ledger, audit| {
+        let attempts = ledger.positions().attempts(audit, 10, 2).await.unwrap().len();
+        (ledger.positions().mark_seen(audit, &[(10, 7)]).await.unwrap().len(), attempts)
+    };
+    let (found, rows) = planned_while_empty(mark).await;
+    assert_eq!(found, (1, 1));
+    assert!(rows < 500, "{rows} rows were read for one position and its attempts");
+}
+
+/// The stored events are not valid, so that their plan is stopped. What counts is the number of rows that are read for a batch.
+#[tokio::test]
+async fn a_batch_of_the_sealer_is_read_by_its_index() {
+    let seal = async |ledger: &Ledger, _| {
+        let sealed = ledger.log().seal_batch(100, &HashSet::new(), None).await.unwrap();
+        (sealed.stopped.len(), ledger.log().oldest_unsealed().await.unwrap() > 0.0)
+    };
+    let (sealed, rows) = planned_while_empty(seal).await;
+    assert_eq!(sealed, (1, true));
+    assert!(rows < 1_500, "{rows} rows were read for a batch of the sealer");
 }

@@ -30,7 +30,8 @@ async fn a_page_of_a_long_plan_reads_the_rows_that_it_returns() {
     let tables = start_with_a_long_plan().await;
     for (after_seq, descending) in [(0, false), (15_000, false), (0, true), (15_000, true)] {
         let query = PageQuery { after_seq, limit: 100, descending, ..PageQuery::default() };
-        let (page, rows) = tables.cost(tables.ledger.history().page(&tenant("acme"), &plan("long"), &query)).await;
+        let (page, rows) =
+            tables.cost(async |ledger| ledger.history().page(&tenant("acme"), &plan("long"), &query).await).await;
         let page = page.unwrap();
         assert_eq!((page.records.len(), page.head), (100, u64::from(EVENTS)));
         assert!(rows < 500, "{rows} rows were read for a page of 100 events: {query:?}");
@@ -44,7 +45,8 @@ async fn a_page_of_a_rare_type_ends_early_and_its_followers_find_the_event() {
         let mut query = PageQuery { limit: 100, types: types("rare.*"), descending, ..PageQuery::default() };
         let (mut found, mut pages) = (Vec::new(), 0);
         loop {
-            let (page, rows) = tables.cost(tables.ledger.history().page(&tenant("acme"), &plan("long"), &query)).await;
+            let (page, rows) =
+                tables.cost(async |ledger| ledger.history().page(&tenant("acme"), &plan("long"), &query).await).await;
             assert!(rows < i64::try_from(MAX_EXAMINED).unwrap() + 100, "{rows} rows were read for a page");
             let page = page.unwrap();
             found.extend(page.records.iter().map(|record| record.header.seq));
@@ -64,7 +66,8 @@ async fn a_page_of_the_log_for_a_small_tenant_ends_early_and_its_followers_find_
     tables.sql("ANALYZE").await;
     let (mut found, mut from, mut pages) = (Vec::new(), 0, 0);
     loop {
-        let (page, rows) = tables.cost(tables.ledger.history().log_page(Some(&[tenant("small")]), from, 100)).await;
+        let (page, rows) =
+            tables.cost(async |ledger| ledger.history().log_page(Some(&[tenant("small")]), from, 100).await).await;
         // A leaf and its plan, for each leaf that is examined.
         assert!(rows < 2 * i64::try_from(MAX_EXAMINED).unwrap() + 100, "{rows} rows were read for a page");
         let page = page.unwrap();
@@ -75,7 +78,7 @@ async fn a_page_of_the_log_for_a_small_tenant_ends_early_and_its_followers_find_
     }
     assert_eq!((found, pages), (vec![u64::from(EVENTS), u64::from(EVENTS) + 1], 4));
 
-    let (page, rows) = tables.cost(tables.ledger.history().log_page(None, 20_000, 100)).await;
+    let (page, rows) = tables.cost(async |ledger| ledger.history().log_page(None, 20_000, 100).await).await;
     assert_eq!(page.unwrap().records.len(), 100);
     assert!(rows < 500, "{rows} rows were read for a page of 100 events");
 }
@@ -86,10 +89,11 @@ async fn a_list_of_plans_by_prefix_ends_with_the_last_name_that_has_it() {
     tables.add_plans("acme", "'order-' || n", 20_000).await;
     tables.add_plans("acme", "'a~' || n", 3).await;
     tables.sql("ANALYZE").await;
-    let (names, rows) = tables.cost(tables.ledger.history().plans(&tenant("acme"), "a~", "", 100)).await;
+    let (names, rows) = tables.cost(async |ledger| ledger.history().plans(&tenant("acme"), "a~", "", 100).await).await;
     assert_eq!(names.unwrap(), ["a~1", "a~2", "a~3"]);
     assert!(rows < 20, "{rows} rows were read for 3 names");
-    let (names, rows) = tables.cost(tables.ledger.history().plans(&tenant("acme"), "order-1", "order-15", 100)).await;
+    let (names, rows) =
+        tables.cost(async |ledger| ledger.history().plans(&tenant("acme"), "order-1", "order-15", 100).await).await;
     assert_eq!(names.unwrap().len(), 100);
     assert!(rows < 200, "{rows} rows were read for 100 names");
 }
@@ -98,18 +102,21 @@ async fn a_list_of_plans_by_prefix_ends_with_the_last_name_that_has_it() {
 async fn a_place_below_an_index_is_found_by_bisection() {
     let tables = start_with_a_long_plan().await;
     let (acme, long) = (tenant("acme"), plan("long"));
-    for (below, expected) in [(0, None), (1, Some(1)), (2, Some(2)), (17_345, Some(17_345)), (29_999, Some(29_999)), (90_000, Some(30_000))] {
-        let (head, rows) = tables.cost(tables.ledger.history().head(&acme, &long, Some(below))).await;
+    for (below, expected) in
+        [(0, None), (1, Some(1)), (2, Some(2)), (17_345, Some(17_345)), (29_999, Some(29_999)), (90_000, Some(30_000))]
+    {
+        let (head, rows) = tables.cost(async |ledger| ledger.history().head(&acme, &long, Some(below)).await).await;
         assert_eq!(head.unwrap().map(|head| head.seq), expected, "below {below}");
         assert!(rows < 60, "{rows} rows were read for the head below {below}");
     }
     // The position of a subscription that has no row for the plan.
     let audit = Subscription::parse("audit").unwrap();
-    let audit = tables.ledger.subscriptions().find_or_create(&audit, Start::Beginning).await.unwrap().subscription_no;
-    let plan_no = tables.ledger.history().plan_no("acme", "long").await.unwrap().unwrap();
+    let audit =
+        tables.ledger().await.subscriptions().find_or_create(&audit, Start::Beginning).await.unwrap().subscription_no;
+    let plan_no = tables.ledger().await.history().plan_no("acme", "long").await.unwrap().unwrap();
     for (floor, expected) in [(0, 1), (12_000, 12_001), (30_000, 30_001)] {
         tables.sql(&format!("UPDATE sealbus.floors SET floor = {floor}")).await;
-        let (positions, rows) = tables.cost(tables.ledger.positions().read(audit, &[plan_no])).await;
+        let (positions, rows) = tables.cost(async |ledger| ledger.positions().read(audit, &[plan_no]).await).await;
         assert_eq!(positions.unwrap()[&plan_no].next_seq, expected);
         assert!(rows < 60, "{rows} rows were read for a position at floor {floor}");
     }
@@ -124,15 +131,18 @@ async fn looking_a_data_key_up_does_not_read_the_erasures_of_other_keys() {
     tables.add_plan("acme", "_erasures", 20_000, "'subject.erased'", &format!("({ERASURE})::json")).await;
     tables.sql("ANALYZE").await;
     let key = |number: u128| ("acme".to_owned(), Uuid::from_u128(number));
-    let (keys, rows) = tables.cost(tables.ledger.data_keys().stored(&[key(7), key(30_000), key(20_000)])).await;
+    let (keys, rows) =
+        tables.cost(async |ledger| ledger.data_keys().stored(&[key(7), key(30_000), key(20_000)]).await).await;
     let erased: Vec<bool> = keys.unwrap().iter().map(|key| key.erased).collect();
     assert_eq!(erased, [true, false, true]);
     assert!(rows < 100, "{rows} rows were read for three keys");
     // Erasures of another tenant, and in another plan, do not count.
     let other = [("other".to_owned(), Uuid::from_u128(7))];
-    assert!(!tables.ledger.data_keys().stored(&other).await.unwrap()[0].erased);
-    tables.sql("SET session_replication_role = replica; UPDATE sealbus.plans SET plan = 'p' WHERE plan = '_erasures'").await;
-    assert!(!tables.ledger.data_keys().stored(&[key(7)]).await.unwrap()[0].erased);
+    assert!(!tables.ledger().await.data_keys().stored(&other).await.unwrap()[0].erased);
+    tables
+        .sql("SET session_replication_role = replica; UPDATE sealbus.plans SET plan = 'p' WHERE plan = '_erasures'")
+        .await;
+    assert!(!tables.ledger().await.data_keys().stored(&[key(7)]).await.unwrap()[0].erased);
 }
 
 #[tokio::test]
@@ -141,8 +151,8 @@ async fn an_erasure_that_sealbus_did_not_write_stops_no_read() {
     let payloads = "(ARRAY['{\"keys\":3}', '[]', 'null', '{\"keys\":\"\\u0000\"}', '1e999999', '{}'])[seq]::json";
     tables.add_plan("acme", "_erasures", 6, "'subject.erased'", payloads).await;
     let names = [("acme".to_owned(), Uuid::from_u128(7))];
-    assert!(!tables.ledger.data_keys().stored(&names).await.unwrap()[0].erased);
-    assert_eq!(tables.ledger.data_keys().redo_erasures().await.unwrap(), 0);
+    assert!(!tables.ledger().await.data_keys().stored(&names).await.unwrap()[0].erased);
+    assert_eq!(tables.ledger().await.data_keys().redo_erasures().await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -155,7 +165,8 @@ async fn verifying_a_plan_reads_no_other_plan_and_no_erasure_of_other_keys() {
     tables.sql("ANALYZE").await;
     let scope = Scope::Plan(tenant("acme"), plan("short"));
     let keyring = Keyring::parse(&sealbus_testkit::keyring()).unwrap();
-    let (verified, rows) = tables.cost(tables.ledger.verification().verify_chains(&scope, &keyring)).await;
+    let (verified, rows) =
+        tables.cost(async |ledger| ledger.verification().verify_chains(&scope, &keyring).await).await;
     assert_eq!(verified.unwrap().events, 10);
     assert!(rows < 200, "{rows} rows were read for a plan of ten events");
 }

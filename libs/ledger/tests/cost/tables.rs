@@ -1,20 +1,22 @@
 //! A ledger whose tables are filled with SQL, and the rows that a call of it reads.
 
 use sealbus_ledger::Ledger;
-use sealbus_testkit::{Postgres, TestLedger};
+use sealbus_testkit::{Postgres, TestLedger, eventually_eq};
 
-/// A ledger with a single connection, and its database.
+/// The database of a ledger.
 pub(crate) struct Tables {
-    pub ledger: Ledger,
-    pub postgres: Postgres,
+    postgres: Postgres,
 }
 
 impl Tables {
     /// Creates a ledger with its first event, which is not sealed.
     pub(crate) async fn start() -> Self {
-        let test = TestLedger::start().await;
-        let ledger = Ledger::open(&test.postgres.url(), 1).await.unwrap();
-        Self { ledger, postgres: test.postgres }
+        Self { postgres: TestLedger::start().await.postgres }
+    }
+
+    /// Opens the ledger with new connections.
+    pub(crate) async fn ledger(&self) -> Ledger {
+        sealbus_testkit::ledger::open(&self.postgres.url()).await
     }
 
     /// Adds plans of a tenant, with these names as an SQL expression of `n`, and with partition `n % 8`.
@@ -28,7 +30,7 @@ impl Tables {
     /// Adds a plan with this many events. `event_type` and `payload` are SQL expressions of `seq`. Returns the number of the plan.
     pub(crate) async fn add_plan(&self, tenant: &str, plan: &str, events: u32, event_type: &str, payload: &str) -> i64 {
         self.add_plans(tenant, &format!("'{plan}'"), 1).await;
-        let plan_no = self.ledger.history().plan_no(tenant, plan).await.unwrap().unwrap();
+        let plan_no = self.ledger().await.history().plan_no(tenant, plan).await.unwrap().unwrap();
         self.sql(&format!(
             "INSERT INTO sealbus.events
              SELECT {plan_no}, seq, '{tenant}', gen_random_uuid(), {event_type}, 1, now(), now(), 'urn:test', 'tester', '', '', 1, 2,
@@ -42,7 +44,8 @@ impl Tables {
 
     /// Gives all events of a plan leaves, after those that the log has.
     pub(crate) async fn seal(&self, plan_no: i64) {
-        let (log_id, size) = (self.ledger.deployment().log_id, self.ledger.log().size().await.unwrap());
+        let ledger = self.ledger().await;
+        let (log_id, size) = (ledger.deployment().log_id, ledger.log().size().await.unwrap());
         self.sql(&format!(
             "INSERT INTO sealbus.log_leaves SELECT '{log_id}', {size} + e.seq - 1, e.plan_no, e.seq, p.partition, e.event_hash
              FROM sealbus.events e JOIN sealbus.plans p USING (plan_no) WHERE e.plan_no = {plan_no}"
@@ -55,17 +58,20 @@ impl Tables {
         self.postgres.admin(sql).await;
     }
 
-    /// Returns the result of a call of the ledger, and the number of rows and index entries that its statements read.
+    /// Returns the result of calls of the ledger, and the number of rows and index entries that their statements read, with a few
+    /// more for opening the ledger.
     ///
-    /// The ledger has one connection, so that its statistics are complete once that connection has reported them.
-    pub(crate) async fn cost<T>(&self, call: impl Future<Output = T>) -> (T, i64) {
+    /// The calls have connections of their own, because a session reports its counts for certain only when it ends.
+    pub(crate) async fn cost<T>(&self, calls: impl AsyncFnOnce(&Ledger) -> T) -> (T, i64) {
         let before = self.rows_read().await;
-        let result = call.await;
+        let result = calls(&self.ledger().await).await;
         (result, self.rows_read().await - before)
     }
 
+    /// Returns the number of rows and index entries that all sessions of the database have read so far, once they have ended.
     async fn rows_read(&self) -> i64 {
-        sqlx::query("SELECT pg_stat_force_next_flush()").execute(self.ledger.effects_pool()).await.unwrap();
+        let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        eventually_eq("the number of sessions", 0, async || self.postgres.count(others).await).await;
         self.postgres
             .count(
                 "SELECT ((SELECT sum(seq_tup_read) FROM pg_stat_user_tables) + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes))::bigint",

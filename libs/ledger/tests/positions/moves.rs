@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sealbus_ledger::delivery::parking::SetAside;
-use sealbus_ledger::delivery::positions::{Retention, Move, PositionState, advance};
+use sealbus_ledger::delivery::positions::{Move, PositionState, Retention, advance};
 use sealbus_testkit::events::numbered as draft;
 use sealbus_testkit::ledger::call;
 
@@ -142,7 +142,10 @@ async fn old_attempts_at_applied_events_are_deleted() {
     assert!(scene.park(&scene.position().await, 2).await);
     let prune = async || positions.prune(scene.subscription_no, 0, &retention(), 10).await.unwrap();
     let attempts = async || {
-        let (one, two) = (positions.attempts(scene.subscription_no, scene.plan_no, 1), positions.attempts(scene.subscription_no, scene.plan_no, 2));
+        let (one, two) = (
+            positions.attempts(scene.subscription_no, scene.plan_no, 1),
+            positions.attempts(scene.subscription_no, scene.plan_no, 2),
+        );
         (one.await.unwrap().len(), two.await.unwrap().len())
     };
     scene.test.postgres.admin("UPDATE sealbus.attempts SET at = now() - interval '47 hours'").await;

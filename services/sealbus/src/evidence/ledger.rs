@@ -61,7 +61,8 @@ pub(crate) async fn verify(evidence: &LedgerEvidence, request: &VerifyRequest) -
     let resumed = resumed.map(|(place, note)| KnownNote::open(place, note, pins)).transpose()?;
 
     let log = Arc::new(check_log(evidence, request.max_age, since.iter().chain(&resumed)).await?);
-    let mut basis = Basis::with_log(ledger.verification().trust(&pins.keyring, log.size(), &request.scope).await?, log.clone());
+    let mut basis =
+        Basis::with_log(ledger.verification().trust(&pins.keyring, log.size(), &request.scope).await?, log.clone());
     basis.until = until;
     // Payloads are opened if the keyring can open them.
     basis.opens = Some(pins.keyring.clone()).filter(|keyring| keyring.keys().any(|key| key.kind == KeyKind::Kek));

@@ -11,6 +11,9 @@ use sealbus_core::log::note::Note;
 
 use super::{Anchor, AnchorError, RECENT_NOTES};
 
+/// The bytes at the end of a file in which its newest notes are looked for first. If they are not enough, twice as many are read.
+const TAIL: u64 = 64 * 1024;
+
 /// A file of notes.
 pub struct AnchorFile(PathBuf);
 
@@ -44,11 +47,7 @@ impl Anchor for AnchorFile {
     }
 
     async fn notes(&self, all: bool) -> Result<Vec<Vec<u8>>, AnchorError> {
-        let mut notes = self.blocking(read).await?;
-        if !all {
-            notes.drain(..notes.len().saturating_sub(RECENT_NOTES));
-        }
-        Ok(notes)
+        self.blocking(move |path| read(path, if all { usize::MAX } else { RECENT_NOTES })).await
     }
 }
 
@@ -77,15 +76,31 @@ fn append(path: &Path, note: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads the notes of a file, which may not exist yet. A line that a crash has truncated is ignored.
-fn read(path: &Path) -> io::Result<Vec<Vec<u8>>> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
+/// Reads up to `limit` notes of a file, which may not exist yet: the newest ones, oldest first. A line that a crash has truncated is
+/// ignored. The file is read from its end, as far as necessary.
+fn read(path: &Path, limit: usize) -> io::Result<Vec<Vec<u8>>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let notes = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<String>(line).ok());
-    Ok(notes.map(String::into_bytes).collect())
+    let length = file.seek(SeekFrom::End(0))?;
+    let mut tail = if limit == usize::MAX { length } else { TAIL };
+    loop {
+        let start = length.saturating_sub(tail);
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::new();
+        (&file).take(length - start).read_to_end(&mut bytes)?;
+        // The first line of a part is incomplete.
+        let incomplete = usize::from(start > 0);
+        let lines = bytes.split(|byte| *byte == b'\n').skip(incomplete);
+        let mut notes: Vec<String> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        if start == 0 || notes.len() >= limit {
+            notes.drain(..notes.len().saturating_sub(limit));
+            return Ok(notes.into_iter().map(String::into_bytes).collect());
+        }
+        tail = tail.saturating_mul(2);
+    }
 }
 
 #[cfg(test)]
@@ -96,14 +111,41 @@ mod tests {
     fn notes_are_read_in_order_and_a_truncated_line_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("anchors");
-        assert!(read(&path).unwrap().is_empty());
+        assert!(read(&path, usize::MAX).unwrap().is_empty());
         append(&path, "one\n\n— a b\n").unwrap();
         append(&path, "two").unwrap();
 
         // A crash truncates the third note, in the middle of a character. The fourth is readable nevertheless.
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"\"thr\xe2\x80").unwrap();
-        assert_eq!(read(&path).unwrap(), ["one\n\n— a b\n".as_bytes(), b"two"]);
+        assert_eq!(read(&path, usize::MAX).unwrap(), ["one\n\n— a b\n".as_bytes(), b"two"]);
         append(&path, "four").unwrap();
-        assert_eq!(read(&path).unwrap().last().unwrap(), b"four");
+        assert_eq!(read(&path, usize::MAX).unwrap().last().unwrap(), b"four");
+    }
+
+    #[test]
+    fn the_newest_notes_are_read_from_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("anchors");
+        // A file that fits into no memory: its first TiB is one line, which takes no space on the disk.
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let notes: Vec<String> = (0..5).map(|n| format!("{n}{}", "x".repeat(50_000))).collect();
+        for note in &notes {
+            append(&path, note).unwrap();
+        }
+        for limit in 0..=notes.len() {
+            let newest: Vec<&[u8]> = notes[notes.len() - limit..].iter().map(|note| note.as_bytes()).collect();
+            assert_eq!(read(&path, limit).unwrap(), newest, "{limit} notes");
+        }
+    }
+
+    #[test]
+    fn a_file_with_fewer_notes_is_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("anchors");
+        for note in ["one", "two"] {
+            append(&path, note).unwrap();
+        }
+        assert_eq!(read(&path, 32).unwrap(), [b"one", b"two"]);
+        assert_eq!(read(&path, 1).unwrap(), [b"two"]);
     }
 }

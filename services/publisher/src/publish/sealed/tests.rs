@@ -24,7 +24,8 @@ async fn publish(publisher: &Publisher, query: &str, body: &Value) -> TestRespon
 
 /// Waits until the ledger has this many events that are not sealed, and then seals and anchors them.
 async fn anchor_when_stored(publisher: &Publisher, events: u64) {
-    eventually("the events are stored", async || publisher.ledger.log().count_unsealed().await.unwrap() >= events).await;
+    eventually("the events are stored", async || publisher.ledger.log().count_unsealed().await.unwrap() >= events)
+        .await;
     publisher.anchor().await;
 }
 
