@@ -33,6 +33,7 @@ pub mod keys;
 pub mod leases;
 mod ledger;
 pub mod log;
+pub mod low_water;
 pub mod outbox;
 mod own_event;
 mod pg;

@@ -16,6 +16,7 @@ use sealbus_core::event::Record;
 use sealbus_core::timestamp::Timestamp;
 
 use crate::history::record::{RecordRow, select_records};
+use crate::low_water::writers;
 use crate::pg::{Column, bound};
 use crate::{Ledger, LedgerError};
 
@@ -31,8 +32,18 @@ pub struct OutboxRow {
     pub plan_no: i64,
     /// The event's position in its plan.
     pub seq: u64,
-    /// The smallest seq of the plan in the whole outbox, in the same snapshot.
+    /// The smallest seq of the plan in the whole outbox, in the same snapshot; or, if the caller knew that the events before
+    /// some seq were acknowledged, the smallest one from there on.
     pub smallest_seq: u64,
+}
+
+/// A plan of which the caller knows that all events before `next_seq` were acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownPlan {
+    /// The number of the plan.
+    pub plan_no: i64,
+    /// The seq of the first event that may not be acknowledged.
+    pub next_seq: u64,
 }
 
 /// Reasons why an event of the outbox cannot be sent.
@@ -89,46 +100,78 @@ pub struct Outbox<'a> {
 
 impl Outbox<'_> {
     /// Returns up to `limit` rows of a partition with an id of `from_id` or more, ordered by id.
-    pub async fn page(self, partition: u32, from_id: i64, limit: u32) -> Result<Vec<OutboxRow>, LedgerError> {
+    ///
+    /// The smallest seq of a plan in `known` is looked for from the plan's `next_seq` on, or from its lowest row on the page if
+    /// that is lower. A plan whose rows were deleted a moment ago would otherwise be searched through its dead rows each time.
+    pub async fn page(
+        self,
+        partition: u32,
+        from_id: i64,
+        limit: u32,
+        known: &[KnownPlan],
+    ) -> Result<Vec<OutboxRow>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- outbox_page
             WITH page AS MATERIALIZED (
                 SELECT o.id, o.plan_no, o.seq FROM sealbus.outbox o
                 WHERE o.partition = $1 AND o.id >= $2 ORDER BY o.id LIMIT $3
+            ), lowest AS MATERIALIZED (
+                SELECT d.plan_no, least(d.seq, coalesce(k.next_seq, 0)) AS from_seq
+                FROM (SELECT plan_no, min(seq) AS seq FROM page GROUP BY plan_no) d
+                LEFT JOIN unnest($4::bigint[], $5::bigint[]) AS k (plan_no, next_seq) USING (plan_no)
             ), smallest AS MATERIALIZED (
-                SELECT d.plan_no, (SELECT o.seq FROM sealbus.outbox o WHERE o.plan_no = d.plan_no ORDER BY o.plan_no, o.seq LIMIT 1) AS seq
-                FROM (SELECT DISTINCT plan_no FROM page) d
+                SELECT w.plan_no, s.seq FROM lowest w CROSS JOIN LATERAL (
+                    SELECT o.seq FROM sealbus.outbox o WHERE o.plan_no = w.plan_no AND o.seq >= w.from_seq
+                    ORDER BY o.plan_no, o.seq LIMIT 1
+                ) s
             )
             SELECT page.id, page.plan_no, page.seq, smallest.seq AS "smallest!" FROM page JOIN smallest USING (plan_no) ORDER BY page.id"#,
             PARTITION.integer(partition)?,
             from_id,
             i64::from(limit),
+            &known.iter().map(|plan| plan.plan_no).collect::<Vec<_>>(),
+            &known.iter().map(|plan| bound(plan.next_seq)).collect::<Vec<_>>(),
         );
         let rows = rows.fetch_all(self.ledger.background()).await?.into_iter();
         rows.map(|row| outbox_row(row.id, row.plan_no, row.seq, row.smallest)).collect()
     }
 
-    /// Returns the lowest rows of some plans, given as (tenant, plan): up to `limit` of each plan, ordered by the plan's index
-    /// in `plans` and by seq. Plans without rows are left out.
-    pub async fn of_plans(self, plans: &[(&str, &str)], limit: u32) -> Result<Vec<(usize, OutboxRow)>, LedgerError> {
-        let (tenants, names): (Vec<&str>, Vec<&str>) = plans.iter().copied().unzip();
+    /// Returns the lowest rows of some plans, given as (tenant, plan, seq), from that seq on: up to `limit` of each plan, ordered
+    /// by the plan's index in `plans` and by seq. All events before the seq have to be acknowledged. Plans without such rows are
+    /// left out.
+    pub async fn of_plans(
+        self,
+        plans: &[(&str, &str, u64)],
+        limit: u32,
+    ) -> Result<Vec<(usize, OutboxRow)>, LedgerError> {
+        let tenants: Vec<&str> = plans.iter().map(|(tenant, ..)| *tenant).collect();
+        let names: Vec<&str> = plans.iter().map(|(_, name, _)| *name).collect();
+        let seqs: Vec<i64> = plans.iter().map(|(.., seq)| bound(*seq)).collect();
         let rows = sqlx::query!(
             r#"-- outbox_of_plans
-            SELECT w.at AS "at!", p.plan_no, o.id, o.seq, o.smallest AS "smallest!"
-            FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (tenant, plan, at)
+            SELECT w.at AS "at!", p.plan_no, o.id, o.seq
+            FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS w (tenant, plan, seq, at)
             JOIN sealbus.plans p ON p.tenant = w.tenant AND p.plan = w.plan
             CROSS JOIN LATERAL (
-                SELECT o.id, o.seq, (SELECT s.seq FROM sealbus.outbox s WHERE s.plan_no = p.plan_no ORDER BY s.plan_no, s.seq LIMIT 1) AS smallest
-                FROM sealbus.outbox o WHERE o.plan_no = p.plan_no ORDER BY o.seq LIMIT $3
+                SELECT o.id, o.seq FROM sealbus.outbox o WHERE o.plan_no = p.plan_no AND o.seq >= w.seq
+                ORDER BY o.plan_no, o.seq LIMIT $4
             ) o
             ORDER BY w.at, o.seq"#,
             &tenants as &[&str],
             &names as &[&str],
+            &seqs,
             i64::from(limit),
         );
-        let at = |at| Column::new("outbox_of_plans", "at").index(at, plans.len());
-        let rows = rows.fetch_all(self.ledger.background()).await?.into_iter();
-        rows.map(|row| Ok((at(row.at)?, outbox_row(row.id, row.plan_no, row.seq, row.smallest)?))).collect()
+        let mut found: Vec<(usize, OutboxRow)> = Vec::new();
+        for row in rows.fetch_all(self.ledger.pool()).await? {
+            let at = Column::new("outbox_of_plans", "at").index(row.at, plans.len())?;
+            // The rows of a plan are in the order of seq, so that its first one is the smallest.
+            let smallest = found.last().filter(|(last, _)| *last == at).map(|(_, row)| row.smallest_seq);
+            let mut row = outbox_row(row.id, row.plan_no, row.seq, row.seq)?;
+            row.smallest_seq = smallest.unwrap_or(row.seq);
+            found.push((at, row));
+        }
+        Ok(found)
     }
 
     /// Reads the events of rows, in the order of the rows: as many of the first ones as have `bytes` of payload and metadata
@@ -218,19 +261,10 @@ impl Outbox<'_> {
         ordinals.map(|at| Column::new("phantoms", "at").index(at, acknowledged.len())).collect()
     }
 
-    /// Returns the transactions that may be writing to the outbox now, by names that no later transaction gets.
-    ///
-    /// A transaction that writes a row holds the table's lock from before the row's id is drawn until the transaction has
-    /// ended and is visible. Once none of these names appears in a later call, every id that was drawn before this call
-    /// belongs to an ended transaction: a snapshot taken from then on shows the row, or the row will never exist.
+    /// Returns the transactions that may be writing to the outbox now, by names that no later transaction gets. Once none of
+    /// them appears in a later call, every row with an id that was drawn before this call is visible, or will never exist.
     pub async fn writers(self) -> Result<Vec<String>, LedgerError> {
-        let writers = sqlx::query_scalar!(
-            r#"-- outbox_writers
-            SELECT DISTINCT virtualtransaction AS "writer!" FROM pg_locks
-            WHERE locktype = 'relation' AND relation = 'sealbus.outbox'::regclass AND mode = 'RowExclusiveLock' AND granted
-                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"#,
-        );
-        Ok(writers.fetch_all(self.ledger.background()).await?)
+        writers(&mut *self.ledger.pool().acquire().await?, "sealbus.outbox").await
     }
 
     /// Returns the sizes of some partitions, for metrics. It counts rows.

@@ -120,7 +120,7 @@ async fn verification_reports_only_the_erased_event() {
     test.ledger.data_keys().add(&[wrapped(&test, &key, 1)]).await.unwrap();
     appender.append(call("acme", "p", vec![draft(1), encrypted_draft(&key), draft(3)])).await.unwrap();
     assert_eq!(test.ledger.data_keys().erase(&appender, &erasure_request()).await.unwrap().keys, [key.key_id()]);
-    test.ledger.log().seal_batch(100, &std::collections::HashSet::new(), None).await.unwrap();
+    test.ledger.log().seal_batch(100, &mut sealbus_ledger::log::SealingState::default(), None).await.unwrap();
 
     let all = PageQuery { limit: 100, ..PageQuery::default() };
     let page =

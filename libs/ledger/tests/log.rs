@@ -2,15 +2,13 @@
 //! checkpoint continues the anchored one, and a manual change of the stored rows stops sealing.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::HashSet;
-
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealbus_core::log::merkle::{RightEdge, empty_root, verify_consistency, verify_inclusion};
 use sealbus_core::log::note::Note;
 use sealbus_core::log::signer::LogSigner;
 use sealbus_core::log::tile::{TileId, TileKind};
-use sealbus_ledger::log::{Sealed, Signing};
+use sealbus_ledger::log::{Sealed, SealingState, Signing};
 use sealbus_ledger::{Ledger, LedgerError};
 use sealbus_testkit::TestLedger;
 use sealbus_testkit::events::numbered as draft;
@@ -37,7 +35,7 @@ async fn append(test: &TestLedger, plans: u64, events: u64) {
 }
 
 async fn seal(ledger: &Ledger, limit: u32, signing: Option<Signing<'_>>) -> Result<Sealed, LedgerError> {
-    ledger.log().seal_batch(limit, &HashSet::new(), signing).await
+    ledger.log().seal_batch(limit, &mut SealingState::default(), signing).await
 }
 
 async fn leaf_hashes(test: &TestLedger) -> Vec<Hash> {

@@ -35,19 +35,19 @@ async fn a_page_has_the_smallest_seq_of_each_plan_in_the_whole_outbox() {
     let appender = test.appender().await;
     let records = append(&appender, "order-1", 5).await;
     let partition = partition("order-1");
-    let all = test.ledger.outbox().page(partition, 0, 100).await.unwrap();
+    let all = test.ledger.outbox().page(partition, 0, 100, &[]).await.unwrap();
     assert_eq!(seqs(&all), [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1)]);
     // The smallest seq is that of the whole outbox, even if its row is below the bound of the page.
-    let page = test.ledger.outbox().page(partition, all[2].id, 2).await.unwrap();
+    let page = test.ledger.outbox().page(partition, all[2].id, 2, &[]).await.unwrap();
     assert_eq!(seqs(&page), [(3, 1), (4, 1)]);
 
     let acknowledged = [Acknowledged { id: all[0].id, record: &records[0] }];
     assert_eq!(test.ledger.outbox().delete_acknowledged(&acknowledged).await.unwrap(), [all[0].id]);
-    assert_eq!(seqs(&test.ledger.outbox().page(partition, all[2].id, 2).await.unwrap()), [(3, 2), (4, 2)]);
+    assert_eq!(seqs(&test.ledger.outbox().page(partition, all[2].id, 2, &[]).await.unwrap()), [(3, 2), (4, 2)]);
     assert_eq!(
         test.ledger
             .outbox()
-            .page((partition + 1) % 8, 0, 100)
+            .page((partition + 1) % 8, 0, 100, &[])
             .await
             .unwrap()
             .iter()
@@ -63,7 +63,7 @@ async fn rows_are_found_by_the_name_of_their_plan() {
     let appender = test.appender().await;
     append(&appender, "order-1", 3).await;
     append(&appender, "order-2", 1).await;
-    let asked = [("acme", "order-2"), ("acme", "nobody"), ("globex", "order-1"), ("acme", "order-1")];
+    let asked = [("acme", "order-2", 1), ("acme", "nobody", 1), ("globex", "order-1", 1), ("acme", "order-1", 1)];
     let rows = test.ledger.outbox().of_plans(&asked, 2).await.unwrap();
     let found: Vec<_> = rows.iter().map(|(at, row)| (*at, row.seq, row.smallest_seq)).collect();
     assert_eq!(
@@ -78,7 +78,7 @@ async fn events_are_read_up_to_the_size_limit() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     let records = append(&appender, "order-1", 4).await;
-    let rows = test.ledger.outbox().page(partition("order-1"), 0, 100).await.unwrap();
+    let rows = test.ledger.outbox().page(partition("order-1"), 0, 100, &[]).await.unwrap();
     let events = test.ledger.outbox().events(&rows, 1 << 20).await.unwrap();
     assert_eq!(events.iter().map(|(row, _)| *row).collect::<Vec<_>>(), rows);
     assert_eq!(events.into_iter().map(|(_, event)| event.unwrap()).collect::<Vec<_>>(), records);
@@ -99,7 +99,7 @@ async fn a_missing_event_and_an_invalid_event_are_different_errors() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     append(&appender, "order-1", 3).await;
-    let rows = test.ledger.outbox().page(partition("order-1"), 0, 100).await.unwrap();
+    let rows = test.ledger.outbox().page(partition("order-1"), 0, 100, &[]).await.unwrap();
     let delete = "SET session_replication_role = replica; DELETE FROM sealbus.events WHERE tenant = 'acme' AND seq = 2";
     test.postgres.admin(delete).await;
     let spoil = "SET session_replication_role = replica; UPDATE sealbus.events SET prev = 'short' WHERE tenant = 'acme' AND seq = 3";
@@ -116,7 +116,7 @@ async fn a_row_that_names_another_event_is_not_deleted() {
     let appender = test.appender().await;
     let first = append(&appender, "order-1", 1).await.remove(0);
     let second = append(&appender, "order-2", 1).await.remove(0);
-    let ids = async |plan: &str| test.ledger.outbox().page(partition(plan), 0, 100).await.unwrap();
+    let ids = async |plan: &str| test.ledger.outbox().page(partition(plan), 0, 100, &[]).await.unwrap();
     let (id, other) = (ids("order-1").await[0].id, ids("order-2").await.last().unwrap().id);
     // A row whose event is not the acknowledged one is kept. After a failover, another event can have the row id.
     let swapped = [Acknowledged { id: other, record: &first }];
@@ -169,12 +169,12 @@ async fn a_writer_is_listed_until_its_transaction_has_ended() {
     sqlx::query("SELECT count(*) FROM sealbus.outbox").fetch_one(&mut *reader).await.unwrap();
     append(&test.appender().await, "order-1", 1).await;
     assert_eq!(test.ledger.outbox().writers().await.unwrap(), writers);
-    assert!(test.ledger.outbox().page(3, 0, 100).await.unwrap().iter().all(|row| row.id != id));
+    assert!(test.ledger.outbox().page(3, 0, 100, &[]).await.unwrap().iter().all(|row| row.id != id));
 
     late.commit().await.unwrap();
     assert_eq!(test.ledger.outbox().writers().await.unwrap(), [] as [String; 0]);
     assert!(
-        test.ledger.outbox().page(3, 0, 100).await.unwrap().iter().any(|row| row.id == id),
+        test.ledger.outbox().page(3, 0, 100, &[]).await.unwrap().iter().any(|row| row.id == id),
         "the row of the committed writer is missing"
     );
 }

@@ -2,9 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::HashSet;
-
 use sealbus_core::verify::{Finding, Verdict};
+use sealbus_ledger::log::SealingState;
 use sealbus_ledger::verification::{Scope, Verified};
 use sealbus_testkit::TestLedger;
 use sealbus_testkit::events::numbered as draft;
@@ -155,8 +154,8 @@ async fn a_tampered_key_event_is_found_with_any_plan() {
 #[tokio::test]
 async fn every_event_gets_a_dense_log_index_in_plan_order() {
     let test = ledger_with_two_plans(20).await;
-    let stopped = HashSet::new();
-    while test.ledger.log().seal_batch(7, &stopped, None).await.unwrap().leaves > 0 {}
+    let mut state = SealingState::default();
+    while test.ledger.log().seal_batch(7, &mut state, None).await.unwrap().leaves > 0 {}
     assert_eq!(test.ledger.log().size().await.unwrap(), 41);
     assert_eq!(test.postgres.count("SELECT count(*) FROM sealbus.seal_queue").await, 0);
     assert_eq!(
@@ -177,7 +176,7 @@ async fn two_sealers_at_once_give_every_event_one_leaf() {
     let seal = async || {
         let mut leaves = 0;
         while test.postgres.count("SELECT count(*) FROM sealbus.seal_queue").await > 0 {
-            leaves += test.ledger.log().seal_batch(10, &HashSet::new(), None).await.unwrap().leaves;
+            leaves += test.ledger.log().seal_batch(10, &mut SealingState::default(), None).await.unwrap().leaves;
         }
         leaves
     };
@@ -196,15 +195,14 @@ async fn an_invalid_event_stops_the_sealing_of_its_plan_only() {
          WHERE seq = 3 AND plan_no = (SELECT plan_no FROM sealbus.plans WHERE plan = 'order-1')",
         )
         .await;
-    let mut stopped = HashSet::new();
-    let sealed = test.ledger.log().seal_batch(100, &stopped, None).await.unwrap();
+    let mut state = SealingState::default();
+    let sealed = test.ledger.log().seal_batch(100, &mut state, None).await.unwrap();
     assert_eq!(sealed.leaves, 8, "the key, two of order-1, five of order-2");
     assert_eq!(sealed.stopped.len(), 1);
     assert_eq!((sealed.stopped[0].plan.as_str(), sealed.stopped[0].seq), ("order-1", 3));
     assert!(sealed.stopped[0].reason.contains("EVENT_HASH"), "{}", sealed.stopped[0].reason);
-    stopped.extend(sealed.stopped.iter().map(|plan| plan.plan_no));
     test.appender().await.append(call("acme", "order-2", vec![draft(9)])).await.unwrap();
-    assert_eq!(test.ledger.log().seal_batch(100, &stopped, None).await.unwrap().leaves, 1);
+    assert_eq!(test.ledger.log().seal_batch(100, &mut state, None).await.unwrap().leaves, 1);
 }
 
 /// An event whose seal does not match the suite of its key is never added to the log.
@@ -217,7 +215,7 @@ async fn an_event_whose_signature_was_stripped_gets_no_leaf() {
          WHERE seq = 2 AND plan_no = (SELECT plan_no FROM sealbus.plans WHERE plan = 'order-1')",
         )
         .await;
-    let sealed = test.ledger.log().seal_batch(100, &HashSet::new(), None).await.unwrap();
+    let sealed = test.ledger.log().seal_batch(100, &mut SealingState::default(), None).await.unwrap();
     assert_eq!(sealed.leaves, 4, "the key, one of order-1, two of order-2");
     assert!(sealed.stopped[0].reason.contains("SUITE"), "{}", sealed.stopped[0].reason);
 }
@@ -228,6 +226,6 @@ async fn waiting_for_sealing_ends_after_its_timeout() {
     let test = ledger_with_two_plans(1).await;
     let brief = std::time::Duration::from_millis(50);
     assert!(!test.ledger.log().wait_until_sealed(brief / 10, brief).await.unwrap());
-    while test.ledger.log().seal_batch(100, &HashSet::new(), None).await.unwrap().leaves > 0 {}
+    while test.ledger.log().seal_batch(100, &mut SealingState::default(), None).await.unwrap().leaves > 0 {}
     assert!(test.ledger.log().wait_until_sealed(brief / 10, brief).await.unwrap());
 }

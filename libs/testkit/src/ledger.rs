@@ -9,6 +9,7 @@ use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::request::Draft;
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::{AppendSettings, Appender, Call, Expect};
+use sealbus_ledger::log::SealingState;
 use sealbus_ledger::{ConnectionSettings, Creation, Ledger, create};
 use uuid::Uuid;
 
@@ -61,7 +62,8 @@ impl TestLedger {
 
     /// Gives every queued event its leaf in the log. No checkpoint is signed.
     pub async fn seal(&self) {
-        while self.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.expect("sealing succeeds").leaves > 0 {}
+        let mut state = SealingState::default();
+        while self.ledger.log().seal_batch(1_000, &mut state, None).await.expect("sealing succeeds").leaves > 0 {}
     }
 }
 

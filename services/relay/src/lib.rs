@@ -9,7 +9,7 @@
 //! | `worker` | the loop of one partition, which decides and owns all state | |
 //! | `window` | decides which event may be sent next, and what a failure means; pure | `#relay-1`, `#relay-2` |
 //! | `hints` | checks hints, and drops those that the worker has no capacity for | `#relay-3` |
-//! | `low_water` | decides where an outbox scan starts; pure | `#relay-3` |
+//! | `known_plans` | remembers which rows a scan need not look at; pure | `#relay-1` |
 //! | `outbox_scan` | reads the outbox | `#relay-3` |
 //! | `worker::send` | sends events, and awaits each acknowledgement in a task of its own | `#relay-2` |
 //! | `worker::delete` | deletes acknowledged rows, and reports phantoms | `#relay-3`, `#relay-4` |
@@ -19,7 +19,7 @@
 mod backoff;
 mod beacons;
 mod hints;
-mod low_water;
+mod known_plans;
 mod metrics;
 mod outbox_scan;
 mod window;

@@ -3,7 +3,7 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use sealbus_core::event::Record;
-use sealbus_ledger::outbox::{OutboxRow, Unsendable};
+use sealbus_ledger::outbox::{KnownPlan, OutboxRow, Unsendable};
 use sealbus_ledger::{Ledger, LedgerError};
 
 use crate::window::UndecidedPlan;
@@ -40,15 +40,22 @@ pub(crate) enum ScanResult {
 /// A running scan.
 pub(crate) type Scan = BoxFuture<'static, Result<ScanResult, LedgerError>>;
 
-/// Reads up to `limit` rows of a partition from id `from` on. If `highest_seen` is given, the scan first reads the writers of
+/// Reads up to `limit` rows of a partition from id `from` on. `known` are plans that may be among them. If `highest_seen` is given, the scan first reads the writers of
 /// the outbox, for the low-water bound.
-pub(crate) fn page(ledger: Ledger, partition: u32, from: i64, limit: u32, highest_seen: Option<i64>) -> Scan {
+pub(crate) fn page(
+    ledger: Ledger,
+    partition: u32,
+    from: i64,
+    limit: u32,
+    known: Vec<KnownPlan>,
+    highest_seen: Option<i64>,
+) -> Scan {
     async move {
         let writers = match highest_seen {
             Some(highest_seen) => Some((highest_seen, ledger.outbox().writers().await?)),
             None => None,
         };
-        let rows = ledger.outbox().page(partition, from, limit).await?;
+        let rows = ledger.outbox().page(partition, from, limit, &known).await?;
         Ok(ScanResult::Page { writers, rows })
     }
     .boxed()
@@ -67,7 +74,7 @@ pub(crate) fn events(ledger: Ledger, rows: Vec<OutboxRow>, max_bytes: u64) -> Sc
 /// Reads the lowest row of each undecided plan, and the events below its lowest waiting one, up to `max_bytes`.
 pub(crate) fn predecessors(ledger: Ledger, plans: Vec<UndecidedPlan>, max_bytes: u64) -> Scan {
     async move {
-        let names: Vec<_> = plans.iter().map(|undecided| (&*undecided.plan.tenant, &*undecided.plan.name)).collect();
+        let names: Vec<_> = plans.iter().map(UndecidedPlan::place).collect();
         let rows = ledger.outbox().of_plans(&names, PREDECESSORS_PER_PLAN).await?;
         // The rows of a plan are in the order of seq.
         let mut lowest = vec![None; plans.len()];

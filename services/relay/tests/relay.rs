@@ -267,6 +267,8 @@ async fn a_row_below_the_low_water_bound_is_found_by_the_full_outbox_scan() {
     }
     world.outbox_is_empty().await;
 
+    let sent = relay.metrics.duplicates.get() + relay.metrics.acknowledged.get();
+
     // Insert a row with a lower id, as after a failover, when some ids are drawn again.
     let insert = format!(
         "INSERT INTO sealbus.outbox (id, partition, plan_no, seq) OVERRIDING SYSTEM VALUE
@@ -274,7 +276,42 @@ async fn a_row_below_the_low_water_bound_is_found_by_the_full_outbox_scan() {
     );
     world.postgres.admin(&insert).await;
     world.outbox_is_empty().await;
-    assert_eq!(relay.metrics.duplicates.get(), 1, "the row was deleted without being relayed");
+    assert_eq!(relay.metrics.duplicates.get() + relay.metrics.acknowledged.get(), sent + 1, "the row was not relayed");
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scans_do_not_pass_the_deleted_rows_of_a_busy_plan_while_a_snapshot_keeps_them() {
+    let world = World::start().await;
+    let relay = world.relay_with(Config { full_scan_interval: DISABLED, ..config("a") }).await;
+    first_scan_is_done(&world, &relay).await;
+
+    // Relay two thousand events of a plan while a transaction elsewhere keeps their deleted rows.
+    let mut snapshot = PgConnection::connect(&world.postgres.admin_url()).await.unwrap();
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM sealbus.events";
+    sqlx::raw_sql(begin).execute(&mut snapshot).await.unwrap();
+    let appender = world.appender().await;
+    for _ in 0..20 {
+        append(&appender, "order-0", 100).await;
+        world.outbox_is_empty().await;
+    }
+
+    // Relay more by scans alone, and wait until Postgres has counted what that took.
+    let counter = |name: &str| {
+        format!("SELECT {name} FROM pg_stat_all_indexes WHERE indexrelid = 'sealbus.outbox_plan_no_seq_key'::regclass")
+    };
+    let (scans, entries) = (counter("idx_scan"), counter("idx_tup_read"));
+    let reset = "SELECT pg_stat_reset_single_table_counters('sealbus.outbox_plan_no_seq_key'::regclass)";
+    world.postgres.admin(reset).await;
+    eventually("twenty look-ups of the plan are counted", async || {
+        append(&appender, "order-0", 1).await;
+        world.outbox_is_empty().await;
+        world.query_number(&scans).await >= 20
+    })
+    .await;
+    let (scans, entries) = (world.query_number(&scans).await, world.query_number(&entries).await);
+    assert!(entries < 200 * scans, "{scans} look-ups passed {entries} index entries");
+    snapshot.close().await.unwrap();
     relay.stop().await;
 }
 

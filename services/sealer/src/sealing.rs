@@ -1,12 +1,12 @@
 //! The loop of sealing transactions.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use sealbus_core::error_chain;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::Note;
-use sealbus_ledger::log::{Sealed, Signing};
+use sealbus_ledger::log::{Sealed, SealingState, Signing};
+use sealbus_ledger::low_water::next_unbounded;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -39,18 +39,23 @@ pub(crate) async fn seal(
     shutdown: &CancellationToken,
 ) {
     let Resources { ledger, signer, clock, metrics, .. } = resources;
-    let mut stopped_plans = HashSet::new();
-    let mut stopped_plans_cleared = Instant::now();
+    let mut state = SealingState::default();
+    let mut read_all_at = Instant::now();
     while !shutdown.is_cancelled() {
-        if stopped_plans_cleared.elapsed() >= config.stopped_plan_retry_interval {
-            stopped_plans.clear();
-            stopped_plans_cleared = Instant::now();
+        let started = Instant::now();
+        let reads_all = started >= read_all_at;
+        if reads_all {
+            state.read_all();
         }
         let newest_anchored = anchored.borrow().clone();
         let signing = Signing { signer, anchored: &newest_anchored, time: clock.unix_seconds() };
-        let pause = match ledger.log().seal_batch(config.max_batch_events, &stopped_plans, Some(signing)).await {
+        let sealed = ledger.log().seal_batch(config.max_batch_events, &mut state, Some(signing)).await;
+        if reads_all {
+            let ended = Instant::now();
+            read_all_at = ended + next_unbounded(config.stopped_plan_retry_interval, ended - started);
+        }
+        let pause = match sealed {
             Ok(sealed) => {
-                stopped_plans.extend(sealed.stopped.iter().map(|plan| plan.plan_no));
                 report(resources, &sealed);
                 if let Some(note) = sealed.note {
                     let checkpoint = StoredCheckpoint::new(note);

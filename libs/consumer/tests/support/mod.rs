@@ -5,7 +5,6 @@
 mod handlers;
 mod settings;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use sealbus_ledger::delivery::command::OperatorAction;
 use sealbus_ledger::delivery::dead_letters::{BlockedPosition, BlockedQuery};
 use sealbus_ledger::delivery::operator::OperatorRequest;
 use sealbus_ledger::delivery::positions::{Position, PositionState};
+use sealbus_ledger::log::SealingState;
 use sealbus_testkit::events::draft;
 use sealbus_testkit::ledger::append;
 use sealbus_testkit::{Nats, Postgres, TestBus, TestLedger, eventually_eq};
@@ -92,7 +92,7 @@ impl Bus {
 
     /// Gives every queued event its leaf in the log.
     pub(crate) async fn seal(&self) {
-        while self.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
+        while self.ledger.log().seal_batch(1_000, &mut SealingState::default(), None).await.unwrap().leaves > 0 {}
     }
 
     /// Starts a process for one subscription.

@@ -9,6 +9,7 @@ mod checkpoints;
 mod leaves;
 mod queue;
 mod seal;
+mod state;
 mod tiles;
 mod tree;
 
@@ -18,6 +19,7 @@ use sqlx::PgExecutor;
 
 pub use self::leaves::StoppedPlan;
 pub use self::seal::{Sealed, Signing};
+pub use self::state::SealingState;
 pub use self::tree::TreeHead;
 use crate::pg::{Column, bound};
 use crate::{Ledger, LedgerError};

@@ -6,26 +6,41 @@ use sealbus_core::hash::Hash;
 use sealbus_core::seal::KeyId;
 
 use super::Log;
+use super::state::SealingState;
 use crate::LedgerError;
 use crate::history::record::RecordRow;
+use crate::low_water::writers;
+
+/// How many times `limit` ids may lie between the low-water bound and the highest id before the writers are read.
+const MAX_DISTANCE: u64 = 4;
 
 impl Log<'_> {
-    /// Reads up to `limit` queued events, except for those of stopped plans.
+    /// Reads up to `limit` queued events from the low-water bound on, except for those of stopped plans, and moves the bound.
     pub(super) async fn queued(
         self,
         connection: &mut sqlx::PgConnection,
         limit: u32,
-        stopped: &HashSet<i64>,
+        state: &mut SealingState,
     ) -> Result<Vec<Queued>, LedgerError> {
-        let stopped: Vec<i64> = stopped.iter().copied().collect();
+        // The writers have to be read before the page (see `LowWater`).
+        if state.low_water.needs_writers() && state.low_water.distance() >= MAX_DISTANCE * u64::from(limit) {
+            let writers = writers(connection, "sealbus.seal_queue").await?;
+            state.low_water.on_writers(state.low_water.highest_seen(), writers);
+        }
+        let from = if state.reads_all { i64::MIN } else { state.low_water.bound() };
+        let stopped: Vec<i64> = state.stopped.iter().copied().collect();
         let queue = sqlx::query!(
             "-- queued
-            SELECT id, plan_no, seq, event_hash FROM sealbus.seal_queue WHERE plan_no <> ALL ($1) ORDER BY id LIMIT $2",
+            SELECT id, plan_no, seq, event_hash FROM sealbus.seal_queue WHERE id >= $3 AND plan_no <> ALL ($1) ORDER BY id LIMIT $2",
             &stopped,
             i64::from(limit),
+            from,
         )
         .fetch_all(&mut *connection)
         .await?;
+        state.low_water.on_first_page(queue.first().map(|row| row.id), state.reads_all);
+        queue.iter().for_each(|row| state.low_water.on_seen(row.id));
+        state.reads_all = false;
         // A leaf consists of header and seal. The other columns are not read.
         let rows = sqlx::query_as!(
             RecordRow,

@@ -5,8 +5,6 @@
 //! together or not at all. The row of the root names the size that it follows; if the lock failed, a second sealer would violate
 //! a unique constraint there.
 
-use std::collections::HashSet;
-
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::Note;
@@ -15,6 +13,7 @@ use sqlx::PgConnection;
 
 use super::Log;
 use super::leaves::{Batch, NewLeaf, StoppedPlan};
+use super::state::SealingState;
 use crate::LedgerError;
 use crate::commit::commit;
 use crate::pg::bound;
@@ -53,9 +52,9 @@ pub struct Sealed {
 impl Log<'_> {
     /// Seals up to `limit` queued events in one transaction: gives them their leaves, extends the tree and signs its root.
     ///
-    /// `stopped` are the numbers of plans that were stopped before. Their rows are left out, so that they do not delay others. An
-    /// event whose format, link, suite, hash or seq is wrong stops its plan. Leaves that are in the table and not in the tree are
-    /// added to the tree first, without new ones.
+    /// An event whose format, link, suite, hash or seq is wrong stops its plan: its rows are left out until
+    /// [`SealingState::read_all`], so that they do not delay others. Leaves that are in the table and not in the tree are added to
+    /// the tree first, without new ones.
     ///
     /// # Errors
     /// [`LedgerError::Log`] if the stored tree does not match its root, or does not continue what is anchored. Nothing is sealed
@@ -63,7 +62,7 @@ impl Log<'_> {
     pub async fn seal_batch(
         self,
         limit: u32,
-        stopped: &HashSet<i64>,
+        state: &mut SealingState,
         signing: Option<Signing<'_>>,
     ) -> Result<Sealed, LedgerError> {
         self.ledger.background().within(self.seal_batch_once(limit, stopped, signing)).await
@@ -85,7 +84,7 @@ impl Log<'_> {
         self.ledger.server_history().check(&mut transaction).await?;
         let head = self.tree_head(&mut transaction).await?;
         let mut hashes = self.leaves_outside(&mut transaction, head.size).await?;
-        let queued = if hashes.is_empty() { self.queued(&mut transaction, limit, stopped).await? } else { Vec::new() };
+        let queued = if hashes.is_empty() { self.queued(&mut transaction, limit, state).await? } else { Vec::new() };
         let last = self.last_leaves(&mut transaction, &queued).await?;
         if !queued.is_empty() && u64::try_from(last.size) != Ok(head.size) {
             let (leaves, size) = (last.size, head.size);
@@ -97,6 +96,7 @@ impl Log<'_> {
             batch.take(row);
         }
         let Batch { leaves, stopped, .. } = batch;
+        state.stopped.extend(stopped.iter().map(|plan| plan.plan_no));
         hashes.extend(leaves.iter().map(|leaf| leaf.hash));
         if hashes.is_empty() {
             transaction.rollback().await?;

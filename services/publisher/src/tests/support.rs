@@ -1,6 +1,6 @@
 //! A publisher for tests, with real HTTP and a real Postgres, and tokens whose secrets are their names.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
@@ -23,7 +23,7 @@ use sealbus_core::request::Limits;
 use sealbus_core::seal::Keyring;
 use sealbus_core::verify::bundle::{Content, read_record};
 use sealbus_ledger::append::{Appender, MAX_EVENTS};
-use sealbus_ledger::log::Signing;
+use sealbus_ledger::log::{SealingState, Signing};
 use sealbus_ledger::{Creation, EXPECTED_MIGRATION, Ledger, create};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::net::ConnectionTimeouts;
@@ -237,7 +237,7 @@ impl Publisher {
 
     /// Adds all queued events to the log.
     pub(crate) async fn seal(&self) {
-        while self.ledger.log().seal_batch(1_000, &HashSet::new(), None).await.unwrap().leaves > 0 {}
+        while self.ledger.log().seal_batch(1_000, &mut SealingState::default(), None).await.unwrap().leaves > 0 {}
     }
 
     /// Adds all queued events to the log, and publishes a signed checkpoint over it, as a sealer does after anchoring it.

@@ -44,6 +44,15 @@ pub(crate) struct UndecidedPlan {
     pub lowest: u64,
     /// The highest waiting seq.
     pub highest: u64,
+    /// All events up to this seq are acknowledged.
+    pub acknowledged: u64,
+}
+
+impl UndecidedPlan {
+    /// Returns the tenant, the name, and the lowest seq that is not known to be acknowledged.
+    pub(crate) fn place(&self) -> (&str, &str, u64) {
+        (&self.plan.tenant, &self.plan.name, self.acknowledged + 1)
+    }
 }
 
 /// The windows of all plans of a partition.
@@ -104,6 +113,11 @@ impl<T: Clone> Windows<T> {
     /// Returns the plan of a known outbox row.
     pub(crate) fn plan_of_row(&self, id: i64) -> Option<PlanId> {
         self.known_rows.get(&id).cloned()
+    }
+
+    /// Returns the seq up to which all events of a plan are known to be acknowledged.
+    pub(crate) fn acknowledged(&self, plan: &PlanId) -> u64 {
+        self.plans.get(plan).map_or(0, |window| window.acknowledged)
     }
 
     /// Returns the lowest known outbox row.
@@ -172,7 +186,7 @@ impl<T: Clone> Windows<T> {
             let Some(plan) = self.undecided.pop_front() else { break };
             let Some(window) = self.plans.get(&plan) else { continue };
             if let (Some(lowest), Some((&highest, _))) = (window.undecided(), window.waiting.last_key_value()) {
-                taken.push(UndecidedPlan { plan, lowest, highest });
+                taken.push(UndecidedPlan { plan, lowest, highest, acknowledged: window.acknowledged });
             }
         }
         taken

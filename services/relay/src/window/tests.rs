@@ -50,7 +50,10 @@ fn a_hinted_event_waits_until_its_predecessor_is_decided() {
     assert_eq!(send_all(&mut windows), []);
 
     // The plan is reported as undecided once, and again on request.
-    assert_eq!(windows.take_undecided(10), [UndecidedPlan { plan: plan.clone(), lowest: 7, highest: 7 }]);
+    assert_eq!(
+        windows.take_undecided(10),
+        [UndecidedPlan { plan: plan.clone(), lowest: 7, highest: 7, acknowledged: 0 }]
+    );
     assert_eq!(windows.take_undecided(10), [], "an undecided plan was reported twice");
     windows.report_undecided_again();
     assert_eq!(windows.take_undecided(10).len(), 1);
@@ -117,7 +120,10 @@ fn the_smallest_row_tells_that_its_predecessors_are_acknowledged_and_is_sent_its
 fn an_empty_outbox_does_not_drop_events_that_were_added_after_it_was_read() {
     let (mut windows, plan) = (Windows::new(64, 10), plan("order-1"));
     windows.add(&plan, 7, row(70), Source::Hint);
-    assert_eq!(windows.take_undecided(10), [UndecidedPlan { plan: plan.clone(), lowest: 7, highest: 7 }]);
+    assert_eq!(
+        windows.take_undecided(10),
+        [UndecidedPlan { plan: plan.clone(), lowest: 7, highest: 7, acknowledged: 0 }]
+    );
     windows.add(&plan, 9, row(90), Source::Hint);
     // The outbox, read before event 9 was added, has no row of the plan: another relay sent event 7.
     windows.drop_waiting(&plan, 7);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sealbus_core::error_chain;
 use sealbus_core::event::Record;
 use sealbus_ledger::LedgerError;
+use sealbus_ledger::low_water::next_unbounded;
 use sealbus_ledger::outbox::{OutboxRow, Unsendable};
 use tokio::time::Instant;
 
@@ -59,7 +60,9 @@ impl Worker {
             }
             let highest_seen = reads_writers.then(|| self.low_water.highest_seen());
             let (ledger, limit) = (self.resources.ledger.clone(), self.config.page_rows);
-            self.run_scan(outbox_scan::page(ledger, self.partition, from, limit, highest_seen));
+            // The first page of a full scan trusts nothing that is in memory.
+            let known = if from == i64::MIN { Vec::new() } else { self.known_plans.list() };
+            self.run_scan(outbox_scan::page(ledger, self.partition, from, limit, known, highest_seen));
         }
     }
 
@@ -72,7 +75,7 @@ impl Worker {
         }
         let mut from = self.low_water.bound();
         if now >= self.next_full_scan {
-            self.next_full_scan = now + self.config.full_scan_interval;
+            self.full_scan_started = Some(now);
             self.blocked.clear();
             from = i64::MIN;
         }
@@ -87,6 +90,10 @@ impl Worker {
     /// Handles the result of a scan.
     pub(super) fn on_scanned(&mut self, result: Result<ScanResult, LedgerError>) {
         self.scan = None;
+        if let Some(started) = self.full_scan_started.take() {
+            let now = Instant::now();
+            self.next_full_scan = now + next_unbounded(self.config.full_scan_interval, now - started);
+        }
         match result {
             Ok(ScanResult::Page { writers, rows }) => self.on_page(writers, rows),
             Ok(ScanResult::Events { events, cut }) => {
@@ -165,6 +172,7 @@ impl Worker {
             self.windows.drop_waiting(plan, u64::MAX);
         } else {
             self.windows.set_smallest(plan, row.smallest_seq);
+            self.known_plans.record(row.plan_no, self.windows.acknowledged(plan));
         }
     }
 
@@ -185,7 +193,9 @@ impl Worker {
     fn add_row(&mut self, row: OutboxRow, event: Result<Record, Unsendable>) {
         match event {
             Ok(record) => {
-                self.windows.set_smallest(&PlanId::of(&record.header), row.smallest_seq);
+                let plan = PlanId::of(&record.header);
+                self.windows.set_smallest(&plan, row.smallest_seq);
+                self.known_plans.record(row.plan_no, self.windows.acknowledged(&plan));
                 let event = Event { record: Arc::new(record), plan_no: Some(row.plan_no) };
                 self.add(row.id, event, Source::Outbox);
             }

@@ -16,6 +16,7 @@ use futures::future::OptionFuture;
 use sealbus_broker::Connection;
 use sealbus_core::event::Record;
 use sealbus_ledger::leases::keeper::Lease;
+use sealbus_ledger::low_water::LowWater;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -26,7 +27,7 @@ use self::send::Outcome;
 use crate::backoff::Backoff;
 use crate::beacons::LatestBeacon;
 use crate::hints::HintIntake;
-use crate::low_water::LowWater;
+use crate::known_plans::KnownPlans;
 use crate::outbox_scan::Scan;
 use crate::window::{Row, Windows};
 use crate::{Config, Resources};
@@ -70,8 +71,11 @@ pub(crate) struct Worker {
     deleted_rows: HashSet<i64>,
     /// The next page of the outbox scan, or `None` if no outbox scan is running.
     next_page: Option<NextPage>,
+    known_plans: KnownPlans,
     next_outbox_scan: Instant,
     next_full_scan: Instant,
+    /// When the first page of the full outbox scan that is running was asked for.
+    full_scan_started: Option<Instant>,
     next_low_water: Instant,
     ledger_paused_until: Option<Instant>,
     /// The numbers of plans with an event that cannot be sent. They are tried again with each full outbox scan.
@@ -117,8 +121,10 @@ impl Worker {
             scanned_predecessors: false,
             deleted_rows: HashSet::new(),
             next_page: None,
+            known_plans: KnownPlans::default(),
             next_outbox_scan: now,
             next_full_scan: now,
+            full_scan_started: None,
             next_low_water: now,
             ledger_paused_until: None,
             blocked: HashSet::new(),

@@ -1,6 +1,5 @@
 //! Measures how fast a whole ledger is verified.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::pin::pin;
 use std::process::Stdio;
@@ -16,7 +15,7 @@ use sealbus_core::log::signer::LogSigner;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::seal::{KeyKind, Keyring, KeyringText, NewKey, Status};
 use sealbus_ledger::append::{Call, Draft, Expect};
-use sealbus_ledger::log::Signing;
+use sealbus_ledger::log::{SealingState, Signing};
 use sealbus_ledger::schema::bootstrap;
 use sealbus_ledger::verification::Scope;
 use sealbus_ledger::{ConnectionSettings, Creation, Ledger, create, migrate};
@@ -149,7 +148,7 @@ async fn fill(args: &Args, settings: &Settings, url: &str, folder: &Path) -> Res
     let mut newest = first;
     loop {
         let signing = Signing { signer: &signer, anchored: &anchored, time: now };
-        match ledger.log().seal_batch(10_000, &HashSet::new(), Some(signing)).await?.note {
+        match ledger.log().seal_batch(10_000, &mut SealingState::default(), Some(signing)).await?.note {
             Some(note) => newest = note,
             None => break,
         }

@@ -1,8 +1,6 @@
 //! Tests that change tiles, notes and proofs: rows 16 and 25 to 29 of the tampering table
 //! (docs/spec/integrity.md#tampering-table).
 
-use std::collections::HashSet;
-
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::merkle::empty_root;
@@ -10,7 +8,7 @@ use sealbus_core::log::note::Note;
 use sealbus_core::log::policy::Policy;
 use sealbus_core::log::signer::{LogSigner, WitnessSigner};
 use sealbus_core::seal::{KeyKind, Keyring};
-use sealbus_ledger::log::Signing;
+use sealbus_ledger::log::{SealingState, Signing};
 use sealbus_sealer::anchors::Anchor as _;
 use serde_json::Value;
 
@@ -152,7 +150,7 @@ async fn row_29_two_sealers_at_once() {
         let (mut leaves, mut last) = (0, None);
         while scene.ledger.log().count_unsealed().await.unwrap() > 0 {
             let signing = Signing { signer: &scene.log, anchored: &anchored, time: now() };
-            let sealed = scene.ledger.log().seal_batch(7, &HashSet::new(), Some(signing)).await.unwrap();
+            let sealed = scene.ledger.log().seal_batch(7, &mut SealingState::default(), Some(signing)).await.unwrap();
             leaves += sealed.leaves;
             last = sealed.note.or(last);
         }

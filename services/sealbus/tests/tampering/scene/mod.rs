@@ -32,7 +32,7 @@ use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::seal::{KeyKind, Keyring, Signer};
 use sealbus_ledger::Ledger;
 use sealbus_ledger::append::{AppendSettings, Appender, Call, Expect};
-use sealbus_ledger::log::Signing;
+use sealbus_ledger::log::{SealingState, Signing};
 use sealbus_ledger::verification::Scope;
 use sealbus_runtime::clock::SystemClock;
 use sealbus_sealer::anchors::{Anchor as _, AnchorFile};
@@ -152,7 +152,7 @@ impl Scene {
     pub(crate) async fn seal_and_anchor(&self) -> Note {
         let anchored = Checkpoint::new(ORIGIN, 0, empty_root()).unwrap();
         let signing = Signing { signer: &self.log, anchored: &anchored, time: now() };
-        let sealed = self.ledger.log().seal_batch(1_000, &HashSet::new(), Some(signing)).await.unwrap();
+        let sealed = self.ledger.log().seal_batch(1_000, &mut SealingState::default(), Some(signing)).await.unwrap();
         assert!(sealed.stopped.is_empty(), "{:?}", sealed.stopped);
         let note = sealed.note.unwrap();
         self.anchors().keep(&note).await.unwrap();

@@ -1,20 +1,31 @@
-//! The low-water bound: the id at which a scan of a partition's outbox starts (`docs/spec/protocol.md#relay-3`).
+//! The low-water bound of a queue: the id at which a reading of the outbox or of the seal queue starts
+//! (`docs/spec/protocol.md#queues-low-water`).
 //!
-//! Below the bound there are no rows and none can appear, so that scans skip the dead rows of a queue that moves fast. The
+//! Below the bound there are no rows and none can appear, so that readings skip the dead rows of a queue that moves fast. The
 //! bound may pass an id only when every transaction that drew this or a lower id is finished, and none of their rows is left.
 //!
 //! Whether they are finished is learnt from two readings of the writers, that is, of the transactions that may be writing to
-//! the outbox. An id that has been seen was drawn before the first reading, and so was each lower id: by a transaction that
-//! was finished, or is among the writers of that reading. Once none of those is among the writers of a later reading, all of
-//! them are finished, and a page that is read after that shows the rows that they left.
+//! the queue ([`Outbox::writers`](crate::outbox::Outbox::writers)). An id that has been seen was drawn before the first
+//! reading, and so was each lower id: by a transaction that was finished, or is among the writers of that reading. Once none of
+//! those is among the writers of a later reading, all of them are finished, and a page that is read after that shows the rows
+//! that they left.
 //!
-//! The bound is kept in memory and belongs to one epoch of the partition's lease.
+//! The bound is kept in memory. It ends with the lease of a partition, or with the connection to the server. From time to time
+//! a queue is read without the bound, no sooner than [`next_unbounded`] allows.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-/// The low-water bound of one partition.
+use sqlx::PgConnection;
+
+use crate::LedgerError;
+
+/// The share of time that readings without the bound may take is 1 in this number.
+const UNBOUNDED_SHARE: u32 = 20;
+
+/// The low-water bound of a queue, or of one partition of it. Pure.
 #[derive(Debug, Default)]
-pub(crate) struct LowWater {
+pub struct LowWater {
     bound: i64,
     /// The highest id that was seen.
     highest_seen: i64,
@@ -26,27 +37,32 @@ pub(crate) struct LowWater {
 
 impl LowWater {
     /// Returns the id at which a scan starts.
-    pub(crate) fn bound(&self) -> i64 {
+    pub fn bound(&self) -> i64 {
         self.bound
     }
 
     /// Records that an id was seen.
-    pub(crate) fn on_seen(&mut self, id: i64) {
+    pub fn on_seen(&mut self, id: i64) {
         self.highest_seen = self.highest_seen.max(id);
     }
 
+    /// Returns how many ids a reading from the bound on passes before it meets an id that was not seen.
+    pub fn distance(&self) -> u64 {
+        self.highest_seen.saturating_sub(self.bound).try_into().unwrap_or(0)
+    }
+
     /// Returns whether a reading of the writers could move the bound.
-    pub(crate) fn needs_writers(&self) -> bool {
+    pub fn needs_writers(&self) -> bool {
         self.highest_seen > self.finished
     }
 
     /// Returns the highest id that was seen. Take it before reading the writers, and pass it to [`LowWater::on_writers`].
-    pub(crate) fn highest_seen(&self) -> i64 {
+    pub fn highest_seen(&self) -> i64 {
         self.highest_seen
     }
 
     /// Records a reading of the writers, before which ids up to `highest_seen` had been seen.
-    pub(crate) fn on_writers(&mut self, highest_seen: i64, writers: Vec<String>) {
+    pub fn on_writers(&mut self, highest_seen: i64, writers: Vec<String>) {
         let writers: HashSet<String> = writers.into_iter().collect();
         if let Some((up_to, unfinished)) = &mut self.unfinished {
             unfinished.retain(|writer| writers.contains(writer));
@@ -65,11 +81,34 @@ impl LowWater {
 
     /// Records the first page of a scan, which was read after the last reading of the writers. `lowest` is its lowest row.
     /// `unbounded` says that the scan started at the lowest possible id, not at the bound.
-    pub(crate) fn on_first_page(&mut self, lowest: Option<i64>, unbounded: bool) {
+    pub fn on_first_page(&mut self, lowest: Option<i64>, unbounded: bool) {
         let reached = lowest.unwrap_or(i64::MAX).min(self.finished + 1);
         // An unbounded scan can find a row below the bound: after a failover, Postgres draws some ids again.
         self.bound = if unbounded { reached } else { self.bound.max(reached) };
     }
+}
+
+/// Returns the pause before the next reading without the bound: `interval`, or longer if the last reading took long because a
+/// transaction elsewhere keeps dead rows from being removed. Readings without the bound take at most a twentieth of the time.
+pub fn next_unbounded(interval: Duration, last_reading: Duration) -> Duration {
+    interval.max(last_reading.saturating_mul(UNBOUNDED_SHARE))
+}
+
+/// Returns the transactions that may be writing to a queue now, by names that no later transaction gets. `table` is
+/// `sealbus.outbox` or `sealbus.seal_queue`.
+///
+/// A transaction that writes a row holds the table's lock from before the row's id is drawn until the transaction has ended and
+/// is visible. Once none of these names appears in a later call, every id that was drawn before this call belongs to an ended
+/// transaction: a snapshot taken from then on shows the row, or the row will never exist.
+pub(crate) async fn writers(connection: &mut PgConnection, table: &str) -> Result<Vec<String>, LedgerError> {
+    let writers = sqlx::query_scalar!(
+        r#"-- queue_writers
+        SELECT DISTINCT virtualtransaction AS "writer!" FROM pg_locks
+        WHERE locktype = 'relation' AND relation = $1::text::regclass AND mode = 'RowExclusiveLock' AND granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"#,
+        table,
+    );
+    Ok(writers.fetch_all(connection).await?)
 }
 
 #[cfg(test)]
@@ -112,6 +151,13 @@ mod tests {
         assert_eq!(low_water.bound(), 101);
         low_water.on_first_page(Some(40), true);
         assert_eq!(low_water.bound(), 40);
+    }
+
+    #[test]
+    fn readings_without_the_bound_take_at_most_a_twentieth_of_the_time() {
+        let minute = Duration::from_mins(1);
+        assert_eq!(next_unbounded(minute, Duration::from_millis(3)), minute);
+        assert_eq!(next_unbounded(minute, Duration::from_secs(10)), Duration::from_secs(200));
     }
 
     #[derive(Clone, Copy, Debug)]
