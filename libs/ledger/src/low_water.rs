@@ -56,6 +56,11 @@ impl LowWater {
         self.highest_seen > self.finished
     }
 
+    /// Returns whether the bound is as high as it can be until another id is seen.
+    pub fn is_settled(&self) -> bool {
+        !self.needs_writers() && self.bound > self.finished
+    }
+
     /// Returns the highest id that was seen. Take it before reading the writers, and pass it to [`LowWater::on_writers`].
     pub fn highest_seen(&self) -> i64 {
         self.highest_seen

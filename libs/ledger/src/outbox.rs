@@ -23,6 +23,9 @@ use crate::{Ledger, LedgerError};
 const PARTITION: Column = Column::new("outbox", "partition");
 const SEQ: Column = Column::new("outbox", "seq");
 
+/// The number of rows up to which the rows of a partition are counted.
+pub const MAX_COUNTED_ROWS: i64 = 10_000;
+
 /// A row of the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxRow {
@@ -62,7 +65,7 @@ pub enum Unsendable {
 pub struct Depth {
     /// The partition.
     pub partition: u32,
-    /// The number of rows.
+    /// The number of rows, or [`MAX_COUNTED_ROWS`] if there are more.
     pub rows: u64,
     /// Seconds since the event of the lowest row was recorded, by the database's clock; 0 if there is no row.
     pub oldest_seconds: f64,
@@ -267,20 +270,43 @@ impl Outbox<'_> {
         writers(&mut *self.ledger.pool().acquire().await?, "sealbus.outbox").await
     }
 
-    /// Returns the sizes of some partitions, for metrics. It counts rows.
-    pub async fn depth(self, partitions: &[u32]) -> Result<Vec<Depth>, LedgerError> {
-        let partitions: Vec<i32> =
-            partitions.iter().map(|partition| PARTITION.integer(*partition)).collect::<Result<_, _>>()?;
+    /// Returns those of some partitions that have rows. Each partition is given with an id below which it has none.
+    pub async fn with_rows(self, partitions: &[(u32, i64)]) -> Result<Vec<u32>, LedgerError> {
+        let (partitions, from_ids) = low_water_bounds(partitions)?;
+        let found = sqlx::query_scalar!(
+            r#"-- outbox_partitions_with_rows
+            SELECT w.partition AS "partition!" FROM unnest($1::integer[], $2::bigint[]) AS w (partition, from_id)
+            CROSS JOIN LATERAL (
+                SELECT FROM sealbus.outbox o WHERE o.partition = w.partition AND o.id >= w.from_id ORDER BY o.partition, o.id LIMIT 1
+            ) o"#,
+            &partitions,
+            &from_ids,
+        );
+        let found = found.fetch_all(self.ledger.pool()).await?.into_iter();
+        found.map(|partition| PARTITION.read(partition)).collect()
+    }
+
+    /// Returns the sizes of some partitions, for metrics. Each partition is given with an id below which it has no rows. At most
+    /// [`MAX_COUNTED_ROWS`] rows of each are counted.
+    pub async fn depth(self, partitions: &[(u32, i64)]) -> Result<Vec<Depth>, LedgerError> {
+        let (partitions, from_ids) = low_water_bounds(partitions)?;
         let rows = sqlx::query!(
             r#"-- outbox_depth
             SELECT w.partition AS "partition!", d.rows AS "rows!", coalesce(t.age, 0) AS "age!"
-            FROM unnest($1::integer[]) AS w (partition)
-            CROSS JOIN LATERAL (SELECT count(*) AS rows, min(o.id) AS first FROM sealbus.outbox o WHERE o.partition = w.partition) d
+            FROM unnest($1::integer[], $2::bigint[]) AS w (partition, from_id)
+            CROSS JOIN LATERAL (
+                SELECT count(*) AS rows, min(c.id) AS first FROM (
+                    SELECT o.id FROM sealbus.outbox o WHERE o.partition = w.partition AND o.id >= w.from_id
+                    ORDER BY o.partition, o.id LIMIT $3
+                ) c
+            ) d
             LEFT JOIN LATERAL (
                 SELECT extract(epoch FROM clock_timestamp() - e.recorded)::float8 AS age
                 FROM sealbus.outbox o JOIN sealbus.events e ON e.plan_no = o.plan_no AND e.seq = o.seq WHERE o.id = d.first
             ) t ON true"#,
             &partitions,
+            &from_ids,
+            MAX_COUNTED_ROWS,
         );
         let depths = rows.fetch_all(self.ledger.background()).await?.into_iter().map(|row| {
             let rows = Column::new("outbox", "count(*)").read(row.rows)?;
@@ -313,6 +339,12 @@ impl Outbox<'_> {
         .await?;
         Ok(())
     }
+}
+
+/// Splits partitions and the ids below which they have no rows.
+fn low_water_bounds(partitions: &[(u32, i64)]) -> Result<(Vec<i32>, Vec<i64>), LedgerError> {
+    let bound = |(partition, from_id): &(u32, i64)| Ok((PARTITION.integer(*partition)?, *from_id));
+    Ok(partitions.iter().map(bound).collect::<Result<Vec<_>, LedgerError>>()?.into_iter().unzip())
 }
 
 fn outbox_row(id: i64, plan_no: i64, seq: i64, smallest_seq: i64) -> Result<OutboxRow, LedgerError> {

@@ -184,7 +184,7 @@ async fn the_depth_has_the_number_of_rows_and_the_age_of_the_oldest() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
     append(&appender, "order-1", 7).await;
-    let depths = test.ledger.outbox().depth(&[partition("order-1"), 63]).await.unwrap();
+    let depths = test.ledger.outbox().depth(&[(partition("order-1"), 0), (63, 0)]).await.unwrap();
     assert_eq!(depths.len(), 2);
     let busy = depths.iter().find(|depth| depth.partition == partition("order-1")).unwrap();
     assert!(busy.rows >= 7 && busy.oldest_seconds < 60.0, "{busy:?}");
@@ -206,4 +206,16 @@ async fn recording_a_beacon_deletes_expired_ones() {
     test.postgres.admin("UPDATE sealbus.beacons SET at = now() - interval '1 hour' * (20 + stream_seq * 2)").await;
     record(4).await;
     assert_eq!(test.postgres.count("SELECT sum(stream_seq)::bigint FROM sealbus.beacons").await, 1 + 4);
+}
+
+#[tokio::test]
+async fn partitions_with_rows_are_found_from_their_low_water_bounds_on() {
+    let test = TestLedger::start().await;
+    append(&test.appender().await, "order-1", 2).await;
+    let (busy, idle) = (partition("order-1"), (partition("order-1") + 1) % 8);
+    test.postgres.admin("DELETE FROM sealbus.outbox WHERE plan_no = 1").await;
+    let newest = test.postgres.count("SELECT max(id) FROM sealbus.outbox").await;
+    assert_eq!(test.ledger.outbox().with_rows(&[(idle, 0), (busy, 0)]).await.unwrap(), [busy]);
+    assert_eq!(test.ledger.outbox().with_rows(&[(busy, newest)]).await.unwrap(), [busy]);
+    assert_eq!(test.ledger.outbox().with_rows(&[(busy, newest + 1)]).await.unwrap(), [] as [u32; 0]);
 }

@@ -11,6 +11,7 @@
 //! | `hints` | checks hints, and drops those that the worker has no capacity for | `#relay-3` |
 //! | `known_plans` | remembers which rows a scan need not look at; pure | `#relay-1` |
 //! | `outbox_scan` | reads the outbox | `#relay-3` |
+//! | `outbox_watch` | tells idle workers of rows, and measures the outbox | `#relay-3` |
 //! | `worker::send` | sends events, and awaits each acknowledgement in a task of its own | `#relay-2` |
 //! | `worker::delete` | deletes acknowledged rows, and reports phantoms | `#relay-3`, `#relay-4` |
 //! | `backoff` | pauses a partition whose stream is full, refuses or does not answer | `#relay-pause` |
@@ -22,6 +23,7 @@ mod hints;
 mod known_plans;
 mod metrics;
 mod outbox_scan;
+mod outbox_watch;
 mod window;
 mod worker;
 
@@ -32,17 +34,17 @@ use std::time::Duration;
 
 use sealbus_broker::Broker;
 use sealbus_broker::topology::TopologySettings;
-use sealbus_core::error_chain;
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::Ledger;
 use sealbus_ledger::leases::keeper::{Change, Keeper, KeeperConfig, Lease};
 use sealbus_runtime::reconnect::reconnect;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::beacons::LatestBeacon;
 pub use crate::metrics::Metrics;
+use crate::outbox_watch::OutboxWatch;
 use crate::worker::Worker;
 
 /// The settings of a relay.
@@ -74,7 +76,7 @@ pub struct Config {
     pub beacon_interval: Duration,
     /// The age at which a beacon is deleted.
     pub beacon_retention: Duration,
-    /// How often the rows of the outbox are counted for the metrics.
+    /// How often the outbox is measured for the metrics.
     pub depth_interval: Duration,
     /// How long acknowledgements are awaited at shutdown.
     pub drain_timeout: Duration,
@@ -126,6 +128,7 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
         config: Arc::new(config),
         resources,
         latest_beacon: Arc::default(),
+        outbox_watch: Arc::default(),
         drain: CancellationToken::new(),
         workers: JoinSet::new(),
         owned: BTreeMap::new(),
@@ -137,6 +140,7 @@ struct Relay {
     config: Arc<Config>,
     resources: Resources,
     latest_beacon: Arc<LatestBeacon>,
+    outbox_watch: Arc<OutboxWatch>,
     /// Tells the workers to drain and end.
     drain: CancellationToken,
     workers: JoinSet<()>,
@@ -146,13 +150,18 @@ struct Relay {
 
 impl Relay {
     async fn run(mut self, mut keeper: Keeper, shutdown: CancellationToken) -> Result<(), Error> {
-        let Resources { ledger, broker, .. } = self.resources.clone();
-        let latest_beacon = Arc::clone(&self.latest_beacon);
-        let (every, retention) = (self.config.beacon_interval, self.config.beacon_retention);
-        let beacons = beacons::record(ledger, broker.clone(), &latest_beacon, every, retention);
-        tokio::pin!(beacons);
-        let mut depth = interval(self.config.depth_interval);
-        depth.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let Resources { ledger, broker, metrics, .. } = self.resources.clone();
+        let (config, latest_beacon) = (Arc::clone(&self.config), Arc::clone(&self.latest_beacon));
+        let watch = Arc::clone(&self.outbox_watch);
+        // These queries run beside the loop: whatever they wait for, leases are gained and lost, and the relay can be stopped.
+        let beside = async {
+            tokio::join!(
+                beacons::record(ledger.clone(), broker.clone(), &latest_beacon, config.beacon_interval, config.beacon_retention),
+                watch.notify_workers(ledger.clone(), config.scan_interval),
+                watch.measure(ledger.clone(), metrics, config.depth_interval),
+            )
+        };
+        tokio::pin!(beside);
         let mut connection = broker.connection();
         let mut unreachable_since = None;
         let result = loop {
@@ -177,8 +186,7 @@ impl Relay {
                     unreachable_since = if up { None } else { unreachable_since.or_else(|| Some(Instant::now())) };
                 }
                 () = sleep_until(able_until.unwrap_or_else(Instant::now)), if able_until.is_some() => {}
-                _ = depth.tick() => self.count_rows().await,
-                () = &mut beacons => {}
+                _ = &mut beside => {}
             }
         };
         self.drain().await;
@@ -190,7 +198,8 @@ impl Relay {
     fn gained(&mut self, lease: Lease) {
         let (partition, epoch) = (partition_of(&lease), lease.epoch());
         let (config, latest_beacon) = (Arc::clone(&self.config), Arc::clone(&self.latest_beacon));
-        let worker = Worker::new(partition, config, self.resources.clone(), latest_beacon, lease);
+        let watch = self.outbox_watch.add(partition);
+        let worker = Worker::new(partition, config, self.resources.clone(), latest_beacon, watch, lease);
         let abort = self.workers.spawn(worker.run(self.drain.clone()));
         self.owned.insert(partition, (epoch, abort));
         self.count_owned();
@@ -202,20 +211,13 @@ impl Relay {
             && owned.get().0 == lease.epoch()
         {
             owned.remove().1.abort();
+            self.outbox_watch.remove(partition_of(lease));
         }
         self.count_owned();
     }
 
     fn count_owned(&self) {
         self.resources.metrics.partitions_owned.set(i64::try_from(self.owned.len()).unwrap_or(i64::MAX));
-    }
-
-    async fn count_rows(&self) {
-        let partitions: Vec<u32> = self.owned.keys().copied().collect();
-        match self.resources.ledger.outbox().depth(&partitions).await {
-            Ok(depths) => self.resources.metrics.outbox(&depths),
-            Err(error) => tracing::debug!(error = %error_chain(&error), "the outbox cannot be counted"),
-        }
     }
 
     /// Tells all workers to drain, and waits for them.

@@ -66,7 +66,7 @@ impl Metrics {
                 "Time from sending a message to its acknowledgement",
                 Histogram::new(LATENCY_BUCKETS),
             ),
-            outbox_rows: group.register("outbox_rows", "Outbox rows of the owned partitions"),
+            outbox_rows: group.register("outbox_rows", "Outbox rows of the owned partitions, at most 10000 for each"),
             outbox_oldest_age: group.register_seconds(
                 "outbox_oldest_age",
                 "Age of the event of the lowest outbox row",

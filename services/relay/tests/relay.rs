@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy};
 use sealbus_broker::EventMessage;
@@ -391,6 +393,28 @@ async fn a_backlog_larger_than_page_and_memory_is_relayed_in_order() {
     world.outbox_is_empty().await;
     assert_eq!(world.seqs().await, in_order(2, 2_000));
     relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_whose_outbox_is_locked_loses_its_leases_and_stops() {
+    let world = World::start().await;
+    let config = Config { drain_timeout: Duration::from_millis(50), ..config("a") };
+    let relay = world.relay_with(config).await;
+    first_scan_is_done(&world, &relay).await;
+
+    // Lock the outbox until a measurement of it waits for the lock.
+    let mut lock = PgConnection::connect(&world.postgres.admin_url()).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE sealbus.outbox IN ACCESS EXCLUSIVE MODE").execute(&mut lock).await.unwrap();
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                   AND wait_event_type = 'Lock' AND query LIKE '%outbox_depth%'";
+    eventually_eq("the waiting measurements", 1, async || world.query_number(waiting).await).await;
+
+    // Give the leases to another owner. The relay notices, and it can be stopped.
+    let steal = "UPDATE sealbus.leases SET holder = 'b', epoch = epoch + 1 WHERE kind = 'relay'";
+    world.postgres.admin(steal).await;
+    eventually_eq("the partitions of the relay", 0, async || relay.metrics.partitions_owned.get()).await;
+    relay.stop().await;
+    lock.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

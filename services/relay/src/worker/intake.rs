@@ -38,7 +38,7 @@ impl Worker {
         if self.scan.is_some() || draining || !self.connection.up || self.ledger_paused_until(now).is_some() {
             return;
         }
-        if now >= self.next_outbox_scan {
+        if now >= self.next_outbox_scan() {
             self.start_outbox_scan(now);
         }
         let may_read_page = self.next_page.is_some() && self.has_capacity() && self.backoff.paused_until(now).is_none();
@@ -73,6 +73,7 @@ impl Worker {
         if self.next_page.is_some() {
             return;
         }
+        self.rows_expected = false;
         let mut from = self.low_water.bound();
         if now >= self.next_full_scan {
             self.full_scan_started = Some(now);
@@ -128,6 +129,7 @@ impl Worker {
         );
         let until = Instant::now() + LEDGER_PAUSE;
         self.ledger_paused_until = Some(until);
+        self.rows_expected = true;
         self.next_outbox_scan = until;
     }
 

@@ -29,6 +29,7 @@ use crate::beacons::LatestBeacon;
 use crate::hints::HintIntake;
 use crate::known_plans::KnownPlans;
 use crate::outbox_scan::Scan;
+use crate::outbox_watch::PartitionWatch;
 use crate::window::{Row, Windows};
 use crate::{Config, Resources};
 
@@ -51,6 +52,7 @@ pub(crate) struct Worker {
     config: Arc<Config>,
     resources: Resources,
     latest_beacon: Arc<LatestBeacon>,
+    watch: Arc<PartitionWatch>,
     lease: Lease,
     connection_changes: watch::Receiver<Connection>,
     connection: Connection,
@@ -73,6 +75,8 @@ pub(crate) struct Worker {
     next_page: Option<NextPage>,
     known_plans: KnownPlans,
     next_outbox_scan: Instant,
+    /// Whether the outbox may have rows that the last outbox scan did not find.
+    rows_expected: bool,
     next_full_scan: Instant,
     /// When the first page of the full outbox scan that is running was asked for.
     full_scan_started: Option<Instant>,
@@ -101,6 +105,7 @@ impl Worker {
         config: Arc<Config>,
         resources: Resources,
         latest_beacon: Arc<LatestBeacon>,
+        watch: Arc<PartitionWatch>,
         lease: Lease,
     ) -> Self {
         let (connection_changes, now) = (resources.broker.connection(), Instant::now());
@@ -108,6 +113,7 @@ impl Worker {
         Self {
             partition,
             latest_beacon,
+            watch,
             lease,
             connection_changes,
             connection,
@@ -123,6 +129,7 @@ impl Worker {
             next_page: None,
             known_plans: KnownPlans::default(),
             next_outbox_scan: now,
+            rows_expected: true,
             next_full_scan: now,
             full_scan_started: None,
             next_low_water: now,
@@ -153,6 +160,7 @@ impl Worker {
             let more_to_send = !draining && self.send().await;
             self.start_scan(draining);
             self.start_deletion(draining);
+            self.watch.update(self.low_water.bound(), self.is_idle());
             let may_add = !draining && self.has_capacity();
             let wake = [self.next_wake(draining), drain_until].into_iter().flatten().min();
             tokio::select! {
@@ -172,7 +180,8 @@ impl Worker {
                         self.add_hinted(hint);
                     }
                 }
-                () = self.hints.dropped.notified() => self.next_outbox_scan = Instant::now(),
+                () = self.hints.dropped.notified() => self.expect_rows(),
+                () = self.watch.rows_found.notified() => self.expect_rows(),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 () = std::future::ready(()), if more_to_send => {}
             }
@@ -182,6 +191,24 @@ impl Worker {
     /// Returns whether more events may be added to memory.
     fn has_capacity(&self) -> bool {
         self.windows.events() < self.config.page_rows as usize && self.windows.bytes() < self.config.max_memory_bytes
+    }
+
+    /// Returns whether there is nothing to do until a hint arrives, or rows are found beside this loop: the last outbox scan
+    /// found no row, and its low-water bound is as high as it can be.
+    fn is_idle(&self) -> bool {
+        let has_events = self.windows.events() > 0 || !self.acknowledged.is_empty() || self.deletion.is_some();
+        !has_events && !self.rows_expected && self.next_page.is_none() && self.low_water.is_settled()
+    }
+
+    /// Starts an outbox scan as soon as possible.
+    fn expect_rows(&mut self) {
+        self.rows_expected = true;
+        self.next_outbox_scan = Instant::now();
+    }
+
+    /// Returns the time of the next outbox scan.
+    fn next_outbox_scan(&self) -> Instant {
+        if self.is_idle() { self.next_outbox_scan.max(self.next_full_scan) } else { self.next_outbox_scan }
     }
 
     /// Returns the end of the pause after a failure of the ledger, or `None` if there is no pause now.
@@ -194,7 +221,7 @@ impl Worker {
         let now = Instant::now();
         let ledger_pause = self.ledger_paused_until(now);
         let may_scan = self.scan.is_none() && self.connection.up && !draining && ledger_pause.is_none();
-        let outbox_scan = may_scan.then_some(self.next_outbox_scan);
+        let outbox_scan = may_scan.then(|| self.next_outbox_scan());
         let deletion = self.delete_at.filter(|time| now < *time);
         [outbox_scan, self.backoff.paused_until(now), ledger_pause, deletion].into_iter().flatten().min()
     }
