@@ -119,8 +119,7 @@ pub struct Resources {
 /// Works on subscriptions until `shutdown`, then finishes what is in flight, acknowledges it and releases the leases.
 ///
 /// Any number of processes may work on the same subscriptions: each partition of a subscription has one owner. A new
-/// subscription is created. One that starts from now waits until all events that are queued for sealing are sealed,
-/// while the others work.
+/// subscription is created.
 pub async fn run(
     subscriptions: Vec<(SubscriptionSpec, Handler)>,
     resources: Resources,

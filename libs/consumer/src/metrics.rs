@@ -42,6 +42,8 @@ pub(crate) struct BySubscription<C, G, A, H> {
     pub refused: C,
     /// Any increase is an alarm.
     pub missing: C,
+    /// Any increase is an alarm.
+    pub standing_floors: C,
     pub fenced: C,
     pub assignments: G,
     /// It includes leaves that are too young for the sweep.
@@ -84,6 +86,10 @@ impl Metrics {
             forks: counter("forks", "Plans stopped because two sealed events claim the same seq"),
             refused: counter("refused_seals", "Events refused because their seal does not hold"),
             missing: counter("missing", "Reads of an event that the ledger should have and lacks"),
+            standing_floors: counter(
+                "standing_floors",
+                "Checks that found a floor where the last check had found it, below an old leaf",
+            ),
             fenced: counter("fenced", "Effects undone because the position had moved"),
             assignments: Family::default(),
             floor_age: Family::default(),
@@ -123,6 +129,7 @@ impl Metrics {
             forks: counter(&all.forks),
             refused: counter(&all.refused),
             missing: counter(&all.missing),
+            standing_floors: counter(&all.standing_floors),
             fenced: counter(&all.fenced),
             assignments: all.assignments.get_or_create_owned(&label),
             floor_age: all.floor_age.get_or_create_owned(&label),

@@ -33,37 +33,60 @@ async fn floors(test: &TestLedger, subscription_no: i64) -> Vec<u64> {
 async fn a_subscription_from_the_beginning_has_floors_of_zero_and_is_created_once() {
     let test = TestLedger::start().await;
     let first = test.ledger.subscriptions().find_or_create(&subscription("audit"), Start::Beginning).await.unwrap();
-    assert_eq!((first.waits_for, first.start), (None, Start::Beginning));
+    assert_eq!(first.start, Start::Beginning);
     assert_eq!(floors(&test, first.subscription_no).await, [0; 8]);
     let again = test.ledger.subscriptions().find_or_create(&subscription("audit"), Start::Now).await.unwrap();
-    assert_eq!((again.subscription_no, again.start, again.waits_for), (first.subscription_no, Start::Beginning, None));
+    assert_eq!((again.subscription_no, again.start), (first.subscription_no, Start::Beginning));
     assert_eq!(test.ledger.subscriptions().names().await.unwrap(), ["audit"]);
     assert_eq!(test.ledger.subscriptions().number(&subscription("audit")).await.unwrap(), Some(first.subscription_no));
 }
 
 #[tokio::test]
-async fn a_subscription_from_now_waits_until_queued_events_are_sealed() {
+async fn a_subscription_from_now_begins_after_all_stored_events_without_waiting_for_the_sealer() {
     let test = TestLedger::start().await;
     let appender = test.appender().await;
-    appender.append(call("acme", "order-1", vec![draft(1), draft(2)])).await.unwrap();
-    let subscribed = test.ledger.subscriptions().find_or_create(&subscription("late"), Start::Now).await.unwrap();
-    let bound = subscribed.waits_for.expect("two events and the key's have no leaf yet");
-    assert!(!test.ledger.subscriptions().finish(subscribed.subscription_no, bound).await.unwrap());
-    assert_eq!(floors(&test, subscribed.subscription_no).await, Vec::<u64>::new());
+    appender.append(call("acme", "sealed", vec![draft(1)])).await.unwrap();
     test.seal().await;
-    appender.append(call("acme", "order-1", vec![draft(3)])).await.unwrap();
-    assert!(
-        test.ledger.subscriptions().finish(subscribed.subscription_no, bound).await.unwrap(),
-        "the subscription waits for an event that was queued later"
-    );
-    assert_eq!(floors(&test, subscribed.subscription_no).await, [3; 8]);
+    appender.append(call("acme", "queued", vec![draft(1), draft(2)])).await.unwrap();
+    appender.append(call("acme", "damaged", vec![draft(1), draft(2)])).await.unwrap();
+    let damage = "SET session_replication_role = replica; \
+                  UPDATE sealbus.events SET actor = 'mallory' WHERE seq = 1 AND plan_no = \
+                  (SELECT plan_no FROM sealbus.plans WHERE plan = 'damaged')";
+    test.postgres.admin(damage).await;
+
+    let created = test.ledger.subscriptions().find_or_create(&subscription("late"), Start::Now).await.unwrap();
+    let late = created.subscription_no;
+    assert_eq!(floors(&test, late).await, [2; 8]);
+    let next_seqs = async || {
+        let mut next = Vec::new();
+        for plan in ["sealed", "queued", "damaged"] {
+            let plan_no =
+                test.postgres.count(&format!("SELECT plan_no FROM sealbus.plans WHERE plan = '{plan}'")).await;
+            let position = test.ledger.positions().read(late, &[plan_no]).await.unwrap().remove(&plan_no).unwrap();
+            assert!(position.agrees, "the position of {plan} is not at the event that the ledger holds");
+            next.push(position.next_seq);
+        }
+        next
+    };
+    assert_eq!(next_seqs().await, [2, 3, 3]);
+
+    // What is sealed and published later changes nothing, and the subscription is created once.
     test.seal().await;
-    assert!(test.ledger.subscriptions().finish(subscribed.subscription_no, bound).await.unwrap());
-    assert_eq!(floors(&test, subscribed.subscription_no).await, [3; 8], "the floors were written twice");
-    assert_eq!(
-        test.ledger.subscriptions().find_or_create(&subscription("late"), Start::Now).await.unwrap().waits_for,
-        None
-    );
+    appender.append(call("acme", "queued", vec![draft(3)])).await.unwrap();
+    let again = test.ledger.subscriptions().find_or_create(&subscription("late"), Start::Now).await.unwrap();
+    assert_eq!(again, created);
+    assert_eq!((next_seqs().await, floors(&test, late).await), (vec![2, 3, 3], vec![2; 8]));
+}
+
+#[tokio::test]
+async fn a_queue_row_of_any_kind_does_not_keep_a_subscription_from_beginning_now() {
+    let test = TestLedger::start().await;
+    test.appender().await.append(call("acme", "order-1", vec![draft(1)])).await.unwrap();
+    let rubbish =
+        "INSERT INTO sealbus.seal_queue (plan_no, seq) VALUES (2, 9223372036854775807), (2, 7), (-1, 1), (999, 0)";
+    test.postgres.admin(rubbish).await;
+    let created = test.ledger.subscriptions().find_or_create(&subscription("late"), Start::Now).await.unwrap();
+    assert_eq!(floors(&test, created.subscription_no).await, [0; 8]);
 }
 
 #[tokio::test]
@@ -129,4 +152,42 @@ async fn the_age_is_that_of_the_oldest_leaf_at_or_above_the_floors() {
     assert_eq!(hours().await, [(audit, 2.0)]);
     test.postgres.admin("UPDATE sealbus.floors SET floor = 11").await;
     assert_eq!(hours().await, [(audit, 0.0)]);
+}
+
+#[tokio::test]
+async fn a_leaf_whose_time_lies_in_the_future_holds_up_no_sweep() {
+    for time in ["clock_timestamp() + interval '1 year'", "'infinity'"] {
+        let test = TestLedger::start().await;
+        let appender = test.appender().await;
+        appender.append(call("acme", "order-1", (0..4).map(draft).collect())).await.unwrap();
+        test.seal().await;
+        let partition = sealbus_core::partition::PlanKey::of("acme", "order-1").partition(8);
+
+        // The first leaf of the plan is in the future, the next two are old, and the last one is young.
+        test.postgres
+            .admin(&format!(
+                "SET session_replication_role = replica;
+                 UPDATE sealbus.log_leaves SET sealed_at = {time} WHERE plan_no = 2 AND seq = 1;
+                 UPDATE sealbus.log_leaves SET sealed_at = clock_timestamp() - interval '1 hour' WHERE plan_no = 2 AND seq IN (2, 3)"
+            ))
+            .await;
+        let old = test.ledger.floors().leaves(partition, 1, Duration::from_mins(10), 100).await.unwrap();
+        assert_eq!(old.iter().map(|leaf| leaf.seq).collect::<Vec<_>>(), [1, 2, 3], "{time}");
+    }
+}
+
+#[tokio::test]
+async fn a_floor_is_behind_while_an_old_leaf_lies_above_it() {
+    let test = TestLedger::start().await;
+    let audit = subscribe_from_the_beginning(&test).await;
+    test.appender().await.append(call("acme", "order-1", vec![draft(1)])).await.unwrap();
+    test.seal().await;
+    let partition = sealbus_core::partition::PlanKey::of("acme", "order-1").partition(8);
+    let floors = test.ledger.floors();
+    assert!(floors.behind(&[audit], Duration::from_mins(10)).await.unwrap().is_empty(), "a young leaf counts");
+    let behind = floors.behind(&[audit], Duration::ZERO).await.unwrap();
+    assert!(behind.contains(&(audit, partition, 0)), "{behind:?}");
+    assert!(floors.advance(audit, partition, 0, 2).await.unwrap());
+    let behind = floors.behind(&[audit], Duration::ZERO).await.unwrap();
+    assert!(behind.iter().all(|(_, behind, _)| *behind != partition), "{behind:?}");
 }

@@ -14,6 +14,9 @@ use sealbus_testkit::events::numbered as draft;
 use sealbus_testkit::ledger::{append_settings, call};
 use sealbus_testkit::{TestLedger, eventually};
 
+/// The duration of the leases of a test's appenders.
+const LEASE: Duration = Duration::from_secs(10);
+
 /// A ledger with two keyrings of the same two keys: the first key is active in one, and the second key in the other.
 struct TwoKeys {
     test: TestLedger,
@@ -213,7 +216,7 @@ async fn every_caller_gets_an_answer_when_the_key_is_ended() {
 async fn live_signers_are_counted_by_key() {
     let keys = TwoKeys::start().await;
     let ledger = &keys.test.ledger;
-    let signers = async |kid: &KeyId| ledger.keys().signers().await.unwrap().get(kid).copied().unwrap_or(0);
+    let signers = async |kid: &KeyId| ledger.keys().signers(LEASE).await.unwrap().get(kid).copied().unwrap_or(0);
     let (one, two) = (keys.appender(&keys.before).await, keys.appender(&keys.before).await);
     let other = keys.appender(&keys.after).await;
     eventually("all three appenders are counted", async || {
@@ -223,7 +226,8 @@ async fn live_signers_are_counted_by_key() {
     one.deregister().await;
     assert_eq!(signers(&keys.old).await, 1);
     drop((two, other));
-    eventually("dropped appenders are not counted", async || ledger.keys().signers().await.unwrap().is_empty()).await;
+    eventually("dropped appenders are not counted", async || ledger.keys().signers(LEASE).await.unwrap().is_empty())
+        .await;
 
     let settings = AppendSettings { lease_duration: Duration::from_millis(300), ..append_settings() };
     let away = keys.test.open_again().await;
@@ -254,4 +258,27 @@ async fn the_migration_fills_the_table_with_existing_keys() {
     keys.test.postgres.admin(seeding).await;
     let known = keys.test.ledger.keys().states().await.unwrap();
     assert_eq!(known.into_iter().collect::<Vec<_>>(), [(keys.old.clone(), KeyState::Signs)]);
+}
+
+#[tokio::test]
+async fn events_of_a_plan_that_is_not_sealed_further_are_not_waited_for() {
+    let keys = TwoKeys::start().await;
+    let ledger = &keys.test.ledger;
+    let appender = keys.appender(&keys.before).await;
+    appender.append(call("acme", "order-1", vec![draft(1)])).await.unwrap();
+    appender.append(call("acme", "damaged", vec![draft(1), draft(2), draft(3)])).await.unwrap();
+    let damage = "SET session_replication_role = replica; \
+                  UPDATE sealbus.events SET actor = 'mallory' WHERE seq = 2 AND plan_no = \
+                  (SELECT plan_no FROM sealbus.plans WHERE plan = 'damaged')";
+    keys.test.postgres.admin(damage).await;
+
+    // Until the first event of the damaged plan is sealed, its next event is good. The ledger's first event waits too.
+    let before = ledger.keys().sealing(&keys.old).await.unwrap();
+    assert_eq!((before.waiting, before.stopped.len()), (5, 0));
+    keys.test.seal().await;
+    let after = ledger.keys().sealing(&keys.old).await.unwrap();
+    assert_eq!(after.waiting, 0);
+    assert_eq!(after.stopped.iter().map(|plan| (plan.plan.as_str(), plan.seq)).collect::<Vec<_>>(), [("damaged", 2)]);
+    assert!(after.stopped[0].reason.contains("EVENT_HASH"), "{}", after.stopped[0].reason);
+    assert_eq!(ledger.keys().sealing(&keys.new).await.unwrap().waiting, 0);
 }

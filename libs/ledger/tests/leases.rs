@@ -91,7 +91,7 @@ async fn an_expired_lease_is_not_renewed_and_can_be_taken() {
     ledger.leases().announce("relay", "a", Duration::ZERO).await.unwrap();
     let renewed = ledger.leases().renew("relay", "a", LONG).await.unwrap();
     assert!(!renewed.member && renewed.grants.is_empty(), "{renewed:?}");
-    assert_eq!(ledger.leases().view("relay").await.unwrap().members, [] as [String; 0]);
+    assert_eq!(ledger.leases().view("relay", LONG).await.unwrap().members, [] as [String; 0]);
     let taken = ledger.leases().take("relay", &keys(1), "b", LONG).await.unwrap();
     assert_eq!(taken[0].epoch, 2);
 }
@@ -214,4 +214,35 @@ async fn members_that_expired_long_ago_are_deleted() {
         test.postgres.count("SELECT count(*) FROM sealbus.leases").await == 1
     })
     .await;
+}
+
+/// A row that expires in a year was not written by a process of Sealbus, or before the clock was set back.
+#[tokio::test]
+async fn members_and_leases_that_expire_far_in_the_future_count_as_expired() {
+    let test = TestLedger::start().await;
+    let year = "INSERT INTO sealbus.leases SELECT kind, key, 'ghost', 7, clock_timestamp() + interval '1 year' \
+                FROM (VALUES ('relay', '0'), ('relay/members', 'ghost'), ('signing/key-1/members', 'ghost')) AS r (kind, key)";
+    test.postgres.admin(year).await;
+    let duration = Duration::from_secs(3);
+    assert!(test.ledger.keys().signers(duration).await.unwrap().is_empty());
+    let view = test.ledger.leases().view("relay", duration).await.unwrap();
+    assert_eq!((view.members.len(), view.owned.len()), (0, 0));
+
+    // A keeper takes all leases, with a higher epoch, and the member is deleted.
+    let mut member = Member::start(&test, "alive", keys(4));
+    member.holds(4).await;
+    assert_eq!(member.held["0"].epoch(), 8);
+    let ghosts = "SELECT count(*) FROM sealbus.leases WHERE kind = 'relay/members' AND key = 'ghost'";
+    assert_eq!(test.postgres.count(ghosts).await, 0);
+}
+
+#[tokio::test]
+async fn the_owner_of_a_lease_keeps_it_when_the_clock_is_set_back() {
+    let test = TestLedger::start().await;
+    let leases = test.ledger.leases();
+    let duration = Duration::from_secs(3);
+    leases.take("relay", &keys(1), "a", duration).await.unwrap();
+    test.postgres.admin("UPDATE sealbus.leases SET expires_at = expires_at + interval '1 hour'").await;
+    assert_eq!(leases.renew("relay", "a", duration).await.unwrap().grants.len(), 1);
+    assert_eq!(leases.take("relay", &keys(1), "b", duration).await.unwrap(), [], "a renewed lease was taken");
 }

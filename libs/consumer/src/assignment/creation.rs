@@ -1,9 +1,10 @@
 //! The creation of a subscription.
 
 use sealbus_core::error_chain;
+use sealbus_ledger::delivery::subscriptions::Subscribed;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::assignment::ProcessContext;
 use crate::error::ConsumerError;
@@ -16,12 +17,11 @@ pub(crate) async fn create(
     ending: &CancellationToken,
 ) -> Result<Option<i64>, ConsumerError> {
     let subscriptions = process.ledger.subscriptions();
-    let mut waits_for = None;
     loop {
-        let number = match waits_for {
-            None => subscriptions.find_or_create(&spec.name, spec.start).await.map(|subscribed| {
-                if subscribed.start != spec.start {
-                    let (start, declared_start) = (subscribed.start.as_str(), spec.start.as_str());
+        match subscriptions.find_or_create(&spec.name, spec.start).await {
+            Ok(Subscribed { subscription_no, start }) => {
+                if start != spec.start {
+                    let (start, declared_start) = (start.as_str(), spec.start.as_str());
                     warn!(
                         subscription = %spec.name,
                         start,
@@ -29,20 +29,8 @@ pub(crate) async fn create(
                         "subscription already exists with a different start; the declared start is ignored"
                     );
                 }
-                if subscribed.waits_for.is_some() {
-                    info!(
-                        subscription = %spec.name,
-                        "subscription starts from now; waiting until earlier events are sealed"
-                    );
-                }
-                waits_for = subscribed.waits_for.map(|bound| (subscribed.subscription_no, bound));
-                waits_for.is_none().then_some(subscribed.subscription_no)
-            }),
-            Some((number, bound)) => subscriptions.finish(number, bound).await.map(|done| done.then_some(number)),
-        };
-        match number {
-            Ok(Some(number)) => return Ok(Some(number)),
-            Ok(None) => {}
+                return Ok(Some(subscription_no));
+            }
             Err(error) if error.is_unreachable() => {
                 let error = error_chain(&error);
                 warn!(subscription = %spec.name, error, "ledger unreachable; creation of the subscription is retried");

@@ -40,11 +40,13 @@ pub(crate) async fn sweep(
     let mut tick = interval(settings.sweep_interval);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut pruned, mut sealing_checked) = (Instant::now(), None::<Instant>);
+    let mut floors_behind = BTreeMap::new();
     // A tick that is overdue is ready at once and would win over the cancellation.
     while !shutdown.is_cancelled() && shutdown.run_until_cancelled(tick.tick()).await.is_some() {
         if sealing_checked.is_none_or(|checked| checked.elapsed() >= settings.sealing_alarm_age) {
             sealing_checked = Some(Instant::now());
             check_sealing(&process.ledger, &unsealed_age, settings.sealing_alarm_age).await;
+            check_floors(&process, &held, &mut floors_behind).await;
         }
         let prune = pruned.elapsed() >= settings.prune_interval;
         if prune {
@@ -64,6 +66,30 @@ async fn check_sealing(ledger: &Ledger, unsealed_age: &Gauge<f64, AtomicU64>, al
     if oldest > alarm.as_secs_f64() {
         error!(oldest_seconds = oldest, "sealing has stopped or is too slow; lost messages are not found");
     }
+}
+
+/// Raises an alarm for each floor of this process that stands still: it has not moved since the last check, and an old leaf
+/// lies above it. `behind` are the floors of the last check, by subscription number and partition.
+async fn check_floors(process: &ProcessContext, held: &HeldAssignments, behind: &mut BTreeMap<(i64, u32), u64>) {
+    let assignments = held.by_partition(process.ledger.deployment().partitions);
+    let numbers: Vec<i64> = assignments.keys().map(|(number, _)| *number).collect();
+    let age = process.settings.sweep_min_age + process.settings.sealing_alarm_age;
+    // The sweep that follows reports a ledger that cannot be read.
+    let Ok(found) = process.ledger.floors().behind(&numbers, age).await else { return };
+    let mut now_behind = BTreeMap::new();
+    for (number, partition, floor) in found {
+        let Some(held) = assignments.get(&(number, partition)) else { continue };
+        if behind.get(&(number, partition)) == Some(&floor) {
+            let subscription = &held.assignment.context;
+            subscription.metrics.standing_floors.inc();
+            error!(
+                subscription = &*subscription.name,
+                partition, floor, "a floor stands still, so lost messages are not found; see the warnings of the sweep"
+            );
+        }
+        now_behind.insert((number, partition), floor);
+    }
+    *behind = now_behind;
 }
 
 async fn sweep_once(

@@ -47,10 +47,10 @@ impl Floors<'_> {
     }
 
     /// Returns up to `limit` leaves of a partition in log order, beginning at `from_index`, up to the first leaf that was
-    /// sealed less than `age` ago.
+    /// sealed less than `age` ago, even if a later leaf looks older because the clock was set back.
     ///
-    /// It ends there even if a later leaf looks older, because the clock was set back: a leaf that the sweep passes is never
-    /// read again.
+    /// A leaf whose time lies in the future counts as old: the clock was set back after it was sealed. A leaf that counts as old
+    /// too early costs a replay; no event is lost by it. So a jump of the clock delays no leaf by more than `age`.
     pub async fn leaves(
         self,
         partition: u32,
@@ -61,7 +61,7 @@ impl Floors<'_> {
         let rows = sqlx::query!(
             r#"-- swept_leaves
             SELECT l.leaf_index, l.plan_no, l.seq, p.tenant, e.type AS "event_type?",
-                l.sealed_at <= clock_timestamp() - make_interval(secs => $5) AS "old!"
+                coalesce(l.sealed_at <= clock_timestamp() - make_interval(secs => $5) OR l.sealed_at > clock_timestamp(), true) AS "old!"
             FROM sealbus.log_leaves l
             JOIN sealbus.plans p ON p.plan_no = l.plan_no
             LEFT JOIN sealbus.events e ON e.plan_no = l.plan_no AND e.seq = l.seq
@@ -95,6 +95,29 @@ impl Floors<'_> {
             FLOOR.bigint(new)?,
         );
         Ok(moved.execute(self.ledger.background()).await?.rows_affected() > 0)
+    }
+
+    /// Returns the floors of some subscriptions that have a leaf at or above them which was sealed at least `age` ago, or in the
+    /// future, as (subscription number, partition, floor). A floor that stays among them does not move.
+    pub async fn behind(self, subscriptions: &[i64], age: Duration) -> Result<Vec<(i64, u32, u64)>, LedgerError> {
+        let rows = sqlx::query!(
+            "-- floors_behind
+            SELECT f.subscription_no, f.partition, f.floor FROM sealbus.floors f CROSS JOIN LATERAL (
+                SELECT l.sealed_at FROM sealbus.log_leaves l
+                WHERE l.log_id = $2 AND l.partition = f.partition AND l.leaf_index >= f.floor ORDER BY l.partition, l.leaf_index LIMIT 1
+            ) l
+            WHERE f.subscription_no = ANY ($1)
+                AND coalesce(l.sealed_at <= clock_timestamp() - make_interval(secs => $3) OR l.sealed_at > clock_timestamp(), true)",
+            subscriptions,
+            self.ledger.deployment().log_id,
+            age.as_secs_f64(),
+        );
+        let rows = rows.fetch_all(self.ledger.pool()).await?.into_iter();
+        let floor = |no: i64, floor: i64| FLOOR.of_row(no).read(floor);
+        rows.map(|row| {
+            Ok((row.subscription_no, PARTITION.read(row.partition)?, floor(row.subscription_no, row.floor)?))
+        })
+        .collect()
     }
 
     /// Returns the age of the oldest leaf at or above the floors of some subscriptions, as (subscription number, seconds): 0 if

@@ -1,13 +1,13 @@
 //! Subscriptions: the named consumers, where each of them starts, and how far each of them is.
 //!
 //! A subscription exists once it has a floor in every partition (`docs/spec/protocol.md#consume-5`). A subscription from the
-//! beginning has the floor 0. One from now gets the size of the log, once everything that was queued at its creation is
-//! sealed. No process may act for it before, so its creation has two steps, and the caller waits between them.
+//! beginning has the floor 0. One from now has the size of the log, and positions after the events that are not sealed yet.
 
 use sealbus_core::names::{Subscription, Tenant};
 use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
 
-use crate::log::newest_queued;
+use crate::commit::commit;
 use crate::pg::Column;
 use crate::{Ledger, LedgerError};
 
@@ -46,13 +46,7 @@ pub struct Subscribed {
     pub subscription_no: i64,
     /// Where it starts, as stored: the first creation decides.
     pub start: Start,
-    /// The events that have to be sealed before [`Subscriptions::finish`] can finish the creation. `None` if it is finished.
-    pub waits_for: Option<SealedUpTo>,
 }
-
-/// The events that were in the seal queue at a moment, by the highest id in the queue at that moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SealedUpTo(i64);
 
 /// Totals over the positions of a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +70,7 @@ pub struct Subscriptions<'a> {
 }
 
 impl Subscriptions<'_> {
-    /// Finds or creates a subscription. One from the beginning is finished at once; one from now has to be finished.
+    /// Finds or creates a subscription.
     pub async fn find_or_create(self, name: &Subscription, start: Start) -> Result<Subscribed, LedgerError> {
         self.ledger.background().within(self.find_or_create_once(name, start)).await
     }
@@ -99,46 +93,57 @@ impl Subscriptions<'_> {
         )
         .fetch_one(&mut *transaction)
         .await?;
-        let start = Start::stored(row.subscription_no, &row.start)?;
-        let finished = row.floors == i64::from(self.ledger.deployment().partitions);
-        let waits_for = match start {
-            _ if finished => None,
-            Start::Now => Some(SealedUpTo(newest_queued(&mut *transaction).await?)),
-            Start::Beginning => {
-                sqlx::query!(
-                    "-- floors_from_beginning
-                    INSERT INTO sealbus.floors (subscription_no, partition, floor)
-                    SELECT $1, partition, 0 FROM generate_series(0, $2 - 1) AS partition ON CONFLICT DO NOTHING",
-                    row.subscription_no,
-                    self.partitions()?,
-                )
-                .execute(&mut *transaction)
-                .await?;
-                None
+        let (subscription_no, start) = (row.subscription_no, Start::stored(row.subscription_no, &row.start)?);
+        if row.floors != i64::from(self.ledger.deployment().partitions) {
+            match start {
+                Start::Beginning => self.begin_at_beginning(&mut transaction, subscription_no).await?,
+                Start::Now => self.begin_now(&mut transaction, subscription_no).await?,
             }
-        };
-        transaction.commit().await?;
-        Ok(Subscribed { subscription_no: row.subscription_no, start, waits_for })
+        }
+        commit(transaction).await?;
+        Ok(Subscribed { subscription_no, start })
     }
 
-    /// Gives a subscription from now its floors, if all that it waits for is sealed. Returns whether it did.
+    async fn begin_at_beginning(self, connection: &mut PgConnection, subscription_no: i64) -> Result<(), LedgerError> {
+        sqlx::query!(
+            "-- floors_from_beginning
+            INSERT INTO sealbus.floors (subscription_no, partition, floor)
+            SELECT $1, partition, 0 FROM generate_series(0, $2 - 1) AS partition ON CONFLICT DO NOTHING",
+            subscription_no,
+            self.partitions()?,
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Makes a subscription begin after all events that are in the ledger: after the sealed ones by its floors, and after those in
+    /// the seal queue by a position in each of their plans.
     ///
-    /// The seal queue and the size of the log are read in one statement, so that a concurrent sealing counts in both or in
-    /// neither.
-    pub async fn finish(self, subscription_no: i64, waits_for: SealedUpTo) -> Result<bool, LedgerError> {
-        let written = sqlx::query!(
+    /// Log, queue and positions are read in one statement, so that a concurrent sealing counts in all of them or in none. A queued
+    /// event that the ledger lacks, or whose row is damaged, gives no position: its plan is delivered from its last leaf on.
+    async fn begin_now(self, connection: &mut PgConnection, subscription_no: i64) -> Result<(), LedgerError> {
+        sqlx::query!(
             "-- floors_from_now
+            WITH queued AS (
+                SELECT plan_no, max(seq) AS seq FROM sealbus.seal_queue GROUP BY plan_no
+            ), positions AS (
+                INSERT INTO sealbus.positions (subscription_no, plan_no, next_seq, last_hash, epoch)
+                SELECT $1, q.plan_no, q.seq + 1, e.event_hash, 0
+                FROM queued q JOIN sealbus.events e ON e.plan_no = q.plan_no AND e.seq = q.seq
+                WHERE q.seq BETWEEN 1 AND 9223372036854775806 AND octet_length(e.event_hash) = 32
+                ON CONFLICT DO NOTHING
+            )
             INSERT INTO sealbus.floors (subscription_no, partition, floor)
             SELECT $1, partition, (SELECT coalesce(max(leaf_index) + 1, 0) FROM sealbus.log_leaves WHERE log_id = $3)
-            FROM generate_series(0, $2 - 1) AS partition
-            WHERE NOT EXISTS (SELECT FROM sealbus.seal_queue WHERE id <= $4)
-            ON CONFLICT (subscription_no, partition) DO UPDATE SET floor = floors.floor",
+            FROM generate_series(0, $2 - 1) AS partition ON CONFLICT DO NOTHING",
             subscription_no,
             self.partitions()?,
             self.ledger.deployment().log_id,
-            waits_for.0,
-        );
-        Ok(written.execute(self.ledger.background()).await?.rows_affected() > 0)
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
     }
 
     /// Returns the number of a subscription; `None` if it does not exist.

@@ -13,8 +13,8 @@ mod chain;
 mod states;
 
 pub use self::chain::{KeyChain, KeyChange, KeyEvent, KeyHistory};
-pub use self::states::Ending;
 pub(crate) use self::states::allow_first;
+pub use self::states::{Ending, KeySealing};
 use crate::Ledger;
 pub use crate::append::{KeyRefused, KeyState};
 

@@ -10,10 +10,14 @@ use super::Keys;
 use crate::LedgerError;
 use crate::append::{KeyRefused, KeyState};
 use crate::commit::commit;
+use crate::log::StoppedPlan;
 use crate::pg::{Column, set_lock_timeout};
 
 /// How long ending a key waits for the transactions that use it. Postgres ends an idle one after 5 s.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The number of plans that are checked at once.
+const MAX_CHECKED_PLANS: i64 = 1_000;
 
 /// The ways in which a key ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +26,15 @@ pub enum Ending {
     Retire,
     /// The key is not trusted any more.
     Revoke,
+}
+
+/// The events of a key that are not sealed yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySealing {
+    /// The number of events that still get their leaves, in up to 1,000 plans; not 0 if there are more plans.
+    pub waiting: u64,
+    /// The plans with events of the key whose sealing has stopped.
+    pub stopped: Vec<StoppedPlan>,
 }
 
 impl Keys<'_> {
@@ -85,12 +98,15 @@ impl Keys<'_> {
         commit(transaction).await
     }
 
-    /// Returns how many live appenders sign with each key: those of publishers and those of commands.
-    pub async fn signers(self) -> Result<BTreeMap<KeyId, u64>, LedgerError> {
+    /// Returns how many live appenders sign with each key: those of publishers and those of commands. Their leases last for
+    /// `lease_duration`.
+    pub async fn signers(self, lease_duration: Duration) -> Result<BTreeMap<KeyId, u64>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- signers
             SELECT split_part(kind, '/', 2) AS "kid!", count(*) AS "signers!" FROM sealbus.leases
-            WHERE kind LIKE 'signing/%/members' AND expires_at > clock_timestamp() GROUP BY 1"#
+            WHERE kind LIKE 'signing/%/members' AND expires_at > clock_timestamp()
+                AND expires_at <= clock_timestamp() + make_interval(secs => 2 * $1::float8) GROUP BY 1"#,
+            lease_duration.as_secs_f64(),
         )
         .fetch_all(self.ledger.background())
         .await?;
@@ -109,6 +125,26 @@ impl Keys<'_> {
         .await?;
         let count = Column::new("seal_queue", "count(*)");
         rows.into_iter().map(|row| Ok((KeyId::new(row.kid), count.read(row.events)?))).collect()
+    }
+
+    /// Returns the number of a key's events that still get their leaves, and the plans of the others, whose sealing has stopped.
+    pub async fn sealing(self, kid: &KeyId) -> Result<KeySealing, LedgerError> {
+        let rows = sqlx::query!(
+            r#"-- unsealed_plans_of_key
+            SELECT q.plan_no, count(*) AS "events!"
+            FROM sealbus.seal_queue q JOIN sealbus.events e ON e.plan_no = q.plan_no AND e.seq = q.seq
+            WHERE e.kid = $1 GROUP BY q.plan_no LIMIT $2"#,
+            kid.as_str(),
+            MAX_CHECKED_PLANS,
+        )
+        .fetch_all(self.ledger.pool())
+        .await?;
+        let plans: Vec<i64> = rows.iter().map(|row| row.plan_no).collect();
+        let stopped = if plans.is_empty() { Vec::new() } else { self.ledger.log().stopped(&plans).await? };
+        let waits = rows.iter().filter(|row| !stopped.iter().any(|plan| plan.plan_no == row.plan_no));
+        let waiting = Column::new("seal_queue", "count(*)").read(waits.map(|row| row.events).sum::<i64>())?;
+        let more_plans = u64::from(plans.len() as u64 >= MAX_CHECKED_PLANS.unsigned_abs());
+        Ok(KeySealing { waiting: more_plans.max(waiting), stopped })
     }
 }
 

@@ -208,7 +208,7 @@ impl Task {
             leases.announce(&kind, &owner, lease_duration).await?;
         }
 
-        let view = leases.view(&kind).await?;
+        let view = leases.view(&kind, lease_duration).await?;
         let share = fair_share(keys.len(), &view.members, &owner);
         if self.held.len() > share {
             let excess: Vec<String> = self.held.keys().skip(share).cloned().collect();

@@ -49,7 +49,7 @@
 //! | a process is paused | When it resumes, its trusted time has ended and it gives up its leases before it works on. An operation that it had begun may still happen; the fences stop it. The monotonic clock of Linux does not count the time in which the whole machine is suspended, so after that only the fences help. |
 //! | the clock of a process's host is changed | Nothing. The monotonic clock does not follow it. |
 //! | the database's clock jumps forward | Leases expire early. For up to L a lease can have two owners. |
-//! | the database's clock jumps back | Leases that nobody renews expire late by that much. |
+//! | the database's clock jumps back | Leases that nobody renews expire late by that much, at most by L: a lease that expires more than 2 L ahead counts as expired. For up to R a lease can have two owners. |
 //! | the answer to a take is lost | The next renewal finds a lease that the process does not know of. It is released and taken again, with a higher epoch. |
 //! | the answer to a renewal is lost | The trusted time is not extended. The next renewal extends it. |
 //! | two owners at once | Both do the same work. Each effect happens once where a fence protects it; messages are duplicated. |

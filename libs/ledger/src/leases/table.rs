@@ -1,4 +1,7 @@
 //! The statements on table `leases`. All times are those of the database's clock.
+//!
+//! A lease that expires more than twice its duration ahead counts as expired: nobody has renewed it since the clock was set back,
+//! or no process of Sealbus wrote it.
 
 use std::time::Duration;
 
@@ -38,12 +41,14 @@ pub struct Leases<'a> {
 }
 
 impl Leases<'_> {
-    /// Makes `owner` a member of a kind for `duration`. Deletes members that expired more than an hour ago.
+    /// Makes `owner` a member of a kind for `duration`. Deletes members that expired more than an hour ago, or expire
+    /// more than an hour later than any renewal can make them.
     pub async fn announce(self, kind: &str, owner: &str, duration: Duration) -> Result<(), LedgerError> {
         sqlx::query!(
             "-- announce
             WITH gone AS (
-                DELETE FROM sealbus.leases WHERE kind = $1 AND expires_at < clock_timestamp() - interval '1 hour'
+                DELETE FROM sealbus.leases WHERE kind = $1 AND NOT expires_at
+                    BETWEEN clock_timestamp() - interval '1 hour' AND clock_timestamp() + interval '1 hour' + make_interval(secs => 2 * $3::float8)
             )
             INSERT INTO sealbus.leases (kind, key, holder, epoch, expires_at)
             VALUES ($1, $2, $2, 1, clock_timestamp() + make_interval(secs => $3))
@@ -81,14 +86,16 @@ impl Leases<'_> {
         Ok(renewed)
     }
 
-    /// Returns the live members and the owned keys of a kind.
-    pub async fn view(self, kind: &str) -> Result<LeaseView, LedgerError> {
+    /// Returns the live members and the owned keys of a kind whose leases last for `duration`.
+    pub async fn view(self, kind: &str, duration: Duration) -> Result<LeaseView, LedgerError> {
         let rows = sqlx::query!(
             r#"-- lease_view
             SELECT kind = $2 AS "member!", key FROM sealbus.leases
-            WHERE kind IN ($1, $2) AND expires_at > clock_timestamp() ORDER BY key"#,
+            WHERE kind IN ($1, $2) AND expires_at > clock_timestamp()
+                AND expires_at <= clock_timestamp() + make_interval(secs => 2 * $3::float8) ORDER BY key"#,
             kind,
             members_of(kind),
+            duration.as_secs_f64(),
         );
         let mut view = LeaseView::default();
         for row in rows.fetch_all(self.ledger.background()).await? {
@@ -112,7 +119,7 @@ impl Leases<'_> {
             SELECT $1, k.key, $3, 1, clock_timestamp() + make_interval(secs => $4) FROM unnest($2::text[]) AS k (key) ORDER BY k.key
             ON CONFLICT (kind, key) DO UPDATE
             SET holder = excluded.holder, epoch = leases.epoch + 1, expires_at = excluded.expires_at
-            WHERE leases.expires_at <= clock_timestamp()
+            WHERE leases.expires_at <= clock_timestamp() OR leases.expires_at > clock_timestamp() + make_interval(secs => 2 * $4::float8)
             RETURNING key, epoch",
             kind,
             keys,

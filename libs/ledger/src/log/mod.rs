@@ -10,6 +10,7 @@ mod leaves;
 mod queue;
 mod seal;
 mod state;
+mod stopped;
 mod tiles;
 mod tree;
 
@@ -124,7 +125,7 @@ impl Log<'_> {
 }
 
 /// Returns the highest id in the seal queue; 0 if the queue is empty.
-pub(crate) async fn newest_queued(connection: impl PgExecutor<'_>) -> Result<i64, LedgerError> {
+async fn newest_queued(connection: impl PgExecutor<'_>) -> Result<i64, LedgerError> {
     let newest = sqlx::query_scalar!(
         r#"-- newest_queued
         SELECT coalesce(max(id), 0) AS "newest!" FROM sealbus.seal_queue"#

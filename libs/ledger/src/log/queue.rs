@@ -29,7 +29,8 @@ impl Log<'_> {
         }
         let from = if state.reads_all { i64::MIN } else { state.low_water.bound() };
         let stopped: Vec<i64> = state.stopped.iter().copied().collect();
-        let queue = sqlx::query!(
+        let queue = sqlx::query_as!(
+            QueueRow,
             "-- queued
             SELECT id, plan_no, seq, event_hash FROM sealbus.seal_queue WHERE id >= $3 AND plan_no <> ALL ($1) ORDER BY id LIMIT $2",
             &stopped,
@@ -41,35 +42,7 @@ impl Log<'_> {
         state.low_water.on_first_page(queue.first().map(|row| row.id), state.reads_all);
         queue.iter().for_each(|row| state.low_water.on_seen(row.id));
         state.reads_all = false;
-        // A leaf consists of header and seal. The other columns are not read.
-        let rows = sqlx::query_as!(
-            RecordRow,
-            r#"-- queued_events
-            SELECT e.plan_no, e.tenant, p.plan, e.seq, e.event_id, e.type AS event_type, e.data_version, e.occurred, e.recorded,
-                   e.source, e.actor, e.correlation_id, e.causation_id, e.payload_mode, e.payload_size, e.payload_hash,
-                   e.metadata_hash, e.prev, e.kid, e.event_hash, e.mac, e.sig, ''::bytea AS "request_mac!",
-                   NULL::text AS payload, '' AS "metadata!", NULL::text AS v1_payload_hash, NULL::text AS v1_prev_hash,
-                   NULL::text AS v1_signature, NULL::bigint AS log_index
-            FROM unnest($1::bigint[], $2::bigint[]) AS q (plan_no, seq)
-            JOIN sealbus.events e ON e.plan_no = q.plan_no AND e.seq = q.seq
-            JOIN sealbus.plans p ON p.plan_no = e.plan_no"#,
-            &queue.iter().map(|row| row.plan_no).collect::<Vec<_>>(),
-            &queue.iter().map(|row| row.seq).collect::<Vec<_>>()
-        )
-        .fetch_all(connection)
-        .await?;
-        let mut events: HashMap<(i64, i64), RecordRow> =
-            rows.into_iter().map(|row| ((row.plan_no, row.seq), row)).collect();
-        Ok(queue
-            .into_iter()
-            .map(|row| Queued {
-                id: row.id,
-                plan_no: row.plan_no,
-                seq: row.seq,
-                event_hash: row.event_hash,
-                event: events.remove(&(row.plan_no, row.seq)),
-            })
-            .collect())
+        with_events(connection, queue).await
     }
 
     /// Reads the number of leaves, and the last leaves of the plans of queued events.
@@ -98,6 +71,50 @@ impl Log<'_> {
             rows.into_iter().map(|row| (row.plan_no, last_leaf(row.partition, row.seq, row.event_hash, row.kid)));
         Ok(LastLeaves { plans: plans.collect(), size: self.leaf_count(connection).await? })
     }
+}
+
+/// Reads the events of rows of the queue.
+pub(super) async fn with_events(
+    connection: &mut sqlx::PgConnection,
+    queue: Vec<QueueRow>,
+) -> Result<Vec<Queued>, LedgerError> {
+    // A leaf consists of header and seal. The other columns are not read.
+    let rows = sqlx::query_as!(
+        RecordRow,
+        r#"-- queued_events
+        SELECT e.plan_no, e.tenant, p.plan, e.seq, e.event_id, e.type AS event_type, e.data_version, e.occurred, e.recorded,
+               e.source, e.actor, e.correlation_id, e.causation_id, e.payload_mode, e.payload_size, e.payload_hash,
+               e.metadata_hash, e.prev, e.kid, e.event_hash, e.mac, e.sig, ''::bytea AS "request_mac!",
+               NULL::text AS payload, '' AS "metadata!", NULL::text AS v1_payload_hash, NULL::text AS v1_prev_hash,
+               NULL::text AS v1_signature, NULL::bigint AS log_index
+        FROM unnest($1::bigint[], $2::bigint[]) AS q (plan_no, seq)
+        JOIN sealbus.events e ON e.plan_no = q.plan_no AND e.seq = q.seq
+        JOIN sealbus.plans p ON p.plan_no = e.plan_no"#,
+        &queue.iter().map(|row| row.plan_no).collect::<Vec<_>>(),
+        &queue.iter().map(|row| row.seq).collect::<Vec<_>>()
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut events: HashMap<(i64, i64), RecordRow> =
+        rows.into_iter().map(|row| ((row.plan_no, row.seq), row)).collect();
+    Ok(queue
+        .into_iter()
+        .map(|row| Queued {
+            id: row.id,
+            plan_no: row.plan_no,
+            seq: row.seq,
+            event_hash: row.event_hash,
+            event: events.remove(&(row.plan_no, row.seq)),
+        })
+        .collect())
+}
+
+/// A row of the seal queue.
+pub(super) struct QueueRow {
+    pub id: i64,
+    pub plan_no: i64,
+    pub seq: i64,
+    pub event_hash: Option<Vec<u8>>,
 }
 
 /// A row of the seal queue with its event.

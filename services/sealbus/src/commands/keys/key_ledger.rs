@@ -5,8 +5,8 @@ use std::time::Duration;
 use sealbus_core::seal::{KeyId, Keyring};
 use sealbus_ledger::Ledger;
 use sealbus_ledger::append::AppendError;
-use sealbus_ledger::keys::{KeyChain, KeyChange};
-use sealbus_runtime::settings::Settings;
+use sealbus_ledger::keys::{KeyChain, KeyChange, KeySealing};
+use sealbus_runtime::settings::{Settings, table};
 use tokio::time::{Instant, sleep};
 
 use crate::failure::Failure;
@@ -43,12 +43,12 @@ impl KeyLedger<'_> {
 
     /// Returns the number of live processes that sign with a key.
     pub(super) async fn signers(self, kid: &KeyId) -> Result<u64, Failure> {
-        Ok(self.ledger.keys().signers().await?.get(kid).copied().unwrap_or(0))
+        Ok(self.ledger.keys().signers(self.settings.get(table::LEASE)).await?.get(kid).copied().unwrap_or(0))
     }
 
-    /// Returns the number of events sealed by a key that have no leaf in the log yet.
-    pub(super) async fn unsealed(self, kid: &KeyId) -> Result<u64, Failure> {
-        Ok(self.ledger.keys().unsealed().await?.get(kid).copied().unwrap_or(0))
+    /// Returns which events of a key have no leaf in the log yet.
+    pub(super) async fn sealing(self, kid: &KeyId) -> Result<KeySealing, Failure> {
+        Ok(self.ledger.keys().sealing(kid).await?)
     }
 
     /// Appends the event that `event` returns for plan `_keys` as it is now, sealed by the active key. Does nothing if it

@@ -4,7 +4,7 @@
 //!
 //! 1. Wait until no process signs with the key.
 //! 2. Let the database refuse the key.
-//! 3. Wait until everything that the key signed is sealed.
+//! 3. Wait until everything that the key signed is sealed, except for plans whose sealing has stopped.
 //! 4. Append `key.retired`.
 //!
 //! Running the command again after a crash resumes it.
@@ -73,12 +73,19 @@ async fn retire(keys: KeyLedger<'_>, kid: &KeyId, actor: &str, deadline: Deadlin
         )));
     }
     keys.ledger.keys().end(kid, Ending::Retire).await?;
-    if !deadline.wait_for(async || Ok(keys.unsealed(kid).await? == 0)).await? {
+    if !deadline.wait_for(async || Ok(keys.sealing(kid).await?.waiting == 0)).await? {
         return Err(Failure::new(format!(
             "{} events signed by {kid} are not in the log yet: check that the sealer runs, and its log, and run the same \
              command again; no process can sign with {kid} any more",
-            keys.unsealed(kid).await?
+            keys.sealing(kid).await?.waiting
         )));
+    }
+    for plan in keys.sealing(kid).await?.stopped {
+        notice(format_args!(
+            "the sealing of plan {} of tenant {} has stopped at seq {}: {}; its events signed by {kid} will not count if they are \
+             sealed later; run `sealbus verify` on the plan",
+            plan.plan, plan.tenant, plan.seq, plan.reason
+        ));
     }
     let retired = |chain: &KeyChain| {
         let is_retired = chain.history(kid).retired.is_some();
