@@ -166,7 +166,7 @@ impl Outbox<'_> {
             i64::from(limit),
         );
         let mut found: Vec<(usize, OutboxRow)> = Vec::new();
-        for row in rows.fetch_all(self.ledger.pool()).await? {
+        for row in rows.fetch_all(self.ledger.background()).await? {
             let at = Column::new("outbox_of_plans", "at").index(row.at, plans.len())?;
             // The rows of a plan are in the order of seq, so that its first one is the smallest.
             let smallest = found.last().filter(|(last, _)| *last == at).map(|(_, row)| row.smallest_seq);
@@ -267,7 +267,7 @@ impl Outbox<'_> {
     /// Returns the transactions that may be writing to the outbox now, by names that no later transaction gets. Once none of
     /// them appears in a later call, every row with an id that was drawn before this call is visible, or will never exist.
     pub async fn writers(self) -> Result<Vec<String>, LedgerError> {
-        writers(&mut *self.ledger.pool().acquire().await?, "sealbus.outbox").await
+        writers(&mut *self.ledger.background().acquire().await?, "sealbus.outbox").await
     }
 
     /// Returns those of some partitions that have rows. Each partition is given with an id below which it has none.
@@ -282,7 +282,7 @@ impl Outbox<'_> {
             &partitions,
             &from_ids,
         );
-        let found = found.fetch_all(self.ledger.pool()).await?.into_iter();
+        let found = found.fetch_all(self.ledger.background()).await?.into_iter();
         found.map(|partition| PARTITION.read(partition)).collect()
     }
 

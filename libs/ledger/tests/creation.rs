@@ -76,9 +76,10 @@ async fn a_newer_migration_is_accepted_if_it_is_compatible() {
 #[tokio::test]
 async fn the_database_refuses_to_change_stored_history() {
     let test = TestLedger::start().await;
-    let deleted = ["deployment", "plans", "events", "log_leaves", "confirmed_histories"].map(|table| format!("DELETE FROM sealbus.{table}"));
-    let emptied =
-        ["deployment", "plans", "events", "log_leaves", "log_roots", "confirmed_histories"].map(|table| format!("TRUNCATE sealbus.{table}"));
+    let deleted = ["deployment", "plans", "events", "log_leaves", "confirmed_histories"]
+        .map(|table| format!("DELETE FROM sealbus.{table}"));
+    let emptied = ["deployment", "plans", "events", "log_leaves", "log_roots", "confirmed_histories"]
+        .map(|table| format!("TRUNCATE sealbus.{table}"));
     let updated =
         ["UPDATE sealbus.log_leaves SET seq = 1", "UPDATE sealbus.log_roots SET note = ''"].map(str::to_owned);
     for statement in deleted.iter().chain(&emptied).chain(&updated) {

@@ -2,11 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-use std::collections::HashSet;
-
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::append::AppendError;
+use sealbus_ledger::log::SealingState;
 use sealbus_ledger::server_history::ConfirmError;
 use sealbus_testkit::ledger::{ORIGIN, append, call};
 use sealbus_testkit::{Postgres, TestLedger, events};
@@ -31,7 +30,7 @@ async fn a_promoted_standby_appends_nothing_until_it_is_confirmed() {
     let LedgerError::OtherHistory { current, confirmed: Some(confirmed) } = &**error else { panic!("{error:?}") };
     assert_eq!((confirmed, &current.system_identifier), (&before, &before.system_identifier));
     assert!(current.timeline > before.timeline, "{current}");
-    let sealed = ledger.log().seal_batch(1_000, &HashSet::new(), None).await.unwrap_err();
+    let sealed = ledger.log().seal_batch(1_000, &mut SealingState::default(), None).await.unwrap_err();
     assert!(matches!(sealed, LedgerError::OtherHistory { .. }), "{sealed}");
     assert_eq!(ledger.server_history().changes(), 1);
     let plan_no = ledger.history().plan_no("acme", "p").await.unwrap();

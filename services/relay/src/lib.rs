@@ -156,7 +156,13 @@ impl Relay {
         // These queries run beside the loop: whatever they wait for, leases are gained and lost, and the relay can be stopped.
         let beside = async {
             tokio::join!(
-                beacons::record(ledger.clone(), broker.clone(), &latest_beacon, config.beacon_interval, config.beacon_retention),
+                beacons::record(
+                    ledger.clone(),
+                    broker.clone(),
+                    &latest_beacon,
+                    config.beacon_interval,
+                    config.beacon_retention
+                ),
                 watch.notify_workers(ledger.clone(), config.scan_interval),
                 watch.measure(ledger.clone(), metrics, config.depth_interval),
             )

@@ -112,7 +112,7 @@ impl Floors<'_> {
             self.ledger.deployment().log_id,
             age.as_secs_f64(),
         );
-        let rows = rows.fetch_all(self.ledger.pool()).await?.into_iter();
+        let rows = rows.fetch_all(self.ledger.background()).await?.into_iter();
         let floor = |no: i64, floor: i64| FLOOR.of_row(no).read(floor);
         rows.map(|row| {
             Ok((row.subscription_no, PARTITION.read(row.partition)?, floor(row.subscription_no, row.floor)?))

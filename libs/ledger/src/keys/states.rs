@@ -137,7 +137,7 @@ impl Keys<'_> {
             kid.as_str(),
             MAX_CHECKED_PLANS,
         )
-        .fetch_all(self.ledger.pool())
+        .fetch_all(self.ledger.background())
         .await?;
         let plans: Vec<i64> = rows.iter().map(|row| row.plan_no).collect();
         let stopped = if plans.is_empty() { Vec::new() } else { self.ledger.log().stopped(&plans).await? };

@@ -65,13 +65,13 @@ impl Log<'_> {
         state: &mut SealingState,
         signing: Option<Signing<'_>>,
     ) -> Result<Sealed, LedgerError> {
-        self.ledger.background().within(self.seal_batch_once(limit, stopped, signing)).await
+        self.ledger.background().within(self.seal_batch_once(limit, state, signing)).await
     }
 
     async fn seal_batch_once(
         self,
         limit: u32,
-        stopped: &HashSet<i64>,
+        state: &mut SealingState,
         signing: Option<Signing<'_>>,
     ) -> Result<Sealed, LedgerError> {
         let mut transaction = self.ledger.background().begin().await?;

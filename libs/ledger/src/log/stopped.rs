@@ -11,7 +11,8 @@ impl Log<'_> {
     /// Returns those of some plans whose next queued event gets no leaf, because it fails a check. They change nothing.
     pub async fn stopped(self, plans: &[i64]) -> Result<Vec<StoppedPlan>, LedgerError> {
         // One snapshot, so that a concurrent sealing counts in all tables or in none.
-        let mut transaction = self.ledger.pool().begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let mut transaction =
+            self.ledger.background().begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let first = sqlx::query_as!(
             QueueRow,
             "-- first_queued

@@ -101,11 +101,11 @@ async fn revoke_signing_key(keys: KeyLedger<'_>, args: &Args) -> Result<(), Fail
     let deadline = Deadline::after(args.wait);
     // From here on the database refuses every process that signs with the key.
     keys.ledger.keys().end(kid, Ending::Revoke).await?;
-    if !deadline.wait_for(async || Ok(keys.unsealed(kid).await? == 0)).await? {
+    if !deadline.wait_for(async || Ok(keys.sealing(kid).await?.waiting == 0)).await? {
         notice(format_args!(
             "{} events signed by {kid} are not in the log yet; they become invalid unless the sealer takes them before the \
              revocation",
-            keys.unsealed(kid).await?
+            keys.sealing(kid).await?.waiting
         ));
     }
     let revoked = |chain: &KeyChain| {
