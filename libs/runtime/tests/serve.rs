@@ -1,12 +1,15 @@
 //! The HTTP server, over real sockets.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
 use axum::routing::get;
-use sealbus_runtime::net::{ConnectionTimeouts, serve};
+use axum::{Extension, Router};
+use futures::{StreamExt as _, stream};
+use sealbus_runtime::net::{Connection, ConnectionLimits, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
@@ -17,8 +20,11 @@ use tokio_util::sync::CancellationToken;
 /// Longer than any step takes when nothing is wrong.
 const LONG: Duration = Duration::from_mins(1);
 const SHORT: Duration = Duration::from_millis(50);
+/// Limits that no test reaches.
+const LIMITS: ConnectionLimits = ConnectionLimits { headers: LONG, write: LONG, drain: LONG, connections: 100 };
 
-/// A server whose path `/slow` signals that it was called, and answers when it is permitted to.
+/// A server whose path `/slow` signals that it was called, and answers when it is permitted to. `/endless` never stops sending,
+/// and `/closes` sends and then closes its connection from outside.
 struct Server {
     address: SocketAddr,
     called: Arc<Notify>,
@@ -28,7 +34,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start(timeouts: ConnectionTimeouts) -> Self {
+    async fn start(limits: ConnectionLimits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (called, may_answer) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
@@ -38,9 +44,21 @@ impl Server {
             answer.acquire().await.expect("never closed").forget();
             "late"
         };
-        let router = Router::new().route("/", get(async || "at once")).route("/slow", get(slow));
+        let endless = || Body::from_stream(stream::repeat_with(|| Ok::<_, Infallible>(vec![b'x'; 16 * 1024])));
+        let closes = async move |Extension(connection): Extension<Connection>| {
+            let close = stream::once(async move {
+                connection.close();
+                Ok(vec![b'x'])
+            });
+            Body::from_stream(close.chain(stream::pending::<Result<_, Infallible>>()))
+        };
+        let router = Router::new()
+            .route("/", get(async || "at once"))
+            .route("/slow", get(slow))
+            .route("/endless", get(async move || endless()))
+            .route("/closes", get(closes));
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(serve(listener, router, timeouts, shutdown.clone()));
+        let task = tokio::spawn(serve(listener, router, limits, shutdown.clone()));
         Self { address, called, may_answer, shutdown, task }
     }
 
@@ -68,7 +86,7 @@ async fn received(mut stream: TcpStream) -> String {
 
 #[tokio::test]
 async fn a_connection_without_complete_headers_is_closed() {
-    let server = Server::start(ConnectionTimeouts { headers: SHORT, drain: LONG }).await;
+    let server = Server::start(ConnectionLimits { headers: SHORT, ..LIMITS }).await;
     let slow = server.send("GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     server.called.notified().await;
     for text in ["", "GET / HTTP/1.1\r\nHost: a\r\nX-Half: "] {
@@ -84,7 +102,7 @@ async fn a_connection_without_complete_headers_is_closed() {
 
 #[tokio::test]
 async fn calls_in_flight_are_answered_before_the_server_ends() {
-    let server = Server::start(ConnectionTimeouts { headers: LONG, drain: LONG }).await;
+    let server = Server::start(LIMITS).await;
     let slow = server.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
     server.called.notified().await;
     server.shutdown.cancel();
@@ -97,10 +115,62 @@ async fn calls_in_flight_are_answered_before_the_server_ends() {
 
 #[tokio::test]
 async fn calls_that_exceed_the_drain_time_are_cut_off() {
-    let server = Server::start(ConnectionTimeouts { headers: LONG, drain: SHORT }).await;
+    let server = Server::start(ConnectionLimits { drain: SHORT, ..LIMITS }).await;
     let slow = server.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
     server.called.notified().await;
     server.shutdown.cancel();
     assert_eq!(received(slow).await, "");
     server.ended().await;
+}
+
+#[tokio::test]
+async fn a_connection_whose_caller_does_not_read_is_closed() {
+    let server = Server::start(ConnectionLimits { write: SHORT, drain: 10 * LONG, ..LIMITS }).await;
+    let unread = server.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    // The server has closed the connection when it ends although the answer has no end and draining takes long.
+    unread.readable().await.expect("the answer begins");
+    server.shutdown.cancel();
+    server.ended().await;
+}
+
+#[tokio::test]
+async fn an_answer_can_be_cut_off_from_outside() {
+    let server = Server::start(LIMITS).await;
+    let mut caller = server.send("GET /closes HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    // The connection ends although the answer goes on.
+    let _ = timeout(LONG, caller.read_to_end(&mut Vec::new())).await.expect("the connection is closed");
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_for_a_new_one_and_a_busy_one_is_not() {
+    let server = Server::start(ConnectionLimits { connections: 3, ..LIMITS }).await;
+    let busy = server.send("GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    server.called.notified().await;
+    let mut kept = server.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    kept.readable().await.expect("answered");
+
+    // Many connections that send nothing do not keep others from being answered.
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        silent.push(server.send("").await);
+    }
+    let new = server.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(received(new).await.ends_with("at once"));
+
+    // The connection that was answered before outlasts those that never sent a request.
+    kept.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.expect("sent");
+    assert_eq!(received(kept).await.matches("at once").count(), 2);
+    server.may_answer.add_permits(1);
+    assert!(received(busy).await.ends_with("late"));
+}
+
+#[tokio::test]
+async fn a_connection_above_the_limit_waits_while_all_others_are_busy() {
+    let server = Server::start(ConnectionLimits { connections: 1, ..LIMITS }).await;
+    let busy = server.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    server.called.notified().await;
+    let waiting = server.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    server.may_answer.add_permits(1);
+    assert!(received(busy).await.ends_with("late"));
+    assert!(received(waiting).await.ends_with("at once"));
 }

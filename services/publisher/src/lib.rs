@@ -33,7 +33,7 @@ use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::{Appender, Hint};
 use sealbus_ledger::{Ledger, LedgerError};
 use sealbus_runtime::admin::Health;
-use sealbus_runtime::net::{self, ConnectionTimeouts};
+use sealbus_runtime::net::{self, ConnectionLimits};
 use sealbus_runtime::settings::SecretUrl;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
@@ -72,8 +72,8 @@ pub struct Config {
     pub max_streams: usize,
     /// How long a request with `wait=sealed` waits at most.
     pub max_sealed_wait: Duration,
-    /// How long a client may take to send the head of a request, and requests in flight may take at shutdown.
-    pub connection_timeouts: ConnectionTimeouts,
+    /// What clients are granted: their number, and how long they may take.
+    pub connection_limits: ConnectionLimits,
     /// The URLs of the broker that receives hints.
     pub broker_url: SecretUrl,
     /// How long the broker may take to answer.
@@ -176,7 +176,7 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
     let background = CancellationToken::new();
     let _cancel_on_drop = background.clone().drop_guard();
     let serving = async {
-        net::serve(config.listener, router::router(Arc::new(app), health), config.connection_timeouts, shutdown).await;
+        net::serve(config.listener, router::router(Arc::new(app), health), config.connection_limits, shutdown).await;
         background.cancel();
     };
     tokio::join!(

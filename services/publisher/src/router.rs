@@ -146,7 +146,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_without_complete_headers_is_closed_and_a_stream_is_not() {
         let publisher =
-            Publisher::start_with(|config| config.connection_timeouts.headers = Duration::from_millis(50)).await;
+            Publisher::start_with(|config| config.connection_limits.headers = Duration::from_millis(50)).await;
         let mut stream = publisher.stream("/v1/events/stream", "acme", None).await;
 
         // Send half of the headers. The server closes the connection without a response.

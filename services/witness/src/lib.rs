@@ -17,7 +17,7 @@ mod witness;
 
 use std::time::Duration;
 
-use sealbus_runtime::net::{self, ConnectionTimeouts};
+use sealbus_runtime::net::{self, ConnectionLimits};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -29,8 +29,8 @@ pub use crate::witness::{NotCosigned, Witness, WitnessError};
 pub struct Config {
     /// The socket to serve.
     pub listener: TcpListener,
-    /// How long a client may take to send the headers of a request, and how long open calls may take at shutdown.
-    pub timeouts: ConnectionTimeouts,
+    /// What clients are granted: their number, and how long they may take.
+    pub limits: ConnectionLimits,
     /// The timeout for each of two steps: until there is room for the body in memory, and until the body has arrived.
     pub body_timeout: Duration,
     /// The number of bodies that may be in memory at once. Each has at most 516 KiB.
@@ -39,8 +39,8 @@ pub struct Config {
 
 impl Config {
     /// Returns a configuration with 10 s for a body and at most 64 bodies in memory.
-    pub fn new(listener: TcpListener, timeouts: ConnectionTimeouts) -> Self {
-        Self { listener, timeouts, body_timeout: Duration::from_secs(10), max_bodies: 64 }
+    pub fn new(listener: TcpListener, limits: ConnectionLimits) -> Self {
+        Self { listener, limits, body_timeout: Duration::from_secs(10), max_bodies: 64 }
     }
 }
 
@@ -58,10 +58,10 @@ pub struct Resources {
 /// If the folder cannot be written. It is then unknown what is on the disk, so the process has to end; the next start
 /// reads the folder again.
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), FolderError> {
-    let Config { listener, timeouts, body_timeout, max_bodies } = config;
+    let Config { listener, limits, body_timeout, max_bodies } = config;
     let (router, mut failures) = server::router(resources, max_bodies, body_timeout);
     let ending = shutdown.child_token();
-    let serving = net::serve(listener, router, timeouts, ending.clone());
+    let serving = net::serve(listener, router, limits, ending.clone());
     let first_failure = async {
         let failure = failures.recv().await;
         ending.cancel();

@@ -22,13 +22,17 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use self::health::Health;
-use crate::net::{self, ConnectionTimeouts};
+use crate::net::{self, ConnectionLimits};
 use crate::telemetry::metrics;
 
 /// A probe sends its request at once and needs no connection between two requests. A silent connection must not delay the end
 /// of the process.
-const TIMEOUTS: ConnectionTimeouts =
-    ConnectionTimeouts { headers: Duration::from_secs(30), drain: Duration::from_secs(1) };
+const LIMITS: ConnectionLimits = ConnectionLimits {
+    headers: Duration::from_secs(30),
+    write: Duration::from_secs(30),
+    drain: Duration::from_secs(1),
+    connections: 64,
+};
 
 /// Returns the routes of the probes, for the admin listener and for the publisher's API. They require no token and reveal nothing
 /// confidential.
@@ -50,7 +54,7 @@ pub fn router(health: Arc<Health>, registry: Arc<Registry>) -> Router {
 
 /// Serves `router` until `shutdown` fires. The task belongs to [`Stage::Health`](crate::lifecycle::Stage::Health).
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
-    net::serve(listener, router, TIMEOUTS, shutdown).await;
+    net::serve(listener, router, LIMITS, shutdown).await;
 }
 
 async fn alive() -> Response {

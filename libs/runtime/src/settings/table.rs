@@ -87,17 +87,33 @@ table! {
     /// Time within which a connection must send the headers of a request, counted from when it was opened or its last answer
     /// ended; then it is closed. Keep it above the time for which a load balancer keeps idle connections.
     [publisher witness] HEADER_TIMEOUT: Duration = "75s", Rule::Between("10ms", "1h");
+    /// Time after which a connection is closed on which an answer cannot be written because its caller does not read.
+    [publisher witness] WRITE_TIMEOUT: Duration = "30s", Rule::Between("10ms", "1h");
+    /// Maximum number of open connections. For a further one, a connection without a request in flight is closed; if there is
+    /// none, the further one waits.
+    [publisher witness] MAX_CONNECTIONS: u32 = "1024", Rule::Between("2", "1000000");
     /// Maximum size of a request body.
     [publisher] MAX_BODY: Size = "4MiB", Rule::Between("1KiB", "64MiB");
     /// Maximum size of an event's data.
     [publisher] MAX_EVENT: Size = "256KiB", Rule::Between("1KiB", "256KiB");
     /// Maximum number of members and elements, at all depths, in the data and metadata of an event together.
     [publisher] MAX_MEMBERS: u32 = "16384", Rule::Between("16", "1000000");
-    /// Maximum total size of the request bodies that a publisher holds in memory. A call above it waits, and is then refused
-    /// as `overloaded`.
-    [publisher] MAX_INTAKE: Size = "16MiB", Rule::Between("4MiB", "64GiB");
-    /// Maximum number of open event streams.
-    [publisher] SSE_STREAMS: u32 = "1000", Rule::Between("1", "1000000");
+    /// Memory for the request bodies that are received or handled, eight times their bytes, and for the answers to them. A token
+    /// takes at most as much of it as is left. A call that does not fit waits, and is then refused as `overloaded`.
+    [publisher] MAX_INTAKE: Size = "64MiB", Rule::Between("4MiB", "64GiB");
+    /// Memory for the events of calls that wait for a batch or are in one. A tenant takes at most as much of it as is left. A
+    /// call that does not fit is refused as `overloaded`.
+    [publisher] MAX_QUEUED: Size = "32MiB", Rule::Between("1MiB", "64GiB");
+    /// Memory for the events of calls that wait until they are sealed. A tenant takes at most as much of it as is left. A call
+    /// that does not fit is answered at once, as not sealed.
+    [publisher] MAX_SEAL_WAITS: Size = "16MiB", Rule::Between("64KiB", "64GiB");
+    /// Memory for the events that are read for clients and written to them, in pages and streams. A token takes at most as much
+    /// of it as is left. A page that does not fit waits, and is then refused as `overloaded`; a stream waits.
+    [publisher] MAX_ANSWERS: Size = "64MiB", Rule::Between("16MiB", "64GiB");
+    /// Memory for the newest events of the plans and of the log that streams follow. Streams read older ones from the ledger.
+    [publisher] MAX_FEEDS: Size = "16MiB", Rule::Between("64KiB", "64GiB");
+    /// Maximum number of open event streams. A token takes at most as many of them as are left.
+    [publisher] SSE_STREAMS: u32 = "500", Rule::Between("2", "1000000");
     /// Interval at which an idle event stream sends a comment, so that proxies keep it open.
     [publisher] SSE_HEARTBEAT_INTERVAL: Duration = "15s", Rule::Between("10ms", "10m");
     /// Maximum time that a publish call with `wait=sealed` waits until an anchored checkpoint covers its events. The
@@ -245,5 +261,6 @@ pub static RATIOS: &[Ratio] = &[
         "the low-water bound would not shorten any scan of the outbox",
     ),
     Ratio::new(DATABASE_CONNECTIONS, 6, BATCHERS, "appends would leave too few connections for reads and readiness"),
-    Ratio::new(MAX_INTAKE, 1, MAX_BODY, "the largest allowed body would never fit into memory"),
+    Ratio::new(MAX_INTAKE, 16, MAX_BODY, "the largest allowed body would never fit into memory"),
+    Ratio::new(MAX_CONNECTIONS, 2, SSE_STREAMS, "streams would leave too few connections for other calls"),
 ];

@@ -123,11 +123,27 @@ impl Value for Duration {
 pub struct Size(u64);
 
 impl Size {
+    /// Takes a number of bytes.
+    pub const fn new(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
     /// Returns the number of bytes.
     pub const fn bytes(self) -> u64 {
         self.0
     }
 }
+
+/// The size as it is written in a setting, in the largest unit that needs no fraction.
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scale, unit) = UNITS.into_iter().find(|(scale, _)| self.0.is_multiple_of(*scale)).unwrap_or((1, ""));
+        write!(f, "{}{unit}", self.0 / scale)
+    }
+}
+
+/// The units of sizes in bytes, largest first.
+const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
 
 impl Value for Size {
     const KIND: &'static str = "size";
@@ -136,10 +152,7 @@ impl Value for Size {
         let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
         let scale = match unit {
             "" | "B" => Some(1),
-            "KiB" => Some(1 << 10),
-            "MiB" => Some(1 << 20),
-            "GiB" => Some(1 << 30),
-            _ => None,
+            _ => UNITS.into_iter().find(|(_, known)| *known == unit).map(|(scale, _)| scale),
         };
         let bytes = scale.and_then(|scale| digits(number)?.checked_mul(scale));
         bytes.map(Self).ok_or("a size: a number of bytes, or a whole number and KiB, MiB or GiB, such as 256KiB")
@@ -240,8 +253,10 @@ mod tests {
         }
 
         #[test]
-        fn a_written_number_reads_back(number: u32) {
+        fn a_written_number_or_size_reads_back(number: u32, scale in 0..40_u32) {
             prop_assert_eq!(u32::parse(&number.to_string()), Ok(number));
+            let size = Size(u64::from(number) << scale.min(32));
+            prop_assert_eq!(Size::parse(&size.to_string()), Ok(size));
         }
     }
 }

@@ -121,7 +121,7 @@ async fn a_publisher_that_is_told_to_stop_finishes_the_requests_in_flight() {
 #[tokio::test]
 async fn a_request_that_outlasts_the_drain_timeout_is_cut_off() {
     let mut publisher =
-        Publisher::start_with(|config| config.connection_timeouts.drain = Duration::from_millis(100)).await;
+        Publisher::start_with(|config| config.connection_limits.drain = Duration::from_millis(100)).await;
     let body = reqwest::Body::wrap_stream(futures::stream::pending::<Result<&'static str, std::io::Error>>());
     let request = publisher.publish_request("p").header("content-type", "application/json").body(body);
     let endless = tokio::spawn(request.send());

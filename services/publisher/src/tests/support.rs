@@ -26,7 +26,7 @@ use sealbus_ledger::append::{Appender, MAX_EVENTS};
 use sealbus_ledger::log::{SealingState, Signing};
 use sealbus_ledger::{Creation, EXPECTED_MIGRATION, Ledger, create};
 use sealbus_runtime::clock::SystemClock;
-use sealbus_runtime::net::ConnectionTimeouts;
+use sealbus_runtime::net::ConnectionLimits;
 use sealbus_runtime::settings::SecretUrl;
 use sealbus_testkit::Postgres;
 use serde_json::{Value, json};
@@ -143,7 +143,12 @@ fn config(listener: TcpListener, token_file: PathBuf) -> Config {
         max_streams: 1_000,
         max_sealed_wait: Duration::from_secs(10),
         poll_interval: Duration::from_millis(20),
-        connection_timeouts: ConnectionTimeouts { headers: Duration::from_secs(75), drain: Duration::from_secs(20) },
+        connection_limits: ConnectionLimits {
+            headers: Duration::from_secs(75),
+            write: Duration::from_secs(30),
+            drain: Duration::from_secs(20),
+            connections: 1_024,
+        },
         // Nothing listens on the discard port.
         broker_url: SecretUrl::new("nats://127.0.0.1:9"),
         broker_timeout: Duration::from_secs(5),

@@ -9,7 +9,7 @@ use sealbus_ledger::{ConnectionSettings, EXPECTED_MIGRATION};
 use sealbus_publisher::{BrokerLink, Config, Metrics, Resources, health, run};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::lifecycle::Stage;
-use sealbus_runtime::net::{self, ConnectionTimeouts};
+use sealbus_runtime::net::{self, ConnectionLimits};
 use sealbus_runtime::settings::{Settings, Size, table};
 use sealbus_runtime::telemetry;
 use tokio::sync::mpsc;
@@ -45,10 +45,7 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
         max_streams: settings.get(table::SSE_STREAMS) as usize,
         max_sealed_wait: settings.get(table::SEALED_WAIT),
         poll_interval: POLL_INTERVAL,
-        connection_timeouts: ConnectionTimeouts {
-            headers: settings.get(table::HEADER_TIMEOUT),
-            drain: settings.get(table::SHUTDOWN_GRACE) / 2,
-        },
+        connection_limits: ConnectionLimits::from_settings(settings),
         broker_url: settings.require(table::NATS_URL)?,
         broker_timeout: settings.get(table::NATS_TIMEOUT),
     };

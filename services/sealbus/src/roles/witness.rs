@@ -8,7 +8,7 @@ use sealbus_core::seal::{KeyKind, Keyring};
 use sealbus_runtime::admin::Health;
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::lifecycle::Stage;
-use sealbus_runtime::net::{self, ConnectionTimeouts};
+use sealbus_runtime::net::{self, ConnectionLimits};
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
 use sealbus_witness::{Config, Metrics, Resources, Witness, run as cosign};
@@ -67,11 +67,8 @@ pub(crate) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let health = Arc::new(Health::new(settings.get(table::CHECK_TIMEOUT), shutdown.clone()));
     let mut supervisor = wiring::supervisor(settings, health.clone(), registry, shutdown).await?;
 
-    let timeouts = ConnectionTimeouts {
-        headers: settings.get(table::HEADER_TIMEOUT),
-        drain: settings.get(table::SHUTDOWN_GRACE) / 2,
-    };
-    let (config, resources) = (Config::new(listener, timeouts), Resources { witness, metrics });
+    let limits = ConnectionLimits::from_settings(settings);
+    let (config, resources) = (Config::new(listener, limits), Resources { witness, metrics });
     supervisor.spawn("witness", Stage::Intake, move |shutdown| cosign(config, resources, shutdown));
     health.started();
     Ok(supervisor.run().await?)

@@ -13,7 +13,7 @@ use sealbus_core::log::policy::Policy;
 use sealbus_core::log::signer::WitnessSigner;
 use sealbus_core::seal::{KeyKind, Keyring};
 use sealbus_runtime::clock::SystemClock;
-use sealbus_runtime::net::ConnectionTimeouts;
+use sealbus_runtime::net::ConnectionLimits;
 use sealbus_runtime::telemetry::metrics::Registry;
 use sealbus_witness::{Config, Metrics, Resources, Witness, run};
 use tempfile::TempDir;
@@ -60,12 +60,14 @@ impl TestWitness {
     pub(crate) async fn serve(&self, port: u16) -> Serving {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         self.port.set(listener.local_addr().unwrap().port());
-        let timeouts = ConnectionTimeouts { headers: Duration::from_mins(1), drain: Duration::from_millis(100) };
+        let minute = Duration::from_mins(1);
+        let drain = Duration::from_millis(100);
+        let limits = ConnectionLimits { headers: minute, write: minute, drain, connections: 100 };
         let witness =
             Witness::open(self.name, &self.keyring, self.policy.clone(), self.folder.path(), Arc::new(SystemClock));
         let metrics = Metrics::register(&mut Registry::default());
         let (shutdown, resources) = (CancellationToken::new(), Resources { witness: witness.unwrap(), metrics });
-        let serving = run(Config::new(listener, timeouts), resources, shutdown.clone());
+        let serving = run(Config::new(listener, limits), resources, shutdown.clone());
         Serving { shutdown, task: tokio::spawn(async move { serving.await.unwrap() }) }
     }
 

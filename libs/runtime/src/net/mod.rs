@@ -1,0 +1,242 @@
+//! Binding ports, and an HTTP/1.1 server that does not wait indefinitely for its callers.
+
+mod connection;
+mod write_timeout;
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::io::ErrorKind::{
+    AddrInUse, AddrNotAvailable, ConnectionAborted, ConnectionRefused, ConnectionReset, PermissionDenied,
+};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use sealbus_core::error_chain;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::{Id, JoinSet};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use self::connection::AnswerBody;
+pub use self::connection::Connection;
+use self::write_timeout::WriteTimeout;
+use crate::settings::{HostPort, Settings, table};
+
+type Service = TowerToHyperService<Router>;
+
+/// Pause after a connection could not be accepted for lack of descriptors or memory, so that other connections can end first.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// The maximum bytes of a request's head, and of a piece in which a body is read.
+const BUFFER_BYTES: usize = 32 * 1024;
+
+/// The memory of a connection: its buffer, its tasks, and an answer of a few KiB. Larger bodies and answers are accounted for by
+/// who reads or makes them.
+pub(crate) const CONNECTION_BYTES: u64 = 40 * 1024;
+
+/// What a server grants its callers.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// Time within which a connection has to send the headers of a request, counted from when it was opened or its last
+    /// answer ended. Then it is closed, so that nobody can hold connections open by silence or by sending slowly.
+    pub headers: Duration,
+    /// Time after which a connection is closed on which an answer cannot be written, because its caller does not read.
+    pub write: Duration,
+    /// Time that calls in flight have to finish once the server is told to stop; then they are cut off.
+    pub drain: Duration,
+    /// The maximum number of open connections. For a further one, an idle connection is closed; if none is idle, the further one
+    /// waits.
+    pub connections: usize,
+}
+
+impl ConnectionLimits {
+    /// Returns the limits of the settings. Draining takes half of the shutdown grace, so that the rest of the process has time to
+    /// end too.
+    pub fn from_settings(settings: &Settings) -> Self {
+        Self {
+            headers: settings.get(table::HEADER_TIMEOUT),
+            write: settings.get(table::WRITE_TIMEOUT),
+            drain: settings.get(table::SHUTDOWN_GRACE) / 2,
+            connections: settings.get(table::MAX_CONNECTIONS) as usize,
+        }
+    }
+}
+
+/// A port cannot be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct BindError {
+    message: String,
+    source: io::Error,
+}
+
+/// Binds `address`. `variable` is the setting that the operator has to change to use another address.
+pub async fn bind(variable: &str, address: &HostPort) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address.to_string()).await.map_err(|source| {
+        let fault = match source.kind() {
+            AddrInUse => format!("{address} is in use by another program; stop it, or choose another port"),
+            PermissionDenied => format!("this user may not bind {address}; choose a port above 1023"),
+            AddrNotAvailable => format!("{address} is not an address of this machine"),
+            _ => format!("cannot listen on {address}"),
+        };
+        BindError { message: format!("{variable}: {fault}"), source }
+    })
+}
+
+/// Serves `router` until `shutdown` fires. Then it accepts no more connections, and returns when the calls in flight are answered
+/// or cut off. A failure to accept a connection is logged, and the server continues.
+pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimits, shutdown: CancellationToken) {
+    let service = TowerToHyperService::new(router);
+    let mut http = http1::Builder::new();
+    // The server of axum sets no timer, without which hyper waits for headers indefinitely.
+    http.timer(TokioTimer::new()).header_read_timeout(limits.headers).max_buf_size(BUFFER_BYTES);
+    let mut connections = Connections::default();
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = connections.ended() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                if shutdown.run_until_cancelled(connections.make_room(limits.connections)).await.is_none() {
+                    break;
+                }
+                let connection = Connection::new(peer.ip(), Arc::clone(&connections.idle));
+                let stream = WriteTimeout::new(stream, limits.write);
+                let answering = answer(http.clone(), stream, connection.clone(), service.clone(), shutdown.clone());
+                connections.spawn(connection, answering);
+            }
+            // The caller closed the connection before it was accepted, which is not a failure of the server.
+            Err(error) if matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset) => {}
+            Err(error) => {
+                tracing::warn!(error = %error_chain(&error), "cannot accept a connection");
+                // The loop handles both a timeout and a shutdown.
+                let _ = timeout(ACCEPT_PAUSE, shutdown.cancelled()).await;
+            }
+        }
+    }
+    drop(listener);
+    let answered = async { while connections.tasks.join_next().await.is_some() {} };
+    if timeout(limits.drain, answered).await.is_err() {
+        tracing::warn!(drain = ?limits.drain, "calls in flight are cut off");
+    }
+}
+
+/// The open connections of a server.
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    open: HashMap<Id, Connection>,
+    /// Notified when a connection becomes idle.
+    idle: Arc<Notify>,
+}
+
+impl Connections {
+    fn spawn(&mut self, connection: Connection, answering: impl Future<Output = ()> + Send + 'static) {
+        self.open.insert(self.tasks.spawn(answering).id(), connection);
+    }
+
+    /// Returns when a connection has ended. Never returns if there is none.
+    async fn ended(&mut self) {
+        match self.tasks.join_next_with_id().await {
+            Some(Ok((id, ()))) => drop(self.open.remove(&id)),
+            Some(Err(error)) => drop(self.open.remove(&error.id())),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Returns when fewer than `limit` connections are open. Closes idle ones for that.
+    async fn make_room(&mut self, limit: usize) {
+        while self.open.len() >= limit {
+            let idle = self.open.values().filter_map(|connection| Some((connection.idleness()?, connection)));
+            if let Some((_, connection)) = idle.min_by_key(|(idleness, _)| *idleness) {
+                connection.retire();
+            }
+            let becomes_idle = Arc::clone(&self.idle);
+            tokio::select! {
+                () = self.ended() => {}
+                () = becomes_idle.notified() => {}
+            }
+        }
+    }
+}
+
+/// Answers the requests of a connection. Once `shutdown` fires, only the request in flight is answered.
+async fn answer(
+    http: http1::Builder,
+    stream: WriteTimeout,
+    connection: Connection,
+    service: Service,
+    shutdown: CancellationToken,
+) {
+    let requests = connection.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let in_flight = requests.begin_request();
+        request.extensions_mut().insert(requests.clone());
+        let answered = service.call(request);
+        async move {
+            let answer: Response<_> = answered.await?;
+            Ok::<_, Infallible>(answer.map(|body| AnswerBody { body, _in_flight: in_flight }))
+        }
+    });
+    let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = connection.closed() => return,
+        () = last_request(&connection, &shutdown) => {
+            serving.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = serving => ended,
+                () = connection.closed() => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = %error_chain(&error), "connection broken");
+    }
+}
+
+/// Returns when a connection may answer no further request than the one in flight.
+async fn last_request(connection: &Connection, shutdown: &CancellationToken) {
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = connection.retired() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Value;
+
+    #[tokio::test]
+    async fn a_port_in_use_is_reported_with_what_to_do() {
+        let any = HostPort::parse("127.0.0.1:0").unwrap();
+        let listener = bind("SEALBUS_LISTEN", &any).await.expect("a free port");
+        let taken = HostPort::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+        let error = bind("SEALBUS_LISTEN", &taken).await.expect_err("the port is in use");
+        assert_eq!(
+            error.to_string(),
+            format!("SEALBUS_LISTEN: {taken} is in use by another program; stop it, or choose another port")
+        );
+    }
+
+    #[tokio::test]
+    async fn an_address_of_another_machine_is_reported() {
+        let error = bind("SEALBUS_LISTEN", &HostPort::parse("192.0.2.1:0").unwrap())
+            .await
+            .expect_err("the address belongs to another machine");
+        assert_eq!(error.to_string(), "SEALBUS_LISTEN: 192.0.2.1:0 is not an address of this machine");
+    }
+}
