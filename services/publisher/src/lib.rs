@@ -33,6 +33,7 @@ use sealbus_core::seal::Keyring;
 use sealbus_ledger::append::{Appender, Hint};
 use sealbus_ledger::{Ledger, LedgerError};
 use sealbus_runtime::admin::Health;
+use sealbus_runtime::memory::Budget;
 use sealbus_runtime::net::{self, ConnectionLimits};
 use sealbus_runtime::settings::SecretUrl;
 use tokio::net::TcpListener;
@@ -61,8 +62,8 @@ pub struct Config {
     pub token_file_interval: Duration,
     /// The limits of a publish request.
     pub limits: Limits,
-    /// The maximum bytes of request bodies in flight, and of events whose requests wait until they are sealed.
-    pub max_body_bytes_in_flight: usize,
+    /// What a replica holds in memory for its clients.
+    pub memory: Memory,
     /// The interval of heartbeats on a stream without events.
     pub stream_heartbeat_interval: Duration,
     /// How often the ledger is polled for new events while streams are open, and for a new checkpoint while requests wait
@@ -78,6 +79,21 @@ pub struct Config {
     pub broker_url: SecretUrl,
     /// How long the broker may take to answer.
     pub broker_timeout: Duration,
+}
+
+/// The budgets of what a replica holds in memory for its clients.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// Request bodies that are received or handled, and the answers to them. Tokens share it.
+    pub bodies: Budget,
+    /// Calls that wait for a batch or are in one. Tenants share it.
+    pub queued: Budget,
+    /// Events of calls that wait until they are sealed. Tokens share it.
+    pub seal_waits: Budget,
+    /// Events that are read for clients and written to them, in pages and streams. Tokens share it.
+    pub answers: Budget,
+    /// The newest events of followed plans and of the log. Tenants share it.
+    pub feeds: Budget,
 }
 
 /// The open resources of a publisher.
@@ -136,11 +152,11 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
     }
     let tokens = Tokens::load(&config.token_file, clock).map_err(Error::Tokens)?;
     let hub = Arc::new(Hub::new(ledger.clone()));
-    let watch = Arc::new(SealWatch::new(ledger.clone(), config.max_body_bytes_in_flight));
+    let watch = Arc::new(SealWatch::new(ledger.clone()));
     let reading = Reading::new(ledger.clone(), Arc::clone(&keyring));
     let app = App {
         tokens: tokens.clone(),
-        bodies: BodyReader::new(config.limits.body_bytes, config.max_body_bytes_in_flight, metrics.bodies.clone()),
+        bodies: BodyReader::new(config.limits.body_bytes, config.memory.bodies, metrics.bodies.clone()),
         publishing: Publishing {
             appender,
             encryption: Encryption::new(ledger.clone(), Arc::clone(&keyring)),
@@ -153,6 +169,7 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
         seal_waiting: SealWaiting {
             ledger: ledger.clone(),
             watch: Arc::clone(&watch),
+            memory: config.memory.seal_waits,
             max_wait: config.max_sealed_wait,
             shutdown: shutdown.clone(),
         },
@@ -161,7 +178,7 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
             ledger: ledger.clone(),
             reading: reading.clone(),
             tokens: tokens.clone(),
-            permits: Arc::new(Semaphore::new(config.max_streams)),
+            places: Budget::new("streams", config.max_streams),
             heartbeat_interval: config.stream_heartbeat_interval,
             shutdown: shutdown.clone(),
             metrics: metrics.clone(),

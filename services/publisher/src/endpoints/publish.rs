@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -12,11 +11,12 @@ use axum::response::{IntoResponse, Response};
 use sealbus_core::cloudevents;
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::request::read_body;
+use sealbus_runtime::memory::Reservation;
 use serde_json::Value;
 
 use crate::app::App;
 use crate::auth::{Caller, Scope};
-use crate::http::{EventFormat, Parameters, PlanPath, Problem, single_header};
+use crate::http::{EventFormat, JSON, Parameters, PlanPath, Problem, ReceivedBody, held_json, single_header};
 use crate::publish::{Conditions, Published, Receipt};
 
 /// `POST /v1/plans/{plan}/events` stores one event, or an array of events, all or none. It returns 201 with the stored
@@ -39,36 +39,42 @@ pub(super) async fn handle(
     let tenant = caller.tenant_to_publish(None)?;
     let conditions = Conditions::read(&headers)?;
     check_media_type(&headers)?;
-    let body = app.bodies.read(&headers, body).await?;
-    let (requests, is_array) = read_body(&body.bytes, &app.publishing.limits)?;
+    let ReceivedBody { bytes, mut memory, in_flight: _in_flight } =
+        app.bodies.read(&caller.token, &headers, body).await?;
+    let (requests, is_array) = read_body(&bytes, &app.publishing.limits)?;
     let publication = |(index, request)| conditions.publication(is_array.then_some(index), request);
     let publications: Vec<_> = requests.into_iter().enumerate().map(publication).collect();
     let mut published = app.publishing.publish(&caller, tenant, plan.clone(), conditions.expect, &publications).await?;
+    // A waiting request holds only its records in memory.
+    drop((bytes, publications));
     if let Some(wait) = wait {
-        // A waiting request holds only its records in memory.
-        drop((body, publications));
-        app.seal_waiting.wait(wait, &mut published).await;
+        memory = app.seal_waiting.wait(&caller.token, wait, memory, &mut published).await;
     }
     if !is_array {
-        return Ok(single_response(&published[0], wait, EventFormat::from_accept(&headers)));
+        return Ok(single_response(&published[0], wait, EventFormat::from_accept(&headers), memory));
     }
     let seqs = published.iter().map(|event| event.stored.header.seq);
     let location = format!("/v1/plans/{plan}/events?from_seq={}", published[0].stored.header.seq);
     let etag = format!("\"{}\"", seqs.max().unwrap_or_default());
     let headers = [(header::LOCATION, location), (header::ETAG, etag)];
     // Unlike `json!`, a map does not parse the stored texts into trees.
-    let body = Json(BTreeMap::from([("events", &published)]));
+    let body = held_json(JSON, &BTreeMap::from([("events", &published)]), memory);
     Ok((status(&published), headers, sealed_header(wait, &published), body).into_response())
 }
 
 /// Returns the response to a single event: the event, with its receipt if the request waited, its path as `Location` and its
 /// seq as `ETag`.
-pub(super) fn single_response(published: &Published, wait: Option<Duration>, format: EventFormat) -> Response {
+pub(super) fn single_response(
+    published: &Published,
+    wait: Option<Duration>,
+    format: EventFormat,
+    memory: Reservation,
+) -> Response {
     let event = &published.stored.header;
     let location = format!("/v1/events/{}", event.event_id);
     let headers = [(header::LOCATION, location), (header::ETAG, format!("\"{}\"", event.seq))];
     let body = match format {
-        EventFormat::Native => Json(published).into_response(),
+        EventFormat::Native => held_json(JSON, published, memory),
         EventFormat::CloudEvents => {
             let mut body = cloudevents::to_structured(&published.view);
             // The receipt becomes two extension attributes, of which one is JSON text.
@@ -76,7 +82,7 @@ pub(super) fn single_response(published: &Published, wait: Option<Duration>, for
                 body["sealbussealed"] = Value::from(*sealed);
                 body["sealbusreceipt"] = Value::from(receipt.get());
             }
-            ([(header::CONTENT_TYPE, cloudevents::STRUCTURED)], Json(body)).into_response()
+            held_json(cloudevents::STRUCTURED, &body, memory)
         }
     };
     let published = std::slice::from_ref(published);

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -25,7 +24,7 @@ use serde_json::Value;
 use super::publish::{sealed_header, single_response};
 use crate::app::App;
 use crate::auth::{Caller, Scope};
-use crate::http::{EventFormat, Parameters, Problem, ReceivedBody, single_header};
+use crate::http::{EventFormat, JSON, Parameters, Problem, ReceivedBody, held_json, single_header};
 use crate::publish::{Conditions, Publication, Published, is_traceparent};
 
 /// `POST /v1/events` stores one event and returns 201, or 200 if it was stored before; or it stores a batch and returns 201,
@@ -52,24 +51,25 @@ pub(super) async fn handle(
         let detail = format!("this path accepts {STRUCTURED}, {BATCH}, or any media type with ce- headers");
         return Err(Problem::new(ErrorKind::UnsupportedMediaType, detail));
     }
-    let body = app.bodies.read(&headers, body).await?;
+    let body = app.bodies.read(&caller.token, &headers, body).await?;
     if media_type == BATCH {
         let events = read_value(&body.bytes, &app.publishing.limits)?;
         return publish_batch(&app, &caller, &conditions, wait, body, events).await;
     }
+    let ReceivedBody { bytes, mut memory, in_flight: _in_flight } = body;
     let incoming = if media_type == STRUCTURED {
-        from_structured(read_value(&body.bytes, &app.publishing.limits)?)?
+        from_structured(read_value(&bytes, &app.publishing.limits)?)?
     } else {
-        from_binary(&header_texts(&headers)?, content_type.as_deref(), &body.bytes, &app.publishing.limits)?
+        from_binary(&header_texts(&headers)?, content_type.as_deref(), &bytes, &app.publishing.limits)?
     };
     let tenant = caller.tenant_to_publish(incoming.tenant.as_ref())?;
     let (plan, publication) = publication(incoming, None, &conditions);
     let mut published = app.publishing.publish(&caller, tenant, plan, conditions.expect, &[publication]).await?;
+    drop(bytes);
     if let Some(wait) = wait {
-        drop(body);
-        app.seal_waiting.wait(wait, &mut published).await;
+        memory = app.seal_waiting.wait(&caller.token, wait, memory, &mut published).await;
     }
-    Ok(single_response(&published[0], wait, EventFormat::from_accept(&headers)))
+    Ok(single_response(&published[0], wait, EventFormat::from_accept(&headers), memory))
 }
 
 /// The events of one plan in a batch, in the order of the batch.
@@ -116,9 +116,10 @@ async fn publish_batch(
             Err(problem) => indexes.for_each(|index| results[index] = Some(refused_result(app, &problem))),
         }
     }
+    let ReceivedBody { bytes, mut memory, in_flight: _in_flight } = body;
+    drop(bytes);
     if let Some(wait) = wait {
-        drop(body);
-        app.seal_waiting.wait(wait, &mut stored).await;
+        memory = app.seal_waiting.wait(&caller.token, wait, memory, &mut stored).await;
     }
     let sealed = sealed_header(wait, &stored);
     for (index, event) in stored_indexes.into_iter().zip(stored) {
@@ -132,7 +133,7 @@ async fn publish_batch(
     } else {
         StatusCode::OK
     };
-    Ok((status, sealed, Json(BTreeMap::from([("results", results)]))).into_response())
+    Ok((status, sealed, held_json(JSON, &BTreeMap::from([("results", results)]), memory)).into_response())
 }
 
 /// Groups the events of a batch by plan. The results of invalid events are set in `results`.

@@ -1,7 +1,7 @@
-//! Reading request bodies under two caps, one per body and one for all bodies in flight, so that memory does not grow with
-//! the number of clients.
+//! Reading request bodies: each within a cap, and all of them within a budget of memory that the tokens share.
+//!
+//! Memory is reserved as the bytes arrive, so that a body that is announced and not sent takes none of it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -10,16 +10,20 @@ use bytes::BytesMut;
 use futures::StreamExt as _;
 use prometheus_client::metrics::gauge::Gauge;
 use sealbus_core::error::{ErrorKind, Refused};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use sealbus_runtime::memory::{Budget, Reservation};
 use tokio::time::timeout;
 
-/// The bytes that one permit of the memory budget stands for.
-const BYTES_PER_PERMIT: usize = 1_024;
+use super::memory::{Counted, WAIT_FOR_MEMORY};
+use crate::auth::Token;
+
+/// The memory that a call takes at least. It also limits how many connections the calls of one token can occupy.
+const CALL_BYTES: usize = 64 * 1024;
+/// The memory that a body takes until it is answered, in multiples of its bytes: the bytes, what is read from them, and the
+/// answer.
+const READING_MULTIPLE: usize = 8;
 /// An oversized body is read and discarded up to this multiple of the cap.
 const DISCARD_FACTOR: usize = 4;
 
-/// How long a request waits for memory for its body before it is refused as `overloaded`.
-const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a client may take to send a body.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -27,167 +31,186 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct BodyReader {
     max_body_bytes: usize,
-    budget: Arc<Semaphore>,
+    memory: Budget,
     in_flight: Gauge,
     wait_timeout: Duration,
     read_timeout: Duration,
 }
 
-/// A request body with its reservation of the memory budget. It is kept until the request is answered.
+/// A request body, and the memory for it and for its answer.
 #[derive(Debug)]
 pub(crate) struct ReceivedBody {
     /// The bytes of the body.
     pub bytes: Bytes,
-    _reservation: CountedPermit,
-}
-
-/// Permits of a semaphore that a gauge counts as one until they are returned on drop.
-#[derive(Debug)]
-pub(crate) struct CountedPermit {
-    gauge: Gauge,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl CountedPermit {
-    /// Increments the gauge.
-    pub(crate) fn new(permit: OwnedSemaphorePermit, gauge: &Gauge) -> Self {
-        gauge.inc();
-        Self { gauge: gauge.clone(), _permit: permit }
-    }
-}
-
-impl Drop for CountedPermit {
-    fn drop(&mut self) {
-        self.gauge.dec();
-    }
+    /// The memory, which is kept until the answer is written.
+    pub memory: Reservation,
+    /// Counts the body until its request is answered.
+    pub in_flight: Counted,
 }
 
 impl BodyReader {
-    /// Creates a reader of bodies of up to `max_body_bytes` each and `max_bytes_in_flight` together, but at least one of the
-    /// maximum size. `in_flight` counts the bodies that hold memory.
-    pub(crate) fn new(max_body_bytes: usize, max_bytes_in_flight: usize, in_flight: Gauge) -> Self {
-        let permits = memory_permits(max_bytes_in_flight.max(max_body_bytes)) as usize;
-        Self {
-            max_body_bytes,
-            budget: Arc::new(Semaphore::new(permits)),
-            in_flight,
-            wait_timeout: WAIT_TIMEOUT,
-            read_timeout: READ_TIMEOUT,
-        }
+    /// Creates a reader of bodies of up to `max_body_bytes` each. `in_flight` counts the bodies that hold memory.
+    pub(crate) fn new(max_body_bytes: usize, memory: Budget, in_flight: Gauge) -> Self {
+        Self { max_body_bytes, memory, in_flight, wait_timeout: WAIT_FOR_MEMORY, read_timeout: READ_TIMEOUT }
     }
 
-    /// Reads a body.
+    /// Reads a body that a client with this token sends.
     ///
     /// # Errors
     /// - `unsupported_media_type`: the body has a `Content-Encoding`.
-    /// - `overloaded`: the memory budget stayed exhausted for the wait timeout.
+    /// - `overloaded`: there was no memory for the body, or for its next bytes, for the wait timeout.
     /// - `too_large`: the body exceeds the cap.
     /// - `request_timeout`: the client did not send the body in time.
     /// - `invalid_field`: the connection ended in the middle of the body.
-    pub(crate) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<ReceivedBody, Refused> {
-        let Self { max_body_bytes, wait_timeout, read_timeout, .. } = *self;
+    pub(crate) async fn read(&self, token: &Token, headers: &HeaderMap, body: Body) -> Result<ReceivedBody, Refused> {
         if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
             && encoding != "identity"
         {
             let detail = "request bodies with a Content-Encoding are not supported";
             return Err(Refused::new(ErrorKind::UnsupportedMediaType, detail));
         }
-        // A body without a Content-Length may turn out to be as long as the cap.
-        let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let expected_bytes = length.unwrap_or(max_body_bytes).min(max_body_bytes);
-        let permit =
-            timeout(wait_timeout, Arc::clone(&self.budget).acquire_many_owned(memory_permits(expected_bytes))).await;
-        let Ok(Ok(permit)) = permit else {
-            return Err(Refused::new(ErrorKind::Overloaded, "too many request bodies are in flight"));
-        };
-        let reservation = CountedPermit::new(permit, &self.in_flight);
-        let refuse = |kind, detail: String| Err(Refused::new(kind, detail));
-        match timeout(read_timeout, collect(body, max_body_bytes)).await {
-            Ok(Ok(Some(bytes))) => Ok(ReceivedBody { bytes, _reservation: reservation }),
-            Ok(Ok(None)) => {
-                refuse(ErrorKind::TooLarge, format!("the request body exceeds the limit of {max_body_bytes} bytes"))
-            }
-            Ok(Err(_)) => {
-                refuse(ErrorKind::InvalidField, "the connection ended before the request body was complete".to_owned())
-            }
-            Err(_) => {
-                refuse(ErrorKind::RequestTimeout, format!("the request body was not received within {read_timeout:?}"))
+        let memory = self.memory.reserve(&token.name, CALL_BYTES, self.wait_timeout).await;
+        let mut memory = memory.map_err(|_| overloaded())?;
+        let in_flight = Counted::new(&self.in_flight);
+        let read_timeout = self.read_timeout;
+        let bytes = timeout(read_timeout, self.collect(body, &mut memory)).await.map_err(|_| {
+            let detail = format!("the request body was not received within {read_timeout:?}");
+            Refused::new(ErrorKind::RequestTimeout, detail)
+        })??;
+        Ok(ReceivedBody { bytes, memory, in_flight })
+    }
+
+    /// Collects the bytes of a body, and reserves memory for them as they arrive.
+    ///
+    /// Part of a body above the cap is read and discarded, because a client that is still writing does not read the response.
+    async fn collect(&self, body: Body, memory: &mut Reservation) -> Result<Bytes, Refused> {
+        let cap = self.max_body_bytes;
+        let mut chunks = body.into_data_stream();
+        let mut bytes = BytesMut::new();
+        let mut received = 0;
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|_| {
+                Refused::new(ErrorKind::InvalidField, "the connection ended before the request body was complete")
+            })?;
+            received += chunk.len();
+            if received <= cap {
+                let missing = (received * READING_MULTIPLE).saturating_sub(memory.bytes());
+                memory.grow(missing, self.wait_timeout).await.map_err(|_| overloaded())?;
+                bytes.extend_from_slice(&chunk);
+            } else if received <= cap * DISCARD_FACTOR {
+                bytes = BytesMut::new();
+                memory.shrink_to(CALL_BYTES);
+            } else {
+                break;
             }
         }
+        if received > cap {
+            return Err(Refused::new(
+                ErrorKind::TooLarge,
+                format!("the request body exceeds the limit of {cap} bytes"),
+            ));
+        }
+        Ok(bytes.freeze())
     }
 }
 
-/// Collects a body of at most `cap` bytes. Returns `None` if it is longer.
-///
-/// Part of a longer body is read and discarded, because a client that is still writing does not read the response.
-async fn collect(body: Body, cap: usize) -> Result<Option<Bytes>, axum::Error> {
-    let mut chunks = body.into_data_stream();
-    let mut bytes = BytesMut::new();
-    let mut received = 0;
-    while let Some(chunk) = chunks.next().await.transpose()? {
-        received += chunk.len();
-        if received <= cap {
-            bytes.extend_from_slice(&chunk);
-        } else if received <= cap * DISCARD_FACTOR {
-            bytes = BytesMut::new();
-        } else {
-            break;
-        }
-    }
-    Ok((received <= cap).then(|| bytes.freeze()))
-}
-
-/// Returns the permits of a memory budget for this number of bytes. At most 4 TiB, which exceeds any budget.
-pub(crate) fn memory_permits(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(BYTES_PER_PERMIT).max(1)).unwrap_or(u32::MAX)
+fn overloaded() -> Refused {
+    Refused::new(ErrorKind::Overloaded, "there is no memory for further request bodies; retry later")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::io;
+
     use futures::stream;
+    use sealbus_core::hash::Hash;
 
     use super::*;
+    use crate::auth::Tenants;
 
-    fn reader(max_bytes_in_flight: usize) -> BodyReader {
-        let short = Duration::from_millis(50);
-        let reader = BodyReader::new(10_000, max_bytes_in_flight, Gauge::default());
-        BodyReader { wait_timeout: short, read_timeout: short, ..reader }
+    const SHORT: Duration = Duration::from_millis(50);
+
+    fn reader(memory_bytes: usize) -> BodyReader {
+        let reader = BodyReader::new(10_000, Budget::new("tests", memory_bytes), Gauge::default());
+        BodyReader { wait_timeout: SHORT, read_timeout: Duration::from_mins(1), ..reader }
+    }
+
+    fn token(name: &str) -> Token {
+        Token {
+            name: name.to_owned(),
+            tenants: Tenants::All,
+            default_tenant: None,
+            scopes: BTreeSet::new(),
+            until: None,
+            sha256: Hash::of(name.as_bytes()),
+        }
     }
 
     /// Returns a body of `count` chunks of 1,000 bytes.
     fn chunks(count: usize) -> Body {
-        Body::from_stream(stream::iter((0..count).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 1_000]))))
+        Body::from_stream(stream::iter((0..count).map(|_| Ok::<_, io::Error>(vec![b'x'; 1_000]))))
     }
 
-    async fn read(reader: &BodyReader, body: Body) -> Result<usize, ErrorKind> {
-        reader.read(&HeaderMap::new(), body).await.map(|body| body.bytes.len()).map_err(|refused| refused.kind)
+    async fn read(reader: &BodyReader, name: &str, body: Body) -> Result<usize, ErrorKind> {
+        let read = reader.read(&token(name), &HeaderMap::new(), body).await;
+        read.map(|body| body.bytes.len()).map_err(|refused| refused.kind)
     }
 
     #[tokio::test]
     async fn a_body_is_read_up_to_the_cap() {
-        let reader = reader(100_000);
-        assert_eq!(read(&reader, Body::empty()).await, Ok(0));
-        assert_eq!(read(&reader, chunks(10)).await, Ok(10_000));
-        assert_eq!(read(&reader, chunks(11)).await, Err(ErrorKind::TooLarge));
-        let endless = Body::from_stream(stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'x'; 1_000])));
-        assert_eq!(read(&reader, endless).await, Err(ErrorKind::TooLarge));
+        let reader = reader(1 << 20);
+        assert_eq!(read(&reader, "a", Body::empty()).await, Ok(0));
+        assert_eq!(read(&reader, "a", chunks(10)).await, Ok(10_000));
+        assert_eq!(read(&reader, "a", chunks(11)).await, Err(ErrorKind::TooLarge));
+        let endless = Body::from_stream(stream::repeat_with(|| Ok::<_, io::Error>(vec![b'x'; 1_000])));
+        assert_eq!(read(&reader, "a", endless).await, Err(ErrorKind::TooLarge));
+        assert_eq!(reader.memory.reserved(), 0);
     }
 
     #[tokio::test]
     async fn a_dropped_body_returns_its_memory_to_the_budget() {
-        let reader = reader(10_000);
-        let first = reader.read(&HeaderMap::new(), chunks(1)).await.unwrap();
-        assert_eq!(read(&reader, chunks(1)).await, Err(ErrorKind::Overloaded));
+        let reader = reader(2 * 10_000 * READING_MULTIPLE);
+        let first = reader.read(&token("a"), &HeaderMap::new(), chunks(10)).await.unwrap();
+        assert_eq!(first.memory.bytes(), 10_000 * READING_MULTIPLE);
+        assert_eq!(read(&reader, "a", chunks(1)).await, Err(ErrorKind::Overloaded));
         drop(first);
-        assert_eq!(read(&reader, chunks(1)).await, Ok(1_000));
+        assert_eq!(read(&reader, "a", chunks(1)).await, Ok(1_000));
+    }
+
+    #[tokio::test]
+    async fn slow_bodies_of_one_token_do_not_affect_a_small_one_of_another() {
+        let reader = reader(1 << 20);
+        let slow_token = token("slow");
+        let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, "10000".parse().unwrap())]);
+        // Of each body one byte arrives, and nothing more.
+        let slow = (0..64).map(|_| {
+            let first = stream::iter([Ok::<_, io::Error>(vec![b'x'])]);
+            reader.read(&slow_token, &headers, Body::from_stream(first.chain(stream::pending())))
+        });
+        let slow = futures::future::join_all(slow);
+        let small = async {
+            // Each of these polls lets the slow bodies take what they can get.
+            while reader.memory.reserved() < (1 << 20) / 2 - CALL_BYTES {
+                tokio::task::yield_now().await;
+            }
+            for _ in 0..10 {
+                assert_eq!(read(&reader, "small", chunks(1)).await, Ok(1_000));
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = slow => panic!("a slow body was read"),
+            () = small => {}
+        }
     }
 
     #[tokio::test]
     async fn a_body_that_stalls_times_out() {
-        let reader = reader(10_000);
-        let stalled = Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
-        assert_eq!(read(&reader, stalled).await, Err(ErrorKind::RequestTimeout));
-        let broken = Body::from_stream(stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("gone"))]));
-        assert_eq!(read(&reader, broken).await, Err(ErrorKind::InvalidField));
+        let reader = BodyReader { read_timeout: SHORT, ..reader(1 << 20) };
+        let stalled = Body::from_stream(stream::pending::<Result<Vec<u8>, io::Error>>());
+        assert_eq!(read(&reader, "a", stalled).await, Err(ErrorKind::RequestTimeout));
+        let broken = Body::from_stream(stream::iter([Err::<Vec<u8>, _>(io::Error::other("gone"))]));
+        assert_eq!(read(&reader, "a", broken).await, Err(ErrorKind::InvalidField));
     }
 }

@@ -1,12 +1,14 @@
 //! HTTP plumbing that knows no endpoint: request bodies, parameters, paging, response formats and problems.
 
 mod body;
+mod memory;
 mod paging;
 mod parameters;
 mod problem;
 mod responses;
 
-pub(crate) use self::body::{BodyReader, CountedPermit, ReceivedBody, memory_permits};
+pub(crate) use self::body::{BodyReader, ReceivedBody};
+pub(crate) use self::memory::{Counted, JSON, held_json};
 pub(crate) use self::paging::{EventList, next_link, next_query};
 pub(crate) use self::parameters::{IdPath, Parameters, PlanPath, single_header};
 pub(crate) use self::problem::Problem;

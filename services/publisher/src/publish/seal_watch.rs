@@ -1,16 +1,14 @@
 //! The task that polls the published checkpoint on behalf of all requests with `wait=sealed`.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use sealbus_core::error_chain;
 use sealbus_ledger::log::EventPlace;
 use sealbus_ledger::{Ledger, LedgerError};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
-
-use crate::http::memory_permits;
 
 /// The number of events whose log index one query reads.
 const EVENTS_PER_QUERY: usize = 10_000;
@@ -21,7 +19,6 @@ pub(crate) struct SealWatch {
     waiters: Mutex<Vec<Waiter>>,
     /// Notified when a request starts to wait.
     waiter_added: Notify,
-    budget: Arc<Semaphore>,
 }
 
 /// A request that waits.
@@ -34,16 +31,9 @@ struct Waiter {
 }
 
 impl SealWatch {
-    /// Creates a watch without waiters. The events of all waiters together may take up to `max_bytes` of memory.
-    pub(crate) fn new(ledger: Ledger, max_bytes: usize) -> Self {
-        let budget = Arc::new(Semaphore::new(memory_permits(max_bytes) as usize));
-        Self { ledger, waiters: Mutex::default(), waiter_added: Notify::new(), budget }
-    }
-
-    /// Reserves memory for a request that holds events of this size while it waits. Returns `None` if the budget is
-    /// exhausted.
-    pub(crate) fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.budget).try_acquire_many_owned(memory_permits(bytes)).ok()
+    /// Creates a watch without waiters.
+    pub(crate) fn new(ledger: Ledger) -> Self {
+        Self { ledger, waiters: Mutex::default(), waiter_added: Notify::new() }
     }
 
     /// Returns when the published checkpoint covers all of these events, or when the watch ends. Dropping the future removes

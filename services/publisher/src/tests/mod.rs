@@ -3,4 +3,5 @@
 mod bad_input;
 mod encrypted;
 mod outages;
+mod pressure;
 pub(crate) mod support;

@@ -26,8 +26,9 @@ use sealbus_ledger::append::{Appender, MAX_EVENTS};
 use sealbus_ledger::log::{SealingState, Signing};
 use sealbus_ledger::{Creation, EXPECTED_MIGRATION, Ledger, create};
 use sealbus_runtime::clock::SystemClock;
+use sealbus_runtime::memory::bounds;
 use sealbus_runtime::net::ConnectionLimits;
-use sealbus_runtime::settings::SecretUrl;
+use sealbus_runtime::settings::{SecretUrl, Settings};
 use sealbus_testkit::Postgres;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -38,7 +39,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{BrokerLink, Config, Metrics, Resources, health, run};
+use crate::{BrokerLink, Config, Memory, Metrics, Resources, health, run};
 
 /// The origin of every test's ledger.
 pub(crate) const ORIGIN: &str = "bus.test";
@@ -133,12 +134,19 @@ pub(crate) fn token_file() -> String {
 
 /// Returns the settings of a test's publisher: the defaults of the settings table, with short intervals.
 fn config(listener: TcpListener, token_file: PathBuf) -> Config {
+    let settings = Settings::load([]).expect("the defaults are valid");
     Config {
         listener,
         token_file,
         token_file_interval: Duration::from_millis(20),
         limits: Limits { body_bytes: 4 << 20, events: MAX_EVENTS, event_bytes: 256 << 10, members: 16_384 },
-        max_body_bytes_in_flight: 16 * 1024 * 1024,
+        memory: Memory {
+            bodies: bounds::REQUEST_BODIES.budget(&settings),
+            queued: bounds::QUEUED_CALLS.budget(&settings),
+            seal_waits: bounds::SEAL_WAITS.budget(&settings),
+            answers: bounds::ANSWERS.budget(&settings),
+            feeds: bounds::FEEDS.budget(&settings),
+        },
         stream_heartbeat_interval: Duration::from_millis(200),
         max_streams: 1_000,
         max_sealed_wait: Duration::from_secs(10),

@@ -6,9 +6,10 @@ use std::time::Duration;
 use sealbus_core::request::Limits;
 use sealbus_ledger::append::{Appender, MAX_EVENTS, check_lock_table};
 use sealbus_ledger::{ConnectionSettings, EXPECTED_MIGRATION};
-use sealbus_publisher::{BrokerLink, Config, Metrics, Resources, health, run};
+use sealbus_publisher::{BrokerLink, Config, Memory, Metrics, Resources, health, run};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::lifecycle::Stage;
+use sealbus_runtime::memory::bounds;
 use sealbus_runtime::net::{self, ConnectionLimits};
 use sealbus_runtime::settings::{Settings, Size, table};
 use sealbus_runtime::telemetry;
@@ -40,7 +41,13 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
             members: settings.get(table::MAX_MEMBERS) as usize,
             events: MAX_EVENTS,
         },
-        max_body_bytes_in_flight: buffer_size(settings.get(table::MAX_INTAKE))?,
+        memory: Memory {
+            bodies: bounds::REQUEST_BODIES.budget(settings),
+            queued: bounds::QUEUED_CALLS.budget(settings),
+            seal_waits: bounds::SEAL_WAITS.budget(settings),
+            answers: bounds::ANSWERS.budget(settings),
+            feeds: bounds::FEEDS.budget(settings),
+        },
         stream_heartbeat_interval: settings.get(table::SSE_HEARTBEAT_INTERVAL),
         max_streams: settings.get(table::SSE_STREAMS) as usize,
         max_sealed_wait: settings.get(table::SEALED_WAIT),

@@ -16,13 +16,15 @@ use sealbus_core::event::Record;
 use sealbus_core::{duration, error_chain};
 use sealbus_ledger::Ledger;
 use sealbus_ledger::log::EventPlace;
+use sealbus_runtime::memory::{Budget, Reservation};
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Token;
 use crate::http::Parameters;
 use crate::publish::{Published, Receipt, SealWatch, proofs_of};
 
-/// The memory that a record takes in addition to its payload and metadata, in bytes, rounded up.
-const RECORD_OVERHEAD_BYTES: usize = 1_024;
+/// The memory that an event and its receipt take in addition to payload and metadata, in bytes, rounded up.
+const OVERHEAD_BYTES: usize = 4_096;
 
 /// Waits until events are sealed.
 pub(crate) struct SealWaiting {
@@ -30,6 +32,8 @@ pub(crate) struct SealWaiting {
     pub ledger: Ledger,
     /// Notifies of checkpoints that cover the events.
     pub watch: Arc<SealWatch>,
+    /// The memory for the events of requests that wait.
+    pub memory: Budget,
     /// The longest time that a request may wait.
     pub max_wait: Duration,
     /// Ends all waits.
@@ -65,11 +69,21 @@ impl SealWaiting {
 
     /// Waits until all of these events are sealed, or the timeout passes. Then adds to each event its receipt, with its proof if
     /// it is sealed by then.
-    pub(crate) async fn wait(&self, timeout: Duration, published: &mut [Published]) {
+    ///
+    /// `memory` is that of the request's body. It is given back during the wait, in exchange for memory for waiting requests; if
+    /// there is none of that, the request is answered without waiting. Returns the memory for the answer.
+    pub(crate) async fn wait(
+        &self,
+        token: &Token,
+        timeout: Duration,
+        mut memory: Reservation,
+        published: &mut [Published],
+    ) -> Reservation {
         let records: Vec<&Record> = published.iter().map(|event| event.stored.as_ref()).collect();
-        let bytes = records.iter().map(|record| RECORD_OVERHEAD_BYTES + record.content_bytes()).sum();
-        // A waiting request holds its records in memory. Once the budget is exhausted, requests are answered without waiting.
-        if let Some(_reservation) = self.watch.reserve(bytes) {
+        // The answer contains an event twice: as it is shown, and in its receipt.
+        let bytes = records.iter().map(|record| OVERHEAD_BYTES + 2 * record.content_bytes()).sum();
+        if let Ok(reservation) = self.memory.try_reserve(&token.name, bytes) {
+            memory = reservation;
             let sealed = self.watch.wait_until_sealed(last_of_each_plan(&records));
             let waiting = tokio::time::timeout(timeout, sealed);
             // However the wait ended, the receipts tell which events are sealed.
@@ -84,6 +98,7 @@ impl SealWaiting {
             Arc::make_mut(&mut event.view.record).log_index = proof.as_ref().map(|(index, _)| *index);
             event.receipt = Some(Receipt::new(&event.stored, proof));
         }
+        memory
     }
 }
 

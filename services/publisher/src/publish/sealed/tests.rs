@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::Method;
 use futures::future::join_all;
+use sealbus_runtime::memory::Budget;
 use sealbus_testkit::eventually;
 use serde_json::{Value, json};
 
@@ -168,8 +169,8 @@ async fn a_publisher_that_stops_answers_the_requests_that_wait() {
 async fn a_request_over_the_memory_budget_is_answered_without_waiting() {
     let publisher = Publisher::start_with(|config| {
         config.max_sealed_wait = Duration::from_mins(1);
-        // Enough for a few records, whose overhead is one kilobyte each.
-        config.max_body_bytes_in_flight = 8 * 1_024;
+        // Enough for a few records, whose overhead is four KiB each.
+        config.memory.seal_waits = Budget::new("tests", 16 * 1_024);
     })
     .await;
     let array = json!((0..100).map(event).collect::<Vec<_>>());

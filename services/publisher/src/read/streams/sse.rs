@@ -13,14 +13,15 @@ use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::event::Record;
 use sealbus_core::names::Tenant;
 use sealbus_ledger::{Ledger, LedgerError};
-use tokio::sync::{Semaphore, watch};
+use sealbus_runtime::memory::{Budget, Reservation};
+use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::feed::{Feed, FeedRead};
 use super::hub::{Hub, Source};
 use crate::auth::{Caller, Token, Tokens};
-use crate::http::{CountedPermit, Parameters, Problem, single_header};
+use crate::http::{Counted, Parameters, Problem, single_header};
 use crate::metrics::Metrics;
 use crate::read::Reading;
 
@@ -52,8 +53,8 @@ pub(crate) struct Streams {
     pub reading: Reading,
     /// The tokens in effect. A stream ends when its token is no longer valid.
     pub tokens: Tokens,
-    /// One permit for each stream that may be open.
-    pub permits: Arc<Semaphore>,
+    /// The places for open streams, one byte for each. Tokens share them.
+    pub places: Budget,
     /// The interval of heartbeats on a stream without events.
     pub heartbeat_interval: Duration,
     /// Ends all streams.
@@ -67,7 +68,7 @@ impl Streams {
     /// tenants, if there are any.
     ///
     /// # Errors
-    /// `overloaded` if the replica has reached its limit of open streams, `ledger_unavailable`.
+    /// `overloaded` if the replica has no place left for a further stream of the token, `ledger_unavailable`.
     pub(crate) async fn open(
         self: &Arc<Self>,
         caller: &Caller,
@@ -75,9 +76,9 @@ impl Streams {
         tenants: Option<Vec<Tenant>>,
         after: Option<u64>,
     ) -> Result<Response, Problem> {
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            return Err(Problem::new(ErrorKind::Overloaded, "this replica has reached its limit of open streams"));
-        };
+        let place = self.places.try_reserve(&caller.token.name, 1).map_err(|_| {
+            Problem::new(ErrorKind::Overloaded, "this replica has no further stream for this token; retry later")
+        })?;
         let (feed, next) = self.hub.follow(&source).await?;
         let mut heartbeat = interval_at(Instant::now() + self.heartbeat_interval, self.heartbeat_interval);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -88,7 +89,8 @@ impl Streams {
             token: Arc::clone(&caller.token),
             queue: VecDeque::new(),
             plan_no: None,
-            _permit: CountedPermit::new(permit, &self.metrics.streams),
+            _place: place,
+            _open: Counted::new(&self.metrics.streams),
             streams: Arc::clone(self),
             feed,
             source,
@@ -119,7 +121,8 @@ struct Stream {
     position: u64,
     queue: VecDeque<Arc<Record>>,
     plan_no: Option<i64>,
-    _permit: CountedPermit,
+    _place: Reservation,
+    _open: Counted,
 }
 
 impl Stream {

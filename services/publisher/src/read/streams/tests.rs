@@ -158,14 +158,16 @@ async fn streams_end_when_the_publisher_stops() {
 }
 
 #[tokio::test]
-async fn a_stream_over_the_limit_is_refused_until_another_one_closes() {
-    let publisher = Publisher::start_with(|config| config.max_streams = 2).await;
+async fn a_stream_over_its_tokens_share_is_refused_until_another_one_closes() {
+    let publisher = Publisher::start_with(|config| config.max_streams = 5).await;
     let first = publisher.stream(PLAN, "acme", None).await;
     let _second: EventStream = publisher.stream(LOG, "acme", None).await;
     let refused = publisher.get(PLAN, "acme").await;
     assert_eq!(refused.header("retry-after"), "1");
     refused.assert_problem("overloaded");
-    assert!(publisher.metrics().contains("sealbus_publisher_streams 2"));
+    // Another token still has a place.
+    let _other: EventStream = publisher.stream(LOG, "other", None).await;
+    assert!(publisher.metrics().contains("sealbus_publisher_streams 3"));
     drop(first);
     eventually("a stream can be opened in place of the closed one", async || {
         publisher.request_as(Method::GET, PLAN, "acme").send().await.unwrap().status() == 200

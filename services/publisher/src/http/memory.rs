@@ -1,0 +1,58 @@
+//! Memory that a call or its answer holds until the client has received the answer.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use prometheus_client::metrics::gauge::Gauge;
+use sealbus_runtime::memory::Reservation;
+use serde::Serialize;
+
+/// The media type of JSON.
+pub(crate) const JSON: &str = "application/json";
+
+/// How long a call waits for memory before it is refused as `overloaded`.
+pub(crate) const WAIT_FOR_MEMORY: Duration = Duration::from_secs(2);
+
+/// One of the things that a gauge counts. Dropping it decrements the gauge.
+#[derive(Debug)]
+pub(crate) struct Counted(Gauge);
+
+impl Counted {
+    /// Increments the gauge.
+    pub(crate) fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Bytes of an answer, and the memory for them.
+struct Held {
+    bytes: Vec<u8>,
+    _memory: Reservation,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Returns bytes that hold as much of `memory` as they need until they are written to the client, or the connection ends.
+pub(crate) fn held_bytes(bytes: Vec<u8>, mut memory: Reservation) -> Bytes {
+    memory.shrink_to(bytes.len());
+    Bytes::from_owner(Held { bytes, _memory: memory })
+}
+
+/// Returns a response with the JSON text of a value, which holds as much of `memory` as it needs until it is written.
+pub(crate) fn held_json(content_type: &'static str, value: &impl Serialize, memory: Reservation) -> Response {
+    let json = serde_json::to_vec(value).expect("all members of an answer have a JSON form");
+    ([(header::CONTENT_TYPE, content_type)], Body::from(held_bytes(json, memory))).into_response()
+}
