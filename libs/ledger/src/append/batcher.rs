@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sealbus_core::names::Tenant;
 use sealbus_core::partition::PlanKey;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
@@ -70,14 +71,36 @@ impl Batcher {
         Self { shared }
     }
 
-    pub(super) async fn append(&self, call: Call, key: PlanKey) -> Result<Vec<Appended>, AppendError> {
+    pub(super) async fn append(
+        &self,
+        call: Call,
+        key: PlanKey,
+        memory: Box<dyn Send + Sync>,
+    ) -> Result<Vec<Appended>, AppendError> {
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { call, key, deferrals: 0, answer };
+        let mut caller = WaitingCaller { shared: &self.shared, tenant: Some(call.tenant.clone()) };
+        let waiting = Waiting { call, key, deferrals: 0, answer, _memory: memory };
         if self.shared.queue().push(waiting).is_err() {
             return Err(AppendError::Overloaded);
         }
         self.shared.changed.notify_one();
-        answered.await.unwrap_or(Err(AppendError::Stopped))
+        let answer = answered.await.unwrap_or(Err(AppendError::Stopped));
+        caller.tenant = None;
+        answer
+    }
+}
+
+/// A caller that waits for its answer. If it is dropped before, its call is removed from the queue.
+struct WaitingCaller<'a> {
+    shared: &'a Shared,
+    tenant: Option<Tenant>,
+}
+
+impl Drop for WaitingCaller<'_> {
+    fn drop(&mut self) {
+        if let Some(tenant) = &self.tenant {
+            self.shared.queue().caller_gone(tenant.as_str());
+        }
     }
 }
 
@@ -161,10 +184,11 @@ impl Worker {
         queue.held.extend(alone.iter().map(|(key, _)| *key));
         queue.put_back(again);
         drop(queue);
-        for (key, calls) in alone {
+        for (key, mut calls) in alone {
             let (worker, held) = (self.clone(), HeldPlan { shared: self.shared.clone(), key });
             tokio::spawn(async move {
                 let permit = worker.alone.acquire().await;
+                calls.retain(|waiting| !waiting.is_abandoned());
                 let mut connection = WarmConnection::default();
                 let wait = Some(worker.settings.lock_timeout);
                 let Outcome { hints, busy } = run(&worker.ledger, &mut connection, &worker.linker, calls, wait).await;

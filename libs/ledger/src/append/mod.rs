@@ -15,8 +15,8 @@
 //!
 //! A plan is *busy* if another replica has its lock. A call that goes *alone* waits for the lock, on a separate connection;
 //! the later calls of its plan stay queued until it is answered. The calls of one plan are appended in the order in which they
-//! were queued. A call is answered after the commit that its answer depends on, also if it is refused. The batch does not
-//! belong to the caller: a caller that stops waiting cancels nothing.
+//! were queued. A call is answered after the commit that its answer depends on, also if it is refused. A queued call whose caller
+//! stops waiting is dropped. A batch does not belong to its callers: once a call is in a batch, it is appended in any case.
 //!
 //! # One batch
 //!
@@ -161,19 +161,30 @@ impl Appender {
 
     /// Appends the events of a call as one atomic step of its plan. Returns their records, in the order of the call.
     ///
-    /// Dropping the future does not cancel the append. To learn its outcome, the caller repeats the call with the same ids.
+    /// Dropping the future drops the call if it is still queued, and otherwise does not cancel the append. To learn its outcome, the
+    /// caller repeats the call with the same ids.
     ///
     /// # Errors
     /// Every variant of [`AppendError`] is possible. Nothing of a refused call is stored; after [`AppendError::Unavailable`] and
     /// [`AppendError::Stopped`] the events may be stored.
     pub async fn append(&self, call: Call) -> Result<Vec<Appended>, AppendError> {
+        self.append_holding(call, ()).await
+    }
+
+    /// Appends like [`Appender::append`], and drops `memory` together with the call: when it is answered, or dropped from the queue.
+    /// With a reservation as `memory` the caller bounds what all its calls take, also after it has stopped waiting.
+    pub async fn append_holding(
+        &self,
+        call: Call,
+        memory: impl Send + Sync + 'static,
+    ) -> Result<Vec<Appended>, AppendError> {
         call.check()?;
         let key = PlanKey::of(call.tenant.as_str(), call.plan.as_str());
         // The low bits. The high bits choose the partition, and each batcher should serve plans of all partitions.
         let batchers = self.batchers.len() as u64;
         let index = key.lock_key().unsigned_abs() % batchers;
         let index = usize::try_from(index).expect("the remainder is below the number of batchers");
-        self.batchers[index].append(call, key).await
+        self.batchers[index].append(call, key, Box::new(memory)).await
     }
 }
 

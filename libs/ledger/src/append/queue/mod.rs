@@ -1,4 +1,5 @@
 //! The queue of calls that wait for a batch: fair between tenants, in order within a plan, and bounded for each tenant.
+//! Calls whose callers have gone are dropped.
 //!
 //! Tenants are served by deficit round-robin (Shreedhar and Varghese, 1995). In each turn a tenant may send a quantum of
 //! events. What a turn leaves unused while a larger call waits is carried over, so that a tenant with large calls gets no
@@ -22,9 +23,16 @@ pub(super) struct Waiting {
     /// The number of batches that found its plan busy.
     pub deferrals: u32,
     pub answer: oneshot::Sender<Result<Vec<Appended>, AppendError>>,
+    /// What the caller wants dropped together with the call.
+    pub _memory: Box<dyn Send + Sync>,
 }
 
 impl Waiting {
+    /// Returns whether the caller no longer waits for the answer.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.answer.is_closed()
+    }
+
     fn events(&self) -> usize {
         self.call.events.len()
     }
@@ -41,6 +49,8 @@ struct Lane {
     calls: VecDeque<Waiting>,
     events: usize,
     deficit: usize,
+    /// The number of callers that have gone since abandoned calls were removed. Their calls may have left the lane meanwhile.
+    gone: usize,
 }
 
 /// A batch that is being filled.
@@ -86,7 +96,11 @@ impl Queue {
     pub(super) fn push(&mut self, waiting: Waiting) -> Result<(), Waiting> {
         let max_events = self.max_events;
         let lane = self.lane(&waiting);
-        if lane.events > 0 && lane.events + waiting.events() > max_events {
+        let is_full = |lane: &Lane| lane.events > 0 && lane.events + waiting.events() > max_events;
+        if is_full(lane) {
+            lane.remove_abandoned();
+        }
+        if is_full(lane) {
             return Err(waiting);
         }
         lane.events += waiting.events();
@@ -103,8 +117,18 @@ impl Queue {
         }
     }
 
+    /// Notes that a caller of this tenant has gone. Removes the tenant's abandoned calls once they may be half of its calls, so that
+    /// they hold little memory and removing them costs little.
+    pub(super) fn caller_gone(&mut self, tenant: &str) {
+        let Some(lane) = self.lanes.get_mut(tenant) else { return };
+        lane.gone += 1;
+        if 2 * lane.gone >= lane.calls.len() {
+            lane.remove_abandoned();
+        }
+    }
+
     /// Takes the next batch: calls with at most `events` events for at most `plans` plans together, or one larger call. It is
-    /// empty if all queued calls belong to held plans.
+    /// empty if all queued calls belong to held plans. Abandoned calls are dropped.
     pub(super) fn take(&mut self, events: usize, plans: usize) -> Vec<Waiting> {
         let mut batch = Batch { calls: Vec::new(), plans: HashSet::new(), events_left: events, max_plans: plans };
         let mut idle = 0;
@@ -145,6 +169,10 @@ impl Lane {
         let before = batch.calls.len();
         let mut kept = VecDeque::new();
         while let Some(waiting) = self.calls.pop_front() {
+            if waiting.is_abandoned() {
+                self.events -= waiting.events();
+                continue;
+            }
             if held.contains(&waiting.key) {
                 kept.push_back(waiting);
                 continue;
@@ -165,6 +193,12 @@ impl Lane {
             self.deficit = 0;
         }
         batch.calls.len() > before
+    }
+
+    fn remove_abandoned(&mut self) {
+        self.gone = 0;
+        self.calls.retain(|waiting| !waiting.is_abandoned());
+        self.events = self.calls.iter().map(Waiting::events).sum();
     }
 
     /// Returns the first call of a plan that is not held.

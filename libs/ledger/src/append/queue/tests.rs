@@ -31,7 +31,15 @@ fn waiting(tenant: &str, plan: &str, events: usize) -> Waiting {
         expect: Expect::Any,
         events: vec![draft; events],
     };
-    Waiting { key: PlanKey::of(tenant, plan), call, deferrals: 0, answer: oneshot::channel().0 }
+    let (answer, answered) = oneshot::channel();
+    // The caller waits until the test ends.
+    std::mem::forget(answered);
+    Waiting { key: PlanKey::of(tenant, plan), call, deferrals: 0, answer, _memory: Box::new(()) }
+}
+
+/// Returns a call whose caller has gone.
+fn abandoned(tenant: &str, plan: &str, events: usize) -> Waiting {
+    Waiting { answer: oneshot::channel().0, ..waiting(tenant, plan, events) }
 }
 
 fn names(batch: &[Waiting]) -> Vec<(String, String)> {
@@ -84,6 +92,37 @@ fn a_tenant_beyond_its_bound_is_refused_and_another_is_not() {
     assert!(queue.push(waiting("a", "p", 10)).is_ok());
     assert!(queue.push(waiting("a", "p", 1)).is_err());
     assert!(queue.push(waiting("b", "p", 1_000)).is_ok(), "the only call of a tenant was refused");
+}
+
+#[test]
+fn an_abandoned_call_is_not_taken_and_counts_for_nothing() {
+    let mut queue = Queue::new(10);
+    assert!(queue.push(abandoned("a", "p", 10)).is_ok());
+    assert!(queue.push(waiting("a", "p", 10)).is_ok(), "an abandoned call takes the place of another one");
+    assert!(queue.push(waiting("a", "p", 1)).is_err());
+    assert_eq!(queue.take(100, 100).len(), 1);
+
+    // Calls are also dropped when they are abandoned later.
+    assert!(queue.push(abandoned("a", "p", 4)).is_ok() && queue.push(waiting("a", "q", 4)).is_ok());
+    assert_eq!(names(&queue.take(100, 100)), [("a".into(), "q".into())]);
+    assert!(queue.take(100, 100).is_empty() && queue.lanes.is_empty() && queue.turns.is_empty());
+}
+
+#[test]
+fn abandoned_calls_are_removed_when_they_are_half_of_a_tenants_calls() {
+    let mut queue = Queue::new(10_000);
+    let held = std::sync::Arc::new(());
+    let holding = |call: Waiting| Waiting { _memory: Box::new(held.clone()), ..call };
+    for n in 0..100 {
+        let call = if n % 2 == 0 { abandoned("a", "p", 1) } else { waiting("a", "p", 1) };
+        assert!(queue.push(holding(call)).is_ok());
+    }
+    (0..49).for_each(|_| queue.caller_gone("a"));
+    assert_eq!(std::sync::Arc::strong_count(&held), 101);
+    queue.caller_gone("a");
+    assert_eq!(std::sync::Arc::strong_count(&held), 51, "the memory of abandoned calls is kept");
+    queue.caller_gone("another tenant");
+    assert_eq!(queue.take(100, 100).len(), 50);
 }
 
 #[test]
