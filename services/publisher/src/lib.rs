@@ -158,6 +158,7 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
         tokens: tokens.clone(),
         bodies: BodyReader::new(config.limits.body_bytes, config.memory.bodies, metrics.bodies.clone()),
         publishing: Publishing {
+            memory: config.memory.queued,
             appender,
             encryption: Encryption::new(ledger.clone(), Arc::clone(&keyring)),
             reading: reading.clone(),

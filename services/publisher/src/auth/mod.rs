@@ -6,5 +6,5 @@ mod tokens;
 
 pub(crate) use self::caller::Caller;
 pub use self::token::TokenFileError;
-pub(crate) use self::token::{Scope, Tenants, Token};
+pub(crate) use self::token::{Scope, Token};
 pub(crate) use self::tokens::Tokens;

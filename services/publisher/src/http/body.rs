@@ -120,14 +120,11 @@ fn overloaded() -> Refused {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::io;
 
     use futures::stream;
-    use sealbus_core::hash::Hash;
 
     use super::*;
-    use crate::auth::Tenants;
 
     const SHORT: Duration = Duration::from_millis(50);
 
@@ -136,24 +133,13 @@ mod tests {
         BodyReader { wait_timeout: SHORT, read_timeout: Duration::from_mins(1), ..reader }
     }
 
-    fn token(name: &str) -> Token {
-        Token {
-            name: name.to_owned(),
-            tenants: Tenants::All,
-            default_tenant: None,
-            scopes: BTreeSet::new(),
-            until: None,
-            sha256: Hash::of(name.as_bytes()),
-        }
-    }
-
     /// Returns a body of `count` chunks of 1,000 bytes.
     fn chunks(count: usize) -> Body {
         Body::from_stream(stream::iter((0..count).map(|_| Ok::<_, io::Error>(vec![b'x'; 1_000]))))
     }
 
     async fn read(reader: &BodyReader, name: &str, body: Body) -> Result<usize, ErrorKind> {
-        let read = reader.read(&token(name), &HeaderMap::new(), body).await;
+        let read = reader.read(&Token::named(name), &HeaderMap::new(), body).await;
         read.map(|body| body.bytes.len()).map_err(|refused| refused.kind)
     }
 
@@ -171,7 +157,7 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_body_returns_its_memory_to_the_budget() {
         let reader = reader(2 * 10_000 * READING_MULTIPLE);
-        let first = reader.read(&token("a"), &HeaderMap::new(), chunks(10)).await.unwrap();
+        let first = reader.read(&Token::named("a"), &HeaderMap::new(), chunks(10)).await.unwrap();
         assert_eq!(first.memory.bytes(), 10_000 * READING_MULTIPLE);
         assert_eq!(read(&reader, "a", chunks(1)).await, Err(ErrorKind::Overloaded));
         drop(first);
@@ -181,7 +167,7 @@ mod tests {
     #[tokio::test]
     async fn slow_bodies_of_one_token_do_not_affect_a_small_one_of_another() {
         let reader = reader(1 << 20);
-        let slow_token = token("slow");
+        let slow_token = Token::named("slow");
         let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, "10000".parse().unwrap())]);
         // Of each body one byte arrives, and nothing more.
         let slow = (0..64).map(|_| {

@@ -9,6 +9,7 @@ use sealbus_core::event::{Record, View};
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::request::{Context, Draft, EventRequest, Limits, Prepared};
 use sealbus_ledger::append::{AppendError, Appended, Appender, Call, Expect};
+use sealbus_runtime::memory::Budget;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -58,8 +59,13 @@ pub(crate) struct Published {
     pub receipt: Option<Receipt>,
 }
 
+/// The memory that a queued event takes in addition to its payload, metadata and request, in bytes, rounded up.
+const DRAFT_OVERHEAD_BYTES: usize = 1_024;
+
 /// Publishes events.
 pub(crate) struct Publishing {
+    /// The memory for calls that wait for a batch or are in one.
+    pub memory: Budget,
     /// Appends events to the ledger.
     pub appender: Appender,
     /// Encrypts the events whose type demands it.
@@ -133,19 +139,31 @@ impl Publishing {
         prepared: Vec<Prepared>,
     ) -> Result<Result<Vec<Appended>, AppendError>, Problem> {
         let prepared = match all_ready(prepared) {
-            Ok(events) => return Ok(self.appender.append(Call { tenant, plan, expect, events }).await),
+            Ok(events) => return Ok(self.queue(Call { tenant, plan, expect, events }).await),
             Err(prepared) => prepared,
         };
         let mut key_gone = false;
         loop {
             let events = self.encryption.drafts(&tenant, &prepared, key_gone).await?;
             let call = Call { tenant: tenant.clone(), plan: plan.clone(), expect, events };
-            match self.appender.append(call).await {
+            match self.queue(call).await {
                 // Each iteration takes one erasure of this very subject, which is an operator's command.
                 Err(AppendError::DataKeyErased(_)) => key_gone = true,
                 result => return Ok(result),
             }
         }
+    }
+
+    /// Appends a call, unless there is no memory for it in the queue. The memory is given back once the call has left the queue
+    /// and its batch, even if its client has gone before.
+    async fn queue(&self, call: Call) -> Result<Vec<Appended>, AppendError> {
+        let texts =
+            |draft: &Draft| draft.payload.as_ref().map_or(0, String::len) + draft.metadata.len() + draft.request.len();
+        let bytes: usize = call.events.iter().map(|draft| DRAFT_OVERHEAD_BYTES + texts(draft)).sum();
+        // Canonical numbers can be longer than those of the request. The largest requests count as much as one tenant may queue.
+        let reserved = self.memory.try_reserve(call.tenant.as_str(), bytes.min(self.memory.largest()));
+        let memory = reserved.map_err(|_| AppendError::Overloaded)?;
+        self.appender.append_holding(call, memory).await
     }
 }
 
