@@ -29,13 +29,13 @@ async fn an_operation_on_a_frozen_connection_fails_and_the_next_one_succeeds() {
     let test = TestLedger::start().await;
     let (proxy, ledger) = behind_proxy(&test).await;
     ledger.log().size().await.unwrap();
-    ledger.leases().view("relay").await.unwrap();
+    ledger.leases().view("relay", DEADLINE).await.unwrap();
 
     proxy.freeze();
     let error = ledger.log().size().await.unwrap_err();
     assert!(error.is_unreachable(), "{error}");
     assert_eq!(ledger.log().size().await.unwrap(), 0, "the only place of the lane is free again");
-    ledger.leases().view("relay").await.expect("the frozen connection of another lane is not lent");
+    ledger.leases().view("relay", DEADLINE).await.expect("the frozen connection of another lane is not lent");
     ledger.ping().await.expect("the frozen connection of the probes is not lent");
 }
 
@@ -101,7 +101,7 @@ async fn slow_reads_hold_up_neither_appends_nor_probes() {
 
     append(&appender, "acme", "p", vec![events::numbered(2)]).await;
     ledger.ping().await.unwrap();
-    ledger.leases().view("relay").await.unwrap();
+    ledger.leases().view("relay", DEADLINE).await.unwrap();
     for read in reads {
         let error = read.await.unwrap().unwrap_err();
         assert!(matches!(error, LedgerError::Unreachable(_)), "{error}");

@@ -184,7 +184,7 @@ async fn a_keeper_that_stops_while_it_announces_itself_leaves_no_member() {
     }
     blocker.rollback().await.unwrap();
     stopped.await.unwrap();
-    assert_eq!(test.ledger.leases().view("relay").await.unwrap(), LeaseView::default());
+    assert_eq!(test.ledger.leases().view("relay", LONG).await.unwrap(), LeaseView::default());
 }
 
 #[tokio::test]
