@@ -11,13 +11,22 @@ use sealbus_runtime::settings::table;
 /// A failure that ends the process with an exit code other than 0.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// The message: what happened, to what, and what to do.
+    /// The message: what happened, to what, and what to do. Empty if nothing is to be said.
     pub message: String,
-    /// The exit code: 1 if the command could not be carried out, 2 if it was used wrongly.
+    /// The exit code: 1 if the command could not be carried out, 2 if it was used wrongly, or [`NO_READER`].
     pub code: u8,
 }
 
+/// The exit code if the reader of standard output has gone away: what a shell reports for a program that SIGPIPE ended. It is
+/// not 0, because the output of `sealbus verify` that nobody read confirms nothing.
+const NO_READER: u8 = 128 + 13;
+
 impl Failure {
+    /// Returns the failure of a command whose output has no reader any more. It ends without a message.
+    pub(crate) fn no_reader() -> Self {
+        Self { message: String::new(), code: NO_READER }
+    }
+
     /// Returns a failure of a command that was used wrongly.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { message: message.into(), code: 2 }

@@ -9,6 +9,9 @@
 //! - `evidence`: verifying ledgers and bundles, and exporting bundles.
 //! - `wiring`: what all of these share: opening the ledger and the broker, keys, probes.
 
+// The macros panic if nobody reads the output any more; `output::print` and `output::notice` do not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod bench;
 mod commands;
 mod dev;
@@ -105,7 +108,9 @@ fn main() -> ExitCode {
     match runtime.block_on(run(cli.command)) {
         Ok(code) => code,
         Err(failure) => {
-            output::notice(&failure.message);
+            if !failure.message.is_empty() {
+                output::notice(&failure.message);
+            }
             ExitCode::from(failure.code)
         }
     }

@@ -1,11 +1,13 @@
 //! How commands print: a table for a person, JSON for a program, progress on stderr if stderr is a terminal.
 
 use std::fmt::Display;
-use std::io::IsTerminal;
+use std::io::{self, ErrorKind, IsTerminal, Write as _};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sealbus_client::Event;
+
+use crate::failure::Failure;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum Output {
@@ -39,16 +41,26 @@ pub(crate) fn printed_table(header: &[&str]) -> Table {
 
 /// Returns a progress bar of `total` steps, which is hidden if stderr is not a terminal.
 pub(crate) fn progress(total: u64, label: &str) -> ProgressBar {
-    let target =
-        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}")
         .expect("the template is a constant that indicatif can parse");
     ProgressBar::with_draw_target(Some(total), target).with_style(style).with_message(label.to_owned())
 }
 
-/// Prints a message for a person on stderr.
+/// Prints text and a line feed on stdout. The macros of the standard library panic if nobody reads stdout any more.
+///
+/// # Errors
+/// [`Failure::no_reader`] if the reader of stdout has gone away, as in `sealbus trail … | head -1`.
+pub(crate) fn print(text: impl Display) -> Result<(), Failure> {
+    writeln!(io::stdout(), "{text}").map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::no_reader(),
+        _ => Failure::new(format!("cannot write to standard output: {error}")),
+    })
+}
+
+/// Prints a message for a person on stderr. A message that nobody can read does not stop the command.
 pub(crate) fn notice(message: impl Display) {
-    eprintln!("sealbus: {message}");
+    let _ = writeln!(io::stderr(), "sealbus: {message}");
 }
 
 /// Replaces control characters: names may be chosen by an attacker.

@@ -1,7 +1,6 @@
 //! The statements that look for work cost in proportion to the work that they find, and statements on queues keep to their indexes
 //! even if they were planned while the queue was empty.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use sealbus_core::names::Subscription;
@@ -9,6 +8,7 @@ use sealbus_ledger::Ledger;
 use sealbus_ledger::delivery::positions::Retention;
 use sealbus_ledger::delivery::subscriptions::Start;
 use sealbus_ledger::history::PageQuery;
+use sealbus_ledger::log::SealingState;
 use sealbus_ledger::outbox::Acknowledged;
 use sealbus_testkit::ledger::{plan, tenant};
 
@@ -141,14 +141,14 @@ async fn planned_while_empty<T>(call: impl AsyncFn(&Ledger, i64) -> T) -> (T, i6
 
 #[tokio::test]
 async fn a_page_of_the_outbox_is_read_by_its_index() {
-    let (page, rows) = planned_while_empty(async |ledger, _| ledger.outbox().page(1, 0, 100).await.unwrap()).await;
+    let (page, rows) = planned_while_empty(async |ledger, _| ledger.outbox().page(1, 0, 100, &[]).await.unwrap()).await;
     assert_eq!(page.len(), 100);
     assert!(rows < 1_000, "{rows} rows were read for a page of the outbox");
 }
 
 #[tokio::test]
 async fn the_lowest_rows_of_a_plan_in_the_outbox_are_read_by_their_index() {
-    let lowest = async |ledger: &Ledger, _| ledger.outbox().of_plans(&[("acme", "long")], 10).await.unwrap();
+    let lowest = async |ledger: &Ledger, _| ledger.outbox().of_plans(&[("acme", "long", 1)], 10).await.unwrap();
     let (rows_of_plan, rows) = planned_while_empty(lowest).await;
     assert_eq!(rows_of_plan.len(), 10);
     assert!(rows < 500, "{rows} rows were read for the lowest rows of a plan");
@@ -162,7 +162,7 @@ async fn the_phantoms_and_acknowledged_rows_of_the_outbox_are_found_by_their_ind
             .page(&tenant("acme"), &plan("long"), &PageQuery { limit: 1, ..PageQuery::default() })
             .await;
         let record = record.unwrap().records.pop().unwrap();
-        let ids: Vec<i64> = ledger.outbox().page(1, 0, 1).await.unwrap().iter().map(|row| row.id).collect();
+        let ids: Vec<i64> = ledger.outbox().page(1, 0, 1, &[]).await.unwrap().iter().map(|row| row.id).collect();
         let acknowledged: Vec<_> = ids.iter().map(|id| Acknowledged { id: *id, record: &record }).collect();
         ledger.outbox().delete_acknowledged(&acknowledged).await.unwrap().len()
     };
@@ -202,7 +202,7 @@ async fn attempts_and_seen_seqs_of_a_plan_are_found_by_their_index() {
 #[tokio::test]
 async fn a_batch_of_the_sealer_is_read_by_its_index() {
     let seal = async |ledger: &Ledger, _| {
-        let sealed = ledger.log().seal_batch(100, &HashSet::new(), None).await.unwrap();
+        let sealed = ledger.log().seal_batch(100, &mut SealingState::default(), None).await.unwrap();
         (sealed.stopped.len(), ledger.log().oldest_unsealed().await.unwrap() > 0.0)
     };
     let (sealed, rows) = planned_while_empty(seal).await;

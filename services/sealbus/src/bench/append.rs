@@ -10,6 +10,7 @@ use super::baseline::Baseline;
 use super::percentiles::median;
 use super::role::Role;
 use crate::failure::Failure;
+use crate::output::print;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -53,16 +54,16 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         let inserted = baseline.events_per_second(args.load.batch, args.load.bytes, time).await?;
         baseline.reset().await?;
         let appended = load(&publisher.url, token.expose_secret(), &args.load, time).await?;
-        println!("round {round}: baseline {inserted:.0}/s, sealbus {appended:.0}/s");
+        print(format_args!("round {round}: baseline {inserted:.0}/s, sealbus {appended:.0}/s"))?;
         baselines.push(inserted);
         rates.push(appended);
     }
     let (baseline, rate) = (median(baselines), median(rates));
-    println!(
+    print(format_args!(
         "append: {rate:.0} events/s, {:.2} of the baseline ({baseline:.0}/s); {}",
         rate / baseline,
         publisher.memory_report()
-    );
+    ))?;
     Ok(())
 }
 

@@ -23,6 +23,7 @@ use super::baseline::Baseline;
 use super::percentiles::Percentiles;
 use super::role::Role;
 use crate::failure::Failure;
+use crate::output::print;
 use crate::wiring;
 
 #[derive(clap::Args)]
@@ -76,11 +77,11 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let end_to_end = Percentiles::of(arrivals.delivery_times(&sent).await);
 
     let baseline = commits.at(50) + acks.at(50);
-    println!("commit:  {commits}");
-    println!("ack:     {acks}");
+    print(format_args!("commit:  {commits}"))?;
+    print(format_args!("ack:     {acks}"))?;
     let ratio = end_to_end.at(50).as_secs_f64() / baseline.as_secs_f64();
-    println!("e2e:     {end_to_end}; p50 is {ratio:.2} times one commit and one ack");
-    println!("memory:  {}", roles.iter().map(Role::memory_report).collect::<Vec<_>>().join("; "));
+    print(format_args!("e2e:     {end_to_end}; p50 is {ratio:.2} times one commit and one ack"))?;
+    print(format_args!("memory:  {}", roles.iter().map(Role::memory_report).collect::<Vec<_>>().join("; ")))?;
     shutdown.cancel();
     consuming.await??;
     Ok(())

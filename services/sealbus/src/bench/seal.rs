@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::append::{Load, load};
 use super::role::Role;
 use crate::failure::Failure;
-use crate::output::notice;
+use crate::output::{notice, print};
 use crate::wiring;
 
 /// How often awaited conditions are polled.
@@ -59,7 +59,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
-    println!(
+    print(format_args!(
         "seal: {rate:.0} events/s appended for {:.0} s, {:.0}/s sealed meanwhile; {backlog} waited at the end, the oldest for \
          {oldest:.1} s; drained in {drained:.1} s ({:.0}/s), shown {:.1} s later; {}; {}",
         appended_in.as_secs_f64(),
@@ -68,6 +68,6 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         shown.elapsed().as_secs_f64(),
         publisher.memory_report(),
         sealer.memory_report(),
-    );
+    ))?;
     Ok(())
 }

@@ -29,6 +29,7 @@ use super::baseline::output;
 use super::percentiles::median;
 use super::role::peak_memory_mib;
 use crate::failure::Failure;
+use crate::output::print;
 use crate::wiring;
 
 const ORIGIN: &str = "bench.example/verify";
@@ -98,18 +99,20 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         let started = Instant::now();
         memory = memory.max(verify(&url, folder.path()).await?);
         let rate = events / started.elapsed().as_secs_f64();
-        println!("round {round}: COPY {copy:.0}/s, signatures alone {alone:.0}/s, verified {rate:.0} events/s");
+        print(format_args!(
+            "round {round}: COPY {copy:.0}/s, signatures alone {alone:.0}/s, verified {rate:.0} events/s"
+        ))?;
         copied.push(copy);
         signatures.push(alone);
         verified.push(rate);
     }
     let (copied, signatures, verified) = (median(copied), median(signatures), median(verified));
-    println!(
+    print(format_args!(
         "verify: {verified:.0} events/s, {:.2} of COPY ({copied:.0}/s), {:.2} of strict verifications alone ({signatures:.0}/s); \
          {memory:.0} MiB peak memory",
         verified / copied,
         verified / signatures,
-    );
+    ))?;
     sql(&psql, admin.expose(), &format!("DROP DATABASE {DATABASE} WITH (FORCE)")).await
 }
 

@@ -4,7 +4,7 @@ use sealbus_runtime::memory::bounds::{BOUNDS, sum};
 use sealbus_runtime::settings::{Settings, Size};
 
 use crate::failure::Failure;
-use crate::output::{Output, notice, printed_table};
+use crate::output::{Output, notice, print, printed_table};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -27,11 +27,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                 .iter()
                 .map(|(name, value, origin)| serde_json::json!({"name": name, "value": value, "origin": origin}))
                 .collect();
-            println!("{}", serde_json::Value::Array(rows));
+            print(serde_json::Value::Array(rows))?;
         }
         Output::Table => {
             let rows = rows.into_iter().map(|(name, value, origin)| [name, value.unwrap_or_default(), origin]);
-            println!("{}", printed_table(&["setting", "value", "from"]).add_rows(rows));
+            print(printed_table(&["setting", "value", "from"]).add_rows(rows))?;
         }
     }
     Ok(())

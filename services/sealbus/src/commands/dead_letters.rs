@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::arguments::{ActorArgs, TenantArgs};
 use crate::failure::Failure;
-use crate::output::{Output, printed_table};
+use crate::output::{Output, print, printed_table};
 use crate::wiring;
 
 #[derive(Subcommand)]
@@ -72,7 +72,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::List { subscription, tenant, all, limit, output } => {
             let states = if all { Vec::new() } else { vec![PositionState::Dead] };
             let query = BlockedQuery { subscription, tenant, plan: None, states, limit };
-            print(&wiring::open_ledger(&settings).await?.dead_letters().list(&query).await?, output);
+            print_blocked(&wiring::open_ledger(&settings).await?.dead_letters().list(&query).await?, output)?;
         }
         Command::Show(position) => show(&settings, position).await?,
         Command::Redrive(decision) => issue(&settings, decision, OperatorAction::Redrive).await?,
@@ -81,9 +81,9 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     Ok(())
 }
 
-fn print(blocked: &[BlockedPosition], output: Output) {
+fn print_blocked(blocked: &[BlockedPosition], output: Output) -> Result<(), Failure> {
     match output {
-        Output::Json => println!("{}", serde_json::Value::Array(blocked.iter().map(to_json).collect())),
+        Output::Json => print(serde_json::Value::Array(blocked.iter().map(to_json).collect())),
         Output::Table => {
             let columns = ["subscription", "tenant", "plan", "seq", "type", "state", "attempts", "waiting", "error"];
             let rows = blocked.iter().map(|position| {
@@ -100,7 +100,7 @@ fn print(blocked: &[BlockedPosition], output: Output) {
                     position.last_error.clone().unwrap_or_default(),
                 ]
             });
-            println!("{}", printed_table(&columns).add_rows(rows));
+            print(printed_table(&columns).add_rows(rows))
         }
     }
 }
@@ -124,8 +124,7 @@ async fn show(settings: &Settings, position: PositionArgs) -> Result<(), Failure
     let mut shown = to_json(&detail.position);
     shown["failed"] = attempts.map(|a| json!({"n": a.n, "at": a.at.to_string(), "error": a.error})).collect();
     shown["event"] = detail.record.map(|record| record.to_json()).into();
-    println!("{shown:#}");
-    Ok(())
+    print(format_args!("{shown:#}"))
 }
 
 /// Appends the decision to the tenant's plan `_deliveries`, and leaves it to the plan's actor in the dispatcher to carry it
@@ -138,9 +137,9 @@ async fn issue(settings: &Settings, decision: DecisionArgs, action: OperatorActi
     let request = OperatorRequest { subscription, tenant, plan, actor: decision.actor.actor, reason: decision.reason };
     let issue = async |appender: &Appender| ledger.dead_letters().issue(appender, &request, action).await;
     let seq = wiring::with_appender(&ledger, &keyring, settings, issue).await?;
-    println!(
+    print(format_args!(
         "recorded for {}/{}/{seq} of {}; the dispatcher carries it out",
         request.tenant, request.plan, request.subscription
-    );
+    ))?;
     Ok(())
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::arguments::{ActorArgs, TenantArgs};
 use crate::failure::Failure;
-use crate::output::{Output, printed_table};
+use crate::output::{Output, print, printed_table};
 use crate::wiring;
 
 #[derive(clap::Args)]
@@ -71,10 +71,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         erasure,
     };
     match args.output {
-        Output::Json => println!("{}", report.to_json()),
+        Output::Json => print(report.to_json()),
         Output::Table => report.print(),
     }
-    Ok(())
 }
 
 /// Returns the given subject, or the first line of standard input for `-`. An error does not repeat the subject.
@@ -144,7 +143,7 @@ impl Report {
         })
     }
 
-    fn print(&self) {
+    fn print(&self) -> Result<(), Failure> {
         let Affected { events, plans, waiting } = self.affected;
         let keys = self.erasure.keys.iter().map(Uuid::to_string).collect::<Vec<_>>().join(", ");
         let sent = events - waiting.min(events);
@@ -179,6 +178,6 @@ impl Report {
                 .to_owned(),
         };
         row("backups", backups);
-        println!("{printed}");
+        print(printed)
     }
 }

@@ -10,7 +10,7 @@ use super::arguments::ScopeArgs;
 use crate::evidence::LedgerEvidence;
 use crate::evidence::bundle::{self, Exported, Target};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, print};
 use crate::wiring;
 
 #[derive(clap::Args)]
@@ -35,10 +35,10 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     target.finish()?;
     let out = args.out.display();
     match args.output {
-        Output::Json => println!("{}", json!({"events": events, "covered": covered, "size": size, "anchors": anchors})),
-        Output::Table => println!(
+        Output::Json => print(json!({"events": events, "covered": covered, "size": size, "anchors": anchors}))?,
+        Output::Table => print(format_args!(
             "{out}: {events} events, {covered} of them covered by the checkpoint of {size} leaves; {anchors} anchored notes"
-        ),
+        ))?,
     }
     Ok(())
 }

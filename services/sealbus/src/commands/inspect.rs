@@ -16,7 +16,7 @@ use crate::evidence::LedgerEvidence;
 use crate::evidence::anchors::Newest;
 use crate::evidence::ledger::{self, VerifyRequest};
 use crate::failure::Failure;
-use crate::output::{Output, notice, printable};
+use crate::output::{Output, notice, print, printable};
 use crate::wiring;
 
 #[derive(clap::Args)]
@@ -65,8 +65,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         finding,
     };
     match args.output {
-        Output::Json => println!("{}", inspected.to_json()),
-        Output::Table => inspected.print(),
+        Output::Json => print(inspected.to_json())?,
+        Output::Table => print(inspected.to_text())?,
     }
     for finding in &log_findings {
         notice(format_args!("the log: {} {} {}", finding.verdict, printable(&finding.place), finding.detail));
@@ -97,40 +97,42 @@ impl Inspected {
         })
     }
 
-    fn print(&self) {
+    /// Returns a line for each member that the event has, and the proof.
+    fn to_text(&self) -> String {
         let header = &self.record.header;
-        let line = |name: &str, value: &str| println!("{name:<12} {}", printable(value));
-        let optional = |name: &str, value: &str| {
-            if !value.is_empty() {
-                line(name, value);
-            }
-        };
-        line("event", &header.event_id.to_string());
-        line("place", &format!("{}/{}/{}", header.tenant, header.plan, header.seq));
-        line("type", &format!("{} version {}", header.event_type, header.data_version));
-        optional("source", &header.source);
-        optional("actor", &header.actor);
-        optional("correlation", &header.correlation_id);
-        optional("causation", &header.causation_id);
-        line("occurred", &header.occurred.to_string());
-        line("recorded", &header.recorded.to_string());
-        let mode = header.payload_mode.as_str();
-        line("payload", &format!("{mode}, {} bytes, {}", header.payload_size, header.payload_hash));
-        optional("data", self.record.payload.as_deref().unwrap_or_default());
-        line("metadata", &self.record.metadata);
-        line("hash", &self.record.event_hash.to_string());
-        line("prev", &header.prev.to_string());
-        line("key", header.kid.as_str());
-        line("log index", &self.record.log_index.map_or("not sealed yet".to_owned(), |index| index.to_string()));
-        optional("sealed after", self.sealed_after.as_deref().unwrap_or_default());
-        optional("seen by", self.seen_by.as_deref().unwrap_or_default());
-        match &self.finding {
-            None => line("verdict", "ok"),
-            Some(finding) => line("verdict", &format!("{}: {}", finding.verdict, finding.detail)),
-        }
-        if let Some(proof) = &self.proof {
-            println!("\n{proof}");
-        }
+        let optional = |text: &Option<String>| text.clone().unwrap_or_default();
+        let rows = [
+            ("event", header.event_id.to_string()),
+            ("place", format!("{}/{}/{}", header.tenant, header.plan, header.seq)),
+            ("type", format!("{} version {}", header.event_type, header.data_version)),
+            ("source", header.source.clone()),
+            ("actor", header.actor.clone()),
+            ("correlation", header.correlation_id.clone()),
+            ("causation", header.causation_id.clone()),
+            ("occurred", header.occurred.to_string()),
+            ("recorded", header.recorded.to_string()),
+            (
+                "payload",
+                format!("{}, {} bytes, {}", header.payload_mode.as_str(), header.payload_size, header.payload_hash),
+            ),
+            ("data", optional(&self.record.payload)),
+            ("metadata", self.record.metadata.clone()),
+            ("hash", self.record.event_hash.to_string()),
+            ("prev", header.prev.to_string()),
+            ("key", header.kid.as_str().to_owned()),
+            ("log index", self.record.log_index.map_or("not sealed yet".to_owned(), |index| index.to_string())),
+            ("sealed after", optional(&self.sealed_after)),
+            ("seen by", optional(&self.seen_by)),
+            (
+                "verdict",
+                self.finding
+                    .as_ref()
+                    .map_or("ok".to_owned(), |finding| format!("{}: {}", finding.verdict, finding.detail)),
+            ),
+        ];
+        let rows = rows.iter().filter(|(_, value)| !value.is_empty());
+        let lines = rows.map(|(name, value)| format!("{name:<12} {}", printable(value)));
+        lines.chain(self.proof.as_ref().map(|proof| format!("\n{proof}"))).collect::<Vec<_>>().join("\n")
     }
 }
 

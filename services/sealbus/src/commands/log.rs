@@ -3,6 +3,7 @@
 use sealbus_runtime::settings::Settings;
 
 use crate::failure::Failure;
+use crate::output::print;
 use crate::wiring;
 
 #[derive(clap::Subcommand)]
@@ -17,6 +18,6 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(Command::Init { again }: Command) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
-    println!("{}", wiring::begin_log(&settings, again).await?);
+    print(wiring::begin_log(&settings, again).await?)?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use sealbus_runtime::settings::{Settings, table};
 
 use crate::evidence::pins::Pins;
 use crate::failure::Failure;
+use crate::output::print;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -21,6 +22,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let pins = Pins::of_deployment(&settings, &settings.require(table::ORIGIN)?)?;
     pins.write(&args.out)?;
-    println!("{} holds what a verifier of {} pins, and no secret", args.out.display(), pins.origin);
+    print(format_args!("{} holds what a verifier of {} pins, and no secret", args.out.display(), pins.origin))?;
     Ok(())
 }

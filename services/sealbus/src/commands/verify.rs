@@ -17,7 +17,7 @@ use crate::evidence::bundle::{self, Source};
 use crate::evidence::ledger::{self, VerifyOutcome, VerifyRequest};
 use crate::evidence::pins::Pins;
 use crate::failure::Failure;
-use crate::output::{Output, printable, progress};
+use crate::output::{Output, print, printable, progress};
 use crate::wiring;
 
 /// Connections to the database for each worker, and for the checks before and after them.
@@ -69,15 +69,15 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         (outcome.report, outcome.later_events, false)
     };
     match output {
-        Output::Json => println!("{}", serde_json::to_string(&report)?),
+        Output::Json => print(serde_json::to_string(&report)?)?,
         Output::Table => {
             for finding in report.log_findings() {
-                println!("{} {} {}", finding.verdict, printable(&finding.place), finding.detail);
+                print(format_args!("{} {} {}", finding.verdict, printable(&finding.place), finding.detail))?;
             }
             for finding in report.findings() {
-                println!("{} {} {}", finding.verdict, printable(&finding.place()), finding.detail);
+                print(format_args!("{} {} {}", finding.verdict, printable(&finding.place()), finding.detail))?;
             }
-            println!("{}", summary(&report, later_events, plans_only));
+            print(summary(&report, later_events, plans_only))?;
         }
     }
     Ok(ExitCode::from(report.exit_code()))

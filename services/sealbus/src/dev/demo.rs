@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use super::environment::Environment;
 use crate::failure::Failure;
-use crate::output::{EVENT_COLUMNS, event_row, printed_table, progress};
+use crate::output::{EVENT_COLUMNS, event_row, print, printed_table, progress};
 use crate::wiring;
 
 /// Number of plans to publish.
@@ -78,10 +78,10 @@ pub(super) async fn run(environment: &Environment) -> Result<(), Failure> {
     let name = |plan: u64| format!("demo-{run}-{plan}");
 
     let events: u64 = (0..PLANS).map(|plan| events_of(plan).len() as u64).sum();
-    println!(
+    print(format_args!(
         "Publishing {events} events of {PLANS} settlement plans to {} replicas, {PARALLEL_PLANS} plans in parallel:",
         urls.len()
-    );
+    ))?;
     let bar = progress(events, "publishing");
     stream::iter(0..PLANS)
         .map(|plan| {
@@ -100,21 +100,21 @@ pub(super) async fn run(environment: &Environment) -> Result<(), Failure> {
         .await?;
     bar.finish_and_clear();
 
-    println!("\nThe trail of {}, a transaction that was unwound:", name(6));
+    print(format_args!("\nThe trail of {}, a transaction that was unwound:", name(6)))?;
     let page = client.trail(&name(6), &TrailQuery::default()).await?;
-    println!("{}", printed_table(&EVENT_COLUMNS).add_rows(page.events.iter().map(event_row)));
+    print(printed_table(&EVENT_COLUMNS).add_rows(page.events.iter().map(event_row)))?;
 
     let ledger = wiring::open_ledger(&settings).await?;
     show_delivery(&ledger).await?;
     show_verification(&ledger, &wiring::keyring(&settings)?).await?;
     ledger.close().await;
-    println!(
+    print(format_args!(
         "\nTo see tampering detected, run this in another shell with the variables below:\n  \
          psql \"$SEALBUS_ADMIN_DATABASE_URL\" -c \"SET session_replication_role = replica; UPDATE sealbus.events SET actor = 'nobody' \
          WHERE seq = 3 AND plan_no = (SELECT plan_no FROM sealbus.plans WHERE plan = '{}')\"\n  \
          sealbus verify --all          (ends with status 3 and names the event)",
         name(6)
-    );
+    ))?;
     Ok(())
 }
 
@@ -127,29 +127,29 @@ async fn show_delivery(ledger: &Ledger) -> Result<(), Failure> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-    println!(
-        "\nDelivered, by subscription (a failed plan does not block others; `sealbus dead-letters list` prints dead letters):"
-    );
+    print(
+        "\nDelivered, by subscription (a failed plan does not block others; `sealbus dead-letters list` prints dead letters):",
+    )?;
     let rows = ledger.subscriptions().counts().await?.into_iter().map(|count| {
         let [plans, passed, parked, dead] =
             [count.plans, count.passed, count.parked, count.dead].map(|n| n.to_string());
         [count.subscription, plans, passed, parked, dead]
     });
     let columns = ["subscription", "plans", "events passed", "plans parked", "plans dead"];
-    println!("{}", printed_table(&columns).add_rows(rows));
+    print(printed_table(&columns).add_rows(rows))?;
     Ok(())
 }
 
 async fn show_verification(ledger: &Ledger, keyring: &Keyring) -> Result<(), Failure> {
     let verified = ledger.verification().verify_chains(&Scope::Everything, keyring).await?;
     for finding in &verified.findings {
-        println!("{} {}", finding.verdict, finding.place());
+        print(format_args!("{} {}", finding.verdict, finding.place()))?;
     }
     let found = match verified.findings.len() {
         0 => "no findings".to_owned(),
         findings => format!("{findings} findings"),
     };
-    println!("\nVerified {} events in {} plans: {found}.", verified.events, verified.plans);
+    print(format_args!("\nVerified {} events in {} plans: {found}.", verified.events, verified.plans))?;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use super::Args;
 use super::backing::BackingUrls;
 use super::folder::Folder;
 use crate::failure::Failure;
+use crate::output::print;
 
 const ORIGIN: &str = "sealbus.dev/local";
 
@@ -82,15 +83,16 @@ impl Environment {
     }
 
     /// Prints the variables as lines that a shell can read.
-    pub(super) fn print(&self) {
-        println!("\nThe bus is ready (Ctrl-C stops it). These variables configure commands and clients:");
+    pub(super) fn print(&self) -> Result<(), Failure> {
+        print("\nThe bus is ready (Ctrl-C stops it). These variables configure commands and clients:")?;
         for (name, value) in &self.variables {
             if self.secret_variables.contains(&name.as_str()) {
-                println!("  # {name} is {}, with the login that you gave", SecretUrl::new(value));
+                print(format_args!("  # {name} is {}, with the login that you gave", SecretUrl::new(value)))?;
             } else {
-                println!("  export {name}='{value}'");
+                print(format_args!("  export {name}='{value}'"))?;
             }
         }
+        Ok(())
     }
 }
 

@@ -129,7 +129,7 @@ async fn run_command(
             () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
         }
     }
-    environment.print();
+    environment.print()?;
     shutdown.cancelled().await;
     if !args.backing_only {
         notice("stopping");

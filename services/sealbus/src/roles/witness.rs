@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::Role;
 use crate::failure::{Context as _, Failure};
-use crate::output::notice;
+use crate::output::{notice, print};
 use crate::wiring;
 
 #[derive(clap::Args)]
@@ -44,7 +44,7 @@ fn new_key(settings: &Settings) -> Result<(), Failure> {
     let json = Zeroizing::new(Keyring::generate(KeyKind::Witness, &*wiring::random_bytes()?)?);
     let key = WitnessSigner::new(&Keyring::parse(&json)?, &name)?.verifier_key();
     wiring::create_private_file(&path, &json).context(format_args!("cannot create the keyring {}", path.display()))?;
-    println!("{key}");
+    print(key)?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use sealbus_runtime::settings::{Settings, table};
 
 use super::{ApiTenantArgs, client};
 use crate::failure::Failure;
+use crate::output::print;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -26,7 +27,7 @@ pub(crate) enum Command {
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Check { directory } => check(directory)?,
-        Command::Show { tenant } => println!("{:#}", client(&tenant)?.catalog().await?),
+        Command::Show { tenant } => print(format_args!("{:#}", client(&tenant)?.catalog().await?))?,
     }
     Ok(())
 }
@@ -38,8 +39,8 @@ fn check(directory: Option<PathBuf>) -> Result<(), Failure> {
     };
     load_catalog(directory.as_deref())?;
     match directory {
-        Some(directory) => println!("{} is valid", directory.display()),
-        None => println!("the built-in catalog is valid"),
+        Some(directory) => print(format_args!("{} is valid", directory.display()))?,
+        None => print("the built-in catalog is valid")?,
     }
     Ok(())
 }

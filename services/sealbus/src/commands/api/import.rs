@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use super::{ApiTenantArgs, client_for};
 use crate::failure::Failure;
-use crate::output::{Output, notice, progress};
+use crate::output::{Output, notice, print, progress};
 
 /// Number of lanes, each of which has one batch in flight.
 const LANES: u64 = 8;
@@ -93,10 +93,10 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     summary.refused += malformed;
     bar.finish_and_clear();
     match args.output {
-        Output::Json => println!("{}", serde_json::to_string(&summary)?),
+        Output::Json => print(serde_json::to_string(&summary)?)?,
         Output::Table => {
             let Summary { read, stored, duplicates, refused } = summary;
-            println!("{read} read, {stored} stored, {duplicates} already stored, {refused} refused");
+            print(format_args!("{read} read, {stored} stored, {duplicates} already stored, {refused} refused"))?;
         }
     }
     Ok(if summary.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -10,7 +10,7 @@ use sealbus_core::duration;
 
 use super::{ApiTenantArgs, client};
 use crate::failure::Failure;
-use crate::output::{Output, notice, printed_table};
+use crate::output::{Output, notice, print, printed_table};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -92,11 +92,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         (published.event, stored(published.new))
     };
     match args.output {
-        Output::Json => println!("{}", serde_json::to_string(&event)?),
+        Output::Json => print(serde_json::to_string(&event)?)?,
         Output::Table => {
             let (seq, id, hash) = (event.seq.to_string(), event.id.to_string(), event.seal.hash.to_string());
             let row = [event.plan, seq, id, hash, state.to_owned()];
-            println!("{}", printed_table(&["plan", "seq", "id", "hash", ""]).add_row(row));
+            print(printed_table(&["plan", "seq", "id", "hash", ""]).add_row(row))?;
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use sealbus_runtime::lifecycle::shutdown_on_signals;
 
 use super::{ApiTenantArgs, client};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, print};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -29,9 +29,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut events = std::pin::pin!(events.take_until(shutdown_on_signals()?.cancelled_owned()));
     while let Some(event) = events.try_next().await? {
         match args.output {
-            Output::Json => println!("{}", serde_json::to_string(&event)?),
+            Output::Json => print(serde_json::to_string(&event)?)?,
             Output::Table => {
-                println!("{}  {}/{}  {}  {}", event.recorded_at, event.plan, event.seq, event.event_type, event.data);
+                print(format_args!(
+                    "{}  {}/{}  {}  {}",
+                    event.recorded_at, event.plan, event.seq, event.event_type, event.data
+                ))?;
             }
         }
     }

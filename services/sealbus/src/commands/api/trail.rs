@@ -5,7 +5,7 @@ use sealbus_client::TrailQuery;
 
 use super::{ApiTenantArgs, client};
 use crate::failure::Failure;
-use crate::output::{EVENT_COLUMNS, Output, event_row, notice, printed_table};
+use crate::output::{EVENT_COLUMNS, Output, event_row, notice, print, printed_table};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -33,14 +33,14 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     while let Some(event) = trail.try_next().await? {
         events += 1;
         match args.output {
-            Output::Json => println!("{}", serde_json::to_string(&event)?),
+            Output::Json => print(serde_json::to_string(&event)?)?,
             Output::Table => {
                 printed.add_row(event_row(&event));
             }
         }
     }
     if args.output == Output::Table {
-        println!("{printed}");
+        print(printed)?;
     }
     if events == 0 {
         notice(format_args!("plan {} has no matching events", args.plan));

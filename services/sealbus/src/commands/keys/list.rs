@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::seals_events;
 use crate::failure::Failure;
-use crate::output::{Output, printed_table};
+use crate::output::{Output, print, printed_table};
 use crate::wiring;
 
 struct LedgerKeys {
@@ -34,10 +34,9 @@ pub(super) async fn run(output: Output, settings: &Settings) -> Result<(), Failu
     let rows: Vec<Value> =
         ids.into_iter().map(|id| row(id, keyring.keys().find(|key| key.id == id), ledger.as_ref())).collect();
     match output {
-        Output::Json => println!("{}", Value::Array(rows)),
-        Output::Table => print(&rows),
+        Output::Json => print(Value::Array(rows)),
+        Output::Table => print_table(&rows),
     }
-    Ok(())
 }
 
 async fn read_ledger(keyring: &Keyring, settings: &Settings) -> Result<LedgerKeys, Failure> {
@@ -69,7 +68,7 @@ fn row(id: &KeyId, key: Option<HeldKey<'_>>, ledger: Option<&LedgerKeys>) -> Val
     })
 }
 
-fn print(rows: &[Value]) {
+fn print_table(rows: &[Value]) -> Result<(), Failure> {
     let columns = ["id", "status", "signs", "secret", "from", "until", "ledger", "replicas", "unsealed"];
     let texts = rows.iter().map(|row| {
         columns.map(|column| match &row[column] {
@@ -79,5 +78,5 @@ fn print(rows: &[Value]) {
             _ => "-".to_owned(),
         })
     });
-    println!("{}", printed_table(&columns).add_rows(texts));
+    print(printed_table(&columns).add_rows(texts))
 }

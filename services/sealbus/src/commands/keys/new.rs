@@ -8,7 +8,7 @@ use sealbus_runtime::settings::{Settings, table};
 use super::files::KeyringFiles;
 use super::{pinned, seals_events, share_a_use};
 use crate::failure::{Context as _, Failure};
-use crate::output::notice;
+use crate::output::{notice, print};
 use crate::wiring;
 
 #[derive(clap::Args)]
@@ -66,8 +66,8 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
         None => add(kind, &random, settings)?,
     };
     match key.public() {
-        Some(public) => println!("{} {}", key.id(), pinned(kind, public, settings)),
-        None => println!("{}", key.id()),
+        Some(public) => print(format_args!("{} {}", key.id(), pinned(kind, public, settings)))?,
+        None => print(key.id())?,
     }
     Ok(())
 }

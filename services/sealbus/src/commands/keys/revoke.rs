@@ -14,7 +14,7 @@ use super::retire::report_end;
 use super::{find_key, key_id, seals_events};
 use crate::commands::arguments::ActorArgs;
 use crate::failure::Failure;
-use crate::output::notice;
+use crate::output::{notice, print};
 use crate::wiring;
 
 /// Maximum number of characters in a reason.
@@ -143,6 +143,6 @@ async fn print_pin(keys: KeyLedger<'_>, kid: &KeyId, until: Option<u64>) -> Resu
     if let Some(public) = public {
         entry["public"] = public.to_string().into();
     }
-    println!("{entry}");
+    print(entry)?;
     Ok(())
 }
