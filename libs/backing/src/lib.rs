@@ -15,7 +15,9 @@ mod port;
 mod postgres;
 mod supervisor;
 
+use std::fs::DirBuilder;
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::account::Account;
@@ -31,10 +33,15 @@ fn password() -> String {
     format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }
 
-/// Creates a folder that the server's user owns, unless it exists, and returns its absolute path.
+/// Creates a folder that only the server's user can enter, unless it exists, and returns its absolute path. Its parents are
+/// created with the usual mode.
 fn create_folder(folder: &Path, account: Option<Account>) -> Result<PathBuf, BackingError> {
     let folder = std::path::absolute(folder).map_err(BackingError::io("cannot resolve the folder"))?;
-    std::fs::create_dir_all(&folder).map_err(BackingError::io(format!("cannot create {}", folder.display())))?;
+    let create = || {
+        folder.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)
+    };
+    create().map_err(BackingError::io(format!("cannot create {}", folder.display())))?;
     account.map_or(Ok(()), |account| account.own(&folder))?;
     Ok(folder)
 }

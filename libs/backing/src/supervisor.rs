@@ -10,6 +10,7 @@
 
 use std::fs::{File, TryLockError};
 use std::iter;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -173,7 +174,7 @@ impl SupervisedServer {
 /// Opens a log and locks it, and waits up to `timeout` for the folder's previous server to end.
 async fn lock(server: &'static str, log: &Path, timeout: Duration) -> Result<File, BackingError> {
     let failed = || format!("cannot open {}", log.display());
-    let file = File::options().create(true).append(true).open(log).map_err(BackingError::io(failed()))?;
+    let file = File::options().create(true).append(true).mode(0o600).open(log).map_err(BackingError::io(failed()))?;
     let deadline = Instant::now() + timeout;
     loop {
         match file.try_lock() {

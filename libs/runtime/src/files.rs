@@ -1,10 +1,12 @@
-//! Keyrings, catalogs and other files that an operator names by a path.
+//! Keyrings, catalogs and other files that an operator names by a path; and files that hold payloads or secrets.
 //!
 //! A path is a file, or a folder whose files are read in order of their names. Hidden files of a folder are skipped: the
 //! folder of a Kubernetes secret or `ConfigMap` holds some, and so do folders in which an editor is at work.
 
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use sealbus_core::catalog::{Catalog, CatalogError};
 use sealbus_core::seal::{Keyring, KeyringError, KeyringText};
@@ -43,9 +45,26 @@ pub enum KeyringFilesError {
     Keyring(#[from] KeyringError),
 }
 
+/// Returns options that create a file which only its owner can read and write. A file that exists keeps its mode.
+///
+/// Every file that Sealbus creates and that holds payloads, secrets or evidence is created with these options.
+pub fn private_file() -> OpenOptions {
+    let mut options = File::options();
+    options.mode(0o600);
+    options
+}
+
+/// Returns whether every user of this machine can read or change a file: its mode allows it, and no folder above it prevents
+/// it. Returns `false` if that cannot be found out, since the file cannot be used either.
+pub(crate) fn is_open_to_all(path: &Path) -> bool {
+    let allows = |path: &Path, bits: u32| fs::metadata(path).is_ok_and(|found| found.permissions().mode() & bits != 0);
+    fs::canonicalize(path)
+        .is_ok_and(|path| allows(&path, 0o006) && path.ancestors().skip(1).all(|folder| allows(folder, 0o001)))
+}
+
 /// Returns the file at `path`, or the files of the folder there that have one of `extensions`, in order of their names.
 /// Hidden files are skipped.
-fn files_at(path: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, ReadError> {
+pub(crate) fn files_at(path: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, ReadError> {
     let failed = |source| ReadError { path: path.to_owned(), source };
     if !fs::metadata(path).map_err(failed)?.is_dir() {
         return Ok(vec![path.to_owned()]);

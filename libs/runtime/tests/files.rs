@@ -1,11 +1,12 @@
 //! Keyrings, catalogs and YAML files in files and folders.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use sealbus_core::seal::{Keyring, KeyringError};
 use sealbus_runtime::files::{
-    CatalogFilesError, KeyringFilesError, ReadError, keyring_files, load_catalog, load_keyring, read_yaml,
+    CatalogFilesError, KeyringFilesError, ReadError, keyring_files, load_catalog, load_keyring, private_file, read_yaml,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -49,6 +50,19 @@ fn a_folder_is_read_in_order_of_names_without_hidden_files() {
     let read = read_yaml(folder.path()).expect("a readable folder");
     assert_eq!(read, [(name("a.yaml"), "a".to_owned()), (name("b.yml"), "b".to_owned())]);
     assert_eq!(keyring_files(folder.path()).expect("a readable folder"), [folder.path().join("keys.json")]);
+}
+
+/// The mode is 0600 under any umask that leaves the owner's bits, and a file that exists keeps its mode.
+#[test]
+fn a_private_file_is_created_for_its_owner_alone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("private");
+    let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o777;
+    private_file().write(true).create(true).truncate(true).open(&path).expect("the file is created");
+    assert_eq!(mode(&path), 0o600);
+    fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("the mode is set");
+    private_file().write(true).create(true).truncate(true).open(&path).expect("the file is opened");
+    assert_eq!(mode(&path), 0o640);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! The settings of a process, from all of their sources.
 
 use std::collections::HashSet;
+use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use sealbus_runtime::settings::{LogFormat, Origin, RATIOS, Rule, Settings, SettingsError, TABLE, table};
@@ -186,6 +189,67 @@ fn unknown_variables_cause_a_warning_only() {
         ["unknown environment variables are ignored: \
           SEALBUS_DATABSE_URL (did you mean SEALBUS_DATABASE_URL?), SEALBUS_PORT"]
     );
+}
+
+/// Sets the mode of a file in a folder that everybody can enter, and returns the warnings of settings that name it.
+fn warnings_with(variables: &[(&str, &str)], files: &[(&str, u32)]) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let set_mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+    set_mode(folder.path(), 0o755);
+    for (name, mode) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        let text = if name.ends_with(".toml") { "token = \"a secret\"" } else { "postgres://user:secret@db/bus" };
+        fs::write(&path, text).expect("written");
+        set_mode(&path, *mode);
+    }
+    let place = format!("{}/", folder.path().display());
+    let variables: Vec<_> = variables.iter().map(|(name, file)| (*name, format!("{place}{file}"))).collect();
+    let variables: Vec<_> = variables.iter().map(|(name, path)| (*name, path.as_str())).collect();
+    load(&variables).expect("good").warnings().iter().map(|warning| warning.replace(&place, "")).collect()
+}
+
+#[test]
+fn a_file_with_secrets_that_every_user_can_read_causes_a_warning() {
+    for (variable, file) in [
+        ("SEALBUS_KEYRING", "keyring.json"),
+        ("SEALBUS_TOKENS", "tokens.json"),
+        ("SEALBUS_SUBSCRIPTIONS", "subscriptions.yaml"),
+        ("SEALBUS_TOKEN_FILE", "token"),
+        ("SEALBUS_DATABASE_URL_FILE", "url"),
+        ("SEALBUS_CONFIG", "sealbus.toml"),
+    ] {
+        for mode in [0o644, 0o604, 0o602, 0o666] {
+            assert_eq!(
+                warnings_with(&[(variable, file)], &[(file, mode)]),
+                [format!("{variable}: every user can read or change {file}; restrict it to mode 0640 or 0600")],
+                "mode {mode:o}"
+            );
+        }
+        // A group may have access: it is how Kubernetes gives a process that is not root a secret (fsGroup).
+        for mode in [0o600, 0o400, 0o640, 0o660] {
+            assert_eq!(warnings_with(&[(variable, file)], &[(file, mode)]), [""; 0], "{variable}, mode {mode:o}");
+        }
+    }
+}
+
+#[test]
+fn the_files_of_a_folder_are_looked_at_and_other_settings_are_not() {
+    let keyring = [("keys/a.json", 0o600), ("keys/b.json", 0o644), ("keys/README", 0o644)];
+    assert_eq!(
+        warnings_with(&[("SEALBUS_KEYRING", "keys")], &keyring),
+        ["SEALBUS_KEYRING: every user can read or change keys/b.json; restrict it to mode 0640 or 0600"]
+    );
+    let open = [("origin", 0o644), ("catalog.yaml", 0o644)];
+    assert_eq!(warnings_with(&[("SEALBUS_LOG_FILE", "origin"), ("SEALBUS_CATALOG", "catalog.yaml")], &open), [""; 0]);
+    // Only its owner can enter this folder, so the mode of the file does not matter.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).expect("a mode");
+    let path = folder.path().join("token");
+    fs::write(&path, "a secret").expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("a mode");
+    let settings = load(&[("SEALBUS_TOKEN_FILE", path.to_str().expect("UTF-8"))]).expect("good");
+    assert!(settings.warnings().is_empty(), "{:?}", settings.warnings());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -98,6 +99,12 @@ async fn data_is_kept_between_runs() {
         let (status, printed) = dev(folder.path(), &["--replicas", "1", "--exec", publish]).await;
         assert_eq!(status, 0, "{printed}");
         assert!(printed.contains(&format!(r#""seq":{seq},"#)), "{printed}");
+    }
+    // The data, logs, keys and passwords are private to the user who ran it.
+    for entry in std::fs::read_dir(folder.path().join(".sealbus")).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", entry.path().display());
     }
 }
 

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use sealbus_core::hash::Hash;
 use sealbus_core::log::note::Note;
+use sealbus_runtime::files::private_file;
 
 /// The folder, locked for this process.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ impl Folder {
     fn replace(&self, file: &Path, note: &Note) -> Result<(), FolderError> {
         let new = file.with_added_extension("new");
         let write = || {
-            let mut handle = File::create(&new)?;
+            let mut handle = private_file().write(true).create(true).truncate(true).open(&new)?;
             handle.write_all(note.to_string().as_bytes())?;
             handle.sync_all()
         };

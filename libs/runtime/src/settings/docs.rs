@@ -20,6 +20,9 @@ Every variable has this form, except those that hold a path. Setting both is ref
 - Spaces around a value are removed, and an empty value counts as not set. \
 A process does not start with a value that breaks its rule, or with two values that do not fit together; the message names them.
 - A `SEALBUS_…` variable that is not listed here is ignored, with a warning in the log.
+- A file with secrets that every user of the machine can read causes a warning in the log and from `sealbus config`: \
+the keyring, the token file, the subscriptions, the file of a secret value, and a TOML file that holds one. \
+A mode for a group, such as 0640 by `fsGroup` and `defaultMode` of Kubernetes, causes none.
 - A duration is a whole number and a unit: `us`, `ms`, `s`, `m`, `h` or `d`. \
 A size is a number of bytes, or a whole number and `KiB`, `MiB` or `GiB`.
 ";

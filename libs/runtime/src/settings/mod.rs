@@ -24,6 +24,7 @@
 mod docs;
 mod entry;
 mod error;
+mod exposure;
 mod secret;
 mod sources;
 pub mod table;
@@ -88,7 +89,24 @@ impl Settings {
             settings.values.insert(entry.name, (text.to_owned(), origin));
         }
         RATIOS.iter().try_for_each(|ratio| settings.check(ratio))?;
+        settings.warn_of_open_files(&environment);
         Ok(settings)
+    }
+
+    /// Adds a warning for each file with secrets that every user can read: those that settings name, the files of secret
+    /// values, and the TOML file if it holds one.
+    fn warn_of_open_files(&mut self, environment: &Environment) {
+        let path = |name| self.text(name).map(|path| (name.to_owned(), path.to_owned()));
+        let mut files: Vec<_> = exposure::private_paths().into_iter().filter_map(path).collect();
+        for entry in TABLE.iter().filter(|entry| entry.secrecy != Secrecy::Open) {
+            match self.values.get(entry.name) {
+                Some((_, Origin::ValueFile)) => files.extend(environment.value_file(entry)),
+                Some((_, Origin::ConfigFile)) => files.extend(path(table::CONFIG.name())),
+                _ => {}
+            }
+        }
+        files.dedup();
+        self.warnings.extend(files.iter().filter_map(|(name, path)| exposure::warning(name, Path::new(path))));
     }
 
     /// Refuses two values that are valid but do not fit together, whether they are set or defaults.

@@ -61,6 +61,11 @@ impl Environment {
         }
     }
 
+    /// Returns the variable that names the file with the value of `entry`, and its path, if it is set.
+    pub(super) fn value_file(&self, entry: &Entry) -> Option<(String, String)> {
+        self.0.get_key_value(&format!("{}_FILE", entry.name)).map(|(name, path)| (name.clone(), path.clone()))
+    }
+
     /// Returns a sentence with all unknown `SEALBUS_…` variables, if there are any.
     pub(super) fn unknown(&self) -> Option<String> {
         let file_of = |entry: &Entry, name: &str| entry.from_file && name.strip_suffix("_FILE") == Some(entry.name);

@@ -49,8 +49,7 @@ pub fn read(files: &[(String, String)]) -> Result<Vec<Declared>, FileError> {
     let mut declared: Vec<Declared> = Vec::new();
     let mut default_takes_rest = false;
     for (file, text) in files {
-        let written: Written =
-            serde_saphyr::from_str(text).map_err(|error| FileError::Invalid(format!("{file}: {error}")))?;
+        let written: Written = serde_saphyr::from_str(text).map_err(|error| malformed(file, text, &error))?;
         for (name, entry) in written.subscriptions {
             default_takes_rest |= name == DEFAULT && entry.types.is_none();
             declared.push(entry.read(file, &name)?);
@@ -69,6 +68,21 @@ pub fn read(files: &[(String, String)]) -> Result<Vec<Declared>, FileError> {
         }
     }
     Ok(declared)
+}
+
+/// Returns the error of a text that has not the documented form, with line and column, counted from 1, or 0 if they are not
+/// known. It quotes the text only where that cannot be a part of a sink's URL, which may hold a password.
+fn malformed(file: &str, text: &str, error: &serde_saphyr::Error) -> FileError {
+    let error = error.without_snippet();
+    let (line, column) = error.location().map_or((0, 0), |location| (location.line(), location.column()));
+    // The message repeats the place at its end.
+    let message = error.to_string();
+    let detail = message.rsplit_once(" at line ").map_or(message.as_str(), |(detail, _)| detail);
+    let index = usize::try_from(line).ok().and_then(|line| line.checked_sub(1));
+    let place = index.and_then(|index| text.lines().nth(index)).unwrap_or(text);
+    let is_secret = [detail, place].iter().any(|text| text.contains("://") || text.contains('@'));
+    let detail = if is_secret { "not valid; the text is not shown, because it may hold a password" } else { detail };
+    FileError::Invalid(format!("{file}:{line}:{column}: {detail}"))
 }
 
 fn refuse_clashes(declared: &[Declared]) -> Result<(), FileError> {

@@ -87,7 +87,7 @@ fn an_invalid_file_is_refused_with_the_place_and_the_rule() {
         ("    types: ['*']\n".into(), "sink"),
     ] {
         let refused = one(&body).unwrap_err();
-        assert!(refused.starts_with("subs.yaml: ") && refused.contains(words), "{body} is refused with: {refused}");
+        assert!(refused.starts_with("subs.yaml:") && refused.contains(words), "{body} is refused with: {refused}");
     }
     for (text, words) in [
         (
@@ -105,6 +105,39 @@ fn an_invalid_file_is_refused_with_the_place_and_the_rule() {
     ] {
         let refused = parse(text).unwrap_err();
         assert!(refused.contains(words), "{text} is refused with: {refused}");
+    }
+}
+
+/// A password with any characters, in any style of YAML and in any wrong place, is not shown.
+#[test]
+fn an_error_never_shows_the_password_of_a_sink() {
+    let passwords = [
+        "QQ", "a,QQ", "a,QQ,b", "a: QQ", "QQ}", "[QQ]", "QQ'", "\"QQ\"", "#QQ", "&QQ", "*QQ", "!QQ", "%QQ", "`QQ`",
+        "a{QQ",
+    ];
+    for password in passwords {
+        let url = format!("postgres://user:{password}@db.example/bus");
+        for body in [
+            format!("    sink: {{ postgres: {{ table: t, url: {url} }}, typo: 1 }}\n"),
+            format!("    sink: {{ postgres: {{ table: t, url: {url}, typo: 1 }} }}\n"),
+            format!("    sink: {{ postgres: {{ table: t, urls: {url} }} }}\n"),
+            format!("    sink: {{ postgres: {{ table: {url} }} }}\n"),
+            format!("    sink: {{ {url} }}\n"),
+            format!("    sink: {url}\n"),
+            format!("    sink: '{url}\n"),
+            format!("    sink:\n      postgres:\n        table: t\n        url: {url}\n        typo: 1\n"),
+            format!("    sink:\n      postgres:\n        table: t\n         url: {url}\n"),
+            format!("    sink:\n      postgres:\n        url: [{url}]\n"),
+            format!("    sink:\n      postgres:\n        url: \"{url}\"\n        typo: 1\n"),
+            format!("    retry: {url}\n{SINK}"),
+            format!("    parallelism: {url}\n{SINK}"),
+            format!("    from: {url}\n{SINK}"),
+            format!("    types: [{url}]\n{SINK}"),
+        ] {
+            if let Err(refused) = one(&body) {
+                assert!(!refused.contains("QQ"), "{body} is refused with: {refused}");
+            }
+        }
     }
 }
 

@@ -5,12 +5,13 @@
 //! has cut off is removed before the next one is written. Writers lock the file, so that processes of one machine may
 //! share it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use sealbus_consumer::{Delivery, ExternalEffect, HandlerError};
+use sealbus_runtime::files::private_file;
 use serde::Deserialize;
 
 /// The most events in one write.
@@ -20,7 +21,7 @@ const MAX_BATCH: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JsonlSpec {
-    /// The file. It is created if it does not exist; its folder must exist. A relative path is relative to the working
+    /// The file. It is created with mode 0600 if it does not exist; its folder must exist. A relative path is relative to the working
     /// directory of the process.
     pub path: PathBuf,
     /// Whether a line is on disk before its position moves, by default `true`. Otherwise a power failure can lose lines
@@ -60,7 +61,7 @@ impl ExternalEffect for JsonlSpec {
 
 /// Appends all of `lines`, or nothing.
 fn append(path: &Path, lines: &[u8], fsync: bool) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let mut file = private_file().read(true).write(true).create(true).truncate(false).open(path)?;
     // The lock is released when the file is closed, which a crash does too.
     file.lock()?;
     let end = end_of_lines(&mut file)?;
@@ -101,6 +102,8 @@ fn end_of_lines(file: &mut File) -> std::io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn after(before: &[u8], lines: &[u8]) -> Vec<u8> {
@@ -125,7 +128,10 @@ mod tests {
     #[test]
     fn a_missing_file_is_created_and_a_missing_folder_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        append(&folder.path().join("new.jsonl"), b"1\n", false).unwrap();
+        let path = folder.path().join("new.jsonl");
+        append(&path, b"1\n", false).unwrap();
+        // The lines are payloads.
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(append(&folder.path().join("none/new.jsonl"), b"1\n", false).is_err());
     }
 }

@@ -59,7 +59,8 @@ impl PostgresSpec {
                 && !name.starts_with(|first: char| first.is_ascii_digit())
         };
         if !(1..=2).contains(&self.table.split('.').count()) || !self.table.split('.').all(is_name) {
-            return Err(format!("table: must be `name` or `schema.name` of a-z, 0-9 and _, not `{}`", self.table));
+            // The text is not quoted: it may be a URL that was written into the wrong option.
+            return Err("table: must be `name` or `schema.name` of a-z, 0-9 and _".into());
         }
         if self.table.starts_with("sealbus.") {
             return Err("table: schema sealbus is reserved for the ledger".into());

@@ -15,7 +15,7 @@ use sealbus_ledger::verification::{Basis, Scope, Verified};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Context as _, Failure};
-use crate::wiring::remove_if_exists;
+use crate::wiring::{create_private_file, remove_if_exists};
 
 /// How often the file is written.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -96,8 +96,10 @@ impl Resume {
         state.claims = STANDARD.encode(claims.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>());
         // The file is replaced as a whole, because a truncated file could not be resumed.
         let new = self.path.with_extension("new");
-        let text = serde_json::to_vec(state)?;
-        let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &self.path));
+        let text = serde_json::to_string(state)?;
+        let written = remove_if_exists(&new)
+            .and_then(|()| create_private_file(&new, &text))
+            .and_then(|()| fs::rename(&new, &self.path));
         written.context(format_args!("cannot write {}", self.path.display()))
     }
 

@@ -30,7 +30,7 @@ pub(crate) async fn run(role: Role) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     telemetry::start(&settings.get(table::LOG), settings.get(table::LOG_FORMAT))?;
     for warning in settings.warnings() {
-        tracing::warn!(warning, "a setting is ignored");
+        tracing::warn!(warning, "the settings need attention");
     }
     serve(role, &settings, shutdown_on_signals()?).await
 }

@@ -1,8 +1,7 @@
 //! The files that the settings name: the keyring, the catalog, the policy; and files that only their owner can read.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use sealbus_core::log::signer::LogSigner;
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::Ledger;
 use sealbus_runtime::clock::SystemClock;
-use sealbus_runtime::files::{load_catalog, load_keyring};
+use sealbus_runtime::files::{load_catalog, load_keyring, private_file};
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_sealer::Witnesses;
 use zeroize::Zeroizing;
@@ -63,7 +62,7 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failu
 
 /// Creates a file with this text that only its owner can read, and waits until it is on the disk. Refuses a path that exists.
 pub(crate) fn create_private_file(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = private_file().write(true).create_new(true).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

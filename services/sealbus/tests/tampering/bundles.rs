@@ -1,5 +1,6 @@
 //! An exported bundle is verified without ledger and secret, by both implementations with the same result.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -79,6 +80,28 @@ async fn a_bundle_of_some_plans_is_verified_by_proofs() {
     assert_eq!(verify(&scene, &bundle, &trust, &[]), (vec![], 0));
     let bundle = export(&scene, &["--tenant", "acme"], "tenant.tar");
     assert_eq!(verify(&scene, &bundle, &trust, &[]), (owned(&crate::scene::UNTOUCHED), 4));
+}
+
+/// A bundle holds payloads. The mode does not depend on the umask, nor on a file that an interrupted export left.
+#[tokio::test]
+async fn only_its_owner_can_read_a_bundle() {
+    fn modes(path: &Path) -> Vec<(String, u32)> {
+        let mut found = vec![(path.display().to_string(), path.metadata().unwrap().permissions().mode() & 0o777)];
+        if path.is_dir() {
+            found.extend(std::fs::read_dir(path).unwrap().flat_map(|entry| modes(&entry.unwrap().path())));
+        }
+        found
+    }
+    let scene = Scene::start().await;
+    std::fs::write(scene.path(".bundle.tar.part"), "left").unwrap();
+    for bundle in ["bundle", "bundle.tar"] {
+        let found = modes(Path::new(&export(&scene, &["--all"], bundle)));
+        assert!(found.iter().all(|(_, mode)| mode & 0o077 == 0), "{found:?}");
+    }
+    let mut tar = tar::Archive::new(std::fs::File::open(scene.path("bundle.tar")).unwrap());
+    for entry in tar.entries().unwrap() {
+        assert_eq!(entry.unwrap().header().mode().unwrap(), 0o600);
+    }
 }
 
 #[tokio::test]

@@ -2,12 +2,13 @@
 //!
 //! The anchor protects the log only if the file is on a disk or mount that the database's administrators cannot write.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use sealbus_core::log::note::Note;
+use sealbus_runtime::files::private_file;
 
 use super::{Anchor, AnchorError, RECENT_NOTES};
 
@@ -55,7 +56,7 @@ impl Anchor for AnchorFile {
 /// disappear in a power failure.
 fn append(path: &Path, note: &str) -> io::Result<()> {
     let new = !path.exists();
-    let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    let mut file = private_file().create(true).read(true).append(true).open(path)?;
     let mut line = serde_json::to_string(note)?;
     line.push('\n');
     // If a crash truncated the last line, end it, so that this note has its own line.
@@ -105,6 +106,8 @@ fn read(path: &Path, limit: usize) -> io::Result<Vec<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -113,10 +116,11 @@ mod tests {
         let path = folder.path().join("anchors");
         assert!(read(&path, usize::MAX).unwrap().is_empty());
         append(&path, "one\n\n— a b\n").unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         append(&path, "two").unwrap();
 
         // A crash truncates the third note, in the middle of a character. The fourth is readable nevertheless.
-        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"\"thr\xe2\x80").unwrap();
+        File::options().append(true).open(&path).unwrap().write_all(b"\"thr\xe2\x80").unwrap();
         assert_eq!(read(&path, usize::MAX).unwrap(), ["one\n\n— a b\n".as_bytes(), b"two"]);
         append(&path, "four").unwrap();
         assert_eq!(read(&path, usize::MAX).unwrap().last().unwrap(), b"four");

@@ -1,12 +1,13 @@
 //! `sealbus publish`: publishes one event.
 
-use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use sealbus_client::{Expect, NewEvent};
 use sealbus_core::canonical::{Limits, read};
 use sealbus_core::duration;
+use sealbus_runtime::files::private_file;
 
 use super::{ApiTenantArgs, client};
 use crate::failure::Failure;
@@ -73,7 +74,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         let published = client.publish_sealed(&args.plan, &event, expect, args.timeout).await?;
         let id = published.event.id;
         if let Some(path) = &args.receipt {
-            fs::write(path, format!("{}\n", published.receipt)).map_err(|error| {
+            let file = private_file().write(true).create(true).truncate(true).open(path);
+            file.and_then(|mut file| writeln!(file, "{}", published.receipt)).map_err(|error| {
                 Failure::new(format!(
                     "event {id} is stored, but its receipt cannot be written to {}: {error}; get it from /v1/events/{id}/receipt",
                     path.display()

@@ -2,11 +2,11 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use sealbus_core::seal::{KeyId, Keyring, KeyringText, NewKey, Status};
-use sealbus_runtime::files::keyring_files;
+use sealbus_runtime::files::{keyring_files, private_file};
 use zeroize::Zeroizing;
 
 use crate::failure::{Context as _, Failure};
@@ -111,7 +111,7 @@ impl OneFile {
     }
 
     fn fill(&self, temporary: &Path) -> io::Result<()> {
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(temporary)?;
+        let mut file = private_file().write(true).create_new(true).open(temporary)?;
         file.write_all(self.text.as_str().as_bytes())?;
         if let Some(existing) = &self.existing {
             let new = file.metadata()?;

@@ -1,11 +1,13 @@
 //! Writing the files of a bundle: into a tar if the path ends in `.tar`, and otherwise into a folder. A bundle is written under
-//! a temporary name and gets its own name only when it is complete.
+//! a temporary name and gets its own name only when it is complete. Only its owner can read it, because it holds payloads.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use sealbus_core::verify::bundle::BundlePath;
+use sealbus_runtime::files::private_file;
 use tempfile::NamedTempFile;
 
 use crate::failure::{Context as _, Failure};
@@ -29,12 +31,15 @@ impl Target {
             return Err(Failure::usage(format!("{} already exists; give another --out", path.display())));
         }
         let temporary = path.with_file_name(format!(".{}.part", name.to_string_lossy()));
-        let begun = if path.extension().is_some_and(|ending| ending == "tar") {
-            File::create(&temporary).map(|file| Some(tar::Builder::new(BufWriter::new(file))))
-        } else {
-            clear(&temporary).and_then(|()| fs::create_dir_all(&temporary)).map(|()| None)
+        let begin = || {
+            clear(&temporary)?;
+            if path.extension().is_some_and(|ending| ending == "tar") {
+                let file = private_file().write(true).create_new(true).open(&temporary)?;
+                return Ok(Some(tar::Builder::new(BufWriter::new(file))));
+            }
+            create_folder(&temporary).map(|()| None)
         };
-        let tar = begun.context(format_args!("cannot write {}", path.display()))?;
+        let tar = begin().context(format_args!("cannot write {}", path.display()))?;
         Ok(Self { path: path.to_owned(), temporary, tar })
     }
 
@@ -42,7 +47,7 @@ impl Target {
     pub(crate) fn put(&mut self, file: &BundlePath, bytes: &[u8]) -> Result<(), Failure> {
         let written = match &mut self.tar {
             Some(tar) => append(tar, file, bytes.len() as u64, bytes),
-            None => in_folder(&self.temporary, file).and_then(|path| fs::write(path, bytes)),
+            None => in_folder(&self.temporary, file).and_then(|path| write(&path, bytes)),
         };
         written.context(self.unwritable())
     }
@@ -92,8 +97,17 @@ fn clear(path: &Path) -> io::Result<()> {
 
 fn in_folder(folder: &Path, file: &BundlePath) -> io::Result<PathBuf> {
     let path = folder.join(file.to_string());
-    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    path.parent().map_or(Ok(()), create_folder)?;
     Ok(path)
+}
+
+/// Creates a folder that only its owner can read, and its parents, unless they exist.
+fn create_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    private_file().write(true).create_new(true).open(path)?.write_all(bytes)
 }
 
 fn append(
@@ -104,6 +118,6 @@ fn append(
 ) -> io::Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_size(length);
-    header.set_mode(0o644);
+    header.set_mode(0o600);
     tar.append_data(&mut header, file.to_string(), bytes)
 }
