@@ -35,7 +35,7 @@ struct EventResult {
 impl Client {
     /// Publishes CloudEvents, atomically and in order for each plan. Returns one outcome for each event, in order.
     ///
-    /// An event without an `id` gets one. Events that are refused with a retryable status (`overloaded`,
+    /// An event whose `id` is missing or null gets one. Events that are refused with a retryable status (`overloaded`,
     /// `ledger_unavailable`, `rate_limited`) are published again within the [retry
     /// budget](crate::ClientConfig::retry_budget).
     ///
@@ -93,7 +93,7 @@ impl Client {
 /// Returns the event with an id, so that a retry does not store it twice.
 fn with_id(event: &Value) -> Cow<'_, Value> {
     match event {
-        Value::Object(members) if !members.contains_key("id") => {
+        Value::Object(members) if members.get("id").is_none_or(Value::is_null) => {
             let mut members = members.clone();
             members.insert("id".to_owned(), Value::String(Uuid::now_v7().to_string()));
             Cow::Owned(Value::Object(members))

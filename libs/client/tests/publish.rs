@@ -202,8 +202,10 @@ async fn only_retryable_events_of_a_cloudevents_batch_are_sent_again() {
     let first = json!({ "results": [result(201, 1), problem(503, "overloaded"), problem(422, "schema_violation"), problem(503, "overloaded")] });
     let second = json!({ "results": [result(201, 2), result(200, 3)] });
     let service = Service::start([response(200, &first), response(200, &second)]).await;
-    let events: Vec<Value> =
+    let mut events: Vec<Value> =
         (0..4).map(|n| json!({ "specversion": "1.0", "type": "payment.settled", "subject": n.to_string() })).collect();
+    // The service does not distinguish null from a missing id.
+    events[3]["id"] = Value::Null;
 
     let outcomes = service.client().publish_cloudevents(&events).await.expect("answered");
     let outcomes: Vec<String> = outcomes
@@ -218,6 +220,6 @@ async fn only_retryable_events_of_a_cloudevents_batch_are_sent_again() {
     let [first, second] = &service.requests()[..] else { panic!("two requests") };
     assert_eq!(first.header("content-type"), Some("application/cloudevents-batch+json"));
     let (first, second) = (first.json(), second.json());
-    assert!(first[0]["id"].is_string(), "an event was sent without an id");
+    assert!(first[0]["id"].is_string() && first[3]["id"].is_string(), "an event was sent without an id");
     assert_eq!(json!([first[1], first[3]]), second, "a retry sent another id");
 }

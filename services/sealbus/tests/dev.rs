@@ -65,8 +65,16 @@ async fn a_real_event_log_is_imported_and_delivered() {
     );
     let (status, printed) = dev(folder.path(), &["--ephemeral", "--catalog", ".", "--exec", &script]).await;
     assert_eq!(status, 0, "{printed}");
-    assert!(printed.contains(r#"{"read":8577,"stored":8577,"duplicates":0,"refused":0}"#), "{printed}");
-    assert!(printed.contains(r#"{"read":8577,"stored":0,"duplicates":8577,"refused":0}"#), "{printed}");
+    assert!(
+        printed
+            .contains(r#"{"read":8577,"stored":8577,"duplicates":0,"refused":0,"held_back":0,"ended_at_line":null}"#),
+        "{printed}"
+    );
+    assert!(
+        printed
+            .contains(r#"{"read":8577,"stored":0,"duplicates":8577,"refused":0,"held_back":0,"ended_at_line":null}"#),
+        "{printed}"
+    );
     for text in ["plans 1434", "duplicated 0", "disordered 0", "relayed all", "no findings"] {
         assert!(printed.contains(text), "{text}: {printed}");
     }

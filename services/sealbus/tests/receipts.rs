@@ -75,8 +75,8 @@ async fn a_receipt_proves_the_event_with_the_witnesses_of_the_policy() {
     let (status, printed) = publish("1ms").await;
     assert!(status == 0 && printed.contains("stored and not sealed yet"), "{printed}");
     assert_eq!(proof(&receipt, &policy), None);
-    let mode = receipt.metadata().unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600, "a receipt holds the payload");
+    let permissions = receipt.metadata().unwrap().permissions();
+    assert_eq!(permissions.mode() & 0o777, 0o600, "a receipt holds the payload");
     let _sealer = bus.role("sealer").await;
     let mut printed = String::new();
     // The first checkpoint may take some time on a busy machine.

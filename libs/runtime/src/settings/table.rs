@@ -92,8 +92,8 @@ table! {
     /// Maximum number of open connections. For a further one, a connection without a request in flight is closed; if there is
     /// none, the further one waits.
     [publisher witness] MAX_CONNECTIONS: u32 = "1024", Rule::Between("2", "1000000");
-    /// Maximum size of a request body.
-    [publisher] MAX_BODY: Size = "4MiB", Rule::Between("1KiB", "64MiB");
+    /// Maximum size of a request body, and of a line of `sealbus import`.
+    [publisher commands] MAX_BODY: Size = "4MiB", Rule::Between("1KiB", "64MiB");
     /// Maximum size of an event's data.
     [publisher] MAX_EVENT: Size = "256KiB", Rule::Between("1KiB", "256KiB");
     /// Maximum number of members and elements, at all depths, in the data and metadata of an event together.

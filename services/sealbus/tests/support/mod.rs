@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses only some of these helpers")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -55,7 +57,8 @@ impl Bus {
     pub(crate) async fn configured(postgres: Postgres, keyring: &str) -> Self {
         let permit = BUS_LIMIT.acquire().await.unwrap();
         let nats = Nats::start().await;
-        let folder = tempfile::tempdir().unwrap();
+        // Other users cannot enter it, so that no process warns of the modes of the files in it.
+        let folder = tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = folder.path().join(name);
             std::fs::write(&path, text).unwrap();
