@@ -113,7 +113,7 @@ async fn no_plaintext_leaves_the_publisher_and_the_report_names_every_copy() {
 
 /// A command that appends counts as a live signer while it runs. It has to deregister before it ends, also if it fails.
 #[tokio::test(flavor = "multi_thread")]
-async fn erase_leaves_no_live_signer() {
+async fn a_command_that_appends_leaves_no_live_signer() {
     let mut bus = Bus::start().await;
     // Set a lease that lasts longer than the test.
     bus.set("SEALBUS_LEASE", "5m");
@@ -126,6 +126,18 @@ async fn erase_leaves_no_live_signer() {
     let (status, printed) = bus.run(&names_subject).await;
     assert_eq!(status, 1, "{printed}");
     assert_eq!(bus.count(signers).await, 0, "a signer remains after a refused erasure");
+
+    for action in ["redrive", "skip"] {
+        let decision = ["dead-letters", action, "audit-storage", "nobody", "--reason", "a test"];
+        let (status, printed) = bus.run(&decision).await;
+        assert_eq!(status, 1, "{printed}");
+        assert_eq!(bus.count(signers).await, 0, "a signer remains after a refused {action}");
+    }
+    let (status, printed) = bus.run(&["keys", "new", "--kind", "ed25519"]).await;
+    assert_eq!(status, 0, "{printed}");
+    let kid = printed.split_whitespace().find(|word| word.starts_with("ed25519-")).unwrap();
+    let (status, printed) = bus.run(&["keys", "rotate", kid, "--wait", "1s"]).await;
+    assert_eq!(bus.count(signers).await, 0, "a signer remains after a rotation ({status}): {printed}");
 }
 
 /// An invalid subject is a usage error, and the error does not print the subject.
