@@ -47,6 +47,9 @@ pub struct ClientConfig {
     /// The pause after the first round in which all URLs failed. Default: 50 ms. It doubles with each round, up to a
     /// hundred times this value, and is reduced at random by up to a half.
     pub first_retry_delay: Duration,
+    /// The longest accepted response, in bytes. Default: 64 MiB. A message of a stream, which is one event, has at most
+    /// 4 MiB in any case.
+    pub max_response_bytes: usize,
     /// How long an event stream may be silent before it is opened again. Default: 45 s. It must be longer than the
     /// service's heartbeat, which is 15 s by default.
     pub stream_idle_timeout: Duration,
@@ -62,6 +65,7 @@ impl ClientConfig {
             retry_budget: Duration::from_secs(30),
             attempt_timeout: Duration::from_secs(30),
             first_retry_delay: Duration::from_millis(50),
+            max_response_bytes: 64 << 20,
             stream_idle_timeout: Duration::from_secs(45),
         }
     }

@@ -63,8 +63,11 @@ pub struct Verification {
     pub events: u64,
     /// The number of these events that are in the log.
     pub sealed: u64,
-    /// All findings, in order of seq.
+    /// The first 1,000 findings, in order of seq.
     pub findings: Vec<Finding>,
+    /// The number of further findings.
+    #[serde(default)]
+    pub omitted: u64,
 }
 
 /// A defect of a plan.

@@ -1,5 +1,13 @@
 //! A parser of Server-Sent Events (WHATWG HTML standard, "Interpreting an event stream").
 
+/// The largest message, in bytes. It has room for an event of the largest payload and metadata, in any spelling of JSON.
+const MAX_MESSAGE_BYTES: usize = 4 << 20;
+
+/// A message is longer than [`MAX_MESSAGE_BYTES`].
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a message is longer than {MAX_MESSAGE_BYTES} bytes")]
+pub(crate) struct TooLong;
+
 /// A message of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Message {
@@ -32,18 +40,21 @@ impl Parser {
         &self.last_id
     }
 
-    /// Returns the messages that `bytes` completes.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Message> {
+    /// Returns the messages that `bytes` completes. After an error the stream cannot be continued.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Message>, TooLong> {
         let mut messages = Vec::new();
         for &byte in bytes {
             let after_carriage_return = std::mem::replace(&mut self.after_carriage_return, byte == b'\r');
             match byte {
                 b'\n' if after_carriage_return => {}
                 b'\n' | b'\r' => messages.extend(self.end_line()),
+                _ if self.line.len() + self.data.as_ref().map_or(0, String::len) >= MAX_MESSAGE_BYTES => {
+                    return Err(TooLong);
+                }
                 _ => self.line.push(byte),
             }
         }
-        messages
+        Ok(messages)
     }
 
     fn end_line(&mut self) -> Option<Message> {
@@ -84,7 +95,7 @@ mod tests {
     use super::*;
 
     fn parse(stream: &str) -> Vec<Message> {
-        Parser::default().push(stream.as_bytes())
+        Parser::default().push(stream.as_bytes()).expect("short messages")
     }
 
     fn message(id: &str, data: &str) -> Message {
@@ -113,11 +124,11 @@ mod tests {
     #[test]
     fn the_last_id_is_that_of_a_complete_block() {
         let mut parser = Parser::default();
-        parser.push(b"id: 7\n");
+        parser.push(b"id: 7\n").expect("short");
         assert_eq!(parser.last_id(), "");
-        assert!(parser.push(b"\n").is_empty());
+        assert_eq!(parser.push(b"\n"), Ok(vec![]));
         assert_eq!(parser.last_id(), "7");
-        parser.push(b"id: 8\ndata: half an event\n");
+        parser.push(b"id: 8\ndata: half an event\n").expect("short");
         assert_eq!(parser.last_id(), "7");
     }
 
@@ -125,6 +136,22 @@ mod tests {
     fn lf_cr_and_crlf_end_a_line() {
         assert_eq!(parse("\u{feff}data: a\r\n\r\ndata: b\r\rdata: c\n\n").len(), 3);
         assert_eq!(parse("data: a\r\ndata: b\r\n\r\n"), [message("", "a\nb")]);
+    }
+
+    /// Each kind of line is bounded: a field, a comment, and data of many lines, empty ones too.
+    #[test]
+    fn a_message_that_is_too_long_is_refused() {
+        for line in ["data: ", "id: ", ": comment", ""] {
+            let long = format!("{line}{}", "x".repeat(MAX_MESSAGE_BYTES + 1));
+            assert_eq!(Parser::default().push(long.as_bytes()), Err(TooLong), "{line}");
+        }
+        for line in ["data: 12345678\n", "data\n"] {
+            let mut parser = Parser::default();
+            let pushed = (0..=MAX_MESSAGE_BYTES).map(|_| parser.push(line.as_bytes())).find(Result::is_err);
+            assert_eq!(pushed, Some(Err(TooLong)), "{line}");
+        }
+        let data = "x".repeat(MAX_MESSAGE_BYTES - "data: ".len());
+        assert_eq!(parse(&format!("data: {data}\n\n")), [message("", &data)]);
     }
 
     proptest! {
@@ -137,7 +164,7 @@ mod tests {
             let (mut parser, mut messages, mut rest) = (Parser::default(), Vec::new(), stream.as_bytes());
             for cut in cuts.into_iter().cycle() {
                 let (piece, after) = rest.split_at(cut.min(rest.len()));
-                messages.extend(parser.push(piece));
+                messages.extend(parser.push(piece).expect("short messages"));
                 rest = after;
                 if rest.is_empty() {
                     break;

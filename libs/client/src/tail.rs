@@ -60,10 +60,8 @@ impl Tail {
         loop {
             if let Some(message) = self.queue.pop_front() {
                 self.pauses.reset();
-                return serde_json::from_str(&message.data).map_err(|error| ClientError::Unexpected {
-                    url: "the event stream".to_owned(),
-                    status: 200,
-                    problem: format!("the message with id {} is not an event: {error}", message.id),
+                return serde_json::from_str(&message.data).map_err(|error| {
+                    unexpected(format!("the message with id {} is not an event: {error}", message.id))
                 });
             }
             if let Err(reason) = self.read().await? {
@@ -86,7 +84,7 @@ impl Tail {
         let idle_timeout = self.client.inner.config.stream_idle_timeout;
         Ok(match tokio::time::timeout(idle_timeout, response.chunk()).await {
             Ok(Ok(Some(bytes))) => {
-                self.queue.extend(parser.push(&bytes));
+                self.queue.extend(parser.push(&bytes).map_err(|error| unexpected(error.to_string()))?);
                 if !parser.last_id().is_empty() {
                     self.last_id = Some(parser.last_id().to_owned());
                 }
@@ -111,4 +109,9 @@ impl Tail {
         }
         self.client.open_stream(&call).await
     }
+}
+
+/// Returns the error of a stream that is not one of Sealbus.
+fn unexpected(problem: String) -> ClientError {
+    ClientError::Unexpected { url: "the event stream".to_owned(), status: 200, problem }
 }

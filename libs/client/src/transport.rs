@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
 use sealbus_core::error_chain;
@@ -134,12 +134,21 @@ impl Client {
         self.retry(call, |url| self.attempt(call, url, None)).await
     }
 
+    /// Reads a response to its end, in the time that its request has left.
+    async fn body(&self, response: Response) -> Result<Bytes, Failure> {
+        let (status, url) = (response.status().as_u16(), response.url().to_string());
+        let max_bytes = self.inner.config.max_response_bytes;
+        let body = read_body(response, max_bytes).await.map_err(|error| self.unreachable(error))?;
+        let too_long =
+            || Failure::Permanent(unexpected(&url, status, format!("the body is longer than {max_bytes} bytes")));
+        body.ok_or_else(too_long)
+    }
+
     async fn attempt_to_end(&self, call: &Call<'_>, base: &Url) -> Result<CompleteResponse, Failure> {
         let timeout = self.inner.config.attempt_timeout + call.extra_time;
         let response = self.attempt(call, base, Some(timeout)).await?;
         let (status, url) = (response.status().as_u16(), response.url().to_string());
-        let body = response.bytes().await.map_err(|error| self.unreachable(error))?;
-        Ok(CompleteResponse { status, url, body })
+        Ok(CompleteResponse { status, url, body: self.body(response).await? })
     }
 
     /// Sends a request to one URL once. A response is successful.
@@ -160,9 +169,9 @@ impl Client {
     async fn refusal(&self, response: Response) -> Failure {
         let (status, url) = (response.status().as_u16(), response.url().to_string());
         let retry_after = retry_after(response.headers());
-        let body = match response.bytes().await {
+        let body = match self.body(response).await {
             Ok(body) => body,
-            Err(error) => return self.unreachable(error),
+            Err(failure) => return failure,
         };
         let error = match serde_json::from_slice::<Problem>(&body) {
             Ok(problem) => ClientError::Refused(Box::new(Problem { status, retry_after, ..problem })),
@@ -181,6 +190,18 @@ impl Client {
         let source = error_chain(&error.without_url()).into();
         Failure::TryNext(ClientError::Unreachable { urls: urls.join(", "), source }, Duration::ZERO)
     }
+}
+
+/// Reads a response to its end, or returns `None` if it is longer than `max_bytes`. The `Content-Length` header is not trusted.
+pub(crate) async fn read_body(mut response: Response, max_bytes: usize) -> reqwest::Result<Option<Bytes>> {
+    let mut body = BytesMut::new();
+    while let Some(piece) = response.chunk().await? {
+        if body.len() + piece.len() > max_bytes {
+            return Ok(None);
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(Some(body.freeze()))
 }
 
 /// Returns whether a status says nothing against the request itself: a rate limit, an overload, or an unreachable

@@ -3,9 +3,8 @@
 use std::error::Error;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{StatusCode, Url};
 use sealbus_core::error_chain;
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::{Checkpoint, CheckpointError};
@@ -13,6 +12,7 @@ use sealbus_core::log::note::{Note, Signature, SignatureType, VerifierKey};
 use sealbus_core::log::witness::{AddCheckpoint, SIZE_CONTENT_TYPE, parse_size};
 
 use crate::client::{http_builder, parse_url};
+use crate::transport::read_body;
 
 /// The longest accepted response, in bytes. It has room for 64 cosignatures of the longest kind, 3.3 KB each.
 const MAX_RESPONSE_BYTES: usize = 1 << 18;
@@ -149,7 +149,7 @@ impl WitnessClient {
         let response = sent.map_err(|error| self.unreachable(error))?;
         let status = response.status();
         let is_size = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == SIZE_CONTENT_TYPE);
-        let body = self.body(response).await?;
+        let body = read_body(response, MAX_RESPONSE_BYTES).await.map_err(|error| self.unreachable(error))?;
         if status == StatusCode::OK {
             let body = body.ok_or_else(|| WitnessError::Unsigned("the body is longer than 256 KiB".to_owned()))?;
             return self.cosignature(&body, request.note());
@@ -162,18 +162,6 @@ impl WitnessClient {
                 Err(WitnessError::Refused { status: status.as_u16(), message })
             }
         }
-    }
-
-    /// Reads the body, or returns `None` if it is too long. The `Content-Length` header is not trusted.
-    async fn body(&self, mut response: Response) -> Result<Option<BytesMut>, WitnessError> {
-        let mut body = BytesMut::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| self.unreachable(error))? {
-            if body.len() + piece.len() > MAX_RESPONSE_BYTES {
-                return Ok(None);
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok(Some(body))
     }
 
     /// Returns the first valid signature of the pinned key.

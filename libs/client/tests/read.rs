@@ -38,6 +38,29 @@ async fn whole_trail_reads_all_pages() {
 }
 
 #[tokio::test]
+async fn a_response_that_is_too_long_is_refused() {
+    let long = || "x".repeat(2_000).into_response();
+    let refused = || (axum::http::StatusCode::BAD_REQUEST, "x".repeat(2_000)).into_response();
+    let endless = || {
+        let pieces = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'x'; 1 << 16]));
+        axum::body::Body::from_stream(pieces).into_response()
+    };
+    for answer in [long(), refused(), endless()] {
+        let service = Service::start([answer]).await;
+        let client = Client::new(ClientConfig { max_response_bytes: 1_000, ..config([service.url.as_str()]) })
+            .expect("a client");
+        let error = client.catalog().await.expect_err("too long");
+        assert!(error.to_string().ends_with("the body is longer than 1000 bytes"), "{error}");
+        assert_eq!(service.requests().len(), 1, "the call was repeated");
+    }
+    let endless_line = endless();
+    let service = Service::start([endless_line]).await;
+    let mut events = std::pin::pin!(service.client().tail(Scope::All, Some(0)));
+    let error = events.next().await.expect("an item").expect_err("too long");
+    assert!(error.to_string().ends_with("a message is longer than 4194304 bytes"), "{error}");
+}
+
+#[tokio::test]
 async fn whole_log_reads_to_the_end_of_the_log() {
     let page = |seqs: &[u64]| {
         let events: Vec<Value> = seqs.iter().map(|seq| event("any", *seq)).collect();
@@ -82,7 +105,7 @@ async fn not_found_is_none_and_other_refusals_are_errors() {
 #[tokio::test]
 async fn a_verification_has_the_findings_of_the_response() {
     let finding = json!({ "seq": 3, "index": 2, "verdict": "LINK", "detail": "prev is another" });
-    let body = json!({ "plan": "order-42", "verdict": "LINK", "seq": 3, "index": 2, "events": 7, "sealed": 5, "findings": [finding] });
+    let body = json!({ "plan": "order-42", "verdict": "LINK", "seq": 3, "index": 2, "events": 7, "sealed": 5, "findings": [finding], "omitted": 4 });
     let service = Service::start([response(200, &body)]).await;
     let verification = service.client().verification("order-42").await.expect("answered");
     assert_eq!((verification.verdict.as_str(), verification.seq, verification.sealed), ("LINK", Some(3), 5));

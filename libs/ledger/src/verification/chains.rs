@@ -71,7 +71,7 @@ impl Verification<'_> {
         while let Some(row) = rows.try_next().await? {
             while current.as_ref().is_none_or(|(plan, _)| plan.plan_no != row.plan_no) {
                 if let Some((_, check)) = current.take() {
-                    verified.add_plan(check.finish());
+                    verified.add_plan(check.finish(), basis);
                 }
                 let Some(plan) = waiting.next() else { return Ok(verified) };
                 current = Some((plan, basis.check(plan)));
@@ -83,7 +83,7 @@ impl Verification<'_> {
         }
         let rest = waiting.map(|plan| basis.check(plan));
         for check in current.into_iter().map(|(_, check)| check).chain(rest) {
-            verified.add_plan(check.finish());
+            verified.add_plan(check.finish(), basis);
         }
         Ok(verified)
     }
@@ -106,7 +106,7 @@ impl Verification<'_> {
             Err(error) => {
                 // A finding cannot have a negative seq. The text of the error has the stored one.
                 let seq = u64::try_from(seq).unwrap_or(0);
-                verified.findings.extend(check.next_malformed(seq, event_hash, log_index, &error.to_string()));
+                verified.add_findings(check.next_malformed(seq, event_hash, log_index, &error.to_string()), basis);
                 return Ok(());
             }
         };
@@ -124,7 +124,7 @@ impl Verification<'_> {
             }
             _ => None,
         };
-        verified.findings.extend(check.next(&record, None, unopened.as_ref()));
+        verified.add_findings(check.next(&record, None, unopened.as_ref()), basis);
         Ok(())
     }
 }

@@ -40,13 +40,28 @@ pub struct Basis {
     pub until: Option<Timestamp>,
     /// The keys under which data keys are wrapped, if payloads are to be opened.
     pub opens: Option<Keyring>,
+    /// The maximum number of findings that a run of plans keeps; the others are only counted.
+    pub max_findings: usize,
     read: AtomicU64,
 }
+
+/// The maximum number of findings of [`Verification::verify_chains`] about the plans in scope, if they are one plan, and about
+/// plan `_keys`.
+const MAX_CHAIN_FINDINGS: usize = 1_000;
 
 impl Basis {
     /// Returns a basis for checking only chains.
     pub fn chains(trust: Trust) -> Self {
-        Self { trust, log: None, since: 0, limit: u64::MAX, until: None, opens: None, read: AtomicU64::new(0) }
+        Self {
+            trust,
+            log: None,
+            since: 0,
+            limit: u64::MAX,
+            until: None,
+            opens: None,
+            max_findings: usize::MAX,
+            read: AtomicU64::new(0),
+        }
     }
 
     /// Returns a basis for checking the chains against the log, as far as the checkpoint of the log covers it.
@@ -88,6 +103,9 @@ pub struct Verified {
     pub later: u64,
     /// What is wrong with the events.
     pub findings: Vec<Finding>,
+    /// The number of further findings, beyond [`Basis::max_findings`].
+    #[serde(default)]
+    pub omitted: u64,
     /// The last plan, as (tenant, plan). An interrupted verification resumes after it.
     pub through: Option<(String, String)>,
 }
@@ -101,15 +119,27 @@ impl Verified {
         self.unchecked += other.unchecked;
         self.later += other.later;
         self.findings.extend(other.findings);
+        self.omitted += other.omitted;
         self.through = other.through.or(self.through.take());
     }
 
-    fn add_plan(&mut self, summary: ChainSummary) {
+    /// Adds findings, up to [`Basis::max_findings`].
+    fn add_findings(&mut self, findings: impl IntoIterator<Item = Finding>, basis: &Basis) {
+        for finding in findings {
+            if self.findings.len() < basis.max_findings {
+                self.findings.push(finding);
+            } else {
+                self.omitted += 1;
+            }
+        }
+    }
+
+    fn add_plan(&mut self, summary: ChainSummary, basis: &Basis) {
         self.plans += 1;
         self.events += summary.events;
         self.sealed += summary.sealed;
         self.unchecked += summary.unchecked;
-        self.findings.extend(summary.findings);
+        self.add_findings(summary.findings, basis);
     }
 }
 
@@ -159,9 +189,11 @@ impl Verification<'_> {
 
     /// Verifies the chains in scope with these keys, without the log: what a service reports about itself.
     ///
-    /// Plan `_keys` is verified too, because every seal depends on a key. Only its findings are reported.
+    /// Plan `_keys` is verified too, because every seal depends on a key. Only its findings are reported. Of a plan with more
+    /// than 1,000 findings, the first ones are reported, and the others counted.
     pub async fn verify_chains(self, scope: &Scope, keyring: &Keyring) -> Result<Verified, LedgerError> {
-        let basis = Arc::new(Basis::chains(self.chain_trust(keyring, self.ledger.log().size().await?, scope).await?));
+        let trust = self.chain_trust(keyring, self.ledger.log().size().await?, scope).await?;
+        let basis = Arc::new(Basis { max_findings: MAX_CHAIN_FINDINGS, ..Basis::chains(trust) });
         let mut verified = Verified::default();
         self.verify(scope, &basis, 1, None, |run| verified.absorb(run)).await?;
         if !scope.holds_keys() {

@@ -64,7 +64,7 @@ pub(super) async fn head(
 }
 
 /// `GET /v1/plans/{plan}/verification` returns 200 with the verdict `ok`, or the verdict and place of the first finding, and
-/// all findings. The result is only as trustworthy as this service: `sealbus verify` checks a ledger or a bundle
+/// the first 1,000 findings. The result is only as trustworthy as this service: `sealbus verify` checks a ledger or a bundle
 /// independently.
 ///
 /// It needs the scope `verify`. Errors: `not_found` if the plan does not exist, `overloaded` if too many verifications are in
@@ -92,7 +92,7 @@ pub(super) async fn verification(
     findings.sort_by_key(|finding| finding.seq);
     let mut body = json!({
         "plan": plan.as_str(), "verdict": "ok", "events": verified.events, "sealed": verified.sealed,
-        "findings": findings.iter().map(finding_json).collect::<Vec<_>>(),
+        "findings": findings.iter().map(finding_json).collect::<Vec<_>>(), "omitted": verified.omitted,
     });
     // An erased payload is reported, but is not a fault.
     if let Some(first) = findings.iter().find(|finding| finding.verdict != Verdict::Erased) {
@@ -173,7 +173,10 @@ mod tests {
 
         // The plan is intact.
         let verified = publisher.get("/v1/plans/p/verification", "acme").await;
-        assert_eq!(verified.body, json!({ "plan": "p", "verdict": "ok", "events": 7, "sealed": 7, "findings": [] }));
+        assert_eq!(
+            verified.body,
+            json!({ "plan": "p", "verdict": "ok", "events": 7, "sealed": 7, "findings": [], "omitted": 0 })
+        );
 
         // Change one event and delete another, bypassing the triggers.
         postgres
@@ -192,6 +195,24 @@ mod tests {
             .map(|finding| (finding["seq"].clone(), finding["verdict"].clone()))
             .collect();
         assert_eq!(found, [(json!(3), json!("PAYLOAD_HASH")), (json!(5), json!("SEQ_GAP"))]);
+    }
+
+    #[tokio::test]
+    async fn the_findings_of_an_answer_are_bounded_and_the_others_counted() {
+        let postgres = Postgres::start().await;
+        let publisher = Publisher::on(create_ledger(&postgres).await, |_| {}).await;
+        let events = vec![json!({ "type": "any.a" }); 600];
+        for _ in 0..2 {
+            assert_eq!(publisher.publish("p", &json!(events)).await.status, 201);
+        }
+        postgres
+            .admin(
+                "SET session_replication_role = replica; UPDATE sealbus.events SET payload = '1' WHERE tenant = 'acme'",
+            )
+            .await;
+        let verified = publisher.get("/v1/plans/p/verification", "acme").await.body;
+        assert_eq!((&verified["verdict"], &verified["seq"]), (&json!("PAYLOAD_HASH"), &json!(1)));
+        assert_eq!((verified["findings"].as_array().unwrap().len(), &verified["omitted"]), (1_000, &json!(200)));
     }
 
     #[tokio::test]

@@ -96,9 +96,9 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut queues = Vec::new();
     let mut workers = JoinSet::new();
     for _ in 0..LANES {
-        let (queue, queued) = mpsc::channel(2 * MAX_BATCH_EVENTS);
+        let (queue, receiver) = mpsc::channel(2 * MAX_BATCH_EVENTS);
         queues.push(queue);
-        workers.spawn(Lane::new(client.clone()).publish_all(queued));
+        workers.spawn(Lane::new(client.clone()).publish_all(receiver));
     }
     let runtime = Handle::current();
     let reading = tokio::task::spawn_blocking(move || read_lines(lines, &queues, &runtime));
