@@ -41,13 +41,17 @@ pub trait LedgerEffect: Send + Sync + 'static {
         1
     }
 
-    /// Applies events within `transaction`, which also moves their positions.
+    /// Applies events within `transaction`, which moves their positions afterwards.
     ///
     /// The events may belong to several plans; those of one plan are in order. The handler must not commit or roll
-    /// back. It must return the error of a failed statement: the runtime checks the transaction before it commits, and
-    /// counts an error that was ignored as a failure. The handler should not leave the transaction idle: the ledger's
-    /// roles end a session that is idle in a transaction for 5 seconds. An error or a panic rolls everything back and
-    /// counts as an attempt.
+    /// back. It must return the error of a failed statement, as `sqlx` gave it: the runtime checks the transaction before
+    /// it commits, and counts an error that was ignored as a failure. The handler should not leave the transaction idle:
+    /// the ledger's roles end a session that is idle in a transaction for 5 seconds. An error or a panic rolls everything
+    /// back and counts as an attempt, and so does a deferred constraint that does not hold.
+    ///
+    /// Postgres ends a statement that waits for a lock for four fifths of the handler timeout, or runs for nine tenths of
+    /// it. In a transaction of several plans a statement waits at most 1 second for a lock; its plans then go alone, and
+    /// no attempt counts.
     async fn apply(&self, batch: &[Delivery], transaction: &mut PgConnection) -> Result<(), HandlerError>;
 }
 
@@ -70,25 +74,37 @@ pub trait ExternalEffect: Send + Sync + 'static {
 
 /// The reason why a handler could not apply its events. It is stored with the attempt and shown to operators.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct HandlerError(String);
+#[error("{reason}")]
+pub struct HandlerError {
+    reason: String,
+    is_contention: bool,
+}
 
 impl HandlerError {
     /// Returns an error with a reason in plain text.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
+        Self { reason: reason.into(), is_contention: false }
+    }
+
+    /// Returns whether a statement lost against another transaction, so that it may succeed alone or later.
+    pub(crate) fn is_contention(&self) -> bool {
+        self.is_contention
     }
 }
 
 impl From<sqlx::Error> for HandlerError {
     fn from(error: sqlx::Error) -> Self {
-        Self(error_chain(&error))
+        // A lock that was not available in time, a deadlock, a serialization failure.
+        let contention = ["55P03", "40P01", "40001"];
+        let code = error.as_database_error().and_then(|error| error.code());
+        let is_contention = code.is_some_and(|code| contention.contains(&&*code));
+        Self { reason: error_chain(&error), is_contention }
     }
 }
 
 impl From<std::io::Error> for HandlerError {
     fn from(error: std::io::Error) -> Self {
-        Self(error_chain(&error))
+        Self::new(error_chain(&error))
     }
 }
 

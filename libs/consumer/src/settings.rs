@@ -37,8 +37,8 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// The age of the oldest unsealed event from which on the sweep raises an alarm, and the interval of that check.
     pub sealing_alarm_age: Duration,
-    /// The longest that the pauses before retries of one event in memory may take in all; before a longer pause the
-    /// plan is parked.
+    /// The longest that failed attempts at one event in memory, and the pauses after them, may take in all; before a pause
+    /// that would exceed it the plan is parked.
     pub retry_pauses: Duration,
     /// How long a plan is postponed when the ledger is unreachable.
     pub unreachable_pause: Duration,

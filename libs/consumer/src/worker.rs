@@ -132,13 +132,7 @@ impl Worker {
     }
 
     /// Defers a plan that is over its limit while its task is in flight.
-    ///
-    /// A plan is deferred in this way only for external effects: a handler in the ledger holds a lock on the position's
-    /// row, and deferring would wait for that lock.
     fn defer_if_over_limit(&mut self, name: &PlanName) {
-        if matches!(self.assignment.context.handler, Handler::InLedger(_)) {
-            return;
-        }
         if let Some(seen) = self.slots.begin_deferring(name) {
             let (assignment, name) = (self.assignment.clone(), name.clone());
             self.spawned.spawn(async move {

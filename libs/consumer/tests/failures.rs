@@ -206,33 +206,46 @@ async fn a_former_owner_of_a_lease_takes_no_second_effect() {
     assert_eq!(bus.rows("order-1").await, [1, 2, 3, 4]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_ends_its_process_is_parked_before_it_runs_and_is_a_dead_letter_at_last() {
+/// Delivers an event that ends its process each time, until it is a dead letter. Returns how often its handler was called.
+async fn calls_until_dead(attempts: u32) -> usize {
     let bus = Bus::start().await;
     let recorder = Recorder::default();
     // Each call of the handler hangs until its process is gone.
     let _gate = recorder.block();
-    let audit = retrying("audit", 3, SHORT);
+    let audit = retrying("audit", attempts, SHORT);
     let mut settings = settings();
     (settings.ack_wait, settings.progress_interval) = (Duration::from_secs(1), Duration::from_millis(200));
     (settings.lease_duration, settings.lease_renew_interval) = (Duration::from_millis(500), Duration::from_millis(100));
 
     bus.publish("order-1", &["a.b"]).await;
+    let is_dead = async || bus.state("audit", "order-1").await == Some(PositionState::Dead);
     for process_no in 1..=10 {
         let process = bus.consume(audit.clone(), recorder.handler(), settings.clone()).await;
         eventually("the event is attempted again, or is a dead letter", async || {
-            recorder.attempts("order-1", 1) == process_no
-                || bus.state("audit", "order-1").await == Some(PositionState::Dead)
+            recorder.attempts("order-1", 1) == process_no || is_dead().await
         })
         .await;
-        process.crash().await;
-        if bus.state("audit", "order-1").await == Some(PositionState::Dead) {
+        if is_dead().await {
+            process.stop().await;
             break;
         }
+        process.crash().await;
     }
+    let copies = async || bus.nats.messages_of("SEALBUS_DEAD_LETTERS", "dlq.audit.acme.a.b").await;
+    eventually_eq("the copies of the dead letter on the broker", 1, copies).await;
+    recorder.attempts("order-1", 1)
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_ends_its_process_is_parked_before_it_runs_and_is_a_dead_letter_at_last() {
     // Three deliveries called the handler. The fourth was parked with an attempt, and replay started two more.
-    assert_eq!(recorder.attempts("order-1", 1), 5);
+    assert_eq!(calls_until_dead(3).await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_ends_its_process_is_copied_also_if_its_policy_has_one_attempt() {
+    // The attempt of the fourth delivery was the only one, so replay started none.
+    assert_eq!(calls_until_dead(1).await, 3);
 }
 
 /// A handler that ignores the error of a statement.
@@ -266,9 +279,10 @@ async fn an_ignored_error_and_a_panic_are_failures_like_others() {
     let process = bus.consume_all(handlers, settings()).await;
 
     bus.publish("order-1", &["a.b"]).await;
-    for (name, error) in
-        [("ignores", "the handler left the transaction unusable"), ("panics", "the handler panicked: out of cheese")]
-    {
+    for (name, error) in [
+        ("ignores", "the effect cannot be committed: error returned from database: current transaction is aborted"),
+        ("panics", "the handler panicked: out of cheese"),
+    ] {
         bus.reaches(name, "order-1", PositionState::Dead).await;
         let last_error = bus.blocked(name).await.remove(0).last_error.unwrap();
         assert!(last_error.contains(error), "subscription {name} has another error: {last_error}");

@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::assignment::Assignment;
 use crate::plan::order::AfterBatch;
-use crate::plan::retries::{RetryStep, after_failure};
+use crate::plan::retries::RetryStep;
 use crate::plan::task::{Failure, PlanOutcome};
 
 /// A plan's position, which one task at a time acts on.
@@ -55,10 +55,11 @@ impl PlanActor<'_> {
                 Ok(PlanOutcome::ReplayAgain(self.position))
             }
             AfterBatch::ParkSuspect(event_type) => {
-                let (attempts, policy) = (self.position.attempts + 1, context.policy(&event_type));
-                let (state, retry_in) = set_aside_by(after_failure(&policy, attempts, Duration::ZERO, Duration::ZERO));
+                let attempts = self.position.attempts + 1;
+                // If that was the last attempt, replay makes the event a dead letter and copies it.
+                let pause = context.policy(&event_type).delay(attempts);
                 let reason = "delivered several times without being applied; its handler may have ended the process";
-                self.set_aside(state, seen, attempts, retry_in, &[reason.to_owned()]).await
+                self.set_aside(PositionState::Parked, seen, attempts, Some(pause), &[reason.to_owned()]).await
             }
             AfterBatch::ParkMissing(reason) => {
                 context.metrics.missing.inc();

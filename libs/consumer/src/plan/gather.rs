@@ -76,8 +76,11 @@ pub(crate) async fn gather(
                     }
                 }
                 Decision::Compare => AfterBatch::StopAtFork(format!(
-                    "event {} was applied and is missing in the ledger, so no event can be compared with it; arrived: {}",
+                    "event {} cannot be compared with the one that was applied: the ledger lacks it, or its event {} is not {}, \
+                     which was applied; arrived: {}",
                     header.seq,
+                    position.next_seq - 1,
+                    position.last_hash,
                     arrival.record.to_json()
                 )),
                 Decision::Fork => AfterBatch::StopAtFork(describe_fork(&end, &arrival.record, applied)),
@@ -93,7 +96,8 @@ pub(crate) async fn gather(
 
 /// Returns the hashes that were applied at the seqs of events that arrived again.
 ///
-/// The position holds the last one. Older ones are read from the ledger's chain, which the position agrees with.
+/// The position holds the last one. Since each event contains the hash of its predecessor, the older ones are those of the
+/// ledger's chain if the ledger has the same last one. Otherwise the ledger's chain is another one, and they are unknown.
 async fn applied_before(
     assignment: &Assignment,
     position: &Position,
@@ -103,7 +107,12 @@ async fn applied_before(
     let (last, older): (Vec<u64>, Vec<u64>) = seqs.partition(|seq| seq + 1 == position.next_seq);
     let mut applied = HashMap::new();
     if !older.is_empty() {
-        applied = assignment.context.ledger().history().event_hashes(position.plan_no, &older).await?;
+        let last = position.next_seq - 1;
+        let seqs = [older, vec![last]].concat();
+        applied = assignment.context.ledger().history().event_hashes(position.plan_no, &seqs).await?;
+        if applied.get(&last) != Some(&position.last_hash) {
+            applied.clear();
+        }
     }
     applied.extend(last.into_iter().map(|seq| (seq, position.last_hash)));
     Ok(applied)

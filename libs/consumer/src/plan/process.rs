@@ -3,9 +3,12 @@
 //! The position is the one that the worker remembers, otherwise it is read. Whenever the ledger finds that the stored
 //! position is another one, the task is repeated with the position that is stored now.
 
+use std::time::Instant;
+
+use sealbus_core::error_chain;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::positions::PositionState;
-use tracing::Instrument;
+use tracing::{Instrument, warn};
 
 use crate::assignment::Assignment;
 use crate::plan::actor::PlanActor;
@@ -39,7 +42,7 @@ pub(crate) async fn process(assignment: &Assignment, task: &PlanTask) -> Result<
                     let seen = task.work.highest_seq();
                     receive(actor, arrivals, seen, *over_limit, failure.clone()).await?
                 }
-                Work::Replay => replay(actor).await?,
+                Work::Replay { counted } => replay(actor, *counted).await?,
             };
             if !matches!(outcome, PlanOutcome::Repeat(_)) {
                 return Ok(outcome);
@@ -51,7 +54,7 @@ pub(crate) async fn process(assignment: &Assignment, task: &PlanTask) -> Result<
         Ok(match (context.position(&task.plan).await?, &task.work) {
             (None, _) => PlanOutcome::Unknown,
             (Some(position), Work::Arrived { .. }) => PlanOutcome::Settled(position),
-            (Some(position), Work::Replay) => PlanOutcome::ReplayAgain(position),
+            (Some(position), Work::Replay { .. }) => PlanOutcome::ReplayAgain(position),
         })
     }
     .instrument(span)
@@ -79,8 +82,9 @@ async fn receive(
 /// [`MAX_GAP`](crate::plan::order::MAX_GAP) of the plan's events from the ledger. Once none is left, the plan is live
 /// again.
 ///
-/// One round is short, so that many plans are replayed side by side.
-async fn replay(mut actor: PlanActor<'_>) -> Result<PlanOutcome, LedgerError> {
+/// One round is short, so that many plans are replayed side by side. An attempt at event `counted` was counted before and goes
+/// on.
+async fn replay(mut actor: PlanActor<'_>, counted: Option<u64>) -> Result<PlanOutcome, LedgerError> {
     if let Some(command) = actor.position.command.clone() {
         return actor.carry_out(&command).await;
     }
@@ -103,22 +107,35 @@ async fn replay(mut actor: PlanActor<'_>) -> Result<PlanOutcome, LedgerError> {
 
     // The attempt is counted before anything runs, so that an event that ends the process uses up its attempts too.
     let policy = context.policy(&first.header.event_type);
+    let goes_on = counted == Some(next_seq);
     let earlier_attempts = actor.position.attempts;
-    if context.spec.wants(first) && policy.spent(earlier_attempts) {
+    if !goes_on && context.spec.wants(first) && policy.spent(earlier_attempts) {
         let error = "every attempt was started and the last one did not end; its handler may have ended the process";
         let failure = Failure::of(next_seq, earlier_attempts, error.to_owned());
         return actor.give_up(first, failure, RetryStep::Dead, 0).await;
     }
-    let attempts = earlier_attempts + 1;
-    let (positions, retry_in) = (context.ledger().positions(), policy.delay(attempts));
-    if !positions.begin_attempt(context.subscription_no, &actor.position, retry_in).await? {
-        return Ok(PlanOutcome::Repeat(None));
+    if !goes_on {
+        let attempts = earlier_attempts + 1;
+        let (positions, retry_in) = (context.ledger().positions(), policy.delay(attempts));
+        if !positions.begin_attempt(context.subscription_no, &actor.position, retry_in).await? {
+            return Ok(PlanOutcome::Repeat(None));
+        }
+        if attempts > 1 {
+            context.metrics.retried.inc();
+        }
+        actor.position.attempts = attempts;
     }
-    if attempts > 1 {
-        context.metrics.retried.inc();
-    }
-    actor.position.attempts = attempts;
-    match apply(assignment, &mut actor.position, &read.records, None).await? {
+    let applied = match apply(assignment, &mut actor.position, &read.records, None).await {
+        Ok(applied) => applied,
+        Err(error) => {
+            warn!(seq = next_seq, error = %error_chain(&error), "ledger call failed; the attempt is repeated and counts once");
+            return Ok(PlanOutcome::Interrupted {
+                seq: next_seq,
+                until: Instant::now() + context.settings().unreachable_pause,
+            });
+        }
+    };
+    match applied {
         BatchOutcome::Stale => Ok(PlanOutcome::Repeat(None)),
         BatchOutcome::Stopped => Ok(actor.settled()),
         BatchOutcome::Failed { record, failure, step } => actor.give_up(&record, failure, step, 0).await,

@@ -15,14 +15,13 @@ pub(crate) enum RetryStep {
     Dead,
 }
 
-/// Decides what follows the failed attempt number `attempts`, when `paused` of the `budget` for pauses in memory is
-/// used.
-pub(crate) fn after_failure(policy: &RetryPolicy, attempts: u32, paused: Duration, budget: Duration) -> RetryStep {
+/// Decides what follows the failed attempt number `attempts`, when `held` of the `budget` for retries in memory is used.
+pub(crate) fn after_failure(policy: &RetryPolicy, attempts: u32, held: Duration, budget: Duration) -> RetryStep {
     if policy.spent(attempts) {
         return RetryStep::Dead;
     }
     let pause = policy.delay(attempts);
-    if paused + pause <= budget { RetryStep::Retry(pause) } else { RetryStep::Park(pause) }
+    if held + pause <= budget { RetryStep::Retry(pause) } else { RetryStep::Park(pause) }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A task: what there is to do for a plan now, and what follows when it is done.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sealbus_core::event::Record;
 use sealbus_ledger::delivery::positions::Position;
@@ -28,7 +28,10 @@ pub(crate) enum Work {
         failure: Option<Failure>,
     },
     /// Replay, or a command of an operator, is due.
-    Replay,
+    Replay {
+        /// The event whose attempt was counted when the ledger failed. The attempt goes on, and is not counted again.
+        counted: Option<u64>,
+    },
 }
 
 impl Work {
@@ -58,6 +61,13 @@ pub(crate) enum PlanOutcome {
     /// The ledger does not have the plan, or the subscription has no floor in its partition. The worker discards the
     /// plan's messages unacknowledged; the broker delivers them again.
     Unknown,
+    /// The ledger failed after replay had counted an attempt. The worker repeats the task later, as the same attempt.
+    Interrupted {
+        /// The event.
+        seq: u64,
+        /// When the task is repeated at the earliest.
+        until: Instant,
+    },
     /// The task is not done: the position was not where it was read, or a transaction of several plans was rolled back.
     /// The worker repeats the task by itself, with the position that is stored now, and with the failure of the plan's
     /// own event, if it was that event that failed.
@@ -72,14 +82,14 @@ pub(crate) struct Failure {
     pub attempts: u32,
     /// The errors of the calls that are not stored yet, oldest first.
     pub errors: Vec<String>,
-    /// The pauses that were made in memory since the first failure.
-    pub paused: Duration,
+    /// How long the attempts at the event, and the pauses between them, have held the plan in memory.
+    pub held: Duration,
 }
 
 impl Failure {
     /// Returns the failure of an event after some attempts, of which the last one has this error.
     pub(crate) fn of(seq: u64, attempts: u32, error: String) -> Self {
-        Self { seq, attempts, errors: vec![error], paused: Duration::ZERO }
+        Self { seq, attempts, errors: vec![error], held: Duration::ZERO }
     }
 
     /// Counts another failure of the same event.

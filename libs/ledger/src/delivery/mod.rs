@@ -19,6 +19,7 @@
 
 pub mod command;
 pub mod dead_letters;
+pub mod effects;
 pub mod floors;
 pub mod operator;
 pub mod parking;

@@ -1,0 +1,45 @@
+//! External effects: the handler runs first, then the position moves. The lease is checked before each call.
+
+use sealbus_ledger::LedgerError;
+use sealbus_ledger::delivery::effects::{LentConnection, within};
+
+use crate::assignment::Assignment;
+use crate::handler::ExternalEffect;
+use crate::metrics;
+use crate::plan::effect::calls::{call_handler, calls};
+use crate::plan::effect::{Attempt, follow};
+use crate::plan::order::Batch;
+
+/// Applies a batch of one plan, and moves the position past the events that took effect.
+pub(super) async fn apply_externally(
+    assignment: &Assignment,
+    effect: &dyn ExternalEffect,
+    batch: &Batch<'_>,
+) -> Result<Attempt, LedgerError> {
+    let context = &assignment.context;
+    let (mut delivered, mut failed) = (0, None);
+    for call in calls(assignment, std::slice::from_ref(batch)) {
+        if !assignment.lease.still_held() {
+            return Ok(Attempt::Stale);
+        }
+        if let Err(error) = call_handler(context, effect.apply(&call.deliveries)).await {
+            failed = Some(call.failed(call.first, error.text));
+            break;
+        }
+        delivered += call.deliveries.len();
+    }
+    let applied = failed.as_ref().map_or(batch.records.len(), |failed| failed.applied);
+    if applied > 0 {
+        let mut connection = LentConnection::acquire(context.ledger().effects_pool()).await?;
+        let position = batch.position_after(applied);
+        let moving = follow(assignment, &mut connection, batch.from, &position);
+        let moved = within(context.settings().handler_timeout, moving).await?;
+        connection.release();
+        if !moved {
+            context.metrics.fenced.inc();
+            return Ok(Attempt::Stale);
+        }
+    }
+    metrics::add(&context.metrics.delivered, delivered);
+    Ok(failed.map_or(Attempt::Applied, Attempt::Failed))
+}

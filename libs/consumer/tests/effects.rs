@@ -1,0 +1,177 @@
+//! Effects in the ledger's Postgres that wait, fail at the commit, or lose their connection: only the event that is to
+//! blame fails.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sealbus_consumer::{Delivery, Handler, HandlerError, LedgerEffect, Settings};
+use sealbus_core::partition::PlanKey;
+use sealbus_ledger::delivery::positions::PositionState;
+use sealbus_testkit::{eventually, eventually_eq};
+use sqlx::{Connection, Executor, PgConnection};
+
+use crate::support::{Bus, Recorder, Table, retrying, settings, subscription, sweeping};
+
+/// A pause longer than the budget for retries in memory: the plan is parked at the first failure.
+const LONG: Duration = Duration::from_millis(1_100);
+
+/// Returns settings with a short handler timeout.
+fn impatient(settings: Settings) -> Settings {
+    Settings { handler_timeout: Duration::from_secs(2), ..settings }
+}
+
+/// Returns names of plans that are in the partition of plan `hot`.
+fn neighbours_of_hot() -> impl Iterator<Item = String> {
+    let partition = |plan: &str| PlanKey::of("acme", plan).partition(8);
+    (0..).map(|n| format!("plan-{n}")).filter(move |plan| partition(plan) == partition("hot"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_row_of_the_sink_holds_up_its_own_plan_only() {
+    let bus = Bus::start().await;
+    let table = Table::create(&bus, 64).await;
+    bus.postgres.admin("CREATE UNIQUE INDEX ON sealbus_sinks.applied (plan, seq)").await;
+    let process = bus
+        .consume_all(
+            vec![
+                (retrying("audit", 100, LONG), table.handler()),
+                (subscription("other"), Recorder::default().handler()),
+            ],
+            impatient(sweeping()),
+        )
+        .await;
+
+    // Another session holds the row that the first event of plan `hot` needs.
+    let mut holder = PgConnection::connect(&bus.postgres.admin_url()).await.unwrap();
+    holder.execute("BEGIN; INSERT INTO sealbus_sinks.applied (plan, seq) VALUES ('hot', 1)").await.unwrap();
+
+    // The plan gets more messages than the broker delivers unacknowledged, and its neighbours get some.
+    bus.publish("hot", &["a.b"; 600]).await;
+    let neighbours: Vec<String> = neighbours_of_hot().take(5).collect();
+    for plan in &neighbours {
+        bus.publish(plan, &["a.b"; 3]).await;
+    }
+    for plan in &neighbours {
+        bus.has_rows(plan, 1..=3).await;
+    }
+
+    // The plan is parked, with the error of the statement that waited.
+    let error = async || bus.blocked("audit").await.pop().and_then(|position| position.last_error).unwrap_or_default();
+    eventually("the attempt is recorded with its cause", async || error().await.contains("lock timeout")).await;
+
+    // The sweep goes on, and delivers in the same partition what the stream lost.
+    bus.append(&neighbours[0], &["a.b"; 2]).await;
+    bus.seal().await;
+    bus.has_rows(&neighbours[0], 1..=5).await;
+    bus.reaches_seq("other", &neighbours[0], 6).await;
+    assert_eq!(bus.position("audit", "hot").await.unwrap().next_seq, 1);
+
+    // Once the row is free, the plan catches up.
+    holder.execute("ROLLBACK").await.unwrap();
+    bus.has_rows("hot", 1..=600).await;
+    process.stop().await;
+}
+
+/// A handler that runs statements for longer than it may, and after each of them starts another one.
+struct Endless;
+
+#[async_trait]
+impl LedgerEffect for Endless {
+    async fn apply(&self, _: &[Delivery], transaction: &mut PgConnection) -> Result<(), HandlerError> {
+        loop {
+            transaction.execute("SELECT pg_sleep(0.3)").await?;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_takes_too_long_leaves_no_connection_behind() {
+    let bus = Bus::start().await;
+    let settings = Settings { handler_timeout: Duration::from_millis(500), ..settings() };
+    let endless = Handler::InLedger(Arc::new(Endless));
+    let process = bus.consume(retrying("endless", 2, Duration::from_millis(5)), endless, settings).await;
+
+    for plan in 0..20 {
+        bus.publish(&format!("plan-{plan}"), &["a.b"]).await;
+    }
+    let dead =
+        "SELECT count(*) FROM sealbus.positions WHERE state = 'dead' AND last_error LIKE 'the handler took longer%'";
+    eventually_eq("the dead letters", 20, async || bus.count(dead).await).await;
+    assert_eq!(bus.count("SELECT count(*) FROM sealbus.attempts").await, 40);
+    let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND state = 'active' AND pid <> pg_backend_pid()
+        AND datname = current_database()";
+    eventually_eq("the statements that still run", 0, async || bus.count(sleeping).await).await;
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deferred_constraint_fails_its_own_event_and_no_other() {
+    let bus = Bus::start().await;
+    let table = Table::create(&bus, 64).await;
+    bus.postgres
+        .admin(
+            "CREATE FUNCTION sealbus_sinks.refuse() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN IF NEW.plan = 'ill' AND NEW.seq = 2 THEN RAISE 'ill is refused'; END IF; RETURN NULL; END $$;
+            CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON sealbus_sinks.applied DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW EXECUTE FUNCTION sealbus_sinks.refuse()",
+        )
+        .await;
+
+    // All plans are published before the process starts, so that they share transactions.
+    let neighbours: Vec<String> = neighbours_of_hot().take(30).collect();
+    for plan in neighbours.iter().map(String::as_str).chain(["ill"]) {
+        bus.publish(plan, &["a.b"; 3]).await;
+    }
+    let process = bus.consume(retrying("audit", 3, Duration::from_millis(5)), table.handler(), settings()).await;
+    bus.reaches("audit", "ill", PositionState::Dead).await;
+    for plan in &neighbours {
+        bus.has_rows(plan, 1..=3).await;
+    }
+
+    // The attempts are counted, and name the cause.
+    let dead = bus.blocked("audit").await.remove(0);
+    assert_eq!((dead.plan.as_str(), dead.seq, dead.attempts), ("ill", 2, 3));
+    let error = dead.last_error.unwrap();
+    assert!(error.contains("ill is refused"), "the cause is not in the error: {error}");
+    assert_eq!(bus.count("SELECT count(*) FROM sealbus.attempts").await, 3);
+    assert_eq!(bus.rows("ill").await, [1]);
+    process.stop().await;
+}
+
+/// A handler whose connection breaks in its second to sixth call.
+#[derive(Default)]
+struct Disconnected(AtomicUsize);
+
+#[async_trait]
+impl LedgerEffect for Disconnected {
+    async fn apply(&self, _: &[Delivery], transaction: &mut PgConnection) -> Result<(), HandlerError> {
+        let call = self.0.fetch_add(1, Ordering::Relaxed);
+        if call == 0 {
+            return Err(HandlerError::new("once"));
+        }
+        if call <= 5 {
+            transaction.execute("SELECT pg_terminate_backend(pg_backend_pid())").await?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_connection_to_the_ledger_is_no_attempt() {
+    let bus = Bus::start().await;
+    let settings = Settings { retry_pauses: Duration::ZERO, ..settings() };
+    let handler = Handler::InLedger(Arc::new(Disconnected::default()));
+    let process = bus.consume(retrying("audit", 2, Duration::from_millis(5)), handler, settings).await;
+
+    // The first attempt fails and the plan is parked. The second one is interrupted five times, and succeeds.
+    bus.publish("order-1", &["a.b"]).await;
+    bus.reaches_seq("audit", "order-1", 2).await;
+    bus.reaches("audit", "order-1", PositionState::Live).await;
+    assert_eq!(bus.count("SELECT count(*) FROM sealbus.attempts").await, 1);
+    process.stop().await;
+}
