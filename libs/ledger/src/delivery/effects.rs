@@ -9,9 +9,9 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Postgres, Transaction};
 
-use crate::LedgerError;
+use crate::{Lane, LedgerError};
 
 /// How long Postgres lets a statement of an effect wait and run. Both times are shorter than that of the whole call, so that the
 /// server's error, which names the cause, comes before the caller gives up.
@@ -35,9 +35,9 @@ impl EffectLimits {
 pub struct LentConnection(Option<PoolConnection<Postgres>>);
 
 impl LentConnection {
-    /// Takes a connection of a pool.
-    pub async fn acquire(pool: &PgPool) -> Result<Self, sqlx::Error> {
-        Ok(Self(Some(pool.acquire().await?)))
+    /// Takes a connection of a lane.
+    pub async fn acquire(lane: &Lane) -> Result<Self, sqlx::Error> {
+        Ok(Self(Some(lane.acquire().await?)))
     }
 
     /// Begins a transaction with these limits. It is read committed, which the fence of positions relies on, and fails at once on

@@ -30,7 +30,7 @@ pub(super) async fn apply_externally(
     }
     let applied = failed.as_ref().map_or(batch.records.len(), |failed| failed.applied);
     if applied > 0 {
-        let mut connection = LentConnection::acquire(context.ledger().effects_pool()).await?;
+        let mut connection = LentConnection::acquire(context.ledger().effects()).await?;
         let position = batch.position_after(applied);
         let moving = follow(assignment, &mut connection, batch.from, &position);
         let moved = within(context.settings().handler_timeout, moving).await?;

@@ -42,7 +42,7 @@ pub(super) async fn apply_in_ledger(
         limits.lock_timeout = limits.lock_timeout.min(SHARED_LOCK_TIMEOUT);
     }
     let _permit = context.transactions.acquire().await;
-    let mut connection = LentConnection::acquire(context.ledger().effects_pool()).await?;
+    let mut connection = LentConnection::acquire(context.ledger().effects()).await?;
     let mut transaction = within(limit, connection.begin(limits)).await?;
     for call in &calls {
         let Err(error) = call_handler(context, effect.apply(&call.deliveries, &mut transaction)).await else {
