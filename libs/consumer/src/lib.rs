@@ -99,6 +99,7 @@ pub use crate::handler::{Delivery, ExternalEffect, Handler, HandlerError, Idempo
 pub use crate::metrics::Metrics;
 pub use crate::settings::Settings;
 pub use crate::subscription::{Interest, Parallelism, SubscriptionSpec, Tenants};
+use crate::sweep::upkeep;
 use crate::worker::work;
 
 /// The resources that the runtime works with. All of them are open already.
@@ -148,7 +149,11 @@ pub async fn run(
             keep_assignments(Arc::new(context), &held, owner, &ending, work).await
         });
     }
-    tasks.spawn(sweep::sweep(process.clone(), held.clone(), metrics.unsealed_age(), ending.clone()).map(Ok));
+    tasks.spawn(sweep::sweep(process.clone(), held.clone(), ending.clone()).map(Ok));
+    tasks.spawn(upkeep::watch_sealing(process.clone(), metrics.unsealed_age(), ending.clone()).map(Ok));
+    tasks.spawn(upkeep::watch_floors(process.clone(), held.clone(), ending.clone()).map(Ok));
+    tasks.spawn(upkeep::measure_ages(process.clone(), held.clone(), ending.clone()).map(Ok));
+    tasks.spawn(upkeep::prune(process.clone(), held.clone(), ending.clone()).map(Ok));
     tasks.spawn(sweep::due::watch(process, held, ending.clone()).map(Ok));
     let mut outcome = Ok(());
     while let Some(ended) = tasks.join_next().await {

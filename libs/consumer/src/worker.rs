@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use sealbus_broker::Handle;
 use sealbus_core::error_chain;
 use sealbus_ledger::LedgerError;
+use sealbus_ledger::delivery::parking::Locked;
 use sealbus_ledger::delivery::positions::{Position, PositionState};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
@@ -256,12 +257,13 @@ async fn defer(assignment: &Assignment, name: &PlanName, seen: u64) -> Result<Op
     let (ledger, subscription_no) = (context.ledger(), context.subscription_no);
     let Some(mut position) = context.position(name).await? else { return Ok(None) };
     let updated = if position.state == PositionState::Live {
-        let deferred = ledger.positions().defer(subscription_no, &assignment.lease_epoch, &[(&position, seen)]).await?;
+        let (epoch, plan) = (&assignment.lease_epoch, (&position, seen));
+        let deferred = ledger.positions().defer(subscription_no, epoch, &[plan], Locked::Wait).await?;
         metrics::add(&context.metrics.deferred, deferred.len());
         position.state = PositionState::Deferred;
         deferred
     } else {
-        ledger.positions().mark_seen(subscription_no, &[(position.plan_no, seen)]).await?
+        ledger.positions().mark_seen(subscription_no, &[(position.plan_no, seen)], Locked::Wait).await?
     };
     position.seen_seq = position.seen_seq.max(seen);
     Ok((!updated.is_empty()).then_some(position))

@@ -6,14 +6,19 @@ mod support;
 
 use std::slice::from_ref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealbus_core::event::Record;
 use sealbus_core::hash::Hash;
 use sealbus_ledger::delivery::command::OperatorAction;
+use sealbus_ledger::delivery::operator::CommandError;
 use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_testkit::eventually_eq;
 
-use crate::support::{Bus, Recorder, Table, settings, subscription, sweeping};
+use crate::support::{Bus, Recorder, Table, retrying, settings, subscription, sweeping};
+
+/// A pause short enough for retries in memory.
+const SHORT: Duration = Duration::from_millis(5);
 
 /// Returns an event that is validly sealed and not in the ledger, with the place of another one.
 fn validly_sealed(bus: &Bus, place: &Record) -> Arc<Record> {
@@ -57,7 +62,8 @@ async fn a_different_event_at_a_known_seq_stops_its_plan_until_it_is_settled() {
     }
 
     // Once an operator has settled the fork, the plan continues.
-    bus.command("audit", "order-1", OperatorAction::Settle { event_hash: records[1].event_hash }).await;
+    let settle = OperatorAction::Settle { event_seq: 3, event_hash: records[2].event_hash };
+    bus.command("audit", "order-1", settle).await;
     eventually_eq("the applied events", vec![1, 2, 3, 4], applied).await;
     bus.reaches("audit", "order-1", PositionState::Live).await;
     process.stop().await;
@@ -131,7 +137,7 @@ async fn a_new_event_in_the_place_of_a_lost_one_stops_its_plan_at_once() {
     let bus = Bus::start().await;
     let table = Table::create(&bus, 16).await;
     let process = bus.consume(subscription("audit"), table.handler(), settings()).await;
-    bus.publish("order-1", &["a.b"; 10]).await;
+    let records = bus.publish("order-1", &["a.b"; 10]).await;
     bus.reaches_seq("audit", "order-1", 11).await;
 
     // The last three events are lost, and a new event gets the first of their places.
@@ -141,5 +147,60 @@ async fn a_new_event_in_the_place_of_a_lost_one_stops_its_plan_at_once() {
     bus.reaches("audit", "order-1", PositionState::Fork).await;
     assert_eq!(process.counter("duplicates", "audit"), 0);
     assert_eq!(bus.rows("order-1").await, (1..=10).collect::<Vec<_>>());
+
+    // An operator lets the plan go on after the last event that both histories have. The new event takes effect.
+    let settle = OperatorAction::Settle { event_seq: 7, event_hash: records[6].event_hash };
+    bus.command("audit", "order-1", settle).await;
+    bus.has_rows("order-1", (1..=10).chain([8])).await;
+    bus.reaches("audit", "order-1", PositionState::Live).await;
+
+    // The plan follows the stream again.
+    bus.publish("order-1", &["a.b"]).await;
+    bus.has_rows("order-1", (1..=10).chain([8, 9])).await;
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_waits_for_a_lost_event_is_live_after_a_redrive() {
+    let bus = Bus::start().await;
+    let table = Table::create(&bus, 16).await;
+    table.recorder.fail(|record, _| (record.header.seq == 3).then_some("no"));
+    let process = bus.consume(retrying("audit", 1, SHORT), table.handler(), settings()).await;
+    bus.publish("order-1", &["a.b"; 4]).await;
+    bus.reaches("audit", "order-1", PositionState::Dead).await;
+
+    // The ledger loses the event that failed, and those after it. Nothing is left to be skipped.
+    lose(&bus, "order-1", 3).await;
+    let skipped = bus.try_command("audit", "order-1", OperatorAction::Skip).await;
+    assert!(matches!(skipped, Err(CommandError::NothingToSkip(3))), "{skipped:?}");
+    assert_eq!(bus.count("SELECT count(*) FROM sealbus.plans WHERE plan = '_deliveries'").await, 0);
+    bus.command("audit", "order-1", OperatorAction::Redrive).await;
+    bus.reaches("audit", "order-1", PositionState::Live).await;
+
+    // The next event that is published takes the lost one's place, and effect.
+    table.recorder.succeed();
+    bus.publish("order-1", &["a.b"]).await;
+    bus.has_rows("order-1", [1, 2, 3]).await;
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_skip_passes_over_events_that_the_ledger_lacks() {
+    let bus = Bus::start().await;
+    let table = Table::create(&bus, 16).await;
+    let records = bus.append("order-1", &["a.b"; 5]).await;
+    bus.postgres
+        .admin(
+            "SET session_replication_role = replica;
+            DELETE FROM sealbus.events e USING sealbus.plans p WHERE p.plan = 'order-1' AND e.plan_no = p.plan_no AND seq IN (2, 3)",
+        )
+        .await;
+    let process = bus.consume(subscription("audit"), table.handler(), settings()).await;
+    bus.send(&[records[0].clone(), records[4].clone()]).await;
+    bus.reaches("audit", "order-1", PositionState::Parked).await;
+
+    bus.command("audit", "order-1", OperatorAction::Skip).await;
+    bus.has_rows("order-1", [1, 4, 5]).await;
+    bus.reaches("audit", "order-1", PositionState::Live).await;
     process.stop().await;
 }

@@ -154,15 +154,10 @@ async fn a_subscription_from_now_starts_where_it_was_created() {
     let late = SubscriptionSpec { start: Start::Now, ..subscription("late") };
     let process = bus.consume(late, recorder.handler(), sweeping()).await;
 
-    // The subscription has no floor while earlier events are not sealed.
-    let created = "SELECT count(*) FROM sealbus.subscriptions WHERE name = 'late'";
-    eventually_eq("the subscriptions", 1, async || bus.count(created).await).await;
+    // The subscription is complete although the earlier events are not sealed, and gets later events only.
     let floors = async || bus.count("SELECT count(*) FROM sealbus.floors").await;
-    assert_eq!(floors().await, 0, "the subscription has a floor below events that are not sealed");
-
-    // Once they are sealed it gets floors, and later events only.
-    bus.seal().await;
     eventually_eq("the floors of the subscription", 8, floors).await;
+    bus.seal().await;
     bus.publish("order-1", &["a.b"]).await;
     bus.publish("order-2", &["a.b"]).await;
     // The broker's consumer may have been created after that. What it did not see, the sweep finds.

@@ -74,7 +74,7 @@ pub async fn open(url: &str) -> Ledger {
 
 /// Settings of connections that suit every test that does not test one of them, whatever role it plays.
 pub fn connection_settings() -> ConnectionSettings {
-    ConnectionSettings { appends: 6, reads: 6, background: 6, effects: 8, deadline: Duration::from_secs(10) }
+    ConnectionSettings { appends: 6, reads: 6, background: 6, effects: 8, deadline: Duration::from_mins(1) }
 }
 
 /// Settings of an appender that suit every test that does not test one of them.

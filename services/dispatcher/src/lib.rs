@@ -51,7 +51,7 @@ pub enum DispatcherError {
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), DispatcherError> {
     let mut subscriptions = Vec::with_capacity(config.subscriptions.len());
     for Declared { spec, sink } in config.subscriptions {
-        let handler = sink.handler(&resources.ledger, &config.schema).await;
+        let handler = sink.handler(&resources.ledger, &config.schema, config.settings.handler_timeout).await;
         let handler =
             handler.map_err(|source| DispatcherError::Sink { subscription: spec.name.to_string(), source })?;
         subscriptions.push((spec, handler));

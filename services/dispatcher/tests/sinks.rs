@@ -18,9 +18,9 @@ use sealbus_ledger::append::{Appender, Draft};
 use sealbus_ledger::delivery::dead_letters::BlockedQuery;
 use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_testkit::ledger::append;
-use sealbus_testkit::{Postgres, TestBus, eventually_eq};
+use sealbus_testkit::{Postgres, TestBus, eventually, eventually_eq};
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -56,8 +56,12 @@ impl Bus {
 
     /// Starts a dispatcher with these declared subscriptions.
     async fn dispatch(&self, subscriptions: &str, schema: &str) -> Dispatcher {
+        self.dispatch_with(subscriptions, schema, sweeping()).await
+    }
+
+    async fn dispatch_with(&self, subscriptions: &str, schema: &str, settings: Settings) -> Dispatcher {
         let subscriptions = file::read(&[("test.yaml".to_owned(), subscriptions.to_owned())]).unwrap();
-        let settings = Settings { sweep_interval: Duration::from_millis(30), ..sweeping() };
+        let settings = Settings { sweep_interval: Duration::from_millis(30), ..settings };
         let config = Config { subscriptions, schema: schema.to_owned(), settings };
         let resources = Resources {
             ledger: self.bus.open_again().await,
@@ -189,6 +193,41 @@ async fn another_database_has_each_event_once_even_if_it_is_delivered_again() {
     eventually_eq("the rows", 6, rows).await;
     assert_eq!(number(&reports, "SELECT count(*) FROM public.events WHERE seq BETWEEN 1 AND 6").await, 6);
     again.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_row_of_another_database_holds_up_its_own_plan_only() {
+    let bus = Bus::start().await;
+    let reports = Postgres::start().await;
+    reports.admin("GRANT CREATE ON SCHEMA public TO sealbus_writer").await;
+    let subscription = format!(
+        "subscriptions:\n  reports:\n    retry: {{ attempts: 100, backoff: fixed, initial: 10ms }}\n    \
+         sink: {{ postgres: {{ table: events, url: '{}' }} }}\n",
+        reports.url()
+    );
+    let settings = Settings { handler_timeout: Duration::from_secs(1), ..sweeping() };
+    let dispatcher = bus.dispatch_with(&subscription, SCHEMA, settings).await;
+    bus.append("order-0", 1).await;
+    let rows = async || number(&reports, "SELECT count(*) FROM public.events").await;
+    eventually_eq("the rows", 1, rows).await;
+
+    // More plans wait for locked rows than there are connections.
+    let mut holder = PgConnection::connect(&reports.admin_url()).await.unwrap();
+    let lock = "BEGIN; INSERT INTO public.events (tenant, plan, seq, event_id, type, occurred_at, metadata)
+        SELECT 'acme', 'hot-' || n, 1, gen_random_uuid(), 'x', now(), '{}' FROM generate_series(1, 12) n";
+    holder.execute(lock).await.unwrap();
+    for plan in 1..=12 {
+        bus.append(&format!("hot-{plan}"), 1).await;
+    }
+    bus.append("order-1", 3).await;
+    let others = async || number(&reports, "SELECT count(*) FROM public.events WHERE plan LIKE 'order-%'").await;
+    eventually_eq("the rows of the other plan", 4, others).await;
+    let with_cause = "SELECT count(*) FROM sealbus.attempts WHERE error LIKE '%lock timeout%'";
+    eventually("an attempt names the cause", async || bus.number(with_cause).await > 0).await;
+
+    holder.execute("ROLLBACK").await.unwrap();
+    eventually_eq("the rows", 16, rows).await;
+    dispatcher.stop().await;
 }
 
 /// Returns the seqs of a plan's lines in a file of JSON lines, which may end with an incomplete line.

@@ -83,8 +83,12 @@ impl SubscriptionContext {
         &self.process.ledger
     }
 
-    /// Reads the subscription's positions in some plans. A plan that the ledger does not have is left out.
-    pub(crate) async fn positions(&self, plans: &[&PlanName]) -> Result<HashMap<PlanName, Position>, LedgerError> {
+    /// Reads the subscription's positions in some plans. A plan that the ledger does not have is left out, and one whose
+    /// stored position is invalid has an error of its own.
+    pub(crate) async fn positions(
+        &self,
+        plans: &[&PlanName],
+    ) -> Result<HashMap<PlanName, Result<Position, LedgerError>>, LedgerError> {
         let names: Vec<(&str, &str)> = plans.iter().map(|name| (&*name.tenant, &*name.plan)).collect();
         let numbers = self.ledger().history().plan_nos(&names).await?;
         let plan_nos: Vec<i64> = numbers.values().copied().collect();
@@ -97,7 +101,7 @@ impl SubscriptionContext {
 
     /// Reads the subscription's position in one plan. Returns `None` if the ledger does not have the plan.
     pub(crate) async fn position(&self, plan: &PlanName) -> Result<Option<Position>, LedgerError> {
-        Ok(self.positions(&[plan]).await?.remove(plan))
+        self.positions(&[plan]).await?.remove(plan).transpose()
     }
 }
 

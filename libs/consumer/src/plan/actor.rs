@@ -10,7 +10,7 @@ use sealbus_core::error_chain;
 use sealbus_core::event::Record;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::command::{OperatorAction, OperatorCommand};
-use sealbus_ledger::delivery::parking::SetAside;
+use sealbus_ledger::delivery::parking::{Locked, SetAside};
 use sealbus_ledger::delivery::positions::{Position, PositionState};
 use tracing::{error, info, warn};
 
@@ -39,7 +39,13 @@ impl PlanActor<'_> {
             AfterBatch::Nothing => Ok(self.settled()),
             AfterBatch::MarkSeen => {
                 let plan = (self.position.plan_no, seen);
-                if context.ledger().positions().mark_seen(context.subscription_no, &[plan]).await?.is_empty() {
+                if context
+                    .ledger()
+                    .positions()
+                    .mark_seen(context.subscription_no, &[plan], Locked::Wait)
+                    .await?
+                    .is_empty()
+                {
                     return Ok(PlanOutcome::Repeat(None));
                 }
                 self.position.seen_seq = self.position.seen_seq.max(seen);
@@ -47,7 +53,8 @@ impl PlanActor<'_> {
             }
             AfterBatch::Defer => {
                 let (positions, plan) = (context.ledger().positions(), (&self.position, seen));
-                if positions.defer(context.subscription_no, &self.assignment.lease_epoch, &[plan]).await?.is_empty() {
+                let (subscription_no, epoch) = (context.subscription_no, &self.assignment.lease_epoch);
+                if positions.defer(subscription_no, epoch, &[plan], Locked::Wait).await?.is_empty() {
                     return Ok(PlanOutcome::Repeat(None));
                 }
                 context.metrics.deferred.inc();
@@ -120,15 +127,13 @@ impl PlanActor<'_> {
                 Some((position.next_seq, position.last_hash))
             }
             OperatorAction::Skip if position.state != PositionState::Fork => {
-                let seq = command.seq;
-                let skipped = ledger.history().event_hashes(position.plan_no, &[seq]).await?.remove(&seq);
-                skipped.map(|hash| (seq + 1, hash))
+                ledger.positions().after_skip(position.plan_no, command.seq).await?
             }
-            OperatorAction::Settle { .. } if position.state == PositionState::Fork => {
-                let before = position.next_seq - 1;
-                let adopted = ledger.history().event_hashes(position.plan_no, &[before]).await?.remove(&before);
-                // Before the first event there is only the genesis, which cannot differ.
-                adopted.or((before == 0).then_some(position.last_hash)).map(|hash| (position.next_seq, hash))
+            OperatorAction::Settle { event_seq, event_hash } if position.state == PositionState::Fork => {
+                let stored = ledger.history().event_hashes(position.plan_no, &[event_seq]).await?.remove(&event_seq);
+                // Before the first event there is only the genesis, which the command was checked for.
+                let counts = event_seq == 0 || stored == Some(event_hash);
+                counts.then_some((event_seq + 1, event_hash))
             }
             OperatorAction::Redrive | OperatorAction::Skip | OperatorAction::Settle { .. } => None,
         };
@@ -139,7 +144,14 @@ impl PlanActor<'_> {
             }
             None => ledger.positions().clear_command(context.subscription_no, position).await?,
         };
-        info!(?command, carried_out = done && target.is_some(), "operator command processed");
+        if done && target.is_some() {
+            info!(?command, "operator command carried out");
+        } else {
+            warn!(
+                ?command,
+                "operator command not carried out; the position is not where it was when the command was given"
+            );
+        }
         // The row is read again, whether it moved or not.
         Ok(PlanOutcome::Repeat(None))
     }

@@ -26,7 +26,8 @@ pub(crate) async fn process_together(
     let mut read = if unknown.is_empty() { HashMap::new() } else { assignment.context.positions(&unknown).await? };
     let mut live: Vec<Option<(Position, Gathered)>> = Vec::with_capacity(tasks.len());
     for task in tasks {
-        let position = task.position.clone().or_else(|| read.remove(&task.plan));
+        // A position that cannot be read is left to the plan's own task.
+        let position = task.position.clone().or_else(|| read.remove(&task.plan)?.ok());
         live.push(match (position, &task.work) {
             (Some(position), Work::Arrived { arrivals, over_limit, failure: None })
                 if position.state == PositionState::Live =>

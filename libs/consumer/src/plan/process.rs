@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use sealbus_core::error_chain;
 use sealbus_ledger::LedgerError;
+use sealbus_ledger::delivery::parking::Locked;
 use sealbus_ledger::delivery::positions::PositionState;
-use tracing::{Instrument, warn};
+use tracing::{Instrument, error, warn};
 
 use crate::assignment::Assignment;
 use crate::plan::actor::PlanActor;
@@ -31,9 +32,11 @@ pub(crate) async fn process(assignment: &Assignment, task: &PlanTask) -> Result<
         for _ in 0..MAX_STALE_POSITIONS {
             let position = match known.take() {
                 Some(position) => position,
-                None => match context.position(&task.plan).await? {
-                    Some(position) => position,
-                    None => return Ok(PlanOutcome::Unknown),
+                None => match context.position(&task.plan).await {
+                    Ok(Some(position)) => position,
+                    Ok(None) => return Ok(PlanOutcome::Unknown),
+                    Err(error @ LedgerError::Corrupt { .. }) => return note_unreadable(assignment, task, error).await,
+                    Err(error) => return Err(error),
                 },
             };
             let actor = PlanActor { assignment, position };
@@ -59,6 +62,25 @@ pub(crate) async fn process(assignment: &Assignment, task: &PlanTask) -> Result<
     }
     .instrument(span)
     .await
+}
+
+/// Notes the events that arrived for a plan whose stored position cannot be read, so that they do not hold up others.
+///
+/// A newer release may have written the position. It counts as not live if its state is another one than live.
+async fn note_unreadable(
+    assignment: &Assignment,
+    task: &PlanTask,
+    error: LedgerError,
+) -> Result<PlanOutcome, LedgerError> {
+    let Work::Arrived { .. } = task.work else { return Err(error) };
+    error!(error = %error_chain(&error), "position cannot be read; the plan is not delivered");
+    let (context, seq) = (&assignment.context, task.work.highest_seq());
+    let ledger = context.ledger();
+    let Some(plan_no) = ledger.history().plan_no(&task.plan.tenant, &task.plan.plan).await? else {
+        return Ok(PlanOutcome::Unknown);
+    };
+    let noted = ledger.positions().mark_seen(context.subscription_no, &[(plan_no, seq)], Locked::Wait).await?;
+    Ok(if noted.is_empty() { PlanOutcome::Unknown } else { PlanOutcome::Noted(seq) })
 }
 
 /// Applies what can be applied of the events that arrived.

@@ -58,9 +58,12 @@ pub(crate) enum PlanOutcome {
     /// The task is done in the same way as for `Settled`, but replay has more to do: the worker queues another round of
     /// replay.
     ReplayAgain(Position),
-    /// The ledger does not have the plan, or the subscription has no floor in its partition. The worker discards the
-    /// plan's messages unacknowledged; the broker delivers them again.
+    /// The ledger does not have the plan, the subscription has no floor in its partition, or its position cannot be read.
+    /// The worker discards the plan's messages unacknowledged; the broker delivers them again.
     Unknown,
+    /// The position cannot be read, but it is not live, and the events up to this seq are noted in it. The worker
+    /// acknowledges their messages.
+    Noted(u64),
     /// The ledger failed after replay had counted an attempt. The worker repeats the task later, as the same attempt.
     Interrupted {
         /// The event.

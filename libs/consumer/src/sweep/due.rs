@@ -1,25 +1,24 @@
 //! The watch for positions that are due for replay, for all assignments of the process at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealbus_core::error_chain;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::assignment::{HeldAssignments, ProcessContext};
 use crate::plan_name::PlanName;
+use crate::sweep::tick::Ticks;
 
-/// The most positions that are read at once, the longest due first.
+/// The most positions of each subscription that are read at once, the longest due first.
 const MAX_PLANS: u32 = 1_000;
 
 /// Tells workers about plans that are due for replay, until the process ends.
 pub(crate) async fn watch(process: Arc<ProcessContext>, held: Arc<HeldAssignments>, shutdown: CancellationToken) {
-    let mut tick = interval(process.settings.replay_interval);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = Ticks::new(Duration::ZERO, process.settings.replay_interval, &shutdown);
     let mut is_unreachable = false;
-    // A tick that is overdue is ready at once and would win over the cancellation.
-    while !shutdown.is_cancelled() && shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+    while ticks.next().await {
         let assignments = held.by_partition(process.ledger.deployment().partitions);
         if assignments.is_empty() {
             continue;

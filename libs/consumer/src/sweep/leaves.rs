@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use sealbus_core::error_chain;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::floors::SweptLeaf;
-use sealbus_ledger::delivery::parking::SetAside;
+use sealbus_ledger::delivery::parking::{Locked, SetAside};
 use sealbus_ledger::delivery::positions::{Position, PositionState};
 use tracing::error;
 
@@ -49,6 +50,15 @@ pub(super) async fn pass(assignment: &Assignment, leaves: &[&SweptLeaf]) -> Resu
     for (plan_no, leaves) in &plans {
         let Some(position) = positions.get(plan_no) else { continue };
         let highest = leaves.iter().map(|leaf| leaf.seq).max().unwrap_or(0);
+        let position = match position {
+            Ok(position) => position,
+            Err(error) => {
+                // A newer release may have written it. If it is not live, the release that can read it replays the leaves.
+                error!(error = %error_chain(error), "position cannot be read; the plan is not delivered");
+                seen.push((*plan_no, highest));
+                continue;
+            }
+        };
         let passed = match action(position, leaves) {
             SweepAction::Pass => true,
             SweepAction::StopAtFork => stop_at_fork(assignment, position, highest).await?,
@@ -66,10 +76,11 @@ pub(super) async fn pass(assignment: &Assignment, leaves: &[&SweptLeaf]) -> Resu
         }
     }
     if !seen.is_empty() {
-        let updated = ledger.positions().mark_seen(context.subscription_no, &seen).await?;
+        let updated = ledger.positions().mark_seen(context.subscription_no, &seen, Locked::Skip).await?;
         stuck.retain(|plan_no| !updated.contains(plan_no));
     }
-    let updated = ledger.positions().defer(context.subscription_no, &assignment.lease_epoch, &deferred).await?;
+    let (subscription_no, epoch) = (context.subscription_no, &assignment.lease_epoch);
+    let updated = ledger.positions().defer(subscription_no, epoch, &deferred, Locked::Skip).await?;
     metrics::add(&context.metrics.deferred, updated.len());
     stuck.retain(|plan_no| !updated.contains(plan_no));
     let first_stuck = leaves.iter().find(|leaf| stuck.contains(&leaf.plan_no)).map(|leaf| leaf.index);

@@ -20,7 +20,7 @@ use sealbus_ledger::Ledger;
 use sealbus_ledger::append::Appender;
 use sealbus_ledger::delivery::command::OperatorAction;
 use sealbus_ledger::delivery::dead_letters::{BlockedPosition, BlockedQuery};
-use sealbus_ledger::delivery::operator::OperatorRequest;
+use sealbus_ledger::delivery::operator::{CommandError, OperatorRequest};
 use sealbus_ledger::delivery::positions::{Position, PositionState};
 use sealbus_ledger::log::SealingState;
 use sealbus_testkit::events::draft;
@@ -123,7 +123,7 @@ impl Bus {
     pub(crate) async fn position(&self, subscription: &str, plan: &str) -> Option<Position> {
         let number = self.ledger.subscriptions().number(&Subscription::parse(subscription).unwrap()).await.unwrap()?;
         let plan_no = self.ledger.history().plan_no("acme", plan).await.unwrap()?;
-        self.ledger.positions().read(number, &[plan_no]).await.unwrap().remove(&plan_no)
+        self.ledger.positions().read(number, &[plan_no]).await.unwrap().remove(&plan_no).map(Result::unwrap)
     }
 
     /// Returns the state of a subscription's position in a plan of tenant `acme`.
@@ -168,6 +168,16 @@ impl Bus {
 
     /// Issues an operator's command about a subscription's position in a plan of tenant `acme`.
     pub(crate) async fn command(&self, subscription: &str, plan: &str, action: OperatorAction) {
+        self.try_command(subscription, plan, action).await.unwrap();
+    }
+
+    /// Issues an operator's command as `command` does, and returns the seq that its event names.
+    pub(crate) async fn try_command(
+        &self,
+        subscription: &str,
+        plan: &str,
+        action: OperatorAction,
+    ) -> Result<u64, CommandError> {
         let request = OperatorRequest {
             subscription: Subscription::parse(subscription).unwrap(),
             tenant: Tenant::parse("acme").unwrap(),
@@ -175,7 +185,7 @@ impl Bus {
             actor: "olga".into(),
             reason: "test".into(),
         };
-        self.ledger.dead_letters().issue(&self.appender, &request, action).await.unwrap();
+        self.ledger.dead_letters().issue(&self.appender, &request, action).await
     }
 
     /// Runs a query that returns one `bigint`, as the superuser.

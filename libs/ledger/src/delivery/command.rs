@@ -15,9 +15,12 @@ pub enum OperatorAction {
     Redrive,
     /// Pass over the event without its effect.
     Skip,
-    /// End a fork by naming the event that counts. It is in the ledger.
+    /// End a fork by naming the event of the ledger that counts as the last one that was applied. The plan goes on after it.
     Settle {
-        /// The hash of that event.
+        /// The seq of that event; 0 if none counts as applied.
+        #[serde(rename = "stands_seq")]
+        event_seq: u64,
+        /// The hash of that event, or the genesis of the plan.
         #[serde(rename = "stands")]
         event_hash: Hash,
     },
@@ -57,8 +60,8 @@ mod tests {
             (OperatorAction::Redrive, json!({"verb": "redrive", "seq": 7})),
             (OperatorAction::Skip, json!({"verb": "skip", "seq": 7})),
             (
-                OperatorAction::Settle { event_hash: Hash([1; 32]) },
-                json!({"verb": "settle", "seq": 7, "stands": "01".repeat(32)}),
+                OperatorAction::Settle { event_seq: 5, event_hash: Hash([1; 32]) },
+                json!({"verb": "settle", "seq": 7, "stands_seq": 5, "stands": "01".repeat(32)}),
             ),
         ];
         for (action, stored) in commands {

@@ -2,12 +2,13 @@
 //! decision depends on them.
 
 use sealbus_core::event::Record;
+use sealbus_core::hash::Hash;
 use sealbus_core::names::{Plan, Subscription, Tenant};
 use sealbus_core::timestamp::Timestamp;
 use sqlx::PgConnection;
 
 use crate::delivery::command::OperatorCommand;
-use crate::delivery::positions::{ATTEMPTS, NEXT_SEQ, Position, PositionState, Positions, SEEN_SEQ};
+use crate::delivery::positions::{ATTEMPTS, LAST_HASH, NEXT_SEQ, Position, PositionState, Positions, SEEN_SEQ};
 use crate::pg::{Column, bound};
 use crate::{Ledger, LedgerError};
 
@@ -39,6 +40,8 @@ pub struct BlockedPosition {
     pub seq: u64,
     /// The type of that event; `None` if the ledger lacks it.
     pub event_type: Option<String>,
+    /// The hash of the event that was applied last, or the genesis of the plan.
+    pub last_hash: Hash,
     /// The last event that was acknowledged and not applied.
     pub seen_seq: u64,
     /// The state of the position.
@@ -89,7 +92,7 @@ impl DeadLetters<'_> {
         let states: Vec<String> = query.states.iter().map(|state| state.as_str().to_owned()).collect();
         let rows = sqlx::query!(
             r#"-- blocked_positions
-            SELECT s.name, p.plan_no, p.tenant, p.plan, pos.next_seq, e.type AS "event_type?", pos.seen_seq, pos.state, pos.attempts,
+            SELECT s.name, p.plan_no, p.tenant, p.plan, pos.next_seq, pos.last_hash, e.type AS "event_type?", pos.seen_seq, pos.state, pos.attempts,
                 pos.next_at, pos.first_error, pos.last_error, pos.ask
             FROM sealbus.positions pos
             JOIN sealbus.subscriptions s ON s.subscription_no = pos.subscription_no
@@ -111,6 +114,7 @@ impl DeadLetters<'_> {
                 plan: row.plan,
                 seq: NEXT_SEQ.of_row(row.plan_no).read(row.next_seq)?,
                 event_type: row.event_type,
+                last_hash: LAST_HASH.of_row(row.plan_no).hash(&row.last_hash)?,
                 seen_seq: SEEN_SEQ.of_row(row.plan_no).read(row.seen_seq)?,
                 state: PositionState::stored(row.plan_no, &row.state)?,
                 attempts: ATTEMPTS.of_row(row.plan_no).read(row.attempts)?,

@@ -1,6 +1,6 @@
 //! Floors: for each subscription and partition, the log index below which every leaf is applied, or owed in a position.
 //!
-//! The sweep (`docs/spec/protocol.md#consume-1`) walks the leaves from the lowest floor on and then moves the floors. A floor
+//! The sweep (`docs/spec/protocol.md#consume-1`) walks the leaves from the floor on and moves the floor behind it. A floor
 //! moves by compare-and-set, in a separate transaction, after all that it relies on has committed.
 
 use std::time::Duration;
@@ -26,6 +26,19 @@ pub struct SweptLeaf {
     pub event_type: Option<String>,
 }
 
+/// The floor of a subscription in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Floor {
+    /// The number of the subscription.
+    pub subscription_no: i64,
+    /// The partition.
+    pub partition: u32,
+    /// The log index below which nothing is owed that is not recorded in a position.
+    pub index: u64,
+    /// Whether the partition has a leaf at the floor or above it.
+    pub has_leaves: bool,
+}
+
 /// Access to floors, from [`Ledger::floors`].
 #[derive(Clone, Copy)]
 pub struct Floors<'a> {
@@ -33,17 +46,29 @@ pub struct Floors<'a> {
 }
 
 impl Floors<'_> {
-    /// Returns the floors of some subscriptions in a partition, as (subscription number, floor). A subscription whose creation
-    /// is not finished has none.
-    pub async fn read(self, subscriptions: &[i64], partition: u32) -> Result<Vec<(i64, u64)>, LedgerError> {
+    /// Returns the floors of some (subscription number, partition) pairs. A subscription whose creation is not finished has none.
+    /// A row that is not of its form is an error of its own, [`LedgerError::Corrupt`].
+    pub async fn read(self, assignments: &[(i64, u32)]) -> Result<Vec<Result<Floor, LedgerError>>, LedgerError> {
         let rows = sqlx::query!(
-            "-- floors
-            SELECT subscription_no, floor FROM sealbus.floors WHERE subscription_no = ANY ($1) AND partition = $2",
-            subscriptions,
-            PARTITION.integer(partition)?,
+            r#"-- floors
+            SELECT f.subscription_no, f.partition, f.floor, EXISTS (
+                SELECT FROM sealbus.log_leaves l WHERE l.log_id = $3 AND l.partition = f.partition AND l.leaf_index >= f.floor
+            ) AS "has_leaves!"
+            FROM unnest($1::bigint[], $2::integer[]) AS held (subscription_no, partition)
+            JOIN sealbus.floors f ON f.subscription_no = held.subscription_no AND f.partition = held.partition"#,
+            &assignments.iter().map(|(subscription_no, _)| *subscription_no).collect::<Vec<_>>(),
+            &assignments.iter().map(|(_, number)| PARTITION.integer(*number)).collect::<Result<Vec<_>, _>>()?,
+            self.ledger.deployment().log_id,
         );
-        let floors = rows.fetch_all(self.ledger.background()).await?.into_iter();
-        floors.map(|row| Ok((row.subscription_no, FLOOR.of_row(row.subscription_no).read(row.floor)?))).collect()
+        let floors = rows.fetch_all(self.ledger.background()).await?.into_iter().map(|row| {
+            Ok(Floor {
+                subscription_no: row.subscription_no,
+                partition: PARTITION.of_row(row.subscription_no).read(row.partition)?,
+                index: FLOOR.of_row(row.subscription_no).read(row.floor)?,
+                has_leaves: row.has_leaves,
+            })
+        });
+        Ok(floors.collect())
     }
 
     /// Returns up to `limit` leaves of a partition in log order, beginning at `from_index`, up to the first leaf that was
@@ -84,11 +109,15 @@ impl Floors<'_> {
         leaves.collect()
     }
 
-    /// Moves a floor from `old` to `new`. Returns whether it did; the floor must still be at `old`.
+    /// Moves a floor from `old` to `new`. Returns whether it did; the floor must still be at `old`, and its row not locked.
     pub async fn advance(self, subscription_no: i64, partition: u32, old: u64, new: u64) -> Result<bool, LedgerError> {
         let moved = sqlx::query!(
             "-- advance_floor
-            UPDATE sealbus.floors SET floor = $4 WHERE subscription_no = $1 AND partition = $2 AND floor = $3",
+            WITH free AS (
+                SELECT FROM sealbus.floors WHERE subscription_no = $1 AND partition = $2 AND floor = $3 FOR UPDATE SKIP LOCKED
+            )
+            UPDATE sealbus.floors SET floor = $4
+            WHERE subscription_no = $1 AND partition = $2 AND floor = $3 AND EXISTS (SELECT FROM free)",
             subscription_no,
             PARTITION.integer(partition)?,
             FLOOR.bigint(old)?,

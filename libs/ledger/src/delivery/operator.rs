@@ -5,6 +5,7 @@
 //! the command. So the chain records what an operator did, and a command that comes too late changes nothing.
 
 use sealbus_core::canonical;
+use sealbus_core::event::Header;
 use sealbus_core::hash::Hash;
 use sealbus_core::names::{Plan, Subscription, Tenant};
 use serde_json::json;
@@ -15,7 +16,7 @@ use crate::delivery::command::{OperatorAction, OperatorCommand};
 use crate::delivery::dead_letters::{BlockedDetail, BlockedPosition, DeadLetters};
 use crate::delivery::positions::{LeaseEpoch, NEXT_SEQ, Position, PositionState, Positions};
 use crate::own_event::{is_reason, own_event};
-use crate::pg::Column;
+use crate::pg::{Column, bound};
 
 /// The position that a command is for, who gives the command, and why.
 #[derive(Clone, Debug)]
@@ -51,8 +52,15 @@ pub enum CommandError {
         hint: &'static str,
     },
     /// The event that is to count is not in the plan's chain.
-    #[error("event {0} is not in the ledger's chain of the plan; only an event of the ledger can be named")]
-    NotInLedger(Hash),
+    #[error(
+        "event {0} with hash {1} is not in the ledger's chain of the plan; only an event of the ledger can be named"
+    )]
+    NotInLedger(u64, Hash),
+    /// The ledger has neither the event that is to be skipped, nor one after it.
+    #[error(
+        "the ledger lacks event {0} and has none after it; redrive the plan, which then no longer waits for the event"
+    )]
+    NothingToSkip(u64),
     /// The reason is empty, too long, or contains U+0000.
     #[error("the reason must have 1 to 2,000 characters, without U+0000")]
     Reason,
@@ -82,6 +90,7 @@ impl DeadLetters<'_> {
             return Err(CommandError::Reason);
         }
         let OperatorRequest { subscription, tenant, plan, .. } = request.clone();
+        let origin = &self.ledger.deployment().origin;
         let Some(BlockedDetail { position, .. }) = self.find(&subscription, &tenant, &plan).await? else {
             return Err(CommandError::NotBlocked(subscription, tenant, plan));
         };
@@ -95,10 +104,19 @@ impl DeadLetters<'_> {
                 return wrong_state("settle the fork by naming the event that counts");
             }
             (OperatorAction::Redrive, _) => ("delivery.redriven", seq),
-            (OperatorAction::Skip, _) => ("delivery.skipped", seq),
-            (OperatorAction::Settle { event_hash }, PositionState::Fork) => {
-                let named = self.seq_of(request, event_hash).await?.ok_or(CommandError::NotInLedger(event_hash))?;
-                ("delivery.fork_settled", named)
+            (OperatorAction::Skip, _) => {
+                let history = self.ledger.history();
+                let plan_no = history.plan_no(tenant.as_str(), plan.as_str()).await?;
+                let plan_no = plan_no.ok_or(CommandError::NothingToSkip(seq))?;
+                let target = self.ledger.positions().after_skip(plan_no, seq).await?;
+                target.ok_or(CommandError::NothingToSkip(seq))?;
+                ("delivery.skipped", seq)
+            }
+            (OperatorAction::Settle { event_seq, event_hash }, PositionState::Fork) => {
+                if self.hash_at(request, event_seq).await? != Some(event_hash) {
+                    return Err(CommandError::NotInLedger(event_seq, event_hash));
+                }
+                ("delivery.fork_settled", event_seq)
             }
             (OperatorAction::Settle { .. }, _) => {
                 return wrong_state("there is no fork to settle; redrive or skip the event");
@@ -106,10 +124,9 @@ impl DeadLetters<'_> {
         };
         let mut data =
             json!({ "subscription": subscription, "plan": plan, "seq": named_seq, "reason": request.reason });
-        if let OperatorAction::Settle { event_hash } = action {
+        if let OperatorAction::Settle { event_hash, .. } = action {
             data["hash"] = json!(event_hash);
         }
-        let origin = &self.ledger.deployment().origin;
         let events = vec![own_event(origin, event_type, &request.actor, canonical::write(&data))];
         let call = Call { tenant, plan: Plan::deliveries(), expect: Expect::Any, events };
         appender.append(call).await.map_err(CommandError::Append)?;
@@ -117,17 +134,15 @@ impl DeadLetters<'_> {
         if self.set_command(request, &position, &command).await? { Ok(named_seq) } else { Err(CommandError::Moved) }
     }
 
-    async fn seq_of(self, request: &OperatorRequest, event_hash: Hash) -> Result<Option<u64>, LedgerError> {
-        let seq = sqlx::query_scalar!(
-            "-- seq_of
-            SELECT e.seq FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
-            WHERE p.tenant = $1 AND p.plan = $2 AND e.event_hash = $3",
-            request.tenant.as_str(),
-            request.plan.as_str(),
-            event_hash.as_bytes().as_slice(),
-        );
-        let seq = seq.fetch_optional(self.ledger.background()).await?;
-        seq.map(|seq| Column::new("events", "seq").read(seq)).transpose()
+    /// Returns the hash of the ledger's event with this seq, or the genesis of the plan for seq 0.
+    pub async fn hash_at(self, request: &OperatorRequest, seq: u64) -> Result<Option<Hash>, LedgerError> {
+        let (tenant, plan) = (request.tenant.as_str(), request.plan.as_str());
+        if seq == 0 {
+            return Ok(Some(Header::genesis(&self.ledger.deployment().origin, tenant, plan)));
+        }
+        let history = self.ledger.history();
+        let Some(plan_no) = history.plan_no(tenant, plan).await? else { return Ok(None) };
+        Ok(history.event_hashes(plan_no, &[seq]).await?.remove(&seq))
     }
 
     async fn set_command(
@@ -154,8 +169,33 @@ impl DeadLetters<'_> {
 }
 
 impl Positions<'_> {
+    /// Returns where a position is after event `seq` was skipped: the seq to apply next, and the hash of the event before it.
+    ///
+    /// An event that the ledger lacks or damaged is passed over together with all that the ledger lacks directly after it: the
+    /// next event that it has says what its predecessor was. Returns `None` if there is no such event.
+    pub async fn after_skip(self, plan_no: i64, seq: u64) -> Result<Option<(u64, Hash)>, LedgerError> {
+        let rows = sqlx::query!(
+            "-- after_skip
+            SELECT seq, event_hash, prev FROM sealbus.events WHERE plan_no = $1 AND seq >= $2 ORDER BY seq LIMIT 2",
+            plan_no,
+            bound(seq),
+        );
+        let (mut skipped, mut next) = (None, None);
+        for row in rows.fetch_all(self.ledger.background()).await? {
+            let stored: u64 = Column::new("events", "seq").of_row(plan_no).read(row.seq)?;
+            if stored == seq {
+                skipped = Hash::from_slice(&row.event_hash).map(|hash| (seq + 1, hash));
+            } else if next.is_none() {
+                next = Hash::from_slice(&row.prev).map(|prev| (stored, prev));
+            }
+        }
+        Ok(next.filter(|(stored, _)| *stored == seq + 1).or(skipped).or(next))
+    }
+
     /// Carries out an operator command: the position becomes parked at `next_seq` after `last_hash`, without attempts and due
     /// at once. Returns whether it did; the position must still be as it was read, including the command.
+    ///
+    /// Events that were acknowledged and that the ledger no longer has are not waited for any more.
     pub async fn resume(
         self,
         subscription_no: i64,
@@ -164,22 +204,40 @@ impl Positions<'_> {
         next_seq: u64,
         last_hash: Hash,
     ) -> Result<bool, LedgerError> {
-        let resumed = sqlx::query!(
-            "-- resume
-            UPDATE sealbus.positions
-            SET next_seq = $5, last_hash = $6, state = 'parked', attempts = 0, next_at = clock_timestamp(), ask = NULL,
-                first_error = NULL, last_error = NULL, epoch = $7, moved_at = clock_timestamp()
-            WHERE subscription_no = $1 AND plan_no = $2 AND next_seq = $3 AND state = $4 AND ask = $8",
+        let mut transaction = self.ledger.background().begin().await?;
+        let locked = sqlx::query!(
+            "-- lock_commanded
+            SELECT plan_no FROM sealbus.positions
+            WHERE subscription_no = $1 AND plan_no = $2 AND next_seq = $3 AND state = $4 AND ask = $5 FOR UPDATE",
             subscription_no,
             from.plan_no,
             NEXT_SEQ.bigint(from.next_seq)?,
             from.state.as_str(),
+            from.command.as_ref().map(OperatorCommand::to_json),
+        );
+        if locked.fetch_optional(&mut *transaction).await?.is_none() {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        // The head is read by a statement that begins after the row was locked, so that it is at or above every event that was
+        // noted in the row.
+        sqlx::query!(
+            "-- resume
+            UPDATE sealbus.positions
+            SET next_seq = $3, last_hash = $4, state = 'parked', attempts = 0, next_at = clock_timestamp(), ask = NULL,
+                seen_seq = least(seen_seq, (SELECT coalesce(max(e.seq), 0) FROM sealbus.events e WHERE e.plan_no = $2)),
+                first_error = NULL, last_error = NULL, epoch = $5, moved_at = clock_timestamp()
+            WHERE subscription_no = $1 AND plan_no = $2",
+            subscription_no,
+            from.plan_no,
             NEXT_SEQ.bigint(next_seq)?,
             last_hash.as_bytes().as_slice(),
             lease.epoch,
-            from.command.as_ref().map(OperatorCommand::to_json),
-        );
-        Ok(resumed.execute(self.ledger.background()).await?.rows_affected() > 0)
+        )
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 
     /// Clears a command that cannot be carried out, for example because it is for another event than the position's next one.

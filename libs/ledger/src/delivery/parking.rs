@@ -14,6 +14,15 @@ use crate::pg::Column;
 
 const PARTITION: Column = Column::new("plans", "partition");
 
+/// What a statement does about a position whose row another transaction has locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locked {
+    /// The statement waits for the row.
+    Wait,
+    /// The statement leaves the row out, as if the position were not where it was read.
+    Skip,
+}
+
 /// How to set a position aside.
 #[derive(Clone, Debug)]
 pub struct SetAside<'a> {
@@ -128,22 +137,28 @@ impl Positions<'_> {
         subscription_no: i64,
         lease: &LeaseEpoch,
         plans: &[(&Position, u64)],
+        locked: Locked,
     ) -> Result<Vec<i64>, LedgerError> {
         let (known, new): (Vec<_>, Vec<_>) = plans.iter().partition(|(from, _)| from.stored);
         let mut deferred = Vec::with_capacity(plans.len());
         if !known.is_empty() {
             let plan_nos = sqlx::query_scalar!(
                 "-- defer
+                WITH free AS (
+                    SELECT plan_no FROM sealbus.positions WHERE $6 AND subscription_no = $1 AND plan_no = ANY ($3) FOR UPDATE SKIP LOCKED
+                )
                 UPDATE sealbus.positions pos
                 SET state = 'behind', seen_seq = greatest(pos.seen_seq, pos.next_seq, b.seen_seq), next_at = clock_timestamp(), epoch = $2
                 FROM unnest($3::bigint[], $4::bigint[], $5::bigint[]) AS b (plan_no, next_seq, seen_seq)
                 WHERE pos.subscription_no = $1 AND pos.plan_no = b.plan_no AND pos.next_seq = b.next_seq AND pos.state = 'live'
+                    AND (NOT $6 OR pos.plan_no IN (SELECT plan_no FROM free))
                 RETURNING pos.plan_no",
                 subscription_no,
                 lease.epoch,
                 &known.iter().map(|(from, _)| from.plan_no).collect::<Vec<_>>(),
                 &bigints(known.iter().map(|(from, _)| from.next_seq))?,
                 &bigints(known.iter().map(|(_, seen)| *seen))?,
+                locked == Locked::Skip,
             );
             deferred.extend(plan_nos.fetch_all(self.ledger.background()).await?);
         }
@@ -172,39 +187,54 @@ impl Positions<'_> {
 
     /// Records, for plans whose position is not live, the highest seq that the position still has to apply. Returns the numbers
     /// of the plans whose row was updated: their events up to that seq may be acknowledged, or passed by the sweep.
-    pub async fn mark_seen(self, subscription_no: i64, plans: &[(i64, u64)]) -> Result<Vec<i64>, LedgerError> {
+    pub async fn mark_seen(
+        self,
+        subscription_no: i64,
+        plans: &[(i64, u64)],
+        locked: Locked,
+    ) -> Result<Vec<i64>, LedgerError> {
         let hit = sqlx::query_scalar!(
             "-- mark_seen
+            WITH free AS (
+                SELECT plan_no FROM sealbus.positions WHERE $4 AND subscription_no = $1 AND plan_no = ANY ($2) FOR UPDATE SKIP LOCKED
+            )
             UPDATE sealbus.positions pos SET seen_seq = greatest(pos.seen_seq, s.seq)
             FROM (SELECT plan_no, max(seq) AS seq FROM unnest($2::bigint[], $3::bigint[]) AS s (plan_no, seq) GROUP BY plan_no) s
-            WHERE pos.subscription_no = $1 AND pos.plan_no = s.plan_no AND pos.state <> 'live' RETURNING pos.plan_no",
+            WHERE pos.subscription_no = $1 AND pos.plan_no = s.plan_no AND pos.state <> 'live'
+                AND (NOT $4 OR pos.plan_no IN (SELECT plan_no FROM free))
+            RETURNING pos.plan_no",
             subscription_no,
             &plans.iter().map(|(plan_no, _)| *plan_no).collect::<Vec<_>>(),
             &bigints(plans.iter().map(|(_, seq)| *seq))?,
+            locked == Locked::Skip,
         );
         Ok(hit.fetch_all(self.ledger.background()).await?)
     }
 
-    /// Returns up to `limit` positions of some (subscription, partition) pairs that are due now, those that fell due first.
+    /// Returns the positions of some (subscription, partition) pairs that are due now: up to `limit` of each subscription, those
+    /// that fell due first. A position in a state that this release does not know is never due.
     ///
     /// It reads at most `limit` rows of each pair, by the index in which they are ordered by the time when they are due.
     pub async fn due(self, assignments: &[(i64, u32)], limit: u32) -> Result<Vec<DuePlan>, LedgerError> {
         let rows = sqlx::query!(
-            "-- due_plans
-            SELECT due.subscription_no, p.partition, p.tenant, p.plan, p.plan_no
-            FROM (
-                SELECT pos.subscription_no, pos.plan_no, pos.next_at
-                FROM unnest($1::bigint[], $2::integer[]) AS held (subscription_no, partition)
+            r#"-- due_plans
+            WITH held AS (
+                SELECT subscription_no, array_agg(partition) AS partitions
+                FROM unnest($1::bigint[], $2::integer[]) AS held (subscription_no, partition) GROUP BY subscription_no
+            )
+            SELECT held.subscription_no AS "subscription_no!", p.partition, p.tenant, p.plan, p.plan_no
+            FROM held CROSS JOIN LATERAL (
+                SELECT pos.plan_no, pos.next_at FROM unnest(held.partitions) AS part (number)
                 CROSS JOIN LATERAL (
-                    SELECT pos.subscription_no, pos.plan_no, pos.next_at FROM sealbus.positions pos
-                    WHERE pos.subscription_no = held.subscription_no AND pos.partition = held.partition AND pos.state <> 'live'
-                        AND pos.next_at <= statement_timestamp()
+                    SELECT pos.plan_no, pos.next_at FROM sealbus.positions pos
+                    WHERE pos.subscription_no = held.subscription_no AND pos.partition = part.number AND pos.state <> 'live'
+                        AND pos.state IN ('behind', 'parked', 'dead', 'fork') AND pos.next_at <= statement_timestamp()
                     ORDER BY pos.next_at LIMIT $3
                 ) pos
                 ORDER BY pos.next_at LIMIT $3
             ) due
             JOIN sealbus.plans p ON p.plan_no = due.plan_no
-            ORDER BY due.next_at",
+            ORDER BY due.next_at"#,
             &assignments.iter().map(|(subscription_no, _)| *subscription_no).collect::<Vec<_>>(),
             &assignments.iter().map(|(_, number)| PARTITION.integer(*number)).collect::<Result<Vec<_>, _>>()?,
             i64::from(limit),

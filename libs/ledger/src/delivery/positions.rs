@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sealbus_core::event::Header;
 use sealbus_core::hash::Hash;
+use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::delivery::command::OperatorCommand;
@@ -16,6 +17,7 @@ use crate::pg::Column;
 use crate::{Ledger, LedgerError};
 
 pub(super) const NEXT_SEQ: Column = Column::new("positions", "next_seq");
+pub(super) const LAST_HASH: Column = Column::new("positions", "last_hash");
 pub(super) const SEEN_SEQ: Column = Column::new("positions", "seen_seq");
 pub(super) const ATTEMPTS: Column = Column::new("positions", "attempts");
 
@@ -117,6 +119,58 @@ pub struct Retention {
     pub attempts: Duration,
 }
 
+/// A row of `positions` as one statement reads it, with what the floor and the ledger say about its plan.
+struct PositionRow {
+    plan_no: i64,
+    tenant: String,
+    plan: String,
+    next_seq: Option<i64>,
+    last_hash: Option<Vec<u8>>,
+    seen_seq: Option<i64>,
+    state: Option<String>,
+    attempts: Option<i32>,
+    ask: Option<Value>,
+    /// The highest sealed seq below the floor, if there is no row.
+    below: Option<i64>,
+    /// The hash of the ledger's event before the next one.
+    ledger_hash: Option<Vec<u8>>,
+}
+
+impl PositionRow {
+    fn into_position(self, origin: &str) -> Result<Position, LedgerError> {
+        let plan_no = self.plan_no;
+        let below = self.below.map(|seq| Column::new("log_leaves", "seq").of_row(plan_no).read::<_, u64>(seq));
+        let stored = self.next_seq.map(|seq| NEXT_SEQ.of_row(plan_no).read(seq)).transpose()?;
+        let next_seq = match stored {
+            Some(next_seq) => next_seq,
+            None => below.transpose()?.unwrap_or(0) + 1,
+        };
+        let in_ledger = match next_seq {
+            1 => Some(Header::genesis(origin, &self.tenant, &self.plan)),
+            // A stored hash that is not 32 bytes long is no event of the ledger.
+            _ => self.ledger_hash.as_deref().and_then(Hash::from_slice),
+        };
+        let applied = match self.last_hash.as_deref() {
+            Some(stored) => Some(LAST_HASH.of_row(plan_no).hash(stored)?),
+            None => in_ledger,
+        };
+        Ok(Position {
+            plan_no,
+            next_seq,
+            last_hash: applied.unwrap_or(Hash([0; 32])),
+            seen_seq: SEEN_SEQ.of_row(plan_no).read(self.seen_seq.unwrap_or(0))?,
+            state: match self.state.as_deref() {
+                Some(word) => PositionState::stored(plan_no, word)?,
+                None => PositionState::Live,
+            },
+            stored: stored.is_some(),
+            attempts: ATTEMPTS.of_row(plan_no).read(self.attempts.unwrap_or(0))?,
+            command: self.ask.map(|ask| OperatorCommand::stored(plan_no, ask)).transpose()?,
+            agrees: applied.is_some() && applied == in_ledger,
+        })
+    }
+}
+
 /// Access to positions, from [`Ledger::positions`].
 #[derive(Clone, Copy)]
 pub struct Positions<'a> {
@@ -127,9 +181,15 @@ impl Positions<'_> {
     /// Returns the positions of a subscription in some plans, by plan number. A subscription without a floor has no position.
     ///
     /// The position in a plan without a row is 1 + the highest sealed seq below the floor. Row and floor are read in one
-    /// statement, never from a cached floor (`docs/spec/protocol.md#consume-5`).
-    pub async fn read(self, subscription_no: i64, plan_nos: &[i64]) -> Result<HashMap<i64, Position>, LedgerError> {
-        let rows = sqlx::query!(
+    /// statement, never from a cached floor (`docs/spec/protocol.md#consume-5`). A row that is not of its form is an error of its
+    /// own, [`LedgerError::Corrupt`], which names the row.
+    pub async fn read(
+        self,
+        subscription_no: i64,
+        plan_nos: &[i64],
+    ) -> Result<HashMap<i64, Result<Position, LedgerError>>, LedgerError> {
+        let rows = sqlx::query_as!(
+            PositionRow,
             r#"-- read_positions
             SELECT pl.plan_no, pl.tenant, pl.plan, pos.next_seq AS "next_seq?", pos.last_hash AS "last_hash?", pos.seen_seq AS "seen_seq?",
                 pos.state AS "state?", pos.attempts AS "attempts?", pos.ask AS "ask?", below.seq AS "below?", e.event_hash AS "ledger_hash?"
@@ -148,41 +208,7 @@ impl Positions<'_> {
         .fetch_all(self.ledger.background())
         .await?;
         let origin = &self.ledger.deployment().origin;
-        let mut positions = HashMap::with_capacity(rows.len());
-        for row in rows {
-            let plan_no = row.plan_no;
-            let below = row.below.map(|seq| Column::new("log_leaves", "seq").of_row(plan_no).read::<_, u64>(seq));
-            let stored = row.next_seq.map(|seq| NEXT_SEQ.of_row(plan_no).read(seq)).transpose()?;
-            let next_seq = match stored {
-                Some(next_seq) => next_seq,
-                None => below.transpose()?.unwrap_or(0) + 1,
-            };
-            let in_ledger = match next_seq {
-                1 => Some(Header::genesis(origin, &row.tenant, &row.plan)),
-                // A stored hash that is not 32 bytes long is no event of the ledger.
-                _ => row.ledger_hash.as_deref().and_then(Hash::from_slice),
-            };
-            let applied = match row.last_hash.as_deref() {
-                Some(stored) => Some(Column::new("positions", "last_hash").of_row(plan_no).hash(stored)?),
-                None => in_ledger,
-            };
-            let position = Position {
-                plan_no,
-                next_seq,
-                last_hash: applied.unwrap_or(Hash([0; 32])),
-                seen_seq: SEEN_SEQ.of_row(plan_no).read(row.seen_seq.unwrap_or(0))?,
-                state: match row.state.as_deref() {
-                    Some(word) => PositionState::stored(plan_no, word)?,
-                    None => PositionState::Live,
-                },
-                stored: stored.is_some(),
-                attempts: ATTEMPTS.of_row(plan_no).read(row.attempts.unwrap_or(0))?,
-                command: row.ask.map(|ask| OperatorCommand::stored(plan_no, ask)).transpose()?,
-                agrees: applied.is_some() && applied == in_ledger,
-            };
-            positions.insert(plan_no, position);
-        }
-        Ok(positions)
+        Ok(rows.into_iter().map(|row| (row.plan_no, row.into_position(origin))).collect())
     }
 
     /// Prunes up to `limit` positions of a subscription, those with the lowest plan numbers above `after`. Returns the number of
@@ -190,7 +216,8 @@ impl Positions<'_> {
     ///
     /// It deletes rows that say no more than the floor does: live ones that have not moved for `idle`, whose last applied event is
     /// sealed below the floor and is the ledger's event. The attempts of their plans are deleted too, and of the other plans those
-    /// attempts at applied events that are older than the retention (`docs/spec/protocol.md#consume-6`).
+    /// attempts at applied events that are older than the retention (`docs/spec/protocol.md#consume-6`). Rows that another
+    /// transaction has locked are left out.
     pub async fn prune(
         self,
         subscription_no: i64,
@@ -209,7 +236,9 @@ impl Positions<'_> {
                 JOIN sealbus.floors f ON f.subscription_no = $1 AND f.partition = p.partition
                 JOIN sealbus.log_leaves l ON l.log_id = $4 AND l.plan_no = pos.plan_no AND l.seq = pos.next_seq - 1 AND l.leaf_index < f.floor
                 JOIN sealbus.events e ON e.plan_no = pos.plan_no AND e.seq = pos.next_seq - 1 AND e.event_hash = pos.last_hash
+                JOIN sealbus.positions own ON own.subscription_no = $1 AND own.plan_no = pos.plan_no
                 WHERE pos.state = 'live' AND pos.moved_at <= clock_timestamp() - make_interval(secs => $5)
+                FOR UPDATE OF own SKIP LOCKED
             ), pruned AS (
                 DELETE FROM sealbus.positions pos USING at_rest
                 WHERE pos.subscription_no = $1 AND pos.plan_no = at_rest.plan_no AND pos.state = 'live' AND pos.next_seq = at_rest.next_seq

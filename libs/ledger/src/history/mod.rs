@@ -4,6 +4,7 @@
 //! sealed. Nothing is verified here. The caller bounds each page. Pages of a plan are ordered by seq and pages of all events by
 //! log index, so that a cursor stays valid after a restore or a failover.
 
+mod bounded;
 mod export;
 mod lookup;
 pub(crate) mod record;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sealbus_core::names::Subscription;
 use sealbus_ledger::Ledger;
+use sealbus_ledger::delivery::parking::Locked;
 use sealbus_ledger::delivery::positions::Retention;
 use sealbus_ledger::delivery::subscriptions::Start;
 use sealbus_ledger::history::PageQuery;
@@ -191,7 +192,7 @@ async fn positions_of_a_few_plans_are_read_by_their_index() {
 async fn attempts_and_seen_seqs_of_a_plan_are_found_by_their_index() {
     let mark = async |ledger: &Ledger, audit| {
         let attempts = ledger.positions().attempts(audit, 10, 2).await.unwrap().len();
-        (ledger.positions().mark_seen(audit, &[(10, 7)]).await.unwrap().len(), attempts)
+        (ledger.positions().mark_seen(audit, &[(10, 7)], Locked::Wait).await.unwrap().len(), attempts)
     };
     let (found, rows) = planned_while_empty(mark).await;
     assert_eq!(found, (1, 1));

@@ -21,7 +21,7 @@ async fn a_corrupt_position_is_an_error_that_names_table_column_and_row() {
     ] {
         scene.set(change).await;
         let read = scene.test.ledger.positions().read(scene.subscription_no, &[row]).await;
-        let error = read.unwrap_err().to_string();
+        let error = read.unwrap().remove(&row).unwrap().unwrap_err().to_string();
         assert!(error.starts_with(&fault), "{change}: {error}");
         let restore = "DELETE FROM sealbus.positions; INSERT INTO sealbus.positions SELECT * FROM public.backup";
         scene.test.postgres.admin(restore).await;
@@ -34,7 +34,7 @@ async fn a_corrupt_subscription_or_floor_is_an_error_that_names_table_column_and
     let scene = Scene::with(1).await;
     let (row, postgres) = (scene.subscription_no, &scene.test.postgres);
     postgres.admin("UPDATE sealbus.floors SET floor = -1").await;
-    let error = scene.test.ledger.floors().read(&[row], 0).await.unwrap_err().to_string();
+    let error = scene.test.ledger.floors().read(&[(row, 0)]).await.unwrap().remove(0).unwrap_err().to_string();
     assert_eq!(error, format!("floors.floor of row {row} is invalid: -1 is not a u64"));
     postgres.admin("ALTER TABLE sealbus.subscriptions DROP CONSTRAINT subscriptions_start_check").await;
     postgres.admin("UPDATE sealbus.subscriptions SET start = 'tomorrow'").await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealbus_ledger::delivery::parking::SetAside;
+use sealbus_ledger::delivery::parking::{Locked, SetAside};
 use sealbus_ledger::delivery::positions::{Move, PositionState, Retention, advance};
 use sealbus_testkit::events::numbered as draft;
 use sealbus_testkit::ledger::call;
@@ -51,7 +51,7 @@ async fn a_first_row_needs_the_epoch_of_the_lease() {
             .test
             .ledger
             .positions()
-            .defer(scene.subscription_no, &former_lease, &[(&fresh, 1)])
+            .defer(scene.subscription_no, &former_lease, &[(&fresh, 1)], Locked::Wait)
             .await
             .unwrap()
             .is_empty()
@@ -83,7 +83,7 @@ async fn positions_in_one_transaction_move_together_or_not_at_all() {
     let other_no = scene.test.ledger.history().plan_no("acme", "order-2").await.unwrap().unwrap();
     let positions =
         scene.test.ledger.positions().read(scene.subscription_no, &[scene.plan_no, other_no]).await.unwrap();
-    let (mine, other) = (&positions[&scene.plan_no], &positions[&other_no]);
+    let [mine, other] = [scene.plan_no, other_no].map(|plan_no| positions[&plan_no].as_ref().unwrap());
     assert!(scene.step(&scene.lease, mine, 2).await);
     let other_hash = scene.test.ledger.history().range(other_no, 1, 1, 1).await.unwrap()[0].event_hash;
     let moves = [
@@ -93,7 +93,8 @@ async fn positions_in_one_transaction_move_together_or_not_at_all() {
     let mut transaction = scene.test.ledger.effects().begin().await.unwrap();
     assert!(!advance(&mut transaction, scene.subscription_no, &scene.lease, &moves).await.unwrap());
     transaction.rollback().await.unwrap();
-    assert!(!scene.test.ledger.positions().read(scene.subscription_no, &[other_no]).await.unwrap()[&other_no].stored);
+    let other = scene.test.ledger.positions().read(scene.subscription_no, &[other_no]).await.unwrap();
+    assert!(!other[&other_no].as_ref().unwrap().stored);
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ async fn a_command_is_appended_as_an_event_and_makes_the_position_due() {
         ledger.dead_letters().issue(appender, &operator_request(""), OperatorAction::Redrive).await,
         Err(CommandError::Reason)
     ));
-    let settle = OperatorAction::Settle { event_hash: scene.hash(1) };
+    let settle = OperatorAction::Settle { event_seq: 1, event_hash: scene.hash(1) };
     assert!(matches!(
         ledger.dead_letters().issue(appender, &operator_request("r"), settle).await,
         Err(CommandError::WrongState { .. })
@@ -130,21 +130,25 @@ async fn a_fork_is_settled_by_an_event_that_the_ledger_holds() {
         ledger.dead_letters().issue(appender, &operator_request("r"), OperatorAction::Redrive).await,
         Err(CommandError::WrongState { .. })
     ));
-    let foreign = OperatorAction::Settle { event_hash: Hash([7; 32]) };
+    let foreign = OperatorAction::Settle { event_seq: 2, event_hash: Hash([7; 32]) };
     assert!(matches!(
         ledger.dead_letters().issue(appender, &operator_request("r"), foreign).await,
-        Err(CommandError::NotInLedger(_))
+        Err(CommandError::NotInLedger(..))
     ));
     let event_hash = scene.hash(2);
     assert_eq!(
         ledger
             .dead_letters()
-            .issue(appender, &operator_request("the ledger is right"), OperatorAction::Settle { event_hash })
+            .issue(
+                appender,
+                &operator_request("the ledger is right"),
+                OperatorAction::Settle { event_seq: 2, event_hash }
+            )
             .await
             .unwrap(),
         2
     );
-    let action = OperatorAction::Settle { event_hash };
+    let action = OperatorAction::Settle { event_seq: 2, event_hash };
     assert_eq!(scene.position().await.command, Some(OperatorCommand { seq: 3, action }));
     let page = PageQuery { limit: 10, ..PageQuery::default() };
     let events = ledger.history().page(&tenant("acme"), &Plan::deliveries(), &page).await.unwrap().records;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sealbus_ledger::delivery::dead_letters::BlockedQuery;
-use sealbus_ledger::delivery::parking::SetAside;
+use sealbus_ledger::delivery::parking::{Locked, SetAside};
 use sealbus_ledger::delivery::positions::PositionState;
 
 use crate::scene::Scene;
@@ -19,14 +19,21 @@ async fn an_event_that_arrives_while_its_plan_is_unparked_is_not_lost() {
     assert!(scene.step(&scene.lease, &scene.position().await, 3).await);
     // If the event is recorded as seen first, the plan is not unparked before the event is applied.
     assert_eq!(
-        ledger.positions().mark_seen(scene.subscription_no, &[(scene.plan_no, 3)]).await.unwrap(),
+        ledger.positions().mark_seen(scene.subscription_no, &[(scene.plan_no, 3)], Locked::Wait).await.unwrap(),
         [scene.plan_no]
     );
     assert!(!ledger.positions().unpark(scene.subscription_no, scene.plan_no).await.unwrap());
     assert!(scene.step(&scene.lease, &scene.position().await, 4).await);
     assert!(ledger.positions().unpark(scene.subscription_no, scene.plan_no).await.unwrap());
     // If the plan is unparked first, the event is not recorded as seen, so its message may not be acknowledged.
-    assert!(ledger.positions().mark_seen(scene.subscription_no, &[(scene.plan_no, 4)]).await.unwrap().is_empty());
+    assert!(
+        ledger
+            .positions()
+            .mark_seen(scene.subscription_no, &[(scene.plan_no, 4)], Locked::Wait)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(scene.position().await.state, PositionState::Live);
 }
 
@@ -35,11 +42,20 @@ async fn seen_seq_never_decreases_and_takes_the_highest_of_a_plan() {
     let scene = Scene::with(5).await;
     let fresh = scene.position().await;
     assert_eq!(
-        scene.test.ledger.positions().defer(scene.subscription_no, &scene.lease, &[(&fresh, 3)]).await.unwrap(),
+        scene
+            .test
+            .ledger
+            .positions()
+            .defer(scene.subscription_no, &scene.lease, &[(&fresh, 3)], Locked::Wait)
+            .await
+            .unwrap(),
         [scene.plan_no]
     );
     let seen = [(scene.plan_no, 5), (scene.plan_no, 2)];
-    assert_eq!(scene.test.ledger.positions().mark_seen(scene.subscription_no, &seen).await.unwrap(), [scene.plan_no]);
+    assert_eq!(
+        scene.test.ledger.positions().mark_seen(scene.subscription_no, &seen, Locked::Wait).await.unwrap(),
+        [scene.plan_no]
+    );
     assert_eq!(scene.position().await.seen_seq, 5);
     assert!(scene.park(&scene.position().await, 1).await);
     assert_eq!(scene.position().await.seen_seq, 5);

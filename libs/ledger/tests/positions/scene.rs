@@ -67,6 +67,7 @@ impl Scene {
             .unwrap()
             .remove(&self.plan_no)
             .unwrap()
+            .unwrap()
     }
 
     /// Moves the position in a separate transaction. Returns whether the position moved.

@@ -5,9 +5,11 @@ mod jsonl;
 mod postgres;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealbus_consumer::Handler;
 use sealbus_ledger::Ledger;
+use sealbus_ledger::delivery::effects::EffectLimits;
 use serde::Deserialize;
 
 use self::flaky::Flaky;
@@ -58,10 +60,10 @@ impl SinkSpec {
         }
     }
 
-    /// Prepares what the sink writes to, and returns its handler.
-    pub(crate) async fn handler(&self, ledger: &Ledger, schema: &str) -> Result<Handler, SinkError> {
+    /// Prepares what the sink writes to, and returns its handler, a call of which may take `limit`.
+    pub(crate) async fn handler(&self, ledger: &Ledger, schema: &str, limit: Duration) -> Result<Handler, SinkError> {
         match self {
-            Self::Postgres(spec) => postgres::handler(spec, ledger, schema).await,
+            Self::Postgres(spec) => postgres::handler(spec, ledger, schema, EffectLimits::of_call(limit)).await,
             Self::Jsonl(spec) => Ok(Handler::External(Arc::new(spec.clone()))),
             Self::Flaky(spec) => Ok(Handler::External(Arc::new(Flaky::new(spec.clone())))),
         }

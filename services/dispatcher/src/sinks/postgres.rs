@@ -4,13 +4,16 @@
 //! table is in another database. There each event is inserted at least once, and the unique (tenant, plan, seq) makes
 //! it one row.
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sealbus_consumer::{Delivery, ExternalEffect, Handler, HandlerError, LedgerEffect};
+use sealbus_ledger::delivery::effects::{EffectLimits, LentConnection};
 use sealbus_ledger::{Lane, Ledger};
 use serde::Deserialize;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::sync::OnceCell;
 
@@ -65,19 +68,25 @@ impl PostgresSpec {
         if self.table.starts_with("sealbus.") {
             return Err("table: schema sealbus is reserved for the ledger".into());
         }
-        if self.url.as_ref().is_some_and(|url| Lane::to_other_database(url, 1, TIMEOUT).is_err()) {
+        if self.url.as_ref().is_some_and(|url| PgConnectOptions::from_str(url).is_err()) {
             return Err("url: must have the form postgres://user:password@host/database".into());
         }
         Ok(())
     }
 }
 
-pub(super) async fn handler(spec: &PostgresSpec, ledger: &Ledger, schema: &str) -> Result<Handler, SinkError> {
+/// Prepares the table of a sink, and returns its handler. `limits` bound each statement on it.
+pub(super) async fn handler(
+    spec: &PostgresSpec,
+    ledger: &Ledger,
+    schema: &str,
+    limits: EffectLimits,
+) -> Result<Handler, SinkError> {
     let failed = |source| SinkError { table: spec.table.clone(), source };
     match &spec.url {
         None => {
             let table = Table::new(&spec.table, schema);
-            table.create(ledger.effects()).await.map_err(failed)?;
+            table.create(ledger.effects(), limits).await.map_err(failed)?;
             Ok(Handler::InLedger(Arc::new(table)))
         }
         Some(url) => {
@@ -86,6 +95,7 @@ pub(super) async fn handler(spec: &PostgresSpec, ledger: &Ledger, schema: &str) 
             Ok(Handler::External(Arc::new(OtherDatabase {
                 table: Table::new(&spec.table, "public"),
                 lane,
+                limits,
                 created: OnceCell::new(),
             })))
         }
@@ -96,6 +106,7 @@ pub(super) async fn handler(spec: &PostgresSpec, ledger: &Ledger, schema: &str) 
 struct OtherDatabase {
     table: Table,
     lane: Lane,
+    limits: EffectLimits,
     created: OnceCell<()>,
 }
 
@@ -106,8 +117,17 @@ impl ExternalEffect for OtherDatabase {
     }
 
     async fn apply(&self, batch: &[Delivery]) -> Result<(), HandlerError> {
-        self.created.get_or_try_init(|| self.table.create(&self.lane)).await?;
-        self.table.insert(batch, &mut *self.lane.acquire().await?).await
+        self.created.get_or_try_init(|| self.table.create(&self.lane, self.limits)).await?;
+        // If the call is given up, the connection is closed instead of going back with a running statement.
+        let mut connection = LentConnection::acquire(&self.lane).await?;
+        let mut transaction = connection.begin(self.limits).await?;
+        let inserted = self.table.insert(batch, &mut transaction).await;
+        match &inserted {
+            Ok(()) => transaction.commit().await?,
+            Err(_) => transaction.rollback().await?,
+        }
+        connection.release();
+        inserted
     }
 }
 
@@ -141,9 +161,10 @@ impl Table {
     }
 
     /// Creates the table and its view if they do not exist.
-    async fn create(&self, lane: &Lane) -> Result<(), sqlx::Error> {
+    async fn create(&self, lane: &Lane, limits: EffectLimits) -> Result<(), sqlx::Error> {
         let Self { schema, name, .. } = self;
-        let mut transaction = lane.begin().await?;
+        let mut connection = LentConnection::acquire(lane).await?;
+        let mut transaction = connection.begin(limits).await?;
         sqlx::query("-- sink_lock\nSELECT pg_advisory_xact_lock($1)")
             .bind(SINK_LOCK)
             .execute(&mut *transaction)
@@ -181,7 +202,9 @@ impl Table {
             let view = format!("-- create_sink_view\nCREATE VIEW public.{name} AS SELECT * FROM {schema}.{name}");
             sqlx::query(AssertSqlSafe(view)).execute(&mut *transaction).await?;
         }
-        transaction.commit().await
+        transaction.commit().await?;
+        connection.release();
+        Ok(())
     }
 
     /// Inserts a row for each event, in order. A row that exists already stays as it is.

@@ -58,8 +58,12 @@ pub(crate) async fn publishes(target: &Target) -> bool {
 }
 
 /// Starts `count` tasks that repeat an attack, with a short pause after each attempt.
-fn repeat<F>(target: &Target, tasks: &mut JoinSet<()>, count: usize, attack: impl Fn(Target) -> F + Copy + Send + 'static)
-where
+fn repeat<F>(
+    target: &Target,
+    tasks: &mut JoinSet<()>,
+    count: usize,
+    attack: impl Fn(Target) -> F + Copy + Send + 'static,
+) where
     F: Future<Output = std::io::Result<()>> + Send + 'static,
 {
     for _ in 0..count {
@@ -154,7 +158,8 @@ fn many_patterns(target: &Target, tasks: &mut JoinSet<()>) {
 
 fn prefix_searches(target: &Target, tasks: &mut JoinSet<()>) {
     repeat(target, tasks, 16, |target| async move {
-        let mut connection = request(&target, &format!("GET /v1/plans?tenant={TENANT}&prefix=l&limit=1000"), "").await?;
+        let mut connection =
+            request(&target, &format!("GET /v1/plans?tenant={TENANT}&prefix=l&limit=1000"), "").await?;
         connection.read(&mut [0; 1024]).await.map(drop)
     });
 }

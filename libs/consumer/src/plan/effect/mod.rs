@@ -161,7 +161,8 @@ async fn follow(
             return Ok(true);
         }
         let positions = context.ledger().positions();
-        let stored = positions.read(context.subscription_no, &[from.plan_no]).await?.remove(&from.plan_no);
+        let stored =
+            positions.read(context.subscription_no, &[from.plan_no]).await?.remove(&from.plan_no).transpose()?;
         let deferred_here = (from.next_seq, from.last_hash, PositionState::Deferred);
         match stored {
             Some(now) if (now.next_seq, now.last_hash, now.state) == deferred_here => from = now,

@@ -114,10 +114,11 @@ impl<M> Slots<M> {
 
     /// Ends a plan's task, and returns the messages that may be acknowledged now.
     pub(crate) fn finish(&mut self, name: &PlanName, outcome: PlanOutcome, now: Instant) -> Vec<M> {
-        let (position, replay) = match outcome {
-            PlanOutcome::Settled(position) => (Some(position), false),
-            PlanOutcome::ReplayAgain(position) => (Some(position), true),
-            PlanOutcome::Unknown => (None, false),
+        let (position, noted, replay) = match outcome {
+            PlanOutcome::Settled(position) => (Some(position), 0, false),
+            PlanOutcome::ReplayAgain(position) => (Some(position), 0, true),
+            PlanOutcome::Unknown => (None, 0, false),
+            PlanOutcome::Noted(seq) => (None, seq, false),
             PlanOutcome::Repeat(failure) => {
                 self.repeat(name, failure, None);
                 return Vec::new();
@@ -146,7 +147,12 @@ impl<M> Slots<M> {
                     freed += queued.bytes();
                     acknowledged.push(queued.message);
                 }
-                None => freed += queued.bytes(),
+                None => {
+                    freed += queued.bytes();
+                    if queued.seq() <= noted {
+                        acknowledged.push(queued.message);
+                    }
+                }
             }
         }
         slot.position = position;
