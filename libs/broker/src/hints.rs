@@ -54,6 +54,18 @@ impl Broker {
         let _ = sending.now_or_never();
     }
 
+    /// Waits until a publisher sends a hint about an event of any partition. Hints from before the call do not count, and one
+    /// that is sent while the connection is down is lost. Never returns if the connection cannot subscribe.
+    pub async fn any_hint(&self) {
+        if let Ok(mut hints) = self.client.subscribe("hint.*").await
+            && hints.unsubscribe_after(1).await.is_ok()
+            && hints.next().await.is_some()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+
     /// Subscribes to the hints of a partition. The subscription survives a reconnect.
     pub async fn hints(&self, partition: u32) -> Result<Hints, BrokerError> {
         let subscriber = self.client.subscribe(format!("hint.{partition}")).await;

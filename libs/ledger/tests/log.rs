@@ -10,9 +10,9 @@ use sealbus_core::log::signer::LogSigner;
 use sealbus_core::log::tile::{TileId, TileKind};
 use sealbus_ledger::log::{Sealed, SealingState, Signing};
 use sealbus_ledger::{Ledger, LedgerError};
-use sealbus_testkit::TestLedger;
 use sealbus_testkit::events::numbered as draft;
 use sealbus_testkit::ledger::{ORIGIN, call};
+use sealbus_testkit::{Postgres, TestLedger, eventually};
 use sqlx::{Connection, PgConnection};
 
 fn signer(test: &TestLedger) -> LogSigner {
@@ -122,7 +122,8 @@ async fn a_tree_that_does_not_continue_the_anchor_is_not_signed() {
         let refused = seal(&test.ledger, 100, Some(Signing { signer: &signer, anchored, time: 1 })).await;
         assert!(matches!(refused, Err(LedgerError::Log(_))), "{refused:?}");
         assert_eq!(test.ledger.log().size().await.unwrap(), 0, "events were sealed");
-        assert!(test.ledger.log().sign_newest(Signing { signer: &signer, anchored, time: 1 }).await.is_err());
+        let (log, signing) = (test.ledger.log(), Signing { signer: &signer, anchored, time: 1 });
+        assert!(log.sign_newest(signing, &log.basis().await.unwrap()).await.is_err());
     }
     let anchored = empty();
     let sealed =
@@ -191,9 +192,78 @@ async fn the_first_checkpoint_is_created_once() {
     append(&test, 1, 1).await;
     seal(ledger, 100, None).await.unwrap();
     let anchored = empty();
-    let newest = ledger.log().sign_newest(Signing { signer: &signer, anchored: &anchored, time: 3_000 }).await.unwrap();
+    let signing = Signing { signer: &signer, anchored: &anchored, time: 3_000 };
+    let newest = ledger.log().sign_newest(signing, &ledger.log().basis().await.unwrap()).await.unwrap().unwrap();
     ledger.log().show_checkpoint(2, &newest).await.unwrap();
     ledger.log().show_checkpoint(0, &first).await.unwrap();
     let shown = ledger.log().shown_checkpoint().await.unwrap().unwrap();
     assert_eq!(shown, (2, newest.to_string()), "a smaller checkpoint replaced a larger one");
+}
+
+#[tokio::test]
+async fn a_sealer_does_nothing_after_another_one_has_sealed_until_it_knows_the_new_tree() {
+    let test = TestLedger::start().await;
+    let (log, signer, anchored) = (test.ledger.log(), signer(&test), empty());
+    let signing = || Signing { signer: &signer, anchored: &anchored, time: 1_000 };
+    append(&test, 1, 5).await;
+    let basis = log.basis().await.unwrap();
+    let mut state = SealingState::new(basis.clone());
+
+    // Its own transactions move the basis with the tree.
+    for _ in 0..2 {
+        let sealed = log.seal_batch(2, &mut state, Some(signing())).await.unwrap();
+        assert_eq!((sealed.leaves, sealed.basis_changed), (2, false));
+        assert_eq!(state.basis(), Some(&log.basis().await.unwrap()));
+    }
+    assert_eq!(log.sign_newest(signing(), &basis).await.unwrap(), None, "an old basis was signed on");
+    assert!(log.sign_newest(signing(), state.basis().unwrap()).await.unwrap().is_some());
+
+    // Those of another sealer do not.
+    test.seal().await;
+    append(&test, 1, 1).await;
+    let sealed = log.seal_batch(100, &mut state, Some(signing())).await.unwrap();
+    assert_eq!((sealed.leaves, sealed.basis_changed, sealed.note), (0, true, None));
+    assert_eq!(log.sign_newest(signing(), state.basis().unwrap()).await.unwrap(), None);
+    let mut state = SealingState::new(log.basis().await.unwrap());
+    assert_eq!(log.seal_batch(100, &mut state, Some(signing())).await.unwrap().leaves, 1);
+}
+
+#[tokio::test]
+async fn a_basis_does_not_outlive_a_restart_of_the_server() {
+    let mut test = TestLedger::create(Postgres::own_cluster().await, ORIGIN).await;
+    let mut state = SealingState::new(test.ledger.log().basis().await.unwrap());
+    test.postgres.kill().await;
+    test.postgres.restart().await;
+    test.ledger = test.open_again().await;
+    assert!(test.ledger.log().seal_batch(100, &mut state, None).await.unwrap().basis_changed);
+}
+
+/// A tree can be in the database although its commit ended with a warning. It is not signed until the standbys have it.
+#[tokio::test]
+async fn a_tree_that_synchronous_standbys_may_lack_is_not_signed() {
+    let test = TestLedger::create(Postgres::own_cluster().await, ORIGIN).await;
+    let (signer, anchored) = (signer(&test), empty());
+    append(&test, 1, 5).await;
+    seal(&test.ledger, 100, None).await.unwrap();
+    let basis = test.ledger.log().basis().await.unwrap();
+    let sign = || {
+        let signing = Signing { signer: &signer, anchored: &anchored, time: 1_000 };
+        test.ledger.log().sign_newest(signing, &basis)
+    };
+
+    test.postgres.admin("ALTER SYSTEM SET synchronous_standby_names = 'missing'").await;
+    test.postgres.admin("SELECT pg_reload_conf()").await;
+    eventually("commits wait for the standby", async || {
+        let shown = "SELECT count(*) FROM pg_settings WHERE name = 'synchronous_standby_names' AND setting = 'missing'";
+        test.postgres.count(shown).await == 1
+    })
+    .await;
+    let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    let cancelled = eventually("a commit waits and is cancelled", async || test.postgres.count(cancel).await == 1);
+    let (signed, ()) = tokio::join!(sign(), cancelled);
+    assert!(matches!(signed, Err(LedgerError::OutcomeUnknown(_))), "{signed:?}");
+
+    test.postgres.admin("ALTER SYSTEM RESET synchronous_standby_names").await;
+    test.postgres.admin("SELECT pg_reload_conf()").await;
+    eventually("the tree is signed", async || sign().await.is_ok_and(|note| note.is_some())).await;
 }

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use sealbus_core::error_chain;
-use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_ledger::log::Signing;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::roots::UnanchoredRoots;
-use crate::sealing::StoredCheckpoint;
+use crate::sealing::{Anchored, StoredCheckpoint};
 use crate::witnesses::Reporter;
 use crate::{Config, RETRY_DELAY, Resources};
 
@@ -25,7 +24,8 @@ enum Outcome {
 }
 
 /// Anchors the newest `stored` checkpoint, at most once per [`Config::checkpoint_interval`], until `shutdown` is
-/// cancelled. Sends the largest anchored one to `anchored`, and deletes the stored `roots` before it.
+/// cancelled. Records the largest anchored one in `anchored`, unless nothing may be signed, and deletes the stored `roots`
+/// before it.
 ///
 /// Without a new checkpoint for [`Config::heartbeat_interval`], the newest tree is signed and anchored again. After a
 /// checkpoint without a quorum this happens sooner: after one checkpoint interval, then two, four and so on, up to the
@@ -35,7 +35,8 @@ pub(crate) async fn anchor_checkpoints(
     resources: &Resources,
     mut stored: watch::Receiver<Option<StoredCheckpoint>>,
     mut roots: UnanchoredRoots,
-    anchored: &watch::Sender<Checkpoint>,
+    mut anchored_changes: watch::Receiver<Option<Anchored>>,
+    anchored: &watch::Sender<Option<Anchored>>,
     shutdown: &CancellationToken,
 ) {
     // `None` at the start, so that the first checkpoint is a heartbeat: it covers what an earlier sealer stored but did
@@ -61,7 +62,12 @@ pub(crate) async fn anchor_checkpoints(
         }
         let next = if has_new { stored.borrow_and_update().clone() } else { sign_heartbeat(resources, anchored).await };
         let Some(next) = next else {
-            shutdown.run_until_cancelled(sleep(RETRY_DELAY)).await;
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = sleep(RETRY_DELAY) => {}
+                // The anchors were read, so that something may be signed now.
+                Ok(()) = anchored_changes.changed() => {}
+            }
             continue;
         };
         match anchor(resources, &mut reporter, &next).await {
@@ -80,11 +86,8 @@ pub(crate) async fn anchor_checkpoints(
                 });
                 resources.metrics.checkpoints.inc();
                 anchored.send_if_modified(|newest| {
-                    let larger = newest.size() < next.checkpoint.size();
-                    if larger {
-                        newest.clone_from(&next.checkpoint);
-                    }
-                    larger
+                    let smaller = newest.as_mut().filter(|newest| newest.checkpoint.size() < next.checkpoint.size());
+                    smaller.map(|newest| newest.checkpoint.clone_from(&next.checkpoint)).is_some()
                 });
                 roots.delete_below(next.checkpoint.size(), &resources.ledger).await;
             }
@@ -95,16 +98,16 @@ pub(crate) async fn anchor_checkpoints(
     }
 }
 
-/// Signs the newest stored tree with the current time. Returns `None` and logs the reason if that fails.
-async fn sign_heartbeat(resources: &Resources, anchored: &watch::Sender<Checkpoint>) -> Option<StoredCheckpoint> {
-    let newest_anchored = anchored.borrow().clone();
+/// Signs the newest stored tree with the current time. Returns `None` if nothing may be signed now, or if it fails, which it logs.
+async fn sign_heartbeat(resources: &Resources, anchored: &watch::Sender<Option<Anchored>>) -> Option<StoredCheckpoint> {
+    let Anchored { checkpoint, basis } = anchored.borrow().clone()?;
     let time = resources.clock.unix_seconds();
-    let signing = Signing { signer: &resources.signer, anchored: &newest_anchored, time };
-    let signed = resources.ledger.log().sign_newest(signing).await.inspect_err(|error| {
+    let signing = Signing { signer: &resources.signer, anchored: &checkpoint, time };
+    let signed = resources.ledger.log().sign_newest(signing, &basis).await.inspect_err(|error| {
         resources.metrics.failures.inc();
         tracing::error!(error = %error_chain(error), "cannot sign the newest tree; retrying");
     });
-    signed.ok().map(StoredCheckpoint::new)
+    signed.ok().flatten().map(StoredCheckpoint::new)
 }
 
 /// Has a checkpoint cosigned and gives it to all anchors. It is anchored once one of them has kept it, and shown if it

@@ -1,20 +1,28 @@
-//! The check at the start that the database's log continues what is anchored (docs/spec/integrity.md#log-restore).
+//! The check that the database's log continues what is anchored (docs/spec/integrity.md#log-restore).
+//!
+//! It is made at the start, and again whenever another sealer has sealed or the database is not the same server any more
+//! ([`Basis`]): only then can the anchors hold what this sealer does not know of.
 
 use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_ledger::log::Basis;
 use sealbus_ledger::{Ledger, LedgerError};
 
-use crate::anchors::Contents;
+use crate::Resources;
+use crate::anchors::{self, Contents};
 
 /// The reason why a sealer refuses to sign.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
+    /// No anchor can be read.
+    #[error("no anchor can be read, so nothing is signed until one can: {}", .0.join("; "))]
+    Unreadable(Vec<String>),
     /// The log was not initialised.
-    #[error("the log has no first checkpoint, so nothing is sealed: run `sealbus log init` once for a new ledger")]
+    #[error("the log has no first checkpoint, so nothing is signed: run `sealbus log init` once for a new ledger")]
     NotInitialised,
     /// The log was initialised, but the anchors have no checkpoint of it.
     #[error(
         "the anchors ({anchors}) hold no checkpoint of this log, although it was initialised: they were emptied, replaced, \
-         or belong to another deployment. Nothing is sealed until they are restored. If they were replaced on purpose, \
+         or belong to another deployment. Nothing is signed until they are restored. If they were replaced on purpose, \
          compare `sealbus verify --all` with what you know of this log, then run `sealbus log init --again`"
     )]
     NotAnchored {
@@ -24,8 +32,8 @@ pub enum Refusal {
     /// The database's log is shorter than the anchored one.
     #[error(
         "the database holds {size} leaves of the log, but {anchored} are anchored: it was rolled back by a restore, or by \
-         a failover that lost commits. Signing now would fork the log, so nothing is sealed. Bring the database to a state \
-         that has all {anchored} leaves, or recover the lost events"
+         a failover that lost commits. Signing or new leaves would fork the log, so nothing is sealed. Bring the database to \
+         a state that has all {anchored} leaves, or recover the lost events"
     )]
     RolledBack {
         /// The number of leaves in the database.
@@ -42,26 +50,54 @@ pub enum Refusal {
         /// The number of anchored leaves.
         anchored: u64,
     },
-    /// The ledger could not be read.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
+}
+
+impl Refusal {
+    /// Returns a name for metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Unreadable(_) => "unreadable",
+            Self::NotInitialised => "not_initialised",
+            Self::NotAnchored { .. } => "not_anchored",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::RootMismatch { .. } => "root_mismatch",
+        }
+    }
+
+    /// Returns whether events may get their leaves nevertheless. They may not in a log that is known to lack anchored leaves:
+    /// leaves cannot be taken back, so that the log could never continue its anchors again.
+    pub(crate) fn allows_leaves(&self) -> bool {
+        !matches!(self, Self::RolledBack { .. } | Self::RootMismatch { .. })
+    }
+}
+
+/// Reads the anchors anew and returns the newest anchored checkpoint, or why nothing may be signed, with the basis on which that
+/// was found.
+pub(crate) async fn establish(resources: &Resources) -> Result<(Basis, Result<Checkpoint, Refusal>), LedgerError> {
+    let ledger = &resources.ledger;
+    // Read before the anchors: if the database changes from here on, what the anchors say does not count.
+    let basis = ledger.log().basis().await?;
+    let contents =
+        anchors::newest(&resources.anchors, &ledger.deployment().origin, &resources.signer.verifier_key()).await;
+    let names: Vec<String> = resources.anchors.iter().map(|anchor| anchor.name()).collect();
+    Ok((basis, check(ledger, contents, &names.join(", ")).await?))
 }
 
 /// Returns the newest anchored checkpoint if the database's log continues it.
-///
-/// # Errors
-/// A [`Refusal`] if it does not, so that nothing may be signed.
-pub(crate) async fn check(ledger: &Ledger, contents: &Contents, anchors: &str) -> Result<Checkpoint, Refusal> {
-    if ledger.log().first_checkpoint().await?.is_none() {
-        return Err(Refusal::NotInitialised);
+async fn check(ledger: &Ledger, contents: Contents, anchors: &str) -> Result<Result<Checkpoint, Refusal>, LedgerError> {
+    if contents.readable == 0 {
+        return Ok(Err(Refusal::Unreadable(contents.unreadable)));
     }
-    let Some(newest) = &contents.newest else { return Err(Refusal::NotAnchored { anchors: anchors.to_owned() }) };
+    if ledger.log().first_checkpoint().await?.is_none() {
+        return Ok(Err(Refusal::NotInitialised));
+    }
+    let Some(newest) = contents.newest else { return Ok(Err(Refusal::NotAnchored { anchors: anchors.to_owned() })) };
     let (anchored, tree) = (newest.size(), ledger.log().newest_tree().await?);
     if tree.size < anchored {
-        return Err(Refusal::RolledBack { size: tree.size, anchored });
+        return Ok(Err(Refusal::RolledBack { size: tree.size, anchored }));
     }
     if ledger.log().root_by_tiles(anchored).await? != Some(newest.root()) {
-        return Err(Refusal::RootMismatch { anchored });
+        return Ok(Err(Refusal::RootMismatch { anchored }));
     }
-    Ok(newest.clone())
+    Ok(Ok(newest))
 }

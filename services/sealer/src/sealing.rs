@@ -5,13 +5,21 @@ use std::time::{Duration, Instant};
 use sealbus_core::error_chain;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::Note;
-use sealbus_ledger::log::{Sealed, SealingState, Signing};
+use sealbus_ledger::LedgerError;
+use sealbus_ledger::log::{Basis, Sealed, SealingState, Signing};
 use sealbus_ledger::low_water::next_unbounded;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::continuity::{Refusal, establish};
+use crate::idle::Idle;
 use crate::roots::StoredRoots;
 use crate::{Config, RETRY_DELAY, Resources};
+
+/// The pause after another sealer has sealed, before this one reads the anchors to take over.
+const STANDBY_DELAY: Duration = Duration::from_millis(500);
+/// The share of time for which refusing sealers read the anchors is 1 in this number.
+const ANCHORS_SHARE: u32 = 10;
 
 /// A checkpoint that is signed and stored in the ledger.
 #[derive(Clone, Debug)]
@@ -28,55 +36,190 @@ impl StoredCheckpoint {
     }
 }
 
-/// Runs sealing transactions until `shutdown` is cancelled. Each continues the newest `anchored` checkpoint, and sends
-/// the one that it has signed to `stored`, and its size to `roots`.
-pub(crate) async fn seal(
-    config: &Config,
-    resources: &Resources,
-    anchored: &watch::Receiver<Checkpoint>,
-    stored: &watch::Sender<Option<StoredCheckpoint>>,
-    roots: &StoredRoots,
-    shutdown: &CancellationToken,
-) {
-    let Resources { ledger, signer, clock, metrics, .. } = resources;
-    let mut state = SealingState::default();
-    let mut read_all_at = Instant::now();
-    while !shutdown.is_cancelled() {
-        let started = Instant::now();
-        let reads_all = started >= read_all_at;
-        if reads_all {
-            state.read_all();
+/// What signatures rely on.
+#[derive(Clone, Debug)]
+pub(crate) struct Anchored {
+    /// The newest checkpoint that is known to be anchored.
+    pub checkpoint: Checkpoint,
+    /// The server and the tree for which that is known.
+    pub basis: Basis,
+}
+
+/// The loop of a sealer.
+pub(crate) struct Sealing<'a> {
+    config: &'a Config,
+    resources: &'a Resources,
+    /// `None` while nothing may be signed.
+    anchored: &'a watch::Sender<Option<Anchored>>,
+    stored: &'a watch::Sender<Option<StoredCheckpoint>>,
+    roots: &'a StoredRoots,
+    /// `None` until the anchors have been read for the database as it is.
+    state: Option<SealingState>,
+    /// Why nothing is signed, and when the anchors are read again.
+    refusal: Option<(Refusal, Instant)>,
+    reported: Option<(String, Instant)>,
+    read_all_at: Instant,
+    idle: Idle,
+}
+
+impl<'a> Sealing<'a> {
+    /// Returns a loop that sends what it knows to be anchored to `anchored`, each signed checkpoint to `stored`, and its size to
+    /// `roots`.
+    pub(crate) fn new(
+        config: &'a Config,
+        resources: &'a Resources,
+        anchored: &'a watch::Sender<Option<Anchored>>,
+        stored: &'a watch::Sender<Option<StoredCheckpoint>>,
+        roots: &'a StoredRoots,
+    ) -> Self {
+        let idle = Idle::new(config.queue_poll_interval, resources.broker.clone());
+        let read_all_at = Instant::now();
+        Self {
+            config,
+            resources,
+            anchored,
+            stored,
+            roots,
+            state: None,
+            refusal: None,
+            reported: None,
+            read_all_at,
+            idle,
         }
-        let newest_anchored = anchored.borrow().clone();
-        let signing = Signing { signer, anchored: &newest_anchored, time: clock.unix_seconds() };
-        let sealed = ledger.log().seal_batch(config.max_batch_events, &mut state, Some(signing)).await;
-        if reads_all {
-            let ended = Instant::now();
-            read_all_at = ended + next_unbounded(config.stopped_plan_retry_interval, ended - started);
-        }
-        let pause = match sealed {
-            Ok(sealed) => {
-                report(resources, &sealed);
-                if let Some(note) = sealed.note {
-                    let checkpoint = StoredCheckpoint::new(note);
-                    roots.push(checkpoint.checkpoint.size());
-                    stored.send_replace(Some(checkpoint));
+    }
+
+    /// Runs sealing transactions until `shutdown` is cancelled.
+    pub(crate) async fn run(mut self, shutdown: &CancellationToken) {
+        while !shutdown.is_cancelled() {
+            let pause = match self.step().await {
+                Ok(Next::Now) => continue,
+                Ok(Next::WhenQueued) => {
+                    shutdown.run_until_cancelled(self.idle.wait()).await;
+                    continue;
                 }
-                if sealed.leaves > 0 { Duration::ZERO } else { config.queue_poll_interval }
-            }
-            Err(error) => {
-                metrics.failures.inc();
-                tracing::error!(
-                    error = %error_chain(&error),
-                    "sealing failed; events wait in the seal queue and sealing is retried"
-                );
-                RETRY_DELAY
-            }
-        };
-        if !pause.is_zero() {
+                Ok(Next::After(pause)) => pause,
+                Err(error) => {
+                    self.resources.metrics.failures.inc();
+                    tracing::error!(
+                        error = %error_chain(&error),
+                        "sealing failed; events wait in the seal queue and sealing is retried"
+                    );
+                    RETRY_DELAY
+                }
+            };
             shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
     }
+
+    /// Reads the anchors if that is due, and seals the next events.
+    async fn step(&mut self) -> Result<Next, LedgerError> {
+        let is_new = self.state.is_none();
+        if is_new || self.refusal.as_ref().is_some_and(|(_, until)| Instant::now() >= *until) {
+            self.read_anchors().await?;
+        }
+        if let Some((refusal, until)) = &self.refusal
+            && !refusal.allows_leaves()
+        {
+            return Ok(Next::After(until.saturating_duration_since(Instant::now())));
+        }
+        let Some(state) = &mut self.state else { return Ok(Next::Now) };
+        let started = Instant::now();
+        let reads_all = started >= self.read_all_at;
+        if reads_all {
+            state.read_all();
+        } else if !is_new && !self.resources.ledger.log().has_queued(state).await? {
+            return Ok(Next::WhenQueued);
+        }
+        let sealed = self.seal_batch().await;
+        if reads_all {
+            let ended = Instant::now();
+            self.read_all_at = ended + next_unbounded(self.config.stopped_plan_retry_interval, ended - started);
+        }
+        let sealed = sealed?;
+        report(self.resources, &sealed);
+        if sealed.leaves > 0 {
+            self.idle.reset();
+        }
+        Ok(if sealed.basis_changed {
+            Next::After(STANDBY_DELAY)
+        } else if sealed.leaves > 0 {
+            Next::Now
+        } else {
+            Next::WhenQueued
+        })
+    }
+
+    /// Runs one sealing transaction.
+    async fn seal_batch(&mut self) -> Result<Sealed, LedgerError> {
+        let Resources { ledger, signer, clock, .. } = self.resources;
+        let Some(state) = &mut self.state else { return Ok(Sealed::default()) };
+        let newest = self.anchored.borrow().as_ref().map(|anchored| anchored.checkpoint.clone());
+        let signing = newest.as_ref().map(|anchored| Signing { signer, anchored, time: clock.unix_seconds() });
+        let sealed = ledger.log().seal_batch(self.config.max_batch_events, state, signing).await?;
+        if sealed.basis_changed {
+            self.state = None;
+            self.anchored.send_replace(None);
+        } else if sealed.leaves > 0 {
+            let basis = state.basis().cloned();
+            self.anchored.send_modify(|anchored| {
+                if let (Some(anchored), Some(basis)) = (anchored, basis) {
+                    anchored.basis = basis;
+                }
+            });
+        }
+        if let Some(note) = &sealed.note {
+            let checkpoint = StoredCheckpoint::new(note.clone());
+            self.roots.push(checkpoint.checkpoint.size());
+            self.stored.send_replace(Some(checkpoint));
+        }
+        Ok(sealed)
+    }
+
+    /// Reads the anchors, and decides whether this sealer may sign.
+    async fn read_anchors(&mut self) -> Result<(), LedgerError> {
+        self.anchored.send_replace(None);
+        let started = Instant::now();
+        let (basis, result) = establish(self.resources).await?;
+        if self.state.as_ref().and_then(SealingState::basis) != Some(&basis) {
+            self.state = Some(SealingState::new(basis.clone()));
+        }
+        match result {
+            Ok(checkpoint) => {
+                self.anchored.send_replace(Some(Anchored { checkpoint, basis }));
+                self.resources.metrics.set_refusal(None);
+                if self.refusal.take().is_some() {
+                    self.reported = None;
+                    tracing::info!("the log continues its anchors; signing goes on");
+                }
+            }
+            Err(refusal) => {
+                let ended = Instant::now();
+                let pause = ((ended - started) * ANCHORS_SHARE).max(RETRY_DELAY);
+                self.report_refusal(&refusal, ended);
+                self.resources.metrics.set_refusal(Some(refusal.name()));
+                self.refusal = Some((refusal, ended + pause));
+            }
+        }
+        Ok(())
+    }
+
+    /// Logs a refusal that is new, and otherwise once in each heartbeat interval.
+    fn report_refusal(&mut self, refusal: &Refusal, now: Instant) {
+        let text = refusal.to_string();
+        let is_old =
+            |(reported, at): &(String, Instant)| *reported == text && now - *at < self.config.heartbeat_interval;
+        if !self.reported.as_ref().is_some_and(is_old) {
+            tracing::error!(leaves = refusal.allows_leaves(), reason = text, "nothing is signed");
+            self.reported = Some((text, now));
+        }
+    }
+}
+
+/// When the next step follows.
+enum Next {
+    Now,
+    WhenQueued,
+    After(Duration),
 }
 
 /// Counts the leaves and stopped plans of a transaction, and logs the latter.

@@ -1,5 +1,5 @@
-//! Sealers on a real ledger and a real broker: what they sign is anchored and shown, and they refuse to sign what could
-//! fork the log.
+//! Sealers on a real ledger and a real broker: what they sign is anchored and shown, they refuse to sign what could fork the
+//! log, and events get their leaves nevertheless.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeSet;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealbus_broker::Broker;
+use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealbus_core::log::note::Note;
 use sealbus_core::log::signer::LogSigner;
@@ -14,9 +15,9 @@ use sealbus_ledger::Ledger;
 use sealbus_ledger::append::Appender;
 use sealbus_runtime::clock::SystemClock;
 use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
-use sealbus_sealer::{Config, Metrics, Refusal, Resources, run};
+use sealbus_sealer::{Config, Metrics, Resources, run};
 use sealbus_testkit::ledger::append;
-use sealbus_testkit::{TestBus, events, eventually, eventually_eq};
+use sealbus_testkit::{Postgres, TestBus, events, eventually, eventually_eq};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -35,20 +36,31 @@ struct Scene {
 /// A running sealer.
 struct Sealer {
     shutdown: CancellationToken,
-    task: JoinHandle<Result<(), Refusal>>,
+    task: JoinHandle<()>,
+    metrics: Metrics,
 }
 
 impl Sealer {
     async fn stop(self) {
         self.shutdown.cancel();
-        self.task.await.unwrap().unwrap();
+        self.task.await.unwrap();
+    }
+}
+
+impl Sealer {
+    /// Waits until the sealer refuses to sign for this reason.
+    async fn refuses(&self, reason: &'static str) {
+        eventually(&format!("the sealer refuses: {reason}"), async || self.metrics.refuses(reason)).await;
     }
 }
 
 impl Scene {
     /// Starts a bus whose log is not initialised.
     async fn start() -> Self {
-        let bus = TestBus::start(ORIGIN).await;
+        Self::on(TestBus::start(ORIGIN).await).await
+    }
+
+    async fn on(bus: TestBus) -> Self {
         let broker = bus.connect_with_streams().await;
         let appender = bus.appender().await;
         let signer = LogSigner::new(&bus.keyring, ORIGIN).unwrap();
@@ -58,11 +70,20 @@ impl Scene {
     /// Starts a bus whose log is initialised as by `sealbus log init`.
     async fn initialised() -> Self {
         let scene = Self::start().await;
-        let (first, _) = scene.ledger().log().begin(&scene.signer, 1_000).await.unwrap();
-        for anchor in scene.anchors() {
-            anchor.keep(&first).await.unwrap();
-        }
+        scene.initialise().await;
         scene
+    }
+
+    async fn initialise(&self) {
+        let (first, _) = self.ledger().log().begin(&self.signer, 1_000).await.unwrap();
+        self.anchor(&first).await;
+    }
+
+    /// Gives a note to all anchors.
+    async fn anchor(&self, note: &Note) {
+        for anchor in self.anchors() {
+            anchor.keep(note).await.unwrap();
+        }
     }
 
     fn ledger(&self) -> &Ledger {
@@ -90,21 +111,23 @@ impl Scene {
             heartbeat_interval: Duration::from_millis(200),
         };
         change(&mut config);
+        let metrics = Metrics::default();
         let resources = Resources {
             ledger: self.ledger().clone(),
+            broker: self.broker.clone(),
             signer: self.signer.clone(),
             witnesses: None,
             anchors: self.anchors(),
             clock: Arc::new(SystemClock),
-            metrics: Metrics::default(),
+            metrics: metrics.clone(),
         };
         let shutdown = CancellationToken::new();
-        Sealer { task: tokio::spawn(run(config, resources, shutdown.clone())), shutdown }
+        Sealer { task: tokio::spawn(run(config, resources, shutdown.clone())), shutdown, metrics }
     }
 
-    /// Starts a sealer and waits until it refuses to seal.
-    async fn refusal(&self) -> Refusal {
-        self.start_sealer().task.await.unwrap().unwrap_err()
+    /// Waits until the log has this number of leaves.
+    async fn log_size_becomes(&self, size: u64) {
+        eventually_eq("the number of leaves", size, async || self.ledger().log().size().await.unwrap()).await;
     }
 
     async fn append(&self, plan: &str, count: u64) {
@@ -228,13 +251,63 @@ async fn sealing_continues_while_one_of_two_anchors_is_unreachable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_not_initialised_is_not_sealed() {
+async fn events_get_their_leaves_before_the_log_is_initialised_and_are_signed_after() {
     let scene = Scene::start().await;
-    let refusal = scene.refusal().await;
-    assert!(
-        matches!(refusal, Refusal::NotInitialised) && refusal.to_string().contains("sealbus log init"),
-        "{refusal}"
-    );
+    let sealer = scene.start_sealer();
+    sealer.refuses("not_initialised").await;
+    scene.append("order-1", 3).await;
+    scene.log_size_becomes(4).await;
+    assert_eq!(scene.ledger().log().newest_note().await.unwrap(), None, "a tree was signed");
+
+    scene.initialise().await;
+    scene.shown_size_becomes(4).await;
+    assert!(!sealer.metrics.refuses("not_initialised"));
+    sealer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_get_their_leaves_beside_emptied_anchors_and_are_signed_once_these_are_restored() {
+    let scene = Scene::start().await;
+    let (first, _) = scene.ledger().log().begin(&scene.signer, 1_000).await.unwrap();
+    let sealer = scene.start_sealer();
+    sealer.refuses("not_anchored").await;
+    scene.append("order-1", 3).await;
+    scene.log_size_becomes(4).await;
+    scene.append("order-2", 3).await;
+    scene.log_size_becomes(7).await;
+    assert_eq!(scene.ledger().log().newest_note().await.unwrap(), Some(first.to_string()), "a tree was signed");
+
+    scene.anchor(&first).await;
+    scene.shown_size_becomes(7).await;
+    sealer.stop().await;
+    scene.assert_roots_are_in_the_ledger(&scene.anchored(&scene.stream()).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealer_that_knows_an_older_checkpoint_signs_nothing_after_a_failover_that_lost_leaves() {
+    let postgres = Postgres::own_cluster().await;
+    let mut scene = Scene::on(TestBus::on(postgres, ORIGIN).await).await;
+    scene.initialise().await;
+    let sealer = scene.start_sealer();
+    scene.append("order-1", 10).await;
+    scene.shown_size_becomes(11).await;
+
+    // Another sealer has anchored a larger tree, whose leaves the promoted server lacks.
+    scene.bus.ledger.postgres.kill().await;
+    let lost = Checkpoint::new(ORIGIN, 21, Hash::of(b"the tree that was lost")).unwrap();
+    scene.anchor(&scene.signer.sign(&lost, 2_000).unwrap()).await;
+    scene.bus.ledger.postgres.restart().await;
+    sealer.refuses("rolled_back").await;
+    scene.append("order-1", 1).await;
+    sealer.stop().await;
+
+    // Nothing was signed beside what was lost, and no leaf took the place of a lost one.
+    assert_eq!(scene.ledger().log().size().await.unwrap(), 11);
+    for anchor in scene.anchors() {
+        let sizes: Vec<u64> = scene.anchored(anchor.as_ref()).await.iter().map(Checkpoint::size).collect();
+        assert!(sizes.iter().all(|size| *size <= 11 || *size == 21), "{sizes:?}");
+        assert_eq!(sizes.last(), Some(&21), "{}", anchor.name());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -254,10 +327,10 @@ async fn a_database_that_was_rolled_back_is_not_signed() {
         .await;
     scene.bus.seal().await;
 
-    let refusal = scene.refusal().await;
-    assert!(matches!(refusal, Refusal::RolledBack { size: 10, anchored: 21 }), "{refusal}");
-    assert!(refusal.to_string().contains("rolled back"), "{refusal}");
-    assert_eq!(scene.ledger().log().size().await.unwrap(), 10, "the sealer sealed before it refused");
+    let sealer = scene.start_sealer();
+    sealer.refuses("rolled_back").await;
+    sealer.stop().await;
+    assert_eq!(scene.ledger().log().size().await.unwrap(), 10, "a leaf took the place of a lost one");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,16 +350,9 @@ async fn another_history_of_the_same_length_is_not_signed() {
         .await;
     scene.bus.seal().await;
 
-    let refusal = scene.refusal().await;
-    assert!(matches!(refusal, Refusal::RootMismatch { anchored: 21 }), "{refusal}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_the_anchors_do_not_hold_is_not_signed() {
-    let scene = Scene::start().await;
-    scene.ledger().log().begin(&scene.signer, 1_000).await.unwrap();
-    let refusal = scene.refusal().await;
-    assert!(matches!(refusal, Refusal::NotAnchored { .. }), "{refusal}");
+    let sealer = scene.start_sealer();
+    sealer.refuses("root_mismatch").await;
+    sealer.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,8 +6,9 @@ use sealbus_core::log::signer::LogSigner;
 
 use super::seal::Signing;
 use super::tree::signed;
-use super::{Log, TreeHead};
+use super::{Basis, Log, TreeHead};
 use crate::LedgerError;
+use crate::commit::commit;
 use crate::pg::{Column, bound};
 
 const NOTE: Column = Column::new("log_roots", "note");
@@ -46,19 +47,33 @@ impl Log<'_> {
         parsed.map(Some).map_err(|error| NOTE.of_row(0).corrupt(format!("not a signed note: {error}")))
     }
 
-    /// Signs the newest stored tree: a heartbeat, or the first signature of a tree that grew unsigned.
+    /// Signs the newest stored tree: a heartbeat, or the first signature of a tree that grew unsigned. Returns `None` if the
+    /// database is not on `basis` any more: the anchors have to be read again first.
+    ///
+    /// The tree may have been committed with a warning, so that synchronous standbys lack it. The transaction therefore writes a
+    /// message into the WAL, and its commit waits until the standbys have that and all that precedes it.
     ///
     /// # Errors
-    /// [`LedgerError::Log`] if the tree does not continue what is anchored.
-    pub async fn sign_newest(self, signing: Signing<'_>) -> Result<Note, LedgerError> {
-        let lane = self.ledger.background();
-        lane.within(async {
-            let mut connection = lane.acquire().await?;
-            self.ledger.server_history().check(&mut connection).await?;
-            let head = self.tree_head(&mut connection).await?;
-            self.sign(&mut connection, head, signing).await
-        })
-        .await
+    /// [`LedgerError::Log`] if the tree does not continue what is anchored. [`LedgerError::OutcomeUnknown`] if the standbys may
+    /// lack it.
+    pub async fn sign_newest(self, signing: Signing<'_>, basis: &Basis) -> Result<Option<Note>, LedgerError> {
+        self.ledger.background().within(self.sign_newest_once(signing, basis)).await
+    }
+
+    async fn sign_newest_once(self, signing: Signing<'_>, basis: &Basis) -> Result<Option<Note>, LedgerError> {
+        let mut transaction = self.ledger.background().begin().await?;
+        self.ledger.server_history().check(&mut transaction).await?;
+        let now = self.read_basis(&mut transaction).await?;
+        if now != *basis {
+            transaction.rollback().await?;
+            return Ok(None);
+        }
+        sqlx::query!("-- wait_for_standbys\nSELECT pg_logical_emit_message(true, '', '')::text AS lsn")
+            .fetch_one(&mut *transaction)
+            .await?;
+        let note = self.sign(&mut transaction, now.tree, signing).await?;
+        commit(transaction).await?;
+        Ok(Some(note))
     }
 
     /// Deletes the roots of these sizes, with their notes. The first root and the newest signed one are kept: the statement fails if

@@ -20,7 +20,7 @@ use sqlx::PgExecutor;
 
 pub use self::leaves::StoppedPlan;
 pub use self::seal::{Sealed, Signing};
-pub use self::state::SealingState;
+pub use self::state::{Basis, SealingState};
 pub use self::tree::TreeHead;
 use crate::pg::{Column, bound};
 use crate::{Ledger, LedgerError};

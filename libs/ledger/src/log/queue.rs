@@ -27,15 +27,13 @@ impl Log<'_> {
             let writers = writers(connection, "sealbus.seal_queue").await?;
             state.low_water.on_writers(state.low_water.highest_seen(), writers);
         }
-        let from = if state.reads_all { i64::MIN } else { state.low_water.bound() };
-        let stopped: Vec<i64> = state.stopped.iter().copied().collect();
         let queue = sqlx::query_as!(
             QueueRow,
             "-- queued
             SELECT id, plan_no, seq, event_hash FROM sealbus.seal_queue WHERE id >= $3 AND plan_no <> ALL ($1) ORDER BY id LIMIT $2",
-            &stopped,
+            &state.stopped_plans(),
             i64::from(limit),
-            from,
+            state.queue_start(),
         )
         .fetch_all(&mut *connection)
         .await?;

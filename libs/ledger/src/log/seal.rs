@@ -47,6 +47,9 @@ pub struct Sealed {
     pub stopped: Vec<StoppedPlan>,
     /// Whether another sealer had the lock, so that nothing was done.
     pub elsewhere: bool,
+    /// Whether the database is not on the state's [basis](SealingState::basis), so that nothing was done: another sealer has
+    /// sealed, or the server was restarted or replaced. The anchors have to be read before a transaction with a new state.
+    pub basis_changed: bool,
 }
 
 impl Log<'_> {
@@ -82,7 +85,12 @@ impl Log<'_> {
             return Ok(Sealed { elsewhere: true, ..Sealed::default() });
         }
         self.ledger.server_history().check(&mut transaction).await?;
-        let head = self.tree_head(&mut transaction).await?;
+        let basis = self.read_basis(&mut transaction).await?;
+        if state.basis.as_ref().is_some_and(|expected| *expected != basis) {
+            transaction.rollback().await?;
+            return Ok(Sealed { basis_changed: true, ..Sealed::default() });
+        }
+        let head = basis.tree;
         let mut hashes = self.leaves_outside(&mut transaction, head.size).await?;
         let queued = if hashes.is_empty() { self.queued(&mut transaction, limit, state).await? } else { Vec::new() };
         let last = self.last_leaves(&mut transaction, &queued).await?;
@@ -103,9 +111,12 @@ impl Log<'_> {
             return Ok(Sealed { stopped, ..Sealed::default() });
         }
         self.add_leaves(&mut transaction, &leaves).await?;
-        let note = self.grow(&mut transaction, head, &hashes, signing).await?;
+        let (tree, note) = self.grow(&mut transaction, head, &hashes, signing).await?;
         commit(transaction).await?;
-        Ok(Sealed { leaves: hashes.len() as u64, note, stopped, elsewhere: false })
+        if let Some(basis) = &mut state.basis {
+            basis.tree = tree;
+        }
+        Ok(Sealed { leaves: hashes.len() as u64, note, stopped, ..Sealed::default() })
     }
 
     /// Reads the hashes of up to [`MAX_CATCH_UP`] leaves that the tree of this size lacks.

@@ -74,14 +74,15 @@ impl Log<'_> {
         Ok(TreeHead { size: SIZE.read(row.size)?, root })
     }
 
-    /// Appends leaves to the tree, in a sealing transaction: stores the tiles, the root and, if `signing` is given, the note.
+    /// Appends leaves to the tree, in a sealing transaction: stores the tiles, the root and, if `signing` is given, the note. Returns
+    /// the new tree.
     pub(super) async fn grow(
         self,
         connection: &mut PgConnection,
         from: TreeHead,
         leaf_hashes: &[Hash],
         signing: Option<Signing<'_>>,
-    ) -> Result<Option<Note>, LedgerError> {
+    ) -> Result<(TreeHead, Option<Note>), LedgerError> {
         let edge = self.edge(connection, from.size).await?.filter(|edge| edge.root() == from.root);
         let mut edge = edge.ok_or_else(|| {
             let size = from.size;
@@ -105,7 +106,7 @@ impl Log<'_> {
         )
         .execute(connection)
         .await?;
-        Ok(note)
+        Ok((head, note))
     }
 
     /// Signs a tree, if the stored tiles prove that it continues what is anchored.

@@ -258,8 +258,8 @@ impl Publisher {
         self.seal().await;
         let signer = LogSigner::new(&keyring(), ORIGIN).unwrap();
         let empty = Checkpoint::new(ORIGIN, 0, empty_root()).unwrap();
-        let note =
-            self.ledger.log().sign_newest(Signing { signer: &signer, anchored: &empty, time: 1_000 }).await.unwrap();
+        let (log, signing) = (self.ledger.log(), Signing { signer: &signer, anchored: &empty, time: 1_000 });
+        let note = log.sign_newest(signing, &log.basis().await.unwrap()).await.unwrap().unwrap();
         let size = self.ledger.log().newest_tree().await.unwrap().size;
         self.ledger.log().show_checkpoint(size, &note).await.unwrap();
         note

@@ -1,5 +1,6 @@
 //! `sealbus sealer`.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use sealbus_ledger::ConnectionSettings;
@@ -31,12 +32,14 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
         witnesses: wiring::witnesses(settings, &signer)?,
         signer,
         ledger: connections.ledger.clone(),
+        broker: connections.broker.clone(),
         anchors: wiring::anchors(settings, &connections.broker),
         clock: Arc::new(SystemClock),
         metrics,
     };
-    connections
-        .supervisor
-        .spawn("sealer", Stage::Drain, move |shutdown| sealbus_sealer::run(config, resources, shutdown));
+    connections.supervisor.spawn("sealer", Stage::Drain, async move |shutdown| {
+        sealbus_sealer::run(config, resources, shutdown).await;
+        Ok::<_, Infallible>(())
+    });
     connections.run().await
 }

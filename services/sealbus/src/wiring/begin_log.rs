@@ -32,6 +32,7 @@ pub(crate) async fn begin_log(settings: &Settings, again: bool) -> Result<String
     let anchors = super::anchors(settings, &broker);
     let origin = ledger.deployment().origin.clone();
 
+    let basis = ledger.log().basis().await?;
     let stored = anchors::newest(&anchors, &origin, &signer.verifier_key()).await;
     if !stored.unreadable.is_empty() {
         return Err(Failure::new(format!("an anchor cannot be read: {}", stored.unreadable.join("; "))));
@@ -57,7 +58,10 @@ pub(crate) async fn begin_log(settings: &Settings, again: bool) -> Result<String
     let (first, _) = ledger.log().begin(&signer, now).await?;
     let note = if again {
         let empty = Checkpoint::new(&origin, 0, empty_root())?;
-        ledger.log().sign_newest(Signing { signer: &signer, anchored: &empty, time: now }).await?
+        let signed = ledger.log().sign_newest(Signing { signer: &signer, anchored: &empty, time: now }, &basis).await?;
+        signed.ok_or_else(|| {
+            Failure::new("a sealer has added to the log meanwhile; stop the sealers and run the command again")
+        })?
     } else {
         first
     };

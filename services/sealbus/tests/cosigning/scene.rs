@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
+use sealbus_broker::Broker;
 use sealbus_core::clock::Clock as _;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::Note;
@@ -16,8 +17,8 @@ use sealbus_ledger::append::{Appender, Call, Expect};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::telemetry::metrics::Registry;
 use sealbus_sealer::anchors::{Anchor, AnchorFile};
-use sealbus_sealer::{Config, Metrics, Refusal, Resources, Witnesses, run};
-use sealbus_testkit::{Postgres, TestLedger, events};
+use sealbus_sealer::{Config, Metrics, Resources, Witnesses, run};
+use sealbus_testkit::{Nats, Postgres, TestLedger, events};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,8 @@ const WITNESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) struct Scene {
     _postgres: Postgres,
+    _nats: Nats,
+    broker: Broker,
     folder: TempDir,
     ledger: Ledger,
     keyring: Keyring,
@@ -41,7 +44,9 @@ impl Scene {
         let origin = format!("test.example/cosigning-{number}");
         let TestLedger { postgres, ledger, keyring } = TestLedger::create(Postgres::start().await, &origin).await;
         let signer = LogSigner::new(&keyring, &origin).unwrap();
-        let scene = Self { _postgres: postgres, folder: tempfile::tempdir().unwrap(), ledger, keyring, origin, signer };
+        let nats = Nats::start().await;
+        let (broker, folder) = (nats.connect().await, tempfile::tempdir().unwrap());
+        let scene = Self { _postgres: postgres, _nats: nats, broker, folder, ledger, keyring, origin, signer };
         let (first, _) = scene.ledger.log().begin(&scene.signer, 1_000).await.unwrap();
         scene.anchor().keep(&first).await.unwrap();
         scene
@@ -68,8 +73,8 @@ impl Scene {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let anchors: Vec<Arc<dyn Anchor>> = vec![Arc::new(self.anchor())];
-        let (ledger, signer) = (self.ledger.clone(), self.signer.clone());
-        let resources = Resources { ledger, signer, witnesses, anchors, clock: Arc::new(SystemClock), metrics };
+        let (ledger, broker, signer) = (self.ledger.clone(), self.broker.clone(), self.signer.clone());
+        let resources = Resources { ledger, broker, signer, witnesses, anchors, clock: Arc::new(SystemClock), metrics };
         let shutdown = CancellationToken::new();
         Sealing { task: tokio::spawn(run(config, resources, shutdown.clone())), shutdown, registry }
     }
@@ -119,14 +124,14 @@ impl Scene {
 
 pub(crate) struct Sealing {
     shutdown: CancellationToken,
-    task: JoinHandle<Result<(), Refusal>>,
+    task: JoinHandle<()>,
     registry: Registry,
 }
 
 impl Sealing {
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
-        self.task.await.unwrap().unwrap();
+        self.task.await.unwrap();
     }
 
     pub(crate) fn metrics(&self) -> String {

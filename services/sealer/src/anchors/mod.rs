@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::slice;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sealbus_broker::topology::CHECKPOINTS;
@@ -17,11 +18,15 @@ use sealbus_core::error_chain;
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealbus_core::log::note::{Note, VerifierKey};
+use tokio::time::timeout;
 
 pub use self::file::AnchorFile;
 
 /// The number of recent notes in which the newest is searched. Several sealers may have anchored theirs in another order.
 const RECENT_NOTES: usize = 32;
+
+/// How long an anchor may take to return its recent notes.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A place that keeps checkpoints.
 #[async_trait]
@@ -94,13 +99,14 @@ pub struct Contents {
     pub unreadable: Vec<String>,
 }
 
-/// Reads the newest checkpoint that was signed by the log's key. Other notes are ignored.
+/// Reads the newest checkpoint that was signed by the log's key. Other notes are ignored. An anchor that does not answer within 10 s
+/// counts as unreadable.
 pub async fn newest(anchors: &[Arc<dyn Anchor>], origin: &str, log_key: &VerifierKey) -> Contents {
     let open = |note: &Vec<u8>| SignedCheckpoint::open(&Note::parse(note).ok()?, origin, slice::from_ref(log_key)).ok();
     let mut contents = Contents::default();
     for anchor in anchors {
-        match anchor.notes(false).await {
-            Ok(notes) => {
+        match timeout(READ_TIMEOUT, anchor.notes(false)).await {
+            Ok(Ok(notes)) => {
                 contents.readable += 1;
                 for signed in notes.iter().filter_map(open) {
                     let checkpoint = signed.checkpoint();
@@ -109,7 +115,8 @@ pub async fn newest(anchors: &[Arc<dyn Anchor>], origin: &str, log_key: &Verifie
                     }
                 }
             }
-            Err(error) => contents.unreadable.push(format!("{}: {}", anchor.name(), error_chain(&error))),
+            Ok(Err(error)) => contents.unreadable.push(format!("{}: {}", anchor.name(), error_chain(&error))),
+            Err(_) => contents.unreadable.push(format!("{}: no answer in time", anchor.name())),
         }
     }
     contents

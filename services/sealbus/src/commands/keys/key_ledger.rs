@@ -10,6 +10,7 @@ use sealbus_runtime::settings::{Settings, table};
 use tokio::time::{Instant, sleep};
 
 use crate::failure::Failure;
+use crate::output::notice;
 use crate::wiring;
 
 /// How often an awaited condition is polled.
@@ -46,9 +47,20 @@ impl KeyLedger<'_> {
         Ok(self.ledger.keys().signers(self.settings.get(table::LEASE)).await?.get(kid).copied().unwrap_or(0))
     }
 
-    /// Returns which events of a key have no leaf in the log yet.
-    pub(super) async fn sealing(self, kid: &KeyId) -> Result<KeySealing, Failure> {
-        Ok(self.ledger.keys().sealing(kid).await?)
+    /// Waits until the events of a key have their leaves, except for those of plans whose sealing has stopped, which it names.
+    /// Returns how many still wait at the deadline.
+    pub(super) async fn wait_until_sealed(self, kid: &KeyId, deadline: Deadline) -> Result<u64, Failure> {
+        let sealing = async || Ok::<KeySealing, Failure>(self.ledger.keys().sealing(kid).await?);
+        deadline.wait_for(async || Ok(sealing().await?.waiting == 0)).await?;
+        let KeySealing { waiting, stopped } = sealing().await?;
+        for plan in stopped {
+            notice(format_args!(
+                "the sealing of plan {} of tenant {} has stopped at seq {}: {}; its events signed by {kid} will not count if they \
+                 are sealed later; run `sealbus verify` on the plan",
+                plan.plan, plan.tenant, plan.seq, plan.reason
+            ));
+        }
+        Ok(waiting)
     }
 
     /// Appends the event that `event` returns for plan `_keys` as it is now, sealed by the active key. Does nothing if it

@@ -73,19 +73,12 @@ async fn retire(keys: KeyLedger<'_>, kid: &KeyId, actor: &str, deadline: Deadlin
         )));
     }
     keys.ledger.keys().end(kid, Ending::Retire).await?;
-    if !deadline.wait_for(async || Ok(keys.sealing(kid).await?.waiting == 0)).await? {
+    let waiting = keys.wait_until_sealed(kid, deadline).await?;
+    if waiting > 0 {
         return Err(Failure::new(format!(
-            "{} events signed by {kid} are not in the log yet: check that the sealer runs, and its log, and run the same \
-             command again; no process can sign with {kid} any more",
-            keys.sealing(kid).await?.waiting
+            "{waiting} events signed by {kid} are not in the log yet: check that the sealer runs, and its log, and run the same \
+             command again; no process can sign with {kid} any more"
         )));
-    }
-    for plan in keys.sealing(kid).await?.stopped {
-        notice(format_args!(
-            "the sealing of plan {} of tenant {} has stopped at seq {}: {}; its events signed by {kid} will not count if they are \
-             sealed later; run `sealbus verify` on the plan",
-            plan.plan, plan.tenant, plan.seq, plan.reason
-        ));
     }
     let retired = |chain: &KeyChain| {
         let is_retired = chain.history(kid).retired.is_some();

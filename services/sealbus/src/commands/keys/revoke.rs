@@ -101,11 +101,11 @@ async fn revoke_signing_key(keys: KeyLedger<'_>, args: &Args) -> Result<(), Fail
     let deadline = Deadline::after(args.wait);
     // From here on the database refuses every process that signs with the key.
     keys.ledger.keys().end(kid, Ending::Revoke).await?;
-    if !deadline.wait_for(async || Ok(keys.sealing(kid).await?.waiting == 0)).await? {
+    let waiting = keys.wait_until_sealed(kid, deadline).await?;
+    if waiting > 0 {
         notice(format_args!(
-            "{} events signed by {kid} are not in the log yet; they become invalid unless the sealer takes them before the \
-             revocation",
-            keys.sealing(kid).await?.waiting
+            "{waiting} events signed by {kid} are not in the log yet; they become invalid unless the sealer takes them before the \
+             revocation"
         ));
     }
     let revoked = |chain: &KeyChain| {
