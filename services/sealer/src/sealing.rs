@@ -91,7 +91,7 @@ impl<'a> Sealing<'a> {
     /// Runs sealing transactions until `shutdown` is cancelled.
     pub(crate) async fn run(mut self, shutdown: &CancellationToken) {
         while !shutdown.is_cancelled() {
-            let pause = match self.step().await {
+            let pause = match self.step(shutdown).await {
                 Ok(Next::Now) => continue,
                 Ok(Next::WhenQueued) => {
                     shutdown.run_until_cancelled(self.idle.wait()).await;
@@ -112,10 +112,12 @@ impl<'a> Sealing<'a> {
     }
 
     /// Reads the anchors if that is due, and seals the next events.
-    async fn step(&mut self) -> Result<Next, LedgerError> {
+    async fn step(&mut self, shutdown: &CancellationToken) -> Result<Next, LedgerError> {
         let is_new = self.state.is_none();
         if is_new || self.refusal.as_ref().is_some_and(|(_, until)| Instant::now() >= *until) {
-            self.read_anchors().await?;
+            // An anchor may take long to answer. The end of the process does not wait for it.
+            let Some(read) = shutdown.run_until_cancelled(self.read_anchors()).await else { return Ok(Next::Now) };
+            read?;
         }
         if let Some((refusal, until)) = &self.refusal
             && !refusal.allows_leaves()

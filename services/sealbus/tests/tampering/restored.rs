@@ -9,6 +9,7 @@ use sealbus_ledger::schema::bootstrap::create_database;
 use sealbus_runtime::clock::SystemClock;
 use sealbus_sealer::anchors::Anchor;
 use sealbus_sealer::{Config, Metrics, Resources};
+use sealbus_testkit::{Nats, eventually};
 use tokio_util::sync::CancellationToken;
 
 use crate::scene::{SIZE, Scene};
@@ -65,13 +66,15 @@ async fn row_24_database_rolled_back() {
     // A sealer on the restored database refuses to sign.
     let ledger = sealbus_testkit::ledger::open(scene.database.as_ref().unwrap()).await;
     let anchors: Vec<Arc<dyn Anchor>> = vec![Arc::new(scene.anchors())];
+    let (nats, metrics, shutdown) = (Nats::start().await, Metrics::default(), CancellationToken::new());
     let resources = Resources {
         ledger,
+        broker: nats.connect().await,
         signer: scene.log.clone(),
         anchors,
         witnesses: None,
         clock: Arc::new(SystemClock),
-        metrics: Metrics::default(),
+        metrics: metrics.clone(),
     };
     let config = Config {
         max_batch_events: 1_000,
@@ -80,7 +83,8 @@ async fn row_24_database_rolled_back() {
         checkpoint_interval: Duration::from_secs(1),
         heartbeat_interval: Duration::from_mins(1),
     };
-    let refused = sealbus_sealer::run(config, resources, CancellationToken::new()).await.unwrap_err();
-    let message = refused.to_string();
-    assert!(message.contains("it was rolled back") && message.contains("nothing is sealed"), "{message}");
+    let sealer = tokio::spawn(sealbus_sealer::run(config, resources, shutdown.clone()));
+    eventually("the sealer refuses to sign a log that was rolled back", async || metrics.refuses("rolled_back")).await;
+    shutdown.cancel();
+    sealer.await.unwrap();
 }
