@@ -63,7 +63,7 @@ impl Broker {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Subscribes to the hints of a partition. The subscription survives a reconnect.

@@ -62,10 +62,9 @@ impl OutboxWatch {
             }
             match ledger.outbox().with_rows(&bounds(&idle)).await {
                 Ok(found) => {
-                    found
-                        .iter()
-                        .filter_map(|partition| idle.get(partition))
-                        .for_each(|watch| watch.rows_found.notify_one());
+                    for watch in found.iter().filter_map(|partition| idle.get(partition)) {
+                        watch.rows_found.notify_one();
+                    }
                 }
                 Err(error) => tracing::warn!(error = %error_chain(&error), "the outbox cannot be read; retrying"),
             }

@@ -38,7 +38,9 @@ impl Log<'_> {
         .fetch_all(&mut *connection)
         .await?;
         state.low_water.on_first_page(queue.first().map(|row| row.id), state.reads_all);
-        queue.iter().for_each(|row| state.low_water.on_seen(row.id));
+        for row in &queue {
+            state.low_water.on_seen(row.id);
+        }
         state.reads_all = false;
         with_events(connection, queue).await
     }

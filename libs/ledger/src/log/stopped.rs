@@ -26,7 +26,9 @@ impl Log<'_> {
         let last = self.last_leaves(&mut transaction, &queued).await?;
         transaction.rollback().await?;
         let mut batch = Batch::new(&self.ledger.deployment().origin, last);
-        queued.into_iter().for_each(|row| batch.take(row));
+        for row in queued {
+            batch.take(row);
+        }
         Ok(batch.stopped)
     }
 }
