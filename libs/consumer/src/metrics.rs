@@ -16,11 +16,16 @@ type Label = metrics::Label<String>;
 /// A gauge of seconds.
 type Age = Gauge<f64, AtomicU64>;
 
+/// A metric with the label of its subscription.
+type Labelled<M> = Family<Label, M>;
+
+/// The families of the metrics that exist for each subscription.
+type Families = BySubscription<Labelled<Counter>, Labelled<Gauge>, Labelled<Age>, Labelled<Histogram>>;
+
 /// All metrics of the runtime.
 #[derive(Clone)]
 pub struct Metrics {
-    by_subscription:
-        BySubscription<Family<Label, Counter>, Family<Label, Gauge>, Family<Label, Age>, Family<Label, Histogram>>,
+    by_subscription: Families,
     unsealed_age: Age,
 }
 
@@ -74,7 +79,7 @@ impl Metrics {
             registry.register(name, help, family.clone());
             family
         };
-        let by_subscription: BySubscription<_, _, _, Family<_, Histogram>> = BySubscription {
+        let by_subscription: Families = BySubscription {
             delivered: counter("delivered", "Events whose handler ran and whose position moved"),
             failed: counter("failed", "Calls of a handler that failed"),
             retried: counter("retried", "Attempts after a failure"),

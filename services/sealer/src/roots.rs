@@ -72,10 +72,14 @@ mod tests {
     #[test]
     fn the_roots_between_anchored_ones_are_taken_once() {
         let (stored, mut unanchored) = record();
-        [3, 5, 8, 9].into_iter().for_each(|size| stored.push(size));
+        for size in [3, 5, 8, 9] {
+            stored.push(size);
+        }
         assert_eq!(unanchored.take_below(8), [3, 5]);
         assert_eq!(unanchored.take_below(8), Vec::<u64>::new(), "a heartbeat of the same tree deletes nothing");
-        [12, 20].into_iter().for_each(|size| stored.push(size));
+        for size in [12, 20] {
+            stored.push(size);
+        }
         assert_eq!(unanchored.take_below(10), [9], "a root that another sealer anchored was not stored here");
         assert_eq!(unanchored.take_below(20), [12]);
     }
@@ -83,7 +87,9 @@ mod tests {
     #[test]
     fn a_record_that_is_full_keeps_the_other_roots() {
         let (stored, mut unanchored) = record();
-        (1..=MAX_ROOTS as u64 + 5).for_each(|size| stored.push(size));
+        for size in 1..=MAX_ROOTS as u64 + 5 {
+            stored.push(size);
+        }
         assert_eq!(unanchored.take_below(u64::MAX).len(), MAX_ROOTS);
     }
 }

@@ -14,6 +14,7 @@ mod stopped;
 mod tiles;
 mod tree;
 
+use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use sqlx::PgExecutor;
@@ -24,6 +25,9 @@ pub use self::state::{Basis, SealingState};
 pub use self::tree::TreeHead;
 use crate::pg::{Column, bound};
 use crate::{Ledger, LedgerError};
+
+/// The maximum number of queued events that a wait counts at a time.
+const MAX_COUNTED: i64 = 10_000;
 
 const LEAF_INDEX: Column = Column::new("log_leaves", "leaf_index");
 
@@ -85,20 +89,23 @@ impl Log<'_> {
     /// sealed for `timeout`: no sealer runs, or the remaining events belong to plans that cannot be sealed.
     pub async fn wait_until_sealed(self, interval: Duration, timeout: Duration) -> Result<bool, LedgerError> {
         let newest = newest_queued(self.ledger.background()).await?;
-        let (mut least, mut since) = (i64::MAX, Instant::now());
+        let (mut least, mut since) = ((i64::MAX, Reverse(0)), Instant::now());
         loop {
             // This also waits for rows that commit later with a lower id, which takes a little longer than necessary.
             let queued = sqlx::query_scalar!(
                 r#"-- queued_up_to
-                SELECT count(*) AS "queued!" FROM sealbus.seal_queue WHERE id <= $1"#,
-                newest
+                SELECT count(*) AS "queued!" FROM (SELECT FROM sealbus.seal_queue WHERE id <= $1 LIMIT $2) queued"#,
+                newest,
+                MAX_COUNTED,
             );
             let queued = queued.fetch_one(self.ledger.background()).await?;
             if queued == 0 {
                 return Ok(true);
             }
-            if queued < least {
-                (least, since) = (queued, Instant::now());
+            // If there are more than are counted, the growth of the log shows that they become fewer.
+            let size = if queued == MAX_COUNTED { self.size().await? } else { 0 };
+            if (queued, Reverse(size)) < least {
+                (least, since) = ((queued, Reverse(size)), Instant::now());
             } else if since.elapsed() > timeout {
                 return Ok(false);
             }

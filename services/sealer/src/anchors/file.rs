@@ -137,7 +137,7 @@ mod tests {
             append(&path, note).unwrap();
         }
         for limit in 0..=notes.len() {
-            let newest: Vec<&[u8]> = notes[notes.len() - limit..].iter().map(|note| note.as_bytes()).collect();
+            let newest: Vec<&[u8]> = notes[notes.len() - limit..].iter().map(String::as_bytes).collect();
             assert_eq!(read(&path, limit).unwrap(), newest, "{limit} notes");
         }
     }
