@@ -30,6 +30,7 @@ async fn invalid_names_are_usage_errors() {
         (&["verify", "--plan", "a/b"], "acme", "plan must be"),
         (&["verify", "--plan", "p"], "A", "SEALBUS_TENANT: tenant must be"),
         (&["verify", "--tenant", "A"], "acme", "tenant must be"),
+        (&["inspect", "0196A1B2-0000-7000-8000-000000000000"], "acme", "must be a UUID in lower case with dashes"),
     ] {
         let output = run(arguments, tenant).await.unwrap();
         let printed = String::from_utf8_lossy(&output.stderr);

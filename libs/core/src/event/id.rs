@@ -37,8 +37,8 @@ pub fn event_id(tenant: &str, source: &str, id: &str) -> Result<EventIdentity, F
     Ok(EventIdentity { id: uuid, external: Some(id.to_owned()) })
 }
 
-/// Parses a UUID in lower-case 8-4-4-4-12 form.
-pub(crate) fn plain_uuid(text: &str) -> Option<Uuid> {
+/// Parses a UUID in lower-case 8-4-4-4-12 form, the only spelling of a UUID that is an event id itself ([`event_id`]).
+pub fn plain_uuid(text: &str) -> Option<Uuid> {
     let plain = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
     if plain { Uuid::try_parse(text).ok() } else { None }
 }

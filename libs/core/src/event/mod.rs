@@ -9,8 +9,7 @@ mod shown;
 
 pub use self::header::{Header, is_origin};
 pub(crate) use self::header::{MAX_SEQ, is_text};
-pub(crate) use self::id::plain_uuid;
-pub use self::id::{EventIdentity, event_id};
+pub use self::id::{EventIdentity, event_id, plain_uuid};
 pub use self::leaf::Leaf;
 pub use self::mode::{PayloadMode, Priority};
 pub use self::record::{Record, V1};

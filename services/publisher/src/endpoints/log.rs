@@ -3,19 +3,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use sealbus_core::error::{ErrorKind, Refused};
+use sealbus_core::error::ErrorKind;
 use sealbus_core::event::Record;
-use sealbus_core::log::tile::{TileId, TileKind, TilePathError, encode_entry_bundle};
+use sealbus_core::log::tile::{FULL_WIDTH, TileKind, encode_entry_bundle};
 
 use crate::app::App;
 use crate::auth::{Caller, Scope};
-use crate::http::{Parameters, Problem};
+use crate::http::{Parameters, Problem, TilePath};
 
-/// The number of entries in a full tile.
-const ENTRIES_PER_TILE: u64 = 256;
 /// The `Cache-Control` of a tile. Its content never changes: the name of a partial tile contains its width.
 const CACHE_CONTROL: &str = "private, max-age=31536000, immutable";
 
@@ -40,22 +38,19 @@ pub(super) async fn checkpoint(
 pub(super) async fn tile(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(path): Path<String>,
+    TilePath(id): TilePath,
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     parameters.finish()?;
-    let id: TileId = format!("tile/{path}")
-        .parse()
-        .map_err(|error: TilePathError| Refused::field(ErrorKind::InvalidField, "path", "format", error.to_string()))?;
     let not_found = || Problem::new(ErrorKind::NotFound, "the log's tree has no such tile yet");
     let bytes = match id.kind() {
         TileKind::Hashes(_) => app.ledger.log().hash_tile(id).await?.ok_or_else(not_found)?.encode(),
         TileKind::Entries => {
             caller.require(Scope::LogRead)?;
-            let from_index = id.n() * ENTRIES_PER_TILE;
-            if app.ledger.log().newest_tree().await?.size < from_index + u64::from(id.width()) {
+            if !id.is_within(app.ledger.log().newest_tree().await?.size) {
                 return Err(not_found());
             }
+            let from_index = id.n() * u64::from(FULL_WIDTH);
             let records = app.ledger.history().log_page(None, from_index, id.width().into()).await?.records;
             let leaves: Vec<_> = records.iter().map(Record::leaf).collect();
             // If events were deleted from the ledger, a shorter tile must not be returned as if it were a partial one.
@@ -111,8 +106,29 @@ mod tests {
             publisher.get(path, "acme").await.assert_problem("not_found");
         }
         publisher.get("/log/tile/entries/000.p/3", "auditor").await.assert_problem("not_found");
+        // The index of the first entry of these tiles, 256 times the number, is near 2^32, 2^53, 2^63 and 2^64, or beyond.
+        for number in [1_u64 << 24, 1 << 45, 1 << 55, (1 << 56) - 1, 1 << 56, (1 << 56) + 1, 1 << 63, u64::MAX] {
+            let digits = format!("{number:021}");
+            let groups: Vec<String> = (0..7).map(|group| digits[3 * group..3 * group + 3].to_owned()).collect();
+            let first = groups.iter().position(|group| group != "000").unwrap_or(6);
+            let path = groups[first..].join("/x");
+            let path = if first < 6 { format!("x{path}") } else { path };
+            for tile in
+                [format!("entries/{path}"), format!("entries/{path}.p/1"), format!("0/{path}"), format!("7/{path}.p/1")]
+            {
+                let response = publisher.get(&format!("/log/tile/{tile}"), "auditor").await;
+                assert!(matches!(response.status, 400 | 404), "{tile}: {response:?}");
+            }
+        }
         publisher.get("/log/tile/entries/000.p/2", "acme").await.assert_problem("forbidden");
-        for path in ["/log/tile/0/0", "/log/tile/0/000.p/256", "/log/tile/64/000", "/log/tile/x/000"] {
+        for path in [
+            "/log/tile/0/0",
+            "/log/tile/0/000.p/256",
+            "/log/tile/64/000",
+            "/log/tile/x/000",
+            "/log/tile/%FF",
+            "/log/tile/0/000%00",
+        ] {
             publisher.get(path, "acme").await.assert_field_problem("invalid_field", "path", "format");
         }
     }

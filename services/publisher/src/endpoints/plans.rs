@@ -27,8 +27,7 @@ pub(super) async fn list(
 ) -> Result<impl IntoResponse, Problem> {
     caller.require(Scope::Read)?;
     let tenant = caller.tenant_to_read()?;
-    let prefix = parameters.text("prefix")?.unwrap_or_default();
-    let after = parameters.text("after")?.unwrap_or_default();
+    let (prefix, after) = (parameters.plan_name("prefix")?, parameters.plan_name("after")?);
     let limit = parameters.limit()?;
     parameters.finish()?;
     let mut plans = app.ledger.history().plans(&tenant, &prefix, &after, limit + 1).await?;
@@ -112,10 +111,11 @@ fn finding_json(finding: &Finding) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::Method;
     use sealbus_testkit::Postgres;
     use serde_json::json;
 
-    use crate::tests::support::{Publisher, create_ledger};
+    use crate::tests::support::{Publisher, create_ledger, send};
 
     #[tokio::test]
     async fn plans_are_listed_by_prefix_and_page() {
@@ -134,6 +134,68 @@ mod tests {
             json!({ "plans": ["a-3"], "next": null })
         );
         assert_eq!(publisher.get("/v1/plans", "other").await.body, json!({ "plans": [], "next": null }));
+    }
+
+    /// What cannot be the beginning of a plan's name is refused, not compared by the database, which does not take U+0000.
+    #[tokio::test]
+    async fn text_that_no_plan_has_is_refused() {
+        let publisher = Publisher::start().await;
+        for text in ["%00", "a%00", "%FF", "%C3%28", "a%0A", "a%2Fb", "%20", "a+b", "%E2%82%AC", ".a", &"x".repeat(201)]
+        {
+            for name in ["prefix", "after"] {
+                let response = publisher.get(&format!("/v1/plans?{name}={text}"), "acme").await;
+                assert_eq!(response.status, 400, "{name}={text}: {response:?}");
+            }
+            // In a path, + is itself.
+            if text != "a+b" {
+                publisher.get(&format!("/v1/plans/{text}/events"), "acme").await.assert_problem("invalid_name");
+            }
+        }
+        for path in [
+            "/v1/plans/p/events?type=%00",
+            "/v1/plans/p/events?after=%00",
+            "/v1/plans/p/events?%00=1",
+            "/v1/events?from_index=%FF",
+        ] {
+            let response = publisher.get(path, "acme").await;
+            assert_eq!(response.status, 400, "{path}: {response:?}");
+        }
+    }
+
+    /// Numbers around the limits of the types that hold them, in every parameter and header that takes one.
+    #[tokio::test]
+    async fn a_number_that_does_not_fit_is_refused_wherever_it_is() {
+        let publisher = Publisher::start().await;
+        assert_eq!(publisher.publish("p", &json!({ "type": "any.a" })).await.status, 201);
+        let edges = [1_u128 << 32, 1 << 53, 1 << 63, 1 << 64, 1 << 127];
+        let numbers = edges.iter().flat_map(|edge| [edge - 1, *edge, edge + 1]).map(|number| number.to_string());
+        let others = ["-1", "%2B1", "1.0", "1e3", "0x1", "", "%201", "1%20", "\u{661}"].map(str::to_owned);
+        for text in numbers.chain(others) {
+            let fits = text.parse().is_ok_and(|number: u64| number < 1 << 53);
+            for path in [
+                "/v1/plans/p/events?from_seq=",
+                "/v1/plans/p/events?order=desc&from_seq=",
+                "/v1/plans/p/events?limit=",
+                "/v1/plans?limit=",
+                "/v1/plans/p/head?below_index=",
+                "/v1/events?from_index=",
+                "/v1/events?limit=",
+            ] {
+                let response = publisher.get(&format!("{path}{text}"), "acme").await;
+                let expected = if fits { [200, 404] } else { [400, 400] };
+                assert!(expected.contains(&response.status), "{path}{text}: {response:?}");
+            }
+            if !fits {
+                for path in ["/v1/plans/p/events/stream?after=", "/v1/events/stream?after="] {
+                    let response = publisher.get(&format!("{path}{text}"), "acme").await;
+                    response.assert_field_problem("invalid_field", "after", "type");
+                }
+            }
+            let expect = publisher.request_as(Method::POST, "/v1/plans/p/events", "acme");
+            let expect = expect.header("if-match", format!("\"{}\"", text.replace("%20", " ").replace("%2B", "+")));
+            let response = send(expect.json(&json!({ "type": "any.a" }))).await;
+            assert_eq!(response.status, if fits { 412 } else { 400 }, "If-Match {text}: {response:?}");
+        }
     }
 
     #[tokio::test]

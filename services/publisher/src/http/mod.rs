@@ -10,6 +10,6 @@ mod responses;
 pub(crate) use self::body::{BodyReader, ReceivedBody};
 pub(crate) use self::memory::{Counted, JSON, held_json};
 pub(crate) use self::paging::{EventList, next_link, next_query};
-pub(crate) use self::parameters::{IdPath, Parameters, PlanPath, single_header};
+pub(crate) use self::parameters::{IdPath, Parameters, PlanPath, TilePath, parse_number, single_header};
 pub(crate) use self::problem::Problem;
 pub(crate) use self::responses::{EventFormat, EventPage, event, page};

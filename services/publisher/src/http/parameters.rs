@@ -1,9 +1,12 @@
 //! Query parameters, headers, and the names in the path of a request. Unknown query parameters are refused by name.
 
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequestParts, Path};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use percent_encoding::percent_decode_str;
 use sealbus_core::error::{ErrorKind, Refused};
+use sealbus_core::event::plain_uuid;
+use sealbus_core::log::tile::{TileId, TilePathError};
 use sealbus_core::names::{Plan, TypePattern};
 use uuid::Uuid;
 
@@ -15,6 +18,8 @@ const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1_000;
 /// The maximum number of type patterns of a request. Each event that the page examines is compared with each of them.
 const MAX_TYPE_PATTERNS: usize = 64;
+/// The largest number in a request: the largest integer that every reader of JSON represents exactly.
+const MAX_NUMBER: u64 = (1 << 53) - 1;
 
 /// The query parameters that the endpoint has not read yet.
 ///
@@ -25,13 +30,32 @@ pub(crate) struct Parameters(Vec<(String, String)>);
 impl<S: Send + Sync> FromRequestParts<S> for Parameters {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let query = Query::from_request_parts(parts, state).await;
-        let Query(pairs) = query.map_err(|_| {
-            Problem::new(ErrorKind::InvalidField, "the query string must have the form name=value&name=value")
-        })?;
-        Ok(Self(pairs))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let pairs = parts.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        let pairs = pairs.map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Some((decode(name)?, decode(value)?))
+        });
+        let pairs: Option<_> = pairs.collect();
+        Ok(Self(pairs.ok_or_else(|| {
+            let detail = "the query must be percent-encoded UTF-8 without control characters";
+            Problem::new(ErrorKind::InvalidField, detail)
+        })?))
     }
+}
+
+/// Decodes a name or value of a query, or returns `None` if it is not UTF-8 or has a control character. No parameter has one,
+/// and Postgres takes no text with U+0000.
+fn decode(text: &str) -> Option<String> {
+    let text = text.replace('+', " ");
+    let decoded = percent_decode_str(&text).decode_utf8().ok()?;
+    (!decoded.chars().any(char::is_control)).then(|| decoded.into_owned())
+}
+
+/// Parses a seq, a log index or a number of items: digits only, at most 2^53-1.
+pub(crate) fn parse_number(text: &str) -> Option<u64> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|number| is_number && *number <= MAX_NUMBER)
 }
 
 impl Parameters {
@@ -42,10 +66,22 @@ impl Parameters {
         if values.is_empty() { Ok(value) } else { Err(invalid(name, "unique", "must be given at most once")) }
     }
 
-    /// Takes a parameter that is a non-negative integer.
+    /// Takes a parameter that is a number by [`parse_number`].
     pub(crate) fn number(&mut self, name: &str) -> Result<Option<u64>, Refused> {
         let Some(text) = self.text(name)? else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| invalid(name, "type", "must be a non-negative integer"))
+        let refuse = || invalid(name, "type", "must be a non-negative integer of at most 9007199254740991");
+        parse_number(&text).map(Some).ok_or_else(refuse)
+    }
+
+    /// Takes a parameter that is a plan's name or its beginning. It is empty if it is not given.
+    pub(crate) fn plan_name(&mut self, name: &str) -> Result<String, Refused> {
+        let text = self.text(name)?.unwrap_or_default();
+        match Plan::parse_any(&text) {
+            Err(error) if !text.is_empty() => {
+                Err(Refused::field(ErrorKind::InvalidName, name, "name", error.to_string()))
+            }
+            _ => Ok(text),
+        }
     }
 
     /// Takes `limit`, the maximum number of items on the page.
@@ -135,7 +171,7 @@ fn invalid_plan(detail: String) -> Refused {
     Refused::field(ErrorKind::InvalidName, "plan", "name", detail)
 }
 
-/// The event id in `/v1/events/{id}…`.
+/// The event id in `/v1/events/{id}…`, in its canonical spelling: in another one it would be the id of another event.
 #[derive(Debug)]
 pub(crate) struct IdPath(pub Uuid);
 
@@ -143,8 +179,23 @@ impl<S: Send + Sync> FromRequestParts<S> for IdPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let id = Path::<Uuid>::from_request_parts(parts, state).await;
-        let Path(id) = id.map_err(|_| invalid("id", "format", "must be the UUID of an event"))?;
+        let id = Path::<String>::from_request_parts(parts, state).await.ok().and_then(|Path(id)| plain_uuid(&id));
+        Ok(Self(id.ok_or_else(|| invalid("id", "format", "must be the UUID of an event, in lower case with dashes"))?))
+    }
+}
+
+/// The tile in `/log/tile/{*path}`.
+#[derive(Debug)]
+pub(crate) struct TilePath(pub TileId);
+
+impl<S: Send + Sync> FromRequestParts<S> for TilePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let refuse = |detail: &str| invalid("path", "format", detail);
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let Path(path) = path.map_err(|error| refuse(&error.body_text()))?;
+        let id = format!("tile/{path}").parse().map_err(|error: TilePathError| refuse(&error.to_string()))?;
         Ok(Self(id))
     }
 }

@@ -5,7 +5,7 @@ use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::request::EventRequest;
 use sealbus_ledger::append::Expect;
 
-use crate::http::single_header;
+use crate::http::{parse_number, single_header};
 use crate::publish::Publication;
 
 /// The maximum length of an idempotency key, in bytes.
@@ -66,7 +66,7 @@ fn expected_head(headers: &HeaderMap) -> Result<Expect, Refused> {
         (Some(head), None) => head,
     };
     let seq = head.strip_prefix('"').and_then(|head| head.strip_suffix('"'));
-    match seq.filter(|seq| seq.bytes().all(|byte| byte.is_ascii_digit())).and_then(|seq| seq.parse().ok()) {
+    match seq.and_then(parse_number) {
         Some(0) => Ok(Expect::Empty),
         Some(seq) => Ok(Expect::Head(seq)),
         None => refuse("If-Match", "must be the seq of the plan's head in double quotes, for example \"6\""),

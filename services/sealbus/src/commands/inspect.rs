@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use sealbus_core::event::Record;
+use sealbus_core::event::{Record, plain_uuid};
 use sealbus_core::names::Plan;
 use sealbus_core::timestamp::Timestamp;
 use sealbus_core::verify::{Finding, exit_code};
@@ -21,7 +21,8 @@ use crate::wiring;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Id of the event, a UUID
+    /// Id of the event, a UUID in lower case with dashes
+    #[arg(value_parser = event_id)]
     event: Uuid,
     #[command(flatten)]
     tenant: TenantArgs,
@@ -134,6 +135,10 @@ impl Inspected {
         let lines = rows.map(|(name, value)| format!("{name:<12} {}", printable(value)));
         lines.chain(self.proof.as_ref().map(|proof| format!("\n{proof}"))).collect::<Vec<_>>().join("\n")
     }
+}
+
+fn event_id(text: &str) -> Result<Uuid, &'static str> {
+    plain_uuid(text).ok_or("must be a UUID in lower case with dashes")
 }
 
 /// Returns a time in seconds since 1970 as text, or `None` for a time that a timestamp cannot hold.

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::feed::{Feed, FeedRead};
 use super::hub::{Hub, Source};
 use crate::auth::{Caller, Token, Tokens};
-use crate::http::{Counted, Parameters, Problem, single_header};
+use crate::http::{Counted, Parameters, Problem, parse_number, single_header};
 use crate::metrics::Metrics;
 use crate::read::Reading;
 
@@ -36,7 +36,7 @@ pub(crate) fn resume_position(headers: &HeaderMap, parameters: &mut Parameters) 
     let after = parameters.number("after")?;
     match single_header(headers, "last-event-id")?.filter(|id| !id.is_empty()) {
         None => Ok(after),
-        Some(id) => id.parse().map(Some).map_err(|_| {
+        Some(id) => parse_number(&id).map(Some).ok_or_else(|| {
             let detail = "must be the id of an event of this stream, a non-negative integer";
             Refused::field(ErrorKind::InvalidField, "Last-Event-ID", "type", detail)
         }),
