@@ -35,8 +35,8 @@ struct EventResult {
 impl Client {
     /// Publishes CloudEvents, atomically and in order for each plan. Returns one outcome for each event, in order.
     ///
-    /// An event whose `id` is missing or null gets one. Events that are refused with a retryable status (`overloaded`,
-    /// `ledger_unavailable`, `rate_limited`) are published again within the [retry
+    /// An event whose `id` is missing or null gets one. Events that are refused with a retryable status (`overloaded` and
+    /// `ledger_unavailable`, or 429 from a proxy) are published again within the [retry
     /// budget](crate::ClientConfig::retry_budget).
     ///
     /// # Errors

@@ -53,6 +53,7 @@ error_kinds! {
     CrossTenant = "cross_tenant", 403, "The token does not allow this tenant",
     NotFound = "not_found", 404, "Not found",
     MethodNotAllowed = "method_not_allowed", 405, "Method not allowed",
+    NotAcceptable = "not_acceptable", 406, "No acceptable representation",
     RequestTimeout = "request_timeout", 408, "The request body was not received in time",
     IdConflict = "id_conflict", 409, "The id is already stored with other content",
     HeadMismatch = "head_mismatch", 412, "The plan's head does not match the expected one",
@@ -62,10 +63,8 @@ error_kinds! {
     /// The catalog has no such type, or no such version of it.
     UnknownEventType = "unknown_event_type", 422, "Unknown event type",
     SchemaViolation = "schema_violation", 422, "The data does not satisfy its schema",
-    MissingContext = "missing_context", 422, "The event lacks required context",
     DuplicateId = "duplicate_id", 422, "The same id appears twice in one request",
     IdempotencyKeyReused = "idempotency_key_reused", 422, "The idempotency key was used for another request",
-    RateLimited = "rate_limited", 429, "Too many requests",
     Overloaded = "overloaded", 503, "The server is overloaded",
     /// The database is unreachable, or the outcome of a commit is unknown.
     LedgerUnavailable = "ledger_unavailable", 503, "The ledger is unavailable",

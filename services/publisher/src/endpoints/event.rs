@@ -18,7 +18,8 @@ use crate::publish::{proof_of, receipt_text};
 
 /// `GET /v1/events/{id}` returns 200 with the event, in Sealbus JSON or as a `CloudEvent`.
 ///
-/// It needs the scope `read`. Errors: `not_found` if the tenant has no event with this id.
+/// It needs the scope `read`. Errors: `not_found` if the tenant has no event with this id, `not_acceptable` if the client
+/// accepts neither form.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -27,9 +28,10 @@ pub(super) async fn handle(
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
+    let format = EventFormat::of_event(&headers)?;
     let record = stored(&app, &caller, id, parameters).await?;
     let view = app.reading.view(&caller.token, record).await?;
-    Ok(event(EventFormat::from_accept(&headers), &view))
+    Ok(event(format, &view))
 }
 
 /// `GET /v1/events/{id}/data` returns 200 with the event in the binary mode of `CloudEvents`: the body is the published
@@ -118,6 +120,55 @@ mod tests {
         publisher.get(&path, "other").await.assert_problem("not_found");
         publisher.get("/v1/events/0197f2a1-0000-7000-8000-000000000009", "acme").await.assert_problem("not_found");
         publisher.get("/v1/events/A-1", "acme").await.assert_field_problem("invalid_field", "id", "format");
+    }
+
+    /// An id in another spelling is the id of another event when it is published, so it does not find this one.
+    #[tokio::test]
+    async fn an_event_is_found_by_the_canonical_spelling_of_its_id_only() {
+        let publisher = Publisher::start().await;
+        let id = "0197f2a1-0000-7000-8000-00000000000a";
+        assert_eq!(publisher.publish("p", &json!({ "type": "any.a", "id": id })).await.status, 201);
+        assert_eq!(publisher.get(&format!("/v1/events/{id}"), "acme").await.status, 200);
+        for spelling in [
+            id.to_uppercase(),
+            id.replace('-', ""),
+            format!("%7B{id}%7D"),
+            format!("urn:uuid:{id}"),
+            format!("{id}%20"),
+            format!("%20{id}"),
+            format!("{id}%00"),
+            "%FF".to_owned(),
+        ] {
+            for part in ["", "/data", "/proof", "/receipt"] {
+                let response = publisher.get(&format!("/v1/events/{spelling}{part}"), "acme").await;
+                response.assert_field_problem("invalid_field", "id", "format");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_in_no_accepted_format_is_refused_and_not_stored() {
+        let publisher = Publisher::start().await;
+        let publish = async |accept: &'static str| {
+            let request = publisher.request_as(Method::POST, "/v1/plans/p/events", "acme").header("accept", accept);
+            send(request.json(&json!({ "type": "any.a", "id": "0197f2a1-0000-7000-8000-00000000000a" }))).await
+        };
+        publish("text/html").await.assert_problem("not_acceptable");
+        assert!(publisher.events_of("p").await.is_empty(), "an event was stored");
+        let event = json!({ "specversion": "1.0", "id": "A", "type": "any.a", "subject": "p" });
+        let request = publisher.request_as(Method::POST, "/v1/events", "acme").header("accept", "text/html");
+        let request = request.header("content-type", "application/cloudevents+json").body(event.to_string());
+        send(request).await.assert_problem("not_acceptable");
+        assert!(publisher.events_of("p").await.is_empty(), "an event was stored");
+        let stored = publish("application/json;q=0.2, application/cloudevents+json;q=0.3").await;
+        assert_eq!((stored.status, stored.header("content-type")), (201, "application/cloudevents+json"));
+        for path in [stored.header("location"), "/v1/plans/p/events", "/v1/events"] {
+            let get =
+                async |accept| send(publisher.request_as(Method::GET, path, "acme").header("accept", accept)).await;
+            get("text/html, application/json;q=0").await.assert_problem("not_acceptable");
+            let shown = get("application/*;q=0.1, application/cloudevents+json;q=0, application/json").await;
+            assert_eq!(shown.header("content-type"), "application/json", "{path}");
+        }
     }
 
     #[tokio::test]

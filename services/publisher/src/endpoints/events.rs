@@ -22,6 +22,7 @@ pub(super) async fn handle(
     mut parameters: Parameters,
 ) -> Result<impl IntoResponse, Problem> {
     caller.require(Scope::Read)?;
+    let format = EventFormat::of_page(&headers)?;
     let tenants = caller.tenants_in_log()?;
     let from_index = parameters.number("from_index")?.unwrap_or_default();
     let limit = parameters.limit()?;
@@ -41,7 +42,7 @@ pub(super) async fn handle(
     let views = app.reading.views(&caller.token, records.into_iter().map(Arc::new)).await?;
     let link = next.as_ref().map(|index| [(header::LINK, next_link(&uri, "from_index", index))]);
     let events = EventPage { events: &views, total: None, next: next.as_deref() };
-    Ok((link, page(EventFormat::from_accept(&headers), &events)))
+    Ok((link, page(format, &events)))
 }
 
 #[cfg(test)]

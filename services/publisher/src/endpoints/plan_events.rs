@@ -15,7 +15,8 @@ use crate::http::{EventFormat, EventList, EventPage, Parameters, PlanPath, Probl
 /// `from_seq`, or after the cursor in `after`. `next` and the `Link` header name the next page. A plan without events is an
 /// empty page. Without `type`, `total` is the number of the plan's events.
 ///
-/// It needs the scope `read`. Errors: `invalid_cursor` if the cursor belongs to another list.
+/// It needs the scope `read`. Errors: `invalid_cursor` if the cursor belongs to another list, `not_acceptable` if the client
+/// accepts neither form of a page.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -25,6 +26,7 @@ pub(super) async fn handle(
     mut parameters: Parameters,
 ) -> Result<impl IntoResponse, Problem> {
     caller.require(Scope::Read)?;
+    let format = EventFormat::of_page(&headers)?;
     let tenant = caller.tenant_to_read()?;
     let (after, from_seq) = (parameters.text("after")?, parameters.number("from_seq")?);
     let (limit, descending, types) = (parameters.limit()?, parameters.descending()?, parameters.types()?);
@@ -55,7 +57,7 @@ pub(super) async fn handle(
     let views = app.reading.views(&caller.token, records.into_iter().map(Arc::new)).await?;
     let link = next.as_ref().map(|cursor| [(header::LINK, next_link(&uri, "after", cursor))]);
     let events = EventPage { events: &views, total, next: next.as_deref() };
-    Ok((link, page(EventFormat::from_accept(&headers), &events)))
+    Ok((link, page(format, &events)))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use crate::publish::{Conditions, Published, Receipt};
 /// `wait=sealed` the response also contains receipts, and the header `Sealbus-Sealed`.
 ///
 /// It needs the scope `publish`. Errors: those of an invalid body or event, of `If-Match`, `If-None-Match` and
-/// `Idempotency-Key`, `overloaded`, and `ledger_unavailable` with the ids of the events if the outcome is unknown.
+/// `Idempotency-Key`, `not_acceptable`, `overloaded`, and `ledger_unavailable` with the ids of the events if the outcome is unknown.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -42,6 +42,8 @@ pub(super) async fn handle(
     let ReceivedBody { bytes, mut memory, in_flight: _in_flight } =
         app.bodies.read(&caller.token, &headers, body).await?;
     let (requests, is_array) = read_body(&bytes, &app.publishing.limits)?;
+    // The answer to an array has one form, so that `Accept` is not read.
+    let format = if is_array { EventFormat::Native } else { EventFormat::of_event(&headers)? };
     let publication = |(index, request)| conditions.publication(is_array.then_some(index), request);
     let publications: Vec<_> = requests.into_iter().enumerate().map(publication).collect();
     let mut published = app.publishing.publish(&caller, tenant, plan.clone(), conditions.expect, &publications).await?;
@@ -51,7 +53,7 @@ pub(super) async fn handle(
         memory = app.seal_waiting.wait(&caller.token, wait, memory, &mut published).await;
     }
     if !is_array {
-        return Ok(single_response(&published[0], wait, EventFormat::from_accept(&headers), memory));
+        return Ok(single_response(&published[0], wait, format, memory));
     }
     let seqs = published.iter().map(|event| event.stored.header.seq);
     let location = format!("/v1/plans/{plan}/events?from_seq={}", published[0].stored.header.seq);

@@ -56,6 +56,7 @@ pub(super) async fn handle(
         let events = read_value(&body.bytes, &app.publishing.limits)?;
         return publish_batch(&app, &caller, &conditions, wait, body, events).await;
     }
+    let format = EventFormat::of_event(&headers)?;
     let ReceivedBody { bytes, mut memory, in_flight: _in_flight } = body;
     let incoming = if media_type == STRUCTURED {
         from_structured(read_value(&bytes, &app.publishing.limits)?)?
@@ -69,7 +70,7 @@ pub(super) async fn handle(
     if let Some(wait) = wait {
         memory = app.seal_waiting.wait(&caller.token, wait, memory, &mut published).await;
     }
-    Ok(single_response(&published[0], wait, EventFormat::from_accept(&headers), memory))
+    Ok(single_response(&published[0], wait, format, memory))
 }
 
 /// The events of one plan in a batch, in the order of the batch.

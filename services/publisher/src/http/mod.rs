@@ -1,5 +1,6 @@
 //! HTTP plumbing that knows no endpoint: request bodies, parameters, paging, response formats and problems.
 
+mod accept;
 mod body;
 mod memory;
 mod paging;

@@ -79,10 +79,8 @@ impl From<LedgerError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.kind().status()).expect("every error kind has a valid status");
-        let retryable = matches!(
-            self.kind(),
-            ErrorKind::RateLimited | ErrorKind::Overloaded | ErrorKind::LedgerUnavailable | ErrorKind::LedgerFailover
-        );
+        let retryable =
+            matches!(self.kind(), ErrorKind::Overloaded | ErrorKind::LedgerUnavailable | ErrorKind::LedgerFailover);
         let retry_after = retryable.then_some([(header::RETRY_AFTER, RETRY_AFTER_SECONDS)]);
         let scheme = (self.kind() == ErrorKind::Unauthenticated).then_some([(header::WWW_AUTHENTICATE, "Bearer")]);
         let content_type = [(header::CONTENT_TYPE, "application/problem+json")];

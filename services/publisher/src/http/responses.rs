@@ -8,6 +8,9 @@ use sealbus_core::event::View;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::accept::preferred;
+use super::problem::Problem;
+
 /// The JSON format of events in a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EventFormat {
@@ -18,16 +21,25 @@ pub(crate) enum EventFormat {
 }
 
 impl EventFormat {
-    /// Reads the `Accept` header. Returns [`EventFormat::Native`] unless it names a media type of `CloudEvents`.
-    pub(crate) fn from_accept(headers: &HeaderMap) -> Self {
-        let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let parts = accepted.flat_map(|value| value.split(','));
-        let mut types = parts.map(|part| part.split(';').next().unwrap_or_default().trim());
-        if types.any(|name| name == cloudevents::STRUCTURED || name == cloudevents::BATCH) {
-            Self::CloudEvents
-        } else {
-            Self::Native
-        }
+    /// Returns the format in which the client prefers one event.
+    ///
+    /// # Errors
+    /// `not_acceptable` if it accepts neither.
+    pub(crate) fn of_event(headers: &HeaderMap) -> Result<Self, Problem> {
+        Self::preferred(headers, cloudevents::STRUCTURED)
+    }
+
+    /// Returns the format in which the client prefers a page of events.
+    ///
+    /// # Errors
+    /// `not_acceptable` if it accepts neither.
+    pub(crate) fn of_page(headers: &HeaderMap) -> Result<Self, Problem> {
+        Self::preferred(headers, cloudevents::BATCH)
+    }
+
+    fn preferred(headers: &HeaderMap, cloudevents: &'static str) -> Result<Self, Problem> {
+        let preferred = preferred(headers, &["application/json", cloudevents])?;
+        Ok(if preferred == cloudevents { Self::CloudEvents } else { Self::Native })
     }
 }
 

@@ -97,8 +97,8 @@ fn is_erased(event: &Value) -> bool {
 /// Reads the first event of plan `p` through every endpoint that returns events.
 async fn read_everywhere(publisher: &Publisher, id: &str, token: &str) -> Vec<Value> {
     let as_cloudevent = async |path: &str| {
-        let request = publisher.request_as(Method::GET, path, token).header("accept", "application/cloudevents+json");
-        send(request).await.body
+        let accept = "application/cloudevents+json, application/cloudevents-batch+json";
+        send(publisher.request_as(Method::GET, path, token).header("accept", accept)).await.body
     };
     let log = publisher.get("/v1/events", token).await.body["events"].clone();
     let in_log = log.as_array().unwrap().iter().find(|event| event["plan"] == "p").unwrap().clone();
