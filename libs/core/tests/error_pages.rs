@@ -25,3 +25,31 @@ fn each_code_has_a_page_and_each_page_a_code() {
         }
     }
 }
+
+/// A code that nothing answers with would make clients handle what never happens.
+#[test]
+fn each_code_is_used_outside_its_table() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut code = String::new();
+    for folder in ["libs", "services"] {
+        gather(&root.join(folder), &mut code);
+    }
+    let json = fs::read_to_string(root.join("libs/core/src/canonical/refused.rs")).expect("a readable file");
+    for kind in ErrorKind::ALL {
+        // The strict reader imports its kinds.
+        let is_used = code.contains(&format!("ErrorKind::{kind:?}")) || json.contains(&format!("({kind:?},"));
+        assert!(is_used, "nothing answers with {kind}");
+    }
+}
+
+/// Appends all sources of the crates in a folder, without their tests.
+fn gather(folder: &Path, code: &mut String) {
+    for entry in fs::read_dir(folder).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() && !path.ends_with("tests") {
+            gather(&path, code);
+        } else if path.extension().is_some_and(|ending| ending == "rs") && !path.ends_with("core/src/error.rs") {
+            code.push_str(&fs::read_to_string(&path).expect("a readable file"));
+        }
+    }
+}
