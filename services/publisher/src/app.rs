@@ -8,7 +8,7 @@ use sealbus_ledger::Ledger;
 use tokio::sync::Semaphore;
 
 use crate::auth::Tokens;
-use crate::http::BodyReader;
+use crate::http::{AnswerMemory, BodyReader};
 use crate::metrics::Metrics;
 use crate::publish::{Publishing, SealWaiting};
 use crate::read::{Reading, Streams};
@@ -27,6 +27,8 @@ pub(crate) struct App {
     pub publishing: Publishing,
     /// Waits until published events are sealed.
     pub seal_waiting: SealWaiting,
+    /// The memory for events that are read for clients.
+    pub answers: AnswerMemory,
     /// Reads events as a client may see them.
     pub reading: Reading,
     /// Opens live streams.

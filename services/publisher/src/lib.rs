@@ -43,11 +43,11 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 pub use crate::auth::TokenFileError;
 use crate::auth::Tokens;
-use crate::http::BodyReader;
+use crate::http::{AnswerMemory, BodyReader};
 pub use crate::metrics::Metrics;
 pub use crate::publish::BrokerLink;
 use crate::publish::{Encryption, Publishing, SealWaiting, SealWatch};
-use crate::read::{Hub, Reading, Streams};
+use crate::read::{Hub, OpenStreams, Reading, Streams};
 
 /// The maximum number of verifications at a time. Each reads a whole plan.
 const MAX_VERIFICATIONS: usize = 4;
@@ -151,7 +151,7 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
         tracing::warn!(keys = erased, "erased data keys were present again, as after a restore; deleted them");
     }
     let tokens = Tokens::load(&config.token_file, clock).map_err(Error::Tokens)?;
-    let hub = Arc::new(Hub::new(ledger.clone()));
+    let hub = Arc::new(Hub::new(ledger.clone(), config.memory.feeds));
     let watch = Arc::new(SealWatch::new(ledger.clone()));
     let reading = Reading::new(ledger.clone(), Arc::clone(&keyring));
     let app = App {
@@ -179,17 +179,21 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
             ledger: ledger.clone(),
             reading: reading.clone(),
             tokens: tokens.clone(),
+            memory: config.memory.answers.clone(),
+            open: OpenStreams::default(),
             places: Budget::new("streams", config.max_streams),
             heartbeat_interval: config.stream_heartbeat_interval,
             shutdown: shutdown.clone(),
             metrics: metrics.clone(),
         }),
+        answers: AnswerMemory::new(config.memory.answers.clone()),
         reading,
         verifications: Semaphore::new(MAX_VERIFICATIONS),
         ledger,
         keyring,
         metrics: metrics.clone(),
     };
+    let streams = Arc::clone(&app.streams);
     // The background tasks outlive the requests in flight, and end with this function.
     let background = CancellationToken::new();
     let _cancel_on_drop = background.clone().drop_guard();
@@ -200,6 +204,7 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
     tokio::join!(
         serving,
         tokens.watch(config.token_file_interval, background.clone()),
+        streams.end_revoked(config.token_file_interval, background.clone()),
         hub.run(config.poll_interval, background.clone()),
         watch.run(config.poll_interval, background.clone()),
         broker.run(&config.broker_url, config.broker_timeout, hints, metrics, background.clone()),

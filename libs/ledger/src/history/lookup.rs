@@ -8,7 +8,7 @@ use sealbus_core::names::{Plan, Tenant};
 use uuid::Uuid;
 
 use super::History;
-use super::record::{into_records, select_records};
+use super::record::{read_bounded, select_records};
 use crate::LedgerError;
 use crate::pg::{Column, bound};
 
@@ -87,7 +87,8 @@ impl History<'_> {
         heads.fetch_all(self.ledger.reads()).await?.into_iter().map(|seq| SEQ.read(seq)).collect()
     }
 
-    /// Returns up to `limit` events of a plan with seqs from `from_seq` to `to_seq`, both included, ordered by seq.
+    /// Returns up to `limit` events of a plan with seqs from `from_seq` to `to_seq`, both included, ordered by seq. Returns fewer
+    /// once they have [`MAX_READ_BYTES`](super::MAX_READ_BYTES), but at least one if there is one.
     pub async fn range(self, plan_no: i64, from_seq: u64, to_seq: u64, limit: u32) -> Result<Vec<Record>, LedgerError> {
         let range = select_records!(
             "range",
@@ -97,7 +98,7 @@ impl History<'_> {
             bound(to_seq),
             i64::from(limit)
         );
-        into_records(range.fetch_all(self.ledger.reads()).await?, &self.ledger.deployment().origin)
+        Ok(read_bounded(range.fetch(self.ledger.reads()), &self.ledger.deployment().origin).await?.records)
     }
 
     /// Returns the event hashes of a plan's events with the given seqs, by seq. The result omits events that the ledger

@@ -1,7 +1,7 @@
 //! Reads of stored events.
 //!
 //! [`History`] returns events as [`Record`](sealbus_core::event::Record)s, as they are stored, with their log index if they are
-//! sealed. Nothing is verified here. The caller bounds each page. Pages of a plan are ordered by seq and pages of all events by
+//! sealed. Nothing is verified here. The caller bounds the number of events of a page, and [`MAX_READ_BYTES`] their size. Pages of a plan are ordered by seq and pages of all events by
 //! log index, so that a cursor stays valid after a restore or a failover.
 
 mod bounded;
@@ -13,6 +13,7 @@ mod trail;
 use sealbus_core::names::{Plan, Tenant};
 
 pub use self::lookup::Head;
+pub use self::record::MAX_READ_BYTES;
 pub use self::trail::{LogPage, MAX_EXAMINED, PageQuery, PlanPage};
 use crate::Ledger;
 

@@ -1,5 +1,8 @@
 //! The conversion of a row of `events` into a [`Record`], and the list of columns that every read uses.
 
+use std::pin::pin;
+
+use futures::{Stream, TryStreamExt as _};
 use sealbus_core::event::{Header, PayloadMode, Record, V1};
 use sealbus_core::hash::Hash;
 use sealbus_core::seal::KeyId;
@@ -147,7 +150,36 @@ impl RecordRow {
     }
 }
 
-/// Converts all rows of a page.
+/// Converts all rows of a statement that returns few of them.
 pub(crate) fn into_records(rows: Vec<RecordRow>, origin: &str) -> Result<Vec<Record>, LedgerError> {
     rows.into_iter().map(|row| row.into_record(origin)).collect()
+}
+
+/// The bytes of events after which a read of several events ends, although its limit allows more. It always returns one event.
+pub const MAX_READ_BYTES: usize = 1024 * 1024;
+
+/// The memory of an event in addition to payload and metadata, in bytes. Headers are rarely longer.
+const RECORD_OVERHEAD_BYTES: usize = 512;
+
+/// The events of a read that is bounded in bytes.
+pub(crate) struct BoundedRead {
+    pub records: Vec<Record>,
+    /// Whether the bytes ended it, and not its limit.
+    pub is_cut: bool,
+}
+
+/// Converts rows one by one as they arrive, until the events have [`MAX_READ_BYTES`].
+pub(crate) async fn read_bounded(
+    rows: impl Stream<Item = sqlx::Result<RecordRow>>,
+    origin: &str,
+) -> Result<BoundedRead, LedgerError> {
+    let mut rows = pin!(rows);
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    while bytes < MAX_READ_BYTES {
+        let Some(row) = rows.try_next().await? else { return Ok(BoundedRead { records, is_cut: false }) };
+        let record = row.into_record(origin)?;
+        bytes += RECORD_OVERHEAD_BYTES + record.content_bytes();
+        records.push(record);
+    }
+    Ok(BoundedRead { records, is_cut: true })
 }

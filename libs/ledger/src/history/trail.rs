@@ -4,7 +4,7 @@ use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Tenant, TypePattern};
 
 use super::History;
-use super::record::{into_records, select_records};
+use super::record::{BoundedRead, read_bounded, select_records};
 use crate::LedgerError;
 use crate::pg::{Column, bound};
 
@@ -48,7 +48,8 @@ pub struct LogPage {
 impl History<'_> {
     /// Returns a page of a plan's events. For a plan without events it is empty.
     ///
-    /// A page of some types ends early, with fewer events than the limit, once it has examined [`MAX_EXAMINED`] events.
+    /// A page ends early, with fewer events than the limit, once they have [`MAX_READ_BYTES`](super::MAX_READ_BYTES), and a page of
+    /// some types once it has examined [`MAX_EXAMINED`] events.
     pub async fn page(self, tenant: &Tenant, plan: &Plan, query: &PageQuery) -> Result<PlanPage, LedgerError> {
         let Some((plan_no, head)) = self.plan_head(tenant, plan).await? else { return Ok(PlanPage::default()) };
         let types = like_patterns(&query.types);
@@ -64,8 +65,9 @@ impl History<'_> {
             }
         };
         let beyond = |seq: &u64| if query.descending { *seq > 1 } else { *seq < head };
-        let rows = if query.descending {
-            select_records!(
+        let (reads, origin) = (self.ledger.reads(), self.ledger.deployment().origin.as_str());
+        let BoundedRead { records, is_cut } = if query.descending {
+            let page = select_records!(
                 "plan_page_descending",
                 "WHERE e.plan_no = $1 AND e.seq BETWEEN $2 AND $3 AND ($4::text[] IS NULL OR e.type LIKE ANY ($4)) ORDER BY e.seq DESC LIMIT $5",
                 plan_no,
@@ -73,11 +75,10 @@ impl History<'_> {
                 bound(last),
                 types.as_deref(),
                 limit
-            )
-            .fetch_all(self.ledger.reads())
-            .await?
+            );
+            read_bounded(page.fetch(reads), origin).await?
         } else {
-            select_records!(
+            let page = select_records!(
                 "plan_page",
                 "WHERE e.plan_no = $1 AND e.seq BETWEEN $2 AND $3 AND ($4::text[] IS NULL OR e.type LIKE ANY ($4)) ORDER BY e.seq LIMIT $5",
                 plan_no,
@@ -85,12 +86,10 @@ impl History<'_> {
                 bound(last),
                 types.as_deref(),
                 limit
-            )
-            .fetch_all(self.ledger.reads())
-            .await?
+            );
+            read_bounded(page.fetch(reads), origin).await?
         };
-        let records = into_records(rows, &self.ledger.deployment().origin)?;
-        let is_full = records.len() as u64 == u64::from(query.limit);
+        let is_full = is_cut || records.len() as u64 == u64::from(query.limit);
         let end = match records.last().filter(|_| is_full) {
             Some(record) => record.header.seq,
             None if query.descending => first,
@@ -102,7 +101,8 @@ impl History<'_> {
     /// Returns up to `limit` sealed events from log index `from_index` on, ordered by log index: those of `tenants`, or of all
     /// tenants if that is `None`.
     ///
-    /// A page of some tenants ends early, with fewer events than the limit, once it has examined [`MAX_EXAMINED`] leaves.
+    /// A page ends early, with fewer events than the limit, once they have [`MAX_READ_BYTES`](super::MAX_READ_BYTES), and a page of
+    /// some tenants once it has examined [`MAX_EXAMINED`] leaves.
     pub async fn log_page(
         self,
         tenants: Option<&[Tenant]>,
@@ -126,9 +126,10 @@ impl History<'_> {
             tenants.as_deref(),
             i64::from(limit)
         );
-        let records = into_records(page.fetch_all(self.ledger.reads()).await?, &self.ledger.deployment().origin)?;
+        let page = page.fetch(self.ledger.reads());
+        let BoundedRead { records, is_cut } = read_bounded(page, &self.ledger.deployment().origin).await?;
         let next = match records.last().and_then(|last| last.log_index) {
-            Some(last) if records.len() as u64 == u64::from(limit) => Some(last.saturating_add(1)),
+            Some(last) if is_cut || records.len() as u64 == u64::from(limit) => Some(last.saturating_add(1)),
             _ if tenants.is_some() && end < self.ledger.log().size().await? => Some(end),
             _ => None,
         };

@@ -16,7 +16,9 @@ use crate::append::{AppendError, Appender, Call, Expect};
 use crate::own_event::own_event;
 
 /// The highest number of events of plan `_keys` that are read. There is one for each change of a key.
-const MAX_KEY_EVENTS: u32 = 100_000;
+const MAX_KEY_EVENTS: usize = 100_000;
+/// The highest number of events that one query reads.
+const KEY_EVENTS_PER_QUERY: u32 = 1_000;
 
 /// Plan `_keys`, as it was when it was read.
 pub struct KeyChain {
@@ -83,10 +85,17 @@ impl Keys<'_> {
     /// Reads plan `_keys`, as a verifier with this keyring interprets it.
     pub async fn chain(self, keyring: &Keyring) -> Result<KeyChain, LedgerError> {
         let history = self.ledger.history();
-        let records = match history.plan_no(Tenant::system().as_str(), Plan::keys().as_str()).await? {
-            Some(plan_no) => history.range(plan_no, 1, u64::MAX, MAX_KEY_EVENTS).await?,
-            None => Vec::new(),
-        };
+        let mut records: Vec<Record> = Vec::new();
+        if let Some(plan_no) = history.plan_no(Tenant::system().as_str(), Plan::keys().as_str()).await? {
+            while records.len() < MAX_KEY_EVENTS {
+                let next = records.last().map_or(1, |last| last.header.seq.saturating_add(1));
+                let read = history.range(plan_no, next, u64::MAX, KEY_EVENTS_PER_QUERY).await?;
+                if read.is_empty() {
+                    break;
+                }
+                records.extend(read);
+            }
+        }
         // Read after the records, so that every leaf of theirs is below it.
         let size = self.ledger.log().size().await?;
         let trust = Trust::new(&self.ledger.deployment().origin, keyring.clone(), &records, size);

@@ -13,8 +13,12 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::auth::{Caller, Scope};
-use crate::http::{EventFormat, IdPath, Parameters, Problem, event};
+use crate::http::{EventFormat, IdPath, JSON, Parameters, Problem, event, held, held_bytes};
 use crate::publish::{proof_of, receipt_text};
+
+/// The memory that an answer with one event takes while it is made: the stored event, the event as it is shown, and its text, each
+/// with up to 256 KiB of data.
+const EVENT_BYTES: usize = 1024 * 1024;
 
 /// `GET /v1/events/{id}` returns 200 with the event, in Sealbus JSON or as a `CloudEvent`.
 ///
@@ -29,9 +33,10 @@ pub(super) async fn handle(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
     let format = EventFormat::of_event(&headers)?;
+    let memory = app.answers.reserve(&caller.token, EVENT_BYTES).await?;
     let record = stored(&app, &caller, id, parameters).await?;
     let view = app.reading.view(&caller.token, record).await?;
-    Ok(event(format, &view))
+    Ok(event(format, &view, memory))
 }
 
 /// `GET /v1/events/{id}/data` returns 200 with the event in the binary mode of `CloudEvents`: the body is the published
@@ -45,9 +50,10 @@ pub(super) async fn data(
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
+    let memory = app.answers.reserve(&caller.token, EVENT_BYTES).await?;
     let record = stored(&app, &caller, id, parameters).await?;
     let (attributes, body) = to_binary(&app.reading.view(&caller.token, record).await?);
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(Body::from(held_bytes(body, memory)));
     let headers = response.headers_mut();
     // Browsers must not render data, whose content type the publishing client chose.
     headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
@@ -69,6 +75,7 @@ pub(super) async fn proof(
     IdPath(id): IdPath,
     parameters: Parameters,
 ) -> Result<Response, Problem> {
+    let _memory = app.answers.reserve(&caller.token, EVENT_BYTES).await?;
     let record = stored(&app, &caller, id, parameters).await?;
     let Some((_, proof)) = proof_of(&app.ledger, &record).await? else {
         let detail = "no anchored checkpoint covers the event yet; retry in a second";
@@ -89,9 +96,10 @@ pub(super) async fn receipt(
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
+    let memory = app.answers.reserve(&caller.token, EVENT_BYTES).await?;
     let record = stored(&app, &caller, id, parameters).await?;
     let receipt = receipt_text(&record, proof_of(&app.ledger, &record).await?);
-    Ok(([(header::CONTENT_TYPE, "application/json")], receipt).into_response())
+    Ok(held(JSON, receipt.into_bytes(), memory))
 }
 
 /// Returns the event with this id of the tenant that the request reads, as it is stored.

@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 
 use crate::app::App;
 use crate::auth::{Caller, Scope};
-use crate::http::{EventFormat, EventPage, Parameters, Problem, next_link, next_query, page};
+use crate::http::{EventFormat, EventPage, PAGE_BYTES, Parameters, Problem, next_link, next_query, page};
 
 /// `GET /v1/events` returns 200 with a page of events from `from_index` on. `next` and the `Link` header name the next page.
 ///
@@ -27,6 +27,7 @@ pub(super) async fn handle(
     let from_index = parameters.number("from_index")?.unwrap_or_default();
     let limit = parameters.limit()?;
     parameters.finish()?;
+    let memory = app.answers.reserve(&caller.token, PAGE_BYTES).await?;
     let (mut from, mut records, mut next_index) = (from_index, Vec::new(), None);
     while let Some(limit) = next_query(&records, limit) {
         let read = app.ledger.history().log_page(tenants.as_deref(), from, limit).await?;
@@ -42,7 +43,7 @@ pub(super) async fn handle(
     let views = app.reading.views(&caller.token, records.into_iter().map(Arc::new)).await?;
     let link = next.as_ref().map(|index| [(header::LINK, next_link(&uri, "from_index", index))]);
     let events = EventPage { events: &views, total: None, next: next.as_deref() };
-    Ok((link, page(format, &events)))
+    Ok((link, page(format, &events, memory)))
 }
 
 #[cfg(test)]

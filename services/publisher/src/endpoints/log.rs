@@ -8,11 +8,11 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use sealbus_core::error::ErrorKind;
 use sealbus_core::event::Record;
-use sealbus_core::log::tile::{FULL_WIDTH, TileKind, encode_entry_bundle};
+use sealbus_core::log::tile::{FULL_WIDTH, TileId, TileKind, encode_entry_bundle};
 
 use crate::app::App;
 use crate::auth::{Caller, Scope};
-use crate::http::{Parameters, Problem, TilePath};
+use crate::http::{PAGE_BYTES, Parameters, Problem, TilePath, held_bytes};
 
 /// The `Cache-Control` of a tile. Its content never changes: the name of a partial tile contains its width.
 const CACHE_CONTROL: &str = "private, max-age=31536000, immutable";
@@ -42,26 +42,41 @@ pub(super) async fn tile(
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     parameters.finish()?;
-    let not_found = || Problem::new(ErrorKind::NotFound, "the log's tree has no such tile yet");
-    let bytes = match id.kind() {
-        TileKind::Hashes(_) => app.ledger.log().hash_tile(id).await?.ok_or_else(not_found)?.encode(),
+    let body = match id.kind() {
+        TileKind::Hashes(_) => app.ledger.log().hash_tile(id).await?.ok_or_else(no_such_tile)?.encode().into(),
         TileKind::Entries => {
             caller.require(Scope::LogRead)?;
-            if !id.is_within(app.ledger.log().newest_tree().await?.size) {
-                return Err(not_found());
-            }
-            let from_index = id.n() * u64::from(FULL_WIDTH);
-            let records = app.ledger.history().log_page(None, from_index, id.width().into()).await?.records;
-            let leaves: Vec<_> = records.iter().map(Record::leaf).collect();
-            // If events were deleted from the ledger, a shorter tile must not be returned as if it were a partial one.
-            let complete = encode_entry_bundle(&leaves).ok().filter(|_| leaves.len() == usize::from(id.width()));
-            complete.ok_or_else(|| {
-                Problem::new(ErrorKind::Internal, "events of this tile are missing; run `sealbus verify --all`")
-            })?
+            let memory = app.answers.reserve(&caller.token, PAGE_BYTES).await?;
+            held_bytes(entry_tile(&app, id).await?, memory)
         }
     };
     let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, CACHE_CONTROL)];
-    Ok((headers, bytes).into_response())
+    Ok((headers, body).into_response())
+}
+
+async fn entry_tile(app: &App, id: TileId) -> Result<Vec<u8>, Problem> {
+    if !id.is_within(app.ledger.log().newest_tree().await?.size) {
+        return Err(no_such_tile());
+    }
+    let mut next = id.n() * u64::from(FULL_WIDTH);
+    let end = next + u64::from(id.width());
+    let mut leaves = Vec::new();
+    // Records are read and dropped page by page: they contain the data of the events, and their leaves do not.
+    while next < end {
+        let limit = u32::try_from(end - next).expect("a tile has at most 256 entries");
+        let page = app.ledger.history().log_page(None, next, limit).await?;
+        let of_tile = page.records.iter().filter(|record| record.log_index.is_some_and(|index| index < end));
+        leaves.extend(of_tile.map(Record::leaf));
+        next = page.next.unwrap_or(end);
+    }
+    // If events were deleted from the ledger, a shorter tile must not be returned as if it were a partial one.
+    let complete = encode_entry_bundle(&leaves).ok().filter(|_| leaves.len() == usize::from(id.width()));
+    complete
+        .ok_or_else(|| Problem::new(ErrorKind::Internal, "events of this tile are missing; run `sealbus verify --all`"))
+}
+
+fn no_such_tile() -> Problem {
+    Problem::new(ErrorKind::NotFound, "the log's tree has no such tile yet")
 }
 
 #[cfg(test)]

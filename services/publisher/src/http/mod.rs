@@ -9,8 +9,8 @@ mod problem;
 mod responses;
 
 pub(crate) use self::body::{BodyReader, ReceivedBody};
-pub(crate) use self::memory::{Counted, JSON, held_json};
-pub(crate) use self::paging::{EventList, next_link, next_query};
+pub(crate) use self::memory::{AnswerMemory, Counted, JSON, WAIT_FOR_MEMORY, held, held_bytes, held_json};
+pub(crate) use self::paging::{EventList, PAGE_BYTES, next_link, next_query};
 pub(crate) use self::parameters::{IdPath, Parameters, PlanPath, TilePath, parse_number, single_header};
 pub(crate) use self::problem::Problem;
 pub(crate) use self::responses::{EventFormat, EventPage, event, page};

@@ -1,12 +1,13 @@
 //! Successful responses: events and pages in the format that the client accepts.
 
-use axum::Json;
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use sealbus_core::cloudevents;
 use sealbus_core::event::View;
-use serde::Serialize;
-use serde_json::Value;
+use sealbus_runtime::memory::Reservation;
+use serde::{Serialize, Serializer};
+
+use super::memory::{JSON, held_json};
 
 use super::accept::preferred;
 use super::problem::Problem;
@@ -56,22 +57,26 @@ pub(crate) struct EventPage<'a> {
 }
 
 /// Returns a response with one event.
-pub(crate) fn event(format: EventFormat, view: &View) -> Response {
+pub(crate) fn event(format: EventFormat, view: &View, memory: Reservation) -> Response {
     match format {
-        EventFormat::Native => Json(view).into_response(),
-        EventFormat::CloudEvents => {
-            ([(header::CONTENT_TYPE, cloudevents::STRUCTURED)], Json(cloudevents::to_structured(view))).into_response()
-        }
+        EventFormat::Native => held_json(JSON, view, memory),
+        EventFormat::CloudEvents => held_json(cloudevents::STRUCTURED, &cloudevents::to_structured(view), memory),
     }
 }
 
 /// Returns a response with a page of events. A `CloudEvents` batch has no members for `total` and `next`.
-pub(crate) fn page(format: EventFormat, page: &EventPage<'_>) -> Response {
+pub(crate) fn page(format: EventFormat, page: &EventPage<'_>, memory: Reservation) -> Response {
     match format {
-        EventFormat::Native => Json(page).into_response(),
-        EventFormat::CloudEvents => {
-            let events: Vec<Value> = page.events.iter().map(cloudevents::to_structured).collect();
-            ([(header::CONTENT_TYPE, cloudevents::BATCH)], Json(events)).into_response()
-        }
+        EventFormat::Native => held_json(JSON, page, memory),
+        EventFormat::CloudEvents => held_json(cloudevents::BATCH, &Batch(page.events), memory),
+    }
+}
+
+/// Events as a batch. They are converted one by one, because their trees take much more memory than their texts.
+struct Batch<'a>(&'a [View]);
+
+impl Serialize for Batch<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(cloudevents::to_structured))
     }
 }

@@ -4,4 +4,4 @@ mod reading;
 mod streams;
 
 pub(crate) use self::reading::Reading;
-pub(crate) use self::streams::{Hub, Source, Streams, resume_position};
+pub(crate) use self::streams::{Hub, OpenStreams, Source, Streams, resume_position};

@@ -8,6 +8,7 @@ use sealbus_core::error_chain;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_ledger::append::Appended;
 use sealbus_ledger::{Ledger, LedgerError};
+use sealbus_runtime::memory::Budget;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -27,18 +28,30 @@ pub(crate) enum Source {
     Log,
 }
 
+impl Source {
+    /// Returns the owner of the feed's memory. No tenant has the name of the log's owner.
+    fn owner(&self) -> &str {
+        match self {
+            Self::Plan(tenant, _) => tenant.as_str(),
+            Self::Log => "_log",
+        }
+    }
+}
+
 /// The feeds that streams read. A feed lives as long as a stream holds it.
 pub(crate) struct Hub {
     ledger: Ledger,
+    /// The memory of all feeds.
+    memory: Budget,
     feeds: Mutex<HashMap<Source, Weak<Feed>>>,
     /// Notified when a feed is created.
     feed_added: Notify,
 }
 
 impl Hub {
-    /// Creates a hub without feeds.
-    pub(crate) fn new(ledger: Ledger) -> Self {
-        Self { ledger, feeds: Mutex::new(HashMap::new()), feed_added: Notify::new() }
+    /// Creates a hub without feeds. The tenants share the memory of all feeds.
+    pub(crate) fn new(ledger: Ledger, memory: Budget) -> Self {
+        Self { ledger, memory, feeds: Mutex::new(HashMap::new()), feed_added: Notify::new() }
     }
 
     /// Returns the feed of a source, and the position of the next event that the source will get.
@@ -51,7 +64,7 @@ impl Hub {
         };
         let mut feeds = self.feeds();
         let feed = feeds.get(source).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let feed = Arc::new(Feed::new(next));
+            let feed = Arc::new(Feed::new(next, self.memory.clone(), source.owner()));
             feeds.insert(source.clone(), Arc::downgrade(&feed));
             self.feed_added.notify_one();
             feed
@@ -116,9 +129,9 @@ impl Hub {
 
     async fn poll_log(&self, feed: &Feed) -> Result<(), LedgerError> {
         for _ in 0..QUERIES_PER_POLL {
-            let records = self.ledger.history().log_page(None, feed.next(), EVENTS_PER_QUERY).await?.records;
-            let is_last = records.len() < EVENTS_PER_QUERY as usize;
-            for record in records {
+            let page = self.ledger.history().log_page(None, feed.next(), EVENTS_PER_QUERY).await?;
+            let is_last = page.next.is_none();
+            for record in page.records {
                 if let Some(index) = record.log_index {
                     feed.push(index, Arc::new(record));
                 }

@@ -197,6 +197,26 @@ async fn a_stream_survives_an_unreachable_database() {
 }
 
 #[tokio::test]
+async fn a_position_beyond_the_head_is_refused() {
+    let publisher = Publisher::start().await;
+    publish(&publisher, 3).await;
+    publisher.seal().await;
+    for after in ["4", "9223372036854775808", "18446744073709551615"] {
+        for path in [PLAN, LOG] {
+            publisher.get(&format!("{path}?after={after}"), "acme").await.assert_problem("invalid_cursor");
+            let request = publisher.request_as(Method::GET, path, "acme").header("last-event-id", after);
+            send(request).await.assert_problem("invalid_cursor");
+        }
+    }
+    // The position of the last event is valid.
+    let mut plan = publisher.stream(PLAN, "acme", Some(3)).await;
+    let mut log = publisher.stream(LOG, "acme", Some(3)).await;
+    publish(&publisher, 1).await;
+    publisher.seal().await;
+    assert_eq!((plan.ids(1).await, log.ids(1).await), (vec![4], vec![4]));
+}
+
+#[tokio::test]
 async fn an_invalid_position_is_refused() {
     let publisher = Publisher::start().await;
     publisher.get(&format!("{PLAN}?after=x"), "acme").await.assert_field_problem("invalid_field", "after", "type");
