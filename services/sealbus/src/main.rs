@@ -76,6 +76,9 @@ enum Command {
     /// Show the history of the database server, or confirm it after a failover
     #[command(subcommand)]
     Failover(commands::failover::Command),
+    /// List, show or settle the plans whose applied history is not the ledger's
+    #[command(subcommand)]
+    Forks(commands::forks::Command),
     /// Create, list, rotate, retire and revoke keys
     #[command(subcommand)]
     Keys(commands::keys::Command),
@@ -134,6 +137,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Trust(args) => commands::trust::run(&args)?,
         Command::DeadLetters(command) => commands::dead_letters::run(command).await?,
         Command::Failover(command) => commands::failover::run(command).await?,
+        Command::Forks(command) => commands::forks::run(command).await?,
         Command::Keys(command) => commands::keys::run(command).await?,
         Command::Erase(args) => commands::erase::run(args).await?,
         Command::Migrate => commands::migrate::run().await?,

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::arguments::ActorArgs;
 use crate::failure::Failure;
-use crate::output::{Output, printed_table};
+use crate::output::{Output, print, printed_table};
 use crate::wiring;
 
 #[derive(Subcommand)]
@@ -38,32 +38,33 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Show { output } => {
             let histories = ledger.server_history();
-            print(histories.current().await?.as_ref(), &histories.confirmed().await?, output);
+            print_histories(histories.current().await?.as_ref(), &histories.confirmed().await?, output)?;
         }
         Command::Confirm(ConfirmArgs { reason, actor }) => {
             let keyring = wiring::keyring(&settings)?;
             let confirm =
                 async |appender: &Appender| ledger.server_history().confirm(appender, &actor.actor, &reason).await;
             let confirmed = wiring::with_appender(&ledger, &keyring, &settings, confirm).await?;
-            println!("{confirmed} is confirmed; appends are allowed");
+            print(format_args!("{confirmed} is confirmed; appends are allowed"))?;
         }
     }
     Ok(())
 }
 
-fn print(current: Option<&ServerHistory>, confirmed: &[ServerHistory], output: Output) {
+fn print_histories(
+    current: Option<&ServerHistory>,
+    confirmed: &[ServerHistory],
+    output: Output,
+) -> Result<(), Failure> {
     let is_confirmed = current.is_some_and(|current| confirmed.contains(current));
     match output {
         Output::Json => {
             let history = |history: &ServerHistory| json!({ "system_identifier": history.system_identifier, "timeline": history.timeline });
-            println!(
-                "{}",
-                json!({
-                    "current": current.map(history),
-                    "confirmed": confirmed.iter().map(history).collect::<Vec<_>>(),
-                    "appends_allowed": is_confirmed,
-                })
-            );
+            print(json!({
+                "current": current.map(history),
+                "confirmed": confirmed.iter().map(history).collect::<Vec<_>>(),
+                "appends_allowed": is_confirmed,
+            }))
         }
         Output::Table => {
             let row = |history: &ServerHistory, state: &str| {
@@ -76,7 +77,7 @@ fn print(current: Option<&ServerHistory>, confirmed: &[ServerHistory], output: O
             if let Some(current) = current.filter(|_| !is_confirmed) {
                 rows.push(row(current, "current, NOT CONFIRMED: appends are refused"));
             }
-            println!("{}", printed_table(&["system identifier", "timeline", "state"]).add_rows(rows));
+            print(printed_table(&["system identifier", "timeline", "state"]).add_rows(rows))
         }
     }
 }

@@ -2,11 +2,13 @@
 
 pub(crate) mod api;
 mod arguments;
+mod blocked;
 pub(crate) mod config;
 pub(crate) mod dead_letters;
 pub(crate) mod erase;
 pub(crate) mod export;
 pub(crate) mod failover;
+pub(crate) mod forks;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod log;
