@@ -54,13 +54,13 @@
 //! 3. The `worker` keeps messages in memory by plan (`plan::slots`) and gives each plan one task at a time.
 //! 4. `plan::gather` puts a plan's events in order by a pure rule (`Decision` in `plan::order`) and reads missing
 //!    predecessors from the ledger.
-//! 5. `plan::effect` runs the handler in the transaction that moves the position, and retries it (`BatchOutcome`);
+//! 5. `plan::effect` runs the handler, then moves the position in the same transaction, and retries it (`BatchOutcome`);
 //!    `plan::group` does so for several plans in one transaction. `plan::retries` decides between a retry in memory,
 //!    parking and a dead letter.
 //! 6. `plan::process` ties these steps together, and `plan::actor` sets a plan aside that cannot go on. The worker
 //!    learns what to do next (`PlanOutcome`): acknowledge the messages that the position covers, or repeat the task.
 //! 7. `sweep::due` finds plans that were set aside and are due, which `plan::process` replays from the ledger.
-//!    `sweep` itself finds in the log what the stream lost.
+//!    `sweep` itself finds in the log what the stream lost, in one walk for each subscription and partition.
 //!
 //! A message is acknowledged only once the durable position covers its event. The rules are those of
 //! docs/spec/protocol.md, section Consume.
