@@ -96,7 +96,7 @@ impl From<sqlx::Error> for HandlerError {
     fn from(error: sqlx::Error) -> Self {
         // A lock that was not available in time, a deadlock, a serialization failure.
         let contention = ["55P03", "40P01", "40001"];
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         let is_contention = code.is_some_and(|code| contention.contains(&&*code));
         Self { reason: error_chain(&error), is_contention }
     }

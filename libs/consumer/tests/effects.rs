@@ -20,11 +20,6 @@ use crate::support::{Bus, Recorder, Table, retrying, settings, subscription, swe
 /// A pause longer than the budget for retries in memory: the plan is parked at the first failure.
 const LONG: Duration = Duration::from_millis(1_100);
 
-/// Returns settings with a short handler timeout.
-fn impatient(settings: Settings) -> Settings {
-    Settings { handler_timeout: Duration::from_secs(2), ..settings }
-}
-
 /// Returns names of plans that are in the partition of plan `hot`.
 fn neighbours_of_hot() -> impl Iterator<Item = String> {
     let partition = |plan: &str| PlanKey::of("acme", plan).partition(8);
@@ -42,7 +37,7 @@ async fn a_locked_row_of_the_sink_holds_up_its_own_plan_only() {
                 (retrying("audit", 100, LONG), table.handler()),
                 (subscription("other"), Recorder::default().handler()),
             ],
-            impatient(sweeping()),
+            Settings { handler_timeout: Duration::from_secs(2), ..sweeping() },
         )
         .await;
 
