@@ -103,7 +103,7 @@ impl Metrics {
         let BySubscription { assignments, floor_age, handler_duration, .. } = &by_subscription;
         let unsealed_age = Gauge::default();
         registry.register("shares", "Partitions of subscriptions that this process works on", assignments.clone());
-        let help = "Age of the oldest leaf at or above the floors; 0 if there is none";
+        let help = "Age of the oldest leaf at or above the floors; 0 if the floors are above all leaves";
         registry.register_with_unit("floor_age", help, Unit::Seconds, floor_age.clone());
         let help = "Age of the oldest event without a leaf; while sealing is stopped, floors do not move";
         registry.register_with_unit("unsealed_age", help, Unit::Seconds, unsealed_age.clone());
