@@ -2,6 +2,7 @@
 
 use sealbus_core::event::{PayloadMode, Priority};
 use sealbus_core::hash::Hash;
+use sealbus_core::json;
 use sealbus_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,8 +40,10 @@ pub struct Event {
     pub priority: Priority,
     /// What was published. Null if only its hash is stored or its key was erased; the envelope if it is encrypted and
     /// the token may not open it.
+    #[serde(deserialize_with = "json::deserialize")]
     pub data: Value,
     /// The producer's metadata, and a member `sealbus` of the bus.
+    #[serde(deserialize_with = "json::deserialize")]
     pub metadata: Value,
     /// The seal.
     pub seal: Seal,
@@ -97,10 +100,10 @@ mod tests {
 
     use super::Event;
 
-    #[test]
-    fn an_event_deserialises_and_serialises_unchanged() {
+    /// Returns an event as the API shows it.
+    fn shown() -> Value {
         let hash = "ab".repeat(32);
-        let shown = json!({
+        json!({
             "id": "0197f2a0-0000-7000-8000-000000000001", "tenant": "acme", "plan": "order-42", "seq": 7,
             "type": "payment.settled", "version": 1, "source": "urn:acme:orchestrator", "actor": "svc-settle",
             "occurred_at": "2026-11-20T10:00:00.000000Z", "recorded_at": "2026-11-20T10:00:00.123456Z",
@@ -110,15 +113,32 @@ mod tests {
                       "payload_size": 18, "payload_hash": hash, "metadata_hash": hash, "prev": hash, "hash": hash,
                       "sig": "00" },
             "log_index": 1234
-        });
-        let event: Event = serde_json::from_value(shown.clone()).expect("an event");
-        assert_eq!(serde_json::to_value(&event).expect("JSON"), shown);
+        })
+    }
 
-        let mut with_v1 = shown;
-        with_v1["v1"] = json!({ "payload_hash": hash, "prev_hash": null, "signature": "00" });
+    #[test]
+    fn an_event_deserialises_and_serialises_unchanged() {
+        let event: Event = serde_json::from_value(shown()).expect("an event");
+        assert_eq!(serde_json::to_value(&event).expect("JSON"), shown());
+
+        let mut with_v1 = shown();
+        with_v1["v1"] = json!({ "payload_hash": "ab", "prev_hash": null, "signature": "00" });
         with_v1["log_index"] = Value::Null;
         with_v1["later_addition"] = json!(true);
         let event: Event = serde_json::from_value(with_v1).expect("unknown members are ignored");
         assert_eq!((event.v1.expect("the event has v1 fields").prev_hash, event.log_index), (None, None));
+    }
+
+    /// `serde_json` takes objects with such a member for something else.
+    #[test]
+    fn any_name_of_a_member_is_kept() {
+        for name in ["$serde_json::private::RawValue", "$serde_json::private::Number"] {
+            for value in [json!("1"), json!(1), json!({ "a": [] })] {
+                let (mut given, object) = (shown(), json!({ name: value }));
+                (given["data"], given["metadata"]) = (object.clone(), json!({ "m": [object] }));
+                let event: Event = serde_json::from_str(&given.to_string()).expect("an event");
+                assert_eq!((&event.data, &event.metadata), (&given["data"], &given["metadata"]));
+            }
+        }
     }
 }

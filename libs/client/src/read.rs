@@ -2,6 +2,7 @@
 
 use futures::stream::{self, Stream, TryStreamExt};
 use sealbus_core::hash::Hash;
+use sealbus_core::json;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -152,6 +153,9 @@ impl Client {
 
     /// Reads the catalog of event types, as JSON.
     pub async fn catalog(&self) -> Result<Value, ClientError> {
-        self.json(&Call::get(["v1", "catalog"])).await
+        #[derive(Deserialize)]
+        struct Catalog(#[serde(deserialize_with = "json::deserialize")] Value);
+        let Catalog(catalog) = self.json(&Call::get(["v1", "catalog"])).await?;
+        Ok(catalog)
     }
 }

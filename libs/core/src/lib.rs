@@ -23,6 +23,7 @@ pub mod error;
 mod error_chain;
 pub mod event;
 pub mod hash;
+pub mod json;
 mod key_id;
 pub mod log;
 pub mod names;

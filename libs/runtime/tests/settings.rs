@@ -156,7 +156,7 @@ fn values_that_do_not_fit_together_are_refused() {
         [("SEALBUS_ACK_WAIT", "200ms"), ("SEALBUS_PROGRESS_INTERVAL", "100ms")],
         [("SEALBUS_RELAY_FULL_SCAN_INTERVAL", "1m"), ("SEALBUS_RELAY_SCAN_INTERVAL", "60s")],
         [("SEALBUS_DATABASE_CONNECTIONS", "24"), ("SEALBUS_BATCHERS", "4")],
-        [("SEALBUS_MAX_INTAKE", "16MiB"), ("SEALBUS_MAX_BODY", "1024KiB")],
+        [("SEALBUS_MAX_INTAKE", "96MiB"), ("SEALBUS_MAX_BODY", "4096KiB")],
         [("SEALBUS_MAX_CONNECTIONS", "20"), ("SEALBUS_SSE_STREAMS", "10")],
     ] {
         load(&fitting).unwrap_or_else(|error| panic!("{error}"));

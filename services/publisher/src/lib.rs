@@ -159,6 +159,7 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
         bodies: BodyReader::new(config.limits.body_bytes, config.memory.bodies, metrics.bodies.clone()),
         publishing: Publishing {
             memory: config.memory.queued,
+            ledger: ledger.clone(),
             appender,
             encryption: Encryption::new(ledger.clone(), Arc::clone(&keyring)),
             reading: reading.clone(),

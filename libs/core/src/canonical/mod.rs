@@ -5,19 +5,29 @@
 //! sealed and stored. [`stored_matches`] checks whether a stored text is still the sealed one, even if a database has changed
 //! its spelling.
 
+mod escape;
+mod node;
 mod number;
+mod output;
 mod reader;
 mod refused;
 mod stored;
+mod text;
+mod tree;
+mod values;
 mod writer;
 
-use serde_json::Value;
-
+pub use self::node::{Elements, Members, Node};
+use self::reader::Reader;
 pub use self::reader::read;
 pub(crate) use self::reader::read_any_number;
 pub(crate) use self::refused::pointer_token;
 pub use self::refused::{Refusal, Refused};
+pub(crate) use self::stored::canonical_text as stored;
 pub use self::stored::stored_matches;
+pub use self::text::Text;
+use self::text::Writer;
+pub use self::values::{ValueLimits, Values};
 pub use self::writer::write;
 
 /// Maximum number of bytes of a payload, as sent and in canonical form.
@@ -44,39 +54,19 @@ impl Limits {
 }
 
 /// Returns the canonical form of `text`. Refuses what [`read`] refuses, and a canonical form that exceeds the size limit
-/// (`json_size`).
+/// (`json_size`). It makes no tree.
 pub fn canonicalise(text: &[u8], limits: Limits) -> Result<String, Refused> {
-    capped(write(&read(text, limits)?), limits)
+    reader::checked(text, limits.bytes)?;
+    part(text, limits).map(Text::into_string)
 }
 
-/// Returns the canonical form of a part of a text that was read before. It checks the size and depth of the part, which may
-/// have stricter limits than the whole text.
-pub fn check(value: &Value, limits: Limits) -> Result<String, Refused> {
-    if let Some(pointer) = too_deep(value, limits.depth) {
-        return Err(Refused { refusal: Refusal::Depth, pointer, offset: 0 });
-    }
-    capped(write(value), limits)
-}
-
-fn capped(canonical: String, limits: Limits) -> Result<String, Refused> {
-    if canonical.len() <= limits.bytes {
-        return Ok(canonical);
-    }
-    Err(Refused::at(limits.bytes, Refusal::Size))
-}
-
-/// Returns a JSON pointer to an array or object that is nested inside `depth` others, if there is one.
-fn too_deep(value: &Value, depth: usize) -> Option<String> {
-    match value {
-        Value::Array(_) | Value::Object(_) if depth == 0 => Some(String::new()),
-        Value::Array(parts) => {
-            let mut parts = parts.iter().enumerate();
-            parts.find_map(|(index, part)| Some(format!("/{index}{}", too_deep(part, depth - 1)?)))
-        }
-        Value::Object(members) => {
-            let mut members = members.iter();
-            members.find_map(|(name, part)| Some(format!("/{}{}", pointer_token(name), too_deep(part, depth - 1)?)))
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-    }
+/// Returns the canonical form of a part of a larger text. The size limit applies to the canonical form alone.
+pub(crate) fn part(text: &[u8], limits: Limits) -> Result<Text, Refused> {
+    let text = reader::checked(text, usize::MAX)?;
+    let whole = Reader::new(text, limits.depth, number::strict, Writer::new(limits.bytes)).whole();
+    let text = whole.and_then(|((), writer)| writer.finish().map_err(|refusal| Refused::at(limits.bytes, refusal)));
+    text.map_err(|refused| match refused.refusal {
+        Refusal::Size => Refused::at(limits.bytes, Refusal::Size),
+        _ => refused,
+    })
 }

@@ -1,9 +1,12 @@
 //! The strict JSON reader: RFC 8259 without the texts that two readers could read differently.
 
-use serde_json::map::Entry;
-use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
 
-use super::writer::plain_run;
+use serde_json::{Number, Value};
+
+use super::escape::plain_run;
+use super::output::Output;
+use super::tree::Tree;
 use super::{Limits, Refusal, Refused, number};
 
 /// The largest effective limit of depth, because the reader is recursive.
@@ -27,53 +30,74 @@ pub(crate) fn read_any_number(text: &[u8], limits: Limits) -> Result<Value, Refu
 }
 
 fn read_with(text: &[u8], limits: Limits, read_number: ReadNumber) -> Result<Value, Refused> {
-    if text.len() > limits.bytes {
-        return Err(Refused::at(limits.bytes, Refusal::Size));
+    let text = checked(text, limits.bytes)?;
+    Reader::new(text, limits.depth, read_number, Tree).whole().map(|(value, _)| value)
+}
+
+/// Checks the size and the encoding of a text.
+pub(super) fn checked(text: &[u8], max_bytes: usize) -> Result<&str, Refused> {
+    if text.len() > max_bytes {
+        return Err(Refused::at(max_bytes, Refusal::Size));
     }
-    let text = str::from_utf8(text).map_err(|error| Refused::at(error.valid_up_to(), Refusal::Utf8))?;
-    Reader::new(text, limits.depth.min(MAX_RECURSION), read_number).whole()
+    str::from_utf8(text).map_err(|error| Refused::at(error.valid_up_to(), Refusal::Utf8))
 }
 
 /// A function that reads the spelling of a number.
 pub(super) type ReadNumber = fn(&str) -> Result<Number, Refusal>;
 
 /// A text that is being read.
-pub(super) struct Reader<'a> {
+pub(super) struct Reader<'a, O> {
     text: &'a str,
     at: usize,
     /// Number of further levels of arrays and objects that may be opened.
     depth_left: usize,
     read_number: ReadNumber,
+    pub(super) output: O,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(text: &'a str, depth: usize, read_number: ReadNumber) -> Self {
-        Reader { text, at: 0, depth_left: depth, read_number }
+impl<'a, O: Output> Reader<'a, O> {
+    pub(super) fn new(text: &'a str, depth: usize, read_number: ReadNumber, output: O) -> Self {
+        Reader { text, at: 0, depth_left: depth.min(MAX_RECURSION), read_number, output }
     }
 
     /// Reads the whole text as one value.
-    pub(super) fn whole(mut self) -> Result<Value, Refused> {
+    pub(super) fn whole(mut self) -> Result<(O::Value, O), Refused> {
         let value = self.value()?;
-        self.skip_space();
-        if self.at == self.text.len() { Ok(value) } else { Err(self.syntax()) }
+        self.end()?;
+        Ok((value, self.output))
     }
 
-    fn value(&mut self) -> Result<Value, Refused> {
+    /// Refuses anything but space.
+    pub(super) fn end(&mut self) -> Result<(), Refused> {
+        self.skip_space();
+        if self.at == self.text.len() { Ok(()) } else { Err(self.syntax()) }
+    }
+
+    pub(super) fn value(&mut self) -> Result<O::Value, Refused> {
         self.skip_space();
         match self.peek() {
-            Some(b'"') => self.string().map(Value::String),
+            Some(b'"') => {
+                let string = self.string()?;
+                let taken = self.output.string(string);
+                self.taken(taken)
+            }
             Some(b'{') => self.nested(Reader::object),
             Some(b'[') => self.nested(Reader::array),
             Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b't') => self.literal("true", Value::Bool(true)),
-            Some(b'f') => self.literal("false", Value::Bool(false)),
-            Some(b'n') => self.literal("null", Value::Null),
+            Some(b't') => self.literal("true", Some(true)),
+            Some(b'f') => self.literal("false", Some(false)),
+            Some(b'n') => self.literal("null", None),
             _ => Err(self.syntax()),
         }
     }
 
+    /// Returns what the output made of a value, or its refusal at the current place.
+    fn taken<T>(&self, taken: Result<T, Refusal>) -> Result<T, Refused> {
+        taken.map_err(|refusal| self.refused(refusal))
+    }
+
     /// Reads an array or object whose first byte is next. Refuses it if it is nested too deeply.
-    fn nested(&mut self, read: fn(&mut Self) -> Result<Value, Refused>) -> Result<Value, Refused> {
+    fn nested(&mut self, read: fn(&mut Self) -> Result<O::Value, Refused>) -> Result<O::Value, Refused> {
         let Some(left) = self.depth_left.checked_sub(1) else { return Err(self.refused(Refusal::Depth)) };
         self.depth_left = left;
         self.at += 1;
@@ -83,26 +107,26 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    fn array(&mut self) -> Result<Value, Refused> {
-        let mut parts = Vec::new();
-        if self.take(b']') {
-            return Ok(Value::Array(parts));
+    fn array(&mut self) -> Result<O::Value, Refused> {
+        let mut array = self.output.begin_array();
+        let mut ended = self.take(b']');
+        let mut index = 0;
+        while !ended {
+            let begun = self.output.begin_element(&mut array);
+            self.taken(begun)?;
+            let value = self.value().map_err(|refused| refused.inside(&index.to_string()))?;
+            self.output.end_element(&mut array, value);
+            index += 1;
+            ended = self.ends(b']')?;
         }
-        loop {
-            let part = self.value().map_err(|refused| refused.inside(&parts.len().to_string()))?;
-            parts.push(part);
-            if self.ends(b']')? {
-                return Ok(Value::Array(parts));
-            }
-        }
+        let taken = self.output.end_array(array);
+        self.taken(taken)
     }
 
-    fn object(&mut self) -> Result<Value, Refused> {
-        let mut members = Map::new();
-        if self.take(b'}') {
-            return Ok(Value::Object(members));
-        }
-        loop {
+    fn object(&mut self) -> Result<O::Value, Refused> {
+        let mut object = self.output.begin_object();
+        let mut ended = self.take(b'}');
+        while !ended {
             self.skip_space();
             let name_at = self.at;
             if self.peek() != Some(b'"') {
@@ -113,21 +137,17 @@ impl<'a> Reader<'a> {
             if !self.take(b':') {
                 return Err(self.syntax());
             }
-            let value = self.value().map_err(|refused| refused.inside(&name))?;
-            match members.entry(name) {
-                Entry::Vacant(vacant) => vacant.insert(value),
-                Entry::Occupied(occupied) => {
-                    return Err(Refused::at(name_at, Refusal::DuplicateKey).inside(occupied.key()));
-                }
-            };
-            if self.ends(b'}')? {
-                return Ok(Value::Object(members));
-            }
+            let begun = self.output.begin_member(&mut object, &name, name_at);
+            let value = self.taken(begun).and_then(|()| self.value()).map_err(|refused| refused.inside(&name))?;
+            self.output.end_member(&mut object, name, value);
+            ended = self.ends(b'}')?;
         }
+        let duplicate = |(name, at): (String, usize)| Refused::at(at, Refusal::DuplicateKey).inside(&name);
+        self.output.end_object(object).map_err(duplicate)
     }
 
     /// Reads what follows a part: returns true if the array or object ends, and false after a comma.
-    fn ends(&mut self, close: u8) -> Result<bool, Refused> {
+    pub(super) fn ends(&mut self, close: u8) -> Result<bool, Refused> {
         self.skip_space();
         if self.take(b',') {
             return Ok(false);
@@ -135,24 +155,26 @@ impl<'a> Reader<'a> {
         if self.take(close) { Ok(true) } else { Err(self.syntax()) }
     }
 
-    fn number(&mut self) -> Result<Value, Refused> {
+    fn number(&mut self) -> Result<O::Value, Refused> {
         let rest = &self.text[self.at..];
         let length = number::scan(rest.as_bytes()).map_err(|offset| Refused::at(self.at + offset, Refusal::Syntax))?;
         let number = (self.read_number)(&rest[..length]).map_err(|refusal| self.refused(refusal))?;
         self.at += length;
-        Ok(Value::Number(number))
+        let taken = self.output.number(number);
+        self.taken(taken)
     }
 
-    fn literal(&mut self, literal: &str, value: Value) -> Result<Value, Refused> {
-        if self.text[self.at..].starts_with(literal) {
-            self.at += literal.len();
-            return Ok(value);
+    fn literal(&mut self, literal: &str, value: Option<bool>) -> Result<O::Value, Refused> {
+        if !self.text[self.at..].starts_with(literal) {
+            return Err(self.syntax());
         }
-        Err(self.syntax())
+        self.at += literal.len();
+        let taken = self.output.literal(value);
+        self.taken(taken)
     }
 
-    /// Reads a string whose opening quote is next. A string without escapes, the usual case, is copied once.
-    fn string(&mut self) -> Result<String, Refused> {
+    /// Reads a string whose opening quote is next. A string without escapes, the usual case, is not copied.
+    fn string(&mut self) -> Result<Cow<'a, str>, Refused> {
         self.at += 1;
         let mut string = String::new();
         loop {
@@ -163,10 +185,10 @@ impl<'a> Reader<'a> {
                 Some(b'"') => {
                     self.at += 1;
                     if string.is_empty() {
-                        return Ok(plain.to_owned());
+                        return Ok(Cow::Borrowed(plain));
                     }
                     string.push_str(plain);
-                    return Ok(string);
+                    return Ok(Cow::Owned(string));
                 }
                 Some(b'\\') => {
                     string.push_str(plain);
@@ -220,7 +242,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn skip_space(&mut self) {
+    pub(super) fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
@@ -230,7 +252,7 @@ impl<'a> Reader<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn take(&mut self, byte: u8) -> bool {
+    pub(super) fn take(&mut self, byte: u8) -> bool {
         let next = self.peek() == Some(byte);
         self.at += usize::from(next);
         next
@@ -240,7 +262,7 @@ impl<'a> Reader<'a> {
         self.refused(Refusal::Syntax)
     }
 
-    fn refused(&self, refusal: Refusal) -> Refused {
+    pub(super) fn refused(&self, refusal: Refusal) -> Refused {
         Refused::at(self.at, refusal)
     }
 }

@@ -26,6 +26,8 @@ pub enum Refusal {
     IntegerRange,
     /// A number is larger than the largest double.
     NumberRange,
+    /// One of the values of a text exceeds the limits of one value.
+    Value,
 }
 
 impl Refusal {
@@ -38,7 +40,7 @@ impl Refusal {
     fn kind_and_rule(self) -> (ErrorKind, &'static str) {
         use ErrorKind::{
             JsonDepth, JsonDuplicateKey, JsonIntegerRange, JsonLoneSurrogate, JsonNul, JsonNumberRange, JsonSize,
-            JsonSyntax, JsonUtf8,
+            JsonSyntax, JsonUtf8, TooLarge,
         };
         match self {
             Self::Size => (JsonSize, "the text and its canonical form must not exceed the size limit"),
@@ -52,6 +54,7 @@ impl Refusal {
                 (JsonIntegerRange, "integers must be within ±(2^53 − 1); send larger ones as strings")
             }
             Self::NumberRange => (JsonNumberRange, "numbers must be within the range of a double"),
+            Self::Value => (TooLarge, "a value must not exceed the limits of one value"),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Comparison of stored texts with their sealed hash.
 
 use super::reader::Reader;
-use super::{MAX_DEPTH, number, write};
+use super::text::{Text, Writer};
+use super::{MAX_DEPTH, number};
 use crate::hash::Hash;
 
 /// Returns whether a stored text is still the sealed one (docs/spec/integrity.md#canonical-stored).
@@ -13,8 +14,13 @@ pub fn stored_matches(stored: &str, sealed: &Hash) -> bool {
     if Hash::of(stored.as_bytes()) == *sealed {
         return true;
     }
-    let read = Reader::new(stored, MAX_DEPTH, number::stored).whole();
-    read.is_ok_and(|value| Hash::of(write(&value).as_bytes()) == *sealed)
+    canonical_text(stored).is_some_and(|text| Hash::of(text.as_str().as_bytes()) == *sealed)
+}
+
+/// Returns the canonical form of a stored text, or `None` if it is not JSON, or if writing it changes the decimal of a number.
+pub(crate) fn canonical_text(stored: &str) -> Option<Text> {
+    let read = Reader::new(stored, MAX_DEPTH, number::stored, Writer::new(usize::MAX)).whole();
+    read.ok().and_then(|((), writer)| writer.finish().ok())
 }
 
 #[cfg(test)]

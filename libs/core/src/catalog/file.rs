@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::CatalogError;
 use crate::event::PayloadMode;
+use crate::json;
 
 /// A file, which is one module.
 #[derive(Debug, Deserialize)]
@@ -51,6 +52,7 @@ pub(super) struct RuleEntry {
     pub clear: Vec<String>,
     pub versions: Option<BTreeMap<u32, VersionEntry>>,
     /// The text `any`, or a JSON Schema.
+    #[serde(default, deserialize_with = "json::deserialize_some")]
     pub schema: Option<Value>,
 }
 
@@ -59,6 +61,7 @@ pub(super) struct RuleEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct VersionEntry {
     /// The text `any`, or a JSON Schema.
+    #[serde(deserialize_with = "json::deserialize")]
     pub schema: Value,
 }
 

@@ -11,6 +11,7 @@
 mod build;
 mod channel;
 mod file;
+mod instance;
 mod schema;
 mod settlement;
 
@@ -23,6 +24,7 @@ use self::build::{Builder, Origin};
 pub use self::channel::Channel;
 use self::schema::Schema;
 pub use self::settlement::{NotSettlement, SettlementType};
+use crate::canonical::Node;
 use crate::error::FieldError;
 use crate::event::PayloadMode;
 use crate::names::{TypePattern, is_reserved_type};
@@ -96,7 +98,7 @@ pub struct Rule<'a> {
 impl Rule<'_> {
     /// Returns the faults of `data` by the schema of the type: at most the first 20, with pointers that begin at `/data`. The
     /// list is empty if the data satisfies the schema.
-    pub fn validate(&self, data: &Value) -> Vec<FieldError> {
+    pub fn validate(&self, data: Node<'_>) -> Vec<FieldError> {
         self.schema.validate(data)
     }
 }

@@ -4,7 +4,8 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
-use crate::canonical::pointer_token;
+use super::instance::CanonicalJson;
+use crate::canonical::{Node, pointer_token};
 use crate::error::FieldError;
 
 /// Maximum number of faults that are reported for an event.
@@ -14,7 +15,7 @@ const MAX_ERRORS: usize = 20;
 #[derive(Debug)]
 pub(super) struct Schema {
     /// `None` accepts any data.
-    validator: Option<Validator>,
+    validator: Option<Validator<CanonicalJson>>,
     /// The schema as it is in the file.
     pub(super) source: Value,
 }
@@ -31,7 +32,7 @@ impl Schema {
         if !source.is_object() {
             return Err("must be the text any, or a JSON Schema as a mapping".into());
         }
-        let validator = jsonschema::options()
+        let validator = jsonschema::options_for::<CanonicalJson>()
             .offline()
             .with_draft(Draft::Draft202012)
             .should_validate_formats(true)
@@ -43,7 +44,7 @@ impl Schema {
     }
 
     /// Returns the faults of `data`, at most the first 20, with pointers that begin at `/data`.
-    pub(super) fn validate(&self, data: &Value) -> Vec<FieldError> {
+    pub(super) fn validate(&self, data: Node<'_>) -> Vec<FieldError> {
         let Some(validator) = &self.validator else { return Vec::new() };
         if validator.is_valid(data) {
             return Vec::new();
@@ -71,13 +72,17 @@ fn faults(error: &ValidationError<'_>) -> Vec<FieldError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+    use crate::canonical::Text;
 
     fn faults_of(schema: Value, data: &Value) -> Vec<(String, String)> {
         let schema = Schema::compile(schema).expect("a schema");
-        schema.validate(data).into_iter().map(|fault| (fault.pointer, fault.rule)).collect()
+        schema.validate(Text::from(data).node()).into_iter().map(|fault| (fault.pointer, fault.rule)).collect()
     }
 
     #[test]
@@ -97,12 +102,79 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// A schema accepts a canonical text exactly if it accepts the tree of it.
+        #[test]
+        fn texts_are_checked_like_trees(
+            members in prop::collection::btree_map("[a-d]", value(), 0..4),
+            schema in prop::sample::select(schemas()),
+        ) {
+            let data = Value::Object(members.into_iter().collect());
+            let of_tree = jsonschema::options().build(&schema).expect("a schema");
+            let expected = of_tree.iter_errors(&data).flat_map(|error| faults(&error)).take(MAX_ERRORS);
+            let expected: BTreeSet<_> = expected.map(|fault| (fault.pointer, fault.rule)).collect();
+            let found: BTreeSet<_> = faults_of(schema, &data).into_iter().collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (-3..4_i32).prop_map(Value::from),
+            (-3..4_i32).prop_map(|half| Value::from(f64::from(half) / 2.0)),
+            "[ab\"é]{0,3}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-d]", inner, 0..3).prop_map(|members| members.into_iter().collect()),
+            ]
+        })
+    }
+
+    /// Schemas whose keywords look at every kind of value, at members, elements and names.
+    fn schemas() -> Vec<Value> {
+        let at_any_depth = |schema: Value| {
+            let all = json!({ "allOf": [schema], "items": { "$ref": "#/$defs/all" },
+                              "additionalProperties": { "$ref": "#/$defs/all" } });
+            json!({ "$defs": { "all": all }, "$ref": "#/$defs/all" })
+        };
+        let of_type = |name| json!({ "additionalProperties": { "type": name } });
+        let types = ["object", "array", "string", "number", "integer", "boolean", "null"];
+        types
+            .map(of_type)
+            .into_iter()
+            .chain([
+                at_any_depth(json!({ "maxLength": 2, "minimum": -1, "multipleOf": 0.5 })),
+                at_any_depth(json!({ "uniqueItems": true, "maxItems": 2, "minProperties": 1 })),
+                at_any_depth(json!({ "enum": [null, true, 1, 0.5, "a", [], {}, { "a": 1 }] })),
+                at_any_depth(json!({ "propertyNames": { "maxLength": 1, "pattern": "^[ab]" } })),
+                at_any_depth(json!({ "not": { "const": { "a": [1] } }, "contains": { "type": "integer" } })),
+                json!({ "required": ["a", "b"], "properties": { "a": { "const": 1 } },
+                        "patternProperties": { "^[bc]": { "type": "string" } }, "additionalProperties": false }),
+                json!({ "dependentRequired": { "a": ["b"] }, "if": { "required": ["c"] }, "then": { "maxProperties": 1 },
+                        "unevaluatedProperties": { "type": "array", "prefixItems": [{ "type": "null" }] } }),
+            ])
+            .collect()
+    }
+
+    #[test]
+    fn private_names_of_serde_json_are_names() {
+        let name = "$serde_json::private::RawValue";
+        let schema = json!({ "required": [name], "properties": { name: { "type": "integer" } } });
+        assert_eq!(faults_of(schema.clone(), &json!({ name: 1 })), []);
+        assert_eq!(faults_of(schema, &json!({ name: "1" })), [(format!("/data/{name}"), "type".to_owned())]);
+    }
+
     #[test]
     fn no_detail_repeats_a_value() {
         let schema =
             Schema::compile(json!({ "properties": { "card": { "type": "integer" }, "pin": { "enum": [1] } } }))
                 .expect("a schema");
-        for fault in schema.validate(&json!({ "card": "4111-secret", "pin": "hush-secret" })) {
+        let data = Text::from(&json!({ "card": "4111-secret", "pin": "hush-secret" }));
+        for fault in schema.validate(data.node()) {
             assert!(!fault.detail.contains("secret"), "{fault:?}");
         }
     }
@@ -141,6 +213,6 @@ mod tests {
     #[test]
     fn any_accepts_all_data() {
         let schema = Schema::compile(json!("any")).expect("any");
-        assert!(schema.validate(&json!({ "x": [null] })).is_empty());
+        assert!(schema.validate(Text::from(&json!({ "x": [null] })).node()).is_empty());
     }
 }

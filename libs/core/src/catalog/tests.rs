@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
+use crate::canonical::Text;
 use crate::retry::Backoff;
 
 fn read(files: &[(&str, &str)]) -> Result<Catalog, CatalogError> {
@@ -77,7 +78,7 @@ fn the_types_that_sealbus_writes_are_in_the_catalog_and_reserved() {
 fn settlement_data_is_checked() {
     let catalog = built_in();
     let rule = catalog.resolve("payment.settled", 1).expect("shipped");
-    assert!(rule.validate(&json!({ "amount": "10.00", "currency": "EUR" })).is_empty());
+    assert!(rule.validate(Text::from(&json!({ "amount": "10.00", "currency": "EUR" })).node()).is_empty());
     for (data, pointer, broken) in [
         (json!({}), "/data/amount", "required"),
         (json!({ "amount": 10 }), "/data/amount", "type"),
@@ -85,7 +86,7 @@ fn settlement_data_is_checked() {
         (json!({ "amount": "1", "currency": "euro" }), "/data/currency", "pattern"),
         (json!("10.00"), "/data", "type"),
     ] {
-        let faults = rule.validate(&data);
+        let faults = rule.validate(Text::from(&data).node());
         assert!(faults.iter().any(|fault| fault.pointer == pointer && fault.rule == broken), "{data}: {faults:?}");
     }
 }
@@ -119,7 +120,7 @@ patterns:
     }
     let rule = catalog.resolve("shift.signup.created", 7).expect("a pattern takes every version");
     assert_eq!(rule.content, PayloadMode::HashOnly);
-    assert_eq!(rule.validate(&json!(1)).len(), 1);
+    assert_eq!(rule.validate(Text::from(&json!(1)).node()).len(), 1);
     assert!(catalog.resolve("shift.created", 7).is_err(), "an exact type has the versions that it names");
 }
 
@@ -279,4 +280,21 @@ fn the_json_form_contains_the_whole_catalog() {
         (&rbac["backoff"], &rbac["initial"], &rbac["buffer_size"]),
         (&json!("fixed"), &json!("200ms"), &json!(500))
     );
+}
+
+#[test]
+fn a_member_of_a_schema_may_have_any_name() {
+    let name = "$serde_json::private::RawValue";
+    let file = format!(
+        "module: own
+types: {{ a: {{ versions: {{ 1: {{ schema: {{ properties: {{ {name}: {{ type: integer }} }} }} }} }} }} }}
+patterns: {{ b.*: {{ schema: {{ properties: {{ {name}: {{ type: integer }} }} }} }} }}
+"
+    );
+    let catalog = read(&[("own.yaml", &file)]).expect("a catalog");
+    for event_type in ["a", "b.c"] {
+        let rule = catalog.resolve(event_type, 1).expect("declared");
+        let check = |data: Value| rule.validate(Text::from(&data).node()).len();
+        assert_eq!((check(json!({ name: 1 })), check(json!({ name: "1" }))), (0, 1));
+    }
 }

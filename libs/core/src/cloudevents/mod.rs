@@ -18,8 +18,32 @@ mod outgoing;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-pub use self::incoming::{Incoming, from_binary, from_structured, is_json};
+pub use self::incoming::{Incoming, from_binary, from_structured};
 pub use self::outgoing::{to_binary, to_structured};
+use crate::canonical::Node;
+use crate::event::View;
+
+/// The form of one `CloudEvent`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// A JSON object, alone or in a batch.
+    Structured,
+    /// Attributes as headers, the data as body.
+    Binary,
+}
+
+/// Returns the request that a reader makes who publishes an event again as it is shown, or `None` if it cannot be read again.
+pub fn shown_again(view: &View, mode: Mode) -> Option<Incoming> {
+    match mode {
+        Mode::Structured => from_structured(&to_structured(view, &[])).ok(),
+        Mode::Binary => {
+            let (headers, body) = to_binary(view);
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let media_type = headers.iter().find(|(name, _)| *name == "content-type").map(|(_, value)| *value);
+            from_binary(&headers, media_type, &body).ok()
+        }
+    }
+}
 
 /// Media type of structured mode.
 pub const STRUCTURED: &str = "application/cloudevents+json";
@@ -34,6 +58,22 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 /// Returns whether a name consists of lower-case letters and digits, as those of attributes do.
 fn is_attribute_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
+/// Returns whether content of a media type is JSON: of `application/json`, any other `…/json`, and `…+json`.
+pub fn is_json(media_type: &str) -> bool {
+    let essence = essence(media_type);
+    essence.ends_with("/json") || essence.ends_with("+json")
+}
+
+/// Returns a media type without its parameters, in lower case.
+fn essence(media_type: &str) -> String {
+    media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Returns whether a value is a string, a boolean or an integer, as those of attributes are.
+fn is_attribute_value(value: Node<'_>) -> bool {
+    value.string().is_some() || value.boolean().is_some() || value.number().is_some_and(|number| !number.is_f64())
 }
 
 /// Returns text as the value of a header: a space, `"`, `%` and everything but printable ASCII are percent-encoded as UTF-8.

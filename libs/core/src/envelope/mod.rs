@@ -14,9 +14,11 @@ mod plaintext;
 mod subject;
 mod wrap;
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
@@ -27,11 +29,13 @@ pub use self::data_key::DataKey;
 pub use self::plaintext::Plaintext;
 pub use self::subject::DataSubject;
 pub use self::wrap::{UnwrapError, WrappedKey};
-use crate::canonical::{self, Limits};
+use crate::canonical::{self, Limits, Node};
 use crate::event::{FormatError, Header, PayloadMode, Record, plain_uuid};
 use crate::verdict::Verdict;
 
 const SCHEME: &str = "sealbus/envelope/v2";
+/// The number of an envelope's members.
+const MEMBERS: usize = 5;
 /// An envelope is an object of strings. Its size is not limited here, because the size of its plaintext is.
 const LIMITS: Limits = Limits { bytes: usize::MAX, depth: 1 };
 
@@ -102,24 +106,24 @@ impl Envelope {
     /// Refuses another scheme; a missing, unknown or duplicate member; bytes of another length, or not in canonical base64; and
     /// a key id that is not a UUID in lower-case 8-4-4-4-12 form.
     pub fn parse(text: &str) -> Result<Self, FormatError> {
-        let Ok(Value::Object(mut members)) = canonical::read(text.as_bytes(), LIMITS) else {
-            return Err(FormatError::Field { field: "envelope", rule: "an object of strings" });
-        };
-        FormatError::require("scheme", take(&mut members, "scheme")? == SCHEME, SCHEME)?;
+        let canonical = canonical::part(text.as_bytes(), LIMITS).ok().filter(|text| text.node().members().is_some());
+        let canonical = canonical.ok_or(FormatError::Field { field: "envelope", rule: "an object of strings" })?;
+        let members = canonical.node();
+        FormatError::require("scheme", member(members, "scheme")? == SCHEME, SCHEME)?;
         let key_id = FormatError::Field { field: "key", rule: "a UUID in lower-case 8-4-4-4-12 form" };
         let ciphertext = FormatError::Field { field: "ciphertext", rule: "base64 of at least 16 bytes" };
         let envelope = Self {
-            key_id: plain_uuid(&take(&mut members, "key")?).ok_or(key_id)?,
-            nonce: bytes(&mut members, "nonce", "base64 of 24 bytes")?,
-            commitment: bytes(&mut members, "commitment", "base64 of 32 bytes")?,
+            key_id: plain_uuid(&member(members, "key")?).ok_or(key_id)?,
+            nonce: bytes(members, "nonce", "base64 of 24 bytes")?,
+            commitment: bytes(members, "commitment", "base64 of 32 bytes")?,
             ciphertext: STANDARD
-                .decode(take(&mut members, "ciphertext")?)
+                .decode(&*member(members, "ciphertext")?)
                 .ok()
                 .filter(|bytes| bytes.len() >= TAG_LENGTH)
                 .ok_or(ciphertext)?,
         };
         let rule = "an object of exactly ciphertext, commitment, key, nonce and scheme";
-        FormatError::require("envelope", members.is_empty(), rule)?;
+        FormatError::require("envelope", members.members().into_iter().flatten().count() == MEMBERS, rule)?;
         Ok(envelope)
     }
 
@@ -165,18 +169,11 @@ impl Envelope {
     }
 }
 
-fn take(members: &mut Map<String, Value>, field: &'static str) -> Result<String, FormatError> {
-    match members.remove(field) {
-        Some(Value::String(text)) => Ok(text),
-        _ => Err(FormatError::Field { field, rule: "a string" }),
-    }
+fn member<'a>(envelope: Node<'a>, field: &'static str) -> Result<Cow<'a, str>, FormatError> {
+    envelope.member(field).and_then(Node::string).ok_or(FormatError::Field { field, rule: "a string" })
 }
 
-fn bytes<const N: usize>(
-    members: &mut Map<String, Value>,
-    field: &'static str,
-    rule: &'static str,
-) -> Result<[u8; N], FormatError> {
-    let bytes = STANDARD.decode(take(members, field)?).ok().and_then(|bytes| bytes.try_into().ok());
+fn bytes<const N: usize>(envelope: Node<'_>, field: &'static str, rule: &'static str) -> Result<[u8; N], FormatError> {
+    let bytes = STANDARD.decode(&*member(envelope, field)?).ok().and_then(|bytes| bytes.try_into().ok());
     bytes.ok_or(FormatError::Field { field, rule })
 }

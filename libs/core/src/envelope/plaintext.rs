@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
-
-use crate::canonical::{self, Limits, MAX_DEPTH, MAX_METADATA, MAX_PAYLOAD};
+use crate::canonical::{self, Limits, MAX_DEPTH, MAX_METADATA, MAX_PAYLOAD, Node, Text};
 use crate::event::FormatError;
 
 /// The limits of the whole text: data and metadata, with the two names and the braces around them.
@@ -30,27 +28,26 @@ impl Plaintext {
     /// reserved member `sealbus`, and a text that is not canonical.
     pub fn decode(text: &[u8]) -> Result<Self, FormatError> {
         let refused = FormatError::Field { field: "plaintext", rule: r#"the canonical text of {"data", "metadata"}"# };
-        let Ok(Value::Object(mut members)) = canonical::read(text, LIMITS) else { return Err(refused) };
-        let (Some(data), Some(metadata)) = (members.remove("data"), members.remove("metadata")) else {
-            return Err(refused);
-        };
-        if metadata.as_object().is_none_or(|members| members.contains_key("sealbus")) {
-            return Err(refused);
-        }
-        let canonical = |value, limits| canonical::check(value, limits).map_err(|_| refused.clone());
-        let (data, metadata) = (canonical(&data, Limits::PAYLOAD)?, canonical(&metadata, Limits::METADATA)?);
-        let plaintext = Self { data, metadata };
+        let Ok(canonical) = canonical::canonicalise(text, LIMITS) else { return Err(refused) };
+        let node = Node::new(&canonical);
+        let (Some(data), Some(metadata)) = (node.member("data"), node.member("metadata")) else { return Err(refused) };
+        let is_allowed = metadata.members().is_some_and(|mut members| members.all(|(name, _)| name != "sealbus"))
+            && data.text().len() <= MAX_PAYLOAD
+            && metadata.text().len() <= MAX_METADATA;
+        let plaintext = Self { data: data.text().to_owned(), metadata: metadata.text().to_owned() };
         // This also refuses additional members.
-        if plaintext.encode().as_bytes() == text { Ok(plaintext) } else { Err(refused) }
+        if is_allowed && plaintext.encode().as_bytes() == text { Ok(plaintext) } else { Err(refused) }
     }
 
     /// Returns all metadata of the event as canonical text: the encrypted ones, and `clear`, the stored clear ones, which take
     /// precedence. Clear metadata that are not a JSON object, which is possible only after tampering, are left out.
     pub fn with_clear_metadata(&self, clear: &str) -> String {
-        let members = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap_or_default();
-        let mut metadata = members(&self.metadata);
-        metadata.extend(members(clear));
-        canonical::write(&Value::Object(metadata))
+        let clear = canonical::part(clear.as_bytes(), Limits { bytes: usize::MAX, depth: MAX_DEPTH });
+        let clear = clear.ok().filter(|clear| clear.node().members().is_some()).unwrap_or_else(Text::empty_object);
+        let encrypted = Node::new(&self.metadata).members().into_iter().flatten();
+        let encrypted = encrypted.filter(|(name, _)| clear.node().member(name).is_none());
+        let members = encrypted.chain(clear.node().members().into_iter().flatten());
+        Text::object(members.map(|(name, value)| (name, value.text()))).into_string()
     }
 }
 

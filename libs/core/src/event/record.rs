@@ -1,10 +1,10 @@
 //! Stored events.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::event::{Header, Priority, leaf};
 use crate::hash::Hash;
+use crate::json;
 
 /// An event as it is stored: header, seal, payload and metadata.
 ///
@@ -58,7 +58,7 @@ impl Record {
         if !self.metadata.contains(r#""priority""#) {
             return Priority::Normal;
         }
-        let metadata: Value = serde_json::from_str(&self.metadata).unwrap_or_default();
+        let metadata = json::parse(self.metadata.as_bytes()).unwrap_or_default();
         metadata["sealbus"]["priority"].as_str().and_then(Priority::from_name).unwrap_or_default()
     }
 

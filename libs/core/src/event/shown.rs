@@ -1,14 +1,17 @@
 //! The JSON form of an event (docs/spec/interface.md#event).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde::ser::SerializeMap as _;
+use serde::ser::{Error as _, SerializeMap as _};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::canonical::{self, Text};
 use crate::event::Record;
 use crate::hash::Hash;
+use crate::json;
 use crate::key_id::Suite;
 use crate::verdict::Verdict;
 
@@ -67,11 +70,11 @@ fn serialize_event<S: Serializer>(
     event.serialize_entry("correlation_id", &given(&header.correlation_id))?;
     event.serialize_entry("causation_id", &given(&header.causation_id))?;
     event.serialize_entry("priority", &record.priority())?;
-    event.serialize_entry("data", &record.payload.as_deref().map(|text| Text(text, header.payload_hash)))?;
+    event.serialize_entry("data", &record.payload.as_deref().map(|text| Stored(text, header.payload_hash)))?;
     if let Some(verdict) = unopened {
         event.serialize_entry("unopened", &verdict)?;
     }
-    event.serialize_entry("metadata", &Text(&record.metadata, header.metadata_hash))?;
+    event.serialize_entry("metadata", &Stored(&record.metadata, header.metadata_hash))?;
     event.serialize_entry("seal", &Seal(record))?;
     if let Some(v1) = &record.v1 {
         event.serialize_entry("v1", v1)?;
@@ -108,7 +111,7 @@ impl Serialize for Seal<'_> {
 impl Record {
     /// Returns the JSON form of the event as a tree.
     pub fn to_json(&self) -> Value {
-        serde_json::to_value(self).expect("all members of a record have a JSON form")
+        json::parse(self.to_json_text().as_bytes()).expect("the JSON form of a record is JSON")
     }
 
     /// Returns the JSON form of the event on one line.
@@ -118,20 +121,23 @@ impl Record {
 }
 
 /// A stored text, and its sealed hash.
-struct Text<'a>(&'a str, Hash);
+struct Stored<'a>(&'a str, Hash);
 
-impl Serialize for Text<'_> {
+impl Serialize for Stored<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // A text with the sealed hash is canonical: it is on one line, and all its numbers are in range. Any other text was
-        // changed after it was stored, and must not make the answer invalid.
-        match serde_json::from_str::<&RawValue>(self.0) {
-            Ok(raw) if Hash::of(self.0.as_bytes()) == self.1 => raw.serialize(serializer),
-            _ => stored_json(self.0).serialize(serializer),
-        }
+        let text = stored_json(self.0, &self.1);
+        let raw: &RawValue = serde_json::from_str(&text).map_err(S::Error::custom)?;
+        raw.serialize(serializer)
     }
 }
 
-/// Parses a stored text. A text that is not JSON becomes a JSON string.
-pub(crate) fn stored_json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+/// Returns a stored text as canonical JSON.
+///
+/// A text with the sealed hash is returned as it is. Any other text was changed after it was stored, and must not make an answer
+/// invalid: it is read and written again, and if that is impossible without changing a value, it becomes a JSON string.
+pub(crate) fn stored_json<'a>(text: &'a str, sealed: &Hash) -> Cow<'a, str> {
+    if Hash::of(text.as_bytes()) == *sealed {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(canonical::stored(text).unwrap_or_else(|| Text::string(text)).into_string())
 }

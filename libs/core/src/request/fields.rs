@@ -1,36 +1,39 @@
 //! The members of a request, read one by one.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
-use serde_json::{Map, Value};
-
 use super::{Content, EventRequest};
-use crate::canonical::pointer_token;
+use crate::canonical::{Node, Text, pointer_token};
 use crate::error::{ErrorKind, Refused};
 use crate::event::Priority;
 use crate::names::{EventType, NameError};
 use crate::timestamp::Timestamp;
 
 /// The members of an object that have not been read yet. A null member counts as absent.
-pub(crate) struct Fields(Map<String, Value>);
+pub(crate) struct Fields<'a>(Vec<(Cow<'a, str>, Node<'a>)>);
 
-impl Fields {
-    pub(crate) fn new(members: Map<String, Value>) -> Self {
-        Self(members)
+impl<'a> Fields<'a> {
+    /// Returns the members of an object, or `None` if the value is none.
+    pub(crate) fn new(object: Node<'a>) -> Option<Self> {
+        // Collected into a vector of the right size, since a caller decides how many members there are.
+        let mut members = Vec::with_capacity(object.members()?.count());
+        members.extend(object.members()?);
+        Some(Self(members))
     }
 
     /// Takes a member of any type.
-    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name).filter(|value| !value.is_null())
+    pub(crate) fn take(&mut self, name: &str) -> Option<Node<'a>> {
+        let at = self.0.iter().position(|(member, _)| member == name)?;
+        Some(self.0.remove(at).1).filter(|value| !value.is_null())
     }
 
     /// Takes a string of 1 to `max` bytes without control characters.
     pub(crate) fn text(&mut self, name: &str, max: usize) -> Result<Option<String>, Refused> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => check_text(name, &text, max).map(|()| Some(text)),
-            Some(_) => Err(invalid(name, "type", "must be a string")),
-        }
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let text = value.string().ok_or_else(|| invalid(name, "type", "must be a string"))?;
+        check_text(name, &text, max)?;
+        Ok(Some(text.into_owned()))
     }
 
     /// Takes the members that the two forms of a request have in common. `names` are the names of the version, the time, the
@@ -54,62 +57,55 @@ impl Fields {
     }
 
     fn event_type(&mut self) -> Result<EventType, Refused> {
-        match self.take("type") {
-            None => Err(invalid("type", "required", "is required")),
-            Some(Value::String(text)) => parse_name("type", &text),
-            Some(_) => Err(invalid("type", "type", "must be a string")),
-        }
+        let value = self.take("type").ok_or_else(|| invalid("type", "required", "is required"))?;
+        let text = value.string().ok_or_else(|| invalid("type", "type", "must be a string"))?;
+        parse_name("type", &text)
     }
 
     /// Takes an integer from 1 to 2³¹ − 1. A string of digits is accepted too, because CloudEvents headers are strings.
     fn version(&mut self, name: &str) -> Result<Option<u32>, Refused> {
-        let refuse = || invalid(name, "range", "must be an integer from 1 to 2147483647");
-        let number = match self.take(name) {
-            None => return Ok(None),
-            Some(Value::Number(number)) => number.as_u64(),
-            Some(Value::String(digits)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
-            Some(_) => None,
-        };
-        let version = number.and_then(|number| i32::try_from(number).ok()).filter(|version| *version > 0);
-        version.map(|version| Some(version.unsigned_abs())).ok_or_else(refuse)
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let digits = value.string().unwrap_or(Cow::Borrowed(value.text()));
+        let number = Some(digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        let version = number.and_then(|digits| digits.parse::<i32>().ok()).filter(|version| *version > 0);
+        let version = version.ok_or_else(|| invalid(name, "range", "must be an integer from 1 to 2147483647"))?;
+        Ok(Some(version.unsigned_abs()))
     }
 
     fn time(&mut self, name: &str) -> Result<Option<Timestamp>, Refused> {
         let refuse = || {
             invalid(name, "format", "must be an RFC 3339 time in the years 0001 to 9999, such as 2026-11-20T10:00:00Z")
         };
-        let parse = |value: Value| value.as_str().and_then(|text| text.parse().ok()).ok_or_else(refuse);
+        let parse = |value: Node<'_>| value.string().and_then(|text| text.parse().ok()).ok_or_else(refuse);
         self.take(name).map(parse).transpose()
     }
 
     fn priority(&mut self) -> Result<Option<Priority>, Refused> {
         let refuse = || invalid("priority", "enum", "must be high, normal or low");
-        let parse = |value: Value| value.as_str().and_then(Priority::from_name).ok_or_else(refuse);
+        let parse = |value: Node<'_>| value.string().and_then(|text| Priority::from_name(&text)).ok_or_else(refuse);
         self.take("priority").map(parse).transpose()
     }
 
     /// Takes an object without the reserved member `sealbus`.
-    pub(crate) fn metadata(&mut self) -> Result<Option<Map<String, Value>>, Refused> {
-        match self.take("metadata") {
-            None => Ok(None),
-            Some(Value::Object(members)) if members.contains_key("sealbus") => {
-                Err(invalid("metadata/sealbus", "reserved", "is reserved"))
-            }
-            Some(Value::Object(members)) => Ok(Some(members)),
-            Some(_) => Err(invalid("metadata", "type", "must be an object")),
+    pub(crate) fn metadata(&mut self) -> Result<Option<Text>, Refused> {
+        let Some(value) = self.take("metadata") else { return Ok(None) };
+        let mut members = value.members().ok_or_else(|| invalid("metadata", "type", "must be an object"))?;
+        if members.any(|(name, _)| name == "sealbus") {
+            return Err(invalid("metadata/sealbus", "reserved", "is reserved"));
         }
+        Ok(Some(value.into()))
     }
 
     /// Returns the remaining members.
-    pub(crate) fn rest(self) -> Map<String, Value> {
+    pub(crate) fn rest(self) -> Vec<(Cow<'a, str>, Node<'a>)> {
         self.0
     }
 
     /// Refuses remaining members.
     pub(crate) fn end(self) -> Result<(), Refused> {
-        match self.0.keys().next() {
+        match self.0.first() {
             None => Ok(()),
-            Some(name) => Err(invalid(&pointer_token(name), "unknown", "unknown member of a publish request")),
+            Some((name, _)) => Err(invalid(&pointer_token(name), "unknown", "unknown member of a publish request")),
         }
     }
 }

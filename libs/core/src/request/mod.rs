@@ -7,15 +7,18 @@
 
 mod encrypt;
 mod fields;
+mod key;
 mod prepare;
 mod read;
 
-use serde_json::{Map, Value};
-
 pub use self::encrypt::{Prepared, ToEncrypt};
 pub(crate) use self::fields::{Fields, check_text, invalid, parse_name};
+pub use self::key::EventKey;
 pub use self::prepare::{Context, Draft, UnderKey};
-pub use self::read::{Limits, check_count, read_body, read_value};
+pub use self::read::{
+    Events, Limits, MEMORY_PER_BYTE, MEMORY_PER_CHECKED_PART, MEMORY_PER_EVENT, check_not_empty, read_body, read_one,
+};
+use crate::canonical::{Node, Text};
 use crate::error::{ErrorKind, Refused};
 use crate::event::Priority;
 use crate::names::EventType;
@@ -45,21 +48,28 @@ pub struct EventRequest {
     pub priority: Option<Priority>,
     /// Time after which the event is useless.
     pub deliver_by: Option<Timestamp>,
-    /// Metadata of the producer, without a member named `sealbus`.
-    pub metadata: Option<Map<String, Value>>,
+    /// Metadata of the producer: an object without a member named `sealbus`.
+    pub metadata: Option<Text>,
     /// Data of the event, or null if the request has no data.
     pub content: Content,
 }
 
 /// The data of an event.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Content {
     /// The data as JSON. Data that is not JSON is a string with its base64.
-    pub data: Value,
+    pub data: Text,
     /// Whether `data` is such a string in base64.
     pub base64: bool,
     /// Media type, unless it is `application/json`.
     pub content_type: Option<String>,
+}
+
+impl Content {
+    /// Returns the content of an event whose data is JSON.
+    pub(crate) fn json(data: Option<Node<'_>>) -> Self {
+        Self { data: data.map_or_else(Text::null, Text::from), base64: false, content_type: None }
+    }
 }
 
 impl EventRequest {
@@ -68,12 +78,11 @@ impl EventRequest {
     ///
     /// # Errors
     /// `invalid_field` or `invalid_name`, with a pointer into the object.
-    pub fn from_json(value: Value) -> Result<Self, Refused> {
-        let Value::Object(members) = value else {
+    pub fn from_json(event: &Text) -> Result<Self, Refused> {
+        let Some(mut fields) = Fields::new(event.node()) else {
             return Err(Refused::field(ErrorKind::InvalidField, "", "type", "an event must be an object"));
         };
-        let mut fields = Fields::new(members);
-        let content = Content { data: fields.take("data").unwrap_or_default(), ..Content::default() };
+        let content = Content::json(fields.take("data"));
         let names = ["version", "occurred_at", "correlation_id", "causation_id", "deliver_by"];
         let request = fields.request(names, content)?;
         let request = Self { metadata: fields.metadata()?, ..request };

@@ -3,17 +3,14 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Content, EventRequest, Limits};
-use crate::canonical;
+use super::{Content, EventKey, EventRequest, Limits};
+use crate::canonical::{self, Text};
 use crate::catalog::{Catalog, Rule};
 use crate::error::{ErrorKind, Refused};
 use crate::event::{EventIdentity, PayloadMode, Priority, event_id};
 use crate::hash::Hash;
 use crate::names::{Plan, Tenant, is_reserved_type};
 use crate::timestamp::Timestamp;
-
-/// The source with which an idempotency key is hashed into an event id.
-const KEY_SOURCE: &str = "idempotency-key";
 
 /// What is known about a request in addition to its members.
 #[derive(Debug, Clone)]
@@ -26,8 +23,8 @@ pub struct Context<'a> {
     pub credential: &'a str,
     /// Whether the token may name another actor.
     pub any_actor: bool,
-    /// Idempotency key of the event. In an array it is followed by a slash and the index of the event.
-    pub idempotency_key: Option<String>,
+    /// Idempotency key of the event.
+    pub idempotency_key: Option<EventKey>,
     /// W3C trace context.
     pub traceparent: Option<String>,
     /// A new `UUIDv7`, the id of the event if neither the request nor an idempotency key determines one.
@@ -81,31 +78,30 @@ pub struct UnderKey {
 
 impl EventRequest {
     /// Returns the draft. If the type is encrypted, the draft still contains the data and all metadata in clear.
-    pub(super) fn draft(&self, context: &Context<'_>, rule: &Rule<'_>, limits: &Limits) -> Result<Draft, Refused> {
-        self.check_members(limits)?;
-        let payload = self.payload(rule, limits)?;
-        let payload_hash = Hash::of(payload.as_bytes());
+    pub(super) fn draft(self, context: &Context<'_>, payload_mode: PayloadMode) -> Result<Draft, Refused> {
         let identity = self.identity(context)?;
         let (actor, by) = self.actor(context)?;
-        let metadata = self.sealed_metadata(context, identity.external, by)?;
-        let request = self.request_text(context.plan, identity.id, &payload_hash);
+        let metadata = self.sealed_metadata(context, identity.external, by).into_string();
+        let payload_hash = Hash::of(self.content.data.as_str().as_bytes());
+        let request = self.request_text(context, identity.id, &payload_hash);
+        let payload = self.content.data.into_string();
         Ok(Draft {
             event_id: identity.id,
             data_version: self.version.unwrap_or(1),
             occurred: self.occurred_at,
             actor,
-            payload_mode: rule.content,
+            payload_mode,
             payload_size: u32::try_from(payload.len())
                 .expect("the strict reader limits a payload to far less than 4 GiB"),
             payload_hash,
-            payload: (rule.content != PayloadMode::HashOnly).then_some(payload),
+            payload: (payload_mode != PayloadMode::HashOnly).then_some(payload),
             metadata,
             request,
             encrypted: None,
             event_type: self.event_type.to_string(),
-            source: self.source.clone().unwrap_or_default(),
-            correlation_id: self.correlation_id.clone().unwrap_or_default(),
-            causation_id: self.causation_id.clone().unwrap_or_default(),
+            source: self.source.unwrap_or_default(),
+            correlation_id: self.correlation_id.unwrap_or_default(),
+            causation_id: self.causation_id.unwrap_or_default(),
         })
     }
 
@@ -119,40 +115,46 @@ impl EventRequest {
         resolved.map_err(|unknown| Refused::field(ErrorKind::UnknownEventType, "/type", "catalog", unknown.to_string()))
     }
 
-    fn check_members(&self, limits: &Limits) -> Result<(), Refused> {
-        let metadata = self.metadata.iter().flat_map(Map::values).map(members).sum::<usize>();
-        if members(&self.content.data) + metadata <= limits.members {
-            return Ok(());
+    /// Checks the data and the metadata against their limits, and the data against the type's schema.
+    pub(super) fn check_content(&self, rule: &Rule<'_>, limits: &Limits) -> Result<(), Refused> {
+        let refuse = |kind, pointer, rule, detail| Err(Refused::field(kind, pointer, rule, detail));
+        let metadata = self.metadata.as_ref();
+        let parts = self.content.data.node().parts() + metadata.map_or(0, |metadata| metadata.node().parts());
+        if parts > limits.members {
+            let detail =
+                format!("data and metadata of an event must have at most {} members and elements", limits.members);
+            return Err(Refused::new(ErrorKind::TooLarge, detail));
         }
-        let detail = format!("data and metadata of an event must have at most {} members and elements", limits.members);
-        Err(Refused::new(ErrorKind::TooLarge, detail))
-    }
-
-    /// Returns the canonical data after checking them against the type's schema.
-    fn payload(&self, rule: &Rule<'_>, limits: &Limits) -> Result<String, Refused> {
-        let payload = canonical::check(&self.content.data, canonical::Limits::PAYLOAD)
-            .map_err(|refused| refused.in_request("/data"))?;
-        if payload.len() > limits.event_bytes {
-            let detail = format!("the data has {} bytes; the limit is {}", payload.len(), limits.event_bytes);
-            return Err(Refused::field(ErrorKind::TooLarge, "/data", "maxBytes", detail));
+        let size = self.content.data.as_str().len();
+        if size > canonical::MAX_PAYLOAD {
+            let detail = format!("the data has {size} bytes; the limit is {}", canonical::MAX_PAYLOAD);
+            return refuse(ErrorKind::JsonSize, "/data", ErrorKind::JsonSize.code(), detail);
         }
-        let errors = rule.validate(&self.content.data);
-        let Some(first) = errors.first() else { return Ok(payload) };
+        if size > limits.event_bytes {
+            let detail = format!("the data has {size} bytes; the limit is {}", limits.event_bytes);
+            return refuse(ErrorKind::TooLarge, "/data", "maxBytes", detail);
+        }
+        let size = metadata.map_or(0, |metadata| metadata.as_str().len());
+        if size > canonical::MAX_METADATA {
+            let detail = format!("the metadata has {size} bytes; the limit is {}", canonical::MAX_METADATA);
+            return refuse(ErrorKind::JsonSize, "/metadata", ErrorKind::JsonSize.code(), detail);
+        }
+        let errors = rule.validate(self.content.data.node());
+        let Some(first) = errors.first() else { return Ok(()) };
         let detail = format!("{}: {} ({})", first.pointer, first.detail, first.rule);
         Err(Refused { kind: ErrorKind::SchemaViolation, detail, errors })
     }
 
     fn identity(&self, context: &Context<'_>) -> Result<EventIdentity, Refused> {
         let tenant = context.tenant.as_str();
-        let derived = match (&self.id, &context.idempotency_key) {
-            (Some(id), _) => event_id(tenant, self.source.as_deref().unwrap_or_default(), id),
-            // The key is stored in the metadata. It is not an id that the producer gave.
-            (None, Some(key)) => {
-                event_id(tenant, KEY_SOURCE, key).map(|identity| EventIdentity { external: None, ..identity })
-            }
-            (None, None) => Ok(EventIdentity { id: context.fresh_id, external: None }),
+        let Some(id) = &self.id else {
+            let of_key = |key: &EventKey| key.event_id(context.tenant);
+            // A key is stored in the metadata. It is not an id that the producer gave.
+            let id = context.idempotency_key.as_ref().map_or(context.fresh_id, of_key);
+            return Ok(EventIdentity { id, external: None });
         };
-        derived.map_err(|error| Refused::field(ErrorKind::InvalidField, "/id", "format", error.to_string()))
+        event_id(tenant, self.source.as_deref().unwrap_or_default(), id)
+            .map_err(|error| Refused::field(ErrorKind::InvalidField, "/id", "format", error.to_string()))
     }
 
     /// Returns the actor, and the name of the token if it is not the actor.
@@ -170,12 +172,7 @@ impl EventRequest {
 
     /// Returns the canonical metadata: those of the caller, and the member `sealbus` with the properties of the event that are
     /// neither in the header nor in the payload.
-    fn sealed_metadata(
-        &self,
-        context: &Context<'_>,
-        external: Option<String>,
-        by: Option<String>,
-    ) -> Result<String, Refused> {
+    fn sealed_metadata(&self, context: &Context<'_>, external: Option<String>, by: Option<String>) -> Text {
         let Content { base64, content_type, .. } = &self.content;
         let priority = self.priority.filter(|priority| *priority != Priority::Normal);
         let own = [
@@ -186,15 +183,21 @@ impl EventRequest {
             ("content_type", content_type.clone()),
             ("priority", priority.map(|priority| priority.as_str().to_owned())),
             ("deliver_by", self.deliver_by.map(|time| time.to_string())),
-            ("idempotency_key", context.idempotency_key.clone()),
+            ("idempotency_key", context.idempotency_key.as_ref().map(EventKey::text)),
+            ("idempotency_events", self.key_events(context).map(|events| events.to_string())),
             ("traceparent", context.traceparent.clone()),
         ];
         let own: Map<_, _> =
             own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?)))).collect();
-        let mut metadata = self.metadata.clone().unwrap_or_default();
-        metadata.insert("sealbus".to_owned(), Value::Object(own));
-        canonical::check(&Value::Object(metadata), canonical::Limits::METADATA)
-            .map_err(|refused| refused.in_request("/metadata"))
+        let own = Text::from(&Value::Object(own));
+        let given = self.metadata.as_ref().and_then(|metadata| metadata.node().members()).into_iter().flatten();
+        let given = given.map(|(name, value)| (name, value.text()));
+        Text::object(given.chain([("sealbus".into(), own.as_str())]))
+    }
+
+    /// Returns the number of events in the array of this event, if its id is made from an idempotency key.
+    fn key_events(&self, context: &Context<'_>) -> Option<usize> {
+        context.idempotency_key.as_ref().filter(|_| self.id.is_none()).and_then(EventKey::events)
     }
 
     /// Returns the canonical JSON of the members of the request.
@@ -202,10 +205,10 @@ impl EventRequest {
     /// Absent members are null, times are strings of microseconds (which exceed 2⁵³), the data is its hash, and the trace context
     /// is left out. The id is that of the event, given or new: a caller that learned a new id from an unknown outcome can repeat
     /// the request with it.
-    fn request_text(&self, plan: &Plan, event_id: Uuid, payload_hash: &Hash) -> String {
+    fn request_text(&self, context: &Context<'_>, event_id: Uuid, payload_hash: &Hash) -> String {
         let micros = |time: Option<Timestamp>| time.map(|time| time.micros().to_string());
-        canonical::write(&json!({
-            "plan": plan.as_str(),
+        let members = json!({
+            "plan": context.plan.as_str(),
             "type": self.event_type.as_str(),
             "version": self.version,
             "id": event_id,
@@ -216,19 +219,15 @@ impl EventRequest {
             "causation_id": self.causation_id,
             "priority": self.priority.map(Priority::as_str),
             "deliver_by": micros(self.deliver_by),
-            "metadata": self.metadata,
             "data": payload_hash.to_string(),
             "encoding": self.content.base64.then_some("base64"),
             "content_type": self.content.content_type,
-        }))
-    }
-}
-
-/// Returns the number of members and elements of a value, at all depths.
-fn members(value: &Value) -> usize {
-    match value {
-        Value::Array(elements) => elements.len() + elements.iter().map(members).sum::<usize>(),
-        Value::Object(object) => object.len() + object.values().map(members).sum::<usize>(),
-        _ => 0,
+        });
+        let members = Text::from(&members);
+        let events = self.key_events(context).map(|events| events.to_string());
+        let members = members.node().members().into_iter().flatten().map(|(name, value)| (name, value.text()));
+        let metadata = self.metadata.as_ref().map_or("null", Text::as_str);
+        let events = events.as_deref().map(|events| ("idempotency_events".into(), events));
+        Text::object(members.chain([("metadata".into(), metadata)]).chain(events)).into_string()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
@@ -32,7 +32,7 @@ struct Caller {
     tenant: Tenant,
     plan: Plan,
     any_actor: bool,
-    key: Option<&'static str>,
+    key: Option<EventKey>,
     limits: Limits,
 }
 
@@ -47,17 +47,18 @@ fn caller() -> Caller {
 }
 
 impl Caller {
+    #[expect(clippy::needless_pass_by_value, reason = "requests are written in place")]
     fn prepare(&self, value: Value) -> Result<Draft, Refused> {
         let context = Context {
             tenant: &self.tenant,
             plan: &self.plan,
             credential: "svc-orders",
             any_actor: self.any_actor,
-            idempotency_key: self.key.map(str::to_owned),
+            idempotency_key: self.key.clone(),
             traceparent: None,
             fresh_id: FRESH,
         };
-        EventRequest::from_json(value)?.prepare(&context, &CATALOG, &self.limits).map(ready)
+        EventRequest::from_json(&Text::from(&value))?.prepare(&context, &CATALOG, &self.limits).map(ready)
     }
 }
 
@@ -128,10 +129,13 @@ fn normal_priority_is_not_stored() {
 
 #[test]
 fn the_id_is_derived_from_the_idempotency_key_unless_given() {
-    let by_key = Caller { key: Some("k-1/0"), ..caller() };
+    let by_key = Caller { key: Some(EventKey::of_array("k-1", 0, 2)), ..caller() };
     let prepared = by_key.prepare(json!({ "type": "any.a" })).expect("accepted");
     assert_eq!(prepared.event_id, crate::event::event_id("acme", "idempotency-key", "k-1/0").expect("an id").id);
-    assert_eq!(metadata(&prepared)["sealbus"], json!({ "auth": "token", "idempotency_key": "k-1/0" }));
+    assert_eq!(
+        metadata(&prepared)["sealbus"],
+        json!({ "auth": "token", "idempotency_key": "k-1/0", "idempotency_events": "2" })
+    );
     let own = "0190f3a4-7c1e-7d3b-8a55-0123456789ab";
     let prepared = by_key.prepare(json!({ "type": "any.a", "id": own })).expect("accepted");
     assert_eq!(prepared.event_id.to_string(), own);
@@ -221,6 +225,10 @@ fn limits_are_enforced() {
         ErrorKind::JsonSize
     );
     assert_eq!(refuse(json!({ "type": "any.a", "data": vec![0; 20_000] })), ErrorKind::TooLarge);
+    let metadata = |members: usize| json!({ "type": "any.a", "data": [0], "metadata": { "m": vec![0; members] } });
+    let few = Caller { limits: Limits { members: 5, ..LIMITS }, ..caller() };
+    assert!(few.prepare(metadata(3)).is_ok(), "an element, a member and three elements");
+    assert_eq!(few.prepare(metadata(4)).expect_err("over the limit").kind, ErrorKind::TooLarge);
     let tight = Caller { limits: Limits { event_bytes: 10, ..LIMITS }, ..caller() };
     assert_eq!(
         tight.prepare(json!({ "type": "any.a", "data": "12345678" })).map(|prepared| prepared.payload_size),
@@ -287,7 +295,7 @@ proptest! {
             prop_assert_eq!(canonical::write(&serde_json::from_str(&payload).unwrap()), payload.clone());
             prop_assert_eq!(serde_json::from_str::<Value>(&prepared.metadata).unwrap()["m"].is_null(), value.is_null());
         }
-        let _ = EventRequest::from_json(value);
+        let _ = EventRequest::from_json(&Text::from(&value));
     }
 }
 

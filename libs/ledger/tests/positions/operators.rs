@@ -1,5 +1,6 @@
 //! The commands of operators.
 
+use sealbus_core::canonical::Text;
 use sealbus_core::hash::Hash;
 use sealbus_core::names::Plan;
 use sealbus_ledger::delivery::command::{OperatorAction, OperatorCommand};
@@ -69,7 +70,7 @@ async fn a_command_is_appended_as_an_event_and_makes_the_position_due() {
     for event in &events {
         let data = serde_json::from_str(event.payload.as_deref().unwrap()).unwrap();
         let rule = catalog.resolve(&event.header.event_type, 1).unwrap();
-        assert!(rule.validate(&data).is_empty());
+        assert!(rule.validate(Text::from(&data).node()).is_empty());
     }
 }
 
@@ -154,6 +155,6 @@ async fn a_fork_is_settled_by_an_event_that_the_ledger_holds() {
     let events = ledger.history().page(&tenant("acme"), &Plan::deliveries(), &page).await.unwrap().records;
     let data: serde_json::Value = serde_json::from_str(events[0].payload.as_deref().unwrap()).unwrap();
     let catalog = sealbus_core::catalog::Catalog::read(&[]).unwrap();
-    assert!(catalog.resolve("delivery.fork_settled", 1).unwrap().validate(&data).is_empty());
+    assert!(catalog.resolve("delivery.fork_settled", 1).unwrap().validate(Text::from(&data).node()).is_empty());
     assert_eq!(data["hash"], event_hash.to_string());
 }

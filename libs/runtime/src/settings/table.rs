@@ -98,9 +98,10 @@ table! {
     [publisher] MAX_EVENT: Size = "256KiB", Rule::Between("1KiB", "256KiB");
     /// Maximum number of members and elements, at all depths, in the data and metadata of an event together.
     [publisher] MAX_MEMBERS: u32 = "16384", Rule::Between("16", "1000000");
-    /// Memory for the request bodies that are received or handled, eight times their bytes, and for the answers to them. A token
+    /// Memory for the request bodies that are received or handled, ten times their bytes and 8 KiB for each event, and for the
+    /// answers to them. A token
     /// takes at most as much of it as is left. A call that does not fit waits, and is then refused as `overloaded`.
-    [publisher] MAX_INTAKE: Size = "64MiB", Rule::Between("4MiB", "64GiB");
+    [publisher] MAX_INTAKE: Size = "96MiB", Rule::Between("96MiB", "64GiB");
     /// Memory for the events of calls that wait for a batch or are in one. A tenant takes at most as much of it as is left. A
     /// call that does not fit is refused as `overloaded`.
     [publisher] MAX_QUEUED: Size = "32MiB", Rule::Between("1MiB", "64GiB");
@@ -261,6 +262,6 @@ pub static RATIOS: &[Ratio] = &[
         "the low-water bound would not shorten any scan of the outbox",
     ),
     Ratio::new(DATABASE_CONNECTIONS, 6, BATCHERS, "appends would leave too few connections for reads and readiness"),
-    Ratio::new(MAX_INTAKE, 16, MAX_BODY, "the largest allowed body would never fit into memory"),
+    Ratio::new(MAX_INTAKE, 24, MAX_BODY, "the largest allowed body would never fit into memory"),
     Ratio::new(MAX_CONNECTIONS, 2, SSE_STREAMS, "streams would leave too few connections for other calls"),
 ];

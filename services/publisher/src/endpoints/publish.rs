@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use sealbus_core::canonical::Text;
 use sealbus_core::cloudevents;
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::request::read_body;
@@ -16,7 +17,7 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::auth::{Caller, Scope};
-use crate::http::{EventFormat, JSON, Parameters, PlanPath, Problem, ReceivedBody, held_json, single_header};
+use crate::http::{EventFormat, JSON, Parameters, PlanPath, Problem, ReceivedBody, held, held_json, single_header};
 use crate::publish::{Conditions, Published, Receipt};
 
 /// `POST /v1/plans/{plan}/events` stores one event, or an array of events, all or none. It returns 201 with the stored
@@ -44,11 +45,12 @@ pub(super) async fn handle(
     let (requests, is_array) = read_body(&bytes, &app.publishing.limits)?;
     // The answer to an array has one form, so that `Accept` is not read.
     let format = if is_array { EventFormat::Native } else { EventFormat::of_event(&headers)? };
-    let publication = |(index, request)| conditions.publication(is_array.then_some(index), request);
+    let events = requests.len();
+    let publication = |(index, request)| conditions.publication(is_array.then_some((index, events)), request);
     let publications: Vec<_> = requests.into_iter().enumerate().map(publication).collect();
-    let mut published = app.publishing.publish(&caller, tenant, plan.clone(), conditions.expect, &publications).await?;
+    let mut published = app.publishing.publish(&caller, tenant, plan.clone(), conditions.expect, publications).await?;
     // A waiting request holds only its records in memory.
-    drop((bytes, publications));
+    drop(bytes);
     if let Some(wait) = wait {
         memory = app.seal_waiting.wait(&caller.token, wait, memory, &mut published).await;
     }
@@ -78,13 +80,13 @@ pub(super) fn single_response(
     let body = match format {
         EventFormat::Native => held_json(JSON, published, memory),
         EventFormat::CloudEvents => {
-            let mut body = cloudevents::to_structured(&published.view);
             // The receipt becomes two extension attributes, of which one is JSON text.
-            if let Some(Receipt { sealed, receipt }) = &published.receipt {
-                body["sealbussealed"] = Value::from(*sealed);
-                body["sealbusreceipt"] = Value::from(receipt.get());
-            }
-            held_json(cloudevents::STRUCTURED, &body, memory)
+            let receipt = published.receipt.iter().flat_map(|Receipt { sealed, receipt }| {
+                let sealed = Text::from(&Value::from(*sealed));
+                [("sealbussealed", sealed), ("sealbusreceipt", Text::string(receipt.get()))]
+            });
+            let body = cloudevents::to_structured(&published.view, &receipt.collect::<Vec<_>>());
+            held(cloudevents::STRUCTURED, body.into_string().into_bytes(), memory)
         }
     };
     let published = std::slice::from_ref(published);

@@ -13,10 +13,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::future::join_all;
-use sealbus_core::cloudevents::{BATCH, HEADER_PREFIX, Incoming, STRUCTURED, from_binary, from_structured};
+use sealbus_core::canonical::{Node, Text};
+use sealbus_core::cloudevents::{BATCH, HEADER_PREFIX, Incoming, Mode, STRUCTURED, from_binary, from_structured};
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::names::{Plan, Tenant};
-use sealbus_core::request::{check_count, read_value};
+use sealbus_core::request::{Events, check_not_empty, read_one};
 use sealbus_ledger::append::Expect;
 use serde::Serialize;
 use serde_json::Value;
@@ -25,7 +26,7 @@ use super::publish::{sealed_header, single_response};
 use crate::app::App;
 use crate::auth::{Caller, Scope};
 use crate::http::{EventFormat, JSON, Parameters, Problem, ReceivedBody, held_json, single_header};
-use crate::publish::{Conditions, Publication, Published, is_traceparent};
+use crate::publish::{Conditions, Publication, Published, is_traceparent, stored_before};
 
 /// `POST /v1/events` stores one event and returns 201, or 200 if it was stored before; or it stores a batch and returns 201,
 /// 200, or 207 if an event was refused. With `wait=sealed` the response also contains receipts, and the header
@@ -53,19 +54,19 @@ pub(super) async fn handle(
     }
     let body = app.bodies.read(&caller.token, &headers, body).await?;
     if media_type == BATCH {
-        let events = read_value(&body.bytes, &app.publishing.limits)?;
-        return publish_batch(&app, &caller, &conditions, wait, body, events).await;
+        return publish_batch(&app, &caller, &conditions, wait, body).await;
     }
     let format = EventFormat::of_event(&headers)?;
     let ReceivedBody { bytes, mut memory, in_flight: _in_flight } = body;
-    let incoming = if media_type == STRUCTURED {
-        from_structured(read_value(&bytes, &app.publishing.limits)?)?
+    let (mode, incoming) = if media_type == STRUCTURED {
+        let event = read_one(&bytes, &app.publishing.limits)?;
+        (Mode::Structured, from_structured(&event)?)
     } else {
-        from_binary(&header_texts(&headers)?, content_type.as_deref(), &bytes, &app.publishing.limits)?
+        (Mode::Binary, from_binary(&attributes(&headers)?, content_type.as_deref(), &bytes)?)
     };
     let tenant = caller.tenant_to_publish(incoming.tenant.as_ref())?;
-    let (plan, publication) = publication(incoming, None, &conditions);
-    let mut published = app.publishing.publish(&caller, tenant, plan, conditions.expect, &[publication]).await?;
+    let key = (tenant, incoming.plan.clone());
+    let mut published = publish_to_plan(&app, &caller, &conditions, mode, key, vec![(None, incoming)]).await?;
     drop(bytes);
     if let Some(wait) = wait {
         memory = app.seal_waiting.wait(&caller.token, wait, memory, &mut published).await;
@@ -73,10 +74,31 @@ pub(super) async fn handle(
     Ok(single_response(&published[0], wait, format, memory))
 }
 
-/// The events of one plan in a batch, in the order of the batch.
+/// Publishes events of one plan, each with its place in the batch. An event that this bus has shown is not stored again.
+async fn publish_to_plan(
+    app: &App,
+    caller: &Caller,
+    conditions: &Conditions,
+    mode: Mode,
+    (tenant, plan): (Tenant, Plan),
+    events: Vec<(Option<(usize, usize)>, Incoming)>,
+) -> Result<Vec<Published>, Problem> {
+    let incoming = events.iter().map(|(_, incoming)| incoming);
+    let before = stored_before(&app.ledger, &app.reading, &caller.token, &tenant, incoming, mode).await?;
+    let new = events.into_iter().zip(&before).filter(|(_, before)| before.is_none());
+    let new: Vec<_> = new.map(|((place, incoming), _)| publication(incoming, place, conditions)).collect();
+    let mut published = Vec::new();
+    if !new.is_empty() {
+        published = app.publishing.publish(caller, tenant, plan, conditions.expect, new).await?;
+    }
+    let mut published = published.into_iter();
+    Ok(before.into_iter().filter_map(|before| before.or_else(|| published.next())).collect())
+}
+
+/// The events of one plan in a batch with their indexes, in the order of the batch.
 #[derive(Default)]
 struct Group {
-    publications: Vec<Publication>,
+    events: Vec<(usize, Incoming)>,
     /// The problem of the first invalid event of the plan.
     problem: Option<Problem>,
 }
@@ -87,34 +109,40 @@ async fn publish_batch(
     conditions: &Conditions,
     wait: Option<Duration>,
     body: ReceivedBody,
-    events: Value,
 ) -> Result<Response, Problem> {
     let refuse = |pointer, rule, detail| Refused::field(ErrorKind::InvalidField, pointer, rule, detail);
     if conditions.expect != Expect::Any {
         return Err(refuse("If-Match", "mode", "cannot be used with a batch, which may contain several plans").into());
     }
-    let Value::Array(events) = events else {
+    let events = Events::new(&body.bytes, &app.publishing.limits)?;
+    if !events.is_array() {
         return Err(refuse("", "type", "a batch must be an array").into());
-    };
-    check_count(events.len(), &app.publishing.limits)?;
-    let mut results: Vec<Option<BatchResult>> = (0..events.len()).map(|_| None).collect();
-    let groups = group_by_plan(app, caller, conditions, events, &mut results);
-    let publishing = groups.into_iter().map(async |((tenant, plan), Group { publications, problem })| {
+    }
+    let mut results: Vec<Option<BatchResult>> = Vec::new();
+    let groups = group_by_plan(app, caller, events, &mut results)?;
+    let count = results.len();
+    check_not_empty(count)?;
+    let publishing = groups.into_iter().map(async |(plan, Group { events, problem })| {
+        let indexes: Vec<usize> = events.iter().map(|(index, _)| *index).collect();
+        let events = events.into_iter().map(|(index, incoming)| (Some((index, count)), incoming)).collect();
         let outcome = match problem {
             Some(problem) => Err(problem),
-            None => app.publishing.publish(caller, tenant, plan, Expect::Any, &publications).await,
+            None => publish_to_plan(app, caller, conditions, Mode::Structured, plan, events).await,
         };
-        (publications, outcome)
+        (indexes, outcome)
     });
     let (mut stored_indexes, mut stored) = (Vec::new(), Vec::new());
-    for (publications, outcome) in join_all(publishing).await {
-        let indexes = publications.iter().filter_map(|publication| publication.index);
+    for (indexes, outcome) in join_all(publishing).await {
         match outcome {
             Ok(published) => {
                 stored_indexes.extend(indexes);
                 stored.extend(published);
             }
-            Err(problem) => indexes.for_each(|index| results[index] = Some(refused_result(app, &problem))),
+            Err(problem) => {
+                for index in indexes {
+                    results[index] = Some(refused_result(app, &problem));
+                }
+            }
         }
     }
     let ReceivedBody { bytes, mut memory, in_flight: _in_flight } = body;
@@ -137,58 +165,50 @@ async fn publish_batch(
     Ok((status, sealed, held_json(JSON, &BTreeMap::from([("results", results)]), memory)).into_response())
 }
 
-/// Groups the events of a batch by plan. The results of invalid events are set in `results`.
+/// Reads the events of a batch and groups them by plan. `results` gets a place for each event; those of invalid events are set.
 fn group_by_plan(
     app: &App,
     caller: &Caller,
-    conditions: &Conditions,
-    events: Vec<Value>,
-    results: &mut [Option<BatchResult>],
-) -> HashMap<(Tenant, Plan), Group> {
+    events: Events<'_>,
+    results: &mut Vec<Option<BatchResult>>,
+) -> Result<HashMap<(Tenant, Plan), Group>, Refused> {
     let mut groups: HashMap<(Tenant, Plan), Group> = HashMap::new();
-    for (index, event) in events.into_iter().enumerate() {
-        let named = (event["tenantid"].as_str().map(str::to_owned), event["subject"].as_str().map(str::to_owned));
-        match read_event(caller, event, index, conditions) {
-            Ok((tenant, plan, publication)) => {
-                groups.entry((tenant, plan)).or_default().publications.push(publication);
+    for (index, event) in events.enumerate() {
+        let event = event?;
+        let read = from_structured(&event).and_then(|incoming| {
+            let tenant = caller.tenant_to_publish(incoming.tenant.as_ref())?;
+            Ok((tenant, incoming))
+        });
+        results.push(None);
+        match read {
+            Ok((tenant, incoming)) => {
+                groups.entry((tenant, incoming.plan.clone())).or_default().events.push((index, incoming));
             }
             Err(refused) => {
-                let problem = Problem::from(refused);
+                let problem = Problem::from(refused.within(&format!("/{index}")));
                 results[index] = Some(refused_result(app, &problem));
                 // If the invalid event names its plan, no event of the batch is stored in that plan.
-                if let Some(key) = named_plan(caller, &named) {
+                if let Some(key) = named_plan(caller, &event) {
                     groups.entry(key).or_default().problem.get_or_insert(problem);
                 }
             }
         }
     }
-    groups
-}
-
-fn read_event(
-    caller: &Caller,
-    event: Value,
-    index: usize,
-    conditions: &Conditions,
-) -> Result<(Tenant, Plan, Publication), Refused> {
-    let within = |refused: Refused| refused.within(&format!("/{index}"));
-    let incoming = from_structured(event).map_err(within)?;
-    let tenant = caller.tenant_to_publish(incoming.tenant.as_ref()).map_err(within)?;
-    let (plan, publication) = publication(incoming, Some(index), conditions);
-    Ok((tenant, plan, publication))
+    Ok(groups)
 }
 
 /// Returns the plan that an invalid event names, if it is a valid name.
-fn named_plan(caller: &Caller, (tenant, subject): &(Option<String>, Option<String>)) -> Option<(Tenant, Plan)> {
-    let tenant = tenant.as_deref().map(Tenant::parse).transpose().ok()?;
-    Some((caller.tenant_to_publish(tenant.as_ref()).ok()?, Plan::parse(subject.as_deref()?).ok()?))
+fn named_plan(caller: &Caller, event: &Text) -> Option<(Tenant, Plan)> {
+    let text = |name| event.node().member(name).and_then(Node::string);
+    let tenant = text("tenantid").as_deref().map(Tenant::parse).transpose().ok()?;
+    Some((caller.tenant_to_publish(tenant.as_ref()).ok()?, Plan::parse(&text("subject")?).ok()?))
 }
 
-fn publication(incoming: Incoming, index: Option<usize>, conditions: &Conditions) -> (Plan, Publication) {
-    let mut publication = conditions.publication(index, incoming.request);
+fn publication(incoming: Incoming, place: Option<(usize, usize)>, conditions: &Conditions) -> Publication {
+    let mut publication = conditions.publication(place, incoming.request);
     // An event's own trace context takes precedence over that of the request.
     publication.traceparent = incoming.traceparent.filter(|text| is_traceparent(text)).or(publication.traceparent);
-    (incoming.plan, publication)
+    publication
 }
 
 /// The result of one event of a batch.
@@ -205,16 +225,14 @@ fn refused_result(app: &App, problem: &Problem) -> BatchResult {
     BatchResult::Refused { status: problem.kind().status(), problem: problem.to_json() }
 }
 
-/// Returns all headers as text.
-fn header_texts(headers: &HeaderMap) -> Result<Vec<(&str, &str)>, Refused> {
+/// Returns the headers that are attributes, as text.
+fn attributes(headers: &HeaderMap) -> Result<Vec<(&str, &str)>, Refused> {
     let refuse = |name: &str| {
         let detail = "must be printable ASCII, with other characters percent-encoded";
         Refused::field(ErrorKind::InvalidField, name, "pattern", detail)
     };
-    headers
-        .iter()
-        .map(|(name, value)| Ok((name.as_str(), value.to_str().map_err(|_| refuse(name.as_str()))?)))
-        .collect()
+    let attributes = headers.iter().filter(|(name, _)| name.as_str().starts_with(HEADER_PREFIX));
+    attributes.map(|(name, value)| Ok((name.as_str(), value.to_str().map_err(|_| refuse(name.as_str()))?))).collect()
 }
 
 #[cfg(test)]

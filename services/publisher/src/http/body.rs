@@ -10,6 +10,8 @@ use bytes::BytesMut;
 use futures::StreamExt as _;
 use prometheus_client::metrics::gauge::Gauge;
 use sealbus_core::error::{ErrorKind, Refused};
+use sealbus_core::request::{MEMORY_PER_BYTE, MEMORY_PER_EVENT};
+use sealbus_ledger::append::MAX_EVENTS;
 use sealbus_runtime::memory::{Budget, Reservation};
 use tokio::time::timeout;
 
@@ -18,9 +20,6 @@ use crate::auth::Token;
 
 /// The memory that a call takes at least. It also limits how many connections the calls of one token can occupy.
 const CALL_BYTES: usize = 64 * 1024;
-/// The memory that a body takes until it is answered, in multiples of its bytes: the bytes, what is read from them, and the
-/// answer.
-const READING_MULTIPLE: usize = 8;
 /// An oversized body is read and discarded up to this multiple of the cap.
 const DISCARD_FACTOR: usize = 4;
 
@@ -94,8 +93,7 @@ impl BodyReader {
             })?;
             received += chunk.len();
             if received <= cap {
-                let missing = (received * READING_MULTIPLE).saturating_sub(memory.bytes());
-                memory.grow(missing, self.wait_timeout).await.map_err(|_| overloaded())?;
+                self.hold(received * MEMORY_PER_BYTE, memory).await?;
                 bytes.extend_from_slice(&chunk);
             } else if received <= cap * DISCARD_FACTOR {
                 bytes = BytesMut::new();
@@ -110,7 +108,16 @@ impl BodyReader {
                 format!("the request body exceeds the limit of {cap} bytes"),
             ));
         }
+        // Each event begins with a brace.
+        let events = bytes.iter().filter(|byte| **byte == b'{').count().min(MAX_EVENTS);
+        self.hold(received * MEMORY_PER_BYTE + events * MEMORY_PER_EVENT, memory).await?;
         Ok(bytes.freeze())
+    }
+
+    /// Lets a body hold this much memory, if it does not hold more.
+    async fn hold(&self, bytes: usize, memory: &mut Reservation) -> Result<(), Refused> {
+        let missing = bytes.saturating_sub(memory.bytes());
+        memory.grow(missing, self.wait_timeout).await.map_err(|_| overloaded())
     }
 }
 

@@ -5,11 +5,10 @@ use axum::response::Response;
 use sealbus_core::cloudevents;
 use sealbus_core::event::View;
 use sealbus_runtime::memory::Reservation;
-use serde::{Serialize, Serializer};
-
-use super::memory::{JSON, held_json};
+use serde::Serialize;
 
 use super::accept::preferred;
+use super::memory::{JSON, held, held_json};
 use super::problem::Problem;
 
 /// The JSON format of events in a response.
@@ -60,7 +59,9 @@ pub(crate) struct EventPage<'a> {
 pub(crate) fn event(format: EventFormat, view: &View, memory: Reservation) -> Response {
     match format {
         EventFormat::Native => held_json(JSON, view, memory),
-        EventFormat::CloudEvents => held_json(cloudevents::STRUCTURED, &cloudevents::to_structured(view), memory),
+        EventFormat::CloudEvents => {
+            held(cloudevents::STRUCTURED, cloudevents::to_structured(view, &[]).into_string().into_bytes(), memory)
+        }
     }
 }
 
@@ -68,15 +69,9 @@ pub(crate) fn event(format: EventFormat, view: &View, memory: Reservation) -> Re
 pub(crate) fn page(format: EventFormat, page: &EventPage<'_>, memory: Reservation) -> Response {
     match format {
         EventFormat::Native => held_json(JSON, page, memory),
-        EventFormat::CloudEvents => held_json(cloudevents::BATCH, &Batch(page.events), memory),
-    }
-}
-
-/// Events as a batch. They are converted one by one, because their trees take much more memory than their texts.
-struct Batch<'a>(&'a [View]);
-
-impl Serialize for Batch<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(cloudevents::to_structured))
+        EventFormat::CloudEvents => {
+            let events = page.events.iter().map(|view| cloudevents::to_structured(view, &[]).into_string());
+            held(cloudevents::BATCH, format!("[{}]", events.collect::<Vec<_>>().join(",")).into_bytes(), memory)
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 use sealbus_core::error::{ErrorKind, Refused};
-use sealbus_core::request::EventRequest;
+use sealbus_core::request::{EventKey, EventRequest};
 use sealbus_ledger::append::Expect;
 
 use crate::http::{parse_number, single_header};
@@ -37,15 +37,18 @@ impl Conditions {
         Ok(Self { expect: expected_head(headers)?, idempotency_key: key, traceparent })
     }
 
-    /// Returns an event of the request as it is published. `index` is its index if the request contains an array: each event
-    /// of an array gets an idempotency key of its own.
-    pub(crate) fn publication(&self, index: Option<usize>, request: EventRequest) -> Publication {
-        let key_of_event = |key: &String| index.map_or_else(|| key.clone(), |index| format!("{key}/{index}"));
+    /// Returns an event of the request as it is published. `place` is its index and the number of events, if the request
+    /// contains an array: each event of an array gets an idempotency key of its own.
+    pub(crate) fn publication(&self, place: Option<(usize, usize)>, request: EventRequest) -> Publication {
+        let key_of_event = |key: &String| match place {
+            None => EventKey::of_one(key),
+            Some((index, events)) => EventKey::of_array(key, index, events),
+        };
         Publication {
-            index,
+            index: place.map(|(index, _)| index),
             request,
             traceparent: self.traceparent.clone(),
-            idempotency_key: self.idempotency_key.as_ref().map(key_of_event),
+            key: self.idempotency_key.as_ref().map(key_of_event),
         }
     }
 }

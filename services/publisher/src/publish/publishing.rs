@@ -7,7 +7,8 @@ use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::error_chain;
 use sealbus_core::event::{Record, View};
 use sealbus_core::names::{Plan, Tenant};
-use sealbus_core::request::{Context, Draft, EventRequest, Limits, Prepared};
+use sealbus_core::request::{Context, Draft, Limits, Prepared};
+use sealbus_ledger::Ledger;
 use sealbus_ledger::append::{AppendError, Appended, Appender, Call, Expect};
 use sealbus_runtime::memory::Budget;
 use serde::Serialize;
@@ -16,31 +17,10 @@ use uuid::Uuid;
 use crate::auth::{Caller, Scope};
 use crate::http::Problem;
 use crate::metrics::Metrics;
+use crate::publish::keys::{check_keys, key_reused};
+use crate::publish::publication::{Named, Publication};
 use crate::publish::{Encryption, Receipt};
 use crate::read::{Hub, Reading, Source};
-
-/// An event of a publish request, with the headers that apply to it.
-#[derive(Debug)]
-pub(crate) struct Publication {
-    /// The event's index in the request's array, or `None` if the request is one event.
-    pub index: Option<usize>,
-    /// The event.
-    pub request: EventRequest,
-    /// The trace context of the event.
-    pub traceparent: Option<String>,
-    /// The idempotency key of the event.
-    pub idempotency_key: Option<String>,
-}
-
-impl Publication {
-    /// Adds the event's index to the pointers of a refusal.
-    fn locate(&self, refused: Refused) -> Refused {
-        match self.index {
-            Some(index) => refused.within(&format!("/{index}")),
-            None => refused,
-        }
-    }
-}
 
 /// A published event. Its JSON form is what the publishing client sees of it.
 #[derive(Debug, Serialize)]
@@ -66,6 +46,8 @@ const DRAFT_OVERHEAD_BYTES: usize = 1_024;
 pub(crate) struct Publishing {
     /// The memory for calls that wait for a batch or are in one.
     pub memory: Budget,
+    /// Finds the requests for which an idempotency key was used.
+    pub ledger: Ledger,
     /// Appends events to the ledger.
     pub appender: Appender,
     /// Encrypts the events whose type demands it.
@@ -94,21 +76,23 @@ impl Publishing {
         tenant: Tenant,
         plan: Plan,
         expect: Expect,
-        publications: &[Publication],
+        mut publications: Vec<Publication>,
     ) -> Result<Vec<Published>, Problem> {
+        check_keys(&self.ledger, &tenant, &mut publications).await?;
+        let named: Vec<Named> = publications.iter().map(Named::of).collect();
         let mut events = Vec::with_capacity(publications.len());
-        for publication in publications {
+        for (publication, named) in publications.into_iter().zip(&named) {
             let context = Context {
                 tenant: &tenant,
                 plan: &plan,
                 credential: &caller.token.name,
                 any_actor: caller.token.has_scope(Scope::ActorAny),
-                idempotency_key: publication.idempotency_key.clone(),
-                traceparent: publication.traceparent.clone(),
+                idempotency_key: publication.key,
+                traceparent: publication.traceparent,
                 fresh_id: Uuid::now_v7(),
             };
             let prepared = publication.request.prepare(&context, &self.catalog, &self.limits);
-            events.push(prepared.map_err(|refused| publication.locate(refused))?);
+            events.push(prepared.map_err(|refused| named.locate(refused))?);
         }
         let ids: Vec<Uuid> = events.iter().map(Prepared::event_id).collect();
         self.metrics.call(events.len());
@@ -116,7 +100,7 @@ impl Publishing {
         let appended = self.append(tenant, plan, expect, events).await;
         let appended = appended
             .map_err(|problem| problem.with_ids(ids.clone()))?
-            .map_err(|error| append_problem(&error, ids.clone(), publications))?;
+            .map_err(|error| append_problem(&error, ids.clone(), &named))?;
         for event in appended.iter().filter(|event| event.new) {
             let rule = self.catalog.resolve(&event.record.header.event_type, event.record.header.data_version);
             self.metrics.published(rule.map_or("none", |rule| rule.channel.name.as_str()));
@@ -180,23 +164,19 @@ fn all_ready(prepared: Vec<Prepared>) -> Result<Vec<Draft>, Vec<Prepared>> {
 }
 
 /// Translates a failed append of the events with these ids.
-fn append_problem(error: &AppendError, ids: Vec<Uuid>, publications: &[Publication]) -> Problem {
+fn append_problem(error: &AppendError, ids: Vec<Uuid>, named: &[Named]) -> Problem {
     let detail = error.to_string();
     // The last of several equal ids, because the first one is not the mistake.
-    let with_id = |id: Uuid| ids.iter().rposition(|known| *known == id).and_then(|index| publications.get(index));
+    let with_id = |id: Uuid| ids.iter().rposition(|known| *known == id).and_then(|index| named.get(index));
     let field = |id, kind, detail: String| {
         let refused = Refused::field(kind, "/id", "unique", detail);
-        with_id(id).map_or(refused.clone(), |publication| publication.locate(refused)).into()
+        with_id(id).map_or(refused.clone(), |named| named.locate(refused)).into()
     };
     match *error {
         AppendError::DuplicateId(event_id) => field(event_id, ErrorKind::DuplicateId, detail),
         AppendError::IdConflict(event_id) => {
-            // The id is derived from the idempotency key if there is one and the request has no id.
-            let by_key =
-                |publication: &Publication| publication.request.id.is_none() && publication.idempotency_key.is_some();
-            if with_id(event_id).is_some_and(by_key) {
-                let detail = "the idempotency key was already used for a different request";
-                return Refused::field(ErrorKind::IdempotencyKeyReused, "Idempotency-Key", "unique", detail).into();
+            if with_id(event_id).is_some_and(|named| named.by_key) {
+                return key_reused().into();
             }
             field(event_id, ErrorKind::IdConflict, detail)
         }

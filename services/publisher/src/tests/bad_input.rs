@@ -143,6 +143,25 @@ async fn metadata_that_is_too_large() {
 }
 
 #[tokio::test]
+async fn metadata_of_the_largest_size() {
+    // The limit counts what the caller gave: {"m":"…"}. The bus adds the id and the key.
+    let publisher = Publisher::start().await;
+    let event = json!({ "type": "any.a", "id": "i".repeat(1_024), "metadata": { "m": "x".repeat(16_384 - 8) } });
+    let call = publisher.publish_request("p").header("idempotency-key", "k".repeat(200)).json(&event);
+    let stored = send(call).await;
+    assert_eq!(stored.status, 201, "{stored:?}");
+    assert_eq!(publisher.get("/v1/plans/p/verification", "acme").await.body["verdict"], "ok");
+}
+
+#[tokio::test]
+async fn an_event_far_beyond_its_limits() {
+    let data = |part: &str, count: usize| format!(r#"[{{"type":"any.a","data":[{}]}}]"#, vec![part; count].join(","));
+    refused(data("0", 20_000)).await.assert_problem("too_large");
+    refused(data("{}", 1_000_000)).await.assert_problem("too_large");
+    refused(data(&"9".repeat(15), 50_000)).await.assert_problem("too_large");
+}
+
+#[tokio::test]
 async fn a_body_that_is_too_large() {
     refused(" ".repeat(4 * 1024 * 1024 + 1)).await.assert_problem("too_large");
 }

@@ -2,6 +2,9 @@
 
 mod bad_input;
 mod encrypted;
+mod idempotency;
+mod member_names;
 mod outages;
 mod pressure;
+mod round_trips;
 pub(crate) mod support;

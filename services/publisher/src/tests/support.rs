@@ -14,6 +14,7 @@ use reqwest::{Method, RequestBuilder};
 use sealbus_core::catalog::Catalog;
 use sealbus_core::error::ErrorKind;
 use sealbus_core::hash::Hash;
+use sealbus_core::json;
 use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealbus_core::log::merkle::empty_root;
 use sealbus_core::log::note::{Note, VerifierKey};
@@ -348,7 +349,7 @@ pub(crate) async fn send(request: RequestBuilder) -> TestResponse {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let bytes = response.bytes().await.unwrap();
-    TestResponse { status, headers, body: serde_json::from_slice(&bytes).unwrap_or_default(), bytes }
+    TestResponse { status, headers, body: json::parse(&bytes).unwrap_or_default(), bytes }
 }
 
 /// A stream of events, as a client reads it.
@@ -371,7 +372,7 @@ impl EventStream {
             let (id, data) = block.split_once('\n').expect("an event has an id and data");
             let id = id.strip_prefix("id: ").expect("an event has an id").parse().expect("the id is a number");
             let data = data.strip_prefix("data: ").expect("an event has data");
-            return Some((id, serde_json::from_str(data).expect("the data is JSON")));
+            return Some((id, json::parse(data.as_bytes()).expect("the data is JSON")));
         }
     }
 

@@ -157,6 +157,7 @@ async fn show_verification(ledger: &Ledger, keyring: &Keyring) -> Result<(), Fai
 mod tests {
     use std::collections::BTreeSet;
 
+    use sealbus_core::canonical::Text;
     use sealbus_core::catalog::Catalog;
 
     use super::*;
@@ -169,7 +170,10 @@ mod tests {
             for event_type in events_of(plan) {
                 used.insert(event_type);
                 let rule = catalog.resolve(event_type.as_str(), 1).unwrap();
-                assert!(rule.validate(&data(event_type, plan)).is_empty(), "{event_type} of plan {plan}");
+                assert!(
+                    rule.validate(Text::from(&data(event_type, plan)).node()).is_empty(),
+                    "{event_type} of plan {plan}"
+                );
             }
         }
         assert_eq!(used.len(), SettlementType::ALL.len());

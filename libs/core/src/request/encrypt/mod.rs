@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{Context, Draft, EventRequest, Limits, UnderKey, check_text};
-use crate::canonical;
+use crate::canonical::{Node, Text};
 use crate::catalog::{Catalog, Rule};
 use crate::envelope::{Binding, DataKey, DataSubject, Envelope, Nonce, Plaintext};
 use crate::error::{ErrorKind, Refused};
@@ -52,13 +51,14 @@ impl EventRequest {
     /// The errors have pointers into the event: `unknown_event_type`; `schema_violation` (also if the data do not name their
     /// subject where the catalog declares it); `forbidden` (a reserved type, or another actor); `too_large`; the codes of the
     /// strict reader for data and metadata; `invalid_field` (also if the catalog encrypts the type but declares no subject).
-    pub fn prepare(&self, context: &Context<'_>, catalog: &Catalog, limits: &Limits) -> Result<Prepared, Refused> {
+    pub fn prepare(self, context: &Context<'_>, catalog: &Catalog, limits: &Limits) -> Result<Prepared, Refused> {
         let rule = self.rule(catalog)?;
-        let mut draft = self.draft(context, &rule, limits)?;
+        self.check_content(&rule, limits)?;
         if rule.content != PayloadMode::Encrypted {
-            return Ok(Prepared::Ready(draft));
+            return self.draft(context, rule.content).map(Prepared::Ready);
         }
         let subject = self.subject(&rule)?;
+        let mut draft = self.draft(context, rule.content)?;
         let encrypted_metadata = split_metadata(&mut draft, rule.clear);
         let (tenant, plan) = (context.tenant.clone(), context.plan.clone());
         Ok(Prepared::ToEncrypt(ToEncrypt { subject, tenant, plan, draft, encrypted_metadata }))
@@ -71,28 +71,28 @@ impl EventRequest {
             return Err(Refused::field(ErrorKind::InvalidField, "/type", "content", detail));
         };
         let refuse = |rule, detail| Refused::field(ErrorKind::SchemaViolation, format!("/data{pointer}"), rule, detail);
-        let name = match self.content.data.pointer(pointer) {
-            Some(Value::String(name)) => name,
-            None | Some(Value::Null) => {
-                return Err(refuse("required", "is required, because it names the data subject"));
-            }
-            Some(_) => return Err(refuse("type", "must be a string, because it names the data subject")),
-        };
-        check_text(&format!("data{pointer}"), name, 255)
+        let value = self.content.data.node().pointer(pointer).filter(|value| !value.is_null());
+        let value = value.ok_or_else(|| refuse("required", "is required, because it names the data subject"))?;
+        let name = value.string();
+        let name = name.ok_or_else(|| refuse("type", "must be a string, because it names the data subject"))?;
+        check_text(&format!("data{pointer}"), &name, 255)
             .map_err(|refused| Refused { kind: ErrorKind::SchemaViolation, ..refused })?;
-        Ok(DataSubject::parse(name).expect("check_text has the same rule"))
+        Ok(DataSubject::parse(&name).expect("check_text has the same rule"))
     }
 }
 
 /// Removes from the draft the metadata that are encrypted, and returns them. The member `sealbus` and the members in `clear`
 /// stay.
 fn split_metadata(draft: &mut Draft, clear: &[String]) -> String {
-    let metadata: Map<String, Value> =
-        serde_json::from_str(&draft.metadata).expect("a draft's metadata are a canonical object");
-    let (clear, encrypted): (Map<_, _>, Map<_, _>) =
-        metadata.into_iter().partition(|(name, _)| name == "sealbus" || clear.contains(name));
-    draft.metadata = canonical::write(&Value::Object(clear));
-    canonical::write(&Value::Object(encrypted))
+    let metadata = Node::new(&draft.metadata);
+    let stays = |name: &str| name == "sealbus" || clear.iter().any(|clear| clear == name);
+    let part = |of_clear: bool| {
+        let members = metadata.members().expect("metadata are an object").filter(|(name, _)| stays(name) == of_clear);
+        Text::object(members.map(|(name, value)| (name, value.text()))).into_string()
+    };
+    let (clear, encrypted) = (part(true), part(false));
+    draft.metadata = clear;
+    encrypted
 }
 
 impl ToEncrypt {

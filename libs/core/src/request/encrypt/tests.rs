@@ -3,11 +3,13 @@
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::canonical;
+use crate::request::EventKey;
 use crate::request::tests::LIMITS;
 
 const ORIGIN: &str = "bus.test/one";
@@ -26,17 +28,18 @@ types:
     Catalog::read(&[("own.yaml".into(), own.into())]).expect("a catalog")
 });
 
+#[expect(clippy::needless_pass_by_value, reason = "requests are written in place")]
 fn prepare(value: Value) -> Result<Prepared, Refused> {
     let context = Context {
         tenant: &Tenant::parse("acme").expect("a tenant"),
         plan: &Plan::parse("order-1").expect("a plan"),
         credential: "svc-orders",
         any_actor: false,
-        idempotency_key: Some("k-1/0".to_owned()),
+        idempotency_key: Some(EventKey::of_array("k-1", 0, 2)),
         traceparent: None,
         fresh_id: Uuid::from_u128(3),
     };
-    EventRequest::from_json(value)?.prepare(&context, &CATALOG, &LIMITS)
+    EventRequest::from_json(&Text::from(&value))?.prepare(&context, &CATALOG, &LIMITS)
 }
 
 fn to_encrypt(value: Value) -> ToEncrypt {
@@ -82,7 +85,7 @@ fn data_and_metadata_are_encrypted_except_for_clear_members() {
     let key = key(1);
     let draft = waiting.encrypt(ORIGIN, &key, NONCE);
 
-    let own = r#"{"auth":"token","idempotency_key":"k-1/0","priority":"high"}"#;
+    let own = r#"{"auth":"token","idempotency_events":"2","idempotency_key":"k-1/0","priority":"high"}"#;
     assert_eq!(draft.metadata, format!(r#"{{"reason":"r","sealbus":{own}}}"#));
     let opened = open(&draft, &key);
     assert_eq!(opened.data, r#"{"amount":"10.00","customer":{"id":"c-7"}}"#);
