@@ -163,9 +163,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_dropped_body_returns_its_memory_to_the_budget() {
-        let reader = reader(2 * 10_000 * READING_MULTIPLE);
+        let reader = reader(2 * 10_000 * MEMORY_PER_BYTE);
         let first = reader.read(&Token::named("a"), &HeaderMap::new(), chunks(10)).await.unwrap();
-        assert_eq!(first.memory.bytes(), 10_000 * READING_MULTIPLE);
+        assert_eq!(first.memory.bytes(), 10_000 * MEMORY_PER_BYTE);
         assert_eq!(read(&reader, "a", chunks(1)).await, Err(ErrorKind::Overloaded));
         drop(first);
         assert_eq!(read(&reader, "a", chunks(1)).await, Ok(1_000));
