@@ -260,8 +260,8 @@ async fn a_tree_that_synchronous_standbys_may_lack_is_not_signed() {
     .await;
     let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     let cancelled = eventually("a commit waits and is cancelled", async || test.postgres.count(cancel).await == 1);
-    let (signed, ()) = tokio::join!(sign(), cancelled);
-    assert!(matches!(signed, Err(LedgerError::OutcomeUnknown(_))), "{signed:?}");
+    let (result, ()) = tokio::join!(sign(), cancelled);
+    assert!(matches!(result, Err(LedgerError::OutcomeUnknown(_))), "{result:?}");
 
     test.postgres.admin("ALTER SYSTEM RESET synchronous_standby_names").await;
     test.postgres.admin("SELECT pg_reload_conf()").await;

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use sealbus_ledger::ConnectionSettings;
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::lifecycle::Stage;
@@ -37,9 +38,8 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
         clock: Arc::new(SystemClock),
         metrics,
     };
-    connections.supervisor.spawn("sealer", Stage::Drain, async move |shutdown| {
-        sealbus_sealer::run(config, resources, shutdown).await;
-        Ok::<_, Infallible>(())
+    connections.supervisor.spawn("sealer", Stage::Drain, move |shutdown| {
+        sealbus_sealer::run(config, resources, shutdown).map(Ok::<_, Infallible>)
     });
     connections.run().await
 }

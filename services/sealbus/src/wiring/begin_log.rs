@@ -58,8 +58,8 @@ pub(crate) async fn begin_log(settings: &Settings, again: bool) -> Result<String
     let (first, _) = ledger.log().begin(&signer, now).await?;
     let note = if again {
         let empty = Checkpoint::new(&origin, 0, empty_root())?;
-        let signed = ledger.log().sign_newest(Signing { signer: &signer, anchored: &empty, time: now }, &basis).await?;
-        signed.ok_or_else(|| {
+        let newest = ledger.log().sign_newest(Signing { signer: &signer, anchored: &empty, time: now }, &basis).await?;
+        newest.ok_or_else(|| {
             Failure::new("a sealer has added to the log meanwhile; stop the sealers and run the command again")
         })?
     } else {
