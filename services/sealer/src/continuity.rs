@@ -71,7 +71,7 @@ impl Refusal {
     }
 }
 
-/// Reads the anchors anew and returns the newest anchored checkpoint, or why nothing may be signed, with the basis on which that
+/// Reads the anchors and returns the newest anchored checkpoint, or why nothing may be signed, with the basis on which that
 /// was found.
 pub(crate) async fn establish(resources: &Resources) -> Result<(Basis, Result<Checkpoint, Refusal>), LedgerError> {
     let ledger = &resources.ledger;

@@ -4,8 +4,7 @@ use sealbus_core::log::merkle::empty_root;
 use sealbus_core::log::note::Note;
 use sealbus_core::log::signer::LogSigner;
 
-use super::seal::Signing;
-use super::tree::signed;
+use super::tree::{Signing, signed};
 use super::{Basis, Log, TreeHead};
 use crate::LedgerError;
 use crate::commit::commit;

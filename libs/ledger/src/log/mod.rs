@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 use sqlx::PgExecutor;
 
 pub use self::leaves::StoppedPlan;
-pub use self::seal::{Sealed, Signing};
+pub use self::seal::Sealed;
 pub use self::state::{Basis, SealingState};
-pub use self::tree::TreeHead;
+pub use self::tree::{Signing, TreeHead};
 use crate::pg::{Column, bound};
 use crate::{Ledger, LedgerError};
 

@@ -6,14 +6,13 @@
 //! a unique constraint there.
 
 use sealbus_core::hash::Hash;
-use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::Note;
-use sealbus_core::log::signer::LogSigner;
 use sqlx::PgConnection;
 
 use super::Log;
 use super::leaves::{Batch, NewLeaf, StoppedPlan};
 use super::state::SealingState;
+use super::tree::{NOT_SEALED, Signing};
 use crate::LedgerError;
 use crate::commit::commit;
 use crate::pg::bound;
@@ -22,19 +21,6 @@ use crate::pg::bound;
 const SEALER_LOCK: i64 = 0x7365_616c;
 /// The highest number of leaves that one transaction adds to the tree if they are in the table and not in the tree.
 const MAX_CATCH_UP: i64 = 50_000;
-/// What an operator is told if the stored log is not one tree.
-pub(super) const NOT_SEALED: &str = "nothing was sealed, run `sealbus verify --all` to find out why";
-
-/// How a root is signed.
-#[derive(Debug, Clone, Copy)]
-pub struct Signing<'a> {
-    /// The log's key.
-    pub signer: &'a LogSigner,
-    /// The newest checkpoint that is known to be anchored. What is signed has to continue it.
-    pub anchored: &'a Checkpoint,
-    /// The current time, in seconds since 1970.
-    pub time: u64,
-}
 
 /// The result of one sealing transaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

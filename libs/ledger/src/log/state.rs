@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use sqlx::PgConnection;
 
-use super::{Log, TreeHead};
+use super::Log;
+use super::tree::TreeHead;
 use crate::LedgerError;
 use crate::low_water::LowWater;
 

@@ -14,11 +14,24 @@ use sealbus_core::log::tile::{EdgeTiles, TileId, Tiles};
 use sqlx::PgConnection;
 
 use super::Log;
-use super::seal::{NOT_SEALED, Signing};
 use crate::LedgerError;
 use crate::pg::Column;
 
 const SIZE: Column = Column::new("log_roots", "size");
+
+/// What an operator is told if the stored log is not one tree.
+pub(super) const NOT_SEALED: &str = "nothing was sealed, run `sealbus verify --all` to find out why";
+
+/// How a root is signed.
+#[derive(Debug, Clone, Copy)]
+pub struct Signing<'a> {
+    /// The log's key.
+    pub signer: &'a LogSigner,
+    /// The newest checkpoint that is known to be anchored. What is signed has to continue it.
+    pub anchored: &'a Checkpoint,
+    /// The current time, in seconds since 1970.
+    pub time: u64,
+}
 
 /// The size and the root of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
