@@ -19,6 +19,8 @@ async fn a_restarted_witness_remembers_what_it_cosigned() {
     let place = Place::begun();
     let witness = place.open().unwrap();
     witness.add_checkpoint(&log().request(0, 7)).unwrap();
+    let mode = fs::metadata(place.file(ORIGIN, "note")).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o600, "others can read what the witness cosigned");
     // Drop the witness without a shutdown, as if the process had been killed.
     drop(witness);
     let server = place.serve().await;
