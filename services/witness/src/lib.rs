@@ -17,6 +17,7 @@ mod witness;
 
 use std::time::Duration;
 
+use sealbus_runtime::memory::Budget;
 use sealbus_runtime::net::{self, ConnectionLimits};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -31,16 +32,18 @@ pub struct Config {
     pub listener: TcpListener,
     /// What clients are granted: their number, and how long they may take.
     pub limits: ConnectionLimits,
-    /// The timeout for each of two steps: until there is room for the body in memory, and until the body has arrived.
+    /// The memory for request bodies, each of at most 516 KiB. The addresses of clients share it.
+    pub memory: Budget,
+    /// The timeout for each of two steps: until the body has arrived, and until its request can be decided.
     pub body_timeout: Duration,
-    /// The number of bodies that may be in memory at once. Each has at most 516 KiB.
-    pub max_bodies: usize,
+    /// The number of requests that may be decided at a time.
+    pub max_decisions: usize,
 }
 
 impl Config {
-    /// Returns a configuration with 10 s for a body and at most 64 bodies in memory.
-    pub fn new(listener: TcpListener, limits: ConnectionLimits) -> Self {
-        Self { listener, limits, body_timeout: Duration::from_secs(10), max_bodies: 64 }
+    /// Returns a configuration with 10 s for a body and at most 64 decisions at a time.
+    pub fn new(listener: TcpListener, limits: ConnectionLimits, memory: Budget) -> Self {
+        Self { listener, limits, memory, body_timeout: Duration::from_secs(10), max_decisions: 64 }
     }
 }
 
@@ -58,8 +61,8 @@ pub struct Resources {
 /// If the folder cannot be written. It is then unknown what is on the disk, so the process has to end; the next start
 /// reads the folder again.
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), FolderError> {
-    let Config { listener, limits, body_timeout, max_bodies } = config;
-    let (router, mut failures) = server::router(resources, max_bodies, body_timeout);
+    let Config { listener, limits, memory, body_timeout, max_decisions } = config;
+    let (router, mut failures) = server::router(resources, memory, max_decisions, body_timeout);
     let ending = shutdown.child_token();
     let serving = net::serve(listener, router, limits, ending.clone());
     let first_failure = async {

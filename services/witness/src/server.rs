@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use futures::StreamExt as _;
 use sealbus_core::error_chain;
 use sealbus_core::log::witness::{AddCheckpoint, Refusal, SIZE_CONTENT_TYPE, encode_size};
+use sealbus_runtime::memory::{Budget, Reservation};
+use sealbus_runtime::net::Connection;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -20,12 +23,17 @@ use crate::folder::FolderError;
 use crate::metrics::Metrics;
 use crate::witness::{NotCosigned, Witness};
 
+/// The answer to a request for which there is no memory or no place.
+const OVERLOADED: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "too many requests at the same time\n");
+
 /// The state of the endpoint.
 struct App {
     witness: Witness,
     metrics: Metrics,
-    /// One permit for each body that may be in memory.
-    body_permits: Arc<Semaphore>,
+    /// The memory for request bodies.
+    memory: Budget,
+    /// One permit for each request that may be decided at a time.
+    permits: Arc<Semaphore>,
     body_timeout: Duration,
     /// Receives the error of a folder that cannot be written, which ends the process.
     failures: mpsc::Sender<FolderError>,
@@ -34,18 +42,16 @@ struct App {
 /// Returns the router, and a channel that receives the error of a folder that cannot be written.
 pub(crate) fn router(
     resources: Resources,
-    max_bodies: usize,
+    memory: Budget,
+    max_decisions: usize,
     body_timeout: Duration,
 ) -> (Router, mpsc::Receiver<FolderError>) {
     let Resources { witness, metrics } = resources;
     let (sender, receiver) = mpsc::channel(1);
-    let body_permits = Arc::new(Semaphore::new(max_bodies));
-    let app = App { witness, metrics, body_permits, body_timeout, failures: sender };
+    let permits = Arc::new(Semaphore::new(max_decisions));
+    let app = App { witness, metrics, memory, permits, body_timeout, failures: sender };
     app.witness.origins().for_each(|origin| app.record(origin));
-    let router = Router::new()
-        .route("/add-checkpoint", post(add_checkpoint))
-        .layer(DefaultBodyLimit::max(AddCheckpoint::MAX_BYTES))
-        .with_state(Arc::new(app));
+    let router = Router::new().route("/add-checkpoint", post(add_checkpoint)).with_state(Arc::new(app));
     (router, receiver)
 }
 
@@ -56,26 +62,52 @@ async fn add_checkpoint(State(app): State<Arc<App>>, request: Request) -> Respon
 }
 
 async fn respond(app: &Arc<App>, request: Request) -> Response {
-    let Ok(Ok(permit)) = timeout(app.body_timeout, Arc::clone(&app.body_permits).acquire_owned()).await else {
-        let overloaded = "too many requests at the same time\n";
-        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], overloaded).into_response();
-    };
-    let body = match timeout(app.body_timeout, Bytes::from_request(request, &())).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(rejection)) => return rejection.into_response(),
-        Err(_) => return (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n").into_response(),
+    let peer =
+        request.extensions().get::<Connection>().map(|connection| connection.peer().to_string()).unwrap_or_default();
+    let receiving = receive(app, &peer, request.into_body());
+    let received = timeout(app.body_timeout, receiving).await;
+    let (body, memory) =
+        match received.unwrap_or(Err((StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n"))) {
+            Ok(received) => received,
+            Err(refusal) if refusal == OVERLOADED => return overloaded(),
+            Err(refusal) => return refusal.into_response(),
+        };
+    // A place is taken only now, so that clients that send slowly take none.
+    let Ok(Ok(permit)) = timeout(app.body_timeout, Arc::clone(&app.permits).acquire_owned()).await else {
+        return overloaded();
     };
     // The blocking thread runs to its end even if the client disconnects, so that memory and disk stay the same.
     let blocking_app = Arc::clone(app);
     let cosign = move || {
         let response = blocking_app.cosign(&body);
-        drop(permit);
+        drop((permit, memory));
         response
     };
     spawn_blocking(cosign).await.unwrap_or_else(|error| {
         tracing::error!(error = %error_chain(&error), "request not answered");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     })
+}
+
+fn overloaded() -> Response {
+    let (status, text) = OVERLOADED;
+    (status, [(header::RETRY_AFTER, "1")], text).into_response()
+}
+
+/// Receives a body, and reserves memory for its bytes as they arrive. The addresses of clients share the memory.
+async fn receive(app: &App, peer: &str, body: Body) -> Result<(Vec<u8>, Reservation), (StatusCode, &'static str)> {
+    let mut memory = app.memory.try_reserve(peer, 0).map_err(|_| OVERLOADED)?;
+    let (mut chunks, mut bytes) = (body.into_data_stream(), Vec::new());
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| (StatusCode::BAD_REQUEST, "the connection ended before the body\n"))?;
+        if bytes.len() + chunk.len() > AddCheckpoint::MAX_BYTES {
+            return Err((StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n"));
+        }
+        // The buffer is doubled as it grows.
+        memory.grow(2 * chunk.len(), app.body_timeout).await.map_err(|_| OVERLOADED)?;
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok((bytes, memory))
 }
 
 impl App {

@@ -8,6 +8,7 @@ use sealbus_core::seal::{KeyKind, Keyring};
 use sealbus_runtime::admin::Health;
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::lifecycle::Stage;
+use sealbus_runtime::memory::bounds;
 use sealbus_runtime::net::{self, ConnectionLimits};
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry;
@@ -68,7 +69,8 @@ pub(crate) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let mut supervisor = wiring::supervisor(settings, health.clone(), registry, shutdown).await?;
 
     let limits = ConnectionLimits::from_settings(settings);
-    let (config, resources) = (Config::new(listener, limits), Resources { witness, metrics });
+    let (config, resources) =
+        (Config::new(listener, limits, bounds::WITNESS_BODIES.budget(settings)), Resources { witness, metrics });
     supervisor.spawn("witness", Stage::Intake, move |shutdown| cosign(config, resources, shutdown));
     health.started();
     Ok(supervisor.run().await?)

@@ -13,6 +13,7 @@ use sealbus_core::log::policy::Policy;
 use sealbus_core::log::signer::WitnessSigner;
 use sealbus_core::seal::{KeyKind, Keyring};
 use sealbus_runtime::clock::SystemClock;
+use sealbus_runtime::memory::Budget;
 use sealbus_runtime::net::ConnectionLimits;
 use sealbus_runtime::telemetry::metrics::Registry;
 use sealbus_witness::{Config, Metrics, Resources, Witness, run};
@@ -67,7 +68,7 @@ impl TestWitness {
             Witness::open(self.name, &self.keyring, self.policy.clone(), self.folder.path(), Arc::new(SystemClock));
         let metrics = Metrics::register(&mut Registry::default());
         let (shutdown, resources) = (CancellationToken::new(), Resources { witness: witness.unwrap(), metrics });
-        let serving = run(Config::new(listener, limits), resources, shutdown.clone());
+        let serving = run(Config::new(listener, limits, Budget::new("tests", 32 << 20)), resources, shutdown.clone());
         Serving { shutdown, task: tokio::spawn(async move { serving.await.unwrap() }) }
     }
 

@@ -20,6 +20,7 @@ use sealbus_core::log::tile::{EdgeTiles, Tiles};
 use sealbus_core::log::witness::AddCheckpoint;
 use sealbus_core::seal::{KeyKind, Keyring, PublicKey};
 use sealbus_core::timestamp::Timestamp;
+use sealbus_runtime::memory::Budget;
 use sealbus_runtime::net::ConnectionLimits;
 use sealbus_runtime::telemetry::metrics::{Registry, exposition, registry};
 use sealbus_witness::{Config, FolderError, Metrics, Resources, Witness, WitnessError, run};
@@ -202,8 +203,11 @@ impl Server {
     pub(crate) async fn start(witness: Witness, configure: impl FnOnce(&mut Config)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let mut config =
-            Config::new(listener, ConnectionLimits { headers: LONG, write: LONG, drain: LONG, connections: 1_024 });
+        let mut config = Config::new(
+            listener,
+            ConnectionLimits { headers: LONG, write: LONG, drain: LONG, connections: 1_024 },
+            Budget::new("tests", 32 << 20),
+        );
         configure(&mut config);
         let mut registry = registry();
         let resources = Resources { witness, metrics: Metrics::register(&mut registry) };
