@@ -77,7 +77,7 @@ impl Caller {
     /// Returns the tenants whose events the client sees in the log, or `None` for all tenants.
     ///
     /// The `Sealbus-Tenant` header restricts them to one tenant. Without it they are the token's tenants, or all tenants if
-    /// the token has the scope `log.read`.
+    /// the token has the scope `log.read`. [`Reading`](crate::read::Reading) shows no data of tenants that the token lacks.
     pub(crate) fn tenants_in_log(&self) -> Result<Option<Vec<Tenant>>, Refused> {
         if let Some(named) = self.tenant_in_header(Tenant::parse_any)? {
             return Ok(Some(vec![self.authorize(Some(named))?]));

@@ -26,7 +26,7 @@ pub(crate) enum Scope {
     Read,
     /// Request the verification of a plan.
     Verify,
-    /// Read the log of all tenants.
+    /// Read the log of all tenants: the headers and hashes of their events, not their data or metadata.
     #[serde(rename = "log.read")]
     LogRead,
     /// Publish events with an actor other than the token's name.
@@ -96,6 +96,14 @@ impl Token {
         match &self.tenants {
             Tenants::All => true,
             Tenants::Some(tenants) => tenants.contains(tenant),
+        }
+    }
+
+    /// Returns whether the token grants access to the tenant with this name.
+    pub(crate) fn has_tenant_named(&self, name: &str) -> bool {
+        match &self.tenants {
+            Tenants::All => true,
+            Tenants::Some(tenants) => tenants.iter().any(|tenant| tenant.as_str() == name),
         }
     }
 

@@ -95,6 +95,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn log_read_shows_neither_data_nor_metadata_of_other_tenants() {
+        let publisher = Publisher::start().await;
+        for token in ["acme", "other"] {
+            for name in ["any.a", "private.note"] {
+                let event = json!({ "type": name, "data": { "who": "secret" }, "metadata": { "reason": "secret" } });
+                let request = publisher.request_as(axum::http::Method::POST, "/v1/plans/p/events", token);
+                assert_eq!(send(request.json(&event)).await.status, 201);
+            }
+        }
+        publisher.seal().await;
+        let page = publisher.get("/v1/events", "auditor").await;
+        let mut stream = publisher.stream("/v1/events/stream?after=0", "auditor", None).await;
+        for event in &page.body["events"].as_array().unwrap()[1..] {
+            assert_eq!(stream.next().await.unwrap().1, *event, "a stream shows more or less than a page");
+            let is_own = event["tenant"] == "acme";
+            assert_eq!((event["data"].is_null(), event["metadata"].is_null()), (!is_own, !is_own), "{event}");
+            assert_eq!(event.to_string().contains("secret"), is_own, "{event}");
+            assert!(event["seal"]["payload_hash"].is_string() && event["log_index"].is_u64(), "{event}");
+        }
+        let request = publisher.request_as(axum::http::Method::GET, "/v1/events", "auditor");
+        let batch = send(request.header("accept", "application/cloudevents-batch+json")).await;
+        assert_eq!(batch.body.as_array().unwrap().iter().filter(|event| event["data"].is_object()).count(), 2);
+    }
+
+    #[tokio::test]
     async fn pages_are_linked() {
         let publisher = start_with_two_tenants().await;
         let (mut path, mut all) = ("/v1/events?limit=2".to_owned(), Vec::new());

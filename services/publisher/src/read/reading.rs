@@ -8,6 +8,9 @@
 //! | encrypted, cannot be opened | the envelope, and the reason in `unopened` | the envelope |
 //! | erased | null, and `ERASED` in `unopened` | the same |
 //!
+//! Of an event of a tenant that the token does not have, which only the scope `log.read` shows, the client sees neither payload nor
+//! metadata.
+//!
 //! A payload counts as erased when an event in the plan `_erasures` names its key. After the commit of that event, the
 //! payload is never opened, even if the key's row still exists.
 
@@ -16,7 +19,7 @@ use std::sync::Arc;
 use sealbus_core::envelope::{Envelope, Unopened};
 use sealbus_core::error::ErrorKind;
 use sealbus_core::error_chain;
-use sealbus_core::event::{PayloadMode, Record, View};
+use sealbus_core::event::{Header, PayloadMode, Record, View};
 use sealbus_core::seal::Keyring;
 use sealbus_core::verify::Verdict;
 use sealbus_ledger::data_keys::StoredKey;
@@ -55,11 +58,12 @@ impl Reading {
         records: impl IntoIterator<Item = Arc<Record>>,
     ) -> Result<Vec<View>, LedgerError> {
         let may_open = token.has_scope(Scope::PayloadOpen);
-        let mut views: Vec<View> = records.into_iter().map(View::stored).collect();
+        let mut views: Vec<View> = records.into_iter().map(|record| View::stored(shown_to(token, record))).collect();
         let mut envelopes: Vec<(usize, Envelope)> = Vec::new();
         let mut key_names: Vec<(String, Uuid)> = Vec::new();
         for (index, view) in views.iter_mut().enumerate() {
-            if view.record.header.payload_mode != PayloadMode::Encrypted {
+            let Header { payload_mode, tenant, .. } = &view.record.header;
+            if *payload_mode != PayloadMode::Encrypted || !token.has_tenant_named(tenant) {
                 continue;
             }
             match Envelope::stored(&view.record) {
@@ -106,4 +110,23 @@ impl Reading {
             }
         }
     }
+}
+
+/// Returns the record, or, if the token does not have its tenant, the record without payload and metadata.
+fn shown_to(token: &Token, record: Arc<Record>) -> Arc<Record> {
+    if token.has_tenant_named(&record.header.tenant) {
+        return record;
+    }
+    let Record { header, event_hash, mac, sig, log_index, .. } = &*record;
+    Arc::new(Record {
+        header: header.clone(),
+        event_hash: *event_hash,
+        mac: mac.clone(),
+        sig: sig.clone(),
+        payload: None,
+        metadata: "null".to_owned(),
+        request_mac: Vec::new(),
+        v1: None,
+        log_index: *log_index,
+    })
 }
