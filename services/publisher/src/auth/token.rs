@@ -73,19 +73,6 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// Returns a token that grants nothing.
-    #[cfg(test)]
-    pub(crate) fn named(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            tenants: Tenants::Some(BTreeSet::new()),
-            default_tenant: None,
-            scopes: BTreeSet::new(),
-            until: None,
-            sha256: Hash::of(name.as_bytes()),
-        }
-    }
-
     /// Returns whether the token grants a scope.
     pub(crate) fn has_scope(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)

@@ -33,7 +33,7 @@ pub(super) async fn handle(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
     let format = EventFormat::of_event(&headers)?;
-    let memory = app.answers.reserve(&caller.token, EVENT_BYTES).await?;
+    let memory = app.answers.reserve(&caller.token.name, EVENT_BYTES).await?;
     let record = stored(&app, &caller, id, parameters).await?;
     let view = app.reading.view(&caller.token, record).await?;
     Ok(event(format, &view, memory))
@@ -50,7 +50,7 @@ pub(super) async fn data(
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let memory = app.answers.reserve(&caller.token, EVENT_BYTES).await?;
+    let memory = app.answers.reserve(&caller.token.name, EVENT_BYTES).await?;
     let record = stored(&app, &caller, id, parameters).await?;
     let (attributes, body) = to_binary(&app.reading.view(&caller.token, record).await?);
     let mut response = Response::new(Body::from(held_bytes(body, memory)));
@@ -75,7 +75,7 @@ pub(super) async fn proof(
     IdPath(id): IdPath,
     parameters: Parameters,
 ) -> Result<Response, Problem> {
-    let _memory = app.answers.reserve(&caller.token, EVENT_BYTES).await?;
+    let _memory = app.answers.reserve(&caller.token.name, EVENT_BYTES).await?;
     let record = stored(&app, &caller, id, parameters).await?;
     let Some((_, proof)) = proof_of(&app.ledger, &record).await? else {
         let detail = "no anchored checkpoint covers the event yet; retry in a second";
@@ -96,7 +96,7 @@ pub(super) async fn receipt(
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let memory = app.answers.reserve(&caller.token, EVENT_BYTES).await?;
+    let memory = app.answers.reserve(&caller.token.name, EVENT_BYTES).await?;
     let record = stored(&app, &caller, id, parameters).await?;
     let receipt = receipt_text(&record, proof_of(&app.ledger, &record).await?);
     Ok(held(JSON, receipt.into_bytes(), memory))

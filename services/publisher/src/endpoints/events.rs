@@ -27,7 +27,7 @@ pub(super) async fn handle(
     let from_index = parameters.number("from_index")?.unwrap_or_default();
     let limit = parameters.limit()?;
     parameters.finish()?;
-    let memory = app.answers.reserve(&caller.token, PAGE_BYTES).await?;
+    let memory = app.answers.reserve(&caller.token.name, PAGE_BYTES).await?;
     let (mut from, mut records, mut next_index) = (from_index, Vec::new(), None);
     while let Some(limit) = next_query(&records, limit) {
         let read = app.ledger.history().log_page(tenants.as_deref(), from, limit).await?;

@@ -46,7 +46,7 @@ pub(super) async fn tile(
         TileKind::Hashes(_) => app.ledger.log().hash_tile(id).await?.ok_or_else(no_such_tile)?.encode().into(),
         TileKind::Entries => {
             caller.require(Scope::LogRead)?;
-            let memory = app.answers.reserve(&caller.token, PAGE_BYTES).await?;
+            let memory = app.answers.reserve(&caller.token.name, PAGE_BYTES).await?;
             held_bytes(entry_tile(&app, id).await?, memory)
         }
     };

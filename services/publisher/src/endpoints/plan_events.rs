@@ -40,7 +40,7 @@ pub(super) async fn handle(
         (None, Some(seq)) => seq.saturating_sub(1),
         (None, None) => 0,
     };
-    let memory = app.answers.reserve(&caller.token, PAGE_BYTES).await?;
+    let memory = app.answers.reserve(&caller.token.name, PAGE_BYTES).await?;
     let mut query = PageQuery { after_seq, limit, types: types.clone(), descending };
     let (mut records, mut head, mut next_seq) = (Vec::new(), 0, None);
     while let Some(limit) = next_query(&records, limit) {

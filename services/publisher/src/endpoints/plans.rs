@@ -33,7 +33,7 @@ pub(super) async fn list(
     let (prefix, after) = (parameters.plan_name("prefix")?, parameters.plan_name("after")?);
     let limit = parameters.limit()?;
     parameters.finish()?;
-    let memory = app.answers.reserve(&caller.token, PLANS_BYTES).await?;
+    let memory = app.answers.reserve(&caller.token.name, PLANS_BYTES).await?;
     let mut plans = app.ledger.history().plans(&tenant, &prefix, &after, limit + 1).await?;
     let more = plans.len() > limit as usize;
     plans.truncate(limit as usize);

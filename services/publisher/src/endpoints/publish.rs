@@ -41,7 +41,7 @@ pub(super) async fn handle(
     let conditions = Conditions::read(&headers)?;
     check_media_type(&headers)?;
     let ReceivedBody { bytes, mut memory, in_flight: _in_flight } =
-        app.bodies.read(&caller.token, &headers, body).await?;
+        app.bodies.read(&caller.token.name, &headers, body).await?;
     let (requests, is_array) = read_body(&bytes, &app.publishing.limits)?;
     // The answer to an array has one form, so that `Accept` is not read.
     let format = if is_array { EventFormat::Native } else { EventFormat::of_event(&headers)? };

@@ -52,7 +52,7 @@ pub(super) async fn handle(
         let detail = format!("this path accepts {STRUCTURED}, {BATCH}, or any media type with ce- headers");
         return Err(Problem::new(ErrorKind::UnsupportedMediaType, detail));
     }
-    let body = app.bodies.read(&caller.token, &headers, body).await?;
+    let body = app.bodies.read(&caller.token.name, &headers, body).await?;
     if media_type == BATCH {
         return publish_batch(&app, &caller, &conditions, wait, body).await;
     }

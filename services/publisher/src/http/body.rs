@@ -16,7 +16,6 @@ use sealbus_runtime::memory::{Budget, Reservation};
 use tokio::time::timeout;
 
 use super::memory::{Counted, WAIT_FOR_MEMORY};
-use crate::auth::Token;
 
 /// The memory that a call takes at least. It also limits how many connections the calls of one token can occupy.
 const CALL_BYTES: usize = 64 * 1024;
@@ -53,7 +52,7 @@ impl BodyReader {
         Self { max_body_bytes, memory, in_flight, wait_timeout: WAIT_FOR_MEMORY, read_timeout: READ_TIMEOUT }
     }
 
-    /// Reads a body that a client with this token sends.
+    /// Reads a body that a client sends whose token has this name.
     ///
     /// # Errors
     /// - `unsupported_media_type`: the body has a `Content-Encoding`.
@@ -61,14 +60,14 @@ impl BodyReader {
     /// - `too_large`: the body exceeds the cap.
     /// - `request_timeout`: the client did not send the body in time.
     /// - `invalid_field`: the connection ended in the middle of the body.
-    pub(crate) async fn read(&self, token: &Token, headers: &HeaderMap, body: Body) -> Result<ReceivedBody, Refused> {
+    pub(crate) async fn read(&self, token: &str, headers: &HeaderMap, body: Body) -> Result<ReceivedBody, Refused> {
         if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
             && encoding != "identity"
         {
             let detail = "request bodies with a Content-Encoding are not supported";
             return Err(Refused::new(ErrorKind::UnsupportedMediaType, detail));
         }
-        let memory = self.memory.reserve(&token.name, CALL_BYTES, self.wait_timeout).await;
+        let memory = self.memory.reserve(token, CALL_BYTES, self.wait_timeout).await;
         let mut memory = memory.map_err(|_| overloaded())?;
         let in_flight = Counted::new(&self.in_flight);
         let read_timeout = self.read_timeout;
@@ -146,7 +145,7 @@ mod tests {
     }
 
     async fn read(reader: &BodyReader, name: &str, body: Body) -> Result<usize, ErrorKind> {
-        let read = reader.read(&Token::named(name), &HeaderMap::new(), body).await;
+        let read = reader.read(name, &HeaderMap::new(), body).await;
         read.map(|body| body.bytes.len()).map_err(|refused| refused.kind)
     }
 
@@ -164,7 +163,7 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_body_returns_its_memory_to_the_budget() {
         let reader = reader(2 * 10_000 * MEMORY_PER_BYTE);
-        let first = reader.read(&Token::named("a"), &HeaderMap::new(), chunks(10)).await.unwrap();
+        let first = reader.read("a", &HeaderMap::new(), chunks(10)).await.unwrap();
         assert_eq!(first.memory.bytes(), 10_000 * MEMORY_PER_BYTE);
         assert_eq!(read(&reader, "a", chunks(1)).await, Err(ErrorKind::Overloaded));
         drop(first);
@@ -174,12 +173,11 @@ mod tests {
     #[tokio::test]
     async fn slow_bodies_of_one_token_do_not_affect_a_small_one_of_another() {
         let reader = reader(1 << 20);
-        let slow_token = Token::named("slow");
         let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, "10000".parse().unwrap())]);
         // Of each body one byte arrives, and nothing more.
         let slow = (0..64).map(|_| {
             let first = stream::iter([Ok::<_, io::Error>(vec![b'x'])]);
-            reader.read(&slow_token, &headers, Body::from_stream(first.chain(stream::pending())))
+            reader.read("slow", &headers, Body::from_stream(first.chain(stream::pending())))
         });
         let slow = futures::future::join_all(slow);
         let small = async {

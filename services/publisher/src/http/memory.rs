@@ -10,8 +10,6 @@ use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_runtime::memory::{Budget, Reservation};
 use serde::Serialize;
 
-use crate::auth::Token;
-
 /// The media type of JSON.
 pub(crate) const JSON: &str = "application/json";
 
@@ -28,12 +26,12 @@ impl AnswerMemory {
         Self(budget)
     }
 
-    /// Reserves memory for an answer to a client with this token before what it contains is read.
+    /// Reserves memory for an answer to a client whose token has this name, before what it contains is read.
     ///
     /// # Errors
-    /// `overloaded` if there is none for two seconds.
-    pub(crate) async fn reserve(&self, token: &Token, bytes: usize) -> Result<Reservation, Refused> {
-        self.0.reserve(&token.name, bytes, WAIT_FOR_MEMORY).await.map_err(|_| {
+    /// `overloaded` if the memory stays exhausted for two seconds.
+    pub(crate) async fn reserve(&self, token: &str, bytes: usize) -> Result<Reservation, Refused> {
+        self.0.reserve(token, bytes, WAIT_FOR_MEMORY).await.map_err(|_| {
             let detail = "there is no memory for further answers; read those that were sent, or retry later";
             Refused::new(ErrorKind::Overloaded, detail)
         })

@@ -71,7 +71,7 @@ impl SealWaiting {
     /// it is sealed by then.
     ///
     /// `memory` is that of the request's body. It is given back during the wait, in exchange for memory for waiting requests; if
-    /// there is none of that, the request is answered without waiting. Returns the memory for the answer.
+    /// that is exhausted, the request is answered without waiting. Returns the memory for the answer.
     pub(crate) async fn wait(
         &self,
         token: &Token,

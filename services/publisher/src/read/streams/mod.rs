@@ -7,7 +7,7 @@
 //! appends enter the feed of their plan without waiting for the next poll.
 //!
 //! Everything that a stream reads or sends takes memory of a budget that tokens share, until it is written to the client. A stream
-//! for which there is none waits. The windows of all feeds share another budget.
+//! waits while its token's part is used up. The windows of all feeds share another budget.
 
 mod feed;
 mod hub;

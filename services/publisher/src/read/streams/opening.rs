@@ -1,26 +1,20 @@
-//! Opening streams, and ending those whose token is no longer valid.
+//! The open streams of a replica, where they start, and ending those whose token is no longer valid.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
-use futures::{StreamExt as _, stream};
 use sealbus_core::error::{ErrorKind, Refused};
-use sealbus_core::names::Tenant;
 use sealbus_ledger::Ledger;
 use sealbus_runtime::memory::{Budget, Reservation};
 use sealbus_runtime::net::Connection;
 use tokio_util::sync::CancellationToken;
 
-use super::hub::{Hub, Source};
-use super::sse::Stream;
+use super::hub::Hub;
 use crate::auth::{Caller, Token, Tokens};
-use crate::http::{Counted, Parameters, Problem, parse_number, single_header};
+use crate::http::{Counted, Parameters, parse_number, single_header};
 use crate::metrics::Metrics;
 use crate::read::Reading;
 
@@ -64,30 +58,13 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// Opens a stream of the events after position `after`, or of new events. A stream of the log is restricted to the given
-    /// tenants, if there are any.
-    ///
-    /// # Errors
-    /// `overloaded` if the replica has no place left for a further stream of the token, `invalid_cursor` if there is no event at
-    /// position `after` yet, `ledger_unavailable`.
-    pub(crate) async fn open(
+    /// Registers an open stream. Dropping the result removes it.
+    pub(super) fn register(
         self: &Arc<Self>,
         caller: &Caller,
         connection: Connection,
-        source: Source,
-        tenants: Option<Vec<Tenant>>,
-        after: Option<u64>,
-    ) -> Result<Response, Problem> {
-        let place = self.places.try_reserve(&caller.token.name, 1).map_err(|_| {
-            Problem::new(ErrorKind::Overloaded, "this replica has no further stream for this token; retry later")
-        })?;
-        let (feed, next) = self.hub.follow(&source).await?;
-        if after.is_some_and(|after| after > 0 && after >= next) {
-            let detail =
-                "the stream has no event at this position; resume after one that it has, or without a position";
-            return Err(Problem::new(ErrorKind::InvalidCursor, detail));
-        }
-        let position = after.map_or(next, |after| after + 1);
+        place: Reservation,
+    ) -> OpenStream {
         let open = OpenStream {
             token: Arc::clone(&caller.token),
             ended: CancellationToken::new(),
@@ -98,16 +75,7 @@ impl Streams {
         };
         let entry = Entry { token: Arc::clone(&open.token), ended: open.ended.clone(), connection };
         self.open.entries().insert(open.id, entry);
-        let stream = Stream::new(open, source, tenants, feed, position);
-        // A client that loses the stream before its first event reconnects with this id, and so resumes at the start of the
-        // stream. A stream of an empty log has no position to name.
-        let id = position.checked_sub(1).map_or_else(String::new, |before| format!("id: {before}\n"));
-        let opening = format!(": the stream is open\nretry: 1000\n{id}\n");
-        let opening = stream::iter([Ok::<_, Infallible>(Bytes::from(opening))]);
-        let frames = stream::unfold(stream, |mut stream| async move { Some((Ok(stream.next_frame().await?), stream)) });
-        // Without the second header nginx buffers the response, and the client receives nothing.
-        let headers = [("content-type", "text/event-stream"), ("x-accel-buffering", "no")];
-        Ok((headers, Body::from_stream(opening.chain(frames))).into_response())
+        open
     }
 
     /// Ends the streams whose tokens are no longer valid, looking for them at each interval. Returns when `shutdown` fires.

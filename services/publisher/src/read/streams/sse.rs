@@ -1,22 +1,27 @@
 //! One stream: it sends events from its position on, and a heartbeat while no event comes.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use futures::FutureExt as _;
+use axum::body::{Body, Bytes};
+use axum::response::{IntoResponse, Response};
+use futures::{FutureExt as _, StreamExt as _, stream};
+use sealbus_core::error::ErrorKind;
 use sealbus_core::event::Record;
 use sealbus_core::names::Tenant;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::history::MAX_READ_BYTES;
 use sealbus_runtime::memory::{Exhausted, Reservation};
+use sealbus_runtime::net::Connection;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::feed::{Feed, FeedRead};
 use super::hub::Source;
-use super::opening::OpenStream;
-use crate::http::{WAIT_FOR_MEMORY, held_bytes};
+use super::opening::{OpenStream, Streams};
+use crate::auth::Caller;
+use crate::http::{Problem, WAIT_FOR_MEMORY, held_bytes};
 
 /// The number of events that a stream reads from the ledger at a time.
 const EVENTS_PER_QUERY: u32 = 64;
@@ -26,8 +31,47 @@ const OVERHEAD_BYTES: usize = 1_024;
 /// The bytes of a heartbeat.
 const HEARTBEAT: Bytes = Bytes::from_static(b": still here\n\n");
 
+impl Streams {
+    /// Opens a stream of the events after position `after`, or of new events. A stream of the log is restricted to the given
+    /// tenants, if there are any.
+    ///
+    /// # Errors
+    /// `overloaded` if the replica has no place left for a further stream of the token, `invalid_cursor` if there is no event at
+    /// position `after` yet, `ledger_unavailable`.
+    pub(crate) async fn open(
+        self: &Arc<Self>,
+        caller: &Caller,
+        connection: Connection,
+        source: Source,
+        tenants: Option<Vec<Tenant>>,
+        after: Option<u64>,
+    ) -> Result<Response, Problem> {
+        let place = self.places.try_reserve(&caller.token.name, 1).map_err(|_| {
+            Problem::new(ErrorKind::Overloaded, "this replica has no further stream for this token; retry later")
+        })?;
+        let (feed, next) = self.hub.follow(&source).await?;
+        if after.is_some_and(|after| after > 0 && after >= next) {
+            let detail =
+                "the stream has no event at this position; resume after one that it has, or without a position";
+            return Err(Problem::new(ErrorKind::InvalidCursor, detail));
+        }
+        let position = after.map_or(next, |after| after + 1);
+        let open = self.register(caller, connection, place);
+        let stream = Stream::new(open, source, tenants, feed, position);
+        // A client that loses the stream before its first event reconnects with this id, and so resumes at the start of the
+        // stream. A stream of an empty log has no position to name.
+        let id = position.checked_sub(1).map_or_else(String::new, |before| format!("id: {before}\n"));
+        let opening = format!(": the stream is open\nretry: 1000\n{id}\n");
+        let opening = stream::iter([Ok::<_, Infallible>(Bytes::from(opening))]);
+        let frames = stream::unfold(stream, |mut stream| async move { Some((Ok(stream.next_frame().await?), stream)) });
+        // Without the second header nginx buffers the response, and the client receives nothing.
+        let headers = [("content-type", "text/event-stream"), ("x-accel-buffering", "no")];
+        Ok((headers, Body::from_stream(opening.chain(frames))).into_response())
+    }
+}
+
 /// An open stream.
-pub(super) struct Stream {
+struct Stream {
     open: OpenStream,
     source: Source,
     tenants: Option<Vec<Tenant>>,
@@ -79,13 +123,7 @@ impl From<LedgerError> for Blocked {
 
 impl Stream {
     /// Creates a stream whose first event is the one at `position`.
-    pub(super) fn new(
-        open: OpenStream,
-        source: Source,
-        tenants: Option<Vec<Tenant>>,
-        feed: Arc<Feed>,
-        position: u64,
-    ) -> Self {
+    fn new(open: OpenStream, source: Source, tenants: Option<Vec<Tenant>>, feed: Arc<Feed>, position: u64) -> Self {
         let interval = open.streams.heartbeat_interval;
         let mut heartbeat = interval_at(Instant::now() + interval, interval);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -94,7 +132,7 @@ impl Stream {
     }
 
     /// Returns the next bytes to send, or `None` when the stream ends: on shutdown, or when the token is no longer valid.
-    pub(super) async fn next_frame(&mut self) -> Option<Bytes> {
+    async fn next_frame(&mut self) -> Option<Bytes> {
         while !self.is_over() {
             match self.step().await {
                 Ok(Step::Send(frame)) => return Some(frame),
