@@ -80,9 +80,7 @@ impl Batcher {
         let (answer, answered) = oneshot::channel();
         let mut caller = WaitingCaller { shared: &self.shared, tenant: Some(call.tenant.clone()) };
         let waiting = Waiting { call, key, deferrals: 0, answer, _memory: memory };
-        if self.shared.queue().push(waiting).is_err() {
-            return Err(AppendError::Overloaded);
-        }
+        self.shared.queue().push(waiting)?;
         self.shared.changed.notify_one();
         let answer = answered.await.unwrap_or(Err(AppendError::Stopped));
         caller.tenant = None;

@@ -92,8 +92,8 @@ impl Queue {
         Self { lanes: HashMap::new(), turns: VecDeque::new(), held: HashSet::new(), max_events }
     }
 
-    /// Queues a call, or returns it if its tenant would exceed the bound. The only call of a tenant is always accepted.
-    pub(super) fn push(&mut self, waiting: Waiting) -> Result<(), Waiting> {
+    /// Queues a call, or refuses it if its tenant would exceed the bound. The only call of a tenant is always accepted.
+    pub(super) fn push(&mut self, waiting: Waiting) -> Result<(), AppendError> {
         let max_events = self.max_events;
         let lane = self.lane(&waiting);
         let is_full = |lane: &Lane| lane.events > 0 && lane.events + waiting.events() > max_events;
@@ -101,7 +101,7 @@ impl Queue {
             lane.remove_abandoned();
         }
         if is_full(lane) {
-            return Err(waiting);
+            return Err(AppendError::Overloaded);
         }
         lane.events += waiting.events();
         lane.calls.push_back(waiting);
