@@ -1,6 +1,8 @@
 """Reads the input of the verifier, which is the files and events of a bundle, and the pinned origin, keyring and policy."""
 
+import os
 import re
+import stat
 import tarfile
 from functools import partial
 from pathlib import Path
@@ -36,11 +38,33 @@ def read_json(data):
     return strict_json.Reader(data.decode(), number).whole()
 
 
+def regular(path):
+    """Opens a regular file, without following a link and without waiting for the other end of a pipe."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise Unreadable(f"{path} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise Unreadable(f"{path} is not a regular file")
+    return os.fdopen(number, "rb")
+
+
 def files_of(path):
-    """Returns the files of a folder or tar by name, each as a function that opens the file."""
+    """Returns the files of a folder or tar by name, each as a function that opens the file. A folder has regular files and
+    folders only: a link could lead out of it or back into it."""
     path = Path(path)
     if path.is_dir():
-        return {file.relative_to(path).as_posix(): partial(file.open, "rb") for file in path.rglob("*") if file.is_file()}
+        files = {}
+        for folder, folders, names in os.walk(path):
+            for entry in (Path(folder, name) for name in folders + names):
+                if not stat.S_ISDIR(mode := entry.lstat().st_mode):
+                    if not stat.S_ISREG(mode):
+                        raise Unreadable(f"{entry} is not a regular file")
+                    files[entry.relative_to(path).as_posix()] = partial(regular, entry)
+        return files
+    if not path.is_file():
+        raise Unreadable(f"{path} is not a folder or a regular file")
     tar = tarfile.open(path)
     members = [member for member in tar if member.isfile()]
     files = {member.name.removeprefix("./"): partial(tar.extractfile, member) for member in members}
@@ -92,6 +116,15 @@ class Event:
     def recorded(self):
         """Microseconds since 1970."""
         return self.header["recorded_us"]
+
+    def carries_v1(self):
+        """Returns whether the sealed metadata says that the event carries scheme v1."""
+        try:
+            metadata = read_json(self.record["metadata"].encode())
+        except strict_json.Refused:
+            return False
+        own = metadata.get("sealbus") if isinstance(metadata, dict) else None
+        return isinstance(own, dict) and own.get("v1") is True
 
     def data(self):
         """Returns the members of the payload, or no members if it is not a JSON object."""
@@ -159,6 +192,11 @@ class Key(NamedTuple):
     secret: bytes
     start: int
     end: float
+
+
+def pins_of(path):
+    """Returns the files of a folder with pins. Its owner is trusted, so that they may be links."""
+    return {file.name: partial(file.open, "rb") for file in Path(path).iterdir() if file.is_file()}
 
 
 class Trust:

@@ -4,6 +4,7 @@ Keys are derived from names, so that the golden files are the same each time.
 """
 
 import base64
+import json
 from datetime import datetime, timedelta
 from hashlib import sha512
 
@@ -56,9 +57,8 @@ def record(key, predecessor, payload, index, mode=1, carries_v1=False, **fields)
     recorded = 1763600400000000 + 1000000 * seq
     number = f"{sha256(str((fields, seq)).encode())[:6].hex()}"
     fields = {"event_id": "019300000000700080" + "00" + number, "occurred_us": str(recorded), "recorded_us": str(recorded)} | fields
-    event, canonical, metadata, (event_hash, mac, sig) = event_of(
-        key, payload, '{"sealbus":{"auth":"token"}}', before, seq=seq, payload_mode=mode, **fields
-    )
+    metadata = json.dumps({"sealbus": {"auth": "token"} | ({"v1": True} if carries_v1 else {})})
+    event, canonical, metadata, (event_hash, mac, sig) = event_of(key, payload, metadata, before, seq=seq, payload_mode=mode, **fields)
     stamp = lambda us: strict_time(int(us))
     made = {
         name: event[name]

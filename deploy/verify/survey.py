@@ -64,7 +64,9 @@ class Survey:
     """Key windows, erased data keys and the last sealed time. Only events sealed by a pinned key are taken into account."""
 
     def __init__(self, events, trust):
-        self.trust, self.added, self.ended, self.erased, self.last_sealed = trust, {}, {}, set(), 0
+        self.trust, self.added, self.ended, self.last_sealed = trust, {}, {}, 0
+        # (kid, log index) of the erasures of each (tenant, data key). Whether their keys count is known at the end.
+        self.erasures = {}
         for event in events:
             if event.header is None:
                 continue
@@ -76,7 +78,8 @@ class Survey:
             elif event.plan == "_erasures" and event.record["type"] == "subject.erased" and event.index is not None:
                 keys = (sealed_data(event, trust) or {}).get("keys")
                 names = [key for key in (keys if isinstance(keys, list) else []) if isinstance(key, str)]
-                self.erased.update((event.tenant, key) for key in names if bundle.ID.fullmatch(key))
+                for name in filter(bundle.ID.fullmatch, names):
+                    self.erasures.setdefault((event.tenant, name), set()).add((event.record["kid"], event.index))
 
     def apply_key_event(self, event, index):
         """Begins or ends the window of a key, as an event of plan `_keys` states."""
@@ -98,5 +101,8 @@ class Survey:
         return max(first, pinned.start) <= index < min(end, pinned.end)
 
     def has_erased(self, event):
-        """Returns whether a sealed `subject.erased` event names the data key of the event's payload."""
-        return event.record["payload_mode"] == "encrypted" and (event.tenant, str(event.data().get("key"))) in self.erased
+        """Returns whether a sealed `subject.erased` event, whose key counts, names the data key of the event's payload."""
+        if event.record["payload_mode"] != "encrypted":
+            return False
+        erasures = self.erasures.get((event.tenant, str(event.data().get("key"))), ())
+        return any(self.key_counts(kid, self.trust.keys[kid], index) for kid, index in erasures)

@@ -1,6 +1,7 @@
 """Tests of the command verify.py, with its output, exit codes and input."""
 
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -39,6 +40,35 @@ class Command(unittest.TestCase):
     def receipt(self, name, **changed):
         tail = sample_bundles.whole_ledger()[1][4]
         (self.folder / name).write_text(json.dumps(tail | changed), encoding="utf-8")
+
+    def test_links_and_pipes_are_refused(self):
+        bundle = self.folder / "bundle"
+        for make in (
+            lambda: (bundle / "anchors" / "loop").symlink_to(bundle),
+            lambda: (bundle / "anchors" / "x").symlink_to(bundle / "checkpoint"),
+            lambda: os.mkfifo(bundle / "anchors" / "pipe"),
+        ):
+            make()
+            run = self.run_with("bundle", "--trust", "trust")
+            self.assertEqual(run.returncode, 1)
+            self.assertIn("is not a regular file", run.stderr)
+            for name in ("loop", "x", "pipe"):
+                (bundle / "anchors" / name).unlink(missing_ok=True)
+        os.mkfifo(self.folder / "pipe.tar")
+        self.assertEqual(self.run_with("pipe.tar", "--trust", "trust").returncode, 1)
+        (self.folder / "link").symlink_to(bundle)
+        self.assertEqual(self.run_with("link", "--trust", "trust").returncode, 0)
+
+    def test_control_characters_do_not_reach_the_terminal(self):
+        lines = (self.folder / "bundle" / "events.jsonl").read_bytes().splitlines(keepends=True)
+        self.write("bundle", {"events.jsonl": lines[0].replace(b'"seq"', b'"se\\u001b[2Jq"') + b"".join(lines[1:])})
+        run = self.run_with("bundle", "--trust", "trust")
+        self.assertEqual((run.returncode, "\x1b" in run.stdout + run.stderr), (1, False))
+        plan = json.dumps(json.loads(lines[0]) | {"tenant": "!", "plan": "\x1b[2J\x9b31m\u202e", "proof": None})
+        self.write("bundle", {"events.jsonl": plan.encode() + b"\n" + b"".join(lines)})
+        run = self.run_with("bundle", "--trust", "trust")
+        self.assertEqual(run.returncode, 3)
+        self.assertFalse({"\x1b", "\x9b", "\u202e"} & set(run.stdout + run.stderr))
 
     def test_a_clean_bundle(self):
         code, output = self.verified()

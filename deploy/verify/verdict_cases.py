@@ -121,6 +121,8 @@ def cases():
              data_keys={key_id_of(1): key_of("person 2").hex(), key_id_of(2): key_of("person 1").hex()}),
         edited("37", "a field outside its limits", "FORMAT", place(2), data_version=0),
         case("38", "data key gone and no erasure event names it", found(("KEY_LOST", second)), data_keys={key_id_of(2): None}),
+        case("39", "v1 columns removed from every event of a plan", found(("V1_SIGNATURE", "beta/older-1/1"), ("V1_SIGNATURE", "beta/older-1/2")),
+             records={"beta/older-1/1": {"v1": None}, "beta/older-1/2": {"v1": None}}),
         edited("39", "v1 signature changed", "V1_SIGNATURE", "beta/older-1/2", v1={"signature": "00" * 32}),
     ]
 

@@ -4,7 +4,7 @@
 BUNDLE is a folder or a tar. DIR contains the pins: origin, keyring.json and policy. A receipt is a record that a publisher
 kept; its event must be in the bundle. Prints one line for each finding. Exit codes: 0 if there is no finding except
 erasures, 4 if the only other findings are events that no anchor covers yet, 3 for any other finding, 2 for wrong usage,
-1 if something cannot be read.
+1 if something cannot be read or the bundle has no event.
 """
 
 import argparse
@@ -44,6 +44,10 @@ class Report:
         if place not in self.findings or VERDICTS.index(verdict) < VERDICTS.index(self.findings[place][0]):
             self.findings[place] = verdict, detail
 
+    def is_about_nothing(self):
+        """Returns whether there is no event, and nothing shows that one is missing."""
+        return not self.events and not {"MISSING_LEAF", "MISSING"} & {verdict for verdict, _ in self.findings.values()}
+
     def exit_code(self):
         verdicts = {verdict for verdict, _ in self.findings.values()} - {"ERASED"}
         return 3 if verdicts - {"UNANCHORED"} else 4 if verdicts else 0
@@ -67,6 +71,8 @@ def faults_of_v1(event, predecessor, is_adjacent, trust):
         yield "V1_SIGNATURE", "scheme v1 begins or ends inside the plan"
         return
     if v1 is None:
+        if event.carries_v1():
+            yield "V1_SIGNATURE", "the sealed metadata says that the event carries scheme v1, and it has none"
         return
     prev_hash = v1.get("prev_hash")
     if event.seq == 1 and prev_hash is not None or is_adjacent and prev_hash != predecessor.v1.get("signature"):
@@ -175,14 +181,21 @@ def main():
     call = parser.parse_args()
     sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        trust = bundle.Trust(bundle.files_of(call.trust))
+        trust = bundle.Trust(bundle.pins_of(call.trust))
         acknowledged = [acknowledged_by(Path(path).read_bytes(), trust) for path in call.receipt]
         report = verify(bundle.files_of(call.bundle), trust, acknowledged, max_age=call.max_age)
+        if report.is_about_nothing():
+            raise bundle.Unreadable("the bundle has no event: there is nothing to verify")
     except (OSError, EOFError, tarfile.TarError, zlib.error, bundle.Unreadable) as error:
-        print("verify:", *str(error).split(), file=sys.stderr)
+        print("verify:", *printable(str(error)).split(), file=sys.stderr)
         return 1
     print_report(report, call.output)
     return report.exit_code()
+
+
+def printable(text):
+    """Returns the text with each character that could act on a terminal as an escape sequence."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def print_report(report, output):
@@ -200,7 +213,7 @@ def print_report(report, output):
         return
     for finding in findings:
         line = "{verdict:15} {where}: {detail}".format(**finding)
-        print("".join(character if character.isprintable() else ascii(character)[1:-1] for character in line))
+        print(printable(line))
     print("{events} events of {plans} plans; {unchecked} MACs or v1 signatures not checked, because their secret is missing".format(**counted))
     if index is None:
         print("Vouches for nothing")

@@ -64,6 +64,12 @@ pub struct Verification {
     pub events: u64,
     /// The number of these events that are in the log.
     pub sealed: u64,
+    /// The number of MACs and v1 signatures that the service could not check without their secret.
+    #[serde(default)]
+    pub unchecked: u64,
+    /// What the service does not check: `tree`, `anchors`, `receipts`, `encrypted`. `sealbus verify` does.
+    #[serde(default)]
+    pub not_checked: Vec<String>,
     /// The first 1,000 findings, in order of seq.
     pub findings: Vec<Finding>,
     /// The number of further findings.

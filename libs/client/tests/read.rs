@@ -105,7 +105,7 @@ async fn not_found_is_none_and_other_refusals_are_errors() {
 #[tokio::test]
 async fn a_verification_has_the_findings_of_the_response() {
     let finding = json!({ "seq": 3, "index": 2, "verdict": "LINK", "detail": "prev is another" });
-    let body = json!({ "plan": "order-42", "verdict": "LINK", "seq": 3, "index": 2, "events": 7, "sealed": 5, "findings": [finding], "omitted": 4 });
+    let body = json!({ "plan": "order-42", "verdict": "LINK", "seq": 3, "index": 2, "events": 7, "sealed": 5, "unchecked": 2, "not_checked": ["tree"], "findings": [finding], "omitted": 4 });
     let service = Service::start([response(200, &body)]).await;
     let verification = service.client().verification("order-42").await.expect("answered");
     assert_eq!((verification.verdict.as_str(), verification.seq, verification.sealed), ("LINK", Some(3), 5));

@@ -9,7 +9,7 @@ use sealbus_core::event::{PayloadMode, Record, V1};
 use sealbus_core::hash::Hash;
 use sealbus_core::seal::{KeyId, Signer};
 use sealbus_core::timestamp::Timestamp;
-use sealbus_core::verify::{ChainCheck, Trust, Verdict};
+use sealbus_core::verify::{ChainCheck, LeafEvidence, Trust, Verdict};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -77,9 +77,9 @@ fn a_malformed_row_is_format_and_its_stored_hash_still_links() {
         (None, vec![(Verdict::Format, 2), (Verdict::Link, 3)]),
     ] {
         let mut check = ChainCheck::new(&trust, None, None, "acme", "order-1");
-        let mut all = check.next(&records[0], None, None);
+        let mut all = check.next(&records[0], LeafEvidence::None, None);
         all.extend(check.next_malformed(2, stored, None, "payload_mode is 9"));
-        all.extend(records[2..].iter().flat_map(|record| check.next(record, None, None)));
+        all.extend(records[2..].iter().flat_map(|record| check.next(record, LeafEvidence::None, None)));
         all.extend(check.finish().findings);
         assert_eq!(all.iter().map(|finding| (finding.verdict, finding.seq)).collect::<Vec<_>>(), found);
     }

@@ -12,7 +12,7 @@ use sealbus_core::envelope::DataKey;
 use sealbus_core::event::Record;
 use sealbus_core::log::policy::Policy;
 use sealbus_core::seal::Keyring;
-use sealbus_core::verify::{ChainCheck, Trust};
+use sealbus_core::verify::{ChainCheck, LeafEvidence, Trust};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -127,7 +127,8 @@ fn chain_findings(state: &Value) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for ((tenant, plan), records) in &plans {
         let mut check = ChainCheck::new(&trust, None, None, tenant, plan);
-        let mut of_plan: Vec<_> = records.iter().flat_map(|record| check.next(record, None, None)).collect();
+        let mut of_plan: Vec<_> =
+            records.iter().flat_map(|record| check.next(record, LeafEvidence::None, None)).collect();
         let summary = check.finish();
         assert_eq!((summary.events, summary.unchecked), (records.len() as u64, 0));
         of_plan.extend(summary.findings);

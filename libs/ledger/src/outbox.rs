@@ -190,7 +190,8 @@ impl Outbox<'_> {
             "outbox_events",
             with
             "WITH wanted AS MATERIALIZED (
-                SELECT w.at, e.plan_no, e.seq, e.payload_size + pg_column_size(e.metadata) AS size
+                SELECT w.at, e.plan_no, e.seq,
+                    coalesce(e.payload_size, 0)::bigint + coalesce(pg_column_size(e.metadata), 0) AS size
                 FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS w (plan_no, seq, at)
                 JOIN sealbus.events e ON e.plan_no = w.plan_no AND e.seq = w.seq
             ), sized AS MATERIALIZED (
@@ -210,9 +211,9 @@ impl Outbox<'_> {
         .await?;
         let origin = &self.ledger.deployment().origin;
         let record = |row: RecordRow| ((row.plan_no, row.seq), row.into_record(origin).map_err(Unsendable::Unreadable));
-        let mut found: HashMap<(i64, i64), _> = stored.into_iter().map(record).collect();
+        let mut found: HashMap<(i64, Option<i64>), _> = stored.into_iter().map(record).collect();
         let mut event =
-            |row: &OutboxRow| found.remove(&(row.plan_no, bound(row.seq))).unwrap_or(Err(Unsendable::Missing));
+            |row: &OutboxRow| found.remove(&(row.plan_no, Some(bound(row.seq)))).unwrap_or(Err(Unsendable::Missing));
         let mut events: Vec<_> = rows.iter().map(|row| (*row, event(row))).collect();
         // Events after the last one found were cut off by `bytes`; they are not missing. If none was found, none was cut off.
         if let Some(last) = events.iter().rposition(|(_, event)| !matches!(event, Err(Unsendable::Missing))) {
@@ -302,7 +303,7 @@ impl Outbox<'_> {
             ) d
             LEFT JOIN LATERAL (
                 SELECT extract(epoch FROM clock_timestamp() - e.recorded)::float8 AS age
-                FROM sealbus.outbox o JOIN sealbus.events e ON e.plan_no = o.plan_no AND e.seq = o.seq WHERE o.id = d.first
+                FROM sealbus.outbox o JOIN sealbus.events e ON e.plan_no = o.plan_no AND e.seq = o.seq WHERE o.id = d.first AND isfinite(e.recorded)
             ) t ON true"#,
             &partitions,
             &from_ids,

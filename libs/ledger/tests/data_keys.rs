@@ -9,7 +9,7 @@ use sealbus_core::event::PayloadMode;
 use sealbus_core::hash::Hash;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_core::request::{Draft, UnderKey};
-use sealbus_core::verify::{ChainCheck, Trust, Verdict};
+use sealbus_core::verify::{ChainCheck, LeafEvidence, Trust, Verdict};
 use sealbus_ledger::append::AppendError;
 use sealbus_ledger::data_keys::{Current, ErasureRequest};
 use sealbus_ledger::history::PageQuery;
@@ -131,7 +131,7 @@ async fn verification_reports_only_the_erased_event() {
     let mut check = ChainCheck::new(&trust, None, None, "acme", "p");
     let mut findings = Vec::new();
     for record in page(&tenant("acme"), &plan("p")).await {
-        findings.extend(check.next(&record, None, None));
+        findings.extend(check.next(&record, LeafEvidence::None, None));
     }
     findings.extend(check.finish().findings);
     let found: Vec<_> = findings.iter().map(|finding| (finding.verdict, finding.seq)).collect();

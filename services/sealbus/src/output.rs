@@ -24,9 +24,9 @@ pub(crate) const EVENT_COLUMNS: [&str; 6] = ["seq", "type", "recorded", "actor",
 pub(crate) fn event_row(event: &Event) -> [String; EVENT_COLUMNS.len()] {
     [
         event.seq.to_string(),
-        event.event_type.clone(),
+        printable(&event.event_type),
         event.recorded_at.to_string(),
-        event.actor.clone().unwrap_or_default(),
+        printable(event.actor.as_deref().unwrap_or_default()),
         event.log_index.map(|index| index.to_string()).unwrap_or_default(),
         event.seal.hash.to_string().chars().take(16).collect(),
     ]
@@ -60,10 +60,26 @@ pub(crate) fn print(text: impl Display) -> Result<(), Failure> {
 
 /// Prints a message for a person on stderr. A message that nobody can read does not stop the command.
 pub(crate) fn notice(message: impl Display) {
-    let _ = writeln!(io::stderr(), "sealbus: {message}");
+    let _ = writeln!(io::stderr(), "sealbus: {}", printable(&message.to_string()));
 }
 
-/// Replaces control characters: names may be chosen by an attacker.
+/// Replaces the characters that could act on a terminal: control characters, line breaks among them, and those that change the
+/// direction of text. Names, details and errors may contain text that an attacker chose.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character }).collect()
+    let acts = |character: char| {
+        character.is_control()
+            || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|character| if acts(character) { char::REPLACEMENT_CHARACTER } else { character }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_acts_on_a_terminal_is_replaced() {
+        let printed = printable("a\u{1b}[2J\r\n\t\u{7f}\u{9b}31m\u{202e}b\u{2066}\u{2028}é…日");
+        assert_eq!(printed, "a\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}31m\u{fffd}b\u{fffd}\u{fffd}é…日");
+    }
 }

@@ -62,6 +62,16 @@ impl Record {
         metadata["sealbus"]["priority"].as_str().and_then(Priority::from_name).unwrap_or_default()
     }
 
+    /// Returns whether the metadata say that the event carries scheme v1: whether `metadata.sealbus.v1` is true.
+    pub fn claims_v1(&self) -> bool {
+        // A stored text may spell the name with an escape.
+        if !self.metadata.contains(r#""v1""#) && !self.metadata.contains('\\') {
+            return false;
+        }
+        let metadata = json::parse(self.metadata.as_bytes()).unwrap_or_default();
+        metadata["sealbus"]["v1"] == true
+    }
+
     /// Returns the number of bytes of the payload and the metadata.
     pub fn content_bytes(&self) -> usize {
         self.payload.as_ref().map_or(0, String::len) + self.metadata.len()

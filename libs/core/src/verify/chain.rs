@@ -21,8 +21,8 @@ const MAX_GAP_FINDINGS: u16 = 1000;
 /// next record or the end of the plan has shown that there is no second record with this seq. The finding of an event
 /// without a leaf is returned once a later event has a leaf, or at the end of the plan.
 ///
-/// Without a log, the checks 1 to 12, the first half of 15, and 20 are made (`docs/spec/integrity.md#verify-chain-only`);
-/// in addition 16, if the caller passes in why a payload was not opened.
+/// Without a log, the checks 1 to 12, 14, the first half of 15, and 20 are made, and 13 against the table of leaves
+/// (`docs/spec/integrity.md#verify-chain-only`); in addition 16, if the caller passes in why a payload was not opened.
 #[derive(Debug)]
 pub struct ChainCheck<'t> {
     pub(super) trust: &'t Trust,
@@ -37,6 +37,17 @@ pub struct ChainCheck<'t> {
     /// UNSEALED.
     unsealed: Vec<Finding>,
     pub(super) summary: ChainSummary,
+}
+
+/// What shows that an event has its leaf, in addition to the tree of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LeafEvidence<'a> {
+    /// Nothing.
+    None,
+    /// The record's proof (tlog-proof), as each sealed record of a bundle of plans has one.
+    Proof(&'a str),
+    /// The leaf hash that a ledger's table of leaves has for the event.
+    Row(Hash),
 }
 
 /// The fields of a record that the checks of the next record of the plan need.
@@ -107,15 +118,15 @@ impl<'t> ChainCheck<'t> {
     ///
     /// Of this record only the event hash and the leaf in the log are checked, and it is not counted. The next record has
     /// to link to it.
-    pub fn resume_after(&mut self, record: &Record) {
+    pub fn resume_after(&mut self, record: &Record, leaf: LeafEvidence<'_>) {
         let seq = record.header.seq;
         self.register(seq, Some(record.event_hash), record.log_index);
         self.summary = ChainSummary::default();
         let is_hash = record.header.hash() == record.event_hash;
-        let failure = match (self.log, record.log_index) {
-            _ if !is_hash => Some((Verdict::EventHash, "the fields do not hash to the event hash".to_owned())),
-            (Some(log), Some(index)) => log.check_leaf(record, index, None).err(),
-            _ => None,
+        let failure = if is_hash {
+            self.check_leaf(record, leaf).err()
+        } else {
+            Some((Verdict::EventHash, "the fields do not hash to the event hash".to_owned()))
         };
         self.advance(Predecessor::of(record));
         self.set_pending(seq, failure, false);
@@ -124,16 +135,15 @@ impl<'t> ChainCheck<'t> {
     /// Checks the next record and returns the findings that are final now, which are about earlier seqs. Records have
     /// to come in order of seq; a record that comes too late is a FORK.
     ///
-    /// `proof` is the text of the record's proof (tlog-proof); a bundle of plans has one in each sealed record. `unopened`
-    /// is the reason why the payload could not be opened, if the verifier opens payloads (check 16).
-    pub fn next(&mut self, record: &Record, proof: Option<&str>, unopened: Option<&Unopened>) -> Vec<Finding> {
+    /// `unopened` is the reason why the payload could not be opened, if the verifier opens payloads (check 16).
+    pub fn next(&mut self, record: &Record, leaf: LeafEvidence<'_>, unopened: Option<&Unopened>) -> Vec<Finding> {
         let seq = record.header.seq;
         let is_next = self.move_to(seq);
         self.register(seq, Some(record.event_hash), record.log_index);
         if is_next {
             let chain = self.check_chain(record);
             let is_unsealed = chain.is_ok() && self.log.is_some() && record.log_index.is_none();
-            let failure = chain.and_then(|()| self.check_log(record, proof, unopened)).err();
+            let failure = chain.and_then(|()| self.check_log(record, leaf, unopened)).err();
             self.advance(Predecessor::of(record));
             self.set_pending(seq, failure, is_unsealed);
         }

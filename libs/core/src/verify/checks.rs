@@ -5,7 +5,7 @@ use crate::envelope::Unopened;
 use crate::event::{Header, PayloadMode, Record, V1};
 use crate::seal::{Checked, check_shape};
 use crate::verify::Verdict;
-use crate::verify::chain::{ChainCheck, Predecessor};
+use crate::verify::chain::{ChainCheck, LeafEvidence, Predecessor};
 use crate::verify::finding::Failure;
 
 /// 60 s in microseconds: how far the clocks of a database and of a witness may differ, and how long an event may be
@@ -26,14 +26,16 @@ impl ChainCheck<'_> {
         Ok(())
     }
 
-    /// Checks 13 to 16, 19 and 20. Without a log, only the first half of 15, 16 and 20 are made.
+    /// Checks 13 to 16, 19 and 20. Without a log, 13 is only made against the table of leaves, the second half of 15 and 19
+    /// are left out.
     pub(super) fn check_log(
         &self,
         record: &Record,
-        proof: Option<&str>,
+        leaf: LeafEvidence<'_>,
         unopened: Option<&Unopened>,
     ) -> Result<(), Failure> {
-        self.check_leaf(record, proof)?;
+        self.check_leaf(record, leaf)?;
+        self.check_sealed_in_time(record)?;
         self.check_order(record)?;
         self.check_time(record)?;
         // ERASED is the last check, after UNANCHORED; the other reasons are check 16.
@@ -86,11 +88,15 @@ impl ChainCheck<'_> {
     }
 
     /// Check 12. Returns the number of signatures that were not checked, because the secret is missing.
-    fn check_v1(&self, Record { header, v1, .. }: &Record) -> Result<u64, Failure> {
+    fn check_v1(&self, record: &Record) -> Result<u64, Failure> {
+        let Record { header, v1, .. } = record;
         let before = self.predecessor.as_ref().filter(|predecessor| !predecessor.is_malformed);
         let same_as_before = before.is_none_or(|before| before.v1_signature.is_some() == v1.is_some());
         ensure(same_as_before, Verdict::V1Signature, "scheme v1 begins or ends inside the plan")?;
-        let Some(v1) = v1 else { return Ok(0) };
+        let Some(v1) = v1 else {
+            let detail = "the sealed metadata says that the event carries scheme v1, and it has none";
+            return ensure(!record.claims_v1(), Verdict::V1Signature, detail).map(|()| 0);
+        };
         let V1 { payload_hash, prev_hash, .. } = v1;
 
         let linked = match self.adjacent(header).and_then(|predecessor| predecessor.v1_signature.as_ref()) {
@@ -106,11 +112,24 @@ impl ChainCheck<'_> {
         Ok(u64::from(signed.is_none()))
     }
 
-    /// Check 13, except the case that a later event of the same plan has a leaf, which [`ChainCheck::next`] detects.
-    fn check_leaf(&self, record: &Record, proof: Option<&str>) -> Result<(), Failure> {
-        let Some(log) = self.log else { return Ok(()) };
-        if let Some(index) = record.log_index {
-            return log.check_leaf(record, index, proof);
+    /// Check 13 of a record that has a leaf: the leaf in the log, and what the caller knows of it.
+    pub(super) fn check_leaf(&self, record: &Record, leaf: LeafEvidence<'_>) -> Result<(), Failure> {
+        let proof = if let LeafEvidence::Proof(proof) = leaf { Some(proof) } else { None };
+        let in_log = self.log.zip(record.log_index);
+        if let Some((log, index)) = in_log {
+            log.check_leaf(record, index, proof)?;
+        }
+        let LeafEvidence::Row(stored) = leaf else { return Ok(()) };
+        // Where there is a tree, its leaf was just found to be that of the record, so that it need not be hashed again.
+        let hash = in_log.and_then(|(log, index)| log.leaf_hash(index)).unwrap_or_else(|| record.leaf_hash());
+        ensure(hash == stored, Verdict::LeafMismatch, "the table of leaves has another leaf for the event")
+    }
+
+    /// Check 13 of a record that has no leaf, except the case that a later event of the same plan has one, which
+    /// [`ChainCheck::next`] detects.
+    fn check_sealed_in_time(&self, record: &Record) -> Result<(), Failure> {
+        if self.log.is_none() || record.log_index.is_some() {
+            return Ok(());
         }
         let overdue = record.header.recorded.micros().saturating_add(TOLERANCE_MICROS);
         let late = self.trust.latest_sealed.is_some_and(|latest| latest.micros() > overdue);
@@ -124,7 +143,7 @@ impl ChainCheck<'_> {
             (Some(before), Some(index)) => before < index,
             _ => true,
         };
-        ensure(rises || self.log.is_none(), Verdict::Order, "the log index is not above the predecessor's")
+        ensure(rises, Verdict::Order, "the log index is not above the predecessor's")
     }
 
     /// Check 15.

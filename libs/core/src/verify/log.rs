@@ -115,6 +115,11 @@ impl CheckedLog {
         self.leaves.tiles().is_some()
     }
 
+    /// Returns the hash of a leaf of the tree, if leaves are compared with one.
+    pub(super) fn leaf_hash(&self, index: u64) -> Option<Hash> {
+        self.leaves.tiles()?.hash(Node { level: 0, index })
+    }
+
     /// Records that a record claims the leaf, whether or not the leaf is that of its event.
     pub fn claim(&self, index: u64) {
         if let Some(word) = self.claim_word(index) {
@@ -159,12 +164,10 @@ impl CheckedLog {
         if proof.is_some() || matches!(self.leaves, LeafSource::EventProofs) {
             self.check_proof(&leaf, index, proof.unwrap_or_default())?;
         }
-        match self.leaves.tiles() {
-            Some(tiles) if tiles.hash(Node { level: 0, index }) != Some(leaf_hash(&leaf)) => {
-                Err((Verdict::LeafMismatch, "the leaf at the log index is another".to_owned()))
-            }
-            _ => Ok(()),
+        if self.is_tree() && self.leaf_hash(index) != Some(leaf_hash(&leaf)) {
+            return Err((Verdict::LeafMismatch, "the leaf at the log index is another".to_owned()));
         }
+        Ok(())
     }
 
     fn check_proof(&self, leaf: &[u8], index: u64, proof: &str) -> Result<(), Failure> {

@@ -40,11 +40,11 @@ mod trust;
 mod trusted_times;
 mod unanswered_receipts;
 
-pub use self::chain::{ChainCheck, ChainSummary};
+pub use self::chain::{ChainCheck, ChainSummary, LeafEvidence};
 pub use self::finding::{Finding, LogFinding};
 pub use self::log::{CheckedLog, Vouched};
 pub use self::notes::Notes;
-pub use self::report::{Report, exit_code};
+pub use self::report::{AnchorRead, AnchorState, Report, exit_code};
 pub use self::tree::TreeCheck;
 pub use self::trust::Trust;
 pub use self::unanswered_receipts::UnansweredReceipts;

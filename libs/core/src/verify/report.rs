@@ -25,7 +25,34 @@ pub struct Report {
     pub unchecked: u64,
     /// The range for which the newest anchor vouches, if any.
     pub vouched: Option<Vouched>,
+    /// The anchors of a ledger, and how each was read. Empty for a bundle, whose anchors are files of the bundle.
+    pub anchors: Vec<AnchorRead>,
     findings: BTreeMap<Place, (Verdict, String)>,
+}
+
+/// An anchor, and how it was read.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct AnchorRead {
+    /// The name for operators, such as `file /var/lib/anchors`.
+    pub name: String,
+    /// How it was read.
+    pub state: AnchorState,
+    /// The number of notes that it holds; 0 if it was not read.
+    pub notes: usize,
+    /// The reason why it was not read.
+    pub detail: Option<String>,
+}
+
+/// How an anchor was read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AnchorState {
+    /// All its notes were read.
+    Read,
+    /// It does not exist.
+    Missing,
+    /// It could not be read.
+    Unreadable,
 }
 
 /// The place of a finding. Places are ordered like the findings of the JSON output.
@@ -101,6 +128,16 @@ impl Report {
         })
     }
 
+    /// Returns whether an event is missing of which the log, a receipt or the seal queue knows.
+    pub fn has_missing_event(&self) -> bool {
+        self.findings.values().any(|(verdict, _)| matches!(verdict, Verdict::MissingLeaf | Verdict::Missing))
+    }
+
+    /// Returns whether an anchor is missing or unreadable, so that its notes were not compared.
+    pub fn lacks_anchor(&self) -> bool {
+        self.anchors.iter().any(|anchor| anchor.state != AnchorState::Read)
+    }
+
     /// Returns the [`exit_code`] of all findings.
     pub fn exit_code(&self) -> u8 {
         exit_code(self.findings.values().map(|(verdict, _)| *verdict))
@@ -128,8 +165,8 @@ pub fn exit_code(verdicts: impl IntoIterator<Item = Verdict>) -> u8 {
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { events, plans, sealed, unchecked, vouched, .. } = self;
-        let mut report = serializer.serialize_struct("Report", 6)?;
+        let Self { events, plans, sealed, unchecked, vouched, anchors, .. } = self;
+        let mut report = serializer.serialize_struct("Report", 7)?;
         report.serialize_field("events", events)?;
         report.serialize_field("plans", plans)?;
         report.serialize_field("sealed", sealed)?;
@@ -139,6 +176,7 @@ impl Serialize for Report {
             // Readers can rely on both members being present.
             None => report.serialize_field("vouched", &json!({ "log_index": null, "time": null }))?,
         }
+        report.serialize_field("anchors", anchors)?;
         let findings = self.findings.iter().map(|(place, (verdict, detail))| {
             let (r#where, tenant, plan, seq) = match place {
                 Place::Log(place) => (place.clone(), None, None, None),

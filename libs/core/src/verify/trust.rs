@@ -24,8 +24,9 @@ pub struct Trust {
     /// The windows that plan `_keys` defines. The limits pinned in the keyring narrow them further.
     windows: BTreeMap<KeyId, Window>,
     tree_size: u64,
-    /// The erased data keys by tenant.
-    erased: HashMap<String, HashSet<Uuid>>,
+    /// The erased data keys by tenant, each with the key and the log index of its erasures. Whether these keys count is known only
+    /// after all of plan `_keys` was read.
+    erased: HashMap<String, HashMap<Uuid, HashSet<(KeyId, u64)>>>,
     /// The latest `recorded` of the events that have a leaf.
     pub(super) latest_sealed: Option<Timestamp>,
 }
@@ -55,8 +56,8 @@ impl Trust {
     /// Records that add nothing are ignored, so that a caller can pass in a whole bundle. For a ledger, plan `_keys`,
     /// the plans `_erasures` and the sealed event that was recorded last are sufficient.
     ///
-    /// An erasure counts once a pinned key sealed it and it has a log index. Whether the log has its leaf is checked
-    /// with the erasure event itself.
+    /// An erasure counts once it has a log index and a pinned key sealed it that counts at this index. Whether the log has its
+    /// leaf is checked with the erasure event itself.
     pub fn survey(&mut self, record: &Record) {
         let Record { header, log_index, .. } = record;
         if log_index.is_some() && header.validate().is_ok() {
@@ -71,13 +72,16 @@ impl Trust {
             }
         } else if header.plan == Plan::erasures().as_str()
             && header.event_type == "subject.erased"
-            && log_index.is_some()
+            && let Some(index) = *log_index
         {
             // A payload that no pinned key sealed names no keys.
             let payload = self.sealed_payload(record).unwrap_or_default();
             let keys = payload["keys"].as_array().into_iter().flatten();
             let keys = keys.filter_map(Value::as_str).filter_map(plain_uuid);
-            self.erased.entry(header.tenant.clone()).or_default().extend(keys);
+            let erased = self.erased.entry(header.tenant.clone()).or_default();
+            for key in keys {
+                erased.entry(key).or_default().insert((header.kid.clone(), index));
+            }
         }
     }
 
@@ -86,7 +90,9 @@ impl Trust {
         let Some(erased) = self.erased.get(&record.header.tenant) else { return false };
         // A malformed envelope names no data key. Check 16 reports it, where payloads are opened.
         let envelope = Envelope::stored(record).ok().flatten();
-        envelope.is_some_and(|envelope| erased.contains(&envelope.key_id()))
+        let erasures = envelope.and_then(|envelope| erased.get(&envelope.key_id()));
+        let counts = |(kid, index): &(KeyId, u64)| self.check_window(kid, Some(*index)).is_ok();
+        erasures.is_some_and(|erasures| erasures.iter().any(counts))
     }
 
     /// Returns the log indexes for which a key counts: the window from plan `_keys`, narrowed by the limits in the

@@ -5,7 +5,7 @@ use sealbus_core::event::{Header, PayloadMode, Record};
 use sealbus_core::hash::Hash;
 use sealbus_core::seal::{Keyring, Signer};
 use sealbus_core::timestamp::Timestamp;
-use sealbus_core::verify::{ChainCheck, ChainSummary, Trust, Verdict};
+use sealbus_core::verify::{ChainCheck, ChainSummary, LeafEvidence, Trust, Verdict};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -113,7 +113,7 @@ pub(crate) fn trust_in(keyring: &Keyring) -> Trust {
 /// Checks the records as plan `order-1` of `acme`, and returns the summary with all findings.
 pub(crate) fn summary(trust: &Trust, records: &[Record]) -> ChainSummary {
     let mut check = ChainCheck::new(trust, None, None, "acme", "order-1");
-    let mut findings: Vec<_> = records.iter().flat_map(|record| check.next(record, None, None)).collect();
+    let mut findings: Vec<_> = records.iter().flat_map(|record| check.next(record, LeafEvidence::None, None)).collect();
     let mut summary = check.finish();
     findings.append(&mut summary.findings);
     ChainSummary { findings, ..summary }

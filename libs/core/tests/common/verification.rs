@@ -8,7 +8,7 @@ use sealbus_core::event::Record;
 use sealbus_core::log::policy::Policy;
 use sealbus_core::seal::Keyring;
 use sealbus_core::verify::bundle::{BundledRecord, Content, find_tile};
-use sealbus_core::verify::{ChainCheck, Notes, Report, Trust, UnansweredReceipts};
+use sealbus_core::verify::{ChainCheck, LeafEvidence, Notes, Report, Trust, UnansweredReceipts};
 use uuid::Uuid;
 
 /// The pins of a verifier, its clock and its limit of age.
@@ -79,7 +79,8 @@ impl Pins {
             for BundledRecord { seq, content, .. } in plan {
                 report.add(match content {
                     Content::Record(record, proof) => {
-                        check.next(record, proof.as_deref(), input.unopened(record).as_ref())
+                        let leaf = proof.as_deref().map_or(LeafEvidence::None, LeafEvidence::Proof);
+                        check.next(record, leaf, input.unopened(record).as_ref())
                     }
                     Content::Malformed { event_hash, log_index, fault } => {
                         check.next_malformed(*seq, *event_hash, *log_index, fault)

@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
+use sealbus_core::canonical::{self, Limits};
 use sealbus_core::envelope::Envelope;
 use sealbus_core::event::{Header, PayloadMode, Record, V1};
 use sealbus_core::hash::Hash;
 use sealbus_core::seal::{KeyId, Keyring, Signer, Suite, V1Signer};
 use sealbus_core::timestamp::Timestamp;
+use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
 
 use super::call::{AppendError, Draft};
@@ -60,6 +62,9 @@ impl Linker {
         }
         // Never earlier than the predecessor's, even if the clock was set back (docs/spec/protocol.md#append-recorded).
         let recorded = head.map_or(now, |head| head.recorded.max(now));
+        let v1 = self.v1(plan, draft)?;
+        // The columns of scheme v1 are not sealed. What says that the event carries them is.
+        let metadata = if v1.is_some() { with_v1_mark(&draft.metadata) } else { draft.metadata.clone() };
         let header = Header {
             origin: self.origin.clone(),
             tenant: plan.tenant.clone(),
@@ -77,7 +82,7 @@ impl Linker {
             payload_mode: draft.payload_mode,
             payload_size: draft.payload_size,
             payload_hash: draft.payload_hash,
-            metadata_hash: Hash::of(draft.metadata.as_bytes()),
+            metadata_hash: Hash::of(metadata.as_bytes()),
             prev: head.map_or_else(|| Header::genesis(&self.origin, &plan.tenant, &plan.plan), |head| head.hash),
             kid: self.signer.kid().clone(),
         };
@@ -86,7 +91,7 @@ impl Linker {
         let event_hash = header.hash();
         let seal = self.signer.seal(&header, &event_hash);
         Ok(Record {
-            v1: self.v1(plan, draft)?,
+            v1,
             request_mac: match &draft.encrypted {
                 Some(under) => under.request_mac.to_vec(),
                 None => self.signer.request_mac(&self.origin, &plan.tenant, draft.request.as_bytes()).to_vec(),
@@ -96,7 +101,7 @@ impl Linker {
             mac: seal.mac,
             sig: seal.sig,
             payload: draft.payload.clone(),
-            metadata: draft.metadata.clone(),
+            metadata,
             log_index: None,
         })
     }
@@ -137,10 +142,25 @@ impl Linker {
                     && header.correlation_id == draft.correlation_id
                     && header.causation_id == draft.causation_id
                     && header.payload_hash == draft.payload_hash
-                    && stored.metadata == draft.metadata
+                    && (stored.metadata == draft.metadata
+                        || stored.v1.is_some() && stored.metadata == with_v1_mark(&draft.metadata))
             }
         }
     }
+}
+
+/// Returns canonical metadata with the mark that the event carries scheme v1 (`docs/spec/integrity.md#v1-mark`). Metadata that
+/// are not a canonical object stay as they are: verification reports them.
+fn with_v1_mark(metadata: &str) -> String {
+    let limits = Limits { bytes: usize::MAX, ..Limits::METADATA };
+    let Ok(Value::Object(mut members)) = canonical::read(metadata.as_bytes(), limits) else {
+        return metadata.to_owned();
+    };
+    let own = members.entry("sealbus").or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(own) = own {
+        own.insert("v1".to_owned(), Value::Bool(true));
+    }
+    canonical::write(&Value::Object(members))
 }
 
 /// A subject has one current data key, so an equal request is under the key of the stored event unless that key was erased.

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::queue::Waiting;
 use super::signing::lock_error;
 use crate::LedgerError;
+use crate::history::stored_time::StoredTime;
 use crate::pg::{Column, set_lock_timeout};
 
 /// The data keys of the batch that are locked and not closed, by tenant and key id.
@@ -92,7 +93,7 @@ pub(super) async fn lock(
         .collect();
     let rows = sqlx::query!(
         r#"-- lock_plans
-        SELECT plan_at, locked, plan_no, seq, event_hash, kid, recorded, v1_signature, now AS "now!", id_at
+        SELECT plan_at, locked, plan_no, seq, event_hash, kid, recorded AS "recorded: StoredTime", v1_signature, now AS "now!", id_at
         FROM sealbus.lock_plans($1, $2, $3, $4, $5, $6, $7)"#,
         &tenants as &[&str],
         &names as &[&str],
@@ -116,19 +117,20 @@ pub(super) async fn lock(
             let at = result_column("plan_at").index(at, plans.len())?;
             let plan = &mut plans[at];
             let v1 = row.v1_signature.map(|signature| V1 { payload_hash: String::new(), prev_hash: None, signature });
-            plan.head = match (row.seq, row.event_hash.as_deref().and_then(Hash::from_slice), row.kid, row.recorded) {
+            let recorded = row.recorded.and_then(StoredTime::timestamp);
+            plan.head = match (row.seq, row.event_hash.as_deref().and_then(Hash::from_slice), row.kid, recorded) {
                 (Some(seq), Some(hash), Some(kid), Some(recorded)) => Some(Head {
                     seq: Column::new("events", "seq").read(seq)?,
                     hash,
                     kid: KeyId::new(kid),
-                    recorded: Timestamp::from_offset(recorded),
+                    recorded,
                     v1,
                 }),
                 (None, ..) => None,
                 // The plan must not be taken for empty: that would begin it a second time.
                 (Some(seq), ..) => {
                     let (tenant, plan) = (plan.tenant.clone(), plan.plan.clone());
-                    let detail = "event_hash is not 32 bytes long; nothing can follow this event".to_owned();
+                    let detail = "event_hash, kid or recorded is invalid; nothing can follow this event".to_owned();
                     return Err(LedgerError::Unreadable { tenant, plan, seq, detail });
                 }
             };

@@ -85,7 +85,7 @@ impl Floors<'_> {
     ) -> Result<Vec<SweptLeaf>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- swept_leaves
-            SELECT l.leaf_index, l.plan_no, l.seq, p.tenant, e.type AS "event_type?",
+            SELECT l.leaf_index, l.plan_no, l.seq, p.tenant AS "tenant?", e.type AS "event_type?",
                 coalesce(l.sealed_at <= clock_timestamp() - make_interval(secs => $5) OR l.sealed_at > clock_timestamp(), true) AS "old!"
             FROM sealbus.log_leaves l
             JOIN sealbus.plans p ON p.plan_no = l.plan_no
@@ -97,15 +97,19 @@ impl Floors<'_> {
             i64::from(limit),
             age.as_secs_f64(),
         );
-        let leaves = rows.fetch_all(self.ledger.background()).await?.into_iter().take_while(|row| row.old).map(|row| {
-            Ok(SweptLeaf {
-                index: Column::new("log_leaves", "leaf_index").read(row.leaf_index)?,
-                plan_no: row.plan_no,
-                seq: Column::new("log_leaves", "seq").of_row(row.leaf_index).read(row.seq)?,
-                tenant: row.tenant,
-                event_type: row.event_type,
-            })
-        });
+        let leaves =
+            rows.fetch_all(self.ledger.background()).await?.into_iter().take_while(|row| row.old).filter_map(|row| {
+                let index = Column::new("log_leaves", "leaf_index").read(row.leaf_index);
+                let (Ok(seq), Some(tenant)) = (u64::try_from(row.seq), row.tenant) else {
+                    tracing::error!(
+                        leaf_index = row.leaf_index,
+                        "row of a leaf or of its plan is invalid; it is not swept"
+                    );
+                    return None;
+                };
+                let leaf = |index| SweptLeaf { index, plan_no: row.plan_no, seq, tenant, event_type: row.event_type };
+                Some(index.map(leaf))
+            });
         leaves.collect()
     }
 

@@ -105,12 +105,13 @@ impl History<'_> {
     /// lacks. It also omits events whose stored hash is not 32 bytes long, because such a hash cannot equal that of any event.
     pub async fn event_hashes(self, plan_no: i64, seqs: &[u64]) -> Result<HashMap<u64, Hash>, LedgerError> {
         let rows = sqlx::query!(
-            "-- event_hashes\nSELECT seq, event_hash FROM sealbus.events WHERE plan_no = $1 AND seq = ANY ($2)",
+            r#"-- event_hashes
+            SELECT seq, event_hash AS "event_hash?" FROM sealbus.events WHERE plan_no = $1 AND seq = ANY ($2)"#,
             plan_no,
             &seqs.iter().copied().map(bound).collect::<Vec<_>>(),
         );
         let rows = rows.fetch_all(self.ledger.reads()).await?.into_iter();
-        let hashes = rows.filter_map(|row| Some((row.seq, Hash::from_slice(&row.event_hash)?)));
+        let hashes = rows.filter_map(|row| Some((row.seq, Hash::from_slice(&row.event_hash?)?)));
         hashes.map(|(seq, hash)| Ok((SEQ.of_row(plan_no).read(seq)?, hash))).collect()
     }
 

@@ -8,10 +8,14 @@ mod bounded;
 mod export;
 mod lookup;
 pub(crate) mod record;
+pub(crate) mod stored_time;
 mod trail;
+
+use std::fmt;
 
 use sealbus_core::names::{Plan, Tenant};
 
+pub use self::export::ExportedEvent;
 pub use self::lookup::Head;
 pub use self::record::MAX_READ_BYTES;
 pub use self::trail::{LogPage, MAX_EXAMINED, PageQuery, PlanPage};
@@ -55,6 +59,16 @@ impl Scope {
             Self::Everything => (None, None),
             Self::Tenant(tenant) => (Some(tenant.as_str()), None),
             Self::Plan(tenant, plan) => (Some(tenant.as_str()), Some(plan.as_str())),
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everything => f.write_str("all tenants"),
+            Self::Tenant(tenant) => write!(f, "tenant {tenant}"),
+            Self::Plan(tenant, plan) => write!(f, "plan {plan} of tenant {tenant}"),
         }
     }
 }

@@ -3,74 +3,93 @@
 use std::pin::pin;
 
 use futures::{Stream, TryStreamExt as _};
+use sealbus_core::error_chain;
 use sealbus_core::event::{Header, PayloadMode, Record, V1};
 use sealbus_core::hash::Hash;
 use sealbus_core::seal::KeyId;
 use sealbus_core::timestamp::Timestamp;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::stored_time::StoredTime;
 use crate::LedgerError;
 
 /// The columns of a record, with the types that they have in the database.
+///
+/// Each column can be null, although Sealbus writes no null where the table refuses it: the row may have been written by hand.
+/// Only the plan number is known, since each statement finds the row by it.
 #[derive(Debug)]
 pub(crate) struct RecordRow {
     pub plan_no: i64,
-    pub tenant: String,
-    pub plan: String,
-    pub seq: i64,
-    pub event_id: Uuid,
-    pub event_type: String,
-    pub data_version: i32,
-    pub occurred: OffsetDateTime,
-    pub recorded: OffsetDateTime,
-    pub source: String,
-    pub actor: String,
-    pub correlation_id: String,
-    pub causation_id: String,
-    pub payload_mode: i16,
-    pub payload_size: i32,
-    pub payload_hash: Vec<u8>,
-    pub metadata_hash: Vec<u8>,
-    pub prev: Vec<u8>,
-    pub kid: String,
-    pub event_hash: Vec<u8>,
-    pub mac: Vec<u8>,
-    pub sig: Vec<u8>,
-    pub request_mac: Vec<u8>,
+    pub tenant: Option<String>,
+    pub plan: Option<String>,
+    pub seq: Option<i64>,
+    pub event_id: Option<Uuid>,
+    pub event_type: Option<String>,
+    pub data_version: Option<i32>,
+    pub occurred: Option<StoredTime>,
+    pub recorded: Option<StoredTime>,
+    pub source: Option<String>,
+    pub actor: Option<String>,
+    pub correlation_id: Option<String>,
+    pub causation_id: Option<String>,
+    pub payload_mode: Option<i16>,
+    pub payload_size: Option<i32>,
+    pub payload_hash: Option<Vec<u8>>,
+    pub metadata_hash: Option<Vec<u8>>,
+    pub prev: Option<Vec<u8>>,
+    pub kid: Option<String>,
+    pub event_hash: Option<Vec<u8>>,
+    pub mac: Option<Vec<u8>>,
+    pub sig: Option<Vec<u8>>,
+    pub request_mac: Option<Vec<u8>>,
     pub payload: Option<String>,
-    pub metadata: String,
+    pub metadata: Option<String>,
     pub v1_payload_hash: Option<String>,
     pub v1_prev_hash: Option<String>,
     pub v1_signature: Option<String>,
     pub log_index: Option<i64>,
+    /// The leaf hash in the table of leaves. It is only read for verification ([`select_records`] with `leaf_hash`), and null
+    /// if the row of the leaf is malformed.
+    pub leaf_hash: Option<Vec<u8>>,
 }
 
 /// Builds a statement that selects the columns of [`RecordRow`]: its name, what follows the FROM clause, and its arguments. The
 /// FROM clause has all events `e`, with their plans `p` and their leaves `l`. After `from`, the statement has its own FROM clause
-/// with these names, and after `with`, also what comes before the SELECT.
+/// with these names, and after `with`, also what comes before the SELECT. With `leaf_hash`, the hash of the leaf is read too,
+/// unless the row of the leaf is malformed; the third argument is then the id of the log.
 macro_rules! select_records {
     ($name:literal, $condition:literal $(, $argument:expr)* $(,)?) => {
-        select_records!(@ $name, "", [
+        select_records!(@ $name, "", "NULL::bytea", [
             "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
              LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq
              " $condition
         ] $(, $argument)*)
     };
     ($name:literal, from $tail:literal $(, $argument:expr)* $(,)?) => {
-        select_records!(@ $name, "", [$tail] $(, $argument)*)
+        select_records!(@ $name, "", "NULL::bytea", [$tail] $(, $argument)*)
     };
     ($name:literal, with $with:literal, from $tail:literal $(, $argument:expr)* $(,)?) => {
-        select_records!(@ $name, $with, [$tail] $(, $argument)*)
+        select_records!(@ $name, $with, "NULL::bytea", [$tail] $(, $argument)*)
     };
-    (@ $name:literal, $with:literal, [$first:literal $($second:literal)?] $(, $argument:expr)*) => {
+    ($name:literal, leaf_hash, from $tail:literal $(, $argument:expr)* $(,)?) => {
+        select_records!(@ $name, "", "CASE WHEN l.log_id = $3 AND l.partition = p.partition
+                   AND l.sealed_at >= '0001-01-01Z' AND l.sealed_at < '10000-01-01Z' THEN l.leaf_hash END",
+            [$tail] $(, $argument)*)
+    };
+    (@ $name:literal, $with:literal, $leaf_hash:literal, [$first:literal $($second:literal)?] $(, $argument:expr)*) => {
         sqlx::query_as!(
             $crate::history::record::RecordRow,
             "-- " + $name + "\n" + $with + "
-            SELECT e.plan_no, e.tenant, p.plan, e.seq, e.event_id, e.type AS event_type, e.data_version, e.occurred, e.recorded,
-                   e.source, e.actor, e.correlation_id, e.causation_id, e.payload_mode, e.payload_size, e.payload_hash,
-                   e.metadata_hash, e.prev, e.kid, e.event_hash, e.mac, e.sig, e.request_mac, e.payload::text AS \"payload?\",
-                   e.metadata::text AS \"metadata!\", e.v1_payload_hash, e.v1_prev_hash, e.v1_signature, l.leaf_index AS \"log_index?\"
+            SELECT e.plan_no, e.tenant AS \"tenant?\", p.plan AS \"plan?\", e.seq AS \"seq?\", e.event_id AS \"event_id?\",
+                   e.type AS \"event_type?\", e.data_version AS \"data_version?\", e.occurred AS \"occurred?: _\",
+                   e.recorded AS \"recorded?: _\", e.source AS \"source?\", e.actor AS \"actor?\",
+                   e.correlation_id AS \"correlation_id?\", e.causation_id AS \"causation_id?\",
+                   e.payload_mode AS \"payload_mode?\", e.payload_size AS \"payload_size?\",
+                   e.payload_hash AS \"payload_hash?\", e.metadata_hash AS \"metadata_hash?\", e.prev AS \"prev?\",
+                   e.kid AS \"kid?\", e.event_hash AS \"event_hash?\", e.mac AS \"mac?\", e.sig AS \"sig?\",
+                   e.request_mac AS \"request_mac?\", e.payload::text AS \"payload?\", e.metadata::text AS \"metadata?\",
+                   e.v1_payload_hash, e.v1_prev_hash, e.v1_signature, l.leaf_index AS \"log_index?\",
+                   " + $leaf_hash + " AS \"leaf_hash?\"
             " + $first $(+ $second)?
             $(, $argument)*
         )
@@ -79,55 +98,48 @@ macro_rules! select_records {
 pub(crate) use select_records;
 
 impl RecordRow {
-    /// Removes a negative log index, for verification: the event then counts as not sealed.
-    pub(crate) fn without_invalid_index(self) -> Self {
-        Self { log_index: self.log_index.filter(|index| *index >= 0), ..self }
+    /// Returns the log index if the event has a leaf at a valid one. An event at another index counts as not sealed.
+    pub(crate) fn valid_index(&self) -> Option<u64> {
+        u64::try_from(self.log_index?).ok()
     }
 
-    /// Converts the row into a record of a ledger with this origin.
+    /// Converts the row into a record of a ledger with this origin. It takes the log index as it is.
     ///
     /// # Errors
     /// [`LedgerError::Unreadable`] if a column is not of its form: Sealbus did not write the row.
     pub(crate) fn into_record(self, origin: &str) -> Result<Record, LedgerError> {
-        let unreadable = |detail: String| {
-            let (tenant, plan, seq) = (self.tenant.clone(), self.plan.clone(), self.seq);
-            LedgerError::Unreadable { tenant, plan, seq, detail }
-        };
-        let hash = |bytes: &[u8], column: &str| {
-            Hash::from_slice(bytes).ok_or_else(|| unreadable(format!("{column} is not 32 bytes long")))
-        };
-        let payload_hash = hash(&self.payload_hash, "payload_hash")?;
-        let metadata_hash = hash(&self.metadata_hash, "metadata_hash")?;
-        let prev = hash(&self.prev, "prev")?;
-        let event_hash = hash(&self.event_hash, "event_hash")?;
-        let negative = |column: &str| unreadable(format!("{column} is negative"));
-        let seq = u64::try_from(self.seq).map_err(|_| negative("seq"))?;
-        let data_version = u32::try_from(self.data_version).map_err(|_| negative("data_version"))?;
-        let payload_size = u32::try_from(self.payload_size).map_err(|_| negative("payload_size"))?;
-        let payload_mode = u8::try_from(self.payload_mode).ok().and_then(PayloadMode::from_code);
-        let payload_mode = payload_mode.ok_or_else(|| unreadable("payload_mode is not 1, 2 or 3".to_owned()))?;
-        let log_index =
-            self.log_index.map(|index| u64::try_from(index).map_err(|_| negative("leaf_index"))).transpose()?;
+        let place = (self.tenant.clone(), self.plan.clone(), self.seq);
+        self.record(origin).map_err(|detail| {
+            let (tenant, plan, seq) = place;
+            let (tenant, plan) = (tenant.unwrap_or_default(), plan.unwrap_or_default());
+            LedgerError::Unreadable { tenant, plan, seq: seq.unwrap_or_default(), detail }
+        })
+    }
+
+    /// Converts the row. The error names the column and its fault.
+    fn record(self, origin: &str) -> Result<Record, String> {
+        let payload_mode = known("payload_mode", self.payload_mode)?;
+        let payload_mode = u8::try_from(payload_mode).ok().and_then(PayloadMode::from_code);
         let header = Header {
-            payload_hash,
-            metadata_hash,
-            prev,
-            seq,
-            data_version,
-            payload_size,
-            payload_mode,
             origin: origin.to_owned(),
-            event_id: self.event_id,
-            occurred: Timestamp::from_offset(self.occurred),
-            recorded: Timestamp::from_offset(self.recorded),
-            tenant: self.tenant,
-            plan: self.plan,
-            event_type: self.event_type,
-            source: self.source,
-            actor: self.actor,
-            correlation_id: self.correlation_id,
-            causation_id: self.causation_id,
-            kid: KeyId::new(self.kid),
+            tenant: known("tenant", self.tenant)?,
+            plan: known("plan", self.plan)?,
+            seq: number("seq", self.seq)?,
+            event_id: known("event_id", self.event_id)?,
+            event_type: known("type", self.event_type)?,
+            data_version: number("data_version", self.data_version)?,
+            occurred: time("occurred", self.occurred)?,
+            recorded: time("recorded", self.recorded)?,
+            source: known("source", self.source)?,
+            actor: known("actor", self.actor)?,
+            correlation_id: known("correlation_id", self.correlation_id)?,
+            causation_id: known("causation_id", self.causation_id)?,
+            payload_mode: payload_mode.ok_or("payload_mode is not 1, 2 or 3")?,
+            payload_size: number("payload_size", self.payload_size)?,
+            payload_hash: hash("payload_hash", self.payload_hash)?,
+            metadata_hash: hash("metadata_hash", self.metadata_hash)?,
+            prev: hash("prev", self.prev)?,
+            kid: KeyId::new(known("kid", self.kid)?),
         };
         // One of the three columns is enough, so that verification notices if another one was emptied.
         let has_v1 = self.v1_payload_hash.is_some() || self.v1_prev_hash.is_some() || self.v1_signature.is_some();
@@ -138,16 +150,36 @@ impl RecordRow {
         });
         Ok(Record {
             header,
-            event_hash,
+            event_hash: hash("event_hash", self.event_hash)?,
             v1,
-            mac: self.mac,
-            sig: self.sig,
+            mac: known("mac", self.mac)?,
+            sig: known("sig", self.sig)?,
             payload: self.payload,
-            metadata: self.metadata,
-            request_mac: self.request_mac,
-            log_index,
+            metadata: known("metadata", self.metadata)?,
+            request_mac: known("request_mac", self.request_mac)?,
+            log_index: self.log_index.map(|index| number("leaf_index", Some(index))).transpose()?,
         })
     }
+}
+
+/// Returns the value of a column, which must not be null.
+fn known<T>(column: &str, value: Option<T>) -> Result<T, String> {
+    value.ok_or_else(|| format!("{column} is null"))
+}
+
+/// Returns the value of a column with a number that is not negative.
+fn number<S, T: TryFrom<S>>(column: &str, value: Option<S>) -> Result<T, String> {
+    T::try_from(known(column, value)?).map_err(|_| format!("{column} is negative"))
+}
+
+/// Returns the value of a column with a hash.
+fn hash(column: &str, value: Option<Vec<u8>>) -> Result<Hash, String> {
+    Hash::from_slice(&known(column, value)?).ok_or_else(|| format!("{column} is not 32 bytes long"))
+}
+
+/// Returns the value of a column with a time.
+fn time(column: &str, value: Option<StoredTime>) -> Result<Timestamp, String> {
+    known(column, value)?.timestamp().ok_or_else(|| format!("{column} is not in the years -9999 to 9999"))
 }
 
 /// Converts all rows of a statement that returns few of them.
@@ -182,4 +214,43 @@ pub(crate) async fn read_bounded(
         records.push(record);
     }
     Ok(BoundedRead { records, is_cut: true })
+}
+
+/// The events of a bounded read of the log.
+#[derive(Default)]
+pub(crate) struct LogRead {
+    pub records: Vec<Record>,
+    /// The log index of the last row, also if that was invalid.
+    pub last: Option<u64>,
+    /// The number of rows.
+    pub rows: u64,
+    /// Whether the bytes ended the read, and not its limit.
+    pub is_cut: bool,
+}
+
+/// Converts rows as [`read_bounded`] does. An invalid row is reported as an alarm and left out, so that the events of other plans
+/// can be read.
+pub(crate) async fn read_bounded_log(
+    rows: impl Stream<Item = sqlx::Result<RecordRow>>,
+    origin: &str,
+) -> Result<LogRead, LedgerError> {
+    let mut rows = pin!(rows);
+    let (mut read, mut bytes) = (LogRead::default(), 0);
+    while bytes < MAX_READ_BYTES {
+        let Some(row) = rows.try_next().await? else { return Ok(read) };
+        read.rows += 1;
+        read.last = row.valid_index().or(read.last);
+        bytes += RECORD_OVERHEAD_BYTES;
+        match row.into_record(origin) {
+            Ok(record) => {
+                bytes += record.content_bytes();
+                read.records.push(record);
+            }
+            Err(error) => {
+                tracing::error!(error = %error_chain(&error), "stored event is invalid; it is left out of the log's events");
+            }
+        }
+    }
+    read.is_cut = true;
+    Ok(read)
 }

@@ -4,7 +4,7 @@ use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Tenant, TypePattern};
 
 use super::History;
-use super::record::{BoundedRead, read_bounded, select_records};
+use super::record::{BoundedRead, LogRead, read_bounded, read_bounded_log, select_records};
 use crate::LedgerError;
 use crate::pg::{Column, bound};
 
@@ -103,6 +103,8 @@ impl History<'_> {
     ///
     /// A page ends early, with fewer events than the limit, once they have [`MAX_READ_BYTES`](super::MAX_READ_BYTES), and a page of
     /// some tenants once it has examined [`MAX_EXAMINED`] leaves.
+    ///
+    /// An event whose row is invalid is reported as an alarm and left out, so that the events of other plans can be read.
     pub async fn log_page(
         self,
         tenants: Option<&[Tenant]>,
@@ -126,10 +128,10 @@ impl History<'_> {
             tenants.as_deref(),
             i64::from(limit)
         );
-        let page = page.fetch(self.ledger.reads());
-        let BoundedRead { records, is_cut } = read_bounded(page, &self.ledger.deployment().origin).await?;
-        let next = match records.last().and_then(|last| last.log_index) {
-            Some(last) if is_cut || records.len() as u64 == u64::from(limit) => Some(last.saturating_add(1)),
+        let LogRead { records, last, rows, is_cut } =
+            read_bounded_log(page.fetch(self.ledger.reads()), &self.ledger.deployment().origin).await?;
+        let next = match last {
+            Some(last) if is_cut || rows == u64::from(limit) => Some(last.saturating_add(1)),
             _ if tenants.is_some() && end < self.ledger.log().size().await? => Some(end),
             _ => None,
         };

@@ -52,6 +52,7 @@ impl<'a> Batch<'a> {
         }
         let event = row.event.as_ref();
         let (tenant, plan) = event.map(|event| (event.tenant.clone(), event.plan.clone())).unwrap_or_default();
+        let (tenant, plan) = (tenant.unwrap_or_default(), plan.unwrap_or_default());
         match self.leaf(&mut row) {
             Ok((partition, record)) => {
                 let (queue_id, index, hash) = (row.id, self.last.size, record.leaf_hash());
@@ -66,6 +67,7 @@ impl<'a> Batch<'a> {
     fn leaf(&mut self, row: &mut Queued) -> Result<(i32, Record), String> {
         let seq = row.seq;
         let last = self.last.plans.get_mut(&row.plan_no).ok_or("the plan is not in the ledger")?;
+        let partition = last.partition.ok_or("the plan has no partition")?;
         let expected = last.leaf_seq.unwrap_or(0) + 1;
         if seq != expected {
             return Err(format!("the next leaf of the plan must have seq {expected}"));
@@ -98,6 +100,6 @@ impl<'a> Batch<'a> {
         }
         last.leaf_seq = Some(seq);
         last.event = Some((record.event_hash, header.kid.clone()));
-        Ok((last.partition, record))
+        Ok((partition, record))
     }
 }

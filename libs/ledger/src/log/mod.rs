@@ -117,7 +117,7 @@ impl Log<'_> {
     pub async fn oldest_unsealed(self) -> Result<f64, LedgerError> {
         let oldest = sqlx::query_scalar!(
             r#"-- oldest_unsealed
-            SELECT extract(epoch FROM clock_timestamp() - e.recorded)::float8 AS "age!"
+            SELECT coalesce(extract(epoch FROM clock_timestamp() - CASE WHEN isfinite(e.recorded) THEN e.recorded END), 0)::float8 AS "age!"
             FROM sealbus.seal_queue q JOIN sealbus.events e ON e.plan_no = q.plan_no AND e.seq = q.seq
             ORDER BY q.id LIMIT 1"#
         );

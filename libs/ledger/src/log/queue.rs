@@ -54,7 +54,7 @@ impl Log<'_> {
         let plan_nos: Vec<i64> = queued.iter().map(|row| row.plan_no).collect::<HashSet<_>>().into_iter().collect();
         let rows = sqlx::query!(
             r#"-- last_leaves
-            SELECT w.plan_no AS "plan_no!", p.partition, l.seq AS "seq?", e.event_hash AS "event_hash?", e.kid AS "kid?"
+            SELECT w.plan_no AS "plan_no!", p.partition AS "partition?", l.seq AS "seq?", e.event_hash AS "event_hash?", e.kid AS "kid?"
             FROM unnest($1::bigint[]) AS w (plan_no)
             JOIN sealbus.plans p ON p.plan_no = w.plan_no
             LEFT JOIN LATERAL (SELECT l.seq FROM sealbus.log_leaves l WHERE l.plan_no = w.plan_no ORDER BY l.seq DESC LIMIT 1) l ON true
@@ -82,11 +82,15 @@ pub(super) async fn with_events(
     let rows = sqlx::query_as!(
         RecordRow,
         r#"-- queued_events
-        SELECT e.plan_no, e.tenant, p.plan, e.seq, e.event_id, e.type AS event_type, e.data_version, e.occurred, e.recorded,
-               e.source, e.actor, e.correlation_id, e.causation_id, e.payload_mode, e.payload_size, e.payload_hash,
-               e.metadata_hash, e.prev, e.kid, e.event_hash, e.mac, e.sig, ''::bytea AS "request_mac!",
-               NULL::text AS payload, '' AS "metadata!", NULL::text AS v1_payload_hash, NULL::text AS v1_prev_hash,
-               NULL::text AS v1_signature, NULL::bigint AS log_index
+        SELECT e.plan_no, e.tenant AS "tenant?", p.plan AS "plan?", e.seq AS "seq?", e.event_id AS "event_id?",
+               e.type AS "event_type?", e.data_version AS "data_version?", e.occurred AS "occurred?: _",
+               e.recorded AS "recorded?: _", e.source AS "source?", e.actor AS "actor?",
+               e.correlation_id AS "correlation_id?", e.causation_id AS "causation_id?",
+               e.payload_mode AS "payload_mode?", e.payload_size AS "payload_size?",
+               e.payload_hash AS "payload_hash?", e.metadata_hash AS "metadata_hash?", e.prev AS "prev?",
+               e.kid AS "kid?", e.event_hash AS "event_hash?", e.mac AS "mac?", e.sig AS "sig?",
+               ''::bytea AS request_mac, NULL::text AS payload, '' AS metadata, NULL::text AS v1_payload_hash,
+               NULL::text AS v1_prev_hash, NULL::text AS v1_signature, NULL::bigint AS log_index, NULL::bytea AS leaf_hash
         FROM unnest($1::bigint[], $2::bigint[]) AS q (plan_no, seq)
         JOIN sealbus.events e ON e.plan_no = q.plan_no AND e.seq = q.seq
         JOIN sealbus.plans p ON p.plan_no = e.plan_no"#,
@@ -95,7 +99,7 @@ pub(super) async fn with_events(
     )
     .fetch_all(connection)
     .await?;
-    let mut events: HashMap<(i64, i64), RecordRow> =
+    let mut events: HashMap<(i64, Option<i64>), RecordRow> =
         rows.into_iter().map(|row| ((row.plan_no, row.seq), row)).collect();
     Ok(queue
         .into_iter()
@@ -104,7 +108,7 @@ pub(super) async fn with_events(
             plan_no: row.plan_no,
             seq: row.seq,
             event_hash: row.event_hash,
-            event: events.remove(&(row.plan_no, row.seq)),
+            event: events.remove(&(row.plan_no, Some(row.seq))),
         })
         .collect())
 }
@@ -130,7 +134,8 @@ pub(super) struct Queued {
 
 /// The last leaf of a plan.
 pub(super) struct LastLeaf {
-    pub partition: i32,
+    /// The partition of the plan. `None` if the row of the plan is malformed.
+    pub partition: Option<i32>,
     /// The seq of the leaf's event. `None` if the plan has no leaf.
     pub leaf_seq: Option<i64>,
     /// The hash and the key of the leaf's event. `None` if the ledger lacks the event.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use futures::{Stream, TryStreamExt};
 use sealbus_core::event::{PayloadMode, Record};
 use sealbus_core::hash::Hash;
-use sealbus_core::verify::ChainCheck;
+use sealbus_core::verify::{ChainCheck, Finding, LeafEvidence, Verdict};
 
 use super::opening::Opening;
 use super::runs::{PlanToRead, Run};
@@ -22,19 +22,22 @@ impl Verification<'_> {
     /// Reads and checks a run.
     pub(super) async fn verify_run(self, run: Run, basis: &Basis) -> Result<Verified, LedgerError> {
         let (Some(first), Some(last)) = (run.plans.first(), run.plans.last()) else { return Ok(Verified::default()) };
-        let through = Some((last.tenant.clone(), last.plan.clone()));
+        let through = last.tenant.clone().zip(last.plan.clone());
+        let log_id = self.ledger.deployment().log_id;
         let mut reading = self.ledger.reads().begin_with(IN_ORDER).await?;
         // The bounds are repeated for each table, because otherwise a merge begins at the first row of the table.
         let mut verified = match first.from_seq {
             None => {
                 let rows = select_records!(
                     "verify_plans",
+                    leaf_hash,
                     from
                     "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no AND p.plan_no BETWEEN $1 AND $2
                      LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq AND l.plan_no BETWEEN $1 AND $2
                      WHERE e.plan_no BETWEEN $1 AND $2 ORDER BY e.plan_no, e.seq",
                     first.plan_no,
-                    last.plan_no
+                    last.plan_no,
+                    log_id
                 );
                 self.check_rows(&run.plans, rows.fetch(&mut *reading), basis).await?
             }
@@ -42,12 +45,14 @@ impl Verification<'_> {
             Some(from_seq) => {
                 let rows = select_records!(
                     "verify_since",
+                    leaf_hash,
                     from
                     "FROM sealbus.events e JOIN sealbus.plans p ON p.plan_no = e.plan_no
                      LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq AND l.plan_no = $1 AND l.seq >= $2
                      WHERE e.plan_no = $1 AND e.seq >= $2 ORDER BY e.plan_no, e.seq",
                     first.plan_no,
-                    from_seq - 1
+                    from_seq.saturating_sub(1),
+                    log_id
                 );
                 self.check_rows(&run.plans, rows.fetch(&mut *reading), basis).await?
             }
@@ -74,18 +79,32 @@ impl Verification<'_> {
                     verified.add_plan(check.finish(), basis);
                 }
                 let Some(plan) = waiting.next() else { return Ok(verified) };
-                current = Some((plan, basis.check(plan)));
+                current = Some((plan, self.begin(plan, basis, &mut verified)));
             }
             if let Some((plan, check)) = &mut current {
                 basis.read.fetch_add(1, Ordering::Relaxed);
                 self.check_row(plan, check, row, basis, &mut opening, &mut verified).await?;
             }
         }
-        let rest = waiting.map(|plan| basis.check(plan));
+        let rest: Vec<_> = waiting.map(|plan| self.begin(plan, basis, &mut verified)).collect();
         for check in current.into_iter().map(|(_, check)| check).chain(rest) {
             verified.add_plan(check.finish(), basis);
         }
         Ok(verified)
+    }
+
+    /// Begins the check of a plan. A malformed row of the plan is a finding at seq 0.
+    fn begin<'b>(self, plan: &PlanToRead, basis: &'b Basis, verified: &mut Verified) -> ChainCheck<'b> {
+        let (tenant, name) = plan.name();
+        let check = ChainCheck::new(&basis.trust, basis.log.as_deref(), None, &tenant, &name);
+        verified.findings.extend(plan.fault(self.ledger.deployment().partitions).map(|detail| Finding {
+            verdict: Verdict::Format,
+            tenant,
+            plan: name,
+            seq: 0,
+            detail: detail.to_owned(),
+        }));
+        check
     }
 
     async fn check_row(
@@ -97,16 +116,14 @@ impl Verification<'_> {
         opening: &mut Option<Opening<'_>>,
         verified: &mut Verified,
     ) -> Result<(), LedgerError> {
-        let (seq, event_hash) = (row.seq, Hash::from_slice(&row.event_hash));
-        // A negative index counts as no leaf. The leaf of the event is then reported as missing.
-        let row = row.without_invalid_index();
-        let log_index = row.log_index.and_then(|index| u64::try_from(index).ok()).filter(|index| *index < basis.limit);
-        let record = match row.into_record(&self.ledger.deployment().origin) {
-            Ok(record) => Record { log_index, ..record },
-            Err(error) => {
-                // A finding cannot have a negative seq. The text of the error has the stored one.
-                let seq = u64::try_from(seq).unwrap_or(0);
-                verified.add_findings(check.next_malformed(seq, event_hash, log_index, &error.to_string()), basis);
+        let event_hash = row.event_hash.as_deref().and_then(Hash::from_slice);
+        // A finding cannot have a negative seq. The detail has the stored one.
+        let seq = row.seq.and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0);
+        let log_index = row.valid_index().filter(|index| *index < basis.limit);
+        let (record, leaf) = match self.read_row(row) {
+            Ok((record, leaf)) => (Record { log_index, ..record }, leaf),
+            Err(detail) => {
+                verified.add_findings(check.next_malformed(seq, event_hash, log_index, &detail), basis);
                 return Ok(());
             }
         };
@@ -114,8 +131,8 @@ impl Verification<'_> {
             verified.later += 1;
             return Ok(());
         }
-        if plan.from_seq.is_some_and(|from_seq| seq < from_seq) {
-            check.resume_after(&record);
+        if plan.from_seq.is_some_and(|from_seq| i64::try_from(seq).is_ok_and(|seq| seq < from_seq)) {
+            check.resume_after(&record, leaf);
             return Ok(());
         }
         let unopened = match opening {
@@ -124,13 +141,28 @@ impl Verification<'_> {
             }
             _ => None,
         };
-        verified.add_findings(check.next(&record, None, unopened.as_ref()), basis);
+        verified.add_findings(check.next(&record, leaf, unopened.as_ref()), basis);
         Ok(())
     }
-}
 
-impl Basis {
-    fn check(&self, plan: &PlanToRead) -> ChainCheck<'_> {
-        ChainCheck::new(&self.trust, self.log.as_deref(), None, &plan.tenant, &plan.plan)
+    /// Converts a row into a record and the leaf that the table of leaves has for it. The error says what is malformed: a column
+    /// of the event, or the row of its leaf. A negative log index counts as no leaf; the leaf is then reported as missing.
+    fn read_row(self, row: RecordRow) -> Result<(Record, LeafEvidence<'static>), String> {
+        let leaf = match (row.valid_index(), &row.leaf_hash) {
+            (None, _) => LeafEvidence::None,
+            (Some(_), hash) => {
+                let hash = hash.as_deref().and_then(Hash::from_slice);
+                LeafEvidence::Row(
+                    hash.ok_or("the row of the event's leaf is malformed, or of another log or partition")?,
+                )
+            }
+        };
+        // No other check reads this column. Its length is all that can be checked without the request.
+        if row.request_mac.as_ref().is_some_and(|mac| mac.len() != 32) {
+            return Err("request_mac is not 32 bytes long".to_owned());
+        }
+        let row = RecordRow { log_index: None, ..row };
+        let record = row.into_record(&self.ledger.deployment().origin).map_err(|error| error.to_string())?;
+        Ok((record, leaf))
     }
 }

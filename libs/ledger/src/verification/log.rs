@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use futures::TryStreamExt;
 use sealbus_core::log::tile::TileKind;
-use sealbus_core::verify::{CheckedLog, TreeCheck};
+use sealbus_core::verify::{CheckedLog, Finding, TreeCheck, Verdict};
 
 use super::{Basis, Scope, Verification};
 use crate::LedgerError;
@@ -57,25 +57,47 @@ impl Verification<'_> {
         Ok(unclaimed)
     }
 
+    /// Returns findings for the leaves in scope for whose events the ledger has no row, according to the table of leaves alone.
+    pub(super) async fn leaves_without_event(self, scope: &Scope) -> Result<Vec<Finding>, LedgerError> {
+        let (tenant, plan) = scope.names();
+        let rows = sqlx::query!(
+            r#"-- leaves_without_event
+            SELECT l.leaf_index AS "leaf_index?", p.tenant AS "tenant?", p.plan AS "plan?", l.seq AS "seq?"
+            FROM sealbus.plans p JOIN sealbus.log_leaves l ON l.plan_no = p.plan_no
+            WHERE ($1::text IS NULL OR p.tenant = $1) AND ($2::text IS NULL OR p.plan = $2)
+                AND NOT EXISTS (SELECT FROM sealbus.events e WHERE e.plan_no = l.plan_no AND e.seq = l.seq)"#,
+            tenant,
+            plan,
+        );
+        let findings = rows.fetch_all(self.ledger.reads()).await?.into_iter().map(|row| Finding {
+            verdict: Verdict::MissingLeaf,
+            tenant: row.tenant.unwrap_or_default(),
+            plan: row.plan.unwrap_or_default(),
+            seq: row.seq.and_then(|seq| u64::try_from(seq).ok()).unwrap_or_default(),
+            detail: format!("the event of leaf {} is missing", row.leaf_index.unwrap_or_default()),
+        });
+        Ok(findings.collect())
+    }
+
     /// Reads the places of some leaves. Leaves without a valid place are left out.
     async fn places(self, indexes: &[u64]) -> Result<BTreeMap<u64, Place>, LedgerError> {
         let rows = sqlx::query!(
-            "-- leaf_places
-            SELECT l.leaf_index, p.tenant, p.plan, l.seq FROM sealbus.log_leaves l JOIN sealbus.plans p ON p.plan_no = l.plan_no
-            WHERE l.log_id = $1 AND l.leaf_index = ANY ($2)",
+            r#"-- leaf_places
+            SELECT l.leaf_index, p.tenant AS "tenant?", p.plan AS "plan?", l.seq AS "seq?" FROM sealbus.log_leaves l JOIN sealbus.plans p ON p.plan_no = l.plan_no
+            WHERE l.log_id = $1 AND l.leaf_index = ANY ($2)"#,
             self.ledger.deployment().log_id,
             &indexes.iter().map(|index| bound(*index)).collect::<Vec<_>>(),
         );
         let mut places = BTreeMap::new();
         for row in rows.fetch_all(self.ledger.reads()).await? {
-            if let Ok(seq) = u64::try_from(row.seq) {
-                places.insert(INDEX.read(row.leaf_index)?, (row.tenant, row.plan, seq));
+            if let Some(place) = place(row.tenant, row.plan, row.seq) {
+                places.insert(INDEX.read(row.leaf_index)?, place);
             }
         }
         Ok(places)
     }
 
-    /// Returns the log indexes that the table of leaves lacks. Such a leaf may belong to any plan.
+    /// Returns the log indexes that the table of leaves lacks, or has for a plan without a row or without a name. Such a leaf may belong to any plan.
     async fn leaves_without_a_row(self, within: &Range<u64>) -> Result<Vec<u64>, LedgerError> {
         let rows = sqlx::query_scalar!(
             r#"-- leaves_without_a_row
@@ -84,7 +106,9 @@ impl Verification<'_> {
                     SELECT leaf_index, lead(leaf_index, 1, $3::bigint) OVER (ORDER BY leaf_index) AS next FROM (
                         SELECT $2::bigint - 1 AS leaf_index
                         UNION ALL
-                        SELECT leaf_index FROM sealbus.log_leaves WHERE log_id = $1 AND leaf_index >= $2 AND leaf_index < $3
+                        SELECT l.leaf_index FROM sealbus.log_leaves l JOIN sealbus.plans p ON p.plan_no = l.plan_no
+                        WHERE l.log_id = $1 AND l.leaf_index >= $2 AND l.leaf_index < $3
+                            AND p.tenant IS NOT NULL AND p.plan IS NOT NULL
                     ) leaves
                 ) l WHERE l.next > l.leaf_index + 1
             ) g"#,
@@ -105,9 +129,9 @@ impl Verification<'_> {
         let missing = self.leaves_without_a_row(&within).await?;
         let (tenant, plan) = scope.names();
         let mut rows = sqlx::query!(
-            "-- leaves_in_scope
-            SELECT l.leaf_index, p.tenant, p.plan, l.seq FROM sealbus.log_leaves l JOIN sealbus.plans p ON p.plan_no = l.plan_no
-            WHERE l.log_id = $1 AND p.tenant = $2 AND ($3::text IS NULL OR p.plan = $3) AND l.leaf_index >= $4 AND l.leaf_index < $5",
+            r#"-- leaves_in_scope
+            SELECT l.leaf_index, p.tenant AS "tenant?", p.plan AS "plan?", l.seq AS "seq?" FROM sealbus.log_leaves l JOIN sealbus.plans p ON p.plan_no = l.plan_no
+            WHERE l.log_id = $1 AND p.tenant = $2 AND ($3::text IS NULL OR p.plan = $3) AND l.leaf_index >= $4 AND l.leaf_index < $5"#,
             self.ledger.deployment().log_id,
             tenant,
             plan,
@@ -119,10 +143,14 @@ impl Verification<'_> {
         while let Some(row) = rows.try_next().await? {
             let index = INDEX.read(row.leaf_index)?;
             if !log.is_claimed(index) {
-                let place = u64::try_from(row.seq).ok().map(|seq| (row.tenant, row.plan, seq));
-                unclaimed.push((index, place));
+                unclaimed.push((index, place(row.tenant, row.plan, row.seq)));
             }
         }
         Ok(unclaimed)
     }
+}
+
+/// Returns the place of an event; `None` if the rows of its plan and its leaf do not say where it is.
+fn place(tenant: Option<String>, plan: Option<String>, seq: Option<i64>) -> Option<Place> {
+    Some((tenant?, plan?, u64::try_from(seq?).ok()?))
 }

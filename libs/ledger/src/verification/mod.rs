@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sealbus_core::event::Record;
 use sealbus_core::seal::Keyring;
 use sealbus_core::timestamp::Timestamp;
-use sealbus_core::verify::{ChainSummary, CheckedLog, Finding, Trust};
+use sealbus_core::verify::{ChainSummary, CheckedLog, Finding, Report, Trust};
 use serde::{Deserialize, Serialize};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -187,9 +187,11 @@ impl Verification<'_> {
         Ok(())
     }
 
-    /// Verifies the chains in scope with these keys, without the log: what a service reports about itself.
+    /// Verifies the chains in scope with these keys, without the log: what a service reports about itself. The events are also
+    /// compared with the table of leaves and with the seal queue, so that a missing end of a plan is found.
     ///
-    /// Plan `_keys` is verified too, because every seal depends on a key. Only its findings are reported. Of a plan with more
+    /// Plan `_keys` is verified too, because every seal depends on a key. Only its findings are reported. Each event has at
+    /// most one finding, that of the first failed check. Of a plan with more
     /// than 1,000 findings, the first ones are reported, and the others counted.
     pub async fn verify_chains(self, scope: &Scope, keyring: &Keyring) -> Result<Verified, LedgerError> {
         let trust = self.chain_trust(keyring, self.ledger.log().size().await?, scope).await?;
@@ -199,7 +201,28 @@ impl Verification<'_> {
         if !scope.holds_keys() {
             self.verify(&Scope::keys(), &basis, 1, None, |keys| verified.findings.extend(keys.findings)).await?;
         }
+        let mut report = Report::default();
+        report.add(verified.findings);
+        report.add(self.leaves_without_event(scope).await?);
+        report.add(self.missing_from_queue(scope).await?);
+        verified.findings = report.findings().collect();
         Ok(verified)
+    }
+
+    /// Returns whether the ledger has an event in scope.
+    pub async fn has_events(self, scope: &Scope) -> Result<bool, LedgerError> {
+        let (tenant, plan) = scope.names();
+        let found = sqlx::query_scalar!(
+            r#"-- scope_has_events
+            SELECT EXISTS (
+                SELECT FROM sealbus.plans p
+                WHERE ($1::text IS NULL OR p.tenant = $1) AND ($2::text IS NULL OR p.plan = $2)
+                    AND EXISTS (SELECT FROM sealbus.events e WHERE e.plan_no = p.plan_no)
+            ) AS "found!""#,
+            tenant,
+            plan,
+        );
+        Ok(found.fetch_one(self.ledger.reads()).await?)
     }
 
     /// Returns the number of events in scope, for a progress bar: an estimate from statistics for everything, counted otherwise.

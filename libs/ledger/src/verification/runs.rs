@@ -1,5 +1,7 @@
 //! The order in which plans are read, by their numbers, and which of them one statement reads.
 
+use sealbus_core::partition::PlanKey;
+
 use super::Scope;
 use crate::pg::bound;
 use crate::{Ledger, LedgerError};
@@ -14,11 +16,12 @@ pub(super) struct Run {
     pub plans: Vec<PlanToRead>,
 }
 
-/// A plan to read, and where to begin.
+/// A plan to read, and where to begin. Its columns are null only if the row was written by hand.
 pub(super) struct PlanToRead {
     pub plan_no: i64,
-    pub tenant: String,
-    pub plan: String,
+    pub tenant: Option<String>,
+    pub plan: Option<String>,
+    pub partition: Option<i32>,
     /// The first new event; `None` to read the whole plan.
     pub from_seq: Option<i64>,
 }
@@ -29,6 +32,24 @@ pub(super) struct Runs<'a> {
     scope: &'a Scope,
     since: u64,
     after: i64,
+}
+
+impl PlanToRead {
+    /// Returns the tenant and the plan for findings. Without a name, a plan is named by its number.
+    pub(super) fn name(&self) -> (String, String) {
+        let number = || format!("(plan number {})", self.plan_no);
+        (self.tenant.clone().unwrap_or_default(), self.plan.clone().unwrap_or_else(number))
+    }
+
+    /// Returns what is wrong with the row of the plan in a ledger with this number of partitions.
+    pub(super) fn fault(&self, partitions: u32) -> Option<&'static str> {
+        let (Some(tenant), Some(plan)) = (&self.tenant, &self.plan) else {
+            return Some("the row of the plan has no tenant or no name");
+        };
+        let partition = PlanKey::of(tenant, plan).partition(partitions);
+        let is_stored = self.partition.is_some_and(|stored| u32::try_from(stored) == Ok(partition));
+        (!is_stored).then_some("the row of the plan does not have the partition of its name")
+    }
 }
 
 impl<'a> Runs<'a> {
@@ -53,7 +74,7 @@ impl<'a> Runs<'a> {
             let plans = sqlx::query_as!(
                 PlanToRead,
                 r#"-- plans_to_read
-                SELECT plan_no, tenant, plan, NULL::bigint AS from_seq FROM sealbus.plans
+                SELECT plan_no, tenant AS "tenant?", plan AS "plan?", partition AS "partition?", NULL::bigint AS from_seq FROM sealbus.plans
                 WHERE ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR plan = $2) AND plan_no > $3
                 ORDER BY plan_no LIMIT $4"#,
                 tenant,
@@ -67,7 +88,7 @@ impl<'a> Runs<'a> {
             let plans = sqlx::query_as!(
                 PlanToRead,
                 r#"-- plans_since
-                SELECT p.plan_no, p.tenant, p.plan, n.seq AS from_seq
+                SELECT p.plan_no, p.tenant AS "tenant?", p.plan AS "plan?", p.partition AS "partition?", n.seq AS from_seq
                 FROM (
                     SELECT plan_no, min(seq) AS seq FROM (
                         SELECT plan_no, seq FROM sealbus.log_leaves WHERE log_id = $1 AND leaf_index >= $2

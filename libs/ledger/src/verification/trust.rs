@@ -10,7 +10,7 @@ use sealbus_core::verify::{Finding, Trust, Verdict};
 
 use super::{Scope, Verification};
 use crate::LedgerError;
-use crate::history::record::select_records;
+use crate::history::record::{RecordRow, select_records};
 use crate::pg::bound;
 
 /// The number of leaves at the end of the log that are searched for the event with the latest `recorded`. The order of the log is
@@ -27,7 +27,8 @@ impl Verification<'_> {
             from
             "FROM sealbus.log_leaves l JOIN sealbus.events e ON e.plan_no = l.plan_no AND e.seq = l.seq
              JOIN sealbus.plans p ON p.plan_no = e.plan_no
-             WHERE l.log_id = $1 AND l.leaf_index >= $2 AND l.leaf_index < $3 ORDER BY e.recorded DESC LIMIT 1",
+             WHERE l.log_id = $1 AND l.leaf_index >= $2 AND l.leaf_index < $3 AND e.recorded < '10000-01-01Z'
+             ORDER BY e.recorded DESC LIMIT 1",
             self.ledger.deployment().log_id,
             bound(size.saturating_sub(LAST_LEAVES)),
             bound(size)
@@ -83,16 +84,17 @@ impl Verification<'_> {
         let mut rows = keys.fetch(self.ledger.reads()).chain(erased);
         while let Some(row) = rows.try_next().await? {
             // An invalid row adds nothing to the trust. It becomes a finding when its plan is checked.
-            if let Ok(mut record) = row.without_invalid_index().into_record(origin) {
-                record.log_index = record.log_index.filter(|index| *index < size);
-                trust.survey(&record);
+            let log_index = row.valid_index().filter(|index| *index < size);
+            let row = RecordRow { log_index: None, ..row };
+            if let Ok(record) = row.into_record(origin) {
+                trust.survey(&Record { log_index, ..record });
             }
         }
         Ok(trust)
     }
 
     /// Returns findings for events in scope that the seal queue names and that the ledger lacks, or holds with another hash
-    /// (`docs/spec/integrity.md#verify-18`).
+    /// (`docs/spec/integrity.md#verify-18`). A queued event whose plan has no row may be of any plan.
     pub async fn missing_from_queue(self, scope: &Scope) -> Result<Vec<Finding>, LedgerError> {
         let (tenant, plan) = scope.names();
         let rows = sqlx::query!(
@@ -100,7 +102,7 @@ impl Verification<'_> {
             SELECT p.tenant AS "tenant?", p.plan AS "plan?", q.plan_no, q.seq
             FROM sealbus.seal_queue q LEFT JOIN sealbus.plans p ON p.plan_no = q.plan_no
             LEFT JOIN sealbus.events e ON e.plan_no = q.plan_no AND e.seq = q.seq
-            WHERE ($1::text IS NULL OR p.tenant = $1) AND ($2::text IS NULL OR p.plan = $2)
+            WHERE (p.plan_no IS NULL OR ($1::text IS NULL OR p.tenant = $1) AND ($2::text IS NULL OR p.plan = $2))
                 AND (e.plan_no IS NULL OR e.event_hash <> q.event_hash)
             ORDER BY p.tenant, p.plan, q.seq"#,
             tenant,

@@ -66,6 +66,10 @@ pub(super) async fn head(
     Ok((etag, Json(json!({ "seq": head.seq, "hash": head.hash }))))
 }
 
+/// What only `sealbus verify` checks: the Merkle tree, the notes outside the database, receipts, and whether encrypted payloads
+/// can be opened.
+const NOT_CHECKED: [&str; 4] = ["tree", "anchors", "receipts", "encrypted"];
+
 /// `GET /v1/plans/{plan}/verification` returns 200 with the verdict `ok`, or the verdict and place of the first finding, and
 /// the first 1,000 findings. The result is only as trustworthy as this service: `sealbus verify` checks a ledger or a bundle
 /// independently.
@@ -95,6 +99,7 @@ pub(super) async fn verification(
     findings.sort_by_key(|finding| finding.seq);
     let mut body = json!({
         "plan": plan.as_str(), "verdict": "ok", "events": verified.events, "sealed": verified.sealed,
+        "unchecked": verified.unchecked, "not_checked": NOT_CHECKED,
         "findings": findings.iter().map(finding_json).collect::<Vec<_>>(), "omitted": verified.omitted,
     });
     // An erased payload is reported, but is not a fault.
@@ -117,7 +122,7 @@ fn finding_json(finding: &Finding) -> Value {
 mod tests {
     use axum::http::Method;
     use sealbus_testkit::Postgres;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use crate::tests::support::{Publisher, create_ledger, send};
 
@@ -239,9 +244,11 @@ mod tests {
 
         // The plan is intact.
         let verified = publisher.get("/v1/plans/p/verification", "acme").await;
+        let not_checked = ["tree", "anchors", "receipts", "encrypted"];
         assert_eq!(
             verified.body,
-            json!({ "plan": "p", "verdict": "ok", "events": 7, "sealed": 7, "findings": [], "omitted": 0 })
+            json!({ "plan": "p", "verdict": "ok", "events": 7, "sealed": 7, "unchecked": 0, "not_checked": not_checked,
+                    "findings": [], "omitted": 0 })
         );
 
         // Change one event and delete another, bypassing the triggers.
@@ -279,6 +286,32 @@ mod tests {
         let verified = publisher.get("/v1/plans/p/verification", "acme").await.body;
         assert_eq!((&verified["verdict"], &verified["seq"]), (&json!("PAYLOAD_HASH"), &json!(1)));
         assert_eq!((verified["findings"].as_array().unwrap().len(), &verified["omitted"]), (1_000, &json!(200)));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_plan_is_compared_with_its_leaves_and_the_seal_queue() {
+        let postgres = Postgres::start().await;
+        let publisher = Publisher::on(create_ledger(&postgres).await, |_| {}).await;
+        let publish = async |count| publisher.publish("p", &json!(vec![json!({ "type": "any.a" }); count])).await;
+        let tamper = async |sql| postgres.admin(&format!("SET session_replication_role = replica; {sql}")).await;
+        let verified = async || {
+            let body = publisher.get("/v1/plans/p/verification", "acme").await.body;
+            let finding = |finding: &Value| format!("{} {}", finding["verdict"].as_str().unwrap(), finding["seq"]);
+            let found: Vec<_> = body["findings"].as_array().unwrap().iter().map(finding).collect();
+            (body["verdict"].as_str().unwrap().to_owned(), found.join(", "))
+        };
+        let found = |verdict: &str, findings: &str| (verdict.to_owned(), findings.to_owned());
+        publish(4).await;
+        publisher.seal().await;
+        publish(1).await;
+        assert_eq!(verified().await, found("ok", ""));
+        // Delete the event without a leaf, then the last ones with leaves, and change a leaf.
+        tamper("DELETE FROM sealbus.events WHERE tenant = 'acme' AND seq = 5").await;
+        assert_eq!(verified().await, found("MISSING", "MISSING 5"));
+        tamper("DELETE FROM sealbus.events WHERE tenant = 'acme' AND seq > 2; DELETE FROM sealbus.seal_queue").await;
+        assert_eq!(verified().await, found("MISSING_LEAF", "MISSING_LEAF 3, MISSING_LEAF 4"));
+        tamper("UPDATE sealbus.log_leaves SET leaf_hash = sha256('x') WHERE leaf_index = 2").await;
+        assert_eq!(verified().await, found("LEAF_MISMATCH", "LEAF_MISMATCH 2, MISSING_LEAF 3, MISSING_LEAF 4"));
     }
 
     #[tokio::test]

@@ -157,8 +157,9 @@ async fn fill(args: &Args, settings: &Settings, url: &str, folder: &Path) -> Res
         }
     }
     anchors.keep(&newest).await?;
-    let first = pin!(ledger.history().records(&Scope::keys())).try_next().await?;
+    let first = pin!(ledger.history().exported(&Scope::keys())).try_next().await?;
     ledger.close().await;
+    let first = first.and_then(|event| event.record.ok());
     first.map(|record| record.header).ok_or_else(|| Failure::new("the ledger has no first event"))
 }
 

@@ -1,6 +1,9 @@
 //! Arguments that several commands share, checked before a command opens the ledger: an invalid name is a usage error.
 
+use std::process::ExitCode;
+
 use sealbus_core::names::{Plan, Tenant};
+use sealbus_core::verify::Report;
 use sealbus_ledger::verification::Scope;
 use sealbus_runtime::settings::{Settings, table};
 
@@ -29,6 +32,22 @@ pub(super) struct ActorArgs {
     /// Your name, recorded permanently in the event. It is not verified
     #[arg(long, env = "USER", hide_env_values = true, default_value = "operator")]
     pub(super) actor: String,
+}
+
+#[derive(Clone, Copy, clap::Args)]
+pub(super) struct AnchorArgs {
+    /// Go on although a configured anchor is missing or cannot be read [default: exit code 1]
+    #[arg(long)]
+    pub(super) allow_missing_anchors: bool,
+}
+
+impl AnchorArgs {
+    /// Returns the exit code of a verification whose findings have this one: 1 if an anchor was not compared, unless that is
+    /// allowed or a finding is worse.
+    pub(super) fn exit_code(self, of_findings: u8, report: &Report) -> ExitCode {
+        let lacks_anchor = report.lacks_anchor() && !self.allow_missing_anchors;
+        ExitCode::from(if lacks_anchor && of_findings != 3 { 1 } else { of_findings })
+    }
 }
 
 #[derive(clap::Args)]

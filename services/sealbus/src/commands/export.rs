@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use sealbus_runtime::settings::Settings;
 use serde_json::json;
 
-use super::arguments::ScopeArgs;
+use super::arguments::{AnchorArgs, ScopeArgs};
 use crate::evidence::LedgerEvidence;
 use crate::evidence::bundle::{self, Exported, Target};
 use crate::failure::Failure;
@@ -17,6 +17,8 @@ use crate::wiring;
 pub(crate) struct Args {
     #[command(flatten)]
     scope: ScopeArgs,
+    #[command(flatten)]
+    anchors: AnchorArgs,
     /// Bundle to create: a tar if PATH ends in `.tar`, otherwise a folder. An existing PATH is refused
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
@@ -31,7 +33,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let ledger = wiring::open_ledger(&settings).await?;
     let evidence = LedgerEvidence::open(ledger, &settings).await?;
     let mut target = Target::create(&args.out)?;
-    let Exported { events, covered, size, anchors } = bundle::export(&evidence, &scope, &mut target).await?;
+    let Exported { events, covered, size, anchors } =
+        bundle::export(&evidence, &scope, args.anchors.allow_missing_anchors, &mut target).await?;
     target.finish()?;
     let out = args.out.display();
     match args.output {

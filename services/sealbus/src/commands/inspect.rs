@@ -5,15 +5,15 @@ use std::process::ExitCode;
 use sealbus_core::event::{Record, plain_uuid};
 use sealbus_core::names::Plan;
 use sealbus_core::timestamp::Timestamp;
-use sealbus_core::verify::{Finding, exit_code};
+use sealbus_core::verify::{AnchorState, Finding, exit_code};
 use sealbus_ledger::verification::Scope;
 use sealbus_runtime::settings::{Settings, table};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::arguments::TenantArgs;
+use super::arguments::{AnchorArgs, TenantArgs};
 use crate::evidence::LedgerEvidence;
-use crate::evidence::anchors::Newest;
+use crate::evidence::anchors::{Newest, described};
 use crate::evidence::ledger::{self, VerifyRequest};
 use crate::failure::Failure;
 use crate::output::{Output, notice, print, printable};
@@ -26,6 +26,8 @@ pub(crate) struct Args {
     event: Uuid,
     #[command(flatten)]
     tenant: TenantArgs,
+    #[command(flatten)]
+    anchors: AnchorArgs,
     /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
@@ -49,7 +51,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         workers: 1,
     };
     let outcome = ledger::verify(&evidence, &request).await?;
-    let proof = match Newest::anchored(&evidence.anchors.notes(true).await?, &evidence.pins) {
+    let proof = match Newest::anchored(&evidence.anchors.notes(true).await?.notes, &evidence.pins) {
         Ok(newest) if record.log_index.is_some_and(|index| index < newest.size) => {
             newest.prove(&evidence.ledger, &record).await?
         }
@@ -70,11 +72,14 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Output::Table => print(inspected.to_text())?,
     }
     for finding in &log_findings {
-        notice(format_args!("the log: {} {} {}", finding.verdict, printable(&finding.place), finding.detail));
+        notice(format_args!("the log: {} {} {}", finding.verdict, finding.place, finding.detail));
+    }
+    for anchor in outcome.report.anchors.iter().filter(|anchor| anchor.state != AnchorState::Read) {
+        notice(format_args!("an anchor is not compared: {}", described(anchor)));
     }
     let verdicts =
         log_findings.iter().map(|finding| finding.verdict).chain(inspected.finding.map(|finding| finding.verdict));
-    Ok(ExitCode::from(exit_code(verdicts)))
+    Ok(args.anchors.exit_code(exit_code(verdicts), &outcome.report))
 }
 
 struct Inspected {

@@ -11,8 +11,9 @@ use sealbus_ledger::ConnectionSettings;
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::{Settings, table};
 
-use super::arguments::ScopeArgs;
+use super::arguments::{AnchorArgs, ScopeArgs};
 use crate::evidence::LedgerEvidence;
+use crate::evidence::anchors::described;
 use crate::evidence::bundle::{self, Source};
 use crate::evidence::ledger::{self, VerifyOutcome, VerifyRequest};
 use crate::evidence::pins::Pins;
@@ -29,8 +30,10 @@ const DEADLINE: Duration = Duration::from_hours(1);
 pub(crate) struct Args {
     #[command(flatten)]
     scope: ScopeArgs,
+    #[command(flatten)]
+    anchors: AnchorArgs,
     /// Verify a bundle (a folder or tar of `sealbus export`) instead of a ledger; needs no server, database or secret
-    #[arg(long, value_name = "PATH", requires = "trust", conflicts_with_all = ["plan", "tenant", "all", "wait", "since", "resume", "jobs"])]
+    #[arg(long, value_name = "PATH", requires = "trust", conflicts_with_all = ["plan", "tenant", "all", "wait", "since", "resume", "jobs", "allow_missing_anchors"])]
     bundle: Option<PathBuf>,
     /// Folder with what is pinned, as `sealbus trust` writes it
     #[arg(long, value_name = "DIR", requires = "bundle")]
@@ -60,7 +63,7 @@ pub(crate) struct Args {
 
 /// Prints one line for each finding, and a summary. The exit codes are those of docs/spec/interface.md#commands-exit.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
-    let output = args.output;
+    let (output, anchors) = (args.output, args.anchors);
     let (report, later_events, plans_only) = if let (Some(path), Some(trust)) = (&args.bundle, &args.trust) {
         let (report, plans_only) = tokio::task::block_in_place(|| verify_bundle(&args, path, trust))?;
         (report, 0, plans_only)
@@ -72,15 +75,26 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Output::Json => print(serde_json::to_string(&report)?)?,
         Output::Table => {
             for finding in report.log_findings() {
-                print(format_args!("{} {} {}", finding.verdict, printable(&finding.place), finding.detail))?;
+                print(format_args!(
+                    "{} {}",
+                    finding.verdict,
+                    printable(&format!("{} {}", finding.place, finding.detail))
+                ))?;
             }
             for finding in report.findings() {
-                print(format_args!("{} {} {}", finding.verdict, printable(&finding.place()), finding.detail))?;
+                print(format_args!(
+                    "{} {}",
+                    finding.verdict,
+                    printable(&format!("{} {}", finding.place(), finding.detail))
+                ))?;
+            }
+            for anchor in &report.anchors {
+                print(format_args!("anchor {}", printable(&described(anchor))))?;
             }
             print(summary(&report, later_events, plans_only))?;
         }
     }
-    Ok(ExitCode::from(report.exit_code()))
+    Ok(anchors.exit_code(report.exit_code(), &report))
 }
 
 async fn verify_ledger(args: Args) -> Result<VerifyOutcome, Failure> {

@@ -1,7 +1,7 @@
 //! The checkpoints that are kept outside the database, and proofs against the newest checkpoint.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use sealbus_broker::Broker;
 use sealbus_core::error_chain;
@@ -10,33 +10,43 @@ use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::Note;
 use sealbus_core::log::proof::EventProof;
+use sealbus_core::verify::{AnchorRead, AnchorState};
 use sealbus_ledger::Ledger;
 use sealbus_runtime::settings::{Settings, table};
 use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
 
 use super::pins::Pins;
 use crate::failure::Failure;
-use crate::output::notice;
 
 /// The anchors of a deployment that the environment names.
-pub(crate) struct Anchors(Vec<Arc<dyn Anchor>>);
+pub(crate) struct Anchors(Vec<Source>);
+
+/// An anchor, opened or not.
+enum Source {
+    /// The file at this path.
+    File(PathBuf),
+    /// The stream of checkpoints, or the reason why its broker is unreachable.
+    Stream(Result<Box<AnchorStream>, String>),
+}
+
+/// The notes of all anchors that could be read.
+pub(crate) struct AnchoredNotes {
+    /// The notes without duplicates, oldest first. They are not verified.
+    pub notes: Vec<Vec<u8>>,
+    /// Each anchor, and how it was read.
+    pub anchors: Vec<AnchorRead>,
+}
 
 impl Anchors {
-    /// Opens the file of `SEALBUS_ANCHORS` and the stream of `SEALBUS_NATS_URL`, as far as they are set.
-    ///
-    /// # Errors
-    /// Neither the file nor the stream is set; or only the stream is set, and the broker is unreachable.
+    /// Opens the file of `SEALBUS_ANCHORS` and the stream of `SEALBUS_NATS_URL`, as far as they are set. Fails if neither is set.
     pub(crate) async fn open(settings: &Settings) -> Result<Self, Failure> {
-        let mut anchors: Vec<Arc<dyn Anchor>> = Vec::new();
-        anchors.extend(settings.find(table::ANCHORS).map(|path| Arc::new(AnchorFile::new(path)) as Arc<dyn Anchor>));
+        let mut anchors = Vec::new();
+        anchors.extend(settings.find(table::ANCHORS).map(Source::File));
         if let Some(url) = settings.find(table::NATS_URL) {
-            match Broker::connect(url.expose(), "sealbus-verify", settings.get(table::NATS_TIMEOUT)).await {
-                Ok(broker) => anchors.push(Arc::new(AnchorStream::new(broker))),
-                Err(error) if anchors.is_empty() => return Err(error.into()),
-                Err(error) => {
-                    notice(format_args!("the stream of checkpoints is not compared: {}", error_chain(&error)));
-                }
-            }
+            let broker = Broker::connect(url.expose(), "sealbus-verify", settings.get(table::NATS_TIMEOUT)).await;
+            anchors.push(Source::Stream(
+                broker.map(|broker| Box::new(AnchorStream::new(broker))).map_err(|error| error_chain(&error)),
+            ));
         }
         if anchors.is_empty() {
             return Err(Failure::new(
@@ -48,29 +58,72 @@ impl Anchors {
 
     /// Returns the size of the largest anchored checkpoint that a key of the policy signed; 0 if no checkpoint is.
     pub(super) async fn newest_size(&self, pins: &Pins) -> Result<u64, Failure> {
-        Ok(Newest::anchored(&self.notes(false).await?, pins).map_or(0, |newest| newest.size))
+        Ok(Newest::anchored(&self.notes(false).await?.notes, pins).map_or(0, |newest| newest.size))
     }
 
-    /// Returns all notes of the anchors, or only the last few of each, without duplicates. Reports anchors that cannot be read
-    /// on stderr. Fails if none can be read.
-    pub(crate) async fn notes(&self, all: bool) -> Result<Vec<Vec<u8>>, Failure> {
-        let (mut notes, mut unreadable) = (Vec::new(), Vec::new());
-        for anchor in &self.0 {
-            match anchor.notes(all).await {
-                Ok(read) => notes.extend(read),
-                Err(error) => unreadable.push(error_chain(&error)),
-            }
-        }
-        if unreadable.len() == self.0.len() {
-            return Err(Failure::new(format!("no anchor can be read: {}", unreadable.join("; "))));
-        }
-        for error in unreadable {
-            notice(format_args!("an anchor is not compared: {error}"));
+    /// Returns all notes of the anchors, or only the last few of each. Fails if no anchor can be read.
+    pub(crate) async fn notes(&self, all: bool) -> Result<AnchoredNotes, Failure> {
+        let (mut notes, mut anchors) = (Vec::new(), Vec::new());
+        for source in &self.0 {
+            let (read, anchor) = source.read(all).await;
+            notes.extend(read);
+            anchors.push(anchor);
         }
         // Two anchors usually hold the same notes. The order is kept, so that a repeated run names the same places.
         let mut seen = HashSet::new();
         notes.retain(|note| seen.insert(Hash::of(note)));
-        Ok(notes)
+        let read = AnchoredNotes { notes, anchors };
+        if read.anchors.iter().all(|anchor| anchor.state != AnchorState::Read) {
+            return Err(Failure::new(format!("no anchor can be read: {}", read.lacking().join("; "))));
+        }
+        Ok(read)
+    }
+}
+
+impl AnchoredNotes {
+    /// Returns the names of the anchors that were not read, each with the reason.
+    pub(crate) fn lacking(&self) -> Vec<String> {
+        let lacking = self.anchors.iter().filter(|anchor| anchor.state != AnchorState::Read);
+        lacking.map(described).collect()
+    }
+}
+
+/// Returns the line of the report about an anchor.
+pub(crate) fn described(anchor: &AnchorRead) -> String {
+    let AnchorRead { name, state, notes, detail } = anchor;
+    match (state, detail) {
+        (AnchorState::Read, _) => format!("{name}: {notes} notes"),
+        (AnchorState::Missing, _) => format!("{name}: missing"),
+        (AnchorState::Unreadable, detail) => format!("{name}: unreadable: {}", detail.as_deref().unwrap_or_default()),
+    }
+}
+
+impl Source {
+    /// Returns the notes, none if the anchor cannot be read, and how it was read.
+    async fn read(&self, all: bool) -> (Vec<Vec<u8>>, AnchorRead) {
+        let (name, read) = match self {
+            Self::File(path) => {
+                let file = AnchorFile::new(path);
+                let name = file.name();
+                // To a sealer, a file that does not exist is one that has no note yet. Here, its notes may have been deleted.
+                if !path.exists() {
+                    return (Vec::new(), AnchorRead { name, state: AnchorState::Missing, notes: 0, detail: None });
+                }
+                (name, file.notes(all).await.map_err(|error| error_chain(&error)))
+            }
+            Self::Stream(Ok(stream)) => (stream.name(), stream.notes(all).await.map_err(|error| error_chain(&error))),
+            Self::Stream(Err(error)) => (AnchorStream::NAME.to_owned(), Err(error.clone())),
+        };
+        match read {
+            Ok(read) => {
+                let anchor = AnchorRead { name, state: AnchorState::Read, notes: read.len(), detail: None };
+                (read, anchor)
+            }
+            Err(error) => {
+                let anchor = AnchorRead { name, state: AnchorState::Unreadable, notes: 0, detail: Some(error) };
+                (Vec::new(), anchor)
+            }
+        }
     }
 }
 

@@ -51,16 +51,20 @@ pub(crate) struct VerifyOutcome {
     pub later_events: u64,
 }
 
-/// Verifies a ledger. It fails only if something cannot be read: what is wrong with the ledger is a finding of the report.
+/// Verifies a ledger. It fails only if something cannot be read, or if the scope holds no event and nothing shows that it once
+/// held one: what is wrong with the ledger is a finding of the report.
 pub(crate) async fn verify(evidence: &LedgerEvidence, request: &VerifyRequest) -> Result<VerifyOutcome, Failure> {
-    let LedgerEvidence { ledger, pins, .. } = evidence;
+    let LedgerEvidence { ledger, pins, anchors } = evidence;
     let until = if request.wait { Some(wait_until_anchored(evidence).await?) } else { None };
     let since = request.since.as_deref().map(|path| KnownNote::read(path, pins)).transpose()?;
     let mut resume = request.resume.as_deref().map(Resume::open).transpose()?;
     let resumed = resume.as_ref().and_then(Resume::checkpoint);
     let resumed = resumed.map(|(place, note)| KnownNote::open(place, note, pins)).transpose()?;
 
-    let log = Arc::new(check_log(evidence, request.max_age, since.iter().chain(&resumed)).await?);
+    // The anchors are read before the database: what the database shows afterwards has to cover them.
+    let anchored = anchors.notes(true).await?;
+    let known = since.iter().chain(&resumed);
+    let log = Arc::new(check_log(evidence, request.max_age, &anchored.notes, known).await?);
     let mut basis =
         Basis::with_log(ledger.verification().trust(&pins.keyring, log.size(), &request.scope).await?, log.clone());
     basis.until = until;
@@ -68,6 +72,7 @@ pub(crate) async fn verify(evidence: &LedgerEvidence, request: &VerifyRequest) -
     basis.opens = Some(pins.keyring.clone()).filter(|keyring| keyring.keys().any(|key| key.kind == KeyKind::Kek));
     basis.since = since.as_ref().map_or(0, |since| since.checkpoint.size());
     let mut report = Report::new(&log);
+    report.anchors = anchored.anchors;
     let mut done = Verified::default();
     if let Some(resume) = &mut resume {
         done = resume.restore(&request.scope, &mut basis, &log)?;
@@ -93,6 +98,9 @@ pub(crate) async fn verify(evidence: &LedgerEvidence, request: &VerifyRequest) -
     report.sealed += done.sealed;
     report.unchecked += done.unchecked;
     report.add(done.findings);
+    if !report.has_missing_event() {
+        ensure_events(ledger, &request.scope).await?;
+    }
     if let Some(resume) = resume {
         resume.finish()?;
     }
@@ -130,6 +138,14 @@ async fn wait_until_anchored(evidence: &LedgerEvidence) -> Result<Timestamp, Fai
     }
 }
 
+/// Fails if the ledger has no event in scope.
+pub(super) async fn ensure_events(ledger: &Ledger, scope: &Scope) -> Result<(), Failure> {
+    if ledger.verification().has_events(scope).await? {
+        return Ok(());
+    }
+    Err(Failure::new(format!("the ledger has no event of {scope}: check the names of tenant and plan")))
+}
+
 /// A checkpoint that the verifier has in a file. It is compared with the tree in the same way as the anchors.
 struct KnownNote {
     place: String,
@@ -151,16 +167,16 @@ impl KnownNote {
     }
 }
 
-/// Checks the notes and the tree. The anchors are read before the database: what the database shows afterwards has to cover
-/// them.
+/// Checks the notes and the tree.
 async fn check_log(
     evidence: &LedgerEvidence,
     max_age: Duration,
+    anchored: &[Vec<u8>],
     known: impl Iterator<Item = &KnownNote>,
 ) -> Result<CheckedLog, Failure> {
-    let LedgerEvidence { ledger, pins, anchors } = evidence;
+    let LedgerEvidence { ledger, pins, .. } = evidence;
     let mut notes = Notes::new(&pins.policy, &pins.origin, SystemClock.unix_seconds(), Some(max_age.as_secs()));
-    for (number, note) in anchors.notes(true).await?.iter().enumerate() {
+    for (number, note) in anchored.iter().enumerate() {
         notes.anchor(&format!("anchors/{number}"), note);
     }
     for KnownNote { place, note, .. } in known {

@@ -7,7 +7,7 @@ use std::process::Command;
 use sealbus_core::verify::bundle::write_record;
 use serde_json::Value;
 
-use crate::scene::{Scene, findings_of, row_at};
+use crate::scene::{SIZE, Scene, findings_of, row_at};
 
 /// The findings of a verification (verdict and place), and its exit code.
 type Outcome = (Vec<(String, String)>, i32);
@@ -27,19 +27,27 @@ pub(crate) fn trust(scene: &Scene) -> String {
     out
 }
 
-/// Verifies a bundle with both implementations, which must agree. Without Python, only the first one is run.
-fn verify(scene: &Scene, bundle: &str, trust: &str, more: &[&str]) -> Outcome {
+/// Returns the commands that verify a bundle with each implementation. Without Python, there is only the first one.
+pub(crate) fn both(scene: &Scene, bundle: &str, trust: &str, more: &[&str]) -> Vec<Command> {
     let arguments = [&["--bundle", bundle], ["--trust", trust].as_slice(), more, &["-o", "json"]].concat();
     // The verifier has no setting of the deployment.
-    let first = findings_of(scene.sealbus(&[&["verify"], arguments.as_slice()].concat()).env_clear());
-    let second = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/verify/verify.py");
-    let mut python = Command::new("python3");
-    python.arg("-B").arg(second).args([&[bundle], &arguments[2..]].concat());
+    let mut first = scene.sealbus(&[&["verify"], arguments.as_slice()].concat());
+    first.env_clear();
     if Command::new("python3").arg("--version").output().is_err() {
         println!("SKIPPED: python3 is not installed");
-        return first;
+        return vec![first];
     }
-    assert_eq!(findings_of(&mut python), first, "the second implementation disagrees with the first");
+    let mut second = Command::new("python3");
+    second.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/verify/verify.py"));
+    second.args([&[bundle], &arguments[2..]].concat());
+    vec![first, second]
+}
+
+/// Verifies a bundle with both implementations, which must agree.
+pub(crate) fn verify(scene: &Scene, bundle: &str, trust: &str, more: &[&str]) -> Outcome {
+    let mut outcomes: Vec<_> = both(scene, bundle, trust, more).iter_mut().map(findings_of).collect();
+    let first = outcomes.remove(0);
+    assert!(outcomes.iter().all(|second| *second == first), "the implementations disagree: {first:?}, {outcomes:?}");
     first
 }
 
@@ -102,6 +110,24 @@ async fn only_its_owner_can_read_a_bundle() {
     for entry in tar.entries().unwrap() {
         assert_eq!(entry.unwrap().header().mode().unwrap(), 0o600);
     }
+}
+
+#[tokio::test]
+async fn a_bundle_without_events_is_an_error() {
+    let scene = Scene::start().await;
+    let trust = trust(&scene);
+    let bundle = export(&scene, &["--tenant", "acme"], "bundle");
+    std::fs::write(scene.path("bundle/events.jsonl"), "").unwrap();
+    for mut verify in both(&scene, &bundle, &trust, &[]) {
+        let output = verify.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains("nothing to verify"), "{said}");
+    }
+    // The tiles of a whole log show that events are missing.
+    let bundle = export(&scene, &["--all"], "whole");
+    std::fs::write(scene.path("whole/events.jsonl"), "").unwrap();
+    let (found, code) = verify(&scene, &bundle, &trust, &[]);
+    assert_eq!((found.len() as u64, code), (SIZE, 3), "{found:?}");
 }
 
 #[tokio::test]

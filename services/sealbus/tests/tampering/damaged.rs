@@ -7,7 +7,7 @@ use std::process::Command;
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
-use crate::bundles::{export, trust};
+use crate::bundles::{both, export, trust};
 use crate::scene::{Scene, findings_in};
 
 /// Number of damaged bundles of each kind. `SEALBUS_DAMAGED=1000` tests more.
@@ -37,12 +37,7 @@ async fn both_implementations_agree_on_damaged_bundles() {
 
 /// Verifies a bundle with both implementations. Returns the findings, unless it cannot be read, and the exit code of each.
 fn verify_with_both(scene: &Scene, bundle: &Path, trust: &str) -> [(Vec<(String, String)>, i32); 2] {
-    let bundle = bundle.display().to_string();
-    let mut first = scene.sealbus(&["verify", "--bundle", &bundle, "--trust", trust, "-o", "json"]);
-    first.env_clear();
-    let mut second = Command::new("python3");
-    second.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/verify/verify.py"));
-    second.args([&bundle, "--trust", trust, "-o", "json"]);
+    let [first, second] = both(scene, &bundle.display().to_string(), trust, &[]).try_into().unwrap();
     [first, second].map(|mut verify| {
         let output = verify.output().unwrap();
         if output.status.code() == Some(1) { (Vec::new(), 1) } else { findings_in(&output) }

@@ -175,4 +175,9 @@ async fn row_39_a_v1_column_changed_or_emptied() {
         scene.expect(&[(verdict, second)]);
         scene.put(&kept).await;
     }
+    // Without any v1 column in the whole plan, the sealed metadata still say that its events carry scheme v1.
+    let empty = "v1_prev_hash = NULL, v1_payload_hash = NULL, v1_signature = NULL";
+    scene.change("other/order-1/1", empty).await;
+    scene.change(second, empty).await;
+    scene.expect(&[("V1_SIGNATURE", "other/order-1/1"), ("V1_SIGNATURE", second)]);
 }

@@ -14,4 +14,5 @@ mod options;
 mod payloads;
 mod plans;
 mod restored;
+mod rows;
 mod scene;

@@ -4,9 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sealbus_core::seal::KeyKind;
 use sealbus_sealer::anchors::Anchor as _;
+use sealbus_testkit::Nats;
 use serde_json::{Value, json};
 
-use crate::scene::{SIZE, Scene, UNTOUCHED, findings_of, row_at};
+use crate::scene::{SIZE, Scene, UNTOUCHED, findings_of, row_at, sealed_by, with_payload};
 
 fn owned(found: &[(&str, &str)]) -> Vec<(String, String)> {
     found.iter().map(|(verdict, place)| ((*verdict).to_owned(), (*place).to_owned())).collect()
@@ -42,6 +43,58 @@ async fn verify_is_limited_to_a_plan_or_a_tenant() {
     );
 }
 
+/// Runs a command that has to fail with exit code 1. Returns what it says.
+fn failure(scene: &Scene, arguments: &[&str]) -> String {
+    let output = scene.sealbus(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[tokio::test]
+async fn a_plan_or_tenant_without_events_is_an_error() {
+    let scene = Scene::start().await;
+    let out = scene.path("bundle").display().to_string();
+    for (scope, name) in [
+        (["--plan", "ordre-1", "--tenant", "acme"].as_slice(), "plan ordre-1 of tenant acme"),
+        (&["--plan", "order-3", "--tenant", "other"], "plan order-3 of tenant other"),
+        (&["--tenant", "acne"], "tenant acne"),
+    ] {
+        for command in [&["verify"][..], &["export", "--out", &out]] {
+            let said = failure(&scene, &[command, scope].concat());
+            assert!(said.contains(&format!("no event of {name}")), "{said}");
+        }
+        assert!(!scene.path("bundle").exists(), "a bundle without the plan was written");
+    }
+    // A plan whose row exists and whose events never had a leaf is as empty.
+    scene.tamper("INSERT INTO sealbus.plans (tenant, plan, partition) VALUES ('acme', 'empty', 0)").await;
+    assert!(failure(&scene, &["verify", "--plan", "empty", "--tenant", "acme"]).contains("no event of plan empty"));
+}
+
+#[tokio::test]
+async fn a_plan_whose_rows_were_deleted_is_found_in_every_scope() {
+    let scene = Scene::start().await;
+    scene.tamper("DELETE FROM sealbus.events WHERE tenant = 'other'").await;
+    let by_place = owned(&[("MISSING_LEAF", "other/order-1/1"), ("MISSING_LEAF", "other/order-1/2")]);
+    assert_eq!(verify(&scene, &["--plan", "order-1", "--tenant", "other"]), (by_place, 3));
+    // Without the row of the plan it is not known of which plan the leaves are.
+    scene.tamper("DELETE FROM sealbus.plans WHERE tenant = 'other'").await;
+    let by_leaf = owned(&[("MISSING_LEAF", "leaf 5"), ("MISSING_LEAF", "leaf 6")]);
+    for scope in [
+        ["--plan", "order-1", "--tenant", "other"].as_slice(),
+        &["--tenant", "other"],
+        &["--plan", "order-3", "--tenant", "acme"],
+    ] {
+        assert_eq!(verify(&scene, scope), (by_leaf.clone(), 3), "{scope:?}");
+    }
+    // The same holds for a queued event, which has no leaf yet.
+    scene
+        .tamper("DELETE FROM sealbus.events WHERE plan_no = (SELECT plan_no FROM sealbus.plans WHERE plan = 'order-2')")
+        .await;
+    scene.tamper("DELETE FROM sealbus.plans WHERE plan = 'order-2'").await;
+    let (found, _) = verify(&scene, &["--plan", "order-3", "--tenant", "acme"]);
+    assert!(found.iter().any(|(verdict, place)| verdict == "MISSING" && place.ends_with("/4")), "{found:?}");
+}
+
 #[tokio::test]
 async fn since_reads_only_later_events() {
     let scene = Scene::start().await;
@@ -69,6 +122,15 @@ async fn since_reads_only_later_events() {
     let found =
         [("EVENT_HASH", "acme/order-1/4"), ("MISSING_LEAF", "acme/order-8/3"), ("PAYLOAD_HASH", "acme/order-8/2")];
     assert_eq!(verify(&scene, &["--all", "--since", &since]), (owned(&found), 3));
+
+    // Seal the predecessor of the first new event again, as someone who has the key can. Its leaf in the log is another.
+    let last = scene.record("acme/order-1/4").await;
+    scene.put(&sealed_by(&scene.ed25519, with_payload(r#"{"n":44}"#, last))).await;
+    let (rewritten, code) = verify(&scene, &["--all", "--since", &since]);
+    assert!(
+        rewritten.contains(&("LEAF_MISMATCH".to_owned(), "acme/order-1/4".to_owned())) && code == 3,
+        "{rewritten:?}"
+    );
 
     // A log that does not continue the checkpoint is inconsistent.
     let mut log = scene.sealed().await;
@@ -133,6 +195,86 @@ async fn without_an_anchor_nothing_is_vouched_for() {
     let refused = scene.sealbus(&["verify", "--all"]).env_remove("SEALBUS_ANCHORS").output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(1) && said.contains("no anchor is configured"), "{said}");
+}
+
+#[tokio::test]
+async fn an_anchor_that_is_missing_or_unreadable_is_reported() {
+    let scene = Scene::start().await;
+    scene.seal_and_anchor().await;
+    let nats = Nats::start().await;
+    let _broker = nats.connect_with_streams().await;
+    let (file, missing) = (scene.path("anchors").display().to_string(), scene.path("elsewhere").display().to_string());
+    let run = |anchors: &str, nats: &str, arguments: &[&str]| {
+        let mut command = scene.sealbus(arguments);
+        command.env("SEALBUS_ANCHORS", anchors).env("SEALBUS_NATS_URL", nats).output().unwrap()
+    };
+    let states = |output: &std::process::Output| {
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let anchors: Vec<_> =
+            report["anchors"].as_array().unwrap().iter().map(|anchor| anchor["state"].clone()).collect();
+        (anchors, output.status.code())
+    };
+    let (unreachable, all) = ("nats://127.0.0.1:1", ["verify", "--all", "-o", "json"]);
+
+    // Both are read: the file has all notes, the stream none.
+    let read = run(&file, &nats.url(), &all);
+    assert_eq!(states(&read), (vec![json!("read"), json!("read")], Some(0)));
+    // One of them is not. The events are still compared with the other one.
+    let unreadable = run(&file, unreachable, &all);
+    assert_eq!(states(&unreadable), (vec![json!("read"), json!("unreadable")], Some(1)));
+    let waived = run(&file, unreachable, &[&all[..], &["--allow-missing-anchors"]].concat());
+    assert_eq!(states(&waived), (vec![json!("read"), json!("unreadable")], Some(0)));
+    let said = run(&file, unreachable, &["verify", "--all"]).stdout;
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("anchor stream SEALBUS_CHECKPOINTS: unreadable: "), "{said}");
+    assert!(said.contains(&format!("anchor file {file}: 3 notes")), "{said}");
+    // A file that does not exist may have been deleted. The stream, which has no note, vouches for nothing.
+    let (states_of_missing, code) = states(&run(&missing, &nats.url(), &all));
+    assert_eq!((states_of_missing, code), (vec![json!("missing"), json!("read")], Some(3)));
+
+    // Export and inspect depend on the anchors too.
+    let out = scene.path("bundle").display().to_string();
+    let export = ["export", "--all", "--out", &out];
+    let refused = run(&file, unreachable, &export);
+    assert!(
+        refused.status.code() == Some(1) && !scene.path("bundle").exists(),
+        "a bundle lacks the notes of an anchor"
+    );
+    assert!(run(&file, unreachable, &[&export[..], &["--allow-missing-anchors"]].concat()).status.success());
+    let id = scene.record("acme/order-1/2").await.header.event_id.to_string();
+    let inspect = ["inspect", &id, "--tenant", "acme"];
+    assert_eq!(run(&file, unreachable, &inspect).status.code(), Some(1));
+    assert_eq!(run(&file, unreachable, &[&inspect[..], &["--allow-missing-anchors"]].concat()).status.code(), Some(0));
+    // A finding is worse than an anchor that is not compared. Without any anchor, nothing is verified.
+    scene.change("acme/order-1/2", "payload = '{}'").await;
+    assert_eq!(run(&file, unreachable, &all).status.code(), Some(3));
+    let refused = run(&missing, unreachable, &all);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        refused.status.code() == Some(1) && said.contains("no anchor can be read") && said.contains("missing"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn control_characters_of_rows_do_not_reach_the_terminal() {
+    let scene = Scene::start().await;
+    scene.tamper("UPDATE sealbus.plans SET plan = E'\\x1b[2J\\n\\u009b31m\\u202e' WHERE plan = 'order-3'").await;
+    scene.change("acme/order-1/2", "kid = E'\\x1b[31m', type = E'a\\x1b[2J'").await;
+    let id = scene
+        .ledger
+        .history()
+        .stored_ids("acme", &[scene.record("acme/order-1/2").await.header.event_id])
+        .await
+        .unwrap();
+    let id = id[0].to_string();
+    for arguments in [&["verify", "--all"][..], &["inspect", &id, "--tenant", "acme"]] {
+        let output = scene.sealbus(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let acts = |character: char| character.is_control() && character != '\n' || character == '\u{202e}';
+        assert!(said.contains('\u{fffd}') && !said.contains(acts), "{said:?}");
+    }
 }
 
 #[tokio::test]

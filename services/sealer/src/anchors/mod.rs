@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sealbus_broker::topology::CHECKPOINTS;
 use sealbus_broker::{Broker, BrokerError, PublishError};
 use sealbus_core::error_chain;
 use sealbus_core::hash::Hash;
@@ -64,6 +63,9 @@ pub enum AnchorError {
 pub struct AnchorStream(Broker);
 
 impl AnchorStream {
+    /// The name for operators.
+    pub const NAME: &str = "stream SEALBUS_CHECKPOINTS";
+
     /// Returns the anchor on a broker.
     pub fn new(broker: Broker) -> Self {
         Self(broker)
@@ -73,7 +75,7 @@ impl AnchorStream {
 #[async_trait]
 impl Anchor for AnchorStream {
     fn name(&self) -> String {
-        format!("stream {CHECKPOINTS}")
+        Self::NAME.to_owned()
     }
 
     async fn keep(&self, note: &Note) -> Result<(), AnchorError> {

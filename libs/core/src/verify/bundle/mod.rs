@@ -15,4 +15,6 @@ mod record;
 
 pub use self::path::{BundlePath, find_tile};
 pub use self::readers::{EventLines, LineError, ReceiptError, read_receipt};
-pub use self::record::{BundledRecord, Content, MAX_LINE_BYTES, RecordError, read_record, write_record};
+pub use self::record::{
+    BundledRecord, Content, MAX_LINE_BYTES, RecordError, read_record, write_malformed, write_record,
+};

@@ -2,7 +2,7 @@
 
 use serde::Serializer;
 use serde::ser::SerializeMap;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::canonical::{self, Limits, Refused};
 use crate::event::{Header, MAX_SEQ, PayloadMode, Record, V1, plain_uuid};
@@ -197,6 +197,13 @@ pub fn write_record(record: &Record, proof: Option<&str>) -> String {
     let written = write_members(record, proof, &mut serde_json::Serializer::new(&mut line));
     written.expect("every member of a record has a JSON form");
     String::from_utf8(line).expect("JSON is UTF-8")
+}
+
+/// Writes the line of an event whose record cannot be written, because its row is malformed or too long. The line has none of
+/// the other members, so that a verifier reports FORMAT at its place. `event_hash` and `log_index` are the stored values, if
+/// they are valid: the next record links to this one, and the leaf is claimed.
+pub fn write_malformed(tenant: &str, plan: &str, seq: u64, event_hash: Option<Hash>, log_index: Option<u64>) -> String {
+    json!({ "tenant": tenant, "plan": plan, "seq": seq, "event_hash": event_hash, "log_index": log_index }).to_string()
 }
 
 /// Writes the members in the order of `docs/spec/integrity.md#bundle-record`.

@@ -119,12 +119,18 @@ impl Hub {
         }
         let (names, feeds): (Vec<_>, Vec<_>) = plans.into_iter().unzip();
         let heads = self.ledger.history().heads(&names).await?;
+        let mut polled = Ok(());
         for (((tenant, plan), feed), head) in names.iter().zip(feeds).zip(heads) {
-            if head >= feed.next() {
-                self.poll_plan(tenant, plan, &feed, head).await?;
+            if head < feed.next() {
+                continue;
+            }
+            match self.poll_plan(tenant, plan, &feed, head).await {
+                // The streams of other plans go on.
+                Err(error @ LedgerError::Unreadable { .. }) => polled = Err(error),
+                other => other?,
             }
         }
-        Ok(())
+        polled
     }
 
     async fn poll_log(&self, feed: &Feed) -> Result<(), LedgerError> {
@@ -133,6 +139,8 @@ impl Hub {
             let is_last = page.next.is_none();
             for record in page.records {
                 if let Some(index) = record.log_index {
+                    // An event that the ledger lacks, or that is invalid, leaves a hole. Later events do not wait for it.
+                    feed.skip_to(index);
                     feed.push(index, Arc::new(record));
                 }
             }

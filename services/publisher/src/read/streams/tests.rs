@@ -224,3 +224,42 @@ async fn an_invalid_position_is_refused() {
     let request = publisher.request_as(Method::GET, LOG, "acme").header("last-event-id", "x");
     send(request.timeout(Duration::from_mins(1))).await.assert_field_problem("invalid_field", "Last-Event-ID", "type");
 }
+
+#[tokio::test]
+async fn a_damaged_event_does_not_stop_the_streams_of_the_log_and_of_other_plans() {
+    let postgres = Postgres::start().await;
+    let publisher = Publisher::on(create_ledger(&postgres).await, |_| {}).await;
+    let publish_to =
+        async |plan: &str| publisher.publish(plan, &json!([{ "type": "any.a" }, { "type": "any.b" }])).await;
+    let tamper = async |sql: String| postgres.admin(&format!("SET session_replication_role = replica; {sql}")).await;
+    // Leaf 0 is the signing key's. Damage leaf 2, of plan q, and delete leaf 3, of plan r.
+    publish_to("q").await;
+    publish_to("r").await;
+    publisher.seal().await;
+    let leaf = |index: u64| {
+        format!("(plan_no, seq) = (SELECT plan_no, seq FROM sealbus.log_leaves WHERE leaf_index = {index})")
+    };
+    let mut from_start = publisher.stream(LOG, "auditor", Some(0)).await;
+    assert_eq!(from_start.ids(1).await, [1]);
+    tamper(format!("UPDATE sealbus.events SET recorded = 'infinity' WHERE {}", leaf(2))).await;
+    tamper(format!("DELETE FROM sealbus.events WHERE {}", leaf(3))).await;
+
+    // A stream that reads the ledger passes over both.
+    let mut from_history = publisher.stream(LOG, "auditor", Some(0)).await;
+    assert_eq!(from_history.ids(2).await, [1, 4]);
+    let page = publisher.get("/v1/events?from_index=1&limit=2", "auditor").await.body;
+    let indexes: Vec<_> =
+        page["events"].as_array().unwrap().iter().map(|event| event["log_index"].as_u64().unwrap()).collect();
+    assert_eq!(indexes, [1, 4], "{page}");
+
+    // Streams that follow the ledger go on: of the log, and of another plan beside the damaged one.
+    let _damaged = publisher.stream("/v1/plans/q/events/stream", "acme", Some(0)).await;
+    let mut other = publisher.stream(PLAN, "acme", Some(0)).await;
+    publish(&publisher, 2).await;
+    tamper(format!("UPDATE sealbus.events SET recorded = '-infinity' WHERE {}", leaf(4))).await;
+    publisher.seal().await;
+    publish(&publisher, 1).await;
+    publisher.seal().await;
+    assert_eq!(other.ids(3).await, [1, 2, 3]);
+    assert_eq!(from_history.ids(3).await, [5, 6, 7]);
+}

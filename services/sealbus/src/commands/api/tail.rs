@@ -1,12 +1,12 @@
 //! `sealbus tail`: prints events as they are stored or sealed.
 
 use futures::{StreamExt, TryStreamExt};
-use sealbus_client::Scope;
+use sealbus_client::{Event, Scope};
 use sealbus_runtime::lifecycle::shutdown_on_signals;
 
 use super::{ApiTenantArgs, client};
 use crate::failure::Failure;
-use crate::output::{Output, print};
+use crate::output::{Output, print, printable};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -31,10 +31,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         match args.output {
             Output::Json => print(serde_json::to_string(&event)?)?,
             Output::Table => {
-                print(format_args!(
-                    "{}  {}/{}  {}  {}",
-                    event.recorded_at, event.plan, event.seq, event.event_type, event.data
-                ))?;
+                let Event { recorded_at, plan, seq, event_type, data, .. } = event;
+                print(printable(&format!("{recorded_at}  {plan}/{seq}  {event_type}  {data}")))?;
             }
         }
     }

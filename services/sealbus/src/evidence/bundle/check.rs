@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use sealbus_core::event::Record;
 use sealbus_core::verify::bundle::{BundlePath, BundledRecord, Content, EventLines, MAX_LINE_BYTES, find_tile};
-use sealbus_core::verify::{ChainCheck, CheckedLog, Notes, Report, Trust, UnansweredReceipts};
+use sealbus_core::verify::{ChainCheck, CheckedLog, LeafEvidence, Notes, Report, Trust, UnansweredReceipts};
 
 use super::Source;
 use crate::evidence::pins::Pins;
@@ -17,8 +17,8 @@ use crate::failure::Failure;
 /// there is a limit. `on_read` is called with the number of bytes after each record.
 ///
 /// The records are read twice: first for what has to be known about all plans, then to be checked. So one record is in memory
-/// at a time, in addition to what `sealbus_core::verify` keeps. It fails only if the bundle cannot be read: what is wrong with
-/// it is a finding of the report.
+/// at a time, in addition to what `sealbus_core::verify` keeps. It fails only if the bundle cannot be read, or has no event and
+/// nothing shows that one is missing: what is wrong with it is a finding of the report.
 pub(crate) fn verify(
     bundle: &Source,
     pins: &Pins,
@@ -54,7 +54,10 @@ pub(crate) fn verify(
         }
         let Some((_, check)) = &mut current else { continue };
         report.add(match content {
-            Content::Record(record, proof) => check.next(&record, proof.as_deref(), None),
+            Content::Record(record, proof) => {
+                let leaf = proof.as_deref().map_or(LeafEvidence::None, LeafEvidence::Proof);
+                check.next(&record, leaf, None)
+            }
             Content::Malformed { event_hash, log_index, fault } => {
                 check.next_malformed(seq, event_hash, log_index, &fault)
             }
@@ -66,6 +69,9 @@ pub(crate) fn verify(
     }
     log.unclaimed().for_each(|index| report.add_unclaimed(index, None));
     report.add(unanswered.missing());
+    if report.events == 0 && !report.has_missing_event() {
+        return Err(Failure::new("the bundle has no event: there is nothing to verify"));
+    }
     Ok(report)
 }
 

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Take};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use sealbus_core::verify::bundle::BundlePath;
 
 use crate::failure::{Context as _, Failure};
@@ -21,15 +22,41 @@ pub(crate) struct Source(BTreeMap<BundlePath, Place>);
 #[derive(Debug)]
 struct Place {
     path: PathBuf,
+    /// Whether the path may be a link, which it may only if the caller named it.
+    follow: Follow,
     offset: u64,
     length: u64,
+}
+
+/// What happens with a symbolic link.
+#[derive(Clone, Copy, Debug)]
+enum Follow {
+    /// The file that it points to is opened.
+    Links,
+    /// It is refused.
+    Nothing,
+}
+
+/// Opens a regular file. Does not wait for the other end of a pipe, as opening one does otherwise.
+fn open_file(path: &Path, follow: Follow) -> io::Result<File> {
+    let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    if matches!(follow, Follow::Nothing) {
+        flags |= OFlags::NOFOLLOW;
+    }
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular(path)) }
+}
+
+fn not_regular(path: &Path) -> io::Error {
+    io::Error::other(format!("{} is not a regular file", path.display()))
 }
 
 impl Source {
     /// Lists the files of a bundle: of a folder if the path is one, otherwise of a tar.
     ///
     /// # Errors
-    /// The path cannot be read, a file appears twice in the tar, or `events.jsonl` is missing.
+    /// The path cannot be read, a folder has something other than regular files and folders, a file appears twice in the tar, or
+    /// `events.jsonl` is missing.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let mut files = BTreeMap::new();
         let listed = if path.is_dir() { list_folder(path, "", &mut files) } else { list_tar(path, &mut files) };
@@ -72,7 +99,7 @@ impl Source {
 impl Place {
     fn open(&self) -> Result<Take<File>, Failure> {
         let what = format!("cannot read {}", self.path.display());
-        let mut file = File::open(&self.path).context(&what)?;
+        let mut file = open_file(&self.path, self.follow).context(&what)?;
         file.seek(SeekFrom::Start(self.offset)).context(&what)?;
         Ok(file.take(self.length))
     }
@@ -81,21 +108,26 @@ impl Place {
 /// Lists the files in a folder and its subfolders. `prefix` is the folder's path in the bundle.
 fn list_folder(folder: &Path, prefix: &str, files: &mut BTreeMap<BundlePath, Place>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
+        let entry = entry?;
+        // Neither this nor the metadata of an entry follows a link, which could lead out of the bundle or back into it.
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if !kind.is_dir() && !kind.is_file() {
+            return Err(not_regular(&path));
+        }
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
         let name = format!("{prefix}{name}");
-        if path.is_dir() {
+        if kind.is_dir() {
             list_folder(&path, &format!("{name}/"), files)?;
         } else if let Some(file) = BundlePath::parse(&name) {
-            let length = fs::metadata(&path)?.len();
-            files.insert(file, Place { path, offset: 0, length });
+            let length = entry.metadata()?.len();
+            files.insert(file, Place { path, follow: Follow::Nothing, offset: 0, length });
         }
     }
     Ok(())
 }
 
 fn list_tar(path: &Path, files: &mut BTreeMap<BundlePath, Place>) -> io::Result<()> {
-    let mut tar = tar::Archive::new(File::open(path)?);
+    let mut tar = tar::Archive::new(open_file(path, Follow::Links)?);
     for entry in tar.entries_with_seek()? {
         let entry = entry?;
         if !entry.header().entry_type().is_file() {
@@ -103,7 +135,8 @@ fn list_tar(path: &Path, files: &mut BTreeMap<BundlePath, Place>) -> io::Result<
         }
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let Some(file) = BundlePath::parse(name.strip_prefix("./").unwrap_or(&name)) else { continue };
-        let place = Place { path: path.to_owned(), offset: entry.raw_file_position(), length: entry.size() };
+        let follow = Follow::Links;
+        let place = Place { path: path.to_owned(), follow, offset: entry.raw_file_position(), length: entry.size() };
         if files.insert(file, place).is_some() {
             return Err(io::Error::other(format!("{name} appears twice in the tar")));
         }
@@ -139,6 +172,47 @@ mod tests {
         assert_eq!(read("tile/0/000.p/1"), Some(tile.to_vec()));
         assert_eq!(read("events.jsonl"), Some(b"{}\n".to_vec()));
         assert_eq!(read("checkpoint"), None);
+    }
+
+    #[test]
+    fn links_and_pipes_are_refused() {
+        use std::os::unix::fs::symlink;
+
+        let folder = tempfile::tempdir().unwrap();
+        let outside = folder.path().join("outside");
+        fs::write(&outside, "").unwrap();
+        let refused = |make: &dyn Fn(&Path)| {
+            let bundle = tempfile::tempdir_in(folder.path()).unwrap();
+            fs::write(bundle.path().join("events.jsonl"), "").unwrap();
+            fs::create_dir(bundle.path().join("anchors")).unwrap();
+            assert!(Source::open(bundle.path()).is_ok());
+            make(bundle.path());
+            let message = Source::open(bundle.path()).unwrap_err().message;
+            assert!(message.contains("is not a regular file"), "{message}");
+        };
+        let pipe = |path: &Path| {
+            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        };
+        refused(&|bundle| symlink(bundle, bundle.join("anchors/loop")).unwrap());
+        refused(&|bundle| symlink(".", bundle.join("tile")).unwrap());
+        refused(&|bundle| symlink(&outside, bundle.join("checkpoint")).unwrap());
+        refused(&|bundle| pipe(&bundle.join("anchors/0")));
+        refused(&|bundle| {
+            let events = bundle.join("events.jsonl");
+            fs::remove_file(&events).unwrap();
+            pipe(&events);
+        });
+        // A pipe in place of a tar, and a file that was exchanged after the folder was listed.
+        let path = folder.path().join("b.tar");
+        pipe(&path);
+        assert!(Source::open(&path).unwrap_err().message.contains("is not a regular file"));
+        let bundle = tempfile::tempdir().unwrap();
+        let events = bundle.path().join("events.jsonl");
+        fs::write(&events, "").unwrap();
+        let source = Source::open(bundle.path()).unwrap();
+        fs::remove_file(&events).unwrap();
+        symlink(&outside, &events).unwrap();
+        source.events().unwrap_err();
     }
 
     #[test]

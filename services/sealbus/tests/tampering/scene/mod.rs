@@ -169,8 +169,8 @@ impl Scene {
 
     /// Returns all records by place.
     pub(crate) async fn records(&self) -> BTreeMap<String, Record> {
-        let records: Vec<Record> = self.ledger.history().records(&Scope::Everything).try_collect().await.unwrap();
-        records.into_iter().map(|record| (place(&record), record)).collect()
+        let events: Vec<_> = self.ledger.history().exported(&Scope::Everything).try_collect().await.unwrap();
+        events.into_iter().map(|event| *event.record.unwrap()).map(|record| (place(&record), record)).collect()
     }
 
     pub(crate) async fn record(&self, place: &str) -> Record {

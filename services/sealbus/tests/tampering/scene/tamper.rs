@@ -5,6 +5,7 @@ use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::merkle::leaf_hash;
 use sealbus_core::log::note::Note;
 use sealbus_core::log::tile::{EdgeTiles, TileKind};
+use sealbus_core::partition::PlanKey;
 use sealbus_sealer::anchors::Anchor as _;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -31,8 +32,11 @@ impl Scene {
     pub(crate) async fn put(&self, record: &Record) {
         let (header, v1) = (&record.header, record.v1.as_ref());
         let mut connection = self.connect().await;
-        let add_plan = "INSERT INTO sealbus.plans (tenant, plan, partition) VALUES ($1, $2, 0) ON CONFLICT DO NOTHING";
-        sqlx::query(add_plan).bind(&header.tenant).bind(&header.plan).execute(&mut connection).await.unwrap();
+        let add_plan = "INSERT INTO sealbus.plans (tenant, plan, partition) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+        let partition = PlanKey::of(&header.tenant, &header.plan).partition(self.ledger.deployment().partitions);
+        let add_plan =
+            sqlx::query(add_plan).bind(&header.tenant).bind(&header.plan).bind(i32::try_from(partition).unwrap());
+        add_plan.execute(&mut connection).await.unwrap();
         let clear = format!("DELETE FROM sealbus.events WHERE {}", row_at(&place(record)));
         sqlx::query(AssertSqlSafe(clear)).execute(&mut connection).await.unwrap();
         let insert =
