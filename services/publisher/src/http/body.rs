@@ -108,7 +108,7 @@ impl BodyReader {
             ));
         }
         // Each event begins with a brace.
-        let events = bytes.iter().filter(|byte| **byte == b'{').count().min(MAX_EVENTS);
+        let events = (bytes[..].split(|byte| *byte == b'{').count() - 1).min(MAX_EVENTS);
         self.hold(received * MEMORY_PER_BYTE + events * MEMORY_PER_EVENT, memory).await?;
         Ok(bytes.freeze())
     }
