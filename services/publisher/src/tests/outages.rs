@@ -142,3 +142,23 @@ async fn a_publisher_with_a_malformed_token_file_does_not_start() {
     let error = error_chain(&ended.expect("the publisher panicked").expect_err("the token file was accepted"));
     assert!(error.contains("tokens.json") && error.contains("missing field `sha256`"), "{error}");
 }
+
+/// After a failover the positions of a stream may be those of other events, so that it must not go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_end_when_the_database_was_replaced_and_publishing_waits_for_an_operator() {
+    let mut postgres = Postgres::own_cluster().await;
+    let publisher = Publisher::on(create_ledger(&postgres).await, |_| {}).await;
+    let event = json!({ "type": "any.a" });
+    assert_eq!(publisher.publish("p", &event).await.status, 201);
+    postgres.leave_standby_behind().await;
+    eventually("publishing works after the restart", async || publisher.publish("p", &event).await.status == 201).await;
+    let mut stream = publisher.stream("/v1/plans/p/events/stream?after=0", "acme", None).await;
+    assert!(stream.next().await.is_some());
+    postgres.fail_over().await;
+
+    let refused = publisher.publish("p", &event).await;
+    let problem = refused.assert_problem("ledger_failover");
+    assert_eq!((refused.status, problem["ids"].as_array().map(Vec::len)), (503, Some(1)));
+    while stream.next().await.is_some() {}
+    assert_eq!(publisher.get("/v1/plans/p/events", "acme").await.status, 200);
+}

@@ -1,6 +1,7 @@
 //! The task that feeds all streams of a replica.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub(crate) struct Hub {
     /// The memory of all feeds.
     memory: Budget,
     feeds: Mutex<HashMap<Source, Weak<Feed>>>,
+    /// The history of the database server that the feeds are of, as a number of changes.
+    history: AtomicU64,
     /// Notified when a feed is created.
     feed_added: Notify,
 }
@@ -51,7 +54,8 @@ pub(crate) struct Hub {
 impl Hub {
     /// Creates a hub without feeds. The tenants share the memory of all feeds.
     pub(crate) fn new(ledger: Ledger, memory: Budget) -> Self {
-        Self { ledger, memory, feeds: Mutex::new(HashMap::new()), feed_added: Notify::new() }
+        let history = AtomicU64::new(ledger.server_history().changes());
+        Self { ledger, memory, feeds: Mutex::new(HashMap::new()), history, feed_added: Notify::new() }
     }
 
     /// Returns the feed of a source, and the position of the next event that the source will get.
@@ -62,6 +66,7 @@ impl Hub {
             }
             Source::Log => self.ledger.log().size().await?,
         };
+        self.forget_other_history();
         let mut feeds = self.feeds();
         let feed = feeds.get(source).and_then(Weak::upgrade).unwrap_or_else(|| {
             let feed = Arc::new(Feed::new(next, self.memory.clone(), source.owner()));
@@ -106,7 +111,17 @@ impl Hub {
         }
     }
 
+    /// Drops all feeds if the database server has another history than before: it may lack events that the feeds have passed, and
+    /// have others in their places. The streams of these feeds end.
+    fn forget_other_history(&self) {
+        let now = self.ledger.server_history().changes();
+        if self.history.swap(now, Ordering::Relaxed) != now {
+            self.feeds().clear();
+        }
+    }
+
     async fn poll(&self) -> Result<(), LedgerError> {
+        self.forget_other_history();
         let mut plans = Vec::new();
         for (source, feed) in self.live_feeds() {
             match source {

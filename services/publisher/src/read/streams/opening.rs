@@ -64,11 +64,13 @@ impl Streams {
         caller: &Caller,
         connection: Connection,
         place: Reservation,
+        history: u64,
     ) -> OpenStream {
         let open = OpenStream {
             token: Arc::clone(&caller.token),
             ended: CancellationToken::new(),
             streams: Arc::clone(self),
+            history,
             id: self.open.next_id.fetch_add(1, Ordering::Relaxed),
             _place: place,
             _counted: Counted::new(&self.metrics.streams),
@@ -118,6 +120,8 @@ pub(super) struct OpenStream {
     /// Fires when the stream ends because its token is no longer valid.
     pub ended: CancellationToken,
     pub streams: Arc<Streams>,
+    /// The history of the database server at the start, as a number of changes. The stream ends when it changes.
+    pub history: u64,
     id: u64,
     _place: Reservation,
     _counted: Counted,

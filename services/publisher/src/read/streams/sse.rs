@@ -49,6 +49,7 @@ impl Streams {
         let place = self.places.try_reserve(&caller.token.name, 1).map_err(|_| {
             Problem::new(ErrorKind::Overloaded, "this replica has no further stream for this token; retry later")
         })?;
+        let history = self.ledger.server_history().changes();
         let (feed, next) = self.hub.follow(&source).await?;
         if after.is_some_and(|after| after > 0 && after >= next) {
             let detail =
@@ -56,7 +57,7 @@ impl Streams {
             return Err(Problem::new(ErrorKind::InvalidCursor, detail));
         }
         let position = after.map_or(next, |after| after + 1);
-        let open = self.register(caller, connection, place);
+        let open = self.register(caller, connection, place, history);
         let stream = Stream::new(open, source, tenants, feed, position);
         // A client that loses the stream before its first event reconnects with this id, and so resumes at the start of the
         // stream. A stream of an empty log has no position to name.
@@ -195,8 +196,11 @@ impl Stream {
     }
 
     fn is_over(&self) -> bool {
-        let OpenStream { streams, token, ended, .. } = &self.open;
-        streams.shutdown.is_cancelled() || ended.is_cancelled() || !streams.tokens.is_still_valid(token)
+        let OpenStream { streams, token, ended, history, .. } = &self.open;
+        streams.shutdown.is_cancelled()
+            || ended.is_cancelled()
+            || !streams.tokens.is_still_valid(token)
+            || streams.ledger.server_history().changes() != *history
     }
 
     /// Waits for new events, the end of the stream or the next heartbeat. Returns the heartbeat if it is due.
