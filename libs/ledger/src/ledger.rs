@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use crate::connections::{ConnectionSettings, Connections, Lane};
+use crate::connections::{ConnectionSettings, Connections, Lane, LaneUsage};
 use crate::data_keys::DataKeys;
 use crate::delivery::dead_letters::DeadLetters;
 use crate::delivery::floors::Floors;
@@ -83,6 +83,16 @@ impl Ledger {
     /// Closes all connections. Waits for those in use.
     pub async fn close(&self) {
         self.connections.close().await;
+    }
+
+    /// Returns how the connections of each lane are used now, with the name of the lane.
+    pub fn connection_usage(&self) -> [(&'static str, LaneUsage); 5] {
+        self.connections.lanes().map(|(name, lane)| (name, lane.usage()))
+    }
+
+    /// Returns how often an operation of this process has found the database unreachable, or found another server.
+    pub fn outages(&self) -> u64 {
+        self.connections.outages()
     }
 
     /// Returns the connections for transactions in which the effect of a handler and its position commit together.

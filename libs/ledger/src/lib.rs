@@ -41,7 +41,7 @@ pub mod schema;
 pub mod server_history;
 pub mod verification;
 
-pub use crate::connections::{ConnectionSettings, Lane};
+pub use crate::connections::{ConnectionSettings, Lane, LaneUsage};
 pub use crate::error::{LedgerError, OpenError};
 pub use crate::ledger::{Deployment, Ledger};
 pub use crate::schema::{Creation, EXPECTED_MIGRATION, check_migration, create, migrate};

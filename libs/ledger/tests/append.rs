@@ -207,12 +207,17 @@ async fn a_locked_plan_does_not_delay_other_plans() {
         appender.append(call("acme", &format!("free-{n}"), vec![draft(n)])).await.unwrap();
     }
     assert!(waiting.iter().all(|call| !call.is_finished()), "a call to the locked plan has finished");
+    let metrics = appender.metrics();
+    assert_eq!(metrics.waiting_events.get(), 10);
+    assert!(metrics.deferrals.get() > 0, "calls to the locked plan were put back");
     sqlx::query("SELECT pg_advisory_unlock($1)").bind(key).execute(&mut blocker).await.unwrap();
     let mut seqs = Vec::new();
     for call in waiting {
         seqs.push(call.await.unwrap().record.header.seq);
     }
     assert_eq!(seqs, (1..=10).collect::<Vec<_>>());
+    assert!(metrics.alone.get() > 0, "a call to the locked plan waited alone");
+    sealbus_testkit::eventually_eq("the waiting events", 0, async || metrics.waiting_events.get()).await;
 }
 
 #[tokio::test]
@@ -243,8 +248,9 @@ async fn a_commit_that_a_standby_may_lack_is_not_acknowledged() {
         let (appender, event) = (appender.clone(), event.clone());
         tokio::spawn(async move { appender.append(call("acme", "p", vec![event])).await })
     };
-    // Cancels the commit while it waits for the missing standby.
-    let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    // Cancels the commit while it waits for the missing standby. The renewal of a lease may wait too.
+    let cancel =
+        "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query = 'COMMIT'";
     sealbus_testkit::eventually("the commit's wait for a standby is cancelled", async || {
         test.postgres.count(cancel).await > 0
     })
@@ -254,6 +260,7 @@ async fn a_commit_that_a_standby_may_lack_is_not_acknowledged() {
         matches!(&refused, AppendError::Unavailable(cause) if matches!(**cause, LedgerError::OutcomeUnknown(_))),
         "{refused:?}"
     );
+    assert_eq!(appender.metrics().unknown_outcomes.get(), 1);
     // A repeated call finds the stored event.
     test.postgres.admin("ALTER SYSTEM RESET synchronous_standby_names").await;
     test.postgres.admin("SELECT pg_reload_conf()").await;

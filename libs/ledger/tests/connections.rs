@@ -140,3 +140,35 @@ async fn a_session_does_not_depend_on_defaults_of_the_role() {
         assert_eq!(setting.fetch_one(&mut *effect).await.unwrap(), value, "{name}");
     }
 }
+
+#[tokio::test]
+async fn the_use_of_connections_is_counted() {
+    let test = TestLedger::start().await;
+    let one = ConnectionSettings { effects: 1, deadline: Duration::from_millis(200), ..connection_settings() };
+    let ledger = Ledger::open(&test.postgres.url(), &one).await.unwrap();
+    let effects = || ledger.connection_usage().into_iter().find(|(lane, _)| *lane == "effects").unwrap().1;
+    assert_eq!((effects().max, effects().open, effects().waits), (1, 0, 0));
+
+    // The only connection is lent, and the next caller gets none.
+    let lent = ledger.effects().begin().await.unwrap();
+    assert_eq!((effects().open, effects().idle, effects().waits, effects().failed_waits), (1, 0, 1, 0));
+    assert!(ledger.effects().begin().await.is_err());
+    assert_eq!((effects().waits, effects().failed_waits), (2, 1));
+    assert!(effects().waited >= Duration::from_millis(200), "{:?}", effects().waited);
+
+    // So does one whose statement, not its wait, has the deadline.
+    assert!(sqlx::query("SELECT 1").execute(ledger.effects()).await.is_err());
+    assert_eq!((effects().waits, effects().failed_waits), (3, 2));
+    lent.rollback().await.unwrap();
+    eventually("the connection is idle", async || effects().idle == 1).await;
+}
+
+#[tokio::test]
+async fn outages_are_counted() {
+    let mut test = TestLedger::create(Postgres::own_cluster().await, ORIGIN).await;
+    test.ledger.log().size().await.unwrap();
+    assert_eq!(test.ledger.outages(), 0);
+    test.postgres.kill().await;
+    test.ledger.log().size().await.unwrap_err();
+    assert!(test.ledger.outages() > 0);
+}

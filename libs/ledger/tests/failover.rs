@@ -30,6 +30,7 @@ async fn a_promoted_standby_appends_nothing_until_it_is_confirmed() {
     let LedgerError::OtherHistory { current, confirmed: Some(confirmed) } = &**error else { panic!("{error:?}") };
     assert_eq!((confirmed, &current.system_identifier), (&before, &before.system_identifier));
     assert!(current.timeline > before.timeline, "{current}");
+    assert_eq!(appender.metrics().refused_after_failover.get(), 1);
     let sealed = ledger.log().seal_batch(1_000, &mut SealingState::default(), None).await.unwrap_err();
     assert!(matches!(sealed, LedgerError::OtherHistory { .. }), "{sealed}");
     assert_eq!(ledger.server_history().changes(), 1);

@@ -44,7 +44,7 @@ use crate::app::App;
 pub use crate::auth::TokenFileError;
 use crate::auth::Tokens;
 use crate::http::{AnswerMemory, BodyReader};
-pub use crate::metrics::Metrics;
+pub use crate::metrics::{Metrics, register_appends, register_memory};
 pub use crate::publish::BrokerLink;
 use crate::publish::{Encryption, Publishing, SealWaiting, SealWatch};
 use crate::read::{Hub, OpenStreams, Reading, Streams};

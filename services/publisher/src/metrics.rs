@@ -1,16 +1,22 @@
 //! The publisher's metrics.
 
+use std::fmt;
 use std::time::Duration;
 
 use axum::http::Method;
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 use sealbus_core::error::ErrorKind;
-use sealbus_runtime::telemetry::metrics::{Label, MetricGroup};
+use sealbus_ledger::append::AppendMetrics;
+use sealbus_runtime::memory::Budget;
+use sealbus_runtime::telemetry::metrics::{Label, MetricGroup, encode_labelled};
+
+use crate::Memory;
 
 /// The method of a request, and the pattern of its route, not its path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -86,6 +92,54 @@ impl Metrics {
     /// Counts a publish request with this number of events.
     pub(crate) fn call(&self, events: usize) {
         self.call_events.observe(f64::from(u32::try_from(events).unwrap_or(u32::MAX)));
+    }
+}
+
+/// Registers the metrics of a publisher's appender.
+pub fn register_appends(registry: &mut Registry, appends: &AppendMetrics) {
+    let AppendMetrics { waiting_events, batch_events, deferrals, alone, .. } = appends.clone();
+    let AppendMetrics { lock, transaction, commit, unknown_outcomes, refused_after_failover, .. } = appends.clone();
+    let mut group = MetricGroup::new(registry, "sealbus_append");
+    group.register_with("waiting_events", "Events of calls that wait for a batch or are in one", waiting_events);
+    group.register_with("batch_events", "Events in each batch, with those that were stored already", batch_events);
+    group.register_with("deferrals", "Calls put back because another replica had locked their plan", deferrals);
+    group.register_with("alone", "Batches that waited alone for the lock of their plan", alone);
+    group.register_seconds("lock", "Time until the plans of a batch were locked and their heads read", lock);
+    group.register_seconds("transaction", "Duration of a transaction, also of one that failed", transaction);
+    group.register_seconds("commit", "Duration of a commit", commit);
+    group.register_with(
+        "unknown_outcomes",
+        "Calls answered with ledger_unavailable, whose events may be stored",
+        unknown_outcomes,
+    );
+    group.register_with(
+        "refused_after_failover",
+        "Calls refused because the database has a history that nobody has confirmed",
+        refused_after_failover,
+    );
+}
+
+/// Registers the budgets of what a publisher holds in memory for its clients.
+pub fn register_memory(registry: &mut Registry, memory: &Memory) {
+    let Memory { bodies, queued, seal_waits, answers, feeds } = memory.clone();
+    registry.register_collector(Box::new(Budgets([bodies, queued, seal_waits, answers, feeds])));
+}
+
+/// The budgets of a publisher, read at each scrape.
+#[derive(Debug)]
+struct Budgets([Budget; 5]);
+
+impl Collector for Budgets {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let values = |bytes: fn(&Budget) -> usize| {
+            let gauge = move |budget: &Budget| ConstGauge::new(i64::try_from(bytes(budget)).unwrap_or(i64::MAX));
+            self.0.iter().map(move |budget| (budget.name(), gauge(budget)))
+        };
+        let (reserved, limit) = ("sealbus_publisher_memory_reserved", "sealbus_publisher_memory_limit");
+        let help = "Memory that is reserved for clients, by what it is for";
+        encode_labelled(&mut encoder, (reserved, help, Some(&Unit::Bytes)), "budget", values(Budget::reserved))?;
+        let help = "Memory that can be reserved for clients, by what it is for";
+        encode_labelled(&mut encoder, (limit, help, Some(&Unit::Bytes)), "budget", values(Budget::limit))
     }
 }
 

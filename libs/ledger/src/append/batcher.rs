@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use super::AppendSettings;
 use super::call::{AppendError, Appended, Call, Hint};
 use super::link::Linker;
+use super::metrics::{AppendMetrics, WaitingEvents};
 use super::queue::{Queue, Waiting};
 use super::supervise::restart_on_panic;
 use super::transaction::{Outcome, WarmConnection, run};
@@ -38,6 +39,7 @@ struct Shared {
     /// Signals that a call was queued, that a plan was released, or that the batcher was dropped.
     changed: Notify,
     closed: AtomicBool,
+    metrics: AppendMetrics,
 }
 
 /// The loop of a batcher.
@@ -58,11 +60,13 @@ impl Batcher {
         linker: Arc<Linker>,
         settings: &AppendSettings,
         hints: Option<mpsc::Sender<Vec<Hint>>>,
+        metrics: AppendMetrics,
     ) -> Self {
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue::new(settings.max_waiting_events)),
             changed: Notify::new(),
             closed: AtomicBool::new(false),
+            metrics,
         });
         let alone = Arc::new(Semaphore::new(MAX_ALONE as usize));
         let worker = Worker { shared: shared.clone(), ledger, linker, settings: settings.clone(), hints, alone };
@@ -79,7 +83,8 @@ impl Batcher {
     ) -> Result<Vec<Appended>, AppendError> {
         let (answer, answered) = oneshot::channel();
         let mut caller = WaitingCaller { shared: &self.shared, tenant: Some(call.tenant.clone()) };
-        let waiting = Waiting { call, key, deferrals: 0, answer, _memory: memory };
+        let counted = WaitingEvents::new(&self.shared.metrics.waiting_events, call.events.len());
+        let waiting = Waiting { call, key, deferrals: 0, answer, _held: Box::new((memory, counted)) };
         self.shared.queue().push(waiting)?;
         self.shared.changed.notify_one();
         let answer = answered.await.unwrap_or(Err(AppendError::Stopped));
@@ -156,7 +161,8 @@ impl Worker {
     }
 
     async fn append(&self, warm: &mut WarmConnection, batch: Vec<Waiting>) {
-        let Outcome { hints, busy } = run(&self.ledger, warm, &self.linker, batch, None).await;
+        let metrics = &self.shared.metrics;
+        let Outcome { hints, busy } = run(&self.ledger, warm, &self.linker, metrics, batch, None).await;
         self.hint(hints);
         if !busy.is_empty() {
             self.defer(busy);
@@ -167,6 +173,7 @@ impl Worker {
     fn defer(&self, busy: Vec<Waiting>) {
         let mut again: Vec<Waiting> = Vec::new();
         let mut alone: Vec<(PlanKey, Vec<Waiting>)> = Vec::new();
+        self.shared.metrics.deferrals.inc_by(busy.len() as u64);
         for mut waiting in busy {
             waiting.deferrals += 1;
             let key = waiting.key;
@@ -189,7 +196,10 @@ impl Worker {
                 calls.retain(|waiting| !waiting.is_abandoned());
                 let mut connection = WarmConnection::default();
                 let wait = Some(worker.settings.lock_timeout);
-                let Outcome { hints, busy } = run(&worker.ledger, &mut connection, &worker.linker, calls, wait).await;
+                let metrics = &worker.shared.metrics;
+                metrics.alone.inc();
+                let Outcome { hints, busy } =
+                    run(&worker.ledger, &mut connection, &worker.linker, metrics, calls, wait).await;
                 drop((connection, permit));
                 worker.hint(hints);
                 worker.shared.queue().put_back(busy);

@@ -59,6 +59,7 @@
 //! - `transaction`: one batch in one transaction, and its retries.
 //! - `locks`, `insert`: the statements of the transaction.
 //! - `decide`, `link`: the decision about each call; header, hash and seal of a new event. Both are pure.
+//! - `metrics`: what the appender counts and measures.
 //! - `signing`: whether the key may sign, and the lease that announces who signs with it.
 
 mod batcher;
@@ -67,6 +68,7 @@ mod decide;
 mod insert;
 mod link;
 mod locks;
+mod metrics;
 mod queue;
 mod signing;
 mod supervise;
@@ -89,6 +91,7 @@ pub use self::call::{AppendError, Appended, Call, Draft, Expect, Hint, MAX_EVENT
 use self::insert::{Row, insert};
 use self::link::Linker;
 use self::locks::PlanState;
+pub use self::metrics::AppendMetrics;
 use self::signing::SignerLease;
 pub use self::signing::{KeyRefused, KeyState};
 use crate::pg::Column;
@@ -122,6 +125,7 @@ pub struct AppendSettings {
 pub struct Appender {
     batchers: Arc<[Batcher]>,
     kid: KeyId,
+    metrics: AppendMetrics,
     signer_lease: Arc<SignerLease>,
 }
 
@@ -139,18 +143,24 @@ impl Appender {
         hints: Option<mpsc::Sender<Vec<Hint>>>,
     ) -> Result<Self, OpenError> {
         let linker = Arc::new(Linker::new(ledger.deployment(), keyring, settings.v1_tenants.clone())?);
+        let metrics = AppendMetrics::default();
         let batchers = (0..settings.batchers.max(1))
-            .map(|_| Batcher::start(ledger.clone(), linker.clone(), settings, hints.clone()))
+            .map(|_| Batcher::start(ledger.clone(), linker.clone(), settings, hints.clone(), metrics.clone()))
             .collect();
         let kid = linker.kid().clone();
         let signer_lease =
             Arc::new(SignerLease::start(ledger, &kid, settings.lease_duration, settings.lease_renew_interval));
-        Ok(Self { batchers, kid, signer_lease })
+        Ok(Self { batchers, kid, metrics, signer_lease })
     }
 
     /// Returns the id of the key that seals what is appended.
     pub fn kid(&self) -> &KeyId {
         &self.kid
+    }
+
+    /// Returns the metrics of the appender.
+    pub fn metrics(&self) -> &AppendMetrics {
+        &self.metrics
     }
 
     /// Ends the appender's membership among the signers of its key now, rather than when its lease expires. Used before a

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sealbus_core::error_chain;
 use sealbus_core::event::Record;
@@ -19,6 +19,7 @@ use super::decide::{Known, decide};
 use super::insert::{Row, insert};
 use super::link::Linker;
 use super::locks::{Locked, lock, lock_open_keys};
+use super::metrics::AppendMetrics;
 use super::queue::Waiting;
 use crate::commit::commit;
 use crate::history::record::{into_records, select_records};
@@ -68,12 +69,14 @@ pub(super) async fn run(
     ledger: &Ledger,
     warm: &mut WarmConnection,
     linker: &Linker,
+    metrics: &AppendMetrics,
     calls: Vec<Waiting>,
     lock_timeout: Option<Duration>,
 ) -> Outcome {
     let mut outcome = Outcome::default();
     let mut busy_plans: HashSet<PlanKey> = HashSet::new();
     // A stack, so that the first half runs before the second and the calls of a plan stay in order.
+    metrics.batch(&calls);
     let mut todo = vec![(calls, Retries::default())];
     while let Some((calls, retries)) = todo.pop() {
         let (busy, mut calls): (Vec<_>, Vec<_>) =
@@ -83,8 +86,11 @@ pub(super) async fn run(
             continue;
         }
         let deadline = ledger.appends().deadline() + lock_timeout.unwrap_or_default();
-        let attempt = attempt(ledger, warm, linker, &calls, lock_timeout);
-        let error = match ledger.appends().within_deadline(deadline, attempt).await {
+        let attempt = attempt(ledger, warm, linker, metrics, &calls, lock_timeout);
+        let started = Instant::now();
+        let attempted = ledger.appends().within_deadline(deadline, attempt).await;
+        metrics.transaction.observe(started.elapsed().as_secs_f64());
+        let error = match attempted {
             Ok((answers, hints)) => {
                 outcome.hints.extend(hints);
                 for (waiting, answer) in calls.into_iter().zip(answers) {
@@ -117,6 +123,7 @@ pub(super) async fn run(
                     "append failed; the callers have to retry with the same ids"
                 );
                 let answer = AppendError::from(error);
+                metrics.failed(&answer, calls.len());
                 for waiting in calls {
                     waiting.answer(Err(answer.clone()));
                 }
@@ -174,12 +181,15 @@ async fn attempt(
     ledger: &Ledger,
     warm: &mut WarmConnection,
     linker: &Linker,
+    metrics: &AppendMetrics,
     calls: &[Waiting],
     lock_timeout: Option<Duration>,
 ) -> Result<(Answers, Vec<Hint>), LedgerError> {
     let mut transaction = warm.begin(ledger).await?;
     ledger.server_history().check(&mut transaction).await?;
+    let started = Instant::now();
     let Locked { mut plans, known, now } = lock(&mut transaction, calls, lock_timeout, linker.kid()).await?;
+    metrics.lock.observe(started.elapsed().as_secs_f64());
     let mut known = read_known(ledger, &mut transaction, known).await?;
     let open = lock_open_keys(&mut transaction, calls).await?;
     let indexes: HashMap<(String, String), usize> =
@@ -212,7 +222,9 @@ async fn attempt(
     } else {
         insert(&mut transaction, &mut plans, linker.partitions, rows).await?
     };
+    let started = Instant::now();
     commit(transaction).await?;
+    metrics.commit.observe(started.elapsed().as_secs_f64());
     Ok((answers, hints))
 }
 

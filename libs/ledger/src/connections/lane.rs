@@ -10,9 +10,10 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Describe, Either, Execute, Executor, PgPool, Postgres, SqlSafeStr, SqlStr, Transaction};
+use sqlx::{Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlSafeStr, SqlStr, Transaction};
 use tokio::time::timeout;
 
+use super::usage::{LaneUsage, Waits};
 use super::{Outages, options, pool_options};
 use crate::error::is_unreachable;
 
@@ -27,11 +28,12 @@ pub struct Lane {
     pool: PgPool,
     deadline: Duration,
     outages: Arc<Outages>,
+    waits: Arc<Waits>,
 }
 
 impl Lane {
     pub(super) fn new(pool: PgPool, deadline: Duration, outages: Arc<Outages>) -> Self {
-        Self { pool, deadline, outages }
+        Self { pool, deadline, outages, waits: Arc::default() }
     }
 
     /// Returns a lane to another database than the ledger's, for sinks. Its sessions have the defaults of that database.
@@ -54,19 +56,36 @@ impl Lane {
         self.deadline
     }
 
+    /// Returns how the connections of the lane are used now.
+    pub fn usage(&self) -> LaneUsage {
+        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
+        let (waits, failed_waits, waited) = self.waits.read();
+        // The two numbers are read one after the other, so that more can be idle than were open.
+        let open = self.pool.size().max(idle);
+        LaneUsage { max: self.max_connections(), open, idle, waits, waited, failed_waits }
+    }
+
     /// Lends a connection, for which it waits until the deadline. Dropping it gives it back.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        self.pool.acquire().await.inspect_err(|error| self.report(error))
+        self.lending(self.pool.acquire()).await
     }
 
     /// Begins a transaction. Dropping it rolls it back.
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        self.pool.begin().await.inspect_err(|error| self.report(error))
+        self.lending(self.pool.begin()).await
     }
 
     /// Begins a transaction with these statements, the first of which is BEGIN.
     pub async fn begin_with(&self, statements: impl SqlSafeStr) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        self.pool.begin_with(statements).await.inspect_err(|error| self.report(error))
+        self.lending(self.pool.begin_with(statements)).await
+    }
+
+    /// Counts a wait for a connection, with the BEGIN that it is lent with.
+    async fn lending<T>(&self, lending: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+        let wait = self.waits.begin();
+        let lent = lending.await.inspect_err(|error| self.report(error))?;
+        wait.lent();
+        Ok(lent)
     }
 
     /// Runs an operation of several statements, which must end before the deadline.
@@ -126,8 +145,12 @@ impl Lane {
         ))
     }
 
-    /// Runs one statement within the deadline.
-    async fn statement<T>(self, statement: BoxFuture<'_, Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    /// Lends a connection and runs one statement on it, within the deadline.
+    async fn statement<T>(
+        &self,
+        statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        let statement = async { statement(&mut *self.acquire().await?).await };
         self.within(statement).await.inspect_err(|error| self.report(error))
     }
 }
@@ -140,7 +163,7 @@ impl<'c> Executor<'c> for &'c Lane {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        self.clone().statement(self.pool.execute(query)).boxed()
+        self.statement(async |connection| connection.execute(query).await).boxed()
     }
 
     fn fetch_all<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Vec<PgRow>, sqlx::Error>>
@@ -148,7 +171,7 @@ impl<'c> Executor<'c> for &'c Lane {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        self.clone().statement(self.pool.fetch_all(query)).boxed()
+        self.statement(async |connection| connection.fetch_all(query).await).boxed()
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
@@ -156,7 +179,7 @@ impl<'c> Executor<'c> for &'c Lane {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        self.clone().statement(self.pool.fetch_optional(query)).boxed()
+        self.statement(async |connection| connection.fetch_optional(query).await).boxed()
     }
 
     fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>
@@ -183,13 +206,13 @@ impl<'c> Executor<'c> for &'c Lane {
     where
         'c: 'e,
     {
-        self.clone().statement(self.pool.prepare_with(sql, parameters)).boxed()
+        self.statement(async |connection| connection.prepare_with(sql, parameters).await).boxed()
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
     where
         'c: 'e,
     {
-        self.clone().statement(self.pool.describe(sql)).boxed()
+        self.statement(async |connection| connection.describe(sql).await).boxed()
     }
 }

@@ -21,8 +21,10 @@
 
 mod lane;
 mod session;
+mod usage;
 
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,6 +34,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
 pub use self::lane::Lane;
+pub use self::usage::LaneUsage;
 use crate::OpenError;
 use crate::append::CONNECTIONS_PER_BATCHER;
 use crate::server_history::{self, Observed};
@@ -102,6 +105,7 @@ pub(crate) struct Connections {
     pub probes: Lane,
     /// The history of the server that the connections belong to.
     pub observed: Arc<Observed>,
+    outages: Arc<Outages>,
 }
 
 impl Connections {
@@ -135,14 +139,31 @@ impl Connections {
             effects: lane(settings.effects),
             probes: lane(PROBES),
             observed,
+            outages,
         })
     }
 
     /// Closes all connections. Waits for those that are lent.
     pub(crate) async fn close(&self) {
-        for lane in [&self.appends, &self.reads, &self.background, &self.effects, &self.probes] {
+        for (_, lane) in self.lanes() {
             lane.close().await;
         }
+    }
+
+    /// Returns all lanes with their names.
+    pub(crate) fn lanes(&self) -> [(&'static str, &Lane); 5] {
+        [
+            ("appends", &self.appends),
+            ("reads", &self.reads),
+            ("background", &self.background),
+            ("effects", &self.effects),
+            ("probes", &self.probes),
+        ]
+    }
+
+    /// Returns how often the database was found unreachable, or was found to be another server.
+    pub(crate) fn outages(&self) -> u64 {
+        self.outages.count.load(Ordering::Relaxed)
     }
 }
 
@@ -150,11 +171,14 @@ impl Connections {
 #[derive(Debug, Default)]
 pub(crate) struct Outages {
     last: Mutex<Option<Instant>>,
+    /// How often it was found unreachable, by any operation.
+    count: AtomicU64,
 }
 
 impl Outages {
     /// Records that the database is unreachable now.
     fn begin(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 

@@ -58,6 +58,16 @@ impl Budget {
         Self(Arc::new(Shared { name, limit, state: Mutex::default() }))
     }
 
+    /// Returns what the bytes are for.
+    pub fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    /// Returns the highest number of bytes that can be reserved.
+    pub fn limit(&self) -> usize {
+        self.0.limit
+    }
+
     /// Returns the number of bytes that are reserved. It never exceeds the limit.
     pub fn reserved(&self) -> usize {
         self.0.state().reserved

@@ -3,7 +3,11 @@
 //! Each service declares its metrics in one struct and registers them with a [`MetricGroup`] in the registry of its process,
 //! which the admin listener serves.
 
+use std::fmt;
+
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
 pub use prometheus_client::registry::Registry;
 use prometheus_client::registry::{Metric, Unit};
 
@@ -40,15 +44,43 @@ impl<'a> MetricGroup<'a> {
 
     /// Registers a metric that has no default, such as a histogram.
     pub fn register_with<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
-        self.0.register(name, help, metric.clone());
+        self.0.register(name, help, Described(metric.clone()));
         metric
     }
 
     /// Registers a metric whose values are seconds. Its name gets the suffix `_seconds`.
     pub fn register_seconds<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
-        self.0.register_with_unit(name, help, Unit::Seconds, metric.clone());
+        self.0.register_with_unit(name, help, Unit::Seconds, Described(metric.clone()));
         metric
     }
+}
+
+/// A metric whose name, type and help text are exported also while it has no values, as a family before its first label.
+#[derive(Debug)]
+struct Described<M>(M);
+
+impl<M: EncodeMetric> EncodeMetric for Described<M> {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
+        self.0.encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        self.0.metric_type()
+    }
+}
+
+/// Encodes a metric with one label, in a collector that reads its values at each scrape. `values` are the values of the label,
+/// each with the metric.
+pub fn encode_labelled<M: EncodeMetric>(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help, unit): (&str, &str, Option<&Unit>),
+    label: &'static str,
+    values: impl IntoIterator<Item = (&'static str, M)>,
+) -> fmt::Result {
+    let mut values = values.into_iter().peekable();
+    let Some((_, first)) = values.peek() else { return Ok(()) };
+    let mut metric = encoder.encode_descriptor(name, help, unit, first.metric_type())?;
+    values.try_for_each(|(value, sample)| sample.encode(metric.encode_family(&[(label, value)])?))
 }
 
 /// Returns all metrics of the registry with their current values, in the text format of `OpenMetrics`.
@@ -64,6 +96,7 @@ pub fn exposition(registry: &Registry) -> String {
 #[cfg(test)]
 mod tests {
     use prometheus_client::metrics::counter::Counter;
+    use prometheus_client::metrics::family::Family;
     use prometheus_client::metrics::gauge::Gauge;
 
     use super::*;
@@ -77,6 +110,14 @@ mod tests {
         let text = exposition(&registry);
         assert!(text.contains("\nsealbus_relay_deleted_rows_total 1\n"), "{text}");
         assert!(text.contains("\nsealbus_relay_oldest_age_seconds 3\n"), "{text}");
+    }
+
+    #[test]
+    fn a_family_is_described_before_it_has_values() {
+        let mut registry = Registry::default();
+        MetricGroup::new(&mut registry, "sealbus_relay").register::<Family<Label<String>, Counter>>("hints", "Hints");
+        let text = exposition(&registry);
+        assert_eq!(text, "# HELP sealbus_relay_hints Hints.\n# TYPE sealbus_relay_hints counter\n# EOF\n");
     }
 
     #[test]

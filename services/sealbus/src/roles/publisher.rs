@@ -6,7 +6,9 @@ use std::time::Duration;
 use sealbus_core::request::Limits;
 use sealbus_ledger::append::{Appender, MAX_EVENTS, check_lock_table};
 use sealbus_ledger::{ConnectionSettings, EXPECTED_MIGRATION};
-use sealbus_publisher::{BrokerLink, Config, Memory, Metrics, Resources, health, run};
+use sealbus_publisher::{
+    BrokerLink, Config, Memory, Metrics, Resources, health, register_appends, register_memory, run,
+};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::lifecycle::Stage;
 use sealbus_runtime::memory::bounds;
@@ -70,10 +72,13 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
     let health = Arc::new(health(&ledger, &broker, expected, settings.get(table::CHECK_TIMEOUT), shutdown.clone()));
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);
-    let mut supervisor = wiring::supervisor(settings, health.clone(), registry, shutdown).await?;
-
+    register_memory(&mut registry, &config.memory);
+    wiring::register_connections(&mut registry, &ledger);
     let (hint, hints) = mpsc::channel(HINT_CAPACITY);
     let appender = Appender::start(&ledger, &keyring, &append, Some(hint))?;
+    register_appends(&mut registry, appender.metrics());
+    let mut supervisor = wiring::supervisor(settings, health.clone(), registry, shutdown).await?;
+
     let resources = Resources {
         ledger: ledger.clone(),
         appender: appender.clone(),

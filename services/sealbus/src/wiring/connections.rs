@@ -13,7 +13,7 @@ use sealbus_runtime::settings::{Settings, table};
 use sealbus_runtime::telemetry::metrics::Registry;
 use tokio_util::sync::CancellationToken;
 
-use super::{connections, wait_for_broker, wait_for_ledger};
+use super::{connections, register_connections, wait_for_broker, wait_for_ledger};
 use crate::failure::Failure;
 
 /// How often readiness is polled.
@@ -34,10 +34,11 @@ impl Connections {
         settings: &Settings,
         divide: impl FnOnce(u32, Duration) -> ConnectionSettings,
         client_name: &str,
-        registry: Registry,
+        mut registry: Registry,
         shutdown: CancellationToken,
     ) -> Result<Self, Failure> {
         let ledger = wait_for_ledger(settings, &connections(settings, divide), &shutdown).await?;
+        register_connections(&mut registry, &ledger);
         let broker = wait_for_broker(settings, client_name, &shutdown).await?;
         let probed = broker.clone();
         let health = health(settings, &ledger, &shutdown).with_required("broker", move || {

@@ -8,6 +8,7 @@ mod broker;
 mod connections;
 mod files;
 mod ledger;
+mod ledger_metrics;
 
 pub(crate) use self::begin_log::begin_log;
 pub(crate) use self::broker::{anchors, topology, wait_for_broker};
@@ -18,3 +19,4 @@ pub(crate) use self::files::{
 pub(crate) use self::ledger::{
     append_settings, connections, create_ledger, open_ledger, open_ledger_with, wait_for_ledger, with_appender,
 };
+pub(crate) use self::ledger_metrics::register_connections;

@@ -23,8 +23,8 @@ pub(super) struct Waiting {
     /// The number of batches that found its plan busy.
     pub deferrals: u32,
     pub answer: oneshot::Sender<Result<Vec<Appended>, AppendError>>,
-    /// What the caller wants dropped together with the call.
-    pub _memory: Box<dyn Send + Sync>,
+    /// What is dropped together with the call: memory of the caller, and its events in the gauge of waiting ones.
+    pub _held: Box<dyn Send + Sync>,
 }
 
 impl Waiting {

@@ -34,7 +34,7 @@ fn waiting(tenant: &str, plan: &str, events: usize) -> Waiting {
     let (answer, answered) = oneshot::channel();
     // The caller waits until the test ends.
     std::mem::forget(answered);
-    Waiting { key: PlanKey::of(tenant, plan), call, deferrals: 0, answer, _memory: Box::new(()) }
+    Waiting { key: PlanKey::of(tenant, plan), call, deferrals: 0, answer, _held: Box::new(()) }
 }
 
 /// Returns a call whose caller has gone.
@@ -112,7 +112,7 @@ fn an_abandoned_call_is_not_taken_and_counts_for_nothing() {
 fn abandoned_calls_are_removed_when_they_are_half_of_a_tenants_calls() {
     let mut queue = Queue::new(10_000);
     let held = std::sync::Arc::new(());
-    let holding = |call: Waiting| Waiting { _memory: Box::new(held.clone()), ..call };
+    let holding = |call: Waiting| Waiting { _held: Box::new(held.clone()), ..call };
     for n in 0..100 {
         let call = if n % 2 == 0 { abandoned("a", "p", 1) } else { waiting("a", "p", 1) };
         assert!(queue.push(holding(call)).is_ok());
