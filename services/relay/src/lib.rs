@@ -11,7 +11,7 @@
 //! | `hints` | checks hints, and drops those that the worker has no capacity for | `#relay-3` |
 //! | `known_plans` | remembers which rows a scan need not look at; pure | `#relay-1` |
 //! | `outbox_scan` | reads the outbox | `#relay-3` |
-//! | `outbox_watch` | tells idle workers of rows, and measures the outbox | `#relay-3` |
+//! | `outbox_watch` | tells idle workers of rows, measures the outbox, and counts the partitions without an owner | `#relay-3` |
 //! | `worker::send` | sends events, and awaits each acknowledgement in a task of its own | `#relay-2` |
 //! | `worker::delete` | deletes acknowledged rows, and reports phantoms | `#relay-3`, `#relay-4` |
 //! | `backoff` | pauses a partition whose stream is full, refuses or does not answer | `#relay-pause` |
@@ -164,7 +164,8 @@ impl Relay {
                     config.beacon_retention
                 ),
                 watch.notify_workers(ledger.clone(), config.scan_interval),
-                watch.measure(ledger.clone(), metrics, config.depth_interval),
+                watch.measure(ledger.clone(), metrics.clone(), config.depth_interval),
+                watch.count_unowned(ledger.clone(), metrics, &config),
             )
         };
         tokio::pin!(beside);

@@ -38,8 +38,12 @@ pub struct Metrics {
     pub phantoms: Counter,
     /// Times that a plan was held back.
     pub blocked_plans: Counter,
+    /// Plans that are held back now.
+    pub blocked_now: Gauge,
     /// Partitions whose lease this process owns.
     pub partitions_owned: Gauge,
+    /// Partitions whose lease no process owns.
+    pub partitions_unowned: Gauge,
     hints: Family<Label<HintFate>, Counter>,
     failures: Family<Label<&'static str>, Counter>,
     pub(crate) ack_latency: Histogram,
@@ -58,6 +62,11 @@ impl Metrics {
             phantoms: group.register("phantoms", "Acknowledged events that the ledger does not hold"),
             blocked_plans: group
                 .register("blocked_plans", "Times that a plan was held back because an event of it cannot be sent"),
+            blocked_now: group.register(
+                "blocked_now",
+                "Plans of the owned partitions that are held back now because an event of them cannot be sent",
+            ),
+            partitions_unowned: group.register("partitions_unowned", "Partitions whose lease no relay owns"),
             partitions_owned: group.register("partitions_owned", "Partitions whose lease this process owns"),
             hints: group.register("hints", "Hints, by outcome"),
             failures: group.register("failures", "Messages without an acknowledgement, by cause"),

@@ -5,7 +5,7 @@
 //! that an idle relay makes one statement in each scan interval and not one for each partition.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use sealbus_ledger::Ledger;
 use tokio::sync::Notify;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use crate::Config;
 use crate::metrics::Metrics;
 
 /// What the watch and the worker of a partition tell each other.
@@ -21,13 +22,16 @@ use crate::metrics::Metrics;
 pub(crate) struct PartitionWatch {
     low_water_bound: AtomicI64,
     is_idle: AtomicBool,
+    blocked_plans: AtomicUsize,
     /// Notified when the partition has rows from the low-water bound on.
     pub rows_found: Notify,
 }
 
 impl PartitionWatch {
-    /// Records from which id on the partition may have rows, and whether the worker waits for a notification of them.
-    pub(crate) fn update(&self, low_water_bound: i64, is_idle: bool) {
+    /// Records from which id on the partition may have rows, whether the worker waits for a notification of them, and how many
+    /// plans it holds back.
+    pub(crate) fn update(&self, low_water_bound: i64, is_idle: bool, blocked_plans: usize) {
+        self.blocked_plans.store(blocked_plans, Ordering::Relaxed);
         self.low_water_bound.store(low_water_bound, Ordering::Relaxed);
         self.is_idle.store(is_idle, Ordering::Relaxed);
     }
@@ -76,9 +80,28 @@ impl OutboxWatch {
         let mut ticks = ticks(every);
         loop {
             ticks.tick().await;
-            match ledger.outbox().depth(&bounds(&self.partitions())).await {
+            let partitions = self.partitions();
+            let blocked: usize = partitions.values().map(|watch| watch.blocked_plans.load(Ordering::Relaxed)).sum();
+            metrics.blocked_now.set(i64::try_from(blocked).unwrap_or(i64::MAX));
+            match ledger.outbox().depth(&bounds(&partitions)).await {
                 Ok(depths) => metrics.outbox(&depths),
                 Err(error) => tracing::debug!(error = %error_chain(&error), "the outbox cannot be measured"),
+            }
+        }
+    }
+
+    /// Counts the partitions whose lease no relay owns, at each interval. Never returns.
+    pub(crate) async fn count_unowned(&self, ledger: Ledger, metrics: Metrics, config: &Config) {
+        let mut ticks = ticks(config.depth_interval);
+        loop {
+            ticks.tick().await;
+            match ledger.leases().view(&config.lease_kind, config.lease_duration).await {
+                Ok(view) => {
+                    let unowned =
+                        i64::from(ledger.deployment().partitions) - i64::try_from(view.owned.len()).unwrap_or(0);
+                    metrics.partitions_unowned.set(unowned);
+                }
+                Err(error) => tracing::debug!(error = %error_chain(&error), "the leases cannot be counted"),
             }
         }
     }

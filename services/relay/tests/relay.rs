@@ -109,6 +109,23 @@ async fn relays_divide_the_partitions_and_one_that_stops_gives_its_own_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_partitions_that_no_relay_owns_are_counted() {
+    let world = World::start().await;
+    // Nobody can take the lease of partition 0.
+    let refuse = "CREATE FUNCTION sealbus.skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+        CREATE TRIGGER skip BEFORE INSERT OR UPDATE ON sealbus.leases FOR EACH ROW
+        WHEN (NEW.kind = 'relay' AND NEW.key = '0') EXECUTE FUNCTION sealbus.skip()";
+    world.postgres.admin(refuse).await;
+    let relay = world.relay("a").await;
+    eventually_eq("the partitions of the relay", 7, async || relay.metrics.partitions_owned.get()).await;
+    eventually_eq("the partitions without an owner", 1, async || relay.metrics.partitions_unowned.get()).await;
+
+    world.postgres.admin("DROP TRIGGER skip ON sealbus.leases").await;
+    eventually_eq("the partitions without an owner", 0, async || relay.metrics.partitions_unowned.get()).await;
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_event_is_lost_when_the_broker_crashes() {
     let mut world = World::start().await;
     let relay = world.relay("a").await;
@@ -338,6 +355,7 @@ async fn a_changed_event_holds_its_own_plan_back_until_it_is_restored() {
         relay.metrics.blocked_plans.get() > 0 && world.outbox_rows().await == 2
     })
     .await;
+    eventually_eq("the number of plans held back now", 1, async || relay.metrics.blocked_now.get()).await;
 
     // Hint more events of the plan than fit into memory. Another plan of the partition is still relayed.
     for _ in 0..5 {
@@ -352,6 +370,7 @@ async fn a_changed_event_holds_its_own_plan_back_until_it_is_restored() {
     let seqs = world.seqs().await;
     assert_eq!(seqs["order-0"], (1..=103).collect::<Vec<_>>());
     assert_eq!(seqs[&other], (1..=100).collect::<Vec<_>>());
+    eventually_eq("the number of plans held back now", 0, async || relay.metrics.blocked_now.get()).await;
     relay.stop().await;
 }
 

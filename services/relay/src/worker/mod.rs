@@ -160,7 +160,7 @@ impl Worker {
             let more_to_send = !draining && self.send().await;
             self.start_scan(draining);
             self.start_deletion(draining);
-            self.watch.update(self.low_water.bound(), self.is_idle());
+            self.watch.update(self.low_water.bound(), self.is_idle(), self.blocked.len());
             let may_add = !draining && self.has_capacity();
             let wake = [self.next_wake(draining), drain_until].into_iter().flatten().min();
             tokio::select! {
