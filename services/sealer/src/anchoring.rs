@@ -1,5 +1,6 @@
 //! The loop that has stored checkpoints cosigned by the witnesses, kept by the anchors, and shown to readers.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use sealbus_core::error_chain;
@@ -85,6 +86,8 @@ pub(crate) async fn anchor_checkpoints(
                     doubled.min(config.heartbeat_interval)
                 });
                 resources.metrics.checkpoints.inc();
+                let anchored_now = Some((next.checkpoint.size(), std::time::Instant::now()));
+                *resources.metrics.progress.anchored.lock().unwrap_or_else(PoisonError::into_inner) = anchored_now;
                 anchored.send_if_modified(|newest| {
                     let smaller = newest.as_mut().filter(|newest| newest.checkpoint.size() < next.checkpoint.size());
                     smaller.map(|newest| newest.checkpoint.clone_from(&next.checkpoint)).is_some()

@@ -15,6 +15,7 @@
 //! | `sealing` | the loop of sealing transactions |
 //! | `roots` | the deletion of stored roots between anchored checkpoints |
 //! | `anchoring` | the loop that has stored checkpoints cosigned, anchored and shown to readers |
+//! | `measure` | the measurement of the log and its queue for the metrics |
 //! | [`Witnesses`] | the witnesses of the policy, which cosign checkpoints |
 //! | [`anchors`] | the places that keep checkpoints: a stream and a file |
 
@@ -22,6 +23,7 @@ mod anchoring;
 pub mod anchors;
 mod continuity;
 mod idle;
+mod measure;
 mod metrics;
 mod roots;
 mod sealing;
@@ -60,6 +62,8 @@ pub struct Config {
     pub checkpoint_interval: Duration,
     /// The interval in which the newest checkpoint is signed and anchored again while the log does not grow.
     pub heartbeat_interval: Duration,
+    /// The interval in which the log and its queue are measured for the metrics.
+    pub measure_interval: Duration,
 }
 
 /// The connections, keys and metrics of a sealer.
@@ -96,5 +100,5 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
     };
     let anchoring =
         anchoring::anchor_checkpoints(&config, &resources, stored, roots, anchored, &anchored_sender, &sealing_ended);
-    tokio::join!(sealing, anchoring);
+    tokio::join!(sealing, anchoring, measure::measure(&resources, config.measure_interval, &sealing_ended));
 }

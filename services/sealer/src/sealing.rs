@@ -1,5 +1,6 @@
 //! The loop of sealing transactions.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sealbus_core::error_chain;
@@ -133,6 +134,11 @@ impl<'a> Sealing<'a> {
             return Ok(Next::WhenQueued);
         }
         let sealed = self.seal_batch().await;
+        if let Some(state) = &self.state {
+            let metrics = &self.resources.metrics;
+            metrics.stopped_now.set(i64::try_from(state.stopped_count()).unwrap_or(i64::MAX));
+            metrics.progress.low_water_bound.store(state.low_water_bound(), Ordering::Relaxed);
+        }
         if reads_all {
             let ended = Instant::now();
             self.read_all_at = ended + next_unbounded(self.config.stopped_plan_retry_interval, ended - started);

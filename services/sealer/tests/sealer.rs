@@ -14,6 +14,7 @@ use sealbus_core::log::signer::LogSigner;
 use sealbus_ledger::Ledger;
 use sealbus_ledger::append::Appender;
 use sealbus_runtime::clock::SystemClock;
+use sealbus_runtime::telemetry::metrics::{Registry, exposition};
 use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
 use sealbus_sealer::{Config, Metrics, Resources, run};
 use sealbus_testkit::ledger::append;
@@ -35,6 +36,7 @@ struct Scene {
 
 /// A running sealer.
 struct Sealer {
+    registry: Registry,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
     metrics: Metrics,
@@ -51,6 +53,15 @@ impl Sealer {
     /// Waits until the sealer refuses to sign for this reason.
     async fn refuses(&self, reason: &'static str) {
         eventually(&format!("the sealer refuses: {reason}"), async || self.metrics.refuses(reason)).await;
+    }
+
+    /// Waits until a metric has this value, written as in the text format.
+    async fn shows(&self, metric: &str, value: &str) {
+        let line = format!("{metric} {value}");
+        eventually(&format!("the metrics have {line}"), async || {
+            exposition(&self.registry).lines().any(|shown| shown == line)
+        })
+        .await;
     }
 }
 
@@ -109,9 +120,11 @@ impl Scene {
             stopped_plan_retry_interval: Duration::from_mins(1),
             checkpoint_interval: Duration::from_millis(20),
             heartbeat_interval: Duration::from_millis(200),
+            measure_interval: Duration::from_millis(50),
         };
         change(&mut config);
-        let metrics = Metrics::default();
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
         let resources = Resources {
             ledger: self.ledger().clone(),
             broker: self.broker.clone(),
@@ -122,7 +135,7 @@ impl Scene {
             metrics: metrics.clone(),
         };
         let shutdown = CancellationToken::new();
-        Sealer { task: tokio::spawn(run(config, resources, shutdown.clone())), shutdown, metrics }
+        Sealer { task: tokio::spawn(run(config, resources, shutdown.clone())), shutdown, metrics, registry }
     }
 
     /// Waits until the log has this number of leaves.
@@ -191,6 +204,30 @@ async fn sealed_events_are_signed_anchored_and_shown() {
         assert_eq!((newest.size(), newest.root()), (tree.size, tree.root), "{}", anchor.name());
         scene.assert_roots_are_in_the_ledger(&anchored).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checkpoints_backlog_and_stopped_plans_are_measured() {
+    let scene = Scene::initialised().await;
+    scene.append("order-1", 3).await;
+    let sealer = scene.start_sealer();
+
+    // The ledger's first event and three others. Every checkpoint is renewed by heartbeats.
+    for checkpoint in ["stored", "anchored", "shown"] {
+        sealer.shows(&format!("sealbus_sealer_checkpoint_size{{checkpoint=\"{checkpoint}\"}}"), "4").await;
+    }
+    sealer.shows("sealbus_sealer_queued", "0").await;
+    sealer.shows("sealbus_sealer_stopped_now", "0").await;
+
+    // An event is changed before it is sealed. Its plan is stopped, and the events wait in the queue.
+    let change = "CREATE FUNCTION sealbus.change() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN NEW.actor := ''mallory''; RETURN NEW; END';
+        CREATE TRIGGER change BEFORE INSERT ON sealbus.events FOR EACH ROW EXECUTE FUNCTION sealbus.change()";
+    scene.bus.postgres.admin(change).await;
+    scene.append("order-2", 2).await;
+    sealer.shows("sealbus_sealer_stopped_now", "1").await;
+    sealer.shows("sealbus_sealer_queued", "2").await;
+    sealer.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

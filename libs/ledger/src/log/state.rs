@@ -48,6 +48,16 @@ impl SealingState {
         self.basis.as_ref()
     }
 
+    /// Returns the number of plans that are stopped.
+    pub fn stopped_count(&self) -> usize {
+        self.stopped.len()
+    }
+
+    /// Returns the id from which on the queue has events of plans that are not stopped.
+    pub fn low_water_bound(&self) -> i64 {
+        self.low_water.bound()
+    }
+
     /// Lets the next transaction read the queue from its start, and try stopped plans again.
     pub fn read_all(&mut self) {
         self.stopped.clear();

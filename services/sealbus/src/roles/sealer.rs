@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use sealbus_ledger::ConnectionSettings;
@@ -15,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::Failure;
 use crate::wiring::{self, Connections};
 
+/// How often the log and its queue are measured for the metrics.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(10);
+
 pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
     let mut registry = telemetry::metrics::registry();
     let metrics = Metrics::register(&mut registry);
@@ -27,6 +31,7 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
         stopped_plan_retry_interval: settings.get(table::SEAL_RETRY_INTERVAL),
         checkpoint_interval: settings.get(table::CHECKPOINT_INTERVAL),
         heartbeat_interval: settings.get(table::HEARTBEAT_INTERVAL),
+        measure_interval: MEASURE_INTERVAL,
     };
     let signer = wiring::log_signer(settings, &connections.ledger)?;
     let resources = Resources {

@@ -65,6 +65,7 @@ impl Scene {
             stopped_plan_retry_interval: Duration::from_mins(1),
             checkpoint_interval: Duration::from_millis(20),
             heartbeat_interval: Duration::from_millis(200),
+            measure_interval: Duration::from_secs(10),
         };
         let witnesses = Some(
             Witnesses::new(policy.clone(), &self.signer.verifier_key(), WITNESS_TIMEOUT, Arc::new(SystemClock))

@@ -82,6 +82,7 @@ async fn row_24_database_rolled_back() {
         stopped_plan_retry_interval: Duration::from_mins(1),
         checkpoint_interval: Duration::from_secs(1),
         heartbeat_interval: Duration::from_mins(1),
+        measure_interval: Duration::from_secs(10),
     };
     let sealer = tokio::spawn(sealbus_sealer::run(config, resources, shutdown.clone()));
     eventually("the sealer refuses to sign a log that was rolled back", async || metrics.refuses("rolled_back")).await;
