@@ -69,6 +69,7 @@ mod assignment;
 mod error;
 mod handler;
 mod intake;
+mod measure;
 mod metrics;
 mod plan;
 mod plan_name;
@@ -149,6 +150,7 @@ pub async fn run(
             keep_assignments(Arc::new(context), &held, owner, &ending, work).await
         });
     }
+    tasks.spawn(measure::measure(process.clone(), held.clone(), metrics.clone(), ending.clone()).map(Ok));
     tasks.spawn(sweep::sweep(process.clone(), held.clone(), ending.clone()).map(Ok));
     tasks.spawn(upkeep::watch_sealing(process.clone(), metrics.unsealed_age(), ending.clone()).map(Ok));
     tasks.spawn(upkeep::watch_floors(process.clone(), held.clone(), ending.clone()).map(Ok));

@@ -7,8 +7,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
-use sealbus_runtime::telemetry::metrics;
+use prometheus_client::registry::Registry;
+use sealbus_ledger::delivery::positions::PositionState;
+use sealbus_runtime::telemetry::metrics::{self, MetricGroup};
 
 /// The label `subscription` with its value.
 type Label = metrics::Label<String>;
@@ -27,7 +28,12 @@ type Families = BySubscription<Labelled<Counter>, Labelled<Gauge>, Labelled<Age>
 pub struct Metrics {
     by_subscription: Families,
     unsealed_age: Age,
+    positions: Family<StateLabels, Gauge>,
+    position_age: Family<StateLabels, Age>,
 }
+
+/// A subscription, and a state of its positions.
+type StateLabels = [(&'static str, String); 2];
 
 /// The counters `C`, gauges `G` and `A`, and histogram `H` that exist for each subscription: the families, or the metrics of one
 /// subscription. The help texts in [`Metrics::register`] say what they count.
@@ -49,6 +55,7 @@ pub(crate) struct BySubscription<C, G, A, H> {
     pub missing: C,
     /// Any increase is an alarm.
     pub standing_floors: C,
+    pub standing_floors_now: G,
     pub fenced: C,
     pub assignments: G,
     /// It includes leaves that are too young for the sweep.
@@ -73,12 +80,8 @@ pub(crate) fn add(counter: &Counter, count: usize) {
 impl Metrics {
     /// Registers all metrics.
     pub fn register(registry: &mut Registry) -> Self {
-        let registry = registry.sub_registry_with_prefix("sealbus_consumer");
-        let mut counter = |name: &str, help: &str| {
-            let family = Family::default();
-            registry.register(name, help, family.clone());
-            family
-        };
+        let mut group = MetricGroup::new(registry, "sealbus_consumer");
+        let mut counter = |name: &str, help: &str| group.register::<Family<Label, Counter>>(name, help);
         let by_subscription: Families = BySubscription {
             delivered: counter("delivered", "Events whose handler ran and whose position moved"),
             failed: counter("failed", "Calls of a handler that failed"),
@@ -95,21 +98,41 @@ impl Metrics {
                 "standing_floors",
                 "Checks that found a floor where the last check had found it, below an old leaf",
             ),
+            standing_floors_now: Family::default(),
             fenced: counter("fenced", "Effects undone because the position had moved"),
             assignments: Family::default(),
             floor_age: Family::default(),
             handler_duration: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 18))),
         };
-        let BySubscription { assignments, floor_age, handler_duration, .. } = &by_subscription;
+        let BySubscription { assignments, floor_age, handler_duration, standing_floors_now, .. } = &by_subscription;
         let unsealed_age = Gauge::default();
-        registry.register("shares", "Partitions of subscriptions that this process works on", assignments.clone());
+        let (positions, position_age) = (Family::default(), Family::default());
+        let help = "Floors that the last check found where the check before had found them, below an old leaf";
+        group.register_with("standing_floors_now", help, standing_floors_now.clone());
+        let help = "Plans that are not live now, by state, at most 2000 for each partition";
+        group.register_with("positions", help, positions.clone());
+        let help = "Time since the plan moved that has not moved for longest, by state; 0 without a plan in the state";
+        group.register_seconds("position_age", help, position_age.clone());
+        group.register_with("shares", "Partitions of subscriptions that this process works on", assignments.clone());
         let help = "Age of the oldest leaf at or above the floors; 0 if the floors are above all leaves";
-        registry.register_with_unit("floor_age", help, Unit::Seconds, floor_age.clone());
+        group.register_seconds("floor_age", help, floor_age.clone());
         let help = "Age of the oldest event without a leaf; while sealing is stopped, floors do not move";
-        registry.register_with_unit("unsealed_age", help, Unit::Seconds, unsealed_age.clone());
+        group.register_seconds("unsealed_age", help, unsealed_age.clone());
         let help = "Duration of the calls of handlers";
-        registry.register_with_unit("handler_duration", help, Unit::Seconds, handler_duration.clone());
-        Self { by_subscription, unsealed_age }
+        group.register_seconds("handler_duration", help, handler_duration.clone());
+        Self { by_subscription, unsealed_age, positions, position_age }
+    }
+
+    /// Sets the numbers of positions by subscription and state, and the ages of the oldest in seconds. Subscriptions that are not
+    /// among them are not exported any more.
+    pub(crate) fn set_positions<'a>(&self, states: impl IntoIterator<Item = (&'a str, PositionState, u64, f64)>) {
+        self.positions.clear();
+        self.position_age.clear();
+        for (subscription, state, positions, age) in states {
+            let labels = [("subscription", subscription.to_owned()), ("state", state.as_str().to_owned())];
+            self.positions.get_or_create(&labels).set(i64::try_from(positions).unwrap_or(i64::MAX));
+            self.position_age.get_or_create(&labels).set(age);
+        }
     }
 
     /// Returns the age of the oldest event without a leaf, in seconds.
@@ -135,6 +158,7 @@ impl Metrics {
             refused: counter(&all.refused),
             missing: counter(&all.missing),
             standing_floors: counter(&all.standing_floors),
+            standing_floors_now: all.standing_floors_now.get_or_create_owned(&label),
             fenced: counter(&all.fenced),
             assignments: all.assignments.get_or_create_owned(&label),
             floor_age: all.floor_age.get_or_create_owned(&label),

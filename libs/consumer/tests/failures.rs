@@ -95,6 +95,12 @@ async fn spent_attempts_make_a_dead_letter_that_is_redriven_in_order() {
     bus.reaches("audit", "order-1", PositionState::Dead).await;
     assert_eq!(table.recorder.attempts("order-1", 2), 3);
 
+    // The metrics show one plan in this state, and how long it has been waiting.
+    let dead = r#"{subscription="audit",state="dead"}"#;
+    let shown = async || process.gauge(&format!("sealbus_consumer_positions{dead}"));
+    eventually_eq("the number of dead letters", 1.0, shown).await;
+    assert!(process.gauge(&format!("sealbus_consumer_position_age_seconds{dead}")) > 0.0);
+
     // The ledger has its attempts and errors, and the broker a copy of the event.
     let (subscription, tenant) = (Subscription::parse("audit").unwrap(), Tenant::parse("acme").unwrap());
     let plan = Plan::parse("order-1").unwrap();
@@ -111,6 +117,7 @@ async fn spent_attempts_make_a_dead_letter_that_is_redriven_in_order() {
     bus.command("audit", "order-1", OperatorAction::Redrive).await;
     bus.has_rows("order-1", 1..=5).await;
     bus.reaches("audit", "order-1", PositionState::Live).await;
+    eventually_eq("the number of dead letters", 0.0, shown).await;
     process.stop().await;
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use sealbus_broker::EventMessage;
+use sealbus_consumer::Settings;
 use sealbus_core::event::Record;
 use sealbus_core::partition::PlanKey;
 use sealbus_ledger::delivery::positions::PositionState;
@@ -191,5 +192,26 @@ async fn stopped_sealing_shows_in_the_age_of_unsealed_events() {
     eventually("the age of the oldest unsealed event is above 0", async || age() > 0.0).await;
     bus.seal().await;
     eventually("the age of the oldest unsealed event is 0", async || age() == 0.0).await;
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floors_that_stand_still_are_counted_until_they_move() {
+    let bus = Bus::start().await;
+    let table = Table::create(&bus, 1).await;
+    let settings = Settings { sealing_alarm_age: Duration::from_millis(100), ..sweeping() };
+    let process = bus.consume(subscription("audit"), table.handler(), settings).await;
+    let standing = async || process.gauge(r#"sealbus_consumer_standing_floors_now{subscription="audit"}"#);
+
+    // The database keeps the floors where they are. Sealed events lie above one of them.
+    let refuse = "CREATE FUNCTION sealbus.skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+        CREATE TRIGGER skip BEFORE UPDATE ON sealbus.floors FOR EACH ROW EXECUTE FUNCTION sealbus.skip()";
+    bus.postgres.admin(refuse).await;
+    bus.publish("order-1", &["a.b"; 3]).await;
+    bus.seal().await;
+    eventually("a floor stands still", async || standing().await >= 1.0).await;
+
+    bus.postgres.admin("DROP TRIGGER skip ON sealbus.floors").await;
+    eventually_eq("the number of standing floors", 0.0, standing).await;
     process.stop().await;
 }

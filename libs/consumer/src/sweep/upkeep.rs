@@ -62,11 +62,13 @@ pub(crate) async fn watch_floors(
             }
         };
         let mut now_behind = BTreeMap::new();
+        let mut standing: BTreeMap<i64, i64> = assignments.keys().map(|(number, _)| (*number, 0)).collect();
         for (number, partition, floor) in found {
             let Some(held) = assignments.get(&(number, partition)) else { continue };
             if behind.get(&(number, partition)) == Some(&floor) {
                 let context = &held.assignment.context;
                 context.metrics.standing_floors.inc();
+                *standing.entry(number).or_default() += 1;
                 error!(
                     subscription = &*context.name,
                     partition,
@@ -75,6 +77,9 @@ pub(crate) async fn watch_floors(
                 );
             }
             now_behind.insert((number, partition), floor);
+        }
+        for ((number, _), held) in &assignments {
+            held.assignment.context.metrics.standing_floors_now.set(standing[number]);
         }
         behind = now_behind;
     }

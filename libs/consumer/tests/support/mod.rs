@@ -213,7 +213,7 @@ impl Process {
         self.metric(&counter).map_or(0, |count| count.parse().unwrap())
     }
 
-    /// Returns a gauge without labels.
+    /// Returns a gauge. `name` includes its labels.
     pub(crate) fn gauge(&self, name: &str) -> f64 {
         self.metric(name).map_or(0.0, |value| value.parse().unwrap())
     }

@@ -16,6 +16,7 @@ pub(crate) fn settings() -> Settings {
         lease_duration: Duration::from_secs(2),
         lease_renew_interval: Duration::from_millis(300),
         shutdown_grace: Duration::from_secs(10),
+        measure_interval: Duration::from_millis(100),
         unreachable_pause: Duration::from_millis(50),
         missing_event_pause: Duration::from_millis(50),
         ..Settings::from(&ProcessSettings::load([]).unwrap())

@@ -15,12 +15,13 @@
 //! | deferred, parked, dead, fork | parked | [`resume`](positions::Positions::resume): an operator command |
 //!
 //! Positions that cannot move now are set aside and resumed by [`parking`]. Operators see them, with the errors of failed
-//! handler runs, through [`dead_letters`], and give commands for them through [`operator`].
+//! handler runs, through [`dead_letters`], and give commands for them through [`operator`]. [`metrics`] counts them.
 
 pub mod command;
 pub mod dead_letters;
 pub mod effects;
 pub mod floors;
+pub mod metrics;
 pub mod operator;
 pub mod parking;
 pub mod positions;

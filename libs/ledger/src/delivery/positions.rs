@@ -37,7 +37,8 @@ pub enum PositionState {
 }
 
 impl PositionState {
-    const ALL: [Self; 5] = [Self::Live, Self::Deferred, Self::Parked, Self::Dead, Self::Fork];
+    /// All states.
+    pub const ALL: [Self; 5] = [Self::Live, Self::Deferred, Self::Parked, Self::Dead, Self::Fork];
 
     /// Returns the word that is stored and shown.
     pub fn as_str(self) -> &'static str {

@@ -1,0 +1,51 @@
+//! The measurement of the positions of this process, for its metrics.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use sealbus_core::error_chain;
+use sealbus_ledger::LedgerError;
+use sealbus_ledger::delivery::positions::PositionState;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::assignment::{HeldAssignments, ProcessContext};
+use crate::metrics::Metrics;
+
+/// Counts the positions that are not live periodically, in the partitions that this process works on, until the process ends.
+pub(crate) async fn measure(
+    process: Arc<ProcessContext>,
+    held: Arc<HeldAssignments>,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+) {
+    let mut tick = interval(process.settings.measure_interval);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+        if let Err(error) = measure_once(&process, &held, &metrics).await {
+            debug!(error = %error_chain(&error), "the positions cannot be counted");
+        }
+    }
+}
+
+async fn measure_once(process: &ProcessContext, held: &HeldAssignments, metrics: &Metrics) -> Result<(), LedgerError> {
+    let assignments = held.by_partition(process.ledger.deployment().partitions);
+    let names: BTreeMap<i64, Arc<str>> =
+        assignments.iter().map(|((number, _), held)| (*number, held.assignment.context.name.clone())).collect();
+    let keys: Vec<(i64, u32)> = assignments.into_keys().collect();
+    let counts = process.ledger.positions().count_by_state(&keys).await?;
+    let found: HashMap<(i64, PositionState), (u64, f64)> = counts
+        .into_iter()
+        .map(|count| ((count.subscription_no, count.state), (count.positions, count.oldest_seconds)))
+        .collect();
+    let states = PositionState::ALL.into_iter().filter(|state| *state != PositionState::Live);
+    metrics.set_positions(names.iter().flat_map(|(number, name)| {
+        let found = &found;
+        states.clone().map(move |state| {
+            let (positions, age) = found.get(&(*number, state)).copied().unwrap_or_default();
+            (&**name, state, positions, age)
+        })
+    }));
+    Ok(())
+}
