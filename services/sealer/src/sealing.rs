@@ -117,7 +117,9 @@ impl<'a> Sealing<'a> {
         let is_new = self.state.is_none();
         if is_new || self.refusal.as_ref().is_some_and(|(_, until)| Instant::now() >= *until) {
             // An anchor may take long to answer. The end of the process does not wait for it.
-            let Some(read) = shutdown.run_until_cancelled(self.read_anchors()).await else { return Ok(Next::Now) };
+            let Some(read) = shutdown.run_until_cancelled(Box::pin(self.read_anchors())).await else {
+                return Ok(Next::Now);
+            };
             read?;
         }
         if let Some((refusal, until)) = &self.refusal

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sealbus_core::names::Subscription;
 use sealbus_ledger::Ledger;
 use sealbus_ledger::delivery::parking::Locked;
-use sealbus_ledger::delivery::positions::Retention;
+use sealbus_ledger::delivery::positions::{PositionState, Retention};
 use sealbus_ledger::delivery::subscriptions::Start;
 use sealbus_ledger::history::PageQuery;
 use sealbus_ledger::log::SealingState;
@@ -47,6 +47,21 @@ async fn due_positions_are_found_without_those_of_other_partitions_and_those_tha
     let (due, rows) = tables.cost(async |ledger| ledger.positions().due(&[(audit, 4), (audit, 5)], 100).await).await;
     assert_eq!(due.unwrap().len(), 100);
     assert!(rows < 6 * 100, "{rows} rows were read for 100 of 5,000 due positions");
+}
+
+#[tokio::test]
+async fn at_most_two_thousand_positions_of_a_partition_are_read_to_count_them() {
+    let tables = Tables::start().await;
+    let audit = subscribe(&tables).await;
+    // About 2,500 positions in each of eight partitions are parked. 20 of them all wait for an operator.
+    add_positions(&tables, audit, "parked", "now()").await;
+    tables.sql("UPDATE sealbus.positions SET state = 'dead', next_at = NULL WHERE plan_no % 1000 = 7; ANALYZE").await;
+    let held: Vec<(i64, u32)> = (0..8).map(|partition| (audit, partition)).collect();
+    let (counts, rows) = tables.cost(async |ledger| ledger.positions().count_by_state(&held).await).await;
+    let counts: Vec<_> = counts.unwrap().into_iter().map(|count| (count.state, count.positions)).collect();
+    assert!(counts.contains(&(PositionState::Dead, 20)), "{counts:?}");
+    assert!(counts.contains(&(PositionState::Parked, 8_000)), "{counts:?}");
+    assert!(rows < 2 * 8_020 + 100, "{rows} rows were read");
 }
 
 #[tokio::test]
@@ -109,6 +124,9 @@ async fn the_state_of_the_sweep_and_of_sealing_is_read_from_few_rows() {
     let (age, rows) = tables.cost(async |ledger| ledger.log().oldest_unsealed().await).await;
     assert!(age.unwrap() > 0.0);
     assert!(rows < 10, "{rows} rows were read for the age of the oldest event in the seal queue");
+    let (status, rows) = tables.cost(async |ledger| ledger.log().status(0).await).await;
+    assert_eq!(status.unwrap().queued, 10_000);
+    assert!(rows < 2 * 10_050, "{rows} rows were read to count the events in the seal queue");
 }
 
 /// Calls a statement while the queues are empty, often enough that the session keeps its plan, then fills the queues, and calls it
