@@ -44,8 +44,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection that is given back may need until the server answers. This covers the end of a statement whose caller
 /// has gone, and the rollback of its transaction.
 const RETURN_TIMEOUT: Duration = Duration::from_secs(1);
-/// The idle time from which a connection is tested before it is lent.
-const IDLE_BEFORE_TEST: Duration = Duration::from_secs(1);
+/// The idle time from which a connection is tested before it is lent. No server restarts faster, and a connection that is in use
+/// all the time is never tested.
+const IDLE_BEFORE_TEST: Duration = Duration::from_millis(50);
 
 /// How many connections a process opens to its ledger, and how long one operation may take.
 #[derive(Debug, Clone)]
