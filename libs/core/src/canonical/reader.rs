@@ -16,7 +16,7 @@ const MAX_RECURSION: usize = 128;
 ///
 /// Refuses, each with its own code: a text that exceeds the size limit, is not UTF-8, is not RFC 8259, or is nested too deeply;
 /// a name that appears twice in one object; a lone surrogate; `\u0000`; an integer beyond ±(2^53−1); a number beyond the range
-/// of a double. The size of the canonical form is not checked here, but by [`super::canonicalise`] and [`super::check`].
+/// of a double. The size of the canonical form is not checked here, but by [`super::canonicalise`].
 ///
 /// A value that was read reads the same again from its canonical text: `read(write(v)) == v`.
 pub fn read(text: &[u8], limits: Limits) -> Result<Value, Refused> {
