@@ -52,8 +52,15 @@ async fn an_earlier_ledger_is_verified_and_continued() {
 
     // Migrations that were applied by the earlier version are recognised.
     expect(&bus, &["migrate"], 0, "").await;
-    expect(&bus, &["verify", "--all", "--max-age", "10000d"], 0, CONTENT).await;
-    expect(&bus, &["verify", "--all", "--max-age", "10000d", "--receipt", &path("event.receipt")], 0, CONTENT).await;
+    // This version's broker has no stream of checkpoints yet.
+    expect(&bus, &["verify", "--all", "--max-age", "10000d", "--allow-missing-anchors"], 0, CONTENT).await;
+    expect(
+        &bus,
+        &["verify", "--all", "--max-age", "10000d", "--allow-missing-anchors", "--receipt", &path("event.receipt")],
+        0,
+        CONTENT,
+    )
+    .await;
     expect(&bus, &["dead-letters", "list", "--tenant", "dev"], 0, "order-3").await;
 
     // The roles start on it, and the next event of a plan is linked to its old head.
