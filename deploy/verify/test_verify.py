@@ -165,7 +165,8 @@ class Windows(unittest.TestCase):
             ("_erasures", "subject.erased", data_key, False), ("_erasures", "subject.noted", [data_key], False),
             ("orders", "subject.erased", [data_key], False), ("_erasures", "subject.erased", [other], False),
         ]:
-            made, (_, event) = self.survey((plan, kind, {"keys": keys}), ("person", "user.created", {"key": data_key}))
+            added, person = ("_keys", "key.added", {"kid": "k"}), ("person", "user.created", {"key": data_key})
+            made, (_, _, event) = self.survey(added, (plan, kind, {"keys": keys}), person)
             self.assertEqual(made.has_erased(event), erased)
 
 

@@ -107,10 +107,10 @@ table! {
     [publisher] MAX_QUEUED: Size = "32MiB", Rule::Between("1MiB", "64GiB");
     /// Memory for the events of calls that wait until they are sealed. A token takes at most as much of it as is left. A call
     /// that does not fit is answered at once, as not sealed.
-    [publisher] MAX_SEAL_WAITS: Size = "24MiB", Rule::Between("64KiB", "64GiB");
+    [publisher] MAX_SEAL_WAITS: Size = "16MiB", Rule::Between("64KiB", "64GiB");
     /// Memory for the events that are read for clients and written to them, in pages and streams. A token takes at most as much
     /// of it as is left. A page that does not fit waits, and is then refused as `overloaded`; a stream waits.
-    [publisher] MAX_ANSWERS: Size = "64MiB", Rule::Between("16MiB", "64GiB");
+    [publisher] MAX_ANSWERS: Size = "48MiB", Rule::Between("16MiB", "64GiB");
     /// Memory for the newest events of the plans and of the log that streams follow. Streams read older ones from the ledger.
     [publisher] MAX_FEEDS: Size = "16MiB", Rule::Between("64KiB", "64GiB");
     /// Maximum number of open event streams. A token takes at most as many of them as are left.

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use crate::tests::support::{Publisher, send};
 
+/// Accepts one event and pages as CloudEvents.
+const CLOUDEVENTS: &str = "application/cloudevents+json, application/cloudevents-batch+json";
+
 /// Objects whose only or first member has such a name, or whose inner object has one.
 fn objects() -> Vec<Value> {
     let names = ["$serde_json::private::RawValue", "$serde_json::private::Number"];
@@ -31,7 +34,7 @@ async fn data_and_metadata_are_shown_as_they_were_published() {
     }
     publisher.seal().await;
     let cloudevents = async |path: &str| {
-        let request = publisher.request_as(Method::GET, path, "acme").header("accept", "application/cloudevents+json");
+        let request = publisher.request_as(Method::GET, path, "acme").header("accept", CLOUDEVENTS);
         send(request).await.body
     };
     let page = publisher.events_of("p").await;

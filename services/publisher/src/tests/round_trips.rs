@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 
 use crate::tests::support::{Publisher, TestResponse, send};
 
+/// Accepts one event and pages as CloudEvents.
+const CLOUDEVENTS: &str = "application/cloudevents+json, application/cloudevents-batch+json";
+
 async fn cloudevent(publisher: &Publisher, path: &str) -> Value {
-    let request = publisher.request_as(Method::GET, path, "acme").header("accept", "application/cloudevents+json");
+    let request = publisher.request_as(Method::GET, path, "acme").header("accept", CLOUDEVENTS);
     send(request).await.body
 }
 
