@@ -158,8 +158,7 @@ async fn events_too_large_to_be_read_together_are_delivered_in_order() {
         records.extend(sealbus_testkit::ledger::append(&bus.appender, "acme", "order-1", events).await);
     }
     let plan_no = bus.ledger.history().plan_no("acme", "order-1").await.unwrap().unwrap();
-    let read = async |bytes| bus.ledger.history().range_within(plan_no, 1, 8, 100, bytes).await.unwrap().len();
-    assert_eq!([read(1).await, read(1 << 20).await, read(1 << 30).await], [1, 4, 8]);
+    assert_eq!(bus.ledger.history().range(plan_no, 1, 8, 100).await.unwrap().len(), 5);
 
     // Only the last message arrives. The others do not fit into one read.
     let process = bus.consume(subscription("audit"), table.handler(), settings()).await;

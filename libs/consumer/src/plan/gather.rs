@@ -11,7 +11,7 @@ use sealbus_ledger::delivery::positions::Position;
 
 use crate::assignment::Assignment;
 use crate::metrics;
-use crate::plan::order::{AfterBatch, Arriving, Batch, Decision, MAX_GAP, MAX_READ_BYTES, advance, decide};
+use crate::plan::order::{AfterBatch, Arriving, Batch, Decision, MAX_GAP, advance, decide};
 use crate::plan::task::Arrival;
 use crate::seals::Source;
 
@@ -120,8 +120,7 @@ async fn applied_before(
     Ok(applied)
 }
 
-/// Reads up to [`MAX_GAP`] events of a plan from the ledger, at most about [`MAX_READ_BYTES`] of them, from a position on and
-/// up to seq `to`. Each must link to its predecessor and pass the check of its seal; the first fault ends them.
+/// Reads up to [`MAX_GAP`] events of a plan from the ledger, or fewer large ones, from a position on and up to seq `to`. Each must link to its predecessor and pass the check of its seal; the first fault ends them.
 pub(crate) async fn events_from_ledger(
     assignment: &Assignment,
     position: &Position,
@@ -131,15 +130,13 @@ pub(crate) async fn events_from_ledger(
     let history = context.ledger().history();
     let (plan_no, first) = (position.plan_no, position.next_seq);
     let mut then = AfterBatch::Nothing;
-    let read = match history.range_within(plan_no, first, to, MAX_GAP, MAX_READ_BYTES).await {
+    let read = match history.range(plan_no, first, to, MAX_GAP).await {
         Err(LedgerError::Unreadable { tenant, plan, seq, detail }) => {
             context.metrics.refused.inc();
             let reason = format!("event {tenant}/{plan}/{seq} of the ledger cannot be read: {detail}");
             then = AfterBatch::ParkMissing(reason);
             match u64::try_from(seq).ok().and_then(|seq| seq.checked_sub(1)) {
-                Some(last) if last >= first => {
-                    history.range_within(plan_no, first, last, MAX_GAP, MAX_READ_BYTES).await?
-                }
+                Some(last) if last >= first => history.range(plan_no, first, last, MAX_GAP).await?,
                 _ => Vec::new(),
             }
         }

@@ -12,8 +12,6 @@ use sealbus_ledger::delivery::positions::{Position, PositionState};
 
 /// The most missing events that are read from the ledger at once; a wider gap is left to replay.
 pub(crate) const MAX_GAP: u32 = 100;
-/// The most bytes of payloads and metadata that are read from the ledger at once; what is left over is left to replay.
-pub(crate) const MAX_READ_BYTES: u64 = 1 << 20;
 
 /// Moves a position in memory past the plan's next event, as the ledger moves the stored one.
 pub(crate) fn advance(position: &mut Position, event: &Record) {

@@ -14,7 +14,7 @@ use crate::timestamp::Timestamp;
 pub(crate) struct Fields<'a>(Vec<(Cow<'a, str>, Node<'a>)>);
 
 impl<'a> Fields<'a> {
-    /// Returns the members of an object, or `None` if the value is none.
+    /// Returns the members of an object, or `None` if the value is not an object.
     pub(crate) fn new(object: Node<'a>) -> Option<Self> {
         // Collected into a vector of the right size, since a caller decides how many members there are.
         let mut members = Vec::with_capacity(object.members()?.count());

@@ -92,13 +92,14 @@ impl History<'_> {
     pub async fn range(self, plan_no: i64, from_seq: u64, to_seq: u64, limit: u32) -> Result<Vec<Record>, LedgerError> {
         let range = select_records!(
             "range",
-            "WHERE e.plan_no = $1 AND e.seq BETWEEN $2 AND $3 ORDER BY e.seq LIMIT $4",
+            bounded by "e.seq",
+            page "FROM sealbus.events e WHERE e.plan_no = $1 AND e.seq BETWEEN $2 AND $3 ORDER BY e.seq LIMIT $4",
             plan_no,
             bound(from_seq),
             bound(to_seq),
             i64::from(limit)
         );
-        Ok(read_bounded(range.fetch(self.ledger.reads()), &self.ledger.deployment().origin).await?.records)
+        Ok(read_bounded(range.fetch(self.ledger.reads()), &self.ledger.deployment().origin, Err).await?.records)
     }
 
     /// Returns the event hashes of a plan's events with the given seqs, by seq. The result omits events that the ledger

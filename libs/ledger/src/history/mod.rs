@@ -1,10 +1,9 @@
 //! Reads of stored events.
 //!
 //! [`History`] returns events as [`Record`](sealbus_core::event::Record)s, as they are stored, with their log index if they are
-//! sealed. Nothing is verified here. The caller bounds the number of events of a page, and [`MAX_READ_BYTES`] their size. Pages of a plan are ordered by seq and pages of all events by
-//! log index, so that a cursor stays valid after a restore or a failover.
+//! sealed. Nothing is verified here. The caller bounds the number of events of a page, and [`MAX_READ_BYTES`] their size. Pages
+//! of a plan are ordered by seq and pages of all events by log index, so that a cursor stays valid after a restore or a failover.
 
-mod bounded;
 mod export;
 mod lookup;
 pub(crate) mod record;

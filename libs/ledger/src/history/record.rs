@@ -3,7 +3,6 @@
 use std::pin::pin;
 
 use futures::{Stream, TryStreamExt as _};
-use sealbus_core::error_chain;
 use sealbus_core::event::{Header, PayloadMode, Record, V1};
 use sealbus_core::hash::Hash;
 use sealbus_core::seal::KeyId;
@@ -76,10 +75,31 @@ macro_rules! select_records {
                    AND l.sealed_at >= '0001-01-01Z' AND l.sealed_at < '10000-01-01Z' THEN l.leaf_hash END",
             [$tail] $(, $argument)*)
     };
-    (@ $name:literal, $with:literal, $leaf_hash:literal, [$first:literal $($second:literal)?] $(, $argument:expr)*) => {
+    // `page` selects rows of `events e` up to a limit, and `place` is the order in which they are read. The server sends only as many
+    // of them as the read takes, because all that it sends has to be received before the connection can be used again. ORDER BY
+    // makes it look each row up by the right index, also if the statement was planned while the tables were empty.
+    ($name:literal, bounded by $place:literal, page $page:literal $(, $argument:expr)* $(,)?) => {
+        select_records!(@ $name, "WITH page AS MATERIALIZED (
+                SELECT e.plan_no, e.seq, " $place " AS place,
+                       CASE WHEN e.payload IS NULL THEN 0 ELSE greatest(e.payload_size, 0)::bigint END
+                           + coalesce(octet_length(e.metadata::text), 0) AS size
+                " $page "
+            ), sized AS (
+                SELECT plan_no, seq, place,
+                       coalesce(sum(size) OVER (ORDER BY place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+                FROM page
+            )", "NULL::bytea", ["FROM sized
+            CROSS JOIN LATERAL (SELECT * FROM sealbus.events e WHERE e.plan_no = sized.plan_no AND e.seq = sized.seq
+                ORDER BY e.plan_no, e.seq LIMIT 1) e
+            CROSS JOIN LATERAL (SELECT * FROM sealbus.plans p WHERE p.plan_no = e.plan_no ORDER BY p.plan_no LIMIT 1) p
+            LEFT JOIN LATERAL (SELECT * FROM sealbus.log_leaves l WHERE l.plan_no = e.plan_no AND l.seq = e.seq
+                ORDER BY l.plan_no, l.seq LIMIT 1) l ON true
+            WHERE sized.before < 1048576 ORDER BY sized.place"] $(, $argument)*)
+    };
+    (@ $name:literal, $with:literal $($more:literal)*, $leaf_hash:literal, [$first:literal $($second:literal)?] $(, $argument:expr)*) => {
         sqlx::query_as!(
             $crate::history::record::RecordRow,
-            "-- " + $name + "\n" + $with + "
+            "-- " + $name + "\n" + $with $(+ $more)* + "
             SELECT e.plan_no, e.tenant AS \"tenant?\", p.plan AS \"plan?\", e.seq AS \"seq?\", e.event_id AS \"event_id?\",
                    e.type AS \"event_type?\", e.data_version AS \"data_version?\", e.occurred AS \"occurred?: _\",
                    e.recorded AS \"recorded?: _\", e.source AS \"source?\", e.actor AS \"actor?\",
@@ -98,6 +118,14 @@ macro_rules! select_records {
 pub(crate) use select_records;
 
 impl RecordRow {
+    /// Returns the bytes of payload and metadata, and no less than the statement of a bounded read counts.
+    fn bytes(&self) -> usize {
+        let payload = self.payload.as_ref().map_or(0, |payload| {
+            payload.len().max(self.payload_size.and_then(|size| usize::try_from(size).ok()).unwrap_or(0))
+        });
+        payload + self.metadata.as_ref().map_or(0, String::len)
+    }
+
     /// Returns the log index if the event has a leaf at a valid one. An event at another index counts as not sealed.
     pub(crate) fn valid_index(&self) -> Option<u64> {
         u64::try_from(self.log_index?).ok()
@@ -188,67 +216,41 @@ pub(crate) fn into_records(rows: Vec<RecordRow>, origin: &str) -> Result<Vec<Rec
 }
 
 /// The bytes of events after which a read of several events ends, although its limit allows more. It always returns one event.
+/// The statements of bounded reads contain the number too.
 pub const MAX_READ_BYTES: usize = 1024 * 1024;
 
 /// The memory of an event in addition to payload and metadata, in bytes. Headers are rarely longer.
 const RECORD_OVERHEAD_BYTES: usize = 512;
 
 /// The events of a read that is bounded in bytes.
+#[derive(Default)]
 pub(crate) struct BoundedRead {
     pub records: Vec<Record>,
-    /// Whether the bytes ended it, and not its limit.
-    pub is_cut: bool,
-}
-
-/// Converts rows one by one as they arrive, until the events have [`MAX_READ_BYTES`].
-pub(crate) async fn read_bounded(
-    rows: impl Stream<Item = sqlx::Result<RecordRow>>,
-    origin: &str,
-) -> Result<BoundedRead, LedgerError> {
-    let mut rows = pin!(rows);
-    let (mut records, mut bytes) = (Vec::new(), 0);
-    while bytes < MAX_READ_BYTES {
-        let Some(row) = rows.try_next().await? else { return Ok(BoundedRead { records, is_cut: false }) };
-        let record = row.into_record(origin)?;
-        bytes += RECORD_OVERHEAD_BYTES + record.content_bytes();
-        records.push(record);
-    }
-    Ok(BoundedRead { records, is_cut: true })
-}
-
-/// The events of a bounded read of the log.
-#[derive(Default)]
-pub(crate) struct LogRead {
-    pub records: Vec<Record>,
-    /// The log index of the last row, also if that was invalid.
-    pub last: Option<u64>,
+    /// The log index of the last row, also if that row was left out.
+    pub last_index: Option<u64>,
     /// The number of rows.
     pub rows: u64,
     /// Whether the bytes ended the read, and not its limit.
     pub is_cut: bool,
 }
 
-/// Converts rows as [`read_bounded`] does. An invalid row is reported as an alarm and left out, so that the events of other plans
-/// can be read.
-pub(crate) async fn read_bounded_log(
+/// Converts the rows of a bounded statement one by one as they arrive, until they have [`MAX_READ_BYTES`]. `on_invalid` decides
+/// about a row that is not of its form: an error ends the read, and without one the row is left out.
+pub(crate) async fn read_bounded(
     rows: impl Stream<Item = sqlx::Result<RecordRow>>,
     origin: &str,
-) -> Result<LogRead, LedgerError> {
+    on_invalid: impl Fn(LedgerError) -> Result<(), LedgerError>,
+) -> Result<BoundedRead, LedgerError> {
     let mut rows = pin!(rows);
-    let (mut read, mut bytes) = (LogRead::default(), 0);
+    let (mut read, mut bytes) = (BoundedRead::default(), 0);
     while bytes < MAX_READ_BYTES {
         let Some(row) = rows.try_next().await? else { return Ok(read) };
         read.rows += 1;
-        read.last = row.valid_index().or(read.last);
-        bytes += RECORD_OVERHEAD_BYTES;
+        read.last_index = row.valid_index().or(read.last_index);
+        bytes += RECORD_OVERHEAD_BYTES + row.bytes();
         match row.into_record(origin) {
-            Ok(record) => {
-                bytes += record.content_bytes();
-                read.records.push(record);
-            }
-            Err(error) => {
-                tracing::error!(error = %error_chain(&error), "stored event is invalid; it is left out of the log's events");
-            }
+            Ok(record) => read.records.push(record),
+            Err(error) => on_invalid(error)?,
         }
     }
     read.is_cut = true;

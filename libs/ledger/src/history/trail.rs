@@ -1,10 +1,11 @@
 //! Pages of a plan's events, and of all sealed events in log order.
 
+use sealbus_core::error_chain;
 use sealbus_core::event::Record;
 use sealbus_core::names::{Plan, Tenant, TypePattern};
 
 use super::History;
-use super::record::{BoundedRead, LogRead, read_bounded, read_bounded_log, select_records};
+use super::record::{BoundedRead, read_bounded, select_records};
 use crate::LedgerError;
 use crate::pg::{Column, bound};
 
@@ -66,28 +67,32 @@ impl History<'_> {
         };
         let beyond = |seq: &u64| if query.descending { *seq > 1 } else { *seq < head };
         let (reads, origin) = (self.ledger.reads(), self.ledger.deployment().origin.as_str());
-        let BoundedRead { records, is_cut } = if query.descending {
+        let BoundedRead { records, is_cut, .. } = if query.descending {
             let page = select_records!(
                 "plan_page_descending",
-                "WHERE e.plan_no = $1 AND e.seq BETWEEN $2 AND $3 AND ($4::text[] IS NULL OR e.type LIKE ANY ($4)) ORDER BY e.seq DESC LIMIT $5",
+                bounded by "-e.seq",
+                page "FROM sealbus.events e
+                 WHERE e.plan_no = $1 AND e.seq BETWEEN $2 AND $3 AND ($4::text[] IS NULL OR e.type LIKE ANY ($4)) ORDER BY e.seq DESC LIMIT $5",
                 plan_no,
                 bound(first),
                 bound(last),
                 types.as_deref(),
                 limit
             );
-            read_bounded(page.fetch(reads), origin).await?
+            read_bounded(page.fetch(reads), origin, Err).await?
         } else {
             let page = select_records!(
                 "plan_page",
-                "WHERE e.plan_no = $1 AND e.seq BETWEEN $2 AND $3 AND ($4::text[] IS NULL OR e.type LIKE ANY ($4)) ORDER BY e.seq LIMIT $5",
+                bounded by "e.seq",
+                page "FROM sealbus.events e
+                 WHERE e.plan_no = $1 AND e.seq BETWEEN $2 AND $3 AND ($4::text[] IS NULL OR e.type LIKE ANY ($4)) ORDER BY e.seq LIMIT $5",
                 plan_no,
                 bound(first),
                 bound(last),
                 types.as_deref(),
                 limit
             );
-            read_bounded(page.fetch(reads), origin).await?
+            read_bounded(page.fetch(reads), origin, Err).await?
         };
         let is_full = is_cut || records.len() as u64 == u64::from(query.limit);
         let end = match records.last().filter(|_| is_full) {
@@ -116,8 +121,8 @@ impl History<'_> {
         // The tenant is compared in `plans` too, so that no event of another tenant is read.
         let page = select_records!(
             "log_page",
-            from
-            "FROM sealbus.log_leaves l
+            bounded by "l.leaf_index",
+            page "FROM sealbus.log_leaves l
              JOIN sealbus.plans p ON p.plan_no = l.plan_no AND ($4::text[] IS NULL OR p.tenant = ANY ($4))
              JOIN sealbus.events e ON e.plan_no = l.plan_no AND e.seq = l.seq AND ($4::text[] IS NULL OR e.tenant = ANY ($4))
              WHERE l.log_id = $1 AND l.leaf_index >= $2 AND l.leaf_index < $3
@@ -128,9 +133,13 @@ impl History<'_> {
             tenants.as_deref(),
             i64::from(limit)
         );
-        let LogRead { records, last, rows, is_cut } =
-            read_bounded_log(page.fetch(self.ledger.reads()), &self.ledger.deployment().origin).await?;
-        let next = match last {
+        let leave_out = |error| {
+            tracing::error!(error = %error_chain(&error), "stored event is invalid; it is left out of the log's events");
+            Ok(())
+        };
+        let BoundedRead { records, last_index, rows, is_cut } =
+            read_bounded(page.fetch(self.ledger.reads()), &self.ledger.deployment().origin, leave_out).await?;
+        let next = match last_index {
             Some(last) if is_cut || rows == u64::from(limit) => Some(last.saturating_add(1)),
             _ if tenants.is_some() && end < self.ledger.log().size().await? => Some(end),
             _ => None,

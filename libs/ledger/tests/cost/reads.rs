@@ -38,6 +38,33 @@ async fn a_page_of_a_long_plan_reads_the_rows_that_it_returns() {
     }
 }
 
+/// A read that ends because of the size of its events must not make the server read those after them.
+#[tokio::test]
+async fn a_read_of_large_events_reads_only_those_that_it_returns() {
+    let tables = Tables::start().await;
+    let payload = "to_json((SELECT string_agg(md5(seq::text || '/' || n::text), '') FROM generate_series(1, 6000) n))";
+    let large = tables.add_plan("acme", "large", 100, "'test.happened'", payload).await;
+    let sizes = "SET session_replication_role = replica;
+                 UPDATE sealbus.events SET payload_size = octet_length(payload::text)";
+    tables.sql(sizes).await;
+    tables.seal(large).await;
+    let (acme, plan) = (tenant("acme"), plan("large"));
+    let query = PageQuery { limit: 100, ..PageQuery::default() };
+    let (read, chunks) = tables
+        .chunks(async |ledger| {
+            let history = ledger.history();
+            let range = history.range(large, 1, 100, 100).await.unwrap().len();
+            let page = history.page(&acme, &plan, &query).await.unwrap();
+            let last = history.page(&acme, &plan, &PageQuery { descending: true, ..query.clone() }).await.unwrap();
+            let log = history.log_page(None, 0, 100).await.unwrap();
+            assert!(page.next.is_some() && last.next.is_some() && log.next.is_some());
+            [range, page.records.len(), last.records.len(), log.records.len()]
+        })
+        .await;
+    assert_eq!(read, [6; 4], "events of 192 KB in a read of 1 MiB");
+    assert!(chunks < 4 * 1_000, "{chunks} chunks of 2 KB were read");
+}
+
 #[tokio::test]
 async fn a_page_of_a_rare_type_ends_early_and_its_followers_find_the_event() {
     let tables = start_with_a_long_plan().await;

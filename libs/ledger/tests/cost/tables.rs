@@ -68,10 +68,31 @@ impl Tables {
         (result, self.rows_read().await - before)
     }
 
-    /// Returns the number of rows and index entries that all sessions of the database have read so far, once they have ended.
-    async fn rows_read(&self) -> i64 {
+    /// Returns the result of calls of the ledger, and the number of chunks of large payloads that the server read for them.
+    pub(crate) async fn chunks<T>(&self, calls: impl AsyncFnOnce(&Ledger) -> T) -> (T, i64) {
+        let chunks = async || {
+            self.sessions_have_ended().await;
+            self.postgres
+                .count(
+                    "SELECT idx_tup_fetch FROM pg_stat_all_tables
+                     WHERE relid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'sealbus.events'::regclass)",
+                )
+                .await
+        };
+        let before = chunks().await;
+        let result = calls(&self.ledger().await).await;
+        (result, chunks().await - before)
+    }
+
+    /// Waits until the sessions of the calls before have ended, and so have reported their counts.
+    async fn sessions_have_ended(&self) {
         let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
         eventually_eq("the number of sessions", 0, async || self.postgres.count(others).await).await;
+    }
+
+    /// Returns the number of rows and index entries that all sessions of the database have read so far.
+    async fn rows_read(&self) -> i64 {
+        self.sessions_have_ended().await;
         self.postgres
             .count(
                 "SELECT ((SELECT sum(seq_tup_read) FROM pg_stat_user_tables) + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes))::bigint",

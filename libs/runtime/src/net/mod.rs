@@ -147,7 +147,7 @@ impl Connections {
         self.open.insert(self.tasks.spawn(answering).id(), connection);
     }
 
-    /// Returns when a connection has ended. Never returns if there is none.
+    /// Waits until one of the open connections has ended. Without an open connection it waits for ever.
     async fn ended(&mut self) {
         match self.tasks.join_next_with_id().await {
             Some(Ok((id, ()))) => drop(self.open.remove(&id)),

@@ -55,7 +55,7 @@ pub(crate) struct DecisionArgs {
     actor: ActorArgs,
 }
 
-/// Prints the positions in these states; all that are not live if there is none.
+/// Prints the positions in these states. An empty list stands for all states except live.
 pub(super) async fn list(settings: &Settings, args: ListArgs, states: Vec<PositionState>) -> Result<(), Failure> {
     let ListArgs { subscription, tenant, limit, output } = args;
     let query = BlockedQuery { subscription, tenant, plan: None, states, limit };

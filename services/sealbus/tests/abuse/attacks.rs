@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::{ATTACKER, REVOKED, TENANT};
 
@@ -57,7 +57,7 @@ pub(crate) async fn publishes(target: &Target) -> bool {
     stored.is_ok_and(|response| response.status().as_u16() == 201)
 }
 
-/// Starts `count` tasks that repeat an attack, with a short pause after each attempt.
+/// Starts `count` tasks that repeat an attack, each at most 20 times a second.
 fn repeat<F>(
     target: &Target,
     tasks: &mut JoinSet<()>,
@@ -69,9 +69,11 @@ fn repeat<F>(
     for _ in 0..count {
         let target = target.clone();
         tasks.spawn(async move {
+            let mut tick = interval(Duration::from_millis(50));
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
+                tick.tick().await;
                 let _ = attack(target.clone()).await;
-                sleep(Duration::from_millis(50)).await;
             }
         });
     }
@@ -100,24 +102,22 @@ fn nested_bodies(target: &Target, tasks: &mut JoinSet<()>) {
     });
 }
 
+/// Sends a body with these headers piece by piece, two pieces a second.
+async fn trickle(target: Target, headers: &str, piece: &[u8]) -> std::io::Result<()> {
+    let mut connection = request(&target, &post(), headers).await?;
+    let mut tick = interval(Duration::from_millis(500));
+    loop {
+        tick.tick().await;
+        connection.write_all(piece).await?;
+    }
+}
+
 fn slow_bodies(target: &Target, tasks: &mut JoinSet<()>) {
-    repeat(target, tasks, 100, |target| async move {
-        let mut connection = request(&target, &post(), "Content-Length: 4194304\r\n").await?;
-        loop {
-            connection.write_all(b" ").await?;
-            sleep(Duration::from_millis(500)).await;
-        }
-    });
+    repeat(target, tasks, 100, |target| trickle(target, "Content-Length: 4194304\r\n", b" "));
 }
 
 fn chunked_bodies(target: &Target, tasks: &mut JoinSet<()>) {
-    repeat(target, tasks, 50, |target| async move {
-        let mut connection = request(&target, &post(), "Transfer-Encoding: chunked\r\n").await?;
-        loop {
-            connection.write_all(b"1\r\n \r\n").await?;
-            sleep(Duration::from_millis(500)).await;
-        }
-    });
+    repeat(target, tasks, 50, |target| trickle(target, "Transfer-Encoding: chunked\r\n", b"1\r\n \r\n"));
 }
 
 fn cut_off_bodies(target: &Target, tasks: &mut JoinSet<()>) {

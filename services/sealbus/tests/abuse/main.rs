@@ -48,17 +48,14 @@ async fn an_attacker_neither_delays_others_nor_fills_the_memory() {
     attacks::prepare(&target).await;
 
     let neighbour = Neighbour::new(&publisher.url());
-    let quiet = neighbour.publish(time.min(Duration::from_mins(1))).await;
+    let quiet = neighbour.publish(time.min(Duration::from_mins(1)), || {}).await;
     let before = memory(&publisher, "VmHWM");
     let mut attacks = JoinSet::new();
     for attack in ATTACKS {
         attack(&target, &mut attacks);
     }
-    let revocation = async {
-        tokio::time::sleep(time / 2).await;
-        write_tokens(&tokens, &[(NEIGHBOUR, "good"), (ATTACKER, TENANT)]);
-    };
-    let (attacked, ()) = tokio::join!(neighbour.publish(time), revocation);
+    let revoke = || write_tokens(&tokens, &[(NEIGHBOUR, "good"), (ATTACKER, TENANT)]);
+    let attacked = neighbour.publish(time, revoke).await;
     attacks.shutdown().await;
     let peak = memory(&publisher, "VmHWM");
     println!("quiet: {quiet}; attacked: {attacked}; the peak of memory rose from {before} to {peak} KiB");

@@ -33,15 +33,16 @@ impl Neighbour {
         Self { url: url.to_owned(), http: reqwest::Client::new() }
     }
 
-    /// Publishes for this time, and waits for all responses.
-    pub(crate) async fn publish(&self, time: Duration) -> Outcome {
-        let (end, mut calls) = (Instant::now() + time, JoinSet::new());
+    /// Publishes as many events as fit into this time, and waits for all responses. Calls `halfway` after half of them.
+    pub(crate) async fn publish(&self, time: Duration, halfway: impl Fn()) -> Outcome {
+        let mut calls = JoinSet::new();
         let mut tick = interval(PAUSE);
         tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        for n in 0.. {
+        let events = u64::try_from(time.as_millis() / PAUSE.as_millis()).unwrap();
+        for n in 0..events {
             tick.tick().await;
-            if Instant::now() >= end {
-                break;
+            if n == events / 2 {
+                halfway();
             }
             let url = format!("{}/v1/plans/order-{}/events", self.url, n % PLANS);
             let event = json!({ "type": "test.happened", "data": { "n": n, "text": "x".repeat(1_000) } });
