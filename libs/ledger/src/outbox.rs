@@ -268,7 +268,8 @@ impl Outbox<'_> {
     /// Returns the transactions that may be writing to the outbox now, by names that no later transaction gets. Once none of
     /// them appears in a later call, every row with an id that was drawn before this call is visible, or will never exist.
     pub async fn writers(self) -> Result<Vec<String>, LedgerError> {
-        writers(&mut *self.ledger.background().acquire().await?, "sealbus.outbox").await
+        let lane = self.ledger.background();
+        lane.within(async { writers(&mut *lane.acquire().await?, "sealbus.outbox").await }).await
     }
 
     /// Returns those of some partitions that have rows. Each partition is given with an id below which it has none.

@@ -63,71 +63,64 @@ impl Positions<'_> {
         from: &Position,
         aside: &SetAside<'_>,
     ) -> Result<bool, LedgerError> {
-        self.ledger.background().within(self.set_aside_once(subscription_no, lease, from, aside)).await
-    }
-
-    async fn set_aside_once(
-        self,
-        subscription_no: i64,
-        lease: &LeaseEpoch,
-        from: &Position,
-        aside: &SetAside<'_>,
-    ) -> Result<bool, LedgerError> {
-        let mut transaction = self.ledger.background().begin().await?;
-        let (next_seq, seen_seq) = (NEXT_SEQ.bigint(from.next_seq)?, SEEN_SEQ.bigint(aside.seen_seq)?);
-        let (state, attempts) = (aside.state.as_str(), ATTEMPTS.integer(aside.attempts)?);
-        let (first, last) = (aside.errors.first(), aside.errors.last());
-        let retry_in = aside.retry_in.map(|pause| pause.as_secs_f64());
-        let written = if from.stored {
-            sqlx::query!(
-                "-- set_aside
-                UPDATE sealbus.positions
-                SET state = $5, seen_seq = greatest(seen_seq, next_seq, $6::bigint), attempts = $7,
-                    next_at = CASE WHEN ask IS NULL THEN clock_timestamp() + make_interval(secs => $8) ELSE clock_timestamp() END,
-                    first_error = coalesce(first_error, $9), last_error = coalesce($10, last_error), epoch = $11
-                WHERE subscription_no = $1 AND plan_no = $2 AND next_seq = $3 AND state = $4",
-                subscription_no,
-                from.plan_no,
-                next_seq,
-                from.state.as_str(),
-                state,
-                seen_seq,
-                attempts,
-                retry_in,
-                first,
-                last,
-                lease.epoch,
-            )
-        } else {
-            sqlx::query!(
-                "-- first_set_aside
-                INSERT INTO sealbus.positions
-                    (subscription_no, plan_no, next_seq, last_hash, state, seen_seq, attempts, next_at, first_error, last_error, epoch)
-                SELECT $1, $2, $3::bigint, $4, $5, greatest($3::bigint, $6::bigint), $7, clock_timestamp() + make_interval(secs => $8), $9, $10, lease.epoch
-                FROM sealbus.leases lease WHERE lease.kind = $11 AND lease.key = $12 AND lease.epoch = $13
-                ON CONFLICT DO NOTHING",
-                subscription_no,
-                from.plan_no,
-                next_seq,
-                from.last_hash.as_bytes().as_slice(),
-                state,
-                seen_seq,
-                attempts,
-                retry_in,
-                first,
-                last,
-                lease.kind,
-                lease.key,
-                lease.epoch,
-            )
+        let operation = async {
+            let mut transaction = self.ledger.background().begin().await?;
+            let (next_seq, seen_seq) = (NEXT_SEQ.bigint(from.next_seq)?, SEEN_SEQ.bigint(aside.seen_seq)?);
+            let (state, attempts) = (aside.state.as_str(), ATTEMPTS.integer(aside.attempts)?);
+            let (first, last) = (aside.errors.first(), aside.errors.last());
+            let retry_in = aside.retry_in.map(|pause| pause.as_secs_f64());
+            let written = if from.stored {
+                sqlx::query!(
+                    "-- set_aside
+                    UPDATE sealbus.positions
+                    SET state = $5, seen_seq = greatest(seen_seq, next_seq, $6::bigint), attempts = $7,
+                        next_at = CASE WHEN ask IS NULL THEN clock_timestamp() + make_interval(secs => $8) ELSE clock_timestamp() END,
+                        first_error = coalesce(first_error, $9), last_error = coalesce($10, last_error), epoch = $11
+                    WHERE subscription_no = $1 AND plan_no = $2 AND next_seq = $3 AND state = $4",
+                    subscription_no,
+                    from.plan_no,
+                    next_seq,
+                    from.state.as_str(),
+                    state,
+                    seen_seq,
+                    attempts,
+                    retry_in,
+                    first,
+                    last,
+                    lease.epoch,
+                )
+            } else {
+                sqlx::query!(
+                    "-- first_set_aside
+                    INSERT INTO sealbus.positions
+                        (subscription_no, plan_no, next_seq, last_hash, state, seen_seq, attempts, next_at, first_error, last_error, epoch)
+                    SELECT $1, $2, $3::bigint, $4, $5, greatest($3::bigint, $6::bigint), $7, clock_timestamp() + make_interval(secs => $8), $9, $10, lease.epoch
+                    FROM sealbus.leases lease WHERE lease.kind = $11 AND lease.key = $12 AND lease.epoch = $13
+                    ON CONFLICT DO NOTHING",
+                    subscription_no,
+                    from.plan_no,
+                    next_seq,
+                    from.last_hash.as_bytes().as_slice(),
+                    state,
+                    seen_seq,
+                    attempts,
+                    retry_in,
+                    first,
+                    last,
+                    lease.kind,
+                    lease.key,
+                    lease.epoch,
+                )
+            };
+            if written.execute(&mut *transaction).await?.rows_affected() == 0 {
+                transaction.rollback().await?;
+                return Ok(false);
+            }
+            record_attempts(&mut transaction, subscription_no, from, aside.errors).await?;
+            transaction.commit().await?;
+            Ok(true)
         };
-        if written.execute(&mut *transaction).await?.rows_affected() == 0 {
-            transaction.rollback().await?;
-            return Ok(false);
-        }
-        record_attempts(&mut transaction, subscription_no, from, aside.errors).await?;
-        transaction.commit().await?;
-        Ok(true)
+        self.ledger.background().within(operation).await
     }
 
     /// Defers live positions: they are replayed from the ledger, up to at least the given seqs. Returns the numbers of the plans

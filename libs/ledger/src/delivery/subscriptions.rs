@@ -72,36 +72,35 @@ pub struct Subscriptions<'a> {
 impl Subscriptions<'_> {
     /// Finds or creates a subscription.
     pub async fn find_or_create(self, name: &Subscription, start: Start) -> Result<Subscribed, LedgerError> {
-        self.ledger.background().within(self.find_or_create_once(name, start)).await
-    }
-
-    async fn find_or_create_once(self, name: &Subscription, start: Start) -> Result<Subscribed, LedgerError> {
-        let mut transaction = self.ledger.background().begin().await?;
-        sqlx::query!(
-            "-- subscribe
-            INSERT INTO sealbus.subscriptions (name, start) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
-            name.as_str(),
-            start.as_str(),
-        )
-        .execute(&mut *transaction)
-        .await?;
-        let row = sqlx::query!(
-            r#"-- subscription
-            SELECT s.subscription_no, s.start, (SELECT count(*) FROM sealbus.floors f WHERE f.subscription_no = s.subscription_no) AS "floors!"
-            FROM sealbus.subscriptions s WHERE s.name = $1"#,
-            name.as_str(),
-        )
-        .fetch_one(&mut *transaction)
-        .await?;
-        let (subscription_no, start) = (row.subscription_no, Start::stored(row.subscription_no, &row.start)?);
-        if row.floors != i64::from(self.ledger.deployment().partitions) {
-            match start {
-                Start::Beginning => self.begin_at_beginning(&mut transaction, subscription_no).await?,
-                Start::Now => self.begin_now(&mut transaction, subscription_no).await?,
+        let operation = async {
+            let mut transaction = self.ledger.background().begin().await?;
+            sqlx::query!(
+                "-- subscribe
+                INSERT INTO sealbus.subscriptions (name, start) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+                name.as_str(),
+                start.as_str(),
+            )
+            .execute(&mut *transaction)
+            .await?;
+            let row = sqlx::query!(
+                r#"-- subscription
+                SELECT s.subscription_no, s.start, (SELECT count(*) FROM sealbus.floors f WHERE f.subscription_no = s.subscription_no) AS "floors!"
+                FROM sealbus.subscriptions s WHERE s.name = $1"#,
+                name.as_str(),
+            )
+            .fetch_one(&mut *transaction)
+            .await?;
+            let (subscription_no, start) = (row.subscription_no, Start::stored(row.subscription_no, &row.start)?);
+            if row.floors != i64::from(self.ledger.deployment().partitions) {
+                match start {
+                    Start::Beginning => self.begin_at_beginning(&mut transaction, subscription_no).await?,
+                    Start::Now => self.begin_now(&mut transaction, subscription_no).await?,
+                }
             }
-        }
-        commit(transaction).await?;
-        Ok(Subscribed { subscription_no, start })
+            commit(transaction).await?;
+            Ok(Subscribed { subscription_no, start })
+        };
+        self.ledger.background().within(operation).await
     }
 
     async fn begin_at_beginning(self, connection: &mut PgConnection, subscription_no: i64) -> Result<(), LedgerError> {

@@ -56,23 +56,22 @@ impl Log<'_> {
     /// [`LedgerError::Log`] if the tree does not continue what is anchored. [`LedgerError::OutcomeUnknown`] if the standbys may
     /// lack it.
     pub async fn sign_newest(self, signing: Signing<'_>, basis: &Basis) -> Result<Option<Note>, LedgerError> {
-        self.ledger.background().within(self.sign_newest_once(signing, basis)).await
-    }
-
-    async fn sign_newest_once(self, signing: Signing<'_>, basis: &Basis) -> Result<Option<Note>, LedgerError> {
-        let mut transaction = self.ledger.background().begin().await?;
-        self.ledger.server_history().check(&mut transaction).await?;
-        let now = self.read_basis(&mut transaction).await?;
-        if now != *basis {
-            transaction.rollback().await?;
-            return Ok(None);
-        }
-        sqlx::query!("-- wait_for_standbys\nSELECT pg_logical_emit_message(true, '', '')::text AS lsn")
-            .fetch_one(&mut *transaction)
-            .await?;
-        let note = self.sign(&mut transaction, now.tree, signing).await?;
-        commit(transaction).await?;
-        Ok(Some(note))
+        let operation = async {
+            let mut transaction = self.ledger.background().begin().await?;
+            self.ledger.server_history().check(&mut transaction).await?;
+            let now = self.read_basis(&mut transaction).await?;
+            if now != *basis {
+                transaction.rollback().await?;
+                return Ok(None);
+            }
+            sqlx::query!("-- wait_for_standbys\nSELECT pg_logical_emit_message(true, '', '')::text AS lsn")
+                .fetch_one(&mut *transaction)
+                .await?;
+            let note = self.sign(&mut transaction, now.tree, signing).await?;
+            commit(transaction).await?;
+            Ok(Some(note))
+        };
+        self.ledger.background().within(operation).await
     }
 
     /// Deletes the roots of these sizes, with their notes. The first root and the newest signed one are kept: the statement fails if

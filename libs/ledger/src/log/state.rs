@@ -78,7 +78,8 @@ impl SealingState {
 impl Log<'_> {
     /// Returns the basis as it is now.
     pub async fn basis(self) -> Result<Basis, LedgerError> {
-        self.read_basis(&mut *self.ledger.background().acquire().await?).await
+        let lane = self.ledger.background();
+        lane.within(async { self.read_basis(&mut *lane.acquire().await?).await }).await
     }
 
     pub(super) async fn read_basis(self, connection: &mut PgConnection) -> Result<Basis, LedgerError> {
