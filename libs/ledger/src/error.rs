@@ -91,9 +91,11 @@ impl From<sqlx::Error> for LedgerError {
 
 /// The SQLSTATE of a server that refuses to write, because it is a standby or became one.
 const READ_ONLY: &str = "25006";
+/// The SQLSTATE with which a server ends the session of a transaction that was idle for too long.
+const IDLE_IN_TRANSACTION: &str = "25P03";
 
-/// Returns whether there is no usable connection. That includes a server that is starting or stopping (SQLSTATE class 57P)
-/// one that is out of connections (53300), and a standby.
+/// Returns whether there is no usable connection. That includes a server that is starting or stopping (SQLSTATE class 57P),
+/// one that is out of connections (53300), a standby, and a session that the server has ended.
 pub(crate) fn is_unreachable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -103,8 +105,11 @@ pub(crate) fn is_unreachable(error: &sqlx::Error) -> bool {
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(database) => {
-            let is_outage =
-                |code: &str| code.starts_with("57P") || code.starts_with("08") || ["53300", READ_ONLY].contains(&code);
+            let is_outage = |code: &str| {
+                code.starts_with("57P")
+                    || code.starts_with("08")
+                    || ["53300", READ_ONLY, IDLE_IN_TRANSACTION].contains(&code)
+            };
             database.code().is_some_and(|code| is_outage(&code))
         }
         _ => false,

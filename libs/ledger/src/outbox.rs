@@ -191,7 +191,7 @@ impl Outbox<'_> {
             with
             "WITH wanted AS MATERIALIZED (
                 SELECT w.at, e.plan_no, e.seq,
-                    coalesce(e.payload_size, 0)::bigint + coalesce(pg_column_size(e.metadata), 0) AS size
+                    greatest(e.payload_size, 0)::bigint + coalesce(octet_length(e.metadata::text), 0) AS size
                 FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS w (plan_no, seq, at)
                 JOIN sealbus.events e ON e.plan_no = w.plan_no AND e.seq = w.seq
             ), sized AS MATERIALIZED (

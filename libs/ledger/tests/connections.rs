@@ -175,3 +175,41 @@ async fn outages_are_counted() {
     test.ledger.log().size().await.unwrap_err();
     assert!(test.ledger.outages() > 0);
 }
+
+/// A lane whose connections are all in use says nothing about the database, and its connections stay usable.
+#[tokio::test]
+async fn a_wait_in_vain_is_no_outage_while_the_database_answers_others() {
+    let test = TestLedger::start().await;
+    let one = ConnectionSettings { effects: 1, deadline: Duration::from_millis(200), ..connection_settings() };
+    let ledger = Ledger::open(&test.postgres.url(), &one).await.unwrap();
+    let session = "SELECT pg_backend_pid()";
+    let mut lent = ledger.effects().begin().await.unwrap();
+    let before: i32 = sqlx::query_scalar(session).fetch_one(&mut *lent).await.unwrap();
+    let others = async {
+        loop {
+            ledger.ping().await.unwrap();
+        }
+    };
+    let waiting = sqlx::query("SELECT 1").execute(ledger.effects());
+    tokio::select! {
+        () = others => unreachable!(),
+        answer = waiting => drop(answer.unwrap_err()),
+    }
+    assert_eq!(ledger.outages(), 0);
+    lent.rollback().await.unwrap();
+    assert_eq!(sqlx::query_scalar::<_, i32>(session).fetch_one(ledger.effects()).await.unwrap(), before);
+}
+
+/// So ends the transaction of a process that was paused.
+#[tokio::test]
+async fn a_session_that_the_server_has_ended_counts_as_unreachable() {
+    let test = TestLedger::start().await;
+    let mut paused = test.ledger.effects().begin().await.unwrap();
+    let setting = "SET LOCAL idle_in_transaction_session_timeout = '1ms'";
+    sqlx::query(setting).execute(&mut *paused).await.unwrap();
+    let sessions =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sealbus' AND query LIKE 'SET LOCAL%'";
+    eventually("the server has ended the session", async || test.postgres.count(sessions).await == 0).await;
+    let error = sqlx::query("SELECT 1").execute(&mut *paused).await.unwrap_err();
+    assert!(LedgerError::from(error).is_unreachable());
+}

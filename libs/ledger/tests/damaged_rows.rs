@@ -1,7 +1,9 @@
 //! Rows that Sealbus did not write: one that cannot be read as an event holds up its own plan only.
 
+use sealbus_core::names::Subscription;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::append::AppendError;
+use sealbus_ledger::delivery::subscriptions::Start;
 use sealbus_ledger::log::SealingState;
 use sealbus_ledger::outbox::Unsendable;
 use sealbus_testkit::TestLedger;
@@ -53,6 +55,15 @@ async fn the_sealer_stops_the_plans_of_damaged_events_and_seals_the_others() {
     // The key event, the first events of all damaged plans but one, and plan `whole` have leaves.
     assert_eq!(sealed.leaves, 1 + DAMAGES.len() as u64 - 1 + 2);
     test.ledger.log().oldest_unsealed().await.unwrap();
+    // The metrics can be read, whatever the oldest queued event and the newest leaf look like.
+    tamper(&test, "UPDATE sealbus.events SET recorded = 'infinity'").await;
+    tamper(&test, "UPDATE sealbus.log_leaves SET sealed_at = '-infinity'").await;
+    let status = test.ledger.log().status(0).await.unwrap();
+    assert_eq!((status.oldest_queued, status.stored_age), (0.0, Some(0.0)));
+    let name = Subscription::parse("audit").unwrap();
+    let subscription =
+        test.ledger.subscriptions().find_or_create(&name, Start::Beginning).await.unwrap().subscription_no;
+    assert_eq!(test.ledger.floors().ages(&[subscription]).await.unwrap(), [(subscription, 0.0)]);
 }
 
 #[tokio::test]

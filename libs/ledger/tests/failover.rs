@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+use sealbus_core::log::checkpoint::Checkpoint;
+use sealbus_core::log::merkle::empty_root;
+use sealbus_core::log::signer::LogSigner;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::append::AppendError;
-use sealbus_ledger::log::SealingState;
+use sealbus_ledger::log::{SealingState, Signing};
 use sealbus_ledger::server_history::ConfirmError;
 use sealbus_testkit::ledger::{ORIGIN, append, call};
 use sealbus_testkit::{Postgres, TestLedger, events};
@@ -33,6 +36,11 @@ async fn a_promoted_standby_appends_nothing_until_it_is_confirmed() {
     assert_eq!(appender.metrics().refused_after_failover.get(), 1);
     let sealed = ledger.log().seal_batch(1_000, &mut SealingState::default(), None).await.unwrap_err();
     assert!(matches!(sealed, LedgerError::OtherHistory { .. }), "{sealed}");
+    let (signer, anchored) =
+        (LogSigner::new(&test.keyring, ORIGIN).unwrap(), Checkpoint::new(ORIGIN, 0, empty_root()).unwrap());
+    let signing = Signing { signer: &signer, anchored: &anchored, time: 1_000 };
+    let newest = ledger.log().sign_newest(signing, &ledger.log().basis().await.unwrap()).await.unwrap_err();
+    assert!(matches!(newest, LedgerError::OtherHistory { .. }), "{newest}");
     assert_eq!(ledger.server_history().changes(), 1);
     let plan_no = ledger.history().plan_no("acme", "p").await.unwrap();
     assert!(plan_no.is_some(), "reading goes on");

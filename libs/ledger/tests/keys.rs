@@ -14,9 +14,6 @@ use sealbus_testkit::events::numbered as draft;
 use sealbus_testkit::ledger::{append_settings, call};
 use sealbus_testkit::{TestLedger, eventually};
 
-/// The duration of the leases of a test's appenders.
-const LEASE: Duration = Duration::from_secs(10);
-
 /// A ledger with two keyrings of the same two keys: the first key is active in one, and the second key in the other.
 struct TwoKeys {
     test: TestLedger,
@@ -216,7 +213,7 @@ async fn every_caller_gets_an_answer_when_the_key_is_ended() {
 async fn live_signers_are_counted_by_key() {
     let keys = TwoKeys::start().await;
     let ledger = &keys.test.ledger;
-    let signers = async |kid: &KeyId| ledger.keys().signers(LEASE).await.unwrap().get(kid).copied().unwrap_or(0);
+    let signers = async |kid: &KeyId| ledger.keys().signers().await.unwrap().get(kid).copied().unwrap_or(0);
     let (one, two) = (keys.appender(&keys.before).await, keys.appender(&keys.before).await);
     let other = keys.appender(&keys.after).await;
     eventually("all three appenders are counted", async || {
@@ -226,8 +223,7 @@ async fn live_signers_are_counted_by_key() {
     one.deregister().await;
     assert_eq!(signers(&keys.old).await, 1);
     drop((two, other));
-    eventually("dropped appenders are not counted", async || ledger.keys().signers(LEASE).await.unwrap().is_empty())
-        .await;
+    eventually("dropped appenders are not counted", async || ledger.keys().signers().await.unwrap().is_empty()).await;
 
     let settings = AppendSettings { lease_duration: Duration::from_millis(300), ..append_settings() };
     let away = keys.test.open_again().await;

@@ -6,6 +6,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 
 use super::call::AppendError;
 use super::queue::Waiting;
+use crate::LedgerError;
 
 /// The metrics of an appender. Clones share them.
 #[derive(Clone, Debug)]
@@ -59,7 +60,11 @@ impl AppendMetrics {
     pub(super) fn failed(&self, error: &AppendError, calls: usize) {
         let counter = match error {
             AppendError::OtherHistory(_) => &self.refused_after_failover,
-            AppendError::Unavailable(_) => &self.unknown_outcomes,
+            AppendError::Unavailable(error)
+                if matches!(**error, LedgerError::Unreachable(_) | LedgerError::OutcomeUnknown(_)) =>
+            {
+                &self.unknown_outcomes
+            }
             _ => return,
         };
         counter.inc_by(calls as u64);

@@ -105,8 +105,8 @@ pub(super) async fn run(
             }
             Err(error) => error,
         };
-        if error.is_unreachable() {
-            ledger.appends().report_outage();
+        if let LedgerError::Unreachable(error) = &error {
+            ledger.appends().report(error);
         }
         warm.discard();
         match retries.after(&error, calls.len()) {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
@@ -82,8 +82,11 @@ impl Lane {
 
     /// Counts a wait for a connection, with the BEGIN that it is lent with.
     async fn lending<T>(&self, lending: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-        let wait = self.waits.begin();
-        let lent = lending.await.inspect_err(|error| self.report(error))?;
+        let (wait, since) = (self.waits.begin(), Instant::now());
+        let lent = lending.await.inspect_err(|error| match error {
+            sqlx::Error::PoolTimedOut => self.outages.begin_unless_answered(since),
+            _ => self.report(error),
+        })?;
         wait.lent();
         Ok(lent)
     }
@@ -109,9 +112,10 @@ impl Lane {
         // Operations nest; without the box the futures of their callers would hold several copies of them.
         let in_time = timeout(deadline, Box::pin(operation));
         async move {
+            let since = Instant::now();
             match in_time.await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(self.expired(deadline).into()),
+                Ok(outcome) => outcome.inspect(|_| self.outages.answered()),
+                Err(_) => Err(self.expired(deadline, since).into()),
             }
         }
     }
@@ -126,19 +130,21 @@ impl Lane {
         self.pool.close().await;
     }
 
-    /// Records that the database did not answer. Connections that were open before are not lent again.
-    pub(crate) fn report_outage(&self) {
-        self.outages.begin();
-    }
-
-    fn report(&self, error: &sqlx::Error) {
-        if is_unreachable(error) {
+    /// Records that the database could not be reached, if this is the error of a broken connection. Connections that were open
+    /// before are not lent again. An expired deadline was recorded when it expired.
+    pub(crate) fn report(&self, error: &sqlx::Error) {
+        let recorded = match error {
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+            sqlx::Error::Io(error) => error.kind() == io::ErrorKind::TimedOut,
+            _ => false,
+        };
+        if is_unreachable(error) && !recorded {
             self.outages.begin();
         }
     }
 
-    fn expired(&self, deadline: Duration) -> sqlx::Error {
-        self.outages.begin();
+    fn expired(&self, deadline: Duration, since: Instant) -> sqlx::Error {
+        self.outages.begin_unless_answered(since);
         sqlx::Error::Io(io::Error::new(
             io::ErrorKind::TimedOut,
             format!("no answer from the database within {deadline:?}"),
@@ -150,8 +156,11 @@ impl Lane {
         &self,
         statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, sqlx::Error> {
-        let statement = async { statement(&mut *self.acquire().await?).await };
-        self.within(statement).await.inspect_err(|error| self.report(error))
+        let statement = async {
+            let mut connection = self.acquire().await?;
+            statement(&mut connection).await.inspect_err(|error| self.report(error))
+        };
+        self.within(statement).await
     }
 }
 
@@ -191,7 +200,7 @@ impl<'c> Executor<'c> for &'c Lane {
         let rows = stream::unfold((self.clone(), rows), async |(lane, rows)| {
             let mut rows = rows?;
             let row =
-                lane.within(async { rows.next().await.transpose() }).await.inspect_err(|error| lane.report(error));
+                lane.within(async { rows.next().await.transpose().inspect_err(|error| lane.report(error)) }).await;
             let rest = row.is_ok().then_some(rows);
             row.transpose().map(|row| (row, (lane, rest)))
         });

@@ -17,7 +17,7 @@
 //! | an operation gets no answer before the deadline | It fails as unreachable. Its connection is closed unless it answers within [`RETURN_TIMEOUT`]. |
 //! | a caller goes away during an operation | The same: the connection is given back once the server has answered, or closed. |
 //! | a connection was closed while it was idle | It is tested before it is lent again, if it was idle for [`IDLE_BEFORE_TEST`] or longer. |
-//! | the database was unreachable | No connection that was open before is lent again, in any lane. |
+//! | the database was unreachable: a connection broke, or nobody had an answer while a caller waited in vain | No connection that was open before is lent again, in any lane. |
 
 mod lane;
 mod session;
@@ -25,7 +25,7 @@ mod usage;
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnectionMetadata;
@@ -47,6 +47,8 @@ const RETURN_TIMEOUT: Duration = Duration::from_secs(1);
 /// The idle time from which a connection is tested before it is lent. No server restarts faster, and a connection that is in use
 /// all the time is never tested.
 const IDLE_BEFORE_TEST: Duration = Duration::from_millis(50);
+/// The time without failures after which another failure counts as another outage.
+const ONE_OUTAGE: Duration = Duration::from_secs(1);
 
 /// How many connections a process opens to its ledger, and how long one operation may take.
 #[derive(Debug, Clone)]
@@ -168,25 +170,51 @@ impl Connections {
     }
 }
 
-/// When the database was last found unreachable.
+/// When the database was last found unreachable, by any lane.
 #[derive(Debug, Default)]
 pub(crate) struct Outages {
-    last: Mutex<Option<Instant>>,
-    /// How often it was found unreachable, by any operation.
+    times: Mutex<Times>,
+    /// The number of outages that any operation met.
     count: AtomicU64,
 }
 
+#[derive(Debug, Default)]
+struct Times {
+    outage: Option<Instant>,
+    answer: Option<Instant>,
+}
+
 impl Outages {
-    /// Records that the database is unreachable now.
+    /// Records that the database is unreachable now. What fails within [`ONE_OUTAGE`] after another failure belongs to the same
+    /// outage.
     fn begin(&self) {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        let mut times = self.times();
+        if times.outage.is_none_or(|last| last.elapsed() > ONE_OUTAGE) {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+        times.outage = Some(Instant::now());
+    }
+
+    /// Records that an operation succeeded.
+    fn answered(&self) {
+        self.times().answer = Some(Instant::now());
+    }
+
+    /// Records that the database is unreachable if it has answered nobody since then. A caller that waited in vain while others
+    /// had answers met locks, or a lane whose connections are all in use.
+    fn begin_unless_answered(&self, since: Instant) {
+        if self.times().answer.is_none_or(|answer| answer < since) {
+            self.begin();
+        }
     }
 
     /// Returns whether a connection of this age was open when the database was unreachable.
     fn has_hit(&self, age: Duration) -> bool {
-        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.is_some_and(|last| age >= last.elapsed())
+        self.times().outage.is_some_and(|last| age >= last.elapsed())
+    }
+
+    fn times(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -246,6 +274,17 @@ async fn answers(connection: &mut PgConnection, limit: Duration) -> Result<bool,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failures_close_to_one_another_count_as_one_outage() {
+        let outages = Outages::default();
+        outages.begin();
+        outages.begin();
+        assert_eq!(outages.count.load(Ordering::Relaxed), 1);
+        outages.times().outage = Instant::now().checked_sub(2 * ONE_OUTAGE);
+        outages.begin();
+        assert_eq!(outages.count.load(Ordering::Relaxed), 2);
+    }
 
     #[test]
     fn connections_from_before_an_outage_are_not_lent() {

@@ -154,11 +154,13 @@ impl Floors<'_> {
     }
 
     /// Returns the age of the oldest leaf at or above the floors of some subscriptions, as (subscription number, seconds): 0 if
-    /// there is no such leaf. It includes leaves that are too young for the sweep. It reads one leaf for each floor.
+    /// there is no such leaf, or its time is infinite. It includes leaves that are too young for the sweep. It reads one leaf for each floor.
     pub async fn ages(self, subscriptions: &[i64]) -> Result<Vec<(i64, f64)>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- floor_ages
-            SELECT f.subscription_no, max(coalesce(extract(epoch FROM clock_timestamp() - oldest.sealed_at), 0))::float8 AS "age!"
+            SELECT f.subscription_no, max(
+                CASE WHEN isfinite(oldest.sealed_at) THEN extract(epoch FROM clock_timestamp() - oldest.sealed_at) ELSE 0 END
+            )::float8 AS "age!"
             FROM sealbus.floors f
             LEFT JOIN LATERAL (
                 SELECT l.sealed_at FROM sealbus.log_leaves l

@@ -204,40 +204,43 @@ impl Positions<'_> {
         next_seq: u64,
         last_hash: Hash,
     ) -> Result<bool, LedgerError> {
-        let mut transaction = self.ledger.background().begin().await?;
-        let locked = sqlx::query!(
-            "-- lock_commanded
-            SELECT plan_no FROM sealbus.positions
-            WHERE subscription_no = $1 AND plan_no = $2 AND next_seq = $3 AND state = $4 AND ask = $5 FOR UPDATE",
-            subscription_no,
-            from.plan_no,
-            NEXT_SEQ.bigint(from.next_seq)?,
-            from.state.as_str(),
-            from.command.as_ref().map(OperatorCommand::to_json),
-        );
-        if locked.fetch_optional(&mut *transaction).await?.is_none() {
-            transaction.rollback().await?;
-            return Ok(false);
-        }
-        // The head is read by a statement that begins after the row was locked, so that it is at or above every event that was
-        // noted in the row.
-        sqlx::query!(
-            "-- resume
-            UPDATE sealbus.positions
-            SET next_seq = $3, last_hash = $4, state = 'parked', attempts = 0, next_at = clock_timestamp(), ask = NULL,
-                seen_seq = least(seen_seq, (SELECT coalesce(max(e.seq), 0) FROM sealbus.events e WHERE e.plan_no = $2)),
-                first_error = NULL, last_error = NULL, epoch = $5, moved_at = clock_timestamp()
-            WHERE subscription_no = $1 AND plan_no = $2",
-            subscription_no,
-            from.plan_no,
-            NEXT_SEQ.bigint(next_seq)?,
-            last_hash.as_bytes().as_slice(),
-            lease.epoch,
-        )
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(true)
+        let operation = async {
+            let mut transaction = self.ledger.background().begin().await?;
+            let locked = sqlx::query!(
+                "-- lock_commanded
+                SELECT plan_no FROM sealbus.positions
+                WHERE subscription_no = $1 AND plan_no = $2 AND next_seq = $3 AND state = $4 AND ask = $5 FOR UPDATE",
+                subscription_no,
+                from.plan_no,
+                NEXT_SEQ.bigint(from.next_seq)?,
+                from.state.as_str(),
+                from.command.as_ref().map(OperatorCommand::to_json),
+            );
+            if locked.fetch_optional(&mut *transaction).await?.is_none() {
+                transaction.rollback().await?;
+                return Ok(false);
+            }
+            // The head is read by a statement that begins after the row was locked, so that it is at or above every event that was
+            // noted in the row.
+            sqlx::query!(
+                "-- resume
+                UPDATE sealbus.positions
+                SET next_seq = $3, last_hash = $4, state = 'parked', attempts = 0, next_at = clock_timestamp(), ask = NULL,
+                    seen_seq = least(seen_seq, (SELECT coalesce(max(e.seq), 0) FROM sealbus.events e WHERE e.plan_no = $2)),
+                    first_error = NULL, last_error = NULL, epoch = $5, moved_at = clock_timestamp()
+                WHERE subscription_no = $1 AND plan_no = $2",
+                subscription_no,
+                from.plan_no,
+                NEXT_SEQ.bigint(next_seq)?,
+                last_hash.as_bytes().as_slice(),
+                lease.epoch,
+            )
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            Ok(true)
+        };
+        self.ledger.background().within(operation).await
     }
 
     /// Clears a command that cannot be carried out, for example because it is for another event than the position's next one.

@@ -16,6 +16,10 @@ use crate::pg::{Column, set_lock_timeout};
 /// How long ending a key waits for the transactions that use it. Postgres ends an idle one after 5 s.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How far in the future the membership of a signer can expire: twice the highest lease that a process may have. A row that expires
+/// later was not written by a process of Sealbus.
+const LONGEST_MEMBERSHIP: Duration = Duration::from_mins(10);
+
 /// The number of plans that are checked at once.
 const MAX_CHECKED_PLANS: i64 = 1_000;
 
@@ -98,15 +102,15 @@ impl Keys<'_> {
         commit(transaction).await
     }
 
-    /// Returns how many live appenders sign with each key: those of publishers and those of commands. Their leases last for
-    /// `lease_duration`.
-    pub async fn signers(self, lease_duration: Duration) -> Result<BTreeMap<KeyId, u64>, LedgerError> {
+    /// Returns how many live appenders sign with each key: those of publishers and those of commands. Each has its own lease
+    /// duration.
+    pub async fn signers(self) -> Result<BTreeMap<KeyId, u64>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- signers
             SELECT split_part(kind, '/', 2) AS "kid!", count(*) AS "signers!" FROM sealbus.leases
             WHERE kind LIKE 'signing/%/members' AND expires_at > clock_timestamp()
-                AND expires_at <= clock_timestamp() + make_interval(secs => 2 * $1::float8) GROUP BY 1"#,
-            lease_duration.as_secs_f64(),
+                AND expires_at <= clock_timestamp() + make_interval(secs => $1) GROUP BY 1"#,
+            LONGEST_MEMBERSHIP.as_secs_f64(),
         )
         .fetch_all(self.ledger.background())
         .await?;

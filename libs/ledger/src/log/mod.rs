@@ -28,7 +28,7 @@ pub use self::tree::{Signing, TreeHead};
 use crate::pg::{Column, bound};
 use crate::{Ledger, LedgerError};
 
-/// The maximum number of queued events that a wait counts at a time.
+/// The highest number of queued events that are counted at a time.
 const MAX_COUNTED: i64 = 10_000;
 
 const LEAF_INDEX: Column = Column::new("log_leaves", "leaf_index");

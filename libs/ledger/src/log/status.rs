@@ -1,11 +1,8 @@
 //! What the metrics of a sealer show of the log and its queue.
 
-use super::Log;
+use super::{Log, MAX_COUNTED};
 use crate::LedgerError;
 use crate::pg::Column;
-
-/// The highest number of queued events that are counted.
-const MAX_COUNTED: i64 = 10_000;
 
 /// The newest checkpoints in the ledger, and the events that have no leaf yet. All ages are in seconds, by the database's clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,13 +21,18 @@ pub struct LogStatus {
 
 impl Log<'_> {
     /// Reads the state of the log, and of the seal queue from this id on. Give the low-water bound of a
-    /// [`SealingState`](super::SealingState): below it there are only events of stopped plans.
+    /// [`SealingState`](super::SealingState): below it there are only events of stopped plans. An infinite time has the age 0.
     pub async fn status(self, from_id: i64) -> Result<LogStatus, LedgerError> {
         let row = sqlx::query!(
             r#"-- log_status
-            SELECT coalesce(root.size, 0) AS "stored_size!", extract(epoch FROM clock_timestamp() - leaf.sealed_at)::float8 AS stored_age,
-                shown.size AS "shown_size?", extract(epoch FROM clock_timestamp() - shown.shown_at)::float8 AS shown_age,
-                queue.events AS "queued!", coalesce(extract(epoch FROM clock_timestamp() - oldest.recorded), 0)::float8 AS "oldest_queued!"
+            SELECT coalesce(root.size, 0) AS "stored_size!",
+                CASE WHEN isfinite(leaf.sealed_at) THEN extract(epoch FROM clock_timestamp() - leaf.sealed_at)
+                    WHEN leaf.leaf_index IS NOT NULL THEN 0 END::float8 AS stored_age,
+                shown.size AS "shown_size?",
+                CASE WHEN isfinite(shown.shown_at) THEN extract(epoch FROM clock_timestamp() - shown.shown_at) ELSE 0 END::float8 AS "shown_age!",
+                queue.events AS "queued!",
+                CASE WHEN isfinite(oldest.recorded) THEN extract(epoch FROM clock_timestamp() - oldest.recorded) ELSE 0 END::float8
+                    AS "oldest_queued!"
             FROM (SELECT max(r.size) AS size FROM sealbus.log_roots r WHERE r.log_id = $1) root
             LEFT JOIN sealbus.log_leaves leaf ON leaf.log_id = $1 AND leaf.leaf_index = root.size - 1
             LEFT JOIN sealbus.checkpoints shown ON shown.log_id = $1
@@ -49,7 +51,7 @@ impl Log<'_> {
         );
         let row = row.fetch_one(self.ledger.background()).await?;
         let size = |table, size: i64| Column::new(table, "size").read(size);
-        let shown = row.shown_size.zip(row.shown_age);
+        let shown = row.shown_size.map(|size| (size, row.shown_age));
         Ok(LogStatus {
             stored_size: size("log_roots", row.stored_size)?,
             stored_age: row.stored_age.map(|age| age.max(0.0)),

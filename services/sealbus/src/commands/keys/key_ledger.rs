@@ -6,7 +6,7 @@ use sealbus_core::seal::{KeyId, Keyring};
 use sealbus_ledger::Ledger;
 use sealbus_ledger::append::AppendError;
 use sealbus_ledger::keys::{KeyChain, KeyChange, KeySealing};
-use sealbus_runtime::settings::{Settings, table};
+use sealbus_runtime::settings::Settings;
 use tokio::time::{Instant, sleep};
 
 use crate::failure::Failure;
@@ -44,7 +44,7 @@ impl KeyLedger<'_> {
 
     /// Returns the number of live processes that sign with a key.
     pub(super) async fn signers(self, kid: &KeyId) -> Result<u64, Failure> {
-        Ok(self.ledger.keys().signers(self.settings.get(table::LEASE)).await?.get(kid).copied().unwrap_or(0))
+        Ok(self.ledger.keys().signers().await?.get(kid).copied().unwrap_or(0))
     }
 
     /// Waits until the events of a key have their leaves, except for those of plans whose sealing has stopped, which it names.

@@ -44,7 +44,7 @@ async fn read_ledger(keyring: &Keyring, settings: &Settings) -> Result<LedgerKey
     Ok(LedgerKeys {
         chain: ledger.keys().chain(keyring).await?,
         states: ledger.keys().states().await?,
-        signers: ledger.keys().signers(settings.get(table::LEASE)).await?,
+        signers: ledger.keys().signers().await?,
         unsealed: ledger.keys().unsealed().await?,
     })
 }
