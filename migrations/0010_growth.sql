@@ -2,9 +2,17 @@
 
 -- The keys that an erasure names. It is null for a payload that no erasure of Sealbus has, so that one wrong row stops no read.
 -- It takes the text of the payload, so that the column can still be cast, for example by a restore.
-CREATE FUNCTION sealbus.erased_keys(payload text) RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+CREATE FUNCTION sealbus.erased_keys(payload text) RETURNS text[] LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     RETURN ARRAY(SELECT jsonb_array_elements_text(payload::jsonb -> 'keys'));
+EXCEPTION WHEN data_exception THEN
+    RETURN NULL;
+END
+$$;
+-- The data key that an encrypted payload names, as text. It is null for a payload that no event of Sealbus has, for the same reason.
+CREATE FUNCTION sealbus.data_key_of(payload text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN payload::json ->> 'key';
 EXCEPTION WHEN data_exception THEN
     RETURN NULL;
 END
@@ -48,7 +56,7 @@ BEGIN
     RETURN nullif(low, 0);
 END
 $$;
-GRANT EXECUTE ON FUNCTION sealbus.erased_keys, sealbus.erasures_of, sealbus.last_seq_below TO sealbus_writer;
+GRANT EXECUTE ON FUNCTION sealbus.erased_keys, sealbus.data_key_of, sealbus.erasures_of, sealbus.last_seq_below TO sealbus_writer;
 
 -- The partition of the plan, for rows that are not live. It is a part of the index by which a process finds the positions that are
 -- due in its partitions, without those in others.

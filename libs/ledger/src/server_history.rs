@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use sealbus_core::canonical;
 use sealbus_core::names::{Plan, Tenant};
@@ -35,37 +35,21 @@ impl fmt::Display for ServerHistory {
 /// The history that the connections of a process belong to.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
-    seen: Mutex<Seen>,
-    changes: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Seen {
     /// The history of the newest connection; `None` before the first one, and for a standby.
-    current: Option<ServerHistory>,
-    /// The history that was last found to be confirmed.
-    confirmed: Option<ServerHistory>,
+    newest: Mutex<Option<ServerHistory>>,
+    changes: AtomicU64,
 }
 
 impl Observed {
     /// Records the history of a new connection. Returns whether it is another one than that of the connections before.
     pub(crate) fn observe(&self, history: Option<ServerHistory>) -> bool {
-        let mut seen = self.seen();
-        let changed = seen.current.is_some() && seen.current != history;
-        seen.current = history;
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = newest.is_some() && *newest != history;
+        *newest = history;
         if changed {
             self.changes.fetch_add(1, Ordering::Relaxed);
         }
         changed
-    }
-
-    fn is_confirmed(&self) -> bool {
-        let seen = self.seen();
-        seen.current.is_some() && seen.current == seen.confirmed
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,22 +107,16 @@ impl ServerHistories<'_> {
         confirmed(self.ledger.probes()).await
     }
 
-    /// Checks on a connection that its server has a confirmed history. Makes no round trip if the history was checked before.
+    /// Checks that the server of this connection has a confirmed history. The connection keeps that history, because a server
+    /// gets another one only when it starts or is promoted.
     ///
     /// # Errors
     /// [`LedgerError::OtherHistory`] if it is not confirmed; a standby counts as unreachable.
     pub(crate) async fn check(self, connection: &mut PgConnection) -> Result<(), LedgerError> {
-        let observed = self.ledger.observed();
-        if observed.is_confirmed() {
-            return Ok(());
-        }
         let confirmed = confirmed(&mut *connection).await?;
         let current = read(connection).await?;
         match current {
-            Some(current) if confirmed.contains(&current) => {
-                observed.seen().confirmed = Some(current);
-                Ok(())
-            }
+            Some(current) if confirmed.contains(&current) => Ok(()),
             Some(current) => Err(LedgerError::OtherHistory { current, confirmed: confirmed.last().cloned() }),
             None => Err(sqlx::Error::Protocol("the database is a standby".to_owned()).into()),
         }

@@ -12,7 +12,7 @@ use sealbus_core::request::{Draft, UnderKey};
 use sealbus_core::verify::{ChainCheck, LeafEvidence, Trust, Verdict};
 use sealbus_ledger::append::AppendError;
 use sealbus_ledger::data_keys::{Current, ErasureRequest};
-use sealbus_ledger::history::PageQuery;
+use sealbus_ledger::history::{PageQuery, Scope};
 use sealbus_testkit::TestLedger;
 use sealbus_testkit::events::numbered as draft;
 use sealbus_testkit::ledger::{ORIGIN, call, plan, tenant};
@@ -63,6 +63,28 @@ fn encrypted_draft(key: &DataKey) -> Draft {
         }),
         ..draft
     }
+}
+
+#[tokio::test]
+async fn a_damaged_payload_hides_no_other_event_of_its_key() {
+    let test = TestLedger::start().await;
+    let appender = test.appender().await;
+    let key = data_key(1);
+    test.ledger.data_keys().add(&[wrapped(&test, &key, 1)]).await.unwrap();
+    for _ in 0..2 {
+        appender.append(call("acme", "p", vec![encrypted_draft(&key)])).await.unwrap();
+    }
+    // JSON that Postgres cannot turn into text.
+    let damage = r#"UPDATE sealbus.events SET payload = '{"key":"\u0000"}' WHERE payload_mode = 2 AND seq = 1"#;
+    test.postgres.admin(&format!("SET session_replication_role = replica; {damage}")).await;
+
+    let keys = [key.key_id()];
+    let affected = test.ledger.data_keys().affected(&tenant("acme"), &keys).await.unwrap();
+    assert_eq!((affected.events, affected.plans, affected.waiting), (1, 1, 1));
+    assert_eq!(test.ledger.data_keys().passed(&tenant("acme"), &keys).await.unwrap(), []);
+    let scope = Scope::Plan(tenant("acme"), plan("p"));
+    let trust = test.ledger.verification().trust(&test.keyring, 0, &scope).await;
+    assert!(trust.is_ok(), "{trust:?}");
 }
 
 #[tokio::test]

@@ -7,11 +7,11 @@ use sealbus_core::log::merkle::empty_root;
 use sealbus_core::log::signer::LogSigner;
 use sealbus_core::names::{Plan, Tenant};
 use sealbus_ledger::LedgerError;
-use sealbus_ledger::append::AppendError;
+use sealbus_ledger::append::{AppendError, Appender};
 use sealbus_ledger::log::{SealingState, Signing};
 use sealbus_ledger::server_history::ConfirmError;
-use sealbus_testkit::ledger::{ORIGIN, append, call};
-use sealbus_testkit::{Postgres, TestLedger, events};
+use sealbus_testkit::ledger::{ORIGIN, append, append_settings, call, open};
+use sealbus_testkit::{Postgres, Proxy, TestLedger, events};
 
 #[tokio::test]
 async fn a_promoted_standby_appends_nothing_until_it_is_confirmed() {
@@ -61,4 +61,27 @@ async fn a_promoted_standby_appends_nothing_until_it_is_confirmed() {
     let (tenant, plan) = (Tenant::system(), Plan::ledger());
     let plan_no = ledger.history().plan_no(tenant.as_str(), plan.as_str()).await.unwrap();
     assert!(plan_no.is_some(), "the confirmation is an event");
+}
+
+#[tokio::test]
+async fn a_replaced_server_that_goes_on_gets_no_more_events() {
+    let mut test = TestLedger::create(Postgres::own_cluster().await, ORIGIN).await;
+    let promoted = test.postgres.promoted_copy().await;
+    let proxy = Proxy::start(&test.postgres.url()).await;
+    let ledger = open(proxy.url()).await;
+    let appender = Appender::start(&ledger, &test.keyring, &append_settings(), None).unwrap();
+    append(&appender, "acme", "p", vec![events::numbered(1)]).await;
+
+    // Other connections of the process reach the promoted server, while the batcher has one to the server before.
+    proxy.redirect(&promoted.url());
+    let reads = (0..6).map(|_| ledger.log().size());
+    futures::future::join_all(reads).await;
+    assert_eq!(ledger.server_history().changes(), 1);
+    let refused = appender.append(call("acme", "p", vec![events::numbered(2)])).await.unwrap_err();
+    assert!(matches!(refused, AppendError::OtherHistory(_)), "{refused}");
+
+    // Where the server before is reached again, its history is the confirmed one.
+    proxy.redirect(&test.postgres.url());
+    append(&appender, "acme", "p", vec![events::numbered(2)]).await;
+    assert_eq!(promoted.count("SELECT count(*) FROM sealbus.events WHERE tenant = 'acme'").await, 0);
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sealbus_backing::PostgresOptions;
 use sealbus_core::error_chain;
@@ -23,26 +23,46 @@ static SHARED: OnceCell<sealbus_backing::Postgres> = OnceCell::const_new();
 
 /// Starts a cluster with the roles of a Sealbus deployment and the migrated template.
 async fn start_cluster(fsync: bool) -> sealbus_backing::Postgres {
-    // The server's supervisor removes it.
     let folder = tempfile::tempdir().expect("a folder for Postgres").keep();
-    let options = PostgresOptions { folder, port: None, ephemeral: true, fsync };
-    let started = sealbus_backing::Postgres::start(options).await;
-    let cluster = started.unwrap_or_else(|error| panic!("{}", error_chain(&error)));
+    let cluster = start_server(folder, fsync).await;
     create_database(&cluster.admin_url("postgres"), TEMPLATE, None).await.expect("the template database is created");
     make_roles(&cluster.admin_url(TEMPLATE), PASSWORD, PASSWORD).await.expect("the roles are created");
     sealbus_ledger::migrate(&cluster.url(OWNER, PASSWORD, TEMPLATE)).await.expect("the migrations apply");
     cluster
 }
 
+/// Starts a server on the data in this folder. Its supervisor removes the folder.
+async fn start_server(folder: PathBuf, fsync: bool) -> sealbus_backing::Postgres {
+    let options = PostgresOptions { folder, port: None, ephemeral: true, fsync };
+    let started = sealbus_backing::Postgres::start(options).await;
+    started.unwrap_or_else(|error| panic!("{}", error_chain(&error)))
+}
+
 /// Puts the standby in the place of the data. Recovery that finds no more WAL ends at once, and begins a new timeline.
 fn promote(data: &Path) -> io::Result<()> {
     std::fs::remove_dir_all(data)?;
     std::fs::rename(data.with_file_name("standby"), data)?;
+    begin_timeline(data)
+}
+
+/// Makes the next start of a server on this data begin a new timeline.
+fn begin_timeline(data: &Path) -> io::Result<()> {
     for (name, text) in [("postgresql.auto.conf", "restore_command = 'false'\n"), ("recovery.signal", "")] {
         std::fs::write(data.join(name), text)?;
         own_like(data, &data.join(name))?;
     }
     Ok(())
+}
+
+/// Copies the data and the password of a cluster to a new folder. A server on the copy begins a new timeline.
+fn copy_cluster(data: &Path, folder: &Path) -> io::Result<()> {
+    std::fs::create_dir(folder)?;
+    let password = folder.join("password");
+    std::fs::copy(data.with_file_name("password"), &password)?;
+    own_like(data, folder)?;
+    own_like(data, &password)?;
+    copy_folder(data, &folder.join("data"))?;
+    begin_timeline(&folder.join("data"))
 }
 
 /// Copies a folder, with owners and permissions.
@@ -149,8 +169,25 @@ impl Postgres {
         let data = self.server().data();
         promote(&data).expect("the standby can be promoted");
         self.restart().await;
+        self.is_promoted().await;
+    }
+
+    async fn is_promoted(&self) {
         let in_recovery = "SELECT pg_is_in_recovery()::int::bigint";
         eventually("the standby is promoted", async || self.count(in_recovery).await == 0).await;
+    }
+
+    /// Starts a promoted standby of the cluster of [`Postgres::own_cluster`], with all its data, while the cluster goes on.
+    /// Restarts the server.
+    pub async fn promoted_copy(&mut self) -> Self {
+        self.kill().await;
+        let data = self.server().data();
+        let folder = data.with_file_name("promoted");
+        copy_cluster(&data, &folder).expect("the cluster can be copied");
+        self.restart().await;
+        let copy = Self { database: self.database.clone(), own: Some(start_server(folder, true).await) };
+        copy.is_promoted().await;
+        copy
     }
 
     async fn connect_as_admin(&self) -> PgConnection {

@@ -10,6 +10,7 @@ use tokio::task::{AbortHandle, JoinSet};
 pub struct Proxy {
     url: String,
     network: watch::Sender<Network>,
+    server: watch::Sender<String>,
     task: AbortHandle,
 }
 
@@ -25,13 +26,13 @@ struct Network {
 impl Proxy {
     /// Starts to forward to the server of this URL, which has a user, an address and a port.
     pub async fn start(url: &str) -> Self {
-        let (before, rest) = url.split_once('@').expect("the URL has a user");
-        let (server, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (before, server, path) = parts(url);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
         let address = listener.local_addr().expect("a listener has an address");
         let (network, seen) = watch::channel(Network { freezes: 0, accepts: true });
-        let task = tokio::spawn(accept(listener, server.to_owned(), seen)).abort_handle();
-        Self { url: format!("{before}@{address}{path}"), network, task }
+        let (server, target) = watch::channel(server.to_owned());
+        let task = tokio::spawn(accept(listener, target, seen)).abort_handle();
+        Self { url: format!("{before}@{address}{path}"), network, server, task }
     }
 
     /// Returns the URL with the address of the proxy in place of the server's.
@@ -42,6 +43,11 @@ impl Proxy {
     /// Stops forwarding on all open connections; neither side is closed. Forwards new connections.
     pub fn freeze(&self) {
         self.network.send_modify(|network| network.freezes += 1);
+    }
+
+    /// Forwards new connections to the server of another URL. Open ones stay where they are.
+    pub fn redirect(&self, url: &str) {
+        self.server.send_replace(parts(url).1.to_owned());
     }
 
     /// Closes new connections at once.
@@ -61,10 +67,18 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, server: String, network: watch::Receiver<Network>) {
+/// Returns what is before the `@` of a URL, the address and port of its server, and the rest.
+fn parts(url: &str) -> (&str, &str, &str) {
+    let (before, rest) = url.split_once('@').expect("the URL has a user");
+    let (server, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    (before, server, path)
+}
+
+async fn accept(listener: TcpListener, server: watch::Receiver<String>, network: watch::Receiver<Network>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         let Network { freezes, accepts } = *network.borrow();
+        let server = server.borrow().clone();
         if accepts && let Ok(server) = TcpStream::connect(&server).await {
             let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
             connections.spawn(forward(from_client, to_server, freezes, network.clone()));

@@ -41,6 +41,8 @@ async fn measure_once(Resources { ledger, metrics, .. }: &Resources) {
             metrics.queued.set(i64::try_from(status.queued).unwrap_or(i64::MAX));
             metrics.queued_age.set(status.oldest_queued);
         }
-        Err(error) => tracing::debug!(error = %error_chain(&error), "the log cannot be measured"),
+        Err(error) => {
+            tracing::warn!(error = %error_chain(&error), "the log cannot be measured; its metrics keep their values");
+        }
     }
 }

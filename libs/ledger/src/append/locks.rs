@@ -60,7 +60,7 @@ pub(super) struct Head {
 }
 
 /// The rows that were read after the locks were taken.
-pub(super) struct Locked {
+pub(super) struct LockedPlans {
     /// The distinct plans of the batch, ordered by key.
     pub plans: Vec<PlanState>,
     /// The places (`plan_no`, seq) of the events whose ids the batch has and that are stored already.
@@ -79,7 +79,7 @@ pub(super) async fn lock(
     calls: &[Waiting],
     lock_timeout: Option<Duration>,
     signer: &KeyId,
-) -> Result<Locked, LedgerError> {
+) -> Result<LockedPlans, LedgerError> {
     if let Some(timeout) = lock_timeout {
         set_lock_timeout(connection, timeout).await?;
     }
@@ -139,7 +139,7 @@ pub(super) async fn lock(
         }
     }
     let now = now.ok_or_else(|| result_column("now").corrupt("the function returned no row"))?;
-    Ok(Locked { plans, known, now })
+    Ok(LockedPlans { plans, known, now })
 }
 
 fn result_column(name: &'static str) -> Column {

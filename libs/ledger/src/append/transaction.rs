@@ -18,7 +18,7 @@ use super::call::{AppendError, Appended, Hint};
 use super::decide::{Known, decide};
 use super::insert::{Row, insert};
 use super::link::Linker;
-use super::locks::{Locked, lock, lock_open_keys};
+use super::locks::{LockedPlans, lock, lock_open_keys};
 use super::metrics::AppendMetrics;
 use super::queue::Waiting;
 use crate::commit::commit;
@@ -37,9 +37,17 @@ pub(super) struct Outcome {
 /// A connection that a batcher keeps from batch to batch.
 ///
 /// The pool rotates connections, and a connection that was idle has cold plan caches: at 200 appends/s its statements take 1.6
-/// times as long. After an error the connection is discarded and the next batch acquires another one.
+/// times as long. After an error the connection is discarded and the next batch acquires another one, as it does after a change
+/// of the server's history: the server of the connection may go on for a while beside the one that replaced it.
 #[derive(Default)]
-pub(super) struct WarmConnection(Option<PoolConnection<Postgres>>);
+pub(super) struct WarmConnection(Option<Checked>);
+
+/// A connection whose server has a confirmed history.
+struct Checked {
+    connection: PoolConnection<Postgres>,
+    /// [`ServerHistories::changes`](crate::server_history::ServerHistories::changes) when it was checked.
+    changes: u64,
+}
 
 impl WarmConnection {
     /// Returns the connection to the pool.
@@ -48,11 +56,16 @@ impl WarmConnection {
     }
 
     async fn begin(&mut self, ledger: &Ledger) -> Result<Transaction<'_, Postgres>, LedgerError> {
-        let connection = match self.0.take() {
-            Some(connection) => connection,
-            None => ledger.appends().acquire().await?,
+        let histories = ledger.server_history();
+        let changes = histories.changes();
+        let checked = if let Some(checked) = self.0.take().filter(|checked| checked.changes == changes) {
+            checked
+        } else {
+            let mut connection = ledger.appends().acquire().await?;
+            histories.check(&mut connection).await?;
+            Checked { connection, changes }
         };
-        Ok(self.0.insert(connection).begin_with(BEGIN).await?)
+        Ok(self.0.insert(checked).connection.begin_with(BEGIN).await?)
     }
 }
 
@@ -75,8 +88,8 @@ pub(super) async fn run(
 ) -> Outcome {
     let mut outcome = Outcome::default();
     let mut busy_plans: HashSet<PlanKey> = HashSet::new();
-    // A stack, so that the first half runs before the second and the calls of a plan stay in order.
     metrics.batch(&calls);
+    // A stack, so that the first half runs before the second and the calls of a plan stay in order.
     let mut todo = vec![(calls, Retries::default())];
     while let Some((calls, retries)) = todo.pop() {
         let (busy, mut calls): (Vec<_>, Vec<_>) =
@@ -186,9 +199,8 @@ async fn attempt(
     lock_timeout: Option<Duration>,
 ) -> Result<(Answers, Vec<Hint>), LedgerError> {
     let mut transaction = warm.begin(ledger).await?;
-    ledger.server_history().check(&mut transaction).await?;
     let started = Instant::now();
-    let Locked { mut plans, known, now } = lock(&mut transaction, calls, lock_timeout, linker.kid()).await?;
+    let LockedPlans { mut plans, known, now } = lock(&mut transaction, calls, lock_timeout, linker.kid()).await?;
     metrics.lock.observe(started.elapsed().as_secs_f64());
     let mut known = read_known(ledger, &mut transaction, known).await?;
     let open = lock_open_keys(&mut transaction, calls).await?;

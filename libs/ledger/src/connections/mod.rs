@@ -69,8 +69,8 @@ pub struct ConnectionSettings {
 const PROBES: u32 = 1;
 
 impl ConnectionSettings {
-    /// Divides `total` connections among the lanes of a publisher: its batchers get what they can use at the same time, and at
-    /// least half of the total remains for reads and background work if the total is at least six times `batchers`.
+    /// Divides `total` connections among the lanes of a publisher: its batchers get what they can use at the same time. If
+    /// the total is at least six times `batchers`, half of it less one remains for reads and background work.
     pub fn publisher(total: u32, batchers: u32, deadline: Duration) -> Self {
         let appends = batchers.saturating_mul(CONNECTIONS_PER_BATCHER);
         let rest = total.saturating_sub(PROBES + appends);

@@ -44,7 +44,7 @@ impl DataKeys<'_> {
             r#"-- under_data_keys
             SELECT count(*) AS "events!", count(DISTINCT e.plan_no) AS "plans!", count(o.id) AS "waiting!"
             FROM sealbus.events e LEFT JOIN sealbus.outbox o ON o.plan_no = e.plan_no AND o.seq = e.seq
-            WHERE e.tenant = $1 AND e.payload_mode = 2 AND e.payload ->> 'key' = ANY ($2)"#,
+            WHERE e.tenant = $1 AND e.payload_mode = 2 AND sealbus.data_key_of(e.payload::text) = ANY ($2)"#,
             tenant.as_str(),
             &keys,
         );
@@ -66,7 +66,7 @@ impl DataKeys<'_> {
             LEFT JOIN sealbus.positions pos ON pos.subscription_no = s.subscription_no AND pos.plan_no = e.plan_no
             LEFT JOIN sealbus.floors f ON f.subscription_no = s.subscription_no AND f.partition = p.partition
             LEFT JOIN sealbus.log_leaves l ON l.plan_no = e.plan_no AND l.seq = e.seq
-            WHERE e.tenant = $1 AND e.payload_mode = 2 AND e.payload ->> 'key' = ANY ($2)
+            WHERE e.tenant = $1 AND e.payload_mode = 2 AND sealbus.data_key_of(e.payload::text) = ANY ($2)
               AND CASE WHEN pos.plan_no IS NULL THEN l.leaf_index < f.floor ELSE e.seq < pos.next_seq END
             GROUP BY s.name, e.type ORDER BY s.name, e.type"#,
             tenant.as_str(),

@@ -28,7 +28,7 @@ impl Log<'_> {
             root.as_bytes(),
             note.to_string(),
         );
-        if begun.execute(self.ledger.reads()).await?.rows_affected() == 1 {
+        if begun.execute(self.ledger.background()).await?.rows_affected() == 1 {
             return Ok((note, true));
         }
         let stored = self.first_checkpoint().await?;
@@ -98,7 +98,7 @@ impl Log<'_> {
             Column::new("checkpoints", "size").bigint(size)?,
             note.to_string(),
         )
-        .execute(self.ledger.reads())
+        .execute(self.ledger.background())
         .await?;
         Ok(())
     }

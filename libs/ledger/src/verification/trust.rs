@@ -65,7 +65,7 @@ impl Verification<'_> {
                 "trusted_erasures_of_plan",
                 with
                 "WITH named AS MATERIALIZED (
-                    SELECT coalesce(array_agg(DISTINCT n.payload ->> 'key'), '{}') AS keys FROM sealbus.events n
+                    SELECT coalesce(array_agg(DISTINCT sealbus.data_key_of(n.payload::text)), '{}') AS keys FROM sealbus.events n
                     JOIN sealbus.plans o ON o.plan_no = n.plan_no
                     WHERE o.tenant = $2 AND o.plan = $3 AND n.tenant = $2 AND n.payload_mode = 2
                 )",

@@ -158,3 +158,30 @@ async fn a_fork_is_settled_by_an_event_that_the_ledger_holds() {
     assert!(catalog.resolve("delivery.fork_settled", 1).unwrap().validate(Text::from(&data).node()).is_empty());
     assert_eq!(data["hash"], event_hash.to_string());
 }
+
+#[tokio::test]
+async fn settling_a_fork_moves_the_position_before_the_first_event_or_forwards() {
+    let scene = Scene::with(3).await;
+    let ledger = &scene.test.ledger;
+    assert!(scene.step(&scene.lease, &scene.position().await, 3).await);
+    for (before, event_seq) in [(3, 0), (1, 3)] {
+        let fork = SetAside { state: PositionState::Fork, seen_seq: 3, attempts: 0, retry_in: None, errors: &[] };
+        let position = scene.position().await;
+        assert_eq!(position.next_seq, before);
+        assert!(ledger.positions().set_aside(scene.subscription_no, &scene.lease, &position, &fork).await.unwrap());
+        let event_hash = scene.hash(event_seq);
+        let settle = OperatorAction::Settle { event_seq, event_hash };
+        let wrong = OperatorAction::Settle { event_seq, event_hash: Hash([7; 32]) };
+        let refused = ledger.dead_letters().issue(&scene.appender, &operator_request("r"), wrong).await;
+        assert!(matches!(refused, Err(CommandError::NotInLedger(seq, _)) if seq == event_seq), "{refused:?}");
+        let named = ledger.dead_letters().issue(&scene.appender, &operator_request("r"), settle).await.unwrap();
+        assert_eq!(named, event_seq);
+        let commanded = scene.position().await;
+        assert_eq!(commanded.command, Some(OperatorCommand { seq: before, action: settle }));
+        let positions = ledger.positions();
+        let next_seq = event_seq + 1;
+        assert!(positions.resume(scene.subscription_no, &scene.lease, &commanded, next_seq, event_hash).await.unwrap());
+        let settled = scene.position().await;
+        assert_eq!((settled.next_seq, settled.last_hash, settled.command), (next_seq, event_hash, None));
+    }
+}
