@@ -31,10 +31,14 @@ async fn an_operation_on_a_frozen_connection_fails_and_the_next_one_succeeds() {
     ledger.log().size().await.unwrap();
     ledger.leases().view("relay", DEADLINE).await.unwrap();
 
+    let effects = ledger.effects();
+    let mut connection = effects.acquire().await.unwrap();
     proxy.freeze();
-    let error = ledger.log().size().await.unwrap_err();
+    let error = effects.within(async { Ok::<_, LedgerError>(connection.ping().await?) }).await.unwrap_err();
     assert!(error.is_unreachable(), "{error}");
-    assert_eq!(ledger.log().size().await.unwrap(), 0, "the only place of the lane is free again");
+    drop(connection);
+    effects.begin().await.expect("the only place of the lane is free again");
+    assert_eq!(ledger.log().size().await.unwrap(), 0);
     ledger.leases().view("relay", DEADLINE).await.expect("the frozen connection of another lane is not lent");
     ledger.ping().await.expect("the frozen connection of the probes is not lent");
 }
@@ -147,22 +151,22 @@ async fn a_session_does_not_depend_on_defaults_of_the_role() {
 #[tokio::test]
 async fn the_use_of_connections_is_counted() {
     let test = TestLedger::start().await;
-    let one = ConnectionSettings { effects: 1, deadline: Duration::from_millis(200), ..connection_settings() };
+    let one = ConnectionSettings { effects: 1, ..settings() };
     let ledger = Ledger::open(&test.postgres.url(), &one).await.unwrap();
     let effects = || ledger.connection_usage().into_iter().find(|(lane, _)| *lane == "effects").unwrap().1;
     assert_eq!((effects().max, effects().open, effects().waits), (1, 0, 0));
 
     // The only connection is lent, and the next caller gets none.
-    let lent = ledger.effects().begin().await.unwrap();
+    let lent = ledger.effects().acquire().await.unwrap();
     assert_eq!((effects().open, effects().idle, effects().waits, effects().failed_waits), (1, 0, 1, 0));
     assert!(ledger.effects().begin().await.is_err());
     assert_eq!((effects().waits, effects().failed_waits), (2, 1));
-    assert!(effects().waited >= Duration::from_millis(200), "{:?}", effects().waited);
+    assert!(effects().waited >= DEADLINE, "{:?}", effects().waited);
 
     // So does one whose statement, not its wait, has the deadline.
     assert!(sqlx::query("SELECT 1").execute(ledger.effects()).await.is_err());
     assert_eq!((effects().waits, effects().failed_waits), (3, 2));
-    lent.rollback().await.unwrap();
+    drop(lent);
     eventually("the connection is idle", async || effects().idle == 1).await;
 }
 
@@ -180,10 +184,10 @@ async fn outages_are_counted() {
 #[tokio::test]
 async fn a_wait_in_vain_is_no_outage_while_the_database_answers_others() {
     let test = TestLedger::start().await;
-    let one = ConnectionSettings { effects: 1, deadline: Duration::from_millis(200), ..connection_settings() };
+    let one = ConnectionSettings { effects: 1, ..settings() };
     let ledger = Ledger::open(&test.postgres.url(), &one).await.unwrap();
     let session = "SELECT pg_backend_pid()";
-    let mut lent = ledger.effects().begin().await.unwrap();
+    let mut lent = ledger.effects().acquire().await.unwrap();
     let before: i32 = sqlx::query_scalar(session).fetch_one(&mut *lent).await.unwrap();
     let others = async {
         loop {
@@ -196,7 +200,7 @@ async fn a_wait_in_vain_is_no_outage_while_the_database_answers_others() {
         answer = waiting => drop(answer.unwrap_err()),
     }
     assert_eq!(ledger.outages(), 0);
-    lent.rollback().await.unwrap();
+    drop(lent);
     assert_eq!(sqlx::query_scalar::<_, i32>(session).fetch_one(ledger.effects()).await.unwrap(), before);
 }
 
