@@ -82,9 +82,11 @@ impl<'a> Stored<'a> {
             ("traceparent", self.own("traceparent").as_deref().map(Text::string)),
             ("sequence", text(&header.seq.to_string())),
             ("unopened", self.view.unopened.and_then(|verdict| text(verdict.as_str()))),
-            // These names are not attributes, but have a meaning of their own, so they are never extensions.
+            // These names have a meaning of their own, or are added to an answer, so they are never a producer's extensions.
             ("data", None),
             ("sealbus", None),
+            ("sealbussealed", None),
+            ("sealbusreceipt", None),
         ];
         let names = attributes.each_ref().map(|(name, _)| *name);
         let is_extension = |(name, value): &(Cow<'_, str>, Node<'_>)| {

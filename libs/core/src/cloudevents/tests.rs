@@ -218,6 +218,21 @@ fn absent_attributes_stay_absent() {
 }
 
 #[test]
+fn the_attributes_of_an_answer_are_never_those_of_the_producer() {
+    let mut event = full();
+    event["sealbussealed"] = json!(true);
+    event["sealbusreceipt"] = json!("the producer's");
+    let view = view(&stored(structured(&event).expect("a CloudEvent")));
+    let answer =
+        to_structured(&view, &[("sealbussealed", Text::from(&json!(false))), ("sealbusreceipt", Text::string("ours"))]);
+    for (name, value) in [("sealbussealed", json!(false)), ("sealbusreceipt", json!("ours"))] {
+        assert_eq!(answer.as_str().matches(&format!("\"{name}\":")).count(), 1, "{}", answer.as_str());
+        assert_eq!(answer.node().to_value()[name], value);
+        assert_eq!(to_structured(&view, &[]).node().to_value().get(name), None);
+    }
+}
+
+#[test]
 fn faults_are_refused_with_their_field() {
     let with = |name: &str, value: Value| {
         let mut event = full();
