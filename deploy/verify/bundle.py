@@ -50,13 +50,18 @@ def regular(path):
     return os.fdopen(number, "rb")
 
 
+def unlisted(error):
+    """Refuses a folder that cannot be listed. Its files would count as missing."""
+    raise Unreadable(f"{error.filename} cannot be read: {error.strerror}")
+
+
 def files_of(path):
     """Returns the files of a folder or tar by name, each as a function that opens the file. A folder has regular files and
     folders only: a link could lead out of it or back into it."""
     path = Path(path)
     if path.is_dir():
         files = {}
-        for folder, folders, names in os.walk(path):
+        for folder, folders, names in os.walk(path, onerror=unlisted):
             for entry in (Path(folder, name) for name in folders + names):
                 if not stat.S_ISDIR(mode := entry.lstat().st_mode):
                     if not stat.S_ISREG(mode):

@@ -10,6 +10,8 @@ import unittest
 from pathlib import Path
 
 import sample_bundles
+from bundle import Unreadable
+from bundle import files_of as bundle_files
 from sample_bundles import files_of
 from test_verify import HERE
 
@@ -58,6 +60,19 @@ class Command(unittest.TestCase):
         self.assertEqual(self.run_with("pipe.tar", "--trust", "trust").returncode, 1)
         (self.folder / "link").symlink_to(bundle)
         self.assertEqual(self.run_with("link", "--trust", "trust").returncode, 0)
+
+    def test_a_folder_that_cannot_be_listed_is_refused(self):
+        self.folder.chmod(0o755)
+        (self.folder / "bundle" / "anchors").chmod(0)
+        user = os.geteuid()
+        if user == 0:  # root can list every folder
+            os.seteuid(65534)
+        try:
+            with self.assertRaisesRegex(Unreadable, "anchors cannot be read: "):
+                bundle_files(self.folder / "bundle")
+        finally:
+            os.seteuid(user)
+            (self.folder / "bundle" / "anchors").chmod(0o700)
 
     def test_control_characters_do_not_reach_the_terminal(self):
         lines = (self.folder / "bundle" / "events.jsonl").read_bytes().splitlines(keepends=True)
