@@ -137,6 +137,12 @@ fn a_body_needs_a_small_multiple_of_its_bytes() {
             false,
         );
         measure(
+            format!("{name} as text of a CloudEvent"),
+            &body(&format!(r#"{{{attributes},"datacontenttype":"text/plain","data":{data}}}"#)),
+            cloudevents,
+            false,
+        );
+        measure(
             format!("{name} as metadata"),
             &body(&format!(r#"{{"type":"any.a","metadata":{{"m":{data}}}}}"#)),
             native,

@@ -10,7 +10,7 @@ use crate::error::ErrorKind;
 use crate::event::{Header, Record, View};
 use crate::hash::Hash;
 use crate::names::Tenant;
-use crate::request::{Context, Limits, Prepared};
+use crate::request::{Context, Events, Limits, Prepared};
 use crate::seal::KeyId;
 use crate::timestamp::Timestamp;
 
@@ -189,6 +189,17 @@ fn text_is_the_same_data_in_structured_and_binary_mode() {
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec();
     assert_eq!(content, binary(&headers, b"<much/>").expect("a CloudEvent").request.content);
+}
+
+#[test]
+fn text_may_be_six_times_as_long_in_json() {
+    let mut event = full();
+    event["datacontenttype"] = json!("text/plain");
+    event["data"] = json!("\u{1}".repeat(100_000));
+    let body = event.to_string();
+    let mut events = Events::new(body.as_bytes(), &LIMITS).expect("a body");
+    let record = stored(from_structured(&events.next().expect("an event").expect("read")).expect("a CloudEvent"));
+    assert_eq!(to_binary(&view(&record)).1, vec![1; 100_000]);
 }
 
 #[test]

@@ -7,6 +7,8 @@ use crate::error::{ErrorKind, Refused};
 /// Bytes that the canonical text of an event may have in addition to its data and metadata: its other members have less than
 /// 4 KiB in a request.
 const OTHER_BYTES: usize = 16_384;
+/// Bytes of the longest escape that a byte of text has in a JSON string, such as `\u0001`.
+const ESCAPED_BYTES: usize = 6;
 /// Members that an event may have in addition to those in its data and metadata.
 const OTHER_MEMBERS: usize = 32;
 
@@ -39,11 +41,11 @@ pub struct Limits {
 
 impl Limits {
     /// Returns the limits of one event while it is read. They protect the reader; the limits of an event apply to it once it is
-    /// read. Data that is not JSON may be twice as long in a JSON string as it is.
+    /// read. A byte of data that is not JSON may be an escape of six bytes in a JSON string.
     fn of_events(&self) -> ValueLimits {
         ValueLimits {
             text: canonical::Limits { bytes: self.body_bytes, depth: MAX_DEPTH + 1 },
-            bytes: 2 * self.event_bytes + MAX_METADATA + OTHER_BYTES,
+            bytes: ESCAPED_BYTES * self.event_bytes + MAX_METADATA + OTHER_BYTES,
             members: self.members + OTHER_MEMBERS,
         }
     }
