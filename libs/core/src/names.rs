@@ -155,7 +155,8 @@ impl EventType {
     }
 }
 
-/// Returns whether only Sealbus itself writes events of this type: all types under `key` and `delivery`, and `subject.erased`.
+/// Returns whether only Sealbus itself writes events of this type: all types under `key` and `delivery`,
+/// `subject.erased` and `ledger.history_confirmed`.
 pub fn is_reserved_type(event_type: &str) -> bool {
     ["subject.erased", "ledger.history_confirmed"].contains(&event_type)
         || event_type.starts_with("key.")

@@ -46,7 +46,7 @@ impl Builder {
         let place = Place { file, module: &module, default_channel: &default_channel };
         for (name, entry) in content.types {
             if is_reserved_type(&name) && origin == Origin::User {
-                let detail = "is reserved: only Sealbus defines key.*, delivery.* and subject.erased";
+                let detail = "is reserved: only Sealbus defines this type";
                 return Err(place.refuse(&format!("types > {name}"), detail));
             }
             self.claim("event type", &name, file, origin, false)?;
