@@ -107,6 +107,24 @@ async fn a_refused_line_holds_back_the_later_events_of_its_plan_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_line_beyond_the_limits_is_refused_alone() {
+    let import = Import::start().await;
+    // The publisher refuses the whole body for an event with so many elements.
+    let large = line("p", "p2", "test.happened", 2).replace(":2", &format!(":[{}0]", "0,".repeat(20_000)));
+    let file = [
+        line("p", "p1", "test.happened", 1),
+        large,
+        line("p", "p3", "test.happened", 3),
+        line("q", "q1", "test.happened", 1),
+    ];
+    let (status, counted, printed) = import.run(file.join("\n")).await;
+    assert_eq!((status, counted), (Some(1), summary([4, 2, 0, 1, 1], None)), "{printed}");
+    assert!(printed.contains("line 2 is refused (too_large)"), "{printed}");
+    assert_eq!(import.data_of("p").await, [1]);
+    assert_eq!(import.data_of("q").await, [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_import_ends_at_a_line_that_may_be_of_any_plan() {
     let import = Import::start().await;
     let (first, last) = (line("p", "p1", "test.happened", 1), line("p", "p3", "test.happened", 3));

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use sealbus_client::{Client, Outcome, Problem};
+use sealbus_client::{Client, ClientError, Outcome, Problem};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -16,6 +16,8 @@ use crate::output::notice;
 pub(super) const MAX_BATCH_EVENTS: usize = 200;
 /// Maximum number of bytes in a batch of more than one event: well below the largest body that a publisher accepts.
 const MAX_BATCH_BYTES: usize = 1 << 20;
+/// The status of a body or event that is too large.
+const TOO_LARGE: u16 = 413;
 /// The status of a rate limit.
 const TOO_MANY_REQUESTS: u16 = 429;
 
@@ -66,7 +68,7 @@ impl Lane {
     async fn publish(&mut self, batch: Vec<QueuedLine>) -> Result<(), Failure> {
         let of_line = |QueuedLine { line, memory }| Some(((line.number, line.plan, memory), line.event.ok()?));
         let (lines, events): (Vec<_>, Vec<Value>) = batch.into_iter().filter_map(of_line).unzip();
-        let outcomes = self.client.publish_cloudevents(&events).await?;
+        let outcomes = self.outcomes(&events).await?;
         for (((number, plan, _memory), event), outcome) in lines.into_iter().zip(events).zip(outcomes) {
             let outcome = match outcome {
                 Outcome::Refused(_) if self.blocked.contains(&plan) => {
@@ -74,7 +76,7 @@ impl Lane {
                     continue;
                 }
                 // The events of a plan in a batch are refused together. Published alone, only the invalid one is refused.
-                Outcome::Refused(_) => self.client.publish_cloudevents(&[event]).await?.remove(0),
+                Outcome::Refused(_) => self.outcomes(&[event]).await?.remove(0),
                 stored @ Outcome::Stored(_) => stored,
             };
             match outcome {
@@ -91,6 +93,17 @@ impl Lane {
             }
         }
         Ok(())
+    }
+
+    /// Publishes events, and returns one outcome for each. An event far beyond the limits refuses the whole body, which counts as
+    /// a refusal of each of its events.
+    async fn outcomes(&self, events: &[Value]) -> Result<Vec<Outcome>, ClientError> {
+        match self.client.publish_cloudevents(events).await {
+            Err(ClientError::Refused(problem)) if problem.status == TOO_LARGE => {
+                Ok(events.iter().map(|_| Outcome::Refused(problem.clone())).collect())
+            }
+            outcomes => outcomes,
+        }
     }
 
     fn refuse(&mut self, number: u64, plan: &PlanName, refusal: &Refusal) {
