@@ -4,7 +4,10 @@
 
 mod support;
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::support::{Bus, Role};
 
@@ -141,4 +144,19 @@ async fn an_import_ends_at_a_line_that_may_be_of_any_plan() {
     let (status, counted, printed) = import.run(format!("\u{feff}{first}\r\n{last}\r\n")).await;
     assert_eq!((status, counted), (Some(0), summary([2, 1, 1, 0, 0], None)), "{printed}");
     assert_eq!(import.data_of("p").await, [1, 3]);
+}
+
+/// A failure ends the process, although the rest of the input has not arrived yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_fails_does_not_wait_for_its_input() {
+    let import = Import::start().await;
+    let mut command = import.bus.command(&["import", "/dev/stdin"]);
+    command.env("SEALBUS_URL", import.publisher.url()).env("SEALBUS_TOKEN", "unknown");
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(format!("{}\n", line("p", "p1", "test.happened", 1)).as_bytes()).await.unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && printed.contains("401"), "{printed}");
+    drop(input);
 }

@@ -13,11 +13,12 @@ use std::io::BufRead;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 
 use sealbus_runtime::settings::{Settings, table};
 use serde::Serialize;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use self::lane::{Lane, MAX_BATCH_EVENTS, QueuedLine, report_refused};
@@ -101,7 +102,9 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         workers.spawn(Lane::new(client.clone()).publish_all(receiver));
     }
     let runtime = Handle::current();
-    let reading = tokio::task::spawn_blocking(move || read_lines(lines, &queues, &runtime));
+    let (read, reading) = oneshot::channel();
+    // After a failure, the runtime would wait for a thread of its own that waits for the next line, and the process would not end.
+    thread::spawn(move || read.send(read_lines(lines, &queues, &runtime)));
     let mut summary = Summary::default();
     while let Some(counted) = workers.join_next().await {
         summary.add(counted??);
