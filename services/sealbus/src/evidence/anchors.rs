@@ -106,10 +106,14 @@ impl Source {
                 let file = AnchorFile::new(path);
                 let name = file.name();
                 // To a sealer, a file that does not exist is one that has no note yet. Here, its notes may have been deleted.
-                if !path.exists() {
-                    return (Vec::new(), AnchorRead { name, state: AnchorState::Missing, notes: 0, detail: None });
-                }
-                (name, file.notes(all).await.map_err(|error| error_chain(&error)))
+                let read = match path.try_exists() {
+                    Ok(true) => file.notes(all).await.map_err(|error| error_chain(&error)),
+                    Ok(false) => {
+                        return (Vec::new(), AnchorRead { name, state: AnchorState::Missing, notes: 0, detail: None });
+                    }
+                    Err(error) => Err(error.to_string()),
+                };
+                (name, read)
             }
             Self::Stream(Ok(stream)) => (stream.name(), stream.notes(all).await.map_err(|error| error_chain(&error))),
             Self::Stream(Err(error)) => (AnchorStream::NAME.to_owned(), Err(error.clone())),

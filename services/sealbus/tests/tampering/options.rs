@@ -231,6 +231,11 @@ async fn an_anchor_that_is_missing_or_unreadable_is_reported() {
     // A file that does not exist may have been deleted. The stream, which has no note, vouches for nothing.
     let (states_of_missing, code) = states(&run(&missing, &nats.url(), &all));
     assert_eq!((states_of_missing, code), (vec![json!("missing"), json!("read")], Some(3)));
+    // Nothing is known about a file that cannot be reached.
+    let looping = scene.path("looping").display().to_string();
+    std::os::unix::fs::symlink(&looping, &looping).unwrap();
+    let (states_of_looping, _) = states(&run(&looping, &nats.url(), &all));
+    assert_eq!(states_of_looping, [json!("unreadable"), json!("read")]);
 
     // Export and inspect depend on the anchors too.
     let out = scene.path("bundle").display().to_string();
