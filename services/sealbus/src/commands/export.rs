@@ -30,7 +30,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let scope = args.scope.scope(&settings)?;
-    let ledger = wiring::open_ledger(&settings).await?;
+    let ledger = wiring::open_ledger_to_verify(&settings, 1).await?;
     let evidence = LedgerEvidence::open(ledger, &settings).await?;
     let mut target = Target::create(&args.out)?;
     let Exported { events, covered, size, anchors } =

@@ -37,7 +37,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let settings = Settings::from_environment()?;
     let tenant = args.tenant.require(&settings)?;
-    let ledger = wiring::open_ledger(&settings).await?;
+    let ledger = wiring::open_ledger_to_verify(&settings, 1).await?;
     let record = ledger.history().event(&tenant, args.event).await?;
     let record = record.ok_or_else(|| Failure::new(format!("tenant {tenant} has no event {}", args.event)))?;
     let evidence = LedgerEvidence::open(ledger, &settings).await?;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use sealbus_core::clock::Clock as _;
 use sealbus_core::duration;
 use sealbus_core::verify::Report;
-use sealbus_ledger::ConnectionSettings;
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::settings::{Settings, table};
 
@@ -20,11 +19,6 @@ use crate::evidence::pins::Pins;
 use crate::failure::Failure;
 use crate::output::{Output, print, printable, progress};
 use crate::wiring;
-
-/// Connections to the database for each worker, and for the checks before and after them.
-const CONNECTIONS_PER_WORKER: usize = 2;
-/// Time that one statement may take. Some read a whole table.
-const DEADLINE: Duration = Duration::from_hours(1);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -102,10 +96,7 @@ async fn verify_ledger(args: Args) -> Result<VerifyOutcome, Failure> {
     let scope = args.scope.scope(&settings)?;
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let workers = args.jobs.map_or(processors, usize::from);
-    let reads = u32::try_from(CONNECTIONS_PER_WORKER * (workers + 1))
-        .map_err(|_| Failure::usage(format!("{workers} processors are too many: give --jobs")))?;
-    let connections = ConnectionSettings { appends: 0, reads, background: 1, effects: 0, deadline: DEADLINE };
-    let ledger = wiring::open_ledger_with(&settings, &connections).await?;
+    let ledger = wiring::open_ledger_to_verify(&settings, workers).await?;
     let evidence = LedgerEvidence::open(ledger, &settings).await?;
     let request = VerifyRequest {
         scope,

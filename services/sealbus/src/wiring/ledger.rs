@@ -14,6 +14,11 @@ use uuid::Uuid;
 use super::keyring;
 use crate::failure::Failure;
 
+/// Connections of a command that verifies: for each worker, and for the checks before and after them.
+const CONNECTIONS_PER_WORKER: usize = 2;
+/// Time that one statement of such a command may take. Some read a whole table.
+const VERIFY_DEADLINE: Duration = Duration::from_hours(1);
+
 /// Creates the ledger of `SEALBUS_ORIGIN` in `SEALBUS_DATABASE_URL`, whose schema has to be migrated. Does nothing if it
 /// exists.
 pub(crate) async fn create_ledger(settings: &Settings) -> Result<(), Failure> {
@@ -34,8 +39,17 @@ pub(crate) async fn open_ledger(settings: &Settings) -> Result<Ledger, Failure> 
     open_ledger_with(settings, &connections(settings, ConnectionSettings::command)).await
 }
 
+/// Opens the ledger as [`open_ledger`] does, for a command that verifies with this number of workers: a statement may take as
+/// long as reading a whole table does.
+pub(crate) async fn open_ledger_to_verify(settings: &Settings, workers: usize) -> Result<Ledger, Failure> {
+    let reads = u32::try_from(CONNECTIONS_PER_WORKER * (workers + 1))
+        .map_err(|_| Failure::usage(format!("{workers} processors are too many: give --jobs")))?;
+    let connections = ConnectionSettings { appends: 0, reads, background: 1, effects: 0, deadline: VERIFY_DEADLINE };
+    open_ledger_with(settings, &connections).await
+}
+
 /// Opens the ledger for a command, as [`open_ledger`] does, with these connections.
-pub(crate) async fn open_ledger_with(settings: &Settings, connections: &ConnectionSettings) -> Result<Ledger, Failure> {
+async fn open_ledger_with(settings: &Settings, connections: &ConnectionSettings) -> Result<Ledger, Failure> {
     let ledger = Ledger::open(settings.require(table::DATABASE_URL)?.expose(), connections).await?;
     check_origin(settings, &ledger)?;
     Ok(ledger)

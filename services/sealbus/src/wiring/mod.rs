@@ -17,6 +17,6 @@ pub(crate) use self::files::{
     catalog, create_private_file, keyring, log_signer, policy, random_bytes, remove_if_exists, witnesses,
 };
 pub(crate) use self::ledger::{
-    append_settings, connections, create_ledger, open_ledger, open_ledger_with, wait_for_ledger, with_appender,
+    append_settings, connections, create_ledger, open_ledger, open_ledger_to_verify, wait_for_ledger, with_appender,
 };
 pub(crate) use self::ledger_metrics::register_connections;
