@@ -51,7 +51,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         workers: 1,
     };
     let outcome = ledger::verify(&evidence, &request).await?;
-    let proof = match Newest::anchored(&evidence.anchors.notes(true).await?.notes, &evidence.pins) {
+    let proof = match Newest::anchored(&outcome.notes, &evidence.pins) {
         Ok(newest) if record.log_index.is_some_and(|index| index < newest.size) => {
             newest.prove(&evidence.ledger, &record).await?
         }

@@ -47,6 +47,8 @@ pub(crate) struct VerifyOutcome {
     pub report: Report,
     /// The log that events were compared with.
     pub log: Arc<CheckedLog>,
+    /// The notes of the anchors, oldest first.
+    pub notes: Vec<Vec<u8>>,
     /// Events that were ignored because they were appended after the verification began.
     pub later_events: u64,
 }
@@ -104,7 +106,7 @@ pub(crate) async fn verify(evidence: &LedgerEvidence, request: &VerifyRequest) -
     if let Some(resume) = resume {
         resume.finish()?;
     }
-    Ok(VerifyOutcome { report, log, later_events: done.later })
+    Ok(VerifyOutcome { report, log, notes: anchored.notes, later_events: done.later })
 }
 
 /// Waits until every event present now is sealed and anchored. Returns the database's time before the wait.
