@@ -56,13 +56,15 @@ impl Limits {
 /// Returns the canonical form of `text`. Refuses what [`read`] refuses, and a canonical form that exceeds the size limit
 /// (`json_size`). It makes no tree.
 pub fn canonicalise(text: &[u8], limits: Limits) -> Result<String, Refused> {
-    reader::checked(text, limits.bytes)?;
-    part(text, limits).map(Text::into_string)
+    canonical_text(reader::checked(text, limits.bytes)?, limits).map(Text::into_string)
 }
 
 /// Returns the canonical form of a part of a larger text. The size limit applies to the canonical form alone.
 pub(crate) fn part(text: &[u8], limits: Limits) -> Result<Text, Refused> {
-    let text = reader::checked(text, usize::MAX)?;
+    canonical_text(reader::checked(text, usize::MAX)?, limits)
+}
+
+fn canonical_text(text: &str, limits: Limits) -> Result<Text, Refused> {
     let whole = Reader::new(text, limits.depth, number::strict, Writer::new(limits.bytes)).whole();
     let text = whole.and_then(|((), writer)| writer.finish().map_err(|refusal| Refused::at(limits.bytes, refusal)));
     text.map_err(|refused| match refused.refusal {
