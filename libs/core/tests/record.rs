@@ -73,4 +73,7 @@ fn priority_is_read_from_the_member_sealbus() {
     assert_eq!(priority(json!({ "priority": "high" })), Priority::Normal);
     assert_eq!(priority(json!({ "sealbus": { "priority": "now" } })), Priority::Normal);
     assert_eq!(priority(json!(["priority", { "sealbus": 1 }])), Priority::Normal);
+    // A database may spell the names with escapes.
+    let escaped = r#"{"sealbus":{"prior\u0069ty":"high"}}"#.to_owned();
+    assert_eq!(Record { metadata: escaped, ..record() }.priority(), Priority::High);
 }

@@ -1,6 +1,7 @@
 //! Stored events.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::event::{Header, Priority, leaf};
 use crate::hash::Hash;
@@ -55,21 +56,23 @@ impl Record {
 
     /// Returns the priority: `metadata.sealbus.priority`, or normal if it is missing or unknown.
     pub fn priority(&self) -> Priority {
-        if !self.metadata.contains(r#""priority""#) {
-            return Priority::Normal;
-        }
-        let metadata = json::parse(self.metadata.as_bytes()).unwrap_or_default();
-        metadata["sealbus"]["priority"].as_str().and_then(Priority::from_name).unwrap_or_default()
+        self.own("priority").as_str().and_then(Priority::from_name).unwrap_or_default()
     }
 
     /// Returns whether the metadata say that the event carries scheme v1: whether `metadata.sealbus.v1` is true.
     pub fn claims_v1(&self) -> bool {
-        // A stored text may spell the name with an escape.
-        if !self.metadata.contains(r#""v1""#) && !self.metadata.contains('\\') {
-            return false;
+        self.own("v1") == true
+    }
+
+    /// Returns a member of `metadata.sealbus`, which Sealbus itself writes. Returns null if there is none.
+    pub fn own(&self, name: &str) -> Value {
+        // A stored text may spell a name with escapes.
+        if !self.metadata.contains(name) && !self.metadata.contains('\\') {
+            return Value::Null;
         }
-        let metadata = json::parse(self.metadata.as_bytes()).unwrap_or_default();
-        metadata["sealbus"]["v1"] == true
+        let mut metadata = json::parse(self.metadata.as_bytes()).unwrap_or_default();
+        let own = metadata.get_mut("sealbus").and_then(|own| own.get_mut(name));
+        own.map(Value::take).unwrap_or_default()
     }
 
     /// Returns the number of bytes of the payload and the metadata.

@@ -8,7 +8,6 @@ use std::collections::HashSet;
 
 use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::event::event_id;
-use sealbus_core::json;
 use sealbus_core::names::Tenant;
 use sealbus_core::request::{EventKey, EventRequest};
 use sealbus_ledger::Ledger;
@@ -54,8 +53,7 @@ pub(super) async fn check_keys(
         return Err(key_reused().into());
     }
     let event = history.event(tenant, of_key[0]).await?;
-    let metadata = event.and_then(|event| json::parse(event.metadata.as_bytes()).ok()).unwrap_or_default();
-    if metadata["sealbus"]["idempotency_events"].is_null() {
+    if event.is_none_or(|event| event.own("idempotency_events").is_null()) {
         for publication in publications {
             publication.key = publication.key.take().map(EventKey::without_events);
         }
