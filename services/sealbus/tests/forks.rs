@@ -49,6 +49,8 @@ async fn a_fork_is_listed_shown_and_settled() {
     let seqs: Vec<u64> =
         shown["ledger"].as_array().unwrap().iter().map(|event| event["seq"].as_u64().unwrap()).collect();
     assert_eq!(seqs, [1, 2, 3, 4]);
+    // Its times have the same name as in an event.
+    assert!(shown["ledger"][3]["recorded_at"].is_string(), "{shown}");
 
     // Only an event of the ledger can be named. The plan goes on after it, and the decision is recorded.
     let settle = async |applied: &str| {

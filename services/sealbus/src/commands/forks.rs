@@ -63,7 +63,10 @@ async fn show(settings: &Settings, position: PositionArgs) -> Result<(), Failure
     shown["head"] = head.into();
     let summary = |record: &sealbus_core::event::Record| {
         let header = &record.header;
-        json!({ "seq": header.seq, "hash": record.event_hash, "type": header.event_type, "recorded": header.recorded.to_string() })
+        json!({
+            "seq": header.seq, "hash": record.event_hash, "type": header.event_type,
+            "recorded_at": header.recorded.to_string(),
+        })
     };
     shown["ledger"] = records.iter().map(summary).collect::<Vec<Value>>().into();
     print(format_args!("{shown:#}"))
