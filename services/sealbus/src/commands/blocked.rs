@@ -1,6 +1,7 @@
 //! What `dead-letters` and `forks` share: listing and printing plans that do not go on, and recording a decision.
 
 use sealbus_core::names::{Plan, Subscription, Tenant};
+use sealbus_ledger::Ledger;
 use sealbus_ledger::append::Appender;
 use sealbus_ledger::delivery::command::OperatorAction;
 use sealbus_ledger::delivery::dead_letters::{BlockedDetail, BlockedPosition, BlockedQuery};
@@ -84,16 +85,22 @@ pub(super) async fn list(settings: &Settings, args: ListArgs, states: Vec<Positi
     }
 }
 
-/// Reads a position, with its tenant and plan.
-pub(super) async fn find(
-    settings: &Settings,
-    position: PositionArgs,
-) -> Result<(BlockedDetail, Tenant, Plan), Failure> {
+/// A position, with its tenant and plan, and the ledger that it was read from.
+pub(super) struct Found {
+    pub ledger: Ledger,
+    pub tenant: Tenant,
+    pub plan: Plan,
+    pub detail: BlockedDetail,
+}
+
+/// Reads a position.
+pub(super) async fn find(settings: &Settings, position: PositionArgs) -> Result<Found, Failure> {
     let PositionArgs { subscription, plan, tenant } = position;
     let tenant = tenant.require(settings)?;
-    let detail = wiring::open_ledger(settings).await?.dead_letters().find(&subscription, &tenant, &plan).await?;
+    let ledger = wiring::open_ledger(settings).await?;
+    let detail = ledger.dead_letters().find(&subscription, &tenant, &plan).await?;
     let missing = || Failure::new(format!("subscription {subscription} has no blocked position in {tenant}/{plan}"));
-    Ok((detail.ok_or_else(missing)?, tenant, plan))
+    Ok(Found { detail: detail.ok_or_else(missing)?, ledger, tenant, plan })
 }
 
 /// Returns a position with its attempts and its event as JSON.
@@ -124,14 +131,14 @@ pub(super) fn request(settings: &Settings, decision: DecisionArgs) -> Result<Ope
 /// Appends the decision to the tenant's plan `_deliveries`, and leaves it to the plan's actor in the dispatcher to carry it
 /// out (docs/spec/protocol.md#consume-10).
 pub(super) async fn issue(
+    ledger: &Ledger,
     settings: &Settings,
     request: &OperatorRequest,
     action: OperatorAction,
 ) -> Result<(), Failure> {
     let keyring = wiring::keyring(settings)?;
-    let ledger = wiring::open_ledger(settings).await?;
     let issue = async |appender: &Appender| ledger.dead_letters().issue(appender, request, action).await;
-    let seq = wiring::with_appender(&ledger, &keyring, settings, issue).await?;
+    let seq = wiring::with_appender(ledger, &keyring, settings, issue).await?;
     let OperatorRequest { subscription, tenant, plan, .. } = request;
     print(format_args!("recorded for {tenant}/{plan}/{seq} of {subscription}; the dispatcher carries it out"))
 }

@@ -8,6 +8,7 @@ use sealbus_runtime::settings::Settings;
 use super::blocked::{DecisionArgs, ListArgs, PositionArgs, detail_to_json, find, issue, list, request};
 use crate::failure::Failure;
 use crate::output::print;
+use crate::wiring;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -34,8 +35,13 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
             let states = if all { Vec::new() } else { vec![PositionState::Dead, PositionState::Fork] };
             list(&settings, args, states).await
         }
-        Command::Show(position) => print(format_args!("{:#}", detail_to_json(find(&settings, position).await?.0))),
-        Command::Redrive(decision) => issue(&settings, &request(&settings, decision)?, OperatorAction::Redrive).await,
-        Command::Skip(decision) => issue(&settings, &request(&settings, decision)?, OperatorAction::Skip).await,
+        Command::Show(position) => print(format_args!("{:#}", detail_to_json(find(&settings, position).await?.detail))),
+        Command::Redrive(decision) => decide(&settings, decision, OperatorAction::Redrive).await,
+        Command::Skip(decision) => decide(&settings, decision, OperatorAction::Skip).await,
     }
+}
+
+async fn decide(settings: &Settings, decision: DecisionArgs, action: OperatorAction) -> Result<(), Failure> {
+    let request = request(settings, decision)?;
+    issue(&wiring::open_ledger(settings).await?, settings, &request, action).await
 }

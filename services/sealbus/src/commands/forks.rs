@@ -7,7 +7,7 @@ use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_runtime::settings::Settings;
 use serde_json::{Value, json};
 
-use super::blocked::{DecisionArgs, ListArgs, PositionArgs, detail_to_json, find, issue, list, request};
+use super::blocked::{DecisionArgs, Found, ListArgs, PositionArgs, detail_to_json, find, issue, list, request};
 use crate::failure::Failure;
 use crate::output::print;
 use crate::wiring;
@@ -43,12 +43,11 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
 }
 
 async fn show(settings: &Settings, position: PositionArgs) -> Result<(), Failure> {
-    let (detail, tenant, plan) = find(settings, position).await?;
+    let Found { ledger, tenant, plan, detail } = find(settings, position).await?;
     if detail.position.state != PositionState::Fork {
         let state = detail.position.state;
         return Err(Failure::new(format!("{tenant}/{plan} is {state}, not a fork; use `sealbus dead-letters show`")));
     }
-    let ledger = wiring::open_ledger(settings).await?;
     let history = ledger.history();
     let head = history.head(&tenant, &plan, None).await?.map_or(0, |head| head.seq);
     let last = head.min(detail.position.seq);
@@ -77,5 +76,5 @@ async fn settle(settings: &Settings, applied: u64, decision: DecisionArgs) -> Re
     let ledger = wiring::open_ledger(settings).await?;
     let missing = || Failure::new(format!("the ledger has no event {applied} in {}/{}", request.tenant, request.plan));
     let event_hash = ledger.dead_letters().hash_at(&request, applied).await?.ok_or_else(missing)?;
-    issue(settings, &request, OperatorAction::Settle { event_seq: applied, event_hash }).await
+    issue(&ledger, settings, &request, OperatorAction::Settle { event_seq: applied, event_hash }).await
 }
