@@ -154,7 +154,7 @@ impl Cluster {
             format!("port={port}"),
             "unix_socket_directories=".to_owned(),
             format!("fsync={}", if self.options.fsync { "on" } else { "off" }),
-            "max_connections=200".to_owned(),
+            "max_connections=500".to_owned(),
         ];
         let mut arguments = vec!["-D".to_owned(), self.data().display().to_string()];
         arguments.extend(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));

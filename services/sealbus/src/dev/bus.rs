@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::roles::{Role, serve};
 use crate::wiring::until_ready;
 
-/// Connections of each role. Postgres accepts 200 in dev, which is enough for 16 replicas of each role.
+/// Connections of each role. 16 publishers, 16 relays, a sealer and a dispatcher have 408 of the 500 that Postgres accepts in dev.
 const CONNECTIONS_PER_ROLE: &str = "12";
 /// How long all roles together may take until they are ready.
 const STARTUP_TIMEOUT: Duration = Duration::from_mins(1);
