@@ -67,8 +67,9 @@ async fn row_24_database_rolled_back() {
     let ledger = sealbus_testkit::ledger::open(scene.database.as_ref().unwrap()).await;
     let anchors: Vec<Arc<dyn Anchor>> = vec![Arc::new(scene.anchors())];
     let (nats, metrics, shutdown) = (Nats::start().await, Metrics::default(), CancellationToken::new());
+    let signed = (ledger.log().size().await.unwrap(), ledger.log().newest_note().await.unwrap());
     let resources = Resources {
-        ledger,
+        ledger: ledger.clone(),
         broker: nats.connect().await,
         signer: scene.log.clone(),
         anchors,
@@ -88,4 +89,5 @@ async fn row_24_database_rolled_back() {
     eventually("the sealer refuses to sign a log that was rolled back", async || metrics.refuses("rolled_back")).await;
     shutdown.cancel();
     sealer.await.unwrap();
+    assert_eq!((ledger.log().size().await.unwrap(), ledger.log().newest_note().await.unwrap()), signed);
 }
