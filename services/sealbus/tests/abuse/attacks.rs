@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -39,7 +39,7 @@ pub(crate) const ATTACKS: [Attack; 11] = [
 /// The plan that readers and streams ask for.
 const PLAN: &str = "large";
 
-/// Stores the events that the attackers read.
+/// Stores the events that the attackers read, and checks that the publisher reads the attack of many patterns.
 pub(crate) async fn prepare(target: &Target) {
     let http = reqwest::Client::new();
     for _ in 0..100 {
@@ -47,6 +47,11 @@ pub(crate) async fn prepare(target: &Target) {
         let stored = http.post(format!("{}/v1/plans/{PLAN}/events", target.url)).bearer_auth(ATTACKER).json(&event);
         assert_eq!(stored.send().await.unwrap().status().as_u16(), 201);
     }
+    let patterns = http.get(format!("{}{}", target.url, path_of_patterns())).bearer_auth(ATTACKER);
+    let refused = patterns.send().await.unwrap();
+    let status = refused.status().as_u16();
+    let problem: Value = refused.json().await.unwrap();
+    assert_eq!((status, problem["code"].as_str()), (400, Some("invalid_field")), "{problem}");
 }
 
 /// Returns whether the attacker can publish.
@@ -148,10 +153,14 @@ fn idle_connections(target: &Target, tasks: &mut JoinSet<()>) {
     });
 }
 
+/// Returns a path with as many patterns as fit into the head of a request.
+fn path_of_patterns() -> String {
+    format!("/v1/plans/{PLAN}/events?{}", "type=*a&".repeat(4_000))
+}
+
 fn many_patterns(target: &Target, tasks: &mut JoinSet<()>) {
     repeat(target, tasks, 4, |target| async move {
-        let patterns = "type=*a&".repeat(32_000);
-        let mut connection = request(&target, &format!("GET /v1/plans/{PLAN}/events?{patterns}"), "").await?;
+        let mut connection = request(&target, &format!("GET {}", path_of_patterns()), "").await?;
         connection.read(&mut [0; 1024]).await.map(drop)
     });
 }

@@ -32,7 +32,7 @@ const TENANT: &str = "evil";
 const MAX_MEMORY_KIB: u64 = 256 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_attacker_neither_delays_others_nor_fills_the_memory() {
+async fn an_attacker_neither_gets_others_refused_nor_fills_the_memory() {
     let seconds = std::env::var("SEALBUS_ABUSE_SECONDS").map_or(10, |text| text.parse().unwrap());
     let time = Duration::from_secs(seconds);
     let mut bus = Bus::start().await;
