@@ -57,6 +57,9 @@ async fn a_command_ends_quietly_when_its_reader_goes_away() {
         &["export", "--plan", "p", "--out", &bundle],
         &["trust", "--out", &trust],
         &["dead-letters", "list"],
+        &["forks", "list"],
+        &["failover", "show"],
+        &["failover", "confirm", "--reason", "a test"],
         &["keys", "list"],
         &["keys", "new", "--kind", "witness"],
         &["erase", "--subject", "nobody", "--reason", "a test"],
@@ -69,6 +72,16 @@ async fn a_command_ends_quietly_when_its_reader_goes_away() {
         let notices = printed.lines().filter(|line| !line.contains("is the active key of"));
         assert_eq!(notices.count(), 0, "{arguments:?}: {printed}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_of_a_new_database_allows_appends() {
+    let bus = Bus::start().await;
+    let (status, printed) = bus.run(&["failover", "show", "-o", "json"]).await;
+    assert_eq!(status, 0, "{printed}");
+    let shown: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(shown["appends_allowed"], true, "{shown}");
+    assert_eq!(shown["confirmed"], json!([shown["current"]]));
 }
 
 /// Also if nobody reads standard error, a failed command ends with its own exit code.
