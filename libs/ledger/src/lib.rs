@@ -39,6 +39,7 @@ mod own_event;
 mod pg;
 pub mod schema;
 pub mod server_history;
+mod stored_time;
 pub mod verification;
 
 pub use crate::connections::{ConnectionSettings, Lane, LaneUsage};

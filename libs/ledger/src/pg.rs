@@ -8,9 +8,11 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use sealbus_core::hash::Hash;
+use sealbus_core::timestamp::Timestamp;
 use sqlx::PgConnection;
 
 use crate::LedgerError;
+use crate::stored_time::StoredTime;
 
 /// A column of a table, or of the result of a statement or function, for conversions and their errors.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +44,11 @@ impl Column {
     /// Converts a stored hash of 32 bytes.
     pub(crate) fn hash(self, stored: &[u8]) -> Result<Hash, LedgerError> {
         Hash::from_slice(stored).ok_or_else(|| self.corrupt(format!("{} bytes instead of 32", stored.len())))
+    }
+
+    /// Converts a stored time.
+    pub(crate) fn time(self, stored: StoredTime) -> Result<Timestamp, LedgerError> {
+        stored.timestamp().ok_or_else(|| self.corrupt("not in the years -9999 to 9999"))
     }
 
     /// Converts an ordinal of the database, which counts from 1, into an index of a list with `length` elements.

@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::queue::Waiting;
 use super::signing::lock_error;
 use crate::LedgerError;
-use crate::history::stored_time::StoredTime;
 use crate::pg::{Column, set_lock_timeout};
+use crate::stored_time::StoredTime;
 
 /// The data keys of the batch that are locked and not closed, by tenant and key id.
 pub(super) type OpenKeys = HashSet<(String, Uuid)>;

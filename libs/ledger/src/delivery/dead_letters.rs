@@ -10,7 +10,10 @@ use sqlx::PgConnection;
 use crate::delivery::command::OperatorCommand;
 use crate::delivery::positions::{ATTEMPTS, LAST_HASH, NEXT_SEQ, Position, PositionState, Positions, SEEN_SEQ};
 use crate::pg::{Column, bound};
+use crate::stored_time::StoredTime;
 use crate::{Ledger, LedgerError};
+
+const NEXT_AT: Column = Column::new("positions", "next_at");
 
 /// A selection of positions to list.
 #[derive(Clone, Debug, Default)]
@@ -93,7 +96,7 @@ impl DeadLetters<'_> {
         let rows = sqlx::query!(
             r#"-- blocked_positions
             SELECT s.name, p.plan_no, p.tenant, p.plan, pos.next_seq, pos.last_hash, e.type AS "event_type?", pos.seen_seq, pos.state, pos.attempts,
-                pos.next_at, pos.first_error, pos.last_error, pos.ask
+                pos.next_at AS "next_at: StoredTime", pos.first_error, pos.last_error, pos.ask
             FROM sealbus.positions pos
             JOIN sealbus.subscriptions s ON s.subscription_no = pos.subscription_no
             JOIN sealbus.plans p ON p.plan_no = pos.plan_no
@@ -118,7 +121,7 @@ impl DeadLetters<'_> {
                 seen_seq: SEEN_SEQ.of_row(row.plan_no).read(row.seen_seq)?,
                 state: PositionState::stored(row.plan_no, &row.state)?,
                 attempts: ATTEMPTS.of_row(row.plan_no).read(row.attempts)?,
-                next_at: row.next_at.map(Timestamp::from_offset),
+                next_at: row.next_at.map(|at| NEXT_AT.of_row(row.plan_no).time(at)).transpose()?,
                 first_error: row.first_error,
                 last_error: row.last_error,
                 command: row.ask.map(|ask| OperatorCommand::stored(row.plan_no, ask)).transpose()?,
@@ -155,17 +158,18 @@ impl Positions<'_> {
     /// Returns the attempts of a subscription at one event, oldest first. They are deleted when their position is pruned.
     pub async fn attempts(self, subscription_no: i64, plan_no: i64, seq: u64) -> Result<Vec<Attempt>, LedgerError> {
         let rows = sqlx::query!(
-            "-- attempts
-            SELECT n, at, error FROM sealbus.attempts WHERE subscription_no = $1 AND plan_no = $2 AND seq = $3 ORDER BY n",
+            r#"-- attempts
+            SELECT n, at AS "at: StoredTime", error FROM sealbus.attempts WHERE subscription_no = $1 AND plan_no = $2 AND seq = $3 ORDER BY n"#,
             subscription_no,
             plan_no,
             bound(seq),
         );
-        let n = Column::new("attempts", "n").of_row(plan_no);
-        let attempts = rows.fetch_all(self.ledger.background()).await?.into_iter().map(|row| {
-            let (n, at) = (n.read(row.n)?, Timestamp::from_offset(row.at));
-            Ok(Attempt { n, at, error: row.error })
-        });
+        let (n, at) = (Column::new("attempts", "n").of_row(plan_no), Column::new("attempts", "at").of_row(plan_no));
+        let attempts = rows
+            .fetch_all(self.ledger.background())
+            .await?
+            .into_iter()
+            .map(|row| Ok(Attempt { n: n.read(row.n)?, at: at.time(row.at)?, error: row.error }));
         attempts.collect()
     }
 }

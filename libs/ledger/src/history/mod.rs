@@ -7,7 +7,6 @@
 mod export;
 mod lookup;
 pub(crate) mod record;
-pub(crate) mod stored_time;
 mod trail;
 
 use std::fmt;

@@ -9,8 +9,8 @@ use sealbus_core::seal::KeyId;
 use sealbus_core::timestamp::Timestamp;
 use uuid::Uuid;
 
-use super::stored_time::StoredTime;
 use crate::LedgerError;
+use crate::stored_time::StoredTime;
 
 /// The columns of a record, with the types that they have in the database.
 ///

@@ -1,5 +1,6 @@
 //! Rows that a superuser changed to values that Sealbus never writes. Each is an error that names table, column and row.
 
+use sealbus_ledger::delivery::dead_letters::BlockedQuery;
 use sealbus_ledger::delivery::subscriptions::Start;
 
 use crate::scene::{Scene, subscription};
@@ -9,6 +10,10 @@ async fn a_corrupt_position_is_an_error_that_names_table_column_and_row() {
     let scene = Scene::with(2).await;
     assert!(scene.park(&scene.position().await, 1).await);
     let row = scene.plan_no;
+    let list = || async {
+        let query = BlockedQuery { limit: 10, ..BlockedQuery::default() };
+        scene.test.ledger.dead_letters().list(&query).await
+    };
     scene.test.postgres.admin("ALTER TABLE sealbus.positions DROP CONSTRAINT positions_state_check").await;
     scene.test.postgres.admin("CREATE TABLE public.backup AS SELECT * FROM sealbus.positions").await;
     for (change, fault) in [
@@ -23,9 +28,20 @@ async fn a_corrupt_position_is_an_error_that_names_table_column_and_row() {
         let read = scene.test.ledger.positions().read(scene.subscription_no, &[row]).await;
         let error = read.unwrap().remove(&row).unwrap().unwrap_err().to_string();
         assert!(error.starts_with(&fault), "{change}: {error}");
+        let error = list().await.unwrap_err().to_string();
+        assert!(error.starts_with(&fault), "{change}: {error}");
         let restore = "DELETE FROM sealbus.positions; INSERT INTO sealbus.positions SELECT * FROM public.backup";
         scene.test.postgres.admin(restore).await;
     }
+    scene.set("next_at = 'infinity'").await;
+    let error = list().await.unwrap_err().to_string();
+    assert_eq!(error, format!("positions.next_at of row {row} is invalid: not in the years -9999 to 9999"));
+    let errors = scene.test.ledger.positions().attempts(scene.subscription_no, row, 1);
+    assert_eq!(errors.await.unwrap().len(), 1);
+    scene.test.postgres.admin("UPDATE sealbus.attempts SET at = '-infinity'").await;
+    let errors = scene.test.ledger.positions().attempts(scene.subscription_no, row, 1);
+    let error = errors.await.unwrap_err().to_string();
+    assert_eq!(error, format!("attempts.at of row {row} is invalid: not in the years -9999 to 9999"));
     assert!(scene.position().await.stored, "the restored row cannot be read");
 }
 
