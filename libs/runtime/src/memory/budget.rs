@@ -81,11 +81,11 @@ impl Budget {
     /// Reserves bytes for an owner without waiting.
     ///
     /// # Errors
-    /// [`Exhausted`] if they do not fit now, or if earlier reservations of the owner wait.
+    /// [`Exhausted`] if they do not fit now, or if earlier reservations of the owner wait. A reservation of no bytes never fails.
     pub fn try_reserve(&self, owner: &str, bytes: usize) -> Result<Reservation, Exhausted> {
         let mut state = self.0.state();
         let name = state.owner(owner);
-        let may_take = state.first_waiter(&name).is_none() && state.fits(self.0.limit, &name, bytes);
+        let may_take = bytes == 0 || (state.first_waiter(&name).is_none() && state.fits(self.0.limit, &name, bytes));
         if may_take {
             state.take(&name, bytes);
         } else {

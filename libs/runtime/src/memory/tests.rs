@@ -51,6 +51,18 @@ async fn a_reservation_grows_and_keeps_what_it_has_if_it_cannot() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reservation_of_no_bytes_passes_the_waiters_of_its_owner() {
+    let budget = Budget::new("tests", 100);
+    let mut body = budget.try_reserve("a", 50).unwrap();
+    let waiting = budget.wait("a", 20);
+    drop(budget.try_reserve("a", 0).unwrap());
+    body.grow(0, NO_PATIENCE).await.unwrap();
+    // The waiter kept its turn.
+    drop(body);
+    assert_eq!(waiting.await.unwrap().bytes(), 20);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reservation_that_can_never_be_granted_is_refused_at_once() {
     let budget = Budget::new("tests", 100);
     budget.reserve("a", 51, Duration::MAX).await.unwrap_err();
