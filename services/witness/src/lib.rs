@@ -34,6 +34,8 @@ pub struct Config {
     pub limits: ConnectionLimits,
     /// The memory for request bodies, each of at most 516 KiB. The addresses of clients share it.
     pub memory: Budget,
+    /// How long a body waits for memory. Keep it below `body_timeout`, so that exhausted memory is answered as overload.
+    pub memory_timeout: Duration,
     /// The timeout for each of two steps: until the body has arrived, and until its request can be decided.
     pub body_timeout: Duration,
     /// The number of requests that may be decided at a time.
@@ -41,9 +43,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// Returns a configuration with 10 s for a body and at most 64 decisions at a time.
+    /// Returns a configuration with 2 s for memory, 10 s for a body and at most 64 decisions at a time.
     pub fn new(listener: TcpListener, limits: ConnectionLimits, memory: Budget) -> Self {
-        Self { listener, limits, memory, body_timeout: Duration::from_secs(10), max_decisions: 64 }
+        let (memory_timeout, body_timeout) = (Duration::from_secs(2), Duration::from_secs(10));
+        Self { listener, limits, memory, memory_timeout, body_timeout, max_decisions: 64 }
     }
 }
 
@@ -61,8 +64,8 @@ pub struct Resources {
 /// If the folder cannot be written. It is then unknown what is on the disk, so the process has to end; the next start
 /// reads the folder again.
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) -> Result<(), FolderError> {
-    let Config { listener, limits, memory, body_timeout, max_decisions } = config;
-    let (router, mut failures) = server::router(resources, memory, max_decisions, body_timeout);
+    let Config { listener, limits, memory, memory_timeout, body_timeout, max_decisions } = config;
+    let (router, mut failures) = server::router(resources, memory, memory_timeout, body_timeout, max_decisions);
     let ending = shutdown.child_token();
     let serving = net::serve(listener, router, limits, ending.clone());
     let first_failure = async {

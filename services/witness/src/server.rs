@@ -23,9 +23,6 @@ use crate::folder::FolderError;
 use crate::metrics::Metrics;
 use crate::witness::{NotCosigned, Witness};
 
-/// The answer to a request for which there is no memory or no place.
-const OVERLOADED: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "too many requests at the same time\n");
-
 /// The state of the endpoint.
 struct App {
     witness: Witness,
@@ -34,6 +31,7 @@ struct App {
     memory: Budget,
     /// One permit for each request that may be decided at a time.
     permits: Arc<Semaphore>,
+    memory_timeout: Duration,
     body_timeout: Duration,
     /// Receives the error of a folder that cannot be written, which ends the process.
     failures: mpsc::Sender<FolderError>,
@@ -43,13 +41,14 @@ struct App {
 pub(crate) fn router(
     resources: Resources,
     memory: Budget,
-    max_decisions: usize,
+    memory_timeout: Duration,
     body_timeout: Duration,
+    max_decisions: usize,
 ) -> (Router, mpsc::Receiver<FolderError>) {
     let Resources { witness, metrics } = resources;
     let (sender, receiver) = mpsc::channel(1);
     let permits = Arc::new(Semaphore::new(max_decisions));
-    let app = App { witness, metrics, memory, permits, body_timeout, failures: sender };
+    let app = App { witness, metrics, memory, permits, memory_timeout, body_timeout, failures: sender };
     app.witness.origins().for_each(|origin| app.record(origin));
     let router = Router::new().route("/add-checkpoint", post(add_checkpoint)).with_state(Arc::new(app));
     (router, receiver)
@@ -64,14 +63,14 @@ async fn add_checkpoint(State(app): State<Arc<App>>, request: Request) -> Respon
 async fn respond(app: &Arc<App>, request: Request) -> Response {
     let peer =
         request.extensions().get::<Connection>().map(|connection| connection.peer().to_string()).unwrap_or_default();
-    let receiving = receive(app, &peer, request.into_body());
-    let received = timeout(app.body_timeout, receiving).await;
-    let (body, memory) =
-        match received.unwrap_or(Err((StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n"))) {
-            Ok(received) => received,
-            Err(refusal) if refusal == OVERLOADED => return overloaded(),
-            Err(refusal) => return refusal.into_response(),
-        };
+    let received = match timeout(app.body_timeout, receive(app, &peer, request.into_body())).await {
+        Ok(received) => received,
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n").into_response()),
+    };
+    let (body, memory) = match received {
+        Ok(received) => received,
+        Err(response) => return response,
+    };
     // A place is taken only now, so that clients that send slowly take none.
     let Ok(Ok(permit)) = timeout(app.body_timeout, Arc::clone(&app.permits).acquire_owned()).await else {
         return overloaded();
@@ -89,22 +88,27 @@ async fn respond(app: &Arc<App>, request: Request) -> Response {
     })
 }
 
+/// Returns the answer to a request for which there is no memory or no place.
 fn overloaded() -> Response {
-    let (status, text) = OVERLOADED;
-    (status, [(header::RETRY_AFTER, "1")], text).into_response()
+    let text = "too many requests at the same time\n";
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], text).into_response()
 }
 
 /// Receives a body, and reserves memory for its bytes as they arrive. The addresses of clients share the memory.
-async fn receive(app: &App, peer: &str, body: Body) -> Result<(Vec<u8>, Reservation), (StatusCode, &'static str)> {
-    let mut memory = app.memory.try_reserve(peer, 0).map_err(|_| OVERLOADED)?;
+///
+/// # Errors
+/// The answer to a request whose body cannot be received.
+async fn receive(app: &App, peer: &str, body: Body) -> Result<(Vec<u8>, Reservation), Response> {
+    let mut memory = app.memory.try_reserve(peer, 0).map_err(|_| overloaded())?;
     let (mut chunks, mut bytes) = (body.into_data_stream(), Vec::new());
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| (StatusCode::BAD_REQUEST, "the connection ended before the body\n"))?;
+        let chunk =
+            chunk.map_err(|_| (StatusCode::BAD_REQUEST, "the connection ended before the body\n").into_response())?;
         if bytes.len() + chunk.len() > AddCheckpoint::MAX_BYTES {
-            return Err((StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n"));
+            return Err((StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n").into_response());
         }
         // The buffer is doubled as it grows.
-        memory.grow(2 * chunk.len(), app.body_timeout).await.map_err(|_| OVERLOADED)?;
+        memory.grow(2 * chunk.len(), app.memory_timeout).await.map_err(|_| overloaded())?;
         bytes.extend_from_slice(&chunk);
     }
     Ok((bytes, memory))

@@ -5,6 +5,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -14,6 +15,7 @@ use sealbus_core::log::note::{Note, Signature};
 use sealbus_core::log::signer::LogSigner;
 use sealbus_core::log::witness::AddCheckpoint;
 use sealbus_core::seal::KeyKind;
+use sealbus_runtime::memory::Budget;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -199,23 +201,52 @@ fn no_body_causes_a_server_error() {
     runtime.block_on(server.stop()).unwrap();
 }
 
+/// Opens a connection and sends the beginning of a request.
+async fn send_slowly(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
+    let head = "POST /add-checkpoint HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 9\r\n\r\nold";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
 #[tokio::test]
-async fn slow_bodies_are_refused_after_the_timeout_and_hold_up_nobody() {
+async fn slow_bodies_hold_up_nobody() {
     let place = Place::begun();
     let server = Server::start(place.open().unwrap(), |config| config.max_decisions = 1).await;
     let mut slow = Vec::new();
     for _ in 0..100 {
-        let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
-        let head = "POST /add-checkpoint HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 9\r\n\r\nold";
-        stream.write_all(head.as_bytes()).await.unwrap();
-        slow.push(stream);
+        slow.push(send_slowly(&server).await);
     }
     // The only place is free as long as no body is complete.
     assert_eq!(server.submit(&log().request(0, 7)).await.status, 200);
-    for mut stream in slow {
-        let mut answer = String::new();
-        tokio::time::timeout(support::LONG, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
-        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    }
+    drop(slow);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_slow_body_is_refused_after_the_timeout() {
+    let place = Place::begun();
+    let server = Server::start(place.open().unwrap(), |config| config.body_timeout = Duration::from_millis(50)).await;
+    let (mut slow, mut answer) = (send_slowly(&server).await, String::new());
+    tokio::time::timeout(support::LONG, slow.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_body_without_memory_is_refused_as_overload() {
+    let place = Place::begun();
+    let (memory, peer) = (Budget::new("tests", 64 << 10), "127.0.0.1");
+    let server = Server::start(place.open().unwrap(), |config| {
+        config.memory = memory.clone();
+        config.memory_timeout = Duration::from_millis(50);
+        config.body_timeout = support::LONG;
+    })
+    .await;
+    let held = memory.try_reserve(peer, 32 << 10).unwrap();
+    let refused = server.submit(&log().request(0, 7)).await;
+    assert_eq!((refused.status, refused.body.as_str()), (503, "too many requests at the same time\n"));
+    drop(held);
+    assert_eq!(server.submit(&log().request(0, 7)).await.status, 200);
     server.stop().await.unwrap();
 }
