@@ -153,6 +153,7 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
     let tokens = Tokens::load(&config.token_file, clock).map_err(Error::Tokens)?;
     let hub = Arc::new(Hub::new(ledger.clone(), config.memory.feeds));
     let watch = Arc::new(SealWatch::new(ledger.clone()));
+    let answers = AnswerMemory::new(config.memory.answers);
     let reading = Reading::new(ledger.clone(), Arc::clone(&keyring));
     let app = App {
         tokens: tokens.clone(),
@@ -180,14 +181,14 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
             ledger: ledger.clone(),
             reading: reading.clone(),
             tokens: tokens.clone(),
-            memory: config.memory.answers.clone(),
+            memory: answers.clone(),
             open: OpenStreams::default(),
             places: Budget::new("streams", config.max_streams),
             heartbeat_interval: config.stream_heartbeat_interval,
             shutdown: shutdown.clone(),
             metrics: metrics.clone(),
         }),
-        answers: AnswerMemory::new(config.memory.answers.clone()),
+        answers,
         reading,
         verifications: Semaphore::new(MAX_VERIFICATIONS),
         ledger,

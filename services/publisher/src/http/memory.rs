@@ -14,7 +14,7 @@ use serde::Serialize;
 pub(crate) const JSON: &str = "application/json";
 
 /// How long a call waits for memory before it is refused as `overloaded`.
-pub(crate) const WAIT_FOR_MEMORY: Duration = Duration::from_secs(2);
+pub(super) const WAIT_FOR_MEMORY: Duration = Duration::from_secs(2);
 
 /// The memory for what is read for clients and written to them. Tokens share it.
 #[derive(Clone, Debug)]

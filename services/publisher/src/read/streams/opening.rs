@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hub::Hub;
 use crate::auth::{Caller, Token, Tokens};
-use crate::http::{Counted, Parameters, parse_number, single_header};
+use crate::http::{AnswerMemory, Counted, Parameters, parse_number, single_header};
 use crate::metrics::Metrics;
 use crate::read::Reading;
 
@@ -45,8 +45,8 @@ pub(crate) struct Streams {
     pub tokens: Tokens,
     /// The places for open streams, one byte for each. Tokens share them.
     pub places: Budget,
-    /// The memory for events that are read for streams and written to them. Tokens share it.
-    pub memory: Budget,
+    /// The memory for events that are read for streams and written to them.
+    pub memory: AnswerMemory,
     /// The open streams.
     pub open: OpenStreams,
     /// The interval of heartbeats on a stream without events.

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use futures::{FutureExt as _, StreamExt as _, stream};
-use sealbus_core::error::ErrorKind;
+use sealbus_core::error::{ErrorKind, Refused};
 use sealbus_core::event::Record;
 use sealbus_core::names::Tenant;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::history::MAX_READ_BYTES;
-use sealbus_runtime::memory::{Exhausted, Reservation};
+use sealbus_runtime::memory::Reservation;
 use sealbus_runtime::net::Connection;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
@@ -21,7 +21,7 @@ use super::feed::{Feed, FeedRead};
 use super::hub::Source;
 use super::opening::{OpenStream, Streams};
 use crate::auth::Caller;
-use crate::http::{Problem, WAIT_FOR_MEMORY, held_bytes};
+use crate::http::{Problem, held_bytes};
 
 /// The number of events that a stream reads from the ledger at a time.
 const EVENTS_PER_QUERY: u32 = 64;
@@ -110,8 +110,8 @@ enum Blocked {
     Ledger,
 }
 
-impl From<Exhausted> for Blocked {
-    fn from(_: Exhausted) -> Self {
+impl From<Refused> for Blocked {
+    fn from(_: Refused) -> Self {
         Self::Memory
     }
 }
@@ -179,20 +179,18 @@ impl Stream {
         let mut frame = None;
         if self.selects(&record) {
             // The record, the record as it is shown, and its text, for which a buffer is doubled as it grows.
-            let memory = self.reserve(4 * (record.content_bytes() + OVERHEAD_BYTES)).await?;
-            let views = self.open.streams.reading.views(&self.open.token, [record]).await?;
+            let bytes = 4 * (record.content_bytes() + OVERHEAD_BYTES);
+            let OpenStream { streams, token, .. } = &self.open;
+            let memory = streams.memory.reserve(&token.name, bytes).await?;
+            let views = streams.reading.views(token, [record]).await?;
             frame = views.first().map(|view| {
-                self.open.streams.metrics.streamed_events.inc();
+                streams.metrics.streamed_events.inc();
                 let event = serde_json::to_string(view).expect("all members of an event have a JSON form");
                 held_bytes(format!("id: {position}\ndata: {event}\n\n").into_bytes(), memory)
             });
         }
         self.position = position + 1;
         Ok(frame)
-    }
-
-    async fn reserve(&self, bytes: usize) -> Result<Reservation, Exhausted> {
-        self.open.streams.memory.reserve(&self.open.token.name, bytes, WAIT_FOR_MEMORY).await
     }
 
     fn is_over(&self) -> bool {
@@ -217,7 +215,7 @@ impl Stream {
 
     /// Reads events that are no longer in the feed, which begins at position `oldest`, from the ledger.
     async fn read_ledger(&mut self, oldest: u64) -> Result<(), Blocked> {
-        let mut memory = self.reserve(2 * MAX_READ_BYTES).await?;
+        let mut memory = self.open.streams.memory.reserve(&self.open.token.name, 2 * MAX_READ_BYTES).await?;
         let history = self.open.streams.ledger.history();
         let (records, next) = match &self.source {
             Source::Log => {
