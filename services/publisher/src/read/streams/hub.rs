@@ -1,7 +1,6 @@
 //! The task that feeds all streams of a replica.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
@@ -44,42 +43,53 @@ pub(crate) struct Hub {
     ledger: Ledger,
     /// The memory of all feeds.
     memory: Budget,
-    feeds: Mutex<HashMap<Source, Weak<Feed>>>,
-    /// The history of the database server that the feeds are of, as a number of changes.
-    history: AtomicU64,
+    feeds: Mutex<Feeds>,
     /// Notified when a feed is created.
     feed_added: Notify,
+}
+
+/// The feeds of one history of the database server.
+struct Feeds {
+    /// The history, as a number of changes.
+    history: u64,
+    of_source: HashMap<Source, Weak<Feed>>,
 }
 
 impl Hub {
     /// Creates a hub without feeds. The tenants share the memory of all feeds.
     pub(crate) fn new(ledger: Ledger, memory: Budget) -> Self {
-        let history = AtomicU64::new(ledger.server_history().changes());
-        Self { ledger, memory, feeds: Mutex::new(HashMap::new()), history, feed_added: Notify::new() }
+        let feeds = Feeds { history: ledger.server_history().changes(), of_source: HashMap::new() };
+        Self { ledger, memory, feeds: Mutex::new(feeds), feed_added: Notify::new() }
     }
 
     /// Returns the feed of a source, and the position of the next event that the source will get.
     pub(crate) async fn follow(&self, source: &Source) -> Result<(Arc<Feed>, u64), LedgerError> {
-        let next = match source {
-            Source::Plan(tenant, plan) => {
-                self.ledger.history().head(tenant, plan, None).await?.map_or(1, |head| head.seq + 1)
+        loop {
+            let history = self.ledger.server_history().changes();
+            let next = match source {
+                Source::Plan(tenant, plan) => {
+                    self.ledger.history().head(tenant, plan, None).await?.map_or(1, |head| head.seq + 1)
+                }
+                Source::Log => self.ledger.log().size().await?,
+            };
+            let mut feeds = self.feeds();
+            // In another history the source may have another next event.
+            if feeds.history != history {
+                continue;
             }
-            Source::Log => self.ledger.log().size().await?,
-        };
-        self.forget_other_history();
-        let mut feeds = self.feeds();
-        let feed = feeds.get(source).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let feed = Arc::new(Feed::new(next, self.memory.clone(), source.owner()));
-            feeds.insert(source.clone(), Arc::downgrade(&feed));
-            self.feed_added.notify_one();
-            feed
-        });
-        Ok((feed, next))
+            let feed = feeds.of_source.get(source).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let feed = Arc::new(Feed::new(next, self.memory.clone(), source.owner()));
+                feeds.of_source.insert(source.clone(), Arc::downgrade(&feed));
+                self.feed_added.notify_one();
+                feed
+            });
+            return Ok((feed, next));
+        }
     }
 
     /// Adds events that this replica appended to a plan to the plan's feed, without waiting for the next poll.
     pub(crate) fn appended(&self, plan: &Source, events: &[Appended]) {
-        if let Some(feed) = self.feeds().get(plan).and_then(Weak::upgrade) {
+        if let Some(feed) = self.feeds().of_source.get(plan).and_then(Weak::upgrade) {
             for event in events.iter().filter(|event| event.new) {
                 feed.push(event.record.header.seq, Arc::clone(&event.record));
             }
@@ -111,17 +121,7 @@ impl Hub {
         }
     }
 
-    /// Drops all feeds if the database server has another history than before: it may lack events that the feeds have passed, and
-    /// have others in their places. The streams of these feeds end.
-    fn forget_other_history(&self) {
-        let now = self.ledger.server_history().changes();
-        if self.history.swap(now, Ordering::Relaxed) != now {
-            self.feeds().clear();
-        }
-    }
-
     async fn poll(&self) -> Result<(), LedgerError> {
-        self.forget_other_history();
         let mut plans = Vec::new();
         for (source, feed) in self.live_feeds() {
             match source {
@@ -185,11 +185,18 @@ impl Hub {
     /// Returns the feeds that a stream still holds, and removes the others.
     fn live_feeds(&self) -> Vec<(Source, Arc<Feed>)> {
         let mut feeds = self.feeds();
-        feeds.retain(|_, feed| feed.strong_count() > 0);
-        feeds.iter().filter_map(|(source, feed)| Some((source.clone(), feed.upgrade()?))).collect()
+        feeds.of_source.retain(|_, feed| feed.strong_count() > 0);
+        feeds.of_source.iter().filter_map(|(source, feed)| Some((source.clone(), feed.upgrade()?))).collect()
     }
 
-    fn feeds(&self) -> MutexGuard<'_, HashMap<Source, Weak<Feed>>> {
-        self.feeds.lock().expect("the lock is only held to look feeds up and to move records")
+    /// Locks the feeds. Drops all of them first if the database server has another history than before: it may lack events that the
+    /// feeds have passed, and have others in their places. The streams of these feeds end.
+    fn feeds(&self) -> MutexGuard<'_, Feeds> {
+        let mut feeds = self.feeds.lock().expect("the lock is only held to look feeds up and to move records");
+        let history = self.ledger.server_history().changes();
+        if feeds.history != history {
+            *feeds = Feeds { history, of_source: HashMap::new() };
+        }
+        feeds
     }
 }
