@@ -42,6 +42,8 @@ pub struct PlanPage {
 pub struct LogPage {
     /// The events, ordered by log index. With a filter there may be none although there is a further page.
     pub records: Vec<Record>,
+    /// The log index of the last event that was read, also if it was left out.
+    pub last_index: Option<u64>,
     /// The log index at which the further page begins; `None` if the log ends before the limit.
     pub next: Option<u64>,
 }
@@ -144,7 +146,7 @@ impl History<'_> {
             _ if tenants.is_some() && end < self.ledger.log().size().await? => Some(end),
             _ => None,
         };
-        Ok(LogPage { records, next })
+        Ok(LogPage { records, last_index, next })
     }
 
     /// Returns the number of a plan and the seq of its head; `None` if the plan does not exist.

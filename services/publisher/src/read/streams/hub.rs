@@ -121,7 +121,8 @@ impl Hub {
         }
     }
 
-    async fn poll(&self) -> Result<(), LedgerError> {
+    /// Adds the new events of the ledger to the feeds.
+    pub(super) async fn poll(&self) -> Result<(), LedgerError> {
         let mut plans = Vec::new();
         for (source, feed) in self.live_feeds() {
             match source {
@@ -134,24 +135,26 @@ impl Hub {
         }
         let (names, feeds): (Vec<_>, Vec<_>) = plans.into_iter().unzip();
         let heads = self.ledger.history().heads(&names).await?;
-        let mut polled = Ok(());
         for (((tenant, plan), feed), head) in names.iter().zip(feeds).zip(heads) {
             if head < feed.next() {
                 continue;
             }
             match self.poll_plan(tenant, plan, &feed, head).await {
-                // The streams of other plans go on.
-                Err(error @ LedgerError::Unreadable { .. }) => polled = Err(error),
+                Err(error @ LedgerError::Unreadable { .. }) => {
+                    tracing::error!(error = %error_chain(&error), "stored event is invalid; the streams of its plan end");
+                    // The streams read the events from the ledger, and end at the invalid one. Other plans' streams go on.
+                    feed.skip_to(head + 1);
+                }
                 other => other?,
             }
         }
-        polled
+        Ok(())
     }
 
     async fn poll_log(&self, feed: &Feed) -> Result<(), LedgerError> {
         for _ in 0..QUERIES_PER_POLL {
             let page = self.ledger.history().log_page(None, feed.next(), EVENTS_PER_QUERY).await?;
-            let is_last = page.next.is_none();
+            let (last_index, is_last) = (page.last_index, page.next.is_none());
             for record in page.records {
                 if let Some(index) = record.log_index {
                     // An event that the ledger lacks, or that is invalid, leaves a hole. Later events do not wait for it.
@@ -159,6 +162,8 @@ impl Hub {
                     feed.push(index, Arc::new(record));
                 }
             }
+            // The last events of the page may be invalid.
+            feed.skip_to(last_index.map_or(0, |last| last + 1));
             if is_last {
                 return Ok(());
             }

@@ -8,6 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use futures::{FutureExt as _, StreamExt as _, stream};
 use sealbus_core::error::{ErrorKind, Refused};
+use sealbus_core::error_chain;
 use sealbus_core::event::Record;
 use sealbus_core::names::Tenant;
 use sealbus_ledger::LedgerError;
@@ -106,8 +107,8 @@ enum Step {
 enum Blocked {
     /// There is no memory for what it would read or send.
     Memory,
-    /// The ledger is unreachable.
-    Ledger,
+    /// The ledger cannot be read.
+    Ledger(LedgerError),
 }
 
 impl From<Refused> for Blocked {
@@ -117,8 +118,8 @@ impl From<Refused> for Blocked {
 }
 
 impl From<LedgerError> for Blocked {
-    fn from(_: LedgerError) -> Self {
-        Self::Ledger
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
     }
 }
 
@@ -132,13 +133,18 @@ impl Stream {
         Self { open, source, tenants, feed, new_events, heartbeat, position, queue, plan_no: None }
     }
 
-    /// Returns the next bytes to send, or `None` when the stream ends: on shutdown, or when the token is no longer valid.
+    /// Returns the next bytes to send, or `None` when the stream ends: on shutdown, when the token is no longer valid, or when an
+    /// event cannot be read although the ledger is reachable.
     async fn next_frame(&mut self) -> Option<Bytes> {
         while !self.is_over() {
             match self.step().await {
                 Ok(Step::Send(frame)) => return Some(frame),
                 Ok(Step::GoOn) => {}
-                Ok(Step::Wait) | Err(Blocked::Ledger) => {
+                Err(Blocked::Ledger(error)) if !error.is_unreachable() => {
+                    tracing::error!(error = %error_chain(&error), "stream cannot read its events and ends");
+                    return None;
+                }
+                Ok(Step::Wait) | Err(Blocked::Ledger(_)) => {
                     if let Some(heartbeat) = self.wait().await {
                         return Some(heartbeat);
                     }

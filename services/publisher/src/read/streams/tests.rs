@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use axum::http::Method;
+use sealbus_runtime::memory::Budget;
 use sealbus_testkit::{Postgres, eventually};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
+use super::{Hub, Source};
 use crate::tests::support::{EventStream, Publisher, create_ledger, send};
 
 const PLAN: &str = "/v1/plans/p/events/stream";
@@ -253,7 +256,7 @@ async fn a_damaged_event_does_not_stop_the_streams_of_the_log_and_of_other_plans
     assert_eq!(indexes, [1, 4], "{page}");
 
     // Streams that follow the ledger go on: of the log, and of another plan beside the damaged one.
-    let _damaged = publisher.stream("/v1/plans/q/events/stream", "acme", Some(0)).await;
+    let mut damaged = publisher.stream("/v1/plans/q/events/stream", "acme", Some(0)).await;
     let mut other = publisher.stream(PLAN, "acme", Some(0)).await;
     publish(&publisher, 2).await;
     tamper(format!("UPDATE sealbus.events SET recorded = '-infinity' WHERE {}", leaf(4))).await;
@@ -262,4 +265,25 @@ async fn a_damaged_event_does_not_stop_the_streams_of_the_log_and_of_other_plans
     publisher.seal().await;
     assert_eq!(other.ids(3).await, [1, 2, 3]);
     assert_eq!(from_history.ids(3).await, [5, 6, 7]);
+
+    // The stream of the damaged plan ends.
+    let ended = timeout(Duration::from_mins(1), damaged.next()).await.expect("the stream ends");
+    assert_eq!(ended, None);
+}
+
+#[tokio::test]
+async fn the_feed_of_the_log_passes_a_damaged_newest_event() {
+    let postgres = Postgres::start().await;
+    let publisher = Publisher::on(create_ledger(&postgres).await, |_| {}).await;
+    publisher.seal().await;
+    let hub = Hub::new(publisher.ledger.clone(), Budget::new("tests", 1 << 20));
+    let (feed, next) = hub.follow(&Source::Log).await.unwrap();
+    publish(&publisher, 1).await;
+    publisher.seal().await;
+    let damage =
+        "SET session_replication_role = replica; UPDATE sealbus.events SET recorded = 'infinity' WHERE plan_no =
+        (SELECT plan_no FROM sealbus.plans WHERE plan = 'p')";
+    postgres.admin(damage).await;
+    hub.poll().await.unwrap();
+    assert_eq!(feed.next(), next + 1);
 }
