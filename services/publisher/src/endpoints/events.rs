@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 
 use crate::app::App;
 use crate::auth::{Caller, Scope};
-use crate::http::{EventFormat, EventPage, PAGE_BYTES, Parameters, Problem, next_link, next_query, page};
+use crate::http::{EventFormat, EventPage, PAGE_BYTES, Parameters, Problem, next_link, page};
 
 /// `GET /v1/events` returns 200 with a page of events from `from_index` on. `next` and the `Link` header name the next page.
 ///
@@ -28,19 +28,9 @@ pub(super) async fn handle(
     let limit = parameters.limit()?;
     parameters.finish()?;
     let memory = app.answers.reserve(&caller.token.name, PAGE_BYTES).await?;
-    let (mut from, mut records, mut next_index) = (from_index, Vec::new(), None);
-    while let Some(limit) = next_query(&records, limit) {
-        let read = app.ledger.history().log_page(tenants.as_deref(), from, limit).await?;
-        let is_full = read.records.len() == limit as usize;
-        next_index = read.next;
-        records.extend(read.records);
-        match next_index {
-            Some(index) if is_full => from = index,
-            _ => break,
-        }
-    }
-    let next = next_index.map(|index| index.to_string());
-    let views = app.reading.views(&caller.token, records.into_iter().map(Arc::new)).await?;
+    let read = app.ledger.history().log_page(tenants.as_deref(), from_index, limit).await?;
+    let next = read.next.map(|index| index.to_string());
+    let views = app.reading.views(&caller.token, read.records.into_iter().map(Arc::new)).await?;
     let link = next.as_ref().map(|index| [(header::LINK, next_link(&uri, "from_index", index))]);
     let events = EventPage { events: &views, total: None, next: next.as_deref() };
     Ok((link, page(format, &events, memory)))

@@ -4,25 +4,13 @@ use axum::http::Uri;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sealbus_core::error::{ErrorKind, Refused};
-use sealbus_core::event::Record;
 use sealbus_core::hash::Hash;
 use sealbus_core::names::{Plan, Tenant, TypePattern};
 use sealbus_ledger::history::MAX_READ_BYTES;
 
-/// The number of records that one query reads.
-const RECORDS_PER_QUERY: u32 = 100;
-/// The memory that making a page takes at most: the events of two reads, each of up to [`MAX_READ_BYTES`] and one event, as
-/// records and as the text of the answer.
-pub(crate) const PAGE_BYTES: usize = 8 * MAX_READ_BYTES;
-
-/// Returns the number of records that the next query of a page reads, after those that were read already. Returns `None` if
-/// the page has `limit` records, or ends early because they are large.
-pub(crate) fn next_query(read: &[Record], limit: u32) -> Option<u32> {
-    let bytes: usize = read.iter().map(Record::content_bytes).sum();
-    let count = u32::try_from(read.len()).expect("a page has at most `limit` records");
-    let left = limit.saturating_sub(count).min(RECORDS_PER_QUERY);
-    (left > 0 && bytes < MAX_READ_BYTES).then_some(left)
-}
+/// The memory that making a page takes at most: the events of one read ([`MAX_READ_BYTES`]), with their headers twice as large as
+/// records, and in a buffer for their text that is doubled as it grows.
+pub(crate) const PAGE_BYTES: usize = 6 * MAX_READ_BYTES;
 
 /// Returns the `Link` header of the next page: the request's own path and query with `parameter` set to `value`.
 ///
