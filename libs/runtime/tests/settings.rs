@@ -145,9 +145,12 @@ fn values_that_do_not_fit_together_are_refused() {
         Rule::Between(least, most) => (least, most),
         _ => panic!("{name} has no bounds"),
     };
+    let roles = ["publisher", "relay", "sealer", "dispatcher", "witness"];
     for ratio in RATIOS {
         let (least, most) = (bounds(ratio.larger).0, bounds(ratio.smaller).1);
-        let refused = refusal(&[(ratio.larger, least), (ratio.smaller, most)]);
+        let refused = load(&[(ratio.larger, least), (ratio.smaller, most)])
+            .and_then(|settings| roles.into_iter().try_for_each(|role| settings.check_role(role)));
+        let refused = refused.expect_err("refused").to_string();
         let begin = format!("{} is {least} and {} is {most}: the first must be at least ", ratio.larger, ratio.smaller);
         assert!(refused.starts_with(&begin) && refused.ends_with(ratio.otherwise), "{refused}");
     }
@@ -159,8 +162,20 @@ fn values_that_do_not_fit_together_are_refused() {
         [("SEALBUS_MAX_INTAKE", "96MiB"), ("SEALBUS_MAX_BODY", "4096KiB")],
         [("SEALBUS_MAX_CONNECTIONS", "20"), ("SEALBUS_SSE_STREAMS", "10")],
     ] {
-        load(&fitting).unwrap_or_else(|error| panic!("{error}"));
+        let settings = load(&fitting).unwrap_or_else(|error| panic!("{error}"));
+        settings.check_role("publisher").unwrap_or_else(|error| panic!("{error}"));
     }
+}
+
+#[test]
+fn a_role_is_not_refused_for_a_setting_that_it_does_not_read() {
+    let settings = load(&[("SEALBUS_MAX_CONNECTIONS", "64"), ("SEALBUS_DATABASE_CONNECTIONS", "8")])
+        .expect("no other role is refused");
+    for role in ["relay", "sealer", "dispatcher", "witness"] {
+        settings.check_role(role).unwrap_or_else(|error| panic!("{role}: {error}"));
+    }
+    let refused = settings.check_role("publisher").expect_err("refused").to_string();
+    assert!(refused.contains("SEALBUS_DATABASE_CONNECTIONS is 8 and SEALBUS_BATCHERS is 2"), "{refused}");
 }
 
 #[test]

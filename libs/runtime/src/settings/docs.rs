@@ -50,16 +50,22 @@ fn line(entry: &Entry) -> String {
         Rule::Between(least, most) => format!(", {least} to {most}"),
         Rule::OneOf(choices) => format!(", one of {}", choices.join(" ")),
     };
-    let ratios: String = RATIOS
+    let ratios: Vec<String> = RATIOS
         .iter()
         .filter(|ratio| ratio.larger == entry.name)
-        .map(|ratio| match ratio.times {
-            1 => format!(", at least `{}`", ratio.smaller),
-            times => format!(", at least {times} × `{}`", ratio.smaller),
+        .map(|ratio| {
+            let times = if ratio.times == 1 { String::new() } else { format!("{} × ", ratio.times) };
+            let roles: Vec<_> = entry.readers.iter().copied().filter(|role| ratio.applies_to(role)).collect();
+            let where_read = if ratio.is_common() { String::new() } else { format!(" ({})", roles.join(", ")) };
+            format!(", at least {times}`{}`{where_read}", ratio.smaller)
         })
         .collect();
     let secret = if entry.secrecy == Secrecy::Open || entry.kind == "secret" { "" } else { ", secret" };
     let default = entry.default.map_or_else(String::new, |default| format!("`{default}`"));
     let Entry { name, about, kind, .. } = entry;
-    format!("| `{name}` | {about} | {kind}{secret}{rule}{ratios} | {default} | {} |", entry.readers.join(", "))
+    format!(
+        "| `{name}` | {about} | {kind}{secret}{rule}{} | {default} | {} |",
+        ratios.concat(),
+        entry.readers.join(", ")
+    )
 }

@@ -6,8 +6,9 @@
 //! 3. the default in the table.
 //!
 //! Spaces around a value are removed, and an empty value counts as not set. All values are checked when they are loaded, even
-//! those that the process does not read, and so are pairs of values that have to fit together ([`RATIOS`]). Therefore
-//! [`Settings::get`] and [`Settings::find`] cannot fail. An unknown key of the file is refused. An unknown `SEALBUS_…` variable
+//! those that the process does not read, and so are pairs of values that have to fit together ([`RATIOS`]), unless only some roles
+//! read both: these check them when they start ([`Settings::check_role`]). Therefore [`Settings::get`] and [`Settings::find`]
+//! cannot fail. An unknown key of the file is refused. An unknown `SEALBUS_…` variable
 //! only causes a warning, because Kubernetes sets `SEALBUS_PORT` and similar variables for a service called sealbus.
 //!
 //! ```
@@ -88,7 +89,7 @@ impl Settings {
             }
             settings.values.insert(entry.name, (text.to_owned(), origin));
         }
-        RATIOS.iter().try_for_each(|ratio| settings.check(ratio))?;
+        RATIOS.iter().filter(|ratio| ratio.is_common()).try_for_each(|ratio| settings.check(ratio))?;
         settings.warn_of_open_files(&environment);
         Ok(settings)
     }
@@ -107,6 +108,11 @@ impl Settings {
         }
         files.dedup();
         self.warnings.extend(files.iter().filter_map(|(name, path)| exposure::warning(name, Path::new(path))));
+    }
+
+    /// Checks the pairs of settings of which this role reads both.
+    pub fn check_role(&self, role: &str) -> Result<(), SettingsError> {
+        RATIOS.iter().filter(|ratio| ratio.applies_to(role)).try_for_each(|ratio| self.check(ratio))
     }
 
     /// Refuses two values that are valid but do not fit together, whether they are set or defaults.

@@ -64,8 +64,8 @@ table! {
     /// Number of partitions of a ledger that is created. It cannot be changed later.
     [publisher relay sealer dispatcher commands dev]
     PARTITIONS: u32 = "8", Rule::OneOf(&["1", "2", "4", "8", "16", "32", "64"]);
-    /// Number of the migration that `/health/ready` requires to be applied, as the newest one or below a compatible one; without it, the newest one that the program
-    /// knows. The name `EXPECTED_MIGRATION` is read too.
+    /// Number of the migration that `/health/ready` requires. It must be the newest one, or the schema must be marked compatible with it. Without it,
+    /// the newest one that the program knows is required. The name `EXPECTED_MIGRATION` is read too.
     [publisher relay sealer dispatcher] EXPECTED_MIGRATION: i64;
 }
 "Broker" {
@@ -243,6 +243,16 @@ pub struct Ratio {
 impl Ratio {
     const fn new<T>(larger: Setting<T>, times: u8, smaller: Setting<T>, otherwise: &'static str) -> Self {
         Self { larger: larger.name(), times, smaller: smaller.name(), otherwise }
+    }
+
+    /// Returns whether a role reads both settings.
+    pub(super) fn applies_to(&self, role: &str) -> bool {
+        [self.larger, self.smaller].into_iter().all(|name| super::entry(name).readers.contains(&role))
+    }
+
+    /// Returns whether all that read the larger setting read the smaller one too.
+    pub(super) fn is_common(&self) -> bool {
+        super::entry(self.larger).readers.iter().all(|reader| self.applies_to(reader))
     }
 }
 
