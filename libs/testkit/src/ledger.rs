@@ -83,7 +83,6 @@ pub fn append_settings() -> AppendSettings {
         batchers: 2,
         max_batch_events: 500,
         max_batch_plans: 200,
-        max_waiting_events: 20_000,
         lock_timeout: Duration::from_secs(10),
         v1_tenants: HashSet::new(),
         lease_duration: Duration::from_secs(10),

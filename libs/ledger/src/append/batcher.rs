@@ -63,7 +63,7 @@ impl Batcher {
         metrics: AppendMetrics,
     ) -> Self {
         let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue::new(settings.max_waiting_events)),
+            queue: Mutex::new(Queue::default()),
             changed: Notify::new(),
             closed: AtomicBool::new(false),
             metrics,
@@ -85,7 +85,7 @@ impl Batcher {
         let mut caller = WaitingCaller { shared: &self.shared, tenant: Some(call.tenant.clone()) };
         let counted = WaitingEvents::new(&self.shared.metrics.waiting_events, call.events.len());
         let waiting = Waiting { call, key, deferrals: 0, answer, _held: Box::new((memory, counted)) };
-        self.shared.queue().push(waiting)?;
+        self.shared.queue().push(waiting);
         self.shared.changed.notify_one();
         let answer = answered.await.unwrap_or(Err(AppendError::Stopped));
         caller.tenant = None;

@@ -109,9 +109,6 @@ pub enum AppendError {
     /// The plan carries scheme v1, which cannot sign the event.
     #[error("scheme v1 cannot sign the event: {0}")]
     V1(FormatError),
-    /// Too many events of the tenant are waiting already.
-    #[error("too many events are waiting to be appended")]
-    Overloaded,
     /// The database has a history that nobody has confirmed ([`LedgerError::OtherHistory`]). Nothing was stored.
     #[error("appends are refused after a failover")]
     OtherHistory(#[source] Arc<LedgerError>),

@@ -7,10 +7,10 @@
 //!                     ┌───────────────────────┐
 //!           push      ▼         take          │       commit
 //! caller ─────────▶ queued ──────────────▶ in a batch ─────────▶ answered
-//!    │                                        │                     ▲
-//!    │ over the bound                         │ the plan was busy   │ commit, or lock_timeout
-//!    ▼                                        ▼ for the 3rd time    │
-//! overloaded                                alone ──────────────────┘
+//!                                             │                     ▲
+//!                                             │ the plan was busy   │ commit, or lock_timeout
+//!                                             ▼ for the 3rd time    │
+//!                                           alone ──────────────────┘
 //! ```
 //!
 //! A plan is *busy* if another replica has its lock. A call that goes *alone* waits for the lock, on a separate connection;
@@ -33,7 +33,7 @@
 //! | waiting for a plan's lock, alone | [`AppendSettings::lock_timeout`], which has to exceed the longest batch |
 //! | plans of a batcher that wait alone | 2 |
 //! | a transaction whose process is stopped | 5 s, then Postgres ends it (`idle_in_transaction_session_timeout`) |
-//! | waiting events of a tenant in one batcher | [`AppendSettings::max_waiting_events`] |
+//! | memory of queued calls | the caller's, who passes a reservation to [`Appender::append_holding`] |
 //! | locks of all replicas | replicas × batchers × plans in a batch ≤ half of the server's lock table ([`check_lock_table`]) |
 //! | an idle batcher keeps its connection | 10 s |
 //!
@@ -106,8 +106,6 @@ pub struct AppendSettings {
     pub max_batch_events: usize,
     /// The highest number of plans, and so of plan locks, in a batch.
     pub max_batch_plans: usize,
-    /// The highest number of events of one tenant that wait in one batcher. Calls beyond it are refused as overloaded.
-    pub max_waiting_events: usize,
     /// How long a call that goes alone waits for the lock of its plan. It has to exceed the duration of the longest batch.
     pub lock_timeout: Duration,
     /// The tenants whose new plans carry scheme v1 in addition to the seal.

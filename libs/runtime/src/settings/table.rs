@@ -126,8 +126,6 @@ table! {
     [publisher commands] MAX_BATCH_EVENTS: u32 = "500", Rule::Between("1", "1000");
     /// Maximum number of plans in a batch. A batch holds one lock for each of its plans.
     [publisher commands] MAX_BATCH_PLANS: u32 = "200", Rule::Between("1", "1000");
-    /// Maximum number of events of one tenant that wait in one batcher. A call above it is refused as `overloaded`.
-    [publisher commands] WAITING_EVENTS: u32 = "20000", Rule::Between("1", "1000000");
     /// Maximum time that a call in a transaction of its own waits for the lock of its plan. Keep it above the duration of
     /// the longest batch.
     [publisher commands] LOCK_TIMEOUT: Duration = "10s", Rule::Between("100ms", "5m");

@@ -114,7 +114,7 @@ impl Publishing {
     }
 
     /// Encrypts and appends prepared events, again if an erasure has closed a key in between. The outer error says that the
-    /// events could not be encrypted, and nothing was appended.
+    /// events could not be encrypted or queued, and nothing was appended.
     async fn append(
         &self,
         tenant: Tenant,
@@ -123,14 +123,14 @@ impl Publishing {
         prepared: Vec<Prepared>,
     ) -> Result<Result<Vec<Appended>, AppendError>, Problem> {
         let prepared = match all_ready(prepared) {
-            Ok(events) => return Ok(self.queue(Call { tenant, plan, expect, events }).await),
+            Ok(events) => return self.queue(Call { tenant, plan, expect, events }).await,
             Err(prepared) => prepared,
         };
         let mut key_gone = false;
         loop {
             let events = self.encryption.drafts(&tenant, &prepared, key_gone).await?;
             let call = Call { tenant: tenant.clone(), plan: plan.clone(), expect, events };
-            match self.queue(call).await {
+            match self.queue(call).await? {
                 // Each iteration takes one erasure of this very subject, which is an operator's command.
                 Err(AppendError::DataKeyErased(_)) => key_gone = true,
                 result => return Ok(result),
@@ -140,14 +140,16 @@ impl Publishing {
 
     /// Appends a call, unless there is no memory for it in the queue. The memory is given back once the call has left the queue
     /// and its batch, even if its client has gone before.
-    async fn queue(&self, call: Call) -> Result<Vec<Appended>, AppendError> {
+    async fn queue(&self, call: Call) -> Result<Result<Vec<Appended>, AppendError>, Problem> {
         let texts =
             |draft: &Draft| draft.payload.as_ref().map_or(0, String::len) + draft.metadata.len() + draft.request.len();
         let bytes: usize = call.events.iter().map(|draft| DRAFT_OVERHEAD_BYTES + texts(draft)).sum();
         // Canonical numbers can be longer than those of the request. The largest requests count as much as one tenant may queue.
         let reserved = self.memory.try_reserve(call.tenant.as_str(), bytes.min(self.memory.largest()));
-        let memory = reserved.map_err(|_| AppendError::Overloaded)?;
-        self.appender.append_holding(call, memory).await
+        let memory = reserved.map_err(|_| {
+            Problem::new(ErrorKind::Overloaded, "too many events are waiting to be appended; retry later")
+        })?;
+        Ok(self.appender.append_holding(call, memory).await)
     }
 }
 
@@ -185,7 +187,6 @@ fn append_problem(error: &AppendError, ids: Vec<Uuid>, named: &[Named]) -> Probl
             problem.head = Some(head);
             problem
         }
-        AppendError::Overloaded => Problem::new(ErrorKind::Overloaded, detail).with_ids(ids),
         AppendError::Unavailable(_)
         | AppendError::Stopped
         | AppendError::DataKeyErased(_)

@@ -114,7 +114,6 @@ pub(crate) fn append_settings(settings: &Settings) -> AppendSettings {
         batchers: settings.get(table::BATCHERS) as usize,
         max_batch_events: settings.get(table::MAX_BATCH_EVENTS) as usize,
         max_batch_plans: settings.get(table::MAX_BATCH_PLANS) as usize,
-        max_waiting_events: settings.get(table::WAITING_EVENTS) as usize,
         lock_timeout: settings.get(table::LOCK_TIMEOUT),
         v1_tenants: settings.find(table::V1_TENANTS).map(HashSet::from_iter).unwrap_or_default(),
         lease_duration: settings.get(table::LEASE),

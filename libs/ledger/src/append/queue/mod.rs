@@ -1,5 +1,5 @@
-//! The queue of calls that wait for a batch: fair between tenants, in order within a plan, and bounded for each tenant.
-//! Calls whose callers have gone are dropped.
+//! The queue of calls that wait for a batch: fair between tenants, and in order within a plan. Calls whose callers have gone are
+//! dropped. The queue has no bound of its own: its callers bound the memory that their calls hold.
 //!
 //! Tenants are served by deficit round-robin (Shreedhar and Varghese, 1995). In each turn a tenant may send a quantum of
 //! events. What a turn leaves unused while a larger call waits is carried over, so that a tenant with large calls gets no
@@ -45,11 +45,10 @@ impl Waiting {
 
 /// The calls of one tenant.
 #[derive(Default)]
-struct Lane {
+struct TenantQueue {
     calls: VecDeque<Waiting>,
-    events: usize,
     deficit: usize,
-    /// The number of callers that have gone since abandoned calls were removed. Their calls may have left the lane meanwhile.
+    /// The number of callers that have gone since abandoned calls were removed. Their calls may have left the queue meanwhile.
     gone: usize,
 }
 
@@ -77,53 +76,35 @@ impl Batch {
 }
 
 /// The queued calls of one batcher.
+#[derive(Default)]
 pub(super) struct Queue {
-    lanes: HashMap<String, Lane>,
+    tenants: HashMap<String, TenantQueue>,
     /// The tenants with calls, in the order of their turns.
     turns: VecDeque<String>,
     /// The plans whose calls are kept in the queue.
     pub held: HashSet<PlanKey>,
-    /// The highest number of queued events of one tenant.
-    max_events: usize,
 }
 
 impl Queue {
-    pub(super) fn new(max_events: usize) -> Self {
-        Self { lanes: HashMap::new(), turns: VecDeque::new(), held: HashSet::new(), max_events }
-    }
-
-    /// Queues a call, or refuses it if its tenant would exceed the bound. The only call of a tenant is always accepted.
-    pub(super) fn push(&mut self, waiting: Waiting) -> Result<(), AppendError> {
-        let max_events = self.max_events;
-        let lane = self.lane(&waiting);
-        let is_full = |lane: &Lane| lane.events > 0 && lane.events + waiting.events() > max_events;
-        if is_full(lane) {
-            lane.remove_abandoned();
-        }
-        if is_full(lane) {
-            return Err(AppendError::Overloaded);
-        }
-        lane.events += waiting.events();
-        lane.calls.push_back(waiting);
-        Ok(())
+    /// Queues a call.
+    pub(super) fn push(&mut self, waiting: Waiting) {
+        self.of_tenant(&waiting).calls.push_back(waiting);
     }
 
     /// Puts calls whose plans were busy back to the front, in their order.
     pub(super) fn put_back(&mut self, calls: Vec<Waiting>) {
         for waiting in calls.into_iter().rev() {
-            let lane = self.lane(&waiting);
-            lane.events += waiting.events();
-            lane.calls.push_front(waiting);
+            self.of_tenant(&waiting).calls.push_front(waiting);
         }
     }
 
     /// Notes that a caller of this tenant has gone. Removes the tenant's abandoned calls once they may be half of its calls, so that
     /// they hold little memory and removing them costs little.
     pub(super) fn caller_gone(&mut self, tenant: &str) {
-        let Some(lane) = self.lanes.get_mut(tenant) else { return };
-        lane.gone += 1;
-        if 2 * lane.gone >= lane.calls.len() {
-            lane.remove_abandoned();
+        let Some(queue) = self.tenants.get_mut(tenant) else { return };
+        queue.gone += 1;
+        if 2 * queue.gone >= queue.calls.len() {
+            queue.remove_abandoned();
         }
     }
 
@@ -134,19 +115,19 @@ impl Queue {
         let mut idle = 0;
         while batch.events_left > 0 && idle < self.turns.len() {
             let Some(tenant) = self.turns.pop_front() else { break };
-            let Some(lane) = self.lanes.get_mut(&tenant) else { continue };
-            lane.deficit += QUANTUM;
-            let taken = lane.fill(&mut batch, &self.held);
-            let lacks_deficit = lane.first_free(&self.held).map(|waiting| waiting.events() > lane.deficit);
-            if lane.calls.is_empty() {
-                self.lanes.remove(&tenant);
+            let Some(queue) = self.tenants.get_mut(&tenant) else { continue };
+            queue.deficit += QUANTUM;
+            let taken = queue.fill(&mut batch, &self.held);
+            let lacks_deficit = queue.first_free(&self.held).map(|waiting| waiting.events() > queue.deficit);
+            if queue.calls.is_empty() {
+                self.tenants.remove(&tenant);
             } else if !taken && !batch.calls.is_empty() && lacks_deficit == Some(false) {
                 // The call has the deficit and lacks only room. It begins the next batch, so that smaller calls of other tenants
                 // cannot pass it again and again.
                 self.turns.push_front(tenant);
                 break;
             } else {
-                // A lane that lacked deficit, not room, may send something in another turn.
+                // A tenant that lacked deficit, not room, may send something in another turn.
                 idle = if taken || lacks_deficit == Some(true) { 0 } else { idle + 1 };
                 self.turns.push_back(tenant);
             }
@@ -154,23 +135,22 @@ impl Queue {
         batch.calls
     }
 
-    /// Returns the lane of the call's tenant. A new one gets its turn after all others.
-    fn lane(&mut self, waiting: &Waiting) -> &mut Lane {
-        self.lanes.entry(waiting.call.tenant.to_string()).or_insert_with_key(|tenant| {
+    /// Returns the queue of the call's tenant. A new one gets its turn after all others.
+    fn of_tenant(&mut self, waiting: &Waiting) -> &mut TenantQueue {
+        self.tenants.entry(waiting.call.tenant.to_string()).or_insert_with_key(|tenant| {
             self.turns.push_back(tenant.clone());
-            Lane::default()
+            TenantQueue::default()
         })
     }
 }
 
-impl Lane {
+impl TenantQueue {
     /// Moves the calls that fit into the batch. Returns whether there were any.
     fn fill(&mut self, batch: &mut Batch, held: &HashSet<PlanKey>) -> bool {
         let before = batch.calls.len();
         let mut kept = VecDeque::new();
         while let Some(waiting) = self.calls.pop_front() {
             if waiting.is_abandoned() {
-                self.events -= waiting.events();
                 continue;
             }
             if held.contains(&waiting.key) {
@@ -183,7 +163,6 @@ impl Lane {
                 break;
             }
             self.deficit -= events;
-            self.events -= events;
             batch.push(waiting);
         }
         while let Some(waiting) = kept.pop_back() {
@@ -198,7 +177,6 @@ impl Lane {
     fn remove_abandoned(&mut self) {
         self.gone = 0;
         self.calls.retain(|waiting| !waiting.is_abandoned());
-        self.events = self.calls.iter().map(Waiting::events).sum();
     }
 
     /// Returns the first call of a plan that is not held.
