@@ -23,8 +23,11 @@ const SHORT: Duration = Duration::from_millis(50);
 /// Limits that no test reaches.
 const LIMITS: ConnectionLimits = ConnectionLimits { headers: LONG, write: LONG, drain: LONG, connections: 100 };
 
-/// A server whose path `/slow` signals that it was called, and answers when it is permitted to. `/endless` never stops sending,
-/// and `/closes` sends and then closes its connection from outside.
+/// The bytes of an answer that no socket takes at once.
+const LARGE: usize = 64 << 20;
+
+/// A server whose path `/slow` signals that it was called, and answers when it is permitted to. `/large` answers with [`LARGE`]
+/// bytes, `/endless` never stops sending, and `/closes` sends and then closes its connection from outside.
 struct Server {
     address: SocketAddr,
     called: Arc<Notify>,
@@ -55,6 +58,7 @@ impl Server {
         let router = Router::new()
             .route("/", get(async || "at once"))
             .route("/slow", get(slow))
+            .route("/large", get(async || vec![b'x'; LARGE]))
             .route("/endless", get(async move || endless()))
             .route("/closes", get(closes));
         let shutdown = CancellationToken::new();
@@ -162,6 +166,21 @@ async fn an_idle_connection_is_closed_for_a_new_one_and_a_busy_one_is_not() {
     assert_eq!(received(kept).await.matches("at once").count(), 2);
     server.may_answer.add_permits(1);
     assert!(received(busy).await.ends_with("late"));
+}
+
+#[tokio::test]
+async fn a_connection_is_not_idle_until_its_answer_is_written() {
+    let server = Server::start(ConnectionLimits { connections: 2, ..LIMITS }).await;
+    let mut slow = server.send("GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    slow.read_exact(&mut [0; 1]).await.expect("the answer begins");
+    let idle = server.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    idle.readable().await.expect("answered");
+
+    // For the new connection the idle one is closed, although the other one has waited longer.
+    let new = server.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(received(new).await.ends_with("at once"));
+    assert_eq!(received(idle).await.matches("at once").count(), 1);
+    assert!(received(slow).await.len() > LARGE);
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ struct Shared {
     /// Fires when the connection is closed after the request in flight.
     retired: CancellationToken,
     activity: Mutex<Activity>,
-    /// Notified when a connection of the server becomes idle.
+    /// Notified when a connection of the server becomes idle, or does not end although it was to be closed.
     idle: Arc<Notify>,
 }
 
@@ -31,13 +31,23 @@ struct Shared {
 struct Activity {
     /// Whether a request was answered on the connection.
     has_answered: bool,
-    /// Since when no request is in flight; `None` while one is.
-    idle_since: Option<Instant>,
+    request: Request,
+}
+
+/// What a connection does.
+#[derive(Debug)]
+enum Request {
+    /// No request is in flight since then.
+    Idle(Instant),
+    /// A request is received or answered.
+    InFlight,
+    /// The answer is complete, and not all of it is written to the socket.
+    Buffered,
 }
 
 impl Connection {
     pub(super) fn new(peer: IpAddr, idle: Arc<Notify>) -> Self {
-        let activity = Mutex::new(Activity { has_answered: false, idle_since: Some(Instant::now()) });
+        let activity = Mutex::new(Activity { has_answered: false, request: Request::Idle(Instant::now()) });
         let (closed, retired) = (CancellationToken::new(), CancellationToken::new());
         Self(Arc::new(Shared { peer, closed, retired, activity, idle }))
     }
@@ -62,26 +72,45 @@ impl Connection {
         self.0.retired.cancelled().await;
     }
 
-    /// Closes an idle connection. A request that arrives at this very moment is still answered, unless it is the first one.
-    pub(super) fn retire(&self) {
+    /// Closes an idle connection. Returns whether it ends now: a request that arrives at this very moment is still answered, unless
+    /// it is the first one.
+    pub(super) fn retire(&self) -> bool {
         if self.activity().has_answered {
             self.0.retired.cancel();
+            self.idleness().is_some()
         } else {
             self.close();
+            true
         }
     }
 
-    /// Marks the connection as busy until the result is dropped.
+    /// Marks the connection as busy, until the result was dropped and all that was buffered is written.
     pub(super) fn begin_request(&self) -> InFlight {
-        self.activity().idle_since = None;
+        self.activity().request = Request::InFlight;
+        if self.0.retired.is_cancelled() {
+            self.0.idle.notify_one();
+        }
         InFlight(self.clone())
+    }
+
+    /// Notes that all that was buffered is written to the socket.
+    pub(super) fn flushed(&self) {
+        let mut activity = self.activity();
+        if matches!(activity.request, Request::Buffered) {
+            *activity = Activity { has_answered: true, request: Request::Idle(Instant::now()) };
+            drop(activity);
+            self.0.idle.notify_one();
+        }
     }
 
     /// Returns a key by which idle connections are closed for new ones, lowest first: those without any answered request, then
     /// the others, and of these the longest idle. `None` while a request is in flight.
     pub(super) fn idleness(&self) -> Option<(bool, Instant)> {
         let activity = self.activity();
-        activity.idle_since.map(|since| (activity.has_answered, since))
+        match activity.request {
+            Request::Idle(since) => Some((activity.has_answered, since)),
+            Request::InFlight | Request::Buffered => None,
+        }
     }
 
     fn activity(&self) -> MutexGuard<'_, Activity> {
@@ -89,17 +118,16 @@ impl Connection {
     }
 }
 
-/// A request in flight, from its head until its answer is written.
+/// A request in flight, from its head until the end of its answer is buffered.
 pub(super) struct InFlight(Connection);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        *self.0.activity() = Activity { has_answered: true, idle_since: Some(Instant::now()) };
-        self.0.0.idle.notify_one();
+        self.0.activity().request = Request::Buffered;
     }
 }
 
-/// The body of an answer. Its request is in flight until it is written.
+/// The body of an answer. hyper drops it once its end is buffered.
 pub(super) struct AnswerBody {
     pub body: Body,
     pub _in_flight: InFlight,

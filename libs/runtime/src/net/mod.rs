@@ -113,7 +113,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
                     break;
                 }
                 let connection = Connection::new(peer.ip(), Arc::clone(&connections.idle));
-                let stream = WriteTimeout::new(stream, limits.write);
+                let stream = WriteTimeout::new(stream, connection.clone(), limits.write);
                 let answering = answer(http.clone(), stream, connection.clone(), service.clone(), shutdown.clone());
                 connections.spawn(connection, answering);
             }
@@ -138,7 +138,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
 struct Connections {
     tasks: JoinSet<()>,
     open: HashMap<Id, Connection>,
-    /// Notified when a connection becomes idle.
+    /// Notified when a connection becomes idle, or does not end although it was to be closed.
     idle: Arc<Notify>,
 }
 
@@ -160,8 +160,10 @@ impl Connections {
     async fn make_room(&mut self, limit: usize) {
         while self.open.len() >= limit {
             let idle = self.open.values().filter_map(|connection| Some((connection.idleness()?, connection)));
-            if let Some((_, connection)) = idle.min_by_key(|(idleness, _)| *idleness) {
-                connection.retire();
+            if let Some((_, connection)) = idle.min_by_key(|(idleness, _)| *idleness)
+                && !connection.retire()
+            {
+                continue;
             }
             let becomes_idle = Arc::clone(&self.idle);
             tokio::select! {

@@ -1,4 +1,4 @@
-//! A socket on which a write that makes no progress fails.
+//! A socket on which a write that makes no progress fails, and which tells its connection when all is written.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,17 +9,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use super::connection::Connection;
+
 /// A socket whose writes fail with `TimedOut` once nothing could be written for the timeout.
 pub(super) struct WriteTimeout {
     stream: TcpStream,
+    connection: Connection,
     timeout: Duration,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl WriteTimeout {
-    pub(super) fn new(stream: TcpStream, timeout: Duration) -> Self {
-        Self { stream, timeout, stalled: None }
+    pub(super) fn new(stream: TcpStream, connection: Connection, timeout: Duration) -> Self {
+        Self { stream, connection, timeout, stalled: None }
     }
 
     fn checked(&mut self, written: Poll<io::Result<usize>>, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -63,7 +66,12 @@ impl AsyncWrite for WriteTimeout {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        // hyper flushes the socket once its buffer is empty.
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if flushed.is_ready() {
+            self.connection.flushed();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
