@@ -29,7 +29,7 @@ use sealbus_ledger::{Creation, EXPECTED_MIGRATION, Ledger, create};
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::memory::bounds;
 use sealbus_runtime::net::ConnectionLimits;
-use sealbus_runtime::settings::{SecretUrl, Settings};
+use sealbus_runtime::settings::{SecretUrl, Settings, table};
 use sealbus_testkit::Postgres;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -140,7 +140,12 @@ fn config(listener: TcpListener, token_file: PathBuf) -> Config {
         listener,
         token_file,
         token_file_interval: Duration::from_millis(20),
-        limits: Limits { body_bytes: 4 << 20, events: MAX_EVENTS, event_bytes: 256 << 10, members: 16_384 },
+        limits: Limits {
+            body_bytes: usize::try_from(settings.get(table::MAX_BODY).bytes()).unwrap(),
+            events: MAX_EVENTS,
+            event_bytes: usize::try_from(settings.get(table::MAX_EVENT).bytes()).unwrap(),
+            members: settings.get(table::MAX_MEMBERS) as usize,
+        },
         memory: Memory {
             bodies: bounds::REQUEST_BODIES.budget(&settings),
             queued: bounds::QUEUED_CALLS.budget(&settings),
@@ -149,18 +154,13 @@ fn config(listener: TcpListener, token_file: PathBuf) -> Config {
             feeds: bounds::FEEDS.budget(&settings),
         },
         stream_heartbeat_interval: Duration::from_millis(200),
-        max_streams: 1_000,
-        max_sealed_wait: Duration::from_secs(10),
+        max_streams: settings.get(table::SSE_STREAMS) as usize,
+        max_sealed_wait: settings.get(table::SEALED_WAIT),
         poll_interval: Duration::from_millis(20),
-        connection_limits: ConnectionLimits {
-            headers: Duration::from_secs(75),
-            write: Duration::from_secs(30),
-            drain: Duration::from_secs(20),
-            connections: 1_024,
-        },
+        connection_limits: ConnectionLimits::from_settings(&settings),
         // Nothing listens on the discard port.
         broker_url: SecretUrl::new("nats://127.0.0.1:9"),
-        broker_timeout: Duration::from_secs(5),
+        broker_timeout: settings.get(table::NATS_TIMEOUT),
     }
 }
 

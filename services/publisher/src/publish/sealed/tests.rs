@@ -169,7 +169,7 @@ async fn a_publisher_that_stops_answers_the_requests_that_wait() {
 async fn a_request_over_the_memory_budget_is_answered_without_waiting() {
     let publisher = Publisher::start_with(|config| {
         config.max_sealed_wait = Duration::from_mins(1);
-        // Enough for a few records, whose overhead is four KiB each.
+        // A token takes half of it: enough for one record, whose overhead is four KiB, and not for two.
         config.memory.seal_waits = Budget::new("tests", 16 * 1_024);
     })
     .await;
