@@ -32,6 +32,19 @@ impl History<'_> {
         row.map(|row| row.into_record(&self.ledger.deployment().origin)).transpose()
     }
 
+    /// Returns a tenant's events with these ids, ordered by id. Returns fewer once they have
+    /// [`MAX_READ_BYTES`](super::MAX_READ_BYTES), but at least one if there is one: the caller asks again for the higher ids.
+    pub async fn events(self, tenant: &Tenant, ids: &[Uuid]) -> Result<Vec<Record>, LedgerError> {
+        let events = select_records!(
+            "events",
+            bounded by "e.event_id",
+            page "FROM sealbus.events e WHERE e.tenant = $1 AND e.event_id = ANY ($2) ORDER BY e.event_id",
+            tenant.as_str(),
+            ids
+        );
+        Ok(read_bounded(events.fetch(self.ledger.reads()), &self.ledger.deployment().origin, Err).await?.records)
+    }
+
     /// Returns those of `ids` that are ids of a tenant's stored events, in no particular order.
     pub async fn stored_ids(self, tenant: &str, ids: &[Uuid]) -> Result<Vec<Uuid>, LedgerError> {
         let stored = sqlx::query_scalar!(

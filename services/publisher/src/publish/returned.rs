@@ -3,7 +3,7 @@
 //! The bus adds to an event what its producer left out, such as the time and the source. A request with these attributes differs from
 //! the one that was stored, so it is compared with the stored event as it is shown.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sealbus_core::cloudevents::{Incoming, Mode, shown_again};
@@ -31,24 +31,29 @@ pub(crate) async fn stored_before(
     mode: Mode,
 ) -> Result<Vec<Option<Published>>, Problem> {
     let origin = &ledger.deployment().origin;
-    let events: Vec<(&Incoming, Vec<Uuid>)> =
-        events.into_iter().map(|event| (event, ids_if_shown(event, tenant, origin))).collect();
-    let ids: Vec<Uuid> = events.iter().flat_map(|(_, ids)| ids).copied().collect();
-    let mut stored = HashSet::new();
-    if !ids.is_empty() {
-        stored.extend(ledger.history().stored_ids(tenant.as_str(), &ids).await?);
+    let events: Vec<&Incoming> = events.into_iter().collect();
+    let mut places: BTreeMap<Uuid, Vec<usize>> = BTreeMap::new();
+    for (place, event) in events.iter().enumerate() {
+        for id in ids_if_shown(event, tenant, origin) {
+            places.entry(id).or_default().push(place);
+        }
     }
-    let mut found = Vec::with_capacity(events.len());
-    for (event, ids) in events {
-        let mut same = None;
-        for id in ids.into_iter().filter(|id| stored.contains(id)) {
-            let Some(record) = ledger.history().event(tenant, id).await? else { continue };
-            let view = reading.view(token, record.clone()).await?;
-            if shown_again(&view, mode).as_ref() == Some(event) {
-                same = Some(Published { stored: Arc::new(record), view, new: false, receipt: None });
+    let mut found: Vec<Option<Published>> = events.iter().map(|_| None).collect();
+    let mut ids: Vec<Uuid> = places.keys().copied().collect();
+    while !ids.is_empty() {
+        let records: Vec<_> = ledger.history().events(tenant, &ids).await?.into_iter().map(Arc::new).collect();
+        let Some(last) = records.last().map(|record| record.header.event_id) else { break };
+        ids.retain(|id| *id > last);
+        let views = reading.views(token, records.iter().cloned()).await?;
+        for (stored, view) in records.into_iter().zip(views) {
+            let shown = shown_again(&view, mode);
+            for &place in places.get(&stored.header.event_id).into_iter().flatten() {
+                if shown.as_ref() == Some(events[place]) {
+                    let (stored, view) = (Arc::clone(&stored), view.clone());
+                    found[place] = Some(Published { stored, view, new: false, receipt: None });
+                }
             }
         }
-        found.push(same);
     }
     Ok(found)
 }
