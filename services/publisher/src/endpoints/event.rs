@@ -13,12 +13,8 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::auth::{Caller, Scope};
-use crate::http::{EventFormat, IdPath, JSON, Parameters, Problem, event, held, held_bytes};
+use crate::http::{EVENT_BYTES, EventFormat, IdPath, JSON, Parameters, Problem, event, held, held_bytes};
 use crate::publish::{proof_of, receipt_text};
-
-/// The memory that an answer with one event takes while it is made: the stored event, the event as it is shown, and its text, each
-/// with up to 256 KiB of data.
-const EVENT_BYTES: usize = 1024 * 1024;
 
 /// `GET /v1/events/{id}` returns 200 with the event, in Sealbus JSON or as a `CloudEvent`.
 ///

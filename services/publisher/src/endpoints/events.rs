@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 
 use crate::app::App;
 use crate::auth::{Caller, Scope};
-use crate::http::{EventFormat, EventPage, PAGE_BYTES, Parameters, Problem, next_link, page};
+use crate::http::{EventFormat, EventPage, Parameters, Problem, next_link, page, page_bytes};
 
 /// `GET /v1/events` returns 200 with a page of events from `from_index` on. `next` and the `Link` header name the next page.
 ///
@@ -27,7 +27,7 @@ pub(super) async fn handle(
     let from_index = parameters.number("from_index")?.unwrap_or_default();
     let limit = parameters.limit()?;
     parameters.finish()?;
-    let memory = app.answers.reserve(&caller.token.name, PAGE_BYTES).await?;
+    let memory = app.answers.reserve(&caller.token.name, page_bytes(limit)).await?;
     let read = app.ledger.history().log_page(tenants.as_deref(), from_index, limit).await?;
     let next = read.next.map(|index| index.to_string());
     let views = app.reading.views(&caller.token, read.records.into_iter().map(Arc::new)).await?;

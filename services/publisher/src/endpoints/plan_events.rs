@@ -9,7 +9,7 @@ use sealbus_ledger::history::PageQuery;
 
 use crate::app::App;
 use crate::auth::{Caller, Scope};
-use crate::http::{EventFormat, EventList, EventPage, PAGE_BYTES, Parameters, PlanPath, Problem, next_link, page};
+use crate::http::{EventFormat, EventList, EventPage, Parameters, PlanPath, Problem, next_link, page, page_bytes};
 
 /// `GET /v1/plans/{plan}/events` returns 200 with a page of events, filtered by `type` and ordered by seq. It starts at
 /// `from_seq`, or after the cursor in `after`. `next` and the `Link` header name the next page. A plan without events is an
@@ -38,7 +38,7 @@ pub(super) async fn handle(
         (None, Some(seq)) => seq.saturating_sub(1),
         (None, None) => 0,
     };
-    let memory = app.answers.reserve(&caller.token.name, PAGE_BYTES).await?;
+    let memory = app.answers.reserve(&caller.token.name, page_bytes(limit)).await?;
     let query = PageQuery { after_seq, limit, types: types.clone(), descending };
     let read = app.ledger.history().page(&tenant, &plan, &query).await?;
     let next = read.next.map(|seq| list.cursor_after(seq));

@@ -10,7 +10,7 @@ mod responses;
 
 pub(crate) use self::body::{BodyReader, ReceivedBody};
 pub(crate) use self::memory::{AnswerMemory, Counted, JSON, held, held_bytes, held_json};
-pub(crate) use self::paging::{EventList, PAGE_BYTES, next_link};
+pub(crate) use self::paging::{EVENT_BYTES, EventList, PAGE_BYTES, next_link, page_bytes};
 pub(crate) use self::parameters::{IdPath, Parameters, PlanPath, TilePath, parse_number, single_header};
 pub(crate) use self::problem::Problem;
 pub(crate) use self::responses::{EventFormat, EventPage, event, page};
