@@ -205,7 +205,8 @@ async fn a_locked_row_of_another_database_holds_up_its_own_plan_only() {
          sink: {{ postgres: {{ table: events, url: '{}' }} }}\n",
         reports.url()
     );
-    let settings = Settings { handler_timeout: Duration::from_secs(1), ..sweeping() };
+    // A handler may take longer than a call waits for a connection.
+    let settings = Settings { handler_timeout: Duration::from_secs(30), ..sweeping() };
     let dispatcher = bus.dispatch_with(&subscription, SCHEMA, settings).await;
     bus.append("order-0", 1).await;
     let rows = async || number(&reports, "SELECT count(*) FROM public.events").await;
@@ -224,6 +225,8 @@ async fn a_locked_row_of_another_database_holds_up_its_own_plan_only() {
     eventually_eq("the rows of the other plan", 4, others).await;
     let with_cause = "SELECT count(*) FROM sealbus.attempts WHERE error LIKE '%lock timeout%'";
     eventually("an attempt names the cause", async || bus.number(with_cause).await > 0).await;
+    let others = "SELECT count(*) FROM sealbus.attempts WHERE error NOT LIKE '%lock timeout%'";
+    assert_eq!(bus.number(others).await, 0, "a call failed because the waiting ones had all connections");
 
     holder.execute("ROLLBACK").await.unwrap();
     eventually_eq("the rows", 16, rows).await;

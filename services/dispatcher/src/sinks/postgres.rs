@@ -21,8 +21,11 @@ use tokio::sync::OnceCell;
 const MAX_BATCH: usize = 256;
 /// The most connections to another database.
 const MAX_CONNECTIONS: u32 = 8;
-/// How long another database may take to connect and to answer.
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a call waits for a connection to another database, whether it is opened or given back by another call.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an insert into another database waits for a lock. It is far shorter than [`CONNECT_TIMEOUT`], so that plans that
+/// wait for locked rows give their connections back before the calls of other plans fail without one.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// The advisory lock under which tables are created. It is not negative, as all advisory locks except those of plans,
 /// and spells "sink".
 const SINK_LOCK: i64 = 0x7369_6e6b;
@@ -90,7 +93,7 @@ pub(super) async fn handler(
             Ok(Handler::InLedger(Arc::new(table)))
         }
         Some(url) => {
-            let lane = Lane::to_other_database(url, MAX_CONNECTIONS, TIMEOUT).map_err(failed)?;
+            let lane = Lane::to_other_database(url, MAX_CONNECTIONS, CONNECT_TIMEOUT).map_err(failed)?;
             // The other database has no schema for sinks.
             Ok(Handler::External(Arc::new(OtherDatabase {
                 table: Table::new(&spec.table, "public"),
@@ -120,7 +123,8 @@ impl ExternalEffect for OtherDatabase {
         self.created.get_or_try_init(|| self.table.create(&self.lane, self.limits)).await?;
         // If the call is given up, the connection is closed instead of going back with a running statement.
         let mut connection = LentConnection::acquire(&self.lane).await?;
-        let mut transaction = connection.begin(self.limits).await?;
+        let limits = EffectLimits { lock_timeout: self.limits.lock_timeout.min(LOCK_TIMEOUT), ..self.limits };
+        let mut transaction = connection.begin(limits).await?;
         let inserted = self.table.insert(batch, &mut transaction).await;
         match &inserted {
             Ok(()) => transaction.commit().await?,
