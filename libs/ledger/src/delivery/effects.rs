@@ -4,7 +4,6 @@
 //! statement by the limits of the transaction. If it does not, the caller drops the connection, which closes it: a connection
 //! with a running statement never goes back to its pool (`docs/spec/protocol.md#consume-3`).
 
-use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
@@ -87,16 +86,4 @@ impl Drop for LentConnection {
 pub async fn check_constraints(transaction: &mut PgConnection) -> Result<(), LedgerError> {
     transaction.execute("-- check_constraints\nSET CONSTRAINTS ALL IMMEDIATE").await?;
     Ok(())
-}
-
-/// Waits for an operation of the ledger at most for `limit`. After that the database counts as unreachable, and the outcome of
-/// the operation is unknown.
-pub async fn within<T, E>(limit: Duration, operation: impl Future<Output = Result<T, E>>) -> Result<T, LedgerError>
-where
-    LedgerError: From<E>,
-{
-    match tokio::time::timeout(limit, operation).await {
-        Ok(outcome) => Ok(outcome?),
-        Err(_) => Err(LedgerError::Unreachable(sqlx::Error::Io(ErrorKind::TimedOut.into()))),
-    }
 }

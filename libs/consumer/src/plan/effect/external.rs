@@ -1,7 +1,7 @@
 //! External effects: the handler runs first, then the position moves. The lease is checked before each call.
 
 use sealbus_ledger::LedgerError;
-use sealbus_ledger::delivery::effects::{LentConnection, within};
+use sealbus_ledger::delivery::effects::LentConnection;
 
 use crate::assignment::Assignment;
 use crate::handler::ExternalEffect;
@@ -30,10 +30,11 @@ pub(super) async fn apply_externally(
     }
     let applied = failed.as_ref().map_or(batch.records.len(), |failed| failed.applied);
     if applied > 0 {
-        let mut connection = LentConnection::acquire(context.ledger().effects()).await?;
+        let lane = context.ledger().effects();
+        let mut connection = LentConnection::acquire(lane).await?;
         let position = batch.position_after(applied);
         let moving = follow(assignment, &mut connection, batch.from, &position);
-        let moved = within(context.settings().handler_timeout, moving).await?;
+        let moved = lane.within_deadline(context.settings().handler_timeout, moving).await?;
         connection.release();
         if !moved {
             context.metrics.fenced.inc();

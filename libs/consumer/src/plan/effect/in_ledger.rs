@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sealbus_core::error_chain;
 use sealbus_ledger::LedgerError;
-use sealbus_ledger::delivery::effects::{EffectLimits, LentConnection, check_constraints, within};
+use sealbus_ledger::delivery::effects::{EffectLimits, LentConnection, check_constraints};
 use sealbus_ledger::delivery::positions;
 use sqlx::PgConnection;
 use tracing::warn;
@@ -42,14 +42,15 @@ pub(super) async fn apply_in_ledger(
         limits.lock_timeout = limits.lock_timeout.min(SHARED_LOCK_TIMEOUT);
     }
     let _permit = context.transactions.acquire().await;
-    let mut connection = LentConnection::acquire(context.ledger().effects()).await?;
-    let mut transaction = within(limit, connection.begin(limits)).await?;
+    let lane = context.ledger().effects();
+    let mut connection = LentConnection::acquire(lane).await?;
+    let mut transaction = lane.within_deadline(limit, connection.begin(limits)).await?;
     for call in &calls {
         let Err(error) = call_handler(context, effect.apply(&call.deliveries, &mut transaction)).await else {
             continue;
         };
         if error.cause != Cause::TimedOut {
-            within(limit, transaction.rollback()).await?;
+            lane.within_deadline(limit, transaction.rollback()).await?;
             connection.release();
         }
         let failed = call.failed(0, error.text);
@@ -58,9 +59,9 @@ pub(super) async fn apply_in_ledger(
         let failing_event = failed.failing_event.filter(|_| is_counted);
         return Ok(Attempt::Failed(FailedCall { failing_event, ..failed }));
     }
-    match within(limit, check_constraints(&mut transaction)).await {
+    match lane.within_deadline(limit, check_constraints(&mut transaction)).await {
         Err(LedgerError::Rejected(error)) => {
-            within(limit, transaction.rollback()).await?;
+            lane.within_deadline(limit, transaction.rollback()).await?;
             connection.release();
             context.metrics.failed.inc();
             let error = format!("the effect cannot be committed: {}", error_chain(&error));
@@ -68,13 +69,13 @@ pub(super) async fn apply_in_ledger(
         }
         checked => checked?,
     }
-    if !within(limit, move_all(assignment, batches, &mut transaction)).await? {
-        within(limit, transaction.rollback()).await?;
+    if !lane.within_deadline(limit, move_all(assignment, batches, &mut transaction)).await? {
+        lane.within_deadline(limit, transaction.rollback()).await?;
         connection.release();
         context.metrics.fenced.inc();
         return Ok(Attempt::Stale);
     }
-    within(limit, transaction.commit()).await.inspect_err(|error| {
+    lane.within_deadline(limit, transaction.commit()).await.inspect_err(|error| {
         warn!(error = %error_chain(error), "outcome of an effect's commit is unknown; its position is read again");
     })?;
     connection.release();
