@@ -88,7 +88,7 @@ async fn the_partitions_of_a_crashed_relay_are_taken_over() {
     load(std::slice::from_ref(&appender), 10, 5).await;
     let successor = world.relay("successor").await;
     world.outbox_is_empty().await;
-    assert_eq!(successor.metrics.partitions_owned.get(), 8);
+    eventually_eq("the partitions of the successor", 8, async || successor.metrics.partitions_owned.get()).await;
     assert_eq!(world.seqs().await, in_order(10, 10));
     successor.stop().await;
 }
