@@ -41,7 +41,7 @@ pub struct Settings {
     pub measure_interval: Duration,
     /// The longest that failed attempts at one event in memory, and the pauses after them, may take in all; before a pause
     /// that would exceed it the plan is parked.
-    pub retry_pauses: Duration,
+    pub retry_budget: Duration,
     /// How long a plan is postponed when the ledger is unreachable.
     pub unreachable_pause: Duration,
     /// How long a plan is parked when the ledger lacks its next event, or has one whose seal does not hold.
@@ -52,7 +52,7 @@ impl From<&ProcessSettings> for Settings {
     /// Returns the settings of the runtime in a process with these settings.
     ///
     /// The runtime gets half of the process's shutdown grace period, so that connections can be closed in the other
-    /// half. `sealing_alarm_age`, `measure_interval`, `retry_pauses`, `unreachable_pause` and `missing_event_pause` have no
+    /// half. `sealing_alarm_age`, `measure_interval`, `retry_budget`, `unreachable_pause` and `missing_event_pause` have no
     /// setting.
     fn from(settings: &ProcessSettings) -> Self {
         let queued_messages_per_plan = usize::try_from(settings.get(table::PLAN_QUEUE));
@@ -76,7 +76,7 @@ impl From<&ProcessSettings> for Settings {
             shutdown_grace: settings.get(table::SHUTDOWN_GRACE) / 2,
             sealing_alarm_age: Duration::from_mins(1),
             measure_interval: Duration::from_secs(15),
-            retry_pauses: Duration::from_secs(1),
+            retry_budget: Duration::from_secs(1),
             unreachable_pause: Duration::from_secs(1),
             missing_event_pause: Duration::from_secs(30),
         }

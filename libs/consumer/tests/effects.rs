@@ -159,7 +159,7 @@ impl LedgerEffect for Disconnected {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_connection_to_the_ledger_is_no_attempt() {
     let bus = Bus::start().await;
-    let settings = Settings { retry_pauses: Duration::ZERO, ..settings() };
+    let settings = Settings { retry_budget: Duration::ZERO, ..settings() };
     let handler = Handler::InLedger(Arc::new(Disconnected::default()));
     let process = bus.consume(retrying("audit", 2, Duration::from_millis(5)), handler, settings).await;
 

@@ -152,7 +152,7 @@ async fn attempts_are_counted_over_memory_and_replay() {
     recorder.fail(|_, _| Some("never"));
     // Two pauses fit into the budget in memory, the third and fourth do not.
     let mut settings = settings();
-    settings.retry_pauses = Duration::from_millis(100);
+    settings.retry_budget = Duration::from_millis(100);
     let audit = retrying("audit", 5, Duration::from_millis(40));
     let process = bus.consume(audit, recorder.handler(), settings).await;
 

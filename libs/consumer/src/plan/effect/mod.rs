@@ -82,7 +82,7 @@ pub(crate) async fn apply(
     let context = &assignment.context;
     // The attempts of a position that is not live are scheduled in the ledger, without pauses in memory.
     let is_live = position.state == PositionState::Live;
-    let max_held = if is_live { context.settings().retry_pauses } else { Duration::ZERO };
+    let max_held = if is_live { context.settings().retry_budget } else { Duration::ZERO };
     let (mut rest, mut one_by_one) = (records, false);
     while let Some(first) = rest.first() {
         if let Some(failed) = failure.as_mut().filter(|failed| failed.seq == first.header.seq) {
