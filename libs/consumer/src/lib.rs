@@ -77,6 +77,7 @@ mod seals;
 mod settings;
 mod subscription;
 mod sweep;
+mod ticks;
 mod worker;
 
 use std::collections::HashSet;

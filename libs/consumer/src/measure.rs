@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealbus_core::error_chain;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::positions::PositionState;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::assignment::{HeldAssignments, ProcessContext};
 use crate::metrics::Metrics;
+use crate::ticks::Ticks;
 
 /// Counts the positions that are not live periodically, in the partitions that this process works on, until the process ends.
 pub(crate) async fn measure(
@@ -20,9 +21,8 @@ pub(crate) async fn measure(
     metrics: Metrics,
     shutdown: CancellationToken,
 ) {
-    let mut tick = interval(process.settings.measure_interval);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+    let mut ticks = Ticks::new(Duration::ZERO, process.settings.measure_interval, &shutdown);
+    while ticks.next().await {
         if let Err(error) = measure_once(&process, &held, &metrics).await {
             debug!(error = %error_chain(&error), "the positions cannot be counted");
         }

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::assignment::{HeldAssignments, ProcessContext};
 use crate::plan_name::PlanName;
-use crate::sweep::tick::Ticks;
+use crate::ticks::Ticks;
 
 /// The most positions of each subscription that are read at once, the longest due first.
 const MAX_PLANS: u32 = 1_000;

@@ -7,7 +7,6 @@
 
 pub(crate) mod due;
 mod leaves;
-mod tick;
 pub(crate) mod upkeep;
 mod walk;
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::assignment::{Assignment, HeldAssignments, ProcessContext, SubscriptionContext};
-use crate::sweep::tick::Ticks;
+use crate::ticks::Ticks;
 
 /// The most positions that one statement of pruning examines.
 const MAX_EXAMINED: u32 = 1_000;
