@@ -12,6 +12,9 @@ use sealbus_core::error_chain;
 use sealbus_core::event::Record;
 use sqlx::PgConnection;
 
+/// The SQLSTATE of a session that the server ended because its transaction was idle for too long.
+const IDLE_IN_TRANSACTION: &str = "25P03";
+
 /// A handler, by where its effect goes.
 #[derive(Clone)]
 pub enum Handler {
@@ -47,10 +50,10 @@ pub trait LedgerEffect: Send + Sync + 'static {
     /// back. It must return the error of a failed statement, as `sqlx` gave it: the runtime checks the transaction before
     /// it commits, and counts an error that was ignored as a failure. The handler should not leave the transaction idle:
     /// the ledger's roles end a session that is idle in a transaction for 5 seconds. An error or a panic rolls everything
-    /// back and counts as an attempt, and so does a deferred constraint that does not hold.
+    /// back and counts as an attempt, and so do a session that was ended and a deferred constraint that does not hold.
     ///
     /// Postgres ends a statement that waits for a lock for four fifths of the handler timeout, or runs for nine tenths of
-    /// it. In a transaction of several plans a statement waits at most 1 second for a lock; its plans then go alone, and
+    /// it. In a transaction of several events a statement waits at most 1 second for a lock; its events then go alone, and
     /// no attempt counts.
     async fn apply(&self, batch: &[Delivery], transaction: &mut PgConnection) -> Result<(), HandlerError>;
 }
@@ -77,28 +80,43 @@ pub trait ExternalEffect: Send + Sync + 'static {
 #[error("{reason}")]
 pub struct HandlerError {
     reason: String,
-    is_contention: bool,
+    cause: Cause,
+}
+
+/// What happened to a call that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The handler returned an error, or panicked.
+    Returned,
+    /// A statement lost against another transaction, so that it may succeed alone or later: it waited too long for a lock, or
+    /// one of several transactions had to give up.
+    Contention,
+    /// The call took too long, or left its transaction idle for so long that the server ended the session. The connection
+    /// cannot be used any more.
+    TimedOut,
 }
 
 impl HandlerError {
     /// Returns an error with a reason in plain text.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), is_contention: false }
+        Self { reason: reason.into(), cause: Cause::Returned }
     }
 
-    /// Returns whether a statement lost against another transaction, so that it may succeed alone or later.
-    pub(crate) fn is_contention(&self) -> bool {
-        self.is_contention
+    pub(crate) fn cause(&self) -> Cause {
+        self.cause
     }
 }
 
 impl From<sqlx::Error> for HandlerError {
     fn from(error: sqlx::Error) -> Self {
-        // A lock that was not available in time, a deadlock, a serialization failure.
-        let contention = ["55P03", "40P01", "40001"];
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-        let is_contention = code.is_some_and(|code| contention.contains(&&*code));
-        Self { reason: error_chain(&error), is_contention }
+        let cause = match code.as_deref() {
+            // A lock that was not available in time, a deadlock, a serialization failure.
+            Some("55P03" | "40P01" | "40001") => Cause::Contention,
+            Some(IDLE_IN_TRANSACTION) => Cause::TimedOut,
+            _ => Cause::Returned,
+        };
+        Self { reason: error_chain(&error), cause }
     }
 }
 

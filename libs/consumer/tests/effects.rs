@@ -13,6 +13,7 @@ use sealbus_consumer::{Delivery, Handler, HandlerError, LedgerEffect, Settings};
 use sealbus_core::partition::PlanKey;
 use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_testkit::{eventually, eventually_eq};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::support::{Bus, Recorder, Table, retrying, settings, subscription, sweeping};
@@ -135,6 +136,52 @@ async fn a_deferred_constraint_fails_its_own_event_and_no_other() {
     assert!(error.contains("ill is refused"), "the cause is not in the error: {error}");
     assert_eq!(bus.count("SELECT count(*) FROM sealbus.attempts").await, 3);
     assert_eq!(bus.rows("ill").await, [1]);
+    process.stop().await;
+}
+
+/// A handler that leaves its transaction idle until the server ends the session, and runs another statement if it is told to.
+struct Idle {
+    runs_another: bool,
+    session: PgConnectOptions,
+}
+
+#[async_trait]
+impl LedgerEffect for Idle {
+    async fn apply(&self, _: &[Delivery], transaction: &mut PgConnection) -> Result<(), HandlerError> {
+        let set = "SET LOCAL idle_in_transaction_session_timeout = 1";
+        transaction.execute(set).await?;
+        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *transaction).await?;
+        let mut observer = PgConnection::connect_with(&self.session).await?;
+        let is_alive = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)";
+        while sqlx::query_scalar(is_alive).bind(pid).fetch_one(&mut observer).await? {}
+        if self.runs_another {
+            transaction.execute("SELECT 1").await?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_was_left_idle_is_a_failed_attempt() {
+    let bus = Bus::start().await;
+    let session: PgConnectOptions = bus.postgres.admin_url().parse().unwrap();
+    let handler = |runs_another| Handler::InLedger(Arc::new(Idle { runs_another, session: session.clone() }));
+    let pause = Duration::from_millis(5);
+    let subscriptions =
+        vec![(retrying("in-call", 2, pause), handler(true)), (retrying("at-commit", 2, pause), handler(false))];
+    let process = bus.consume_all(subscriptions, settings()).await;
+
+    // The next statement of the handler fails, or the check before the commit does. Each plan becomes a dead letter.
+    bus.publish("order-1", &["a.b"]).await;
+    for subscription in ["in-call", "at-commit"] {
+        bus.reaches(subscription, "order-1", PositionState::Dead).await;
+        let error = bus.blocked(subscription).await.remove(0).last_error.unwrap();
+        assert!(
+            error.contains("idle-in-transaction timeout"),
+            "{subscription}: the cause is not in the error: {error}"
+        );
+    }
+    assert_eq!(bus.count("SELECT count(*) FROM sealbus.attempts").await, 4);
     process.stop().await;
 }
 

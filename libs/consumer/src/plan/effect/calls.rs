@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures::FutureExt;
 
 use crate::assignment::{Assignment, SubscriptionContext};
-use crate::handler::{Delivery, HandlerError};
+use crate::handler::{Cause, Delivery, HandlerError};
 use crate::plan::effect::FailedCall;
 use crate::plan::order::Batch;
 
@@ -39,18 +39,6 @@ pub(super) struct CallError {
     pub cause: Cause,
 }
 
-/// What happened to a call that failed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// The handler returned an error, or panicked.
-    Returned,
-    /// The handler returned that a statement lost against another transaction: it waited too long for a lock, or one of
-    /// several transactions had to give up.
-    Contention,
-    /// The call took too long. What it was doing is unknown.
-    TimedOut,
-}
-
 /// Divides the wanted events of some batches, in order, into calls of at most as many events as the handler takes.
 pub(super) fn calls(assignment: &Assignment, batches: &[Batch<'_>]) -> Vec<HandlerCall> {
     let context = &assignment.context;
@@ -80,8 +68,7 @@ pub(super) async fn call_handler(
     context.metrics.observe_handler(started.elapsed());
     let (text, cause) = match outcome {
         Ok(Ok(Ok(()))) => return Ok(()),
-        Ok(Ok(Err(error))) if error.is_contention() => (error.to_string(), Cause::Contention),
-        Ok(Ok(Err(error))) => (error.to_string(), Cause::Returned),
+        Ok(Ok(Err(error))) => (error.to_string(), error.cause()),
         Ok(Err(panic)) => (format!("the handler panicked: {}", panic_text(panic.as_ref())), Cause::Returned),
         Err(_) => (format!("the handler took longer than {limit:?}"), Cause::TimedOut),
     };

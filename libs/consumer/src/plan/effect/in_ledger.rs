@@ -13,9 +13,9 @@ use sqlx::PgConnection;
 use tracing::warn;
 
 use crate::assignment::Assignment;
-use crate::handler::LedgerEffect;
+use crate::handler::{Cause, HandlerError, LedgerEffect};
 use crate::metrics;
-use crate::plan::effect::calls::{Cause, HandlerCall, call_handler, calls, stored_text};
+use crate::plan::effect::calls::{HandlerCall, call_handler, calls, stored_text};
 use crate::plan::effect::{Attempt, FailedCall, follow, move_between};
 use crate::plan::order::Batch;
 
@@ -27,7 +27,7 @@ const SHARED_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// A failure of the handler, and what the transaction's own constraints refuse, is a failed attempt. An error means that
 /// the database could not be used: no attempt counts. After an error, and after a call that took too long, the connection
-/// is closed: the server may still be working on it.
+/// is closed: the server may still be working on it, or has ended the session.
 pub(super) async fn apply_in_ledger(
     assignment: &Assignment,
     effect: &dyn LedgerEffect,
@@ -61,10 +61,13 @@ pub(super) async fn apply_in_ledger(
     }
     match lane.within_deadline(limit, check_constraints(&mut transaction)).await {
         Err(LedgerError::Rejected(error)) => {
-            lane.within_deadline(limit, transaction.rollback()).await?;
-            connection.release();
+            let error = HandlerError::from(error);
+            if error.cause() != Cause::TimedOut {
+                lane.within_deadline(limit, transaction.rollback()).await?;
+                connection.release();
+            }
             context.metrics.failed.inc();
-            let error = format!("the effect cannot be committed: {}", error_chain(&error));
+            let error = format!("the effect cannot be committed: {error}");
             return Ok(Attempt::Failed(failure_of_one(&calls, &error)));
         }
         checked => checked?,
