@@ -153,9 +153,8 @@ pub async fn run(
     }
     tasks.spawn(measure::measure(process.clone(), held.clone(), metrics.clone(), ending.clone()).map(Ok));
     tasks.spawn(sweep::sweep(process.clone(), held.clone(), ending.clone()).map(Ok));
-    tasks.spawn(upkeep::watch_sealing(process.clone(), metrics.unsealed_age(), ending.clone()).map(Ok));
-    tasks.spawn(upkeep::watch_floors(process.clone(), held.clone(), ending.clone()).map(Ok));
-    tasks.spawn(upkeep::measure_ages(process.clone(), held.clone(), ending.clone()).map(Ok));
+    tasks.spawn(upkeep::watch_floors(process.clone(), held.clone(), metrics.clone(), ending.clone()).map(Ok));
+    tasks.spawn(upkeep::measure_ages(process.clone(), held.clone(), metrics, ending.clone()).map(Ok));
     tasks.spawn(upkeep::prune(process.clone(), held.clone(), ending.clone()).map(Ok));
     tasks.spawn(sweep::due::watch(process, held, ending.clone()).map(Ok));
     let mut outcome = Ok(());

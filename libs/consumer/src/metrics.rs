@@ -21,13 +21,15 @@ type Age = Gauge<f64, AtomicU64>;
 type Labelled<M> = Family<Label, M>;
 
 /// The families of the metrics that exist for each subscription.
-type Families = BySubscription<Labelled<Counter>, Labelled<Gauge>, Labelled<Age>, Labelled<Histogram>>;
+type Families = BySubscription<Labelled<Counter>, Labelled<Gauge>, Labelled<Histogram>>;
 
 /// All metrics of the runtime.
 #[derive(Clone)]
 pub struct Metrics {
     by_subscription: Families,
-    unsealed_age: Age,
+    standing_floors_now: Labelled<Gauge>,
+    /// It includes leaves that are too young for the sweep.
+    floor_age: Labelled<Age>,
     positions: Family<StateLabels, Gauge>,
     position_age: Family<StateLabels, Age>,
 }
@@ -35,10 +37,10 @@ pub struct Metrics {
 /// A subscription, and a state of its positions.
 type StateLabels = [(&'static str, String); 2];
 
-/// The counters `C`, gauges `G` and `A`, and histogram `H` that exist for each subscription: the families, or the metrics of one
+/// The counters `C`, gauges `G`, and histogram `H` that exist for each subscription: the families, or the metrics of one
 /// subscription. The help texts in [`Metrics::register`] say what they count.
 #[derive(Clone)]
-pub(crate) struct BySubscription<C, G, A, H> {
+pub(crate) struct BySubscription<C, G, H> {
     pub delivered: C,
     pub failed: C,
     pub retried: C,
@@ -53,18 +55,13 @@ pub(crate) struct BySubscription<C, G, A, H> {
     pub refused: C,
     /// Any increase is an alarm.
     pub missing: C,
-    /// Any increase is an alarm.
-    pub standing_floors: C,
-    pub standing_floors_now: G,
     pub fenced: C,
     pub assignments: G,
-    /// It includes leaves that are too young for the sweep.
-    pub floor_age: A,
     handler_duration: H,
 }
 
 /// The metrics of one subscription.
-pub(crate) type SubscriptionMetrics = BySubscription<Counter, Gauge, Age, Histogram>;
+pub(crate) type SubscriptionMetrics = BySubscription<Counter, Gauge, Histogram>;
 
 impl SubscriptionMetrics {
     pub(crate) fn observe_handler(&self, duration: Duration) {
@@ -82,7 +79,7 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let mut group = MetricGroup::new(registry, "sealbus_consumer");
         let mut counter = |name: &str, help: &str| group.register::<Family<Label, Counter>>(name, help);
-        let by_subscription: Families = BySubscription {
+        let by_subscription = BySubscription {
             delivered: counter("delivered", "Events whose handler ran and whose position moved"),
             failed: counter("failed", "Calls of a handler that failed"),
             retried: counter("retried", "Attempts after a failure"),
@@ -94,33 +91,33 @@ impl Metrics {
             forks: counter("forks", "Plans stopped because two sealed events claim the same seq"),
             refused: counter("refused_seals", "Events refused because their seal does not hold"),
             missing: counter("missing", "Reads of an event that the ledger should have and lacks"),
-            standing_floors: counter(
-                "standing_floors",
-                "Checks that found a floor where the last check had found it, below an old leaf",
-            ),
-            standing_floors_now: Family::default(),
             fenced: counter("fenced", "Effects undone because the position had moved"),
-            assignments: Family::default(),
-            floor_age: Family::default(),
-            handler_duration: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 18))),
+            assignments: group.register("shares", "Partitions of subscriptions that this process works on"),
+            handler_duration: group.register_seconds::<Labelled<Histogram>>(
+                "handler_duration",
+                "Duration of the calls of handlers",
+                Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 18))),
+            ),
         };
-        let BySubscription { assignments, floor_age, handler_duration, standing_floors_now, .. } = &by_subscription;
-        let unsealed_age = Gauge::default();
-        let (positions, position_age) = (Family::default(), Family::default());
-        let help = "Floors that the last check found where the check before had found them, below an old leaf";
-        group.register_with("standing_floors_now", help, standing_floors_now.clone());
-        let help = "Plans that are not live now, by state, at most 2000 for each partition";
-        group.register_with("positions", help, positions.clone());
-        let help = "Time since the plan moved that has not moved for longest, by state; 0 without a plan in the state";
-        group.register_seconds("position_age", help, position_age.clone());
-        group.register_with("shares", "Partitions of subscriptions that this process works on", assignments.clone());
-        let help = "Age of the oldest leaf at or above the floors; 0 if the floors are above all leaves";
-        group.register_seconds("floor_age", help, floor_age.clone());
-        let help = "Age of the oldest event without a leaf; while sealing is stopped, floors do not move";
-        group.register_seconds("unsealed_age", help, unsealed_age.clone());
-        let help = "Duration of the calls of handlers";
-        group.register_seconds("handler_duration", help, handler_duration.clone());
-        Self { by_subscription, unsealed_age, positions, position_age }
+        Self {
+            by_subscription,
+            standing_floors_now: group.register(
+                "standing_floors_now",
+                "Floors that the last check found where the check before had found them, below an old leaf",
+            ),
+            floor_age: group.register_seconds(
+                "floor_age",
+                "Age of the oldest leaf at or above the floors; 0 if the floors are above all leaves",
+                Family::default(),
+            ),
+            positions: group
+                .register("positions", "Plans that are not live now, by state, at most 2000 for each partition"),
+            position_age: group.register_seconds(
+                "position_age",
+                "Time since the plan moved that has not moved for longest, by state; 0 without a plan in the state",
+                Family::default(),
+            ),
+        }
     }
 
     /// Sets the numbers of positions by subscription and state, and the ages of the oldest in seconds. Subscriptions that are not
@@ -135,9 +132,22 @@ impl Metrics {
         }
     }
 
-    /// Returns the age of the oldest event without a leaf, in seconds.
-    pub(crate) fn unsealed_age(&self) -> Age {
-        self.unsealed_age.clone()
+    /// Sets the number of floors that stand still by subscription. Subscriptions that are not among them are not exported any
+    /// more.
+    pub(crate) fn set_standing_floors<'a>(&self, counts: impl IntoIterator<Item = (&'a str, i64)>) {
+        self.standing_floors_now.clear();
+        for (subscription, count) in counts {
+            self.standing_floors_now.get_or_create(&[("subscription", subscription.to_owned())]).set(count);
+        }
+    }
+
+    /// Sets the ages in seconds of the oldest leaves above the floors by subscription. Subscriptions that are not among them are
+    /// not exported any more.
+    pub(crate) fn set_floor_ages<'a>(&self, ages: impl IntoIterator<Item = (&'a str, f64)>) {
+        self.floor_age.clear();
+        for (subscription, age) in ages {
+            self.floor_age.get_or_create(&[("subscription", subscription.to_owned())]).set(age);
+        }
     }
 
     /// Returns the metrics of one subscription, which are exported from now on.
@@ -157,11 +167,8 @@ impl Metrics {
             forks: counter(&all.forks),
             refused: counter(&all.refused),
             missing: counter(&all.missing),
-            standing_floors: counter(&all.standing_floors),
-            standing_floors_now: all.standing_floors_now.get_or_create_owned(&label),
             fenced: counter(&all.fenced),
             assignments: all.assignments.get_or_create_owned(&label),
-            floor_age: all.floor_age.get_or_create_owned(&label),
             handler_duration: all.handler_duration.get_or_create_owned(&label),
         }
     }

@@ -35,8 +35,9 @@ pub struct Settings {
     pub retention: Retention,
     /// How long work in flight may take to end at shutdown.
     pub shutdown_grace: Duration,
-    /// The age of the oldest unsealed event from which on the sweep raises an alarm, and the interval of that check.
-    pub sealing_alarm_age: Duration,
+    /// The interval in which floors are compared, and how much older than `sweep_min_age` a leaf above a floor has to be for an
+    /// alarm.
+    pub floor_alarm_age: Duration,
     /// The interval in which positions are counted for the metrics.
     pub measure_interval: Duration,
     /// The longest that failed attempts at one event in memory, and the pauses after them, may take in all; before a pause
@@ -52,7 +53,7 @@ impl From<&ProcessSettings> for Settings {
     /// Returns the settings of the runtime in a process with these settings.
     ///
     /// The runtime gets half of the process's shutdown grace period, so that connections can be closed in the other
-    /// half. `sealing_alarm_age`, `measure_interval`, `retry_budget`, `unreachable_pause` and `missing_event_pause` have no
+    /// half. `floor_alarm_age`, `measure_interval`, `retry_budget`, `unreachable_pause` and `missing_event_pause` have no
     /// setting.
     fn from(settings: &ProcessSettings) -> Self {
         let queued_messages_per_plan = usize::try_from(settings.get(table::PLAN_QUEUE));
@@ -74,7 +75,7 @@ impl From<&ProcessSettings> for Settings {
                 attempts: settings.get(table::ATTEMPT_RETENTION),
             },
             shutdown_grace: settings.get(table::SHUTDOWN_GRACE) / 2,
-            sealing_alarm_age: Duration::from_mins(1),
+            floor_alarm_age: Duration::from_mins(1),
             measure_interval: Duration::from_secs(15),
             retry_budget: Duration::from_secs(1),
             unreachable_pause: Duration::from_secs(1),

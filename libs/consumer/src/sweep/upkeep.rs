@@ -1,52 +1,31 @@
-//! Periodic work beside the sweep: the alarms for stopped sealing and for floors that stand still, the age of floors, and
-//! pruning. Each is a task of its own, so that none waits for another.
+//! Periodic work beside the sweep: the alarm for floors that stand still, the age of floors, and pruning. Each is a task of its
+//! own, so that none waits for another.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::metrics::gauge::Gauge;
 use sealbus_core::error_chain;
 use sealbus_ledger::LedgerError;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::assignment::{Assignment, HeldAssignments, ProcessContext, SubscriptionContext};
+use crate::metrics::Metrics;
 use crate::ticks::Ticks;
 
 /// The most positions that one statement of pruning examines.
 const MAX_EXAMINED: u32 = 1_000;
-
-/// Raises an alarm while sealing is stopped: then floors stop too, and what the stream loses is no longer found.
-pub(crate) async fn watch_sealing(
-    process: Arc<ProcessContext>,
-    unsealed_age: Gauge<f64, AtomicU64>,
-    shutdown: CancellationToken,
-) {
-    let alarm_age = process.settings.sealing_alarm_age;
-    let mut ticks = Ticks::new(Duration::ZERO, alarm_age, &shutdown);
-    while ticks.next().await {
-        match process.ledger.log().oldest_unsealed().await {
-            Ok(oldest) => {
-                unsealed_age.set(oldest);
-                if oldest > alarm_age.as_secs_f64() {
-                    error!(oldest_seconds = oldest, "sealing has stopped or is too slow; lost messages are not found");
-                }
-            }
-            Err(error) => warn!(error = %error_chain(&error), "age of unsealed events cannot be read; retrying later"),
-        }
-    }
-}
 
 /// Raises an alarm for each floor of this process that stands still: it has not moved since the last check, and an old leaf lies
 /// above it.
 pub(crate) async fn watch_floors(
     process: Arc<ProcessContext>,
     held: Arc<HeldAssignments>,
+    metrics: Metrics,
     shutdown: CancellationToken,
 ) {
-    let alarm_age = process.settings.sealing_alarm_age;
+    let alarm_age = process.settings.floor_alarm_age;
     let min_age = process.settings.sweep_min_age + alarm_age;
     let mut ticks = Ticks::new(Duration::ZERO, alarm_age, &shutdown);
     // The floors of the last check, by subscription number and partition.
@@ -66,11 +45,9 @@ pub(crate) async fn watch_floors(
         for (number, partition, floor) in found {
             let Some(held) = assignments.get(&(number, partition)) else { continue };
             if behind.get(&(number, partition)) == Some(&floor) {
-                let context = &held.assignment.context;
-                context.metrics.standing_floors.inc();
                 *standing.entry(number).or_default() += 1;
                 error!(
-                    subscription = &*context.name,
+                    subscription = &*held.assignment.context.name,
                     partition,
                     floor,
                     "a floor stands still, so lost messages are not found; see the warnings of the sweep"
@@ -78,9 +55,9 @@ pub(crate) async fn watch_floors(
             }
             now_behind.insert((number, partition), floor);
         }
-        for ((number, _), held) in &assignments {
-            held.assignment.context.metrics.standing_floors_now.set(standing[number]);
-        }
+        metrics.set_standing_floors(
+            assignments.iter().map(|((number, _), held)| (&*held.assignment.context.name, standing[number])),
+        );
         behind = now_behind;
     }
 }
@@ -89,6 +66,7 @@ pub(crate) async fn watch_floors(
 pub(crate) async fn measure_ages(
     process: Arc<ProcessContext>,
     held: Arc<HeldAssignments>,
+    metrics: Metrics,
     shutdown: CancellationToken,
 ) {
     let period = process.settings.sweep_interval;
@@ -96,14 +74,11 @@ pub(crate) async fn measure_ages(
     while ticks.next().await {
         let assignments = assignment_by_subscription(&process, &held);
         let subscriptions: Vec<i64> = assignments.keys().copied().collect();
-        let ages = process.ledger.floors().ages(&subscriptions).await.unwrap_or_else(|error| {
-            warn!(error = %error_chain(&error), "age of the floors cannot be read; retrying later");
-            Vec::new()
-        });
-        for (subscription_no, age) in ages {
-            if let Some(assignment) = assignments.get(&subscription_no) {
-                assignment.context.metrics.floor_age.set(age);
-            }
+        match process.ledger.floors().ages(&subscriptions).await {
+            Ok(ages) => metrics.set_floor_ages(ages.into_iter().filter_map(|(subscription_no, age)| {
+                assignments.get(&subscription_no).map(|assignment| (&*assignment.context.name, age))
+            })),
+            Err(error) => warn!(error = %error_chain(&error), "age of the floors cannot be read; retrying later"),
         }
     }
 }
