@@ -9,8 +9,10 @@ use sqlx::{Connection, Executor, PgConnection};
 
 use crate::support::{Bus, Recorder, Table, settings, subscription, sweeping};
 
-/// How many leaves a new subscription has to walk over: hundreds of pages.
-const LEAVES: i64 = 300_000;
+/// How many leaves a new subscription has to walk over: ten pages.
+const LEAVES: i64 = 5_000;
+/// The advisory lock that a walk waits for.
+const WALK_LOCK: i64 = 1;
 
 fn partition(plan: &str) -> u32 {
     PlanKey::of("acme", plan).partition(8)
@@ -64,9 +66,21 @@ async fn a_subscription_heals_while_a_new_one_walks_over_the_log_and_shutdown_en
     bus.reaches_seq("audit", "order-1", 2).await;
     process.stop().await;
 
-    // The log is long. The first subscription is at its end, and the second one begins.
+    // The log is long, and the first subscription is at its end.
     make_a_long_log(&bus).await;
     bus.postgres.admin(&format!("UPDATE sealbus.floors SET floor = {LEAVES}")).await;
+
+    // The second subscription begins. After its first page it waits for a lock.
+    let mut holder = PgConnection::connect(&bus.postgres.admin_url()).await.unwrap();
+    let (lock, unlock) = (format!("SELECT pg_advisory_lock({WALK_LOCK})"), "SELECT pg_advisory_unlock_all()");
+    holder.execute(sqlx::AssertSqlSafe(lock)).await.unwrap();
+    let wait = format!(
+        "CREATE FUNCTION sealbus.wait() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN PERFORM pg_advisory_xact_lock_shared({WALK_LOCK}); RETURN NEW; END';
+        CREATE TRIGGER wait BEFORE UPDATE ON sealbus.floors FOR EACH ROW
+            WHEN (OLD.floor > 0 AND OLD.floor < {LEAVES}) EXECUTE FUNCTION sealbus.wait()"
+    );
+    bus.postgres.admin(&wait).await;
     let both = vec![(subscription("audit"), recorder.handler()), (subscription("new"), Recorder::default().handler())];
     let process = bus.consume_all(both, sweeping()).await;
     eventually("the new subscription walks", async || floor(&bus, "new").await > 0).await;
@@ -76,10 +90,10 @@ async fn a_subscription_heals_while_a_new_one_walks_over_the_log_and_shutdown_en
     bus.append(&plan, &["a.b"]).await;
     seal_after_them(&bus, &plan).await;
     eventually_eq("the events that were lost", vec![1], async || recorder.applied(&plan)).await;
-    assert!(floor(&bus, "new").await < LEAVES, "the first subscription waited for the end of the walk");
 
-    // The process ends before the walk does.
-    process.stop().await;
+    // The process ends before the walk does, which goes on once the process is ending.
+    let ((), unlocked) = tokio::join!(process.stop(), holder.execute(unlock));
+    unlocked.unwrap();
     assert!(floor(&bus, "new").await < LEAVES, "the process waited for the end of the walk");
 }
 
