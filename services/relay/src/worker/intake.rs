@@ -60,8 +60,10 @@ impl Worker {
             }
             let highest_seen = reads_writers.then(|| self.low_water.highest_seen());
             let (ledger, limit) = (self.resources.ledger.clone(), self.config.page_rows);
+            let is_full_scan = from == i64::MIN;
+            self.full_scan_started = is_full_scan.then_some(now);
             // The first page of a full scan trusts nothing that is in memory.
-            let known = if from == i64::MIN { Vec::new() } else { self.known_plans.list() };
+            let known = if is_full_scan { Vec::new() } else { self.known_plans.list() };
             self.run_scan(outbox_scan::page(ledger, self.partition, from, limit, known, highest_seen));
         }
     }
@@ -76,7 +78,6 @@ impl Worker {
         self.rows_expected = false;
         let mut from = self.low_water.bound();
         if now >= self.next_full_scan {
-            self.full_scan_started = Some(now);
             self.blocked.clear();
             from = i64::MIN;
         }
