@@ -10,7 +10,8 @@ use sealbus_core::error_chain;
 use sealbus_core::hash::Hash;
 use sealbus_ledger::Ledger;
 use sealbus_ledger::outbox::Beacon;
-use tokio::time::{MissedTickBehavior, interval};
+
+use crate::outbox_watch::ticks;
 
 /// The newest acknowledgement that any worker received since the last beacon, if there was one.
 #[derive(Debug, Default)]
@@ -45,8 +46,7 @@ pub(crate) async fn record(
     every: Duration,
     retention: Duration,
 ) {
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks(every);
     loop {
         ticks.tick().await;
         let Some(latest) = latest.0.lock().unwrap_or_else(PoisonError::into_inner).take() else { continue };

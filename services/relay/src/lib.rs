@@ -77,7 +77,7 @@ pub struct Config {
     /// The age at which a beacon is deleted.
     pub beacon_retention: Duration,
     /// How often the outbox is measured for the metrics.
-    pub depth_interval: Duration,
+    pub measure_interval: Duration,
     /// How long acknowledgements are awaited at shutdown.
     pub drain_timeout: Duration,
 }
@@ -164,8 +164,8 @@ impl Relay {
                     config.beacon_retention
                 ),
                 watch.notify_workers(ledger.clone(), config.scan_interval),
-                watch.measure(ledger.clone(), metrics.clone(), config.depth_interval),
-                watch.count_unowned(ledger.clone(), metrics, &config),
+                watch.measure(ledger.clone(), metrics.clone(), config.measure_interval),
+                outbox_watch::count_unowned(ledger.clone(), metrics, &config),
             )
         };
         tokio::pin!(beside);

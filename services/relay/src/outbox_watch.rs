@@ -90,24 +90,23 @@ impl OutboxWatch {
         }
     }
 
-    /// Counts the partitions whose lease no relay owns, at each interval. Never returns.
-    pub(crate) async fn count_unowned(&self, ledger: Ledger, metrics: Metrics, config: &Config) {
-        let mut ticks = ticks(config.depth_interval);
-        loop {
-            ticks.tick().await;
-            match ledger.leases().view(&config.lease_kind, config.lease_duration).await {
-                Ok(view) => {
-                    let unowned =
-                        i64::from(ledger.deployment().partitions) - i64::try_from(view.owned.len()).unwrap_or(0);
-                    metrics.partitions_unowned.set(unowned);
-                }
-                Err(error) => tracing::debug!(error = %error_chain(&error), "the leases cannot be counted"),
-            }
-        }
-    }
-
     fn partitions(&self) -> BTreeMap<u32, Arc<PartitionWatch>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Counts the partitions whose lease no relay owns, at each interval. Never returns.
+pub(crate) async fn count_unowned(ledger: Ledger, metrics: Metrics, config: &Config) {
+    let mut ticks = ticks(config.measure_interval);
+    loop {
+        ticks.tick().await;
+        match ledger.leases().view(&config.lease_kind, config.lease_duration).await {
+            Ok(view) => {
+                let unowned = i64::from(ledger.deployment().partitions) - i64::try_from(view.owned.len()).unwrap_or(0);
+                metrics.partitions_unowned.set(unowned);
+            }
+            Err(error) => tracing::debug!(error = %error_chain(&error), "the leases cannot be counted"),
+        }
     }
 }
 
@@ -116,7 +115,8 @@ fn bounds(partitions: &BTreeMap<u32, Arc<PartitionWatch>>) -> Vec<(u32, i64)> {
     partitions.iter().map(|(partition, watch)| (*partition, bound(watch))).collect()
 }
 
-fn ticks(every: Duration) -> Interval {
+/// Returns an interval, each tick of which comes a period after the one before was taken.
+pub(crate) fn ticks(every: Duration) -> Interval {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks

@@ -166,7 +166,7 @@ pub(crate) fn config(owner: &str) -> Config {
         lease_renew_interval: Duration::from_millis(100),
         beacon_interval: Duration::from_millis(100),
         beacon_retention: Duration::from_hours(24),
-        depth_interval: Duration::from_millis(200),
+        measure_interval: Duration::from_millis(200),
         drain_timeout: Duration::from_secs(20),
     }
 }

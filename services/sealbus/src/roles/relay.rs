@@ -22,8 +22,8 @@ const MAX_MEMORY_BYTES: usize = 4 << 20;
 const LOW_WATER_INTERVAL: Duration = Duration::from_secs(2);
 /// How often a beacon is recorded while messages are acknowledged.
 const BEACON_INTERVAL: Duration = Duration::from_secs(10);
-/// How often the rows of the outbox are counted for the metrics.
-const DEPTH_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the outbox is measured for the metrics.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(5);
 /// How long acknowledgements are awaited at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -48,7 +48,7 @@ pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> R
         lease_renew_interval: settings.get(table::LEASE_RENEW_INTERVAL),
         beacon_interval: BEACON_INTERVAL,
         beacon_retention: settings.get(table::BEACON_RETENTION),
-        depth_interval: DEPTH_INTERVAL,
+        measure_interval: MEASURE_INTERVAL,
         drain_timeout: DRAIN_TIMEOUT,
     };
     let resources =
