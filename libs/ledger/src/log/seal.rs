@@ -31,8 +31,6 @@ pub struct Sealed {
     pub note: Option<Note>,
     /// The plans that were stopped in this transaction.
     pub stopped: Vec<StoppedPlan>,
-    /// Whether another sealer had the lock, so that nothing was done.
-    pub elsewhere: bool,
     /// Whether the database is not on the state's [basis](SealingState::basis), so that nothing was done: another sealer has
     /// sealed, or the server was restarted or replaced. The anchors have to be read before a transaction with a new state.
     pub basis_changed: bool,
@@ -60,7 +58,7 @@ impl Log<'_> {
                 sqlx::query_scalar!("-- seal_lock\nSELECT pg_try_advisory_xact_lock($1) AS \"locked!\"", SEALER_LOCK);
             if !lock.fetch_one(&mut *transaction).await? {
                 transaction.rollback().await?;
-                return Ok(Sealed { elsewhere: true, ..Sealed::default() });
+                return Ok(Sealed::default()); // Another sealer has the lock.
             }
             self.ledger.server_history().check(&mut transaction).await?;
             let basis = self.read_basis(&mut transaction).await?;
