@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sealbus_broker::Broker;
 use sealbus_core::hash::Hash;
 use sealbus_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -15,11 +16,12 @@ use sealbus_ledger::Ledger;
 use sealbus_ledger::append::Appender;
 use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::telemetry::metrics::{Registry, exposition};
-use sealbus_sealer::anchors::{Anchor, AnchorFile, AnchorStream};
+use sealbus_sealer::anchors::{Anchor, AnchorError, AnchorFile, AnchorStream};
 use sealbus_sealer::{Config, Metrics, Resources, run};
 use sealbus_testkit::ledger::append;
 use sealbus_testkit::{Postgres, TestBus, events, eventually, eventually_eq};
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -47,9 +49,7 @@ impl Sealer {
         self.shutdown.cancel();
         self.task.await.unwrap();
     }
-}
 
-impl Sealer {
     /// Waits until the sealer refuses to sign for this reason.
     async fn refuses(&self, reason: &'static str) {
         eventually(&format!("the sealer refuses: {reason}"), async || self.metrics.refuses(reason)).await;
@@ -110,10 +110,10 @@ impl Scene {
     }
 
     fn start_sealer(&self) -> Sealer {
-        self.start_sealer_with(|_| ())
+        self.start_sealer_with(self.anchors(), |_| ())
     }
 
-    fn start_sealer_with(&self, change: impl FnOnce(&mut Config)) -> Sealer {
+    fn start_sealer_with(&self, anchors: Vec<Arc<dyn Anchor>>, change: impl FnOnce(&mut Config)) -> Sealer {
         let mut config = Config {
             max_batch_events: 1_000,
             queue_poll_interval: Duration::from_millis(5),
@@ -130,7 +130,7 @@ impl Scene {
             broker: self.broker.clone(),
             signer: self.signer.clone(),
             witnesses: None,
-            anchors: self.anchors(),
+            anchors,
             clock: Arc::new(SystemClock),
             metrics: metrics.clone(),
         };
@@ -210,23 +210,28 @@ async fn sealed_events_are_signed_anchored_and_shown() {
 async fn checkpoints_backlog_and_stopped_plans_are_measured() {
     let scene = Scene::initialised().await;
     scene.append("order-1", 3).await;
-    let sealer = scene.start_sealer();
+    let sealer = scene.start_sealer_with(scene.anchors(), |config| {
+        config.stopped_plan_retry_interval = Duration::from_millis(50);
+    });
 
     // The ledger's first event and three others. Every checkpoint is renewed by heartbeats.
     for checkpoint in ["stored", "anchored", "shown"] {
         sealer.shows(&format!("sealbus_sealer_checkpoint_size{{checkpoint=\"{checkpoint}\"}}"), "4").await;
     }
-    sealer.shows("sealbus_sealer_queued", "0").await;
-    sealer.shows("sealbus_sealer_stopped_now", "0").await;
 
     // An event is changed before it is sealed. Its plan is stopped, and the events wait in the queue.
     let change = "CREATE FUNCTION sealbus.change() RETURNS trigger LANGUAGE plpgsql AS
-        'BEGIN NEW.actor := ''mallory''; RETURN NEW; END';
+        'BEGIN NEW.actor := NEW.actor || ''!''; RETURN NEW; END';
         CREATE TRIGGER change BEFORE INSERT ON sealbus.events FOR EACH ROW EXECUTE FUNCTION sealbus.change()";
     scene.bus.postgres.admin(change).await;
     scene.append("order-2", 2).await;
     sealer.shows("sealbus_sealer_stopped_now", "1").await;
     sealer.shows("sealbus_sealer_queued", "2").await;
+
+    // The events are restored, and get their leaves when the plan is tried again.
+    scene.tamper("UPDATE sealbus.events SET actor = rtrim(actor, '!')").await;
+    sealer.shows("sealbus_sealer_stopped_now", "0").await;
+    sealer.shows("sealbus_sealer_queued", "0").await;
     sealer.stop().await;
 }
 
@@ -234,7 +239,7 @@ async fn checkpoints_backlog_and_stopped_plans_are_measured() {
 async fn only_the_roots_of_anchored_checkpoints_are_kept() {
     let scene = Scene::initialised().await;
     scene.append("order-1", 300).await;
-    let sealer = scene.start_sealer_with(|config| {
+    let sealer = scene.start_sealer_with(scene.anchors(), |config| {
         config.max_batch_events = 1;
         config.checkpoint_interval = Duration::from_millis(200);
     });
@@ -320,12 +325,52 @@ async fn events_get_their_leaves_beside_emptied_anchors_and_are_signed_once_thes
     scene.assert_roots_are_in_the_ledger(&scene.anchored(&scene.stream()).await).await;
 }
 
+/// An anchor file that records how it is used, and may hang.
+struct Watched {
+    file: AnchorFile,
+    /// The size up to which it keeps checkpoints. It never answers to a larger one.
+    answers_up_to: u64,
+    /// The size of the checkpoint that it was given last.
+    given: watch::Sender<u64>,
+    /// How often it was read.
+    reads: watch::Sender<u64>,
+}
+
+#[async_trait]
+impl Anchor for Watched {
+    fn name(&self) -> String {
+        self.file.name()
+    }
+
+    async fn keep(&self, note: &Note) -> Result<(), AnchorError> {
+        let size = note.text().parse::<Checkpoint>().unwrap().size();
+        self.given.send_replace(size);
+        if size > self.answers_up_to {
+            std::future::pending::<()>().await;
+        }
+        self.file.keep(note).await
+    }
+
+    async fn notes(&self, all: bool) -> Result<Vec<Vec<u8>>, AnchorError> {
+        self.reads.send_modify(|reads| *reads += 1);
+        self.file.notes(all).await
+    }
+}
+
+impl Scene {
+    fn watched(&self, answers_up_to: u64) -> Arc<Watched> {
+        let file = AnchorFile::new(self.folder.path().join("anchors"));
+        Arc::new(Watched { file, answers_up_to, given: watch::Sender::new(0), reads: watch::Sender::new(0) })
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sealer_that_knows_an_older_checkpoint_signs_nothing_after_a_failover_that_lost_leaves() {
     let postgres = Postgres::own_cluster().await;
     let mut scene = Scene::on(TestBus::on(postgres, ORIGIN).await).await;
     scene.initialise().await;
-    let sealer = scene.start_sealer();
+    let file = scene.watched(u64::MAX);
+    let sealer = scene.start_sealer_with(vec![file.clone(), Arc::new(scene.stream())], |_| ());
     scene.append("order-1", 10).await;
     scene.shown_size_becomes(11).await;
 
@@ -335,7 +380,11 @@ async fn a_sealer_that_knows_an_older_checkpoint_signs_nothing_after_a_failover_
     scene.anchor(&scene.signer.sign(&lost, 2_000).unwrap()).await;
     scene.bus.ledger.postgres.restart().await;
     sealer.refuses("rolled_back").await;
+
+    // An event waits while the sealer reads the anchors again and decides once more.
     scene.append("order-1", 1).await;
+    let reads = *file.reads.borrow();
+    file.reads.subscribe().wait_for(|now| *now >= reads + 2).await.unwrap();
     sealer.stop().await;
 
     // Nothing was signed beside what was lost, and no leaf took the place of a lost one.
@@ -364,6 +413,8 @@ async fn a_database_that_was_rolled_back_is_not_signed() {
         .await;
     scene.bus.seal().await;
 
+    // An event waits in the seal queue when the sealer looks at it first. The sealer ends after that step.
+    scene.append("order-2", 1).await;
     let sealer = scene.start_sealer();
     sealer.refuses("rolled_back").await;
     sealer.stop().await;
