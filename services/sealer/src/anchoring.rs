@@ -36,10 +36,10 @@ pub(crate) async fn anchor_checkpoints(
     resources: &Resources,
     mut stored: watch::Receiver<Option<StoredCheckpoint>>,
     mut roots: UnanchoredRoots,
-    mut anchored_changes: watch::Receiver<Option<Anchored>>,
     anchored: &watch::Sender<Option<Anchored>>,
     shutdown: &CancellationToken,
 ) {
+    let mut anchored_changes = anchored.subscribe();
     // `None` at the start, so that the first checkpoint is a heartbeat: it covers what an earlier sealer stored but did
     // not anchor.
     let mut last_anchored = None::<Instant>;

@@ -89,16 +89,15 @@ pub struct Resources {
 /// If the ledger or all anchors are unreachable, or signing could fork the log, it retries without limit and reports why
 /// nothing is signed.
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) {
-    let (anchored_sender, anchored) = watch::channel(None);
+    let anchored = watch::Sender::new(None);
     let (stored_sender, stored) = watch::channel(None);
     let (stored_roots, roots) = roots::record();
     // Anchoring ends after sealing, so that the last signed checkpoint is anchored too.
     let sealing_ended = CancellationToken::new();
     let sealing = async {
-        Sealing::new(&config, &resources, &anchored_sender, &stored_sender, &stored_roots).run(&shutdown).await;
+        Sealing::new(&config, &resources, &anchored, &stored_sender, &stored_roots).run(&shutdown).await;
         sealing_ended.cancel();
     };
-    let anchoring =
-        anchoring::anchor_checkpoints(&config, &resources, stored, roots, anchored, &anchored_sender, &sealing_ended);
+    let anchoring = anchoring::anchor_checkpoints(&config, &resources, stored, roots, &anchored, &sealing_ended);
     tokio::join!(sealing, anchoring, measure::measure(&resources, config.measure_interval, &sealing_ended));
 }
