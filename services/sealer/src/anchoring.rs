@@ -6,9 +6,10 @@ use std::time::Duration;
 use sealbus_core::error_chain;
 use sealbus_ledger::log::Signing;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::anchors::{AnchorError, TIMEOUT};
 use crate::roots::UnanchoredRoots;
 use crate::sealing::{Anchored, StoredCheckpoint};
 use crate::witnesses::Reporter;
@@ -127,7 +128,7 @@ async fn anchor(resources: &Resources, reporter: &mut Reporter, stored: &StoredC
     };
     let mut kept = 0;
     for anchor in &resources.anchors {
-        match anchor.keep(&note).await {
+        match timeout(TIMEOUT, anchor.keep(&note)).await.unwrap_or(Err(AnchorError::TimedOut)) {
             Ok(()) => kept += 1,
             Err(error) => {
                 resources.metrics.unanchored.inc();

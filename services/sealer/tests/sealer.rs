@@ -397,6 +397,15 @@ async fn a_sealer_that_knows_an_older_checkpoint_signs_nothing_after_a_failover_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_is_shown_although_one_of_two_anchors_hangs() {
+    let scene = Scene::initialised().await;
+    let sealer = scene.start_sealer_with(vec![scene.watched(0), Arc::new(scene.stream())], |_| ());
+    scene.append("order-1", 1).await;
+    scene.shown_size_becomes(2).await;
+    sealer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_was_rolled_back_is_not_signed() {
     let scene = Scene::initialised().await;
     scene.append("order-1", 20).await;

@@ -5,10 +5,13 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
 
 use async_trait::async_trait;
 use sealbus_core::log::note::Note;
 use sealbus_runtime::files::private_file;
+use tokio::sync::{Mutex, oneshot};
 
 use super::{Anchor, AnchorError, RECENT_NOTES};
 
@@ -16,39 +19,52 @@ use super::{Anchor, AnchorError, RECENT_NOTES};
 const TAIL: u64 = 64 * 1024;
 
 /// A file of notes.
-pub struct AnchorFile(PathBuf);
+pub struct AnchorFile {
+    path: PathBuf,
+    /// Held by the thread that accesses the file, also after its caller has given up: a mount that hangs takes one thread.
+    access: Arc<Mutex<()>>,
+}
 
 impl AnchorFile {
     /// Returns the anchor in the file at this path. The file is created with the first note.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        Self { path: path.into(), access: Arc::default() }
     }
 
-    /// Runs `access` on a thread that may block.
-    async fn blocking<T: Send + 'static>(
+    /// Runs `access` on a thread of its own once no other thread accesses the file. Unlike those of the runtime, the end of the
+    /// process does not wait for it.
+    async fn on_thread<T: Send + 'static>(
         &self,
         access: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
     ) -> Result<T, AnchorError> {
-        let path = self.0.clone();
-        let accessed = tokio::task::spawn_blocking(move || access(&path)).await;
-        let accessed = accessed.unwrap_or_else(|error| Err(io::Error::other(error)));
-        accessed.map_err(|source| AnchorError::File { path: self.0.clone(), source })
+        let turn = Arc::clone(&self.access).lock_owned().await;
+        let (path, (sender, accessed)) = (self.path.clone(), oneshot::channel());
+        let thread = thread::Builder::new().spawn(move || {
+            let _turn = turn;
+            // The caller may have given up.
+            let _ = sender.send(access(&path));
+        });
+        let accessed = match thread {
+            Ok(_) => accessed.await.unwrap_or_else(|_| Err(io::Error::other("the thread panicked"))),
+            Err(error) => Err(error),
+        };
+        accessed.map_err(|source| AnchorError::File { path: self.path.clone(), source })
     }
 }
 
 #[async_trait]
 impl Anchor for AnchorFile {
     fn name(&self) -> String {
-        format!("file {}", self.0.display())
+        format!("file {}", self.path.display())
     }
 
     async fn keep(&self, note: &Note) -> Result<(), AnchorError> {
         let text = note.to_string();
-        self.blocking(move |path| append(path, &text)).await
+        self.on_thread(move |path| append(path, &text)).await
     }
 
     async fn notes(&self, all: bool) -> Result<Vec<Vec<u8>>, AnchorError> {
-        self.blocking(move |path| read(path, if all { usize::MAX } else { RECENT_NOTES })).await
+        self.on_thread(move |path| read(path, if all { usize::MAX } else { RECENT_NOTES })).await
     }
 }
 
@@ -109,6 +125,24 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn the_runtime_ends_although_an_access_hangs() {
+        let file = AnchorFile::new("anchors");
+        let ((started, starts), (_never, hangs)) = (oneshot::channel(), std::sync::mpsc::channel::<()>());
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let access = file.on_thread(move |_| {
+                started.send(()).unwrap();
+                hangs.recv().map_err(io::Error::other)
+            });
+            tokio::select! {
+                _ = access => panic!("the access ended"),
+                started = starts => started.unwrap(),
+            }
+        });
+        drop(runtime);
+    }
 
     #[test]
     fn notes_are_read_in_order_and_a_truncated_line_is_ignored() {

@@ -24,8 +24,8 @@ pub use self::file::AnchorFile;
 /// The number of recent notes in which the newest is searched. Several sealers may have anchored theirs in another order.
 const RECENT_NOTES: usize = 32;
 
-/// How long an anchor may take to return its recent notes.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an anchor may take to return its recent notes, or to keep one.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A place that keeps checkpoints.
 #[async_trait]
@@ -57,6 +57,9 @@ pub enum AnchorError {
     /// Writing to the stream of an [`AnchorStream`].
     #[error(transparent)]
     Write(#[from] PublishError),
+    /// The anchor did not answer in time. It may keep the note later.
+    #[error("no answer within {TIMEOUT:?}")]
+    TimedOut,
 }
 
 /// An anchor on JetStream: the stream `SEALBUS_CHECKPOINTS`, which denies deletion and purging.
@@ -107,7 +110,7 @@ pub async fn newest(anchors: &[Arc<dyn Anchor>], origin: &str, log_key: &Verifie
     let open = |note: &Vec<u8>| SignedCheckpoint::open(&Note::parse(note).ok()?, origin, slice::from_ref(log_key)).ok();
     let mut contents = Contents::default();
     for anchor in anchors {
-        match timeout(READ_TIMEOUT, anchor.notes(false)).await {
+        match timeout(TIMEOUT, anchor.notes(false)).await {
             Ok(Ok(notes)) => {
                 contents.readable += 1;
                 for signed in notes.iter().filter_map(open) {
