@@ -31,14 +31,14 @@ pub enum Refusal {
     },
     /// The database's log is shorter than the anchored one.
     #[error(
-        "the database holds {size} leaves of the log, but {anchored} are anchored: it was rolled back by a restore, or by \
-         a failover that lost commits. Signing or new leaves would fork the log, so nothing is sealed. Bring the database to \
-         a state that has all {anchored} leaves, or recover the lost events"
+        "the database holds {size} leaves of the log, but a signed checkpoint has {anchored}: it was rolled back by a \
+         restore, or by a failover that lost commits. Signing or new leaves would fork the log, so nothing is sealed. Bring \
+         the database to a state that has all {anchored} leaves, or recover the lost events"
     )]
     RolledBack {
         /// The number of leaves in the database.
         size: u64,
-        /// The number of anchored leaves.
+        /// The number of leaves that are anchored, or are being anchored by this process.
         anchored: u64,
     },
     /// The database's log has another root than the anchored one.
@@ -72,19 +72,28 @@ impl Refusal {
 }
 
 /// Reads the anchors and returns the newest anchored checkpoint, or why nothing may be signed, with the basis on which that
-/// was found.
-pub(crate) async fn establish(resources: &Resources) -> Result<(Basis, Result<Checkpoint, Refusal>), LedgerError> {
+/// was found. `signed` is the newest checkpoint that this process has signed: it counts as anchored, since anchors or
+/// witnesses may be about to keep it.
+pub(crate) async fn establish(
+    resources: &Resources,
+    signed: Option<Checkpoint>,
+) -> Result<(Basis, Result<Checkpoint, Refusal>), LedgerError> {
     let ledger = &resources.ledger;
     // Read before the anchors: if the database changes from here on, what the anchors say does not count.
     let basis = ledger.log().basis().await?;
     let contents =
         anchors::newest(&resources.anchors, &ledger.deployment().origin, &resources.signer.verifier_key()).await;
     let names: Vec<String> = resources.anchors.iter().map(|anchor| anchor.name()).collect();
-    Ok((basis, check(ledger, contents, &names.join(", ")).await?))
+    Ok((basis, check(ledger, contents, signed, &names.join(", ")).await?))
 }
 
 /// Returns the newest anchored checkpoint if the database's log continues it.
-async fn check(ledger: &Ledger, contents: Contents, anchors: &str) -> Result<Result<Checkpoint, Refusal>, LedgerError> {
+async fn check(
+    ledger: &Ledger,
+    contents: Contents,
+    signed: Option<Checkpoint>,
+    anchors: &str,
+) -> Result<Result<Checkpoint, Refusal>, LedgerError> {
     if contents.readable == 0 {
         return Ok(Err(Refusal::Unreadable(contents.unreadable)));
     }
@@ -92,6 +101,7 @@ async fn check(ledger: &Ledger, contents: Contents, anchors: &str) -> Result<Res
         return Ok(Err(Refusal::NotInitialised));
     }
     let Some(newest) = contents.newest else { return Ok(Err(Refusal::NotAnchored { anchors: anchors.to_owned() })) };
+    let newest = signed.filter(|signed| signed.size() > newest.size()).unwrap_or(newest);
     let (anchored, tree) = (newest.size(), ledger.log().newest_tree().await?);
     if tree.size < anchored {
         return Ok(Err(Refusal::RolledBack { size: tree.size, anchored }));

@@ -189,7 +189,8 @@ impl<'a> Sealing<'a> {
     async fn read_anchors(&mut self) -> Result<(), LedgerError> {
         self.anchored.send_replace(None);
         let started = Instant::now();
-        let (basis, result) = establish(self.resources).await?;
+        let signed = self.stored.borrow().as_ref().map(|stored| stored.checkpoint.clone());
+        let (basis, result) = establish(self.resources, signed).await?;
         if self.state.as_ref().and_then(SealingState::basis) != Some(&basis) {
             self.state = Some(SealingState::new(basis.clone()));
         }

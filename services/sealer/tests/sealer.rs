@@ -406,6 +406,28 @@ async fn a_checkpoint_is_shown_although_one_of_two_anchors_hangs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_signed_checkpoint_that_is_being_anchored_counts_when_its_leaves_are_lost() {
+    let scene = Scene::initialised().await;
+    let anchor = scene.watched(1);
+    let sealer = scene.start_sealer_with(vec![anchor.clone()], |_| ());
+    scene.shown_size_becomes(1).await;
+    scene.bus.postgres.admin("CREATE TABLE public.saved AS SELECT * FROM sealbus.tiles").await;
+    scene.append("order-1", 2).await;
+    anchor.given.subscribe().wait_for(|size| *size == 3).await.unwrap();
+
+    // The database is as it was before these leaves, and gets others.
+    scene
+        .tamper(
+            "TRUNCATE sealbus.tiles; INSERT INTO sealbus.tiles SELECT * FROM public.saved; \
+             DELETE FROM sealbus.log_roots WHERE size > 1; DELETE FROM sealbus.log_leaves WHERE leaf_index >= 1",
+        )
+        .await;
+    scene.append("order-2", 1).await;
+    sealer.refuses("rolled_back").await;
+    sealer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_was_rolled_back_is_not_signed() {
     let scene = Scene::initialised().await;
     scene.append("order-1", 20).await;
