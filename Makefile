@@ -13,16 +13,21 @@ FUZZ_SECONDS ?= 600
 export SQLX_OFFLINE ?= true
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help run test check build fuzz backing fmt lint structure deny docs sqlx clean
+.PHONY: help run test endurance check build fuzz backing fmt lint structure deny docs sqlx clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: backing ## Run the whole bus with a demonstration; DEV="--replicas 3" passes options, BACKING=docker uses containers
 	@BACKING=$(BACKING) deploy/local/run $(DEV)
 
 test: backing ## Run all tests on real servers; the last line is the count
 	@deploy/local/test
+
+endurance: backing ## Run the tests under pressure in their long forms, in a release build; an hour, of which they print figures
+	SEALBUS_ABUSE_SECONDS=600 SEALBUS_KILL_SECONDS=600 SEALBUS_DELAY_SECONDS=60 SEALBUS_DELAY_EVENTS=1000000 \
+	SEALBUS_SNAPSHOT_EVENTS=2000000 $(CARGO) test --release --package sealbus \
+	--test abuse --test kill --test delays --test snapshot --no-fail-fast -- --nocapture --test-threads=1
 
 check: fmt lint structure deny docs ## Run all static checks: fmt, lint, structure, deny, docs
 

@@ -1,21 +1,26 @@
 //! A bus of real processes: its own Postgres and NATS, and each role a `sealbus` process that can be killed.
-#![allow(dead_code, reason = "each test file uses only some of these helpers")]
+#![allow(dead_code, unused_imports, reason = "each test file uses only some of these helpers")]
+
+mod load;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use sealbus_client::{Client, ClientConfig, NewEvent};
+use rustix::process::Signal;
+use sealbus_client::{Client, ClientConfig};
+use sealbus_testkit::process::send_signal;
 use sealbus_testkit::{Nats, Postgres, eventually};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+pub(crate) use self::load::{Acknowledged, Load, load};
 
 pub(crate) const SEALBUS: &str = env!("CARGO_BIN_EXE_sealbus");
 pub(crate) const TOKEN: &str = "a token for tests";
@@ -147,18 +152,25 @@ impl Bus {
         sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await
     }
 
+    /// Waits until a query returns `count` or more. It may take as long as the number grows.
+    pub(crate) async fn grows_to(&self, sql: &str, count: i64) {
+        let mut seen = i64::MIN;
+        while seen < count {
+            let before = seen;
+            eventually(&format!("{sql} returns more than {before}, up to {count}"), async || {
+                seen = self.try_count(sql).await.unwrap_or(before);
+                seen > before
+            })
+            .await;
+        }
+    }
+
     /// Waits until audit storage holds every acknowledged event. Then checks that it holds each once and in the order of its plan,
     /// and that the ledger is valid.
     pub(crate) async fn expect_delivered(&self, acknowledged: &Acknowledged) {
         let events: i64 = acknowledged.0.values().map(count).sum();
-        eventually(&format!("audit storage holds {events} events"), async || {
-            self.try_count(
-                "SELECT count(*) FROM sealbus_sinks.audit_log WHERE tenant = 'test' AND plan NOT LIKE '\\_%'",
-            )
-            .await
-            .is_ok_and(|n| n >= events)
-        })
-        .await;
+        let delivered = "SELECT count(*) FROM sealbus_sinks.audit_log WHERE tenant = 'test' AND plan NOT LIKE '\\_%'";
+        self.grows_to(delivered, events).await;
         assert_eq!(self.count("SELECT count(*) FROM (SELECT tenant, plan, seq FROM sealbus_sinks.audit_log GROUP BY 1, 2, 3 HAVING count(*) > 1) twice").await, 0, "an effect was applied twice");
         let out_of_order = "SELECT count(*) FROM (SELECT seq, lag(seq, 1, 0::bigint) OVER (PARTITION BY tenant, plan ORDER BY n) AS before FROM sealbus_sinks.audit_log) a \
                         WHERE seq <> before + 1";
@@ -181,7 +193,7 @@ impl Bus {
 pub(crate) fn client(roles: &[Role]) -> Client {
     let urls: Vec<String> = roles.iter().filter(|role| role.name == "publisher").map(Role::url).collect();
     let mut config = ClientConfig::new(urls, TOKEN);
-    config.retry_budget = std::time::Duration::from_mins(1);
+    config.retry_budget = Duration::from_mins(1);
     Client::new(config).unwrap()
 }
 
@@ -212,6 +224,16 @@ impl Role {
         self.child.take().expect("the role runs").kill().await.unwrap();
     }
 
+    /// Stops the process with SIGTERM. Returns how long it took.
+    pub(crate) async fn terminate(&mut self) -> Duration {
+        let mut child = self.child.take().expect("the role runs");
+        let sent = Instant::now();
+        send_signal(child.id().expect("the role runs"), Signal::TERM);
+        let status = child.wait().await.unwrap();
+        assert!(status.success(), "the {} ended with {status}", self.name);
+        sent.elapsed()
+    }
+
     /// Starts the process on its ports, and waits until it is ready.
     pub(crate) async fn start(&mut self, bus: &Bus) {
         let mut command = bus.command(&[self.name]);
@@ -233,60 +255,6 @@ pub(crate) fn free_port() -> u16 {
 
 fn count(ids: &BTreeSet<Uuid>) -> i64 {
     i64::try_from(ids.len()).unwrap()
-}
-
-/// The ids of acknowledged events by plan.
-#[derive(Debug, Default)]
-pub(crate) struct Acknowledged(pub BTreeMap<String, BTreeSet<Uuid>>);
-
-/// Publishes `events` events to each of `plans` plans: in sequence within a plan, and to all plans in parallel.
-pub(crate) async fn load(client: &Client, plans: usize, events: usize) -> Acknowledged {
-    publish_while(client, plans, move |n| n < events).await
-}
-
-/// Publishers that publish until they are stopped.
-pub(crate) struct Load {
-    end: CancellationToken,
-    publishing: JoinHandle<Acknowledged>,
-}
-
-impl Load {
-    pub(crate) fn start(client: Client, plans: usize) -> Self {
-        let end = CancellationToken::new();
-        let ended = end.clone();
-        let publishing =
-            tokio::spawn(async move { publish_while(&client, plans, move |_| !ended.is_cancelled()).await });
-        Self { end, publishing }
-    }
-
-    pub(crate) async fn end(self) -> Acknowledged {
-        self.end.cancel();
-        self.publishing.await.unwrap()
-    }
-}
-
-async fn publish_while<F>(client: &Client, plans: usize, may_continue: F) -> Acknowledged
-where
-    F: Fn(usize) -> bool + Clone + Send + Sync + 'static,
-{
-    let mut publishers = JoinSet::new();
-    for plan in 0..plans {
-        let (client, may_continue) = (client.clone(), may_continue.clone());
-        publishers.spawn(async move {
-            let name = format!("plan-{plan}");
-            let mut ids = BTreeSet::new();
-            for n in (0..).take_while(|n| may_continue(*n)) {
-                let published = client.publish(&name, &NewEvent::new("test.happened", json!({"n": n}))).await.unwrap();
-                ids.insert(published.event.id);
-            }
-            (name, ids)
-        });
-    }
-    let mut acknowledged = Acknowledged::default();
-    while let Some(published) = publishers.join_next().await {
-        acknowledged.0.extend([published.unwrap()]);
-    }
-    acknowledged
 }
 
 /// Returns a path of the shared data. Without it, prints that the test is skipped.
