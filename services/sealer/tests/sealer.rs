@@ -379,10 +379,10 @@ async fn a_sealer_that_knows_an_older_checkpoint_signs_nothing_after_a_failover_
     let lost = Checkpoint::new(ORIGIN, 21, Hash::of(b"the tree that was lost")).unwrap();
     scene.anchor(&scene.signer.sign(&lost, 2_000).unwrap()).await;
     scene.bus.ledger.postgres.restart().await;
+    scene.append("order-1", 1).await;
     sealer.refuses("rolled_back").await;
 
-    // An event waits while the sealer reads the anchors again and decides once more.
-    scene.append("order-1", 1).await;
+    // The event waits while the sealer reads the anchors again and decides once more.
     let reads = *file.reads.borrow();
     file.reads.subscribe().wait_for(|now| *now >= reads + 2).await.unwrap();
     sealer.stop().await;
