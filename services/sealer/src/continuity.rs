@@ -1,10 +1,10 @@
 //! The check that the database's log continues what is anchored (docs/spec/integrity.md#log-restore).
 //!
 //! It is made at the start, and again whenever another sealer has sealed or the database is not the same server any more
-//! ([`Basis`]): only then can the anchors hold what this sealer does not know of.
+//! ([`SealingBasis`]): only then can the anchors hold what this sealer does not know of.
 
 use sealbus_core::log::checkpoint::Checkpoint;
-use sealbus_ledger::log::Basis;
+use sealbus_ledger::log::SealingBasis;
 use sealbus_ledger::{Ledger, LedgerError};
 
 use crate::Resources;
@@ -77,7 +77,7 @@ impl Refusal {
 pub(crate) async fn establish(
     resources: &Resources,
     signed: Option<Checkpoint>,
-) -> Result<(Basis, Result<Checkpoint, Refusal>), LedgerError> {
+) -> Result<(SealingBasis, Result<Checkpoint, Refusal>), LedgerError> {
     let ledger = &resources.ledger;
     // Read before the anchors: if the database changes from here on, what the anchors say does not count.
     let basis = ledger.log().basis().await?;

@@ -7,7 +7,7 @@ use sealbus_core::error_chain;
 use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_core::log::note::Note;
 use sealbus_ledger::LedgerError;
-use sealbus_ledger::log::{Basis, Sealed, SealingState, Signing};
+use sealbus_ledger::log::{Sealed, SealingBasis, SealingState, Signing};
 use sealbus_ledger::low_water::next_unbounded;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,7 @@ pub(crate) struct Anchored {
     /// The newest checkpoint that is known to be anchored.
     pub checkpoint: Checkpoint,
     /// The server and the tree for which that is known.
-    pub basis: Basis,
+    pub basis: SealingBasis,
 }
 
 /// The loop of a sealer.

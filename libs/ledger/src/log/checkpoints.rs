@@ -5,7 +5,7 @@ use sealbus_core::log::note::Note;
 use sealbus_core::log::signer::LogSigner;
 
 use super::tree::{Signing, signed};
-use super::{Basis, Log, TreeHead};
+use super::{Log, SealingBasis, TreeHead};
 use crate::LedgerError;
 use crate::commit::commit;
 use crate::pg::{Column, bound};
@@ -55,7 +55,7 @@ impl Log<'_> {
     /// # Errors
     /// [`LedgerError::Log`] if the tree does not continue what is anchored. [`LedgerError::OutcomeUnknown`] if the standbys may
     /// lack it.
-    pub async fn sign_newest(self, signing: Signing<'_>, basis: &Basis) -> Result<Option<Note>, LedgerError> {
+    pub async fn sign_newest(self, signing: Signing<'_>, basis: &SealingBasis) -> Result<Option<Note>, LedgerError> {
         let operation = async {
             let mut transaction = self.ledger.background().begin().await?;
             self.ledger.server_history().check(&mut transaction).await?;

@@ -22,7 +22,7 @@ use sqlx::PgExecutor;
 
 pub use self::leaves::StoppedPlan;
 pub use self::seal::Sealed;
-pub use self::state::{Basis, SealingState};
+pub use self::state::{SealingBasis, SealingState};
 pub use self::status::LogStatus;
 pub use self::tree::{Signing, TreeHead};
 use crate::pg::{Column, bound};

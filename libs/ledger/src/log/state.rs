@@ -12,7 +12,7 @@ use crate::low_water::LowWater;
 /// The state of the database on which a sealer's knowledge of the anchors rests: the run of the server, and the newest tree. While
 /// both are what they were before the anchors were read, nobody else has sealed, and nothing that was committed was lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Basis {
+pub struct SealingBasis {
     /// When the server was started, in microseconds since 1970. A server that was restarted, promoted or replaced has another one.
     pub(super) server_started: i64,
     pub(super) tree: TreeHead,
@@ -28,7 +28,7 @@ pub struct SealingState {
     /// Whether the next transaction reads the queue from its start.
     pub(super) reads_all: bool,
     /// The basis, which follows the transactions of this state. `None` to seal whatever the database holds.
-    pub(super) basis: Option<Basis>,
+    pub(super) basis: Option<SealingBasis>,
 }
 
 impl Default for SealingState {
@@ -39,12 +39,12 @@ impl Default for SealingState {
 
 impl SealingState {
     /// Returns an empty memory of a sealer that seals on this basis only.
-    pub fn new(basis: Basis) -> Self {
+    pub fn new(basis: SealingBasis) -> Self {
         Self { basis: Some(basis), ..Self::default() }
     }
 
     /// Returns the basis after the last sealing transaction.
-    pub fn basis(&self) -> Option<&Basis> {
+    pub fn basis(&self) -> Option<&SealingBasis> {
         self.basis.as_ref()
     }
 
@@ -77,18 +77,18 @@ impl SealingState {
 
 impl Log<'_> {
     /// Returns the basis as it is now.
-    pub async fn basis(self) -> Result<Basis, LedgerError> {
+    pub async fn basis(self) -> Result<SealingBasis, LedgerError> {
         let lane = self.ledger.background();
         lane.within(async { self.read_basis(&mut *lane.acquire().await?).await }).await
     }
 
-    pub(super) async fn read_basis(self, connection: &mut PgConnection) -> Result<Basis, LedgerError> {
+    pub(super) async fn read_basis(self, connection: &mut PgConnection) -> Result<SealingBasis, LedgerError> {
         let server_started = sqlx::query_scalar!(
             r#"-- server_started
             SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS "started!""#
         );
         let server_started = server_started.fetch_one(&mut *connection).await?;
-        Ok(Basis { server_started, tree: self.tree_head(connection).await? })
+        Ok(SealingBasis { server_started, tree: self.tree_head(connection).await? })
     }
 
     /// Returns whether the next sealing transaction would find an event in the queue. It costs one statement, so that an idle
