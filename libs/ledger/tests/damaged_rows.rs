@@ -9,6 +9,7 @@ use sealbus_ledger::outbox::Unsendable;
 use sealbus_testkit::TestLedger;
 use sealbus_testkit::events::numbered as draft;
 use sealbus_testkit::ledger::{append, call};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 /// Values for columns of `events` that no event has.
 const DAMAGES: [&str; 8] = [
@@ -126,4 +127,90 @@ async fn a_page_of_the_log_leaves_damaged_events_out() {
         assert_eq!(indexes(3, limit).await, [17, 18, 19, 20]);
         assert_eq!(indexes(21, limit).await, [] as [u64; 0]);
     }
+}
+
+/// Returns null and the extremes and oddities of a type, as SQL.
+fn values(data_type: &str) -> &'static [&'static str] {
+    match data_type {
+        "integer" => &["NULL", "-1", "2147483647", "-2147483648"],
+        "smallint" => &["NULL", "0", "-32768", "32767"],
+        "timestamp with time zone" => &["NULL", "'infinity'", "'-infinity'", "'294276-12-31'", "'4714-11-24 BC'"],
+        "bytea" => &["NULL", "''", "'\\x00'", "decode(repeat('00', 33), 'hex')"],
+        "uuid" => &["NULL", "'00000000-0000-0000-0000-000000000000'"],
+        "json" => &["NULL", "'null'", "'[]'", r#"'{"a":1e400}'"#, r#"'{"a":"\u0000"}'"#],
+        "text" => &["NULL", "''", "E'\\x1b[2J'", "'a|b'", "repeat('x', 100000)"],
+        other => panic!("no values for a column of type {other}"),
+    }
+}
+
+#[tokio::test]
+async fn no_value_of_any_column_stops_sealing_relaying_or_appending_to_other_plans() {
+    let test = TestLedger::start().await;
+    let appender = test.appender().await;
+    let mut connection = PgConnection::connect(&test.postgres.admin_url()).await.unwrap();
+    let columns: Vec<(String, String)> = sqlx::query_as(
+        "SELECT column_name::text, data_type::text FROM information_schema.columns
+         WHERE table_schema = 'sealbus' AND table_name = 'events' AND column_name NOT IN ('plan_no', 'seq')",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    connection.execute("SET session_replication_role = replica").await.unwrap();
+    let mut plans = Vec::new();
+    for (column, data_type) in &columns {
+        let nullable = format!("ALTER TABLE sealbus.events ALTER {column} DROP NOT NULL");
+        connection.execute(AssertSqlSafe(nullable)).await.unwrap();
+        for (number, value) in values(data_type).iter().enumerate() {
+            let plan = format!("{column}-{number}");
+            append(&appender, "acme", &plan, vec![draft(1), draft(2)]).await;
+            let damage = format!(
+                "UPDATE sealbus.events SET {column} = {value} WHERE seq = 2 AND plan_no = (SELECT plan_no FROM sealbus.plans WHERE plan = '{plan}')"
+            );
+            connection.execute(AssertSqlSafe(damage)).await.unwrap();
+            plans.push(plan);
+        }
+    }
+    append(&appender, "acme", "whole", vec![draft(1), draft(2)]).await;
+
+    // The relay reads each row as an event, or as one that cannot be sent.
+    let mut sendable = Vec::new();
+    for partition in 0..8 {
+        let mut rows = test.ledger.outbox().page(partition, 0, 1_000, &[]).await.unwrap();
+        // A damaged size may end a read early, but not before its first row.
+        while !rows.is_empty() {
+            let read = test.ledger.outbox().events(&rows, 1 << 20).await.unwrap();
+            rows.drain(..read.len());
+            for (row, event) in read {
+                if let Ok(record) = event {
+                    sendable.push((record.header.plan, row.seq));
+                }
+            }
+        }
+    }
+    for plan in plans.iter().map(String::as_str).chain(["whole"]) {
+        assert!(sendable.contains(&(plan.to_owned(), 1)), "event 1 of {plan} cannot be sent");
+    }
+    assert!(sendable.contains(&("whole".to_owned(), 2)));
+
+    // The sealer stops a plan, or seals its events.
+    let (mut state, mut stopped) = (SealingState::default(), 0);
+    loop {
+        let sealed = test.ledger.log().seal_batch(100, &mut state, None).await.unwrap();
+        stopped += sealed.stopped.len();
+        if sealed.leaves == 0 && sealed.stopped.is_empty() {
+            break;
+        }
+    }
+    let waiting = "SELECT count(DISTINCT plan_no) FROM sealbus.seal_queue";
+    assert_eq!(test.postgres.count(waiting).await, i64::try_from(stopped).unwrap());
+    let whole = "SELECT count(*) FROM sealbus.log_leaves l JOIN sealbus.plans p USING (plan_no) WHERE p.plan = 'whole'";
+    assert_eq!(test.postgres.count(whole).await, 2);
+
+    // An append to a damaged plan succeeds or is refused, and the batcher goes on.
+    for plan in &plans {
+        let appended = appender.append(call("acme", plan, vec![draft(3)])).await;
+        let refused = |error: &AppendError| matches!(error, AppendError::Unavailable(source) if matches!(**source, LedgerError::Unreadable { .. } | LedgerError::Corrupt { .. }));
+        assert!(appended.as_ref().is_ok() || appended.as_ref().is_err_and(refused), "{plan}: {appended:?}");
+    }
+    append(&appender, "acme", "whole", vec![draft(3)]).await;
 }
