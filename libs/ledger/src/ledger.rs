@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use sqlx::PgExecutor;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgExecutor, Postgres};
 use uuid::Uuid;
 
 use crate::connections::{ConnectionSettings, Connections, Lane, LaneUsage};
@@ -110,6 +111,17 @@ impl Ledger {
 
     pub(crate) fn background(&self) -> &Lane {
         &self.connections.background
+    }
+
+    /// Lends a connection of this lane whose server has a confirmed history.
+    ///
+    /// # Errors
+    /// [`LedgerError::OtherHistory`] if it is not confirmed; a standby counts as unreachable. The connection is closed then, because
+    /// another one may lead to another server.
+    pub(crate) async fn confirmed_connection(&self, lane: &Lane) -> Result<PoolConnection<Postgres>, LedgerError> {
+        let mut connection = lane.acquire().await?;
+        self.server_history().check(&mut connection).await.inspect_err(|_| connection.close_on_drop())?;
+        Ok(connection)
     }
 
     pub(crate) fn observed(&self) -> &Observed {

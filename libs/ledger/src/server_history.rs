@@ -107,8 +107,8 @@ impl ServerHistories<'_> {
         confirmed(self.ledger.probes()).await
     }
 
-    /// Checks that the server of this connection has a confirmed history. The connection keeps that history, because a server
-    /// gets another one only when it starts or is promoted.
+    /// Checks that the server of this connection has a confirmed history. The connection keeps that history, because a server gets
+    /// another one only when it starts or is promoted.
     ///
     /// # Errors
     /// [`LedgerError::OtherHistory`] if it is not confirmed; a standby counts as unreachable.

@@ -208,9 +208,9 @@ async fn no_value_of_any_column_stops_sealing_relaying_or_appending_to_other_pla
 
     // An append to a damaged plan succeeds or is refused, and the batcher goes on.
     for plan in &plans {
-        let appended = appender.append(call("acme", plan, vec![draft(3)])).await;
+        let outcome = appender.append(call("acme", plan, vec![draft(3)])).await;
         let refused = |error: &AppendError| matches!(error, AppendError::Unavailable(source) if matches!(**source, LedgerError::Unreadable { .. } | LedgerError::Corrupt { .. }));
-        assert!(appended.as_ref().is_ok() || appended.as_ref().is_err_and(refused), "{plan}: {appended:?}");
+        assert!(outcome.as_ref().is_ok() || outcome.as_ref().is_err_and(refused), "{plan}: {outcome:?}");
     }
     append(&appender, "acme", "whole", vec![draft(3)]).await;
 }

@@ -5,9 +5,11 @@
 mod support;
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
 
 use crate::support::{Bus, Role};
 
@@ -155,7 +157,7 @@ async fn an_import_that_fails_does_not_wait_for_its_input() {
     let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     input.write_all(format!("{}\n", line("p", "p1", "test.happened", 1)).as_bytes()).await.unwrap();
-    let output = child.wait_with_output().await.unwrap();
+    let output = timeout(Duration::from_mins(3), child.wait_with_output()).await.expect("the import ends").unwrap();
     let printed = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(1) && printed.contains("401"), "{printed}");
     drop(input);

@@ -25,6 +25,8 @@ const PLANS: u64 = 400;
 const BATCH: u64 = 250;
 /// How far publishing may be ahead of delivery, in events.
 const MAX_BACKLOG: f64 = 2_000.0;
+/// A time in which the slowest machine delivers an event.
+const MAX_STANDSTILL: Duration = Duration::from_mins(3);
 /// The steps that an event goes through, and their counters.
 const STEPS: [(&str, &str); 4] = [
     ("append", "sealbus_publisher_events_published_total"),
@@ -58,14 +60,14 @@ impl Sample {
     }
 }
 
-/// Publishes batches while `may_go_on` is true, until `left` events are published.
+/// Publishes batches while `may_go_on` is true, until `left` batches are published.
 async fn publish(client: sealbus_client::Client, left: Arc<AtomicU64>, mut may_go_on: watch::Receiver<bool>) {
     let text = "x".repeat(500);
     loop {
         may_go_on.wait_for(|may| *may).await.unwrap();
-        let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(BATCH));
+        let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         let Ok(before) = taken else { return };
-        let plan = format!("order-{}", (before / BATCH) % PLANS);
+        let plan = format!("order-{}", before % PLANS);
         let events: Vec<NewEvent> =
             (0..BATCH).map(|n| NewEvent::new("test.happened", json!({"n": n, "text": text}))).collect();
         client.publish_batch(&plan, &events, Expect::Any).await.unwrap();
@@ -74,7 +76,8 @@ async fn publish(client: sealbus_client::Client, left: Arc<AtomicU64>, mut may_g
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_pass_beside_an_old_snapshot() {
-    let events = std::env::var("SEALBUS_SNAPSHOT_EVENTS").map_or(10_000, |text| text.parse().unwrap());
+    let events: u64 = std::env::var("SEALBUS_SNAPSHOT_EVENTS").map_or(10_000, |text| text.parse().unwrap());
+    assert!(events.is_multiple_of(BATCH), "only whole batches of {BATCH} are published");
     let mut bus = Bus::start().await;
     if events > 10_000 {
         bus.set("SEALBUS_STREAM_MAX_BYTES", "4GiB");
@@ -90,7 +93,7 @@ async fn events_pass_beside_an_old_snapshot() {
 
     let mut samples = vec![Sample::take(&roles).await];
     let (may_go_on, gate) = watch::channel(true);
-    let left = Arc::new(AtomicU64::new(events));
+    let left = Arc::new(AtomicU64::new(events / BATCH));
     let mut publishers = JoinSet::new();
     for _ in 0..PUBLISHERS {
         publishers.spawn(publish(client(&roles), left.clone(), gate.clone()));
@@ -99,9 +102,14 @@ async fn events_pass_beside_an_old_snapshot() {
     let mut tick = tokio::time::interval(Duration::from_millis(200));
     #[expect(clippy::cast_precision_loss, reason = "far fewer events than 2^53")]
     let all = samples[0].counts[3] + events as f64;
+    let mut progress = Instant::now();
     while samples.last().unwrap().counts[3] < all {
         tick.tick().await;
         let sample = Sample::take(&roles).await;
+        if sample.counts.iter().sum::<f64>() > samples.last().unwrap().counts.iter().sum() {
+            progress = Instant::now();
+        }
+        assert!(progress.elapsed() < MAX_STANDSTILL, "nothing moves any more: {:?}", sample.counts);
         may_go_on.send_replace(!sample.is_full());
         samples.push(sample);
     }

@@ -135,10 +135,7 @@ pub(crate) async fn events_from_ledger(
             context.metrics.refused.inc();
             let reason = format!("event {tenant}/{plan}/{seq} of the ledger cannot be read: {detail}");
             then = AfterBatch::ParkMissing(reason);
-            match u64::try_from(seq).ok().and_then(|seq| seq.checked_sub(1)) {
-                Some(last) if last >= first => history.range(plan_no, first, last, MAX_GAP).await?,
-                _ => Vec::new(),
-            }
+            Vec::new()
         }
         read => read?,
     };

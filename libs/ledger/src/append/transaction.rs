@@ -56,14 +56,11 @@ impl WarmConnection {
     }
 
     async fn begin(&mut self, ledger: &Ledger) -> Result<Transaction<'_, Postgres>, LedgerError> {
-        let histories = ledger.server_history();
-        let changes = histories.changes();
+        let changes = ledger.server_history().changes();
         let checked = if let Some(checked) = self.0.take().filter(|checked| checked.changes == changes) {
             checked
         } else {
-            let mut connection = ledger.appends().acquire().await?;
-            histories.check(&mut connection).await?;
-            Checked { connection, changes }
+            Checked { connection: ledger.confirmed_connection(ledger.appends()).await?, changes }
         };
         Ok(self.0.insert(checked).connection.begin_with(BEGIN).await?)
     }

@@ -102,6 +102,9 @@ impl History<'_> {
 
     /// Returns up to `limit` events of a plan with seqs from `from_seq` to `to_seq`, both included, ordered by seq. Returns fewer
     /// once they have [`MAX_READ_BYTES`](super::MAX_READ_BYTES), but at least one if there is one.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unreadable`] if the first of the events is not of its form. If it is a later one, those before it are returned.
     pub async fn range(self, plan_no: i64, from_seq: u64, to_seq: u64, limit: u32) -> Result<Vec<Record>, LedgerError> {
         let range = select_records!(
             "range",

@@ -230,12 +230,13 @@ pub(crate) struct BoundedRead {
     pub last_index: Option<u64>,
     /// The number of rows.
     pub rows: u64,
-    /// Whether the bytes ended the read, and not its limit.
+    /// Whether the bytes, or an invalid row, ended the read, and not its limit.
     pub is_cut: bool,
 }
 
 /// Converts the rows of a bounded statement one by one as they arrive, until they have [`MAX_READ_BYTES`]. `on_invalid` decides
-/// about a row that is not of its form: an error ends the read, and without one the row is left out.
+/// about a row that is not of its form: without an error it is left out, and an error ends the read before it. Only a read that
+/// begins with the row fails, so that the events before it can be read.
 pub(crate) async fn read_bounded(
     rows: impl Stream<Item = sqlx::Result<RecordRow>>,
     origin: &str,
@@ -250,7 +251,11 @@ pub(crate) async fn read_bounded(
         bytes += RECORD_OVERHEAD_BYTES + row.bytes();
         match row.into_record(origin) {
             Ok(record) => read.records.push(record),
-            Err(error) => on_invalid(error)?,
+            Err(error) => match on_invalid(error) {
+                Ok(()) => {}
+                Err(_) if !read.records.is_empty() => break,
+                Err(error) => return Err(error),
+            },
         }
     }
     read.is_cut = true;

@@ -3,6 +3,7 @@
 use sealbus_core::log::merkle::empty_root;
 use sealbus_core::log::note::Note;
 use sealbus_core::log::signer::LogSigner;
+use sqlx::Connection as _;
 
 use super::tree::{Signing, signed};
 use super::{Log, SealingBasis, TreeHead};
@@ -57,8 +58,8 @@ impl Log<'_> {
     /// lack it.
     pub async fn sign_newest(self, signing: Signing<'_>, basis: &SealingBasis) -> Result<Option<Note>, LedgerError> {
         let operation = async {
-            let mut transaction = self.ledger.background().begin().await?;
-            self.ledger.server_history().check(&mut transaction).await?;
+            let mut connection = self.ledger.confirmed_connection(self.ledger.background()).await?;
+            let mut transaction = connection.begin().await?;
             let now = self.read_basis(&mut transaction).await?;
             if now != *basis {
                 transaction.rollback().await?;

@@ -7,7 +7,7 @@
 
 use sealbus_core::hash::Hash;
 use sealbus_core::log::note::Note;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 
 use super::Log;
 use super::leaves::{Batch, NewLeaf, StoppedPlan};
@@ -53,14 +53,14 @@ impl Log<'_> {
         signing: Option<Signing<'_>>,
     ) -> Result<Sealed, LedgerError> {
         let operation = async {
-            let mut transaction = self.ledger.background().begin().await?;
+            let mut connection = self.ledger.confirmed_connection(self.ledger.background()).await?;
+            let mut transaction = connection.begin().await?;
             let lock =
                 sqlx::query_scalar!("-- seal_lock\nSELECT pg_try_advisory_xact_lock($1) AS \"locked!\"", SEALER_LOCK);
             if !lock.fetch_one(&mut *transaction).await? {
                 transaction.rollback().await?;
                 return Ok(Sealed::default()); // Another sealer has the lock.
             }
-            self.ledger.server_history().check(&mut transaction).await?;
             let basis = self.read_basis(&mut transaction).await?;
             if state.basis.as_ref().is_some_and(|expected| *expected != basis) {
                 transaction.rollback().await?;

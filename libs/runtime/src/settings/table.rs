@@ -248,9 +248,9 @@ impl Ratio {
         [self.larger, self.smaller].into_iter().all(|name| super::entry(name).readers.contains(&role))
     }
 
-    /// Returns whether all that read the larger setting read the smaller one too.
+    /// Returns whether all that read one of the settings read both.
     pub(super) fn is_common(&self) -> bool {
-        super::entry(self.larger).readers.iter().all(|reader| self.applies_to(reader))
+        super::entry(self.larger).readers == super::entry(self.smaller).readers
     }
 }
 

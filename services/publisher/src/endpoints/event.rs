@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::auth::{Caller, Scope};
-use crate::http::{EVENT_BYTES, EventFormat, IdPath, JSON, Parameters, Problem, event, held, held_bytes};
+use crate::http::{EVENT_BYTES, EventFormat, IdPath, JSON, Parameters, Problem, event, held, held_bytes, page_bytes};
 use crate::publish::{proof_of, receipt_text};
 
 /// `GET /v1/events/{id}` returns 200 with the event, in Sealbus JSON or as a `CloudEvent`.
@@ -29,7 +29,7 @@ pub(super) async fn handle(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
     let format = EventFormat::of_event(&headers)?;
-    let memory = app.answers.reserve(&caller.token.name, EVENT_BYTES).await?;
+    let memory = app.answers.reserve(&caller.token.name, page_bytes(1, format)).await?;
     let record = stored(&app, &caller, id, parameters).await?;
     let view = app.reading.view(&caller.token, record).await?;
     Ok(event(format, &view, memory))

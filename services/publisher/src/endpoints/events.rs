@@ -27,7 +27,7 @@ pub(super) async fn handle(
     let from_index = parameters.number("from_index")?.unwrap_or_default();
     let limit = parameters.limit()?;
     parameters.finish()?;
-    let memory = app.answers.reserve(&caller.token.name, page_bytes(limit)).await?;
+    let memory = app.answers.reserve(&caller.token.name, page_bytes(limit as usize, format)).await?;
     let read = app.ledger.history().log_page(tenants.as_deref(), from_index, limit).await?;
     let next = read.next.map(|index| index.to_string());
     let views = app.reading.views(&caller.token, read.records.into_iter().map(Arc::new)).await?;

@@ -38,7 +38,7 @@ pub(super) async fn handle(
         (None, Some(seq)) => seq.saturating_sub(1),
         (None, None) => 0,
     };
-    let memory = app.answers.reserve(&caller.token.name, page_bytes(limit)).await?;
+    let memory = app.answers.reserve(&caller.token.name, page_bytes(limit as usize, format)).await?;
     let query = PageQuery { after_seq, limit, types: types.clone(), descending };
     let read = app.ledger.history().page(&tenant, &plan, &query).await?;
     let next = read.next.map(|seq| list.cursor_after(seq));

@@ -84,7 +84,7 @@ async fn publish_to_plan(
     events: Vec<(Option<(usize, usize)>, Incoming)>,
 ) -> Result<Vec<Published>, Problem> {
     let incoming = events.iter().map(|(_, incoming)| incoming);
-    let before = stored_before(&app.ledger, &app.reading, &caller.token, &tenant, incoming, mode).await?;
+    let before = stored_before(&app.ledger, &app.reading, &app.answers, &caller.token, &tenant, incoming, mode).await?;
     let new = events.into_iter().zip(&before).filter(|(_, before)| before.is_none());
     let new: Vec<_> = new.map(|((place, incoming), _)| publication(incoming, place, conditions)).collect();
     let mut published = Vec::new();

@@ -8,16 +8,25 @@ use sealbus_core::hash::Hash;
 use sealbus_core::names::{Plan, Tenant, TypePattern};
 use sealbus_ledger::history::MAX_READ_BYTES;
 
+use super::responses::EventFormat;
+
 /// The memory that making a page takes at most: the events of one read ([`MAX_READ_BYTES`]), with their headers twice as large as
 /// records, and in a buffer for their text that is doubled as it grows.
 pub(crate) const PAGE_BYTES: usize = 6 * MAX_READ_BYTES;
 /// The memory that an answer with one event takes while it is made: the stored event, the event as it is shown, and its text, each
 /// with up to 256 KiB of data.
 pub(crate) const EVENT_BYTES: usize = 1024 * 1024;
+/// How many times as much memory an answer in `CloudEvents` takes. Text that is not JSON is stored in Base64, three quarters of
+/// which can be escapes of six bytes in a JSON string.
+const CLOUDEVENTS_FACTOR: usize = 3;
 
-/// Returns the memory that making a page of at most `limit` events takes.
-pub(crate) fn page_bytes(limit: u32) -> usize {
-    PAGE_BYTES.min(limit as usize * EVENT_BYTES)
+/// Returns the memory that making an answer of at most `events` events takes.
+pub(crate) fn page_bytes(events: usize, format: EventFormat) -> usize {
+    let bytes = PAGE_BYTES.min(events * EVENT_BYTES);
+    match format {
+        EventFormat::Native => bytes,
+        EventFormat::CloudEvents => CLOUDEVENTS_FACTOR * bytes,
+    }
 }
 
 /// Returns the `Link` header of the next page: the request's own path and query with `parameter` set to `value`.

@@ -70,8 +70,15 @@ pub(crate) fn page(format: EventFormat, page: &EventPage<'_>, memory: Reservatio
     match format {
         EventFormat::Native => held_json(JSON, page, memory),
         EventFormat::CloudEvents => {
-            let events = page.events.iter().map(|view| cloudevents::to_structured(view, &[]).into_string());
-            held(cloudevents::BATCH, format!("[{}]", events.collect::<Vec<_>>().join(",")).into_bytes(), memory)
+            let mut batch = "[".to_owned();
+            for (place, view) in page.events.iter().enumerate() {
+                if place > 0 {
+                    batch.push(',');
+                }
+                batch.push_str(cloudevents::to_structured(view, &[]).as_str());
+            }
+            batch.push(']');
+            held(cloudevents::BATCH, batch.into_bytes(), memory)
         }
     }
 }

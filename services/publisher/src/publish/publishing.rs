@@ -97,6 +97,7 @@ impl Publishing {
         let ids: Vec<Uuid> = events.iter().map(Prepared::event_id).collect();
         self.metrics.call(events.len());
         let source = Source::Plan(tenant.clone(), plan.clone());
+        let history = self.ledger.server_history().changes();
         let appended = self.append(tenant, plan, expect, events).await;
         let appended = appended
             .map_err(|problem| problem.with_ids(ids.clone()))?
@@ -105,7 +106,7 @@ impl Publishing {
             let rule = self.catalog.resolve(&event.record.header.event_type, event.record.header.data_version);
             self.metrics.published(rule.map_or("none", |rule| rule.channel.name.as_str()));
         }
-        self.hub.appended(&source, &appended);
+        self.hub.appended(&source, &appended, history);
         let records = appended.iter().map(|event| Arc::clone(&event.record));
         let views = self.reading.views(&caller.token, records).await;
         let views = views.map_err(|error| Problem::from(error).with_ids(ids))?;

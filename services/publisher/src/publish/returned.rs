@@ -13,7 +13,7 @@ use sealbus_ledger::Ledger;
 use uuid::Uuid;
 
 use crate::auth::Token;
-use crate::http::Problem;
+use crate::http::{AnswerMemory, EventFormat, Problem, page_bytes};
 use crate::publish::Published;
 use crate::read::Reading;
 
@@ -21,10 +21,11 @@ use crate::read::Reading;
 /// Events without the attribute `sequence`, which every shown event has, make no round trip.
 ///
 /// # Errors
-/// `ledger_unavailable`.
+/// `ledger_unavailable`, or `overloaded` if there is no memory for the stored events.
 pub(crate) async fn stored_before(
     ledger: &Ledger,
     reading: &Reading,
+    answers: &AnswerMemory,
     token: &Token,
     tenant: &Tenant,
     events: impl IntoIterator<Item = &Incoming>,
@@ -40,6 +41,10 @@ pub(crate) async fn stored_before(
     }
     let mut found: Vec<Option<Published>> = events.iter().map(|_| None).collect();
     let mut ids: Vec<Uuid> = places.keys().copied().collect();
+    let mut _memory = None;
+    if !ids.is_empty() {
+        _memory = Some(answers.reserve(&token.name, page_bytes(ids.len(), EventFormat::Native)).await?);
+    }
     while !ids.is_empty() {
         let records: Vec<_> = ledger.history().events(tenant, &ids).await?.into_iter().map(Arc::new).collect();
         let Some(last) = records.last().map(|record| record.header.event_id) else { break };

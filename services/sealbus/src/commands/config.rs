@@ -5,6 +5,7 @@ use sealbus_runtime::settings::{Settings, Size};
 
 use crate::failure::Failure;
 use crate::output::{Output, notice, print, printed_table};
+use crate::roles::Role;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -13,11 +14,16 @@ pub(crate) struct Args {
     output: Output,
 }
 
-/// Prints every setting with its value and its source, and the bounds of each role's memory with their sum. Secrets are masked.
+/// Prints every setting with its value and its source, notices about roles that would refuse them, and the bounds of each role's memory with their sum. Secrets are masked.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     for warning in settings.warnings() {
         notice(warning);
+    }
+    for role in Role::ALL {
+        if let Err(error) = settings.check_role(role.name()) {
+            notice(format_args!("the {} does not start: {error}", role.name()));
+        }
     }
     let values = settings.rows().into_iter().map(|row| (row.name.to_owned(), row.value, row.origin.to_string()));
     let rows: Vec<_> = values.chain(memory(&settings)).collect();

@@ -25,6 +25,21 @@ pub(crate) enum Role {
     Witness,
 }
 
+impl Role {
+    pub(crate) const ALL: [Self; 5] = [Self::Publisher, Self::Relay, Self::Sealer, Self::Dispatcher, Self::Witness];
+
+    /// Returns the name of the role, as in the command and in the table of settings.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Publisher => "publisher",
+            Self::Relay => "relay",
+            Self::Sealer => "sealer",
+            Self::Dispatcher => "dispatcher",
+            Self::Witness => "witness",
+        }
+    }
+}
+
 /// Runs a role, configured by the environment, until a signal stops it.
 pub(crate) async fn run(role: Role) -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
@@ -37,6 +52,7 @@ pub(crate) async fn run(role: Role) -> Result<(), Failure> {
 
 /// Runs a role until `shutdown` is cancelled and the work in flight is done.
 pub(crate) async fn serve(role: Role, settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
+    settings.check_role(role.name())?;
     match role {
         Role::Publisher => publisher::serve(settings, shutdown).await,
         Role::Relay => relay::serve(settings, shutdown).await,

@@ -29,7 +29,6 @@ const HINT_CAPACITY: usize = 64;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) async fn serve(settings: &Settings, shutdown: CancellationToken) -> Result<(), Failure> {
-    settings.check_role("publisher")?;
     // The port is bound first, so that one that is in use is reported without waiting for the database.
     let listener = net::bind(table::LISTEN.name(), &settings.get(table::LISTEN)).await?;
     let keyring = wiring::keyring(settings)?;

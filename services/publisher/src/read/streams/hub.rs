@@ -87,9 +87,15 @@ impl Hub {
         }
     }
 
-    /// Adds events that this replica appended to a plan to the plan's feed, without waiting for the next poll.
-    pub(crate) fn appended(&self, plan: &Source, events: &[Appended]) {
-        if let Some(feed) = self.feeds().of_source.get(plan).and_then(Weak::upgrade) {
+    /// Adds events that this replica appended to a plan to the plan's feed, without waiting for the next poll. `history` is the
+    /// number of [changes](sealbus_ledger::server_history::ServerHistories::changes) before the append: the events of another
+    /// history than that of the feed are not added.
+    pub(crate) fn appended(&self, plan: &Source, events: &[Appended], history: u64) {
+        let feeds = self.feeds();
+        if feeds.history != history {
+            return;
+        }
+        if let Some(feed) = feeds.of_source.get(plan).and_then(Weak::upgrade) {
             for event in events.iter().filter(|event| event.new) {
                 feed.push(event.record.header.seq, Arc::clone(&event.record));
             }

@@ -266,7 +266,8 @@ async fn a_damaged_event_does_not_stop_the_streams_of_the_log_and_of_other_plans
     assert_eq!(other.ids(3).await, [1, 2, 3]);
     assert_eq!(from_history.ids(3).await, [5, 6, 7]);
 
-    // The stream of the damaged plan ends.
+    // The stream of the damaged plan ends before the damaged event.
+    assert_eq!(damaged.ids(1).await, [1]);
     let ended = timeout(Duration::from_mins(1), damaged.next()).await.expect("the stream ends");
     assert_eq!(ended, None);
 }
