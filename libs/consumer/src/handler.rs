@@ -111,13 +111,19 @@ impl From<sqlx::Error> for HandlerError {
     fn from(error: sqlx::Error) -> Self {
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         let cause = match code.as_deref() {
+            _ if was_left_idle(&error) => Cause::TimedOut,
             // A lock that was not available in time, a deadlock, a serialization failure.
             Some("55P03" | "40P01" | "40001") => Cause::Contention,
-            Some(IDLE_IN_TRANSACTION) => Cause::TimedOut,
             _ => Cause::Returned,
         };
         Self { reason: error_chain(&error), cause }
     }
+}
+
+/// Returns whether the server ended the session because its transaction was idle for too long.
+pub(crate) fn was_left_idle(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some(IDLE_IN_TRANSACTION)
 }
 
 impl From<std::io::Error> for HandlerError {

@@ -148,9 +148,10 @@ struct Idle {
 #[async_trait]
 impl LedgerEffect for Idle {
     async fn apply(&self, _: &[Delivery], transaction: &mut PgConnection) -> Result<(), HandlerError> {
+        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *transaction).await?;
+        // This is the last statement before the server ends the session.
         let set = "SET LOCAL idle_in_transaction_session_timeout = 1";
         transaction.execute(set).await?;
-        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *transaction).await?;
         let mut observer = PgConnection::connect_with(&self.session).await?;
         let is_alive = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)";
         while sqlx::query_scalar(is_alive).bind(pid).fetch_one(&mut observer).await? {}
@@ -180,6 +181,8 @@ async fn a_transaction_that_was_left_idle_is_a_failed_attempt() {
             error.contains("idle-in-transaction timeout"),
             "{subscription}: the cause is not in the error: {error}"
         );
+        let at_commit = error.starts_with("the effect cannot be committed");
+        assert_eq!(at_commit, subscription == "at-commit", "{subscription}: the error came elsewhere: {error}");
     }
     assert_eq!(bus.count("SELECT count(*) FROM sealbus.attempts").await, 4);
     process.stop().await;

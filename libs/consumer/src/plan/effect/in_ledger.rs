@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 use tracing::warn;
 
 use crate::assignment::Assignment;
-use crate::handler::{Cause, HandlerError, LedgerEffect};
+use crate::handler::{Cause, HandlerError, LedgerEffect, was_left_idle};
 use crate::metrics;
 use crate::plan::effect::calls::{HandlerCall, call_handler, calls, stored_text};
 use crate::plan::effect::{Attempt, FailedCall, follow, move_between};
@@ -59,18 +59,22 @@ pub(super) async fn apply_in_ledger(
         let failing_event = failed.failing_event.filter(|_| is_counted);
         return Ok(Attempt::Failed(FailedCall { failing_event, ..failed }));
     }
-    match lane.within_deadline(limit, check_constraints(&mut transaction)).await {
-        Err(LedgerError::Rejected(error)) => {
-            let error = HandlerError::from(error);
-            if error.cause() != Cause::TimedOut {
-                lane.within_deadline(limit, transaction.rollback()).await?;
-                connection.release();
-            }
-            context.metrics.failed.inc();
-            let error = format!("the effect cannot be committed: {error}");
-            return Ok(Attempt::Failed(failure_of_one(&calls, &error)));
+    let refused = match lane.within_deadline(limit, check_constraints(&mut transaction)).await {
+        Ok(()) => None,
+        Err(LedgerError::Rejected(error)) => Some(error),
+        // Elsewhere a session that the server ended counts as a broken connection. Here the handler left it idle.
+        Err(LedgerError::Unreachable(error)) if was_left_idle(&error) => Some(error),
+        Err(error) => return Err(error),
+    };
+    if let Some(error) = refused {
+        let error = HandlerError::from(error);
+        if error.cause() != Cause::TimedOut {
+            lane.within_deadline(limit, transaction.rollback()).await?;
+            connection.release();
         }
-        checked => checked?,
+        context.metrics.failed.inc();
+        let error = format!("the effect cannot be committed: {error}");
+        return Ok(Attempt::Failed(failure_of_one(&calls, &error)));
     }
     if !lane.within_deadline(limit, move_all(assignment, batches, &mut transaction)).await? {
         lane.within_deadline(limit, transaction.rollback()).await?;
