@@ -72,6 +72,10 @@ pub trait ExternalEffect: Send + Sync + 'static {
     /// position, after an error, or by a process that was paused and does not know yet that another process has taken
     /// over. [`Delivery::key`] is the same every time. A target that remembers the highest [`Delivery::epoch`] can
     /// reject a call from a process that lost its lease.
+    ///
+    /// The handler must return an error of `sqlx` as it is. A call that lost a lock, or found no free connection in its pool,
+    /// is repeated after a pause, and counts as an attempt only after four fifths of the handler timeout. The handler should
+    /// therefore wait for locks for a short time only, and give its connection back before it returns.
     async fn apply(&self, batch: &[Delivery]) -> Result<(), HandlerError>;
 }
 
@@ -88,8 +92,8 @@ pub struct HandlerError {
 pub(crate) enum Cause {
     /// The handler returned an error, or panicked.
     Returned,
-    /// A statement lost against another transaction, so that it may succeed alone or later: it waited too long for a lock, or
-    /// one of several transactions had to give up.
+    /// The call lost against other transactions, so that it may succeed alone or later: a statement waited too long for a lock,
+    /// one of several transactions had to give up, or no connection was free in time.
     Contention,
     /// The call took too long, or left its transaction idle for so long that the server ended the session. The connection
     /// cannot be used any more.
@@ -112,6 +116,7 @@ impl From<sqlx::Error> for HandlerError {
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         let cause = match code.as_deref() {
             _ if was_left_idle(&error) => Cause::TimedOut,
+            _ if matches!(error, sqlx::Error::PoolTimedOut) => Cause::Contention,
             // A lock that was not available in time, a deadlock, a serialization failure.
             Some("55P03" | "40P01" | "40001") => Cause::Contention,
             _ => Cause::Returned,

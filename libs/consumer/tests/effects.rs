@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sealbus_consumer::{Delivery, Handler, HandlerError, LedgerEffect, Settings};
+use sealbus_consumer::{Delivery, ExternalEffect, Handler, HandlerError, LedgerEffect, Settings};
 use sealbus_core::partition::PlanKey;
 use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_testkit::{eventually, eventually_eq};
@@ -218,5 +218,61 @@ async fn a_broken_connection_to_the_ledger_is_no_attempt() {
     bus.reaches_seq("audit", "order-1", 2).await;
     bus.reaches("audit", "order-1", PositionState::Live).await;
     assert_eq!(bus.count("SELECT count(*) FROM sealbus.attempts").await, 1);
+    process.stop().await;
+}
+
+/// An external effect that needs a lock in a database, and gives up at once while another session holds it.
+struct NeedsLock {
+    database: PgConnectOptions,
+    calls: AtomicUsize,
+}
+
+#[async_trait]
+impl ExternalEffect for NeedsLock {
+    async fn apply(&self, _: &[Delivery]) -> Result<(), HandlerError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let mut connection = PgConnection::connect_with(&self.database).await?;
+        connection.execute("BEGIN; LOCK TABLE sealbus_sinks.applied NOWAIT; COMMIT").await?;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_external_call_that_loses_a_lock_is_repeated_as_the_same_attempt() {
+    let bus = Bus::start().await;
+    Table::create(&bus, 1).await;
+    let database: PgConnectOptions = bus.postgres.admin_url().parse().unwrap();
+    let effect = Arc::new(NeedsLock { database: database.clone(), calls: AtomicUsize::default() });
+    let mut holder = PgConnection::connect_with(&database).await.unwrap();
+    holder.execute("BEGIN; LOCK TABLE sealbus_sinks.applied").await.unwrap();
+
+    // The policy has one attempt, so that an attempt that counts makes a dead letter.
+    let subscription = retrying("reports", 1, Duration::from_millis(5));
+    let process = bus.consume(subscription, Handler::External(effect.clone()), settings()).await;
+    bus.publish("order-1", &["a.b"]).await;
+    eventually("the call was repeated", async || effect.calls.load(Ordering::Relaxed) > 3).await;
+    holder.execute("ROLLBACK").await.unwrap();
+    bus.reaches_seq("reports", "order-1", 2).await;
+    assert_eq!(bus.count("SELECT count(*) FROM sealbus.attempts").await, 0);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_external_attempt_that_loses_a_lock_for_too_long_counts() {
+    let bus = Bus::start().await;
+    Table::create(&bus, 1).await;
+    let database: PgConnectOptions = bus.postgres.admin_url().parse().unwrap();
+    let mut holder = PgConnection::connect_with(&database).await.unwrap();
+    holder.execute("BEGIN; LOCK TABLE sealbus_sinks.applied").await.unwrap();
+
+    let effect = Arc::new(NeedsLock { database, calls: AtomicUsize::default() });
+    let settings = Settings { handler_timeout: Duration::from_secs(2), ..settings() };
+    let subscription = retrying("reports", 2, Duration::from_millis(5));
+    let process = bus.consume(subscription, Handler::External(effect), settings).await;
+    bus.publish("order-1", &["a.b"]).await;
+    bus.reaches("reports", "order-1", PositionState::Dead).await;
+    let error = bus.blocked("reports").await.remove(0).last_error.unwrap();
+    assert!(error.contains("could not obtain lock"), "the cause is not in the error: {error}");
+    assert_eq!(bus.count("SELECT count(*) FROM sealbus.attempts").await, 2);
     process.stop().await;
 }

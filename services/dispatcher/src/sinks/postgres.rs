@@ -24,7 +24,8 @@ const MAX_CONNECTIONS: u32 = 8;
 /// How long a call waits for a connection to another database, whether it is opened or given back by another call.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an insert into another database waits for a lock. It is far shorter than [`CONNECT_TIMEOUT`], so that plans that
-/// wait for locked rows give their connections back before the calls of other plans fail without one.
+/// wait for locked rows give their connections back before the calls of other plans fail without one. The runtime repeats
+/// the call as the same attempt.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// The advisory lock under which tables are created. It is not negative, as all advisory locks except those of plans,
 /// and spells "sink".

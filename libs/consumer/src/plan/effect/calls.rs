@@ -27,7 +27,7 @@ impl HandlerCall {
     /// Returns the failure of the call, before which `applied` events of its batch took effect.
     pub(super) fn failed(&self, applied: usize, error: String) -> FailedCall {
         let failing_event = (self.deliveries.len() == 1).then_some(self.first);
-        FailedCall { batch: self.batch, applied, failing_event, error }
+        FailedCall { batch: self.batch, applied, failing_event, error, is_repeatable: false }
     }
 }
 

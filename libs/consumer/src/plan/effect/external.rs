@@ -4,10 +4,10 @@ use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::effects::LentConnection;
 
 use crate::assignment::Assignment;
-use crate::handler::ExternalEffect;
+use crate::handler::{Cause, ExternalEffect};
 use crate::metrics;
 use crate::plan::effect::calls::{call_handler, calls};
-use crate::plan::effect::{Attempt, follow};
+use crate::plan::effect::{Attempt, FailedCall, follow};
 use crate::plan::order::Batch;
 
 /// Applies a batch of one plan, and moves the position past the events that took effect.
@@ -23,7 +23,8 @@ pub(super) async fn apply_externally(
             return Ok(Attempt::Stale);
         }
         if let Err(error) = call_handler(context, effect.apply(&call.deliveries)).await {
-            failed = Some(call.failed(call.first, error.text));
+            let is_repeatable = error.cause == Cause::Contention;
+            failed = Some(FailedCall { is_repeatable, ..call.failed(call.first, error.text) });
             break;
         }
         delivered += call.deliveries.len();

@@ -95,7 +95,7 @@ fn failure_of_one(calls: &[HandlerCall], error: &str) -> FailedCall {
     let error = stored_text(error);
     match calls {
         [call] => call.failed(0, error),
-        _ => FailedCall { batch: 0, applied: 0, failing_event: None, error },
+        _ => FailedCall { batch: 0, applied: 0, failing_event: None, error, is_repeatable: false },
     }
 }
 

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealbus_core::event::Record;
+use sealbus_core::retry::RetryPolicy;
 use sealbus_ledger::LedgerError;
+use sealbus_ledger::delivery::effects::EffectLimits;
 use sealbus_ledger::delivery::positions::{self, Move, Position, PositionState};
 use sqlx::PgConnection;
 use tokio::time::sleep;
@@ -66,13 +68,34 @@ pub(crate) struct FailedCall {
     pub failing_event: Option<usize>,
     /// The text of the error.
     pub error: String,
+    /// Whether the attempt goes on with another call, because this one lost a lock or found no connection. An effect in the
+    /// ledger waits for a lock in one call instead.
+    pub is_repeatable: bool,
+}
+
+/// An attempt whose calls lose against other transactions of the target.
+struct Contention {
+    /// The event.
+    seq: u64,
+    /// When the first call began.
+    since: Instant,
+    /// Calls so far.
+    calls: u32,
+}
+
+impl Contention {
+    /// Returns the pause before the next call, which doubles from 100 ms up to 5 s.
+    fn pause(&self) -> Duration {
+        RetryPolicy::default().delay(self.calls)
+    }
 }
 
 /// Applies a plan's events in order, and moves `position` with the stored position.
 ///
 /// All events are one batch at first. Once a call with several events has failed, they are applied one by one. An event
-/// that fails is retried after a pause until [`after_failure`] says that its plan has to be set aside. `failure` is
-/// that of one of the events in a transaction of several plans.
+/// that fails is retried after a pause until [`after_failure`] says that its plan has to be set aside. Calls that lose
+/// against other transactions are one attempt for as long as a statement in the ledger may wait for a lock. `failure` is that
+/// of one of the events in a transaction of several plans.
 pub(crate) async fn apply(
     assignment: &Assignment,
     position: &mut Position,
@@ -83,9 +106,11 @@ pub(crate) async fn apply(
     // The attempts of a position that is not live are scheduled in the ledger, without pauses in memory.
     let is_live = position.state == PositionState::Live;
     let max_held = if is_live { context.settings().retry_budget } else { Duration::ZERO };
-    let (mut rest, mut one_by_one) = (records, false);
+    let max_contention = EffectLimits::of_call(context.settings().handler_timeout).lock_timeout;
+    let (mut rest, mut one_by_one, mut contention) = (records, false, None::<Contention>);
     while let Some(first) = rest.first() {
-        if let Some(failed) = failure.as_mut().filter(|failed| failed.seq == first.header.seq) {
+        let goes_on = contention.is_some();
+        if let Some(failed) = failure.as_mut().filter(|failed| !goes_on && failed.seq == first.header.seq) {
             let policy = context.policy(&first.header.event_type);
             let step = after_failure(&policy, failed.attempts, failed.held, max_held);
             let RetryStep::Retry(pause) = step else {
@@ -107,12 +132,13 @@ pub(crate) async fn apply(
         let batch = Batch { from: position, records: &rest[..size] };
         match apply_once(assignment, std::slice::from_ref(&batch)).await? {
             Attempt::Applied => {
+                contention = None;
                 *position = batch.end();
                 rest = &rest[size..];
                 failure = failure.filter(|failed| failed.seq >= position.next_seq);
             }
             Attempt::Stale => return Ok(BatchOutcome::Stale),
-            Attempt::Failed(FailedCall { applied, failing_event, error, .. }) => {
+            Attempt::Failed(FailedCall { applied, failing_event, error, is_repeatable, .. }) => {
                 *position = batch.position_after(applied);
                 let failed_seq = failing_event.map(|index| rest[index].header.seq);
                 rest = &rest[applied..];
@@ -120,13 +146,26 @@ pub(crate) async fn apply(
                     one_by_one = true;
                     continue;
                 };
+                let earlier = contention.take().filter(|earlier| earlier.seq == seq);
+                let lost = Contention {
+                    seq,
+                    since: earlier.as_ref().map_or(started, |earlier| earlier.since),
+                    calls: earlier.map_or(0, |earlier| earlier.calls) + 1,
+                };
+                if is_repeatable && lost.since.elapsed() + lost.pause() < max_contention {
+                    if assignment.ending.run_until_cancelled(sleep(lost.pause())).await.is_none() {
+                        return Ok(BatchOutcome::Stopped);
+                    }
+                    contention = Some(lost);
+                    continue;
+                }
                 let mut failed = match failure {
                     Some(failed) if failed.seq == seq => failed.again(error),
                     // Replay has counted this attempt already.
                     _ if seq == position.next_seq => Failure::of(seq, position.attempts.max(1), error),
                     _ => Failure::of(seq, 1, error),
                 };
-                failed.held += started.elapsed();
+                failed.held += lost.since.elapsed();
                 failure = Some(failed);
             }
         }
