@@ -8,7 +8,7 @@ use sealbus_ledger::log::SealingBasis;
 use sealbus_ledger::{Ledger, LedgerError};
 
 use crate::Resources;
-use crate::anchors::{self, Contents};
+use crate::anchors;
 
 /// The reason why a sealer refuses to sign.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ pub enum Refusal {
         /// The names of the anchors.
         anchors: String,
     },
-    /// The database's log is shorter than the anchored one.
+    /// The database's log is shorter than the one that is anchored, or that this process has signed.
     #[error(
         "the database holds {size} leaves of the log, but a signed checkpoint has {anchored}: it was rolled back by a \
          restore, or by a failover that lost commits. Signing or new leaves would fork the log, so nothing is sealed. Bring \
@@ -38,16 +38,16 @@ pub enum Refusal {
     RolledBack {
         /// The number of leaves in the database.
         size: u64,
-        /// The number of leaves that are anchored, or are being anchored by this process.
+        /// The number of leaves of the signed checkpoint.
         anchored: u64,
     },
-    /// The database's log has another root than the anchored one.
+    /// The database's log has another root than the one that is anchored, or that this process has signed.
     #[error(
-        "the database's log is not the anchored one: its root at {anchored} leaves differs. Nothing is sealed; run \
+        "the database's log is not the signed one: its root at {anchored} leaves differs. Nothing is sealed; run \
          `sealbus verify --all`, which reports what was changed"
     )]
     RootMismatch {
-        /// The number of anchored leaves.
+        /// The number of leaves of the signed checkpoint.
         anchored: u64,
     },
 }
@@ -71,43 +71,50 @@ impl Refusal {
     }
 }
 
-/// Reads the anchors and returns the newest anchored checkpoint, or why nothing may be signed, with the basis on which that
-/// was found. `signed` is the newest checkpoint that this process has signed: it counts as anchored, since anchors or
-/// witnesses may be about to keep it.
+/// Compares the database's log with what this process has signed and with the anchors. Returns the newest checkpoint of them, or
+/// why nothing may be signed, with the basis on which that was found. `signed` is the newest checkpoint that this process has
+/// signed: it counts whatever the anchors hold or say, since anchors or witnesses may be about to keep it.
 pub(crate) async fn establish(
     resources: &Resources,
     signed: Option<Checkpoint>,
 ) -> Result<(SealingBasis, Result<Checkpoint, Refusal>), LedgerError> {
-    let ledger = &resources.ledger;
     // Read before the anchors: if the database changes from here on, what the anchors say does not count.
-    let basis = ledger.log().basis().await?;
-    let contents =
-        anchors::newest(&resources.anchors, &ledger.deployment().origin, &resources.signer.verifier_key()).await;
-    let names: Vec<String> = resources.anchors.iter().map(|anchor| anchor.name()).collect();
-    Ok((basis, check(ledger, contents, signed, &names.join(", ")).await?))
+    let basis = resources.ledger.log().basis().await?;
+    Ok((basis, check(resources, signed).await?))
 }
 
-/// Returns the newest anchored checkpoint if the database's log continues it.
-async fn check(
-    ledger: &Ledger,
-    contents: Contents,
-    signed: Option<Checkpoint>,
-    anchors: &str,
-) -> Result<Result<Checkpoint, Refusal>, LedgerError> {
+/// Returns the newest checkpoint if the database's log continues it.
+async fn check(resources: &Resources, signed: Option<Checkpoint>) -> Result<Result<Checkpoint, Refusal>, LedgerError> {
+    let ledger = &resources.ledger;
+    if let Some(signed) = &signed
+        && let Err(refusal) = continues(ledger, signed).await?
+    {
+        return Ok(Err(refusal));
+    }
+    let key = resources.signer.verifier_key();
+    let contents = anchors::newest(&resources.anchors, &ledger.deployment().origin, &key).await;
     if contents.readable == 0 {
         return Ok(Err(Refusal::Unreadable(contents.unreadable)));
     }
     if ledger.log().first_checkpoint().await?.is_none() {
         return Ok(Err(Refusal::NotInitialised));
     }
-    let Some(newest) = contents.newest else { return Ok(Err(Refusal::NotAnchored { anchors: anchors.to_owned() })) };
-    let newest = signed.filter(|signed| signed.size() > newest.size()).unwrap_or(newest);
-    let (anchored, tree) = (newest.size(), ledger.log().newest_tree().await?);
+    let Some(newest) = contents.newest else {
+        let names: Vec<String> = resources.anchors.iter().map(|anchor| anchor.name()).collect();
+        return Ok(Err(Refusal::NotAnchored { anchors: names.join(", ") }));
+    };
+    let newer = signed.filter(|signed| signed.size() > newest.size());
+    Ok(continues(ledger, &newest).await?.map(|()| newer.unwrap_or(newest)))
+}
+
+/// Returns an error if the database's log does not continue a checkpoint.
+async fn continues(ledger: &Ledger, checkpoint: &Checkpoint) -> Result<Result<(), Refusal>, LedgerError> {
+    let (anchored, tree) = (checkpoint.size(), ledger.log().newest_tree().await?);
     if tree.size < anchored {
         return Ok(Err(Refusal::RolledBack { size: tree.size, anchored }));
     }
-    if ledger.log().root_by_tiles(anchored).await? != Some(newest.root()) {
+    if ledger.log().root_by_tiles(anchored).await? != Some(checkpoint.root()) {
         return Ok(Err(Refusal::RootMismatch { anchored }));
     }
-    Ok(Ok(newest))
+    Ok(Ok(()))
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -334,6 +335,7 @@ struct Watched {
     given: watch::Sender<u64>,
     /// How often it was read.
     reads: watch::Sender<u64>,
+    unreadable: AtomicBool,
 }
 
 #[async_trait]
@@ -353,6 +355,9 @@ impl Anchor for Watched {
 
     async fn notes(&self, all: bool) -> Result<Vec<Vec<u8>>, AnchorError> {
         self.reads.send_modify(|reads| *reads += 1);
+        if self.unreadable.load(Ordering::Relaxed) {
+            return Err(AnchorError::TimedOut);
+        }
         self.file.notes(all).await
     }
 }
@@ -360,7 +365,8 @@ impl Anchor for Watched {
 impl Scene {
     fn watched(&self, answers_up_to: u64) -> Arc<Watched> {
         let file = AnchorFile::new(self.folder.path().join("anchors"));
-        Arc::new(Watched { file, answers_up_to, given: watch::Sender::new(0), reads: watch::Sender::new(0) })
+        let (given, reads) = (watch::Sender::new(0), watch::Sender::new(0));
+        Arc::new(Watched { file, answers_up_to, given, reads, unreadable: AtomicBool::new(false) })
     }
 }
 
@@ -415,7 +421,8 @@ async fn a_signed_checkpoint_that_is_being_anchored_counts_when_its_leaves_are_l
     scene.append("order-1", 2).await;
     anchor.given.subscribe().wait_for(|size| *size == 3).await.unwrap();
 
-    // The database is as it was before these leaves, and gets others.
+    // The anchor is not readable either. The database is as it was before these leaves, and an event waits.
+    anchor.unreadable.store(true, Ordering::Relaxed);
     scene
         .tamper(
             "TRUNCATE sealbus.tiles; INSERT INTO sealbus.tiles SELECT * FROM public.saved; \
@@ -425,6 +432,7 @@ async fn a_signed_checkpoint_that_is_being_anchored_counts_when_its_leaves_are_l
     scene.append("order-2", 1).await;
     sealer.refuses("rolled_back").await;
     sealer.stop().await;
+    assert_eq!(scene.ledger().log().size().await.unwrap(), 1, "a leaf took the place of a lost one");
 }
 
 #[tokio::test(flavor = "multi_thread")]
