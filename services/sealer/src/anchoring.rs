@@ -25,7 +25,7 @@ enum Outcome {
     Shown,
 }
 
-/// Anchors the newest `stored` checkpoint, at most once per [`Config::checkpoint_interval`], until `shutdown` is
+/// Anchors the newest `signed` checkpoint, at most once per [`Config::checkpoint_interval`], until `shutdown` is
 /// cancelled. Records the largest anchored one in `anchored`, unless nothing may be signed, and deletes the stored `roots`
 /// before it.
 ///
@@ -35,11 +35,12 @@ enum Outcome {
 pub(crate) async fn anchor_checkpoints(
     config: &Config,
     resources: &Resources,
-    mut stored: watch::Receiver<Option<StoredCheckpoint>>,
+    signed: &watch::Sender<Option<StoredCheckpoint>>,
     mut roots: UnanchoredRoots,
     anchored: &watch::Sender<Option<Anchored>>,
     shutdown: &CancellationToken,
 ) {
+    let mut signed_changes = signed.subscribe();
     let mut anchored_changes = anchored.subscribe();
     // `None` at the start, so that the first checkpoint is a heartbeat: it covers what an earlier sealer stored but did
     // not anchor.
@@ -50,9 +51,8 @@ pub(crate) async fn anchor_checkpoints(
     loop {
         let due = last_anchored.map(|last| last + quorum_retry_interval.unwrap_or(config.heartbeat_interval));
         let has_new = tokio::select! {
-            // An error means that the sealing loop has ended without another checkpoint.
-            () = shutdown.cancelled() => stored.has_changed().unwrap_or(false),
-            changed = stored.changed() => changed.is_ok(),
+            () = shutdown.cancelled() => signed_changes.has_changed().unwrap_or(false),
+            changed = signed_changes.changed() => changed.is_ok(),
             () = sleep_until(due.unwrap_or_else(Instant::now)) => false,
         };
         let ending = shutdown.is_cancelled();
@@ -62,8 +62,11 @@ pub(crate) async fn anchor_checkpoints(
         if let (Some(last), false) = (last_anchored, ending) {
             sleep_until((last + config.checkpoint_interval).min(Instant::now() + config.checkpoint_interval)).await;
         }
-        let next = if has_new { stored.borrow_and_update().clone() } else { sign_heartbeat(resources, anchored).await };
-        let Some(next) = next else {
+        if !has_new {
+            sign_heartbeat(resources, anchored, signed).await;
+        }
+        let next = signed_changes.has_changed().unwrap_or(false).then(|| signed_changes.borrow_and_update().clone());
+        let Some(next) = next.flatten() else {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = sleep(RETRY_DELAY) => {}
@@ -102,16 +105,28 @@ pub(crate) async fn anchor_checkpoints(
     }
 }
 
-/// Signs the newest stored tree with the current time. Returns `None` if nothing may be signed now, or if it fails, which it logs.
-async fn sign_heartbeat(resources: &Resources, anchored: &watch::Sender<Option<Anchored>>) -> Option<StoredCheckpoint> {
-    let Anchored { checkpoint, basis } = anchored.borrow().clone()?;
+/// Signs the newest stored tree with the current time and sends it to `signed`. Sends nothing if nothing may be signed now, or if
+/// it fails, which it logs.
+async fn sign_heartbeat(
+    resources: &Resources,
+    anchored: &watch::Sender<Option<Anchored>>,
+    signed: &watch::Sender<Option<StoredCheckpoint>>,
+) {
+    let Some(Anchored { checkpoint, basis }) = anchored.borrow().clone() else { return };
     let time = resources.clock.unix_seconds();
     let signing = Signing { signer: &resources.signer, anchored: &checkpoint, time };
-    let signed = resources.ledger.log().sign_newest(signing, &basis).await.inspect_err(|error| {
-        resources.metrics.failures.inc();
-        tracing::error!(error = %error_chain(error), "cannot sign the newest tree; retrying");
-    });
-    signed.ok().flatten().map(StoredCheckpoint::new)
+    match resources.ledger.log().sign_newest(signing, &basis).await {
+        // Otherwise this process has sealed more in the meantime, or it is about to read the anchors, perhaps after a failover
+        // that lost the tree. It could then miss this checkpoint, which therefore is not used.
+        Ok(Some(note)) if anchored.borrow().as_ref().is_some_and(|now| now.basis == basis) => {
+            signed.send_replace(Some(StoredCheckpoint::new(note)));
+        }
+        Ok(_) => {}
+        Err(error) => {
+            resources.metrics.failures.inc();
+            tracing::error!(error = %error_chain(&error), "cannot sign the newest tree; retrying");
+        }
+    }
 }
 
 /// Has a checkpoint cosigned and gives it to all anchors. It is anchored once one of them has kept it, and shown if it

@@ -90,14 +90,14 @@ pub struct Resources {
 /// nothing is signed.
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) {
     let anchored = watch::Sender::new(None);
-    let (stored_sender, stored) = watch::channel(None);
+    let signed = watch::Sender::new(None);
     let (stored_roots, roots) = roots::record();
     // Anchoring ends after sealing, so that the last signed checkpoint is anchored too.
     let sealing_ended = CancellationToken::new();
     let sealing = async {
-        Sealing::new(&config, &resources, &anchored, &stored_sender, &stored_roots).run(&shutdown).await;
+        Sealing::new(&config, &resources, &anchored, &signed, &stored_roots).run(&shutdown).await;
         sealing_ended.cancel();
     };
-    let anchoring = anchoring::anchor_checkpoints(&config, &resources, stored, roots, &anchored, &sealing_ended);
+    let anchoring = anchoring::anchor_checkpoints(&config, &resources, &signed, roots, &anchored, &sealing_ended);
     tokio::join!(sealing, anchoring, measure::measure(&resources, config.measure_interval, &sealing_ended));
 }

@@ -22,7 +22,7 @@ const STANDBY_DELAY: Duration = Duration::from_millis(500);
 /// The share of time for which refusing sealers read the anchors is 1 in this number.
 const ANCHORS_SHARE: u32 = 10;
 
-/// A checkpoint that is signed and stored in the ledger.
+/// A signed checkpoint of a tree that is stored in the ledger.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredCheckpoint {
     pub checkpoint: Checkpoint,
@@ -52,7 +52,8 @@ pub(crate) struct Sealing<'a> {
     resources: &'a Resources,
     /// `None` while nothing may be signed.
     anchored: &'a watch::Sender<Option<Anchored>>,
-    stored: &'a watch::Sender<Option<StoredCheckpoint>>,
+    /// The newest checkpoint that this process has signed, in either loop.
+    signed: &'a watch::Sender<Option<StoredCheckpoint>>,
     roots: &'a StoredRoots,
     /// `None` until the anchors have been read for the database as it is.
     state: Option<SealingState>,
@@ -64,13 +65,13 @@ pub(crate) struct Sealing<'a> {
 }
 
 impl<'a> Sealing<'a> {
-    /// Returns a loop that sends what it knows to be anchored to `anchored`, each signed checkpoint to `stored`, and its size to
+    /// Returns a loop that sends what it knows to be anchored to `anchored`, each signed checkpoint to `signed`, and its size to
     /// `roots`.
     pub(crate) fn new(
         config: &'a Config,
         resources: &'a Resources,
         anchored: &'a watch::Sender<Option<Anchored>>,
-        stored: &'a watch::Sender<Option<StoredCheckpoint>>,
+        signed: &'a watch::Sender<Option<StoredCheckpoint>>,
         roots: &'a StoredRoots,
     ) -> Self {
         let idle = Idle::new(config.queue_poll_interval, resources.broker.clone());
@@ -79,7 +80,7 @@ impl<'a> Sealing<'a> {
             config,
             resources,
             anchored,
-            stored,
+            signed,
             roots,
             state: None,
             refusal: None,
@@ -180,7 +181,7 @@ impl<'a> Sealing<'a> {
         if let Some(note) = &sealed.note {
             let checkpoint = StoredCheckpoint::new(note.clone());
             self.roots.push(checkpoint.checkpoint.size());
-            self.stored.send_replace(Some(checkpoint));
+            self.signed.send_replace(Some(checkpoint));
         }
         Ok(sealed)
     }
@@ -189,7 +190,8 @@ impl<'a> Sealing<'a> {
     async fn read_anchors(&mut self) -> Result<(), LedgerError> {
         self.anchored.send_replace(None);
         let started = Instant::now();
-        let signed = self.stored.borrow().as_ref().map(|stored| stored.checkpoint.clone());
+        // Nothing is signed until `anchored` is set again.
+        let signed = self.signed.borrow().as_ref().map(|signed| signed.checkpoint.clone());
         let (basis, result) = establish(self.resources, signed).await?;
         if self.state.as_ref().and_then(SealingState::basis) != Some(&basis) {
             self.state = Some(SealingState::new(basis.clone()));

@@ -436,6 +436,41 @@ async fn a_signed_checkpoint_that_is_being_anchored_counts_when_its_leaves_are_l
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_signed_heartbeat_counts_when_the_anchors_hold_another_tree_of_its_size() {
+    // Two histories of three leaves. The database is put back to the second one later.
+    let scene = Scene::initialised().await;
+    scene.append("order-1", 2).await;
+    scene.bus.seal().await;
+    let other = scene.ledger().log().newest_tree().await.unwrap();
+    let tables = ["tiles", "log_leaves", "log_roots"];
+    let save = tables.map(|table| format!("CREATE TABLE public.{table} AS SELECT * FROM sealbus.{table}"));
+    scene.bus.postgres.admin(&save.join("; ")).await;
+    scene
+        .tamper(
+            "TRUNCATE sealbus.tiles; DELETE FROM sealbus.log_roots WHERE size > 0; \
+             UPDATE sealbus.log_leaves SET leaf_hash = sha256('first history') WHERE leaf_index = 2",
+        )
+        .await;
+    scene.bus.seal().await;
+
+    // The sealer signs a heartbeat of the first history, and the anchor hangs while it keeps that.
+    let anchor = scene.watched(0);
+    let sealer = scene.start_sealer_with(vec![anchor.clone()], |_| ());
+    anchor.given.subscribe().wait_for(|size| *size == 3).await.unwrap();
+
+    // Another sealer anchors the second history, and this one gets its database.
+    let other = Checkpoint::new(ORIGIN, other.size, other.root).unwrap();
+    anchor.file.keep(&scene.signer.sign(&other, 2_000).unwrap()).await.unwrap();
+    let put_back = tables
+        .map(|table| format!("DELETE FROM sealbus.{table}; INSERT INTO sealbus.{table} SELECT * FROM public.{table}"));
+    scene.tamper(&put_back.join("; ")).await;
+    scene.append("order-2", 1).await;
+    sealer.refuses("root_mismatch").await;
+    sealer.stop().await;
+    assert_eq!(scene.ledger().log().size().await.unwrap(), 3, "an event got a leaf in another history");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_was_rolled_back_is_not_signed() {
     let scene = Scene::initialised().await;
     scene.append("order-1", 20).await;
