@@ -4,12 +4,13 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use sealbus_core::error_chain;
+use sealbus_core::log::note::Note;
 use sealbus_ledger::log::Signing;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::anchors::{AnchorError, TIMEOUT};
+use crate::anchors::Keepers;
 use crate::roots::UnanchoredRoots;
 use crate::sealing::{Anchored, StoredCheckpoint};
 use crate::witnesses::Reporter;
@@ -48,6 +49,7 @@ pub(crate) async fn anchor_checkpoints(
     // The heartbeat interval after a checkpoint that lacked its quorum.
     let mut quorum_retry_interval = None::<Duration>;
     let mut reporter = Reporter::default();
+    let keepers = Keepers::new(&resources.anchors, resources.metrics.clone());
     loop {
         let due = last_anchored.map(|last| last + quorum_retry_interval.unwrap_or(config.heartbeat_interval));
         let has_new = tokio::select! {
@@ -75,7 +77,7 @@ pub(crate) async fn anchor_checkpoints(
             }
             continue;
         };
-        match anchor(resources, &mut reporter, &next).await {
+        match anchor(resources, &keepers, &mut reporter, &next).await {
             Outcome::Failed => {
                 if !ending {
                     sleep(RETRY_DELAY).await;
@@ -129,40 +131,35 @@ async fn sign_heartbeat(
     }
 }
 
-/// Has a checkpoint cosigned and gives it to all anchors. It is anchored once one of them has kept it, and shown if it
+/// Has a checkpoint cosigned and gives it to all anchors. It is anchored once one of them has kept it, and shown at once if it
 /// also has its quorum.
-async fn anchor(resources: &Resources, reporter: &mut Reporter, stored: &StoredCheckpoint) -> Outcome {
-    let size = stored.checkpoint.size();
+async fn anchor(
+    resources: &Resources,
+    keepers: &Keepers,
+    reporter: &mut Reporter,
+    signed: &StoredCheckpoint,
+) -> Outcome {
+    let size = signed.checkpoint.size();
     let (note, has_quorum) = match &resources.witnesses {
         Some(witnesses) => {
-            let cosigned = witnesses.cosign(&resources.ledger, stored).await;
+            let cosigned = witnesses.cosign(&resources.ledger, signed).await;
             reporter.report(witnesses, &cosigned, size, &resources.metrics);
             (cosigned.note, cosigned.has_quorum)
         }
-        None => (stored.note.clone(), true),
+        None => (signed.note.clone(), true),
     };
-    let mut kept = 0;
-    for anchor in &resources.anchors {
-        match timeout(TIMEOUT, anchor.keep(&note)).await.unwrap_or(Err(AnchorError::TimedOut)) {
-            Ok(()) => kept += 1,
-            Err(error) => {
-                resources.metrics.unanchored.inc();
-                tracing::warn!(
-                    anchor = anchor.name(),
-                    size,
-                    error = %error_chain(&error),
-                    "anchor failed to keep a checkpoint; it gets the next one too"
-                );
-            }
-        }
-    }
-    if kept == 0 {
+    let mut keeping = keepers.keep(size, &note);
+    if !keeping.is_kept().await {
         return Outcome::Failed;
     }
-    if !has_quorum {
-        return Outcome::WithoutQuorum;
-    }
-    match resources.ledger.log().show_checkpoint(size, &note).await {
+    let outcome = if has_quorum { show(resources, size, &note).await } else { Outcome::WithoutQuorum };
+    keeping.wait_for_others().await;
+    outcome
+}
+
+/// Shows an anchored checkpoint of this size to readers.
+async fn show(resources: &Resources, size: u64, note: &Note) -> Outcome {
+    match resources.ledger.log().show_checkpoint(size, note).await {
         Ok(()) => Outcome::Shown,
         Err(error) => {
             resources.metrics.failures.inc();

@@ -32,6 +32,7 @@ mod witnesses;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use sealbus_broker::Broker;
 use sealbus_core::clock::Clock;
 use sealbus_core::log::signer::LogSigner;
@@ -47,6 +48,10 @@ pub use crate::witnesses::{Witnesses, WitnessesError};
 
 /// The pause after the ledger or all anchors failed.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// How long the end of a sealer waits until its last checkpoint is anchored: less than the default `SEALBUS_SHUTDOWN_GRACE` of 25 s,
+/// from which the running sealing transaction takes its time too.
+const LAST_CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The limits and intervals of a sealer.
 #[derive(Debug, Clone)]
@@ -84,7 +89,8 @@ pub struct Resources {
     pub metrics: Metrics,
 }
 
-/// Seals until `shutdown` is cancelled. It then finishes the running transaction and anchors its checkpoint.
+/// Seals until `shutdown` is cancelled. It then finishes the running transaction, and anchors its checkpoint if that takes no longer
+/// than 15 s.
 ///
 /// If the ledger or all anchors are unreachable, or signing could fork the log, it retries without limit and reports why
 /// nothing is signed.
@@ -98,6 +104,13 @@ pub async fn run(config: Config, resources: Resources, shutdown: CancellationTok
         Sealing::new(&config, &resources, &anchored, &signed, &stored_roots).run(&shutdown).await;
         sealing_ended.cancel();
     };
-    let anchoring = anchoring::anchor_checkpoints(&config, &resources, &signed, roots, &anchored, &sealing_ended);
+    let anchoring = async {
+        tokio::select! {
+            () = anchoring::anchor_checkpoints(&config, &resources, &signed, roots, &anchored, &sealing_ended) => {}
+            () = sealing_ended.cancelled().then(|()| tokio::time::sleep(LAST_CHECKPOINT_TIMEOUT)) => tracing::warn!(
+                "the last checkpoint is not anchored at the end of the sealer; the next sealer anchors the tree"
+            ),
+        }
+    };
     tokio::join!(sealing, anchoring, measure::measure(&resources, config.measure_interval, &sealing_ended));
 }

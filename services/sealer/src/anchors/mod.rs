@@ -4,6 +4,7 @@
 //! reads them before it signs anything, and `sealbus verify` compares the log with all of their checkpoints.
 
 mod file;
+mod keepers;
 
 use std::io;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use sealbus_broker::{Broker, BrokerError, PublishError};
 use sealbus_core::error_chain;
 use sealbus_core::hash::Hash;
@@ -20,12 +22,13 @@ use sealbus_core::log::note::{Note, VerifierKey};
 use tokio::time::timeout;
 
 pub use self::file::AnchorFile;
+pub(crate) use self::keepers::Keepers;
 
 /// The number of recent notes in which the newest is searched. Several sealers may have anchored theirs in another order.
 const RECENT_NOTES: usize = 32;
 
 /// How long an anchor may take to return its recent notes, or to keep one.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A place that keeps checkpoints.
 #[async_trait]
@@ -60,6 +63,9 @@ pub enum AnchorError {
     /// The anchor did not answer in time. It may keep the note later.
     #[error("no answer within {TIMEOUT:?}")]
     TimedOut,
+    /// The anchor was not given the note.
+    #[error("still keeps an earlier checkpoint")]
+    Busy,
 }
 
 /// An anchor on JetStream: the stream `SEALBUS_CHECKPOINTS`, which denies deletion and purging.
@@ -104,13 +110,14 @@ pub struct Contents {
     pub unreadable: Vec<String>,
 }
 
-/// Reads the newest checkpoint that was signed by the log's key. Other notes are ignored. An anchor that does not answer within 10 s
-/// counts as unreadable.
+/// Reads all anchors at the same time, and returns the newest checkpoint that was signed by the log's key. Other notes are ignored.
+/// An anchor that does not answer within 10 s counts as unreadable.
 pub async fn newest(anchors: &[Arc<dyn Anchor>], origin: &str, log_key: &VerifierKey) -> Contents {
     let open = |note: &Vec<u8>| SignedCheckpoint::open(&Note::parse(note).ok()?, origin, slice::from_ref(log_key)).ok();
+    let reads = join_all(anchors.iter().map(|anchor| timeout(TIMEOUT, anchor.notes(false)))).await;
     let mut contents = Contents::default();
-    for anchor in anchors {
-        match timeout(TIMEOUT, anchor.notes(false)).await {
+    for (anchor, read) in anchors.iter().zip(reads) {
+        match read {
             Ok(Ok(notes)) => {
                 contents.readable += 1;
                 for signed in notes.iter().filter_map(open) {
