@@ -1,18 +1,18 @@
 //! The loop that has stored checkpoints cosigned by the witnesses, kept by the anchors, and shown to readers.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sealbus_core::error_chain;
 use sealbus_core::log::note::Note;
 use sealbus_ledger::log::Signing;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::anchors::Keepers;
 use crate::roots::UnanchoredRoots;
-use crate::sealing::{Anchored, StoredCheckpoint};
+use crate::shared::{Anchored, Shared, StoredCheckpoint};
 use crate::witnesses::Reporter;
 use crate::{Config, RETRY_DELAY, Resources};
 
@@ -26,8 +26,8 @@ enum Outcome {
     Shown,
 }
 
-/// Anchors the newest `signed` checkpoint, at most once per [`Config::checkpoint_interval`], until `shutdown` is
-/// cancelled. Records the largest anchored one in `anchored`, unless nothing may be signed, and deletes the stored `roots`
+/// Anchors the newest signed checkpoint, at most once per [`Config::checkpoint_interval`], until `shutdown` is
+/// cancelled. Records the largest anchored one in `shared`, unless nothing may be signed, and deletes the stored `roots`
 /// before it.
 ///
 /// Without a new checkpoint for [`Config::heartbeat_interval`], the newest tree is signed and anchored again. After a
@@ -36,13 +36,12 @@ enum Outcome {
 pub(crate) async fn anchor_checkpoints(
     config: &Config,
     resources: &Resources,
-    signed: &watch::Sender<Option<StoredCheckpoint>>,
+    shared: &Shared,
     mut roots: UnanchoredRoots,
-    anchored: &watch::Sender<Option<Anchored>>,
     shutdown: &CancellationToken,
 ) {
-    let mut signed_changes = signed.subscribe();
-    let mut anchored_changes = anchored.subscribe();
+    let mut signed_changes = shared.signed.subscribe();
+    let mut anchored_changes = shared.anchored.subscribe();
     // `None` at the start, so that the first checkpoint is a heartbeat: it covers what an earlier sealer stored but did
     // not anchor.
     let mut last_anchored = None::<Instant>;
@@ -65,7 +64,7 @@ pub(crate) async fn anchor_checkpoints(
             sleep_until((last + config.checkpoint_interval).min(Instant::now() + config.checkpoint_interval)).await;
         }
         if !has_new {
-            sign_heartbeat(resources, anchored, signed).await;
+            sign_heartbeat(resources, shared).await;
         }
         let next = signed_changes.has_changed().unwrap_or(false).then(|| signed_changes.borrow_and_update().clone());
         let Some(next) = next.flatten() else {
@@ -94,7 +93,7 @@ pub(crate) async fn anchor_checkpoints(
                 resources.metrics.checkpoints.inc();
                 let anchored_now = Some((next.checkpoint.size(), std::time::Instant::now()));
                 *resources.metrics.progress.anchored.lock().unwrap_or_else(PoisonError::into_inner) = anchored_now;
-                anchored.send_if_modified(|newest| {
+                shared.anchored.send_if_modified(|newest| {
                     let smaller = newest.as_mut().filter(|newest| newest.checkpoint.size() < next.checkpoint.size());
                     smaller.map(|newest| newest.checkpoint.clone_from(&next.checkpoint)).is_some()
                 });
@@ -107,23 +106,20 @@ pub(crate) async fn anchor_checkpoints(
     }
 }
 
-/// Signs the newest stored tree with the current time and sends it to `signed`. Sends nothing if nothing may be signed now, or if
-/// it fails, which it logs.
-async fn sign_heartbeat(
-    resources: &Resources,
-    anchored: &watch::Sender<Option<Anchored>>,
-    signed: &watch::Sender<Option<StoredCheckpoint>>,
-) {
-    let Some(Anchored { checkpoint, basis }) = anchored.borrow().clone() else { return };
+/// Signs the newest stored tree with the current time and sends it to [`Shared::signed`]. Sends nothing if nothing may be signed now,
+/// or if it fails, which it logs.
+async fn sign_heartbeat(resources: &Resources, shared: &Shared) {
+    let Some(Anchored { checkpoint, basis }) = shared.anchored.borrow().clone() else { return };
     let time = resources.clock.unix_seconds();
     let signing = Signing { signer: &resources.signer, anchored: &checkpoint, time };
     match resources.ledger.log().sign_newest(signing, &basis).await {
         // Otherwise this process has sealed more in the meantime, or it is about to read the anchors, perhaps after a failover
         // that lost the tree. It could then miss this checkpoint, which therefore is not used.
-        Ok(Some(note)) if anchored.borrow().as_ref().is_some_and(|now| now.basis == basis) => {
-            signed.send_replace(Some(StoredCheckpoint::new(note)));
+        Ok(Some(note)) if shared.anchored.borrow().as_ref().is_some_and(|now| now.basis == basis) => {
+            shared.signed.send_replace(Some(StoredCheckpoint::new(note)));
         }
-        Ok(_) => {}
+        Ok(Some(_)) => {}
+        Ok(None) => shared.basis_doubted.store(true, Ordering::Relaxed),
         Err(error) => {
             resources.metrics.failures.inc();
             tracing::error!(error = %error_chain(&error), "cannot sign the newest tree; retrying");

@@ -15,6 +15,7 @@
 //! | `sealing` | the loop of sealing transactions |
 //! | `roots` | the deletion of stored roots between anchored checkpoints |
 //! | `anchoring` | the loop that has stored checkpoints cosigned, anchored and shown to readers |
+//! | `shared` | what these two loops share |
 //! | `measure` | the measurement of the log and its queue for the metrics |
 //! | [`Witnesses`] | the witnesses of the policy, which cosign checkpoints |
 //! | [`anchors`] | the places that keep checkpoints: a stream and a file |
@@ -27,6 +28,7 @@ mod measure;
 mod metrics;
 mod roots;
 mod sealing;
+mod shared;
 mod witnesses;
 
 use std::sync::Arc;
@@ -37,13 +39,13 @@ use sealbus_broker::Broker;
 use sealbus_core::clock::Clock;
 use sealbus_core::log::signer::LogSigner;
 use sealbus_ledger::Ledger;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::anchors::Anchor;
 pub use crate::continuity::Refusal;
 pub use crate::metrics::Metrics;
 use crate::sealing::Sealing;
+use crate::shared::Shared;
 pub use crate::witnesses::{Witnesses, WitnessesError};
 
 /// The pause after the ledger or all anchors failed.
@@ -95,18 +97,17 @@ pub struct Resources {
 /// If the ledger or all anchors are unreachable, or signing could fork the log, it retries without limit and reports why
 /// nothing is signed.
 pub async fn run(config: Config, resources: Resources, shutdown: CancellationToken) {
-    let anchored = watch::Sender::new(None);
-    let signed = watch::Sender::new(None);
+    let shared = Shared::default();
     let (stored_roots, roots) = roots::record();
     // Anchoring ends after sealing, so that the last signed checkpoint is anchored too.
     let sealing_ended = CancellationToken::new();
     let sealing = async {
-        Sealing::new(&config, &resources, &anchored, &signed, &stored_roots).run(&shutdown).await;
+        Sealing::new(&config, &resources, &shared, &stored_roots).run(&shutdown).await;
         sealing_ended.cancel();
     };
     let anchoring = async {
         tokio::select! {
-            () = anchoring::anchor_checkpoints(&config, &resources, &signed, roots, &anchored, &sealing_ended) => {}
+            () = anchoring::anchor_checkpoints(&config, &resources, &shared, roots, &sealing_ended) => {}
             () = sealing_ended.cancelled().then(|()| tokio::time::sleep(LAST_CHECKPOINT_TIMEOUT)) => tracing::warn!(
                 "the last checkpoint is not anchored at the end of the sealer; the next sealer anchors the tree"
             ),

@@ -4,17 +4,15 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sealbus_core::error_chain;
-use sealbus_core::log::checkpoint::Checkpoint;
-use sealbus_core::log::note::Note;
 use sealbus_ledger::LedgerError;
-use sealbus_ledger::log::{Sealed, SealingBasis, SealingState, Signing};
+use sealbus_ledger::log::{Sealed, SealingState, Signing};
 use sealbus_ledger::low_water::next_unbounded;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::continuity::{Refusal, establish};
 use crate::idle::Idle;
 use crate::roots::StoredRoots;
+use crate::shared::{Anchored, Shared, StoredCheckpoint};
 use crate::{Config, RETRY_DELAY, Resources};
 
 /// The pause after another sealer has sealed, before this one reads the anchors to take over.
@@ -22,38 +20,11 @@ const STANDBY_DELAY: Duration = Duration::from_millis(500);
 /// The share of time for which refusing sealers read the anchors is 1 in this number.
 const ANCHORS_SHARE: u32 = 10;
 
-/// A signed checkpoint of a tree that is stored in the ledger.
-#[derive(Clone, Debug)]
-pub(crate) struct StoredCheckpoint {
-    pub checkpoint: Checkpoint,
-    /// The note of the checkpoint, with the log's signature.
-    pub note: Note,
-}
-
-impl StoredCheckpoint {
-    /// Parses the text of a note that the ledger has signed.
-    pub(crate) fn new(note: Note) -> Self {
-        Self { checkpoint: note.text().parse().expect("the ledger signs checkpoints only"), note }
-    }
-}
-
-/// What signatures rely on.
-#[derive(Clone, Debug)]
-pub(crate) struct Anchored {
-    /// The newest checkpoint that is known to be anchored.
-    pub checkpoint: Checkpoint,
-    /// The server and the tree for which that is known.
-    pub basis: SealingBasis,
-}
-
 /// The loop of a sealer.
 pub(crate) struct Sealing<'a> {
     config: &'a Config,
     resources: &'a Resources,
-    /// `None` while nothing may be signed.
-    anchored: &'a watch::Sender<Option<Anchored>>,
-    /// The newest checkpoint that this process has signed, in either loop.
-    signed: &'a watch::Sender<Option<StoredCheckpoint>>,
+    shared: &'a Shared,
     roots: &'a StoredRoots,
     /// `None` until the anchors have been read for the database as it is.
     state: Option<SealingState>,
@@ -65,29 +36,16 @@ pub(crate) struct Sealing<'a> {
 }
 
 impl<'a> Sealing<'a> {
-    /// Returns a loop that sends what it knows to be anchored to `anchored`, each signed checkpoint to `signed`, and its size to
-    /// `roots`.
+    /// Returns a loop that records the size of each signed checkpoint in `roots`.
     pub(crate) fn new(
         config: &'a Config,
         resources: &'a Resources,
-        anchored: &'a watch::Sender<Option<Anchored>>,
-        signed: &'a watch::Sender<Option<StoredCheckpoint>>,
+        shared: &'a Shared,
         roots: &'a StoredRoots,
     ) -> Self {
         let idle = Idle::new(config.queue_poll_interval, resources.broker.clone());
         let read_all_at = Instant::now();
-        Self {
-            config,
-            resources,
-            anchored,
-            signed,
-            roots,
-            state: None,
-            refusal: None,
-            reported: None,
-            read_all_at,
-            idle,
-        }
+        Self { config, resources, shared, roots, state: None, refusal: None, reported: None, read_all_at, idle }
     }
 
     /// Runs sealing transactions until `shutdown` is cancelled.
@@ -131,9 +89,10 @@ impl<'a> Sealing<'a> {
         let Some(state) = &mut self.state else { return Ok(Next::Now) };
         let started = Instant::now();
         let reads_all = started >= self.read_all_at;
+        let basis_doubted = self.shared.basis_doubted.swap(false, Ordering::Relaxed);
         if reads_all {
             state.read_all();
-        } else if !is_new && !self.resources.ledger.log().has_queued(state).await? {
+        } else if !is_new && !basis_doubted && !self.resources.ledger.log().has_queued(state).await? {
             return Ok(Next::WhenQueued);
         }
         let sealed = self.seal_batch().await;
@@ -164,15 +123,15 @@ impl<'a> Sealing<'a> {
     async fn seal_batch(&mut self) -> Result<Sealed, LedgerError> {
         let Resources { ledger, signer, clock, .. } = self.resources;
         let Some(state) = &mut self.state else { return Ok(Sealed::default()) };
-        let newest = self.anchored.borrow().as_ref().map(|anchored| anchored.checkpoint.clone());
+        let newest = self.shared.anchored.borrow().as_ref().map(|anchored| anchored.checkpoint.clone());
         let signing = newest.as_ref().map(|anchored| Signing { signer, anchored, time: clock.unix_seconds() });
         let sealed = ledger.log().seal_batch(self.config.max_batch_events, state, signing).await?;
         if sealed.basis_changed {
             self.state = None;
-            self.anchored.send_replace(None);
+            self.shared.anchored.send_replace(None);
         } else if sealed.leaves > 0 {
             let basis = state.basis().cloned();
-            self.anchored.send_modify(|anchored| {
+            self.shared.anchored.send_modify(|anchored| {
                 if let (Some(anchored), Some(basis)) = (anchored, basis) {
                     anchored.basis = basis;
                 }
@@ -181,24 +140,24 @@ impl<'a> Sealing<'a> {
         if let Some(note) = &sealed.note {
             let checkpoint = StoredCheckpoint::new(note.clone());
             self.roots.push(checkpoint.checkpoint.size());
-            self.signed.send_replace(Some(checkpoint));
+            self.shared.signed.send_replace(Some(checkpoint));
         }
         Ok(sealed)
     }
 
     /// Reads the anchors, and decides whether this sealer may sign.
     async fn read_anchors(&mut self) -> Result<(), LedgerError> {
-        self.anchored.send_replace(None);
+        self.shared.anchored.send_replace(None);
         let started = Instant::now();
         // Nothing is signed until `anchored` is set again.
-        let signed = self.signed.borrow().as_ref().map(|signed| signed.checkpoint.clone());
+        let signed = self.shared.signed.borrow().as_ref().map(|signed| signed.checkpoint.clone());
         let (basis, result) = establish(self.resources, signed).await?;
         if self.state.as_ref().and_then(SealingState::basis) != Some(&basis) {
             self.state = Some(SealingState::new(basis.clone()));
         }
         match result {
             Ok(checkpoint) => {
-                self.anchored.send_replace(Some(Anchored { checkpoint, basis }));
+                self.shared.anchored.send_replace(Some(Anchored { checkpoint, basis }));
                 self.resources.metrics.set_refusal(None);
                 if self.refusal.take().is_some() {
                     self.reported = None;

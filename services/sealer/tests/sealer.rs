@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const ORIGIN: &str = "test.example/sealer";
+const LOG_TABLES: [&str; 3] = ["tiles", "log_leaves", "log_roots"];
 
 /// A bus, and two anchors: the stream of its broker, and a file.
 struct Scene {
@@ -159,6 +160,19 @@ impl Scene {
     /// Changes the database without firing its triggers.
     async fn tamper(&self, sql: &str) {
         self.bus.postgres.admin(&format!("SET session_replication_role = replica; {sql}")).await;
+    }
+
+    /// Saves the log as it is, for [`Scene::put_log_back`].
+    async fn save_log(&self) {
+        let save = LOG_TABLES.map(|table| format!("CREATE TABLE public.{table} AS SELECT * FROM sealbus.{table}"));
+        self.bus.postgres.admin(&save.join("; ")).await;
+    }
+
+    async fn put_log_back(&self) {
+        let put_back = LOG_TABLES.map(|table| {
+            format!("DELETE FROM sealbus.{table}; INSERT INTO sealbus.{table} SELECT * FROM public.{table}")
+        });
+        self.tamper(&put_back.join("; ")).await;
     }
 
     /// Returns all checkpoints of an anchor. Each must be signed by the log.
@@ -437,18 +451,13 @@ async fn a_signed_checkpoint_that_is_being_anchored_counts_when_its_leaves_are_l
     let anchor = scene.watched(1);
     let sealer = scene.start_sealer_with(vec![anchor.clone()], |_| ());
     scene.shown_size_becomes(1).await;
-    scene.bus.postgres.admin("CREATE TABLE public.saved AS SELECT * FROM sealbus.tiles").await;
+    scene.save_log().await;
     scene.append("order-1", 2).await;
     anchor.given.subscribe().wait_for(|size| *size == 3).await.unwrap();
 
     // The anchor is not readable either. The database is as it was before these leaves, and an event waits.
     anchor.unreadable.store(true, Ordering::Relaxed);
-    scene
-        .tamper(
-            "TRUNCATE sealbus.tiles; INSERT INTO sealbus.tiles SELECT * FROM public.saved; \
-             DELETE FROM sealbus.log_roots WHERE size > 1; DELETE FROM sealbus.log_leaves WHERE leaf_index >= 1",
-        )
-        .await;
+    scene.put_log_back().await;
     scene.append("order-2", 1).await;
     sealer.refuses("rolled_back").await;
     sealer.stop().await;
@@ -462,9 +471,7 @@ async fn a_signed_heartbeat_counts_when_the_anchors_hold_another_tree_of_its_siz
     scene.append("order-1", 2).await;
     scene.bus.seal().await;
     let other = scene.ledger().log().newest_tree().await.unwrap();
-    let tables = ["tiles", "log_leaves", "log_roots"];
-    let save = tables.map(|table| format!("CREATE TABLE public.{table} AS SELECT * FROM sealbus.{table}"));
-    scene.bus.postgres.admin(&save.join("; ")).await;
+    scene.save_log().await;
     scene
         .tamper(
             "TRUNCATE sealbus.tiles; DELETE FROM sealbus.log_roots WHERE size > 0; \
@@ -481,13 +488,28 @@ async fn a_signed_heartbeat_counts_when_the_anchors_hold_another_tree_of_its_siz
     // Another sealer anchors the second history, and this one gets its database.
     let other = Checkpoint::new(ORIGIN, other.size, other.root).unwrap();
     anchor.file.keep(&scene.signer.sign(&other, 2_000).unwrap()).await.unwrap();
-    let put_back = tables
-        .map(|table| format!("DELETE FROM sealbus.{table}; INSERT INTO sealbus.{table} SELECT * FROM public.{table}"));
-    scene.tamper(&put_back.join("; ")).await;
+    scene.put_log_back().await;
     scene.append("order-2", 1).await;
     sealer.refuses("root_mismatch").await;
     sealer.stop().await;
     assert_eq!(scene.ledger().log().size().await.unwrap(), 3, "an event got a leaf in another history");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_lets_an_idle_sealer_notice_that_the_database_was_rolled_back() {
+    let scene = Scene::initialised().await;
+    let sealer = scene.start_sealer_with(scene.anchors(), |config| {
+        config.stopped_plan_retry_interval = Duration::from_hours(1);
+    });
+    scene.shown_size_becomes(1).await;
+    scene.save_log().await;
+    scene.append("order-1", 2).await;
+    scene.shown_size_becomes(3).await;
+
+    // Nothing is queued from here on.
+    scene.put_log_back().await;
+    sealer.refuses("rolled_back").await;
+    sealer.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

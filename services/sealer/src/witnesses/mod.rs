@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 pub(crate) use self::report::Reporter;
 use self::witness::{NoCosignature, Witness};
-use crate::sealing::StoredCheckpoint;
+use crate::shared::StoredCheckpoint;
 
 /// How long a checkpoint that has its quorum waits for the other witnesses.
 const QUORUM_GRACE: Duration = Duration::from_millis(500);
