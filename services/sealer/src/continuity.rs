@@ -7,8 +7,7 @@ use sealbus_core::log::checkpoint::Checkpoint;
 use sealbus_ledger::log::SealingBasis;
 use sealbus_ledger::{Ledger, LedgerError};
 
-use crate::Resources;
-use crate::anchors;
+use crate::{Resources, anchors};
 
 /// The reason why a sealer refuses to sign.
 #[derive(Debug, thiserror::Error)]
