@@ -52,8 +52,8 @@ pub struct Settings {
 impl From<&ProcessSettings> for Settings {
     /// Returns the settings of the runtime in a process with these settings.
     ///
-    /// The runtime gets half of the process's shutdown grace period, so that connections can be closed in the other
-    /// half. `floor_alarm_age`, `measure_interval`, `retry_budget`, `unreachable_pause` and `missing_event_pause` have no
+    /// The runtime gets a third of the process's shutdown grace period, so that a process with a call that hangs ends well within
+    /// the grace period: in less than 10 s by default. `floor_alarm_age`, `measure_interval`, `retry_budget`, `unreachable_pause` and `missing_event_pause` have no
     /// setting.
     fn from(settings: &ProcessSettings) -> Self {
         let queued_messages_per_plan = usize::try_from(settings.get(table::PLAN_QUEUE));
@@ -74,7 +74,7 @@ impl From<&ProcessSettings> for Settings {
                 idle_positions: settings.get(table::PRUNE_IDLE),
                 attempts: settings.get(table::ATTEMPT_RETENTION),
             },
-            shutdown_grace: settings.get(table::SHUTDOWN_GRACE) / 2,
+            shutdown_grace: settings.get(table::SHUTDOWN_GRACE) / 3,
             floor_alarm_age: Duration::from_mins(1),
             measure_interval: Duration::from_secs(15),
             retry_budget: Duration::from_secs(1),

@@ -195,6 +195,9 @@ async fn a_new_subscription_over_a_long_log_holds_up_no_other_one() {
     let queued = "(SELECT count(*) FROM sealbus.seal_queue) + (SELECT count(*) FROM sealbus.outbox)";
     let queued = format!("SELECT -({queued})");
     bus.grows_to(&queued, 0).await;
+    let above_floors = "SELECT -count(*) FROM sealbus.floors f WHERE EXISTS
+        (SELECT FROM sealbus.log_leaves l WHERE l.partition = f.partition AND l.leaf_index >= f.floor)";
+    bus.grows_to(above_floors, 0).await;
     let quiet = delays(&bus, &roles, "quiet").await;
 
     // Events that the stream loses before they are delivered are healed while the new subscription begins.
@@ -210,6 +213,8 @@ async fn a_new_subscription_over_a_long_log_holds_up_no_other_one() {
         role.start(&bus).await;
     }
     let began = Instant::now();
+    client.publish("first", &NewEvent::new("test.happened", json!({}))).await.unwrap();
+    bus.grows_to("SELECT count(*) FROM sealbus_sinks.audit_log WHERE plan = 'first'", 1).await;
     println!("{quiet}; {}", delays(&bus, &roles, "beside").await);
     bus.grows_to("SELECT count(*) FROM sealbus_sinks.healed", 500).await;
     let healed = began.elapsed();

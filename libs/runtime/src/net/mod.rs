@@ -60,13 +60,13 @@ pub struct ConnectionLimits {
 }
 
 impl ConnectionLimits {
-    /// Returns the limits of the settings. Draining takes half of the shutdown grace, so that the rest of the process has time to
-    /// end too.
+    /// Returns the limits of the settings. Draining takes a third of the shutdown grace, so that a process with a client that
+    /// does not read ends well within it: in less than 10 s by default.
     pub fn from_settings(settings: &Settings) -> Self {
         Self {
             headers: settings.get(table::HEADER_TIMEOUT),
             write: settings.get(table::WRITE_TIMEOUT),
-            drain: settings.get(table::SHUTDOWN_GRACE) / 2,
+            drain: settings.get(table::SHUTDOWN_GRACE) / 3,
             connections: settings.get(table::MAX_CONNECTIONS) as usize,
         }
     }
