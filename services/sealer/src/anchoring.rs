@@ -66,7 +66,9 @@ pub(crate) async fn anchor_checkpoints(
         if !has_new {
             sign_heartbeat(resources, shared).await;
         }
-        let next = signed_changes.has_changed().unwrap_or(false).then(|| signed_changes.borrow_and_update().clone());
+        // What was noticed above counts as seen.
+        let is_new = has_new || signed_changes.has_changed().unwrap_or(false);
+        let next = is_new.then(|| signed_changes.borrow_and_update().clone());
         let Some(next) = next.flatten() else {
             tokio::select! {
                 () = shutdown.cancelled() => {}

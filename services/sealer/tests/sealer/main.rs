@@ -17,6 +17,19 @@ use sealbus_testkit::eventually;
 use crate::scene::{ORIGIN, Scene};
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_checkpoint_does_not_wait_for_a_heartbeat() {
+    let scene = Scene::initialised().await;
+    let anchors = scene.anchors();
+    let sealer = scene.start_sealer_with(anchors, |config| config.heartbeat_interval = Duration::from_hours(1));
+    scene.shown_size_becomes(1).await;
+    for size in 2..5 {
+        scene.append("order-1", 1).await;
+        scene.shown_size_becomes(size).await;
+    }
+    sealer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sealed_events_are_signed_anchored_and_shown() {
     let scene = Scene::initialised().await;
 
