@@ -61,7 +61,9 @@ async fn an_attacker_neither_gets_others_refused_nor_fills_the_memory() {
     println!("quiet: {quiet}; attacked: {attacked}; the peak of memory rose from {before} to {peak} KiB");
 
     assert_eq!(quiet.statuses, BTreeMap::from([(201, quiet.calls())]));
-    assert_eq!(attacked.statuses, BTreeMap::from([(201, attacked.calls())]), "a well-behaved tenant was refused");
+    // 200 for a repeated call whose first response was lost.
+    let is_stored = |status: &u16| [200, 201].contains(status);
+    assert!(attacked.statuses.keys().all(is_stored), "a well-behaved tenant was refused: {:?}", attacked.statuses);
     assert!(peak < MAX_MEMORY_KIB, "the publisher took {peak} KiB");
     // The publisher recovers: the attacker's connections and memory are free again.
     eventually("the attacker can publish again", async || attacks::publishes(&target).await).await;

@@ -7,12 +7,15 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use uuid::Uuid;
 
 /// The token of the well-behaved tenant.
 pub(crate) const NEIGHBOUR: &str = "the neighbour";
 /// The pause between two events: 50 events a second.
 const PAUSE: Duration = Duration::from_millis(20);
 const PLANS: u64 = 20;
+/// How often a call is sent at most.
+const TRIES: usize = 3;
 
 /// A client that publishes at a steady rate, whether or not the calls before were answered.
 pub(crate) struct Neighbour {
@@ -22,10 +25,14 @@ pub(crate) struct Neighbour {
 
 /// The outcome of a run.
 pub(crate) struct Outcome {
-    /// Calls by status; 0 for a call that got no response.
+    /// Calls by status; 0 for a call that got no response, although it was repeated.
     pub statuses: BTreeMap<u16, u64>,
     /// The response times, sorted.
     times: Vec<Duration>,
+    /// The number of calls that were repeated, because the connection was closed.
+    repeated: u64,
+    /// Why the first of them was repeated, and how long after the begin it was sent.
+    failure: Option<(Duration, String)>,
 }
 
 impl Neighbour {
@@ -35,7 +42,7 @@ impl Neighbour {
 
     /// Publishes as many events as fit into this time, and waits for all responses. Calls `halfway` after half of them.
     pub(crate) async fn publish(&self, time: Duration, halfway: impl Fn()) -> Outcome {
-        let mut calls = JoinSet::new();
+        let (began, mut calls) = (Instant::now(), JoinSet::new());
         let mut tick = interval(PAUSE);
         tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let events = u64::try_from(time.as_millis() / PAUSE.as_millis()).unwrap();
@@ -45,16 +52,31 @@ impl Neighbour {
                 halfway();
             }
             let url = format!("{}/v1/plans/order-{}/events", self.url, n % PLANS);
-            let event = json!({ "type": "test.happened", "data": { "n": n, "text": "x".repeat(1_000) } });
+            let event =
+                json!({ "id": Uuid::now_v7(), "type": "test.happened", "data": { "n": n, "text": "x".repeat(1_000) } });
             let call = self.http.post(url).bearer_auth(NEIGHBOUR).json(&event);
             calls.spawn(async move {
                 let sent = Instant::now();
-                let status = call.send().await.map_or(0, |response| response.status().as_u16());
-                (status, sent.elapsed())
+                let mut first_failure = None;
+                // A server may close an idle connection at the moment at which a request is sent on it (RFC 9112, section 9.5),
+                // so that clients repeat it. The id makes that safe.
+                for _ in 0..TRIES {
+                    match call.try_clone().expect("the body is no stream").send().await {
+                        Ok(response) => return (response.status().as_u16(), first_failure, sent.elapsed()),
+                        Err(error) => {
+                            first_failure.get_or_insert((sent - began, sealbus_core::error_chain(&error)));
+                        }
+                    }
+                }
+                (0, first_failure, sent.elapsed())
             });
         }
-        let mut outcome = Outcome { statuses: BTreeMap::new(), times: Vec::new() };
-        for (status, time) in calls.join_all().await {
+        let mut outcome = Outcome { statuses: BTreeMap::new(), times: Vec::new(), repeated: 0, failure: None };
+        for (status, failure, time) in calls.join_all().await {
+            if let Some(failure) = failure {
+                outcome.repeated += 1;
+                outcome.failure.get_or_insert(failure);
+            }
             *outcome.statuses.entry(status).or_default() += 1;
             outcome.times.push(time);
         }
@@ -75,6 +97,10 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} calls, p50 {:?}, p99 {:?}", self.calls(), self.percentile(50), self.percentile(99))
+        write!(f, "{} calls, p50 {:?}, p99 {:?}", self.calls(), self.percentile(50), self.percentile(99))?;
+        match &self.failure {
+            Some((after, error)) => write!(f, ", {} repeated, the first after {after:?}: {error}", self.repeated),
+            None => Ok(()),
+        }
     }
 }
