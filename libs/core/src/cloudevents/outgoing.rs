@@ -34,21 +34,22 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// Returns a text of the metadata's member `sealbus`.
-    fn own(&self, name: &str) -> Option<Cow<'_, str>> {
+    /// Returns the member `name` of the object `sealbus` in the metadata, if it is a string.
+    fn sealbus_metadata(&self, name: &str) -> Option<Cow<'_, str>> {
         Node::new(&self.metadata).member("sealbus")?.member(name)?.string()
     }
 
     /// Returns the media type of the data, if it is not JSON.
     fn media_type(&self) -> Option<Cow<'_, str>> {
-        self.own("content_type").filter(|_| !self.is_envelope)
+        self.sealbus_metadata("content_type").filter(|_| !self.is_envelope)
     }
 
     /// Returns the bytes of data that is not JSON.
     ///
     /// A payload that was tampered with may not be base64. It then has no bytes, and verification reports the event.
     fn bytes(&self) -> Option<Vec<u8>> {
-        let is_base64 = !self.is_envelope && self.own("encoding").is_some_and(|encoding| encoding == "base64");
+        let is_base64 =
+            !self.is_envelope && self.sealbus_metadata("encoding").is_some_and(|encoding| encoding == "base64");
         let data = self.data.as_ref().filter(|_| is_base64)?;
         let text = Node::new(data).string().unwrap_or_default();
         Some(STANDARD.decode(&*text).unwrap_or_default())
@@ -66,7 +67,13 @@ impl<'a> Stored<'a> {
         let media_type = self.media_type().or(default_type.map(Cow::Borrowed)).filter(|_| self.data.is_some());
         let attributes = [
             ("specversion", text("1.0")),
-            ("id", Some(self.own("id").map_or_else(|| Text::from(&json!(header.event_id)), |id| Text::string(&id)))),
+            (
+                "id",
+                Some(
+                    self.sealbus_metadata("id")
+                        .map_or_else(|| Text::from(&json!(header.event_id)), |id| Text::string(&id)),
+                ),
+            ),
             ("source", text(&header.source).or_else(|| text(&header.origin))),
             ("type", text(&header.event_type)),
             ("subject", text(&header.plan)),
@@ -78,8 +85,8 @@ impl<'a> Stored<'a> {
             ("causationid", text(&header.causation_id)),
             ("dataversion", Some(Text::from(&json!(header.data_version)))),
             ("priority", text(record.priority().as_str())),
-            ("deliverby", self.own("deliver_by").as_deref().map(Text::string)),
-            ("traceparent", self.own("traceparent").as_deref().map(Text::string)),
+            ("deliverby", self.sealbus_metadata("deliver_by").as_deref().map(Text::string)),
+            ("traceparent", self.sealbus_metadata("traceparent").as_deref().map(Text::string)),
             ("sequence", text(&header.seq.to_string())),
             ("unopened", self.view.unopened.and_then(|verdict| text(verdict.as_str()))),
             // These names have a meaning of their own, or are added to an answer, so they are never a producer's extensions.

@@ -56,23 +56,24 @@ impl Record {
 
     /// Returns the priority: `metadata.sealbus.priority`, or normal if it is missing or unknown.
     pub fn priority(&self) -> Priority {
-        self.own("priority").as_str().and_then(Priority::from_name).unwrap_or_default()
+        self.sealbus_metadata("priority").as_str().and_then(Priority::from_name).unwrap_or_default()
     }
 
     /// Returns whether the metadata say that the event carries scheme v1: whether `metadata.sealbus.v1` is true.
     pub fn claims_v1(&self) -> bool {
-        self.own("v1") == true
+        self.sealbus_metadata("v1") == true
     }
 
-    /// Returns a member of `metadata.sealbus`, which Sealbus itself writes. Returns null if there is none.
-    pub fn own(&self, name: &str) -> Value {
+    /// Returns the member `name` of the object `sealbus` in the metadata. Only Sealbus writes this object: it is refused in requests
+    /// (`docs/spec/integrity.md#canonical-metadata-sealbus`). The result is JSON null if the metadata have no such member.
+    pub fn sealbus_metadata(&self, name: &str) -> Value {
         // A stored text may spell a name with escapes.
         if !self.metadata.contains(name) && !self.metadata.contains('\\') {
             return Value::Null;
         }
         let mut metadata = json::parse(self.metadata.as_bytes()).unwrap_or_default();
-        let own = metadata.get_mut("sealbus").and_then(|own| own.get_mut(name));
-        own.map(Value::take).unwrap_or_default()
+        let member = metadata.get_mut("sealbus").and_then(|members| members.get_mut(name));
+        member.map(Value::take).unwrap_or_default()
     }
 
     /// Returns the number of bytes of the payload and the metadata.

@@ -53,7 +53,7 @@ pub(super) async fn check_keys(
         return Err(key_reused().into());
     }
     let event = history.event(tenant, of_key[0]).await?;
-    if event.is_none_or(|event| event.own("idempotency_events").is_null()) {
+    if event.is_none_or(|event| event.sealbus_metadata("idempotency_events").is_null()) {
         for publication in publications {
             publication.key = publication.key.take().map(EventKey::without_events);
         }
