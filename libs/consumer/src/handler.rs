@@ -10,10 +10,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sealbus_core::error_chain;
 use sealbus_core::event::Record;
+use sealbus_ledger::was_left_idle;
 use sqlx::PgConnection;
-
-/// The SQLSTATE of a session that the server ended because its transaction was idle for too long.
-const IDLE_IN_TRANSACTION: &str = "25P03";
 
 /// A handler, by where its effect goes.
 #[derive(Clone)]
@@ -123,12 +121,6 @@ impl From<sqlx::Error> for HandlerError {
         };
         Self { reason: error_chain(&error), cause }
     }
-}
-
-/// Returns whether the server ended the session because its transaction was idle for too long.
-pub(crate) fn was_left_idle(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.as_deref() == Some(IDLE_IN_TRANSACTION)
 }
 
 impl From<std::io::Error> for HandlerError {

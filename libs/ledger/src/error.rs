@@ -91,8 +91,13 @@ impl From<sqlx::Error> for LedgerError {
 
 /// The SQLSTATE of a server that refuses to write, because it is a standby or became one.
 const READ_ONLY: &str = "25006";
-/// The SQLSTATE with which a server ends the session of a transaction that was idle for too long.
+/// The SQLSTATE of a session that the server ended because its transaction was idle for too long.
 const IDLE_IN_TRANSACTION: &str = "25P03";
+
+/// Returns whether the server ended the session because its transaction was idle for too long.
+pub fn was_left_idle(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some(IDLE_IN_TRANSACTION)
+}
 
 /// Returns whether there is no usable connection. That includes a server that is starting or stopping (SQLSTATE class 57P),
 /// one that is out of connections (53300), a standby, and a session that the server has ended.

@@ -43,6 +43,6 @@ mod stored_time;
 pub mod verification;
 
 pub use crate::connections::{ConnectionSettings, Lane, LaneUsage};
-pub use crate::error::{LedgerError, OpenError};
+pub use crate::error::{LedgerError, OpenError, was_left_idle};
 pub use crate::ledger::{Deployment, Ledger};
 pub use crate::schema::{Creation, EXPECTED_MIGRATION, check_migration, create, migrate};

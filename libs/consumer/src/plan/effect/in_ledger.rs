@@ -6,14 +6,14 @@
 use std::time::Duration;
 
 use sealbus_core::error_chain;
-use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::effects::{EffectLimits, LentConnection, check_constraints};
 use sealbus_ledger::delivery::positions;
+use sealbus_ledger::{LedgerError, was_left_idle};
 use sqlx::PgConnection;
 use tracing::warn;
 
 use crate::assignment::Assignment;
-use crate::handler::{Cause, HandlerError, LedgerEffect, was_left_idle};
+use crate::handler::{Cause, HandlerError, LedgerEffect};
 use crate::metrics;
 use crate::plan::effect::calls::{HandlerCall, call_handler, calls, stored_text};
 use crate::plan::effect::{Attempt, FailedCall, follow, move_between};
