@@ -10,7 +10,7 @@ use sealbus_ledger::log::Signing;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::anchors::Keepers;
+use crate::anchors::AnchorSet;
 use crate::roots::UnanchoredRoots;
 use crate::shared::{Anchored, Shared, StoredCheckpoint};
 use crate::witnesses::Reporter;
@@ -48,7 +48,7 @@ pub(crate) async fn anchor_checkpoints(
     // The heartbeat interval after a checkpoint that lacked its quorum.
     let mut quorum_retry_interval = None::<Duration>;
     let mut reporter = Reporter::default();
-    let keepers = Keepers::new(&resources.anchors, resources.metrics.clone());
+    let anchors = AnchorSet::new(&resources.anchors, resources.metrics.clone());
     loop {
         let due = last_anchored.map(|last| last + quorum_retry_interval.unwrap_or(config.heartbeat_interval));
         let has_new = tokio::select! {
@@ -66,7 +66,7 @@ pub(crate) async fn anchor_checkpoints(
         if !has_new {
             sign_heartbeat(resources, shared).await;
         }
-        // What was noticed above counts as seen.
+        // The wait above has marked its change as seen.
         let is_new = has_new || signed_changes.has_changed().unwrap_or(false);
         let next = is_new.then(|| signed_changes.borrow_and_update().clone());
         let Some(next) = next.flatten() else {
@@ -78,7 +78,7 @@ pub(crate) async fn anchor_checkpoints(
             }
             continue;
         };
-        match anchor(resources, &keepers, &mut reporter, &next).await {
+        match anchor(resources, &anchors, &mut reporter, &next).await {
             Outcome::Failed => {
                 if !ending {
                     sleep(RETRY_DELAY).await;
@@ -121,7 +121,7 @@ async fn sign_heartbeat(resources: &Resources, shared: &Shared) {
             shared.signed.send_replace(Some(StoredCheckpoint::new(note)));
         }
         Ok(Some(_)) => {}
-        Ok(None) => shared.basis_doubted.store(true, Ordering::Relaxed),
+        Ok(None) => shared.basis_changed.store(true, Ordering::Relaxed),
         Err(error) => {
             resources.metrics.failures.inc();
             tracing::error!(error = %error_chain(&error), "cannot sign the newest tree; retrying");
@@ -133,7 +133,7 @@ async fn sign_heartbeat(resources: &Resources, shared: &Shared) {
 /// also has its quorum.
 async fn anchor(
     resources: &Resources,
-    keepers: &Keepers,
+    anchors: &AnchorSet,
     reporter: &mut Reporter,
     signed: &StoredCheckpoint,
 ) -> Outcome {
@@ -146,12 +146,12 @@ async fn anchor(
         }
         None => (signed.note.clone(), true),
     };
-    let mut keeping = keepers.keep(size, &note);
-    if !keeping.is_kept().await {
+    let mut given = anchors.keep(size, &note);
+    if !given.is_kept().await {
         return Outcome::Failed;
     }
     let outcome = if has_quorum { show(resources, size, &note).await } else { Outcome::WithoutQuorum };
-    keeping.wait_for_others().await;
+    given.wait_for_others().await;
     outcome
 }
 

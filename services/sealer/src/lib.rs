@@ -51,9 +51,9 @@ pub use crate::witnesses::{Witnesses, WitnessesError};
 /// The pause after the ledger or all anchors failed.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// How long the end of a sealer waits until its last checkpoint is anchored: less than the default `SEALBUS_SHUTDOWN_GRACE` of 25 s,
-/// from which the running sealing transaction takes its time too.
-const LAST_CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the end of a sealer waits until its last checkpoint is anchored: a third of the default `SEALBUS_SHUTDOWN_GRACE` of 25 s,
+/// as for the work in flight of the other roles.
+const LAST_CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The limits and intervals of a sealer.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ pub struct Resources {
 }
 
 /// Seals until `shutdown` is cancelled. It then finishes the running transaction, and anchors its checkpoint if that takes no longer
-/// than 15 s.
+/// than 8 s.
 ///
 /// If the ledger or all anchors are unreachable, or signing could fork the log, it retries without limit and reports why
 /// nothing is signed.

@@ -89,10 +89,10 @@ impl<'a> Sealing<'a> {
         let Some(state) = &mut self.state else { return Ok(Next::Now) };
         let started = Instant::now();
         let reads_all = started >= self.read_all_at;
-        let basis_doubted = self.shared.basis_doubted.swap(false, Ordering::Relaxed);
+        let basis_changed = self.shared.basis_changed.swap(false, Ordering::Relaxed);
         if reads_all {
             state.read_all();
-        } else if !is_new && !basis_doubted && !self.resources.ledger.log().has_queued(state).await? {
+        } else if !is_new && !basis_changed && !self.resources.ledger.log().has_queued(state).await? {
             return Ok(Next::WhenQueued);
         }
         let sealed = self.seal_batch().await;

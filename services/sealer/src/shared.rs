@@ -16,7 +16,7 @@ pub(crate) struct Shared {
     pub signed: watch::Sender<Option<StoredCheckpoint>>,
     /// Whether a heartbeat has found the database on another basis. The next sealing transaction then runs even if nothing is
     /// queued, and compares the basis.
-    pub basis_doubted: AtomicBool,
+    pub basis_changed: AtomicBool,
 }
 
 /// A signed checkpoint of a tree that is stored in the ledger.

@@ -4,7 +4,7 @@
 //! reads them before it signs anything, and `sealbus verify` compares the log with all of their checkpoints.
 
 mod file;
-mod keepers;
+mod set;
 
 use std::io;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use sealbus_core::log::note::{Note, VerifierKey};
 use tokio::time::timeout;
 
 pub use self::file::AnchorFile;
-pub(crate) use self::keepers::Keepers;
+pub(crate) use self::set::AnchorSet;
 
 /// The number of recent notes in which the newest is searched. Several sealers may have anchored theirs in another order.
 const RECENT_NOTES: usize = 32;
@@ -64,7 +64,7 @@ pub enum AnchorError {
     #[error("no answer within {TIMEOUT:?}")]
     TimedOut,
     /// The anchor was not given the note.
-    #[error("still keeps an earlier checkpoint")]
+    #[error("the anchor has not answered about an earlier checkpoint yet")]
     Busy,
 }
 

@@ -1,4 +1,4 @@
-//! Keeping checkpoints at all anchors at the same time.
+//! The anchors of a sealer, which keep a checkpoint at the same time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,32 +15,32 @@ use crate::Metrics;
 const OTHERS_GRACE: Duration = Duration::from_millis(500);
 
 /// The anchors of a sealer. Each keeps one checkpoint at a time, so that one that hangs delays no other.
-pub(crate) struct Keepers {
-    keepers: Vec<Keeper>,
+pub(crate) struct AnchorSet {
+    anchors: Vec<Entry>,
     metrics: Metrics,
 }
 
-struct Keeper {
+struct Entry {
     anchor: Arc<dyn Anchor>,
     /// Locked while the anchor keeps a checkpoint.
     in_flight: Arc<Mutex<()>>,
 }
 
-/// A checkpoint that the anchors were given.
-pub(crate) struct Keeping(mpsc::Receiver<()>);
+/// A checkpoint that was given to the anchors. It receives a message from each anchor that has kept the checkpoint.
+pub(crate) struct GivenCheckpoint(mpsc::Receiver<()>);
 
-impl Keepers {
+impl AnchorSet {
     /// Returns the anchors, of which none keeps a checkpoint yet.
     pub(crate) fn new(anchors: &[Arc<dyn Anchor>], metrics: Metrics) -> Self {
-        let keeper = |anchor: &Arc<dyn Anchor>| Keeper { anchor: Arc::clone(anchor), in_flight: Arc::default() };
-        Self { keepers: anchors.iter().map(keeper).collect(), metrics }
+        let entry = |anchor: &Arc<dyn Anchor>| Entry { anchor: Arc::clone(anchor), in_flight: Arc::default() };
+        Self { anchors: anchors.iter().map(entry).collect(), metrics }
     }
 
-    /// Gives a checkpoint of this size to each anchor that does not still keep an earlier one. Counts and logs each anchor that
-    /// does not keep it, also after [`Keeping`] was dropped.
-    pub(crate) fn keep(&self, size: u64, note: &Note) -> Keeping {
-        let (sender, kept) = mpsc::channel(self.keepers.len().max(1));
-        for Keeper { anchor, in_flight } in &self.keepers {
+    /// Gives a checkpoint of this size to each anchor that is not busy with an earlier one. Counts and logs each anchor that does not
+    /// keep it, also after the result was dropped.
+    pub(crate) fn keep(&self, size: u64, note: &Note) -> GivenCheckpoint {
+        let (sender, kept) = mpsc::channel(self.anchors.len().max(1));
+        for Entry { anchor, in_flight } in &self.anchors {
             let (anchor, note, sender, metrics) =
                 (Arc::clone(anchor), note.clone(), sender.clone(), self.metrics.clone());
             let in_flight = Arc::clone(in_flight).try_lock_owned();
@@ -64,11 +64,11 @@ impl Keepers {
                 }
             });
         }
-        Keeping(kept)
+        GivenCheckpoint(kept)
     }
 }
 
-impl Keeping {
+impl GivenCheckpoint {
     /// Waits until one anchor has kept the checkpoint. Returns `false` if none has.
     pub(crate) async fn is_kept(&mut self) -> bool {
         self.0.recv().await.is_some()

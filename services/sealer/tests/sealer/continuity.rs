@@ -90,9 +90,7 @@ async fn a_signed_checkpoint_that_is_being_anchored_counts_when_its_leaves_are_l
     anchor.unreadable.store(true, Ordering::Relaxed);
     scene.put_log_back().await;
     scene.append("order-2", 1).await;
-    sealer.refuses("rolled_back").await;
-    sealer.stop().await;
-    assert_eq!(scene.ledger().log().size().await.unwrap(), 1, "a leaf took the place of a lost one");
+    scene.refused_without_new_leaves(sealer, "rolled_back", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,13 +101,7 @@ async fn a_signed_heartbeat_counts_when_the_anchors_hold_another_tree_of_its_siz
     scene.bus.seal().await;
     let other = scene.ledger().log().newest_tree().await.unwrap();
     scene.save_log().await;
-    scene
-        .tamper(
-            "TRUNCATE sealbus.tiles; DELETE FROM sealbus.log_roots WHERE size > 0; \
-             UPDATE sealbus.log_leaves SET leaf_hash = sha256('first history') WHERE leaf_index = 2",
-        )
-        .await;
-    scene.bus.seal().await;
+    scene.change_leaves("UPDATE sealbus.log_leaves SET leaf_hash = sha256('first history') WHERE leaf_index = 2").await;
 
     // The sealer signs a heartbeat of the first history, and the anchor hangs while it keeps that.
     let anchor = scene.watched(0);
@@ -121,9 +113,7 @@ async fn a_signed_heartbeat_counts_when_the_anchors_hold_another_tree_of_its_siz
     anchor.file.keep(&scene.signer.sign(&other, 2_000).unwrap()).await.unwrap();
     scene.put_log_back().await;
     scene.append("order-2", 1).await;
-    sealer.refuses("root_mismatch").await;
-    sealer.stop().await;
-    assert_eq!(scene.ledger().log().size().await.unwrap(), 3, "an event got a leaf in another history");
+    scene.refused_without_new_leaves(sealer, "root_mismatch", 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,20 +142,11 @@ async fn a_database_that_was_rolled_back_is_not_signed() {
     sealer.stop().await;
 
     // Leave the database as after a restore of an older backup: it has fewer leaves, and the correct tree of them.
-    scene
-        .tamper(
-            "TRUNCATE sealbus.tiles, sealbus.checkpoints; DELETE FROM sealbus.log_roots WHERE size > 0; \
-             DELETE FROM sealbus.log_leaves WHERE leaf_index >= 10",
-        )
-        .await;
-    scene.bus.seal().await;
+    scene.change_leaves("TRUNCATE sealbus.checkpoints; DELETE FROM sealbus.log_leaves WHERE leaf_index >= 10").await;
 
-    // An event waits in the seal queue when the sealer looks at it first. The sealer ends after that step.
+    // An event is in the seal queue before the sealer starts.
     scene.append("order-2", 1).await;
-    let sealer = scene.start_sealer();
-    sealer.refuses("rolled_back").await;
-    sealer.stop().await;
-    assert_eq!(scene.ledger().log().size().await.unwrap(), 10, "a leaf took the place of a lost one");
+    scene.refused_without_new_leaves(scene.start_sealer(), "rolled_back", 10).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,15 +158,6 @@ async fn another_history_of_the_same_length_is_not_signed() {
     sealer.stop().await;
 
     // Replace a leaf, and let the tree be built again.
-    scene
-        .tamper(
-            "TRUNCATE sealbus.tiles; DELETE FROM sealbus.log_roots WHERE size > 0; \
-             UPDATE sealbus.log_leaves SET leaf_hash = sha256('forged') WHERE leaf_index = 7",
-        )
-        .await;
-    scene.bus.seal().await;
-
-    let sealer = scene.start_sealer();
-    sealer.refuses("root_mismatch").await;
-    sealer.stop().await;
+    scene.change_leaves("UPDATE sealbus.log_leaves SET leaf_hash = sha256('forged') WHERE leaf_index = 7").await;
+    scene.refused_without_new_leaves(scene.start_sealer(), "root_mismatch", 21).await;
 }

@@ -171,6 +171,19 @@ impl Scene {
         self.bus.postgres.admin(&format!("SET session_replication_role = replica; {sql}")).await;
     }
 
+    /// Changes leaves by these statements, and lets the tree and its roots be built again.
+    pub(crate) async fn change_leaves(&self, sql: &str) {
+        self.tamper(&format!("TRUNCATE sealbus.tiles; DELETE FROM sealbus.log_roots WHERE size > 0; {sql}")).await;
+        self.bus.seal().await;
+    }
+
+    /// Checks that a sealer refuses to sign for this reason, stops it, and checks that no event got a leaf beyond this size.
+    pub(crate) async fn refused_without_new_leaves(&self, sealer: Sealer, reason: &'static str, size: u64) {
+        sealer.refuses(reason).await;
+        sealer.stop().await;
+        assert_eq!(self.ledger().log().size().await.unwrap(), size, "an event got a leaf in another history");
+    }
+
     /// Saves the log as it is, for [`Scene::put_log_back`].
     pub(crate) async fn save_log(&self) {
         let save = LOG_TABLES.map(|table| format!("CREATE TABLE public.{table} AS SELECT * FROM sealbus.{table}"));
