@@ -8,7 +8,7 @@ use sealbus_core::error_chain;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::positions::PositionState;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::warn;
 
 use crate::assignment::{HeldAssignments, ProcessContext};
 use crate::metrics::Metrics;
@@ -24,7 +24,7 @@ pub(crate) async fn measure(
     let mut ticks = Ticks::new(Duration::ZERO, process.settings.measure_interval, &shutdown);
     while ticks.next().await {
         if let Err(error) = measure_once(&process, &held, &metrics).await {
-            debug!(error = %error_chain(&error), "the positions cannot be counted");
+            warn!(error = %error_chain(&error), "the positions cannot be counted; their metrics keep their values");
         }
     }
 }

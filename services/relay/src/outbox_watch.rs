@@ -85,7 +85,10 @@ impl OutboxWatch {
             metrics.blocked_now.set(i64::try_from(blocked).unwrap_or(i64::MAX));
             match ledger.outbox().depth(&bounds(&partitions)).await {
                 Ok(depths) => metrics.outbox(&depths),
-                Err(error) => tracing::debug!(error = %error_chain(&error), "the outbox cannot be measured"),
+                Err(error) => tracing::warn!(
+                    error = %error_chain(&error),
+                    "the outbox cannot be measured; its metrics keep their values"
+                ),
             }
         }
     }
@@ -105,7 +108,10 @@ pub(crate) async fn count_unowned(ledger: Ledger, metrics: Metrics, config: &Con
                 let unowned = i64::from(ledger.deployment().partitions) - i64::try_from(view.owned.len()).unwrap_or(0);
                 metrics.partitions_unowned.set(unowned);
             }
-            Err(error) => tracing::debug!(error = %error_chain(&error), "the leases cannot be counted"),
+            Err(error) => tracing::warn!(
+                error = %error_chain(&error),
+                "the leases cannot be counted; their metric keeps its value"
+            ),
         }
     }
 }
