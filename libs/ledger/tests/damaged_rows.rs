@@ -129,7 +129,7 @@ async fn a_page_of_the_log_leaves_damaged_events_out() {
     }
 }
 
-/// Returns null and the extremes and oddities of a type, as SQL.
+/// Returns null, the extremes of a type, and other values that Sealbus never writes, as SQL.
 fn values(data_type: &str) -> &'static [&'static str] {
     match data_type {
         "integer" => &["NULL", "-1", "2147483647", "-2147483648"],

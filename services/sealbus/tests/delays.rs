@@ -1,4 +1,4 @@
-//! What is stuck holds up nobody else: other plans are delivered meanwhile, and each role ends with SIGTERM.
+//! A plan, a row or a subscription that cannot go on does not delay other plans, and each role still ends with SIGTERM.
 //!
 //! Each test prints the times from append to delivery of other plans, before and during the fault, and how long the roles took to
 //! end. The two phases last 2 s each, or as many seconds as `SEALBUS_DELAY_SECONDS` says. `SEALBUS_DELAY_EVENTS` is the length of
@@ -48,7 +48,7 @@ async fn delays(bus: &Bus, roles: &[Role], phase: &str) -> String {
         );
     }
     calls.join_all().await;
-    // What is stuck stays stuck meanwhile, so that a plan that waits for it is not delivered before the time is over.
+    // The caller ends the fault after this, so that a plan that the fault stops is not delivered in time.
     let applied = format!("SELECT count(*) FROM sealbus_sinks.audit_log WHERE plan LIKE '{phase}-%'");
     bus.grows_to(&applied, i64::try_from(events).unwrap()).await;
     let times = format!(
@@ -127,7 +127,7 @@ async fn rows_that_are_dated_a_year_ahead_hold_up_nobody() {
     let mut roles = start(&bus).await;
     let quiet = delays(&bus, &roles, "quiet").await;
 
-    // A relay and a dispatcher die, and their leases expire in a year. So is the newest leaf dated.
+    // A relay and a dispatcher die. Their leases expire in a year, and the newest leaf has a time in a year.
     for name in ["relay", "dispatcher"] {
         let index = roles.iter().position(|role| role.name == name).unwrap();
         roles.remove(index).kill().await;
@@ -140,7 +140,7 @@ async fn rows_that_are_dated_a_year_ahead_hold_up_nobody() {
             WHERE leaf_index = (SELECT max(leaf_index) FROM sealbus.log_leaves)",
         )
         .await;
-    // Nobody takes a membership over. It is ignored.
+    // Memberships of dead processes are ignored, and stay until a process of the kind starts.
     let ahead = "SELECT count(*) FROM sealbus.leases
         WHERE kind NOT LIKE '%/members' AND expires_at > clock_timestamp() + interval '1 day'";
     eventually("the other processes have all leases", async || bus.count(ahead).await == 0).await;

@@ -82,7 +82,7 @@ async fn events_pass_beside_an_old_snapshot() {
     if events > 10_000 {
         bus.set("SEALBUS_STREAM_MAX_BYTES", "4GiB");
     }
-    // As in production: a lease that moves costs time, which is not what is measured.
+    // The defaults. With the short leases of other tests, a busy machine loses leases, which costs time.
     bus.set("SEALBUS_LEASE", "10s");
     bus.set("SEALBUS_LEASE_RENEW_INTERVAL", "3s");
     let roles = bus.all_roles().await;

@@ -120,7 +120,8 @@ async fn applied_before(
     Ok(applied)
 }
 
-/// Reads up to [`MAX_GAP`] events of a plan from the ledger, or fewer large ones, from a position on and up to seq `to`. Each must link to its predecessor and pass the check of its seal; the first fault ends them.
+/// Reads up to [`MAX_GAP`] events of a plan from the ledger, or fewer large ones, from a position on and up to seq `to`. Each must
+/// link to its predecessor and pass the check of its seal; the first fault ends them.
 pub(crate) async fn events_from_ledger(
     assignment: &Assignment,
     position: &Position,

@@ -16,8 +16,8 @@ use crate::history::record::{RecordRow, select_records};
 /// Makes the planner merge plans, events and leaves, which three indexes hold in the same order. By default it looks up each leaf
 /// (9 µs a row instead of 3) or sorts more than fits in memory. The session does not use bitmap scans either.
 ///
-/// The server is idle in the transaction from when it has sent the last row, while rows that were sent wait for their checks. On a
-/// busy machine that takes longer than the timeout of the session.
+/// After the server has sent the last row, its transaction is idle until the verifier has checked the rows that are still in the
+/// buffers of the connection. On a busy machine that can take longer than the 5 s after which the server ends a session.
 const IN_ORDER: &str = "BEGIN READ ONLY; SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = off; \
                         SET LOCAL enable_sort = off; SET LOCAL idle_in_transaction_session_timeout = '10min'";
 

@@ -16,8 +16,8 @@ pub(crate) const PAGE_BYTES: usize = 6 * MAX_READ_BYTES;
 /// The memory that an answer with one event takes while it is made: the stored event, the event as it is shown, and its text, each
 /// with up to 256 KiB of data.
 pub(crate) const EVENT_BYTES: usize = 1024 * 1024;
-/// How many times as much memory an answer in `CloudEvents` takes. Text that is not JSON is stored in Base64, three quarters of
-/// which can be escapes of six bytes in a JSON string.
+/// How many times as much memory an answer in `CloudEvents` takes. Text that is not JSON is stored in Base64, as four bytes for
+/// three, and each of the three can be an escape of six bytes in the JSON string of the answer.
 const CLOUDEVENTS_FACTOR: usize = 3;
 
 /// Returns the memory that making an answer of at most `events` events takes.
