@@ -231,9 +231,12 @@ impl Outbox<'_> {
         let hashes: Vec<&[u8]> = acknowledged.iter().map(|ack| ack.record.event_hash.as_bytes().as_slice()).collect();
         let deleted = sqlx::query_scalar!(
             "-- delete_acknowledged
-            DELETE FROM sealbus.outbox o
-            USING unnest($1::bigint[], $2::bytea[]) AS a (id, event_hash), sealbus.events e
-            WHERE o.id = a.id AND e.plan_no = o.plan_no AND e.seq = o.seq AND e.event_hash = a.event_hash
+            DELETE FROM sealbus.outbox o WHERE o.id = ANY (ARRAY (
+                SELECT a.id FROM unnest($1::bigint[], $2::bytea[]) AS a (id, event_hash)
+                CROSS JOIN LATERAL (SELECT o.plan_no, o.seq FROM sealbus.outbox o WHERE o.id = a.id OFFSET 0) o
+                CROSS JOIN LATERAL (SELECT e.event_hash FROM sealbus.events e WHERE e.plan_no = o.plan_no AND e.seq = o.seq OFFSET 0) e
+                WHERE e.event_hash = a.event_hash
+            ))
             RETURNING o.id",
             &ids,
             &hashes as &[&[u8]],

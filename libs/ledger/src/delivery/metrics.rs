@@ -34,11 +34,11 @@ impl Positions<'_> {
             CROSS JOIN LATERAL (
                 (
                     SELECT p.subscription_no, p.plan_no, p.state, p.moved_at FROM sealbus.positions p
-                    WHERE p.subscription_no = held.subscription_no AND p.partition = held.partition AND p.state <> 'live'
+                    WHERE p.subscription_no * 64 + p.partition = held.subscription_no * 64 + held.partition AND p.state <> 'live'
                         AND p.next_at IS NULL LIMIT $3
                 ) UNION ALL (
                     SELECT p.subscription_no, p.plan_no, p.state, p.moved_at FROM sealbus.positions p
-                    WHERE p.subscription_no = held.subscription_no AND p.partition = held.partition AND p.state <> 'live'
+                    WHERE p.subscription_no * 64 + p.partition = held.subscription_no * 64 + held.partition AND p.state <> 'live'
                         AND p.next_at IS NOT NULL ORDER BY p.next_at LIMIT $3
                 )
             ) pos

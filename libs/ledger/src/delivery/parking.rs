@@ -220,7 +220,7 @@ impl Positions<'_> {
                 SELECT pos.plan_no, pos.next_at FROM unnest(held.partitions) AS part (number)
                 CROSS JOIN LATERAL (
                     SELECT pos.plan_no, pos.next_at FROM sealbus.positions pos
-                    WHERE pos.subscription_no = held.subscription_no AND pos.partition = part.number AND pos.state <> 'live'
+                    WHERE pos.subscription_no * 64 + pos.partition = held.subscription_no * 64 + part.number AND pos.state <> 'live'
                         AND pos.state IN ('behind', 'parked', 'dead', 'fork') AND pos.next_at <= statement_timestamp()
                     ORDER BY pos.next_at LIMIT $3
                 ) pos

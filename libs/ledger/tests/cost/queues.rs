@@ -129,30 +129,65 @@ async fn the_state_of_the_sweep_and_of_sealing_is_read_from_few_rows() {
     assert!(rows < 2 * 10_050, "{rows} rows were read to count the events in the seal queue");
 }
 
+/// The statistics that a queue can have when a statement is planned. Which ones depends on when autovacuum came by.
+const EMPTY_QUEUES: [&str; 3] = [
+    "DELETE FROM {queue}; VACUUM ANALYZE {queue}",
+    "DELETE FROM {queue}; {one_row}; VACUUM ANALYZE {queue}",
+    "DELETE FROM {queue}; {one_row}; VACUUM ANALYZE {queue}; DELETE FROM {queue}; ANALYZE {queue}",
+];
+
 /// Calls a statement while the queues are empty, often enough that the session keeps its plan, then fills the queues, and calls it
-/// once more. Returns its last result, and the rows that were read in all.
+/// once more. Does so for each state of the statistics. Returns the last result, and the most rows that were read in all.
 async fn planned_while_empty<T>(call: impl AsyncFn(&Ledger, i64) -> T) -> (T, i64) {
+    let mut most = None;
+    for state in EMPTY_QUEUES {
+        let (result, rows) = planned_in(state, &call).await;
+        if most.as_ref().is_none_or(|(_, before)| rows > *before) {
+            most = Some((result, rows));
+        }
+    }
+    most.unwrap()
+}
+
+async fn planned_in<T>(state: &str, call: &impl AsyncFn(&Ledger, i64) -> T) -> (T, i64) {
+    const ROWS: u32 = 5_000;
     let tables = Tables::start().await;
     let audit = subscribe(&tables).await;
-    let long = tables.add_plan("acme", "long", 20_000, "'test.happened'", "'{}'").await;
-    tables.add_plans("acme", "'order-' || n", 20_000).await;
-    tables.sql("DELETE FROM sealbus.outbox; DELETE FROM sealbus.seal_queue; ANALYZE").await;
-    for table in ["outbox", "seal_queue", "positions", "attempts"] {
-        tables.sql(&format!("VACUUM sealbus.{table}")).await;
+    let long = tables.add_plan("acme", "long", ROWS, "'test.happened'", "'{}'").await;
+    tables.add_plans("acme", "'order-' || n", ROWS).await;
+    tables.sql("ANALYZE").await;
+    let fill = |queue: &str, rows: u32| {
+        match queue {
+        "outbox" => format!(
+            "INSERT INTO sealbus.outbox (partition, plan_no, seq) SELECT 1, {long}, n FROM generate_series(1, {rows}) n"
+        ),
+        "seal_queue" => {
+            format!("INSERT INTO sealbus.seal_queue (plan_no, seq) SELECT {long}, n FROM generate_series(1, {rows}) n")
+        }
+        "positions" => format!(
+            "INSERT INTO sealbus.positions (subscription_no, plan_no, next_seq, last_hash, state, next_at, epoch, partition)
+             SELECT {audit}, {long} + n, 2, sha256(''), 'parked', now() - interval '1 hour', 1, 1 FROM generate_series(1, {rows}) n"
+        ),
+        _ => format!(
+            "INSERT INTO sealbus.attempts (subscription_no, plan_no, seq, n, error)
+             SELECT {audit}, {long} + n, 2, 1, 'failed' FROM generate_series(1, {rows}) n"
+        ),
     }
-    let fill = format!(
-        "INSERT INTO sealbus.outbox (partition, plan_no, seq) SELECT 1, {long}, n FROM generate_series(1, 20000) n;
-         INSERT INTO sealbus.seal_queue (plan_no, seq) SELECT {long}, n FROM generate_series(1, 20000) n;
-         INSERT INTO sealbus.positions (subscription_no, plan_no, next_seq, last_hash, state, next_at, epoch, partition)
-         SELECT {audit}, {long} + n, 2, sha256(''), 'parked', now() - interval '1 hour', 1, 1 FROM generate_series(1, 20000) n;
-         INSERT INTO sealbus.attempts (subscription_no, plan_no, seq, n, error)
-         SELECT {audit}, {long} + n, 2, 1, 'failed' FROM generate_series(1, 20000) n"
-    );
+    };
+    let queues = ["outbox", "seal_queue", "positions", "attempts"];
+    for queue in queues {
+        let state = state.replace("{one_row}", &fill(queue, 1)).replace("{queue}", &format!("sealbus.{queue}"));
+        for statement in state.split("; ") {
+            tables.sql(statement).await;
+        }
+    }
     let calls = async |ledger: &Ledger| {
         for _ in 0..8 {
             call(ledger, audit).await;
         }
-        tables.sql(&fill).await;
+        for queue in queues {
+            tables.sql(&format!("DELETE FROM sealbus.{queue}; {}", fill(queue, ROWS))).await;
+        }
         call(ledger, audit).await
     };
     tables.cost(calls).await
@@ -174,7 +209,7 @@ async fn the_lowest_rows_of_a_plan_in_the_outbox_are_read_by_their_index() {
 }
 
 #[tokio::test]
-async fn the_phantoms_and_acknowledged_rows_of_the_outbox_are_found_by_their_index() {
+async fn acknowledged_rows_of_the_outbox_are_found_by_their_index() {
     let delete = async |ledger: &Ledger, _| {
         let record = ledger
             .history()
@@ -206,13 +241,15 @@ async fn positions_of_a_few_plans_are_read_by_their_index() {
     assert!(rows < 1_000, "{rows} rows were read for three positions");
 }
 
+/// An update that joins a list of plans with positions is not safe from the two other states. It is planned again when Postgres has
+/// analyzed the table, about a minute after it has grown; a table of positions does not become empty again.
 #[tokio::test]
 async fn attempts_and_seen_seqs_of_a_plan_are_found_by_their_index() {
     let mark = async |ledger: &Ledger, audit| {
         let attempts = ledger.positions().attempts(audit, 10, 2).await.unwrap().len();
         (ledger.positions().mark_seen(audit, &[(10, 7)], Locked::Wait).await.unwrap().len(), attempts)
     };
-    let (found, rows) = planned_while_empty(mark).await;
+    let (found, rows) = planned_in(EMPTY_QUEUES[0], &mark).await;
     assert_eq!(found, (1, 1));
     assert!(rows < 500, "{rows} rows were read for one position and its attempts");
 }
