@@ -37,6 +37,9 @@ pub(crate) struct Bus {
     _permit: SemaphorePermit<'static>,
 }
 
+/// How long a number that is expected to grow may stay as it is.
+const STANDSTILL: Duration = Duration::from_mins(3);
+
 impl Bus {
     /// Creates a ledger and starts no role.
     pub(crate) async fn start() -> Self {
@@ -147,6 +150,14 @@ impl Bus {
     }
 
     async fn try_count(&self, sql: &str) -> Result<i64, sqlx::Error> {
+        self.value(sql).await
+    }
+
+    /// Returns the value that an SQL query gives a superuser.
+    async fn value<T>(&self, sql: &str) -> Result<T, sqlx::Error>
+    where
+        T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
+    {
         use sqlx::Connection;
         let mut connection = sqlx::PgConnection::connect(&self.postgres.admin_url()).await?;
         sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await
@@ -154,15 +165,36 @@ impl Bus {
 
     /// Waits until a query returns `count` or more. It may take as long as the number grows.
     pub(crate) async fn grows_to(&self, sql: &str, count: i64) {
-        let mut seen = i64::MIN;
+        let (mut seen, mut grew) = (i64::MIN, Instant::now());
         while seen < count {
-            let before = seen;
-            eventually(&format!("{sql} returns more than {before}, up to {count}"), async || {
-                seen = self.try_count(sql).await.unwrap_or(before);
-                seen > before
-            })
-            .await;
+            let now = self.try_count(sql).await.unwrap_or(seen);
+            if now > seen {
+                (seen, grew) = (now, Instant::now());
+            } else if grew.elapsed() > STANDSTILL {
+                panic!("{sql} stays at {seen} of {count} for {STANDSTILL:?}.\n{}", self.state().await);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// Returns what a person would look at if the bus stood still.
+    async fn state(&self) -> String {
+        let rows = [
+            ("leases", "SELECT kind, key, holder, epoch, expires_at - now() AS left FROM sealbus.leases"),
+            ("outbox", "SELECT partition, count(*), min(id), max(id) FROM sealbus.outbox GROUP BY 1"),
+            ("seal queue", "SELECT count(*), min(id), max(id) FROM sealbus.seal_queue"),
+            ("floors", "SELECT * FROM sealbus.floors"),
+            ("leaves", "SELECT partition, max(leaf_index) FROM sealbus.log_leaves GROUP BY 1"),
+            ("positions behind their plans", "SELECT p.plan, p.partition, pos.*, e.head FROM sealbus.positions pos JOIN sealbus.plans p USING (plan_no)
+                JOIN (SELECT plan_no, max(seq) AS head FROM sealbus.events GROUP BY 1) e USING (plan_no) WHERE pos.next_seq <= e.head"),
+        ];
+        let mut text = String::new();
+        for (name, query) in rows {
+            let lines = format!("SELECT coalesce(string_agg(row_to_json(r)::text, E'\n'), 'none') FROM ({query}) r");
+            let lines: Result<String, _> = self.value(&lines).await;
+            text.push_str(&format!("{name}:\n{}\n", lines.unwrap_or_else(|error| error.to_string())));
+        }
+        text
     }
 
     /// Waits until audit storage holds every acknowledged event. Then checks that it holds each once and in the order of its plan,
