@@ -99,6 +99,7 @@ use crate::assignment::{HeldAssignments, ProcessContext, SubscriptionContext};
 pub use crate::error::ConsumerError;
 pub use crate::handler::{Delivery, ExternalEffect, Handler, HandlerError, IdempotencyKey, LedgerEffect};
 pub use crate::metrics::Metrics;
+use crate::plan::interrupted::InterruptedAttempts;
 pub use crate::settings::Settings;
 pub use crate::subscription::{Interest, Parallelism, SubscriptionSpec, Tenants};
 use crate::sweep::upkeep;
@@ -131,7 +132,14 @@ pub async fn run(
 ) -> Result<(), ConsumerError> {
     let transactions = transactions_per_subscription(&resources.ledger, &subscriptions);
     let Resources { ledger, broker, keyring, catalog, metrics } = resources;
-    let process = Arc::new(ProcessContext { ledger, broker, catalog, keyring, settings });
+    let process = Arc::new(ProcessContext {
+        ledger,
+        broker,
+        catalog,
+        keyring,
+        settings,
+        interrupted: InterruptedAttempts::default(),
+    });
     let held = Arc::new(HeldAssignments::default());
     // Never used again: a process that is started again is another owner, and gets other epochs.
     let owner = Uuid::new_v4().to_string();

@@ -249,13 +249,16 @@ async fn send_replies(mut replies: mpsc::Receiver<Reply>) {
 }
 
 /// Defers a plan while its task is in flight, and returns its position if that succeeded. Events up to `seen` count as
-/// seen.
+/// seen. A plan that has applied all of them is not deferred: replay would look for an event that may not exist yet.
 ///
 /// The task then continues from the deferred position if its effect is done, and finds its position stale otherwise.
 async fn defer(assignment: &Assignment, name: &PlanName, seen: u64) -> Result<Option<Position>, LedgerError> {
     let context = &assignment.context;
     let (ledger, subscription_no) = (context.ledger(), context.subscription_no);
     let Some(mut position) = context.position(name).await? else { return Ok(None) };
+    if seen < position.next_seq {
+        return Ok(None);
+    }
     let updated = if position.state == PositionState::Live {
         let (epoch, plan) = (&assignment.lease_epoch, (&position, seen));
         let deferred = ledger.positions().defer(subscription_no, epoch, &[plan], Locked::Wait).await?;

@@ -221,6 +221,48 @@ async fn a_broken_connection_to_the_ledger_is_no_attempt() {
     process.stop().await;
 }
 
+/// A handler that loses its connection to the ledger in its second to sixth call, and with it the leases of the subscription.
+struct Evicted {
+    calls: AtomicUsize,
+    database: PgConnectOptions,
+}
+
+#[async_trait]
+impl LedgerEffect for Evicted {
+    async fn apply(&self, _: &[Delivery], transaction: &mut PgConnection) -> Result<(), HandlerError> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        if call == 0 {
+            return Err(HandlerError::new("once"));
+        }
+        if call <= 5 {
+            let mut other = PgConnection::connect_with(&self.database).await?;
+            other
+                .execute("UPDATE sealbus.leases SET holder = 'another', epoch = epoch + 1, expires_at = now() WHERE kind = 'deliver/audit'")
+                .await?;
+            transaction.execute("SELECT pg_terminate_backend(pg_backend_pid())").await?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_attempt_does_not_count_after_the_lease_was_lost() {
+    let bus = Bus::start().await;
+    // Whoever was interrupted waits so long that only the next owner of the lease goes on.
+    let settings = Settings { retry_budget: Duration::ZERO, unreachable_pause: Duration::from_hours(1), ..settings() };
+    let database: PgConnectOptions = bus.postgres.admin_url().parse().unwrap();
+    let effect = Arc::new(Evicted { calls: AtomicUsize::default(), database });
+    let process =
+        bus.consume(retrying("audit", 2, Duration::from_millis(5)), Handler::InLedger(effect.clone()), settings).await;
+
+    bus.publish("order-1", &["a.b"]).await;
+    bus.reaches_seq("audit", "order-1", 2).await;
+    bus.reaches("audit", "order-1", PositionState::Live).await;
+    assert_eq!(effect.calls.load(Ordering::Relaxed), 7);
+    assert_eq!(bus.count("SELECT count(*) FROM sealbus.attempts").await, 1);
+    process.stop().await;
+}
+
 /// An external effect that needs a lock in a database, and gives up at once while another session holds it.
 struct NeedsLock {
     database: PgConnectOptions,

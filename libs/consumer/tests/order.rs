@@ -190,6 +190,37 @@ async fn a_plan_over_its_limit_is_deferred_while_its_handler_is_busy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plan_over_its_limit_that_has_applied_all_that_arrived_is_not_deferred() {
+    let bus = Bus::start().await;
+    let recorder = Recorder::default();
+    let gate = recorder.block();
+    let single = SubscriptionSpec { parallelism: Parallelism::One, ..subscription("slow") };
+    let process = bus.consume(single, recorder.handler(), settings()).await;
+    let records = bus.publish("order-1", &["a.b"]).await;
+    eventually("the handler is called", async || recorder.attempts("order-1", 1) == 1).await;
+
+    // Another process has applied the event meanwhile. It arrives again, more often than the plan's limit; once the message of the
+    // other plan has arrived, all of them have.
+    bus.postgres
+        .admin(
+            "INSERT INTO sealbus.positions (subscription_no, plan_no, next_seq, last_hash, epoch)
+             SELECT s.subscription_no, e.plan_no, e.seq + 1, e.event_hash, 1
+             FROM sealbus.subscriptions s, sealbus.events e JOIN sealbus.plans p USING (plan_no) WHERE p.plan = 'order-1'",
+        )
+        .await;
+    for generation in 2..102 {
+        bus.send_again(&records, generation).await;
+    }
+    bus.publish("order-2", &["a.b"]).await;
+    eventually("all messages have arrived", async || recorder.attempts("order-2", 1) == 1).await;
+    gate.add_permits(100_000);
+    eventually("all copies were duplicates", async || process.counter("duplicates", "slow") >= 100).await;
+    bus.reaches("slow", "order-1", PositionState::Live).await;
+    assert_eq!(process.counter("missing", "slow"), 0, "replay looked for an event that did not exist yet");
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_consumer_of_all_partitions_keeps_order_too() {
     let bus = Bus::start().await;
     let table = Table::create(&bus, 16).await;

@@ -21,6 +21,7 @@ use tracing::{Span, error_span};
 
 use crate::handler::Handler;
 use crate::metrics::SubscriptionMetrics;
+use crate::plan::interrupted::InterruptedAttempts;
 use crate::plan_name::PlanName;
 use crate::seals::{Source, check_seal};
 use crate::settings::Settings;
@@ -33,6 +34,7 @@ pub(crate) struct ProcessContext {
     pub catalog: Arc<Catalog>,
     pub keyring: Keyring,
     pub settings: Settings,
+    pub interrupted: InterruptedAttempts,
 }
 
 /// One subscription and everything that this process needs to work on it.

@@ -3,18 +3,21 @@
 //! The position is the one that the worker remembers, otherwise it is read. Whenever the ledger finds that the stored
 //! position is another one, the task is repeated with the position that is stored now.
 
-use std::time::Instant;
+use std::sync::Arc;
 
 use sealbus_core::error_chain;
+use sealbus_core::event::Record;
+use sealbus_core::retry::RetryPolicy;
 use sealbus_ledger::LedgerError;
 use sealbus_ledger::delivery::parking::Locked;
 use sealbus_ledger::delivery::positions::PositionState;
-use tracing::{Instrument, error, warn};
+use tracing::{Instrument, error};
 
 use crate::assignment::Assignment;
 use crate::plan::actor::PlanActor;
 use crate::plan::effect::{BatchOutcome, apply};
 use crate::plan::gather::{events_from_ledger, gather};
+use crate::plan::interrupted::Counted;
 use crate::plan::order::AfterBatch;
 use crate::plan::retries::RetryStep;
 use crate::plan::task::{Arrival, Failure, PlanOutcome, PlanTask, Work};
@@ -45,7 +48,7 @@ pub(crate) async fn process(assignment: &Assignment, task: &PlanTask) -> Result<
                     let seen = task.work.highest_seq();
                     receive(actor, arrivals, seen, *over_limit, failure.clone()).await?
                 }
-                Work::Replay { counted } => replay(actor, *counted).await?,
+                Work::Replay => replay(actor).await?,
             };
             if !matches!(outcome, PlanOutcome::Repeat(_)) {
                 return Ok(outcome);
@@ -57,7 +60,7 @@ pub(crate) async fn process(assignment: &Assignment, task: &PlanTask) -> Result<
         Ok(match (context.position(&task.plan).await?, &task.work) {
             (None, _) => PlanOutcome::Unknown,
             (Some(position), Work::Arrived { .. }) => PlanOutcome::Settled(position),
-            (Some(position), Work::Replay { .. }) => PlanOutcome::ReplayAgain(position),
+            (Some(position), Work::Replay) => PlanOutcome::ReplayAgain(position),
         })
     }
     .instrument(span)
@@ -104,9 +107,13 @@ async fn receive(
 /// [`MAX_GAP`](crate::plan::order::MAX_GAP) of the plan's events from the ledger. Once none is left, the plan is live
 /// again.
 ///
-/// One round is short, so that many plans are replayed side by side. An attempt at event `counted` was counted before and goes
-/// on.
-async fn replay(mut actor: PlanActor<'_>, counted: Option<u64>) -> Result<PlanOutcome, LedgerError> {
+/// One round is short, so that many plans are replayed side by side.
+async fn replay(mut actor: PlanActor<'_>) -> Result<PlanOutcome, LedgerError> {
+    let (context, plan_no) = (&actor.assignment.context, actor.position.plan_no);
+    let (positions, subscription_no) = (context.ledger().positions(), context.subscription_no);
+    if context.process.interrupted.take_back_of(positions, subscription_no, plan_no).await? {
+        return Ok(PlanOutcome::Repeat(None));
+    }
     if let Some(command) = actor.position.command.clone() {
         return actor.carry_out(&command).await;
     }
@@ -117,8 +124,8 @@ async fn replay(mut actor: PlanActor<'_>, counted: Option<u64>) -> Result<PlanOu
     if actor.position.next_seq > actor.position.seen_seq {
         return actor.unpark().await;
     }
-    let (assignment, context, next_seq) = (actor.assignment, &actor.assignment.context, actor.position.next_seq);
-    let read = events_from_ledger(assignment, &actor.position, u64::MAX).await?;
+    let next_seq = actor.position.next_seq;
+    let read = events_from_ledger(actor.assignment, &actor.position, u64::MAX).await?;
     let Some(first) = read.records.first() else {
         let then = match read.then {
             AfterBatch::Nothing => AfterBatch::ParkMissing(format!("the ledger lacks event {next_seq}")),
@@ -127,34 +134,17 @@ async fn replay(mut actor: PlanActor<'_>, counted: Option<u64>) -> Result<PlanOu
         return actor.conclude(then, 0).await;
     };
 
-    // The attempt is counted before anything runs, so that an event that ends the process uses up its attempts too.
     let policy = context.policy(&first.header.event_type);
-    let goes_on = counted == Some(next_seq);
-    let earlier_attempts = actor.position.attempts;
-    if !goes_on && context.spec.wants(first) && policy.spent(earlier_attempts) {
+    if context.spec.wants(first) && policy.spent(actor.position.attempts) {
         let error = "every attempt was started and the last one did not end; its handler may have ended the process";
-        let failure = Failure::of(next_seq, earlier_attempts, error.to_owned());
+        let failure = Failure::of(next_seq, actor.position.attempts, error.to_owned());
         return actor.give_up(first, failure, RetryStep::Dead, 0).await;
     }
-    if !goes_on {
-        let attempts = earlier_attempts + 1;
-        let (positions, retry_in) = (context.ledger().positions(), policy.delay(attempts));
-        if !positions.begin_attempt(context.subscription_no, &actor.position, retry_in).await? {
-            return Ok(PlanOutcome::Repeat(None));
-        }
-        if attempts > 1 {
-            context.metrics.retried.inc();
-        }
-        actor.position.attempts = attempts;
-    }
-    let applied = match apply(assignment, &mut actor.position, &read.records, None).await {
+    let applied = match attempt(&mut actor, &policy, &read.records).await {
         Ok(applied) => applied,
         Err(error) => {
-            warn!(seq = next_seq, error = %error_chain(&error), "ledger call failed; the attempt is repeated and counts once");
-            return Ok(PlanOutcome::Interrupted {
-                seq: next_seq,
-                until: Instant::now() + context.settings().unreachable_pause,
-            });
+            context.process.interrupted.add(Counted { subscription_no, plan_no, seq: next_seq }).await;
+            return Err(error);
         }
     };
     match applied {
@@ -164,4 +154,24 @@ async fn replay(mut actor: PlanActor<'_>, counted: Option<u64>) -> Result<PlanOu
         BatchOutcome::Applied if actor.position.next_seq > actor.position.seen_seq => actor.unpark().await,
         BatchOutcome::Applied => Ok(PlanOutcome::ReplayAgain(actor.position)),
     }
+}
+
+/// Counts an attempt at the plan's next event, and then applies the events. The attempt is counted before anything runs, so that an
+/// event that ends the process uses up its attempts too. It may also be counted if this returns an error.
+async fn attempt(
+    actor: &mut PlanActor<'_>,
+    policy: &RetryPolicy,
+    records: &[Arc<Record>],
+) -> Result<BatchOutcome, LedgerError> {
+    let context = &actor.assignment.context;
+    let attempts = actor.position.attempts + 1;
+    let (positions, retry_in) = (context.ledger().positions(), policy.delay(attempts));
+    if !positions.begin_attempt(context.subscription_no, &actor.position, retry_in).await? {
+        return Ok(BatchOutcome::Stale);
+    }
+    if attempts > 1 {
+        context.metrics.retried.inc();
+    }
+    actor.position.attempts = attempts;
+    apply(actor.assignment, &mut actor.position, records, None).await
 }

@@ -1,7 +1,7 @@
 //! A task: what there is to do for a plan now, and what follows when it is done.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sealbus_core::event::Record;
 use sealbus_ledger::delivery::positions::Position;
@@ -28,10 +28,7 @@ pub(crate) enum Work {
         failure: Option<Failure>,
     },
     /// Replay, or a command of an operator, is due.
-    Replay {
-        /// The event whose attempt was counted when the ledger failed. The attempt goes on, and is not counted again.
-        counted: Option<u64>,
-    },
+    Replay,
 }
 
 impl Work {
@@ -64,13 +61,6 @@ pub(crate) enum PlanOutcome {
     /// The position cannot be read, but it is not live, and the events up to this seq are noted in it. The worker
     /// acknowledges their messages.
     Noted(u64),
-    /// The ledger failed after replay had counted an attempt. The worker repeats the task later, as the same attempt.
-    Interrupted {
-        /// The event.
-        seq: u64,
-        /// When the task is repeated at the earliest.
-        until: Instant,
-    },
     /// The task is not done: the position was not where it was read, or a transaction of several plans was rolled back.
     /// The worker repeats the task by itself, with the position that is stored now, and with the failure of the plan's
     /// own event, if it was that event that failed.

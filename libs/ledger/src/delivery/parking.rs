@@ -265,6 +265,28 @@ impl Positions<'_> {
         Ok(begun.execute(self.ledger.background()).await?.rows_affected() > 0)
     }
 
+    /// Takes back attempts at an event that did not fail, but were interrupted. Has no effect if the position is not at the event any
+    /// more, or is not replayed.
+    pub async fn take_back_attempts(
+        self,
+        subscription_no: i64,
+        plan_no: i64,
+        seq: u64,
+        attempts: u32,
+    ) -> Result<(), LedgerError> {
+        let taken_back = sqlx::query!(
+            "-- take_back_attempts
+            UPDATE sealbus.positions SET attempts = greatest(attempts - $4, 0)
+            WHERE subscription_no = $1 AND plan_no = $2 AND next_seq = $3 AND state IN ('parked', 'behind')",
+            subscription_no,
+            plan_no,
+            NEXT_SEQ.bigint(seq)?,
+            ATTEMPTS.integer(attempts)?,
+        );
+        taken_back.execute(self.ledger.background()).await?;
+        Ok(())
+    }
+
     /// Makes a position live again, if nothing that was acknowledged is left to apply. Returns whether it did.
     pub async fn unpark(self, subscription_no: i64, plan_no: i64) -> Result<bool, LedgerError> {
         let unparked = sqlx::query!(

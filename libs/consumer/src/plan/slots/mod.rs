@@ -123,21 +123,11 @@ impl<M> Slots<M> {
                 self.repeat(name, failure, None);
                 return Vec::new();
             }
-            PlanOutcome::Interrupted { seq, until } => {
-                self.repeat(name, None, Some(until));
-                if let Some(slot) = self.plans.get_mut(name) {
-                    slot.counted = Some(seq);
-                }
-                return Vec::new();
-            }
         };
         let Some(slot) = self.plans.get_mut(name) else { return Vec::new() };
         (slot.activity, slot.alone, slot.failure, slot.not_before) = (Activity::Idle, false, None, None);
         slot.touched = now;
         slot.replay |= replay;
-        if slot.replayed_last {
-            slot.counted = None;
-        }
         let mut acknowledged = Vec::new();
         let mut freed = 0;
         for queued in std::mem::take(&mut slot.in_flight) {

@@ -50,8 +50,6 @@ pub(super) struct Slot<M> {
     pub alone: bool,
     /// The failure that the plan met in a shared transaction.
     pub failure: Option<Failure>,
-    /// The event whose attempt replay had counted when the ledger failed.
-    pub counted: Option<u64>,
     /// The next task does not begin before this time.
     pub not_before: Option<Instant>,
     /// When something happened to the plan last.
@@ -70,7 +68,6 @@ impl<M> Slot<M> {
             replayed_last: false,
             alone: false,
             failure: None,
-            counted: None,
             not_before: None,
             touched: now,
         }
@@ -96,7 +93,7 @@ impl<M> Slot<M> {
         self.activity = Activity::Busy;
         if self.replay && (self.queue.is_empty() || !self.replayed_last) {
             (self.replay, self.replayed_last) = (false, true);
-            return PlanTask { plan, position: None, work: Work::Replay { counted: self.counted } };
+            return PlanTask { plan, position: None, work: Work::Replay };
         }
         self.replayed_last = false;
         self.in_flight = std::mem::take(&mut self.queue);

@@ -249,29 +249,11 @@ fn arrivals_and_replay_take_turns() {
     slots.push(message(1, "a", 1), now);
     for id in 2..6 {
         let task = slots.next_tasks(true, now).pop().expect("the plan is ready");
-        replayed.push(matches!(task.work, Work::Replay { .. }));
+        replayed.push(matches!(task.work, Work::Replay));
         slots.push(message(id, "a", id), now);
         slots.finish(&name("a"), PlanOutcome::ReplayAgain(position(1, PositionState::Deferred, id)), now);
     }
     assert_eq!(replayed, [true, false, true, false]);
-}
-
-#[test]
-fn an_interrupted_attempt_is_the_same_attempt_until_replay_ends() {
-    let now = Instant::now();
-    let mut slots: Slots<Message> = Slots::new(LIMITS);
-    let mut counted = Vec::new();
-    let parked = || PlanOutcome::Settled(position(7, PositionState::Parked, 9));
-    for outcome in [PlanOutcome::Interrupted { seq: 7, until: now }, PlanOutcome::Repeat(None), parked(), parked()] {
-        slots.replay_is_due(&name("a"), now);
-        let task = slots.next_tasks(true, now).pop().expect("replay is due");
-        counted.push(match task.work {
-            Work::Replay { counted } => counted,
-            Work::Arrived { .. } => unreachable!("no message arrived"),
-        });
-        slots.finish(&name("a"), outcome, now);
-    }
-    assert_eq!(counted, [None, Some(7), Some(7), None]);
 }
 
 #[test]
