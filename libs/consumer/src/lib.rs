@@ -94,12 +94,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::assignment::creation::create;
+use crate::assignment::interrupted::InterruptedAttempts;
 use crate::assignment::keeper::keep_assignments;
 use crate::assignment::{HeldAssignments, ProcessContext, SubscriptionContext};
 pub use crate::error::ConsumerError;
 pub use crate::handler::{Delivery, ExternalEffect, Handler, HandlerError, IdempotencyKey, LedgerEffect};
 pub use crate::metrics::Metrics;
-use crate::plan::interrupted::InterruptedAttempts;
 pub use crate::settings::Settings;
 pub use crate::subscription::{Interest, Parallelism, SubscriptionSpec, Tenants};
 use crate::sweep::upkeep;

@@ -248,7 +248,7 @@ impl LedgerEffect for Evicted {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_attempt_does_not_count_after_the_lease_was_lost() {
     let bus = Bus::start().await;
-    // Whoever was interrupted waits so long that only the next owner of the lease goes on.
+    // A worker that was interrupted waits so long that only the next owner of the lease goes on.
     let settings = Settings { retry_budget: Duration::ZERO, unreachable_pause: Duration::from_hours(1), ..settings() };
     let database: PgConnectOptions = bus.postgres.admin_url().parse().unwrap();
     let effect = Arc::new(Evicted { calls: AtomicUsize::default(), database });

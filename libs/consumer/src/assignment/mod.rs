@@ -1,6 +1,7 @@
 //! An assignment: the work of one subscription in one partition (or in all of them) while this process owns its lease.
 
 pub(crate) mod creation;
+pub(crate) mod interrupted;
 pub(crate) mod keeper;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,9 +20,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, error_span};
 
+use crate::assignment::interrupted::InterruptedAttempts;
 use crate::handler::Handler;
 use crate::metrics::SubscriptionMetrics;
-use crate::plan::interrupted::InterruptedAttempts;
 use crate::plan_name::PlanName;
 use crate::seals::{Source, check_seal};
 use crate::settings::Settings;

@@ -4,7 +4,6 @@ pub(crate) mod actor;
 pub(crate) mod effect;
 pub(crate) mod gather;
 pub(crate) mod group;
-pub(crate) mod interrupted;
 pub(crate) mod message;
 pub(crate) mod order;
 pub(crate) mod process;

@@ -14,10 +14,10 @@ use sealbus_ledger::delivery::positions::PositionState;
 use tracing::{Instrument, error};
 
 use crate::assignment::Assignment;
+use crate::assignment::interrupted::Counted;
 use crate::plan::actor::PlanActor;
 use crate::plan::effect::{BatchOutcome, apply};
 use crate::plan::gather::{events_from_ledger, gather};
-use crate::plan::interrupted::Counted;
 use crate::plan::order::AfterBatch;
 use crate::plan::retries::RetryStep;
 use crate::plan::task::{Arrival, Failure, PlanOutcome, PlanTask, Work};
@@ -140,13 +140,12 @@ async fn replay(mut actor: PlanActor<'_>) -> Result<PlanOutcome, LedgerError> {
         let failure = Failure::of(next_seq, actor.position.attempts, error.to_owned());
         return actor.give_up(first, failure, RetryStep::Dead, 0).await;
     }
-    let applied = match attempt(&mut actor, &policy, &read.records).await {
-        Ok(applied) => applied,
-        Err(error) => {
-            context.process.interrupted.add(Counted { subscription_no, plan_no, seq: next_seq }).await;
-            return Err(error);
-        }
-    };
+    let open = context.process.interrupted.begin(Counted { subscription_no, plan_no, seq: next_seq });
+    let applied = attempt(&mut actor, &policy, &read.records).await?;
+    // Otherwise no handler has succeeded or failed.
+    if matches!(applied, BatchOutcome::Applied | BatchOutcome::Failed { .. }) {
+        open.end();
+    }
     match applied {
         BatchOutcome::Stale => Ok(PlanOutcome::Repeat(None)),
         BatchOutcome::Stopped => Ok(actor.settled()),
