@@ -11,7 +11,7 @@ use axum::{Extension, Router};
 use futures::{StreamExt as _, stream};
 use sealbus_runtime::net::{Connection, ConnectionLimits, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -166,6 +166,23 @@ async fn an_idle_connection_is_closed_for_a_new_one_and_a_busy_one_is_not() {
     assert_eq!(received(kept).await.matches("at once").count(), 2);
     server.may_answer.add_permits(1);
     assert!(received(busy).await.ends_with("late"));
+}
+
+#[tokio::test]
+async fn an_address_with_many_connections_gives_up_its_own_first() {
+    let server = Server::start(ConnectionLimits { connections: 4, ..LIMITS }).await;
+    // On Linux all of 127.0.0.0/8 are addresses of this machine. The connection that was idle longest is of another one.
+    let other = TcpSocket::new_v4().expect("a socket");
+    other.bind("127.0.0.2:0".parse().expect("an address")).expect("an address of this machine");
+    let mut kept = other.connect(server.address).await.expect("connected");
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        silent.push(server.send("").await);
+    }
+    let new = server.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(received(new).await.ends_with("at once"));
+    kept.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.expect("sent");
+    assert!(received(kept).await.ends_with("at once"));
 }
 
 #[tokio::test]

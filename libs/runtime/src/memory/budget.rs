@@ -108,6 +108,13 @@ impl Budget {
         }
     }
 
+    /// Returns how many reservations of an owner wait.
+    pub fn waiting(&self, owner: &str) -> usize {
+        let state = self.0.state();
+        let waiters = state.owners.get(owner).map(|owner| owner.waiters.iter());
+        waiters.map_or(0, |waiters| waiters.filter(|waiter| !waiter.granted.is_closed()).count())
+    }
+
     /// Returns the number of owners that hold or want bytes.
     #[cfg(test)]
     pub(super) fn owners(&self) -> usize {

@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::network;
+
 /// The connection of a request. [`serve`](super::serve) adds it to the extensions of each request. Clones name the same one.
 #[derive(Clone, Debug)]
 pub struct Connection(Arc<Shared>);
@@ -55,6 +57,11 @@ impl Connection {
     /// Returns the address of the peer, which is a proxy if there is one in between.
     pub fn peer(&self) -> IpAddr {
         self.0.peer
+    }
+
+    /// Returns the network of the peer, which counts as one caller.
+    pub(super) fn network(&self) -> IpAddr {
+        network(self.peer())
     }
 
     /// Closes the connection, also if an answer is being written. The rest of the answer is lost.
@@ -103,8 +110,7 @@ impl Connection {
         }
     }
 
-    /// Returns a key by which idle connections are closed for new ones, lowest first: those without any answered request, then
-    /// the others, and of these the longest idle. `None` while a request is in flight.
+    /// Returns whether a request was answered on an idle connection, and since when it is idle. `None` while a request is in flight.
     pub(super) fn idleness(&self) -> Option<(bool, Instant)> {
         let activity = self.activity();
         match activity.request {

@@ -3,12 +3,14 @@
 mod connection;
 mod write_timeout;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::io::ErrorKind::{
     AddrInUse, AddrNotAvailable, ConnectionAborted, ConnectionRefused, ConnectionReset, PermissionDenied,
 };
+use std::net::{IpAddr, Ipv6Addr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +23,10 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use sealbus_core::error_chain;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::AnswerBody;
@@ -36,6 +38,13 @@ type Service = TowerToHyperService<Router>;
 
 /// Pause after a connection could not be accepted for lack of descriptors or memory, so that other connections can end first.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// The connections that wait until they are accepted, more than a server has open by default: if there are too many, a caller tries
+/// again only after a second. The system may allow fewer (`net.core.somaxconn`).
+const BACKLOG: u32 = 4_096;
+
+/// The share of all connections that are closed together, where none of them has an answered request.
+const CLOSED_TOGETHER_DIVISOR: usize = 32;
 
 /// The maximum bytes of a request's head, and of a piece in which a body is read.
 const BUFFER_BYTES: usize = 32 * 1024;
@@ -54,8 +63,8 @@ pub struct ConnectionLimits {
     pub write: Duration,
     /// Time that calls in flight have to finish once the server is told to stop; then they are cut off.
     pub drain: Duration,
-    /// The maximum number of open connections. For a further one, an idle connection is closed; if none is idle, the further one
-    /// waits.
+    /// The maximum number of open connections. For a further one, an idle connection of the caller that has most connections is
+    /// closed, first of all one without any answered request; if none is idle, the further one waits.
     pub connections: usize,
 }
 
@@ -82,7 +91,7 @@ pub struct BindError {
 
 /// Binds `address`. `variable` is the setting that the operator has to change to use another address.
 pub async fn bind(variable: &str, address: &HostPort) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address.to_string()).await.map_err(|source| {
+    listen(address).await.map_err(|source| {
         let fault = match source.kind() {
             AddrInUse => format!("{address} is in use by another program; stop it, or choose another port"),
             PermissionDenied => format!("this user may not bind {address}; choose a port above 1023"),
@@ -91,6 +100,20 @@ pub async fn bind(variable: &str, address: &HostPort) -> Result<TcpListener, Bin
         };
         BindError { message: format!("{variable}: {fault}"), source }
     })
+}
+
+async fn listen(address: &HostPort) -> io::Result<TcpListener> {
+    let mut failure = io::Error::new(AddrNotAvailable, "the name has no address");
+    for address in lookup_host(address.to_string()).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A process that is started again may bind the port while connections of the one before end.
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(BACKLOG)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
 
 /// Serves `router` until `shutdown` fires. Then it accepts no more connections, and returns when the calls in flight are answered
@@ -138,31 +161,47 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
 struct Connections {
     tasks: JoinSet<()>,
     open: HashMap<Id, Connection>,
+    /// The number of open connections of each network.
+    of_networks: HashMap<IpAddr, usize>,
     /// Notified when a connection becomes idle, or does not end although it was to be closed.
     idle: Arc<Notify>,
 }
 
 impl Connections {
     fn spawn(&mut self, connection: Connection, answering: impl Future<Output = ()> + Send + 'static) {
+        *self.of_networks.entry(connection.network()).or_default() += 1;
         self.open.insert(self.tasks.spawn(answering).id(), connection);
     }
 
     /// Waits until one of the open connections has ended. Without an open connection it waits for ever.
     async fn ended(&mut self) {
-        match self.tasks.join_next_with_id().await {
-            Some(Ok((id, ()))) => drop(self.open.remove(&id)),
-            Some(Err(error)) => drop(self.open.remove(&error.id())),
+        let id = match self.tasks.join_next_with_id().await {
+            Some(Ok((id, ()))) => id,
+            Some(Err(error)) => error.id(),
             None => std::future::pending().await,
+        };
+        let network = self.open.remove(&id).expect("every task is one of an open connection").network();
+        if let Some(of_network) = self.of_networks.get_mut(&network) {
+            *of_network -= 1;
+            if *of_network == 0 {
+                self.of_networks.remove(&network);
+            }
         }
     }
 
-    /// Returns when fewer than `limit` connections are open. Closes idle ones for that.
+    /// Returns when fewer than `limit` connections are open. Closes idle ones for that: those without any answered request before
+    /// the others, of these those of the network that has most connections, and of these the longest idle.
     async fn make_room(&mut self, limit: usize) {
         while self.open.len() >= limit {
-            let idle = self.open.values().filter_map(|connection| Some((connection.idleness()?, connection)));
-            if let Some((_, connection)) = idle.min_by_key(|(idleness, _)| *idleness)
-                && !connection.retire()
-            {
+            let mut idle: Vec<_> =
+                self.open.values().filter_map(|connection| Some((self.order(connection)?, connection))).collect();
+            idle.sort_unstable_by_key(|(order, _)| *order);
+            // Where one connection without an answered request is closed, more will have to be: they are looked for together.
+            let is_first_or_silent = |(n, (order, _)): &(usize, &(Order, _))| *n == 0 || !order.has_answered;
+            let ones =
+                idle.iter().enumerate().take((limit / CLOSED_TOGETHER_DIVISOR).max(1)).take_while(is_first_or_silent);
+            let is_one_ending = ones.fold(false, |ending, (_, (_, connection))| connection.retire() | ending);
+            if !idle.is_empty() && !is_one_ending {
                 continue;
             }
             let becomes_idle = Arc::clone(&self.idle);
@@ -171,6 +210,31 @@ impl Connections {
                 () = becomes_idle.notified() => {}
             }
         }
+    }
+
+    /// Returns where an idle connection comes in the order in which they are closed. `None` while a request is in flight.
+    fn order(&self, connection: &Connection) -> Option<Order> {
+        let (has_answered, since) = connection.idleness()?;
+        let share = self.of_networks.get(&connection.network()).copied().unwrap_or(0);
+        Some(Order { has_answered, share: Reverse(share), since })
+    }
+}
+
+/// The order in which idle connections are closed, the lowest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Order {
+    has_answered: bool,
+    /// The number of connections of the same network.
+    share: Reverse<usize>,
+    since: Instant,
+}
+
+/// Returns the network that counts as one caller: an IPv4 address, or the first 64 bits of an IPv6 address, of which one machine
+/// often has all (RFC 6177).
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -232,6 +296,15 @@ mod tests {
             error.to_string(),
             format!("SEALBUS_LISTEN: {taken} is in use by another program; stop it, or choose another port")
         );
+    }
+
+    #[test]
+    fn the_addresses_of_an_ipv6_network_are_one_caller() {
+        let network = |text: &str| network(text.parse().unwrap());
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:0:0:2"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
     }
 
     #[tokio::test]

@@ -19,6 +19,9 @@ use super::memory::{Counted, WAIT_FOR_MEMORY};
 
 /// The memory that a call takes at least. It also limits how many connections the calls of one token can occupy.
 const CALL_BYTES: usize = 64 * 1024;
+/// The most bodies of one token that wait for memory. Each has a connection, also when its client has gone: that is noticed only where
+/// the body is read.
+const MAX_WAITING: usize = 64;
 /// An oversized body is read and discarded up to this multiple of the cap.
 const DISCARD_FACTOR: usize = 4;
 
@@ -56,7 +59,7 @@ impl BodyReader {
     ///
     /// # Errors
     /// - `unsupported_media_type`: the body has a `Content-Encoding`.
-    /// - `overloaded`: there was no memory for the body, or for its next bytes, for the wait timeout.
+    /// - `overloaded`: there was no memory for the body, or for its next bytes, for the wait timeout, or 64 bodies of the token wait.
     /// - `too_large`: the body exceeds the cap.
     /// - `request_timeout`: the client did not send the body in time.
     /// - `invalid_field`: the connection ended in the middle of the body.
@@ -66,6 +69,9 @@ impl BodyReader {
         {
             let detail = "request bodies with a Content-Encoding are not supported";
             return Err(Refused::new(ErrorKind::UnsupportedMediaType, detail));
+        }
+        if self.memory.waiting(token) >= MAX_WAITING {
+            return Err(overloaded());
         }
         let memory = self.memory.reserve(token, CALL_BYTES, self.wait_timeout).await;
         let mut memory = memory.map_err(|_| overloaded())?;
@@ -193,6 +199,25 @@ mod tests {
             biased;
             _ = slow => panic!("a slow body was read"),
             () = small => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_refused_at_once_while_many_of_its_token_wait() {
+        let reader = BodyReader { wait_timeout: Duration::from_hours(1), ..reader(2 * CALL_BYTES) };
+        let _first = reader.memory.try_reserve("a", CALL_BYTES).unwrap();
+        let waiting = futures::future::join_all((0..MAX_WAITING).map(|_| read(&reader, "a", chunks(1))));
+        let others = async {
+            while reader.memory.waiting("a") < MAX_WAITING {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(read(&reader, "a", chunks(1)).await, Err(ErrorKind::Overloaded));
+            assert_eq!(reader.memory.waiting("b"), 0);
+        };
+        tokio::select! {
+            biased;
+            _ = waiting => panic!("there is no memory"),
+            () = others => {}
         }
     }
 

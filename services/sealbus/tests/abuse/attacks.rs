@@ -1,11 +1,12 @@
 //! The attacks. Each runs until it is aborted, and ignores what the publisher answers.
 
 use std::future::pending;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -14,8 +15,7 @@ use crate::{ATTACKER, REVOKED, TENANT};
 /// The publisher under attack.
 #[derive(Clone)]
 pub(crate) struct Target {
-    /// Host and port.
-    pub address: String,
+    pub address: SocketAddr,
     pub url: String,
 }
 
@@ -84,9 +84,18 @@ fn repeat<F>(
     }
 }
 
+/// Opens a connection from another address than the well-behaved tenant's. On Linux all of 127.0.0.0/8 are addresses of this machine.
+async fn connect(target: &Target) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    // Ports of connections that ended a moment ago are used again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 2], 0)))?;
+    socket.connect(target.address).await
+}
+
 /// Opens a connection and sends the head of a request with the attacker's token.
 async fn request(target: &Target, head: &str, headers: &str) -> std::io::Result<TcpStream> {
-    let mut connection = TcpStream::connect(&target.address).await?;
+    let mut connection = connect(target).await?;
     let text = format!("{head} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {ATTACKER}\r\n{headers}\r\n");
     connection.write_all(text.as_bytes()).await?;
     Ok(connection)
@@ -148,7 +157,7 @@ fn streams_that_do_not_read(target: &Target, tasks: &mut JoinSet<()>) {
 
 fn idle_connections(target: &Target, tasks: &mut JoinSet<()>) {
     repeat(target, tasks, 2_000, |target| async move {
-        let mut connection = TcpStream::connect(&target.address).await?;
+        let mut connection = connect(&target).await?;
         connection.read(&mut [0; 1]).await.map(drop)
     });
 }
@@ -175,7 +184,7 @@ fn prefix_searches(target: &Target, tasks: &mut JoinSet<()>) {
 
 fn revoked_tokens(target: &Target, tasks: &mut JoinSet<()>) {
     repeat(target, tasks, 16, |target| async move {
-        let mut connection = TcpStream::connect(&target.address).await?;
+        let mut connection = connect(&target).await?;
         let head = format!(
             "GET /v1/plans/{PLAN}/events/stream HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {REVOKED}\r\n\r\n"
         );

@@ -43,8 +43,8 @@ async fn an_attacker_neither_gets_others_refused_nor_fills_the_memory() {
     let publisher = bus.role("publisher").await;
     let _relay = bus.role("relay").await;
     let _sealer = bus.role("sealer").await;
-    let address = publisher.url().trim_start_matches("http://").to_owned();
-    let target = Target { address: address.clone(), url: publisher.url() };
+    let address = publisher.url().trim_start_matches("http://").parse().unwrap();
+    let target = Target { address, url: publisher.url() };
     attacks::prepare(&target).await;
 
     let neighbour = Neighbour::new(&publisher.url());
