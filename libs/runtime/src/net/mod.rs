@@ -26,7 +26,7 @@ use sealbus_core::error_chain;
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::AnswerBody;
@@ -42,6 +42,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// The connections that wait until they are accepted, more than a server has open by default: if there are too many, a caller tries
 /// again only after a second. The system may allow fewer (`net.core.somaxconn`).
 const BACKLOG: u32 = 4_096;
+
+/// How long a new connection is not closed for another one. Callers that open connections without end would otherwise take all the time
+/// of the processor, and a request could be on its way.
+const TIME_TO_SPEAK: Duration = Duration::from_millis(100);
 
 /// The share of all connections that are closed together, where none of them has an answered request.
 const CLOSED_TOGETHER_DIVISOR: usize = 32;
@@ -190,24 +194,28 @@ impl Connections {
     }
 
     /// Returns when fewer than `limit` connections are open. Closes idle ones for that: those without any answered request before
-    /// the others, of these those of the network that has most connections, and of these the longest idle.
+    /// the others, of these those of the network that has most connections, and of these the longest idle. Waits for one that is so
+    /// new that its first request may be on its way.
     async fn make_room(&mut self, limit: usize) {
         while self.open.len() >= limit {
-            let mut idle: Vec<_> =
-                self.open.values().filter_map(|connection| Some((self.order(connection)?, connection))).collect();
+            let idle = self.open.values().filter_map(|connection| Some((self.order(connection)?, connection)));
+            let mut idle: Vec<_> = idle.collect();
             idle.sort_unstable_by_key(|(order, _)| *order);
             // Where one connection without an answered request is closed, more will have to be: they are looked for together.
-            let is_first_or_silent = |(n, (order, _)): &(usize, &(Order, _))| *n == 0 || !order.has_answered;
-            let ones =
-                idle.iter().enumerate().take((limit / CLOSED_TOGETHER_DIVISOR).max(1)).take_while(is_first_or_silent);
-            let is_one_ending = ones.fold(false, |ending, (_, (_, connection))| connection.retire() | ending);
-            if !idle.is_empty() && !is_one_ending {
-                continue;
+            let silent = idle.iter().take_while(|(order, _)| !order.has_answered && !order.is_new()).count();
+            let count = silent.clamp(1, (limit / CLOSED_TOGETHER_DIVISOR).max(1));
+            let new = idle.first().filter(|(order, _)| order.is_new()).map(|(order, _)| order.since + TIME_TO_SPEAK);
+            if new.is_none() && !idle.is_empty() {
+                let ending = idle.iter().take(count).filter(|(_, connection)| connection.retire()).count();
+                if ending == 0 {
+                    continue;
+                }
             }
             let becomes_idle = Arc::clone(&self.idle);
             tokio::select! {
                 () = self.ended() => {}
                 () = becomes_idle.notified() => {}
+                () = sleep_until(new.unwrap_or_else(Instant::now)), if new.is_some() => {}
             }
         }
     }
@@ -227,6 +235,12 @@ struct Order {
     /// The number of connections of the same network.
     share: Reverse<usize>,
     since: Instant,
+}
+
+impl Order {
+    fn is_new(&self) -> bool {
+        !self.has_answered && self.since.elapsed() < TIME_TO_SPEAK
+    }
 }
 
 /// Returns the network that counts as one caller: an IPv4 address, or the first 64 bits of an IPv6 address, of which one machine
