@@ -214,7 +214,7 @@ impl Connections {
             let becomes_idle = Arc::clone(&self.idle);
             tokio::select! {
                 () = self.ended() => {}
-                () = becomes_idle.notified() => {}
+                () = becomes_idle.notified(), if new.is_none() => {}
                 () = sleep_until(new.unwrap_or_else(Instant::now)), if new.is_some() => {}
             }
         }

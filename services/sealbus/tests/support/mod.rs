@@ -188,13 +188,13 @@ impl Bus {
             ("positions behind their plans", "SELECT p.plan, p.partition, pos.*, e.head FROM sealbus.positions pos JOIN sealbus.plans p USING (plan_no)
                 JOIN (SELECT plan_no, max(seq) AS head FROM sealbus.events GROUP BY 1) e USING (plan_no) WHERE pos.next_seq <= e.head"),
         ];
-        let mut text = String::new();
+        let mut text = Vec::new();
         for (name, query) in rows {
             let lines = format!("SELECT coalesce(string_agg(row_to_json(r)::text, E'\n'), 'none') FROM ({query}) r");
             let lines: Result<String, _> = self.value(&lines).await;
-            text.push_str(&format!("{name}:\n{}\n", lines.unwrap_or_else(|error| error.to_string())));
+            text.push(format!("{name}:\n{}", lines.unwrap_or_else(|error| error.to_string())));
         }
-        text
+        text.join("\n")
     }
 
     /// Waits until audit storage holds every acknowledged event. Then checks that it holds each once and in the order of its plan,
