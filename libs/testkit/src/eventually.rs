@@ -12,12 +12,21 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 ///
 /// # Panics
 /// After three minutes.
-pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub async fn eventually(what: &str, condition: impl AsyncFnMut() -> bool) {
+    assert!(holds_in_time(condition).await, "timed out after {TIMEOUT:?} waiting until {what}");
+}
+
+/// Waits until `condition` returns `true`. Returns `false` if it does not within three minutes, for a caller that can say more about it
+/// than [`eventually`].
+pub async fn holds_in_time(mut condition: impl AsyncFnMut() -> bool) -> bool {
     let started = Instant::now();
     while !condition().await {
-        assert!(started.elapsed() < TIMEOUT, "timed out after {TIMEOUT:?} waiting until {what}");
+        if started.elapsed() >= TIMEOUT {
+            return false;
+        }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
+    true
 }
 
 /// Waits until `observe` returns `expected`. `what` names the observed value.

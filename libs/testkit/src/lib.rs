@@ -16,7 +16,7 @@ pub mod process;
 mod proxy;
 
 pub use crate::bus::TestBus;
-pub use crate::eventually::{eventually, eventually_eq};
+pub use crate::eventually::{eventually, eventually_eq, holds_in_time};
 pub use crate::ledger::TestLedger;
 pub use crate::nats::{Nats, stream_settings};
 pub use crate::postgres::Postgres;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use sealbus_client::{Client, ClientConfig};
 use sealbus_testkit::process::send_signal;
-use sealbus_testkit::{Nats, Postgres, eventually};
+use sealbus_testkit::{Nats, Postgres, eventually, holds_in_time};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -36,9 +36,6 @@ pub(crate) struct Bus {
     environment: BTreeMap<String, String>,
     _permit: SemaphorePermit<'static>,
 }
-
-/// How long a number that is expected to grow may stay as it is.
-const STANDSTILL: Duration = Duration::from_mins(3);
 
 impl Bus {
     /// Creates a ledger and starts no role.
@@ -165,19 +162,18 @@ impl Bus {
 
     /// Waits until a query returns `count` or more. It may take as long as the number grows.
     pub(crate) async fn grows_to(&self, sql: &str, count: i64) {
-        let (mut seen, mut grew) = (i64::MIN, Instant::now());
+        let mut seen = i64::MIN;
         while seen < count {
-            let now = self.try_count(sql).await.unwrap_or(seen);
-            if now > seen {
-                (seen, grew) = (now, Instant::now());
-            } else if grew.elapsed() > STANDSTILL {
-                panic!("{sql} stays at {seen} of {count} for {STANDSTILL:?}.\n{}", self.state().await);
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            let before = seen;
+            let grew = holds_in_time(async || {
+                seen = self.try_count(sql).await.unwrap_or(before);
+                seen > before
+            });
+            assert!(grew.await, "{sql} stays at {before} of {count}.\n{}", self.state().await);
         }
     }
 
-    /// Returns what a person would look at if the bus stood still.
+    /// Returns the rows that tell why events are not delivered: leases, queues, floors, and positions behind their plans.
     async fn state(&self) -> String {
         let rows = [
             ("leases", "SELECT kind, key, holder, epoch, expires_at - now() AS left FROM sealbus.leases"),
