@@ -82,15 +82,19 @@ mod worker;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use sealbus_broker::Broker;
 use sealbus_core::catalog::Catalog;
+use sealbus_core::error_chain;
 use sealbus_core::seal::Keyring;
 use sealbus_ledger::Ledger;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::assignment::creation::create;
@@ -119,6 +123,9 @@ pub struct Resources {
     /// The metrics of the runtime.
     pub metrics: Metrics,
 }
+
+/// How long the end of a process may take to take back interrupted attempts.
+const LAST_TAKE_BACK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Works on subscriptions until `shutdown`, then finishes what is in flight, acknowledges it and releases the leases.
 ///
@@ -164,7 +171,8 @@ pub async fn run(
     tasks.spawn(upkeep::watch_floors(process.clone(), held.clone(), metrics.clone(), ending.clone()).map(Ok));
     tasks.spawn(upkeep::measure_ages(process.clone(), held.clone(), metrics, ending.clone()).map(Ok));
     tasks.spawn(upkeep::prune(process.clone(), held.clone(), ending.clone()).map(Ok));
-    tasks.spawn(sweep::due::watch(process, held, ending.clone()).map(Ok));
+    tasks.spawn(upkeep::take_back_attempts(process.clone(), ending.clone()).map(Ok));
+    tasks.spawn(sweep::due::watch(process.clone(), held, ending.clone()).map(Ok));
     let mut outcome = Ok(());
     while let Some(ended) = tasks.join_next().await {
         let ended = ended.map_err(ConsumerError::Crashed).flatten();
@@ -172,6 +180,11 @@ pub async fn run(
             ending.cancel();
         }
         outcome = outcome.and(ended);
+    }
+    // What the end of the process interrupted did not fail either.
+    let taking_back = process.interrupted.take_back(process.ledger.positions(), |_| true);
+    if let Ok(Err(error)) = timeout(LAST_TAKE_BACK_TIMEOUT, taking_back).await {
+        warn!(error = %error_chain(&error), "interrupted attempts cannot be taken back; they count");
     }
     outcome
 }

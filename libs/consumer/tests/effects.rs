@@ -221,6 +221,10 @@ async fn a_broken_connection_to_the_ledger_is_no_attempt() {
     process.stop().await;
 }
 
+/// Gives the leases of subscription `audit` to another owner, who does not renew them.
+const TAKE_LEASES: &str =
+    "UPDATE sealbus.leases SET holder = 'another', epoch = epoch + 1, expires_at = now() WHERE kind = 'deliver/audit'";
+
 /// A handler that loses its connection to the ledger in its second to sixth call, and with it the leases of the subscription.
 struct Evicted {
     calls: AtomicUsize,
@@ -236,9 +240,7 @@ impl LedgerEffect for Evicted {
         }
         if call <= 5 {
             let mut other = PgConnection::connect_with(&self.database).await?;
-            other
-                .execute("UPDATE sealbus.leases SET holder = 'another', epoch = epoch + 1, expires_at = now() WHERE kind = 'deliver/audit'")
-                .await?;
+            other.execute(TAKE_LEASES).await?;
             transaction.execute("SELECT pg_terminate_backend(pg_backend_pid())").await?;
         }
         Ok(())
@@ -259,6 +261,37 @@ async fn an_interrupted_attempt_does_not_count_after_the_lease_was_lost() {
     bus.reaches_seq("audit", "order-1", 2).await;
     bus.reaches("audit", "order-1", PositionState::Live).await;
     assert_eq!(effect.calls.load(Ordering::Relaxed), 7);
+    assert_eq!(bus.count("SELECT count(*) FROM sealbus.attempts").await, 1);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_is_cancelled_does_not_count() {
+    let bus = Bus::start().await;
+    let (retry_budget, shutdown_grace) = (Duration::ZERO, Duration::from_millis(50));
+    let settings = Settings { retry_budget, shutdown_grace, ..settings() };
+    let subscription = || retrying("audit", 2, Duration::from_millis(5));
+    let recorder = Recorder::default();
+    recorder.fail(|_, attempt| (attempt == 1).then_some("once"));
+    let gate = recorder.block();
+    gate.add_permits(1);
+    let process = bus.consume(subscription(), recorder.handler(), settings.clone()).await;
+    bus.publish("order-1", &["a.b"]).await;
+    let calls = async |count| {
+        eventually("the handler is called", async || recorder.attempts("order-1", 1) == count).await;
+    };
+
+    // The first attempt fails. The second and last one is cancelled because the lease is lost, and the third because the process
+    // ends.
+    calls(2).await;
+    bus.postgres.admin(TAKE_LEASES).await;
+    calls(3).await;
+    process.stop().await;
+    let process = bus.consume(subscription(), recorder.handler(), settings).await;
+    calls(4).await;
+    gate.add_permits(1);
+    bus.reaches_seq("audit", "order-1", 2).await;
+    bus.reaches("audit", "order-1", PositionState::Live).await;
     assert_eq!(bus.count("SELECT count(*) FROM sealbus.attempts").await, 1);
     process.stop().await;
 }

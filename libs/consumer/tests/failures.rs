@@ -224,6 +224,8 @@ async fn calls_until_dead(attempts: u32) -> usize {
     let mut settings = settings();
     (settings.ack_wait, settings.progress_interval) = (Duration::from_secs(1), Duration::from_millis(200));
     (settings.lease_duration, settings.lease_renew_interval) = (Duration::from_millis(500), Duration::from_millis(100));
+    // Twice this time has to pass before the last attempt counts as ended.
+    settings.handler_timeout = Duration::from_secs(5);
 
     bus.publish("order-1", &["a.b"]).await;
     let is_dead = async || bus.state("audit", "order-1").await == Some(PositionState::Dead);

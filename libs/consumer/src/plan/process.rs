@@ -21,6 +21,7 @@ use crate::plan::gather::{events_from_ledger, gather};
 use crate::plan::order::AfterBatch;
 use crate::plan::retries::RetryStep;
 use crate::plan::task::{Arrival, Failure, PlanOutcome, PlanTask, Work};
+use crate::plan_name::PlanName;
 
 /// How often in a row a position may be found stale before the worker gets the plan back.
 const MAX_STALE_POSITIONS: usize = 8;
@@ -33,6 +34,12 @@ pub(crate) async fn process(assignment: &Assignment, task: &PlanTask) -> Result<
         let context = &assignment.context;
         let mut known = task.position.clone();
         for _ in 0..MAX_STALE_POSITIONS {
+            if let Work::Replay = task.work {
+                let (subscription_no, PlanName { tenant, plan }) = (context.subscription_no, &task.plan);
+                let is_own =
+                    |at: &Counted| (at.subscription_no, &at.tenant, &at.plan) == (subscription_no, tenant, plan);
+                context.process.interrupted.take_back(context.ledger().positions(), is_own).await?;
+            }
             let position = match known.take() {
                 Some(position) => position,
                 None => match context.position(&task.plan).await {
@@ -48,7 +55,7 @@ pub(crate) async fn process(assignment: &Assignment, task: &PlanTask) -> Result<
                     let seen = task.work.highest_seq();
                     receive(actor, arrivals, seen, *over_limit, failure.clone()).await?
                 }
-                Work::Replay => replay(actor).await?,
+                Work::Replay => replay(actor, &task.plan).await?,
             };
             if !matches!(outcome, PlanOutcome::Repeat(_)) {
                 return Ok(outcome);
@@ -108,12 +115,7 @@ async fn receive(
 /// again.
 ///
 /// One round is short, so that many plans are replayed side by side.
-async fn replay(mut actor: PlanActor<'_>) -> Result<PlanOutcome, LedgerError> {
-    let (context, plan_no) = (&actor.assignment.context, actor.position.plan_no);
-    let (positions, subscription_no) = (context.ledger().positions(), context.subscription_no);
-    if context.process.interrupted.take_back_of(positions, subscription_no, plan_no).await? {
-        return Ok(PlanOutcome::Repeat(None));
-    }
+async fn replay(mut actor: PlanActor<'_>, plan: &PlanName) -> Result<PlanOutcome, LedgerError> {
     if let Some(command) = actor.position.command.clone() {
         return actor.carry_out(&command).await;
     }
@@ -124,7 +126,7 @@ async fn replay(mut actor: PlanActor<'_>) -> Result<PlanOutcome, LedgerError> {
     if actor.position.next_seq > actor.position.seen_seq {
         return actor.unpark().await;
     }
-    let next_seq = actor.position.next_seq;
+    let (context, next_seq) = (&actor.assignment.context, actor.position.next_seq);
     let read = events_from_ledger(actor.assignment, &actor.position, u64::MAX).await?;
     let Some(first) = read.records.first() else {
         let then = match read.then {
@@ -140,7 +142,10 @@ async fn replay(mut actor: PlanActor<'_>) -> Result<PlanOutcome, LedgerError> {
         let failure = Failure::of(next_seq, actor.position.attempts, error.to_owned());
         return actor.give_up(first, failure, RetryStep::Dead, 0).await;
     }
-    let open = context.process.interrupted.begin(Counted { subscription_no, plan_no, seq: next_seq });
+    let (subscription_no, plan_no) = (context.subscription_no, actor.position.plan_no);
+    let PlanName { tenant, plan } = plan.clone();
+    let counted = Counted { subscription_no, tenant, plan, plan_no, seq: next_seq };
+    let open = context.process.interrupted.begin(counted);
     let applied = attempt(&mut actor, &policy, &read.records).await?;
     // Otherwise no handler has succeeded or failed.
     if matches!(applied, BatchOutcome::Applied | BatchOutcome::Failed { .. }) {
@@ -164,7 +169,10 @@ async fn attempt(
 ) -> Result<BatchOutcome, LedgerError> {
     let context = &actor.assignment.context;
     let attempts = actor.position.attempts + 1;
-    let (positions, retry_in) = (context.ledger().positions(), policy.delay(attempts));
+    // The next owner of the lease takes it for granted that the last attempt has ended when the position is due again. In a process
+    // that has lost the lease it may last as long as it waits for a lock, and then as long as a call.
+    let retry_in = if policy.spent(attempts) { 2 * context.settings().handler_timeout } else { policy.delay(attempts) };
+    let positions = context.ledger().positions();
     if !positions.begin_attempt(context.subscription_no, &actor.position, retry_in).await? {
         return Ok(BatchOutcome::Stale);
     }

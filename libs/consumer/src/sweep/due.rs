@@ -24,13 +24,7 @@ pub(crate) async fn watch(process: Arc<ProcessContext>, held: Arc<HeldAssignment
             continue;
         }
         let keys: Vec<(i64, u32)> = assignments.keys().copied().collect();
-        let positions = process.ledger.positions();
-        // Before the plans become due, so that none of them is given up because of an attempt that did not fail.
-        let taken_back = process.interrupted.take_back(positions).await;
-        let due = match taken_back {
-            Ok(()) => positions.due(&keys, MAX_PLANS).await,
-            Err(error) => Err(error),
-        };
+        let due = process.ledger.positions().due(&keys, MAX_PLANS).await;
         if let Err(error) = &due
             && !is_unreachable
         {

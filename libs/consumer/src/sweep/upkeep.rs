@@ -8,7 +8,7 @@ use std::time::Duration;
 use sealbus_core::error_chain;
 use sealbus_ledger::LedgerError;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::assignment::{Assignment, HeldAssignments, ProcessContext, SubscriptionContext};
 use crate::metrics::Metrics;
@@ -79,6 +79,17 @@ pub(crate) async fn measure_ages(
                 assignments.get(&subscription_no).map(|assignment| (&*assignment.context.name, age))
             })),
             Err(error) => warn!(error = %error_chain(&error), "age of the floors cannot be read; retrying later"),
+        }
+    }
+}
+
+/// Takes back the interrupted attempts of plans that this process does not replay any more.
+pub(crate) async fn take_back_attempts(process: Arc<ProcessContext>, shutdown: CancellationToken) {
+    let mut ticks = Ticks::new(Duration::ZERO, process.settings.replay_interval, &shutdown);
+    while ticks.next().await {
+        let taking_back = process.interrupted.take_back(process.ledger.positions(), |_| true);
+        if let Some(Err(error)) = shutdown.run_until_cancelled(taking_back).await {
+            debug!(error = %error_chain(&error), "interrupted attempts cannot be taken back; retrying later");
         }
     }
 }

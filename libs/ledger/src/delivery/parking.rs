@@ -265,7 +265,7 @@ impl Positions<'_> {
         Ok(begun.execute(self.ledger.background()).await?.rows_affected() > 0)
     }
 
-    /// Takes back attempts at an event that did not fail, but were interrupted. Has no effect if the position is not at the event any
+    /// Takes back attempts at an event that did not fail, but were interrupted. The event is due at once. Has no effect if the position is not at the event any
     /// more, or is not replayed.
     pub async fn take_back_attempts(
         self,
@@ -276,7 +276,7 @@ impl Positions<'_> {
     ) -> Result<(), LedgerError> {
         let taken_back = sqlx::query!(
             "-- take_back_attempts
-            UPDATE sealbus.positions SET attempts = greatest(attempts - $4, 0)
+            UPDATE sealbus.positions SET attempts = greatest(attempts - $4, 0), next_at = least(next_at, clock_timestamp())
             WHERE subscription_no = $1 AND plan_no = $2 AND next_seq = $3 AND state IN ('parked', 'behind')",
             subscription_no,
             plan_no,
