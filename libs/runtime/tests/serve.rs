@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 const LONG: Duration = Duration::from_mins(1);
 const SHORT: Duration = Duration::from_millis(50);
 /// Limits that no test reaches.
-const LIMITS: ConnectionLimits = ConnectionLimits { headers: LONG, write: LONG, drain: LONG, connections: 100 };
+const LIMITS: ConnectionLimits =
+    ConnectionLimits { headers: LONG, write: LONG, drain: LONG, first_request: Duration::ZERO, connections: 100 };
 
 /// The bytes of an answer that no socket takes at once.
 const LARGE: usize = 64 << 20;
@@ -71,6 +72,16 @@ impl Server {
         let mut stream = TcpStream::connect(self.address).await.expect("connected");
         stream.write_all(text.as_bytes()).await.expect("sent");
         stream
+    }
+
+    /// Opens connections that send nothing, and then one whose request is answered although there are more than may be open.
+    async fn answers_beside_silent_connections(&self) {
+        let mut silent = Vec::new();
+        for _ in 0..10 {
+            silent.push(self.send("").await);
+        }
+        let new = self.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+        assert!(received(new).await.ends_with("at once"));
     }
 
     async fn ended(self) {
@@ -153,14 +164,7 @@ async fn an_idle_connection_is_closed_for_a_new_one_and_a_busy_one_is_not() {
     let mut kept = server.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     kept.readable().await.expect("answered");
 
-    // Many connections that send nothing do not keep others from being answered.
-    let mut silent = Vec::new();
-    for _ in 0..10 {
-        silent.push(server.send("").await);
-    }
-    let new = server.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-    assert!(received(new).await.ends_with("at once"));
-
+    server.answers_beside_silent_connections().await;
     // The connection that was answered before outlasts those that never sent a request.
     kept.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.expect("sent");
     assert_eq!(received(kept).await.matches("at once").count(), 2);
@@ -175,14 +179,19 @@ async fn an_address_with_many_connections_gives_up_its_own_first() {
     let other = TcpSocket::new_v4().expect("a socket");
     other.bind("127.0.0.2:0".parse().expect("an address")).expect("an address of this machine");
     let mut kept = other.connect(server.address).await.expect("connected");
-    let mut silent = Vec::new();
-    for _ in 0..10 {
-        silent.push(server.send("").await);
-    }
-    let new = server.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-    assert!(received(new).await.ends_with("at once"));
+    server.answers_beside_silent_connections().await;
     kept.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.expect("sent");
     assert!(received(kept).await.ends_with("at once"));
+}
+
+#[tokio::test]
+async fn a_new_connection_is_not_closed_before_it_could_send_a_request() {
+    let server = Server::start(ConnectionLimits { connections: 1, first_request: LONG, ..LIMITS }).await;
+    let mut first = server.send("").await;
+    let second = server.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    first.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.expect("sent");
+    assert!(received(first).await.ends_with("at once"));
+    assert!(received(second).await.ends_with("at once"));
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
     headers: Duration::from_secs(30),
     write: Duration::from_secs(30),
     drain: Duration::from_secs(1),
+    first_request: net::FIRST_REQUEST,
     connections: 64,
 };
 

@@ -43,12 +43,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// again only after a second. The system may allow fewer (`net.core.somaxconn`).
 const BACKLOG: u32 = 4_096;
 
-/// How long a new connection is not closed for another one. Callers that open connections without end would otherwise take all the time
-/// of the processor, and a request could be on its way.
-const TIME_TO_SPEAK: Duration = Duration::from_millis(100);
+/// See [`ConnectionLimits::first_request`]. Most clients send a request as soon as they are connected.
+pub(crate) const FIRST_REQUEST: Duration = Duration::from_millis(100);
 
-/// The share of all connections that are closed together, where none of them has an answered request.
-const CLOSED_TOGETHER_DIVISOR: usize = 32;
+/// The share of all connections that are closed at once for new ones, if none of them has an answered request.
+const EVICTION_DIVISOR: usize = 32;
 
 /// The maximum bytes of a request's head, and of a piece in which a body is read.
 const BUFFER_BYTES: usize = 32 * 1024;
@@ -67,6 +66,9 @@ pub struct ConnectionLimits {
     pub write: Duration,
     /// Time that calls in flight have to finish once the server is told to stop; then they are cut off.
     pub drain: Duration,
+    /// Time for which a new connection is not closed for another one, because its first request may be on its way. It also limits how
+    /// much of the processor is spent on callers that open connections without end.
+    pub first_request: Duration,
     /// The maximum number of open connections. For a further one, an idle connection of the caller that has most connections is
     /// closed, first of all one without any answered request; if none is idle, the further one waits.
     pub connections: usize,
@@ -80,6 +82,7 @@ impl ConnectionLimits {
             headers: settings.get(table::HEADER_TIMEOUT),
             write: settings.get(table::WRITE_TIMEOUT),
             drain: settings.get(table::SHUTDOWN_GRACE) / 3,
+            first_request: FIRST_REQUEST,
             connections: settings.get(table::MAX_CONNECTIONS) as usize,
         }
     }
@@ -106,6 +109,7 @@ pub async fn bind(variable: &str, address: &HostPort) -> Result<TcpListener, Bin
     })
 }
 
+/// Binds the first of the addresses of a name that can be bound, as [`TcpListener::bind`] does, but with a longer [`BACKLOG`].
 async fn listen(address: &HostPort) -> io::Result<TcpListener> {
     let mut failure = io::Error::new(AddrNotAvailable, "the name has no address");
     for address in lookup_host(address.to_string()).await? {
@@ -136,7 +140,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
         };
         match accepted {
             Ok((stream, peer)) => {
-                if shutdown.run_until_cancelled(connections.make_room(limits.connections)).await.is_none() {
+                if shutdown.run_until_cancelled(connections.make_room(&limits)).await.is_none() {
                     break;
                 }
                 let connection = Connection::new(peer.ip(), Arc::clone(&connections.idle));
@@ -193,20 +197,23 @@ impl Connections {
         }
     }
 
-    /// Returns when fewer than `limit` connections are open. Closes idle ones for that: those without any answered request before
-    /// the others, of these those of the network that has most connections, and of these the longest idle. Waits for one that is so
-    /// new that its first request may be on its way.
-    async fn make_room(&mut self, limit: usize) {
-        while self.open.len() >= limit {
-            let idle = self.open.values().filter_map(|connection| Some((self.order(connection)?, connection)));
+    /// Returns when fewer connections are open than may be. Closes idle ones for that: those without any answered request before the
+    /// others, of these those of the network that has most connections, and of these the longest idle. Waits while the first one in
+    /// this order is so new that its first request may be on its way.
+    async fn make_room(&mut self, limits: &ConnectionLimits) {
+        while self.open.len() >= limits.connections {
+            let idle = self.open.values().filter_map(|connection| Some((self.eviction_order(connection)?, connection)));
             let mut idle: Vec<_> = idle.collect();
             idle.sort_unstable_by_key(|(order, _)| *order);
-            // Where one connection without an answered request is closed, more will have to be: they are looked for together.
-            let silent = idle.iter().take_while(|(order, _)| !order.has_answered && !order.is_new()).count();
-            let count = silent.clamp(1, (limit / CLOSED_TOGETHER_DIVISOR).max(1));
-            let new = idle.first().filter(|(order, _)| order.is_new()).map(|(order, _)| order.since + TIME_TO_SPEAK);
-            if new.is_none() && !idle.is_empty() {
-                let ending = idle.iter().take(count).filter(|(_, connection)| connection.retire()).count();
+            let is_new = |order: &EvictionOrder| !order.has_answered && order.since.elapsed() < limits.first_request;
+            let protected_until =
+                idle.first().filter(|(order, _)| is_new(order)).map(|(order, _)| order.since + limits.first_request);
+            // A caller that opens connections and sends nothing opens more of them. Some are closed at once, so that not every new connection
+            // looks at all others.
+            let silent = idle.iter().take_while(|(order, _)| !order.has_answered && !is_new(order)).count();
+            let evicted = silent.clamp(1, (limits.connections / EVICTION_DIVISOR).max(1));
+            if protected_until.is_none() && !idle.is_empty() {
+                let ending = idle.iter().take(evicted).filter(|(_, connection)| connection.retire()).count();
                 if ending == 0 {
                     continue;
                 }
@@ -214,33 +221,29 @@ impl Connections {
             let becomes_idle = Arc::clone(&self.idle);
             tokio::select! {
                 () = self.ended() => {}
-                () = becomes_idle.notified(), if new.is_none() => {}
-                () = sleep_until(new.unwrap_or_else(Instant::now)), if new.is_some() => {}
+                () = becomes_idle.notified(), if protected_until.is_none() => {}
+                () = sleep_until(protected_until.unwrap_or_else(Instant::now)), if protected_until.is_some() => {}
             }
         }
     }
 
-    /// Returns where an idle connection comes in the order in which they are closed. `None` while a request is in flight.
-    fn order(&self, connection: &Connection) -> Option<Order> {
+    /// Returns `None` while a request is in flight on the connection.
+    fn eviction_order(&self, connection: &Connection) -> Option<EvictionOrder> {
         let (has_answered, since) = connection.idleness()?;
         let share = self.of_networks.get(&connection.network()).copied().unwrap_or(0);
-        Some(Order { has_answered, share: Reverse(share), since })
+        Some(EvictionOrder { has_answered, share: Reverse(share), since })
     }
 }
 
-/// The order in which idle connections are closed, the lowest first.
+/// The order in which idle connections are closed for new ones, the lowest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Order {
+struct EvictionOrder {
+    /// Whether a request was answered on the connection.
     has_answered: bool,
     /// The number of connections of the same network.
     share: Reverse<usize>,
+    /// Since when the connection is idle.
     since: Instant,
-}
-
-impl Order {
-    fn is_new(&self) -> bool {
-        !self.has_answered && self.since.elapsed() < TIME_TO_SPEAK
-    }
 }
 
 /// Returns the network that counts as one caller: an IPv4 address, or the first 64 bits of an IPv6 address, of which one machine

@@ -63,7 +63,8 @@ impl TestWitness {
         self.port.set(listener.local_addr().unwrap().port());
         let minute = Duration::from_mins(1);
         let drain = Duration::from_millis(100);
-        let limits = ConnectionLimits { headers: minute, write: minute, drain, connections: 100 };
+        let first_request = Duration::ZERO;
+        let limits = ConnectionLimits { headers: minute, write: minute, drain, first_request, connections: 100 };
         let witness =
             Witness::open(self.name, &self.keyring, self.policy.clone(), self.folder.path(), Arc::new(SystemClock));
         let metrics = Metrics::register(&mut Registry::default());

@@ -205,7 +205,7 @@ impl Server {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let mut config = Config::new(
             listener,
-            ConnectionLimits { headers: LONG, write: LONG, drain: LONG, connections: 1_024 },
+            ConnectionLimits { headers: LONG, write: LONG, drain: LONG, first_request: LONG, connections: 1_024 },
             Budget::new("tests", 32 << 20),
         );
         configure(&mut config);
