@@ -1,0 +1,7 @@
+//! Canonical JSON and its strict reader.
+
+mod nodes;
+mod strict_reader;
+mod strict_reader_properties;
+mod vectors;
+mod writer;

@@ -1,0 +1,5 @@
+//! Encrypted payloads.
+
+mod form;
+mod properties;
+mod vectors;
