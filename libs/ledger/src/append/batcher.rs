@@ -84,7 +84,8 @@ impl Batcher {
         let (answer, answered) = oneshot::channel();
         let mut caller = WaitingCaller { shared: &self.shared, tenant: Some(call.tenant.clone()) };
         let counted = WaitingEvents::new(&self.shared.metrics.waiting_events, call.events.len());
-        let waiting = Waiting { call, key, deferrals: 0, answer, _held: Box::new((memory, counted)) };
+        let waiting =
+            Waiting { cost: call.cost(), call, key, deferrals: 0, answer, _held: Box::new((memory, counted)) };
         self.shared.queue().push(waiting);
         self.shared.changed.notify_one();
         let answer = answered.await.unwrap_or(Err(AppendError::Stopped));

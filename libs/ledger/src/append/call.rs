@@ -15,6 +15,9 @@ use crate::LedgerError;
 /// The highest number of events in one call.
 pub const MAX_EVENTS: usize = 1_000;
 
+/// Payload and metadata of an event up to this many bytes cost as much as an event does.
+const BYTES_OF_COST: usize = 512;
+
 /// The head that the caller expects the plan to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
@@ -40,6 +43,12 @@ pub struct Call {
 }
 
 impl Call {
+    /// Returns what the call takes of a batch: 1 for each event of at most 512 bytes, in proportion for a larger one.
+    pub(super) fn cost(&self) -> usize {
+        let bytes = |draft: &Draft| draft.payload.as_ref().map_or(0, String::len) + draft.metadata.len();
+        self.events.iter().map(|draft| bytes(draft).div_ceil(BYTES_OF_COST).max(1)).sum()
+    }
+
     /// Checks what can be checked without the database: the number of events, and that no id is used twice.
     pub(super) fn check(&self) -> Result<(), AppendError> {
         if self.events.is_empty() || self.events.len() > MAX_EVENTS {

@@ -102,7 +102,8 @@ use crate::{Deployment, Ledger, OpenError};
 pub struct AppendSettings {
     /// The number of batchers. A plan always uses the same one.
     pub batchers: usize,
-    /// The highest number of events in a batch. A call with more makes a batch alone.
+    /// The highest number of events in a batch, of which one of more than 512 bytes counts as several. A call with more makes a
+    /// batch alone.
     pub max_batch_events: usize,
     /// The highest number of plans, and so of plan locks, in a batch.
     pub max_batch_plans: usize,

@@ -204,14 +204,17 @@ impl Connections {
         while self.open.len() >= limits.connections {
             let idle = self.open.values().filter_map(|connection| Some((self.eviction_order(connection)?, connection)));
             let mut idle: Vec<_> = idle.collect();
+            // Some are closed at once, so that not every new connection of a caller that opens them without end looks at all others.
+            let most = (limits.connections / EVICTION_DIVISOR).max(1);
+            if idle.len() > most {
+                idle.select_nth_unstable_by_key(most, |(order, _)| *order);
+                idle.truncate(most);
+            }
             idle.sort_unstable_by_key(|(order, _)| *order);
             let is_new = |order: &EvictionOrder| !order.has_answered && order.since.elapsed() < limits.first_request;
             let protected_until =
                 idle.first().filter(|(order, _)| is_new(order)).map(|(order, _)| order.since + limits.first_request);
-            // A caller that opens connections and sends nothing opens more of them. Some are closed at once, so that not every new connection
-            // looks at all others.
-            let silent = idle.iter().take_while(|(order, _)| !order.has_answered && !is_new(order)).count();
-            let evicted = silent.clamp(1, (limits.connections / EVICTION_DIVISOR).max(1));
+            let evicted = idle.iter().take_while(|(order, _)| !order.has_answered && !is_new(order)).count().max(1);
             if protected_until.is_none() && !idle.is_empty() {
                 let ending = idle.iter().take(evicted).filter(|(_, connection)| connection.retire()).count();
                 if ending == 0 {

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -86,10 +87,13 @@ fn repeat<F>(
 
 /// Opens a connection from another address than the well-behaved tenant's. On Linux all of 127.0.0.0/8 are addresses of this machine.
 async fn connect(target: &Target) -> std::io::Result<TcpStream> {
+    // The ports are used in turn. If the system chose them, it would search longer and longer among those of connections that have
+    // ended, and the load itself would take the processors.
+    static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+    let port = 1_024 + NEXT_PORT.fetch_add(1, Ordering::Relaxed) % (u16::MAX - 1_024);
     let socket = TcpSocket::new_v4()?;
-    // Ports of connections that ended a moment ago are used again.
     socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::from(([127, 0, 0, 2], 0)))?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 2], port)))?;
     socket.connect(target.address).await
 }
 

@@ -2,9 +2,9 @@
 //! dropped. The queue has no bound of its own: its callers bound the memory that their calls hold.
 //!
 //! Tenants are served by deficit round-robin (Shreedhar and Varghese, 1995). In each turn a tenant may send a quantum of
-//! events. What a turn leaves unused while a larger call waits is carried over, so that a tenant with large calls gets no
-//! more than one with single events. The later calls of a plan that is *held*, because its first calls went alone, are kept
-//! in the queue without delaying any other plan.
+//! events, of which a large one counts as several ([`Call::cost`]). What a turn leaves unused while a larger call waits is
+//! carried over, so that a tenant with large calls gets no more than one with single events. The later calls of a plan that
+//! is *held*, because its first calls went alone, are kept in the queue without delaying any other plan.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -13,12 +13,14 @@ use tokio::sync::oneshot;
 
 use super::call::{AppendError, Appended, Call};
 
-/// Events that a tenant may send in each turn.
+/// What a tenant may send in each turn, as [`Call::cost`].
 const QUANTUM: usize = 64;
 
 /// A queued call, and the channel for its answer.
 pub(super) struct Waiting {
     pub call: Call,
+    /// [`Call::cost`], which is not added up again each time that the call is looked at.
+    pub cost: usize,
     pub key: PlanKey,
     /// The number of batches that found its plan busy.
     pub deferrals: u32,
@@ -31,10 +33,6 @@ impl Waiting {
     /// Returns whether the caller no longer waits for the answer.
     pub(super) fn is_abandoned(&self) -> bool {
         self.answer.is_closed()
-    }
-
-    fn events(&self) -> usize {
-        self.call.events.len()
     }
 
     /// Answers the caller, unless it no longer waits.
@@ -56,7 +54,7 @@ struct TenantQueue {
 struct Batch {
     calls: Vec<Waiting>,
     plans: HashSet<PlanKey>,
-    events_left: usize,
+    cost_left: usize,
     max_plans: usize,
 }
 
@@ -64,12 +62,12 @@ impl Batch {
     /// Returns whether the call fits. Any call fits into an empty batch, so that one larger than a batch goes alone.
     fn has_room(&self, waiting: &Waiting) -> bool {
         self.calls.is_empty()
-            || (waiting.events() <= self.events_left
+            || (waiting.cost <= self.cost_left
                 && (self.plans.len() < self.max_plans || self.plans.contains(&waiting.key)))
     }
 
     fn push(&mut self, waiting: Waiting) {
-        self.events_left = self.events_left.saturating_sub(waiting.events());
+        self.cost_left = self.cost_left.saturating_sub(waiting.cost);
         self.plans.insert(waiting.key);
         self.calls.push(waiting);
     }
@@ -108,17 +106,17 @@ impl Queue {
         }
     }
 
-    /// Takes the next batch: calls with at most `events` events for at most `plans` plans together, or one larger call. It is
+    /// Takes the next batch: calls that cost at most `cost` for at most `plans` plans together, or one larger call. It is
     /// empty if all queued calls belong to held plans. Abandoned calls are dropped.
-    pub(super) fn take(&mut self, events: usize, plans: usize) -> Vec<Waiting> {
-        let mut batch = Batch { calls: Vec::new(), plans: HashSet::new(), events_left: events, max_plans: plans };
+    pub(super) fn take(&mut self, cost: usize, plans: usize) -> Vec<Waiting> {
+        let mut batch = Batch { calls: Vec::new(), plans: HashSet::new(), cost_left: cost, max_plans: plans };
         let mut idle = 0;
-        while batch.events_left > 0 && idle < self.turns.len() {
+        while batch.cost_left > 0 && idle < self.turns.len() {
             let Some(tenant) = self.turns.pop_front() else { break };
             let Some(queue) = self.tenants.get_mut(&tenant) else { continue };
             queue.deficit += QUANTUM;
             let taken = queue.fill(&mut batch, &self.held);
-            let lacks_deficit = queue.first_free(&self.held).map(|waiting| waiting.events() > queue.deficit);
+            let lacks_deficit = queue.first_free(&self.held).map(|waiting| waiting.cost > queue.deficit);
             if queue.calls.is_empty() {
                 self.tenants.remove(&tenant);
             } else if !taken && !batch.calls.is_empty() && lacks_deficit == Some(false) {
@@ -157,12 +155,11 @@ impl TenantQueue {
                 kept.push_back(waiting);
                 continue;
             }
-            let events = waiting.events();
-            if events > self.deficit || !batch.has_room(&waiting) {
+            if waiting.cost > self.deficit || !batch.has_room(&waiting) {
                 self.calls.push_front(waiting);
                 break;
             }
-            self.deficit -= events;
+            self.deficit -= waiting.cost;
             batch.push(waiting);
         }
         while let Some(waiting) = kept.pop_back() {

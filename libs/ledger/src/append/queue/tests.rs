@@ -8,6 +8,10 @@ use super::*;
 use crate::append::call::{Draft, Expect};
 
 fn waiting(tenant: &str, plan: &str, events: usize) -> Waiting {
+    waiting_with_payload(tenant, plan, events, None)
+}
+
+fn waiting_with_payload(tenant: &str, plan: &str, events: usize, payload: Option<String>) -> Waiting {
     let draft = Draft {
         event_id: Uuid::nil(),
         event_type: "t".into(),
@@ -18,7 +22,7 @@ fn waiting(tenant: &str, plan: &str, events: usize) -> Waiting {
         correlation_id: String::new(),
         causation_id: String::new(),
         payload_mode: PayloadMode::Plain,
-        payload: None,
+        payload,
         payload_size: 0,
         payload_hash: Hash([0; 32]),
         metadata: "{}".into(),
@@ -34,7 +38,7 @@ fn waiting(tenant: &str, plan: &str, events: usize) -> Waiting {
     let (answer, answered) = oneshot::channel();
     // The caller waits until the test ends.
     std::mem::forget(answered);
-    Waiting { key: PlanKey::of(tenant, plan), call, deferrals: 0, answer, _held: Box::new(()) }
+    Waiting { key: PlanKey::of(tenant, plan), cost: call.cost(), call, deferrals: 0, answer, _held: Box::new(()) }
 }
 
 /// Returns a call whose caller has gone.
@@ -65,6 +69,21 @@ fn a_call_larger_than_a_batch_goes_alone() {
     queue.push(waiting("a", "next", 1));
     assert_eq!(names(&queue.take(100, 100)), [("a".into(), "large".into())]);
     assert_eq!(names(&queue.take(100, 100)), [("a".into(), "next".into())]);
+}
+
+/// Large events count as several, so that neither the share of a tenant nor a batch is larger than with small events.
+#[test]
+fn a_tenant_with_large_events_gets_no_larger_share() {
+    let mut queue = Queue::default();
+    for at in 0..100 {
+        let large = waiting_with_payload("large", &format!("p{at}"), 1, Some("x".repeat(200_000)));
+        assert_eq!(large.cost, 391);
+        queue.push(large);
+    }
+    (0..100).for_each(|at| queue.push(waiting("small", &format!("p{at}"), 1)));
+    let batch = names(&queue.take(500, 200));
+    assert_eq!(batch.iter().filter(|(tenant, _)| tenant == "small").count(), 100);
+    assert_eq!(batch.iter().filter(|(tenant, _)| tenant == "large").count(), 1);
 }
 
 /// A call of 1,000 events is taken although two other tenants keep the queue full of single events.
@@ -150,8 +169,8 @@ proptest! {
             if batch.is_empty() {
                 break;
             }
-            let events: usize = batch.iter().map(Waiting::events).sum();
-            prop_assert!(events <= room || batch.len() == 1);
+            let cost: usize = batch.iter().map(|waiting| waiting.cost).sum();
+            prop_assert!(cost <= room || batch.len() == 1);
             prop_assert!(batch.iter().map(|waiting| waiting.key).collect::<HashSet<_>>().len() <= 3);
             // Put back all calls of some plans, as after a batch that found these plans busy.
             let busy: HashSet<PlanKey> = batch.iter().map(|waiting| waiting.key).filter(|_| again.next().unwrap_or(false)).collect();
