@@ -9,11 +9,14 @@ BACKING ?= local
 FUZZ ?=
 FUZZ_SECONDS ?= 600
 
+# Arguments of cargo-mutants, for example `make mutants MUTANTS="--file libs/core/src/verify/chain.rs"`.
+MUTANTS ?=
+
 # Queries are checked against .sqlx, so that building needs no database.
 export SQLX_OFFLINE ?= true
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help run test endurance check build fuzz backing fmt lint structure deny docs sqlx clean
+.PHONY: help run test endurance mutants check build fuzz backing fmt lint structure deny docs sqlx clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +31,9 @@ endurance: backing ## Run the tests under pressure in their long forms, in a rel
 	SEALBUS_ABUSE_SECONDS=600 SEALBUS_KILL_SECONDS=600 SEALBUS_DELAY_SECONDS=60 SEALBUS_DELAY_EVENTS=1000000 \
 	SEALBUS_SNAPSHOT_EVENTS=2000000 $(CARGO) test --release --package sealbus \
 	--test abuse --test kill --test delays --test snapshot --no-fail-fast -- --nocapture --test-threads=1
+
+mutants: backing ## Change the pure rules one at a time and list what no test notices; hours; MUTANTS="--file <path>" for some of them
+	@deploy/local/mutants $(MUTANTS)
 
 check: fmt lint structure deny docs ## Run all static checks: fmt, lint, structure, deny, docs
 
