@@ -142,6 +142,13 @@ fn the_id_is_derived_from_the_idempotency_key_unless_given() {
 }
 
 #[test]
+fn a_key_without_the_number_of_events_makes_the_same_id() {
+    let key = EventKey::of_array("k-1", 0, 2);
+    let old = key.clone().without_events();
+    assert_eq!((key.events(), old.events(), old.text()), (Some(2), None, "k-1/0".to_owned()));
+}
+
+#[test]
 fn repeating_a_request_with_the_new_id_is_the_same_request() {
     let first = caller().prepare(json!({ "type": "any.a", "data": 1 })).expect("accepted");
     let again = caller().prepare(json!({ "type": "any.a", "data": 1, "id": FRESH })).expect("accepted");

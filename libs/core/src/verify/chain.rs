@@ -17,9 +17,10 @@ const MAX_GAP_FINDINGS: u16 = 1000;
 /// Checks the records of one plan in order of seq. It needs no other plan, so plans can be checked in parallel. Apart
 /// from the findings, memory does not grow with the plan.
 ///
-/// Each seq has at most one finding, that of the first failed check. A finding is returned once it is final: after the
-/// next record or the end of the plan has shown that there is no second record with this seq. The finding of an event
-/// without a leaf is returned once a later event has a leaf, or at the end of the plan.
+/// Each seq has at most one finding, that of the first failed check, and a FORK for each record that comes after one with a
+/// higher seq. A finding is returned once it is final: after the next record or the end of the plan has shown that there is no
+/// second record with this seq. The finding of an event without a leaf is returned once a later event has a leaf, or at the end
+/// of the plan.
 ///
 /// Without a log, the checks 1 to 12, 14, the first half of 15, and 20 are made, and 13 against the table of leaves
 /// (`docs/spec/integrity.md#verify-chain-only`); in addition 16, if the caller passes in why a payload was not opened.

@@ -3,9 +3,10 @@
 use proptest::prelude::*;
 use sealbus_core::event::{PayloadMode, Record, V1};
 use sealbus_core::hash::Hash;
+use sealbus_core::log::policy::Policy;
 use sealbus_core::seal::{KeyId, Signer};
 use sealbus_core::timestamp::Timestamp;
-use sealbus_core::verify::{ChainCheck, LeafEvidence, Trust, Verdict};
+use sealbus_core::verify::{ChainCheck, LeafEvidence, Notes, Trust, Verdict};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -37,6 +38,7 @@ fn each_missing_seq_is_reported_up_to_a_limit() {
     let (trust, signer, mut records) = chain();
     records.drain(1..3);
     assert_eq!(findings(&trust, &records), [(Verdict::SeqGap, 2), (Verdict::SeqGap, 3)]);
+    assert_eq!(summary(&trust, &records).findings[1].detail, "the record is missing");
     records.remove(0);
     assert_eq!(findings(&trust, &records), [(Verdict::Genesis, 1), (Verdict::Genesis, 2), (Verdict::Genesis, 3)]);
 
@@ -79,6 +81,55 @@ fn a_malformed_row_is_format_and_its_stored_hash_still_links() {
         all.extend(check.finish().findings);
         assert_eq!(all.iter().map(|finding| (finding.verdict, finding.seq)).collect::<Vec<_>>(), found);
     }
+}
+
+#[test]
+fn the_next_record_is_compared_with_what_is_known_of_a_malformed_row() {
+    let (trust, _, records) = chain();
+    let found = |log_index: Option<u64>, record: &Record| {
+        let mut check = ChainCheck::new(&trust, None, None, "acme", "order-1");
+        check.next(&records[0], LeafEvidence::None, None);
+        let mut all = check.next_malformed(2, Some(records[1].event_hash), log_index, "payload_mode is 9");
+        all.extend(check.next(record, LeafEvidence::None, None));
+        all.extend(check.finish().findings);
+        all.iter().map(|finding| (finding.verdict, finding.seq)).collect::<Vec<_>>()
+    };
+    let third = Record { log_index: Some(12), ..records[2].clone() };
+    assert_eq!(found(Some(11), &third), [(Verdict::Format, 2)]);
+    assert_eq!(found(Some(12), &third), [(Verdict::Format, 2), (Verdict::Order, 3)]);
+    // Whether the malformed row carries scheme v1 is not known, so that the next record may begin with it.
+    let v1 = keyring(1).v1_signer().unwrap();
+    let columns = |at: usize, before: Option<&V1>| {
+        v1.columns("order-1", "case.step", &records[at].header.payload_hash, before).unwrap()
+    };
+    let third = Record { v1: Some(columns(2, Some(&columns(1, None)))), ..records[2].clone() };
+    assert_eq!(found(None, &third), [(Verdict::Format, 2)]);
+}
+
+#[test]
+fn an_event_without_a_leaf_is_unsealed_once_a_later_one_has_a_leaf() {
+    let (trust, _, records) = chain();
+    let policy = Policy::parse(b"quorum none\n").unwrap();
+    let log = Notes::new(&policy, ORIGIN, 0, None).with_proofs();
+    let found = |records: &[&Record]| {
+        let mut check = ChainCheck::new(&trust, Some(&log), None, "acme", "order-1");
+        let mut all: Vec<_> = records.iter().flat_map(|record| check.next(record, LeafEvidence::None, None)).collect();
+        all.extend(check.finish().findings);
+        all.into_iter().map(|finding| (finding.verdict, finding.seq, finding.detail)).collect::<Vec<_>>()
+    };
+    let unanchored = |seq| (Verdict::Unanchored, seq, "no anchor covers the event yet".to_owned());
+    let [first, second] = [&records[0], &records[1]];
+    assert_eq!(found(&[first, second]), [unanchored(1), unanchored(2)]);
+
+    let third = Record { log_index: Some(5), ..records[2].clone() };
+    let detail = "the event has no leaf, but a later event of its plan has one";
+    let unsealed = [1, 2].map(|seq| (Verdict::Unsealed, seq, detail.to_owned()));
+    assert_eq!(found(&[first, second, &third])[..2], unsealed);
+
+    // A second record with the same seq is no later event.
+    let late = Record { log_index: Some(5), ..records[0].clone() };
+    let fork = (Verdict::Fork, 1, "the record follows records with a higher seq".to_owned());
+    assert_eq!(found(&[first, second, &late]), [fork, unanchored(1), unanchored(2)]);
 }
 
 #[test]
