@@ -15,8 +15,8 @@ use crate::LedgerError;
 /// The highest number of events in one call.
 pub const MAX_EVENTS: usize = 1_000;
 
-/// Payload and metadata of an event up to this many bytes cost as much as an event does.
-const BYTES_OF_COST: usize = 512;
+/// Bytes of a large event that take about as long to append as a small event.
+const BYTES_OF_COST: usize = 1_024;
 
 /// The head that the caller expects the plan to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +43,10 @@ pub struct Call {
 }
 
 impl Call {
-    /// Returns what the call takes of a batch: 1 for each event of at most 512 bytes, in proportion for a larger one.
+    /// Returns what the call takes of a batch: 1 for each event, and for a large one its size in KiB.
     pub(super) fn cost(&self) -> usize {
         let bytes = |draft: &Draft| draft.payload.as_ref().map_or(0, String::len) + draft.metadata.len();
-        self.events.iter().map(|draft| bytes(draft).div_ceil(BYTES_OF_COST).max(1)).sum()
+        self.events.iter().map(|draft| (bytes(draft) / BYTES_OF_COST).max(1)).sum()
     }
 
     /// Checks what can be checked without the database: the number of events, and that no id is used twice.

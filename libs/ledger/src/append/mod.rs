@@ -102,7 +102,7 @@ use crate::{Deployment, Ledger, OpenError};
 pub struct AppendSettings {
     /// The number of batchers. A plan always uses the same one.
     pub batchers: usize,
-    /// The highest number of events in a batch, of which one of more than 512 bytes counts as several. A call with more makes a
+    /// The highest number of events in a batch, of which one of 2 KiB or more counts as several. A call with more makes a
     /// batch alone.
     pub max_batch_events: usize,
     /// The highest number of plans, and so of plan locks, in a batch.

@@ -122,7 +122,7 @@ table! {
     [publisher] SEALED_WAIT: Duration = "10s", Rule::Between("10ms", "5m");
     /// Number of batchers of a replica. All calls for a plan go to the same batcher.
     [publisher] BATCHERS: u32 = "2", Rule::Between("1", "64");
-    /// Maximum number of events in a batch. An event of more than 512 bytes counts as several: one for each 512 bytes.
+    /// Maximum number of events in a batch. An event of 2 KiB or more counts as several: one for each KiB of its payload and metadata.
     [publisher commands] MAX_BATCH_EVENTS: u32 = "500", Rule::Between("1", "1000");
     /// Maximum number of plans in a batch. A batch holds one lock for each of its plans.
     [publisher commands] MAX_BATCH_PLANS: u32 = "200", Rule::Between("1", "1000");

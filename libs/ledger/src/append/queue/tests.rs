@@ -77,11 +77,11 @@ fn a_tenant_with_large_events_gets_no_larger_share() {
     let mut queue = Queue::default();
     for at in 0..100 {
         let large = waiting_with_payload("large", &format!("p{at}"), 1, Some("x".repeat(200_000)));
-        assert_eq!(large.cost, 391);
+        assert_eq!(large.cost, 195);
         queue.push(large);
     }
     (0..100).for_each(|at| queue.push(waiting("small", &format!("p{at}"), 1)));
-    let batch = names(&queue.take(500, 200));
+    let batch = names(&queue.take(300, 200));
     assert_eq!(batch.iter().filter(|(tenant, _)| tenant == "small").count(), 100);
     assert_eq!(batch.iter().filter(|(tenant, _)| tenant == "large").count(), 1);
 }
