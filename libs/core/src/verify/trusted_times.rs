@@ -49,6 +49,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_tree_has_the_earliest_and_the_latest_time_of_its_notes() {
+        let [one, other] = [(10, 20), (5, 30)].map(|(earliest, latest)| DatedTree { size: 9, earliest, latest });
+        let both = DatedTree { size: 9, earliest: 5, latest: 30 };
+        assert_eq!([one.merged(other), other.merged(one)], [both, both]);
+    }
+
+    #[test]
     fn a_leaf_was_added_between_the_last_tree_without_it_and_the_first_with_it() {
         let tree = |size, earliest, latest| DatedTree { size, earliest, latest };
         let times = TrustedTimes::of(vec![tree(9, 50, 60), tree(3, 10, 45), tree(5, 40, 40)]);
