@@ -9,7 +9,7 @@ BACKING ?= local
 FUZZ ?=
 FUZZ_SECONDS ?= 600
 
-# Arguments of cargo-mutants, for example `make mutants MUTANTS="--file libs/core/src/verify/chain.rs"`.
+# Arguments of cargo-mutants, for example `make mutants MUTANTS="--re verify/chain"`.
 MUTANTS ?=
 
 # Queries are checked against .sqlx, so that building needs no database.
@@ -32,7 +32,7 @@ endurance: backing ## Run the tests under pressure in their long forms, in a rel
 	SEALBUS_SNAPSHOT_EVENTS=2000000 $(CARGO) test --release --package sealbus \
 	--test abuse --test kill --test delays --test snapshot --no-fail-fast -- --nocapture --test-threads=1
 
-mutants: backing ## Change the pure rules one at a time and list what no test notices; hours; MUTANTS="--file <path>" for some of them
+mutants: backing ## Change the pure rules one at a time and list what no test notices; hours; MUTANTS="--re <expression>" for some of them
 	@deploy/local/mutants $(MUTANTS)
 
 check: fmt lint structure deny docs ## Run all static checks: fmt, lint, structure, deny, docs
