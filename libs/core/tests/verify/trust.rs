@@ -3,7 +3,7 @@
 use sealbus_core::event::Record;
 use sealbus_core::seal::{Keyring, Signer};
 use sealbus_core::verify::{Trust, Verdict};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common;
 use crate::common::chain::{ORIGIN, findings, first_key, hmac_keyring, keyring, next, next_of_type, plan};
@@ -41,7 +41,7 @@ fn pinned(numbers: &[u8], hmac: bool) -> Keyring {
         .iter()
         .map(|number| {
             let added = keyring(*number).signer().unwrap().key_added(ORIGIN, keyring(*number).signer().unwrap().kid());
-            let added: serde_json::Value = serde_json::from_str(&added).unwrap();
+            let added: Value = serde_json::from_str(&added).unwrap();
             json!({ "id": added["kid"], "public": added["public"] })
         })
         .collect();
@@ -52,42 +52,47 @@ fn pinned(numbers: &[u8], hmac: bool) -> Keyring {
     Keyring::parse(&json!({ "keys": keys }).to_string()).unwrap()
 }
 
+/// Returns the events of plan `_keys` in which a key adds itself and a new one, and in which the new one ends it by an event of this
+/// type. The new key is added at the first of the log indexes, the old one ended at the second.
+fn replaced(old: &Signer, new: &Signer, [added_at, ended_at]: [u64; 2], end_type: &str, end: &Value) -> [Record; 3] {
+    let event = |by, before, event_type: &str, data, index| {
+        let event = next_of_type(by, "_system", "_keys", Some(before), event_type, data);
+        Record { log_index: Some(index), ..event }
+    };
+    let first = first_key(old);
+    let added: Value = serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap();
+    let second = event(old, &first, "key.added", &added, added_at);
+    let third = event(new, &second, end_type, end, ended_at);
+    [first, second, third]
+}
+
+/// Returns the verdict about an event that is sealed with this key and has this log index.
+fn verdict_at(trust: &Trust, signer: &Signer, log_index: Option<u64>) -> Option<Verdict> {
+    let record = Record { log_index, ..next(signer, "acme", "order-1", None, &json!(1)) };
+    findings(trust, &[record]).first().map(|finding| finding.0)
+}
+
 #[test]
 fn a_key_counts_from_its_leaf_and_until_it_is_retired() {
     let (old, new) = (keyring(1).signer().unwrap(), keyring(2).signer().unwrap());
-    let first = first_key(&old);
-    let added = serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap();
-    let second = next_of_type(&old, "_system", "_keys", Some(&first), "key.added", &added);
-    let second = Record { log_index: Some(10), ..second };
-    let retired = json!({ "kid": old.kid(), "until": 5 });
-    let third = next_of_type(&new, "_system", "_keys", Some(&second), "key.retired", &retired);
-    let third = Record { log_index: Some(20), ..third };
-    let trust = Trust::new(ORIGIN, pinned(&[1, 2], false), [&first, &second, &third], 30);
+    let events = replaced(&old, &new, [10, 20], "key.retired", &json!({ "kid": old.kid(), "until": 5 }));
+    let trust = Trust::new(ORIGIN, pinned(&[1, 2], false), &events, 30);
 
-    let verdict_at = |signer: &Signer, index: Option<u64>| {
-        let record = Record { log_index: index, ..next(signer, "acme", "order-1", None, &json!(1)) };
-        findings(&trust, &[record]).first().map(|finding| finding.0)
-    };
     let late = Some(Verdict::KeyWindow);
-    let of_old = [Some(0), Some(19), Some(20), None].map(|index| verdict_at(&old, index));
+    let of_old = [Some(0), Some(19), Some(20), None].map(|index| verdict_at(&trust, &old, index));
     assert_eq!(of_old, [None, None, late, late]);
-    let of_new = [Some(9), Some(10), None].map(|index| verdict_at(&new, index));
+    let of_new = [Some(9), Some(10), None].map(|index| verdict_at(&trust, &new, index));
     assert_eq!(of_new, [late, None, None]);
-    assert_eq!(verdict_at(&keyring(3).signer().unwrap(), Some(0)), Some(Verdict::UntrustedKey));
+    assert_eq!(verdict_at(&trust, &keyring(3).signer().unwrap(), Some(0)), Some(Verdict::UntrustedKey));
 }
 
 #[test]
 fn an_end_without_a_log_index_counts_from_its_own_leaf() {
     let (old, new) = (keyring(1).signer().unwrap(), keyring(2).signer().unwrap());
-    let first = first_key(&old);
-    let added = serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap();
-    let second =
-        Record { log_index: Some(10), ..next_of_type(&old, "_system", "_keys", Some(&first), "key.added", &added) };
     for until in [json!(null), json!("25"), json!(-1), json!(25.5)] {
         let ended = json!({ "kid": old.kid(), "until": until });
-        let third = next_of_type(&new, "_system", "_keys", Some(&second), "key.retired", &ended);
-        let third = Record { log_index: Some(20), ..third };
-        let trust = Trust::new(ORIGIN, pinned(&[1, 2], false), [&first, &second, &third], 30);
+        let events = replaced(&old, &new, [10, 20], "key.retired", &ended);
+        let trust = Trust::new(ORIGIN, pinned(&[1, 2], false), &events, 30);
         assert_eq!(trust.window(old.kid()).unwrap().until, Some(20), "{until}");
     }
 }
@@ -147,15 +152,10 @@ fn the_first_key_counts_before_its_event_is_sealed() {
 #[test]
 fn a_window_from_the_log_is_narrowed_by_the_pin() {
     let (old, new) = (keyring(1).signer().unwrap(), keyring(2).signer().unwrap());
-    let first = first_key(&old);
-    let added = serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap();
-    let second = next_of_type(&old, "_system", "_keys", Some(&first), "key.added", &added);
-    let second = Record { log_index: Some(10), ..second };
     let revoked = json!({ "kid": old.kid(), "until": 5, "reason": "stolen" });
-    let third = next_of_type(&new, "_system", "_keys", Some(&second), "key.revoked", &revoked);
-    let third = Record { log_index: Some(20), ..third };
+    let events = replaced(&old, &new, [10, 20], "key.revoked", &revoked);
     let windows = |keyring: Keyring| {
-        let trust = Trust::new(ORIGIN, keyring, [&first, &second, &third], 30);
+        let trust = Trust::new(ORIGIN, keyring, &events, 30);
         [&old, &new].map(|signer| trust.window(signer.kid()).map(|window| (window.from, window.until)))
     };
     assert_eq!(
@@ -165,8 +165,8 @@ fn a_window_from_the_log_is_narrowed_by_the_pin() {
     );
     assert_eq!(windows(pinned(&[1], false)), [Some((0, None)), None], "an event of a key that is not pinned counted");
 
-    let entry = |signer: &Signer, until: serde_json::Value| {
-        let added: serde_json::Value = serde_json::from_str(&signer.key_added(ORIGIN, signer.kid())).unwrap();
+    let entry = |signer: &Signer, until: Value| {
+        let added: Value = serde_json::from_str(&signer.key_added(ORIGIN, signer.kid())).unwrap();
         json!({ "id": added["kid"], "public": added["public"], "until": until })
     };
     let pinned_until = |until: u64| {
@@ -181,21 +181,15 @@ fn a_window_from_the_log_is_narrowed_by_the_pin() {
 #[test]
 fn a_window_starts_and_ends_at_the_leaves_of_its_events() {
     let (old, new) = (keyring(1).signer().unwrap(), keyring(2).signer().unwrap());
-    let first = first_key(&old);
-    let added = serde_json::from_str(&new.key_added(ORIGIN, old.kid())).unwrap();
-    let second = next_of_type(&old, "_system", "_keys", Some(&first), "key.added", &added);
-    let second = Record { log_index: Some(10), ..second };
-    let late = json!({ "kid": old.kid(), "until": 40 });
-    let third =
-        Record { log_index: Some(20), ..next_of_type(&new, "_system", "_keys", Some(&second), "key.retired", &late) };
-    let trust = Trust::new(ORIGIN, pinned(&[1, 2], false), [&first, &second, &third], 50);
-    let verdict_at = |signer: &Signer, index: u64| {
-        let record = Record { log_index: Some(index), ..next(signer, "acme", "order-1", None, &json!(1)) };
-        findings(&trust, &[record]).first().map(|finding| finding.0)
-    };
+    let events = replaced(&old, &new, [10, 20], "key.retired", &json!({ "kid": old.kid(), "until": 40 }));
+    let trust = Trust::new(ORIGIN, pinned(&[1, 2], false), &events, 50);
     let outside = Some(Verdict::KeyWindow);
-    assert_eq!([0, 9, 10, 11].map(|index| verdict_at(&new, index)), [outside, outside, None, None]);
-    assert_eq!([39, 40].map(|index| verdict_at(&old, index)), [None, outside], "a later until did not count");
+    assert_eq!([0, 9, 10, 11].map(|index| verdict_at(&trust, &new, Some(index))), [outside, outside, None, None]);
+    assert_eq!(
+        [39, 40].map(|index| verdict_at(&trust, &old, Some(index))),
+        [None, outside],
+        "a later until did not count"
+    );
 }
 
 /// A deployment that started with MACs can switch to signatures, also in plan `_keys`.
@@ -203,14 +197,13 @@ fn a_window_starts_and_ends_at_the_leaves_of_its_events() {
 fn an_hmac_key_can_be_followed_by_an_ed25519_key() {
     let (old, new) = (hmac_keyring(), keyring(1));
     let (old_signer, new_signer) = (old.signer().unwrap(), new.signer().unwrap());
-    let first = first_key(&old_signer);
-    let added = serde_json::from_str(&new_signer.key_added(ORIGIN, old_signer.kid())).unwrap();
-    let second = next_of_type(&old_signer, "_system", "_keys", Some(&first), "key.added", &added);
-    let second = Record { log_index: Some(1), ..second };
     let retired = json!({ "kid": old_signer.kid(), "until": 2 });
-    let third = next_of_type(&new_signer, "_system", "_keys", Some(&second), "key.retired", &retired);
-    let third = Record { log_index: Some(3), ..third };
-    let trust = Trust::new(ORIGIN, pinned(&[1], true), [&first, &second, &third], 10);
+    let trust = Trust::new(
+        ORIGIN,
+        pinned(&[1], true),
+        &replaced(&old_signer, &new_signer, [1, 3], "key.retired", &retired),
+        10,
+    );
     let mut records = vec![Record { log_index: Some(2), ..next(&old_signer, "acme", "order-1", None, &json!(1)) }];
     let after = Record { log_index: Some(4), ..next(&new_signer, "acme", "order-1", records.last(), &json!(2)) };
     records.push(after);
