@@ -15,7 +15,7 @@ use crate::LedgerError;
 /// The highest number of events in one call.
 pub const MAX_EVENTS: usize = 1_000;
 
-/// Bytes of a large event that take about as long to append as a small event.
+/// Bytes of a large event that take about as long to append as a small event (`docs/benchmarks.md`, under pressure).
 const BYTES_OF_COST: usize = 1_024;
 
 /// The head that the caller expects the plan to have.

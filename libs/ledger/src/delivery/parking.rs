@@ -265,8 +265,8 @@ impl Positions<'_> {
         Ok(begun.execute(self.ledger.background()).await?.rows_affected() > 0)
     }
 
-    /// Takes back attempts at an event that did not fail, but were interrupted. The event is due at once. Has no effect if the position is not at the event any
-    /// more, or is not replayed.
+    /// Takes back attempts at an event that did not fail, but were interrupted. The event is due at once. Has no effect if the
+    /// position is not at the event any more, or is not replayed.
     pub async fn take_back_attempts(
         self,
         subscription_no: i64,

@@ -204,11 +204,11 @@ impl Connections {
         while self.open.len() >= limits.connections {
             let idle = self.open.values().filter_map(|connection| Some((self.eviction_order(connection)?, connection)));
             let mut idle: Vec<_> = idle.collect();
-            // Some are closed at once, so that not every new connection of a caller that opens them without end looks at all others.
-            let most = (limits.connections / EVICTION_DIVISOR).max(1);
-            if idle.len() > most {
-                idle.select_nth_unstable_by_key(most, |(order, _)| *order);
-                idle.truncate(most);
+            // Several are closed at once, so that not every new connection of a caller that opens them without end looks at all others.
+            let max_evicted = (limits.connections / EVICTION_DIVISOR).max(1);
+            if idle.len() > max_evicted {
+                idle.select_nth_unstable_by_key(max_evicted, |(order, _)| *order);
+                idle.truncate(max_evicted);
             }
             idle.sort_unstable_by_key(|(order, _)| *order);
             let is_new = |order: &EvictionOrder| !order.has_answered && order.since.elapsed() < limits.first_request;

@@ -71,6 +71,13 @@ fn a_call_larger_than_a_batch_goes_alone() {
     assert_eq!(names(&queue.take(100, 100)), [("a".into(), "next".into())]);
 }
 
+#[test]
+fn an_event_costs_one_and_from_two_kib_on_its_size() {
+    // The metadata, `{}`, count too.
+    let cost = |bytes: usize| waiting_with_payload("a", "p", 3, Some("x".repeat(bytes - 2))).cost;
+    assert_eq!([2, 2_047, 2_048, 200 << 10].map(cost), [3, 3, 6, 600]);
+}
+
 /// Large events count as several, so that neither the share of a tenant nor a batch is larger than with small events.
 #[test]
 fn a_tenant_with_large_events_gets_no_larger_share() {
