@@ -13,7 +13,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -30,9 +30,8 @@ use crate::failure::{Context as _, Failure};
 /// The shell script of the supervisor. It reads the group's id, and kills the group if standard input is closed before it has
 /// read a second line, however this process ends.
 const SUPERVISOR_SCRIPT: &str = r#"read -r group && { read -r _ || kill -s KILL -- "-$group"; }"#;
-/// The shell script of a command that is to have the terminal. It stops itself before it becomes the command: otherwise the
-/// command could run, and Ctrl-C go elsewhere, before the terminal is the command's.
-const STOPPED_SCRIPT: &str = r#"kill -s STOP "$$"; exec sh -c "$1""#;
+/// The shell script of the group's first process, which exists until the command has joined the group.
+const FIRST_PROCESS_SCRIPT: &str = "read -r _";
 /// How often it is checked whether a group still exists, and how long stopping this process may take.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -70,6 +69,7 @@ pub(super) async fn run(
 /// A running command, with everything that it started. Dropping it kills them.
 struct Job {
     group: Pid,
+    command: Pid,
     /// The terminal, if the command is to have it.
     terminal: Option<File>,
     supervisor: Supervisor,
@@ -82,37 +82,25 @@ struct Job {
 impl Job {
     /// Starts the command in a shell, and gives it the terminal if that is possible. `shell` has the environment and no
     /// arguments.
+    ///
+    /// The command joins a group that the supervisor knows and that has the terminal already. If the command led the group, it
+    /// could run before either, and outlive this process or miss a Ctrl-C.
     fn start(command: &str, shell: &mut Command) -> Result<Self, Failure> {
         let terminal = terminal();
-        match terminal {
-            Some(_) => shell.args(["-c", STOPPED_SCRIPT, "sh", command]),
-            None => shell.args(["-c", command]),
-        };
         let child_signals = signal(SignalKind::child())?;
         let mut supervisor = Supervisor::start()?;
-        let leader = shell.process_group(0).spawn().context("cannot start the command")?;
-        let group = Pid::from_child(&leader);
-        let sent = supervisor.send(&group.to_string());
-        let mut job = Self { group, terminal, supervisor, child_signals, status: None, is_ending: false };
-        if let Err(error) = sent {
-            job.send_signal(Signal::KILL);
-            return Err(error.into());
+        let mut first = small_shell(FIRST_PROCESS_SCRIPT)?;
+        let group = Pid::from_child(&first);
+        supervisor.send(&group.to_string())?;
+        if let Some(terminal) = &terminal {
+            give_terminal(terminal, group);
         }
-        if job.terminal.is_some() {
-            job.wait_for_stop()?;
-        }
-        job.resume();
-        Ok(job)
-    }
-
-    /// Waits until the shell has stopped itself, which takes it a few milliseconds, or until it was killed before that.
-    fn wait_for_stop(&mut self) -> Result<(), Failure> {
-        if let Some((_, status)) = waitpgid(self.group, WaitOptions::UNTRACED)?
-            && status.stopping_signal().is_none()
-        {
-            self.status = Some(exit_code(status));
-        }
-        Ok(())
+        let started = shell.args(["-c", command]).process_group(group.as_raw_pid()).spawn();
+        // A signal to the group may have stopped it.
+        first.kill()?;
+        first.wait()?;
+        let command = Pid::from_child(&started.context("cannot start the command")?);
+        Ok(Self { group, command, terminal, supervisor, child_signals, status: None, is_ending: false })
     }
 
     /// Waits until the command itself has ended, and returns its status as a shell reports it. The future can be dropped and
@@ -124,7 +112,7 @@ impl Job {
             }
             // The group may contain orphans too. They are children of this process if it is a container's first process.
             match waitpgid(self.group, WaitOptions::NOHANG | WaitOptions::UNTRACED)? {
-                Some((process, status)) if process == self.group => match status.stopping_signal() {
+                Some((process, status)) if process == self.command => match status.stopping_signal() {
                     Some(signal) => self.on_stopped(signal).await?,
                     None => self.status = Some(exit_code(status)),
                 },
@@ -176,10 +164,6 @@ impl Job {
         let used_terminal = [Signal::TTIN, Signal::TTOU].map(Signal::as_raw).contains(&signal);
         match &self.terminal {
             _ if self.is_ending => {}
-            // The command used the terminal before this process had given it away.
-            Some(terminal) if used_terminal && tcgetpgrp(terminal) == Ok(self.group) => {
-                self.send_signal(Signal::CONT);
-            }
             // The shell sees that this process stops, takes the terminal, and later continues this process.
             Some(_) => {
                 let _ = kill_process_group(getpgrp(), Signal::TSTP);
@@ -199,40 +183,43 @@ impl Job {
     /// Gives the command the terminal, if this process has it, and continues the command.
     fn resume(&self) {
         if let Some(terminal) = &self.terminal {
-            if tcgetpgrp(terminal) == Ok(getpgrp()) {
-                let _ = tcsetpgrp(terminal, self.group);
-            }
+            give_terminal(terminal, self.group);
             self.send_signal(Signal::CONT);
         }
     }
 }
 
 /// A small shell that kills the group if this process ends without releasing it.
-struct Supervisor {
-    shell: Child,
-    input: ChildStdin,
-}
+struct Supervisor(Child);
 
 impl Supervisor {
     fn start() -> io::Result<Self> {
-        let mut shell = Command::new("sh");
-        // The supervisor has its own group, so that signals to this process or to the command do not reach it.
-        shell.args(["-c", SUPERVISOR_SCRIPT]).process_group(0);
-        let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let input = shell.stdin.take().expect("standard input is configured as a pipe");
-        Ok(Self { shell, input })
+        small_shell(SUPERVISOR_SCRIPT).map(Self)
     }
 
     fn send(&mut self, line: &str) -> io::Result<()> {
-        self.input.write_all(format!("{line}\n").as_bytes())
+        let input = self.0.stdin.as_mut().expect("standard input is a pipe until the shell is waited for");
+        input.write_all(format!("{line}\n").as_bytes())
     }
 
     /// Ends the supervisor without killing the group.
     fn release(mut self) {
         // An error means that the supervisor has been ended already.
         let _ = self.send("release");
-        let _ = self.shell.wait();
+        let _ = self.0.wait();
     }
+}
+
+/// Starts a shell script that reads a pipe from this process. It has its own group, which signals to this process do not reach.
+fn small_shell(script: &str) -> io::Result<Child> {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", script])
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
 }
 
 /// Returns the terminal if this process leads its foreground group, as the first process of a shell's job does.
@@ -240,6 +227,13 @@ fn terminal() -> Option<File> {
     let terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
     let leads_foreground = tcgetpgrp(&terminal) == Ok(getpgrp()) && getpgrp() == getpid();
     leads_foreground.then_some(terminal)
+}
+
+/// Gives a process group the terminal, if this process has it.
+fn give_terminal(terminal: &File, group: Pid) {
+    if tcgetpgrp(terminal) == Ok(getpgrp()) {
+        let _ = tcsetpgrp(terminal, group);
+    }
 }
 
 /// Returns the exit code that a shell reports for a status: 128 and the signal's number for a process that a signal ended.
