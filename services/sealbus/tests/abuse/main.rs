@@ -12,6 +12,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use sealbus_core::hash::Hash;
@@ -73,13 +74,16 @@ async fn an_attacker_neither_gets_others_refused_nor_fills_the_memory() {
     eventually("the attacker can publish again", async || attacks::publishes(&target).await).await;
 }
 
-/// Returns a runtime for the attacks. Its threads have the lowest priority: attackers have processors of their own, and what they do
-/// with them says nothing about the publisher.
+/// Returns a runtime for the attacks. Its threads run only while a processor has nothing else to do: attackers have processors of their
+/// own, and what they do with them says nothing about the publisher. A low priority is not enough, because each thread that runs keeps
+/// its processor for a few milliseconds, whatever its priority.
 fn attackers() -> Runtime {
-    let lower = || {
-        rustix::process::nice(19).unwrap();
+    let make_idle = || {
+        let thread = std::fs::read_link("/proc/thread-self").unwrap();
+        let chrt = Command::new("chrt").args(["--idle", "--pid", "0"]).arg(thread.file_name().unwrap()).status();
+        assert!(chrt.unwrap().success());
     };
-    Builder::new_multi_thread().worker_threads(2).enable_all().on_thread_start(lower).build().unwrap()
+    Builder::new_multi_thread().worker_threads(2).enable_all().on_thread_start(make_idle).build().unwrap()
 }
 
 fn write_tokens(path: &Path, tokens: &[(&str, &str)]) {
