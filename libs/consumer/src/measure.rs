@@ -35,16 +35,20 @@ async fn measure_once(process: &ProcessContext, held: &HeldAssignments, metrics:
         assignments.iter().map(|((number, _), held)| (*number, held.assignment.context.name.clone())).collect();
     let keys: Vec<(i64, u32)> = assignments.into_keys().collect();
     let counts = process.ledger.positions().count_by_state(&keys).await?;
-    let found: HashMap<(i64, PositionState), (u64, f64)> = counts
-        .into_iter()
-        .map(|count| ((count.subscription_no, count.state), (count.positions, count.oldest_seconds)))
-        .collect();
-    let states = PositionState::ALL.into_iter().filter(|state| *state != PositionState::Live);
+    let mut found: HashMap<(i64, Option<PositionState>), (u64, f64)> = HashMap::new();
+    for count in counts {
+        // There may be several states that this release does not know.
+        let (positions, age) = found.entry((count.subscription_no, count.state)).or_default();
+        *positions += count.positions;
+        *age = age.max(count.oldest_seconds);
+    }
+    let known = PositionState::ALL.into_iter().filter(|state| *state != PositionState::Live);
+    let states = known.map(Some).chain([None]);
     metrics.set_positions(names.iter().flat_map(|(number, name)| {
         let found = &found;
         states.clone().map(move |state| {
             let (positions, age) = found.get(&(*number, state)).copied().unwrap_or_default();
-            (&**name, state, positions, age)
+            (&**name, state.map_or("unknown", PositionState::as_str), positions, age)
         })
     }));
     Ok(())

@@ -12,7 +12,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_runtime::telemetry::metrics::{self, MetricGroup};
 
 /// The label `subscription` with its value.
@@ -152,7 +151,7 @@ impl Metrics {
                 .register("positions", "Plans that are not live now, by state, at most 2000 for each partition"),
             position_age: group.register_seconds(
                 "position_age",
-                "Time since the plan moved that has not moved for longest, by state; 0 without a plan in the state",
+                "Time since the plan moved or stopped being live that has done neither for longest, by state; 0 without a plan in the state",
                 Measured::default(),
             ),
         }
@@ -160,11 +159,11 @@ impl Metrics {
 
     /// Sets the numbers of positions by subscription and state, and the ages of the oldest in seconds. Subscriptions that are not
     /// among them are not exported any more.
-    pub(crate) fn set_positions<'a>(&self, states: impl IntoIterator<Item = (&'a str, PositionState, u64, f64)>) {
+    pub(crate) fn set_positions<'a>(&self, states: impl IntoIterator<Item = (&'a str, &'static str, u64, f64)>) {
         let (positions, ages): (Vec<_>, Vec<_>) = states
             .into_iter()
             .map(|(subscription, state, positions, age)| {
-                let labels = [("subscription", subscription.to_owned()), ("state", state.as_str().to_owned())];
+                let labels = [("subscription", subscription.to_owned()), ("state", state.to_owned())];
                 ((labels.clone(), i64::try_from(positions).unwrap_or(i64::MAX)), (labels, age))
             })
             .unzip();

@@ -112,7 +112,8 @@ async fn a_deferred_constraint_fails_its_own_event_and_no_other() {
     bus.postgres
         .admin(
             "CREATE FUNCTION sealbus_sinks.refuse() RETURNS trigger LANGUAGE plpgsql AS
-                $$ BEGIN IF NEW.plan = 'ill' AND NEW.seq = 2 THEN RAISE 'ill is refused'; END IF; RETURN NULL; END $$;
+                $$ BEGIN IF NEW.plan = 'ill' AND NEW.seq = 2 THEN
+                    RAISE 'ill is refused' USING ERRCODE = 'too_many_connections'; END IF; RETURN NULL; END $$;
             CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON sealbus_sinks.applied DEFERRABLE INITIALLY DEFERRED
                 FOR EACH ROW EXECUTE FUNCTION sealbus_sinks.refuse()",
         )
@@ -129,7 +130,7 @@ async fn a_deferred_constraint_fails_its_own_event_and_no_other() {
         bus.has_rows(plan, 1..=3).await;
     }
 
-    // The attempts are counted, and name the cause.
+    // The attempts are counted, although the error has the SQLSTATE of a server that is out of connections, and name the cause.
     let dead = bus.blocked("audit").await.remove(0);
     assert_eq!((dead.plan.as_str(), dead.seq, dead.attempts), ("ill", 2, 3));
     let error = dead.last_error.unwrap();
@@ -217,6 +218,40 @@ async fn a_broken_connection_to_the_ledger_is_no_attempt() {
     bus.publish("order-1", &["a.b"]).await;
     bus.reaches_seq("audit", "order-1", 2).await;
     bus.reaches("audit", "order-1", PositionState::Live).await;
+    assert_eq!(bus.count("SELECT count(*) FROM sealbus.attempts").await, 1);
+    process.stop().await;
+}
+
+/// A handler that fails in its first two calls. The failure of the second one cannot be recorded.
+struct Unrecorded {
+    calls: AtomicUsize,
+    database: PgConnectOptions,
+}
+
+#[async_trait]
+impl LedgerEffect for Unrecorded {
+    async fn apply(&self, _: &[Delivery], _: &mut PgConnection) -> Result<(), HandlerError> {
+        let rename = match self.calls.fetch_add(1, Ordering::Relaxed) {
+            0 => return Err(HandlerError::new("once")),
+            1 => "ALTER TABLE sealbus.attempts RENAME TO attempts_elsewhere",
+            2 => "ALTER TABLE sealbus.attempts_elsewhere RENAME TO attempts",
+            _ => return Ok(()),
+        };
+        PgConnection::connect_with(&self.database).await?.execute(rename).await?;
+        if rename.ends_with("elsewhere") { Err(HandlerError::new("twice")) } else { Ok(()) }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_that_cannot_be_recorded_is_no_attempt() {
+    let bus = Bus::start().await;
+    let settings = Settings { retry_budget: Duration::ZERO, ..settings() };
+    let database: PgConnectOptions = bus.postgres.admin_url().parse().unwrap();
+    let handler = Handler::InLedger(Arc::new(Unrecorded { calls: AtomicUsize::default(), database }));
+    let process = bus.consume(retrying("audit", 2, Duration::from_millis(5)), handler, settings).await;
+
+    bus.publish("order-1", &["a.b"]).await;
+    bus.reaches_seq("audit", "order-1", 2).await;
     assert_eq!(bus.count("SELECT count(*) FROM sealbus.attempts").await, 1);
     process.stop().await;
 }

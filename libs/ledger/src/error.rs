@@ -4,6 +4,7 @@
 
 use sealbus_core::seal::KeyringError;
 use sqlx::migrate::MigrateError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::append::{AppendError, KeyRefused};
 use crate::server_history::ServerHistory;
@@ -46,7 +47,7 @@ pub enum LedgerError {
     /// It may lack events that were acknowledged. Nothing was appended or signed.
     #[error(
         "the database has a history that nobody has confirmed ({}; the last confirmed one is {}): acknowledged events may be \
-         missing. Compare with `sealbus failover show`, then allow appends with `sealbus failover confirm`",
+         missing. Find out whether they are (docs/operations/failover.md), then allow appends with `sealbus failover confirm`",
         .current,
         .confirmed.as_ref().map_or("none".to_owned(), ToString::to_string)
     )]
@@ -97,6 +98,13 @@ const IDLE_IN_TRANSACTION: &str = "25P03";
 /// Returns whether the server ended the session because its transaction was idle for too long.
 pub fn was_left_idle(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some(IDLE_IN_TRANSACTION)
+}
+
+/// Returns whether the server refused a statement and keeps the session. An error of the server itself, such as a shutdown, has
+/// another severity, whatever its SQLSTATE.
+pub fn is_of_statement(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    error.is_some_and(|error| error.severity() == PgSeverity::Error)
 }
 
 /// Returns whether there is no usable connection. That includes a server that is starting or stopping (SQLSTATE class 57P),

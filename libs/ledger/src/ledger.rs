@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use sqlx::pool::PoolConnection;
-use sqlx::{PgExecutor, Postgres};
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use crate::connections::{ConnectionSettings, Connections, Lane, LaneUsage};
+use crate::connections::{ConnectionSettings, Connections, Lane, LaneUsage, LentConnection};
 use crate::data_keys::DataKeys;
 use crate::delivery::dead_letters::DeadLetters;
 use crate::delivery::floors::Floors;
@@ -118,9 +117,9 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::OtherHistory`] if it is not confirmed; a standby counts as unreachable. The connection is closed then, because
     /// another one may lead to another server.
-    pub(crate) async fn confirmed_connection(&self, lane: &Lane) -> Result<PoolConnection<Postgres>, LedgerError> {
-        let mut connection = lane.acquire().await?;
-        self.server_history().check(&mut connection).await.inspect_err(|_| connection.close_on_drop())?;
+    pub(crate) async fn confirmed_connection(&self, lane: &Lane) -> Result<LentConnection, LedgerError> {
+        let mut connection = LentConnection::acquire(lane).await?;
+        self.server_history().check(&mut connection).await?;
         Ok(connection)
     }
 

@@ -42,7 +42,7 @@ pub mod server_history;
 mod stored_time;
 pub mod verification;
 
-pub use crate::connections::{ConnectionSettings, Lane, LaneUsage};
-pub use crate::error::{LedgerError, OpenError, was_left_idle};
+pub use crate::connections::{ConnectionSettings, Lane, LaneUsage, LentConnection};
+pub use crate::error::{LedgerError, OpenError, is_of_statement, was_left_idle};
 pub use crate::ledger::{Deployment, Ledger};
 pub use crate::schema::{Creation, EXPECTED_MIGRATION, check_migration, create, migrate};

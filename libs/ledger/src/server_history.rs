@@ -5,7 +5,7 @@
 //! reads both. While they are those of a history that nobody has confirmed, nothing is appended and nothing is signed.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use sealbus_core::canonical;
@@ -38,6 +38,8 @@ pub(crate) struct Observed {
     /// The history of the newest connection; `None` before the first one, and for a standby.
     newest: Mutex<Option<ServerHistory>>,
     changes: AtomicU64,
+    /// Whether the history of the last connection that was checked was not confirmed.
+    is_unconfirmed: AtomicBool,
 }
 
 impl Observed {
@@ -96,6 +98,11 @@ impl ServerHistories<'_> {
         self.ledger.observed().changes.load(Ordering::Relaxed)
     }
 
+    /// Returns whether this process last found the history not confirmed. It looks before it appends or signs.
+    pub fn is_unconfirmed(self) -> bool {
+        self.ledger.observed().is_unconfirmed.load(Ordering::Relaxed)
+    }
+
     /// Returns the history of the server; `None` for a standby.
     pub async fn current(self) -> Result<Option<ServerHistory>, LedgerError> {
         Ok(read(self.ledger.probes()).await?)
@@ -115,6 +122,8 @@ impl ServerHistories<'_> {
     pub(crate) async fn check(self, connection: &mut PgConnection) -> Result<(), LedgerError> {
         let confirmed = confirmed(&mut *connection).await?;
         let current = read(connection).await?;
+        let is_unconfirmed = current.as_ref().is_some_and(|current| !confirmed.contains(current));
+        self.ledger.observed().is_unconfirmed.store(is_unconfirmed, Ordering::Relaxed);
         match current {
             Some(current) if confirmed.contains(&current) => Ok(()),
             Some(current) => Err(LedgerError::OtherHistory { current, confirmed: confirmed.last().cloned() }),
@@ -128,7 +137,9 @@ impl ServerHistories<'_> {
         if !is_reason(reason) {
             return Err(ConfirmError::Reason);
         }
-        let current = self.current().await?.ok_or(ConfirmError::Standby)?;
+        // Both statements run on one connection, since others may lead to another server.
+        let mut connection = self.ledger.background().acquire().await.map_err(LedgerError::from)?;
+        let current = read(&mut *connection).await.map_err(LedgerError::from)?.ok_or(ConfirmError::Standby)?;
         sqlx::query!(
             "-- confirm_history
             INSERT INTO sealbus.confirmed_histories (generation, system_identifier, timeline) VALUES ($1, $2, $3)
@@ -137,9 +148,10 @@ impl ServerHistories<'_> {
             current.system_identifier,
             current.timeline,
         )
-        .execute(self.ledger.background())
+        .execute(&mut *connection)
         .await
         .map_err(LedgerError::from)?;
+        drop(connection);
         let ServerHistory { system_identifier, timeline } = &current;
         let data = json!({ "system_identifier": system_identifier, "timeline": timeline, "reason": reason });
         let origin = &self.ledger.deployment().origin;

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use sealbus_ledger::append::AppendError;
 use sealbus_ledger::{ConnectionSettings, Ledger, LedgerError};
-use sealbus_testkit::ledger::{ORIGIN, append, append_settings, connection_settings};
+use sealbus_testkit::ledger::{ORIGIN, append, append_settings, call, connection_settings};
 use sealbus_testkit::{Postgres, Proxy, TestLedger, events, eventually};
 use sqlx::Connection;
 
@@ -72,6 +73,23 @@ async fn an_append_on_a_frozen_connection_is_run_again_on_another_one() {
     assert_eq!(record.header.seq, 2);
 }
 
+/// What a batch writes does not fit into the buffers of the sockets, so that its connection never accepts the rest.
+#[tokio::test]
+async fn a_connection_that_freezes_in_the_middle_of_a_write_frees_its_place() {
+    let test = TestLedger::start().await;
+    let (proxy, ledger) = behind_proxy(&test).await;
+    let appender = sealbus_ledger::append::Appender::start(&ledger, &test.keyring, &append_settings(), None).unwrap();
+    append(&appender, "acme", "p", vec![events::numbered(1)]).await;
+    proxy.freeze_after(1 << 20);
+    let large = || events::draft("test.happened", format!("\"{}\"", "x".repeat(250_000)));
+    // The server waits for the rest of the statement, and keeps the lock of the plan.
+    let refused = appender.append(call("acme", "p", (0..100).map(|_| large()).collect())).await.unwrap_err();
+    assert!(matches!(refused, AppendError::Unavailable(_)), "{refused}");
+    drop(appender);
+    let appends = || ledger.connection_usage().into_iter().find(|(lane, _)| *lane == "appends").unwrap().1;
+    eventually("no connection is in use", async || appends().open == appends().idle).await;
+}
+
 #[tokio::test]
 async fn a_restart_of_the_database_costs_no_caller_an_error() {
     let mut test = TestLedger::create(Postgres::own_cluster().await, ORIGIN).await;
@@ -129,6 +147,7 @@ async fn a_session_does_not_depend_on_defaults_of_the_role() {
         "statement_timeout = 1",
         "lock_timeout = 1",
         "row_security = off",
+        "client_min_messages = error",
     ] {
         test.postgres.admin(&format!("ALTER ROLE sealbus_writer SET {default}")).await;
     }
@@ -142,6 +161,7 @@ async fn a_session_does_not_depend_on_defaults_of_the_role() {
         ("synchronous_commit", "on"),
         ("statement_timeout", "0"),
         ("lock_timeout", "0"),
+        ("client_min_messages", "warning"),
     ] {
         let setting = sqlx::query_scalar::<_, String>("SELECT current_setting($1)").bind(name);
         assert_eq!(setting.fetch_one(&mut *effect).await.unwrap(), value, "{name}");

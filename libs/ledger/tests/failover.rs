@@ -42,6 +42,7 @@ async fn a_promoted_standby_appends_nothing_until_it_is_confirmed() {
     let newest = ledger.log().sign_newest(signing, &ledger.log().basis().await.unwrap()).await.unwrap_err();
     assert!(matches!(newest, LedgerError::OtherHistory { .. }), "{newest}");
     assert_eq!(ledger.server_history().changes(), 1);
+    assert!(ledger.server_history().is_unconfirmed());
     let plan_no = ledger.history().plan_no("acme", "p").await.unwrap();
     assert!(plan_no.is_some(), "reading goes on");
 
@@ -58,6 +59,7 @@ async fn a_promoted_standby_appends_nothing_until_it_is_confirmed() {
     let next = append(&other, "acme", "p", vec![events::numbered(4)]).await.remove(0);
     assert_eq!(next.header.seq, 2, "the place of the lost event");
     test.seal().await;
+    assert!(!ledger.server_history().is_unconfirmed());
     let (tenant, plan) = (Tenant::system(), Plan::ledger());
     let plan_no = ledger.history().plan_no(tenant.as_str(), plan.as_str()).await.unwrap();
     assert!(plan_no.is_some(), "the confirmation is an event");

@@ -1,5 +1,8 @@
 //! A TCP proxy in front of a server, for tests of what happens when the network fails.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -10,6 +13,8 @@ use tokio::task::{AbortHandle, JoinSet};
 pub struct Proxy {
     url: String,
     network: watch::Sender<Network>,
+    /// The bytes that clients can send before the open connections freeze.
+    left: Arc<AtomicU64>,
     server: watch::Sender<String>,
     task: AbortHandle,
 }
@@ -29,10 +34,11 @@ impl Proxy {
         let (before, server, path) = parts(url);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
         let address = listener.local_addr().expect("a listener has an address");
-        let (network, seen) = watch::channel(Network { freezes: 0, accepts: true });
+        let network = watch::Sender::new(Network { freezes: 0, accepts: true });
         let (server, target) = watch::channel(server.to_owned());
-        let task = tokio::spawn(accept(listener, target, seen)).abort_handle();
-        Self { url: format!("{before}@{address}{path}"), network, server, task }
+        let left = Arc::new(AtomicU64::new(u64::MAX));
+        let task = tokio::spawn(accept(listener, target, network.clone(), left.clone())).abort_handle();
+        Self { url: format!("{before}@{address}{path}"), network, left, server, task }
     }
 
     /// Returns the URL with the address of the proxy in place of the server's.
@@ -43,6 +49,11 @@ impl Proxy {
     /// Stops forwarding on all open connections; neither side is closed. Forwards new connections.
     pub fn freeze(&self) {
         self.network.send_modify(|network| network.freezes += 1);
+    }
+
+    /// Freezes all open connections once clients have sent this many further bytes.
+    pub fn freeze_after(&self, bytes: u64) {
+        self.left.store(bytes, Ordering::Relaxed);
     }
 
     /// Forwards new connections to the server of another URL. Open ones stay where they are.
@@ -74,27 +85,49 @@ fn parts(url: &str) -> (&str, &str, &str) {
     (before, server, path)
 }
 
-async fn accept(listener: TcpListener, server: watch::Receiver<String>, network: watch::Receiver<Network>) {
+async fn accept(
+    listener: TcpListener,
+    server: watch::Receiver<String>,
+    network: watch::Sender<Network>,
+    left: Arc<AtomicU64>,
+) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         let Network { freezes, accepts } = *network.borrow();
         let server = server.borrow().clone();
         if accepts && let Ok(server) = TcpStream::connect(&server).await {
             let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-            connections.spawn(forward(from_client, to_server, freezes, network.clone()));
-            connections.spawn(forward(from_server, to_client, freezes, network.clone()));
+            let count = {
+                let (network, left) = (network.clone(), left.clone());
+                move |sent| {
+                    if left.fetch_sub(sent, Ordering::Relaxed) < sent {
+                        left.store(u64::MAX, Ordering::Relaxed);
+                        network.send_modify(|network| network.freezes += 1);
+                    }
+                }
+            };
+            connections.spawn(forward(from_client, to_server, freezes, network.subscribe(), count));
+            connections.spawn(forward(from_server, to_client, freezes, network.subscribe(), |_| ()));
         }
     }
 }
 
-/// Forwards one direction of a connection until the network is frozen.
-async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, freezes: u64, mut network: watch::Receiver<Network>) {
+/// Forwards one direction of a connection until the network is frozen. `count` is told how many bytes are forwarded.
+async fn forward(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    freezes: u64,
+    mut network: watch::Receiver<Network>,
+    count: impl Fn(u64),
+) {
     let copied = async {
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(read) = from.read(&mut buffer).await
             && read > 0
             && to.write_all(&buffer[..read]).await.is_ok()
-        {}
+        {
+            count(read as u64);
+        }
         let _ = to.shutdown().await;
     };
     let frozen = async { network.wait_for(|network| network.freezes > freezes).await.map(drop) };

@@ -300,10 +300,10 @@ async fn a_flaky_sink_fails_by_its_rule_and_only_there() {
 
     // The fourth is a dead letter.
     let dead = BlockedQuery { limit: 10, states: vec![PositionState::Dead], ..BlockedQuery::default() };
-    let dead_letters = async || bus.bus.ledger.ledger.dead_letters().list(&dead).await.unwrap().len();
+    let dead_letters = async || bus.bus.ledger.ledger.dead_letters().list(&dead).await.unwrap().positions.len();
     eventually_eq("the dead letters", 1, dead_letters).await;
     let all = BlockedQuery { limit: 10, ..BlockedQuery::default() };
-    let blocked = bus.bus.ledger.ledger.dead_letters().list(&all).await.unwrap().remove(0);
+    let blocked = bus.bus.ledger.ledger.dead_letters().list(&all).await.unwrap().positions.remove(0);
     assert_eq!(
         (blocked.subscription.as_str(), blocked.plan.as_str(), blocked.seq, blocked.attempts),
         ("gives-up", "unlucky-1", 1, 3)

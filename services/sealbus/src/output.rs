@@ -1,6 +1,6 @@
 //! How commands print: a table for a person, JSON for a program, progress on stderr if stderr is a terminal.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::io::{self, ErrorKind, IsTerminal, Write as _};
 
 use comfy_table::{ContentArrangement, Table, presets};
@@ -47,12 +47,13 @@ pub(crate) fn progress(total: u64, label: &str) -> ProgressBar {
     ProgressBar::with_draw_target(Some(total), target).with_style(style).with_message(label.to_owned())
 }
 
-/// Prints text and a line feed on stdout. The macros of the standard library panic if nobody reads stdout any more.
+/// Prints text, or JSON, and a line feed on stdout. Characters that could act on a terminal, other than line feeds and tabs, are
+/// written as JSON escapes, so that JSON keeps its meaning. The macros of the standard library panic if nobody reads stdout any more.
 ///
 /// # Errors
 /// [`Failure::no_reader`] if the reader of stdout has gone away, as in `sealbus trail … | head -1`.
 pub(crate) fn print(text: impl Display) -> Result<(), Failure> {
-    writeln!(io::stdout(), "{text}").map_err(|error| match error.kind() {
+    writeln!(io::stdout(), "{}", escaped(&text.to_string())).map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => Failure::no_reader(),
         _ => Failure::new(format!("cannot write to standard output: {error}")),
     })
@@ -63,14 +64,29 @@ pub(crate) fn notice(message: impl Display) {
     let _ = writeln!(io::stderr(), "sealbus: {}", printable(&message.to_string()));
 }
 
-/// Replaces the characters that could act on a terminal: control characters, line breaks among them, and those that change the
-/// direction of text. Names, details and errors may contain text that an attacker chose.
+/// Replaces the characters that could act on a terminal, line breaks among them. Names, details and errors may contain text that an
+/// attacker chose.
 pub(crate) fn printable(text: &str) -> String {
-    let acts = |character: char| {
-        character.is_control()
-            || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     text.chars().map(|character| if acts(character) { char::REPLACEMENT_CHARACTER } else { character }).collect()
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if acts(character) && !matches!(character, '\n' | '\t') {
+            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+/// Returns whether a character could act on a terminal: a control character, or one that changes the direction of text. None is
+/// above U+FFFF.
+fn acts(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -81,5 +97,13 @@ mod tests {
     fn text_that_acts_on_a_terminal_is_replaced() {
         let printed = printable("a\u{1b}[2J\r\n\t\u{7f}\u{9b}31m\u{202e}b\u{2066}\u{2028}é…日");
         assert_eq!(printed, "a\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}31m\u{fffd}b\u{fffd}\u{fffd}é…日");
+    }
+
+    #[test]
+    fn json_is_printed_with_escapes_and_keeps_its_meaning() {
+        let value = serde_json::json!({ "plan": "a\u{1b}[2J\n\u{7f}\u{9b}31m\u{202e}é" });
+        let printed = escaped(&format!("{value:#}"));
+        assert_eq!(printed, "{\n  \"plan\": \"a\\u001b[2J\\n\\u007f\\u009b31m\\u202eé\"\n}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).unwrap(), value);
     }
 }

@@ -83,7 +83,7 @@ pub(crate) struct OpenAttempt<'a> {
 }
 
 impl OpenAttempt<'_> {
-    /// Ends the attempt: its handler has succeeded or failed.
+    /// Ends the attempt: its handler has succeeded, or its failure is recorded.
     pub(crate) fn end(mut self) {
         self.has_ended = true;
     }

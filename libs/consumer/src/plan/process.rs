@@ -147,17 +147,22 @@ async fn replay(mut actor: PlanActor<'_>, plan: &PlanName) -> Result<PlanOutcome
     let counted = Counted { subscription_no, tenant, plan, plan_no, seq: next_seq };
     let open = context.process.interrupted.begin(counted);
     let applied = attempt(&mut actor, &policy, &read.records).await?;
-    // Otherwise no handler has succeeded or failed.
-    if matches!(applied, BatchOutcome::Applied | BatchOutcome::Failed { .. }) {
-        open.end();
-    }
     match applied {
-        BatchOutcome::Stale => Ok(PlanOutcome::Repeat(None)),
-        BatchOutcome::Stopped => Ok(actor.settled()),
-        BatchOutcome::Failed { record, failure, step } => actor.give_up(&record, failure, step, 0).await,
-        BatchOutcome::Applied if actor.position.next_seq > actor.position.seen_seq => actor.unpark().await,
-        BatchOutcome::Applied => Ok(PlanOutcome::ReplayAgain(actor.position)),
+        // No handler has succeeded or failed.
+        BatchOutcome::Stale => return Ok(PlanOutcome::Repeat(None)),
+        BatchOutcome::Stopped => return Ok(actor.settled()),
+        BatchOutcome::Failed { record, failure, step } => {
+            let outcome = actor.give_up(&record, failure, step, 0).await?;
+            // A failure that could not be recorded does not count: nobody would learn why the event became a dead letter.
+            open.end();
+            return Ok(outcome);
+        }
+        BatchOutcome::Applied => open.end(),
     }
+    if actor.position.next_seq > actor.position.seen_seq {
+        return actor.unpark().await;
+    }
+    Ok(PlanOutcome::ReplayAgain(actor.position))
 }
 
 /// Counts an attempt at the plan's next event, and then applies the events. The attempt is counted before anything runs, so that an

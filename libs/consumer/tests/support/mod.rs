@@ -163,7 +163,8 @@ impl Bus {
     /// Returns the positions of a subscription that are not live.
     pub(crate) async fn blocked(&self, subscription: &str) -> Vec<BlockedPosition> {
         let subscription = Some(Subscription::parse(subscription).unwrap());
-        self.ledger.dead_letters().list(&BlockedQuery { subscription, limit: 10, ..Default::default() }).await.unwrap()
+        let query = BlockedQuery { subscription, limit: 10, ..Default::default() };
+        self.ledger.dead_letters().list(&query).await.unwrap().positions
     }
 
     /// Issues an operator's command about a subscription's position in a plan of tenant `acme`.

@@ -157,7 +157,7 @@ impl Worker {
             () = tokio::time::sleep(IDLE_TIMEOUT) => {}
             () = self.ledger.appends().closing() => {}
         }
-        warm.discard();
+        warm.give_back();
         self.shared.changed.notified().await;
     }
 
@@ -201,7 +201,8 @@ impl Worker {
                 metrics.alone.inc();
                 let Outcome { hints, busy } =
                     run(&worker.ledger, &mut connection, &worker.linker, metrics, calls, wait).await;
-                drop((connection, permit));
+                connection.give_back();
+                drop(permit);
                 worker.hint(hints);
                 worker.shared.queue().put_back(busy);
                 drop(held);

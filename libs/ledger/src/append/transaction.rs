@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use sealbus_core::error_chain;
 use sealbus_core::event::Record;
 use sealbus_core::partition::PlanKey;
-use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Postgres, Transaction};
 
 use super::call::{AppendError, Appended, Hint};
@@ -23,7 +22,7 @@ use super::metrics::AppendMetrics;
 use super::queue::Waiting;
 use crate::commit::commit;
 use crate::history::record::{into_records, select_records};
-use crate::{Ledger, LedgerError};
+use crate::{Ledger, LedgerError, LentConnection};
 
 /// The work that is left after a batch. All calls except the busy ones have been answered.
 #[derive(Default)]
@@ -37,22 +36,32 @@ pub(super) struct Outcome {
 /// A connection that a batcher keeps from batch to batch.
 ///
 /// The pool rotates connections, and a connection that was idle has cold plan caches: at 200 appends/s its statements take 1.6
-/// times as long. After an error the connection is discarded and the next batch acquires another one, as it does after a change
-/// of the server's history: the server of the connection may go on for a while beside the one that replaced it.
+/// times as long. After an error the next batch acquires another connection, as it does after a change of the server's history: the
+/// server of the connection may go on for a while beside the one that replaced it. Dropping it closes the connection.
 #[derive(Default)]
 pub(super) struct WarmConnection(Option<Checked>);
 
 /// A connection whose server has a confirmed history.
 struct Checked {
-    connection: PoolConnection<Postgres>,
+    connection: LentConnection,
     /// [`ServerHistories::changes`](crate::server_history::ServerHistories::changes) when it was checked.
     changes: u64,
 }
 
 impl WarmConnection {
     /// Returns the connection to the pool.
-    pub(super) fn discard(&mut self) {
-        self.0 = None;
+    pub(super) fn give_back(&mut self) {
+        if let Some(Checked { connection, .. }) = self.0.take() {
+            connection.release();
+        }
+    }
+
+    /// Gets rid of the connection after an error. It may go back to the pool only if the server has answered.
+    fn discard(&mut self, error: &LedgerError) {
+        match error {
+            LedgerError::Rejected(_) => self.give_back(),
+            _ => self.0 = None,
+        }
     }
 
     async fn begin(&mut self, ledger: &Ledger) -> Result<Transaction<'_, Postgres>, LedgerError> {
@@ -118,7 +127,7 @@ pub(super) async fn run(
         if let LedgerError::Unreachable(error) = &error {
             ledger.appends().report(error);
         }
-        warm.discard();
+        warm.discard(&error);
         match retries.after(&error, calls.len()) {
             Next::Again(retries) => todo.push((calls, retries)),
             Next::Halves => {

@@ -20,6 +20,7 @@
 //! | the database was unreachable: a connection broke, or nobody had an answer while a caller waited in vain | No connection that was open before is lent again, in any lane. |
 
 mod lane;
+mod lent;
 mod session;
 mod usage;
 
@@ -34,6 +35,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
 pub use self::lane::Lane;
+pub use self::lent::LentConnection;
 pub use self::usage::LaneUsage;
 use crate::OpenError;
 use crate::append::CONNECTIONS_PER_BATCHER;

@@ -12,6 +12,7 @@ use sqlx::{Executor as _, PgConnection};
 /// - `statement_timeout` and `lock_timeout`: the deadlines of the process replace them.
 /// - `enable_seqscan` and `enable_bitmapscan`: a statement that is planned while its table is empty reads rows in the order of an
 ///   index when the table has grown (`docs/spec/protocol.md#tables-planning`).
+/// - `client_min_messages`: the warning of a commit that a standby may lack arrives (`LedgerError::OutcomeUnknown`).
 /// - `jit`: no statement gains from being compiled.
 const SETTINGS: &str = "\
 -- session
@@ -25,6 +26,7 @@ SET lock_timeout = 0;
 SET enable_seqscan = off;
 SET enable_bitmapscan = off;
 SET jit = off;
+SET client_min_messages = warning;
 SET row_security = on;
 SET standard_conforming_strings = on;
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply'";

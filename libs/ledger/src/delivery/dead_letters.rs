@@ -61,6 +61,15 @@ pub struct BlockedPosition {
     pub command: Option<OperatorCommand>,
 }
 
+/// Positions that are not live.
+#[derive(Debug, Default)]
+pub struct BlockedList {
+    /// The positions that can be read.
+    pub positions: Vec<BlockedPosition>,
+    /// Those that cannot, each as an error that names the column and the row.
+    pub unreadable: Vec<LedgerError>,
+}
+
 /// One failed run of a handler for one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
@@ -90,8 +99,8 @@ pub struct DeadLetters<'a> {
 }
 
 impl DeadLetters<'_> {
-    /// Returns positions that are not live. Those that moved least recently come first.
-    pub async fn list(self, query: &BlockedQuery) -> Result<Vec<BlockedPosition>, LedgerError> {
+    /// Returns positions that are not live. Those that moved least recently come first. One that cannot be read does not hide others.
+    pub async fn list(self, query: &BlockedQuery) -> Result<BlockedList, LedgerError> {
         let states: Vec<String> = query.states.iter().map(|state| state.as_str().to_owned()).collect();
         let rows = sqlx::query!(
             r#"-- blocked_positions
@@ -110,7 +119,8 @@ impl DeadLetters<'_> {
             &states,
             i64::from(query.limit),
         );
-        let positions = rows.fetch_all(self.ledger.background()).await?.into_iter().map(|row| {
+        let mut list = BlockedList::default();
+        let read = rows.fetch_all(self.ledger.background()).await?.into_iter().map(|row| {
             Ok(BlockedPosition {
                 subscription: row.name,
                 tenant: row.tenant,
@@ -127,7 +137,13 @@ impl DeadLetters<'_> {
                 command: row.ask.map(|ask| OperatorCommand::stored(row.plan_no, ask)).transpose()?,
             })
         });
-        positions.collect()
+        for position in read {
+            match position {
+                Ok(position) => list.positions.push(position),
+                Err(error) => list.unreadable.push(error),
+            }
+        }
+        Ok(list)
     }
 
     /// Returns one position with its attempts and its event. Returns `None` if the position does not exist or is live.
@@ -144,7 +160,11 @@ impl DeadLetters<'_> {
             states: Vec::new(),
             limit: 1,
         };
-        let Some(position) = self.list(&query).await?.pop() else { return Ok(None) };
+        let BlockedList { mut positions, unreadable } = self.list(&query).await?;
+        if let Some(error) = unreadable.into_iter().next() {
+            return Err(error);
+        }
+        let Some(position) = positions.pop() else { return Ok(None) };
         let subscription_no = self.ledger.subscriptions().number(subscription).await?;
         let plan_no = self.ledger.history().plan_no(tenant.as_str(), plan.as_str()).await?;
         let Some((subscription_no, plan_no)) = subscription_no.zip(plan_no) else { return Ok(None) };

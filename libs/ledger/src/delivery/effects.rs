@@ -4,13 +4,11 @@
 //! statement by the limits of the transaction. If it does not, the caller drops the connection, which closes it: a connection
 //! with a running statement never goes back to its pool (`docs/spec/protocol.md#consume-3`).
 
-use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Postgres, Transaction};
 
-use crate::{Lane, LedgerError};
+use crate::{LedgerError, LentConnection};
 
 /// How long Postgres lets a statement of an effect wait and run. Both times are shorter than that of the whole call, so that the
 /// server's error, which names the cause, comes before the caller gives up.
@@ -29,19 +27,10 @@ impl EffectLimits {
     }
 }
 
-/// A connection that a pool lent for an effect. It is closed when it is dropped, unless it was released.
-#[derive(Debug)]
-pub struct LentConnection(Option<PoolConnection<Postgres>>);
-
 impl LentConnection {
-    /// Takes a connection of a lane.
-    pub async fn acquire(lane: &Lane) -> Result<Self, sqlx::Error> {
-        Ok(Self(Some(lane.acquire().await?)))
-    }
-
     /// Begins a transaction with these limits. It is read committed, which the fence of positions relies on, and fails at once on
     /// a standby.
-    pub async fn begin(&mut self, limits: EffectLimits) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+    pub async fn begin_effect(&mut self, limits: EffectLimits) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
         // Postgres reads 0 as "no limit".
         let millis = |limit: Duration| limit.as_millis().max(1);
         let begin = format!(
@@ -50,32 +39,6 @@ impl LentConnection {
             millis(limits.statement_timeout)
         );
         (**self).begin_with(AssertSqlSafe(begin)).await
-    }
-
-    /// Gives the connection back to its pool. Nothing may be in flight on it.
-    pub fn release(mut self) {
-        drop(self.0.take());
-    }
-}
-
-impl Deref for LentConnection {
-    type Target = PgConnection;
-
-    fn deref(&self) -> &PgConnection {
-        self.0.as_deref().expect("the connection is taken only where its owner ends")
-    }
-}
-
-impl DerefMut for LentConnection {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        self.0.as_deref_mut().expect("the connection is taken only where its owner ends")
-    }
-}
-
-impl Drop for LentConnection {
-    fn drop(&mut self) {
-        // A detached connection closes its socket at once, without waiting for the server.
-        drop(self.0.take().map(PoolConnection::detach));
     }
 }
 

@@ -2,6 +2,10 @@
 //!
 //! The sweep (`docs/spec/protocol.md#consume-1`) walks the leaves from the floor on and moves the floor behind it. A floor
 //! moves by compare-and-set, in a separate transaction, after all that it relies on has committed.
+//!
+//! The statements that look for leaves from a floor on say `(log_id = …) IS TRUE`, so that Postgres cannot use the primary key, whose
+//! first column this is. Planned while the table is empty, they would read the leaves of all partitions by it: a million for a
+//! partition without leaves ([decision 0020](../../../../docs/decisions/0020-cost-and-retention.md)).
 
 use std::time::Duration;
 
@@ -51,11 +55,13 @@ impl Floors<'_> {
     pub async fn read(self, assignments: &[(i64, u32)]) -> Result<Vec<Result<Floor, LedgerError>>, LedgerError> {
         let rows = sqlx::query!(
             r#"-- floors
-            SELECT f.subscription_no, f.partition, f.floor, EXISTS (
-                SELECT FROM sealbus.log_leaves l WHERE l.log_id = $3 AND l.partition = f.partition AND l.leaf_index >= f.floor
-            ) AS "has_leaves!"
+            SELECT f.subscription_no, f.partition, f.floor, l.leaf_index IS NOT NULL AS "has_leaves!"
             FROM unnest($1::bigint[], $2::integer[]) AS held (subscription_no, partition)
-            JOIN sealbus.floors f ON f.subscription_no = held.subscription_no AND f.partition = held.partition"#,
+            JOIN sealbus.floors f ON f.subscription_no = held.subscription_no AND f.partition = held.partition
+            LEFT JOIN LATERAL (
+                SELECT l.leaf_index FROM sealbus.log_leaves l
+                WHERE (l.log_id = $3) IS TRUE AND l.partition = f.partition AND l.leaf_index >= f.floor ORDER BY l.leaf_index LIMIT 1
+            ) l ON true"#,
             &assignments.iter().map(|(subscription_no, _)| *subscription_no).collect::<Vec<_>>(),
             &assignments.iter().map(|(_, number)| PARTITION.integer(*number)).collect::<Result<Vec<_>, _>>()?,
             self.ledger.deployment().log_id,
@@ -90,7 +96,7 @@ impl Floors<'_> {
             FROM sealbus.log_leaves l
             JOIN sealbus.plans p ON p.plan_no = l.plan_no
             LEFT JOIN sealbus.events e ON e.plan_no = l.plan_no AND e.seq = l.seq
-            WHERE l.log_id = $1 AND l.partition = $2 AND l.leaf_index >= $3 ORDER BY l.leaf_index LIMIT $4"#,
+            WHERE (l.log_id = $1) IS TRUE AND l.partition = $2 AND l.leaf_index >= $3 ORDER BY l.leaf_index LIMIT $4"#,
             self.ledger.deployment().log_id,
             PARTITION.integer(partition)?,
             bound(from_index),
@@ -137,7 +143,7 @@ impl Floors<'_> {
             "-- floors_behind
             SELECT f.subscription_no, f.partition, f.floor FROM sealbus.floors f CROSS JOIN LATERAL (
                 SELECT l.sealed_at FROM sealbus.log_leaves l
-                WHERE l.log_id = $2 AND l.partition = f.partition AND l.leaf_index >= f.floor ORDER BY l.partition, l.leaf_index LIMIT 1
+                WHERE (l.log_id = $2) IS TRUE AND l.partition = f.partition AND l.leaf_index >= f.floor ORDER BY l.leaf_index LIMIT 1
             ) l
             WHERE f.subscription_no = ANY ($1)
                 AND coalesce(l.sealed_at <= clock_timestamp() - make_interval(secs => $3) OR l.sealed_at > clock_timestamp(), true)",
@@ -164,7 +170,7 @@ impl Floors<'_> {
             FROM sealbus.floors f
             LEFT JOIN LATERAL (
                 SELECT l.sealed_at FROM sealbus.log_leaves l
-                WHERE l.log_id = $2 AND l.partition = f.partition AND l.leaf_index >= f.floor ORDER BY l.leaf_index LIMIT 1
+                WHERE (l.log_id = $2) IS TRUE AND l.partition = f.partition AND l.leaf_index >= f.floor ORDER BY l.leaf_index LIMIT 1
             ) oldest ON true
             WHERE f.subscription_no = ANY ($1) GROUP BY f.subscription_no"#,
             subscriptions,

@@ -13,11 +13,11 @@ const MAX_COUNTED: i64 = 1_000;
 pub struct StateCount {
     /// The number of the subscription.
     pub subscription_no: i64,
-    /// The state.
-    pub state: PositionState,
+    /// The state; `None` for all those that this release does not know.
+    pub state: Option<PositionState>,
     /// The number of positions.
     pub positions: u64,
-    /// Seconds since the position moved that has not moved for longest, by the database's clock.
+    /// Seconds since the position moved, or stopped being live, that has done neither for longest, by the database's clock.
     pub oldest_seconds: f64,
 }
 
@@ -28,16 +28,16 @@ impl Positions<'_> {
         let partition = Column::new("positions", "partition");
         let rows = sqlx::query!(
             r#"-- positions_by_state
-            SELECT pos.subscription_no AS "subscription_no!", pos.state AS "state!", min(pos.plan_no) AS "plan_no!",
-                count(*) AS "positions!", max(extract(epoch FROM clock_timestamp() - pos.moved_at))::float8 AS "oldest!"
+            SELECT pos.subscription_no AS "subscription_no!", pos.state AS "state!", count(*) AS "positions!",
+                max(extract(epoch FROM clock_timestamp() - CASE WHEN isfinite(pos.moved_at) THEN pos.moved_at END))::float8 AS oldest
             FROM unnest($1::bigint[], $2::integer[]) AS held (subscription_no, partition)
             CROSS JOIN LATERAL (
                 (
-                    SELECT p.subscription_no, p.plan_no, p.state, p.moved_at FROM sealbus.positions p
+                    SELECT p.subscription_no, p.state, p.moved_at FROM sealbus.positions p
                     WHERE p.subscription_no * 64 + p.partition = held.subscription_no * 64 + held.partition AND p.state <> 'live'
                         AND p.next_at IS NULL LIMIT $3
                 ) UNION ALL (
-                    SELECT p.subscription_no, p.plan_no, p.state, p.moved_at FROM sealbus.positions p
+                    SELECT p.subscription_no, p.state, p.moved_at FROM sealbus.positions p
                     WHERE p.subscription_no * 64 + p.partition = held.subscription_no * 64 + held.partition AND p.state <> 'live'
                         AND p.next_at IS NOT NULL ORDER BY p.next_at LIMIT $3
                 )
@@ -50,9 +50,9 @@ impl Positions<'_> {
         let counts = rows.fetch_all(self.ledger.background()).await?.into_iter().map(|row| {
             Ok(StateCount {
                 subscription_no: row.subscription_no,
-                state: PositionState::stored(row.plan_no, &row.state)?,
+                state: PositionState::find(&row.state),
                 positions: Column::new("positions", "count(*)").read(row.positions)?,
-                oldest_seconds: row.oldest.max(0.0),
+                oldest_seconds: row.oldest.unwrap_or_default().max(0.0),
             })
         });
         counts.collect()

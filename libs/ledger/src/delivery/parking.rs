@@ -75,7 +75,8 @@ impl Positions<'_> {
                     UPDATE sealbus.positions
                     SET state = $5, seen_seq = greatest(seen_seq, next_seq, $6::bigint), attempts = $7,
                         next_at = CASE WHEN ask IS NULL THEN clock_timestamp() + make_interval(secs => $8) ELSE clock_timestamp() END,
-                        first_error = coalesce(first_error, $9), last_error = coalesce($10, last_error), epoch = $11
+                        first_error = coalesce(first_error, $9), last_error = coalesce($10, last_error), epoch = $11,
+                        moved_at = CASE WHEN state = 'live' THEN clock_timestamp() ELSE moved_at END
                     WHERE subscription_no = $1 AND plan_no = $2 AND next_seq = $3 AND state = $4",
                     subscription_no,
                     from.plan_no,
@@ -141,7 +142,8 @@ impl Positions<'_> {
                     SELECT plan_no FROM sealbus.positions WHERE $6 AND subscription_no = $1 AND plan_no = ANY ($3) FOR UPDATE SKIP LOCKED
                 )
                 UPDATE sealbus.positions pos
-                SET state = 'behind', seen_seq = greatest(pos.seen_seq, pos.next_seq, b.seen_seq), next_at = clock_timestamp(), epoch = $2
+                SET state = 'behind', seen_seq = greatest(pos.seen_seq, pos.next_seq, b.seen_seq), next_at = clock_timestamp(), epoch = $2,
+                    moved_at = clock_timestamp()
                 FROM unnest($3::bigint[], $4::bigint[], $5::bigint[]) AS b (plan_no, next_seq, seen_seq)
                 WHERE pos.subscription_no = $1 AND pos.plan_no = b.plan_no AND pos.next_seq = b.next_seq AND pos.state = 'live'
                     AND (NOT $6 OR pos.plan_no IN (SELECT plan_no FROM free))
@@ -205,7 +207,7 @@ impl Positions<'_> {
     }
 
     /// Returns the positions of some (subscription, partition) pairs that are due now: up to `limit` of each subscription, those
-    /// that fell due first. A position in a state that this release does not know is never due.
+    /// that fell due first. A position in a state that this release does not know is never due, nor is one whose plan has a damaged row.
     ///
     /// It reads at most `limit` rows of each pair, by the index in which they are ordered by the time when they are due.
     pub async fn due(self, assignments: &[(i64, u32)], limit: u32) -> Result<Vec<DuePlan>, LedgerError> {
@@ -215,7 +217,8 @@ impl Positions<'_> {
                 SELECT subscription_no, array_agg(partition) AS partitions
                 FROM unnest($1::bigint[], $2::integer[]) AS held (subscription_no, partition) GROUP BY subscription_no
             )
-            SELECT held.subscription_no AS "subscription_no!", p.partition, p.tenant, p.plan, p.plan_no
+            SELECT held.subscription_no AS "subscription_no!", p.partition AS "partition!", p.tenant AS "tenant!", p.plan AS "plan!",
+                p.plan_no
             FROM held CROSS JOIN LATERAL (
                 SELECT pos.plan_no, pos.next_at FROM unnest(held.partitions) AS part (number)
                 CROSS JOIN LATERAL (
@@ -227,6 +230,7 @@ impl Positions<'_> {
                 ORDER BY pos.next_at LIMIT $3
             ) due
             JOIN sealbus.plans p ON p.plan_no = due.plan_no
+            WHERE p.partition IS NOT NULL AND p.tenant IS NOT NULL AND p.plan IS NOT NULL
             ORDER BY due.next_at"#,
             &assignments.iter().map(|(subscription_no, _)| *subscription_no).collect::<Vec<_>>(),
             &assignments.iter().map(|(_, number)| PARTITION.integer(*number)).collect::<Result<Vec<_>, _>>()?,

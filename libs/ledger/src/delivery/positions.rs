@@ -54,8 +54,12 @@ impl PositionState {
     /// Parses the word that is stored for a plan.
     pub(super) fn stored(plan_no: i64, word: &str) -> Result<Self, LedgerError> {
         let column = Column::new("positions", "state").of_row(plan_no);
-        let state = Self::ALL.into_iter().find(|state| state.as_str() == word);
-        state.ok_or_else(|| column.corrupt(format!("unknown state {word:?}")))
+        Self::find(word).ok_or_else(|| column.corrupt(format!("unknown state {word:?}")))
+    }
+
+    /// Returns the state of this word; `None` if this release does not know it.
+    pub(super) fn find(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 }
 

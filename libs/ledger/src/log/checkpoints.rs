@@ -63,6 +63,7 @@ impl Log<'_> {
             let now = self.read_basis(&mut transaction).await?;
             if now != *basis {
                 transaction.rollback().await?;
+                connection.release();
                 return Ok(None);
             }
             sqlx::query!("-- wait_for_standbys\nSELECT pg_logical_emit_message(true, '', '')::text AS lsn")
@@ -70,6 +71,7 @@ impl Log<'_> {
                 .await?;
             let note = self.sign(&mut transaction, now.tree, signing).await?;
             commit(transaction).await?;
+            connection.release();
             Ok(Some(note))
         };
         self.ledger.background().within(operation).await

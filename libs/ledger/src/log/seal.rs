@@ -54,48 +54,59 @@ impl Log<'_> {
     ) -> Result<Sealed, LedgerError> {
         let operation = async {
             let mut connection = self.ledger.confirmed_connection(self.ledger.background()).await?;
-            let mut transaction = connection.begin().await?;
-            let lock =
-                sqlx::query_scalar!("-- seal_lock\nSELECT pg_try_advisory_xact_lock($1) AS \"locked!\"", SEALER_LOCK);
-            if !lock.fetch_one(&mut *transaction).await? {
-                transaction.rollback().await?;
-                return Ok(Sealed::default()); // Another sealer has the lock.
-            }
-            let basis = self.read_basis(&mut transaction).await?;
-            if state.basis.as_ref().is_some_and(|expected| *expected != basis) {
-                transaction.rollback().await?;
-                return Ok(Sealed { basis_changed: true, ..Sealed::default() });
-            }
-            let head = basis.tree;
-            let mut hashes = self.leaves_outside(&mut transaction, head.size).await?;
-            let queued =
-                if hashes.is_empty() { self.queued(&mut transaction, limit, state).await? } else { Vec::new() };
-            let last = self.last_leaves(&mut transaction, &queued).await?;
-            if !queued.is_empty() && u64::try_from(last.size) != Ok(head.size) {
-                let (leaves, size) = (last.size, head.size);
-                let counts = format!("log_leaves has {leaves} leaves and the tree has {size}; {NOT_SEALED}");
-                return Err(LedgerError::Log(counts));
-            }
-            let mut batch = Batch::new(&self.ledger.deployment().origin, last);
-            for row in queued {
-                batch.take(row);
-            }
-            let Batch { leaves, stopped, .. } = batch;
-            state.stopped.extend(stopped.iter().map(|plan| plan.plan_no));
-            hashes.extend(leaves.iter().map(|leaf| leaf.hash));
-            if hashes.is_empty() {
-                transaction.rollback().await?;
-                return Ok(Sealed { stopped, ..Sealed::default() });
-            }
-            self.add_leaves(&mut transaction, &leaves).await?;
-            let (tree, note) = self.grow(&mut transaction, head, &hashes, signing).await?;
-            commit(transaction).await?;
-            if let Some(basis) = &mut state.basis {
-                basis.tree = tree;
-            }
-            Ok(Sealed { leaves: hashes.len() as u64, note, stopped, ..Sealed::default() })
+            let sealed = self.seal_on(&mut connection, limit, state, signing).await?;
+            connection.release();
+            Ok(sealed)
         };
         self.ledger.background().within(operation).await
+    }
+
+    async fn seal_on(
+        self,
+        connection: &mut PgConnection,
+        limit: u32,
+        state: &mut SealingState,
+        signing: Option<Signing<'_>>,
+    ) -> Result<Sealed, LedgerError> {
+        let mut transaction = connection.begin().await?;
+        let lock =
+            sqlx::query_scalar!("-- seal_lock\nSELECT pg_try_advisory_xact_lock($1) AS \"locked!\"", SEALER_LOCK);
+        if !lock.fetch_one(&mut *transaction).await? {
+            transaction.rollback().await?;
+            return Ok(Sealed::default()); // Another sealer has the lock.
+        }
+        let basis = self.read_basis(&mut transaction).await?;
+        if state.basis.as_ref().is_some_and(|expected| *expected != basis) {
+            transaction.rollback().await?;
+            return Ok(Sealed { basis_changed: true, ..Sealed::default() });
+        }
+        let head = basis.tree;
+        let mut hashes = self.leaves_outside(&mut transaction, head.size).await?;
+        let queued = if hashes.is_empty() { self.queued(&mut transaction, limit, state).await? } else { Vec::new() };
+        let last = self.last_leaves(&mut transaction, &queued).await?;
+        if !queued.is_empty() && u64::try_from(last.size) != Ok(head.size) {
+            let (leaves, size) = (last.size, head.size);
+            let counts = format!("log_leaves has {leaves} leaves and the tree has {size}; {NOT_SEALED}");
+            return Err(LedgerError::Log(counts));
+        }
+        let mut batch = Batch::new(&self.ledger.deployment().origin, last);
+        for row in queued {
+            batch.take(row);
+        }
+        let Batch { leaves, stopped, .. } = batch;
+        state.stopped.extend(stopped.iter().map(|plan| plan.plan_no));
+        hashes.extend(leaves.iter().map(|leaf| leaf.hash));
+        if hashes.is_empty() {
+            transaction.rollback().await?;
+            return Ok(Sealed { stopped, ..Sealed::default() });
+        }
+        self.add_leaves(&mut transaction, &leaves).await?;
+        let (tree, note) = self.grow(&mut transaction, head, &hashes, signing).await?;
+        commit(transaction).await?;
+        if let Some(basis) = &mut state.basis {
+            basis.tree = tree;
+        }
+        Ok(Sealed { leaves: hashes.len() as u64, note, stopped, ..Sealed::default() })
     }
 
     /// Reads the hashes of up to [`MAX_CATCH_UP`] leaves that the tree of this size lacks.

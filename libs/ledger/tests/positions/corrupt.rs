@@ -1,7 +1,10 @@
 //! Rows that a superuser changed to values that Sealbus never writes. Each is an error that names table, column and row.
 
-use sealbus_ledger::delivery::dead_letters::BlockedQuery;
+use sealbus_ledger::delivery::dead_letters::{BlockedList, BlockedQuery};
+use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_ledger::delivery::subscriptions::Start;
+use sealbus_testkit::events::numbered;
+use sealbus_testkit::ledger::call;
 
 use crate::scene::{Scene, subscription};
 
@@ -12,8 +15,16 @@ async fn a_corrupt_position_is_an_error_that_names_table_column_and_row() {
     let row = scene.plan_no;
     let list = || async {
         let query = BlockedQuery { limit: 10, ..BlockedQuery::default() };
-        scene.test.ledger.dead_letters().list(&query).await
+        scene.test.ledger.dead_letters().list(&query).await.unwrap()
     };
+    // Another plan, whose position can be read, is not hidden.
+    scene.appender.append(call("acme", "order-2", vec![numbered(1)])).await.unwrap();
+    let park = format!(
+        "INSERT INTO sealbus.positions (subscription_no, plan_no, next_seq, last_hash, state, next_at, epoch)
+         SELECT {}, plan_no, 1, sha256('genesis'), 'parked', now(), 1 FROM sealbus.plans WHERE plan = 'order-2'",
+        scene.subscription_no
+    );
+    scene.test.postgres.admin(&park).await;
     scene.test.postgres.admin("ALTER TABLE sealbus.positions DROP CONSTRAINT positions_state_check").await;
     scene.test.postgres.admin("CREATE TABLE public.backup AS SELECT * FROM sealbus.positions").await;
     for (change, fault) in [
@@ -28,13 +39,14 @@ async fn a_corrupt_position_is_an_error_that_names_table_column_and_row() {
         let read = scene.test.ledger.positions().read(scene.subscription_no, &[row]).await;
         let error = read.unwrap().remove(&row).unwrap().unwrap_err().to_string();
         assert!(error.starts_with(&fault), "{change}: {error}");
-        let error = list().await.unwrap_err().to_string();
-        assert!(error.starts_with(&fault), "{change}: {error}");
+        let BlockedList { positions, unreadable } = list().await;
+        assert_eq!((positions.len(), unreadable.len()), (1, 1), "{change}");
+        assert!(unreadable[0].to_string().starts_with(&fault), "{change}: {}", unreadable[0]);
         let restore = "DELETE FROM sealbus.positions; INSERT INTO sealbus.positions SELECT * FROM public.backup";
         scene.test.postgres.admin(restore).await;
     }
     scene.set("next_at = 'infinity'").await;
-    let error = list().await.unwrap_err().to_string();
+    let error = list().await.unreadable.remove(0).to_string();
     assert_eq!(error, format!("positions.next_at of row {row} is invalid: not in the years -9999 to 9999"));
     let errors = scene.test.ledger.positions().attempts(scene.subscription_no, row, 1);
     assert_eq!(errors.await.unwrap().len(), 1);
@@ -43,6 +55,23 @@ async fn a_corrupt_position_is_an_error_that_names_table_column_and_row() {
     let error = errors.await.unwrap_err().to_string();
     assert_eq!(error, format!("attempts.at of row {row} is invalid: not in the years -9999 to 9999"));
     assert!(scene.position().await.stored, "the restored row cannot be read");
+}
+
+#[tokio::test]
+async fn a_position_that_cannot_be_read_is_counted_as_unknown_and_hides_no_other() {
+    let scene = Scene::with(2).await;
+    assert!(scene.park(&scene.position().await, 1).await);
+    scene.test.postgres.admin("ALTER TABLE sealbus.positions DROP CONSTRAINT positions_state_check").await;
+    let held: Vec<(i64, u32)> = (0..8).map(|partition| (scene.subscription_no, partition)).collect();
+    for (change, state) in [("moved_at = 'infinity'", Some(PositionState::Parked)), ("state = 'paused'", None)] {
+        scene.set(change).await;
+        let counts = scene.test.ledger.positions().count_by_state(&held).await.unwrap();
+        assert_eq!(
+            counts.iter().map(|count| (count.state, count.positions)).collect::<Vec<_>>(),
+            [(state, 1)],
+            "{change}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -117,7 +117,8 @@ async fn attempts_are_numbered_across_several_failures() {
         .dead_letters()
         .list(&BlockedQuery { states: vec![PositionState::Dead], limit: 10, ..BlockedQuery::default() })
         .await
-        .unwrap();
+        .unwrap()
+        .positions;
     assert_eq!(blocked.len(), 1);
     assert_eq!(
         (blocked[0].first_error.as_deref(), blocked[0].last_error.as_deref()),
@@ -125,4 +126,27 @@ async fn attempts_are_numbered_across_several_failures() {
     );
     assert_eq!((blocked[0].seq, blocked[0].state, blocked[0].next_at), (1, PositionState::Dead, None));
     assert!(!scene.is_due().await, "a dead letter is due without a command");
+}
+
+/// A plan with one event a day that fails is not late by a day.
+#[tokio::test]
+async fn the_age_of_a_plan_that_is_not_live_counts_from_when_it_stopped_being_live() {
+    let scene = Scene::with(2).await;
+    assert!(scene.step(&scene.lease, &scene.position().await, 2).await);
+    let held: Vec<(i64, u32)> = (0..8).map(|partition| (scene.subscription_no, partition)).collect();
+    let age = async || scene.test.ledger.positions().count_by_state(&held).await.unwrap().remove(0).oldest_seconds;
+    scene.set("moved_at = now() - interval '1 day'").await;
+    assert!(scene.park(&scene.position().await, 2).await);
+    assert!(age().await < 3_600.0, "{}", age().await);
+    // Failing again does not make it younger.
+    scene.set("moved_at = now() - interval '1 day'").await;
+    assert!(scene.park(&scene.position().await, 2).await);
+    assert!(age().await > 80_000.0, "{}", age().await);
+
+    scene.set("state = 'live', next_at = NULL").await;
+    let position = scene.position().await;
+    let deferred = [(&position, 2)];
+    let deferred = scene.test.ledger.positions().defer(scene.subscription_no, &scene.lease, &deferred, Locked::Wait);
+    assert_eq!(deferred.await.unwrap(), [scene.plan_no]);
+    assert!(age().await < 3_600.0, "{}", age().await);
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sealbus_consumer::{Delivery, ExternalEffect, Handler, HandlerError, LedgerEffect};
-use sealbus_ledger::delivery::effects::{EffectLimits, LentConnection};
-use sealbus_ledger::{Lane, Ledger};
+use sealbus_ledger::delivery::effects::EffectLimits;
+use sealbus_ledger::{Lane, Ledger, LentConnection};
 use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -125,7 +125,7 @@ impl ExternalEffect for OtherDatabase {
         // If the call is given up, the connection is closed instead of going back with a running statement.
         let mut connection = LentConnection::acquire(&self.lane).await?;
         let limits = EffectLimits { lock_timeout: self.limits.lock_timeout.min(LOCK_TIMEOUT), ..self.limits };
-        let mut transaction = connection.begin(limits).await?;
+        let mut transaction = connection.begin_effect(limits).await?;
         let inserted = self.table.insert(batch, &mut transaction).await;
         match &inserted {
             Ok(()) => transaction.commit().await?,
@@ -169,7 +169,7 @@ impl Table {
     async fn create(&self, lane: &Lane, limits: EffectLimits) -> Result<(), sqlx::Error> {
         let Self { schema, name, .. } = self;
         let mut connection = LentConnection::acquire(lane).await?;
-        let mut transaction = connection.begin(limits).await?;
+        let mut transaction = connection.begin_effect(limits).await?;
         sqlx::query("-- sink_lock\nSELECT pg_advisory_xact_lock($1)")
             .bind(SINK_LOCK)
             .execute(&mut *transaction)

@@ -4,7 +4,7 @@ use sealbus_core::names::{Plan, Subscription, Tenant};
 use sealbus_ledger::Ledger;
 use sealbus_ledger::append::Appender;
 use sealbus_ledger::delivery::command::OperatorAction;
-use sealbus_ledger::delivery::dead_letters::{BlockedDetail, BlockedPosition, BlockedQuery};
+use sealbus_ledger::delivery::dead_letters::{BlockedDetail, BlockedList, BlockedPosition, BlockedQuery};
 use sealbus_ledger::delivery::operator::OperatorRequest;
 use sealbus_ledger::delivery::positions::PositionState;
 use sealbus_runtime::settings::Settings;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::arguments::{ActorArgs, TenantArgs};
 use crate::failure::Failure;
-use crate::output::{Output, print, printed_table};
+use crate::output::{Output, print, printable, printed_table};
 use crate::wiring;
 
 /// The selection of a list, and its format.
@@ -60,12 +60,13 @@ pub(crate) struct DecisionArgs {
 pub(super) async fn list(settings: &Settings, args: ListArgs, states: Vec<PositionState>) -> Result<(), Failure> {
     let ListArgs { subscription, tenant, limit, output } = args;
     let query = BlockedQuery { subscription, tenant, plan: None, states, limit };
-    let blocked = wiring::open_ledger(settings).await?.dead_letters().list(&query).await?;
+    let BlockedList { positions, unreadable } =
+        wiring::open_ledger(settings).await?.dead_letters().list(&query).await?;
     match output {
-        Output::Json => print(Value::Array(blocked.iter().map(to_json).collect())),
+        Output::Json => print(Value::Array(positions.iter().map(to_json).collect()))?,
         Output::Table => {
             let columns = ["subscription", "tenant", "plan", "seq", "type", "state", "attempts", "waiting", "error"];
-            let rows = blocked.iter().map(|position| {
+            let rows = positions.iter().map(|position| {
                 // A position that was never noted to wait for an event waits for none.
                 let waiting_events = (position.seen_seq + 1).saturating_sub(position.seq);
                 [
@@ -79,10 +80,16 @@ pub(super) async fn list(settings: &Settings, args: ListArgs, states: Vec<Positi
                     waiting_events.to_string(),
                     position.last_error.clone().unwrap_or_default(),
                 ]
+                .map(|cell| printable(&cell))
             });
-            print(printed_table(&columns).add_rows(rows))
+            print(printed_table(&columns).add_rows(rows))?;
         }
     }
+    if unreadable.is_empty() {
+        return Ok(());
+    }
+    let errors: Vec<String> = unreadable.iter().map(ToString::to_string).collect();
+    Err(Failure::new(format!("positions that cannot be read are left out: {}", errors.join("; "))))
 }
 
 /// A position, with its tenant and plan, and the ledger that it was read from.
@@ -113,11 +120,16 @@ pub(super) fn detail_to_json(detail: BlockedDetail) -> Value {
 }
 
 fn to_json(position: &BlockedPosition) -> Value {
+    let command = position.command.as_ref().map(|command| match command.action {
+        OperatorAction::Redrive => "redrive",
+        OperatorAction::Skip => "skip",
+        OperatorAction::Settle { .. } => "settle",
+    });
     json!({
         "subscription": position.subscription, "tenant": position.tenant, "plan": position.plan, "seq": position.seq,
         "type": position.event_type, "seen_seq": position.seen_seq, "state": position.state.to_string(),
         "attempts": position.attempts, "next_at": position.next_at.map(|time| time.to_string()),
-        "first_error": position.first_error, "last_error": position.last_error,
+        "first_error": position.first_error, "last_error": position.last_error, "command": command,
     })
 }
 

@@ -63,7 +63,7 @@ async fn show(settings: &Settings, position: PositionArgs) -> Result<(), Failure
     let summary = |record: &sealbus_core::event::Record| {
         let header = &record.header;
         json!({
-            "seq": header.seq, "hash": record.event_hash, "type": header.event_type,
+            "seq": header.seq, "id": header.event_id, "hash": record.event_hash, "type": header.event_type,
             "recorded_at": header.recorded.to_string(),
         })
     };

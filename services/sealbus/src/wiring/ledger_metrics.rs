@@ -47,6 +47,12 @@ impl Collector for LedgerConnections {
         let help = "Time for which connections of a lane were waited for";
         encode_labelled(&mut encoder, ("sealbus_ledger_wait", help, Some(&Unit::Seconds)), "lane", waited)?;
 
+        let unconfirmed = ConstGauge::new(u32::from(self.0.server_history().is_unconfirmed()));
+        let help = "1 if the database's history was not confirmed when this process last appended or sealed";
+        let metric =
+            encoder.encode_descriptor("sealbus_ledger_unconfirmed_history", help, None, unconfirmed.metric_type())?;
+        unconfirmed.encode(metric)?;
+
         let outages = ConstCounter::new(self.0.outages());
         let help = "Times that an operation found the database unreachable, or found another server";
         let metric = encoder.encode_descriptor("sealbus_ledger_outages", help, None, outages.metric_type())?;

@@ -1,7 +1,6 @@
 //! External effects: the handler runs first, then the position moves. The lease is checked before each call.
 
-use sealbus_ledger::LedgerError;
-use sealbus_ledger::delivery::effects::LentConnection;
+use sealbus_ledger::{LedgerError, LentConnection};
 
 use crate::assignment::Assignment;
 use crate::handler::{Cause, ExternalEffect};

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use sealbus_core::error_chain;
-use sealbus_ledger::delivery::effects::{EffectLimits, LentConnection, check_constraints};
+use sealbus_ledger::delivery::effects::{EffectLimits, check_constraints};
 use sealbus_ledger::delivery::positions;
-use sealbus_ledger::{LedgerError, was_left_idle};
+use sealbus_ledger::{LedgerError, LentConnection, is_of_statement, was_left_idle};
 use sqlx::PgConnection;
 use tracing::warn;
 
@@ -44,7 +44,7 @@ pub(super) async fn apply_in_ledger(
     let _permit = context.transactions.acquire().await;
     let lane = context.ledger().effects();
     let mut connection = LentConnection::acquire(lane).await?;
-    let mut transaction = lane.within_deadline(limit, connection.begin(limits)).await?;
+    let mut transaction = lane.within_deadline(limit, connection.begin_effect(limits)).await?;
     for call in &calls {
         let Err(error) = call_handler(context, effect.apply(&call.deliveries, &mut transaction)).await else {
             continue;
@@ -53,28 +53,26 @@ pub(super) async fn apply_in_ledger(
             lane.within_deadline(limit, transaction.rollback()).await?;
             connection.release();
         }
-        let failed = call.failed(0, error.text);
-        // The lock may be that of another event, and alone the event may wait longer for it.
-        let is_counted = !is_shared || error.cause == Cause::Returned;
-        let failing_event = failed.failing_event.filter(|_| is_counted);
-        return Ok(Attempt::Failed(FailedCall { failing_event, ..failed }));
+        return Ok(Attempt::Failed(if_counted(call.failed(0, error.text), error.cause, is_shared)));
     }
     let refused = match lane.within_deadline(limit, check_constraints(&mut transaction)).await {
         Ok(()) => None,
         Err(LedgerError::Rejected(error)) => Some(error),
-        // Elsewhere a session that the server ended counts as a broken connection. Here the handler left it idle.
-        Err(LedgerError::Unreachable(error)) if was_left_idle(&error) => Some(error),
+        // Elsewhere a session that the server ended counts as a broken connection. Here the handler left it idle. And a trigger of
+        // the handler's can raise any SQLSTATE, also those of an unreachable database.
+        Err(LedgerError::Unreachable(error)) if was_left_idle(&error) || is_of_statement(&error) => Some(error),
         Err(error) => return Err(error),
     };
     if let Some(error) = refused {
         let error = HandlerError::from(error);
-        if error.cause() != Cause::TimedOut {
+        let cause = error.cause();
+        if cause != Cause::TimedOut {
             lane.within_deadline(limit, transaction.rollback()).await?;
             connection.release();
         }
         context.metrics.failed.inc();
         let error = format!("the effect cannot be committed: {error}");
-        return Ok(Attempt::Failed(failure_of_one(&calls, &error)));
+        return Ok(Attempt::Failed(if_counted(failure_of_one(&calls, &error), cause, is_shared)));
     }
     if !lane.within_deadline(limit, move_all(assignment, batches, &mut transaction)).await? {
         lane.within_deadline(limit, transaction.rollback()).await?;
@@ -88,6 +86,13 @@ pub(super) async fn apply_in_ledger(
     connection.release();
     metrics::add(&context.metrics.delivered, calls.iter().map(|call| call.deliveries.len()).sum());
     Ok(Attempt::Applied)
+}
+
+/// Returns the failure, with its event only if it counts as an attempt at it. In a transaction of several events a lock may have been
+/// waited for because of another one, and alone the event may wait longer.
+fn if_counted(failed: FailedCall, cause: Cause, is_shared: bool) -> FailedCall {
+    let is_counted = !is_shared || cause == Cause::Returned;
+    FailedCall { failing_event: failed.failing_event.filter(|_| is_counted), ..failed }
 }
 
 /// Returns the failure of the only call. If there are several, any of them can have failed.
