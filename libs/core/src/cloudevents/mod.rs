@@ -16,12 +16,15 @@
 mod incoming;
 mod outgoing;
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 pub use self::incoming::{Incoming, from_binary, from_structured};
 pub use self::outgoing::{to_binary, to_structured};
-use crate::canonical::Node;
+use crate::canonical::{Node, Text};
 use crate::event::View;
+use crate::request::EventRequest;
 
 /// The form of one `CloudEvent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,21 @@ pub fn shown_again(view: &View, mode: Mode) -> Option<Incoming> {
             from_binary(&headers, media_type, &body).ok()
         }
     }
+}
+
+/// The extensions that an answer adds for a client that waited for the receipt.
+const RECEIPT: [&str; 2] = ["sealbussealed", "sealbusreceipt"];
+
+/// Returns an event without the extensions of a receipt, which are no part of a stored event.
+pub fn without_receipt(event: &Incoming) -> Cow<'_, Incoming> {
+    let members = || event.request.metadata.iter().filter_map(|metadata| metadata.node().members()).flatten();
+    if !members().any(|(name, _)| RECEIPT.contains(&&*name)) {
+        return Cow::Borrowed(event);
+    }
+    let rest = members().filter(|(name, _)| !RECEIPT.contains(&&**name)).map(|(name, value)| (name, value.text()));
+    let metadata = Some(Text::object(rest)).filter(|metadata| *metadata != Text::empty_object());
+    let request = EventRequest { metadata, ..event.request.clone() };
+    Cow::Owned(Incoming { request, ..event.clone() })
 }
 
 /// Media type of structured mode.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sealbus_core::cloudevents::{Incoming, Mode, shown_again};
+use sealbus_core::cloudevents::{Incoming, Mode, shown_again, without_receipt};
 use sealbus_core::event::event_id;
 use sealbus_core::names::Tenant;
 use sealbus_ledger::Ledger;
@@ -53,7 +53,7 @@ pub(crate) async fn stored_before(
         for (stored, view) in records.into_iter().zip(views) {
             let shown = shown_again(&view, mode);
             for &place in places.get(&stored.header.event_id).into_iter().flatten() {
-                if shown.as_ref() == Some(events[place]) {
+                if shown.as_ref() == Some(&*without_receipt(events[place])) {
                     let (stored, view) = (Arc::clone(&stored), view.clone());
                     found[place] = Some(Published { stored, view, new: false, receipt: None });
                 }

@@ -102,6 +102,12 @@ async fn a_cloudevent_contains_its_receipt_as_json_text() {
     assert_eq!((stored.status, stored.header("sealbus-sealed")), (201, "true"));
     assert_eq!(stored.body["sealbussealed"], true);
     assert_eq!(assert_proven(stored.body["sealbusreceipt"].as_str().unwrap().as_bytes()), 1);
+
+    // It is recognised when it is published again.
+    let request = publisher.request_as(Method::POST, "/v1/events", "acme");
+    let again =
+        send(request.header("content-type", "application/cloudevents+json").body(stored.body.to_string())).await;
+    assert_eq!((again.status, &again.body["seq"]), (200, &json!(1)), "{again:?}");
 }
 
 #[tokio::test]
