@@ -24,6 +24,9 @@ const SHORT: Duration = Duration::from_millis(50);
 const LIMITS: ConnectionLimits =
     ConnectionLimits { headers: LONG, write: LONG, drain: LONG, first_request: Duration::ZERO, connections: 100 };
 
+/// Another address than that of most callers.
+const OTHER: &str = "127.0.0.2:0";
+
 /// The bytes of an answer that no socket takes at once.
 const LARGE: usize = 64 << 20;
 
@@ -69,7 +72,14 @@ impl Server {
 
     /// Opens a connection and sends a text on it.
     async fn send(&self, text: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).await.expect("connected");
+        self.send_from("127.0.0.1:0", text).await
+    }
+
+    /// Opens a connection from this address. On Linux all of 127.0.0.0/8 are addresses of this machine.
+    async fn send_from(&self, source: &str, text: &str) -> TcpStream {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(source.parse().expect("an address")).expect("an address of this machine");
+        let mut stream = socket.connect(self.address).await.expect("connected");
         stream.write_all(text.as_bytes()).await.expect("sent");
         stream
     }
@@ -175,10 +185,8 @@ async fn an_idle_connection_is_closed_for_a_new_one_and_a_busy_one_is_not() {
 #[tokio::test]
 async fn an_address_with_many_connections_gives_up_its_own_first() {
     let server = Server::start(ConnectionLimits { connections: 4, ..LIMITS }).await;
-    // On Linux all of 127.0.0.0/8 are addresses of this machine. The connection that was idle longest is of another one.
-    let other = TcpSocket::new_v4().expect("a socket");
-    other.bind("127.0.0.2:0".parse().expect("an address")).expect("an address of this machine");
-    let mut kept = other.connect(server.address).await.expect("connected");
+    // The connection that was idle longest is of another address.
+    let mut kept = server.send_from(OTHER, "").await;
     server.answers_beside_silent_connections().await;
     kept.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.expect("sent");
     assert!(received(kept).await.ends_with("at once"));
@@ -210,12 +218,68 @@ async fn a_connection_is_not_idle_until_its_answer_is_written() {
 }
 
 #[tokio::test]
-async fn a_connection_above_the_limit_waits_while_all_others_are_busy() {
-    let server = Server::start(ConnectionLimits { connections: 1, ..LIMITS }).await;
+async fn callers_of_one_address_wait_for_each_others_requests() {
+    let server = Server::start(ConnectionLimits { connections: 2, first_request: 10 * SHORT, ..LIMITS }).await;
+    let first = server.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    server.called.notified().await;
+    let second = server.send("GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    server.called.notified().await;
+    // As many connections again may wait; a further one is closed.
+    let third = server.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let fourth = server.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(received(server.send("").await).await, "");
+
+    // One place is enough for both that wait, because each connection is closed for the next one once it is idle.
+    server.may_answer.add_permits(1);
+    assert!(received(first).await.ends_with("late"));
+    assert!(received(third).await.ends_with("at once"));
+    assert!(received(fourth).await.ends_with("at once"));
+    server.may_answer.add_permits(1);
+    assert!(received(second).await.ends_with("late"));
+}
+
+#[tokio::test]
+async fn an_address_with_many_requests_in_flight_makes_room_for_another_one() {
+    let server = Server::start(ConnectionLimits { connections: 4, ..LIMITS }).await;
+    let mut busy = Vec::new();
+    for _ in 0..4 {
+        busy.push(server.send("GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await);
+        server.called.notified().await;
+    }
+    // The request that is in flight for longest is cut off for another caller.
+    let mut kept = server.send_from(OTHER, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(received(busy.remove(0)).await, "");
+    timeout(LONG, kept.readable()).await.expect("in time").expect("answered");
+
+    // Further connections of the first address wait, and neither close the idle one nor keep others from being accepted.
+    let waiting = server.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    let new = server.send_from(OTHER, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(received(new).await.ends_with("at once"));
+    assert_eq!(received(busy.remove(0)).await, "");
+    kept.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.expect("sent");
+    assert_eq!(received(kept).await.matches("at once").count(), 2);
+
+    assert!(received(waiting).await.ends_with("at once"));
+    server.may_answer.add_permits(2);
+    for busy in busy {
+        assert!(received(busy).await.ends_with("late"));
+    }
+}
+
+#[tokio::test]
+async fn an_address_whose_connections_are_new_or_busy_makes_room_at_once() {
+    let server = Server::start(ConnectionLimits { connections: 3, first_request: LONG, ..LIMITS }).await;
     let busy = server.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
     server.called.notified().await;
-    let waiting = server.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-    server.may_answer.add_permits(1);
-    assert!(received(busy).await.ends_with("late"));
-    assert!(received(waiting).await.ends_with("at once"));
+    let mut new = Vec::new();
+    for _ in 0..2 {
+        new.push(server.send("").await);
+    }
+    let other = server.send_from(OTHER, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(received(other).await.ends_with("at once"));
+    assert_eq!(received(busy).await, "");
+    for mut new in new {
+        new.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.expect("sent");
+        assert!(received(new).await.ends_with("at once"));
+    }
 }

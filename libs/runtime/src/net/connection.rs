@@ -1,4 +1,4 @@
-//! A server's connections: which of them are idle, and closing one from outside.
+//! A server's connections: what each of them does, and closing one from outside.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -25,31 +25,36 @@ struct Shared {
     /// Fires when the connection is closed after the request in flight.
     retired: CancellationToken,
     activity: Mutex<Activity>,
-    /// Notified when a connection of the server becomes idle, or does not end although it was to be closed.
+    /// See [`Connection::watch`]. Also notified when a connection does not end although it was to be closed.
     idle: Arc<Notify>,
 }
 
-#[derive(Debug)]
-struct Activity {
-    /// Whether a request was answered on the connection.
-    has_answered: bool,
-    request: Request,
-}
-
-/// What a connection does.
-#[derive(Debug)]
-enum Request {
-    /// No request is in flight since then.
+/// What a connection does. Of several connections, the one with the lowest value is the first to be closed for a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Activity {
+    /// The connection is open since then, and no request has arrived.
+    Unanswered(Instant),
+    /// The last answer was written then.
     Idle(Instant),
     /// A request is received or answered.
-    InFlight,
-    /// The answer is complete, and not all of it is written to the socket.
-    Buffered,
+    InFlight {
+        since: Instant,
+        /// Whether the answer is complete, and only has to be written to the socket.
+        is_buffered: bool,
+        /// See [`Connection::watch`].
+        is_watched: bool,
+    },
+}
+
+impl Activity {
+    pub(super) fn is_idle(self) -> bool {
+        !matches!(self, Self::InFlight { .. })
+    }
 }
 
 impl Connection {
     pub(super) fn new(peer: IpAddr, idle: Arc<Notify>) -> Self {
-        let activity = Mutex::new(Activity { has_answered: false, request: Request::Idle(Instant::now()) });
+        let activity = Mutex::new(Activity::Unanswered(Instant::now()));
         let (closed, retired) = (CancellationToken::new(), CancellationToken::new());
         Self(Arc::new(Shared { peer, closed, retired, activity, idle }))
     }
@@ -79,12 +84,12 @@ impl Connection {
         self.0.retired.cancelled().await;
     }
 
-    /// Closes an idle connection. Returns whether it ends now: a request that arrives at this very moment is still answered, unless
-    /// it is the first one.
-    pub(super) fn retire(&self) -> bool {
-        if self.activity().has_answered {
+    /// Closes the connection for a new one, at once unless it was `Idle` when it was chosen. Returns whether it ends now: an `Idle` one
+    /// still answers a request that arrives at this very moment.
+    pub(super) fn evict(&self, chosen: Activity) -> bool {
+        if matches!(chosen, Activity::Idle(_)) {
             self.0.retired.cancel();
-            self.idleness().is_some()
+            self.activity().is_idle()
         } else {
             self.close();
             true
@@ -93,7 +98,11 @@ impl Connection {
 
     /// Marks the connection as busy, until the result was dropped and all that was buffered is written.
     pub(super) fn begin_request(&self) -> InFlight {
-        self.activity().request = Request::InFlight;
+        match &mut *self.activity() {
+            // The answer to the request before is not written yet.
+            Activity::InFlight { is_buffered, .. } => *is_buffered = false,
+            idle => *idle = Activity::InFlight { since: Instant::now(), is_buffered: false, is_watched: false },
+        }
         if self.0.retired.is_cancelled() {
             self.0.idle.notify_one();
         }
@@ -103,24 +112,26 @@ impl Connection {
     /// Notes that all that was buffered is written to the socket.
     pub(super) fn flushed(&self) {
         let mut activity = self.activity();
-        if matches!(activity.request, Request::Buffered) {
-            *activity = Activity { has_answered: true, request: Request::Idle(Instant::now()) };
+        if let Activity::InFlight { is_buffered: true, is_watched, .. } = *activity {
+            *activity = Activity::Idle(Instant::now());
             drop(activity);
-            self.0.idle.notify_one();
+            if is_watched {
+                self.0.idle.notify_one();
+            }
         }
     }
 
-    /// Returns whether a request was answered on an idle connection, and since when it is idle. `None` while a request is in flight.
-    pub(super) fn idleness(&self) -> Option<(bool, Instant)> {
-        let activity = self.activity();
-        match activity.request {
-            Request::Idle(since) => Some((activity.has_answered, since)),
-            Request::InFlight | Request::Buffered => None,
+    /// Returns what the connection does. If a request is in flight, the server is notified when the connection becomes idle.
+    pub(super) fn watch(&self) -> Activity {
+        let mut activity = self.activity();
+        if let Activity::InFlight { is_watched, .. } = &mut *activity {
+            *is_watched = true;
         }
+        *activity
     }
 
     fn activity(&self) -> MutexGuard<'_, Activity> {
-        self.0.activity.lock().expect("the lock is only held to read and set two fields")
+        self.0.activity.lock().expect("the lock is only held to read and set the activity")
     }
 }
 
@@ -129,7 +140,9 @@ pub(super) struct InFlight(Connection);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.activity().request = Request::Buffered;
+        if let Activity::InFlight { is_buffered, .. } = &mut *self.0.activity() {
+            *is_buffered = true;
+        }
     }
 }
 

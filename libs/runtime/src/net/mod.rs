@@ -3,14 +3,13 @@
 mod connection;
 mod write_timeout;
 
-use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
 use std::io::ErrorKind::{
     AddrInUse, AddrNotAvailable, ConnectionAborted, ConnectionRefused, ConnectionReset, PermissionDenied,
 };
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,14 +22,14 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use sealbus_core::error_chain;
-use tokio::net::{TcpListener, TcpSocket, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use self::connection::AnswerBody;
 pub use self::connection::Connection;
+use self::connection::{Activity, AnswerBody};
 use self::write_timeout::WriteTimeout;
 use crate::settings::{HostPort, Settings, table};
 
@@ -69,8 +68,11 @@ pub struct ConnectionLimits {
     /// Time for which a new connection is not closed for another one, because its first request may be on its way. It also limits how
     /// much of the processor is spent on callers that open connections without end.
     pub first_request: Duration,
-    /// The maximum number of open connections. For a further one, an idle connection of the caller that has most connections is
-    /// closed, first of all one without any answered request; if none is idle, the further one waits.
+    /// The maximum number of open connections. A further one takes the place of a connection of the caller that has most of them, itself
+    /// included: of an idle one, first of all one without any answered request. If none is idle, it takes the place of the request
+    /// that is in flight for longest, whose connection is closed; but a caller that has most connections itself waits, so that callers
+    /// with equal shares do not cut off each other's requests. As many connections again may wait; further ones of such callers are
+    /// closed.
     pub connections: usize,
 }
 
@@ -132,21 +134,43 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
     // The server of axum sets no timer, without which hyper waits for headers indefinitely.
     http.timer(TokioTimer::new()).header_read_timeout(limits.headers).max_buf_size(BUFFER_BYTES);
     let mut connections = Connections::default();
+    // Connections of callers that have most of them. They do not keep those of other callers from being accepted.
+    let mut waiting: VecDeque<(TcpStream, SocketAddr)> = VecDeque::new();
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
-            () = connections.ended() => continue,
-            accepted = listener.accept() => accepted,
+            () = connections.changed() => match waiting.pop_front() {
+                Some(first) => Ok(first),
+                None => continue,
+            },
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) if !waiting.is_empty() && connections.has_most(network(peer.ip())) => {
+                    if waiting.len() < limits.connections {
+                        waiting.push_back((stream, peer));
+                    }
+                    continue;
+                }
+                accepted => accepted,
+            },
         };
         match accepted {
             Ok((stream, peer)) => {
-                if shutdown.run_until_cancelled(connections.make_room(&limits)).await.is_none() {
-                    break;
+                match shutdown.run_until_cancelled(connections.make_room(network(peer.ip()), &limits)).await {
+                    Some(true) => {}
+                    Some(false) => {
+                        waiting.push_front((stream, peer));
+                        continue;
+                    }
+                    None => break,
                 }
                 let connection = Connection::new(peer.ip(), Arc::clone(&connections.idle));
                 let stream = WriteTimeout::new(stream, connection.clone(), limits.write);
                 let answering = answer(http.clone(), stream, connection.clone(), service.clone(), shutdown.clone());
                 connections.spawn(connection, answering);
+                if !waiting.is_empty() {
+                    // The next one looks at the open connections itself, which may be idle or not watched for it.
+                    connections.idle.notify_one();
+                }
             }
             // The caller closed the connection before it was accepted, which is not a failure of the server.
             Err(error) if matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset) => {}
@@ -157,7 +181,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
             }
         }
     }
-    drop(listener);
+    drop((listener, waiting));
     let answered = async { while connections.tasks.join_next().await.is_some() {} };
     if timeout(limits.drain, answered).await.is_err() {
         tracing::warn!(drain = ?limits.drain, "calls in flight are cut off");
@@ -168,17 +192,19 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
 #[derive(Default)]
 struct Connections {
     tasks: JoinSet<()>,
-    open: HashMap<Id, Connection>,
-    /// The number of open connections of each network.
-    of_networks: HashMap<IpAddr, usize>,
-    /// Notified when a connection becomes idle, or does not end although it was to be closed.
+    /// The network of each open connection.
+    networks: HashMap<Id, IpAddr>,
+    /// The open connections of each network.
+    open: HashMap<IpAddr, HashMap<Id, Connection>>,
+    /// Notified when the first of the connections that wait may have room.
     idle: Arc<Notify>,
 }
 
 impl Connections {
     fn spawn(&mut self, connection: Connection, answering: impl Future<Output = ()> + Send + 'static) {
-        *self.of_networks.entry(connection.network()).or_default() += 1;
-        self.open.insert(self.tasks.spawn(answering).id(), connection);
+        let (id, network) = (self.tasks.spawn(answering).id(), connection.network());
+        self.networks.insert(id, network);
+        self.open.entry(network).or_default().insert(id, connection);
     }
 
     /// Waits until one of the open connections has ended. Without an open connection it waits for ever.
@@ -188,65 +214,80 @@ impl Connections {
             Some(Err(error)) => error.id(),
             None => std::future::pending().await,
         };
-        let network = self.open.remove(&id).expect("every task is one of an open connection").network();
-        if let Some(of_network) = self.of_networks.get_mut(&network) {
-            *of_network -= 1;
-            if *of_network == 0 {
-                self.of_networks.remove(&network);
+        let network = self.networks.remove(&id).expect("every task is one of an open connection");
+        if let Some(of_network) = self.open.get_mut(&network) {
+            of_network.remove(&id);
+            if of_network.is_empty() {
+                self.open.remove(&network);
             }
         }
     }
 
-    /// Returns when fewer connections are open than may be. Closes idle ones for that: those without any answered request before the
-    /// others, of these those of the network that has most connections, and of these the longest idle. Waits while the first one in
-    /// this order is so new that its first request may be on its way.
-    async fn make_room(&mut self, limits: &ConnectionLimits) {
-        while self.open.len() >= limits.connections {
-            let idle = self.open.values().filter_map(|connection| Some((self.eviction_order(connection)?, connection)));
-            let mut idle: Vec<_> = idle.collect();
+    /// Waits until there may be room: one of the open connections has ended, or one that is watched is idle.
+    async fn changed(&mut self) {
+        let idle = Arc::clone(&self.idle);
+        tokio::select! {
+            () = self.ended() => {}
+            () = idle.notified() => {}
+        }
+    }
+
+    /// Makes room for a further connection of `network`. Returns whether fewer connections are open than may be; if not, the further one
+    /// has to wait for a [change](Self::changed).
+    ///
+    /// Closes connections of the network that has most of them, counting the further one: idle ones in the order of [`Activity`], or
+    /// else the one that has been busy for longest. If `network` itself has most, only idle ones are closed. Those that are so new
+    /// that their first request may be on its way are not closed: this waits for them if `network` has most, or if there are no others.
+    async fn make_room(&mut self, network: IpAddr, limits: &ConnectionLimits) -> bool {
+        while self.networks.len() >= limits.connections {
+            let (share, largest) = self.shares(network);
+            let has_most = share == largest;
+            let now = Instant::now();
+            let is_new =
+                |activity| matches!(activity, Activity::Unanswered(since) if now < since + limits.first_request);
+            let has_largest_share = |other, open: usize| open + usize::from(other == network) == largest;
+            let networks = self.open.iter().filter(|(other, open)| has_largest_share(**other, open.len()));
+            let of_largest = networks.flat_map(|(_, open)| open.values());
+            let watched = of_largest.map(|connection| (connection.watch(), connection));
+            let mut closable: Vec<_> = watched.filter(|(activity, _)| activity.is_idle() || !has_most).collect();
+            let order = |(activity, _): &(Activity, &Connection)| (!has_most && is_new(*activity), *activity);
             // Several are closed at once, so that not every new connection of a caller that opens them without end looks at all others.
             let max_evicted = (limits.connections / EVICTION_DIVISOR).max(1);
-            if idle.len() > max_evicted {
-                idle.select_nth_unstable_by_key(max_evicted, |(order, _)| *order);
-                idle.truncate(max_evicted);
+            if closable.len() > max_evicted {
+                closable.select_nth_unstable_by_key(max_evicted, order);
+                closable.truncate(max_evicted);
             }
-            idle.sort_unstable_by_key(|(order, _)| *order);
-            let is_new = |order: &EvictionOrder| !order.has_answered && order.since.elapsed() < limits.first_request;
-            let protected_until =
-                idle.first().filter(|(order, _)| is_new(order)).map(|(order, _)| order.since + limits.first_request);
-            let evicted = idle.iter().take_while(|(order, _)| !order.has_answered && !is_new(order)).count().max(1);
-            if protected_until.is_none() && !idle.is_empty() {
-                let ending = idle.iter().take(evicted).filter(|(_, connection)| connection.retire()).count();
-                if ending == 0 {
-                    continue;
+            closable.sort_unstable_by_key(order);
+            match closable.first() {
+                None => return false,
+                Some(&(activity @ Activity::Unanswered(since), _)) if is_new(activity) => {
+                    // The loop handles both a timeout and a connection that has ended.
+                    let _ = timeout_at(since + limits.first_request, self.ended()).await;
+                }
+                Some(_) => {
+                    let is_silent = |activity| matches!(activity, Activity::Unanswered(_)) && !is_new(activity);
+                    let evicted = closable.iter().take_while(|(activity, _)| is_silent(*activity)).count().max(1);
+                    let evicted = closable.iter().take(evicted);
+                    if evicted.filter(|(activity, connection)| connection.evict(*activity)).count() > 0 {
+                        self.changed().await;
+                    }
                 }
             }
-            let becomes_idle = Arc::clone(&self.idle);
-            tokio::select! {
-                () = self.ended() => {}
-                () = becomes_idle.notified(), if protected_until.is_none() => {}
-                () = sleep_until(protected_until.unwrap_or_else(Instant::now)), if protected_until.is_some() => {}
-            }
         }
+        true
     }
 
-    /// Returns `None` while a request is in flight on the connection.
-    fn eviction_order(&self, connection: &Connection) -> Option<EvictionOrder> {
-        let (has_answered, since) = connection.idleness()?;
-        let share = self.of_networks.get(&connection.network()).copied().unwrap_or(0);
-        Some(EvictionOrder { has_answered, share: Reverse(share), since })
+    /// Returns whether no other network has more connections than this one, counting a further one of it.
+    fn has_most(&self, network: IpAddr) -> bool {
+        let (share, largest) = self.shares(network);
+        share == largest
     }
-}
 
-/// The order in which idle connections are closed for new ones, the lowest first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct EvictionOrder {
-    /// Whether a request was answered on the connection.
-    has_answered: bool,
-    /// The number of connections of the same network.
-    share: Reverse<usize>,
-    /// Since when the connection is idle.
-    since: Instant,
+    /// Returns the number of connections of a network, counting a further one of it, and the largest number that a network has then.
+    fn shares(&self, network: IpAddr) -> (usize, usize) {
+        let share = self.open.get(&network).map_or(0, HashMap::len) + 1;
+        (share, self.open.values().map(HashMap::len).fold(share, usize::max))
+    }
 }
 
 /// Returns the network that counts as one caller: an IPv4 address, or the first 64 bits of an IPv6 address, of which one machine

@@ -89,8 +89,9 @@ table! {
     [publisher witness] HEADER_TIMEOUT: Duration = "75s", Rule::Between("10ms", "1h");
     /// Time after which a connection is closed on which an answer cannot be written because its caller does not read.
     [publisher witness] WRITE_TIMEOUT: Duration = "30s", Rule::Between("10ms", "1h");
-    /// Maximum number of open connections. For a further one, a connection without a request in flight is closed, one of the address
-    /// that has most of them; if all have a request in flight, the further one waits.
+    /// Maximum number of open connections. A further one takes the place of one of the address that has most of them: of an idle one,
+    /// or else of the one whose request is in flight for longest. If the further one is of that address itself, it waits; as many
+    /// again may wait.
     [publisher witness] MAX_CONNECTIONS: u32 = "1024", Rule::Between("2", "1000000");
     /// Maximum size of a request body, and of a line of `sealbus import`.
     [publisher commands] MAX_BODY: Size = "4MiB", Rule::Between("1KiB", "64MiB");
