@@ -78,6 +78,8 @@ async fn an_attacker_neither_gets_others_refused_nor_fills_the_memory() {
 /// own, and what they do with them says nothing about the publisher. A low priority is not enough, because each thread that runs keeps
 /// its processor for a few milliseconds, whatever its priority.
 fn attackers() -> Runtime {
+    // A runtime whose threads fail to start would run no attack, for ever.
+    assert!(Command::new("chrt").arg("--version").status().expect("chrt of util-linux is on the PATH").success());
     let make_idle = || {
         let thread = std::fs::read_link("/proc/thread-self").unwrap();
         let chrt = Command::new("chrt").args(["--idle", "--pid", "0"]).arg(thread.file_name().unwrap()).status();
