@@ -185,6 +185,8 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
     let answered = async { while connections.tasks.join_next().await.is_some() {} };
     if timeout(limits.drain, answered).await.is_err() {
         tracing::warn!(drain = ?limits.drain, "calls in flight are cut off");
+        // What they hold is free when this returns.
+        connections.tasks.shutdown().await;
     }
 }
 

@@ -16,6 +16,7 @@ use sealbus_runtime::clock::SystemClock;
 use sealbus_runtime::memory::Budget;
 use sealbus_runtime::net::ConnectionLimits;
 use sealbus_runtime::telemetry::metrics::Registry;
+use sealbus_testkit::eventually;
 use sealbus_witness::{Config, Metrics, Resources, Witness, run};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -65,8 +66,15 @@ impl TestWitness {
         let drain = Duration::from_millis(100);
         let first_request = Duration::ZERO;
         let limits = ConnectionLimits { headers: minute, write: minute, drain, first_request, connections: 100 };
-        let witness =
-            Witness::open(self.name, &self.keyring, self.policy.clone(), self.folder.path(), Arc::new(SystemClock));
+        let open =
+            || Witness::open(self.name, &self.keyring, self.policy.clone(), self.folder.path(), Arc::new(SystemClock));
+        // A cosignature that a stopped witness has begun keeps the folder until it is stored.
+        let mut witness = None;
+        eventually("the folder is free", async || {
+            witness = open().ok();
+            witness.is_some()
+        })
+        .await;
         let metrics = Metrics::register(&mut Registry::default());
         let (shutdown, resources) = (CancellationToken::new(), Resources { witness: witness.unwrap(), metrics });
         let serving = run(Config::new(listener, limits, Budget::new("tests", 32 << 20)), resources, shutdown.clone());
