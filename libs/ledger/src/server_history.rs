@@ -122,13 +122,15 @@ impl ServerHistories<'_> {
     pub(crate) async fn check(self, connection: &mut PgConnection) -> Result<(), LedgerError> {
         let confirmed = confirmed(&mut *connection).await?;
         let current = read(connection).await?;
-        let is_unconfirmed = current.as_ref().is_some_and(|current| !confirmed.contains(current));
-        self.ledger.observed().is_unconfirmed.store(is_unconfirmed, Ordering::Relaxed);
-        match current {
-            Some(current) if confirmed.contains(&current) => Ok(()),
-            Some(current) => Err(LedgerError::OtherHistory { current, confirmed: confirmed.last().cloned() }),
-            None => Err(sqlx::Error::Protocol("the database is a standby".to_owned()).into()),
+        let Some(current) = current else {
+            return Err(sqlx::Error::Protocol("the database is a standby".to_owned()).into());
+        };
+        let is_confirmed = confirmed.contains(&current);
+        self.ledger.observed().is_unconfirmed.store(!is_confirmed, Ordering::Relaxed);
+        if is_confirmed {
+            return Ok(());
         }
+        Err(LedgerError::OtherHistory { current, confirmed: confirmed.last().cloned() })
     }
 
     /// Allows appends in the server's present history, on the word of an operator that nothing is missing. Appends the event
@@ -137,9 +139,21 @@ impl ServerHistories<'_> {
         if !is_reason(reason) {
             return Err(ConfirmError::Reason);
         }
-        // Both statements run on one connection, since others may lead to another server.
-        let mut connection = self.ledger.background().acquire().await.map_err(LedgerError::from)?;
-        let current = read(&mut *connection).await.map_err(LedgerError::from)?.ok_or(ConfirmError::Standby)?;
+        let current = self.ledger.background().within(self.record_current()).await?.ok_or(ConfirmError::Standby)?;
+        let ServerHistory { system_identifier, timeline } = &current;
+        let data = json!({ "system_identifier": system_identifier, "timeline": timeline, "reason": reason });
+        let origin = &self.ledger.deployment().origin;
+        let events = vec![own_event(origin, "ledger.history_confirmed", actor, canonical::write(&data))];
+        let call = Call { tenant: Tenant::system(), plan: Plan::ledger(), expect: Expect::Any, events };
+        appender.append(call).await.map_err(ConfirmError::Append)?;
+        Ok(current)
+    }
+
+    /// Records the server's present history as confirmed, and returns it; `None` for a standby. Both statements run on one connection,
+    /// since another one may lead to another server.
+    async fn record_current(self) -> Result<Option<ServerHistory>, LedgerError> {
+        let mut connection = self.ledger.background().acquire().await?;
+        let Some(current) = read(&mut *connection).await? else { return Ok(None) };
         sqlx::query!(
             "-- confirm_history
             INSERT INTO sealbus.confirmed_histories (generation, system_identifier, timeline) VALUES ($1, $2, $3)
@@ -149,16 +163,8 @@ impl ServerHistories<'_> {
             current.timeline,
         )
         .execute(&mut *connection)
-        .await
-        .map_err(LedgerError::from)?;
-        drop(connection);
-        let ServerHistory { system_identifier, timeline } = &current;
-        let data = json!({ "system_identifier": system_identifier, "timeline": timeline, "reason": reason });
-        let origin = &self.ledger.deployment().origin;
-        let events = vec![own_event(origin, "ledger.history_confirmed", actor, canonical::write(&data))];
-        let call = Call { tenant: Tenant::system(), plan: Plan::ledger(), expect: Expect::Any, events };
-        appender.append(call).await.map_err(ConfirmError::Append)?;
-        Ok(current)
+        .await?;
+        Ok(Some(current))
     }
 }
 

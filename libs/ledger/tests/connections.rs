@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use sealbus_ledger::append::AppendError;
-use sealbus_ledger::{ConnectionSettings, Ledger, LedgerError};
+use sealbus_ledger::append::{AppendError, Appender};
+use sealbus_ledger::{ConnectionSettings, LaneUsage, Ledger, LedgerError};
 use sealbus_testkit::ledger::{ORIGIN, append, append_settings, call, connection_settings};
 use sealbus_testkit::{Postgres, Proxy, TestLedger, events, eventually};
 use sqlx::Connection;
@@ -23,6 +23,14 @@ async fn behind_proxy(test: &TestLedger) -> (Proxy, Ledger) {
     let one = ConnectionSettings { appends: 1, reads: 1, background: 1, effects: 1, deadline: DEADLINE };
     let ledger = Ledger::open(proxy.url(), &one).await.unwrap();
     (proxy, ledger)
+}
+
+fn appender(test: &TestLedger, ledger: &Ledger) -> Appender {
+    Appender::start(ledger, &test.keyring, &append_settings(), None).unwrap()
+}
+
+fn usage(ledger: &Ledger, lane: &str) -> LaneUsage {
+    ledger.connection_usage().into_iter().find(|(name, _)| *name == lane).unwrap().1
 }
 
 #[tokio::test]
@@ -55,8 +63,7 @@ async fn a_caller_that_goes_away_takes_no_connection_with_it() {
         let ledger = ledger.clone();
         async move { ledger.log().size().await }
     });
-    let reads = || ledger.connection_usage().into_iter().find(|(lane, _)| *lane == "reads").unwrap().1;
-    eventually("the caller has the connection", async || reads().idle == 0).await;
+    eventually("the caller has the connection", async || usage(&ledger, "reads").idle == 0).await;
     caller.abort();
     assert!(caller.await.unwrap_err().is_cancelled(), "a frozen connection answered");
     eventually("a new connection takes the place of the frozen one", async || ledger.log().size().await.is_ok()).await;
@@ -66,7 +73,7 @@ async fn a_caller_that_goes_away_takes_no_connection_with_it() {
 async fn an_append_on_a_frozen_connection_is_run_again_on_another_one() {
     let test = TestLedger::start().await;
     let (proxy, ledger) = behind_proxy(&test).await;
-    let appender = sealbus_ledger::append::Appender::start(&ledger, &test.keyring, &append_settings(), None).unwrap();
+    let appender = appender(&test, &ledger);
     append(&appender, "acme", "p", vec![events::numbered(1)]).await;
     proxy.freeze();
     let record = append(&appender, "acme", "p", vec![events::numbered(2)]).await.remove(0);
@@ -78,7 +85,7 @@ async fn an_append_on_a_frozen_connection_is_run_again_on_another_one() {
 async fn a_connection_that_freezes_in_the_middle_of_a_write_frees_its_place() {
     let test = TestLedger::start().await;
     let (proxy, ledger) = behind_proxy(&test).await;
-    let appender = sealbus_ledger::append::Appender::start(&ledger, &test.keyring, &append_settings(), None).unwrap();
+    let appender = appender(&test, &ledger);
     append(&appender, "acme", "p", vec![events::numbered(1)]).await;
     proxy.freeze_after(1 << 20);
     let large = || events::draft("test.happened", format!("\"{}\"", "x".repeat(250_000)));
@@ -86,8 +93,11 @@ async fn a_connection_that_freezes_in_the_middle_of_a_write_frees_its_place() {
     let refused = appender.append(call("acme", "p", (0..100).map(|_| large()).collect())).await.unwrap_err();
     assert!(matches!(refused, AppendError::Unavailable(_)), "{refused}");
     drop(appender);
-    let appends = || ledger.connection_usage().into_iter().find(|(lane, _)| *lane == "appends").unwrap().1;
-    eventually("no connection is in use", async || appends().open == appends().idle).await;
+    eventually("no connection is in use", async || {
+        let LaneUsage { open, idle, .. } = usage(&ledger, "appends");
+        open == idle
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -107,7 +117,7 @@ async fn a_restart_of_the_database_costs_no_caller_an_error() {
 async fn slow_reads_hold_up_neither_appends_nor_probes() {
     let test = TestLedger::start().await;
     let ledger = Ledger::open(&test.postgres.url(), &settings()).await.unwrap();
-    let appender = sealbus_ledger::append::Appender::start(&ledger, &test.keyring, &append_settings(), None).unwrap();
+    let appender = appender(&test, &ledger);
     append(&appender, "acme", "p", vec![events::numbered(1)]).await;
     let mut locking = sqlx::PgConnection::connect(&test.postgres.admin_url()).await.unwrap();
     let mut lock = locking.begin().await.unwrap();

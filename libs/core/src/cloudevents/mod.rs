@@ -48,16 +48,19 @@ pub fn shown_again(view: &View, mode: Mode) -> Option<Incoming> {
     }
 }
 
-/// The extensions that an answer adds for a client that waited for the receipt.
-const RECEIPT: [&str; 2] = ["sealbussealed", "sealbusreceipt"];
+/// Extension of an answer to a client that waited until the event was sealed: whether it is.
+pub const SEALED: &str = "sealbussealed";
+/// Extension of an answer to a client that waited until the event was sealed: its receipt, as text.
+pub const RECEIPT: &str = "sealbusreceipt";
 
-/// Returns an event without the extensions of a receipt, which are no part of a stored event.
+/// Returns an event without [`SEALED`] and [`RECEIPT`], which are no part of a stored event.
 pub fn without_receipt(event: &Incoming) -> Cow<'_, Incoming> {
     let members = || event.request.metadata.iter().filter_map(|metadata| metadata.node().members()).flatten();
-    if !members().any(|(name, _)| RECEIPT.contains(&&*name)) {
+    let is_added = |name: &str| [SEALED, RECEIPT].contains(&name);
+    if !members().any(|(name, _)| is_added(&name)) {
         return Cow::Borrowed(event);
     }
-    let rest = members().filter(|(name, _)| !RECEIPT.contains(&&**name)).map(|(name, value)| (name, value.text()));
+    let rest = members().filter(|(name, _)| !is_added(name)).map(|(name, value)| (name, value.text()));
     let metadata = Some(Text::object(rest)).filter(|metadata| *metadata != Text::empty_object());
     let request = EventRequest { metadata, ..event.request.clone() };
     Cow::Owned(Incoming { request, ..event.clone() })

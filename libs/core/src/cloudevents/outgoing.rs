@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::{HEADER_PREFIX, RECEIPT, essence, header_value, is_attribute_name, is_attribute_value, is_json};
+use super::{HEADER_PREFIX, RECEIPT, SEALED, essence, header_value, is_attribute_name, is_attribute_value, is_json};
 use crate::canonical::{Node, Text, stored_matches};
 use crate::event::{PayloadMode, Record, View, stored_json};
 
@@ -92,8 +92,8 @@ impl<'a> Stored<'a> {
             // These names have a meaning of their own, or are added to an answer, so they are never a producer's extensions.
             ("data", None),
             ("sealbus", None),
-            (RECEIPT[0], None),
-            (RECEIPT[1], None),
+            (SEALED, None),
+            (RECEIPT, None),
         ];
         let names = attributes.each_ref().map(|(name, _)| *name);
         let is_extension = |(name, value): &(Cow<'_, str>, Node<'_>)| {

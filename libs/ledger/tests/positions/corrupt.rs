@@ -18,13 +18,7 @@ async fn a_corrupt_position_is_an_error_that_names_table_column_and_row() {
         scene.test.ledger.dead_letters().list(&query).await.unwrap()
     };
     // Another plan, whose position can be read, is not hidden.
-    scene.appender.append(call("acme", "order-2", vec![numbered(1)])).await.unwrap();
-    let park = format!(
-        "INSERT INTO sealbus.positions (subscription_no, plan_no, next_seq, last_hash, state, next_at, epoch)
-         SELECT {}, plan_no, 1, sha256('genesis'), 'parked', now(), 1 FROM sealbus.plans WHERE plan = 'order-2'",
-        scene.subscription_no
-    );
-    scene.test.postgres.admin(&park).await;
+    park_another(&scene).await;
     scene.test.postgres.admin("ALTER TABLE sealbus.positions DROP CONSTRAINT positions_state_check").await;
     scene.test.postgres.admin("CREATE TABLE public.backup AS SELECT * FROM sealbus.positions").await;
     for (change, fault) in [
@@ -55,6 +49,44 @@ async fn a_corrupt_position_is_an_error_that_names_table_column_and_row() {
     let error = errors.await.unwrap_err().to_string();
     assert_eq!(error, format!("attempts.at of row {row} is invalid: not in the years -9999 to 9999"));
     assert!(scene.position().await.stored, "the restored row cannot be read");
+}
+
+/// Adds a plan whose position is parked and due.
+async fn park_another(scene: &Scene) {
+    scene.appender.append(call("acme", "order-2", vec![numbered(1)])).await.unwrap();
+    let park = format!(
+        "INSERT INTO sealbus.positions (subscription_no, plan_no, next_seq, last_hash, state, next_at, epoch)
+         SELECT {}, plan_no, 1, sha256('genesis'), 'parked', now(), 1 FROM sealbus.plans WHERE plan = 'order-2'",
+        scene.subscription_no
+    );
+    scene.test.postgres.admin(&park).await;
+}
+
+#[tokio::test]
+async fn a_plan_with_a_damaged_row_hides_no_due_position_of_another_one() {
+    let scene = Scene::with(2).await;
+    assert!(scene.park(&scene.position().await, 1).await);
+    park_another(&scene).await;
+    let held: Vec<(i64, u32)> = (0..8).map(|partition| (scene.subscription_no, partition)).collect();
+    for column in ["tenant", "plan", "partition"] {
+        let postgres = &scene.test.postgres;
+        postgres.admin("CREATE TABLE public.backup AS SELECT * FROM sealbus.plans").await;
+        let damage = format!(
+            "SET session_replication_role = replica; ALTER TABLE sealbus.plans ALTER {column} DROP NOT NULL;
+             UPDATE sealbus.plans SET {column} = NULL WHERE plan_no = {}",
+            scene.plan_no
+        );
+        postgres.admin(&damage).await;
+        let due = scene.test.ledger.positions().due(&held, 10).await.unwrap();
+        assert_eq!(due.iter().map(|due| due.plan.as_str()).collect::<Vec<_>>(), ["order-2"], "{column}");
+        let restore = format!(
+            "SET session_replication_role = replica;
+             UPDATE sealbus.plans p SET {column} = b.{column} FROM public.backup b WHERE b.plan_no = p.plan_no;
+             DROP TABLE public.backup"
+        );
+        postgres.admin(&restore).await;
+    }
+    assert_eq!(scene.test.ledger.positions().due(&held, 10).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

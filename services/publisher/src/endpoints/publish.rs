@@ -83,7 +83,7 @@ pub(super) fn single_response(
             // The receipt becomes two extension attributes, of which one is JSON text.
             let receipt = published.receipt.iter().flat_map(|Receipt { sealed, receipt }| {
                 let sealed = Text::from(&Value::from(*sealed));
-                [("sealbussealed", sealed), ("sealbusreceipt", Text::string(receipt.get()))]
+                [(cloudevents::SEALED, sealed), (cloudevents::RECEIPT, Text::string(receipt.get()))]
             });
             let body = cloudevents::to_structured(&published.view, &receipt.collect::<Vec<_>>());
             held(cloudevents::STRUCTURED, body.into_string().into_bytes(), memory)
